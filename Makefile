@@ -1,0 +1,61 @@
+# Everything lives in the clone: the environment in .venv, data and logs in .data.
+PYTHON ?= python3
+PORT ?= 8000
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+export PYTHONDONTWRITEBYTECODE :=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types schema console test-images clean setup
+
+help: ## Lists the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+run: setup ## Starts the whole system on this machine (PORT=8000)
+	@exec $(BIN)/dask-graphql dev --port $(PORT)
+
+test: $(VENV)/.test console ## Runs the tests
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.lint ## Style and common faults (ruff)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(VENV)/.lint $(VENV)/.test ## Types (mypy, strict)
+	@$(BIN)/mypy
+
+schema: setup ## Writes schema.graphql from the built-in task types
+	@env -u DASK_GRAPHQL_TASK_MODULES $(BIN)/dask-graphql schema > schema.graphql
+
+console: $(VENV)/.run ## Builds the web pages
+	@scripts/build-console.sh $(BIN)/python
+
+test-images: ## Builds the images, brings docker-compose.yaml up and sends work through it (root, Debian)
+	@tests/images/run.sh
+
+clean: ## Removes the environment, the builds and the data
+	rm -rf $(VENV) .data build dist *.egg-info graphql_api/console/dist graphql_api/console/node_modules
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+setup: $(VENV)/.run console
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or later is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "making the environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(BIN)/python setup.cfg pyproject.toml
+	@echo "installing dask-graphql"
+	@$(PIP) install -e '.[dashboard]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.run
+	@echo "installing what the tests need"
+	@$(PIP) install -e '.[test]'
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.run
+	@echo "installing the linters"
+	@$(PIP) install -e '.[lint]'
+	@touch $@

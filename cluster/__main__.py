@@ -1,0 +1,150 @@
+"""The console command `dask-graphql`: the whole system, one node each, and small helpers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from cluster.dask_config import keep_dask_in
+from cluster.errors import DaskGraphQLError
+from cluster.settings import Settings, load_settings
+from cluster.version import __version__
+
+
+def main() -> None:
+    """Entry point; expected errors are one line, not a stack."""
+    try:
+        command()
+    except DaskGraphQLError as error:
+        fail(str(error))
+
+
+def fail(message: str) -> NoReturn:
+    print(f"dask-graphql: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def serve(settings: Settings, run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+    """Runs a node until SIGTERM or Ctrl-C."""
+    keep_dask_in(Path(settings.data_dir).absolute())
+    logging.basicConfig(
+        level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
+    )
+    logging.captureWarnings(True)
+
+    async def body() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await run(stop)
+
+    asyncio.run(body())
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="dask-graphql")
+def command() -> None:
+    """Your Dask functions behind a GraphQL API.
+
+    Settings come from the environment (prefix DASK_GRAPHQL_, see docs/settings.md); options win.
+    """
+
+
+@command.command()
+@click.option("--port", type=click.IntRange(1, 65535), help="The api's port.")
+@click.option("--host", help="The api's address.")
+@click.option("--max-workers", type=click.IntRange(1), help="Most worker processes.")
+@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Where data and logs are kept.")
+def dev(port: int | None, host: str | None, max_workers: int | None, data_dir: Path | None) -> None:
+    """The whole system on this machine: Redis, scheduler, controller with local workers, api."""
+    settings = load_settings(port=port, host=host, max_workers=max_workers, data_dir=data_dir)
+    from cluster.local import run_local
+
+    serve(settings, lambda stop: run_local(settings, stop))
+
+
+@command.command()
+@click.option("--port", type=click.IntRange(1, 65535))
+@click.option("--host")
+def api(port: int | None, host: str | None) -> None:
+    """One api node."""
+    settings = load_settings(port=port, host=host)
+    keep_dask_in(Path(settings.data_dir).absolute())
+    from graphql_api.serve import run_api
+
+    run_api(settings)
+
+
+@command.command()
+def scheduler() -> None:
+    """The Dask scheduler."""
+    settings = load_settings()
+    from cluster.scheduler import run_scheduler
+
+    serve(settings, lambda stop: run_scheduler(settings, stop))
+
+
+@command.command()
+@click.option("--name", help="The worker's name, unique among living workers.")
+def worker(name: str | None) -> None:
+    """One Dask worker."""
+    settings = load_settings()
+    keep_dask_in(Path(settings.data_dir).absolute())
+    from cluster.worker import run_worker
+
+    serve(settings, lambda stop: run_worker(settings, stop, name=name))
+
+
+@command.command()
+def controller() -> None:
+    """The controller, which starts and stops workers; here with worker processes on this machine."""
+    settings = load_settings()
+    from cluster.controller.fleets.local import LocalFleet
+    from cluster.controller.loop import run_controller
+
+    serve(settings, lambda stop: run_controller(settings, LocalFleet(settings), stop))
+
+
+@command.command()
+def schema() -> None:
+    """Prints the GraphQL schema (SDL) of the registered task types."""
+    settings = load_settings()
+    from cluster.registry import load_registry
+    from graphql_api.schema import make_schema
+
+    print(make_schema(load_registry(settings.task_modules)).as_str())
+
+
+@command.command()
+@click.argument("task")
+@click.argument("arguments", nargs=-1, metavar="[name=value ...]")
+@click.option("--wait", is_flag=True, help="Wait for the result and print it.")
+@click.option("--url", default=None, help="The api's /graphql URL; default: where HOST and PORT point.")
+def submit(task: str, arguments: tuple[str, ...], wait: bool, url: str | None) -> None:
+    """Submits a task over HTTP, as any client would. Values are JSON; what is not JSON is taken as text."""
+    settings = load_settings()
+    from cluster.submit_command import submit_over_http
+
+    values = {}
+    for argument in arguments:
+        name, equals, text = argument.partition("=")
+        if not equals or not name:
+            fail(f"an argument is name=value, not {argument!r}")
+        try:
+            values[name] = json.loads(text)
+        except ValueError:
+            values[name] = text
+    url = url or f"http://{settings.host}:{settings.port}/graphql"
+    sys.exit(asyncio.run(submit_over_http(url, task, values, wait)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The fleets: where workers come from."""

@@ -1,0 +1,42 @@
+"""The fleet of this machine: one process per worker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection
+from typing import Final
+
+from cluster.controller.fleets.fleet import Fleet
+from cluster.processes import Child, start_node, stop_children
+from cluster.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+STOP_SECONDS: Final = 5.0
+
+
+class LocalFleet(Fleet):
+    """Worker processes that end with their controller."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._children: dict[str, Child] = {}
+
+    async def living(self) -> set[str]:
+        for name, child in list(self._children.items()):
+            if child.process.returncode is not None:
+                logger.info("the worker %s ended with exit code %d", name, child.process.returncode)
+                del self._children[name]
+        return set(self._children)
+
+    async def start(self, names: Collection[str]) -> None:
+        for name in names:
+            self._children[name] = await start_node(self._settings, "worker", "--name", name)
+
+    async def stop(self, names: Collection[str]) -> None:
+        children = [self._children[name] for name in names if name in self._children]
+        await stop_children(children, STOP_SECONDS)
+
+    async def close(self) -> None:
+        await asyncio.shield(stop_children(list(self._children.values()), STOP_SECONDS))

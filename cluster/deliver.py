@@ -1,0 +1,265 @@
+"""Delivery: a node's subscribers get the final record the moment it exists, without a gap.
+
+One pub/sub connection per node, on one channel of its own that is subscribed before the node serves. A notice says only
+"look at this task again"; the record is the truth. Every watch, its renewal and its end go through one loop in order, so
+that a watch and an unwatch of the same task can never overtake each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+from redis.exceptions import RedisError
+
+from cluster.errors import StoreUnavailable, TooManySubscriptions
+from cluster.store.calls import WATCH_SECONDS
+from cluster.store.record import Event, Record
+from cluster.store.store import Store
+
+logger = logging.getLogger(__name__)
+
+BATCH: Final = 256
+"""Most records that are read in one round trip."""
+RENEW_SECONDS: Final = WATCH_SECONDS / 3
+"""How often every watch is renewed; which also finds whatever a lost notice left behind."""
+PING_SECONDS: Final = 5.0
+"""How often the pub/sub link is tried; a half-open one would stay silent for ever (redis-py issue 2417)."""
+
+
+class _Topic:
+    """The waiters of this node for one task."""
+
+    __slots__ = ("finals", "tails")
+
+    def __init__(self) -> None:
+        self.finals: set[asyncio.Future[Record]] = set()
+        self.tails: set[asyncio.Event] = set()
+
+    @property
+    def empty(self) -> bool:
+        return not self.finals and not self.tails
+
+
+class Deliveries:
+    """The subscribers of one api node.
+
+    Args:
+        node: this node's id, unique among living nodes.
+        limit: most waiters at once.
+        on_broadcast: called with each word on the channel that all nodes hear.
+    """
+
+    def __init__(self, store: Store, node: str, limit: int, on_broadcast: Callable[[str], None]) -> None:
+        self._store = store
+        self._node = node
+        self._limit = limit
+        self._on_broadcast = on_broadcast
+        self._topics: dict[str, _Topic] = {}
+        self._waiters = 0
+        self._look: dict[str, None] = {}
+        self._leave: set[str] = set()
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.listening = asyncio.Event()
+
+    async def start(self) -> None:
+        """Returns at once; `listening` is set while the channel is subscribed."""
+        self._tasks = [
+            asyncio.create_task(self._listen()),
+            asyncio.create_task(self._read()),
+            asyncio.create_task(self._renew()),
+        ]
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def waiters(self) -> int:
+        """How many subscribers wait now."""
+        return self._waiters
+
+    # Subscribers ------------------------------------------------------------------------------------------------------
+
+    async def final(self, task_id: str) -> Record:
+        """Waits for the final record of a task, which may not have been submitted yet.
+
+        Raises:
+            TooManySubscriptions: the node's bound is reached.
+        """
+        future: asyncio.Future[Record] = asyncio.get_running_loop().create_future()
+        topic = self._enter(task_id)
+        topic.finals.add(future)
+        try:
+            return await future
+        finally:
+            topic.finals.discard(future)
+            self._exit(task_id, topic)
+
+    async def finals(self, task_ids: list[str]) -> AsyncIterator[Record]:
+        """The final records of tasks, each as its task ends."""
+        pending = {asyncio.ensure_future(self.final(task_id)) for task_id in dict.fromkeys(task_ids)}
+        try:
+            while pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+        finally:
+            for future in pending:
+                future.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+
+    async def events(self, task_id: str, after_seq: int) -> AsyncIterator[tuple[Event, Record]]:
+        """Every event after `after_seq` with the record as it is then; ends after the final one.
+
+        What is buffered here is one flag: a slow reader reads its next events from the log, which is bounded.
+        """
+        more = asyncio.Event()
+        topic = self._enter(task_id)
+        topic.tails.add(more)
+        try:
+            while True:
+                more.clear()
+                try:
+                    watched = await self._store.run(
+                        self._store.calls.watch(task_id, self._node, every_event=True, after_seq=after_seq)
+                    )
+                except StoreUnavailable as error:
+                    logger.debug("events of %s wait: %s", task_id, error)
+                    await asyncio.sleep(0.25)
+                    continue
+                for event in watched.events:
+                    after_seq = event.seq
+                    assert watched.record is not None
+                    yield event, watched.record
+                if watched.record is not None and watched.record.final:
+                    return
+                await more.wait()
+        finally:
+            topic.tails.discard(more)
+            self._exit(task_id, topic)
+
+    def _enter(self, task_id: str) -> _Topic:
+        if self._waiters >= self._limit:
+            raise TooManySubscriptions(f"this node has {self._limit} open subscriptions, its limit; try again later")
+        self._waiters += 1
+        topic = self._topics.get(task_id)
+        if topic is None:
+            topic = self._topics[task_id] = _Topic()
+            self._again(task_id)
+        return topic
+
+    def _exit(self, task_id: str, topic: _Topic) -> None:
+        self._waiters -= 1
+        if topic.empty and self._topics.get(task_id) is topic:
+            del self._topics[task_id]
+            self._leave.add(task_id)
+            self._wake.set()
+
+    def _again(self, task_id: str) -> None:
+        self._look[task_id] = None
+        self._wake.set()
+
+    # The loop that reads ----------------------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        """Reads the records that were named, and hands out the final ones. Nothing is dropped while Redis is away."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._look or self._leave:
+                looking = list(self._look)[:BATCH]
+                leaving = [task_id for task_id in list(self._leave)[:BATCH] if task_id not in self._topics]
+                calls = self._store.calls
+                try:
+                    if leaving:
+                        await self._store.run_many([calls.unwatch(task_id, self._node) for task_id in leaving])
+                    self._leave.difference_update(leaving)
+                    self._leave.intersection_update(set(self._leave) - set(self._topics))
+                    for task_id in looking:
+                        del self._look[task_id]
+                    looking = [task_id for task_id in looking if task_id in self._topics]
+                    watched = await self._store.run_many(
+                        [
+                            calls.watch(task_id, self._node, every_event=bool(self._topics[task_id].tails))
+                            for task_id in looking
+                        ]
+                    )
+                except StoreUnavailable as error:
+                    logger.debug("%d watches wait: %s", len(looking), error)
+                    self._look.update(dict.fromkeys(looking))
+                    await asyncio.sleep(0.25)
+                    continue
+                for task_id, found in zip(looking, watched, strict=True):
+                    self._hand_out(task_id, found.record)
+
+    def _hand_out(self, task_id: str, record: Record | None) -> None:
+        topic = self._topics.get(task_id)
+        if topic is None:
+            return
+        for tail in topic.tails:
+            tail.set()
+        if record is not None and record.final:
+            for future in topic.finals:
+                if not future.done():
+                    future.set_result(record)
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            for task_id in self._topics:
+                self._again(task_id)
+
+    # The channel ------------------------------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        """Hears the node's channel; after every loss of the link it watches all its tasks again."""
+        calls = self._store.calls
+        own = calls.node_channel(self._node)
+        while True:
+            pubsub = self._store.redis.pubsub()
+            try:
+                await pubsub.subscribe(own, calls.all_channel)
+                confirmed = 0
+                while True:
+                    message = await pubsub.get_message(timeout=PING_SECONDS)
+                    if message is None:
+                        await self._still_there(pubsub)
+                    elif message["type"] == "subscribe":
+                        confirmed += 1
+                        if confirmed == 2:
+                            self.listening.set()
+                            for task_id in self._topics:
+                                self._again(task_id)
+                    elif message["type"] == "message":
+                        word = message["data"].decode()
+                        if message["channel"] == own.encode():
+                            if word in self._topics:
+                                self._again(word)
+                        else:
+                            self._on_broadcast(word)
+            except (RedisError, OSError, TimeoutError) as error:
+                logger.warning("the channel of this node is lost: %s", error)
+            finally:
+                self.listening.clear()
+                await self._drop(pubsub)
+            await asyncio.sleep(0.25)
+
+    async def _still_there(self, pubsub: object) -> None:
+        await pubsub.ping()  # type: ignore[attr-defined]
+        async with asyncio.timeout(PING_SECONDS):
+            while (await pubsub.get_message(timeout=PING_SECONDS) or {}).get("type") != "pong":  # type: ignore[attr-defined]
+                # A notice may come before the pong; all watches are read again, so that none is lost.
+                for task_id in self._topics:
+                    self._again(task_id)
+
+    async def _drop(self, pubsub: object) -> None:
+        try:
+            async with asyncio.timeout(1):
+                await pubsub.aclose()  # type: ignore[attr-defined]
+        except (RedisError, OSError, TimeoutError) as error:
+            logger.debug("the lost channel did not close: %s", error)

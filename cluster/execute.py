@@ -1,0 +1,213 @@
+"""On the worker: run one attempt and deliver its outcome.
+
+`run_attempt` is what Dask calls. It reads as the life of an attempt: begin, run, make the outcome, store it. Only plain
+values travel through Dask, so the scheduler never has to unpickle a user's code to run a task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import traceback
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from cluster import attempts
+from cluster.blobs import BlobStore
+from cluster.context import RunningAttempt, enter
+from cluster.errors import BlobError, TaskError
+from cluster.registry import Registry, TaskType
+from cluster.settings import Settings
+from cluster.store.store import ThreadStore
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS: Final = 1.0
+"""Pause before the first repetition of a failing task; doubled for each further one, up to RETRY_MOST_SECONDS."""
+RETRY_MOST_SECONDS: Final = 60.0
+
+MESSAGE_LIMIT: Final = 2_000
+"""Longest message of an exception that a record keeps, in characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The function returned; `result` is the JSON of its output."""
+
+    result: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The function raised, or returned what it did not declare. `retry`: another attempt may help."""
+
+    error: dict[str, Any]
+    retry: bool
+
+
+class Executor:
+    """Runs attempts in one worker process.
+
+    Args:
+        worker: this worker's name, for the record.
+        running: where the pulse finds the attempts that run now.
+    """
+
+    def __init__(
+        self, settings: Settings, registry: Registry, store: ThreadStore, blobs: BlobStore, worker: str
+    ) -> None:
+        self.settings = settings
+        self.registry = registry
+        self.store = store
+        self.blobs = blobs
+        self.worker = worker
+        self.running: dict[tuple[str, int], RunningAttempt] = {}
+
+    def run(self, task_id: str, attempt: int, name: str, canonical_input: bytes) -> None:
+        """Runs one attempt to its end: the record says how it went, nothing is returned or raised.
+
+        Raises:
+            StoreUnavailable: Redis stayed away for minutes; the attempt counts as undelivered.
+        """
+        verdict = self.store.run(self.store.calls.start(task_id, attempt, self.worker))
+        if verdict == "TAKEN":
+            # An attempt is dispatched once and Dask runs a key in one place, so whoever began it before is gone.
+            self.store.run(self.store.calls.lose(task_id, attempt, "none", attempts.worker_lost("before")))
+        if verdict != "RUN":
+            logger.info("task %s attempt %d is not run here: %s", task_id, attempt, verdict)
+            return
+        running = RunningAttempt(task_id, attempt, self.blobs)
+        self.running[task_id, attempt] = running
+        enter(running)
+        try:
+            outcome = self._outcome(task_id, attempt, name, canonical_input)
+        finally:
+            enter(None)
+            del self.running[task_id, attempt]
+        self._store(task_id, attempt, name, outcome)
+
+    def _outcome(self, task_id: str, attempt: int, name: str, canonical_input: bytes) -> Succeeded | Failed:
+        task_type = self.registry.get(name)
+        if task_type is None:
+            return Failed(
+                attempts.error(
+                    "NOT_INSTALLED",
+                    f"the worker {self.worker} does not know the task {name!r}: name its module in "
+                    f"DASK_GRAPHQL_TASK_MODULES on the workers too (here it is {','.join(self.settings.task_modules)!r})",
+                ),
+                retry=False,
+            )
+        try:
+            value = call(task_type, task_type.revive(canonical_input), f"{task_id}:{attempt}")
+        except TaskError as error:
+            return Failed(attempts.error(error.code, str(error)[:MESSAGE_LIMIT], type(error).__name__), error.retry)
+        except BlobError as error:
+            return Failed(attempts.error("BLOB_STORE", str(error)[:MESSAGE_LIMIT], type(error).__name__), retry=True)
+        except Exception as error:  # noqa: BLE001 - whatever a user's function raises is the task's outcome
+            logger.info("task %s attempt %d raised:\n%s", task_id, attempt, traceback.format_exc())
+            return Failed(
+                attempts.error("TASK_FAILED", str(error)[:MESSAGE_LIMIT] or type(error).__name__, type(error).__name__),
+                retry=True,
+            )
+        return encode(task_type, value, self.settings.inline_limit_bytes)
+
+    def _store(self, task_id: str, attempt: int, name: str, outcome: Succeeded | Failed) -> None:
+        calls = self.store.calls
+        if isinstance(outcome, Succeeded):
+            if not self.store.run(calls.finish(task_id, attempt, outcome.result)):
+                logger.info("task %s attempt %d: its result comes too late and is refused", task_id, attempt)
+            return
+        retries = self.registry[name].retries if outcome.retry and name in self.registry else 0
+        delay = min(RETRY_MOST_SECONDS, RETRY_SECONDS * 2 ** (attempt - 1))
+        self.store.run(calls.fail(task_id, attempt, outcome.error, retries=retries, delay_seconds=delay))
+
+
+def call(task_type: TaskType, arguments: dict[str, Any], tag: str) -> Any:
+    """Calls the function: plain, async, or one that returns a Dask collection, whose graph then runs on the fleet."""
+    value = task_type.function(**arguments)
+    if inspect.isawaitable(value):
+        value = asyncio.run(_await(value))
+    # A result of another library cannot be a collection, and importing dask here would cost every plain task.
+    if hasattr(value, "__dask_graph__") and value.__dask_graph__() is not None:
+        value = compute(value, tag)
+    return plain(value)
+
+
+async def _await(awaitable: Any) -> Any:
+    return await awaitable
+
+
+def compute(collection: Any, tag: str) -> Any:
+    """Runs a collection's graph on the cluster, from inside a worker's thread.
+
+    The annotation tells the scheduler's plugin which attempt the graph belongs to, so that it can tell the progress.
+    """
+    import dask
+    from distributed import worker_client
+
+    with worker_client() as client, dask.annotate(**{GRAPH_ANNOTATION: tag}):
+        return client.compute(collection).result()
+
+
+GRAPH_ANNOTATION: Final = "dask_graphql_attempt"
+"""Annotation on the keys of a task's own graph: `<task id>:<attempt>`."""
+
+
+def plain(value: Any) -> Any:
+    """numpy's scalars and arrays as Python's, which the declared type is checked against."""
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+        return value.tolist()
+    return value
+
+
+def encode(task_type: TaskType, value: Any, limit_bytes: int) -> Succeeded | Failed:
+    """The JSON of an output, held to the declared type and the size limit."""
+    try:
+        # An instance of a dataclass is not looked into by validation, so its fields are checked as it is serialised.
+        if not isinstance(value, BaseModel) and not hasattr(value, "__dataclass_fields__"):
+            value = task_type.output.validate_python(value)
+        encoded = task_type.output.dump_json(value, warnings="error")
+    except (ValidationError, PydanticSerializationError) as error:
+        return Failed(
+            attempts.error(
+                "BAD_OUTPUT",
+                f"{task_type.name} did not return what it declares, {task_type.returns!r}: {str(error)[:MESSAGE_LIMIT]}",
+                type(error).__name__,
+            ),
+            retry=False,
+        )
+    # The limit is for one value; the names and small fields around it have room of their own.
+    if len(encoded) > limit_bytes + 10_000:
+        return Failed(
+            attempts.error(
+                "RESULT_TOO_LARGE",
+                f"{task_type.name} returned {len(encoded)} bytes of JSON, and a record carries {limit_bytes}: store large "
+                "values by cluster.save_blob and return the Blob",
+            ),
+            retry=False,
+        )
+    return Succeeded(encoded)
+
+
+_executor: Executor | None = None
+
+
+def use_executor(executor: Executor | None) -> None:
+    """Makes the process's executor known to `run_attempt`; called by the worker's preload."""
+    global _executor
+    _executor = executor
+
+
+def run_attempt(task_id: str, attempt: int, name: str, canonical_input: bytes) -> None:
+    """What Dask calls on a worker.
+
+    Raises:
+        RuntimeError: the worker was started without our preload.
+    """
+    if _executor is None:
+        raise RuntimeError("this Dask worker was not started by `dask-graphql worker` (no preload of cluster.worker)")
+    _executor.run(task_id, attempt, name, canonical_input)

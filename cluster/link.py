@@ -1,0 +1,96 @@
+"""The link of a node to the Dask scheduler: one client, made again whenever it is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from cluster.settings import Settings
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+logger = logging.getLogger(__name__)
+
+PAUSE_SECONDS: Final = 0.5
+RPC_SECONDS: Final = 5.0
+"""Longest wait for an answer of the scheduler; one that is stopped or cut off must not hold the caller."""
+
+
+class SchedulerAway(Exception):
+    """The scheduler does not answer."""
+
+
+class SchedulerLink:
+    """Keeps a Dask client connected in the background. The node works on while there is none."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._address = settings.scheduler
+        self._client: Client | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._keep())
+
+    @property
+    def connected(self) -> bool:
+        return self._client is not None and self._client.status == "running"
+
+    @property
+    def client(self) -> Client:
+        """The connected client.
+
+        Raises:
+            SchedulerAway: there is none now.
+        """
+        if self._client is None or self._client.status != "running":
+            raise SchedulerAway(f"the scheduler at {self._address} does not answer")
+        return self._client
+
+    async def ask(self, operation: str, **arguments: Any) -> Any:
+        """Calls one of the handlers that our plugin adds to the scheduler.
+
+        Raises:
+            SchedulerAway: it does not answer in time.
+        """
+        client = self.client
+        try:
+            async with asyncio.timeout(RPC_SECONDS):
+                return await getattr(client.scheduler, operation)(**arguments)
+        except (OSError, TimeoutError) as error:
+            raise SchedulerAway(f"the scheduler at {self._address} does not answer: {error}") from error
+
+    async def _keep(self) -> None:
+        # Importing distributed takes half a second; an api node serves before it is done.
+        distributed = await asyncio.to_thread(__import__, "distributed")
+        while True:
+            if self._client is not None and self._client.status in ("closing", "closed"):
+                self._client = None
+            if self._client is None:
+                client = distributed.Client(
+                    self._address, asynchronous=True, set_as_default=False, timeout="5s", name="dask-graphql"
+                )
+                try:
+                    self._client = await client
+                    # The client's stream waits 10 ms for more to send; the dispatcher batches by itself.
+                    client.scheduler_comm.interval = 0.001
+                    logger.info("connected to the scheduler at %s", self._address)
+                except (OSError, TimeoutError) as error:
+                    logger.debug("no scheduler at %s: %s", self._address, error)
+                    await _close(client)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def close(self) -> None:
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._client is not None:
+            await _close(self._client)
+
+
+async def _close(client: Client) -> None:
+    try:
+        await client.close(timeout=1)
+    except (OSError, TimeoutError):
+        logger.debug("the client closed with its scheduler away")

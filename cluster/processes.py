@@ -1,0 +1,70 @@
+"""Child processes that never outlive their parent, whatever kills it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import IO
+
+from cluster.settings import Settings
+
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass
+class Child:
+    """One process that this one started."""
+
+    role: str
+    process: asyncio.subprocess.Process
+
+
+def _die_with_parent() -> None:
+    """Between fork and exec: the kernel ends the child when its parent dies (prctl(2)); Linux only."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+async def start_child(
+    role: str, command: Sequence[str], *, environment: dict[str, str] | None = None, output: IO[bytes] | None = None
+) -> Child:
+    """Starts a process in a group of its own, so that a Ctrl-C reaches only us and we stop all in order."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        env={**os.environ, **(environment or {})},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+    )
+    return Child(role, process)
+
+
+async def start_node(settings: Settings, role: str, *arguments: str, output: IO[bytes] | None = None) -> Child:
+    """Starts one of our nodes with these settings."""
+    command = [sys.executable, "-m", "cluster", role, *arguments]
+    return await start_child(role, command, environment=settings.environment(), output=output)
+
+
+async def stop_children(children: Sequence[Child], seconds: float) -> None:
+    """Asks the processes to stop, waits, and ends those that do not."""
+    living = [child for child in children if child.process.returncode is None]
+    for child in living:
+        with contextlib.suppress(ProcessLookupError):
+            child.process.terminate()
+    if not living:
+        return
+    waits = [asyncio.ensure_future(child.process.wait()) for child in living]
+    await asyncio.wait(waits, timeout=seconds)
+    for child in living:
+        if child.process.returncode is None:
+            # Its own children are in its session, so that they go with it.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.process.pid, signal.SIGKILL)
+    await asyncio.wait(waits)

@@ -1,0 +1,265 @@
+"""The registry: `@task` makes a typed function a task type.
+
+The same modules are loaded by every node, so that all know the same task types. The registry knows nothing of GraphQL;
+graphql_api generates its schema from what is declared here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import math
+import re
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
+
+from cluster.errors import BadInput, RegistryError
+from cluster.task_id import canonical_json, task_id
+from cluster.values import Graph
+
+NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+BUILT_IN: Final = ("cluster.tasks.fibonacci",)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a task type. `default` is `inspect.Parameter.empty` where the argument is required."""
+
+    name: str
+    annotation: Any
+    default: Any
+
+    @property
+    def required(self) -> bool:
+        return self.default is inspect.Parameter.empty
+
+
+@dataclass(frozen=True)
+class TaskType:
+    """A registered function with its name, version, declared input and output types, and limits.
+
+    Attributes:
+        timeout_seconds: longest run of one attempt; None for no limit.
+        retries: how many more attempts a failing one may have.
+        checks: called with the validated arguments; raises BadInput for what a type cannot say.
+        input_model: pydantic model of the arguments.
+        output: adapter of the return annotation.
+    """
+
+    name: str
+    version: str
+    function: Callable[..., Any]
+    arguments: tuple[Argument, ...]
+    returns: Any
+    timeout_seconds: float | None
+    retries: int
+    checks: Callable[..., None] | None
+    input_model: type[BaseModel] = field(repr=False)
+    output: TypeAdapter[Any] = field(repr=False)
+
+    @property
+    def description(self) -> str:
+        return inspect.getdoc(self.function) or f"Runs the task `{self.name}`."
+
+    @property
+    def origin(self) -> str:
+        """Where the function stands, for messages."""
+        return f"{self.function.__module__}.{self.function.__qualname__}"
+
+    def bind(self, arguments: Mapping[str, Any]) -> Bound:
+        """Validates arguments, fills in defaults and derives the task id.
+
+        Raises:
+            BadInput: an argument is unknown, missing, of a wrong type or out of bounds; the message names it.
+        """
+        try:
+            model = self.input_model.model_validate(dict(arguments))
+        except ValidationError as error:
+            raise BadInput(_explain(self.name, error)) from None
+        if self.checks is not None:
+            self.checks(**self.values(model))
+        canonical_input = canonical_json(model.model_dump(mode="json"))
+        return Bound(self, model, canonical_input, task_id(self.name, self.version, canonical_input))
+
+    def values(self, model: BaseModel) -> dict[str, Any]:
+        """The arguments as the function takes them."""
+        return {argument.name: getattr(model, argument.name) for argument in self.arguments}
+
+    def revive(self, canonical_input: bytes | str) -> dict[str, Any]:
+        """The function's arguments from a record's input."""
+        return self.values(self.input_model.model_validate_json(canonical_input))
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A task type with one valid input: what a submission asks for."""
+
+    task_type: TaskType
+    model: BaseModel
+    canonical_input: bytes
+    task_id: str
+
+
+class Registry(Mapping[str, TaskType]):
+    """The task types by name, in the order of their registration."""
+
+    def __init__(self) -> None:
+        self._types: dict[str, TaskType] = {}
+
+    def __getitem__(self, name: str) -> TaskType:
+        return self._types[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._types)
+
+    def __len__(self) -> int:
+        return len(self._types)
+
+    def add(self, task_type: TaskType) -> None:
+        """Adds a task type.
+
+        Raises:
+            RegistryError: its name is taken by another function.
+        """
+        other = self._types.get(task_type.name)
+        if other is not None and other.origin != task_type.origin:
+            raise RegistryError(
+                f"two task types are named {task_type.name!r}: {other.origin} and {task_type.origin}; "
+                "give one of them another name: @task(name=...)"
+            )
+        self._types[task_type.name] = task_type
+
+
+_registered: dict[tuple[str, str], TaskType] = {}
+
+
+def task(
+    function: F | None = None,
+    *,
+    name: str | None = None,
+    version: str = "1",
+    timeout_seconds: float | None = None,
+    retries: int = 0,
+    checks: Callable[..., None] | None = None,
+) -> Any:
+    """Registers a typed function as a task type; the function itself stays as it is.
+
+    Args:
+        name: the task's name in snake case; default: the function's.
+        version: part of the task id. Change it when the function's results change, so that kept results are not served.
+        timeout_seconds: longest run of one attempt; None for no limit.
+        retries: how many more attempts a failing one may have.
+        checks: called with the arguments on the api node, to refuse by `BadInput` what the types cannot.
+
+    Raises:
+        RegistryError: the function is not fully typed, or a type has no JSON form.
+    """
+
+    def register(decorated: F) -> F:
+        made = _task_type(decorated, name or decorated.__name__, version, timeout_seconds, retries, checks)
+        _registered[decorated.__module__, made.name] = made
+        return decorated
+
+    return register if function is None else register(function)
+
+
+def load_registry(modules: Iterable[str] = ()) -> Registry:
+    """Imports the built-in and the given modules and returns their task types.
+
+    Raises:
+        RegistryError: a module cannot be imported or registers nothing, or two task types clash.
+    """
+    registry = Registry()
+    for module in (*BUILT_IN, *modules):
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # noqa: BLE001 - whatever a user's module raises, the node must say which module
+            raise RegistryError(
+                f"cannot import the task module {module!r} (DASK_GRAPHQL_TASK_MODULES): {type(error).__name__}: {error}"
+            ) from error
+        found = [
+            made for (origin, _), made in _registered.items() if origin == module or origin.startswith(module + ".")
+        ]
+        if not found:
+            raise RegistryError(f"the task module {module!r} has no @task function")
+        for made in found:
+            registry.add(made)
+    return registry
+
+
+def _task_type(
+    function: Callable[..., Any],
+    name: str,
+    version: str,
+    timeout_seconds: float | None,
+    retries: int,
+    checks: Callable[..., None] | None,
+) -> TaskType:
+    where = f"{function.__module__}.{function.__qualname__}"
+    if not NAME.fullmatch(name):
+        raise RegistryError(f"{where}: the name {name!r} is not in snake case, as estimate_pi is")
+    if not version or len(version) > 64:
+        raise RegistryError(f"{where}: a version is 1 to 64 characters, not {version!r}")
+    if timeout_seconds is not None and not (timeout_seconds > 0 and math.isfinite(timeout_seconds)):
+        raise RegistryError(f"{where}: timeout_seconds must be above 0, not {timeout_seconds}")
+    if retries < 0:
+        raise RegistryError(f"{where}: retries must be 0 or more, not {retries}")
+    try:
+        hints = typing.get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise RegistryError(f"{where}: a type cannot be resolved: {error}") from error
+    arguments = tuple(
+        _argument(where, parameter, hints) for parameter in inspect.signature(function).parameters.values()
+    )
+    if "return" not in hints or hints["return"] in (None, type(None)):
+        raise RegistryError(f"{where}: say what it returns (a dataclass, a pydantic model or a plain type)")
+    returns = output_annotation(hints["return"])
+    model_fields: dict[str, Any] = {
+        item.name: (item.annotation, ... if item.required else item.default) for item in arguments
+    }
+    try:
+        input_model = create_model(
+            f"{name}_input",
+            __config__=ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True),
+            **model_fields,
+        )
+        output: TypeAdapter[Any] = TypeAdapter(returns)
+    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation) as error:
+        raise RegistryError(f"{where}: a type has no JSON form: {error}") from error
+    return TaskType(name, version, function, arguments, returns, timeout_seconds, retries, checks, input_model, output)
+
+
+def _argument(where: str, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Argument:
+    if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+        raise RegistryError(f"{where}: *args, **kwargs and positional-only arguments have no name in GraphQL")
+    if parameter.name not in hints:
+        raise RegistryError(f"{where}: the argument {parameter.name!r} has no type; write {parameter.name}: int, say")
+    if parameter.name.startswith("_") or parameter.name in ("options", "model_config"):
+        raise RegistryError(f"{where}: an argument cannot be named {parameter.name!r} here")
+    return Argument(parameter.name, hints[parameter.name], parameter.default)
+
+
+def output_annotation(annotation: Any) -> Any:
+    """The declared output type: `Graph[T]` and `Annotated[Graph[T], ...]` mean `T`."""
+    if get_origin(annotation) is Annotated and get_origin(get_args(annotation)[0]) is Graph:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) is Graph:
+        return get_args(annotation)[0]
+    return annotation
+
+
+def _explain(name: str, error: ValidationError) -> str:
+    """A validation error in one line that names each argument, what was expected and what came."""
+    parts = []
+    for item in error.errors(include_url=False, include_context=False)[:5]:
+        place = ".".join(str(part) for part in item["loc"]) or "input"
+        came = "" if item["type"] in ("missing", "extra_forbidden") else f", not {str(item['input'])[:80]!r}"
+        parts.append(f"{place}: {item['msg']}{came}")
+    return f"{name}: " + "; ".join(parts)

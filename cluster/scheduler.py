@@ -1,0 +1,246 @@
+"""The scheduler node: the stock Dask scheduler with a preload.
+
+The preload's plugin writes what no worker can say (a worker died with its tasks, a key was lost), answers which attempts
+the scheduler holds, tells the progress of graph tasks, and keeps a heartbeat with an epoch in Redis: a new epoch means
+that this scheduler knows nothing of what was dispatched before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import orjson
+from redis.exceptions import RedisError
+
+from cluster import attempts
+from cluster.dask_config import configure_dask
+from cluster.errors import StoreUnavailable
+from cluster.execute import GRAPH_ANNOTATION
+from cluster.registry import load_registry
+from cluster.settings import Settings, load_settings
+from cluster.store.calls import milliseconds
+from cluster.store.store import Store
+
+if TYPE_CHECKING:
+    from distributed import Scheduler
+
+logger = logging.getLogger(__name__)
+
+BEAT_SECONDS: Final = 1.0
+"""How often the scheduler says that it lives."""
+EPOCH_SECONDS: Final = 5.0
+"""How long its word is believed."""
+PROGRESS_SECONDS: Final = 0.2
+"""How often the progress of graph tasks is told."""
+STORE_TRIES_SECONDS: Final = 60.0
+"""How long a loss is kept to be written while Redis is away; afterwards the recoverer's sweep finds it."""
+
+
+class _GraphProgress:
+    """How much of one attempt's graph is done."""
+
+    __slots__ = ("done", "keys", "told")
+
+    def __init__(self) -> None:
+        self.keys: set[Any] = set()
+        self.done: set[Any] = set()
+        self.told = 0
+
+    @property
+    def fraction(self) -> float:
+        return len(self.done) / max(1, len(self.keys))
+
+
+def _plugin_class() -> type[Any]:
+    """The plugin's class, made late: importing distributed costs half a second that only this node has to pay."""
+    from distributed import SchedulerPlugin
+
+    class Watchman(SchedulerPlugin):  # type: ignore[misc]
+        """Sees what happens to attempts on the scheduler and writes what no worker can."""
+
+        name = "dask-graphql"
+
+        def __init__(self, scheduler: Scheduler, settings: Settings, store: Store) -> None:
+            self.scheduler = scheduler
+            self.settings = settings
+            self.store = store
+            self.epoch = uuid.uuid4().hex
+            self.started_at = time.time()
+            self._graphs: dict[str, _GraphProgress] = {}
+            self._tasks: set[asyncio.Task[None]] = set()
+
+        # Life -------------------------------------------------------------------------------------------------------
+
+        def begin(self) -> None:
+            self.scheduler.handlers["dask_graphql_held"] = self.held
+            self.scheduler.handlers["dask_graphql_load"] = self.load
+            self._spawn(self._beat())
+            self._spawn(self._tell_progress())
+
+        def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+            # The loop keeps only weak references to tasks.
+            task = asyncio.get_running_loop().create_task(work)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        async def close(self) -> None:
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self.store.close()
+
+        async def _beat(self) -> None:
+            """Writes the epoch every second; tells all nodes when it was not there, after a start or a loss of Redis."""
+            calls = self.store.calls
+            word = orjson.dumps(
+                {"epoch": self.epoch, "address": self.scheduler.address, "started_at": milliseconds(self.started_at)}
+            )
+            announced = False
+            while True:
+                try:
+                    await self.store.redis.set(calls.scheduler_key, word, px=milliseconds(EPOCH_SECONDS))
+                    if not announced:
+                        await self.store.redis.publish(calls.all_channel, "epoch")
+                        announced = True
+                except (RedisError, OSError) as error:
+                    logger.warning("the scheduler's heartbeat is not heard: %s", error)
+                    announced = False
+                await asyncio.sleep(BEAT_SECONDS)
+
+        # What others ask --------------------------------------------------------------------------------------------
+
+        async def held(self, keys: list[str], **_: Any) -> list[bool]:
+            """Whether this scheduler still has each of these attempts to run."""
+            living = ("waiting", "queued", "no-worker", "processing")
+            tasks = self.scheduler.tasks
+            return [key in tasks and tasks[key].state in living for key in keys]
+
+        async def load(self, **_: Any) -> dict[str, Any]:
+            """The demand and the workers, for the controller and for `cluster`."""
+            scheduler = self.scheduler
+            return {
+                "epoch": self.epoch,
+                "dashboard": scheduler.services.get("dashboard") and scheduler.services["dashboard"].port,
+                "queued": len(scheduler.queued),
+                "no_worker": len(scheduler.unrunnable),
+                "processing": sum(len(ws.processing) for ws in scheduler.workers.values()),
+                "occupancy_seconds": float(scheduler.total_occupancy),
+                "workers": [
+                    {
+                        "name": str(ws.name),
+                        "address": ws.address,
+                        "threads": ws.nthreads,
+                        "memory_limit_bytes": ws.memory_limit,
+                        "memory_bytes": ws.memory.process,
+                        "processing": len(ws.processing),
+                        "last_seen": ws.last_seen,
+                    }
+                    for ws in scheduler.workers.values()
+                ],
+            }
+
+        # What happens -----------------------------------------------------------------------------------------------
+
+        def update_graph(
+            self, scheduler: Scheduler, *, tasks: list[Any], annotations: dict[str, dict[Any, Any]], **_: Any
+        ) -> None:
+            for key in tasks:
+                if attempts.parse_attempt_key(key):
+                    # Dask would run the task of a lost worker again under the same key. We count and fence attempts in
+                    # the record, so the first loss must come to us: the next one is over Dask's limit already.
+                    scheduler.tasks[key].suspicious = scheduler.allowed_failures
+            for key, tag in annotations.get(GRAPH_ANNOTATION, {}).items():
+                self._graphs.setdefault(tag, _GraphProgress()).keys.add(key)
+
+        def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
+            if finish in ("memory", "erred") and self._graphs:
+                task_state = self.scheduler.tasks.get(key)
+                tag = task_state and (task_state.annotations or {}).get(GRAPH_ANNOTATION)
+                if tag in self._graphs:
+                    self._graphs[tag].done.add(key)
+            if parsed := attempts.parse_attempt_key(key):
+                self._graphs.pop(f"{parsed[0]}:{parsed[1]}", None) if finish in ("memory", "erred") else None
+                if finish == "erred":
+                    self._spawn(self._lose(*parsed, kwargs.get("exception"), kwargs.get("worker")))
+
+        async def _lose(self, task_id: str, attempt: int, exception: Any, worker: str | None) -> None:
+            from distributed.protocol.serialize import Serialized, deserialize
+            from distributed.scheduler import KilledWorker
+
+            try:
+                if isinstance(exception, Serialized):
+                    exception = deserialize(exception.header, exception.frames)
+                elif isinstance(exception, bytes):
+                    from distributed.protocol import pickle
+
+                    exception = pickle.loads(exception)
+            except Exception as error:  # noqa: BLE001 - an exception of unknown make: say what we know of it
+                exception = RuntimeError(f"an error that cannot be read here: {error}")
+            if isinstance(exception, KilledWorker):
+                name = str(getattr(exception.last_worker, "name", worker))
+                call = self.store.calls.lose(task_id, attempt, "worker", attempts.worker_lost(name))
+            else:
+                reason = f"{type(exception).__name__}: {exception}"
+                call = self.store.calls.lose(task_id, attempt, "undelivered", attempts.undelivered(reason))
+            deadline = time.monotonic() + STORE_TRIES_SECONDS
+            while True:
+                try:
+                    verdict = await self.store.run(call)
+                    logger.warning("task %s attempt %d is lost (%s): %s", task_id, attempt, exception, verdict)
+                    return
+                except StoreUnavailable as error:
+                    if time.monotonic() > deadline:
+                        logger.error("the loss of task %s attempt %d could not be written: %s", task_id, attempt, error)
+                        return
+                    await asyncio.sleep(0.5)
+
+        async def _tell_progress(self) -> None:
+            while True:
+                await asyncio.sleep(PROGRESS_SECONDS)
+                for tag, graph in list(self._graphs.items()):
+                    if len(graph.done) == graph.told:
+                        continue
+                    graph.told = len(graph.done)
+                    task_id, attempt = tag.rsplit(":", 1)
+                    try:
+                        await self.store.run(self.store.calls.progress(task_id, int(attempt), graph.fraction))
+                    except StoreUnavailable as error:
+                        logger.warning("the progress of task %s is not told: %s", task_id, error)
+
+    return Watchman
+
+
+async def dask_setup(scheduler: Scheduler) -> None:
+    """Preload of the scheduler process (`dask scheduler --preload cluster.scheduler`)."""
+    settings = load_settings()
+    # Current Dask unpickles graphs on the scheduler, so a graph task's module must be importable here too.
+    load_registry(settings.task_modules)
+    watchman = _plugin_class()(scheduler, settings, Store(settings))
+    scheduler.add_plugin(watchman)
+    watchman.begin()
+
+
+async def run_scheduler(settings: Settings, stop: asyncio.Event) -> None:
+    """Runs the scheduler until `stop` is set."""
+    scratch = Path(settings.data_dir).absolute() / "scratch"
+    configure_dask(scratch)
+    from distributed import Scheduler
+
+    address = urlsplit(settings.scheduler_bind)
+    async with Scheduler(
+        protocol=address.scheme,
+        host=address.hostname,
+        port=address.port,
+        dashboard=bool(settings.dashboard),
+        dashboard_address=settings.dashboard or None,
+        preload=["cluster.scheduler"],
+    ) as scheduler:
+        logger.info("the scheduler listens on %s", scheduler.address)
+        await stop.wait()

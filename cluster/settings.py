@@ -1,0 +1,246 @@
+"""The settings, read once from the environment into a frozen object that is passed to every part.
+
+Every node reads the same variables, prefix `DASK_GRAPHQL_`. A wrong value stops the node at start.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from cluster.errors import SettingError
+
+PREFIX: Final = "DASK_GRAPHQL_"
+
+
+class _Refused(Exception):
+    """A parser's refusal; carries what was expected."""
+
+
+def _whole(minimum: int, maximum: int | None = None) -> Callable[[str], int]:
+    span = f"a whole number from {minimum}" + ("" if maximum is None else f" to {maximum}")
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise _Refused(span) from None
+        if value < minimum or (maximum is not None and value > maximum):
+            raise _Refused(span)
+        return value
+
+    return parse
+
+
+def _seconds(minimum: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not minimum <= value < float("inf"):
+            raise _Refused(f"a number of seconds, {minimum:g} or more")
+        return value
+
+    return parse
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        parts = urlsplit(text)
+        if parts.scheme not in schemes or not (parts.netloc or parts.path):
+            raise _Refused("a URL that begins with " + " or ".join(f"{scheme}://" for scheme in schemes))
+        return text
+
+    return parse
+
+
+def _address(text: str) -> str:
+    if not re.fullmatch(r"(tcp|tls)://(\[[0-9A-Fa-f:]+\]|[^\s:/\[\]]+):\d{1,5}", text):
+        raise _Refused("an address such as tcp://host:8786 or tls://host:8786")
+    return text
+
+
+def _modules(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    for name in names:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise _Refused("importable module names, separated by commas")
+    return names
+
+
+def _boolean(text: str) -> bool:
+    value = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if text.lower() not in value:
+        raise _Refused("true or false")
+    return value[text.lower()]
+
+
+def _matching(pattern: str, expected: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise _Refused(expected)
+        return text
+
+    return parse
+
+
+def setting(default: Any, parse: Callable[[str], Any], meaning: str, *, secret: bool = False) -> Any:
+    """Declares one setting: its default, its parser, and the text for the documentation."""
+    return field(default=default, metadata={"parse": parse, "meaning": meaning, "secret": secret})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings. Durations are seconds, sizes are bytes."""
+
+    redis_url: str = setting(
+        "redis://127.0.0.1:6379/0",
+        _url("redis", "rediss", "unix"),
+        "Redis 6.2 or later, or Valkey, with an append-only file. `rediss://` for TLS.",
+        secret=True,
+    )
+    key_prefix: str = setting(
+        "dg",
+        _matching(r"[A-Za-z0-9_.-]{1,32}", "1 to 32 letters, digits, '_', '.' or '-'"),
+        "First part of every key and channel in Redis, so that several systems can share one server.",
+    )
+    scheduler: str = setting(
+        "tcp://127.0.0.1:8786", _address, "Where api nodes, workers and the controller find the Dask scheduler."
+    )
+    scheduler_listen: str = setting(
+        "",
+        lambda text: _address(text) if text else "",
+        "Where the scheduler listens, if that is not the address by which others find it.",
+    )
+    dashboard: str = setting(
+        "",
+        lambda text: _matching(r"\S+:\d{1,5}", "HOST:PORT, or nothing for no dashboard")(text) if text else "",
+        "HOST:PORT of Dask's own dashboard on the scheduler; empty for none. Needs the extra `dashboard` (bokeh).",
+    )
+    task_modules: tuple[str, ...] = setting(
+        (), _modules, "Importable modules with @task functions, separated by commas; the same list for every node."
+    )
+    host: str = setting("127.0.0.1", str, "Address on which the api listens.")
+    port: int = setting(8000, _whole(1, 65535), "Port on which the api listens.")
+    allow_public: bool = setting(
+        False,
+        _boolean,
+        "Lets the api listen on an address other than loopback, where anyone who reaches it may submit.",
+    )
+    blob_url: str = setting(
+        "",
+        lambda text: _url("file", "s3")(text) if text else "",
+        "Where large values lie: file:///folder (shared by api nodes and workers) or s3://bucket/prefix. "
+        "Empty: the folder `blobs` below DATA_DIR.",
+    )
+    data_dir: Path = setting(Path(".data"), Path, "Folder for what a local system keeps: Redis's file, blobs, logs.")
+    result_ttl_seconds: int = setting(
+        86_400, _whole(0), "How long a record and its result are kept after the end; 0 keeps them for ever."
+    )
+    inline_limit_bytes: int = setting(
+        1_000_000,
+        _whole(1_000, 16_000_000),
+        "Longest value that a record carries itself; what is longer goes to the blob store.",
+    )
+    fibonacci_max_n: int = setting(1_000_000_000, _whole(0, 2**31 - 1), "Largest n that `fibonacci` accepts.")
+    batch_limit: int = setting(1_000, _whole(1, 10_000), "Most inputs of one submit<Name>Many and ids of taskResults.")
+    subscription_limit: int = setting(20_000, _whole(1), "Most open subscriptions of one api node.")
+    socket_operation_limit: int = setting(1_000, _whole(1), "Most operations that one WebSocket may have open at once.")
+    event_limit: int = setting(
+        1_000, _whole(10, 100_000), "Most events that are kept for one task; the oldest go first."
+    )
+    min_workers: int = setting(1, _whole(0), "Fewest workers that the controller keeps.")
+    max_workers: int = setting(
+        os.cpu_count() or 1, _whole(1), "Most workers that the controller starts. Default: the machine's cores."
+    )
+    worker_threads: int = setting(
+        1, _whole(1, 256), "Tasks that one worker runs at a time. More than one only for code that releases the GIL."
+    )
+    worker_memory_bytes: int = setting(
+        0, _whole(0), "Memory of one worker; 0 takes what the machine or the container has, shared by its workers."
+    )
+    lost_worker_limit: int = setting(
+        3, _whole(1, 100), "How many workers one task may take with it before it is FAILED with WORKER_LOST."
+    )
+    shutdown_seconds: float = setting(
+        8.0, _seconds(0.1), "How long an api node lets requests end before it closes its sockets at a stop."
+    )
+    log_level: str = setting(
+        "INFO", _matching("DEBUG|INFO|WARNING|ERROR", "DEBUG, INFO, WARNING or ERROR"), "What is logged to stderr."
+    )
+
+    @property
+    def scheduler_bind(self) -> str:
+        """The address on which the scheduler listens."""
+        return self.scheduler_listen or self.scheduler
+
+    @property
+    def blob_store_url(self) -> str:
+        """The blob store's URL, with the default filled in."""
+        return self.blob_url or (self.data_dir / "blobs").absolute().as_uri()
+
+    def environment(self) -> dict[str, str]:
+        """These settings as environment variables, for a process that this one starts."""
+        return {variable_of(item.name): _text(getattr(self, item.name)) for item in fields(self)}
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def load_settings(environment: Mapping[str, str] | None = None, **options: Any) -> Settings:
+    """Reads the settings.
+
+    Args:
+        environment: where the variables are; default: the process's environment. An empty text counts as not set.
+        options: command-line options, which win over the environment; None counts as not given.
+
+    Raises:
+        SettingError: a value is wrong, or a variable with our prefix is unknown (a misspelt one would be ignored).
+    """
+    environment = os.environ if environment is None else environment
+    known = {variable_of(item.name): item for item in fields(Settings)}
+    for variable in environment:
+        if variable.startswith(PREFIX) and variable not in known:
+            raise SettingError(variable, environment[variable], "no such setting; docs/settings.md lists them")
+    values: dict[str, Any] = {}
+    for variable, item in known.items():
+        text = environment.get(variable, "").strip()
+        if text:
+            try:
+                values[item.name] = item.metadata["parse"](text)
+            except _Refused as refused:
+                shown = "(not shown: it may hold a password)" if item.metadata["secret"] else text
+                raise SettingError(variable, shown, str(refused)) from None
+    settings = replace(Settings(**values), **{name: value for name, value in options.items() if value is not None})
+    return _checked(settings)
+
+
+def _checked(settings: Settings) -> Settings:
+    """Rules between settings."""
+    if settings.min_workers > settings.max_workers:
+        raise SettingError(
+            variable_of("min_workers"), str(settings.min_workers), f"at most MAX_WORKERS, {settings.max_workers}"
+        )
+    if settings.host not in ("127.0.0.1", "::1", "localhost") and not settings.allow_public:
+        raise SettingError(
+            variable_of("host"),
+            settings.host,
+            "127.0.0.1, unless DASK_GRAPHQL_ALLOW_PUBLIC=true says that whoever reaches the address may submit",
+        )
+    return settings

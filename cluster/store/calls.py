@@ -1,0 +1,281 @@
+"""The script calls: what is sent to Redis and how the answer reads. Pure, so that the asyncio and the threaded client
+share every word of the protocol."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Final, Generic, Literal, TypeVar
+
+import orjson
+
+from cluster.settings import Settings
+from cluster.store.record import FIELDS, Event, Record, SubmissionOutcome, parse_event, parse_record
+
+R = TypeVar("R")
+
+LANES: Final = tuple("0123456789abcdef")
+"""A task's lane is the first digit of its id: its keys carry it as their hash tag, so a cluster spreads 16 lanes."""
+
+CHECK_SECONDS: Final = 15.0
+"""How long an open task may go unheard of before the recoverer asks the scheduler for it."""
+
+WATCH_SECONDS: Final = 180.0
+"""How long a node's note that it waits is kept; the node renews it well before."""
+
+UNDELIVERED_LIMIT: Final = 20
+"""How many times a task may be handed to a healthy scheduler that then does not know it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script with its SHA-1, by which Redis knows it."""
+
+    name: str
+    source: bytes
+    sha: str
+
+
+def _load(name: str) -> Script:
+    folder = files("cluster.store") / "scripts"
+    fields = ", ".join(f"'{field}'" for field in FIELDS)
+    source = "\n".join(
+        [f"local FIELDS = {{{fields}}}", (folder / "_common.lua").read_text(), (folder / f"{name}.lua").read_text()]
+    ).encode()
+    return Script(name, source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
+
+
+SCRIPTS: Final = {
+    name: _load(name)
+    for name in (
+        "submit", "start", "progress", "finish", "fail", "lose", "release", "cancel", "watch", "unwatch", "claim_due",
+        "forget",
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[R]):
+    """One script with its keys and arguments; `parse` reads the answer."""
+
+    script: Script
+    keys: tuple[str, ...]
+    args: tuple[Any, ...]
+    parse: Callable[[Any], R]
+
+    @property
+    def command(self) -> tuple[Any, ...]:
+        return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What `submit` answers. `dispatch`: this attempt is the caller's to hand to the scheduler."""
+
+    outcome: SubmissionOutcome
+    dispatch: bool
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One open task whose time has come, as `claim_due` answers it."""
+
+    task_id: str
+    action: Literal["dispatch", "check"]
+    attempt: int
+    running: bool
+    name: str
+    input: bytes
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What `watch` answers: the record, if there is one, and the events after the asked seq."""
+
+    record: Record | None
+    events: tuple[Event, ...]
+
+
+def milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+class Calls:
+    """Builds the calls for one key prefix, time to live and event limit."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.prefix = settings.key_prefix
+        self._ttl = milliseconds(settings.result_ttl_seconds)
+        self._event_limit = settings.event_limit
+        self._lost_limit = settings.lost_worker_limit
+
+    # Names ------------------------------------------------------------------------------------------------------------
+
+    def lane(self, task_id: str) -> str:
+        return self.lane_prefix(task_id[0])
+
+    def lane_prefix(self, digit: str) -> str:
+        return f"{self.prefix}:{{{self.prefix}:{digit}}}"
+
+    def record_key(self, task_id: str) -> str:
+        return f"{self.lane(task_id)}:task:{task_id}"
+
+    def node_channel(self, node: str) -> str:
+        return f"{self.prefix}:node:{node}"
+
+    @property
+    def all_channel(self) -> str:
+        """The channel that every node hears: 'due' (open tasks wait to be dispatched), 'epoch' (a new scheduler)."""
+        return f"{self.prefix}:all"
+
+    @property
+    def scheduler_key(self) -> str:
+        """Where the living scheduler says which it is."""
+        return f"{self.prefix}:scheduler"
+
+    @property
+    def lease_key(self) -> str:
+        """Whose turn it is to recover."""
+        return f"{self.prefix}:recoverer"
+
+    @property
+    def fleet_key(self) -> str:
+        """What the controller knows and decided last."""
+        return f"{self.prefix}:fleet"
+
+    def index_key(self, digit: str, state: str | None, name: str | None) -> str:
+        base = f"{self.lane_prefix(digit)}:index"
+        if name and state:
+            return f"{base}:n:{name}:s:{state}"
+        if name:
+            return f"{base}:n:{name}"
+        return f"{base}:s:{state}" if state else f"{base}:*"
+
+    def _call(self, script: str, task_id: str, *args: Any, parse: Callable[[Any], R], lane: str = "") -> Call[R]:
+        lane = lane or self.lane(task_id)
+        keys = (
+            f"{lane}:task:{task_id}",
+            f"{lane}:events:{task_id}",
+            f"{lane}:watch:{task_id}",
+            f"{lane}:open",
+            f"{lane}:index",
+            f"{lane}:expiry",
+        )
+        return Call(SCRIPTS[script], keys, (self.prefix, task_id, *args), parse)
+
+    # Calls ------------------------------------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        task_id: str,
+        name: str,
+        version: str,
+        canonical_input: bytes,
+        *,
+        recompute: bool = False,
+        priority: int = 0,
+        not_before: int | None = None,
+    ) -> Call[Submitted]:
+        """Claims the task; `not_before` is milliseconds since 1970."""
+
+        def parse(answer: Sequence[Any]) -> Submitted:
+            record = parse_record(task_id, answer[2:])
+            assert record is not None
+            return Submitted(SubmissionOutcome(answer[0].decode()), bool(answer[1]), record)
+
+        return self._call(
+            "submit", task_id, name, version, canonical_input, int(recompute), priority,
+            "" if not_before is None else not_before, milliseconds(CHECK_SECONDS), self._event_limit, parse=parse,
+        )  # fmt: skip
+
+    def start(self, task_id: str, attempt: int, worker: str) -> Call[str]:
+        """Begins an attempt; answers 'RUN' or why not: 'GONE', 'STALE', 'ENDED', 'TAKEN'."""
+        return self._call(
+            "start", task_id, attempt, worker, milliseconds(CHECK_SECONDS), self._event_limit, parse=bytes.decode
+        )
+
+    def progress(self, task_id: str, attempt: int, fraction: float | None) -> Call[bool]:
+        """Says that the attempt lives; answers whether it may go on."""
+        shown = "" if fraction is None else f"{min(1.0, max(0.0, fraction)):.4g}"
+        return self._call(
+            "progress", task_id, attempt, shown, milliseconds(CHECK_SECONDS), self._event_limit, parse=bool
+        )
+
+    def finish(self, task_id: str, attempt: int, result: bytes) -> Call[bool]:
+        """Delivers the result; False where the fence refused it."""
+        return self._call("finish", task_id, attempt, result, self._ttl, self._event_limit, parse=bool)
+
+    def fail(
+        self, task_id: str, attempt: int, error: dict[str, Any], *, retries: int = 0, delay_seconds: float = 0
+    ) -> Call[str]:
+        """Ends the attempt in an error; answers 'FAILED', 'RETRY' or 'REFUSED'."""
+        return self._call(
+            "fail", task_id, attempt, orjson.dumps(error), self._ttl, self._event_limit, retries,
+            milliseconds(delay_seconds), error["message"], parse=bytes.decode,
+        )  # fmt: skip
+
+    def lose(
+        self, task_id: str, attempt: int, charge: Literal["worker", "undelivered", "none"], error: dict[str, Any]
+    ) -> Call[str]:
+        """Gives a lost attempt up; answers 'QUEUED', 'FAILED' (with `error`, a limit is passed) or 'REFUSED'."""
+        return self._call(
+            "lose", task_id, attempt, charge, self._lost_limit, UNDELIVERED_LIMIT, orjson.dumps(error), self._ttl,
+            self._event_limit, error["message"], parse=bytes.decode,
+        )  # fmt: skip
+
+    def release(self, task_id: str, attempt: int) -> Call[bool]:
+        """Gives an attempt back that could not be handed to the scheduler."""
+        return self._call("release", task_id, attempt, parse=bool)
+
+    def cancel(self, task_id: str) -> Call[tuple[bool, Record | None]]:
+        """Cancels; answers whether it was open, and the record or None."""
+        error = orjson.dumps({"code": "CANCELLED", "message": "the task was cancelled", "type": None})
+        return self._call(
+            "cancel", task_id, self._ttl, self._event_limit, error,
+            parse=lambda answer: (bool(answer[0]), parse_record(task_id, answer[1:])),
+        )  # fmt: skip
+
+    def watch(
+        self, task_id: str, node: str, *, every_event: bool = False, after_seq: int | None = None
+    ) -> Call[Watched]:
+        """Reads the record, and the events after `after_seq` if one is given; unless it is final, notes that `node`
+        waits for its end, or for every event."""
+
+        def parse(answer: Sequence[Any]) -> Watched:
+            return Watched(parse_record(task_id, answer[1:]), tuple(parse_event(line) for line in answer[0]))
+
+        return self._call(
+            "watch", task_id, node, "e" if every_event else "f", milliseconds(WATCH_SECONDS),
+            "" if after_seq is None else after_seq, parse=parse,
+        )  # fmt: skip
+
+    def unwatch(self, task_id: str, node: str) -> Call[bool]:
+        return self._call("unwatch", task_id, node, parse=bool)
+
+    def claim_due(self, digit: str, most: int, cutoff: int | None = None) -> Call[tuple[int, list[Due]]]:
+        """Takes the due tasks of a lane; answers how many there were and what to do with each."""
+
+        def parse(answer: Sequence[Any]) -> tuple[int, list[Due]]:
+            items = []
+            for i in range(1, len(answer), 7):
+                task_id, action, attempt, state, name, input_, priority = answer[i : i + 7]
+                items.append(
+                    Due(task_id.decode(), action.decode(), int(attempt), state == b"RUNNING", name.decode(), input_,
+                        int(priority or 0))
+                )  # fmt: skip
+            return int(answer[0]), items
+
+        return self._call(
+            "claim_due", "", "" if cutoff is None else cutoff, most, milliseconds(CHECK_SECONDS), parse=parse,
+            lane=self.lane_prefix(digit),
+        )  # fmt: skip
+
+    def forget(self, digit: str, most: int) -> Call[list[str]]:
+        """Takes expired tasks out of a lane's indexes; answers their ids."""
+        return self._call(
+            "forget", "", most, parse=lambda answer: [item.decode() for item in answer], lane=self.lane_prefix(digit)
+        )

@@ -1,0 +1,165 @@
+"""The record of a task, as Redis holds it and as the rest of the program reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import orjson
+
+
+class TaskState(StrEnum):
+    """Where a task is: `QUEUED -> RUNNING -> SUCCEEDED | FAILED | CANCELLED`; `RUNNING -> QUEUED` when an attempt is lost."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def final(self) -> bool:
+        """Whether the task has ended."""
+        return self not in (TaskState.QUEUED, TaskState.RUNNING)
+
+
+class SubmissionOutcome(StrEnum):
+    """What a submission found: a new task, one in flight, one already done, or one that it made run again."""
+
+    NEW = "NEW"
+    JOINED = "JOINED"
+    CACHED = "CACHED"
+    RECOMPUTED = "RECOMPUTED"
+
+
+FIELDS: Final = (
+    "name",
+    "version",
+    "input",
+    "state",
+    "attempt",
+    "seq",
+    "submitted_at",
+    "started_at",
+    "finished_at",
+    "expires_at",
+    "progress",
+    "priority",
+    "not_before",
+    "submissions",
+    "worker",
+    "lost",
+    "retries",
+    "error",
+    "result",
+)
+"""The fields of a record's hash, in the order in which the scripts answer them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What Redis knows of a task. Times are milliseconds since 1970, None where the thing has not happened.
+
+    Attributes:
+        input: the canonical JSON of the arguments.
+        attempt: number of the newest attempt, from 1; the fence.
+        seq: number of the newest event.
+        progress: share done, 0 to 1, as the newest attempt reported it.
+        submissions: how many submissions shared this task since it last began.
+        worker: name of the worker that runs or ran the newest attempt.
+        lost: attempts lost with their worker since it last began.
+        retries: attempts repeated after an error since it last began.
+        error: JSON object with `code`, `message`, `type`; None unless FAILED or CANCELLED.
+        result: JSON of the output; None unless SUCCEEDED, or where the reader did not ask for it.
+    """
+
+    task_id: str
+    name: str
+    version: str
+    input: bytes
+    state: TaskState
+    attempt: int
+    seq: int
+    submitted_at: int
+    started_at: int | None
+    finished_at: int | None
+    expires_at: int | None
+    progress: float | None
+    priority: int
+    not_before: int | None
+    submissions: int
+    worker: str | None
+    lost: int
+    retries: int
+    error: bytes | None
+    result: bytes | None
+
+    @property
+    def final(self) -> bool:
+        return self.state.final
+
+    def error_fields(self) -> dict[str, Any] | None:
+        """The error as a dict, or None."""
+        return None if self.error is None else dict(orjson.loads(self.error))
+
+
+def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
+    """Reads a script's answer, `values` in the order of FIELDS; None where there is no such record."""
+    if not values or values[0] is None:
+        return None
+    (_name, version, input_, state, attempt, seq, submitted, started, finished, expires, progress, priority, not_before,
+     submissions, worker, lost, retries, error, result) = values  # fmt: skip
+    assert version is not None
+    assert input_ is not None
+    assert state is not None
+    return Record(
+        task_id=task_id,
+        name=values[0].decode(),
+        version=version.decode(),
+        input=input_,
+        state=TaskState(state.decode()),
+        attempt=int(attempt or 0),
+        seq=int(seq or 0),
+        submitted_at=int(submitted or 0),
+        started_at=int(started) if started else None,
+        finished_at=int(finished) if finished else None,
+        expires_at=int(expires) if expires else None,
+        progress=float(progress) if progress else None,
+        priority=int(priority or 0),
+        not_before=int(not_before) if not_before else None,
+        submissions=int(submissions or 0),
+        worker=worker.decode() if worker else None,
+        lost=int(lost or 0),
+        retries=int(retries or 0),
+        error=error or None,
+        result=result or None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change of a record, numbered by `seq` from 1 within the task. `at` is milliseconds since 1970."""
+
+    seq: int
+    kind: str
+    state: TaskState
+    attempt: int
+    at: int
+    progress: float | None
+    message: str | None
+
+
+def parse_event(line: bytes) -> Event:
+    """Reads one line of a task's event log."""
+    raw = orjson.loads(line)
+    return Event(
+        seq=int(raw["seq"]),
+        kind=raw["kind"],
+        state=TaskState(raw["state"]),
+        attempt=int(raw["attempt"]),
+        at=int(raw["at"]),
+        progress=raw.get("progress"),
+        message=raw.get("message"),
+    )

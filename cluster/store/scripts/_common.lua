@@ -1,0 +1,90 @@
+-- Put before every script. One task's keys, all in one lane (hash tag), so that they lie on one node of a cluster:
+--   KEYS[1]  {lane}:task:<id>    hash    the record (fields: record.py, FIELDS)
+--   KEYS[2]  {lane}:events:<id>  list    the newest events, JSON, oldest first; their seq are without gaps
+--   KEYS[3]  {lane}:watch:<id>   hash    node id -> "f" (wants the final record) or "e" (wants every event)
+--   KEYS[4]  {lane}:open         zset    ids of open tasks -> when to look at them again, ms
+--   KEYS[5]  {lane}:index        base name of the list indexes, zsets of ids -> submitted_at, ms:
+--              index:*, index:s:<state>, index:n:<name>, index:n:<name>:s:<state>
+--   KEYS[6]  {lane}:expiry       zset    "<id> <name> <state>" of ended tasks -> when the index forgets them, ms
+-- ARGV[1] is the key prefix, ARGV[2] the task id; the script's own arguments follow.
+-- Time is the server's, in milliseconds, so that nodes with wrong clocks cannot disagree.
+local RECORD, EVENTS, WATCH, OPEN, INDEX, EXPIRY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local PREFIX, ID = ARGV[1], ARGV[2]
+local clock = redis.call('TIME')
+local NOW = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+
+-- Numbers above 1e14 would be written in the exponent form by tostring.
+local function int(number) return string.format('%.0f', number) end
+
+local function read() return redis.call('HMGET', RECORD, unpack(FIELDS)) end
+
+local function get(field) return redis.call('HGET', RECORD, field) end
+
+-- Redis expires a key lazily, so a reader must not count on it.
+local function exists()
+  local found = redis.call('HMGET', RECORD, 'state', 'expires_at')
+  if not found[1] then return false end
+  if found[2] and found[2] ~= '' and tonumber(found[2]) <= NOW then return false end
+  return found[1]
+end
+
+local function final(state) return state == 'SUCCEEDED' or state == 'FAILED' or state == 'CANCELLED' end
+
+local function index(name, state, score)
+  redis.call('ZADD', INDEX .. ':*', score, ID)
+  redis.call('ZADD', INDEX .. ':s:' .. state, score, ID)
+  redis.call('ZADD', INDEX .. ':n:' .. name, score, ID)
+  redis.call('ZADD', INDEX .. ':n:' .. name .. ':s:' .. state, score, ID)
+end
+
+local function unindex_state(name, state)
+  redis.call('ZREM', INDEX .. ':s:' .. state, ID)
+  redis.call('ZREM', INDEX .. ':n:' .. name .. ':s:' .. state, ID)
+end
+
+-- Moves the record to a state and keeps the indexes in step.
+local function move(name, from, to, submitted_at)
+  redis.call('HSET', RECORD, 'state', to)
+  if from ~= to then
+    unindex_state(name, from)
+    redis.call('ZADD', INDEX .. ':s:' .. to, submitted_at, ID)
+    redis.call('ZADD', INDEX .. ':n:' .. name .. ':s:' .. to, submitted_at, ID)
+  end
+end
+
+-- Logs an event and tells the nodes that wait for it. The notice names the task only: the record is the truth.
+local function tell(kind, state, attempt, limit, progress, message)
+  local seq = redis.call('HINCRBY', RECORD, 'seq', 1)
+  local event = {seq = seq, kind = kind, state = state, attempt = tonumber(attempt), at = NOW}
+  if progress and progress ~= '' then event.progress = tonumber(progress) end
+  if message and message ~= '' then event.message = message end
+  redis.call('RPUSH', EVENTS, cjson.encode(event))
+  redis.call('LTRIM', EVENTS, -tonumber(limit), -1)
+  local ended = final(state)
+  local waiting = redis.call('HGETALL', WATCH)
+  for i = 1, #waiting, 2 do
+    if ended or waiting[i + 1] == 'e' then
+      redis.call('PUBLISH', PREFIX .. ':node:' .. waiting[i], ID)
+    end
+  end
+  if ended and #waiting > 0 then redis.call('DEL', WATCH) end
+end
+
+-- Ends the task: the record, its place in the indexes, its time to live.
+local function close(name, from, to, submitted_at, ttl)
+  redis.call('HSET', RECORD, 'finished_at', int(NOW))
+  move(name, from, to, submitted_at)
+  redis.call('ZREM', OPEN, ID)
+  if ttl > 0 then
+    redis.call('HSET', RECORD, 'expires_at', int(NOW + ttl))
+    redis.call('ZADD', EXPIRY, int(NOW + ttl), ID .. ' ' .. name .. ' ' .. to)
+  end
+end
+
+-- After the last event of an ended task: both keys leave Redis together.
+local function expire(ttl)
+  if ttl > 0 then
+    redis.call('PEXPIRE', RECORD, ttl)
+    redis.call('PEXPIRE', EVENTS, ttl)
+  end
+end

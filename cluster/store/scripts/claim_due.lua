@@ -1,0 +1,32 @@
+-- The recoverer takes the open tasks of a lane whose time has come. ARGV[2] is unused here.
+-- ARGV: 3 cutoff (ms; '' for now), 4 most, 5 check_after (ms)
+-- Answers {how many were due, then per task: id, action, attempt, state, dispatch fields name, input, priority}
+--   action 'dispatch': nobody has dispatched this attempt yet, and the caller must
+--   action 'check': it was dispatched; the caller asks the scheduler whether it still holds it
+-- A cutoff in the future makes every dispatched task due, as a new scheduler knows none of them.
+local cutoff = ARGV[3] == '' and int(NOW) or ARGV[3]
+-- Not before the cutoff, so that paging up to it comes to an end.
+local again = int(math.max(NOW + tonumber(ARGV[5]), tonumber(cutoff) + 1))
+local ids = redis.call('ZRANGEBYSCORE', OPEN, '-inf', cutoff, 'WITHSCORES', 'LIMIT', 0, tonumber(ARGV[4]))
+local answer = {#ids / 2}
+for i = 1, #ids, 2 do
+  local id, score = ids[i], tonumber(ids[i + 1])
+  local key = RECORD .. id
+  local record = redis.call('HMGET', key, 'state', 'attempt', 'dispatched', 'name', 'input', 'priority')
+  local state = record[1]
+  if not state or final(state) then
+    redis.call('ZREM', OPEN, id)
+  elseif state == 'QUEUED' and tonumber(record[3]) < tonumber(record[2]) then
+    if score <= NOW then
+      redis.call('HSET', key, 'dispatched', record[2])
+      redis.call('ZADD', OPEN, again, id)
+      for _, item in ipairs({id, 'dispatch', record[2], state, record[4], record[5], record[6]}) do
+        answer[#answer + 1] = item
+      end
+    end
+  else
+    redis.call('ZADD', OPEN, again, id)
+    for _, item in ipairs({id, 'check', record[2], state, record[4], '', ''}) do answer[#answer + 1] = item end
+  end
+end
+return answer

@@ -1,0 +1,15 @@
+-- A worker begins an attempt.
+-- ARGV: 3 attempt, 4 worker, 5 check_after (ms), 6 event limit
+-- Answers the reason why it must not run: 'GONE' (no record), 'STALE' (a newer attempt exists), 'ENDED', 'TAKEN' (this
+-- attempt has begun elsewhere); or 'RUN'.
+local state = exists()
+if not state then return 'GONE' end
+if final(state) then return 'ENDED' end
+if get('attempt') ~= ARGV[3] then return 'STALE' end
+if state == 'RUNNING' then return 'TAKEN' end
+redis.call('HSET', RECORD, 'started_at', int(NOW), 'worker', ARGV[4])
+redis.call('HDEL', RECORD, 'progress')
+move(get('name'), 'QUEUED', 'RUNNING', get('submitted_at'))
+redis.call('ZADD', OPEN, int(NOW + tonumber(ARGV[5])), ID)
+tell('STARTED', 'RUNNING', ARGV[3], ARGV[6])
+return 'RUN'

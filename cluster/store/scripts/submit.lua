@@ -1,0 +1,36 @@
+-- Claims a task for a submission.
+-- ARGV: 3 name, 4 version, 5 input, 6 recompute (0/1), 7 priority, 8 not_before (ms or ''), 9 check_after (ms),
+--       10 event limit
+-- Answers {outcome, dispatch (1: the caller must dispatch this attempt), fields...}
+local name, version, input = ARGV[3], ARGV[4], ARGV[5]
+local state = exists()
+if state and not final(state) then
+  redis.call('HINCRBY', RECORD, 'submissions', 1)
+  return {'JOINED', 0, unpack(read())}
+end
+if state == 'SUCCEEDED' and ARGV[6] == '0' then
+  redis.call('HINCRBY', RECORD, 'submissions', 1)
+  return {'CACHED', 0, unpack(read())}
+end
+local outcome = state and 'RECOMPUTED' or 'NEW'
+local attempt = 1
+if state then
+  -- The attempt goes on counting, as a late attempt of the former run may still write.
+  attempt = tonumber(get('attempt')) + 1
+  redis.call('HDEL', RECORD, 'started_at', 'finished_at', 'expires_at', 'progress', 'worker', 'error', 'result')
+  redis.call('PERSIST', RECORD)
+  redis.call('PERSIST', EVENTS)
+  redis.call('ZREM', EXPIRY, ID .. ' ' .. name .. ' ' .. state)
+  unindex_state(name, state)
+else
+  redis.call('DEL', RECORD, EVENTS)
+end
+local not_before = tonumber(ARGV[8]) or 0
+local dispatch = not_before <= NOW
+redis.call('HSET', RECORD, 'name', name, 'version', version, 'input', input, 'state', 'QUEUED', 'attempt', attempt,
+  'submitted_at', int(NOW), 'priority', ARGV[7], 'not_before', ARGV[8], 'submissions', 1, 'lost', 0, 'retries', 0,
+  'undelivered', 0, 'dispatched', dispatch and attempt or attempt - 1)
+index(name, 'QUEUED', int(NOW))
+redis.call('ZADD', OPEN, dispatch and int(NOW + tonumber(ARGV[9])) or int(not_before), ID)
+tell('QUEUED', 'QUEUED', attempt, ARGV[10])
+return {outcome, dispatch and 1 or 0, unpack(read())}

@@ -1,0 +1,16 @@
+-- A node asks for a task, and if it has not ended notes that it waits. One step, so that no end can fall between.
+-- ARGV: 3 node id, 4 what it wants: 'f' (the final record) or 'e' (every event), 5 ttl of the note (ms),
+--       6 newest seq that it has ('' for no events)
+-- Answers {events, fields...}; no fields where there is no such task (yet).
+local state = exists()
+if not (state and final(state)) then
+  if ARGV[4] == 'e' or redis.call('HGET', WATCH, ARGV[3]) ~= 'e' then redis.call('HSET', WATCH, ARGV[3], ARGV[4]) end
+  redis.call('PEXPIRE', WATCH, ARGV[5])
+end
+if not state then return {{}} end
+local events = {}
+if ARGV[6] ~= '' then
+  local oldest = tonumber(get('seq')) - redis.call('LLEN', EVENTS) + 1
+  events = redis.call('LRANGE', EVENTS, math.max(0, tonumber(ARGV[6]) + 1 - oldest), -1)
+end
+return {events, unpack(read())}

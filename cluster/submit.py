@@ -1,0 +1,69 @@
+"""The submission: claim the task in the store, and dispatch it if it is ours to dispatch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cluster.dispatch import Dispatchable, Dispatcher
+from cluster.registry import Bound
+from cluster.store.calls import Call, Submitted
+from cluster.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitOptions:
+    """How a task is submitted.
+
+    Attributes:
+        recompute: run again even if a result is kept.
+        priority: higher ones run first; passed to Dask.
+        not_before: do not run before this time, milliseconds since 1970; None for now.
+    """
+
+    recompute: bool = False
+    priority: int = 0
+    not_before: int | None = None
+
+
+class Submitter:
+    """Accepts submissions on an api node. The scheduler need not be up."""
+
+    def __init__(self, store: Store, dispatcher: Dispatcher) -> None:
+        self._store = store
+        self._dispatcher = dispatcher
+
+    async def submit(self, bound: Sequence[Bound], options: SubmitOptions) -> list[Submitted]:
+        """Claims the tasks, in one round trip, and dispatches those that nobody has before.
+
+        Raises:
+            StoreUnavailable: Redis does not answer; a submission may have been accepted all the same, and repeating it
+                is safe.
+        """
+        if len(bound) == 1:
+            submitted = [await self._store.run(self._claim(bound[0], options))]
+        else:
+            submitted = await self._store.run_many([self._claim(item, options) for item in bound])
+        for item, claimed in zip(bound, submitted, strict=True):
+            if claimed.dispatch:
+                self._dispatcher.put(
+                    Dispatchable(
+                        item.task_id,
+                        claimed.record.attempt,
+                        item.task_type.name,
+                        item.canonical_input,
+                        options.priority,
+                    )
+                )
+        return submitted
+
+    def _claim(self, bound: Bound, options: SubmitOptions) -> Call[Submitted]:
+        return self._store.calls.submit(
+            bound.task_id,
+            bound.task_type.name,
+            bound.task_type.version,
+            bound.canonical_input,
+            recompute=options.recompute,
+            priority=options.priority,
+            not_before=options.not_before,
+        )

@@ -1,0 +1,61 @@
+"""The task id: one input of one task type has one id, on every node, in every language.
+
+The id is the first 32 hex digits of SHA-256 over the RFC 8785 canonical JSON of
+`{"input": {...}, "task": "<name>", "version": "<version>"}`, defaults filled in, integers beyond 2^53 as decimal strings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any, Final
+
+import rfc8785
+
+from cluster.errors import BadInput, BadTaskId
+from cluster.values import json_integer
+
+TASK_ID: Final = re.compile(r"[0-9a-f]{32}")
+
+
+def canonical(value: Any) -> Any:
+    """Rewrites the integers of a JSON value so that all languages read the same number."""
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int):
+        return json_integer(value)
+    if isinstance(value, dict):
+        return {key: canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [canonical(item) for item in value]
+    return value
+
+
+def canonical_json(value: Any) -> bytes:
+    """RFC 8785 bytes of a JSON value.
+
+    Raises:
+        BadInput: the value has no canonical form (a float that is not finite, a lone surrogate).
+    """
+    try:
+        return rfc8785.dumps(canonical(value))
+    except rfc8785.CanonicalizationError as error:
+        raise BadInput(f"the input has no canonical JSON form: {error}") from error
+
+
+def task_id(name: str, version: str, canonical_input: bytes) -> str:
+    """Derives the id from the registered name, the version and the input's canonical JSON."""
+    # The keys of the pre-image are in RFC 8785's order already, so the canonical input is put in as it is.
+    pre_image = b'{"input":%b,"task":%b,"version":%b}' % (canonical_input, rfc8785.dumps(name), rfc8785.dumps(version))
+    return hashlib.sha256(pre_image).hexdigest()[:32]
+
+
+def check_task_id(text: str) -> str:
+    """The id itself.
+
+    Raises:
+        BadTaskId: the text has not the form of a task id.
+    """
+    if not TASK_ID.fullmatch(text):
+        raise BadTaskId(f"a task id is 32 hex digits in lower case, not {text[:64]!r}")
+    return text

@@ -1,0 +1,82 @@
+"""Value types that a task function may use beside the plain ones: whole numbers of any size, and blobs.
+
+They are pydantic annotations, so that validation, the JSON form in the record and the GraphQL type follow from one
+declaration.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Generic, TypeVar
+
+from pydantic import BeforeValidator, PlainSerializer
+
+SAFE_INTEGER: Final = 2**53
+"""Largest magnitude up to which every JSON reader sees the same integer (RFC 8259, section 6)."""
+
+T = TypeVar("T")
+
+
+class BigIntMark:
+    """Marks the annotation `BigInt`, so that the GraphQL schema knows it from a plain `int`."""
+
+
+class Graph(Generic[T]):
+    """Return annotation of a graph task: `-> Graph[Estimate]` returns a Dask collection that computes an `Estimate`."""
+
+
+def parse_big_int(value: Any) -> Any:
+    """A whole number from its decimal text; anything else goes on to pydantic unchanged.
+
+    Python refuses decimal texts of more than 4,300 digits (CPython issue 95778) as its conversion is quadratic; gmpy2's
+    is not, so it does the long ones.
+    """
+    if not isinstance(value, str):
+        return value
+    body = value[1:] if value[:1] == "-" else value
+    if not (body.isascii() and body.isdigit()):
+        raise ValueError("expected a whole number, as an integer or its decimal digits")
+    if len(body) <= 4_000:
+        return int(value)
+    import gmpy2
+
+    return int(gmpy2.mpz(value))
+
+
+def decimal_text(value: int) -> str:
+    """The decimal digits of a whole number of any size."""
+    if value.bit_length() < 13_000:
+        return str(value)
+    import gmpy2
+
+    return str(gmpy2.mpz(value).digits())
+
+
+def json_integer(value: int) -> int | str:
+    """A whole number as the JSON value that every language reads alike: a number up to 2^53, else a decimal string."""
+    return value if -SAFE_INTEGER <= value <= SAFE_INTEGER else decimal_text(value)
+
+
+BigInt = Annotated[int, BeforeValidator(parse_big_int), PlainSerializer(json_integer, when_used="json"), BigIntMark()]
+"""A whole number of any size; in GraphQL a decimal string, since JavaScript's numbers end at 2^53."""
+
+
+@dataclass(frozen=True)
+class Blob:
+    """Bytes that are too large for a record and lie in the blob store instead.
+
+    Attributes:
+        key: the object's name in the blob store.
+        size_bytes: its length.
+        media_type: for the download's Content-Type.
+    """
+
+    key: str
+    size_bytes: int
+    media_type: str = "application/octet-stream"
+
+
+def allow_long_integers() -> None:
+    """Lifts CPython's limit on integer text, for user functions that print long numbers (they are bounded otherwise)."""
+    sys.set_int_max_str_digits(0)

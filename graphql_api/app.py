@@ -1,0 +1,97 @@
+"""The application: its routes and its life."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
+
+from cluster.errors import StoreUnavailable
+from cluster.node import Node, make_node
+from cluster.registry import Registry, load_registry
+from cluster.settings import Settings, load_settings
+from graphql_api.blobs import download
+from graphql_api.pages import page_routes
+from graphql_api.schema import make_schema
+from graphql_api.transport import GraphQLEndpoint
+
+
+def create_app(settings: Settings | None = None, registry: Registry | None = None) -> Starlette:
+    """The ASGI application of one api node.
+
+    Raises:
+        SettingError, RegistryError: the node must not start.
+    """
+    settings = load_settings() if settings is None else settings
+    registry = load_registry(settings.task_modules) if registry is None else registry
+    schema = make_schema(registry)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        node = make_node(settings, registry)
+        app.state.node = node
+        app.state.graphql = GraphQLEndpoint(schema, node)
+        await node.start()
+        try:
+            yield
+        finally:
+            await node.close()
+
+    return Starlette(
+        routes=[
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route("/metrics", metrics),
+            Route("/blobs/{key:path}", download),
+            Route("/graphql", GraphQLRoute()),
+            WebSocketRoute("/graphql", GraphQLRoute()),
+            *page_routes(),
+        ],
+        lifespan=lifespan,
+    )
+
+
+class GraphQLRoute:
+    """`/graphql`, as an ASGI application that the lifespan fills in: its parts belong to the running event loop."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await scope["app"].state.graphql(scope, receive, send)
+
+
+async def healthz(_: Request) -> Response:
+    """The process lives."""
+    return PlainTextResponse("ok")
+
+
+async def readyz(request: Request) -> Response:
+    """Whether this node can accept and deliver. It accepts without the scheduler, so that one only stands beside."""
+    node: Node = request.app.state.node
+    try:
+        await node.store.ping()
+        redis = True
+    except StoreUnavailable:
+        redis = False
+    ready = redis and node.deliveries.listening.is_set()
+    state = {
+        "ready": ready, "redis": redis, "listening": node.deliveries.listening.is_set(),
+        "scheduler": node.link.connected, "recoverer": node.recoverer.active,
+    }  # fmt: skip
+    return JSONResponse(state, 200 if ready else 503)
+
+
+async def metrics(request: Request) -> Response:
+    """The first few figures in the Prometheus text format."""
+    node: Node = request.app.state.node
+    counts = await node.store.counts()
+    lines = ["# TYPE dask_graphql_tasks gauge"]
+    lines += [f'dask_graphql_tasks{{state="{state}"}} {count}' for state, count in counts.items()]
+    lines += [
+        "# TYPE dask_graphql_subscriptions_open gauge",
+        f"dask_graphql_subscriptions_open {node.deliveries.waiters}",
+    ]
+    return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")

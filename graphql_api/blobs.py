@@ -1,0 +1,75 @@
+"""The download of blobs: streamed from the blob store, so that the api node never holds a value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from cluster.blobs import CHUNK_BYTES
+from cluster.errors import BlobError
+from cluster.node import Node
+from cluster.task_id import TASK_ID
+from cluster.values import Blob
+
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
+
+async def download(request: Request) -> Response:
+    """`/blobs/<task id>/<attempt>/<name>`, as `Blob.url` names it. One Range is honoured (RFC 9110, section 14)."""
+    node: Node = request.app.state.node
+    key = request.path_params["key"]
+    blob = await find_blob(node, key)
+    if blob is None:
+        return JSONResponse({"error": "no such blob, or its task has expired", "code": "BLOB_NOT_FOUND"}, 404)
+    first, last, status = 0, blob.size_bytes - 1, 200
+    headers = {"Accept-Ranges": "bytes", "Content-Disposition": f'inline; filename="{key.rsplit("/", 1)[-1]}"',
+               "X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=3600"}  # fmt: skip
+    if asked := _RANGE.fullmatch(request.headers.get("range", "")):
+        start, end = asked.groups()
+        if start:
+            first, last = int(start), min(last, int(end) if end else last)
+        elif end:
+            first = max(0, blob.size_bytes - int(end))
+        if first > last:
+            return Response(status_code=416, headers={"Content-Range": f"bytes */{blob.size_bytes}"})
+        status = 206
+        headers["Content-Range"] = f"bytes {first}-{last}/{blob.size_bytes}"
+    headers["Content-Length"] = str(last - first + 1)
+    try:
+        head = await node.blobs.read(key, first, min(CHUNK_BYTES, last - first + 1))
+    except BlobError:
+        return JSONResponse({"error": "the blob store does not answer", "code": "BLOB_UNAVAILABLE"}, 503)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield head
+        for offset in range(first + len(head), last + 1, CHUNK_BYTES):
+            yield await node.blobs.read(key, offset, min(CHUNK_BYTES, last + 1 - offset))
+
+    return StreamingResponse(body(), status, headers, media_type=blob.media_type)
+
+
+async def find_blob(node: Node, key: str) -> Blob | None:
+    """The blob of this key, if the record of its task has it: a record that expired takes its blobs along."""
+    task_id = key.split("/")[0]
+    if not TASK_ID.fullmatch(task_id):
+        return None
+    record = await node.store.read(task_id)
+    task_type = record and node.registry.get(record.name)
+    if record is None or record.result is None or not task_type:
+        return None
+    return next((blob for blob in _blobs_of(task_type.output.validate_json(record.result)) if blob.key == key), None)
+
+
+def _blobs_of(value: object) -> list[Blob]:
+    """All blobs anywhere in an output."""
+    if isinstance(value, Blob):
+        return [value]
+    if isinstance(value, list | tuple | set):
+        return [blob for item in value for blob in _blobs_of(item)]
+    if isinstance(value, dict):
+        return [blob for item in value.values() for blob in _blobs_of(item)]
+    members = getattr(value, "__dict__", None)
+    return [blob for item in members.values() for blob in _blobs_of(item)] if members else []

@@ -1,0 +1,43 @@
+"""What a client is told of an error: expected refusals as they are, everything else as an id that the log has too."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+
+from graphql import GraphQLError, GraphQLSyntaxError
+
+from cluster.errors import BlobError, PublicError, StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+STORE_AWAY = "the task store does not answer; nothing is lost, try again in a moment"
+BLOBS_AWAY = "the value cannot be read from the blob store now; try again in a moment"
+
+
+def present(error: GraphQLError) -> None:
+    """Rewrites one error in place to what a client may see, with a stable `extensions.code`."""
+    original = error.original_error
+    extensions = dict(error.extensions or {})
+    if original is None:
+        # The library refused the document or the variables before any of our code ran.
+        code = "GRAPHQL_PARSE_FAILED" if isinstance(error, GraphQLSyntaxError) else "GRAPHQL_VALIDATION_FAILED"
+        extensions.setdefault("code", code)
+    elif isinstance(original, PublicError):
+        extensions.update(original.extensions)
+    elif isinstance(original, StoreUnavailable):
+        logger.warning("%s", original)
+        error.message = STORE_AWAY
+        extensions = {"code": "SERVICE_UNAVAILABLE"}
+    elif isinstance(original, BlobError):
+        logger.warning("%s", original)
+        error.message = BLOBS_AWAY
+        extensions = {"code": "BLOB_UNAVAILABLE"}
+    elif isinstance(original, GraphQLError):
+        extensions.setdefault("code", "GRAPHQL_VALIDATION_FAILED")
+    else:
+        error_id = uuid.uuid4().hex[:12]
+        logger.error("internal error %s", error_id, exc_info=original)
+        error.message = f"an internal error; the log has it as {error_id}"
+        extensions = {"code": "INTERNAL", "id": error_id}
+    error.extensions = extensions

@@ -1,0 +1,127 @@
+"""The queries: one task, the list of tasks, the task types, the cluster."""
+
+# No `from __future__ import annotations` here: Strawberry must see the types of this schema, not their names.
+
+import base64
+import binascii
+from typing import Any
+
+import orjson
+import strawberry
+from redis.exceptions import RedisError
+
+from cluster.errors import BadCursor, BadInput, StoreUnavailable
+from cluster.link import SchedulerAway
+from cluster.store.record import TaskState
+from cluster.task_id import TASK_ID, check_task_id
+from graphql_api.context import ApiInfo
+from graphql_api.types import (
+    Cluster,
+    Fleet,
+    PageInfo,
+    TaskCount,
+    TaskStateType,
+    TaskTypeType,
+    Worker,
+)  # fmt: skip
+
+PAGE_LIMIT = 100
+
+
+def make_query(task_class: type, connection_class: type) -> type:
+    """The query type for a schema's `Task` and `TaskConnection`."""
+
+    @strawberry.type
+    class Query:
+        @strawberry.field(description="One task; null where no such task is known.")
+        async def task(self, info: ApiInfo, task_id: strawberry.ID) -> task_class | None:  # type: ignore[valid-type]
+            record = await info.context.node.store.read(check_task_id(task_id))
+            return None if record is None else task_class(record=record)
+
+        @strawberry.field(description="Tasks, newest first; 100 at a time at the most.")
+        async def tasks(
+            self,
+            info: ApiInfo,
+            first: int = 20,
+            after: str | None = strawberry.UNSET,
+            state: TaskStateType | None = strawberry.UNSET,
+            name: str | None = strawberry.UNSET,
+        ) -> connection_class:  # type: ignore[valid-type]
+            if not 0 <= first <= PAGE_LIMIT:
+                raise BadInput(f"first is from 0 to {PAGE_LIMIT}, not {first}")
+            store = info.context.node.store
+            before = parse_cursor(after) if after else None
+            pairs = await store.newest(first + 1, before=before, state=state or None, name=name or None)
+            records = await store.read_many([task_id for _, task_id in pairs[:first]], results=False)
+            edges = [
+                connection_class.edge(cursor=make_cursor(pair), node=task_class(record=record))  # type: ignore[attr-defined]
+                for pair, record in zip(pairs, records, strict=False)
+                if record is not None
+            ]
+            end = make_cursor(pairs[:first][-1]) if pairs[:first] else None
+            return connection_class(edges=edges, page_info=PageInfo(has_next_page=len(pairs) > first, end_cursor=end))
+
+        @strawberry.field(description="The registered functions.")
+        def task_types(self, info: ApiInfo) -> list[TaskTypeType]:
+            return [TaskTypeType.of(task_type) for task_type in info.context.node.registry.values()]
+
+        @strawberry.field(description="The scheduler, the workers and the fleet.")
+        async def cluster(self, info: ApiInfo) -> Cluster:
+            return await read_cluster(info)
+
+    return Query
+
+
+def make_cursor(pair: tuple[int, str]) -> str:
+    """An opaque cursor: the place in the list, which stays where it is as newer tasks come."""
+    return base64.urlsafe_b64encode(f"{pair[0]}:{pair[1]}".encode()).decode().rstrip("=")
+
+
+def parse_cursor(cursor: str) -> tuple[int, str]:
+    """The place that a cursor names.
+
+    Raises:
+        BadCursor: it was not made here.
+    """
+    try:
+        score, task_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split(":")
+        if not TASK_ID.fullmatch(task_id) or len(score) > 16:
+            raise ValueError(task_id)
+        return int(score), task_id
+    except (ValueError, binascii.Error):
+        raise BadCursor(f"after takes an endCursor of this list, not {cursor[:64]!r}") from None
+
+
+async def read_cluster(info: ApiInfo) -> Cluster:
+    """The cluster as this node sees it; parts that do not answer are told as such."""
+    node = info.context.node
+    load: dict[str, Any] = {}
+    try:
+        load = await node.link.ask("dask_graphql_load")
+    except SchedulerAway:
+        pass
+    try:
+        word = await node.store.redis.get(node.store.calls.fleet_key)
+    except (RedisError, OSError) as error:
+        raise StoreUnavailable(f"Redis does not answer: {error}") from error
+    counts = await node.store.counts()
+    fleet = orjson.loads(word) if word else None
+    return Cluster(
+        scheduler_connected=bool(load),
+        scheduler_epoch=load.get("epoch"),
+        workers=[
+            Worker(
+                name=worker["name"],
+                threads=worker["threads"],
+                processing=worker["processing"],
+                memory_bytes=float(worker["memory_bytes"]),
+                memory_limit_bytes=float(worker["memory_limit_bytes"] or 0),
+            )
+            for worker in load.get("workers", [])
+        ],
+        waiting=load.get("queued", 0) + load.get("no_worker", 0),
+        processing=load.get("processing", 0),
+        fleet=None if fleet is None else Fleet(**{name: fleet[name] for name in (
+            "wanted", "launching", "running", "retiring", "min_workers", "max_workers", "reason")}),
+        tasks=[TaskCount(state=state, count=counts[state]) for state in TaskState],
+    )  # fmt: skip

@@ -1,0 +1,31 @@
+"""One api process: uvicorn around the application."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import uvicorn
+
+from cluster.settings import Settings
+from graphql_api.app import create_app
+
+
+def run_api(settings: Settings) -> None:
+    """Serves until SIGTERM or Ctrl-C, then lets requests end for `shutdown_seconds` and closes what is open."""
+    logging.basicConfig(
+        level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
+    )
+    logging.captureWarnings(True)
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        log_level=settings.log_level.lower(),
+        access_log=False,
+        # uvicorn waits for open sockets without limit unless told.
+        timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
+        ws_max_size=4_000_000,
+        ws="websockets-sansio",
+    )

@@ -1,0 +1,49 @@
+"""The subscriptions: `taskResult`, `taskResults`, `taskEvents`."""
+
+# No `from __future__ import annotations` here: Strawberry must see the types of this schema, not their names.
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import strawberry
+
+from cluster.errors import BadInput
+from cluster.task_id import check_task_id
+from graphql_api.context import ApiInfo
+from graphql_api.types import TaskEvent
+
+
+def make_subscription(task: type) -> type:
+    """The subscription type for a schema's `Task`."""
+
+    @strawberry.type
+    class Subscription:
+        @strawberry.subscription(
+            description="The final record, once, then complete. The task may be submitted before or after."
+        )
+        async def task_result(self, info: ApiInfo, task_id: strawberry.ID) -> AsyncGenerator[task, None]:  # type: ignore[valid-type]
+            yield task(record=await info.context.node.deliveries.final(check_task_id(task_id)))
+
+        @strawberry.subscription(description="One item per task as each ends, then complete.")
+        async def task_results(self, info: ApiInfo, task_ids: list[strawberry.ID]) -> AsyncGenerator[task, None]:  # type: ignore[valid-type]
+            node = info.context.node
+            limit = node.settings.batch_limit
+            if len(task_ids) > limit:
+                raise BadInput(f"at most {limit} task ids at once, not {len(task_ids)}", limit=limit)
+            checked = [check_task_id(task_id) for task_id in task_ids]
+            async with aclosing(node.deliveries.finals(checked)) as records:  # type: ignore[type-var]
+                async for record in records:
+                    yield task(record=record)
+
+        @strawberry.subscription(
+            description="Every change after `afterSeq` (default: from the first one that is kept), then complete."
+        )
+        async def task_events(
+            self, info: ApiInfo, task_id: strawberry.ID, after_seq: int | None = strawberry.UNSET
+        ) -> AsyncGenerator[TaskEvent, None]:
+            events = info.context.node.deliveries.events(check_task_id(task_id), max(0, after_seq or 0))
+            async with aclosing(events) as stream:  # type: ignore[type-var]
+                async for event, _ in stream:
+                    yield TaskEvent.of(task_id, event)
+
+    return Subscription

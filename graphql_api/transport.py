@@ -1,0 +1,190 @@
+"""GraphQL over HTTP, WebSocket and server-sent events: what the standards ask beyond Strawberry."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from typing import Any, Final
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
+from strawberry.types import ExecutionResult
+
+from cluster.node import Node
+from graphql_api.context import Context
+from graphql_api.pages import graphiql_page
+from graphql_api.schema import Schema
+
+KEEP_ALIVE_SECONDS: Final = 12.0
+"""A comment on an idle event stream, so that no proxy takes it for dead."""
+
+BODY_LIMIT_BYTES: Final = 4_000_000
+"""Largest request body; 1,000 inputs of a long task fit easily."""
+
+
+class WebSocketAdapter(ASGIWebSocketAdapter):
+    """Mends what Strawberry's reading of the two protocols leaves out."""
+
+    async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncGenerator[object, None]:
+        async for message in super().iter_json(ignore_parsing_errors=ignore_parsing_errors):
+            # Clients send `payload: null` with connection_init, which the protocol allows and Strawberry refuses.
+            if (
+                isinstance(message, dict)
+                and message.get("type") == "connection_init"
+                and message.get("payload") is None
+            ):
+                message.pop("payload", None)
+            yield message
+
+
+class GraphQLEndpoint(GraphQL[Context, None]):
+    """`/graphql` in all its forms."""
+
+    websocket_adapter_class = WebSocketAdapter
+
+    def __init__(self, schema: Schema, node: Node) -> None:
+        super().__init__(
+            schema,
+            graphql_ide=None,
+            max_subscriptions_per_connection=node.settings.socket_operation_limit,
+            keep_alive=True,
+            keep_alive_interval=KEEP_ALIVE_SECONDS,
+        )
+        self._node = node
+        self._schema = schema
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            request = Request(scope, receive)
+            accepted = request.headers.get("accept", "")
+            response: Response | None = None
+            if int(request.headers.get("content-length") or 0) > BODY_LIMIT_BYTES:
+                response = refusal(413, f"a request body is at most {BODY_LIMIT_BYTES} bytes")
+            elif "text/event-stream" in accepted and request.method in ("POST", "GET"):
+                response = await self._event_stream(request)
+            elif request.method == "GET" and "query" not in request.query_params and "text/html" in accepted:
+                response = graphiql_page()
+            if response is not None:
+                await response(scope, receive, send)
+                return
+        with contextlib.suppress(KeyError) if scope["type"] == "websocket" else contextlib.nullcontext():
+            # Strawberry raises KeyError where a client vanishes at the moment its operation completes.
+            await super().__call__(scope, receive, send)
+
+    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:  # type: ignore[override]
+        return Context(self._node, self._schema.wrappers)
+
+    async def get_root_value(self, request: Request | WebSocket) -> None:
+        return None
+
+    def decode_json(self, data: str | bytes) -> Any:
+        return parse_json(data)
+
+    def encode_json(self, data: object) -> str:
+        return orjson.dumps(data).decode()
+
+    # Server-sent events: the distinct connections mode of graphql-sse ------------------------------------------------
+
+    async def _event_stream(self, request: Request) -> Response:
+        try:
+            operation = await read_operation(request)
+        except ValueError as error:
+            return refusal(400, str(error))
+        context = Context(self._node, self._schema.wrappers)
+        results = self._schema.stream(
+            operation["query"],
+            variable_values=operation.get("variables"),
+            operation_name=operation.get("operationName"),
+            context_value=context,
+            root_value=None,
+        )
+        return StreamingResponse(
+            sse_messages(results),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+        )
+
+
+def parse_json(text: str | bytes) -> Any:
+    """A JSON value with its integers whole: orjson would make a float of one beyond 64 bits, without a word.
+
+    Raises:
+        json.JSONDecodeError: the text is not JSON, or holds a number longer than Python reads (4,300 digits).
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise json.JSONDecodeError(str(error), "", 0) from error
+
+
+def refusal(status: int, message: str) -> JSONResponse:
+    """A well-formed answer to a request that is not executed."""
+    return JSONResponse({"errors": [{"message": message, "extensions": {"code": "BAD_REQUEST"}}]}, status_code=status)
+
+
+async def read_operation(request: Request) -> Mapping[str, Any]:
+    """The operation of an HTTP request.
+
+    Raises:
+        ValueError: there is none that can be read; the message says what was expected.
+    """
+    try:
+        if request.method == "GET":
+            operation: Any = dict(request.query_params)
+            if "variables" in operation:
+                operation["variables"] = parse_json(operation["variables"])
+        else:
+            operation = parse_json(await request.body())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"the request is not JSON: {error}") from None
+    if not isinstance(operation, dict) or not isinstance(operation.get("query"), str):
+        raise ValueError('expected a JSON object with "query", a text')
+    if not isinstance(operation.get("variables") or {}, dict):
+        raise ValueError('expected "variables" to be a JSON object')
+    return operation
+
+
+async def sse_messages(results: Any) -> AsyncIterator[bytes]:
+    """The events of a stream: `next` with each result, a comment while it is idle, `complete` at the end."""
+    source = await results
+    iterator = aiter(source)
+    coming: asyncio.Future[Any] | None = None
+    try:
+        yield b":\n\n"
+        while True:
+            coming = coming or asyncio.ensure_future(anext(iterator))
+            done, _ = await asyncio.wait({coming}, timeout=KEEP_ALIVE_SECONDS)
+            if not done:
+                yield b":\n\n"
+                continue
+            try:
+                result = coming.result()
+            except StopAsyncIteration:
+                break
+            finally:
+                coming = None
+            yield b"event: next\ndata: " + orjson.dumps(payload(result)) + b"\n\n"
+        yield b"event: complete\ndata:\n\n"
+    finally:
+        # The client may vanish at any moment: the subscription behind it must end.
+        if coming is not None:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+        with contextlib.suppress(AttributeError):
+            await source.aclose()
+
+
+def payload(result: ExecutionResult) -> dict[str, Any]:
+    """An execution result as the protocols send it."""
+    answer: dict[str, Any] = {"data": result.data}
+    if result.errors:
+        answer["errors"] = [error.formatted for error in result.errors]
+    return answer

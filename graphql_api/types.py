@@ -1,0 +1,276 @@
+"""Record -> GraphQL: the types that do not depend on the registry, in one place."""
+
+# No `from __future__ import annotations` here: Strawberry must see the types of this schema, not their names.
+
+import datetime
+from typing import Any, Self
+
+import orjson
+import strawberry
+
+from cluster.registry import TaskType
+from cluster.store.record import Event, Record, SubmissionOutcome, TaskState
+from cluster.values import json_integer
+from graphql_api.context import ApiInfo
+
+TaskStateType = strawberry.enum(TaskState, name="TaskState", description="Where a task is.")
+SubmissionOutcomeType = strawberry.enum(
+    SubmissionOutcome, name="SubmissionOutcome", description="What a submission found."
+)
+
+
+def instant(milliseconds: int | None) -> datetime.datetime | None:
+    """A record's time as GraphQL's DateTime, in UTC."""
+    if milliseconds is None:
+        return None
+    return datetime.datetime.fromtimestamp(milliseconds / 1000, tz=datetime.UTC)
+
+
+@strawberry.type(description="Why a task did not succeed.")
+class TaskError:
+    code: str = strawberry.field(description="Stable, for programs: TASK_FAILED, WORKER_LOST, CANCELLED, ...")
+    message: str = strawberry.field(description="For people.")
+    type: str | None = strawberry.field(description="Type of the exception that the function raised, if one did.")
+
+
+@strawberry.type(description="One change of a task, numbered by `seq` from 1.")
+class TaskEvent:
+    task_id: strawberry.ID
+    seq: int = strawberry.field(description="Number of this event; pass the last one seen as `afterSeq` to go on.")
+    kind: str = strawberry.field(description="QUEUED, STARTED, PROGRESS, RETRY, LOST, SUCCEEDED, FAILED or CANCELLED.")
+    state: TaskStateType = strawberry.field(description="The state after this event.")
+    attempt: int
+    at: datetime.datetime
+    progress: float | None = strawberry.field(description="Share done, 0 to 1, where the event tells it.")
+    message: str | None
+
+    @classmethod
+    def of(cls, task_id: str, event: Event) -> Self:
+        at = instant(event.at)
+        assert at is not None
+        return cls(
+            task_id=strawberry.ID(task_id), seq=event.seq, kind=event.kind, state=event.state, attempt=event.attempt,
+            at=at, progress=event.progress, message=event.message,
+        )  # fmt: skip
+
+
+@strawberry.type(description="An argument of a task type.")
+class TaskArgument:
+    name: str = strawberry.field(description="Its name in the task id's input, as the function spells it.")
+    type: str = strawberry.field(description="Its Python type.")
+    required: bool
+    default: strawberry.scalars.JSON | None = strawberry.field(description="What is filled in where it is left out.")
+
+
+@strawberry.type(name="TaskType", description="A registered function.")
+class TaskTypeType:
+    name: str
+    version: str = strawberry.field(description="Part of the task id.")
+    description: str
+    mutation: str = strawberry.field(description="The mutation that submits it.")
+    arguments: list[TaskArgument]
+    timeout_seconds: float | None
+    retries: int
+
+    @classmethod
+    def of(cls, task_type: TaskType) -> Self:
+        from graphql_api.type_map import pascal
+
+        defaults = orjson.loads(
+            task_type.input_model.model_construct().model_dump_json(
+                include={argument.name for argument in task_type.arguments if not argument.required}, warnings=False
+            )
+        )
+        return cls(
+            name=task_type.name,
+            version=task_type.version,
+            description=task_type.description,
+            mutation=f"submit{pascal(task_type.name)}",
+            arguments=[
+                TaskArgument(
+                    name=argument.name,
+                    type=getattr(argument.annotation, "__name__", str(argument.annotation)),
+                    required=argument.required,
+                    default=_safe(defaults.get(argument.name)),
+                )
+                for argument in task_type.arguments
+            ],
+            timeout_seconds=task_type.timeout_seconds,
+            retries=task_type.retries,
+        )
+
+
+def _safe(value: Any) -> Any:
+    return json_integer(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+@strawberry.type(description="A worker, as the scheduler sees it.")
+class Worker:
+    name: str
+    threads: int
+    processing: int = strawberry.field(description="Dask tasks that are with it.")
+    memory_bytes: float
+    memory_limit_bytes: float
+
+
+@strawberry.type(description="The fleet, as the controller knows it.")
+class Fleet:
+    wanted: int | None
+    launching: int
+    running: int
+    retiring: int
+    min_workers: int
+    max_workers: int
+    reason: str = strawberry.field(description="Why the controller wants so many.")
+
+
+@strawberry.type(description="How many tasks there are in each state.")
+class TaskCount:
+    state: TaskStateType
+    count: int
+
+
+@strawberry.type(description="The cluster behind this api, as this node sees it.")
+class Cluster:
+    scheduler_connected: bool = strawberry.field(description="Whether this node is connected to the scheduler.")
+    scheduler_epoch: str | None = strawberry.field(description="Identifies one life of the scheduler.")
+    workers: list[Worker]
+    waiting: int = strawberry.field(description="Dask tasks that no worker has yet.")
+    processing: int = strawberry.field(description="Dask tasks that are with workers.")
+    fleet: Fleet | None = strawberry.field(description="Null where no controller runs.")
+    tasks: list[TaskCount]
+
+
+@strawberry.type(description="Where a page of a list ends.")
+class PageInfo:
+    has_next_page: bool
+    end_cursor: str | None
+
+
+@strawberry.input(description="How a task is submitted.")
+class SubmitOptions:
+    recompute: bool = strawberry.field(default=False, description="Run again even if a result is kept.")
+    priority: int = strawberry.field(default=0, description="Higher ones run first, -100 to 100.")
+    not_before: datetime.datetime | None = strawberry.field(
+        default=strawberry.UNSET, description="Do not run before this time."
+    )
+
+
+def make_task_types(output_union: Any) -> tuple[type, type, type]:
+    """`Task`, `Submission` and `TaskConnection` for a schema whose results are `output_union`."""
+
+    @strawberry.type(description="A task type applied to one input.")
+    class Task:
+        record: strawberry.Private[Record]
+
+        @strawberry.field(description="Hash of the task's name, version and input.")
+        def task_id(self) -> strawberry.ID:
+            return strawberry.ID(self.record.task_id)
+
+        @strawberry.field(description="Name of the task type.")
+        def name(self) -> str:
+            return self.record.name
+
+        @strawberry.field
+        def version(self) -> str:
+            return self.record.version
+
+        @strawberry.field(description="The arguments in canonical form.")
+        def input(self) -> strawberry.scalars.JSON:
+            return orjson.loads(self.record.input)  # type: ignore[no-any-return]
+
+        @strawberry.field
+        def state(self) -> TaskStateType:
+            return self.record.state
+
+        @strawberry.field(description="Number of the newest try to run it, from 1.")
+        def attempt(self) -> int:
+            return self.record.attempt
+
+        @strawberry.field(description="Number of the newest event.")
+        def seq(self) -> int:
+            return self.record.seq
+
+        @strawberry.field(description="The output; null unless SUCCEEDED.")
+        async def result(self, info: ApiInfo) -> output_union | None:  # type: ignore[valid-type]
+            return await read_result(self.record, info)
+
+        @strawberry.field(description="Null unless FAILED or CANCELLED.")
+        def error(self) -> TaskError | None:
+            error = self.record.error_fields()
+            return None if error is None else TaskError(**error)
+
+        @strawberry.field(description="Share done, 0 to 1, as the newest attempt told it.")
+        def progress(self) -> float | None:
+            return self.record.progress
+
+        @strawberry.field(description="How many submissions shared this task since it last began.")
+        def submissions(self) -> int:
+            return self.record.submissions
+
+        @strawberry.field(description="The worker that runs or ran the newest attempt.")
+        def worker(self) -> str | None:
+            return self.record.worker
+
+        @strawberry.field
+        def submitted_at(self) -> datetime.datetime:
+            submitted_at = instant(self.record.submitted_at)
+            assert submitted_at is not None
+            return submitted_at
+
+        @strawberry.field
+        def started_at(self) -> datetime.datetime | None:
+            return instant(self.record.started_at)
+
+        @strawberry.field
+        def finished_at(self) -> datetime.datetime | None:
+            return instant(self.record.finished_at)
+
+        @strawberry.field(description="When the record is forgotten; null while it is open, or for ever.")
+        def expires_at(self) -> datetime.datetime | None:
+            return instant(self.record.expires_at)
+
+    @strawberry.type(description="The answer to one request for a task.")
+    class Submission:
+        record: strawberry.Private[Record]
+        outcome: SubmissionOutcomeType
+
+        @strawberry.field
+        def task_id(self) -> strawberry.ID:
+            return strawberry.ID(self.record.task_id)
+
+        @strawberry.field
+        def task(self) -> Task:
+            return Task(record=self.record)
+
+    @strawberry.type(description="One task of a list.")
+    class TaskEdge:
+        cursor: str
+        node: Task
+
+    @strawberry.type(description="A page of tasks, newest first.")
+    class TaskConnection:
+        edges: list[TaskEdge]
+        page_info: PageInfo
+
+    TaskConnection.edge = TaskEdge  # type: ignore[attr-defined]
+    return Task, Submission, TaskConnection
+
+
+async def read_result(record: Record, info: ApiInfo) -> Any:
+    """The output of a record as the task type's own Python value; None unless it succeeded."""
+    if record.state is not TaskState.SUCCEEDED:
+        return None
+    task_type = info.context.node.registry.get(record.name)
+    if task_type is None:
+        return None
+    encoded = record.result
+    if encoded is None:
+        # A list is read without results; the one that is asked for is read here.
+        again = await info.context.node.store.read(record.task_id)
+        if again is None or again.result is None:
+            return None
+        encoded = again.result
+    value = task_type.output.validate_json(encoded)
+    wrapper = info.context.wrappers.get(record.name)
+    return value if wrapper is None else wrapper(value=value)

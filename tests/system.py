@@ -1,0 +1,198 @@
+"""A whole system of real processes for a test, any of which the test may kill."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import subprocess
+import time
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import redis
+from websockets.asyncio.client import ClientConnection, connect
+
+from cluster.local import free_port, redis_binary, redis_command
+from cluster.processes import Child, start_node, stop_children
+from cluster.settings import Settings, load_settings
+
+TASKS = "tests.task_modules.samples"
+START_SECONDS = 60.0
+
+
+class RedisServer:
+    """A Redis process with an append-only file; it can be killed and started again on its port."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            redis_command(redis_binary(), self.folder, self.port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + START_SECONDS
+        with redis.Redis(port=self.port) as client:
+            while True:
+                try:
+                    client.ping()
+                    return
+                except redis.RedisError:
+                    if time.monotonic() > deadline or self._process.poll() is not None:
+                        raise
+                    time.sleep(0.02)
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait(10)
+
+
+class System:
+    """Redis, scheduler, controller with local workers, and api nodes, each a process of its own.
+
+    Args:
+        changes: settings that differ from the defaults.
+    """
+
+    def __init__(self, folder: Path, *, api_nodes: int = 1, **changes: Any) -> None:
+        self.folder = folder
+        self.redis = RedisServer(folder)
+        self.settings: Settings = load_settings(
+            {},
+            redis_url=self.redis.url,
+            key_prefix=f"t{uuid.uuid4().hex[:8]}",
+            scheduler=f"tcp://127.0.0.1:{free_port()}",
+            data_dir=folder,
+            task_modules=(TASKS,),
+            **changes,
+        )
+        self.ports = [free_port() for _ in range(api_nodes)]
+        self.children: dict[str, Child] = {}
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ports[0]}/graphql"
+
+    def url_of(self, node: int) -> str:
+        return f"http://127.0.0.1:{self.ports[node]}/graphql"
+
+    async def start(self, role: str, node: int = 0) -> Child:
+        """Starts a node: `api`, `scheduler`, `controller` or `worker`; an api node has a number."""
+        name = f"{role}{node}" if role == "api" else role
+        settings = replace(self.settings, port=self.ports[node]) if role == "api" else self.settings
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.children[name] = await start_node(settings, role, output=log)
+        return self.children[name]
+
+    async def kill(self, name: str) -> None:
+        """SIGKILL, as a crash does."""
+        child = self.children[name]
+        child.process.kill()
+        await child.process.wait()
+
+    async def __aenter__(self) -> Self:
+        self.redis.start()
+        for role in ("scheduler", "controller"):
+            await self.start(role)
+        for node in range(len(self.ports)):
+            await self.start("api", node)
+        await self.ready()
+        return self
+
+    async def ready(self) -> None:
+        """Returns when every api node is ready and the wanted workers serve."""
+        async with asyncio.timeout(START_SECONDS):
+            for node in range(len(self.ports)):
+                while not await self._is_ready(node):
+                    await asyncio.sleep(0.05)
+            while (
+                len((await self.ask("{ cluster { workers { name } } }"))["cluster"]["workers"])
+                < self.settings.min_workers
+            ):
+                await asyncio.sleep(0.05)
+
+    async def _is_ready(self, node: int) -> bool:
+        try:
+            async with httpx.AsyncClient() as client:
+                answer = await client.get(f"http://127.0.0.1:{self.ports[node]}/readyz")
+                return answer.status_code == 200 and bool(answer.json()["scheduler"])
+        except httpx.HTTPError:
+            return False
+
+    async def __aexit__(self, *_: object) -> None:
+        await stop_children([child for child in self.children.values()], 8)
+        self.redis.stop()
+
+    # A client ---------------------------------------------------------------------------------------------------------
+
+    async def post(self, query: str, variables: dict[str, Any] | None = None, *, node: int = 0) -> dict[str, Any]:
+        """The whole answer of an HTTP request."""
+        async with httpx.AsyncClient(timeout=60) as client:
+            answer = await client.post(self.url_of(node), json={"query": query, "variables": variables or {}})
+            return dict(answer.json())
+
+    async def ask(self, query: str, variables: dict[str, Any] | None = None, *, node: int = 0) -> dict[str, Any]:
+        """The data of an HTTP request that must not fail."""
+        answer = await self.post(query, variables, node=node)
+        assert "errors" not in answer, answer["errors"]
+        return dict(answer["data"])
+
+    async def result(self, task_id: str, fields: str = "state", *, node: int = 0) -> dict[str, Any]:
+        """The one item of `taskResult`, over graphql-transport-ws."""
+        query = f"subscription($id: ID!) {{ taskResult(taskId: $id) {{ taskId {fields} }} }}"
+        async with Socket.open(self.url_of(node)) as socket:
+            items = [item async for item in socket.subscribe(query, {"id": task_id})]
+        assert len(items) == 1, items
+        return dict(items[0]["taskResult"])
+
+
+class Socket:
+    """A graphql-transport-ws client in the plain words of the protocol, for tests that watch every message."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+        self._next_id = 0
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, url: str) -> AsyncIterator[Socket]:
+        address = url.replace("http", "ws", 1)
+        async with connect(address, subprotocols=["graphql-transport-ws"], max_size=None) as connection:  # type: ignore[list-item]
+            await connection.send(json.dumps({"type": "connection_init"}))
+            assert json.loads(await connection.recv())["type"] == "connection_ack"
+            yield cls(connection)
+
+    async def send(self, message: dict[str, Any]) -> None:
+        await self.connection.send(json.dumps(message))
+
+    async def subscribe(self, query: str, variables: dict[str, Any] | None = None) -> AsyncIterator[dict[str, Any]]:
+        """The data of each item until `complete`; one operation at a time."""
+        self._next_id += 1
+        operation = str(self._next_id)
+        await self.send(
+            {"id": operation, "type": "subscribe", "payload": {"query": query, "variables": variables or {}}}
+        )
+        async for text in self.connection:
+            message = json.loads(text)
+            if message["type"] == "ping":
+                await self.send({"type": "pong"})
+                continue
+            assert message["id"] == operation
+            if message["type"] == "complete":
+                return
+            assert message["type"] == "next", message
+            assert "errors" not in message["payload"], message["payload"]
+            yield message["payload"]["data"]

@@ -1,0 +1,126 @@
+"""Task types as a user would write them, for the tests of the whole system."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from cluster import BigInt, Blob, Graph, TaskError, cancelled, report_progress, save_blob, task
+
+
+@dataclass
+class Estimate:
+    pi: float
+    samples: int
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Point(BaseModel):
+    x: int
+    y: int = 3
+
+
+@dataclass
+class Report:
+    text: Blob
+    colour: Colour
+    points: list[Point]
+
+
+@task(version="1", timeout_seconds=60, retries=2)
+def estimate_pi(samples: int, seed: int = 0) -> Estimate:
+    """Estimates pi by throwing `samples` points."""
+    import random
+
+    source = random.Random(seed)
+    inside = sum(source.random() ** 2 + source.random() ** 2 < 1 for _ in range(samples))
+    return Estimate(pi=4 * inside / samples, samples=samples)
+
+
+@task
+async def add(a: BigInt, b: BigInt = 5) -> BigInt:
+    """Adds two whole numbers, asynchronously."""
+    await asyncio.sleep(0)
+    return a + b
+
+
+@task
+def total_of_squares(n: int) -> Graph[int]:
+    """A graph task: the squares are computed all over the fleet."""
+    import dask
+
+    squares = [dask.delayed(_square)(i) for i in range(n)]
+    return dask.delayed(sum)(squares)  # type: ignore[no-any-return]
+
+
+def _square(i: int) -> int:
+    return i * i
+
+
+@task
+def counted(folder: str, n: int) -> int:
+    """Leaves a trace of every run, so that a test can count them."""
+    with (Path(folder) / f"runs-{n}").open("ab", buffering=0) as file:
+        file.write(b"x")
+    return n
+
+
+@task
+def gated(folder: str, n: int) -> int:
+    """Runs until the test opens the gate, or it is cancelled."""
+    (Path(folder) / f"begun-{n}").touch()
+    while not (Path(folder) / f"gate-{n}").exists():
+        if cancelled():
+            (Path(folder) / f"stopped-{n}").touch()
+            return -1
+        time.sleep(0.01)
+    return n
+
+
+@task
+def stepping(steps: int) -> int:
+    """Reports its progress in steps."""
+    for step in range(steps):
+        report_progress((step + 1) / steps)
+        time.sleep(0.3)
+    return steps
+
+
+@task
+def failing(message: str) -> int:
+    """Always raises."""
+    raise ValueError(message)
+
+
+@task
+def refusing(code: str) -> int:
+    """Fails with a code of its own."""
+    raise TaskError(code, "as it was told")
+
+
+@task
+def deadly(n: int) -> int:
+    """Takes its worker process with it."""
+    os._exit(17)
+
+
+@task
+def lying(n: int) -> int:
+    """Returns what it does not declare."""
+    return "no number"  # type: ignore[return-value]
+
+
+@task
+def report(size: int, colour: Colour = Colour.RED, points: list[Point] | None = None) -> Report:
+    """Returns a blob, an enum and nested models."""
+    return Report(save_blob("report.txt", b"r" * size, media_type="text/plain"), colour, points or [])
