@@ -1,8 +1,8 @@
 """Delivery: a node's subscribers get the final record the moment it exists, without a gap.
 
-One pub/sub connection per node, on one channel of its own that is subscribed before the node serves. A notice says only
-"look at this task again"; the record is the truth. Every watch, its renewal and its end go through one loop in order, so
-that a watch and an unwatch of the same task can never overtake each other.
+One pub/sub connection per node, on one channel of its own that is subscribed before the node serves. A notice says
+only "look at this task again"; the record is the truth. Every watch, its renewal and its end go through one loop in
+order, so that a watch and an unwatch of the same task can never overtake each other.
 """
 
 from __future__ import annotations

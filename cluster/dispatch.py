@@ -1,7 +1,7 @@
 """The dispatcher: batches of new attempts to the Dask scheduler, fire and forget.
 
-It holds nothing that matters. An attempt that it cannot hand over is given back to the store at once; one that dies with
-this process is found by the recoverer.
+It holds nothing that matters. An attempt that it cannot hand over is given back to the store at once; one that dies
+with this process is found by the recoverer.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ class Executor:
                 attempts.error(
                     "NOT_INSTALLED",
                     f"the worker {self.worker} does not know the task {name!r}: name its module in "
-                    f"DASK_GRAPHQL_TASK_MODULES on the workers too (here it is {','.join(self.settings.task_modules)!r})",
+                    f"DASK_GRAPHQL_TASK_MODULES on the workers too, here {','.join(self.settings.task_modules)!r}",
                 ),
                 retry=False,
             )
@@ -175,7 +175,8 @@ def encode(task_type: TaskType, value: Any, limit_bytes: int) -> Succeeded | Fai
         return Failed(
             attempts.error(
                 "BAD_OUTPUT",
-                f"{task_type.name} did not return what it declares, {task_type.returns!r}: {str(error)[:MESSAGE_LIMIT]}",
+                f"{task_type.name} did not return what it declares, {task_type.returns!r}: "
+                f"{str(error)[:MESSAGE_LIMIT]}",
                 type(error).__name__,
             ),
             retry=False,
@@ -185,8 +186,8 @@ def encode(task_type: TaskType, value: Any, limit_bytes: int) -> Succeeded | Fai
         return Failed(
             attempts.error(
                 "RESULT_TOO_LARGE",
-                f"{task_type.name} returned {len(encoded)} bytes of JSON, and a record carries {limit_bytes}: store large "
-                "values by cluster.save_blob and return the Blob",
+                f"{task_type.name} returned {len(encoded)} bytes of JSON, and a record carries {limit_bytes}: store "
+                "large values by cluster.save_blob and return the Blob",
             ),
             retry=False,
         )

@@ -23,8 +23,8 @@ Hidden: Final = HiddenMark()
 def result_field(method: M) -> M:
     """Makes a method of an output type a GraphQL field that is computed on the api node when it is asked for.
 
-    The method's arguments become the field's. An argument annotated `BlobStore` is filled in by the api node. The method
-    may be async; it must be quick, as it runs beside everybody's requests.
+    The method's arguments become the field's. An argument annotated `BlobStore` is filled in by the api node. The
+    method may be async; it must be quick, as it runs beside everybody's requests.
     """
     setattr(method, MARK, True)
     return method

@@ -71,7 +71,7 @@ def check_port_free(host: str, port: int) -> None:
             listener.bind((host, port))
         except OSError as error:
             raise CannotStart(
-                f"port {port} on {host} cannot be used ({error.strerror}); choose another: --port, or PORT with make run"
+                f"port {port} on {host} cannot be used ({error.strerror}); choose another: --port, or make run PORT=..."
             ) from error
 
 

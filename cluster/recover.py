@@ -1,8 +1,8 @@
 """Recovery: an open task without a living attempt is dispatched again.
 
-One recoverer is active at a time, by a lease in Redis; every api node is a candidate. It claims the open tasks whose time
-has come: new attempts of lost ones, retries and delayed tasks, which it dispatches; and tasks not heard of for a while,
-for which it asks the scheduler. A new scheduler's epoch makes every task due at once.
+One recoverer is active at a time, by a lease in Redis; every api node is a candidate. It claims the open tasks
+whose time has come: new attempts of lost ones, retries and delayed tasks, which it dispatches; and tasks not heard
+of for a while, for which it asks the scheduler. A new scheduler's epoch makes every task due at once.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Recoverer:
             await asyncio.gather(self._task, return_exceptions=True)
         if self.active:
             try:
-                await self._store.redis.eval(_RELEASE, 1, self._store.calls.lease_key, self._node)  # type: ignore[misc]
+                await self._store.redis.eval(_RELEASE, 1, self._store.calls.lease_key, self._node)
             except (RedisError, OSError) as error:
                 logger.debug("the lease was not given back: %s", error)
 
@@ -97,7 +97,7 @@ class Recoverer:
                 logger.debug("recovery waits: %s", error)
 
     async def _hold_lease(self) -> bool:
-        answer = await self._store.redis.eval(  # type: ignore[misc]
+        answer = await self._store.redis.eval(
             _RENEW, 1, self._store.calls.lease_key, self._node, milliseconds(LEASE_SECONDS)
         )
         if answer and not self.active:

@@ -13,7 +13,7 @@ import re
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, overload
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
@@ -140,6 +140,21 @@ class Registry(Mapping[str, TaskType]):
 _registered: dict[tuple[str, str], TaskType] = {}
 
 
+@overload
+def task(function: F) -> F: ...
+
+
+@overload
+def task(
+    *,
+    name: str | None = None,
+    version: str = "1",
+    timeout_seconds: float | None = None,
+    retries: int = 0,
+    checks: Callable[..., None] | None = None,
+) -> Callable[[F], F]: ...
+
+
 def task(
     function: F | None = None,
     *,
@@ -180,7 +195,8 @@ def load_registry(modules: Iterable[str] = ()) -> Registry:
     for module in (*BUILT_IN, *modules):
         try:
             importlib.import_module(module)
-        except Exception as error:  # noqa: BLE001 - whatever a user's module raises, the node must say which module
+        # Whatever a user's module raises, the node must say which module it was.
+        except Exception as error:
             raise RegistryError(
                 f"cannot import the task module {module!r} (DASK_GRAPHQL_TASK_MODULES): {type(error).__name__}: {error}"
             ) from error

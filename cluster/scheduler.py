@@ -1,8 +1,8 @@
 """The scheduler node: the stock Dask scheduler with a preload.
 
-The preload's plugin writes what no worker can say (a worker died with its tasks, a key was lost), answers which attempts
-the scheduler holds, tells the progress of graph tasks, and keeps a heartbeat with an epoch in Redis: a new epoch means
-that this scheduler knows nothing of what was dispatched before.
+The preload's plugin writes what no worker can say (a worker died with its tasks, a key was lost), answers which
+attempts the scheduler holds, tells the progress of graph tasks, and keeps a heartbeat with an epoch in Redis: a new
+epoch means that this scheduler knows nothing of what was dispatched before.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _plugin_class() -> type[Any]:
             await self.store.close()
 
         async def _beat(self) -> None:
-            """Writes the epoch every second; tells all nodes when it was not there, after a start or a loss of Redis."""
+            """Writes the epoch every second; tells all nodes after a start, and after a loss of Redis."""
             calls = self.store.calls
             word = orjson.dumps(
                 {"epoch": self.epoch, "address": self.scheduler.address, "started_at": milliseconds(self.started_at)}

@@ -1,7 +1,7 @@
 """The task id: one input of one task type has one id, on every node, in every language.
 
-The id is the first 32 hex digits of SHA-256 over the RFC 8785 canonical JSON of
-`{"input": {...}, "task": "<name>", "version": "<version>"}`, defaults filled in, integers beyond 2^53 as decimal strings.
+The id is the first 32 hex digits of SHA-256 over the RFC 8785 canonical JSON of `{"input": {...}, "task": "<name>",
+"version": "<version>"}`, defaults filled in, integers beyond 2^53 as decimal strings.
 """
 
 from __future__ import annotations

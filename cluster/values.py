@@ -78,5 +78,5 @@ class Blob:
 
 
 def allow_long_integers() -> None:
-    """Lifts CPython's limit on integer text, for user functions that print long numbers (they are bounded otherwise)."""
+    """Lifts CPython's limit on integer text, for user functions that print long numbers."""
     sys.set_int_max_str_digits(0)

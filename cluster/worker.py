@@ -36,7 +36,7 @@ QUIET_SECONDS: Final = 1.0
 
 
 class Pulse(threading.Thread):
-    """One thread per worker that speaks for all its running attempts, so that a task function need not wait for Redis."""
+    """One thread per worker that speaks for its running attempts, so that no task function waits for Redis."""
 
     def __init__(self, executor: Executor) -> None:
         super().__init__(name="pulse", daemon=True)

@@ -84,7 +84,7 @@ def cancel_field(task: type) -> StrawberryField:
             raise TaskNotFound(f"no task {task_id} is known: it was never submitted, or its record has expired")
         return task(record=record)
 
-    cancel_task.__annotations__["return"] = task | None  # type: ignore[operator]
+    cancel_task.__annotations__["return"] = task | None
     cancel_task.__annotations__ |= {"info": ApiInfo, "task_id": strawberry.ID}
     return _field(cancel_task, "cancel_task", "Cancels an open task; what has ended stays as it is.")
 

@@ -1,7 +1,7 @@
 """placeholder until the pages helper delivers"""
 
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
 
 def graphiql_page() -> Response:

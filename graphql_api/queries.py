@@ -4,6 +4,7 @@
 
 import base64
 import binascii
+import contextlib
 from typing import Any
 
 import orjson
@@ -20,7 +21,6 @@ from graphql_api.types import (
     Fleet,
     PageInfo,
     TaskCount,
-    TaskStateType,
     TaskTypeType,
     Worker,
 )  # fmt: skip
@@ -44,7 +44,7 @@ def make_query(task_class: type, connection_class: type) -> type:
             info: ApiInfo,
             first: int = 20,
             after: str | None = strawberry.UNSET,
-            state: TaskStateType | None = strawberry.UNSET,
+            state: TaskState | None = strawberry.UNSET,
             name: str | None = strawberry.UNSET,
         ) -> connection_class:  # type: ignore[valid-type]
             if not 0 <= first <= PAGE_LIMIT:
@@ -59,7 +59,7 @@ def make_query(task_class: type, connection_class: type) -> type:
                 if record is not None
             ]
             end = make_cursor(pairs[:first][-1]) if pairs[:first] else None
-            return connection_class(edges=edges, page_info=PageInfo(has_next_page=len(pairs) > first, end_cursor=end))
+            return connection_class(edges=edges, page_info=PageInfo(has_next_page=len(pairs) > first, end_cursor=end))  # type: ignore[no-any-return]
 
         @strawberry.field(description="The registered functions.")
         def task_types(self, info: ApiInfo) -> list[TaskTypeType]:
@@ -96,10 +96,8 @@ async def read_cluster(info: ApiInfo) -> Cluster:
     """The cluster as this node sees it; parts that do not answer are told as such."""
     node = info.context.node
     load: dict[str, Any] = {}
-    try:
+    with contextlib.suppress(SchedulerAway):
         load = await node.link.ask("dask_graphql_load")
-    except SchedulerAway:
-        pass
     try:
         word = await node.store.redis.get(node.store.calls.fleet_key)
     except (RedisError, OSError) as error:

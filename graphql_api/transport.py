@@ -77,7 +77,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             # Strawberry raises KeyError where a client vanishes at the moment its operation completes.
             await super().__call__(scope, receive, send)
 
-    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:  # type: ignore[override]
+    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         return Context(self._node, self._schema.wrappers)
 
     async def get_root_value(self, request: Request | WebSocket) -> None:

@@ -11,6 +11,7 @@ import datetime
 import decimal
 import enum
 import inspect
+import itertools
 import types
 import typing
 import uuid
@@ -22,6 +23,7 @@ from pydantic import BaseModel
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import create_type
+from strawberry.types.base import get_object_definition
 from strawberry.types.field import StrawberryField
 from strawberry.types.scalar import ScalarDefinition
 
@@ -116,7 +118,7 @@ class TypeMap:
                 raise RegistryError(
                     f"{where}: GraphQL has no union of {annotation}; use one type, or one type and None"
                 )
-            return self._map(inner[0], where, is_input=is_input) | None  # type: ignore[operator]
+            return self._map(inner[0], where, is_input=is_input) | None
         if origin in (list, tuple, set, frozenset):
             if origin is tuple and (len(arguments) != 2 or arguments[1] is not Ellipsis):
                 raise RegistryError(f"{where}: use list[...] or tuple[T, ...], not {annotation}")
@@ -146,7 +148,7 @@ class TypeMap:
         if dataclasses.is_dataclass(cls) or issubclass(cls, BaseModel):
             return self._object(cls, where, is_input=is_input)
         raise RegistryError(
-            f"{where}: {cls.__name__} has no GraphQL type; use plain types, enums, lists, dataclasses or pydantic models"
+            f"{where}: {cls.__name__} has no GraphQL type; use plain types, enums, lists, dataclasses or models"
         )
 
     def _object(self, cls: type, where: str, *, is_input: bool) -> Any:
@@ -174,7 +176,7 @@ class TypeMap:
         made = create_type(name, members, is_input=is_input, description=_doc(cls))
         if not is_input:
             # The values are the task's own classes, not Strawberry's; this is how the union tells them apart.
-            made.__strawberry_definition__.is_type_of = lambda value, _info: isinstance(value, cls)
+            get_object_definition(made, strict=True).is_type_of = lambda value, _info: isinstance(value, cls)
         self._made[cls, is_input] = made
         return made
 
@@ -236,13 +238,13 @@ def _doc(item: Any) -> str | None:
     return doc
 
 
-def _field_names(cls: type) -> list[str]:
+def _field_names(cls: Any) -> list[str]:
     if issubclass(cls, BaseModel):
         return list(cls.model_fields)
     return [item.name for item in dataclasses.fields(cls)]
 
 
-def _default(cls: type, name: str) -> Any:
+def _default(cls: Any, name: str) -> Any:
     """The default of a field, or Parameter.empty."""
     if issubclass(cls, BaseModel):
         info = cls.model_fields[name]
@@ -267,7 +269,7 @@ def attribute_docs(cls: type) -> Mapping[str, str]:
     body = ast.parse(textwrap.dedent(source)).body[0]
     docs: dict[str, str] = {}
     statements = getattr(body, "body", [])
-    for statement, following in zip(statements, statements[1:], strict=False):
+    for statement, following in itertools.pairwise(statements):
         if (
             isinstance(statement, ast.AnnAssign)
             and isinstance(statement.target, ast.Name)

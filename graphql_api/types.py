@@ -13,10 +13,8 @@ from cluster.store.record import Event, Record, SubmissionOutcome, TaskState
 from cluster.values import json_integer
 from graphql_api.context import ApiInfo
 
-TaskStateType = strawberry.enum(TaskState, name="TaskState", description="Where a task is.")
-SubmissionOutcomeType = strawberry.enum(
-    SubmissionOutcome, name="SubmissionOutcome", description="What a submission found."
-)
+strawberry.enum(TaskState, name="TaskState", description="Where a task is.")
+strawberry.enum(SubmissionOutcome, name="SubmissionOutcome", description="What a submission found.")
 
 
 def instant(milliseconds: int | None) -> datetime.datetime | None:
@@ -38,7 +36,7 @@ class TaskEvent:
     task_id: strawberry.ID
     seq: int = strawberry.field(description="Number of this event; pass the last one seen as `afterSeq` to go on.")
     kind: str = strawberry.field(description="QUEUED, STARTED, PROGRESS, RETRY, LOST, SUCCEEDED, FAILED or CANCELLED.")
-    state: TaskStateType = strawberry.field(description="The state after this event.")
+    state: TaskState = strawberry.field(description="The state after this event.")
     attempt: int
     at: datetime.datetime
     progress: float | None = strawberry.field(description="Share done, 0 to 1, where the event tells it.")
@@ -126,7 +124,7 @@ class Fleet:
 
 @strawberry.type(description="How many tasks there are in each state.")
 class TaskCount:
-    state: TaskStateType
+    state: TaskState
     count: int
 
 
@@ -180,7 +178,7 @@ def make_task_types(output_union: Any) -> tuple[type, type, type]:
             return orjson.loads(self.record.input)  # type: ignore[no-any-return]
 
         @strawberry.field
-        def state(self) -> TaskStateType:
+        def state(self) -> TaskState:
             return self.record.state
 
         @strawberry.field(description="Number of the newest try to run it, from 1.")
@@ -192,7 +190,7 @@ def make_task_types(output_union: Any) -> tuple[type, type, type]:
             return self.record.seq
 
         @strawberry.field(description="The output; null unless SUCCEEDED.")
-        async def result(self, info: ApiInfo) -> output_union | None:  # type: ignore[valid-type]
+        async def result(self, info: ApiInfo) -> output_union | None:
             return await read_result(self.record, info)
 
         @strawberry.field(description="Null unless FAILED or CANCELLED.")
@@ -233,7 +231,7 @@ def make_task_types(output_union: Any) -> tuple[type, type, type]:
     @strawberry.type(description="The answer to one request for a task.")
     class Submission:
         record: strawberry.Private[Record]
-        outcome: SubmissionOutcomeType
+        outcome: SubmissionOutcome
 
         @strawberry.field
         def task_id(self) -> strawberry.ID:

@@ -55,7 +55,7 @@ async def store(settings: Settings) -> AsyncIterator[Store]:
 
 @pytest.fixture(scope="session")
 async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
-    """A whole system that tests share: Redis, scheduler, controller with two workers, two api nodes; it is not broken."""
+    """A whole system that tests share and do not break: Redis, scheduler, two workers, two api nodes."""
     async with System(tmp_path_factory.mktemp("system"), api_nodes=2, min_workers=2, max_workers=2) as running:
         yield running
 

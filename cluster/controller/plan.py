@@ -29,7 +29,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Bounds and aims. A backlog is to be drained in `drain_seconds`; a worker is kept `idle_seconds` after the demand."""
+    """Bounds and aims. A backlog drains in `drain_seconds`; a worker is kept `idle_seconds` after the demand."""
 
     min_workers: int
     max_workers: int

@@ -11,7 +11,7 @@ import orjson
 
 
 class TaskState(StrEnum):
-    """Where a task is: `QUEUED -> RUNNING -> SUCCEEDED | FAILED | CANCELLED`; `RUNNING -> QUEUED` when an attempt is lost."""
+    """Where a task is: `QUEUED -> RUNNING -> SUCCEEDED | FAILED | CANCELLED`; a lost attempt goes back to `QUEUED`."""
 
     QUEUED = "QUEUED"
     RUNNING = "RUNNING"

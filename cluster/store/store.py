@@ -78,10 +78,10 @@ class Store:
         """Runs one script."""
         with _as_unavailable():
             try:
-                answer = await self.redis.execute_command(*call.command)
+                answer = await self.redis.execute_command(*call.command)  # type: ignore[no-untyped-call]
             except NoScriptError:
                 await self._load_scripts()
-                answer = await self.redis.execute_command(*call.command)
+                answer = await self.redis.execute_command(*call.command)  # type: ignore[no-untyped-call]
         return call.parse(answer)
 
     async def run_many(self, calls: Sequence[Call[R]]) -> list[R]:
@@ -183,7 +183,7 @@ class Store:
 
 
 class ThreadStore:
-    """The store for a worker's threads. It waits a while for a Redis that is away: a finished computation is worth it."""
+    """The store for a worker's threads. It waits a while for a Redis that is away: a finished run is worth it."""
 
     def __init__(self, settings: Settings, *, patience_seconds: float = 120.0) -> None:
         self.calls = Calls(settings)
@@ -225,11 +225,11 @@ class ThreadStore:
         """
         with _as_unavailable():
             try:
-                answer = self.redis.execute_command(*call.command)
+                answer = self.redis.execute_command(*call.command)  # type: ignore[no-untyped-call]
             except NoScriptError:
                 for script in SCRIPTS.values():
                     self.redis.script_load(script.source)
-                answer = self.redis.execute_command(*call.command)
+                answer = self.redis.execute_command(*call.command)  # type: ignore[no-untyped-call]
         return call.parse(answer)
 
     def close(self) -> None:
