@@ -89,6 +89,12 @@ class ServiceUnavailable(PublicError):
     code = "SERVICE_UNAVAILABLE"
 
 
+class QueueFull(PublicError):
+    """Too many tasks wait already; `retryAfterSeconds` says when to try again."""
+
+    code = "QUEUE_FULL"
+
+
 class TooManySubscriptions(PublicError):
     """A bound on open subscriptions or ids per subscription is reached."""
 

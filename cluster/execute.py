@@ -18,7 +18,8 @@ from pydantic_core import PydanticSerializationError
 
 from cluster import attempts
 from cluster.blobs import BlobStore
-from cluster.context import RunningAttempt, enter
+from cluster.board import RunningBoard
+from cluster.context import RunningAttempt, cancelled, enter
 from cluster.errors import BlobError, TaskError
 from cluster.registry import Registry, TaskType
 from cluster.settings import Settings
@@ -54,17 +55,27 @@ class Executor:
 
     Args:
         worker: this worker's name, for the record.
+        board: where the warden, in another process, sees what runs; None where there is no warden.
+
+    Attributes:
         running: where the pulse finds the attempts that run now.
     """
 
     def __init__(
-        self, settings: Settings, registry: Registry, store: ThreadStore, blobs: BlobStore, worker: str
+        self,
+        settings: Settings,
+        registry: Registry,
+        store: ThreadStore,
+        blobs: BlobStore,
+        worker: str,
+        board: RunningBoard | None = None,
     ) -> None:
         self.settings = settings
         self.registry = registry
         self.store = store
         self.blobs = blobs
         self.worker = worker
+        self.board = board
         self.running: dict[tuple[str, int], RunningAttempt] = {}
 
     def run(self, task_id: str, attempt: int, name: str, canonical_input: bytes) -> None:
@@ -75,18 +86,24 @@ class Executor:
         """
         verdict = self.store.run(self.store.calls.start(task_id, attempt, self.worker))
         if verdict == "TAKEN":
-            # An attempt is dispatched once and Dask runs a key in one place, so whoever began it before is gone.
+            # An attempt is dispatched once and Dask runs a key in one place, so whoever began it before is gone: nobody
+            # speaks for it any more. (ALIVE: it goes on elsewhere, in a worker that leaves when it is done.)
             self.store.run(self.store.calls.lose(task_id, attempt, "none", attempts.worker_lost("before")))
         if verdict != "RUN":
             logger.info("task %s attempt %d is not run here: %s", task_id, attempt, verdict)
             return
         running = RunningAttempt(task_id, attempt, self.blobs)
         self.running[task_id, attempt] = running
+        task_type = self.registry.get(name)
+        limit = task_type.timeout_seconds if task_type else None
+        slot = self.board.enter(task_id, attempt, limit) if self.board else None
         enter(running)
         try:
             outcome = self._outcome(task_id, attempt, name, canonical_input)
         finally:
             enter(None)
+            if self.board:
+                self.board.leave(slot)
             del self.running[task_id, attempt]
         self._store(task_id, attempt, name, outcome)
 
@@ -147,11 +164,23 @@ def compute(collection: Any, tag: str) -> Any:
     The annotation tells the scheduler's plugin which attempt the graph belongs to, so that it can tell the progress.
     """
     import dask
+    import distributed
     from distributed import worker_client
 
     with worker_client() as client, dask.annotate(**{GRAPH_ANNOTATION: tag}):
-        return client.compute(collection).result()
+        future = client.compute(collection)
+        while True:
+            try:
+                return future.result(timeout=CANCEL_SECONDS)
+            except distributed.TimeoutError:
+                if cancelled():
+                    # Without this the graph would go on and hold the fleet for a result that nobody gets.
+                    future.cancel()
+                    raise
 
+
+CANCEL_SECONDS: Final = 0.25
+"""How often a graph task asks whether it was cancelled."""
 
 GRAPH_ANNOTATION: Final = "dask_graphql_attempt"
 """Annotation on the keys of a task's own graph: `<task id>:<attempt>`."""

@@ -130,6 +130,8 @@ async def run_local(settings: Settings, stop: asyncio.Event) -> None:
             scheduler=f"tcp://127.0.0.1:{free_port()}",
             scheduler_listen="",
             dashboard=dashboard,
+            # Ctrl-C stops a laptop's system at once; what ran is run again at the next start.
+            drain_seconds=min(settings.drain_seconds, 1.0),
         )
         async with _Parts(logs) as parts:
             redis_child = await parts.start("redis", redis_command(binary, folder, redis_port))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 
+from cluster.admission import Admission
 from cluster.blobs import BlobStore, open_blob_store
 from cluster.context import use_settings
 from cluster.deliver import Deliveries
@@ -65,7 +66,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         blobs=blobs,
         link=link,
         dispatcher=dispatcher,
-        submitter=Submitter(store, dispatcher),
+        submitter=Submitter(store, dispatcher, Admission(settings, store)),
         deliveries=Deliveries(store, node_id, settings.subscription_limit, lambda word: recoverer.wake()),
         recoverer=recoverer,
     )

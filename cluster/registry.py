@@ -48,6 +48,7 @@ class TaskType:
     Attributes:
         timeout_seconds: longest run of one attempt; None for no limit.
         retries: how many more attempts a failing one may have.
+        queue_limit: most tasks of this type that may wait in QUEUED; None for the system's limit alone.
         checks: called with the validated arguments; raises BadInput for what a type cannot say.
         input_model: pydantic model of the arguments.
         output: adapter of the return annotation.
@@ -60,6 +61,7 @@ class TaskType:
     returns: Any
     timeout_seconds: float | None
     retries: int
+    queue_limit: int | None
     checks: Callable[..., None] | None
     input_model: type[BaseModel] = field(repr=False)
     output: TypeAdapter[Any] = field(repr=False)
@@ -151,6 +153,7 @@ def task(
     version: str = "1",
     timeout_seconds: float | None = None,
     retries: int = 0,
+    queue_limit: int | None = None,
     checks: Callable[..., None] | None = None,
 ) -> Callable[[F], F]: ...
 
@@ -162,6 +165,7 @@ def task(
     version: str = "1",
     timeout_seconds: float | None = None,
     retries: int = 0,
+    queue_limit: int | None = None,
     checks: Callable[..., None] | None = None,
 ) -> Any:
     """Registers a typed function as a task type; the function itself stays as it is.
@@ -171,6 +175,7 @@ def task(
         version: part of the task id. Change it when the function's results change, so that kept results are not served.
         timeout_seconds: longest run of one attempt; None for no limit.
         retries: how many more attempts a failing one may have.
+        queue_limit: most tasks of this type that may wait; None for the system's limit alone.
         checks: called with the arguments on the api node, to refuse by `BadInput` what the types cannot.
 
     Raises:
@@ -178,7 +183,7 @@ def task(
     """
 
     def register(decorated: F) -> F:
-        made = _task_type(decorated, name or decorated.__name__, version, timeout_seconds, retries, checks)
+        made = _task_type(decorated, name or decorated.__name__, version, timeout_seconds, retries, queue_limit, checks)
         _registered[decorated.__module__, made.name] = made
         return decorated
 
@@ -216,6 +221,7 @@ def _task_type(
     version: str,
     timeout_seconds: float | None,
     retries: int,
+    queue_limit: int | None,
     checks: Callable[..., None] | None,
 ) -> TaskType:
     where = f"{function.__module__}.{function.__qualname__}"
@@ -225,6 +231,8 @@ def _task_type(
         raise RegistryError(f"{where}: a version is 1 to 64 characters, not {version!r}")
     if timeout_seconds is not None and not (timeout_seconds > 0 and math.isfinite(timeout_seconds)):
         raise RegistryError(f"{where}: timeout_seconds must be above 0, not {timeout_seconds}")
+    if queue_limit is not None and queue_limit < 1:
+        raise RegistryError(f"{where}: queue_limit must be 1 or more, not {queue_limit}")
     if retries < 0:
         raise RegistryError(f"{where}: retries must be 0 or more, not {retries}")
     try:
@@ -249,7 +257,9 @@ def _task_type(
         output: TypeAdapter[Any] = TypeAdapter(returns)
     except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation) as error:
         raise RegistryError(f"{where}: a type has no JSON form: {error}") from error
-    return TaskType(name, version, function, arguments, returns, timeout_seconds, retries, checks, input_model, output)
+    return TaskType(
+        name, version, function, arguments, returns, timeout_seconds, retries, queue_limit, checks, input_model, output
+    )
 
 
 def _argument(where: str, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Argument:

@@ -165,6 +165,14 @@ class Settings:
     worker_memory_bytes: int = setting(
         0, _whole(0), "Memory of one worker; 0 takes what the machine or the container has, shared by its workers."
     )
+    drain_seconds: float = setting(
+        100.0,
+        _seconds(0),
+        "How long a worker that is asked to stop goes on with what it runs. Fargate Spot gives 120 s in all.",
+    )
+    queue_limit: int = setting(
+        100_000, _whole(1), "Most tasks that may wait in QUEUED, of all task types; beyond it submissions are refused."
+    )
     lost_worker_limit: int = setting(
         3, _whole(1, 100), "How many workers one task may take with it before it is FAILED with WORKER_LOST."
     )

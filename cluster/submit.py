@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cluster.admission import Admission
 from cluster.dispatch import Dispatchable, Dispatcher
 from cluster.registry import Bound
 from cluster.store.calls import Call, Submitted
@@ -29,17 +30,21 @@ class SubmitOptions:
 class Submitter:
     """Accepts submissions on an api node. The scheduler need not be up."""
 
-    def __init__(self, store: Store, dispatcher: Dispatcher) -> None:
+    def __init__(self, store: Store, dispatcher: Dispatcher, admission: Admission) -> None:
         self._store = store
         self._dispatcher = dispatcher
+        self._admission = admission
 
     async def submit(self, bound: Sequence[Bound], options: SubmitOptions) -> list[Submitted]:
-        """Claims the tasks, in one round trip, and dispatches those that nobody has before.
+        """Claims tasks of one type, in one round trip, and dispatches those that nobody has before.
 
         Raises:
+            QueueFull: too many tasks wait already; nothing was accepted.
             StoreUnavailable: Redis does not answer; a submission may have been accepted all the same, and repeating it
                 is safe.
         """
+        if bound:
+            await self._admission.admit(bound[0].task_type, len(bound))
         if len(bound) == 1:
             submitted = [await self._store.run(self._claim(bound[0], options))]
         else:

@@ -14,17 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cluster.blobs import open_blob_store
+from cluster.board import RunningBoard
 from cluster.context import use_settings
 from cluster.dask_config import configure_dask
 from cluster.errors import StoreUnavailable
 from cluster.execute import Executor, use_executor
 from cluster.registry import load_registry
 from cluster.settings import Settings, load_settings
-from cluster.store.store import ThreadStore
+from cluster.store.store import Store, ThreadStore
 from cluster.values import allow_long_integers
+from cluster.warden import Warden
 
 if TYPE_CHECKING:
-    from distributed import Worker
+    from distributed import Nanny, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +35,9 @@ PULSE_SECONDS: Final = 0.25
 
 QUIET_SECONDS: Final = 1.0
 """How often an attempt without new progress says so."""
+
+
+DRAIN_TURN_SECONDS: Final = 0.05
 
 
 class Pulse(threading.Thread):
@@ -75,13 +80,19 @@ def dask_setup(worker: Worker) -> None:
     settings = load_settings()
     use_settings(settings)
     allow_long_integers()
-    store = ThreadStore(settings)
+    board = None
+    path = board_path(settings, str(worker.name))
+    if path.exists():
+        board = RunningBoard(path)
+        # What a former process of this worker left there runs no more.
+        board.clear()
     executor = Executor(
         settings,
         load_registry(settings.task_modules),
-        store,
+        ThreadStore(settings),
         open_blob_store(settings.blob_store_url),
         str(worker.name),
+        board,
     )
     use_executor(executor)
     pulse = Pulse(executor)
@@ -100,15 +111,19 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
 
     Workers do not find a restarted scheduler again (distributed issue 6391): whoever started this one starts a new one.
     """
-    load_registry(settings.task_modules)  # a module that cannot be imported stops the node at start, with its name
+    registry = load_registry(settings.task_modules)  # a module that cannot be imported stops the node, with its name
     scratch = Path(settings.data_dir).absolute() / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     configure_dask(scratch)
     from distributed import Nanny
 
+    name = name or f"worker-{uuid.uuid4().hex[:12]}"
+    path = board_path(settings, name)
+    board = RunningBoard(path, create=True)
+    store = Store(settings)
     nanny = Nanny(
         settings.scheduler,
-        name=name or f"worker-{uuid.uuid4().hex[:12]}",
+        name=name,
         nthreads=settings.worker_threads,
         memory_limit=settings.worker_memory_bytes or "auto",
         local_directory=str(scratch),
@@ -118,11 +133,43 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
         dashboard=False,
         dashboard_address=None,
     )
-    async with nanny:
-        logger.info("worker %s serves %s", nanny.worker_address, settings.scheduler)
-        gone = asyncio.create_task(nanny.finished())
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({gone, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        gone.cancel()
-        stopping.cancel()
-        await nanny.close(timeout=5)
+    try:
+        async with nanny:
+            logger.info("worker %s serves %s", nanny.worker_address, settings.scheduler)
+            warden = asyncio.create_task(Warden(store, board, registry, lambda: nanny.pid).run())
+            gone = asyncio.create_task(nanny.finished())
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({gone, stopping, warden}, return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done() and not gone.done():
+                await _drain(nanny, board, settings.drain_seconds)
+            for task in (gone, stopping, warden):
+                task.cancel()
+            await nanny.close(timeout=5)
+            if warden.done() and not warden.cancelled() and (error := warden.exception()):
+                raise error
+    finally:
+        path.unlink(missing_ok=True)
+        await store.close()
+
+
+def board_path(settings: Settings, name: str) -> Path:
+    """Where the running board of a worker lies."""
+    return Path(settings.data_dir).absolute() / "scratch" / f"{name}.board"
+
+
+async def _drain(nanny: Nanny, board: RunningBoard, seconds: float) -> None:
+    """Takes nothing more and lets what runs end. What has not begun goes back to the scheduler when the worker closes;
+    what is not done in time is lost to the platform, uncharged, and runs again elsewhere."""
+    try:
+        async with asyncio.timeout(2):
+            await nanny.scheduler.retire_workers(workers=[nanny.worker_address], close_workers=False, remove=False)
+    except (OSError, TimeoutError) as error:
+        logger.info("the scheduler was not told that this worker leaves: %s", error)
+    if board.entries():
+        logger.info("waiting up to %g s for %d running tasks", seconds, len(board.entries()))
+    try:
+        async with asyncio.timeout(seconds):
+            while board.entries():  # noqa: ASYNC110
+                await asyncio.sleep(DRAIN_TURN_SECONDS)  # the board is another process's: it has no event
+    except TimeoutError:
+        logger.warning("%d tasks are given up: they did not end in %g s", len(board.entries()), seconds)

@@ -25,7 +25,7 @@ R = TypeVar("R")
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT_SECONDS: Final = 1.5
+TIMEOUT_SECONDS: Final = 1.8
 """Longest wait for one answer, so that a client hears of a missing Redis within 2 s."""
 
 CONNECTIONS: Final = 64
@@ -77,25 +77,30 @@ class Store:
     async def run(self, call: Call[R]) -> R:
         """Runs one script."""
         with _as_unavailable():
-            try:
-                answer = await self.redis.execute_command(*call.command)  # type: ignore[no-untyped-call]
-            except NoScriptError:
-                await self._load_scripts()
-                answer = await self.redis.execute_command(*call.command)  # type: ignore[no-untyped-call]
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                answer = await self._execute(call)
         return call.parse(answer)
+
+    async def _execute(self, call: Call[Any]) -> Any:
+        try:
+            return await self.redis.execute_command(*call.command)  # type: ignore[no-untyped-call]
+        except NoScriptError:
+            await self._load_scripts()
+            return await self.redis.execute_command(*call.command)  # type: ignore[no-untyped-call]
 
     async def run_many(self, calls: Sequence[Call[R]]) -> list[R]:
         """Runs scripts in one round trip, each a step of its own."""
         if not calls:
             return []
         with _as_unavailable():
-            answers = await self._pipeline(calls)
-            if _missing(answers):
-                # Scripts are lost when Redis restarts. None of the missing ones ran; those that ran must not run again.
-                await self._load_scripts()
-                todo = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-                for i, answer in zip(todo, await self._pipeline([calls[i] for i in todo]), strict=True):
-                    answers[i] = answer
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                answers = await self._pipeline(calls)
+                if _missing(answers):
+                    # A restarted Redis has no scripts. None of the missing ones ran; those that ran must not run again.
+                    await self._load_scripts()
+                    todo = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+                    for i, answer in zip(todo, await self._pipeline([calls[i] for i in todo]), strict=True):
+                        answers[i] = answer
             if error := _first_error(answers):
                 raise error
         return [call.parse(answer) for call, answer in zip(calls, answers, strict=True)]
@@ -119,7 +124,7 @@ class Store:
         """The records of tasks, in their order; without their results where those are not wanted."""
         names = FIELDS if results else FIELDS[:-1]
         with _as_unavailable():
-            async with self.redis.pipeline(transaction=False) as pipeline:
+            async with asyncio.timeout(TIMEOUT_SECONDS), self.redis.pipeline(transaction=False) as pipeline:
                 for task_id in task_ids:
                     pipeline.hmget(self.calls.record_key(task_id), list(names))
                 answers = await pipeline.execute()
@@ -148,7 +153,7 @@ class Store:
         """
         highest: str | int = "+inf" if before is None else before[0]
         with _as_unavailable():
-            async with self.redis.pipeline(transaction=False) as pipeline:
+            async with asyncio.timeout(TIMEOUT_SECONDS), self.redis.pipeline(transaction=False) as pipeline:
                 for digit in LANES:
                     pipeline.zrevrangebyscore(
                         self.calls.index_key(digit, state, name), highest, "-inf", start=0,
@@ -160,10 +165,18 @@ class Store:
             pairs = [pair for pair in pairs if pair < before]
         return pairs[:first]
 
+    async def count(self, state: TaskState, name: str | None = None) -> int:
+        """How many records there are in a state, of one task type or of all."""
+        with _as_unavailable():
+            async with asyncio.timeout(TIMEOUT_SECONDS), self.redis.pipeline(transaction=False) as pipeline:
+                for digit in LANES:
+                    pipeline.zcard(self.calls.index_key(digit, state, name))
+                return sum(await pipeline.execute())
+
     async def counts(self) -> dict[TaskState, int]:
         """How many records there are in each state."""
         with _as_unavailable():
-            async with self.redis.pipeline(transaction=False) as pipeline:
+            async with asyncio.timeout(TIMEOUT_SECONDS), self.redis.pipeline(transaction=False) as pipeline:
                 for state in TaskState:
                     for digit in LANES:
                         pipeline.zcard(self.calls.index_key(digit, state, None))

@@ -1,12 +1,16 @@
 -- A worker begins an attempt.
 -- ARGV: 3 attempt, 4 worker, 5 check_after (ms), 6 event limit
 -- Answers the reason why it must not run: 'GONE' (no record), 'STALE' (a newer attempt exists), 'ENDED', 'TAKEN' (this
--- attempt has begun elsewhere); or 'RUN'.
+-- attempt has begun elsewhere, and nobody speaks for it), 'ALIVE' (it has, and it was heard of lately); or 'RUN'.
 local state = exists()
 if not state then return 'GONE' end
 if final(state) then return 'ENDED' end
 if get('attempt') ~= ARGV[3] then return 'STALE' end
-if state == 'RUNNING' then return 'TAKEN' end
+if state == 'RUNNING' then
+  -- Every word of a running attempt puts its next check a full period ahead.
+  local heard_at = tonumber(redis.call('ZSCORE', OPEN, ID) or 0) - tonumber(ARGV[5])
+  return NOW - heard_at < 3000 and 'ALIVE' or 'TAKEN'
+end
 redis.call('HSET', RECORD, 'started_at', int(NOW), 'worker', ARGV[4])
 redis.call('HDEL', RECORD, 'progress')
 move(get('name'), 'QUEUED', 'RUNNING', get('submitted_at'))

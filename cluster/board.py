@@ -1,0 +1,83 @@
+"""The running board: which attempts run in a worker process, in shared memory that its nanny's process reads.
+
+A function that never yields holds the worker's interpreter, so nobody inside can speak for it or end it. The warden
+sits in the nanny's process and reads this board: what runs, since when, and until when it may.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+SLOTS: Final = 512
+"""Most attempts that one worker runs at once; what is beyond them runs all the same, without the warden's care."""
+
+_SLOT: Final = struct.Struct("<32sqdd")
+_EMPTY: Final = b"\0" * 32
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One attempt on the board. Times are of `time.monotonic`, which all processes of a machine share; `deadline` is
+    infinite where the task type has no limit."""
+
+    task_id: str
+    attempt: int
+    started: float
+    deadline: float
+
+
+class RunningBoard:
+    """A fixed table in a file that both processes map.
+
+    Each slot is written by one thread before its id is set, so that a reader never takes a half-written one for real.
+    """
+
+    def __init__(self, path: Path, *, create: bool = False) -> None:
+        size = SLOTS * _SLOT.size
+        if create:
+            path.write_bytes(b"\0" * size)
+        with path.open("r+b") as file:
+            self._map = mmap.mmap(file.fileno(), size)
+        self._free = list(range(SLOTS - 1, -1, -1))
+        self._lock = threading.Lock()
+
+    def enter(self, task_id: str, attempt: int, timeout_seconds: float | None) -> int | None:
+        """Puts an attempt on the board; answers its slot for `leave`, or None where the board is full."""
+        with self._lock:
+            if not self._free:
+                return None
+            slot = self._free.pop()
+        started = time.monotonic()
+        deadline = float("inf") if timeout_seconds is None else started + timeout_seconds
+        packed = _SLOT.pack(task_id.encode(), attempt, started, deadline)
+        offset = slot * _SLOT.size
+        self._map[offset + 32 : offset + _SLOT.size] = packed[32:]
+        self._map[offset : offset + 32] = packed[:32]
+        return slot
+
+    def leave(self, slot: int | None) -> None:
+        """Takes an attempt off the board."""
+        if slot is None:
+            return
+        offset = slot * _SLOT.size
+        self._map[offset : offset + 32] = _EMPTY
+        with self._lock:
+            self._free.append(slot)
+
+    def entries(self) -> list[Entry]:
+        """What is on the board now."""
+        return [
+            Entry(task_id.decode(), attempt, started, deadline)
+            for task_id, attempt, started, deadline in _SLOT.iter_unpack(self._map[:])
+            if task_id != _EMPTY
+        ]
+
+    def clear(self) -> None:
+        """Empties the board; only for a process that is dead."""
+        self._map[:] = b"\0" * (SLOTS * _SLOT.size)

@@ -1,0 +1,116 @@
+"""The warden: in the nanny's process, it speaks for the attempts of its worker process and ends what must end.
+
+It says in Redis that they live, so that an attempt which holds its interpreter for minutes is not taken for lost.
+An attempt past its time limit is failed; one that is no longer wanted (cancelled, failed, superseded) gets a grace
+period to return by itself. Then the worker process goes, and its other attempts are given back first, uncharged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Final
+
+from cluster import attempts
+from cluster.board import Entry, RunningBoard
+from cluster.errors import StoreUnavailable
+from cluster.registry import Registry
+from cluster.store.store import Store
+
+logger = logging.getLogger(__name__)
+
+TURN_SECONDS: Final = 0.25
+BEAT_SECONDS: Final = 1.0
+"""How often a running attempt is spoken for; shorter ones come and go unseen, at no cost."""
+GRACE_SECONDS: Final = 1.0
+"""How long a function may go on after its attempt has ended in the record."""
+
+
+class Warden:
+    """Watches one worker process.
+
+    Args:
+        process_id: answers the worker process's id, or None while there is none.
+    """
+
+    def __init__(
+        self, store: Store, board: RunningBoard, registry: Registry, process_id: Callable[[], int | None]
+    ) -> None:
+        self._store = store
+        self._board = board
+        self._registry = registry
+        self._process_id = process_id
+        self._process: int | None = None
+        self._unwanted: dict[tuple[str, int], float] = {}
+        self._beaten: dict[tuple[str, int], float] = {}
+
+    async def run(self) -> None:
+        """Runs until it is cancelled."""
+        while True:
+            await asyncio.sleep(TURN_SECONDS)
+            try:
+                await self.turn(time.monotonic())
+            except StoreUnavailable as error:
+                logger.warning("the warden waits: %s", error)
+
+    async def turn(self, now: float) -> None:
+        """One round: beat, judge, end."""
+        if (process := self._process_id()) != self._process:
+            # What the former process ran is lost with it; a new one needs seconds before it runs anything.
+            self._process = process
+            self._board.clear()
+        entries = {(entry.task_id, entry.attempt): entry for entry in self._board.entries()}
+        self._beaten = {key: at for key, at in self._beaten.items() if key in entries}
+        self._unwanted = {key: at for key, at in self._unwanted.items() if key in entries}
+        await self._beat(entries, now)
+        for entry in entries.values():
+            if now > entry.deadline and (entry.task_id, entry.attempt) not in self._unwanted:
+                await self._time_out(entry, now)
+        over = [key for key, since in self._unwanted.items() if now - since > GRACE_SECONDS]
+        if over:
+            others = [item for key, item in entries.items() if key not in over]
+            await self._end([entries[key] for key in over], others)
+
+    async def _beat(self, entries: dict[tuple[str, int], Entry], now: float) -> None:
+        due = [
+            key
+            for key, entry in entries.items()
+            if key not in self._unwanted and now - self._beaten.get(key, entry.started) >= BEAT_SECONDS
+        ]
+        answers = await self._store.run_many([self._store.calls.progress(*key, None) for key in due])
+        for key, wanted in zip(due, answers, strict=True):
+            self._beaten[key] = now
+            if not wanted:
+                self._unwanted[key] = now
+
+    async def _time_out(self, entry: Entry, now: float) -> None:
+        limit = entry.deadline - entry.started
+        error = attempts.error("TIMEOUT", f"the task ran longer than its limit of {limit:g} s")
+        record = await self._store.read(entry.task_id)
+        retries = self._registry[record.name].retries if record and record.name in self._registry else 0
+        verdict = await self._store.run(
+            self._store.calls.fail(entry.task_id, entry.attempt, error, retries=retries, delay_seconds=1.0)
+        )
+        logger.warning("task %s attempt %d is over its limit: %s", entry.task_id, entry.attempt, verdict)
+        self._unwanted[entry.task_id, entry.attempt] = now
+
+    async def _end(self, culprits: list[Entry], others: list[Entry]) -> None:
+        process_id = self._process_id()
+        if process_id is None:
+            return
+        for entry in culprits:
+            logger.warning("task %s attempt %d does not return; its worker process goes", entry.task_id, entry.attempt)
+        # They are given back before the process is gone, so the loss that Dask reports then meets the fence.
+        reason = attempts.worker_lost("that had to be ended for another task")
+        await self._store.run_many(
+            [self._store.calls.lose(entry.task_id, entry.attempt, "none", reason) for entry in others]
+        )
+        try:
+            os.kill(process_id, signal.SIGKILL)
+        except ProcessLookupError:
+            logger.debug("the worker process is gone already")
+        self._board.clear()
