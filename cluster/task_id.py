@@ -13,7 +13,7 @@ from typing import Any, Final
 import rfc8785
 
 from cluster.errors import BadInput, BadTaskId
-from cluster.values import json_integer
+from cluster.values import SAFE_INTEGER, json_integer
 
 TASK_ID: Final = re.compile(r"[0-9a-f]{32}")
 
@@ -23,7 +23,8 @@ def canonical(value: Any) -> Any:
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int):
-        return json_integer(value)
+        # 2^53 itself is a number still, though the library ends one before it; as a float it is written the same.
+        return float(value) if abs(value) == SAFE_INTEGER else json_integer(value)
     if isinstance(value, dict):
         return {key: canonical(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -5,7 +5,6 @@ Nothing here is shared with another run: every port is free when it is taken, ev
 
 from __future__ import annotations
 
-import asyncio
 import os
 import tempfile
 import uuid
@@ -58,8 +57,3 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
     """A whole system that tests share and do not break: Redis, scheduler, two workers, two api nodes."""
     async with System(tmp_path_factory.mktemp("system"), api_nodes=2, min_workers=2, max_workers=2) as running:
         yield running
-
-
-@pytest.fixture(scope="session")
-def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
-    return asyncio.DefaultEventLoopPolicy()

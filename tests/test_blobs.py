@@ -1,0 +1,79 @@
+"""The blob store: one suite for the folder and for S3."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.blobs import BlobStore, FolderBlobStore, open_blob_store
+from cluster.errors import BlobError
+
+KEY = "b9a7c7263c0332d12e52f09809754586/1/digits.txt"
+
+
+@pytest.fixture(params=["folder", "s3"])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BlobStore]:
+    if request.param == "folder":
+        yield open_blob_store(tmp_path.as_uri())
+        return
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"results-{uuid.uuid4().hex}"
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    yield open_blob_store(f"s3://{bucket}/some/prefix")
+    server.stop()
+
+
+async def test_parts_are_read_as_they_were_written(blobs: BlobStore) -> None:
+    data = bytes(range(256)) * 20_000
+    blobs.write(KEY, data)
+    assert await blobs.read(KEY, 0, 10) == data[:10]
+    assert await blobs.read(KEY, len(data) - 7, 7) == data[-7:]
+    assert await blobs.read(KEY, 5, 0) == b""
+    assert b"".join([part async for part in blobs.stream(KEY, len(data))]) == data
+
+
+async def test_a_missing_blob_is_an_error_of_its_own(blobs: BlobStore) -> None:
+    with pytest.raises(BlobError, match="cannot read"):
+        await blobs.read(KEY, 0, 10)
+
+
+async def test_deleting_a_task_deletes_its_blobs_and_no_others(blobs: BlobStore) -> None:
+    other = KEY.replace("b9a7", "c9a7")
+    blobs.write(KEY, b"1")
+    blobs.write(other, b"2")
+    blobs.delete(KEY.split("/")[0])
+    blobs.delete(KEY.split("/")[0])
+    with pytest.raises(BlobError):
+        await blobs.read(KEY, 0, 1)
+    assert await blobs.read(other, 0, 1) == b"2"
+
+
+def test_a_key_cannot_leave_the_folder(tmp_path: Path) -> None:
+    store = FolderBlobStore(tmp_path / "blobs")
+    (tmp_path / "secret").write_text("x")
+    for key in ("../secret", "a/../../secret", "/etc/passwd"):
+        with pytest.raises(BlobError):
+            store.read_sync(key, 0, 1)
+
+
+def test_a_half_written_file_is_never_seen(tmp_path: Path) -> None:
+    store = FolderBlobStore(tmp_path)
+    store.write(KEY, b"first")
+    store.write(KEY, b"second")
+    assert sorted(path.name for path in (tmp_path / KEY).parent.iterdir()) == ["digits.txt"]
+    assert store.read_sync(KEY, 0, 100) == b"second"

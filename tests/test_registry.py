@@ -1,0 +1,154 @@
+"""What `@task` takes and what it refuses."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import Field
+
+from cluster import BigInt, Graph, task
+from cluster.errors import BadInput, RegistryError
+from cluster.registry import load_registry
+from tests.system import TASKS
+
+
+@dataclass
+class Out:
+    x: int
+
+
+def untyped(n) -> int:  # type: ignore[no-untyped-def]
+    return int(n)
+
+
+def without_return(n: int):  # type: ignore[no-untyped-def]
+    return n
+
+
+def returns_none(n: int) -> None:
+    return None
+
+
+def many(*n: int) -> int:
+    return len(n)
+
+
+def keywords(**n: int) -> int:
+    return len(n)
+
+
+def positional(n: int, /) -> int:
+    return n
+
+
+def odd_type(n: object) -> int:
+    return 0
+
+
+def named_options(options: int) -> int:
+    return options
+
+
+def CamelCase(n: int) -> int:
+    return n
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (untyped, "'n' has no type"),
+        (without_return, "say what it returns"),
+        (returns_none, "say what it returns"),
+        (many, "no name in GraphQL"),
+        (keywords, "no name in GraphQL"),
+        (positional, "no name in GraphQL"),
+        (named_options, "cannot be named 'options'"),
+        (CamelCase, "snake case"),
+    ],
+)
+def test_a_function_that_cannot_be_a_task_is_refused_with_the_reason(function: Callable[..., Any], words: str) -> None:
+    with pytest.raises(RegistryError, match=words):
+        task(function)
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"retries": -1}, "retries"),
+        ({"timeout_seconds": 0}, "timeout_seconds"),
+        ({"timeout_seconds": float("inf")}, "timeout_seconds"),
+        ({"version": ""}, "version"),
+        ({"queue_limit": 0}, "queue_limit"),
+    ],
+)
+def test_wrong_limits_are_refused(limits: dict[str, Any], words: str) -> None:
+    def function(n: int) -> int:
+        return n
+
+    with pytest.raises(RegistryError, match=words):
+        task(**limits)(function)
+
+
+def test_a_missing_module_names_itself_and_the_setting() -> None:
+    with pytest.raises(RegistryError, match=r"no_such_module.*DASK_GRAPHQL_TASK_MODULES"):
+        load_registry(["no_such_module"])
+
+
+def test_a_module_without_tasks_is_refused() -> None:
+    with pytest.raises(RegistryError, match="no @task function"):
+        load_registry(["tests.task_modules"] if not [m for m in sys.modules if m == TASKS] else ["json"])
+
+
+def test_two_tasks_of_one_name_are_refused_with_both_origins(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("first_module", "second_module"):
+        module = types.ModuleType(name)
+        monkeypatch.setitem(sys.modules, name, module)
+        exec("from cluster import task\n@task\ndef twin(n: int) -> int:\n    return n\n", module.__dict__)
+    with pytest.raises(RegistryError, match=r"first_module\.twin and second_module\.twin"):
+        load_registry(["first_module", "second_module"])
+
+
+def test_an_error_names_the_argument_what_was_expected_and_what_came() -> None:
+    kind = load_registry()["fibonacci"]
+    with pytest.raises(BadInput, match=r"fibonacci: n: .*greater than or equal to 0, not '-1'"):
+        kind.bind({"n": -1})
+    with pytest.raises(BadInput, match="n: Field required; x: Extra inputs"):
+        kind.bind({"x": 1})
+
+
+def test_above_the_operators_limit_is_refused_with_the_limit() -> None:
+    with pytest.raises(BadInput, match="at most 1000000000") as caught:
+        load_registry()["fibonacci"].bind({"n": 1_000_000_001})
+    assert caught.value.extensions == {"code": "BAD_INPUT", "argument": "n", "limit": 1_000_000_000}
+
+
+def test_a_graph_task_declares_what_its_graph_computes() -> None:
+    @task(name="declared_graph")
+    def function(n: Annotated[int, Field(ge=1)] = 3) -> Graph[Out]:
+        raise NotImplementedError
+
+    from cluster.registry import _registered
+
+    assert _registered[__name__, "declared_graph"].returns is Out
+
+
+@given(a=st.integers(), b=st.integers())
+def test_a_worker_revives_exactly_the_arguments_that_were_given(a: int, b: int) -> None:
+    kind = load_registry([TASKS])["add"]
+    bound = kind.bind({"a": a, "b": b})
+    assert kind.revive(bound.canonical_input) == {"a": a, "b": b}
+
+
+def test_the_decorated_function_stays_a_plain_function() -> None:
+    @task(name="stays_plain")
+    def double(n: BigInt) -> BigInt:
+        return 2 * n
+
+    assert double(4) == 8

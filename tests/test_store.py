@@ -1,0 +1,372 @@
+"""The scripts, each with what it answers and what it leaves in Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+
+import pytest
+
+from cluster.attempts import error
+from cluster.errors import StoreUnavailable
+from cluster.settings import Settings
+from cluster.store.calls import LANES, Submitted
+from cluster.store.record import Record, SubmissionOutcome, TaskState
+from cluster.store.store import Store
+from tests.system import RedisServer
+
+ID = "b9a7c7263c0332d12e52f09809754586"
+NEW, JOINED, CACHED, RECOMPUTED = SubmissionOutcome
+
+
+async def submit(
+    store: Store, task_id: str = ID, *, recompute: bool = False, not_before: int | None = None
+) -> Submitted:
+    return await store.run(
+        store.calls.submit(task_id, "fibonacci", "1", b'{"n":90}', recompute=recompute, not_before=not_before)
+    )
+
+
+async def start(store: Store, attempt: int = 1, worker: str = "w1") -> str:
+    return await store.run(store.calls.start(ID, attempt, worker))
+
+
+async def finish(store: Store, attempt: int = 1, result: bytes = b"{}") -> bool:
+    return await store.run(store.calls.finish(ID, attempt, result))
+
+
+async def lose(store: Store, attempt: int, charge: str = "none") -> str:
+    return await store.run(store.calls.lose(ID, attempt, charge, error("WORKER_LOST", "lost")))  # type: ignore[arg-type]
+
+
+async def due(store: Store, cutoff: int | None = None) -> list[tuple[str, int]]:
+    _, items = await store.run(store.calls.claim_due(ID[0], 100, cutoff))
+    return [(item.action, item.attempt) for item in items]
+
+
+async def record(store: Store) -> Record:
+    found = await store.read(ID)
+    assert found is not None
+    return found
+
+
+async def test_a_new_task_is_the_submitters_to_dispatch(store: Store) -> None:
+    submitted = await submit(store)
+    assert (submitted.outcome, submitted.dispatch) == (NEW, True)
+    assert (submitted.record.state, submitted.record.attempt, submitted.record.seq) == (TaskState.QUEUED, 1, 1)
+    assert submitted.record.input == b'{"n":90}'
+
+
+async def test_a_task_in_flight_is_joined_and_a_done_one_is_cached(store: Store) -> None:
+    await submit(store)
+    again = await submit(store)
+    assert (again.outcome, again.dispatch, again.record.submissions) == (JOINED, False, 2)
+    await start(store)
+    assert (await submit(store)).outcome is JOINED
+    await finish(store, result=b'{"n":90}')
+    cached = await submit(store)
+    assert (cached.outcome, cached.dispatch, cached.record.result) == (CACHED, False, b'{"n":90}')
+
+
+async def test_recompute_runs_a_done_task_again_with_a_higher_attempt(store: Store) -> None:
+    await submit(store)
+    await start(store)
+    await finish(store)
+    again = await submit(store, recompute=True)
+    assert (again.outcome, again.dispatch) == (RECOMPUTED, True)
+    assert (again.record.state, again.record.attempt, again.record.result) == (TaskState.QUEUED, 2, None)
+    assert again.record.expires_at is None
+
+
+async def test_a_failed_and_a_cancelled_task_run_again_on_the_next_submission(store: Store) -> None:
+    await submit(store)
+    await start(store)
+    assert await store.run(store.calls.fail(ID, 1, error("TASK_FAILED", "no"))) == "FAILED"
+    again = await submit(store)
+    assert (again.outcome, again.record.attempt, again.record.error) == (RECOMPUTED, 2, None)
+    assert (await store.run(store.calls.cancel(ID)))[0]
+    again = await submit(store)
+    assert (again.outcome, again.record.attempt) == (RECOMPUTED, 3)
+
+
+async def test_the_fence_refuses_a_late_attempt(store: Store) -> None:
+    await submit(store)
+    await start(store)
+    assert await lose(store, 1) == "QUEUED"
+    assert not await finish(store, 1, b"late")
+    assert await store.run(store.calls.fail(ID, 1, error("X", "late"))) == "REFUSED"
+    assert not await store.run(store.calls.progress(ID, 1, 0.5))
+    assert await due(store) == [("dispatch", 2)]
+    assert await start(store, 2) == "RUN"
+    assert await finish(store, 2, b"right")
+    assert not await finish(store, 2, b"twice")
+    assert (await record(store)).result == b"right"
+
+
+async def test_start_says_why_an_attempt_must_not_run(store: Store) -> None:
+    assert await start(store) == "GONE"
+    await submit(store)
+    assert await start(store, 2) == "STALE"
+    assert await start(store, 1, "w1") == "RUN"
+    assert await start(store, 1, "w2") == "ALIVE"
+    await store.redis.zadd(f"{store.calls.lane(ID)}:open", {ID: int(time.time() * 1000)})
+    assert await start(store, 1, "w2") == "TAKEN"
+    await finish(store)
+    assert await start(store, 1) == "ENDED"
+
+
+async def test_a_failing_attempt_is_retried_after_its_delay_as_often_as_allowed(store: Store) -> None:
+    await submit(store)
+    await start(store)
+    fail = store.calls.fail(ID, 1, error("TASK_FAILED", "no"), retries=1, delay_seconds=0)
+    assert await store.run(fail) == "RETRY"
+    assert (await record(store)).state is TaskState.QUEUED
+    assert await due(store) == [("dispatch", 2)]
+    await start(store, 2)
+    fail = store.calls.fail(ID, 2, error("TASK_FAILED", "no"), retries=1, delay_seconds=0)
+    assert await store.run(fail) == "FAILED"
+    ended = await record(store)
+    assert (ended.state, ended.retries, ended.error_fields()) == (
+        TaskState.FAILED, 1, {"code": "TASK_FAILED", "message": "no", "type": None},
+    )  # fmt: skip
+
+
+async def test_a_retry_is_not_due_before_its_delay(store: Store) -> None:
+    await submit(store)
+    await start(store)
+    await store.run(store.calls.fail(ID, 1, error("X", "no"), retries=1, delay_seconds=60))
+    assert await due(store) == []
+    assert await due(store, int(time.time() * 1000) + 120_000) == []
+
+
+async def test_a_task_may_take_a_bounded_number_of_workers_with_it(store: Store) -> None:
+    await submit(store)
+    for attempt in (1, 2):
+        await start(store, attempt)
+        assert await lose(store, attempt, "worker") == "QUEUED"
+        assert await due(store) == [("dispatch", attempt + 1)]
+    await start(store, 3)
+    assert await lose(store, 3, "worker") == "FAILED"
+    ended = await record(store)
+    assert (ended.state, ended.lost, ended.error_fields()["code"]) == (TaskState.FAILED, 3, "WORKER_LOST")  # type: ignore[index]
+
+
+async def test_an_attempt_that_had_not_begun_is_not_charged_for_its_worker(store: Store) -> None:
+    await submit(store)
+    for attempt in range(1, 8):
+        assert await lose(store, attempt, "worker") == "QUEUED"
+        assert await due(store) == [("dispatch", attempt + 1)]
+    assert (await record(store)).lost == 0
+
+
+async def test_an_attempt_that_waits_to_be_dispatched_cannot_be_lost(store: Store) -> None:
+    await submit(store)
+    assert await lose(store, 1) == "QUEUED"
+    assert await lose(store, 2) == "REFUSED"
+
+
+async def test_a_task_that_the_scheduler_never_knows_fails_in_the_end(store: Store) -> None:
+    await submit(store)
+    verdicts = []
+    for attempt in range(1, 40):
+        verdicts.append(await lose(store, attempt, "undelivered"))
+        if verdicts[-1] == "FAILED":
+            break
+        await due(store)
+    assert len(verdicts) == 20
+
+
+async def test_a_released_attempt_is_dispatched_under_the_same_number(store: Store) -> None:
+    await submit(store)
+    assert await store.run(store.calls.release(ID, 1))
+    assert not await store.run(store.calls.release(ID, 1))
+    assert await due(store) == [("dispatch", 1)]
+    assert await due(store) == []
+
+
+async def test_cancelling_ends_an_open_task_and_changes_no_final_one(store: Store) -> None:
+    assert await store.run(store.calls.cancel(ID)) == (False, None)
+    await submit(store)
+    await start(store)
+    changed, cancelled = await store.run(store.calls.cancel(ID))
+    assert changed
+    assert cancelled is not None
+    assert cancelled.state is TaskState.CANCELLED
+    assert not await finish(store)
+    again, same = await store.run(store.calls.cancel(ID))
+    assert (again, same) == (False, cancelled)
+
+
+async def test_a_delayed_task_is_dispatched_when_it_is_due(store: Store) -> None:
+    now = int((await store.redis.time())[0]) * 1000
+    submitted = await submit(store, not_before=now + 60_000)
+    assert not submitted.dispatch
+    assert await due(store) == []
+    await store.redis.zadd(f"{store.calls.lane(ID)}:open", {ID: now})
+    assert await due(store) == [("dispatch", 1)]
+
+
+async def test_a_new_schedulers_cutoff_makes_every_dispatched_task_due_once(store: Store) -> None:
+    await submit(store)
+    assert await due(store) == []
+    cutoff = int(time.time() * 1000) + 15_000
+    assert await due(store, cutoff) == [("check", 1)]
+    assert await due(store, cutoff) == []
+
+
+async def test_only_the_nodes_that_wait_are_told_and_only_of_what_they_want(store: Store) -> None:
+    pubsub = store.redis.pubsub()
+    await pubsub.subscribe(*[store.calls.node_channel(node) for node in ("final", "every", "gone", "other")])
+    for _ in range(4):
+        await pubsub.get_message(timeout=1)
+    assert (await store.run(store.calls.watch(ID, "final"))).record is None
+    await store.run(store.calls.watch(ID, "every", every_event=True))
+    await store.run(store.calls.watch(ID, "gone"))
+    await store.run(store.calls.unwatch(ID, "gone"))
+    await submit(store)
+    await start(store)
+    await finish(store)
+    heard: list[str] = []
+    while message := await pubsub.get_message(timeout=0.2):
+        assert message["data"] == ID.encode()
+        heard.append(message["channel"].decode().rsplit(":", 1)[1])
+    assert sorted(heard) == ["every", "every", "every", "final"]
+    assert await store.redis.exists(f"{store.calls.lane(ID)}:watch:{ID}") == 0
+    await pubsub.aclose()  # type: ignore[no-untyped-call]
+
+
+async def test_watching_a_final_task_answers_it_and_leaves_no_note(store: Store) -> None:
+    await submit(store)
+    await start(store)
+    await finish(store, result=b"1")
+    watched = await store.run(store.calls.watch(ID, "node"))
+    assert watched.record is not None
+    assert watched.record.result == b"1"
+    assert await store.redis.exists(f"{store.calls.lane(ID)}:watch:{ID}") == 0
+
+
+async def test_events_are_numbered_without_gaps_and_can_be_read_from_any_number(store: Store) -> None:
+    await submit(store)
+    await start(store)
+    for step in range(5):
+        assert await store.run(store.calls.progress(ID, 1, step / 10))
+    await finish(store)
+    for after in range(9):
+        watched = await store.run(store.calls.watch(ID, "n", every_event=True, after_seq=after))
+        assert [event.seq for event in watched.events] == list(range(after + 1, 9))
+    kinds = [event.kind for event in (await store.run(store.calls.watch(ID, "n", after_seq=0))).events]
+    assert kinds == ["QUEUED", "STARTED", *["PROGRESS"] * 5, "SUCCEEDED"]
+
+
+async def test_the_event_log_is_bounded_and_keeps_the_newest(settings: Settings) -> None:
+    store = Store(replace(settings, event_limit=10))
+    await submit(store)
+    await start(store)
+    for step in range(50):
+        await store.run(store.calls.progress(ID, 1, (step + 1) / 100))
+    events = (await store.run(store.calls.watch(ID, "n", after_seq=0))).events
+    assert [event.seq for event in events] == list(range(43, 53))
+    await store.close()
+
+
+async def test_the_same_progress_twice_is_no_event_but_a_sign_of_life(store: Store) -> None:
+    await submit(store)
+    await start(store)
+    await store.run(store.calls.progress(ID, 1, 0.5))
+    seq = (await record(store)).seq
+    assert await store.run(store.calls.progress(ID, 1, 0.5))
+    assert await store.run(store.calls.progress(ID, 1, None))
+    assert (await record(store)).seq == seq
+
+
+async def test_the_list_is_newest_first_and_its_pages_meet_without_gap_or_overlap(store: Store) -> None:
+    ids = [f"{LANES[i % 16]}{i:031x}" for i in range(60)]
+    for task_id in ids:
+        await submit(store, task_id)
+    pages: list[str] = []
+    before = None
+    while page := await store.newest(7, before=before):
+        pages += [task_id for _, task_id in page]
+        before = page[-1]
+    assert sorted(pages) == sorted(ids)
+    assert len(pages) == len(set(pages))
+    times = [(await store.read(task_id)).submitted_at for task_id in pages]  # type: ignore[union-attr]
+    assert times == sorted(times, reverse=True)
+
+
+async def test_the_lists_by_state_and_name_follow_the_record(store: Store) -> None:
+    async def places() -> list[str]:
+        return [
+            f"{state}/{name}"
+            for state in TaskState
+            for name in (None, "fibonacci")
+            if await store.newest(5, state=state, name=name)
+        ]
+
+    await submit(store)
+    assert await places() == ["QUEUED/None", "QUEUED/fibonacci"]
+    await start(store)
+    assert await places() == ["RUNNING/None", "RUNNING/fibonacci"]
+    await finish(store)
+    assert await places() == ["SUCCEEDED/None", "SUCCEEDED/fibonacci"]
+    assert (await store.counts())[TaskState.SUCCEEDED] == 1
+    assert await store.newest(5, name="other") == []
+
+
+async def test_what_has_expired_is_gone_from_reads_and_lists(settings: Settings) -> None:
+    store = Store(replace(settings, result_ttl_seconds=1))
+    await submit(store)
+    await start(store)
+    await finish(store)
+    async with asyncio.timeout(5):
+        while await store.read(ID) is not None:
+            await asyncio.sleep(0.05)
+    assert (await store.run(store.calls.watch(ID, "n"))).record is None
+    async with asyncio.timeout(5):
+        while not await store.run(store.calls.forget(ID[0], 10)):
+            await asyncio.sleep(0.05)
+    assert await store.newest(5) == []
+    assert (await submit(store)).outcome is NEW
+    await store.redis.delete(f"{store.calls.lane(ID)}:watch:{ID}")
+    await store.close()
+
+
+async def test_a_task_that_runs_again_is_not_forgotten_with_its_former_end(settings: Settings) -> None:
+    store = Store(replace(settings, result_ttl_seconds=1))
+    await submit(store)
+    await start(store)
+    await finish(store)
+    await submit(store, recompute=True)
+    expiry = f"{store.calls.lane(ID)}:expiry"
+    assert await store.redis.zcard(expiry) == 0
+    assert await store.redis.ttl(store.calls.record_key(ID)) == -1
+    await store.close()
+
+
+async def test_zero_keeps_results_for_ever(settings: Settings) -> None:
+    store = Store(replace(settings, result_ttl_seconds=0))
+    await submit(store)
+    await start(store)
+    await finish(store)
+    assert (await record(store)).expires_at is None
+    assert await store.redis.ttl(store.calls.record_key(ID)) == -1
+    await store.close()
+
+
+async def test_lost_scripts_are_loaded_again_without_running_anything_twice(store: Store) -> None:
+    await store.redis.script_flush()
+    assert (await submit(store)).outcome is NEW
+    await store.redis.script_flush()
+    ids = [f"{digit}{ID[1:]}" for digit in LANES]
+    claimed = await store.run_many([store.calls.submit(task_id, "fibonacci", "1", b"{}") for task_id in ids])
+    assert [item.outcome for item in claimed] == [JOINED if task_id == ID else NEW for task_id in ids]
+
+
+async def test_a_redis_that_is_gone_is_told_within_two_seconds(settings: Settings, redis_server: RedisServer) -> None:
+    store = Store(replace(settings, redis_url="redis://127.0.0.1:1/0"))
+    begun = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        await submit(store)
+    assert time.monotonic() - begun < 2
+    await store.close()

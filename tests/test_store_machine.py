@@ -1,0 +1,199 @@
+"""The record as a state machine: random interleavings of all that can happen to one task, held to a small model."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from cluster.attempts import error
+from cluster.settings import Settings
+from cluster.store.record import TaskState
+from cluster.store.store import ThreadStore
+from tests.system import RedisServer
+
+ID = "0" * 32
+FINAL = {"SUCCEEDED", "FAILED", "CANCELLED"}
+ATTEMPTS = st.integers(-2, 0)
+"""Which fence acts, counted back from the newest attempt: two old ones and the right one."""
+
+
+def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
+    class Machine(RuleBasedStateMachine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.store = ThreadStore(Settings(redis_url=server.url, key_prefix=f"m{uuid.uuid4().hex[:8]}"))
+            self.calls = self.store.calls
+            self.state: str | None = None
+            self.attempt = 0
+            self.dispatched = 0
+            self.retries = self.lost = self.seq = 0
+            self.result: bytes | None = None
+
+        def run(self, call: Any) -> Any:
+            return self.store.run_once(call)
+
+        def moved(self, state: str) -> None:
+            self.state = state
+            self.seq += 1
+
+        def fence(self, back: int) -> tuple[int, bool]:
+            return max(1, self.attempt + back), max(1, self.attempt + back) == self.attempt
+
+        @rule(recompute=st.booleans())
+        def submit(self, recompute: bool) -> None:
+            answer = self.run(self.calls.submit(ID, "t", "1", b"{}", recompute=recompute))
+            if self.state is None or self.state in FINAL - {"SUCCEEDED"} or (self.state == "SUCCEEDED" and recompute):
+                assert answer.outcome == ("NEW" if self.state is None else "RECOMPUTED")
+                assert answer.dispatch
+                self.attempt += 1
+                self.dispatched = self.attempt
+                self.retries = self.lost = 0
+                self.result = None
+                self.moved("QUEUED")
+            else:
+                assert answer.outcome == ("CACHED" if self.state == "SUCCEEDED" else "JOINED")
+                assert not answer.dispatch
+
+        @precondition(lambda self: self.state)
+        @rule(back=ATTEMPTS)
+        def start(self, back: int) -> None:
+            attempt, right = self.fence(back)
+            verdict = self.run(self.calls.start(ID, attempt, "w"))
+            if self.state == "QUEUED" and right:
+                assert verdict == "RUN"
+                self.moved("RUNNING")
+            else:
+                assert verdict == ("ENDED" if self.state in FINAL else "ALIVE" if right else "STALE")
+
+        @precondition(lambda self: self.state)
+        @rule(back=ATTEMPTS, fraction=st.sampled_from([None, 0.25, 0.5]))
+        def progress(self, back: int, fraction: float | None) -> None:
+            attempt, right = self.fence(back)
+            before = self.read()
+            may_go_on = self.run(self.calls.progress(ID, attempt, fraction))
+            assert may_go_on == (self.state == "RUNNING" and right)
+            if may_go_on and fraction is not None and before["progress"] != str(fraction):
+                self.seq += 1
+
+        @precondition(lambda self: self.state)
+        @rule(back=ATTEMPTS, result=st.binary(min_size=1, max_size=4))
+        def finish(self, back: int, result: bytes) -> None:
+            attempt, right = self.fence(back)
+            stored = self.run(self.calls.finish(ID, attempt, result))
+            assert stored == (self.state == "RUNNING" and right)
+            if stored:
+                self.result = result
+                self.moved("SUCCEEDED")
+
+        @precondition(lambda self: self.state)
+        @rule(back=ATTEMPTS, retries=st.integers(0, 2))
+        def fail(self, back: int, retries: int) -> None:
+            attempt, right = self.fence(back)
+            verdict = self.run(self.calls.fail(ID, attempt, error("X", "x"), retries=retries))
+            if self.state in FINAL or not right:
+                assert verdict == "REFUSED"
+            elif self.retries < retries:
+                assert verdict == "RETRY"
+                self.retries += 1
+                self.attempt += 1
+                self.moved("QUEUED")
+            else:
+                assert verdict == "FAILED"
+                self.moved("FAILED")
+
+        @precondition(lambda self: self.state)
+        @rule(back=ATTEMPTS, charge=st.sampled_from(["worker", "none"]))
+        def lose(self, back: int, charge: Any) -> None:
+            attempt, right = self.fence(back)
+            verdict = self.run(self.calls.lose(ID, attempt, charge, error("WORKER_LOST", "x")))
+            if self.state in FINAL or not right or self.dispatched < self.attempt:
+                assert verdict == "REFUSED"
+                return
+            charged = charge == "worker" and self.state == "RUNNING"
+            self.lost += charged
+            if charged and self.lost >= 3:
+                assert verdict == "FAILED"
+                self.moved("FAILED")
+            else:
+                assert verdict == "QUEUED"
+                self.attempt += 1
+                self.moved("QUEUED")
+
+        @precondition(lambda self: self.state)
+        @rule()
+        def cancel(self) -> None:
+            changed, record = self.run(self.calls.cancel(ID))
+            assert changed == (self.state not in FINAL)
+            if changed:
+                self.moved("CANCELLED")
+            assert record.state == self.state
+
+        @precondition(lambda self: self.state)
+        @rule(back=ATTEMPTS)
+        def release(self, back: int) -> None:
+            attempt, right = self.fence(back)
+            released = self.run(self.calls.release(ID, attempt))
+            assert released == (self.state == "QUEUED" and right and self.dispatched == self.attempt)
+            if released:
+                self.dispatched -= 1
+
+        @precondition(lambda self: self.state)
+        @rule()
+        def claim_due(self) -> None:
+            _, due = self.run(self.calls.claim_due(ID[0], 10))
+            waits = self.state == "QUEUED" and self.dispatched < self.attempt
+            assert [item.action for item in due] == (["dispatch"] if waits else [])
+            if waits:
+                assert due[0].attempt == self.attempt
+                self.dispatched = self.attempt
+
+        def read(self) -> dict[str, str]:
+            raw: Any = self.store.redis.hgetall(self.calls.record_key(ID))
+            return {"progress": "", **{key.decode(): value.decode(errors="replace") for key, value in raw.items()}}
+
+        @invariant()
+        def the_record_is_what_the_model_says(self) -> None:
+            if self.state is None:
+                return
+            record = self.read()
+            assert (record["state"], int(record["attempt"]), int(record["seq"])) == (self.state, self.attempt, self.seq)
+            events = self.run(self.calls.watch(ID, "n", after_seq=0)).events
+            assert [event.seq for event in events] == list(range(1, self.seq + 1))
+            assert events[-1].state == self.state
+
+        @invariant()
+        def the_open_index_holds_exactly_the_open_tasks(self) -> None:
+            score = self.store.redis.zscore(f"{self.calls.lane(ID)}:open", ID)
+            assert (score is not None) == (self.state in ("QUEUED", "RUNNING"))
+
+        @invariant()
+        def the_lists_agree_with_the_state(self) -> None:
+            for name in (None, "t"):
+                for state in TaskState:
+                    score = self.store.redis.zscore(self.calls.index_key(ID[0], state, name), ID)
+                    assert (score is not None) == (self.state == state)
+
+        @invariant()
+        def a_final_record_has_its_result_and_a_time_to_live(self) -> None:
+            if self.state == "SUCCEEDED":
+                assert self.store.redis.hget(self.calls.record_key(ID), "result") == self.result
+            ttl: Any = self.store.redis.ttl(self.calls.record_key(ID))
+            assert (ttl > 0) == (self.state in FINAL)
+
+        def teardown(self) -> None:
+            self.store.close()
+
+    return Machine
+
+
+def test_any_interleaving_keeps_the_record_right(redis_server: RedisServer) -> None:
+    run_state_machine_as_test(
+        make_machine(redis_server),
+        settings=settings(
+            max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        ),
+    )
