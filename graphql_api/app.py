@@ -16,6 +16,7 @@ from cluster.node import Node, make_node
 from cluster.registry import Registry, load_registry
 from cluster.settings import Settings, load_settings
 from graphql_api.blobs import download
+from graphql_api.errors import STORE_AWAY
 from graphql_api.pages import page_routes
 from graphql_api.schema import make_schema
 from graphql_api.transport import GraphQLEndpoint
@@ -53,6 +54,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
             *page_routes(),
         ],
         lifespan=lifespan,
+        exception_handlers={StoreUnavailable: store_away},
     )
 
 
@@ -61,6 +63,11 @@ class GraphQLRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await scope["app"].state.graphql(scope, receive, send)
+
+
+async def store_away(_: Request, error: Exception) -> Response:
+    """What a plain HTTP request is told while Redis is away; GraphQL has words of its own."""
+    return JSONResponse({"error": STORE_AWAY, "code": "SERVICE_UNAVAILABLE"}, 503, {"Retry-After": "2"})
 
 
 async def healthz(_: Request) -> Response:

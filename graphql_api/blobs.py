@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import AsyncIterator
 
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
@@ -71,5 +73,6 @@ def _blobs_of(value: object) -> list[Blob]:
         return [blob for item in value for blob in _blobs_of(item)]
     if isinstance(value, dict):
         return [blob for item in value.values() for blob in _blobs_of(item)]
-    members = getattr(value, "__dict__", None)
-    return [blob for item in members.values() for blob in _blobs_of(item)] if members else []
+    if isinstance(value, BaseModel) or dataclasses.is_dataclass(value):
+        return _blobs_of(vars(value))
+    return []

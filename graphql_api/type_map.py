@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, Literal, NewType, Union, get_args, get_origin
 
 import strawberry
+from graphql import GraphQLError
 from pydantic import BaseModel
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.schema.config import StrawberryConfig
@@ -43,9 +44,12 @@ def _serialize_big_int(value: int | str) -> str:
 
 
 def _parse_big_int(value: Any) -> int:
-    parsed = parse_big_int(value)
+    try:
+        parsed = parse_big_int(value)
+    except ValueError:
+        parsed = None
     if isinstance(parsed, bool) or not isinstance(parsed, int):
-        raise ValueError(f"a BigInt is a whole number or its decimal digits, not {value!r}")
+        raise GraphQLError(f"a BigInt is a whole number or its decimal digits, not {str(value)[:80]!r}")
     return parsed
 
 

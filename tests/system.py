@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 import subprocess
 import time
 import uuid
@@ -53,6 +54,15 @@ class RedisServer:
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+
+    def pause(self) -> None:
+        """The process hangs: connections stay open and nothing answers, until `resume`."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -174,6 +184,32 @@ class Socket:
             await connection.send(json.dumps({"type": "connection_init"}))
             assert json.loads(await connection.recv())["type"] == "connection_ack"
             yield cls(connection)
+
+    def share(self) -> None:
+        """From here on one reader sorts the messages, so that many operations may run at once by `collect`."""
+        self._queues: dict[str, asyncio.Queue[dict[str, Any]]] = {}
+        self._reader = asyncio.ensure_future(self._sort())
+
+    async def _sort(self) -> None:
+        async for text in self.connection:
+            message = json.loads(text)
+            if message["type"] == "ping":
+                await self.send({"type": "pong"})
+            else:
+                self._queues[message["id"]].put_nowait(message)
+
+    async def collect(self, query: str, variables: dict[str, Any]) -> list[dict[str, Any]]:
+        """The data of all items of an operation on a shared socket."""
+        self._next_id += 1
+        operation = str(self._next_id)
+        queue = self._queues[operation] = asyncio.Queue()
+        await self.send({"id": operation, "type": "subscribe", "payload": {"query": query, "variables": variables}})
+        items = []
+        while (message := await queue.get())["type"] != "complete":
+            assert "errors" not in message["payload"], message
+            items.append(message["payload"]["data"])
+        del self._queues[operation]
+        return items
 
     async def send(self, message: dict[str, Any]) -> None:
         await self.connection.send(json.dumps(message))

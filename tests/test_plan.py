@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,3 +49,39 @@ def test_a_lone_task_with_no_worker_starts_one_worker_from_zero() -> None:
 def test_no_more_workers_than_tasks_are_wanted() -> None:
     decision = plan(Observation(0, 3, 3000.0, 1, 1, ()), Policy(0, 50), Memory(), 0.0)
     assert decision.wanted == 3
+
+
+@given(OBSERVATIONS, st.integers(1, 5), st.integers(5, 100), st.integers(0, 100))
+def test_without_demand_the_fleet_goes_to_its_minimum_when_the_pause_is_over(
+    busy: Observation, least: int, most: int, living: int
+) -> None:
+    policy = Policy(least, most, idle_seconds=30)
+    memory = plan(busy, policy, Memory(), 0.0).memory
+    decision = plan(Observation(0, 0, 0.0, 1, living, ()), policy, memory, 30.1)
+    assert decision.wanted == least
+
+
+@given(OBSERVATIONS, st.integers(0, 5), st.integers(5, 100))
+def test_the_same_observation_leads_to_the_same_decision(seen: Observation, least: int, most: int) -> None:
+    policy = Policy(least, most)
+    once = plan(seen, policy, Memory(), 0.0)
+    again = plan(seen, policy, once.memory, 1.0)
+    assert (again.wanted, again.start, again.retire) == (once.wanted, once.start, once.retire)
+
+
+@given(st.lists(OBSERVATIONS, min_size=2, max_size=8), st.integers(0, 5), st.integers(5, 100))
+def test_within_the_pause_after_a_peak_the_fleet_never_shrinks(seen: list[Observation], least: int, most: int) -> None:
+    policy, memory, wanted = Policy(least, most, idle_seconds=30), Memory(), 0
+    for turn, observation in enumerate(seen):
+        decision = plan(observation, policy, memory, float(turn))
+        assert decision.wanted >= wanted
+        memory, wanted = decision.memory, decision.wanted
+
+
+@pytest.mark.xfail(strict=True, reason="a lower demand after the peak is not remembered")
+def test_a_demand_just_below_an_old_peak_is_kept_for_the_whole_pause() -> None:
+    policy = Policy(0, 8, idle_seconds=30)
+    memory = plan(Observation(8, 0, 400.0, 1, 8, ()), policy, Memory(), 0.0).memory
+    memory = plan(Observation(7, 0, 350.0, 1, 8, ()), policy, memory, 29.0).memory
+    decision = plan(Observation(0, 0, 0.0, 1, 8, tuple("abcdefgh")), policy, memory, 31.0)
+    assert (decision.wanted, len(decision.retire)) == (7, 1)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.errors import SettingError
-from cluster.settings import Settings, load_settings
+from cluster.settings import Settings, load_settings, variable_of
 
 
 @pytest.mark.parametrize(
@@ -84,3 +86,72 @@ def test_a_child_process_reads_the_same_settings(
         data_dir=Path("/x/y"),
     )  # fmt: skip
     assert load_settings(settings.environment()) == settings
+
+
+EVERY: dict[str, tuple[str, Any]] = {
+    "redis_url": ("rediss://:pw@redis:6380/1", "rediss://:pw@redis:6380/1"),
+    "key_prefix": ("a-b_c.1", "a-b_c.1"),
+    "scheduler": ("tls://[::1]:8786", "tls://[::1]:8786"),
+    "scheduler_listen": ("tcp://0.0.0.0:8786", "tcp://0.0.0.0:8786"),
+    "dashboard": ("127.0.0.1:8787", "127.0.0.1:8787"),
+    "task_modules": (" a.b , c ,", ("a.b", "c")),
+    "host": ("localhost", "localhost"),
+    "port": ("65535", 65535),
+    "allow_public": ("ON", True),
+    "blob_url": ("s3://bucket/prefix", "s3://bucket/prefix"),
+    "data_dir": ("/x/y", Path("/x/y")),
+    "result_ttl_seconds": ("0", 0),
+    "inline_limit_bytes": ("1000", 1_000),
+    "fibonacci_max_n": ("5", 5),
+    "batch_limit": ("10000", 10_000),
+    "subscription_limit": ("1", 1),
+    "socket_operation_limit": ("2", 2),
+    "event_limit": ("10", 10),
+    "min_workers": ("0", 0),
+    "max_workers": ("7", 7),
+    "worker_threads": ("256", 256),
+    "worker_memory_bytes": ("1000000", 1_000_000),
+    "drain_seconds": ("0.5", 0.5),
+    "queue_limit": ("3", 3),
+    "lost_worker_limit": ("100", 100),
+    "shutdown_seconds": ("1e1", 10.0),
+    "log_level": ("DEBUG", "DEBUG"),
+}
+"""For each setting a text and what is read from it."""
+
+
+def test_every_setting_is_read_from_its_variable() -> None:
+    assert set(EVERY) == {item.name for item in fields(Settings)}
+    settings = load_settings({variable_of(name): text for name, (text, _) in EVERY.items()})
+    assert {name: getattr(settings, name) for name in EVERY} == {name: value for name, (_, value) in EVERY.items()}
+    assert load_settings(settings.environment()) == settings
+
+
+def test_without_a_variable_everything_has_its_default() -> None:
+    assert load_settings({}) == Settings()
+    assert load_settings({"PATH": "/bin", "OTHER_PORT": "x"}) == Settings()
+
+
+@pytest.mark.xfail(strict=True, reason="the value of an unknown variable is shown")
+def test_a_secret_in_a_misspelt_variable_is_not_shown() -> None:
+    with pytest.raises(SettingError) as caught:
+        load_settings({"DASK_GRAPHQL_REDIS_URI": "redis://:hunter2@redis"})
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.xfail(strict=True, reason="the field is part of the repr")
+def test_a_secret_is_not_part_of_the_settings_text() -> None:
+    assert "hunter2" not in repr(Settings(redis_url="redis://:hunter2@redis"))
+
+
+@pytest.mark.xfail(strict=True, raises=ValueError, reason="urlsplit's own error comes through")
+@pytest.mark.parametrize(("variable", "value"), [("REDIS_URL", "redis://[::1"), ("BLOB_URL", "s3://[bucket")])
+def test_a_broken_url_names_its_variable(variable: str, value: str) -> None:
+    with pytest.raises(SettingError, match=variable):
+        load_settings({f"DASK_GRAPHQL_{variable}": value})
+
+
+@pytest.mark.xfail(strict=True, reason="any five digits are taken for a port")
+def test_an_address_has_a_port_that_exists() -> None:
+    with pytest.raises(SettingError, match="SCHEDULER"):
+        load_settings({"DASK_GRAPHQL_SCHEDULER": "tcp://scheduler:99999"})

@@ -91,3 +91,15 @@ def test_a_float_that_is_not_finite_is_refused(value: float) -> None:
 def test_what_is_no_task_id_is_refused(text: str) -> None:
     with pytest.raises(BadTaskId):
         check_task_id(text)
+
+
+@given(samples=st.integers(-(2**31), 2**31 - 1))
+def test_a_default_has_one_id_filled_in_and_given(samples: int) -> None:
+    kind = REGISTRY["estimate_pi"]
+    assert kind.bind({"samples": samples}).task_id == kind.bind({"samples": samples, "seed": 0}).task_id
+
+
+@given(value=st.integers())
+def test_the_name_and_the_version_are_part_of_the_id(value: int) -> None:
+    written = canonical_json({"n": value})
+    assert len({task_id("a", "1", written), task_id("b", "1", written), task_id("a", "2", written)}) == 3

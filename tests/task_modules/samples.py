@@ -124,3 +124,10 @@ def lying(n: int) -> int:
 def report(size: int, colour: Colour = Colour.RED, points: list[Point] | None = None) -> Report:
     """Returns a blob, an enum and nested models."""
     return Report(save_blob("report.txt", b"r" * size, media_type="text/plain"), colour, points or [])
+
+
+@task(timeout_seconds=1)
+def endless(n: int) -> int:
+    """Never yields."""
+    while True:
+        pass

@@ -1,0 +1,152 @@
+# The images of the nodes: one target for each of api, scheduler, worker and controller.
+#
+#   docker build --target worker -t dask-graphql-worker .
+#
+# BuildKit (or buildah) builds only what the target needs; a worker's build never sees Node.
+#
+# Arguments beside those explained below:
+#   TASK_PACKAGES  your task modules for all nodes: pip requirements, or the folder `tasks` of this directory.
+
+ARG BASE_IMAGE=python:3.12-slim
+# Where packages are installed: the base, or another one where that takes a compiler, a pip configuration or
+# certificates, none of which come into the nodes' images. Its Python must be the base's, at the same path.
+ARG BUILD_IMAGE=
+ARG NODE_IMAGE=node:22-slim
+# Where the web pages come from. build: built here. prebuilt: graphql_api/console/dist as it is (`make console`).
+ARG CONSOLE=build
+
+
+# What each node needs, as one file per node. All have one name: equal contents then give equal layers, which the images
+# share.
+FROM ${BUILD_IMAGE:-${BASE_IMAGE}} AS requirements
+WORKDIR /src
+COPY setup.cfg ./
+COPY docker/requirements.py docker/
+RUN set -e; for node in api scheduler worker controller; do \
+      mkdir -p /requirements/$node; \
+      python3 docker/requirements.py $node > /requirements/$node/requirements.txt; \
+    done
+
+
+# An environment without pip, and the commands that fill and compile it. Bytecode that is never checked against its
+# source does not depend on what a copy does to file times.
+FROM ${BUILD_IMAGE:-${BASE_IMAGE}} AS environment
+ENV PYTHON=/opt/dask-graphql/bin/python \
+    INSTALL="python3 -m pip --python /opt/dask-graphql/bin/python install --no-compile --disable-pip-version-check" \
+    COMPILE="python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash"
+RUN python3 -m venv --without-pip /opt/dask-graphql
+WORKDIR /src
+COPY docker/healthcheck.py /opt/dask-graphql/
+COPY docker/add-tasks.sh /
+
+
+FROM environment AS dependencies-api
+COPY --from=requirements /requirements/api/requirements.txt /
+RUN --mount=type=cache,target=/root/.cache/pip $INSTALL -r /requirements.txt && $COMPILE /opt/dask-graphql/lib
+
+FROM environment AS dependencies-scheduler
+COPY --from=requirements /requirements/scheduler/requirements.txt /
+RUN --mount=type=cache,target=/root/.cache/pip $INSTALL -r /requirements.txt && $COMPILE /opt/dask-graphql/lib
+
+FROM environment AS dependencies-worker
+COPY --from=requirements /requirements/worker/requirements.txt /
+RUN --mount=type=cache,target=/root/.cache/pip $INSTALL -r /requirements.txt && $COMPILE /opt/dask-graphql/lib
+
+FROM environment AS dependencies-controller
+COPY --from=requirements /requirements/controller/requirements.txt /
+RUN --mount=type=cache,target=/root/.cache/pip $INSTALL -r /requirements.txt && $COMPILE /opt/dask-graphql/lib
+
+
+# The user's tasks, if any. The folder `tasks` need not exist: a pattern may match nothing.
+FROM dependencies-api AS tasks-api
+ARG TASK_PACKAGES=""
+COPY task[s] tasks/
+RUN --mount=type=cache,target=/root/.cache/pip /add-tasks.sh /requirements.txt && $COMPILE /opt/dask-graphql/lib
+
+FROM dependencies-scheduler AS tasks-scheduler
+ARG TASK_PACKAGES=""
+COPY task[s] tasks/
+RUN --mount=type=cache,target=/root/.cache/pip /add-tasks.sh /requirements.txt && $COMPILE /opt/dask-graphql/lib
+
+FROM dependencies-worker AS tasks-worker
+ARG TASK_PACKAGES=""
+COPY task[s] tasks/
+RUN --mount=type=cache,target=/root/.cache/pip /add-tasks.sh /requirements.txt && $COMPILE /opt/dask-graphql/lib
+
+FROM dependencies-controller AS tasks-controller
+ARG TASK_PACKAGES=""
+COPY task[s] tasks/
+RUN --mount=type=cache,target=/root/.cache/pip /add-tasks.sh /requirements.txt && $COMPILE /opt/dask-graphql/lib
+
+
+# The product itself, as a tree that is laid over an environment.
+FROM environment AS product
+COPY setup.cfg pyproject.toml README.m[d] LICENS[E] ./
+COPY cluster cluster
+COPY graphql_api graphql_api
+RUN --mount=type=cache,target=/root/.cache/pip \
+    rm -rf graphql_api/console && $INSTALL --no-deps --prefix /product . && $COMPILE /product
+
+FROM ${NODE_IMAGE} AS console-build
+WORKDIR /console
+COPY graphql_api/console/package.json graphql_api/console/package-lock.json ./
+RUN --mount=type=cache,target=/root/.npm npm ci --no-audit --no-fund
+COPY graphql_api/console ./
+RUN rm -rf dist && npm run build
+
+FROM scratch AS console-prebuilt
+COPY graphql_api/console/dist /console/dist
+
+FROM console-${CONSOLE} AS console
+
+FROM product AS product-api
+COPY --from=console /console/dist /dist
+RUN cd /product/lib/python3*/site-packages/graphql_api && mkdir console && mv /dist console/
+
+
+# What all nodes have. The official Python images come without bytecode, and a user who may not write beside the sources
+# would have the standard library compiled at each start.
+FROM ${BASE_IMAGE} AS node
+RUN python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash \
+      -x '/(test|tests|idlelib|lib2to3|turtledemo|tkinter|ensurepip|site-packages|dist-packages)/' \
+      "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
+    && useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/dask-graphql dask-graphql \
+    && install -d -o dask-graphql -g dask-graphql /var/lib/dask-graphql /var/lib/dask-graphql/blobs
+ENV PATH=/opt/dask-graphql/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    DASK_GRAPHQL_DATA_DIR=/var/lib/dask-graphql
+WORKDIR /var/lib/dask-graphql
+# By number, so that a platform can see that it is not root.
+USER 10001:10001
+ENTRYPOINT ["dask-graphql"]
+
+
+FROM node AS api
+COPY --from=tasks-api /opt/dask-graphql /opt/dask-graphql
+COPY --from=product-api /product /opt/dask-graphql
+EXPOSE 8000
+HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=3 \
+  CMD ["python3", "-I", "-S", "/opt/dask-graphql/healthcheck.py", "api"]
+CMD ["api"]
+
+FROM node AS scheduler
+COPY --from=tasks-scheduler /opt/dask-graphql /opt/dask-graphql
+COPY --from=product /product /opt/dask-graphql
+EXPOSE 8786
+HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=3 \
+  CMD ["python3", "-I", "-S", "/opt/dask-graphql/healthcheck.py", "scheduler"]
+CMD ["scheduler"]
+
+FROM node AS controller
+COPY --from=tasks-controller /opt/dask-graphql /opt/dask-graphql
+COPY --from=product /product /opt/dask-graphql
+HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=3 \
+  CMD ["python3", "-I", "-S", "/opt/dask-graphql/healthcheck.py", "controller"]
+CMD ["controller"]
+
+FROM node AS worker
+COPY --from=tasks-worker /opt/dask-graphql /opt/dask-graphql
+COPY --from=product /product /opt/dask-graphql
+HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=3 \
+  CMD ["python3", "-I", "-S", "/opt/dask-graphql/healthcheck.py", "worker"]
+CMD ["worker"]

@@ -1,0 +1,79 @@
+// The two ways to the api: fetch for queries and mutations, one WebSocket for all subscriptions.
+import { createClient } from "graphql-ws";
+
+export const HTTP_URL = "/graphql";
+
+/** The page may be served behind TLS or on any port: the socket goes where the page came from. */
+export const SOCKET_URL = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/graphql`;
+
+export interface Refusal {
+  message: string;
+  code: string | undefined;
+}
+
+interface GraphQLErrorLike {
+  message: string;
+  extensions?: Record<string, unknown> | undefined;
+}
+
+/** What an operation threw, as text and the api's stable code where it gave one. */
+export function refusal(reason: unknown): Refusal {
+  const error: unknown = Array.isArray(reason) ? reason[0] : reason;
+  if (error instanceof CloseEvent) {
+    return { message: `The connection closed (${error.code} ${error.reason})`, code: undefined };
+  }
+  if (typeof error === "object" && error !== null && "message" in error) {
+    const { message, extensions } = error as GraphQLErrorLike;
+    const code = extensions?.["code"];
+    return { message, code: typeof code === "string" ? code : undefined };
+  }
+  return { message: String(error), code: undefined };
+}
+
+/** Runs a query or mutation; throws its first error, or what went wrong on the way. */
+export async function request<Data>(query: string, variables: Record<string, unknown> = {}): Promise<Data> {
+  const response = await fetch(HTTP_URL, {
+    method: "POST",
+    headers: { "content-type": "application/json", accept: "application/graphql-response+json, application/json" },
+    body: JSON.stringify({ query, variables }),
+  });
+  let answer: { data?: Data | null; errors?: GraphQLErrorLike[] };
+  try {
+    answer = await response.json();
+  } catch {
+    throw new Error(`The api answered ${response.status} ${response.statusText}`);
+  }
+  if (answer.errors?.[0]) throw answer.errors[0];
+  if (!answer.data) throw new Error(`The api answered ${response.status} without data`);
+  return answer.data;
+}
+
+// The api may restart while the page is open: retry for as long as it stays open, at most 10 s apart. A retry subscribes
+// again, so a reader of events sees the first ones twice and tells them apart by `seq`.
+const socket = createClient({
+  url: SOCKET_URL,
+  // One socket for task after task.
+  lazyCloseTimeout: 10_000,
+  retryAttempts: Infinity,
+  shouldRetry: () => true,
+  retryWait: (retries) => new Promise((wake) => setTimeout(wake, Math.min(10_000, 300 * 2 ** retries))),
+});
+
+/** Subscribes; returns what ends the subscription. */
+export function subscribe<Data>(
+  query: string,
+  variables: Record<string, unknown>,
+  on: { next(data: Data): void; error(reason: Refusal): void },
+): () => void {
+  return socket.subscribe<Data>(
+    { query, variables },
+    {
+      next: ({ data, errors }) => {
+        if (errors?.[0]) on.error(refusal(errors[0]));
+        else if (data) on.next(data);
+      },
+      error: (reason) => on.error(refusal(reason)),
+      complete: () => undefined,
+    },
+  );
+}

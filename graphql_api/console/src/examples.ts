@@ -1,0 +1,118 @@
+// The tabs that GraphiQL opens with. Each works as it stands, in any order: the ids below are the ones that the api
+// derives from the inputs beside them.
+
+export interface Example {
+  query: string;
+  variables?: string;
+}
+
+export const EXAMPLES: Example[] = [
+  {
+    query: `# Answers at once with the task's id.
+# The same input always has the same id:
+# play it again, and the outcome is CACHED.
+mutation Submit {
+  submitFibonacci(n: 90) {
+    taskId
+    outcome
+    task {
+      state
+    }
+  }
+}
+`,
+  },
+  {
+    query: `# Delivers the result the moment it exists.
+# This is the id of fibonacci(90): subscribe
+# before you submit it, while it runs, or after.
+subscription Result {
+  taskResult(taskId: "b9a7c7263c0332d12e52f09809754586") {
+    taskId
+    state
+    result {
+      ... on FibonacciResult {
+        n
+        value
+        digits
+        bitLength
+        sha256
+      }
+    }
+    error {
+      code
+      message
+    }
+  }
+}
+`,
+  },
+  {
+    query: `# What can be submitted, and what runs it.
+query Cluster {
+  taskTypes {
+    name
+    version
+    description
+    mutation
+    arguments {
+      name
+      type
+      required
+      default
+    }
+  }
+  cluster {
+    schedulerConnected
+    workers {
+      name
+      threads
+      processing
+    }
+    tasks {
+      state
+      count
+    }
+  }
+}
+`,
+  },
+  {
+    query: `# Many at once, all or none. Play SubmitMany,
+# then ManyResults: one item per task as each
+# ends (the newest is shown), then complete.
+mutation SubmitMany($inputs: [FibonacciInput!]!) {
+  submitFibonacciMany(inputs: $inputs) {
+    taskId
+    outcome
+  }
+}
+
+subscription ManyResults($taskIds: [ID!]!) {
+  taskResults(taskIds: $taskIds) {
+    taskId
+    state
+    result {
+      ... on FibonacciResult {
+        n
+        value
+        digits
+      }
+    }
+    error {
+      code
+      message
+    }
+  }
+}
+`,
+    variables: JSON.stringify(
+      {
+        inputs: [{ n: 90 }, { n: 1000 }, { n: 5000 }],
+        taskIds: ["b9a7c7263c0332d12e52f09809754586", "ba7e153e48623676b40d9f5cdf5e6a86", "6e16e7f0d4baf68e6fbf57d73ccc4f7b"],
+      },
+      null,
+      2,
+    ),
+  },
+];

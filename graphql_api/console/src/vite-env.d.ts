@@ -1,0 +1,1 @@
+declare module "graphiql/setup-workers/vite";

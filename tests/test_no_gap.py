@@ -1,0 +1,258 @@
+"""No gap, no race: a subscriber gets the final record whenever it subscribes."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cluster.deliver import Deliveries
+from cluster.errors import TooManySubscriptions
+from cluster.registry import load_registry
+from cluster.settings import Settings
+from cluster.store.record import TaskState
+from cluster.store.store import Store
+from tests.system import TASKS, RedisServer, Socket, System
+
+QUERY = "subscription($id: ID!) { taskResult(taskId: $id) { result { ... on CountedResult { counted: value } } } }"
+
+
+async def run_task(store: Store, task_id: str) -> None:
+    """A whole life of a task, as an api node and a worker would lead it."""
+    await store.run(store.calls.submit(task_id, "t", "1", b"{}"))
+    await store.run(store.calls.start(task_id, 1, "w"))
+    await store.run(store.calls.finish(task_id, 1, task_id.encode()))
+
+
+@pytest.fixture
+async def deliveries(store: Store) -> AsyncIterator[Deliveries]:
+    node = Deliveries(store, uuid.uuid4().hex, 100_000, lambda _: None)
+    await node.start()
+    await node.listening.wait()
+    yield node
+    assert node.waiters == 0
+    # Bounded, as a cancellation that is lost on its way would hold up every test after this one.
+    async with asyncio.timeout(5):
+        await node.close()
+
+
+async def test_thousands_that_subscribe_around_the_instant_of_the_end_all_get_it(
+    store: Store, deliveries: Deliveries
+) -> None:
+    chance = random.Random(7)
+
+    async def subscribe(task_id: str, pause: int) -> None:
+        for _ in range(pause):
+            await asyncio.sleep(0)
+        record = await deliveries.final(task_id)
+        assert (record.state, record.result) == (TaskState.SUCCEEDED, task_id.encode())
+
+    async def both(task_id: str) -> None:
+        await asyncio.gather(
+            subscribe(task_id, 0), subscribe(task_id, chance.randrange(30)), subscribe(task_id, chance.randrange(60)),
+            run_task(store, task_id),
+        )  # fmt: skip
+
+    async with asyncio.timeout(30):
+        for _ in range(50):
+            await asyncio.gather(*(both(uuid.uuid4().hex) for _ in range(50)))
+
+
+async def test_one_that_comes_while_the_others_are_just_served_is_served_too(
+    store: Store, deliveries: Deliveries
+) -> None:
+    """The instant at which a node has handed the record out and its first subscribers have not left yet."""
+
+    async def come_after(first: asyncio.Future[None], task_id: str) -> None:
+        await first
+        assert (await deliveries.final(task_id)).result == task_id.encode()
+
+    async with asyncio.timeout(30):
+        for _ in range(300):
+            task_id = uuid.uuid4().hex
+            served: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            waiting = asyncio.ensure_future(deliveries.final(task_id))
+            after = asyncio.ensure_future(come_after(served, task_id))
+            topic = None
+            while topic is None:
+                await asyncio.sleep(0)
+                topic = deliveries._topics.get(task_id)
+            [future] = topic.finals
+            future.add_done_callback(lambda _, served=served: served.set_result(None))  # type: ignore[misc]
+            await run_task(store, task_id)
+            assert (await waiting).result == task_id.encode()
+            await after
+
+
+async def test_a_call_that_is_cancelled_ends_whenever_that_comes(store: Store, deliveries: Deliveries) -> None:
+    """A cancellation that something below swallows would leave a client that went away subscribed for ever."""
+
+    async def follow(task_id: str) -> None:
+        async for _ in deliveries.events(task_id, 0):
+            pass
+
+    await store.ping()
+    for steps in range(25):
+        for start in (follow, deliveries.final):
+            task = asyncio.ensure_future(start(uuid.uuid4().hex))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            done, _ = await asyncio.wait([task], timeout=2)
+            if not done:
+                task.cancel()
+            assert done, f"{start.__name__} goes on after it was cancelled at step {steps}"
+    assert deliveries.waiters == 0
+
+
+async def test_a_restart_of_redis_costs_no_caller_an_answer(settings: Settings, tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    server.start()
+    store = Store(replace(settings, redis_url=server.url))
+    try:
+        await asyncio.gather(*(store.read(uuid.uuid4().hex) for _ in range(10)))
+        server.stop()
+        server.start()
+        assert await asyncio.gather(*(store.read(uuid.uuid4().hex) for _ in range(10))) == [None] * 10
+    finally:
+        await store.close()
+        server.stop()
+
+
+async def test_a_subscriber_that_leaves_does_not_take_the_others_notice_with_it(
+    store: Store, deliveries: Deliveries
+) -> None:
+    async with asyncio.timeout(60):
+        for _ in range(300):
+            task_id = uuid.uuid4().hex
+            leaving = asyncio.ensure_future(deliveries.final(task_id))
+            await asyncio.sleep(0)
+            leaving.cancel()
+            staying = asyncio.ensure_future(deliveries.final(task_id))
+            await run_task(store, task_id)
+            assert (await staying).result == task_id.encode()
+
+
+async def test_a_lost_channel_is_opened_again_and_nothing_is_missed(store: Store, deliveries: Deliveries) -> None:
+    ids = [uuid.uuid4().hex for _ in range(50)]
+    waiting = [asyncio.ensure_future(deliveries.final(task_id)) for task_id in ids]
+    async with asyncio.timeout(30):
+        for task_id in ids:
+            await store.redis.client_kill_filter(_type="pubsub")
+            await run_task(store, task_id)
+        assert [record.task_id for record in await asyncio.gather(*waiting)] == ids
+
+
+async def test_a_subscriber_outlives_a_restart_of_redis(settings: Settings, tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    server.start()
+    store = Store(replace(settings, redis_url=server.url))
+    node = Deliveries(store, "node", 10, lambda _: None)
+    await node.start()
+    await node.listening.wait()
+    task_id = uuid.uuid4().hex
+    waiting = asyncio.ensure_future(node.final(task_id))
+    await store.run(store.calls.submit(task_id, "t", "1", b"{}"))
+    # A crash: what was answered is in the append-only file all the same.
+    server.kill()
+    server.start()
+    async with asyncio.timeout(20):
+        await store.run(store.calls.start(task_id, 1, "w"))
+        await store.run(store.calls.finish(task_id, 1, b"kept"))
+        assert (await waiting).result == b"kept"
+    await node.close()
+    await store.close()
+    server.stop()
+
+
+async def test_every_event_reaches_a_slow_and_a_fast_reader_in_order(store: Store, deliveries: Deliveries) -> None:
+    task_id = uuid.uuid4().hex
+
+    async def read(pause: int) -> list[int]:
+        seen = []
+        async for event, _ in deliveries.events(task_id, 0):
+            seen.append(event.seq)
+            for _ in range(pause):
+                await asyncio.sleep(0)
+        return seen
+
+    readers = [asyncio.ensure_future(read(pause)) for pause in (0, 0, 500)]
+    await store.run(store.calls.submit(task_id, "t", "1", b"{}"))
+    await store.run(store.calls.start(task_id, 1, "w"))
+    for step in range(200):
+        await store.run(store.calls.progress(task_id, 1, (step + 1) / 1000))
+    await store.run(store.calls.finish(task_id, 1, b"1"))
+    async with asyncio.timeout(30):
+        assert await asyncio.gather(*readers) == [list(range(1, 204))] * 3
+
+
+async def test_more_subscriptions_than_the_node_takes_are_refused(store: Store) -> None:
+    node = Deliveries(store, "small", 2, lambda _: None)
+    await node.start()
+    waiting = [asyncio.ensure_future(node.final(uuid.uuid4().hex)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(TooManySubscriptions):
+        await node.final(uuid.uuid4().hex)
+    for future in waiting:
+        future.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert node.waiters == 0
+    await node.close()
+
+
+WIRE_TASKS = 500
+
+
+async def test_over_the_wire_nobody_is_left_waiting(system: System, tmp_path: Path) -> None:
+    """Six subscriptions for each of hundreds of tasks, over both nodes: before, beside and right after the submission,
+    at any moment of the run, at the instant of the end, and after it."""
+    chance = random.Random(11)
+    kind = load_registry([TASKS])["counted"]
+    call = "mutation($f: String!, $n: Int!) { submitCounted(folder: $f, n: $n) { taskId outcome } }"
+
+    async def receive(socket: Socket, task_id: str) -> int:
+        items = await socket.collect(QUERY, {"id": task_id})
+        assert len(items) == 1
+        return int(items[0]["taskResult"]["result"]["counted"])
+
+    async def submit(socket: Socket, n: int) -> dict[str, str]:
+        [item] = await socket.collect(call, {"f": str(tmp_path), "n": n})
+        return dict(item["submitCounted"])
+
+    async def receive_later(socket: Socket, task_id: str, seconds: float) -> int:
+        await asyncio.sleep(seconds)
+        return await receive(socket, task_id)
+
+    async def one(n: int, sockets: list[Socket]) -> None:
+        # The id is known before the submission, so that a client may subscribe first.
+        task_id = kind.bind({"folder": str(tmp_path), "n": n}).task_id
+        near, far, near_too, far_too = (sockets[(n + i) % 4] for i in range(4))
+        early = [asyncio.ensure_future(receive(near, task_id))]
+        await asyncio.sleep(chance.random() * 0.01)
+        early.append(asyncio.ensure_future(receive(far, task_id)))
+        assert await submit(near_too, n) == {"taskId": task_id, "outcome": "NEW"}
+        early.append(asyncio.ensure_future(receive(far_too, task_id)))
+        early.append(asyncio.ensure_future(receive_later(near_too, task_id, chance.random() * 0.1)))
+        await asyncio.wait(early, return_when=asyncio.FIRST_COMPLETED)
+        at_the_instant = await receive(far, task_id)
+        assert [*await asyncio.gather(*early), at_the_instant] == [n] * 5
+        assert await receive(near, task_id) == n
+
+    async with AsyncExitStack() as stack:
+        sockets = [await stack.enter_async_context(Socket.open(system.url_of(i % 2))) for i in range(4)]
+        for socket in sockets:
+            socket.share()
+        gate = asyncio.Semaphore(50)
+
+        async def through_the_gate(n: int) -> None:
+            async with gate, asyncio.timeout(40):
+                await one(n, sockets)
+
+        await asyncio.gather(*(through_the_gate(n) for n in range(WIRE_TASKS)))
+    assert len(list(tmp_path.iterdir())) == WIRE_TASKS

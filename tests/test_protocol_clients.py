@@ -1,0 +1,150 @@
+"""The protocols, through client libraries that we did not write, and to the letter where a client may err."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+from gql import Client, gql
+from gql.transport.httpx import HTTPXAsyncTransport
+from gql.transport.websockets import WebsocketsTransport
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
+
+from tests.system import System
+
+TASK_ID = "b9a7c7263c0332d12e52f09809754586"
+RESULT = gql(
+    f'subscription {{ taskResult(taskId: "{TASK_ID}") {{ result {{ ... on FibonacciResult {{ value }} }} }} }}'
+)
+EXPECTED = {"taskResult": {"result": {"value": "2880067194370816120"}}}
+
+
+@pytest.mark.parametrize("protocol", ["graphql-transport-ws", "graphql-ws"])
+async def test_a_foreign_client_submits_and_subscribes(system: System, protocol: str) -> None:
+    async with Client(transport=HTTPXAsyncTransport(url=system.url)) as session:
+        submitted = await session.execute(gql("mutation { submitFibonacci(n: 90) { taskId } }"))
+    assert submitted["submitFibonacci"]["taskId"] == TASK_ID
+    transport = WebsocketsTransport(url=system.url.replace("http", "ws"), subprotocols=[Subprotocol(protocol)])
+    async with Client(transport=transport) as session:
+        assert [item async for item in session.subscribe(RESULT)] == [EXPECTED]
+
+
+async def test_server_sent_events_deliver_the_result_and_complete(system: System) -> None:
+    await system.ask("mutation { submitFibonacci(n: 90) { taskId } }")
+    query = f'subscription {{ taskResult(taskId: "{TASK_ID}") {{ state }} }}'
+    async with httpx.AsyncClient() as client:
+        answer = await client.post(system.url, json={"query": query}, headers={"Accept": "text/event-stream"})
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    events = [block for block in answer.text.split("\n\n") if block.startswith("event:")]
+    assert events == ['event: next\ndata: {"data":{"taskResult":{"state":"SUCCEEDED"}}}', "event: complete\ndata:"]
+
+
+async def test_an_event_stream_that_its_client_leaves_is_closed(system: System) -> None:
+    query = f'subscription {{ taskResult(taskId: "{"e" * 32}") {{ state }} }}'
+    headers = {"Accept": "text/event-stream"}
+    async with httpx.AsyncClient() as client:
+        async with client.stream("POST", system.url, json={"query": query}, headers=headers) as stream:
+            parts = stream.aiter_bytes()
+            assert await anext(parts) == b":\n\n"
+            await subscriptions_are(client, system, 1)
+        await subscriptions_are(client, system, 0)
+
+
+async def subscriptions_are(client: httpx.AsyncClient, system: System, count: int) -> None:
+    """Returns when the node says that it has so many open subscriptions."""
+    text = ""
+    for _ in range(200):
+        text = (await client.get(system.url.replace("graphql", "metrics"))).text
+        if f"dask_graphql_subscriptions_open {count}\n" in text:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(text)
+
+
+async def test_an_event_stream_tells_a_refusal_too(system: System) -> None:
+    async with httpx.AsyncClient() as client:
+        headers = {"Accept": "text/event-stream"}
+        bad = await client.post(system.url, content=b"{", headers=headers)
+        assert (bad.status_code, bad.json()["errors"][0]["extensions"]["code"]) == (400, "BAD_REQUEST")
+        wrong = await client.post(system.url, json={"query": "subscription { nothing }"}, headers=headers)
+        assert "GRAPHQL_VALIDATION_FAILED" in wrong.text
+
+
+async def test_a_query_may_come_by_get_and_a_mutation_may_not(system: System) -> None:
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(system.url, params={"query": "{ taskTypes { name } }"})
+        assert answer.json()["data"]["taskTypes"]
+        refused = await client.get(system.url, params={"query": "mutation { submitFibonacci(n: 1) { taskId } }"})
+        assert refused.status_code in (400, 405)
+
+
+INIT = {"type": "connection_init"}
+ENDLESS = {
+    "id": "1",
+    "type": "subscribe",
+    "payload": {"query": f'subscription {{ taskResult(taskId: "{"f" * 32}") {{ state }} }}'},
+}
+
+
+@pytest.mark.parametrize(
+    ("messages", "code"),
+    [
+        (["no json"], 4400),
+        (["[]"], 4400),
+        (["{}"], 4400),
+        ([{"type": None}], 4400),
+        ([{"type": "unheard of"}], 4400),
+        ([INIT, {"type": "subscribe"}], 4400),
+        ([ENDLESS], 4401),
+        ([INIT, INIT], 4429),
+        ([INIT, ENDLESS, ENDLESS], 4409),
+    ],
+)
+async def test_what_breaks_the_protocol_is_closed_with_its_code(system: System, messages: list[Any], code: int) -> None:
+    async with dial(system) as socket, asyncio.timeout(10):
+        for message in messages:
+            await socket.send(message if isinstance(message, str) else json.dumps(message))
+        await socket.wait_closed()
+        assert socket.close_code == code
+
+
+@pytest.mark.parametrize("protocol", ["graphql-transport-ws", "graphql-ws"])
+@pytest.mark.parametrize("init", [{"payload": None}, {"payload": {}}, {}])
+async def test_an_init_with_or_without_a_payload_is_accepted(
+    system: System, protocol: str, init: dict[str, Any]
+) -> None:
+    async with dial(system, protocol) as socket, asyncio.timeout(10):
+        await socket.send(json.dumps(INIT | init))
+        assert json.loads(await socket.recv())["type"] == "connection_ack"
+
+
+async def test_a_ping_is_answered_before_and_during_a_subscription(system: System) -> None:
+    async with dial(system) as socket, asyncio.timeout(10):
+        for message in (INIT, {"type": "ping"}, ENDLESS, {"type": "ping"}):
+            await socket.send(json.dumps(message))
+        assert [json.loads(await socket.recv())["type"] for _ in range(3)] == ["connection_ack", "pong", "pong"]
+
+
+def dial(system: System, protocol: str = "graphql-transport-ws") -> connect:
+    return connect(system.url.replace("http", "ws"), subprotocols=[Subprotocol(protocol)])
+
+
+async def test_clients_that_vanish_leave_nothing_behind(system: System) -> None:
+    query = 'subscription { taskResult(taskId: "%032x") { state } }'
+    for round_ in range(5):
+        sockets = [await dial(system) for _ in range(20)]
+        for i, socket in enumerate(sockets):
+            await socket.send('{"type": "connection_init"}')
+            for k in range(5):
+                body = {"query": query % (i * 100 + k)}
+                await socket.send(json.dumps({"id": str(k), "type": "subscribe", "payload": body}))
+        for socket in sockets[: 10 + round_]:
+            socket.transport.abort()
+        for socket in sockets[10 + round_ :]:
+            await socket.close()
+    async with httpx.AsyncClient() as client:
+        await subscriptions_are(client, system, 0)
