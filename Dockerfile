@@ -2,7 +2,8 @@
 #
 #   docker build --target worker -t dask-graphql-worker .
 #
-# BuildKit (or buildah) builds only what the target needs; a worker's build never sees Node.
+# BuildKit builds only what the target needs; a worker's build never sees Node. buildah does too, where there is a folder
+# `tasks`, empty or not.
 #
 # Arguments beside those explained below:
 #   TASK_PACKAGES  your task modules for all nodes: pip requirements, or the folder `tasks` of this directory.

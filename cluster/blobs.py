@@ -58,8 +58,9 @@ class FolderBlobStore(BlobStore):
         self.folder = folder
 
     def _path(self, key: str) -> Path:
-        path = self.folder.joinpath(*key.split("/"))
-        if not path.is_relative_to(self.folder) or ".." in key.split("/"):
+        parts = key.split("/")
+        path = self.folder.joinpath(*parts)
+        if any(part in ("", ".", "..") or "\0" in part for part in parts):
             raise BlobError(f"{key!r} is no name of a blob")
         return path
 
@@ -69,9 +70,14 @@ class FolderBlobStore(BlobStore):
             path.parent.mkdir(parents=True, exist_ok=True)
             # Another process must never see half a file: written beside, then renamed.
             with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-                file.write(data)
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, path)
+                try:
+                    file.write(data)
+                    file.flush()
+                    os.chmod(file.name, 0o644)
+                    os.replace(file.name, path)
+                except BaseException:
+                    os.unlink(file.name)
+                    raise
         except OSError as error:
             raise BlobError(f"cannot write the blob {key}: {error.strerror}") from error
 

@@ -74,9 +74,11 @@ class Deliveries:
         ]
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while pending := [task for task in self._tasks if not task.done()]:
+            for task in pending:
+                task.cancel()
+            # Again until it is heard: redis-py may swallow a cancellation while it reads the channel.
+            await asyncio.wait(pending, timeout=0.1)
 
     @property
     def waiters(self) -> int:
@@ -204,6 +206,8 @@ class Deliveries:
         for tail in topic.tails:
             tail.set()
         if record is not None and record.final:
+            # Whoever comes from here on must ask anew: this topic's waiters have their answer and are about to leave.
+            del self._topics[task_id]
             for future in topic.finals:
                 if not future.done():
                     future.set_result(record)

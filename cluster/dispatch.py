@@ -74,6 +74,10 @@ class Dispatcher:
                 self._send(batch)
             except SchedulerAway:
                 await self._give_back(batch)
+            except Exception:
+                # A client that is closing raises what it likes. This loop is the node's only one, so it goes on.
+                logger.exception("%d attempts could not be sent", len(batch))
+                await self._give_back(batch)
             # Lets requests go on between two batches.
             await asyncio.sleep(0)
 

@@ -89,6 +89,12 @@ class ServiceUnavailable(PublicError):
     code = "SERVICE_UNAVAILABLE"
 
 
+class ResultUnreadable(PublicError):
+    """A kept result does not fit the task type any more: its class was changed and its version was not."""
+
+    code = "RESULT_UNREADABLE"
+
+
 class QueueFull(PublicError):
     """Too many tasks wait already; `retryAfterSeconds` says when to try again."""
 

@@ -31,6 +31,9 @@ RETRY_SECONDS: Final = 1.0
 """Pause before the first repetition of a failing task; doubled for each further one, up to RETRY_MOST_SECONDS."""
 RETRY_MOST_SECONDS: Final = 60.0
 
+ROOM_BYTES: Final = 10_000
+"""What a result may have beyond the limit of one value."""
+
 MESSAGE_LIMIT: Final = 2_000
 """Longest message of an exception that a record keeps, in characters."""
 
@@ -124,7 +127,7 @@ class Executor:
             return Failed(attempts.error(error.code, str(error)[:MESSAGE_LIMIT], type(error).__name__), error.retry)
         except BlobError as error:
             return Failed(attempts.error("BLOB_STORE", str(error)[:MESSAGE_LIMIT], type(error).__name__), retry=True)
-        except Exception as error:  # noqa: BLE001 - whatever a user's function raises is the task's outcome
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever a user's function raises is the task's outcome
             logger.info("task %s attempt %d raised:\n%s", task_id, attempt, traceback.format_exc())
             return Failed(
                 attempts.error("TASK_FAILED", str(error)[:MESSAGE_LIMIT] or type(error).__name__, type(error).__name__),
@@ -139,8 +142,12 @@ class Executor:
                 logger.info("task %s attempt %d: its result comes too late and is refused", task_id, attempt)
             return
         retries = self.registry[name].retries if outcome.retry and name in self.registry else 0
-        delay = min(RETRY_MOST_SECONDS, RETRY_SECONDS * 2 ** (attempt - 1))
-        self.store.run(calls.fail(task_id, attempt, outcome.error, retries=retries, delay_seconds=delay))
+        self.store.run(
+            calls.fail(
+                task_id, attempt, outcome.error, retries=retries, delay_seconds=RETRY_SECONDS,
+                longest_delay_seconds=RETRY_MOST_SECONDS,
+            )
+        )  # fmt: skip
 
 
 def call(task_type: TaskType, arguments: dict[str, Any], tag: str) -> Any:
@@ -200,6 +207,9 @@ def encode(task_type: TaskType, value: Any, limit_bytes: int) -> Succeeded | Fai
         if not isinstance(value, BaseModel) and not hasattr(value, "__dataclass_fields__"):
             value = task_type.output.validate_python(value)
         encoded = task_type.output.dump_json(value, warnings="error")
+        if len(encoded) <= limit_bytes + ROOM_BYTES:
+            # What JSON cannot carry (nan, a plain int of 5,000 digits) would be written and never read again.
+            task_type.output.validate_json(encoded)
     except (ValidationError, PydanticSerializationError) as error:
         return Failed(
             attempts.error(
@@ -211,7 +221,7 @@ def encode(task_type: TaskType, value: Any, limit_bytes: int) -> Succeeded | Fai
             retry=False,
         )
     # The limit is for one value; the names and small fields around it have room of their own.
-    if len(encoded) > limit_bytes + 10_000:
+    if len(encoded) > limit_bytes + ROOM_BYTES:
         return Failed(
             attempts.error(
                 "RESULT_TOO_LARGE",

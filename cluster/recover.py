@@ -13,7 +13,6 @@ import time
 from typing import Final
 
 import orjson
-from redis.exceptions import RedisError
 
 from cluster import attempts
 from cluster.attempts import attempt_key
@@ -76,8 +75,8 @@ class Recoverer:
             await asyncio.gather(self._task, return_exceptions=True)
         if self.active:
             try:
-                await self._store.redis.eval(_RELEASE, 1, self._store.calls.lease_key, self._node)
-            except (RedisError, OSError) as error:
+                await self._store.command("EVAL", _RELEASE, 1, self._store.calls.lease_key, self._node)
+            except StoreUnavailable as error:
                 logger.debug("the lease was not given back: %s", error)
 
     async def _run(self) -> None:
@@ -92,13 +91,13 @@ class Recoverer:
                 self.active = await self._hold_lease()
                 if self.active:
                     await self._turn()
-            except (StoreUnavailable, RedisError, OSError) as error:
+            except StoreUnavailable as error:
                 self.active = False
                 logger.debug("recovery waits: %s", error)
 
     async def _hold_lease(self) -> bool:
-        answer = await self._store.redis.eval(
-            _RENEW, 1, self._store.calls.lease_key, self._node, milliseconds(LEASE_SECONDS)
+        answer = await self._store.command(
+            "EVAL", _RENEW, 1, self._store.calls.lease_key, self._node, milliseconds(LEASE_SECONDS)
         )
         if answer and not self.active:
             logger.info("this node recovers lost tasks from now on")
@@ -122,7 +121,7 @@ class Recoverer:
         await self._claim(cutoff=None)
 
     async def _living_epoch(self) -> str | None:
-        word = await self._store.redis.get(self._store.calls.scheduler_key)
+        word = await self._store.command("GET", self._store.calls.scheduler_key)
         return None if word is None else str(orjson.loads(word)["epoch"])
 
     async def _claim(self, cutoff: int | None) -> None:

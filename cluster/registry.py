@@ -11,6 +11,7 @@ import inspect
 import math
 import re
 import typing
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, overload
@@ -87,7 +88,7 @@ class TaskType:
             raise BadInput(_explain(self.name, error)) from None
         if self.checks is not None:
             self.checks(**self.values(model))
-        canonical_input = canonical_json(model.model_dump(mode="json"))
+        canonical_input = canonical_json(_in_order(model.model_dump(mode="json"), model.model_dump()))
         return Bound(self, model, canonical_input, task_id(self.name, self.version, canonical_input))
 
     def values(self, model: BaseModel) -> dict[str, Any]:
@@ -249,11 +250,14 @@ def _task_type(
         item.name: (item.annotation, ... if item.required else item.default) for item in arguments
     }
     try:
-        input_model = create_model(
-            f"{name}_input",
-            __config__=ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True),
-            **model_fields,
-        )
+        with warnings.catch_warnings():
+            # An argument may be named as a method of pydantic's that we do not use (copy, json, schema).
+            warnings.filterwarnings("ignore", r"Field name .* shadows an attribute", UserWarning)
+            input_model = create_model(
+                f"{name}_input",
+                __config__=ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True),
+                **model_fields,
+            )
         output: TypeAdapter[Any] = TypeAdapter(returns)
     except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation) as error:
         raise RegistryError(f"{where}: a type has no JSON form: {error}") from error
@@ -267,7 +271,11 @@ def _argument(where: str, parameter: inspect.Parameter, hints: Mapping[str, Any]
         raise RegistryError(f"{where}: *args, **kwargs and positional-only arguments have no name in GraphQL")
     if parameter.name not in hints:
         raise RegistryError(f"{where}: the argument {parameter.name!r} has no type; write {parameter.name}: int, say")
-    if parameter.name.startswith("_") or parameter.name in ("options", "model_config"):
+    if (
+        parameter.name.startswith("_")
+        or parameter.name in ("options", "model_config")
+        or (parameter.name.startswith("model_") and hasattr(BaseModel, parameter.name))
+    ):
         raise RegistryError(f"{where}: an argument cannot be named {parameter.name!r} here")
     return Argument(parameter.name, hints[parameter.name], parameter.default)
 
@@ -281,11 +289,22 @@ def output_annotation(annotation: Any) -> Any:
     return annotation
 
 
+def _in_order(written: Any, value: Any) -> Any:
+    """The JSON form of a value with its sets sorted, since their own order differs from process to process."""
+    if isinstance(value, set | frozenset):
+        return sorted(written, key=canonical_json)
+    if isinstance(value, dict) and isinstance(written, dict):
+        return {key: _in_order(part, item) for (key, part), item in zip(written.items(), value.values(), strict=True)}
+    if isinstance(value, list | tuple) and isinstance(written, list):
+        return [_in_order(part, item) for part, item in zip(written, value, strict=True)]
+    return written
+
+
 def _explain(name: str, error: ValidationError) -> str:
     """A validation error in one line that names each argument, what was expected and what came."""
     parts = []
     for item in error.errors(include_url=False, include_context=False)[:5]:
         place = ".".join(str(part) for part in item["loc"]) or "input"
-        came = "" if item["type"] in ("missing", "extra_forbidden") else f", not {str(item['input'])[:80]!r}"
+        came = "" if item["type"] in ("missing", "extra_forbidden") else f", not {repr(item['input'])[:80]}"
         parts.append(f"{place}: {item['msg']}{came}")
     return f"{name}: " + "; ".join(parts)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import orjson
-from redis.exceptions import RedisError
 
 from cluster import attempts
 from cluster.dask_config import configure_dask
@@ -105,11 +104,11 @@ def _plugin_class() -> type[Any]:
             announced = False
             while True:
                 try:
-                    await self.store.redis.set(calls.scheduler_key, word, px=milliseconds(EPOCH_SECONDS))
+                    await self.store.command("SET", calls.scheduler_key, word, "PX", milliseconds(EPOCH_SECONDS))
                     if not announced:
-                        await self.store.redis.publish(calls.all_channel, "epoch")
+                        await self.store.command("PUBLISH", calls.all_channel, "epoch")
                         announced = True
-                except (RedisError, OSError) as error:
+                except StoreUnavailable as error:
                     logger.warning("the scheduler's heartbeat is not heard: %s", error)
                     announced = False
                 await asyncio.sleep(BEAT_SECONDS)

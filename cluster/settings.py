@@ -52,7 +52,10 @@ def _seconds(minimum: float) -> Callable[[str], float]:
 
 def _url(*schemes: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
-        parts = urlsplit(text)
+        try:
+            parts = urlsplit(text)
+        except ValueError:  # "Invalid IPv6 URL"
+            parts = urlsplit("")
         if parts.scheme not in schemes or not (parts.netloc or parts.path):
             raise _Refused("a URL that begins with " + " or ".join(f"{scheme}://" for scheme in schemes))
         return text
@@ -61,7 +64,10 @@ def _url(*schemes: str) -> Callable[[str], str]:
 
 
 def _address(text: str) -> str:
-    if not re.fullmatch(r"(tcp|tls)://(\[[0-9A-Fa-f:]+\]|[^\s:/\[\]]+):\d{1,5}", text):
+    if (
+        not re.fullmatch(r"(tcp|tls)://(\[[0-9A-Fa-f:]+\]|[^\s:/\[\]]+):\d{1,5}", text)
+        or int(text.rpartition(":")[2]) > 65535
+    ):
         raise _Refused("an address such as tcp://host:8786 or tls://host:8786")
     return text
 
@@ -92,7 +98,7 @@ def _matching(pattern: str, expected: str) -> Callable[[str], str]:
 
 def setting(default: Any, parse: Callable[[str], Any], meaning: str, *, secret: bool = False) -> Any:
     """Declares one setting: its default, its parser, and the text for the documentation."""
-    return field(default=default, metadata={"parse": parse, "meaning": meaning, "secret": secret})
+    return field(default=default, repr=not secret, metadata={"parse": parse, "meaning": meaning, "secret": secret})
 
 
 @dataclass(frozen=True)
@@ -225,7 +231,8 @@ def load_settings(environment: Mapping[str, str] | None = None, **options: Any) 
     known = {variable_of(item.name): item for item in fields(Settings)}
     for variable in environment:
         if variable.startswith(PREFIX) and variable not in known:
-            raise SettingError(variable, environment[variable], "no such setting; docs/settings.md lists them")
+            # Its value is not shown: it may be a misspelt secret.
+            raise SettingError(variable, "(not shown)", "no variable of this name; docs/settings.md lists them")
     values: dict[str, Any] = {}
     for variable, item in known.items():
         text = environment.get(variable, "").strip()

@@ -6,6 +6,7 @@ import logging
 import uuid
 
 from graphql import GraphQLError, GraphQLSyntaxError
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 
 from cluster.errors import BlobError, PublicError, StoreUnavailable
 
@@ -33,6 +34,11 @@ def present(error: GraphQLError) -> None:
         logger.warning("%s", original)
         error.message = BLOBS_AWAY
         extensions = {"code": "BLOB_UNAVAILABLE"}
+    elif error.path is None and isinstance(
+        original, CannotGetOperationTypeError | InvalidOperationTypeError | ValueError
+    ):
+        # A subscription by plain POST, an unknown operation name, a literal that a scalar refuses: the client's doing.
+        extensions.setdefault("code", "GRAPHQL_VALIDATION_FAILED")
     elif isinstance(original, GraphQLError):
         extensions.setdefault("code", "GRAPHQL_VALIDATION_FAILED")
     else:

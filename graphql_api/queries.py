@@ -9,9 +9,8 @@ from typing import Any
 
 import orjson
 import strawberry
-from redis.exceptions import RedisError
 
-from cluster.errors import BadCursor, BadInput, StoreUnavailable
+from cluster.errors import BadCursor, BadInput
 from cluster.link import SchedulerAway
 from cluster.store.record import TaskState
 from cluster.task_id import TASK_ID, check_task_id
@@ -98,10 +97,7 @@ async def read_cluster(info: ApiInfo) -> Cluster:
     load: dict[str, Any] = {}
     with contextlib.suppress(SchedulerAway):
         load = await node.link.ask("dask_graphql_load")
-    try:
-        word = await node.store.redis.get(node.store.calls.fleet_key)
-    except (RedisError, OSError) as error:
-        raise StoreUnavailable(f"Redis does not answer: {error}") from error
+    word = await node.store.command("GET", node.store.calls.fleet_key)
     counts = await node.store.counts()
     fleet = orjson.loads(word) if word else None
     return Cluster(

@@ -14,6 +14,7 @@ from strawberry.tools import create_type
 from strawberry.types.execution import ExecutionContext
 
 from cluster.registry import Registry
+from cluster.values import Blob
 from graphql_api.errors import present
 from graphql_api.mutations import cancel_field, submit_fields
 from graphql_api.queries import make_query
@@ -59,7 +60,11 @@ def make_schema(registry: Registry) -> Schema:
     outputs = []
     for task_type in registry.values():
         returns = task_type.returns
-        if isinstance(returns, type) and (dataclasses.is_dataclass(returns) or issubclass(returns, BaseModel)):
+        if (
+            returns is not Blob
+            and isinstance(returns, type)
+            and (dataclasses.is_dataclass(returns) or issubclass(returns, BaseModel))
+        ):
             made = type_map.output(returns, task_type.origin)
         else:
             made = wrappers[task_type.name] = _wrapper(task_type.name, returns, type_map, task_type.origin)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Final
 
 import uvicorn
 
 from cluster.settings import Settings
 from graphql_api.app import create_app
+
+PER_SOCKET: Final = ("connection open", "connection closed", '%s - "WebSocket')
+"""How uvicorn's messages begin that tell of one WebSocket."""
 
 
 def run_api(settings: Settings) -> None:
@@ -17,6 +21,8 @@ def run_api(settings: Settings) -> None:
         level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
     )
     logging.captureWarnings(True)
+    # uvicorn tells two lines of every WebSocket, which would fill a disk for a busy node.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not str(record.msg).startswith(PER_SOCKET))
     uvicorn.run(
         create_app(settings),
         host=settings.host,

@@ -9,12 +9,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any, Final
 
 import orjson
+from cross_web import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
+from strawberry.http.exceptions import NonJsonMessageReceived
 from strawberry.types import ExecutionResult
+from strawberry.types.unset import UNSET
 
 from cluster.node import Node
 from graphql_api.context import Context
@@ -33,12 +36,11 @@ class WebSocketAdapter(ASGIWebSocketAdapter):
 
     async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncGenerator[object, None]:
         async for message in super().iter_json(ignore_parsing_errors=ignore_parsing_errors):
+            if not isinstance(message, dict):
+                # Closed with 4400, where Strawberry would let a TypeError end the socket.
+                raise NonJsonMessageReceived
             # Clients send `payload: null` with connection_init, which the protocol allows and Strawberry refuses.
-            if (
-                isinstance(message, dict)
-                and message.get("type") == "connection_init"
-                and message.get("payload") is None
-            ):
+            if message.get("type") == "connection_init" and message.get("payload") is None:
                 message.pop("payload", None)
             yield message
 
@@ -64,7 +66,8 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             request = Request(scope, receive)
             accepted = request.headers.get("accept", "")
             response: Response | None = None
-            if int(request.headers.get("content-length") or 0) > BODY_LIMIT_BYTES:
+            length = request.headers.get("content-length", "0")
+            if not length.isdecimal() or int(length) > BODY_LIMIT_BYTES:
                 response = refusal(413, f"a request body is at most {BODY_LIMIT_BYTES} bytes")
             elif "text/event-stream" in accepted and request.method in ("POST", "GET"):
                 response = await self._event_stream(request)
@@ -76,6 +79,13 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         with contextlib.suppress(KeyError) if scope["type"] == "websocket" else contextlib.nullcontext():
             # Strawberry raises KeyError where a client vanishes at the moment its operation completes.
             await super().__call__(scope, receive, send)
+
+    async def run(self, request: Any, context: Any = UNSET, root_value: Any = UNSET) -> Any:
+        """What Strawberry refuses before it executes is told as JSON, as every other refusal."""
+        try:
+            return await super().run(request, context, root_value)
+        except HTTPException as error:
+            return refusal(error.status_code, error.reason)
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         return Context(self._node, self._schema.wrappers)

@@ -3,14 +3,16 @@
 # No `from __future__ import annotations` here: Strawberry must see the types of this schema, not their names.
 
 import datetime
-from typing import Any, Self
+from typing import Annotated, Any, Self, get_args, get_origin
 
 import orjson
 import strawberry
+from pydantic import ValidationError
 
+from cluster.errors import ResultUnreadable
 from cluster.registry import TaskType
 from cluster.store.record import Event, Record, SubmissionOutcome, TaskState
-from cluster.values import json_integer
+from cluster.values import BigIntMark, json_integer
 from graphql_api.context import ApiInfo
 
 strawberry.enum(TaskState, name="TaskState", description="Where a task is.")
@@ -87,7 +89,7 @@ class TaskTypeType:
             arguments=[
                 TaskArgument(
                     name=argument.name,
-                    type=getattr(argument.annotation, "__name__", str(argument.annotation)),
+                    type=type_words(argument.annotation),
                     required=argument.required,
                     default=_safe(defaults.get(argument.name)),
                 )
@@ -96,6 +98,14 @@ class TaskTypeType:
             timeout_seconds=task_type.timeout_seconds,
             retries=task_type.retries,
         )
+
+
+def type_words(annotation: Any) -> str:
+    """A Python type as a person writes it: `Annotated[int, Field(ge=0)]` is an `int`."""
+    if get_origin(annotation) is Annotated:
+        base, *marks = get_args(annotation)
+        return "BigInt" if any(isinstance(mark, BigIntMark) for mark in marks) else type_words(base)
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
 
 
 def _safe(value: Any) -> Any:
@@ -269,6 +279,12 @@ async def read_result(record: Record, info: ApiInfo) -> Any:
         if again is None or again.result is None:
             return None
         encoded = again.result
-    value = task_type.output.validate_json(encoded)
+    try:
+        value = task_type.output.validate_json(encoded)
+    except ValidationError:
+        raise ResultUnreadable(
+            f"the kept result of {record.task_id} is not what {record.name} returns today; submit it with "
+            "recompute: true"
+        ) from None
     wrapper = info.context.wrappers.get(record.name)
     return value if wrapper is None else wrapper(value=value)

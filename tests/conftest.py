@@ -11,6 +11,8 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+# Imported early: CPython 3.11 may fail to parse a source as deep in the stack as hypothesis's own plugin imports it.
+import hypothesis  # noqa: F401
 import pytest
 
 # Dask writes its configuration into this folder at import; the user's home is none of our business.

@@ -255,18 +255,27 @@ async def test_a_refused_subscription_has_its_code_and_ends(system: System, quer
             assert json.loads(await socket.connection.recv()) == {"id": "1", "type": "complete"}
 
 
+async def test_a_kept_result_that_no_longer_fits_says_what_to_do(system: System) -> None:
+    task_id = (await submit(system, "submitFibonacci(n: 4322)"))["taskId"]
+    await system.result(task_id)
+    with redis.Redis.from_url(system.redis.url) as client:
+        assert client.hset(Calls(system.settings).record_key(task_id), "result", '{"of": "another version"}') == 0
+    query = f'{{ task(taskId: "{task_id}") {{ result {{ __typename }} }} }}'
+    assert await code_of(system, query) == "RESULT_UNREADABLE"
+
+
 async def test_an_internal_error_shows_an_id_and_the_log_has_the_rest(system: System) -> None:
     task_id = (await submit(system, "submitFibonacci(n: 4321)"))["taskId"]
     await system.result(task_id)
     with redis.Redis.from_url(system.redis.url) as client:
-        assert client.hset(Calls(system.settings).record_key(task_id), "result", "what no worker writes") == 0
-    answer = await system.post(f'{{ task(taskId: "{task_id}") {{ state result {{ __typename }} }} }}')
+        assert client.hset(Calls(system.settings).record_key(task_id), "error", "what no worker writes") == 1
+    answer = await system.post(f'{{ task(taskId: "{task_id}") {{ state error {{ code }} }} }}')
     [error] = answer["errors"]
     assert error["extensions"]["code"] == "INTERNAL"
     assert error["message"] == f"an internal error; the log has it as {error['extensions']['id']}"
     assert set(error["extensions"]) == {"code", "id"}
     assert "Traceback" not in json.dumps(answer)
-    assert answer["data"] == {"task": {"state": "SUCCEEDED", "result": None}}
+    assert answer["data"] == {"task": {"state": "SUCCEEDED", "error": None}}
     assert f"internal error {error['extensions']['id']}\nTraceback" in (system.folder / "api0.log").read_text()
 
 

@@ -110,7 +110,6 @@ def test_an_output_that_was_not_declared_is_bad_output_and_not_tried_again(annot
     assert not outcome.retry
 
 
-@pytest.mark.xfail(strict=True, reason="encode() stores a result that the api cannot read back")
 @pytest.mark.parametrize(
     ("annotation", "value"), [(float, math.nan), (float, math.inf), (int, 10**5_000)], ids=["nan", "inf", "long"]
 )
@@ -382,7 +381,6 @@ def test_dask_finds_the_executor_of_its_process(bench: Bench) -> None:
 # Faults of today -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="orjson refuses a lone surrogate, so nothing is stored")
 def test_an_exception_whose_message_is_no_utf8_fails_the_task(bench: Bench) -> None:
     """As a message that quotes a file name which is no UTF-8."""
 
@@ -392,7 +390,6 @@ def test_an_exception_whose_message_is_no_utf8_fails_the_task(bench: Bench) -> N
     assert code(bench.run(bench.submit(register(names_a_file), n=1))) == "TASK_FAILED"
 
 
-@pytest.mark.xfail(strict=True, raises=SystemExit, reason="SystemExit is let through")
 def test_a_function_that_calls_sys_exit_fails_its_task(bench: Bench) -> None:
     def leaves(n: int) -> int:
         sys.exit(3)
@@ -400,7 +397,6 @@ def test_a_function_that_calls_sys_exit_fails_its_task(bench: Bench) -> None:
     assert code(bench.run(bench.submit(register(leaves), n=1))) == "TASK_FAILED"
 
 
-@pytest.mark.xfail(strict=True, reason="the delay is counted from the attempt's number")
 def test_the_first_repetition_of_a_recomputed_task_waits_as_short_as_any(bench: Bench) -> None:
     wrong: list[Exception] = []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,7 +77,6 @@ def test_within_the_pause_after_a_peak_the_fleet_never_shrinks(seen: list[Observ
         memory, wanted = decision.memory, decision.wanted
 
 
-@pytest.mark.xfail(strict=True, reason="a lower demand after the peak is not remembered")
 def test_a_demand_just_below_an_old_peak_is_kept_for_the_whole_pause() -> None:
     policy = Policy(0, 8, idle_seconds=30)
     memory = plan(Observation(8, 0, 400.0, 1, 8, ()), policy, Memory(), 0.0).memory

@@ -432,7 +432,6 @@ async def test_a_cancelled_delayed_task_is_never_dispatched(store: Store) -> Non
 # Faults of today -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, reason="submit leaves the places of the expired record")
 async def test_a_task_that_expired_and_runs_again_stands_in_the_lists_once(store: Store) -> None:
     await submit(store)
     await start(store)
@@ -444,7 +443,6 @@ async def test_a_task_that_expired_and_runs_again_stands_in_the_lists_once(store
     assert await store.redis.zcard(f"{store.calls.lane(ID)}:expiry") == 0
 
 
-@pytest.mark.xfail(strict=True, reason="a page reads 64 equal times of a lane at the most")
 async def test_pages_meet_where_a_whole_lane_was_submitted_in_one_millisecond(store: Store) -> None:
     ids = {f"0{i:031x}" for i in range(200)}
     await store.redis.zadd(store.calls.index_key("0", None, None), dict.fromkeys(ids, 1_000))
@@ -456,7 +454,6 @@ async def test_pages_meet_where_a_whole_lane_was_submitted_in_one_millisecond(st
     assert found == ids
 
 
-@pytest.mark.xfail(strict=True, reason="delayed tasks fill the page and are not passed over")
 async def test_tasks_that_are_not_due_yet_hide_no_dispatched_ones_from_a_sweep(store: Store) -> None:
     now = int((await store.redis.time())[0]) * 1000
     for i in range(3):
@@ -471,7 +468,6 @@ async def test_tasks_that_are_not_due_yet_hide_no_dispatched_ones_from_a_sweep(s
     assert checked == [ID]
 
 
-@pytest.mark.xfail(strict=True, reason="a repeated start is taken for another worker's")
 async def test_a_start_whose_answer_was_lost_may_be_repeated(store: Store) -> None:
     await submit(store)
     assert await start(store, 1, "w1") == "RUN"

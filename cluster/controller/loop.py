@@ -9,10 +9,10 @@ import uuid
 from typing import Any, Final
 
 import orjson
-from redis.exceptions import RedisError
 
 from cluster.controller.fleets.fleet import Fleet
 from cluster.controller.plan import Decision, Memory, Observation, Policy, plan
+from cluster.errors import StoreUnavailable
 from cluster.link import SchedulerAway, SchedulerLink
 from cluster.settings import Settings
 from cluster.store.calls import milliseconds
@@ -119,6 +119,8 @@ class Controller:
             logger.warning(reason)
         self._told = reason
         try:
-            await self.store.redis.set(self.store.calls.fleet_key, orjson.dumps(word), px=milliseconds(FLEET_SECONDS))
-        except (RedisError, OSError) as error:
+            await self.store.command(
+                "SET", self.store.calls.fleet_key, orjson.dumps(word), "PX", milliseconds(FLEET_SECONDS)
+            )
+        except StoreUnavailable as error:
             logger.debug("the fleet's state is not told: %s", error)

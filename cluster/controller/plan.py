@@ -39,10 +39,15 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What the plan remembers: the highest demand of late, and when it was last reached (seconds)."""
+    """What the plan remembers: the demands of late that no later one has reached, each with when it was last made
+    (seconds), so the highest and oldest stands first."""
 
-    demand: int = 0
-    reached_at: float = float("-inf")
+    peaks: tuple[tuple[float, int], ...] = ()
+
+    @property
+    def demand(self) -> int:
+        """The highest demand of late."""
+        return self.peaks[0][1] if self.peaks else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +72,8 @@ def plan(seen: Observation, policy: Policy, memory: Memory, now: float) -> Decis
     by_time = math.ceil(seen.occupancy_seconds / (policy.drain_seconds * seen.threads))
     # Dask knows no duration of a task type before its first run ends: a waiting task then asks for a worker of its own.
     demand = min(by_tasks, max(by_time, min(by_tasks, seen.waiting and seen.living + 1)))
-    if demand >= memory.demand or now - memory.reached_at > policy.idle_seconds:
-        memory = Memory(demand, now)
+    kept = ((at, peak) for at, peak in memory.peaks if now - at <= policy.idle_seconds and peak > demand)
+    memory = Memory((*kept, (now, demand)))
     wanted = min(policy.max_workers, max(policy.min_workers, memory.demand, demand))
     reason = (
         f"{tasks} tasks, {seen.occupancy_seconds:.1f} s of work: {demand} to drain it in {policy.drain_seconds:g} s, "

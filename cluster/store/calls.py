@@ -4,6 +4,8 @@ share every word of the protocol."""
 from __future__ import annotations
 
 import hashlib
+import itertools
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -109,6 +111,8 @@ class Calls:
 
     def __init__(self, settings: Settings) -> None:
         self.prefix = settings.key_prefix
+        # Tells this process's requests apart from all others.
+        self._token, self._count = f"{secrets.token_hex(6)}:", itertools.count()
         self._ttl = milliseconds(settings.result_ttl_seconds)
         self._event_limit = settings.event_limit
         self._lost_limit = settings.lost_worker_limit
@@ -189,7 +193,8 @@ class Calls:
 
         return self._call(
             "submit", task_id, name, version, canonical_input, int(recompute), priority,
-            "" if not_before is None else not_before, milliseconds(CHECK_SECONDS), self._event_limit, parse=parse,
+            "" if not_before is None else not_before, milliseconds(CHECK_SECONDS), self._event_limit,
+            f"{self._token}{next(self._count)}", parse=parse,
         )  # fmt: skip
 
     def start(self, task_id: str, attempt: int, worker: str) -> Call[str]:
@@ -210,12 +215,14 @@ class Calls:
         return self._call("finish", task_id, attempt, result, self._ttl, self._event_limit, parse=bool)
 
     def fail(
-        self, task_id: str, attempt: int, error: dict[str, Any], *, retries: int = 0, delay_seconds: float = 0
-    ) -> Call[str]:
-        """Ends the attempt in an error; answers 'FAILED', 'RETRY' or 'REFUSED'."""
+        self, task_id: str, attempt: int, error: dict[str, Any], *, retries: int = 0, delay_seconds: float = 0,
+        longest_delay_seconds: float = 60.0,
+    ) -> Call[str]:  # fmt: skip
+        """Ends the attempt in an error; answers 'FAILED', 'RETRY' or 'REFUSED'. `delay_seconds` is the pause before the
+        first repetition, doubled for each further one up to `longest_delay_seconds`."""
         return self._call(
             "fail", task_id, attempt, orjson.dumps(error), self._ttl, self._event_limit, retries,
-            milliseconds(delay_seconds), error["message"], parse=bytes.decode,
+            milliseconds(delay_seconds), error["message"], milliseconds(longest_delay_seconds), parse=bytes.decode,
         )  # fmt: skip
 
     def lose(

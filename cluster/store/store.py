@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
 import redis
@@ -22,11 +22,15 @@ from cluster.store.calls import LANES, SCRIPTS, Call, Calls
 from cluster.store.record import FIELDS, Record, TaskState, parse_record
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS: Final = 1.8
 """Longest wait for one answer, so that a client hears of a missing Redis within 2 s."""
+
+TRIES: Final = 3
+"""How often a call is tried whose connection is lost under it."""
 
 CONNECTIONS: Final = 64
 """Connections of one process; whoever comes when all are taken waits for one."""
@@ -54,6 +58,27 @@ def _first_error(answers: Iterable[Any]) -> Exception | None:
     return next((answer for answer in answers if isinstance(answer, Exception)), None)
 
 
+def _pairs(lane: Sequence[Any]) -> Iterator[tuple[bytes, float]]:
+    """The (member, score) pairs of a range, which redis-py answers as pairs or as a flat list, by its protocol."""
+    if lane and not isinstance(lane[0], list | tuple):
+        return zip(lane[::2], map(float, lane[1::2]), strict=True)
+    return ((member, float(score)) for member, score in lane)
+
+
+async def _again(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Does the work, at once again where its connection turns out to be dead, as all are after a restart of Redis."""
+    for _ in range(TRIES - 1):
+        with suppress(redis.ConnectionError):
+            return await work()
+    return await work()
+
+
+def _seen(task: asyncio.Future[Any]) -> None:
+    """Looks at how a task ended whose caller may be gone, so that asyncio does not complain of it."""
+    if not task.cancelled():
+        task.exception()
+
+
 class Store:
     """The store for asyncio code.
 
@@ -76,10 +101,30 @@ class Store:
 
     async def run(self, call: Call[R]) -> R:
         """Runs one script."""
+        return call.parse(await self._ask(lambda: self._execute(call)))
+
+    async def run_many(self, calls: Sequence[Call[R]]) -> list[R]:
+        """Runs scripts in one round trip, each a step of its own."""
+        if not calls:
+            return []
+        answers = await self._ask(lambda: self._execute_many(calls))
+        return [call.parse(answer) for call, answer in zip(calls, answers, strict=True)]
+
+    async def command(self, *words: Any) -> Any:
+        """Runs one plain Redis command, for the few keys that no script owns."""
+        return await self._ask(lambda: self.redis.execute_command(*words))  # type: ignore[no-untyped-call]
+
+    async def _ask(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Does `work` within TIMEOUT_SECONDS, again where a connection was lost; every script may be repeated.
+
+        The caller may be cancelled at any moment, while redis-py 8 now and then swallows a cancellation and goes on: so
+        the work is a task of its own, which is left to end by itself.
+        """
         with _as_unavailable():
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                answer = await self._execute(call)
-        return call.parse(answer)
+                task = asyncio.ensure_future(_again(work))
+                task.add_done_callback(_seen)
+                return await asyncio.shield(task)
 
     async def _execute(self, call: Call[Any]) -> Any:
         try:
@@ -88,22 +133,17 @@ class Store:
             await self._load_scripts()
             return await self.redis.execute_command(*call.command)  # type: ignore[no-untyped-call]
 
-    async def run_many(self, calls: Sequence[Call[R]]) -> list[R]:
-        """Runs scripts in one round trip, each a step of its own."""
-        if not calls:
-            return []
-        with _as_unavailable():
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                answers = await self._pipeline(calls)
-                if _missing(answers):
-                    # A restarted Redis has no scripts. None of the missing ones ran; those that ran must not run again.
-                    await self._load_scripts()
-                    todo = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-                    for i, answer in zip(todo, await self._pipeline([calls[i] for i in todo]), strict=True):
-                        answers[i] = answer
-            if error := _first_error(answers):
-                raise error
-        return [call.parse(answer) for call, answer in zip(calls, answers, strict=True)]
+    async def _execute_many(self, calls: Sequence[Call[Any]]) -> list[Any]:
+        answers = await self._pipeline(calls)
+        if _missing(answers):
+            # A restarted Redis has no scripts. None of the missing ones ran; those that ran must not run again.
+            await self._load_scripts()
+            todo = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+            for i, answer in zip(todo, await self._pipeline([calls[i] for i in todo]), strict=True):
+                answers[i] = answer
+        if error := _first_error(answers):
+            raise error
+        return answers
 
     async def _pipeline(self, calls: Sequence[Call[Any]]) -> list[Any]:
         async with self.redis.pipeline(transaction=False) as pipeline:
@@ -123,11 +163,7 @@ class Store:
     async def read_many(self, task_ids: Sequence[str], *, results: bool = True) -> list[Record | None]:
         """The records of tasks, in their order; without their results where those are not wanted."""
         names = FIELDS if results else FIELDS[:-1]
-        with _as_unavailable():
-            async with asyncio.timeout(TIMEOUT_SECONDS), self.redis.pipeline(transaction=False) as pipeline:
-                for task_id in task_ids:
-                    pipeline.hmget(self.calls.record_key(task_id), list(names))
-                answers = await pipeline.execute()
+        answers = await self._commands([("HMGET", self.calls.record_key(task_id), *names) for task_id in task_ids])
         records = []
         for task_id, values in zip(task_ids, answers, strict=True):
             record = parse_record(task_id, values if results else [*values, None])
@@ -152,42 +188,48 @@ class Store:
             state, name: only these.
         """
         highest: str | int = "+inf" if before is None else before[0]
-        with _as_unavailable():
-            async with asyncio.timeout(TIMEOUT_SECONDS), self.redis.pipeline(transaction=False) as pipeline:
-                for digit in LANES:
-                    pipeline.zrevrangebyscore(
-                        self.calls.index_key(digit, state, name), highest, "-inf", start=0,
-                        num=first if before is None else first + 64, withscores=True,
-                    )  # fmt: skip
-                lanes = await pipeline.execute()
-        pairs = sorted(((int(score), member.decode()) for lane in lanes for member, score in lane), reverse=True)
+        commands: list[tuple[Any, ...]] = []
+        for digit in LANES:
+            key = self.calls.index_key(digit, state, name)
+            if before is not None:
+                # As many ids of the cursor's own millisecond as there are may stand before the cursor.
+                commands.append(("ZREVRANGEBYSCORE", key, before[0], before[0], "WITHSCORES"))
+                highest = f"({before[0]}"
+            commands.append(("ZREVRANGEBYSCORE", key, highest, "-inf", "WITHSCORES", "LIMIT", 0, first))
+        lanes = await self._commands(commands)
+        pairs = sorted(
+            ((int(score), member.decode()) for lane in lanes for member, score in _pairs(lane)), reverse=True
+        )
         if before is not None:
             pairs = [pair for pair in pairs if pair < before]
         return pairs[:first]
 
     async def count(self, state: TaskState, name: str | None = None) -> int:
         """How many records there are in a state, of one task type or of all."""
-        with _as_unavailable():
-            async with asyncio.timeout(TIMEOUT_SECONDS), self.redis.pipeline(transaction=False) as pipeline:
-                for digit in LANES:
-                    pipeline.zcard(self.calls.index_key(digit, state, name))
-                return sum(await pipeline.execute())
+        return sum(await self._commands([("ZCARD", self.calls.index_key(digit, state, name)) for digit in LANES]))
 
     async def counts(self) -> dict[TaskState, int]:
         """How many records there are in each state."""
-        with _as_unavailable():
-            async with asyncio.timeout(TIMEOUT_SECONDS), self.redis.pipeline(transaction=False) as pipeline:
-                for state in TaskState:
-                    for digit in LANES:
-                        pipeline.zcard(self.calls.index_key(digit, state, None))
-                answers = await pipeline.execute()
+        answers = await self._commands(
+            [("ZCARD", self.calls.index_key(digit, state, None)) for state in TaskState for digit in LANES]
+        )
         width = len(LANES)
         return {state: sum(answers[i * width : (i + 1) * width]) for i, state in enumerate(TaskState)}
 
     async def ping(self) -> None:
         """Returns when Redis answers."""
-        with _as_unavailable():
-            await self.redis.ping()
+        await self.command("PING")
+
+    async def _commands(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Plain commands in one round trip."""
+
+        async def work() -> list[Any]:
+            async with self.redis.pipeline(transaction=False) as pipeline:
+                for command in commands:
+                    pipeline.execute_command(*command)
+                return list(await pipeline.execute())
+
+        return await self._ask(work) if commands else []
 
     async def close(self) -> None:
         # A half-open link can make aclose wait for ever (redis-py issue 3941).

@@ -1,7 +1,8 @@
 """A client of a composed system: submits over HTTP, receives the result over WebSocket, prints what it saw as JSON.
 
     client.py URL fibonacci N [OUTCOME ...]     submitFibonacci; refused unless the outcome is one of those given
-    client.py URL estimatePi SAMPLES            a task of the user's own
+    client.py URL estimatePi SAMPLES [ATTEMPT]  a task of the user's own; refused unless that attempt ended it
+    client.py URL running COUNT                 waits until that many tasks run
     client.py URL workers COUNT                 waits until the cluster has that many workers
 
 It runs in the api's image, which has `websockets`. Exit code 0, or 1 with the reason.
@@ -98,11 +99,13 @@ async def fibonacci(url: str, n: int, outcomes: list[str]) -> None:
         raise SystemExit(f"the outcome is {outcome}, expected {' or '.join(outcomes)}")
 
 
-async def estimate_pi(url: str, samples: int) -> None:
+async def estimate_pi(url: str, samples: int, attempts: list[str]) -> None:
     mutation = f"mutation {{ submission: submitEstimatePi(samples: {samples}) {{ taskId outcome }} }}"
     _, record = await run(url, mutation, "estimate_pi", {"samples": samples, "seed": 0})
     if record["result"]["__typename"] != "Estimate":
         raise SystemExit("the result has another type than the task declares")
+    if attempts and str(record["attempt"]) not in attempts:
+        raise SystemExit(f"attempt {record['attempt']} ended it, expected {attempts[0]}")
 
 
 async def workers(url: str, count: int) -> None:
@@ -114,11 +117,20 @@ async def workers(url: str, count: int) -> None:
             await asyncio.sleep(0.5)
 
 
+async def running(url: str, count: int) -> None:
+    async with asyncio.timeout(WAIT_SECONDS):
+        while True:
+            found = post(url, "{ cluster { tasks { state count } } }")["cluster"]["tasks"]
+            if {"state": "RUNNING", "count": count} in found:
+                return
+            await asyncio.sleep(0.2)
+
+
 if __name__ == "__main__":
     endpoint, command, number, *expected = sys.argv[1:]
     if command == "fibonacci":
         asyncio.run(fibonacci(endpoint, int(number), expected))
     elif command == "estimatePi":
-        asyncio.run(estimate_pi(endpoint, int(number)))
+        asyncio.run(estimate_pi(endpoint, int(number), expected))
     else:
-        asyncio.run(workers(endpoint, int(number)))
+        asyncio.run({"workers": workers, "running": running}[command](endpoint, int(number)))

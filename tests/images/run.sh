@@ -73,16 +73,19 @@ need_debian() {
     skip "$1, and only root on Debian can install one here"
 }
 
-# The client of another release may lack BuildKit without its plugin; Debian's has it built in.
-docker_cli=docker
-docker() { command "$docker_cli" "$@"; }
+# A client without its plugin buildx has no BuildKit; Debian's older one has it built in.
+use_debian_client() {
+  mkdir -p "$work/bin"
+  ln -sf /usr/bin/docker "$work/bin/docker"
+  export PATH=$work/bin:$PATH
+}
 has_buildkit() { docker buildx version >/dev/null 2>&1 || [[ $(docker version -f '{{.Client.Version}}' 2>&1) == 2[0-2].* ]]; }
-export DOCKER_BUILDKIT=1 BUILDKIT_PROGRESS=plain COMPOSE_PROJECT_NAME=$project
+export DOCKER_BUILDKIT=1 COMPOSE_DOCKER_CLI_BUILD=1 BUILDKIT_PROGRESS=plain COMPOSE_PROJECT_NAME=$project
 
 start_engine() {
   need_debian "no Docker engine runs"
   [[ -x /usr/sbin/dockerd ]] || apt_install docker.io
-  if ! has_buildkit; then docker_cli=/usr/bin/docker; fi
+  if ! has_buildkit; then use_debian_client; fi
   [[ ! -e /etc/docker/key.json ]] || touch "$work/key-was-there"
   # Without iptables the engine changes nothing on this machine; published ports go through its own proxy.
   dockerd --bridge=none --iptables=false --ip6tables=false --cgroup-parent="/$project" --data-root "$work/data" \
@@ -102,7 +105,7 @@ start_engine() {
 }
 
 if ! docker info >/dev/null 2>&1; then start_engine; fi
-if ! has_buildkit; then docker_cli=/usr/bin/docker; fi
+has_buildkit || fail "this Docker client has no BuildKit: install its plugin buildx"
 if docker compose version >/dev/null 2>&1; then
   compose_command=(docker compose)
 else
@@ -122,10 +125,8 @@ has_image() { docker image inspect "$1" >/dev/null 2>&1 || timeout 90 docker pul
 
 default_of() { sed -n "s/^ARG $1=//p" "$root/Dockerfile"; }
 
-build() {
-  # --network=host: where the engine has no bridge, and where the package index is reached through this machine.
-  docker build --network=host "$@" || return
-}
+# On this machine's network: the engine may have no bridge, and the package index may be reached only from here.
+build() { docker build --network=host "$@"; }
 
 # A Debian with Python, in the place of the official image of Python.
 make_base() {
@@ -232,17 +233,11 @@ mkdir "$work/context"
 tar -C "$root" --exclude=./.git --exclude=./.venv --exclude=./.data --exclude=node_modules --exclude=__pycache__ \
   --exclude=./graphql_api/console/dist -c . | tar -C "$work/context" -x
 
-build_node() {
-  local node=$1 image_tag=$2
-  shift 2
-  quietly build --target "$node" -t "dask-graphql-$node:$image_tag" --build-arg BASE_IMAGE="$BASE_IMAGE" \
-    --build-arg BUILD_IMAGE="$BUILD_IMAGE" --build-arg NODE_IMAGE="$NODE_IMAGE" "$@" "$work/context"
-  made+=("dask-graphql-$node:$image_tag")
-}
-
 for node in "${nodes[@]}"; do
   say "image of the $node"
-  build_node "$node" "$tag"
+  quietly build --target "$node" -t "dask-graphql-$node:$tag" --build-arg BASE_IMAGE="$BASE_IMAGE" \
+    --build-arg BUILD_IMAGE="$BUILD_IMAGE" --build-arg NODE_IMAGE="$NODE_IMAGE" "$work/context"
+  made+=("dask-graphql-$node:$tag")
   quietly docker run --rm --network=none "dask-graphql-$node:$tag" --version
 done
 
@@ -277,6 +272,8 @@ has_bridge() {
 
 # Everything on loopback, with ports that are free here.
 write_host_override() {
+  # An override can add ports but not take them away.
+  sed -i '/^    ports:$/,/^      - /d' "$work/context/docker-compose.yaml"
   python3 - "$redis_port" "$scheduler_port" "$dashboard_port" "$PORT" >"$work/context/host.yaml" <<'END'
 import json, sys
 redis, scheduler, dashboard, port = sys.argv[1:]
@@ -384,11 +381,21 @@ echo "down took $((SECONDS - stopped_at)) s"
 mkdir "$work/context/tasks"
 cp "$root/examples/estimate_pi.py" "$work/context/tasks/"
 export IMAGE_TAG=$tag-tasks TASK_PACKAGES=tasks DASK_GRAPHQL_TASK_MODULES=estimate_pi
-for node in worker scheduler api; do build_node "$node" "$IMAGE_TAG" --build-arg TASK_PACKAGES=tasks; done
+made+=("dask-graphql-worker:$IMAGE_TAG" "dask-graphql-scheduler:$IMAGE_TAG" "dask-graphql-api:$IMAGE_TAG")
+echo '{"services": {"worker": {"build": {"network": "host"}}, "scheduler": {"build": {"network": "host"}},
+  "api": {"build": {"network": "host"}}}}' >"$work/context/build.yaml"
+files+=(-f build.yaml)
+quietly compose build worker scheduler api
 quietly compose up -d --no-build
 client workers 1
-client estimatePi 100000
 client fibonacci 90 CACHED
+
+say "a worker is killed with a running task"
+client estimatePi 20000000 2 &
+waiting=$!
+client running 1
+kill_container worker
+wait "$waiting" || fail "the task whose worker was killed"
 
 say "done"
 for line in "${differences[@]}"; do echo "differs from what a user runs: $line"; done

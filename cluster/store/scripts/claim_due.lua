@@ -7,26 +7,35 @@
 local cutoff = ARGV[3] == '' and int(NOW) or ARGV[3]
 -- Not before the cutoff, so that paging up to it comes to an end.
 local again = int(math.max(NOW + tonumber(ARGV[5]), tonumber(cutoff) + 1))
-local ids = redis.call('ZRANGEBYSCORE', OPEN, '-inf', cutoff, 'WITHSCORES', 'LIMIT', 0, tonumber(ARGV[4]))
-local answer = {#ids / 2}
-for i = 1, #ids, 2 do
-  local id, score = ids[i], tonumber(ids[i + 1])
-  local key = RECORD .. id
-  local record = redis.call('HMGET', key, 'state', 'attempt', 'dispatched', 'name', 'input', 'priority')
-  local state = record[1]
-  if not state or final(state) then
-    redis.call('ZREM', OPEN, id)
-  elseif state == 'QUEUED' and tonumber(record[3]) < tonumber(record[2]) then
-    if score <= NOW then
-      redis.call('HSET', key, 'dispatched', record[2])
-      redis.call('ZADD', OPEN, again, id)
-      for _, item in ipairs({id, 'dispatch', record[2], state, record[4], record[5], record[6]}) do
-        answer[#answer + 1] = item
+local most, found, offset = tonumber(ARGV[4]), 0, 0
+local answer = {0}
+repeat
+  local ids = redis.call('ZRANGEBYSCORE', OPEN, '-inf', cutoff, 'WITHSCORES', 'LIMIT', offset, most - found)
+  for i = 1, #ids, 2 do
+    local id, score = ids[i], tonumber(ids[i + 1])
+    local key = RECORD .. id
+    local record = redis.call('HMGET', key, 'state', 'attempt', 'dispatched', 'name', 'input', 'priority')
+    local state = record[1]
+    if not state or final(state) then
+      redis.call('ZREM', OPEN, id)
+    elseif state == 'QUEUED' and tonumber(record[3]) < tonumber(record[2]) then
+      if score <= NOW then
+        redis.call('HSET', key, 'dispatched', record[2])
+        redis.call('ZADD', OPEN, again, id)
+        for _, item in ipairs({id, 'dispatch', record[2], state, record[4], record[5], record[6]}) do
+          answer[#answer + 1] = item
+        end
+        found = found + 1
+      else
+        -- A delayed task keeps its time, so it stays in the range and is passed over.
+        offset = offset + 1
       end
+    else
+      redis.call('ZADD', OPEN, again, id)
+      for _, item in ipairs({id, 'check', record[2], state, record[4], '', ''}) do answer[#answer + 1] = item end
+      found = found + 1
     end
-  else
-    redis.call('ZADD', OPEN, again, id)
-    for _, item in ipairs({id, 'check', record[2], state, record[4], '', ''}) do answer[#answer + 1] = item end
   end
-end
+until #ids == 0 or found >= most
+answer[1] = found
 return answer

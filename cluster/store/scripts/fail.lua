@@ -1,5 +1,6 @@
 -- An attempt ends in an error. ARGV: 3 attempt, 4 error (JSON), 5 ttl (ms), 6 event limit,
---   7 retries allowed, 8 delay before a retry (ms), 9 message
+--   7 retries allowed, 8 delay before the first retry (ms; doubled for each further one), 9 message,
+--   10 longest delay (ms)
 -- Answers 'FAILED', 'RETRY', or 'REFUSED' by the fence.
 local state = exists()
 if not state or final(state) or get('attempt') ~= ARGV[3] then return 'REFUSED' end
@@ -9,7 +10,7 @@ if retries < tonumber(ARGV[7]) then
   redis.call('HSET', RECORD, 'retries', retries + 1, 'attempt', tonumber(ARGV[3]) + 1)
   redis.call('HDEL', RECORD, 'progress', 'started_at', 'worker')
   move(name, state, 'QUEUED', submitted_at)
-  redis.call('ZADD', OPEN, int(NOW + tonumber(ARGV[8])), ID)
+  redis.call('ZADD', OPEN, int(NOW + math.min(tonumber(ARGV[8]) * 2 ^ retries, tonumber(ARGV[10]))), ID)
   tell('RETRY', 'QUEUED', tonumber(ARGV[3]) + 1, ARGV[6], '', ARGV[9])
   return 'RETRY'
 end

@@ -7,6 +7,8 @@ if not state then return 'GONE' end
 if final(state) then return 'ENDED' end
 if get('attempt') ~= ARGV[3] then return 'STALE' end
 if state == 'RUNNING' then
+  -- The same worker asks again because our answer was lost: Dask runs a key in one place, and a name is used once.
+  if get('worker') == ARGV[4] then return 'RUN' end
   -- Every word of a running attempt puts its next check a full period ahead.
   local heard_at = tonumber(redis.call('ZSCORE', OPEN, ID) or 0) - tonumber(ARGV[5])
   return NOW - heard_at < 3000 and 'ALIVE' or 'TAKEN'

@@ -1,9 +1,12 @@
 -- Claims a task for a submission.
 -- ARGV: 3 name, 4 version, 5 input, 6 recompute (0/1), 7 priority, 8 not_before (ms or ''), 9 check_after (ms),
---       10 event limit
+--       10 event limit, 11 the request's own token: a request that is repeated as its answer was lost hears the same again
 -- Answers {outcome, dispatch (1: the caller must dispatch this attempt), fields...}
 local name, version, input = ARGV[3], ARGV[4], ARGV[5]
 local state = exists()
+if state and get('token') == ARGV[11] then
+  return {get('outcome'), final(state) and 0 or get('dispatched') == get('attempt') and 1 or 0, unpack(read())}
+end
 if state and not final(state) then
   redis.call('HINCRBY', RECORD, 'submissions', 1)
   return {'JOINED', 0, unpack(read())}
@@ -23,13 +26,18 @@ if state then
   redis.call('ZREM', EXPIRY, ID .. ' ' .. name .. ' ' .. state)
   unindex_state(name, state)
 else
+  -- A record that expired and was not forgotten yet has left its places behind.
+  for _, ended in ipairs({'SUCCEEDED', 'FAILED', 'CANCELLED'}) do
+    redis.call('ZREM', EXPIRY, ID .. ' ' .. name .. ' ' .. ended)
+    unindex_state(name, ended)
+  end
   redis.call('DEL', RECORD, EVENTS)
 end
 local not_before = tonumber(ARGV[8]) or 0
 local dispatch = not_before <= NOW
 redis.call('HSET', RECORD, 'name', name, 'version', version, 'input', input, 'state', 'QUEUED', 'attempt', attempt,
   'submitted_at', int(NOW), 'priority', ARGV[7], 'not_before', ARGV[8], 'submissions', 1, 'lost', 0, 'retries', 0,
-  'undelivered', 0, 'dispatched', dispatch and attempt or attempt - 1)
+  'undelivered', 0, 'token', ARGV[11], 'outcome', outcome, 'dispatched', dispatch and attempt or attempt - 1)
 index(name, 'QUEUED', int(NOW))
 redis.call('ZADD', OPEN, dispatch and int(NOW + tonumber(ARGV[9])) or int(not_before), ID)
 tell('QUEUED', 'QUEUED', attempt, ARGV[10])

@@ -10,7 +10,10 @@ end
 if not state then return {{}} end
 local events = {}
 if ARGV[6] ~= '' then
-  local oldest = tonumber(get('seq')) - redis.call('LLEN', EVENTS) + 1
-  events = redis.call('LRANGE', EVENTS, math.max(0, tonumber(ARGV[6]) + 1 - oldest), -1)
+  local seq, after = tonumber(get('seq')), tonumber(ARGV[6])
+  -- A number that was not reached belongs to a record that expired: the events of the new one begin at 1.
+  if after > seq then after = 0 end
+  local oldest = seq - redis.call('LLEN', EVENTS) + 1
+  events = redis.call('LRANGE', EVENTS, math.max(0, after + 1 - oldest), -1)
 end
 return {events, unpack(read())}
