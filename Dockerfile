@@ -37,7 +37,6 @@ ENV PYTHON=/opt/dask-graphql/bin/python \
     COMPILE="python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash"
 RUN python3 -m venv --without-pip /opt/dask-graphql
 WORKDIR /src
-COPY docker/healthcheck.py /opt/dask-graphql/
 COPY docker/add-tasks.sh /
 
 
@@ -82,6 +81,7 @@ RUN --mount=type=cache,target=/root/.cache/pip /add-tasks.sh /requirements.txt &
 
 # The product itself, as a tree that is laid over an environment.
 FROM environment AS product
+COPY docker/healthcheck.py /product/
 COPY setup.cfg pyproject.toml README.m[d] LICENS[E] ./
 COPY cluster cluster
 COPY graphql_api graphql_api

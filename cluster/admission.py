@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 from cluster.errors import QueueFull
-from cluster.registry import TaskType
+from cluster.registry import Bound, TaskType
 from cluster.settings import Settings
-from cluster.store.record import TaskState
+from cluster.store.record import Record, TaskState
 from cluster.store.store import Store
 
 COUNT_SECONDS: Final = 0.5
@@ -29,36 +30,45 @@ class Admission:
     def __init__(self, settings: Settings, store: Store) -> None:
         self._limit = settings.queue_limit
         self._store = store
-        self._waiting = 0
-        self._of_type: Counter[str] = Counter()
-        self._counted_at: dict[str, float] = {}
+        self._waiting: Counter[str | None] = Counter()
+        self._counted_at: dict[str | None, float] = {}
 
-    async def admit(self, task_type: TaskType, count: int) -> None:
-        """Returns when `count` more tasks of a type may wait.
+    async def admit(self, bound: Sequence[Bound], *, recompute: bool) -> None:
+        """Returns when these submissions, all of one task type, may be claimed.
+
+        Those that join a task in flight or find a kept result need no room and are let in however full it is.
 
         Raises:
-            QueueFull: they may not; none of them does.
+            QueueFull: there is no room for the others; none of them is to be claimed.
         """
-        now = time.monotonic()
-        if now - self._counted_at.get("", 0.0) > COUNT_SECONDS:
-            self._counted_at[""] = now
-            self._waiting = await self._store.count(TaskState.QUEUED)
-        if self._waiting + count > self._limit:
-            raise self._refusal("tasks", self._waiting, self._limit)
+        task_type = bound[0].task_type
+        room = await self._room(None, self._limit)
         if task_type.queue_limit is not None:
-            if now - self._counted_at.get(task_type.name, 0.0) > COUNT_SECONDS:
-                self._counted_at[task_type.name] = now
-                self._of_type[task_type.name] = await self._store.count(TaskState.QUEUED, task_type.name)
-            if self._of_type[task_type.name] + count > task_type.queue_limit:
-                raise self._refusal(f"{task_type.name} tasks", self._of_type[task_type.name], task_type.queue_limit)
-            self._of_type[task_type.name] += count
-        self._waiting += count
+            room = min(room, await self._room(task_type.name, task_type.queue_limit))
+        if len(bound) <= room:
+            return
+        records = await self._store.read_many([item.task_id for item in bound], results=False)
+        needed = sum(1 for record in records if _would_wait(record, recompute))
+        if needed > room:
+            raise QueueFull(
+                f"the queue has room for {room} more {task_type.name} tasks, not for {needed}; nothing was accepted, "
+                f"try again in {RETRY_AFTER_SECONDS} s",
+                retryAfterSeconds=RETRY_AFTER_SECONDS,
+            )
 
-    @staticmethod
-    def _refusal(what: str, waiting: int, limit: int) -> QueueFull:
-        return QueueFull(
-            f"{waiting} {what} wait already, of at most {limit}; nothing was accepted, try again in "
-            f"{RETRY_AFTER_SECONDS} s",
-            retryAfterSeconds=RETRY_AFTER_SECONDS,
-            limit=limit,
-        )
+    def accepted(self, task_type: TaskType, count: int) -> None:
+        """Notes that this node put so many more tasks into the queue."""
+        self._waiting[None] += count
+        self._waiting[task_type.name] += count
+
+    async def _room(self, name: str | None, limit: int) -> int:
+        """How many more tasks of a type, or of all, may wait."""
+        now = time.monotonic()
+        if now - self._counted_at.get(name, float("-inf")) > COUNT_SECONDS:
+            self._counted_at[name] = now
+            self._waiting[name] = await self._store.count(TaskState.QUEUED, name)
+        return max(0, limit - self._waiting[name])
+
+
+def _would_wait(record: Record | None, recompute: bool) -> bool:
+    return record is None or (record.final and (recompute or record.state is not TaskState.SUCCEEDED))

@@ -9,6 +9,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
@@ -17,6 +18,7 @@ from cluster.errors import BlobError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 CHUNK_BYTES: Final = 1 << 20
 """How much of a blob an api node holds at a time while it streams one."""
@@ -38,8 +40,13 @@ class BlobStore(ABC):
         """Reads a part. Raises BlobError where the blob is missing or the store does not answer."""
 
     @abstractmethod
-    def delete(self, task_id: str) -> None:
-        """Deletes all blobs of a task; nothing happens where there are none."""
+    def delete(self, task_id: str, *, before: float | None = None) -> None:
+        """Deletes the blobs of a task; nothing happens where there are none.
+
+        Args:
+            before: only those written before this time (seconds since 1970), so that a run which begins meanwhile keeps
+                its own; None for all.
+        """
 
     async def read(self, key: str, offset: int, length: int) -> bytes:
         """Reads a part without holding up the event loop."""
@@ -89,8 +96,17 @@ class FolderBlobStore(BlobStore):
         except OSError as error:
             raise BlobError(f"cannot read the blob {key}: {error.strerror}") from error
 
-    def delete(self, task_id: str) -> None:
-        shutil.rmtree(self._path(task_id), ignore_errors=True)
+    def delete(self, task_id: str, *, before: float | None = None) -> None:
+        folder = self._path(task_id)
+        if before is None:
+            shutil.rmtree(folder, ignore_errors=True)
+            return
+        for attempt in folder.glob("*"):
+            with suppress(FileNotFoundError):
+                if attempt.stat().st_mtime < before:
+                    shutil.rmtree(attempt, ignore_errors=True)
+        with suppress(OSError):  # not empty, or gone
+            folder.rmdir()
 
     def delete_older(self, seconds: float) -> int:
         """Deletes what no index knew of any more (a worker that died between blob and record); answers how many."""
@@ -141,16 +157,22 @@ class S3BlobStore(BlobStore):
         except (BotoCoreError, ClientError) as error:
             raise BlobError(f"cannot read the blob {key} from S3: {error}") from error
 
-    def delete(self, task_id: str) -> None:
+    def delete(self, task_id: str, *, before: float | None = None) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
             for page in self.client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=self._key(task_id) + "/"
             ):
-                objects = [{"Key": item["Key"]} for item in page.get("Contents", [])]
+                objects: list[ObjectIdentifierTypeDef] = [
+                    {"Key": item["Key"]}
+                    for item in page.get("Contents", [])
+                    if before is None or item["LastModified"].timestamp() < before
+                ]
                 if objects:
-                    self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": objects})  # type: ignore[typeddict-item]
+                    answer = self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True})
+                    if errors := answer.get("Errors"):
+                        raise BlobError(f"cannot delete the blobs of {task_id} from S3: {errors[0].get('Message')}")
         except (BotoCoreError, ClientError) as error:
             raise BlobError(f"cannot delete the blobs of {task_id} from S3: {error}") from error
 

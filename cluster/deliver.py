@@ -30,11 +30,12 @@ PING_SECONDS: Final = 5.0
 
 
 class _Topic:
-    """The waiters of this node for one task."""
+    """The waiters of this node for one task. `ended`: its final record was handed out, and nothing is watched now."""
 
-    __slots__ = ("finals", "tails")
+    __slots__ = ("ended", "finals", "tails")
 
     def __init__(self) -> None:
+        self.ended = False
         self.finals: set[asyncio.Future[Record]] = set()
         self.tails: set[asyncio.Event] = set()
 
@@ -153,6 +154,9 @@ class Deliveries:
         if topic is None:
             topic = self._topics[task_id] = _Topic()
             self._again(task_id)
+        elif topic.ended:
+            topic.ended = False
+            self._again(task_id)
         return topic
 
     def _exit(self, task_id: str, topic: _Topic) -> None:
@@ -206,8 +210,8 @@ class Deliveries:
         for tail in topic.tails:
             tail.set()
         if record is not None and record.final:
-            # Whoever comes from here on must ask anew: this topic's waiters have their answer and are about to leave.
-            del self._topics[task_id]
+            # Redis has dropped its note, and these waiters are about to leave: whoever comes from here on asks anew.
+            topic.ended = True
             for future in topic.finals:
                 if not future.done():
                     future.set_result(record)

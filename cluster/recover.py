@@ -164,10 +164,12 @@ class Recoverer:
 
     async def _forget(self) -> None:
         for digit in LANES:
+            # A task may be submitted again right after it was forgotten, and write new blobs under its old id.
+            asked_at = time.time()
             ids = await self._store.run(self._store.calls.forget(digit, PAGE))
             for task_id in ids:
                 try:
-                    await asyncio.to_thread(self._blobs.delete, task_id)
+                    await asyncio.to_thread(self._blobs.delete, task_id, before=asked_at)
                 except BlobError as error:
                     logger.warning("%s", error)
         ttl = self._settings.result_ttl_seconds

@@ -9,6 +9,7 @@ from cluster.admission import Admission
 from cluster.dispatch import Dispatchable, Dispatcher
 from cluster.registry import Bound
 from cluster.store.calls import Call, Submitted
+from cluster.store.record import SubmissionOutcome
 from cluster.store.store import Store
 
 
@@ -44,11 +45,14 @@ class Submitter:
                 is safe.
         """
         if bound:
-            await self._admission.admit(bound[0].task_type, len(bound))
+            await self._admission.admit(bound, recompute=options.recompute)
         if len(bound) == 1:
             submitted = [await self._store.run(self._claim(bound[0], options))]
         else:
             submitted = await self._store.run_many([self._claim(item, options) for item in bound])
+        if bound:
+            fresh = (SubmissionOutcome.NEW, SubmissionOutcome.RECOMPUTED)
+            self._admission.accepted(bound[0].task_type, sum(item.outcome in fresh for item in submitted))
         for item, claimed in zip(bound, submitted, strict=True):
             if claimed.dispatch:
                 self._dispatcher.put(

@@ -24,4 +24,5 @@ for item in ${TASK_PACKAGES:-}; do
   fi
 done
 # The node's own requirements come along, so that pip finds versions that fit both.
+# shellcheck disable=SC2086
 [ -z "$packages" ] || python3 -m pip --python "$PYTHON" install --no-compile -r "$requirements" $packages

@@ -154,21 +154,55 @@ async def test_a_subscriber_outlives_a_restart_of_redis(settings: Settings, tmp_
     server.start()
     store = Store(replace(settings, redis_url=server.url))
     node = Deliveries(store, "node", 10, lambda _: None)
-    await node.start()
-    await node.listening.wait()
+    try:
+        await node.start()
+        await node.listening.wait()
+        task_id = uuid.uuid4().hex
+        waiting = asyncio.ensure_future(node.final(task_id))
+        await store.run(store.calls.submit(task_id, "t", "1", b"{}"))
+        # A crash: what was answered is in the append-only file all the same.
+        server.kill()
+        server.start()
+        async with asyncio.timeout(20):
+            await store.run(store.calls.start(task_id, 1, "w"))
+            await store.run(store.calls.finish(task_id, 1, b"kept"))
+            assert (await waiting).result == b"kept"
+    finally:
+        await node.close()
+        await store.close()
+        server.stop()
+
+
+async def test_a_slow_reader_of_events_is_not_left_behind_when_its_task_runs_again(
+    store: Store, deliveries: Deliveries
+) -> None:
+    """It reads on only when the end is over already and a recomputation has begun: that one's end is its last event."""
     task_id = uuid.uuid4().hex
-    waiting = asyncio.ensure_future(node.final(task_id))
     await store.run(store.calls.submit(task_id, "t", "1", b"{}"))
-    # A crash: what was answered is in the append-only file all the same.
-    server.kill()
-    server.start()
-    async with asyncio.timeout(20):
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    kinds: list[str] = []
+
+    async def read() -> None:
+        async for event, _ in deliveries.events(task_id, 0):
+            kinds.append(event.kind)
+            begun.set()
+            await go_on.wait()
+
+    async with asyncio.timeout(3):
+        reader = asyncio.ensure_future(read())
+        await begun.wait()
         await store.run(store.calls.start(task_id, 1, "w"))
-        await store.run(store.calls.finish(task_id, 1, b"kept"))
-        assert (await waiting).result == b"kept"
-    await node.close()
-    await store.close()
-    server.stop()
+        await store.run(store.calls.finish(task_id, 1, b"1"))
+        # Another subscriber of this node has the result, so the node has handed the end out.
+        assert (await deliveries.final(task_id)).result == b"1"
+        await store.run(store.calls.submit(task_id, "t", "1", b"{}", recompute=True))
+        go_on.set()
+        while "QUEUED" not in kinds[1:]:
+            await asyncio.sleep(0.01)
+        await store.run(store.calls.start(task_id, 2, "w"))
+        await store.run(store.calls.finish(task_id, 2, b"2"))
+        await reader
+    assert kinds == ["QUEUED", "STARTED", "SUCCEEDED"] * 2
 
 
 async def test_every_event_reaches_a_slow_and_a_fast_reader_in_order(store: Store, deliveries: Deliveries) -> None:

@@ -48,7 +48,7 @@ cleanup() {
   if [[ $engine ]]; then
     kill "$engine" && wait "$engine"
     # Mounts of an engine that ended badly would keep the folder.
-    grep -o " $work[^ ]*" /proc/mounts | sort -r | xargs -r umount -l 2>/dev/null
+    grep -o " ${work}[^ ]*" /proc/mounts | sort -r | xargs -r umount -l 2>/dev/null
     find /sys/fs/cgroup -depth -type d -path "*/$project*" -exec rmdir {} + 2>/dev/null
     [[ -e $work/key-was-there ]] || rm -f /etc/docker/key.json
   elif ((${#made[@]})); then
@@ -69,8 +69,9 @@ apt_install() {
 }
 
 need_debian() {
-  [[ $(uname) == Linux && $(id -u) == 0 ]] && command -v apt-get >/dev/null ||
-    skip "$1, and only root on Debian can install one here"
+  if [[ $(uname) != Linux || $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
+    skip "$1, and only root on Debian can help that here"
+  fi
 }
 
 # A client without its plugin buildx has no BuildKit; Debian's older one has it built in.
@@ -161,7 +162,7 @@ copy_package_configuration() {
   } | sort -u | while read -r path; do
     if [[ -d $path ]]; then
       # Half of a local index would be worse than none: it would name files that are not there.
-      compgen -G "$path/*.whl" >/dev/null && (($(du -sm "$path" | cut -f 1) <= 100)) || continue
+      if ! compgen -G "$path/*.whl" >/dev/null || (($(du -sm "$path" | cut -f 1) > 100)); then continue; fi
     elif [[ ! -f $path ]]; then
       continue
     fi
@@ -242,8 +243,9 @@ for node in "${nodes[@]}"; do
 done
 
 say "sizes"
-docker save "$BASE_IMAGE" $(printf "dask-graphql-%s:$tag " "${nodes[@]}") |
-  python3 "$here/sizes.py" "$BASE_IMAGE" $(printf "dask-graphql-%s:$tag " "${nodes[@]}")
+images=("${nodes[@]/#/dask-graphql-}")
+images=("${images[@]/%/:$tag}")
+docker save "$BASE_IMAGE" "${images[@]}" | python3 "$here/sizes.py" "$BASE_IMAGE" "${images[@]}"
 
 say "what must and must not be in an image"
 for node in "${nodes[@]}"; do

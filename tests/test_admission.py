@@ -1,0 +1,74 @@
+"""Admission: what finds no room is refused whole, and what needs none is let in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from cluster.admission import Admission
+from cluster.dispatch import Dispatcher
+from cluster.errors import QueueFull
+from cluster.link import SchedulerLink
+from cluster.registry import Bound, TaskType, load_registry
+from cluster.settings import Settings
+from cluster.store.record import TaskState
+from cluster.store.store import Store
+from cluster.submit import SubmitOptions, Submitter
+
+FIBONACCI = load_registry()["fibonacci"]
+
+
+def submitter(settings: Settings, store: Store) -> Submitter:
+    # Its dispatcher is not started: what is accepted stays in the queue.
+    return Submitter(store, Dispatcher(store, SchedulerLink(settings)), Admission(settings, store))
+
+
+def bound(numbers: Sequence[int], task_type: TaskType = FIBONACCI) -> list[Bound]:
+    return [task_type.bind({"n": n}) for n in numbers]
+
+
+async def outcomes(node: Submitter, numbers: Sequence[int], **options: bool) -> list[str]:
+    return [str(item.outcome) for item in await node.submit(bound(numbers), SubmitOptions(**options))]
+
+
+async def test_a_full_queue_refuses_with_a_code_and_a_time_and_accepts_nothing(
+    settings: Settings, store: Store
+) -> None:
+    node = submitter(replace(settings, queue_limit=5), store)
+    assert await outcomes(node, range(4)) == ["NEW"] * 4
+    with pytest.raises(QueueFull) as refused:
+        await outcomes(node, [10, 11])
+    assert refused.value.extensions == {"code": "QUEUE_FULL", "retryAfterSeconds": 5}
+    assert await store.count(TaskState.QUEUED) == 4
+    assert await outcomes(node, [10]) == ["NEW"]
+
+
+async def test_what_joins_or_is_kept_is_let_in_however_full_it_is(settings: Settings, store: Store) -> None:
+    node = submitter(replace(settings, queue_limit=2), store)
+    [done] = bound([1])
+    await outcomes(node, [1])
+    await store.run(store.calls.start(done.task_id, 1, "w"))
+    await store.run(store.calls.finish(done.task_id, 1, b"{}"))
+    assert await outcomes(submitter(replace(settings, queue_limit=2), store), [2, 3]) == ["NEW", "NEW"]
+    node = submitter(replace(settings, queue_limit=2), store)
+    assert await outcomes(node, [1, 2, 3]) == ["CACHED", "JOINED", "JOINED"]
+    with pytest.raises(QueueFull):
+        await outcomes(node, [1], recompute=True)
+
+
+async def test_a_task_types_own_limit_does_not_touch_other_types(settings: Settings, store: Store) -> None:
+    node = submitter(settings, store)
+    limited = replace(FIBONACCI, queue_limit=1)
+    await node.submit(bound([1], limited), SubmitOptions())
+    with pytest.raises(QueueFull):
+        await node.submit(bound([2], limited), SubmitOptions())
+    assert await outcomes(node, [3]) == ["NEW"]
+
+
+async def test_another_nodes_submissions_count_too(settings: Settings, store: Store) -> None:
+    settings = replace(settings, queue_limit=3)
+    await outcomes(submitter(settings, store), range(3))
+    with pytest.raises(QueueFull):
+        await outcomes(submitter(settings, store), [7])
