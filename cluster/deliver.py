@@ -200,6 +200,12 @@ class Deliveries:
                     self._look.update(dict.fromkeys(looking))
                     await asyncio.sleep(0.25)
                     continue
+                except Exception:
+                    # Whatever it is, this loop is the only one that delivers: it tells and goes on.
+                    logger.exception("%d watches wait", len(looking))
+                    self._look.update(dict.fromkeys(looking))
+                    await asyncio.sleep(1)
+                    continue
                 for task_id, found in zip(looking, watched, strict=True):
                     self._hand_out(task_id, found.record)
 
@@ -239,7 +245,7 @@ class Deliveries:
                         await self._still_there(pubsub)
                     elif message["type"] == "subscribe":
                         confirmed += 1
-                        if confirmed == 2:
+                        if confirmed >= 2:
                             self.listening.set()
                             for task_id in self._topics:
                                 self._again(task_id)

@@ -27,7 +27,7 @@ from cluster.settings import Settings
 logger = logging.getLogger(__name__)
 
 START_SECONDS: Final = 60.0
-STOP_SECONDS: Final = 4.0
+STOP_SECONDS: Final = 3.0
 
 
 class CannotStart(DaskGraphQLError):
@@ -218,10 +218,9 @@ class _Parts(contextlib.AbstractAsyncContextManager["_Parts"]):
         return ""
 
     async def __aexit__(self, *_: object) -> None:
-        # Redis goes last: the others still write what ends.
-        first = [child for child in self._children if child.role != "redis"]
-        await stop_children(first, STOP_SECONDS)
-        await stop_children(self._children, STOP_SECONDS)
+        # From the outside in: workers leave while there is a scheduler to tell, and Redis hears how all of it ends.
+        for roles in (("api", "controller"), ("scheduler",), ("redis",)):
+            await stop_children([child for child in self._children if child.role in roles], STOP_SECONDS)
         for file in self._files:
             file.close()
 

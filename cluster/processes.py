@@ -25,7 +25,7 @@ class Child:
     process: asyncio.subprocess.Process
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Between fork and exec: the kernel ends the child when its parent dies (prctl(2)); Linux only."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -41,7 +41,7 @@ async def start_child(
         stdout=output,
         stderr=output,
         start_new_session=True,
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        preexec_fn=die_with_parent if sys.platform == "linux" else None,
     )
     return Child(role, process)
 

@@ -238,7 +238,8 @@ async def run_scheduler(settings: Settings, stop: asyncio.Event) -> None:
         host=address.hostname,
         port=address.port,
         dashboard=bool(settings.dashboard),
-        dashboard_address=settings.dashboard or None,
+        # Without a dashboard Dask still opens an HTTP port; it need not be seen from outside.
+        dashboard_address=settings.dashboard or "127.0.0.1:0",
         preload=["cluster.scheduler"],
     ) as scheduler:
         logger.info("the scheduler listens on %s", scheduler.address)

@@ -169,7 +169,9 @@ class Settings:
         1, _whole(1, 256), "Tasks that one worker runs at a time. More than one only for code that releases the GIL."
     )
     worker_memory_bytes: int = setting(
-        0, _whole(0), "Memory of one worker; 0 takes what the machine or the container has, shared by its workers."
+        0,
+        _whole(0),
+        "Memory of one worker. 0: all that the machine or the container has; local workers of one controller share it.",
     )
     drain_seconds: float = setting(
         100.0,

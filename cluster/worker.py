@@ -116,6 +116,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
     scratch.mkdir(parents=True, exist_ok=True)
     configure_dask(scratch)
     from distributed import Nanny
+    from distributed.system import MEMORY_LIMIT
 
     name = name or f"worker-{uuid.uuid4().hex[:12]}"
     path = board_path(settings, name)
@@ -125,7 +126,8 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
         settings.scheduler,
         name=name,
         nthreads=settings.worker_threads,
-        memory_limit=settings.worker_memory_bytes or "auto",
+        # Dask's own default is a share by threads, half of the memory for one thread on two cores.
+        memory_limit=settings.worker_memory_bytes or MEMORY_LIMIT,
         local_directory=str(scratch),
         preload=["cluster.worker"],
         env=settings.environment(),

@@ -12,12 +12,11 @@ import orjson
 from cross_web import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
 from strawberry.http.exceptions import NonJsonMessageReceived
 from strawberry.types import ExecutionResult
-from strawberry.types.unset import UNSET
 
 from cluster.node import Node
 from graphql_api.context import Context
@@ -63,28 +62,31 @@ class GraphQLEndpoint(GraphQL[Context, None]):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            request = Request(scope, receive)
-            accepted = request.headers.get("accept", "")
-            response: Response | None = None
-            length = request.headers.get("content-length", "0")
-            if not length.isdecimal() or int(length) > BODY_LIMIT_BYTES:
-                response = refusal(413, f"a request body is at most {BODY_LIMIT_BYTES} bytes")
-            elif "text/event-stream" in accepted and request.method in ("POST", "GET"):
-                response = await self._event_stream(request)
-            elif request.method == "GET" and "query" not in request.query_params and "text/html" in accepted:
-                response = graphiql_page()
-            if response is not None:
-                await response(scope, receive, send)
-                return
-        with contextlib.suppress(KeyError) if scope["type"] == "websocket" else contextlib.nullcontext():
-            # Strawberry raises KeyError where a client vanishes at the moment its operation completes.
+            response = await self._answer(Request(scope, bounded(receive)))
+            await response(scope, receive, send)
+            return
+        # Strawberry raises KeyError where a client vanishes at the moment its operation completes.
+        with contextlib.suppress(KeyError):
             await super().__call__(scope, receive, send)
 
-    async def run(self, request: Any, context: Any = UNSET, root_value: Any = UNSET) -> Any:
-        """What Strawberry refuses before it executes is told as JSON, as every other refusal."""
+    async def _answer(self, request: Request) -> Response:
+        """The answer to one HTTP request, by what it asks for."""
+        accepted = request.headers.get("accept", "")
+        length = request.headers.get("content-length", "0")
         try:
-            return await super().run(request, context, root_value)
+            if not length.isdecimal() or int(length) > BODY_LIMIT_BYTES:
+                raise BodyTooLong
+            if "text/event-stream" in accepted and request.method in ("POST", "GET"):
+                return await self._event_stream(request)
+            if request.method == "GET" and "query" not in request.query_params and "text/html" in accepted:
+                return graphiql_page()
+            answer = await self.run(request)
+            assert isinstance(answer, Response)
+            return answer
+        except BodyTooLong:
+            return refusal(413, f"a request body is at most {BODY_LIMIT_BYTES} bytes")
         except HTTPException as error:
+            # What Strawberry refuses before it executes is told as JSON, as every other refusal.
             return refusal(error.status_code, error.reason)
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
@@ -119,6 +121,25 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             media_type="text/event-stream",
             headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
         )
+
+
+class BodyTooLong(Exception):
+    """A body without a Content-Length turned out longer than BODY_LIMIT_BYTES."""
+
+
+def bounded(receive: Receive) -> Receive:
+    """Counts a body as it comes, since a chunked one does not say its length."""
+    received = 0
+
+    async def counting() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > BODY_LIMIT_BYTES:
+            raise BodyTooLong
+        return message
+
+    return counting
 
 
 def parse_json(text: str | bytes) -> Any:

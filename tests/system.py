@@ -7,6 +7,7 @@ import contextlib
 import json
 import signal
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -19,7 +20,7 @@ import redis
 from websockets.asyncio.client import ClientConnection, connect
 
 from cluster.local import free_port, redis_binary, redis_command
-from cluster.processes import Child, start_node, stop_children
+from cluster.processes import Child, die_with_parent, start_node, stop_children
 from cluster.settings import Settings, load_settings
 
 TASKS = "tests.task_modules.samples"
@@ -37,7 +38,10 @@ class RedisServer:
 
     def start(self) -> None:
         self._process = subprocess.Popen(
-            redis_command(redis_binary(), self.folder, self.port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            redis_command(redis_binary(), self.folder, self.port),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )
         deadline = time.monotonic() + START_SECONDS
         with redis.Redis(port=self.port) as client:
@@ -143,7 +147,8 @@ class System:
             return False
 
     async def __aexit__(self, *_: object) -> None:
-        await stop_children([child for child in self.children.values()], 8)
+        for roles in (("api", "controller", "worker"), ("scheduler",)):
+            await stop_children([child for child in self.children.values() if child.role in roles], 8)
         self.redis.stop()
 
     # A client ---------------------------------------------------------------------------------------------------------

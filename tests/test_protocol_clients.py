@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -148,3 +149,13 @@ async def test_clients_that_vanish_leave_nothing_behind(system: System) -> None:
             await socket.close()
     async with httpx.AsyncClient() as client:
         await subscriptions_are(client, system, 0)
+
+
+async def test_a_body_without_a_length_is_bounded_too(system: System) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(50):
+            yield b" " * 100_000
+
+    async with httpx.AsyncClient() as client:
+        answer = await client.post(system.url, content=endless(), headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (413, "BAD_REQUEST")

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 import redis
 import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.retry import Retry
@@ -95,7 +96,8 @@ class Store:
                 timeout=TIMEOUT_SECONDS,
                 socket_timeout=TIMEOUT_SECONDS,
                 socket_connect_timeout=TIMEOUT_SECONDS,
-                retry=Retry(NoBackoff(), 1),
+                # One place repeats, `_again`: redis-py would reopen a lost channel without a word.
+                retry=AsyncRetry(NoBackoff(), 0),
             )
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Final
 
 from cluster.controller.fleets.fleet import Fleet
@@ -31,8 +32,14 @@ class LocalFleet(Fleet):
         return set(self._children)
 
     async def start(self, names: Collection[str]) -> None:
+        settings = self._settings
+        if not settings.worker_memory_bytes:
+            # Of the machine or of this container, whichever is less; the workers of a full fleet share it.
+            from distributed.system import MEMORY_LIMIT
+
+            settings = replace(settings, worker_memory_bytes=MEMORY_LIMIT // settings.max_workers)
         for name in names:
-            self._children[name] = await start_node(self._settings, "worker", "--name", name)
+            self._children[name] = await start_node(settings, "worker", "--name", name)
 
     async def stop(self, names: Collection[str]) -> None:
         children = [self._children[name] for name in names if name in self._children]
