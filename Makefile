@@ -1,13 +1,15 @@
 # Everything lives in the clone: the environment in .venv, data and logs in .data.
 PYTHON ?= python3
 PORT ?= 8000
+SECONDS ?= 600
+SEED ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types schema console test-images clean setup
+.PHONY: help run test chaos lint types schema console test-images clean setup
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -16,7 +18,7 @@ run: setup ## Starts the whole system on this machine (PORT=8000)
 	@exec $(BIN)/dask-graphql dev --port $(PORT)
 
 test: $(VENV)/.test console ## Runs the tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.lint ## Style and common faults (ruff)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -29,6 +31,9 @@ schema: setup ## Writes schema.graphql from the built-in task types
 
 console: $(VENV)/.run ## Builds the web pages
 	@scripts/build-console.sh $(BIN)/python
+
+chaos: $(VENV)/.test ## Kills and stops processes at random under load, and checks every promise (SECONDS=600 SEED=1)
+	@$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED)
 
 test-images: ## Builds the images, brings docker-compose.yaml up and sends work through it (root, Debian)
 	@tests/images/run.sh

@@ -21,9 +21,12 @@ def parse_attempt_key(key: object) -> tuple[str, int] | None:
 
 def error(code: str, message: str, kind: str | None = None) -> dict[str, Any]:
     """The error of a record: a stable code, a message for people, and the exception's type if there was one."""
-    # A message may quote bytes that are no UTF-8 (a file name), which neither JSON nor Redis takes.
-    message = message.encode("utf-8", "backslashreplace").decode("utf-8")
-    return {"code": code, "message": message, "type": kind}
+    return {"code": code, "message": storable(message), "type": kind}
+
+
+def storable(text: str) -> str:
+    """The text without what neither JSON nor Redis takes: it may quote bytes that are no UTF-8, of a file name, say."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def worker_lost(worker: str) -> dict[str, Any]:

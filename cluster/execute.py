@@ -34,6 +34,9 @@ RETRY_MOST_SECONDS: Final = 60.0
 ROOM_BYTES: Final = 10_000
 """What a result may have beyond the limit of one value."""
 
+TRACEBACK_LIMIT: Final = 20_000
+"""Longest traceback that a record keeps, in characters; its end says most."""
+
 MESSAGE_LIMIT: Final = 2_000
 """Longest message of an exception that a record keeps, in characters."""
 
@@ -103,12 +106,13 @@ class Executor:
         enter(running)
         try:
             outcome = self._outcome(task_id, attempt, name, canonical_input)
+            self._store(task_id, attempt, name, outcome)
         finally:
             enter(None)
+            del self.running[task_id, attempt]
+            # Last, as a worker that is asked to stop leaves when its board is empty.
             if self.board:
                 self.board.leave(slot)
-            del self.running[task_id, attempt]
-        self._store(task_id, attempt, name, outcome)
 
     def _outcome(self, task_id: str, attempt: int, name: str, canonical_input: bytes) -> Succeeded | Failed:
         task_type = self.registry.get(name)
@@ -129,10 +133,12 @@ class Executor:
             return Failed(attempts.error("BLOB_STORE", str(error)[:MESSAGE_LIMIT], type(error).__name__), retry=True)
         except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever a user's function raises is the task's outcome
             logger.info("task %s attempt %d raised:\n%s", task_id, attempt, traceback.format_exc())
-            return Failed(
-                attempts.error("TASK_FAILED", str(error)[:MESSAGE_LIMIT] or type(error).__name__, type(error).__name__),
-                retry=True,
+            shown = attempts.error(
+                "TASK_FAILED", str(error)[:MESSAGE_LIMIT] or type(error).__name__, type(error).__name__
             )
+            if self.settings.expose_tracebacks:
+                shown["traceback"] = attempts.storable(traceback.format_exc()[-TRACEBACK_LIMIT:])
+            return Failed(shown, retry=True)
         return encode(task_type, value, self.settings.inline_limit_bytes)
 
     def _store(self, task_id: str, attempt: int, name: str, outcome: Succeeded | Failed) -> None:

@@ -181,6 +181,9 @@ class Settings:
     queue_limit: int = setting(
         100_000, _whole(1), "Most tasks that may wait in QUEUED, of all task types; beyond it submissions are refused."
     )
+    expose_tracebacks: bool = setting(
+        False, _boolean, "Keeps the traceback of a failing task in its record, where clients can read it."
+    )
     lost_worker_limit: int = setting(
         3, _whole(1, 100), "How many workers one task may take with it before it is FAILED with WORKER_LOST."
     )

@@ -31,6 +31,9 @@ class TaskError:
     code: str = strawberry.field(description="Stable, for programs: TASK_FAILED, WORKER_LOST, CANCELLED, ...")
     message: str = strawberry.field(description="For people.")
     type: str | None = strawberry.field(description="Type of the exception that the function raised, if one did.")
+    traceback: str | None = strawberry.field(
+        default=None, description="Where it was raised; null unless the operator set EXPOSE_TRACEBACKS."
+    )
 
 
 @strawberry.type(description="One change of a task, numbered by `seq` from 1.")

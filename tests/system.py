@@ -36,9 +36,20 @@ class RedisServer:
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def process_id(self) -> int | None:
+        return self._process.pid if self._process is not None and self.alive else None
+
+    def start(self, *, sync: str = "everysec") -> None:
+        """Starts it; returns when it has read its file. `sync` is its `appendfsync`."""
+        command = redis_command(redis_binary(), self.folder, self.port)
+        command[command.index("--appendfsync") + 1] = sync
         self._process = subprocess.Popen(
-            redis_command(redis_binary(), self.folder, self.port),
+            command,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             preexec_fn=die_with_parent if sys.platform == "linux" else None,
@@ -105,7 +116,7 @@ class System:
 
     async def start(self, role: str, node: int = 0) -> Child:
         """Starts a node: `api`, `scheduler`, `controller` or `worker`; an api node has a number."""
-        name = f"{role}{node}" if role == "api" else role
+        name = f"{role}{node}" if role in ("api", "worker") else role
         settings = replace(self.settings, port=self.ports[node]) if role == "api" else self.settings
         with (self.folder / f"{name}.log").open("ab") as log:
             self.children[name] = await start_node(settings, role, output=log)

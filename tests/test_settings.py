@@ -98,6 +98,7 @@ EVERY: dict[str, tuple[str, Any]] = {
     "host": ("localhost", "localhost"),
     "port": ("65535", 65535),
     "allow_public": ("ON", True),
+    "expose_tracebacks": ("true", True),
     "blob_url": ("s3://bucket/prefix", "s3://bucket/prefix"),
     "data_dir": ("/x/y", Path("/x/y")),
     "result_ttl_seconds": ("0", 0),

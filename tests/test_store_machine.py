@@ -151,6 +151,20 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
                 assert due[0].attempt == self.attempt
                 self.dispatched = self.attempt
 
+        @precondition(lambda self: self.state in FINAL)
+        @rule()
+        def expire(self) -> None:
+            """Its time to live is over, and Redis has not dropped the key yet."""
+            self.store.redis.hset(self.calls.record_key(ID), "expires_at", "1")
+            self.state = None
+            self.attempt = self.dispatched = self.seq = 0
+
+        @precondition(lambda self: self.state)
+        @rule()
+        def forget(self) -> None:
+            """The sweep finds nothing to forget of a task that is not over its time."""
+            assert self.run(self.calls.forget(ID[0], 10)) == []
+
         def read(self) -> dict[str, str]:
             raw: Any = self.store.redis.hgetall(self.calls.record_key(ID))
             return {"progress": "", **{key.decode(): value.decode(errors="replace") for key, value in raw.items()}}
@@ -172,6 +186,8 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
 
         @invariant()
         def the_lists_agree_with_the_state(self) -> None:
+            if self.state is None:
+                return  # what has expired keeps its places until it is forgotten or submitted again
             for name in (None, "t"):
                 for state in TaskState:
                     score = self.store.redis.zscore(self.calls.index_key(ID[0], state, name), ID)
@@ -181,8 +197,9 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
         def a_final_record_has_its_result_and_a_time_to_live(self) -> None:
             if self.state == "SUCCEEDED":
                 assert self.store.redis.hget(self.calls.record_key(ID), "result") == self.result
-            ttl: Any = self.store.redis.ttl(self.calls.record_key(ID))
-            assert (ttl > 0) == (self.state in FINAL)
+            if self.state is not None:
+                ttl: Any = self.store.redis.ttl(self.calls.record_key(ID))
+                assert (ttl > 0) == (self.state in FINAL)
 
         def teardown(self) -> None:
             self.store.close()

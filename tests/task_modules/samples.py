@@ -75,6 +75,15 @@ def counted(folder: str, n: int) -> int:
     return n
 
 
+@task(retries=3)
+def slow(folder: str, n: int, seconds: float) -> int:
+    """Leaves a trace of every run, then works for a while."""
+    with (Path(folder) / f"runs-{n}").open("ab", buffering=0) as file:
+        file.write(b"x")
+    time.sleep(seconds)
+    return n
+
+
 @task
 def gated(folder: str, n: int) -> int:
     """Runs until the test opens the gate, or it is cancelled."""
@@ -112,6 +121,22 @@ def refusing(code: str) -> int:
 def deadly(n: int) -> int:
     """Takes its worker process with it."""
     os._exit(17)
+
+
+@task
+def hungry(megabytes: int) -> int:
+    """Takes memory and keeps it for a while."""
+    kept = [bytearray(os.urandom(1 << 20)) for _ in range(megabytes)]
+    time.sleep(20)
+    return len(kept)
+
+
+@task
+def spinning(folder: str, n: int) -> int:
+    """Never yields, and has no time limit."""
+    (Path(folder) / f"begun-{n}").touch()
+    while True:
+        pass
 
 
 @task

@@ -1,0 +1,359 @@
+"""Chaos: a supervised cluster under random faults, with clients that submit and subscribe all the while.
+
+    python -m tests.chaos --seconds 600 --seed 1
+
+Redis (append-only, every write synced), a scheduler, two workers, two api nodes (which are the recoverers). A
+supervisor starts what is dead again, as ECS or systemd would. A seeded dice kills processes (SIGKILL), stops them
+for a while (SIGSTOP, SIGCONT) and cuts connections to Redis. Then it is quiet, and the run is checked:
+
+- every task whose id a client holds has exactly one final record, with the right value;
+- no client saw two different ends of one task;
+- a task ran a bounded number of times;
+- the memory of each process stayed bounded;
+- all ended soon after the last fault.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import redis
+from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
+
+from cluster.registry import load_registry
+from tests.system import TASKS, System
+
+SETTLE_SECONDS = 90.0
+"""How long after the last fault all tasks must have ended."""
+CLIENTS = 8
+LATE_SHARE = 0.2
+"""Share of the tasks that are asked for a second time, by another client, some time later."""
+RESULT = (
+    "subscription($id: ID!) { taskResult(taskId: $id) { state attempt error { code } "
+    "result { ... on CountedResult { a: value } ... on SlowResult { b: value } } } }"
+)
+SOCKET: dict[str, Any] = {
+    "subprotocols": ["graphql-transport-ws"], "open_timeout": 5, "ping_interval": 2, "ping_timeout": 5,
+}  # fmt: skip
+"""A client that notices within seconds that its api node stands still."""
+SUBMIT = {
+    "counted": "mutation($folder: String!, $n: Int!) { it: submitCounted(folder: $folder, n: $n) { taskId } }",
+    "slow": "mutation($folder: String!, $n: Int!, $seconds: Float!) "
+    "{ it: submitSlow(folder: $folder, n: $n, seconds: $seconds) { taskId } }",
+}
+
+
+@dataclass
+class Accepted:
+    """One task whose id a client holds, and the ends that clients saw."""
+
+    task_id: str
+    n: int
+    seen: list[tuple[str, int | None]] = field(default_factory=list)
+
+
+@dataclass
+class Report:
+    """What a run found. `wrong` is empty when all invariants held."""
+
+    seed: int
+    seconds: float
+    faults: Counter[str] = field(default_factory=Counter)
+    accepted: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    ends: Counter[str] = field(default_factory=Counter)
+    deliveries: int = 0
+    reconnects: int = 0
+    runs: int = 0
+    most_runs: int = 0
+    settle_seconds: float = 0.0
+    memory_mb: dict[str, int] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+
+    def table(self) -> str:
+        """The report as a Markdown table."""
+        rows = {
+            "seed, seconds of faults": f"{self.seed}, {self.seconds:.0f}",
+            "faults": f"{sum(self.faults.values())}: " + ", ".join(f"{k} {v}" for k, v in sorted(self.faults.items())),
+            "accepted tasks": str(self.accepted),
+            "answers that clients repeated": ", ".join(f"{k} {v}" for k, v in sorted(self.refused.items())) or "none",
+            "ends": ", ".join(f"{k} {v}" for k, v in sorted(self.ends.items())),
+            "ends delivered, sockets opened again": f"{self.deliveries}, {self.reconnects}",
+            "runs for all tasks, most for one": f"{self.runs}, {self.most_runs}",
+            "last fault to all ended": f"{self.settle_seconds:.1f} s",
+            "most memory, MB": ", ".join(f"{k} {v}" for k, v in sorted(self.memory_mb.items())),
+            "violations": "; ".join(self.wrong[:5]) or "none",
+        }
+        return "\n".join(["| what | seen |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows.items())])
+
+
+class Chaos(System):
+    """A system whose parts are killed and started again."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        super().__init__(folder, api_nodes=2, min_workers=0, lost_worker_limit=100)
+        self.traces = folder / "traces"
+        self.traces.mkdir()
+        self.dice = random.Random(seed)
+        self.report = Report(seed, 0)
+        self.tasks: dict[str, Accepted] = {}
+        self.quiet = asyncio.Event()
+        self.stopped: set[int] = set()
+        self._kinds = load_registry([TASKS])
+
+    async def __aenter__(self) -> Chaos:
+        self.redis.start(sync="always")
+        await self.start("scheduler")
+        for node in (0, 1):
+            await self.start("worker", node)
+            await self.start("api", node)
+        await self.ready()
+        return self
+
+    # Faults -----------------------------------------------------------------------------------------------------------
+
+    async def supervise(self) -> None:
+        """Starts what is dead again after a moment."""
+        while True:
+            await asyncio.sleep(0.2)
+            for name, child in list(self.children.items()):
+                if child.process.returncode is not None:
+                    await asyncio.sleep(0.3)
+                    role, node = (name[:-1], int(name[-1])) if name[-1].isdigit() else (name, 0)
+                    await self.start(role, node)
+            if not self.redis.alive:
+                await asyncio.to_thread(self.redis.start, sync="always")
+
+    async def break_things(self, seconds: float) -> None:
+        """Faults for a while, then none."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            await asyncio.sleep(self.dice.uniform(0.3, 2.5))
+            kind = self.dice.choices(["kill", "stop", "cut"], [6, 2, 1])[0]
+            name = self.dice.choice(["redis", "scheduler", "worker0", "worker1", "task process", "api0", "api1"])
+            await getattr(self, f"_{kind}")(name)
+        for process_id in list(self.stopped):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process_id, signal.SIGCONT)
+
+    async def roll(self, seconds: float) -> None:
+        """Restarts every node in turn, gracefully, as an update does; Redis is left alone."""
+        end = time.monotonic() + seconds
+        while True:
+            for name in ("api0", "worker0", "api1", "worker1", "scheduler"):
+                child = self.children[name]
+                child.process.terminate()
+                await child.process.wait()
+                self.report.faults[f"restart {name.rstrip('01')}"] += 1
+                await asyncio.sleep(1)  # the supervisor starts it again
+                await self.ready()
+            if time.monotonic() > end:
+                return
+
+    def _process_of(self, name: str) -> int | None:
+        if name == "redis":
+            return self.redis.process_id
+        if name == "task process":
+            # The process under a worker's nanny, in which tasks run.
+            children = [
+                inner.pid
+                for child in self.children.values()
+                if child.role == "worker" and child.process.returncode is None
+                for inner in psutil.Process(child.process.pid).children()
+                if "spawn_main" in " ".join(inner.cmdline())
+            ]
+            return self.dice.choice(children) if children else None
+        child = self.children[name]
+        return child.process.pid if child.process.returncode is None else None
+
+    async def _kill(self, name: str) -> None:
+        with contextlib.suppress(ProcessLookupError, psutil.Error):
+            if process_id := self._process_of(name):
+                self.report.faults[f"kill {name.rstrip('01')}"] += 1
+                os.kill(process_id, signal.SIGKILL)
+
+    async def _stop(self, name: str) -> None:
+        with contextlib.suppress(ProcessLookupError, psutil.Error):
+            if process_id := self._process_of(name):
+                self.report.faults[f"stop {name.rstrip('01')}"] += 1
+                os.kill(process_id, signal.SIGSTOP)
+                self.stopped.add(process_id)
+                await asyncio.sleep(self.dice.uniform(0.3, 5.0))
+                self.stopped.discard(process_id)
+                os.kill(process_id, signal.SIGCONT)
+
+    async def _cut(self, _: str) -> None:
+        def cut() -> None:
+            with contextlib.suppress(redis.RedisError), redis.Redis(port=self.redis.port, socket_timeout=2) as client:
+                for kind in ("normal", "pubsub"):
+                    client.client_kill_filter(_type=kind, skipme=True)
+
+        self.report.faults["cut connections"] += 1
+        await asyncio.to_thread(cut)
+
+    async def watch_memory(self) -> None:
+        """Notes the most memory of each role."""
+        while True:
+            await asyncio.sleep(1)
+            for name, child in list(self.children.items()):
+                with contextlib.suppress(psutil.Error):
+                    megabytes = psutil.Process(child.process.pid).memory_info().rss // 2**20
+                    role = name.rstrip("01")
+                    self.report.memory_mb[role] = max(megabytes, self.report.memory_mb.get(role, 0))
+
+    # Clients ----------------------------------------------------------------------------------------------------------
+
+    async def client(self, numbers: Any) -> None:
+        """Submits a task, waits for its end, and so on; some tasks are asked for again later."""
+        async with httpx.AsyncClient(timeout=10) as http:
+            while not self.quiet.is_set():
+                n = next(numbers)
+                task = await self._submit(http, n)
+                receivers = [asyncio.ensure_future(self._receive(task))]
+                if self.dice.random() < LATE_SHARE:
+                    receivers.append(asyncio.ensure_future(self._receive_late(task)))
+                await asyncio.gather(*receivers)
+
+    async def _submit(self, http: httpx.AsyncClient, n: int) -> Accepted:
+        name = "slow" if n % 4 == 0 else "counted"
+        arguments: dict[str, Any] = {"folder": str(self.traces), "n": n}
+        if name == "slow":
+            arguments["seconds"] = round(0.2 + (n % 7) * 0.3, 1)
+        known = self._kinds[name].bind(arguments).task_id
+        while True:
+            try:
+                answer = await http.post(
+                    self.url_of(self.dice.randrange(2)), json={"query": SUBMIT[name], "variables": arguments}
+                )
+                body = answer.json()
+                if "errors" not in body:
+                    task_id = body["data"]["it"]["taskId"]
+                    assert task_id == known
+                    return self.tasks.setdefault(task_id, Accepted(task_id, n))
+                self.report.refused[body["errors"][0]["extensions"]["code"]] += 1
+                if body["errors"][0]["extensions"]["code"] != "SERVICE_UNAVAILABLE":
+                    self.report.wrong.append(f"submit was refused: {body['errors'][0]}")
+            except (httpx.HTTPError, json.JSONDecodeError) as error:
+                self.report.refused[type(error).__name__] += 1
+            await asyncio.sleep(0.2)
+
+    async def _receive_late(self, task: Accepted) -> None:
+        await asyncio.sleep(self.dice.uniform(0, 10))
+        await self._receive(task)
+
+    async def _receive(self, task: Accepted) -> None:
+        """The end of a task, over as many sockets as it takes."""
+        while True:
+            try:
+                url = self.url_of(self.dice.randrange(2)).replace("http", "ws", 1)
+                async with connect(url, **SOCKET) as socket:
+                    await socket.send('{"type": "connection_init"}')
+                    payload = {"query": RESULT, "variables": {"id": task.task_id}}
+                    async for text in socket:
+                        message = json.loads(text)
+                        if message["type"] == "connection_ack":
+                            await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
+                        elif message["type"] == "next" and "errors" not in message["payload"]:
+                            result = message["payload"]["data"]["taskResult"]
+                            value = (result["result"] or {}).get("a", (result["result"] or {}).get("b"))
+                            task.seen.append((result["state"], value))
+                            self.report.deliveries += 1
+                            return
+                        elif message["type"] in ("next", "error", "complete"):
+                            break
+            except (OSError, WebSocketException, TimeoutError):
+                pass
+            self.report.reconnects += 1
+            await asyncio.sleep(0.2)
+
+    # The run ----------------------------------------------------------------------------------------------------------
+
+    async def run(self, seconds: float, *, rolling: bool = False) -> Report:
+        """Faults, or a rolling restart, and clients for a while, quiet, and the checks."""
+        numbers = iter(range(10**9))
+        background = [asyncio.ensure_future(self.supervise()), asyncio.ensure_future(self.watch_memory())]
+        clients = [asyncio.ensure_future(self.client(numbers)) for _ in range(CLIENTS)]
+        begun = time.monotonic()
+        await (self.roll(seconds) if rolling else self.break_things(seconds))
+        self.report.seconds = time.monotonic() - begun
+        self.quiet.set()
+        last_fault = time.monotonic()
+        _, unfinished = await asyncio.wait(clients, timeout=SETTLE_SECONDS)
+        self.report.settle_seconds = time.monotonic() - last_fault
+        for client in (*unfinished, *background):
+            client.cancel()
+        for outcome in await asyncio.gather(*clients, *background, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                self.report.wrong.append(f"a client or the supervisor broke: {outcome!r}")
+        await self._check(len(unfinished))
+        return self.report
+
+    async def _check(self, unfinished: int) -> None:
+        report, wrong = self.report, self.report.wrong
+        report.accepted = len(self.tasks)
+        if unfinished:
+            waiting = [task.task_id for task in self.tasks.values() if not task.seen][:3]
+            wrong.append(f"{unfinished} clients still wait {SETTLE_SECONDS:g} s after the last fault, for {waiting}")
+        query = "query($id: ID!) { task(taskId: $id) { state error { code message } } }"
+        for task in self.tasks.values():
+            record = (await self.ask(query, {"id": task.task_id}))["task"]
+            state = record["state"] if record else "no record"
+            report.ends[state] += 1
+            if state != "SUCCEEDED":
+                wrong.append(f"task {task.n} {task.task_id} is {state}: {record and record['error']}")
+            if any(end != ("SUCCEEDED", task.n) for end in task.seen):
+                wrong.append(f"task {task.n}: clients saw {task.seen}")
+            trace = self.traces / f"runs-{task.n}"
+            runs = trace.stat().st_size if trace.exists() else 0
+            report.runs += runs
+            report.most_runs = max(report.most_runs, runs)
+            if runs == 0:
+                wrong.append(f"task {task.n} has an end and never ran")
+        if report.most_runs > 8:
+            wrong.append(f"one task ran {report.most_runs} times")
+        for role, megabytes in report.memory_mb.items():
+            if megabytes > 600:
+                wrong.append(f"{role} took {megabytes} MB")
+
+
+async def chaos(seconds: float, seed: int, folder: Path, *, rolling: bool = False) -> Report:
+    """One run in a folder of its own."""
+    async with Chaos(folder, seed) as run:
+        return await run.run(seconds, rolling=rolling)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--seconds", type=float, default=600)
+    arguments.add_argument("--seed", type=int, default=int(time.time()))
+    arguments.add_argument("--rolling", action="store_true", help="restart every node in turn instead")
+    given = arguments.parse_args()
+    logging.basicConfig(level=logging.WARNING)
+    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    os.environ["DASK_CONFIG"] = str(folder / "dask")
+    print(f"{given.seconds:g} s of faults, seed {given.seed}, logs in {folder}", flush=True)
+    report = asyncio.run(chaos(given.seconds, given.seed, folder, rolling=given.rolling))
+    print(report.table())
+    if report.wrong:
+        sys.exit(f"{len(report.wrong)} violations; the logs are in {folder}")
+
+
+if __name__ == "__main__":
+    main()

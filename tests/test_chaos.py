@@ -1,0 +1,31 @@
+"""Chaos, shortened; `make chaos` runs it for as long as you like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos import Report, chaos
+
+
+def show(report: Report) -> None:
+    print(report.table())
+    assert report.wrong == []
+    assert report.accepted > 20
+
+
+@pytest.mark.timeout(180)
+async def test_nothing_accepted_is_lost_under_kills_stops_and_cut_connections(tmp_path: Path) -> None:
+    report = await chaos(20, 3, tmp_path)
+    show(report)
+    assert sum(report.faults.values()) >= 5
+
+
+@pytest.mark.timeout(180)
+async def test_a_rolling_restart_under_load_costs_a_retrying_client_nothing(tmp_path: Path) -> None:
+    report = await chaos(0, 1, tmp_path, rolling=True)
+    show(report)
+    assert report.faults == {"restart api": 2, "restart worker": 2, "restart scheduler": 1}
+    # A client that comes to a node which is gone hears so from the transport, and never an error of ours.
+    assert not [code for code in report.refused if code.isupper()]
