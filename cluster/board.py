@@ -7,6 +7,7 @@ sits in the nanny's process and reads this board: what runs, since when, and unt
 from __future__ import annotations
 
 import mmap
+import os
 import struct
 import threading
 import time
@@ -17,29 +18,35 @@ from typing import Final
 SLOTS: Final = 512
 """Most attempts that one worker runs at once; what is beyond them runs all the same, without the warden's care."""
 
+_OWNER: Final = struct.Struct("<q")
 _SLOT: Final = struct.Struct("<32sqdd")
 _EMPTY: Final = b"\0" * 32
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One attempt on the board. Times are of `time.monotonic`, which all processes of a machine share; `deadline` is
-    infinite where the task type has no limit."""
+    """One attempt on the board. Times are of `time.monotonic`, which all processes of a machine share; `started` is
+    infinite until it begins, `deadline` where the task type has no limit."""
 
     task_id: str
     attempt: int
     started: float
     deadline: float
 
+    @property
+    def running(self) -> bool:
+        return self.started != float("inf")
+
 
 class RunningBoard:
-    """A fixed table in a file that both processes map.
+    """A fixed table in a file that both processes map, headed by the id of the worker process that writes it: what a
+    process left there that is dead says nothing of the one that came after it.
 
     Each slot is written by one thread before its id is set, so that a reader never takes a half-written one for real.
     """
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
-        size = SLOTS * _SLOT.size
+        size = _OWNER.size + SLOTS * _SLOT.size
         if create:
             path.write_bytes(b"\0" * size)
         with path.open("r+b") as file:
@@ -47,37 +54,50 @@ class RunningBoard:
         self._free = list(range(SLOTS - 1, -1, -1))
         self._lock = threading.Lock()
 
-    def enter(self, task_id: str, attempt: int, timeout_seconds: float | None) -> int | None:
-        """Puts an attempt on the board; answers its slot for `leave`, or None where the board is full."""
+    def enter(self, task_id: str, attempt: int) -> int | None:
+        """Puts an attempt on the board that is about to begin; answers its slot, or None where the board is full."""
         with self._lock:
             if not self._free:
                 return None
             slot = self._free.pop()
+        self._write(slot, task_id, attempt, float("inf"), float("inf"))
+        return slot
+
+    def begin(self, slot: int | None, task_id: str, attempt: int, timeout_seconds: float | None) -> None:
+        """Says that the attempt runs from now on, for at most so long."""
+        if slot is None:
+            return
         started = time.monotonic()
         deadline = float("inf") if timeout_seconds is None else started + timeout_seconds
+        self._write(slot, task_id, attempt, started, deadline)
+
+    def _write(self, slot: int, task_id: str, attempt: int, started: float, deadline: float) -> None:
         packed = _SLOT.pack(task_id.encode(), attempt, started, deadline)
-        offset = slot * _SLOT.size
+        offset = _OWNER.size + slot * _SLOT.size
+        self._map[offset : offset + 32] = _EMPTY
         self._map[offset + 32 : offset + _SLOT.size] = packed[32:]
         self._map[offset : offset + 32] = packed[:32]
-        return slot
 
     def leave(self, slot: int | None) -> None:
         """Takes an attempt off the board."""
         if slot is None:
             return
-        offset = slot * _SLOT.size
+        offset = _OWNER.size + slot * _SLOT.size
         self._map[offset : offset + 32] = _EMPTY
         with self._lock:
             self._free.append(slot)
 
-    def entries(self) -> list[Entry]:
-        """What is on the board now."""
+    def own(self) -> None:
+        """Empties the board and makes it this process's."""
+        self._map[:] = _OWNER.pack(os.getpid()) + b"\0" * (SLOTS * _SLOT.size)
+
+    def entries(self, process_id: int | None) -> list[Entry]:
+        """What is on the board now, if it is the board of this process."""
+        (owner,) = _OWNER.unpack(self._map[: _OWNER.size])
+        if owner != process_id:
+            return []
         return [
             Entry(task_id.decode(), attempt, started, deadline)
-            for task_id, attempt, started, deadline in _SLOT.iter_unpack(self._map[:])
+            for task_id, attempt, started, deadline in _SLOT.iter_unpack(self._map[_OWNER.size :])
             if task_id != _EMPTY
         ]
-
-    def clear(self) -> None:
-        """Empties the board; only for a process that is dead."""
-        self._map[:] = b"\0" * (SLOTS * _SLOT.size)

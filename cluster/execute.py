@@ -90,6 +90,18 @@ class Executor:
         Raises:
             StoreUnavailable: Redis stayed away for minutes; the attempt counts as undelivered.
         """
+        # On the board before it begins: the warden must know of every attempt that it would take down.
+        slot = self.board.enter(task_id, attempt) if self.board else None
+        try:
+            if self._begin(task_id, attempt):
+                self._run(task_id, attempt, name, canonical_input, slot)
+        finally:
+            # Last, as a worker that is asked to stop leaves when its board is empty.
+            if self.board:
+                self.board.leave(slot)
+
+    def _begin(self, task_id: str, attempt: int) -> bool:
+        """Whether the attempt is ours to run."""
         verdict = self.store.run(self.store.calls.start(task_id, attempt, self.worker))
         if verdict == "TAKEN":
             # An attempt is dispatched once and Dask runs a key in one place, so whoever began it before is gone: nobody
@@ -97,12 +109,14 @@ class Executor:
             self.store.run(self.store.calls.lose(task_id, attempt, "none", attempts.worker_lost("before")))
         if verdict != "RUN":
             logger.info("task %s attempt %d is not run here: %s", task_id, attempt, verdict)
-            return
+        return verdict == "RUN"
+
+    def _run(self, task_id: str, attempt: int, name: str, canonical_input: bytes, slot: int | None) -> None:
+        task_type = self.registry.get(name)
+        if self.board:
+            self.board.begin(slot, task_id, attempt, task_type.timeout_seconds if task_type else None)
         running = RunningAttempt(task_id, attempt, self.blobs)
         self.running[task_id, attempt] = running
-        task_type = self.registry.get(name)
-        limit = task_type.timeout_seconds if task_type else None
-        slot = self.board.enter(task_id, attempt, limit) if self.board else None
         enter(running)
         try:
             outcome = self._outcome(task_id, attempt, name, canonical_input)
@@ -110,9 +124,6 @@ class Executor:
         finally:
             enter(None)
             del self.running[task_id, attempt]
-            # Last, as a worker that is asked to stop leaves when its board is empty.
-            if self.board:
-                self.board.leave(slot)
 
     def _outcome(self, task_id: str, attempt: int, name: str, canonical_input: bytes) -> Succeeded | Failed:
         task_type = self.registry.get(name)

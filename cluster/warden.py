@@ -8,6 +8,7 @@ period to return by itself. Then the worker process goes, and its other attempts
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -44,7 +45,6 @@ class Warden:
         self._board = board
         self._registry = registry
         self._process_id = process_id
-        self._process: int | None = None
         self._unwanted: dict[tuple[str, int], float] = {}
         self._beaten: dict[tuple[str, int], float] = {}
 
@@ -59,21 +59,17 @@ class Warden:
 
     async def turn(self, now: float) -> None:
         """One round: beat, judge, end."""
-        if (process := self._process_id()) != self._process:
-            # What the former process ran is lost with it; a new one needs seconds before it runs anything.
-            self._process = process
-            self._board.clear()
-        entries = {(entry.task_id, entry.attempt): entry for entry in self._board.entries()}
+        entries = {
+            (entry.task_id, entry.attempt): entry for entry in self._board.entries(self._process_id()) if entry.running
+        }
         self._beaten = {key: at for key, at in self._beaten.items() if key in entries}
         self._unwanted = {key: at for key, at in self._unwanted.items() if key in entries}
         await self._beat(entries, now)
         for entry in entries.values():
             if now > entry.deadline and (entry.task_id, entry.attempt) not in self._unwanted:
                 await self._time_out(entry, now)
-        over = [key for key, since in self._unwanted.items() if now - since > GRACE_SECONDS]
-        if over:
-            others = [item for key, item in entries.items() if key not in over]
-            await self._end([entries[key] for key in over], others)
+        if over := {key for key, since in self._unwanted.items() if now - since > GRACE_SECONDS}:
+            await self._end(over)
 
     async def _beat(self, entries: dict[tuple[str, int], Entry], now: float) -> None:
         due = [
@@ -98,19 +94,27 @@ class Warden:
         logger.warning("task %s attempt %d is over its limit: %s", entry.task_id, entry.attempt, verdict)
         self._unwanted[entry.task_id, entry.attempt] = now
 
-    async def _end(self, culprits: list[Entry], others: list[Entry]) -> None:
+    async def _end(self, culprits: set[tuple[str, int]]) -> None:
+        """Ends the worker process, and gives back first whatever else it has."""
         process_id = self._process_id()
         if process_id is None:
             return
-        for entry in culprits:
-            logger.warning("task %s attempt %d does not return; its worker process goes", entry.task_id, entry.attempt)
-        # They are given back before the process is gone, so the loss that Dask reports then meets the fence.
+        with contextlib.suppress(ProcessLookupError):
+            # It must not begin anything while the others are given back: that would be lost with it, and be charged.
+            os.kill(process_id, signal.SIGSTOP)
+            try:
+                await self._give_back(culprits)
+            finally:
+                os.kill(process_id, signal.SIGKILL)
+
+    async def _give_back(self, culprits: set[tuple[str, int]]) -> None:
+        for key in culprits:
+            logger.warning("task %s attempt %d does not return; its worker process goes", *key)
+        others = [
+            entry for entry in self._board.entries(self._process_id()) if (entry.task_id, entry.attempt) not in culprits
+        ]
         reason = attempts.worker_lost("that had to be ended for another task")
+        # Before the process is gone, so that the loss which Dask reports then meets the fence.
         await self._store.run_many(
             [self._store.calls.lose(entry.task_id, entry.attempt, "none", reason) for entry in others]
         )
-        try:
-            os.kill(process_id, signal.SIGKILL)
-        except ProcessLookupError:
-            logger.debug("the worker process is gone already")
-        self._board.clear()

@@ -84,8 +84,7 @@ def dask_setup(worker: Worker) -> None:
     path = board_path(settings, str(worker.name))
     if path.exists():
         board = RunningBoard(path)
-        # What a former process of this worker left there runs no more.
-        board.clear()
+        board.own()
     executor = Executor(
         settings,
         load_registry(settings.task_modules),
@@ -167,11 +166,11 @@ async def _drain(nanny: Nanny, board: RunningBoard, seconds: float) -> None:
             await nanny.scheduler.retire_workers(workers=[nanny.worker_address], close_workers=False, remove=False)
     except (OSError, TimeoutError) as error:
         logger.info("the scheduler was not told that this worker leaves: %s", error)
-    if board.entries():
-        logger.info("waiting up to %g s for %d running tasks", seconds, len(board.entries()))
+    if board.entries(nanny.pid):
+        logger.info("waiting up to %g s for %d running tasks", seconds, len(board.entries(nanny.pid)))
     try:
         async with asyncio.timeout(seconds):
-            while board.entries():  # noqa: ASYNC110
+            while board.entries(nanny.pid):  # noqa: ASYNC110
                 await asyncio.sleep(DRAIN_TURN_SECONDS)  # the board is another process's: it has no event
     except TimeoutError:
-        logger.warning("%d tasks are given up: they did not end in %g s", len(board.entries()), seconds)
+        logger.warning("%d tasks are given up: they did not end in %g s", len(board.entries(nanny.pid)), seconds)
