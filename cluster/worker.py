@@ -38,6 +38,10 @@ QUIET_SECONDS: Final = 1.0
 
 
 DRAIN_TURN_SECONDS: Final = 0.05
+RESTART_SECONDS: Final = 5.0
+"""How long a stop waits for a worker process that the nanny is just starting again."""
+RETIRE_SECONDS: Final = 2.0
+"""How long a stop waits for the scheduler to hear of it."""
 
 
 class Pulse(threading.Thread):
@@ -162,7 +166,11 @@ async def _drain(nanny: Nanny, board: RunningBoard, seconds: float) -> None:
     """Takes nothing more and lets what runs end. What has not begun goes back to the scheduler when the worker closes;
     what is not done in time is lost to the platform, uncharged, and runs again elsewhere."""
     try:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(RESTART_SECONDS):
+            # A worker process that is just being started again would register, begin tasks, and be ended with them.
+            while nanny.process is None or nanny.process.status.name != "running":  # noqa: ASYNC110
+                await asyncio.sleep(DRAIN_TURN_SECONDS)
+        async with asyncio.timeout(RETIRE_SECONDS):
             await nanny.scheduler.retire_workers(workers=[nanny.worker_address], close_workers=False, remove=False)
     except (OSError, TimeoutError) as error:
         logger.info("the scheduler was not told that this worker leaves: %s", error)
