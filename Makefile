@@ -3,13 +3,15 @@ PYTHON ?= python3
 PORT ?= 8000
 SECONDS ?= 600
 SEED ?= 1
+ROUNDS ?= 3
+TASKS ?= 2000
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos lint types schema console test-images clean setup
+.PHONY: help run test bench chaos lint types schema console test-images clean setup
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,6 +37,9 @@ console: $(VENV)/.run ## Builds the web pages
 chaos: $(VENV)/.test ## Kills and stops processes at random under load, and checks every promise (SECONDS=600 SEED=1)
 	@$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED)
 
+bench: $(VENV)/.bench ## Measures the system beside its peers and writes benchmarks/RESULTS.md (ROUNDS=3 TASKS=2000)
+	@$(BIN)/python -m benchmarks.run --rounds $(ROUNDS) --tasks $(TASKS)
+
 test-images: ## Builds the images, brings docker-compose.yaml up and sends work through it (root, Debian)
 	@tests/images/run.sh
 
@@ -58,6 +63,11 @@ $(VENV)/.run: $(BIN)/python setup.cfg pyproject.toml
 $(VENV)/.test: $(VENV)/.run
 	@echo "installing what the tests need"
 	@$(PIP) install -e '.[test]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.run
+	@echo "installing the peers"
+	@$(PIP) install -e '.[bench]'
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.run

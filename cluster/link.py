@@ -74,7 +74,7 @@ class SchedulerLink:
                 try:
                     self._client = await client
                     # The client's stream waits 10 ms for more to send; the dispatcher batches by itself.
-                    client.scheduler_comm.interval = 0.001
+                    client.scheduler_comm.interval = 0.0005
                     logger.info("connected to the scheduler at %s", self._address)
                 except (OSError, TimeoutError) as error:
                     logger.debug("no scheduler at %s: %s", self._address, error)

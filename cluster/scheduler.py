@@ -36,6 +36,8 @@ BEAT_SECONDS: Final = 1.0
 """How often the scheduler says that it lives."""
 EPOCH_SECONDS: Final = 5.0
 """How long its word is believed."""
+STREAM_SECONDS: Final = 0.0005
+"""How long the streams between scheduler and workers wait for more to send."""
 PROGRESS_SECONDS: Final = 0.2
 """How often the progress of graph tasks is told."""
 STORE_TRIES_SECONDS: Final = 60.0
@@ -144,6 +146,10 @@ def _plugin_class() -> type[Any]:
                     for ws in scheduler.workers.values()
                 ],
             }
+
+        def add_worker(self, scheduler: Scheduler, worker: str) -> None:
+            # Dask waits 5 ms for more to send; a lone task would feel every one of them.
+            scheduler.stream_comms[worker].interval = STREAM_SECONDS
 
         # What happens -----------------------------------------------------------------------------------------------
 

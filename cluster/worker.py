@@ -37,6 +37,8 @@ QUIET_SECONDS: Final = 1.0
 """How often an attempt without new progress says so."""
 
 
+STREAM_SECONDS: Final = 0.0005
+"""How long the stream to the scheduler waits for more to send."""
 DRAIN_TURN_SECONDS: Final = 0.05
 RESTART_SECONDS: Final = 5.0
 """How long a stop waits for a worker process that the nanny is just starting again."""
@@ -98,6 +100,8 @@ def dask_setup(worker: Worker) -> None:
         board,
     )
     use_executor(executor)
+    # Dask waits 2 ms for more to send; a lone task would feel them.
+    worker.batched_stream.interval = STREAM_SECONDS
     pulse = Pulse(executor)
     pulse.start()
     worker.__dict__["dask_graphql_pulse"] = pulse

@@ -1,0 +1,284 @@
+"""`make bench`: ours and the peers on this machine, alternating, several rounds, medians with their spread.
+
+Everything is real: one api process, the scheduler, two workers of one thread, Redis with its append-only file; the
+peers with two workers on the same Redis. The load comes from this process over keep-alive connections. Compare only
+the figures of one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import platform
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from benchmarks import peers
+from cluster.local import free_port
+from tests.system import RedisServer, System
+
+IN_FLIGHT = 64
+FIELDS = "state result { ... on FibonacciResult { value } }"
+SUBMIT = "mutation($n: Int!) { submitFibonacci(n: $n) { taskId } }"
+RESULT = f"subscription($id: ID!) {{ taskResult(taskId: $id) {{ {FIELDS} }} }}"
+MANY = "mutation($i: [FibonacciInput!]!) { submitFibonacciMany(inputs: $i) { taskId } }"
+RESULTS = f"subscription($ids: [ID!]!) {{ taskResults(taskIds: $ids) {{ {FIELDS} }} }}"
+NUMBERS = itertools.count(random.SystemRandom().randrange(1_000, 500_000) % 3_000 + 1_000)
+"""Every task is a new one; the numbers are small enough that the work itself costs nothing."""
+
+
+class Ours:
+    """A client of our api: HTTP for mutations, one WebSocket for subscriptions."""
+
+    name = "dask-graphql, HTTP + WebSocket"
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._ids = itertools.count()
+        self._queues: dict[str, asyncio.Queue[Any]] = {}
+
+    async def start(self) -> None:
+        self.http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=IN_FLIGHT))
+        self.socket = await self.http.ws_connect(self.url, protocols=["graphql-transport-ws"])
+        await self.socket.send_str('{"type": "connection_init"}')
+        await self.socket.receive()
+        self._reader = asyncio.ensure_future(self._read())
+
+    async def _read(self) -> None:
+        async for message in self.socket:
+            body = json.loads(message.data)
+            self._queues[body["id"]].put_nowait(body)
+
+    async def post(self, query: str, variables: dict[str, Any]) -> Any:
+        async with self.http.post(self.url, json={"query": query, "variables": variables}) as answer:
+            return (await answer.json())["data"]
+
+    async def subscribe(self, query: str, variables: dict[str, Any]) -> list[Any]:
+        operation = str(next(self._ids))
+        queue = self._queues[operation] = asyncio.Queue()
+        payload = {"query": query, "variables": variables}
+        await self.socket.send_str(json.dumps({"id": operation, "type": "subscribe", "payload": payload}))
+        items = []
+        while (message := await queue.get())["type"] == "next":
+            items.append(message["payload"]["data"])
+        del self._queues[operation]
+        return items
+
+    async def run(self, n: int) -> str:
+        submitted = await self.post(SUBMIT, {"n": n})
+        [item] = await self.subscribe(RESULT, {"id": submitted["submitFibonacci"]["taskId"]})
+        return str(item["taskResult"]["result"]["value"])
+
+    async def run_many(self, numbers: Sequence[int]) -> None:
+        submitted = await self.post(MANY, {"i": [{"n": n} for n in numbers]})
+        ids = [item["taskId"] for item in submitted["submitFibonacciMany"]]
+        assert len(await self.subscribe(RESULTS, {"ids": ids})) == len(numbers)
+
+    async def close(self) -> None:
+        self._reader.cancel()
+        await self.http.close()
+
+
+# Measures: each returns one figure -----------------------------------------------------------------------------------
+
+
+async def lone_ms(peer: Any, count: int) -> float:
+    """One task at a time: median of submit to result in hand, milliseconds."""
+    spans = []
+    for _ in range(count):
+        begun = time.perf_counter()
+        await peer.run(next(NUMBERS))
+        spans.append(time.perf_counter() - begun)
+    return statistics.median(spans) * 1000
+
+
+async def in_flight_per_second(peer: Any, count: int) -> float:
+    """Distinct short tasks with 64 in flight, tasks a second."""
+    gate = asyncio.Semaphore(IN_FLIGHT)
+
+    async def one() -> None:
+        async with gate:
+            await peer.run(next(NUMBERS))
+
+    begun = time.perf_counter()
+    await asyncio.gather(*(one() for _ in range(count)))
+    return count / (time.perf_counter() - begun)
+
+
+async def batches_per_second(peer: Ours, count: int) -> float:
+    """submitFibonacciMany of 100 and taskResults, four batches in flight, tasks a second."""
+    gate = asyncio.Semaphore(4)
+
+    async def one() -> None:
+        async with gate:
+            await peer.run_many([next(NUMBERS) for _ in range(100)])
+
+    begun = time.perf_counter()
+    await asyncio.gather(*(one() for _ in range(count // 100)))
+    return count / (time.perf_counter() - begun)
+
+
+async def posts_per_second(url: str, count: int) -> float:
+    """The same submission over 16 connections, answers a second."""
+    body = {"query": SUBMIT, "variables": {"n": 90}}
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=16)) as http:
+        left = iter(range(count))
+
+        async def one() -> None:
+            for _ in left:
+                async with http.post(url, json=body) as answer:
+                    await answer.read()
+
+        begun = time.perf_counter()
+        await asyncio.gather(*(one() for _ in range(16)))
+        return count / (time.perf_counter() - begun)
+
+
+async def fan_out_per_second(ours: Ours, sockets: int) -> float:
+    """One result to many waiting sockets, deliveries a second from the submission of the task on."""
+    from cluster.registry import load_registry
+
+    n = next(NUMBERS)
+    task_id = load_registry()["fibonacci"].bind({"n": n}).task_id
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+        waiting = []
+        for _ in range(sockets):
+            socket = await http.ws_connect(ours.url, protocols=["graphql-transport-ws"], compress=0)
+            await socket.send_str('{"type": "connection_init"}')
+            await socket.receive()
+            payload = {"query": RESULT, "variables": {"id": task_id}}
+            await socket.send_str(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
+            waiting.append(socket)
+        await asyncio.sleep(0.5)
+        begun = time.perf_counter()
+        await ours.post(SUBMIT, {"n": n})
+        await asyncio.gather(*(socket.receive() for socket in waiting))
+        return sockets / (time.perf_counter() - begun)
+
+
+# The run --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Row:
+    """One measure of one system: a figure per round."""
+
+    measure: str
+    system: str
+    figures: list[float]
+
+    def text(self) -> str:
+        middle = statistics.median(self.figures)
+        digits = 1 if middle < 100 else 0
+        spread = f"{min(self.figures):,.{digits}f} to {max(self.figures):,.{digits}f}"
+        return f"| {self.measure} | {self.system} | {middle:,.{digits}f} | {spread} |"
+
+
+def _start(command: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+async def measure(rounds: int, tasks: int, folder: Path) -> list[Row]:
+    """Runs all measures, ours and theirs in turn, `rounds` times."""
+    peer_redis = RedisServer(folder)
+    (folder / "ours").mkdir()
+    rows: dict[tuple[str, str], Row] = {}
+
+    async def note(name: str, system: str, work: Callable[[], Awaitable[float]]) -> None:
+        figure = await work()
+        rows.setdefault((name, system), Row(name, system, [])).figures.append(figure)
+        print(f"  {name:58} {system:32} {figure:10,.1f}", flush=True)
+
+    async with System(folder / "ours", min_workers=2, max_workers=2) as system:
+        peer_redis.start()
+        starlette = free_port()
+        peers.REDIS, peers.SCHEDULER = peer_redis.url, system.settings.scheduler
+        kinds = (["taskiq"], ["celery"], ["starlette", str(starlette)])
+        environment = {"BENCH_REDIS": peer_redis.url}
+        processes = [_start([sys.executable, "-m", "benchmarks.peers", *kind], environment) for kind in kinds]
+        bare = f"http://127.0.0.1:{starlette}/"
+        ours = Ours(system.url)
+        all_peers: list[Any] = [ours, peers.Taskiq(), peers.Celery(), peers.Dask()]
+        started = []
+        try:
+            for peer in all_peers:
+                await peer.start()
+                started.append(peer)
+                async with asyncio.timeout(60):
+                    await peer.run(next(NUMBERS))
+            for number in range(rounds):
+                print(f"round {number + 1} of {rounds}", flush=True)
+                for peer in all_peers:
+                    await note("one task at a time, p50, ms", peer.name, lambda peer=peer: lone_ms(peer, tasks // 20))  # type: ignore[misc]
+                for peer in all_peers:
+                    await note("64 in flight, tasks/s", peer.name, lambda peer=peer: in_flight_per_second(peer, tasks))  # type: ignore[misc]
+                await note("batches of 100, tasks/s", ours.name, lambda: batches_per_second(ours, tasks * 2))
+                await note("cached submission, answers/s", ours.name, lambda: posts_per_second(system.url, tasks))
+                await note(
+                    "cached submission, answers/s", "Starlette JSON route", lambda: posts_per_second(bare, tasks)
+                )
+                await note("one result to 500 sockets, deliveries/s", ours.name, lambda: fan_out_per_second(ours, 500))
+        finally:
+            for peer in started:
+                await peer.close()
+            for process in processes:
+                os.killpg(process.pid, signal.SIGTERM)
+                process.wait(20)
+            peer_redis.stop()
+    return list(rows.values())
+
+
+def document(rows: list[Row], rounds: int) -> str:
+    """benchmarks/RESULTS.md."""
+    packages = ["dask", "distributed", "strawberry-graphql", "starlette", "uvicorn", "redis", "taskiq", "celery"]
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    lines = [
+        "# Benchmark results",
+        "",
+        f"`make bench`, {rounds} rounds, ours and the peers in turn, the median and the spread. Python "
+        f"{platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}. {versions}.",
+        "",
+        "Ours goes through HTTP and WebSocket; the peers are bare, through their own clients. Lower is better for ms, "
+        "higher for the rest. Compare only figures of one run.",
+        "",
+        "| measure | system | median | spread |",
+        "|---|---|---|---|",
+        *(row.text() for row in sorted(rows, key=lambda row: row.measure)),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--tasks", type=int, default=2_000, help="tasks of one measure")
+    given = arguments.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        os.environ.setdefault("DASK_CONFIG", f"{folder}/dask")
+        rows = asyncio.run(measure(given.rounds, given.tasks, Path(folder)))
+    text = document(rows, given.rounds)
+    (Path(__file__).parent / "RESULTS.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
