@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -17,6 +17,11 @@ from cluster.dask_config import keep_dask_in
 from cluster.errors import DaskGraphQLError
 from cluster.settings import Settings, load_settings
 from cluster.version import __version__
+
+if TYPE_CHECKING:
+    from cluster.store.store import Store
+
+T = TypeVar("T")
 
 
 def main() -> None:
@@ -121,6 +126,68 @@ def schema() -> None:
     from graphql_api.schema import make_schema
 
     print(make_schema(load_registry(settings.task_modules)).as_str())
+
+
+@command.group()
+def keys() -> None:
+    """API keys: made, listed and revoked; Redis keeps their hashes, never the keys."""
+
+
+def _in_store(work: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
+    from cluster.store.store import Store
+
+    async def body() -> T:
+        store = Store(load_settings())
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(body())
+
+
+@keys.command("create")
+@click.argument("name")
+@click.option("--scopes", default="submit,read,cancel", show_default=True, help="Of submit, read, cancel, admin.")
+@click.option("--tenant", help="Whose tasks it sees, where tenants are isolated. Default: NAME.")
+@click.option("--days", type=click.FloatRange(0, min_open=True), help="How long it is good. Default: until revoked.")
+def create(name: str, scopes: str, tenant: str | None, days: float | None) -> None:
+    """Makes a key for NAME and prints it, this once."""
+    from graphql_api.auth.callers import Scope, parse_scopes, tenant_name
+    from graphql_api.auth.keys import create_key
+
+    words = [word.strip() for word in scopes.split(",") if word.strip()]
+    found = parse_scopes(words)
+    if len(found) != len(set(words)) or not found:
+        fail(f"--scopes takes some of {', '.join(Scope)}, separated by commas, not {scopes!r}")
+    try:
+        whose = tenant_name(tenant or name)
+    except ValueError as error:
+        fail(str(error))
+    text, _ = _in_store(lambda store: create_key(store, name, whose, found, days))
+    print(text)
+
+
+@keys.command("list")
+def list_() -> None:
+    """Lists the keys: id, name, tenant, scopes, end."""
+    from datetime import UTC, datetime
+
+    from graphql_api.auth.keys import list_keys
+
+    for key in _in_store(list_keys):
+        end = "-" if key.expires_at is None else f"{datetime.fromtimestamp(key.expires_at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        print(f"{key.key_id}  {key.name}  {key.tenant}  {','.join(sorted(key.scopes))}  {end}")
+
+
+@keys.command("revoke")
+@click.argument("key_id")
+def revoke(key_id: str) -> None:
+    """Ends the key with this id (the part between the underscores) on all nodes, open sockets included."""
+    from graphql_api.auth.keys import revoke_key
+
+    if not _in_store(lambda store: revoke_key(store, key_id)):
+        fail(f"there is no key {key_id}; `dask-graphql keys list` shows them")
 
 
 @command.command()

@@ -107,6 +107,36 @@ class TooManySubscriptions(PublicError):
     code = "TOO_MANY_SUBSCRIPTIONS"
 
 
+class Unauthenticated(PublicError):
+    """No credential came, or one that is unknown, expired or revoked."""
+
+    code = "UNAUTHENTICATED"
+
+
+class Forbidden(PublicError):
+    """The caller's scopes do not allow this; `scope` is the one that is missing."""
+
+    code = "FORBIDDEN"
+
+
+class RateLimited(PublicError):
+    """The caller submitted too much in the last minute; `retryAfterSeconds` says when to try again."""
+
+    code = "RATE_LIMITED"
+
+
+class DocumentTooLarge(PublicError):
+    """The GraphQL document or its variables pass a limit that is checked before validation."""
+
+    code = "DOCUMENT_TOO_LARGE"
+
+
+class OperationNotAllowed(PublicError):
+    """The operation is not one of those that the operator allows, or its hash is not known."""
+
+    code = "PERSISTED_OPERATION_NOT_FOUND"
+
+
 class TaskError(DaskGraphQLError):
     """Raised by a task function to fail with a code of its own.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cluster.admission import Admission
@@ -32,6 +33,8 @@ class Node:
     submitter: Submitter
     deliveries: Deliveries
     recoverer: Recoverer
+    listeners: list[Callable[[str], None]]
+    """Called with each word on the channel that all nodes hear."""
 
     async def start(self) -> None:
         """Starts what works in the background. Neither Redis nor the scheduler need be up."""
@@ -58,6 +61,12 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
     link = SchedulerLink(settings)
     dispatcher = Dispatcher(store, link)
     recoverer = Recoverer(settings, store, link, dispatcher, blobs, node_id)
+    listeners: list[Callable[[str], None]] = [lambda _: recoverer.wake()]
+
+    def hear(word: str) -> None:
+        for listener in listeners:
+            listener(word)
+
     return Node(
         node_id=node_id,
         settings=settings,
@@ -67,6 +76,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         link=link,
         dispatcher=dispatcher,
         submitter=Submitter(store, dispatcher, Admission(settings, store)),
-        deliveries=Deliveries(store, node_id, settings.subscription_limit, lambda word: recoverer.wake()),
+        deliveries=Deliveries(store, node_id, settings.subscription_limit, hear),
         recoverer=recoverer,
+        listeners=listeners,
     )

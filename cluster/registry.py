@@ -76,8 +76,8 @@ class TaskType:
         """Where the function stands, for messages."""
         return f"{self.function.__module__}.{self.function.__qualname__}"
 
-    def bind(self, arguments: Mapping[str, Any]) -> Bound:
-        """Validates arguments, fills in defaults and derives the task id.
+    def bind(self, arguments: Mapping[str, Any], salt: str = "") -> Bound:
+        """Validates arguments, fills in defaults and derives the task id, with a tenant's salt if there is one.
 
         Raises:
             BadInput: an argument is unknown, missing, of a wrong type or out of bounds; the message names it.
@@ -89,7 +89,7 @@ class TaskType:
         if self.checks is not None:
             self.checks(**self.values(model))
         canonical_input = canonical_json(_in_order(model.model_dump(mode="json"), model.model_dump()))
-        return Bound(self, model, canonical_input, task_id(self.name, self.version, canonical_input))
+        return Bound(self, model, canonical_input, task_id(self.name, self.version, canonical_input, salt))
 
     def values(self, model: BaseModel) -> dict[str, Any]:
         """The arguments as the function takes them."""

@@ -139,6 +139,55 @@ class Settings:
         _boolean,
         "Lets the api listen on an address other than loopback, where anyone who reaches it may submit.",
     )
+    authentication: str = setting(
+        "none",
+        _matching("none|required", "none or required"),
+        "`required`: every caller shows an API key (`dask-graphql keys`) or a JWT (OIDC_ISSUER or JWKS_FILE).",
+    )
+    oidc_issuer: str = setting(
+        "",
+        lambda text: _url("https", "http")(text) if text else "",
+        "Issuer of JWTs; its keys are found by OpenID Connect discovery.",
+    )
+    jwks_file: str = setting(
+        "", str, "File with the JSON Web Key Set that JWTs are checked with, instead of discovery."
+    )
+    jwt_audience: str = setting("", str, "The `aud` that a JWT must have. Needed with OIDC_ISSUER or JWKS_FILE.")
+    jwt_tenant_claim: str = setting("sub", str, "The claim of a JWT that names the caller's tenant.")
+    tenants: str = setting(
+        "shared",
+        _matching("shared|isolated", "shared or isolated"),
+        "`shared`: the same input is one task for all callers. `isolated`: one per tenant, who sees no others.",
+    )
+    submissions_per_minute: int = setting(
+        0,
+        _whole(0),
+        "Most submissions of one caller (without authentication: of one address) per minute; 0 for no limit.",
+    )
+    sockets_per_client: int = setting(
+        1_000, _whole(1), "Most open WebSockets and event streams of one caller, or address, on one api node."
+    )
+    introspection: bool = setting(True, _boolean, "Whether clients may ask for the schema.")
+    graphiql: bool = setting(True, _boolean, "Whether a browser gets GraphiQL at /graphql.")
+    persisted_operations: str = setting(
+        "",
+        str,
+        "JSON file of operations that clients may name by hash: an object of SHA-256 (hex) -> document. Read at start.",
+    )
+    persisted_operations_only: bool = setting(
+        False, _boolean, "Refuses every operation that is not in PERSISTED_OPERATIONS."
+    )
+    document_tokens: int = setting(2_000, _whole(10), "Most tokens of a GraphQL document.")
+    document_depth: int = setting(20, _whole(1, 100), "Deepest nesting of a GraphQL document's fields.")
+    document_aliases: int = setting(200, _whole(0), "Most aliases in a GraphQL document.")
+    document_cost: int = setting(
+        10_000,
+        _whole(10),
+        "Most that an operation may cost: 10 for a field that asks Redis, 1 for others, times list sizes.",
+    )
+    variable_values: int = setting(
+        20_000, _whole(10), "Most values, nested ones too, in the variables of an operation."
+    )
     blob_url: str = setting(
         "",
         lambda text: _url("file", "s3")(text) if text else "",
@@ -257,10 +306,27 @@ def _checked(settings: Settings) -> Settings:
         raise SettingError(
             variable_of("min_workers"), str(settings.min_workers), f"at most MAX_WORKERS, {settings.max_workers}"
         )
-    if settings.host not in ("127.0.0.1", "::1", "localhost") and not settings.allow_public:
+    if (
+        settings.host not in ("127.0.0.1", "::1", "localhost")
+        and not settings.allow_public
+        and settings.authentication == "none"
+    ):
         raise SettingError(
             variable_of("host"),
             settings.host,
-            "127.0.0.1, unless DASK_GRAPHQL_ALLOW_PUBLIC=true says that whoever reaches the address may submit",
+            "127.0.0.1, unless DASK_GRAPHQL_AUTHENTICATION=required, or DASK_GRAPHQL_ALLOW_PUBLIC=true says that "
+            "whoever reaches the address may submit",
         )
+    if settings.tenants == "isolated" and settings.authentication == "none":
+        raise SettingError(
+            variable_of("tenants"), "isolated", "shared, or DASK_GRAPHQL_AUTHENTICATION=required with it"
+        )
+    if settings.oidc_issuer and settings.jwks_file:
+        raise SettingError(variable_of("jwks_file"), settings.jwks_file, "nothing, as OIDC_ISSUER is set")
+    if (settings.oidc_issuer or settings.jwks_file) and not settings.jwt_audience:
+        raise SettingError(
+            variable_of("jwt_audience"), None, "the audience that the issuer writes into tokens for this api"
+        )
+    if settings.persisted_operations_only and not settings.persisted_operations:
+        raise SettingError(variable_of("persisted_operations_only"), "true", "false, or a file in PERSISTED_OPERATIONS")
     return settings

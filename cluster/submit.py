@@ -21,11 +21,13 @@ class SubmitOptions:
         recompute: run again even if a result is kept.
         priority: higher ones run first; passed to Dask.
         not_before: do not run before this time, milliseconds since 1970; None for now.
+        tenant: whose task it is, where tenants are kept apart.
     """
 
     recompute: bool = False
     priority: int = 0
     not_before: int | None = None
+    tenant: str = ""
 
 
 class Submitter:
@@ -75,4 +77,5 @@ class Submitter:
             recompute=options.recompute,
             priority=options.priority,
             not_before=options.not_before,
+            tenant=options.tenant,
         )

@@ -1,7 +1,8 @@
 """The task id: one input of one task type has one id, on every node, in every language.
 
 The id is the first 32 hex digits of SHA-256 over the RFC 8785 canonical JSON of `{"input": {...}, "task": "<name>",
-"version": "<version>"}`, defaults filled in, integers beyond 2^53 as decimal strings.
+"version": "<version>"}`, defaults filled in, integers beyond 2^53 as decimal strings. Where tenants are kept apart, the
+object also has the tenant's `"salt"`.
 """
 
 from __future__ import annotations
@@ -44,10 +45,16 @@ def canonical_json(value: Any) -> bytes:
         raise BadInput(f"the input has no canonical JSON form: {error}") from error
 
 
-def task_id(name: str, version: str, canonical_input: bytes) -> str:
-    """Derives the id from the registered name, the version and the input's canonical JSON."""
+def task_id(name: str, version: str, canonical_input: bytes, salt: str = "") -> str:
+    """Derives the id from the registered name, the version and the input's canonical JSON.
+
+    `salt` is a tenant's, where tenants are kept apart; it becomes a member of the pre-image, between input and task.
+    """
     # The keys of the pre-image are in RFC 8785's order already, so the canonical input is put in as it is.
-    pre_image = b'{"input":%b,"task":%b,"version":%b}' % (canonical_input, rfc8785.dumps(name), rfc8785.dumps(version))
+    salted = b',"salt":%b' % rfc8785.dumps(salt) if salt else b""
+    pre_image = b'{"input":%b%b,"task":%b,"version":%b}' % (
+        canonical_input, salted, rfc8785.dumps(name), rfc8785.dumps(version),
+    )  # fmt: skip
     return hashlib.sha256(pre_image).hexdigest()[:32]
 
 

@@ -11,13 +11,20 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
-from cluster.errors import StoreUnavailable
+from cluster.errors import PublicError, StoreUnavailable
 from cluster.node import Node, make_node
 from cluster.registry import Registry, load_registry
 from cluster.settings import Settings, load_settings
+from graphql_api.auth import callers
+from graphql_api.auth.authenticate import Authenticator
+from graphql_api.auth.http import caller_of, status_of
+from graphql_api.auth.keys import CHANGED
+from graphql_api.auth.sockets import Sockets
 from graphql_api.blobs import download
+from graphql_api.documents import Documents
 from graphql_api.errors import STORE_AWAY
 from graphql_api.pages import page_routes
+from graphql_api.persisted import PersistedOperations
 from graphql_api.schema import make_schema
 from graphql_api.transport import GraphQLEndpoint
 
@@ -30,17 +37,23 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     """
     settings = load_settings() if settings is None else settings
     registry = load_registry(settings.task_modules) if registry is None else registry
-    schema = make_schema(registry)
+    persisted = PersistedOperations(settings)
+    schema = make_schema(registry, Documents(settings, persisted))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         node = make_node(settings, registry)
         app.state.node = node
-        app.state.graphql = GraphQLEndpoint(schema, node)
+        sockets = app.state.sockets = Sockets(settings.sockets_per_client)
+        authenticator = app.state.authenticator = Authenticator(settings, node.store, sockets)
+        app.state.graphql = GraphQLEndpoint(schema, node, authenticator, sockets, persisted)
+        node.listeners.append(lambda word: authenticator.keys.changed() if word == CHANGED else None)
         await node.start()
+        authenticator.start()
         try:
             yield
         finally:
+            await authenticator.close()
             await node.close()
 
     return Starlette(
@@ -54,7 +67,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
             *page_routes(),
         ],
         lifespan=lifespan,
-        exception_handlers={StoreUnavailable: store_away},
+        exception_handlers={StoreUnavailable: store_away, PublicError: refused},
     )
 
 
@@ -68,6 +81,13 @@ class GraphQLRoute:
 async def store_away(_: Request, error: Exception) -> Response:
     """What a plain HTTP request is told while Redis is away; GraphQL has words of its own."""
     return JSONResponse({"error": STORE_AWAY, "code": "SERVICE_UNAVAILABLE"}, 503, {"Retry-After": "2"})
+
+
+async def refused(_: Request, error: Exception) -> Response:
+    """What a plain HTTP request is told that is refused."""
+    assert isinstance(error, PublicError)
+    status, headers = status_of(error)
+    return JSONResponse({"error": error.message, "code": error.code}, status, headers)
 
 
 async def healthz(_: Request) -> Response:
@@ -93,6 +113,7 @@ async def readyz(request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     """The first few figures in the Prometheus text format."""
+    (await caller_of(request)).require(callers.Scope.ADMIN)
     node: Node = request.app.state.node
     counts = await node.store.counts()
     lines = ["# TYPE dask_graphql_tasks gauge"]

@@ -15,6 +15,8 @@ from cluster.errors import BlobError
 from cluster.node import Node
 from cluster.task_id import TASK_ID
 from cluster.values import Blob
+from graphql_api.auth.callers import Caller, Scope
+from graphql_api.auth.http import caller_of
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
@@ -23,7 +25,9 @@ async def download(request: Request) -> Response:
     """`/blobs/<task id>/<attempt>/<name>`, as `Blob.url` names it. One Range is honoured (RFC 9110, section 14)."""
     node: Node = request.app.state.node
     key = request.path_params["key"]
-    blob = await find_blob(node, key)
+    caller = await caller_of(request)
+    caller.require(Scope.READ)
+    blob = await find_blob(node, key, caller)
     if blob is None:
         return JSONResponse({"error": "no such blob, or its task has expired", "code": "BLOB_NOT_FOUND"}, 404)
     first, last, status = 0, blob.size_bytes - 1, 200
@@ -53,14 +57,14 @@ async def download(request: Request) -> Response:
     return StreamingResponse(body(), status, headers, media_type=blob.media_type)
 
 
-async def find_blob(node: Node, key: str) -> Blob | None:
-    """The blob of this key, if the record of its task has it: a record that expired takes its blobs along."""
+async def find_blob(node: Node, key: str, caller: Caller) -> Blob | None:
+    """The blob of this key, if the caller may see it: a record that expired takes its blobs along."""
     task_id = key.split("/")[0]
     if not TASK_ID.fullmatch(task_id):
         return None
     record = await node.store.read(task_id)
     task_type = record and node.registry.get(record.name)
-    if record is None or record.result is None or not task_type:
+    if record is None or record.result is None or not task_type or not caller.sees(record):
         return None
     return next((blob for blob in _blobs_of(task_type.output.validate_json(record.result)) if blob.key == key), None)
 

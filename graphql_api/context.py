@@ -1,13 +1,18 @@
-"""What every resolver gets: the node that serves."""
+"""What every resolver gets: the node that serves, and the caller."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from starlette.responses import Response
+from starlette.websockets import WebSocket
 from strawberry.types import Info
 
+from cluster.errors import RateLimited, TaskNotFound, Unauthenticated
 from cluster.node import Node
+from cluster.store.record import Record
+from graphql_api.auth.callers import Caller, Scope
 
 
 @dataclass
@@ -17,6 +22,53 @@ class Context:
     node: Node
     wrappers: dict[str, type] = field(default_factory=dict)
     connection_params: dict[str, Any] = field(default_factory=dict)
+    who: Caller | None = None
+    response: Response | None = None
+    socket: WebSocket | None = None
+
+    @property
+    def caller(self) -> Caller:
+        """Who makes the request.
+
+        Raises:
+            Unauthenticated: nobody was found yet.
+        """
+        if self.who is None:
+            raise Unauthenticated("the request has no caller")
+        return self.who
+
+    async def admit(self, count: int) -> Caller:
+        """Lets the caller submit `count` tasks.
+
+        Raises:
+            Forbidden: the caller may not submit.
+            RateLimited: it submitted too much in the last minute; nothing was submitted.
+        """
+        self.caller.require(Scope.SUBMIT)
+        limit = self.node.settings.submissions_per_minute
+        if limit and count:
+            store = self.node.store
+            wait = await store.run(store.calls.spend(self.caller.name, limit, limit, count))
+            if wait:
+                seconds = -(-wait // 1000)
+                if self.response is not None:
+                    self.response.headers["Retry-After"] = str(seconds)
+                raise RateLimited(
+                    f"at most {limit} submissions a minute; nothing was submitted, try again in {seconds} s",
+                    limit=limit,
+                    retryAfterSeconds=seconds,
+                )
+        return self.caller
+
+    def seen(self, record: Record) -> Record:
+        """The record, if the caller may see it.
+
+        Raises:
+            TaskNotFound: it is another tenant's.
+        """
+        if not self.caller.sees(record):
+            raise TaskNotFound(f"no task {record.task_id} is known")
+        return record
 
 
 ApiInfo: TypeAlias = Info[Context, None]

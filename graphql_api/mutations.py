@@ -17,6 +17,7 @@ from cluster.errors import BadInput, TaskNotFound
 from cluster.registry import Argument, TaskType
 from cluster.submit import SubmitOptions as Options
 from cluster.task_id import check_task_id
+from graphql_api.auth.callers import Caller, Scope
 from graphql_api.context import ApiInfo
 from graphql_api.type_map import TypeMap, pascal, set_signature
 from graphql_api.types import SubmitOptions
@@ -35,23 +36,29 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
     ]
 
     async def submit_one(info: ApiInfo, options: SubmitOptions | None = None, **values: Any) -> Any:
-        bound = task_type.bind(plain(values))
-        [submitted] = await info.context.node.submitter.submit([bound], to_options(options))
+        caller = info.context.caller
+        bound = task_type.bind(plain(values), caller.salt)
+        chosen = to_options(options, caller)
+        await info.context.admit(1)
+        [submitted] = await info.context.node.submitter.submit([bound], chosen)
         return submission(record=submitted.record, outcome=submitted.outcome)
 
     async def submit_many(info: ApiInfo, inputs: list[Any], options: SubmitOptions | None = None) -> Any:
         limit = info.context.node.settings.batch_limit
         if len(inputs) > limit:
             raise BadInput(f"at most {limit} inputs at once, not {len(inputs)}", limit=limit)
+        caller = info.context.caller
         bound = []
         for index, item in enumerate(inputs):
             try:
-                bound.append(task_type.bind(plain(vars(item))))
+                bound.append(task_type.bind(plain(vars(item)), caller.salt))
             except BadInput as error:
                 raise BadInput(
                     f"inputs[{index}]: {error.message}; none was submitted", **error.details, index=index
                 ) from None
-        submitted = await info.context.node.submitter.submit(bound, to_options(options))
+        chosen = to_options(options, caller)
+        await info.context.admit(len(bound))
+        submitted = await info.context.node.submitter.submit(bound, chosen)
         return [submission(record=item.record, outcome=item.outcome) for item in submitted]
 
     options = inspect.Parameter(
@@ -79,7 +86,12 @@ def cancel_field(task: type) -> StrawberryField:
 
     async def cancel_task(info: ApiInfo, task_id: strawberry.ID) -> Any:
         store = info.context.node.store
-        _, record = await store.run(store.calls.cancel(check_task_id(task_id)))
+        info.context.caller.require(Scope.CANCEL)
+        check_task_id(task_id)
+        record = None
+        # A task's tenant never changes, so looking before cancelling is no race.
+        if not info.context.caller.tenant or ((found := await store.read(task_id)) and info.context.seen(found)):
+            _, record = await store.run(store.calls.cancel(task_id))
         if record is None:
             raise TaskNotFound(f"no task {task_id} is known: it was never submitted, or its record has expired")
         return task(record=record)
@@ -89,10 +101,10 @@ def cancel_field(task: type) -> StrawberryField:
     return _field(cancel_task, "cancel_task", "Cancels an open task; what has ended stays as it is.")
 
 
-def to_options(options: SubmitOptions | None) -> Options:
+def to_options(options: SubmitOptions | None, caller: Caller) -> Options:
     """The options of a submission, checked."""
     if not options:
-        return Options()
+        return Options(tenant=caller.tenant)
     if not -PRIORITY_LIMIT <= options.priority <= PRIORITY_LIMIT:
         raise BadInput(f"options.priority is from -{PRIORITY_LIMIT} to {PRIORITY_LIMIT}, not {options.priority}")
     not_before = options.not_before or None
@@ -102,6 +114,7 @@ def to_options(options: SubmitOptions | None) -> Options:
         recompute=options.recompute,
         priority=options.priority,
         not_before=None if not_before is None else round(not_before.timestamp() * 1000),
+        tenant=caller.tenant,
     )
 
 

@@ -5,7 +5,8 @@
 import base64
 import binascii
 import contextlib
-from typing import Any
+import datetime
+from typing import Annotated, Any
 
 import orjson
 import strawberry
@@ -14,8 +15,10 @@ from cluster.errors import BadCursor, BadInput
 from cluster.link import SchedulerAway
 from cluster.store.record import TaskState
 from cluster.task_id import TASK_ID, check_task_id
+from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
 from graphql_api.types import (
+    CallerType,
     Cluster,
     Fleet,
     PageInfo,
@@ -24,6 +27,7 @@ from graphql_api.types import (
     Worker,
 )  # fmt: skip
 
+DEFAULT_PAGE = 20
 PAGE_LIMIT = 100
 
 
@@ -34,41 +38,91 @@ def make_query(task_class: type, connection_class: type) -> type:
     class Query:
         @strawberry.field(description="One task; null where no such task is known.")
         async def task(self, info: ApiInfo, task_id: strawberry.ID) -> task_class | None:  # type: ignore[valid-type]
+            info.context.caller.require(Scope.READ)
             record = await info.context.node.store.read(check_task_id(task_id))
-            return None if record is None else task_class(record=record)
+            seen = record is not None and info.context.caller.sees(record)
+            return task_class(record=record) if seen else None
 
         @strawberry.field(description="Tasks, newest first; 100 at a time at the most.")
         async def tasks(
             self,
             info: ApiInfo,
-            first: int = 20,
+            first: int | None = DEFAULT_PAGE,
             after: str | None = strawberry.UNSET,
             state: TaskState | None = strawberry.UNSET,
             name: str | None = strawberry.UNSET,
+            submitted_after: Annotated[
+                datetime.datetime | None, strawberry.argument(description="Only tasks submitted at this time or later.")
+            ] = strawberry.UNSET,
+            submitted_before: Annotated[
+                datetime.datetime | None, strawberry.argument(description="Only tasks submitted before this time.")
+            ] = strawberry.UNSET,
         ) -> connection_class:  # type: ignore[valid-type]
+            first = DEFAULT_PAGE if first is None else first
             if not 0 <= first <= PAGE_LIMIT:
                 raise BadInput(f"first is from 0 to {PAGE_LIMIT}, not {first}")
+            caller = info.context.caller
+            caller.require(Scope.READ)
             store = info.context.node.store
             before = parse_cursor(after) if after else None
-            pairs = await store.newest(first + 1, before=before, state=state or None, name=name or None)
+            pairs = await store.newest(
+                first + 1,
+                before=before,
+                state=state or None,
+                name=name or None,
+                tenant=None if Scope.ADMIN in caller.scopes else caller.tenant or None,
+                since=milliseconds_of(submitted_after or None, "submittedAfter"),
+                until=milliseconds_of(submitted_before or None, "submittedBefore"),
+            )
             records = await store.read_many([task_id for _, task_id in pairs[:first]], results=False)
             edges = [
                 connection_class.edge(cursor=make_cursor(pair), node=task_class(record=record))  # type: ignore[attr-defined]
                 for pair, record in zip(pairs, records, strict=False)
                 if record is not None
             ]
-            end = make_cursor(pairs[:first][-1]) if pairs[:first] else None
-            return connection_class(edges=edges, page_info=PageInfo(has_next_page=len(pairs) > first, end_cursor=end))  # type: ignore[no-any-return]
+            shown = pairs[:first]
+            page_info = PageInfo(
+                has_next_page=len(pairs) > first,
+                has_previous_page=before is not None,
+                start_cursor=make_cursor(shown[0]) if shown else None,
+                end_cursor=make_cursor(shown[-1]) if shown else None,
+            )
+            return connection_class(edges=edges, page_info=page_info)  # type: ignore[no-any-return]
 
         @strawberry.field(description="The registered functions.")
         def task_types(self, info: ApiInfo) -> list[TaskTypeType]:
+            info.context.caller.require(Scope.READ)
             return [TaskTypeType.of(task_type) for task_type in info.context.node.registry.values()]
 
         @strawberry.field(description="The scheduler, the workers and the fleet.")
         async def cluster(self, info: ApiInfo) -> Cluster:
+            info.context.caller.require(Scope.READ)
             return await read_cluster(info)
 
+        @strawberry.field(description="Who asks, and what they may.")
+        def caller(self, info: ApiInfo) -> CallerType:
+            caller = info.context.caller
+            return CallerType(
+                name=caller.name,
+                tenant=caller.tenant or None,
+                scopes=sorted(caller.scopes),
+                task_id_salt=caller.salt or None,
+            )
+
     return Query
+
+
+def milliseconds_of(time: datetime.datetime | None, argument: str) -> int | None:
+    """A time as records have it, in milliseconds since 1970.
+
+    Raises:
+        BadInput: it has no time zone.
+    """
+    if time is None:
+        return None
+    if time.tzinfo is None:
+        raise BadInput(f"{argument} needs a time zone, as in 2026-01-31T12:00:00Z", argument=argument)
+    return round(time.timestamp() * 1000)
 
 
 def make_cursor(pair: tuple[int, str]) -> str:

@@ -9,21 +9,18 @@ import strawberry
 from graphql import GraphQLError
 from pydantic import BaseModel
 from strawberry.annotation import StrawberryAnnotation
-from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.tools import create_type
 from strawberry.types.execution import ExecutionContext
 
 from cluster.registry import Registry
 from cluster.values import Blob
+from graphql_api.documents import Documents
 from graphql_api.errors import present
 from graphql_api.mutations import cancel_field, submit_fields
 from graphql_api.queries import make_query
 from graphql_api.subscriptions import make_subscription
 from graphql_api.type_map import CONFIG, TypeMap, pascal
 from graphql_api.types import make_task_types
-
-DOCUMENT_CACHE = 1_000
-"""Documents whose parse and validation are kept: both cost ten times the execution."""
 
 
 class Schema(strawberry.Schema):
@@ -39,18 +36,11 @@ class Schema(strawberry.Schema):
             present(error)
 
 
-class _ParserCache(ParserCache):
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(maxsize=DOCUMENT_CACHE)
-
-
-class _ValidationCache(ValidationCache):
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(maxsize=DOCUMENT_CACHE)
-
-
-def make_schema(registry: Registry) -> Schema:
+def make_schema(registry: Registry, documents: Documents | None = None) -> Schema:
     """Builds the schema of the registered task types.
+
+    Args:
+        documents: parses, bounds and keeps the documents that are executed; default: Strawberry's own way.
 
     Raises:
         RegistryError: a type has no GraphQL form, or two need the same name.
@@ -79,7 +69,7 @@ def make_schema(registry: Registry) -> Schema:
         subscription=make_subscription(task),
         types=outputs,
         config=CONFIG,
-        extensions=[_ParserCache, _ValidationCache],
+        extensions=[] if documents is None else [documents.extension()],
     )
     schema.wrappers = wrappers
     return schema

@@ -9,6 +9,7 @@ import strawberry
 
 from cluster.errors import BadInput
 from cluster.task_id import check_task_id
+from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
 from graphql_api.types import TaskEvent
 
@@ -22,10 +23,13 @@ def make_subscription(task: type) -> type:
             description="The final record, once, then complete. The task may be submitted before or after."
         )
         async def task_result(self, info: ApiInfo, task_id: strawberry.ID) -> AsyncGenerator[task, None]:  # type: ignore[valid-type]
-            yield task(record=await info.context.node.deliveries.final(check_task_id(task_id)))
+            info.context.caller.require(Scope.READ)
+            record = await info.context.node.deliveries.final(check_task_id(task_id))
+            yield task(record=info.context.seen(record))
 
         @strawberry.subscription(description="One item per task as each ends, then complete.")
         async def task_results(self, info: ApiInfo, task_ids: list[strawberry.ID]) -> AsyncGenerator[task, None]:  # type: ignore[valid-type]
+            info.context.caller.require(Scope.READ)
             node = info.context.node
             limit = node.settings.batch_limit
             if len(task_ids) > limit:
@@ -33,7 +37,7 @@ def make_subscription(task: type) -> type:
             checked = [check_task_id(task_id) for task_id in task_ids]
             async with aclosing(node.deliveries.finals(checked)) as records:  # type: ignore[type-var]
                 async for record in records:
-                    yield task(record=record)
+                    yield task(record=info.context.seen(record))
 
         @strawberry.subscription(
             description="Every change after `afterSeq` (default: from the first one that is kept), then complete."
@@ -41,9 +45,11 @@ def make_subscription(task: type) -> type:
         async def task_events(
             self, info: ApiInfo, task_id: strawberry.ID, after_seq: int | None = strawberry.UNSET
         ) -> AsyncGenerator[TaskEvent, None]:
+            info.context.caller.require(Scope.READ)
             events = info.context.node.deliveries.events(check_task_id(task_id), max(0, after_seq or 0))
             async with aclosing(events) as stream:  # type: ignore[type-var]
-                async for event, _ in stream:
+                async for event, record in stream:
+                    info.context.seen(record)
                     yield TaskEvent.of(task_id, event)
 
     return Subscription

@@ -13,9 +13,11 @@ from cluster.errors import ResultUnreadable
 from cluster.registry import TaskType
 from cluster.store.record import Event, Record, SubmissionOutcome, TaskState
 from cluster.values import BigIntMark, json_integer
+from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
 
 strawberry.enum(TaskState, name="TaskState", description="Where a task is.")
+strawberry.enum(Scope, name="Scope", description="What a caller may do.")
 strawberry.enum(SubmissionOutcome, name="SubmissionOutcome", description="What a submission found.")
 
 
@@ -152,9 +154,21 @@ class Cluster:
     tasks: list[TaskCount]
 
 
-@strawberry.type(description="Where a page of a list ends.")
+@strawberry.type(name="Caller", description="Who asks.")
+class CallerType:
+    name: str
+    tenant: str | None = strawberry.field(description="Whose tasks the caller sees; null where all are shared.")
+    scopes: list[Scope] = strawberry.field(description="What the caller may do.")
+    task_id_salt: str | None = strawberry.field(
+        description='A member "salt" of the pre-image of this tenant\'s task ids; null where tasks are shared.'
+    )
+
+
+@strawberry.type(description="Where a page of a list begins and ends.")
 class PageInfo:
     has_next_page: bool
+    has_previous_page: bool
+    start_cursor: str | None
     end_cursor: str | None
 
 

@@ -22,6 +22,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from cluster.local import free_port, redis_binary, redis_command
 from cluster.processes import Child, die_with_parent, start_node, stop_children
 from cluster.settings import Settings, load_settings
+from cluster.store.store import Store
+from graphql_api.auth.callers import Scope as CallerScope
+from graphql_api.auth.keys import create_key
 
 TASKS = "tests.task_modules.samples"
 START_SECONDS = 60.0
@@ -106,6 +109,8 @@ class System:
         )
         self.ports = [free_port() for _ in range(api_nodes)]
         self.children: dict[str, Child] = {}
+        self.token = ""
+        """What the client here shows; where authentication is required, the key of an administrator."""
 
     @property
     def url(self) -> str:
@@ -130,12 +135,27 @@ class System:
 
     async def __aenter__(self) -> Self:
         self.redis.start()
+        if self.settings.authentication == "required":
+            self.token = await self.make_key("harness", scopes=frozenset(CallerScope))
         for role in ("scheduler", "controller"):
             await self.start(role)
         for node in range(len(self.ports)):
             await self.start("api", node)
         await self.ready()
         return self
+
+    async def make_key(self, name: str, *, scopes: frozenset[CallerScope], days: float | None = None) -> str:
+        """An API key; its tenant is its name."""
+        store = Store(self.settings)
+        try:
+            return (await create_key(store, name, name, scopes, days))[0]
+        finally:
+            await store.close()
+
+    def headers(self, token: str | None = None) -> dict[str, str]:
+        """The headers of a request that shows a token; default: the system's own."""
+        token = self.token if token is None else token
+        return {"Authorization": f"Bearer {token}"} if token else {}
 
     async def ready(self) -> None:
         """Returns when every api node is ready and the wanted workers serve."""
@@ -164,22 +184,28 @@ class System:
 
     # A client ---------------------------------------------------------------------------------------------------------
 
-    async def post(self, query: str, variables: dict[str, Any] | None = None, *, node: int = 0) -> dict[str, Any]:
+    async def post(
+        self, query: str, variables: dict[str, Any] | None = None, *, node: int = 0, token: str | None = None
+    ) -> dict[str, Any]:
         """The whole answer of an HTTP request."""
-        async with httpx.AsyncClient(timeout=60) as client:
+        async with httpx.AsyncClient(timeout=60, headers=self.headers(token)) as client:
             answer = await client.post(self.url_of(node), json={"query": query, "variables": variables or {}})
             return dict(answer.json())
 
-    async def ask(self, query: str, variables: dict[str, Any] | None = None, *, node: int = 0) -> dict[str, Any]:
+    async def ask(
+        self, query: str, variables: dict[str, Any] | None = None, *, node: int = 0, token: str | None = None
+    ) -> dict[str, Any]:
         """The data of an HTTP request that must not fail."""
-        answer = await self.post(query, variables, node=node)
+        answer = await self.post(query, variables, node=node, token=token)
         assert "errors" not in answer, answer["errors"]
         return dict(answer["data"])
 
-    async def result(self, task_id: str, fields: str = "state", *, node: int = 0) -> dict[str, Any]:
+    async def result(
+        self, task_id: str, fields: str = "state", *, node: int = 0, token: str | None = None
+    ) -> dict[str, Any]:
         """The one item of `taskResult`, over graphql-transport-ws."""
         query = f"subscription($id: ID!) {{ taskResult(taskId: $id) {{ taskId {fields} }} }}"
-        async with Socket.open(self.url_of(node)) as socket:
+        async with Socket.open(self.url_of(node), self.token if token is None else token) as socket:
             items = [item async for item in socket.subscribe(query, {"id": task_id})]
         assert len(items) == 1, items
         return dict(items[0]["taskResult"])
@@ -194,10 +220,11 @@ class Socket:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, url: str) -> AsyncIterator[Socket]:
+    async def open(cls, url: str, token: str = "") -> AsyncIterator[Socket]:
         address = url.replace("http", "ws", 1)
         async with connect(address, subprotocols=["graphql-transport-ws"], max_size=None) as connection:  # type: ignore[list-item]
-            await connection.send(json.dumps({"type": "connection_init"}))
+            payload = {"payload": {"authorization": f"Bearer {token}"}} if token else {}
+            await connection.send(json.dumps({"type": "connection_init", **payload}))
             assert json.loads(await connection.recv())["type"] == "connection_ack"
             yield cls(connection)
 

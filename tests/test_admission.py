@@ -29,8 +29,8 @@ def bound(numbers: Sequence[int], task_type: TaskType = FIBONACCI) -> list[Bound
     return [task_type.bind({"n": n}) for n in numbers]
 
 
-async def outcomes(node: Submitter, numbers: Sequence[int], **options: bool) -> list[str]:
-    return [str(item.outcome) for item in await node.submit(bound(numbers), SubmitOptions(**options))]
+async def outcomes(node: Submitter, numbers: Sequence[int], *, recompute: bool = False) -> list[str]:
+    return [str(item.outcome) for item in await node.submit(bound(numbers), SubmitOptions(recompute=recompute))]
 
 
 async def test_a_full_queue_refuses_with_a_code_and_a_time_and_accepts_nothing(

@@ -15,7 +15,7 @@ from gql.transport.websockets import WebsocketsTransport
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from tests.system import System
+from tests.system import Socket, System
 
 TASK_ID = "b9a7c7263c0332d12e52f09809754586"
 RESULT = gql(
@@ -159,3 +159,19 @@ async def test_a_body_without_a_length_is_bounded_too(system: System) -> None:
     async with httpx.AsyncClient() as client:
         answer = await client.post(system.url, content=endless(), headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (413, "BAD_REQUEST")
+
+
+@pytest.mark.parametrize(
+    "query", ["{ taskTypes {", "{ nothing }", "{ a" + " a" * 3_000 + "}", "subscription { taskResult }"]
+)
+async def test_a_refused_document_is_told_over_every_transport(system: System, query: str) -> None:
+    over_http = (await system.post(query))["errors"][0]
+    name = "Some" if "nothing" not in query and "Result" not in query else None
+    async with Socket.open(system.url) as socket:
+        await socket.send({"id": "1", "type": "subscribe", "payload": {"query": query, "operationName": name}})
+        message = json.loads(await socket.connection.recv())
+    assert message["type"] == "error"
+    assert message["payload"][0]["message"] == over_http["message"]
+    async with httpx.AsyncClient() as client:
+        answer = await client.post(system.url, json={"query": query}, headers={"Accept": "text/event-stream"})
+    assert json.dumps(over_http["extensions"]["code"]) in answer.text

@@ -53,7 +53,7 @@ SCRIPTS: Final = {
     name: _load(name)
     for name in (
         "submit", "start", "progress", "finish", "fail", "lose", "release", "cancel", "watch", "unwatch", "claim_due",
-        "forget",
+        "forget", "spend",
     )
 }  # fmt: skip
 
@@ -151,8 +151,18 @@ class Calls:
         """What the controller knows and decided last."""
         return f"{self.prefix}:fleet"
 
-    def index_key(self, digit: str, state: str | None, name: str | None) -> str:
-        base = f"{self.lane_prefix(digit)}:index"
+    @property
+    def keys_key(self) -> str:
+        """The API keys: their ids and what is kept of each."""
+        return f"{self.prefix}:keys"
+
+    @property
+    def salt_key(self) -> str:
+        """The secret from which each tenant's salt for its task ids is made."""
+        return f"{self.prefix}:salt"
+
+    def index_key(self, digit: str, state: str | None, name: str | None, tenant: str | None = None) -> str:
+        base = f"{self.lane_prefix(digit)}:index" + (f":t:{tenant}" if tenant else "")
         if name and state:
             return f"{base}:n:{name}:s:{state}"
         if name:
@@ -183,8 +193,9 @@ class Calls:
         recompute: bool = False,
         priority: int = 0,
         not_before: int | None = None,
+        tenant: str = "",
     ) -> Call[Submitted]:
-        """Claims the task; `not_before` is milliseconds since 1970."""
+        """Claims the task; `not_before` is milliseconds since 1970, `tenant` whose it is, if tenants are kept apart."""
 
         def parse(answer: Sequence[Any]) -> Submitted:
             record = parse_record(task_id, answer[2:])
@@ -194,7 +205,7 @@ class Calls:
         return self._call(
             "submit", task_id, name, version, canonical_input, int(recompute), priority,
             "" if not_before is None else not_before, milliseconds(CHECK_SECONDS), self._event_limit,
-            f"{self._token}{next(self._count)}", parse=parse,
+            f"{self._token}{next(self._count)}", tenant, parse=parse,
         )  # fmt: skip
 
     def start(self, task_id: str, attempt: int, worker: str) -> Call[str]:
@@ -286,3 +297,8 @@ class Calls:
         return self._call(
             "forget", "", most, parse=lambda answer: [item.decode() for item in answer], lane=self.lane_prefix(digit)
         )
+
+    def spend(self, caller: str, size: int, per_minute: int, cost: int) -> Call[int]:
+        """Takes `cost` tokens from a caller's bucket of `size`; answers 0, or the milliseconds until it has them."""
+        key = f"{self.prefix}:{{{self.prefix}:rate}}:{caller}"
+        return Call(SCRIPTS["spend"], (key,), (self.prefix, "", size, per_minute, cost), int)

@@ -52,6 +52,7 @@ FIELDS: Final = (
     "worker",
     "lost",
     "retries",
+    "tenant",
     "error",
     "result",
 )
@@ -71,6 +72,7 @@ class Record:
         worker: name of the worker that runs or ran the newest attempt.
         lost: attempts lost with their worker since it last began.
         retries: attempts repeated after an error since it last began.
+        tenant: whose task it is, where tenants are kept apart; else empty.
         error: JSON object with `code`, `message`, `type`; None unless FAILED or CANCELLED.
         result: JSON of the output; None unless SUCCEEDED, or where the reader did not ask for it.
     """
@@ -93,6 +95,7 @@ class Record:
     worker: str | None
     lost: int
     retries: int
+    tenant: str
     error: bytes | None
     result: bytes | None
 
@@ -110,7 +113,7 @@ def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
     if not values or values[0] is None:
         return None
     (_name, version, input_, state, attempt, seq, submitted, started, finished, expires, progress, priority, not_before,
-     submissions, worker, lost, retries, error, result) = values  # fmt: skip
+     submissions, worker, lost, retries, tenant, error, result) = values  # fmt: skip
     assert version is not None
     assert input_ is not None
     assert state is not None
@@ -133,6 +136,7 @@ def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
         worker=worker.decode() if worker else None,
         lost=int(lost or 0),
         retries=int(retries or 0),
+        tenant=(tenant or b"").decode(),
         error=error or None,
         result=result or None,
     )

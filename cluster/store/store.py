@@ -181,23 +181,34 @@ class Store:
         before: tuple[int, str] | None = None,
         state: TaskState | None = None,
         name: str | None = None,
+        tenant: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
     ) -> list[tuple[int, str]]:
         """Tasks, newest first, as (submitted_at, task id).
 
         Args:
             first: how many at the most.
             before: where to go on: the last pair of the page before.
-            state, name: only these.
+            state, name, tenant: only these.
+            since, until: only those submitted from `since` on and before `until`, milliseconds since 1970.
         """
+        if before is not None and until is not None and before[0] >= until:
+            before = None
         highest: str | int = "+inf" if before is None else before[0]
+        if before is None and until is not None:
+            highest = f"({until}"
+        lowest: str | int = "-inf" if since is None else since
+        if before is not None and since is not None and before[0] < since:
+            return []
         commands: list[tuple[Any, ...]] = []
         for digit in LANES:
-            key = self.calls.index_key(digit, state, name)
+            key = self.calls.index_key(digit, state, name, tenant)
             if before is not None:
                 # As many ids of the cursor's own millisecond as there are may stand before the cursor.
                 commands.append(("ZREVRANGEBYSCORE", key, before[0], before[0], "WITHSCORES"))
                 highest = f"({before[0]}"
-            commands.append(("ZREVRANGEBYSCORE", key, highest, "-inf", "WITHSCORES", "LIMIT", 0, first))
+            commands.append(("ZREVRANGEBYSCORE", key, highest, lowest, "WITHSCORES", "LIMIT", 0, first))
         lanes = await self._commands(commands)
         pairs = sorted(
             ((int(score), member.decode()) for lane in lanes for member, score in _pairs(lane)), reverse=True

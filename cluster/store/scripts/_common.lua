@@ -4,8 +4,8 @@
 --   KEYS[3]  {lane}:watch:<id>   hash    node id -> "f" (wants the final record) or "e" (wants every event)
 --   KEYS[4]  {lane}:open         zset    ids of open tasks -> when to look at them again, ms
 --   KEYS[5]  {lane}:index        base name of the list indexes, zsets of ids -> submitted_at, ms:
---              index:*, index:s:<state>, index:n:<name>, index:n:<name>:s:<state>
---   KEYS[6]  {lane}:expiry       zset    "<id> <name> <state>" of ended tasks -> when the index forgets them, ms
+--              index:*, index:s:<state>, index:n:<name>, index:n:<name>:s:<state>; with a tenant also index:t:<tenant>:*, ...
+--   KEYS[6]  {lane}:expiry       zset    "<id> <name> <state> <tenant>" of ended tasks -> when the index forgets them, ms
 -- ARGV[1] is the key prefix, ARGV[2] the task id; the script's own arguments follow.
 -- Time is the server's, in milliseconds, so that nodes with wrong clocks cannot disagree.
 local RECORD, EVENTS, WATCH, OPEN, INDEX, EXPIRY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
@@ -30,25 +30,52 @@ end
 
 local function final(state) return state == 'SUCCEEDED' or state == 'FAILED' or state == 'CANCELLED' end
 
-local function index(name, state, score)
-  redis.call('ZADD', INDEX .. ':*', score, ID)
-  redis.call('ZADD', INDEX .. ':s:' .. state, score, ID)
-  redis.call('ZADD', INDEX .. ':n:' .. name, score, ID)
-  redis.call('ZADD', INDEX .. ':n:' .. name .. ':s:' .. state, score, ID)
+-- The lists that a task stands in: everybody's, and those of its tenant where there is one.
+local function bases(tenant)
+  if tenant and tenant ~= '' then return {INDEX, INDEX .. ':t:' .. tenant} end
+  return {INDEX}
 end
 
-local function unindex_state(name, state)
-  redis.call('ZREM', INDEX .. ':s:' .. state, ID)
-  redis.call('ZREM', INDEX .. ':n:' .. name .. ':s:' .. state, ID)
+local function index_state(name, state, score, tenant)
+  for _, base in ipairs(bases(tenant)) do
+    redis.call('ZADD', base .. ':s:' .. state, score, ID)
+    redis.call('ZADD', base .. ':n:' .. name .. ':s:' .. state, score, ID)
+  end
 end
+
+local function index(name, state, score, tenant)
+  for _, base in ipairs(bases(tenant)) do
+    redis.call('ZADD', base .. ':*', score, ID)
+    redis.call('ZADD', base .. ':n:' .. name, score, ID)
+  end
+  index_state(name, state, score, tenant)
+end
+
+local function unindex_state(name, state, tenant, id)
+  for _, base in ipairs(bases(tenant)) do
+    redis.call('ZREM', base .. ':s:' .. state, id or ID)
+    redis.call('ZREM', base .. ':n:' .. name .. ':s:' .. state, id or ID)
+  end
+end
+
+local function unindex(name, state, tenant, id)
+  for _, base in ipairs(bases(tenant)) do
+    redis.call('ZREM', base .. ':*', id)
+    redis.call('ZREM', base .. ':n:' .. name, id)
+  end
+  unindex_state(name, state, tenant, id)
+end
+
+-- A task's entry in EXPIRY.
+local function ended_as(name, state, tenant) return ID .. ' ' .. name .. ' ' .. state .. ' ' .. (tenant or '') end
 
 -- Moves the record to a state and keeps the indexes in step.
 local function move(name, from, to, submitted_at)
   redis.call('HSET', RECORD, 'state', to)
   if from ~= to then
-    unindex_state(name, from)
-    redis.call('ZADD', INDEX .. ':s:' .. to, submitted_at, ID)
-    redis.call('ZADD', INDEX .. ':n:' .. name .. ':s:' .. to, submitted_at, ID)
+    local tenant = get('tenant')
+    unindex_state(name, from, tenant)
+    index_state(name, to, submitted_at, tenant)
   end
 end
 
@@ -77,7 +104,7 @@ local function close(name, from, to, submitted_at, ttl)
   redis.call('ZREM', OPEN, ID)
   if ttl > 0 then
     redis.call('HSET', RECORD, 'expires_at', int(NOW + ttl))
-    redis.call('ZADD', EXPIRY, int(NOW + ttl), ID .. ' ' .. name .. ' ' .. to)
+    redis.call('ZADD', EXPIRY, int(NOW + ttl), ended_as(name, to, get('tenant')))
   end
 end
 

@@ -1,8 +1,9 @@
 -- Claims a task for a submission.
 -- ARGV: 3 name, 4 version, 5 input, 6 recompute (0/1), 7 priority, 8 not_before (ms or ''), 9 check_after (ms),
---       10 event limit, 11 the request's own token: a request that is repeated as its answer was lost hears the same again
+--       10 event limit, 11 the request's own token: a request that is repeated as its answer was lost hears the same again,
+--       12 tenant, or ''. An id belongs to one tenant, as it is salted
 -- Answers {outcome, dispatch (1: the caller must dispatch this attempt), fields...}
-local name, version, input = ARGV[3], ARGV[4], ARGV[5]
+local name, version, input, tenant = ARGV[3], ARGV[4], ARGV[5], ARGV[12]
 local state = exists()
 if state and get('token') == ARGV[11] then
   return {get('outcome'), final(state) and 0 or get('dispatched') == get('attempt') and 1 or 0, unpack(read())}
@@ -23,13 +24,13 @@ if state then
   redis.call('HDEL', RECORD, 'started_at', 'finished_at', 'expires_at', 'progress', 'worker', 'error', 'result')
   redis.call('PERSIST', RECORD)
   redis.call('PERSIST', EVENTS)
-  redis.call('ZREM', EXPIRY, ID .. ' ' .. name .. ' ' .. state)
-  unindex_state(name, state)
+  redis.call('ZREM', EXPIRY, ended_as(name, state, tenant))
+  unindex_state(name, state, tenant)
 else
   -- A record that expired and was not forgotten yet has left its places behind.
   for _, ended in ipairs({'SUCCEEDED', 'FAILED', 'CANCELLED'}) do
-    redis.call('ZREM', EXPIRY, ID .. ' ' .. name .. ' ' .. ended)
-    unindex_state(name, ended)
+    redis.call('ZREM', EXPIRY, ended_as(name, ended, tenant))
+    unindex_state(name, ended, tenant)
   end
   redis.call('DEL', RECORD, EVENTS)
 end
@@ -37,8 +38,8 @@ local not_before = tonumber(ARGV[8]) or 0
 local dispatch = not_before <= NOW
 redis.call('HSET', RECORD, 'name', name, 'version', version, 'input', input, 'state', 'QUEUED', 'attempt', attempt,
   'submitted_at', int(NOW), 'priority', ARGV[7], 'not_before', ARGV[8], 'submissions', 1, 'lost', 0, 'retries', 0,
-  'undelivered', 0, 'token', ARGV[11], 'outcome', outcome, 'dispatched', dispatch and attempt or attempt - 1)
-index(name, 'QUEUED', int(NOW))
+  'undelivered', 0, 'tenant', tenant, 'token', ARGV[11], 'outcome', outcome, 'dispatched', dispatch and attempt or attempt - 1)
+index(name, 'QUEUED', int(NOW), tenant)
 redis.call('ZADD', OPEN, dispatch and int(NOW + tonumber(ARGV[9])) or int(not_before), ID)
 tell('QUEUED', 'QUEUED', attempt, ARGV[10])
 return {outcome, dispatch and 1 or 0, unpack(read())}

@@ -1,0 +1,144 @@
+"""Authentication: a credential becomes a caller, the same on HTTP, both WebSocket protocols and event streams."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import logging
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from cluster.errors import ServiceUnavailable, Unauthenticated
+from cluster.settings import Settings
+from cluster.store.store import Store
+from graphql_api.auth.callers import Caller, parse_scopes, tenant_name
+from graphql_api.auth.keys import KEY, KeyRing
+from graphql_api.auth.sockets import Sockets
+from graphql_api.auth.tokens import LEEWAY_SECONDS, Tokens, TokensUnavailable
+
+logger = logging.getLogger(__name__)
+
+HOW: Final = "send `Authorization: Bearer <API key or JWT>`, or that in a WebSocket's connection_init payload"
+
+TURN_SECONDS: Final = 5.0
+"""How long after its end a credential's sockets may live."""
+
+
+class Authenticator:
+    """Knows the credentials of one api node, and ends the sockets whose credential ended."""
+
+    def __init__(self, settings: Settings, store: Store, sockets: Sockets) -> None:
+        self.required = settings.authentication == "required"
+        self._isolated = settings.tenants == "isolated"
+        self._tenant_claim = settings.jwt_tenant_claim
+        self._store = store
+        self._sockets = sockets
+        self._salt: bytes | None = None
+        self.keys = KeyRing(store)
+        self._tokens = Tokens(settings) if settings.oidc_issuer or settings.jwks_file else None
+        self._watch: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        if self.required:
+            self.keys.changed()
+            self._watch = asyncio.create_task(self._end_sockets())
+
+    async def close(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+
+    async def caller(self, credential: str | None, address: str) -> Caller:
+        """Who shows this credential.
+
+        Args:
+            credential: the value of an Authorization header, or the bare key.
+            address: where the request comes from.
+
+        Raises:
+            Unauthenticated: the credential is missing, unknown, expired or revoked.
+            ServiceUnavailable: it cannot be checked now.
+            StoreUnavailable: likewise.
+        """
+        if not self.required:
+            return Caller(f"address:{address}")
+        if not credential:
+            raise Unauthenticated(f"a credential is needed: {HOW}")
+        scheme, _, rest = credential.strip().partition(" ")
+        text = rest.strip() if scheme.lower() == "bearer" else credential.strip()
+        if KEY.fullmatch(text):
+            key = await self.keys.find(text)
+            if key is None:
+                raise Unauthenticated("the API key is unknown, expired or revoked")
+            made = Caller(f"key:{key.key_id}", key.scopes, key.tenant, "", key.key_id, key.expires_at)
+        elif self._tokens is not None:
+            made = await self._by_token(text)
+        else:
+            raise Unauthenticated(f"this is no API key: {HOW}")
+        return await self._with_salt(made)
+
+    def good(self, caller: Caller) -> bool:
+        """Whether a caller's credential is good still."""
+        if caller.expires_at is not None and caller.expires_at <= time.time():
+            return False
+        return caller.key_id is None or self.keys.holds(caller.key_id)
+
+    async def _by_token(self, text: str) -> Caller:
+        assert self._tokens is not None
+        try:
+            claims = await self._tokens.claims(text)
+        except TokensUnavailable:
+            raise ServiceUnavailable("tokens cannot be checked now: the issuer does not answer; try again") from None
+        if claims is None:
+            raise Unauthenticated("the token is not valid here: expired, for another audience, or of an unknown key")
+        subject = str(claims.get("sub", ""))
+        try:
+            tenant = tenant_name(str(claims.get(self._tenant_claim, "")))
+        except ValueError:
+            raise Unauthenticated(f"the token has no usable claim {self._tenant_claim!r}") from None
+        return Caller(
+            f"jwt:{tenant_name(subject or 'none')[:100]}", parse_scopes(_scope_words(claims)), tenant, "", None,
+            float(claims["exp"]) + LEEWAY_SECONDS,
+        )  # fmt: skip
+
+    async def _with_salt(self, caller: Caller) -> Caller:
+        if not self._isolated:
+            return replace(caller, tenant="")
+        if self._salt is None:
+            key = self._store.calls.salt_key
+            await self._store.command("SET", key, secrets.token_hex(32), "NX")
+            self._salt = bytes.fromhex((await self._store.command("GET", key)).decode())
+        salt = hmac.new(self._salt, caller.tenant.encode(), hashlib.sha256).hexdigest()[:32]
+        return replace(caller, salt=salt)
+
+    async def _end_sockets(self) -> None:
+        """Ends the sockets of keys that were revoked and of credentials that expired."""
+        while True:
+            await self.keys.turn(TURN_SECONDS)
+            await self._sockets.end(lambda caller: not self.good(caller))
+
+
+def _scope_words(claims: Mapping[str, Any]) -> list[str]:
+    """The scopes of a token: `scope` (RFC 8693, words in one text), or `scp` or `permissions` (text or list)."""
+    words: list[str] = []
+    for name in ("scope", "scp", "permissions"):
+        value = claims.get(name, "")
+        words += value.split() if isinstance(value, str) else [str(item) for item in value or ()]
+    return [word.removeprefix("dask-graphql:") for word in words]
+
+
+def credential_in(payload: object) -> str | None:
+    """The credential in a connection_init payload: `authorization`, `Authorization`, or below `headers`."""
+    headers = payload.get("headers") if isinstance(payload, Mapping) else None
+    for place in (payload, headers):
+        if isinstance(place, Mapping):
+            for name, value in place.items():
+                if isinstance(value, str) and name.lower() in ("authorization", "x-api-key"):
+                    return value
+    return None

@@ -1,0 +1,77 @@
+"""Persisted operations: documents that a client names by their hash, and that an operator may allow alone.
+
+A request names one by `documentId: "sha256:<hex>"` (GraphQL over HTTP, appendix on persisted documents), or as Apollo
+and Relay clients do by `extensions.persistedQuery.sha256Hash`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from cluster.errors import OperationNotAllowed, SettingError
+from cluster.settings import Settings, variable_of
+
+NOT_FOUND: Final = "# a persisted operation that is not known here"
+"""What stands for the document of an unknown hash until it is refused, where every document is looked at."""
+
+
+class PersistedOperations:
+    """The operations of PERSISTED_OPERATIONS.
+
+    Raises:
+        SettingError: the file cannot be read, is no JSON object of texts, or a hash is not that of its document.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._only = settings.persisted_operations_only
+        self._documents: dict[str, str] = {}
+        if settings.persisted_operations:
+            self._documents = _read(settings.persisted_operations)
+        self._allowed = frozenset(self._documents.values())
+
+    def check(self, document: str) -> None:
+        """Raises:
+        OperationNotAllowed: only persisted operations are allowed, and this is none; or its hash was not known.
+        """
+        if document == NOT_FOUND:
+            # Apollo's clients know this message, and send the document itself then.
+            raise OperationNotAllowed("PersistedQueryNotFound")
+        if self._only and document not in self._allowed:
+            raise OperationNotAllowed("only persisted operations are allowed here, and this document is none")
+
+    def resolve(self, operation: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The operation with its document in `query`, if it names one by hash instead."""
+        if operation.get("query"):
+            return operation
+        named = _named(operation)
+        if named is None:
+            return operation
+        return {**operation, "query": self._documents.get(named.removeprefix("sha256:"), NOT_FOUND)}
+
+
+def _named(operation: Mapping[str, Any]) -> str | None:
+    if isinstance(named := operation.get("documentId"), str):
+        return named
+    extensions = operation.get("extensions")
+    persisted = extensions.get("persistedQuery") if isinstance(extensions, Mapping) else None
+    named = persisted.get("sha256Hash") if isinstance(persisted, Mapping) else None
+    return named if isinstance(named, str) else None
+
+
+def _read(path: str) -> dict[str, str]:
+    variable = variable_of("persisted_operations")
+    try:
+        found = json.loads(Path(path).read_bytes())
+    except (OSError, ValueError) as error:
+        raise SettingError(variable, path, f"a JSON file ({error})") from None
+    if not isinstance(found, dict) or not all(isinstance(document, str) for document in found.values()):
+        raise SettingError(variable, path, "a JSON object of SHA-256 -> document")
+    documents = {name.removeprefix("sha256:"): document for name, document in found.items()}
+    for name, document in documents.items():
+        if hashlib.sha256(document.encode()).hexdigest() != name:
+            raise SettingError(variable, path, f"the SHA-256 of each document as its name; {name[:64]!r} is not")
+    return documents

@@ -1,0 +1,168 @@
+"""What a document may ask is bounded before it is validated, and whatever is allowed passes as before."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from graphql import get_introspection_query, parse
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster.errors import DocumentTooLarge, SettingError
+from cluster.settings import Settings, load_settings
+from graphql_api.documents import KEPT_TOKENS, Documents
+from graphql_api.limits import Limits, check, check_variables, measure
+from graphql_api.persisted import PersistedOperations
+from tests.system import Socket, System
+
+LIMITS = Limits.of(Settings())
+ALLOWED = "query Types { taskTypes { name } }"
+HASH = hashlib.sha256(ALLOWED.encode()).hexdigest()
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(DocumentTooLarge) as caught:
+        check(measure(parse(text)), LIMITS)
+    return caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{ a " + "{ a " * 20 + "}" * 21, "20 nested fields"),
+        ("{" + "".join(f" a{i}: b" for i in range(201)) + "}", "200 aliases"),
+        ("{ a " + "@skip(if: true) " * 51 + "}", "50 directives"),
+        ("{" + " a" * 101 + "}", "5000 pairs of fields"),
+        ("{ a(x: [" + "1 " * 1_001 + "]) }", "1000 items in a list"),
+        ("{" + " ...f" * 201 + "} fragment f on Query { a }", "200 fragment spreads"),
+        ("{ tasks(first: 100) { " + " ".join(f"f{i}" for i in range(101)) + " } }", "10000 points of cost"),
+        (
+            "query($n: Int) { tasks(first: $n) { " + " ".join(f"f{i}" for i in range(101)) + " } }",
+            "10000 points of cost",
+        ),
+    ],
+)
+def test_each_limit_refuses_what_passes_it_and_says_which(text: str, words: str) -> None:
+    assert f"at most {words}" in refusal(text)
+
+
+def test_a_fragment_bomb_is_measured_once_and_refused_for_its_cost() -> None:
+    bomb = "".join(f"fragment f{i} on Query {{ ...f{i + 1} ...f{i + 1} }} " for i in range(60))
+    assert "points of cost" in refusal("{ ...f0 } " + bomb + "fragment f60 on Query { a }")
+
+
+def test_fragments_in_a_circle_are_left_to_validation() -> None:
+    text = "{ ...a } fragment a on Query { x ...b } fragment b on Query { y ...a ...nowhere }"
+    check(measure(parse(text)), LIMITS)
+
+
+def test_what_real_clients_send_is_allowed() -> None:
+    check(measure(parse(get_introspection_query(descriptions=True, input_value_deprecation=True))), LIMITS)
+    fields = "taskId name state attempt seq progress submittedAt startedAt finishedAt result { __typename }"
+    check(measure(parse(f"{{ tasks(first: 100) {{ edges {{ cursor node {{ {fields} }} }} }} }}")), LIMITS)
+
+
+JSON = st.recursive(st.none() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+
+
+def values_of(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return len(inner) + sum(values_of(item) for item in inner)
+
+
+@given(variables=st.dictionaries(st.text(), JSON), limit=st.integers(1, 50))
+def test_the_values_of_the_variables_are_counted_at_any_depth(variables: dict[str, Any], limit: int) -> None:
+    limits = Limits(tokens=1, depth=1, aliases=1, cost=1, list_items=1, values=limit)
+    if values_of(variables) > limit:
+        with pytest.raises(DocumentTooLarge):
+            check_variables(variables, limits)
+    else:
+        check_variables(variables, limits)
+
+
+def test_kept_documents_are_bounded_by_their_size() -> None:
+    documents = Documents(Settings(), PersistedOperations(Settings()))
+    for i in range(300):
+        documents.parsed("{" + " ".join(f"f{i}_{j}" for j in range(1_000)) + "}")
+    assert documents._tokens <= KEPT_TOKENS
+    assert sum(kept.tokens for kept in documents._kept.values()) == documents._tokens
+    again = documents.parsed("{ a }")
+    assert documents.parsed("{ a }") is again
+
+
+@pytest.fixture(scope="module")
+async def closed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+    """A system that allows two persisted operations, no introspection and no GraphiQL."""
+    folder = tmp_path_factory.mktemp("closed")
+    allowed = [ALLOWED, "{ cluster { workers { name } } }", "{ __schema { types { name } } }", "{ taskTypos { name } }"]
+    file = folder / "operations.json"
+    file.write_text(json.dumps({hashlib.sha256(text.encode()).hexdigest(): text for text in allowed}))
+    async with System(
+        folder, persisted_operations=str(file), persisted_operations_only=True, introspection=False, graphiql=False,
+        min_workers=0, max_workers=1,
+    ) as running:  # fmt: skip
+        yield running
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"documentId": f"sha256:{HASH}"},
+        {"documentId": HASH},
+        {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": HASH}}},
+        {"query": ALLOWED},
+    ],
+)
+async def test_a_persisted_operation_is_named_by_its_hash(closed: System, body: dict[str, Any]) -> None:
+    async with httpx.AsyncClient() as client:
+        assert (await client.post(closed.url, json=body)).json()["data"]["taskTypes"][0]["name"] == "fibonacci"
+        if "query" not in body:
+            shown = {name: value if isinstance(value, str) else json.dumps(value) for name, value in body.items()}
+            answer = await client.get(closed.url, params=shown)
+            assert answer.json()["data"]["taskTypes"][0]["name"] == "fibonacci"
+    async with Socket.open(closed.url) as socket:
+        await socket.send({"id": "1", "type": "subscribe", "payload": body})
+        assert json.loads(await socket.connection.recv())["payload"]["data"]["taskTypes"][0]["name"] == "fibonacci"
+
+
+@pytest.mark.parametrize("body", [{"query": "{ taskTypes { version } }"}, {"documentId": "0" * 64}])
+async def test_every_other_operation_is_refused_where_only_persisted_ones_are_allowed(
+    closed: System, body: dict[str, Any]
+) -> None:
+    code = "PERSISTED_OPERATION_NOT_FOUND"
+    async with httpx.AsyncClient() as client:
+        answer = (await client.post(closed.url, json=body)).json()
+        stream = await client.post(closed.url, json=body, headers={"Accept": "text/event-stream"})
+    assert answer["errors"][0]["extensions"]["code"] == code
+    assert code in stream.text
+    async with Socket.open(closed.url) as socket:
+        await socket.send({"id": "1", "type": "subscribe", "payload": body})
+        assert json.loads(await socket.connection.recv())["payload"][0]["extensions"]["code"] == code
+
+
+async def test_without_introspection_nothing_tells_the_schema(closed: System) -> None:
+    answer = await closed.post("{ __schema { types { name } } }")
+    assert answer["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+    misspelt = await closed.post("{ taskTypos { name } }")
+    assert "taskTypes" not in json.dumps(misspelt)
+
+
+async def test_without_graphiql_a_browser_gets_no_page(closed: System) -> None:
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(closed.url, headers={"Accept": "text/html"})
+    assert answer.status_code in (400, 404)
+    assert "<html" not in answer.text
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"abc": "{ a }"}', '{"abc": 1}'])
+def test_a_file_of_operations_that_does_not_fit_stops_the_node(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "operations.json"
+    file.write_text(text)
+    with pytest.raises(SettingError, match="DASK_GRAPHQL_PERSISTED_OPERATIONS"):
+        PersistedOperations(load_settings({"DASK_GRAPHQL_PERSISTED_OPERATIONS": str(file)}))
