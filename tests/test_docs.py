@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
@@ -62,9 +63,15 @@ def codes_of_the_code() -> set[str]:
     for package in ("cluster", "graphql_api"):
         for path in (ROOT / package).rglob("*.py"):
             if "node_modules" not in path.parts:
-                for value in code_values(ast.parse(path.read_text())):
+                for value in code_values(parsed(path.read_text())):
                     found |= {text for text in texts(value) if CODE.fullmatch(text)}
     return found
+
+
+def parsed(source: str) -> ast.AST:
+    """The syntax tree, made by a thread of its own: CPython 3.11 may fail to make it deep in the stack, as pytest is."""
+    with ThreadPoolExecutor(1) as fresh:
+        return fresh.submit(ast.parse, source).result()
 
 
 def code_values(tree: ast.AST) -> Iterator[ast.expr]:
