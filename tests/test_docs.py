@@ -69,7 +69,7 @@ def codes_of_the_code() -> set[str]:
 
 
 def parsed(source: str) -> ast.AST:
-    """The syntax tree, made by a thread of its own: CPython 3.11 may fail to make it deep in the stack, as pytest is."""
+    """The syntax tree, made in a fresh thread: CPython 3.11 may fail to make it deep in the stack, as pytest is."""
     with ThreadPoolExecutor(1) as fresh:
         return fresh.submit(ast.parse, source).result()
 
