@@ -80,6 +80,14 @@ def _modules(text: str) -> tuple[str, ...]:
     return names
 
 
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(part.strip() for part in text.split(",") if part.strip())
+    for origin in origins:
+        if origin != "*" and not re.fullmatch(r"https?://[^/\s?#@]+", origin):
+            raise _Refused("origins such as https://app.example.com, without a path, separated by commas, or *")
+    return origins
+
+
 def _boolean(text: str) -> bool:
     value = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
     if text.lower() not in value:
@@ -166,6 +174,11 @@ class Settings:
     )
     sockets_per_client: int = setting(
         1_000, _whole(1), "Most open WebSockets and event streams of one caller, or address, on one api node."
+    )
+    allowed_origins: tuple[str, ...] = setting(
+        (),
+        _origins,
+        "Other sites whose pages may use this api, as https://app.example.com, separated by commas; * for all.",
     )
     introspection: bool = setting(True, _boolean, "Whether clients may ask for the schema.")
     graphiql: bool = setting(True, _boolean, "Whether a browser gets GraphiQL at /graphql.")

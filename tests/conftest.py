@@ -5,6 +5,7 @@ Nothing here is shared with another run: every port is free when it is taken, ev
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 import uuid
@@ -23,6 +24,13 @@ for _name in [name for name in os.environ if name.startswith("DASK_GRAPHQL_")]:
 from cluster.settings import Settings, load_settings  # noqa: E402
 from cluster.store.store import Store  # noqa: E402
 from tests.system import RedisServer, System  # noqa: E402
+
+
+@pytest.fixture(autouse=True, scope="module")
+def swept() -> None:
+    """Collects what the module before left behind. CPython 3.11 fails to parse a source where, in the middle of it, the
+    collector meets something whose end is told with a traceback, as making that parses too."""
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ from cluster.settings import Settings, load_settings, variable_of
         ("ALLOW_PUBLIC", "perhaps", "true or false"),
         ("SHUTDOWN_SECONDS", "nan", "a number of seconds"),
         ("LOG_LEVEL", "LOUD", "DEBUG, INFO, WARNING or ERROR"),
+        ("ALLOWED_ORIGINS", "https://a.example/path", "without a path"),
         ("KEY_PREFIX", "a b", "letters, digits"),
     ],
 )
@@ -107,6 +108,7 @@ EVERY: dict[str, tuple[str, Any]] = {
     "tenants": ("isolated", "isolated"),
     "submissions_per_minute": ("60", 60),
     "sockets_per_client": ("5", 5),
+    "allowed_origins": ("https://a.example, http://localhost:3000", ("https://a.example", "http://localhost:3000")),
     "introspection": ("off", False),
     "graphiql": ("no", False),
     "persisted_operations": ("/x/operations.json", "/x/operations.json"),
