@@ -68,12 +68,13 @@ def command() -> None:
 @click.option("--host", help="The api's address.")
 @click.option("--max-workers", type=click.IntRange(1), help="Most worker processes.")
 @click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Where data and logs are kept.")
-def dev(port: int | None, host: str | None, max_workers: int | None, data_dir: Path | None) -> None:
+@click.option("--tls", is_flag=True, help="Scheduler, workers and clients speak TLS, with certificates made for it.")
+def dev(port: int | None, host: str | None, max_workers: int | None, data_dir: Path | None, tls: bool) -> None:
     """The whole system on this machine: Redis, scheduler, controller with local workers, api."""
     settings = load_settings(port=port, host=host, max_workers=max_workers, data_dir=data_dir)
     from cluster.local import run_local
 
-    serve(settings, lambda stop: run_local(settings, stop))
+    serve(settings, lambda stop: run_local(settings, stop, tls=tls))
 
 
 @command.command()
@@ -126,6 +127,25 @@ def schema() -> None:
     from graphql_api.schema import make_schema
 
     print(make_schema(load_registry(settings.task_modules)).as_str())
+
+
+@command.command()
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the files.")
+@click.option("--days", type=click.FloatRange(0, min_open=True), default=825, show_default=True)
+def certificates(out: Path, days: float) -> None:
+    """Makes the certificates for TLS among scheduler, workers and clients: TLS_CA, TLS_CERT and TLS_KEY.
+
+    All nodes of one system take the same three. Nobody else has a certificate of this authority, nor is let in.
+    """
+    from cluster.settings import variable_of
+    from cluster.tls import make_certificates
+
+    try:
+        paths = make_certificates(out, days)
+    except OSError as error:
+        fail(f"the certificates cannot be written: {error}")
+    for name, path in paths.items():
+        print(f"{variable_of(name)}={path.absolute()}")
 
 
 @command.group()

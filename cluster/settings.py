@@ -132,6 +132,17 @@ class Settings:
         lambda text: _address(text) if text else "",
         "Where the scheduler listens, if that is not the address by which others find it.",
     )
+    tls_ca: str = setting("", str, "With a tls:// scheduler: the authority's certificate, a PEM file or its text.")
+    tls_cert: str = setting("", str, "With a tls:// scheduler: this node's certificate, a PEM file or its text.")
+    tls_key: str = setting(
+        "", str, "With a tls:// scheduler: the private key of TLS_CERT, a PEM file or its text.", secret=True
+    )
+    allow_open_scheduler: bool = setting(
+        False,
+        _boolean,
+        "Lets the scheduler listen on an address other than loopback without TLS. Only on a network of its own: "
+        "whoever reaches it runs any code on every worker.",
+    )
     dashboard: str = setting(
         "",
         lambda text: _matching(r"\S+:\d{1,5}", "HOST:PORT, or nothing for no dashboard")(text) if text else "",
@@ -313,12 +324,12 @@ def load_settings(environment: Mapping[str, str] | None = None, **options: Any) 
     return _checked(settings)
 
 
-def _checked(settings: Settings) -> Settings:
-    """Rules between settings."""
-    if settings.min_workers > settings.max_workers:
-        raise SettingError(
-            variable_of("min_workers"), str(settings.min_workers), f"at most MAX_WORKERS, {settings.max_workers}"
-        )
+def check_public(settings: Settings) -> None:
+    """For the node that serves the api.
+
+    Raises:
+        SettingError: it would listen on a public address, where nobody is asked who they are and nobody said it may.
+    """
     if (
         settings.host not in ("127.0.0.1", "::1", "localhost")
         and not settings.allow_public
@@ -329,6 +340,23 @@ def _checked(settings: Settings) -> Settings:
             settings.host,
             "127.0.0.1, unless DASK_GRAPHQL_AUTHENTICATION=required, or DASK_GRAPHQL_ALLOW_PUBLIC=true says that "
             "whoever reaches the address may submit",
+        )
+
+
+def _checked(settings: Settings) -> Settings:
+    """Rules between settings."""
+    if settings.min_workers > settings.max_workers:
+        raise SettingError(
+            variable_of("min_workers"), str(settings.min_workers), f"at most MAX_WORKERS, {settings.max_workers}"
+        )
+    given = [name for name in ("tls_ca", "tls_cert", "tls_key") if getattr(settings, name)]
+    if given and not settings.scheduler.startswith("tls://"):
+        # What is not used would be taken for protection.
+        expected = f"a tls:// address, as {variable_of(given[0])} is set"
+        raise SettingError(variable_of("scheduler"), settings.scheduler, expected)
+    if settings.scheduler_listen and urlsplit(settings.scheduler_listen).scheme != urlsplit(settings.scheduler).scheme:
+        raise SettingError(
+            variable_of("scheduler_listen"), settings.scheduler_listen, "the scheme of SCHEDULER, tcp:// or tls://"
         )
     if settings.tenants == "isolated" and settings.authentication == "none":
         raise SettingError(

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from cluster.errors import PublicError, StoreUnavailable
 from cluster.node import Node, make_node
 from cluster.registry import Registry, load_registry
-from cluster.settings import Settings, load_settings
+from cluster.settings import Settings, check_public, load_settings
 from graphql_api.auth import callers
 from graphql_api.auth.authenticate import Authenticator
 from graphql_api.auth.http import caller_of, status_of
@@ -39,6 +39,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         SettingError, RegistryError: the node must not start.
     """
     settings = load_settings() if settings is None else settings
+    check_public(settings)
     registry = load_registry(settings.task_modules) if registry is None else registry
     persisted = PersistedOperations(settings)
     schema = make_schema(registry, Documents(settings, persisted))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.errors import SettingError
-from cluster.settings import Settings, load_settings, variable_of
+from cluster.settings import Settings, check_public, load_settings, variable_of
 
 
 @pytest.mark.parametrize(
@@ -64,9 +64,10 @@ def test_more_workers_at_least_than_at_most_is_refused() -> None:
 
 
 def test_a_public_address_needs_a_word_for_it() -> None:
+    settings = load_settings({"DASK_GRAPHQL_HOST": "0.0.0.0"})  # of no meaning to a worker, say
     with pytest.raises(SettingError, match="ALLOW_PUBLIC"):
-        load_settings({"DASK_GRAPHQL_HOST": "0.0.0.0"})
-    assert load_settings({"DASK_GRAPHQL_HOST": "0.0.0.0", "DASK_GRAPHQL_ALLOW_PUBLIC": "yes"}).host == "0.0.0.0"
+        check_public(settings)
+    check_public(load_settings({"DASK_GRAPHQL_HOST": "0.0.0.0", "DASK_GRAPHQL_ALLOW_PUBLIC": "yes"}))
 
 
 @given(
@@ -93,7 +94,11 @@ EVERY: dict[str, tuple[str, Any]] = {
     "redis_url": ("rediss://:pw@redis:6380/1", "rediss://:pw@redis:6380/1"),
     "key_prefix": ("a-b_c.1", "a-b_c.1"),
     "scheduler": ("tls://[::1]:8786", "tls://[::1]:8786"),
-    "scheduler_listen": ("tcp://0.0.0.0:8786", "tcp://0.0.0.0:8786"),
+    "scheduler_listen": ("tls://0.0.0.0:8786", "tls://0.0.0.0:8786"),
+    "tls_ca": ("/x/ca.pem", "/x/ca.pem"),
+    "tls_cert": ("-----BEGIN", "-----BEGIN"),
+    "tls_key": ("/x/key.pem", "/x/key.pem"),
+    "allow_open_scheduler": ("true", True),
     "dashboard": ("127.0.0.1:8787", "127.0.0.1:8787"),
     "task_modules": (" a.b , c ,", ("a.b", "c")),
     "host": ("localhost", "localhost"),
