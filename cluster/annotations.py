@@ -83,9 +83,7 @@ def item_of(annotation: Any) -> Any:
 
 def is_record(annotation: Any) -> bool:
     """Whether it is a dataclass or a pydantic model."""
-    return isinstance(annotation, type) and (
-        dataclasses.is_dataclass(annotation) or issubclass(annotation, BaseModel)
-    )
+    return isinstance(annotation, type) and (dataclasses.is_dataclass(annotation) or issubclass(annotation, BaseModel))
 
 
 def fields_of(cls: Any) -> list[Field]:
@@ -143,7 +141,7 @@ def classes_in(annotation: Any, seen: set[Any] | None = None) -> Iterator[tuple[
 
 
 INSTEAD: Final = {
-    "ndarray": "declare list[float] (or list[list[float]], list[int], ...): an array that is returned there is converted",
+    "ndarray": "declare list[float] (list[list[float]], list[int], ...): an array that is returned there is converted",
     "DataFrame": "declare list[Row] with a dataclass Row of the columns, and return frame.to_dict('records')",
     "Series": "declare list[float] (or the type of its values), and return series.tolist()",
     "Index": "declare list[str] (or the type of its values), and return index.tolist()",
@@ -164,6 +162,6 @@ def refuse_arrays(annotation: Any, where: str) -> None:
         ancestry = [ancestor.__name__ for ancestor in cls.__mro__]
         words = next((INSTEAD[name] for name in ancestry if name in INSTEAD), "declare plain types, or a dataclass")
         raise RegistryError(
-            f"{where}{f', {place}' if place else ''}: {cls.__module__.partition('.')[0]}.{cls.__name__} says nothing of "
-            f"what is in it; {words}"
+            f"{where}{f', {place}' if place else ''}: {cls.__module__.partition('.')[0]}.{cls.__name__} says nothing "
+            f"of what is in it; {words}"
         )

@@ -1,4 +1,4 @@
-"""What a function returned, made fit for the record: numpy's values as Python's, and nothing that GraphQL cannot carry."""
+"""What a function returned, made fit for the record: numpy's values as Python's, no number that GraphQL lacks."""
 
 from __future__ import annotations
 
@@ -103,6 +103,4 @@ def check_output(annotation: Any, value: Any, place: str = "") -> None:
                 value, field.name
             ):
                 continue
-            check_output(
-                field.annotation, getattr(value, field.name), f"{place}.{field.name}" if place else field.name
-            )
+            check_output(field.annotation, getattr(value, field.name), f"{place}.{field.name}" if place else field.name)

@@ -82,7 +82,8 @@ class TaskTypeType:
         defaults = orjson.loads(
             task_type.input_model.model_construct().model_dump_json(
                 include={argument.name for argument in task_type.arguments if not argument.required},
-                warnings=False, by_alias=False,
+                warnings=False,
+                by_alias=False,
             )
         )
         return cls(
