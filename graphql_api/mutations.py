@@ -19,7 +19,7 @@ from graphql_api.bounds import description_of
 from graphql_api.context import ApiInfo
 from graphql_api.defaults import Default, graphql_default, python_default
 from graphql_api.spelling import check_names, client_spelling
-from graphql_api.type_map import TypeMap, input_field, pascal, pascal_of, set_signature
+from graphql_api.type_map import Parameter, TypeMap, input_field, pascal, pascal_of, set_signature
 from graphql_api.types import SubmitOptions
 
 PRIORITY_LIMIT = 100
@@ -125,7 +125,7 @@ def _parameter(item: Argument, kind: Any, default: Default) -> inspect.Parameter
     annotation = Union[kind, None] if default.nullable else kind  # noqa: UP007 - a lazy type has no `|` of its own
     if described:
         annotation = Annotated[annotation, strawberry.argument(description=described)]
-    return inspect.Parameter(
+    return Parameter(
         item.name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=python_default(default)
     )
 

@@ -233,7 +233,7 @@ class TypeMap:
     def _literal(self, values: tuple[Any, ...], where: str, hint: str) -> Any:
         names = all(isinstance(value, str) and _is_enum_name(value) for value in values)
         try:
-            cls = enum.Enum(hint, {value: value for value in values}) if names else None  # type: ignore[misc]
+            cls: Any = enum.Enum(hint, {value: value for value in values}) if names else None
         except ValueError:  # a name that Enum keeps for itself, as `mro`
             cls = None
         if cls is None:
@@ -336,10 +336,16 @@ class TypeMap:
         check_names([item.name for item in taken], place)
         adapters = {item.name: TypeAdapter(hints[item.name]) for item in taken}
         parameters = [
-            item.replace(annotation=_described(self.input(hints[item.name], place, base + pascal_of(item.name)),
-                                               description_of(hints[item.name])))
+            Parameter(
+                item.name,
+                item.kind,
+                annotation=_described(
+                    self.input(hints[item.name], place, base + pascal_of(item.name)), description_of(hints[item.name])
+                ),
+                default=item.default,
+            )
             for item in taken
-        ]  # fmt: skip
+        ]
 
         async def resolver(root: Any, info: ApiInfo, **arguments: Any) -> Any:
             values = plain(arguments)
@@ -365,8 +371,13 @@ def _described(annotation: Any, description: str | None) -> Any:
 
 def input_field(name: str, mapped: Any, default: Default, description: str | None) -> StrawberryField:
     """A field of an input type."""
-    more = {} if default.value is EMPTY else {"default": default.value}
-    made: Any = strawberry.field(description=description, **more)
+    made: Any
+    if default.value is EMPTY:
+        made = strawberry.field(description=description)
+    elif isinstance(default.value, list | dict):
+        made = strawberry.field(description=description, default_factory=lambda: default.value)
+    else:
+        made = strawberry.field(description=description, default=default.value)
     made.type_annotation = StrawberryAnnotation(Union[mapped, None] if default.nullable else mapped)  # noqa: UP007
     return _named(made, name)
 
@@ -428,6 +439,13 @@ def _instead(annotation: Any) -> str:
     if isinstance(origin, type) and origin.__module__ in ("collections.abc", "collections"):
         return "use list[...] or dict[str, ...]"
     return "use plain types, enums, lists, dataclasses or models"
+
+
+class Parameter(inspect.Parameter):
+    """A parameter whose default may be a list: Strawberry puts parameters into a dict, so they need a hash."""
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.kind))
 
 
 def _parameter(name: str, annotation: Any) -> inspect.Parameter:
