@@ -216,7 +216,8 @@ class TypeMap:
         if (item := item_of(bare)) is not EMPTY:
             return list[self._map(item, where, hint, is_input=is_input)]  # type: ignore[misc]
         if get_origin(bare) is dict or bare in (dict, Any):
-            return strawberry.scalars.JSON
+            # What may be anything may be null in a result; an argument is asked for by `!`.
+            return Union[strawberry.scalars.JSON, None] if bare is Any and not is_input else strawberry.scalars.JSON  # noqa: UP007
         if get_origin(bare) is Literal:
             return self._literal(get_args(bare), where, hint)
         if bare is Blob:
