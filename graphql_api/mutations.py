@@ -125,9 +125,7 @@ def _parameter(item: Argument, kind: Any, default: Default) -> inspect.Parameter
     annotation = Union[kind, None] if default.nullable else kind  # noqa: UP007 - a lazy type has no `|` of its own
     if described:
         annotation = Annotated[annotation, strawberry.argument(description=described)]
-    return Parameter(
-        item.name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=python_default(default)
-    )
+    return Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=python_default(default))
 
 
 def _field(resolver: Any, name: str, description: str) -> StrawberryField:

@@ -164,13 +164,13 @@ def take_defaults(
     words: frozenset[str] = frozenset({"c", "a", "b"}),
     grid: list[list[float]] = [[1.5], []],  # noqa: B006
     table: dict[str, int] = {"a": 1},  # noqa: B006
-    place: Place = Place(1, tags=["t"]),  # noqa: B008
+    place: Place = Place(1, tags=["t"]),
     places: tuple[Place, ...] = (Place(2),),
     node: Node = Node(value=1, children=[Node(value=2)]),  # noqa: B008
     person: Person = Person.model_validate({"fullName": "Ada"}),  # noqa: B008
-    at: datetime.datetime = datetime.datetime(2026, 1, 31, 12, tzinfo=datetime.UTC),  # noqa: B008
-    span: datetime.timedelta = datetime.timedelta(hours=1.5),  # noqa: B008
-    price: decimal.Decimal = decimal.Decimal("1.10"),  # noqa: B008
+    at: datetime.datetime = datetime.datetime(2026, 1, 31, 12, tzinfo=datetime.UTC),
+    span: datetime.timedelta = datetime.timedelta(hours=1.5),
+    price: decimal.Decimal = decimal.Decimal("1.10"),
     key: uuid.UUID = uuid.UUID(int=1),  # noqa: B008
 ) -> Defaults:
     """Tells what it was called with."""
@@ -187,7 +187,7 @@ def check_bounds(
     even: Annotated[int, annotated_types.MultipleOf(2)] | None = None,
     code: Annotated[str, Field(pattern="^[A-Z]{2}$", description="A country.")] = "DE",
     items: Annotated[list[Annotated[int, Field(gt=0)]], annotated_types.Len(1, 3)] = [1],  # noqa: B006
-    place: Place = Place(0),  # noqa: B008
+    place: Place = Place(0),
     table: dict[str, Annotated[int, Field(lt=5)]] | None = None,
     large: Annotated[BigInt, Field(le=10**12)] = 0,
     length: Metres = Metres(1.0),
