@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, overload
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
-from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic_core import PydanticSerializationError
 
 from cluster.annotations import refuse_arrays
@@ -289,7 +289,7 @@ def _task_type(
                 **model_fields,
             )
         output: TypeAdapter[Any] = TypeAdapter(returns)
-    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation) as error:
+    except (PydanticUserError, PydanticUndefinedAnnotation) as error:
         raise RegistryError(f"{where}: a type has no JSON form: {error}") from error
     _check_defaults(where, arguments, input_model)
     return TaskType(

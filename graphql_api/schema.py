@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -23,8 +24,8 @@ from graphql_api.errors import present
 from graphql_api.mutations import cancel_field, submit_fields
 from graphql_api.queries import make_query
 from graphql_api.subscriptions import make_subscription
-from graphql_api.type_map import CONFIG, TypeMap, pascal
-from graphql_api.types import make_task_types
+from graphql_api.type_map import CONFIG, TypeMap, pascal, set_signature
+from graphql_api.types import SubmitOptions, make_task_types
 
 DOCUMENT_CACHE = 1_000
 """Documents whose parse and validation are kept: both cost ten times the execution."""
@@ -87,7 +88,18 @@ def reserved_names() -> frozenset[str]:
     value.python_name = value.name = "value"
     value.type_annotation = StrawberryAnnotation(str)
     nothing = create_type("_Nothing", [value])
-    return frozenset(_assemble([nothing], lambda _: [])._schema.type_map) - {"_Nothing"}
+
+    def members(submission: type) -> list[StrawberryField]:
+        # What every submit<Name> needs, without a task type.
+        def submit(options: Any) -> Any: ...
+
+        options = inspect.Parameter("options", inspect.Parameter.KEYWORD_ONLY, annotation=SubmitOptions)
+        set_signature(submit, [options], submission)
+        field: Any = strawberry.field(resolver=submit)
+        field.python_name = field.name = "submit"
+        return [field]
+
+    return frozenset(_assemble([nothing], members)._schema.type_map) - {"_Nothing"}
 
 
 def _assemble(outputs: list[Any], members: Callable[[type], list[StrawberryField]]) -> Schema:

@@ -253,9 +253,7 @@ class TypeMap:
             return self._made[cls, True]
         for name, member in cls.__members__.items():
             if not _is_enum_name(name):
-                raise RegistryError(
-                    f"{where}: {_origin(cls)}.{name} cannot be a value of an enum in GraphQL; rename it"
-                )
+                raise RegistryError(f"{where}: {_origin(cls)}.{name} cannot be an enum value in GraphQL; rename it")
             if not isinstance(member.value, str | int | float):
                 raise RegistryError(
                     f"{where}: {_origin(cls)}.{name} is a {type(member.value).__name__}; give an Enum's members texts "

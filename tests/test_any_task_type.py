@@ -40,7 +40,7 @@ EVERYTHING: dict[str, Any] = {
 }  # fmt: skip
 TYPES = {
     "flag": "Boolean!", "count": "Int!", "big": "BigInt!", "share": "Float!", "text": "String!", "at": "DateTime!",
-    "day": "Date!", "hour": "Time!", "span": "Duration!", "price": "Decimal!", "key": "UUID!", "colour": "Colour!",
+    "day": "Date!", "hour": "Time!", "span": "Duration!", "price": "Decimal!", "key": "UUID!", "colour": "Tint!",
     "size": "Size!", "mood": "Mood!", "mode": "EchoEverythingMode!", "grid": "[[Int!]!]!", "unique": "[Int!]!",
     "frozen": "[String!]!", "row": "[Float!]!", "table": "JSON!", "anything": "JSON!", "place": "PlaceInput!",
     "maybe": "PlaceInput",
@@ -77,7 +77,7 @@ async def test_every_kind_of_type_goes_in_and_comes_out(odd: System) -> None:
 async def test_defaults_of_every_kind_are_filled_in_alike_alone_and_in_a_batch(odd: System) -> None:
     got = await run(odd, "submitTakeDefaults", "... on Defaults { told }")
     assert got["state"] == "SUCCEEDED", got
-    assert got["result"]["told"].startswith("(7, 1152921504606846976, 0.5, 'a \"quoted\" text', <Colour.RED: 'red'>")
+    assert got["result"]["told"].startswith("(7, 1152921504606846976, 0.5, 'a \"quoted\" text', <Tint.RED: 'red'>")
     assert "['a', 'b', 'c'], [[1.5], []], {'a': 1}, Place(x_axis=1, y_axis=3, tags=['t']" in got["result"]["told"]
     assert "2, 'Ada', datetime.datetime(2026, 1, 31, 12, 0, tzinfo=" in got["result"]["told"]
     many = await odd.ask("mutation { it: submitTakeDefaultsMany(inputs: [{}, {number: 7}]) { taskId } }")

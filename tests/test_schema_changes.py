@@ -44,7 +44,8 @@ BREAKING = [
      "A required field FibonacciInput.base was added."),
     (r"\n  CANCELLED\n", "\n", "Enum value TaskState.CANCELLED was removed."),
     (r"cancelTask\(taskId: ID!\)", "cancelTask(id: ID!)", "Argument Mutation.cancelTask(taskId:) was removed."),
-    (r"afterSeq: Int", "afterSeq: Int!", "Argument Subscription.taskEvents(afterSeq:) has changed type from Int to Int!."),
+    (r"afterSeq: Int", "afterSeq: Int!",
+     "Argument Subscription.taskEvents(afterSeq:) has changed type from Int to Int!."),
 ]  # fmt: skip
 HARMLESS = [
     (r"\n  bitLength: Int!", "\n  bitLength: Int!\n  more: String"),
@@ -100,7 +101,7 @@ def test_the_command_fails_and_a_release_settles_it(tmp_path: Path) -> None:
     files = {"released": RELEASED, "current": edited(pattern, replacement), "changelog": NONE_DECLARED}
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    command = [sys.executable, SCRIPT, *(part for name in files for part in (f"--{name}", str(tmp_path / name)))]
+    command = [sys.executable, str(SCRIPT), *(part for name in files for part in (f"--{name}", str(tmp_path / name)))]
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
     assert refused.returncode == 1
     assert description in refused.stderr

@@ -21,7 +21,7 @@ Metres = NewType("Metres", float)
 Share = Annotated[float, annotated_types.Interval(ge=0, le=1)]
 
 
-class Colour(enum.Enum):
+class Tint(enum.Enum):
     RED = "red"
     BLUE = "blue"
 
@@ -43,7 +43,7 @@ class Place:
     x_axis: int
     y_axis: Annotated[int, Field(le=100)] = 3
     tags: list[str] = field(default_factory=list)
-    colour: Colour = Colour.BLUE
+    colour: Tint = Tint.BLUE
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Everything:
     span: datetime.timedelta
     price: decimal.Decimal
     key: uuid.UUID
-    colour: Colour
+    colour: Tint
     size: Size
     mood: Mood
     mode: Literal["fast", "slow"]
@@ -121,7 +121,7 @@ def echo_everything(
     span: datetime.timedelta,
     price: decimal.Decimal,
     key: uuid.UUID,
-    colour: Colour,
+    colour: Tint,
     size: Size,
     mood: Mood,
     mode: Literal["fast", "slow"],
@@ -155,7 +155,7 @@ def take_defaults(
     big: BigInt = 2**60,
     share: float = 0.5,
     text: str = 'a "quoted" text',
-    colour: Colour = Colour.RED,
+    colour: Tint = Tint.RED,
     mood: Mood = Mood.CALM,
     mode: Literal["fast", "slow"] = "slow",
     nothing: int | None = None,
