@@ -13,7 +13,8 @@ from cluster.errors import DaskGraphQLError
 
 TASK_FIELDS = "taskId name state attempt error { code message }"
 
-_KIND = "kind name ofType { kind name ofType { kind name ofType { kind name } } }"
+_KIND = "kind name" + " ofType { kind name" * 8 + " }" * 8
+"""Lists in lists and what may not be null are told one within another."""
 DISCOVERY = f"""{{
   taskTypes {{ name mutation }}
   mutations: __type(name: "Mutation") {{ fields {{ name args {{ name type {{ {_KIND} }} }} }} }}

@@ -83,7 +83,9 @@ class TaskTypeType:
 
         defaults = orjson.loads(
             task_type.input_model.model_construct().model_dump_json(
-                include={argument.name for argument in task_type.arguments if not argument.required}, warnings=False
+                include={argument.name for argument in task_type.arguments if not argument.required},
+                warnings=False,
+                by_alias=False,
             )
         )
         return cls(
@@ -297,7 +299,7 @@ async def read_result(record: Record, info: ApiInfo) -> Any:
             return None
         encoded = again.result
     try:
-        value = task_type.output.validate_json(encoded)
+        value = task_type.output.validate_json(encoded, by_alias=False, by_name=True)
     except ValidationError:
         raise ResultUnreadable(
             f"the kept result of {record.task_id} is not what {record.name} returns today; submit it with "

@@ -5,16 +5,21 @@ Nothing here is shared with another run: every port is free when it is taken, ev
 
 from __future__ import annotations
 
-import gc
+import importlib
 import os
+import pkgutil
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-# Imported early: CPython 3.11 may fail to parse a source as deep in the stack as hypothesis's own plugin imports it.
-import hypothesis  # noqa: F401
+import hypothesis.internal
 import pytest
+
+# Imported early: pytest parses every module of hypothesis when it is first imported, and CPython 3.11 may fail to parse
+# a source as deep in the stack as a test is.
+for _module in pkgutil.walk_packages(hypothesis.internal.__path__, "hypothesis.internal."):
+    importlib.import_module(_module.name)
 
 # Dask writes its configuration into this folder at import; the user's home is none of our business.
 os.environ["DASK_CONFIG"] = tempfile.mkdtemp(prefix="dask-config-")
@@ -24,13 +29,6 @@ for _name in [name for name in os.environ if name.startswith("DASK_GRAPHQL_")]:
 from cluster.settings import Settings, load_settings  # noqa: E402
 from cluster.store.store import Store  # noqa: E402
 from tests.system import RedisServer, System  # noqa: E402
-
-
-@pytest.fixture(autouse=True, scope="module")
-def swept() -> None:
-    """Collects what the module before left behind. CPython 3.11 fails to parse a source where, in the middle of it, the
-    collector meets something whose end is told with a traceback, as making that parses too."""
-    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -104,8 +104,7 @@ class System:
             key_prefix=f"t{uuid.uuid4().hex[:8]}",
             scheduler=f"{'tls' if tls else 'tcp'}://127.0.0.1:{free_port()}",
             data_dir=folder,
-            task_modules=(TASKS,),
-            **changes,
+            **{"task_modules": (TASKS,), **changes},
         )
         self.ports = [free_port() for _ in range(api_nodes)]
         self.children: dict[str, Child] = {}

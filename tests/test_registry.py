@@ -185,7 +185,7 @@ def test_every_kind_of_argument_comes_back_equal(
 
 def test_an_error_names_a_field_deep_within_an_argument() -> None:
     kind = load_registry([TASKS])["report"]
-    with pytest.raises(BadInput, match=r"report: points\.1\.x: .*not 'z'"):
+    with pytest.raises(BadInput, match=r"report: points\[1\]\.x: .*not 'z'"):
         kind.bind({"size": 1, "points": [{"x": 1}, {"x": "z"}]})
 
 
