@@ -19,7 +19,6 @@ from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, overloa
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
-from pydantic_core import PydanticSerializationError
 
 from cluster.annotations import refuse_arrays
 from cluster.errors import BadInput, RegistryError
@@ -31,6 +30,9 @@ BUILT_IN: Final = ("cluster.tasks.fibonacci",)
 
 RESERVED_ARGUMENTS: Final = frozenset({"options", "info", "self", "cls", "root", "model_config"})
 """Names that mean something else where an argument would stand: in the mutation, its resolver, or pydantic's model."""
+
+LONGEST_INT_DIGITS: Final = 4_300
+"""Most digits that pydantic reads as a plain `int`, as CPython does (issue 95778)."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 Place = tuple[int | str, ...]
@@ -114,8 +116,15 @@ class TaskType:
         try:
             written = model.model_dump(mode="json", by_alias=False)
             canonical_input = canonical_json(_in_order(written, model.model_dump(by_alias=False)))
-        except (PydanticSerializationError, RecursionError, UnicodeEncodeError) as error:
+        except (ValueError, RecursionError) as error:
+            # pydantic's own errors are ValueErrors: a lone surrogate, or a value nested beyond its depth.
             raise BadInput(f"{self.name}: the input has no JSON form: {str(error)[:200]}") from None
+        if len(canonical_input) > LONGEST_INT_DIGITS:
+            try:
+                self.revive(canonical_input)
+            except ValidationError as error:
+                # An `int` this long is taken as a number and never read again from its digits; a BigInt is.
+                raise _explained(self.name, error, spell) from None
         return Bound(self, model, canonical_input, task_id(self.name, self.version, canonical_input))
 
     def values(self, model: BaseModel) -> dict[str, Any]:
