@@ -104,17 +104,21 @@ def optional(kind: Kind) -> Kind:
     return Kind(kind.annotation | None, kind.graphql[:-1], kind.values | st.just((None, None)))
 
 
+def record_class(name: str, fields: dict[str, Kind], model: bool) -> Any:
+    """A pydantic model with aliases, or a dataclass with slots."""
+    if model:
+        aliased: Any = {key: (kind.annotation, Field(alias=f"A{key}")) for key, kind in fields.items()}
+        return create_model(name, __module__=__name__, **aliased)
+    made: Any = dataclasses.make_dataclass(name, [(key, kind.annotation) for key, kind in fields.items()], slots=True)
+    made.__module__ = __name__
+    return made
+
+
 def record_of(kinds: list[Kind], model: bool) -> Kind:
     number = next(COUNTER)
     name = f"Record{number}"
     fields = {f"field_{index}": kind for index, kind in enumerate(kinds)}
-    cls: Any
-    if model:
-        aliased: Any = {key: (kind.annotation, Field(alias=f"A{key}")) for key, kind in fields.items()}
-        cls = create_model(name, **aliased)
-    else:
-        cls = dataclasses.make_dataclass(name, [(key, kind.annotation) for key, kind in fields.items()], slots=True)
-    cls.__module__ = __name__
+    cls = record_class(name, fields, model)
     values = st.fixed_dictionaries({key: kind.values for key, kind in fields.items()}).map(
         lambda pairs: (
             {to_camel_case(key): sent for key, (sent, _) in pairs.items()},
