@@ -19,7 +19,7 @@ from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, overloa
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
-from pydantic_core import PydanticSerializationError
+from pydantic_core import to_json
 
 from cluster.annotations import refuse_arrays
 from cluster.errors import BadInput, RegistryError
@@ -31,6 +31,14 @@ BUILT_IN: Final = ("cluster.tasks.fibonacci",)
 
 RESERVED_ARGUMENTS: Final = frozenset({"options", "info", "self", "cls", "root", "model_config"})
 """Names that mean something else where an argument would stand: in the mutation, its resolver, or pydantic's model."""
+
+LONGEST_INT_DIGITS: Final = 4_300
+"""Most digits that pydantic reads as a plain `int`, as CPython does (issue 95778)."""
+
+STRICT_REFUSALS: Final = frozenset(
+    {"is_instance_of", "set_type", "frozen_set_type", "tuple_type", "model_type", "dataclass_exact_type"}
+)
+"""Errors that pydantic's strict mode raises on plain values, and does not on the same values in JSON."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 Place = tuple[int | str, ...]
@@ -104,7 +112,7 @@ class TaskType:
                 `argument` in its details is the first one, as `spell` writes it.
         """
         try:
-            model = self.input_model.model_validate(dict(arguments), by_alias=False, by_name=True)
+            model = self._validated(arguments)
         except ValidationError as error:
             raise _explained(self.name, error, spell) from None
         if self.checks is not None:
@@ -117,9 +125,30 @@ class TaskType:
         try:
             written = model.model_dump(mode="json", by_alias=False)
             canonical_input = canonical_json(_in_order(written, model.model_dump(by_alias=False)))
-        except (PydanticSerializationError, RecursionError, UnicodeEncodeError) as error:
+        except (ValueError, RecursionError) as error:
+            # pydantic's own errors are ValueErrors: a lone surrogate, or a value nested beyond its depth.
             raise BadInput(f"{self.name}: the input has no JSON form: {str(error)[:200]}") from None
+        if len(canonical_input) > LONGEST_INT_DIGITS:
+            try:
+                self.revive(canonical_input)
+            except ValidationError as error:
+                # An `int` this long is taken as a number and never read again from its digits; a BigInt is.
+                raise _explained(self.name, error, spell) from None
         return Bound(self, model, canonical_input, task_id(self.name, self.version, canonical_input, salt))
+
+    def _validated(self, arguments: Mapping[str, Any]) -> BaseModel:
+        try:
+            return self.input_model.model_validate(dict(arguments), by_alias=False, by_name=True)
+        except ValidationError as error:
+            # A strict model takes a list for a set, or a value for an enum, from JSON only, which clients send.
+            kinds = {item["type"] for item in error.errors(include_url=False, include_context=False)}
+            if kinds.isdisjoint(STRICT_REFUSALS):
+                raise
+            try:
+                text = to_json(dict(arguments), inf_nan_mode="constants")
+            except ValueError:
+                raise error from None
+            return self.input_model.model_validate_json(text, by_alias=False, by_name=True)
 
     def values(self, model: BaseModel) -> dict[str, Any]:
         """The arguments as the function takes them."""

@@ -9,10 +9,19 @@ from typing import Any
 
 import strawberry
 
+from cluster.errors import BadInput
+
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """GraphQL's arguments as JSON-like values by Python name; what the client left out is left out."""
-    return {name: _plain(value) for name, value in values.items() if value is not strawberry.UNSET}
+    """GraphQL's arguments as JSON-like values by Python name; what the client left out is left out.
+
+    Raises:
+        BadInput: a JSON value is nested beyond Python's recursion limit.
+    """
+    try:
+        return {name: _plain(value) for name, value in values.items() if value is not strawberry.UNSET}
+    except RecursionError:
+        raise BadInput("an argument is nested too deeply; send at most 200 levels") from None
 
 
 def _plain(value: Any) -> Any:
