@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.tools import create_type
+from strawberry.types.base import get_object_definition
 from strawberry.types.execution import ExecutionContext
 
 from cluster.registry import Registry
@@ -29,10 +30,12 @@ DOCUMENT_CACHE = 1_000
 class Schema(strawberry.Schema):
     """Strawberry's schema, whose errors are rewritten to what clients may see.
 
-    `wrappers` are the object types around outputs that are none, by task name.
+    `wrappers` are the object types around outputs that are none, and `outputs` the GraphQL names of all output types,
+    by task name.
     """
 
     wrappers: dict[str, type]
+    outputs: dict[str, str]
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         for error in errors:
@@ -57,7 +60,8 @@ def make_schema(registry: Registry) -> Schema:
     """
     type_map = TypeMap()
     wrappers: dict[str, type] = {}
-    outputs = []
+    outputs: list[Any] = []
+    names: dict[str, str] = {}
     for task_type in registry.values():
         returns = task_type.returns
         if (
@@ -68,6 +72,7 @@ def make_schema(registry: Registry) -> Schema:
             made = type_map.output(returns, task_type.origin)
         else:
             made = wrappers[task_type.name] = _wrapper(task_type.name, returns, type_map, task_type.origin)
+        names[task_type.name] = get_object_definition(made, strict=True).name
         if made not in outputs:
             outputs.append(made)
     union: Any = Annotated[_union(outputs), strawberry.union("TaskOutput", description="The output of any task type.")]
@@ -81,7 +86,7 @@ def make_schema(registry: Registry) -> Schema:
         config=CONFIG,
         extensions=[_ParserCache, _ValidationCache],
     )
-    schema.wrappers = wrappers
+    schema.wrappers, schema.outputs = wrappers, names
     return schema
 
 
