@@ -147,9 +147,17 @@ class AsyncClient:
     async def map(
         self, task: str, /, inputs: Iterable[Mapping[str, Any]], *, options: SubmitOptions | None = None
     ) -> AsyncGenerator[Any, None]:
-        """Submits all inputs and yields their results in the order of the inputs."""
-        for handle in await self.submit_many(task, inputs, options=options):
-            yield await handle.result()
+        """Submits all inputs and yields their results in the order of the inputs.
+
+        Raises: as `submit`, and as `result` at the first task that did not succeed; the others go on.
+        """
+        handles = await self.submit_many(task, inputs, options=options)
+        results = [asyncio.ensure_future(handle.result()) for handle in handles]
+        try:
+            for result in results:
+                yield await result
+        finally:
+            await give_up(results)
 
     async def as_completed(self, handles: Iterable[AsyncHandle]) -> AsyncGenerator[AsyncHandle, None]:
         """The handles as their tasks end, in whatever state; `result` of each answers without waiting."""
@@ -162,9 +170,7 @@ class AsyncClient:
                     wait.result()
                     yield waits[wait]  # type: ignore[index]
         finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+            await give_up(waits)
 
     async def download(self, blob: Blob, file: str | os.PathLike[str] | BinaryIO) -> int:
         """Writes a blob to a file as it comes, so that it need not fit into memory; answers its length in bytes.
@@ -412,6 +418,14 @@ class AsyncHandle:
     def _note(self, told: Mapping[str, Any]) -> None:
         self.last_state = told["state"]
         self.progress = told["progress"]
+
+
+async def give_up(waits: Iterable[asyncio.Future[Any]]) -> None:
+    """Ends what is waited for no longer."""
+    waits = list(waits)
+    for wait in waits:
+        wait.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
 
 
 def camel(name: str) -> str:
