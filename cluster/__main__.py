@@ -132,7 +132,11 @@ def schema() -> None:
 def submit(task: str, arguments: tuple[str, ...], wait: bool, url: str | None, token: str | None) -> None:
     """Submits a task over HTTP, as any client would. Values are JSON; what is not JSON is taken as text."""
     settings = load_settings()
-    from graphql_api.client.command import submit_and_print
+    try:
+        from graphql_api.client.command import submit_and_print
+    except ModuleNotFoundError as error:
+        # The image of a worker or a scheduler has no HTTP client.
+        fail(f'submit needs {error.name}: pip install "dask-graphql[client]"')
 
     values = {}
     for argument in arguments:

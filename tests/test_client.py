@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -421,7 +421,7 @@ async def bound_by_the_api(item: Input) -> Bound:
 
 
 async def test_the_ids_of_random_inputs_are_those_that_a_running_api_answers(client: AsyncClient) -> None:
-    examples = [
+    examples: list[tuple[str, dict[str, Any]]] = [
         ("add", {"a": 2**53}), ("add", {"a": -(2**53) - 1, "b": 10**5000}), ("estimate_pi", {"samples": 10}),
         ("failing", {"message": "\u00fc \U0001f600 \\ \""}), ("slow", {"folder": "/nowhere", "n": 1, "seconds": 0}),
         ("slow", {"folder": "/nowhere", "n": 1, "seconds": 2**60}), ("report", {"size": 1, "points": Point(x=1)}),
@@ -524,7 +524,7 @@ async def collect(handle: AsyncHandle) -> list[str]:
     return [event.kind for event in events]
 
 
-async def first_end(waits: list[asyncio.Future[Any]], count: int) -> None:
+async def first_end(waits: Sequence[asyncio.Future[Any]], count: int) -> None:
     """Returns when so many have their result."""
     async with asyncio.timeout(60):
         while sum(wait.done() for wait in waits) < count:
@@ -575,11 +575,11 @@ async def test_a_full_queue_is_waited_for(tmp_path: Path) -> None:
         System(tmp_path, min_workers=1, max_workers=1, queue_limit=20) as system,
         AsyncClient(system.url) as client,
     ):
-        inputs = [{"folder": str(tmp_path), "n": n, "seconds": 0.05} for n in range(60)]
-        parts = [inputs[start : start + 10] for start in range(0, 60, 10)]
+        inputs = [{"folder": str(tmp_path), "n": n, "seconds": 0.02} for n in range(40)]
+        parts = [inputs[start : start + 10] for start in range(0, 40, 10)]
         handles = [handle for part in parts for handle in await client.submit_many("slow", part)]
         async with asyncio.timeout(60):
-            assert [await handle.result() for handle in handles] == list(range(60))
+            assert [await handle.result() for handle in handles] == list(range(40))
         impatient = AsyncClient(system.url, patience_seconds=0.5)
         await client.submit_many("gated", [{"folder": str(tmp_path), "n": n} for n in range(18)])
         with pytest.raises(Refused) as refused:
