@@ -215,10 +215,15 @@ def revoke(key_id: str) -> None:
 @click.argument("arguments", nargs=-1, metavar="[name=value ...]")
 @click.option("--wait", is_flag=True, help="Wait for the result and print it.")
 @click.option("--url", default=None, help="The api's /graphql URL; default: where HOST and PORT point.")
-def submit(task: str, arguments: tuple[str, ...], wait: bool, url: str | None) -> None:
+@click.option("--token", envvar="DASK_GRAPHQL_TOKEN", show_envvar=True, help="Sent as Authorization: Bearer.")
+def submit(task: str, arguments: tuple[str, ...], wait: bool, url: str | None, token: str | None) -> None:
     """Submits a task over HTTP, as any client would. Values are JSON; what is not JSON is taken as text."""
     settings = load_settings()
-    from cluster.submit_command import submit_over_http
+    try:
+        from graphql_api.client.command import submit_and_print
+    except ModuleNotFoundError as error:
+        # The image of a worker or a scheduler has no HTTP client.
+        fail(f'submit needs {error.name}: pip install "dask-graphql[client]"')
 
     values = {}
     for argument in arguments:
@@ -230,7 +235,7 @@ def submit(task: str, arguments: tuple[str, ...], wait: bool, url: str | None) -
         except ValueError:
             values[name] = text
     url = url or f"http://{settings.host}:{settings.port}/graphql"
-    sys.exit(asyncio.run(submit_over_http(url, task, values, wait)))
+    sys.exit(asyncio.run(submit_and_print(url, token, task, values, wait=wait)))
 
 
 if __name__ == "__main__":

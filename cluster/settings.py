@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from cluster.errors import SettingError
 
 PREFIX: Final = "DASK_GRAPHQL_"
+CLIENT_VARIABLES: Final = ("DASK_GRAPHQL_TOKEN",)
+"""What the command `submit` reads from the same environment; no node's setting."""
 
 
 class _Refused(Exception):
@@ -308,7 +310,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **options: Any) 
     environment = os.environ if environment is None else environment
     known = {variable_of(item.name): item for item in fields(Settings)}
     for variable in environment:
-        if variable.startswith(PREFIX) and variable not in known:
+        if variable.startswith(PREFIX) and variable not in known and variable not in CLIENT_VARIABLES:
             # Its value is not shown: it may be a misspelt secret.
             raise SettingError(variable, "(not shown)", "no variable of this name; docs/settings.md lists them")
     values: dict[str, Any] = {}

@@ -12,6 +12,7 @@ from graphql import GraphQLError
 from pydantic import RootModel
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.tools import create_type
+from strawberry.types.base import get_object_definition
 from strawberry.types.execution import ExecutionContext
 from strawberry.types.field import StrawberryField
 
@@ -31,10 +32,12 @@ from graphql_api.types import SubmitOptions, make_task_types
 class Schema(strawberry.Schema):
     """Strawberry's schema, whose errors are rewritten to what clients may see.
 
-    `wrappers` are the object types around outputs that are none, by task name.
+    `wrappers` are the object types around outputs that are none, and `outputs` the GraphQL names of all output types,
+    by task name.
     """
 
     wrappers: dict[str, type]
+    outputs: dict[str, str]
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         for error in errors:
@@ -52,7 +55,8 @@ def make_schema(registry: Registry, documents: Documents | None = None) -> Schem
     """
     type_map = TypeMap(reserved_names())
     wrappers: dict[str, type] = {}
-    outputs = []
+    outputs: list[Any] = []
+    names: dict[str, str] = {}
     task_types = sorted(registry.values(), key=lambda task_type: task_type.name)
     for task_type in task_types:
         returns, _ = peel(task_type.returns)
@@ -60,6 +64,7 @@ def make_schema(registry: Registry, documents: Documents | None = None) -> Schem
             made = type_map.output(returns, task_type.origin, "")
         else:
             made = wrappers[task_type.name] = _wrapper(task_type, type_map)
+        names[task_type.name] = get_object_definition(made, strict=True).name
         if made not in outputs:
             outputs.append(made)
 
@@ -67,7 +72,7 @@ def make_schema(registry: Registry, documents: Documents | None = None) -> Schem
         return [field for task_type in task_types for field in submit_fields(task_type, type_map, submission)]
 
     schema = _assemble(outputs, members, documents)
-    schema.wrappers = wrappers
+    schema.wrappers, schema.outputs = wrappers, names
     return schema
 
 
