@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench chaos lint types schema console test-images clean setup
+.PHONY: help run test bench fuzz audit chaos lint types schema console test-images clean setup
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,13 @@ chaos: $(VENV)/.test ## Kills and stops processes at random under load, and chec
 
 bench: $(VENV)/.bench ## Measures the system beside its peers and writes benchmarks/RESULTS.md (ROUNDS=3 TASKS=2000)
 	@$(BIN)/python -m benchmarks.run --rounds $(ROUNDS) --tasks $(TASKS)
+
+fuzz: $(VENV)/.test ## Sends noise to every transport of a real api (SECONDS=600 for each of four kinds)
+	@FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest -s tests/test_fuzz.py
+
+audit: $(VENV)/.run ## Looks the installed packages up in the database of known vulnerabilities (needs the network)
+	@$(PIP) install pip-audit
+	@$(BIN)/pip-audit --skip-editable
 
 test-images: ## Builds the images, brings docker-compose.yaml up and sends work through it (root, Debian)
 	@tests/images/run.sh

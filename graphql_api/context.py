@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from starlette.responses import Response
 from starlette.websockets import WebSocket
 from strawberry.types import Info
 
@@ -23,7 +22,8 @@ class Context:
     wrappers: dict[str, type] = field(default_factory=dict)
     connection_params: dict[str, Any] = field(default_factory=dict)
     who: Caller | None = None
-    response: Response | None = None
+    answer_headers: dict[str, str] = field(default_factory=dict)
+    """Of an HTTP answer, beside the usual ones."""
     socket: WebSocket | None = None
     last_event_id: int | None = None
     """What an event stream's client has seen."""
@@ -55,8 +55,7 @@ class Context:
             wait = await store.run(store.calls.spend(self.caller.name, limit, limit, count))
             if wait:
                 seconds = -(-wait // 1000)
-                if self.response is not None:
-                    self.response.headers["Retry-After"] = str(seconds)
+                self.answer_headers["Retry-After"] = str(seconds)
                 raise RateLimited(
                     f"at most {limit} submissions a minute; nothing was submitted, try again in {seconds} s",
                     limit=limit,

@@ -212,3 +212,11 @@ async def test_an_event_stream_goes_on_after_the_last_event_that_was_seen(system
     assert await events_of(system, task_id, Last_Event_ID=whole[0][0]) == whole[1:]
     assert await events_of(system, task_id, Last_Event_ID="nonsense") == whole
     assert await events_of(system, task_id, Last_Event_ID="9" * 30) == whole
+
+
+async def test_a_get_changes_nothing_also_as_an_event_stream(system: System) -> None:
+    query = "mutation { submitFibonacci(n: 7333) { taskId } }"
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(system.url, params={"query": query}, headers={"Accept": "text/event-stream"})
+    assert "mutations are not allowed" in answer.text
+    assert "taskId" not in answer.text

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
 import orjson
-from cross_web import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.exceptions import ConnectionRejectionError, MissingQueryError
-from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData, process_result
 from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
-from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 from strawberry.types.unset import UNSET
 
@@ -33,9 +31,10 @@ from graphql_api.pages import graphiql_page
 from graphql_api.persisted import PersistedOperations
 from graphql_api.schema import Schema
 from graphql_api.transport.bodies import RequestRefused, body_reader, refusal
-from graphql_api.transport.events import KEEP_ALIVE_SECONDS, event_stream
+from graphql_api.transport.events import KEEP_ALIVE_SECONDS, event_stream, payload
 from graphql_api.transport.json import parse_json
 from graphql_api.transport.negotiation import GRAPHQL, media_type, was_executed
+from graphql_api.transport.operation import read_operation
 from graphql_api.transport.origins import Origins
 from graphql_api.transport.websocket import LegacyHandler, Pings, TransportHandler, WebSocketAdapter
 
@@ -44,9 +43,15 @@ logger = logging.getLogger(__name__)
 INIT_SECONDS: Final = 10.0
 """How long a WebSocket may be open without its connection_init; closed with 4408 then."""
 
+OPERATIONS: Final = {
+    "GET": frozenset({OperationType.QUERY}),
+    "POST": frozenset({OperationType.QUERY, OperationType.MUTATION}),
+}
+"""What a method takes; subscriptions have transports of their own."""
+
 
 class GraphQLEndpoint(GraphQL[Context, None]):
-    """The endpoint of one node."""
+    """The endpoint of one node. What Strawberry's own gives us is the life of a WebSocket."""
 
     websocket_adapter_class = WebSocketAdapter
     graphql_transport_ws_handler_class = TransportHandler
@@ -103,17 +108,13 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             if request.method == "POST" and _content_type(request) != "application/json":
                 # Also what keeps foreign pages from posting without being asked about first (CSRF).
                 raise RequestRefused(415, "POST takes Content-Type: application/json")
-            request.state.caller = caller = await caller_of(request)
-            if not streams:
-                answer = await self.run(request)
-                chosen = media_type(accepted)
-                answer.headers["Content-Type"] = f"{chosen}; charset=utf-8"
-                answer.headers["Vary"] = "Accept"
-                answer.status_code = 400 if chosen == GRAPHQL and not request.state.executed else 200
-                return answer
-            self._sockets.check(caller.name)
+            caller = await caller_of(request)
             context = Context(self._node, self._schema.wrappers, who=caller)
-            return await event_stream(request, self._schema, context, self._sockets, self.persisted)
+            operation = await read_operation(request, self.persisted)
+            if not streams:
+                return await self._execute(request, context, operation)
+            self._sockets.check(caller.name)
+            return event_stream(request, operation, self._schema, context, self._sockets)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to hear it
         except RequestRefused as error:
@@ -124,9 +125,6 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         except StoreUnavailable as error:
             logger.warning("%s", error)
             return refusal(503, STORE_AWAY, {"code": "SERVICE_UNAVAILABLE"}, {"Retry-After": "2"})
-        except HTTPException as error:
-            # What Strawberry refuses before it executes is told as JSON, as every other refusal.
-            return refusal(error.status_code, error.reason)
 
     def _wants_page(self, request: Request, accepted: str) -> bool:
         """Whether a browser asks for the page and not for data."""
@@ -137,33 +135,19 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             and "text/html" in accepted
         )
 
-    def should_render_graphql_ide(self, request: Any) -> bool:
-        """Never: a page was answered before, and a GET may name its document by hash."""
-        return False
-
-    async def execute_single(
-        self,
-        request: Request,
-        request_adapter: Any,
-        sub_response: Response,
-        context: Context,
-        root_value: None,
-        request_data: GraphQLRequestData,
-    ) -> ExecutionResult:
-        """Executes one operation; a GET may only query.
+    async def _execute(self, request: Request, context: Context, operation: Mapping[str, Any]) -> Response:
+        """Executes one query or mutation; a GET may only query.
 
         Raises:
             RequestRefused: there is no operation, or one that this method does not take.
         """
         try:
-            return await self.schema.execute(
-                request_data.query,
-                root_value=root_value,
-                variable_values=request_data.variables,
+            result = await self._schema.execute(
+                operation["query"],
+                variable_values=operation.get("variables"),
                 context_value=context,
-                operation_name=request_data.operation_name,
-                allowed_operation_types=OperationType.from_http(request.method),  # type: ignore[arg-type]
-                operation_extensions=request_data.extensions,
+                operation_name=operation.get("operationName"),
+                allowed_operation_types=OPERATIONS[request.method],
             )
         except CannotGetOperationTypeError as error:
             raise RequestRefused(400, error.as_http_error_reason()) from None
@@ -175,33 +159,26 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             raise RequestRefused(405, "GET takes queries; POST what changes something", {"Allow": "POST"}) from None
         except MissingQueryError:
             raise RequestRefused(400, 'expected a JSON object with "query", a text') from None
-
-    async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
-        answer = process_result(result)
-        request.state.executed = was_executed(answer)
-        if not request.state.executed:
-            answer.pop("data", None)
-        return answer
+        answer = payload(result)
+        chosen = media_type(request.headers.get("accept", ""))
+        executed = was_executed(answer)
+        if not executed:
+            # GraphQL, section 7.1: no data entry where nothing was executed.
+            del answer["data"]
+        status = 400 if chosen == GRAPHQL and not executed else 200
+        headers = {"Content-Type": f"{chosen}; charset=utf-8", "Vary": "Accept", **context.answer_headers}
+        return Response(orjson.dumps(answer), status, headers)
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
-        if isinstance(request, WebSocket):
-            # Who it is comes with connection_init.
-            return Context(self._node, self._schema.wrappers, socket=request)
-        assert isinstance(response, Response)
-        return Context(self._node, self._schema.wrappers, who=request.state.caller, response=response)
+        """Of a WebSocket: who it is comes with connection_init."""
+        assert isinstance(request, WebSocket)
+        return Context(self._node, self._schema.wrappers, socket=request)
 
     async def get_root_value(self, request: Request | WebSocket) -> None:
         return None
 
     def decode_json(self, data: str | bytes) -> Any:
         return parse_json(data)
-
-    def parse_json(self, data: str | bytes) -> Any:
-        operation = super().parse_json(data)
-        return self.persisted.resolve(operation) if isinstance(operation, dict) else operation
-
-    def parse_query_params(self, params: Any) -> Any:
-        return self.persisted.resolve(super().parse_query_params(params))
 
     def encode_json(self, data: object) -> str:
         return orjson.dumps(data).decode()

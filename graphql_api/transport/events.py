@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
@@ -15,27 +14,26 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from strawberry.types import ExecutionResult
+from strawberry.types.graphql import OperationType
 
 from graphql_api.auth.sockets import Sockets
 from graphql_api.context import Context
-from graphql_api.persisted import PersistedOperations
 from graphql_api.schema import Schema
-from graphql_api.transport.bodies import RequestRefused
-from graphql_api.transport.json import parse_json
 
 KEEP_ALIVE_SECONDS: Final = 12.0
 """A comment on an idle event stream, so that no proxy takes it for dead."""
 
+STREAMED: Final = {
+    "GET": frozenset({OperationType.QUERY, OperationType.SUBSCRIPTION}),
+    "POST": frozenset({OperationType.QUERY, OperationType.MUTATION, OperationType.SUBSCRIPTION}),
+}
+"""What a method takes as an event stream."""
 
-async def event_stream(
-    request: Request, schema: Schema, context: Context, sockets: Sockets, persisted: PersistedOperations
+
+def event_stream(
+    request: Request, operation: Mapping[str, Any], schema: Schema, context: Context, sockets: Sockets
 ) -> Response:
-    """Executes one operation and streams its results.
-
-    Raises:
-        RequestRefused: there is no operation that can be read.
-    """
-    operation = await read_operation(request, persisted)
+    """Executes one operation and streams its results."""
     last = request.headers.get("last-event-id", "")
     context.last_event_id = int(last) if last.isdecimal() and len(last) < 16 else None
     results = schema.stream(
@@ -44,37 +42,14 @@ async def event_stream(
         operation_name=operation.get("operationName"),
         context_value=context,
         root_value=None,
+        # A GET is sent without asking, also by pages of other sites: it may change nothing.
+        allowed_operation_types=STREAMED[request.method],
     )
     return StreamingResponse(
         _held(results, context, sockets),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
     )
-
-
-async def read_operation(request: Request, persisted: PersistedOperations) -> Mapping[str, Any]:
-    """The operation of an HTTP request.
-
-    Raises:
-        RequestRefused: there is none that can be read; the message says what was expected.
-    """
-    try:
-        if request.method == "GET":
-            operation: Any = dict(request.query_params)
-            for name in ("variables", "extensions"):
-                if name in operation:
-                    operation[name] = parse_json(operation[name])
-        else:
-            operation = parse_json(await request.body())
-    except json.JSONDecodeError as error:
-        raise RequestRefused(400, f"the request is not JSON: {error}") from None
-    if isinstance(operation, dict):
-        operation = persisted.resolve(operation)
-    if not isinstance(operation, dict) or not isinstance(operation.get("query"), str):
-        raise RequestRefused(400, 'expected a JSON object with "query", a text')
-    if not isinstance(operation.get("variables") or {}, dict):
-        raise RequestRefused(400, 'expected "variables" to be a JSON object')
-    return operation
 
 
 async def _held(results: Any, context: Context, sockets: Sockets) -> AsyncIterator[bytes]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+import contextlib
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 
 from graphql import GraphQLError
 from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http.exceptions import NonJsonMessageReceived, WebSocketDisconnected
 from strawberry.schema import BaseSchema
-from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
 from strawberry.subscriptions.protocols.graphql_ws.handlers import BaseGraphQLWSHandler
 
 from graphql_api.context import Context
@@ -28,7 +29,9 @@ class WebSocketAdapter(ASGIWebSocketAdapter):
     async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncGenerator[object, None]:
         persisted: PersistedOperations = self.view.persisted  # type: ignore[attr-defined]
         async for message in super().iter_json(ignore_parsing_errors=ignore_parsing_errors):
-            if not isinstance(message, dict):
+            if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+                if ignore_parsing_errors:
+                    continue  # as the legacy protocol does with what is no message
                 # Closed with 4400, where Strawberry would let a TypeError end the socket.
                 raise NonJsonMessageReceived
             payload = message.get("payload")
@@ -38,6 +41,18 @@ class WebSocketAdapter(ASGIWebSocketAdapter):
             if message.get("type") in ("subscribe", "start") and isinstance(payload, dict):
                 message["payload"] = persisted.resolve(payload)
             yield message
+
+    async def send_json(self, message: Mapping[str, object]) -> None:
+        try:
+            await super().send_json(message)
+        except RuntimeError as error:
+            # Starlette's word for a socket that we have closed while an operation was about to send.
+            raise WebSocketDisconnected from error
+
+    async def close(self, code: int, reason: str) -> None:
+        # A reason is at most 123 bytes (RFC 6455, section 5.5.1); to close twice raises.
+        with contextlib.suppress(RuntimeError):
+            await super().close(code, reason.encode()[:123].decode(errors="ignore"))
 
 
 class TransportHandler(BaseGraphQLTransportWSHandler[Context, None]):
@@ -54,9 +69,21 @@ class TransportHandler(BaseGraphQLTransportWSHandler[Context, None]):
         finally:
             pings.remove(self)
 
-    async def handle_message(self, message: object) -> None:
+    async def handle_message(self, message: Any) -> None:
         self.heard = True
-        await super().handle_message(message)  # type: ignore[arg-type]
+        if wrong := _wrong(message, ("subscribe", "complete")):
+            await self.handle_invalid_message(wrong)
+            return
+        await super().handle_message(message)
+
+    async def run_operation(self, operation: Operation[Context, None]) -> None:
+        # What the client left before it ended is no fault to log.
+        with contextlib.suppress(WebSocketDisconnected):
+            await super().run_operation(operation)
+
+    def forget_id(self, id: str) -> None:
+        # The client may have completed the operation at the same moment.
+        self.operations.pop(id, None)
 
     async def ping(self) -> None:
         """Asks whether the client is there, or ends the socket if it did not answer last time."""
@@ -80,6 +107,39 @@ class LegacyHandler(BaseGraphQLWSHandler[Context, None]):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.schema = _EveryOperation(self.schema)  # type: ignore[assignment]
+
+    async def handle_keep_alive(self) -> None:
+        with contextlib.suppress(WebSocketDisconnected):
+            await super().handle_keep_alive()
+
+    async def handle_async_results(self, *args: Any) -> None:
+        with contextlib.suppress(WebSocketDisconnected):
+            await super().handle_async_results(*args)
+
+    async def handle_message(self, message: Any) -> None:
+        if wrong := _wrong(message, ("start", "stop")):
+            await self.websocket.close(4400, wrong)
+            return
+        await super().handle_message(message)
+
+
+def _wrong(message: dict[str, Any], with_id: tuple[str, str]) -> str | None:
+    """What does not fit in a message that begins or ends an operation, in words."""
+    begins, _ = with_id
+    if message["type"] not in with_id:
+        return None
+    if not isinstance(message.get("id"), str) or not message["id"]:
+        return 'expected "id", a text that is not empty'
+    if message["type"] != begins:
+        return None
+    payload = message.get("payload")
+    if not isinstance(payload, dict) or not isinstance(payload.get("query"), str):
+        return 'expected a payload with "query", a text'
+    if not isinstance(payload.get("variables") or {}, dict):
+        return 'expected "variables" to be an object'
+    if not isinstance(payload.get("operationName") or "", str):
+        return 'expected "operationName" to be a text'
+    return None
 
 
 class _EveryOperation:
