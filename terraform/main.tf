@@ -43,7 +43,6 @@ module "redis" {
   port                 = local.redis_port
   subnet_ids           = module.network.private_subnet_ids
   security_group_id    = module.network.security_group_ids["redis"]
-  token_version        = var.redis_token_version
   secret_recovery_days = var.secret_recovery_days
 }
 
@@ -122,7 +121,7 @@ module "api" {
     AUTHENTICATION = var.authentication
     ALLOW_PUBLIC   = var.authentication == "none" ? "true" : ""
   }
-  policy            = data.aws_iam_policy_document.api.json
+  policies          = { results = data.aws_iam_policy_document.api.json }
   cluster_arn       = module.cluster.arn
   cluster_name      = module.cluster.name
   subnet_ids        = module.network.private_subnet_ids
@@ -160,7 +159,7 @@ module "scheduler" {
   subnet_ids        = module.network.private_subnet_ids
   security_group_id = module.network.security_group_ids["scheduler"]
   assign_public_ip  = var.assign_public_ip
-  registry_arn      = module.cluster.scheduler_registry_arn
+  registry_arns     = [module.cluster.scheduler_registry_arn]
   # Never two: workers would be split between them.
   overlap = false
 }
@@ -197,7 +196,7 @@ module "controller" {
     ECS_SPOT_SHARE       = tostring(var.spot_share)
     ECS_CAPACITY         = var.ec2_capacity == null ? "fargate" : "ec2"
   }
-  policy            = data.aws_iam_policy_document.controller.json
+  policies          = { workers = data.aws_iam_policy_document.controller.json }
   cluster_arn       = module.cluster.arn
   subnet_ids        = module.network.private_subnet_ids
   security_group_id = module.network.security_group_ids["controller"]

@@ -68,6 +68,11 @@ output "redis_replication_group_id" {
   value       = one(module.redis[*].replication_group_id)
 }
 
+output "redis_address" {
+  description = "host:port of ElastiCache; null with a Redis of your own."
+  value       = one(module.redis[*].address)
+}
+
 output "redis_url_secret_arn" {
   description = "Secret with the URL of Redis."
   value       = local.redis_url_secret_arn

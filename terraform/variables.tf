@@ -461,16 +461,6 @@ variable "redis_snapshot_days" {
   }
 }
 
-variable "redis_token_version" {
-  type        = number
-  description = "Count it up for a new AUTH token, then run `scripts/aws/deploy.py secrets`."
-  default     = 1
-  validation {
-    condition     = var.redis_token_version >= 1 && floor(var.redis_token_version) == var.redis_token_version
-    error_message = "redis_token_version: a whole number, 1 or more."
-  }
-}
-
 variable "existing_redis" {
   type = object({
     url_secret_arn = string

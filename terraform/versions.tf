@@ -1,5 +1,5 @@
 terraform {
-  # 1.11 is the first with write-only arguments, which keep the Redis token out of plans and state.
+  # 1.11: an S3 backend that locks by itself, and variables that check each other.
   required_version = ">= 1.11"
   required_providers {
     aws = {

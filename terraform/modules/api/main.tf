@@ -11,7 +11,7 @@ module "node" {
   memory_mib           = var.memory_mib
   ports                = [var.port]
   stop_timeout_seconds = 60
-  policy               = var.policy
+  policies             = var.policies
 }
 
 resource "aws_ecs_service" "this" {

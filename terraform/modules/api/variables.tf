@@ -56,10 +56,10 @@ variable "environment" {
   default     = {}
 }
 
-variable "policy" {
-  type        = string
-  description = "What the node may do (JSON); null for nothing."
-  default     = null
+variable "policies" {
+  type        = map(string)
+  description = "What the node may do: name -> policy (JSON)."
+  default     = {}
 }
 
 variable "cluster_name" {

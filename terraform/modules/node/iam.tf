@@ -69,8 +69,8 @@ resource "aws_iam_role" "task" {
 }
 
 resource "aws_iam_role_policy" "task" {
-  count  = var.policy == null ? 0 : 1
-  name   = var.node
-  role   = aws_iam_role.task.id
-  policy = var.policy
+  for_each = var.policies
+  name     = each.key
+  role     = aws_iam_role.task.id
+  policy   = each.value
 }

@@ -64,8 +64,8 @@ variable "launch_type" {
   default     = "FARGATE"
 }
 
-variable "policy" {
-  type        = string
-  description = "What the node may do (JSON); null for nothing."
-  default     = null
+variable "policies" {
+  type        = map(string)
+  description = "What the node may do: name -> policy (JSON)."
+  default     = {}
 }

@@ -31,8 +31,8 @@ resource "aws_elasticache_parameter_group" "this" {
   }
 }
 
-# The AUTH token is not here: `auth_token` would be kept in the state in plain text, as it is no write-only attribute.
-# `scripts/aws/deploy.py secrets` takes it from the secret below and sets it by ModifyReplicationGroup.
+# The AUTH token is not here: `auth_token` is no write-only argument, so it would stand in the state in plain text.
+# `scripts/aws/deploy.py secrets` makes it, sets it by ModifyReplicationGroup, and writes the URL into the secret below.
 resource "aws_elasticache_replication_group" "this" {
   replication_group_id       = var.name
   description                = "Records of ${var.name}"
@@ -56,24 +56,9 @@ resource "aws_elasticache_replication_group" "this" {
   apply_immediately          = true
 }
 
-# Made anew at every plan, used only when the version below changes; in neither the plan nor the state.
-ephemeral "aws_secretsmanager_random_password" "token" {
-  password_length     = 48
-  exclude_punctuation = true
-}
-
+# Empty until `scripts/aws/deploy.py secrets` writes the URL into it. A node without it does not start, and says so.
 resource "aws_secretsmanager_secret" "url" {
   name                    = "${var.name}/redis-url"
   description             = "URL of Redis with the AUTH token"
   recovery_window_in_days = var.secret_recovery_days
-}
-
-resource "aws_secretsmanager_secret_version" "url" {
-  secret_id                = aws_secretsmanager_secret.url.id
-  secret_string_wo         = "rediss://:${ephemeral.aws_secretsmanager_random_password.token.random_password}@${aws_elasticache_replication_group.this.primary_endpoint_address}:${var.port}/0"
-  secret_string_wo_version = var.token_version
-  lifecycle {
-    # A new server has a new address, and no token yet.
-    replace_triggered_by = [aws_elasticache_replication_group.this.id]
-  }
 }

@@ -10,5 +10,10 @@ output "member_ids" {
 
 output "url_secret_arn" {
   description = "Secret with the URL."
-  value       = aws_secretsmanager_secret_version.url.arn
+  value       = aws_secretsmanager_secret.url.arn
+}
+
+output "address" {
+  description = "host:port of the primary, which moves with it."
+  value       = "${aws_elasticache_replication_group.this.primary_endpoint_address}:${var.port}"
 }

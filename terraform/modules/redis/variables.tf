@@ -38,11 +38,6 @@ variable "security_group_id" {
   description = "Security group of the members."
 }
 
-variable "token_version" {
-  type        = number
-  description = "Counts up for a new AUTH token."
-}
-
 variable "secret_recovery_days" {
   type        = number
   description = "Days in which a deleted secret can be brought back."

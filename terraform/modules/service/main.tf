@@ -11,7 +11,7 @@ module "node" {
   memory_mib           = var.memory_mib
   ports                = var.ports
   stop_timeout_seconds = 30
-  policy               = var.policy
+  policies             = var.policies
 }
 
 resource "aws_ecs_service" "this" {
@@ -40,7 +40,7 @@ resource "aws_ecs_service" "this" {
   }
 
   dynamic "service_registries" {
-    for_each = var.registry_arn == null ? [] : [var.registry_arn]
+    for_each = var.registry_arns
     content {
       registry_arn = service_registries.value
     }

@@ -56,10 +56,10 @@ variable "environment" {
   default     = {}
 }
 
-variable "policy" {
-  type        = string
-  description = "What the node may do (JSON); null for nothing."
-  default     = null
+variable "policies" {
+  type        = map(string)
+  description = "What the node may do: name -> policy (JSON)."
+  default     = {}
 }
 
 variable "node" {
@@ -78,8 +78,8 @@ variable "overlap" {
   description = "Whether the new node may start before the old one has stopped."
 }
 
-variable "registry_arn" {
-  type        = string
-  description = "Cloud Map service in which the node's address is entered; null for none."
-  default     = null
+variable "registry_arns" {
+  type        = list(string)
+  description = "Cloud Map service in which the node's address is entered, if any."
+  default     = []
 }

@@ -13,7 +13,7 @@ module "node" {
   # The most that Fargate allows, and what Spot leaves after its notice.
   stop_timeout_seconds = 120
   launch_type          = var.launch_type
-  policy               = data.aws_iam_policy_document.results.json
+  policies             = { results = data.aws_iam_policy_document.results.json }
 }
 
 data "aws_iam_policy_document" "results" {

@@ -42,9 +42,6 @@ mock_resource "aws_service_discovery_service" {
 mock_resource "aws_secretsmanager_secret" {
   defaults = { arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:x-AbCdEf", id = "arn:aws:secretsmanager:us-east-1:123456789012:secret:x-AbCdEf" }
 }
-mock_resource "aws_secretsmanager_secret_version" {
-  defaults = { arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:x-AbCdEf" }
-}
 mock_resource "aws_ecs_task_definition" {
   defaults = { arn = "arn:aws:ecs:us-east-1:123456789012:task-definition/x:1" }
 }
