@@ -22,8 +22,9 @@ run: setup ## Starts the whole system on this machine (PORT=8000)
 test: $(VENV)/.test console ## Runs the tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
-lint: $(VENV)/.lint ## Style and common faults (ruff)
+lint: $(VENV)/.lint ## Style and common faults (ruff), and undeclared breaking changes of the schema
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/python scripts/schema_changes.py
 
 types: $(VENV)/.lint $(VENV)/.test ## Types (mypy, strict)
 	@$(BIN)/mypy

@@ -68,12 +68,13 @@ def command() -> None:
 @click.option("--host", help="The api's address.")
 @click.option("--max-workers", type=click.IntRange(1), help="Most worker processes.")
 @click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Where data and logs are kept.")
-def dev(port: int | None, host: str | None, max_workers: int | None, data_dir: Path | None) -> None:
+@click.option("--tls", is_flag=True, help="Scheduler, workers and clients speak TLS, with certificates made for it.")
+def dev(port: int | None, host: str | None, max_workers: int | None, data_dir: Path | None, tls: bool) -> None:
     """The whole system on this machine: Redis, scheduler, controller with local workers, api."""
     settings = load_settings(port=port, host=host, max_workers=max_workers, data_dir=data_dir)
     from cluster.local import run_local
 
-    serve(settings, lambda stop: run_local(settings, stop))
+    serve(settings, lambda stop: run_local(settings, stop, tls=tls))
 
 
 @command.command()
@@ -126,6 +127,25 @@ def schema() -> None:
     from graphql_api.schema import make_schema
 
     print(make_schema(load_registry(settings.task_modules)).as_str())
+
+
+@command.command()
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the files.")
+@click.option("--days", type=click.FloatRange(0, min_open=True), default=825, show_default=True)
+def certificates(out: Path, days: float) -> None:
+    """Makes the certificates for TLS among scheduler, workers and clients: TLS_CA, TLS_CERT and TLS_KEY.
+
+    All nodes of one system take the same three. Nobody else has a certificate of this authority, nor is let in.
+    """
+    from cluster.settings import variable_of
+    from cluster.tls import make_certificates
+
+    try:
+        paths = make_certificates(out, days)
+    except OSError as error:
+        fail(f"the certificates cannot be written: {error}")
+    for name, path in paths.items():
+        print(f"{variable_of(name)}={path.absolute()}")
 
 
 @command.group()
@@ -195,10 +215,15 @@ def revoke(key_id: str) -> None:
 @click.argument("arguments", nargs=-1, metavar="[name=value ...]")
 @click.option("--wait", is_flag=True, help="Wait for the result and print it.")
 @click.option("--url", default=None, help="The api's /graphql URL; default: where HOST and PORT point.")
-def submit(task: str, arguments: tuple[str, ...], wait: bool, url: str | None) -> None:
+@click.option("--token", envvar="DASK_GRAPHQL_TOKEN", show_envvar=True, help="Sent as Authorization: Bearer.")
+def submit(task: str, arguments: tuple[str, ...], wait: bool, url: str | None, token: str | None) -> None:
     """Submits a task over HTTP, as any client would. Values are JSON; what is not JSON is taken as text."""
     settings = load_settings()
-    from cluster.submit_command import submit_over_http
+    try:
+        from graphql_api.client.command import submit_and_print
+    except ModuleNotFoundError as error:
+        # The image of a worker or a scheduler has no HTTP client.
+        fail(f'submit needs {error.name}: pip install "dask-graphql[client]"')
 
     values = {}
     for argument in arguments:
@@ -210,7 +235,7 @@ def submit(task: str, arguments: tuple[str, ...], wait: bool, url: str | None) -
         except ValueError:
             values[name] = text
     url = url or f"http://{settings.host}:{settings.port}/graphql"
-    sys.exit(asyncio.run(submit_over_http(url, task, values, wait)))
+    sys.exit(asyncio.run(submit_and_print(url, token, task, values, wait=wait)))
 
 
 if __name__ == "__main__":

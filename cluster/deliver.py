@@ -86,6 +86,11 @@ class Deliveries:
         """How many subscribers wait now."""
         return self._waiters
 
+    @property
+    def topics(self) -> int:
+        """How many tasks are watched for them."""
+        return len(self._topics)
+
     # Subscribers ------------------------------------------------------------------------------------------------------
 
     async def final(self, task_id: str) -> Record:

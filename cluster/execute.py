@@ -21,6 +21,7 @@ from cluster.blobs import BlobStore
 from cluster.board import RunningBoard
 from cluster.context import RunningAttempt, cancelled, enter
 from cluster.errors import BlobError, TaskError
+from cluster.output import UnfitOutput, check_output, plain
 from cluster.registry import Registry, TaskType
 from cluster.settings import Settings
 from cluster.store.store import ThreadStore
@@ -210,24 +211,18 @@ GRAPH_ANNOTATION: Final = "dask_graphql_attempt"
 """Annotation on the keys of a task's own graph: `<task id>:<attempt>`."""
 
 
-def plain(value: Any) -> Any:
-    """numpy's scalars and arrays as Python's, which the declared type is checked against."""
-    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
-        return value.tolist()
-    return value
-
-
 def encode(task_type: TaskType, value: Any, limit_bytes: int) -> Succeeded | Failed:
     """The JSON of an output, held to the declared type and the size limit."""
     try:
         # An instance of a dataclass is not looked into by validation, so its fields are checked as it is serialised.
         if not isinstance(value, BaseModel) and not hasattr(value, "__dataclass_fields__"):
-            value = task_type.output.validate_python(value)
-        encoded = task_type.output.dump_json(value, warnings="error")
+            value = task_type.output.validate_python(value, by_alias=False, by_name=True)
+        encoded = task_type.output.dump_json(value, warnings="error", by_alias=False)
         if len(encoded) <= limit_bytes + ROOM_BYTES:
-            # What JSON cannot carry (nan, a plain int of 5,000 digits) would be written and never read again.
-            task_type.output.validate_json(encoded)
-    except (ValidationError, PydanticSerializationError) as error:
+            # What JSON cannot carry would be written and never read again.
+            check_output(task_type.returns, value)
+            task_type.output.validate_json(encoded, by_alias=False, by_name=True)
+    except (ValidationError, PydanticSerializationError, UnfitOutput) as error:
         return Failed(
             attempts.error(
                 "BAD_OUTPUT",

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from cluster.settings import Settings
+from cluster.tls import check_certificates, encrypted, security
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -23,10 +24,17 @@ class SchedulerAway(Exception):
 
 
 class SchedulerLink:
-    """Keeps a Dask client connected in the background. The node works on while there is none."""
+    """Keeps a Dask client connected in the background. The node works on while there is none.
+
+    Raises:
+        SettingError: TLS is asked for and the certificates are not good.
+    """
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._address = settings.scheduler
+        if encrypted(settings):
+            check_certificates(settings)
         self._client: Client | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -64,12 +72,18 @@ class SchedulerLink:
     async def _keep(self) -> None:
         # Importing distributed takes half a second; an api node serves before it is done.
         distributed = await asyncio.to_thread(__import__, "distributed")
+        secured = security(self._settings)
         while True:
             if self._client is not None and self._client.status in ("closing", "closed"):
                 self._client = None
             if self._client is None:
                 client = distributed.Client(
-                    self._address, asynchronous=True, set_as_default=False, timeout="5s", name="dask-graphql"
+                    self._address,
+                    asynchronous=True,
+                    set_as_default=False,
+                    timeout="5s",
+                    name="dask-graphql",
+                    security=secured,
                 )
                 try:
                     self._client = await client

@@ -18,11 +18,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 from cluster.errors import DaskGraphQLError
 from cluster.processes import Child, start_child, start_node, stop_children
-from cluster.settings import Settings
+from cluster.settings import Settings, check_public
+from cluster.tls import FILES, make_certificates
 
 logger = logging.getLogger(__name__)
 
@@ -109,12 +110,16 @@ async def redis_answers(port: int, child: Child) -> None:
         await client.aclose()
 
 
-async def run_local(settings: Settings, stop: asyncio.Event) -> None:
+async def run_local(settings: Settings, stop: asyncio.Event, *, tls: bool = False) -> None:
     """Starts everything, prints where it is, and stops everything when `stop` is set or a part ends.
+
+    Args:
+        tls: scheduler, workers and clients speak TLS, with certificates that are made in the data folder.
 
     Raises:
         CannotStart: a port is taken, a part does not start, or one ended by itself.
     """
+    check_public(settings)
     check_port_free(settings.host, settings.port)
     binary = redis_binary()
     folder = Path(settings.data_dir).absolute()
@@ -123,12 +128,14 @@ async def run_local(settings: Settings, stop: asyncio.Event) -> None:
     with _only_one(folder):
         redis_port = free_port()
         dashboard = f"127.0.0.1:{free_port()}" if find_spec("bokeh") else ""
+        tls_files: dict[str, Any] = _certificates(folder / "tls") if tls else dict.fromkeys(FILES, "")
         settings = replace(
             settings,
             data_dir=folder,
             redis_url=f"redis://127.0.0.1:{redis_port}/0",
-            scheduler=f"tcp://127.0.0.1:{free_port()}",
+            scheduler=f"{'tls' if tls else 'tcp'}://127.0.0.1:{free_port()}",
             scheduler_listen="",
+            **tls_files,
             dashboard=dashboard,
             # Ctrl-C stops a laptop's system at once; what ran is run again at the next start.
             drain_seconds=min(settings.drain_seconds, 1.0),
@@ -145,6 +152,12 @@ async def run_local(settings: Settings, stop: asyncio.Event) -> None:
                 return
             _print_places(settings, logs)
             await parts.until(stop)
+
+
+def _certificates(folder: Path) -> dict[str, str]:
+    """The settings of fresh certificates; those of the last start are of no use to anyone."""
+    shutil.rmtree(folder, ignore_errors=True)
+    return {name: str(path) for name, path in make_certificates(folder, days=3650).items()}
 
 
 def _print_places(settings: Settings, logs: Path) -> None:

@@ -10,6 +10,7 @@ import importlib
 import inspect
 import math
 import re
+import reprlib
 import typing
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,16 +18,36 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, overload
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
-from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
+from pydantic_core import to_json
 
+from cluster.annotations import refuse_arrays
 from cluster.errors import BadInput, RegistryError
 from cluster.task_id import canonical_json, task_id
-from cluster.values import Graph
+from cluster.values import Graph, decimal_text
 
 NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 BUILT_IN: Final = ("cluster.tasks.fibonacci",)
 
+RESERVED_ARGUMENTS: Final = frozenset({"options", "info", "self", "cls", "root", "model_config"})
+"""Names that mean something else where an argument would stand: in the mutation, its resolver, or pydantic's model."""
+
+LONGEST_INT_DIGITS: Final = 4_300
+"""Most digits that pydantic reads as a plain `int`, as CPython does (issue 95778)."""
+
+STRICT_REFUSALS: Final = frozenset(
+    {"is_instance_of", "set_type", "frozen_set_type", "tuple_type", "model_type", "dataclass_exact_type"}
+)
+"""Errors that pydantic's strict mode raises on plain values, and does not on the same values in JSON."""
+
 F = TypeVar("F", bound=Callable[..., Any])
+Place = tuple[int | str, ...]
+"""The way from an argument to the value in it: names of fields, indexes of lists, keys of dicts."""
+
+
+def python_spelling(place: Place) -> str:
+    """A place as Python writes it: `points[1].x`."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place).lstrip(".")
 
 
 @dataclass(frozen=True)
@@ -76,20 +97,58 @@ class TaskType:
         """Where the function stands, for messages."""
         return f"{self.function.__module__}.{self.function.__qualname__}"
 
-    def bind(self, arguments: Mapping[str, Any], salt: str = "") -> Bound:
-        """Validates arguments, fills in defaults and derives the task id, with a tenant's salt if there is one.
+    def bind(
+        self, arguments: Mapping[str, Any], spell: Callable[[Place], str] = python_spelling, *, salt: str = ""
+    ) -> Bound:
+        """Validates arguments, fills in defaults and derives the task id.
+
+        Args:
+            arguments: by name; the fields of models by their names too, never by an alias.
+            spell: how the caller writes the place of a value, for the errors.
+            salt: the caller's tenant's, where tenants are kept apart.
 
         Raises:
-            BadInput: an argument is unknown, missing, of a wrong type or out of bounds; the message names it.
+            BadInput: an argument is unknown, missing, of a wrong type or out of bounds; the message names it, and
+                `argument` in its details is the first one, as `spell` writes it.
         """
         try:
-            model = self.input_model.model_validate(dict(arguments))
+            model = self._validated(arguments)
         except ValidationError as error:
-            raise BadInput(_explain(self.name, error)) from None
+            raise _explained(self.name, error, spell) from None
         if self.checks is not None:
-            self.checks(**self.values(model))
-        canonical_input = canonical_json(_in_order(model.model_dump(mode="json"), model.model_dump()))
+            try:
+                self.checks(**self.values(model))
+            except BadInput as error:
+                if isinstance(named := error.details.get("argument"), str):
+                    error.details["argument"] = spell(tuple(named.split(".")))
+                raise
+        try:
+            written = model.model_dump(mode="json", by_alias=False)
+            canonical_input = canonical_json(_in_order(written, model.model_dump(by_alias=False)))
+        except (ValueError, RecursionError) as error:
+            # pydantic's own errors are ValueErrors: a lone surrogate, or a value nested beyond its depth.
+            raise BadInput(f"{self.name}: the input has no JSON form: {str(error)[:200]}") from None
+        if len(canonical_input) > LONGEST_INT_DIGITS:
+            try:
+                self.revive(canonical_input)
+            except ValidationError as error:
+                # An `int` this long is taken as a number and never read again from its digits; a BigInt is.
+                raise _explained(self.name, error, spell) from None
         return Bound(self, model, canonical_input, task_id(self.name, self.version, canonical_input, salt))
+
+    def _validated(self, arguments: Mapping[str, Any]) -> BaseModel:
+        try:
+            return self.input_model.model_validate(dict(arguments), by_alias=False, by_name=True)
+        except ValidationError as error:
+            # A strict model takes a list for a set, or a value for an enum, from JSON only, which clients send.
+            kinds = {item["type"] for item in error.errors(include_url=False, include_context=False)}
+            if kinds.isdisjoint(STRICT_REFUSALS):
+                raise
+            try:
+                text = to_json(dict(arguments), inf_nan_mode="constants")
+            except ValueError:
+                raise error from None
+            return self.input_model.model_validate_json(text, by_alias=False, by_name=True)
 
     def values(self, model: BaseModel) -> dict[str, Any]:
         """The arguments as the function takes them."""
@@ -97,7 +156,7 @@ class TaskType:
 
     def revive(self, canonical_input: bytes | str) -> dict[str, Any]:
         """The function's arguments from a record's input."""
-        return self.values(self.input_model.model_validate_json(canonical_input))
+        return self.values(self.input_model.model_validate_json(canonical_input, by_alias=False, by_name=True))
 
 
 @dataclass(frozen=True)
@@ -246,6 +305,9 @@ def _task_type(
     if "return" not in hints or hints["return"] in (None, type(None)):
         raise RegistryError(f"{where}: say what it returns (a dataclass, a pydantic model or a plain type)")
     returns = output_annotation(hints["return"])
+    for item in arguments:
+        refuse_arrays(item.annotation, f"{where}, {item.name}")
+    refuse_arrays(returns, f"{where}, what it returns")
     model_fields: dict[str, Any] = {
         item.name: (item.annotation, ... if item.required else item.default) for item in arguments
     }
@@ -259,8 +321,9 @@ def _task_type(
                 **model_fields,
             )
         output: TypeAdapter[Any] = TypeAdapter(returns)
-    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation) as error:
+    except (PydanticUserError, PydanticUndefinedAnnotation) as error:
         raise RegistryError(f"{where}: a type has no JSON form: {error}") from error
+    _check_defaults(where, arguments, input_model)
     return TaskType(
         name, version, function, arguments, returns, timeout_seconds, retries, queue_limit, checks, input_model, output
     )
@@ -273,11 +336,27 @@ def _argument(where: str, parameter: inspect.Parameter, hints: Mapping[str, Any]
         raise RegistryError(f"{where}: the argument {parameter.name!r} has no type; write {parameter.name}: int, say")
     if (
         parameter.name.startswith("_")
-        or parameter.name in ("options", "model_config")
+        or parameter.name in RESERVED_ARGUMENTS
         or (parameter.name.startswith("model_") and hasattr(BaseModel, parameter.name))
     ):
-        raise RegistryError(f"{where}: an argument cannot be named {parameter.name!r} here")
+        raise RegistryError(f"{where}: an argument cannot be named {parameter.name!r} here; give it another name")
     return Argument(parameter.name, hints[parameter.name], parameter.default)
+
+
+def _check_defaults(where: str, arguments: Iterable[Argument], input_model: type[BaseModel]) -> None:
+    """A default that does not fit would be found by the first client who leaves the argument out."""
+    defaults = {item.name: item.default for item in arguments if not item.required}
+    try:
+        input_model.model_validate({}, by_alias=False, by_name=True)
+    except ValidationError as error:
+        for problem in error.errors(include_url=False, include_context=False):
+            name = str(problem["loc"][0]) if problem["loc"] else ""
+            if name in defaults:
+                hint = f"; write {name}: ... | None" if defaults[name] is None else ""
+                raise RegistryError(
+                    f"{where}: the default of {name!r}, {came(defaults[name])}, does not fit its type: "
+                    f"{problem['msg']}{hint}"
+                ) from None
 
 
 def output_annotation(annotation: Any) -> Any:
@@ -300,11 +379,26 @@ def _in_order(written: Any, value: Any) -> Any:
     return written
 
 
-def _explain(name: str, error: ValidationError) -> str:
+def _explained(name: str, error: ValidationError, spell: Callable[[Place], str]) -> BadInput:
     """A validation error in one line that names each argument, what was expected and what came."""
     parts = []
-    for item in error.errors(include_url=False, include_context=False)[:5]:
-        place = ".".join(str(part) for part in item["loc"]) or "input"
-        came = "" if item["type"] in ("missing", "extra_forbidden") else f", not {repr(item['input'])[:80]}"
-        parts.append(f"{place}: {item['msg']}{came}")
-    return f"{name}: " + "; ".join(parts)
+    problems = error.errors(include_url=False, include_context=False)
+    for item in problems[:5]:
+        given = "" if item["type"] in ("missing", "extra_forbidden") else f", not {came(item['input'])}"
+        parts.append(f"{spell(item['loc']) or 'input'}: {item['msg']}{given}")
+    if len(problems) > 5:
+        parts.append(f"and {len(problems) - 5} more")
+    details = {"argument": spell(problems[0]["loc"])} if problems[0]["loc"] else {}
+    return BadInput(f"{name}: " + "; ".join(parts), **details)
+
+
+def came(value: Any) -> str:
+    """A value in at most about 80 characters, for a message; also where Python refuses to write it."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return decimal_text(value)[:80]
+    if isinstance(value, str):
+        return repr(value[:80])
+    try:
+        return reprlib.repr(value)[:80]
+    except ValueError:  # a long integer in a list: CPython writes at most 4,300 digits
+        return f"a {type(value).__name__}"

@@ -26,6 +26,7 @@ from cluster.registry import load_registry
 from cluster.settings import Settings, load_settings
 from cluster.store.calls import milliseconds
 from cluster.store.store import Store
+from cluster.tls import check_scheduler_address, security
 
 if TYPE_CHECKING:
     from distributed import Scheduler
@@ -239,6 +240,7 @@ async def run_scheduler(settings: Settings, stop: asyncio.Event) -> None:
     from distributed import Scheduler
 
     address = urlsplit(settings.scheduler_bind)
+    check_scheduler_address(settings)
     async with Scheduler(
         protocol=address.scheme,
         host=address.hostname,
@@ -247,6 +249,7 @@ async def run_scheduler(settings: Settings, stop: asyncio.Event) -> None:
         # Without a dashboard Dask still opens an HTTP port; it need not be seen from outside.
         dashboard_address=settings.dashboard or "127.0.0.1:0",
         preload=["cluster.scheduler"],
+        security=security(settings),
     ) as scheduler:
         logger.info("the scheduler listens on %s", scheduler.address)
         await stop.wait()

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from cluster.errors import SettingError
 
 PREFIX: Final = "DASK_GRAPHQL_"
+CLIENT_VARIABLES: Final = ("DASK_GRAPHQL_TOKEN",)
+"""What the command `submit` reads from the same environment; no node's setting."""
 
 
 class _Refused(Exception):
@@ -80,6 +82,14 @@ def _modules(text: str) -> tuple[str, ...]:
     return names
 
 
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(part.strip() for part in text.split(",") if part.strip())
+    for origin in origins:
+        if origin != "*" and not re.fullmatch(r"https?://[^/\s?#@]+", origin):
+            raise _Refused("origins such as https://app.example.com, without a path, separated by commas, or *")
+    return origins
+
+
 def _boolean(text: str) -> bool:
     value = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
     if text.lower() not in value:
@@ -124,6 +134,17 @@ class Settings:
         lambda text: _address(text) if text else "",
         "Where the scheduler listens, if that is not the address by which others find it.",
     )
+    tls_ca: str = setting("", str, "With a tls:// scheduler: the authority's certificate, a PEM file or its text.")
+    tls_cert: str = setting("", str, "With a tls:// scheduler: this node's certificate, a PEM file or its text.")
+    tls_key: str = setting(
+        "", str, "With a tls:// scheduler: the private key of TLS_CERT, a PEM file or its text.", secret=True
+    )
+    allow_open_scheduler: bool = setting(
+        False,
+        _boolean,
+        "Lets the scheduler listen on an address other than loopback without TLS. Only on a network of its own: "
+        "whoever reaches it runs any code on every worker.",
+    )
     dashboard: str = setting(
         "",
         lambda text: _matching(r"\S+:\d{1,5}", "HOST:PORT, or nothing for no dashboard")(text) if text else "",
@@ -166,6 +187,11 @@ class Settings:
     )
     sockets_per_client: int = setting(
         1_000, _whole(1), "Most open WebSockets and event streams of one caller, or address, on one api node."
+    )
+    allowed_origins: tuple[str, ...] = setting(
+        (),
+        _origins,
+        "Other sites whose pages may use this api, as https://app.example.com, separated by commas; * for all.",
     )
     introspection: bool = setting(True, _boolean, "Whether clients may ask for the schema.")
     graphiql: bool = setting(True, _boolean, "Whether a browser gets GraphiQL at /graphql.")
@@ -284,7 +310,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **options: Any) 
     environment = os.environ if environment is None else environment
     known = {variable_of(item.name): item for item in fields(Settings)}
     for variable in environment:
-        if variable.startswith(PREFIX) and variable not in known:
+        if variable.startswith(PREFIX) and variable not in known and variable not in CLIENT_VARIABLES:
             # Its value is not shown: it may be a misspelt secret.
             raise SettingError(variable, "(not shown)", "no variable of this name; docs/settings.md lists them")
     values: dict[str, Any] = {}
@@ -300,12 +326,12 @@ def load_settings(environment: Mapping[str, str] | None = None, **options: Any) 
     return _checked(settings)
 
 
-def _checked(settings: Settings) -> Settings:
-    """Rules between settings."""
-    if settings.min_workers > settings.max_workers:
-        raise SettingError(
-            variable_of("min_workers"), str(settings.min_workers), f"at most MAX_WORKERS, {settings.max_workers}"
-        )
+def check_public(settings: Settings) -> None:
+    """For the node that serves the api.
+
+    Raises:
+        SettingError: it would listen on a public address, where nobody is asked who they are and nobody said it may.
+    """
     if (
         settings.host not in ("127.0.0.1", "::1", "localhost")
         and not settings.allow_public
@@ -316,6 +342,23 @@ def _checked(settings: Settings) -> Settings:
             settings.host,
             "127.0.0.1, unless DASK_GRAPHQL_AUTHENTICATION=required, or DASK_GRAPHQL_ALLOW_PUBLIC=true says that "
             "whoever reaches the address may submit",
+        )
+
+
+def _checked(settings: Settings) -> Settings:
+    """Rules between settings."""
+    if settings.min_workers > settings.max_workers:
+        raise SettingError(
+            variable_of("min_workers"), str(settings.min_workers), f"at most MAX_WORKERS, {settings.max_workers}"
+        )
+    given = [name for name in ("tls_ca", "tls_cert", "tls_key") if getattr(settings, name)]
+    if given and not settings.scheduler.startswith("tls://"):
+        # What is not used would be taken for protection.
+        expected = f"a tls:// address, as {variable_of(given[0])} is set"
+        raise SettingError(variable_of("scheduler"), settings.scheduler, expected)
+    if settings.scheduler_listen and urlsplit(settings.scheduler_listen).scheme != urlsplit(settings.scheduler).scheme:
+        raise SettingError(
+            variable_of("scheduler_listen"), settings.scheduler_listen, "the scheme of SCHEDULER, tcp:// or tls://"
         )
     if settings.tenants == "isolated" and settings.authentication == "none":
         raise SettingError(

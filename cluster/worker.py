@@ -22,6 +22,7 @@ from cluster.execute import Executor, use_executor
 from cluster.registry import load_registry
 from cluster.settings import Settings, load_settings
 from cluster.store.store import Store, ThreadStore
+from cluster.tls import security
 from cluster.values import allow_long_integers
 from cluster.warden import Warden
 
@@ -138,6 +139,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
         local_directory=str(scratch),
         preload=["cluster.worker"],
         env=settings.environment(),
+        security=security(settings),
         # A worker's own pages are of no use behind a network that shows only the api.
         dashboard=False,
         dashboard_address=None,

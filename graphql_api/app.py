@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
@@ -14,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from cluster.errors import PublicError, StoreUnavailable
 from cluster.node import Node, make_node
 from cluster.registry import Registry, load_registry
-from cluster.settings import Settings, load_settings
+from cluster.settings import Settings, check_public, load_settings
 from graphql_api.auth import callers
 from graphql_api.auth.authenticate import Authenticator
 from graphql_api.auth.http import caller_of, status_of
@@ -26,7 +28,8 @@ from graphql_api.errors import STORE_AWAY
 from graphql_api.pages import page_routes
 from graphql_api.persisted import PersistedOperations
 from graphql_api.schema import make_schema
-from graphql_api.transport import GraphQLEndpoint
+from graphql_api.transport.endpoint import GraphQLEndpoint
+from graphql_api.transport.origins import Origins
 
 
 def create_app(settings: Settings | None = None, registry: Registry | None = None) -> Starlette:
@@ -36,6 +39,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         SettingError, RegistryError: the node must not start.
     """
     settings = load_settings() if settings is None else settings
+    check_public(settings)
     registry = load_registry(settings.task_modules) if registry is None else registry
     persisted = PersistedOperations(settings)
     schema = make_schema(registry, Documents(settings, persisted))
@@ -46,23 +50,27 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         app.state.node = node
         sockets = app.state.sockets = Sockets(settings.sockets_per_client)
         authenticator = app.state.authenticator = Authenticator(settings, node.store, sockets)
-        app.state.graphql = GraphQLEndpoint(schema, node, authenticator, sockets, persisted)
+        endpoint = app.state.graphql = GraphQLEndpoint(schema, node, authenticator, sockets, persisted)
         node.listeners.append(lambda word: authenticator.keys.changed() if word == CHANGED else None)
         await node.start()
         authenticator.start()
+        endpoint.pings.start()
         try:
             yield
         finally:
+            await endpoint.pings.close()
             await authenticator.close()
             await node.close()
 
+    # Not around blobs, of which clients ask for ranges, nor around pages, which lie packed.
+    packed = Origins(settings).middleware(GZipMiddleware(GraphQLRoute(), minimum_size=1_400, compresslevel=4))
     return Starlette(
         routes=[
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", metrics),
             Route("/blobs/{key:path}", download),
-            Route("/graphql", GraphQLRoute()),
+            Route("/graphql", packed),
             WebSocketRoute("/graphql", GraphQLRoute()),
             *page_routes(),
         ],
@@ -121,5 +129,11 @@ async def metrics(request: Request) -> Response:
     lines += [
         "# TYPE dask_graphql_subscriptions_open gauge",
         f"dask_graphql_subscriptions_open {node.deliveries.waiters}",
+        "# TYPE dask_graphql_watches_open gauge",
+        f"dask_graphql_watches_open {node.deliveries.topics}",
+        "# TYPE dask_graphql_sockets_open gauge",
+        f"dask_graphql_sockets_open {request.app.state.sockets.open}",
+        "# TYPE dask_graphql_asyncio_tasks gauge",
+        f"dask_graphql_asyncio_tasks {len(asyncio.all_tasks())}",
     ]
     return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")

@@ -66,7 +66,8 @@ async def find_blob(node: Node, key: str, caller: Caller) -> Blob | None:
     task_type = record and node.registry.get(record.name)
     if record is None or record.result is None or not task_type or not caller.sees(record):
         return None
-    return next((blob for blob in _blobs_of(task_type.output.validate_json(record.result)) if blob.key == key), None)
+    value = task_type.output.validate_json(record.result, by_alias=False, by_name=True)
+    return next((blob for blob in _blobs_of(value) if blob.key == key), None)
 
 
 def _blobs_of(value: object) -> list[Blob]:

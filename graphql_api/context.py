@@ -25,6 +25,10 @@ class Context:
     who: Caller | None = None
     response: Response | None = None
     socket: WebSocket | None = None
+    last_event_id: int | None = None
+    """What an event stream's client has seen."""
+    event_id: int | None = None
+    """Of the item that a subscription yielded last, if it can be resumed there."""
 
     @property
     def caller(self) -> Caller:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-import enum
+import functools
 import inspect
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Union
 
 import strawberry
-from strawberry.annotation import StrawberryAnnotation
 from strawberry.tools import create_type
 from strawberry.types.field import StrawberryField
 
@@ -17,9 +14,13 @@ from cluster.errors import BadInput, TaskNotFound
 from cluster.registry import Argument, TaskType
 from cluster.submit import SubmitOptions as Options
 from cluster.task_id import check_task_id
+from graphql_api.arguments import plain
 from graphql_api.auth.callers import Caller, Scope
+from graphql_api.bounds import description_of
 from graphql_api.context import ApiInfo
-from graphql_api.type_map import TypeMap, pascal, set_signature
+from graphql_api.defaults import Default, graphql_default, python_default
+from graphql_api.spelling import check_names, client_spelling
+from graphql_api.type_map import Parameter, TypeMap, input_field, pascal, pascal_of, set_signature
 from graphql_api.types import SubmitOptions
 
 PRIORITY_LIMIT = 100
@@ -30,14 +31,15 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
     name = pascal(task_type.name)
     input_name = f"{name}Input"
     type_map.claim(f"submit{name}", task_type.origin)
+    type_map.claim(f"submit{name}Many", task_type.origin)
     type_map.claim(input_name, task_type.origin)
-    arguments = [
-        (item, type_map.input(item.annotation, f"{task_type.origin}, {item.name}")) for item in task_type.arguments
-    ]
+    check_names((*(item.name for item in task_type.arguments), "options"), task_type.origin)
+    arguments = [_argument(item, name, task_type, type_map) for item in task_type.arguments]
+    spell = functools.partial(client_spelling, task_type)
 
     async def submit_one(info: ApiInfo, options: SubmitOptions | None = None, **values: Any) -> Any:
         caller = info.context.caller
-        bound = task_type.bind(plain(values), caller.salt)
+        bound = task_type.bind(plain(values), spell, salt=caller.salt)
         chosen = to_options(options, caller)
         await info.context.admit(1)
         [submitted] = await info.context.node.submitter.submit([bound], chosen)
@@ -50,12 +52,13 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
         caller = info.context.caller
         bound = []
         for index, item in enumerate(inputs):
+            place = f"inputs[{index}]"
             try:
-                bound.append(task_type.bind(plain(vars(item)), caller.salt))
+                spell_here = functools.partial(spell, prefix=f"{place}.")
+                bound.append(task_type.bind(plain(vars(item)), spell_here, salt=caller.salt))
             except BadInput as error:
-                raise BadInput(
-                    f"inputs[{index}]: {error.message}; none was submitted", **error.details, index=index
-                ) from None
+                message = error.message if place in error.message else f"{place}: {error.message}"
+                raise BadInput(f"{message}; none was submitted", **error.details, index=index) from None
         chosen = to_options(options, caller)
         await info.context.admit(len(bound))
         submitted = await info.context.node.submitter.submit(bound, chosen)
@@ -65,10 +68,16 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
         "options", inspect.Parameter.KEYWORD_ONLY, default=strawberry.UNSET, annotation=SubmitOptions | None
     )
     info = inspect.Parameter("info", inspect.Parameter.KEYWORD_ONLY, annotation=ApiInfo)
-    set_signature(submit_one, [info, *(_parameter(item, kind) for item, kind in arguments), options], submission)
+    set_signature(submit_one, [info, *(_parameter(*argument) for argument in arguments), options], submission)
     fields = [_field(submit_one, f"submit_{task_type.name}", task_type.description)]
     if arguments:
-        input_type = _input_type(input_name, task_type, arguments)
+        members = [
+            input_field(item.name, kind, default, description_of(item.annotation, None, default.words))
+            for item, kind, default in arguments
+        ]
+        input_type = create_type(
+            input_name, members, is_input=True, description=f"The arguments of `{task_type.name}`."
+        )
         inputs = inspect.Parameter("inputs", inspect.Parameter.KEYWORD_ONLY, annotation=list[input_type])  # type: ignore[valid-type]
         set_signature(submit_many, [info, inputs, options], list[submission])  # type: ignore[valid-type]
         fields.append(
@@ -79,6 +88,13 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
             )
         )
     return fields
+
+
+def _argument(item: Argument, task: str, task_type: TaskType, type_map: TypeMap) -> tuple[Argument, Any, Default]:
+    """An argument with its GraphQL type and its default there."""
+    where = f"{task_type.origin}, {item.name}"
+    kind = type_map.input(item.annotation, where, task + pascal_of(item.name))
+    return item, kind, graphql_default(item.annotation, item.default, None, where)
 
 
 def cancel_field(task: type) -> StrawberryField:
@@ -118,73 +134,12 @@ def to_options(options: SubmitOptions | None, caller: Caller) -> Options:
     )
 
 
-def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """GraphQL's arguments as JSON-like values, for validation; what the client left out is left out."""
-    return {name: _plain(value) for name, value in values.items() if value is not strawberry.UNSET}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return plain(vars(value))
-    return value
-
-
-def _parameter(item: Argument, kind: Any) -> inspect.Parameter:
-    return inspect.Parameter(
-        item.name, inspect.Parameter.KEYWORD_ONLY, annotation=_described(kind, item), default=_graphql_default(item)
-    )
-
-
-def _described(kind: Any, item: Argument) -> Any:
-    bounds = bounds_of(item.annotation)
-    return Annotated[kind, strawberry.argument(description=bounds)] if bounds else kind
-
-
-def bounds_of(annotation: Any) -> str | None:
-    """The bounds of an `Annotated` argument in words: `at least 0, at most 100`."""
-    words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than", "min_length": "length at least",
-             "max_length": "length at most", "multiple_of": "a multiple of", "pattern": "matches"}  # fmt: skip
-    found: list[str] = []
-    for mark in _marks(annotation):
-        for attribute, word in words.items():
-            value = getattr(mark, attribute, None)
-            if value is not None:
-                found.append(f"{word} {value}")
-    return ", ".join(found).capitalize() + "." if found else None
-
-
-def _marks(annotation: Any) -> Iterable[Any]:
-    for mark in getattr(annotation, "__metadata__", ()):
-        yield from getattr(mark, "metadata", None) or [mark]
-
-
-def _graphql_default(item: Argument) -> Any:
-    if item.required:
-        return inspect.Parameter.empty
-    # A default that GraphQL can write stands in the schema; any other is filled in by the task type itself.
-    if isinstance(item.default, bool | int | float | str | enum.Enum):
-        return item.default
-    return strawberry.UNSET
-
-
-def _input_type(name: str, task_type: TaskType, arguments: list[tuple[Argument, Any]]) -> Any:
-    members = []
-    for item, kind in arguments:
-        default = _graphql_default(item)
-        made: Any = (
-            strawberry.field(description=bounds_of(item.annotation))
-            if default is inspect.Parameter.empty
-            else strawberry.field(default=default, description=bounds_of(item.annotation))
-        )
-        made.python_name = made.name = item.name
-        made.type_annotation = StrawberryAnnotation(kind)
-        members.append(made)
-    members.sort(key=lambda made: made.default is not dataclasses.MISSING)
-    return create_type(name, members, is_input=True, description=f"The arguments of `{task_type.name}`.")
+def _parameter(item: Argument, kind: Any, default: Default) -> inspect.Parameter:
+    described = description_of(item.annotation, None, default.words)
+    annotation = Union[kind, None] if default.nullable else kind  # noqa: UP007 - a lazy type has no `|` of its own
+    if described:
+        annotation = Annotated[annotation, strawberry.argument(description=described)]
+    return Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=python_default(default))
 
 
 def _field(resolver: Any, name: str, description: str) -> StrawberryField:

@@ -92,7 +92,7 @@ def make_query(task_class: type, connection_class: type) -> type:
         @strawberry.field(description="The registered functions.")
         def task_types(self, info: ApiInfo) -> list[TaskTypeType]:
             info.context.caller.require(Scope.READ)
-            return [TaskTypeType.of(task_type) for task_type in info.context.node.registry.values()]
+            return [TaskTypeType.of(task_type, info.schema) for task_type in info.context.node.registry.values()]
 
         @strawberry.field(description="The scheduler, the workers and the fleet.")
         async def cluster(self, info: ApiInfo) -> Cluster:

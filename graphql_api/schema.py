@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import strawberry
 from graphql import GraphQLError
-from pydantic import BaseModel
+from pydantic import RootModel
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.tools import create_type
+from strawberry.types.base import get_object_definition
 from strawberry.types.execution import ExecutionContext
+from strawberry.types.field import StrawberryField
 
-from cluster.registry import Registry
+from cluster.annotations import is_record, peel
+from cluster.registry import Registry, TaskType
 from cluster.values import Blob
+from graphql_api.bounds import description_of
 from graphql_api.documents import Documents
 from graphql_api.errors import present
 from graphql_api.mutations import cancel_field, submit_fields
 from graphql_api.queries import make_query
 from graphql_api.subscriptions import make_subscription
-from graphql_api.type_map import CONFIG, TypeMap, pascal
-from graphql_api.types import make_task_types
+from graphql_api.type_map import CONFIG, TypeMap, pascal, set_signature
+from graphql_api.types import SubmitOptions, make_task_types
 
 
 class Schema(strawberry.Schema):
     """Strawberry's schema, whose errors are rewritten to what clients may see.
 
-    `wrappers` are the object types around outputs that are none, by task name.
+    `wrappers` are the object types around outputs that are none, and `outputs` the GraphQL names of all output types,
+    by task name.
     """
 
     wrappers: dict[str, type]
+    outputs: dict[str, str]
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         for error in errors:
@@ -37,7 +45,7 @@ class Schema(strawberry.Schema):
 
 
 def make_schema(registry: Registry, documents: Documents | None = None) -> Schema:
-    """Builds the schema of the registered task types.
+    """Builds the schema of the registered task types. One set of task types has one text, in whatever order they came.
 
     Args:
         documents: parses, bounds and keeps the documents that are executed; default: Strawberry's own way.
@@ -45,34 +53,63 @@ def make_schema(registry: Registry, documents: Documents | None = None) -> Schem
     Raises:
         RegistryError: a type has no GraphQL form, or two need the same name.
     """
-    type_map = TypeMap()
+    type_map = TypeMap(reserved_names())
     wrappers: dict[str, type] = {}
-    outputs = []
-    for task_type in registry.values():
-        returns = task_type.returns
-        if (
-            returns is not Blob
-            and isinstance(returns, type)
-            and (dataclasses.is_dataclass(returns) or issubclass(returns, BaseModel))
-        ):
-            made = type_map.output(returns, task_type.origin)
+    outputs: list[Any] = []
+    names: dict[str, str] = {}
+    task_types = sorted(registry.values(), key=lambda task_type: task_type.name)
+    for task_type in task_types:
+        returns, _ = peel(task_type.returns)
+        if returns is not Blob and is_record(returns) and not issubclass(returns, RootModel):
+            made = type_map.output(returns, task_type.origin, "")
         else:
-            made = wrappers[task_type.name] = _wrapper(task_type.name, returns, type_map, task_type.origin)
+            made = wrappers[task_type.name] = _wrapper(task_type, type_map)
+        names[task_type.name] = get_object_definition(made, strict=True).name
         if made not in outputs:
             outputs.append(made)
+
+    def members(submission: type) -> list[StrawberryField]:
+        return [field for task_type in task_types for field in submit_fields(task_type, type_map, submission)]
+
+    schema = _assemble(outputs, members, documents)
+    schema.wrappers, schema.outputs = wrappers, names
+    return schema
+
+
+@functools.cache
+def reserved_names() -> frozenset[str]:
+    """The GraphQL names that the platform's own types have: those of a schema without any task type."""
+    value: Any = strawberry.field()
+    value.python_name = value.name = "value"
+    value.type_annotation = StrawberryAnnotation(str)
+    nothing = create_type("_Nothing", [value])
+
+    def members(submission: type) -> list[StrawberryField]:
+        # What every submit<Name> needs, without a task type.
+        def submit(options: Any) -> Any: ...
+
+        options = inspect.Parameter("options", inspect.Parameter.KEYWORD_ONLY, annotation=SubmitOptions)
+        set_signature(submit, [options], submission)
+        field: Any = strawberry.field(resolver=submit)
+        field.python_name = field.name = "submit"
+        return [field]
+
+    return frozenset(_assemble([nothing], members)._schema.type_map) - {"_Nothing"}
+
+
+def _assemble(
+    outputs: list[Any], members: Callable[[type], list[StrawberryField]], documents: Documents | None = None
+) -> Schema:
     union: Any = Annotated[_union(outputs), strawberry.union("TaskOutput", description="The output of any task type.")]
     task, submission, connection = make_task_types(union)
-    members = [field for task_type in registry.values() for field in submit_fields(task_type, type_map, submission)]
-    schema = Schema(
+    return Schema(
         query=make_query(task, connection),
-        mutation=create_type("Mutation", [*members, cancel_field(task)]),
+        mutation=create_type("Mutation", [*members(submission), cancel_field(task)]),
         subscription=make_subscription(task),
         types=outputs,
         config=CONFIG,
         extensions=[] if documents is None else [documents.extension()],
     )
-    schema.wrappers = wrappers
-    return schema
 
 
 def _union(outputs: list[Any]) -> Any:
@@ -82,11 +119,13 @@ def _union(outputs: list[Any]) -> Any:
     return union
 
 
-def _wrapper(name: str, returns: Any, type_map: TypeMap, origin: str) -> type:
+def _wrapper(task_type: TaskType, type_map: TypeMap) -> type:
     """An object type around an output that is none: `<Name>Result { value }`."""
-    graphql_name = f"{pascal(name)}Result"
-    type_map.claim(graphql_name, origin)
-    value: Any = strawberry.field(description="The output itself.")
+    name = f"{pascal(task_type.name)}Result"
+    type_map.claim(name, task_type.origin)
+    value: Any = strawberry.field(description=description_of(task_type.returns, "The output itself."))
     value.python_name = value.name = "value"
-    value.type_annotation = StrawberryAnnotation(type_map.output(returns, origin))
-    return create_type(graphql_name, [value], description=f"The output of `{name}`.")
+    value.type_annotation = StrawberryAnnotation(
+        type_map.output(task_type.returns, f"{task_type.origin}, what it returns", f"{name}Value")
+    )
+    return create_type(name, [value], description=f"The output of `{task_type.name}`.")

@@ -46,10 +46,12 @@ def make_subscription(task: type) -> type:
             self, info: ApiInfo, task_id: strawberry.ID, after_seq: int | None = strawberry.UNSET
         ) -> AsyncGenerator[TaskEvent, None]:
             info.context.caller.require(Scope.READ)
-            events = info.context.node.deliveries.events(check_task_id(task_id), max(0, after_seq or 0))
+            seen = max(0, after_seq or 0, info.context.last_event_id or 0)
+            events = info.context.node.deliveries.events(check_task_id(task_id), seen)
             async with aclosing(events) as stream:  # type: ignore[type-var]
                 async for event, record in stream:
                     info.context.seen(record)
+                    info.context.event_id = event.seq
                     yield TaskEvent.of(task_id, event)
 
     return Subscription

@@ -15,6 +15,7 @@ from cluster.store.record import Event, Record, SubmissionOutcome, TaskState
 from cluster.values import BigIntMark, json_integer
 from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
+from graphql_api.describe import UsedType, plain_input, python_name, selection, used_types
 
 strawberry.enum(TaskState, name="TaskState", description="Where a task is.")
 strawberry.enum(Scope, name="Scope", description="What a caller may do.")
@@ -65,6 +66,8 @@ class TaskArgument:
     type: str = strawberry.field(description="Its Python type.")
     required: bool
     default: strawberry.scalars.JSON | None = strawberry.field(description="What is filled in where it is left out.")
+    graphql_name: str = strawberry.field(description="Its name in this schema.")
+    graphql_type: str = strawberry.field(description="Its GraphQL type, as in `[Int!]!`.")
 
 
 @strawberry.type(name="TaskType", description="A registered function.")
@@ -76,32 +79,63 @@ class TaskTypeType:
     arguments: list[TaskArgument]
     timeout_seconds: float | None
     retries: int
+    input_type: str | None = strawberry.field(
+        description="The GraphQL type of each of the inputs of `<mutation>Many`; null where there are no arguments."
+    )
+    output_type: str = strawberry.field(description="The GraphQL type of its output, a member of `TaskOutput`.")
+    wraps_value: bool = strawberry.field(
+        description="The function returns no object, so `outputType` is one around it with the single field `value`."
+    )
+    selection: str = strawberry.field(
+        description="A selection of all that can be read of `outputType` without arguments, with `__typename`."
+    )
+    id_from_input: bool = strawberry.field(
+        description="Whether clients can derive the task id: no validator rewrites an argument, and ids have no salt."
+    )
+    types: list[UsedType] = strawberry.field(description="The objects and enums that its arguments and output use.")
 
     @classmethod
-    def of(cls, task_type: TaskType) -> Self:
+    def of(cls, task_type: TaskType, schema: Any) -> Self:
+        """Describes a task type; `schema` is the one that `make_schema` made of it."""
         from graphql_api.type_map import pascal
+
+        graphql_schema = schema._schema
+        mutation = f"submit{pascal(task_type.name)}"
+        output = schema.outputs[task_type.name]
+        names = {python_name(item, name): (name, str(item.type)) for name, item in
+                 graphql_schema.mutation_type.fields[mutation].args.items()}  # fmt: skip
 
         defaults = orjson.loads(
             task_type.input_model.model_construct().model_dump_json(
-                include={argument.name for argument in task_type.arguments if not argument.required}, warnings=False
+                include={argument.name for argument in task_type.arguments if not argument.required},
+                warnings=False,
+                by_alias=False,
             )
         )
         return cls(
             name=task_type.name,
             version=task_type.version,
             description=task_type.description,
-            mutation=f"submit{pascal(task_type.name)}",
+            mutation=mutation,
             arguments=[
                 TaskArgument(
                     name=argument.name,
                     type=type_words(argument.annotation),
                     required=argument.required,
                     default=_safe(defaults.get(argument.name)),
+                    graphql_name=names[argument.name][0],
+                    graphql_type=names[argument.name][1],
                 )
                 for argument in task_type.arguments
             ],
             timeout_seconds=task_type.timeout_seconds,
             retries=task_type.retries,
+            input_type=f"{pascal(task_type.name)}Input" if task_type.arguments else None,
+            output_type=output,
+            wraps_value=task_type.name in schema.wrappers,
+            selection=selection(graphql_schema.type_map[output]),
+            id_from_input=all(plain_input(argument.annotation) for argument in task_type.arguments),
+            types=used_types(graphql_schema, task_type, mutation, output),
         )
 
 
@@ -297,7 +331,7 @@ async def read_result(record: Record, info: ApiInfo) -> Any:
             return None
         encoded = again.result
     try:
-        value = task_type.output.validate_json(encoded)
+        value = task_type.output.validate_json(encoded, by_alias=False, by_name=True)
     except ValidationError:
         raise ResultUnreadable(
             f"the kept result of {record.task_id} is not what {record.name} returns today; submit it with "

@@ -5,15 +5,21 @@ Nothing here is shared with another run: every port is free when it is taken, ev
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-# Imported early: CPython 3.11 may fail to parse a source as deep in the stack as hypothesis's own plugin imports it.
-import hypothesis  # noqa: F401
+import hypothesis.internal
 import pytest
+
+# Imported early: pytest parses every module of hypothesis when it is first imported, and CPython 3.11 may fail to parse
+# a source as deep in the stack as a test is.
+for _module in pkgutil.walk_packages(hypothesis.internal.__path__, "hypothesis.internal."):
+    importlib.import_module(_module.name)
 
 # Dask writes its configuration into this folder at import; the user's home is none of our business.
 os.environ["DASK_CONFIG"] = tempfile.mkdtemp(prefix="dask-config-")

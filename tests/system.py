@@ -95,17 +95,16 @@ class System:
         changes: settings that differ from the defaults.
     """
 
-    def __init__(self, folder: Path, *, api_nodes: int = 1, **changes: Any) -> None:
+    def __init__(self, folder: Path, *, api_nodes: int = 1, tls: bool = False, **changes: Any) -> None:
         self.folder = folder
         self.redis = RedisServer(folder)
         self.settings: Settings = load_settings(
             {},
             redis_url=self.redis.url,
             key_prefix=f"t{uuid.uuid4().hex[:8]}",
-            scheduler=f"tcp://127.0.0.1:{free_port()}",
+            scheduler=f"{'tls' if tls else 'tcp'}://127.0.0.1:{free_port()}",
             data_dir=folder,
-            task_modules=(TASKS,),
-            **changes,
+            **{"task_modules": (TASKS,), **changes},
         )
         self.ports = [free_port() for _ in range(api_nodes)]
         self.children: dict[str, Child] = {}

@@ -19,11 +19,12 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from cluster.errors import SettingError
-from cluster.settings import load_settings
+from cluster.settings import check_public, load_settings
 from cluster.store.store import Store
 from graphql_api.auth.callers import Scope
 from graphql_api.auth.keys import list_keys, revoke_key
 from graphql_api.auth.tokens import LEEWAY_SECONDS
+from graphql_api.client import AsyncClient, Refused
 from tests.system import Socket, System
 
 READ = frozenset({Scope.READ})
@@ -301,4 +302,17 @@ def test_settings_that_do_not_fit_together_stop_the_node(changes: dict[str, str]
 
 def test_with_authentication_a_public_address_needs_no_further_word() -> None:
     settings = load_settings({"DASK_GRAPHQL_HOST": "0.0.0.0", "DASK_GRAPHQL_AUTHENTICATION": "required"})
-    assert settings.host == "0.0.0.0"
+    check_public(settings)
+
+
+@pytest.mark.parametrize("kind", ["key", "token"])
+async def test_the_python_client_shows_its_credential_and_salts_its_ids(guarded: System, kind: str) -> None:
+    shown = token() if kind == "token" else await guarded.make_key("python", scopes=USER)
+    async with AsyncClient(guarded.url, shown) as client:
+        handle = await client.submit("fibonacci", n=64)
+        assert handle.task_id == await client.task_id("fibonacci", n=64)
+        assert (await handle.result())["value"] == 10610209857723
+    async with AsyncClient(guarded.url, "dgk_nonsense") as client:
+        with pytest.raises(Refused) as refused:
+            await client.submit("fibonacci", n=64)
+    assert refused.value.code == "UNAUTHENTICATED"

@@ -154,6 +154,15 @@ def test_a_wrong_setting_is_one_line_with_its_name_and_value(desk: Desk) -> None
     assert "DASK_GRAPHQL_MAX_WORKERS is 'many'; expected a whole number" in answer.stderr
 
 
+def test_the_clients_token_in_the_environment_is_no_wrong_setting(desk: Desk) -> None:
+    desk.environment["DASK_GRAPHQL_TOKEN"] = "s3cret"
+    answer = desk.run("schema")
+    assert answer.returncode == 0, answer.stderr
+    told = desk.run("submit", "--help").stdout
+    assert "DASK_GRAPHQL_TOKEN" in told
+    assert "s3cret" not in told
+
+
 def test_a_taken_port_is_one_clear_line(desk: Desk) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

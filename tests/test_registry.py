@@ -11,12 +11,13 @@ from typing import Annotated, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from cluster import BigInt, Graph, task
 from cluster.errors import BadInput, RegistryError
 from cluster.registry import load_registry
 from tests.system import TASKS
+from tests.task_modules.samples import Colour
 
 
 @dataclass
@@ -185,7 +186,7 @@ def test_every_kind_of_argument_comes_back_equal(
 
 def test_an_error_names_a_field_deep_within_an_argument() -> None:
     kind = load_registry([TASKS])["report"]
-    with pytest.raises(BadInput, match=r"report: points\.1\.x: .*not 'z'"):
+    with pytest.raises(BadInput, match=r"report: points\[1\]\.x: .*not 'z'"):
         kind.bind({"size": 1, "points": [{"x": 1}, {"x": "z"}]})
 
 
@@ -224,3 +225,35 @@ def test_an_argument_with_a_name_that_pydantic_keeps_is_refused_by_name() -> Non
 
     with pytest.raises(RegistryError, match="model_dump"):
         task(name="keeps_a_name")(function)
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    colour: Colour
+    numbers: set[int]
+
+
+def test_a_strict_model_takes_what_json_can_say_and_nothing_else() -> None:
+    @task(name="takes_strict")
+    def function(thing: Strict) -> int:
+        return len(thing.numbers)
+
+    from cluster.registry import _registered
+
+    kind = _registered[__name__, "takes_strict"]
+    bound = kind.bind({"thing": {"colour": "red", "numbers": [2, 1]}})
+    assert bound.canonical_input == b'{"thing":{"colour":"red","numbers":[1,2]}}'
+    with pytest.raises(BadInput, match=r"thing.numbers\[0\]: Input should be a valid integer"):
+        kind.bind({"thing": {"colour": "red", "numbers": ["1"]}})
+
+
+def test_an_int_too_long_to_be_read_again_is_refused_at_once() -> None:
+    @task(name="takes_long")
+    def function(table: dict[str, int]) -> int:
+        return len(table)
+
+    from cluster.registry import _registered
+
+    with pytest.raises(BadInput, match=r"takes_long: table.a: .*maximum size"):
+        _registered[__name__, "takes_long"].bind({"table": {"a": 10**5000}})

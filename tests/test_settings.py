@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.errors import SettingError
-from cluster.settings import Settings, load_settings, variable_of
+from cluster.settings import Settings, check_public, load_settings, variable_of
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,7 @@ from cluster.settings import Settings, load_settings, variable_of
         ("ALLOW_PUBLIC", "perhaps", "true or false"),
         ("SHUTDOWN_SECONDS", "nan", "a number of seconds"),
         ("LOG_LEVEL", "LOUD", "DEBUG, INFO, WARNING or ERROR"),
+        ("ALLOWED_ORIGINS", "https://a.example/path", "without a path"),
         ("KEY_PREFIX", "a b", "letters, digits"),
     ],
 )
@@ -63,9 +64,10 @@ def test_more_workers_at_least_than_at_most_is_refused() -> None:
 
 
 def test_a_public_address_needs_a_word_for_it() -> None:
+    settings = load_settings({"DASK_GRAPHQL_HOST": "0.0.0.0"})  # of no meaning to a worker, say
     with pytest.raises(SettingError, match="ALLOW_PUBLIC"):
-        load_settings({"DASK_GRAPHQL_HOST": "0.0.0.0"})
-    assert load_settings({"DASK_GRAPHQL_HOST": "0.0.0.0", "DASK_GRAPHQL_ALLOW_PUBLIC": "yes"}).host == "0.0.0.0"
+        check_public(settings)
+    check_public(load_settings({"DASK_GRAPHQL_HOST": "0.0.0.0", "DASK_GRAPHQL_ALLOW_PUBLIC": "yes"}))
 
 
 @given(
@@ -92,7 +94,11 @@ EVERY: dict[str, tuple[str, Any]] = {
     "redis_url": ("rediss://:pw@redis:6380/1", "rediss://:pw@redis:6380/1"),
     "key_prefix": ("a-b_c.1", "a-b_c.1"),
     "scheduler": ("tls://[::1]:8786", "tls://[::1]:8786"),
-    "scheduler_listen": ("tcp://0.0.0.0:8786", "tcp://0.0.0.0:8786"),
+    "scheduler_listen": ("tls://0.0.0.0:8786", "tls://0.0.0.0:8786"),
+    "tls_ca": ("/x/ca.pem", "/x/ca.pem"),
+    "tls_cert": ("-----BEGIN", "-----BEGIN"),
+    "tls_key": ("/x/key.pem", "/x/key.pem"),
+    "allow_open_scheduler": ("true", True),
     "dashboard": ("127.0.0.1:8787", "127.0.0.1:8787"),
     "task_modules": (" a.b , c ,", ("a.b", "c")),
     "host": ("localhost", "localhost"),
@@ -107,6 +113,7 @@ EVERY: dict[str, tuple[str, Any]] = {
     "tenants": ("isolated", "isolated"),
     "submissions_per_minute": ("60", 60),
     "sockets_per_client": ("5", 5),
+    "allowed_origins": ("https://a.example, http://localhost:3000", ("https://a.example", "http://localhost:3000")),
     "introspection": ("off", False),
     "graphiql": ("no", False),
     "persisted_operations": ("/x/operations.json", "/x/operations.json"),

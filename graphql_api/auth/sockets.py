@@ -29,17 +29,22 @@ class Sockets:
         """How many have a caller now."""
         return len(self._open)
 
-    @contextlib.contextmanager
-    def counted(self, who: str) -> Iterator[None]:
-        """Counts one socket of an address or a caller while it is open.
+    def full(self, who: str) -> bool:
+        """Whether an address or a caller has `limit` sockets already."""
+        return self._count[who] >= self._limit
 
-        Raises:
-            TooManySubscriptions: there are `limit` already.
+    def check(self, who: str) -> None:
+        """Raises:
+        TooManySubscriptions: this caller has `limit` sockets already.
         """
-        if self._count[who] >= self._limit:
+        if self.full(who):
             raise TooManySubscriptions(
                 f"{self._limit} sockets of one client are open here, the limit; close some, or share one"
             )
+
+    @contextlib.contextmanager
+    def counted(self, who: str) -> Iterator[None]:
+        """Counts one socket of an address or a caller while it is open."""
         self._count[who] += 1
         try:
             yield

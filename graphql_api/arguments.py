@@ -1,0 +1,34 @@
+"""GraphQL's arguments as plain values, for validation by pydantic."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+from typing import Any
+
+import strawberry
+
+from cluster.errors import BadInput
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """GraphQL's arguments as JSON-like values by Python name; what the client left out is left out.
+
+    Raises:
+        BadInput: a JSON value is nested beyond Python's recursion limit.
+    """
+    try:
+        return {name: _plain(value) for name, value in values.items() if value is not strawberry.UNSET}
+    except RecursionError:
+        raise BadInput("an argument is nested too deeply; send at most 200 levels") from None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return plain(vars(value))
+    return value

@@ -1,0 +1,1 @@
+"""GraphQL over HTTP, WebSockets and server-sent events: what the standards ask beyond Strawberry."""

@@ -1,0 +1,43 @@
+"""Which media type an HTTP answer has, and with it which status.
+
+GraphQL over HTTP (graphql.github.io/graphql-over-http), sections 4.3.1 and 6.4: an `application/json` answer has 200
+for everything that is well-formed GraphQL over HTTP; with `application/graphql-response+json` a request that was not
+executed has 400.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+JSON: Final = "application/json"
+GRAPHQL: Final = "application/graphql-response+json"
+
+
+def media_type(accept: str) -> str:
+    """What to answer with. `application/json` where nothing is asked for, or anything goes, or nothing that we have."""
+    best, best_rank = JSON, (0.0, 0)
+    for item in accept.split(","):
+        name, *parameters = (part.strip().lower() for part in item.split(";"))
+        offered = {GRAPHQL: GRAPHQL, JSON: JSON, "application/*": JSON, "*/*": JSON}.get(name)
+        rank = (_quality(parameters), "*" not in name)
+        if offered is not None and rank[0] > 0 and rank > best_rank:
+            best, best_rank = offered, rank
+    return best
+
+
+def _quality(parameters: list[str]) -> float:
+    """The `q` of an Accept item (RFC 9110, section 12.4.2); 0 where it is none."""
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                return min(1.0, max(0.0, float(value)))
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def was_executed(answer: Mapping[str, Any]) -> bool:
+    """Whether a GraphQL answer is that of an execution: with data, or with an error that has a place in it."""
+    return answer.get("data") is not None or any(error.get("path") for error in answer.get("errors") or ())

@@ -1,0 +1,136 @@
+"""WebSockets: graphql-transport-ws and the legacy graphql-ws, with what Strawberry's handlers leave out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any, Final
+
+from graphql import GraphQLError
+from strawberry.asgi import ASGIWebSocketAdapter
+from strawberry.http.exceptions import NonJsonMessageReceived, WebSocketDisconnected
+from strawberry.schema import BaseSchema
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+from strawberry.subscriptions.protocols.graphql_ws.handlers import BaseGraphQLWSHandler
+
+from graphql_api.context import Context
+from graphql_api.persisted import PersistedOperations
+
+PING_SECONDS: Final = 25.0
+"""How often an open graphql-transport-ws socket is pinged: more often than proxies close what is idle (60 s)."""
+NO_PONG: Final = 4499
+"""Closed as its client does not answer; the code that graphql-ws (npm) uses for this, and whose clients try again."""
+
+
+class WebSocketAdapter(ASGIWebSocketAdapter):
+    """Reads messages, mended."""
+
+    async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncGenerator[object, None]:
+        persisted: PersistedOperations = self.view.persisted  # type: ignore[attr-defined]
+        async for message in super().iter_json(ignore_parsing_errors=ignore_parsing_errors):
+            if not isinstance(message, dict):
+                # Closed with 4400, where Strawberry would let a TypeError end the socket.
+                raise NonJsonMessageReceived
+            payload = message.get("payload")
+            # Clients send `payload: null` with connection_init, which the protocol allows and Strawberry refuses.
+            if message.get("type") == "connection_init" and payload is None:
+                message.pop("payload", None)
+            if message.get("type") in ("subscribe", "start") and isinstance(payload, dict):
+                message["payload"] = persisted.resolve(payload)
+            yield message
+
+
+class TransportHandler(BaseGraphQLTransportWSHandler[Context, None]):
+    """One graphql-transport-ws socket."""
+
+    heard = True
+    """Whether anything came since the last ping."""
+
+    async def handle(self) -> None:
+        pings: Pings = self.view.pings  # type: ignore[attr-defined]
+        pings.add(self)
+        try:
+            await super().handle()
+        finally:
+            pings.remove(self)
+
+    async def handle_message(self, message: object) -> None:
+        self.heard = True
+        await super().handle_message(message)  # type: ignore[arg-type]
+
+    async def ping(self) -> None:
+        """Asks whether the client is there, or ends the socket if it did not answer last time."""
+        if not self.connection_acknowledged:
+            return
+        if not self.heard:
+            await self.websocket.close(NO_PONG, "no pong")
+            return
+        self.heard = False
+        await self.send_message({"type": "ping"})
+
+    @staticmethod
+    def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:
+        # Strawberry's own closes a socket with all its operations for one document that is wrong.
+        return None
+
+
+class LegacyHandler(BaseGraphQLWSHandler[Context, None]):
+    """One socket of the legacy protocol, whose clients send queries and mutations over it too."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.schema = _EveryOperation(self.schema)  # type: ignore[assignment]
+
+
+class _EveryOperation:
+    """A schema whose `subscribe`, all that the legacy handler calls, takes every kind of operation."""
+
+    def __init__(self, schema: BaseSchema) -> None:
+        self.subscribe = schema.stream
+
+
+class Pings:
+    """Pings all sockets of a node from one task."""
+
+    def __init__(self) -> None:
+        self._handlers: set[TransportHandler] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def add(self, handler: TransportHandler) -> None:
+        self._handlers.add(handler)
+
+    def remove(self, handler: TransportHandler) -> None:
+        self._handlers.discard(handler)
+
+    @property
+    def open(self) -> int:
+        """How many graphql-transport-ws sockets are open."""
+        return len(self._handlers)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(PING_SECONDS)
+            for number, handler in enumerate(list(self._handlers)):
+                if number % 100 == 99:
+                    # Ten thousand pings at once would hold up everybody's results.
+                    await asyncio.sleep(0)
+                if handler in self._handlers:
+                    await _ping(handler)
+
+
+async def _ping(handler: TransportHandler) -> None:
+    try:
+        # A client that reads nothing fills its buffers: nobody else waits for it.
+        async with asyncio.timeout(1):
+            await handler.ping()
+    except (WebSocketDisconnected, RuntimeError, TimeoutError):
+        # It left just now, or is about to be closed by its own handler.
+        return

@@ -1,0 +1,38 @@
+// Apollo Client: HTTP for queries and mutations, a WebSocket for subscriptions.
+import WebSocket from "ws";
+import { N, RESULT, SUBMIT, TYPES, socketUrl, tell, token, url } from "./common.mjs";
+// [docs]
+import { ApolloClient, ApolloLink, HttpLink, InMemoryCache, gql } from "@apollo/client";
+import { GraphQLWsLink } from "@apollo/client/link/subscriptions";
+import { OperationTypeNode } from "graphql";
+import { createClient } from "graphql-ws";
+
+const http = new HttpLink({
+  uri: url, // https://api.example.com/graphql
+  headers: token ? { authorization: `Bearer ${token}` } : {},
+});
+const socket = new GraphQLWsLink(
+  createClient({
+    url: socketUrl, // wss://api.example.com/graphql
+    connectionParams: () => (token ? { authorization: `Bearer ${token}` } : null),
+    retryAttempts: Infinity,
+    shouldRetry: () => true,
+    webSocketImpl: WebSocket, // in Node only
+  }),
+);
+const client = new ApolloClient({
+  link: ApolloLink.split(({ operationType }) => operationType === OperationTypeNode.SUBSCRIPTION, socket, http),
+  // A task is one object wherever it comes from, by its id.
+  cache: new InMemoryCache({ typePolicies: { Task: { keyFields: ["taskId"] } } }),
+});
+// [/docs]
+
+const types = await client.query({ query: gql(TYPES) });
+const submitted = await client.mutate({ mutation: gql(SUBMIT), variables: { n: N } });
+const query = gql(RESULT.replace("{ state", "{ taskId state"));
+const variables = { id: submitted.data.submitFibonacci.taskId };
+const result = await new Promise((resolve, reject) => {
+  client.subscribe({ query, variables }).subscribe({ next: resolve, error: reject });
+});
+const refused = await client.query({ query: gql("{ nothing }") }).catch((error) => error.errors ?? [error]);
+tell({ types: types.data, submitted: submitted.data, result: result.data, refused, n: N });

@@ -1,0 +1,214 @@
+"""HTTP: media types and statuses, packed bodies, origins, event streams that go on."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.datastructures import Headers
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from cluster.settings import Settings
+from graphql_api.transport.negotiation import GRAPHQL, JSON, media_type
+from graphql_api.transport.origins import Origins
+from tests.system import System
+
+TYPES = json.dumps({"query": "{ taskTypes { name } }"}).encode()
+IS_JSON = {"Content-Type": "application/json"}
+
+
+async def post(system: System, content: bytes = TYPES, **headers: str) -> httpx.Response:
+    shown = {**IS_JSON, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    async with httpx.AsyncClient() as client:
+        return await client.post(system.url, content=content, headers=shown)
+
+
+@pytest.mark.parametrize(
+    ("accept", "chosen"),
+    [
+        ("", JSON),
+        ("*/*", JSON),
+        ("text/html", JSON),
+        (GRAPHQL, GRAPHQL),
+        (f"{JSON}, {GRAPHQL}", JSON),
+        (f"{GRAPHQL}, {JSON}", GRAPHQL),
+        (f"{JSON};q=0.5, {GRAPHQL}", GRAPHQL),
+        (f"{GRAPHQL};charset=utf-8, {JSON};q=0.9", GRAPHQL),
+        (f"{GRAPHQL};q=0.1, */*;q=0.9", JSON),
+        (f"*/*, {GRAPHQL}", GRAPHQL),
+        (f"{GRAPHQL};q=0", JSON),
+        (f"{GRAPHQL};q=x, {JSON};q=0.1", JSON),
+    ],
+)
+def test_the_answer_has_the_media_type_that_is_liked_best(accept: str, chosen: str) -> None:
+    assert media_type(accept) == chosen
+
+
+@given(st.text())
+def test_any_accept_header_has_an_answer(accept: str) -> None:
+    assert media_type(accept) in (JSON, GRAPHQL)
+
+
+@pytest.mark.parametrize("query", ["{", "{ nothing }", "query($n: Int!) { cluster { waiting } }"])
+async def test_the_status_of_a_refused_document_follows_the_media_type(system: System, query: str) -> None:
+    body = json.dumps({"query": query}).encode()
+    new, old = await post(system, body, Accept=GRAPHQL), await post(system, body, Accept=JSON)
+    assert (new.status_code, old.status_code) == (400, 200)
+    assert new.headers["content-type"].startswith(GRAPHQL)
+    assert "data" not in new.json()
+    assert new.json() == old.json()
+
+
+async def test_a_partial_result_is_ok_with_either_media_type(system: System) -> None:
+    body = json.dumps({"query": '{ task(taskId: "x") { name } taskTypes { name } }'}).encode()
+    for accept in (GRAPHQL, JSON):
+        answer = await post(system, body, Accept=accept)
+        assert answer.status_code == 200
+        assert answer.json()["data"]["task"] is None
+        assert answer.json()["data"]["taskTypes"]
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "status", "more"),
+    [
+        ("PUT", {}, 405, {"allow": "GET, POST"}),
+        ("DELETE", {}, 405, {"allow": "GET, POST"}),
+        ("POST", {"Content-Type": "text/plain"}, 415, {}),
+        ("POST", {"Content-Type": "application/x-www-form-urlencoded"}, 415, {}),
+        ("POST", {"Content-Type": "multipart/form-data; boundary=x"}, 415, {}),
+        ("POST", {}, 415, {}),
+        ("POST", {**IS_JSON, "Content-Encoding": "br"}, 415, {"accept-encoding": "gzip, deflate"}),
+        ("POST", {**IS_JSON, "Content-Encoding": "gzip"}, 400, {}),
+    ],
+)
+async def test_what_is_not_graphql_over_http_is_refused_well_formed(
+    system: System, method: str, headers: dict[str, str], status: int, more: dict[str, str]
+) -> None:
+    async with httpx.AsyncClient() as client:
+        answer = await client.request(method, system.url, content=TYPES, headers=headers)
+    assert answer.status_code == status
+    assert answer.json()["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
+    for name, value in more.items():
+        assert answer.headers[name] == value
+
+
+@pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+async def test_a_packed_body_is_read(system: System, coding: str, pack: Any) -> None:
+    answer = await post(system, pack(TYPES), Content_Encoding=coding)
+    assert answer.json()["data"]["taskTypes"]
+
+
+@pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+async def test_a_packed_bomb_is_refused_without_being_unpacked(system: System, coding: str, pack: Any) -> None:
+    bomb = pack(b" " * 400_000_000)
+    assert len(bomb) < 500_000
+    answer = await post(system, bomb, Content_Encoding=coding)
+    assert answer.status_code == 413
+    cut = await post(system, pack(TYPES)[:-5], Content_Encoding=coding)
+    assert cut.status_code == 400
+
+
+async def test_a_long_answer_is_packed_for_those_who_take_it(system: System) -> None:
+    query = json.dumps({"query": "{ __schema { types { name description fields { name description } } } }"}).encode()
+    packed = await post(system, query, Accept_Encoding="gzip")
+    plain = await post(system, query, Accept_Encoding="identity")
+    assert packed.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in plain.headers
+    assert packed.json() == plain.json()
+    assert {"Accept", "Accept-Encoding"} <= {part.strip() for part in packed.headers["vary"].split(",")}
+    assert int(packed.headers["content-length"]) < int(plain.headers["content-length"]) / 3
+
+
+@pytest.fixture(scope="module")
+async def sited(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+    folder = tmp_path_factory.mktemp("sited")
+    async with System(folder, allowed_origins=("https://app.example",), min_workers=0, max_workers=1) as running:
+        yield running
+
+
+async def socket_status(url: str, origin: str | None) -> int:
+    headers = {"Origin": origin} if origin else {}
+    try:
+        address = url.replace("http", "ws", 1)
+        async with connect(address, subprotocols=["graphql-transport-ws"], additional_headers=headers):  # type: ignore[list-item]
+            return 101
+    except InvalidStatus as refused:
+        return refused.response.status_code
+
+
+async def test_pages_of_other_sites_are_refused_on_every_transport_unless_allowed(sited: System) -> None:
+    own = sited.url.removesuffix("/graphql")
+    for origin, status in ((None, 200), (own, 200), ("https://app.example", 200), ("https://evil.example", 403),
+                           ("http://app.example", 403), ("null", 403)):  # fmt: skip
+        shown = {"Origin": origin} if origin else {}
+        assert (await post(sited, TYPES, **shown)).status_code == status
+        stream = json.dumps({"query": "{ taskTypes { name } }"}).encode()
+        assert (await post(sited, stream, Accept="text/event-stream", **shown)).status_code == status
+        assert await socket_status(sited.url, origin) == (101 if status == 200 else 403)
+
+
+async def test_a_browser_is_told_which_sites_are_allowed(sited: System) -> None:
+    ask = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type, authorization"}
+    async with httpx.AsyncClient() as client:
+        allowed = await client.options(sited.url, headers={"Origin": "https://app.example", **ask})
+        refused = await client.options(sited.url, headers={"Origin": "https://evil.example", **ask})
+    assert allowed.status_code == 200
+    assert allowed.headers["access-control-allow-origin"] == "https://app.example"
+    assert refused.status_code == 400
+    assert "access-control-allow-origin" not in refused.headers
+    answer = await post(sited, Origin="https://app.example")
+    assert answer.headers["access-control-allow-origin"] == "https://app.example"
+    assert "Retry-After".lower() in answer.headers["access-control-expose-headers"].lower()
+
+
+@pytest.mark.parametrize(
+    ("settings", "host", "origin", "allowed"),
+    [
+        (Settings(), "127.0.0.1:8000", None, True),
+        (Settings(), "localhost:8000", "http://localhost:8000", True),
+        (Settings(), "[::1]:8000", None, True),
+        # A foreign name that its owner's DNS lets point to this machine.
+        (Settings(), "evil.example:8000", "http://evil.example:8000", False),
+        (Settings(), "evil.example:8000", None, False),
+        (Settings(allowed_origins=("*",)), "localhost:8000", "https://any.example", True),
+        (Settings(host="0.0.0.0", allow_public=True), "api.example", "https://api.example", True),
+        (Settings(host="0.0.0.0", allow_public=True), "api.example", "https://evil.example", False),
+        (Settings(authentication="required"), "tunnel.example", "https://tunnel.example", True),
+    ],
+)
+def test_whose_pages_may_use_the_api(settings: Settings, host: str, origin: str | None, allowed: bool) -> None:
+    headers = {"host": host} if origin is None else {"host": host, "origin": origin}
+    assert Origins(settings).allows(Headers(headers)) is allowed
+
+
+async def events_of(system: System, task_id: str, **headers: str) -> list[tuple[str, str]]:
+    """The ids and kinds of a whole stream of taskEvents."""
+    query = json.dumps({"query": f'subscription {{ taskEvents(taskId: "{task_id}") {{ seq kind }} }}'}).encode()
+    answer = await post(system, query, Accept="text/event-stream", **headers)
+    found = []
+    for block in answer.text.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
+        if fields.get("event") == "next":
+            event = json.loads(fields["data"])["data"]["taskEvents"]
+            assert fields["id"] == str(event["seq"])
+            found.append((fields["id"], event["kind"]))
+    return found
+
+
+async def test_an_event_stream_goes_on_after_the_last_event_that_was_seen(system: System) -> None:
+    submitted = await system.ask("mutation { submitFibonacci(n: 7321) { taskId } }")
+    task_id = submitted["submitFibonacci"]["taskId"]
+    await system.result(task_id)
+    whole = await events_of(system, task_id)
+    assert [kind for _, kind in whole][-1] == "SUCCEEDED"
+    assert await events_of(system, task_id, Last_Event_ID=whole[0][0]) == whole[1:]
+    assert await events_of(system, task_id, Last_Event_ID="nonsense") == whole
+    assert await events_of(system, task_id, Last_Event_ID="9" * 30) == whole
