@@ -214,7 +214,11 @@ class Front:
                 # The body is read, or a connection that is kept open would begin its next request in it.
                 environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
                 return self._answer(start_response, "400 Bad Request", {"__type": fault[0], "message": fault[1]})
-        result: Iterable[bytes] = self._application(environ, start_response)
+        try:
+            result: Iterable[bytes] = self._application(environ, start_response)
+        except NotImplementedError as error:
+            # As a 500 it would be tried again for minutes.
+            return self._answer(start_response, "400 Bad Request", {"__type": "InvalidAction", "message": str(error)})
         return result
 
     @staticmethod
@@ -629,6 +633,35 @@ def mend_ec2() -> None:
     launch_templates.LaunchTemplates.create_launch_template = create_launch_template  # type: ignore[method-assign]
 
 
+def mend_autoscaling() -> None:
+    """Scalable targets have tags, and their actions exist."""
+    from moto.applicationautoscaling import responses
+
+    response = responses.ApplicationAutoScalingResponse
+    tags: dict[str, dict[str, str]] = {}
+    register = response.register_scalable_target
+
+    def register_scalable_target(self: Any) -> str:
+        answer = register(self)
+        tags.setdefault(json.loads(answer)["ScalableTargetARN"], {}).update(self._get_param("Tags") or {})
+        return answer
+
+    def list_tags_for_resource(self: Any) -> str:
+        return json.dumps({"Tags": tags.get(self._get_param("ResourceARN"), {})})
+
+    def tag_resource(self: Any) -> str:
+        tags.setdefault(self._get_param("ResourceARN"), {}).update(self._get_param("Tags") or {})
+        return "{}"
+
+    def untag_resource(self: Any) -> str:
+        for key in self._get_param("TagKeys") or []:
+            tags.get(self._get_param("ResourceARN"), {}).pop(key, None)
+        return "{}"
+
+    for action in (register_scalable_target, list_tags_for_resource, tag_resource, untag_resource):
+        setattr(response, action.__name__, action)
+
+
 def serve() -> None:
     """Serves until standard input ends; prints the URL first."""
     # Else roles cannot be given AWS's own policies.
@@ -647,6 +680,7 @@ def serve() -> None:
     mend_ecs_services()
     mend_elasticache()
     mend_ec2()
+    mend_autoscaling()
     application = Front(DomainDispatcherApplication(create_backend_app), faults)
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Quiet)
     threading.Thread(target=server.serve_forever, daemon=True).start()
