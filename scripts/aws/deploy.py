@@ -8,7 +8,8 @@
     scripts/aws/deploy.py key NAME            makes an API key by a task in the cluster, and prints it
     scripts/aws/deploy.py destroy             stops the workers, which are in no state, and destroys the rest
 
-It needs boto3, `terraform`, AWS credentials, and for images `docker`. Variables come from terraform/*.tfvars or TF_VAR_*.
+It needs boto3, `terraform`, AWS credentials, and for images `docker`. Variables come from terraform/*.tfvars or
+TF_VAR_*.
 Secrets are made here and go to Secrets Manager and ElastiCache alone: no plan and no state ever holds one.
 """
 
@@ -37,6 +38,7 @@ BEFORE_NODES: Final = ("module.images", "module.redis", "module.cluster.aws_secr
 """What must be there before a node can start: where images and secrets go."""
 DEMANDED: Final = "DEMANDED"
 """Stage of the secret's version whose token Redis demands."""
+IMAGE_TAG: Final = "TF_VAR_image_tag"
 WAIT_SECONDS: Final = 1_200.0
 POLL_SECONDS: Final = float(os.environ.get("DEPLOY_POLL_SECONDS", "5"))
 
@@ -78,7 +80,7 @@ def waited(what: str) -> Iterator[None]:
     raise Failed(f"{what} did not come in {WAIT_SECONDS:.0f} s")
 
 
-# Images -----------------------------------------------------------------------------------------------------------------
+# Images ---------------------------------------------------------------------------------------------------------------
 
 
 def push_images(found: dict[str, Any], tag: str, build_arguments: list[str]) -> None:
@@ -112,7 +114,7 @@ def login(ecr: Any, registry: str) -> None:
     run("docker", "login", "--username", user, "--password-stdin", registry, input=password, text=True)
 
 
-# Secrets ----------------------------------------------------------------------------------------------------------------
+# Secrets --------------------------------------------------------------------------------------------------------------
 
 
 def write_secrets(found: dict[str, Any], rotate: str | None) -> None:
@@ -148,8 +150,8 @@ def dask_tls() -> dict[str, str]:
 
 
 def give_redis_a_token(manager: Any, found: dict[str, Any]) -> None:
-    """A new AUTH token. Redis accepts the old and the new one (ROTATE) until `deploy` has replaced the nodes and asks it
-    for the new one alone (SET)."""
+    """A new AUTH token. Redis takes the old and the new one (ROTATE) until `deploy` has replaced the nodes and demands
+    the new one alone (SET)."""
     token = random_secrets.token_hex(32)
     modify_token(found, token, "ROTATE")
     manager.put_secret_value(
@@ -159,8 +161,8 @@ def give_redis_a_token(manager: Any, found: dict[str, Any]) -> None:
 
 
 def demand_token(found: dict[str, Any]) -> None:
-    """Redis accepts the newest token alone from now on: no old one, and no client without. Done once for each token, which
-    the secret's version remembers."""
+    """Redis accepts the newest token alone from now on: no old one, and no client without. Done once for each token,
+    which the secret's version remembers."""
     if found.get("redis_replication_group_id") is None:
         return
     manager, secret = client("secretsmanager", found), found["redis_url_secret_arn"]
@@ -187,7 +189,7 @@ def modify_token(found: dict[str, Any], token: str, way: str) -> None:
     )
 
 
-# Services ---------------------------------------------------------------------------------------------------------------
+# Services -------------------------------------------------------------------------------------------------------------
 
 
 def wait_for_services(found: dict[str, Any]) -> None:
@@ -213,7 +215,7 @@ def wait_for_services(found: dict[str, Any]) -> None:
 
 
 def make_key(found: dict[str, Any], name: str) -> None:
-    """Redis is reached from within only, so a task there makes the key. It says it in the log, whose stream is deleted."""
+    """Redis is reached from within only, so a task there makes the key. It says it in its log, which is deleted."""
     ecs, logs = client("ecs", found), client("logs", found)
     api = ecs.describe_services(cluster=found["cluster_arn"], services=["api"])["services"][0]
     answer = ecs.run_task(
@@ -235,11 +237,11 @@ def make_key(found: dict[str, Any], name: str) -> None:
         logs.delete_log_stream(**where)
 
 
-# Away -------------------------------------------------------------------------------------------------------------------
+# Away -----------------------------------------------------------------------------------------------------------------
 
 
 def drain(found: dict[str, Any]) -> None:
-    """Stops the controller, which would replace workers, and then every worker. Nothing of them is in Terraform's state, and
+    """Stops the controller, which would replace workers, and then every worker. They are in no state, and
     ECS refuses to delete a cluster that runs tasks."""
     ecs, cluster = client("ecs", found), found["cluster_arn"]
     try:
@@ -256,9 +258,7 @@ def drain(found: dict[str, Any]) -> None:
             ecs.stop_task(cluster=cluster, task=task, reason="the system is destroyed")
         stopping = [
             task["taskArn"]
-            for task in describe(
-                ecs, cluster, list_tasks(ecs, cluster, family=found["worker_family"], status="STOPPED")
-            )
+            for task in describe(ecs, cluster, list_tasks(ecs, cluster, "STOPPED", family=found["worker_family"]))
             if task["lastStatus"] != "STOPPED"
         ]
         print(f"workers: {len(workers)} told to stop, {len(stopping)} stopping", flush=True)
@@ -289,11 +289,11 @@ def forget_task_definitions(found: dict[str, Any]) -> None:
                 ecs.deregister_task_definition(taskDefinition=arn)
 
 
-# Commands ---------------------------------------------------------------------------------------------------------------
+# Commands -------------------------------------------------------------------------------------------------------------
 
 
 def deploy(tag: str, build_arguments: list[str], approve: list[str], skip_images: bool) -> None:
-    os.environ["TF_VAR_image_tag"] = tag
+    os.environ.update({IMAGE_TAG: tag})
     terraform("init", "-input=false")
     found = outputs()
     if "repositories" not in found or "dask_tls_secret_arn" not in found:
@@ -315,7 +315,7 @@ def destroy(approve: list[str]) -> None:
     if found.get("cluster_arn"):
         drain(found)
     # Terraform wants a value for a variable without a default even to destroy.
-    os.environ.setdefault("TF_VAR_image_tag", found.get("image_tag", "none"))
+    os.environ.setdefault(IMAGE_TAG, found.get("image_tag", "none"))
     terraform("destroy", "-input=false", *approve)
     if "region" in found:
         forget_task_definitions(found)

@@ -6,8 +6,8 @@
         assert aws.calls()["RunTask"] == 1
 
 It listens on loopback only, on a port that the system picks. What it cannot show: IAM is not enforced, nothing is
-eventually consistent, no container runs. Whoever plays ECS's agents moves the tasks: a task is PROVISIONING until the real
-call SubmitTaskStateChange says RUNNING, and a stopped one runs on (desiredStatus STOPPED) until it says STOPPED.
+eventually consistent, no container runs. Whoever plays ECS's agents moves the tasks: a task is PROVISIONING until the
+real call SubmitTaskStateChange says RUNNING, and a stopped one runs on (desiredStatus STOPPED) until it says STOPPED.
 
 Each mend stands below with what moto does without it (moto 5.2).
 """
@@ -32,8 +32,6 @@ CONTROL_PATH: Final = "/emulation/control"
 CALLS_PATH: Final = "/emulation/calls"
 REGION: Final = "us-east-1"
 READY_SECONDS: Final = 60.0
-KEEPS_SECONDS: Final = 3_600
-"""How long AWS describes a stopped task; the emulation never forgets one by itself."""
 
 
 class EmulatedAws:
@@ -144,7 +142,7 @@ class EmulatedAws:
             connection.close()
 
 
-# The server's side ------------------------------------------------------------------------------------------------------
+# The server's side ----------------------------------------------------------------------------------------------------
 
 
 class Faults:
@@ -229,8 +227,9 @@ class Front:
 
 
 def mend_ecs_tasks(faults: Faults) -> None:
-    """Tasks have a life of their own. In moto they begin RUNNING, each DescribeTasks moves them on, and StopTask ends them
-    at once; RunTask of a container without `memory` (legal on Fargate) is an error, and placing on EC2 needs machines."""
+    """Tasks have a life of their own. In moto they begin RUNNING, each DescribeTasks moves them on, and StopTask ends
+    them at once; RunTask of a container without `memory` (legal on Fargate) is an error; placing on EC2 needs machines;
+    clientToken, an unknown container in an override, and filters beside startedBy are not looked at."""
     from moto.core.responses import ActionResult
     from moto.ecs import models, responses
     from moto.ecs.exceptions import EcsClientException, InvalidParameterException
@@ -300,7 +299,8 @@ def mend_ecs_tasks(faults: Faults) -> None:
                         container.reason = change["reason"]
         return ActionResult({"acknowledgment": "ok"})
 
-    responses.EC2ContainerServiceResponse.submit_task_state_change = submit_task_state_change
+    response: Any = responses.EC2ContainerServiceResponse
+    response.submit_task_state_change = submit_task_state_change
 
     run_task = responses.EC2ContainerServiceResponse.run_task
 
@@ -395,7 +395,8 @@ def mend_ecs_tasks(faults: Faults) -> None:
             "PORTS": [], "PORTS_UDP": [],
         }  # fmt: skip
 
-    models.EC2ContainerServiceBackend._calculate_task_resource_requirements = staticmethod(requirements)  # type: ignore[method-assign]
+    backend: Any = models.EC2ContainerServiceBackend
+    backend._calculate_task_resource_requirements = staticmethod(requirements)
 
 
 CAPACITY_FAILURE: Final = (
@@ -447,12 +448,14 @@ def mend_ecs_services() -> None:
 
 
 def mend_elasticache() -> None:
-    """Members, parameter groups and the deletion of a subnet group, which moto has not; a deleted replication group stays
-    "deleting" in it for ever; ModifyReplicationGroup does not check an AUTH token."""
+    """Members, parameter groups and the deletion of a subnet group, which moto has not; a deleted replication group
+    stays "deleting" in it for ever; ModifyReplicationGroup does not check an AUTH token."""
     from moto.core.responses import ActionResult
-    from moto.elasticache import models, responses
+    from moto.elasticache import models as typed_models
+    from moto.elasticache import responses
     from moto.elasticache.exceptions import ElastiCacheException
 
+    models: Any = typed_models
     backend = models.ElastiCacheBackend
     create, delete, init = backend.create_replication_group, backend.delete_replication_group, backend.__init__
     full_version = {"7.1": "7.1.0", "7.2": "7.2.6", "8.0": "8.0.1"}
@@ -483,14 +486,14 @@ def mend_elasticache() -> None:
                 log_delivery_configurations=[],
             )  # fmt: skip
             cluster.num_cache_nodes = 1
-            cluster.cache_parameter_group = {  # type: ignore[attr-defined]
+            cluster.cache_parameter_group = {
                 "CacheParameterGroupName": group.cache_parameter_group_name, "ParameterApplyStatus": "in-sync",
                 "CacheNodeIdsToReboot": [],
             }  # fmt: skip
-            cluster.security_groups = [  # type: ignore[attr-defined]
+            cluster.security_groups = [
                 {"SecurityGroupId": item, "Status": "active"} for item in group.security_group_ids or []
             ]
-            cluster.at_rest_encryption_enabled = group.at_rest_encryption_enabled  # type: ignore[attr-defined]
+            cluster.at_rest_encryption_enabled = group.at_rest_encryption_enabled
             self.cache_clusters[member] = cluster
         return group
 
@@ -509,12 +512,12 @@ def mend_elasticache() -> None:
         self.parameter_groups = {}
         self.arn_regex = re.compile(r"^arn:aws:elasticache:[a-z0-9-]*:[0-9]*:[a-z]+:.*$")
 
-    backend.create_replication_group = create_group  # type: ignore[method-assign,assignment]
-    backend.delete_replication_group = delete_group  # type: ignore[method-assign,assignment]
-    backend.__init__ = init_backend  # type: ignore[method-assign]
+    backend.create_replication_group = create_group
+    backend.delete_replication_group = delete_group
+    backend.__init__ = init_backend
 
     class NoSuchGroup(ElastiCacheException):
-        code = 404
+        code = 404  # type: ignore[assignment]
 
         def __init__(self, name: str) -> None:
             super().__init__("CacheParameterGroupNotFound", f"CacheParameterGroup not found: {name}")
@@ -612,7 +615,7 @@ def mend_elasticache() -> None:
 
 
 def mend_ec2() -> None:
-    """A security-group rule that refers to a group has a description; a launch template's own tags are not in its data."""
+    """A security-group rule that names a group has a description; a launch template's own tags are not in its data."""
     from moto.ec2.models import security_groups
     from moto.ec2.responses import launch_templates
 

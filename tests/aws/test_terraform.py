@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,7 +136,7 @@ def test_every_module_has_the_same_files_and_says_what_its_variables_mean(module
             assert "description" in block, f"{module.name}: {name} {block.split(chr(34))[0]} has no description"
 
 
-# Against the emulation --------------------------------------------------------------------------------------------------
+# Against the emulation ------------------------------------------------------------------------------------------------
 
 
 @needs_terraform
@@ -259,29 +260,23 @@ def test_only_the_load_balancer_is_open_and_only_known_parts_talk(deployment: De
 
 @needs_terraform
 @pytest.mark.timeout(300)
-def test_a_new_image_tag_touches_only_task_definitions_services_and_the_permission_to_pass_them(
-    deployment: Deployment,
-) -> None:
+def test_a_new_image_tag_touches_only_task_definitions_and_services(deployment: Deployment) -> None:
+    services = ("api", "scheduler", "controller")
     changes = deployment.terraform.with_variables(image_tag="v2").plan()["resource_changes"]
     touched = {c["address"]: c["change"]["actions"] for c in changes if c["change"]["actions"] != ["no-op"]}
     read = {address for address, actions in touched.items() if actions == ["read"]}
     assert touched.keys() - read == {
-        *(
-            f"module.{node}.module.node.aws_ecs_task_definition.this"
-            for node in ("api", "scheduler", "controller", "worker")
-        ),
-        *(f"module.{node}.aws_ecs_service.this" for node in ("api", "scheduler", "controller")),
+        *(f"module.{node}.module.node.aws_ecs_task_definition.this" for node in (*services, "worker")),
+        *(f"module.{node}.aws_ecs_service.this" for node in services),
     }
-    for node in ("api", "scheduler", "controller"):
+    for node in services:
         assert touched[f"module.{node}.aws_ecs_service.this"] == ["update"]
 
 
-# Deployed by the script, and taken away (last, since nothing is left) ---------------------------------------------------
+# Deployed by the script, and taken away (last, since nothing is left) -------------------------------------------------
 
 
 def script(deployment: Deployment, *arguments: str) -> subprocess.CompletedProcess[str]:
-    import sys
-
     return subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "aws" / "deploy.py"), *arguments],
         env={**deployment.terraform.environment, "TERRAFORM_DIR": str(deployment.terraform.folder),
@@ -336,7 +331,8 @@ def test_destroy_stops_the_workers_first_and_leaves_nothing(deployment: Deployme
     assert ecs.list_clusters()["clusterArns"] == []
     assert ecs.list_task_definitions()["taskDefinitionArns"] == []
     for service, action, key in (
-        ("elbv2", "describe_load_balancers", "LoadBalancers"), ("elasticache", "describe_replication_groups", "ReplicationGroups"),
+        ("elbv2", "describe_load_balancers", "LoadBalancers"),
+        ("elasticache", "describe_replication_groups", "ReplicationGroups"),
         ("ecr", "describe_repositories", "repositories"), ("secretsmanager", "list_secrets", "SecretList"),
         ("logs", "describe_log_groups", "logGroups"), ("ec2", "describe_nat_gateways", "NatGateways"),
         ("cloudwatch", "describe_alarms", "MetricAlarms"), ("s3", "list_buckets", "Buckets"),

@@ -48,7 +48,6 @@ resource "aws_elasticache_replication_group" "this" {
   security_group_ids         = [var.security_group_id]
   at_rest_encryption_enabled = true
   transit_encryption_enabled = true
-  transit_encryption_mode    = "required"
   auto_minor_version_upgrade = true
   snapshot_retention_limit   = var.snapshot_days
   snapshot_window            = var.snapshot_days > 0 ? "03:00-04:00" : null
