@@ -466,7 +466,7 @@ variable "existing_redis" {
     url_secret_arn = string
     port           = number
   })
-  description = "A Redis of your own, such as MemoryDB: the secret that holds its URL (rediss://...), and its port. Let it accept the output `redis_security_group_id`."
+  description = "A Redis of your own, not in cluster mode: the secret that holds its URL (rediss://...), and its port. Let it accept the output `redis_security_group_id`."
   default     = null
   validation {
     condition     = var.existing_redis == null ? true : can(regex("^arn:aws[a-z-]*:secretsmanager:", var.existing_redis.url_secret_arn))

@@ -122,12 +122,12 @@ run "ec2_capacity" {
 run "a_redis_of_ones_own" {
   variables {
     existing_redis = {
-      url_secret_arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:memorydb-url-AbCdEf"
+      url_secret_arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:my-redis-url-AbCdEf"
       port           = 6379
     }
   }
   assert {
-    condition     = length(module.redis) == 0 && output.redis_url_secret_arn == "arn:aws:secretsmanager:us-east-1:123456789012:secret:memorydb-url-AbCdEf"
+    condition     = length(module.redis) == 0 && output.redis_url_secret_arn == "arn:aws:secretsmanager:us-east-1:123456789012:secret:my-redis-url-AbCdEf"
     error_message = "No ElastiCache is made, and the nodes read the secret that was given."
   }
 }

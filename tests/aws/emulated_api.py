@@ -243,6 +243,10 @@ def mend_ecs_tasks(faults: Faults) -> None:
         self.connectivity = "CONNECTED"
         self.version = 1
         self.health_status = "UNKNOWN"
+        for container in self.containers:
+            container.exitCode = None  # there is none before the end
+            container.task_arn = self.task_arn
+            container.health_status = "UNKNOWN"
 
     def status(self: Any) -> str:
         return str(self._emulated_status)
@@ -281,6 +285,8 @@ def mend_ecs_tasks(faults: Faults) -> None:
         if status:
             task._emulated_status = status
             task.version += 1
+            for container in task.containers:
+                container.last_status = status
         if status == "RUNNING":
             task.started_at = datetime.now(UTC)
         if status == "STOPPED":
@@ -294,7 +300,7 @@ def mend_ecs_tasks(faults: Faults) -> None:
                 if change.get("containerName") in (None, container.name):
                     container.last_status = change.get("status", container.last_status)
                     if "exitCode" in change:
-                        container.exit_code = change["exitCode"]
+                        container.exitCode = change["exitCode"]
                     if "reason" in change:
                         container.reason = change["reason"]
         return ActionResult({"acknowledgment": "ok"})
