@@ -164,7 +164,7 @@ class Recoverer:
             self._wake.set()
 
     async def _tell_queue_age(self) -> None:
-        """One line of the log that a metric is made of, where logs are what is watched (terraform/modules/observability).
+        """One line of the log, of which terraform/modules/observability makes a metric.
         A task that waits for its `notBefore` waits too."""
         oldest = await self._store.oldest_queued_at()
         logger.info("queue_age_seconds %.1f", 0.0 if oldest is None else max(0.0, time.time() - oldest))
