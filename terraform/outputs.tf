@@ -11,11 +11,15 @@ output "load_balancer_zone_id" {
 output "region" {
   description = "The region."
   value       = var.region
+  # So that a first apply of the repositories alone tells it to the deploy script.
+  depends_on = [module.images]
 }
 
 output "name" {
   description = "Name of the system."
   value       = var.name
+  # So that a first apply of the repositories alone tells it to the deploy script.
+  depends_on = [module.images]
 }
 
 output "image_tag" {
@@ -26,6 +30,8 @@ output "image_tag" {
 output "architecture" {
   description = "For which the images are built."
   value       = var.architecture
+  # So that a first apply of the repositories alone tells it to the deploy script.
+  depends_on = [module.images]
 }
 
 output "repositories" {
