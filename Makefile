@@ -5,22 +5,41 @@ SECONDS ?= 600
 SEED ?= 1
 ROUNDS ?= 3
 TASKS ?= 2000
+# What is deployed is named by its commit, unless told otherwise.
+TAG ?= $(shell git describe --always --dirty 2>/dev/null)
+AWS_ENVIRONMENT = $(if $(REGION),TF_VAR_region=$(REGION))
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench fuzz audit chaos lint types schema console test-images clean setup
+.PHONY: help run test test-aws bench fuzz audit audit-terraform deploy images destroy chaos lint types schema console
+.PHONY: test-images clean setup
 
 help: ## Lists the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 run: setup ## Starts the whole system on this machine (PORT=8000)
 	@exec $(BIN)/dask-graphql dev --port $(PORT)
 
 test: $(VENV)/.test console ## Runs the tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-aws: $(VENV)/.test ## The tests of terraform/ and of the fleet on an emulated AWS (terraform)
+	@$(BIN)/python -m pytest tests/aws
+
+audit-terraform: $(VENV)/.audit ## Looks for unsafe settings in terraform/ (checkov); what is skipped, and why: .checkov.yaml there
+	@cd terraform && ../$(VENV)/audit/bin/checkov -d . --config-file .checkov.yaml
+
+deploy: $(VENV)/.run ## Deploys to AWS: images, secrets, apply, wait (TAG=..., REGION=...; docs/aws.md)
+	@$(AWS_ENVIRONMENT) $(BIN)/python scripts/aws/deploy.py deploy --tag $(TAG) $(DEPLOY_OPTIONS)
+
+images: $(VENV)/.run ## Builds the images and pushes them to ECR (TAG=...)
+	@$(AWS_ENVIRONMENT) $(BIN)/python scripts/aws/deploy.py images --tag $(TAG)
+
+destroy: $(VENV)/.run ## Removes the system from AWS, workers first
+	@$(AWS_ENVIRONMENT) $(BIN)/python scripts/aws/deploy.py destroy
 
 lint: $(VENV)/.lint ## Style and common faults (ruff), and undeclared breaking changes of the schema
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -71,6 +90,12 @@ $(VENV)/.run: $(BIN)/python setup.cfg pyproject.toml
 $(VENV)/.test: $(VENV)/.run
 	@echo "installing what the tests need"
 	@$(PIP) install -e '.[test]'
+	@touch $@
+
+# In an environment of its own: it pins what the tests need newer.
+$(VENV)/.audit: $(BIN)/python
+	@echo "installing the auditor"
+	@$(PYTHON) -m venv $(VENV)/audit && $(VENV)/audit/bin/python -m pip --disable-pip-version-check -q install 'checkov>=3.2,<4'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.run

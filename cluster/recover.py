@@ -109,6 +109,7 @@ class Recoverer:
         if time.monotonic() >= self._forget_at:
             self._forget_at = time.monotonic() + FORGET_SECONDS
             await self._forget()
+            await self._tell_queue_age()
         if not self._link.connected:
             return  # what is due stays due: it waits for a scheduler
         epoch = await self._living_epoch()
@@ -161,6 +162,12 @@ class Recoverer:
             logger.warning("task %s attempt %d has no living attempt: %s", item.task_id, item.attempt, verdict)
         if lost:
             self._wake.set()
+
+    async def _tell_queue_age(self) -> None:
+        """One line of the log, of which terraform/modules/observability makes a metric.
+        A task that waits for its `notBefore` waits too."""
+        oldest = await self._store.oldest_queued_at()
+        logger.info("queue_age_seconds %.1f", 0.0 if oldest is None else max(0.0, time.time() - oldest))
 
     async def _forget(self) -> None:
         for digit in LANES:

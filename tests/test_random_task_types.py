@@ -34,7 +34,8 @@ COUNTER = itertools.count()
 INT_32 = st.integers(-(2**31), 2**31 - 1)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 JSON = st.recursive(
-    st.none() | st.booleans() | INT_32 | TEXT | st.floats(allow_nan=False, allow_infinity=False),
+    # A whole float of more than 53 bits is written as an integer by RFC 8785, and read as another number.
+    st.none() | st.booleans() | INT_32 | TEXT | st.floats(-1e15, 1e15),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=6,
 )

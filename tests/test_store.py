@@ -297,6 +297,15 @@ async def test_the_list_is_newest_first_and_its_pages_meet_without_gap_or_overla
     assert times == sorted(times, reverse=True)
 
 
+async def test_the_oldest_waiting_task_tells_since_when(store: Store) -> None:
+    assert await store.oldest_queued_at() is None
+    await submit(store)
+    record = await store.newest(1)
+    assert await store.oldest_queued_at() == pytest.approx(record[0][0] / 1_000, abs=0.001)
+    await start(store)
+    assert await store.oldest_queued_at() is None
+
+
 async def test_the_lists_by_state_and_name_follow_the_record(store: Store) -> None:
     async def places() -> list[str]:
         return [

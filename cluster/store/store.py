@@ -229,6 +229,15 @@ class Store:
         width = len(LANES)
         return {state: sum(answers[i * width : (i + 1) * width]) for i, state in enumerate(TaskState)}
 
+    async def oldest_queued_at(self) -> float | None:
+        """When the oldest QUEUED task was submitted, seconds since 1970; None where none waits."""
+        answers = await self._commands(
+            [("ZRANGE", self.calls.index_key(digit, TaskState.QUEUED, None), 0, 0, "WITHSCORES") for digit in LANES]
+        )
+        # A list of pairs, or by an older protocol one flat list.
+        scores = [float(found[0][1] if isinstance(found[0], (list, tuple)) else found[1]) for found in answers if found]
+        return min(scores) / 1_000 if scores else None
+
     async def ping(self) -> None:
         """Returns when Redis answers."""
         await self.command("PING")

@@ -1,0 +1,359 @@
+#!/usr/bin/env python3
+"""Brings the system to AWS and takes it away again; everything between is Terraform's (terraform/).
+
+    scripts/aws/deploy.py deploy --tag v1     images, secrets, apply, wait: the first time and for every update
+    scripts/aws/deploy.py images --tag v1     builds and pushes the four images
+    scripts/aws/deploy.py secrets             writes what is missing; --rotate redis|tls for new ones
+    scripts/aws/deploy.py wait                until every service runs what it should
+    scripts/aws/deploy.py key NAME            makes an API key by a task in the cluster, and prints it
+    scripts/aws/deploy.py destroy             stops the workers, which are in no state, and destroys the rest
+
+It needs boto3, `terraform`, AWS credentials, and for images `docker`. Variables come from terraform/*.tfvars or
+TF_VAR_*.
+Secrets are made here and go to Secrets Manager and ElastiCache alone: no plan and no state ever holds one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import os
+import secrets as random_secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import boto3
+from botocore.exceptions import ClientError
+
+ROOT: Final = Path(__file__).resolve().parent.parent.parent
+TERRAFORM: Final = Path(os.environ.get("TERRAFORM_DIR", ROOT / "terraform"))
+NODES: Final = ("api", "scheduler", "worker", "controller")
+BEFORE_NODES: Final = ("module.images", "module.redis", "module.cluster.aws_secretsmanager_secret.dask_tls")
+"""What must be there before a node can start: where images and secrets go."""
+DEMANDED: Final = "DEMANDED"
+"""Stage of the secret's version whose token Redis demands."""
+IMAGE_TAG: Final = "TF_VAR_image_tag"
+WAIT_SECONDS: Final = 1_200.0
+POLL_SECONDS: Final = float(os.environ.get("DEPLOY_POLL_SECONDS", "5"))
+
+
+class Failed(Exception):
+    """Something that the user can act on."""
+
+
+def run(*command: str, **options: Any) -> None:
+    print("+", *command, flush=True)
+    if subprocess.run(command, check=False, **options).returncode:
+        raise Failed(f"this failed: {' '.join(command)}")
+
+
+def terraform(*arguments: str) -> None:
+    run("terraform", f"-chdir={TERRAFORM}", *arguments)
+
+
+def outputs() -> dict[str, Any]:
+    """Terraform's outputs by name; what is not made yet is missing."""
+    done = subprocess.run(
+        ["terraform", f"-chdir={TERRAFORM}", "output", "-json"], check=False, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise Failed(f"terraform output: {done.stderr.strip()}")
+    return {name: item["value"] for name, item in json.loads(done.stdout).items()}
+
+
+def client(service: str, found: dict[str, Any]) -> Any:
+    return boto3.client(service, region_name=found["region"])  # type: ignore[call-overload]
+
+
+def waited(what: str) -> Iterator[None]:
+    """Yields until the caller has what it waits for, and raises after WAIT_SECONDS."""
+    end = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < end:
+        yield
+        time.sleep(POLL_SECONDS)
+    raise Failed(f"{what} did not come in {WAIT_SECONDS:.0f} s")
+
+
+# Images ---------------------------------------------------------------------------------------------------------------
+
+
+def push_images(found: dict[str, Any], tag: str, build_arguments: list[str]) -> None:
+    """Builds and pushes what is not in its repository yet: a tag never changes its image."""
+    ecr = client("ecr", found)
+    missing = [node for node in NODES if not has_image(ecr, f"{found['name']}/{node}", tag)]
+    if not missing:
+        print(f"all images have the tag {tag} already")
+        return
+    login(ecr, found["repositories"][NODES[0]].split("/")[0])
+    platform = "linux/arm64" if found["architecture"] == "ARM64" else "linux/amd64"
+    arguments = [word for item in build_arguments for word in ("--build-arg", item)]
+    for node in missing:
+        image = f"{found['repositories'][node]}:{tag}"
+        run("docker", "build", "--platform", platform, "--target", node, "-t", image, *arguments, str(ROOT))
+        run("docker", "push", image)
+
+
+def has_image(ecr: Any, repository: str, tag: str) -> bool:
+    try:
+        ecr.describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])
+    except ecr.exceptions.ImageNotFoundException:
+        return False
+    return True
+
+
+def login(ecr: Any, registry: str) -> None:
+    token = ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    user, _, password = base64.b64decode(token).decode().partition(":")
+    # By standard input: an argument would be seen in the list of processes.
+    run("docker", "login", "--username", user, "--password-stdin", registry, input=password, text=True)
+
+
+# Secrets --------------------------------------------------------------------------------------------------------------
+
+
+def write_secrets(found: dict[str, Any], rotate: str | None) -> None:
+    """Writes the secrets that have no value yet, and a new one for `rotate`."""
+    manager = client("secretsmanager", found)
+    if rotate == "tls" or value_of(manager, found["dask_tls_secret_arn"]) is None:
+        manager.put_secret_value(SecretId=found["dask_tls_secret_arn"], SecretString=json.dumps(dask_tls()))
+        print("Dask's TLS material is written")
+    if found.get("redis_replication_group_id") is None:
+        print("Redis is your own: its secret is left as it is")
+    elif rotate == "redis" or value_of(manager, found["redis_url_secret_arn"]) is None:
+        give_redis_a_token(manager, found)
+
+
+def value_of(manager: Any, secret: str) -> str | None:
+    try:
+        return str(manager.get_secret_value(SecretId=secret)["SecretString"])
+    except manager.exceptions.ResourceNotFoundException:
+        return None
+
+
+def dask_tls() -> dict[str, str]:
+    """An authority of our own and one certificate of it, by `dask-graphql certificates`."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, "-m", "cluster", "certificates", "--out", folder],
+            cwd=ROOT, check=False, capture_output=True, text=True,
+        )  # fmt: skip
+        if done.returncode:
+            raise Failed(f"dask-graphql certificates: {done.stderr.strip()}")
+        lines = dict(line.split("=", 1) for line in done.stdout.splitlines())
+        return {name: Path(lines[f"DASK_GRAPHQL_TLS_{name.upper()}"]).read_text() for name in ("ca", "cert", "key")}
+
+
+def give_redis_a_token(manager: Any, found: dict[str, Any]) -> None:
+    """A new AUTH token. Redis takes the old and the new one (ROTATE) until `deploy` has replaced the nodes and demands
+    the new one alone (SET)."""
+    token = random_secrets.token_hex(32)
+    modify_token(found, token, "ROTATE")
+    manager.put_secret_value(
+        SecretId=found["redis_url_secret_arn"], SecretString=f"rediss://:{token}@{found['redis_address']}/0"
+    )
+    print("Redis has a new AUTH token")
+
+
+def demand_token(found: dict[str, Any]) -> None:
+    """Redis accepts the newest token alone from now on: no old one, and no client without. Done once for each token,
+    which the secret's version remembers."""
+    if found.get("redis_replication_group_id") is None:
+        return
+    manager, secret = client("secretsmanager", found), found["redis_url_secret_arn"]
+    stages: dict[str, list[str]] = manager.describe_secret(SecretId=secret)["VersionIdsToStages"]
+    demanded = next((version for version, names in stages.items() if DEMANDED in names), None)
+    current = next(version for version, names in stages.items() if "AWSCURRENT" in names)
+    if demanded == current:
+        return
+    url = value_of(manager, secret) or ""
+    modify_token(found, url.removeprefix("rediss://:").split("@")[0], "SET")
+    options = {"RemoveFromVersionId": demanded} if demanded else {}
+    manager.update_secret_version_stage(SecretId=secret, VersionStage=DEMANDED, MoveToVersionId=current, **options)
+    print("Redis demands the newest AUTH token")
+
+
+def modify_token(found: dict[str, Any], token: str, way: str) -> None:
+    elasticache, group = client("elasticache", found), found["redis_replication_group_id"]
+    for _ in waited(f"Redis {group} being available"):
+        state = elasticache.describe_replication_groups(ReplicationGroupId=group)["ReplicationGroups"][0]
+        if state["Status"] == "available":
+            break
+    elasticache.modify_replication_group(
+        ReplicationGroupId=group, AuthToken=token, AuthTokenUpdateStrategy=way, ApplyImmediately=True
+    )
+
+
+# Services -------------------------------------------------------------------------------------------------------------
+
+
+def wait_for_services(found: dict[str, Any]) -> None:
+    """Waits until each service runs its task definition alone. A first deployment that ECS gave up is started anew."""
+    ecs = client("ecs", found)
+    started_anew: set[str] = set()
+    for _ in waited("a steady state of all services"):
+        pending = []
+        for service in ecs.describe_services(cluster=found["cluster_arn"], services=found["services"])["services"]:
+            name, primary = service["serviceName"], service["deployments"][0]
+            steady = service["runningCount"] == service["desiredCount"] and len(service["deployments"]) == 1
+            if primary.get("rolloutState") == "FAILED":
+                if name in started_anew:
+                    raise Failed(f"{name} does not start: {primary.get('rolloutStateReason')}; its log group says why")
+                started_anew.add(name)
+                ecs.update_service(cluster=found["cluster_arn"], service=name, forceNewDeployment=True)
+                pending.append(name)
+            elif not steady or primary.get("rolloutState", "COMPLETED") != "COMPLETED":
+                pending.append(f"{name} {service['runningCount']}/{service['desiredCount']}")
+        print("services:", ", ".join(pending) or "steady", flush=True)
+        if not pending:
+            return
+
+
+def make_key(found: dict[str, Any], name: str) -> None:
+    """Redis is reached from within only, so a task there makes the key. It says it in its log, which is deleted."""
+    ecs, logs = client("ecs", found), client("logs", found)
+    api = ecs.describe_services(cluster=found["cluster_arn"], services=["api"])["services"][0]
+    answer = ecs.run_task(
+        cluster=found["cluster_arn"], taskDefinition=api["taskDefinition"], launchType="FARGATE", count=1,
+        startedBy="dask-graphql-key", networkConfiguration=api["networkConfiguration"],
+        overrides={"containerOverrides": [{"name": "api", "command": ["keys", "create", name]}]},
+    )  # fmt: skip
+    if not answer["tasks"]:
+        raise Failed(f"ECS does not run the task: {answer['failures']}")
+    arn = answer["tasks"][0]["taskArn"]
+    for _ in waited("the end of the task"):
+        if ecs.describe_tasks(cluster=found["cluster_arn"], tasks=[arn])["tasks"][0]["lastStatus"] == "STOPPED":
+            break
+    where = {"logGroupName": f"/{found['name']}/api", "logStreamName": f"api/api/{arn.rpartition('/')[2]}"}
+    try:
+        for event in logs.get_log_events(**where, startFromHead=True)["events"]:
+            print(event["message"])
+    finally:
+        logs.delete_log_stream(**where)
+
+
+# Away -----------------------------------------------------------------------------------------------------------------
+
+
+def drain(found: dict[str, Any]) -> None:
+    """Stops the controller, which would replace workers, and then every worker. They are in no state, and
+    ECS refuses to delete a cluster that runs tasks."""
+    ecs, cluster = client("ecs", found), found["cluster_arn"]
+    try:
+        ecs.update_service(cluster=cluster, service="controller", desiredCount=0)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("ServiceNotFoundException", "ServiceNotActiveException"):
+            raise
+    for _ in waited("the controller's end"):
+        if not list_tasks(ecs, cluster, serviceName="controller"):
+            break
+    for _ in waited("the workers' end"):
+        workers = list_tasks(ecs, cluster, family=found["worker_family"])
+        for task in workers:
+            ecs.stop_task(cluster=cluster, task=task, reason="the system is destroyed")
+        stopping = [
+            task["taskArn"]
+            for task in describe(ecs, cluster, list_tasks(ecs, cluster, "STOPPED", family=found["worker_family"]))
+            if task["lastStatus"] != "STOPPED"
+        ]
+        print(f"workers: {len(workers)} told to stop, {len(stopping)} stopping", flush=True)
+        if not workers and not stopping:
+            return
+
+
+def list_tasks(ecs: Any, cluster: str, status: str = "RUNNING", **which: str) -> list[str]:
+    pages = ecs.get_paginator("list_tasks").paginate(cluster=cluster, desiredStatus=status, **which)
+    return [arn for page in pages for arn in page["taskArns"]]
+
+
+def describe(ecs: Any, cluster: str, tasks: list[str]) -> list[dict[str, Any]]:
+    return [
+        task
+        for first in range(0, len(tasks), 100)
+        for task in ecs.describe_tasks(cluster=cluster, tasks=tasks[first : first + 100])["tasks"]
+    ]
+
+
+def forget_task_definitions(found: dict[str, Any]) -> None:
+    """Terraform leaves old revisions registered, for roll backs."""
+    ecs = client("ecs", found)
+    for node in NODES:
+        pages = ecs.get_paginator("list_task_definitions").paginate(familyPrefix=f"{found['name']}-{node}")
+        for arn in [arn for page in pages for arn in page["taskDefinitionArns"]]:
+            if arn.split("/")[1].rpartition(":")[0] == f"{found['name']}-{node}":
+                ecs.deregister_task_definition(taskDefinition=arn)
+
+
+# Commands -------------------------------------------------------------------------------------------------------------
+
+
+def deploy(tag: str, build_arguments: list[str], approve: list[str], skip_images: bool) -> None:
+    os.environ.update({IMAGE_TAG: tag})
+    terraform("init", "-input=false")
+    found = outputs()
+    if "repositories" not in found or "dask_tls_secret_arn" not in found:
+        terraform("apply", "-input=false", *approve, *(f"-target={target}" for target in BEFORE_NODES))
+        # A targeted apply writes the outputs whose parts are there.
+        found = outputs()
+    if not skip_images:
+        push_images(found, tag, build_arguments)
+    write_secrets(found, None)
+    terraform("apply", "-input=false", *approve)
+    found = outputs()
+    wait_for_services(found)
+    demand_token(found)
+    print(found["next_commands"])
+
+
+def destroy(approve: list[str]) -> None:
+    found = outputs()
+    if found.get("cluster_arn"):
+        drain(found)
+    # Terraform wants a value for a variable without a default even to destroy.
+    os.environ.setdefault(IMAGE_TAG, found.get("image_tag", "none"))
+    terraform("destroy", "-input=false", *approve)
+    if "region" in found:
+        forget_task_definitions(found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("deploy", "images"):
+        command = commands.add_parser(name)
+        command.add_argument("--tag", required=True, help="never used before for other images; such as a commit's hash")
+        command.add_argument("--build-arg", action="append", default=[], help="for docker, such as TASK_PACKAGES=tasks")
+    commands.choices["deploy"].add_argument("--skip-images", action="store_true", help="someone else pushed them")
+    commands.add_parser("secrets").add_argument("--rotate", choices=["redis", "tls"])
+    commands.add_parser("wait")
+    commands.add_parser("key").add_argument("name")
+    commands.add_parser("destroy")
+    for name in ("deploy", "destroy"):
+        commands.choices[name].add_argument("--yes", action="store_true", help="do not ask before Terraform acts")
+    given = parser.parse_args()
+    approve = ["-auto-approve"] if getattr(given, "yes", False) else []
+    try:
+        if given.command == "deploy":
+            deploy(given.tag, given.build_arg, approve, given.skip_images)
+        elif given.command == "images":
+            push_images(outputs(), given.tag, given.build_arg)
+        elif given.command == "secrets":
+            write_secrets(outputs(), given.rotate)
+        elif given.command == "wait":
+            wait_for_services(outputs())
+        elif given.command == "key":
+            make_key(outputs(), given.name)
+        else:
+            destroy(approve)
+    except (Failed, ClientError, KeyError) as error:
+        missing = f"no output {error}: deploy first" if isinstance(error, KeyError) else error
+        raise SystemExit(f"deploy.py: {missing}") from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,15 @@
+# Said with every plan, but no reason to stop one.
+
+check "keys_in_clear_text" {
+  assert {
+    condition     = var.authentication == "none" || var.certificate_arn != "" || var.internal
+    error_message = "Without certificate_arn, API keys travel to the load balancer in clear text."
+  }
+}
+
+check "open_to_the_world" {
+  assert {
+    condition     = var.authentication == "required" || var.internal || !contains(var.allowed_cidrs, "0.0.0.0/0")
+    error_message = "Anyone on the internet may submit tasks, at your cost: authentication is none and allowed_cidrs names everybody."
+  }
+}

@@ -1,0 +1,225 @@
+# Composes the system. Who owns each number that moves:
+#   workers        the controller, between min_workers and max_workers; in no state
+#   api nodes      application autoscaling, between api_min and api_max
+#   EC2 machines   ECS's managed scaling, between 0 and ec2_capacity.max_instances
+#   all others     this configuration
+
+locals {
+  tags = merge(var.tags, { system = var.name, managed_by = "terraform" })
+
+  api_port       = 8000
+  scheduler_port = 8786
+  redis_port     = var.existing_redis == null ? 6379 : var.existing_redis.port
+  results_prefix = "results"
+
+  # One bucket rule counts from the write in whole days, a record from the end of its task: rounded up, and one more.
+  results_days = var.result_ttl_seconds == 0 ? 0 : ceil(var.result_ttl_seconds / 86400) + 1
+}
+
+module "network" {
+  source         = "./modules/network"
+  name           = var.name
+  cidr           = var.vpc_cidr
+  zone_count     = var.zone_count
+  egress         = var.egress
+  nat_per_zone   = var.nat_per_zone
+  existing       = var.existing_vpc
+  ec2            = var.ec2_capacity != null
+  allowed_cidrs  = var.allowed_cidrs
+  entry_ports    = var.certificate_arn == "" ? [80] : [80, 443]
+  api_port       = local.api_port
+  scheduler_port = local.scheduler_port
+  redis_port     = local.redis_port
+}
+
+module "redis" {
+  source               = "./modules/redis"
+  count                = var.existing_redis == null ? 1 : 0
+  name                 = var.name
+  engine               = var.redis_engine
+  node_type            = var.redis_node_type
+  members              = var.redis_members
+  snapshot_days        = var.redis_snapshot_days
+  port                 = local.redis_port
+  subnet_ids           = module.network.private_subnet_ids
+  security_group_id    = module.network.security_group_ids["redis"]
+  secret_recovery_days = var.secret_recovery_days
+}
+
+module "results" {
+  source          = "./modules/results"
+  name            = var.name
+  prefix          = local.results_prefix
+  expiration_days = local.results_days
+  force_destroy   = !var.protect_data
+}
+
+module "images" {
+  source = "./modules/images"
+  name   = var.name
+  kept   = var.images_kept
+}
+
+module "cluster" {
+  source                     = "./modules/cluster"
+  name                       = var.name
+  tags                       = local.tags
+  vpc_id                     = module.network.vpc_id
+  private_subnet_ids         = module.network.private_subnet_ids
+  instance_security_group_id = module.network.security_group_ids["instance"]
+  container_insights         = var.container_insights
+  architecture               = var.architecture
+  spot_share                 = var.spot_share
+  ec2                        = var.ec2_capacity
+  secret_recovery_days       = var.secret_recovery_days
+}
+
+# What all nodes are given -----------------------------------------------------------------------------------------------
+
+locals {
+  redis_url_secret_arn = var.existing_redis == null ? module.redis[0].url_secret_arn : var.existing_redis.url_secret_arn
+
+  # The prefix DASK_GRAPHQL_ is added by modules/node.
+  environment = merge(var.settings, {
+    SCHEDULER          = "tls://${module.cluster.scheduler_host}:${local.scheduler_port}"
+    BLOB_URL           = "s3://${module.results.bucket}/${local.results_prefix}"
+    TASK_MODULES       = join(",", var.task_modules)
+    RESULT_TTL_SECONDS = tostring(var.result_ttl_seconds)
+    MIN_WORKERS        = tostring(var.min_workers)
+    MAX_WORKERS        = tostring(var.max_workers)
+    WORKER_THREADS     = tostring(var.worker_threads)
+  })
+
+  common = {
+    image_tag          = var.image_tag
+    architecture       = var.architecture
+    log_retention_days = var.log_retention_days
+    environment        = local.environment
+    secrets = {
+      REDIS_URL = local.redis_url_secret_arn
+      # One key each of the secret's JSON object.
+      TLS_CA   = "${module.cluster.dask_tls_secret_arn}:ca::"
+      TLS_CERT = "${module.cluster.dask_tls_secret_arn}:cert::"
+      TLS_KEY  = "${module.cluster.dask_tls_secret_arn}:key::"
+    }
+    secret_arns = [local.redis_url_secret_arn, module.cluster.dask_tls_secret_arn]
+  }
+}
+
+# The nodes --------------------------------------------------------------------------------------------------------------
+
+module "api" {
+  source     = "./modules/api"
+  name       = var.name
+  common     = local.common
+  repository = module.images.repositories["api"]
+  cpu        = var.api_cpu
+  memory_mib = var.api_memory_mib
+  environment = {
+    HOST           = "0.0.0.0"
+    PORT           = tostring(local.api_port)
+    AUTHENTICATION = var.authentication
+    ALLOW_PUBLIC   = var.authentication == "none" ? "true" : ""
+  }
+  policies          = { results = data.aws_iam_policy_document.api.json }
+  cluster_arn       = module.cluster.arn
+  cluster_name      = module.cluster.name
+  subnet_ids        = module.network.private_subnet_ids
+  security_group_id = module.network.security_group_ids["api"]
+  assign_public_ip  = var.assign_public_ip
+
+  port                      = local.api_port
+  minimum                   = var.api_min
+  maximum                   = var.api_max
+  scale_requests_per_minute = var.api_requests_per_minute
+  scale_connections         = var.api_connections
+
+  vpc_id                          = module.network.vpc_id
+  load_balancer_subnet_ids        = var.internal ? module.network.private_subnet_ids : module.network.public_subnet_ids
+  load_balancer_security_group_id = module.network.security_group_ids["entry"]
+  internal                        = var.internal
+  certificate_arn                 = var.certificate_arn
+  idle_timeout_seconds            = var.idle_timeout_seconds
+  deletion_protection             = var.protect_data
+}
+
+module "scheduler" {
+  source     = "./modules/service"
+  name       = var.name
+  node       = "scheduler"
+  common     = local.common
+  repository = module.images.repositories["scheduler"]
+  cpu        = var.scheduler_cpu
+  memory_mib = var.scheduler_memory_mib
+  ports      = [local.scheduler_port]
+  environment = {
+    SCHEDULER_LISTEN = "tls://0.0.0.0:${local.scheduler_port}"
+  }
+  cluster_arn       = module.cluster.arn
+  subnet_ids        = module.network.private_subnet_ids
+  security_group_id = module.network.security_group_ids["scheduler"]
+  assign_public_ip  = var.assign_public_ip
+  registry_arns     = [module.cluster.scheduler_registry_arn]
+  # Never two: workers would be split between them.
+  overlap = false
+}
+
+module "worker" {
+  source                = "./modules/worker"
+  name                  = var.name
+  common                = local.common
+  repository            = module.images.repositories["worker"]
+  cpu                   = var.worker_cpu
+  memory_mib            = var.worker_memory_mib
+  ephemeral_storage_gib = var.worker_storage_gib
+  launch_type           = var.ec2_capacity == null ? "FARGATE" : "EC2"
+  bucket_arn            = module.results.arn
+  bucket_prefix         = local.results_prefix
+  policy_arns           = var.worker_policy_arns
+}
+
+module "controller" {
+  source     = "./modules/service"
+  name       = var.name
+  node       = "controller"
+  common     = local.common
+  repository = module.images.repositories["controller"]
+  cpu        = var.controller_cpu
+  memory_mib = var.controller_memory_mib
+  environment = {
+    FLEET                = "ecs"
+    ECS_CLUSTER          = module.cluster.arn
+    ECS_TASK_DEFINITION  = module.worker.task_definition_arn
+    ECS_SUBNETS          = join(",", module.network.private_subnet_ids)
+    ECS_SECURITY_GROUPS  = module.network.security_group_ids["worker"]
+    ECS_ASSIGN_PUBLIC_IP = tostring(var.assign_public_ip)
+    ECS_SPOT_SHARE       = tostring(var.spot_share)
+    ECS_CAPACITY         = var.ec2_capacity == null ? "fargate" : "ec2"
+  }
+  policies          = { workers = data.aws_iam_policy_document.controller.json }
+  cluster_arn       = module.cluster.arn
+  subnet_ids        = module.network.private_subnet_ids
+  security_group_id = module.network.security_group_ids["controller"]
+  assign_public_ip  = var.assign_public_ip
+  # While a new one starts, the old one still replaces workers.
+  overlap = true
+}
+
+module "observability" {
+  source                  = "./modules/observability"
+  name                    = var.name
+  email                   = var.alarm_email
+  cluster_name            = module.cluster.name
+  load_balancer_dimension = module.api.load_balancer_dimension
+  target_group_dimension  = module.api.target_group_dimension
+  redis_member_ids        = flatten(module.redis[*].member_ids)
+  queue_age_seconds       = var.alarm_queue_age_seconds
+  redis_memory_percent    = 80
+  monthly_budget_usd      = var.monthly_budget_usd
+  log_groups = {
+    api        = module.api.log_group
+    scheduler  = module.scheduler.log_group
+    controller = module.controller.log_group
+    worker     = module.worker.log_group
+  }
+}

@@ -1,0 +1,88 @@
+# What every node has: a task definition, its log group, and two roles.
+
+data "aws_region" "current" {}
+
+resource "aws_cloudwatch_log_group" "this" {
+  name              = "/${var.name}/${var.node}"
+  retention_in_days = var.common.log_retention_days
+}
+
+resource "aws_ecs_task_definition" "this" {
+  family                   = "${var.name}-${var.node}"
+  requires_compatibilities = [var.launch_type]
+  network_mode             = "awsvpc"
+  cpu                      = var.cpu
+  memory                   = var.memory_mib
+  execution_role_arn       = aws_iam_role.execution.arn
+  task_role_arn            = aws_iam_role.task.arn
+
+  runtime_platform {
+    operating_system_family = "LINUX"
+    cpu_architecture        = var.common.architecture
+  }
+
+  dynamic "ephemeral_storage" {
+    # Fargate has 20 GiB without saying so, and takes 21 or more.
+    for_each = var.ephemeral_storage_gib > 20 ? [var.ephemeral_storage_gib] : []
+    content {
+      size_in_gib = ephemeral_storage.value
+    }
+  }
+
+  # Its key order and its empty lists are those in which ECS answers: a plan after an apply must be empty.
+  container_definitions = jsonencode([{
+    name        = var.node
+    image       = "${var.repository.url}:${var.common.image_tag}"
+    essential   = true
+    entryPoint  = ["dask-graphql"]
+    command     = [var.node]
+    user        = "10001:10001"
+    stopTimeout = var.stop_timeout_seconds
+    environment = [
+      for key in sort(keys(local.environment)) : { name = "DASK_GRAPHQL_${key}", value = local.environment[key] }
+      if local.environment[key] != ""
+    ]
+    secrets = [
+      for key in sort(keys(var.common.secrets)) : { name = "DASK_GRAPHQL_${key}", valueFrom = var.common.secrets[key] }
+    ]
+    portMappings   = [for port in var.ports : { containerPort = port, hostPort = port, protocol = "tcp" }]
+    mountPoints    = []
+    volumesFrom    = []
+    systemControls = []
+    linuxParameters = {
+      # Reaps what a task's own subprocesses leave behind.
+      initProcessEnabled = true
+      capabilities       = { add = [], drop = ["ALL"] }
+    }
+    # ECS ignores the image's own check. There is no curl in the image.
+    healthCheck = {
+      command     = ["CMD", "python3", "-I", "-S", "/opt/dask-graphql/healthcheck.py", var.node]
+      interval    = 15
+      timeout     = 5
+      retries     = 3
+      startPeriod = 60
+    }
+    logConfiguration = {
+      logDriver = "awslogs"
+      options = {
+        awslogs-group         = aws_cloudwatch_log_group.this.name
+        awslogs-region        = data.aws_region.current.name
+        awslogs-stream-prefix = var.node
+        # A log service that does not answer must not stop the node.
+        mode            = "non-blocking"
+        max-buffer-size = "4m"
+      }
+    }
+  }])
+
+  # Old revisions stay registered: a roll back needs them, and a controller that is being replaced still starts workers
+  # of the one that it was given. They cost nothing; `scripts/aws/deploy.py destroy` takes them away.
+  skip_destroy = true
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+locals {
+  environment = merge(var.common.environment, var.environment)
+}

@@ -1,0 +1,31 @@
+output "task_definition_arn" {
+  description = "The task definition with its revision."
+  value       = aws_ecs_task_definition.this.arn
+  # A task that starts before its role may pull and log fails.
+  depends_on = [aws_iam_role_policy.execution, aws_iam_role_policy.task]
+}
+
+output "family" {
+  description = "The task definition's family."
+  value       = aws_ecs_task_definition.this.family
+}
+
+output "execution_role_arn" {
+  description = "Role with which ECS starts the node."
+  value       = aws_iam_role.execution.arn
+}
+
+output "task_role_arn" {
+  description = "Role that the node has."
+  value       = aws_iam_role.task.arn
+}
+
+output "task_role_name" {
+  description = "Name of the role that the node has."
+  value       = aws_iam_role.task.name
+}
+
+output "log_group" {
+  description = "Where the node logs."
+  value       = aws_cloudwatch_log_group.this.name
+}

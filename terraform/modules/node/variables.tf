@@ -1,0 +1,71 @@
+variable "name" {
+  type        = string
+  description = "Prefix of every name."
+}
+
+variable "node" {
+  type        = string
+  description = "The node's role: `api`, `scheduler`, `controller` or `worker`; also its container's name and its command."
+}
+
+variable "common" {
+  type = object({
+    image_tag          = string
+    architecture       = string
+    log_retention_days = number
+    environment        = map(string)
+    secrets            = map(string)
+    secret_arns        = list(string)
+  })
+  description = "What all nodes have in common. `environment` and `secrets` without the prefix DASK_GRAPHQL_."
+}
+
+variable "repository" {
+  type        = object({ arn = string, url = string })
+  description = "ECR repository of the image."
+}
+
+variable "environment" {
+  type        = map(string)
+  description = "Settings of this node alone, without the prefix DASK_GRAPHQL_; an empty text is left out."
+  default     = {}
+}
+
+variable "cpu" {
+  type        = number
+  description = "CPU units, 1024 for one vCPU."
+}
+
+variable "memory_mib" {
+  type        = number
+  description = "Memory in MiB."
+}
+
+variable "ephemeral_storage_gib" {
+  type        = number
+  description = "Disk in GiB."
+  default     = 20
+}
+
+variable "ports" {
+  type        = list(number)
+  description = "Ports on which the node listens."
+  default     = []
+}
+
+variable "stop_timeout_seconds" {
+  type        = number
+  description = "Seconds between SIGTERM and SIGKILL."
+}
+
+variable "launch_type" {
+  type        = string
+  description = "`FARGATE` or `EC2`."
+  default     = "FARGATE"
+}
+
+variable "policies" {
+  type        = map(string)
+  description = "What the node may do: name -> policy (JSON)."
+  default     = {}
+}

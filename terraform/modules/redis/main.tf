@@ -1,0 +1,63 @@
+# ElastiCache for Valkey or Redis: two members in two zones, TLS, AUTH, and the secret with its URL.
+
+locals {
+  family = {
+    valkey = "valkey8"
+    redis  = "redis7"
+  }
+  version = {
+    valkey = "8.0"
+    redis  = "7.1"
+  }
+}
+
+resource "aws_elasticache_subnet_group" "this" {
+  name        = var.name
+  description = "Redis of ${var.name}"
+  subnet_ids  = var.subnet_ids
+}
+
+resource "aws_elasticache_parameter_group" "this" {
+  # The engine is in the name, since a family cannot be changed in place.
+  name        = "${var.name}-${local.family[var.engine]}"
+  description = "Records are the truth: what does not fit is refused, never evicted"
+  family      = local.family[var.engine]
+  parameter {
+    name  = "maxmemory-policy"
+    value = "noeviction"
+  }
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+# The AUTH token is not here: `auth_token` is no write-only argument, so it would stand in the state in plain text.
+# `scripts/aws/deploy.py secrets` makes it, sets it by ModifyReplicationGroup, and writes the URL into the secret below.
+resource "aws_elasticache_replication_group" "this" {
+  replication_group_id       = var.name
+  description                = "Records of ${var.name}"
+  engine                     = var.engine
+  engine_version             = local.version[var.engine]
+  node_type                  = var.node_type
+  num_cache_clusters         = var.members
+  automatic_failover_enabled = var.members > 1
+  multi_az_enabled           = var.members > 1
+  port                       = var.port
+  parameter_group_name       = aws_elasticache_parameter_group.this.name
+  subnet_group_name          = aws_elasticache_subnet_group.this.name
+  security_group_ids         = [var.security_group_id]
+  at_rest_encryption_enabled = true
+  transit_encryption_enabled = true
+  auto_minor_version_upgrade = true
+  snapshot_retention_limit   = var.snapshot_days
+  snapshot_window            = var.snapshot_days > 0 ? "03:00-04:00" : null
+  maintenance_window         = "sun:05:00-sun:06:00"
+  apply_immediately          = true
+}
+
+# Empty until `scripts/aws/deploy.py secrets` writes the URL into it. A node without it does not start, and says so.
+resource "aws_secretsmanager_secret" "url" {
+  name                    = "${var.name}/redis-url"
+  description             = "URL of Redis with the AUTH token"
+  recovery_window_in_days = var.secret_recovery_days
+}

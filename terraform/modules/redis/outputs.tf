@@ -1,0 +1,19 @@
+output "replication_group_id" {
+  description = "The replication group, whose AUTH token the deploy script sets."
+  value       = aws_elasticache_replication_group.this.id
+}
+
+output "member_ids" {
+  description = "Cache cluster ids, the dimension of its metrics."
+  value       = [for number in range(var.members) : "${var.name}-${format("%03d", number + 1)}"]
+}
+
+output "url_secret_arn" {
+  description = "Secret with the URL."
+  value       = aws_secretsmanager_secret.url.arn
+}
+
+output "address" {
+  description = "host:port of the primary, which moves with it."
+  value       = "${aws_elasticache_replication_group.this.primary_endpoint_address}:${var.port}"
+}

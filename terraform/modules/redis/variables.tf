@@ -1,0 +1,44 @@
+variable "name" {
+  type        = string
+  description = "Prefix of every name."
+}
+
+variable "engine" {
+  type        = string
+  description = "`valkey` or `redis`."
+}
+
+variable "node_type" {
+  type        = string
+  description = "Size of each member."
+}
+
+variable "members" {
+  type        = number
+  description = "Members: the primary and its replicas."
+}
+
+variable "snapshot_days" {
+  type        = number
+  description = "Days that a daily snapshot is kept; 0 for none."
+}
+
+variable "port" {
+  type        = number
+  description = "Port of Redis."
+}
+
+variable "subnet_ids" {
+  type        = list(string)
+  description = "Subnets of the members."
+}
+
+variable "security_group_id" {
+  type        = string
+  description = "Security group of the members."
+}
+
+variable "secret_recovery_days" {
+  type        = number
+  description = "Days in which a deleted secret can be brought back."
+}

@@ -1,0 +1,126 @@
+output "url" {
+  description = "Where clients find the api."
+  value       = module.api.url
+}
+
+output "load_balancer_zone_id" {
+  description = "Zone of the load balancer, for an alias record of your own name."
+  value       = module.api.load_balancer_zone_id
+}
+
+output "region" {
+  description = "The region."
+  value       = var.region
+  # So that a first apply of the repositories alone tells it to the deploy script.
+  depends_on = [module.images]
+}
+
+output "name" {
+  description = "Name of the system."
+  value       = var.name
+  # So that a first apply of the repositories alone tells it to the deploy script.
+  depends_on = [module.images]
+}
+
+output "image_tag" {
+  description = "Tag of the images that run."
+  value       = var.image_tag
+}
+
+output "architecture" {
+  description = "For which the images are built."
+  value       = var.architecture
+  # So that a first apply of the repositories alone tells it to the deploy script.
+  depends_on = [module.images]
+}
+
+output "repositories" {
+  description = "URL of each node's repository."
+  value       = { for node, repository in module.images.repositories : node => repository.url }
+}
+
+output "cluster_arn" {
+  description = "The ECS cluster."
+  value       = module.cluster.arn
+}
+
+output "services" {
+  description = "The ECS services."
+  value       = [module.api.service_name, module.scheduler.service_name, module.controller.service_name]
+}
+
+output "worker_family" {
+  description = "Family of the workers' task definition."
+  value       = module.worker.family
+}
+
+output "worker_task_definition_arn" {
+  description = "The workers' task definition."
+  value       = module.worker.task_definition_arn
+}
+
+output "worker_security_group_id" {
+  description = "Security group of workers: add egress rules for what your tasks need beside HTTPS."
+  value       = module.network.security_group_ids["worker"]
+}
+
+output "redis_security_group_id" {
+  description = "Security group that stands for Redis: a Redis of your own carries it, or accepts the nodes otherwise."
+  value       = module.network.security_group_ids["redis"]
+}
+
+output "redis_replication_group_id" {
+  description = "ElastiCache's replication group; null with a Redis of your own."
+  value       = one(module.redis[*].replication_group_id)
+}
+
+output "redis_address" {
+  description = "host:port of ElastiCache; null with a Redis of your own."
+  value       = one(module.redis[*].address)
+}
+
+output "redis_url_secret_arn" {
+  description = "Secret with the URL of Redis."
+  value       = local.redis_url_secret_arn
+}
+
+output "dask_tls_secret_arn" {
+  description = "Secret with Dask's TLS material."
+  value       = module.cluster.dask_tls_secret_arn
+}
+
+output "results_bucket" {
+  description = "Bucket of large results."
+  value       = module.results.bucket
+}
+
+output "subnet_ids" {
+  description = "Subnets of the nodes."
+  value       = module.network.private_subnet_ids
+}
+
+output "dashboard_url" {
+  description = "The dashboard in AWS's console."
+  value       = module.observability.dashboard_url
+}
+
+output "alarm_names" {
+  description = "All alarms."
+  value       = module.observability.alarm_names
+}
+
+output "alarm_topic_arn" {
+  description = "SNS topic of all alarms, to subscribe more."
+  value       = module.observability.alarm_topic_arn
+}
+
+output "next_commands" {
+  description = "What to do now."
+  value       = <<-END
+    make deploy                    builds and pushes the images, writes the secrets, applies, waits (docs/aws.md)
+    curl ${module.api.url}/readyz
+    scripts/aws/deploy.py key me   prints an API key, by a task in the cluster
+    aws logs tail /${var.name}/controller --follow --region ${var.region}
+    ${module.observability.dashboard_url}
+  END
+}

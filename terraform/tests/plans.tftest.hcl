@@ -1,0 +1,154 @@
+# The shapes of the system, planned and applied against a mocked provider: no account, no network.
+#
+#   terraform -chdir=terraform test
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+variables {
+  image_tag       = "v1"
+  certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/00000000-0000-0000-0000-000000000000"
+}
+
+run "defaults" {
+  assert {
+    condition     = module.redis[0].replication_group_id != "" && length(module.redis[0].member_ids) == 2
+    error_message = "Redis has a primary and a replica."
+  }
+  assert {
+    condition     = output.url == "https://${module.api.dns_name}"
+    error_message = "With a certificate the url is https."
+  }
+  assert {
+    condition     = output.worker_family == "dask-graphql-worker"
+    error_message = "The worker's family is named after the system."
+  }
+  assert {
+    condition     = length(output.services) == 3
+    error_message = "api, scheduler and controller are services; the worker is none."
+  }
+  assert {
+    condition     = local.results_days == 2
+    error_message = "A result that is kept for a day is deleted from the bucket after two at the latest."
+  }
+  assert {
+    condition     = !contains(keys(local.environment), "REDIS_URL") && !contains(keys(local.environment), "TLS_KEY")
+    error_message = "Secrets are in no plain environment."
+  }
+}
+
+run "http_without_a_certificate" {
+  variables {
+    certificate_arn = ""
+  }
+  expect_failures = [check.keys_in_clear_text]
+}
+
+run "an_open_door" {
+  command = plan
+  variables {
+    authentication = "none"
+  }
+  expect_failures = [check.open_to_the_world]
+}
+
+run "an_existing_vpc" {
+  variables {
+    existing_vpc = {
+      vpc_id             = "vpc-0123456789abcdef0"
+      private_subnet_ids = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
+      public_subnet_ids  = ["subnet-0123456789abcdef2", "subnet-0123456789abcdef3"]
+    }
+  }
+  assert {
+    condition     = module.network.vpc_id == "vpc-0123456789abcdef0" && length(module.network.made) == 0
+    error_message = "No VPC, subnet, gateway or endpoint is made beside an existing one."
+  }
+  assert {
+    condition     = toset(output.subnet_ids) == toset(["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"])
+    error_message = "Nodes stand in the private subnets that were given."
+  }
+}
+
+run "endpoints_instead_of_nat" {
+  variables {
+    egress = "endpoints"
+  }
+  assert {
+    condition     = length([for id in module.network.made : id if startswith(id, "nat")]) == 0
+    error_message = "No NAT gateway is paid for."
+  }
+  assert {
+    condition     = length([for id in module.network.made : id if startswith(id, "endpoint")]) == 6
+    error_message = "S3, both of ECR, ECS, logs and Secrets Manager have endpoints."
+  }
+}
+
+run "nat_in_each_of_three_zones" {
+  variables {
+    zone_count   = 3
+    nat_per_zone = true
+  }
+  assert {
+    condition     = length([for id in module.network.made : id if startswith(id, "nat")]) == 3
+    error_message = "Three zones, three gateways."
+  }
+}
+
+run "ec2_capacity" {
+  variables {
+    egress     = "endpoints"
+    spot_share = 0.5
+    ec2_capacity = {
+      instance_types = ["c7i.2xlarge", "c6i.2xlarge"]
+      max_instances  = 5
+    }
+  }
+  assert {
+    condition     = module.cluster.capacity_providers == toset(["FARGATE", "FARGATE_SPOT", "dask-graphql-ec2"])
+    error_message = "The machines' provider stands beside Fargate's."
+  }
+  assert {
+    condition     = module.cluster.default_capacity_provider == "dask-graphql-ec2"
+    error_message = "A worker that names no provider runs on the machines."
+  }
+  assert {
+    condition     = length([for id in module.network.made : id if startswith(id, "endpoint")]) == 8
+    error_message = "The machines' agent has endpoints too."
+  }
+}
+
+run "a_redis_of_ones_own" {
+  variables {
+    existing_redis = {
+      url_secret_arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:my-redis-url-AbCdEf"
+      port           = 6379
+    }
+  }
+  assert {
+    condition     = length(module.redis) == 0 && output.redis_url_secret_arn == "arn:aws:secretsmanager:us-east-1:123456789012:secret:my-redis-url-AbCdEf"
+    error_message = "No ElastiCache is made, and the nodes read the secret that was given."
+  }
+}
+
+run "results_for_ever" {
+  variables {
+    result_ttl_seconds = 0
+  }
+  assert {
+    condition     = local.results_days == 0
+    error_message = "Nothing expires."
+  }
+}
+
+run "a_budget" {
+  variables {
+    alarm_email        = "you@example.org"
+    monthly_budget_usd = 50
+  }
+  assert {
+    condition     = module.observability.has_budget
+    error_message = "With an e-mail address there is a budget."
+  }
+}

@@ -1,0 +1,108 @@
+# What the variables refuse, before anything is bought. Many at once, since each run plans the whole system.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+variables {
+  image_tag       = "v1"
+  certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/00000000-0000-0000-0000-000000000000"
+}
+
+run "wrong_values" {
+  command = plan
+  variables {
+    image_tag               = "latest"
+    name                    = "ecs-system"
+    region                  = "Frankfurt"
+    secret_recovery_days    = 3
+    task_modules            = ["my tasks"]
+    settings                = { DASK_GRAPHQL_QUEUE_LIMIT = "10" }
+    result_ttl_seconds      = -1
+    min_workers             = 5
+    max_workers             = 4
+    spot_share              = 1.1
+    worker_threads          = 0
+    worker_storage_gib      = 10
+    architecture            = "RISCV"
+    authentication          = "basic"
+    certificate_arn         = "my-certificate"
+    allowed_cidrs           = ["203.0.113.7"]
+    idle_timeout_seconds    = 5000
+    api_min                 = 0
+    api_requests_per_minute = 0
+    api_connections         = 0
+    api_cpu                 = 100
+    api_memory_mib          = 256
+    scheduler_cpu           = 100
+    scheduler_memory_mib    = 256
+    controller_cpu          = 100
+    controller_memory_mib   = 256
+    images_kept             = 1
+    vpc_cidr                = "10.0.0.0/24"
+    zone_count              = 1
+    egress                  = "proxy"
+    assign_public_ip        = true
+    redis_engine            = "keydb"
+    redis_node_type         = "m5.large"
+    redis_members           = 0
+    redis_snapshot_days     = 36
+    existing_redis          = { url_secret_arn = "rediss://...", port = 6379 }
+    alarm_email             = "nobody"
+    monthly_budget_usd      = -1
+    alarm_queue_age_seconds = 0
+    log_retention_days      = 11
+    existing_vpc = {
+      vpc_id             = "vpc-0123456789abcdef0"
+      private_subnet_ids = ["subnet-0123456789abcdef0"]
+      public_subnet_ids  = ["subnet-0123456789abcdef2", "subnet-0123456789abcdef3"]
+    }
+  }
+  expect_failures = [
+    var.image_tag, var.name, var.region, var.secret_recovery_days, var.task_modules, var.settings, var.result_ttl_seconds,
+    var.max_workers, var.spot_share, var.worker_threads, var.worker_storage_gib, var.architecture, var.authentication,
+    var.certificate_arn, var.allowed_cidrs, var.idle_timeout_seconds, var.api_min, var.api_requests_per_minute,
+    var.api_connections, var.api_cpu, var.api_memory_mib, var.scheduler_cpu, var.scheduler_memory_mib, var.controller_cpu,
+    var.controller_memory_mib, var.images_kept, var.vpc_cidr, var.zone_count, var.egress, var.redis_engine,
+    var.redis_node_type, var.redis_members, var.redis_snapshot_days, var.existing_redis, var.alarm_email,
+    var.monthly_budget_usd, var.alarm_queue_age_seconds, var.log_retention_days, var.existing_vpc,
+  ]
+}
+
+run "more_than_a_vcpu_has" {
+  command = plan
+  variables {
+    worker_cpu        = 1024
+    worker_memory_mib = 9216
+    api_max           = 1
+    assign_public_ip  = true
+    min_workers       = -1
+    ec2_capacity      = { instance_types = [], max_instances = 1 }
+  }
+  expect_failures = [var.worker_memory_mib, var.api_max, var.assign_public_ip, var.min_workers, var.ec2_capacity]
+}
+
+run "between_fargates_steps" {
+  command = plan
+  variables {
+    worker_cpu        = 2048
+    worker_memory_mib = 4500
+  }
+  expect_failures = [var.worker_memory_mib]
+}
+
+run "the_largest_worker_is_accepted" {
+  command = plan
+  variables {
+    worker_cpu        = 16384
+    worker_memory_mib = 122880
+  }
+}
+
+run "the_smallest_worker_is_accepted" {
+  command = plan
+  variables {
+    worker_cpu        = 256
+    worker_memory_mib = 512
+  }
+}

@@ -1,0 +1,523 @@
+# General ----------------------------------------------------------------------------------------------------------------
+
+variable "name" {
+  type        = string
+  description = "Name of the system and prefix of everything in it; two systems in one account need two names."
+  default     = "dask-graphql"
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,22}[a-z0-9]$", var.name)) && !can(regex("--|^(aws|ecs|fargate)", var.name))
+    error_message = "name: 3 to 24 lower-case letters, digits and single hyphens, beginning with a letter, not with aws, ecs or fargate."
+  }
+}
+
+variable "region" {
+  type        = string
+  description = "AWS region."
+  default     = "us-east-1"
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "region: such as eu-central-1."
+  }
+}
+
+variable "tags" {
+  type        = map(string)
+  description = "Tags of everything, beside `system` and `managed_by`."
+  default     = {}
+}
+
+variable "protect_data" {
+  type        = bool
+  description = "Refuses to destroy a bucket that holds results and a load balancer that serves. Set it false, and apply, before a destroy."
+  default     = false
+}
+
+variable "secret_recovery_days" {
+  type        = number
+  description = "Days in which a deleted secret can be brought back, 7 to 30; 0 deletes at once, so that the same name can be used again."
+  default     = 0
+  validation {
+    condition     = var.secret_recovery_days == 0 || (var.secret_recovery_days >= 7 && var.secret_recovery_days <= 30)
+    error_message = "secret_recovery_days: 0, or 7 to 30 days."
+  }
+}
+
+# Tasks and workers ------------------------------------------------------------------------------------------------------
+
+variable "image_tag" {
+  type        = string
+  description = "Tag of the images of all nodes. A new one is a rolling update; an older one a roll back."
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$", var.image_tag)) && var.image_tag != "latest"
+    error_message = "image_tag: 1 to 128 letters, digits, dots, hyphens and underscores, and not `latest`, as tags are immutable."
+  }
+}
+
+variable "task_modules" {
+  type        = list(string)
+  description = "Importable modules with @task functions; they are in the images."
+  default     = []
+  validation {
+    condition     = alltrue([for module in var.task_modules : can(regex("^[A-Za-z_][A-Za-z0-9_]*(\\.[A-Za-z_][A-Za-z0-9_]*)*$", module))])
+    error_message = "task_modules: names such as [\"my_tasks\", \"my_package.tasks\"]."
+  }
+}
+
+variable "settings" {
+  type        = map(string)
+  description = "More settings for all nodes, without the prefix DASK_GRAPHQL_ (docs/settings.md), such as { OIDC_ISSUER = \"https://...\" }. Not for secrets. What this configuration sets itself wins."
+  default     = {}
+  validation {
+    condition     = alltrue([for key in keys(var.settings) : can(regex("^[A-Z][A-Z0-9_]*$", key)) && !startswith(key, "DASK_GRAPHQL_")])
+    error_message = "settings: names in capitals, without DASK_GRAPHQL_."
+  }
+}
+
+variable "result_ttl_seconds" {
+  type        = number
+  description = "Seconds that a result is kept; 0 for ever. The bucket's rule is this in days, rounded up, and one more."
+  default     = 86400
+  validation {
+    condition     = var.result_ttl_seconds >= 0 && floor(var.result_ttl_seconds) == var.result_ttl_seconds
+    error_message = "result_ttl_seconds: a whole number of seconds, 0 or more."
+  }
+}
+
+variable "min_workers" {
+  type        = number
+  description = "Fewest workers; 0 costs nothing when idle, and the first task waits a minute."
+  default     = 1
+  validation {
+    condition     = var.min_workers >= 0 && floor(var.min_workers) == var.min_workers
+    error_message = "min_workers: a whole number, 0 or more."
+  }
+}
+
+variable "max_workers" {
+  type        = number
+  description = "Most workers, and with them the most that is paid for them."
+  default     = 100
+  validation {
+    condition     = var.max_workers >= 1 && var.max_workers <= 5000 && floor(var.max_workers) == var.max_workers
+    error_message = "max_workers: a whole number, 1 to 5000."
+  }
+  validation {
+    condition     = var.max_workers >= var.min_workers
+    error_message = "max_workers: at least min_workers."
+  }
+}
+
+variable "spot_share" {
+  type        = number
+  description = "Share of the workers that run on Spot, 0 to 1. Spot costs up to 70 % less and is taken back with two minutes' notice."
+  default     = 0.8
+  validation {
+    condition     = var.spot_share >= 0 && var.spot_share <= 1
+    error_message = "spot_share: a number from 0 to 1."
+  }
+}
+
+variable "worker_threads" {
+  type        = number
+  description = "Tasks that one worker runs at a time; more than 1 only for code that releases the GIL."
+  default     = 1
+  validation {
+    condition     = var.worker_threads >= 1 && var.worker_threads <= 256 && floor(var.worker_threads) == var.worker_threads
+    error_message = "worker_threads: a whole number, 1 to 256."
+  }
+}
+
+variable "worker_cpu" {
+  type        = number
+  description = "CPU units of one worker: 256, 512, 1024, 2048, 4096, 8192 or 16384 (1024 is one vCPU)."
+  default     = 1024
+  validation {
+    condition     = contains([256, 512, 1024, 2048, 4096, 8192, 16384], var.worker_cpu)
+    error_message = "worker_cpu: 256, 512, 1024, 2048, 4096, 8192 or 16384."
+  }
+}
+
+variable "worker_memory_mib" {
+  type        = number
+  description = "Memory of one worker in MiB. Fargate takes 2 to 8 GiB per vCPU, and 0.5 to 2 GiB with a quarter of one."
+  default     = 2048
+  validation {
+    condition = (
+      var.worker_cpu == 256 ? contains([512, 1024, 2048], var.worker_memory_mib) :
+      var.worker_memory_mib >= (var.worker_cpu == 512 ? 1024 : 2 * var.worker_cpu) && var.worker_memory_mib <= (var.worker_cpu == 16384 ? 122880 : min(8 * var.worker_cpu, 61440)) && var.worker_memory_mib % (var.worker_cpu >= 16384 ? 8192 : var.worker_cpu >= 8192 ? 4096 : 1024) == 0
+    )
+    error_message = "worker_memory_mib: not one that Fargate has with this worker_cpu, such as 2048 to 8192 in steps of 1024 with 1024."
+  }
+}
+
+variable "worker_storage_gib" {
+  type        = number
+  description = "Disk of one worker in GiB, 20 to 200; the first 20 are free. Dask spills there."
+  default     = 20
+  validation {
+    condition     = var.worker_storage_gib >= 20 && var.worker_storage_gib <= 200
+    error_message = "worker_storage_gib: 20 to 200 GiB."
+  }
+}
+
+variable "worker_policy_arns" {
+  type        = list(string)
+  description = "IAM policies that your tasks need, such as for reading their own data."
+  default     = []
+}
+
+variable "architecture" {
+  type        = string
+  description = "`X86_64` or `ARM64` (a fifth cheaper), for all nodes: the images must be built for it."
+  default     = "X86_64"
+  validation {
+    condition     = contains(["X86_64", "ARM64"], var.architecture)
+    error_message = "architecture: X86_64 or ARM64."
+  }
+}
+
+variable "ec2_capacity" {
+  type = object({
+    instance_types = list(string)
+    max_instances  = number
+  })
+  description = "Runs workers on EC2 machines instead of Fargate: their types, of one architecture, and how many at most. Each worker takes a network interface of its machine."
+  default     = null
+  validation {
+    condition = var.ec2_capacity == null ? true : (
+      length(var.ec2_capacity.instance_types) > 0 && var.ec2_capacity.max_instances >= 1
+    )
+    error_message = "ec2_capacity: at least one type and one machine, such as { instance_types = [\"c7i.2xlarge\"], max_instances = 10 }."
+  }
+  validation {
+    condition     = var.ec2_capacity == null || var.worker_storage_gib == 20
+    error_message = "worker_storage_gib is Fargate's; workers on EC2 share the disk of their machine."
+  }
+}
+
+# The api ----------------------------------------------------------------------------------------------------------------
+
+variable "authentication" {
+  type        = string
+  description = "`required`: callers show an API key or a JWT. `none`: whoever reaches the load balancer may submit."
+  default     = "required"
+  validation {
+    condition     = contains(["required", "none"], var.authentication)
+    error_message = "authentication: required or none."
+  }
+}
+
+variable "certificate_arn" {
+  type        = string
+  description = "Certificate (ACM) for HTTPS; empty for plain HTTP, where API keys travel in clear text."
+  default     = ""
+  validation {
+    condition     = var.certificate_arn == "" || can(regex("^arn:aws[a-z-]*:(acm|iam):[a-z0-9-]*:[0-9]{12}:(certificate|server-certificate)/.+$", var.certificate_arn))
+    error_message = "certificate_arn: the ARN of a certificate in the system's region, or nothing."
+  }
+}
+
+variable "allowed_cidrs" {
+  type        = list(string)
+  description = "Address ranges (IPv4) from which clients may connect."
+  default     = ["0.0.0.0/0"]
+  validation {
+    condition     = length(var.allowed_cidrs) > 0 && alltrue([for range in var.allowed_cidrs : can(cidrnetmask(range))])
+    error_message = "allowed_cidrs: at least one range such as 203.0.113.0/24."
+  }
+}
+
+variable "internal" {
+  type        = bool
+  description = "Gives the load balancer private addresses only, for clients in the VPC or behind a VPN."
+  default     = false
+}
+
+variable "idle_timeout_seconds" {
+  type        = number
+  description = "Seconds that a connection may be silent before the load balancer cuts it, 60 to 4000."
+  default     = 600
+  validation {
+    condition     = var.idle_timeout_seconds >= 60 && var.idle_timeout_seconds <= 4000
+    error_message = "idle_timeout_seconds: 60 to 4000."
+  }
+}
+
+variable "api_min" {
+  type        = number
+  description = "Fewest api nodes; two survive the loss of a zone."
+  default     = 2
+  validation {
+    condition     = var.api_min >= 1 && floor(var.api_min) == var.api_min
+    error_message = "api_min: a whole number, 1 or more."
+  }
+}
+
+variable "api_max" {
+  type        = number
+  description = "Most api nodes."
+  default     = 10
+  validation {
+    condition     = var.api_max >= var.api_min && floor(var.api_max) == var.api_max
+    error_message = "api_max: a whole number, at least api_min."
+  }
+}
+
+variable "api_requests_per_minute" {
+  type        = number
+  description = "Requests a minute that one api node should have; above it another is started."
+  default     = 6000
+  validation {
+    condition     = var.api_requests_per_minute > 0
+    error_message = "api_requests_per_minute: more than 0."
+  }
+}
+
+variable "api_connections" {
+  type        = number
+  description = "Open connections that one api node should have; above it another is started. The load balancer counts both sides of a socket, so 4000 are 2000 sockets."
+  default     = 4000
+  validation {
+    condition     = var.api_connections > 0
+    error_message = "api_connections: more than 0."
+  }
+}
+
+variable "api_cpu" {
+  type        = number
+  description = "CPU units of one api node."
+  default     = 256
+  validation {
+    condition     = contains([256, 512, 1024, 2048, 4096], var.api_cpu)
+    error_message = "api_cpu: 256, 512, 1024, 2048 or 4096."
+  }
+}
+
+variable "api_memory_mib" {
+  type        = number
+  description = "Memory of one api node in MiB."
+  default     = 1024
+  validation {
+    condition     = var.api_memory_mib >= 512 && var.api_memory_mib <= 30720
+    error_message = "api_memory_mib: 512 to 30720, as Fargate has it with api_cpu."
+  }
+}
+
+variable "scheduler_cpu" {
+  type        = number
+  description = "CPU units of the scheduler."
+  default     = 512
+  validation {
+    condition     = contains([256, 512, 1024, 2048, 4096], var.scheduler_cpu)
+    error_message = "scheduler_cpu: 256, 512, 1024, 2048 or 4096."
+  }
+}
+
+variable "scheduler_memory_mib" {
+  type        = number
+  description = "Memory of the scheduler in MiB. It holds every graph that runs."
+  default     = 1024
+  validation {
+    condition     = var.scheduler_memory_mib >= 512 && var.scheduler_memory_mib <= 30720
+    error_message = "scheduler_memory_mib: 512 to 30720, as Fargate has it with scheduler_cpu."
+  }
+}
+
+variable "controller_cpu" {
+  type        = number
+  description = "CPU units of the controller."
+  default     = 256
+  validation {
+    condition     = contains([256, 512, 1024, 2048, 4096], var.controller_cpu)
+    error_message = "controller_cpu: 256, 512, 1024, 2048 or 4096."
+  }
+}
+
+variable "controller_memory_mib" {
+  type        = number
+  description = "Memory of the controller in MiB."
+  default     = 512
+  validation {
+    condition     = var.controller_memory_mib >= 512 && var.controller_memory_mib <= 30720
+    error_message = "controller_memory_mib: 512 to 30720, as Fargate has it with controller_cpu."
+  }
+}
+
+variable "images_kept" {
+  type        = number
+  description = "Images that each repository keeps, to roll back to."
+  default     = 20
+  validation {
+    condition     = var.images_kept >= 2
+    error_message = "images_kept: 2 or more, or nothing could be rolled back."
+  }
+}
+
+# The network ------------------------------------------------------------------------------------------------------------
+
+variable "vpc_cidr" {
+  type        = string
+  description = "Address range of the VPC, a /16 to /20."
+  default     = "10.20.0.0/16"
+  validation {
+    condition     = can(cidrnetmask(var.vpc_cidr)) && can(regex("/(16|17|18|19|20)$", var.vpc_cidr))
+    error_message = "vpc_cidr: an IPv4 range from /16 to /20, such as 10.20.0.0/16."
+  }
+}
+
+variable "zone_count" {
+  type        = number
+  description = "Availability zones, 2 or 3."
+  default     = 2
+  validation {
+    condition     = contains([2, 3], var.zone_count)
+    error_message = "zone_count: 2 or 3."
+  }
+}
+
+variable "egress" {
+  type        = string
+  description = "How nodes in private subnets reach AWS: `nat`, which reaches the web too, or `endpoints`, which reaches AWS alone."
+  default     = "nat"
+  validation {
+    condition     = contains(["nat", "endpoints"], var.egress)
+    error_message = "egress: nat or endpoints."
+  }
+}
+
+variable "nat_per_zone" {
+  type        = bool
+  description = "A NAT gateway in each zone, so that the loss of one zone does not cut off the others."
+  default     = false
+}
+
+variable "existing_vpc" {
+  type = object({
+    vpc_id             = string
+    private_subnet_ids = list(string)
+    public_subnet_ids  = list(string)
+  })
+  description = "A VPC of your own, with DNS host names on, and subnets in at least two zones that reach ECR, S3, logs and Secrets Manager. The public ones are the load balancer's."
+  default     = null
+  validation {
+    condition = var.existing_vpc == null ? true : (
+      can(regex("^vpc-[0-9a-f]+$", var.existing_vpc.vpc_id))
+      && alltrue([for subnet in concat(var.existing_vpc.private_subnet_ids, var.existing_vpc.public_subnet_ids) : can(regex("^subnet-[0-9a-f]+$", subnet))])
+      && length(var.existing_vpc.private_subnet_ids) >= 2 && (var.internal || length(var.existing_vpc.public_subnet_ids) >= 2)
+    )
+    error_message = "existing_vpc: a vpc-... and at least two subnet-... of each kind, in two zones."
+  }
+}
+
+variable "assign_public_ip" {
+  type        = bool
+  description = "Gives nodes public addresses, for an existing VPC whose subnets have neither NAT nor endpoints."
+  default     = false
+  validation {
+    condition     = !var.assign_public_ip || var.existing_vpc != null
+    error_message = "assign_public_ip: only with existing_vpc; in our own VPC nodes stand in private subnets, where a public address leads nowhere."
+  }
+}
+
+# Redis ------------------------------------------------------------------------------------------------------------------
+
+variable "redis_engine" {
+  type        = string
+  description = "`valkey` (a fifth cheaper) or `redis`."
+  default     = "valkey"
+  validation {
+    condition     = contains(["valkey", "redis"], var.redis_engine)
+    error_message = "redis_engine: valkey or redis."
+  }
+}
+
+variable "redis_node_type" {
+  type        = string
+  description = "Size of each member of Redis."
+  default     = "cache.t4g.small"
+  validation {
+    condition     = can(regex("^cache\\.[a-z0-9]+\\.[a-z0-9]+$", var.redis_node_type))
+    error_message = "redis_node_type: such as cache.t4g.small or cache.r7g.large."
+  }
+}
+
+variable "redis_members" {
+  type        = number
+  description = "Members of Redis, 1 to 6: a primary and replicas in other zones. With 1, the loss of it loses every record."
+  default     = 2
+  validation {
+    condition     = var.redis_members >= 1 && var.redis_members <= 6 && floor(var.redis_members) == var.redis_members
+    error_message = "redis_members: a whole number, 1 to 6."
+  }
+}
+
+variable "redis_snapshot_days" {
+  type        = number
+  description = "Days that the daily snapshot of Redis is kept, 0 (none) to 35."
+  default     = 1
+  validation {
+    condition     = var.redis_snapshot_days >= 0 && var.redis_snapshot_days <= 35
+    error_message = "redis_snapshot_days: 0 to 35."
+  }
+}
+
+variable "existing_redis" {
+  type = object({
+    url_secret_arn = string
+    port           = number
+  })
+  description = "A Redis of your own, not in cluster mode: the secret that holds its URL (rediss://...), and its port. Let it accept the output `redis_security_group_id`."
+  default     = null
+  validation {
+    condition     = var.existing_redis == null ? true : can(regex("^arn:aws[a-z-]*:secretsmanager:", var.existing_redis.url_secret_arn))
+    error_message = "existing_redis: the ARN of a secret in Secrets Manager, and a port."
+  }
+}
+
+# Watching and paying ----------------------------------------------------------------------------------------------------
+
+variable "alarm_email" {
+  type        = string
+  description = "Who is told of alarms and of the budget; empty for nobody. AWS asks the address for its consent."
+  default     = ""
+  validation {
+    condition     = var.alarm_email == "" || can(regex("^[^@\\s]+@[^@\\s]+$", var.alarm_email))
+    error_message = "alarm_email: an e-mail address, or nothing."
+  }
+}
+
+variable "monthly_budget_usd" {
+  type        = number
+  description = "US dollars a month, at 80 % of which, and at whose forecast, alarm_email is told; 0 for no budget."
+  default     = 200
+  validation {
+    condition     = var.monthly_budget_usd >= 0
+    error_message = "monthly_budget_usd: 0 or more."
+  }
+}
+
+variable "alarm_queue_age_seconds" {
+  type        = number
+  description = "Seconds that the oldest waiting task may wait before an alarm."
+  default     = 600
+  validation {
+    condition     = var.alarm_queue_age_seconds > 0
+    error_message = "alarm_queue_age_seconds: more than 0."
+  }
+}
+
+variable "log_retention_days" {
+  type        = number
+  description = "Days that logs are kept."
+  default     = 30
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
+    error_message = "log_retention_days: one that CloudWatch has: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, ..."
+  }
+}
+
+variable "container_insights" {
+  type        = bool
+  description = "ECS Container Insights: figures of every task, worker by worker, charged per metric."
+  default     = false
+}

@@ -1,0 +1,145 @@
+"""The emulation behaves like ECS where the fleet depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.aws.emulated_api import EmulatedAws
+
+CLUSTER = "fleet"
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedAws]:
+    with EmulatedAws(tmp_path_factory.mktemp("aws")) as emulated:
+        ecs, ec2 = emulated.client("ecs"), emulated.client("ec2")
+        ecs.create_cluster(clusterName=CLUSTER, capacityProviders=["FARGATE", "FARGATE_SPOT"])
+        vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+        ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
+        subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24")["Subnet"]["SubnetId"]
+        group = ec2.create_security_group(GroupName="worker", Description="worker", VpcId=vpc)["GroupId"]
+        ecs.register_task_definition(
+            family="worker", networkMode="awsvpc", requiresCompatibilities=["FARGATE"], cpu="256", memory="512",
+            containerDefinitions=[{"name": "worker", "image": "worker:1"}],
+        )  # fmt: skip
+        emulated.network = {"awsvpcConfiguration": {"subnets": [subnet], "securityGroups": [group]}}  # type: ignore[attr-defined]
+        yield emulated
+
+
+def run(aws: EmulatedAws, **more: Any) -> dict[str, Any]:
+    options = {"capacityProviderStrategy": [{"capacityProvider": "FARGATE_SPOT", "weight": 1}], **more}
+    answer: dict[str, Any] = aws.client("ecs").run_task(
+        cluster=CLUSTER, taskDefinition="worker", networkConfiguration=aws.network, **options,  # type: ignore[attr-defined]
+    )  # fmt: skip
+    return answer
+
+
+def described(aws: EmulatedAws, arn: str) -> dict[str, Any]:
+    (task,) = aws.client("ecs").describe_tasks(cluster=CLUSTER, tasks=[arn])["tasks"]
+    found: dict[str, Any] = task
+    return found
+
+
+def listed(aws: EmulatedAws, **filters: str) -> list[str]:
+    found: list[str] = aws.client("ecs").list_tasks(cluster=CLUSTER, **filters)["taskArns"]
+    return found
+
+
+def test_a_task_lives_as_its_agent_says(aws: EmulatedAws) -> None:
+    ecs = aws.client("ecs")
+    (task,) = run(aws, startedBy="one", tags=[{"key": "worker", "value": "w1"}])["tasks"]
+    arn = task["taskArn"]
+    assert (task["lastStatus"], task["desiredStatus"], task["capacityProviderName"]) == (
+        "PROVISIONING", "RUNNING", "FARGATE_SPOT",
+    )  # fmt: skip
+    assert described(aws, arn)["lastStatus"] == "PROVISIONING"
+    ecs.submit_task_state_change(cluster=CLUSTER, task=arn, status="RUNNING")
+    assert described(aws, arn)["lastStatus"] == "RUNNING"
+    assert listed(aws, startedBy="one") == [arn]
+    ecs.stop_task(cluster=CLUSTER, task=arn, reason="scaled down")
+    stopping = described(aws, arn)
+    assert (stopping["lastStatus"], stopping["desiredStatus"]) == ("RUNNING", "STOPPED")
+    assert listed(aws, startedBy="one") == []
+    assert listed(aws, startedBy="one", desiredStatus="STOPPED") == [arn]
+    ecs.submit_task_state_change(
+        cluster=CLUSTER, task=arn, status="STOPPED",
+        containers=[{"containerName": "worker", "exitCode": 143, "status": "STOPPED"}],
+    )  # fmt: skip
+    ended = described(aws, arn)
+    assert (ended["lastStatus"], ended["stopCode"], ended["stoppedReason"], ended["containers"][0]["exitCode"]) == (
+        "STOPPED", "UserInitiated", "scaled down", 143,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [
+        ("Your Spot Task was interrupted.", "SpotInterruption"),
+        ("CannotPullContainerError: not found", "TaskFailedToStart"),
+        ("", "EssentialContainerExited"),
+    ],
+)
+def test_a_task_that_ends_by_itself_says_why(aws: EmulatedAws, reason: str, code: str) -> None:
+    (task,) = run(aws)["tasks"]
+    aws.client("ecs").submit_task_state_change(cluster=CLUSTER, task=task["taskArn"], status="STOPPED", reason=reason)
+    assert described(aws, task["taskArn"])["stopCode"] == code
+
+
+def test_a_provider_without_capacity_starts_nothing_and_another_of_the_strategy_does(aws: EmulatedAws) -> None:
+    aws.control(no_capacity=["FARGATE_SPOT"])
+    answer = run(aws)
+    assert answer["tasks"] == []
+    assert "Capacity is unavailable" in answer["failures"][0]["reason"]
+    both = [{"capacityProvider": name, "weight": 1} for name in ("FARGATE_SPOT", "FARGATE")]
+    assert run(aws, capacityProviderStrategy=both)["tasks"][0]["capacityProviderName"] == "FARGATE"
+    aws.control(no_capacity=[])
+    assert run(aws)["tasks"]
+
+
+def test_actions_are_throttled_as_often_as_was_asked_and_counted(aws: EmulatedAws) -> None:
+    before = aws.calls()["ListTasks"]
+    aws.control(throttled={"ListTasks": 1})
+    listed(aws)  # the client tries again by itself
+    assert aws.calls()["ListTasks"] == before + 2
+    aws.control(throttled={"ListTasks": -1})
+    with pytest.raises(ClientError, match="ThrottlingException"):
+        listed(aws)
+    aws.control(throttled={})
+    listed(aws)
+
+
+def test_run_task_is_refused_with_the_codes_given(aws: EmulatedAws) -> None:
+    aws.control(refused_run_tasks=["AccessDeniedException"])
+    with pytest.raises(ClientError) as caught:
+        run(aws)
+    assert caught.value.response["Error"]["Code"] == "AccessDeniedException"
+    assert run(aws)["tasks"]
+
+
+def test_the_same_client_token_starts_a_task_once(aws: EmulatedAws) -> None:
+    first, second = (run(aws, clientToken="worker-1")["tasks"][0]["taskArn"] for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"overrides": {"containerOverrides": [{"name": "dask-worker"}]}}, "is not a container"),
+        ({"count": 11}, "between 1 and 10"),
+        ({"startedBy": "x" * 129}, "too long"),
+        ({"launchType": "FARGATE"}, "both"),
+        ({"capacityProviderStrategy": [{"capacityProvider": "other"}]}, "not associated"),
+    ],
+)
+def test_what_ecs_refuses_is_refused(aws: EmulatedAws, more: dict[str, Any], message: str) -> None:
+    with pytest.raises(ClientError, match=message):
+        run(aws, **more)
+
+
+def test_started_by_stands_alone_when_tasks_are_listed(aws: EmulatedAws) -> None:
+    with pytest.raises(ClientError, match="cannot be combined"):
+        listed(aws, startedBy="one", family="worker")

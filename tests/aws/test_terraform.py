@@ -1,0 +1,58 @@
+"""terraform/: its form, its own tests, and that its page lists what there is."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.aws.terraform import SOURCES, Terraform, a_copy, needs_terraform
+
+VARIABLE = re.compile(r'^variable "([a-z_0-9]+)"', re.MULTILINE)
+OUTPUT = re.compile(r'^output "([a-z_0-9]+)"', re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
+    """For what needs no API."""
+    return a_copy(tmp_path_factory.mktemp("terraform") / "copy", {})
+
+
+@needs_terraform
+def test_the_sources_are_formatted() -> None:
+    done = subprocess.run(
+        ["terraform", "fmt", "-check", "-recursive", "-diff", str(SOURCES)], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@needs_terraform
+@pytest.mark.timeout(120)
+def test_the_sources_are_valid(terraform: Terraform) -> None:
+    terraform.run("validate", "-no-color")
+
+
+@needs_terraform
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("file", sorted(path.name for path in (SOURCES / "tests").glob("*.tftest.hcl")))
+def test_terraforms_own_tests_pass(terraform: Terraform, file: str) -> None:
+    assert "0 failed" in terraform.run("test", "-no-color", f"-filter=tests/{file}").stdout
+
+
+def test_every_variable_and_output_is_in_the_readme_and_no_other() -> None:
+    page = (SOURCES / "README.md").read_text()
+    inputs, outputs = page.partition("## Outputs")[::2]
+    row = re.compile(r"^\| `([a-z_0-9]+)` \|", re.MULTILINE)
+    assert row.findall(inputs.partition("## Inputs")[2]) == VARIABLE.findall((SOURCES / "variables.tf").read_text())
+    assert row.findall(outputs) == OUTPUT.findall((SOURCES / "outputs.tf").read_text())
+
+
+@pytest.mark.parametrize("module", sorted((SOURCES / "modules").iterdir()), ids=lambda path: path.name)
+def test_every_module_has_the_same_files_and_says_what_its_variables_mean(module: Path) -> None:
+    assert {"main.tf", "variables.tf", "outputs.tf", "versions.tf"} <= {path.name for path in module.iterdir()}
+    for file, name in (("variables.tf", "variable"), ("outputs.tf", "output")):
+        blocks = re.split(rf'^{name} "', (module / file).read_text(), flags=re.MULTILINE)[1:]
+        for block in blocks:
+            assert "description" in block, f"{module.name}: {name} {block.split(chr(34))[0]} has no description"
