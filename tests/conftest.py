@@ -5,23 +5,13 @@ Nothing here is shared with another run: every port is free when it is taken, ev
 
 from __future__ import annotations
 
-import importlib
 import os
-import pkgutil
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import hypothesis.internal
-import hypothesis.strategies._internal
 import pytest
-
-# Imported early: pytest parses every module of hypothesis when it is first imported, and CPython 3.11 may fail to parse
-# a source as deep in the stack as a test is.
-for _package in (hypothesis.internal, hypothesis.strategies._internal):
-    for _module in pkgutil.walk_packages(_package.__path__, f"{_package.__name__}."):
-        importlib.import_module(_module.name)
 
 # Dask writes its configuration into this folder at import; the user's home is none of our business.
 os.environ["DASK_CONFIG"] = tempfile.mkdtemp(prefix="dask-config-")
