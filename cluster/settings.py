@@ -5,6 +5,7 @@ Every node reads the same variables, prefix `DASK_GRAPHQL_`. A wrong value stops
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -80,6 +81,17 @@ def _modules(text: str) -> tuple[str, ...]:
         if not all(part.isidentifier() for part in name.split(".")):
             raise _Refused("importable module names, separated by commas")
     return names
+
+
+def _proxies(text: str) -> str:
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    for name in names:
+        try:
+            if name != "*":
+                ipaddress.ip_network(name, strict=False)
+        except ValueError:
+            raise _Refused("IP addresses or networks such as 10.0.0.0/16, separated by commas, or *") from None
+    return ",".join(names)
 
 
 def _origins(text: str) -> tuple[str, ...]:
@@ -184,6 +196,12 @@ class Settings:
         0,
         _whole(0),
         "Most submissions of one caller (without authentication: of one address) per minute; 0 for no limit.",
+    )
+    trusted_proxies: str = setting(
+        "127.0.0.1",
+        _proxies,
+        "Addresses or networks of proxies whose X-Forwarded-For tells where a request comes from, separated by commas; "
+        "* for all.",
     )
     sockets_per_client: int = setting(
         1_000, _whole(1), "Most open WebSockets and event streams of one caller, or address, on one api node."

@@ -30,6 +30,7 @@ def run_api(settings: Settings) -> None:
         log_config=None,
         log_level=settings.log_level.lower(),
         access_log=False,
+        forwarded_allow_ips=settings.trusted_proxies,
         # uvicorn waits for open sockets without limit unless told.
         timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
         ws_max_size=4_000_000,

@@ -120,6 +120,8 @@ module "api" {
     PORT           = tostring(local.api_port)
     AUTHENTICATION = var.authentication
     ALLOW_PUBLIC   = var.authentication == "none" ? "true" : ""
+    # The load balancer, in any private network (RFC 1918): it alone reaches the nodes, and says who its clients are.
+    TRUSTED_PROXIES = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
   }
   policies          = { results = data.aws_iam_policy_document.api.json }
   cluster_arn       = module.cluster.arn

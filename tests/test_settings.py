@@ -27,6 +27,7 @@ from cluster.settings import Settings, check_public, load_settings, variable_of
         ("SHUTDOWN_SECONDS", "nan", "a number of seconds"),
         ("LOG_LEVEL", "LOUD", "DEBUG, INFO, WARNING or ERROR"),
         ("ALLOWED_ORIGINS", "https://a.example/path", "without a path"),
+        ("TRUSTED_PROXIES", "alb.internal", "IP addresses or networks"),
         ("KEY_PREFIX", "a b", "letters, digits"),
     ],
 )
@@ -112,6 +113,7 @@ EVERY: dict[str, tuple[str, Any]] = {
     "jwt_tenant_claim": ("org", "org"),
     "tenants": ("isolated", "isolated"),
     "submissions_per_minute": ("60", 60),
+    "trusted_proxies": ("10.0.0.0/16, ::1", "10.0.0.0/16,::1"),
     "sockets_per_client": ("5", 5),
     "allowed_origins": ("https://a.example, http://localhost:3000", ("https://a.example", "http://localhost:3000")),
     "introspection": ("off", False),
