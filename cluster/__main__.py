@@ -111,12 +111,14 @@ def worker(name: str | None) -> None:
 
 @command.command()
 def controller() -> None:
-    """The controller, which starts and stops workers; here with worker processes on this machine."""
+    """The controller, which starts and stops workers: processes on this machine, or tasks of an ECS cluster."""
     settings = load_settings()
+    from cluster.controller.fleets.ecs import EcsFleet
     from cluster.controller.fleets.local import LocalFleet
     from cluster.controller.loop import run_controller
 
-    serve(settings, lambda stop: run_controller(settings, LocalFleet(settings), stop))
+    fleet = EcsFleet(settings) if settings.fleet == "ecs" else LocalFleet(settings)
+    serve(settings, lambda stop: run_controller(settings, fleet, stop))
 
 
 @command.command()

@@ -22,6 +22,7 @@ from cluster.errors import BlobError, StoreUnavailable
 from cluster.link import SchedulerAway, SchedulerLink
 from cluster.settings import Settings
 from cluster.store.calls import CHECK_SECONDS, LANES, Due, milliseconds
+from cluster.store.lease import Lease
 from cluster.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -35,12 +36,6 @@ FORGET_SECONDS: Final = 30.0
 PAGE: Final = 200
 """Most tasks of one lane in one step."""
 
-_RENEW: Final = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0
-"""
-_RELEASE: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
-
 
 class Recoverer:
     """A candidate for recovery on one node."""
@@ -53,7 +48,7 @@ class Recoverer:
         self._link = link
         self._dispatcher = dispatcher
         self._blobs = blobs
-        self._node = node
+        self._lease = Lease(store, store.calls.lease_key, node, LEASE_SECONDS)
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._epoch: str | None = None
@@ -74,10 +69,7 @@ class Recoverer:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         if self.active:
-            try:
-                await self._store.command("EVAL", _RELEASE, 1, self._store.calls.lease_key, self._node)
-            except StoreUnavailable as error:
-                logger.debug("the lease was not given back: %s", error)
+            await self._lease.release()
 
     async def _run(self) -> None:
         while True:
@@ -96,13 +88,11 @@ class Recoverer:
                 logger.debug("recovery waits: %s", error)
 
     async def _hold_lease(self) -> bool:
-        answer = await self._store.command(
-            "EVAL", _RENEW, 1, self._store.calls.lease_key, self._node, milliseconds(LEASE_SECONDS)
-        )
-        if answer and not self.active:
+        held = await self._lease.hold()
+        if held and not self.active:
             logger.info("this node recovers lost tasks from now on")
             self._swept = None
-        return bool(answer)
+        return held
 
     async def _turn(self) -> None:
         """One step: forget what has expired, then claim what is due and act on it."""

@@ -83,6 +83,20 @@ def _modules(text: str) -> tuple[str, ...]:
     return names
 
 
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise _Refused("a number from 0 to 1")
+    return value
+
+
 def _proxies(text: str) -> str:
     names = [part.strip() for part in text.split(",") if part.strip()]
     for name in names:
@@ -254,6 +268,34 @@ class Settings:
     event_limit: int = setting(
         1_000, _whole(10, 100_000), "Most events that are kept for one task; the oldest go first."
     )
+    fleet: str = setting(
+        "local",
+        _matching("local|ecs", "local or ecs"),
+        "Where the controller's workers come from: processes on its machine, or tasks of an ECS cluster (ECS_*).",
+    )
+    ecs_cluster: str = setting("", str, "With FLEET=ecs: ARN or name of the ECS cluster.")
+    ecs_task_definition: str = setting(
+        "",
+        str,
+        "With FLEET=ecs: the workers' task definition, family:revision or ARN.",
+    )
+    ecs_subnets: tuple[str, ...] = setting((), _words, "With FLEET=ecs: subnets of the workers, separated by commas.")
+    ecs_security_groups: tuple[str, ...] = setting(
+        (), _words, "With FLEET=ecs: security groups of the workers, separated by commas."
+    )
+    ecs_assign_public_ip: bool = setting(
+        False, _boolean, "With FLEET=ecs: whether workers have public addresses, as in a VPC without NAT or endpoints."
+    )
+    ecs_spot_share: float = setting(
+        0.0,
+        _share,
+        "With FLEET=ecs on Fargate: which share of the workers is Spot, 0 to 1; on demand where there is none.",
+    )
+    ecs_capacity: str = setting(
+        "fargate",
+        _matching("fargate|ec2", "fargate or ec2"),
+        "With FLEET=ecs: what workers run on: Fargate, or the cluster's default capacity provider of EC2 instances.",
+    )
     min_workers: int = setting(1, _whole(0), "Fewest workers that the controller keeps.")
     max_workers: int = setting(
         os.cpu_count() or 1, _whole(1), "Most workers that the controller starts. Default: the machine's cores."
@@ -369,6 +411,10 @@ def _checked(settings: Settings) -> Settings:
         raise SettingError(
             variable_of("min_workers"), str(settings.min_workers), f"at most MAX_WORKERS, {settings.max_workers}"
         )
+    if settings.fleet == "ecs":
+        for name in ("ecs_cluster", "ecs_task_definition", "ecs_subnets", "ecs_security_groups"):
+            if not getattr(settings, name):
+                raise SettingError(variable_of(name), None, "a value, as FLEET is ecs")
     given = [name for name in ("tls_ca", "tls_cert", "tls_key") if getattr(settings, name)]
     if given and not settings.scheduler.startswith("tls://"):
         # What is not used would be taken for protection.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +24,7 @@ from cluster.store.store import Store, ThreadStore
 from cluster.tls import security
 from cluster.values import allow_long_integers
 from cluster.warden import Warden
+from cluster.worker_name import own_name
 
 if TYPE_CHECKING:
     from distributed import Nanny, Worker
@@ -126,7 +126,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
     from distributed import Nanny
     from distributed.system import MEMORY_LIMIT
 
-    name = name or f"worker-{uuid.uuid4().hex[:12]}"
+    name = await asyncio.to_thread(own_name) if name is None else name
     path = board_path(settings, name)
     board = RunningBoard(path, create=True)
     store = Store(settings)

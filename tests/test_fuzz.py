@@ -31,7 +31,8 @@ from tests.operations import operation
 from tests.system import TASKS, System
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "6"))
-"""For each of the tests here."""
+"""For each of the tests here, or longer, until there are LEAST answers."""
+LEAST = 150
 SCHEMA = build_schema(make_schema(load_registry([TASKS])).as_str())
 LEAKS = re.compile(r"Traceback|File \"|/site-packages/|0x[0-9a-f]{8}|127\.0\.0\.1|INTERNAL")
 JSON = st.recursive(
@@ -88,7 +89,7 @@ class Tally:
 
     @property
     def over(self) -> bool:
-        return time.monotonic() > self.until
+        return time.monotonic() > self.until and sum(self.answers.values()) >= LEAST
 
     def check(self, answer: httpx.Response, sent: object) -> None:
         assert answer.status_code < 500 or "SERVICE_UNAVAILABLE" in answer.text, (answer.status_code, answer.text, sent)
@@ -110,7 +111,7 @@ async def check_node(system: System, tally: Tally, memory: int) -> None:
     api = psutil.Process(system.children["api0"].process.pid)
     print(f"{sum(tally.answers.values())} answers: {dict(tally.answers.most_common())}")
     assert api.memory_info().rss - memory < 100_000_000
-    assert sum(tally.answers.values()) > 20 * SECONDS
+    assert sum(tally.answers.values()) >= LEAST
     assert "Traceback" not in (system.folder / "api0.log").read_text()
 
 

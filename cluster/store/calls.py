@@ -147,6 +147,11 @@ class Calls:
         return f"{self.prefix}:recoverer"
 
     @property
+    def controller_key(self) -> str:
+        """Which controller acts: a lease."""
+        return f"{self.prefix}:controller"
+
+    @property
     def fleet_key(self) -> str:
         """What the controller knows and decided last."""
         return f"{self.prefix}:fleet"

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 
 class Fleet(ABC):
-    """Starts and stops workers by name. Every method may be called again after a failure."""
+    """Starts and stops workers. Every method may be called again after a failure."""
 
     @abstractmethod
-    async def living(self) -> set[str]:
-        """The names of the workers that run or are being launched."""
+    async def living(self) -> Mapping[str, bool]:
+        """The workers that run or are being launched, by the name under which they register: whether each runs yet.
+
+        Raises:
+            FleetUnavailable: it is not known now.
+        """
 
     @abstractmethod
-    async def start(self, names: Collection[str]) -> None:
-        """Launches workers; returns when they are on their way, not when they serve."""
+    async def start(self, count: int) -> int:
+        """Launches workers; answers how many are on their way now, which may be fewer."""
 
     @abstractmethod
     async def stop(self, names: Collection[str]) -> None:
@@ -24,3 +28,12 @@ class Fleet(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Ends what must not outlive the controller."""
+
+    @property
+    def problem(self) -> str:
+        """What keeps workers from being started now, in words; empty where nothing does."""
+        return ""
+
+
+class FleetUnavailable(Exception):
+    """The platform does not tell which workers live."""

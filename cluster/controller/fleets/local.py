@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+import uuid
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -24,22 +25,25 @@ class LocalFleet(Fleet):
         self._settings = settings
         self._children: dict[str, Child] = {}
 
-    async def living(self) -> set[str]:
+    async def living(self) -> Mapping[str, bool]:
         for name, child in list(self._children.items()):
             if child.process.returncode is not None:
                 logger.info("the worker %s ended with exit code %d", name, child.process.returncode)
                 del self._children[name]
-        return set(self._children)
+        return dict.fromkeys(self._children, True)
 
-    async def start(self, names: Collection[str]) -> None:
+    async def start(self, count: int) -> int:
         settings = self._settings
         if not settings.worker_memory_bytes:
             # Of the machine or of this container, whichever is less; the workers of a full fleet share it.
             from distributed.system import MEMORY_LIMIT
 
             settings = replace(settings, worker_memory_bytes=MEMORY_LIMIT // settings.max_workers)
-        for name in names:
+        for _ in range(count):
+            # A name is never used twice, as Dask refuses a living one and a dead one may still be remembered.
+            name = f"worker-{uuid.uuid4().hex[:12]}"
             self._children[name] = await start_node(settings, "worker", "--name", name)
+        return count
 
     async def stop(self, names: Collection[str]) -> None:
         children = [self._children[name] for name in names if name in self._children]

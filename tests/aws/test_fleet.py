@@ -1,0 +1,220 @@
+"""The fleet of ECS tasks, on the emulated API, and through it with real workers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.controller.fleets import ecs as fleets
+from cluster.controller.fleets.ecs import POLL_SECONDS, EcsFleet
+from cluster.controller.fleets.fleet import FleetUnavailable
+from cluster.controller.loop import run_controller
+from cluster.settings import Settings, load_settings
+from cluster.worker_name import worker_name
+from tests.aws.emulated_api import EmulatedAws
+from tests.aws.launcher import Launcher, launched
+from tests.system import System
+
+CLUSTER = "workers"
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedAws]:
+    with EmulatedAws(tmp_path_factory.mktemp("aws")) as emulated:
+        ecs = emulated.client("ecs")
+        ecs.create_cluster(clusterName=CLUSTER, capacityProviders=["FARGATE", "FARGATE_SPOT"])
+        ecs.register_task_definition(
+            family="worker", networkMode="awsvpc", requiresCompatibilities=["FARGATE"], cpu="256", memory="512",
+            containerDefinitions=[{"name": "worker", "image": "worker:1"}],
+        )  # fmt: skip
+        yield emulated
+
+
+@pytest.fixture
+def settings(aws: EmulatedAws, request: pytest.FixtureRequest) -> Settings:
+    """A fleet of its own for each test, by its key prefix."""
+    ec2 = aws.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/20")["Subnet"]["SubnetId"]
+    group = ec2.create_security_group(GroupName="w", Description="w", VpcId=vpc)["GroupId"]
+    return load_settings(
+        {}, fleet="ecs", ecs_cluster=CLUSTER, ecs_task_definition="worker", ecs_subnets=(subnet,),
+        ecs_security_groups=(group,), key_prefix=f"t{abs(hash(request.node.name)) % 10**8}.x",
+    )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch, aws: EmulatedAws) -> None:
+    """Every look is a poll, and nothing fails unless a test says so."""
+    monkeypatch.setattr(fleets, "POLL_SECONDS", 0.0)
+    aws.control(no_capacity=[], throttled={}, refused_run_tasks=[])
+
+
+def fleet_of(aws: EmulatedAws, settings: Settings) -> EcsFleet:
+    return EcsFleet(settings, aws.client("ecs"))
+
+
+async def test_a_later_controller_finds_what_an_earlier_one_started(aws: EmulatedAws, settings: Settings) -> None:
+    first = fleet_of(aws, settings)
+    assert await first.start(3) == 3
+    names = set(await first.living())
+    assert len(names) == 3
+    await first.close()
+    # Nothing is handed over but what ECS knows.
+    second = fleet_of(aws, settings)
+    assert set(await second.living()) == names
+    other = fleet_of(aws, replace(settings, key_prefix="another"))
+    assert await other.living() == {}
+    await second.stop(list(names)[:2])
+    assert len(await second.living()) == 1
+
+
+async def test_500_workers_cost_few_calls(aws: EmulatedAws, settings: Settings) -> None:
+    fleet = fleet_of(aws, settings)
+    before = aws.calls()
+    assert await fleet.start(500) == 500
+    assert (aws.calls() - before)["RunTask"] == 50
+    before = aws.calls()
+    assert len(await fleet.living()) == 500
+    used = aws.calls() - before
+    # The emulation lists all on one page, ECS 100 on each: five calls more.
+    assert used["DescribeTasks"] == 5
+    assert used["ListTasks"] <= 5
+    assert 10 / POLL_SECONDS < 20 / 2, "half of what the account may ask in a second at most"
+
+
+async def test_a_task_that_has_ended_is_no_worker(aws: EmulatedAws, settings: Settings) -> None:
+    fleet = fleet_of(aws, settings)
+    await fleet.start(2)
+    ecs = aws.client("ecs")
+    one, two = ecs.list_tasks(cluster=CLUSTER, startedBy=fleet.started_by)["taskArns"]
+    ecs.submit_task_state_change(cluster=CLUSTER, task=one, status="RUNNING")
+    assert await fleet.living() == {worker_name(one): True, worker_name(two): False}
+    ecs.submit_task_state_change(
+        cluster=CLUSTER, task=two, status="STOPPED", reason="CannotPullContainerError: no such image"
+    )
+    assert await fleet.living() == {worker_name(one): True}
+    assert "CannotPullContainerError" in fleet.problem
+    # The next one would end likewise: not at once, then.
+    assert await fleet.start(1) == 0
+
+
+async def test_without_spot_capacity_workers_are_on_demand(aws: EmulatedAws, settings: Settings) -> None:
+    fleet = fleet_of(aws, replace(settings, ecs_spot_share=0.5))
+    await fleet.start(4)
+    assert await providers(aws, fleet) == ["FARGATE", "FARGATE", "FARGATE_SPOT", "FARGATE_SPOT"]
+    aws.control(no_capacity=["FARGATE_SPOT"])
+    assert await fleet.start(4) == 4
+    assert (await providers(aws, fleet)).count("FARGATE") == 6
+    calls = aws.calls()["RunTask"]
+    await fleet.start(2)
+    assert aws.calls()["RunTask"] == calls + 1, "Spot is not asked for again at once"
+
+
+async def providers(aws: EmulatedAws, fleet: EcsFleet) -> list[str]:
+    ecs = aws.client("ecs")
+    arns = ecs.list_tasks(cluster=CLUSTER, startedBy=fleet.started_by)["taskArns"]
+    return sorted(task["capacityProviderName"] for task in ecs.describe_tasks(cluster=CLUSTER, tasks=arns)["tasks"])
+
+
+@pytest.mark.parametrize("fault", ["no capacity", "refused", "throttled"])
+async def test_a_refused_start_is_told_and_tried_again_later(
+    aws: EmulatedAws, settings: Settings, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1_000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    fleet = fleet_of(aws, settings)
+    faults: dict[str, dict[str, Any]] = {
+        "no capacity": {"no_capacity": ["FARGATE"]},
+        "refused": {"refused_run_tasks": ["AccessDeniedException"]},
+        "throttled": {"throttled": {"RunTask": -1}},
+    }
+    aws.control(**faults[fault])
+    assert await fleet.start(2) == 0
+    assert fleet.problem
+    assert await fleet.living() == {}, "what was refused is no worker"
+    calls = aws.calls()["RunTask"]
+    assert await fleet.start(2) == 0
+    assert aws.calls()["RunTask"] == calls, "not again at once"
+    aws.control(no_capacity=[], throttled={})
+    now[0] += fleets.PAUSE_SECONDS + 0.1
+    assert await fleet.start(2) == 2
+    assert fleet.problem == ""
+
+
+async def test_a_platform_that_does_not_answer_is_no_empty_fleet(aws: EmulatedAws, settings: Settings) -> None:
+    fleet = fleet_of(aws, settings)
+    aws.control(throttled={"ListTasks": -1})
+    with pytest.raises(FleetUnavailable):
+        await fleet.living()
+
+
+@pytest.mark.timeout(180)
+async def test_a_burst_buys_workers_a_new_controller_goes_on_and_idleness_releases_them(
+    aws: EmulatedAws, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real scheduler, real workers: only the API that starts them is emulated."""
+    monkeypatch.setattr(fleets, "POLL_SECONDS", 0.3)
+    system = System(tmp_path, min_workers=1, max_workers=3)
+    told = replace(
+        system.settings, fleet="ecs", ecs_cluster=CLUSTER, ecs_task_definition="worker",
+        ecs_subnets=settings.ecs_subnets, ecs_security_groups=settings.ecs_security_groups,
+    )  # fmt: skip
+    system.redis.start()
+    fleet = fleet_of(aws, told)
+    try:
+        for role in ("scheduler", "api"):
+            await system.start(role)
+        async with launched(Launcher(aws.client("ecs"), CLUSTER, system.settings)) as launcher:
+            controller = Running(told, aws)
+            await system.ready()
+            assert len(await fleet.living()) == 1
+            # A burst: more workers, never more than the maximum.
+            many = "mutation($i: [SlowInput!]!) { submitSlowMany(inputs: $i) { taskId } }"
+            inputs = [{"folder": str(tmp_path), "n": n, "seconds": 1.0} for n in range(40)]
+            ids = [item["taskId"] for item in (await system.ask(many, {"i": inputs}))["submitSlowMany"]]
+            async with asyncio.timeout(60):
+                while len(await fleet.living()) < 3:
+                    await asyncio.sleep(0.2)
+            bought = set(await fleet.living())
+            # The controller dies without a word; the next one buys no second fleet.
+            controller.kill()
+            controller = Running(told, aws)
+            for task_id in ids:
+                assert (await system.result(task_id))["state"] == "SUCCEEDED"
+            assert set(await fleet.living()) <= bought
+            # A worker is taken away as Spot does: what it ran is run again, and another one is bought.
+            child = next(iter(launcher.children.values()))
+            child.process.kill()
+            later = await system.ask("mutation { submitFibonacci(n: 4321) { taskId } }")
+            assert (await system.result(later["submitFibonacci"]["taskId"]))["state"] == "SUCCEEDED"
+            # Idle: back to the minimum.
+            async with asyncio.timeout(90):
+                while len(await fleet.living()) > 1:
+                    await asyncio.sleep(0.5)
+            controller.kill()
+            await fleet.stop(list(await fleet.living()))
+            async with asyncio.timeout(30):
+                while await launcher.tasks():
+                    await asyncio.sleep(0.2)
+    finally:
+        await system.__aexit__(None, None, None)
+
+
+class Running:
+    """A controller in this process, which can end as a killed one does: without giving anything back."""
+
+    def __init__(self, settings: Settings, aws: EmulatedAws) -> None:
+        self._task = asyncio.create_task(
+            run_controller(settings, EcsFleet(settings, aws.client("ecs")), asyncio.Event())
+        )
+
+    def kill(self) -> None:
+        self._task.cancel()
