@@ -11,6 +11,7 @@ import logging
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from cluster.blobs import open_blob_store
 from cluster.board import RunningBoard
@@ -21,7 +22,7 @@ from cluster.execute import Executor, use_executor
 from cluster.registry import load_registry
 from cluster.settings import Settings, load_settings
 from cluster.store.store import Store, ThreadStore
-from cluster.tls import security
+from cluster.tls import is_loopback, security
 from cluster.values import allow_long_integers
 from cluster.warden import Warden
 from cluster.worker_name import own_name
@@ -127,12 +128,15 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
     from distributed.system import MEMORY_LIMIT
 
     name = await asyncio.to_thread(own_name) if name is None else name
+    host = urlsplit(settings.scheduler).hostname or ""
     path = board_path(settings, name)
     board = RunningBoard(path, create=True)
     store = Store(settings)
     nanny = Nanny(
         settings.scheduler,
         name=name,
+        # Without it the worker process listens on all of the machine's addresses.
+        host=host if is_loopback(host) else None,
         nthreads=settings.worker_threads,
         # Dask's own default is a share by threads, half of the memory for one thread on two cores.
         memory_limit=settings.worker_memory_bytes or MEMORY_LIMIT,
@@ -140,9 +144,9 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
         preload=["cluster.worker"],
         env=settings.environment(),
         security=security(settings),
-        # A worker's own pages are of no use behind a network that shows only the api.
+        # A worker's own pages are of no use behind a network that shows only the api; Dask opens their port anyway.
         dashboard=False,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
     )
     try:
         async with nanny:
