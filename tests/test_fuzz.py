@@ -22,8 +22,8 @@ import pytest
 from graphql import build_schema
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from cluster.registry import load_registry
 from graphql_api.schema import make_schema
@@ -133,7 +133,7 @@ async def test_operations_of_the_schema_never_end_in_an_internal_error(fuzzed: S
             for text in (query, query[:cut] + query[cut + 1 :]):
                 tally.check(client.post(fuzzed.url, json={"query": text}), text)
 
-        await asyncio.to_thread(until_over, send, tally)
+        until_over(send, tally)
     await check_node(fuzzed, tally, memory)
 
 
@@ -161,7 +161,7 @@ async def test_noise_over_http_is_refused_well_formed(fuzzed: System) -> None:
                 query = body.decode("latin-1")
                 tally.check(client.get(fuzzed.url, params={"query": query, "variables": query}, headers=headers), query)
 
-        await asyncio.to_thread(until_over, send, tally)
+        until_over(send, tally)
     await check_node(fuzzed, tally, memory)
 
 
@@ -174,36 +174,34 @@ async def test_noise_on_a_socket_closes_it_and_nothing_else(fuzzed: System, prot
     @given(frames=FRAMES, greet=st.booleans())
     def send(frames: list[Any], greet: bool) -> None:
         if not tally.over:
-            loop.run_until_complete(talk(fuzzed.url, protocol, frames, greet, tally))
+            talk(fuzzed.url, protocol, frames, greet, tally)
 
-    loop = asyncio.new_event_loop()
-    await asyncio.to_thread(until_over, send, tally)
-    loop.close()
+    until_over(send, tally)
     await check_node(fuzzed, tally, memory)
 
 
 def until_over(send: Any, tally: Tally) -> None:
+    """Blocks this thread: hypothesis wants the random module for itself while it generates."""
     while not tally.over:
         send()
 
 
-async def talk(url: str, protocol: str, frames: list[Any], greet: bool, tally: Tally) -> None:
+def talk(url: str, protocol: str, frames: list[Any], greet: bool, tally: Tally) -> None:
     address = url.replace("http", "ws", 1)
-    async with connect(address, subprotocols=[protocol]) as socket:  # type: ignore[list-item]
+    with connect(address, subprotocols=[protocol], ping_interval=None) as socket:  # type: ignore[list-item]
         try:
             if greet:
-                await socket.send('{"type": "connection_init"}')
+                socket.send('{"type": "connection_init"}')
             for frame in frames:
-                await socket.send(frame)
+                socket.send(frame)
             # An answer to this comes after those to all before, unless the socket was closed for one of them.
-            await socket.send('{"type": "connection_init"}')
-            async with asyncio.timeout(2):
-                while True:
-                    text = str(await socket.recv())
-                    tally.answers[json.loads(text)["type"]] += 1
-                    assert '"INTERNAL"' not in text, (text, frames)
-                    if protocol == "graphql-ws" and "connection_ack" in text:
-                        return
+            socket.send('{"type": "connection_init"}')
+            while True:
+                text = str(socket.recv(timeout=2))
+                tally.answers[json.loads(text)["type"]] += 1
+                assert '"INTERNAL"' not in text, (text, frames)
+                if protocol == "graphql-ws" and "connection_ack" in text:
+                    return
         except ConnectionClosed as closed:
             code = closed.rcvd.code if closed.rcvd else None
             tally.answers[f"closed {code}"] += 1

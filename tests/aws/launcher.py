@@ -17,13 +17,15 @@ TURN_SECONDS = 0.2
 class Launcher:
     """Args:
     ecs: a boto3 client of the emulation.
+    started_by: only the tasks of this fleet are played.
     settings: of the workers.
     delay_seconds: from RunTask to the start of the process.
     """
 
-    def __init__(self, ecs: Any, cluster: str, settings: Settings, delay_seconds: float = 0.5) -> None:
+    def __init__(self, ecs: Any, cluster: str, started_by: str, settings: Settings, delay_seconds: float = 0.5) -> None:
         self._ecs = ecs
         self._cluster = cluster
+        self._started_by = started_by
         self._settings = settings
         self._delay = delay_seconds
         self._seen: dict[str, float] = {}
@@ -34,10 +36,9 @@ class Launcher:
 
     async def tasks(self) -> list[dict[str, Any]]:
         """All tasks of the cluster that have not ended."""
-        arns = [
-            *(await self._call("list_tasks", desiredStatus="RUNNING"))["taskArns"],
-            *(await self._call("list_tasks", desiredStatus="STOPPED"))["taskArns"],
-        ]
+        # What is asked to stop is listed no more, and runs on until it has ended.
+        listed = (await self._call("list_tasks", startedBy=self._started_by))["taskArns"]
+        arns = list(dict.fromkeys([*listed, *self.children]))
         found = (await self._call("describe_tasks", tasks=arns))["tasks"] if arns else []
         return [task for task in found if task["lastStatus"] != "STOPPED"]
 
