@@ -81,6 +81,10 @@ class TransportHandler(BaseGraphQLTransportWSHandler[Context, None]):
         with contextlib.suppress(WebSocketDisconnected):
             await super().run_operation(operation)
 
+    async def handle_task_exception(self, error: Exception) -> None:
+        if not isinstance(error, WebSocketDisconnected):
+            await super().handle_task_exception(error)
+
     def forget_id(self, id: str) -> None:
         # The client may have completed the operation at the same moment.
         self.operations.pop(id, None)
