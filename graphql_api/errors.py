@@ -6,6 +6,7 @@ import logging
 import uuid
 
 from graphql import GraphQLError, GraphQLSyntaxError
+from strawberry.exceptions import MissingQueryError
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 
 from cluster.errors import BlobError, PublicError, StoreUnavailable
@@ -35,7 +36,7 @@ def present(error: GraphQLError) -> None:
         error.message = BLOBS_AWAY
         extensions = {"code": "BLOB_UNAVAILABLE"}
     elif error.path is None and isinstance(
-        original, CannotGetOperationTypeError | InvalidOperationTypeError | ValueError
+        original, CannotGetOperationTypeError | InvalidOperationTypeError | MissingQueryError | ValueError
     ):
         # A subscription by plain POST, an unknown operation name, a literal that a scalar refuses: the client's doing.
         extensions.setdefault("code", "GRAPHQL_VALIDATION_FAILED")

@@ -161,7 +161,9 @@ async def test_a_body_without_a_length_is_bounded_too(system: System) -> None:
     assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (413, "BAD_REQUEST")
 
 
-@pytest.mark.parametrize("query", ["{ taskTypes {", "{ nothing }", "{ a" + " a" * 3_000 + "}", "query { taskTypes }"])
+@pytest.mark.parametrize(
+    "query", ["{ taskTypes {", "{ nothing }", "{ a" + " a" * 3_000 + "}", "query { taskTypes }", "  "]
+)
 async def test_a_refused_document_is_told_over_every_transport(system: System, query: str) -> None:
     over_http = (await system.post(query))["errors"][0]
     name = "Some" if "nothing" not in query and "Types }" not in query else None
