@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,14 +19,25 @@ from cluster.settings import Settings, load_settings
 from cluster.worker_name import worker_name
 from tests.aws.emulated_api import EmulatedAws
 from tests.aws.launcher import Launcher, launched
-from tests.system import System
+from tests.system import RedisServer, System
 
 CLUSTER = "workers"
+Make = Callable[[Settings], EcsFleet]
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server.url
+    server.stop()
 
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedAws]:
-    with EmulatedAws(tmp_path_factory.mktemp("aws")) as emulated:
+    with EmulatedAws(tmp_path_factory.mktemp("aws")) as emulated, pytest.MonkeyPatch.context() as patch:
+        for name, value in emulated.environment.items():
+            patch.setenv(name, value)
         ecs = emulated.client("ecs")
         ecs.create_cluster(clusterName=CLUSTER, capacityProviders=["FARGATE", "FARGATE_SPOT"])
         ecs.register_task_definition(
@@ -37,7 +48,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedAws]:
 
 
 @pytest.fixture
-def settings(aws: EmulatedAws, request: pytest.FixtureRequest) -> Settings:
+def settings(aws: EmulatedAws, redis_url: str, request: pytest.FixtureRequest) -> Settings:
     """A fleet of its own for each test, by its key prefix."""
     ec2 = aws.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
@@ -45,9 +56,27 @@ def settings(aws: EmulatedAws, request: pytest.FixtureRequest) -> Settings:
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/20")["Subnet"]["SubnetId"]
     group = ec2.create_security_group(GroupName="w", Description="w", VpcId=vpc)["GroupId"]
     return load_settings(
-        {}, fleet="ecs", ecs_cluster=CLUSTER, ecs_task_definition="worker", ecs_subnets=(subnet,),
+        {}, redis_url=redis_url, fleet="ecs", ecs_cluster=CLUSTER, ecs_task_definition="worker", ecs_subnets=(subnet,),
         ecs_security_groups=(group,), key_prefix=f"t{abs(hash(request.node.name)) % 10**8}.x",
     )  # fmt: skip
+
+
+@pytest.fixture
+async def fleet_of() -> AsyncIterator[Callable[[Settings], EcsFleet]]:
+    """Makes fleets, and closes them at the end."""
+    made: list[EcsFleet] = []
+
+    def make(settings: Settings) -> EcsFleet:
+        made.append(EcsFleet(settings))
+        return made[-1]
+
+    yield make
+    for fleet in made:
+        await fleet.close()
+
+
+def started_by(settings: Settings) -> str:
+    return "dask-graphql/" + settings.key_prefix.replace(".", "_")
 
 
 @pytest.fixture(autouse=True)
@@ -57,27 +86,25 @@ def at_once(monkeypatch: pytest.MonkeyPatch, aws: EmulatedAws) -> None:
     aws.control(no_capacity=[], throttled={}, refused_run_tasks=[])
 
 
-def fleet_of(aws: EmulatedAws, settings: Settings) -> EcsFleet:
-    return EcsFleet(settings, aws.client("ecs"))
-
-
-async def test_a_later_controller_finds_what_an_earlier_one_started(aws: EmulatedAws, settings: Settings) -> None:
-    first = fleet_of(aws, settings)
+async def test_a_later_controller_finds_what_an_earlier_one_started(
+    aws: EmulatedAws, settings: Settings, fleet_of: Make
+) -> None:
+    first = fleet_of(settings)
     assert await first.start(3) == 3
     names = set(await first.living())
     assert len(names) == 3
     await first.close()
     # Nothing is handed over but what ECS knows.
-    second = fleet_of(aws, settings)
+    second = fleet_of(settings)
     assert set(await second.living()) == names
-    other = fleet_of(aws, replace(settings, key_prefix="another"))
+    other = fleet_of(replace(settings, key_prefix="another"))
     assert await other.living() == {}
     await second.stop(list(names)[:2])
     assert len(await second.living()) == 1
 
 
-async def test_500_workers_cost_few_calls(aws: EmulatedAws, settings: Settings) -> None:
-    fleet = fleet_of(aws, settings)
+async def test_500_workers_cost_few_calls(aws: EmulatedAws, settings: Settings, fleet_of: Make) -> None:
+    fleet = fleet_of(settings)
     before = aws.calls()
     assert await fleet.start(500) == 500
     assert (aws.calls() - before)["RunTask"] == 50
@@ -90,11 +117,11 @@ async def test_500_workers_cost_few_calls(aws: EmulatedAws, settings: Settings) 
     assert 10 / POLL_SECONDS < 20 / 2, "half of what the account may ask in a second at most"
 
 
-async def test_a_task_that_has_ended_is_no_worker(aws: EmulatedAws, settings: Settings) -> None:
-    fleet = fleet_of(aws, settings)
+async def test_a_task_that_has_ended_is_no_worker(aws: EmulatedAws, settings: Settings, fleet_of: Make) -> None:
+    fleet = fleet_of(settings)
     await fleet.start(2)
     ecs = aws.client("ecs")
-    one, two = ecs.list_tasks(cluster=CLUSTER, startedBy=fleet.started_by)["taskArns"]
+    one, two = ecs.list_tasks(cluster=CLUSTER, startedBy=started_by(settings))["taskArns"]
     ecs.submit_task_state_change(cluster=CLUSTER, task=one, status="RUNNING")
     assert await fleet.living() == {worker_name(one): True, worker_name(two): False}
     ecs.submit_task_state_change(
@@ -106,31 +133,33 @@ async def test_a_task_that_has_ended_is_no_worker(aws: EmulatedAws, settings: Se
     assert await fleet.start(1) == 0
 
 
-async def test_without_spot_capacity_workers_are_on_demand(aws: EmulatedAws, settings: Settings) -> None:
-    fleet = fleet_of(aws, replace(settings, ecs_spot_share=0.5))
+async def test_without_spot_capacity_workers_are_on_demand(
+    aws: EmulatedAws, settings: Settings, fleet_of: Make
+) -> None:
+    fleet = fleet_of(replace(settings, ecs_spot_share=0.5))
     await fleet.start(4)
-    assert await providers(aws, fleet) == ["FARGATE", "FARGATE", "FARGATE_SPOT", "FARGATE_SPOT"]
+    assert providers(aws, settings) == ["FARGATE", "FARGATE", "FARGATE_SPOT", "FARGATE_SPOT"]
     aws.control(no_capacity=["FARGATE_SPOT"])
     assert await fleet.start(4) == 4
-    assert (await providers(aws, fleet)).count("FARGATE") == 6
+    assert (providers(aws, settings)).count("FARGATE") == 6
     calls = aws.calls()["RunTask"]
     await fleet.start(2)
     assert aws.calls()["RunTask"] == calls + 1, "Spot is not asked for again at once"
 
 
-async def providers(aws: EmulatedAws, fleet: EcsFleet) -> list[str]:
+def providers(aws: EmulatedAws, settings: Settings) -> list[str]:
     ecs = aws.client("ecs")
-    arns = ecs.list_tasks(cluster=CLUSTER, startedBy=fleet.started_by)["taskArns"]
+    arns = ecs.list_tasks(cluster=CLUSTER, startedBy=started_by(settings))["taskArns"]
     return sorted(task["capacityProviderName"] for task in ecs.describe_tasks(cluster=CLUSTER, tasks=arns)["tasks"])
 
 
 @pytest.mark.parametrize("fault", ["no capacity", "refused", "throttled"])
 async def test_a_refused_start_is_told_and_tried_again_later(
-    aws: EmulatedAws, settings: Settings, fault: str, monkeypatch: pytest.MonkeyPatch
+    aws: EmulatedAws, settings: Settings, fleet_of: Make, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1_000.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    fleet = fleet_of(aws, settings)
+    monkeypatch.setattr(fleets, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    fleet = fleet_of(settings)
     faults: dict[str, dict[str, Any]] = {
         "no capacity": {"no_capacity": ["FARGATE"]},
         "refused": {"refused_run_tasks": ["AccessDeniedException"]},
@@ -149,8 +178,10 @@ async def test_a_refused_start_is_told_and_tried_again_later(
     assert fleet.problem == ""
 
 
-async def test_a_platform_that_does_not_answer_is_no_empty_fleet(aws: EmulatedAws, settings: Settings) -> None:
-    fleet = fleet_of(aws, settings)
+async def test_a_platform_that_does_not_answer_is_no_empty_fleet(
+    aws: EmulatedAws, settings: Settings, fleet_of: Make
+) -> None:
+    fleet = fleet_of(settings)
     aws.control(throttled={"ListTasks": -1})
     with pytest.raises(FleetUnavailable):
         await fleet.living()
@@ -158,7 +189,7 @@ async def test_a_platform_that_does_not_answer_is_no_empty_fleet(aws: EmulatedAw
 
 @pytest.mark.timeout(420)
 async def test_a_burst_buys_workers_a_new_controller_goes_on_and_idleness_releases_them(
-    aws: EmulatedAws, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    aws: EmulatedAws, settings: Settings, fleet_of: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Real scheduler, real workers: only the API that starts them is emulated."""
     monkeypatch.setattr(fleets, "POLL_SECONDS", 0.3)
@@ -168,12 +199,12 @@ async def test_a_burst_buys_workers_a_new_controller_goes_on_and_idleness_releas
         ecs_subnets=settings.ecs_subnets, ecs_security_groups=settings.ecs_security_groups,
     )  # fmt: skip
     system.redis.start()
-    fleet = fleet_of(aws, told)
+    fleet = fleet_of(told)
     try:
         for role in ("scheduler", "api"):
             await system.start(role)
-        async with launched(Launcher(aws.client("ecs"), CLUSTER, fleet.started_by, system.settings)) as launcher:
-            controller = Running(told, aws)
+        async with launched(Launcher(aws.client("ecs"), CLUSTER, started_by(told), system.settings)) as launcher:
+            controller = Running(told)
             await system.ready()
             assert len(await fleet.living()) == 1
             # A burst: more workers, never more than the maximum.
@@ -186,7 +217,7 @@ async def test_a_burst_buys_workers_a_new_controller_goes_on_and_idleness_releas
             bought = set(await fleet.living())
             # The controller dies without a word; the next one buys no second fleet.
             controller.kill()
-            controller = Running(told, aws)
+            controller = Running(told)
             for task_id in ids:
                 assert (await system.result(task_id))["state"] == "SUCCEEDED"
             assert set(await fleet.living()) <= bought
@@ -211,10 +242,8 @@ async def test_a_burst_buys_workers_a_new_controller_goes_on_and_idleness_releas
 class Running:
     """A controller in this process, which can end as a killed one does: without giving anything back."""
 
-    def __init__(self, settings: Settings, aws: EmulatedAws) -> None:
-        self._task = asyncio.create_task(
-            run_controller(settings, EcsFleet(settings, aws.client("ecs")), asyncio.Event())
-        )
+    def __init__(self, settings: Settings) -> None:
+        self._task = asyncio.create_task(run_controller(settings, EcsFleet(settings), asyncio.Event()))
 
     def kill(self) -> None:
         self._task.cancel()
