@@ -11,8 +11,8 @@ import logging
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
+from cluster.addresses import own_address
 from cluster.blobs import open_blob_store
 from cluster.board import RunningBoard
 from cluster.context import use_settings
@@ -22,7 +22,7 @@ from cluster.execute import Executor, use_executor
 from cluster.registry import load_registry
 from cluster.settings import Settings, load_settings
 from cluster.store.store import Store, ThreadStore
-from cluster.tls import is_loopback, security
+from cluster.tls import security
 from cluster.values import allow_long_integers
 from cluster.warden import Warden
 from cluster.worker_name import own_name
@@ -128,7 +128,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
     from distributed.system import MEMORY_LIMIT
 
     name = await asyncio.to_thread(own_name) if name is None else name
-    host = urlsplit(settings.scheduler).hostname or ""
+    host = await own_address(settings)
     path = board_path(settings, name)
     board = RunningBoard(path, create=True)
     store = Store(settings)
@@ -136,7 +136,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
         settings.scheduler,
         name=name,
         # Without it the worker process listens on all of the machine's addresses.
-        host=host if is_loopback(host) else None,
+        host=host,
         nthreads=settings.worker_threads,
         # Dask's own default is a share by threads, half of the memory for one thread on two cores.
         memory_limit=settings.worker_memory_bytes or MEMORY_LIMIT,

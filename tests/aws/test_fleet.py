@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +16,10 @@ import pytest
 from cluster.controller.fleets import ecs as fleets
 from cluster.controller.fleets.ecs import POLL_SECONDS, EcsFleet
 from cluster.controller.fleets.fleet import FleetUnavailable
-from cluster.controller.loop import run_controller
+from cluster.controller.loop import LEASE_SECONDS
+from cluster.processes import Child
 from cluster.settings import Settings, load_settings
+from cluster.store.store import Store
 from cluster.worker_name import worker_name
 from tests.aws.emulated_api import EmulatedAws
 from tests.aws.launcher import Launcher, launched
@@ -83,7 +87,7 @@ def started_by(settings: Settings) -> str:
 def at_once(monkeypatch: pytest.MonkeyPatch, aws: EmulatedAws) -> None:
     """Every look is a poll, and nothing fails unless a test says so."""
     monkeypatch.setattr(fleets, "POLL_SECONDS", 0.0)
-    aws.control(no_capacity=[], throttled={}, refused_run_tasks=[])
+    aws.control(no_capacity=[], throttled={}, refused_run_tasks=[], list_lag_seconds=0)
 
 
 async def test_a_later_controller_finds_what_an_earlier_one_started(
@@ -101,6 +105,55 @@ async def test_a_later_controller_finds_what_an_earlier_one_started(
     assert await other.living() == {}
     await second.stop(list(names)[:2])
     assert len(await second.living()) == 1
+
+
+async def test_a_launch_whose_answer_was_lost_with_its_controller_starts_nothing_twice(
+    aws: EmulatedAws, settings: Settings, fleet_of: Make
+) -> None:
+    first = fleet_of(settings)
+    # It is killed after ECS heard of the launch and before the journal has the answer; and ECS does not list it yet.
+    aws.control(list_lag_seconds=30)
+    cluster = await first.cluster()
+    launch = await first._launches.begin(cluster.launch_request(3, "FARGATE"))
+    await cluster.launch(launch.request, launch.token)
+    second = fleet_of(settings)
+    await second.take_over()
+    assert len(await second.living()) == 3, "known before the list shows them"
+    aws.control(list_lag_seconds=0)
+    assert len(await second.living()) == 3
+    assert len(providers(aws, settings)) == 3, "and started once"
+
+
+async def test_what_was_just_started_is_known_to_the_next_controller_before_ecs_lists_it(
+    aws: EmulatedAws, settings: Settings, fleet_of: Make
+) -> None:
+    aws.control(list_lag_seconds=30)
+    first = fleet_of(settings)
+    assert await first.start(12) == 12
+    names = set(await first.living())
+    assert len(names) == 12
+    second = fleet_of(settings)
+    await second.take_over()
+    assert set(await second.living()) == names
+
+
+async def test_a_launch_that_never_reached_ecs_is_sent_again(
+    aws: EmulatedAws, settings: Settings, fleet_of: Make
+) -> None:
+    first = fleet_of(settings)
+    cluster = await first.cluster()
+    await first._launches.begin(cluster.launch_request(2, "FARGATE"))
+    second = fleet_of(settings)
+    await second.take_over()
+    assert len(await second.living()) == 2
+
+
+async def test_the_cost_is_that_of_what_runs(aws: EmulatedAws, settings: Settings, fleet_of: Make) -> None:
+    fleet = fleet_of(replace(settings, ecs_spot_share=0.5))
+    await fleet.start(4)
+    await fleet.living()
+    one = 0.25 * 0.04048 + 0.5 * 0.004445
+    assert fleet.cost_per_hour == pytest.approx(2 * one + 2 * one * 0.3)
 
 
 async def test_500_workers_cost_few_calls(aws: EmulatedAws, settings: Settings, fleet_of: Make) -> None:
@@ -187,24 +240,27 @@ async def test_a_platform_that_does_not_answer_is_no_empty_fleet(
         await fleet.living()
 
 
+def system_of(tmp_path: Path, settings: Settings, **changes: Any) -> System:
+    """A system whose controller has the fleet of `settings`."""
+    return System(
+        tmp_path, fleet="ecs", ecs_cluster=CLUSTER, ecs_task_definition="worker", ecs_subnets=settings.ecs_subnets,
+        ecs_security_groups=settings.ecs_security_groups, **changes,
+    )  # fmt: skip
+
+
 @pytest.mark.timeout(420)
 async def test_a_burst_buys_workers_a_new_controller_goes_on_and_idleness_releases_them(
-    aws: EmulatedAws, settings: Settings, fleet_of: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    aws: EmulatedAws, settings: Settings, fleet_of: Make, tmp_path: Path
 ) -> None:
-    """Real scheduler, real workers: only the API that starts them is emulated."""
-    monkeypatch.setattr(fleets, "POLL_SECONDS", 0.3)
-    system = System(tmp_path, min_workers=1, max_workers=3)
-    told = replace(
-        system.settings, fleet="ecs", ecs_cluster=CLUSTER, ecs_task_definition="worker",
-        ecs_subnets=settings.ecs_subnets, ecs_security_groups=settings.ecs_security_groups,
-    )  # fmt: skip
+    """Real scheduler, real controller, real workers: only the API that starts them is emulated."""
+    system = system_of(tmp_path, settings, min_workers=1, max_workers=3)
     system.redis.start()
-    fleet = fleet_of(told)
+    fleet = fleet_of(system.settings)
     try:
-        for role in ("scheduler", "api"):
+        for role in ("scheduler", "api", "controller"):
             await system.start(role)
-        async with launched(Launcher(aws.client("ecs"), CLUSTER, started_by(told), system.settings)) as launcher:
-            controller = Running(told)
+        started = started_by(system.settings)
+        async with launched(Launcher(aws.client("ecs"), CLUSTER, started, system.settings)) as launcher:
             await system.ready()
             assert len(await fleet.living()) == 1
             # A burst: more workers, never more than the maximum.
@@ -216,8 +272,8 @@ async def test_a_burst_buys_workers_a_new_controller_goes_on_and_idleness_releas
                     await asyncio.sleep(0.2)
             bought = set(await fleet.living())
             # The controller dies without a word; the next one buys no second fleet.
-            controller.kill()
-            controller = Running(told)
+            await system.kill("controller")
+            await system.start("controller")
             for task_id in ids:
                 assert (await system.result(task_id))["state"] == "SUCCEEDED"
             assert set(await fleet.living()) <= bought
@@ -230,7 +286,7 @@ async def test_a_burst_buys_workers_a_new_controller_goes_on_and_idleness_releas
             async with asyncio.timeout(150):
                 while len(await fleet.living()) > 1:
                     await asyncio.sleep(0.5)
-            controller.kill()
+            await system.kill("controller")
             await fleet.stop(list(await fleet.living()))
             async with asyncio.timeout(30):
                 while await launcher.tasks():
@@ -239,11 +295,46 @@ async def test_a_burst_buys_workers_a_new_controller_goes_on_and_idleness_releas
         await system.__aexit__(None, None, None)
 
 
-class Running:
-    """A controller in this process, which can end as a killed one does: without giving anything back."""
+async def test_of_two_controllers_one_acts_and_the_other_takes_over(
+    aws: EmulatedAws, settings: Settings, tmp_path: Path
+) -> None:
+    system = system_of(tmp_path, settings, min_workers=3, max_workers=3)
+    system.redis.start()
+    store = Store(system.settings)
+    both: list[Child] = []
 
-    def __init__(self, settings: Settings) -> None:
-        self._task = asyncio.create_task(run_controller(settings, EcsFleet(settings), asyncio.Event()))
+    async def word() -> dict[str, Any]:
+        """What a controller told last."""
+        text = await store.command("GET", store.calls.fleet_key)
+        return dict(json.loads(text)) if text else {}
 
-    def kill(self) -> None:
-        self._task.cancel()
+    def workers() -> list[str]:
+        return providers(aws, system.settings)
+
+    try:
+        await system.start("scheduler")
+        for _ in range(2):
+            await system.start("controller")
+            both.append(system.children.pop("controller"))
+        async with asyncio.timeout(60):
+            while (await word()).get("launching") != 3:
+                await asyncio.sleep(0.1)
+        assert len(workers()) == 3
+        # Killed one after the other, whichever acts: the other one goes on with the same workers.
+        for killed in (0, 1):
+            both[killed].process.kill()
+            await both[killed].process.wait()
+            over = (time.time() + LEASE_SECONDS) * 1000  # by when the lease of a killed one has ended
+            await system.start("controller")
+            both.append(system.children.pop("controller"))
+            async with asyncio.timeout(60):
+                while (await word()).get("at", 0) < over:
+                    await asyncio.sleep(0.1)
+            assert (await word())["launching"] == 3
+            assert len(workers()) == 3
+    finally:
+        for child in both:
+            if child.process.returncode is None:
+                child.process.kill()
+        await store.close()
+        await system.__aexit__(None, None, None)
