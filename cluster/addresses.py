@@ -12,7 +12,7 @@ from cluster.errors import SettingError
 from cluster.settings import Settings, variable_of
 
 RESOLVE_SECONDS: Final = 60.0
-"""How long the scheduler's name may be unknown: nodes start in any order, and Cloud Map learns of it when it is healthy."""
+"""How long the scheduler's name may be unknown: nodes start in any order, and Cloud Map learns of a healthy one."""
 PAUSE_SECONDS: Final = 0.5
 
 

@@ -306,7 +306,8 @@ class Agents:
         home = self.folder / container.task_id
         return {
             **values,
-            **self.aws.environment,
+            # ECS names the region in this variable alone.
+            **{name: value for name, value in self.aws.environment.items() if name != "AWS_DEFAULT_REGION"},
             # Of the image.
             "PATH": os.environ["PATH"],
             "PYTHONUNBUFFERED": "1",
@@ -394,6 +395,10 @@ class Agents:
 
     async def _keep_services(self) -> None:
         """Starts and stops tasks of services. A service that may not overlap ends its old task first."""
+        for container in self.containers.values():
+            gone = container.service and container.service not in self._services
+            if gone and container.living and container.task["desiredStatus"] == "RUNNING":
+                await self._stop_task(container, f"the service {container.service} is deleted")
         for name, service in self._services.items():
             mine = [c for c in self.containers.values() if c.living and c.service == name]
             wanted, newest = service["desiredCount"], service["taskDefinition"]
@@ -460,9 +465,8 @@ class Agents:
         """The task metadata endpoint, version 4: of it, what a worker asks."""
         for container in self.containers.values():
             if container.task_id == request.match_info["task"]:
-                return web.json_response(
-                    {"TaskARN": container.arn, "Family": container.family, "Cluster": self.cluster}
-                )
+                limits = {"CPU": int(container.definition["cpu"]) / 1024, "Memory": int(container.definition["memory"])}
+                return web.json_response({"TaskARN": container.arn, "Cluster": self.cluster, "Limits": limits})
         raise web.HTTPNotFound
 
 

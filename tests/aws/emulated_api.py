@@ -239,7 +239,7 @@ def mend_ecs_tasks(faults: Faults) -> None:
     clientToken, an unknown container in an override, and filters beside startedBy are not looked at."""
     from moto.core.responses import ActionResult
     from moto.ecs import models, responses
-    from moto.ecs.exceptions import EcsClientException, InvalidParameterException
+    from moto.ecs.exceptions import EcsClientException, ECSException, InvalidParameterException
 
     task_init = models.Task.__init__
 
@@ -406,6 +406,17 @@ def mend_ecs_tasks(faults: Faults) -> None:
         return tasks
 
     models.EC2ContainerServiceBackend.run_task = backend_run_task  # type: ignore[method-assign]
+
+    delete_cluster = models.EC2ContainerServiceBackend.delete_cluster
+
+    def delete(self: Any, cluster_str: str) -> Any:
+        """Refused while tasks run, which moto leaves behind."""
+        cluster = self._get_cluster(cluster_str)
+        if any(task.status != "STOPPED" for task in self.tasks.get(cluster.name, {}).values()):
+            raise ECSException("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
+        return delete_cluster(self, cluster_str)
+
+    models.EC2ContainerServiceBackend.delete_cluster = delete  # type: ignore[method-assign]
 
     def requirements(definition: Any) -> dict[str, Any]:
         containers = definition.container_definitions

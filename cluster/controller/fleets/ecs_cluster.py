@@ -7,7 +7,7 @@ log), and the cluster's list of workers. Where they fall short (seen with 2025.9
   has what an earlier one started;
 - each worker is started by a RunTask of its own, polled without a pause under a lock, and fails for ever: `launch`
   starts up to ten by one call and comes back at once; what becomes of them, `refresh` sees;
-- names count from 0 in each process and collide: a worker is named by its task's id (cluster/worker_name.py);
+- names count from 0 in each process and collide: a worker is named by its task's id (cluster/ecs_task.py);
 - the command `dask-worker` in the container's override does not exist any more: the task definition's own command runs;
 - closing the cluster ends its workers and its scheduler: here it ends the clients alone;
 - starting it makes or looks for roles, groups and definitions, and connects to the scheduler: all are given, and the
@@ -30,8 +30,8 @@ from dask_cloudprovider.aws.ecs import Worker
 from distributed.core import Status
 from distributed.deploy.spec import ProcessInterface
 
+from cluster.ecs_task import aws_region, worker_name
 from cluster.settings import Settings
-from cluster.worker_name import worker_name
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ class WorkerCluster(ECSCluster):  # type: ignore[misc]
     async def _client(self, name: str) -> AsyncIterator[Any]:
         """One client for each service, which stays open: the library's makes a new one for every call."""
         if name not in self._open:
-            made = self.session.create_client(name, config=CONFIG)
+            made = self.session.create_client(name, region_name=aws_region(), config=CONFIG)
             self._open[name] = await self._clients.enter_async_context(made)
         yield self._open[name]
 
