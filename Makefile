@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-aws bench fuzz audit audit-terraform deploy images destroy chaos lint types schema console
+.PHONY: help run test test-aws bench bench-autoscaling fuzz audit audit-terraform deploy images destroy chaos lint types schema console
 .PHONY: test-images clean setup
 
 help: ## Lists the targets
@@ -59,6 +59,9 @@ chaos: $(VENV)/.test ## Kills and stops processes at random under load, and chec
 
 bench: $(VENV)/.bench ## Measures the system beside its peers and writes benchmarks/RESULTS.md (ROUNDS=3 TASKS=2000)
 	@$(BIN)/python -m benchmarks.run --rounds $(ROUNDS) --tasks $(TASKS)
+
+bench-autoscaling: $(VENV)/.run ## Runs the controller's plan beside Dask's Adaptive on virtual time, and writes benchmarks/AUTOSCALING.md
+	@PYTHONHASHSEED=0 $(BIN)/python -m benchmarks.autoscaling
 
 fuzz: $(VENV)/.test ## Sends noise to every transport of a real api (SECONDS=600 for each of four kinds)
 	@FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest -s tests/test_fuzz.py

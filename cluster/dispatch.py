@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -154,7 +153,7 @@ def packed(attempts: Sequence[T], threads: int, duration: float | None) -> list[
     """
     if not duration or not threads:
         return [attempts[i : i + 1] for i in range(len(attempts))]
-    size = max(1, min(PACK, int(PACK_SECONDS / duration), math.ceil(len(attempts) / threads)))
+    size = max(1, min(PACK, int(PACK_SECONDS / duration), len(attempts) // threads))
     return [attempts[i : i + size] for i in range(0, len(attempts), size)]
 
 

@@ -41,6 +41,8 @@ STREAM_SECONDS: Final = 0.0005
 """How long the streams between scheduler and workers wait for more to send."""
 PROGRESS_SECONDS: Final = 0.2
 """How often the progress of graph tasks is told."""
+UNKNOWN_SECONDS: Final = 1.0
+"""What is assumed of a task whose like never ended; Dask assumes half of it."""
 TELL_SECONDS: Final = 0.003
 """How soon a change of the load is told to the dispatchers."""
 TOPIC: Final = "dask-graphql-load"
@@ -136,6 +138,14 @@ def _plugin_class() -> type[Any]:
             keys = (self._keys.get((task_id, attempt)) for task_id, attempt in attempts)
             return [key in tasks and tasks[key].state in living for key in keys]
 
+        def _waiting_seconds(self) -> float:
+            """The work that no worker has yet, by Dask's mean durations."""
+            return sum(
+                float(prefix.states["queued"] + prefix.states["no-worker"])
+                * (prefix.duration_average if prefix.duration_average >= 0 else UNKNOWN_SECONDS)
+                for prefix in self.scheduler.task_prefixes.values()
+            )
+
         def _tell_load(self) -> None:
             """To the dispatchers, which pack while there is more to do than the workers can take."""
             self._telling = False
@@ -156,7 +166,7 @@ def _plugin_class() -> type[Any]:
                 "queued": len(scheduler.queued),
                 "no_worker": len(scheduler.unrunnable),
                 "processing": sum(len(ws.processing) for ws in scheduler.workers.values()),
-                "occupancy_seconds": float(scheduler.total_occupancy),
+                "waiting_seconds": self._waiting_seconds(),
                 "workers": [
                     {
                         "name": str(ws.name),
@@ -165,6 +175,7 @@ def _plugin_class() -> type[Any]:
                         "memory_limit_bytes": ws.memory_limit,
                         "memory_bytes": ws.memory.process,
                         "processing": len(ws.processing),
+                        "occupancy_seconds": float(ws.occupancy),
                         "last_seen": ws.last_seen,
                     }
                     for ws in scheduler.workers.values()

@@ -7,12 +7,13 @@ import logging
 import time
 import uuid
 from collections import deque
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
 
 from cluster.controller.fleets.fleet import Fleet, FleetUnavailable
-from cluster.controller.plan import Decision, Memory, Observation, Policy, plan
+from cluster.controller.plan import Decision, Memory, Observation, plan
 from cluster.controller.roll import Roll
 from cluster.errors import StoreUnavailable
 from cluster.link import SchedulerAway, SchedulerLink
@@ -68,7 +69,7 @@ class Controller:
         self._held_until = 0.0
         self._acting = False
         self._roll = Roll()
-        self._policy = Policy(settings.min_workers, settings.max_workers)
+        self._policy = fleet.policy()
         self._memory = Memory()
         self._decisions: deque[dict[str, Any]] = deque(maxlen=DECISIONS)
         self._told = ""
@@ -135,17 +136,21 @@ class Controller:
         await self._tell(decision, decision.reason)
 
     def _plan(self, load: dict[str, Any]) -> Decision:
-        idle = [worker["name"] for worker in load["workers"] if not worker["processing"]]
-        staying = self._roll.staying
+        staying, now = self._roll.staying, time.monotonic()
+        here = [worker for worker in load["workers"] if worker["name"] in staying]
         seen = Observation(
             waiting=load["queued"] + load["no_worker"],
-            processing=load["processing"],
-            occupancy_seconds=load["occupancy_seconds"],
+            waiting_seconds=load["waiting_seconds"],
+            busy=tuple(worker["occupancy_seconds"] for worker in here if worker["processing"]),
+            tasks=sum(worker["processing"] for worker in here),
+            idle=tuple((w["name"], self._roll.age(w["name"], now)) for w in here if not w["processing"]),
+            launching=len(self._roll.launching),
             threads=self.settings.worker_threads,
-            living=len(staying),
-            idle=tuple(name for name in idle if name in staying),
         )
-        decision = plan(seen, self._policy, self._memory, time.monotonic())
+        policy = self._policy
+        if self._roll.launch_seconds is not None:
+            policy = replace(policy, launch_seconds=self._roll.launch_seconds)
+        decision = plan(seen, policy, self._memory, now)
         self._memory = decision.memory
         return decision
 

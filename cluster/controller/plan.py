@@ -1,9 +1,23 @@
-"""The plan: how many workers are wanted. A pure function of what was observed, the policy and the time."""
+"""The plan: how many workers are wanted. A pure function of what was observed, the policy and the time.
+
+Two things make it.
+
+- The **need** of this moment: who works now, and so many that what waits is done in `drain_seconds`; but nobody is
+  bought for work that is done before a new worker could come.
+- What is **kept** for needs to come. Think of the fleet as levels, the first worker, the second, and so on. A level
+  that is not needed any more is kept for as long as it was missed the last time, and half as long again: where demand
+  comes and goes within seconds, nobody is sent away to be bought again. Where it stayed away longer than
+  `keep_seconds`, or never came back yet, the level goes after `patience_seconds`.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
+
+AWAY_SECONDS: Final = 5.0
+"""A need that was away for less has not been away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,43 +25,75 @@ class Observation:
     """What the controller sees in one turn.
 
     Attributes:
-        waiting: attempts that no worker has yet.
-        processing: attempts that are with workers.
-        occupancy_seconds: Dask's estimate of the work that is with workers and waits, in seconds of one thread.
+        waiting: Dask tasks that no worker has yet.
+        waiting_seconds: Dask's estimate of their work, in seconds of one thread.
+        busy: Dask's estimate of the work that each worker with tasks holds, in seconds of one thread.
+        tasks: how many Dask tasks those workers hold in all.
+        idle: workers without any task, each with its age in seconds (infinite: unknown, and old).
+        launching: workers that are on their way.
         threads: of one worker.
-        living: workers that the fleet runs or launches.
-        idle: names of workers without any task, the longest idle last.
     """
 
-    waiting: int
-    processing: int
-    occupancy_seconds: float
-    threads: int
-    living: int
-    idle: tuple[str, ...]
+    waiting: int = 0
+    waiting_seconds: float = 0.0
+    busy: tuple[float, ...] = ()
+    tasks: int = 0
+    idle: tuple[tuple[str, float], ...] = ()
+    launching: int = 0
+    threads: int = 1
+
+    @property
+    def living(self) -> int:
+        """Workers that the fleet runs or launches."""
+        return len(self.busy) + len(self.idle) + self.launching
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Bounds and aims. A backlog drains in `drain_seconds`; a worker is kept `idle_seconds` after the demand."""
+    """Bounds and aims; the defaults are for processes of this machine, which come within a second and cost nothing.
+
+    Attributes:
+        min_workers, max_workers: the bounds.
+        drain_seconds: in which what waits shall be done.
+        patience_seconds: for which a level is kept of which nothing is known.
+        keep_seconds: for which a level is kept at most.
+        launch_seconds: how long a new worker takes until it serves.
+        paid_seconds: what a worker costs at least, whenever it goes: it stays that long.
+    """
 
     min_workers: int
     max_workers: int
     drain_seconds: float = 5.0
-    idle_seconds: float = 30.0
+    patience_seconds: float = 30.0
+    keep_seconds: float = 30.0
+    launch_seconds: float = 1.0
+    paid_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What the plan remembers: the demands of late that no later one has reached, each with when it was last made
-    (seconds), so the highest and oldest stands first."""
+    """What the plan remembers of each level, the first worker's at index 0: when it was needed last, in seconds, and
+    how long it had been missed before it was needed again (infinite: never)."""
 
-    peaks: tuple[tuple[float, int], ...] = ()
+    levels: tuple[tuple[float, float], ...] = ()
 
-    @property
-    def demand(self) -> int:
-        """The highest demand of late."""
-        return self.peaks[0][1] if self.peaks else 0
+    def after(self, need: int, now: float) -> Memory:
+        """With a need of this moment taken in."""
+        past = self.levels + ((now, math.inf),) * (need - len(self.levels))
+        missed = (
+            ((now, now - at if now - at > AWAY_SECONDS else gap) if level < need else (at, gap))
+            for level, (at, gap) in enumerate(past)
+        )
+        return Memory(tuple(missed))
+
+    def kept(self, policy: Policy, now: float) -> int:
+        """How many levels are kept."""
+        for level in range(len(self.levels), 0, -1):
+            at, gap = self.levels[level - 1]
+            again = 1.5 * gap if gap <= policy.keep_seconds else 0.0
+            if now - at <= max(policy.patience_seconds, again):
+                return level
+        return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +108,34 @@ class Decision:
 
 
 def plan(seen: Observation, policy: Policy, memory: Memory, now: float) -> Decision:
-    """Decides.
-
-    Enough workers for the backlog to drain in `drain_seconds`, but no more than there are tasks; at least what the last
-    `idle_seconds` asked for, so that a pause between two bursts does not cost the workers.
-    """
-    tasks = seen.waiting + seen.processing
-    by_tasks = math.ceil(tasks / seen.threads)
-    by_time = math.ceil(seen.occupancy_seconds / (policy.drain_seconds * seen.threads))
-    # Dask knows no duration of a task type before its first run ends: a waiting task then asks for a worker of its own.
-    demand = min(by_tasks, max(by_time, min(by_tasks, seen.waiting and seen.living + 1)))
-    kept = ((at, peak) for at, peak in memory.peaks if now - at <= policy.idle_seconds and peak > demand)
-    memory = Memory((*kept, (now, demand)))
-    wanted = min(policy.max_workers, max(policy.min_workers, memory.demand, demand))
-    reason = (
-        f"{tasks} tasks, {seen.occupancy_seconds:.1f} s of work: {demand} to drain it in {policy.drain_seconds:g} s, "
-        f"{memory.demand} in the last {policy.idle_seconds:g} s, bounds {policy.min_workers} to {policy.max_workers}"
-    )
+    """Decides."""
+    need, why = _need(seen, policy)
+    memory = memory.after(min(need, policy.max_workers), now)
+    kept = memory.kept(policy, now)
+    wanted = min(policy.max_workers, max(policy.min_workers, need, kept))
+    if kept > need:
+        why += f"; {kept} are kept, as such needs come again"
+    reason = f"{why}; bounds {policy.min_workers} to {policy.max_workers}"
     surplus = max(0, seen.living - wanted)
-    return Decision(wanted, max(0, wanted - seen.living), seen.idle[:surplus], reason, memory)
+    # What is paid for may stay; the oldest go first.
+    may_go = sorted((worker for worker in seen.idle if worker[1] >= policy.paid_seconds), key=lambda worker: -worker[1])
+    retire = tuple(name for name, _ in may_go[:surplus])
+    return Decision(wanted, max(0, wanted - seen.living), retire, reason, memory)
+
+
+def _need(seen: Observation, policy: Policy) -> tuple[int, str]:
+    """How many workers the work of this moment needs, and why."""
+    long = [work for work in seen.busy if work > policy.drain_seconds * seen.threads]
+    rest = seen.waiting_seconds + sum(work for work in seen.busy if work <= policy.drain_seconds * seen.threads)
+    # Those that are free for it, now or when their launch is over.
+    free = seen.living - len(long)
+    # Dask knows no duration of a task type before its first run ends.
+    drain = math.ceil(rest / (policy.drain_seconds * seen.threads)) or min(1, seen.waiting)
+    # A worker runs one task at least.
+    drain = min(drain, math.ceil((seen.waiting + max(0, seen.tasks - len(long))) / seen.threads))
+    why = f"{seen.waiting + seen.tasks} tasks, {rest:.1f} s of work beside {len(long)} long: "
+    in_time = (free - seen.launching) * seen.threads * min(policy.launch_seconds, policy.drain_seconds)
+    if drain > free and rest < in_time:
+        return seen.living, why + f"done before a new worker comes in {policy.launch_seconds:.0f} s"
+    need = max(len(long) + drain, len(seen.busy))
+    return need, why + f"{need} to drain it in {policy.drain_seconds:g} s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -21,6 +22,7 @@ class Roll:
         self.launch_seconds: float | None = None
         """How long launches of late took, from the first sight of a worker to its registration: a running mean."""
         self._living: set[str] = set()
+        self._since: dict[str, float] = {}
         self._absent: dict[str, float] = {}
         self._begun: dict[str, float] = {}
         self._running: Mapping[str, bool] = {}
@@ -36,12 +38,17 @@ class Roll:
         """Who has not registered yet."""
         return self.staying & self._absent.keys()
 
+    def age(self, name: str, now: float) -> float:
+        """How long ago a worker began; infinite where that was before this roll did."""
+        return now - self._since.get(name, -math.inf)
+
     def call(self, members: Mapping[str, bool], registered: set[str], now: float) -> None:
         """Takes in what the fleet and the scheduler say now."""
         self._living = set(members)
         self.retiring &= self._living
-        for name in self._begun.keys() - self._living:
-            del self._begun[name]
+        for gone in (self._begun, self._since):
+            for name in gone.keys() - self._living:
+                del gone[name]
         for name in members:
             if name in registered:
                 if (begun := self._begun.pop(name, None)) is not None:
@@ -49,7 +56,7 @@ class Roll:
                     self.launch_seconds = mean + NEWS * (now - begun - mean)
             elif self._called and name not in self._running:
                 # Those that were there before the first call began at a time that is not known.
-                self._begun[name] = now
+                self._begun[name] = self._since[name] = now
         # The time limits of a launching worker and of one that runs are each counted from their own beginning.
         self._absent = {
             name: self._absent[name] if name in self._absent and self._running.get(name) == running else now

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from cluster.controller.fleets.fleet import Fleet, FleetUnavailable
 from cluster.controller.launches import Launch, Launches
+from cluster.controller.plan import Policy
 from cluster.errors import StoreUnavailable
 from cluster.settings import Settings
 from cluster.store.store import Store
@@ -46,6 +47,19 @@ class EcsFleet(Fleet):
         self._pause = PAUSE_SECONDS
         self._spot_again_at = 0.0
         self._problem = ""
+
+    def policy(self) -> Policy:
+        # Fargate's facts (20 to 60 s until a worker serves, a minute is paid at least), and what did best with them in
+        # benchmarks/autoscaling.py.
+        return Policy(
+            self._settings.min_workers,
+            self._settings.max_workers,
+            drain_seconds=8.0,
+            patience_seconds=1.0,
+            keep_seconds=60.0,
+            launch_seconds=40.0,
+            paid_seconds=60.0,
+        )
 
     async def cluster(self) -> WorkerCluster:
         """The cluster object; made at its first use, as importing it takes half a second and needs the loop."""

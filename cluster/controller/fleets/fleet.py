@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 
+from cluster.controller.plan import Policy
+
 
 class Fleet(ABC):
     """Starts and stops workers. Every method may be called again after a failure."""
@@ -28,6 +30,10 @@ class Fleet(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Ends what must not outlive the controller."""
+
+    @abstractmethod
+    def policy(self) -> Policy:
+        """What the plan must know of this platform."""
 
     async def take_over(self) -> None:  # noqa: B027 - most have nothing to learn
         """Called when this controller begins to act: what an earlier one began is known from here on.

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from cluster.controller.fleets.fleet import Fleet
+from cluster.controller.plan import Policy
 from cluster.ecs_task import random_name
 from cluster.processes import Child, start_node, stop_children
 from cluster.settings import Settings
@@ -24,6 +25,10 @@ class LocalFleet(Fleet):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._children: dict[str, Child] = {}
+
+    def policy(self) -> Policy:
+        # A process comes within a second and costs nothing, but its memory.
+        return Policy(self._settings.min_workers, self._settings.max_workers)
 
     async def living(self) -> Mapping[str, bool]:
         for name, child in list(self._children.items()):

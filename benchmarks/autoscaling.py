@@ -1,0 +1,405 @@
+"""`make bench-autoscaling`: the controller's plan on virtual time, beside Dask's own Adaptive and a bound.
+
+The facts are Fargate's: a worker serves 20 to 60 s after it was started, costs from then on by the second, and for a
+minute at least. The scheduler is Dask's: a worker has one task at a time, and what is known of the work are the mean
+durations of the task types (half the weight on the latest run).
+
+- **ours** runs the real `cluster.controller.plan.plan`, every 0.5 s, with the policy of an ECS fleet.
+- **Adaptive** runs the real `distributed.deploy.adaptive_core.AdaptiveCore` with its defaults (every 1 s, target 5 s,
+  three wishes to close before one closes) on the formula of `Scheduler.adaptive_target`. In its favour, a worker that
+  is closed while it works finishes first.
+
+A bill of 1.00 would be the work itself: who knows all tasks beforehand pays no less.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+import statistics
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from distributed.deploy.adaptive_core import AdaptiveCore
+
+from cluster.controller.fleets.ecs import EcsFleet
+from cluster.controller.plan import Memory, Observation, Policy, plan
+from cluster.scheduler import UNKNOWN_SECONDS
+from cluster.settings import load_settings
+
+TURN: Final = 0.5
+MOST: Final = 100
+PAID: Final = 60.0
+LAUNCH: Final = (20.0, 60.0)
+UNKNOWN: Final = 0.5
+SPOT_LIFE: Final = 3_600.0
+"""Mean life of a Spot worker until it is taken back, in the traces that have Spot."""
+
+
+@dataclass(frozen=True)
+class Task:
+    at: float
+    kind: str
+    seconds: float
+
+
+@dataclass
+class Worker:
+    """One worker. It is paid from `started` on."""
+
+    name: str
+    started: float
+    ready: float
+    task: Task | None = None
+    begun: float = 0.0
+    leaving: bool = False
+    taken_at: float = math.inf
+
+
+@dataclass
+class World:
+    """The fleet and the scheduler of one run."""
+
+    seed: int
+    spot: bool = False
+    now: float = 0.0
+    workers: dict[str, Worker] = field(default_factory=dict)
+    queue: deque[Task] = field(default_factory=deque)
+    waiting: Counter[str] = field(default_factory=Counter)
+    durations: dict[str, float] = field(default_factory=dict)
+    paid: float = 0.0
+    started: int = 0
+    waits: list[float] = field(default_factory=list)
+    _ends: list[tuple[float, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+
+    def start(self, count: int) -> None:
+        for _ in range(count):
+            self.started += 1
+            life = self._random.expovariate(1 / SPOT_LIFE) if self.spot else math.inf
+            ready = self.now + self._random.uniform(*LAUNCH)
+            name = f"w{self.started}"
+            self.workers[name] = Worker(name, self.now, ready, taken_at=self.now + life)
+
+    def stop(self, names: Iterable[str]) -> None:
+        for name in names:
+            worker = self.workers[name]
+            if worker.task is None:
+                self._gone(worker)
+            else:
+                worker.leaving = True
+
+    def _gone(self, worker: Worker) -> None:
+        self.paid += max(PAID, self.now - worker.started)
+        del self.workers[worker.name]
+
+    def add(self, task: Task) -> None:
+        self.queue.append(task)
+        self.waiting[task.kind] += 1
+
+    def step(self) -> None:
+        """To `now`: ends of tasks, losses, and what waits goes to whoever is free."""
+        while self._ends and self._ends[0][0] <= self.now:
+            at, name = heapq.heappop(self._ends)
+            worker = self.workers.get(name)
+            if worker is None or worker.task is None or worker.begun + worker.task.seconds != at:
+                continue
+            task, worker.task = worker.task, None
+            mean = self.durations.get(task.kind, task.seconds)
+            self.durations[task.kind] = 0.5 * mean + 0.5 * task.seconds
+            if worker.leaving:
+                self._gone(worker)
+            elif self.queue:
+                # It goes on at once, and not at the next turn.
+                self._give(worker, max(at, self.queue[0].at))
+        for worker in [worker for worker in self.workers.values() if worker.taken_at <= self.now]:
+            if worker.task is not None:
+                self.queue.appendleft(worker.task)  # it runs again elsewhere
+                self.waiting[worker.task.kind] += 1
+            self._gone(worker)
+        for worker in self.workers.values():
+            if not self.queue:
+                break
+            if worker.task is None and worker.ready <= self.now and not worker.leaving:
+                self._give(worker, max(worker.ready, self.queue[0].at))
+
+    def _give(self, worker: Worker, at: float) -> None:
+        task = self.queue.popleft()
+        self.waiting[task.kind] -= 1
+        worker.task, worker.begun = task, at
+        self.waits.append(at - task.at)
+        heapq.heappush(self._ends, (at + task.seconds, worker.name))
+
+    # What Dask's scheduler tells ----------------------------------------------------------------------------------
+
+    def estimate(self, kind: str) -> float:
+        return self.durations.get(kind, UNKNOWN)
+
+    def occupancy(self, worker: Worker) -> float:
+        """Dask's: the mean of the task's type, and twice the time it has run once it is beyond that."""
+        if worker.task is None:
+            return 0.0
+        mean, spent = self.estimate(worker.task.kind), self.now - worker.begun
+        return 2 * spent if spent > 2 * mean else mean
+
+    def waiting_seconds(self, unknown: float = UNKNOWN) -> float:
+        return sum(count * self.durations.get(kind, unknown) for kind, count in self.waiting.items())
+
+    def registered(self) -> list[Worker]:
+        return [worker for worker in self.workers.values() if worker.ready <= self.now and not worker.leaving]
+
+
+class Ours:
+    """The controller's plan."""
+
+    every = TURN
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._memory = Memory()
+
+    def turn(self, world: World) -> None:
+        here = world.registered()
+        staying = [worker for worker in world.workers.values() if not worker.leaving]
+        seen = Observation(
+            waiting=len(world.queue),
+            waiting_seconds=world.waiting_seconds(UNKNOWN_SECONDS),
+            busy=tuple(world.occupancy(worker) for worker in here if worker.task),
+            tasks=sum(worker.task is not None for worker in here),
+            idle=tuple((worker.name, world.now - worker.started) for worker in here if worker.task is None),
+            launching=len(staying) - len(here),
+        )
+        decision = plan(seen, self._policy, self._memory, world.now)
+        self._memory = decision.memory
+        world.start(decision.start)
+        world.stop(decision.retire)
+
+
+class Adaptive(AdaptiveCore):  # type: ignore[misc]
+    """Dask's own."""
+
+    every = 1.0
+
+    def __init__(self, least: int, most: int) -> None:
+        super().__init__(minimum=least, maximum=most, wait_count=3)
+        self._world: World
+
+    @property
+    def plan(self) -> set[str]:
+        return {worker.name for worker in self._world.workers.values() if not worker.leaving}
+
+    requested = plan
+
+    @property
+    def observed(self) -> set[str]:
+        return {worker.name for worker in self._world.registered()}
+
+    async def target(self) -> int:
+        """Scheduler.adaptive_target of distributed 2026.8, for workers of one thread whose memory is free."""
+        world, here = self._world, self._world.registered()
+        occupancy = sum(world.occupancy(worker) for worker in here)
+        cpu = math.ceil((occupancy + world.waiting_seconds()) / 5.0)
+        ready = len(world.queue)
+        for worker in here:
+            if ready > cpu:
+                break
+            ready += worker.task is not None
+        else:
+            cpu = min(ready, cpu)
+        if world.queue and not here:
+            cpu = max(1, cpu)
+        return cpu if cpu >= len(here) else len(here) - sum(worker.task is None for worker in here)
+
+    async def workers_to_close(self, target: int) -> list[str]:
+        here = sorted(self._world.registered(), key=lambda worker: worker.task is not None)
+        return [worker.name for worker in here[: max(0, len(here) - target)]]
+
+    async def scale_up(self, n: int) -> None:
+        self._world.start(n - len(self.plan))
+
+    async def scale_down(self, workers: Iterable[str]) -> None:
+        self._world.stop(workers)
+
+    def turn(self, world: World) -> None:
+        self._world = world
+        # It only awaits what is here, which never waits.
+        step = self.adapt()
+        try:
+            while True:
+                step.send(None)
+        except StopIteration:
+            return
+
+
+# Traces: each a list of tasks in the order of their times, and how long it lasts --------------------------------------
+
+
+def _steady(source: random.Random, per_second: float, seconds: float, length: Callable[[], float]) -> Iterator[Task]:
+    at = 0.0
+    while (at := at + source.expovariate(per_second)) < seconds:
+        yield Task(at, "short", length())
+
+
+def _day(source: random.Random) -> Iterator[Task]:
+    """A day in four hours: quiet at its ends, busy in its middle."""
+    at, day = 0.0, 4 * 3_600.0
+    while (at := at + source.expovariate(8.0)) < day:
+        if source.random() < math.sin(math.pi * at / day) ** 2:
+            yield Task(at, "short", source.uniform(1, 4))
+
+
+def _clumps(source: random.Random) -> Iterator[Task]:
+    for clump in range(24):
+        at = 150.0 * clump + source.uniform(0, 60)
+        yield from (Task(at, "short", source.uniform(0.1, 0.5)) for _ in range(200))
+
+
+def _few_long(source: random.Random) -> Iterator[Task]:
+    long = [Task(source.uniform(0, 3_000), "long", source.uniform(300, 900)) for _ in range(12)]
+    return iter(sorted([*long, *_steady(source, 1.0, 3_600, lambda: source.uniform(0.2, 1))], key=lambda task: task.at))
+
+
+def _bursts(source: random.Random) -> Iterator[Task]:
+    for burst in range(6):
+        at = 600.0 * burst + source.uniform(0, 120)
+        yield from (Task(at, "short", source.uniform(1, 5)) for _ in range(400))
+
+
+def traces() -> dict[str, tuple[list[Task], float, bool]]:
+    """Name -> tasks, seconds, whether workers are Spot and are taken back."""
+    source = random.Random(7)
+    steady = list(_steady(source, 5.0, 3_600, lambda: source.uniform(0.5, 3.5)))
+    return {
+        "one big burst": ([Task(10.0, "short", source.uniform(2, 8)) for _ in range(2_000)], 900, False),
+        "bursts": (list(_bursts(source)), 3_600, False),
+        "steady": (steady, 3_600, False),
+        "steady, on Spot": (steady, 3_600, True),
+        "a day's curve": (list(_day(source)), 4 * 3_600, False),
+        "clumps of short ones": (list(_clumps(source)), 3_600, False),
+        "few long among short": (list(_few_long(source)), 3_600, False),
+        "idle night, one task": ([Task(1_800.0, "short", 2.0)], 3_600, False),
+    }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run cost, in worker-seconds, and how long tasks waited."""
+
+    bill: float
+    work: float
+    started: int
+    waits: tuple[float, ...]
+
+    @property
+    def ratio(self) -> float:
+        return self.bill / self.work
+
+    def wait(self, share: float) -> float:
+        return sorted(self.waits)[min(len(self.waits) - 1, int(share * len(self.waits)))]
+
+
+def simulate(tasks: list[Task], seconds: float, spot: bool, scaler: Any, seed: int = 1) -> Outcome:
+    """Runs one trace to its end, and on until all tasks are done."""
+    world, todo, turn_at = World(seed, spot), deque(tasks), 0.0
+    while world.now < seconds or todo or world.queue or any(worker.task for worker in world.workers.values()):
+        while todo and todo[0].at <= world.now:
+            world.add(todo.popleft())
+        world.step()
+        if world.now >= turn_at:
+            scaler.turn(world)
+            turn_at = world.now + scaler.every
+        world.now += TURN
+    paid = world.paid + sum(max(PAID, world.now - worker.started) for worker in world.workers.values())
+    return Outcome(paid, sum(task.seconds for task in tasks), world.started, tuple(world.waits))
+
+
+SEEDS: Final = range(5)
+
+
+def policy() -> Policy:
+    """That of an ECS fleet, from 0 to MOST workers."""
+    return EcsFleet(load_settings({}, min_workers=0, max_workers=MOST)).policy()
+
+
+def several(trace: tuple[list[Task], float, bool], make: Callable[[], Any]) -> Outcome:
+    """The same trace with several draws of launch times, together."""
+    outcomes = [simulate(*trace, make(), seed=seed) for seed in SEEDS]
+    return Outcome(
+        sum(outcome.bill for outcome in outcomes), sum(outcome.work for outcome in outcomes),
+        round(statistics.mean(outcome.started for outcome in outcomes)),
+        tuple(wait for outcome in outcomes for wait in outcome.waits),
+    )  # fmt: skip
+
+
+def document(rows: list[tuple[str, Outcome, Outcome]]) -> str:
+    """benchmarks/AUTOSCALING.md."""
+    shares = [ours.bill / theirs.bill for _, ours, theirs in rows]
+    lines = [
+        "# Autoscaling, simulated",
+        "",
+        "`make bench-autoscaling`: the controller's plan and Dask's Adaptive (its defaults: every 1 s, target 5 s) on "
+        f"virtual time, up to {MOST} Fargate workers, {len(SEEDS)} draws of launch times (20 to 60 s). The bill is "
+        f"in multiples of the work done; a worker is paid for {PAID:.0f} s at least. Waits are from submission to "
+        "start, in seconds. "
+        "benchmarks/autoscaling.py says what is Dask's and what is Fargate's in it.",
+        "",
+        "| trace | work, s | bill, ours | Adaptive | ours/Adaptive | p50, ours | Adaptive | p95, ours | Adaptive | "
+        "workers started, ours | Adaptive |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for (name, ours, theirs), share in zip(rows, shares, strict=True):
+        lines.append(
+            f"| {name} | {ours.work / len(SEEDS):,.0f} | {ours.ratio:.2f} | {theirs.ratio:.2f} | **{share:.2f}** | "
+            f"{ours.wait(0.5):.1f} | {theirs.wait(0.5):.1f} | {ours.wait(0.95):.1f} | {theirs.wait(0.95):.1f} | "
+            f"{ours.started:,} | {theirs.started:,} |"
+        )
+    lines += ["", f"Geometric mean of ours/Adaptive: **{statistics.geometric_mean(shares):.2f}**.", ""]
+    lines += ["![Bills of ours and Adaptive by trace](autoscaling.svg)", ""]
+    return "\n".join(lines)
+
+
+def picture(rows: list[tuple[str, Outcome, Outcome]]) -> str:
+    """The bills as bars, on a scale of logarithms from 1 (the work alone)."""
+
+    def width(ratio: float) -> float:
+        return 90 * math.log2(ratio) + 2
+
+    height = 34 * len(rows) + 40
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="760" height="{height}" font-family="sans-serif" '
+        'font-size="12">',
+        '<rect width="100%" height="100%" fill="#fff"/>',
+        '<text x="10" y="20">bill in multiples of the work (logarithmic): <tspan fill="#1f6feb">ours</tspan>, '
+        '<tspan fill="#b08800">Dask Adaptive</tspan></text>',
+    ]
+    for i, (name, ours, theirs) in enumerate(rows):
+        y = 34 * i + 34
+        parts.append(f'<text x="10" y="{y + 16}">{name}</text>')
+        for outcome, colour, down in ((ours, "#1f6feb", 0), (theirs, "#b08800", 13)):
+            parts.append(
+                f'<rect x="170" y="{y + down}" width="{width(outcome.ratio):.0f}" height="11" fill="{colour}"/>'
+                f'<text x="{174 + width(outcome.ratio):.0f}" y="{y + down + 10}" font-size="10">'
+                f"{outcome.ratio:.2f}</text>"
+            )
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def main() -> None:
+    rows = []
+    for name, trace in traces().items():
+        rows.append((name, several(trace, lambda: Ours(policy())), several(trace, lambda: Adaptive(0, MOST))))
+        print(f"{name}: done", flush=True)
+    text, folder = document(rows), Path(__file__).parent
+    (folder / "AUTOSCALING.md").write_text(text)
+    (folder / "autoscaling.svg").write_text(picture(rows))
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
