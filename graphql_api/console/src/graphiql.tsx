@@ -7,15 +7,20 @@ import { createRoot } from "react-dom/client";
 import { HTTP_URL, SOCKET_URL } from "./api.ts";
 import { EXAMPLES } from "./examples.ts";
 import "./graphiql.css";
+import { apiKey, authorization } from "./key.ts";
 
 // By the URL and not by a client of ours: the toolkit then sends the headers of the headers editor with connection_init.
 const fetcher = createGraphiQLFetcher({ url: HTTP_URL, subscriptionUrl: SOCKET_URL });
 
+// The key that was given on the console page in this tab, for its own api only.
+const HEADERS = apiKey() ? JSON.stringify(authorization(), null, 2) : "";
+
 createRoot(document.getElementById("root")!).render(
   <GraphiQL
     fetcher={fetcher}
-    defaultTabs={EXAMPLES.map(({ query, variables = "" }) => ({ query, variables }))}
-    defaultEditorToolsVisibility="variables"
+    defaultTabs={EXAMPLES.map(({ query, variables = "" }) => ({ query, variables, headers: HEADERS }))}
+    defaultHeaders={HEADERS}
+    defaultEditorToolsVisibility={apiKey() ? "headers" : "variables"}
     isHeadersEditorEnabled
     shouldPersistHeaders={false}
   >
