@@ -90,6 +90,7 @@ $(VENV)/.run: $(BIN)/python setup.cfg pyproject.toml
 $(VENV)/.test: $(VENV)/.run
 	@echo "installing what the tests need"
 	@$(PIP) install -e '.[test]'
+	@scripts/install-browser.sh $(BIN)/python
 	@touch $@
 
 # In an environment of its own: it pins what the tests need newer.

@@ -50,16 +50,6 @@ subscription Result {
   {
     query: `# Every change of a task: states, attempts,
 # progress. Play RunAgain, then Events.
-mutation RunAgain {
-  submitFibonacci(
-    n: 5000000
-    options: { recompute: true }
-  ) {
-    taskId
-    outcome
-  }
-}
-
 subscription Events {
   taskEvents(taskId: "f179adc3f5ca8d4c4c2b0c870e29d345") {
     seq
@@ -68,6 +58,16 @@ subscription Events {
     attempt
     progress
     at
+  }
+}
+
+mutation RunAgain {
+  submitFibonacci(
+    n: 5000000
+    options: { recompute: true }
+  ) {
+    taskId
+    outcome
   }
 }
 `,
