@@ -22,6 +22,8 @@ from cluster import Graph, task
 
 TILE_ROWS: Final = 8
 """Rows of one tile: few enough that progress is seen, enough that the work outweighs Dask's share."""
+WIDEST: Final = 960
+"""In pixels: even one that does not pack at all fits into a record, which carries up to 1 MB of result."""
 INSIDE: Final = 0
 """The colour of what belongs to the set; 1 to 255 run from far away to its edge."""
 
@@ -59,7 +61,7 @@ def mandelbrot(
     real: Annotated[float, Field(ge=-2, le=2, description="Centre, real part.")] = -0.6,
     imaginary: Annotated[float, Field(ge=-2, le=2, description="Centre, imaginary part.")] = 0.0,
     span: Annotated[float, Field(gt=0, le=4, description="Width of what is seen.")] = 3.2,
-    width: Annotated[int, Field(ge=16, le=1280, description="In pixels; the height is three quarters of it.")] = 640,
+    width: Annotated[int, Field(ge=16, le=WIDEST, description="In pixels; the height is three quarters of it.")] = 640,
     depth: Annotated[int, Field(ge=1, le=5000, description="Steps until a point counts as inside.")] = 150,
     palette: Palette = Palette.EMBER,
 ) -> Graph[Picture]:

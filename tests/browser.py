@@ -69,7 +69,7 @@ class Windows:
         page.on("pageerror", lambda error: self._fault(str(error)))
         page.on("request", lambda request: self._check_origin(base, request.url))
         page.on("websocket", lambda socket: self._check_origin(base, socket.url))
-        await page.goto(f"{base}{path}")
+        await page.goto(path if path == "about:blank" else f"{base}{path}")
         try:
             yield page
         finally:

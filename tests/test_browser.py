@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from cluster.task_id import task_id
 from graphql_api.auth.callers import Scope
@@ -17,8 +18,11 @@ from graphql_api.pages import DIST
 from tests.browser import Windows, chromium, grave_findings, started
 from tests.node import environment
 from tests.system import TASKS, System
+from tests.task_modules.pictures import DOT
 
 FIB_90: Final = "b9a7c7263c0332d12e52f09809754586"
+ODD: Final = "tests.task_modules.odd"
+PICTURES: Final = "tests.task_modules.pictures"
 PHONE: Final = {"width": 390, "height": 844}
 PATH = chromium()
 
@@ -38,7 +42,7 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest.fixture(scope="module")
 async def pages_system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     """Two api nodes, and one worker, so that tests can hold a task in the queue."""
-    modules = (TASKS, "tests.task_modules.odd", "examples.mandelbrot")
+    modules = (TASKS, ODD, PICTURES, "examples.mandelbrot")
     async with System(
         tmp_path_factory.mktemp("pages"), api_nodes=2, min_workers=1, max_workers=2, task_modules=modules
     ) as running:
@@ -154,7 +158,7 @@ async def test_a_refusal_stands_beside_the_field_that_it_is_about(windows: Windo
         await expect(page.get_by_role("alert")).to_contain_text("BAD_INPUT")
         width = form.get_by_label(re.compile(r"^width\b"))
         await expect(width).to_have_attribute("aria-invalid", "true")
-        await expect(width).to_have_accessible_description(re.compile("less than or equal to 1280"))
+        await expect(width).to_have_accessible_description(re.compile("less than or equal to 960"))
 
 
 async def test_progress_is_seen_as_it_is_made(windows: Windows) -> None:
@@ -174,6 +178,14 @@ async def test_a_picture_is_drawn_in_tiles_and_shown(windows: Windows) -> None:
         await expect(picture).to_be_visible()
         assert await picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [800, 600]
         await expect(page.get_by_text(re.compile("reports? of progress"))).to_be_visible()
+
+
+async def test_a_list_of_objects_is_a_table_and_its_pictures_are_seen(windows: Windows) -> None:
+    async with windows.open("/#/submit/gallery") as page:
+        await submit(page, "gallery", count="3")
+        table = page.get_by_role("region", name="gallery")
+        await expect(table.get_by_role("columnheader")).to_have_text(["title", "image"])
+        await expect(table.get_by_role("img")).to_have_count(3)
 
 
 async def test_a_number_too_long_for_the_record_is_shown_by_its_ends(windows: Windows) -> None:
@@ -285,6 +297,35 @@ async def test_the_cluster_is_told_live(windows: Windows, tmp_path: Path) -> Non
         await expect(page.get_by_text("BUSY")).to_be_hidden()
 
 
+async def test_decisions_cost_and_trouble_of_the_fleet_are_told_where_the_api_knows_them(windows: Windows) -> None:
+    at = "2026-01-31T12:00:00Z"
+    told = {
+        "wanted": 7, "launching": 3, "running": 4, "retiring": 0, "minWorkers": 0, "maxWorkers": 50,
+        "reason": "a backlog", "launchSeconds": 31.5, "problem": "no capacity for Spot", "costPerHour": 0.2468,
+        "decisions": [{"at": at, "wanted": 7, "started": 3, "stopped": 0, "reason": "120 s of work in the queue"}],
+    }  # fmt: skip
+
+    async def answer(route: Route) -> None:
+        query = json.loads(route.request.post_data or "{}")["query"]
+        if "query Cluster" not in query:
+            await route.continue_()
+            return
+        basic = query.partition("launchSeconds")[0] + "} tasks { state count } } }"
+        response = await route.fetch(post_data=json.dumps({"query": basic}))
+        body = await response.json()
+        body["data"]["cluster"]["fleet"] = told
+        await route.fulfill(response=response, json=body)
+
+    async with windows.open("about:blank") as page:
+        await page.route("**/graphql", answer)
+        await page.goto(f"{windows.base}/#/cluster")
+        fleet = page.get_by_role("region", name="Fleet")
+        await expect(fleet).to_contain_text("7 wanted. 120 s of work in the queue")
+        await expect(fleet).to_contain_text("no capacity for Spot")
+        await expect(page.get_by_text("$0.247")).to_be_visible()
+        await expect(page.get_by_role("banner")).to_contain_text("3 launching")
+
+
 # For everybody --------------------------------------------------------------------------------------------------------
 
 
@@ -332,11 +373,13 @@ async def test_graphiql_runs_a_subscription_and_a_mutation(windows: Windows) -> 
 
 
 async def test_a_key_is_asked_for_kept_in_the_tab_and_sent_on_both_ways(browser: Browser, tmp_path: Path) -> None:
-    async with System(tmp_path, authentication="required", tenants="isolated", min_workers=1, max_workers=1) as system:
+    async with System(
+        tmp_path, authentication="required", tenants="isolated", min_workers=0, max_workers=1, task_modules=(PICTURES,)
+    ) as system:
         key = await system.make_key("anna", scopes=frozenset({Scope.SUBMIT, Scope.READ, Scope.CANCEL}))
         windows = Windows(browser, base_of(system))
         windows.expected = ("401 (Unauthorized)",)
-        async with windows.open("/#/submit/report") as page:
+        async with windows.open("/#/submit/portrait") as page:
             field = page.get_by_label("API key or JWT")
             await field.fill("dgk_000000000000_wrong")
             await field.press("Enter")
@@ -344,14 +387,18 @@ async def test_a_key_is_asked_for_kept_in_the_tab_and_sent_on_both_ways(browser:
             await page.get_by_role("button", name="API key").click()
             await field.fill(key)
             await field.press("Enter")
-            await submit(page, "report", size="5")
+            await submit(page, "portrait", name="Ada")
+            await expect(page.get_by_text(re.compile("There is no worker yet|is being launched"))).to_be_visible()
             await see_state(page, "SUCCEEDED")
             # Salted with the tenant's secret, and yet known before.
             await expect(page.get_by_text("✓ the id that this page had computed")).to_be_visible()
-            await page.get_by_role("button", name="Fetch report.txt").click()
+            # A picture cannot show a key, so the page fetched it.
+            picture = page.get_by_role("img", name="portrait-image")
+            await expect(picture).to_have_attribute("src", re.compile("^blob:"))
+            assert await picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1
             async with page.expect_download() as download:
-                await page.get_by_role("link", name="Download report.txt").click()
-            assert Path(await (await download.value).path()).read_text() == "rrrrr"
+                await page.get_by_role("link", name="Download portrait.png").click()
+            assert Path(await (await download.value).path()).read_bytes() == DOT
             assert await page.evaluate("Object.keys(localStorage).length") == 0
             assert key not in page.url
             await page.goto(f"{windows.base}/graphql")
