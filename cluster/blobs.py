@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
+from cluster.ecs_task import aws_region
 from cluster.errors import BlobError
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ class S3BlobStore(BlobStore):
         self.bucket, self.prefix = bucket, prefix
         self.client: S3Client = boto3.client(
             "s3",
+            region_name=aws_region(),
             config=Config(
                 connect_timeout=5,
                 read_timeout=60,

@@ -40,17 +40,21 @@ def _whole(minimum: int, maximum: int | None = None) -> Callable[[str], int]:
     return parse
 
 
-def _seconds(minimum: float) -> Callable[[str], float]:
+def _number(minimum: float, what: str) -> Callable[[str], float]:
     def parse(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
             value = -1.0
         if not minimum <= value < float("inf"):
-            raise _Refused(f"a number of seconds, {minimum:g} or more")
+            raise _Refused(f"{what}, {minimum:g} or more")
         return value
 
     return parse
+
+
+def _seconds(minimum: float) -> Callable[[str], float]:
+    return _number(minimum, "a number of seconds")
 
 
 def _url(*schemes: str) -> Callable[[str], str]:
@@ -295,6 +299,19 @@ class Settings:
         "fargate",
         _matching("fargate|ec2", "fargate or ec2"),
         "With FLEET=ecs: what workers run on: Fargate, or the cluster's default capacity provider of EC2 instances.",
+    )
+    ecs_vcpu_hour_price: float = setting(
+        0.04048,
+        _number(0, "an amount"),
+        "With FLEET=ecs: US dollars for a vCPU-hour on Fargate, for `costPerHour`; of us-east-1.",
+    )
+    ecs_gb_hour_price: float = setting(
+        0.004445,
+        _number(0, "an amount"),
+        "With FLEET=ecs: US dollars for a GB-hour on Fargate, for `costPerHour`; of us-east-1.",
+    )
+    ecs_spot_discount: float = setting(
+        0.7, _share, "With FLEET=ecs: how much less Spot costs, for `costPerHour`, 0 to 1."
     )
     min_workers: int = setting(1, _whole(0), "Fewest workers that the controller keeps.")
     max_workers: int = setting(

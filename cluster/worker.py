@@ -11,21 +11,21 @@ import logging
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
+from cluster.addresses import own_address
 from cluster.blobs import open_blob_store
 from cluster.board import RunningBoard
 from cluster.context import use_settings
 from cluster.dask_config import configure_dask
+from cluster.ecs_task import own_task, random_name, worker_name
 from cluster.errors import StoreUnavailable
 from cluster.execute import Executor, use_executor
 from cluster.registry import load_registry
 from cluster.settings import Settings, load_settings
 from cluster.store.store import Store, ThreadStore
-from cluster.tls import is_loopback, security
+from cluster.tls import security
 from cluster.values import allow_long_integers
 from cluster.warden import Warden
-from cluster.worker_name import own_name
 
 if TYPE_CHECKING:
     from distributed import Nanny, Worker
@@ -46,6 +46,8 @@ RESTART_SECONDS: Final = 5.0
 """How long a stop waits for a worker process that the nanny is just starting again."""
 RETIRE_SECONDS: Final = 2.0
 """How long a stop waits for the scheduler to hear of it."""
+NANNY_BYTES: Final = 100 * 2**20
+"""What the nanny takes beside the worker process: without it the platform would end both before the nanny ends one."""
 
 
 class Pulse(threading.Thread):
@@ -127,8 +129,9 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
     from distributed import Nanny
     from distributed.system import MEMORY_LIMIT
 
-    name = await asyncio.to_thread(own_name) if name is None else name
-    host = urlsplit(settings.scheduler).hostname or ""
+    ecs = await asyncio.to_thread(own_task)
+    name = name or (worker_name(ecs.arn) if ecs else random_name())
+    host = await own_address(settings)
     path = board_path(settings, name)
     board = RunningBoard(path, create=True)
     store = Store(settings)
@@ -136,10 +139,10 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
         settings.scheduler,
         name=name,
         # Without it the worker process listens on all of the machine's addresses.
-        host=host if is_loopback(host) else None,
+        host=host,
         nthreads=settings.worker_threads,
         # Dask's own default is a share by threads, half of the memory for one thread on two cores.
-        memory_limit=settings.worker_memory_bytes or MEMORY_LIMIT,
+        memory_limit=memory_of(settings.worker_memory_bytes, ecs.memory_bytes if ecs else None, MEMORY_LIMIT),
         local_directory=str(scratch),
         preload=["cluster.worker"],
         env=settings.environment(),
@@ -165,6 +168,20 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
     finally:
         path.unlink(missing_ok=True)
         await store.close()
+
+
+def memory_of(asked: int, task: int | None, machine: int) -> int:
+    """Bytes that the worker process may take.
+
+    Args:
+        asked: the setting; 0 for all there is.
+        task: of the ECS task; None where it does not say.
+        machine: of the machine or the container, as Dask sees it: on Fargate it may be more than the task's.
+    """
+    if asked:
+        return asked
+    whole = min(task or machine, machine)
+    return max(whole - NANNY_BYTES, whole // 2)
 
 
 def board_path(settings: Settings, name: str) -> Path:

@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 import sys
+import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -43,11 +44,30 @@ def scheduler() -> None:
     where a bare disconnect would be logged each time."""
     address = urlsplit(setting("SCHEDULER_LISTEN", "") or setting("SCHEDULER", "tcp://127.0.0.1:8786"))
     peer = loopback(address.hostname or "127.0.0.1"), address.port or 8786
-    with socket.create_connection(peer, TIMEOUT_SECONDS) as connection:
-        if address.scheme == "tls":
-            return  # the handshake needs this node's certificate; that it accepts must do
+    with socket.create_connection(peer, TIMEOUT_SECONDS) as plain, secured(plain, address.scheme) as connection:
         (length,) = struct.unpack("<Q", received(connection, 8))
         connection.sendall(struct.pack("<Q", length) + received(connection, length))
+
+
+def secured(connection: socket.socket, scheme: str) -> socket.socket:
+    """The connection under TLS, where the scheduler speaks it, as a node that shows the system's certificate."""
+    if scheme != "tls":
+        return connection
+    import ssl
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False  # as Dask: names in certificates are not looked at
+    with tempfile.TemporaryDirectory() as folder:
+        paths = []
+        for name in ("TLS_CA", "TLS_CERT", "TLS_KEY"):
+            value = setting(name, "")
+            paths.append(Path(folder) / name if value.startswith("-----BEGIN") else Path(value))
+            if paths[-1].parent == Path(folder):
+                paths[-1].touch(mode=0o600)
+                paths[-1].write_text(value)
+        context.load_verify_locations(paths[0])
+        context.load_cert_chain(paths[1], paths[2])
+    return context.wrap_socket(connection)
 
 
 def received(connection: socket.socket, count: int) -> bytes:

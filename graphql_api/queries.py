@@ -176,7 +176,6 @@ async def read_cluster(info: ApiInfo) -> Cluster:
         ],
         waiting=load.get("queued", 0) + load.get("no_worker", 0),
         processing=load.get("processing", 0),
-        fleet=None if fleet is None else Fleet(**{name: fleet[name] for name in (
-            "wanted", "launching", "running", "retiring", "min_workers", "max_workers", "reason")}),
+        fleet=None if fleet is None else Fleet.of(fleet),
         tasks=[TaskCount(state=state, count=counts[state]) for state in TaskState],
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations` here: Strawberry must see the types of this schema, not their names.
 
+import dataclasses
 import datetime
 from typing import Annotated, Any, Self, get_args, get_origin
 
@@ -162,15 +163,44 @@ class Worker:
     memory_limit_bytes: float
 
 
+@strawberry.type(description="What the controller did, and why.")
+class FleetDecision:
+    at: datetime.datetime
+    wanted: int | None = strawberry.field(description="How many workers it wanted from then on.")
+    started: int
+    stopped: int
+    reason: str
+
+    @classmethod
+    def of(cls, word: dict[str, Any]) -> Self:
+        return cls(**{**word, "at": instant(word["at"])})
+
+
 @strawberry.type(description="The fleet, as the controller knows it.")
 class Fleet:
     wanted: int | None
     launching: int
+    launch_seconds: float | None = strawberry.field(
+        description="How long launches of late took; null before the first."
+    )
     running: int
     retiring: int
     min_workers: int
     max_workers: int
     reason: str = strawberry.field(description="Why the controller wants so many.")
+    problem: str | None = strawberry.field(description="What keeps workers from being started now, in words.")
+    cost_per_hour: float | None = strawberry.field(
+        description="What the workers cost now, in US dollars an hour by the prices in the settings; null where they "
+        "cost nothing or it is not known."
+    )
+    decisions: list[FleetDecision] = strawberry.field(description="The last ones, newest first.")
+
+    @classmethod
+    def of(cls, word: dict[str, Any]) -> Self:
+        """From the controller's word in Redis."""
+        told: dict[str, Any] = {item.name: word.get(item.name) for item in dataclasses.fields(cls)}
+        decisions = [FleetDecision.of(decision) for decision in word.get("decisions", ())]
+        return cls(**{**told, "problem": word.get("problem") or None, "decisions": decisions})
 
 
 @strawberry.type(description="How many tasks there are in each state.")

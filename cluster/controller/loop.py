@@ -6,13 +6,14 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Mapping
+from collections import deque
 from typing import Any, Final
 
 import orjson
 
 from cluster.controller.fleets.fleet import Fleet, FleetUnavailable
 from cluster.controller.plan import Decision, Memory, Observation, Policy, plan
+from cluster.controller.roll import Roll
 from cluster.errors import StoreUnavailable
 from cluster.link import SchedulerAway, SchedulerLink
 from cluster.settings import Settings
@@ -23,30 +24,32 @@ from cluster.store.store import Store
 logger = logging.getLogger(__name__)
 
 TURN_SECONDS: Final = 0.5
+LONGEST_TURN_SECONDS: Final = 60.0
 LEASE_SECONDS: Final = 6.0
 """How long a silent controller keeps another from acting."""
-REGISTER_SECONDS: Final = 60.0
-"""How long a worker that runs may stay away from the scheduler."""
-LAUNCH_SECONDS: Final = 600.0
-"""How long a worker may take until it runs."""
 FLEET_SECONDS: Final = 5.0
 """How long the controller's word about the fleet is believed."""
+DECISIONS: Final = 20
+"""How many of the last decisions are told."""
 
 
 async def run_controller(settings: Settings, fleet: Fleet, stop: asyncio.Event) -> None:
     """Runs the controller until `stop` is set; then the fleet ends what must not outlive it."""
     controller = Controller(settings, fleet)
     controller.link.start()
+    keeping = asyncio.create_task(controller.keep_lease())
+    stopping = asyncio.create_task(stop.wait())
     try:
         while not stop.is_set():
             if await controller.acts():
                 await controller.turn()
-            try:
-                async with asyncio.timeout(TURN_SECONDS):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+            await asyncio.wait({stopping, keeping}, timeout=TURN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if keeping.done():
+                await keeping  # which raises: it has no end
     finally:
+        keeping.cancel()
+        stopping.cancel()
+        await asyncio.gather(keeping, stopping, return_exceptions=True)
         await fleet.close()
         await controller.lease.release()
         await controller.link.close()
@@ -62,21 +65,38 @@ class Controller:
         self.link = SchedulerLink(settings)
         self.store = Store(settings)
         self.lease = Lease(self.store, self.store.calls.controller_key, uuid.uuid4().hex, LEASE_SECONDS)
+        self._held_until = 0.0
         self._acting = False
-        self._strangers: dict[str, float] = {}
+        self._roll = Roll()
         self._policy = Policy(settings.min_workers, settings.max_workers)
         self._memory = Memory()
-        self._retiring: set[str] = set()
+        self._decisions: deque[dict[str, Any]] = deque(maxlen=DECISIONS)
         self._told = ""
+
+    async def keep_lease(self) -> None:
+        """Takes and renews the lease, beside the turns, of which one may take longer than the lease lasts."""
+        while True:
+            asked = time.monotonic()
+            try:
+                held = await self.lease.hold()
+            except StoreUnavailable as error:
+                # Without Redis nobody can take over either; but nobody should buy who may not be alone.
+                logger.warning("the controller waits: %s", error)
+            else:
+                self._held_until = asked + LEASE_SECONDS if held else 0.0
+            await asyncio.sleep(LEASE_SECONDS / 4)
 
     async def acts(self) -> bool:
         """Whether this controller is the one that acts, as two run during a rolling update."""
-        try:
-            held = await self.lease.hold()
-        except StoreUnavailable as error:
-            # Without Redis nobody can take over either; but nobody should buy who may not be alone.
-            logger.warning("the controller waits: %s", error)
-            return False
+        held = time.monotonic() < self._held_until
+        if held and not self._acting:
+            try:
+                await self.fleet.take_over()
+            except FleetUnavailable as error:
+                logger.warning("the controller waits: %s", error)
+                return False
+            # What it last saw may be long ago.
+            self._roll, self._memory = Roll(), Memory()
         if held != self._acting:
             logger.info("this controller acts from now on" if held else "another controller acts now")
         self._acting = held
@@ -85,51 +105,45 @@ class Controller:
     async def turn(self) -> None:
         """Observe, plan, apply, tell."""
         try:
-            members = await self.fleet.living()
+            async with asyncio.timeout(LONGEST_TURN_SECONDS):
+                await self._turn()
         except FleetUnavailable as error:
             logger.warning("no worker is started or stopped: %s", error)
-            return
-        living = set(members)
+        except TimeoutError:
+            logger.warning("a turn was given up after %g s; the next one looks again", LONGEST_TURN_SECONDS)
+
+    async def _turn(self) -> None:
+        members = await self.fleet.living()
         try:
             load: dict[str, Any] | None = await self.link.ask("dask_graphql_load")
         except SchedulerAway:
             load = None
         if load is None:
-            # Without a scheduler a new worker has nothing to serve; those that ran have closed themselves.
-            await self._tell(living, None, "the scheduler does not answer: no worker is started or stopped")
+            # Without a scheduler a new worker has nothing to serve; those that ran close themselves, and are then seen
+            # as ended. So a replaced scheduler gets new workers.
+            await self._tell(None, "the scheduler does not answer: no worker is started or stopped")
             return
-        self._retiring &= living
-        living -= await self._reap(members, {str(worker["name"]) for worker in load["workers"]})
-        decision = self._plan(load, living)
-        await self._apply(decision)
-        await self._tell(living, load, decision.reason, decision)
-
-    async def _reap(self, members: Mapping[str, bool], registered: set[str]) -> set[str]:
-        """Stops the workers that do not come to the scheduler, or lost it: they cost, and serve nobody."""
-        now = time.monotonic()
-        self._strangers = {name: self._strangers.get(name, now) for name in members if name not in registered}
-        late = {
-            name
-            for name, since in self._strangers.items()
-            if now - since > (REGISTER_SECONDS if members[name] else LAUNCH_SECONDS)
-        }
-        if late:
-            logger.warning(
-                "%d workers are stopped, as they do not register: %s", len(late), ", ".join(sorted(late)[:5])
-            )
+        self._roll.call(members, {str(worker["name"]) for worker in load["workers"]}, time.monotonic())
+        if late := self._roll.late(time.monotonic()):
+            # They cost, and serve nobody.
+            logger.warning("%d workers are stopped, as they do not register: %s", len(late), _some(late))
+            self._decide(stopped=len(late), reason=f"they do not register: {_some(late)}")
             await self.fleet.stop(late)
-            self._retiring -= late
-        return late
+            self._roll.dismiss(late)
+        decision = self._plan(load)
+        await self._apply(decision)
+        await self._tell(decision, decision.reason)
 
-    def _plan(self, load: dict[str, Any], living: set[str]) -> Decision:
+    def _plan(self, load: dict[str, Any]) -> Decision:
         idle = [worker["name"] for worker in load["workers"] if not worker["processing"]]
+        staying = self._roll.staying
         seen = Observation(
             waiting=load["queued"] + load["no_worker"],
             processing=load["processing"],
             occupancy_seconds=load["occupancy_seconds"],
             threads=self.settings.worker_threads,
-            living=len(living - self._retiring),
-            idle=tuple(name for name in idle if name in living and name not in self._retiring),
+            living=len(staying),
+            idle=tuple(name for name in idle if name in staying),
         )
         decision = plan(seen, self._policy, self._memory, time.monotonic())
         self._memory = decision.memory
@@ -137,31 +151,48 @@ class Controller:
 
     async def _apply(self, decision: Decision) -> None:
         if decision.start:
-            logger.info("%d workers are started: %s", decision.start, decision.reason)
-            await self.fleet.start(decision.start)
+            started = await self.fleet.start(decision.start)
+            if started:
+                logger.info("%d workers are started: %s", started, decision.reason)
+                self._decide(wanted=decision.wanted, started=started, reason=decision.reason)
         if decision.retire:
             logger.info("%d workers are retired: %s", len(decision.retire), decision.reason)
-            self._retiring |= set(decision.retire)
+            self._decide(wanted=decision.wanted, stopped=len(decision.retire), reason=decision.reason)
+            self._roll.retiring |= set(decision.retire)
             try:
                 await self.link.client.retire_workers(names=list(decision.retire), close_workers=True, remove=True)
             except (SchedulerAway, OSError, TimeoutError) as error:
                 logger.warning("the workers could not be retired first: %s", error)
             await self.fleet.stop(decision.retire)
 
-    async def _tell(
-        self, living: set[str], load: dict[str, Any] | None, reason: str, decision: Decision | None = None
-    ) -> None:
+    def _decide(self, *, reason: str, wanted: int | None = None, started: int = 0, stopped: int = 0) -> None:
+        """Notes a decision, to be told."""
+        self._decisions.appendleft(
+            {
+                "at": milliseconds(time.time()),
+                "wanted": wanted,
+                "started": started,
+                "stopped": stopped,
+                "reason": reason,
+            }
+        )
+
+    async def _tell(self, decision: Decision | None, reason: str) -> None:
         """Writes what is known and decided, for `cluster` in GraphQL."""
-        running = {worker["name"] for worker in load["workers"]} if load else set()
+        roll = self._roll
         word = {
             "at": milliseconds(time.time()),
             "wanted": decision.wanted if decision else None,
-            "launching": len(living - running - self._retiring),
-            "running": len((living & running) - self._retiring),
-            "retiring": len(self._retiring),
+            "launching": len(roll.launching),
+            "launch_seconds": roll.launch_seconds,
+            "running": len(roll.staying) - len(roll.launching),
+            "retiring": len(roll.retiring),
             "min_workers": self.settings.min_workers,
             "max_workers": self.settings.max_workers,
-            "reason": "; ".join(part for part in (reason, self.fleet.problem) if part),
+            "reason": reason,
+            "problem": self.fleet.problem,
+            "cost_per_hour": self.fleet.cost_per_hour,
+            "decisions": list(self._decisions),
         }
         if decision is None and reason != self._told:
             logger.warning(reason)
@@ -172,3 +203,7 @@ class Controller:
             )
         except StoreUnavailable as error:
             logger.debug("the fleet's state is not told: %s", error)
+
+
+def _some(names: set[str]) -> str:
+    return ", ".join(sorted(names)[:5])

@@ -157,6 +157,11 @@ class Calls:
         return f"{self.prefix}:fleet"
 
     @property
+    def launches_key(self) -> str:
+        """The journal of what controllers asked a platform for."""
+        return f"{self.prefix}:launches"
+
+    @property
     def keys_key(self) -> str:
         """The API keys: their ids and what is kept of each."""
         return f"{self.prefix}:keys"

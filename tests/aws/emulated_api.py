@@ -22,7 +22,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -107,6 +107,7 @@ class EmulatedAws:
         no_capacity: Iterable[str] | None = None,
         throttled: dict[str, int] | None = None,
         refused_run_tasks: Iterable[str] | None = None,
+        list_lag_seconds: float | None = None,
     ) -> None:
         """Makes the next calls fail; what is not named stays as it was.
 
@@ -115,6 +116,8 @@ class EmulatedAws:
             throttled: action -> how many of its next calls are answered with ThrottlingException (-1 for all).
             refused_run_tasks: codes with which the next RunTask calls are refused, one each, such as
                 "AccessDeniedException" or "ClientException".
+            list_lag_seconds: for how long ListTasks does not show a task that was started, as AWS's is eventually
+                consistent.
         """
         word: dict[str, Any] = {}
         if no_capacity is not None:
@@ -123,6 +126,8 @@ class EmulatedAws:
             word["throttled"] = throttled
         if refused_run_tasks is not None:
             word["refused_run_tasks"] = list(refused_run_tasks)
+        if list_lag_seconds is not None:
+            word["list_lag_seconds"] = list_lag_seconds
         self._ask("POST", CONTROL_PATH, word)
 
     def calls(self) -> Counter[str]:
@@ -153,16 +158,18 @@ class Faults:
         self._no_capacity: set[str] = set()
         self._throttled: dict[str, int] = {}
         self._refused: list[str] = []
+        self.list_lag_seconds = 0.0
         self._calls: Counter[str] = Counter()
 
     def control(self, word: dict[str, Any]) -> None:
         with self._lock:
-            unknown = word.keys() - {"no_capacity", "throttled", "refused_run_tasks"}
+            unknown = word.keys() - {"no_capacity", "throttled", "refused_run_tasks", "list_lag_seconds"}
             if unknown:
                 raise ValueError(f"unknown: {sorted(unknown)}")
             self._no_capacity = set(word.get("no_capacity", self._no_capacity))
             self._throttled = dict(word.get("throttled", self._throttled))
             self._refused = list(word.get("refused_run_tasks", self._refused))
+            self.list_lag_seconds = float(word.get("list_lag_seconds", self.list_lag_seconds))
 
     def calls(self) -> dict[str, int]:
         with self._lock:
@@ -232,7 +239,7 @@ def mend_ecs_tasks(faults: Faults) -> None:
     clientToken, an unknown container in an override, and filters beside startedBy are not looked at."""
     from moto.core.responses import ActionResult
     from moto.ecs import models, responses
-    from moto.ecs.exceptions import EcsClientException, InvalidParameterException
+    from moto.ecs.exceptions import EcsClientException, ECSException, InvalidParameterException
 
     task_init = models.Task.__init__
 
@@ -367,8 +374,12 @@ def mend_ecs_tasks(faults: Faults) -> None:
         given = {**dict(zip(names, arguments, strict=False)), **options}
         given["desiredStatus"] = given.get("desiredStatus") or "RUNNING"
         service = given.pop("service_name", None)
-        tasks = backend_list(self, **given)
-        return [task for task in tasks if not service or task.group == f"service:{service}"]
+        shown_from = datetime.now(UTC) - timedelta(seconds=faults.list_lag_seconds)
+        return [
+            task
+            for task in list[Any](backend_list(self, **given))
+            if (not service or task.group == f"service:{service}") and task.created_at <= shown_from
+        ]
 
     models.EC2ContainerServiceBackend.list_tasks = backend_list_tasks  # type: ignore[method-assign]
 
@@ -385,13 +396,27 @@ def mend_ecs_tasks(faults: Faults) -> None:
             strategy = strategy or cluster.default_capacity_provider_strategy
         chosen = next((item for item in strategy or [] if faults.has_capacity(item["capacityProvider"])), None)
         tasks = backend_run(self, **{**given, "launch_type": "FARGATE", "capacity_provider_strategy": None})
-        for task in tasks:
+        started: list[Any] = tasks
+        for task in started:
             task.capacity_provider_name = chosen and chosen["capacityProvider"]
             fargate = chosen is None or chosen["capacityProvider"].startswith("FARGATE")
             task.launch_type = given.get("launch_type") or ("FARGATE" if fargate else "EC2")
+            definition = self.describe_task_definition(task.task_definition_arn)
+            task.cpu, task.memory = definition.cpu, definition.memory
         return tasks
 
     models.EC2ContainerServiceBackend.run_task = backend_run_task  # type: ignore[method-assign]
+
+    delete_cluster = models.EC2ContainerServiceBackend.delete_cluster
+
+    def delete(self: Any, cluster_str: str) -> Any:
+        """Refused while tasks run, which moto leaves behind."""
+        cluster = self._get_cluster(cluster_str)
+        if any(task.status != "STOPPED" for task in self.tasks.get(cluster.name, {}).values()):
+            raise ECSException("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
+        return delete_cluster(self, cluster_str)
+
+    models.EC2ContainerServiceBackend.delete_cluster = delete  # type: ignore[method-assign]
 
     def requirements(definition: Any) -> dict[str, Any]:
         containers = definition.container_definitions

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
 from cluster.settings import PREFIX, Settings, load_settings, variable_of
+from tests.aws.deployment import Deployment
 from tests.aws.emulated_api import EmulatedAws
 from tests.aws.permissions import WILDCARDS, Statement, statements_of, wildcard_faults
-from tests.aws.terraform import ROOT, Terraform, a_copy, needs_terraform
+from tests.aws.terraform import a_copy, needs_terraform
 
 FLEET = variable_of("fleet")
 LEAST_RESOURCES = 130
@@ -23,38 +20,12 @@ LEAST_RESOURCES = 130
 pytestmark = [needs_terraform, pytest.mark.timeout(400)]
 
 
-@dataclass
-class Deployment:
-    """What was deployed to the emulation, once for all tests of this module."""
-
-    aws: EmulatedAws
-    terraform: Terraform
-    log: str
-
-    @property
-    def outputs(self) -> dict[str, Any]:
-        return self.terraform.outputs()
-
-    def script(self, *arguments: str) -> str:
-        """Runs scripts/aws/deploy.py; what it printed."""
-        done = subprocess.run(
-            [sys.executable, str(ROOT / "scripts" / "aws" / "deploy.py"), *arguments],
-            env={**self.terraform.environment, "TERRAFORM_DIR": str(self.terraform.folder),
-                 "DEPLOY_POLL_SECONDS": "0.2", "TF_CLI_ARGS_apply": "-parallelism=30",
-                 "TF_CLI_ARGS_destroy": "-parallelism=30"},
-            check=False, capture_output=True, text=True, timeout=390,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout[-4_000:] + done.stderr[-4_000:]
-        return done.stdout
-
-
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     folder = tmp_path_factory.mktemp("deployment")
     # The emulation says of every service that one task runs, so that one is what is asked for.
     with EmulatedAws(folder / "aws", {"MOTO_ECS_SERVICE_RUNNING": "1"}) as aws:
-        terraform = a_copy(folder / "copy", {**aws.environment, "TF_VAR_image_tag": "v1", "TF_VAR_api_min": "1"})
-        deployed = Deployment(aws, terraform, "")
+        deployed = Deployment(aws, a_copy(folder / "copy", {**aws.environment, "TF_VAR_api_min": "1"}))
         deployed.log = deployed.script("deploy", "--tag", "v1", "--skip-images", "--yes")
         yield deployed
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,19 +16,32 @@ import pytest
 from cluster.controller.fleets import ecs as fleets
 from cluster.controller.fleets.ecs import POLL_SECONDS, EcsFleet
 from cluster.controller.fleets.fleet import FleetUnavailable
-from cluster.controller.loop import run_controller
+from cluster.controller.loop import LEASE_SECONDS
+from cluster.ecs_task import worker_name
+from cluster.processes import Child
 from cluster.settings import Settings, load_settings
-from cluster.worker_name import worker_name
+from cluster.store.store import Store
 from tests.aws.emulated_api import EmulatedAws
 from tests.aws.launcher import Launcher, launched
-from tests.system import System
+from tests.system import RedisServer, System
 
 CLUSTER = "workers"
+Make = Callable[[Settings], EcsFleet]
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server.url
+    server.stop()
 
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedAws]:
-    with EmulatedAws(tmp_path_factory.mktemp("aws")) as emulated:
+    with EmulatedAws(tmp_path_factory.mktemp("aws")) as emulated, pytest.MonkeyPatch.context() as patch:
+        for name, value in emulated.environment.items():
+            patch.setenv(name, value)
         ecs = emulated.client("ecs")
         ecs.create_cluster(clusterName=CLUSTER, capacityProviders=["FARGATE", "FARGATE_SPOT"])
         ecs.register_task_definition(
@@ -37,7 +52,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedAws]:
 
 
 @pytest.fixture
-def settings(aws: EmulatedAws, request: pytest.FixtureRequest) -> Settings:
+def settings(aws: EmulatedAws, redis_url: str, request: pytest.FixtureRequest) -> Settings:
     """A fleet of its own for each test, by its key prefix."""
     ec2 = aws.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
@@ -45,39 +60,104 @@ def settings(aws: EmulatedAws, request: pytest.FixtureRequest) -> Settings:
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/20")["Subnet"]["SubnetId"]
     group = ec2.create_security_group(GroupName="w", Description="w", VpcId=vpc)["GroupId"]
     return load_settings(
-        {}, fleet="ecs", ecs_cluster=CLUSTER, ecs_task_definition="worker", ecs_subnets=(subnet,),
+        {}, redis_url=redis_url, fleet="ecs", ecs_cluster=CLUSTER, ecs_task_definition="worker", ecs_subnets=(subnet,),
         ecs_security_groups=(group,), key_prefix=f"t{abs(hash(request.node.name)) % 10**8}.x",
     )  # fmt: skip
+
+
+@pytest.fixture
+async def fleet_of() -> AsyncIterator[Callable[[Settings], EcsFleet]]:
+    """Makes fleets, and closes them at the end."""
+    made: list[EcsFleet] = []
+
+    def make(settings: Settings) -> EcsFleet:
+        made.append(EcsFleet(settings))
+        return made[-1]
+
+    yield make
+    for fleet in made:
+        await fleet.close()
+
+
+def started_by(settings: Settings) -> str:
+    return "dask-graphql/" + settings.key_prefix.replace(".", "_")
 
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch, aws: EmulatedAws) -> None:
     """Every look is a poll, and nothing fails unless a test says so."""
     monkeypatch.setattr(fleets, "POLL_SECONDS", 0.0)
-    aws.control(no_capacity=[], throttled={}, refused_run_tasks=[])
+    aws.control(no_capacity=[], throttled={}, refused_run_tasks=[], list_lag_seconds=0)
 
 
-def fleet_of(aws: EmulatedAws, settings: Settings) -> EcsFleet:
-    return EcsFleet(settings, aws.client("ecs"))
-
-
-async def test_a_later_controller_finds_what_an_earlier_one_started(aws: EmulatedAws, settings: Settings) -> None:
-    first = fleet_of(aws, settings)
+async def test_a_later_controller_finds_what_an_earlier_one_started(
+    aws: EmulatedAws, settings: Settings, fleet_of: Make
+) -> None:
+    first = fleet_of(settings)
     assert await first.start(3) == 3
     names = set(await first.living())
     assert len(names) == 3
     await first.close()
     # Nothing is handed over but what ECS knows.
-    second = fleet_of(aws, settings)
+    second = fleet_of(settings)
     assert set(await second.living()) == names
-    other = fleet_of(aws, replace(settings, key_prefix="another"))
+    other = fleet_of(replace(settings, key_prefix="another"))
     assert await other.living() == {}
     await second.stop(list(names)[:2])
     assert len(await second.living()) == 1
 
 
-async def test_500_workers_cost_few_calls(aws: EmulatedAws, settings: Settings) -> None:
-    fleet = fleet_of(aws, settings)
+async def test_a_launch_whose_answer_was_lost_with_its_controller_starts_nothing_twice(
+    aws: EmulatedAws, settings: Settings, fleet_of: Make
+) -> None:
+    first = fleet_of(settings)
+    # It is killed after ECS heard of the launch and before the journal has the answer; and ECS does not list it yet.
+    aws.control(list_lag_seconds=30)
+    cluster = await first.cluster()
+    launch = await first._launches.begin(cluster.launch_request(3, "FARGATE"))
+    await cluster.launch(launch.request, launch.token)
+    second = fleet_of(settings)
+    await second.take_over()
+    assert len(await second.living()) == 3, "known before the list shows them"
+    aws.control(list_lag_seconds=0)
+    assert len(await second.living()) == 3
+    assert len(providers(aws, settings)) == 3, "and started once"
+
+
+async def test_what_was_just_started_is_known_to_the_next_controller_before_ecs_lists_it(
+    aws: EmulatedAws, settings: Settings, fleet_of: Make
+) -> None:
+    aws.control(list_lag_seconds=30)
+    first = fleet_of(settings)
+    assert await first.start(12) == 12
+    names = set(await first.living())
+    assert len(names) == 12
+    second = fleet_of(settings)
+    await second.take_over()
+    assert set(await second.living()) == names
+
+
+async def test_a_launch_that_never_reached_ecs_is_sent_again(
+    aws: EmulatedAws, settings: Settings, fleet_of: Make
+) -> None:
+    first = fleet_of(settings)
+    cluster = await first.cluster()
+    await first._launches.begin(cluster.launch_request(2, "FARGATE"))
+    second = fleet_of(settings)
+    await second.take_over()
+    assert len(await second.living()) == 2
+
+
+async def test_the_cost_is_that_of_what_runs(aws: EmulatedAws, settings: Settings, fleet_of: Make) -> None:
+    fleet = fleet_of(replace(settings, ecs_spot_share=0.5))
+    await fleet.start(4)
+    await fleet.living()
+    one = 0.25 * 0.04048 + 0.5 * 0.004445
+    assert fleet.cost_per_hour == pytest.approx(2 * one + 2 * one * 0.3)
+
+
+async def test_500_workers_cost_few_calls(aws: EmulatedAws, settings: Settings, fleet_of: Make) -> None:
+    fleet = fleet_of(settings)
     before = aws.calls()
     assert await fleet.start(500) == 500
     assert (aws.calls() - before)["RunTask"] == 50
@@ -90,11 +170,11 @@ async def test_500_workers_cost_few_calls(aws: EmulatedAws, settings: Settings) 
     assert 10 / POLL_SECONDS < 20 / 2, "half of what the account may ask in a second at most"
 
 
-async def test_a_task_that_has_ended_is_no_worker(aws: EmulatedAws, settings: Settings) -> None:
-    fleet = fleet_of(aws, settings)
+async def test_a_task_that_has_ended_is_no_worker(aws: EmulatedAws, settings: Settings, fleet_of: Make) -> None:
+    fleet = fleet_of(settings)
     await fleet.start(2)
     ecs = aws.client("ecs")
-    one, two = ecs.list_tasks(cluster=CLUSTER, startedBy=fleet.started_by)["taskArns"]
+    one, two = ecs.list_tasks(cluster=CLUSTER, startedBy=started_by(settings))["taskArns"]
     ecs.submit_task_state_change(cluster=CLUSTER, task=one, status="RUNNING")
     assert await fleet.living() == {worker_name(one): True, worker_name(two): False}
     ecs.submit_task_state_change(
@@ -106,31 +186,33 @@ async def test_a_task_that_has_ended_is_no_worker(aws: EmulatedAws, settings: Se
     assert await fleet.start(1) == 0
 
 
-async def test_without_spot_capacity_workers_are_on_demand(aws: EmulatedAws, settings: Settings) -> None:
-    fleet = fleet_of(aws, replace(settings, ecs_spot_share=0.5))
+async def test_without_spot_capacity_workers_are_on_demand(
+    aws: EmulatedAws, settings: Settings, fleet_of: Make
+) -> None:
+    fleet = fleet_of(replace(settings, ecs_spot_share=0.5))
     await fleet.start(4)
-    assert await providers(aws, fleet) == ["FARGATE", "FARGATE", "FARGATE_SPOT", "FARGATE_SPOT"]
+    assert providers(aws, settings) == ["FARGATE", "FARGATE", "FARGATE_SPOT", "FARGATE_SPOT"]
     aws.control(no_capacity=["FARGATE_SPOT"])
     assert await fleet.start(4) == 4
-    assert (await providers(aws, fleet)).count("FARGATE") == 6
+    assert (providers(aws, settings)).count("FARGATE") == 6
     calls = aws.calls()["RunTask"]
     await fleet.start(2)
     assert aws.calls()["RunTask"] == calls + 1, "Spot is not asked for again at once"
 
 
-async def providers(aws: EmulatedAws, fleet: EcsFleet) -> list[str]:
+def providers(aws: EmulatedAws, settings: Settings) -> list[str]:
     ecs = aws.client("ecs")
-    arns = ecs.list_tasks(cluster=CLUSTER, startedBy=fleet.started_by)["taskArns"]
+    arns = ecs.list_tasks(cluster=CLUSTER, startedBy=started_by(settings))["taskArns"]
     return sorted(task["capacityProviderName"] for task in ecs.describe_tasks(cluster=CLUSTER, tasks=arns)["tasks"])
 
 
 @pytest.mark.parametrize("fault", ["no capacity", "refused", "throttled"])
 async def test_a_refused_start_is_told_and_tried_again_later(
-    aws: EmulatedAws, settings: Settings, fault: str, monkeypatch: pytest.MonkeyPatch
+    aws: EmulatedAws, settings: Settings, fleet_of: Make, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1_000.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    fleet = fleet_of(aws, settings)
+    monkeypatch.setattr(fleets, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    fleet = fleet_of(settings)
     faults: dict[str, dict[str, Any]] = {
         "no capacity": {"no_capacity": ["FARGATE"]},
         "refused": {"refused_run_tasks": ["AccessDeniedException"]},
@@ -149,31 +231,36 @@ async def test_a_refused_start_is_told_and_tried_again_later(
     assert fleet.problem == ""
 
 
-async def test_a_platform_that_does_not_answer_is_no_empty_fleet(aws: EmulatedAws, settings: Settings) -> None:
-    fleet = fleet_of(aws, settings)
+async def test_a_platform_that_does_not_answer_is_no_empty_fleet(
+    aws: EmulatedAws, settings: Settings, fleet_of: Make
+) -> None:
+    fleet = fleet_of(settings)
     aws.control(throttled={"ListTasks": -1})
     with pytest.raises(FleetUnavailable):
         await fleet.living()
 
 
+def system_of(tmp_path: Path, settings: Settings, **changes: Any) -> System:
+    """A system whose controller has the fleet of `settings`."""
+    return System(
+        tmp_path, fleet="ecs", ecs_cluster=CLUSTER, ecs_task_definition="worker", ecs_subnets=settings.ecs_subnets,
+        ecs_security_groups=settings.ecs_security_groups, **changes,
+    )  # fmt: skip
+
+
 @pytest.mark.timeout(420)
 async def test_a_burst_buys_workers_a_new_controller_goes_on_and_idleness_releases_them(
-    aws: EmulatedAws, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    aws: EmulatedAws, settings: Settings, fleet_of: Make, tmp_path: Path
 ) -> None:
-    """Real scheduler, real workers: only the API that starts them is emulated."""
-    monkeypatch.setattr(fleets, "POLL_SECONDS", 0.3)
-    system = System(tmp_path, min_workers=1, max_workers=3)
-    told = replace(
-        system.settings, fleet="ecs", ecs_cluster=CLUSTER, ecs_task_definition="worker",
-        ecs_subnets=settings.ecs_subnets, ecs_security_groups=settings.ecs_security_groups,
-    )  # fmt: skip
+    """Real scheduler, real controller, real workers: only the API that starts them is emulated."""
+    system = system_of(tmp_path, settings, min_workers=1, max_workers=3)
     system.redis.start()
-    fleet = fleet_of(aws, told)
+    fleet = fleet_of(system.settings)
     try:
-        for role in ("scheduler", "api"):
+        for role in ("scheduler", "api", "controller"):
             await system.start(role)
-        async with launched(Launcher(aws.client("ecs"), CLUSTER, fleet.started_by, system.settings)) as launcher:
-            controller = Running(told, aws)
+        started = started_by(system.settings)
+        async with launched(Launcher(aws.client("ecs"), CLUSTER, started, system.settings)) as launcher:
             await system.ready()
             assert len(await fleet.living()) == 1
             # A burst: more workers, never more than the maximum.
@@ -185,8 +272,8 @@ async def test_a_burst_buys_workers_a_new_controller_goes_on_and_idleness_releas
                     await asyncio.sleep(0.2)
             bought = set(await fleet.living())
             # The controller dies without a word; the next one buys no second fleet.
-            controller.kill()
-            controller = Running(told, aws)
+            await system.kill("controller")
+            await system.start("controller")
             for task_id in ids:
                 assert (await system.result(task_id))["state"] == "SUCCEEDED"
             assert set(await fleet.living()) <= bought
@@ -199,7 +286,7 @@ async def test_a_burst_buys_workers_a_new_controller_goes_on_and_idleness_releas
             async with asyncio.timeout(150):
                 while len(await fleet.living()) > 1:
                     await asyncio.sleep(0.5)
-            controller.kill()
+            await system.kill("controller")
             await fleet.stop(list(await fleet.living()))
             async with asyncio.timeout(30):
                 while await launcher.tasks():
@@ -208,13 +295,46 @@ async def test_a_burst_buys_workers_a_new_controller_goes_on_and_idleness_releas
         await system.__aexit__(None, None, None)
 
 
-class Running:
-    """A controller in this process, which can end as a killed one does: without giving anything back."""
+async def test_of_two_controllers_one_acts_and_the_other_takes_over(
+    aws: EmulatedAws, settings: Settings, tmp_path: Path
+) -> None:
+    system = system_of(tmp_path, settings, min_workers=3, max_workers=3)
+    system.redis.start()
+    store = Store(system.settings)
+    both: list[Child] = []
 
-    def __init__(self, settings: Settings, aws: EmulatedAws) -> None:
-        self._task = asyncio.create_task(
-            run_controller(settings, EcsFleet(settings, aws.client("ecs")), asyncio.Event())
-        )
+    async def word() -> dict[str, Any]:
+        """What a controller told last."""
+        text = await store.command("GET", store.calls.fleet_key)
+        return dict(json.loads(text)) if text else {}
 
-    def kill(self) -> None:
-        self._task.cancel()
+    def workers() -> list[str]:
+        return providers(aws, system.settings)
+
+    try:
+        await system.start("scheduler")
+        for _ in range(2):
+            await system.start("controller")
+            both.append(system.children.pop("controller"))
+        async with asyncio.timeout(60):
+            while (await word()).get("launching") != 3:
+                await asyncio.sleep(0.1)
+        assert len(workers()) == 3
+        # Killed one after the other, whichever acts: the other one goes on with the same workers.
+        for killed in (0, 1):
+            both[killed].process.kill()
+            await both[killed].process.wait()
+            over = (time.time() + LEASE_SECONDS) * 1000  # by when the lease of a killed one has ended
+            await system.start("controller")
+            both.append(system.children.pop("controller"))
+            async with asyncio.timeout(60):
+                while (await word()).get("at", 0) < over:
+                    await asyncio.sleep(0.1)
+            assert (await word())["launching"] == 3
+            assert len(workers()) == 3
+    finally:
+        for child in both:
+            if child.process.returncode is None:
+                child.process.kill()
+        await store.close()
+        await system.__aexit__(None, None, None)

@@ -1,220 +1,210 @@
 """The fleet of an ECS cluster: one task per worker, on Fargate, Fargate Spot or EC2.
 
-What lives is always read from ECS, by `startedBy`, and never remembered: a killed controller leaves nothing that the
-next one does not find. A worker takes its name from its task's id, so that one RunTask starts ten of them.
-
-Rules of the API that this keeps to: RunTask starts at most 10 tasks, DescribeTasks answers for at most 100, `startedBy`
-is the only filter of its ListTasks (Amazon ECS API Reference); Fargate's rates are 20 RunTask calls and 20 reads a
-second (Amazon ECS service quotas), which one poll every POLL_SECONDS stays far below.
+What lives is read from ECS and never only remembered: a killed controller leaves nothing that the next one does not
+find. Fargate's rates are 20 RunTask calls and 20 reads a second (Amazon ECS service quotas), which one poll every
+POLL_SECONDS stays far below.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
-import re
 import time
-import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Collection, Mapping
+from typing import TYPE_CHECKING, Final
 
 from cluster.controller.fleets.fleet import Fleet, FleetUnavailable
+from cluster.controller.launches import Launch, Launches
+from cluster.errors import StoreUnavailable
 from cluster.settings import Settings
-from cluster.worker_name import worker_name
+from cluster.store.store import Store
+
+if TYPE_CHECKING:
+    from cluster.controller.fleets.ecs_cluster import WorkerCluster, WorkerTask
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 2.0
 """How often ECS is asked what lives; at 500 workers that is ten calls, 5 a second."""
-LAUNCH: Final = 10
-PAGE: Final = 100
-UNSEEN_SECONDS: Final = 60.0
-"""How long a task that RunTask answered counts before ListTasks shows it: the list lags behind."""
 PAUSE_SECONDS: Final = 2.0
 LONGEST_PAUSE_SECONDS: Final = 120.0
 """Pauses after refused starts, doubled each time."""
 SPOT_PAUSE_SECONDS: Final = 300.0
 """How long Spot is not asked for after it had no capacity."""
-ENDING: Final = ("DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED", "DELETED")
 
 
 class EcsFleet(Fleet):
-    """Workers as ECS tasks. They outlive the controller: the next one goes on with them.
+    """Workers as ECS tasks. They outlive the controller: the next one goes on with them."""
 
-    Args:
-        client: a boto3 client of ECS; default: one of this process's region and role.
-    """
-
-    def __init__(self, settings: Settings, client: Any = None) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        if client is None:
-            import boto3
-            from botocore.config import Config
-
-            retries = {"mode": "standard", "max_attempts": 2}
-            config: Any = Config(connect_timeout=5, read_timeout=20, retries=retries)  # type: ignore[arg-type]
-            client = boto3.client("ecs", config=config)
-        self._ecs = client
-        self.started_by = "dask-graphql/" + re.sub(r"[^A-Za-z0-9_-]", "_", settings.key_prefix)
-        self._tasks: dict[str, dict[str, Any]] = {}
-        self._unseen: dict[str, float] = {}
+        self._store = Store(settings)
+        self._launches = Launches(self._store)
+        self._cluster: WorkerCluster | None = None
         self._polled_at = float("-inf")
         self._paused_until = 0.0
         self._pause = PAUSE_SECONDS
         self._spot_again_at = 0.0
         self._problem = ""
 
+    async def cluster(self) -> WorkerCluster:
+        """The cluster object; made at its first use, as importing it takes half a second and needs the loop."""
+        if self._cluster is None:
+            from cluster.controller.fleets.ecs_cluster import WorkerCluster
+
+            self._cluster = await WorkerCluster(self._settings)
+        return self._cluster
+
     @property
     def problem(self) -> str:
         return self._problem
 
+    @property
+    def cost_per_hour(self) -> float | None:
+        settings = self._settings
+        if self._cluster is None or settings.ecs_capacity == "ec2":
+            return None
+        total = 0.0
+        for worker in self._cluster.workers.values():
+            cpu, memory = int(worker.task.get("cpu") or 0) / 1024, int(worker.task.get("memory") or 0) / 1024
+            price = cpu * settings.ecs_vcpu_hour_price + memory * settings.ecs_gb_hour_price
+            total += price * (1 - settings.ecs_spot_discount if worker.spot else 1)
+        return total
+
+    async def take_over(self) -> None:
+        try:
+            await self._launches.read()
+        except StoreUnavailable as error:
+            raise FleetUnavailable(f"what an earlier controller launched is not known: {error}") from error
+        self._polled_at = float("-inf")
+
     async def living(self) -> Mapping[str, bool]:
+        cluster = await self.cluster()
         if time.monotonic() - self._polled_at >= POLL_SECONDS:
-            await self._poll()
-        return {worker_name(arn): task["lastStatus"] == "RUNNING" for arn, task in self._tasks.items()}
+            await self._settle()
+            await self._poll(cluster)
+        return {name: worker.runs for name, worker in cluster.workers.items()}
 
     async def start(self, count: int) -> int:
         if time.monotonic() < self._paused_until:
             return 0
         started = 0
-        for provider, wanted in self._split(count):
-            while wanted > 0:
-                tasks = await self._run(min(LAUNCH, wanted), provider)
-                started += len(tasks)
-                wanted -= len(tasks)
-                if not tasks:
-                    break
-            if wanted and provider == "FARGATE_SPOT":
+        for provider, wanted in await self._split(count):
+            left = wanted - await self._launch(wanted, provider)
+            started += wanted - left
+            if left and provider == "FARGATE_SPOT":
                 # Work that waits costs more than the difference in price.
-                started += len(await self._run(min(LAUNCH, wanted), "FARGATE"))
-        if started:
-            self._pause, self._problem = PAUSE_SECONDS, ""
+                started += await self._launch(left, "FARGATE")
+        if started and time.monotonic() >= self._paused_until:
+            self._pause = PAUSE_SECONDS
+            if time.monotonic() >= self._spot_again_at:
+                self._problem = ""
         return started
 
     async def stop(self, names: Collection[str]) -> None:
-        arns = [arn for arn in self._tasks if worker_name(arn) in set(names)]
-        for arn in arns:
-            await self._call("stop_task", task=arn, reason="retired by the controller")
-            del self._tasks[arn]
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            await (await self.cluster()).stop(names)
+        except (ClientError, BotoCoreError) as error:
+            # Those that are left are seen again, and stopped again, as they do not register.
+            self._wait(f"ECS refuses StopTask: {error}")
 
     async def close(self) -> None:
         """Leaves the workers to the next controller."""
+        if self._cluster is not None:
+            await self._cluster.close()
+        await self._store.close()
 
-    def _split(self, count: int) -> list[tuple[str, int]]:
+    async def _split(self, count: int) -> list[tuple[str, int]]:
         """How many of `count` workers go to which capacity provider; an empty name is the cluster's own default."""
         if self._settings.ecs_capacity == "ec2":
             return [("", count)]
-        spot = sum(task.get("capacityProviderName") == "FARGATE_SPOT" for task in self._tasks.values())
         if time.monotonic() < self._spot_again_at:
             return [("FARGATE", count)]
-        wanted = math.ceil((len(self._tasks) + count) * self._settings.ecs_spot_share - spot)
+        workers = (await self.cluster()).workers.values()
+        wanted = math.ceil((len(workers) + count) * self._settings.ecs_spot_share) - sum(w.spot for w in workers)
         spots = min(count, max(0, wanted))
         return [(name, number) for name, number in (("FARGATE_SPOT", spots), ("FARGATE", count - spots)) if number]
 
-    async def _run(self, count: int, provider: str) -> list[dict[str, Any]]:
-        """One RunTask; answers the tasks that are on their way."""
-        settings = self._settings
-        more = {"capacityProviderStrategy": [{"capacityProvider": provider, "weight": 1}]} if provider else {}
-        answer = await self._call(
-            "run_task",
-            taskDefinition=settings.ecs_task_definition,
-            count=count,
-            startedBy=self.started_by,
-            # A call that is repeated as its answer was lost starts nothing twice.
-            clientToken=uuid.uuid4().hex,
-            propagateTags="TASK_DEFINITION",
-            networkConfiguration={
-                "awsvpcConfiguration": {
-                    "subnets": list(settings.ecs_subnets),
-                    "securityGroups": list(settings.ecs_security_groups),
-                    "assignPublicIp": "ENABLED" if settings.ecs_assign_public_ip else "DISABLED",
-                }
-            },
-            **more,
-        )
-        if answer is None:
-            return []
-        tasks: list[dict[str, Any]] = answer["tasks"]
-        now = time.monotonic()
-        for task in tasks:
-            self._tasks[task["taskArn"]] = task
-            self._unseen[task["taskArn"]] = now
-        if failures := answer.get("failures"):
-            reason = "; ".join(sorted({str(failure.get("reason")) for failure in failures}))
-            if provider == "FARGATE_SPOT":
-                self._spot_again_at = now + SPOT_PAUSE_SECONDS
-                self._told(f"no Spot workers for {SPOT_PAUSE_SECONDS:g} s, on demand instead: {reason}")
-            else:
-                self._wait(f"ECS starts no workers: {reason}")
-        return tasks
+    async def _launch(self, count: int, provider: str) -> int:
+        """Launches by ten until ECS has no more; answers how many are on their way."""
+        from cluster.controller.fleets.ecs_cluster import LAUNCH
 
-    async def _poll(self) -> None:
-        """Reads what lives."""
-        arns = [arn async for page in self._pages() for arn in page]
-        now = time.monotonic()
-        self._unseen = {
-            arn: since for arn, since in self._unseen.items() if arn not in set(arns) and now - since < UNSEEN_SECONDS
-        }
-        tasks: dict[str, dict[str, Any]] = {}
-        # What is listed no more is asked for once again: why it ended matters.
-        gone = [arn for arn in self._tasks if arn not in set(arns) and arn not in self._unseen]
-        for some in _parts([*arns, *self._unseen, *gone]):
-            answer = await self._call("describe_tasks", tasks=some)
-            if answer is None:
-                raise FleetUnavailable(self._problem)
-            tasks |= {task["taskArn"]: task for task in answer["tasks"]}
-        self._polled_at = now
-        for arn, task in tasks.items():
-            if arn in self._tasks and _ends(task) and not _ends(self._tasks[arn]):
-                self._ended(task)
-        self._tasks = {arn: task for arn, task in tasks.items() if not _ends(task)}
+        cluster, started = await self.cluster(), 0
+        while started < count:
+            some = min(LAUNCH, count - started)
+            try:
+                launch = await self._launches.begin(cluster.launch_request(some, provider))
+            except StoreUnavailable as error:
+                self._wait(f"no worker is started while Redis is away: {error}")
+                break
+            tasks = await self._run(launch, provider)
+            started += tasks
+            if tasks < some:
+                break
+        return started
 
-    async def _pages(self) -> Any:
-        token: dict[str, str] = {}
-        while True:
-            answer = await self._call("list_tasks", startedBy=self.started_by, maxResults=PAGE, **token)
-            if answer is None:
-                raise FleetUnavailable(self._problem)
-            yield answer["taskArns"]
-            if not answer.get("nextToken"):
-                return
-            token = {"nextToken": answer["nextToken"]}
+    async def _run(self, launch: Launch, provider: str) -> int:
+        """Sends one launch; answers how many tasks are on their way. What is refused is told and paused."""
+        from botocore.exceptions import BotoCoreError, ClientError
 
-    def _ended(self, task: dict[str, Any]) -> None:
-        reason = f"{task.get('stopCode', '')} {task.get('stoppedReason', '')}".strip()
-        logger.info("the worker %s ended: %s", worker_name(task["taskArn"]), reason)
-        if not task.get("startedAt"):
+        try:
+            tasks, reasons = await (await self.cluster()).launch(launch.request, launch.token)
+        except ClientError as error:
+            self._wait(f"ECS refuses RunTask: {error}")
+            await self._written(self._launches.forget(launch))
+            return 0
+        except BotoCoreError as error:
+            # It stays in the journal, and is sent again under its token.
+            self._wait(f"ECS does not answer RunTask: {error}")
+            return 0
+        await self._written(self._launches.answered(launch, tasks))
+        if reasons and provider == "FARGATE_SPOT":
+            self._spot_again_at = time.monotonic() + SPOT_PAUSE_SECONDS
+            self._tell(f"no Spot workers for {SPOT_PAUSE_SECONDS:g} s, on demand instead: {'; '.join(reasons)}")
+        elif reasons:
+            self._wait(f"ECS starts no workers: {'; '.join(reasons)}")
+        return len(tasks)
+
+    async def _settle(self) -> None:
+        """Sends again what may not have reached ECS, by this controller or an earlier one."""
+        for launch in self._launches.unanswered:
+            strategy = launch.request.get("capacityProviderStrategy")
+            await self._run(launch, strategy[0]["capacityProvider"] if strategy else "")
+
+    async def _poll(self, cluster: WorkerCluster) -> None:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            gone = await cluster.refresh(self._launches.tasks)
+        except (ClientError, BotoCoreError) as error:
+            self._wait(f"ECS does not tell which workers live: {error}")
+            raise FleetUnavailable(self._problem) from error
+        self._polled_at = time.monotonic()
+        for worker in gone:
+            self._ended(worker)
+
+    def _ended(self, worker: WorkerTask) -> None:
+        reason = f"{worker.task.get('stopCode', '')} {worker.task.get('stoppedReason', '')}".strip()
+        logger.info("the worker %s ended: %s", worker.name, reason or "ECS does not say why")
+        if not worker.task.get("startedAt") and worker.task.get("stopCode") != "UserInitiated":
             # An image that cannot be pulled, a secret that cannot be read: the next one would end likewise.
             self._wait(f"workers end before they begin: {reason}")
 
-    async def _call(self, operation: str, **arguments: Any) -> dict[str, Any] | None:
-        """One call of the ECS API on the cluster; None where it is refused or does not answer, which is told."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        call = getattr(self._ecs, operation)
+    async def _written(self, write: Awaitable[None]) -> None:
         try:
-            return dict(await asyncio.to_thread(call, cluster=self._settings.ecs_cluster, **arguments))
-        except (ClientError, BotoCoreError) as error:
-            if operation == "stop_task" and "not found" in str(error):
-                return None  # it has ended meanwhile
-            self._wait(f"ECS refuses {operation}: {error}")
-            return None
+            await write
+        except StoreUnavailable as error:
+            # Nothing is lost: the request would be sent again under its token, and start nothing.
+            logger.warning("the journal of launches is not written: %s", error)
 
     def _wait(self, problem: str) -> None:
         self._paused_until = time.monotonic() + self._pause
         self._pause = min(LONGEST_PAUSE_SECONDS, self._pause * 2)
-        self._told(problem)
+        self._tell(problem)
 
-    def _told(self, problem: str) -> None:
+    def _tell(self, problem: str) -> None:
         if problem != self._problem:
             logger.warning("%s", problem)
         self._problem = problem
-
-
-def _ends(task: Mapping[str, Any]) -> bool:
-    return task.get("desiredStatus") == "STOPPED" or task.get("lastStatus") in ENDING
-
-
-def _parts(arns: Sequence[str]) -> Iterable[list[str]]:
-    return (list(arns[i : i + PAGE]) for i in range(0, len(arns), PAGE))

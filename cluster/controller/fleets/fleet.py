@@ -29,6 +29,18 @@ class Fleet(ABC):
     async def close(self) -> None:
         """Ends what must not outlive the controller."""
 
+    async def take_over(self) -> None:  # noqa: B027 - most have nothing to learn
+        """Called when this controller begins to act: what an earlier one began is known from here on.
+
+        Raises:
+            FleetUnavailable: it cannot be known now.
+        """
+
+    @property
+    def cost_per_hour(self) -> float | None:
+        """What the workers cost now, in US dollars an hour; None where they cost nothing, or it is not known."""
+        return None
+
     @property
     def problem(self) -> str:
         """What keeps workers from being started now, in words; empty where nothing does."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
 from cluster.controller.fleets.fleet import Fleet
+from cluster.ecs_task import random_name
 from cluster.processes import Child, start_node, stop_children
 from cluster.settings import Settings
 
@@ -41,7 +41,7 @@ class LocalFleet(Fleet):
             settings = replace(settings, worker_memory_bytes=MEMORY_LIMIT // settings.max_workers)
         for _ in range(count):
             # A name is never used twice, as Dask refuses a living one and a dead one may still be remembered.
-            name = f"worker-{uuid.uuid4().hex[:12]}"
+            name = random_name()
             self._children[name] = await start_node(settings, "worker", "--name", name)
         return count
 

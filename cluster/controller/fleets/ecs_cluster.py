@@ -1,0 +1,241 @@
+"""dask-cloudprovider's ECS cluster, on resources that exist, for a controller that may die at any time.
+
+What the library's classes give: the session and its clients, a worker object for each ECS task (with its CloudWatch
+log), and the cluster's list of workers. Where they fall short (seen with 2025.9), the classes here differ:
+
+- a cluster knows only the tasks that it started itself: here `refresh` reads from ECS what lives, so a later controller
+  has what an earlier one started;
+- each worker is started by a RunTask of its own, polled without a pause under a lock, and fails for ever: `launch`
+  starts up to ten by one call and comes back at once; what becomes of them, `refresh` sees;
+- names count from 0 in each process and collide: a worker is named by its task's id (cluster/ecs_task.py);
+- the command `dask-worker` in the container's override does not exist any more: the task definition's own command runs;
+- closing the cluster ends its workers and its scheduler: here it ends the clients alone;
+- starting it makes or looks for roles, groups and definitions, and connects to the scheduler: all are given, and the
+  controller has its own link.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import weakref
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final
+
+from aiobotocore.config import AioConfig
+from botocore.exceptions import ClientError
+from dask_cloudprovider.aws import ECSCluster
+from dask_cloudprovider.aws.ecs import Worker
+from distributed.core import Status
+from distributed.deploy.spec import ProcessInterface
+
+from cluster.ecs_task import aws_region, worker_name
+from cluster.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+LAUNCH: Final = 10
+"""Most tasks of one RunTask (Amazon ECS API Reference)."""
+PAGE: Final = 100
+"""Most tasks of one ListTasks page and one DescribeTasks (the same)."""
+ENDING: Final = ("DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED", "DELETED")
+CONFIG: Final = AioConfig(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "max_attempts": 2})
+
+
+class WorkerTask(Worker):  # type: ignore[misc]
+    """One worker: an ECS task that was started, by this controller or an earlier one."""
+
+    def __init__(self, scheduler: str, *, task: dict[str, Any], **options: Any) -> None:
+        super().__init__(scheduler, name=worker_name(task["taskArn"]), **options)
+        self.task = task
+        self.task_arn = task["taskArn"]
+        self.status = Status.running
+
+    @property
+    def ends(self) -> bool:
+        """Whether it has ended, or is about to."""
+        return ends(self.task)
+
+    @property
+    def runs(self) -> bool:
+        return bool(self.task["lastStatus"] == "RUNNING")
+
+    @property
+    def spot(self) -> bool:
+        return bool(self.task.get("capacityProviderName") == "FARGATE_SPOT")
+
+    async def close(self, **_: Any) -> None:
+        """Stops the task, without waiting for its end.
+
+        Raises:
+            ClientError, BotoCoreError: ECS refuses, or does not answer.
+        """
+        try:
+            async with self._client("ecs") as ecs:
+                await ecs.stop_task(cluster=self.cluster_arn, task=self.task_arn, reason="retired by the controller")
+        except ClientError as error:
+            if "not found" not in str(error):
+                raise
+            logger.debug("the worker %s has ended already", self.name)
+        self.status = Status.closed
+
+
+class WorkerCluster(ECSCluster):  # type: ignore[misc]
+    """The workers that belong to one key prefix in one ECS cluster. Make it in the event loop that uses it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.started_by = "dask-graphql/" + re.sub(r"[^A-Za-z0-9_-]", "_", settings.key_prefix)
+        self._assign_public_ip = settings.ecs_assign_public_ip
+        self._clients = AsyncExitStack()
+        self._open: dict[str, Any] = {}
+        self.workers: dict[str, WorkerTask]
+        self.worker_spec: dict[str, Any]
+        self.new_spec: dict[str, Any]
+        super().__init__(
+            cluster_arn=settings.ecs_cluster,
+            worker_task_definition_arn=settings.ecs_task_definition,
+            scheduler_address=settings.scheduler,
+            subnets=list(settings.ecs_subnets),
+            security_groups=list(settings.ecs_security_groups),
+            fargate_workers=settings.ecs_capacity == "fargate",
+            fargate_use_private_ip=not settings.ecs_assign_public_ip,
+            worker_nthreads=settings.worker_threads,
+            # Looks for resources of the library's own making in the whole account, and deletes them.
+            skip_cleanup=True,
+            shutdown_on_close=False,
+            shutdown_scheduler=False,
+            asynchronous=True,
+            name="dask-graphql",
+        )
+
+    async def _start(self) -> None:
+        # Not running: who retires workers is the controller.
+        self.scheduler = ProcessInterface()
+        self.scheduler.address = self._scheduler_address
+        self.new_spec = {
+            "cls": WorkerTask,
+            "options": {
+                "client": self._client,
+                "cluster_arn": self.cluster_arn,
+                "task_definition_arn": self.worker_task_definition_arn,
+                "vpc_subnets": self._vpc_subnets,
+                "security_groups": self._security_groups,
+                "fargate": self._fargate_workers,
+                "fargate_use_private_ip": self._fargate_use_private_ip,
+                "environment": {},
+                "tags": {},
+                "cpu": 0,
+                "mem": 0,
+                "gpu": 0,
+                "nthreads": self._worker_nthreads,
+                "extra_args": [],
+            },
+        }
+        self.status = Status.running
+
+    async def _close(self) -> None:
+        self.status = Status.closed
+        await self._clients.aclose()
+
+    @asynccontextmanager
+    async def _client(self, name: str) -> AsyncIterator[Any]:
+        """One client for each service, which stays open: the library's makes a new one for every call."""
+        if name not in self._open:
+            made = self.session.create_client(name, region_name=aws_region(), config=CONFIG)
+            self._open[name] = await self._clients.enter_async_context(made)
+        yield self._open[name]
+
+    def launch_request(self, count: int, provider: str) -> dict[str, Any]:
+        """The arguments of a RunTask for up to LAUNCH workers; `provider` names a capacity provider, or is empty for
+        the cluster's own default."""
+        return {
+            "cluster": self.cluster_arn,
+            "taskDefinition": self.worker_task_definition_arn,
+            "count": count,
+            "startedBy": self.started_by,
+            "propagateTags": "TASK_DEFINITION",
+            "networkConfiguration": {
+                "awsvpcConfiguration": {
+                    "subnets": self._vpc_subnets,
+                    "securityGroups": self._security_groups,
+                    "assignPublicIp": "ENABLED" if self._assign_public_ip else "DISABLED",
+                }
+            },
+            **({"capacityProviderStrategy": [{"capacityProvider": provider, "weight": 1}]} if provider else {}),
+        }
+
+    async def launch(self, request: Mapping[str, Any], token: str) -> tuple[list[str], list[str]]:
+        """Runs a `launch_request`; answers the ARNs of the tasks that are on their way, and why others are not.
+
+        The same token starts the same tasks once, however often it is sent (RunTask's clientToken).
+
+        Raises:
+            ClientError: ECS refuses.
+            BotoCoreError: it is not known whether ECS heard.
+        """
+        async with self._client("ecs") as ecs:
+            answer = await ecs.run_task(**request, clientToken=token)
+        self._take(answer["tasks"])
+        reasons = {str(failure.get("reason")) for failure in answer.get("failures", ())}
+        return [task["taskArn"] for task in answer["tasks"]], sorted(reasons)
+
+    async def refresh(self, also: Collection[str]) -> list[WorkerTask]:
+        """Reads what lives; answers the workers that have ended since.
+
+        Args:
+            also: ARNs that the list may not show yet.
+
+        Raises:
+            ClientError, BotoCoreError: ECS does not tell; the workers are as they were.
+        """
+        async with self._client("ecs") as ecs:
+            pages = ecs.get_paginator("list_tasks").paginate(
+                cluster=self.cluster_arn, startedBy=self.started_by, PaginationConfig={"PageSize": PAGE}
+            )
+            listed = [arn async for page in pages for arn in page["taskArns"]]
+            # What is listed no more is asked for once again: why it ended matters.
+            known = [worker.task_arn for worker in self.workers.values()]
+            tasks: list[dict[str, Any]] = []
+            for some in _parts(list(dict.fromkeys([*listed, *also, *known]))):
+                tasks += (await ecs.describe_tasks(cluster=self.cluster_arn, tasks=some))["tasks"]
+        self._take(tasks)
+        described = {task["taskArn"] for task in tasks}
+        gone = [worker for worker in self.workers.values() if worker.ends or worker.task_arn not in described]
+        for worker in gone:
+            self._drop(worker.name)
+        return gone
+
+    async def stop(self, names: Collection[str]) -> None:
+        """Stops workers; a name that is not there is no error.
+
+        Raises:
+            ClientError, BotoCoreError: ECS refuses some of them; those stay.
+        """
+        for name in names:
+            if (worker := self.workers.get(name)) is not None:
+                await worker.close()
+                self._drop(name)
+
+    def _take(self, tasks: Iterable[dict[str, Any]]) -> None:
+        """Notes tasks as workers, whoever started them."""
+        for task in tasks:
+            name = worker_name(task["taskArn"])
+            if name in self.workers:
+                self.workers[name].task = task
+            elif not ends(task):
+                worker = WorkerTask(self._scheduler_address, task=task, **self.new_spec["options"])
+                worker._cluster = weakref.ref(self)
+                self.worker_spec[name], self.workers[name] = self.new_spec, worker
+
+    def _drop(self, name: str) -> None:
+        del self.worker_spec[name], self.workers[name]
+
+
+def ends(task: Mapping[str, Any]) -> bool:
+    """Whether an ECS task has ended, or is about to."""
+    return task.get("desiredStatus") == "STOPPED" or task.get("lastStatus") in ENDING
+
+
+def _parts(arns: Sequence[str]) -> Iterable[list[str]]:
+    return (list(arns[i : i + PAGE]) for i in range(0, len(arns), PAGE))
