@@ -1,9 +1,9 @@
 // The cluster, live: its workers, the queue and the throughput over time, and what the controller decided and why.
-import { useEffect, useRef, useState } from "react";
+import { useRef } from "react";
 import { Chart } from "./chart.tsx";
 import { ago, bytes, clock, count, counted, duration } from "./format.ts";
 import { type Poll, usePoll } from "./hooks.ts";
-import { type Cluster, CLUSTER, CLUSTER_AT_LEAST, type Fleet, isFinal } from "./operations.ts";
+import { type Cluster, CLUSTER, type Fleet, isFinal } from "./operations.ts";
 import { Fact, Facts, RefusalView } from "./parts.tsx";
 
 const REFRESH_MILLISECONDS = 2000;
@@ -27,14 +27,10 @@ export interface ClusterWatch extends Poll<{ cluster: Cluster }> {
 
 /** Watches while the page is open, whichever part of it is shown. */
 export function useCluster(): ClusterWatch {
-  const [query, setQuery] = useState(CLUSTER);
-  const poll = usePoll<{ cluster: Cluster }>(query, {}, REFRESH_MILLISECONDS);
+  const poll = usePoll<{ cluster: Cluster }>(CLUSTER, {}, REFRESH_MILLISECONDS);
   const history = useRef<Sample[]>([]);
   const seen = useRef<Cluster>(undefined);
   const cluster = poll.data?.cluster;
-  useEffect(() => {
-    if (poll.reason?.code === "GRAPHQL_VALIDATION_FAILED") setQuery(CLUSTER_AT_LEAST);
-  }, [poll.reason]);
   if (cluster && cluster !== seen.current) {
     seen.current = cluster;
     history.current = [...history.current, sampleOf(cluster)].slice(-KEPT_SAMPLES);
@@ -85,7 +81,7 @@ export function ClusterPage({ watch }: { watch: ClusterWatch }) {
           <Figure name="running" value={count(history.at(-1)?.processing ?? 0)} more="tasks" />
           <Figure name="queued" value={count(history.at(-1)?.waiting ?? 0)} more="tasks" />
           <Figure name="ended" value={(rates(history).at(-1) ?? 0).toFixed(1)} more="tasks a second" />
-          {fleet?.costPerHour !== undefined && fleet?.costPerHour !== null && (
+          {fleet?.costPerHour != null && (
             <Figure name="cost" value={`$${fleet.costPerHour.toFixed(fleet.costPerHour < 1 ? 3 : 2)}`} more="an hour" />
           )}
         </div>
@@ -148,14 +144,14 @@ function FleetCard({ fleet }: { fleet: Fleet | null }) {
           </Facts>
           <p>{fleet.reason}</p>
           {fleet.problem && <p className="refusal">{fleet.problem}</p>}
-          {fleet.decisions && <Decisions decisions={fleet.decisions} />}
+          <Decisions decisions={fleet.decisions} />
         </>
       )}
     </section>
   );
 }
 
-const Decisions = ({ decisions }: { decisions: NonNullable<Fleet["decisions"]> }) => (
+const Decisions = ({ decisions }: { decisions: Fleet["decisions"] }) => (
   <>
     <h3>What the controller decided</h3>
     {decisions.length === 0 && <p className="hint">Nothing yet.</p>}

@@ -98,10 +98,10 @@ export interface Fleet {
   minWorkers: number;
   maxWorkers: number;
   reason: string;
-  launchSeconds?: number | null;
-  problem?: string | null;
-  costPerHour?: number | null;
-  decisions?: { at: string; wanted: number | null; started: number; stopped: number; reason: string }[];
+  launchSeconds: number | null;
+  problem: string | null;
+  costPerHour: number | null;
+  decisions: { at: string; wanted: number | null; started: number; stopped: number; reason: string }[];
 }
 
 export interface Cluster {
@@ -115,18 +115,17 @@ export interface Cluster {
   tasks: { state: TaskState; count: number }[];
 }
 
-const clusterWith = (fleet: string): string => `query Cluster {
+export const CLUSTER = `query Cluster {
   cluster {
     schedulerConnected schedulerEpoch dashboardUrl waiting processing
     workers { name threads processing memoryBytes memoryLimitBytes }
-    fleet { wanted launching running retiring minWorkers maxWorkers reason ${fleet} }
+    fleet {
+      wanted launching launchSeconds running retiring minWorkers maxWorkers reason problem costPerHour
+      decisions { at wanted started stopped reason }
+    }
     tasks { state count }
   }
 }`;
-
-/** With all that a controller may tell; an api that does not know that much refuses it, and is asked the second one. */
-export const CLUSTER = clusterWith("launchSeconds problem costPerHour decisions { at wanted started stopped reason }");
-export const CLUSTER_AT_LEAST = clusterWith("");
 
 export const ENDS = `query Ends($taskId: ID!, $tail: Int!, $length: Int!) {
   task(taskId: $taskId) {
