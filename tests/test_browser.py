@@ -150,6 +150,28 @@ async def test_a_form_takes_nested_inputs_lists_and_enums(windows: Windows) -> N
         await expect(page.get_by_role("link", name="Download report.txt")).to_be_visible()
 
 
+async def test_a_form_takes_every_kind_of_type(windows: Windows) -> None:
+    async with windows.open("/#/submit/echo_everything") as page:
+        form = page.get_by_role("form", name="echo_everything")
+        await form.get_by_role("button", name="Add to grid").click()
+        await fill(
+            page, "echo_everything", count="-5", big="1180591620717411303424", share="2.5e-1", text="ü",
+            at="2026-01-31T12:00", day="2026-01-31", hour="12:30", span="PT1H30M", price="1.10",
+            key="00000000-0000-0000-0000-00000000000A",
+            unique="3\n1\n3", frozen="b\na", row="1.5\n2", table='{"my_key": 1}', anything='{"a": [1, null]}',
+            xAxis="1", tags="t",
+        )  # fmt: skip
+        await form.get_by_label(re.compile(r"^grid\[0\]")).last.fill("1\n2")
+        await form.get_by_label(re.compile("^mode")).select_option("fast")
+        await form.get_by_role("checkbox", name=re.compile("^flag")).check()
+        await expect(page.get_by_text("only the api can tell it")).to_be_visible()
+        await submit(page, "echo_everything")
+        await see_state(page, "SUCCEEDED")
+        result = page.get_by_role("region", name="Result")
+        for shown in ("2026-01-31T12:00:00", "12:30:00", "PT1H30M", "1.10", "0.25", '"my_key": 1', "CALM", "SMALL"):
+            await expect(result).to_contain_text(shown)
+
+
 async def test_a_refusal_stands_beside_the_field_that_it_is_about(windows: Windows) -> None:
     async with windows.open("/#/submit/mandelbrot") as page:
         await fill(page, "mandelbrot", width="5000")
@@ -205,6 +227,21 @@ async def test_a_failure_is_told_with_its_code_and_message(windows: Windows) -> 
         await expect(alert).to_contain_text("ValueError: the tide is too low")
 
 
+async def test_an_input_is_changed_and_submitted_again(windows: Windows, pages_system: System) -> None:
+    got = await pages_system.ask("mutation { submitReport(size: 11, colour: BLUE, points: [{x: 4}]) { taskId } }")
+    async with windows.open(f"/#/tasks/{got['submitReport']['taskId']}") as page:
+        await page.get_by_role("link", name="Submit again").click()
+        form = page.get_by_role("form", name="report")
+        await expect(form.get_by_label(re.compile(r"^size\b"))).to_have_value("11")
+        await expect(form.get_by_label(re.compile(r"^colour\b"))).to_have_value("BLUE")
+        await expect(form.get_by_label(re.compile(r"^x\b"))).to_have_value("4")
+        await expect(page.get_by_test_id("foretold")).to_have_text(got["submitReport"]["taskId"])
+        pre_image = b'{"colour":"blue","points":[{"x":5,"y":3}],"size":11}'
+        await submit(page, "report", x="5")
+        await page.wait_for_url(re.compile(task_id("report", "1", pre_image)))
+        await see_state(page, "SUCCEEDED")
+
+
 # Watching -------------------------------------------------------------------------------------------------------------
 
 
@@ -215,6 +252,18 @@ async def test_a_running_task_is_cancelled(windows: Windows, tmp_path: Path) -> 
         await page.get_by_role("button", name="Cancel").click()
         await see_state(page, "CANCELLED")
         await expect(page.get_by_role("region", name="Time line")).to_contain_text("CANCELLED was cancelled")
+
+
+async def test_the_time_line_tells_every_attempt(windows: Windows) -> None:
+    async with windows.open("/#/submit/estimate_pi") as page:
+        # It divides by zero, and has two retries.
+        await submit(page, "estimate_pi", samples="0")
+        await see_state(page, "FAILED")
+        line = page.get_by_role("region", name="Time line")
+        await expect(line.get_by_text("RETRY")).to_have_count(2)
+        await expect(line.get_by_role("img")).to_have_accessible_name(
+            re.compile("^waited .*, attempt 1 ran .*, waited .*, attempt 2 ran .*, waited .*, attempt 3 ran ")
+        )
 
 
 async def test_two_windows_on_two_nodes_see_one_task(windows: Windows, pages_system: System, tmp_path: Path) -> None:
@@ -262,6 +311,7 @@ async def test_a_link_opens_the_same_task_later_on_another_node(windows: Windows
         async with windows.open(link, base=base_of(pages_system, 1)) as page:
             await see_state(page, "SUCCEEDED")
             await expect(page.get_by_role("heading", name="fibonacci(n: 1000)")).to_be_visible()
+            await expect(page).to_have_title("SUCCEEDED fibonacci(n: 1000)")
             await expect(page.get_by_text("209 digits")).to_be_visible()
 
 

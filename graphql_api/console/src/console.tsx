@@ -1,5 +1,5 @@
 // The console page: its frame, and which page of it the address names.
-import { StrictMode, useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { Component, type ReactNode, StrictMode, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { createRoot } from "react-dom/client";
 import { ClusterLine, ClusterPage, type ClusterWatch, useCluster } from "./cluster.tsx";
 import "./console.css";
@@ -63,11 +63,39 @@ function App() {
             <div><button type="button" className="quiet" onClick={refresh}>Try again</button></div>
           </section>
         ) : (
-          catalogue && <Page page={page} rest={rest} catalogue={catalogue} watch={watch} />
+          catalogue && (
+            <Guard place={[page, ...rest].join("/")}>
+              <Page page={page} rest={rest} catalogue={catalogue} watch={watch} />
+            </Guard>
+          )
         )}
       </main>
     </>
   );
+}
+
+interface GuardProps {
+  /** Another place is another try. */
+  place: string;
+  children: ReactNode;
+}
+
+/** A page that fails must not take the others along. */
+class Guard extends Component<GuardProps, { reason: string | undefined }> {
+  override state = { reason: undefined };
+  static getDerivedStateFromError = (error: unknown) => ({ reason: String(error) });
+  override componentDidUpdate({ place }: GuardProps) {
+    if (place !== this.props.place && this.state.reason !== undefined) this.setState({ reason: undefined });
+  }
+  override render() {
+    const { reason } = this.state;
+    if (reason === undefined) return this.props.children;
+    return (
+      <div className="card">
+        <RefusalView reason={{ message: `This page failed: ${reason}`, code: undefined }} />
+      </div>
+    );
+  }
 }
 
 const FAVICON = document.querySelector<HTMLLinkElement>("link[rel=icon]")?.href ?? "";
@@ -116,7 +144,7 @@ function SubmitPage({ chosen, taskId, catalogue: { taskTypes, caller }, watch }:
               ))}
             </select>
           </header>
-          <TaskForm key={`${type.name} ${type.version}`} type={type} salt={caller.taskIdSalt} onSubmitted={onSubmitted} />
+          <TaskForm key={`${type.name} ${type.version}`} type={type} salt={caller.taskIdSalt} from={taskId} onSubmitted={onSubmitted} />
         </section>
         <RecentTasks tasks={data?.tasks.edges.map(({ node }) => node)} shown={taskId} />
       </div>

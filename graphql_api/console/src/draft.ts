@@ -13,11 +13,12 @@ const WHOLE = /^[+-]?\d+$/;
 const ZONED = /(Z|[+-]\d\d:\d\d)$/;
 const SAFE = 2n ** 53n;
 
-export const draftsOf = (members: Member[], types: UsedType[]): Drafts =>
+/** The drafts of defaults, or of an input as the task id has it. */
+export const draftsOf = (members: Member[], types: UsedType[], input: Record<string, unknown> = {}): Drafts =>
   Object.fromEntries(
-    members.map((member) => [
-      member.name,
-      member.hasDefault ? draftOf(member.default, member.graphqlType, types) : emptyDraft(member.graphqlType, types),
+    members.map(({ name, graphqlType, hasDefault, default: filledIn }) => [
+      name,
+      name in input || hasDefault ? draftOf(name in input ? input[name] : filledIn, graphqlType, types) : emptyDraft(graphqlType, types),
     ]),
   );
 
@@ -37,15 +38,7 @@ export function draftOf(value: unknown, graphqlType: string, types: UsedType[]):
   const { kind, name, type } = shapeOf(graphqlType, types);
   if (kind === "list") return (value as unknown[]).map((item) => draftOf(item, name, types));
   if (kind === "enum") return type!.members.find((member) => member.value === value)?.name;
-  if (kind === "object") {
-    const told = value as Record<string, unknown>;
-    return Object.fromEntries(
-      type!.fields.map((field) => [
-        field.name,
-        draftOf(field.name in told ? told[field.name] : field.default, field.graphqlType, types),
-      ]),
-    );
-  }
+  if (kind === "object") return draftsOf(type!.fields, types, value as Record<string, unknown>);
   if (name === "Boolean") return value === true;
   if (name === "JSON") return JSON.stringify(value, null, 1);
   return name === "DateTime" ? String(value).replace(/Z$/, "") : String(value);

@@ -73,5 +73,5 @@ export function useRoute(): string[] {
     return () => removeEventListener("hashchange", follow);
   }, []);
   // The form of the first version's links, which people may have kept.
-  return hash.replace(/^#task=/, "#/tasks/").replace(/^#\/?/, "").split("/").filter(Boolean).map(decodeURIComponent);
+  return hash.replace(/^#task=/, "#/tasks/").replace(/^#\/?/, "").split("/").filter(Boolean);
 }

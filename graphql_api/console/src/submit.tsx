@@ -4,7 +4,7 @@ import { type Refusal, refusal, request } from "./api.ts";
 import { type Drafts, draftsOf, type Problems, readMembers } from "./draft.ts";
 import { Field, Members } from "./fields.tsx";
 import { count } from "./format.ts";
-import { type Outcome, submissionOf } from "./operations.ts";
+import { type Outcome, READ, submissionOf } from "./operations.ts";
 import { RefusalView } from "./parts.tsx";
 import type { Submitted } from "./task.tsx";
 import { CAN_HASH, preImage, taskId } from "./task-id.ts";
@@ -21,11 +21,13 @@ const OPTIONS: Member[] = [
 interface FormProps {
   type: TaskType;
   salt: string | null;
+  /** A task whose input the form begins with, where it is of this type. */
+  from: string | undefined;
   onSubmitted(submitted: Omit<Submitted, "round">): void;
 }
 
 /** Mount it anew for each task type. */
-export function TaskForm({ type, salt, onSubmitted }: FormProps) {
+export function TaskForm({ type, salt, from, onSubmitted }: FormProps) {
   const members = argumentsOf(type);
   const [drafts, setDrafts] = useState<Drafts>(() => draftsOf(members, type.types));
   const [options, setOptions] = useState<Drafts>({});
@@ -33,6 +35,17 @@ export function TaskForm({ type, salt, onSubmitted }: FormProps) {
   const [busy, setBusy] = useState(false);
   const [shown, setShown] = useState<Problems>({});
   const [reason, setReason] = useState<Refusal>();
+
+  // Only what the address names as the form appears; later it names what was submitted here.
+  const [first] = useState(from);
+  useEffect(() => {
+    if (!first) return;
+    request<{ task: { name: string; input: Record<string, unknown> } | null }>(READ, { taskId: first }).then(
+      ({ task }) => task?.name === type.name && setDrafts(draftsOf(members, type.types, task.input)),
+      () => undefined, // the task beside the form tells what is wrong
+    );
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, [first]);
 
   const problems: Problems = {};
   const { wire, plain } = readMembers(drafts, members, type.types, problems);

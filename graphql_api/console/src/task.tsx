@@ -110,6 +110,11 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
 
   const task = final ?? record;
   const state = final?.state ?? events.at(-1)?.state ?? record?.state;
+  const title = task && call(task.name, task.input);
+  useEffect(() => {
+    // Whoever waits in another tab sees the end in the name of this one.
+    if (Heading === "h1" && title && state) document.title = `${state} ${title}`;
+  }, [Heading, title, state]);
   const open = state !== undefined && !isFinal(state);
   const now = useNow(open);
   const attempt = events.at(-1)?.attempt ?? record?.attempt;
@@ -125,7 +130,7 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
   return (
     <article className="card task" aria-busy={open}>
       <header className="row">
-        <Heading className="call">{task ? call(task.name, task.input) : "Task"}</Heading>
+        <Heading className="call">{title ?? "Task"}</Heading>
         <span role="status">{state ? <StateMark state={state} /> : <span className="hint">no such task was submitted yet; this page waits for it</span>}</span>
         {open && (
           <button type="button" className="quiet end" onClick={cancel} disabled={cancelling}>
@@ -133,7 +138,7 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
           </button>
         )}
       </header>
-      <IdLine taskId={taskId} submitted={submitted} />
+      <IdLine taskId={taskId} name={type?.name} submitted={submitted} />
       {state === "RUNNING" && (
         <div className="progress">
           <Progress value={progress} />
@@ -165,14 +170,18 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
 const newestLife = (events: TaskEvent[]): TaskEvent[] =>
   events.slice(events.findLastIndex(({ state }, index) => isFinal(state) && index < events.length - 1) + 1);
 
-function IdLine({ taskId, submitted }: { taskId: string; submitted: Submitted | undefined }) {
+function IdLine({ taskId, name, submitted }: { taskId: string; name: string | undefined; submitted: Submitted | undefined }) {
   const link = `${location.origin}/#/tasks/${taskId}`;
   return (
     <>
       <p className="row id">
         <code>{taskId}</code>
         <CopyButton text={link} label="Copy link" />
-        {location.hash !== `#/tasks/${taskId}` && <a href={`#/tasks/${taskId}`}>Its page</a>}
+        {location.hash.startsWith("#/submit/") ? (
+          <a href={`#/tasks/${taskId}`}>Its page</a>
+        ) : (
+          name && <a href={`#/submit/${name}/${taskId}`}>Submit again</a>
+        )}
       </p>
       {submitted && (
         <p className="hint">
