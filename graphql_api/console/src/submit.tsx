@@ -44,7 +44,6 @@ export function TaskForm({ type, salt, from, onSubmitted }: FormProps) {
       ({ task }) => task?.name === type.name && setDrafts(draftsOf(members, type.types, task.input)),
       () => undefined, // the task beside the form tells what is wrong
     );
-    // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [first]);
 
   const problems: Problems = {};

@@ -75,7 +75,6 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
         },
       }),
     // The callbacks of one life do not change what they mean.
-    // eslint-disable-next-line react-hooks/exhaustive-deps
     [taskId],
   );
 
@@ -85,7 +84,11 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
     let current = true;
     request<{ task: Task | null }>(READ, { taskId }).then(
       ({ task }) => current && task && setRecord(task),
-      (why: unknown) => current && setReason(refusal(why)),
+      (why: unknown) => {
+        const told = refusal(why);
+        // That the api is away stands at the top of the page already, and passes.
+        if (current && told.code) setReason(told);
+      },
     );
     return () => {
       current = false;
@@ -105,7 +108,6 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
         onChange?.();
       },
     });
-    // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [taskId, wish]);
 
   const task = final ?? record;
