@@ -28,7 +28,7 @@ class Deployment:
         """Runs scripts/aws/deploy.py; what it printed."""
         done = subprocess.run(
             [sys.executable, str(ROOT / "scripts" / "aws" / "deploy.py"), *arguments],
-            env={"TF_VAR_image_tag": "v1", **self.terraform.environment, "TERRAFORM_DIR": str(self.terraform.folder),
+            env={**self.terraform.environment, "TERRAFORM_DIR": str(self.terraform.folder),
                  "DEPLOY_POLL_SECONDS": "0.2", "TF_CLI_ARGS_apply": "-parallelism=30",
                  "TF_CLI_ARGS_destroy": "-parallelism=30"},
             check=False, capture_output=True, text=True, timeout=390,

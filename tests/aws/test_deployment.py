@@ -25,7 +25,9 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     folder = tmp_path_factory.mktemp("deployment")
     # The emulation says of every service that one task runs, so that one is what is asked for.
     with EmulatedAws(folder / "aws", {"MOTO_ECS_SERVICE_RUNNING": "1"}) as aws:
-        deployed = Deployment(aws, a_copy(folder / "copy", {**aws.environment, "TF_VAR_api_min": "1"}))
+        deployed = Deployment(
+            aws, a_copy(folder / "copy", {**aws.environment, "TF_VAR_image_tag": "v1", "TF_VAR_api_min": "1"})
+        )
         deployed.log = deployed.script("deploy", "--tag", "v1", "--skip-images", "--yes")
         yield deployed
 

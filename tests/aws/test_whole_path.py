@@ -112,7 +112,7 @@ class Cloud:
 async def cloud(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cloud]:
     folder = tmp_path_factory.mktemp("cloud")
     variables = {
-        "TF_VAR_api_min": "1", "TF_VAR_max_workers": str(MOST), "TF_VAR_spot_share": "0.5",
+        "TF_VAR_image_tag": "v1", "TF_VAR_api_min": "1", "TF_VAR_max_workers": str(MOST), "TF_VAR_spot_share": "0.5",
         "TF_VAR_task_modules": '["tests.task_modules.samples"]',
     }  # fmt: skip
     # What the emulation says of every service; the agents play them.
