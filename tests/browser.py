@@ -17,6 +17,8 @@ from playwright.sync_api import sync_playwright
 from tests.node import CLIENTS
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+PATIENCE_MILLISECONDS: Final = 20_000
+"""How long a window waits for what must come; a loaded machine is slow, and only a failure costs it all."""
 GRAVE: Final = ("serious", "critical")
 """Findings of axe-core that no page may have."""
 
@@ -62,8 +64,7 @@ class Windows:
         """A window of its own, as of another person, on a path of an api node; `options` are Playwright's."""
         base = base or self.base
         context = await self._browser.new_context(**options)
-        # A test fails within its own time limit, and says what it waited for.
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(PATIENCE_MILLISECONDS)
         page = await context.new_page()
         page.on("console", lambda message: self._fault(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: self._fault(str(error)))
