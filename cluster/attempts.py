@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, Final
 
-_KEY: Final = re.compile(r"[a-z][a-z0-9_]*-(?P<task_id>[0-9a-f]{32})-(?P<attempt>[0-9]+)")
+_KEY: Final = re.compile(r"(?P<name>[a-z][a-z0-9_]*)(?P<members>(?:-[0-9a-f]{32}-[0-9]+)+)")
 
 
-def attempt_key(name: str, task_id: str, attempt: int) -> str:
-    """The Dask key of an attempt. The attempt is in it, as a key that erred stays erred (distributed issue 8789)."""
-    return f"{name}-{task_id}-{attempt}"
+def attempt_key(name: str, members: Iterable[tuple[str, int]]) -> str:
+    """The Dask key of attempts of one task type that run one after the other in one Dask task; mostly of one alone.
+
+    Who is in it can be read from it, so that whoever sees a key fail knows whom to tell. The attempt's number is in it,
+    as a key that erred stays erred (distributed issue 8789).
+    """
+    return name + "".join(f"-{task_id}-{attempt}" for task_id, attempt in members)
 
 
-def parse_attempt_key(key: object) -> tuple[str, int] | None:
-    """The task id and the attempt of one of our keys; None for any other key."""
+def parse_attempt_key(key: object) -> tuple[str, list[tuple[str, int]]] | None:
+    """The task type's name and the attempts of one of our keys; None for any other key."""
     match = _KEY.fullmatch(key) if isinstance(key, str) else None
-    return (match["task_id"], int(match["attempt"])) if match else None
+    if match is None:
+        return None
+    parts = match["members"].split("-")[1:]
+    return match["name"], [(task_id, int(attempt)) for task_id, attempt in zip(parts[::2], parts[1::2], strict=True)]
 
 
 def error(code: str, message: str, kind: str | None = None) -> dict[str, Any]:

@@ -25,8 +25,12 @@ _EMPTY: Final = b"\0" * 32
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One attempt on the board. Times are of `time.monotonic`, which all processes of a machine share; `started` is
-    infinite until it begins, `deadline` where the task type has no limit."""
+    """One attempt on the board. Times are of `time.monotonic`, which all processes of a machine share.
+
+    Attributes:
+        started: infinite until it begins.
+        deadline: infinite where the task type has no limit. Of one that waits behind others: since when it does.
+    """
 
     task_id: str
     attempt: int
@@ -36,6 +40,10 @@ class Entry:
     @property
     def running(self) -> bool:
         return self.started != float("inf")
+
+    def behind(self, now: float) -> float:
+        """How long it has waited behind others of its Dask task, in seconds; 0 where it does not."""
+        return 0.0 if self.running or self.deadline == float("inf") else now - self.deadline
 
 
 class RunningBoard:
@@ -54,13 +62,14 @@ class RunningBoard:
         self._free = list(range(SLOTS - 1, -1, -1))
         self._lock = threading.Lock()
 
-    def enter(self, task_id: str, attempt: int) -> int | None:
-        """Puts an attempt on the board that is about to begin; answers its slot, or None where the board is full."""
+    def enter(self, task_id: str, attempt: int, *, behind: bool = False) -> int | None:
+        """Puts an attempt on the board that is about to begin, or that waits `behind` others; answers its slot, or None
+        where the board is full."""
         with self._lock:
             if not self._free:
                 return None
             slot = self._free.pop()
-        self._write(slot, task_id, attempt, float("inf"), float("inf"))
+        self._write(slot, task_id, attempt, float("inf"), time.monotonic() if behind else float("inf"))
         return slot
 
     def begin(self, slot: int | None, task_id: str, attempt: int, timeout_seconds: float | None) -> None:

@@ -1,5 +1,9 @@
 """The dispatcher: batches of new attempts to the Dask scheduler, fire and forget.
 
+A lone attempt is sent at once. While the workers have more to do than they can take, what comes is held for some
+milliseconds, and short attempts of one task type go as one Dask task, which costs the scheduler and the worker as much
+as one attempt would. How many, follows how long they take (measured by the scheduler's plugin).
+
 It holds nothing that matters. An attempt that it cannot hand over is given back to the store at once; one that dies
 with this process is found by the recoverer.
 """
@@ -8,20 +12,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from cluster.attempts import attempt_key
 from cluster.errors import StoreUnavailable
-from cluster.execute import run_attempt
+from cluster.execute import run_attempts
 from cluster.link import SchedulerAway, SchedulerLink
 from cluster.store.store import Store
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
+K = TypeVar("K")
 
 BATCH: Final = 500
 """Most attempts in one message to the scheduler."""
+PACK: Final = 32
+"""Most attempts in one Dask task."""
+PACK_SECONDS: Final = 0.05
+"""How much work goes into one Dask task: what stands behind in it waits for no longer."""
+HOLD_SECONDS: Final = 0.01
+"""How long an attempt is held while the workers are busy."""
+DEEP: Final = 2
+"""The workers are busy with so many Dask tasks for each of their threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +81,23 @@ class Dispatcher:
     async def _run(self) -> None:
         while True:
             await self._wake.wait()
+            if self._busy:
+                await self._hold()
             self._wake.clear()
             await self._flush()
+
+    @property
+    def _busy(self) -> bool:
+        load = self._link.load
+        return bool(load.threads) and load.outstanding >= DEEP * load.threads
+
+    async def _hold(self) -> None:
+        """Lets more attempts come, until the workers have room."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HOLD_SECONDS):
+                while self._busy and len(self._waiting) < BATCH:
+                    self._link.relieved.clear()
+                    await self._link.relieved.wait()
 
     async def _flush(self) -> None:
         while self._waiting:
@@ -84,22 +116,24 @@ class Dispatcher:
     def _send(self, batch: list[Dispatchable]) -> None:
         from distributed import fire_and_forget
 
-        client = self._link.client
-        by_priority: dict[int, list[Dispatchable]] = defaultdict(list)
-        for attempt in batch:
-            by_priority[attempt.priority].append(attempt)
-        for priority, group in by_priority.items():
+        client, load = self._link.client, self._link.load
+        for priority, group in _grouped(batch, lambda attempt: attempt.priority).items():
+            packs = [
+                (name, pack)
+                for name, same in _grouped(group, lambda attempt: attempt.name).items()
+                for pack in packed(same, load.threads, load.durations.get(name))
+            ]
             futures = client.map(
-                run_attempt,
-                [attempt.task_id for attempt in group],
-                [attempt.attempt for attempt in group],
-                [attempt.name for attempt in group],
-                [attempt.canonical_input for attempt in group],
-                key=[attempt_key(attempt.name, attempt.task_id, attempt.attempt) for attempt in group],
+                run_attempts,
+                [name for name, _ in packs],
+                [[(item.task_id, item.attempt, item.canonical_input) for item in pack] for _, pack in packs],
+                key=[attempt_key(name, ((item.task_id, item.attempt) for item in pack)) for name, pack in packs],
                 priority=priority,
                 pure=False,
             )
             fire_and_forget(futures)
+            # Until it tells again.
+            load.outstanding += len(packs)
 
     async def _give_back(self, batch: list[Dispatchable]) -> None:
         """The scheduler is away: the attempts wait in the store, and the recoverer sends them when it is back."""
@@ -109,3 +143,23 @@ class Dispatcher:
             )
         except StoreUnavailable as error:
             logger.warning("%d attempts are left to the recoverer's sweep: %s", len(batch), error)
+
+
+def packed(attempts: Sequence[T], threads: int, duration: float | None) -> list[Sequence[T]]:
+    """Cuts attempts of one task type into those that share a Dask task.
+
+    Args:
+        threads: of all workers, each of which gets a part before any part grows.
+        duration: seconds that one of them takes; None for unknown: then each goes alone.
+    """
+    if not duration or not threads:
+        return [attempts[i : i + 1] for i in range(len(attempts))]
+    size = max(1, min(PACK, int(PACK_SECONDS / duration), math.ceil(len(attempts) / threads)))
+    return [attempts[i : i + size] for i in range(0, len(attempts), size)]
+
+
+def _grouped(attempts: Iterable[Dispatchable], by: Callable[[Dispatchable], K]) -> dict[K, list[Dispatchable]]:
+    groups: dict[K, list[Dispatchable]] = defaultdict(list)
+    for attempt in attempts:
+        groups[by(attempt)].append(attempt)
+    return groups

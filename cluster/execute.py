@@ -1,7 +1,8 @@
 """On the worker: run one attempt and deliver its outcome.
 
-`run_attempt` is what Dask calls. It reads as the life of an attempt: begin, run, make the outcome, store it. Only plain
-values travel through Dask, so the scheduler never has to unpickle a user's code to run a task.
+`run_attempts` is what Dask calls: mostly with one attempt, with several short ones where much waits. It reads as the
+life of an attempt: begin, run, make the outcome, store it; an end and the next beginning go to Redis together.
+Only plain values travel through Dask, so the scheduler never has to unpickle a user's code to run a task.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import asyncio
 import inspect
 import logging
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
@@ -24,9 +26,13 @@ from cluster.errors import BlobError, TaskError
 from cluster.output import UnfitOutput, check_output, plain
 from cluster.registry import Registry, TaskType
 from cluster.settings import Settings
+from cluster.store.calls import Call
 from cluster.store.store import ThreadStore
 
 logger = logging.getLogger(__name__)
+
+Member: TypeAlias = tuple[str, int, bytes]
+"""One attempt as it travels through Dask: task id, attempt, canonical input."""
 
 RETRY_SECONDS: Final = 1.0
 """Pause before the first repetition of a failing task; doubled for each further one, up to RETRY_MOST_SECONDS."""
@@ -85,25 +91,38 @@ class Executor:
         self.board = board
         self.running: dict[tuple[str, int], RunningAttempt] = {}
 
-    def run(self, task_id: str, attempt: int, name: str, canonical_input: bytes) -> None:
-        """Runs one attempt to its end: the record says how it went, nothing is returned or raised.
+    def run(self, name: str, members: Sequence[Member]) -> None:
+        """Runs attempts of one task type to their ends, one after the other: the records say how they went, nothing is
+        returned or raised.
 
         Raises:
-            StoreUnavailable: Redis stayed away for minutes; the attempt counts as undelivered.
+            StoreUnavailable: Redis stayed away for minutes; the attempts that are left count as undelivered.
         """
-        # On the board before it begins: the warden must know of every attempt that it would take down.
-        slot = self.board.enter(task_id, attempt) if self.board else None
+        # On the board before they begin: the warden must know of every attempt that it would take down, and gives those
+        # back that wait behind a long one.
+        slots = [self.board.enter(task_id, attempt, behind=i > 0) if self.board else None
+                 for i, (task_id, attempt, _) in enumerate(members)]  # fmt: skip
         try:
-            if self._begin(task_id, attempt):
-                self._run(task_id, attempt, name, canonical_input, slot)
+            verdict = self._begin(members[0], self.store.run(self._start(members[0])))
+            for i, member in enumerate(members):
+                following = members[i + 1] if i + 1 < len(members) else None
+                begun = self._run(name, member, slots[i], following) if verdict else self._pass(following)
+                # Last, as a worker that is asked to stop leaves when its board is empty.
+                if self.board:
+                    self.board.leave(slots[i])
+                    slots[i] = None
+                verdict = following is not None and self._begin(following, begun)
         finally:
-            # Last, as a worker that is asked to stop leaves when its board is empty.
-            if self.board:
-                self.board.leave(slot)
+            for slot in slots:
+                if self.board:
+                    self.board.leave(slot)
 
-    def _begin(self, task_id: str, attempt: int) -> bool:
-        """Whether the attempt is ours to run."""
-        verdict = self.store.run(self.store.calls.start(task_id, attempt, self.worker))
+    def _start(self, member: Member) -> Call[str]:
+        return self.store.calls.start(member[0], member[1], self.worker)
+
+    def _begin(self, member: Member, verdict: str | None) -> bool:
+        """Whether the attempt is ours to run, by what the store said of its start."""
+        task_id, attempt, _ = member
         if verdict == "TAKEN":
             # An attempt is dispatched once and Dask runs a key in one place, so whoever began it before is gone: nobody
             # speaks for it any more. (ALIVE: it goes on elsewhere, in a worker that leaves when it is done.)
@@ -112,7 +131,13 @@ class Executor:
             logger.info("task %s attempt %d is not run here: %s", task_id, attempt, verdict)
         return verdict == "RUN"
 
-    def _run(self, task_id: str, attempt: int, name: str, canonical_input: bytes, slot: int | None) -> None:
+    def _pass(self, following: Member | None) -> str | None:
+        """Begins the one after an attempt that is not run."""
+        return self.store.run(self._start(following)) if following else None
+
+    def _run(self, name: str, member: Member, slot: int | None, following: Member | None) -> str | None:
+        """Runs an attempt that has begun, stores its outcome, begins the next; answers what the store says of that."""
+        task_id, attempt, canonical_input = member
         task_type = self.registry.get(name)
         if self.board:
             self.board.begin(slot, task_id, attempt, task_type.timeout_seconds if task_type else None)
@@ -121,10 +146,14 @@ class Executor:
         enter(running)
         try:
             outcome = self._outcome(task_id, attempt, name, canonical_input)
-            self._store(task_id, attempt, name, outcome)
+            calls = [self._end(task_id, attempt, name, outcome), *([self._start(following)] if following else ())]
+            answers = self.store.run_many(calls)
         finally:
             enter(None)
             del self.running[task_id, attempt]
+        if isinstance(outcome, Succeeded) and not answers[0]:
+            logger.info("task %s attempt %d: its result comes too late and is refused", task_id, attempt)
+        return str(answers[1]) if following else None
 
     def _outcome(self, task_id: str, attempt: int, name: str, canonical_input: bytes) -> Succeeded | Failed:
         task_type = self.registry.get(name)
@@ -153,18 +182,14 @@ class Executor:
             return Failed(shown, retry=True)
         return encode(task_type, value, self.settings.inline_limit_bytes)
 
-    def _store(self, task_id: str, attempt: int, name: str, outcome: Succeeded | Failed) -> None:
+    def _end(self, task_id: str, attempt: int, name: str, outcome: Succeeded | Failed) -> Call[Any]:
         calls = self.store.calls
         if isinstance(outcome, Succeeded):
-            if not self.store.run(calls.finish(task_id, attempt, outcome.result)):
-                logger.info("task %s attempt %d: its result comes too late and is refused", task_id, attempt)
-            return
+            return calls.finish(task_id, attempt, outcome.result)
         retries = self.registry[name].retries if outcome.retry and name in self.registry else 0
-        self.store.run(
-            calls.fail(
-                task_id, attempt, outcome.error, retries=retries, delay_seconds=RETRY_SECONDS,
-                longest_delay_seconds=RETRY_MOST_SECONDS,
-            )
+        return calls.fail(
+            task_id, attempt, outcome.error, retries=retries, delay_seconds=RETRY_SECONDS,
+            longest_delay_seconds=RETRY_MOST_SECONDS,
         )  # fmt: skip
 
 
@@ -249,12 +274,12 @@ _executor: Executor | None = None
 
 
 def use_executor(executor: Executor | None) -> None:
-    """Makes the process's executor known to `run_attempt`; called by the worker's preload."""
+    """Makes the process's executor known to `run_attempts`; called by the worker's preload."""
     global _executor
     _executor = executor
 
 
-def run_attempt(task_id: str, attempt: int, name: str, canonical_input: bytes) -> None:
+def run_attempts(name: str, members: Sequence[Member]) -> None:
     """What Dask calls on a worker.
 
     Raises:
@@ -262,4 +287,4 @@ def run_attempt(task_id: str, attempt: int, name: str, canonical_input: bytes) -
     """
     if _executor is None:
         raise RuntimeError("this Dask worker was not started by `dask-graphql worker` (no preload of cluster.worker)")
-    _executor.run(task_id, attempt, name, canonical_input)
+    _executor.run(name, members)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from cluster.settings import Settings
@@ -17,6 +18,21 @@ logger = logging.getLogger(__name__)
 PAUSE_SECONDS: Final = 0.5
 RPC_SECONDS: Final = 5.0
 """Longest wait for an answer of the scheduler; one that is stopped or cut off must not hold the caller."""
+
+
+@dataclass(slots=True)
+class Load:
+    """What the scheduler has to do, as it told last.
+
+    Attributes:
+        outstanding: Dask tasks that have not ended.
+        threads: of all workers; 0 where none is there, or nothing is known.
+        durations: seconds that one attempt of each task type takes on a worker, a running mean.
+    """
+
+    outstanding: int = 0
+    threads: int = 0
+    durations: dict[str, float] = field(default_factory=dict)
 
 
 class SchedulerAway(Exception):
@@ -35,6 +51,9 @@ class SchedulerLink:
         self._address = settings.scheduler
         if encrypted(settings):
             check_certificates(settings)
+        self.load = Load()
+        self.relieved = asyncio.Event()
+        """Set whenever the scheduler tells its load."""
         self._client: Client | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -89,11 +108,19 @@ class SchedulerLink:
                     self._client = await client
                     # The client's stream waits 10 ms for more to send; the dispatcher batches by itself.
                     client.scheduler_comm.interval = 0.0005
+                    self.load = Load()
+                    client.subscribe_topic("dask-graphql-load", self._hear)
                     logger.info("connected to the scheduler at %s", self._address)
                 except (OSError, TimeoutError) as error:
                     logger.debug("no scheduler at %s: %s", self._address, error)
                     await _close(client)
             await asyncio.sleep(PAUSE_SECONDS)
+
+    def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
+        told = event[1]
+        self.load.outstanding, self.load.threads = told["outstanding"], told["threads"]
+        self.load.durations |= told["durations"]
+        self.relieved.set()
 
     async def close(self) -> None:
         if self._task:

@@ -15,7 +15,6 @@ from typing import Final
 import orjson
 
 from cluster import attempts
-from cluster.attempts import attempt_key
 from cluster.blobs import BlobStore, FolderBlobStore
 from cluster.dispatch import Dispatchable, Dispatcher
 from cluster.errors import BlobError, StoreUnavailable
@@ -130,9 +129,7 @@ class Recoverer:
         if not checks:
             return
         try:
-            held = await self._link.ask(
-                "dask_graphql_held", keys=[attempt_key(item.name, item.task_id, item.attempt) for item in checks]
-            )
+            held = await self._link.ask("dask_graphql_held", attempts=[[item.task_id, item.attempt] for item in checks])
         except SchedulerAway as error:
             logger.info("open tasks are asked for again: %s", error)
             return

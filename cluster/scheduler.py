@@ -41,6 +41,12 @@ STREAM_SECONDS: Final = 0.0005
 """How long the streams between scheduler and workers wait for more to send."""
 PROGRESS_SECONDS: Final = 0.2
 """How often the progress of graph tasks is told."""
+TELL_SECONDS: Final = 0.003
+"""How soon a change of the load is told to the dispatchers."""
+TOPIC: Final = "dask-graphql-load"
+"""Where Dask's clients subscribe to that."""
+RECENT: Final = 0.5
+"""What the latest run weighs in the mean duration of a task type."""
 STORE_TRIES_SECONDS: Final = 60.0
 """How long a loss is kept to be written while Redis is away; afterwards the recoverer's sweep finds it."""
 
@@ -76,6 +82,11 @@ def _plugin_class() -> type[Any]:
             self.epoch = uuid.uuid4().hex
             self.started_at = time.time()
             self._graphs: dict[str, _GraphProgress] = {}
+            self._keys: dict[tuple[str, int], str] = {}
+            self._durations: dict[str, float] = {}
+            self._news: dict[str, float] = {}
+            self._told: tuple[int, int] | None = None
+            self._telling = False
             self._tasks: set[asyncio.Task[None]] = set()
 
         # Life -------------------------------------------------------------------------------------------------------
@@ -118,11 +129,23 @@ def _plugin_class() -> type[Any]:
 
         # What others ask --------------------------------------------------------------------------------------------
 
-        async def held(self, keys: list[str], **_: Any) -> list[bool]:
+        async def held(self, attempts: list[tuple[str, int]], **_: Any) -> list[bool]:
             """Whether this scheduler still has each of these attempts to run."""
             living = ("waiting", "queued", "no-worker", "processing")
             tasks = self.scheduler.tasks
+            keys = (self._keys.get((task_id, attempt)) for task_id, attempt in attempts)
             return [key in tasks and tasks[key].state in living for key in keys]
+
+        def _tell_load(self) -> None:
+            """To the dispatchers, which pack while there is more to do than the workers can take."""
+            self._telling = False
+            scheduler = self.scheduler
+            outstanding = len(scheduler.queued) + len(scheduler.unrunnable)
+            outstanding += sum(len(ws.processing) for ws in scheduler.workers.values())
+            load = outstanding, scheduler.total_nthreads
+            if load != self._told or self._news:
+                news, self._news, self._told = self._news, {}, load
+                scheduler.log_event(TOPIC, {"outstanding": load[0], "threads": load[1], "durations": news})
 
         async def load(self, **_: Any) -> dict[str, Any]:
             """The demand and the workers, for the controller and for `cluster`."""
@@ -158,7 +181,8 @@ def _plugin_class() -> type[Any]:
             self, scheduler: Scheduler, *, tasks: list[Any], annotations: dict[str, dict[Any, Any]], **_: Any
         ) -> None:
             for key in tasks:
-                if attempts.parse_attempt_key(key):
+                if parsed := attempts.parse_attempt_key(key):
+                    self._keys |= dict.fromkeys(parsed[1], key)
                     # Dask would run the task of a lost worker again under the same key. We count and fence attempts in
                     # the record, so the first loss must come to us: the next one is over Dask's limit already.
                     scheduler.tasks[key].suspicious = scheduler.allowed_failures
@@ -171,10 +195,29 @@ def _plugin_class() -> type[Any]:
                 tag = task_state and (task_state.annotations or {}).get(GRAPH_ANNOTATION)
                 if tag in self._graphs:
                     self._graphs[tag].done.add(key)
-            if parsed := attempts.parse_attempt_key(key):
-                self._graphs.pop(f"{parsed[0]}:{parsed[1]}", None) if finish in ("memory", "erred") else None
-                if finish == "erred":
-                    self._spawn(self._lose(*parsed, kwargs.get("exception"), kwargs.get("worker")))
+            if finish in ("memory", "erred", "forgotten") and (parsed := attempts.parse_attempt_key(key)):
+                self._attempts_ended(key, finish, parsed, kwargs)
+            if not self._telling:
+                self._telling = True
+                asyncio.get_running_loop().call_later(TELL_SECONDS, self._tell_load)
+
+        def _attempts_ended(
+            self, key: str, finish: str, parsed: tuple[str, list[tuple[str, int]]], told: dict[str, Any]
+        ) -> None:
+            name, members = parsed
+            for member in members:
+                self._graphs.pop(f"{member[0]}:{member[1]}", None)
+                if self._keys.get(member) == key:
+                    del self._keys[member]
+            if finish == "memory":
+                for span in told.get("startstops") or ():
+                    if span["action"] == "compute":
+                        took = (span["stop"] - span["start"]) / len(members)
+                        mean = self._durations.get(name, took)
+                        self._durations[name] = self._news[name] = mean + RECENT * (took - mean)
+            elif finish == "erred":
+                for member in members:
+                    self._spawn(self._lose(*member, told.get("exception"), told.get("worker")))
 
         async def _lose(self, task_id: str, attempt: int, exception: Any, worker: str | None) -> None:
             from distributed.protocol.serialize import Serialized, deserialize

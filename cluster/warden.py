@@ -1,6 +1,7 @@
 """The warden: in the nanny's process, it speaks for the attempts of its worker process and ends what must end.
 
 It says in Redis that they live, so that an attempt which holds its interpreter for minutes is not taken for lost.
+One that waits behind others of its Dask task for longer than it should is given back, to run elsewhere.
 An attempt past its time limit is failed; one that is no longer wanted (cancelled, failed, superseded) gets a grace
 period to return by itself. Then the worker process goes, and its other attempts are given back first, uncharged.
 """
@@ -13,7 +14,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from cluster import attempts
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 TURN_SECONDS: Final = 0.25
 BEAT_SECONDS: Final = 1.0
 """How often a running attempt is spoken for; shorter ones come and go unseen, at no cost."""
+BEHIND_SECONDS: Final = 0.25
+"""How long an attempt may wait behind others of its Dask task, in which there is a fifth of that to do."""
 GRACE_SECONDS: Final = 1.0
 """How long a function may go on after its attempt has ended in the record."""
 
@@ -59,9 +62,9 @@ class Warden:
 
     async def turn(self, now: float) -> None:
         """One round: beat, judge, end."""
-        entries = {
-            (entry.task_id, entry.attempt): entry for entry in self._board.entries(self._process_id()) if entry.running
-        }
+        board = self._board.entries(self._process_id())
+        await self.give_back([entry for entry in board if entry.behind(now) > BEHIND_SECONDS])
+        entries = {(entry.task_id, entry.attempt): entry for entry in board if entry.running}
         self._beaten = {key: at for key, at in self._beaten.items() if key in entries}
         self._unwanted = {key: at for key, at in self._unwanted.items() if key in entries}
         await self._beat(entries, now)
@@ -103,18 +106,21 @@ class Warden:
             # It must not begin anything while the others are given back: that would be lost with it, and be charged.
             os.kill(process_id, signal.SIGSTOP)
             try:
-                await self._give_back(culprits)
+                await self._give_others_back(culprits)
             finally:
                 os.kill(process_id, signal.SIGKILL)
 
-    async def _give_back(self, culprits: set[tuple[str, int]]) -> None:
+    async def _give_others_back(self, culprits: set[tuple[str, int]]) -> None:
         for key in culprits:
             logger.warning("task %s attempt %d does not return; its worker process goes", *key)
-        others = [
-            entry for entry in self._board.entries(self._process_id()) if (entry.task_id, entry.attempt) not in culprits
-        ]
-        reason = attempts.worker_lost("that had to be ended for another task")
         # Before the process is gone, so that the loss which Dask reports then meets the fence.
+        await self.give_back(
+            [e for e in self._board.entries(self._process_id()) if (e.task_id, e.attempt) not in culprits]
+        )
+
+    async def give_back(self, entries: Sequence[Entry]) -> None:
+        """They run elsewhere, uncharged: here, the fence lets them neither begin nor end any more."""
+        reason = attempts.worker_lost("that has no time for it")
         await self._store.run_many(
-            [self._store.calls.lose(entry.task_id, entry.attempt, "none", reason) for entry in others]
+            [self._store.calls.lose(entry.task_id, entry.attempt, "none", reason) for entry in entries]
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -154,12 +155,13 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
     try:
         async with nanny:
             logger.info("worker %s serves %s", nanny.worker_address, settings.scheduler)
-            warden = asyncio.create_task(Warden(store, board, registry, lambda: nanny.pid).run())
+            watching = Warden(store, board, registry, lambda: nanny.pid)
+            warden = asyncio.create_task(watching.run())
             gone = asyncio.create_task(nanny.finished())
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait({gone, stopping, warden}, return_when=asyncio.FIRST_COMPLETED)
             if stopping.done() and not gone.done():
-                await _drain(nanny, board, settings.drain_seconds)
+                await _drain(nanny, board, watching, settings.drain_seconds)
             for task in (gone, stopping, warden):
                 task.cancel()
             await nanny.close(timeout=5)
@@ -189,9 +191,9 @@ def board_path(settings: Settings, name: str) -> Path:
     return Path(settings.data_dir).absolute() / "scratch" / f"{name}.board"
 
 
-async def _drain(nanny: Nanny, board: RunningBoard, seconds: float) -> None:
-    """Takes nothing more and lets what runs end. What has not begun goes back to the scheduler when the worker closes;
-    what is not done in time is lost to the platform, uncharged, and runs again elsewhere."""
+async def _drain(nanny: Nanny, board: RunningBoard, warden: Warden, seconds: float) -> None:
+    """Takes nothing more and lets what runs end. What has not begun goes back; what is not done in time is lost to the
+    platform, uncharged, and runs again elsewhere."""
     try:
         async with asyncio.timeout(RESTART_SECONDS):
             # A worker process that is just being started again would register, begin tasks, and be ended with them.
@@ -201,6 +203,10 @@ async def _drain(nanny: Nanny, board: RunningBoard, seconds: float) -> None:
             await nanny.scheduler.retire_workers(workers=[nanny.worker_address], close_workers=False, remove=False)
     except (OSError, TimeoutError) as error:
         logger.info("the scheduler was not told that this worker leaves: %s", error)
+    try:
+        await warden.give_back([entry for entry in board.entries(nanny.pid) if entry.behind(time.monotonic())])
+    except StoreUnavailable as error:
+        logger.info("what waits behind others runs here too: %s", error)
     if board.entries(nanny.pid):
         logger.info("waiting up to %g s for %d running tasks", seconds, len(board.entries(nanny.pid)))
     try:

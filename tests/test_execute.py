@@ -18,7 +18,7 @@ import cluster.execute
 from cluster import BigInt, Blob, Graph, TaskError, cancelled, report_progress, save_blob, task
 from cluster.blobs import FolderBlobStore
 from cluster.errors import BlobError
-from cluster.execute import Executor, Failed, Succeeded, call, encode, run_attempt, use_executor
+from cluster.execute import Executor, Failed, Succeeded, call, encode, run_attempts, use_executor
 from cluster.registry import Bound, TaskType, _registered, load_registry
 from cluster.settings import Settings
 from cluster.store.record import Record, TaskState
@@ -175,7 +175,7 @@ class Bench:
         return bound
 
     def run(self, bound: Bound, attempt: int = 1) -> Record:
-        self.executor.run(bound.task_id, attempt, bound.task_type.name, bound.canonical_input)
+        self.executor.run(bound.task_type.name, [(bound.task_id, attempt, bound.canonical_input)])
         assert self.executor.running == {}
         return self.record(bound.task_id)
 
@@ -350,7 +350,7 @@ def test_an_attempt_that_must_not_run_is_not_run(bench: Bench, verdict: str) -> 
         bench.store.run(bench.calls.cancel(bound.task_id))
     else:
         assert bench.store.run(bench.calls.start(bound.task_id, 1, "w0")) == "RUN"
-    bench.executor.run(bound.task_id, attempt, kind.name, bound.canonical_input)
+    bench.executor.run(kind.name, [(bound.task_id, attempt, bound.canonical_input)])
     assert runs == []
 
 
@@ -369,10 +369,10 @@ def test_an_attempt_that_was_begun_by_a_worker_long_silent_is_given_up(bench: Be
 def test_dask_finds_the_executor_of_its_process(bench: Bench) -> None:
     bound = bench.submit("add", a=1)
     with pytest.raises(RuntimeError, match="dask-graphql worker"):
-        run_attempt(bound.task_id, 1, "add", bound.canonical_input)
+        run_attempts("add", [(bound.task_id, 1, bound.canonical_input)])
     use_executor(bench.executor)
     try:
-        run_attempt(bound.task_id, 1, "add", bound.canonical_input)
+        run_attempts("add", [(bound.task_id, 1, bound.canonical_input)])
     finally:
         use_executor(None)
     assert bench.record(bound.task_id).result == b"6"

@@ -282,17 +282,24 @@ class ThreadStore:
         Raises:
             StoreUnavailable: Redis stayed away for `patience_seconds`.
         """
+        return self._patiently(lambda: self.run_once(call))
+
+    def _patiently(self, work: Callable[[], T]) -> T:
         deadline = time.monotonic() + self._patience_seconds
         pause = 0.05
         while True:
             try:
-                return self.run_once(call)
+                return work()
             except StoreUnavailable as error:
                 if time.monotonic() + pause > deadline:
                     raise
                 logger.warning("%s; trying again", error)
                 time.sleep(pause)
                 pause = min(1.0, pause * 2)
+
+    def run_many(self, calls: Sequence[Call[Any]]) -> list[Any]:
+        """As `run`, with several scripts in one round trip, each a step of its own."""
+        return self._patiently(lambda: self._many_once(calls))
 
     def run_once(self, call: Call[R]) -> R:
         """Runs one script.
@@ -304,10 +311,29 @@ class ThreadStore:
             try:
                 answer = self.redis.execute_command(*call.command)  # type: ignore[no-untyped-call]
             except NoScriptError:
-                for script in SCRIPTS.values():
-                    self.redis.script_load(script.source)
+                self._load_scripts()
                 answer = self.redis.execute_command(*call.command)  # type: ignore[no-untyped-call]
         return call.parse(answer)
+
+    def _many_once(self, calls: Sequence[Call[Any]]) -> list[Any]:
+        with _as_unavailable():
+            answers = self._pipeline(calls)
+            if _missing(answers):
+                self._load_scripts()
+                answers = self._pipeline(calls)
+            if error := _first_error(answers):
+                raise error
+        return [call.parse(answer) for call, answer in zip(calls, answers, strict=True)]
+
+    def _pipeline(self, calls: Sequence[Call[Any]]) -> list[Any]:
+        with self.redis.pipeline(transaction=False) as pipeline:
+            for call in calls:
+                pipeline.execute_command(*call.command)  # type: ignore[no-untyped-call]
+            return list(pipeline.execute(raise_on_error=False))
+
+    def _load_scripts(self) -> None:
+        for script in SCRIPTS.values():
+            self.redis.script_load(script.source)
 
     def close(self) -> None:
         self.redis.close()

@@ -124,6 +124,19 @@ def deadly(n: int) -> int:
 
 
 @task
+def moody(n: int, mood: str = "quick") -> int:
+    """Mostly quick; else `slow`, for 3 s, or `deadly`, with its worker process."""
+    if mood == "deadly":
+        os._exit(17)
+    if mood == "slow":
+        # As a computation in C does: no other thread of this process runs meanwhile.
+        stop = time.monotonic() + 3.0
+        while time.monotonic() < stop:
+            pass
+    return n
+
+
+@task
 def hungry(megabytes: int) -> int:
     """Takes memory and keeps it for a while."""
     kept = [bytearray(os.urandom(1 << 20)) for _ in range(megabytes)]
