@@ -45,8 +45,9 @@ lint: $(VENV)/.lint ## Style and common faults (ruff), and undeclared breaking c
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/python scripts/schema_changes.py
 
-types: $(VENV)/.lint $(VENV)/.test ## Types (mypy, strict)
+types: $(VENV)/.lint $(VENV)/.test console ## Types (mypy, strict; of the web pages: tsc)
 	@$(BIN)/mypy
+	@cd graphql_api/console && PATH="$$PATH:$(CURDIR)/$(BIN)" npm run --silent check
 
 schema: setup ## Writes schema.graphql from the built-in task types
 	@env -u DASK_GRAPHQL_TASK_MODULES $(BIN)/dask-graphql schema > schema.graphql
@@ -93,6 +94,7 @@ $(VENV)/.run: $(BIN)/python setup.cfg pyproject.toml
 $(VENV)/.test: $(VENV)/.run
 	@echo "installing what the tests need"
 	@$(PIP) install -e '.[test]'
+	@scripts/install-browser.sh $(BIN)/python
 	@touch $@
 
 # In an environment of its own: it pins what the tests need newer.

@@ -46,6 +46,7 @@ _PLAIN: Final = (
 @strawberry.type(description="A field of an object that a task type takes or returns.")
 class TypeField:
     name: str = strawberry.field(description="As Python spells it, and as the task id's input does.")
+    description: str | None = strawberry.field(description="What it means, and its bounds.")
     graphql_name: str = strawberry.field(description="As this schema spells it.")
     graphql_type: str = strawberry.field(description="Its GraphQL type, as in `[Int!]!`.")
     has_default: bool = strawberry.field(description="Whether an input may leave it out.")
@@ -116,6 +117,7 @@ def _field(name: str, field: GraphQLField | GraphQLInputField) -> TypeField:
         has_default = default is not dataclasses.MISSING and default is not strawberry.UNSET
     return TypeField(
         name=python_name(field, name),
+        description=field.description,
         graphql_name=name,
         graphql_type=str(field.type),
         has_default=has_default,

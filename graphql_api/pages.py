@@ -27,8 +27,9 @@ CONTENT_SECURITY_POLICY: Final = "; ".join(
         "worker-src 'self'",
         # Monaco, the editor of GraphiQL, places its lines by style attributes and adds its theme as a style element.
         "style-src 'self' 'unsafe-inline'",
-        # The style sheets of GraphiQL and Monaco bring their fonts and icons as data: URLs.
-        "img-src 'self' data:",
+        # The style sheets of GraphiQL and Monaco bring their fonts and icons as data: URLs. The console shows pictures
+        # that come so within results, and blobs that it fetched with a credential.
+        "img-src 'self' data: blob:",
         "font-src 'self' data:",
         # In CSP level 3 this covers the WebSocket of the same host too; `ws:` would open every host there is.
         "connect-src 'self'",

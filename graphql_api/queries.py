@@ -145,6 +145,12 @@ def parse_cursor(cursor: str) -> tuple[int, str]:
         raise BadCursor(f"after takes an endCursor of this list, not {cursor[:64]!r}") from None
 
 
+def dashboard_url(address: str) -> str | None:
+    """Where a browser finds Dask's dashboard, by its HOST:PORT; None where it is off or that names no host."""
+    host = address.rpartition(":")[0]
+    return None if host in ("", "0.0.0.0", "[::]") else f"http://{address}/status"  # noqa: S104  # none is bound here
+
+
 async def read_cluster(info: ApiInfo) -> Cluster:
     """The cluster as this node sees it; parts that do not answer are told as such."""
     node = info.context.node
@@ -157,6 +163,7 @@ async def read_cluster(info: ApiInfo) -> Cluster:
     return Cluster(
         scheduler_connected=bool(load),
         scheduler_epoch=load.get("epoch"),
+        dashboard_url=dashboard_url(node.settings.dashboard),
         workers=[
             Worker(
                 name=worker["name"],

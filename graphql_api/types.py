@@ -64,6 +64,7 @@ class TaskEvent:
 @strawberry.type(description="An argument of a task type.")
 class TaskArgument:
     name: str = strawberry.field(description="Its name in the task id's input, as the function spells it.")
+    description: str | None = strawberry.field(description="What it means, and its bounds.")
     type: str = strawberry.field(description="Its Python type.")
     required: bool
     default: strawberry.scalars.JSON | None = strawberry.field(description="What is filled in where it is left out.")
@@ -103,7 +104,7 @@ class TaskTypeType:
         graphql_schema = schema._schema
         mutation = f"submit{pascal(task_type.name)}"
         output = schema.outputs[task_type.name]
-        names = {python_name(item, name): (name, str(item.type)) for name, item in
+        names = {python_name(item, name): (name, str(item.type), item.description) for name, item in
                  graphql_schema.mutation_type.fields[mutation].args.items()}  # fmt: skip
 
         defaults = orjson.loads(
@@ -121,6 +122,7 @@ class TaskTypeType:
             arguments=[
                 TaskArgument(
                     name=argument.name,
+                    description=names[argument.name][2],
                     type=type_words(argument.annotation),
                     required=argument.required,
                     default=_safe(defaults.get(argument.name)),
@@ -211,6 +213,7 @@ class TaskCount:
 class Cluster:
     scheduler_connected: bool = strawberry.field(description="Whether this node is connected to the scheduler.")
     scheduler_epoch: str | None = strawberry.field(description="Identifies one life of the scheduler.")
+    dashboard_url: str | None = strawberry.field(description="Dask's own dashboard, where the settings name one.")
     workers: list[Worker]
     waiting: int = strawberry.field(description="Dask tasks that no worker has yet.")
     processing: int = strawberry.field(description="Dask tasks that are with workers.")

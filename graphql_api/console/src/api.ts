@@ -1,14 +1,20 @@
 // The two ways to the api: fetch for queries and mutations, one WebSocket for all subscriptions.
 import { createClient } from "graphql-ws";
+import { authorization, onKeyChange } from "./key.ts";
 
 export const HTTP_URL = "/graphql";
 
 /** The page may be served behind TLS or on any port: the socket goes where the page came from. */
 export const SOCKET_URL = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/graphql`;
 
+/** What a WebSocket is closed with that showed no good credential; trying again would not help. */
+const FORBIDDEN = 4403;
+
 export interface Refusal {
   message: string;
   code: string | undefined;
+  /** The argument that does not fit, as the schema spells it: `place.yAxis`, `items[1]`. */
+  argument?: string | undefined;
 }
 
 interface GraphQLErrorLike {
@@ -16,16 +22,20 @@ interface GraphQLErrorLike {
   extensions?: Record<string, unknown> | undefined;
 }
 
+const text = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);
+
 /** What an operation threw, as text and the api's stable code where it gave one. */
 export function refusal(reason: unknown): Refusal {
   const error: unknown = Array.isArray(reason) ? reason[0] : reason;
   if (error instanceof CloseEvent) {
-    return { message: `The connection closed (${error.code} ${error.reason})`, code: undefined };
+    const code = error.code === FORBIDDEN ? "UNAUTHENTICATED" : undefined;
+    return { message: `The connection was closed (${error.code} ${error.reason})`, code };
   }
+  // What fetch throws where no answer came at all.
+  if (error instanceof TypeError) return { message: "The api does not answer.", code: undefined };
   if (typeof error === "object" && error !== null && "message" in error) {
     const { message, extensions } = error as GraphQLErrorLike;
-    const code = extensions?.["code"];
-    return { message, code: typeof code === "string" ? code : undefined };
+    return { message, code: text(extensions?.["code"]), argument: text(extensions?.["argument"]) };
   }
   return { message: String(error), code: undefined };
 }
@@ -34,7 +44,8 @@ export function refusal(reason: unknown): Refusal {
 export async function request<Data>(query: string, variables: Record<string, unknown> = {}): Promise<Data> {
   const response = await fetch(HTTP_URL, {
     method: "POST",
-    headers: { "content-type": "application/json", accept: "application/graphql-response+json, application/json" },
+    // Of the two media types the one that answers 200 to a refusal too: the body tells it, and no browser logs a fault.
+    headers: { "content-type": "application/json", accept: "application/json", ...authorization() },
     body: JSON.stringify({ query, variables }),
   });
   let answer: { data?: Data | null; errors?: GraphQLErrorLike[] };
@@ -48,16 +59,21 @@ export async function request<Data>(query: string, variables: Record<string, unk
   return answer.data;
 }
 
-// The api may restart while the page is open: retry for as long as it stays open, at most 10 s apart. A retry subscribes
+// The api may restart while the page is open: retry for as long as it stays open, at most 5 s apart. A retry subscribes
 // again, so a reader of events sees the first ones twice and tells them apart by `seq`.
 const socket = createClient({
   url: SOCKET_URL,
+  connectionParams: authorization,
   // One socket for task after task.
   lazyCloseTimeout: 10_000,
+  keepAlive: 20_000,
   retryAttempts: Infinity,
-  shouldRetry: () => true,
-  retryWait: (retries) => new Promise((wake) => setTimeout(wake, Math.min(10_000, 300 * 2 ** retries))),
+  shouldRetry: (reason) => !(reason instanceof CloseEvent && reason.code === FORBIDDEN),
+  retryWait: (retries) => new Promise((wake) => setTimeout(wake, Math.min(5000, 300 * 2 ** retries) * (0.75 + Math.random() / 2))),
 });
+
+// Who the socket speaks for is settled when it opens.
+onKeyChange(() => socket.terminate());
 
 /** Subscribes; returns what ends the subscription. */
 export function subscribe<Data>(

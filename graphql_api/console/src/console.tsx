@@ -1,173 +1,182 @@
-// The console page: submit a task, watch it, see the recent ones.
-import { type FormEvent, StrictMode, useCallback, useEffect, useState } from "react";
+// The console page: its frame, and which page of it the address names.
+import { Component, type ReactNode, StrictMode, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { createRoot } from "react-dom/client";
-import { type Refusal, refusal, request } from "./api.ts";
+import { ClusterLine, ClusterPage, type ClusterWatch, useCluster } from "./cluster.tsx";
 import "./console.css";
-import { ago, call, count } from "./format.ts";
-import { OVERVIEW, type Overview, SUBMIT, type Submission } from "./operations.ts";
-import { RefusalView, TaskView } from "./task.tsx";
+import { usePoll, useRoute } from "./hooks.ts";
+import { apiKey, onKeyChange } from "./key.ts";
+import { KeyButton } from "./key-dialog.tsx";
+import { TASKS, type TaskPage } from "./operations.ts";
+import { RefusalView } from "./parts.tsx";
+import { TaskForm } from "./submit.tsx";
+import { type Submitted, TaskView } from "./task.tsx";
+import { CATALOGUE, type Catalogue } from "./task-types.ts";
+import { RecentTasks, TasksPage } from "./tasks.tsx";
 
-const REFRESH_MILLISECONDS = 4000;
-const PRESETS = [90, 1000, 100_000, 5_000_000];
+const CATALOGUE_MILLISECONDS = 60_000;
+const RECENT_MILLISECONDS = 3000;
+const PAGES = { submit: "Submit", tasks: "Tasks", cluster: "Cluster" };
 
-/** The task shown is in the address, so that it can be bookmarked and sent to others. */
-const shownTask = (): string => /^#task=([0-9a-f]{32})$/.exec(location.hash)?.[1] ?? "";
-
+/** `#/submit/<task type>/<task id>`, `#/tasks`, `#/tasks/<task id>`, `#/cluster`. */
 function App() {
-  const [taskId, setTaskId] = useState(shownTask);
-  const [submitted, setSubmitted] = useState<{ taskId: string; outcome: string; round: number }>();
-  const [overview, setOverview] = useState<Overview>();
-  const [away, setAway] = useState<Refusal>();
-
-  const refresh = useCallback(() => {
-    request<Overview>(OVERVIEW).then(
-      (answer) => {
-        setOverview(answer);
-        setAway(undefined);
-      },
-      (reason: unknown) => setAway(refusal(reason)),
-    );
-  }, []);
+  const [page = "submit", ...rest] = useRoute();
+  const watch = useCluster();
+  const { data: catalogue, reason, refresh } = usePoll<Catalogue>(CATALOGUE, {}, CATALOGUE_MILLISECONDS);
+  const main = useRef<HTMLElement>(null);
+  const shown = useRef(page);
+  const asked = reason ?? watch.reason;
 
   useEffect(() => {
-    const follow = () => setTaskId(shownTask());
-    const refreshIfSeen = () => document.visibilityState === "visible" && refresh();
-    refresh();
-    const timer = setInterval(refreshIfSeen, REFRESH_MILLISECONDS);
-    addEventListener("hashchange", follow);
-    document.addEventListener("visibilitychange", refreshIfSeen);
-    return () => {
-      clearInterval(timer);
-      removeEventListener("hashchange", follow);
-      document.removeEventListener("visibilitychange", refreshIfSeen);
-    };
-  }, [refresh]);
-
-  const onSubmitted = ({ taskId, outcome }: Submission["submitFibonacci"]) => {
-    setSubmitted((last) => ({ taskId, outcome, round: (last?.round ?? 0) + 1 }));
-    location.hash = `task=${taskId}`;
-    setTaskId(taskId);
-    refresh();
-  };
-  const own = submitted?.taskId === taskId ? submitted : undefined;
+    document.title = `${PAGES[page as keyof typeof PAGES] ?? "Console"} - dask-graphql`;
+    // A new page is read from its top, by eye and by ear; the first one has its own focus.
+    if (shown.current !== page) main.current?.focus();
+    shown.current = page;
+  }, [page]);
 
   return (
     <>
+      <a className="skip" href="#main" onClick={(event) => { event.preventDefault(); main.current?.focus(); }}>
+        Skip to the content
+      </a>
       <header className="top">
-        <h1>dask-graphql</h1>
-        <ClusterLine overview={overview} away={away} />
-        <a className="end" href="/graphql">
-          GraphiQL
+        <a className="brand" href="#/">
+          <img src={FAVICON} alt="" width="22" height="22" /> dask-graphql
         </a>
+        <nav aria-label="Pages">
+          {Object.entries(PAGES).map(([name, title]) => (
+            <a key={name} href={`#/${name}`} aria-current={name === page ? "page" : undefined}>
+              {title}
+            </a>
+          ))}
+          <a href="/graphql">GraphiQL</a>
+        </nav>
+        <span className="end" role="status">
+          <ClusterLine watch={watch} />
+        </span>
+        <KeyButton caller={catalogue?.caller} needed={asked?.code === "UNAUTHENTICATED"} />
       </header>
-      <main>
-        <div className="column">
-          <SubmitForm onSubmitted={onSubmitted} />
-          {taskId && (
-            <TaskView
-              key={`${taskId} ${own?.round ?? 0}`}
-              taskId={taskId}
-              onChange={refresh}
-              {...(own ? { outcome: own.outcome } : {})}
-            />
-          )}
-        </div>
-        <RecentTasks overview={overview} shown={taskId} />
+      <main ref={main} id="main" tabIndex={-1}>
+        {reason && !catalogue ? (
+          <section className="card">
+            <h1>dask-graphql</h1>
+            <RefusalView reason={reason} />
+            <div><button type="button" className="quiet" onClick={refresh}>Try again</button></div>
+          </section>
+        ) : (
+          catalogue && (
+            <Guard place={[page, ...rest].join("/")}>
+              <Page page={page} rest={rest} catalogue={catalogue} watch={watch} />
+            </Guard>
+          )
+        )}
       </main>
     </>
   );
 }
 
-function ClusterLine({ overview, away }: { overview: Overview | undefined; away: Refusal | undefined }) {
-  if (away) return <span className="light bad">{away.code ?? "the api does not answer"}</span>;
-  if (!overview) return <span className="light">connecting</span>;
-  const { schedulerConnected, workers } = overview.cluster;
-  return schedulerConnected ? (
-    <span className="light good">
-      {count(workers.length)} worker{workers.length === 1 ? "" : "s"}
-    </span>
-  ) : (
-    <span className="light bad" title="Tasks are accepted and wait until it is back">
-      no scheduler
-    </span>
-  );
+interface GuardProps {
+  /** Another place is another try. */
+  place: string;
+  children: ReactNode;
 }
 
-function SubmitForm({ onSubmitted }: { onSubmitted(submission: Submission["submitFibonacci"]): void }) {
-  const [n, setN] = useState("90");
-  const [recompute, setRecompute] = useState(false);
-  const [busy, setBusy] = useState(false);
-  const [reason, setReason] = useState<Refusal>();
+/** A page that fails must not take the others along. */
+class Guard extends Component<GuardProps, { reason: string | undefined }> {
+  override state = { reason: undefined };
+  static getDerivedStateFromError = (error: unknown) => ({ reason: String(error) });
+  override componentDidUpdate({ place }: GuardProps) {
+    if (place !== this.props.place && this.state.reason !== undefined) this.setState({ reason: undefined });
+  }
+  override render() {
+    const { reason } = this.state;
+    if (reason === undefined) return this.props.children;
+    return (
+      <div className="card">
+        <RefusalView reason={{ message: `This page failed: ${reason}`, code: undefined }} />
+      </div>
+    );
+  }
+}
 
-  const submit = async (event: FormEvent) => {
-    event.preventDefault();
-    setBusy(true);
-    setReason(undefined);
-    try {
-      onSubmitted((await request<Submission>(SUBMIT, { n: Number(n), recompute })).submitFibonacci);
-    } catch (why) {
-      setReason(refusal(why));
-    } finally {
-      setBusy(false);
-    }
+const FAVICON = document.querySelector<HTMLLinkElement>("link[rel=icon]")?.href ?? "";
+
+function Page({ page, rest, catalogue, watch }: { page: string; rest: string[]; catalogue: Catalogue; watch: ClusterWatch }) {
+  const { taskTypes } = catalogue;
+  const cluster = watch.data?.cluster;
+  if (page === "cluster") return <ClusterPage watch={watch} />;
+  if (page === "tasks" && rest[0]) return <TaskView key={rest[0]} taskId={rest[0]} taskTypes={taskTypes} cluster={cluster} heading="h1" />;
+  if (page === "tasks") return <TasksPage taskTypes={taskTypes} cluster={cluster} />;
+  return <SubmitPage chosen={rest[0]} taskId={rest[1]} catalogue={catalogue} watch={watch} />;
+}
+
+function SubmitPage({ chosen, taskId, catalogue: { taskTypes, caller }, watch }: {
+  chosen: string | undefined;
+  taskId: string | undefined;
+  catalogue: Catalogue;
+  watch: ClusterWatch;
+}) {
+  const [submitted, setSubmitted] = useState<Submitted>();
+  const { data, refresh } = usePoll<TaskPage>(TASKS, { first: 8 }, RECENT_MILLISECONDS);
+  const type = taskTypes.find(({ name }) => name === chosen) ?? taskTypes[0];
+  if (!type) return <p className="card">This api has no task types: name their modules in DASK_GRAPHQL_TASK_MODULES.</p>;
+
+  const onSubmitted = (told: Omit<Submitted, "round">) => {
+    setSubmitted((last) => ({ ...told, round: (last?.round ?? 0) + 1 }));
+    location.hash = `#/submit/${type.name}/${told.taskId}`;
+    refresh();
   };
+  const own = submitted?.taskId === taskId ? submitted : undefined;
+  const answer = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    // On a phone the task stands below the form.
+    if (own) answer.current?.scrollIntoView({ block: "nearest" });
+  }, [own]);
 
   return (
-    <form className="card" onSubmit={submit}>
-      <h2>Submit a task</h2>
-      <div className="row">
-        <label className="call">
-          <span>fibonacci(n:</span>
-          {/* No `min`: what the api refuses, and with which code, is worth seeing. */}
-          <input type="number" step="1" required autoFocus value={n} onChange={(e) => setN(e.target.value)} aria-label="n" />
-          <span>)</span>
-        </label>
-        <button type="submit" disabled={busy}>
-          Submit
-        </button>
-        <label className="hint">
-          <input type="checkbox" checked={recompute} onChange={(e) => setRecompute(e.target.checked)} /> run again even if a
-          result is kept
-        </label>
+    <div className="split">
+      <div className="column">
+        <section className="card" aria-labelledby="submit-title">
+          <header className="row">
+            <h1 id="submit-title">Submit</h1>
+            <select aria-label="Task type" value={type.name} onChange={(e) => (location.hash = `#/submit/${e.target.value}`)}>
+              {taskTypes.map(({ name }) => (
+                <option key={name}>{name}</option>
+              ))}
+            </select>
+          </header>
+          <TaskForm key={`${type.name} ${type.version}`} type={type} salt={caller.taskIdSalt} from={taskId} onSubmitted={onSubmitted} />
+        </section>
+        <RecentTasks tasks={data?.tasks.edges.map(({ node }) => node)} shown={taskId} />
       </div>
-      <div className="row presets" role="group" aria-label="Examples of n">
-        {PRESETS.map((preset) => (
-          <button type="button" className="quiet" key={preset} onClick={() => setN(String(preset))}>
-            {count(preset)}
-          </button>
-        ))}
+      <div ref={answer}>
+        {taskId ? (
+          <TaskView key={taskId} taskId={taskId} taskTypes={taskTypes} cluster={watch.data?.cluster} submitted={own} onChange={refresh} heading="h2" />
+        ) : (
+          <Welcome count={taskTypes.length} />
+        )}
       </div>
-      {reason && <RefusalView reason={reason} />}
-    </form>
+    </div>
   );
 }
 
-function RecentTasks({ overview, shown }: { overview: Overview | undefined; shown: string }) {
-  const tasks = overview?.tasks.edges.map(({ node }) => node) ?? [];
-  return (
-    <nav className="card recent" aria-labelledby="recent-title">
-      <h2 id="recent-title">Recent tasks</h2>
-      {overview && tasks.length === 0 && <p className="hint">None yet. Submit one: its state and result appear here at once.</p>}
-      <ul>
-        {tasks.map(({ taskId, name, input, state, submittedAt }) => (
-          <li key={taskId}>
-            <a href={`#task=${taskId}`} aria-current={taskId === shown ? "true" : undefined}>
-              <span className="name">{call(name, input)}</span>
-              <span className={`state ${state}`}>{state}</span>
-              <code className="hint">{taskId.slice(0, 8)}</code>
-              <time className="hint" dateTime={submittedAt}>
-                {ago(submittedAt)}
-              </time>
-            </a>
-          </li>
-        ))}
-      </ul>
-    </nav>
-  );
+const Welcome = ({ count }: { count: number }) => (
+  <aside className="card hint welcome">
+    <p>
+      {count} task type{count === 1 ? "" : "s"} can be submitted here. A submission is answered at once with the task's id, which
+      follows from the input alone; progress and result appear here the moment they exist.
+    </p>
+    <p>The address names the task, so that it can be kept and sent: it opens tomorrow too, from any node, while the result is kept.</p>
+  </aside>
+);
+
+/** All that is shown belongs to one key: another one begins anew. */
+function Session() {
+  const key = useSyncExternalStore(onKeyChange, apiKey);
+  return <App key={key} />;
 }
 
 createRoot(document.getElementById("root")!).render(
   <StrictMode>
-    <App />
+    <Session />
   </StrictMode>,
 );

@@ -48,6 +48,31 @@ subscription Result {
 `,
   },
   {
+    query: `# Every change of a task: states, attempts,
+# progress. Play RunAgain, then Events.
+subscription Events {
+  taskEvents(taskId: "f179adc3f5ca8d4c4c2b0c870e29d345") {
+    seq
+    kind
+    state
+    attempt
+    progress
+    at
+  }
+}
+
+mutation RunAgain {
+  submitFibonacci(
+    n: 5000000
+    options: { recompute: true }
+  ) {
+    taskId
+    outcome
+  }
+}
+`,
+  },
+  {
     query: `# What can be submitted, and what runs it.
 query Cluster {
   taskTypes {

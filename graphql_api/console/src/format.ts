@@ -4,11 +4,15 @@ const whole = new Intl.NumberFormat("en");
 
 export const count = (value: number): string => whole.format(value);
 
+export const counted = (value: number, noun: string): string => `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
+
 /** Digits in threes from the right. Thin spaces, and not commas, so that a long number may wrap anywhere. */
 export function grouped(digits: string): string {
   // Not the well-known lookahead: it looks to the end from every digit, and there may be tens of thousands.
-  const odd = digits.length % 3;
-  return [digits.slice(0, odd), ...(digits.slice(odd).match(/\d{3}/g) ?? [])].filter(Boolean).join("\u2009");
+  const sign = digits.startsWith("-") ? "-" : "";
+  const bare = digits.slice(sign.length);
+  const odd = bare.length % 3;
+  return sign + [bare.slice(0, odd), ...(bare.slice(odd).match(/\d{3}/g) ?? [])].filter(Boolean).join("\u2009");
 }
 
 export const clock = (time: string): string =>
@@ -24,12 +28,22 @@ export const inTens = (digits: string): string => digits.replace(/(\d{10})(?=\d)
 
 export function duration(milliseconds: number): string {
   if (milliseconds < 1000) return `${Math.max(0, Math.round(milliseconds))} ms`;
-  return milliseconds < 60_000 ? `${(milliseconds / 1000).toFixed(1)} s` : `${Math.round(milliseconds / 60_000)} min`;
+  if (milliseconds < 10_000) return `${(milliseconds / 1000).toFixed(1)} s`;
+  if (milliseconds < 60_000) return `${Math.round(milliseconds / 1000)} s`;
+  const seconds = Math.round(milliseconds / 1000);
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor(seconds / 60) % 60} min`;
 }
 
-/** From one time of a record to another, or nothing where either has not come. */
-export const between = (from: string | null | undefined, to: string | null | undefined): string | undefined =>
-  from && to ? duration(Date.parse(to) - Date.parse(from)) : undefined;
+export function bytes(value: number): string {
+  if (value < 1000) return `${value} B`;
+  const power = Math.min(4, Math.floor(Math.log10(value) / 3));
+  return `${(value / 1000 ** power).toFixed(1)} ${["B", "kB", "MB", "GB", "TB"][power]}`;
+}
+
+/** From one time of a record to another, or to now; nothing where the first has not come. */
+export const between = (from: string | null | undefined, to: string | null | undefined, now?: number): string | undefined =>
+  from && (to || now) ? duration((to ? Date.parse(to) : now!) - Date.parse(from)) : undefined;
 
 export function ago(time: string): string {
   const seconds = (Date.now() - Date.parse(time)) / 1000;

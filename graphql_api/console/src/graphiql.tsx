@@ -1,21 +1,40 @@
 // GraphiQL on the page at /graphql.
-import { createGraphiQLFetcher } from "@graphiql/toolkit";
+import { createGraphiQLFetcher, type Fetcher } from "@graphiql/toolkit";
 import { GraphiQL } from "graphiql";
+import { type DocumentNode, parse } from "graphql";
 import "graphiql/setup-workers/vite";
 import "graphiql/style.css";
 import { createRoot } from "react-dom/client";
 import { HTTP_URL, SOCKET_URL } from "./api.ts";
 import { EXAMPLES } from "./examples.ts";
 import "./graphiql.css";
+import { apiKey, authorization } from "./key.ts";
 
 // By the URL and not by a client of ours: the toolkit then sends the headers of the headers editor with connection_init.
-const fetcher = createGraphiQLFetcher({ url: HTTP_URL, subscriptionUrl: SOCKET_URL });
+const send = createGraphiQLFetcher({ url: HTTP_URL, subscriptionUrl: SOCKET_URL });
+
+// GraphiQL reads a document a moment after its tab is opened: who plays it at once would send the last tab's operation.
+const fetcher: Fetcher = (params, options) => {
+  let documentAST: DocumentNode;
+  try {
+    documentAST = parse(params.query);
+  } catch {
+    return send(params, options); // the api says what is wrong with it
+  }
+  const names = documentAST.definitions.map((item) => (item.kind === "OperationDefinition" && item.name?.value) || null);
+  const operationName = names.find((name) => name === params.operationName) ?? names[0] ?? null;
+  return send({ ...params, operationName }, { ...options, documentAST });
+};
+
+// The key that was given on the console page in this tab, for its own api only.
+const HEADERS = apiKey() ? JSON.stringify(authorization(), null, 2) : "";
 
 createRoot(document.getElementById("root")!).render(
   <GraphiQL
     fetcher={fetcher}
-    defaultTabs={EXAMPLES.map(({ query, variables = "" }) => ({ query, variables }))}
-    defaultEditorToolsVisibility="variables"
+    defaultTabs={EXAMPLES.map(({ query, variables = "" }) => ({ query, variables, headers: HEADERS }))}
+    defaultHeaders={HEADERS}
+    defaultEditorToolsVisibility={apiKey() ? "headers" : "variables"}
     isHeadersEditorEnabled
     shouldPersistHeaders={false}
   >

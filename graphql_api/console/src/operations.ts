@@ -1,33 +1,33 @@
 // The operations of the console page and the shapes of their answers, as schema.graphql gives them.
+import type { TaskType } from "./task-types.ts";
 
-export type TaskState = "QUEUED" | "RUNNING" | "SUCCEEDED" | "FAILED" | "CANCELLED";
+export const STATES = ["QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"] as const;
+
+export type TaskState = (typeof STATES)[number];
 
 export const isFinal = (state: TaskState | undefined): boolean =>
   state === "SUCCEEDED" || state === "FAILED" || state === "CANCELLED";
 
-export interface FibonacciResult {
-  __typename: "FibonacciResult";
-  n: number;
-  digits: number;
-  bitLength: number;
-  sha256: string;
-  value: string | null;
-  blob: { url: string; sizeBytes: string } | null;
-}
-
-export interface Task {
+export interface TaskLine {
   taskId: string;
   name: string;
-  version: string;
   input: unknown;
   state: TaskState;
   attempt: number;
-  submissions: number;
+  progress: number | null;
   submittedAt: string;
   startedAt: string | null;
   finishedAt: string | null;
   error: { code: string; message: string; type: string | null } | null;
-  result: FibonacciResult | { __typename: string } | null;
+}
+
+export interface Task extends TaskLine {
+  version: string;
+  seq: number;
+  submissions: number;
+  worker: string | null;
+  expiresAt: string | null;
+  result?: Record<string, unknown> | null;
 }
 
 export interface TaskEvent {
@@ -40,36 +40,91 @@ export interface TaskEvent {
   message: string | null;
 }
 
-export interface Overview {
-  tasks: { edges: { node: Pick<Task, "taskId" | "name" | "input" | "state" | "submittedAt"> }[] };
-  cluster: { schedulerConnected: boolean; workers: { name: string; threads: number }[] };
-}
+export type Outcome = "NEW" | "JOINED" | "CACHED" | "RECOMPUTED";
 
-export interface Submission {
-  submitFibonacci: { taskId: string; outcome: "NEW" | "JOINED" | "CACHED" | "RECOMPUTED" };
-}
+const LINE = "taskId name input state attempt progress submittedAt startedAt finishedAt error { code message type }";
 
-const TASK = `taskId name version input state attempt submissions submittedAt startedAt finishedAt
-  error { code message type }
-  result { __typename ... on FibonacciResult { n digits bitLength sha256 value blob { url sizeBytes } } }`;
-
-export const SUBMIT = `mutation Submit($n: Int!, $recompute: Boolean!) {
-  submitFibonacci(n: $n, options: { recompute: $recompute }) { taskId outcome }
-}`;
-
-export const CANCEL = `mutation Cancel($taskId: ID!) { cancelTask(taskId: $taskId) { taskId } }`;
-
-export const OVERVIEW = `query Overview {
-  tasks(first: 20) { edges { node { taskId name input state submittedAt } } }
-  cluster { schedulerConnected workers { name threads } }
-}`;
+const TASK = `${LINE} version seq submissions worker expiresAt`;
 
 export const READ = `query Read($taskId: ID!) { task(taskId: $taskId) { ${TASK} } }`;
 
-export const RESULT = `subscription Result($taskId: ID!) { taskResult(taskId: $taskId) { ${TASK} } }`;
+export const STATE = "query State($taskId: ID!) { task(taskId: $taskId) { seq state } }";
 
 export const EVENTS = `subscription Events($taskId: ID!) {
   taskEvents(taskId: $taskId) { seq kind state attempt at progress message }
+}`;
+
+export const CANCEL = "mutation Cancel($taskId: ID!) { cancelTask(taskId: $taskId) { taskId } }";
+
+/** The final record with all of its result; without a result where the api has no such task type any more. */
+export const resultOf = (type: TaskType | undefined): string => `subscription Result($taskId: ID!) {
+  taskResult(taskId: $taskId) { ${TASK} ${type ? `result { ... on ${type.outputType} { ${type.selection} } }` : ""} }
+}`;
+
+/** Only with the arguments that are given: a variable of a type `T!` cannot be left out, though the argument can. */
+export function submissionOf(type: TaskType, given: Record<string, unknown>): string {
+  const used = type.arguments.filter(({ graphqlName }) => graphqlName in given);
+  const head = [...used.map(({ graphqlName, graphqlType }) => `$${graphqlName}: ${graphqlType}`), "$options: SubmitOptions"];
+  const body = [...used.map(({ graphqlName }) => graphqlName), "options"].map((name) => `${name}: $${name}`);
+  return `mutation Submit(${head.join(", ")}) {
+  submission: ${type.mutation}(${body.join(", ")}) { taskId outcome }
+}`;
+}
+
+export const TASKS = `query Tasks($first: Int!, $after: String, $state: TaskState, $name: String) {
+  tasks(first: $first, after: $after, state: $state, name: $name) {
+    edges { node { ${LINE} } }
+    pageInfo { hasNextPage endCursor }
+  }
+}`;
+
+export interface TaskPage {
+  tasks: { edges: { node: TaskLine }[]; pageInfo: { hasNextPage: boolean; endCursor: string | null } };
+}
+
+export interface Worker {
+  name: string;
+  threads: number;
+  processing: number;
+  memoryBytes: number;
+  memoryLimitBytes: number;
+}
+
+export interface Fleet {
+  wanted: number | null;
+  launching: number;
+  running: number;
+  retiring: number;
+  minWorkers: number;
+  maxWorkers: number;
+  reason: string;
+  launchSeconds: number | null;
+  problem: string | null;
+  costPerHour: number | null;
+  decisions: { at: string; wanted: number | null; started: number; stopped: number; reason: string }[];
+}
+
+export interface Cluster {
+  schedulerConnected: boolean;
+  schedulerEpoch: string | null;
+  dashboardUrl: string | null;
+  waiting: number;
+  processing: number;
+  workers: Worker[];
+  fleet: Fleet | null;
+  tasks: { state: TaskState; count: number }[];
+}
+
+export const CLUSTER = `query Cluster {
+  cluster {
+    schedulerConnected schedulerEpoch dashboardUrl waiting processing
+    workers { name threads processing memoryBytes memoryLimitBytes }
+    fleet {
+      wanted launching launchSeconds running retiring minWorkers maxWorkers reason problem costPerHour
+      decisions { at wanted started stopped reason }
+    }
+    tasks { state count }
+  }
 }`;
 
 export const ENDS = `query Ends($taskId: ID!, $tail: Int!, $length: Int!) {

@@ -1,164 +1,227 @@
 // One task as it goes: its events live, then its result.
 import { useEffect, useState } from "react";
 import { type Refusal, refusal, request, subscribe } from "./api.ts";
-import { between, call, clock, count, grouped, inTens } from "./format.ts";
+import { between, call, count, counted, duration } from "./format.ts";
+import { useNow, usePoll } from "./hooks.ts";
 import {
-  CANCEL, ENDS, EVENTS, type FibonacciResult, isFinal, READ, RESULT, type Task, type TaskEvent,
+  CANCEL, type Cluster, EVENTS, isFinal, type Outcome, READ, resultOf, STATE, type Task, type TaskEvent, type TaskState,
 } from "./operations.ts";
+import { Fact, Facts, Progress, RefusalView, StateMark } from "./parts.tsx";
+import { CopyButton, ResultView } from "./result.tsx";
+import type { TaskType } from "./task-types.ts";
+import { Timeline } from "./timeline.tsx";
 
-const END_DIGITS = 300;
-const KEPT_EVENTS = 200;
+const KEPT_EVENTS = 500;
+const LOOK_AGAIN_MILLISECONDS = 5000;
 
-export function RefusalView({ reason }: { reason: Refusal }) {
-  return (
-    <p className="refusal" role="alert">
-      {reason.code && <code>{reason.code}</code>} {reason.message}
-    </p>
-  );
+const OUTCOMES: Record<Outcome, string> = {
+  NEW: "a new task",
+  JOINED: "joined: the same task was in flight already",
+  CACHED: "cached: its result was there already",
+  RECOMPUTED: "runs again",
+};
+
+export interface Submitted {
+  taskId: string;
+  outcome: Outcome;
+  /** The id as it was computed here before the request; nothing where that is not possible. */
+  foretold: string | undefined;
+  /** Tells two submissions of one task apart. */
+  round: number;
 }
 
-/** Mount it anew for each task id and submission: it follows one life of one task. */
-export function TaskView({ taskId, outcome, onChange }: { taskId: string; outcome?: string; onChange(): void }) {
-  const [task, setTask] = useState<Task>();
+interface TaskProps {
+  taskId: string;
+  taskTypes: TaskType[];
+  cluster: Cluster | undefined;
+  submitted?: Submitted | undefined;
+  onChange?(): void;
+  heading: "h1" | "h2";
+}
+
+/** Follows a task through all of its lives: somebody may have it computed again after it ended. */
+export function TaskView(props: TaskProps) {
+  const { data, refresh } = usePoll<{ task: { seq: number; state: TaskState } | null }>(STATE, { taskId: props.taskId }, LOOK_AGAIN_MILLISECONDS);
+  const [ended, setEnded] = useState<number>();
+  const [life, setLife] = useState(0);
+  const seen = data?.task;
+  useEffect(() => {
+    if (ended === undefined || !seen || seen.seq <= ended) return;
+    setEnded(undefined);
+    setLife((last) => last + 1);
+  }, [seen, ended]);
+  const onEnd = (seq: number) => {
+    setEnded(seq);
+    refresh();
+  };
+  return <TaskLife key={`${props.submitted?.round ?? 0} ${life}`} {...props} onEnd={onEnd} />;
+}
+
+function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, heading: Heading }: TaskProps & { onEnd(seq: number): void }) {
+  const [record, setRecord] = useState<Task>();
+  const [final, setFinal] = useState<Task>();
   const [events, setEvents] = useState<TaskEvent[]>([]);
   const [reason, setReason] = useState<Refusal>();
+  const [cancelling, setCancelling] = useState(false);
 
+  useEffect(
+    () =>
+      subscribe<{ taskEvents: TaskEvent }>(EVENTS, { taskId }, {
+        error: setReason,
+        next: ({ taskEvents: event }) => {
+          // They come in order; after a reconnect the first ones come again.
+          setEvents((known) => (event.seq <= (known.at(-1)?.seq ?? 0) ? known : [...known, event].slice(-KEPT_EVENTS)));
+          if (event.kind !== "PROGRESS") onChange?.();
+        },
+      }),
+    // The callbacks of one life do not change what they mean.
+    [taskId],
+  );
+
+  // The record again with each change of state: who runs it, and since when.
+  const changes = events.filter(({ kind }) => kind !== "PROGRESS").length;
   useEffect(() => {
     let current = true;
-    const on = { error: (why: Refusal) => current && setReason(why) };
-    // The first look may arrive after the final record, which must stay.
     request<{ task: Task | null }>(READ, { taskId }).then(
-      ({ task }) => current && task && setTask((known) => (isFinal(known?.state) ? known : task)),
-      (why: unknown) => on.error(refusal(why)),
+      ({ task }) => current && task && setRecord(task),
+      (why: unknown) => {
+        const told = refusal(why);
+        // That the api is away stands at the top of the page already, and passes.
+        if (current && told.code) setReason(told);
+      },
     );
-    const endEvents = subscribe<{ taskEvents: TaskEvent }>(EVENTS, { taskId }, {
-      ...on,
-      next: ({ taskEvents: event }) => {
-        // They come in order; after a reconnect the first ones come again.
-        setEvents((known) => (event.seq <= (known.at(-1)?.seq ?? 0) ? known : [...known, event].slice(-KEPT_EVENTS)));
-        if (event.kind !== "PROGRESS") onChange();
-      },
-    });
-    const endResult = subscribe<{ taskResult: Task }>(RESULT, { taskId }, {
-      ...on,
-      next: ({ taskResult }) => {
-        setTask(taskResult);
-        onChange();
-      },
-    });
     return () => {
       current = false;
-      endEvents();
-      endResult();
     };
-  }, [taskId, onChange]);
+  }, [taskId, changes]);
 
-  const state = isFinal(task?.state) ? task!.state : (events.at(-1)?.state ?? task?.state);
-  const progress = events.findLast((event) => event.progress !== null)?.progress;
-  const cancel = () => request(CANCEL, { taskId }).catch((why: unknown) => setReason(refusal(why)));
+  const type = taskTypes.find(({ name }) => name === record?.name);
+  const wish = record && resultOf(type);
+  useEffect(() => {
+    if (!wish) return;
+    return subscribe<{ taskResult: Task }>(wish, { taskId }, {
+      error: setReason,
+      next: ({ taskResult }) => {
+        setFinal(taskResult);
+        setReason(undefined);
+        onEnd(taskResult.seq);
+        onChange?.();
+      },
+    });
+  }, [taskId, wish]);
+
+  const task = final ?? record;
+  const state = final?.state ?? events.at(-1)?.state ?? record?.state;
+  const title = task && call(task.name, task.input);
+  useEffect(() => {
+    // Whoever waits in another tab sees the end in the name of this one.
+    if (Heading === "h1" && title && state) document.title = `${state} ${title}`;
+  }, [Heading, title, state]);
+  const open = state !== undefined && !isFinal(state);
+  const now = useNow(open);
+  const attempt = events.at(-1)?.attempt ?? record?.attempt;
+  const progress = events.findLast((event) => event.progress !== null && event.attempt === attempt)?.progress ?? record?.progress;
+  const cancel = () => {
+    setCancelling(true);
+    request(CANCEL, { taskId }).catch((why: unknown) => {
+      setReason(refusal(why));
+      setCancelling(false);
+    });
+  };
 
   return (
-    <section className="card" aria-labelledby="task-title">
+    <article className="card task" aria-busy={open}>
       <header className="row">
-        <h2 id="task-title">{task ? call(task.name, task.input) : "Task"}</h2>
-        <span className={`state ${state ?? "UNKNOWN"}`} role="status">
-          {state ?? "not submitted yet"}
-        </span>
-        {outcome && <span className="hint">{outcome}</span>}
-        {state && !isFinal(state) && (
-          <button type="button" className="quiet end" onClick={cancel}>
-            Cancel
+        <Heading className="call">{title ?? "Task"}</Heading>
+        <span role="status">{state ? <StateMark state={state} /> : <span className="hint">no such task was submitted yet; this page waits for it</span>}</span>
+        {open && (
+          <button type="button" className="quiet end" onClick={cancel} disabled={cancelling}>
+            {cancelling ? "Cancelling" : "Cancel"}
           </button>
         )}
       </header>
-      <p className="id">
-        <code>{taskId}</code>
-      </p>
-      {state === "RUNNING" && <progress {...(progress == null ? {} : { value: progress })} aria-label="Progress" />}
-      {reason && <RefusalView reason={reason} />}
-      {task?.error && <RefusalView reason={task.error} />}
-      {task?.result && <ResultView taskId={taskId} result={task.result} />}
-      <dl>
-        <Fact name="In the queue" value={between(task?.submittedAt, task?.startedAt)} />
-        <Fact name="Ran" value={between(task?.startedAt, task?.finishedAt)} />
-        <Fact name="Attempts" value={task && task.attempt > 1 ? count(task.attempt) : undefined} />
-        <Fact name="Shared by" value={task ? `${count(task.submissions)} submission${task.submissions === 1 ? "" : "s"}` : undefined} />
-      </dl>
-      <ol className="events" aria-label="Events">
-        {events.filter(({ kind }) => kind !== "PROGRESS").map(({ seq, kind, at, attempt, message }) => (
-          <li key={seq}>
-            <time dateTime={at}>{clock(at)}</time> {kind}
-            {attempt > 1 && ` (attempt ${attempt})`} {message && <span className="hint">{message}</span>}
-          </li>
-        ))}
-      </ol>
-    </section>
-  );
-}
-
-function Fact({ name, value }: { name: string; value: string | undefined }) {
-  return value === undefined ? null : (
-    <div>
-      <dt>{name}</dt>
-      <dd>{value}</dd>
-    </div>
-  );
-}
-
-function ResultView({ taskId, result }: { taskId: string; result: NonNullable<Task["result"]> }) {
-  if (!isFibonacci(result)) {
-    return (
-      <p>
-        The result is a <code>{result.__typename}</code>: read it in <a href="/graphql">GraphiQL</a>.
-      </p>
-    );
-  }
-  return (
-    <>
-      {result.value === null ? <LongNumber taskId={taskId} result={result} /> : <p className="number">{grouped(result.value)}</p>}
-      <dl>
-        <Fact name="Digits" value={count(result.digits)} />
-        <Fact name="Bits" value={count(result.bitLength)} />
-        <div className="wide">
-          <dt>SHA-256 of the digits</dt>
-          <dd>
-            <code>{result.sha256}</code>
-          </dd>
+      <IdLine taskId={taskId} name={type?.name} submitted={submitted} />
+      {state === "RUNNING" && (
+        <div className="progress">
+          <Progress value={progress} />
+          <span className="hint">{progressWords(progress, task?.startedAt, now)}</span>
         </div>
-      </dl>
-    </>
+      )}
+      {state === "QUEUED" && <Waiting cluster={cluster} />}
+      {reason && <RefusalView reason={reason} />}
+      {final?.error && <RefusalView reason={final.error} />}
+      {final?.result && type && <ResultView taskId={taskId} type={type} result={final.result} />}
+      {final?.state === "SUCCEEDED" && !type && (
+        <p className="hint">This api has no task type {final.name} any more, so it cannot tell the result.</p>
+      )}
+      <Facts>
+        <Fact name="Waited">{between(task?.submittedAt, task?.startedAt ?? task?.finishedAt, now)}</Fact>
+        <Fact name={open ? "Runs" : "Ran"}>{between(task?.startedAt, final?.finishedAt, open ? now : undefined)}</Fact>
+        <Fact name="Attempts">{attempt !== undefined && attempt > 1 && count(attempt)}</Fact>
+        <Fact name="Shared by">{task && counted(task.submissions, "submission")}</Fact>
+        <Fact name="Worker">{task?.worker && <code>{task.worker}</code>}</Fact>
+        <Fact name="Version">{task?.version}</Fact>
+        <Fact name="Kept until">{final?.expiresAt && new Date(final.expiresAt).toLocaleString("en-GB")}</Fact>
+      </Facts>
+      <Timeline events={newestLife(events)} now={now} />
+    </article>
   );
 }
 
-const isFibonacci = (result: NonNullable<Task["result"]>): result is FibonacciResult =>
-  result.__typename === "FibonacciResult";
+/** The events since the task began anew, where it was computed again. */
+const newestLife = (events: TaskEvent[]): TaskEvent[] =>
+  events.slice(events.findLastIndex(({ state }, index) => isFinal(state) && index < events.length - 1) + 1);
 
-/** A number too long to inline: its two ends, and the whole as a download. */
-function LongNumber({ taskId, result }: { taskId: string; result: FibonacciResult }) {
-  const [ends, setEnds] = useState<{ head: string; tail: string }>();
-  const [reason, setReason] = useState<Refusal>();
-  useEffect(() => {
-    const variables = { taskId, length: END_DIGITS, tail: Math.max(0, result.digits - END_DIGITS) };
-    request<{ task: { result: { head: string; tail: string } | null } | null }>(ENDS, variables).then(
-      ({ task }) => setEnds(task?.result ?? undefined),
-      (why: unknown) => setReason(refusal(why)),
-    );
-  }, [taskId, result.digits]);
-  if (reason) return <RefusalView reason={reason} />;
+function IdLine({ taskId, name, submitted }: { taskId: string; name: string | undefined; submitted: Submitted | undefined }) {
+  const link = `${location.origin}/#/tasks/${taskId}`;
   return (
     <>
-      <p className="number">
-        {inTens(ends?.head ?? "")}
-        <span className="gap">… {count(Math.max(0, result.digits - 2 * END_DIGITS))} more digits …</span>
-        {inTens(ends?.tail ?? "")}
+      <p className="row id">
+        <code>{taskId}</code>
+        <CopyButton text={link} label="Copy link" />
+        {location.hash.startsWith("#/submit/") ? (
+          <a href={`#/tasks/${taskId}`}>Its page</a>
+        ) : (
+          name && <a href={`#/submit/${name}/${taskId}`}>Submit again</a>
+        )}
       </p>
-      {result.blob && (
-        <p>
-          <a href={result.blob.url} download={`fibonacci-${result.n}.txt`}>
-            Download all {count(result.digits)} digits
-          </a>
+      {submitted && (
+        <p className="hint">
+          {OUTCOMES[submitted.outcome]} <code>{submitted.outcome}</code>
+          {submitted.foretold === taskId && <span className="good"> ✓ the id that this page had computed before it asked</span>}
+        </p>
+      )}
+      {submitted?.foretold && submitted.foretold !== taskId && (
+        <p className="refusal">
+          This page had computed another id, <code>{submitted.foretold}</code>: the api reads the input differently.
         </p>
       )}
     </>
+  );
+}
+
+function progressWords(progress: number | null | undefined, startedAt: string | null | undefined, now: number): string {
+  if (progress === null || progress === undefined) return "runs; it tells no progress";
+  const percent = `${Math.floor(progress * 100)} %`;
+  const ran = startedAt ? now - Date.parse(startedAt) : 0;
+  // Too early, the guess jumps.
+  if (progress < 0.05 || progress >= 1 || ran < 1000) return percent;
+  return `${percent}, about ${duration((ran / progress) * (1 - progress))} left`;
+}
+
+/** Why a task waits, as far as the cluster tells. */
+function Waiting({ cluster }: { cluster: Cluster | undefined }) {
+  if (!cluster) return null;
+  const { fleet, workers, schedulerConnected, waiting } = cluster;
+  const launching = fleet?.launching ?? 0;
+  return (
+    <p className="waiting">
+      {!schedulerConnected && "The scheduler is away. The task is safe, and goes on when it is back. "}
+      {schedulerConnected && workers.length === 0 && launching === 0 && "There is no worker yet. "}
+      {launching > 0 && `Waits for a worker: ${counted(launching, "worker")} ${launching === 1 ? "is" : "are"} being launched${
+        fleet?.launchSeconds ? `, which took ${Math.round(fleet.launchSeconds)} s of late` : ""}. `}
+      {schedulerConnected && workers.length > 0 && waiting > 0 && `${counted(waiting, "task")} before or beside it; ${counted(workers.length, "worker")} at work. `}
+      {fleet?.problem}
+    </p>
   );
 }

@@ -1,0 +1,122 @@
+"""A picture as a result: a graph task that draws the Mandelbrot set in tiles, all over the fleet.
+
+Start the whole system with it, from the top of the clone, and submit it on the console page:
+
+    PYTHONPATH=examples DASK_GRAPHQL_TASK_MODULES=mandelbrot make run
+"""
+
+from __future__ import annotations
+
+import base64
+import enum
+import math
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import dask
+from pydantic import Field
+
+from cluster import Graph, task
+
+TILE_ROWS: Final = 8
+"""Rows of one tile: few enough that progress is seen, enough that the work outweighs Dask's share."""
+WIDEST: Final = 960
+"""In pixels: even one that does not pack at all fits into a record, which carries up to 1 MB of result."""
+INSIDE: Final = 0
+"""The colour of what belongs to the set; 1 to 255 run from far away to its edge."""
+
+
+class Palette(enum.Enum):
+    """The colours outside of the set."""
+
+    EMBER = "ember"
+    OCEAN = "ocean"
+    SLATE = "slate"
+
+
+RAMPS: Final = {
+    Palette.EMBER: ((24, 10, 30), (150, 30, 60), (240, 120, 30), (255, 225, 130), (255, 255, 240)),
+    Palette.OCEAN: ((4, 12, 36), (10, 60, 120), (40, 150, 190), (170, 230, 220), (250, 255, 250)),
+    Palette.SLATE: ((20, 22, 26), (120, 128, 140), (250, 250, 250)),
+}
+"""Colours (red, green, blue) that the shades of a palette pass, from far away to the edge."""
+
+
+@dataclass
+class Picture:
+    """A picture of the Mandelbrot set."""
+
+    png: str
+    """The picture as a `data:` URL."""
+    width: int
+    height: int
+    inside: float
+    """Share of the pixels that belong to the set, as far as `depth` steps can tell."""
+
+
+@task(version="1", timeout_seconds=300)
+def mandelbrot(
+    real: Annotated[float, Field(ge=-2, le=2, description="Centre, real part.")] = -0.6,
+    imaginary: Annotated[float, Field(ge=-2, le=2, description="Centre, imaginary part.")] = 0.0,
+    span: Annotated[float, Field(gt=0, le=4, description="Width of what is seen.")] = 3.2,
+    width: Annotated[int, Field(ge=16, le=WIDEST, description="In pixels; the height is three quarters of it.")] = 640,
+    depth: Annotated[int, Field(ge=1, le=5000, description="Steps until a point counts as inside.")] = 150,
+    palette: Palette = Palette.EMBER,
+) -> Graph[Picture]:
+    """Draws the Mandelbrot set in tiles, spread over the fleet; progress is the share of finished tiles."""
+    height = width * 3 // 4
+    step = span / width
+    left, top = real - span / 2, imaginary + step * height / 2
+    tiles = [
+        dask.delayed(draw)(left, top - first * step, step, width, min(TILE_ROWS, height - first), depth)
+        for first in range(0, height, TILE_ROWS)
+    ]
+    return dask.delayed(assemble)(tiles, width, height, palette)  # type: ignore[no-any-return]
+
+
+def draw(left: float, top: float, step: float, width: int, rows: int, depth: int) -> bytes:
+    """The shades of one tile, row by row: a byte for each pixel."""
+    return bytes(shade(complex(left + x * step, top - y * step), depth) for y in range(rows) for x in range(width))
+
+
+def shade(point: complex, depth: int) -> int:
+    """INSIDE, or a shade by how many steps it takes from this point to leave the circle of radius 16."""
+    if abs(1 - (1 - 4 * point) ** 0.5) <= 1 or abs(point + 1) <= 0.25:
+        return INSIDE  # the two largest parts of the set are known, and would cost all steps
+    z = 0j
+    for count in range(depth):
+        z = z * z + point
+        if z.real * z.real + z.imag * z.imag > 256:
+            # The fraction of the last step, so that there are no bands.
+            steps = count + 1 - math.log2(math.log(abs(z), 16))
+            return 1 + min(254, int(254 * (max(0.0, steps) / depth) ** 0.45))
+    return INSIDE
+
+
+def assemble(tiles: list[bytes], width: int, height: int, palette: Palette) -> Picture:
+    """The tiles as one PNG of 256 colours."""
+    shades = b"".join(tiles)
+    rows = b"".join(b"\0" + shades[first : first + width] for first in range(0, len(shades), width))
+    ramp = RAMPS[palette]
+    colours = bytes([0, 0, 0]) + b"".join(blend(ramp, index / 254) for index in range(255))
+    png = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in (
+            (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
+            (b"PLTE", colours),
+            (b"IDAT", zlib.compress(rows, 9)),
+            (b"IEND", b""),
+        )
+    )
+    url = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    return Picture(png=url, width=width, height=height, inside=shades.count(INSIDE) / len(shades))
+
+
+def blend(ramp: tuple[tuple[int, int, int], ...], share: float) -> bytes:
+    """The colour at a share, 0 to 1, of the way along a ramp."""
+    place = share * (len(ramp) - 1)
+    index = min(int(place), len(ramp) - 2)
+    rest = place - index
+    return bytes(round(a + (b - a) * rest) for a, b in zip(ramp[index], ramp[index + 1], strict=True))

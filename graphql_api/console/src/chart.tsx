@@ -1,0 +1,62 @@
+// A small chart of figures over time, as SVG of our own: a library would weigh more than the rest of the page.
+
+export interface Series {
+  name: string;
+  /** A class of console.css, which gives the colour. */
+  className: string;
+  values: (number | null)[];
+}
+
+const WIDTH = 300;
+const HEIGHT = 80;
+
+/** Several series on one scale, which begins at 0; the newest value is on the right. */
+export function Chart({ title, series, span, format = String }: {
+  title: string;
+  series: Series[];
+  /** What the width stands for, in words. */
+  span: string;
+  format?: (value: number) => string;
+}) {
+  const most = Math.max(1, ...series.flatMap(({ values }) => values.map((value) => value ?? 0)));
+  const newest = series.map(({ name, values }) => `${name} ${format(values.at(-1) ?? 0)}`).join(", ");
+  return (
+    <figure className="chart">
+      <figcaption className="row">
+        <strong>{title}</strong>
+        {series.map(({ name, className, values }) => (
+          <span key={name} className={`key ${className}`}>
+            {name} <b>{format(values.at(-1) ?? 0)}</b>
+          </span>
+        ))}
+      </figcaption>
+      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label={`${title}: ${newest}, over ${span}`}>
+        <line x1="0" x2={WIDTH} y1={HEIGHT - 0.5} y2={HEIGHT - 0.5} />
+        {series.map(({ name, className, values }) => (
+          <path key={name} className={className} d={pathOf(values, most)} />
+        ))}
+      </svg>
+      <p className="row hint">
+        <span>{span}</span>
+        <span className="end">most {format(most)}</span>
+      </p>
+    </figure>
+  );
+}
+
+/** A line with a gap wherever nothing is known. */
+function pathOf(values: (number | null)[], most: number): string {
+  const step = WIDTH / Math.max(1, values.length - 1);
+  let begun = false;
+  return values
+    .map((value, index) => {
+      if (value === null) {
+        begun = false;
+        return "";
+      }
+      const place = `${begun ? "L" : "M"}${(index * step).toFixed(1)} ${(HEIGHT - 1 - (value / most) * (HEIGHT - 6)).toFixed(1)}`;
+      begun = true;
+      return place;
+    })
+    .join("");
+}

@@ -1,0 +1,218 @@
+// The cluster, live: its workers, the queue and the throughput over time, and what the controller decided and why.
+import { useRef } from "react";
+import { Chart } from "./chart.tsx";
+import { ago, bytes, clock, count, counted, duration } from "./format.ts";
+import { type Poll, usePoll } from "./hooks.ts";
+import { type Cluster, CLUSTER, type Fleet, isFinal } from "./operations.ts";
+import { Fact, Facts, RefusalView } from "./parts.tsx";
+
+const REFRESH_MILLISECONDS = 2000;
+/** Ten minutes. */
+const KEPT_SAMPLES = 300;
+
+/** What one look at the cluster saw. */
+export interface Sample {
+  at: number;
+  workers: number;
+  wanted: number | null;
+  waiting: number;
+  processing: number;
+  /** Tasks that have ended, as far as their records are kept. */
+  ended: number;
+}
+
+export interface ClusterWatch extends Poll<{ cluster: Cluster }> {
+  history: Sample[];
+}
+
+/** Watches while the page is open, whichever part of it is shown. */
+export function useCluster(): ClusterWatch {
+  const poll = usePoll<{ cluster: Cluster }>(CLUSTER, {}, REFRESH_MILLISECONDS);
+  const history = useRef<Sample[]>([]);
+  const seen = useRef<Cluster>(undefined);
+  const cluster = poll.data?.cluster;
+  if (cluster && cluster !== seen.current) {
+    seen.current = cluster;
+    history.current = [...history.current, sampleOf(cluster)].slice(-KEPT_SAMPLES);
+  }
+  return { ...poll, history: history.current };
+}
+
+const sampleOf = (cluster: Cluster): Sample => ({
+  at: Date.now(),
+  workers: cluster.workers.length,
+  wanted: cluster.fleet?.wanted ?? null,
+  waiting: cluster.tasks.find(({ state }) => state === "QUEUED")?.count ?? 0,
+  processing: cluster.tasks.find(({ state }) => state === "RUNNING")?.count ?? 0,
+  ended: cluster.tasks.filter(({ state }) => isFinal(state)).reduce((sum, { count }) => sum + count, 0),
+});
+
+/** Ends per second between two looks; records that expire or run again must not make it negative. */
+const rates = (history: Sample[]): number[] =>
+  history.slice(1).map((sample, index) => {
+    const before = history[index]!;
+    return Math.max(0, (sample.ended - before.ended) / ((sample.at - before.at) / 1000));
+  });
+
+export function ClusterPage({ watch }: { watch: ClusterWatch }) {
+  const { data, reason, history } = watch;
+  const cluster = data?.cluster;
+  if (!cluster) return <section className="card"><h1>Cluster</h1>{reason ? <RefusalView reason={reason} /> : <p className="hint">Looking …</p>}</section>;
+  const { fleet, workers } = cluster;
+  const threads = workers.reduce((sum, worker) => sum + worker.threads, 0);
+  const span = `the last ${duration((history.at(-1)?.at ?? 0) - (history[0]?.at ?? 0))} on this page`;
+  return (
+    <div className="column">
+      <section className="card" aria-labelledby="cluster-title">
+        <header className="row">
+          <h1 id="cluster-title">Cluster</h1>
+          {cluster.dashboardUrl && (
+            <a className="end" href={cluster.dashboardUrl} target="_blank" rel="noreferrer">
+              Dask's dashboard
+            </a>
+          )}
+        </header>
+        {reason && <RefusalView reason={reason} />}
+        {!cluster.schedulerConnected && (
+          <p className="refusal">The scheduler does not answer. Tasks are accepted and wait until it is back.</p>
+        )}
+        <div className="figures">
+          <Figure name="workers" value={count(workers.length)} more={counted(threads, "thread")} />
+          <Figure name="running" value={count(history.at(-1)?.processing ?? 0)} more="tasks" />
+          <Figure name="queued" value={count(history.at(-1)?.waiting ?? 0)} more="tasks" />
+          <Figure name="ended" value={(rates(history).at(-1) ?? 0).toFixed(1)} more="tasks a second" />
+          {fleet?.costPerHour != null && (
+            <Figure name="cost" value={`$${fleet.costPerHour.toFixed(fleet.costPerHour < 1 ? 3 : 2)}`} more="an hour" />
+          )}
+        </div>
+        <div className="charts">
+          <Chart
+            title="Workers" span={span}
+            series={[
+              { name: "wanted", className: "line-c", values: history.map(({ wanted }) => wanted) },
+              { name: "connected", className: "line-a", values: history.map(({ workers }) => workers) },
+            ]}
+          />
+          <Chart
+            title="Tasks" span={span}
+            series={[
+              { name: "queued", className: "line-c", values: history.map(({ waiting }) => waiting) },
+              { name: "running", className: "line-a", values: history.map(({ processing }) => processing) },
+            ]}
+          />
+          <Chart
+            title="Throughput" span={span} format={(value) => `${value.toFixed(1)}/s`}
+            series={[{ name: "ended", className: "line-b", values: rates(history) }]}
+          />
+        </div>
+        <Facts>
+          {cluster.tasks.map(({ state, count: number }) => (
+            <Fact key={state} name={state}>{count(number)}</Fact>
+          ))}
+          <Fact name="Dask: waiting">{count(cluster.waiting)}</Fact>
+          <Fact name="Dask: with workers">{count(cluster.processing)}</Fact>
+        </Facts>
+      </section>
+      <FleetCard fleet={fleet} />
+      <WorkersCard cluster={cluster} />
+    </div>
+  );
+}
+
+const Figure = ({ name, value, more }: { name: string; value: string; more: string }) => (
+  <p>
+    <span className="hint">{name}</span>
+    <strong>{value}</strong>
+    <span className="hint">{more}</span>
+  </p>
+);
+
+function FleetCard({ fleet }: { fleet: Fleet | null }) {
+  return (
+    <section className="card" aria-labelledby="fleet-title">
+      <h2 id="fleet-title">Fleet</h2>
+      {!fleet && <p className="hint">No controller runs: workers are started and stopped by hand.</p>}
+      {fleet && (
+        <>
+          <Facts>
+            <Fact name="Wanted">{fleet.wanted}</Fact>
+            <Fact name="Launching">{fleet.launching}</Fact>
+            <Fact name="Running">{fleet.running}</Fact>
+            <Fact name="Retiring">{fleet.retiring}</Fact>
+            <Fact name="Bounds">{`${fleet.minWorkers} to ${count(fleet.maxWorkers)}`}</Fact>
+            <Fact name="A launch takes">{fleet.launchSeconds != null && `${fleet.launchSeconds.toFixed(1)} s`}</Fact>
+          </Facts>
+          <p>{fleet.reason}</p>
+          {fleet.problem && <p className="refusal">{fleet.problem}</p>}
+          <Decisions decisions={fleet.decisions} />
+        </>
+      )}
+    </section>
+  );
+}
+
+const Decisions = ({ decisions }: { decisions: Fleet["decisions"] }) => (
+  <>
+    <h3>What the controller decided</h3>
+    {decisions.length === 0 && <p className="hint">Nothing yet.</p>}
+    <ol className="events">
+      {decisions.map(({ at, wanted, started, stopped, reason }) => (
+        <li key={at}>
+          <time dateTime={at} title={clock(at)}>{ago(at)}</time>
+          <span className="offset">{[started > 0 && `+${started}`, stopped > 0 && `−${stopped}`].filter(Boolean).join(" ") || "="}</span>
+          <span>
+            {wanted !== null && `${wanted} wanted. `}
+            <span className="hint">{reason}</span>
+          </span>
+        </li>
+      ))}
+    </ol>
+  </>
+);
+
+const WorkersCard = ({ cluster }: { cluster: Cluster }) => (
+  <section className="card" aria-labelledby="workers-title">
+    <h2 id="workers-title">Workers</h2>
+    {cluster.workers.length === 0 ? (
+      <p className="hint">None is connected.</p>
+    ) : (
+      <div className="scroll" tabIndex={0} role="region" aria-label="Workers">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Name</th>
+              <th scope="col">State</th>
+              <th scope="col">Threads</th>
+              <th scope="col">Dask tasks</th>
+              <th scope="col">Memory</th>
+            </tr>
+          </thead>
+          <tbody>
+            {cluster.workers.map(({ name, threads, processing, memoryBytes, memoryLimitBytes }) => (
+              <tr key={name}>
+                <th scope="row"><code>{name}</code></th>
+                <td>{processing > 0 ? <span className="state RUNNING">BUSY</span> : <span className="state">IDLE</span>}</td>
+                <td>{threads}</td>
+                <td>{processing}</td>
+                <td>
+                  {memoryLimitBytes > 0 && <meter min={0} max={memoryLimitBytes} high={memoryLimitBytes * 0.8} value={memoryBytes} aria-label={`Memory of ${name}`} />}
+                  {bytes(memoryBytes)}
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    )}
+  </section>
+);
+
+export function ClusterLine({ watch: { data, reason } }: { watch: ClusterWatch }) {
+  if (reason?.code === "UNAUTHENTICATED" || reason?.code === "FORBIDDEN") return <span className="light bad">{reason.code}</span>;
+  if (reason) return <span className="light bad">{reason.code ?? "the api does not answer; trying again"}</span>;
+  if (!data) return <span className="light">connecting</span>;
+  const { schedulerConnected, workers, fleet } = data.cluster;
+  if (!schedulerConnected) return <span className="light bad" title="Tasks are accepted and wait until it is back">no scheduler</span>;
+  const launching = fleet?.launching ? `, ${fleet.launching} launching` : "";
+  return <span className="light good">{`${counted(workers.length, "worker")}${launching}`}</span>;
+}

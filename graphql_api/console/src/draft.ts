@@ -1,0 +1,137 @@
+// What stands in a form, from a default and to its two readings: for the wire, and for the task id's input.
+import { type Member, shapeOf, type UsedType } from "./task-types.ts";
+
+/** Texts as they were typed. Nothing stands for null or left out; objects by their members' names. */
+export type Draft = string | boolean | undefined | Draft[] | { [name: string]: Draft };
+
+export type Drafts = Record<string, Draft>;
+
+/** What does not fit, by the place as the schema spells it. */
+export type Problems = Record<string, string>;
+
+const WHOLE = /^[+-]?\d+$/;
+const ZONED = /(Z|[+-]\d\d:\d\d)$/;
+const SAFE = 2n ** 53n;
+
+/** The drafts of defaults, or of an input as the task id has it. */
+export const draftsOf = (members: Member[], types: UsedType[], input: Record<string, unknown> = {}): Drafts =>
+  Object.fromEntries(
+    members.map(({ name, graphqlType, hasDefault, default: filledIn }) => [
+      name,
+      name in input || hasDefault ? draftOf(name in input ? input[name] : filledIn, graphqlType, types) : emptyDraft(graphqlType, types),
+    ]),
+  );
+
+/** What a field begins with that has no default. */
+export function emptyDraft(graphqlType: string, types: UsedType[]): Draft {
+  const { kind, nullable, name, type } = shapeOf(graphqlType, types);
+  if (nullable) return kind === "scalar" && name !== "Boolean" ? "" : undefined;
+  if (kind === "list") return [];
+  if (kind === "object") return draftsOf(type!.fields, types);
+  if (kind === "enum") return type!.members[0]!.name;
+  return name === "Boolean" ? false : "";
+}
+
+/** A value in the form of the task id's input, as a form shows it. */
+export function draftOf(value: unknown, graphqlType: string, types: UsedType[]): Draft {
+  if (value === null || value === undefined) return emptyDraft(graphqlType.replace(/!$/, ""), types);
+  const { kind, name, type } = shapeOf(graphqlType, types);
+  if (kind === "list") return (value as unknown[]).map((item) => draftOf(item, name, types));
+  if (kind === "enum") return type!.members.find((member) => member.value === value)?.name;
+  if (kind === "object") return draftsOf(type!.fields, types, value as Record<string, unknown>);
+  if (name === "Boolean") return value === true;
+  if (name === "JSON") return JSON.stringify(value, null, 1);
+  return name === "DateTime" ? String(value).replace(/Z$/, "") : String(value);
+}
+
+interface Reading {
+  wire: unknown;
+  plain: unknown;
+}
+
+/** Reads all members of an object; `place` is where it stands, or nothing for the arguments themselves. */
+export function readMembers(
+  drafts: Drafts, members: Member[], types: UsedType[], problems: Problems, place = "",
+): { wire: Record<string, unknown>; plain: Record<string, unknown> } {
+  const wire: Record<string, unknown> = {};
+  const plain: Record<string, unknown> = {};
+  for (const { name, graphqlName, graphqlType, hasDefault, default: filledIn } of members) {
+    const path = place ? `${place}.${graphqlName}` : graphqlName;
+    const read = readDraft(drafts[name], graphqlType, types, problems, path);
+    // What may be left out is left out where nothing stands, and the api fills in the default as we do for the id.
+    if (read.plain === null && hasDefault) plain[name] = filledIn;
+    else {
+      wire[graphqlName] = read.wire;
+      plain[name] = read.plain;
+    }
+  }
+  return { wire, plain };
+}
+
+function readDraft(draft: Draft, graphqlType: string, types: UsedType[], problems: Problems, path: string): Reading {
+  const both = (value: unknown): Reading => ({ wire: value, plain: value });
+  const { kind, nullable, name, type } = shapeOf(graphqlType, types);
+  if (draft === undefined || (draft === "" && nullable)) {
+    if (!nullable) problems[path] = "A value is needed.";
+    return both(null);
+  }
+  if (kind === "list") {
+    const items = (draft as Draft[]).map((item, index) => readDraft(item, name, types, problems, `${path}[${index}]`));
+    return { wire: items.map(({ wire }) => wire), plain: items.map(({ plain }) => plain) };
+  }
+  if (kind === "object") return readMembers(draft as Drafts, type!.fields, types, problems, path);
+  if (kind === "enum") return { wire: draft, plain: type!.members.find((member) => member.name === draft)?.value };
+  if (typeof draft === "boolean") return both(draft);
+  try {
+    return readScalar(String(draft), name);
+  } catch (why) {
+    problems[path] = (why as Error).message;
+    return both(null);
+  }
+}
+
+function readScalar(typed: string, name: string): Reading {
+  const both = (value: unknown): Reading => ({ wire: value, plain: value });
+  if (name === "String") return both(typed);
+  const trimmed = typed.trim();
+  if (trimmed === "") throw new Error("A value is needed.");
+  if (name === "Int") {
+    if (!WHOLE.test(trimmed)) throw new Error("A whole number is needed.");
+    if (Math.abs(Number(trimmed)) >= 2 ** 31) throw new Error("GraphQL's Int ends at 2,147,483,647.");
+    return both(Number(trimmed));
+  }
+  if (name === "Float") {
+    if (!Number.isFinite(Number(trimmed))) throw new Error("A number is needed.");
+    return both(Number(trimmed));
+  }
+  if (name === "BigInt") {
+    const bare = trimmed.replace(/[\s_,]/g, "");
+    if (!WHOLE.test(bare)) throw new Error("A whole number of any length is needed.");
+    const value = BigInt(bare);
+    return { wire: String(value), plain: value >= -SAFE && value <= SAFE ? Number(value) : String(value) };
+  }
+  if (name === "JSON") return both(readJson(trimmed));
+  if (name === "DateTime") return both(ZONED.test(trimmed) ? trimmed : `${withSeconds(trimmed)}Z`);
+  if (name === "Time") return both(withSeconds(trimmed));
+  return both(name === "UUID" ? trimmed.toLowerCase() : trimmed);
+}
+
+/** Dates and times of the browser's own fields: `12:30` and `12:30:05.5` as the api writes them, `12:30:00` and `12:30:05.500000`. */
+function withSeconds(time: string): string {
+  const [whole = "", fraction = ""] = time.split(".");
+  const full = /:\d\d:\d\d$/.test(whole) ? whole : `${whole}:00`;
+  return Number(fraction) ? `${full}.${fraction.padEnd(6, "0")}` : full;
+}
+
+function readJson(typed: string): unknown {
+  try {
+    return JSON.parse(typed, (_, value: unknown) => {
+      if (typeof value === "number" && Number.isInteger(value) && Math.abs(value) > 2 ** 53) {
+        throw new RangeError("Write whole numbers beyond 2^53 as texts: JavaScript does not read them exactly.");
+      }
+      return value;
+    });
+  } catch (why) {
+    throw why instanceof RangeError ? why : new Error("This is no JSON.");
+  }
+}

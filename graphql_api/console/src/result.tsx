@@ -1,0 +1,318 @@
+// A result as what it is: a number, a picture, a download, a table, a text.
+import { type ReactNode, useEffect, useState } from "react";
+import { type Refusal, refusal, request } from "./api.ts";
+import { bytes, count, grouped, inTens } from "./format.ts";
+import { apiKey, authorization } from "./key.ts";
+import { ENDS } from "./operations.ts";
+import { shapeOf, type TaskType, type UsedType } from "./task-types.ts";
+import { Facts, Fact, RefusalView } from "./parts.tsx";
+
+const END_DIGITS = 300;
+/** Above this a number is shown by its two ends, as a browser takes seconds to lay out a million digits. */
+const SHOWN_DIGITS = 20_000;
+const SHOWN_ROWS = 100;
+const SHOWN_CHARACTERS = 20_000;
+
+/** What docs/tasks.md promises to show as a picture. */
+const PICTURE = /^data:image\/(png|jpeg|gif|webp|avif|svg\+xml);base64,/;
+
+type Fields = Record<string, unknown>;
+
+interface BlobValue {
+  url: string;
+  sizeBytes: string;
+  mediaType: string;
+}
+
+export function ResultView({ taskId, type, result }: { taskId: string; type: TaskType; result: Fields }) {
+  const value = type.wrapsValue ? result["value"] : result;
+  const graphqlType = type.wrapsValue
+    ? (type.types.find(({ name }) => name === type.outputType)?.fields[0]?.graphqlType ?? "JSON")
+    : type.outputType;
+  return (
+    <section className="result" aria-label="Result">
+      {type.outputType === "FibonacciResult" && result["value"] === null && <LongNumber taskId={taskId} result={result} />}
+      <Value value={value} graphqlType={graphqlType} types={type.types} name={type.name} />
+      <p className="row">
+        <SaveButtons text={JSON.stringify(value, null, 2)} file={`${taskId}.json`} mediaType="application/json" noun="JSON" />
+      </p>
+    </section>
+  );
+}
+
+interface ValueProps {
+  value: unknown;
+  graphqlType: string;
+  types: UsedType[];
+  /** For the files that it is saved as, and for those who do not see it. */
+  name: string;
+}
+
+function Value({ value, graphqlType, types, name }: ValueProps): ReactNode {
+  const { kind, name: typeName, type } = shapeOf(graphqlType, types);
+  if (value === null || value === undefined) return <span className="hint">none</span>;
+  if (kind === "list") return <List items={value as unknown[]} graphqlType={typeName} types={types} name={name} />;
+  if (typeName === "Blob") return <BlobView blob={value as unknown as BlobValue} name={name} />;
+  if (kind === "object" && type) return <ObjectView fields={value as Fields} type={type} types={types} name={name} />;
+  if (typeName === "BigInt") return <NumberView digits={String(value)} name={name} />;
+  if (typeName === "Int" || typeName === "Float") return <span className="figure">{String(value)}</span>;
+  if (typeName === "JSON") return <Text text={JSON.stringify(value, null, 2)} name={name} />;
+  if (typeof value === "string" && PICTURE.test(value)) return <Picture url={value} name={name} size={Math.round((value.length * 3) / 4)} />;
+  if (typeof value === "string" && (value.length > 200 || value.includes("\n"))) return <Text text={value} name={name} />;
+  return <span>{String(value)}</span>;
+}
+
+/** Large members first and over the whole width, small ones as facts beneath. */
+function ObjectView({ fields, type, types, name }: { fields: Fields; type: UsedType; types: UsedType[]; name: string }) {
+  const shown = type.fields.filter(({ graphqlName }) => fields[graphqlName] !== undefined && fields[graphqlName] !== null);
+  const large = shown.filter(({ graphqlName, graphqlType }) => isLarge(fields[graphqlName], graphqlType, types));
+  const of = (field: (typeof shown)[number]) => (
+    <Value value={fields[field.graphqlName]} graphqlType={field.graphqlType} types={types} name={`${name}-${field.graphqlName}`} />
+  );
+  return (
+    <>
+      {large.map((field) => (
+        <figure key={field.name}>
+          <figcaption>{field.graphqlName}</figcaption>
+          {of(field)}
+        </figure>
+      ))}
+      <Facts>
+        {shown.filter((field) => !large.includes(field)).map((field) => (
+          <Fact key={field.name} name={field.graphqlName} title={field.description}>
+            {of(field)}
+          </Fact>
+        ))}
+      </Facts>
+    </>
+  );
+}
+
+function isLarge(value: unknown, graphqlType: string, types: UsedType[]): boolean {
+  const { kind, name } = shapeOf(graphqlType, types);
+  if (kind === "list") return (value as unknown[]).length > 0;
+  if (kind === "object" || name === "JSON") return true;
+  return typeof value === "string" && (name === "BigInt" || value.length > 80);
+}
+
+function List({ items, graphqlType, types, name }: { items: unknown[]; graphqlType: string; types: UsedType[]; name: string }) {
+  const [all, setAll] = useState(false);
+  const { kind, type, name: inner } = shapeOf(graphqlType, types);
+  const columns = kind === "object" && type && type.name !== "Blob" ? type.fields.filter((field) => !field.graphqlName.startsWith("__")) : undefined;
+  const shown = all ? items : items.slice(0, SHOWN_ROWS);
+  if (items.length === 0) return <span className="hint">an empty list</span>;
+  const more = items.length > shown.length && (
+    <button type="button" className="quiet" onClick={() => setAll(true)}>
+      Show all {count(items.length)}
+    </button>
+  );
+  if (!columns && kind !== "list" && inner !== "Blob" && inner !== "JSON" && !shown.some((item) => PICTURE.test(String(item)))) {
+    return (
+      <>
+        <Scrolled label={name}>{shown.map((item) => (item === null ? "none" : String(item))).join(", ")}</Scrolled>
+        {more}
+      </>
+    );
+  }
+  const width = kind === "list" ? Math.max(...shown.map((row) => (row as unknown[] | null)?.length ?? 0)) : 1;
+  return (
+    <>
+      <div className="scroll" tabIndex={0} role="region" aria-label={name}>
+        <table>
+          {columns && (
+            <thead>
+              <tr>
+                {columns.map(({ name, graphqlName, description }) => (
+                  <th key={name} scope="col" title={description ?? undefined}>
+                    {graphqlName}
+                  </th>
+                ))}
+              </tr>
+            </thead>
+          )}
+          <tbody>
+            {shown.map((row, index) => (
+              <tr key={index}>
+                {columns
+                  ? columns.map((field) => (
+                      <td key={field.name}>
+                        <Value value={(row as Fields | null)?.[field.graphqlName]} graphqlType={field.graphqlType} types={types} name={field.name} />
+                      </td>
+                    ))
+                  : kind === "list"
+                    ? Array.from({ length: width }, (_, place) => (
+                        <td key={place}>
+                          <Value value={(row as unknown[] | null)?.[place] ?? null} graphqlType={inner} types={types} name={name} />
+                        </td>
+                      ))
+                    : <td><Value value={row} graphqlType={graphqlType} types={types} name={`${name}-${index}`} /></td>}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      {more}
+    </>
+  );
+}
+
+function NumberView({ digits, name }: { digits: string; name: string }) {
+  const [all, setAll] = useState(false);
+  const length = digits.replace("-", "").length;
+  if (length <= 15) return <span className="figure">{grouped(digits)}</span>;
+  const short = length > SHOWN_DIGITS && !all;
+  return (
+    <>
+      <div className="number" tabIndex={0} role="region" aria-label={name}>
+        {short ? <Ends head={digits.slice(0, END_DIGITS)} tail={digits.slice(-END_DIGITS)} length={length} /> : grouped(digits)}
+      </div>
+      <p className="row hint">
+        <span>{count(length)} digits</span>
+        {short && <button type="button" className="quiet" onClick={() => setAll(true)}>Show all</button>}
+        <SaveButtons text={digits} file={`${name}.txt`} mediaType="text/plain" noun="digits" />
+      </p>
+    </>
+  );
+}
+
+const Ends = ({ head, tail, length }: { head: string; tail: string; length: number }) => (
+  <>
+    {inTens(head)}
+    <span className="gap">… {count(Math.max(0, length - 2 * END_DIGITS))} more digits …</span>
+    {inTens(tail)}
+  </>
+);
+
+/** A Fibonacci number too long to inline: its two ends, read from the blob. The whole is the blob's download. */
+function LongNumber({ taskId, result }: { taskId: string; result: Fields }) {
+  const [ends, setEnds] = useState<{ head: string; tail: string }>();
+  const [reason, setReason] = useState<Refusal>();
+  const digits = Number(result["digits"]);
+  useEffect(() => {
+    const variables = { taskId, length: END_DIGITS, tail: Math.max(0, digits - END_DIGITS) };
+    request<{ task: { result: { head: string; tail: string } | null } | null }>(ENDS, variables).then(
+      ({ task }) => setEnds(task?.result ?? undefined),
+      (why: unknown) => setReason(refusal(why)),
+    );
+  }, [taskId, digits]);
+  if (reason) return <RefusalView reason={reason} />;
+  return (
+    <div className="number" tabIndex={0} role="region" aria-label="value">
+      <Ends head={ends?.head ?? ""} tail={ends?.tail ?? ""} length={digits} />
+    </div>
+  );
+}
+
+function Text({ text, name }: { text: string; name: string }) {
+  const [all, setAll] = useState(false);
+  const short = text.length > SHOWN_CHARACTERS && !all;
+  return (
+    <>
+      <Scrolled label={name}>{short ? `${text.slice(0, SHOWN_CHARACTERS)} …` : text}</Scrolled>
+      <p className="row hint">
+        <span>{count(text.length)} characters</span>
+        {short && <button type="button" className="quiet" onClick={() => setAll(true)}>Show all</button>}
+        <SaveButtons text={text} file={`${name}.txt`} mediaType="text/plain" noun="text" />
+      </p>
+    </>
+  );
+}
+
+const Scrolled = ({ label, children }: { label: string; children: ReactNode }) => (
+  <pre className="scroll" tabIndex={0} role="region" aria-label={label}>
+    {children}
+  </pre>
+);
+
+const Picture = ({ url, name, size }: { url: string; name: string; size: number }) => (
+  <>
+    <img className="picture" src={url} alt={name} />
+    <p className="hint">
+      <a href={url} download={`${name}.${/image\/(\w+)/.exec(url)?.[1] ?? "img"}`}>
+        Download the picture
+      </a>{" "}
+      ({bytes(size)})
+    </p>
+  </>
+);
+
+/** A blob's URL as a page may use it: neither a picture nor a link sends a header, so with a key it is fetched first. */
+function BlobView({ blob, name }: { blob: BlobValue; name: string }) {
+  const [local, setLocal] = useState<string>();
+  const [reason, setReason] = useState<Refusal>();
+  const [wanted, setWanted] = useState(false);
+  const guarded = apiKey() !== "";
+  const isPicture = blob.mediaType.startsWith("image/");
+  const file = blob.url.split("/").at(-1) ?? name;
+  const fetchIt = guarded && (isPicture || wanted);
+
+  useEffect(() => {
+    if (!fetchIt) return;
+    let made = "";
+    let current = true;
+    const read = async () => {
+      const answer = await fetch(blob.url, { headers: authorization() });
+      if (!answer.ok) throw new Error(`The download was answered with ${answer.status} ${answer.statusText}`);
+      const body = await answer.blob();
+      if (!current) return;
+      made = URL.createObjectURL(body);
+      setLocal(made);
+    };
+    read().catch((why: unknown) => current && setReason(refusal(why)));
+    return () => {
+      current = false;
+      if (made) URL.revokeObjectURL(made);
+    };
+  }, [fetchIt, blob.url]);
+
+  const url = guarded ? local : blob.url;
+  return (
+    <>
+      {isPicture && url && <img className="picture" src={url} alt={name} />}
+      {reason && <RefusalView reason={reason} />}
+      <p>
+        {url ? (
+          <a href={url} download={file}>
+            Download {file}
+          </a>
+        ) : (
+          <button type="button" className="quiet" onClick={() => setWanted(true)} disabled={fetchIt}>
+            Fetch {file}
+          </button>
+        )}{" "}
+        <span className="hint">
+          {bytes(Number(blob.sizeBytes))}, {blob.mediaType}
+        </span>
+      </p>
+    </>
+  );
+}
+
+function SaveButtons({ text, file, mediaType, noun }: { text: string; file: string; mediaType: string; noun: string }) {
+  const save = () => {
+    const url = URL.createObjectURL(new Blob([text], { type: mediaType }));
+    Object.assign(document.createElement("a"), { href: url, download: file }).click();
+    // The click has begun the download; the URL holds the whole text in memory until then.
+    setTimeout(() => URL.revokeObjectURL(url));
+  };
+  return (
+    <>
+      <CopyButton text={text} label={`Copy ${noun}`} />
+      <button type="button" className="quiet" onClick={save}>
+        Save {noun}
+      </button>
+    </>
+  );
+}
+
+export function CopyButton({ text, label }: { text: string; label: string }) {
+  const [copied, setCopied] = useState(false);
+  // Browsers have a clipboard for pages from https: and localhost only.
+  if (!isSecureContext) return null;
+  const copy = () => navigator.clipboard.writeText(text).then(() => setCopied(true));
+  return (
+    <button type="button" className="quiet" onClick={copy} onBlur={() => setCopied(false)}>
+      <span aria-live="polite">{copied ? "Copied" : label}</span>
+    </button>
+  );
+}

@@ -1,0 +1,150 @@
+// The form of any task type, made of what `taskTypes` tells of it.
+import { type FormEvent, useEffect, useState } from "react";
+import { type Refusal, refusal, request } from "./api.ts";
+import { type Drafts, draftsOf, type Problems, readMembers } from "./draft.ts";
+import { Field, Members } from "./fields.tsx";
+import { count } from "./format.ts";
+import { type Outcome, READ, submissionOf } from "./operations.ts";
+import { RefusalView } from "./parts.tsx";
+import type { Submitted } from "./task.tsx";
+import { CAN_HASH, preImage, taskId } from "./task-id.ts";
+import { argumentsOf, type Member, type TaskType } from "./task-types.ts";
+
+/** For a first try of the task that ships with it. */
+const PRESETS: Record<string, string[]> = { fibonacci: ["90", "1000", "100000", "5000000"] };
+
+const OPTIONS: Member[] = [
+  { name: "priority", graphqlName: "priority", graphqlType: "Int", description: "Higher ones run first, -100 to 100.", hasDefault: true, default: null },
+  { name: "notBefore", graphqlName: "notBefore", graphqlType: "DateTime", description: "Do not run before this time.", hasDefault: true, default: null },
+];
+
+interface FormProps {
+  type: TaskType;
+  salt: string | null;
+  /** A task whose input the form begins with, where it is of this type. */
+  from: string | undefined;
+  onSubmitted(submitted: Omit<Submitted, "round">): void;
+}
+
+/** Mount it anew for each task type. */
+export function TaskForm({ type, salt, from, onSubmitted }: FormProps) {
+  const members = argumentsOf(type);
+  const [drafts, setDrafts] = useState<Drafts>(() => draftsOf(members, type.types));
+  const [options, setOptions] = useState<Drafts>({});
+  const [recompute, setRecompute] = useState(false);
+  const [busy, setBusy] = useState(false);
+  const [shown, setShown] = useState<Problems>({});
+  const [reason, setReason] = useState<Refusal>();
+
+  // Only what the address names as the form appears; later it names what was submitted here.
+  const [first] = useState(from);
+  useEffect(() => {
+    if (!first) return;
+    request<{ task: { name: string; input: Record<string, unknown> } | null }>(READ, { taskId: first }).then(
+      ({ task }) => task?.name === type.name && setDrafts(draftsOf(members, type.types, task.input)),
+      () => undefined, // the task beside the form tells what is wrong
+    );
+  }, [first]);
+
+  const problems: Problems = {};
+  const { wire, plain } = readMembers(drafts, members, type.types, problems);
+  const image = Object.keys(problems).length === 0 && type.idFromInput ? preImage(type, plain, salt) : undefined;
+  const foretold = useTaskId(image);
+
+  const submit = async (event: FormEvent) => {
+    event.preventDefault();
+    const { wire: chosen } = readMembers(options, OPTIONS, [], problems);
+    setShown(problems);
+    setReason(undefined);
+    if (Object.keys(problems).length > 0) return;
+    setBusy(true);
+    try {
+      const before = image && CAN_HASH ? await taskId(image) : undefined;
+      const { submission } = await request<{ submission: { taskId: string; outcome: Outcome } }>(
+        submissionOf(type, wire), { ...wire, options: { ...chosen, recompute } },
+      );
+      onSubmitted({ ...submission, foretold: before });
+    } catch (why) {
+      const { argument, ...rest } = refusal(why);
+      setReason({ ...rest, argument });
+      if (argument) setShown({ [argument]: rest.message });
+    } finally {
+      setBusy(false);
+    }
+  };
+
+  return (
+    <form onSubmit={submit} noValidate aria-label={type.name}>
+      {type.description && <p className="hint description">{type.description}</p>}
+      <Members members={members} drafts={drafts} onChange={setDrafts} types={type.types} problems={shown} path="" autoFocus />
+      {members.length === 0 && <p className="hint">It takes no arguments.</p>}
+      {PRESETS[type.name] && members[0] && (
+        <div className="row" role="group" aria-label="Examples">
+          {PRESETS[type.name]!.map((preset) => (
+            <button type="button" className="quiet" key={preset} onClick={() => setDrafts({ [members[0]!.name]: preset })}>
+              {count(Number(preset))}
+            </button>
+          ))}
+        </div>
+      )}
+      <div className="row">
+        <button type="submit" disabled={busy}>
+          Submit
+        </button>
+        <label>
+          <input type="checkbox" checked={recompute} onChange={(e) => setRecompute(e.target.checked)} /> run again even if a
+          result is kept
+        </label>
+      </div>
+      {reason && <RefusalView reason={reason} />}
+      <p className="row id" aria-live="off">
+        <span className="hint">Task id</span>
+        {foretold ? <code data-testid="foretold">{foretold}</code> : <span className="hint">{whyNoId(type, image)}</span>}
+      </p>
+      <details>
+        <summary>More</summary>
+        {OPTIONS.map((option) => (
+          <Field
+            key={option.name} types={[]} problems={shown} path={option.name} label={option.name}
+            graphqlType={option.graphqlType} description={option.description} draft={options[option.name] ?? ""}
+            onChange={(draft) => setOptions({ ...options, [option.name]: draft })}
+          />
+        ))}
+        {image && (
+          <figure>
+            <figcaption>The id is the first 32 hex digits of the SHA-256 of</figcaption>
+            <pre className="scroll" tabIndex={0} aria-label="Pre-image of the task id" role="region">{salt ? image.replace(salt, "…") : image}</pre>
+          </figure>
+        )}
+        <figure>
+          <figcaption>The same by GraphQL</figcaption>
+          <pre className="scroll" tabIndex={0} aria-label="The mutation" role="region">
+            {submissionOf(type, wire)}
+            {"\n\n"}
+            {JSON.stringify(wire, null, 2)}
+          </pre>
+        </figure>
+      </details>
+    </form>
+  );
+}
+
+function whyNoId(type: TaskType, image: string | undefined): string {
+  if (!type.idFromInput) return "only the api can tell it, as it rewrites this input";
+  if (image === undefined) return "is known when the form is complete";
+  return CAN_HASH ? "…" : "is told by the api: browsers compute hashes for https: and localhost only";
+}
+
+/** The id of a pre-image, which a browser computes in the background. */
+function useTaskId(image: string | undefined): string | undefined {
+  const [known, setKnown] = useState<{ image: string; id: string }>();
+  useEffect(() => {
+    if (image === undefined || !CAN_HASH) return;
+    let current = true;
+    void taskId(image).then((id) => current && setKnown({ image, id }));
+    return () => {
+      current = false;
+    };
+  }, [image]);
+  return known?.image === image ? known?.id : undefined;
+}

@@ -1,0 +1,21 @@
+// The task id, from the input alone: the api derives the same one (docs/tasks.md has the rule).
+
+/** RFC 8785. Its numbers, texts and order of keys (UTF-16 code units) were defined as what JavaScript does. */
+export function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
+  if (typeof value !== "object" || value === null) return JSON.stringify(value);
+  const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return `{${members.map(([key, item]) => `${JSON.stringify(key)}:${canonicalJson(item)}`).join(",")}}`;
+}
+
+/** What is hashed. `salt` is a tenant's, where tenants are kept apart. */
+export const preImage = (task: { name: string; version: string }, input: unknown, salt: string | null): string =>
+  canonicalJson({ input, task: task.name, version: task.version, ...(salt ? { salt } : {}) });
+
+/** Browsers hash for pages from https: and localhost only. */
+export const CAN_HASH = isSecureContext;
+
+export async function taskId(image: string): Promise<string> {
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(image)));
+  return Array.from(hash.slice(0, 16), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

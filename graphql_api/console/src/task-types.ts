@@ -1,0 +1,75 @@
+// The task types as the api tells them, and the shapes of their GraphQL types.
+
+/** An argument of a task type, or a field of an object. */
+export interface Member {
+  /** As the function and the task id's input spell it. */
+  name: string;
+  graphqlName: string;
+  /** As in `[Int!]!`. */
+  graphqlType: string;
+  description: string | null;
+  hasDefault: boolean;
+  /** In the form that the task id's input has. */
+  default: unknown;
+}
+
+export interface UsedType {
+  name: string;
+  /** Of an object. */
+  fields: Member[];
+  /** Of an enum: the schema's name of each value. */
+  members: { name: string; value: unknown }[];
+}
+
+export interface TaskType {
+  name: string;
+  version: string;
+  description: string;
+  mutation: string;
+  outputType: string;
+  wrapsValue: boolean;
+  /** All that can be read of `outputType` without arguments. */
+  selection: string;
+  idFromInput: boolean;
+  timeoutSeconds: number | null;
+  retries: number;
+  arguments: (Omit<Member, "hasDefault"> & { required: boolean })[];
+  types: UsedType[];
+}
+
+export interface Catalogue {
+  taskTypes: TaskType[];
+  caller: { name: string; tenant: string | null; scopes: string[]; taskIdSalt: string | null };
+}
+
+const MEMBER = "name graphqlName graphqlType description default";
+
+export const CATALOGUE = `query Catalogue {
+  caller { name tenant scopes taskIdSalt }
+  taskTypes {
+    name version description mutation outputType wrapsValue selection idFromInput timeoutSeconds retries
+    arguments { ${MEMBER} required }
+    types { name fields { ${MEMBER} hasDefault } members { name value } }
+  }
+}`;
+
+export const argumentsOf = (type: TaskType): Member[] =>
+  type.arguments.map(({ required, ...argument }) => ({ ...argument, hasDefault: !required }));
+
+/** A GraphQL type as a form and a result see it. */
+export interface Shape {
+  kind: "list" | "object" | "enum" | "scalar";
+  nullable: boolean;
+  /** The name of what it is; of a list, the GraphQL type of an item. */
+  name: string;
+  /** Of an object or enum. */
+  type: UsedType | undefined;
+}
+
+export function shapeOf(graphqlType: string, types: UsedType[]): Shape {
+  const nullable = !graphqlType.endsWith("!");
+  const bare = nullable ? graphqlType : graphqlType.slice(0, -1);
+  if (bare.startsWith("[")) return { kind: "list", nullable, name: bare.slice(1, -1), type: undefined };
+  const type = types.find(({ name }) => name === bare);
+  return { kind: !type ? "scalar" : type.members.length ? "enum" : "object", nullable, name: bare, type };
+}

@@ -1,0 +1,113 @@
+// The list of tasks, live.
+import { useState } from "react";
+import { ago, between, call, count } from "./format.ts";
+import { useNow, usePoll } from "./hooks.ts";
+import { type Cluster, isFinal, STATES, type TaskLine, TASKS, type TaskPage } from "./operations.ts";
+import { Progress, RefusalView, StateMark } from "./parts.tsx";
+import type { TaskType } from "./task-types.ts";
+
+const PAGE = 25;
+const REFRESH_MILLISECONDS = 1500;
+
+export function TasksPage({ taskTypes, cluster }: { taskTypes: TaskType[]; cluster: Cluster | undefined }) {
+  const [state, setState] = useState("");
+  const [name, setName] = useState("");
+  // The cursors of the pages that lie above this one.
+  const [above, setAbove] = useState<string[]>([]);
+  const after = above.at(-1);
+  const variables = { first: PAGE, ...(after && { after }), ...(state && { state }), ...(name && { name }) };
+  const { data, reason } = usePoll<TaskPage>(TASKS, variables, REFRESH_MILLISECONDS);
+  const counts = Object.fromEntries(cluster?.tasks.map((item) => [item.state, item.count]) ?? []);
+  const filter = (set: (value: string) => void) => (value: string) => {
+    set(value);
+    setAbove([]);
+  };
+  const { hasNextPage, endCursor } = data?.tasks.pageInfo ?? { hasNextPage: false, endCursor: null };
+
+  return (
+    <section className="card" aria-labelledby="tasks-title">
+      <header className="row">
+        <h1 id="tasks-title">Tasks</h1>
+        <label className="end">
+          <span className="hint">Task type </span>
+          <select value={name} onChange={(e) => filter(setName)(e.target.value)}>
+            <option value="">all</option>
+            {taskTypes.map((type) => (
+              <option key={type.name}>{type.name}</option>
+            ))}
+          </select>
+        </label>
+      </header>
+      <div className="row chips" role="group" aria-label="State">
+        {["", ...STATES].map((option) => (
+          <button key={option} type="button" className="quiet" aria-pressed={state === option} onClick={() => filter(setState)(option)}>
+            {option || "ALL"}
+            {option && counts[option] ? <span className="hint"> {count(counts[option])}</span> : null}
+          </button>
+        ))}
+      </div>
+      {reason && <RefusalView reason={reason} />}
+      <TaskLines tasks={data?.tasks.edges.map(({ node }) => node)} />
+      {(above.length > 0 || hasNextPage) && (
+        <div className="row">
+          <button type="button" className="quiet" disabled={above.length === 0} onClick={() => setAbove(above.slice(0, -1))}>
+            Newer
+          </button>
+          <button type="button" className="quiet" disabled={!hasNextPage} onClick={() => endCursor && setAbove([...above, endCursor])}>
+            Older
+          </button>
+        </div>
+      )}
+    </section>
+  );
+}
+
+/** The newest few, beside the form. */
+export function RecentTasks({ tasks, shown }: { tasks: TaskLine[] | undefined; shown: string | undefined }) {
+  return (
+    <nav className="card recent" aria-labelledby="recent-title">
+      <header className="row">
+        <h2 id="recent-title">Recent tasks</h2>
+        <a className="end" href="#/tasks">
+          All
+        </a>
+      </header>
+      <TaskLines tasks={tasks} shown={shown} />
+    </nav>
+  );
+}
+
+function TaskLines({ tasks, shown }: { tasks: TaskLine[] | undefined; shown?: string | undefined }) {
+  const now = useNow(tasks?.some(({ state }) => !isFinal(state)) ?? false);
+  if (!tasks) return <p className="hint">Looking …</p>;
+  if (tasks.length === 0) return <p className="hint">None. A task appears here as soon as it is submitted.</p>;
+  return (
+    <ul className="tasks">
+      {tasks.map((task) => (
+        <li key={task.taskId}>
+          <a href={`#/tasks/${task.taskId}`} aria-current={task.taskId === shown ? "true" : undefined}>
+            <span className="name">{call(task.name, task.input)}</span>
+            <StateMark state={task.state} />
+            <span className="hint times">
+              {task.state === "RUNNING" && task.progress !== null ? <Progress value={task.progress} /> : <Times task={task} now={now} />}
+            </span>
+            <time className="hint" dateTime={task.submittedAt} title={new Date(task.submittedAt).toLocaleString("en-GB")}>
+              {ago(task.submittedAt)}
+            </time>
+          </a>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Times({ task, now }: { task: TaskLine; now: number }) {
+  const open = isFinal(task.state) ? undefined : now;
+  const parts = [
+    task.error && task.error.code !== task.state && task.error.code,
+    task.startedAt && between(task.startedAt, task.finishedAt, open),
+    `waited ${between(task.submittedAt, task.startedAt ?? task.finishedAt, open) ?? "-"}`,
+    task.attempt > 1 && `attempt ${task.attempt}`,
+  ];
+  return <>{parts.filter(Boolean).join(" · ")}</>;
+}

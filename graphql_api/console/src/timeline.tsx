@@ -1,0 +1,92 @@
+// The life of a task as a line of its times, and as the list of its events.
+import { clock, counted, duration } from "./format.ts";
+import { isFinal, type TaskEvent } from "./operations.ts";
+
+interface Span {
+  kind: "waits" | "runs";
+  attempt: number;
+  from: number;
+  to: number;
+}
+
+const ENDS_A_RUN = ["RETRY", "LOST", "SUCCEEDED", "FAILED", "CANCELLED"];
+
+/** Waits and runs in turn; the last one of an open task ends now. */
+export function spansOf(events: TaskEvent[], now: number): Span[] {
+  const spans: Span[] = [];
+  let kind: Span["kind"] | undefined;
+  let from = 0;
+  let attempt = 1;
+  const close = (to: number) => {
+    if (kind) spans.push({ kind, attempt, from, to: Math.max(from, to) });
+    kind = undefined;
+  };
+  for (const event of events) {
+    const at = Date.parse(event.at);
+    if (event.kind === "QUEUED" || event.kind === "STARTED" || ENDS_A_RUN.includes(event.kind)) close(at);
+    if (event.kind === "STARTED") [kind, from, attempt] = ["runs", at, event.attempt];
+    else if (event.state === "QUEUED") [kind, from, attempt] = ["waits", at, event.attempt];
+  }
+  close(Math.max(now, from));
+  return spans;
+}
+
+const words = ({ kind, attempt, from, to }: Span): string =>
+  `${kind === "waits" ? "waited" : `attempt ${attempt} ran`} ${duration(to - from)}`;
+
+/** What an event means, for those who do not know the states by heart. */
+function meaning({ kind, attempt }: TaskEvent): string {
+  switch (kind) {
+    case "QUEUED": return "accepted, waits for a worker";
+    case "STARTED": return attempt > 1 ? `attempt ${attempt} runs` : "runs";
+    case "RETRY": return "failed, will be tried again";
+    case "LOST": return "the attempt was lost with its worker or scheduler, and is run again";
+    case "SUCCEEDED": return "the result is there";
+    case "FAILED": return "ended without a result";
+    case "CANCELLED": return "was cancelled";
+    default: return "";
+  }
+}
+
+export function Timeline({ events, now }: { events: TaskEvent[]; now: number }) {
+  const spans = spansOf(events, now);
+  const first = events[0];
+  if (!first) return null;
+  const open = !isFinal(events.at(-1)?.state);
+  const start = Date.parse(first.at);
+  const reports = events.filter(({ kind }) => kind === "PROGRESS").length;
+  return (
+    <section className="timeline" aria-label="Time line">
+      <div className="bar" role="img" aria-label={spans.map(words).join(", ")}>
+        {spans.map((span, index) => (
+          <div
+            key={index}
+            className={`${span.kind}${open && index === spans.length - 1 ? " open" : ""}`}
+            style={{ flexGrow: Math.max(1, span.to - span.from) }}
+            title={words(span)}
+          />
+        ))}
+      </div>
+      <p className="legend hint">
+        {spans.map((span, index) => (
+          <span key={index} className={span.kind}>
+            {words(span)}
+          </span>
+        ))}
+      </p>
+      <ol className="events">
+        {events.filter(({ kind }) => kind !== "PROGRESS").map((event) => (
+          <li key={event.seq}>
+            <time dateTime={event.at}>{clock(event.at)}</time>
+            <span className="hint offset">+{duration(Date.parse(event.at) - start)}</span>
+            <span>
+              <span className={`state ${event.kind === "STARTED" ? "RUNNING" : event.kind}`}>{event.kind}</span> {meaning(event)}
+              {event.message && <span className="hint"> {event.message}</span>}
+            </span>
+          </li>
+        ))}
+      </ol>
+      {reports > 0 && <p className="hint">and {counted(reports, "report")} of progress</p>}
+    </section>
+  );
+}

@@ -1,0 +1,105 @@
+"""A real browser for the tests of the web pages: where it is, and windows that hold the pages to their promises."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from playwright.async_api import Browser, Page, async_playwright
+from playwright.sync_api import sync_playwright
+
+from tests.node import CLIENTS
+
+NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+PATIENCE_MILLISECONDS: Final = 20_000
+"""How long a window waits for what must come; a loaded machine is slow, and only a failure costs it all."""
+GRAVE: Final = ("serious", "critical")
+"""Findings of axe-core that no page may have."""
+
+
+def chromium() -> str | None:
+    """The path of a Chromium: this machine's, or the one that Playwright installed; None where there is neither."""
+    if found := next(filter(None, map(shutil.which, NAMES)), None):
+        return found
+    with sync_playwright() as playwright:
+        path = playwright.chromium.executable_path
+    return path if os.access(path, os.X_OK) else None
+
+
+@contextlib.asynccontextmanager
+async def started(path: str) -> AsyncIterator[Browser]:
+    """A headless browser; as root Chromium runs without its sandbox only."""
+    async with async_playwright() as playwright:
+        sandbox = [] if os.geteuid() else ["--no-sandbox"]
+        browser = await playwright.chromium.launch(
+            executable_path=path, args=[*sandbox, "--disable-dev-shm-usage", "--disable-gpu"]
+        )
+        yield browser
+        await browser.close()
+
+
+class Windows:
+    """Opens windows of a page, and notes what no page of ours may do.
+
+    Attributes:
+        base: the api's address, without a path.
+        faults: errors on the consoles of the windows, exceptions, and requests to other origins.
+        expected: parts of console errors that a test brings about itself.
+    """
+
+    def __init__(self, browser: Browser, base: str) -> None:
+        self._browser = browser
+        self.base = base
+        self.faults: list[str] = []
+        self.expected: tuple[str, ...] = ()
+
+    @contextlib.asynccontextmanager
+    async def open(self, path: str = "/", *, base: str = "", **options: Any) -> AsyncIterator[Page]:
+        """A window of its own, as of another person, on a path of an api node; `options` are Playwright's."""
+        base = base or self.base
+        context = await self._browser.new_context(**options)
+        context.set_default_timeout(PATIENCE_MILLISECONDS)
+        page = await context.new_page()
+        page.on("console", lambda message: self._fault(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: self._fault(str(error)))
+        page.on("request", lambda request: self._check_origin(base, request.url))
+        page.on("websocket", lambda socket: self._check_origin(base, socket.url))
+        await page.goto(path if path == "about:blank" else f"{base}{path}")
+        try:
+            yield page
+        finally:
+            await context.close()
+
+    def _check_origin(self, base: str, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("data", "blob") and parts.netloc != urlsplit(base).netloc:
+            self._fault(f"a request to {url}")
+
+    def _fault(self, text: str) -> None:
+        if not any(part in text for part in self.expected):
+            self.faults.append(text)
+
+
+async def grave_findings(page: Page) -> list[str]:
+    """What axe-core finds on the page as it stands that keeps people from using it."""
+    source = (CLIENTS / "node_modules" / "axe-core" / "axe.min.js").read_text()
+    await page.evaluate(source)
+    found: dict[str, Any] = await page.evaluate("() => axe.run(document, { resultTypes: ['violations'] })")
+    return list(_described(found["violations"]))
+
+
+def _described(violations: list[dict[str, Any]]) -> Iterator[str]:
+    for item in violations:
+        if item["impact"] in GRAVE:
+            places = [node["html"][:120] for node in item["nodes"][:3]]
+            yield f"{item['impact']}: {item['id']}: {item['help']}: {json.dumps(places)}"
+
+
+if __name__ == "__main__":
+    sys.exit(0 if chromium() else 1)

@@ -1,0 +1,458 @@
+"""The web pages in a real browser, as a person uses them, over a system of real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from playwright.async_api import Browser, Page, Route, expect
+
+from cluster.task_id import task_id
+from graphql_api.auth.callers import Scope
+from graphql_api.pages import DIST
+from tests.browser import PATIENCE_MILLISECONDS, Windows, chromium, grave_findings, started
+from tests.node import environment
+from tests.system import TASKS, System
+from tests.task_modules.pictures import DOT
+
+FIB_90: Final = "b9a7c7263c0332d12e52f09809754586"
+ODD: Final = "tests.task_modules.odd"
+PICTURES: Final = "tests.task_modules.pictures"
+PHONE: Final = {"width": 390, "height": 844}
+PATH = chromium()
+
+expect.set_options(timeout=PATIENCE_MILLISECONDS)
+
+pytestmark = [
+    pytest.mark.skipif(PATH is None, reason="no Chromium on this machine: scripts/install-browser.sh brings one"),
+    pytest.mark.skipif(not (DIST / "index.html").exists(), reason="the pages are not built: make console"),
+]
+
+
+@pytest.fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    assert PATH is not None
+    async with started(PATH) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def pages_system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+    """Two api nodes, and one worker, so that tests can hold a task in the queue."""
+    modules = (TASKS, ODD, PICTURES, "examples.mandelbrot")
+    async with System(
+        tmp_path_factory.mktemp("pages"), api_nodes=2, min_workers=1, max_workers=2, task_modules=modules
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+async def windows(browser: Browser, pages_system: System) -> AsyncIterator[Windows]:
+    """Windows on node 0. Afterwards none of them has logged an error or asked another origin."""
+    opened = Windows(browser, base_of(pages_system))
+    yield opened
+    assert opened.faults == []
+
+
+def base_of(system: System, node: int = 0) -> str:
+    return f"http://127.0.0.1:{system.ports[node]}"
+
+
+async def fill(page: Page, task: str, **values: str) -> None:
+    """Fills the form of a task type, which the page shows."""
+    form = page.get_by_role("form", name=task)
+    for label, value in values.items():
+        await form.get_by_label(re.compile(rf"^{label}\b")).fill(value)
+
+
+async def submit(page: Page, task: str, **values: str) -> str:
+    """Fills and sends the form; the id in the address then."""
+    await fill(page, task, **values)
+    await page.get_by_role("form", name=task).get_by_role("button", name="Submit").click()
+    await page.wait_for_url(re.compile(rf"#/submit/{task}/[0-9a-f]{{32}}$"))
+    return page.url.rpartition("/")[2]
+
+
+async def see_state(page: Page, state: str) -> None:
+    await expect(page.locator(".task header [role=status]")).to_have_text(state)
+
+
+async def play(page: Page, tab: str) -> None:
+    """Plays an example of GraphiQL as soon as it is seen, faster than a person could."""
+    editor = page.locator(".graphiql-query-editor .view-lines")
+    await expect(editor).to_contain_text(re.compile(r"query|mutation|subscription"))
+    await page.get_by_title(tab, exact=True).click()
+    await expect(editor).to_contain_text(tab)
+    await page.locator(".graphiql-execute-button").click()
+
+
+# Submitting -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_task_is_submitted_and_its_result_is_seen(windows: Windows) -> None:
+    async with windows.open() as page:
+        await submit(page, "fibonacci", n="90")
+        await see_state(page, "SUCCEEDED")
+        number = page.get_by_role("region", name="fibonacci-value")
+        await expect(number).to_have_text("2 880 067 194 370 816 120".replace(" ", "\u2009"))
+        await expect(page.get_by_text("19 digits")).to_be_visible()
+        async with page.expect_download() as download:
+            await page.get_by_role("button", name="Save digits").click()
+        assert Path(await (await download.value).path()).read_text() == "2880067194370816120"
+
+
+async def test_the_id_is_known_before_the_request_and_the_api_gives_the_same(windows: Windows) -> None:
+    async with windows.open("/#/submit/fibonacci") as page:
+        await fill(page, "fibonacci", n="90")
+        await expect(page.get_by_test_id("foretold")).to_have_text(FIB_90)
+        assert await submit(page, "fibonacci", n="90") == FIB_90
+        await expect(page.get_by_text("✓ the id that this page had computed")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("task", "values", "pre_image"),
+    [
+        ("add", {"a": "1180591620717411303424"}, b'{"a":"1180591620717411303424","b":5}'),
+        ("add", {"a": "-9007199254740992", "b": "007"}, b'{"a":-9007199254740992,"b":7}'),
+        ("stepping", {"steps": "1"}, b'{"steps":1}'),
+        ("failing", {"message": 'ü "\u2028\\'}, '{"message":"ü \\"\u2028\\\\"}'.encode()),
+        ("report", {"size": "3"}, b'{"colour":"red","points":null,"size":3}'),
+        ("mandelbrot", {"span": "1e-7", "width": "16"}, b'{"depth":150,"imaginary":0,"palette":"ember","real":-0.6,'
+                                                        b'"span":1e-7,"width":16}'),
+    ],
+)  # fmt: skip
+async def test_ids_of_every_kind_of_input_are_computed_alike(
+    windows: Windows, task: str, values: dict[str, str], pre_image: bytes
+) -> None:
+    async with windows.open(f"/#/submit/{task}") as page:
+        await fill(page, task, **values)
+        await expect(page.get_by_test_id("foretold")).to_have_text(task_id(task, "1", pre_image))
+        assert await submit(page, task) == task_id(task, "1", pre_image)
+
+
+async def test_a_form_takes_nested_inputs_lists_and_enums(windows: Windows) -> None:
+    async with windows.open("/#/submit/report") as page:
+        form = page.get_by_role("form", name="report")
+        await fill(page, "report", size="7")
+        await form.get_by_label(re.compile(r"^colour\b")).select_option("BLUE")
+        await form.get_by_role("button", name="Give points").click()
+        for x in ("1", "2"):
+            await form.get_by_role("button", name="Add to points").click()
+            await form.get_by_label(re.compile(r"^x\b")).last.fill(x)
+        pre_image = b'{"colour":"blue","points":[{"x":1,"y":3},{"x":2,"y":3}],"size":7}'
+        assert await submit(page, "report") == task_id("report", "1", pre_image)
+        await see_state(page, "SUCCEEDED")
+        table = page.get_by_role("region", name="report-points")
+        await expect(table.get_by_role("row")).to_have_text(["xy", "13", "23"])
+        await expect(page.get_by_role("link", name="Download report.txt")).to_be_visible()
+
+
+async def test_a_form_takes_every_kind_of_type(windows: Windows) -> None:
+    async with windows.open("/#/submit/echo_everything") as page:
+        form = page.get_by_role("form", name="echo_everything")
+        await form.get_by_role("button", name="Add to grid").click()
+        await fill(
+            page, "echo_everything", count="-5", big="1180591620717411303424", share="2.5e-1", text="ü",
+            at="2026-01-31T12:00", day="2026-01-31", hour="12:30", span="PT1H30M", price="1.10",
+            key="00000000-0000-0000-0000-00000000000A",
+            unique="3\n1\n3", frozen="b\na", row="1.5\n2", table='{"my_key": 1}', anything='{"a": [1, null]}',
+            xAxis="1", tags="t",
+        )  # fmt: skip
+        await form.get_by_label(re.compile(r"^grid\[0\]")).last.fill("1\n2")
+        await form.get_by_label(re.compile("^mode")).select_option("fast")
+        await form.get_by_role("checkbox", name=re.compile("^flag")).check()
+        await expect(page.get_by_text("only the api can tell it")).to_be_visible()
+        await submit(page, "echo_everything")
+        await see_state(page, "SUCCEEDED")
+        result = page.get_by_role("region", name="Result")
+        for shown in ("2026-01-31T12:00:00", "12:30:00", "PT1H30M", "1.10", "0.25", '"my_key": 1', "CALM", "SMALL"):
+            await expect(result).to_contain_text(shown)
+
+
+async def test_a_refusal_stands_beside_the_field_that_it_is_about(windows: Windows) -> None:
+    async with windows.open("/#/submit/mandelbrot") as page:
+        await fill(page, "mandelbrot", width="5000")
+        form = page.get_by_role("form", name="mandelbrot")
+        await form.get_by_role("button", name="Submit").click()
+        await expect(page.get_by_role("alert")).to_contain_text("BAD_INPUT")
+        width = form.get_by_label(re.compile(r"^width\b"))
+        await expect(width).to_have_attribute("aria-invalid", "true")
+        await expect(width).to_have_accessible_description(re.compile("less than or equal to 960"))
+
+
+async def test_progress_is_seen_as_it_is_made(windows: Windows) -> None:
+    async with windows.open("/#/submit/stepping") as page:
+        await submit(page, "stepping", steps="14")
+        bar = page.locator(".task").get_by_role("progressbar")
+        await expect(bar).to_have_attribute("value", re.compile(r"^0\.[0-4]"))
+        await expect(bar).to_have_attribute("value", re.compile(r"^0\.[5-9]"))
+        await expect(page.get_by_text(re.compile("about .* left"))).to_be_visible()
+        await see_state(page, "SUCCEEDED")
+
+
+async def test_a_picture_is_drawn_in_tiles_and_shown(windows: Windows) -> None:
+    async with windows.open("/#/submit/mandelbrot") as page:
+        await submit(page, "mandelbrot", width="800", depth="400")
+        picture = page.get_by_role("img", name="mandelbrot-png")
+        await expect(picture).to_be_visible()
+        assert await picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [800, 600]
+        await expect(page.get_by_text(re.compile("reports? of progress"))).to_be_visible()
+
+
+async def test_a_list_of_objects_is_a_table_and_its_pictures_are_seen(windows: Windows) -> None:
+    async with windows.open("/#/submit/gallery") as page:
+        await submit(page, "gallery", count="3")
+        table = page.get_by_role("region", name="gallery")
+        await expect(table.get_by_role("columnheader")).to_have_text(["title", "image"])
+        await expect(table.get_by_role("img")).to_have_count(3)
+
+
+async def test_a_number_too_long_for_the_record_is_shown_by_its_ends(windows: Windows) -> None:
+    async with windows.open("/#/submit/fibonacci") as page:
+        await submit(page, "fibonacci", n="5000000")
+        await expect(page.get_by_role("region", name="value")).to_contain_text("7108285972\u20090585272369")
+        await expect(page.get_by_role("region", name="value")).to_contain_text("more digits")
+        await expect(page.get_by_role("link", name=re.compile("Download"))).to_be_visible()
+
+
+async def test_a_failure_is_told_with_its_code_and_message(windows: Windows) -> None:
+    async with windows.open("/#/submit/failing") as page:
+        await submit(page, "failing", message="the tide is too low")
+        await see_state(page, "FAILED")
+        alert = page.get_by_role("alert")
+        await expect(alert).to_contain_text("TASK_FAILED")
+        await expect(alert).to_contain_text("ValueError: the tide is too low")
+
+
+async def test_an_input_is_changed_and_submitted_again(windows: Windows, pages_system: System) -> None:
+    got = await pages_system.ask("mutation { submitReport(size: 11, colour: BLUE, points: [{x: 4}]) { taskId } }")
+    async with windows.open(f"/#/tasks/{got['submitReport']['taskId']}") as page:
+        await page.get_by_role("link", name="Submit again").click()
+        form = page.get_by_role("form", name="report")
+        await expect(form.get_by_label(re.compile(r"^size\b"))).to_have_value("11")
+        await expect(form.get_by_label(re.compile(r"^colour\b"))).to_have_value("BLUE")
+        await expect(form.get_by_label(re.compile(r"^x\b"))).to_have_value("4")
+        await expect(page.get_by_test_id("foretold")).to_have_text(got["submitReport"]["taskId"])
+        pre_image = b'{"colour":"blue","points":[{"x":5,"y":3}],"size":11}'
+        await submit(page, "report", x="5")
+        await page.wait_for_url(re.compile(task_id("report", "1", pre_image)))
+        await see_state(page, "SUCCEEDED")
+
+
+# Watching -------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_running_task_is_cancelled(windows: Windows, tmp_path: Path) -> None:
+    async with windows.open("/#/submit/gated") as page:
+        await submit(page, "gated", folder=str(tmp_path), n="1")
+        await see_state(page, "RUNNING")
+        await page.get_by_role("button", name="Cancel").click()
+        await see_state(page, "CANCELLED")
+        await expect(page.get_by_role("region", name="Time line")).to_contain_text("CANCELLED was cancelled")
+
+
+async def test_the_time_line_tells_every_attempt(windows: Windows) -> None:
+    async with windows.open("/#/submit/estimate_pi") as page:
+        # It divides by zero, and has two retries.
+        await submit(page, "estimate_pi", samples="0")
+        await see_state(page, "FAILED")
+        line = page.get_by_role("region", name="Time line")
+        await expect(line.get_by_text("RETRY")).to_have_count(2)
+        await expect(line.get_by_role("img")).to_have_accessible_name(
+            re.compile("^waited .*, attempt 1 ran .*, waited .*, attempt 2 ran .*, waited .*, attempt 3 ran ")
+        )
+
+
+async def test_two_windows_on_two_nodes_see_one_task(windows: Windows, pages_system: System, tmp_path: Path) -> None:
+    async with (
+        windows.open("/#/submit/gated") as first,
+        windows.open("/#/tasks", base=base_of(pages_system, 1)) as second,
+    ):
+        await submit(first, "gated", folder=str(tmp_path), n="2")
+        await see_state(first, "RUNNING")
+        line = second.get_by_role("link").filter(has_text=str(tmp_path))
+        await expect(line).to_contain_text("RUNNING")
+        await line.click()
+        await see_state(second, "RUNNING")
+        (tmp_path / "gate-2").touch()
+        for page in (first, second):
+            await see_state(page, "SUCCEEDED")
+            await expect(page.get_by_role("region", name="Result")).to_contain_text("2")
+        # Somebody has it computed again: who looks at it sees that too.
+        await first.get_by_label("run again").check()
+        await submit(first, "gated")
+        await expect(first.get_by_text("RECOMPUTED")).to_be_visible()
+        await see_state(first, "SUCCEEDED")
+
+
+async def test_a_page_waits_through_a_restart_of_its_api_node(
+    windows: Windows, pages_system: System, tmp_path: Path
+) -> None:
+    windows.expected = ("net::ERR_", "WebSocket connection")
+    async with windows.open("/#/submit/gated", base=base_of(pages_system, 1)) as page:
+        await submit(page, "gated", folder=str(tmp_path), n="3")
+        await see_state(page, "RUNNING")
+        await pages_system.kill("api1")
+        await expect(page.get_by_text("the api does not answer")).to_be_visible()
+        (tmp_path / "gate-3").touch()
+        await pages_system.start("api", 1)
+        await see_state(page, "SUCCEEDED")
+        await expect(page.get_by_text("the api does not answer")).to_be_hidden()
+        await expect(page.locator(".events li")).to_have_count(3)
+
+
+async def test_a_link_opens_the_same_task_later_on_another_node(windows: Windows, pages_system: System) -> None:
+    got = await pages_system.ask("mutation { submitFibonacci(n: 1000) { taskId } }")
+    task = got["submitFibonacci"]["taskId"]
+    for link in (f"/#/tasks/{task}", f"/#task={task}"):
+        async with windows.open(link, base=base_of(pages_system, 1)) as page:
+            await see_state(page, "SUCCEEDED")
+            await expect(page.get_by_role("heading", name="fibonacci(n: 1000)")).to_be_visible()
+            await expect(page).to_have_title("SUCCEEDED fibonacci(n: 1000)")
+            await expect(page.get_by_text("209 digits")).to_be_visible()
+
+
+async def test_a_page_waits_for_a_task_that_nobody_submitted_yet(windows: Windows, pages_system: System) -> None:
+    task = task_id("fibonacci", "1", b'{"n":77}')
+    async with windows.open(f"/#/tasks/{task}") as page:
+        await expect(page.get_by_text("no such task was submitted yet")).to_be_visible()
+        await pages_system.ask("mutation { submitFibonacci(n: 77) { taskId } }")
+        await see_state(page, "SUCCEEDED")
+
+
+async def test_the_list_is_live_and_filtered(windows: Windows, pages_system: System) -> None:
+    async with windows.open("/#/tasks") as page:
+        await page.get_by_role("button", name="FAILED").click()
+        await page.get_by_label("Task type").select_option("refusing")
+        await expect(page.get_by_text("None.")).to_be_visible()
+        await pages_system.ask(
+            'mutation { submitRefusing(code: "TIDE_TOO_LOW") { taskId } submitFibonacci(n: 3) { taskId } }'
+        )
+        lines = page.get_by_role("listitem")
+        await expect(lines).to_have_count(1)
+        await expect(lines).to_contain_text("TIDE_TOO_LOW")
+
+
+async def test_the_cluster_is_told_live(windows: Windows, tmp_path: Path) -> None:
+    async with windows.open("/#/cluster") as page, windows.open("/#/submit/gated") as other:
+        await expect(page.get_by_role("region", name="Workers").get_by_role("row")).not_to_have_count(1)
+        await expect(page.get_by_role("img", name=re.compile("^Tasks: queued 0, running 0"))).to_be_visible()
+        await submit(other, "gated", folder=str(tmp_path), n="4")
+        await expect(page.get_by_role("img", name=re.compile("^Tasks: queued 0, running 1"))).to_be_visible()
+        await expect(page.get_by_text("BUSY")).to_be_visible()
+        (tmp_path / "gate-4").touch()
+        await expect(page.get_by_text("BUSY")).to_be_hidden()
+
+
+async def test_decisions_cost_and_trouble_of_a_fleet_that_costs_are_told(windows: Windows) -> None:
+    at = "2026-01-31T12:00:00Z"
+    told = {
+        "wanted": 7, "launching": 3, "running": 4, "retiring": 0, "minWorkers": 0, "maxWorkers": 50,
+        "reason": "a backlog", "launchSeconds": 31.5, "problem": "no capacity for Spot", "costPerHour": 0.2468,
+        "decisions": [{"at": at, "wanted": 7, "started": 3, "stopped": 0, "reason": "120 s of work in the queue"}],
+    }  # fmt: skip
+
+    async def answer(route: Route) -> None:
+        query = json.loads(route.request.post_data or "{}")["query"]
+        if "query Cluster" not in query:
+            await route.continue_()
+            return
+        response = await route.fetch()
+        body = await response.json()
+        body["data"]["cluster"]["fleet"] = told
+        await route.fulfill(response=response, json=body)
+
+    async with windows.open("about:blank") as page:
+        await page.route("**/graphql", answer)
+        await page.goto(f"{windows.base}/#/cluster")
+        fleet = page.get_by_role("region", name="Fleet")
+        await expect(fleet).to_contain_text("7 wanted. 120 s of work in the queue")
+        await expect(fleet).to_contain_text("no capacity for Spot")
+        await expect(page.get_by_text("$0.247")).to_be_visible()
+        await expect(page.get_by_role("banner")).to_contain_text("3 launching")
+
+
+# For everybody --------------------------------------------------------------------------------------------------------
+
+
+async def test_no_page_has_what_keeps_people_from_using_it(windows: Windows) -> None:
+    await asyncio.to_thread(environment)
+    for scheme in ("light", "dark"):
+        async with windows.open("/#/submit/echo_everything", color_scheme=scheme, viewport=PHONE) as page:
+            await page.get_by_role("button", name="Give maybe").click()
+            await page.get_by_text("More", exact=True).click()
+            assert await grave_findings(page) == []
+            for path in ("submit/fibonacci", f"tasks/{FIB_90}", "tasks", "cluster"):
+                await page.goto(f"{windows.base}/#/{path}")
+                await expect(page.get_by_role("heading", level=1)).to_be_visible()
+                assert await grave_findings(page) == [], path
+                wide = await page.evaluate("document.documentElement.scrollWidth > innerWidth")
+                assert not wide, f"{path} is wider than a phone"
+            await page.get_by_role("button", name="API key").click()
+            assert await grave_findings(page) == []
+
+
+async def test_a_task_is_submitted_by_keyboard_alone(windows: Windows) -> None:
+    async with windows.open("/#/submit/fibonacci") as page:
+        await expect(page.get_by_label(re.compile(r"^n\b"))).to_be_focused()
+        await page.keyboard.type("91")
+        await page.keyboard.press("Enter")
+        await see_state(page, "SUCCEEDED")
+    async with windows.open("/#/tasks") as page:
+        await expect(page.get_by_role("heading", name="Tasks")).to_be_visible()
+        await page.keyboard.press("Tab")
+        await expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+
+
+# GraphiQL -------------------------------------------------------------------------------------------------------------
+
+
+async def test_graphiql_runs_a_subscription_and_a_mutation(windows: Windows) -> None:
+    async with windows.open("/graphql") as page:
+        await play(page, "Submit")
+        await expect(page.locator(".graphiql-response")).to_contain_text(FIB_90)
+        await play(page, "Result")
+        await expect(page.locator(".graphiql-response")).to_contain_text("2880067194370816120")
+
+
+# Who may --------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_key_is_asked_for_kept_in_the_tab_and_sent_on_both_ways(browser: Browser, tmp_path: Path) -> None:
+    async with System(
+        tmp_path, authentication="required", tenants="isolated", min_workers=0, max_workers=1, task_modules=(PICTURES,)
+    ) as system:
+        key = await system.make_key("anna", scopes=frozenset({Scope.SUBMIT, Scope.READ, Scope.CANCEL}))
+        windows = Windows(browser, base_of(system))
+        windows.expected = ("401 (Unauthorized)",)
+        async with windows.open("/#/submit/portrait") as page:
+            field = page.get_by_label("API key or JWT")
+            await field.fill("dgk_000000000000_wrong")
+            await field.press("Enter")
+            await expect(page.get_by_role("alert").first).to_contain_text("UNAUTHENTICATED")
+            await page.get_by_role("button", name="API key").click()
+            await field.fill(key)
+            await field.press("Enter")
+            await submit(page, "portrait", name="Ada")
+            await expect(page.get_by_text(re.compile("There is no worker yet|is being launched"))).to_be_visible()
+            await see_state(page, "SUCCEEDED")
+            # Salted with the tenant's secret, and yet known before.
+            await expect(page.get_by_text("✓ the id that this page had computed")).to_be_visible()
+            # A picture cannot show a key, so the page fetched it.
+            picture = page.get_by_role("img", name="portrait-image")
+            await expect(picture).to_have_attribute("src", re.compile("^blob:"))
+            assert await picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1
+            async with page.expect_download() as download:
+                await page.get_by_role("link", name="Download portrait.png").click()
+            assert Path(await (await download.value).path()).read_bytes() == DOT
+            assert await page.evaluate("Object.keys(localStorage).length") == 0
+            assert key not in page.url
+            await page.goto(f"{windows.base}/graphql")
+            await play(page, "Cluster")
+            await expect(page.locator(".graphiql-response")).to_contain_text("submitFibonacci")
+        assert windows.faults == []
