@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from redis.exceptions import RedisError
 
+from cluster import metrics
 from cluster.errors import StoreUnavailable, TooManySubscriptions
 from cluster.store.calls import WATCH_SECONDS
 from cluster.store.record import Event, Record
@@ -32,9 +34,10 @@ PING_SECONDS: Final = 5.0
 class _Topic:
     """The waiters of this node for one task. `ended`: its final record was handed out, and nothing is watched now."""
 
-    __slots__ = ("ended", "finals", "tails")
+    __slots__ = ("began", "ended", "finals", "tails")
 
     def __init__(self) -> None:
+        self.began = time.time()
         self.ended = False
         self.finals: set[asyncio.Future[Record]] = set()
         self.tails: set[asyncio.Event] = set()
@@ -143,6 +146,7 @@ class Deliveries:
                 for event in watched.events:
                     after_seq = event.seq
                     assert watched.record is not None
+                    metrics.DELIVERIES.labels("event").inc()
                     yield event, watched.record
                 if watched.record is not None and watched.record.final:
                     return
@@ -226,6 +230,9 @@ class Deliveries:
             for future in topic.finals:
                 if not future.done():
                     future.set_result(record)
+                    ended = max(topic.began, (record.finished_at or 0) / 1000)
+                    metrics.DELIVERY_SECONDS.observe(max(0.0, time.time() - ended))
+                    metrics.DELIVERIES.labels("final").inc()
 
     async def _renew(self) -> None:
         while True:

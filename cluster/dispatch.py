@@ -12,6 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Final
 
+from cluster import metrics
 from cluster.attempts import attempt_key
 from cluster.errors import StoreUnavailable
 from cluster.execute import run_attempt
@@ -100,9 +101,11 @@ class Dispatcher:
                 pure=False,
             )
             fire_and_forget(futures)
+            metrics.DISPATCHED.labels("sent").inc(len(group))
 
     async def _give_back(self, batch: list[Dispatchable]) -> None:
         """The scheduler is away: the attempts wait in the store, and the recoverer sends them when it is back."""
+        metrics.DISPATCHED.labels("returned").inc(len(batch))
         try:
             await self._store.run_many(
                 [self._store.calls.release(attempt.task_id, attempt.attempt) for attempt in batch]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import time
 import traceback
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,7 +17,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from cluster import attempts
+from cluster import attempts, metrics
 from cluster.blobs import BlobStore
 from cluster.board import RunningBoard
 from cluster.context import RunningAttempt, cancelled, enter
@@ -94,20 +95,24 @@ class Executor:
         # On the board before it begins: the warden must know of every attempt that it would take down.
         slot = self.board.enter(task_id, attempt) if self.board else None
         try:
-            if self._begin(task_id, attempt):
+            if self._begin(task_id, attempt, name):
                 self._run(task_id, attempt, name, canonical_input, slot)
         finally:
             # Last, as a worker that is asked to stop leaves when its board is empty.
             if self.board:
                 self.board.leave(slot)
 
-    def _begin(self, task_id: str, attempt: int) -> bool:
+    def _begin(self, task_id: str, attempt: int, name: str) -> bool:
         """Whether the attempt is ours to run."""
-        verdict = self.store.run(self.store.calls.start(task_id, attempt, self.worker))
+        started = self.store.run(self.store.calls.start(task_id, attempt, self.worker))
+        verdict = started.verdict
+        if started.waited_seconds is not None:
+            metrics.WAIT_SECONDS.labels(name).observe(started.waited_seconds)
         if verdict == "TAKEN":
             # An attempt is dispatched once and Dask runs a key in one place, so whoever began it before is gone: nobody
             # speaks for it any more. (ALIVE: it goes on elsewhere, in a worker that leaves when it is done.)
-            self.store.run(self.store.calls.lose(task_id, attempt, "none", attempts.worker_lost("before")))
+            lost = self.store.run(self.store.calls.lose(task_id, attempt, "none", attempts.worker_lost("before")))
+            metrics.count_lost("superseded", lost)
         if verdict != "RUN":
             logger.info("task %s attempt %d is not run here: %s", task_id, attempt, verdict)
         return verdict == "RUN"
@@ -119,9 +124,12 @@ class Executor:
         running = RunningAttempt(task_id, attempt, self.blobs)
         self.running[task_id, attempt] = running
         enter(running)
+        began = time.perf_counter()
         try:
             outcome = self._outcome(task_id, attempt, name, canonical_input)
-            self._store(task_id, attempt, name, outcome)
+            verdict = self._store(task_id, attempt, name, outcome)
+            metrics.RUN_SECONDS.labels(name).observe(time.perf_counter() - began)
+            metrics.ATTEMPTS.labels(name, verdict).inc()
         finally:
             enter(None)
             del self.running[task_id, attempt]
@@ -153,14 +161,16 @@ class Executor:
             return Failed(shown, retry=True)
         return encode(task_type, value, self.settings.inline_limit_bytes)
 
-    def _store(self, task_id: str, attempt: int, name: str, outcome: Succeeded | Failed) -> None:
+    def _store(self, task_id: str, attempt: int, name: str, outcome: Succeeded | Failed) -> str:
+        """Writes the outcome; answers what became of it: `SUCCEEDED`, `FAILED`, `RETRY` or `REFUSED`."""
         calls = self.store.calls
         if isinstance(outcome, Succeeded):
-            if not self.store.run(calls.finish(task_id, attempt, outcome.result)):
-                logger.info("task %s attempt %d: its result comes too late and is refused", task_id, attempt)
-            return
+            if self.store.run(calls.finish(task_id, attempt, outcome.result)):
+                return "SUCCEEDED"
+            logger.info("task %s attempt %d: its result comes too late and is refused", task_id, attempt)
+            return "REFUSED"
         retries = self.registry[name].retries if outcome.retry and name in self.registry else 0
-        self.store.run(
+        return self.store.run(
             calls.fail(
                 task_id, attempt, outcome.error, retries=retries, delay_seconds=RETRY_SECONDS,
                 longest_delay_seconds=RETRY_MOST_SECONDS,

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from cluster import metrics
 from cluster.settings import Settings
 from cluster.tls import check_certificates, encrypted, security
 
@@ -63,9 +64,11 @@ class SchedulerLink:
             SchedulerAway: it does not answer in time.
         """
         client = self.client
+        measured = metrics.SCHEDULER_SECONDS.labels(operation.removeprefix("dask_graphql_"))
         try:
-            async with asyncio.timeout(RPC_SECONDS):
-                return await getattr(client.scheduler, operation)(**arguments)
+            with measured.time():
+                async with asyncio.timeout(RPC_SECONDS):
+                    return await getattr(client.scheduler, operation)(**arguments)
         except (OSError, TimeoutError) as error:
             raise SchedulerAway(f"the scheduler at {self._address} does not answer: {error}") from error
 

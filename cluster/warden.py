@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from cluster import attempts
+from cluster import attempts, metrics
 from cluster.board import Entry, RunningBoard
 from cluster.errors import StoreUnavailable
 from cluster.registry import Registry
@@ -91,6 +91,8 @@ class Warden:
         verdict = await self._store.run(
             self._store.calls.fail(entry.task_id, entry.attempt, error, retries=retries, delay_seconds=1.0)
         )
+        if verdict != "REFUSED":
+            metrics.OVERDUE.inc()
         logger.warning("task %s attempt %d is over its limit: %s", entry.task_id, entry.attempt, verdict)
         self._unwanted[entry.task_id, entry.attempt] = now
 
@@ -115,6 +117,8 @@ class Warden:
         ]
         reason = attempts.worker_lost("that had to be ended for another task")
         # Before the process is gone, so that the loss which Dask reports then meets the fence.
-        await self._store.run_many(
+        verdicts = await self._store.run_many(
             [self._store.calls.lose(entry.task_id, entry.attempt, "none", reason) for entry in others]
         )
+        for verdict in verdicts:
+            metrics.count_lost("ended", verdict)
