@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -39,17 +38,20 @@ def fail(message: str) -> NoReturn:
     sys.exit(2)
 
 
-def serve(settings: Settings, role: str, run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+def serve(
+    settings: Settings, role: str, run: Callable[[asyncio.Event], Coroutine[Any, Any, None]], name: str = ""
+) -> None:
     """Runs a node until SIGTERM or Ctrl-C.
 
     Args:
         role: `scheduler`, `worker`, `controller`, or `dev` for all of them.
+        name: the node's, where it has one.
     """
     keep_dask_in(Path(settings.data_dir).absolute())
-    logging.basicConfig(
-        level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
-    )
-    logging.captureWarnings(True)
+    # Not before a worker's command has said where its processes count together.
+    from cluster.logs import set_up_logging
+
+    set_up_logging(settings, role, name)
 
     async def body() -> None:
         stop = asyncio.Event()
@@ -114,7 +116,7 @@ def worker(name: str | None) -> None:
     with shared_counts(settings):
         from cluster.worker import run_worker
 
-        serve(settings, "worker", lambda stop: run_worker(settings, stop, name=name))
+        serve(settings, "worker", lambda stop: run_worker(settings, stop, name=name), name or "")
 
 
 @command.command()

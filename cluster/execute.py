@@ -22,6 +22,7 @@ from cluster.blobs import BlobStore
 from cluster.board import RunningBoard
 from cluster.context import RunningAttempt, cancelled, enter
 from cluster.errors import BlobError, TaskError
+from cluster.logs import about
 from cluster.output import UnfitOutput, check_output, plain
 from cluster.registry import Registry, TaskType
 from cluster.settings import Settings
@@ -95,8 +96,9 @@ class Executor:
         # On the board before it begins: the warden must know of every attempt that it would take down.
         slot = self.board.enter(task_id, attempt) if self.board else None
         try:
-            if self._begin(task_id, attempt, name):
-                self._run(task_id, attempt, name, canonical_input, slot)
+            with about(taskId=task_id, attempt=attempt):
+                if self._begin(task_id, attempt, name):
+                    self._run(task_id, attempt, name, canonical_input, slot)
         finally:
             # Last, as a worker that is asked to stop leaves when its board is empty.
             if self.board:

@@ -20,6 +20,7 @@ from cluster.blobs import BlobStore, FolderBlobStore
 from cluster.dispatch import Dispatchable, Dispatcher
 from cluster.errors import BlobError, StoreUnavailable
 from cluster.link import SchedulerAway, SchedulerLink
+from cluster.logs import about
 from cluster.settings import Settings
 from cluster.store.calls import CHECK_SECONDS, LANES, Due, milliseconds
 from cluster.store.lease import Lease
@@ -153,14 +154,16 @@ class Recoverer:
             )
             metrics.RECOVERIES.labels("lost").inc()
             metrics.count_lost("unknown", verdict)
-            logger.warning("task %s attempt %d has no living attempt: %s", item.task_id, item.attempt, verdict)
+            with about(taskId=item.task_id, attempt=item.attempt):
+                logger.warning("task %s attempt %d has no living attempt: %s", item.task_id, item.attempt, verdict)
         if lost:
             self._wake.set()
 
     async def _tell_queue_age(self) -> None:
         """One line of the log, of which terraform/modules/observability makes a metric.
         A task that waits for its `notBefore` waits too."""
-        logger.info("queue_age_seconds %.1f", await self._store.queue_age())
+        age = round(await self._store.queue_age(), 1)
+        logger.info("queue_age_seconds %.1f", age, extra={"fields": {"queueAgeSeconds": age}})
 
     async def _forget(self) -> None:
         for digit in LANES:

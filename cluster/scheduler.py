@@ -22,6 +22,7 @@ from cluster import attempts, metrics
 from cluster.dask_config import configure_dask
 from cluster.errors import StoreUnavailable
 from cluster.execute import GRAPH_ANNOTATION
+from cluster.logs import about
 from cluster.registry import load_registry
 from cluster.settings import Settings, load_settings
 from cluster.store.calls import milliseconds
@@ -184,7 +185,9 @@ def _plugin_class() -> type[Any]:
             if parsed := attempts.parse_attempt_key(key):
                 self._graphs.pop(f"{parsed[0]}:{parsed[1]}", None) if finish in ("memory", "erred") else None
                 if finish == "erred":
-                    self._spawn(self._lose(*parsed, kwargs.get("exception"), kwargs.get("worker")))
+                    with about(taskId=parsed[0], attempt=parsed[1]):
+                        # The new task takes this context with it.
+                        self._spawn(self._lose(*parsed, kwargs.get("exception"), kwargs.get("worker")))
 
         async def _lose(self, task_id: str, attempt: int, exception: Any, worker: str | None) -> None:
             from distributed.protocol.serialize import Serialized, deserialize

@@ -352,6 +352,11 @@ class Settings:
         str,
         "Address of METRICS_PORT. Whoever reaches it reads the metrics: only in a network of one's own another one.",
     )
+    log_format: str = setting(
+        "auto",
+        _matching("json|text|auto", "json, text or auto"),
+        "How the log is written: a JSON object a line, or text. `auto`: JSON in a container, unless at a terminal.",
+    )
     log_level: str = setting(
         "INFO", _matching("DEBUG|INFO|WARNING|ERROR", "DEBUG, INFO, WARNING or ERROR"), "What is logged to stderr."
     )

@@ -19,6 +19,7 @@ from typing import Final
 from cluster import attempts, metrics
 from cluster.board import Entry, RunningBoard
 from cluster.errors import StoreUnavailable
+from cluster.logs import about
 from cluster.registry import Registry
 from cluster.store.store import Store
 
@@ -93,7 +94,8 @@ class Warden:
         )
         if verdict != "REFUSED":
             metrics.OVERDUE.inc()
-        logger.warning("task %s attempt %d is over its limit: %s", entry.task_id, entry.attempt, verdict)
+        with about(taskId=entry.task_id, attempt=entry.attempt):
+            logger.warning("task %s attempt %d is over its limit: %s", entry.task_id, entry.attempt, verdict)
         self._unwanted[entry.task_id, entry.attempt] = now
 
     async def _end(self, culprits: set[tuple[str, int]]) -> None:
@@ -111,7 +113,8 @@ class Warden:
 
     async def _give_back(self, culprits: set[tuple[str, int]]) -> None:
         for key in culprits:
-            logger.warning("task %s attempt %d does not return; its worker process goes", *key)
+            with about(taskId=key[0], attempt=key[1]):
+                logger.warning("task %s attempt %d does not return; its worker process goes", *key)
         others = [
             entry for entry in self._board.entries(self._process_id()) if (entry.task_id, entry.attempt) not in culprits
         ]
