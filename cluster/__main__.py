@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import sys
@@ -248,6 +249,24 @@ def submit(task: str, arguments: tuple[str, ...], wait: bool, url: str | None, t
             values[name] = text
     url = url or f"http://{settings.host}:{settings.port}/graphql"
     sys.exit(asyncio.run(submit_and_print(url, token, task, values, wait=wait)))
+
+
+@command.command()
+@click.option("--once", is_flag=True, help="Show it once and end.")
+@click.option("--json", "as_json", is_flag=True, help="Lines of JSON instead of tables.")
+@click.option("--url", default=None, help="The api's /graphql URL; default: where HOST and PORT point.")
+@click.option("--token", envvar="DASK_GRAPHQL_TOKEN", show_envvar=True, help="Sent as Authorization: Bearer.")
+def status(once: bool, as_json: bool, url: str | None, token: str | None) -> None:
+    """Shows scheduler, workers, fleet and tasks, over HTTP, until Ctrl-C. A key needs the scope `read`."""
+    settings = load_settings()
+    try:
+        from graphql_api.client.status import show_status
+    except ModuleNotFoundError as error:
+        fail(f'status needs {error.name}: pip install "dask-graphql[client]"')
+
+    url = url or f"http://{settings.host}:{settings.port}/graphql"
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(show_status(url, token, once=once, as_json=as_json))
 
 
 if __name__ == "__main__":

@@ -68,6 +68,8 @@ class Deliveries:
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.listening = asyncio.Event()
+        self.deaf_since: float | None = time.time()
+        """When the channel was lost, seconds since 1970; None while it is subscribed."""
 
     async def start(self) -> None:
         """Returns at once; `listening` is set while the channel is subscribed."""
@@ -259,6 +261,7 @@ class Deliveries:
                         confirmed += 1
                         if confirmed >= 2:
                             self.listening.set()
+                            self.deaf_since = None
                             for task_id in self._topics:
                                 self._again(task_id)
                     elif message["type"] == "message":
@@ -272,6 +275,7 @@ class Deliveries:
                 logger.warning("the channel of this node is lost: %s", error)
             finally:
                 self.listening.clear()
+                self.deaf_since = self.deaf_since or time.time()
                 await self._drop(pubsub)
             await asyncio.sleep(0.25)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from cluster import metrics
@@ -37,6 +38,8 @@ class SchedulerLink:
         if encrypted(settings):
             check_certificates(settings)
         self._client: Client | None = None
+        self.away_since: float | None = time.time()
+        """When the scheduler went away, seconds since 1970; None while the client is connected."""
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -96,6 +99,7 @@ class SchedulerLink:
                 except (OSError, TimeoutError) as error:
                     logger.debug("no scheduler at %s: %s", self._address, error)
                     await _close(client)
+            self.away_since = None if self.connected else self.away_since or time.time()
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def close(self) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -34,9 +37,29 @@ async def readyz(request: Request) -> Response:
     ready = redis and node.deliveries.listening.is_set()
     state = {
         "ready": ready, "redis": redis, "listening": node.deliveries.listening.is_set(),
-        "scheduler": node.link.connected, "recoverer": node.recoverer.active,
+        "scheduler": node.link.connected, "recoverer": node.recoverer.active, "notReady": _not_ready(node),
     }  # fmt: skip
     return JSONResponse(state, 200 if ready else 503)
+
+
+def _not_ready(node: Node) -> list[dict[str, Any]]:
+    """What is missing and since when. `needed`: without it this node is not ready."""
+    parts = (
+        ("redis", True, node.store.away_since),
+        ("listening", True, node.deliveries.deaf_since),
+        ("scheduler", False, None if node.link.connected else node.link.away_since),
+    )
+    now = time.time()
+    return [
+        {
+            "part": part,
+            "needed": needed,
+            "since": datetime.fromtimestamp(since, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "seconds": round(now - since, 1),
+        }
+        for part, needed, since in parts
+        if since is not None
+    ]
 
 
 async def show_metrics(request: Request) -> Response:

@@ -41,9 +41,8 @@ def test_a_line_tells_its_node_and_what_it_is_about(log: io.StringIO) -> None:
         logging.getLogger("cluster.execute").warning("it is %s", "late")
     [line] = lines(log)
     assert line.pop("time").endswith("Z")
-    assert line == {
-        "level": "WARNING", "logger": "cluster.execute", "message": "it is late", **NODE, "taskId": "ab" * 16, "attempt": 2,
-    }  # fmt: skip
+    said = {"level": "WARNING", "logger": "cluster.execute", "message": "it is late"}
+    assert line == {**said, **NODE, "taskId": "ab" * 16, "attempt": 2}
 
 
 def test_what_a_line_is_about_does_not_leak_into_other_threads_or_later_lines(log: io.StringIO) -> None:

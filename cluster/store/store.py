@@ -95,6 +95,8 @@ class Store:
 
     def __init__(self, settings: Settings) -> None:
         self.calls = Calls(settings)
+        self.away_since: float | None = None
+        """When Redis stopped to answer, seconds since 1970; None while it answers."""
         self.redis = redis.asyncio.Redis(
             connection_pool=redis.asyncio.BlockingConnectionPool.from_url(
                 settings.redis_url,
@@ -128,11 +130,17 @@ class Store:
         The caller may be cancelled at any moment, while redis-py 8 now and then swallows a cancellation and goes on: so
         the work is a task of its own, which is left to end by itself.
         """
-        with _round_trip(call):
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                task = asyncio.ensure_future(_again(work))
-                task.add_done_callback(_seen)
-                return await asyncio.shield(task)
+        try:
+            with _round_trip(call):
+                async with asyncio.timeout(TIMEOUT_SECONDS):
+                    task = asyncio.ensure_future(_again(work))
+                    task.add_done_callback(_seen)
+                    answer = await asyncio.shield(task)
+        except StoreUnavailable:
+            self.away_since = self.away_since or time.time()
+            raise
+        self.away_since = None
+        return answer
 
     async def _execute(self, call: Call[Any]) -> Any:
         try:
