@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-import logging
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -15,6 +16,7 @@ import click
 
 from cluster.dask_config import keep_dask_in
 from cluster.errors import DaskGraphQLError
+from cluster.metrics_port import metrics_port, shared_counts
 from cluster.settings import Settings, load_settings
 from cluster.version import __version__
 
@@ -37,19 +39,27 @@ def fail(message: str) -> NoReturn:
     sys.exit(2)
 
 
-def serve(settings: Settings, run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
-    """Runs a node until SIGTERM or Ctrl-C."""
+def serve(
+    settings: Settings, role: str, run: Callable[[asyncio.Event], Coroutine[Any, Any, None]], name: str = ""
+) -> None:
+    """Runs a node until SIGTERM or Ctrl-C.
+
+    Args:
+        role: `scheduler`, `worker`, `controller`, or `dev` for all of them.
+        name: the node's, where it has one.
+    """
     keep_dask_in(Path(settings.data_dir).absolute())
-    logging.basicConfig(
-        level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
-    )
-    logging.captureWarnings(True)
+    # Not before a worker's command has said where its processes count together.
+    from cluster.logs import set_up_logging
+
+    set_up_logging(settings, role, name)
 
     async def body() -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await run(stop)
+        async with metrics_port(settings, role):
+            await run(stop)
 
     asyncio.run(body())
 
@@ -74,7 +84,7 @@ def dev(port: int | None, host: str | None, max_workers: int | None, data_dir: P
     settings = load_settings(port=port, host=host, max_workers=max_workers, data_dir=data_dir)
     from cluster.local import run_local
 
-    serve(settings, lambda stop: run_local(settings, stop, tls=tls))
+    serve(replace(settings, metrics_port=0), "dev", lambda stop: run_local(settings, stop, tls=tls))
 
 
 @command.command()
@@ -95,7 +105,7 @@ def scheduler() -> None:
     settings = load_settings()
     from cluster.scheduler import run_scheduler
 
-    serve(settings, lambda stop: run_scheduler(settings, stop))
+    serve(settings, "scheduler", lambda stop: run_scheduler(settings, stop))
 
 
 @command.command()
@@ -104,9 +114,10 @@ def worker(name: str | None) -> None:
     """One Dask worker."""
     settings = load_settings()
     keep_dask_in(Path(settings.data_dir).absolute())
-    from cluster.worker import run_worker
+    with shared_counts(settings):
+        from cluster.worker import run_worker
 
-    serve(settings, lambda stop: run_worker(settings, stop, name=name))
+        serve(settings, "worker", lambda stop: run_worker(settings, stop, name=name), name or "")
 
 
 @command.command()
@@ -118,7 +129,7 @@ def controller() -> None:
     from cluster.controller.loop import run_controller
 
     fleet = EcsFleet(settings) if settings.fleet == "ecs" else LocalFleet(settings)
-    serve(settings, lambda stop: run_controller(settings, fleet, stop))
+    serve(settings, "controller", lambda stop: run_controller(settings, fleet, stop))
 
 
 @command.command()
@@ -238,6 +249,24 @@ def submit(task: str, arguments: tuple[str, ...], wait: bool, url: str | None, t
             values[name] = text
     url = url or f"http://{settings.host}:{settings.port}/graphql"
     sys.exit(asyncio.run(submit_and_print(url, token, task, values, wait=wait)))
+
+
+@command.command()
+@click.option("--once", is_flag=True, help="Show it once and end.")
+@click.option("--json", "as_json", is_flag=True, help="Lines of JSON instead of tables.")
+@click.option("--url", default=None, help="The api's /graphql URL; default: where HOST and PORT point.")
+@click.option("--token", envvar="DASK_GRAPHQL_TOKEN", show_envvar=True, help="Sent as Authorization: Bearer.")
+def status(once: bool, as_json: bool, url: str | None, token: str | None) -> None:
+    """Shows scheduler, workers, fleet and tasks, over HTTP, until Ctrl-C. A key needs the scope `read`."""
+    settings = load_settings()
+    try:
+        from graphql_api.client.status import show_status
+    except ModuleNotFoundError as error:
+        fail(f'status needs {error.name}: pip install "dask-graphql[client]"')
+
+    url = url or f"http://{settings.host}:{settings.port}/graphql"
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(show_status(url, token, once=once, as_json=as_json))
 
 
 if __name__ == "__main__":

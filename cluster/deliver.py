@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from redis.exceptions import RedisError
 
+from cluster import metrics
 from cluster.errors import StoreUnavailable, TooManySubscriptions
 from cluster.store.calls import WATCH_SECONDS
 from cluster.store.record import Event, Record
@@ -32,9 +34,10 @@ PING_SECONDS: Final = 5.0
 class _Topic:
     """The waiters of this node for one task. `ended`: its final record was handed out, and nothing is watched now."""
 
-    __slots__ = ("ended", "finals", "tails")
+    __slots__ = ("began", "ended", "finals", "tails")
 
     def __init__(self) -> None:
+        self.began = time.time()
         self.ended = False
         self.finals: set[asyncio.Future[Record]] = set()
         self.tails: set[asyncio.Event] = set()
@@ -65,6 +68,8 @@ class Deliveries:
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.listening = asyncio.Event()
+        self.deaf_since: float | None = time.time()
+        """When the channel was lost, seconds since 1970; None while it is subscribed."""
 
     async def start(self) -> None:
         """Returns at once; `listening` is set while the channel is subscribed."""
@@ -143,6 +148,7 @@ class Deliveries:
                 for event in watched.events:
                     after_seq = event.seq
                     assert watched.record is not None
+                    metrics.DELIVERIES.labels("event").inc()
                     yield event, watched.record
                 if watched.record is not None and watched.record.final:
                     return
@@ -226,6 +232,9 @@ class Deliveries:
             for future in topic.finals:
                 if not future.done():
                     future.set_result(record)
+                    ended = max(topic.began, (record.finished_at or 0) / 1000)
+                    metrics.DELIVERY_SECONDS.observe(max(0.0, time.time() - ended))
+                    metrics.DELIVERIES.labels("final").inc()
 
     async def _renew(self) -> None:
         while True:
@@ -252,6 +261,7 @@ class Deliveries:
                         confirmed += 1
                         if confirmed >= 2:
                             self.listening.set()
+                            self.deaf_since = None
                             for task_id in self._topics:
                                 self._again(task_id)
                     elif message["type"] == "message":
@@ -265,6 +275,7 @@ class Deliveries:
                 logger.warning("the channel of this node is lost: %s", error)
             finally:
                 self.listening.clear()
+                self.deaf_since = self.deaf_since or time.time()
                 await self._drop(pubsub)
             await asyncio.sleep(0.25)
 

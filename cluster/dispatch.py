@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from cluster import metrics
 from cluster.attempts import attempt_key
 from cluster.errors import StoreUnavailable
 from cluster.execute import run_attempts
@@ -133,9 +134,11 @@ class Dispatcher:
             fire_and_forget(futures)
             # Until it tells again.
             load.outstanding += len(packs)
+            metrics.DISPATCHED.labels("sent").inc(len(group))
 
     async def _give_back(self, batch: list[Dispatchable]) -> None:
         """The scheduler is away: the attempts wait in the store, and the recoverer sends them when it is back."""
+        metrics.DISPATCHED.labels("returned").inc(len(batch))
         try:
             await self._store.run_many(
                 [self._store.calls.release(attempt.task_id, attempt.attempt) for attempt in batch]

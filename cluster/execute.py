@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,15 +19,16 @@ from typing import Any, Final, TypeAlias
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from cluster import attempts
+from cluster import attempts, metrics
 from cluster.blobs import BlobStore
 from cluster.board import RunningBoard
 from cluster.context import RunningAttempt, cancelled, enter
 from cluster.errors import BlobError, TaskError
+from cluster.logs import about
 from cluster.output import UnfitOutput, check_output, plain
 from cluster.registry import Registry, TaskType
 from cluster.settings import Settings
-from cluster.store.calls import Call
+from cluster.store.calls import Call, Started
 from cluster.store.store import ThreadStore
 
 logger = logging.getLogger(__name__)
@@ -103,39 +105,44 @@ class Executor:
         slots = [self.board.enter(task_id, attempt, behind=i > 0) if self.board else None
                  for i, (task_id, attempt, _) in enumerate(members)]  # fmt: skip
         try:
-            verdict = self._begin(members[0], self.store.run(self._start(members[0])))
+            verdict = self._begin(name, members[0], self.store.run(self._start(members[0])))
             for i, member in enumerate(members):
                 following = members[i + 1] if i + 1 < len(members) else None
-                begun = self._run(name, member, slots[i], following) if verdict else self._pass(following)
+                with about(taskId=member[0], attempt=member[1]):
+                    begun = self._run(name, member, slots[i], following) if verdict else self._pass(following)
                 # Last, as a worker that is asked to stop leaves when its board is empty.
                 if self.board:
                     self.board.leave(slots[i])
                     slots[i] = None
-                verdict = following is not None and self._begin(following, begun)
+                verdict = following is not None and self._begin(name, following, begun)
         finally:
             for slot in slots:
                 if self.board:
                     self.board.leave(slot)
 
-    def _start(self, member: Member) -> Call[str]:
+    def _start(self, member: Member) -> Call[Started]:
         return self.store.calls.start(member[0], member[1], self.worker)
 
-    def _begin(self, member: Member, verdict: str | None) -> bool:
+    def _begin(self, name: str, member: Member, started: Started | None) -> bool:
         """Whether the attempt is ours to run, by what the store said of its start."""
         task_id, attempt, _ = member
+        verdict = started.verdict if started else None
+        if started and started.waited_seconds is not None:
+            metrics.WAIT_SECONDS.labels(name).observe(started.waited_seconds)
         if verdict == "TAKEN":
             # An attempt is dispatched once and Dask runs a key in one place, so whoever began it before is gone: nobody
             # speaks for it any more. (ALIVE: it goes on elsewhere, in a worker that leaves when it is done.)
-            self.store.run(self.store.calls.lose(task_id, attempt, "none", attempts.worker_lost("before")))
+            lost = self.store.run(self.store.calls.lose(task_id, attempt, "none", attempts.worker_lost("before")))
+            metrics.count_lost("superseded", lost)
         if verdict != "RUN":
             logger.info("task %s attempt %d is not run here: %s", task_id, attempt, verdict)
         return verdict == "RUN"
 
-    def _pass(self, following: Member | None) -> str | None:
+    def _pass(self, following: Member | None) -> Started | None:
         """Begins the one after an attempt that is not run."""
         return self.store.run(self._start(following)) if following else None
 
-    def _run(self, name: str, member: Member, slot: int | None, following: Member | None) -> str | None:
+    def _run(self, name: str, member: Member, slot: int | None, following: Member | None) -> Started | None:
         """Runs an attempt that has begun, stores its outcome, begins the next; answers what the store says of that."""
         task_id, attempt, canonical_input = member
         task_type = self.registry.get(name)
@@ -144,16 +151,19 @@ class Executor:
         running = RunningAttempt(task_id, attempt, self.blobs)
         self.running[task_id, attempt] = running
         enter(running)
+        began = time.perf_counter()
         try:
             outcome = self._outcome(task_id, attempt, name, canonical_input)
-            calls = [self._end(task_id, attempt, name, outcome), *([self._start(following)] if following else ())]
-            answers = self.store.run_many(calls)
+            ended = self._end(task_id, attempt, name, outcome)
+            metrics.RUN_SECONDS.labels(name).observe(time.perf_counter() - began)
+            answers = self.store.run_many([ended, *([self._start(following)] if following else ())])
+            metrics.ATTEMPTS.labels(name, _verdict(outcome, answers[0])).inc()
         finally:
             enter(None)
             del self.running[task_id, attempt]
         if isinstance(outcome, Succeeded) and not answers[0]:
             logger.info("task %s attempt %d: its result comes too late and is refused", task_id, attempt)
-        return str(answers[1]) if following else None
+        return answers[1] if following else None
 
     def _outcome(self, task_id: str, attempt: int, name: str, canonical_input: bytes) -> Succeeded | Failed:
         task_type = self.registry.get(name)
@@ -191,6 +201,13 @@ class Executor:
             task_id, attempt, outcome.error, retries=retries, delay_seconds=RETRY_SECONDS,
             longest_delay_seconds=RETRY_MOST_SECONDS,
         )  # fmt: skip
+
+
+def _verdict(outcome: Succeeded | Failed, answer: Any) -> str:
+    """What became of an outcome: `SUCCEEDED`, `FAILED`, `RETRY` or `REFUSED`."""
+    if isinstance(outcome, Failed):
+        return str(answer)
+    return "SUCCEEDED" if answer else "REFUSED"
 
 
 def call(task_type: TaskType, arguments: dict[str, Any], tag: str) -> Any:

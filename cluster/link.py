@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from cluster import metrics
 from cluster.settings import Settings
 from cluster.tls import check_certificates, encrypted, security
 
@@ -55,6 +57,8 @@ class SchedulerLink:
         self.relieved = asyncio.Event()
         """Set whenever the scheduler tells its load."""
         self._client: Client | None = None
+        self.away_since: float | None = time.time()
+        """When the scheduler went away, seconds since 1970; None while the client is connected."""
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -82,9 +86,11 @@ class SchedulerLink:
             SchedulerAway: it does not answer in time.
         """
         client = self.client
+        measured = metrics.SCHEDULER_SECONDS.labels(operation.removeprefix("dask_graphql_"))
         try:
-            async with asyncio.timeout(RPC_SECONDS):
-                return await getattr(client.scheduler, operation)(**arguments)
+            with measured.time():
+                async with asyncio.timeout(RPC_SECONDS):
+                    return await getattr(client.scheduler, operation)(**arguments)
         except (OSError, TimeoutError) as error:
             raise SchedulerAway(f"the scheduler at {self._address} does not answer: {error}") from error
 
@@ -114,6 +120,7 @@ class SchedulerLink:
                 except (OSError, TimeoutError) as error:
                     logger.debug("no scheduler at %s: %s", self._address, error)
                     await _close(client)
+            self.away_since = None if self.connected else self.away_since or time.time()
             await asyncio.sleep(PAUSE_SECONDS)
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:

@@ -144,7 +144,9 @@ async def run_local(settings: Settings, stop: asyncio.Event, *, tls: bool = Fals
             redis_child = await parts.start("redis", redis_command(binary, folder, redis_port))
             # The others wait for Redis by themselves; starting all at once is what makes the start short.
             await parts.node(settings, "scheduler")
-            await parts.node(settings, "controller")
+            # Each its own port, of those that follow METRICS_PORT.
+            port = settings.metrics_port
+            await parts.node(replace(settings, metrics_port=port and port + 1), "controller")
             await parts.node(settings, "api")
             await redis_answers(redis_port, redis_child)
             await parts.ready(settings, stop)

@@ -12,6 +12,7 @@ from cluster.context import use_settings
 from cluster.deliver import Deliveries
 from cluster.dispatch import Dispatcher
 from cluster.link import SchedulerLink
+from cluster.overview import Overviews
 from cluster.recover import Recoverer
 from cluster.registry import Registry, load_registry
 from cluster.settings import Settings
@@ -33,6 +34,7 @@ class Node:
     submitter: Submitter
     deliveries: Deliveries
     recoverer: Recoverer
+    overviews: Overviews
     listeners: list[Callable[[str], None]]
     """Called with each word on the channel that all nodes hear."""
 
@@ -78,5 +80,6 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         submitter=Submitter(store, dispatcher, Admission(settings, store)),
         deliveries=Deliveries(store, node_id, settings.subscription_limit, hear),
         recoverer=recoverer,
+        overviews=Overviews(store, link, settings.subscription_limit),
         listeners=listeners,
     )

@@ -14,11 +14,12 @@ from typing import Final
 
 import orjson
 
-from cluster import attempts
+from cluster import attempts, metrics
 from cluster.blobs import BlobStore, FolderBlobStore
 from cluster.dispatch import Dispatchable, Dispatcher
 from cluster.errors import BlobError, StoreUnavailable
 from cluster.link import SchedulerAway, SchedulerLink
+from cluster.logs import about
 from cluster.settings import Settings
 from cluster.store.calls import CHECK_SECONDS, LANES, Due, milliseconds
 from cluster.store.lease import Lease
@@ -124,8 +125,10 @@ class Recoverer:
     async def _act(self, due: list[Due]) -> None:
         for item in due:
             if item.action == "dispatch":
+                metrics.RECOVERIES.labels("dispatched").inc()
                 self._dispatcher.put(Dispatchable(item.task_id, item.attempt, item.name, item.input, item.priority))
         checks = [item for item in due if item.action == "check"]
+        metrics.RECOVERIES.labels("checked").inc(len(checks))
         if not checks:
             return
         try:
@@ -146,15 +149,18 @@ class Recoverer:
             verdict = await self._store.run(
                 self._store.calls.lose(item.task_id, item.attempt, "none" if fresh else charge, reason)  # type: ignore[arg-type]
             )
-            logger.warning("task %s attempt %d has no living attempt: %s", item.task_id, item.attempt, verdict)
+            metrics.RECOVERIES.labels("lost").inc()
+            metrics.count_lost("unknown", verdict)
+            with about(taskId=item.task_id, attempt=item.attempt):
+                logger.warning("task %s attempt %d has no living attempt: %s", item.task_id, item.attempt, verdict)
         if lost:
             self._wake.set()
 
     async def _tell_queue_age(self) -> None:
         """One line of the log, of which terraform/modules/observability makes a metric.
         A task that waits for its `notBefore` waits too."""
-        oldest = await self._store.oldest_queued_at()
-        logger.info("queue_age_seconds %.1f", 0.0 if oldest is None else max(0.0, time.time() - oldest))
+        age = round(await self._store.queue_age(), 1)
+        logger.info("queue_age_seconds %.1f", age, extra={"fields": {"queueAgeSeconds": age}})
 
     async def _forget(self) -> None:
         for digit in LANES:

@@ -18,10 +18,11 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from cluster import attempts
+from cluster import attempts, metrics
 from cluster.dask_config import configure_dask
 from cluster.errors import StoreUnavailable
 from cluster.execute import GRAPH_ANNOTATION
+from cluster.logs import about
 from cluster.registry import load_registry
 from cluster.settings import Settings, load_settings
 from cluster.store.calls import milliseconds
@@ -119,6 +120,7 @@ def _plugin_class() -> type[Any]:
             )
             announced = False
             while True:
+                self._measure()
                 try:
                     await self.store.command("SET", calls.scheduler_key, word, "PX", milliseconds(EPOCH_SECONDS))
                     if not announced:
@@ -128,6 +130,15 @@ def _plugin_class() -> type[Any]:
                     logger.warning("the scheduler's heartbeat is not heard: %s", error)
                     announced = False
                 await asyncio.sleep(BEAT_SECONDS)
+
+        def _measure(self) -> None:
+            scheduler = self.scheduler
+            metrics.SCHEDULER_WORKERS.set(len(scheduler.workers))
+            metrics.SCHEDULER_TASKS.labels("waiting").set(len(scheduler.queued) + len(scheduler.unrunnable))
+            metrics.SCHEDULER_TASKS.labels("processing").set(
+                sum(len(ws.processing) for ws in scheduler.workers.values())
+            )
+            metrics.SCHEDULER_WORK.set(scheduler.total_occupancy)
 
         # What others ask --------------------------------------------------------------------------------------------
 
@@ -227,8 +238,10 @@ def _plugin_class() -> type[Any]:
                         mean = self._durations.get(name, took)
                         self._durations[name] = self._news[name] = mean + RECENT * (took - mean)
             elif finish == "erred":
-                for member in members:
-                    self._spawn(self._lose(*member, told.get("exception"), told.get("worker")))
+                for task_id, attempt in members:
+                    with about(taskId=task_id, attempt=attempt):
+                        # The new task takes this context with it.
+                        self._spawn(self._lose(task_id, attempt, told.get("exception"), told.get("worker")))
 
         async def _lose(self, task_id: str, attempt: int, exception: Any, worker: str | None) -> None:
             from distributed.protocol.serialize import Serialized, deserialize
@@ -245,14 +258,17 @@ def _plugin_class() -> type[Any]:
                 exception = RuntimeError(f"an error that cannot be read here: {error}")
             if isinstance(exception, KilledWorker):
                 name = str(getattr(exception.last_worker, "name", worker))
+                cause = "worker_died"
                 call = self.store.calls.lose(task_id, attempt, "worker", attempts.worker_lost(name))
             else:
                 reason = f"{type(exception).__name__}: {exception}"
+                cause = "undelivered"
                 call = self.store.calls.lose(task_id, attempt, "undelivered", attempts.undelivered(reason))
             deadline = time.monotonic() + STORE_TRIES_SECONDS
             while True:
                 try:
                     verdict = await self.store.run(call)
+                    metrics.count_lost(cause, verdict)
                     logger.warning("task %s attempt %d is lost (%s): %s", task_id, attempt, exception, verdict)
                     return
                 except StoreUnavailable as error:

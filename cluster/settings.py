@@ -342,6 +342,21 @@ class Settings:
     shutdown_seconds: float = setting(
         8.0, _seconds(0.1), "How long an api node lets requests end before it closes its sockets at a stop."
     )
+    metrics_port: int = setting(
+        0,
+        _whole(0, 65535),
+        "Port of /metrics of the scheduler, a worker or the controller; 0 for none. An api node has it on PORT.",
+    )
+    metrics_host: str = setting(
+        "127.0.0.1",
+        str,
+        "Address of METRICS_PORT. Whoever reaches it reads the metrics: only in a network of one's own another one.",
+    )
+    log_format: str = setting(
+        "auto",
+        _matching("json|text|auto", "json, text or auto"),
+        "How the log is written: a JSON object a line, or text. `auto`: JSON in a container, unless at a terminal.",
+    )
     log_level: str = setting(
         "INFO", _matching("DEBUG|INFO|WARNING|ERROR", "DEBUG, INFO, WARNING or ERROR"), "What is logged to stderr."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cluster import metrics
 from cluster.admission import Admission
 from cluster.dispatch import Dispatchable, Dispatcher
 from cluster.registry import Bound
@@ -56,6 +57,7 @@ class Submitter:
             fresh = (SubmissionOutcome.NEW, SubmissionOutcome.RECOMPUTED)
             self._admission.accepted(bound[0].task_type, sum(item.outcome in fresh for item in submitted))
         for item, claimed in zip(bound, submitted, strict=True):
+            metrics.SUBMISSIONS.labels(item.task_type.name, claimed.outcome).inc()
             if claimed.dispatch:
                 self._dispatcher.put(
                     Dispatchable(

@@ -17,9 +17,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from cluster import attempts
+from cluster import attempts, metrics
 from cluster.board import Entry, RunningBoard
 from cluster.errors import StoreUnavailable
+from cluster.logs import about
 from cluster.registry import Registry
 from cluster.store.store import Store
 
@@ -94,7 +95,10 @@ class Warden:
         verdict = await self._store.run(
             self._store.calls.fail(entry.task_id, entry.attempt, error, retries=retries, delay_seconds=1.0)
         )
-        logger.warning("task %s attempt %d is over its limit: %s", entry.task_id, entry.attempt, verdict)
+        if verdict != "REFUSED":
+            metrics.OVERDUE.inc()
+        with about(taskId=entry.task_id, attempt=entry.attempt):
+            logger.warning("task %s attempt %d is over its limit: %s", entry.task_id, entry.attempt, verdict)
         self._unwanted[entry.task_id, entry.attempt] = now
 
     async def _end(self, culprits: set[tuple[str, int]]) -> None:
@@ -112,7 +116,8 @@ class Warden:
 
     async def _give_others_back(self, culprits: set[tuple[str, int]]) -> None:
         for key in culprits:
-            logger.warning("task %s attempt %d does not return; its worker process goes", *key)
+            with about(taskId=key[0], attempt=key[1]):
+                logger.warning("task %s attempt %d does not return; its worker process goes", *key)
         # Before the process is gone, so that the loss which Dask reports then meets the fence.
         await self.give_back(
             [e for e in self._board.entries(self._process_id()) if (e.task_id, e.attempt) not in culprits]
@@ -121,6 +126,8 @@ class Warden:
     async def give_back(self, entries: Sequence[Entry]) -> None:
         """They run elsewhere, uncharged: here, the fence lets them neither begin nor end any more."""
         reason = attempts.worker_lost("that has no time for it")
-        await self._store.run_many(
+        verdicts = await self._store.run_many(
             [self._store.calls.lose(entry.task_id, entry.attempt, "none", reason) for entry in entries]
         )
+        for verdict in verdicts:
+            metrics.count_lost("ended", verdict)

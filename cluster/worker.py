@@ -21,6 +21,7 @@ from cluster.dask_config import configure_dask
 from cluster.ecs_task import own_task, random_name, worker_name
 from cluster.errors import StoreUnavailable
 from cluster.execute import Executor, use_executor
+from cluster.logs import set_up_logging
 from cluster.registry import load_registry
 from cluster.settings import Settings, load_settings
 from cluster.store.store import Store, ThreadStore
@@ -89,6 +90,7 @@ class Pulse(threading.Thread):
 def dask_setup(worker: Worker) -> None:
     """Preload of the worker process (`dask worker --preload cluster.worker`): runs before it registers."""
     settings = load_settings()
+    set_up_logging(settings, "worker", str(worker.name))
     use_settings(settings)
     allow_long_integers()
     board = None
@@ -132,6 +134,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
 
     ecs = await asyncio.to_thread(own_task)
     name = name or (worker_name(ecs.arn) if ecs else random_name())
+    set_up_logging(settings, "worker", name)
     host = await own_address(settings)
     path = board_path(settings, name)
     board = RunningBoard(path, create=True)

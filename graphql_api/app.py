@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from cluster.errors import PublicError, StoreUnavailable
-from cluster.node import Node, make_node
+from cluster.metrics import Exposition
+from cluster.node import make_node
 from cluster.registry import Registry, load_registry
 from cluster.settings import Settings, check_public, load_settings
-from graphql_api.auth import callers
 from graphql_api.auth.authenticate import Authenticator
-from graphql_api.auth.http import caller_of, status_of
+from graphql_api.auth.http import status_of
 from graphql_api.auth.keys import CHANGED
 from graphql_api.auth.sockets import Sockets
 from graphql_api.blobs import download
 from graphql_api.documents import Documents
 from graphql_api.errors import STORE_AWAY
+from graphql_api.measure import Measured
 from graphql_api.pages import page_routes
 from graphql_api.persisted import PersistedOperations
+from graphql_api.probes import healthz, readyz, show_metrics
 from graphql_api.schema import make_schema
 from graphql_api.transport.endpoint import GraphQLEndpoint
 from graphql_api.transport.origins import Origins
@@ -48,6 +50,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         node = make_node(settings, registry)
         app.state.node = node
+        app.state.exposition = Exposition("api")
         sockets = app.state.sockets = Sockets(settings.sockets_per_client)
         authenticator = app.state.authenticator = Authenticator(settings, node.store, sockets)
         endpoint = app.state.graphql = GraphQLEndpoint(schema, node, authenticator, sockets, persisted)
@@ -68,12 +71,13 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         routes=[
             Route("/healthz", healthz),
             Route("/readyz", readyz),
-            Route("/metrics", metrics),
+            Route("/metrics", show_metrics),
             Route("/blobs/{key:path}", download),
             Route("/graphql", packed),
             WebSocketRoute("/graphql", GraphQLRoute()),
             *page_routes(),
         ],
+        middleware=[Middleware(Measured)],
         lifespan=lifespan,
         exception_handlers={StoreUnavailable: store_away, PublicError: refused},
     )
@@ -96,44 +100,3 @@ async def refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, PublicError)
     status, headers = status_of(error)
     return JSONResponse({"error": error.message, "code": error.code}, status, headers)
-
-
-async def healthz(_: Request) -> Response:
-    """The process lives."""
-    return PlainTextResponse("ok")
-
-
-async def readyz(request: Request) -> Response:
-    """Whether this node can accept and deliver. It accepts without the scheduler, so that one only stands beside."""
-    node: Node = request.app.state.node
-    try:
-        await node.store.ping()
-        redis = True
-    except StoreUnavailable:
-        redis = False
-    ready = redis and node.deliveries.listening.is_set()
-    state = {
-        "ready": ready, "redis": redis, "listening": node.deliveries.listening.is_set(),
-        "scheduler": node.link.connected, "recoverer": node.recoverer.active,
-    }  # fmt: skip
-    return JSONResponse(state, 200 if ready else 503)
-
-
-async def metrics(request: Request) -> Response:
-    """The first few figures in the Prometheus text format."""
-    (await caller_of(request)).require(callers.Scope.ADMIN)
-    node: Node = request.app.state.node
-    counts = await node.store.counts()
-    lines = ["# TYPE dask_graphql_tasks gauge"]
-    lines += [f'dask_graphql_tasks{{state="{state}"}} {count}' for state, count in counts.items()]
-    lines += [
-        "# TYPE dask_graphql_subscriptions_open gauge",
-        f"dask_graphql_subscriptions_open {node.deliveries.waiters}",
-        "# TYPE dask_graphql_watches_open gauge",
-        f"dask_graphql_watches_open {node.deliveries.topics}",
-        "# TYPE dask_graphql_sockets_open gauge",
-        f"dask_graphql_sockets_open {request.app.state.sockets.open}",
-        "# TYPE dask_graphql_asyncio_tasks gauge",
-        f"dask_graphql_asyncio_tasks {len(asyncio.all_tasks())}",
-    ]
-    return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")

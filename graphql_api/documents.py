@@ -18,8 +18,10 @@ from graphql import (
     parse,
 )
 from strawberry.extensions import SchemaExtension
+from strawberry.schema.exceptions import CannotGetOperationTypeError
 from strawberry.schema.schema import validate_document
 
+from cluster import metrics
 from cluster.errors import DocumentTooLarge, OperationNotAllowed
 from cluster.settings import Settings
 from graphql_api.limits import CHARACTERS, Limits, check, check_variables, measure
@@ -136,7 +138,18 @@ class _Extension(SchemaExtension):
                 # Raised, it would end a WebSocket's operation without a word.
                 context.graphql_document = _nothing(context.operation_name)
                 context.pre_execution_errors = [error]
+        metrics.OPERATIONS.labels(self._kind()).inc()
         yield
+
+    def _kind(self) -> str:
+        """`query`, `mutation` or `subscription`; `refused` where there is no such operation."""
+        context = self.execution_context
+        if context.graphql_document is None or context.pre_execution_errors:
+            return "refused"
+        try:
+            return context.operation_type.value
+        except CannotGetOperationTypeError:
+            return "refused"
 
     def on_validate(self) -> Iterator[None]:
         context = self.execution_context

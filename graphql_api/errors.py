@@ -9,6 +9,7 @@ from graphql import GraphQLError, GraphQLSyntaxError
 from strawberry.exceptions import MissingQueryError
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 
+from cluster import metrics
 from cluster.errors import BlobError, PublicError, StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -48,3 +49,4 @@ def present(error: GraphQLError) -> None:
         error.message = f"an internal error; the log has it as {error_id}"
         extensions = {"code": "INTERNAL", "id": error_id}
     error.extensions = extensions
+    metrics.ERRORS.labels(extensions["code"]).inc()

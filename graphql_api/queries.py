@@ -4,15 +4,14 @@
 
 import base64
 import binascii
-import contextlib
 import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
-import orjson
 import strawberry
 
 from cluster.errors import BadCursor, BadInput
-from cluster.link import SchedulerAway
+from cluster.overview import Overview, look
+from cluster.settings import Settings
 from cluster.store.record import TaskState
 from cluster.task_id import TASK_ID, check_task_id
 from graphql_api.auth.callers import Scope
@@ -97,7 +96,8 @@ def make_query(task_class: type, connection_class: type) -> type:
         @strawberry.field(description="The scheduler, the workers and the fleet.")
         async def cluster(self, info: ApiInfo) -> Cluster:
             info.context.caller.require(Scope.READ)
-            return await read_cluster(info)
+            node = info.context.node
+            return cluster_of(await look(node.store, node.link), node.settings)
 
         @strawberry.field(description="Who asks, and what they may.")
         def caller(self, info: ApiInfo) -> CallerType:
@@ -151,19 +151,13 @@ def dashboard_url(address: str) -> str | None:
     return None if host in ("", "0.0.0.0", "[::]") else f"http://{address}/status"  # noqa: S104  # none is bound here
 
 
-async def read_cluster(info: ApiInfo) -> Cluster:
-    """The cluster as this node sees it; parts that do not answer are told as such."""
-    node = info.context.node
-    load: dict[str, Any] = {}
-    with contextlib.suppress(SchedulerAway):
-        load = await node.link.ask("dask_graphql_load")
-    word = await node.store.command("GET", node.store.calls.fleet_key)
-    counts = await node.store.counts()
-    fleet = orjson.loads(word) if word else None
+def cluster_of(seen: Overview, settings: Settings) -> Cluster:
+    """The cluster as GraphQL tells it."""
+    load = seen.load
     return Cluster(
         scheduler_connected=bool(load),
         scheduler_epoch=load.get("epoch"),
-        dashboard_url=dashboard_url(node.settings.dashboard),
+        dashboard_url=dashboard_url(settings.dashboard),
         workers=[
             Worker(
                 name=worker["name"],
@@ -176,6 +170,6 @@ async def read_cluster(info: ApiInfo) -> Cluster:
         ],
         waiting=load.get("queued", 0) + load.get("no_worker", 0),
         processing=load.get("processing", 0),
-        fleet=None if fleet is None else Fleet.of(fleet),
-        tasks=[TaskCount(state=state, count=counts[state]) for state in TaskState],
-    )  # fmt: skip
+        fleet=None if seen.fleet is None else Fleet.of(dict(seen.fleet)),
+        tasks=[TaskCount(state=state, count=seen.tasks[state]) for state in TaskState],
+    )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import sys
 from typing import Final
 
 import uvicorn
 
+from cluster.logs import set_up_logging
 from cluster.settings import Settings
 from graphql_api.app import create_app
 
@@ -17,10 +17,7 @@ PER_SOCKET: Final = ("connection open", "connection closed", '%s - "WebSocket')
 
 def run_api(settings: Settings) -> None:
     """Serves until SIGTERM or Ctrl-C, then lets requests end for `shutdown_seconds` and closes what is open."""
-    logging.basicConfig(
-        level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
-    )
-    logging.captureWarnings(True)
+    set_up_logging(settings, "api")
     # uvicorn tells two lines of every WebSocket, which would fill a disk for a busy node.
     logging.getLogger("uvicorn.error").addFilter(lambda record: not str(record.msg).startswith(PER_SOCKET))
     uvicorn.run(

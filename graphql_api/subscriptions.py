@@ -1,4 +1,4 @@
-"""The subscriptions: `taskResult`, `taskResults`, `taskEvents`."""
+"""The subscriptions: `taskResult`, `taskResults`, `taskEvents`, `clusterChanges`."""
 
 # No `from __future__ import annotations` here: Strawberry must see the types of this schema, not their names.
 
@@ -11,7 +11,8 @@ from cluster.errors import BadInput
 from cluster.task_id import check_task_id
 from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
-from graphql_api.types import TaskEvent
+from graphql_api.queries import cluster_of
+from graphql_api.types import Cluster, TaskEvent
 
 
 def make_subscription(task: type) -> type:
@@ -53,5 +54,14 @@ def make_subscription(task: type) -> type:
                     info.context.seen(record)
                     info.context.event_id = event.seq
                     yield TaskEvent.of(task_id, event)
+
+        @strawberry.subscription(
+            description="The cluster now, and again after each change, at most once a second; without end."
+        )
+        async def cluster_changes(self, info: ApiInfo) -> AsyncGenerator[Cluster, None]:
+            info.context.caller.require(Scope.READ)
+            async with aclosing(info.context.node.overviews.changes()) as overviews:
+                async for overview in overviews:
+                    yield cluster_of(overview, info.context.node.settings)
 
     return Subscription

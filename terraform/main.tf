@@ -88,6 +88,8 @@ locals {
     MIN_WORKERS        = tostring(var.min_workers)
     MAX_WORKERS        = tostring(var.max_workers)
     WORKER_THREADS     = tostring(var.worker_threads)
+    # The metric filters of modules/observability read it.
+    LOG_FORMAT = "json"
   })
 
   common = {

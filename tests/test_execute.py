@@ -349,7 +349,7 @@ def test_an_attempt_that_must_not_run_is_not_run(bench: Bench, verdict: str) -> 
     elif verdict == "ENDED":
         bench.store.run(bench.calls.cancel(bound.task_id))
     else:
-        assert bench.store.run(bench.calls.start(bound.task_id, 1, "w0")) == "RUN"
+        assert bench.store.run(bench.calls.start(bound.task_id, 1, "w0")).verdict == "RUN"
     bench.executor.run(kind.name, [(bound.task_id, attempt, bound.canonical_input)])
     assert runs == []
 

@@ -60,7 +60,7 @@ async def subscriptions_are(client: httpx.AsyncClient, system: System, count: in
     text = ""
     for _ in range(200):
         text = (await client.get(system.url.replace("graphql", "metrics"))).text
-        if f"dask_graphql_subscriptions_open {count}\n" in text:
+        if f"dask_graphql_subscriptions_open {count}.0\n" in text:
             return
         await asyncio.sleep(0.05)
     raise AssertionError(text)

@@ -25,6 +25,8 @@ from cluster.settings import Settings, check_public, load_settings, variable_of
         ("RESULT_TTL_SECONDS", "-1", "a whole number from 0"),
         ("ALLOW_PUBLIC", "perhaps", "true or false"),
         ("SHUTDOWN_SECONDS", "nan", "a number of seconds"),
+        ("METRICS_PORT", "-1", "a whole number from 0 to 65535"),
+        ("LOG_FORMAT", "xml", "json, text or auto"),
         ("LOG_LEVEL", "LOUD", "DEBUG, INFO, WARNING or ERROR"),
         ("ALLOWED_ORIGINS", "https://a.example/path", "without a path"),
         ("TRUSTED_PROXIES", "alb.internal", "IP addresses or networks"),
@@ -154,6 +156,9 @@ EVERY: dict[str, tuple[str, Any]] = {
     "queue_limit": ("3", 3),
     "lost_worker_limit": ("100", 100),
     "shutdown_seconds": ("1e1", 10.0),
+    "metrics_port": ("9101", 9101),
+    "metrics_host": ("10.0.0.7", "10.0.0.7"),
+    "log_format": ("json", "json"),
     "log_level": ("DEBUG", "DEBUG"),
 }
 """For each setting a text and what is read from it."""

@@ -31,7 +31,7 @@ async def submit(
 
 
 async def start(store: Store, attempt: int = 1, worker: str = "w1") -> str:
-    return await store.run(store.calls.start(ID, attempt, worker))
+    return (await store.run(store.calls.start(ID, attempt, worker))).verdict
 
 
 async def finish(store: Store, attempt: int = 1, result: bytes = b"{}") -> bool:

@@ -62,7 +62,7 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
         @rule(back=ATTEMPTS)
         def start(self, back: int) -> None:
             attempt, right = self.fence(back)
-            verdict = self.run(self.calls.start(ID, attempt, "w"))
+            verdict = self.run(self.calls.start(ID, attempt, "w")).verdict
             if self.state == "QUEUED" and right:
                 assert verdict == "RUN"
                 self.moved("RUNNING")

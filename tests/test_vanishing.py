@@ -35,7 +35,7 @@ async def gauges(system: System) -> dict[str, int]:
     async with httpx.AsyncClient() as client:
         text = (await client.get(system.url.replace("graphql", "metrics"))).text
     return {
-        name: int(value) for name, value in re.findall(r"^dask_graphql_(\w+_open|asyncio_tasks) (\d+)$", text, re.M)
+        name: int(value) for name, value in re.findall(r"^dask_graphql_(\w+_open|asyncio_tasks) (\d+)\.0$", text, re.M)
     }
 
 

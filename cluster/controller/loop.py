@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 
+from cluster import metrics
 from cluster.controller.fleets.fleet import Fleet, FleetUnavailable
 from cluster.controller.plan import Decision, Memory, Observation, plan
 from cluster.controller.roll import Roll
@@ -101,6 +102,7 @@ class Controller:
         if held != self._acting:
             logger.info("this controller acts from now on" if held else "another controller acts now")
         self._acting = held
+        metrics.CONTROLLER_ACTS.set(held)
         return held
 
     async def turn(self) -> None:
@@ -172,6 +174,10 @@ class Controller:
 
     def _decide(self, *, reason: str, wanted: int | None = None, started: int = 0, stopped: int = 0) -> None:
         """Notes a decision, to be told."""
+        for number, action, did in ((started, "start", "started"), (stopped, "stop", "stopped")):
+            if number:
+                metrics.DECISIONS.labels(action).inc()
+                metrics.DECIDED_WORKERS.labels(did).inc(number)
         self._decisions.appendleft(
             {
                 "at": milliseconds(time.time()),
@@ -199,6 +205,7 @@ class Controller:
             "cost_per_hour": self.fleet.cost_per_hour,
             "decisions": list(self._decisions),
         }
+        self._measure(word)
         if decision is None and reason != self._told:
             logger.warning(reason)
         self._told = reason
@@ -208,6 +215,16 @@ class Controller:
             )
         except StoreUnavailable as error:
             logger.debug("the fleet's state is not told: %s", error)
+
+    def _measure(self, word: dict[str, Any]) -> None:
+        for state in ("wanted", "launching", "running", "retiring"):
+            if word[state] is not None:
+                metrics.FLEET.labels(state).set(word[state])
+        metrics.FLEET_BOUNDS.labels("min").set(word["min_workers"])
+        metrics.FLEET_BOUNDS.labels("max").set(word["max_workers"])
+        metrics.FLEET_PROBLEM.set(bool(word["problem"]))
+        metrics.FLEET_COST.set(word["cost_per_hour"] or 0)
+        metrics.SCHEDULER_CONNECTED.set(self.link.connected)
 
 
 def _some(names: set[str]) -> str:

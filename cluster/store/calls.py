@@ -82,6 +82,21 @@ class Submitted:
 
 
 @dataclass(frozen=True, slots=True)
+class Started:
+    """What `start` answers.
+
+    Attributes:
+        verdict: 'RUN', or why not: 'GONE', 'STALE', 'ENDED', 'TAKEN', 'ALIVE'.
+        waited_seconds: since the task might begin; None unless this is its first attempt.
+        trace: W3C trace context of the submission, or empty.
+    """
+
+    verdict: str
+    waited_seconds: float | None = None
+    trace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Due:
     """One open task whose time has come, as `claim_due` answers it."""
 
@@ -204,8 +219,10 @@ class Calls:
         priority: int = 0,
         not_before: int | None = None,
         tenant: str = "",
+        trace: str = "",
     ) -> Call[Submitted]:
-        """Claims the task; `not_before` is milliseconds since 1970, `tenant` whose it is, if tenants are kept apart."""
+        """Claims the task; `not_before` is milliseconds since 1970, `tenant` whose it is, if tenants are kept apart,
+        `trace` the W3C trace context of the submission."""
 
         def parse(answer: Sequence[Any]) -> Submitted:
             record = parse_record(task_id, answer[2:])
@@ -215,13 +232,18 @@ class Calls:
         return self._call(
             "submit", task_id, name, version, canonical_input, int(recompute), priority,
             "" if not_before is None else not_before, milliseconds(CHECK_SECONDS), self._event_limit,
-            f"{self._token}{next(self._count)}", tenant, parse=parse,
+            f"{self._token}{next(self._count)}", tenant, trace, parse=parse,
         )  # fmt: skip
 
-    def start(self, task_id: str, attempt: int, worker: str) -> Call[str]:
-        """Begins an attempt; answers 'RUN' or why not: 'GONE', 'STALE', 'ENDED', 'TAKEN'."""
+    def start(self, task_id: str, attempt: int, worker: str) -> Call[Started]:
+        """Begins an attempt."""
+
+        def parse(answer: Sequence[bytes]) -> Started:
+            verdict, waited, trace = [item.decode() for item in answer] + [""] * (3 - len(answer))
+            return Started(verdict, int(waited) / 1000 if waited else None, trace)
+
         return self._call(
-            "start", task_id, attempt, worker, milliseconds(CHECK_SECONDS), self._event_limit, parse=bytes.decode
+            "start", task_id, attempt, worker, milliseconds(CHECK_SECONDS), self._event_limit, parse=parse
         )
 
     def progress(self, task_id: str, attempt: int, fraction: float | None) -> Call[bool]:

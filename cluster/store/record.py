@@ -53,6 +53,7 @@ FIELDS: Final = (
     "lost",
     "retries",
     "tenant",
+    "trace",
     "error",
     "result",
 )
@@ -73,6 +74,7 @@ class Record:
         lost: attempts lost with their worker since it last began.
         retries: attempts repeated after an error since it last began.
         tenant: whose task it is, where tenants are kept apart; else empty.
+        trace: W3C trace context (`traceparent`) of the submission that began this run; empty where nothing is traced.
         error: JSON object with `code`, `message`, `type`; None unless FAILED or CANCELLED.
         result: JSON of the output; None unless SUCCEEDED, or where the reader did not ask for it.
     """
@@ -96,6 +98,7 @@ class Record:
     lost: int
     retries: int
     tenant: str
+    trace: str
     error: bytes | None
     result: bytes | None
 
@@ -113,7 +116,7 @@ def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
     if not values or values[0] is None:
         return None
     (_name, version, input_, state, attempt, seq, submitted, started, finished, expires, progress, priority, not_before,
-     submissions, worker, lost, retries, tenant, error, result) = values  # fmt: skip
+     submissions, worker, lost, retries, tenant, trace, error, result) = values  # fmt: skip
     assert version is not None
     assert input_ is not None
     assert state is not None
@@ -137,6 +140,7 @@ def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
         lost=int(lost or 0),
         retries=int(retries or 0),
         tenant=(tenant or b"").decode(),
+        trace=(trace or b"").decode(),
         error=error or None,
         result=result or None,
     )

@@ -17,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.retry import Retry
 
+from cluster import metrics
 from cluster.errors import StoreUnavailable
 from cluster.settings import Settings
 from cluster.store.calls import LANES, SCRIPTS, Call, Calls
@@ -38,16 +39,21 @@ CONNECTIONS: Final = 64
 
 
 @contextmanager
-def _as_unavailable() -> Iterator[None]:
-    """Wraps what redis-py raises when the server is away, busy loading or read-only; programming errors go through."""
+def _round_trip(call: str) -> Iterator[None]:
+    """Measures a call and wraps what redis-py raises when the server is away, busy loading or read-only; programming
+    errors go through."""
+    began = time.perf_counter()
     try:
         yield
+        metrics.REDIS_SECONDS.labels(call).observe(time.perf_counter() - began)
     except ResponseError as error:
         text = str(error)
         if text.startswith(("LOADING", "READONLY", "OOM", "MASTERDOWN", "MISCONF", "CLUSTERDOWN", "TRYAGAIN")):
+            metrics.REDIS_FAILURES.inc()
             raise StoreUnavailable(f"Redis refuses: {text}") from error
         raise
     except (RedisError, OSError) as error:
+        metrics.REDIS_FAILURES.inc()
         raise StoreUnavailable(f"Redis does not answer: {type(error).__name__}: {error}") from error
 
 
@@ -89,6 +95,8 @@ class Store:
 
     def __init__(self, settings: Settings) -> None:
         self.calls = Calls(settings)
+        self.away_since: float | None = None
+        """When Redis stopped to answer, seconds since 1970; None while it answers."""
         self.redis = redis.asyncio.Redis(
             connection_pool=redis.asyncio.BlockingConnectionPool.from_url(
                 settings.redis_url,
@@ -103,30 +111,36 @@ class Store:
 
     async def run(self, call: Call[R]) -> R:
         """Runs one script."""
-        return call.parse(await self._ask(lambda: self._execute(call)))
+        return call.parse(await self._ask(call.script.name, lambda: self._execute(call)))
 
     async def run_many(self, calls: Sequence[Call[R]]) -> list[R]:
         """Runs scripts in one round trip, each a step of its own."""
         if not calls:
             return []
-        answers = await self._ask(lambda: self._execute_many(calls))
+        answers = await self._ask("batch", lambda: self._execute_many(calls))
         return [call.parse(answer) for call, answer in zip(calls, answers, strict=True)]
 
     async def command(self, *words: Any) -> Any:
         """Runs one plain Redis command, for the few keys that no script owns."""
-        return await self._ask(lambda: self.redis.execute_command(*words))  # type: ignore[no-untyped-call]
+        return await self._ask("command", lambda: self.redis.execute_command(*words))  # type: ignore[no-untyped-call]
 
-    async def _ask(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def _ask(self, call: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Does `work` within TIMEOUT_SECONDS, again where a connection was lost; every script may be repeated.
 
         The caller may be cancelled at any moment, while redis-py 8 now and then swallows a cancellation and goes on: so
         the work is a task of its own, which is left to end by itself.
         """
-        with _as_unavailable():
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                task = asyncio.ensure_future(_again(work))
-                task.add_done_callback(_seen)
-                return await asyncio.shield(task)
+        try:
+            with _round_trip(call):
+                async with asyncio.timeout(TIMEOUT_SECONDS):
+                    task = asyncio.ensure_future(_again(work))
+                    task.add_done_callback(_seen)
+                    answer = await asyncio.shield(task)
+        except StoreUnavailable:
+            self.away_since = self.away_since or time.time()
+            raise
+        self.away_since = None
+        return answer
 
     async def _execute(self, call: Call[Any]) -> Any:
         try:
@@ -229,6 +243,19 @@ class Store:
         width = len(LANES)
         return {state: sum(answers[i * width : (i + 1) * width]) for i, state in enumerate(TaskState)}
 
+    async def queued(self, names: Sequence[str]) -> list[int]:
+        """How many records of each of these task types are QUEUED."""
+        answers = await self._commands(
+            [("ZCARD", self.calls.index_key(digit, TaskState.QUEUED, name)) for name in names for digit in LANES]
+        )
+        width = len(LANES)
+        return [sum(answers[i * width : (i + 1) * width]) for i in range(len(names))]
+
+    async def queue_age(self) -> float:
+        """Seconds since the oldest QUEUED task was submitted; 0 where none waits."""
+        oldest = await self.oldest_queued_at()
+        return 0.0 if oldest is None else max(0.0, time.time() - oldest)
+
     async def oldest_queued_at(self) -> float | None:
         """When the oldest QUEUED task was submitted, seconds since 1970; None where none waits."""
         answers = await self._commands(
@@ -251,7 +278,7 @@ class Store:
                     pipeline.execute_command(*command)
                 return list(await pipeline.execute())
 
-        return await self._ask(work) if commands else []
+        return await self._ask("batch", work) if commands else []
 
     async def close(self) -> None:
         # A half-open link can make aclose wait for ever (redis-py issue 3941).
@@ -307,7 +334,7 @@ class ThreadStore:
         Raises:
             StoreUnavailable: Redis does not answer.
         """
-        with _as_unavailable():
+        with _round_trip(call.script.name):
             try:
                 answer = self.redis.execute_command(*call.command)  # type: ignore[no-untyped-call]
             except NoScriptError:
@@ -316,7 +343,7 @@ class ThreadStore:
         return call.parse(answer)
 
     def _many_once(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        with _as_unavailable():
+        with _round_trip(calls[0].script.name if len(calls) == 1 else "batch"):
             answers = self._pipeline(calls)
             if _missing(answers):
                 self._load_scripts()

@@ -38,7 +38,8 @@ class LocalFleet(Fleet):
         return dict.fromkeys(self._children, True)
 
     async def start(self, count: int) -> int:
-        settings = self._settings
+        # Workers of one machine would ask for one port.
+        settings = replace(self._settings, metrics_port=0)
         if not settings.worker_memory_bytes:
             # Of the machine or of this container, whichever is less; the workers of a full fleet share it.
             from distributed.system import MEMORY_LIMIT

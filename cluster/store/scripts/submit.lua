@@ -1,7 +1,7 @@
 -- Claims a task for a submission.
 -- ARGV: 3 name, 4 version, 5 input, 6 recompute (0/1), 7 priority, 8 not_before (ms or ''), 9 check_after (ms),
 --       10 event limit, 11 the request's own token: a request that is repeated as its answer was lost hears the same again,
---       12 tenant, or ''. An id belongs to one tenant, as it is salted
+--       12 tenant, or ''. An id belongs to one tenant, as it is salted; 13 W3C trace context, or ''
 -- Answers {outcome, dispatch (1: the caller must dispatch this attempt), fields...}
 local name, version, input, tenant = ARGV[3], ARGV[4], ARGV[5], ARGV[12]
 local state = exists()
@@ -38,7 +38,7 @@ local not_before = tonumber(ARGV[8]) or 0
 local dispatch = not_before <= NOW
 redis.call('HSET', RECORD, 'name', name, 'version', version, 'input', input, 'state', 'QUEUED', 'attempt', attempt,
   'submitted_at', int(NOW), 'priority', ARGV[7], 'not_before', ARGV[8], 'submissions', 1, 'lost', 0, 'retries', 0,
-  'undelivered', 0, 'tenant', tenant, 'token', ARGV[11], 'outcome', outcome, 'dispatched', dispatch and attempt or attempt - 1)
+  'undelivered', 0, 'tenant', tenant, 'trace', ARGV[13], 'token', ARGV[11], 'outcome', outcome, 'dispatched', dispatch and attempt or attempt - 1)
 index(name, 'QUEUED', int(NOW), tenant)
 redis.call('ZADD', OPEN, dispatch and int(NOW + tonumber(ARGV[9])) or int(not_before), ID)
 tell('QUEUED', 'QUEUED', attempt, ARGV[10])

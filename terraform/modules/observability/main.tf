@@ -99,12 +99,12 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   ok_actions          = [aws_sns_topic.alarms.arn]
 }
 
-# The nodes' log lines are: date, time, level, logger, message.
+# The nodes' log lines are JSON objects.
 resource "aws_cloudwatch_log_metric_filter" "errors" {
   for_each       = var.log_groups
   name           = "${var.name}-${each.key}-errors"
   log_group_name = each.value
-  pattern        = "[date, time, level = ERROR || level = CRITICAL, ...]"
+  pattern        = "{ $.level = \"ERROR\" || $.level = \"CRITICAL\" }"
   metric_transformation {
     namespace     = local.logs
     name          = "Errors-${each.key}"
@@ -113,15 +113,15 @@ resource "aws_cloudwatch_log_metric_filter" "errors" {
   }
 }
 
-# The api node that recovers says once a minute: queue_age_seconds 12.3
+# The api node that recovers tells it twice a minute.
 resource "aws_cloudwatch_log_metric_filter" "queue_age" {
   name           = "${var.name}-queue-age"
   log_group_name = var.log_groups["api"]
-  pattern        = "[date, time, level, logger, word = queue_age_seconds, seconds]"
+  pattern        = "{ $.queueAgeSeconds = * }"
   metric_transformation {
     namespace = local.logs
     name      = "QueueAgeSeconds"
-    value     = "$seconds"
+    value     = "$.queueAgeSeconds"
     unit      = "Seconds"
   }
 }

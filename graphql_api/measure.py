@@ -1,0 +1,45 @@
+"""What an api node counts of its requests."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cluster import metrics
+
+ROUTES: Final = ("/graphql", "/blobs", "/static", "/metrics", "/healthz", "/readyz")
+
+
+class Measured:
+    """Counts and times HTTP requests; an answer that streams is timed to its beginning."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, route = time.perf_counter(), route_of(scope["path"])
+        status = 0
+
+        async def measured(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                metrics.HTTP_SECONDS.labels(route).observe(time.perf_counter() - began)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, measured)
+        finally:
+            # Without a status it was an error of ours, which is answered further out.
+            metrics.HTTP_REQUESTS.labels(route, status or 500).inc()
+
+
+def route_of(path: str) -> str:
+    """One of a few names: a path itself may be anything that a client thinks of."""
+    first = "/" + path.lstrip("/").partition("/")[0]
+    return "/" if path == "/" else first if first in ROUTES else "other"

@@ -1,0 +1,94 @@
+"""What an api node tells those who watch it: `/healthz`, `/readyz`, `/metrics`."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from cluster import metrics
+from cluster.errors import StoreUnavailable
+from cluster.metrics_port import CONTENT_TYPE
+from cluster.node import Node
+from cluster.store.record import TaskState
+from graphql_api.auth import callers
+from graphql_api.auth.http import caller_of
+
+
+async def healthz(_: Request) -> Response:
+    """The process lives."""
+    return PlainTextResponse("ok")
+
+
+async def readyz(request: Request) -> Response:
+    """Whether this node can accept and deliver. It accepts without the scheduler, so that one only stands beside."""
+    node: Node = request.app.state.node
+    try:
+        await node.store.ping()
+        redis = True
+    except StoreUnavailable:
+        redis = False
+    ready = redis and node.deliveries.listening.is_set()
+    state = {
+        "ready": ready, "redis": redis, "listening": node.deliveries.listening.is_set(),
+        "scheduler": node.link.connected, "recoverer": node.recoverer.active, "notReady": _not_ready(node),
+    }  # fmt: skip
+    return JSONResponse(state, 200 if ready else 503)
+
+
+def _not_ready(node: Node) -> list[dict[str, Any]]:
+    """What is missing and since when. `needed`: without it this node is not ready."""
+    parts = (
+        ("redis", True, node.store.away_since),
+        ("listening", True, node.deliveries.deaf_since),
+        ("scheduler", False, None if node.link.connected else node.link.away_since),
+    )
+    now = time.time()
+    return [
+        {
+            "part": part,
+            "needed": needed,
+            "since": datetime.fromtimestamp(since, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "seconds": round(now - since, 1),
+        }
+        for part, needed, since in parts
+        if since is not None
+    ]
+
+
+async def show_metrics(request: Request) -> Response:
+    """This node's metrics, in the Prometheus text format."""
+    (await caller_of(request)).require(callers.Scope.ADMIN)
+    node: Node = request.app.state.node
+    metrics.SUBSCRIPTIONS.set(node.deliveries.waiters)
+    metrics.WATCHES.set(node.deliveries.topics)
+    metrics.SOCKETS.set(request.app.state.sockets.open)
+    metrics.ASYNCIO_TASKS.set(len(asyncio.all_tasks()))
+    metrics.RECOVERER.set(node.recoverer.active)
+    metrics.SCHEDULER_CONNECTED.set(node.link.connected)
+    await _measure_queue(node)
+    return Response(request.app.state.exposition.text(), headers={"Content-Type": CONTENT_TYPE})
+
+
+async def _measure_queue(node: Node) -> None:
+    names = list(node.registry)
+    states: Mapping[TaskState, float]
+    depths: Sequence[float]
+    try:
+        states = await node.store.counts()
+        depths = await node.store.queued(names)
+        age = await node.store.queue_age()
+    except StoreUnavailable:
+        # The metrics matter most while Redis is away; what it would say is then no number.
+        states, depths, age = dict.fromkeys(TaskState, math.nan), [math.nan] * len(names), math.nan
+    for state, count in states.items():
+        metrics.TASKS.labels(state).set(count)
+    for name, depth in zip(names, depths, strict=True):
+        metrics.QUEUE_DEPTH.labels(name).set(depth)
+    metrics.QUEUE_AGE.set(age)

@@ -1,0 +1,184 @@
+"""Watching: `clusterChanges`, `/readyz` and `dask-graphql status` tell how the system is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import datetime
+from typing import Any, cast
+
+import httpx
+import pytest
+
+from cluster import overview
+from cluster.errors import TooManySubscriptions
+from cluster.link import SchedulerLink
+from cluster.overview import MEMORY_STEP_BYTES, Overview, Overviews
+from cluster.store.record import TaskState
+from cluster.store.store import Store
+from graphql_api.client.status import picture
+from tests.system import Socket, System
+
+WATCH = "subscription { clusterChanges { schedulerConnected workers { name } tasks { state count } } }"
+
+
+@pytest.fixture(scope="module")
+async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+    async with System(tmp_path_factory.mktemp("watched"), max_workers=1) as running:
+        yield running
+
+
+def seen(succeeded: int = 0, memory_bytes: int = 0, reason: str = "") -> Overview:
+    worker = {"name": "w", "threads": 1, "processing": 0, "memory_bytes": memory_bytes, "memory_limit_bytes": 0}
+    tasks = {**dict.fromkeys(TaskState, 0), TaskState.SUCCEEDED: succeeded}
+    return Overview({"workers": [worker]}, {"wanted": 1, "at": time.time(), "reason": reason}, tasks)
+
+
+class Scene:
+    """A cluster that the test changes, and how often it was looked at."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = seen()
+        self.looks = 0
+        monkeypatch.setattr(overview, "look", self.look)
+        monkeypatch.setattr(overview, "TURN_SECONDS", 0.01)
+
+    async def look(self, *_: Any) -> Overview:
+        self.looks += 1
+        return self.now
+
+    def overviews(self, limit: int = 100) -> Overviews:
+        return Overviews(cast(Store, None), cast(SchedulerLink, None), limit)
+
+    async def turns(self, count: int) -> None:
+        """Returns after so many further looks."""
+        until = self.looks + count
+        while self.looks < until:
+            await asyncio.sleep(0.005)
+
+
+async def test_however_many_watch_a_node_looks_once_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene(monkeypatch)
+    overviews = scene.overviews()
+    streams = [overviews.changes() for _ in range(50)]
+    assert [await anext(stream) for stream in streams] == [scene.now] * 50
+    assert scene.looks < 5
+    for stream in streams:
+        await stream.aclose()
+    assert overviews.watchers == 0
+
+
+async def test_a_change_is_told_once_and_what_never_stands_still_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene(monkeypatch)
+    async with aclosing(scene.overviews().changes()) as stream:
+        await anext(stream)
+        following = asyncio.ensure_future(anext(stream))
+        scene.now = seen(memory_bytes=MEMORY_STEP_BYTES - 1, reason="2.1 s of work")
+        await scene.turns(3)
+        assert not following.done()
+        scene.now = seen(succeeded=1)
+        assert (await following).tasks[TaskState.SUCCEEDED] == 1
+
+
+async def test_nobody_is_told_what_was_long_ago_and_nothing_is_asked_for_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scene = Scene(monkeypatch)
+    overviews = scene.overviews()
+    async with aclosing(overviews.changes()) as stream:
+        await anext(stream)
+    looks = scene.looks
+    await asyncio.sleep(0.1)
+    assert scene.looks == looks
+    scene.now = seen(succeeded=7)
+    async with aclosing(overviews.changes()) as stream:
+        assert (await anext(stream)).tasks[TaskState.SUCCEEDED] == 7
+
+
+async def test_watchers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    overviews = Scene(monkeypatch).overviews(limit=1)
+    async with aclosing(overviews.changes()) as first:
+        await anext(first)
+        with pytest.raises(TooManySubscriptions):
+            await anext(overviews.changes())
+
+
+async def test_a_subscriber_sees_the_cluster_at_once_and_then_its_changes(watched: System) -> None:
+    async with Socket.open(watched.url) as socket, aclosing(socket.subscribe(WATCH)) as items:  # type: ignore[type-var]
+        first = (await anext(items))["clusterChanges"]
+        assert first["schedulerConnected"]
+        assert len(first["workers"]) == 1
+        task_id = (await watched.ask("mutation { submitFibonacci(n: 77) { taskId } }"))["submitFibonacci"]["taskId"]
+        await watched.result(task_id)
+        async with asyncio.timeout(10):
+            while {"state": "SUCCEEDED", "count": 1} not in (await anext(items))["clusterChanges"]["tasks"]:
+                pass
+
+
+async def status(system: System, *options: str) -> tuple[int, str, str]:
+    """The exit code and what the command writes."""
+    command = [sys.executable, "-m", "cluster", "status", "--url", system.url, *options]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, error = await process.communicate()
+    return process.returncode or 0, out.decode(), error.decode()
+
+
+async def test_the_command_status_shows_the_cluster_once(watched: System) -> None:
+    code, out, error = await status(watched, "--once")
+    assert (code, error) == (0, "")
+    for words in ("scheduler", "connected", "1 workers", "wanted, of 1 to 1", "worker-"):
+        assert words in out
+
+
+async def test_the_command_status_writes_json(watched: System) -> None:
+    code, out, _ = await status(watched, "--once", "--json")
+    assert code == 0
+    assert json.loads(out)["fleet"]["maxWorkers"] == 1
+
+
+async def test_the_command_status_says_what_refuses_it(watched: System) -> None:
+    command = [sys.executable, "-m", "cluster", "status", "--once", "--url", "http://127.0.0.1:1/graphql"]
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    _, error = await process.communicate()
+    assert process.returncode == 2
+    assert b"did not answer" in error
+    assert b"Traceback" not in error
+
+
+def test_what_was_seen_stays_in_the_picture_while_the_api_is_away() -> None:
+    from rich.console import Console
+
+    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(picture("http://x", None, "the api is away"))
+    assert "the api is away" in console.export_text()
+
+
+async def test_readyz_says_what_is_missing_and_since_when(watched: System) -> None:
+    url = watched.url.replace("graphql", "readyz")
+    async with httpx.AsyncClient() as client:
+        ready = (await client.get(url)).json()
+        assert (ready["ready"], ready["notReady"]) == (True, [])
+        before = time.time()
+        await watched.kill("scheduler")
+        async with asyncio.timeout(20):
+            while not (ready := (await client.get(url)).json())["notReady"]:
+                await asyncio.sleep(0.05)
+        [missing] = ready["notReady"]
+        assert ready["ready"], "an api node accepts without the scheduler"
+        assert (missing["part"], missing["needed"]) == ("scheduler", False)
+        assert datetime.fromisoformat(missing["since"]).timestamp() >= before - 1
+        watched.redis.pause()
+        try:
+            async with asyncio.timeout(20):
+                while len((answer := await client.get(url, timeout=10)).json()["notReady"]) < 2:
+                    await asyncio.sleep(0.05)
+        finally:
+            watched.redis.resume()
+        assert answer.status_code == 503
+        assert answer.json()["notReady"][0]["part"] == "redis"
