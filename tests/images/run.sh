@@ -41,6 +41,7 @@ cleanup() {
   trap - EXIT INT TERM
   set +e
   if [[ $composed ]]; then
+    docker rm --force "$project-controller" >/dev/null 2>&1
     if ((code)); then compose ps; compose logs --tail 40; fi
     # A worker whose stop takes minutes must not hold up the end of a failed run.
     compose down --volumes --timeout 20 >/dev/null 2>&1
@@ -355,6 +356,18 @@ for path in ("/readyz", "/"):
 
 say "fib(90): mutation over HTTP, result by WebSocket"
 client fibonacci 90 NEW
+
+say "the controller, which compose has not: by its image's own command, with a worker of its own"
+docker run --rm --entrypoint python3 "dask-graphql-controller:$tag" -c 'import cluster.controller.fleets.ecs_cluster' ||
+  fail "the controller's image cannot speak to ECS"
+docker inspect -f '{{range .Config.Env}}{{println .}}{{end}}' "$(container_of worker)" |
+  grep -E '^DASK_GRAPHQL_(REDIS_URL|SCHEDULER|BLOB_URL)=' >"$work/controller.env"
+docker run -d --name "$project-controller" --network "container:$(container_of worker)" --env-file "$work/controller.env" \
+  -e DASK_GRAPHQL_MIN_WORKERS=1 -e DASK_GRAPHQL_MAX_WORKERS=1 "dask-graphql-controller:$tag" >/dev/null ||
+  fail "the controller does not start"
+client workers 2
+docker stop --time 20 "$project-controller" >/dev/null
+docker rm "$project-controller" >/dev/null
 
 say "a worker is killed"
 worker=$(container_of worker)
