@@ -14,14 +14,20 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 CODE = re.compile(r"[A-Z][A-Z_]+")
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md"),
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md"), *ROOT.glob("ops/*.md"),
                 *ROOT.glob("cluster/store/*.md")])  # fmt: skip
 
 
 def test_the_settings_page_says_what_the_settings_say() -> None:
-    script = settings_table()
+    script = script_of("settings_table")
     page = (ROOT / "docs" / "settings.md").read_text()
     assert page == script.filled_in(page), "run: python scripts/settings_table.py --write"
+
+
+def test_the_operations_page_lists_every_metric() -> None:
+    script = script_of("metrics_table")
+    page = (ROOT / "docs" / "operations.md").read_text()
+    assert page == script.filled_in(page), "run: python scripts/metrics_table.py --write"
 
 
 def test_every_error_code_is_on_the_errors_page_and_no_other() -> None:
@@ -47,9 +53,9 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-def settings_table() -> ModuleType:
-    """scripts/settings_table.py as a module; scripts/ is no package."""
-    spec = importlib.util.spec_from_file_location("settings_table", ROOT / "scripts" / "settings_table.py")
+def script_of(name: str) -> ModuleType:
+    """A file of scripts/ as a module; scripts/ is no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
