@@ -11,6 +11,7 @@ import types
 import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, NewType, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -86,14 +87,15 @@ def is_record(annotation: Any) -> bool:
     return isinstance(annotation, type) and (dataclasses.is_dataclass(annotation) or issubclass(annotation, BaseModel))
 
 
-def fields_of(cls: Any) -> list[Field]:
-    """The fields of a dataclass or model, inherited ones first.
+@lru_cache(maxsize=1_024)
+def fields_of(cls: Any) -> tuple[Field, ...]:
+    """The fields of a dataclass or model, inherited ones first. Kept, as every result is checked by them.
 
     Raises:
         RegistryError: a field's type names what cannot be found.
     """
     if issubclass(cls, BaseModel):
-        return [_model_field(name, info) for name, info in cls.model_fields.items()]
+        return tuple(_model_field(name, info) for name, info in cls.model_fields.items())
     try:
         hints = typing.get_type_hints(cls, include_extras=True)
     except NameError as error:
@@ -101,7 +103,7 @@ def fields_of(cls: Any) -> list[Field]:
             f"{cls.__module__}.{cls.__qualname__}: a field's type cannot be resolved: {error}; define it at the top of "
             "the module"
         ) from error
-    return [_dataclass_field(item, hints[item.name]) for item in dataclasses.fields(cls)]
+    return tuple(_dataclass_field(item, hints[item.name]) for item in dataclasses.fields(cls))
 
 
 def _model_field(name: str, info: FieldInfo) -> Field:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
+from itertools import islice
 from typing import Final
 
 from redis.exceptions import RedisError
@@ -104,9 +105,7 @@ class Deliveries:
         Raises:
             TooManySubscriptions: the node's bound is reached.
         """
-        future: asyncio.Future[Record] = asyncio.get_running_loop().create_future()
-        topic = self._enter(task_id)
-        topic.finals.add(future)
+        topic, future = self._await_final(task_id)
         try:
             return await future
         finally:
@@ -114,17 +113,27 @@ class Deliveries:
             self._exit(task_id, topic)
 
     async def finals(self, task_ids: list[str]) -> AsyncIterator[Record]:
-        """The final records of tasks, each as its task ends."""
-        pending = {asyncio.ensure_future(self.final(task_id)) for task_id in dict.fromkeys(task_ids)}
+        """The final records of tasks, each as its task ends.
+
+        Raises:
+            TooManySubscriptions: the node's bound is reached.
+        """
+        ended: asyncio.Queue[asyncio.Future[Record]] = asyncio.Queue()
+        waiting: dict[str, tuple[_Topic, asyncio.Future[Record]]] = {}
         try:
-            while pending:
-                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
+            for task_id in dict.fromkeys(task_ids):
+                waiting[task_id] = topic, future = self._await_final(task_id)
+                future.add_done_callback(ended.put_nowait)
+            for _ in range(len(waiting)):
+                record = (await ended.get()).result()
+                topic, future = waiting.pop(record.task_id)
+                topic.finals.discard(future)
+                self._exit(record.task_id, topic)
+                yield record
         finally:
-            for future in pending:
-                future.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
+            for task_id, (topic, future) in waiting.items():
+                topic.finals.discard(future)
+                self._exit(task_id, topic)
 
     async def events(self, task_id: str, after_seq: int) -> AsyncIterator[tuple[Event, Record]]:
         """Every event after `after_seq` with the record as it is then; ends after the final one.
@@ -157,6 +166,12 @@ class Deliveries:
             topic.tails.discard(more)
             self._exit(task_id, topic)
 
+    def _await_final(self, task_id: str) -> tuple[_Topic, asyncio.Future[Record]]:
+        topic = self._enter(task_id)
+        future: asyncio.Future[Record] = asyncio.get_running_loop().create_future()
+        topic.finals.add(future)
+        return topic, future
+
     def _enter(self, task_id: str) -> _Topic:
         if self._waiters >= self._limit:
             raise TooManySubscriptions(f"this node has {self._limit} open subscriptions, its limit; try again later")
@@ -174,8 +189,9 @@ class Deliveries:
         self._waiters -= 1
         if topic.empty and self._topics.get(task_id) is topic:
             del self._topics[task_id]
-            self._leave.add(task_id)
-            self._wake.set()
+            if not topic.ended:
+                self._leave.add(task_id)
+                self._wake.set()
 
     def _again(self, task_id: str) -> None:
         self._look[task_id] = None
@@ -189,14 +205,15 @@ class Deliveries:
             await self._wake.wait()
             self._wake.clear()
             while self._look or self._leave:
-                looking = list(self._look)[:BATCH]
-                leaving = [task_id for task_id in list(self._leave)[:BATCH] if task_id not in self._topics]
+                looking = list(islice(self._look, BATCH))
+                # Whoever came back meanwhile is watched, and stays so.
+                named = list(islice(self._leave, BATCH))
+                leaving = [task_id for task_id in named if task_id not in self._topics]
                 calls = self._store.calls
                 try:
                     if leaving:
                         await self._store.run_many([calls.unwatch(task_id, self._node) for task_id in leaving])
-                    self._leave.difference_update(leaving)
-                    self._leave.intersection_update(set(self._leave) - set(self._topics))
+                    self._leave.difference_update(named)
                     for task_id in looking:
                         del self._look[task_id]
                     looking = [task_id for task_id in looking if task_id in self._topics]

@@ -35,9 +35,9 @@ PACK: Final = 32
 """Most attempts in one Dask task."""
 PACK_SECONDS: Final = 0.05
 """How much work goes into one Dask task: what stands behind in it waits for no longer."""
-HOLD_SECONDS: Final = 0.01
+HOLD_SECONDS: Final = 0.02
 """How long an attempt is held while the workers are busy."""
-DEEP: Final = 2
+DEEP: Final = 1
 """The workers are busy with so many Dask tasks for each of their threads."""
 
 

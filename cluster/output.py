@@ -97,7 +97,7 @@ def check_output(annotation: Any, value: Any, place: str = "") -> None:
         for key, part in value.items():
             check_output(Any, part, f"{place}[{key!r}]")
     elif is_record(type(value)):
-        declared = type(value) if not (is_record(bare) and isinstance(value, bare)) else bare
+        declared: Any = type(value) if not (is_record(bare) and isinstance(value, bare)) else bare
         for field in fields_of(declared):
             if any(isinstance(mark, HiddenMark) for mark in peel(field.annotation)[1]) or not hasattr(
                 value, field.name

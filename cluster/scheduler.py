@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from cluster import attempts, metrics
+from cluster import attempts, collector, metrics
 from cluster.dask_config import configure_dask
 from cluster.errors import StoreUnavailable
 from cluster.execute import GRAPH_ANNOTATION
@@ -321,5 +321,6 @@ async def run_scheduler(settings: Settings, stop: asyncio.Event) -> None:
         preload=["cluster.scheduler"],
         security=security(settings),
     ) as scheduler:
+        collector.settle()
         logger.info("the scheduler listens on %s", scheduler.address)
         await stop.wait()

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cluster import collector
 from cluster.addresses import own_address
 from cluster.blobs import open_blob_store
 from cluster.board import RunningBoard
@@ -111,6 +112,7 @@ def dask_setup(worker: Worker) -> None:
     worker.batched_stream.interval = STREAM_SECONDS
     pulse = Pulse(executor)
     pulse.start()
+    collector.settle()
     worker.__dict__["dask_graphql_pulse"] = pulse
 
 

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
+from cluster import collector
 from cluster.errors import PublicError, StoreUnavailable
 from cluster.metrics import Exposition
 from cluster.node import make_node
@@ -58,6 +59,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         await node.start()
         authenticator.start()
         endpoint.pings.start()
+        collector.settle()
         try:
             yield
         finally:

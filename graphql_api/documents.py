@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from graphql import (
     DocumentNode,
+    FieldNode,
     GraphQLError,
-    NameNode,
+    GraphQLSchema,
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
-    OperationType,
-    SelectionSetNode,
     parse,
+    specified_rules,
 )
-from strawberry.extensions import SchemaExtension
+from strawberry.exceptions import MissingQueryError
 from strawberry.schema.exceptions import CannotGetOperationTypeError
 from strawberry.schema.schema import validate_document
+from strawberry.types.graphql import OperationType
 
-from cluster import metrics
 from cluster.errors import DocumentTooLarge, OperationNotAllowed
 from cluster.settings import Settings
 from graphql_api.limits import CHARACTERS, Limits, check, check_variables, measure
@@ -31,11 +31,72 @@ KEPT_TOKENS: Final = 100_000
 """Most tokens of all kept documents together; a token is about a kilobyte of syntax tree."""
 
 
+class Refused(Exception):
+    """A document, or its variables, that is not executed."""
+
+    def __init__(self, errors: list[GraphQLError]) -> None:
+        super().__init__(errors[0].message)
+        self.errors = errors
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of a document.
+
+    Attributes:
+        number: of the document; no other ever has it.
+        name: of the operation; of the first one where the request names none.
+        shared: its answer to a final record is the same for everybody who sends the same words.
+    """
+
+    document: DocumentNode
+    number: int
+    kind: OperationType
+    name: str | None
+    shared: bool
+
+
 @dataclass(slots=True)
-class _Kept:
+class Kept:
+    """A document that was parsed. `operations`: those that were asked for, by the name in the request."""
+
+    text: str
     document: DocumentNode
     tokens: int
+    number: int
     valid: bool = False
+    operations: dict[str | None, Operation] = field(default_factory=dict)
+
+    def operation(self, name: str | None) -> Operation:
+        """The operation of a name, or the first.
+
+        Raises:
+            CannotGetOperationTypeError: there is none.
+        """
+        found = self.operations.get(name)
+        if found is None:
+            found = self.operations[name] = self._find(name)
+        return found
+
+    def _find(self, name: str | None) -> Operation:
+        for node in self.document.definitions:
+            if isinstance(node, OperationDefinitionNode):
+                own = node.name.value if node.name else None
+                if name is None or name == own:
+                    kind = OperationType(node.operation.value)
+                    return Operation(self.document, self.number, kind, own, _awaits_one_task(node))
+        raise CannotGetOperationTypeError(name)
+
+
+def _awaits_one_task(node: OperationDefinitionNode) -> bool:
+    """Whether it is a subscription of `taskResult` and of nothing else."""
+    fields = node.selection_set.selections
+    return (
+        node.operation.value == "subscription"
+        and len(fields) == 1
+        and isinstance(fields[0], FieldNode)
+        and fields[0].name.value == "taskResult"
+    )
 
 
 class Documents:
@@ -44,30 +105,36 @@ class Documents:
     def __init__(self, settings: Settings, persisted: PersistedOperations) -> None:
         self._limits = Limits.of(settings)
         self._persisted = persisted
+        self._rules = tuple(specified_rules)
+        if not settings.introspection:
+            self._rules += (NoSchemaIntrospectionCustomRule,)
         self._introspection = settings.introspection
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._numbers = itertools.count()
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
         self._tokens = 0
 
-    def extension(self) -> Callable[[], SchemaExtension]:
-        """What makes Strawberry take documents from here."""
-        return lambda: _Extension(self)
-
-    def parsed(self, text: str) -> DocumentNode:
-        """The syntax tree of a document.
+    def parsed(self, text: str | None, variables: Any = None) -> Kept:
+        """A document, not validated yet.
 
         Raises:
-            GraphQLError: it is not GraphQL, passes a limit, or is not one of the allowed operations.
+            MissingQueryError: there is none.
+            Refused: it is not GraphQL, passes a limit, or is not one of the allowed operations.
         """
-        kept = self._kept.get(text)
-        if kept is not None:
-            self._kept.move_to_end(text)
-            return kept.document
+        if not text:
+            raise MissingQueryError
         try:
-            return self._parse(text)
+            check_variables(variables, self._limits)
+            kept = self._kept.get(text)
+            if kept is None:
+                return self._parse(text)
         except (DocumentTooLarge, OperationNotAllowed) as error:
-            raise GraphQLError(error.message, original_error=error) from error
+            raise Refused([GraphQLError(error.message, original_error=error)]) from error
+        except GraphQLError as error:
+            raise Refused([error]) from error
+        self._kept.move_to_end(text)
+        return kept
 
-    def _parse(self, text: str) -> DocumentNode:
+    def _parse(self, text: str) -> Kept:
         self._persisted.check(text)
         if len(text) > CHARACTERS:
             raise DocumentTooLarge(f"a document has at most {CHARACTERS} characters; send long values as variables")
@@ -83,77 +150,25 @@ class Documents:
                 ) from None
             raise
         tokens = max(1, document.token_count or self._limits.tokens)
-        self._kept[text] = _Kept(document, tokens)
+        kept = self._kept[text] = Kept(text, document, tokens, next(self._numbers))
         self._tokens += tokens
         while self._tokens > KEPT_TOKENS:
             self._tokens -= self._kept.popitem(last=False)[1].tokens
-        return document
+        return kept
 
-    def errors(self, text: str, context: Any) -> list[GraphQLError]:
-        """What validation says of a parsed document."""
-        kept = self._kept.get(text)
-        if kept is not None and kept.valid:
-            return []
-        rules = tuple(context.validation_rules)
-        if not self._introspection:
-            rules += (NoSchemaIntrospectionCustomRule,)
-        errors: list[GraphQLError] = validate_document(context.schema._schema, context.graphql_document, rules)
-        if not self._introspection:
+    def validate(self, schema: GraphQLSchema, kept: Kept) -> None:
+        """Holds a document to the schema, once.
+
+        Raises:
+            Refused: it does not fit.
+        """
+        if kept.valid:
+            return
+        errors = validate_document(schema, kept.document, self._rules)
+        if errors and not self._introspection:
             for error in errors:
                 # The suggestions would tell the schema name by name.
                 error.message = error.message.partition(" Did you mean ")[0]
-        if kept is not None:
-            kept.valid = not errors
-        return errors
-
-    def check_variables(self, variables: Any) -> None:
-        """Raises GraphQLError where the variables are too many."""
-        try:
-            check_variables(variables, self._limits)
-        except DocumentTooLarge as error:
-            raise GraphQLError(error.message, original_error=error) from error
-
-
-def _nothing(operation_name: str | None) -> DocumentNode:
-    """Stands for a document that is refused, until that is told; it has the operation that was asked for."""
-    name = None if operation_name is None else NameNode(value=operation_name)
-    operation = OperationDefinitionNode(
-        operation=OperationType.QUERY, name=name, selection_set=SelectionSetNode(selections=())
-    )
-    return DocumentNode(definitions=(operation,))
-
-
-class _Extension(SchemaExtension):
-    def __init__(self, documents: Documents) -> None:
-        super().__init__()
-        self._documents = documents
-
-    def on_parse(self) -> Iterator[None]:
-        context = self.execution_context
-        if context.query:
-            try:
-                self._documents.check_variables(context.variables)
-                context.graphql_document = self._documents.parsed(context.query)
-            except GraphQLError as error:
-                # Raised, it would end a WebSocket's operation without a word.
-                context.graphql_document = _nothing(context.operation_name)
-                context.pre_execution_errors = [error]
-        metrics.OPERATIONS.labels(self._kind()).inc()
-        yield
-
-    def _kind(self) -> str:
-        """`query`, `mutation` or `subscription`; `refused` where there is no such operation."""
-        context = self.execution_context
-        if context.graphql_document is None or context.pre_execution_errors:
-            return "refused"
-        try:
-            return context.operation_type.value
-        except CannotGetOperationTypeError:
-            return "refused"
-
-    def on_validate(self) -> Iterator[None]:
-        context = self.execution_context
-        if context.query and context.pre_execution_errors is None:
-            # Strawberry validates by itself only where this is None.
-            context.pre_execution_errors = self._documents.errors(context.query, context)
-        yield
+        if errors:
+            raise Refused(errors)
+        kept.valid = True

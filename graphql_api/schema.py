@@ -8,29 +8,29 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import strawberry
-from graphql import GraphQLError
 from pydantic import RootModel
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.tools import create_type
 from strawberry.types.base import get_object_definition
-from strawberry.types.execution import ExecutionContext
 from strawberry.types.field import StrawberryField
 
 from cluster.annotations import is_record, peel
 from cluster.registry import Registry, TaskType
+from cluster.settings import Settings
 from cluster.values import Blob
 from graphql_api.bounds import description_of
 from graphql_api.documents import Documents
-from graphql_api.errors import present
 from graphql_api.mutations import cancel_field, submit_fields
+from graphql_api.operations import Operations
+from graphql_api.persisted import PersistedOperations
 from graphql_api.queries import make_query
 from graphql_api.subscriptions import make_subscription
 from graphql_api.type_map import CONFIG, TypeMap, pascal, set_signature
 from graphql_api.types import SubmitOptions, make_task_types
 
 
-class Schema(strawberry.Schema):
-    """Strawberry's schema, whose errors are rewritten to what clients may see.
+class Schema(Operations):
+    """The schema of the registered task types.
 
     `wrappers` are the object types around outputs that are none, and `outputs` the GraphQL names of all output types,
     by task name.
@@ -39,16 +39,12 @@ class Schema(strawberry.Schema):
     wrappers: dict[str, type]
     outputs: dict[str, str]
 
-    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
-        for error in errors:
-            present(error)
-
 
 def make_schema(registry: Registry, documents: Documents | None = None) -> Schema:
     """Builds the schema of the registered task types. One set of task types has one text, in whatever order they came.
 
     Args:
-        documents: parses, bounds and keeps the documents that are executed; default: Strawberry's own way.
+        documents: parses, bounds and keeps the documents that are executed; default: by the default settings.
 
     Raises:
         RegistryError: a type has no GraphQL form, or two need the same name.
@@ -103,12 +99,12 @@ def _assemble(
     union: Any = Annotated[_union(outputs), strawberry.union("TaskOutput", description="The output of any task type.")]
     task, submission, connection = make_task_types(union)
     return Schema(
+        documents or Documents(Settings(), PersistedOperations(Settings())),
         query=make_query(task, connection),
         mutation=create_type("Mutation", [*members(submission), cancel_field(task)]),
         subscription=make_subscription(task),
         types=outputs,
         config=CONFIG,
-        extensions=[] if documents is None else [documents.extension()],
     )
 
 

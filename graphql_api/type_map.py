@@ -346,7 +346,8 @@ class TypeMap:
             for item in taken
         ]
 
-        async def resolver(root: Any, info: ApiInfo, **arguments: Any) -> Any:
+        # Not async: what is there at once costs the executor no task; it waits for what is awaitable.
+        def resolver(root: Any, info: ApiInfo, **arguments: Any) -> Any:
             values = plain(arguments)
             for name, value in values.items():
                 try:
@@ -356,8 +357,7 @@ class TypeMap:
                     problem = error.errors(include_url=False, include_context=False)[0]["msg"]
                     raise BadInput(f"{argument}: {problem}, not {came(value)}", argument=argument) from None
             values.update(dict.fromkeys(injected, info.context.node.blobs))
-            value = method(root, **values)
-            return await value if inspect.isawaitable(value) else value
+            return method(root, **values)
 
         returns = self._map(hints["return"], place, base, is_input=False)
         set_signature(resolver, [_parameter("root", Any), _parameter("info", ApiInfo), *parameters], returns)

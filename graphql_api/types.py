@@ -284,8 +284,12 @@ def make_task_types(output_union: Any) -> tuple[type, type, type]:
             return self.record.seq
 
         @strawberry.field(description="The output; null unless SUCCEEDED.")
-        async def result(self, info: ApiInfo) -> output_union | None:
-            return await read_result(self.record, info)
+        def result(self, info: ApiInfo) -> output_union | None:
+            record = self.record
+            if record.state is not TaskState.SUCCEEDED or record.name not in info.context.node.registry:
+                return None
+            # A list is read without results; only then is there something to wait for.
+            return read_later(record, info) if record.result is None else read_result(record, record.result, info)
 
         @strawberry.field(description="Null unless FAILED or CANCELLED.")
         def error(self) -> TaskError | None:
@@ -349,22 +353,20 @@ def make_task_types(output_union: Any) -> tuple[type, type, type]:
     return Task, Submission, TaskConnection
 
 
-async def read_result(record: Record, info: ApiInfo) -> Any:
-    """The output of a record as the task type's own Python value; None unless it succeeded."""
-    if record.state is not TaskState.SUCCEEDED:
-        return None
-    task_type = info.context.node.registry.get(record.name)
-    if task_type is None:
-        return None
-    encoded = record.result
-    if encoded is None:
-        # A list is read without results; the one that is asked for is read here.
-        again = await info.context.node.store.read(record.task_id)
-        if again is None or again.result is None:
-            return None
-        encoded = again.result
+async def read_later(record: Record, info: ApiInfo) -> Any:
+    """The output of a record that was read without it; None where it is gone."""
+    again = await info.context.node.store.read(record.task_id)
+    return None if again is None or again.result is None else read_result(record, again.result, info)
+
+
+def read_result(record: Record, encoded: bytes, info: ApiInfo) -> Any:
+    """The output of a record as the task type's own Python value.
+
+    Raises:
+        ResultUnreadable: the task type returns something else today.
+    """
     try:
-        value = task_type.output.validate_json(encoded, by_alias=False, by_name=True)
+        value = info.context.node.registry[record.name].output.validate_json(encoded, by_alias=False, by_name=True)
     except ValidationError:
         raise ResultUnreadable(
             f"the kept result of {record.task_id} is not what {record.name} returns today; submit it with "

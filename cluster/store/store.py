@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import redis
 import redis.asyncio
@@ -21,6 +21,8 @@ from cluster import metrics
 from cluster.errors import StoreUnavailable
 from cluster.settings import Settings
 from cluster.store.calls import LANES, SCRIPTS, Call, Calls
+from cluster.store.channel import ThreadChannel, exchange
+from cluster.store.line import Line
 from cluster.store.record import FIELDS, Record, TaskState, parse_record
 
 R = TypeVar("R")
@@ -97,6 +99,7 @@ class Store:
         self.calls = Calls(settings)
         self.away_since: float | None = None
         """When Redis stopped to answer, seconds since 1970; None while it answers."""
+        self._line = Line(lambda calls: _again(lambda: self._execute(calls)), TIMEOUT_SECONDS)
         self.redis = redis.asyncio.Redis(
             connection_pool=redis.asyncio.BlockingConnectionPool.from_url(
                 settings.redis_url,
@@ -110,14 +113,23 @@ class Store:
         )
 
     async def run(self, call: Call[R]) -> R:
-        """Runs one script."""
-        return call.parse(await self._ask(call.script.name, lambda: self._execute(call)))
+        """Runs one script, in one round trip with those of other requests."""
+        try:
+            with _round_trip(call.script.name):
+                answer = await self._line.run(call)
+        except StoreUnavailable:
+            self.away_since = self.away_since or time.time()
+            raise
+        self.away_since = None
+        return call.parse(answer)
 
     async def run_many(self, calls: Sequence[Call[R]]) -> list[R]:
         """Runs scripts in one round trip, each a step of its own."""
         if not calls:
             return []
-        answers = await self._ask("batch", lambda: self._execute_many(calls))
+        answers = await self._ask("batch", lambda: self._execute(calls))
+        if error := _first_error(answers):
+            raise error
         return [call.parse(answer) for call, answer in zip(calls, answers, strict=True)]
 
     async def command(self, *words: Any) -> Any:
@@ -142,14 +154,8 @@ class Store:
         self.away_since = None
         return answer
 
-    async def _execute(self, call: Call[Any]) -> Any:
-        try:
-            return await self.redis.execute_command(*call.command)  # type: ignore[no-untyped-call]
-        except NoScriptError:
-            await self._load_scripts()
-            return await self.redis.execute_command(*call.command)  # type: ignore[no-untyped-call]
-
-    async def _execute_many(self, calls: Sequence[Call[Any]]) -> list[Any]:
+    async def _execute(self, calls: Sequence[Call[Any]]) -> list[Any]:
+        """Sends calls in one round trip; a call that fails has its exception as its answer."""
         answers = await self._pipeline(calls)
         if _missing(answers):
             # A restarted Redis has no scripts. None of the missing ones ran; those that ran must not run again.
@@ -157,15 +163,10 @@ class Store:
             todo = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
             for i, answer in zip(todo, await self._pipeline([calls[i] for i in todo]), strict=True):
                 answers[i] = answer
-        if error := _first_error(answers):
-            raise error
         return answers
 
     async def _pipeline(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        async with self.redis.pipeline(transaction=False) as pipeline:
-            for call in calls:
-                pipeline.execute_command(*call.command)
-            return list(await pipeline.execute(raise_on_error=False))
+        return await exchange(self.redis.connection_pool, [call.command for call in calls], TIMEOUT_SECONDS)
 
     async def _load_scripts(self) -> None:
         for script in SCRIPTS.values():
@@ -302,6 +303,7 @@ class ThreadStore:
                 retry=Retry(NoBackoff(), 1),
             )
         )
+        self._channel = ThreadChannel(self.redis.connection_pool)
 
     def run(self, call: Call[R]) -> R:
         """Runs one script, again and again until Redis answers; every script may be repeated without harm.
@@ -334,29 +336,25 @@ class ThreadStore:
         Raises:
             StoreUnavailable: Redis does not answer.
         """
-        with _round_trip(call.script.name):
-            try:
-                answer = self.redis.execute_command(*call.command)  # type: ignore[no-untyped-call]
-            except NoScriptError:
-                self._load_scripts()
-                answer = self.redis.execute_command(*call.command)  # type: ignore[no-untyped-call]
-        return call.parse(answer)
+        [answer] = self._many_once([call])
+        return cast(R, answer)
 
     def _many_once(self, calls: Sequence[Call[Any]]) -> list[Any]:
         with _round_trip(calls[0].script.name if len(calls) == 1 else "batch"):
-            answers = self._pipeline(calls)
+            answers = self._exchange(calls)
             if _missing(answers):
                 self._load_scripts()
-                answers = self._pipeline(calls)
+                answers = self._exchange(calls)
             if error := _first_error(answers):
                 raise error
         return [call.parse(answer) for call, answer in zip(calls, answers, strict=True)]
 
-    def _pipeline(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        with self.redis.pipeline(transaction=False) as pipeline:
-            for call in calls:
-                pipeline.execute_command(*call.command)  # type: ignore[no-untyped-call]
-            return list(pipeline.execute(raise_on_error=False))
+    def _exchange(self, calls: Sequence[Call[Any]]) -> list[Any]:
+        commands = [call.command for call in calls]
+        with suppress(redis.ConnectionError):
+            return self._channel.exchange(commands)
+        # It was lost while nobody used it, as all are when Redis is started again.
+        return self._channel.exchange(commands)
 
     def _load_scripts(self) -> None:
         for script in SCRIPTS.values():
