@@ -10,6 +10,7 @@ import uvicorn
 from cluster.logs import set_up_logging
 from cluster.settings import Settings
 from graphql_api.app import create_app
+from graphql_api.transport.protocol import SocketProtocol
 
 PER_SOCKET: Final = ("connection open", "connection closed", '%s - "WebSocket')
 """How uvicorn's messages begin that tell of one WebSocket."""
@@ -31,5 +32,5 @@ def run_api(settings: Settings) -> None:
         # uvicorn waits for open sockets without limit unless told.
         timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
         ws_max_size=4_000_000,
-        ws="websockets-sansio",
+        ws=SocketProtocol,
     )
