@@ -13,20 +13,22 @@ import itertools
 import json
 import os
 import platform
-import random
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 
 from benchmarks import peers
 from cluster.local import free_port
@@ -38,8 +40,10 @@ SUBMIT = "mutation($n: Int!) { submitFibonacci(n: $n) { taskId } }"
 RESULT = f"subscription($id: ID!) {{ taskResult(taskId: $id) {{ {FIELDS} }} }}"
 MANY = "mutation($i: [FibonacciInput!]!) { submitFibonacciMany(inputs: $i) { taskId } }"
 RESULTS = f"subscription($ids: [ID!]!) {{ taskResults(taskIds: $ids) {{ {FIELDS} }} }}"
-NUMBERS = itertools.count(random.SystemRandom().randrange(1_000, 500_000) % 3_000 + 1_000)
-"""Every task is a new one; the numbers are small enough that the work itself costs nothing."""
+NUMBERS = itertools.cycle(range(100, 20_100))
+"""Every task of ours is a new one; the numbers are small enough that the work itself costs nothing."""
+PEERS_NUMBERS = itertools.cycle(range(100, 20_100))
+"""The peers know no repetitions."""
 
 
 class Ours:
@@ -94,6 +98,11 @@ class Ours:
         await self.http.close()
 
 
+def numbers_of(peer: Any) -> Iterator[int]:
+    """Where a system's next task comes from."""
+    return NUMBERS if isinstance(peer, Ours) else PEERS_NUMBERS
+
+
 # Measures: each returns one figure -----------------------------------------------------------------------------------
 
 
@@ -102,7 +111,7 @@ async def lone_ms(peer: Any, count: int) -> float:
     spans = []
     for _ in range(count):
         begun = time.perf_counter()
-        await peer.run(next(NUMBERS))
+        await peer.run(next(numbers_of(peer)))
         spans.append(time.perf_counter() - begun)
     return statistics.median(spans) * 1000
 
@@ -113,7 +122,7 @@ async def in_flight_per_second(peer: Any, count: int) -> float:
 
     async def one() -> None:
         async with gate:
-            await peer.run(next(NUMBERS))
+            await peer.run(next(numbers_of(peer)))
 
     begun = time.perf_counter()
     await asyncio.gather(*(one() for _ in range(count)))
@@ -154,21 +163,34 @@ async def fan_out_per_second(ours: Ours, sockets: int) -> float:
     from cluster.registry import load_registry
 
     n = next(NUMBERS)
-    task_id = load_registry()["fibonacci"].bind({"n": n}).task_id
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
-        waiting = []
-        for _ in range(sockets):
-            socket = await http.ws_connect(ours.url, protocols=["graphql-transport-ws"], compress=0)
-            await socket.send_str('{"type": "connection_init"}')
-            await socket.receive()
-            payload = {"query": RESULT, "variables": {"id": task_id}}
-            await socket.send_str(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
-            waiting.append(socket)
-        await asyncio.sleep(0.5)
+    async with _crowd("fan", ours.url, sockets, load_registry()["fibonacci"].bind({"n": n}).task_id) as crowd:
         begun = time.perf_counter()
         await ours.post(SUBMIT, {"n": n})
-        await asyncio.gather(*(socket.receive() for socket in waiting))
+        await crowd.readline()
         return sockets / (time.perf_counter() - begun)
+
+
+async def idle_kilobytes(ours: Ours, api: psutil.Process, sockets: int) -> float:
+    """What the api's process grows by for a socket that offers deflate and waits for a task, KB."""
+    before = api.memory_info().rss
+    async with _crowd("idle", ours.url, sockets, ""):
+        return (api.memory_info().rss - before) / sockets / 1024
+
+
+@asynccontextmanager
+async def _crowd(kind: str, url: str, sockets: int, task_id: str) -> AsyncIterator[asyncio.StreamReader]:
+    """Waiting sockets of a process of their own (sockets.py); gives what it says."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "benchmarks.sockets", kind, url, str(sockets), task_id, stdin=PIPE, stdout=PIPE
+    )
+    assert process.stdin
+    assert process.stdout
+    try:
+        assert await process.stdout.readline() == b"ready\n"
+        yield process.stdout
+    finally:
+        process.stdin.write(b"\n")
+        await process.wait()
 
 
 # The run --------------------------------------------------------------------------------------------------------------
@@ -207,7 +229,7 @@ async def measure(rounds: int, tasks: int, folder: Path) -> list[Row]:
         rows.setdefault((name, system), Row(name, system, [])).figures.append(figure)
         print(f"  {name:58} {system:32} {figure:10,.1f}", flush=True)
 
-    async with System(folder / "ours", min_workers=2, max_workers=2) as system:
+    async with System(folder / "ours", min_workers=2, max_workers=2, sockets_per_client=100_000) as system:
         peer_redis.start()
         starlette = free_port()
         peers.REDIS, peers.SCHEDULER = peer_redis.url, system.settings.scheduler
@@ -216,6 +238,7 @@ async def measure(rounds: int, tasks: int, folder: Path) -> list[Row]:
         processes = [_start([sys.executable, "-m", "benchmarks.peers", *kind], environment) for kind in kinds]
         bare = f"http://127.0.0.1:{starlette}/"
         ours = Ours(system.url)
+        api = next(child for child in psutil.Process().children(True) if child.cmdline()[-1:] == ["api"])
         all_peers: list[Any] = [ours, peers.Taskiq(), peers.Celery(), peers.Dask()]
         started = []
         try:
@@ -224,6 +247,7 @@ async def measure(rounds: int, tasks: int, folder: Path) -> list[Row]:
                 started.append(peer)
                 async with asyncio.timeout(60):
                     await peer.run(next(NUMBERS))
+            await note("idle subscription, KB", ours.name, lambda: idle_kilobytes(ours, api, 2_000))
             for number in range(rounds):
                 print(f"round {number + 1} of {rounds}", flush=True)
                 for peer in all_peers:
@@ -235,7 +259,9 @@ async def measure(rounds: int, tasks: int, folder: Path) -> list[Row]:
                 await note(
                     "cached submission, answers/s", "Starlette JSON route", lambda: posts_per_second(bare, tasks)
                 )
-                await note("one result to 500 sockets, deliveries/s", ours.name, lambda: fan_out_per_second(ours, 500))
+                await note(
+                    "one result to 2,000 sockets, deliveries/s", ours.name, lambda: fan_out_per_second(ours, 2_000)
+                )
         finally:
             for peer in started:
                 await peer.close()

@@ -12,6 +12,9 @@ from cluster.settings import Settings
 from graphql_api.app import create_app
 from graphql_api.transport.protocol import SocketProtocol
 
+KEEP_ALIVE_SECONDS: Final = 75
+"""How long an idle HTTP connection stays open: longer than a load balancer keeps it (60 s at AWS), which would else
+send a request into a connection that is just being closed."""
 PER_SOCKET: Final = ("connection open", "connection closed", '%s - "WebSocket')
 """How uvicorn's messages begin that tell of one WebSocket."""
 
@@ -31,6 +34,7 @@ def run_api(settings: Settings) -> None:
         forwarded_allow_ips=settings.trusted_proxies,
         # uvicorn waits for open sockets without limit unless told.
         timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         ws_max_size=4_000_000,
         ws=SocketProtocol,
     )

@@ -1,0 +1,139 @@
+"""Calls that share round trips, and the connection that carries them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import redis
+import redis.asyncio
+from redis.exceptions import ResponseError
+
+from cluster.settings import Settings
+from cluster.store.calls import Call, Calls
+from cluster.store.channel import ThreadChannel, exchange
+from cluster.store.line import MOST, ON_THE_WAY, Line
+from tests.system import RedisServer
+
+CALLS = Calls(Settings())
+
+
+def call(number: int) -> Call[Any]:
+    return CALLS.start(f"{number:032x}", 1, "w")
+
+
+class Wire:
+    """Stands for Redis: holds every round trip until it is let go, and answers each call with its first key."""
+
+    def __init__(self) -> None:
+        self.trips: list[Sequence[Call[Any]]] = []
+        self.go = asyncio.Event()
+        self.left = asyncio.Event()
+
+    async def send(self, calls: Sequence[Call[Any]]) -> list[Any]:
+        self.trips.append(calls)
+        self.left.set()
+        await self.go.wait()
+        return [item.keys[0] for item in calls]
+
+
+async def test_calls_that_come_while_others_are_on_their_way_share_the_next_round_trip() -> None:
+    wire = Wire()
+    line = Line(wire.send, 10)
+    waiting = [asyncio.create_task(line.run(call(i))) for i in range(ON_THE_WAY)]
+    await wire.left.wait()
+    waiting += [asyncio.create_task(line.run(call(i))) for i in range(ON_THE_WAY, 100)]
+    await asyncio.sleep(0)
+    wire.go.set()
+    assert await asyncio.gather(*waiting) == [call(i).keys[0] for i in range(100)]
+    assert sum(map(len, wire.trips)) == 100
+    assert len(wire.trips) <= 2 * ON_THE_WAY
+
+
+async def test_a_round_trip_is_bounded() -> None:
+    wire = Wire()
+    wire.go.set()
+    line = Line(wire.send, 10)
+    await asyncio.gather(*(line.run(call(i)) for i in range(5 * MOST)))
+    assert max(map(len, wire.trips)) <= MOST
+
+
+async def test_a_caller_that_leaves_harms_nobody_in_its_round_trip() -> None:
+    wire = Wire()
+    line = Line(wire.send, 10)
+    first, second = (asyncio.create_task(line.run(call(i))) for i in range(2))
+    await wire.left.wait()
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    wire.go.set()
+    assert await second == call(1).keys[0]
+
+
+async def test_a_call_waits_no_longer_than_it_may_and_later_ones_are_served() -> None:
+    wire = Wire()
+    line = Line(wire.send, 0.05)
+    with pytest.raises(TimeoutError):
+        await line.run(call(1))
+    wire.go.set()
+    assert await line.run(call(2)) == call(2).keys[0]
+
+
+async def test_one_call_that_is_refused_fails_alone_and_a_lost_round_trip_is_told_to_all() -> None:
+    async def refuses(calls: Sequence[Call[Any]]) -> list[Any]:
+        return [ResponseError("no") if item.keys == call(1).keys else "yes" for item in calls]
+
+    line = Line(refuses, 10)
+    answers = await asyncio.gather(*(line.run(call(i)) for i in range(3)), return_exceptions=True)
+    assert [answers[0], answers[2]] == ["yes", "yes"]
+    assert isinstance(answers[1], ResponseError)
+
+    async def loses(calls: Sequence[Call[Any]]) -> list[Any]:
+        raise redis.ConnectionError("gone")
+
+    line = Line(loses, 10)
+    answers = await asyncio.gather(*(line.run(call(i)) for i in range(3)), return_exceptions=True)
+    assert all(isinstance(answer, redis.ConnectionError) for answer in answers)
+
+
+async def test_an_error_of_one_command_leaves_the_answers_of_the_others_in_their_places(
+    redis_server: RedisServer,
+) -> None:
+    pool = redis.asyncio.ConnectionPool.from_url(redis_server.url)
+    commands: list[tuple[Any, ...]] = [("SET", "channel", "1"), ("LPUSH", "channel", 1), ("GET", "channel")]
+    answers = await exchange(pool, commands, 5)
+    assert answers[0] in (True, b"OK")
+    assert isinstance(answers[1], ResponseError)
+    assert answers[2] == b"1"
+    await pool.aclose()
+
+
+async def test_answers_that_nobody_read_are_never_anothers(redis_server: RedisServer) -> None:
+    pool = redis.asyncio.ConnectionPool.from_url(redis_server.url, max_connections=1)
+    with pytest.raises(TimeoutError):
+        await exchange(pool, [("BLPOP", "channel:nothing", 1), ("ECHO", "old")], 0.1)
+    assert await exchange(pool, [("ECHO", "new")], 5) == [b"new"]
+    await pool.aclose()
+
+
+def test_each_thread_has_a_connection_of_its_own_and_mends_it(redis_server: RedisServer) -> None:
+    client = redis.Redis.from_url(redis_server.url)
+    channel = ThreadChannel(client.connection_pool)
+    ids: list[int] = []
+
+    def ask() -> None:
+        ids.extend(channel.exchange([("CLIENT", "ID")]))
+
+    ask()
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    assert len(set(ids)) == 2
+    client.execute_command("CLIENT", "KILL", "ID", ids[0])  # type: ignore[no-untyped-call]
+    with pytest.raises(redis.ConnectionError):
+        ask()
+    ask()
+    assert len(set(ids)) == 3
+    client.close()

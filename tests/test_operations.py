@@ -1,0 +1,152 @@
+"""Operations: answers that are shared, and the bytes of a WebSocket that carry them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from graphql import GraphQLError
+from websockets.asyncio.client import connect
+
+from cluster.settings import Settings
+from graphql_api.documents import Documents
+from graphql_api.operations import KEPT_BYTES, LONGEST, Answers
+from graphql_api.persisted import PersistedOperations
+from graphql_api.transport.protocol import SMALL
+from tests.system import Socket, System
+
+SUBMIT = "mutation($n: Int!, $again: Boolean) { submitFibonacci(n: $n, options: {recompute: $again}) { taskId } }"
+
+
+@pytest.fixture(scope="module")
+async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+    async with System(tmp_path_factory.mktemp("operations"), max_workers=1) as running:
+        yield running
+
+
+async def submitted(socket: Socket, n: int) -> str:
+    [item] = await socket.collect(SUBMIT, {"n": n, "again": False})
+    task_id: str = item["submitFibonacci"]["taskId"]
+    return task_id
+
+
+async def test_everybody_gets_what_was_asked_in_its_own_words(system: System) -> None:
+    one = "subscription($id: ID!) { taskResult(taskId: $id) { state } }"
+    named = (
+        "subscription A($id: ID!) { mine: taskResult(taskId: $id) { attempt } }"
+        " subscription B($id: ID!) { taskResult(taskId: $id) { result { ... on FibonacciResult { value } } } }"
+    )
+    chosen = "subscription($id: ID!, $more: Boolean!) { taskResult(taskId: $id) { state name @include(if: $more) } }"
+    async with Socket.open(system.url) as socket:
+        socket.share()
+        task_id = await submitted(socket, 91)
+        for _ in range(2):
+            assert await socket.collect(one, {"id": task_id}) == [{"taskResult": {"state": "SUCCEEDED"}}]
+            assert await socket.collect(named, {"id": task_id}) == [{"mine": {"attempt": 1}}]
+            assert await socket.collect(chosen, {"id": task_id, "more": False}) == [
+                {"taskResult": {"state": "SUCCEEDED"}}
+            ]
+            [item] = await socket.collect(chosen, {"id": task_id, "more": True})
+            assert item == {"taskResult": {"state": "SUCCEEDED", "name": "fibonacci"}}
+
+
+async def test_a_task_that_ran_again_is_not_answered_with_its_first_end(system: System) -> None:
+    asked = "subscription($id: ID!) { taskResult(taskId: $id) { startedAt submissions } }"
+    async with Socket.open(system.url) as socket:
+        socket.share()
+        task_id = await submitted(socket, 92)
+        [first] = await socket.collect(asked, {"id": task_id})
+        await socket.collect(SUBMIT, {"n": 92, "again": False})
+        [shared] = await socket.collect(asked, {"id": task_id})
+        assert shared["taskResult"]["submissions"] == first["taskResult"]["submissions"] + 1
+        await socket.collect(SUBMIT, {"n": 92, "again": True})
+        [second] = await socket.collect(asked, {"id": task_id})
+        assert second["taskResult"]["startedAt"] > first["taskResult"]["startedAt"]
+
+
+async def test_an_answer_with_an_error_is_given_with_its_error_each_time(system: System) -> None:
+    asked = (
+        "subscription($id: ID!) { taskResult(taskId: $id)"
+        " { result { ... on FibonacciResult { digitsSlice(offset: -1, length: 1) } } } }"
+    )
+    async with Socket.open(system.url) as socket:
+        socket.share()
+        task_id = await submitted(socket, 93)
+        await socket.collect("subscription($id: ID!) { taskResult(taskId: $id) { state } }", {"id": task_id})
+    async with Socket.open(system.url) as socket:
+        for number in ("1", "2"):
+            payload = {"query": asked, "variables": {"id": task_id}}
+            await socket.send({"id": number, "type": "subscribe", "payload": payload})
+            message: dict[str, Any] = json.loads(await socket.connection.recv())
+            assert message["payload"]["errors"][0]["path"] == ["taskResult", "result", "digitsSlice"]
+            assert json.loads(await socket.connection.recv()) == {"id": number, "type": "complete"}
+
+
+def test_kept_answers_are_bounded_and_the_oldest_used_go_first() -> None:
+    answers = Answers()
+    count = KEPT_BYTES // LONGEST
+    for i in range(count):
+        answers.put((i,), b"x" * LONGEST)
+    assert answers.get((0,)) is not None
+    answers.put((count,), b"x" * LONGEST)
+    assert answers.get((0,)) is not None
+    assert answers.get((1,)) is None
+    answers.put(("long",), b"x" * (LONGEST + 1))
+    assert answers.get(("long",)) is None
+
+
+def test_only_a_subscription_of_one_task_is_shared() -> None:
+    documents = Documents(Settings(), PersistedOperations(Settings()))
+    shared = {
+        'subscription { taskResult(taskId: "a") { state } }': True,
+        'subscription { x: taskResult(taskId: "a") { state } }': True,
+        'subscription { taskEvents(taskId: "a") { seq } }': False,
+        'subscription { ...on Subscription { taskResult(taskId: "a") { state } } }': False,
+        "{ taskResult }": False,
+    }
+    for text, expected in shared.items():
+        assert documents.parsed(text).operation(None).shared is expected, text
+
+
+async def test_a_large_message_is_packed_by_itself_and_a_small_one_goes_as_it_is(system: System) -> None:
+    asked = "subscription($id: ID!) { taskResult(taskId: $id) { result { ... on FibonacciResult { value } } } }"
+    address = system.url.replace("http", "ws", 1)
+    async with connect(address, subprotocols=["graphql-transport-ws"]) as connection:  # type: ignore[list-item]
+        [extension] = connection.protocol.extensions
+        assert getattr(extension, "remote_no_context_takeover", None) is True
+        assert getattr(extension, "local_no_context_takeover", None) is True
+        socket = Socket(connection)
+        await socket.send({"type": "connection_init"})
+        assert json.loads(await connection.recv())["type"] == "connection_ack"
+        socket.share()
+        for n in (94, 40_000, 95, 50_000):
+            task_id = await submitted(socket, n)
+            [item] = await socket.collect(asked, {"id": task_id})
+            value = item["taskResult"]["result"]["value"]
+            assert (len(value) > SMALL) == (n > 1_000)
+            before, current = 0, 1
+            for _ in range(n - 1):
+                before, current = current, before + current
+            assert value == _digits(current)
+
+
+def _digits(number: int) -> str:
+    import gmpy2
+
+    return str(gmpy2.mpz(number).digits())
+
+
+def test_a_document_that_does_not_fit_the_schema_is_never_taken_for_one_that_does() -> None:
+    from cluster.registry import load_registry
+    from graphql_api.documents import Refused
+    from graphql_api.schema import make_schema
+
+    documents = Documents(Settings(), PersistedOperations(Settings()))
+    schema = make_schema(load_registry(), documents)
+    for _ in range(2):
+        kept = documents.parsed("{ nothing }")
+        with pytest.raises(Refused) as refused:
+            documents.validate(schema._schema, kept)
+        assert isinstance(refused.value.errors[0], GraphQLError)
