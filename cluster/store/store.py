@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -39,6 +40,9 @@ TRIES: Final = 3
 CONNECTIONS: Final = 64
 """Connections of one process; whoever comes when all are taken waits for one."""
 
+REFUSALS: Final = re.compile(r"(^|-)(LOADING|READONLY|OOM|MASTERDOWN|MISCONF|CLUSTERDOWN|TRYAGAIN)\b")
+"""What Redis answers while it may not serve. Redis 6.2 names it within the text of a script's error, behind a dash."""
+
 
 @contextmanager
 def _round_trip(call: str) -> Iterator[None]:
@@ -50,7 +54,7 @@ def _round_trip(call: str) -> Iterator[None]:
         metrics.REDIS_SECONDS.labels(call).observe(time.perf_counter() - began)
     except ResponseError as error:
         text = str(error)
-        if text.startswith(("LOADING", "READONLY", "OOM", "MASTERDOWN", "MISCONF", "CLUSTERDOWN", "TRYAGAIN")):
+        if REFUSALS.search(text):
             metrics.REDIS_FAILURES.inc()
             raise StoreUnavailable(f"Redis refuses: {text}") from error
         raise
@@ -127,9 +131,14 @@ class Store:
         """Runs scripts in one round trip, each a step of its own."""
         if not calls:
             return []
-        answers = await self._ask("batch", lambda: self._execute(calls))
-        if error := _first_error(answers):
-            raise error
+
+        async def work() -> list[Any]:
+            answers = await self._execute(calls)
+            if error := _first_error(answers):
+                raise error
+            return answers
+
+        answers = await self._ask("batch", work)
         return [call.parse(answer) for call, answer in zip(calls, answers, strict=True)]
 
     async def command(self, *words: Any) -> Any:
