@@ -66,6 +66,9 @@ class Ours:
     async def _read(self) -> None:
         async for message in self.socket:
             body = json.loads(message.data)
+            if body["type"] == "ping":
+                await self.socket.send_str('{"type": "pong"}')
+                continue
             self._queues[body["id"]].put_nowait(body)
 
     async def post(self, query: str, variables: dict[str, Any]) -> Any:

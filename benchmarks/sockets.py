@@ -20,6 +20,8 @@ from urllib.parse import urlsplit
 
 FIELDS = "state result { ... on FibonacciResult { value } }"
 RESULT = f"subscription($id: ID!) {{ taskResult(taskId: $id) {{ {FIELDS} }} }}"
+PING, PONG = 9, 10
+"""Opcodes (RFC 6455, section 5.2)."""
 
 
 class Waiter(asyncio.Protocol):
@@ -53,13 +55,23 @@ class Waiter(asyncio.Protocol):
             payload = {"query": RESULT, "variables": {"id": self._task_id}}
             self._send({"id": "1", "type": "subscribe", "payload": payload})
             self._told("waiting")
-        elif len(data) > 40:
-            # A ping is shorter than any result.
-            if self._stage == "waiting":
+        else:
+            self._frames(data)
+
+    def _frames(self, data: bytes) -> None:
+        """Looks at frames; each comes whole, as the ones that are awaited here are short."""
+        while data:
+            opcode, length, start = data[0] & 15, data[1] & 127, 2
+            if length == 126:
+                length, start = int.from_bytes(data[2:4], "big"), 4
+            body, data = data[start : start + length], data[start + length :]
+            if opcode == PING:
+                self._transport.write(bytes([0x80 | PONG, 0x80 | length]) + b"\0\0\0\0" + body)
+            elif body == b'{"type":"ping"}':
+                self._send({"type": "pong"})
+            elif b'"next"' in body and self._stage == "waiting":
                 self._stage = "done"
                 self._told("done")
-        else:
-            self._send({"type": "pong"})
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._told("lost")
