@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-aws bench bench-autoscaling fuzz audit audit-terraform deploy images destroy chaos lint types schema console
+.PHONY: help run test test-aws docs bench bench-autoscaling fuzz audit audit-terraform deploy images destroy chaos lint types schema console
 .PHONY: test-images clean setup
 
 help: ## Lists the targets
@@ -49,6 +49,9 @@ types: $(VENV)/.lint $(VENV)/.test console ## Types (mypy, strict; of the web pa
 	@$(BIN)/mypy
 	@cd graphql_api/console && PATH="$$PATH:$(CURDIR)/$(BIN)" npm run --silent check
 
+docs: $(VENV)/.docs console ## Builds the documents as a site into site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 schema: setup ## Writes schema.graphql from the built-in task types
 	@env -u DASK_GRAPHQL_TASK_MODULES $(BIN)/dask-graphql schema > schema.graphql
 
@@ -75,7 +78,8 @@ test-images: ## Builds the images, brings docker-compose.yaml up and sends work 
 	@tests/images/run.sh
 
 clean: ## Removes the environment, the builds and the data
-	rm -rf $(VENV) .data build dist *.egg-info graphql_api/console/dist graphql_api/console/node_modules
+	rm -rf $(VENV) .data build dist site *.egg-info graphql_api/console/dist graphql_api/console/node_modules
+	rm -f scripts/site/mermaid.min.js
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 setup: $(VENV)/.run console
@@ -106,6 +110,11 @@ $(VENV)/.audit: $(BIN)/python
 $(VENV)/.bench: $(VENV)/.run
 	@echo "installing the peers"
 	@$(PIP) install -e '.[bench]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.run
+	@echo "installing what builds the site"
+	@$(PIP) install -e '.[docs]'
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.run

@@ -1,0 +1,142 @@
+"""What MkDocs is told beside mkdocs.yml: pages that lie elsewhere in the repository, and diagrams without a foreign origin.
+
+A link means the same on the site as where the page lies. What lies outside docs/ is brought in: the pages of PAGES under
+their own names, pictures as they are, and any other file that a page links to as a page with its text, below source/.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT: Final = Path(__file__).parents[2]
+PAGES: Final = (
+    "CHANGELOG.md",
+    "benchmarks/AUTOSCALING.md",
+    "benchmarks/RESULTS.md",
+    "cluster/store/PROTOCOL.md",
+    "examples/README.md",
+    "ops/README.md",
+    "terraform/README.md",
+)
+"""Pages of the repository that lie outside docs/."""
+
+LINK: Final = re.compile(r"(?<=\]\()([^)\s#]+)(?=[#)])")
+PICTURES: Final = (".png", ".svg")
+LANGUAGES: Final = {".example": "terraform", ".py": "python", ".yaml": "yaml", ".json": "json", ".graphql": "graphql"}
+
+MERMAID: Final = "mermaid@11.17.2"
+MERMAID_SHA256: Final = "581ed7d74bd9048d0e3a91363927d72ef22942d7722546b27f7cc29e35390eb8"
+MERMAID_FILE: Final = Path(__file__).parent / "mermaid.min.js"
+
+
+def on_files(files: Files, *, config: MkDocsConfig) -> Files:
+    """Brings in what lies outside docs/."""
+    for page in PAGES:
+        files.append(File.generated(config, page, abs_src_path=str(ROOT / page)))
+    favicon = ROOT / "graphql_api" / "console" / "public" / "favicon.svg"
+    files.append(File.generated(config, "assets/favicon.svg", abs_src_path=str(favicon)))
+    files.append(File.generated(config, "assets/mermaid.min.js", abs_src_path=str(mermaid())))
+    linked = {path for file in files.documentation_pages() for path in links_of(repository_path(file.src_uri))}
+    for path in sorted(linked):
+        uri = site_uri(path)
+        if uri in files.src_uris or not (ROOT / path).is_file():
+            continue
+        if path.endswith(PICTURES):
+            files.append(File.generated(config, uri, abs_src_path=str(ROOT / path)))
+        else:
+            files.append(File.generated(config, uri, content=source_page(path)))
+    return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Points links at the places that their targets have on the site."""
+    here = page.file.src_uri
+    if here.startswith("source/"):
+        return markdown
+    folder = posixpath.dirname(repository_path(here))
+
+    def rewritten(match: re.Match[str]) -> str:
+        target = match[1]
+        if "://" in target:
+            return target
+        path = posixpath.normpath(posixpath.join(folder, target))
+        return posixpath.relpath(site_uri(path), posixpath.dirname(here) or ".")
+
+    return LINK.sub(rewritten, markdown)
+
+
+def repository_path(uri: str) -> str:
+    """Where a page of the site lies in the repository."""
+    return uri if uri in PAGES else f"docs/{uri}"
+
+
+def site_uri(path: str) -> str:
+    """Where a file of the repository lies among the sources of the site."""
+    if path.startswith("docs/"):
+        return path.removeprefix("docs/")
+    if path in PAGES or path.endswith(PICTURES):
+        return path
+    return f"source/{path}.md"
+
+
+def links_of(page: str) -> Iterator[str]:
+    """The files of the repository that a page links to, by their paths in it."""
+    source = ROOT / page
+    if source.is_file():
+        for target in LINK.findall(source.read_text()):
+            if "://" not in target:
+                yield posixpath.normpath(posixpath.join(posixpath.dirname(page), target))
+
+
+def source_page(path: str) -> str:
+    """A page with the text of a file; the search leaves it out."""
+    language = LANGUAGES.get(Path(path).suffix, "")
+    fence = "~" * 8
+    text = (ROOT / path).read_text()
+    return f"---\nsearch: {{exclude: true}}\n---\n\n# {path}\n\n{fence}{language}\n{text}\n{fence}\n"
+
+
+def mermaid() -> Path:
+    """The script that draws the diagrams, from the npm registry, where it is not there already.
+
+    The theme would load it from another origin while a page is read.
+
+    Raises:
+        PluginError: it cannot be had, or is not the one that is expected.
+    """
+    if not MERMAID_FILE.exists():
+        path = os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)])
+        npm = shutil.which("npm", path=path)
+        if npm is None:
+            raise PluginError("no npm on PATH, which brings the script for the diagrams; `make docs` finds one")
+        with tempfile.TemporaryDirectory() as folder:
+            command = [npm, "pack", "--silent", "--pack-destination", folder, MERMAID]
+            answer = subprocess.run(command, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True)
+            archives = list(Path(folder).glob("*.tgz"))
+            if answer.returncode or not archives:
+                raise PluginError(f"npm cannot bring {MERMAID}: {answer.stderr.strip()}")
+            with tarfile.open(archives[0]) as archive:
+                script = archive.extractfile("package/dist/mermaid.min.js")
+                content = script.read() if script else b""
+        if hashlib.sha256(content).hexdigest() != MERMAID_SHA256:
+            raise PluginError(f"{MERMAID} is not the one that was expected (MERMAID_SHA256)")
+        part = MERMAID_FILE.with_suffix(f".{os.getpid()}")
+        part.write_bytes(content)
+        part.replace(MERMAID_FILE)
+    return MERMAID_FILE

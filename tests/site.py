@@ -1,0 +1,38 @@
+"""The site of the documents, built as `make docs` builds it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from tests.node import environment
+
+ROOT: Final = Path(__file__).parent.parent
+LOADED: Final = re.compile(
+    r"<(?:script|img|iframe|source|link(?![^>]*rel=\"?(?:canonical|next|prev))) [^>]*?(?:src|href)=\"?([^\"\s>]+)"
+)
+"""What a browser fetches for a page by itself."""
+
+
+def build_site(folder: Path) -> None:
+    """Builds it; a broken link, a missing anchor or a page that nothing leads to fails."""
+    answer = subprocess.run(
+        [str(Path(sys.executable).with_name("mkdocs")), "build", "--quiet", "--strict", "--site-dir", str(folder)],
+        cwd=ROOT, env={**environment(), "NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def foreign_addresses(folder: Path) -> Iterator[str]:
+    """What pages and style sheets of the site fetch from other origins."""
+    for page in folder.rglob("*.html"):
+        for address in LOADED.findall(page.read_text()):
+            if address.startswith(("http:", "https:", "//")):
+                yield f"{page.relative_to(folder)}: {address}"
+    for sheet in folder.rglob("*.css"):
+        for address in re.findall(r"(?:url\(|@import )[\"']?((?:https?:)?//[^\"')]+)", sheet.read_text()):
+            yield f"{sheet.relative_to(folder)}: {address}"
