@@ -1,7 +1,8 @@
-"""What MkDocs is told beside mkdocs.yml: pages that lie elsewhere in the repository, and diagrams without a foreign origin.
+"""What MkDocs is told beside mkdocs.yml: pages that lie elsewhere in the repository, and diagrams of one's own origin.
 
-A link means the same on the site as where the page lies. What lies outside docs/ is brought in: the pages of PAGES under
-their own names, pictures as they are, and any other file that a page links to as a page with its text, below source/.
+A link means the same on the site as where the page lies. What lies outside docs/ is brought in: the pages of PAGES
+under their own names, pictures as they are, and any other file that a page links to as a page with its text, below
+source/.
 """
 
 from __future__ import annotations
@@ -127,7 +128,9 @@ def mermaid() -> Path:
             raise PluginError("no npm on PATH, which brings the script for the diagrams; `make docs` finds one")
         with tempfile.TemporaryDirectory() as folder:
             command = [npm, "pack", "--silent", "--pack-destination", folder, MERMAID]
-            answer = subprocess.run(command, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True)
+            answer = subprocess.run(
+                command, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True
+            )
             archives = list(Path(folder).glob("*.tgz"))
             if answer.returncode or not archives:
                 raise PluginError(f"npm cannot bring {MERMAID}: {answer.stderr.strip()}")
