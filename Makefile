@@ -50,7 +50,7 @@ types: $(VENV)/.lint $(VENV)/.test console ## Types (mypy, strict; of the web pa
 	@cd graphql_api/console && PATH="$$PATH:$(CURDIR)/$(BIN)" npm run --silent check
 
 docs: $(VENV)/.docs console ## Builds the documents as a site into site/
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 schema: setup ## Writes schema.graphql from the built-in task types
 	@env -u DASK_GRAPHQL_TASK_MODULES $(BIN)/dask-graphql schema > schema.graphql

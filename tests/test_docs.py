@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import ast
+import functools
+import http.server
 import importlib.util
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.browser import PATIENCE_MILLISECONDS, Windows, chromium, started
+from tests.site import build_site, foreign_addresses
 
 ROOT = Path(__file__).parent.parent
 CODE = re.compile(r"[A-Z][A-Z_]+")
@@ -51,6 +57,74 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s#]+)(?:#[^)]*)?\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+# The site -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built into a folder of its own; a link or an anchor that leads nowhere fails here."""
+    folder = tmp_path_factory.mktemp("site")
+    build_site(folder)
+    return folder
+
+
+@pytest.fixture
+async def windows(site: Path) -> AsyncIterator[Windows]:
+    path = chromium()
+    if path is None:
+        pytest.skip("no Chromium on this machine: scripts/install-browser.sh brings one")
+    handler = functools.partial(Quiet, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        async with started(path) as browser:
+            yield Windows(browser, f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+        thread.join()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Nothing: a failure shows what a window saw."""
+
+
+def test_every_page_is_on_the_site(site: Path) -> None:
+    for page in (ROOT / "docs").glob("*.md"):
+        assert (site / ("" if page.stem == "index" else page.stem) / "index.html").exists()
+    for name in ("CHANGELOG", "benchmarks/RESULTS", "cluster/store/PROTOCOL", "examples", "ops", "terraform"):
+        assert (site / name / "index.html").exists()
+
+
+def test_no_page_of_the_site_fetches_from_another_origin(site: Path) -> None:
+    assert list(foreign_addresses(site)) == []
+
+
+@pytest.mark.parametrize("page", ["architecture", "aws", "cluster/store/PROTOCOL"])
+async def test_the_diagrams_are_drawn_without_another_origin(windows: Windows, page: str) -> None:
+    for scheme in ("light", "dark"):
+        async with windows.open(f"/{page}/", color_scheme=scheme) as window:
+            # What is drawn replaces the text; a diagram that is wrong keeps it.
+            await window.wait_for_function(
+                "() => document.querySelectorAll('div.mermaid').length && !document.querySelector('pre.mermaid')",
+                timeout=PATIENCE_MILLISECONDS,
+            )
+            heights = await window.eval_on_selector_all("div.mermaid", "all => all.map(one => one.clientHeight)")
+            assert min(heights) > 100
+    assert windows.faults == []
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+async def test_no_page_of_the_site_is_wider_than_its_window(windows: Windows, site: Path, width: int) -> None:
+    async with windows.open("/", viewport={"width": width, "height": 900}) as window:
+        for page in sorted(path.parent.relative_to(site) for path in site.glob("*/index.html")):
+            await window.goto(f"{windows.base}/{page}/")
+            assert await window.evaluate("document.documentElement.scrollWidth <= innerWidth"), page
+    assert windows.faults == []
+
+
+# The code -------------------------------------------------------------------------------------------------------------
 
 
 def script_of(name: str) -> ModuleType:

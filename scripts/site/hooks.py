@@ -41,8 +41,9 @@ LINK: Final = re.compile(r"(?<=\]\()([^)\s#]+)(?=[#)])")
 PICTURES: Final = (".png", ".svg")
 LANGUAGES: Final = {".example": "terraform", ".py": "python", ".yaml": "yaml", ".json": "json", ".graphql": "graphql"}
 
-MERMAID: Final = "mermaid@11.17.2"
-MERMAID_SHA256: Final = "581ed7d74bd9048d0e3a91363927d72ef22942d7722546b27f7cc29e35390eb8"
+MERMAID: Final = "mermaid@11.12.3"
+"""The newest of the kind that the theme knows the parts of: it colours them for light and dark."""
+MERMAID_SHA256: Final = "71dc54e481779b526de5e615c2eb00c99fa5acb75da9c5524d02e333d2fda89a"
 MERMAID_FILE: Final = Path(__file__).parent / "mermaid.min.js"
 
 
@@ -80,6 +81,11 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
         return posixpath.relpath(site_uri(path), posixpath.dirname(here) or ".")
 
     return LINK.sub(rewritten, markdown)
+
+
+def on_page_content(html: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Puts each diagram into a frame of its own, in which it can be moved on a narrow window."""
+    return re.sub(r'<pre class="mermaid">.*?</pre>', r'<div class="diagram">\g<0></div>', html, flags=re.DOTALL)
 
 
 def repository_path(uri: str) -> str:
@@ -121,7 +127,7 @@ def mermaid() -> Path:
     Raises:
         PluginError: it cannot be had, or is not the one that is expected.
     """
-    if not MERMAID_FILE.exists():
+    if not MERMAID_FILE.exists() or hashlib.sha256(MERMAID_FILE.read_bytes()).hexdigest() != MERMAID_SHA256:
         path = os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)])
         npm = shutil.which("npm", path=path)
         if npm is None:
