@@ -16,7 +16,7 @@ from typing import Final
 
 from redis.exceptions import RedisError
 
-from cluster import metrics
+from cluster import metrics, tracing
 from cluster.errors import StoreUnavailable, TooManySubscriptions
 from cluster.store.calls import WATCH_SECONDS
 from cluster.store.record import Event, Record
@@ -28,6 +28,8 @@ BATCH: Final = 256
 """Most records that are read in one round trip."""
 RENEW_SECONDS: Final = WATCH_SECONDS / 3
 """How often every watch is renewed; which also finds whatever a lost notice left behind."""
+TRACED_SECONDS: Final = 60.0
+"""How long after a task's end a delivery still belongs to its trace; a kept result may be read for days."""
 PING_SECONDS: Final = 5.0
 """How often the pub/sub link is tried; a half-open one would stay silent for ever (redis-py issue 2417)."""
 
@@ -246,12 +248,14 @@ class Deliveries:
         if record is not None and record.final:
             # Redis has dropped its note, and these waiters are about to leave: whoever comes from here on asks anew.
             topic.ended = True
-            for future in topic.finals:
-                if not future.done():
-                    future.set_result(record)
-                    ended = max(topic.began, (record.finished_at or 0) / 1000)
-                    metrics.DELIVERY_SECONDS.observe(max(0.0, time.time() - ended))
-                    metrics.DELIVERIES.labels("final").inc()
+            ended = max(topic.began, (record.finished_at or 0) / 1000)
+            waiting = [future for future in topic.finals if not future.done()]
+            for future in waiting:
+                future.set_result(record)
+                metrics.DELIVERY_SECONDS.observe(max(0.0, time.time() - ended))
+                metrics.DELIVERIES.labels("final").inc()
+            if waiting and time.time() - (record.finished_at or 0) / 1000 < TRACED_SECONDS:
+                tracing.note("deliver", "PRODUCER", record.trace, ended, task_id=task_id, subscribers=len(waiting))
 
     async def _renew(self) -> None:
         while True:

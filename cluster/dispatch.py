@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from cluster import metrics
+from cluster import metrics, tracing
 from cluster.attempts import attempt_key
 from cluster.errors import StoreUnavailable
 from cluster.execute import run_attempts
@@ -50,6 +51,8 @@ class Dispatchable:
     name: str
     canonical_input: bytes
     priority: int = 0
+    trace: str = ""
+    """W3C trace context of the submission; empty where nothing is traced, and for later attempts."""
 
 
 class Dispatcher:
@@ -116,7 +119,7 @@ class Dispatcher:
     def _send(self, batch: list[Dispatchable]) -> None:
         from distributed import fire_and_forget
 
-        client, load = self._link.client, self._link.load
+        client, load, began = self._link.client, self._link.load, time.time()
         for priority, group in _grouped(batch, lambda attempt: attempt.priority).items():
             packs = [
                 (name, pack)
@@ -135,6 +138,9 @@ class Dispatcher:
             # Until it tells again.
             load.outstanding += len(packs)
             metrics.DISPATCHED.labels("sent").inc(len(group))
+            for _, pack in packs:
+                for item in pack:
+                    tracing.note("dispatch", "PRODUCER", item.trace, began, task_id=item.task_id, packed=len(pack))
 
     async def _give_back(self, batch: list[Dispatchable]) -> None:
         """The scheduler is away: the attempts wait in the store, and the recoverer sends them when it is back."""

@@ -19,7 +19,7 @@ from typing import Any, Final, TypeAlias
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from cluster import attempts, metrics
+from cluster import attempts, metrics, tracing
 from cluster.blobs import BlobStore
 from cluster.board import RunningBoard
 from cluster.context import RunningAttempt, cancelled, enter
@@ -105,16 +105,19 @@ class Executor:
         slots = [self.board.enter(task_id, attempt, behind=i > 0) if self.board else None
                  for i, (task_id, attempt, _) in enumerate(members)]  # fmt: skip
         try:
-            verdict = self._begin(name, members[0], self.store.run(self._start(members[0])))
+            begun = self._begin(name, members[0], self.store.run(self._start(members[0])))
             for i, member in enumerate(members):
                 following = members[i + 1] if i + 1 < len(members) else None
                 with about(taskId=member[0], attempt=member[1]):
-                    begun = self._run(name, member, slots[i], following) if verdict else self._pass(following)
+                    if begun:
+                        started = self._traced(name, member, slots[i], following, begun.trace)
+                    else:
+                        started = self._pass(following)
                 # Last, as a worker that is asked to stop leaves when its board is empty.
                 if self.board:
                     self.board.leave(slots[i])
                     slots[i] = None
-                verdict = following is not None and self._begin(name, following, begun)
+                begun = self._begin(name, following, started) if following else None
         finally:
             for slot in slots:
                 if self.board:
@@ -123,8 +126,8 @@ class Executor:
     def _start(self, member: Member) -> Call[Started]:
         return self.store.calls.start(member[0], member[1], self.worker)
 
-    def _begin(self, name: str, member: Member, started: Started | None) -> bool:
-        """Whether the attempt is ours to run, by what the store said of its start."""
+    def _begin(self, name: str, member: Member, started: Started | None) -> Started | None:
+        """What the store said of an attempt's start, if it is ours to run."""
         task_id, attempt, _ = member
         verdict = started.verdict if started else None
         if started and started.waited_seconds is not None:
@@ -136,13 +139,23 @@ class Executor:
             metrics.count_lost("superseded", lost)
         if verdict != "RUN":
             logger.info("task %s attempt %d is not run here: %s", task_id, attempt, verdict)
-        return verdict == "RUN"
+        return started if verdict == "RUN" else None
 
     def _pass(self, following: Member | None) -> Started | None:
         """Begins the one after an attempt that is not run."""
         return self.store.run(self._start(following)) if following else None
 
-    def _run(self, name: str, member: Member, slot: int | None, following: Member | None) -> Started | None:
+    def _traced(
+        self, name: str, member: Member, slot: int | None, following: Member | None, trace: str
+    ) -> Started | None:
+        task_id, attempt, _ = member
+        told = {"task": name, "task_id": task_id, "attempt": attempt, "worker": self.worker}
+        with tracing.span(f"run {name}", "CONSUMER", trace, **told) as span:
+            return self._run(name, member, slot, following, span)
+
+    def _run(
+        self, name: str, member: Member, slot: int | None, following: Member | None, span: tracing.Span
+    ) -> Started | None:
         """Runs an attempt that has begun, stores its outcome, begins the next; answers what the store says of that."""
         task_id, attempt, canonical_input = member
         task_type = self.registry.get(name)
@@ -157,7 +170,9 @@ class Executor:
             ended = self._end(task_id, attempt, name, outcome)
             metrics.RUN_SECONDS.labels(name).observe(time.perf_counter() - began)
             answers = self.store.run_many([ended, *([self._start(following)] if following else ())])
-            metrics.ATTEMPTS.labels(name, _verdict(outcome, answers[0])).inc()
+            verdict = _verdict(outcome, answers[0])
+            metrics.ATTEMPTS.labels(name, verdict).inc()
+            span.tell(outcome.error["code"] if isinstance(outcome, Failed) else None, outcome=verdict)
         finally:
             enter(None)
             del self.running[task_id, attempt]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cluster import metrics
+from cluster import metrics, tracing
 from cluster.admission import Admission
 from cluster.dispatch import Dispatchable, Dispatcher
 from cluster.registry import Bound
@@ -47,15 +47,27 @@ class Submitter:
             StoreUnavailable: Redis does not answer; a submission may have been accepted all the same, and repeating it
                 is safe.
         """
-        if bound:
-            await self._admission.admit(bound, recompute=options.recompute)
+        if not bound:
+            return []
+        name = bound[0].task_type.name
+        with tracing.span(f"submit {name}", "PRODUCER", task=name, count=len(bound)) as span:
+            submitted = await self._submit(bound, options, span.traceparent)
+            if len(bound) == 1:
+                span.tell(task_id=bound[0].task_id, outcome=submitted[0].outcome.value)
+            for item in submitted:
+                if item.record.trace != span.traceparent:
+                    # Joined, or answered from what is kept: that run belongs to the trace of whoever asked first.
+                    span.link(item.record.trace)
+        return submitted
+
+    async def _submit(self, bound: Sequence[Bound], options: SubmitOptions, trace: str) -> list[Submitted]:
+        await self._admission.admit(bound, recompute=options.recompute)
         if len(bound) == 1:
-            submitted = [await self._store.run(self._claim(bound[0], options))]
+            submitted = [await self._store.run(self._claim(bound[0], options, trace))]
         else:
-            submitted = await self._store.run_many([self._claim(item, options) for item in bound])
-        if bound:
-            fresh = (SubmissionOutcome.NEW, SubmissionOutcome.RECOMPUTED)
-            self._admission.accepted(bound[0].task_type, sum(item.outcome in fresh for item in submitted))
+            submitted = await self._store.run_many([self._claim(item, options, trace) for item in bound])
+        fresh = (SubmissionOutcome.NEW, SubmissionOutcome.RECOMPUTED)
+        self._admission.accepted(bound[0].task_type, sum(item.outcome in fresh for item in submitted))
         for item, claimed in zip(bound, submitted, strict=True):
             metrics.SUBMISSIONS.labels(item.task_type.name, claimed.outcome).inc()
             if claimed.dispatch:
@@ -66,11 +78,12 @@ class Submitter:
                         item.task_type.name,
                         item.canonical_input,
                         options.priority,
+                        claimed.record.trace,
                     )
                 )
         return submitted
 
-    def _claim(self, bound: Bound, options: SubmitOptions) -> Call[Submitted]:
+    def _claim(self, bound: Bound, options: SubmitOptions, trace: str) -> Call[Submitted]:
         return self._store.calls.submit(
             bound.task_id,
             bound.task_type.name,
@@ -80,4 +93,5 @@ class Submitter:
             priority=options.priority,
             not_before=options.not_before,
             tenant=options.tenant,
+            trace=trace,
         )

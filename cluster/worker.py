@@ -27,6 +27,7 @@ from cluster.registry import load_registry
 from cluster.settings import Settings, load_settings
 from cluster.store.store import Store, ThreadStore
 from cluster.tls import security
+from cluster.tracing import end_tracing, set_up_tracing
 from cluster.values import allow_long_integers
 from cluster.warden import Warden
 
@@ -92,6 +93,7 @@ def dask_setup(worker: Worker) -> None:
     """Preload of the worker process (`dask worker --preload cluster.worker`): runs before it registers."""
     settings = load_settings()
     set_up_logging(settings, "worker", str(worker.name))
+    set_up_tracing("worker", str(worker.name))
     use_settings(settings)
     allow_long_integers()
     board = None
@@ -120,6 +122,7 @@ def dask_teardown(worker: Worker) -> None:
     """Ends what `dask_setup` began."""
     worker.__dict__["dask_graphql_pulse"].stop()
     use_executor(None)
+    end_tracing()
 
 
 async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | None = None) -> None:

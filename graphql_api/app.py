@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
-from cluster import collector
+from cluster import collector, tracing
 from cluster.errors import PublicError, StoreUnavailable
 from cluster.metrics import Exposition
 from cluster.node import make_node
@@ -26,7 +26,7 @@ from graphql_api.auth.sockets import Sockets
 from graphql_api.blobs import download
 from graphql_api.documents import Documents
 from graphql_api.errors import STORE_AWAY
-from graphql_api.measure import Measured
+from graphql_api.measure import Measured, Traced
 from graphql_api.pages import page_routes
 from graphql_api.persisted import PersistedOperations
 from graphql_api.probes import healthz, readyz, show_metrics
@@ -79,7 +79,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
             WebSocketRoute("/graphql", GraphQLRoute()),
             *page_routes(),
         ],
-        middleware=[Middleware(Measured)],
+        middleware=[Middleware(Measured), *([Middleware(Traced)] if tracing.on() else [])],
         lifespan=lifespan,
         exception_handlers={StoreUnavailable: store_away, PublicError: refused},
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cluster import metrics
+from cluster import metrics, tracing
 
 ROUTES: Final = ("/graphql", "/blobs", "/static", "/metrics", "/healthz", "/readyz")
 
@@ -37,6 +38,32 @@ class Measured:
         finally:
             # Without a status it was an error of ours, which is answered further out.
             metrics.HTTP_REQUESTS.labels(route, status or 500).inc()
+
+
+class Traced:
+    """Makes each GraphQL request over HTTP a span, which goes on with the trace of its `traceparent` header.
+
+    Operations on a WebSocket have none: a trace begins there with the submission.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != "/graphql":
+            await self._app(scope, receive, send)
+            return
+        method = scope["method"]
+        parent = Headers(scope=scope).get("traceparent", "")
+        named = {"http__request__method": method, "url__path": "/graphql"}
+        with tracing.span(f"{method} /graphql", "SERVER", parent, **named) as span:
+
+            async def traced(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    span.tell(http__response__status_code=message["status"])
+                await send(message)
+
+            await self._app(scope, receive, traced)
 
 
 def route_of(path: str) -> str:

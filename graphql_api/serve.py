@@ -9,6 +9,7 @@ import uvicorn
 
 from cluster.logs import set_up_logging
 from cluster.settings import Settings
+from cluster.tracing import set_up_tracing
 from graphql_api.app import create_app
 from graphql_api.transport.protocol import SocketProtocol
 
@@ -22,6 +23,7 @@ PER_SOCKET: Final = ("connection open", "connection closed", '%s - "WebSocket')
 def run_api(settings: Settings) -> None:
     """Serves until SIGTERM or Ctrl-C, then lets requests end for `shutdown_seconds` and closes what is open."""
     set_up_logging(settings, "api")
+    set_up_tracing("api")
     # uvicorn tells two lines of every WebSocket, which would fill a disk for a busy node.
     logging.getLogger("uvicorn.error").addFilter(lambda record: not str(record.msg).startswith(PER_SOCKET))
     uvicorn.run(

@@ -65,7 +65,7 @@ variable "task_modules" {
 
 variable "settings" {
   type        = map(string)
-  description = "More settings for all nodes, without the prefix DASK_GRAPHQL_ (docs/settings.md), such as { OIDC_ISSUER = \"https://...\" }. Not for secrets. What this configuration sets itself wins."
+  description = "More settings for all nodes, without the prefix DASK_GRAPHQL_ (docs/settings.md), such as { OIDC_ISSUER = \"https://...\" }, and OpenTelemetry's OTEL_*. Not for secrets. What this configuration sets itself wins."
   default     = {}
   validation {
     condition     = alltrue([for key in keys(var.settings) : can(regex("^[A-Z][A-Z0-9_]*$", key)) && !startswith(key, "DASK_GRAPHQL_")])

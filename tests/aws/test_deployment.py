@@ -8,13 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster.settings import PREFIX, Settings, load_settings, variable_of
+from cluster.settings import PREFIX, load_settings, variable_of
 from tests.aws.deployment import Deployment
 from tests.aws.emulated_api import EmulatedAws
 from tests.aws.permissions import WILDCARDS, Statement, statements_of, wildcard_faults
 from tests.aws.terraform import a_copy, needs_terraform
 
-FLEET = variable_of("fleet")
 LEAST_RESOURCES = 130
 
 pytestmark = [needs_terraform, pytest.mark.timeout(400)]
@@ -26,7 +25,16 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     # The emulation says of every service that one task runs, so that one is what is asked for.
     with EmulatedAws(folder / "aws", {"MOTO_ECS_SERVICE_RUNNING": "1"}) as aws:
         deployed = Deployment(
-            aws, a_copy(folder / "copy", {**aws.environment, "TF_VAR_image_tag": "v1", "TF_VAR_api_min": "1"})
+            aws,
+            a_copy(
+                folder / "copy",
+                {
+                    **aws.environment,
+                    "TF_VAR_image_tag": "v1",
+                    "TF_VAR_api_min": "1",
+                    "TF_VAR_settings": '{"OTEL_SDK_DISABLED": "true"}',
+                },
+            ),
         )
         deployed.log = deployed.script("deploy", "--tag", "v1", "--skip-images", "--yes")
         yield deployed
@@ -99,10 +107,8 @@ def test_nodes_are_told_settings_that_exist_and_no_secret_in_plain_text(deployme
         definition = ecs.describe_task_definition(taskDefinition=f"dask-graphql-{node}")["taskDefinition"]
         (container,) = definition["containerDefinitions"]
         plain = {item["name"]: item["value"] for item in container["environment"]}
+        assert plain.pop("OTEL_SDK_DISABLED") == "true"
         assert all(name.startswith(PREFIX) for name in plain)
-        if "fleet" not in Settings.__dataclass_fields__:
-            # This version's controller has local processes alone.
-            plain = {name: value for name, value in plain.items() if not name.startswith((FLEET, f"{PREFIX}ECS_"))}
         # Refuses unknown variables, wrong values, and values that do not fit together.
         load_settings(
             {**plain, **dict.fromkeys(secret, "PEM"), variable_of("redis_url"): "rediss://:token@redis:6379/0"}

@@ -39,7 +39,11 @@ resource "aws_ecs_task_definition" "this" {
     user        = "10001:10001"
     stopTimeout = var.stop_timeout_seconds
     environment = [
-      for key in sort(keys(local.environment)) : { name = "DASK_GRAPHQL_${key}", value = local.environment[key] }
+      # OpenTelemetry's variables are its own.
+      for key in sort(keys(local.environment)) : {
+        name  = startswith(key, "OTEL_") ? key : "DASK_GRAPHQL_${key}"
+        value = local.environment[key]
+      }
       if local.environment[key] != ""
     ]
     secrets = [
