@@ -227,7 +227,7 @@ def revoke(key_id: str) -> None:
 @click.argument("task")
 @click.argument("arguments", nargs=-1, metavar="[name=value ...]")
 @click.option("--wait", is_flag=True, help="Wait for the result and print it.")
-@click.option("--url", default=None, help="The api's /graphql URL; default: where HOST and PORT point.")
+@click.option("--url", default=None, help="The api, http://HOST:PORT; default: where HOST and PORT point.")
 @click.option("--token", envvar="DASK_GRAPHQL_TOKEN", show_envvar=True, help="Sent as Authorization: Bearer.")
 def submit(task: str, arguments: tuple[str, ...], wait: bool, url: str | None, token: str | None) -> None:
     """Submits a task over HTTP, as any client would. Values are JSON; what is not JSON is taken as text."""
@@ -247,14 +247,14 @@ def submit(task: str, arguments: tuple[str, ...], wait: bool, url: str | None, t
             values[name] = json.loads(text)
         except ValueError:
             values[name] = text
-    url = url or f"http://{settings.host}:{settings.port}/graphql"
+    url = url or f"http://{settings.host}:{settings.port}"
     sys.exit(asyncio.run(submit_and_print(url, token, task, values, wait=wait)))
 
 
 @command.command()
 @click.option("--once", is_flag=True, help="Show it once and end.")
 @click.option("--json", "as_json", is_flag=True, help="Lines of JSON instead of tables.")
-@click.option("--url", default=None, help="The api's /graphql URL; default: where HOST and PORT point.")
+@click.option("--url", default=None, help="The api, http://HOST:PORT; default: where HOST and PORT point.")
 @click.option("--token", envvar="DASK_GRAPHQL_TOKEN", show_envvar=True, help="Sent as Authorization: Bearer.")
 def status(once: bool, as_json: bool, url: str | None, token: str | None) -> None:
     """Shows scheduler, workers, fleet and tasks, over HTTP, until Ctrl-C. A key needs the scope `read`."""
@@ -264,7 +264,7 @@ def status(once: bool, as_json: bool, url: str | None, token: str | None) -> Non
     except ModuleNotFoundError as error:
         fail(f'status needs {error.name}: pip install "dask-graphql[client]"')
 
-    url = url or f"http://{settings.host}:{settings.port}/graphql"
+    url = url or f"http://{settings.host}:{settings.port}"
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(show_status(url, token, once=once, as_json=as_json))
 

@@ -250,7 +250,7 @@ def _plugin_class() -> type[Any]:
             try:
                 if isinstance(exception, Serialized):
                     exception = deserialize(exception.header, exception.frames)
-                elif isinstance(exception, bytes):
+                if isinstance(exception, bytes):
                     from distributed.protocol import pickle
 
                     exception = pickle.loads(exception)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import datetime
 import json
+import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from subprocess import DEVNULL
 from typing import Any
 
 import pytest
@@ -22,7 +24,7 @@ from cluster.registry import load_registry
 from cluster.settings import Settings
 from cluster.store.store import Store
 from tests.system import TASKS, System
-from tests.test_contract import appears, submit
+from tests.test_contract import appears, run, submit
 
 ERROR = "error { code message type traceback }"
 KINDS = load_registry([TASKS])
@@ -113,6 +115,27 @@ async def test_a_task_that_the_workers_do_not_have_fails_naming_the_module_and_t
     assert got["error"]["code"] == "NOT_INSTALLED"
     assert "DASK_GRAPHQL_TASK_MODULES" in got["error"]["message"]
     assert TASKS in got["error"]["message"]
+
+
+async def test_a_worker_that_is_not_ours_is_named_in_the_error_of_what_it_cannot_run(tmp_path: Path) -> None:
+    system = System(tmp_path, min_workers=0)
+    system.redis.start()
+    for role in ("scheduler", "api"):
+        await system.start(role)
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", system.settings.scheduler, "--no-dashboard"]
+    stranger = await asyncio.create_subprocess_exec(
+        *command, "--nthreads=1", f"--local-directory={tmp_path}", stdout=DEVNULL, stderr=DEVNULL
+    )
+    system.settings = replace(system.settings, min_workers=1)
+    try:
+        await system.ready()
+        got = await run(system, "submitFibonacci(n: 12)", ERROR)
+    finally:
+        stranger.terminate()
+        await stranger.wait()
+        await system.__aexit__()
+    assert got["error"]["code"] == "NOT_RUN"
+    assert "RuntimeError: this Dask worker was not started by `dask-graphql worker`" in got["error"]["message"]
 
 
 async def test_a_delayed_task_is_dispatched_though_the_node_that_took_it_is_gone(fleet: System) -> None:

@@ -121,7 +121,9 @@ async def test_a_subscriber_sees_the_cluster_at_once_and_then_its_changes(watche
 
 async def status(system: System, *options: str) -> tuple[int, str, str]:
     """The exit code and what the command writes."""
-    command = [sys.executable, "-m", "cluster", "status", "--url", system.url, *options]
+    # The command takes the origin alone, too.
+    origin = system.url.removesuffix("/graphql")
+    command = [sys.executable, "-m", "cluster", "status", "--url", origin, *options]
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )

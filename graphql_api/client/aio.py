@@ -10,7 +10,6 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, Self
-from urllib.parse import urlsplit, urlunsplit
 
 from cluster.errors import BadTaskId
 from cluster.task_id import check_task_id
@@ -75,9 +74,8 @@ class AsyncClient:
     def __init__(
         self, url: str, token: str | None = None, *, patience_seconds: float = 60.0, ping_seconds: float = 15.0
     ) -> None:
-        parts = urlsplit(url)
-        self.url = urlunsplit(parts._replace(path="/graphql")) if parts.path in ("", "/") else url
-        self._http = Http(self.url, token, patience_seconds)
+        self._http = Http(url, token, patience_seconds)
+        self.url = self._http.url
         self._session = Session(self.url, token, patience_seconds=patience_seconds, ping_seconds=ping_seconds)
         self._finals = Finals(self._session)
         self._task_types: dict[str, TaskType] | None = None

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import httpx
 
@@ -27,13 +27,13 @@ class Http:
     """The client's HTTP connections.
 
     Args:
-        url: the api's `/graphql`.
+        url: the api, as in `http://127.0.0.1:8000`, or its `/graphql`.
         token: sent as `Authorization: Bearer`; None for none.
         patience_seconds: how long one request is repeated.
     """
 
     def __init__(self, url: str, token: str | None, patience_seconds: float) -> None:
-        self.url = url
+        self.url = api_url(url)
         self._authorization = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._patience_seconds = patience_seconds
         self._client = httpx.AsyncClient(timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS))
@@ -117,6 +117,12 @@ class Http:
                 if len(part) > skip:
                     yield part[skip:]
                 skip = max(0, skip - len(part))
+
+
+def api_url(url: str) -> str:
+    """The `/graphql` of an api of which only the origin may be given; any other path is a proxy's."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path="/graphql")) if parts.path in ("", "/") else url
 
 
 def blob_url(api: str, url: str) -> str:

@@ -44,7 +44,7 @@ async def show_status(url: str, token: str | None, *, once: bool, as_json: bool)
     try:
         if once:
             cluster = (await http.ask(QUERY))["cluster"]
-            print(json.dumps(cluster)) if as_json else Console().print(picture(url, cluster))
+            print(json.dumps(cluster)) if as_json else Console().print(picture(http.url, cluster))
         elif as_json:
             while True:
                 print(json.dumps((await http.ask(QUERY))["cluster"]), flush=True)
