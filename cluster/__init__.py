@@ -7,9 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cluster.context import cancelled, report_progress, save_blob
+    from cluster.context import cancelled, report_partial, report_progress, save_blob
     from cluster.errors import BadInput, TaskError
     from cluster.fields import Hidden, result_field
+    from cluster.graphs import as_completed
     from cluster.registry import task
     from cluster.values import BigInt, Blob, Graph
     from cluster.version import __version__
@@ -22,7 +23,9 @@ __all__ = [
     "Hidden",
     "TaskError",
     "__version__",
+    "as_completed",
     "cancelled",
+    "report_partial",
     "report_progress",
     "result_field",
     "save_blob",
@@ -31,8 +34,9 @@ __all__ = [
 
 _MODULES = {
     "BadInput": "errors", "BigInt": "values", "Blob": "values", "Graph": "values", "Hidden": "fields",
-    "TaskError": "errors", "__version__": "version", "cancelled": "context", "report_progress": "context",
-    "result_field": "fields", "save_blob": "context", "task": "registry",
+    "TaskError": "errors", "__version__": "version", "as_completed": "graphs", "cancelled": "context",
+    "report_partial": "context", "report_progress": "context", "result_field": "fields",
+    "save_blob": "context", "task": "registry",
 }  # fmt: skip
 
 

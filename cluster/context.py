@@ -1,11 +1,14 @@
-"""What a running task function may ask for: `report_progress`, `cancelled`, `save_blob`; and the node's settings."""
+"""What a running task function may ask for: to report progress and partial outputs, whether it was cancelled, to save a
+blob; and the node's settings."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from threading import Event
-from typing import Final
+from typing import Any, Final
 
 from cluster.blobs import BlobStore
 from cluster.settings import Settings
@@ -14,17 +17,33 @@ from cluster.values import Blob
 _settings: Settings | None = None
 _attempt: ContextVar[RunningAttempt | None] = ContextVar("attempt", default=None)
 
+PARTIAL_SECONDS: Final = 0.25
+"""Shortest time between two partial outputs of one attempt; the pulse takes them no more often."""
+PARTIAL_BYTES_PER_SECOND: Final = 256 * 1024
+"""Longer partial outputs come less often: each is written to Redis and its file."""
+
 _NOT_RUNNING: Final = "no task runs here: call this from a task function, in its own thread"
 
 
 @dataclass
 class RunningAttempt:
-    """One attempt that runs in this process. The worker's pulse reads `progress` and sets `stop`."""
+    """One attempt that runs in this process. The worker's pulse reads `progress`, takes `partial` and sets `stop`.
+
+    Attributes:
+        encode: the JSON of an output; raises TaskError where it is not what the task type declares.
+        make: makes what was reported last of the output, until it is shown.
+        partial: what there is of the output, until the pulse has taken it.
+        partial_due: when the next one is wanted, by `time.monotonic`.
+    """
 
     task_id: str
     attempt: int
     blobs: BlobStore
+    encode: Callable[[Any], bytes]
     progress: float | None = None
+    make: Callable[[], Any] | None = None
+    partial: bytes | None = None
+    partial_due: float = 0.0
     stop: Event = field(default_factory=Event)
 
 
@@ -54,6 +73,45 @@ def report_progress(fraction: float) -> None:
         raise ValueError(f"progress is a number from 0 to 1, not {fraction!r}")
     if attempt := _attempt.get():
         attempt.progress = fraction
+
+
+def report_partial(make: Callable[[], Any]) -> None:
+    """Shows what there is of the running task's output: a picture that grows, the rows so far.
+
+    Call it as often as you like: `make` is called when the next one is wanted, four times a second at most, less often
+    for long ones, by this or a later call, or by `as_completed` while it waits; always in this thread. Subscribers see
+    it as `Task.partial` until the task ends; nothing of it is kept.
+
+    Args:
+        make: answers the output as it is now, of the type that the task declares.
+
+    Raises:
+        TaskError: it is not of that type, or too long for a record.
+    """
+    if attempt := _attempt.get():
+        attempt.make = make
+        show_partial()
+
+
+def show_partial() -> None:
+    """Shows what was reported last of the output, if there is something and another look is wanted.
+
+    For whoever waits in the task's thread: the last of several reports may have come too early.
+    """
+    attempt = _attempt.get()
+    if attempt is None or attempt.make is None or attempt.partial is not None:
+        return
+    if time.monotonic() < attempt.partial_due:
+        return
+    make, attempt.make = attempt.make, None
+    partial = attempt.encode(make())
+    attempt.partial_due = time.monotonic() + max(PARTIAL_SECONDS, len(partial) / PARTIAL_BYTES_PER_SECOND)
+    attempt.partial = partial
+
+
+def running_attempt() -> RunningAttempt | None:
+    """The attempt that the calling thread runs; None outside of a running task, as in a unit test."""
+    return _attempt.get()
 
 
 def cancelled() -> bool:

@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from pydantic import BaseModel, ValidationError
@@ -22,8 +23,9 @@ from pydantic_core import PydanticSerializationError
 from cluster import attempts, metrics, tracing
 from cluster.blobs import BlobStore
 from cluster.board import RunningBoard
-from cluster.context import RunningAttempt, cancelled, enter
+from cluster.context import RunningAttempt, enter
 from cluster.errors import BlobError, TaskError
+from cluster.graphs import compute
 from cluster.logs import about
 from cluster.output import UnfitOutput, check_output, plain
 from cluster.registry import Registry, TaskType
@@ -161,7 +163,7 @@ class Executor:
         task_type = self.registry.get(name)
         if self.board:
             self.board.begin(slot, task_id, attempt, task_type.timeout_seconds if task_type else None)
-        running = RunningAttempt(task_id, attempt, self.blobs)
+        running = RunningAttempt(task_id, attempt, self.blobs, partial(self._partial, task_type))
         self.running[task_id, attempt] = running
         enter(running)
         began = time.perf_counter()
@@ -192,7 +194,7 @@ class Executor:
                 retry=False,
             )
         try:
-            value = call(task_type, task_type.revive(canonical_input), f"{task_id}:{attempt}")
+            value = call(task_type, task_type.revive(canonical_input))
         except TaskError as error:
             return Failed(attempts.error(error.code, str(error)[:MESSAGE_LIMIT], type(error).__name__), error.retry)
         except BlobError as error:
@@ -206,6 +208,14 @@ class Executor:
                 shown["traceback"] = attempts.storable(traceback.format_exc()[-TRACEBACK_LIMIT:])
             return Failed(shown, retry=True)
         return encode(task_type, value, self.settings.inline_limit_bytes)
+
+    def _partial(self, task_type: TaskType | None, value: Any) -> bytes:
+        """The JSON of what there is of an output."""
+        assert task_type is not None, "its function runs"
+        made = encode(task_type, plain(value), self.settings.inline_limit_bytes)
+        if isinstance(made, Failed):
+            raise TaskError(made.error["code"], f"a partial output: {made.error['message']}")
+        return made.result
 
     def _end(self, task_id: str, attempt: int, name: str, outcome: Succeeded | Failed) -> Call[Any]:
         calls = self.store.calls
@@ -225,47 +235,19 @@ def _verdict(outcome: Succeeded | Failed, answer: Any) -> str:
     return "SUCCEEDED" if answer else "REFUSED"
 
 
-def call(task_type: TaskType, arguments: dict[str, Any], tag: str) -> Any:
+def call(task_type: TaskType, arguments: dict[str, Any]) -> Any:
     """Calls the function: plain, async, or one that returns a Dask collection, whose graph then runs on the fleet."""
     value = task_type.function(**arguments)
     if inspect.isawaitable(value):
         value = asyncio.run(_await(value))
     # A result of another library cannot be a collection, and importing dask here would cost every plain task.
     if hasattr(value, "__dask_graph__") and value.__dask_graph__() is not None:
-        value = compute(value, tag)
+        value = compute(value)
     return plain(value)
 
 
 async def _await(awaitable: Any) -> Any:
     return await awaitable
-
-
-def compute(collection: Any, tag: str) -> Any:
-    """Runs a collection's graph on the cluster, from inside a worker's thread.
-
-    The annotation tells the scheduler's plugin which attempt the graph belongs to, so that it can tell the progress.
-    """
-    import dask
-    import distributed
-    from distributed import worker_client
-
-    with worker_client() as client, dask.annotate(**{GRAPH_ANNOTATION: tag}):
-        future = client.compute(collection)
-        while True:
-            try:
-                return future.result(timeout=CANCEL_SECONDS)
-            except distributed.TimeoutError:
-                if cancelled():
-                    # Without this the graph would go on and hold the fleet for a result that nobody gets.
-                    future.cancel()
-                    raise
-
-
-CANCEL_SECONDS: Final = 0.25
-"""How often a graph task asks whether it was cancelled."""
-
-GRAPH_ANNOTATION: Final = "dask_graphql_attempt"
-"""Annotation on the keys of a task's own graph: `<task id>:<attempt>`."""
 
 
 def encode(task_type: TaskType, value: Any, limit_bytes: int) -> Succeeded | Failed:

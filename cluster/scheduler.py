@@ -21,7 +21,7 @@ import orjson
 from cluster import attempts, collector, metrics
 from cluster.dask_config import configure_dask
 from cluster.errors import StoreUnavailable
-from cluster.execute import GRAPH_ANNOTATION
+from cluster.graphs import GRAPH_ANNOTATION
 from cluster.logs import about
 from cluster.registry import load_registry
 from cluster.settings import Settings, load_settings

@@ -73,11 +73,12 @@ class Pulse(threading.Thread):
             for key, attempt in running.items():
                 # Short tasks end before they are seen twice, and cost nothing here.
                 fraction, last = told.setdefault(key, (None, beat))
-                if attempt.progress == fraction and (beat - last) * PULSE_SECONDS < QUIET_SECONDS:
+                partial, attempt.partial = attempt.partial, None
+                if attempt.progress == fraction and not partial and (beat - last) * PULSE_SECONDS < QUIET_SECONDS:
                     continue
                 fraction = attempt.progress
                 try:
-                    may_go_on = store.run_once(store.calls.progress(*key, fraction))
+                    may_go_on = store.run_once(store.calls.progress(*key, fraction, partial or b""))
                 except StoreUnavailable as error:
                     logger.warning("the pulse of %s is not heard: %s", key[0], error)
                     break

@@ -1,4 +1,4 @@
-"""A picture as a result: a graph task that draws the Mandelbrot set in tiles, all over the fleet.
+"""A picture as a result: a task that draws the Mandelbrot set in tiles, all over the fleet, and shows it as it grows.
 
 Start the whole system with it, from the top of the clone, and submit it on the console page:
 
@@ -18,14 +18,16 @@ from typing import Annotated, Final
 import dask
 from pydantic import Field
 
-from cluster import Graph, task
+from cluster import as_completed, report_partial, task
 
 TILE_ROWS: Final = 8
-"""Rows of one tile: few enough that progress is seen, enough that the work outweighs Dask's share."""
+"""Rows of one tile: few enough that the picture is seen to grow, enough that the work outweighs Dask's share."""
 WIDEST: Final = 960
 """In pixels: even one that does not pack at all fits into a record, which carries up to 1 MB of result."""
 INSIDE: Final = 0
-"""The colour of what belongs to the set; 1 to 255 run from far away to its edge."""
+"""The colour of what belongs to the set; 1 to 254 run from far away to its edge."""
+UNDRAWN: Final = 255
+"""The colour of what is not drawn yet, which is none."""
 
 
 class Palette(enum.Enum):
@@ -56,7 +58,7 @@ class Picture:
     """Share of the pixels that belong to the set, as far as `depth` steps can tell."""
 
 
-@task(version="1", timeout_seconds=300)
+@task(version="2", timeout_seconds=300)
 def mandelbrot(
     real: Annotated[float, Field(ge=-2, le=2, description="Centre, real part.")] = -0.6,
     imaginary: Annotated[float, Field(ge=-2, le=2, description="Centre, imaginary part.")] = 0.0,
@@ -64,7 +66,7 @@ def mandelbrot(
     width: Annotated[int, Field(ge=16, le=WIDEST, description="In pixels; the height is three quarters of it.")] = 640,
     depth: Annotated[int, Field(ge=1, le=5000, description="Steps until a point counts as inside.")] = 150,
     palette: Palette = Palette.EMBER,
-) -> Graph[Picture]:
+) -> Picture:
     """Draws the Mandelbrot set in tiles, spread over the fleet; progress is the share of finished tiles."""
     height = width * 3 // 4
     step = span / width
@@ -73,7 +75,12 @@ def mandelbrot(
         dask.delayed(draw)(left, top - first * step, step, width, min(TILE_ROWS, height - first), depth)
         for first in range(0, height, TILE_ROWS)
     ]
-    return dask.delayed(assemble)(tiles, width, height, palette)  # type: ignore[no-any-return]
+    shades = bytearray([UNDRAWN]) * (width * height)
+    for place, drawn in as_completed(tiles):
+        begin = place * TILE_ROWS * width
+        shades[begin : begin + len(drawn)] = drawn
+        report_partial(lambda: assemble(shades, width, height, palette))
+    return assemble(shades, width, height, palette)
 
 
 def draw(left: float, top: float, step: float, width: int, rows: int, depth: int) -> bytes:
@@ -91,21 +98,21 @@ def shade(point: complex, depth: int) -> int:
         if z.real * z.real + z.imag * z.imag > 256:
             # The fraction of the last step, so that there are no bands.
             steps = count + 1 - math.log2(math.log(abs(z), 16))
-            return 1 + min(254, int(254 * (max(0.0, steps) / depth) ** 0.45))
+            return 1 + min(253, int(253 * (max(0.0, steps) / depth) ** 0.45))
     return INSIDE
 
 
-def assemble(tiles: list[bytes], width: int, height: int, palette: Palette) -> Picture:
-    """The tiles as one PNG of 256 colours."""
-    shades = b"".join(tiles)
+def assemble(shades: bytes | bytearray, width: int, height: int, palette: Palette) -> Picture:
+    """The shades as a PNG of 256 colours, one of them clear."""
     rows = b"".join(b"\0" + shades[first : first + width] for first in range(0, len(shades), width))
     ramp = RAMPS[palette]
-    colours = bytes([0, 0, 0]) + b"".join(blend(ramp, index / 254) for index in range(255))
+    colours = bytes(3) + b"".join(blend(ramp, index / 253) for index in range(254)) + bytes(3)
     png = b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
         for kind, body in (
             (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
             (b"PLTE", colours),
+            (b"tRNS", bytes([255]) * UNDRAWN + bytes(1)),
             (b"IDAT", zlib.compress(rows, 9)),
             (b"IEND", b""),
         )

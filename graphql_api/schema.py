@@ -97,12 +97,12 @@ def _assemble(
     outputs: list[Any], members: Callable[[type], list[StrawberryField]], documents: Documents | None = None
 ) -> Schema:
     union: Any = Annotated[_union(outputs), strawberry.union("TaskOutput", description="The output of any task type.")]
-    task, submission, connection = make_task_types(union)
+    task, task_event, submission, connection = make_task_types(union)
     return Schema(
         documents or Documents(Settings(), PersistedOperations(Settings())),
         query=make_query(task, connection),
         mutation=create_type("Mutation", [*members(submission), cancel_field(task)]),
-        subscription=make_subscription(task),
+        subscription=make_subscription(task, task_event),
         types=outputs,
         config=CONFIG,
     )

@@ -12,11 +12,11 @@ from cluster.task_id import check_task_id
 from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
 from graphql_api.queries import cluster_of
-from graphql_api.types import Cluster, TaskEvent
+from graphql_api.types import Cluster
 
 
-def make_subscription(task: type) -> type:
-    """The subscription type for a schema's `Task`."""
+def make_subscription(task: type, task_event: type) -> type:
+    """The subscription type for a schema's `Task` and `TaskEvent`."""
 
     @strawberry.type
     class Subscription:
@@ -45,15 +45,14 @@ def make_subscription(task: type) -> type:
         )
         async def task_events(
             self, info: ApiInfo, task_id: strawberry.ID, after_seq: int | None = strawberry.UNSET
-        ) -> AsyncGenerator[TaskEvent, None]:
+        ) -> AsyncGenerator[task_event, None]:  # type: ignore[valid-type]
             info.context.caller.require(Scope.READ)
             seen = max(0, after_seq or 0, info.context.last_event_id or 0)
             events = info.context.node.deliveries.events(check_task_id(task_id), seen)
             async with aclosing(events) as stream:  # type: ignore[type-var]
                 async for event, record in stream:
-                    info.context.seen(record)
                     info.context.event_id = event.seq
-                    yield TaskEvent.of(task_id, event)
+                    yield task_event(event=event, record=info.context.seen(record))
 
         @strawberry.subscription(
             description="The cluster now, and again after each change, at most once a second; without end."

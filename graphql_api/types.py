@@ -40,27 +40,6 @@ class TaskError:
     )
 
 
-@strawberry.type(description="One change of a task, numbered by `seq` from 1.")
-class TaskEvent:
-    task_id: strawberry.ID
-    seq: int = strawberry.field(description="Number of this event; pass the last one seen as `afterSeq` to go on.")
-    kind: str = strawberry.field(description="QUEUED, STARTED, PROGRESS, RETRY, LOST, SUCCEEDED, FAILED or CANCELLED.")
-    state: TaskState = strawberry.field(description="The state after this event.")
-    attempt: int
-    at: datetime.datetime
-    progress: float | None = strawberry.field(description="Share done, 0 to 1, where the event tells it.")
-    message: str | None
-
-    @classmethod
-    def of(cls, task_id: str, event: Event) -> Self:
-        at = instant(event.at)
-        assert at is not None
-        return cls(
-            task_id=strawberry.ID(task_id), seq=event.seq, kind=event.kind, state=event.state, attempt=event.attempt,
-            at=at, progress=event.progress, message=event.message,
-        )  # fmt: skip
-
-
 @strawberry.type(description="An argument of a task type.")
 class TaskArgument:
     name: str = strawberry.field(description="Its name in the task id's input, as the function spells it.")
@@ -248,8 +227,8 @@ class SubmitOptions:
     )
 
 
-def make_task_types(output_union: Any) -> tuple[type, type, type]:
-    """`Task`, `Submission` and `TaskConnection` for a schema whose results are `output_union`."""
+def make_task_types(output_union: Any) -> tuple[type, type, type, type]:
+    """`Task`, `TaskEvent`, `Submission` and `TaskConnection` for a schema whose results are `output_union`."""
 
     @strawberry.type(description="A task type applied to one input.")
     class Task:
@@ -291,6 +270,15 @@ def make_task_types(output_union: Any) -> tuple[type, type, type]:
             # A list is read without results; only then is there something to wait for.
             return read_later(record, info) if record.result is None else read_result(record, record.result, info)
 
+        @strawberry.field(
+            description="What a RUNNING task has shown of its output so far; null before, and once it has ended."
+        )
+        def partial(self, info: ApiInfo) -> output_union | None:
+            record = self.record
+            if record.state is not TaskState.RUNNING or record.name not in info.context.node.registry:
+                return None
+            return read_later(record, info) if record.result is None else read_result(record, record.result, info)
+
         @strawberry.field(description="Null unless FAILED or CANCELLED.")
         def error(self) -> TaskError | None:
             error = self.record.error_fields()
@@ -326,6 +314,49 @@ def make_task_types(output_union: Any) -> tuple[type, type, type]:
         def expires_at(self) -> datetime.datetime | None:
             return instant(self.record.expires_at)
 
+    @strawberry.type(description="One change of a task, numbered by `seq` from 1.")
+    class TaskEvent:
+        event: strawberry.Private[Event]
+        record: strawberry.Private[Record]
+
+        @strawberry.field
+        def task_id(self) -> strawberry.ID:
+            return strawberry.ID(self.record.task_id)
+
+        @strawberry.field(description="Number of this event; pass the last one seen as `afterSeq` to go on.")
+        def seq(self) -> int:
+            return self.event.seq
+
+        @strawberry.field(description="QUEUED, STARTED, PROGRESS, RETRY, LOST, SUCCEEDED, FAILED or CANCELLED.")
+        def kind(self) -> str:
+            return self.event.kind
+
+        @strawberry.field(description="The state after this event.")
+        def state(self) -> TaskState:
+            return self.event.state
+
+        @strawberry.field
+        def attempt(self) -> int:
+            return self.event.attempt
+
+        @strawberry.field
+        def at(self) -> datetime.datetime:
+            at = instant(self.event.at)
+            assert at is not None
+            return at
+
+        @strawberry.field(description="Share done, 0 to 1, where the event tells it.")
+        def progress(self) -> float | None:
+            return self.event.progress
+
+        @strawberry.field
+        def message(self) -> str | None:
+            return self.event.message
+
+        @strawberry.field(description="The task as it is now, which may be further than this event.")
+        def task(self) -> Task:
+            return Task(record=self.record)
+
     @strawberry.type(description="The answer to one request for a task.")
     class Submission:
         record: strawberry.Private[Record]
@@ -350,7 +381,7 @@ def make_task_types(output_union: Any) -> tuple[type, type, type]:
         page_info: PageInfo
 
     TaskConnection.edge = TaskEdge  # type: ignore[attr-defined]
-    return Task, Submission, TaskConnection
+    return Task, TaskEvent, Submission, TaskConnection
 
 
 async def read_later(record: Record, info: ApiInfo) -> Any:

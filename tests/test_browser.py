@@ -198,7 +198,9 @@ async def test_progress_is_seen_as_it_is_made(windows: Windows) -> None:
 async def test_a_picture_is_drawn_in_tiles_and_shown(windows: Windows) -> None:
     async with windows.open("/#/submit/mandelbrot") as page:
         await submit(page, "mandelbrot", width="800", depth="400")
-        picture = page.get_by_role("img", name="mandelbrot-png")
+        growing = page.get_by_role("region", name="Result so far").get_by_role("img")
+        await expect(growing).to_be_visible()
+        picture = page.get_by_role("region", name="Result", exact=True).get_by_role("img", name="mandelbrot-png")
         await expect(picture).to_be_visible()
         assert await picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [800, 600]
         await expect(page.get_by_text(re.compile("reports? of progress"))).to_be_visible()

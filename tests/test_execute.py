@@ -85,7 +85,7 @@ def test_an_output_is_written_as_its_type_says(annotation: Any, value: Any, writ
 )
 def test_the_scalars_and_arrays_of_numpy_count_as_pythons(annotation: Any, value: Any, written: str) -> None:
     kind = replace(returning(annotation), function=lambda: value)
-    assert encode(kind, call(kind, {}, "t:1"), 10_000) == Succeeded(written.encode())
+    assert encode(kind, call(kind, {}), 10_000) == Succeeded(written.encode())
 
 
 @pytest.mark.parametrize(
@@ -138,20 +138,12 @@ def test_a_result_beyond_the_limit_is_refused_with_its_size_and_the_way_out() ->
 
 def test_a_plain_and_an_async_function_are_called_alike() -> None:
     registry = load_registry([TASKS])
-    assert call(registry["estimate_pi"], {"samples": 4, "seed": 1}, "t:1").samples == 4
-    assert call(registry["add"], {"a": 10**30, "b": 1}, "t:1") == 10**30 + 1
+    assert call(registry["estimate_pi"], {"samples": 4, "seed": 1}).samples == 4
+    assert call(registry["add"], {"a": 10**30, "b": 1}) == 10**30 + 1
 
 
-def test_a_dask_collection_is_computed_under_its_attempts_tag(monkeypatch: pytest.MonkeyPatch) -> None:
-    tags = []
-
-    def compute(collection: Any, tag: str) -> Any:
-        tags.append(tag)
-        return collection.compute(scheduler="synchronous")
-
-    monkeypatch.setattr(cluster.execute, "compute", compute)
-    assert call(load_registry([TASKS])["total_of_squares"], {"n": 4}, "abc:2") == 0 + 1 + 4 + 9
-    assert tags == ["abc:2"]
+def test_a_dask_collection_is_computed_in_this_process_where_no_task_runs() -> None:
+    assert call(load_registry([TASKS])["total_of_squares"], {"n": 4}) == 0 + 1 + 4 + 9
 
 
 # The attempt ---------------------------------------------------------------------------------------------------------

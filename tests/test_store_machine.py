@@ -37,7 +37,9 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
             return self.store.run_once(call)
 
         def moved(self, state: str) -> None:
+            """To another state; the result is of the attempt that runs, or that succeeded."""
             self.state = state
+            self.result = self.result if state == "SUCCEEDED" else None
             self.seq += 1
 
         def fence(self, back: int) -> tuple[int, bool]:
@@ -52,7 +54,6 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
                 self.attempt += 1
                 self.dispatched = self.attempt
                 self.retries = self.lost = 0
-                self.result = None
                 self.moved("QUEUED")
             else:
                 assert answer.outcome == ("CACHED" if self.state == "SUCCEEDED" else "JOINED")
@@ -70,14 +71,15 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
                 assert verdict == ("ENDED" if self.state in FINAL else "RUN" if right else "STALE")
 
         @precondition(lambda self: self.state)
-        @rule(back=ATTEMPTS, fraction=st.sampled_from([None, 0.25, 0.5]))
-        def progress(self, back: int, fraction: float | None) -> None:
+        @rule(back=ATTEMPTS, fraction=st.sampled_from([None, 0.25, 0.5]), partial=st.sampled_from([b"", b"1", b"2"]))
+        def progress(self, back: int, fraction: float | None, partial: bytes) -> None:
             attempt, right = self.fence(back)
             before = self.read()
-            may_go_on = self.run(self.calls.progress(ID, attempt, fraction))
+            may_go_on = self.run(self.calls.progress(ID, attempt, fraction, partial))
             assert may_go_on == (self.state == "RUNNING" and right)
-            if may_go_on and fraction is not None and before["progress"] != str(fraction):
-                self.seq += 1
+            if may_go_on:
+                self.seq += bool(partial) or (fraction is not None and before["progress"] != str(fraction))
+                self.result = partial or self.result
 
         @precondition(lambda self: self.state)
         @rule(back=ATTEMPTS, result=st.binary(min_size=1, max_size=4))
@@ -194,8 +196,8 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
                     assert (score is not None) == (self.state == state)
 
         @invariant()
-        def a_final_record_has_its_result_and_a_time_to_live(self) -> None:
-            if self.state == "SUCCEEDED":
+        def a_record_has_what_its_attempt_made_and_a_time_to_live_once_it_ended(self) -> None:
+            if self.state is not None:
                 assert self.store.redis.hget(self.calls.record_key(ID), "result") == self.result
             if self.state is not None:
                 ttl: Any = self.store.redis.ttl(self.calls.record_key(ID))

@@ -246,11 +246,11 @@ class Calls:
             "start", task_id, attempt, worker, milliseconds(CHECK_SECONDS), self._event_limit, parse=parse
         )
 
-    def progress(self, task_id: str, attempt: int, fraction: float | None) -> Call[bool]:
-        """Says that the attempt lives; answers whether it may go on."""
+    def progress(self, task_id: str, attempt: int, fraction: float | None, partial: bytes = b"") -> Call[bool]:
+        """Says that the attempt lives, how far it is, and what there is of its output; answers whether it may go on."""
         shown = "" if fraction is None else f"{min(1.0, max(0.0, fraction)):.4g}"
         return self._call(
-            "progress", task_id, attempt, shown, milliseconds(CHECK_SECONDS), self._event_limit, parse=bool
+            "progress", task_id, attempt, shown, milliseconds(CHECK_SECONDS), self._event_limit, partial, parse=bool
         )
 
     def finish(self, task_id: str, attempt: int, result: bytes) -> Call[bool]:

@@ -76,7 +76,8 @@ class Record:
         tenant: whose task it is, where tenants are kept apart; else empty.
         trace: W3C trace context (`traceparent`) of the submission that began this run; empty where nothing is traced.
         error: JSON object with `code`, `message`, `type`; None unless FAILED or CANCELLED.
-        result: JSON of the output; None unless SUCCEEDED, or where the reader did not ask for it.
+        result: JSON of the output, and while it is RUNNING of what the newest attempt has shown of it so far; None
+            where there is none, or the reader did not ask for it.
     """
 
     task_id: str

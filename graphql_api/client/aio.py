@@ -356,6 +356,31 @@ class AsyncHandle:
             raise TaskCancelled(f"{self.task_id}: {error.get('message', 'cancelled')}")
         raise TaskFailed(error["code"], error["message"], error.get("type"))
 
+    async def partial(self) -> Any:
+        """What the task, while it runs, has shown of its output so far, as `result` would answer it.
+
+        None before, where it shows nothing, and once it has ended.
+
+        Raises:
+            UnknownTaskType: the api has no such task type.
+            Refused, ApiUnavailable: it cannot be had.
+        """
+        if self._task_type is None:
+            data = await self._client._http.ask("query($id: ID!) { task(taskId: $id) { name } }", {"id": self.task_id})
+            if data["task"] is None:
+                return None
+            self._task_type = (await self._client.task_types()).get(data["task"]["name"])
+        kind = self._task_type
+        if kind is None:
+            raise UnknownTaskType(f"the api has no such task type as {data['task']['name']!r}")
+        selection = f"state progress partial {{ ... on {kind.output_type} {{ {kind.selection} }} }}"
+        query = f"query($id: ID!) {{ task(taskId: $id) {{ {selection} }} }}"
+        data = await self._client._http.ask(query, {"id": self.task_id})
+        if data["task"] is None:
+            return None
+        self._note(data["task"])
+        return None if data["task"]["partial"] is None else kind.decode(data["task"]["partial"])
+
     async def events(self, after_seq: int = 0) -> AsyncGenerator[Event, None]:
         """Every change of the task after `after_seq`, past and to come; ends with the final one.
 

@@ -179,6 +179,10 @@ class Handle:
         """The output of the task as a Python value; waits until it has ended, at most `timeout` seconds."""
         return self._client._run(self._handle.result(timeout))
 
+    def partial(self) -> Any:
+        """What the task, while it runs, has shown of its output so far; None where there is nothing of it."""
+        return self._client._run(self._handle.partial())
+
     def events(self, after_seq: int = 0) -> Iterator[Event]:
         """Every change of the task after `after_seq`, past and to come; ends with the final one."""
         return self._client._iterate(self._handle.events(after_seq))

@@ -7,11 +7,23 @@ import enum
 import os
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from cluster import BigInt, Blob, Graph, TaskError, cancelled, report_progress, save_blob, task
+from cluster import (
+    BigInt,
+    Blob,
+    Graph,
+    TaskError,
+    as_completed,
+    cancelled,
+    report_partial,
+    report_progress,
+    save_blob,
+    task,
+)
 
 
 @dataclass
@@ -169,3 +181,47 @@ def endless(n: int) -> int:
     """Never yields."""
     while True:
         pass
+
+
+@task
+def growing(folder: str, steps: int) -> list[int]:
+    """Shows its list after each step, and waits for a file `step-<n>` to go on."""
+    done: list[int] = []
+    for step in range(steps):
+        done.append(step)
+        while not (Path(folder) / f"step-{step}").exists() and not cancelled():
+            report_partial(lambda: done)
+            time.sleep(0.02)
+    return done
+
+
+@task
+def showing(kind: str) -> list[int]:
+    """Shows what is no output of it."""
+    report_partial(lambda: ["no number"] if kind == "wrong" else list(range(500_000)))
+    return []
+
+
+@task(timeout_seconds=60)
+def parts_of_a_graph(folder: str, parts: int) -> int:
+    """Counts parts as they are done; all but the first three to begin wait until `folder` has a file `open`."""
+    import dask
+
+    count = 0
+    for place, value in as_completed(dask.delayed(_part)(folder, part) for part in range(parts)):
+        assert place == value
+        count += 1
+        report_partial(partial(int, count))
+    return count
+
+
+def _part(folder: str, part: int) -> int:
+    for turn in range(100):
+        try:
+            (Path(folder) / f"begun-{turn}").touch(exist_ok=False)
+            break
+        except FileExistsError:
+            pass
+    while turn >= 3 and not (Path(folder) / "open").exists():
+        time.sleep(0.02)
+    return part

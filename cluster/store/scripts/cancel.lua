@@ -5,6 +5,7 @@ if not state then return {0} end
 if final(state) then return {0, unpack(read())} end
 local ttl = tonumber(ARGV[3])
 redis.call('HSET', RECORD, 'error', ARGV[5])
+redis.call('HDEL', RECORD, 'result')
 close(get('name'), state, 'CANCELLED', get('submitted_at'), ttl)
 tell('CANCELLED', 'CANCELLED', get('attempt'), ARGV[4])
 expire(ttl)

@@ -8,7 +8,7 @@ local name, submitted_at = get('name'), get('submitted_at')
 local retries = tonumber(get('retries'))
 if retries < tonumber(ARGV[7]) then
   redis.call('HSET', RECORD, 'retries', retries + 1, 'attempt', tonumber(ARGV[3]) + 1)
-  redis.call('HDEL', RECORD, 'progress', 'started_at', 'worker')
+  redis.call('HDEL', RECORD, 'progress', 'started_at', 'worker', 'result')
   move(name, state, 'QUEUED', submitted_at)
   redis.call('ZADD', OPEN, int(NOW + math.min(tonumber(ARGV[8]) * 2 ^ retries, tonumber(ARGV[10]))), ID)
   tell('RETRY', 'QUEUED', tonumber(ARGV[3]) + 1, ARGV[6], '', ARGV[9])
@@ -16,6 +16,7 @@ if retries < tonumber(ARGV[7]) then
 end
 local ttl = tonumber(ARGV[5])
 redis.call('HSET', RECORD, 'error', ARGV[4])
+redis.call('HDEL', RECORD, 'result')
 close(name, state, 'FAILED', submitted_at, ttl)
 tell('FAILED', 'FAILED', ARGV[3], ARGV[6], '', ARGV[9])
 expire(ttl)

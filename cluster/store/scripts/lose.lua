@@ -16,13 +16,14 @@ end
 if over then
   local ttl = tonumber(ARGV[8])
   redis.call('HSET', RECORD, 'error', ARGV[7])
+  redis.call('HDEL', RECORD, 'result')
   close(name, state, 'FAILED', submitted_at, ttl)
   tell('FAILED', 'FAILED', ARGV[3], ARGV[9], '', ARGV[10])
   expire(ttl)
   return 'FAILED'
 end
 redis.call('HSET', RECORD, 'attempt', tonumber(ARGV[3]) + 1)
-redis.call('HDEL', RECORD, 'progress', 'started_at', 'worker')
+redis.call('HDEL', RECORD, 'progress', 'started_at', 'worker', 'result')
 move(name, state, 'QUEUED', submitted_at)
 redis.call('ZADD', OPEN, int(NOW), ID)
 tell('LOST', 'QUEUED', tonumber(ARGV[3]) + 1, ARGV[9], '', ARGV[10])

@@ -16,7 +16,7 @@ if state == 'RUNNING' then
   return {NOW - heard_at < 3000 and 'ALIVE' or 'TAKEN'}
 end
 redis.call('HSET', RECORD, 'started_at', int(NOW), 'worker', ARGV[4])
-redis.call('HDEL', RECORD, 'progress')
+redis.call('HDEL', RECORD, 'progress', 'result')
 move(get('name'), 'QUEUED', 'RUNNING', get('submitted_at'))
 redis.call('ZADD', OPEN, int(NOW + tonumber(ARGV[5])), ID)
 tell('STARTED', 'RUNNING', ARGV[3], ARGV[6])

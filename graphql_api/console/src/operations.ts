@@ -61,6 +61,11 @@ export const resultOf = (type: TaskType | undefined): string => `subscription Re
   taskResult(taskId: $taskId) { ${TASK} ${type ? `result { ... on ${type.outputType} { ${type.selection} } }` : ""} }
 }`;
 
+/** What a running task shows of its result, each time that it changes; nothing once it has ended. */
+export const partialOf = (type: TaskType): string => `subscription Partial($taskId: ID!, $afterSeq: Int!) {
+  taskEvents(taskId: $taskId, afterSeq: $afterSeq) { task { partial { ... on ${type.outputType} { ${type.selection} } } } }
+}`;
+
 /** Only with the arguments that are given: a variable of a type `T!` cannot be left out, though the argument can. */
 export function submissionOf(type: TaskType, given: Record<string, unknown>): string {
   const used = type.arguments.filter(({ graphqlName }) => graphqlName in given);

@@ -24,18 +24,28 @@ interface BlobValue {
   mediaType: string;
 }
 
-export function ResultView({ taskId, type, result }: { taskId: string; type: TaskType; result: Fields }) {
+interface ResultProps {
+  taskId: string;
+  type: TaskType;
+  result: Fields;
+  /** False for what a running task has shown of it so far. */
+  whole: boolean;
+}
+
+export function ResultView({ taskId, type, result, whole }: ResultProps) {
   const value = type.wrapsValue ? result["value"] : result;
   const graphqlType = type.wrapsValue
     ? (type.types.find(({ name }) => name === type.outputType)?.fields[0]?.graphqlType ?? "JSON")
     : type.outputType;
   return (
-    <section className="result" aria-label="Result">
-      {type.outputType === "FibonacciResult" && result["value"] === null && <LongNumber taskId={taskId} result={result} />}
+    <section className="result" aria-label={whole ? "Result" : "Result so far"}>
+      {whole && type.outputType === "FibonacciResult" && result["value"] === null && <LongNumber taskId={taskId} result={result} />}
       <Value value={value} graphqlType={graphqlType} types={type.types} name={type.name} />
-      <p className="row">
-        <SaveButtons text={JSON.stringify(value, null, 2)} file={`${taskId}.json`} mediaType="application/json" noun="JSON" />
-      </p>
+      {whole && (
+        <p className="row">
+          <SaveButtons text={JSON.stringify(value, null, 2)} file={`${taskId}.json`} mediaType="application/json" noun="JSON" />
+        </p>
+      )}
     </section>
   );
 }

@@ -4,7 +4,7 @@ import { type Refusal, refusal, request, subscribe } from "./api.ts";
 import { between, call, count, counted, duration } from "./format.ts";
 import { useNow, usePoll } from "./hooks.ts";
 import {
-  CANCEL, type Cluster, EVENTS, isFinal, type Outcome, READ, resultOf, STATE, type Task, type TaskEvent, type TaskState,
+  CANCEL, type Cluster, EVENTS, isFinal, type Outcome, partialOf, READ, resultOf, STATE, type Task, type TaskEvent, type TaskState,
 } from "./operations.ts";
 import { Fact, Facts, Progress, RefusalView, StateMark } from "./parts.tsx";
 import { CopyButton, ResultView } from "./result.tsx";
@@ -60,6 +60,7 @@ export function TaskView(props: TaskProps) {
 function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, heading: Heading }: TaskProps & { onEnd(seq: number): void }) {
   const [record, setRecord] = useState<Task>();
   const [final, setFinal] = useState<Task>();
+  const [partial, setPartial] = useState<Task["result"]>();
   const [events, setEvents] = useState<TaskEvent[]>([]);
   const [reason, setReason] = useState<Refusal>();
   const [cancelling, setCancelling] = useState(false);
@@ -110,6 +111,16 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
     });
   }, [taskId, wish]);
 
+  const shows = type && record?.state === "RUNNING" && !final ? partialOf(type) : undefined;
+  useEffect(() => {
+    if (!shows) return;
+    // From the newest event on, with which comes what there is already. A fault tells the result's subscription, too.
+    return subscribe<{ taskEvents: { task: { partial: Task["result"] } } }>(shows, { taskId, afterSeq: (record?.seq ?? 1) - 1 }, {
+      error: () => undefined,
+      next: ({ taskEvents: { task } }) => setPartial(task.partial),
+    });
+  }, [taskId, shows]);
+
   const task = final ?? record;
   const state = final?.state ?? events.at(-1)?.state ?? record?.state;
   const title = task && call(task.name, task.input);
@@ -117,6 +128,7 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
     // Whoever waits in another tab sees the end in the name of this one.
     if (Heading === "h1" && title && state) document.title = `${state} ${title}`;
   }, [Heading, title, state]);
+  const shown = final ? final.result : partial;
   const open = state !== undefined && !isFinal(state);
   const now = useNow(open);
   const attempt = events.at(-1)?.attempt ?? record?.attempt;
@@ -150,7 +162,7 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
       {state === "QUEUED" && <Waiting cluster={cluster} />}
       {reason && <RefusalView reason={reason} />}
       {final?.error && <RefusalView reason={final.error} />}
-      {final?.result && type && <ResultView taskId={taskId} type={type} result={final.result} />}
+      {shown && type && <ResultView taskId={taskId} type={type} result={shown} whole={shown === final?.result} />}
       {final?.state === "SUCCEEDED" && !type && (
         <p className="hint">This api has no task type {final.name} any more, so it cannot tell the result.</p>
       )}

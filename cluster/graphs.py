@@ -1,0 +1,79 @@
+"""Dask graphs from inside a running task: the parts of a task that run on the whole fleet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any, Final
+
+from cluster.context import cancelled, running_attempt, show_partial
+from cluster.errors import TaskError
+
+TURN_SECONDS: Final = 0.25
+"""How often a graph task that waits asks whether it was cancelled, and shows what it reported last."""
+
+GRAPH_ANNOTATION: Final = "dask_graphql_attempt"
+"""Annotation on the keys of a task's own graph, `<task id>:<attempt>`: the scheduler's plugin tells its progress."""
+
+
+def compute(collection: Any) -> Any:
+    """Runs a collection's graph on the cluster, from a worker's thread, and answers its value."""
+    [(_, value)] = as_completed([collection])
+    return value
+
+
+def as_completed(collections: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+    """Runs Dask collections beside each other, on all workers, and yields each value as soon as it is there.
+
+    A task function that shows its output as it grows goes through this; one that needs only the last value returns the
+    collection. The share of finished parts is the task's progress. Where no task runs, as in a unit test, the
+    collections are computed in this process, in order.
+
+    Args:
+        collections: what Dask can compute: delayed values, arrays, bags, dataframes.
+
+    Yields:
+        The place of a collection among the given ones, and its value.
+
+    Raises:
+        TaskError: the task was cancelled, and so was what still ran of the graph.
+    """
+    wanted = list(collections)
+    attempt = running_attempt()
+    if attempt is None:
+        yield from ((place, collection.compute()) for place, collection in enumerate(wanted))
+        return
+
+    import dask
+    from distributed import worker_client
+
+    with worker_client() as client:
+        with dask.annotate(**{GRAPH_ANNOTATION: f"{attempt.task_id}:{attempt.attempt}"}):
+            futures = dict(enumerate(client.compute(wanted)))
+        ended: SimpleQueue[int] = SimpleQueue()
+        for place, future in futures.items():
+            future.add_done_callback(partial(_put, ended, place))
+        try:
+            while futures:
+                place = _next(ended)
+                # Dask keeps a value for as long as somebody holds its future.
+                value = futures.pop(place).result()
+                yield place, value
+        finally:
+            # Else the rest would go on and hold the fleet for values that nobody gets.
+            client.cancel(list(futures.values()))
+
+
+def _put(ended: SimpleQueue[int], place: int, _: Any) -> None:
+    ended.put(place)
+
+
+def _next(ended: SimpleQueue[int]) -> int:
+    while True:
+        try:
+            return ended.get(timeout=TURN_SECONDS)
+        except Empty:
+            if cancelled():
+                raise TaskError("CANCELLED", "the task was cancelled") from None
+            show_partial()
