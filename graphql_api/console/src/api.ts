@@ -59,16 +59,31 @@ export async function request<Data>(query: string, variables: Record<string, unk
   return answer.data;
 }
 
+const isForbidden = (reason: unknown): boolean => reason instanceof CloseEvent && reason.code === FORBIDDEN;
+
+const losses = new Set<() => void>();
+
+/** Calls back whenever the connection of the subscriptions is lost, but for a bad credential; returns what ends that. */
+export function onLoss(listener: () => void): () => void {
+  losses.add(listener);
+  return () => losses.delete(listener);
+}
+
 // The api may restart while the page is open: retry for as long as it stays open, at most 5 s apart. A retry subscribes
 // again, so a reader of events sees the first ones twice and tells them apart by `seq`.
 const socket = createClient({
   url: SOCKET_URL,
   connectionParams: authorization,
+  on: {
+    closed: (event) => {
+      if (!isForbidden(event)) losses.forEach((listener) => listener());
+    },
+  },
   // One socket for task after task.
   lazyCloseTimeout: 10_000,
   keepAlive: 20_000,
   retryAttempts: Infinity,
-  shouldRetry: (reason) => !(reason instanceof CloseEvent && reason.code === FORBIDDEN),
+  shouldRetry: (reason) => !isForbidden(reason),
   retryWait: (retries) => new Promise((wake) => setTimeout(wake, Math.min(5000, 300 * 2 ** retries) * (0.75 + Math.random() / 2))),
 });
 

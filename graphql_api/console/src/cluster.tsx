@@ -1,12 +1,14 @@
 // The cluster, live: its workers, the queue and the throughput over time, and what the controller decided and why.
-import { useRef } from "react";
+import { useEffect, useRef, useState } from "react";
+import { onLoss, type Refusal, subscribe } from "./api.ts";
 import { Chart } from "./chart.tsx";
 import { ago, bytes, clock, count, counted, duration } from "./format.ts";
-import { type Poll, usePoll } from "./hooks.ts";
-import { type Cluster, CLUSTER, type Fleet, isFinal } from "./operations.ts";
+import { onKeyChange } from "./key.ts";
+import { type Cluster, CLUSTER, type Fleet, isFinal, type TaskState } from "./operations.ts";
 import { Fact, Facts, RefusalView } from "./parts.tsx";
 
-const REFRESH_MILLISECONDS = 2000;
+const AGAIN_MILLISECONDS = 5000;
+const SAMPLE_MILLISECONDS = 2000;
 /** Ten minutes. */
 const KEPT_SAMPLES = 300;
 
@@ -21,29 +23,77 @@ export interface Sample {
   ended: number;
 }
 
-export interface ClusterWatch extends Poll<{ cluster: Cluster }> {
+export interface ClusterWatch {
+  cluster: Cluster | undefined;
+  /** Why nothing is heard of it now; what was seen last stays in `cluster`. */
+  reason: Refusal | undefined;
   history: Sample[];
 }
 
-/** Watches while the page is open, whichever part of it is shown. */
+const AWAY: Refusal = { message: "The api does not answer.", code: undefined };
+
+/** Watches while somebody can see the page, whichever part of it is shown. */
 export function useCluster(): ClusterWatch {
-  const poll = usePoll<{ cluster: Cluster }>(CLUSTER, {}, REFRESH_MILLISECONDS);
-  const history = useRef<Sample[]>([]);
-  const seen = useRef<Cluster>(undefined);
-  const cluster = poll.data?.cluster;
-  if (cluster && cluster !== seen.current) {
-    seen.current = cluster;
-    history.current = [...history.current, sampleOf(cluster)].slice(-KEPT_SAMPLES);
-  }
-  return { ...poll, history: history.current };
+  const [cluster, setCluster] = useState<Cluster>();
+  const [reason, setReason] = useState<Refusal>();
+  const [history, setHistory] = useState<Sample[]>([]);
+  const heard = useRef<Cluster>(undefined);
+
+  useEffect(() => {
+    const lose = (why: Refusal) => {
+      heard.current = undefined;
+      setReason(why);
+    };
+    let end = () => {};
+    let again: ReturnType<typeof setTimeout> | undefined;
+    const watch = () => {
+      end();
+      clearTimeout(again);
+      heard.current = undefined;
+      end = document.visibilityState !== "visible" ? () => {} : subscribe<{ clusterChanges: Cluster }>(CLUSTER, {}, {
+        error: (why) => {
+          lose(why);
+          // Another key would help, which is heard of.
+          if (why.code !== "UNAUTHENTICATED" && why.code !== "FORBIDDEN") again = setTimeout(watch, AGAIN_MILLISECONDS);
+        },
+        next: ({ clusterChanges }) => {
+          // The first one is a point of the charts at once.
+          if (!heard.current) setHistory((known) => sampled(known, clusterChanges));
+          heard.current = clusterChanges;
+          setCluster(clusterChanges);
+          setReason(undefined);
+        },
+      });
+    };
+    // It tells changes alone: the charts go on where nothing changes.
+    const timer = setInterval(() => {
+      const seen = heard.current;
+      if (seen) setHistory((known) => sampled(known, seen));
+    }, SAMPLE_MILLISECONDS);
+    const ends = [onLoss(() => lose(AWAY)), onKeyChange(watch)];
+    document.addEventListener("visibilitychange", watch);
+    watch();
+    return () => {
+      end();
+      clearTimeout(again);
+      clearInterval(timer);
+      ends.forEach((stop) => stop());
+      document.removeEventListener("visibilitychange", watch);
+    };
+  }, []);
+  return { cluster, reason, history };
 }
+
+const sampled = (history: Sample[], cluster: Cluster): Sample[] => [...history, sampleOf(cluster)].slice(-KEPT_SAMPLES);
+
+const inState = (cluster: Cluster, wanted: TaskState): number => cluster.tasks.find(({ state }) => state === wanted)?.count ?? 0;
 
 const sampleOf = (cluster: Cluster): Sample => ({
   at: Date.now(),
   workers: cluster.workers.length,
   wanted: cluster.fleet?.wanted ?? null,
-  waiting: cluster.tasks.find(({ state }) => state === "QUEUED")?.count ?? 0,
-  processing: cluster.tasks.find(({ state }) => state === "RUNNING")?.count ?? 0,
+  waiting: inState(cluster, "QUEUED"),
+  processing: inState(cluster, "RUNNING"),
   ended: cluster.tasks.filter(({ state }) => isFinal(state)).reduce((sum, { count }) => sum + count, 0),
 });
 
@@ -55,8 +105,7 @@ const rates = (history: Sample[]): number[] =>
   });
 
 export function ClusterPage({ watch }: { watch: ClusterWatch }) {
-  const { data, reason, history } = watch;
-  const cluster = data?.cluster;
+  const { cluster, reason, history } = watch;
   if (!cluster) return <section className="card"><h1>Cluster</h1>{reason ? <RefusalView reason={reason} /> : <p className="hint">Looking …</p>}</section>;
   const { fleet, workers } = cluster;
   const threads = workers.reduce((sum, worker) => sum + worker.threads, 0);
@@ -78,8 +127,8 @@ export function ClusterPage({ watch }: { watch: ClusterWatch }) {
         )}
         <div className="figures">
           <Figure name="workers" value={count(workers.length)} more={counted(threads, "thread")} />
-          <Figure name="running" value={count(history.at(-1)?.processing ?? 0)} more="tasks" />
-          <Figure name="queued" value={count(history.at(-1)?.waiting ?? 0)} more="tasks" />
+          <Figure name="running" value={count(inState(cluster, "RUNNING"))} more="tasks" />
+          <Figure name="queued" value={count(inState(cluster, "QUEUED"))} more="tasks" />
           <Figure name="ended" value={(rates(history).at(-1) ?? 0).toFixed(1)} more="tasks a second" />
           {fleet?.costPerHour != null && (
             <Figure name="cost" value={`$${fleet.costPerHour.toFixed(fleet.costPerHour < 1 ? 3 : 2)}`} more="an hour" />
@@ -207,11 +256,11 @@ const WorkersCard = ({ cluster }: { cluster: Cluster }) => (
   </section>
 );
 
-export function ClusterLine({ watch: { data, reason } }: { watch: ClusterWatch }) {
+export function ClusterLine({ watch: { cluster, reason } }: { watch: ClusterWatch }) {
   if (reason?.code === "UNAUTHENTICATED" || reason?.code === "FORBIDDEN") return <span className="light bad">{reason.code}</span>;
   if (reason) return <span className="light bad">{reason.code ?? "the api does not answer; trying again"}</span>;
-  if (!data) return <span className="light">connecting</span>;
-  const { schedulerConnected, workers, fleet } = data.cluster;
+  if (!cluster) return <span className="light">connecting</span>;
+  const { schedulerConnected, workers, fleet } = cluster;
   if (!schedulerConnected) return <span className="light bad" title="Tasks are accepted and wait until it is back">no scheduler</span>;
   const launching = fleet?.launching ? `, ${fleet.launching} launching` : "";
   return <span className="light good">{`${counted(workers.length, "worker")}${launching}`}</span>;

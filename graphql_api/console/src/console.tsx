@@ -102,7 +102,7 @@ const FAVICON = document.querySelector<HTMLLinkElement>("link[rel=icon]")?.href 
 
 function Page({ page, rest, catalogue, watch }: { page: string; rest: string[]; catalogue: Catalogue; watch: ClusterWatch }) {
   const { taskTypes } = catalogue;
-  const cluster = watch.data?.cluster;
+  const cluster = watch.cluster;
   if (page === "cluster") return <ClusterPage watch={watch} />;
   if (page === "tasks" && rest[0]) return <TaskView key={rest[0]} taskId={rest[0]} taskTypes={taskTypes} cluster={cluster} heading="h1" />;
   if (page === "tasks") return <TasksPage taskTypes={taskTypes} cluster={cluster} />;
@@ -150,7 +150,7 @@ function SubmitPage({ chosen, taskId, catalogue: { taskTypes, caller }, watch }:
       </div>
       <div ref={answer}>
         {taskId ? (
-          <TaskView key={taskId} taskId={taskId} taskTypes={taskTypes} cluster={watch.data?.cluster} submitted={own} onChange={refresh} heading="h2" />
+          <TaskView key={taskId} taskId={taskId} taskTypes={taskTypes} cluster={watch.cluster} submitted={own} onChange={refresh} heading="h2" />
         ) : (
           <Welcome count={taskTypes.length} />
         )}

@@ -120,8 +120,8 @@ export interface Cluster {
   tasks: { state: TaskState; count: number }[];
 }
 
-export const CLUSTER = `query Cluster {
-  cluster {
+export const CLUSTER = `subscription Cluster {
+  clusterChanges {
     schedulerConnected schedulerEpoch dashboardUrl waiting processing
     workers { name threads processing memoryBytes memoryLimitBytes }
     fleet {
