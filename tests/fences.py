@@ -14,7 +14,8 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).parent.parent
 PAGES: Final = sorted(
     str(path.relative_to(ROOT))
-    for path in [ROOT / "README.md", ROOT / "examples" / "README.md", *ROOT.glob("docs/*.md")]
+    for folder in (".", "examples", "ops", "terraform", "cluster/store", "docs")
+    for path in (ROOT / folder).glob("*.md" if folder in ("docs", "cluster/store") else "README.md")
 )
 
 _FENCE: Final = re.compile(r"^(?P<indent> *)(?P<mark>```+|~~~+)(?P<language>[\w-]*)[^\n]*$")

@@ -30,6 +30,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -45,7 +46,7 @@ from graphql import (
 )
 from websockets.asyncio.client import connect
 
-from cluster.local import free_port
+from cluster.local import free_port, redis_binary
 from tests.fences import PAGES, ROOT, Block, blocks_of, check_json, check_output, outputs, session, steps_of
 from tests.node import CLIENTS, environment
 from tests.system import Socket, System
@@ -92,6 +93,7 @@ ELSEWHERE: Final = [
     Elsewhere("docs/operations.md", "sh", "docker compose", "tests/images/run.sh", "up", "it needs containers"),
     Elsewhere("docs/operations.md", "sh", "docker logs", "tests/test_logs.py", "taskId", "it needs containers"),
     Elsewhere("docs/reliability.md", "sh", "make chaos", "tests/test_chaos.py", "chaos", "it takes ten minutes"),
+    Elsewhere("terraform/README.md", "sh", "make deploy", "tests/aws/test_deployment.py", 'script("deploy"', MONEY),
     Elsewhere("docs/aws.md", "sh", "", "tests/aws/test_deployment.py", 'script("deploy"', MONEY),
     Elsewhere("docs/python-client.md", "pycon", "", "tests/test_client.py", "python-client.md", "a doctest of its own"),
     Elsewhere("docs/clients.md", "js", "import", "tests/test_js_clients.py", "clients.md", "scripts of their own"),
@@ -119,10 +121,16 @@ class Desk:
         for name in ("CHANGELOG.md", "examples", "schema.graphql", "schema.released.graphql", "scripts"):
             (self.folder / name).symlink_to(ROOT / name)
         (self.folder / "node_modules").symlink_to(CLIENTS / "node_modules")
+        # The reader's Redis is that of the system, and its tool lies beside it, if not on PATH.
+        port = urlsplit(self.variables["DASK_GRAPHQL_REDIS_URL"]).port
+        tool = shutil.which("redis-cli") or Path(redis_binary() or "").with_name("redis-cli")
+        (self.folder / "bin").mkdir()
+        (self.folder / "bin" / "redis-cli").write_text(f'#!/bin/sh\nexec {tool} -p {port} "$@"\n')
+        (self.folder / "bin" / "redis-cli").chmod(0o755)
 
     @property
     def environment(self) -> dict[str, str]:
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        path = os.pathsep.join([str(self.folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
         return {**os.environ, "PATH": path, **self.variables}
 
     def here(self, text: str) -> str:

@@ -114,7 +114,7 @@ class Record:
 
 def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
     """Reads a script's answer, `values` in the order of FIELDS; None where there is no such record."""
-    if not values or values[0] is None:
+    if not values or not values[0]:
         return None
     (_name, version, input_, state, attempt, seq, submitted, started, finished, expires, progress, priority, not_before,
      submissions, worker, lost, retries, tenant, trace, error, result) = values  # fmt: skip

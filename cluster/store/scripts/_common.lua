@@ -16,16 +16,27 @@ local NOW = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 -- Numbers above 1e14 would be written in the exponent form by tostring.
 local function int(number) return string.format('%.0f', number) end
 
-local function read() return redis.call('HMGET', RECORD, unpack(FIELDS)) end
+-- The whole record; FIELDS stands for the names in record.py.
+local function read() return redis.call('HMGET', RECORD, FIELDS) end
 
 local function get(field) return redis.call('HGET', RECORD, field) end
 
--- Redis expires a key lazily, so a reader must not count on it.
-local function exists()
-  local found = redis.call('HMGET', RECORD, 'state', 'expires_at')
-  if not found[1] then return false end
-  if found[2] and found[2] ~= '' and tonumber(found[2]) <= NOW then return false end
-  return found[1]
+-- The task as it is now, read at once; its state is false where there is no record, or one whose time is over: Redis
+-- expires a key lazily, so a reader must not count on it.
+local TASK
+local function load()
+  local found = redis.call('HMGET', RECORD, 'state', 'attempt', 'seq', 'name', 'submitted_at', 'tenant', 'expires_at')
+  local over = found[7] and found[7] ~= '' and tonumber(found[7]) <= NOW
+  TASK = {state = not over and found[1], attempt = found[2], seq = tonumber(found[3]) or 0, name = found[4],
+    submitted_at = found[5], tenant = found[6]}
+  return TASK.state
+end
+
+-- What is written to the record, together, by `tell`.
+local CHANGES = {}
+local function set(field, value)
+  CHANGES[#CHANGES + 1] = field
+  CHANGES[#CHANGES + 1] = value
 end
 
 local function final(state) return state == 'SUCCEEDED' or state == 'FAILED' or state == 'CANCELLED' end
@@ -69,25 +80,40 @@ end
 -- A task's entry in EXPIRY.
 local function ended_as(name, state, tenant) return ID .. ' ' .. name .. ' ' .. state .. ' ' .. (tenant or '') end
 
--- Moves the record to a state and keeps the indexes in step.
-local function move(name, from, to, submitted_at)
-  redis.call('HSET', RECORD, 'state', to)
-  if from ~= to then
-    local tenant = get('tenant')
-    unindex_state(name, from, tenant)
-    index_state(name, to, submitted_at, tenant)
+-- Moves the task to a state and keeps the indexes in step.
+local function move(to)
+  if TASK.state ~= to then
+    unindex_state(TASK.name, TASK.state, TASK.tenant)
+    index_state(TASK.name, to, TASK.submitted_at, TASK.tenant)
+    TASK.state = to
+    set('state', to)
   end
 end
 
--- Logs an event and tells the nodes that wait for it. The notice names the task only: the record is the truth.
-local function tell(kind, state, attempt, limit, progress, message)
-  local seq = redis.call('HINCRBY', RECORD, 'seq', 1)
-  local event = {seq = seq, kind = kind, state = state, attempt = tonumber(attempt), at = NOW}
+-- Ends the task: its state, its place in the indexes, its time to live.
+local function close(to, ttl)
+  set('finished_at', int(NOW))
+  move(to)
+  redis.call('ZREM', OPEN, ID)
+  if ttl > 0 then
+    set('expires_at', int(NOW + ttl))
+    redis.call('ZADD', EXPIRY, int(NOW + ttl), ended_as(TASK.name, to, TASK.tenant))
+  end
+end
+
+-- Writes the changes, logs them as an event, and tells the nodes that wait for it. The notice names the task only: the
+-- record is the truth.
+local function tell(kind, attempt, limit, progress, message)
+  TASK.seq = TASK.seq + 1
+  set('seq', TASK.seq)
+  redis.call('HSET', RECORD, unpack(CHANGES))
+  local event = {seq = TASK.seq, kind = kind, state = TASK.state, attempt = tonumber(attempt), at = NOW}
   if progress and progress ~= '' then event.progress = tonumber(progress) end
   if message and message ~= '' then event.message = message end
   redis.call('RPUSH', EVENTS, cjson.encode(event))
-  redis.call('LTRIM', EVENTS, -tonumber(limit), -1)
-  local ended = final(state)
+  -- There are no more events than their numbers say.
+  if TASK.seq > tonumber(limit) then redis.call('LTRIM', EVENTS, -tonumber(limit), -1) end
+  local ended = final(TASK.state)
   local waiting = redis.call('HGETALL', WATCH)
   for i = 1, #waiting, 2 do
     if ended or waiting[i + 1] == 'e' then
@@ -95,17 +121,6 @@ local function tell(kind, state, attempt, limit, progress, message)
     end
   end
   if ended and #waiting > 0 then redis.call('DEL', WATCH) end
-end
-
--- Ends the task: the record, its place in the indexes, its time to live.
-local function close(name, from, to, submitted_at, ttl)
-  redis.call('HSET', RECORD, 'finished_at', int(NOW))
-  move(name, from, to, submitted_at)
-  redis.call('ZREM', OPEN, ID)
-  if ttl > 0 then
-    redis.call('HSET', RECORD, 'expires_at', int(NOW + ttl))
-    redis.call('ZADD', EXPIRY, int(NOW + ttl), ended_as(name, to, get('tenant')))
-  end
 end
 
 -- After the last event of an ended task: both keys leave Redis together.

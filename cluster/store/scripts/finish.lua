@@ -1,9 +1,10 @@
 -- An attempt delivers its result. ARGV: 3 attempt, 4 result, 5 ttl (ms, 0: for ever), 6 event limit
 -- Answers 1, or 0 when the fence refuses it.
-if exists() ~= 'RUNNING' or get('attempt') ~= ARGV[3] then return 0 end
+if load() ~= 'RUNNING' or TASK.attempt ~= ARGV[3] then return 0 end
 local ttl = tonumber(ARGV[5])
-redis.call('HSET', RECORD, 'result', ARGV[4], 'progress', '1')
-close(get('name'), 'RUNNING', 'SUCCEEDED', get('submitted_at'), ttl)
-tell('SUCCEEDED', 'SUCCEEDED', ARGV[3], ARGV[6], '1')
+set('result', ARGV[4])
+set('progress', '1')
+close('SUCCEEDED', ttl)
+tell('SUCCEEDED', ARGV[3], ARGV[6], '1')
 expire(ttl)
 return 1

@@ -3,10 +3,9 @@
 --         the scheduler does not know it), 'none' (the platform's doing),
 --       5 lost limit, 6 undelivered limit, 7 error when a limit is passed (JSON), 8 ttl (ms), 9 event limit, 10 message
 -- Answers 'QUEUED', 'FAILED', or 'REFUSED' by the fence.
-local state = exists()
-if not state or final(state) or get('attempt') ~= ARGV[3] then return 'REFUSED' end
+local state = load()
+if not state or final(state) or TASK.attempt ~= ARGV[3] then return 'REFUSED' end
 if tonumber(get('dispatched')) < tonumber(ARGV[3]) then return 'REFUSED' end
-local name, submitted_at = get('name'), get('submitted_at')
 local over = false
 if ARGV[4] == 'worker' and state == 'RUNNING' then
   over = redis.call('HINCRBY', RECORD, 'lost', 1) >= tonumber(ARGV[5])
@@ -15,17 +14,17 @@ elseif ARGV[4] == 'undelivered' then
 end
 if over then
   local ttl = tonumber(ARGV[8])
-  redis.call('HSET', RECORD, 'error', ARGV[7])
   redis.call('HDEL', RECORD, 'result')
-  close(name, state, 'FAILED', submitted_at, ttl)
-  tell('FAILED', 'FAILED', ARGV[3], ARGV[9], '', ARGV[10])
+  set('error', ARGV[7])
+  close('FAILED', ttl)
+  tell('FAILED', ARGV[3], ARGV[9], '', ARGV[10])
   expire(ttl)
   return 'FAILED'
 end
-redis.call('HSET', RECORD, 'attempt', tonumber(ARGV[3]) + 1)
 redis.call('HDEL', RECORD, 'progress', 'started_at', 'worker', 'result')
-move(name, state, 'QUEUED', submitted_at)
+set('attempt', tonumber(ARGV[3]) + 1)
+move('QUEUED')
 redis.call('ZADD', OPEN, int(NOW), ID)
-tell('LOST', 'QUEUED', tonumber(ARGV[3]) + 1, ARGV[9], '', ARGV[10])
+tell('LOST', tonumber(ARGV[3]) + 1, ARGV[9], '', ARGV[10])
 redis.call('PUBLISH', PREFIX .. ':all', 'due')
 return 'QUEUED'
