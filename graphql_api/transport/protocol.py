@@ -1,4 +1,4 @@
-"""The bytes of a WebSocket: uvicorn's protocol, with a compression that costs an idle socket nothing.
+"""The bytes of a WebSocket: uvicorn's protocol, corked, with a compression that costs nothing while it is idle.
 
 permessage-deflate (RFC 7692) keeps a window for each direction between messages: 40 KB for a socket that waits. Here a
 message is packed by itself, and one that is small goes as it is: most are, and packing them saves no packet.
@@ -6,8 +6,9 @@ message is packed by itself, and one that is small goes as it is: most are, and 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.extensions import Extension
@@ -15,12 +16,17 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPe
 from websockets.frames import Frame, Opcode
 from websockets.typing import ExtensionParameter
 
+from graphql_api.transport.corked import Corked
+
 SMALL: Final = 1_400
 """Bytes that fit into one packet."""
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
     """One WebSocket's connection."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(cast(asyncio.Transport, Corked(transport)))
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
