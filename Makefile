@@ -5,6 +5,7 @@ SECONDS ?= 600
 SEED ?= 1
 ROUNDS ?= 3
 TASKS ?= 2000
+HELD_MINUTES ?= 10
 # What is deployed is named by its commit, unless told otherwise.
 TAG ?= $(shell git describe --always --dirty 2>/dev/null)
 AWS_ENVIRONMENT = $(if $(REGION),TF_VAR_region=$(REGION))
@@ -61,8 +62,8 @@ console: $(VENV)/.run ## Builds the web pages
 chaos: $(VENV)/.test ## Kills and stops processes at random under load, and checks every promise (SECONDS=600 SEED=1)
 	@$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED)
 
-bench: $(VENV)/.bench ## Measures the system beside its peers and writes benchmarks/RESULTS.md (ROUNDS=3 TASKS=2000)
-	@$(BIN)/python -m benchmarks.run --rounds $(ROUNDS) --tasks $(TASKS)
+bench: $(VENV)/.bench ## Measures the system beside its peers and writes benchmarks/RESULTS.md (ROUNDS=3 TASKS=2000 HELD_MINUTES=10)
+	@$(BIN)/python -m benchmarks.run --rounds $(ROUNDS) --tasks $(TASKS) --held-minutes $(HELD_MINUTES)
 
 bench-autoscaling: $(VENV)/.run ## Runs the controller's plan beside Dask's Adaptive on virtual time, and writes benchmarks/AUTOSCALING.md
 	@PYTHONHASHSEED=0 $(BIN)/python -m benchmarks.autoscaling

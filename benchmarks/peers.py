@@ -18,6 +18,10 @@ REDIS = os.environ.get("BENCH_REDIS", "redis://127.0.0.1:6379/1")
 SCHEDULER = os.environ.get("BENCH_SCHEDULER", "tcp://127.0.0.1:8786")
 
 
+TAKE_A_LOOK_SECONDS = 0.002
+"""How often a peer asks for a result where it is not told of it."""
+
+
 def fib(n: int) -> str:
     """The work of one task, without anything around it."""
     return str(gmpy2.fib(n).digits())
@@ -28,7 +32,8 @@ def taskiq_fib(n: int) -> str:
     return fib(n)
 
 
-def _taskiq() -> Any:
+def taskiq_parts() -> Any:
+    """The broker and the task."""
     from taskiq_redis import ListQueueBroker, RedisAsyncResultBackend
 
     broker = ListQueueBroker(REDIS).with_result_backend(RedisAsyncResultBackend(REDIS, result_ex_time=600))
@@ -39,19 +44,20 @@ class Taskiq:
     name = "Taskiq, bare"
 
     async def start(self) -> None:
-        self.broker, self.task = _taskiq()
+        self.broker, self.task = taskiq_parts()
         await self.broker.startup()
 
     async def run(self, n: int) -> str:
         task = await self.task.kiq(n)
-        result = await task.wait_result(check_interval=0.002, timeout=60)
+        result = await task.wait_result(check_interval=TAKE_A_LOOK_SECONDS, timeout=60)
         return str(result.return_value)
 
     async def close(self) -> None:
         await self.broker.shutdown()
 
 
-def _celery() -> Any:
+def celery_parts() -> Any:
+    """The application and the task."""
     from celery import Celery
 
     app = Celery("bench", broker=REDIS, backend=REDIS)
@@ -72,15 +78,72 @@ class Celery:
     async def start(self) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
-        self.app, self.task = _celery()
+        self.app, self.task = celery_parts()
         self.pool = ThreadPoolExecutor(64)
 
     async def run(self, n: int) -> str:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.pool, lambda: str(self.task.delay(n).get(timeout=60, interval=0.002)))
+        return await loop.run_in_executor(
+            self.pool, lambda: str(self.task.delay(n).get(timeout=60, interval=TAKE_A_LOOK_SECONDS))
+        )
 
     async def close(self) -> None:
         self.pool.shutdown()
+
+
+def dramatiq_parts() -> Any:
+    """The broker, the actor and the backend of its results."""
+    import dramatiq
+    from dramatiq.brokers.redis import RedisBroker
+    from dramatiq.results import Results
+    from dramatiq.results.backends import RedisBackend
+
+    broker, results = RedisBroker(url=REDIS), RedisBackend(url=REDIS)
+    broker.add_middleware(Results(backend=results))
+    return broker, dramatiq.actor(fib, broker=broker, actor_name="fib", store_results=True, result_ttl=600_000), results
+
+
+class Dramatiq:
+    """Its client blocks, as Celery's does."""
+
+    name = "Dramatiq, bare"
+
+    async def start(self) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        _, self.actor, self.results = dramatiq_parts()
+        self.pool = ThreadPoolExecutor(64)
+
+    async def run(self, n: int) -> str:
+        def work() -> str:
+            return str(self.actor.send(n).get_result(backend=self.results, block=True, timeout=60_000))
+
+        return await asyncio.get_running_loop().run_in_executor(self.pool, work)
+
+    async def close(self) -> None:
+        self.pool.shutdown()
+
+
+class Endpoint:
+    """A peer behind HTTP (endpoints.py): two requests a task over keep-alive connections."""
+
+    def __init__(self, kind: str, port: int) -> None:
+        self.name = f"{kind.capitalize()}, FastAPI"
+        self._base = f"http://127.0.0.1:{port}"
+
+    async def start(self) -> None:
+        import aiohttp
+
+        self.http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64))
+
+    async def run(self, n: int) -> str:
+        async with self.http.post(f"{self._base}/fibonacci/{n}") as answer:
+            task_id = await answer.json()
+        async with self.http.get(f"{self._base}/results/{task_id}") as answer:
+            return str(await answer.json())
+
+    async def close(self) -> None:
+        await self.http.close()
 
 
 class Dask:
@@ -123,18 +186,29 @@ def main() -> None:
 
         run_worker(WorkerArgs(broker="benchmarks.peers:taskiq_broker", modules=[], workers=2, log_level="WARNING"))
     elif kind == "celery":
-        app, _ = _celery()
+        app, _ = celery_parts()
         app.worker_main(
             ["worker", "--concurrency", "2", "--loglevel", "WARNING", "--without-gossip", "--without-mingle"]
+        )
+    elif kind == "dramatiq":
+        from dramatiq.cli import main as dramatiq_main
+        from dramatiq.cli import make_argument_parser
+
+        dramatiq_main(
+            make_argument_parser().parse_args(
+                ["benchmarks.peers:dramatiq_broker", "--processes", "2", "--threads", "1"]
+            )
         )
     elif kind == "starlette":
         asyncio.run(serve_starlette(int(sys.argv[2])))
 
 
 def __getattr__(name: str) -> Any:
-    # What Taskiq's worker imports by name; made late, as the other peers need no Taskiq.
+    # What a worker imports by name; made late, as the other peers need none of it.
     if name == "taskiq_broker":
-        return _taskiq()[0]
+        return taskiq_parts()[0]
+    if name == "dramatiq_broker":
+        return dramatiq_parts()[0]
     raise AttributeError(name)
 
 

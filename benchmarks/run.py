@@ -12,7 +12,6 @@ import asyncio
 import itertools
 import json
 import os
-import platform
 import signal
 import statistics
 import subprocess
@@ -20,17 +19,16 @@ import sys
 import tempfile
 import time
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import psutil
 
-from benchmarks import peers
+from benchmarks import peers, report
+from benchmarks.report import Row
 from cluster.local import free_port
 from tests.system import RedisServer, System
 
@@ -49,7 +47,7 @@ PEERS_NUMBERS = itertools.cycle(range(100, 20_100))
 class Ours:
     """A client of our api: HTTP for mutations, one WebSocket for subscriptions."""
 
-    name = "dask-graphql, HTTP + WebSocket"
+    name = report.OURS
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -180,6 +178,83 @@ async def idle_kilobytes(ours: Ours, api: psutil.Process, sockets: int) -> float
         return (api.memory_info().rss - before) / sockets / 1024
 
 
+GMPY2 = """
+import gmpy2, hashlib, time
+began = time.perf_counter()
+hashlib.sha256(gmpy2.fib({n}).digits().encode()).hexdigest()
+print(time.perf_counter() - began)
+"""
+LONG_N = 10**8
+
+
+async def long_seconds(ours: Ours) -> float:
+    """A number of 20 million digits, from its submission to its final record; it is computed anew each time."""
+    begun = time.perf_counter()
+    submitted = await ours.post(
+        "mutation($n: Int!) { submitFibonacci(n: $n, options: {recompute: true}) { taskId } }", {"n": LONG_N}
+    )
+    [item] = await ours.subscribe(RESULT, {"id": submitted["submitFibonacci"]["taskId"]})
+    assert item["taskResult"]["state"] == "SUCCEEDED"
+    return time.perf_counter() - begun
+
+
+async def gmpy2_seconds() -> float:
+    """The same number and its digits in a process that does nothing else."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", GMPY2.format(n=LONG_N), stdout=PIPE)
+    return float((await process.communicate())[0])
+
+
+async def p99_ms(ours: Ours, seconds: float, *, every: float = 0.01) -> float:
+    """The 99th percentile of short tasks, one after the other with a pause of `every` seconds."""
+    spans = []
+    end = time.perf_counter() + seconds
+    while (begun := time.perf_counter()) < end:
+        await ours.run(next(NUMBERS))
+        spans.append(time.perf_counter() - begun)
+        await asyncio.sleep(every)
+    return sorted(spans)[int(len(spans) * 0.99)] * 1000
+
+
+async def p99_beside_long_ms(ours: Ours) -> float:
+    long = asyncio.ensure_future(long_seconds(ours))
+    # Shorter than the long one takes, so that all of it is beside.
+    figure = await p99_ms(ours, 2.0)
+    await long
+    return figure
+
+
+async def import_seconds() -> float:
+    """`import graphql_api.app` in a fresh process."""
+    program = "import time; began = time.perf_counter(); import graphql_api.app; print(time.perf_counter() - began)"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=PIPE)
+    return float((await process.communicate())[0])
+
+
+async def start_seconds(folder: Path) -> float:
+    """What `make run` does where everything is set up, until it says that it is ready."""
+    begun = time.perf_counter()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "cluster", "dev", "--port", str(free_port()), "--data-dir", str(folder),
+        stdout=PIPE, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    assert process.stdout
+    try:
+        async with asyncio.timeout(60):
+            while not (await process.stdout.readline()).startswith(b"ready"):
+                assert process.returncode is None
+        return time.perf_counter() - begun
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def held_p99_ms(ours: Ours, sockets: int, minutes: float) -> float:
+    """The p99 of fresh results while so many idle subscriptions are held; none of them may be lost."""
+    async with _crowd("idle", ours.url, sockets, ""):
+        print(f"  {sockets:,} idle subscriptions are held for {minutes:g} minutes", flush=True)
+        return await p99_ms(ours, minutes * 60, every=0.05)
+
+
 @asynccontextmanager
 async def _crowd(kind: str, url: str, sockets: int, task_id: str) -> AsyncIterator[asyncio.StreamReader]:
     """Waiting sockets of a process of their own (sockets.py); gives what it says."""
@@ -193,25 +268,12 @@ async def _crowd(kind: str, url: str, sockets: int, task_id: str) -> AsyncIterat
         yield process.stdout
     finally:
         process.stdin.write(b"\n")
+        told = await process.stdout.read()
         await process.wait()
+    assert json.loads(told.splitlines()[-1])["lost"] == 0, f"subscriptions were lost: {told.decode()}"
 
 
 # The run --------------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Row:
-    """One measure of one system: a figure per round."""
-
-    measure: str
-    system: str
-    figures: list[float]
-
-    def text(self) -> str:
-        middle = statistics.median(self.figures)
-        digits = 1 if middle < 100 else 0
-        spread = f"{min(self.figures):,.{digits}f} to {max(self.figures):,.{digits}f}"
-        return f"| {self.measure} | {self.system} | {middle:,.{digits}f} | {spread} |"
 
 
 def _start(command: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -221,91 +283,94 @@ def _start(command: Sequence[str], environment: dict[str, str]) -> subprocess.Po
     )  # fmt: skip
 
 
-async def measure(rounds: int, tasks: int, folder: Path) -> list[Row]:
+async def measure(rounds: int, tasks: int, held_minutes: float, folder: Path) -> list[Row]:
     """Runs all measures, ours and theirs in turn, `rounds` times."""
     peer_redis = RedisServer(folder)
     (folder / "ours").mkdir()
     rows: dict[tuple[str, str], Row] = {}
 
-    async def note(name: str, system: str, work: Callable[[], Awaitable[float]]) -> None:
-        figure = await work()
-        rows.setdefault((name, system), Row(name, system, [])).figures.append(figure)
-        print(f"  {name:58} {system:32} {figure:10,.1f}", flush=True)
+    async def note(name: str, system: str, work: Awaitable[float]) -> None:
+        figure = await work
+        rows.setdefault((name, system), Row(name, system)).figures.append(figure)
+        print(f"  {name:62} {system:32} {figure:10,.2f}", flush=True)
 
+    await start_seconds(folder / "dev")
+    for _ in range(rounds):
+        await note(report.IMPORT, report.OURS, import_seconds())
+        await note(report.START, report.OURS, start_seconds(folder / "dev"))
     async with System(folder / "ours", min_workers=2, max_workers=2, sockets_per_client=100_000) as system:
         peer_redis.start()
-        starlette = free_port()
         peers.REDIS, peers.SCHEDULER = peer_redis.url, system.settings.scheduler
-        kinds = (["taskiq"], ["celery"], ["starlette", str(starlette)])
+        starlette, endpoints = free_port(), {kind: free_port() for kind in ("taskiq", "celery", "dramatiq")}
+        commands = [["benchmarks.peers", kind] for kind in endpoints]
+        commands += [["benchmarks.endpoints", kind, str(port)] for kind, port in endpoints.items()]
+        commands.append(["benchmarks.peers", "starlette", str(starlette)])
         environment = {"BENCH_REDIS": peer_redis.url}
-        processes = [_start([sys.executable, "-m", "benchmarks.peers", *kind], environment) for kind in kinds]
+        processes = [_start([sys.executable, "-m", *command], environment) for command in commands]
         bare = f"http://127.0.0.1:{starlette}/"
         ours = Ours(system.url)
         api = next(child for child in psutil.Process().children(True) if child.cmdline()[-1:] == ["api"])
-        all_peers: list[Any] = [ours, peers.Taskiq(), peers.Celery(), peers.Dask()]
+        all_peers: list[Any] = [ours, peers.Taskiq(), peers.Celery(), peers.Dramatiq(), peers.Dask()]
+        all_peers += [peers.Endpoint(kind, port) for kind, port in endpoints.items()]
         started = []
         try:
             for peer in all_peers:
                 await peer.start()
                 started.append(peer)
-                async with asyncio.timeout(60):
-                    await peer.run(next(NUMBERS))
-            await note("idle subscription, KB", ours.name, lambda: idle_kilobytes(ours, api, 2_000))
+                await _warm(peer)
+            await note(report.IDLE, ours.name, idle_kilobytes(ours, api, 2_000))
             for number in range(rounds):
                 print(f"round {number + 1} of {rounds}", flush=True)
                 for peer in all_peers:
-                    await note("one task at a time, p50, ms", peer.name, lambda peer=peer: lone_ms(peer, tasks // 20))  # type: ignore[misc]
+                    await note(report.LONE, peer.name, lone_ms(peer, tasks // 10))
                 for peer in all_peers:
-                    await note("64 in flight, tasks/s", peer.name, lambda peer=peer: in_flight_per_second(peer, tasks))  # type: ignore[misc]
-                await note("batches of 100, tasks/s", ours.name, lambda: batches_per_second(ours, tasks * 2))
-                await note("cached submission, answers/s", ours.name, lambda: posts_per_second(system.url, tasks))
-                await note(
-                    "cached submission, answers/s", "Starlette JSON route", lambda: posts_per_second(bare, tasks)
-                )
-                await note(
-                    "one result to 2,000 sockets, deliveries/s", ours.name, lambda: fan_out_per_second(ours, 2_000)
-                )
+                    await note(report.IN_FLIGHT, peer.name, in_flight_per_second(peer, tasks))
+                await note(report.BATCHES, ours.name, batches_per_second(ours, tasks * 2))
+                await note(report.CACHED, ours.name, posts_per_second(system.url, tasks))
+                await note(report.CACHED, report.ROUTE, posts_per_second(bare, tasks))
+                await note(report.FAN_OUT, ours.name, fan_out_per_second(ours, 2_000))
+                await note(report.LONG, ours.name, long_seconds(ours))
+                await note(report.LONG, report.GMPY2, gmpy2_seconds())
+                await note(report.ALONE, ours.name, p99_ms(ours, 2.0))
+                await note(report.BESIDE, ours.name, p99_beside_long_ms(ours))
+            if held_minutes:
+                await note(report.HELD, ours.name, held_p99_ms(ours, 10_000, held_minutes))
         finally:
             for peer in started:
                 await peer.close()
             for process in processes:
                 os.killpg(process.pid, signal.SIGTERM)
+            for process in processes:
                 process.wait(20)
             peer_redis.stop()
     return list(rows.values())
 
 
-def document(rows: list[Row], rounds: int) -> str:
-    """benchmarks/RESULTS.md."""
-    packages = ["dask", "distributed", "strawberry-graphql", "starlette", "uvicorn", "redis", "taskiq", "celery"]
-    versions = ", ".join(f"{name} {version(name)}" for name in packages)
-    lines = [
-        "# Benchmark results",
-        "",
-        f"`make bench`, {rounds} rounds, ours and the peers in turn, the median and the spread. Python "
-        f"{platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}. {versions}.",
-        "",
-        "Ours goes through HTTP and WebSocket; the peers are bare, through their own clients. Lower is better for ms, "
-        "higher for the rest. Compare only figures of one run.",
-        "",
-        "| measure | system | median | spread |",
-        "|---|---|---|---|",
-        *(row.text() for row in sorted(rows, key=lambda row: row.measure)),
-        "",
-    ]
-    return "\n".join(lines)
+async def _warm(peer: Any) -> None:
+    """Returns when the peer answers; its processes may just be starting."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                await peer.run(next(NUMBERS))
+                return
+            except aiohttp.ClientConnectorError:
+                await asyncio.sleep(0.1)
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--tasks", type=int, default=2_000, help="tasks of one measure")
+    arguments.add_argument(
+        "--held-minutes", type=float, default=10, help="how long idle subscriptions are held; 0: none"
+    )
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         os.environ.setdefault("DASK_CONFIG", f"{folder}/dask")
-        rows = asyncio.run(measure(given.rounds, given.tasks, Path(folder)))
-    text = document(rows, given.rounds)
+        rows = asyncio.run(measure(given.rounds, given.tasks, given.held_minutes, Path(folder)))
+    text = report.document(rows, given.rounds)
     (Path(__file__).parent / "RESULTS.md").write_text(text)
+    (Path(__file__).parent / "results.svg").write_text(report.picture(rows))
     print(text)
 
 
