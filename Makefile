@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-aws docs bench bench-autoscaling fuzz audit audit-terraform deploy images destroy chaos lint types schema console
+.PHONY: help run test test-aws docs bench bench-growth bench-autoscaling fuzz audit audit-terraform deploy images destroy chaos lint types schema console
 .PHONY: test-images clean setup
 
 help: ## Lists the targets
@@ -64,6 +64,9 @@ chaos: $(VENV)/.test ## Kills and stops processes at random under load, and chec
 
 bench: $(VENV)/.bench ## Measures the system beside its peers and writes benchmarks/RESULTS.md (ROUNDS=3 TASKS=2000 HELD_MINUTES=10)
 	@$(BIN)/python -m benchmarks.run --rounds $(ROUNDS) --tasks $(TASKS) --held-minutes $(HELD_MINUTES)
+
+bench-growth: $(VENV)/.bench ## Measures the system with 1 to 4 api nodes and workers
+	@$(BIN)/python -m benchmarks.growth
 
 bench-autoscaling: $(VENV)/.run ## Runs the controller's plan beside Dask's Adaptive on virtual time, and writes benchmarks/AUTOSCALING.md
 	@PYTHONHASHSEED=0 $(BIN)/python -m benchmarks.autoscaling

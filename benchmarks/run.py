@@ -117,9 +117,9 @@ async def lone_ms(peer: Any, count: int) -> float:
     return statistics.median(spans) * 1000
 
 
-async def in_flight_per_second(peer: Any, count: int) -> float:
-    """Distinct short tasks with 64 in flight, tasks a second."""
-    gate = asyncio.Semaphore(IN_FLIGHT)
+async def in_flight_per_second(peer: Any, count: int, at_once: int = IN_FLIGHT) -> float:
+    """Distinct short tasks with so many in flight, tasks a second."""
+    gate = asyncio.Semaphore(at_once)
 
     async def one() -> None:
         async with gate:
@@ -143,10 +143,10 @@ async def batches_per_second(peer: Ours, count: int) -> float:
     return count / (time.perf_counter() - begun)
 
 
-async def posts_per_second(url: str, count: int) -> float:
-    """The same submission over 16 connections, answers a second."""
+async def posts_per_second(url: str, count: int, connections: int = 16) -> float:
+    """The same submission over some connections, answers a second."""
     body = {"query": SUBMIT, "variables": {"n": 90}}
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=16)) as http:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=connections)) as http:
         left = iter(range(count))
 
         async def one() -> None:
@@ -155,7 +155,7 @@ async def posts_per_second(url: str, count: int) -> float:
                     await answer.read()
 
         begun = time.perf_counter()
-        await asyncio.gather(*(one() for _ in range(16)))
+        await asyncio.gather(*(one() for _ in range(connections)))
         return count / (time.perf_counter() - begun)
 
 

@@ -1,0 +1,52 @@
+"""`make bench-growth`: the same load on 1, 2 and 4 api nodes, and on 1, 2 and 4 workers.
+
+All parts and the load share the cores of this machine: what is seen is where a part is the limit, and that a further
+one costs the others nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from pathlib import Path
+
+from benchmarks.run import IN_FLIGHT, Ours, batches_per_second, in_flight_per_second, posts_per_second
+from tests.system import System
+
+TASKS = 4_000
+SHAPES = ((1, 1), (1, 2), (1, 4), (2, 2), (4, 2), (4, 4))
+"""Api nodes, workers."""
+
+
+async def measure(apis: int, workers: int, folder: Path) -> list[float]:
+    """Tasks a second with 64 in flight, in batches of 100, and cached submissions a second; each over all api nodes."""
+    async with System(folder, api_nodes=apis, min_workers=workers, max_workers=workers) as system:
+        clients = [Ours(system.url_of(number)) for number in range(apis)]
+        for client in clients:
+            await client.start()
+        share = TASKS // apis
+        figures = []
+        for _ in range(2):  # the first round warms up
+            figures = [
+                sum(await asyncio.gather(*(in_flight_per_second(one, share, IN_FLIGHT // apis) for one in clients))),
+                sum(await asyncio.gather(*(batches_per_second(one, share) for one in clients))),
+                sum(await asyncio.gather(*(posts_per_second(one.url, share, 16 // apis) for one in clients))),
+            ]
+        for client in clients:
+            await client.close()
+        return figures
+
+
+def main() -> None:
+    print("| api nodes | workers | 64 in flight, tasks/s | batches of 100, tasks/s | cached submissions/s |")
+    print("|---|---|---|---|---|")
+    for apis, workers in SHAPES:
+        with tempfile.TemporaryDirectory(prefix="growth-") as folder:
+            os.environ["DASK_CONFIG"] = f"{folder}/dask"
+            figures = asyncio.run(measure(apis, workers, Path(folder)))
+        print(f"| {apis} | {workers} | " + " | ".join(f"{figure:,.0f}" for figure in figures) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
