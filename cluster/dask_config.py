@@ -14,13 +14,14 @@ def keep_dask_in(folder: Path) -> None:
 
 
 def configure_dask(scratch: Path) -> None:
-    """Settings of every process that runs Dask. What the user sets by DASK_* variables or files wins."""
+    """Settings of every process that runs Dask, or is its client. What the user sets (DASK_*, files) wins."""
     import dask
     import distributed  # noqa: F401 - its own defaults come with it, and the later ones win
 
     distributed_defaults: dict[str, Any] = {
-        # Memory of a scheduler grows with its logs (distributed issue 3898).
-        "admin": {"log-length": 1_000, "low-level-log-length": 100},
+        # A scheduler grows with its logs (distributed issue 3898), and every stream keeps its last messages, each of
+        # which may be a batch of tasks.
+        "admin": {"log-length": 1_000, "low-level-log-length": 30},
         "scheduler": {"events-cleanup-delay": "10m"},
         # The statistical profile, of the dashboard's page: the default of 10 ms takes 3 to 4 % of a busy worker.
         "worker": {"profile": {"interval": "100ms"}},

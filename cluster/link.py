@@ -6,9 +6,11 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cluster import metrics
+from cluster.dask_config import configure_dask
 from cluster.settings import Settings
 from cluster.tls import check_certificates, encrypted, security
 
@@ -96,7 +98,9 @@ class SchedulerLink:
 
     async def _keep(self) -> None:
         # Importing distributed takes half a second; an api node serves before it is done.
-        distributed = await asyncio.to_thread(__import__, "distributed")
+        await asyncio.to_thread(configure_dask, Path(self._settings.data_dir).absolute() / "scratch")
+        import distributed
+
         secured = security(self._settings)
         while True:
             if self._client is not None and self._client.status in ("closing", "closed"):

@@ -41,6 +41,8 @@ from graphql_api.errors import present
 EVERY: Final = frozenset(OperationType)
 KEPT_BYTES: Final = 16 * 2**20
 """Most bytes of all kept answers together."""
+ENTRY_BYTES: Final = 800
+"""What a kept answer takes beside its own bytes, about: its key, and its place."""
 LONGEST: Final = 2**20
 """Longest answer that is kept, in bytes."""
 
@@ -206,9 +208,9 @@ class Answers:
         if len(data) > LONGEST or key in self._kept:
             return
         self._kept[key] = data
-        self._bytes += len(data)
+        self._bytes += len(data) + ENTRY_BYTES
         while self._bytes > KEPT_BYTES:
-            self._bytes -= len(self._kept.popitem(last=False)[1])
+            self._bytes -= len(self._kept.popitem(last=False)[1]) + ENTRY_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +227,7 @@ class _Shared:
             return execute_subscription_event(executor)
         # Who is asked by the same words about the same end of the same task gives the same answer; whether the caller
         # may see it was looked at before.
-        words = self.operation.number, self.operation.name, orjson.dumps(self.variables or {})
+        words = self.operation.number, self.operation.name, compact(orjson.dumps(self.variables or {}))
         end = record.attempt, record.seq, record.finished_at, record.submissions, record.expires_at
         key = (record.task_id, *end, *words)
         kept = self.answers.get(key)
@@ -240,9 +242,14 @@ class _Shared:
     def _keep(self, key: tuple[Any, ...], result: CoreResult) -> CoreResult:
         if result.errors:
             return result
-        data = orjson.dumps(result.data)
+        data = compact(orjson.dumps(result.data))
         self.answers.put(key, data)
         return CoreResult(cast(Any, orjson.Fragment(data)), None)
+
+
+def compact(made: bytes) -> bytes:
+    """A copy that takes its length and no more: what orjson makes keeps the buffer of 4 KB that it was written into."""
+    return bytes(memoryview(made))
 
 
 def _as_graphql(error: Exception) -> GraphQLError:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import AsyncIterator
 from typing import Any
 
+import orjson
 import pytest
 from graphql import GraphQLError
 from websockets.asyncio.client import connect
 
 from cluster.settings import Settings
 from graphql_api.documents import Documents
-from graphql_api.operations import KEPT_BYTES, LONGEST, Answers
+from graphql_api.operations import ENTRY_BYTES, KEPT_BYTES, LONGEST, Answers, compact
 from graphql_api.persisted import PersistedOperations
 from graphql_api.transport.protocol import SMALL
 from tests.system import Socket, System
@@ -86,7 +88,7 @@ async def test_an_answer_with_an_error_is_given_with_its_error_each_time(system:
 
 def test_kept_answers_are_bounded_and_the_oldest_used_go_first() -> None:
     answers = Answers()
-    count = KEPT_BYTES // LONGEST
+    count = KEPT_BYTES // (LONGEST + ENTRY_BYTES)
     for i in range(count):
         answers.put((i,), b"x" * LONGEST)
     assert answers.get((0,)) is not None
@@ -95,6 +97,20 @@ def test_kept_answers_are_bounded_and_the_oldest_used_go_first() -> None:
     assert answers.get((1,)) is None
     answers.put(("long",), b"x" * (LONGEST + 1))
     assert answers.get(("long",)) is None
+
+
+def test_an_answer_takes_no_more_memory_than_is_counted() -> None:
+    tracemalloc.start()
+    try:
+        answers = Answers()
+        before = tracemalloc.get_traced_memory()[0]
+        for i in range(1000):
+            made = orjson.dumps({"data": "x" * 20, "number": i})
+            answers.put((f"{i:032x}", 1, 2, None, 1, None, i, None, compact(orjson.dumps({"id": i}))), compact(made))
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert taken / 1000 < ENTRY_BYTES
 
 
 def test_only_a_subscription_of_one_task_is_shared() -> None:
