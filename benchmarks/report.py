@@ -73,10 +73,13 @@ class Goal:
             return None
         figure = ours.median / (other.median if other else 1)
         reached = figure <= self.limit if self.most else figure >= self.limit
-        against = "" if other is None else f" of {other.system}" + ("" if other.measure == self.measure else " alone")
+        against = "" if other is None else f" of {other.system}"
+        if other is not None and other.measure != self.measure:
+            against += f" ({other.measure})"
         bound = "at most" if self.most else "at least"
+        shown = f"{figure:,.0f}" if figure >= 1000 else f"{figure:.3g}"
         return (
-            f"| {self.measure} | {bound} {self.limit:,g}{' times that' if other else ''}{against} | {figure:,.3g} | "
+            f"| {self.measure} | {bound} {self.limit:,g}{' times that' if other else ''}{against} | {shown} | "
             f"{'reached' if reached else '**not reached**'} |"
         )
 
