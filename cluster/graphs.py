@@ -37,15 +37,23 @@ def as_completed(collections: Iterable[Any]) -> Iterator[tuple[int, Any]]:
         The place of a collection among the given ones, and its value.
 
     Raises:
+        TypeError: one of them is no Dask collection.
         TaskError: the task was cancelled, and so was what still ran of the graph.
     """
+    import dask
+
     wanted = list(collections)
+    for collection in wanted:
+        if not dask.is_dask_collection(collection):
+            raise TypeError(
+                "as_completed takes Dask collections (delayed values, arrays, bags, dataframes), "
+                f"not {type(collection).__name__}"
+            )
     attempt = running_attempt()
     if attempt is None:
         yield from ((place, collection.compute()) for place, collection in enumerate(wanted))
         return
 
-    import dask
     from distributed import worker_client
 
     with worker_client() as client:

@@ -7,10 +7,12 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import dask
 import pytest
 
 from cluster.blobs import FolderBlobStore
 from cluster.context import RunningAttempt, enter, report_partial
+from cluster.graphs import as_completed
 from graphql_api.client import AsyncClient
 from tests.system import Socket, System
 from tests.test_contract import ERROR, appears, run, submit
@@ -139,6 +141,11 @@ def test_the_output_is_made_only_when_another_one_is_wanted(tmp_path: Path) -> N
         assert len(made) == 2
     finally:
         enter(None)
+
+
+def test_what_is_no_collection_is_refused_by_name() -> None:
+    with pytest.raises(TypeError, match=r"takes Dask collections .* not int"):
+        list(as_completed([dask.delayed(1), 2]))
 
 
 def test_where_no_task_runs_nothing_is_asked_of_dask(tmp_path: Path) -> None:
