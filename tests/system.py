@@ -210,6 +210,14 @@ class System:
         return dict(items[0]["taskResult"])
 
 
+class Refused(AssertionError):
+    """An operation was answered with errors."""
+
+    def __init__(self, errors: list[dict[str, Any]]) -> None:
+        super().__init__(str(errors))
+        self.code = errors[0]["extensions"]["code"]
+
+
 class Socket:
     """A graphql-transport-ws client in the plain words of the protocol, for tests that watch every message."""
 
@@ -241,14 +249,19 @@ class Socket:
                 self._queues[message["id"]].put_nowait(message)
 
     async def collect(self, query: str, variables: dict[str, Any]) -> list[dict[str, Any]]:
-        """The data of all items of an operation on a shared socket."""
+        """The data of all items of an operation on a shared socket.
+
+        Raises:
+            Refused: an item had errors.
+        """
         self._next_id += 1
         operation = str(self._next_id)
         queue = self._queues[operation] = asyncio.Queue()
         await self.send({"id": operation, "type": "subscribe", "payload": {"query": query, "variables": variables}})
         items = []
         while (message := await queue.get())["type"] != "complete":
-            assert "errors" not in message["payload"], message
+            if errors := message["payload"].get("errors"):
+                raise Refused(errors)
             items.append(message["payload"]["data"])
         del self._queues[operation]
         return items

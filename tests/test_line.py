@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -79,6 +80,34 @@ async def test_a_call_waits_no_longer_than_it_may_and_later_ones_are_served() ->
         await line.run(call(1))
     wire.go.set()
     assert await line.run(call(2)) == call(2).keys[0]
+
+
+async def test_the_time_that_the_process_stood_still_is_not_held_against_redis(redis_server: RedisServer) -> None:
+    reply = asyncio.Event()
+
+    async def send(calls: Sequence[Call[Any]]) -> list[Any]:
+        await reply.wait()
+        return ["yes"] * len(calls)
+
+    line = Line(send, 0.2)
+    waiting = asyncio.create_task(line.run(call(1)))
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().call_later(0.1, reply.set)
+    time.sleep(0.5)
+    assert await waiting == "yes"
+
+    pool = redis.asyncio.BlockingConnectionPool.from_url(redis_server.url)
+    await exchange(pool, [("PING",)], 1)
+    redis_server.pause()
+    try:
+        trip = asyncio.create_task(exchange(pool, [("PING",)], 0.2))
+        await asyncio.sleep(0.1)
+        redis_server.resume()
+        time.sleep(0.5)
+        assert await trip == [b"PONG"]
+    finally:
+        redis_server.resume()
+        await pool.aclose()
 
 
 async def test_one_call_that_is_refused_fails_alone_and_a_lost_round_trip_is_told_to_all() -> None:

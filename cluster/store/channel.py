@@ -6,7 +6,6 @@ clients of the store spent more time there than in Redis.
 
 from __future__ import annotations
 
-import asyncio
 import math
 import threading
 from collections.abc import Sequence
@@ -16,6 +15,8 @@ import hiredis
 import redis
 import redis.asyncio
 from redis.exceptions import ResponseError
+
+from cluster.store.deadline import within
 
 Command: TypeAlias = tuple[Any, ...]
 """A command's name and its arguments."""
@@ -29,7 +30,7 @@ async def exchange(pool: redis.asyncio.ConnectionPool, commands: Sequence[Comman
     """
     connection = await pool.get_connection()  # type: ignore[no-untyped-call]
     try:
-        async with asyncio.timeout(seconds):
+        async with within(seconds):
             await connection.send_packed_command(b"".join(map(hiredis.pack_command, commands)))
             return [await _answer(connection) for _ in commands]
     except BaseException:

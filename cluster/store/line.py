@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from cluster.store.calls import Call
+from cluster.store.deadline import Deadline
 
 Send: TypeAlias = Callable[[Sequence[Call[Any]]], Awaitable[list[Any]]]
 """Sends calls in one round trip and answers in their order, with an exception in the place of a call that failed."""
@@ -49,11 +51,11 @@ class Line:
             trip = loop.create_task(self._go())
             self._trips.add(trip)
             trip.add_done_callback(self._trips.discard)
-        timer = loop.call_later(self._timeout, _expire, future)
+        deadline = Deadline(loop, self._timeout, partial(_expire, future))
         try:
             return await future
         finally:
-            timer.cancel()
+            deadline.cancel()
 
     async def _go(self) -> None:
         """Makes round trips until nobody waits."""

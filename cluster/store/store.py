@@ -23,6 +23,7 @@ from cluster.errors import StoreUnavailable
 from cluster.settings import Settings
 from cluster.store.calls import LANES, SCRIPTS, Call, Calls
 from cluster.store.channel import ThreadChannel, exchange
+from cluster.store.deadline import within
 from cluster.store.line import Line
 from cluster.store.record import FIELDS, Record, TaskState, parse_record
 
@@ -109,7 +110,8 @@ class Store:
                 settings.redis_url,
                 max_connections=CONNECTIONS,
                 timeout=TIMEOUT_SECONDS,
-                socket_timeout=TIMEOUT_SECONDS,
+                # Every call has a Deadline of its own, which knows of a process that stood still.
+                socket_timeout=2 * TIMEOUT_SECONDS,
                 socket_connect_timeout=TIMEOUT_SECONDS,
                 # One place repeats, `_again`: redis-py would reopen a lost channel without a word.
                 retry=AsyncRetry(NoBackoff(), 0),
@@ -153,7 +155,7 @@ class Store:
         """
         try:
             with _round_trip(call):
-                async with asyncio.timeout(TIMEOUT_SECONDS):
+                async with within(TIMEOUT_SECONDS):
                     task = asyncio.ensure_future(_again(work))
                     task.add_done_callback(_seen)
                     answer = await asyncio.shield(task)

@@ -1,0 +1,61 @@
+"""How long Redis is waited for, without the time that this process itself stood still.
+
+A machine that was paused, or a loop that was busy, finds its timers due and Redis's answers in the socket at the same
+moment, and asyncio serves timers first: every caller would hear of a missing Redis that answered all the while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+LATE_SECONDS: Final = 0.1
+"""A timer that fires later than this tells of a process that stood still meanwhile."""
+
+
+class Deadline:
+    """Calls `expire` after `seconds`, and where the process stood still for a part of them, that much later.
+
+    Args:
+        loop: the running loop.
+        seconds: from now on.
+        expire: called at most once, and not after `cancel`.
+    """
+
+    __slots__ = ("_due", "_expire", "_loop", "_seconds", "_timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, expire: Callable[[], object]) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._expire = expire
+        self._due = loop.time() + seconds
+        self._timer = loop.call_at(self._due, self._fire)
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+    def _fire(self) -> None:
+        now = self._loop.time()
+        late = now - self._due
+        if late > LATE_SECONDS:
+            self._due = now + min(late, self._seconds)
+            self._timer = self._loop.call_at(self._due, self._fire)
+        else:
+            self._expire()
+
+
+@asynccontextmanager
+async def within(seconds: float) -> AsyncIterator[None]:
+    """As `asyncio.timeout`, by a Deadline.
+
+    Raises:
+        TimeoutError: the block took longer, and was cancelled.
+    """
+    async with asyncio.timeout(None) as limit:
+        deadline = Deadline(asyncio.get_running_loop(), seconds, lambda: limit.reschedule(0))
+        try:
+            yield
+        finally:
+            deadline.cancel()
