@@ -1,8 +1,8 @@
 """Delivery: a node's subscribers get the final record the moment it exists, without a gap.
 
 One pub/sub connection per node, on one channel of its own that is subscribed before the node serves. A notice says
-only "look at this task again"; the record is the truth. Every watch, its renewal and its end go through one loop in
-order, so that a watch and an unwatch of the same task can never overtake each other.
+"look at this task again", and mostly brings the final record along, which never changes. Every watch, its renewal and
+its end go through one loop in order, so that a watch and an unwatch of the same task can never overtake each other.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from cluster import metrics, tracing
 from cluster.errors import StoreUnavailable, TooManySubscriptions
-from cluster.store.calls import WATCH_SECONDS
+from cluster.store.calls import WATCH_SECONDS, parse_notice
 from cluster.store.record import Event, Record
 from cluster.store.store import Store
 
@@ -35,13 +35,19 @@ PING_SECONDS: Final = 5.0
 
 
 class _Topic:
-    """The waiters of this node for one task. `ended`: its final record was handed out, and nothing is watched now."""
+    """The waiters of this node for one task.
 
-    __slots__ = ("began", "ended", "finals", "tails")
+    Attributes:
+        ended: its final record was handed out, and nothing is watched now.
+        run: when the run that they wait for was submitted, and its newest attempt, as it was read last; None before.
+    """
+
+    __slots__ = ("began", "ended", "finals", "run", "tails")
 
     def __init__(self) -> None:
         self.began = time.time()
         self.ended = False
+        self.run: tuple[int, int] | None = None
         self.finals: set[asyncio.Future[Record]] = set()
         self.tails: set[asyncio.Event] = set()
 
@@ -183,7 +189,7 @@ class Deliveries:
             topic = self._topics[task_id] = _Topic()
             self._again(task_id)
         elif topic.ended:
-            topic.ended = False
+            topic.ended, topic.run = False, None
             self._again(task_id)
         return topic
 
@@ -245,6 +251,8 @@ class Deliveries:
             return
         for tail in topic.tails:
             tail.set()
+        if record is not None:
+            topic.run = record.submitted_at, record.attempt
         if record is not None and record.final:
             # Redis has dropped its note, and these waiters are about to leave: whoever comes from here on asks anew.
             topic.ended = True
@@ -286,12 +294,10 @@ class Deliveries:
                             for task_id in self._topics:
                                 self._again(task_id)
                     elif message["type"] == "message":
-                        word = message["data"].decode()
                         if message["channel"] == own.encode():
-                            if word in self._topics:
-                                self._again(word)
+                            self._notice(message["data"])
                         else:
-                            self._on_broadcast(word)
+                            self._on_broadcast(message["data"].decode())
             except (RedisError, OSError, TimeoutError) as error:
                 logger.warning("the channel of this node is lost: %s", error)
             finally:
@@ -299,6 +305,19 @@ class Deliveries:
                 self.deaf_since = self.deaf_since or time.time()
                 await self._drop(pubsub)
             await asyncio.sleep(0.25)
+
+    def _notice(self, data: bytes) -> None:
+        """Hands out the record that came along, if it is of the run that is waited for; else reads it."""
+        task_id, record = parse_notice(data)
+        topic = self._topics.get(task_id)
+        if topic is None:
+            return
+        # A notice may come late, when its task has been submitted once more: whoever asked after that waits for another
+        # end than this one.
+        if record is not None and topic.run == (record.submitted_at, record.attempt):
+            self._hand_out(task_id, record)
+        else:
+            self._again(task_id)
 
     async def _still_there(self, pubsub: object) -> None:
         await pubsub.ping()  # type: ignore[attr-defined]

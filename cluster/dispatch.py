@@ -120,11 +120,12 @@ class Dispatcher:
         from distributed import fire_and_forget
 
         client, load, began = self._link.client, self._link.load, time.time()
+        free = load.free
         for priority, group in _grouped(batch, lambda attempt: attempt.priority).items():
             packs = [
                 (name, pack)
                 for name, same in _grouped(group, lambda attempt: attempt.name).items()
-                for pack in packed(same, load.threads, load.durations.get(name))
+                for pack in packed(same, free, load.durations.get(name) if load.threads else None)
             ]
             futures = client.map(
                 run_attempts,
@@ -153,16 +154,16 @@ class Dispatcher:
             logger.warning("%d attempts are left to the recoverer's sweep: %s", len(batch), error)
 
 
-def packed(attempts: Sequence[T], threads: int, duration: float | None) -> list[Sequence[T]]:
+def packed(attempts: Sequence[T], free: int, duration: float | None) -> list[Sequence[T]]:
     """Cuts attempts of one task type into those that share a Dask task.
 
     Args:
-        threads: of all workers, each of which gets a part before any part grows.
+        free: threads that have nothing to do, each of which gets a part before any part grows.
         duration: seconds that one of them takes; None for unknown: then each goes alone.
     """
-    if not duration or not threads:
+    if not duration:
         return [attempts[i : i + 1] for i in range(len(attempts))]
-    size = max(1, min(PACK, int(PACK_SECONDS / duration), len(attempts) // threads))
+    size = max(1, min(PACK, int(PACK_SECONDS / duration), len(attempts) // max(1, free)))
     return [attempts[i : i + size] for i in range(0, len(attempts), size)]
 
 

@@ -38,6 +38,11 @@ class Load:
     threads: int = 0
     durations: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def free(self) -> int:
+        """Threads that have nothing to do."""
+        return max(0, self.threads - self.outstanding)
+
 
 class SchedulerAway(Exception):
     """The scheduler does not answer."""

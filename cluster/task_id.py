@@ -16,7 +16,8 @@ import rfc8785
 from cluster.errors import BadInput, BadTaskId
 from cluster.values import SAFE_INTEGER, json_integer
 
-TASK_ID: Final = re.compile(r"[0-9a-f]{32}")
+ID_DIGITS: Final = 32
+TASK_ID: Final = re.compile(rf"[0-9a-f]{{{ID_DIGITS}}}")
 
 
 def canonical(value: Any) -> Any:
@@ -55,7 +56,7 @@ def task_id(name: str, version: str, canonical_input: bytes, salt: str = "") -> 
     pre_image = b'{"input":%b%b,"task":%b,"version":%b}' % (
         canonical_input, salted, rfc8785.dumps(name), rfc8785.dumps(version),
     )  # fmt: skip
-    return hashlib.sha256(pre_image).hexdigest()[:32]
+    return hashlib.sha256(pre_image).hexdigest()[:ID_DIGITS]
 
 
 def check_task_id(text: str) -> str:

@@ -125,6 +125,34 @@ async def test_a_restart_of_redis_costs_no_caller_an_answer(settings: Settings, 
         server.stop()
 
 
+async def test_a_late_notice_of_an_earlier_run_ends_no_wait_for_the_next(store: Store, deliveries: Deliveries) -> None:
+    task_id = uuid.uuid4().hex
+    calls, own = store.calls, store.calls.node_channel(deliveries._node)
+    pubsub = store.redis.pubsub()
+    await pubsub.subscribe(own)
+    await pubsub.get_message(timeout=1)
+    await store.run(calls.watch(task_id, deliveries._node))
+    await run_task(store, task_id)
+    late = await pubsub.get_message(timeout=1)
+    await pubsub.aclose()  # type: ignore[no-untyped-call]
+    assert late is not None
+    assert len(late["data"]) > len(task_id), "the record came along"
+    await store.run(calls.submit(task_id, "t", "1", b"{}", recompute=True))
+    waiting = asyncio.ensure_future(deliveries.final(task_id))
+    async with asyncio.timeout(5):
+        while (topic := deliveries._topics.get(task_id)) is None or topic.run is None:
+            await asyncio.sleep(0)
+        await store.command("PUBLISH", own, late["data"])
+        # What follows on the channel is heard after it.
+        other = asyncio.ensure_future(deliveries.final(other_id := uuid.uuid4().hex))
+        await run_task(store, other_id)
+        await other
+        assert not waiting.done()
+        await store.run(calls.start(task_id, 2, "w"))
+        await store.run(calls.finish(task_id, 2, b"2"))
+        assert (await waiting).result == b"2"
+
+
 async def test_a_subscriber_that_leaves_does_not_take_the_others_notice_with_it(
     store: Store, deliveries: Deliveries
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 from cluster.attempts import error
 from cluster.errors import StoreUnavailable
 from cluster.settings import Settings
-from cluster.store.calls import LANES, Submitted
+from cluster.store.calls import LANES, Submitted, parse_notice
 from cluster.store.record import Record, SubmissionOutcome, TaskState
 from cluster.store.store import Store
 from tests.system import RedisServer
@@ -230,12 +230,26 @@ async def test_only_the_nodes_that_wait_are_told_and_only_of_what_they_want(stor
     await submit(store)
     await start(store)
     await finish(store)
-    heard: list[str] = []
+    heard = []
     while message := await pubsub.get_message(timeout=0.2):
-        assert message["data"] == ID.encode()
-        heard.append(message["channel"].decode().rsplit(":", 1)[1])
-    assert sorted(heard) == ["every", "every", "every", "final"]
+        heard.append((message["channel"].decode().rsplit(":", 1)[1], *parse_notice(message["data"])))
+    every = ("every", ID, None)
+    assert sorted(heard, key=lambda item: item[0]) == [every, every, every, ("final", ID, await record(store))]
     assert await store.redis.exists(f"{store.calls.lane(ID)}:watch:{ID}") == 0
+    await pubsub.aclose()  # type: ignore[no-untyped-call]
+
+
+async def test_a_long_record_does_not_come_along_with_its_notice(store: Store) -> None:
+    pubsub = store.redis.pubsub()
+    await pubsub.subscribe(store.calls.node_channel("node"))
+    await pubsub.get_message(timeout=1)
+    await store.run(store.calls.watch(ID, "node"))
+    await submit(store)
+    await start(store)
+    await finish(store, result=b'"' + b"x" * 4096 + b'"')
+    message = await pubsub.get_message(timeout=1)
+    assert message is not None
+    assert parse_notice(message["data"]) == (ID, None)
     await pubsub.aclose()  # type: ignore[no-untyped-call]
 
 

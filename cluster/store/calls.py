@@ -16,6 +16,7 @@ import orjson
 
 from cluster.settings import Settings
 from cluster.store.record import FIELDS, Event, Record, SubmissionOutcome, TaskState, parse_event, parse_record
+from cluster.task_id import ID_DIGITS
 
 R = TypeVar("R")
 
@@ -127,6 +128,12 @@ class Watched:
 
 def milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
+
+
+def parse_notice(data: bytes) -> tuple[str, Record | None]:
+    """What a node hears of a task that it waits for: the task's id, and the final record where it came along."""
+    task_id, packed = data[:ID_DIGITS].decode(), data[ID_DIGITS:]
+    return task_id, parse_record(task_id, unpack(packed)) if packed else None
 
 
 class Calls:

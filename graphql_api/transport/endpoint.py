@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 INIT_SECONDS: Final = 10.0
 """How long a WebSocket may be open without its connection_init; closed with 4408 then."""
 
+VARY: Final = "Accept, Accept-Encoding"
+"""What of a request the form of its answer follows."""
 OPERATIONS: Final = {
     "GET": frozenset({OperationType.QUERY}),
     "POST": frozenset({OperationType.QUERY, OperationType.MUTATION}),
@@ -166,7 +168,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             # GraphQL, section 7.1: no data entry where nothing was executed.
             del answer["data"]
         status = 400 if chosen == GRAPHQL and not executed else 200
-        headers = {"Content-Type": f"{chosen}; charset=utf-8", "Vary": "Accept", **context.answer_headers}
+        headers = {"Content-Type": f"{chosen}; charset=utf-8", "Vary": VARY, **context.answer_headers}
         return Response(orjson.dumps(answer), status, headers)
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:

@@ -1,7 +1,7 @@
 -- Put before every script. One task's keys, all in one lane (hash tag), so that they lie on one node of a cluster:
 --   KEYS[1]  {lane}:task:<id>    hash    the record (fields: record.py, FIELDS)
 --   KEYS[2]  {lane}:events:<id>  list    the newest events, JSON, oldest first; their seq are without gaps
---   KEYS[3]  {lane}:watch:<id>   hash    node id -> "f" (wants the final record) or "e" (wants every event)
+--   KEYS[3]  {lane}:watch:<id>   hash    node id -> "f" (wants the final record) or "e" (wants to hear of every event)
 --   KEYS[4]  {lane}:open         zset    ids of open tasks -> when to look at them again, ms
 --   KEYS[5]  {lane}:index        base name of the list indexes, zsets of ids -> submitted_at, ms:
 --              index:*, index:s:<state>, index:n:<name>, index:n:<name>:s:<state>; with a tenant also index:t:<tenant>:*, ...
@@ -101,8 +101,17 @@ local function close(to, ttl)
   end
 end
 
--- Writes the changes, logs them as an event, and tells the nodes that wait for it. The notice names the task only: the
--- record is the truth.
+-- The notice of an end to a node that waits for nothing else: the task's id, then the record, packed, which spares the node
+-- a read. A long one is left to be read, as Redis cuts off a subscriber that has too much before it.
+local LONG = 4096
+local function with_record()
+  local record = read()
+  if #record[3] + #(record[#record] or '') + #(record[#record - 1] or '') > LONG then return ID end
+  return ID .. cmsgpack.pack(record)
+end
+
+-- Writes the changes, logs them as an event, and tells the nodes that wait for it. The notice names the task: the record
+-- is the truth.
 local function tell(kind, attempt, limit, progress, message)
   TASK.seq = TASK.seq + 1
   set('seq', TASK.seq)
@@ -114,10 +123,12 @@ local function tell(kind, attempt, limit, progress, message)
   -- There are no more events than their numbers say.
   if TASK.seq > tonumber(limit) then redis.call('LTRIM', EVENTS, -tonumber(limit), -1) end
   local ended = final(TASK.state)
-  local waiting = redis.call('HGETALL', WATCH)
+  local waiting, whole = redis.call('HGETALL', WATCH), nil
   for i = 1, #waiting, 2 do
-    if ended or waiting[i + 1] == 'e' then
-      redis.call('PUBLISH', PREFIX .. ':node:' .. waiting[i], ID)
+    local wants = waiting[i + 1]
+    if ended or wants == 'e' then
+      if wants == 'f' then whole = whole or with_record() end
+      redis.call('PUBLISH', PREFIX .. ':node:' .. waiting[i], wants == 'f' and whole or ID)
     end
   end
   if ended and #waiting > 0 then redis.call('DEL', WATCH) end

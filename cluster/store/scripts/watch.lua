@@ -1,5 +1,5 @@
 -- A node asks for a task, and if it has not ended notes that it waits. One step, so that no end can fall between.
--- ARGV: 3 node id, 4 what it wants: 'f' (the final record) or 'e' (every event), 5 ttl of the note (ms),
+-- ARGV: 3 node id, 4 what it wants: 'f' (the final record) or 'e' (to hear of every event), 5 ttl of the note (ms),
 --       6 newest seq that it has ('' for no events)
 -- Answers {events, record}, packed; no record where there is no such task (yet).
 local state = load()
