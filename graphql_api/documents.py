@@ -24,6 +24,7 @@ from strawberry.types.graphql import OperationType
 
 from cluster.errors import DocumentTooLarge, OperationNotAllowed
 from cluster.settings import Settings
+from graphql_api.events import Execution
 from graphql_api.limits import CHARACTERS, Limits, check, check_variables, measure
 from graphql_api.persisted import PersistedOperations
 
@@ -39,7 +40,7 @@ class Refused(Exception):
         self.errors = errors
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Operation:
     """One operation of a document.
 
@@ -47,13 +48,16 @@ class Operation:
         number: of the document; no other ever has it.
         name: of the operation; of the first one where the request names none.
         shared: its answer to a final record is the same for everybody who sends the same words.
+        on_event: how its events are executed, if it is a subscription; made when it is first executed.
     """
 
     document: DocumentNode
+    node: OperationDefinitionNode
     number: int
     kind: OperationType
     name: str | None
     shared: bool
+    on_event: Execution | None = None
 
 
 @dataclass(slots=True)
@@ -84,7 +88,7 @@ class Kept:
                 own = node.name.value if node.name else None
                 if name is None or name == own:
                     kind = OperationType(node.operation.value)
-                    return Operation(self.document, self.number, kind, own, _awaits_one_task(node))
+                    return Operation(self.document, node, self.number, kind, own, _awaits_one_task(node))
         raise CannotGetOperationTypeError(name)
 
 

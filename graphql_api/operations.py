@@ -24,7 +24,6 @@ from graphql import (
     GraphQLError,
     create_source_event_stream,
     execute,
-    execute_subscription_event,
     map_source_to_response_event,
 )
 from strawberry.exceptions import MissingQueryError
@@ -37,6 +36,7 @@ from cluster import metrics
 from cluster.store.record import Record
 from graphql_api.documents import Documents, Operation, Refused
 from graphql_api.errors import present
+from graphql_api.events import Execution, event_execution
 
 EVERY: Final = frozenset(OperationType)
 KEPT_BYTES: Final = 16 * 2**20
@@ -187,8 +187,10 @@ class Operations(strawberry.Schema):
             source = await source
         if isinstance(source, CoreResult):
             return source
-        shared = operation.shared and _Shared(self._answers, operation, variables)
-        return map_source_to_response_event(executor, source, shared or execute_subscription_event)
+        if operation.on_event is None:
+            operation.on_event = event_execution(self._schema, operation.document, operation.node)
+        shared = operation.shared and _Shared(self._answers, operation, operation.on_event, variables)
+        return map_source_to_response_event(executor, source, shared or operation.on_event)
 
 
 class Answers:
@@ -219,12 +221,13 @@ class _Shared:
 
     answers: Answers
     operation: Operation
+    execute: Execution
     variables: dict[str, Any] | None
 
     def __call__(self, executor: Executor[Any]) -> Any:
         record: Record = executor.root_value.record
         if not record.final:
-            return execute_subscription_event(executor)
+            return self.execute(executor)
         # Who is asked by the same words about the same end of the same task gives the same answer; whether the caller
         # may see it was looked at before.
         words = self.operation.number, self.operation.name, compact(orjson.dumps(self.variables or {}))
@@ -233,7 +236,7 @@ class _Shared:
         kept = self.answers.get(key)
         if kept is not None:
             return CoreResult(cast(Any, orjson.Fragment(kept)), None)
-        result = execute_subscription_event(executor)
+        result = self.execute(executor)
         return self._later(key, result) if isawaitable(result) else self._keep(key, result)
 
     async def _later(self, key: tuple[Any, ...], result: Any) -> CoreResult:

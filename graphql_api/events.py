@@ -1,0 +1,230 @@
+"""How the events of a subscription become answers: by a reader that is compiled from the document, or by graphql-core.
+
+Every event of `taskResult` and `taskResults` is executed with the same selection, mostly of a few plain fields, and
+graphql-core looks each of them up anew: a quarter of a busy api node's time. A reader knows the functions already. It
+reads what is plain: fields without arguments and directives that are there at once. Whatever is odd, a document or a
+value, an error above all, is left to graphql-core, which executes the event from its beginning; both give the same
+answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from inspect import iscoroutine, isfunction
+from typing import Any, Final, TypeAlias
+
+from graphql import (
+    DocumentNode,
+    Executor,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLField,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLSchema,
+    GraphQLUnionType,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    execute_subscription_event,
+    is_leaf_type,
+)
+from graphql import ExecutionResult as CoreResult
+from graphql.pyutils import is_awaitable
+from strawberry.types.field import StrawberryField
+
+Execution: TypeAlias = Callable[[Executor[Any]], Any]
+"""Executes one event, the executor's root value; the result may be awaitable."""
+Reader: TypeAlias = Callable[[Any, "Info"], Any]
+"""Reads a value of one type as it goes into the answer."""
+
+DEFINITION: Final = "strawberry-definition"
+"""Under which name Strawberry keeps what it made a field or a type from."""
+
+
+class Odd(Exception):
+    """This is left to graphql-core."""
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """What of Strawberry's Info the resolvers of this schema use."""
+
+    context: Any
+
+
+def event_execution(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> Execution:
+    """How the events of a valid subscription are executed."""
+    try:
+        return _Compiled(schema, document, operation)
+    except Odd:
+        return execute_subscription_event
+
+
+class _Compiled:
+    def __init__(self, schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> None:
+        compiler = _Compiler(schema, document)
+        root = schema.subscription_type
+        assert root is not None, "the operation is valid"
+        fields = compiler.collected(root, [operation.selection_set])
+        if len(fields) != 1:
+            raise Odd
+        [(self._name, nodes)] = fields.items()
+        self._read = compiler.value(root.fields[nodes[0].name.value].type, nodes)
+
+    def __call__(self, executor: Executor[Any]) -> Any:
+        try:
+            return CoreResult({self._name: self._read(executor.root_value, Info(executor.context_value))}, None)
+        except Exception:  # noqa: BLE001 - graphql-core comes upon it again, and tells it as it tells all errors
+            return execute_subscription_event(executor)
+
+
+class _Compiler:
+    """Raises, in every method:
+    Odd: there is something that a reader cannot do.
+    """
+
+    def __init__(self, schema: GraphQLSchema, document: DocumentNode) -> None:
+        self._schema = schema
+        self._fragments = {
+            node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
+        }
+
+    def collected(
+        self, kind: GraphQLObjectType, selections: Sequence[SelectionSetNode | None]
+    ) -> dict[str, list[FieldNode]]:
+        """The fields of a type, by their names in the answer (GraphQL, section 6.3.2)."""
+        fields: dict[str, list[FieldNode]] = {}
+        for selection in selections:
+            for node in self._fields(kind, selection):
+                fields.setdefault(node.alias.value if node.alias else node.name.value, []).append(node)
+        return fields
+
+    def _fields(self, kind: GraphQLObjectType, selection: SelectionSetNode | None) -> Iterator[FieldNode]:
+        for node in () if selection is None else selection.selections:
+            if node.directives:
+                raise Odd
+            if isinstance(node, FieldNode):
+                yield node
+                continue
+            fragment = self._fragments[node.name.value] if isinstance(node, FragmentSpreadNode) else node
+            assert isinstance(fragment, FragmentDefinitionNode | InlineFragmentNode)
+            if fragment.directives:
+                raise Odd
+            condition = fragment.type_condition
+            named = kind if condition is None else self._schema.get_type(condition.name.value)
+            if not isinstance(named, GraphQLObjectType | GraphQLUnionType):
+                raise Odd
+            if named is kind or (isinstance(named, GraphQLUnionType) and kind in named.types):
+                yield from self._fields(kind, fragment.selection_set)
+
+    def value(self, kind: GraphQLOutputType, nodes: Sequence[FieldNode]) -> Reader:
+        """Reads a value (section 6.4.3)."""
+        if isinstance(kind, GraphQLNonNull):
+            return self._present(kind.of_type, nodes)
+        read = self._present(kind, nodes)
+        return lambda value, info: None if value is None else read(value, info)
+
+    def _present(self, kind: GraphQLOutputType, nodes: Sequence[FieldNode]) -> Reader:
+        """Reads a value that is not null."""
+        if isinstance(kind, GraphQLList):
+            return _list_of(self.value(kind.of_type, nodes))
+        if is_leaf_type(kind):
+            return _leaf(kind.coerce_output_value)
+        if isinstance(kind, GraphQLObjectType):
+            return _one_of([(kind, self._object(kind, nodes))])
+        if isinstance(kind, GraphQLUnionType):
+            return _one_of([(member, self._object(member, nodes)) for member in kind.types])
+        raise Odd
+
+    def _object(self, kind: GraphQLObjectType, nodes: Sequence[FieldNode]) -> Reader:
+        """Reads the fields of an object that were asked for."""
+        constants: dict[str, Any] = {}
+        fields: list[tuple[str, Reader, Reader]] = []
+        for name, asked in self.collected(kind, [node.selection_set for node in nodes]).items():
+            if asked[0].name.value == "__typename":
+                constants[name] = kind.name
+                continue
+            field = kind.fields[asked[0].name.value]
+            constants[name] = None
+            fields.append((name, _resolver(field), self.value(field.type, asked)))
+
+        def read(value: Any, info: Info) -> dict[str, Any]:
+            made = constants.copy()  # which has the order of the document
+            for name, resolve, complete in fields:
+                made[name] = complete(resolve(value, info), info)
+            return made
+
+        return read
+
+
+def _resolver(field: GraphQLField) -> Reader:
+    """What gets a field's value from its object."""
+    made = (field.extensions or {}).get(DEFINITION)
+    if not isinstance(made, StrawberryField) or field.args or made.extensions:
+        raise Odd
+    resolver = made.base_resolver
+    if resolver is None:
+        name, get = made.python_name, made.default_resolver
+        return lambda value, _info: get(value, name)
+    function = resolver.wrapped_func
+    own, *taken = resolver.signature.parameters
+    if not isfunction(function) or resolver.is_async or own not in ("self", "root") or taken not in ([], ["info"]):
+        raise Odd
+
+    def read(value: Any, info: Info) -> Any:
+        got = function(value, info) if taken else function(value)
+        if is_awaitable(got):
+            if iscoroutine(got):
+                got.close()
+            raise Odd
+        return got
+
+    return read
+
+
+def _leaf(coerce: Callable[[Any], Any]) -> Reader:
+    def read(value: Any, _info: Info) -> Any:
+        made = coerce(value)
+        if made is None:
+            raise Odd
+        return made
+
+    return read
+
+
+def _list_of(read: Reader) -> Reader:
+    def read_all(values: Any, info: Info) -> list[Any]:
+        if not isinstance(values, list | tuple):
+            raise Odd
+        return [read(value, info) for value in values]
+
+    return read_all
+
+
+def _one_of(members: Sequence[tuple[GraphQLObjectType, Reader]]) -> Reader:
+    """Reads an object that is of one of these types, which its class tells."""
+    known: dict[type, Reader] = {}
+
+    def read(value: Any, info: Info) -> Any:
+        found = known.get(type(value))
+        if found is None:
+            fits = [reader for kind, reader in members if _is_of(kind, value)]
+            if len(fits) != 1:
+                raise Odd
+            [found] = fits
+            known[type(value)] = found
+        return found(value, info)
+
+    return read
+
+
+def _is_of(kind: GraphQLObjectType, value: Any) -> bool:
+    definition = kind.extensions[DEFINITION]
+    if definition.is_type_of is not None:
+        return bool(definition.is_type_of(value, None))
+    return isinstance(value, definition.origin)

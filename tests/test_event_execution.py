@@ -1,0 +1,159 @@
+"""The events of a subscription: a compiled reader answers what graphql-core would answer."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from dataclasses import replace
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+import pytest
+from graphql import OperationDefinitionNode, execute_subscription_event, parse, validate
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from cluster.registry import load_registry
+from cluster.store.record import Event, Record, TaskState
+from graphql_api.context import Context
+from graphql_api.events import Execution, event_execution
+from graphql_api.schema import make_schema
+from tests.operations import selection
+from tests.system import TASKS
+
+REGISTRY = load_registry((TASKS, "tests.task_modules.odd"))
+SCHEMA = make_schema(REGISTRY)
+CORE = SCHEMA._schema
+BLOB = {"key": "ab/report.txt", "size_bytes": 3, "media_type": "text/plain"}
+RESULTS: dict[str, Any] = {
+    "fibonacci": {"n": 9, "digits": 2, "bit_length": 6, "sha256": "86be", "text": "34"},
+    "add": "7",
+    "counted": 4,
+    "growing": [1, 2, 3],
+    "estimate_pi": {"pi": 3.0, "samples": 8},
+    "find_place": {"x_axis": 1},
+    "find_landmark": {"x_axis": 2, "label": "there"},
+    "list_landmarks": [{"x_axis": 3}, {"x_axis": 4, "label": "here"}],
+    "grow": {"value": 1, "children": [{"value": 2}, {"value": 3, "parent": {"value": 4}}]},
+    "measure": {"mean": 1.5, "rows": [[1.0], [2.0]], "counts": [3], "by_name": {"std": 0.5}, "largest": 7},
+    "report": {"text": BLOB, "colour": "red", "points": [{"x": 1, "y": 2}, {"x": 3, "y": -4}]},
+}
+"""What records hold of some task types."""
+
+
+class Away:
+    """A store in which nothing is found."""
+
+    async def read(self, _: str) -> None:
+        return None
+
+
+CONTEXT = Context(
+    SimpleNamespace(registry=REGISTRY, store=Away(), blobs=None),  # type: ignore[arg-type]
+    SCHEMA.wrappers,
+)
+
+
+@st.composite
+def records(draw: st.DrawFn) -> Record:
+    name = draw(st.sampled_from([*RESULTS, "gone"]))
+    state = draw(st.sampled_from([TaskState.SUCCEEDED, *TaskState]))
+    odd = draw(st.sampled_from([b"7.5", b"null", b'"x"', None]))
+    error = {"code": "TASK_FAILED", "message": "é", "type": None}
+    time = st.none() | st.integers(0, 2_000_000_000_000)
+    return replace(
+        of(name),
+        state=state,
+        submitted_at=draw(time) or 0,
+        started_at=draw(time),
+        expires_at=draw(time),
+        progress=draw(st.none() | st.floats(0, 1)),
+        worker=draw(st.none() | st.just("w")),
+        error=orjson.dumps(error) if state in (TaskState.FAILED, TaskState.CANCELLED) else None,
+        result=orjson.dumps(RESULTS.get(name, 1)) if draw(st.integers(0, 5)) else odd,
+    )
+
+
+def of(name: str) -> Record:
+    """A record of a task that succeeded."""
+    return Record(
+        "0" * 32, name, "1", b'{"n":90}', TaskState.SUCCEEDED, 1, 3, 1, 2, 3, None, 1.0, 0, None, 1, "w", 0, 0, "", "",
+        None, orjson.dumps(RESULTS.get(name, 1)),
+    )  # fmt: skip
+
+
+def answers(text: str, root: Any) -> tuple[Any, Any]:
+    """What a reader makes of an event, and what graphql-core makes of it."""
+    document = parse(text)
+    [operation] = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+    built = SCHEMA.execution_context_class.build(CORE, document, context_value=CONTEXT)
+    assert not isinstance(built, list)
+
+    def answer(execution: Execution) -> Any:
+        return asyncio.run(finished(execution(built.build_per_event_executor(root))))
+
+    return answer(event_execution(CORE, document, operation)), answer(execute_subscription_event)
+
+
+async def finished(result: Any) -> Any:
+    result = await result if inspect.isawaitable(result) else result
+    # As bytes, since the order of the fields belongs to the answer.
+    return orjson.dumps(result.data), [error.formatted for error in result.errors or ()]
+
+
+def read_only(text: str) -> str:
+    """The answer of a reader that must not turn to graphql-core, which such an executor would break."""
+    document = parse(text)
+    [operation] = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+    executor: Any = SimpleNamespace(root_value=task(of("fibonacci")), context_value=CONTEXT)
+    return orjson.dumps(event_execution(CORE, document, operation)(executor).data).decode()
+
+
+def task(record: Record) -> Any:
+    made: Any = CORE.type_map["Task"].extensions["strawberry-definition"].origin
+    return made(record=record)
+
+
+def event(record: Record) -> Any:
+    made: Any = CORE.type_map["TaskEvent"].extensions["strawberry-definition"].origin
+    return made(event=Event(3, "PROGRESS", record.state, 1, 5, 0.5, "half"), record=record)
+
+
+@given(st.randoms(use_true_random=False), records())
+def test_a_reader_answers_what_graphql_core_answers(chance: Random, record: Record) -> None:
+    for root, field, kind in ((task, "taskResult", "Task"), (event, "taskEvents", "TaskEvent")):
+        text = f'subscription {{ {field}(taskId: "{"0" * 32}") {selection(CORE.type_map[kind], chance, 4)} }}'
+        # Two fields of one name, and wrong values of arguments, are refused before they come here.
+        assume(not validate(CORE, parse(text)))
+        ours, theirs = answers(text, root(record))
+        assert ours == theirs, text
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "{ state state }",
+        "{ result { __typename ... on FibonacciResult { value } } result { ... on FibonacciResult { digits } } }",
+        "{ ...Some state } fragment Some on Task { taskId ... { name } ... on Task { again: name } result { ...Value }}"
+        " fragment Value on TaskOutput { __typename ... on FibonacciResult { value digits } }",
+        "{ state @skip(if: true) name @include(if: true) result @skip(if: false) { __typename } }",
+        "{ ... @include(if: false) { state } name }",
+        "{ result { ... on CountedResult { counted: value } } error { code } expiresAt input }",
+    ],
+)
+def test_fields_are_merged_and_fragments_are_spread(asked: str) -> None:
+    for name in RESULTS:
+        ours, theirs = answers(f'subscription {{ it: taskResult(taskId: "x") {asked} }}', task(of(name)))
+        assert ours == theirs
+        assert theirs[1] == []
+
+
+def test_a_plain_selection_is_read_without_graphql_core() -> None:
+    asked = "{ taskId state finishedAt result { __typename ... on FibonacciResult { value } } error { code message } }"
+    assert read_only(f"subscription($i: ID!) {{ taskResult(taskId: $i) {asked} }}") == (
+        '{"taskResult":{"taskId":"00000000000000000000000000000000","state":"SUCCEEDED",'
+        '"finishedAt":"1970-01-01T00:00:00.003000+00:00","result":{"__typename":"FibonacciResult",'
+        '"value":"34"},"error":null}}'
+    )
