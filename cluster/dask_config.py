@@ -21,7 +21,9 @@ def configure_dask(scratch: Path) -> None:
     distributed_defaults: dict[str, Any] = {
         # A scheduler grows with its logs (distributed issue 3898), and every stream keeps its last messages, each of
         # which may be a batch of tasks.
-        "admin": {"log-length": 1_000, "low-level-log-length": 30},
+        # The tick, 50 times a second by default, only finds out that an event loop is held up; it is half of what idle
+        # processes of Dask do.
+        "admin": {"log-length": 1_000, "low-level-log-length": 30, "tick": {"interval": "500ms"}},
         "scheduler": {"events-cleanup-delay": "10m"},
         # The statistical profile, of the dashboard's page: the default of 10 ms takes 3 to 4 % of a busy worker.
         "worker": {"profile": {"interval": "100ms"}},

@@ -30,6 +30,9 @@ RENEW_SECONDS: Final = WATCH_SECONDS / 3
 """How often every watch is renewed; which also finds whatever a lost notice left behind."""
 TRACED_SECONDS: Final = 60.0
 """How long after a task's end a delivery still belongs to its trace; a kept result may be read for days."""
+GATHER_SECONDS: Final = 0.002
+"""How soon after records were handed out the next ones are. One that comes alone is handed out at once; of many, those
+that go to one client go in one packet."""
 PING_SECONDS: Final = 5.0
 """How often the pub/sub link is tried; a half-open one would stay silent for ever (redis-py issue 2417)."""
 
@@ -72,6 +75,8 @@ class Deliveries:
         self._on_broadcast = on_broadcast
         self._topics: dict[str, _Topic] = {}
         self._waiters = 0
+        self._brought: list[tuple[str, Record]] = []
+        self._handed_at = 0.0
         self._look: dict[str, None] = {}
         self._leave: set[str] = set()
         self._wake = asyncio.Event()
@@ -307,17 +312,29 @@ class Deliveries:
             await asyncio.sleep(0.25)
 
     def _notice(self, data: bytes) -> None:
-        """Hands out the record that came along, if it is of the run that is waited for; else reads it."""
+        """Takes what the channel says of a task."""
         task_id, record = parse_notice(data)
-        topic = self._topics.get(task_id)
-        if topic is None:
+        if record is None:
+            if task_id in self._topics:
+                self._again(task_id)
             return
-        # A notice may come late, when its task has been submitted once more: whoever asked after that waits for another
-        # end than this one.
-        if record is not None and topic.run == (record.submitted_at, record.attempt):
-            self._hand_out(task_id, record)
-        else:
-            self._again(task_id)
+        if not self._brought:
+            loop = asyncio.get_running_loop()
+            loop.call_at(max(loop.time(), self._handed_at + GATHER_SECONDS), self._hand_out_brought)
+        self._brought.append((task_id, record))
+
+    def _hand_out_brought(self) -> None:
+        """Hands out the records that came along, each to those who wait for that very run; else it is read."""
+        brought, self._brought = self._brought, []
+        for task_id, record in brought:
+            topic = self._topics.get(task_id)
+            # A notice may come late, when its task has been submitted once more: whoever asked after that waits for
+            # another end than this one.
+            if topic is not None and topic.run == (record.submitted_at, record.attempt):
+                self._hand_out(task_id, record)
+            elif topic is not None:
+                self._again(task_id)
+        self._handed_at = asyncio.get_running_loop().time()
 
     async def _still_there(self, pubsub: object) -> None:
         await pubsub.ping()  # type: ignore[attr-defined]
