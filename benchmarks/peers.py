@@ -8,11 +8,14 @@ Each peer's class gives `run(n)`, which submits one task and returns when its re
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from typing import Any
 
 import gmpy2
+
+from benchmarks.wire import HttpPool
 
 REDIS = os.environ.get("BENCH_REDIS", "redis://127.0.0.1:6379/1")
 SCHEDULER = os.environ.get("BENCH_SCHEDULER", "tcp://127.0.0.1:8786")
@@ -129,21 +132,17 @@ class Endpoint:
 
     def __init__(self, kind: str, port: int) -> None:
         self.name = f"{kind.capitalize()}, FastAPI"
-        self._base = f"http://127.0.0.1:{port}"
+        self._url = f"http://127.0.0.1:{port}/"
 
     async def start(self) -> None:
-        import aiohttp
-
-        self.http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64))
+        self._http = HttpPool(self._url, 64)
 
     async def run(self, n: int) -> str:
-        async with self.http.post(f"{self._base}/fibonacci/{n}") as answer:
-            task_id = await answer.json()
-        async with self.http.get(f"{self._base}/results/{task_id}") as answer:
-            return str(await answer.json())
+        task_id = json.loads(await self._http.ask(b"POST", b"/fibonacci/%d" % n))
+        return str(json.loads(await self._http.ask(b"GET", b"/results/%b" % str(task_id).encode())))
 
     async def close(self) -> None:
-        await self.http.close()
+        self._http.close()
 
 
 class Dask:

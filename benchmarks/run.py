@@ -1,7 +1,8 @@
 """`make bench`: ours and the peers on this machine, alternating, several rounds, medians with their spread.
 
 Everything is real: one api process, the scheduler, two workers of one thread, Redis with its append-only file; the
-peers with two workers on the same Redis. The load comes from this process over keep-alive connections. Compare only
+peers with two workers on the same Redis. The load comes from this process, by a client that costs next to
+nothing (wire.py) where it goes over HTTP and WebSocket, and by the peers' own clients. Compare only
 the figures of one run.
 """
 
@@ -24,11 +25,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp
+import orjson
 import psutil
 
 from benchmarks import peers, report
 from benchmarks.report import Row
+from benchmarks.wire import HttpPool, Socket
 from cluster.local import free_port
 from tests.system import RedisServer, System
 
@@ -54,32 +56,28 @@ class Ours:
     def __init__(self, url: str) -> None:
         self.url = url
         self._ids = itertools.count()
+        self._acknowledged = asyncio.Event()
         self._queues: dict[str, asyncio.Queue[Any]] = {}
 
     async def start(self) -> None:
-        self.http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=IN_FLIGHT))
-        self.socket = await self.http.ws_connect(self.url, protocols=["graphql-transport-ws"])
-        await self.socket.send_str('{"type": "connection_init"}')
-        await self.socket.receive()
-        self._reader = asyncio.ensure_future(self._read())
+        self._http = HttpPool(self.url, IN_FLIGHT)
+        self._socket = await Socket.open(self.url, self._hear, lambda: None)
+        await self._acknowledged.wait()
 
-    async def _read(self) -> None:
-        async for message in self.socket:
-            body = json.loads(message.data)
-            if body["type"] == "ping":
-                await self.socket.send_str('{"type": "pong"}')
-                continue
-            self._queues[body["id"]].put_nowait(body)
+    def _hear(self, _: Socket, body: bytes) -> None:
+        message = orjson.loads(body)
+        if message["type"] == "connection_ack":
+            self._acknowledged.set()
+        else:
+            self._queues[message["id"]].put_nowait(message)
 
     async def post(self, query: str, variables: dict[str, Any]) -> Any:
-        async with self.http.post(self.url, json={"query": query, "variables": variables}) as answer:
-            return (await answer.json())["data"]
+        return orjson.loads(await self._http.post(orjson.dumps({"query": query, "variables": variables})))["data"]
 
     async def subscribe(self, query: str, variables: dict[str, Any]) -> list[Any]:
         operation = str(next(self._ids))
         queue = self._queues[operation] = asyncio.Queue()
-        payload = {"query": query, "variables": variables}
-        await self.socket.send_str(json.dumps({"id": operation, "type": "subscribe", "payload": payload}))
+        self._socket.subscribe(operation, query, variables)
         items = []
         while (message := await queue.get())["type"] == "next":
             items.append(message["payload"]["data"])
@@ -97,8 +95,8 @@ class Ours:
         assert len(await self.subscribe(RESULTS, {"ids": ids})) == len(numbers)
 
     async def close(self) -> None:
-        self._reader.cancel()
-        await self.http.close()
+        self._socket.close()
+        self._http.close()
 
 
 def numbers_of(peer: Any) -> Iterator[int]:
@@ -147,18 +145,19 @@ async def batches_per_second(peer: Ours, count: int) -> float:
 
 async def posts_per_second(url: str, count: int, connections: int = 16) -> float:
     """The same submission over some connections, answers a second."""
-    body = {"query": SUBMIT, "variables": {"n": 90}}
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=connections)) as http:
-        left = iter(range(count))
+    body = orjson.dumps({"query": SUBMIT, "variables": {"n": 90}})
+    http = HttpPool(url, connections)
+    left = iter(range(count))
 
-        async def one() -> None:
-            for _ in left:
-                async with http.post(url, json=body) as answer:
-                    await answer.read()
+    async def one() -> None:
+        for _ in left:
+            await http.post(body)
 
-        begun = time.perf_counter()
-        await asyncio.gather(*(one() for _ in range(connections)))
-        return count / (time.perf_counter() - begun)
+    begun = time.perf_counter()
+    await asyncio.gather(*(one() for _ in range(connections)))
+    seconds = time.perf_counter() - begun
+    http.close()
+    return count / seconds
 
 
 async def fan_out_per_second(ours: Ours, sockets: int) -> float:
@@ -355,7 +354,7 @@ async def _warm(peer: Any) -> None:
             try:
                 await peer.run(next(NUMBERS))
                 return
-            except aiohttp.ClientConnectorError:
+            except OSError:
                 await asyncio.sleep(0.1)
 
 
