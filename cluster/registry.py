@@ -124,7 +124,9 @@ class TaskType:
                 raise
         try:
             written = model.model_dump(mode="json", by_alias=False)
-            canonical_input = canonical_json(_in_order(written, model.model_dump(by_alias=False)))
+            if any(isinstance(value, list | dict) for value in written.values()):
+                written = _in_order(written, model.model_dump(by_alias=False))
+            canonical_input = canonical_json(written)
         except (ValueError, RecursionError) as error:
             # pydantic's own errors are ValueErrors: a lone surrogate, or a value nested beyond its depth.
             raise BadInput(f"{self.name}: the input has no JSON form: {str(error)[:200]}") from None

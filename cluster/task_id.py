@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import suppress
+from functools import lru_cache
+from types import NoneType
 from typing import Any, Final
 
+import orjson
 import rfc8785
 
 from cluster.errors import BadInput, BadTaskId
@@ -40,10 +44,22 @@ def canonical_json(value: Any) -> bytes:
     Raises:
         BadInput: the value has no canonical form (a float that is not finite, a lone surrogate).
     """
+    if _is_plain(value):
+        with suppress(TypeError):  # a lone surrogate
+            return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     try:
         return rfc8785.dumps(canonical(value))
     except rfc8785.CanonicalizationError as error:
         raise BadInput(f"the input has no canonical JSON form: {error}") from error
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether orjson writes an object as RFC 8785 asks, in a tenth of the time: one without floats, whose form differs,
+    without long integers, and with names that sort alike as UTF-8 and as UTF-16."""
+    return type(value) is dict and all(
+        name.isascii() and (type(item) in (str, bool, NoneType) or (type(item) is int and abs(item) < SAFE_INTEGER))
+        for name, item in value.items()
+    )
 
 
 def task_id(name: str, version: str, canonical_input: bytes, salt: str = "") -> str:
@@ -52,11 +68,15 @@ def task_id(name: str, version: str, canonical_input: bytes, salt: str = "") -> 
     `salt` is a tenant's, where tenants are kept apart; it becomes a member of the pre-image, between input and task.
     """
     # The keys of the pre-image are in RFC 8785's order already, so the canonical input is put in as it is.
-    salted = b',"salt":%b' % rfc8785.dumps(salt) if salt else b""
-    pre_image = b'{"input":%b%b,"task":%b,"version":%b}' % (
-        canonical_input, salted, rfc8785.dumps(name), rfc8785.dumps(version),
-    )  # fmt: skip
+    pre_image = b'{"input":%b%b' % (canonical_input, _rest(name, version, salt))
     return hashlib.sha256(pre_image).hexdigest()[:ID_DIGITS]
+
+
+@lru_cache(1_000)
+def _rest(name: str, version: str, salt: str) -> bytes:
+    """What follows the input in the pre-image."""
+    salted = b',"salt":%b' % rfc8785.dumps(salt) if salt else b""
+    return b'%b,"task":%b,"version":%b}' % (salted, rfc8785.dumps(name), rfc8785.dumps(version))
 
 
 def check_task_id(text: str) -> str:

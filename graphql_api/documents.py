@@ -24,7 +24,7 @@ from strawberry.types.graphql import OperationType
 
 from cluster.errors import DocumentTooLarge, OperationNotAllowed
 from cluster.settings import Settings
-from graphql_api.events import Execution
+from graphql_api.compiled import Execution
 from graphql_api.limits import CHARACTERS, Limits, check, check_variables, measure
 from graphql_api.persisted import PersistedOperations
 
@@ -48,7 +48,7 @@ class Operation:
         number: of the document; no other ever has it.
         name: of the operation; of the first one where the request names none.
         shared: its answer to a final record is the same for everybody who sends the same words.
-        on_event: how its events are executed, if it is a subscription; made when it is first executed.
+        execution: how it is executed, or each of its events if it is a subscription; made when it is first executed.
     """
 
     document: DocumentNode
@@ -57,7 +57,7 @@ class Operation:
     kind: OperationType
     name: str | None
     shared: bool
-    on_event: Execution | None = None
+    execution: Execution | None = None
 
 
 @dataclass(slots=True)

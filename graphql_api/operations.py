@@ -23,7 +23,6 @@ from graphql import (
     Executor,
     GraphQLError,
     create_source_event_stream,
-    execute,
     map_source_to_response_event,
 )
 from strawberry.exceptions import MissingQueryError
@@ -34,9 +33,9 @@ from strawberry.types.graphql import OperationType
 
 from cluster import metrics
 from cluster.store.record import Record
+from graphql_api.compiled import Execution, event_execution, field_execution
 from graphql_api.documents import Documents, Operation, Refused
 from graphql_api.errors import present
-from graphql_api.events import Execution, event_execution
 
 EVERY: Final = frozenset(OperationType)
 KEPT_BYTES: Final = 16 * 2**20
@@ -127,15 +126,29 @@ class Operations(strawberry.Schema):
 
     async def _execute(self, operation: Operation, variables: dict[str, Any] | None, context: Any) -> ExecutionResult:
         try:
-            result = execute(
-                self._schema, operation.document, context_value=context, variable_values=variables,
-                operation_name=operation.name, executor_class=self.execution_context_class,
-            )  # fmt: skip
+            executor = self._executor(operation, variables, context)
+            if isinstance(executor, list):
+                return self._told(CoreResult(None, executor))
+            if operation.execution is None:
+                operation.execution = field_execution(self._schema, operation.document, operation.node)
+            result = operation.execution(executor)
             if isawaitable(result):
                 result = await result
         except Exception as error:  # noqa: BLE001 - whatever it is, the client is told no more than that it is ours
             return self._refused([_as_graphql(error)])
         return self._told(result)
+
+    def _executor(
+        self, operation: Operation, variables: dict[str, Any] | None, context: Any
+    ) -> Executor[Any] | list[GraphQLError]:
+        """What executes an operation, or what is wrong with the variables.
+
+        Graphql-core's plain one: Strawberry's delivers incrementally, by directives that this schema has not.
+        """
+        return Executor.build(
+            self._schema, operation.document, context_value=context, raw_variable_values=variables,
+            operation_name=operation.name,
+        )  # fmt: skip
 
     def _told(self, result: CoreResult) -> ExecutionResult:
         for error in result.errors or ():
@@ -176,10 +189,7 @@ class Operations(strawberry.Schema):
         self, operation: Operation, variables: dict[str, Any] | None, context: Any
     ) -> AsyncIterator[CoreResult] | CoreResult:
         """The results of a subscription, or what is wrong with it."""
-        executor = self.execution_context_class.build(
-            self._schema, operation.document, context_value=context, raw_variable_values=variables,
-            operation_name=operation.name,
-        )  # fmt: skip
+        executor = self._executor(operation, variables, context)
         if isinstance(executor, list):
             return CoreResult(None, executor)
         source = create_source_event_stream(executor)
@@ -187,10 +197,10 @@ class Operations(strawberry.Schema):
             source = await source
         if isinstance(source, CoreResult):
             return source
-        if operation.on_event is None:
-            operation.on_event = event_execution(self._schema, operation.document, operation.node)
-        shared = operation.shared and _Shared(self._answers, operation, operation.on_event, variables)
-        return map_source_to_response_event(executor, source, shared or operation.on_event)
+        if operation.execution is None:
+            operation.execution = event_execution(self._schema, operation.document, operation.node)
+        shared = operation.shared and _Shared(self._answers, operation, operation.execution, variables)
+        return map_source_to_response_event(executor, source, shared or operation.execution)
 
 
 class Answers:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cluster.errors import BadInput, BadTaskId
 from cluster.registry import load_registry
-from cluster.task_id import canonical_json, check_task_id, task_id
+from cluster.task_id import canonical, canonical_json, check_task_id, task_id
 from tests.system import TASKS
 
 REGISTRY = load_registry([TASKS])
@@ -62,6 +62,24 @@ def test_a_big_integer_has_one_id_as_a_number_and_as_digits(a: int, b: int) -> N
 def test_different_inputs_have_different_ids(first: int, second: int) -> None:
     kind = REGISTRY["add"]
     assert (first == second) == (kind.bind({"a": first}).task_id == kind.bind({"a": second}).task_id)
+
+
+@given(st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text(st.characters(), max_size=9)))
+def test_a_plain_object_has_its_canonical_form_by_the_short_way_too(value: dict[str, Any]) -> None:
+    try:
+        wanted: bytes | None = rfc8785.dumps(canonical(value))
+    except rfc8785.CanonicalizationError:
+        wanted = None
+    if wanted is None:
+        with pytest.raises(BadInput):
+            canonical_json(value)
+    else:
+        assert canonical_json(value) == wanted
+
+
+def test_every_character_of_the_basic_plane_is_written_as_rfc_8785_asks() -> None:
+    for code in [*range(0x20), *range(0x20, 0xD800, 7), *range(0xE000, 0x10000, 7), 0x7F, 0x2028, 0x2029, 0x1F600]:
+        assert canonical_json({"x": chr(code)}) == rfc8785.dumps({"x": chr(code)})
 
 
 @given(JSON)

@@ -1,10 +1,10 @@
-"""How the events of a subscription become answers: by a reader that is compiled from the document, or by graphql-core.
+"""Operations of one plain field, executed by a reader that is compiled from the document once.
 
-Every event of `taskResult` and `taskResults` is executed with the same selection, mostly of a few plain fields, and
-graphql-core looks each of them up anew: a quarter of a busy api node's time. A reader knows the functions already. It
-reads what is plain: fields without arguments and directives that are there at once. Whatever is odd, a document or a
-value, an error above all, is left to graphql-core, which executes the event from its beginning; both give the same
-answer.
+Most operations ask one root field for a few plain fields, again and again in the same words, and graphql-core looks
+each of them up anew: a quarter of a busy api node's time. A reader knows the functions already. It reads what is plain:
+fields without arguments and directives that are there at once. Whatever is odd, a document or a value, an error above
+all, is left to graphql-core, which gives the same answer: to an event as it would have from the beginning, and to a
+query or a mutation with what its root field has given already, as that must not run twice.
 """
 
 from __future__ import annotations
@@ -20,25 +20,30 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLError,
     GraphQLField,
     GraphQLList,
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLOutputType,
+    GraphQLResolveInfo,
     GraphQLSchema,
     GraphQLUnionType,
     InlineFragmentNode,
+    MiddlewareManager,
     OperationDefinitionNode,
     SelectionSetNode,
     execute_subscription_event,
+    get_argument_values,
     is_leaf_type,
 )
 from graphql import ExecutionResult as CoreResult
-from graphql.pyutils import is_awaitable
+from graphql.pyutils import Path, is_awaitable
 from strawberry.types.field import StrawberryField
 
 Execution: TypeAlias = Callable[[Executor[Any]], Any]
-"""Executes one event, the executor's root value; the result may be awaitable."""
+"""Executes an operation that an executor was built for, or one event of it, which is the executor's root value; the
+result may be awaitable."""
 Reader: TypeAlias = Callable[[Any, "Info"], Any]
 """Reads a value of one type as it goes into the answer."""
 
@@ -60,27 +65,89 @@ class Info:
 def event_execution(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> Execution:
     """How the events of a valid subscription are executed."""
     try:
-        return _Compiled(schema, document, operation)
+        return _Events(_Compiler(schema, document).root(operation))
     except Odd:
         return execute_subscription_event
 
 
-class _Compiled:
-    def __init__(self, schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> None:
-        compiler = _Compiler(schema, document)
-        root = schema.subscription_type
-        assert root is not None, "the operation is valid"
-        fields = compiler.collected(root, [operation.selection_set])
-        if len(fields) != 1:
-            raise Odd
-        [(self._name, nodes)] = fields.items()
-        self._read = compiler.value(root.fields[nodes[0].name.value].type, nodes)
+def field_execution(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> Execution:
+    """How a valid query or mutation is executed."""
+    try:
+        return _Once(_Compiler(schema, document).root(operation))
+    except Odd:
+        return lambda executor: executor.execute_operation()
+
+
+@dataclass(frozen=True, slots=True)
+class _Root:
+    """The only root field of an operation.
+
+    Attributes:
+        name: of the field in the answer.
+        read: reads what the field gives.
+    """
+
+    kind: GraphQLObjectType
+    name: str
+    nodes: list[FieldNode]
+    field: GraphQLField
+    read: Reader
+
+
+class _Events:
+    def __init__(self, root: _Root) -> None:
+        self._name = root.name
+        self._read = root.read
 
     def __call__(self, executor: Executor[Any]) -> Any:
         try:
             return CoreResult({self._name: self._read(executor.root_value, Info(executor.context_value))}, None)
         except Exception:  # noqa: BLE001 - graphql-core comes upon it again, and tells it as it tells all errors
             return execute_subscription_event(executor)
+
+
+class _Once:
+    def __init__(self, root: _Root) -> None:
+        self._root = root
+
+    async def __call__(self, executor: Executor[Any]) -> CoreResult:
+        root = self._root
+        try:
+            arguments = get_argument_values(root.field, root.nodes[0], executor.variable_values)
+        except GraphQLError:
+            return await _finished(executor.execute_operation())
+        path = Path(None, root.name, root.kind.name)
+        info = executor.build_resolve_info(root.field, root.nodes, root.kind, path)
+        assert root.field.resolve is not None, "Strawberry gives each field one"
+        try:
+            value = root.field.resolve(executor.root_value, info, **arguments)
+            if is_awaitable(value):
+                value = await value
+        except Exception as error:  # noqa: BLE001 - graphql-core tells it
+            return await self._given(executor, error)
+        try:
+            return CoreResult({root.name: root.read(value, Info(executor.context_value))}, None)
+        except Exception:  # noqa: BLE001 - as above
+            return await self._given(executor, value)
+
+    async def _given(self, executor: Executor[Any], outcome: Any) -> CoreResult:
+        """The result, made by graphql-core of what the root field has given: a value, or an error."""
+
+        def resolve(resolver: Callable[..., Any], source: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:
+            if info.path.prev is not None:
+                return resolver(source, info, **arguments)
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+
+        again = executor.build_per_event_executor(executor.root_value)
+        again.middleware_manager = MiddlewareManager(resolve)
+        return await _finished(again.execute_operation())
+
+
+async def _finished(result: Any) -> CoreResult:
+    made: CoreResult = await result if is_awaitable(result) else result
+    return made
 
 
 class _Compiler:
@@ -93,6 +160,19 @@ class _Compiler:
         self._fragments = {
             node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
         }
+
+    def root(self, operation: OperationDefinitionNode) -> _Root:
+        """The only field of an operation."""
+        kind = self._schema.get_root_type(operation.operation)
+        assert kind is not None, "the operation is valid"
+        fields = self.collected(kind, [operation.selection_set])
+        if operation.directives or len(fields) != 1:
+            raise Odd
+        [(name, nodes)] = fields.items()
+        field = kind.fields.get(nodes[0].name.value)
+        if field is None:  # __schema, __type, __typename
+            raise Odd
+        return _Root(kind, name, nodes, field, self.value(field.type, nodes))
 
     def collected(
         self, kind: GraphQLObjectType, selections: Sequence[SelectionSetNode | None]

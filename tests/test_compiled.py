@@ -1,4 +1,4 @@
-"""The events of a subscription: a compiled reader answers what graphql-core would answer."""
+"""Operations of one plain field: a compiled reader answers what graphql-core would answer, and runs no field twice."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from typing import Any
 
 import orjson
 import pytest
-from graphql import OperationDefinitionNode, execute_subscription_event, parse, validate
+from graphql import DocumentNode, Executor, OperationDefinitionNode, execute_subscription_event, parse, validate
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cluster.registry import load_registry
-from cluster.store.record import Event, Record, TaskState
+from cluster.errors import BadInput
+from cluster.registry import Bound, load_registry
+from cluster.store.calls import Submitted
+from cluster.store.record import Event, Record, SubmissionOutcome, TaskState
+from graphql_api.auth.callers import Caller, Scope
+from graphql_api.compiled import Execution, event_execution, field_execution
 from graphql_api.context import Context
-from graphql_api.events import Execution, event_execution
 from graphql_api.schema import make_schema
 from tests.operations import selection
 from tests.system import TASKS
@@ -50,10 +53,30 @@ class Away:
         return None
 
 
-CONTEXT = Context(
-    SimpleNamespace(registry=REGISTRY, store=Away(), blobs=None),  # type: ignore[arg-type]
-    SCHEMA.wrappers,
-)
+class Submitter:
+    """Answers every submission with one record, or an error, and counts."""
+
+    def __init__(self, answer: Record | Exception | None = None) -> None:
+        self.answer = answer
+        self.count = 0
+
+    async def submit(self, bound: list[Bound], _: Any) -> list[Submitted]:
+        self.count += 1
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        assert self.answer is not None
+        return [Submitted(SubmissionOutcome.CACHED, False, self.answer) for _ in bound]
+
+
+def context(submitter: Submitter) -> Context:
+    node: Any = SimpleNamespace(
+        registry=REGISTRY, store=Away(), blobs=None, submitter=submitter,
+        settings=SimpleNamespace(batch_limit=3, submissions_per_minute=0),
+    )  # fmt: skip
+    return Context(node, SCHEMA.wrappers, who=Caller("somebody", frozenset(Scope)))
+
+
+CONTEXT = context(Submitter())
 
 
 @st.composite
@@ -84,12 +107,17 @@ def of(name: str) -> Record:
     )  # fmt: skip
 
 
+def executor(document: DocumentNode, chosen: Context, variables: dict[str, Any] | None = None) -> Executor[Any]:
+    built = Executor.build(CORE, document, context_value=chosen, raw_variable_values=variables)
+    assert not isinstance(built, list)
+    return built
+
+
 def answers(text: str, root: Any) -> tuple[Any, Any]:
     """What a reader makes of an event, and what graphql-core makes of it."""
     document = parse(text)
     [operation] = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
-    built = SCHEMA.execution_context_class.build(CORE, document, context_value=CONTEXT)
-    assert not isinstance(built, list)
+    built = executor(document, CONTEXT)
 
     def answer(execution: Execution) -> Any:
         return asyncio.run(finished(execution(built.build_per_event_executor(root))))
@@ -107,8 +135,8 @@ def read_only(text: str) -> str:
     """The answer of a reader that must not turn to graphql-core, which such an executor would break."""
     document = parse(text)
     [operation] = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
-    executor: Any = SimpleNamespace(root_value=task(of("fibonacci")), context_value=CONTEXT)
-    return orjson.dumps(event_execution(CORE, document, operation)(executor).data).decode()
+    broken: Any = SimpleNamespace(root_value=task(of("fibonacci")), context_value=CONTEXT)
+    return orjson.dumps(event_execution(CORE, document, operation)(broken).data).decode()
 
 
 def task(record: Record) -> Any:
@@ -157,3 +185,49 @@ def test_a_plain_selection_is_read_without_graphql_core() -> None:
         '"finishedAt":"1970-01-01T00:00:00.003000+00:00","result":{"__typename":"FibonacciResult",'
         '"value":"34"},"error":null}}'
     )
+
+
+@given(st.randoms(use_true_random=False), records() | st.sampled_from([BadInput("no", limit=1), ValueError("odd")]))
+def test_a_mutation_is_answered_alike_and_runs_once(chance: Random, answer: Record | Exception) -> None:
+    field = chance.choice(["submitFibonacci(n: 3)", "submitFibonacciMany(inputs: [{n: 1}, {n: 2}])", "submitAdd(a: 1)"])
+    text = f"mutation {{ {field} {selection(CORE.type_map['Submission'], chance, 5)} }}"
+    document = parse(text)
+    assume(not validate(CORE, document))
+    [operation] = document.definitions
+    assert isinstance(operation, OperationDefinitionNode)
+    both = []
+    for execution in (field_execution(CORE, document, operation), lambda built: built.execute_operation()):
+        submitter = Submitter(answer)
+        both.append((asyncio.run(finished(execution(executor(document, context(submitter))))), submitter.count))
+    assert both[0] == both[1], text
+
+
+@pytest.mark.parametrize(
+    ("query", "variables"),
+    [
+        ("mutation($n: Int!) { submitFibonacci(n: $n) { taskId outcome task { state } } }", {"n": 3}),
+        ("mutation($n: Int!) { submitFibonacci(n: $n) { task { result { __typename } } } }", {"n": 3}),
+        ("mutation($n: Int) { submitFibonacci(n: $n) { taskId } }", {}),
+        ("mutation($n: Int!) { submitFibonacci(n: $n) { taskId } }", {"n": -1}),
+        ("mutation($i: [FibonacciInput!]!) { it: submitFibonacciMany(inputs: $i) { taskId } }", {"i": [{"n": 1}] * 3}),
+        ("mutation($i: [FibonacciInput!]!) { it: submitFibonacciMany(inputs: $i) { taskId } }", {"i": [{"n": 1}] * 4}),
+        ("mutation { submitFibonacci(n: 1) { taskId } other: submitAdd(a: 3) { taskId } }", {}),
+        ("query($id: ID!) { task(taskId: $id) { state } }", {"id": "0" * 32}),
+        ("query($id: ID!) { task(taskId: $id) { state } }", {"id": "no id"}),
+        ("query { caller { name scopes tenant } }", {}),
+        ("query { taskTypes { name arguments { name default } } }", {}),
+        ("query { __typename }", {}),
+        ('query { __type(name: "Task") { name } }', {}),
+    ],
+)
+@pytest.mark.parametrize("result", [b'{"n":9,"digits":2,"bit_length":6,"sha256":"86be","text":"34"}', b'"unreadable"'])
+def test_what_clients_ask_is_answered_alike(query: str, variables: dict[str, Any], result: bytes) -> None:
+    document = parse(query)
+    [operation] = document.definitions
+    assert isinstance(operation, OperationDefinitionNode)
+    both = []
+    for execution in (field_execution(CORE, document, operation), lambda built: built.execute_operation()):
+        submitter = Submitter(replace(of("fibonacci"), result=result))
+        built = executor(document, context(submitter), variables)
+        both.append((asyncio.run(finished(execution(built))), submitter.count))
+    assert both[0] == both[1]
