@@ -34,7 +34,7 @@ GATHER_SECONDS: Final = 0.002
 """How soon after records were handed out the next ones are. One that comes alone is handed out at once; of many, those
 that go to one client go in one packet."""
 PING_SECONDS: Final = 5.0
-"""How often the pub/sub link is tried; a half-open one would stay silent for ever (redis-py issue 2417)."""
+"""How often a pub/sub link that is silent is tried."""
 
 
 class _Topic:
@@ -283,32 +283,24 @@ class Deliveries:
         calls = self._store.calls
         own = calls.node_channel(self._node)
         while True:
-            pubsub = self._store.redis.pubsub()
+            listener = self._store.listener([own, calls.all_channel], PING_SECONDS)
             try:
-                await pubsub.subscribe(own, calls.all_channel)
-                confirmed = 0
-                while True:
-                    message = await pubsub.get_message(timeout=PING_SECONDS)
-                    if message is None:
-                        await self._still_there(pubsub)
-                    elif message["type"] == "subscribe":
-                        confirmed += 1
-                        if confirmed >= 2:
-                            self.listening.set()
-                            self.deaf_since = None
-                            for task_id in self._topics:
-                                self._again(task_id)
-                    elif message["type"] == "message":
-                        if message["channel"] == own.encode():
-                            self._notice(message["data"])
-                        else:
-                            self._on_broadcast(message["data"].decode())
-            except (RedisError, OSError, TimeoutError) as error:
+                await listener.open()
+                self.listening.set()
+                self.deaf_since = None
+                for task_id in self._topics:
+                    self._again(task_id)
+                async for channel, word in listener.words():
+                    if channel == own.encode():
+                        self._notice(word)
+                    else:
+                        self._on_broadcast(word.decode())
+            except (RedisError, OSError) as error:
                 logger.warning("the channel of this node is lost: %s", error)
             finally:
                 self.listening.clear()
                 self.deaf_since = self.deaf_since or time.time()
-                await self._drop(pubsub)
+                await listener.close()
             await asyncio.sleep(0.25)
 
     def _notice(self, data: bytes) -> None:
@@ -335,18 +327,3 @@ class Deliveries:
             elif topic is not None:
                 self._again(task_id)
         self._handed_at = asyncio.get_running_loop().time()
-
-    async def _still_there(self, pubsub: object) -> None:
-        await pubsub.ping()  # type: ignore[attr-defined]
-        async with asyncio.timeout(PING_SECONDS):
-            while (await pubsub.get_message(timeout=PING_SECONDS) or {}).get("type") != "pong":  # type: ignore[attr-defined]
-                # A notice may come before the pong; all watches are read again, so that none is lost.
-                for task_id in self._topics:
-                    self._again(task_id)
-
-    async def _drop(self, pubsub: object) -> None:
-        try:
-            async with asyncio.timeout(1):
-                await pubsub.aclose()  # type: ignore[attr-defined]
-        except (RedisError, OSError, TimeoutError) as error:
-            logger.debug("the lost channel did not close: %s", error)

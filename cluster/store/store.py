@@ -25,6 +25,7 @@ from cluster.store.calls import LANES, SCRIPTS, Call, Calls
 from cluster.store.channel import ThreadChannel, exchange
 from cluster.store.deadline import within
 from cluster.store.line import Line
+from cluster.store.listener import Listener
 from cluster.store.record import FIELDS, Record, TaskState, parse_record
 
 R = TypeVar("R")
@@ -146,6 +147,10 @@ class Store:
     async def command(self, *words: Any) -> Any:
         """Runs one plain Redis command, for the few keys that no script owns."""
         return await self._ask("command", lambda: self.redis.execute_command(*words))  # type: ignore[no-untyped-call]
+
+    def listener(self, channels: list[str], ping_seconds: float) -> Listener:
+        """Hears channels, on a connection of its own."""
+        return Listener(self.redis.connection_pool, channels, ping_seconds)
 
     async def _ask(self, call: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Does `work` within TIMEOUT_SECONDS, again where a connection was lost; every script may be repeated.

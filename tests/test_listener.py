@@ -1,0 +1,87 @@
+"""The pub/sub link of a node: every word is heard, and a link that went deaf is told of."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import pytest
+import redis.asyncio
+from redis.exceptions import ConnectionError as LinkLost
+
+from cluster.settings import Settings
+from cluster.store.listener import Listener
+from cluster.store.store import Store
+
+
+class Wire:
+    """Stands between a client and Redis, and may stop to carry anything without closing."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._target = parts.hostname, parts.port
+        self.carries = True
+        self.sent = b""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(*self._target)
+        await asyncio.gather(self._carry(reader, back, mine=True), self._carry(there, writer, mine=False))
+
+    async def _carry(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, mine: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(65_536):
+                if mine:
+                    self.sent += data
+                if self.carries:
+                    target.write(data)
+        target.close()
+
+
+@pytest.fixture
+async def wire(settings: Settings) -> AsyncIterator[tuple[Wire, Listener]]:
+    carrier = Wire(settings.redis_url)
+    server = await asyncio.start_server(carrier.serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    pool = redis.asyncio.ConnectionPool.from_url(f"redis://127.0.0.1:{port}/0")
+    listener = Listener(pool, ["one", "two"], 0.1)
+    yield carrier, listener
+    await listener.close()
+    server.close()
+
+
+async def test_every_word_is_heard_in_order(store: Store, settings: Settings) -> None:
+    channels = [f"{settings.key_prefix}:a", f"{settings.key_prefix}:b"]
+    listener = store.listener(channels, 5.0)
+    await listener.open()
+    async with asyncio.timeout(10):
+        async with store.redis.pipeline(transaction=False) as pipeline:
+            for number in range(5_000):
+                pipeline.publish(channels[number % 2], number)
+            await pipeline.execute()
+        words = listener.words()
+        for number in range(5_000):
+            assert await anext(words) == (channels[number % 2].encode(), b"%d" % number)
+    await listener.close()
+
+
+async def test_a_silent_link_is_tried_and_lives(wire: tuple[Wire, Listener], store: Store) -> None:
+    carrier, listener = wire
+    await listener.open()
+    words = listener.words()
+    waiting = asyncio.ensure_future(anext(words))
+    async with asyncio.timeout(10):
+        while carrier.sent.count(b"PING") < 3:
+            await asyncio.sleep(0.02)
+        await store.command("PUBLISH", "two", "still here")
+        assert await waiting == (b"two", b"still here")
+
+
+async def test_a_link_that_carries_nothing_any_more_is_lost(wire: tuple[Wire, Listener]) -> None:
+    carrier, listener = wire
+    await listener.open()
+    carrier.carries = False
+    async with asyncio.timeout(10):
+        with pytest.raises(LinkLost):
+            await anext(listener.words())
