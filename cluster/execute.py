@@ -259,7 +259,7 @@ def encode(task_type: TaskType, value: Any, limit_bytes: int) -> Succeeded | Fai
         encoded = task_type.output.dump_json(value, warnings="error", by_alias=False)
         if len(encoded) <= limit_bytes + ROOM_BYTES:
             # What JSON cannot carry would be written and never read again.
-            check_output(task_type.returns, value)
+            check_output(task_type.shape, value)
             task_type.output.validate_json(encoded, by_alias=False, by_name=True)
     except (ValidationError, PydanticSerializationError, UnfitOutput) as error:
         return Failed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+from functools import lru_cache
 from typing import Any, Final
 
 from cluster.annotations import fields_of, is_record, item_of, peel, without_none
@@ -63,44 +64,75 @@ def _with_plain_fields(value: Any) -> Any:
     return value if changed is None else changed
 
 
-def check_output(annotation: Any, value: Any, place: str = "") -> None:
+class Shape:
+    """A declared type, as far as the numbers in its values are checked by it. Read once, as every result is held to it.
+
+    Attributes:
+        bare: the type without None and marks.
+        big: whether whole numbers of any length are declared.
+    """
+
+    __slots__ = ("_item", "bare", "big")
+
+    def __init__(self, annotation: Any) -> None:
+        bare, marks = peel(without_none(annotation)[0])
+        self.bare, more = peel(bare)
+        self.big = any(isinstance(mark, BigIntMark) for mark in (*marks, *more))
+        self._item: Shape | None = None
+
+    @property
+    def item(self) -> Shape:
+        """Of what is in it, if it is a list."""
+        if self._item is None:
+            self._item = Shape(item_of(self.bare))
+        return self._item
+
+
+ANY: Final = Shape(Any)
+
+
+@lru_cache(maxsize=1_024)
+def _shown_fields(cls: type) -> tuple[tuple[str, Shape], ...]:
+    return tuple(
+        (field.name, Shape(field.annotation))
+        for field in fields_of(cls)
+        if not any(isinstance(mark, HiddenMark) for mark in peel(field.annotation)[1])
+    )
+
+
+def check_output(shape: Shape, value: Any, place: str = "") -> None:
     """Refuses numbers that GraphQL cannot carry: floats that are not finite, and an `int` beyond 32 bits.
 
     Args:
-        annotation: the declared type; what does not match it is left to the validation of the whole.
+        shape: of the declared type; what does not match it is left to the validation of the whole.
 
     Raises:
         UnfitOutput: the first such number.
     """
+    if value is None or isinstance(value, str):
+        return
     if isinstance(value, float):
         if not math.isfinite(value):
             raise UnfitOutput(
                 f"{place or 'the output'} is {value}, which JSON and GraphQL's Float do not have: return None for it "
                 "(and declare float | None)"
             )
-        return
-    bare, marks = peel(without_none(annotation)[0])
-    bare, more = peel(bare)
-    if isinstance(value, int) and not isinstance(value, bool):
-        big = any(isinstance(mark, BigIntMark) for mark in (*marks, *more))
-        if bare is int and not big and not INT_LEAST <= value <= INT_MOST:
+    elif isinstance(value, int) and not isinstance(value, bool):
+        if shape.bare is int and not shape.big and not INT_LEAST <= value <= INT_MOST:
             raise UnfitOutput(
                 f"{place or 'the output'} is beyond GraphQL's Int, which ends at {INT_MOST}: declare BigInt (from "
                 "cluster) instead of int"
             )
     elif isinstance(value, list | tuple | set | frozenset):
-        item = item_of(bare)
+        item = shape.item
         for index, part in enumerate(value):
             if type(part) is not str:
                 check_output(item, part, f"{place}[{index}]")
     elif isinstance(value, dict):
         for key, part in value.items():
-            check_output(Any, part, f"{place}[{key!r}]")
+            check_output(ANY, part, f"{place}[{key!r}]")
     elif is_record(type(value)):
-        declared: Any = type(value) if not (is_record(bare) and isinstance(value, bare)) else bare
-        for field in fields_of(declared):
-            if any(isinstance(mark, HiddenMark) for mark in peel(field.annotation)[1]) or not hasattr(
-                value, field.name
-            ):
-                continue
-            check_output(field.annotation, getattr(value, field.name), f"{place}.{field.name}" if place else field.name)
+        declared: type[Any] = shape.bare if is_record(shape.bare) and isinstance(value, shape.bare) else type(value)
+        for name, field in _shown_fields(declared):
+            if hasattr(value, name):
+                check_output(field, getattr(value, name), f"{place}.{name}" if place else name)

@@ -15,6 +15,7 @@ import typing
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, overload
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
@@ -23,6 +24,7 @@ from pydantic_core import to_json
 
 from cluster.annotations import refuse_arrays
 from cluster.errors import BadInput, RegistryError
+from cluster.output import Shape
 from cluster.task_id import canonical_json, task_id
 from cluster.values import Graph, decimal_text
 
@@ -96,6 +98,11 @@ class TaskType:
     def origin(self) -> str:
         """Where the function stands, for messages."""
         return f"{self.function.__module__}.{self.function.__qualname__}"
+
+    @cached_property
+    def shape(self) -> Shape:
+        """What its output is held to beside its type."""
+        return Shape(self.returns)
 
     def bind(
         self, arguments: Mapping[str, Any], spell: Callable[[Place], str] = python_spelling, *, salt: str = ""
