@@ -51,11 +51,15 @@ class SchedulerAway(Exception):
 class SchedulerLink:
     """Keeps a Dask client connected in the background. The node works on while there is none.
 
+    Args:
+        hears_load: whether the scheduler tells this node its load, some hundred times a second; for those who dispatch.
+
     Raises:
         SettingError: TLS is asked for and the certificates are not good.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, hears_load: bool = False) -> None:
+        self._hears_load = hears_load
         self._settings = settings
         self._address = settings.scheduler
         if encrypted(settings):
@@ -124,7 +128,8 @@ class SchedulerLink:
                     # The client's stream waits 10 ms for more to send; the dispatcher batches by itself.
                     client.scheduler_comm.interval = 0.0005
                     self.load = Load()
-                    client.subscribe_topic("dask-graphql-load", self._hear)
+                    if self._hears_load:
+                        client.subscribe_topic("dask-graphql-load", self._hear)
                     logger.info("connected to the scheduler at %s", self._address)
                 except (OSError, TimeoutError) as error:
                     logger.debug("no scheduler at %s: %s", self._address, error)

@@ -60,7 +60,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
     node_id = uuid.uuid4().hex[:12]
     store = Store(settings)
     blobs = open_blob_store(settings.blob_store_url)
-    link = SchedulerLink(settings)
+    link = SchedulerLink(settings, hears_load=True)
     dispatcher = Dispatcher(store, link)
     recoverer = Recoverer(settings, store, link, dispatcher, blobs, node_id)
     listeners: list[Callable[[str], None]] = [lambda _: recoverer.wake()]

@@ -92,7 +92,7 @@ ANY: Final = Shape(Any)
 
 
 @lru_cache(maxsize=1_024)
-def _shown_fields(cls: type) -> tuple[tuple[str, Shape], ...]:
+def _shown_fields(cls: Any) -> tuple[tuple[str, Shape], ...]:
     return tuple(
         (field.name, Shape(field.annotation))
         for field in fields_of(cls)
@@ -132,7 +132,7 @@ def check_output(shape: Shape, value: Any, place: str = "") -> None:
         for key, part in value.items():
             check_output(ANY, part, f"{place}[{key!r}]")
     elif is_record(type(value)):
-        declared: type[Any] = shape.bare if is_record(shape.bare) and isinstance(value, shape.bare) else type(value)
+        declared: Any = shape.bare if is_record(shape.bare) and isinstance(value, shape.bare) else type(value)
         for name, field in _shown_fields(declared):
             if hasattr(value, name):
                 check_output(field, getattr(value, name), f"{place}.{name}" if place else name)
