@@ -170,7 +170,7 @@ class Deliveries:
                 for event in watched.events:
                     after_seq = event.seq
                     assert watched.record is not None
-                    metrics.DELIVERIES.labels("event").inc()
+                    metrics.of(metrics.DELIVERIES, "event").inc()
                     yield event, watched.record
                 if watched.record is not None and watched.record.final:
                     return
@@ -266,7 +266,7 @@ class Deliveries:
             for future in waiting:
                 future.set_result(record)
                 metrics.DELIVERY_SECONDS.observe(max(0.0, time.time() - ended))
-                metrics.DELIVERIES.labels("final").inc()
+                metrics.of(metrics.DELIVERIES, "final").inc()
             if waiting and time.time() - (record.finished_at or 0) / 1000 < TRACED_SECONDS:
                 tracing.note("deliver", "PRODUCER", record.trace, ended, task_id=task_id, subscribers=len(waiting))
 

@@ -138,14 +138,14 @@ class Dispatcher:
             fire_and_forget(futures)
             # Until it tells again.
             load.outstanding += len(packs)
-            metrics.DISPATCHED.labels("sent").inc(len(group))
+            metrics.of(metrics.DISPATCHED, "sent").inc(len(group))
             for _, pack in packs:
                 for item in pack:
                     tracing.note("dispatch", "PRODUCER", item.trace, began, task_id=item.task_id, packed=len(pack))
 
     async def _give_back(self, batch: list[Dispatchable]) -> None:
         """The scheduler is away: the attempts wait in the store, and the recoverer sends them when it is back."""
-        metrics.DISPATCHED.labels("returned").inc(len(batch))
+        metrics.of(metrics.DISPATCHED, "returned").inc(len(batch))
         try:
             await self._store.run_many(
                 [self._store.calls.release(attempt.task_id, attempt.attempt) for attempt in batch]

@@ -133,7 +133,7 @@ class Executor:
         task_id, attempt, _ = member
         verdict = started.verdict if started else None
         if started and started.waited_seconds is not None:
-            metrics.WAIT_SECONDS.labels(name).observe(started.waited_seconds)
+            metrics.of(metrics.WAIT_SECONDS, name).observe(started.waited_seconds)
         if verdict == "TAKEN":
             # An attempt is dispatched once and Dask runs a key in one place, so whoever began it before is gone: nobody
             # speaks for it any more. (ALIVE: it goes on elsewhere, in a worker that leaves when it is done.)
@@ -170,10 +170,10 @@ class Executor:
         try:
             outcome = self._outcome(task_id, attempt, name, canonical_input)
             ended = self._end(task_id, attempt, name, outcome)
-            metrics.RUN_SECONDS.labels(name).observe(time.perf_counter() - began)
+            metrics.of(metrics.RUN_SECONDS, name).observe(time.perf_counter() - began)
             answers = self.store.run_many([ended, *([self._start(following)] if following else ())])
             verdict = _verdict(outcome, answers[0])
-            metrics.ATTEMPTS.labels(name, verdict).inc()
+            metrics.of(metrics.ATTEMPTS, name, verdict).inc()
             span.tell(outcome.error["code"] if isinstance(outcome, Failed) else None, outcome=verdict)
         finally:
             enter(None)

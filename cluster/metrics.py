@@ -12,6 +12,7 @@ import multiprocessing
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from prometheus_client import (
@@ -253,6 +254,12 @@ class Exposition:
     def text(self) -> bytes:
         """The Prometheus text format, version 0.0.4."""
         return generate_latest(self._registry)
+
+
+@lru_cache(maxsize=1_024)
+def of(metric: Any, *values: Any) -> Any:
+    """A metric with its labels, kept: prometheus_client looks them up anew, 3 % of the work of a short task."""
+    return metric.labels(*values)
 
 
 def count_lost(cause: str, verdict: str) -> None:

@@ -69,7 +69,7 @@ class Submitter:
         fresh = (SubmissionOutcome.NEW, SubmissionOutcome.RECOMPUTED)
         self._admission.accepted(bound[0].task_type, sum(item.outcome in fresh for item in submitted))
         for item, claimed in zip(bound, submitted, strict=True):
-            metrics.SUBMISSIONS.labels(item.task_type.name, claimed.outcome).inc()
+            metrics.of(metrics.SUBMISSIONS, item.task_type.name, claimed.outcome).inc()
             if claimed.dispatch:
                 self._dispatcher.put(
                     Dispatchable(

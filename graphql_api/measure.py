@@ -30,14 +30,14 @@ class Measured:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                metrics.HTTP_SECONDS.labels(route).observe(time.perf_counter() - began)
+                metrics.of(metrics.HTTP_SECONDS, route).observe(time.perf_counter() - began)
             await send(message)
 
         try:
             await self._app(scope, receive, measured)
         finally:
             # Without a status it was an error of ours, which is answered further out.
-            metrics.HTTP_REQUESTS.labels(route, status or 500).inc()
+            metrics.of(metrics.HTTP_REQUESTS, route, status or 500).inc()
 
 
 class Traced:

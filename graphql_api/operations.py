@@ -117,7 +117,7 @@ class Operations(strawberry.Schema):
             self._documents.validate(self._schema, kept)
             return operation
         finally:
-            metrics.OPERATIONS.labels(kind).inc()
+            metrics.of(metrics.OPERATIONS, kind).inc()
 
     def _refused(self, errors: list[GraphQLError]) -> PreExecutionError:
         for error in errors:

@@ -53,7 +53,7 @@ def _round_trip(call: str) -> Iterator[None]:
     began = time.perf_counter()
     try:
         yield
-        metrics.REDIS_SECONDS.labels(call).observe(time.perf_counter() - began)
+        metrics.of(metrics.REDIS_SECONDS, call).observe(time.perf_counter() - began)
     except ResponseError as error:
         text = str(error)
         if REFUSALS.search(text):

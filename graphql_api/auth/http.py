@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.requests import HTTPConnection
 
 from cluster.errors import Forbidden, OperationNotAllowed, PublicError, RateLimited, ServiceUnavailable, Unauthenticated
@@ -16,16 +18,19 @@ _STATUS: dict[type[PublicError], int] = {
 }
 
 
-async def caller_of(connection: HTTPConnection, credential: str | None = None) -> Caller:
+async def caller_of(
+    connection: HTTPConnection, credential: str | None = None, headers: Mapping[str, str] | None = None
+) -> Caller:
     """Who makes a request, or opens a WebSocket.
 
     Args:
         credential: what a WebSocket's connection_init brought; a header wins.
+        headers: those of the connection, where the caller has read them already.
 
     Raises:
         Unauthenticated, ServiceUnavailable, StoreUnavailable: as `Authenticator.caller`.
     """
-    headers = connection.headers
+    headers = connection.headers if headers is None else headers
     shown = headers.get("authorization") or headers.get("x-api-key") or credential
     caller: Caller = await connection.app.state.authenticator.caller(shown, address_of(connection))
     return caller

@@ -97,24 +97,25 @@ class GraphQLEndpoint(GraphQL[Context, None]):
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
         """The answer to one HTTP request, by what it asks for."""
         request = Request(scope)
+        headers = first_headers(scope)
         try:
-            if not self._origins.allows(request.headers):
+            if not self._origins.allows(headers):
                 raise RequestRefused(403, "pages of this origin may not use this api (ALLOWED_ORIGINS)")
             if request.method not in ("GET", "POST"):
                 raise RequestRefused(405, "GraphQL takes GET and POST", {"Allow": "GET, POST"})
-            request = Request(scope, body_reader(receive, request.headers))
-            accepted = request.headers.get("accept", "")
+            request = Request(scope, body_reader(receive, headers))
+            accepted = headers.get("accept", "")
             streams = "text/event-stream" in accepted
             if not streams and self._wants_page(request, accepted):
                 return graphiql_page()
-            if request.method == "POST" and _content_type(request) != "application/json":
+            if request.method == "POST" and _bare(headers.get("content-type", "")) != "application/json":
                 # Also what keeps foreign pages from posting without being asked about first (CSRF).
                 raise RequestRefused(415, "POST takes Content-Type: application/json")
-            caller = await caller_of(request)
+            caller = await caller_of(request, headers=headers)
             context = Context(self._node, self._schema.wrappers, who=caller)
             operation = await read_operation(request, self.persisted)
             if not streams:
-                return await self._execute(request, context, operation)
+                return await self._execute(request.method, accepted, context, operation)
             self._sockets.check(caller.name)
             return event_stream(request, operation, self._schema, context, self._sockets)
         except ClientDisconnect:
@@ -137,7 +138,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             and "text/html" in accepted
         )
 
-    async def _execute(self, request: Request, context: Context, operation: Mapping[str, Any]) -> Response:
+    async def _execute(self, method: str, accepted: str, context: Context, operation: Mapping[str, Any]) -> Response:
         """Executes one query or mutation; a GET may only query.
 
         Raises:
@@ -149,7 +150,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
                 variable_values=operation.get("variables"),
                 context_value=context,
                 operation_name=operation.get("operationName"),
-                allowed_operation_types=OPERATIONS[request.method],
+                allowed_operation_types=OPERATIONS[method],
             )
         except CannotGetOperationTypeError as error:
             raise RequestRefused(400, error.as_http_error_reason()) from None
@@ -162,7 +163,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         except MissingQueryError:
             raise RequestRefused(400, 'expected a JSON object with "query", a text') from None
         answer = payload(result)
-        chosen = media_type(request.headers.get("accept", ""))
+        chosen = media_type(accepted)
         executed = was_executed(answer)
         if not executed:
             # GraphQL, section 7.1: no data entry where nothing was executed.
@@ -224,5 +225,10 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         return UNSET
 
 
-def _content_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+def first_headers(scope: Scope) -> dict[str, str]:
+    """The headers of a request by name, of several the first: Starlette searches the list for every name anew."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
+
+
+def _bare(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()

@@ -6,10 +6,10 @@ browser to send (a GET, an EventSource, a WebSocket) is not asked for beforehand
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
@@ -32,7 +32,7 @@ class Origins:
         # rebinding): on loopback, where nobody is asked who they are, only its own names are taken.
         self._loopback_only = settings.host in LOOPBACK and settings.authentication == "none"
 
-    def allows(self, headers: Headers) -> bool:
+    def allows(self, headers: Mapping[str, str]) -> bool:
         """Whether a request comes from no page, from one of our own, or from one that is allowed."""
         host = headers.get("host", "")
         origin = headers.get("origin")
