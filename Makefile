@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-aws docs bench bench-growth bench-autoscaling fuzz audit audit-terraform deploy images destroy chaos lint types schema console
+.PHONY: help run test test-aws docs bench bench-growth bench-profile bench-autoscaling fuzz audit audit-terraform deploy images destroy chaos lint types schema console
 .PHONY: test-images clean setup
 
 help: ## Lists the targets
@@ -67,6 +67,9 @@ bench: $(VENV)/.bench ## Measures the system beside its peers and writes benchma
 
 bench-growth: $(VENV)/.bench ## Measures the system with 1 to 4 api nodes and workers
 	@$(BIN)/python -m benchmarks.growth
+
+bench-profile: $(VENV)/.bench ## Measures the processor time that a short task costs each process
+	@$(BIN)/python -m benchmarks.profile
 
 bench-autoscaling: $(VENV)/.run ## Runs the controller's plan beside Dask's Adaptive on virtual time, and writes benchmarks/AUTOSCALING.md
 	@PYTHONHASHSEED=0 $(BIN)/python -m benchmarks.autoscaling

@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cluster import collector, tracing
@@ -72,6 +72,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
 
     return Api(
         Measured(Traced(graphql) if tracing.on() else graphql),
+        GraphQLRoute(),
         routes=[
             Route("/healthz", healthz),
             Route("/readyz", readyz),
@@ -79,7 +80,6 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
             Route("/blobs/{key:path}", download),
             # For the spelling with a slash behind it, which is sent here; what comes here goes the short way.
             Route("/graphql", graphql),
-            WebSocketRoute("/graphql", GraphQLRoute()),
             *page_routes(),
         ],
         middleware=[Middleware(Measured)],
@@ -89,24 +89,26 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
 
 
 class Api(Starlette):
-    """The application, with a short way to `/graphql` over HTTP: what Starlette has around a route (a search among the
-    routes, and handlers of exceptions that are handled there) costs a tenth of a mutation.
+    """The application, with a short way to `/graphql`: what Starlette has around a route (a search among routes, and
+    handlers of exceptions that are handled there) costs a tenth of a mutation, and some kilobytes for each WebSocket.
 
     Args:
-        graphql: serves it, with all that stands around it.
+        graphql: serves it over HTTP, with all that stands around it.
+        sockets: serves its WebSockets.
         options: of Starlette.
     """
 
-    def __init__(self, graphql: ASGIApp, **options: Any) -> None:
+    def __init__(self, graphql: ASGIApp, sockets: ASGIApp, **options: Any) -> None:
         super().__init__(**options)
-        self._graphql = graphql
+        self._ways = {"http": graphql, "websocket": sockets}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == "/graphql":
-            scope["app"] = self
-            await self._graphql(scope, receive, send)
-        else:
+        way = self._ways.get(scope["type"])
+        if way is None or scope["path"] != "/graphql":
             await super().__call__(scope, receive, send)
+            return
+        scope["app"] = self
+        await way(scope, receive, send)
 
 
 class Packed:

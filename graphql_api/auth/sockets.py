@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, Self
 
 from cluster.errors import TooManySubscriptions
 from graphql_api.auth.callers import Caller
@@ -42,28 +41,42 @@ class Sockets:
                 f"{self._limit} sockets of one client are open here, the limit; close some, or share one"
             )
 
-    @contextlib.contextmanager
-    def counted(self, who: str) -> Iterator[None]:
-        """Counts one socket of an address or a caller while it is open."""
-        self._count[who] += 1
-        try:
-            yield
-        finally:
-            self._count[who] -= 1
-            if not self._count[who]:
-                del self._count[who]
-
-    @contextlib.contextmanager
-    def held(self, caller: Caller, close: Close) -> Iterator[None]:
-        """Keeps one socket where `end` finds it."""
-        place = object()
-        self._open[place] = (caller, close)
-        try:
-            yield
-        finally:
-            del self._open[place]
+    def place(self) -> Place:
+        """The place of one more socket, to be used by `with`."""
+        return Place(self._count, self._open)
 
     async def end(self, ended: Callable[[Caller], bool]) -> None:
         """Closes the sockets whose caller `ended`."""
         closing = [close() for caller, close in list(self._open.values()) if ended(caller)]
         await asyncio.gather(*closing, return_exceptions=True)
+
+
+class Place:
+    """One open socket's place in the counts. A class of its own, as thousands of them are open."""
+
+    __slots__ = ("_count", "_names", "_open")
+
+    def __init__(self, count: Counter[str], open_: dict[object, tuple[Caller, Close]]) -> None:
+        self._count = count
+        self._open = open_
+        self._names: tuple[str, ...] = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def count(self, who: str) -> None:
+        """Counts it as one of an address or a caller."""
+        self._count[who] += 1
+        self._names += (who,)
+
+    def hold(self, caller: Caller, close: Close) -> None:
+        """Keeps it where `Sockets.end` finds it."""
+        self._open[self] = (caller, close)
+
+    def __exit__(self, *_: object) -> None:
+        self._open.pop(self, None)
+        for who in self._names:
+            self._count[who] -= 1
+            if not self._count[who]:
+                del self._count[who]
+        self._names = ()

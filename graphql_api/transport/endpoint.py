@@ -24,7 +24,7 @@ from cluster.errors import PublicError, ServiceUnavailable, StoreUnavailable, To
 from cluster.node import Node
 from graphql_api.auth.authenticate import Authenticator, credential_in
 from graphql_api.auth.http import address_of, caller_of, status_of
-from graphql_api.auth.sockets import Sockets
+from graphql_api.auth.sockets import Place, Sockets
 from graphql_api.context import Context
 from graphql_api.errors import STORE_AWAY
 from graphql_api.pages import graphiql_page
@@ -194,9 +194,9 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             # Closed before it is accepted: the handshake is answered with 403.
             await socket.close(1008)
             return
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(self._sockets.counted(address))
-            socket.scope["dask_graphql.stack"] = stack
+        with self._sockets.place() as place:
+            place.count(address)
+            socket.scope["dask_graphql.place"] = place
             # Strawberry raises KeyError where a client vanishes at the moment its operation completes.
             with contextlib.suppress(KeyError):
                 await self.run(socket)
@@ -211,11 +211,11 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         assert socket is not None
         try:
             context.who = await caller_of(socket, credential_in(context.connection_params))
-            stack: contextlib.ExitStack = socket.scope["dask_graphql.stack"]
+            place: Place = socket.scope["dask_graphql.place"]
             if self._authenticator.required:
                 self._sockets.check(context.who.name)
-                stack.enter_context(self._sockets.counted(context.who.name))
-            stack.enter_context(self._sockets.held(context.who, lambda: socket.close(4403, "the credential has ended")))
+                place.count(context.who.name)
+            place.hold(context.who, lambda: socket.close(4403, "the credential has ended"))
         except (StoreUnavailable, ServiceUnavailable, TooManySubscriptions) as error:
             logger.debug("a socket is put off: %s", error)
             await socket.close(1013, "try again later")

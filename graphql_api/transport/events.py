@@ -59,7 +59,9 @@ async def _held(results: Any, context: Context, sockets: Sockets) -> AsyncIterat
     async def end() -> None:
         ended.set()
 
-    with sockets.counted(context.caller.name), sockets.held(context.caller, end):
+    with sockets.place() as place:
+        place.count(context.caller.name)
+        place.hold(context.caller, end)
         async for message in _messages(results, context, ended):
             yield message
 

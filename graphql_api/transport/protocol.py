@@ -1,4 +1,4 @@
-"""The bytes of a WebSocket: uvicorn's protocol, corked, with a compression that costs nothing while it is idle.
+"""The bytes of a WebSocket: uvicorn's protocol, corked, with a compression and parts that cost little while it is idle.
 
 permessage-deflate (RFC 7692) keeps a window for each direction between messages: 40 KB for a socket that waits. Here a
 message is packed by itself, and one that is small goes as it is: most are, and packing them saves no packet.
@@ -22,6 +22,60 @@ SMALL: Final = 1_400
 """Bytes that fit into one packet."""
 
 
+class Gate:
+    """An asyncio.Event without the queue that each of those keeps, half a kilobyte."""
+
+    __slots__ = ("_open", "_waiting")
+
+    def __init__(self) -> None:
+        self._open = False
+        self._waiting: list[asyncio.Future[None]] | None = None
+
+    def is_set(self) -> bool:
+        return self._open
+
+    def set(self) -> None:
+        self._open = True
+        waiting, self._waiting = self._waiting, None
+        for future in waiting or ():
+            if not future.done():
+                future.set_result(None)
+
+    def clear(self) -> None:
+        self._open = False
+
+    async def wait(self) -> bool:
+        while not self._open:
+            future = asyncio.get_running_loop().create_future()
+            self._waiting = [*(self._waiting or ()), future]
+            await future
+        return True
+
+
+class Inbox:
+    """An asyncio.Queue for one reader, without the three queues inside that. It is short: uvicorn reads no more from a
+    client while a message waits."""
+
+    __slots__ = ("_come", "_items")
+
+    def __init__(self) -> None:
+        self._items: list[Any] = []
+        self._come = Gate()
+
+    def empty(self) -> bool:
+        return not self._items
+
+    def put_nowait(self, item: Any) -> None:
+        self._items.append(item)
+        self._come.set()
+
+    async def get(self) -> Any:
+        while not self._items:
+            self._come.clear()
+            await self._come.wait()
+        return self._items.pop(0)
+
+
 class SocketProtocol(WebSocketsSansIOProtocol):
     """One WebSocket's connection."""
 
@@ -30,7 +84,16 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.queue = cast(Any, Inbox())
+        self.writable = cast(Any, Gate())
+        self.writable.set()
         self.conn.available_extensions = [_DEFLATE]
+
+    def start_keepalive(self) -> None:
+        super().start_keepalive()
+        # The handshake is done: nobody reads what it said any more, in two copies of ten headers each.
+        self.request.headers.clear()
+        self.response.headers.clear()
 
 
 class _Deflate(PerMessageDeflate):
