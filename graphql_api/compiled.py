@@ -20,7 +20,6 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
-    GraphQLError,
     GraphQLField,
     GraphQLList,
     GraphQLNonNull,
@@ -114,7 +113,7 @@ class _Once:
         root = self._root
         try:
             arguments = get_argument_values(root.field, root.nodes[0], executor.variable_values)
-        except GraphQLError:
+        except Exception:  # noqa: BLE001 - as with the events: nothing has run yet
             return await _finished(executor.execute_operation())
         path = Path(None, root.name, root.kind.name)
         info = executor.build_resolve_info(root.field, root.nodes, root.kind, path)
@@ -216,9 +215,11 @@ class _Compiler:
         if is_leaf_type(kind):
             return _leaf(kind.coerce_output_value)
         if isinstance(kind, GraphQLObjectType):
-            return _one_of([(kind, self._object(kind, nodes))])
+            read = self._object(kind, nodes)
+            return _one_of([kind], lambda _: read)
         if isinstance(kind, GraphQLUnionType):
-            return _one_of([(member, self._object(member, nodes)) for member in kind.types])
+            # There may be hundreds of task types; those that come are few.
+            return _one_of(kind.types, lambda member: self._object(member, nodes))
         raise Odd
 
     def _object(self, kind: GraphQLObjectType, nodes: Sequence[FieldNode]) -> Reader:
@@ -286,21 +287,28 @@ def _list_of(read: Reader) -> Reader:
     return read_all
 
 
-def _one_of(members: Sequence[tuple[GraphQLObjectType, Reader]]) -> Reader:
-    """Reads an object that is of one of these types, which its class tells."""
+def _one_of(kinds: Sequence[GraphQLObjectType], reader: Callable[[GraphQLObjectType], Reader]) -> Reader:
+    """Reads an object that is of one of these types, which its class tells. Their readers are made as they come."""
     known: dict[type, Reader] = {}
 
     def read(value: Any, info: Info) -> Any:
         found = known.get(type(value))
         if found is None:
-            fits = [reader for kind, reader in members if _is_of(kind, value)]
+            fits = [kind for kind in kinds if _is_of(kind, value)]
             if len(fits) != 1:
                 raise Odd
-            [found] = fits
+            try:
+                found = reader(fits[0])
+            except Odd:
+                found = _leave
             known[type(value)] = found
         return found(value, info)
 
     return read
+
+
+def _leave(_value: Any, _info: Info) -> Any:
+    raise Odd
 
 
 def _is_of(kind: GraphQLObjectType, value: Any) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 from graphql import DocumentNode, Executor, OperationDefinitionNode, execute_subscription_event, parse, validate
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cluster.errors import BadInput
@@ -149,6 +149,7 @@ def event(record: Record) -> Any:
     return made(event=Event(3, "PROGRESS", record.state, 1, 5, 0.5, "half"), record=record)
 
 
+@settings(deadline=None)
 @given(st.randoms(use_true_random=False), records())
 def test_a_reader_answers_what_graphql_core_answers(chance: Random, record: Record) -> None:
     for root, field, kind in ((task, "taskResult", "Task"), (event, "taskEvents", "TaskEvent")):
@@ -187,6 +188,7 @@ def test_a_plain_selection_is_read_without_graphql_core() -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.randoms(use_true_random=False), records() | st.sampled_from([BadInput("no", limit=1), ValueError("odd")]))
 def test_a_mutation_is_answered_alike_and_runs_once(chance: Random, answer: Record | Exception) -> None:
     field = chance.choice(["submitFibonacci(n: 3)", "submitFibonacciMany(inputs: [{n: 1}, {n: 2}])", "submitAdd(a: 1)"])

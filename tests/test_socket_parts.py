@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.errors import TooManySubscriptions
@@ -17,6 +17,7 @@ from graphql_api.transport.protocol import Gate, Inbox
 STEPS = st.lists(st.sampled_from(["put", "get", "turn"]), max_size=40)
 
 
+@settings(deadline=None)
 @given(STEPS)
 def test_an_inbox_hands_out_everything_once_and_in_order(steps: list[str]) -> None:
     async def run() -> None:
