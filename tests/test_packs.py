@@ -30,16 +30,16 @@ IDS = st.text(alphabet="0123456789abcdef", min_size=32, max_size=32)
 
 
 @given(st.integers(0, 600), st.integers(0, 50), st.none() | st.floats(1e-6, 100))
-def test_packs_hold_every_attempt_once_and_in_order(count: int, threads: int, duration: float | None) -> None:
-    packs = packed(range(count), threads, duration)
+def test_packs_hold_every_attempt_once_and_in_order(count: int, free: int, duration: float | None) -> None:
+    packs = packed(range(count), free, duration)
     assert list(itertools.chain.from_iterable(packs)) == list(range(count))
     assert all(1 <= len(pack) <= PACK for pack in packs)
-    if duration is None or not threads:
+    if duration is None:
         assert len(packs) == count
     else:
-        # Work that is known to be long shares nothing, and no thread is left idle for the sake of a pack.
+        # Work that is known to be long shares nothing, and no free thread stays so for the sake of a pack.
         assert all(len(pack) == 1 or len(pack) * duration <= PACK_SECONDS * (1 + 1e-9) for pack in packs)
-        assert len(packs) >= min(count, threads)
+        assert len(packs) >= min(count, free)
 
 
 @given(

@@ -2,8 +2,8 @@
 
 Two things make it.
 
-- The **need** of this moment: who works now, and so many that what waits is done in `drain_seconds`; but nobody is
-  bought for work that is done before a new worker could come.
+- The **need** of this moment: who works now, and so many that what waits is done in `drain_seconds`, a third more where
+  nobody serves it yet; but nobody is bought for work that is done before a new worker could come.
 - What is **kept** for needs to come. Think of the fleet as levels, the first worker, the second, and so on. A level
   that is not needed any more is kept for as long as it was missed the last time, and half as long again: where demand
   comes and goes within seconds, nobody is sent away to be bought again. Where it stayed away longer than
@@ -18,6 +18,8 @@ from typing import Final
 
 AWAY_SECONDS: Final = 5.0
 """A need that was away for less has not been away."""
+SOONER: Final = 3
+"""Where nobody serves yet what waits, one worker more is asked for with so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,10 @@ def _need(seen: Observation, policy: Policy) -> tuple[int, str]:
     free = seen.living - len(long)
     # Dask knows no duration of a task type before its first run ends.
     drain = math.ceil(rest / (policy.drain_seconds * seen.threads)) or min(1, seen.waiting)
+    nobody = free <= seen.launching
+    if nobody:
+        # Launches differ, and of more workers the first ones come sooner.
+        drain += math.ceil(drain / SOONER)
     # A worker runs one task at least.
     drain = min(drain, math.ceil((seen.waiting + max(0, seen.tasks - len(long))) / seen.threads))
     why = f"{seen.waiting + seen.tasks} tasks, {rest:.1f} s of work beside {len(long)} long: "
@@ -138,4 +144,5 @@ def _need(seen: Observation, policy: Policy) -> tuple[int, str]:
     if drain > free and rest < in_time:
         return seen.living, why + f"done before a new worker comes in {policy.launch_seconds:.0f} s"
     need = max(len(long) + drain, len(seen.busy))
-    return need, why + f"{need} to drain it in {policy.drain_seconds:g} s"
+    sooner = ", and more as nobody serves it yet" if nobody and seen.waiting else ""
+    return need, why + f"{need} to drain it in {policy.drain_seconds:g} s{sooner}"
