@@ -27,6 +27,7 @@ from typing import Any
 
 import orjson
 import psutil
+import redis.asyncio
 
 from benchmarks import peers, report
 from benchmarks.report import Row
@@ -36,12 +37,13 @@ from tests.system import RedisServer, System
 
 IN_FLIGHT = 64
 FIELDS = "state result { ... on FibonacciResult { value } }"
-SUBMIT = "mutation($n: Int!) { submitFibonacci(n: $n) { taskId } }"
+SUBMIT = "mutation($n: Int!) { submitFibonacci(n: $n) { taskId outcome } }"
 RESULT = f"subscription($id: ID!) {{ taskResult(taskId: $id) {{ {FIELDS} }} }}"
-MANY = "mutation($i: [FibonacciInput!]!) { submitFibonacciMany(inputs: $i) { taskId } }"
+MANY = "mutation($i: [FibonacciInput!]!) { submitFibonacciMany(inputs: $i) { taskId outcome } }"
 RESULTS = f"subscription($ids: [ID!]!) {{ taskResults(taskIds: $ids) {{ {FIELDS} }} }}"
 NUMBERS = itertools.cycle(range(100, 20_100))
-"""Every task of ours is a new one; the numbers are small enough that the work itself costs nothing."""
+"""Every task of ours is a new one (`forget` lets them be so again); the numbers are small enough that the work itself
+costs nothing."""
 FAN_NUMBERS = itertools.count(10)
 """Numbers of few digits that no other measure uses: the waiting sockets read no packed messages."""
 PEERS_NUMBERS = itertools.cycle(range(100, 20_100))
@@ -85,13 +87,15 @@ class Ours:
         return items
 
     async def run(self, n: int) -> str:
-        submitted = await self.post(SUBMIT, {"n": n})
-        [item] = await self.subscribe(RESULT, {"id": submitted["submitFibonacci"]["taskId"]})
+        submitted = (await self.post(SUBMIT, {"n": n}))["submitFibonacci"]
+        assert submitted["outcome"] == "NEW", "a kept result would be measured"
+        [item] = await self.subscribe(RESULT, {"id": submitted["taskId"]})
         return str(item["taskResult"]["result"]["value"])
 
     async def run_many(self, numbers: Sequence[int]) -> None:
-        submitted = await self.post(MANY, {"i": [{"n": n} for n in numbers]})
-        ids = [item["taskId"] for item in submitted["submitFibonacciMany"]]
+        submitted = (await self.post(MANY, {"i": [{"n": n} for n in numbers]}))["submitFibonacciMany"]
+        assert {item["outcome"] for item in submitted} == {"NEW"}, "kept results would be measured"
+        ids = [item["taskId"] for item in submitted]
         assert len(await self.subscribe(RESULTS, {"ids": ids})) == len(numbers)
 
     async def close(self) -> None:
@@ -102,6 +106,12 @@ class Ours:
 def numbers_of(peer: Any) -> Iterator[int]:
     """Where a system's next task comes from."""
     return NUMBERS if isinstance(peer, Ours) else PEERS_NUMBERS
+
+
+async def forget(system: System) -> None:
+    """All records go, so that the same numbers are new tasks again; called while nothing is in flight."""
+    async with redis.asyncio.Redis.from_url(system.redis.url) as client:
+        await client.flushall()
 
 
 # Measures: each returns one figure -----------------------------------------------------------------------------------
@@ -334,6 +344,7 @@ async def measure(rounds: int, tasks: int, held_minutes: float, folder: Path) ->
                 await note(report.LONG, report.GMPY2, gmpy2_seconds())
                 await note(report.ALONE, ours.name, p99_ms(ours, 2.0))
                 await note(report.BESIDE, ours.name, p99_beside_long_ms(ours))
+                await forget(system)
             if held_minutes:
                 await note(report.HELD, ours.name, held_p99_ms(ours, 10_000, held_minutes))
         finally:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import islice
 from typing import Final
 
 from redis.exceptions import RedisError
 
 from cluster import metrics, tracing
+from cluster.ahead import Ahead, Run
 from cluster.errors import StoreUnavailable, TooManySubscriptions
 from cluster.store.calls import WATCH_SECONDS, parse_notice
 from cluster.store.record import Event, Record
@@ -42,7 +43,7 @@ class _Topic:
 
     Attributes:
         ended: its final record was handed out, and nothing is watched now.
-        run: when the run that they wait for was submitted, and its newest attempt, as it was read last; None before.
+        run: the run that they wait for, as it was read last; None before.
     """
 
     __slots__ = ("began", "ended", "finals", "run", "tails")
@@ -50,7 +51,7 @@ class _Topic:
     def __init__(self) -> None:
         self.began = time.time()
         self.ended = False
-        self.run: tuple[int, int] | None = None
+        self.run: Run | None = None
         self.finals: set[asyncio.Future[Record]] = set()
         self.tails: set[asyncio.Event] = set()
 
@@ -70,13 +71,14 @@ class Deliveries:
 
     def __init__(self, store: Store, node: str, limit: int, on_broadcast: Callable[[str], None]) -> None:
         self._store = store
-        self._node = node
+        self.node = node
         self._limit = limit
         self._on_broadcast = on_broadcast
         self._topics: dict[str, _Topic] = {}
         self._waiters = 0
         self._brought: list[tuple[str, Record]] = []
         self._handed_at = 0.0
+        self._ahead = Ahead()
         self._look: dict[str, None] = {}
         self._leave: set[str] = set()
         self._wake = asyncio.Event()
@@ -109,6 +111,17 @@ class Deliveries:
     def topics(self) -> int:
         """How many tasks are watched for them."""
         return len(self._topics)
+
+    # Submissions ------------------------------------------------------------------------------------------------------
+
+    def foresee(self, task_ids: Sequence[str]) -> bool:
+        """Whether submissions shall note this node as one that waits; then `foreseen` follows for each of them."""
+        return self.listening.is_set() and self._ahead.begin(task_ids)
+
+    def foreseen(self, task_id: str, record: Record | None) -> None:
+        """A submission is answered; None: nobody knows whether it was accepted."""
+        waits = record is not None and not record.final and task_id not in self._topics
+        self._ahead.end(task_id, (record.submitted_at, record.attempt) if record and waits else None)
 
     # Subscribers ------------------------------------------------------------------------------------------------------
 
@@ -161,7 +174,7 @@ class Deliveries:
                 more.clear()
                 try:
                     watched = await self._store.run(
-                        self._store.calls.watch(task_id, self._node, every_event=True, after_seq=after_seq)
+                        self._store.calls.watch(task_id, self.node, every_event=True, after_seq=after_seq)
                     )
                 except StoreUnavailable as error:
                     logger.debug("events of %s wait: %s", task_id, error)
@@ -192,7 +205,9 @@ class Deliveries:
         topic = self._topics.get(task_id)
         if topic is None:
             topic = self._topics[task_id] = _Topic()
-            self._again(task_id)
+            topic.run = self._ahead.take(task_id)
+            if topic.run is None:
+                self._again(task_id)
         elif topic.ended:
             topic.ended, topic.run = False, None
             self._again(task_id)
@@ -225,14 +240,14 @@ class Deliveries:
                 calls = self._store.calls
                 try:
                     if leaving:
-                        await self._store.run_many([calls.unwatch(task_id, self._node) for task_id in leaving])
+                        await self._unwatch(leaving)
                     self._leave.difference_update(named)
                     for task_id in looking:
                         del self._look[task_id]
                     looking = [task_id for task_id in looking if task_id in self._topics]
                     watched = await self._store.run_many(
                         [
-                            calls.watch(task_id, self._node, every_event=bool(self._topics[task_id].tails))
+                            calls.watch(task_id, self.node, every_event=bool(self._topics[task_id].tails))
                             for task_id in looking
                         ]
                     )
@@ -249,6 +264,16 @@ class Deliveries:
                     continue
                 for task_id, found in zip(looking, watched, strict=True):
                     self._hand_out(task_id, found.record)
+
+    async def _unwatch(self, task_ids: list[str]) -> None:
+        try:
+            await self._store.run_many([self._store.calls.unwatch(task_id, self.node) for task_id in task_ids])
+        finally:
+            for task_id in task_ids:
+                self._ahead.undone(task_id)
+                if task_id in self._topics:
+                    # Somebody came meanwhile, perhaps by a note that is gone now.
+                    self._again(task_id)
 
     def _hand_out(self, task_id: str, record: Record | None) -> None:
         topic = self._topics.get(task_id)
@@ -281,7 +306,7 @@ class Deliveries:
     async def _listen(self) -> None:
         """Hears the node's channel; after every loss of the link it watches all its tasks again."""
         calls = self._store.calls
-        own = calls.node_channel(self._node)
+        own = calls.node_channel(self.node)
         while True:
             listener = self._store.listener([own, calls.all_channel], PING_SECONDS)
             try:
@@ -299,6 +324,7 @@ class Deliveries:
                 logger.warning("the channel of this node is lost: %s", error)
             finally:
                 self.listening.clear()
+                self._ahead.clear()
                 self.deaf_since = self.deaf_since or time.time()
                 await listener.close()
             await asyncio.sleep(0.25)
@@ -306,9 +332,11 @@ class Deliveries:
     def _notice(self, data: bytes) -> None:
         """Takes what the channel says of a task."""
         task_id, record = parse_notice(data)
+        self._ahead.undone(task_id)
+        if task_id not in self._topics:
+            return
         if record is None:
-            if task_id in self._topics:
-                self._again(task_id)
+            self._again(task_id)
             return
         if not self._brought:
             loop = asyncio.get_running_loop()

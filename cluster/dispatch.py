@@ -32,9 +32,9 @@ K = TypeVar("K")
 
 BATCH: Final = 500
 """Most attempts in one message to the scheduler."""
-PACK: Final = 32
+PACK: Final = 64
 """Most attempts in one Dask task."""
-PACK_SECONDS: Final = 0.05
+PACK_SECONDS: Final = 0.1
 """How much work goes into one Dask task: what stands behind in it waits for no longer."""
 HOLD_SECONDS: Final = 0.02
 """How long an attempt is held while the workers are busy."""

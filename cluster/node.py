@@ -69,6 +69,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         for listener in listeners:
             listener(word)
 
+    deliveries = Deliveries(store, node_id, settings.subscription_limit, hear)
     return Node(
         node_id=node_id,
         settings=settings,
@@ -77,8 +78,8 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         blobs=blobs,
         link=link,
         dispatcher=dispatcher,
-        submitter=Submitter(store, dispatcher, Admission(settings, store)),
-        deliveries=Deliveries(store, node_id, settings.subscription_limit, hear),
+        submitter=Submitter(store, dispatcher, Admission(settings, store), deliveries),
+        deliveries=deliveries,
         recoverer=recoverer,
         overviews=Overviews(store, link, settings.subscription_limit),
         listeners=listeners,

@@ -45,7 +45,9 @@ PROGRESS_SECONDS: Final = 0.2
 UNKNOWN_SECONDS: Final = 1.0
 """What is assumed of a task whose like never ended; Dask assumes half of it."""
 TELL_SECONDS: Final = 0.003
-"""How soon a change of the load is told to the dispatchers."""
+"""How soon the dispatchers are told that there is less to do."""
+TELL_MORE_SECONDS: Final = 0.05
+"""How soon they are told that there is more: each counts what it sent itself."""
 TOPIC: Final = "dask-graphql-load"
 """Where Dask's clients subscribe to that."""
 RECENT: Final = 0.5
@@ -89,7 +91,7 @@ def _plugin_class() -> type[Any]:
             self._durations: dict[str, float] = {}
             self._news: dict[str, float] = {}
             self._told: tuple[int, int] | None = None
-            self._telling = False
+            self._telling: asyncio.TimerHandle | None = None
             self._tasks: set[asyncio.Task[None]] = set()
 
         # Life -------------------------------------------------------------------------------------------------------
@@ -159,7 +161,7 @@ def _plugin_class() -> type[Any]:
 
         def _tell_load(self) -> None:
             """To the dispatchers, which pack while there is more to do than the workers can take."""
-            self._telling = False
+            self._telling = None
             scheduler = self.scheduler
             outstanding = len(scheduler.queued) + len(scheduler.unrunnable)
             outstanding += sum(len(ws.processing) for ws in scheduler.workers.values())
@@ -219,9 +221,16 @@ def _plugin_class() -> type[Any]:
                     self._graphs[tag].done.add(key)
             if finish in ("memory", "erred", "forgotten") and (parsed := attempts.parse_attempt_key(key)):
                 self._attempts_ended(key, finish, parsed, kwargs)
-            if not self._telling:
-                self._telling = True
-                asyncio.get_running_loop().call_later(TELL_SECONDS, self._tell_load)
+            self._tell_soon(TELL_SECONDS if finish in ("memory", "erred") else TELL_MORE_SECONDS)
+
+        def _tell_soon(self, seconds: float) -> None:
+            loop = asyncio.get_running_loop()
+            due = loop.time() + seconds
+            if self._telling is not None:
+                if self._telling.when() <= due:
+                    return
+                self._telling.cancel()
+            self._telling = loop.call_at(due, self._tell_load)
 
         def _attempts_ended(
             self, key: str, finish: str, parsed: tuple[str, list[tuple[str, int]]], told: dict[str, Any]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cluster import metrics, tracing
 from cluster.admission import Admission
+from cluster.deliver import Deliveries
 from cluster.dispatch import Dispatchable, Dispatcher
 from cluster.registry import Bound
 from cluster.store.calls import Call, Submitted
@@ -34,10 +35,11 @@ class SubmitOptions:
 class Submitter:
     """Accepts submissions on an api node. The scheduler need not be up."""
 
-    def __init__(self, store: Store, dispatcher: Dispatcher, admission: Admission) -> None:
+    def __init__(self, store: Store, dispatcher: Dispatcher, admission: Admission, deliveries: Deliveries) -> None:
         self._store = store
         self._dispatcher = dispatcher
         self._admission = admission
+        self._deliveries = deliveries
 
     async def submit(self, bound: Sequence[Bound], options: SubmitOptions) -> list[Submitted]:
         """Claims tasks of one type, in one round trip, and dispatches those that nobody has before.
@@ -62,10 +64,7 @@ class Submitter:
 
     async def _submit(self, bound: Sequence[Bound], options: SubmitOptions, trace: str) -> list[Submitted]:
         await self._admission.admit(bound, recompute=options.recompute)
-        if len(bound) == 1:
-            submitted = [await self._store.run(self._claim(bound[0], options, trace))]
-        else:
-            submitted = await self._store.run_many([self._claim(item, options, trace) for item in bound])
+        submitted = await self._claim_all(bound, options, trace)
         fresh = (SubmissionOutcome.NEW, SubmissionOutcome.RECOMPUTED)
         self._admission.accepted(bound[0].task_type, sum(item.outcome in fresh for item in submitted))
         for item, claimed in zip(bound, submitted, strict=True):
@@ -83,7 +82,24 @@ class Submitter:
                 )
         return submitted
 
-    def _claim(self, bound: Bound, options: SubmitOptions, trace: str) -> Call[Submitted]:
+    async def _claim_all(self, bound: Sequence[Bound], options: SubmitOptions, trace: str) -> list[Submitted]:
+        """Claims tasks, and where that pays has this node noted as one that waits for them."""
+        waits = self._deliveries.foresee([item.task_id for item in bound])
+        node = self._deliveries.node if waits else ""
+        submitted: list[Submitted] = []
+        try:
+            if len(bound) == 1:
+                submitted = [await self._store.run(self._claim(bound[0], options, trace, node))]
+            else:
+                submitted = await self._store.run_many([self._claim(item, options, trace, node) for item in bound])
+        finally:
+            if waits:
+                answered = {item.record.task_id: item.record for item in submitted}
+                for item in bound:
+                    self._deliveries.foreseen(item.task_id, answered.get(item.task_id))
+        return submitted
+
+    def _claim(self, bound: Bound, options: SubmitOptions, trace: str, node: str) -> Call[Submitted]:
         return self._store.calls.submit(
             bound.task_id,
             bound.task_type.name,
@@ -94,4 +110,5 @@ class Submitter:
             not_before=options.not_before,
             tenant=options.tenant,
             trace=trace,
+            node=node,
         )

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from cluster.admission import Admission
+from cluster.deliver import Deliveries
 from cluster.dispatch import Dispatcher
 from cluster.errors import QueueFull
 from cluster.link import SchedulerLink
@@ -22,7 +23,8 @@ FIBONACCI = load_registry()["fibonacci"]
 
 def submitter(settings: Settings, store: Store) -> Submitter:
     # Its dispatcher is not started: what is accepted stays in the queue.
-    return Submitter(store, Dispatcher(store, SchedulerLink(settings)), Admission(settings, store))
+    deliveries = Deliveries(store, "node", 10, lambda _: None)
+    return Submitter(store, Dispatcher(store, SchedulerLink(settings)), Admission(settings, store), deliveries)
 
 
 def bound(numbers: Sequence[int], task_type: TaskType = FIBONACCI) -> list[Bound]:

@@ -54,6 +54,22 @@ async def test_calls_that_come_while_others_are_on_their_way_share_the_next_roun
     assert len(wire.trips) <= 2 * ON_THE_WAY
 
 
+async def test_a_call_that_comes_at_the_instant_at_which_the_last_round_trips_end_is_made() -> None:
+    wire = Wire()
+    wire.go.set()
+
+    async def late(line: Line, steps: int) -> str:
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        return str(await line.run(call(9)))
+
+    for steps in range(12):
+        line = Line(wire.send, 1)
+        calls = [line.run(call(i)) for i in range(ON_THE_WAY)]
+        *_, answer = await asyncio.gather(*calls, late(line, steps))
+        assert answer == call(9).keys[0]
+
+
 async def test_a_round_trip_is_bounded() -> None:
     wire = Wire()
     wire.go.set()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,27 @@ async def run_task(store: Store, task_id: str) -> None:
     await store.run(store.calls.submit(task_id, "t", "1", b"{}"))
     await store.run(store.calls.start(task_id, 1, "w"))
     await store.run(store.calls.finish(task_id, 1, task_id.encode()))
+
+
+async def submit_ahead(store: Store, node: Deliveries, task_id: str) -> None:
+    """A submission that notes the node as one that waits, as the api makes it."""
+    noted = node.foresee([task_id])
+    submitted = await store.run(store.calls.submit(task_id, "t", "1", b"{}", node=node.node if noted else ""))
+    if noted:
+        node.foreseen(task_id, submitted.record)
+
+
+def count_watches(node: Deliveries, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tasks that a node watches from now on."""
+    watched: list[str] = []
+    watch = node._store.calls.watch
+
+    def counted(task_id: str, *args: Any, **options: Any) -> Any:
+        watched.append(task_id)
+        return watch(task_id, *args, **options)
+
+    monkeypatch.setattr(node._store.calls, "watch", counted)
+    return watched
 
 
 @pytest.fixture
@@ -62,6 +84,81 @@ async def test_thousands_that_subscribe_around_the_instant_of_the_end_all_get_it
     async with asyncio.timeout(30):
         for _ in range(50):
             await asyncio.gather(*(both(uuid.uuid4().hex) for _ in range(50)))
+
+
+async def test_who_asks_after_a_submission_at_this_node_needs_no_watch(
+    store: Store, deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = count_watches(deliveries, monkeypatch)
+    for _ in range(20):
+        task_id = uuid.uuid4().hex
+        await submit_ahead(store, deliveries, task_id)
+        waiting = asyncio.ensure_future(deliveries.final(task_id))
+        await asyncio.sleep(0)
+        await store.run(store.calls.start(task_id, 1, "w"))
+        await store.run(store.calls.finish(task_id, 1, b"1"))
+        async with asyncio.timeout(5):
+            assert (await waiting).result == b"1"
+    assert watched == []
+
+
+async def test_a_note_is_of_no_use_after_the_channel_was_lost(
+    store: Store, deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = count_watches(deliveries, monkeypatch)
+    task_id = uuid.uuid4().hex
+    await submit_ahead(store, deliveries, task_id)
+    await store.run(store.calls.start(task_id, 1, "w"))
+    async with asyncio.timeout(10):
+        await store.redis.client_kill_filter(_type="pubsub")
+        while deliveries.listening.is_set():
+            await asyncio.sleep(0)
+        await store.run(store.calls.finish(task_id, 1, b"1"))
+        await deliveries.listening.wait()
+        assert (await deliveries.final(task_id)).result == b"1"
+    assert watched == [task_id]
+
+
+async def test_notes_made_ahead_leave_no_gap_whatever_comes_between(store: Store, deliveries: Deliveries) -> None:
+    """Submissions that join, subscribers that leave, and those that stay, each at any moment of a task's life. Whoever
+    is forgotten would wait for the renewal of all watches, a minute."""
+    chance = random.Random(3)
+
+    async def later(work: Coroutine[Any, Any, None]) -> None:
+        for _ in range(chance.randrange(60)):
+            await asyncio.sleep(0)
+        await work
+
+    async def subscribe(task_id: str) -> None:
+        assert (await deliveries.final(task_id)).result == task_id.encode()
+
+    async def leave(task_id: str) -> None:
+        leaving = asyncio.ensure_future(deliveries.final(task_id))
+        for _ in range(chance.randrange(5)):
+            await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+
+    async def live(task_id: str) -> None:
+        await submit_ahead(store, deliveries, task_id)
+        await later(run(task_id))
+
+    async def join(task_id: str) -> None:
+        await submit_ahead(store, deliveries, task_id)
+
+    async def run(task_id: str) -> None:
+        await store.run(store.calls.start(task_id, 1, "w"))
+        await store.run(store.calls.finish(task_id, 1, task_id.encode()))
+
+    async def all_of(task_id: str) -> None:
+        async with asyncio.TaskGroup() as group:
+            for work in (leave, leave, subscribe, subscribe, join, join):
+                group.create_task(later(work(task_id)))
+            await live(task_id)
+
+    async with asyncio.timeout(40):
+        for _ in range(60):
+            await asyncio.gather(*(all_of(uuid.uuid4().hex) for _ in range(30)))
 
 
 async def test_one_that_comes_while_the_others_are_just_served_is_served_too(
@@ -127,11 +224,11 @@ async def test_a_restart_of_redis_costs_no_caller_an_answer(settings: Settings, 
 
 async def test_a_late_notice_of_an_earlier_run_ends_no_wait_for_the_next(store: Store, deliveries: Deliveries) -> None:
     task_id = uuid.uuid4().hex
-    calls, own = store.calls, store.calls.node_channel(deliveries._node)
+    calls, own = store.calls, store.calls.node_channel(deliveries.node)
     pubsub = store.redis.pubsub()
     await pubsub.subscribe(own)
     await pubsub.get_message(timeout=1)
-    await store.run(calls.watch(task_id, deliveries._node))
+    await store.run(calls.watch(task_id, deliveries.node))
     await run_task(store, task_id)
     late = await pubsub.get_message(timeout=1)
     await pubsub.aclose()  # type: ignore[no-untyped-call]

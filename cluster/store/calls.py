@@ -235,9 +235,10 @@ class Calls:
         not_before: int | None = None,
         tenant: str = "",
         trace: str = "",
+        node: str = "",
     ) -> Call[Submitted]:
         """Claims the task; `not_before` is milliseconds since 1970, `tenant` whose it is, if tenants are kept apart,
-        `trace` the W3C trace context of the submission."""
+        `trace` the W3C trace context of the submission, `node` an api node that waits for its end."""
 
         def parse(answer: bytes) -> Submitted:
             outcome, dispatch, *rest = unpack(answer)
@@ -255,7 +256,7 @@ class Calls:
         return self._call(
             "submit", task_id, name, version, canonical_input, int(recompute), priority,
             "" if not_before is None else not_before, milliseconds(CHECK_SECONDS), self._event_limit,
-            f"{self._token}{next(self._count)}", tenant, trace, parse=parse,
+            f"{self._token}{next(self._count)}", tenant, trace, node, milliseconds(WATCH_SECONDS), parse=parse,
         )  # fmt: skip
 
     def start(self, task_id: str, attempt: int, worker: str) -> Call[Started]:

@@ -50,7 +50,6 @@ class Line:
         if len(self._trips) < ON_THE_WAY:
             trip = loop.create_task(self._go())
             self._trips.add(trip)
-            trip.add_done_callback(self._trips.discard)
         deadline = Deadline(loop, self._timeout, partial(_expire, future))
         try:
             return await future
@@ -59,6 +58,16 @@ class Line:
 
     async def _go(self) -> None:
         """Makes round trips until nobody waits."""
+        try:
+            await self._serve()
+        finally:
+            # In the step that found nobody waiting: whoever comes between that and a callback of this task would count
+            # on a trip that is over.
+            trip = asyncio.current_task()
+            assert trip is not None
+            self._trips.discard(trip)
+
+    async def _serve(self) -> None:
         while self._waiting:
             # Whoever gave up while waiting has been told that nothing is known.
             batch = [entry for entry in self._depart() if not entry[1].done()]

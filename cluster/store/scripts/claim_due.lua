@@ -4,7 +4,7 @@
 --   action 'dispatch': nobody has dispatched this attempt yet, and the caller must
 --   action 'check': it was dispatched; the caller asks the scheduler whether it still holds it
 -- A cutoff in the future makes every dispatched task due, as a new scheduler knows none of them.
-local cutoff = ARGV[3] == '' and int(NOW) or ARGV[3]
+local cutoff = ARGV[3] == '' and NOW_TEXT or ARGV[3]
 -- Not before the cutoff, so that paging up to it comes to an end.
 local again = int(math.max(NOW + tonumber(ARGV[5]), tonumber(cutoff) + 1))
 local most, found, offset = tonumber(ARGV[4]), 0, 0

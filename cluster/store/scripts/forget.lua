@@ -1,5 +1,5 @@
 -- Takes expired tasks out of the list indexes of a lane. ARGV: 3 most. Answers the ids.
-local due = redis.call('ZRANGEBYSCORE', EXPIRY, '-inf', int(NOW), 'LIMIT', 0, tonumber(ARGV[3]))
+local due = redis.call('ZRANGEBYSCORE', EXPIRY, '-inf', NOW_TEXT, 'LIMIT', 0, tonumber(ARGV[3]))
 local ids = {}
 for _, member in ipairs(due) do
   local id, name, state, tenant = string.match(member, '^(%x+) (%S+) (%S+) ?(%S*)$')

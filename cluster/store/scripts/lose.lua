@@ -24,7 +24,7 @@ end
 redis.call('HDEL', RECORD, 'progress', 'started_at', 'worker', 'result')
 set('attempt', tonumber(ARGV[3]) + 1)
 move('QUEUED')
-redis.call('ZADD', OPEN, int(NOW), ID)
+redis.call('ZADD', OPEN, NOW_TEXT, ID)
 tell('LOST', tonumber(ARGV[3]) + 1, ARGV[9], '', ARGV[10])
 redis.call('PUBLISH', PREFIX .. ':all', 'due')
 return 'QUEUED'

@@ -4,7 +4,7 @@ local size, per_minute, cost = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(AR
 local held = redis.call('HMGET', RECORD, 'tokens', 'at')
 local tokens = math.min(size, (tonumber(held[1]) or size) + (NOW - (tonumber(held[2]) or NOW)) * per_minute / 60000)
 if tokens < cost then return math.max(1, math.ceil((cost - tokens) * 60000 / per_minute)) end
-redis.call('HSET', RECORD, 'tokens', string.format('%.6f', tokens - cost), 'at', int(NOW))
+redis.call('HSET', RECORD, 'tokens', string.format('%.6f', tokens - cost), 'at', NOW_TEXT)
 -- A full bucket need not be kept.
 redis.call('PEXPIRE', RECORD, math.ceil((size - tokens + cost) * 60000 / per_minute) + 1000)
 return 0

@@ -16,7 +16,7 @@ if state == 'RUNNING' then
   local heard_at = tonumber(redis.call('ZSCORE', OPEN, ID) or 0) - tonumber(ARGV[5])
   return NOW - heard_at < 3000 and 'ALIVE' or 'TAKEN'
 end
-set('started_at', int(NOW))
+set('started_at', NOW_TEXT)
 set('worker', ARGV[4])
 move('RUNNING')
 redis.call('ZADD', OPEN, int(NOW + tonumber(ARGV[5])), ID)
