@@ -288,10 +288,10 @@ class Deliveries:
             topic.ended = True
             ended = max(topic.began, (record.finished_at or 0) / 1000)
             waiting = [future for future in topic.finals if not future.done()]
+            metrics.of(metrics.DELIVERIES, "final").inc(len(waiting))
             for future in waiting:
                 future.set_result(record)
                 metrics.DELIVERY_SECONDS.observe(max(0.0, time.time() - ended))
-                metrics.of(metrics.DELIVERIES, "final").inc()
             if waiting and time.time() - (record.finished_at or 0) / 1000 < TRACED_SECONDS:
                 tracing.note("deliver", "PRODUCER", record.trace, ended, task_id=task_id, subscribers=len(waiting))
 

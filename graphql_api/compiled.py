@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from inspect import iscoroutine, isfunction
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from graphql import (
     DocumentNode,
@@ -40,14 +40,14 @@ from graphql import ExecutionResult as CoreResult
 from graphql.pyutils import Path, is_awaitable
 from strawberry.types.field import StrawberryField
 
+from graphql_api.direct import DEFINITION, direct_call
+
 Execution: TypeAlias = Callable[[Executor[Any]], Any]
-"""Executes an operation that an executor was built for, or one event of it, which is the executor's root value; the
-result may be awaitable."""
+"""Executes a query or a mutation that an executor was built for; the result may be awaitable."""
+EventExecution: TypeAlias = Callable[[Executor[Any], Any], Any]
+"""Executes one event of a subscription that an executor was built for; the result may be awaitable."""
 Reader: TypeAlias = Callable[[Any, "Info"], Any]
 """Reads a value of one type as it goes into the answer."""
-
-DEFINITION: Final = "strawberry-definition"
-"""Under which name Strawberry keeps what it made a field or a type from."""
 
 
 class Odd(Exception):
@@ -61,12 +61,19 @@ class Info:
     context: Any
 
 
-def event_execution(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> Execution:
+def event_execution(
+    schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode
+) -> EventExecution:
     """How the events of a valid subscription are executed."""
     try:
         return _Events(_Compiler(schema, document).root(operation))
     except Odd:
-        return execute_subscription_event
+        return execute_event
+
+
+def execute_event(executor: Executor[Any], event: Any) -> Any:
+    """Graphql-core's way: an executor for each event."""
+    return execute_subscription_event(executor.build_per_event_executor(event))
 
 
 def field_execution(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> Execution:
@@ -98,16 +105,17 @@ class _Events:
         self._name = root.name
         self._read = root.read
 
-    def __call__(self, executor: Executor[Any]) -> Any:
+    def __call__(self, executor: Executor[Any], event: Any) -> Any:
         try:
-            return CoreResult({self._name: self._read(executor.root_value, Info(executor.context_value))}, None)
+            return CoreResult({self._name: self._read(event, Info(executor.context_value))}, None)
         except Exception:  # noqa: BLE001 - graphql-core comes upon it again, and tells it as it tells all errors
-            return execute_subscription_event(executor)
+            return execute_event(executor, event)
 
 
 class _Once:
     def __init__(self, root: _Root) -> None:
         self._root = root
+        self._call = direct_call(root.field)
 
     async def __call__(self, executor: Executor[Any]) -> CoreResult:
         root = self._root
@@ -115,11 +123,10 @@ class _Once:
             arguments = get_argument_values(root.field, root.nodes[0], executor.variable_values)
         except Exception:  # noqa: BLE001 - as with the events: nothing has run yet
             return await _finished(executor.execute_operation())
-        path = Path(None, root.name, root.kind.name)
-        info = executor.build_resolve_info(root.field, root.nodes, root.kind, path)
-        assert root.field.resolve is not None, "Strawberry gives each field one"
         try:
-            value = root.field.resolve(executor.root_value, info, **arguments)
+            value = self._call and self._call(Info(executor.context_value), arguments)
+            if value is None:
+                value = self._by_strawberry(executor, arguments)
             if is_awaitable(value):
                 value = await value
         except Exception as error:  # noqa: BLE001 - graphql-core tells it
@@ -128,6 +135,13 @@ class _Once:
             return CoreResult({root.name: root.read(value, Info(executor.context_value))}, None)
         except Exception:  # noqa: BLE001 - as above
             return await self._given(executor, value)
+
+    def _by_strawberry(self, executor: Executor[Any], arguments: dict[str, Any]) -> Any:
+        root = self._root
+        path = Path(None, root.name, root.kind.name)
+        info = executor.build_resolve_info(root.field, root.nodes, root.kind, path)
+        assert root.field.resolve is not None, "Strawberry gives each field one"
+        return root.field.resolve(executor.root_value, info, **arguments)
 
     async def _given(self, executor: Executor[Any], outcome: Any) -> CoreResult:
         """The result, made by graphql-core of what the root field has given: a value, or an error."""

@@ -24,7 +24,7 @@ from strawberry.types.graphql import OperationType
 
 from cluster.errors import DocumentTooLarge, OperationNotAllowed
 from cluster.settings import Settings
-from graphql_api.compiled import Execution
+from graphql_api.compiled import EventExecution, Execution
 from graphql_api.limits import CHARACTERS, Limits, check, check_variables, measure
 from graphql_api.persisted import PersistedOperations
 
@@ -48,7 +48,8 @@ class Operation:
         number: of the document; no other ever has it.
         name: of the operation; of the first one where the request names none.
         shared: its answer to a final record is the same for everybody who sends the same words.
-        execution: how it is executed, or each of its events if it is a subscription; made when it is first executed.
+        execution: how a query or a mutation is executed; made when it is first executed.
+        event_execution: how each event of a subscription is; likewise.
     """
 
     document: DocumentNode
@@ -58,6 +59,7 @@ class Operation:
     name: str | None
     shared: bool
     execution: Execution | None = None
+    event_execution: EventExecution | None = None
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ same result with the same document shares one execution and one serialisation of
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from inspect import isawaitable
@@ -23,7 +23,6 @@ from graphql import (
     Executor,
     GraphQLError,
     create_source_event_stream,
-    map_source_to_response_event,
 )
 from strawberry.exceptions import MissingQueryError
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
@@ -33,7 +32,7 @@ from strawberry.types.graphql import OperationType
 
 from cluster import metrics
 from cluster.store.record import Record
-from graphql_api.compiled import Execution, event_execution, field_execution
+from graphql_api.compiled import EventExecution, event_execution, field_execution
 from graphql_api.documents import Documents, Operation, Refused
 from graphql_api.errors import present
 
@@ -197,10 +196,22 @@ class Operations(strawberry.Schema):
             source = await source
         if isinstance(source, CoreResult):
             return source
-        if operation.execution is None:
-            operation.execution = event_execution(self._schema, operation.document, operation.node)
-        shared = operation.shared and _Shared(self._answers, operation, operation.execution, variables)
-        return map_source_to_response_event(executor, source, shared or operation.execution)
+        if operation.event_execution is None:
+            operation.event_execution = event_execution(self._schema, operation.document, operation.node)
+        execute = operation.event_execution
+        if operation.shared:
+            execute = _Shared(self._answers, operation, execute, variables)
+        return _responses(executor, source, execute)
+
+
+async def _responses(
+    executor: Executor[Any], source: AsyncIterable[Any], execute: EventExecution
+) -> AsyncIterator[CoreResult]:
+    """MapSourceToResponseEvent (GraphQL, section 6.2.3.2). Graphql-core's own copies its executor for every event."""
+    async with aclosing(source) as events:  # type: ignore[type-var]
+        async for event in events:
+            result = execute(executor, event)
+            yield await result if isawaitable(result) else result
 
 
 class Answers:
@@ -231,13 +242,13 @@ class _Shared:
 
     answers: Answers
     operation: Operation
-    execute: Execution
+    execute: EventExecution
     variables: dict[str, Any] | None
 
-    def __call__(self, executor: Executor[Any]) -> Any:
-        record: Record = executor.root_value.record
+    def __call__(self, executor: Executor[Any], event: Any) -> Any:
+        record: Record = event.record
         if not record.final:
-            return self.execute(executor)
+            return self.execute(executor, event)
         # Who is asked by the same words about the same end of the same task gives the same answer; whether the caller
         # may see it was looked at before.
         words = self.operation.number, self.operation.name, compact(orjson.dumps(self.variables or {}))
@@ -246,7 +257,7 @@ class _Shared:
         kept = self.answers.get(key)
         if kept is not None:
             return CoreResult(cast(Any, orjson.Fragment(kept)), None)
-        result = self.execute(executor)
+        result = self.execute(executor, event)
         return self._later(key, result) if isawaitable(result) else self._keep(key, result)
 
     async def _later(self, key: tuple[Any, ...], result: Any) -> CoreResult:

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
-from graphql import DocumentNode, Executor, OperationDefinitionNode, execute_subscription_event, parse, validate
+from graphql import DocumentNode, Executor, OperationDefinitionNode, parse, validate
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +20,7 @@ from cluster.registry import Bound, load_registry
 from cluster.store.calls import Submitted
 from cluster.store.record import Event, Record, SubmissionOutcome, TaskState
 from graphql_api.auth.callers import Caller, Scope
-from graphql_api.compiled import Execution, event_execution, field_execution
+from graphql_api.compiled import EventExecution, event_execution, execute_event, field_execution
 from graphql_api.context import Context
 from graphql_api.schema import make_schema
 from tests.operations import selection
@@ -54,14 +54,14 @@ class Away:
 
 
 class Submitter:
-    """Answers every submission with one record, or an error, and counts."""
+    """Answers every submission with one record, or an error, and notes what was submitted."""
 
     def __init__(self, answer: Record | Exception | None = None) -> None:
         self.answer = answer
-        self.count = 0
+        self.submitted: list[Any] = []
 
-    async def submit(self, bound: list[Bound], _: Any) -> list[Submitted]:
-        self.count += 1
+    async def submit(self, bound: list[Bound], options: Any) -> list[Submitted]:
+        self.submitted.append(([(item.task_id, item.canonical_input) for item in bound], options))
         if isinstance(self.answer, Exception):
             raise self.answer
         assert self.answer is not None
@@ -119,10 +119,10 @@ def answers(text: str, root: Any) -> tuple[Any, Any]:
     [operation] = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
     built = executor(document, CONTEXT)
 
-    def answer(execution: Execution) -> Any:
-        return asyncio.run(finished(execution(built.build_per_event_executor(root))))
+    def answer(execution: EventExecution) -> Any:
+        return asyncio.run(finished(execution(built, root)))
 
-    return answer(event_execution(CORE, document, operation)), answer(execute_subscription_event)
+    return answer(event_execution(CORE, document, operation)), answer(execute_event)
 
 
 async def finished(result: Any) -> Any:
@@ -135,8 +135,8 @@ def read_only(text: str) -> str:
     """The answer of a reader that must not turn to graphql-core, which such an executor would break."""
     document = parse(text)
     [operation] = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
-    broken: Any = SimpleNamespace(root_value=task(of("fibonacci")), context_value=CONTEXT)
-    return orjson.dumps(event_execution(CORE, document, operation)(broken).data).decode()
+    broken: Any = SimpleNamespace(context_value=CONTEXT)
+    return orjson.dumps(event_execution(CORE, document, operation)(broken, task(of("fibonacci"))).data).decode()
 
 
 def task(record: Record) -> Any:
@@ -200,7 +200,7 @@ def test_a_mutation_is_answered_alike_and_runs_once(chance: Random, answer: Reco
     both = []
     for execution in (field_execution(CORE, document, operation), lambda built: built.execute_operation()):
         submitter = Submitter(answer)
-        both.append((asyncio.run(finished(execution(executor(document, context(submitter))))), submitter.count))
+        both.append((asyncio.run(finished(execution(executor(document, context(submitter))))), submitter.submitted))
     assert both[0] == both[1], text
 
 
@@ -210,6 +210,13 @@ def test_a_mutation_is_answered_alike_and_runs_once(chance: Random, answer: Reco
         ("mutation($n: Int!) { submitFibonacci(n: $n) { taskId outcome task { state } } }", {"n": 3}),
         ("mutation($n: Int!) { submitFibonacci(n: $n) { task { result { __typename } } } }", {"n": 3}),
         ("mutation($n: Int) { submitFibonacci(n: $n) { taskId } }", {}),
+        ("mutation { submitEstimatePi(samples: 3) { taskId } }", {}),
+        ("mutation($s: Int) { submitEstimatePi(samples: 3, seed: $s) { taskId } }", {"s": None}),
+        ("mutation { submitEstimatePiMany(inputs: [{samples: 3}, {samples: 3, seed: 2}]) { taskId } }", {}),
+        ("mutation { submitEstimatePiMany(inputs: {samples: 3}) { taskId } }", {}),
+        ("mutation { submitFibonacci(n: 3, options: {recompute: true, priority: 2}) { taskId } }", {}),
+        ("mutation { submitFibonacci(n: 3, options: null) { taskId } }", {}),
+        ("mutation { submitFibonacci(n: 3, options: {priority: 101}) { taskId } }", {}),
         ("mutation($n: Int!) { submitFibonacci(n: $n) { taskId } }", {"n": -1}),
         ("mutation($i: [FibonacciInput!]!) { it: submitFibonacciMany(inputs: $i) { taskId } }", {"i": [{"n": 1}] * 3}),
         ("mutation($i: [FibonacciInput!]!) { it: submitFibonacciMany(inputs: $i) { taskId } }", {"i": [{"n": 1}] * 4}),
@@ -231,5 +238,5 @@ def test_what_clients_ask_is_answered_alike(query: str, variables: dict[str, Any
     for execution in (field_execution(CORE, document, operation), lambda built: built.execute_operation()):
         submitter = Submitter(replace(of("fibonacci"), result=result))
         built = executor(document, context(submitter), variables)
-        both.append((asyncio.run(finished(execution(built))), submitter.count))
+        both.append((asyncio.run(finished(execution(built))), submitter.submitted))
     assert both[0] == both[1]
