@@ -58,32 +58,33 @@ class Line:
 
     async def _go(self) -> None:
         """Makes round trips until nobody waits."""
+        trip = asyncio.current_task()
+        assert trip is not None
         try:
-            await self._serve()
+            while self._waiting:
+                await self._send_waiting()
         finally:
             # In the step that found nobody waiting: whoever comes between that and a callback of this task would count
             # on a trip that is over.
-            trip = asyncio.current_task()
-            assert trip is not None
             self._trips.discard(trip)
 
-    async def _serve(self) -> None:
-        while self._waiting:
-            # Whoever gave up while waiting has been told that nothing is known.
-            batch = [entry for entry in self._depart() if not entry[1].done()]
-            if not batch:
+    async def _send_waiting(self) -> None:
+        """Makes one round trip, with as many as it takes."""
+        # Whoever gave up while waiting has been told that nothing is known.
+        batch = [entry for entry in self._depart() if not entry[1].done()]
+        if not batch:
+            return
+        try:
+            answers = await self._send([call for call, _ in batch])
+        except Exception as error:  # noqa: BLE001 - told to every caller
+            answers = [error] * len(batch)
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if future.done():
                 continue
-            try:
-                answers = await self._send([call for call, _ in batch])
-            except Exception as error:  # noqa: BLE001 - told to every caller
-                answers = [error] * len(batch)
-            for (_, future), answer in zip(batch, answers, strict=True):
-                if future.done():
-                    continue
-                if isinstance(answer, Exception):
-                    future.set_exception(answer)
-                else:
-                    future.set_result(answer)
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
 
     def _depart(self) -> list[tuple[Call[Any], asyncio.Future[Any]]]:
         return [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
