@@ -13,9 +13,10 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from cluster.errors import ServiceUnavailable
 from cluster.settings import load_settings
 from graphql_api.auth import tokens
-from graphql_api.auth.tokens import Tokens, TokensUnavailable
+from graphql_api.auth.tokens import Tokens
 
 
 class Issuer(ThreadingHTTPServer):
@@ -96,5 +97,5 @@ async def test_a_new_key_is_found_though_nobody_can_make_the_node_ask_all_the_ti
 
 async def test_an_issuer_that_is_another_or_away_gives_no_keys(issuer: Issuer) -> None:
     issuer.says = "https://other.example"
-    with pytest.raises(TokensUnavailable):
+    with pytest.raises(ServiceUnavailable):
         await tokens_of(issuer).claims(issuer.token("one"))

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import jwt
 
-from cluster.errors import SettingError
+from cluster.errors import ServiceUnavailable, SettingError
 from cluster.settings import Settings, variable_of
 
 logger = logging.getLogger(__name__)
@@ -30,10 +30,6 @@ PAUSE_SECONDS: Final = 30.0
 """Least time between two questions to the issuer, however many tokens name unknown keys."""
 ANSWER_BYTES: Final = 1_000_000
 LONGEST_TOKEN: Final = 8_192
-
-
-class TokensUnavailable(Exception):
-    """The issuer's keys cannot be had now."""
 
 
 class Tokens:
@@ -56,7 +52,7 @@ class Tokens:
         """The claims of a good token, else None.
 
         Raises:
-            TokensUnavailable: no keys could be had from the issuer yet.
+            ServiceUnavailable: no keys could be had from the issuer yet.
         """
         if len(token) > LONGEST_TOKEN:
             return None
@@ -78,6 +74,11 @@ class Tokens:
             return None
         return claims
 
+    @staticmethod
+    def end_of(claims: dict[str, Any]) -> float:
+        """Until when a token is good, seconds since 1970."""
+        return float(claims["exp"]) + LEEWAY_SECONDS
+
     async def _key(self, key_id: str | None) -> Any:
         if self._file is None:
             now = time.monotonic()
@@ -85,7 +86,7 @@ class Tokens:
             if (stale or key_id not in self._keys) and now - self._asked_at > PAUSE_SECONDS:
                 await self._ask()
             if self._read_at == float("-inf"):
-                raise TokensUnavailable(self._issuer)
+                raise ServiceUnavailable("tokens cannot be checked now: the issuer does not answer; try again")
         if key_id is None and len(self._keys) == 1:
             return next(iter(self._keys.values()))
         return self._keys.get(key_id)
