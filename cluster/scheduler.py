@@ -240,6 +240,8 @@ def _plugin_class() -> type[Any]:
                 self._graphs.pop(f"{member[0]}:{member[1]}", None)
                 if self._keys.get(member) == key:
                     del self._keys[member]
+                    # Whoever sent it counts it until the load is told again, be it what was told last.
+                    self._told = None
             if finish == "memory":
                 for span in told.get("startstops") or ():
                     if span["action"] == "compute":

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import operator
 import os
 import time
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from cluster.attempts import attempt_key, parse_attempt_key
 from cluster.board import RunningBoard
 from cluster.dispatch import PACK, PACK_SECONDS, packed
+from cluster.link import SchedulerLink
 from cluster.settings import Settings
 from cluster.store.record import TaskState
 from cluster.store.store import Store
@@ -168,3 +171,24 @@ async def test_who_shares_a_dask_task_with_a_deadly_one_ends_well_and_is_not_cha
     # The deadly one was charged three times; who ran at the same moment on its worker may have been, the rest never.
     assert sum(record.lost for record in await store.read_many(list(ended)) if record) == 0
     await store.close()
+
+
+async def test_a_dispatcher_hears_of_every_end_even_where_the_load_is_as_it_was_told_last(pair: System) -> None:
+    """It counts what it sends until the load is told again: a count that nobody corrects would hold lone attempts."""
+    link = SchedulerLink(pair.settings, hears_load=True)
+    link.start()
+    try:
+        async with asyncio.timeout(20):
+            while not link.connected:
+                await asyncio.sleep(0.02)
+            for _ in range(2):
+                link.load.outstanding = 7
+                key = attempt_key("gone", [(uuid.uuid4().hex, 1)])
+                failing = link.client.submit(operator.truediv, 1, 0, key=key, pure=False)
+                with pytest.raises(ZeroDivisionError):
+                    await failing
+                while link.load.outstanding:
+                    link.relieved.clear()
+                    await link.relieved.wait()
+    finally:
+        await link.close()
