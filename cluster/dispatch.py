@@ -21,6 +21,7 @@ from typing import Final, TypeVar
 
 from cluster import metrics, tracing
 from cluster.attempts import attempt_key
+from cluster.background import BackgroundLoop
 from cluster.errors import StoreUnavailable
 from cluster.execute import run_attempts
 from cluster.link import SchedulerAway, SchedulerLink
@@ -63,10 +64,10 @@ class Dispatcher:
         self._link = link
         self._waiting: list[Dispatchable] = []
         self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self.loop = BackgroundLoop("dispatcher", self._round, needed=True)
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
+        self.loop.start()
 
     def put(self, attempt: Dispatchable) -> None:
         """Takes an attempt. Never waits: what the list holds is bounded by the requests that are being answered."""
@@ -75,19 +76,16 @@ class Dispatcher:
 
     async def close(self) -> None:
         """Sends what it has, then stops."""
-        if self._task is None:
-            return
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await self.loop.close()
         await self._flush()
 
-    async def _run(self) -> None:
-        while True:
-            await self._wake.wait()
-            if self._busy:
-                await self._hold()
-            self._wake.clear()
-            await self._flush()
+    async def _round(self) -> None:
+        """Waits for attempts and sends them."""
+        await self._wake.wait()
+        if self._busy:
+            await self._hold()
+        self._wake.clear()
+        await self._flush()
 
     @property
     def _busy(self) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cluster import metrics
+from cluster.background import BackgroundLoop
 from cluster.dask_config import configure_dask
 from cluster.settings import Settings
 from cluster.tls import check_certificates, encrypted, security
@@ -70,10 +71,11 @@ class SchedulerLink:
         self._client: Client | None = None
         self.away_since: float | None = time.time()
         """When the scheduler went away, seconds since 1970; None while the client is connected."""
-        self._task: asyncio.Task[None] | None = None
+        self._configured = False
+        self.loop = BackgroundLoop("scheduler client", self._keep_connected, pause_seconds=PAUSE_SECONDS)
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._keep())
+        self.loop.start()
 
     @property
     def connected(self) -> bool:
@@ -105,37 +107,46 @@ class SchedulerLink:
         except (OSError, TimeoutError) as error:
             raise SchedulerAway(f"the scheduler at {self._address} does not answer: {error}") from error
 
-    async def _keep(self) -> None:
-        # Importing distributed takes half a second; an api node serves before it is done.
-        await asyncio.to_thread(configure_dask, Path(self._settings.data_dir).absolute() / "scratch")
+    async def _keep_connected(self) -> None:
+        """Connects where there is no client."""
+        if not self._configured:
+            # Importing distributed takes half a second; an api node serves before it is done.
+            await asyncio.to_thread(configure_dask, Path(self._settings.data_dir).absolute() / "scratch")
+            self._configured = True
+        if self._client is not None and self._client.status in ("closing", "closed"):
+            self._client = None
+        try:
+            if self._client is None:
+                await self._connect()
+        finally:
+            self.away_since = None if self.connected else self.away_since or time.time()
+
+    async def _connect(self) -> None:
         import distributed
 
-        secured = security(self._settings)
-        while True:
-            if self._client is not None and self._client.status in ("closing", "closed"):
-                self._client = None
-            if self._client is None:
-                client = distributed.Client(
-                    self._address,
-                    asynchronous=True,
-                    set_as_default=False,
-                    timeout="5s",
-                    name="dask-graphql",
-                    security=secured,
-                )
-                try:
-                    self._client = await client
-                    # The client's stream waits 10 ms for more to send; the dispatcher batches by itself.
-                    client.scheduler_comm.interval = 0.0005
-                    self.load = Load()
-                    if self._hears_load:
-                        client.subscribe_topic("dask-graphql-load", self._hear)
-                    logger.info("connected to the scheduler at %s", self._address)
-                except (OSError, TimeoutError) as error:
-                    logger.debug("no scheduler at %s: %s", self._address, error)
-                    await _close(client)
-            self.away_since = None if self.connected else self.away_since or time.time()
-            await asyncio.sleep(PAUSE_SECONDS)
+        client = distributed.Client(
+            self._address,
+            asynchronous=True,
+            set_as_default=False,
+            timeout="5s",
+            name="dask-graphql",
+            security=security(self._settings),
+        )
+        try:
+            await client
+            # The client's stream waits 10 ms for more to send; the dispatcher batches by itself.
+            client.scheduler_comm.interval = 0.0005
+            self.load = Load()
+            if self._hears_load:
+                client.subscribe_topic("dask-graphql-load", self._hear)
+        except BaseException as error:
+            await _close(client)
+            if not isinstance(error, (OSError, TimeoutError)):
+                raise
+            logger.debug("no scheduler at %s: %s", self._address, error)
+            return
+        self._client = client
+        logger.info("connected to the scheduler at %s", self._address)
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
         told = event[1]
@@ -144,9 +155,7 @@ class SchedulerLink:
         self.relieved.set()
 
     async def close(self) -> None:
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self.loop.close()
         if self._client is not None:
             await _close(self._client)
 

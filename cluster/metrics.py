@@ -185,6 +185,9 @@ REDIS_SECONDS = _histogram(
     "redis_seconds", "Round trips to Redis, by script, or `batch`, or `command`.", *ROLES, call=()
 )
 REDIS_FAILURES = _counter("redis_failures", "Calls that Redis did not answer in time, or refused.", *ROLES)
+BACKGROUND_FAILURES = _counter(
+    "background_failures", "Unexpected errors of a background loop, which went on after a pause.", *ROLES, loop=()
+)
 SCHEDULER_SECONDS = _histogram(
     "scheduler_seconds", "Round trips to the scheduler, by what was asked.", "api", "controller", call=()
 )

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
-from cluster.errors import StoreUnavailable, TooManySubscriptions
+from cluster.background import BackgroundLoop
+from cluster.errors import TooManySubscriptions
 from cluster.link import SchedulerAway, SchedulerLink
 from cluster.store.record import TaskState
 from cluster.store.store import Store
-
-logger = logging.getLogger(__name__)
 
 TURN_SECONDS: Final = 1.0
 MEMORY_STEP_BYTES: Final = 16 * 2**20
@@ -82,7 +80,7 @@ class Overviews:
         self._watchers = 0
         self._latest: Overview | None = None
         self._news = asyncio.Condition()
-        self._task: asyncio.Task[None] | None = None
+        self._loop: BackgroundLoop | None = None
 
     @property
     def watchers(self) -> int:
@@ -100,8 +98,9 @@ class Overviews:
         if self._watchers >= self._limit:
             raise TooManySubscriptions(f"this node has {self._limit} watchers of the cluster, its limit")
         self._watchers += 1
-        if self._task is None:
-            self._task = asyncio.create_task(self._poll())
+        if self._loop is None:
+            self._loop = BackgroundLoop("cluster watcher", self._poll, pause_seconds=TURN_SECONDS)
+            self._loop.start()
         seen: Overview | None = None
         try:
             while True:
@@ -114,23 +113,14 @@ class Overviews:
         finally:
             self._watchers -= 1
             if not self._watchers:
-                self._stop()
-
-    def _stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-        # Whoever watches next must not be told what was long ago.
-        self._task = self._latest = None
+                # Whoever watches next must not be told what was long ago.
+                loop, self._loop, self._latest = self._loop, None, None
+                if loop is not None:
+                    await loop.close()
 
     async def _poll(self) -> None:
-        while True:
-            try:
-                now = await look(self._store, self._link)
-            except StoreUnavailable as error:
-                logger.debug("the cluster is not seen: %s", error)
-            else:
-                if not now.like(self._latest):
-                    self._latest = now
-                    async with self._news:
-                        self._news.notify_all()
-            await asyncio.sleep(TURN_SECONDS)
+        now = await look(self._store, self._link)
+        if not now.like(self._latest):
+            self._latest = now
+            async with self._news:
+                self._news.notify_all()

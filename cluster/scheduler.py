@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from cluster import attempts, collector, metrics
+from cluster.background import BackgroundLoop
 from cluster.dask_config import configure_dask
 from cluster.errors import StoreUnavailable
 from cluster.graphs import GRAPH_ANNOTATION
@@ -93,14 +94,19 @@ def _plugin_class() -> type[Any]:
             self._told: tuple[int, int] | None = None
             self._telling: asyncio.TimerHandle | None = None
             self._tasks: set[asyncio.Task[None]] = set()
+            self._announced = False
+            self._loops = [
+                BackgroundLoop("scheduler heartbeat", self._beat, pause_seconds=BEAT_SECONDS),
+                BackgroundLoop("graph progress", self._tell_progress, pause_seconds=PROGRESS_SECONDS),
+            ]
 
         # Life -------------------------------------------------------------------------------------------------------
 
         def begin(self) -> None:
             self.scheduler.handlers["dask_graphql_held"] = self.held
             self.scheduler.handlers["dask_graphql_load"] = self.load
-            self._spawn(self._beat())
-            self._spawn(self._tell_progress())
+            for loop in self._loops:
+                loop.start()
 
         def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
             # The loop keeps only weak references to tasks.
@@ -109,29 +115,25 @@ def _plugin_class() -> type[Any]:
             task.add_done_callback(self._tasks.discard)
 
         async def close(self) -> None:
+            for loop in self._loops:
+                await loop.close()
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self.store.close()
 
         async def _beat(self) -> None:
-            """Writes the epoch every second; tells all nodes after a start, and after a loss of Redis."""
+            """Writes the epoch; tells all nodes after a start, and after a loss of Redis."""
             calls = self.store.calls
+            self._measure()
             word = orjson.dumps(
                 {"epoch": self.epoch, "address": self.scheduler.address, "started_at": milliseconds(self.started_at)}
             )
-            announced = False
-            while True:
-                self._measure()
-                try:
-                    await self.store.command("SET", calls.scheduler_key, word, "PX", milliseconds(EPOCH_SECONDS))
-                    if not announced:
-                        await self.store.command("PUBLISH", calls.all_channel, "epoch")
-                        announced = True
-                except StoreUnavailable as error:
-                    logger.warning("the scheduler's heartbeat is not heard: %s", error)
-                    announced = False
-                await asyncio.sleep(BEAT_SECONDS)
+            announced, self._announced = self._announced, False
+            await self.store.command("SET", calls.scheduler_key, word, "PX", milliseconds(EPOCH_SECONDS))
+            if not announced:
+                await self.store.command("PUBLISH", calls.all_channel, "epoch")
+            self._announced = True
 
         def _measure(self) -> None:
             scheduler = self.scheduler
@@ -289,17 +291,14 @@ def _plugin_class() -> type[Any]:
                     await asyncio.sleep(0.5)
 
         async def _tell_progress(self) -> None:
-            while True:
-                await asyncio.sleep(PROGRESS_SECONDS)
-                for tag, graph in list(self._graphs.items()):
-                    if len(graph.done) == graph.told:
-                        continue
-                    graph.told = len(graph.done)
-                    task_id, attempt = tag.rsplit(":", 1)
-                    try:
-                        await self.store.run(self.store.calls.progress(task_id, int(attempt), graph.fraction))
-                    except StoreUnavailable as error:
-                        logger.warning("the progress of task %s is not told: %s", task_id, error)
+            """One round: the progress of every graph of which more is done than was told."""
+            for tag, graph in list(self._graphs.items()):
+                done = len(graph.done)
+                if done == graph.told:
+                    continue
+                task_id, attempt = tag.rsplit(":", 1)
+                await self.store.run(self.store.calls.progress(task_id, int(attempt), graph.fraction))
+                graph.told = done
 
     return Watchman
 

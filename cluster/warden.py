@@ -8,18 +8,15 @@ period to return by itself. Then the worker process goes, and its other attempts
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import os
 import signal
-import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from cluster import attempts, metrics
 from cluster.board import Entry, RunningBoard
-from cluster.errors import StoreUnavailable
 from cluster.logs import about
 from cluster.registry import Registry
 from cluster.store.store import Store
@@ -27,6 +24,7 @@ from cluster.store.store import Store
 logger = logging.getLogger(__name__)
 
 TURN_SECONDS: Final = 0.25
+"""Pause between two rounds."""
 BEAT_SECONDS: Final = 1.0
 """How often a running attempt is spoken for; shorter ones come and go unseen, at no cost."""
 BEHIND_SECONDS: Final = 0.25
@@ -51,15 +49,6 @@ class Warden:
         self._process_id = process_id
         self._unwanted: dict[tuple[str, int], float] = {}
         self._beaten: dict[tuple[str, int], float] = {}
-
-    async def run(self) -> None:
-        """Runs until it is cancelled."""
-        while True:
-            await asyncio.sleep(TURN_SECONDS)
-            try:
-                await self.turn(time.monotonic())
-            except StoreUnavailable as error:
-                logger.warning("the warden waits: %s", error)
 
     async def turn(self, now: float) -> None:
         """One round: beat, judge, end."""

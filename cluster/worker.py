@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cluster import collector
 from cluster.addresses import own_address
+from cluster.background import BackgroundLoop, BackgroundThread
 from cluster.blobs import open_blob_store
 from cluster.board import RunningBoard
 from cluster.context import use_settings
@@ -29,6 +29,7 @@ from cluster.store.store import Store, ThreadStore
 from cluster.tls import security
 from cluster.tracing import end_tracing, set_up_tracing
 from cluster.values import allow_long_integers
+from cluster.warden import TURN_SECONDS as WARDEN_SECONDS
 from cluster.warden import Warden
 
 if TYPE_CHECKING:
@@ -54,40 +55,32 @@ NANNY_BYTES: Final = 100 * 2**20
 """What the nanny takes beside the worker process: without it the platform would end both before the nanny ends one."""
 
 
-class Pulse(threading.Thread):
-    """One thread per worker that speaks for its running attempts, so that no task function waits for Redis."""
+class Pulse:
+    """Speaks for a worker's running attempts, in a thread of its own, so that no task function waits for Redis."""
 
     def __init__(self, executor: Executor) -> None:
-        super().__init__(name="pulse", daemon=True)
         self._executor = executor
-        self._stopped = threading.Event()
+        self._told: dict[tuple[str, int], tuple[float | None, int]] = {}
+        self._beat = 0
+        self.thread = BackgroundThread("pulse", self._round, pause_seconds=PULSE_SECONDS)
 
-    def run(self) -> None:
+    def _round(self) -> None:
         store = self._executor.store
-        told: dict[tuple[str, int], tuple[float | None, int]] = {}
-        beat = 0
-        while not self._stopped.wait(PULSE_SECONDS):
-            beat += 1
-            running = dict(self._executor.running)
-            told = {key: value for key, value in told.items() if key in running}
-            for key, attempt in running.items():
-                # Short tasks end before they are seen twice, and cost nothing here.
-                fraction, last = told.setdefault(key, (None, beat))
-                partial, attempt.partial = attempt.partial, None
-                if attempt.progress == fraction and not partial and (beat - last) * PULSE_SECONDS < QUIET_SECONDS:
-                    continue
-                fraction = attempt.progress
-                try:
-                    may_go_on = store.run_once(store.calls.progress(*key, fraction, partial or b""))
-                except StoreUnavailable as error:
-                    logger.warning("the pulse of %s is not heard: %s", key[0], error)
-                    break
-                told[key] = (fraction, beat)
-                if not may_go_on:
-                    attempt.stop.set()
-
-    def stop(self) -> None:
-        self._stopped.set()
+        self._beat += 1
+        running = dict(self._executor.running)
+        self._told = {key: value for key, value in self._told.items() if key in running}
+        for key, attempt in running.items():
+            # Short tasks end before they are seen twice, and cost nothing here.
+            fraction, last = self._told.setdefault(key, (None, self._beat))
+            partial, attempt.partial = attempt.partial, None
+            quiet = (self._beat - last) * PULSE_SECONDS
+            if attempt.progress == fraction and not partial and quiet < QUIET_SECONDS:
+                continue
+            fraction = attempt.progress
+            may_go_on = store.run_once(store.calls.progress(*key, fraction, partial or b""))
+            self._told[key] = (fraction, self._beat)
+            if not may_go_on:
+                attempt.stop.set()
 
 
 def dask_setup(worker: Worker) -> None:
@@ -114,14 +107,14 @@ def dask_setup(worker: Worker) -> None:
     # Dask waits 2 ms for more to send; a lone task would feel them.
     worker.batched_stream.interval = STREAM_SECONDS
     pulse = Pulse(executor)
-    pulse.start()
+    pulse.thread.start()
     collector.settle()
     worker.__dict__["dask_graphql_pulse"] = pulse
 
 
 def dask_teardown(worker: Worker) -> None:
     """Ends what `dask_setup` began."""
-    worker.__dict__["dask_graphql_pulse"].stop()
+    worker.__dict__["dask_graphql_pulse"].thread.stop()
     use_executor(None)
     end_tracing()
 
@@ -164,18 +157,18 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
     try:
         async with nanny:
             logger.info("worker %s serves %s", nanny.worker_address, settings.scheduler)
-            watching = Warden(store, board, registry, lambda: nanny.pid)
-            warden = asyncio.create_task(watching.run())
+            warden = Warden(store, board, registry, lambda: nanny.pid)
+            watching = BackgroundLoop("warden", lambda: warden.turn(time.monotonic()), pause_seconds=WARDEN_SECONDS)
+            watching.start()
             gone = asyncio.create_task(nanny.finished())
             stopping = asyncio.create_task(stop.wait())
-            await asyncio.wait({gone, stopping, warden}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({gone, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if stopping.done() and not gone.done():
-                await _drain(nanny, board, watching, settings.drain_seconds)
-            for task in (gone, stopping, warden):
-                task.cancel()
+                await _drain(nanny, board, warden, settings.drain_seconds)
+            gone.cancel()
+            stopping.cancel()
+            await watching.close()
             await nanny.close(timeout=5)
-            if warden.done() and not warden.cancelled() and (error := warden.exception()):
-                raise error
     finally:
         path.unlink(missing_ok=True)
         await store.close()

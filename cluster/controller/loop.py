@@ -13,6 +13,7 @@ from typing import Any, Final
 import orjson
 
 from cluster import metrics
+from cluster.background import BackgroundLoop
 from cluster.controller.fleets.fleet import Fleet, FleetUnavailable
 from cluster.controller.plan import Decision, Memory, Observation, plan
 from cluster.controller.roll import Roll
@@ -39,19 +40,17 @@ async def run_controller(settings: Settings, fleet: Fleet, stop: asyncio.Event) 
     """Runs the controller until `stop` is set; then the fleet ends what must not outlive it."""
     controller = Controller(settings, fleet)
     controller.link.start()
-    keeping = asyncio.create_task(controller.keep_lease())
-    stopping = asyncio.create_task(stop.wait())
+    loops = (
+        BackgroundLoop("controller lease", controller.keep_lease, pause_seconds=LEASE_SECONDS / 4),
+        BackgroundLoop("controller", controller.round, pause_seconds=TURN_SECONDS),
+    )
+    for loop in loops:
+        loop.start()
     try:
-        while not stop.is_set():
-            if await controller.acts():
-                await controller.turn()
-            await asyncio.wait({stopping, keeping}, timeout=TURN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            if keeping.done():
-                await keeping  # which raises: it has no end
+        await stop.wait()
     finally:
-        keeping.cancel()
-        stopping.cancel()
-        await asyncio.gather(keeping, stopping, return_exceptions=True)
+        for loop in reversed(loops):
+            await loop.close()
         await fleet.close()
         await controller.lease.release()
         await controller.link.close()
@@ -76,17 +75,16 @@ class Controller:
         self._told = ""
 
     async def keep_lease(self) -> None:
-        """Takes and renews the lease, beside the turns, of which one may take longer than the lease lasts."""
-        while True:
-            asked = time.monotonic()
-            try:
-                held = await self.lease.hold()
-            except StoreUnavailable as error:
-                # Without Redis nobody can take over either; but nobody should buy who may not be alone.
-                logger.warning("the controller waits: %s", error)
-            else:
-                self._held_until = asked + LEASE_SECONDS if held else 0.0
-            await asyncio.sleep(LEASE_SECONDS / 4)
+        """Takes or renews the lease, beside the turns, of which one may take longer than the lease lasts. Without Redis
+        nobody can take over either; but nobody should buy who may not be alone."""
+        asked = time.monotonic()
+        held = await self.lease.hold()
+        self._held_until = asked + LEASE_SECONDS if held else 0.0
+
+    async def round(self) -> None:
+        """One round of the loop: a turn, where this controller is the one that acts."""
+        if await self.acts():
+            await self.turn()
 
     async def acts(self) -> bool:
         """Whether this controller is the one that acts, as two run during a rolling update."""

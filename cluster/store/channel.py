@@ -74,6 +74,12 @@ class ThreadChannel:
             connection.disconnect()
             raise
 
+    def hang_up(self) -> None:
+        """Closes this thread's connection; the next exchange opens a new one."""
+        connection = getattr(self._local, "connection", None)
+        if connection is not None:
+            connection.disconnect()
+
     def _connection(self) -> Any:
         connection = getattr(self._local, "connection", None)
         if connection is None:

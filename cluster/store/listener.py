@@ -75,11 +75,15 @@ class Listener:
                     break
         except (RedisError, OSError):
             pass
-        await self._connection.disconnect(nowait=True)
+        await self.hang_up()
+
+    async def hang_up(self) -> None:
+        """Ends the connection; whoever reads from it hears of a lost one."""
+        with suppress(RedisError, OSError):
+            await self._connection.disconnect(nowait=True)
 
     async def close(self) -> None:
         if self._pinging is not None:
             self._pinging.cancel()
             await asyncio.gather(self._pinging, return_exceptions=True)
-        with suppress(RedisError, OSError):
-            await self._connection.disconnect(nowait=True)
+        await self.hang_up()

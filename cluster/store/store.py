@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
+import weakref
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar, cast
@@ -27,6 +27,7 @@ from cluster.store.deadline import within
 from cluster.store.line import Line
 from cluster.store.listener import Listener
 from cluster.store.record import FIELDS, Record, TaskState, parse_record
+from cluster.store.refusals import left_primary, refusal_code
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -42,24 +43,21 @@ TRIES: Final = 3
 CONNECTIONS: Final = 64
 """Connections of one process; whoever comes when all are taken waits for one."""
 
-REFUSALS: Final = re.compile(r"(^|-)(LOADING|READONLY|OOM|MASTERDOWN|MISCONF|CLUSTERDOWN|TRYAGAIN)\b")
-"""What Redis answers while it may not serve. Redis 6.2 names it within the text of a script's error, behind a dash."""
-
 
 @contextmanager
 def _round_trip(call: str) -> Iterator[None]:
-    """Measures a call and wraps what redis-py raises when the server is away, busy loading or read-only; programming
-    errors go through."""
+    """Measures a call and wraps what redis-py raises when the server is away or refuses for now; programming errors
+    go through."""
     began = time.perf_counter()
     try:
         yield
         metrics.of(metrics.REDIS_SECONDS, call).observe(time.perf_counter() - began)
     except ResponseError as error:
-        text = str(error)
-        if REFUSALS.search(text):
-            metrics.REDIS_FAILURES.inc()
-            raise StoreUnavailable(f"Redis refuses: {text}") from error
-        raise
+        code = refusal_code(error)
+        if code is None:
+            raise
+        metrics.REDIS_FAILURES.inc()
+        raise StoreUnavailable(f"Redis refuses ({code}): {error}") from error
     except (RedisError, OSError) as error:
         metrics.REDIS_FAILURES.inc()
         raise StoreUnavailable(f"Redis does not answer: {type(error).__name__}: {error}") from error
@@ -105,6 +103,7 @@ class Store:
         self.calls = Calls(settings)
         self.away_since: float | None = None
         """When Redis stopped to answer, seconds since 1970; None while it answers."""
+        self._listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
         self._line = Line(lambda calls: _again(lambda: self._execute(calls)), TIMEOUT_SECONDS)
         self.redis = redis.asyncio.Redis(
             connection_pool=redis.asyncio.BlockingConnectionPool.from_url(
@@ -124,8 +123,8 @@ class Store:
         try:
             with _round_trip(call.script.name):
                 answer = await self._line.run(call)
-        except StoreUnavailable:
-            self.away_since = self.away_since or time.time()
+        except StoreUnavailable as error:
+            await self._unavailable(error)
             raise
         self.away_since = None
         return call.parse(answer)
@@ -146,11 +145,26 @@ class Store:
 
     async def command(self, *words: Any) -> Any:
         """Runs one plain Redis command, for the few keys that no script owns."""
-        return await self._ask("command", lambda: self.redis.execute_command(*words))  # type: ignore[no-untyped-call]
+
+        async def work() -> Any:
+            return await self.redis.execute_command(*words)  # type: ignore[no-untyped-call]
+
+        return await self._ask("command", work)
 
     def listener(self, channels: list[str], ping_seconds: float) -> Listener:
-        """Hears channels, on a connection of its own."""
-        return Listener(self.redis.connection_pool, channels, ping_seconds)
+        """Hears channels, on a connection of its own, until it is closed or the server turns out to be no primary."""
+        listener = Listener(self.redis.connection_pool, channels, ping_seconds)
+        self._listeners.add(listener)
+        return listener
+
+    async def _unavailable(self, error: StoreUnavailable) -> None:
+        """Notes that Redis does not serve. Connections to a server that is no primary any more are closed, those that
+        listen too: they would lead there for as long as it lives. New ones are opened by name."""
+        self.away_since = self.away_since or time.time()
+        if error.__cause__ is not None and left_primary(error.__cause__):
+            await self.redis.connection_pool.disconnect(inuse_connections=False)
+            for listener in list(self._listeners):
+                await listener.hang_up()
 
     async def _ask(self, call: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Does `work` within TIMEOUT_SECONDS, again where a connection was lost; every script may be repeated.
@@ -164,8 +178,8 @@ class Store:
                     task = asyncio.ensure_future(_again(work))
                     task.add_done_callback(_seen)
                     answer = await asyncio.shield(task)
-        except StoreUnavailable:
-            self.away_since = self.away_since or time.time()
+        except StoreUnavailable as error:
+            await self._unavailable(error)
             raise
         self.away_since = None
         return answer
@@ -359,9 +373,15 @@ class ThreadStore:
         with _round_trip(calls[0].script.name if len(calls) == 1 else "batch"):
             answers = self._exchange(calls)
             if _missing(answers):
+                # A restarted Redis has no scripts. None of the missing ones ran; those that ran must not run again.
                 self._load_scripts()
-                answers = self._exchange(calls)
+                todo = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+                for i, answer in zip(todo, self._exchange([calls[i] for i in todo]), strict=True):
+                    answers[i] = answer
             if error := _first_error(answers):
+                if left_primary(error):
+                    self._channel.hang_up()
+                    self.redis.connection_pool.disconnect(inuse_connections=False)
                 raise error
         return [call.parse(answer) for call, answer in zip(calls, answers, strict=True)]
 

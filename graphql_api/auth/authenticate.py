@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hashlib
 import hmac
 import logging
@@ -13,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from cluster.background import BackgroundLoop
 from cluster.errors import Unauthenticated
 from cluster.settings import Settings
 from cluster.store.store import Store
@@ -48,18 +47,15 @@ class Authenticator:
             from graphql_api.auth.tokens import Tokens
 
             self._tokens = Tokens(settings)
-        self._watch: asyncio.Task[None] | None = None
+        self.loop = BackgroundLoop("credential watch", self._end_sockets)
 
     def start(self) -> None:
         if self.required:
             self.keys.changed()
-            self._watch = asyncio.create_task(self._end_sockets())
+            self.loop.start()
 
     async def close(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+        await self.loop.close()
 
     async def caller(self, credential: str | None, address: str) -> Caller:
         """Who shows this credential.
@@ -123,9 +119,8 @@ class Authenticator:
 
     async def _end_sockets(self) -> None:
         """Ends the sockets of keys that were revoked and of credentials that expired."""
-        while True:
-            await self.keys.turn(TURN_SECONDS)
-            await self._sockets.end(lambda caller: not self.good(caller))
+        await self.keys.turn(TURN_SECONDS)
+        await self._sockets.end(lambda caller: not self.good(caller))
 
 
 def _scope_words(claims: Mapping[str, Any]) -> list[str]:

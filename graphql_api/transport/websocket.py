@@ -14,6 +14,7 @@ from strawberry.schema import BaseSchema
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
 from strawberry.subscriptions.protocols.graphql_ws.handlers import BaseGraphQLWSHandler
 
+from cluster.background import BackgroundLoop
 from graphql_api.context import Context
 from graphql_api.persisted import PersistedOperations
 
@@ -158,15 +159,13 @@ class Pings:
 
     def __init__(self) -> None:
         self._handlers: set[TransportHandler] = set()
-        self._task: asyncio.Task[None] | None = None
+        self.loop = BackgroundLoop("socket pings", self._round)
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
+        self.loop.start()
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self.loop.close()
 
     def add(self, handler: TransportHandler) -> None:
         self._handlers.add(handler)
@@ -179,15 +178,20 @@ class Pings:
         """How many graphql-transport-ws sockets are open."""
         return len(self._handlers)
 
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(PING_SECONDS)
-            for number, handler in enumerate(list(self._handlers)):
-                if number % 100 == 99:
-                    # Ten thousand pings at once would hold up everybody's results.
-                    await asyncio.sleep(0)
-                if handler in self._handlers:
+    async def _round(self) -> None:
+        await asyncio.sleep(PING_SECONDS)
+        failed: Exception | None = None
+        for number, handler in enumerate(list(self._handlers)):
+            if number % 100 == 99:
+                # Ten thousand pings at once would hold up everybody's results.
+                await asyncio.sleep(0)
+            if handler in self._handlers:
+                try:
                     await _ping(handler)
+                except Exception as error:  # noqa: BLE001 - raised below: the other sockets get their pings first
+                    failed = error
+        if failed is not None:
+            raise failed
 
 
 async def _ping(handler: TransportHandler) -> None:
