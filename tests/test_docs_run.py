@@ -46,7 +46,8 @@ from graphql import (
 )
 from websockets.asyncio.client import connect
 
-from cluster.local import free_port, redis_binary
+from cluster.local import free_port
+from tests.engines import command_line_client
 from tests.fences import PAGES, ROOT, Block, blocks_of, check_json, check_output, outputs, session, steps_of
 from tests.node import CLIENTS, environment
 from tests.system import Socket, System
@@ -121,9 +122,9 @@ class Desk:
         for name in ("CHANGELOG.md", "examples", "schema.graphql", "schema.released.graphql", "scripts"):
             (self.folder / name).symlink_to(ROOT / name)
         (self.folder / "node_modules").symlink_to(CLIENTS / "node_modules")
-        # The reader's Redis is that of the system, and its tool lies beside it, if not on PATH.
+        # The reader's Redis is that of the system.
         port = urlsplit(self.variables["DASK_GRAPHQL_REDIS_URL"]).port
-        tool = shutil.which("redis-cli") or Path(redis_binary() or "").with_name("redis-cli")
+        tool = command_line_client()
         (self.folder / "bin").mkdir()
         (self.folder / "bin" / "redis-cli").write_text(f'#!/bin/sh\nexec {tool} -p {port} "$@"\n')
         (self.folder / "bin" / "redis-cli").chmod(0o755)

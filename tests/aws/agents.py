@@ -31,11 +31,12 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from botocore.exceptions import ClientError
 
-from cluster.local import free_port, redis_binary, redis_command
+from cluster.local import free_port, redis_command
 from cluster.processes import Child, start_child
 from cluster.settings import variable_of
 from tests.aws.certificates import Authority
 from tests.aws.emulated_api import EmulatedAws
+from tests.engines import default_binary
 
 ROOT: Final = Path(__file__).parent.parent.parent
 TURN_SECONDS: Final = 0.2
@@ -490,7 +491,7 @@ class ElastiCache:
         # The password in a file: an argument would be seen in the list of processes.
         settings = self._folder / "redis.conf"
         settings.write_text(f"requirepass {password}\n")
-        binary, *options = redis_command(redis_binary(), self._folder, self._inner)
+        binary, *options = redis_command(str(default_binary()), self._folder, self._inner)
         self._child = await start_child("redis", [binary, str(settings), *options])
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
         self.port = self._server.sockets[0].getsockname()[1]

@@ -1,0 +1,25 @@
+"""What a machine may lack that a test needs: a browser, Terraform and its providers, Node, another Redis.
+
+Such a test is skipped with the reason, so that the suite passes anywhere. Where TESTS_STRICT is set, as in CI, which
+has all of it, what is missing is a failure: a skip would hide that something is no longer tested.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final, NoReturn
+
+import pytest
+
+STRICT: Final = os.environ.get("TESTS_STRICT", "") not in ("", "0")
+
+
+def missing(reason: str) -> NoReturn:
+    """Skips the running test, or fails it under TESTS_STRICT.
+
+    Args:
+        reason: what is not there, and how it can be had.
+    """
+    if STRICT:
+        pytest.fail(f"{reason} (a failure, since TESTS_STRICT is set)", pytrace=False)
+    pytest.skip(reason)
