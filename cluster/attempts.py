@@ -27,9 +27,32 @@ def parse_attempt_key(key: object) -> tuple[str, list[tuple[str, int]]] | None:
     return match["name"], [(task_id, int(attempt)) for task_id, attempt in zip(parts[::2], parts[1::2], strict=True)]
 
 
+MESSAGE_LIMIT: Final = 2_000
+"""Longest message of an exception that a record keeps, in characters."""
+
+
 def error(code: str, message: str, kind: str | None = None) -> dict[str, Any]:
     """The error of a record: a stable code, a message for people, and the exception's type if there was one."""
     return {"code": code, "message": storable(message), "type": kind}
+
+
+def raised(code: str, exception: BaseException) -> dict[str, Any]:
+    """The error of a record for an exception that a task's function raised."""
+    return error(code, message_of(exception), type_of(exception))
+
+
+def message_of(exception: BaseException) -> str:
+    """The text of an exception, whatever its class does when it is asked for it: its type where it has no text."""
+    try:
+        text = str(exception)[:MESSAGE_LIMIT]
+    except BaseException as failure:  # noqa: BLE001 - a user's __str__ may raise anything, an exit of the process too
+        return f"{type_of(exception)}, whose text cannot be read: its __str__ raised {type(failure).__name__}"
+    return text or type_of(exception)
+
+
+def type_of(exception: BaseException) -> str:
+    """The name of an exception's class; of one that could not travel through Dask, that of the original."""
+    return str(getattr(exception, "original_type", None) or type(exception).__name__)
 
 
 def storable(text: str) -> str:

@@ -10,9 +10,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import os
+import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeAlias
@@ -24,6 +27,7 @@ from cluster import attempts, metrics, tracing
 from cluster.blobs import BlobStore
 from cluster.board import RunningBoard
 from cluster.context import RunningAttempt, enter
+from cluster.dask_private import tell_seconds
 from cluster.errors import BlobError, TaskError
 from cluster.graphs import compute
 from cluster.logs import about
@@ -47,9 +51,6 @@ ROOM_BYTES: Final = 10_000
 
 TRACEBACK_LIMIT: Final = 20_000
 """Longest traceback that a record keeps, in characters; its end says most."""
-
-MESSAGE_LIMIT: Final = 2_000
-"""Longest message of an exception that a record keeps, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +95,18 @@ class Executor:
         self.worker = worker
         self.board = board
         self.running: dict[tuple[str, int], RunningAttempt] = {}
+        self._process_id = os.getpid()
 
-    def run(self, name: str, members: Sequence[Member]) -> None:
-        """Runs attempts of one task type to their ends, one after the other: the records say how they went, nothing is
-        returned or raised.
+    def run(self, name: str, members: Sequence[Member]) -> list[float]:
+        """Runs attempts of one task type to their ends, one after the other: the records say how they went.
+
+        Returns:
+            The seconds that each attempt ran whose outcome counted, without those that were cancelled or superseded.
 
         Raises:
             StoreUnavailable: Redis stayed away for minutes; the attempts that are left count as undelivered.
         """
+        ran: list[float] = []
         # On the board before they begin: the warden must know of every attempt that it would take down, and gives those
         # back that wait behind a long one.
         slots = [self.board.enter(task_id, attempt, behind=i > 0) if self.board else None
@@ -112,7 +117,7 @@ class Executor:
                 following = members[i + 1] if i + 1 < len(members) else None
                 with about(taskId=member[0], attempt=member[1]):
                     if begun:
-                        started = self._traced(name, member, slots[i], following, begun.trace)
+                        started = self._traced(name, member, slots[i], following, begun.trace, ran)
                     else:
                         started = self._pass(following)
                 # Last, as a worker that is asked to stop leaves when its board is empty.
@@ -124,6 +129,7 @@ class Executor:
             for slot in slots:
                 if self.board:
                     self.board.leave(slot)
+        return ran
 
     def _start(self, member: Member) -> Call[Started]:
         return self.store.calls.start(member[0], member[1], self.worker)
@@ -148,15 +154,21 @@ class Executor:
         return self.store.run(self._start(following)) if following else None
 
     def _traced(
-        self, name: str, member: Member, slot: int | None, following: Member | None, trace: str
+        self, name: str, member: Member, slot: int | None, following: Member | None, trace: str, ran: list[float]
     ) -> Started | None:
         task_id, attempt, _ = member
         told = {"task": name, "task_id": task_id, "attempt": attempt, "worker": self.worker}
         with tracing.span(f"run {name}", "CONSUMER", trace, **told) as span:
-            return self._run(name, member, slot, following, span)
+            return self._run(name, member, slot, following, span, ran)
 
     def _run(
-        self, name: str, member: Member, slot: int | None, following: Member | None, span: tracing.Span
+        self,
+        name: str,
+        member: Member,
+        slot: int | None,
+        following: Member | None,
+        span: tracing.Span,
+        ran: list[float],
     ) -> Started | None:
         """Runs an attempt that has begun, stores its outcome, begins the next; answers what the store says of that."""
         task_id, attempt, canonical_input = member
@@ -174,6 +186,8 @@ class Executor:
             answers = self.store.run_many([ended, *([self._start(following)] if following else ())])
             verdict = _verdict(outcome, answers[0])
             metrics.of(metrics.ATTEMPTS, name, verdict).inc()
+            if verdict != "REFUSED":
+                ran.append(time.perf_counter() - began)
             span.tell(outcome.error["code"] if isinstance(outcome, Failed) else None, outcome=verdict)
         finally:
             enter(None)
@@ -194,20 +208,36 @@ class Executor:
                 retry=False,
             )
         try:
-            value = call(task_type, task_type.revive(canonical_input))
+            with self._forks_end_here():
+                value = call(task_type, task_type.revive(canonical_input))
+                # Inside, as an output may be made as it is read: by a generator, or by a serializer of a class.
+                return encode(task_type, value, self.settings.inline_limit_bytes)
         except TaskError as error:
-            return Failed(attempts.error(error.code, str(error)[:MESSAGE_LIMIT], type(error).__name__), error.retry)
-        except BlobError as error:
-            return Failed(attempts.error("BLOB_STORE", str(error)[:MESSAGE_LIMIT], type(error).__name__), retry=True)
-        except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever a user's function raises is the task's outcome
-            logger.info("task %s attempt %d raised:\n%s", task_id, attempt, traceback.format_exc())
-            shown = attempts.error(
-                "TASK_FAILED", str(error)[:MESSAGE_LIMIT] or type(error).__name__, type(error).__name__
+            # A subclass with an __init__ of its own may have neither.
+            code, retry = getattr(error, "code", None), getattr(error, "retry", False)
+            return Failed(
+                attempts.raised(code if code and isinstance(code, str) else "TASK_FAILED", error), bool(retry)
             )
+        except BlobError as error:
+            return Failed(attempts.raised("BLOB_STORE", error), retry=True)
+        except BaseException as error:  # noqa: BLE001 - whatever a user's function raises is the task's outcome
+            logger.info("task %s attempt %d raised:\n%s", task_id, attempt, traceback.format_exc())
+            shown = attempts.raised("TASK_FAILED", error)
             if self.settings.expose_tracebacks:
                 shown["traceback"] = attempts.storable(traceback.format_exc()[-TRACEBACK_LIMIT:])
             return Failed(shown, retry=True)
-        return encode(task_type, value, self.settings.inline_limit_bytes)
+
+    @contextmanager
+    def _forks_end_here(self) -> Iterator[None]:
+        """A function that forks may let its child return or raise, too: that is no outcome of the attempt, and the
+        child must not go on as a second worker with the connections of the first."""
+        try:
+            yield
+        finally:
+            if os.getpid() != self._process_id:
+                error = sys.exc_info()[1]
+                status = error.code if isinstance(error, SystemExit) else None if error is None else 1
+                os._exit(status if isinstance(status, int) else int(status is not None))
 
     def _partial(self, task_type: TaskType | None, value: Any) -> bytes:
         """The JSON of what there is of an output."""
@@ -266,7 +296,7 @@ def encode(task_type: TaskType, value: Any, limit_bytes: int) -> Succeeded | Fai
             attempts.error(
                 "BAD_OUTPUT",
                 f"{task_type.name} did not return what it declares, {task_type.returns!r}: "
-                f"{str(error)[:MESSAGE_LIMIT]}",
+                f"{attempts.message_of(error)}",
                 type(error).__name__,
             ),
             retry=False,
@@ -301,4 +331,4 @@ def run_attempts(name: str, members: Sequence[Member]) -> None:
     """
     if _executor is None:
         raise RuntimeError("this Dask worker was not started by `dask-graphql worker` (no preload of cluster.worker)")
-    _executor.run(name, members)
+    tell_seconds(_executor.run(name, members))

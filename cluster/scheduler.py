@@ -21,6 +21,7 @@ import orjson
 from cluster import attempts, collector, metrics
 from cluster.background import BackgroundLoop
 from cluster.dask_config import configure_dask
+from cluster.dask_private import drop_spans, told_seconds
 from cluster.errors import StoreUnavailable
 from cluster.graphs import GRAPH_ANNOTATION
 from cluster.logs import about
@@ -245,11 +246,10 @@ def _plugin_class() -> type[Any]:
                     # Whoever sent it counts it until the load is told again, be it what was told last.
                     self._told = None
             if finish == "memory":
-                for span in told.get("startstops") or ():
-                    if span["action"] == "compute":
-                        took = (span["stop"] - span["start"]) / len(members)
-                        mean = self._durations.get(name, took)
-                        self._durations[name] = self._news[name] = mean + RECENT * (took - mean)
+                if seconds := told_seconds(told, len(members)):
+                    took = sum(seconds) / len(seconds)
+                    mean = self._durations.get(name, took)
+                    self._durations[name] = self._news[name] = mean + RECENT * (took - mean)
             elif finish == "erred":
                 for task_id, attempt in members:
                     with about(taskId=task_id, attempt=attempt):
@@ -268,13 +268,13 @@ def _plugin_class() -> type[Any]:
 
                     exception = pickle.loads(exception)
             except Exception as error:  # noqa: BLE001 - an exception of unknown make: say what we know of it
-                exception = RuntimeError(f"an error that cannot be read here: {error}")
+                exception = RuntimeError(f"an error that cannot be read here: {attempts.message_of(error)}")
             if isinstance(exception, KilledWorker):
                 name = str(getattr(exception.last_worker, "name", worker))
                 cause = "worker_died"
                 call = self.store.calls.lose(task_id, attempt, "worker", attempts.worker_lost(name))
             else:
-                reason = f"{type(exception).__name__}: {exception}"
+                reason = f"{attempts.type_of(exception)}: {attempts.message_of(exception)}"
                 cause = "undelivered"
                 call = self.store.calls.lose(task_id, attempt, "undelivered", attempts.undelivered(reason))
             deadline = time.monotonic() + STORE_TRIES_SECONDS
@@ -282,7 +282,8 @@ def _plugin_class() -> type[Any]:
                 try:
                     verdict = await self.store.run(call)
                     metrics.count_lost(cause, verdict)
-                    logger.warning("task %s attempt %d is lost (%s): %s", task_id, attempt, exception, verdict)
+                    told_as = attempts.message_of(exception)
+                    logger.warning("task %s attempt %d is lost (%s): %s", task_id, attempt, told_as, verdict)
                     return
                 except StoreUnavailable as error:
                     if time.monotonic() > deadline:
@@ -310,6 +311,7 @@ async def dask_setup(scheduler: Scheduler) -> None:
     load_registry(settings.task_modules)
     watchman = _plugin_class()(scheduler, settings, Store(settings))
     scheduler.add_plugin(watchman)
+    drop_spans(scheduler)
     watchman.begin()
 
 

@@ -19,6 +19,7 @@ from cluster.blobs import open_blob_store
 from cluster.board import RunningBoard
 from cluster.context import use_settings
 from cluster.dask_config import configure_dask
+from cluster.dask_private import carry_every_exception, drop_spans
 from cluster.ecs_task import own_task, random_name, worker_name
 from cluster.errors import StoreUnavailable
 from cluster.execute import Executor, use_executor
@@ -104,6 +105,8 @@ def dask_setup(worker: Worker) -> None:
         board,
     )
     use_executor(executor)
+    drop_spans(worker)
+    carry_every_exception()
     # Dask waits 2 ms for more to send; a lone task would feel them.
     worker.batched_stream.interval = STREAM_SECONDS
     pulse = Pulse(executor)

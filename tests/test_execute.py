@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from pydantic import BaseModel
 
 import cluster.execute
 from cluster import BigInt, Blob, Graph, TaskError, cancelled, report_progress, save_blob, task
+from cluster.attempts import MESSAGE_LIMIT
 from cluster.blobs import FolderBlobStore
 from cluster.errors import BlobError
 from cluster.execute import Executor, Failed, Succeeded, call, encode, run_attempts, use_executor
@@ -211,7 +213,7 @@ def test_an_exception_without_words_is_told_by_its_type(bench: Bench) -> None:
 def test_a_long_message_is_cut(bench: Bench) -> None:
     fields = bench.run(bench.submit("failing", message="y" * 50_000)).error_fields()
     assert fields is not None
-    assert fields["message"] == "y" * cluster.execute.MESSAGE_LIMIT
+    assert fields["message"] == "y" * MESSAGE_LIMIT
 
 
 def test_a_task_error_keeps_its_code(bench: Bench) -> None:
@@ -358,7 +360,11 @@ def test_an_attempt_that_was_begun_by_a_worker_long_silent_is_given_up(bench: Be
 # What Dask calls -----------------------------------------------------------------------------------------------------
 
 
-def test_dask_finds_the_executor_of_its_process(bench: Bench) -> None:
+def test_dask_finds_the_executor_of_its_process_and_hears_how_long_the_attempt_ran(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[list[float]] = []
+    monkeypatch.setattr(cluster.execute, "tell_seconds", told.append)
     bound = bench.submit("add", a=1)
     with pytest.raises(RuntimeError, match="dask-graphql worker"):
         run_attempts("add", [(bound.task_id, 1, bound.canonical_input)])
@@ -368,6 +374,21 @@ def test_dask_finds_the_executor_of_its_process(bench: Bench) -> None:
     finally:
         use_executor(None)
     assert bench.record(bound.task_id).result == b"6"
+    [[seconds]] = told
+    assert 0 < seconds < 60
+
+
+def test_an_attempt_that_was_cancelled_or_superseded_has_no_duration(bench: Bench) -> None:
+    def stopped(n: int) -> int:
+        if n == 1:
+            bench.store.run(bench.calls.cancel(bounds[1].task_id))
+        return n
+
+    kind = register(stopped)
+    bounds = [bench.submit(kind, n=n) for n in range(4)]
+    bench.store.run(bench.calls.cancel(bounds[0].task_id))
+    members = [(bound.task_id, 1, bound.canonical_input) for bound in bounds]
+    assert len(bench.executor.run(kind.name, members)) == 2
 
 
 # Faults of today -----------------------------------------------------------------------------------------------------
@@ -406,3 +427,105 @@ def test_the_first_repetition_of_a_recomputed_task_waits_as_short_as_any(bench: 
     assert bench.run(bound, 6).retries == 1
     due_at: Any = bench.store.redis.zscore(f"{bench.calls.lane(bound.task_id)}:open", bound.task_id)
     assert due_at / 1000 - time.time() <= cluster.execute.RETRY_SECONDS + 0.5
+
+
+# Whatever a function raises ------------------------------------------------------------------------------------------
+
+
+class Stop(BaseException):
+    """No Exception, as those of some libraries that stop a program."""
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("mute")
+
+
+class Textless(Exception):
+    def __str__(self) -> str:
+        return None  # type: ignore[return-value]
+
+
+class Fatal(Exception):
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+
+class Codeless(TaskError):
+    def __init__(self) -> None: ...
+
+
+class Unpicklable(Exception):
+    def __reduce__(self) -> Any:
+        raise TypeError("not to be pickled")
+
+
+ANY_EXCEPTION: list[tuple[BaseException, str]] = [
+    (Stop("enough"), "enough"),
+    (Mute(), "Mute, whose text cannot be read: its __str__ raised RuntimeError"),
+    (Textless(), "Textless, whose text cannot be read: its __str__ raised TypeError"),
+    (Fatal(), "Fatal, whose text cannot be read: its __str__ raised KeyboardInterrupt"),
+    (GeneratorExit(), "GeneratorExit"),
+    (KeyboardInterrupt(), "KeyboardInterrupt"),
+    (SystemExit(3), "3"),
+    (BaseExceptionGroup("several", [Stop("a"), ValueError("b")]), "several (2 sub-exceptions)"),
+    (Unpicklable("held"), "held"),
+    (Codeless(), "Codeless"),
+]
+
+
+def named(pair: object) -> str:
+    return type(pair).__name__ if isinstance(pair, BaseException) else ""
+
+
+@pytest.mark.parametrize(("raised", "message"), ANY_EXCEPTION, ids=named)
+@pytest.mark.parametrize("how", ["plain", "async"])
+def test_whatever_a_function_raises_fails_its_task_with_type_and_message(
+    bench: Bench, raised: BaseException, message: str, how: str
+) -> None:
+    def plain(n: int) -> list[int]:
+        raise raised
+
+    async def asynchronous(n: int) -> list[int]:
+        raise raised
+
+    record = bench.run(bench.submit(register({"plain": plain, "async": asynchronous}[how]), n=1))
+    assert record.state is TaskState.FAILED
+    assert record.error_fields() == {"code": "TASK_FAILED", "message": message, "type": type(raised).__name__}
+
+
+@pytest.mark.parametrize(("raised", "message"), ANY_EXCEPTION, ids=named)
+def test_whatever_an_output_raises_as_it_is_read_ends_its_task(
+    bench: Bench, raised: BaseException, message: str
+) -> None:
+    def made_as_it_is_read(n: int) -> list[int]:
+        def generator() -> Iterator[int]:
+            yield n
+            raise raised
+
+        return generator()  # type: ignore[return-value]
+
+    record = bench.run(bench.submit(register(made_as_it_is_read), n=1))
+    assert (record.state, record.attempt) == (TaskState.FAILED, 1)
+
+
+def test_whatever_a_function_raises_may_be_tried_again(bench: Bench) -> None:
+    def stops(n: int) -> int:
+        raise Stop
+
+    assert bench.run(bench.submit(register(stops, retries=1), n=1)).state is TaskState.QUEUED
+
+
+@pytest.mark.parametrize("how", ["returns", "raises", "exits"])
+def test_a_fork_whose_child_comes_back_is_no_second_worker(bench: Bench, how: str) -> None:
+    def forks(n: int) -> str:
+        if child := os.fork():
+            return f"parent {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}"
+        if how == "raises":
+            raise ValueError("the child's")
+        if how == "exits":
+            sys.exit(7)
+        return "child"
+
+    record = bench.run(bench.submit(register(forks), n=1))
+    assert record.result == {"returns": b'"parent 0"', "raises": b'"parent 1"', "exits": b'"parent 7"'}[how]

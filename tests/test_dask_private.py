@@ -1,0 +1,131 @@
+"""What we change inside Dask has its effect: a release that renames it fails here, not in production."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from distributed import Client, Scheduler, SchedulerPlugin, Worker
+
+from cluster.attempts import message_of, type_of
+from cluster.dask_private import carry_every_exception, drop_spans, tell_seconds, told_seconds
+from tests.test_execute import ANY_EXCEPTION, named
+
+
+@pytest.fixture(scope="module")
+async def dask() -> AsyncIterator[tuple[Scheduler, Worker, Client]]:
+    """A scheduler, a worker and a client of Dask in this process, changed as our preloads change them."""
+    carry_every_exception()
+    async with Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0") as scheduler:
+        drop_spans(scheduler)
+        async with Worker(scheduler.address, nthreads=1, dashboard_address="127.0.0.1:0") as worker:
+            drop_spans(worker)
+            async with Client(scheduler.address, asynchronous=True, set_as_default=False) as client:
+                yield scheduler, worker, client
+
+
+def raising(error: Callable[[], BaseException]) -> None:
+    raise error()
+
+
+async def raising_async(error: Callable[[], BaseException]) -> None:
+    raise error()
+
+
+class Maker:
+    """Makes an exception on the worker, as most of these cannot travel."""
+
+    def __init__(self, place: int) -> None:
+        self.place = place
+
+    def __call__(self) -> BaseException:
+        return ANY_EXCEPTION[self.place][0]
+
+
+@pytest.mark.parametrize("place", range(len(ANY_EXCEPTION)), ids=[named(error) for error, _ in ANY_EXCEPTION])
+@pytest.mark.parametrize("function", [raising, raising_async], ids=["plain", "async"])
+async def test_whatever_a_part_of_a_graph_raises_reaches_who_waits_for_it_with_type_and_message(
+    dask: tuple[Scheduler, Worker, Client], place: int, function: Callable[..., Any]
+) -> None:
+    _, worker, client = dask
+    future = client.submit(function, Maker(place), pure=False)
+    async with asyncio.timeout(10):
+        error = await future.exception()
+    original, message = ANY_EXCEPTION[place]
+    assert (type_of(error), message_of(error)) == (type(original).__name__, message)
+    assert worker.status.name == "running"
+
+
+async def test_an_exception_that_dask_can_carry_comes_as_it_is(dask: tuple[Scheduler, Worker, Client]) -> None:
+    error = await dask[2].submit(int, "no number", pure=False).exception()
+    assert type(error) is ValueError
+
+
+def raising_with_cause(place: int) -> None:
+    raise ValueError("outer") from ANY_EXCEPTION[place][0]
+
+
+@pytest.mark.parametrize("place", range(len(ANY_EXCEPTION)), ids=[named(error) for error, _ in ANY_EXCEPTION])
+async def test_a_cause_that_cannot_travel_does_not_change_what_was_raised(
+    dask: tuple[Scheduler, Worker, Client], place: int
+) -> None:
+    async with asyncio.timeout(10):
+        error = await dask[2].submit(raising_with_cause, place, pure=False).exception()
+    assert (type_of(error), message_of(error)) == ("ValueError", "outer")
+
+
+def forking(how: str) -> int:
+    if child := os.fork():
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if how == "raises":
+        raise ValueError("the child's")
+    return 0
+
+
+@pytest.mark.parametrize(("how", "status"), [("returns", 0), ("raises", 1)])
+async def test_a_part_that_forks_ends_its_child(dask: tuple[Scheduler, Worker, Client], how: str, status: int) -> None:
+    assert await dask[2].submit(forking, how, pure=False) == status
+
+
+class Ends(SchedulerPlugin):  # type: ignore[misc]
+    """What plugins of the scheduler hear when a key ends well."""
+
+    def __init__(self) -> None:
+        self.heard: dict[str, dict[str, Any]] = {}
+
+    def transition(self, key: Any, start: str, finish: str, *args: Any, **told: Any) -> None:
+        if finish == "memory":
+            self.heard[key] = told
+
+
+async def test_a_worker_tells_the_scheduler_how_long_each_attempt_ran(dask: tuple[Scheduler, Worker, Client]) -> None:
+    scheduler, _, client = dask
+    ends = Ends()
+    scheduler.add_plugin(ends, name="ends")
+    await client.submit(tell_seconds, [0.5, 0.25], key="told")
+    await client.submit(tell_seconds, [], key="none ran")
+    await client.submit(int, key="older release")
+    scheduler.remove_plugin("ends")
+    assert told_seconds(ends.heard["told"], 4) == [0.5, 0.25]
+    assert told_seconds(ends.heard["none ran"], 4) == []
+    [seconds] = told_seconds(ends.heard["older release"], 2)
+    assert 0 <= seconds < 10
+
+
+async def test_lone_tasks_leave_no_span_and_no_counter(dask: tuple[Scheduler, Worker, Client]) -> None:
+    scheduler, worker, client = dask
+
+    async def lone(count: int) -> int:
+        for _ in range(count):
+            await client.submit(sys.getsizeof, 1, pure=False)
+        await worker.heartbeat()
+        return len(worker.digests_total)
+
+    before = await lone(5)
+    assert await lone(20) - before < 10
+    assert "spans" not in scheduler.extensions
+    assert {group.span_id for group in scheduler.task_groups.values()} <= {None}
