@@ -13,6 +13,7 @@ import os
 import shutil
 import socket
 import sys
+import time
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,6 +30,8 @@ from cluster.tls import FILES, make_certificates
 logger = logging.getLogger(__name__)
 
 START_SECONDS: Final = 60.0
+LOADING_SECONDS: Final = 3.0
+"""How often the start tells how far Redis is with a long file."""
 STOP_SECONDS: Final = 3.0
 
 
@@ -80,29 +83,48 @@ def redis_command(binary: str, folder: Path, port: int) -> list[str]:
     ]  # fmt: skip
 
 
-async def redis_answers(port: int, child: Child) -> dict[str, Any]:
-    """Returns what the server says of itself (`INFO server`) when it has loaded its file and answers.
+async def redis_answers(port: int, child: Child, stop: asyncio.Event) -> dict[str, Any]:
+    """Returns what the server says of itself (`INFO server`) when it has loaded its file and answers; nothing once
+    `stop` is set. A long file takes its time, and the progress is printed.
 
     Raises:
-        CannotStart: the process ended, or START_SECONDS passed.
+        CannotStart: the process ended, or START_SECONDS passed in which it neither answered nor loaded anything.
     """
     import redis.asyncio
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
     from redis.exceptions import RedisError
 
-    client = redis.asyncio.Redis(port=port, socket_timeout=1)
+    # This loop tries again; redis-py would, for half a minute, without looking at the process.
+    client = redis.asyncio.Redis(port=port, socket_timeout=1, retry=Retry(NoBackoff(), 0))
+    loaded, give_up_at, tell_at = 0, time.monotonic() + START_SECONDS, time.monotonic() + LOADING_SECONDS
     try:
-        async with asyncio.timeout(START_SECONDS):
-            while True:
-                _check_living([child])
-                try:
-                    await client.ping()
+        while not stop.is_set():
+            if time.monotonic() >= give_up_at:
+                raise CannotStart("the Redis server does not answer; see its log")
+            _check_living([child])
+            try:
+                state = await client.info("persistence")
+                if not state["loading"]:
                     return dict(await client.info("server"))
-                except (RedisError, OSError):
-                    await asyncio.sleep(0.02)
-    except TimeoutError:
-        raise CannotStart("the Redis server does not answer; see its log") from None
+            except (RedisError, OSError):
+                await asyncio.sleep(0.02)
+                continue
+            if state["loading_loaded_bytes"] > loaded:
+                loaded, give_up_at = state["loading_loaded_bytes"], time.monotonic() + START_SECONDS
+            if time.monotonic() >= tell_at:
+                tell_at = time.monotonic() + LOADING_SECONDS
+                print(_loading(state), flush=True)
+            await asyncio.sleep(0.02)
+        return {}
     finally:
         await client.aclose()
+
+
+def _loading(state: dict[str, Any]) -> str:
+    """How far Redis is with its file, by what `INFO persistence` says."""
+    loaded, whole = state["loading_loaded_bytes"], max(1, state["loading_total_bytes"])
+    return f"loading    {loaded / 1e6:.0f} of {whole / 1e6:.0f} MB of the kept records ({100 * loaded / whole:.0f} %)"
 
 
 async def run_local(settings: Settings, stop: asyncio.Event, *, tls: bool = False) -> None:
@@ -143,7 +165,8 @@ async def run_local(settings: Settings, stop: asyncio.Event, *, tls: bool = Fals
             port = settings.metrics_port
             await parts.node(replace(settings, metrics_port=port and port + 1), "controller")
             await parts.node(settings, "api")
-            if warning := security_warning(await redis_answers(redis_port, redis_child)):
+            server = await redis_answers(redis_port, redis_child, stop)
+            if server and (warning := security_warning(server)):
                 logger.warning(warning)
             await parts.ready(settings, stop)
             if stop.is_set():

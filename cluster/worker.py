@@ -73,13 +73,16 @@ class Pulse:
         for key, attempt in running.items():
             # Short tasks end before they are seen twice, and cost nothing here.
             fraction, last = self._told.setdefault(key, (None, self._beat))
-            partial, attempt.partial = attempt.partial, None
+            partial = attempt.partial
             quiet = (self._beat - last) * PULSE_SECONDS
             if attempt.progress == fraction and not partial and quiet < QUIET_SECONDS:
                 continue
             fraction = attempt.progress
             may_go_on = store.run_once(store.calls.progress(*key, fraction, partial or b""))
             self._told[key] = (fraction, self._beat)
+            if partial is not None:
+                # Now that Redis has it. The task's thread writes the next one only where there is none.
+                attempt.partial = None
             if not may_go_on:
                 attempt.stop.set()
 

@@ -32,6 +32,7 @@ PAGE_LIMIT = 100
 
 def make_query(task_class: type, connection_class: type) -> type:
     """The query type for a schema's `Task` and `TaskConnection`."""
+    described: list[TaskTypeType] = []
 
     @strawberry.type
     class Query:
@@ -91,7 +92,11 @@ def make_query(task_class: type, connection_class: type) -> type:
         @strawberry.field(description="The registered functions.")
         def task_types(self, info: ApiInfo) -> list[TaskTypeType]:
             info.context.caller.require(Scope.READ)
-            return [TaskTypeType.of(task_type, info.schema) for task_type in info.context.node.registry.values()]
+            if not described:
+                # Neither the registry nor the schema that is made of it changes while the process lives.
+                registry = info.context.node.registry
+                described.extend(TaskTypeType.of(task_type, info.schema) for task_type in registry.values())
+            return described
 
         @strawberry.field(description="The scheduler, the workers and the fleet.")
         async def cluster(self, info: ApiInfo) -> Cluster:

@@ -23,6 +23,7 @@ from graphql_api.auth.callers import Caller, Scope
 from graphql_api.compiled import EventExecution, event_execution, execute_event, field_execution
 from graphql_api.context import Context
 from graphql_api.schema import make_schema
+from graphql_api.types import TaskTypeType
 from tests.operations import selection
 from tests.system import TASKS
 
@@ -202,6 +203,22 @@ def test_a_mutation_is_answered_alike_and_runs_once(chance: Random, answer: Reco
         submitter = Submitter(answer)
         both.append((asyncio.run(finished(execution(executor(document, context(submitter))))), submitter.submitted))
     assert both[0] == both[1], text
+
+
+def test_task_types_are_described_once_for_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    described: list[str] = []
+    of_task_type = TaskTypeType.of
+
+    def counted(task_type: Any, schema: Any) -> TaskTypeType:
+        described.append(task_type.name)
+        return of_task_type(task_type, schema)
+
+    monkeypatch.setattr(TaskTypeType, "of", counted)
+    schema = make_schema(REGISTRY)
+    for _ in range(2):
+        found = asyncio.run(schema.execute("{ taskTypes { name } }", context_value=CONTEXT))
+        assert [item["name"] for item in (found.data or {})["taskTypes"]] == list(REGISTRY)
+    assert described == list(REGISTRY)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 from cluster.attempts import error
 from cluster.errors import StoreUnavailable
 from cluster.settings import Settings
+from cluster.store import store as store_module
 from cluster.store.calls import LANES, Submitted, parse_notice
 from cluster.store.record import Record, SubmissionOutcome, TaskState
 from cluster.store.store import Store
@@ -517,3 +518,15 @@ async def test_a_redis_that_may_not_write_is_unavailable_for_one_call_and_for_ma
     finally:
         await store.close()
         server.stop()
+
+
+async def test_a_store_whose_connections_do_not_close_lets_the_rest_of_its_node_close(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(settings)
+    await store.ping()
+    close = store.redis.aclose
+    monkeypatch.setattr(store.redis, "aclose", asyncio.Event().wait)
+    monkeypatch.setattr(store_module, "CLOSE_SECONDS", 0.05)
+    await store.close()
+    await close()

@@ -2,6 +2,8 @@
 
 A machine that was paused, or a loop that was busy, finds its timers due and Redis's answers in the socket at the same
 moment, and asyncio serves timers first: every caller would hear of a missing Redis that answered all the while.
+
+The extension is bounded: a loop that stalls again and again is overloaded, and then the limit matters most.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ LATE_SECONDS: Final = 0.1
 
 
 class Deadline:
-    """Calls `expire` after `seconds`, and where the process stood still for a part of them, that much later.
+    """Calls `expire` after `seconds`, and where the process stood still for a part of them, that much later: by
+    `seconds` in all at the most, however often it stands still.
 
     Args:
         loop: the running loop.
@@ -24,11 +27,11 @@ class Deadline:
         expire: called at most once, and not after `cancel`.
     """
 
-    __slots__ = ("_due", "_expire", "_loop", "_seconds", "_timer")
+    __slots__ = ("_due", "_expire", "_extension", "_loop", "_timer")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, expire: Callable[[], object]) -> None:
         self._loop = loop
-        self._seconds = seconds
+        self._extension = seconds
         self._expire = expire
         self._due = loop.time() + seconds
         self._timer = loop.call_at(self._due, self._fire)
@@ -39,8 +42,10 @@ class Deadline:
     def _fire(self) -> None:
         now = self._loop.time()
         late = now - self._due
-        if late > LATE_SECONDS:
-            self._due = now + min(late, self._seconds)
+        if late > LATE_SECONDS and self._extension > 0:
+            extension = min(late, self._extension)
+            self._extension -= extension
+            self._due = now + extension
             self._timer = self._loop.call_at(self._due, self._fire)
         else:
             self._expire()

@@ -40,6 +40,9 @@ TIMEOUT_SECONDS: Final = 1.8
 TRIES: Final = 3
 """How often a call is tried whose connection is lost under it."""
 
+CLOSE_SECONDS: Final = 2.0
+"""Longest wait for connections to close."""
+
 CONNECTIONS: Final = 64
 """Connections of one process; whoever comes when all are taken waits for one."""
 
@@ -312,9 +315,13 @@ class Store:
         return await self._ask("batch", work) if commands else []
 
     async def close(self) -> None:
-        # A half-open link can make aclose wait for ever (redis-py issue 3941).
-        async with asyncio.timeout(2):
-            await self.redis.aclose()
+        """Closes the connections. Raises nothing: a node that stops has more to close."""
+        try:
+            # A half-open link can make aclose wait for ever (redis-py issue 3941).
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self.redis.aclose()
+        except (RedisError, OSError, TimeoutError) as error:
+            logger.debug("the connections to Redis were left to the end of the process: %s", error)
 
 
 class ThreadStore:

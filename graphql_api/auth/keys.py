@@ -97,6 +97,8 @@ class KeyRing:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._keys: dict[str, ApiKey] = {}
+        self._found: dict[str, ApiKey] = {}
+        """What was looked up one by one since the last reading of all began."""
         self._changed = asyncio.Event()
         self._read_at = float("-inf")
 
@@ -116,7 +118,7 @@ class KeyRing:
             kept = await self._store.command("HGET", self._store.calls.keys_key, key_id)
             if kept is None:
                 return None
-            key = self._keys[key_id] = ApiKey.load(key_id, kept)
+            key = self._keys[key_id] = self._found[key_id] = ApiKey.load(key_id, kept)
         if not hmac.compare_digest(key.secret_hash, _hash(secret)):
             return None
         return None if key.expires_at is not None and key.expires_at <= time.time() else key
@@ -137,8 +139,11 @@ class KeyRing:
         if not self._changed.is_set() and time.monotonic() - self._read_at < REFRESH_SECONDS:
             return
         self._changed.clear()
+        self._found.clear()
         try:
-            self._keys = {key.key_id: key for key in await list_keys(self._store)}
+            read = {key.key_id: key for key in await list_keys(self._store)}
+            # A key that was looked up meanwhile may be younger than the list.
+            self._keys = read | self._found
             self._read_at = time.monotonic()
         except StoreUnavailable as error:
             # What was good stays good while Redis is away: callers could do nothing with it anyway.

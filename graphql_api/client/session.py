@@ -63,7 +63,8 @@ class Subscription:
 
 
 class Session:
-    """The WebSocket of a client. It is open while there are subscriptions.
+    """The WebSocket of a client. The first subscription opens it, and it stays open between subscriptions, until
+    `close`; one that is lost while there are none is opened again by the next.
 
     Args:
         url: the api's `/graphql`.
@@ -157,8 +158,10 @@ class Session:
             await asyncio.sleep(pause)
 
     def _stopped(self, running: asyncio.Task[None]) -> None:
-        # What the api sent was not the protocol: nobody may wait for ever for that.
-        if not running.cancelled() and (error := running.exception()) is not None:
+        error = None if running.cancelled() else running.exception()
+        # What the api sent was not the protocol: nobody may wait for ever for that. A subscription that came after the
+        # stop has begun a link of its own already, which tells of itself.
+        if error is not None and running is self._running:
             self._end_all(ApiUnavailable(f"{self._url} does not speak the protocol: {error!r}"))
 
     async def _greet(self, socket: ClientConnection) -> None:

@@ -1,0 +1,57 @@
+"""How long Redis is waited for by a process that stands still now and then, by an injected clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from cluster.store.deadline import Deadline
+
+
+class Clock(asyncio.SelectorEventLoop):
+    """A loop that is never run: its time is set by hand, and the one timer that is due fires at most `stall` late."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 100.0
+        self.due: tuple[float, Callable[..., object]] | None = None
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, callback: Callable[..., object], *args: object, **_: object) -> asyncio.TimerHandle:  # type: ignore[override]
+        self.due = when, callback
+        return asyncio.TimerHandle(when, callback, args, self)
+
+
+def expiry_seconds(seconds: float, stalls: list[float]) -> float:
+    """When a deadline of `seconds` expires in a loop whose timers fire late by each of `stalls`, the last for ever."""
+    loop = Clock()
+    expired: list[float] = []
+    Deadline(loop, seconds, lambda: expired.append(loop.now - 100.0))
+    try:
+        for turn in range(100):
+            assert loop.due is not None
+            when, fire = loop.due
+            loop.now = when + stalls[min(turn, len(stalls) - 1)]
+            fire()
+            if expired:
+                return expired[0]
+    finally:
+        loop.close()
+    raise AssertionError("the deadline never expired")
+
+
+def test_a_deadline_expires_on_time_in_a_process_that_runs() -> None:
+    assert expiry_seconds(0.5, [0.0]) == 0.5
+
+
+def test_a_process_that_stood_still_once_gets_that_much_longer() -> None:
+    assert round(expiry_seconds(0.5, [0.3, 0.0]), 6) == 1.1
+    # However long it stood still: Redis's answer is read within the limit after it.
+    assert round(expiry_seconds(0.5, [60.0, 0.0]), 6) == 61.0
+
+
+def test_a_loop_that_stalls_again_and_again_hears_of_its_limit_all_the_same() -> None:
+    # By the extensions: the limit and once more as much, and the stalls themselves.
+    assert expiry_seconds(0.5, [0.25]) <= 2 * 0.5 + 3 * 0.25

@@ -1,0 +1,38 @@
+"""What one api node knows of the keys while it reads them again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from cluster.store.store import Store
+from graphql_api.auth import keys
+from graphql_api.auth.callers import Scope
+from graphql_api.auth.keys import ApiKey, KeyRing, create_key, revoke_key
+
+
+async def test_a_key_that_is_made_and_used_while_the_list_is_read_stays_good(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring = KeyRing(store)
+    made: list[tuple[str, ApiKey]] = []
+
+    async def list_slowly(*arguments: Any) -> list[ApiKey]:
+        read = await list_keys(*arguments)
+        made.append(await create_key(store, "young", "", frozenset({Scope.READ}), None))
+        assert await ring.find(made[0][0]) is not None
+        return read
+
+    list_keys = keys.list_keys
+    monkeypatch.setattr(keys, "list_keys", list_slowly)
+    ring.changed()
+    await ring.turn(0.1)
+    # Its socket would be closed with 4403.
+    assert ring.holds(made[0][1].key_id)
+    monkeypatch.undo()
+    await revoke_key(store, made[0][1].key_id)
+    ring.changed()
+    await asyncio.wait_for(ring.turn(5), 5)
+    assert not ring.holds(made[0][1].key_id)

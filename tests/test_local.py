@@ -1,0 +1,70 @@
+"""The local system's own steps, without the system."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+import redis
+
+from cluster import local
+from cluster.local import CannotStart, free_port, redis_answers, redis_binary, redis_command
+from cluster.processes import start_child, stop_children
+
+KEYS = 10_000
+STEPS = 1_024
+"""Redis answers once in so many commands of its file."""
+
+
+def write_file(folder: Path) -> None:
+    """A Redis file of KEYS commands."""
+    words = (["SET", f"key:{n}", "x" * 100] for n in range(KEYS))
+    text = "".join(f"*{len(w)}\r\n" + "".join(f"${len(part)}\r\n{part}\r\n" for part in w) for w in words)
+    (folder / "appendonly.aof").write_text("*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n" + text)
+
+
+async def test_a_long_file_is_waited_for_as_long_as_redis_loads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = free_port()
+    write_file(tmp_path)
+    # 0.15 s for each of the 10 steps.
+    monkeypatch.setattr(local, "START_SECONDS", 0.5)
+    monkeypatch.setattr(local, "LOADING_SECONDS", 0.5)
+    command = [*redis_command(redis_binary(), tmp_path, port), "--key-load-delay", str(int(0.15e6 / STEPS))]
+    child = await start_child("redis", command)
+    try:
+        began = time.monotonic()
+        await redis_answers(port, child, asyncio.Event())
+        assert time.monotonic() - began > 2 * 0.5
+        with redis.Redis(port=port) as client:
+            assert client.dbsize() == KEYS
+    finally:
+        await stop_children([child], 5)
+    assert "of the kept records (" in capsys.readouterr().out
+
+
+async def test_a_redis_that_makes_no_progress_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "START_SECONDS", 0.3)
+    child = await start_child("redis", ["sleep", "30"])
+    try:
+        with pytest.raises(CannotStart, match="does not answer"):
+            await redis_answers(free_port(), child, asyncio.Event())
+    finally:
+        await stop_children([child], 5)
+
+
+async def test_a_start_that_waits_for_redis_can_be_stopped() -> None:
+    child = await start_child("redis", ["sleep", "30"])
+    stop = asyncio.Event()
+    try:
+        waiting = asyncio.create_task(redis_answers(free_port(), child, stop))
+        await asyncio.sleep(0)
+        stop.set()
+        await asyncio.wait_for(waiting, 3)
+    finally:
+        await stop_children([child], 5)

@@ -1,0 +1,48 @@
+"""What a worker's pulse makes of partial outputs."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cluster.blobs import FolderBlobStore
+from cluster.context import RunningAttempt
+from cluster.errors import StoreUnavailable
+from cluster.settings import Settings
+from cluster.store.calls import Call, Calls
+from cluster.worker import Pulse
+
+
+class ScriptedStore:
+    """Answers calls by `answers`, in turn, and remembers what was shown."""
+
+    def __init__(self, *answers: bool | Exception) -> None:
+        self.calls = Calls(Settings())
+        self.shown: list[bytes] = []
+        self._answers = list(answers)
+
+    def run_once(self, call: Call[Any]) -> bool:
+        self.shown.append(call.args[-1])
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def pulse_of(attempt: RunningAttempt, store: ScriptedStore) -> Pulse:
+    executor: Any = SimpleNamespace(store=store, running={(attempt.task_id, attempt.attempt): attempt})
+    return Pulse(executor)
+
+
+def test_a_partial_output_that_redis_did_not_take_is_shown_once_it_does(tmp_path: Any) -> None:
+    attempt = RunningAttempt("a" * 32, 1, FolderBlobStore(tmp_path), lambda _: b"")
+    attempt.partial = b"[1]"
+    store = ScriptedStore(StoreUnavailable("away"), True)
+    pulse = pulse_of(attempt, store)
+    with pytest.raises(StoreUnavailable):
+        pulse._round()
+    pulse._round()
+    assert store.shown == [b"[1]", b"[1]"]
+    assert attempt.partial is None

@@ -1,0 +1,62 @@
+"""The client's one WebSocket, where what it meets does not speak the protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection, serve
+
+from graphql_api.client.errors import ClientError
+from graphql_api.client.session import Session, Subscription
+
+
+def subscription(ends: list[ClientError | None], data: list[Any]) -> Subscription:
+    def on_data(item: Mapping[str, Any], _: Sequence[Mapping[str, Any]]) -> None:
+        data.append(item)
+
+    return Subscription(
+        "subscription { x }", dict, on_data=on_data, on_end=ends.append, complete=lambda: bool(data)
+    )  # fmt: skip
+
+
+async def test_a_subscription_that_comes_as_the_link_stops_has_a_link_of_its_own() -> None:
+    sockets = 0
+
+    async def babble(socket: ServerConnection) -> None:
+        nonlocal sockets
+        sockets += 1
+        await socket.recv()
+        if sockets == 1:
+            await socket.send("no json")
+            await socket.wait_closed()
+            return
+        await socket.send('{"type":"connection_ack"}')
+        async for text in socket:
+            message = json.loads(text)
+            if message["type"] == "subscribe":
+                await socket.send(json.dumps({"id": message["id"], "type": "next", "payload": {"data": {"x": 1}}}))
+                await socket.send(json.dumps({"id": message["id"], "type": "complete"}))
+
+    async with serve(babble, "127.0.0.1", 0, subprotocols=["graphql-transport-ws"]) as server:  # type: ignore[list-item]
+        port = server.sockets[0].getsockname()[1]
+        session = Session(f"http://127.0.0.1:{port}/graphql", None, patience_seconds=5, ping_seconds=5)
+        early_ends: list[ClientError | None] = []
+        early_data: list[Any] = []
+        late_ends: list[ClientError | None] = []
+        late_data: list[Any] = []
+        session.open(subscription(early_ends, early_data))
+        running = session._running
+        assert running is not None
+        # Asked before `open` asks for its own: called first when the link stops.
+        running.remove_done_callback(session._stopped)
+        running.add_done_callback(lambda _: session.open(subscription(late_ends, late_data)))
+        running.add_done_callback(session._stopped)
+        async with asyncio.timeout(10):
+            while not late_ends:
+                await asyncio.sleep(0.01)
+        assert (late_data, late_ends) == ([{"x": 1}], [None])
+        await session.close()
+    assert early_ends == [None]
