@@ -28,7 +28,7 @@ from distributed.deploy.adaptive_core import AdaptiveCore
 
 from cluster.controller.fleets.ecs import EcsFleet
 from cluster.controller.plan import Memory, Observation, Policy, plan
-from cluster.scheduler import UNKNOWN_SECONDS
+from cluster.demand import UNKNOWN_SECONDS
 from cluster.settings import load_settings
 
 TURN: Final = 0.5

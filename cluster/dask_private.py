@@ -21,6 +21,10 @@ SECONDS: Final = "dask_graphql_seconds"
 """The entry of a Dask task's metadata that has the durations of its attempts."""
 
 
+FORGETFUL: Final = "fire-and-forget"
+"""The client that wants the keys of `fire_and_forget`."""
+
+
 class GraphPartFailed(Exception):
     """A part of a task's graph raised what Dask cannot carry to the task.
 
@@ -75,6 +79,30 @@ def told_seconds(transition: dict[str, Any], members: int) -> list[float]:
         return list(told)
     spans = transition.get("startstops") or ()
     return [(span["stop"] - span["start"]) / members for span in spans if span["action"] == "compute"]
+
+
+def learn_duration(scheduler: Scheduler, prefix: str, seconds: float | None) -> None:
+    """Makes Dask take `seconds` for the duration of a prefix's tasks; None for unknown.
+
+    Dask learns from every Dask task that ends, also from one whose attempts were cancelled before they began: its means
+    make the occupancy of workers, which the controller plans by.
+
+    `TaskPrefix.duration_average` is undocumented. Renamed, Dask goes on with what it measured.
+    """
+    if found := scheduler.task_prefixes.get(prefix):
+        found.duration_average = -1 if seconds is None else seconds
+
+
+def release(scheduler: Scheduler, keys: list[str]) -> None:
+    """Takes keys that were sent by `fire_and_forget` out of the scheduler, and off the worker that has not begun them.
+
+    `Client.cancel` needs the client that made them, which is another node's or gone.
+
+    The name of the client that `fire_and_forget` stands for, and `client_releases_keys`, are undocumented. Renamed,
+    what was cancelled stays in the queue until a worker passes over it.
+    """
+    if keys and FORGETFUL in scheduler.clients:
+        scheduler.client_releases_keys(keys, FORGETFUL, "dask-graphql-cancelled")
 
 
 def carry_every_exception() -> None:

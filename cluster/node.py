@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from cluster.admission import Admission
 from cluster.blobs import BlobStore, open_blob_store
+from cluster.cancel import Cancellations
 from cluster.context import use_settings
 from cluster.deliver import Deliveries
 from cluster.dispatch import Dispatcher
@@ -32,6 +33,7 @@ class Node:
     link: SchedulerLink
     dispatcher: Dispatcher
     submitter: Submitter
+    cancellations: Cancellations
     deliveries: Deliveries
     recoverer: Recoverer
     overviews: Overviews
@@ -42,12 +44,14 @@ class Node:
         """Starts what works in the background. Neither Redis nor the scheduler need be up."""
         self.link.start()
         self.dispatcher.start()
+        self.cancellations.start()
         await self.deliveries.start()
         self.recoverer.start()
 
     async def close(self) -> None:
         await self.recoverer.close()
         await self.dispatcher.close()
+        await self.cancellations.close()
         await self.deliveries.close()
         await self.link.close()
         await self.store.close()
@@ -79,6 +83,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         link=link,
         dispatcher=dispatcher,
         submitter=Submitter(store, dispatcher, Admission(settings, store), deliveries),
+        cancellations=Cancellations(link),
         deliveries=deliveries,
         recoverer=recoverer,
         overviews=Overviews(store, link, settings.subscription_limit),

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -21,7 +21,8 @@ import orjson
 from cluster import attempts, collector, metrics
 from cluster.background import BackgroundLoop
 from cluster.dask_config import configure_dask
-from cluster.dask_private import drop_spans, told_seconds
+from cluster.dask_private import drop_spans, learn_duration, release, told_seconds
+from cluster.demand import Demand
 from cluster.errors import StoreUnavailable
 from cluster.graphs import GRAPH_ANNOTATION
 from cluster.logs import about
@@ -44,8 +45,6 @@ STREAM_SECONDS: Final = 0.0005
 """How long the streams between scheduler and workers wait for more to send."""
 PROGRESS_SECONDS: Final = 0.2
 """How often the progress of graph tasks is told."""
-UNKNOWN_SECONDS: Final = 1.0
-"""What is assumed of a task whose like never ended; Dask assumes half of it."""
 TELL_SECONDS: Final = 0.003
 """How soon the dispatchers are told that there is less to do."""
 TELL_MORE_SECONDS: Final = 0.05
@@ -89,8 +88,9 @@ def _plugin_class() -> type[Any]:
             self.epoch = uuid.uuid4().hex
             self.started_at = time.time()
             self._graphs: dict[str, _GraphProgress] = {}
-            self._keys: dict[tuple[str, int], str] = {}
+            self._demand = Demand()
             self._durations: dict[str, float] = {}
+            self._pack_durations: dict[str, float] = {}
             self._news: dict[str, float] = {}
             self._told: tuple[int, int] | None = None
             self._telling: asyncio.TimerHandle | None = None
@@ -106,6 +106,7 @@ def _plugin_class() -> type[Any]:
         def begin(self) -> None:
             self.scheduler.handlers["dask_graphql_held"] = self.held
             self.scheduler.handlers["dask_graphql_load"] = self.load
+            self.scheduler.handlers["dask_graphql_cancelled"] = self.cancelled
             for loop in self._loops:
                 loop.start()
 
@@ -127,6 +128,8 @@ def _plugin_class() -> type[Any]:
             """Writes the epoch; tells all nodes after a start, and after a loss of Redis."""
             calls = self.store.calls
             self._measure()
+            # What could not go at once, as its client had still to say that it wants it.
+            release(self.scheduler, self._demand.unwanted())
             word = orjson.dumps(
                 {"epoch": self.epoch, "address": self.scheduler.address, "started_at": milliseconds(self.started_at)}
             )
@@ -151,15 +154,23 @@ def _plugin_class() -> type[Any]:
             """Whether this scheduler still has each of these attempts to run."""
             living = ("waiting", "queued", "no-worker", "processing")
             tasks = self.scheduler.tasks
-            keys = (self._keys.get((task_id, attempt)) for task_id, attempt in attempts)
+            keys = (self._demand.key((task_id, attempt)) for task_id, attempt in attempts)
             return [key in tasks and tasks[key].state in living for key in keys]
 
+        async def cancelled(self, attempts: list[tuple[str, int, bool]], **_: Any) -> None:
+            """These attempts are wanted by nobody any more; with each, whether it had begun."""
+            self._demand.cancel(attempts)
+            release(self.scheduler, self._demand.unwanted())
+
         def _waiting_seconds(self) -> float:
-            """The work that no worker has yet, by Dask's mean durations."""
-            return sum(
-                float(prefix.states["queued"] + prefix.states["no-worker"])
-                * (prefix.duration_average if prefix.duration_average >= 0 else UNKNOWN_SECONDS)
-                for prefix in self.scheduler.task_prefixes.values()
+            """The work that no worker has yet."""
+            prefixes = self.scheduler.task_prefixes.values()
+            return self._demand.waiting_seconds(
+                self._durations,
+                (
+                    (prefix.name, prefix.states["queued"] + prefix.states["no-worker"], prefix.duration_average)
+                    for prefix in prefixes
+                ),
             )
 
         def _tell_load(self) -> None:
@@ -208,8 +219,7 @@ def _plugin_class() -> type[Any]:
             self, scheduler: Scheduler, *, tasks: list[Any], annotations: dict[str, dict[Any, Any]], **_: Any
         ) -> None:
             for key in tasks:
-                if parsed := attempts.parse_attempt_key(key):
-                    self._keys |= dict.fromkeys(parsed[1], key)
+                if self._demand.add(key):
                     # Dask would run the task of a lost worker again under the same key. We count and fence attempts in
                     # the record, so the first loss must come to us: the next one is over Dask's limit already.
                     scheduler.tasks[key].suspicious = scheduler.allowed_failures
@@ -222,8 +232,11 @@ def _plugin_class() -> type[Any]:
                 tag = task_state and (task_state.annotations or {}).get(GRAPH_ANNOTATION)
                 if tag in self._graphs:
                     self._graphs[tag].done.add(key)
-            if finish in ("memory", "erred", "forgotten") and (parsed := attempts.parse_attempt_key(key)):
-                self._attempts_ended(key, finish, parsed, kwargs)
+            if finish in ("memory", "erred", "forgotten"):
+                if ended := self._demand.remove(key):
+                    self._attempts_ended(finish, *ended, kwargs)
+            else:
+                self._demand.move(key, finish)
             self._tell_soon(TELL_SECONDS if finish in ("memory", "erred") else TELL_MORE_SECONDS)
 
         def _tell_soon(self, seconds: float) -> None:
@@ -236,20 +249,19 @@ def _plugin_class() -> type[Any]:
             self._telling = loop.call_at(due, self._tell_load)
 
         def _attempts_ended(
-            self, key: str, finish: str, parsed: tuple[str, list[tuple[str, int]]], told: dict[str, Any]
+            self, finish: str, name: str, members: Sequence[tuple[str, int]], told: dict[str, Any]
         ) -> None:
-            name, members = parsed
-            for member in members:
-                self._graphs.pop(f"{member[0]}:{member[1]}", None)
-                if self._keys.get(member) == key:
-                    del self._keys[member]
-                    # Whoever sent it counts it until the load is told again, be it what was told last.
-                    self._told = None
+            for task_id, attempt in members:
+                self._graphs.pop(f"{task_id}:{attempt}", None)
+            # Whoever sent them counts them until the load is told again, be it what was told last.
+            self._told = None
             if finish == "memory":
                 if seconds := told_seconds(told, len(members)):
                     took = sum(seconds) / len(seconds)
-                    mean = self._durations.get(name, took)
-                    self._durations[name] = self._news[name] = mean + RECENT * (took - mean)
+                    self._durations[name] = self._news[name] = recent_mean(self._durations.get(name), took)
+                    self._pack_durations[name] = recent_mean(self._pack_durations.get(name), sum(seconds))
+                # Dask has just learnt how long its task took, be it that nothing ran in it.
+                learn_duration(self.scheduler, name, self._pack_durations.get(name))
             elif finish == "erred":
                 for task_id, attempt in members:
                     with about(taskId=task_id, attempt=attempt):
@@ -302,6 +314,11 @@ def _plugin_class() -> type[Any]:
                 graph.told = done
 
     return Watchman
+
+
+def recent_mean(mean: float | None, latest: float) -> float:
+    """A running mean with one more value."""
+    return latest if mean is None else mean + RECENT * (latest - mean)
 
 
 async def dask_setup(scheduler: Scheduler) -> None:

@@ -101,13 +101,16 @@ def cancel_field(task: type) -> StrawberryField:
     """`cancelTask`."""
 
     async def cancel_task(info: ApiInfo, task_id: strawberry.ID) -> Any:
-        store = info.context.node.store
+        node = info.context.node
+        store = node.store
         info.context.caller.require(Scope.CANCEL)
         check_task_id(task_id)
         record = None
         # A task's tenant never changes, so looking before cancelling is no race.
         if not info.context.caller.tenant or ((found := await store.read(task_id)) and info.context.seen(found)):
-            _, record = await store.run(store.calls.cancel(task_id))
+            cancelled, record = await store.run(store.calls.cancel(task_id))
+            if cancelled and record is not None:
+                node.cancellations.put(record)
         if record is None:
             raise TaskNotFound(f"no task {task_id} is known: it was never submitted, or its record has expired")
         return task(record=record)

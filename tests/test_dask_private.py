@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from distributed import Client, Scheduler, SchedulerPlugin, Worker
+from distributed import Client, Scheduler, SchedulerPlugin, Worker, fire_and_forget
 
 from cluster.attempts import message_of, type_of
-from cluster.dask_private import carry_every_exception, drop_spans, tell_seconds, told_seconds
+from cluster.dask_private import carry_every_exception, drop_spans, learn_duration, release, tell_seconds, told_seconds
 from tests.test_execute import ANY_EXCEPTION, named
 
 
@@ -129,3 +130,56 @@ async def test_lone_tasks_leave_no_span_and_no_counter(dask: tuple[Scheduler, Wo
     assert await lone(20) - before < 10
     assert "spans" not in scheduler.extensions
     assert {group.span_id for group in scheduler.task_groups.values()} <= {None}
+
+
+async def test_a_key_that_nobody_wants_any_more_leaves_the_scheduler_and_the_worker_that_has_not_begun_it(
+    dask: tuple[Scheduler, Worker, Client],
+) -> None:
+    scheduler, worker, client = dask
+    gate, ran = threading.Event(), threading.Event()
+    # In this process, so that they need not travel.
+    GATES["gate"], GATES["ran"] = gate, ran
+    first = client.submit(wait_for, "gate", pure=False)
+    async with asyncio.timeout(10):
+        while worker.state.executing_count == 0:
+            await asyncio.sleep(0.01)
+    later = [client.submit(note, "ran", pure=False, key=f"later-{n}") for n in range(3)]
+    fire_and_forget(later)
+    del later
+    async with asyncio.timeout(10):
+        while "later-0" not in worker.state.tasks or any(
+            {cs.client_key for cs in scheduler.tasks[f"later-{n}"].who_wants or ()} != {"fire-and-forget"}
+            for n in range(3)
+        ):
+            await asyncio.sleep(0.01)
+    release(scheduler, [f"later-{n}" for n in range(3)])
+    assert not any(f"later-{n}" in scheduler.tasks for n in range(3))
+    async with asyncio.timeout(10):
+        while any(f"later-{n}" in worker.state.tasks for n in range(3)):
+            await asyncio.sleep(0.01)
+    gate.set()
+    await first
+    assert not ran.is_set()
+    # Unknown ones are passed over.
+    release(scheduler, ["later-0"])
+
+
+async def test_dask_takes_the_duration_that_it_is_told(dask: tuple[Scheduler, Worker, Client]) -> None:
+    scheduler, _, client = dask
+    await client.submit(int, pure=False, key="told-1")
+    learn_duration(scheduler, "told", 30.0)
+    assert scheduler._calc_occupancy({"told": 2}, 0.0) == 60.0
+    learn_duration(scheduler, "told", None)
+    assert scheduler.task_prefixes["told"].duration_average == -1
+    learn_duration(scheduler, "unheard-of", 1.0)
+
+
+GATES: dict[str, threading.Event] = {}
+
+
+def wait_for(name: str) -> None:
+    assert GATES[name].wait(20)
+
+
+def note(name: str) -> None:
+    GATES[name].set()

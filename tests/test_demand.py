@@ -1,0 +1,178 @@
+"""Cancelled work is no demand: it leaves Dask's queue, buys no worker and teaches no duration."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from distributed import Scheduler
+
+from cluster.attempts import attempt_key
+from cluster.cancel import Cancellations
+from cluster.demand import AHEAD_SECONDS, Demand
+from cluster.dispatch import Dispatchable, Dispatcher
+from cluster.link import SchedulerLink
+from cluster.scheduler import _plugin_class
+from cluster.settings import Settings
+from cluster.store.store import Store
+
+A, B, C = (digit * 32 for digit in "abc")
+LONG = {"long": 30.0}
+
+
+def waiting(demand: Demand, *packs: list[tuple[str, int]]) -> list[str]:
+    """Puts Dask tasks of `long` into the queue; returns their keys."""
+    keys = [attempt_key("long", members) for members in packs]
+    for key in keys:
+        assert demand.add(key)
+        demand.move(key, "waiting")
+        demand.move(key, "queued")
+    return keys
+
+
+def test_work_is_counted_by_attempts_however_many_share_a_dask_task() -> None:
+    demand = Demand()
+    waiting(demand, [(A, 1), (B, 1)], [(C, 1)])
+    # Dask takes a key of two attempts for one task.
+    assert demand.waiting_seconds(LONG, [("long", 2, 0.001), ("part", 3, 2.0), ("new", 1, -1)]) == 3 * 30 + 6 + 1
+
+
+def test_cancelled_attempts_are_no_work_and_leave_when_nothing_else_shares_their_dask_task() -> None:
+    demand = Demand()
+    [pair, lone] = waiting(demand, [(A, 1), (B, 1)], [(C, 1)])
+    demand.cancel([(A, 1, False), (A, 1, False)])
+    assert demand.waiting_seconds(LONG, [("long", 2, 30.0)]) == 2 * 30
+    assert demand.unwanted() == []
+    demand.cancel([(B, 1, False), (C, 1, False)])
+    assert demand.waiting_seconds(LONG, [("long", 2, 30.0)]) == 0
+    assert demand.unwanted() == [pair, lone]
+    demand.remove(pair)
+    assert demand.unwanted() == [lone]
+    assert demand.waiting_seconds(LONG, []) == 0
+
+
+def test_a_dask_task_of_which_an_attempt_has_begun_stays_until_its_worker_is_done_with_it() -> None:
+    demand = Demand()
+    [key] = waiting(demand, [(A, 1), (B, 1)])
+    demand.move(key, "processing")
+    demand.cancel([(A, 1, True), (B, 1, False)])
+    assert demand.unwanted() == []
+    assert demand.remove(key) == ("long", [(A, 1), (B, 1)])
+
+
+def test_a_cancellation_that_overtakes_its_dispatch_waits_for_it_for_a_while() -> None:
+    now = 0.0
+    demand = Demand(lambda: now)
+    demand.cancel([(A, 1, False), (B, 1, False)])
+    now = AHEAD_SECONDS - 1
+    assert demand.unwanted() == []
+    [key] = waiting(demand, [(A, 1)])
+    assert demand.unwanted() == [key]
+    now = AHEAD_SECONDS + 1
+    demand.unwanted()
+    waiting(demand, [(B, 1)])
+    assert demand.unwanted() == [key]
+
+
+def test_the_next_attempt_of_a_task_is_work_again() -> None:
+    demand = Demand()
+    waiting(demand, [(A, 1)])
+    demand.cancel([(A, 1, False)])
+    [key] = waiting(demand, [(A, 2)])
+    assert demand.waiting_seconds(LONG, []) == 30
+    assert key not in demand.unwanted()
+
+
+@pytest.fixture
+async def scheduler(settings: Settings) -> AsyncIterator[tuple[Scheduler, Settings]]:
+    """A scheduler with our plugin, without workers, in this process."""
+    async with Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0") as running:
+        plugin = _plugin_class()(running, settings, Store(settings))
+        running.add_plugin(plugin)
+        plugin.begin()
+        yield running, replace(settings, scheduler=running.address)
+        await plugin.close()
+
+
+async def submit(store: Store, dispatcher: Dispatcher, count: int) -> list[str]:
+    """Submits and dispatches so many tasks."""
+    task_ids = [uuid4().hex for _ in range(count)]
+    for task_id in task_ids:
+        await store.run(store.calls.submit(task_id, "long", "1", b"{}"))
+        dispatcher.put(Dispatchable(task_id, 1, "long", b"{}"))
+    return task_ids
+
+
+async def cancel(store: Store, cancellations: Cancellations, task_ids: list[str]) -> None:
+    for task_id in task_ids:
+        cancelled, record = await store.run(store.calls.cancel(task_id))
+        assert cancelled
+        assert record is not None
+        cancellations.put(record)
+
+
+async def test_what_was_cancelled_leaves_the_scheduler_and_is_no_demand(
+    scheduler: tuple[Scheduler, Settings], store: Store
+) -> None:
+    running, settings = scheduler
+    link = SchedulerLink(settings, hears_load=True)
+    dispatcher, cancellations = Dispatcher(store, link), Cancellations(link)
+    link.start()
+    dispatcher.start()
+    cancellations.start()
+
+    async def load_when(tasks: int) -> dict[str, Any]:
+        async with asyncio.timeout(20):
+            while len(running.tasks) != tasks:
+                await asyncio.sleep(0.01)
+        return await link.ask("dask_graphql_load")  # type: ignore[no-any-return]
+
+    try:
+        async with asyncio.timeout(20):
+            while not link.connected:
+                await asyncio.sleep(0.01)
+        task_ids = await submit(store, dispatcher, 50)
+        assert (await load_when(50))["waiting_seconds"] == 50
+        await cancel(store, cancellations, task_ids[:49])
+        assert (await load_when(1))["waiting_seconds"] == 1
+        # Cancelled before it was dispatched, as the dispatcher had it still.
+        [late] = await submit(store, dispatcher, 1)
+        await cancel(store, cancellations, [late, task_ids[49]])
+        seen = await load_when(0)
+        assert (seen["waiting_seconds"], seen["queued"], seen["no_worker"]) == (0, 0, 0)
+    finally:
+        await cancellations.close()
+        await dispatcher.close()
+        await link.close()
+
+
+async def test_what_was_cancelled_while_the_scheduler_was_away_is_told_when_it_is_back(
+    scheduler: tuple[Scheduler, Settings], store: Store
+) -> None:
+    running, settings = scheduler
+    link = SchedulerLink(settings)
+    cancellations = Cancellations(link)
+    cancellations.start()
+    told: list[Any] = []
+
+    async def cancelled(attempts: list[Any], **_: Any) -> None:
+        told.extend(attempts)
+
+    running.handlers["dask_graphql_cancelled"] = cancelled
+    try:
+        task_id = uuid4().hex
+        await store.run(store.calls.submit(task_id, "long", "1", b"{}"))
+        await store.run(store.calls.start(task_id, 1, "worker"))
+        await cancel(store, cancellations, [task_id])
+        link.start()
+        async with asyncio.timeout(20):
+            while not told:
+                await asyncio.sleep(0.01)
+        assert [list(item) for item in told] == [[task_id, 1, True]]
+    finally:
+        await cancellations.close()
+        await link.close()
