@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -18,7 +18,7 @@ from cluster.values import Blob
 from graphql_api.auth.callers import Caller, Scope
 from graphql_api.auth.http import caller_of
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=[ \t]*(?:([0-9]+)-([0-9]*)|-([0-9]+))[ \t]*", re.IGNORECASE)
 
 
 async def download(request: Request) -> Response:
@@ -33,12 +33,8 @@ async def download(request: Request) -> Response:
     first, last, status = 0, blob.size_bytes - 1, 200
     headers = {"Accept-Ranges": "bytes", "Content-Disposition": f'inline; filename="{key.rsplit("/", 1)[-1]}"',
                "X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=3600"}  # fmt: skip
-    if asked := _RANGE.fullmatch(request.headers.get("range", "")):
-        start, end = asked.groups()
-        if start:
-            first, last = int(start), min(last, int(end) if end else last)
-        elif end:
-            first = max(0, blob.size_bytes - int(end))
+    if asked := asked_range(request.headers, blob.size_bytes):
+        first, last = asked
         if first > last:
             return Response(status_code=416, headers={"Content-Range": f"bytes */{blob.size_bytes}"})
         status = 206
@@ -55,6 +51,29 @@ async def download(request: Request) -> Response:
             yield await node.blobs.read(key, offset, min(CHUNK_BYTES, last + 1 - offset))
 
     return StreamingResponse(body(), status, headers, media_type=blob.media_type)
+
+
+def asked_range(headers: Mapping[str, str], size_bytes: int) -> tuple[int, int] | None:
+    """The first and the last byte that a request asks for; the first is behind the last where there are none such.
+
+    None where it asks for all: without a Range, with several, with one that is invalid (RFC 9110, section 14.2), or
+    with an If-Range, as a blob has no validator that could match (section 13.1.5).
+    """
+    match = None if "if-range" in headers else _RANGE.fullmatch(headers.get("range", ""))
+    if match is None:
+        return None
+    start, end, suffix = (_number(part) for part in match.groups())
+    if suffix is not None:
+        return (size_bytes - min(suffix, size_bytes), size_bytes - 1) if suffix else (size_bytes, -1)
+    assert start is not None
+    if end is None:
+        return start, size_bytes - 1
+    return None if end < start else (start, min(end, size_bytes - 1))
+
+
+def _number(text: str | None) -> int | None:
+    # Of a number of thousands of digits Python's own conversion refuses; no blob is as long.
+    return int(text if len(text) < 19 else "9" * 18) if text else None
 
 
 async def find_blob(node: Node, key: str, caller: Caller) -> Blob | None:

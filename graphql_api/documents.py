@@ -18,7 +18,6 @@ from graphql import (
     specified_rules,
 )
 from strawberry.exceptions import MissingQueryError
-from strawberry.schema.exceptions import CannotGetOperationTypeError
 from strawberry.schema.schema import validate_document
 from strawberry.types.graphql import OperationType
 
@@ -46,7 +45,7 @@ class Operation:
 
     Attributes:
         number: of the document; no other ever has it.
-        name: of the operation; of the first one where the request names none.
+        name: of the operation.
         shared: its answer to a final record is the same for everybody who sends the same words.
         execution: how a query or a mutation is executed; made when it is first executed.
         event_execution: how each event of a subscription is; likewise.
@@ -74,24 +73,31 @@ class Kept:
     operations: dict[str | None, Operation] = field(default_factory=dict)
 
     def operation(self, name: str | None) -> Operation:
-        """The operation of a name, or the first.
+        """The operation of a name, or the only one.
+
+        Args:
+            name: None or empty where the request names none; no operation has an empty name.
 
         Raises:
-            CannotGetOperationTypeError: there is none.
+            Refused: there is none of this name, or there are several and the request names none.
         """
         found = self.operations.get(name)
         if found is None:
-            found = self.operations[name] = self._find(name)
+            found = self.operations[name] = self._find(name or None)
         return found
 
     def _find(self, name: str | None) -> Operation:
-        for node in self.document.definitions:
-            if isinstance(node, OperationDefinitionNode):
-                own = node.name.value if node.name else None
-                if name is None or name == own:
-                    kind = OperationType(node.operation.value)
-                    return Operation(self.document, node, self.number, kind, own, _awaits_one_task(node))
-        raise CannotGetOperationTypeError(name)
+        """GetOperation (GraphQL, section 6.1)."""
+        nodes = [node for node in self.document.definitions if isinstance(node, OperationDefinitionNode)]
+        if name is None and len(nodes) > 1:
+            raise Refused([GraphQLError("Must provide operation name if query contains multiple operations.")])
+        for node in nodes:
+            own = node.name.value if node.name else None
+            if name is None or name == own:
+                kind = OperationType(node.operation.value)
+                return Operation(self.document, node, self.number, kind, own, _awaits_one_task(node))
+        words = "Must provide an operation." if name is None else f"Unknown operation named '{name}'."
+        raise Refused([GraphQLError(words)])
 
 
 def _awaits_one_task(node: OperationDefinitionNode) -> bool:

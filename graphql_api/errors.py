@@ -7,7 +7,7 @@ import uuid
 
 from graphql import GraphQLError, GraphQLSyntaxError
 from strawberry.exceptions import MissingQueryError
-from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.schema.exceptions import InvalidOperationTypeError
 
 from cluster import metrics
 from cluster.errors import BlobError, PublicError, StoreUnavailable
@@ -36,10 +36,8 @@ def present(error: GraphQLError) -> None:
         logger.warning("%s", original)
         error.message = BLOBS_AWAY
         extensions = {"code": "BLOB_UNAVAILABLE"}
-    elif error.path is None and isinstance(
-        original, CannotGetOperationTypeError | InvalidOperationTypeError | MissingQueryError | ValueError
-    ):
-        # A subscription by plain POST, an unknown operation name, a literal that a scalar refuses: the client's doing.
+    elif error.path is None and isinstance(original, InvalidOperationTypeError | MissingQueryError | ValueError):
+        # A subscription by plain POST, a literal that a scalar refuses: the client's doing.
         extensions.setdefault("code", "GRAPHQL_VALIDATION_FAILED")
     elif isinstance(original, GraphQLError):
         extensions.setdefault("code", "GRAPHQL_VALIDATION_FAILED")

@@ -25,7 +25,7 @@ from graphql import (
     create_source_event_stream,
 )
 from strawberry.exceptions import MissingQueryError
-from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
@@ -72,7 +72,6 @@ class Operations(strawberry.Schema):
 
         Raises:
             MissingQueryError: there is no document.
-            CannotGetOperationTypeError: the document has no such operation.
             InvalidOperationTypeError: the operation is none of the allowed types.
         """
         try:
@@ -80,6 +79,13 @@ class Operations(strawberry.Schema):
         except Refused as refused:
             return self._refused(refused.errors)
         return await self._execute(operation, variable_values, context_value)
+
+    def kind(self, query: str, variables: Mapping[str, Any] | None, operation_name: str | None) -> OperationType | None:
+        """What an operation is, before it is executed; None where it is refused."""
+        try:
+            return self._documents.parsed(query, variables).operation(operation_name).kind
+        except (Refused, MissingQueryError):
+            return None
 
     async def stream(  # type: ignore[override]
         self,
@@ -167,7 +173,7 @@ class Operations(strawberry.Schema):
         except Refused as refused:
             yield self._refused(refused.errors)
             return
-        except (CannotGetOperationTypeError, InvalidOperationTypeError, MissingQueryError) as error:
+        except (InvalidOperationTypeError, MissingQueryError) as error:
             yield self._refused([GraphQLError(_words(error), original_error=error)])
             return
         if operation.kind is not OperationType.SUBSCRIPTION:
@@ -251,7 +257,12 @@ class _Shared:
             return self.execute(executor, event)
         # Who is asked by the same words about the same end of the same task gives the same answer; whether the caller
         # may see it was looked at before.
-        words = self.operation.number, self.operation.name, compact(orjson.dumps(self.variables or {}))
+        try:
+            variables = compact(orjson.dumps(self.variables or {}))
+        except TypeError:
+            # Integers beyond 64 bits and lone surrogates are legal in a variable, and have no form here: not shared.
+            return self.execute(executor, event)
+        words = self.operation.number, self.operation.name, variables
         end = record.attempt, record.seq, record.finished_at, record.submissions, record.expires_at
         key = (record.task_id, *end, *words)
         kept = self.answers.get(key)
@@ -266,7 +277,10 @@ class _Shared:
     def _keep(self, key: tuple[Any, ...], result: CoreResult) -> CoreResult:
         if result.errors:
             return result
-        data = compact(orjson.dumps(result.data))
+        try:
+            data = compact(orjson.dumps(result.data))
+        except TypeError:  # as above
+            return result
         self.answers.put(key, data)
         return CoreResult(cast(Any, orjson.Fragment(data)), None)
 
@@ -280,8 +294,8 @@ def _as_graphql(error: Exception) -> GraphQLError:
     return error if isinstance(error, GraphQLError) else GraphQLError(str(error), original_error=error)
 
 
-def _words(error: CannotGetOperationTypeError | InvalidOperationTypeError | MissingQueryError) -> str:
+def _words(error: InvalidOperationTypeError | MissingQueryError) -> str:
     if isinstance(error, InvalidOperationTypeError):
         many = {OperationType.QUERY: "queries", OperationType.MUTATION: "mutations"}
         return f"{many.get(error.operation_type, 'subscriptions')} are not allowed"
-    return error.as_http_error_reason() if isinstance(error, CannotGetOperationTypeError) else str(error)
+    return str(error)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from cluster.logs import set_up_logging
 from cluster.settings import Settings
 from cluster.tracing import set_up_tracing
 from graphql_api.app import create_app
+from graphql_api.transport.http import HttpProtocol
 from graphql_api.transport.protocol import SocketProtocol
 
 KEEP_ALIVE_SECONDS: Final = 75
@@ -26,8 +28,13 @@ def run_api(settings: Settings) -> None:
     set_up_tracing("api")
     # uvicorn tells two lines of every WebSocket, which would fill a disk for a busy node.
     logging.getLogger("uvicorn.error").addFilter(lambda record: not str(record.msg).startswith(PER_SOCKET))
-    uvicorn.run(
-        create_app(settings),
+    uvicorn.run(**server_options(settings, create_app(settings)))
+
+
+def server_options(settings: Settings, app: ASGIApp) -> dict[str, Any]:
+    """How uvicorn serves an api node: the arguments of its `Config`."""
+    return dict(
+        app=app,
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -38,5 +45,6 @@ def run_api(settings: Settings) -> None:
         timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         ws_max_size=4_000_000,
+        http=HttpProtocol,
         ws=SocketProtocol,
     )

@@ -26,6 +26,9 @@ def make_subscription(task: type, task_event: type) -> type:
         async def task_result(self, info: ApiInfo, task_id: strawberry.ID) -> AsyncGenerator[task, None]:  # type: ignore[valid-type]
             info.context.caller.require(Scope.READ)
             record = await info.context.node.deliveries.final(check_task_id(task_id))
+            if record.seq == info.context.last_event_id:
+                return  # an event stream that is opened again though its client has seen the end
+            info.context.event_id = record.seq
             yield task(record=info.context.seen(record))
 
         @strawberry.subscription(description="One item per task as each ends, then complete.")

@@ -263,7 +263,9 @@ class Socket:
             else:
                 self._queues[message["id"]].put_nowait(message)
 
-    async def collect(self, query: str, variables: dict[str, Any]) -> list[dict[str, Any]]:
+    async def collect(
+        self, query: str, variables: dict[str, Any], operation_name: str | None = None
+    ) -> list[dict[str, Any]]:
         """The data of all items of an operation on a shared socket.
 
         Raises:
@@ -272,7 +274,8 @@ class Socket:
         self._next_id += 1
         operation = str(self._next_id)
         queue = self._queues[operation] = asyncio.Queue()
-        await self.send({"id": operation, "type": "subscribe", "payload": {"query": query, "variables": variables}})
+        payload = {"query": query, "variables": variables, "operationName": operation_name}
+        await self.send({"id": operation, "type": "subscribe", "payload": payload})
         items = []
         while (message := await queue.get())["type"] != "complete":
             if errors := message["payload"].get("errors"):

@@ -46,7 +46,9 @@ async def test_everybody_gets_what_was_asked_in_its_own_words(system: System) ->
         task_id = await submitted(socket, 91)
         for _ in range(2):
             assert await socket.collect(one, {"id": task_id}) == [{"taskResult": {"state": "SUCCEEDED"}}]
-            assert await socket.collect(named, {"id": task_id}) == [{"mine": {"attempt": 1}}]
+            assert await socket.collect(named, {"id": task_id}, "A") == [{"mine": {"attempt": 1}}]
+            [item] = await socket.collect(named, {"id": task_id}, "B")
+            assert item == {"taskResult": {"result": {"value": "4660046610375530309"}}}
             assert await socket.collect(chosen, {"id": task_id, "more": False}) == [
                 {"taskResult": {"state": "SUCCEEDED"}}
             ]

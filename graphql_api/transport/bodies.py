@@ -45,14 +45,15 @@ def body_reader(receive: Receive, headers: Mapping[str, str]) -> Receive:
             raises it too, as soon as a body turns out too long, or is not what it says.
     """
     length = headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > BODY_LIMIT_BYTES:
+    if not length.isdecimal() or len(length) > 18 or int(length) > BODY_LIMIT_BYTES:
         raise _too_long()
     coding = headers.get("content-encoding", "identity").strip().lower()
     if coding not in ("identity", *_WINDOWS):
         raise RequestRefused(
             415, f"a body is packed by gzip or deflate, not {coding[:40]!r}", {"Accept-Encoding": "gzip, deflate"}
         )
-    return _counted(receive) if coding == "identity" else _unpacked(receive, _WINDOWS[coding])
+    counted = _counted(receive)
+    return counted if coding == "identity" else _unpacked(counted, _WINDOWS[coding])
 
 
 def _too_long() -> RequestRefused:
@@ -74,24 +75,51 @@ def _counted(receive: Receive) -> Receive:
 
 
 def _unpacked(receive: Receive, window: int) -> Receive:
-    unpacker = zlib.decompressobj(window)
-    produced = 0
+    body = _Unpacker(window)
 
     async def read() -> Message:
-        nonlocal produced
         message = await receive()
         if message["type"] != "http.request":
             return message
         try:
-            # Never more than one byte beyond the limit is unpacked, however well the rest is packed.
-            part = unpacker.decompress(message.get("body", b""), BODY_LIMIT_BYTES - produced + 1)
-            produced += len(part)
-            if produced > BODY_LIMIT_BYTES:
-                raise _too_long()
-            if not message.get("more_body", False) and not unpacker.eof:
+            part = body.unpack(message.get("body", b""))
+            if not message.get("more_body", False) and not body.complete:
                 raise RequestRefused(400, "the packed body ends too early")
         except zlib.error as error:
             raise RequestRefused(400, f"the body is not packed as its Content-Encoding says: {error}") from None
         return {**message, "body": part}
 
     return read
+
+
+class _Unpacker:
+    """A packed body as it comes. A gzip body may have several members, one behind the other (RFC 1952, section 2.2)."""
+
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self._stream = zlib.decompressobj(window)
+        self._produced = 0
+
+    @property
+    def complete(self) -> bool:
+        return self._stream.eof
+
+    def unpack(self, data: bytes) -> bytes:
+        """Raises:
+        RequestRefused: the body turned out too long.
+        zlib.error: it is not packed as it says, or something stands behind its end.
+        """
+        parts = []
+        while data:
+            if self._stream.eof:
+                if self._window == zlib.MAX_WBITS:
+                    raise zlib.error("data after the end")
+                self._stream = zlib.decompressobj(self._window)
+            # Never more than one byte beyond the limit is unpacked, however well the rest is packed.
+            part = self._stream.decompress(data, BODY_LIMIT_BYTES - self._produced + 1)
+            self._produced += len(part)
+            if self._produced > BODY_LIMIT_BYTES:
+                raise _too_long()
+            parts.append(part)
+            data = self._stream.unused_data
+        return b"".join(parts)

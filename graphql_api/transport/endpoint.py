@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -16,7 +14,7 @@ from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.exceptions import ConnectionRejectionError, MissingQueryError
 from strawberry.http.exceptions import WebSocketDisconnected
-from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 from strawberry.types.unset import UNSET
 
@@ -32,10 +30,10 @@ from graphql_api.persisted import PersistedOperations
 from graphql_api.schema import Schema
 from graphql_api.transport.bodies import RequestRefused, body_reader, refusal
 from graphql_api.transport.events import KEEP_ALIVE_SECONDS, event_stream, payload
-from graphql_api.transport.json import parse_json
-from graphql_api.transport.negotiation import GRAPHQL, media_type, was_executed
+from graphql_api.transport.json import json_bytes, parse_json
+from graphql_api.transport.negotiation import GRAPHQL, media_type, prefers_events, takes_events, was_executed
 from graphql_api.transport.operation import read_operation
-from graphql_api.transport.origins import Origins
+from graphql_api.transport.origins import Origins, is_host
 from graphql_api.transport.websocket import LegacyHandler, Pings, TransportHandler, WebSocketAdapter
 
 logger = logging.getLogger(__name__)
@@ -99,14 +97,15 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         request = Request(scope)
         headers = first_headers(scope)
         try:
+            if not is_host(headers.get("host", "")):
+                raise RequestRefused(400, "the Host header is not a name or an address with an optional port")
             if not self._origins.allows(headers):
                 raise RequestRefused(403, "pages of this origin may not use this api (ALLOWED_ORIGINS)")
             if request.method not in ("GET", "POST"):
                 raise RequestRefused(405, "GraphQL takes GET and POST", {"Allow": "GET, POST"})
             request = Request(scope, body_reader(receive, headers))
             accepted = headers.get("accept", "")
-            streams = "text/event-stream" in accepted
-            if not streams and self._wants_page(request, accepted):
+            if self._wants_page(request, accepted):
                 return graphiql_page()
             if request.method == "POST" and _bare(headers.get("content-type", "")) != "application/json":
                 # Also what keeps foreign pages from posting without being asked about first (CSRF).
@@ -114,10 +113,10 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             caller = await caller_of(request, headers=headers)
             context = Context(self._node, self._schema.wrappers, who=caller)
             operation = await read_operation(request, self.persisted)
-            if not streams:
+            if not self._streams(accepted, operation):
                 return await self._execute(request.method, accepted, context, operation)
             self._sockets.check(caller.name)
-            return event_stream(request, operation, self._schema, context, self._sockets)
+            return await event_stream(request, operation, self._schema, context, self._sockets)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to hear it
         except RequestRefused as error:
@@ -134,8 +133,18 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         return (
             self._node.settings.graphiql
             and request.method == "GET"
-            and not {"query", "documentId", "extensions"} & set(request.query_params)
             and "text/html" in accepted
+            and not {"query", "documentId", "extensions"} & set(request.query_params)
+            and not prefers_events(accepted)
+        )
+
+    def _streams(self, accepted: str, operation: Mapping[str, Any]) -> bool:
+        """Whether the answer is an event stream: the client likes that best, or takes it and subscribes."""
+        if not takes_events(accepted):
+            return False
+        return prefers_events(accepted) or (
+            self._schema.kind(operation["query"], operation.get("variables"), operation.get("operationName"))
+            is OperationType.SUBSCRIPTION
         )
 
     async def _execute(self, method: str, accepted: str, context: Context, operation: Mapping[str, Any]) -> Response:
@@ -152,8 +161,6 @@ class GraphQLEndpoint(GraphQL[Context, None]):
                 operation_name=operation.get("operationName"),
                 allowed_operation_types=OPERATIONS[method],
             )
-        except CannotGetOperationTypeError as error:
-            raise RequestRefused(400, error.as_http_error_reason()) from None
         except InvalidOperationTypeError as error:
             if error.operation_type is OperationType.SUBSCRIPTION:
                 raise RequestRefused(
@@ -170,7 +177,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             del answer["data"]
         status = 400 if chosen == GRAPHQL and not executed else 200
         headers = {"Content-Type": f"{chosen}; charset=utf-8", "Vary": VARY, **context.answer_headers}
-        return Response(orjson.dumps(answer), status, headers)
+        return Response(json_bytes(answer), status, headers)
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """Of a WebSocket: who it is comes with connection_init."""
@@ -184,22 +191,22 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         return parse_json(data)
 
     def encode_json(self, data: object) -> str:
-        return orjson.dumps(data).decode()
+        return json_bytes(data).decode()
 
     # WebSockets -------------------------------------------------------------------------------------------------------
 
     async def _serve_socket(self, socket: WebSocket) -> None:
         address = f"address:{address_of(socket)}"
-        if not self._origins.allows(socket.headers) or self._sockets.full(address):
+        headers = first_headers(socket.scope)
+        allowed = is_host(headers.get("host", "")) and self._origins.allows(headers)
+        if not allowed or self._sockets.full(address):
             # Closed before it is accepted: the handshake is answered with 403.
             await socket.close(1008)
             return
         with self._sockets.place() as place:
             place.count(address)
             socket.scope["dask_graphql.place"] = place
-            # Strawberry raises KeyError where a client vanishes at the moment its operation completes.
-            with contextlib.suppress(KeyError):
-                await self.run(socket)
+            await self.run(socket)
 
     async def on_ws_connect(self, context: Context) -> Any:
         """Finds the caller of a WebSocket, once its connection_init came.
@@ -226,8 +233,12 @@ class GraphQLEndpoint(GraphQL[Context, None]):
 
 
 def first_headers(scope: Scope) -> dict[str, str]:
-    """The headers of a request by name, of several the first: Starlette searches the list for every name anew."""
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
+    """The headers of a request by name: Starlette searches the list for every name anew. Of several the first counts;
+    `accept` is a list, which may come in several lines (RFC 9110, section 5.3)."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
+    if len(headers) < len(scope["headers"]) and "accept" in headers:
+        headers["accept"] = ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"accept")
+    return headers
 
 
 def _bare(content_type: str) -> str:

@@ -7,23 +7,47 @@ executed has 400.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 JSON: Final = "application/json"
 GRAPHQL: Final = "application/graphql-response+json"
+EVENTS: Final = "text/event-stream"
+
+_SINGLE: Final = {GRAPHQL: GRAPHQL, JSON: JSON, "application/*": JSON, "*/*": JSON}
+_ANY: Final = {**_SINGLE, EVENTS: EVENTS, "text/*": EVENTS}
 
 
 def media_type(accept: str) -> str:
-    """What to answer with. `application/json` where nothing is asked for, or anything goes, or nothing that we have."""
+    """The type of a single answer. `application/json` where nothing is asked for, or anything goes, or nothing that we
+    have."""
+    return _best(accept, _SINGLE)
+
+
+def prefers_events(accept: str) -> bool:
+    """Whether an event stream is what the client likes best, so that every operation is answered as one."""
+    return _best(accept, _ANY) == EVENTS
+
+
+def takes_events(accept: str) -> bool:
+    """Whether the client names event streams as something it takes, so that a subscription is answered as one."""
+    return any(name == EVENTS and _quality(parameters) > 0 for name, parameters in _items(accept))
+
+
+def _best(accept: str, offers: Mapping[str, str]) -> str:
     best, best_rank = JSON, (0.0, 0)
-    for item in accept.split(","):
-        name, *parameters = (part.strip().lower() for part in item.split(";"))
-        offered = {GRAPHQL: GRAPHQL, JSON: JSON, "application/*": JSON, "*/*": JSON}.get(name)
+    for name, parameters in _items(accept):
+        offered = offers.get(name)
         rank = (_quality(parameters), "*" not in name)
         if offered is not None and rank[0] > 0 and rank > best_rank:
             best, best_rank = offered, rank
     return best
+
+
+def _items(accept: str) -> Iterator[tuple[str, list[str]]]:
+    for item in accept.split(","):
+        name, *parameters = (part.strip().lower() for part in item.split(";"))
+        yield name, parameters
 
 
 def _quality(parameters: list[str]) -> float:

@@ -24,9 +24,10 @@ async def read_operation(request: Request, persisted: PersistedOperations) -> Ma
     """
     try:
         if request.method == "GET":
-            operation: Any = dict(request.query_params)
+            # A parameter that is empty says nothing, as in GraphQL over HTTP, section 5.2, of operationName.
+            operation: Any = {name: text for name, text in request.query_params.items() if text}
             for name in OBJECTS:
-                if operation.get(name):
+                if name in operation:
                     operation[name] = parse_json(operation[name])
         else:
             operation = parse_json(await request.body())

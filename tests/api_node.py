@@ -1,0 +1,32 @@
+"""One api node in the test's own process: real sockets, a real Redis, and neither scheduler nor worker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import uvicorn
+
+from cluster.local import free_port
+from cluster.registry import Registry
+from cluster.settings import Settings
+from graphql_api.app import create_app
+from graphql_api.serve import server_options
+
+
+@asynccontextmanager
+async def api_node(settings: Settings, registry: Registry | None = None) -> AsyncIterator[str]:
+    """Serves an api node as `dask-graphql api` does, and answers the URL of its `/graphql`."""
+    settings = replace(settings, port=free_port())
+    server = uvicorn.Server(uvicorn.Config(**server_options(settings, create_app(settings, registry))))
+    serving = asyncio.ensure_future(server.serve())
+    while not server.started:
+        assert not serving.done(), "the node did not start"
+        await asyncio.sleep(0.01)
+    try:
+        yield f"http://{settings.host}:{settings.port}/graphql"
+    finally:
+        server.should_exit = True
+        await serving
