@@ -1,11 +1,13 @@
 """Real parts for the tests: a Redis of our own, and whole systems of real processes on private ports.
 
-Nothing here is shared with another run: every port is free when it is taken, every folder is temporary.
+Nothing here is shared with another run: every port is free when it is taken, every folder is temporary. What a test and
+the processes that it starts put into the machine's folder for temporary files goes into one that is removed at the end.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -13,14 +15,45 @@ from pathlib import Path
 
 import pytest
 
+# pytest keeps the folders of the last runs, for who wants to read what a failed test left.
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+SCRATCH = Path(tempfile.mkdtemp(prefix="dask-graphql-tests-"))
+os.environ["TMPDIR"] = tempfile.tempdir = str(SCRATCH)
 # Dask writes its configuration into this folder at import; the user's home is none of our business.
-os.environ["DASK_CONFIG"] = tempfile.mkdtemp(prefix="dask-config-")
+os.environ["DASK_CONFIG"] = str(SCRATCH / "dask")
 for _name in [name for name in os.environ if name.startswith("DASK_GRAPHQL_")]:
     del os.environ[_name]
 
 from cluster.settings import Settings, load_settings  # noqa: E402
 from cluster.store.store import Store  # noqa: E402
 from tests.system import RedisServer, System  # noqa: E402
+
+SLOW_SECONDS = 5.0
+"""A test that takes longer on a quiet machine is marked `slow`: `make test` leaves it out."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one file that share a fixture stay in one process, which then makes it once; others go where there is
+    room (`--dist loadgroup`)."""
+    for item in items:
+        definitions = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009 - pytest has no public word for it
+        shared = {found[-1].baseid for found in definitions.values() if found[-1].scope in ("module", "package")}
+        if any(base.endswith(".py") for base in shared):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Names the slow tests that are not marked. It fails nothing, as a loaded machine is slow everywhere."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    unmarked = [r for r in reports if r.when == "call" and r.duration > SLOW_SECONDS and "slow" not in r.keywords]
+    if unmarked:
+        terminalreporter.section(f"over {SLOW_SECONDS:g} s and not marked slow")
+        for report in sorted(unmarked, key=lambda report: -report.duration):
+            terminalreporter.line(f"{report.duration:6.1f} s {report.nodeid}")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(SCRATCH, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -10,17 +10,18 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
+import psutil
 import redis
 from websockets.asyncio.client import ClientConnection, connect
 
 from cluster.local import free_port, redis_command
-from cluster.processes import Child, die_with_parent, start_node, stop_children
+from cluster.processes import Child, die_with_parent, start_node
 from cluster.settings import Settings, load_settings
 from cluster.store.store import Store
 from graphql_api.auth.callers import Scope as CallerScope
@@ -192,8 +193,8 @@ class System:
             return False
 
     async def __aexit__(self, *_: object) -> None:
-        for roles in (("api", "controller", "worker"), ("scheduler",)):
-            await stop_children([child for child in self.children.values() if child.role in roles], 8)
+        """Ends all processes at once, without their farewells: tests of an orderly stop ask for one themselves."""
+        await kill_trees([child for child in self.children.values() if child.process.returncode is None])
         self.redis.stop()
 
     # A client ---------------------------------------------------------------------------------------------------------
@@ -223,6 +224,21 @@ class System:
             items = [item async for item in socket.subscribe(query, {"id": task_id})]
         assert len(items) == 1, items
         return dict(items[0]["taskResult"])
+
+
+async def kill_trees(children: Sequence[Child]) -> None:
+    """SIGKILL for the processes and for all that they have started, which a controller's workers outlive otherwise."""
+    family = []
+    for child in children:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            parent = psutil.Process(child.process.pid)
+            # Stopped, so that it starts nothing more.
+            parent.suspend()
+            family += [parent, *parent.children(recursive=True)]
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    await asyncio.gather(*(child.process.wait() for child in children))
 
 
 class Refused(AssertionError):

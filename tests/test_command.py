@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cluster.local import free_port
+from cluster.local import free_port, redis_binary
 from cluster.version import __version__
 from tests.test_schema_file import FILE as SCHEMA_FILE
 
@@ -57,7 +57,8 @@ class Desk:
 
     def family(self, process: subprocess.Popen[bytes]) -> list[psutil.Process]:
         """The processes that a `dev` started, itself and through others, once the worker is among them."""
-        expected = ("redis-server", "cluster scheduler", "cluster controller", "cluster api", "cluster worker", "spawn")
+        nodes = [f"cluster {role}" for role in ("scheduler", "controller", "api", "worker")]
+        expected = (Path(redis_binary()).name, *nodes, "spawn")
         deadline = time.monotonic() + READY_SECONDS
         while True:
             children = psutil.Process(process.pid).children(recursive=True)
