@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
 import sys
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from playwright.async_api import Browser, Page, async_playwright
 from playwright.sync_api import sync_playwright
 
+from graphql_api.pages import DIST
 from tests.node import CLIENTS
+from tests.outside import missing
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 PATIENCE_MILLISECONDS: Final = 20_000
@@ -23,13 +27,31 @@ GRAVE: Final = ("serious", "critical")
 """Findings of axe-core that no page may have."""
 
 
+@functools.cache
 def chromium() -> str | None:
     """The path of a Chromium: this machine's, or the one that Playwright installed; None where there is neither."""
     if found := next(filter(None, map(shutil.which, NAMES)), None):
         return found
-    with sync_playwright() as playwright:
-        path = playwright.chromium.executable_path
+    # In a thread of its own, as Playwright's blocking interface refuses a thread that runs an event loop.
+    with ThreadPoolExecutor(1) as pool:
+        path = pool.submit(_playwrights_chromium).result()
     return path if os.access(path, os.X_OK) else None
+
+
+def _playwrights_chromium() -> str:
+    with sync_playwright() as playwright:
+        return playwright.chromium.executable_path
+
+
+def needed_chromium() -> str:
+    """The path of a Chromium; where there is none, the test is skipped, or fails under TESTS_STRICT."""
+    return chromium() or missing("no Chromium on this machine: scripts/install-browser.sh brings one")
+
+
+def need_pages() -> None:
+    """Skips the test, or fails it under TESTS_STRICT, where the web pages are not built."""
+    if not (DIST / "index.html").exists():
+        missing("the pages are not built: make console")
 
 
 @contextlib.asynccontextmanager

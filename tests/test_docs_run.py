@@ -50,6 +50,7 @@ from cluster.local import free_port
 from tests.engines import command_line_client
 from tests.fences import PAGES, ROOT, Block, blocks_of, check_json, check_output, outputs, session, steps_of
 from tests.node import CLIENTS, environment
+from tests.outside import missing
 from tests.system import Socket, System
 
 ADDRESS: Final = "127.0.0.1:8000"
@@ -211,9 +212,8 @@ def desk(tmp_path: Path, documents_system: System) -> Desk:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if any(blocks_of(page))])
 async def test_a_reader_can_do_what_the_page_says(page: str, desk: Desk, task_modules: dict[str, Path]) -> None:
-    if missing := [tool for tool in ("bash", "curl", "make", "sha256sum") if shutil.which(tool) is None]:
-        assert not os.environ.get("CI"), f"CI needs {missing}"
-        pytest.skip(f"the pages' commands need {', '.join(missing)}")
+    if lacking := [tool for tool in ("bash", "curl", "make", "sha256sum") if shutil.which(tool) is None]:
+        missing(f"the pages' commands need {', '.join(lacking)}")
     async with contextlib.AsyncExitStack() as stack:
         for block in blocks_of(page):
             try:

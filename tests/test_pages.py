@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from graphql_api.pages import CONTENT_SECURITY_POLICY, DIST, graphiql_page, page_routes
+from tests.browser import need_pages
 
 CODE = b"console.log('hello');\n" * 200
 
@@ -105,9 +106,9 @@ async def test_without_built_pages_a_page_says_how_to_build_them(tmp_path: Path)
     assert (await client.get("/static/assets/index-a1b2c3d4.js")).status_code == 404
 
 
-@pytest.mark.skipif(not (DIST / "index.html").exists(), reason="the pages are not built: make console")
 @pytest.mark.parametrize("path", ["/", "/graphql"])
 async def test_the_built_pages_load_only_files_that_are_served(path: str) -> None:
+    need_pages()
     client = client_of(DIST)
     html = (await client.get(path)).text
     links = re.findall(r'(?:src|href)="([^"]+)"', html)

@@ -277,11 +277,22 @@ async def test_a_burst_buys_workers_a_new_controller_goes_on_and_idleness_releas
             for task_id in ids:
                 assert (await system.result(task_id))["state"] == "SUCCEEDED"
             assert set(await fleet.living()) <= bought
-            # A worker is taken away as Spot does: what it ran is run again, and another one is bought.
-            child = next(iter(launcher.children.values()))
-            child.process.kill()
-            later = await system.ask("mutation { submitFibonacci(n: 4321) { taskId } }")
-            assert (await system.result(later["submitFibonacci"]["taskId"]))["state"] == "SUCCEEDED"
+            # A worker is taken away as Spot does: what it ran is run again, and another one is bought. It is one that
+            # runs a task, so that the controller does not release it meanwhile.
+            gated = "mutation($f: String!) { submitGated(folder: $f, n: 1) { taskId } }"
+            later = (await system.ask(gated, {"f": str(tmp_path)}))["submitGated"]["taskId"]
+            async with asyncio.timeout(60):
+                while not (tmp_path / "begun-1").exists():
+                    await asyncio.sleep(0.05)
+            record = await system.ask("query($id: ID!) { task(taskId: $id) { worker } }", {"id": later})
+            (busy,) = [
+                child
+                for arn, child in launcher.children.items()
+                if record["task"]["worker"].startswith(worker_name(arn))
+            ]
+            busy.process.kill()
+            (tmp_path / "gate-1").touch()
+            assert (await system.result(later))["state"] == "SUCCEEDED"
             # Idle: back to the minimum.
             async with asyncio.timeout(150):
                 while len(await fleet.living()) > 1:
