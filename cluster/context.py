@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from cluster.blobs import BlobStore
 from cluster.settings import Settings
-from cluster.values import Blob
+from cluster.values import MEDIA_TYPE, Blob
 
 _settings: Settings | None = None
 _attempt: ContextVar[RunningAttempt | None] = ContextVar("attempt", default=None)
@@ -21,6 +21,11 @@ PARTIAL_SECONDS: Final = 0.25
 """Shortest time between two partial outputs of one attempt; the pulse takes them no more often."""
 PARTIAL_BYTES_PER_SECOND: Final = 256 * 1024
 """Longer partial outputs come less often: each is written to Redis and its file."""
+TOO_LONG_SECONDS: Final = 10.0
+"""Time until the next look at a partial output after one that was too long to show."""
+
+BLOB_NAME_BYTES: Final = 200
+"""Longest name of a blob, in UTF-8: file systems end at 255."""
 
 _NOT_RUNNING: Final = "no task runs here: call this from a task function, in its own thread"
 
@@ -30,21 +35,26 @@ class RunningAttempt:
     """One attempt that runs in this process. The worker's pulse reads `progress`, takes `partial` and sets `stop`.
 
     Attributes:
-        encode: the JSON of an output; raises TaskError where it is not what the task type declares.
+        encode: the JSON of an output, None where it is too long for a record; raises TaskError where it is not what the
+            task type declares.
         make: makes what was reported last of the output, until it is shown.
         partial: what there is of the output, until the pulse has taken it.
         partial_due: when the next one is wanted, by `time.monotonic`.
+        partial_dropped: whether one was too long to show, which the log says once.
+        saved: the blobs that it saved, by name.
     """
 
     task_id: str
     attempt: int
     blobs: BlobStore
-    encode: Callable[[Any], bytes]
+    encode: Callable[[Any], bytes | None]
     progress: float | None = None
     make: Callable[[], Any] | None = None
     partial: bytes | None = None
     partial_due: float = 0.0
     stop: Event = field(default_factory=Event)
+    partial_dropped: bool = False
+    saved: dict[str, Blob] = field(default_factory=dict)
 
 
 def use_settings(settings: Settings) -> None:
@@ -80,13 +90,14 @@ def report_partial(make: Callable[[], Any]) -> None:
 
     Call it as often as you like: `make` is called when the next one is wanted, four times a second at most, less often
     for long ones, by this or a later call, or by `as_completed` while it waits; always in this thread. Subscribers see
-    it as `Task.partial` until the task ends; nothing of it is kept.
+    it as `Task.partial` until the task ends; nothing of it is kept. One that is too long for a record is not shown: the
+    worker's log says so, and the task goes on.
 
     Args:
         make: answers the output as it is now, of the type that the task declares.
 
     Raises:
-        TaskError: it is not of that type, or too long for a record.
+        TaskError: it is not of that type.
     """
     if attempt := _attempt.get():
         attempt.make = make
@@ -105,6 +116,9 @@ def show_partial() -> None:
         return
     make, attempt.make = attempt.make, None
     partial = attempt.encode(make())
+    if partial is None:
+        attempt.partial_due = time.monotonic() + TOO_LONG_SECONDS
+        return
     attempt.partial_due = time.monotonic() + max(PARTIAL_SECONDS, len(partial) / PARTIAL_BYTES_PER_SECOND)
     attempt.partial = partial
 
@@ -124,10 +138,13 @@ def save_blob(name: str, data: bytes, *, media_type: str = "application/octet-st
     """Stores bytes that are too large for a result, and answers the `Blob` to return in their place.
 
     Args:
-        name: the file name of the download: letters, digits, '.', '-' and '_'.
+        name: the file name of the download: letters, digits, '.', '-' and '_', at most 200 bytes in UTF-8. One attempt
+            saves one blob of a name; the same bytes again are the same blob.
+        media_type: Content-Type of the download, such as `image/png` or `text/csv; charset=utf-8`.
 
     Raises:
         RuntimeError: not called by a running task.
+        ValueError: the name or the media type is none, or this attempt has saved other bytes under the name.
         BlobError: the blob store refuses or does not answer.
     """
     attempt = _attempt.get()
@@ -135,6 +152,20 @@ def save_blob(name: str, data: bytes, *, media_type: str = "application/octet-st
         raise RuntimeError(_NOT_RUNNING)
     if not name or not all(char.isalnum() or char in "._-" for char in name) or name.startswith("."):
         raise ValueError(f"a blob's name has letters, digits, '.', '-' and '_' only, not {name!r}")
-    key = f"{attempt.task_id}/{attempt.attempt}/{name}"
-    attempt.blobs.write(key, data)
-    return Blob(key=key, size_bytes=len(data), media_type=media_type)
+    if len(name.encode()) > BLOB_NAME_BYTES:
+        raise ValueError(
+            f"a blob's name has at most {BLOB_NAME_BYTES} bytes, not {len(name.encode())}: {name[:40]!r}..."
+        )
+    if not MEDIA_TYPE.fullmatch(media_type):
+        raise ValueError(f"a media type is ASCII, as 'text/csv; charset=utf-8', not {media_type[:100]!r}")
+    blob = Blob(f"{attempt.task_id}/{attempt.attempt}/{name}", len(data), media_type)
+    if name in attempt.saved:
+        if attempt.saved[name] == blob and attempt.blobs.read_sync(blob.key, 0, len(data)) == bytes(data):
+            return blob
+        raise ValueError(
+            f"this attempt has saved other bytes as {name!r} already, and both would have one URL: give each blob a "
+            "name of its own, as by a number"
+        )
+    attempt.blobs.write(blob.key, data)
+    attempt.saved[name] = blob
+    return blob

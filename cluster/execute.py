@@ -26,12 +26,13 @@ from pydantic_core import PydanticSerializationError
 from cluster import attempts, metrics, tracing
 from cluster.blobs import BlobStore
 from cluster.board import RunningBoard
-from cluster.context import RunningAttempt, enter
+from cluster.context import RunningAttempt, enter, running_attempt
+from cluster.conversion import plain
 from cluster.dask_private import tell_seconds
 from cluster.errors import BlobError, TaskError
-from cluster.graphs import compute
+from cluster.graphs import compute, is_collection, is_future, wait_for
 from cluster.logs import about
-from cluster.output import UnfitOutput, check_output, plain
+from cluster.output import UnfitOutput, check_output
 from cluster.registry import Registry, TaskType
 from cluster.settings import Settings
 from cluster.store.calls import Call, Started
@@ -239,13 +240,21 @@ class Executor:
                 status = error.code if isinstance(error, SystemExit) else None if error is None else 1
                 os._exit(status if isinstance(status, int) else int(status is not None))
 
-    def _partial(self, task_type: TaskType | None, value: Any) -> bytes:
-        """The JSON of what there is of an output."""
+    def _partial(self, task_type: TaskType | None, value: Any) -> bytes | None:
+        """The JSON of what there is of an output; None where it is too long to show."""
         assert task_type is not None, "its function runs"
-        made = encode(task_type, plain(value), self.settings.inline_limit_bytes)
-        if isinstance(made, Failed):
+        made = encode(task_type, value, self.settings.inline_limit_bytes)
+        if isinstance(made, Succeeded):
+            return made.result
+        if made.error["code"] != "RESULT_TOO_LARGE":
             raise TaskError(made.error["code"], f"a partial output: {made.error['message']}")
-        return made.result
+        # A look at an output must not cost the work on it.
+        metrics.of(metrics.PARTIALS_DROPPED, task_type.name).inc()
+        running = running_attempt()
+        if running and not running.partial_dropped:
+            running.partial_dropped = True
+            logger.warning("a partial output is not shown: %s", made.error["message"])
+        return None
 
     def _end(self, task_id: str, attempt: int, name: str, outcome: Succeeded | Failed) -> Call[Any]:
         calls = self.store.calls
@@ -266,14 +275,16 @@ def _verdict(outcome: Succeeded | Failed, answer: Any) -> str:
 
 
 def call(task_type: TaskType, arguments: dict[str, Any]) -> Any:
-    """Calls the function: plain, async, or one that returns a Dask collection, whose graph then runs on the fleet."""
+    """Calls the function: plain, async, a generator, or one whose Dask collection or future is then computed."""
     value = task_type.function(**arguments)
-    if inspect.isawaitable(value):
+    # A collection and a future are awaitable too.
+    if inspect.isawaitable(value) and not is_collection(value) and not is_future(value):
         value = asyncio.run(_await(value))
-    # A result of another library cannot be a collection, and importing dask here would cost every plain task.
-    if hasattr(value, "__dask_graph__") and value.__dask_graph__() is not None:
+    if is_collection(value):
         value = compute(value)
-    return plain(value)
+    elif is_future(value):
+        value = wait_for(value)
+    return list(value) if inspect.isgenerator(value) else value
 
 
 async def _await(awaitable: Any) -> Any:
@@ -283,6 +294,7 @@ async def _await(awaitable: Any) -> Any:
 def encode(task_type: TaskType, value: Any, limit_bytes: int) -> Succeeded | Failed:
     """The JSON of an output, held to the declared type and the size limit."""
     try:
+        value = plain(value, task_type.shape)
         # An instance of a dataclass is not looked into by validation, so its fields are checked as it is serialised.
         if not isinstance(value, BaseModel) and not hasattr(value, "__dataclass_fields__"):
             value = task_type.output.validate_python(value, by_alias=False, by_name=True)
@@ -291,7 +303,7 @@ def encode(task_type: TaskType, value: Any, limit_bytes: int) -> Succeeded | Fai
             # What JSON cannot carry would be written and never read again.
             check_output(task_type.shape, value)
             task_type.output.validate_json(encoded, by_alias=False, by_name=True)
-    except (ValidationError, PydanticSerializationError, UnfitOutput) as error:
+    except (ValidationError, PydanticSerializationError, UnfitOutput, RecursionError) as error:
         return Failed(
             attempts.error(
                 "BAD_OUTPUT",

@@ -17,10 +17,38 @@ GRAPH_ANNOTATION: Final = "dask_graphql_attempt"
 """Annotation on the keys of a task's own graph, `<task id>:<attempt>`: the scheduler's plugin tells its progress."""
 
 
+def is_collection(value: Any) -> bool:
+    """Whether it is a Dask collection: known without importing Dask, which would cost every plain task."""
+    return hasattr(value, "__dask_graph__") and not isinstance(value, type) and value.__dask_graph__() is not None
+
+
+def is_future(value: Any) -> bool:
+    """Whether it is a future of Dask's: what `client.submit` answers."""
+    return type(value).__module__ == "distributed.client" and type(value).__name__ == "Future"
+
+
 def compute(collection: Any) -> Any:
     """Runs a collection's graph on the cluster, from a worker's thread, and answers its value."""
     [(_, value)] = as_completed([collection])
     return value
+
+
+def wait_for(future: Any) -> Any:
+    """The value of a future, while the task may be cancelled and its partial outputs are shown.
+
+    Raises:
+        TaskError: the task was cancelled.
+    """
+    if running_attempt() is None:
+        return future.result()
+    from distributed import worker_client
+
+    # The attempt's thread is free meanwhile: what it waits for may need it.
+    with worker_client():
+        ended: SimpleQueue[int] = SimpleQueue()
+        future.add_done_callback(partial(_put, ended, 0))
+        _next(ended)
+        return future.result()
 
 
 def as_completed(collections: Iterable[Any]) -> Iterator[tuple[int, Any]]:

@@ -158,6 +158,9 @@ LOST = _counter(
     "worker",
     cause=("worker_died", "unknown", "undelivered", "ended", "superseded"),
 )
+PARTIALS_DROPPED = _counter(
+    "partials_dropped", "Partial outputs that were not shown as they were too long for a record.", "worker", task=()
+)
 OVERDUE = _counter("attempts_overdue", "Attempts that the warden failed at their time limit.", "worker")
 RECOVERIES = _counter(
     "recoveries",

@@ -1,14 +1,13 @@
-"""What a function returned, made fit for the record: numpy's values as Python's, no number that GraphQL lacks."""
+"""What a function returned, held to what a record and GraphQL can carry."""
 
 from __future__ import annotations
 
-import copy
-import dataclasses
+import datetime
 import math
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, get_args, get_origin
 
-from cluster.annotations import fields_of, is_record, item_of, peel, without_none
+from cluster.annotations import EMPTY, fields_of, is_record, item_of, peel, without_none
 from cluster.fields import HiddenMark
 from cluster.values import BigIntMark
 
@@ -16,98 +15,83 @@ INT_MOST: Final = 2**31 - 1
 INT_LEAST: Final = -(2**31)
 """GraphQL's Int is a signed 32-bit integer (GraphQL, October 2021, section 3.5.1)."""
 
-_LEAVES: Final = frozenset({int, float, str, bool, bytes, type(None)})
-
 
 class UnfitOutput(Exception):
     """A value that was returned has no place in a GraphQL answer; the message says where, what and what to do."""
 
 
-def plain(value: Any) -> Any:
-    """numpy's scalars and arrays as Python's, also within containers and dataclasses; the value itself where none is.
-
-    The declared type is checked against what comes out. numpy is not imported for it.
-    """
-    kind = type(value)
-    if kind in _LEAVES:
-        return value
-    if kind.__module__ == "numpy" and hasattr(value, "tolist"):
-        # An array of objects may hold further values of numpy.
-        return plain(value.tolist())
-    if kind in (list, tuple, set, frozenset):
-        if _LEAVES.issuperset(map(type, value)):
-            return value
-        parts = [plain(item) for item in value]
-        return value if all(map(_same, parts, value)) else kind(parts)
-    if kind is dict:
-        pairs = {plain(key): plain(item) for key, item in value.items()}
-        return value if all(map(_same, pairs.values(), value.values())) and pairs.keys() == value.keys() else pairs
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _with_plain_fields(value)
-    return value
-
-
-def _same(one: Any, other: Any) -> bool:
-    return one is other
-
-
-def _with_plain_fields(value: Any) -> Any:
-    changed = None
-    for item in dataclasses.fields(value):
-        if not hasattr(value, item.name):
-            continue
-        old = getattr(value, item.name)
-        new = plain(old)
-        if new is not old:
-            changed = copy.copy(value) if changed is None else changed
-            object.__setattr__(changed, item.name, new)  # a frozen dataclass too
-    return value if changed is None else changed
-
-
 class Shape:
-    """A declared type, as far as the numbers in its values are checked by it. Read once, as every result is held to it.
+    """A declared type, as far as values are turned and checked by it. Read once, as every result is held to it.
 
     Attributes:
         bare: the type without None and marks.
-        big: whether whole numbers of any length are declared.
+        nullable: whether None is declared.
+        big: whether whole numbers of any length may be in it.
     """
 
-    __slots__ = ("_item", "bare", "big")
+    __slots__ = ("_fields", "_item", "_values", "bare", "big", "nullable")
 
     def __init__(self, annotation: Any) -> None:
-        bare, marks = peel(without_none(annotation)[0])
+        inner, self.nullable = without_none(annotation)
+        bare, marks = peel(inner)
+        if not self.nullable and without_none(bare)[1]:  # a name for `T | None`
+            bare, self.nullable = without_none(bare)
         self.bare, more = peel(bare)
-        self.big = any(isinstance(mark, BigIntMark) for mark in (*marks, *more))
+        # What clients do not see is not bound to GraphQL's numbers.
+        self.big = any(isinstance(mark, BigIntMark | HiddenMark) for mark in (*marks, *more))
         self._item: Shape | None = None
+        self._values: Shape | None = None
+        self._fields: dict[str, Shape] | None = None
+
+    @property
+    def is_list(self) -> bool:
+        return item_of(self.bare) is not EMPTY
+
+    @property
+    def is_dict(self) -> bool:
+        return self.bare is dict or get_origin(self.bare) is dict
 
     @property
     def item(self) -> Shape:
         """Of what is in it, if it is a list."""
         if self._item is None:
-            self._item = Shape(item_of(self.bare))
+            item = item_of(self.bare)
+            self._item = ANY if item is EMPTY else Shape(item)
         return self._item
+
+    @property
+    def values(self) -> Shape:
+        """Of the values in it, if it is a dict."""
+        if self._values is None:
+            arguments = get_args(self.bare) if get_origin(self.bare) is dict else ()
+            self._values = Shape(arguments[1]) if len(arguments) == 2 else ANY
+        return self._values
+
+    @property
+    def fields(self) -> dict[str, Shape]:
+        """Of the fields of a dataclass or model by their names; of nothing else."""
+        if self._fields is None:
+            self._fields = _fields(self.bare) if is_record(self.bare) else {}
+        return self._fields
 
 
 ANY: Final = Shape(Any)
 
 
 @lru_cache(maxsize=1_024)
-def _shown_fields(cls: Any) -> tuple[tuple[str, Shape], ...]:
-    return tuple(
-        (field.name, Shape(field.annotation))
-        for field in fields_of(cls)
-        if not any(isinstance(mark, HiddenMark) for mark in peel(field.annotation)[1])
-    )
+def _fields(cls: Any) -> dict[str, Shape]:
+    return {field.name: Shape(field.annotation) for field in fields_of(cls)}
 
 
 def check_output(shape: Shape, value: Any, place: str = "") -> None:
-    """Refuses numbers that GraphQL cannot carry: floats that are not finite, and an `int` beyond 32 bits.
+    """Refuses what a record and GraphQL cannot carry: floats that are not finite, an `int` beyond 32 bits, and times
+    whose zone has no whole minutes or is known by its name only.
 
     Args:
         shape: of the declared type; what does not match it is left to the validation of the whole.
 
     Raises:
-        UnfitOutput: the first such number.
+        UnfitOutput: the first such value.
     """
     if value is None or isinstance(value, str):
         return
@@ -125,14 +109,34 @@ def check_output(shape: Shape, value: Any, place: str = "") -> None:
             )
     elif isinstance(value, list | tuple | set | frozenset):
         item = shape.item
+        kinds = set(map(type, value))
+        if kinds <= {str, bool} or (kinds == {float} and all(map(math.isfinite, value))):
+            return
         for index, part in enumerate(value):
-            if type(part) is not str:
-                check_output(item, part, f"{place}[{index}]")
+            check_output(item, part, f"{place}[{index}]")
     elif isinstance(value, dict):
         for key, part in value.items():
             check_output(ANY, part, f"{place}[{key!r}]")
+    elif isinstance(value, datetime.datetime | datetime.time):
+        _check_zone(value, place)
     elif is_record(type(value)):
-        declared: Any = shape.bare if is_record(shape.bare) and isinstance(value, shape.bare) else type(value)
-        for name, field in _shown_fields(declared):
+        declared = shape if shape.fields and isinstance(value, shape.bare) else Shape(type(value))
+        for name, field in declared.fields.items():
             if hasattr(value, name):
                 check_output(field, getattr(value, name), f"{place}.{name}" if place else name)
+
+
+def _check_zone(value: datetime.datetime | datetime.time, place: str) -> None:
+    if value.tzinfo is None:
+        return
+    offset = value.utcoffset()
+    if offset is None:
+        raise UnfitOutput(
+            f"{place or 'the output'} is a time in {value.tzinfo}, whose offset depends on the day: return a datetime, "
+            "or a time with a fixed offset"
+        )
+    if offset.seconds % 60 or offset.microseconds:
+        raise UnfitOutput(
+            f"{place or 'the output'} has the offset {offset} from UTC, and ISO 8601 has none with seconds: return it "
+            "in UTC"
+        )

@@ -6,6 +6,7 @@ declaration.
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Generic, TypeVar
@@ -14,6 +15,12 @@ from pydantic import BeforeValidator, PlainSerializer
 
 SAFE_INTEGER: Final = 2**53
 """Largest magnitude up to which every JSON reader sees the same integer (RFC 8259, section 6)."""
+
+_WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+MEDIA_TYPE: Final = re.compile(
+    rf"(?=.{{3,200}}\Z){_WORD}/{_WORD}(?:[ \t]*;[ \t]*{_WORD}=(?:{_WORD}|\"(?:[ !#-\[\]-~]|\\[ -~])*\"))*", re.ASCII
+)
+"""A media type with its parameters (RFC 9110, section 8.3.1), in at most 200 characters."""
 
 T = TypeVar("T")
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import AsyncIterator, Mapping
+from typing import Any
+from urllib.parse import quote
 
-from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from cluster.annotations import fields_of, is_record
 from cluster.blobs import CHUNK_BYTES
 from cluster.errors import BlobError
 from cluster.node import Node
 from cluster.task_id import TASK_ID
-from cluster.values import Blob
+from cluster.values import MEDIA_TYPE, Blob
 from graphql_api.auth.callers import Caller, Scope
 from graphql_api.auth.http import caller_of
 
@@ -31,7 +32,7 @@ async def download(request: Request) -> Response:
     if blob is None:
         return JSONResponse({"error": "no such blob, or its task has expired", "code": "BLOB_NOT_FOUND"}, 404)
     first, last, status = 0, blob.size_bytes - 1, 200
-    headers = {"Accept-Ranges": "bytes", "Content-Disposition": f'inline; filename="{key.rsplit("/", 1)[-1]}"',
+    headers = {"Accept-Ranges": "bytes", "Content-Disposition": disposition(key.rsplit("/", 1)[-1]),
                "X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=3600"}  # fmt: skip
     if asked := asked_range(request.headers, blob.size_bytes):
         first, last = asked
@@ -50,7 +51,16 @@ async def download(request: Request) -> Response:
         for offset in range(first + len(head), last + 1, CHUNK_BYTES):
             yield await node.blobs.read(key, offset, min(CHUNK_BYTES, last + 1 - offset))
 
-    return StreamingResponse(body(), status, headers, media_type=blob.media_type)
+    # A task may have made the Blob by itself.
+    media_type = blob.media_type if MEDIA_TYPE.fullmatch(blob.media_type) else "application/octet-stream"
+    return StreamingResponse(body(), status, headers, media_type=media_type)
+
+
+def disposition(name: str) -> str:
+    """A Content-Disposition that names a file: in ASCII for all, and exactly for who reads RFC 8187."""
+    plain = re.sub(r'[^ -~]|["\\\\]', "_", name)
+    exact = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
+    return f'inline; filename="{plain}"{exact}'
 
 
 def asked_range(headers: Mapping[str, str], size_bytes: int) -> tuple[int, int] | None:
@@ -93,10 +103,11 @@ def _blobs_of(value: object) -> list[Blob]:
     """All blobs anywhere in an output."""
     if isinstance(value, Blob):
         return [value]
-    if isinstance(value, list | tuple | set):
+    if isinstance(value, list | tuple | set | frozenset):
         return [blob for item in value for blob in _blobs_of(item)]
     if isinstance(value, dict):
         return [blob for item in value.values() for blob in _blobs_of(item)]
-    if isinstance(value, BaseModel) or dataclasses.is_dataclass(value):
-        return _blobs_of(vars(value))
+    kind: Any = type(value)
+    if is_record(kind):
+        return _blobs_of([getattr(value, field.name, None) for field in fields_of(kind)])
     return []

@@ -16,7 +16,7 @@ import pytest
 from pydantic import BaseModel
 
 import cluster.execute
-from cluster import BigInt, Blob, Graph, TaskError, cancelled, report_progress, save_blob, task
+from cluster import BigInt, Blob, Graph, TaskError, cancelled, report_partial, report_progress, save_blob, task
 from cluster.attempts import MESSAGE_LIMIT
 from cluster.blobs import FolderBlobStore
 from cluster.errors import BlobError
@@ -148,6 +148,71 @@ def test_a_dask_collection_is_computed_in_this_process_where_no_task_runs() -> N
     assert call(load_registry([TASKS])["total_of_squares"], {"n": 4}) == 0 + 1 + 4 + 9
 
 
+@pytest.fixture
+def dask_client() -> Iterator[Any]:
+    from distributed import Client
+
+    with Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None) as client:
+        yield client
+
+
+def test_a_collection_that_was_persisted_is_computed(dask_client: Any) -> None:
+    """It is awaitable, as every collection of Dask's is."""
+    import dask.array as da
+
+    def persisted(n: int = 100) -> Any:
+        return da.ones((n, n), chunks=10).persist().sum()
+
+    kind = replace(returning(Graph[float]), function=persisted)
+    assert encode(kind, call(kind, {}), 1_000) == Succeeded(b"10000.0")
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_future_is_waited_for_and_its_value_is_the_result(dask_client: Any, is_async: bool) -> None:
+    def future() -> Any:
+        return dask_client.submit(sum, [1, 2], pure=False)
+
+    async def later() -> Any:
+        return dask_client.submit(sum, [1, 2], pure=False)
+
+    kind = replace(returning(Graph[int]), function=later if is_async else future)
+    assert call(kind, {}) == 3
+
+
+def test_a_dataframe_of_dask_is_a_list_of_its_rows(dask_client: Any) -> None:
+    pandas = pytest.importorskip("pandas")
+    dataframe = pytest.importorskip("dask.dataframe")
+
+    def rows() -> Any:
+        frame = dataframe.from_pandas(pandas.DataFrame({"x": [1, 2, 3]}), npartitions=2)
+        return frame.persist()
+
+    kind = replace(returning(Graph[list[Out]]), function=rows)
+    assert encode(kind, call(kind, {}), 1_000) == Succeeded(b'[{"x":1},{"x":2},{"x":3}]')
+    kind = replace(returning(Graph[list[int]]), function=lambda: rows()["x"])
+    assert encode(kind, call(kind, {}), 1_000) == Succeeded(b"[1,2,3]")
+
+
+def test_an_error_within_a_generator_is_the_tasks_own(bench: Bench) -> None:
+    def halfway(n: int) -> Any:
+        yield n
+        raise ValueError("no more")
+
+    halfway.__annotations__["return"] = list[int]
+    assert bench.run(bench.submit(register(halfway), n=1)).error_fields() == {
+        "code": "TASK_FAILED", "message": "no more", "type": "ValueError",
+    }  # fmt: skip
+
+
+def test_an_output_that_holds_itself_is_bad_output(bench: Bench) -> None:
+    def endless(n: int) -> Any:
+        found: list[Any] = []
+        found.append(found)
+        return found
+
+    assert code(bench.run(bench.submit(register(endless), n=1))) == "BAD_OUTPUT"
+
+
 # The attempt ---------------------------------------------------------------------------------------------------------
 
 
@@ -261,6 +326,70 @@ def test_a_saved_blob_lies_under_its_task_and_attempt(bench: Bench) -> None:
     key = json.loads(record.result)["text"]["key"]
     assert key == f"{bound.task_id}/1/report.txt"
     assert bench.blobs.read_sync(key, 0, 100) == b"r" * 7
+
+
+def test_two_blobs_of_one_name_are_never_one(bench: Bench) -> None:
+    def plots(n: int) -> list[Blob]:
+        return [save_blob("plot.png", f"plot {i}".encode()) for i in range(n)]
+
+    kind = register(plots)
+    fields = bench.run(bench.submit(kind, n=2)).error_fields()
+    assert fields is not None
+    assert fields["code"] == "TASK_FAILED"
+    assert "has saved other bytes as 'plot.png' already" in fields["message"]
+    assert bench.run(bench.submit(kind, n=1)).state is TaskState.SUCCEEDED
+
+
+def test_the_same_bytes_under_one_name_are_one_blob(bench: Bench) -> None:
+    def twice(n: int) -> list[Blob]:
+        return [save_blob("a.txt", b"same", media_type="text/plain") for _ in range(2)]
+
+    assert bench.run(bench.submit(register(twice), n=1)).state is TaskState.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type", "words"),
+    [
+        ("年報.csv", "text/csv; charset=utf-8", None),
+        ("a.png", "image/png", None),
+        ("a.txt", 'multipart/mixed; boundary="a b"', None),
+        ("a.txt", "täxt/☃", "a media type is ASCII"),
+        ("a.txt", "text/plain\r\nX-More: 1", "a media type is ASCII"),
+        ("a.txt", "text", "a media type is ASCII"),
+        ("a.txt", "", "a media type is ASCII"),
+        ("報" * 100, "text/plain", "at most 200 bytes, not 300"),
+        ("a b", "text/plain", "letters, digits"),
+    ],
+)
+def test_a_blob_has_a_name_and_a_media_type_that_http_can_say(
+    bench: Bench, name: str, media_type: str, words: str | None
+) -> None:
+    def saves(n: int) -> Blob:
+        return save_blob(name, b"x", media_type=media_type)
+
+    record = bench.run(bench.submit(register(saves), n=1))
+    fields = record.error_fields()
+    assert (fields is None) == (words is None), fields
+    assert words is None or words in str((fields or {})["message"])
+
+
+def test_a_partial_output_that_is_too_long_is_not_shown_and_ends_nothing(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines: list[str] = []
+
+    def long_log(n: int) -> list[str]:
+        for _ in range(n):
+            lines.append("x" * 2 * bench.executor.settings.inline_limit_bytes)
+            [running] = bench.executor.running.values()
+            running.partial_due = 0
+            report_partial(lambda: lines)
+            lines.append(str(running.partial is None))
+        return [lines[1], lines[3]]
+
+    record = bench.run(bench.submit(register(long_log), n=2))
+    assert record.result == b'["True","True"]'
+    assert [item.levelname for item in caplog.records if "a partial output is not shown" in item.message] == ["WARNING"]
 
 
 def test_a_task_that_the_worker_does_not_know_names_the_setting(bench: Bench) -> None:

@@ -1,0 +1,105 @@
+"""The download of a blob: found wherever it stands in a result, and named so that every HTTP client can read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+import graphql_api.blobs
+from cluster import Blob, task
+from cluster.blobs import FolderBlobStore
+from cluster.execute import Succeeded, encode
+from cluster.registry import Registry, _registered
+from graphql_api.auth.callers import Caller
+
+TASK_ID = "0" * 32
+
+
+@dataclass(frozen=True, slots=True)
+class Slotted:
+    files: frozenset[Blob]
+
+
+class Model(BaseModel):
+    table: dict[str, tuple[Blob, ...]]
+    deeper: Slotted | None = None
+
+
+class Api:
+    """The download route of an api whose store has one record."""
+
+    def __init__(self, folder: Path, annotation: Any, value: Any) -> None:
+        def makes_files(n: int) -> Any: ...
+
+        makes_files.__annotations__["return"] = annotation
+        task(makes_files)
+        registry = Registry()
+        registry.add(_registered[__name__, "makes_files"])
+        made = encode(registry["makes_files"], value, 10_000)
+        assert isinstance(made, Succeeded)
+        record = SimpleNamespace(name="makes_files", result=made.result, tenant="")
+
+        async def read(task_id: str) -> Any:
+            return record
+
+        async def caller(*_: Any) -> Caller:
+            return Caller("test")
+
+        self.blobs = FolderBlobStore(folder)
+        app = Starlette(routes=[Route("/blobs/{key:path}", graphql_api.blobs.download)])
+        app.state.node = SimpleNamespace(store=SimpleNamespace(read=read), registry=registry, blobs=self.blobs)
+        app.state.authenticator = SimpleNamespace(caller=caller)
+        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api")
+
+    async def get(self, blob: Blob) -> httpx.Response:
+        self.blobs.write(blob.key, b"content")
+        return await self.client.get(f"/blobs/{quote(blob.key)}")
+
+
+def blob(name: str, media_type: str = "text/plain") -> Blob:
+    return Blob(f"{TASK_ID}/1/{name}", 7, media_type)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "asked"),
+    [
+        (list[Blob], [blob("a"), blob("b")], blob("b")),
+        (frozenset[Blob], frozenset([blob("a")]), blob("a")),
+        (Slotted, Slotted(frozenset([blob("a")])), blob("a")),
+        (Model, Model(table={"x": (blob("a"), blob("b"))}), blob("b")),
+        (Model | None, Model(table={}, deeper=Slotted(frozenset([blob("c")]))), blob("c")),
+    ],
+)
+async def test_a_blob_is_found_in_whatever_holds_it(tmp_path: Path, annotation: Any, value: Any, asked: Blob) -> None:
+    answer = await Api(tmp_path, annotation, value).get(asked)
+    assert (answer.status_code, answer.content) == (200, b"content")
+
+
+@pytest.mark.parametrize(
+    ("name", "disposition"),
+    [
+        ("report.csv", 'inline; filename="report.csv"'),
+        ("年報.csv", "inline; filename=\"__.csv\"; filename*=UTF-8''%E5%B9%B4%E5%A0%B1.csv"),
+        ("größe.txt", "inline; filename=\"gr__e.txt\"; filename*=UTF-8''gr%C3%B6%C3%9Fe.txt"),
+        ('a"b.txt', "inline; filename=\"a_b.txt\"; filename*=UTF-8''a%22b.txt"),
+    ],
+)
+async def test_a_file_of_any_name_is_downloaded_by_it(tmp_path: Path, name: str, disposition: str) -> None:
+    answer = await Api(tmp_path, list[Blob], [blob(name)]).get(blob(name))
+    assert (answer.status_code, answer.headers["content-disposition"]) == (200, disposition)
+
+
+@pytest.mark.parametrize("media_type", ["täxt/☃", "text/plain\r\nX-More: 1", "text", ""])
+async def test_a_media_type_that_no_header_can_say_is_not_sent(tmp_path: Path, media_type: str) -> None:
+    answer = await Api(tmp_path, list[Blob], [blob("a", media_type)]).get(blob("a"))
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/octet-stream")
+    assert "x-more" not in answer.headers
