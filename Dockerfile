@@ -84,6 +84,7 @@ FROM environment AS product
 COPY docker/healthcheck.py /product/
 COPY setup.cfg pyproject.toml README.m[d] LICENS[E] ./
 COPY cluster cluster
+COPY dask_graphql dask_graphql
 COPY graphql_api graphql_api
 RUN --mount=type=cache,target=/root/.cache/pip \
     rm -rf graphql_api/console && $INSTALL --no-deps --prefix /product . && $COMPILE /product

@@ -48,7 +48,8 @@ async def start_child(
 
 async def start_node(settings: Settings, role: str, *arguments: str, output: IO[bytes] | None = None) -> Child:
     """Starts one of our nodes with these settings."""
-    command = [sys.executable, "-m", "cluster", role, *arguments]
+    # Without -P, a file `cluster.py` or `queue.py` in the working folder would be imported in place of the real one.
+    command = [sys.executable, "-P", "-m", "cluster", role, *arguments]
     return await start_child(role, command, environment=settings.environment(), output=output)
 
 

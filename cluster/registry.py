@@ -269,7 +269,12 @@ def load_registry(modules: Iterable[str] = ()) -> Registry:
     for module in (*BUILT_IN, *modules):
         try:
             importlib.import_module(module)
-        # Whatever a user's module raises, the node must say which module it was.
+        # Whatever a user's module raises, the node must say which module it was. An exit would be taken for success.
+        except SystemExit as error:
+            raise RegistryError(
+                f"the task module {module!r} (DASK_GRAPHQL_TASK_MODULES) ends the process where it is imported, by "
+                f'sys.exit({error.code!r}) or a parser of arguments: put that below if __name__ == "__main__"'
+            ) from error
         except Exception as error:
             raise RegistryError(
                 f"cannot import the task module {module!r} (DASK_GRAPHQL_TASK_MODULES): {type(error).__name__}: {error}"

@@ -15,6 +15,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from cluster.errors import SettingError
+from cluster.redis_url import NoRedisUrl, check_redis_url
 
 PREFIX: Final = "DASK_GRAPHQL_"
 CLIENT_VARIABLES: Final = ("DASK_GRAPHQL_TOKEN",)
@@ -68,6 +69,13 @@ def _url(*schemes: str) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def _redis_url(text: str) -> str:
+    try:
+        return check_redis_url(text)
+    except NoRedisUrl as error:
+        raise _Refused(str(error)) from None
 
 
 def _address(text: str) -> str:
@@ -147,8 +155,9 @@ class Settings:
 
     redis_url: str = setting(
         "redis://127.0.0.1:6379/0",
-        _url("redis", "rediss", "unix"),
-        "Redis 6.2 or later, or Valkey, with an append-only file. `rediss://` for TLS.",
+        _redis_url,
+        "Redis 6.2 or later, or Valkey, with an append-only file: redis://user:password@host:6379/0, `rediss://` for "
+        "TLS, or unix:///path. Special characters of a password are percent-encoded (`@` is `%40`).",
         secret=True,
     )
     key_prefix: str = setting(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import types
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -257,3 +259,21 @@ def test_an_int_too_long_to_be_read_again_is_refused_at_once() -> None:
 
     with pytest.raises(BadInput, match=r"takes_long: table.a: .*maximum size"):
         _registered[__name__, "takes_long"].bind({"table": {"a": 10**5000}})
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import sys; sys.exit(0)",
+        "raise SystemExit",
+        "import argparse; argparse.ArgumentParser().parse_args(['--port'])",
+    ],
+)
+def test_a_task_module_that_ends_the_process_stops_the_node_and_is_named(
+    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = f"ends_{uuid.uuid4().hex[:8]}"
+    (tmp_path / f"{module}.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(RegistryError, match=rf"the task module '{module}' .*ends the process .*__main__"):
+        load_registry([module])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis.asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,6 +48,71 @@ def test_a_secret_is_not_shown() -> None:
     with pytest.raises(SettingError) as caught:
         load_settings({"DASK_GRAPHQL_REDIS_URL": "http://:hunter2@redis"})
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://:hunter2@redis", "begins with redis:// or rediss:// or unix://"),
+        ("redis:/redis", "begins with redis://"),
+        ("redis", "begins with redis://"),
+        ("redis://:h@nter2/w#rd@host", "percent-encoded"),
+        ("redis://:hunter2/2@host", "percent-encoded"),
+        ("redis://:hunter2?2@host", "percent-encoded"),
+        ("redis://:hunter2[2@host", "percent-encoded"),
+        ("redis://:hunter2#@host/0", "percent-encoded"),
+        ("redis://:hunter2", "percent-encoded"),
+        ("redis://:hunter 2@host", "percent-encoded"),
+        ("redis://host:99999", "a port from 1 to 65535"),
+        ("redis://host:0", "a host and maybe a port"),
+        ("redis://host:port", "a port from 1 to 65535"),
+        ("redis://:hunter2@", "a host and maybe a port"),
+        ("redis:///0", "a host and maybe a port"),
+        ("redis://::1/0", "in brackets"),
+        ("redis://host/abc", "database number"),
+        ("redis://host/0/1", "database number"),
+        ("redis://host?db=x", "a database number as db"),
+        ("redis://host?foo=bar", "no option 'foo'"),
+        ("redis://host?decode_responses=true", "no option 'decode_responses'"),
+        ("redis://host?socket_timeout=9", "no option 'socket_timeout'"),
+        ("redis://host?protocol=4", "2 or 3 as protocol"),
+        ("redis://host?ssl_cert_reqs=none", "rediss:// in place of redis://, as the URL has ssl_cert_reqs"),
+        ("rediss://host?ssl_cert_reqs=no", "none, optional or required as ssl_cert_reqs"),
+        ("unix://", "unix:///run/redis.sock"),
+    ],
+)
+def test_a_url_that_leads_to_no_redis_is_refused_without_being_shown(url: str, expected: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        load_settings({"DASK_GRAPHQL_REDIS_URL": url})
+    assert str(caught.value).startswith("DASK_GRAPHQL_REDIS_URL is '(not shown")
+    assert expected in str(caught.value)
+    for part in ("hunter2", "nter2", "w#rd"):
+        assert part not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://redis",
+        "redis://redis:6379/",
+        "redis://user:p%40ss%2Fw%23rd@[::1]:6379/15",
+        "redis://:p@ss@redis/0",
+        "rediss://:token@redis:6379/0?ssl_ca_certs=/path/ca.pem&ssl_check_hostname=false",
+        "rediss://redis?ssl_cert_reqs=none&protocol=3&client_name=dask",
+        "unix:///run/redis.sock?db=2&password=p%20w",
+        "unix://user:pw@/run/redis.sock",
+    ],
+)
+def test_every_url_that_leads_to_a_redis_is_taken_and_makes_a_connection_of_its_kind(url: str) -> None:
+    settings = load_settings({"DASK_GRAPHQL_REDIS_URL": url})
+    pool: Any = redis.asyncio.BlockingConnectionPool.from_url(settings.redis_url)
+    kind = type(pool.make_connection()).__name__
+    assert (
+        kind
+        == {"redis": "Connection", "rediss": "SSLConnection", "unix": "UnixDomainSocketConnection"}[
+            url.partition(":")[0]
+        ]
+    )
 
 
 def test_a_misspelt_variable_is_refused() -> None:

@@ -17,7 +17,7 @@ from cluster.settings import Settings
 from cluster.store import store as store_module
 from cluster.store.calls import LANES, Submitted, parse_notice
 from cluster.store.record import Record, SubmissionOutcome, TaskState
-from cluster.store.store import Store
+from cluster.store.store import Store, ThreadStore
 from tests.system import RedisServer
 
 ID = "b9a7c7263c0332d12e52f09809754586"
@@ -530,3 +530,19 @@ async def test_a_store_whose_connections_do_not_close_lets_the_rest_of_its_node_
     monkeypatch.setattr(store_module, "CLOSE_SECONDS", 0.05)
     await store.close()
     await close()
+
+
+async def test_a_database_that_the_server_does_not_have_is_a_redis_that_is_away_and_is_told(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = replace(settings, redis_url=settings.redis_url.rpartition("/")[0] + "/99")
+    store, thread_store = Store(wrong), ThreadStore(wrong, patience_seconds=0)
+    with pytest.raises(StoreUnavailable, match="DB index is out of range"):
+        await store.ping()
+    with pytest.raises(StoreUnavailable, match="DB index is out of range"):
+        await store.run(store.calls.watch(ID, "n"))
+    with pytest.raises(StoreUnavailable, match="DB index is out of range"):
+        await asyncio.to_thread(thread_store.run, thread_store.calls.watch(ID, "n"))
+    await store.close()
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"].count(caplog.messages[0]) == 1
+    assert "DB index is out of range" in caplog.text

@@ -66,6 +66,28 @@ def _round_trip(call: str) -> Iterator[None]:
         raise StoreUnavailable(f"Redis does not answer: {type(error).__name__}: {error}") from error
 
 
+@contextmanager
+def _greeting() -> Iterator[None]:
+    """What a server refuses of its first commands, such as a database number that it does not have, is a connection
+    that cannot be had, and no mistake in the call that wanted it."""
+    try:
+        yield
+    except ResponseError as error:
+        if refusal_code(error) is not None:
+            raise
+        raise redis.ConnectionError(f"it refuses the connection: {error}") from error
+
+
+async def _greet(connection: redis.asyncio.Connection) -> None:
+    with _greeting():
+        await connection.on_connect()
+
+
+def _greet_in_thread(connection: redis.Connection) -> None:
+    with _greeting():
+        connection.on_connect()  # type: ignore[no-untyped-call]
+
+
 def _missing(answers: Sequence[Any]) -> bool:
     return any(isinstance(answer, NoScriptError) for answer in answers)
 
@@ -118,6 +140,7 @@ class Store:
                 socket_connect_timeout=TIMEOUT_SECONDS,
                 # One place repeats, `_again`: redis-py would reopen a lost channel without a word.
                 retry=AsyncRetry(NoBackoff(), 0),
+                redis_connect_func=_greet,
             )
         )
 
@@ -163,7 +186,9 @@ class Store:
     async def _unavailable(self, error: StoreUnavailable) -> None:
         """Notes that Redis does not serve. Connections to a server that is no primary any more are closed, those that
         listen too: they would lead there for as long as it lives. New ones are opened by name."""
-        self.away_since = self.away_since or time.time()
+        if self.away_since is None:
+            self.away_since = time.time()
+            logger.warning("%s", error)
         if error.__cause__ is not None and left_primary(error.__cause__):
             await self.redis.connection_pool.disconnect(inuse_connections=False)
             for listener in list(self._listeners):
@@ -338,6 +363,7 @@ class ThreadStore:
                 socket_timeout=5.0,
                 socket_connect_timeout=TIMEOUT_SECONDS,
                 retry=Retry(NoBackoff(), 1),
+                redis_connect_func=_greet_in_thread,
             )
         )
         self._channel = ThreadChannel(self.redis.connection_pool)

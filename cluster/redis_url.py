@@ -1,0 +1,76 @@
+"""Which URLs lead to a Redis: what redis-py takes in silence and trips over later is refused at the start of a node."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+SCHEMES: Final = ("redis", "rediss", "unix")
+OPTIONS: Final = {
+    "db": (r"[0-9]{1,9}", "a database number"),
+    "protocol": ("[23]", "2 or 3"),
+    "username": (".+", "a name"),
+    "password": (".+", "a password"),
+    "client_name": (r"[!-~]+", "a name without spaces"),
+    "ssl_cert_reqs": ("none|optional|required", "none, optional or required"),
+    "ssl_check_hostname": ("(?i:true|false|yes|no|1|0)", "true or false"),
+    "ssl_ca_certs": (".+", "a file"),
+    "ssl_ca_path": (".+", "a folder"),
+    "ssl_ca_data": (".+", "a certificate"),
+    "ssl_certfile": (".+", "a file"),
+    "ssl_keyfile": (".+", "a file"),
+    "ssl_password": (".+", "a password"),
+    "ssl_ciphers": (".+", "a list of ciphers"),
+}
+"""The options of redis-py that may stand in the URL. It has others: those that time, pool and repeat are set by the
+product, and one (decode_responses) would make the answers unreadable."""
+
+
+class NoRedisUrl(ValueError):
+    """The message says what was expected, and holds nothing of the URL but names of options."""
+
+
+def check_redis_url(url: str) -> str:
+    """The URL, if it is one.
+
+    Raises:
+        NoRedisUrl: it is none that leads anywhere.
+    """
+    try:
+        parts = urlsplit(url)
+        port, host = parts.port, parts.hostname
+    except ValueError:
+        # "Port out of range 0-65535", "Invalid IPv6 URL"; or the `:` or `[` of a password.
+        raise NoRedisUrl("a port from 1 to 65535 and an address in brackets if it is IPv6, " + _encoded()) from None
+    if parts.scheme not in SCHEMES or not url[len(parts.scheme) :].startswith("://"):
+        raise NoRedisUrl("a URL that begins with " + " or ".join(f"{scheme}://" for scheme in SCHEMES))
+    if "#" in url or "@" in parts.path or "@" in parts.query or re.search(r"[\s\x00-\x1f]", url):
+        raise NoRedisUrl(_encoded())
+    if parts.scheme == "unix":
+        if len(parts.path) < 2:
+            raise NoRedisUrl("the path of a socket, as in unix:///run/redis.sock?db=0")
+    elif not host or port == 0:
+        raise NoRedisUrl(f"a host and maybe a port, as in {parts.scheme}://host:6379/0")
+    elif not re.fullmatch(r"(/[0-9]{0,9})?", parts.path):
+        raise NoRedisUrl(f"no more than a database number behind the host, as in {parts.scheme}://host:6379/0")
+    _check_options(parts.scheme, parts.query)
+    return url
+
+
+def _check_options(scheme: str, query: str) -> None:
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in OPTIONS:
+            raise NoRedisUrl(f"no option {name[:40]!r} in the URL; there are {', '.join(OPTIONS)}")
+        pattern, meaning = OPTIONS[name]
+        if not re.fullmatch(pattern, value, re.DOTALL):
+            raise NoRedisUrl(f"{meaning} as {name} in the URL")
+        if name.startswith("ssl_") and scheme != "rediss":
+            raise NoRedisUrl(f"rediss:// in place of {scheme}://, as the URL has {name}")
+
+
+def _encoded() -> str:
+    return (
+        "special characters of the user and the password percent-encoded (@ as %40, # as %23, / as %2F, ? as %3F, : as "
+        "%3A, [ as %5B)"
+    )

@@ -1,0 +1,79 @@
+"""The entry point of the command `dask-graphql`: it makes sure that the product's own packages are what Python imports.
+
+`cluster`, `queue.py` or `redis.py` are likely names in a user's folder, and a folder on PYTHONPATH comes before all
+installed packages. Nothing but what every interpreter has loaded already is imported here before that was looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.machinery import PathFinder
+
+OWN = ("cluster", "graphql_api")
+"""The product's packages, which stand beside this one."""
+
+
+def main() -> None:
+    """Runs the command, or ends with one line that says which file stands in the way of it."""
+    for name in OWN:
+        found = imported_from(name)
+        if found is not None and not same(found, os.path.join(root(), name)):
+            fail(f"{found} is imported in place of the package {name} of dask-graphql, {cure(found)}")
+    try:
+        from cluster.__main__ import main as run
+
+        run()
+    except (ImportError, AttributeError) as error:
+        for name, found, real in shadowed():
+            fail(f"{type(error).__name__}: {error}; {found} is imported in place of {real}/{name}, {cure(found)}")
+        raise
+
+
+def fail(message: str) -> None:
+    print(f"dask-graphql: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def cure(found: str) -> str:
+    return f"as {os.path.dirname(found)} comes first on PYTHONPATH: rename it, or take that folder off PYTHONPATH"
+
+
+def root() -> str:
+    """The folder that the product's packages are in."""
+    return os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def imported_from(name: str) -> str | None:
+    """The file or folder that an import by path would take; None where there is none (an installed finder may know)."""
+    spec = PathFinder.find_spec(name)
+    if spec is None:
+        return None
+    return next(iter(spec.submodule_search_locations or ()), spec.origin)
+
+
+def shadowed() -> list[tuple[str, str, str]]:
+    """Modules that were imported from PYTHONPATH and that Python or another installed package has too: the name, the
+    file, and the folder of the other one."""
+    folders = [os.path.abspath(part) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    others = [part for part in sys.path if os.path.abspath(part) not in folders]
+    found = []
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if "." in name or not file:
+            continue
+        place = os.path.dirname(file) if hasattr(module, "__path__") else file
+        if os.path.dirname(os.path.abspath(place)) not in folders:
+            continue
+        spec = PathFinder.find_spec(name, others)
+        if spec is not None and spec.origin:
+            found.append((name, place, os.path.dirname(next(iter(spec.submodule_search_locations or ()), spec.origin))))
+    return found
+
+
+def same(one: str, other: str) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+if __name__ == "__main__":
+    main()
