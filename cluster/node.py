@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cluster.admission import Admission
+from cluster.background import BackgroundLoop
 from cluster.blobs import BlobStore, open_blob_store
 from cluster.cancel import Cancellations
 from cluster.context import use_settings
@@ -14,6 +15,7 @@ from cluster.deliver import Deliveries
 from cluster.dispatch import Dispatcher
 from cluster.link import SchedulerLink
 from cluster.overview import Overviews
+from cluster.readiness import Readiness
 from cluster.recover import Recoverer
 from cluster.registry import Registry, load_registry
 from cluster.settings import Settings
@@ -37,6 +39,9 @@ class Node:
     deliveries: Deliveries
     recoverer: Recoverer
     overviews: Overviews
+    readiness: Readiness
+    loops: list[BackgroundLoop]
+    """Every background loop of the node; parts that are added to it add theirs."""
     listeners: list[Callable[[str], None]]
     """Called with each word on the channel that all nodes hear."""
 
@@ -74,6 +79,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
             listener(word)
 
     deliveries = Deliveries(store, node_id, settings.subscription_limit, hear)
+    loops = [link.loop, dispatcher.loop]
     return Node(
         node_id=node_id,
         settings=settings,
@@ -87,5 +93,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         deliveries=deliveries,
         recoverer=recoverer,
         overviews=Overviews(store, link, settings.subscription_limit),
+        readiness=Readiness(store, node_id, link, deliveries, lambda: loops),
+        loops=loops,
         listeners=listeners,
     )

@@ -28,7 +28,7 @@ from cluster.graphs import GRAPH_ANNOTATION
 from cluster.logs import about
 from cluster.registry import load_registry
 from cluster.settings import Settings, load_settings
-from cluster.store.calls import milliseconds
+from cluster.store.calls import EPOCH_SECONDS, milliseconds
 from cluster.store.store import Store
 from cluster.tls import check_scheduler_address, security
 
@@ -39,8 +39,6 @@ logger = logging.getLogger(__name__)
 
 BEAT_SECONDS: Final = 1.0
 """How often the scheduler says that it lives."""
-EPOCH_SECONDS: Final = 5.0
-"""How long its word is believed."""
 STREAM_SECONDS: Final = 0.0005
 """How long the streams between scheduler and workers wait for more to send."""
 PROGRESS_SECONDS: Final = 0.2

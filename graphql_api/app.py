@@ -58,6 +58,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         sockets = app.state.sockets = Sockets(settings.sockets_per_client)
         authenticator = app.state.authenticator = Authenticator(settings, node.store, sockets)
         endpoint = app.state.graphql = GraphQLEndpoint(schema, node, authenticator, sockets, persisted)
+        node.loops += [authenticator.loop, endpoint.pings.loop]
         node.listeners.append(lambda word: authenticator.keys.changed() if word == CHANGED else None)
         await node.start()
         authenticator.start()

@@ -16,6 +16,7 @@ from cluster import metrics
 from cluster.errors import StoreUnavailable
 from cluster.metrics_port import CONTENT_TYPE
 from cluster.node import Node
+from cluster.readiness import Missing
 from cluster.store.record import TaskState
 from graphql_api.auth import callers
 from graphql_api.auth.http import caller_of
@@ -27,39 +28,32 @@ async def healthz(_: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Whether this node can accept and deliver. It accepts without the scheduler, so that one only stands beside."""
+    """Whether this node can accept and deliver, by what was seen within the last second. It accepts without the
+    scheduler and without recovery, so these only stand beside."""
     node: Node = request.app.state.node
-    try:
-        await node.store.ping()
-        redis = True
-    except StoreUnavailable:
-        redis = False
-    ready = redis and node.deliveries.listening.is_set()
+    report = await node.readiness.look()
     state = {
-        "ready": ready, "redis": redis, "listening": node.deliveries.listening.is_set(),
-        "scheduler": node.link.connected, "recoverer": node.recoverer.active, "notReady": _not_ready(node),
-    }  # fmt: skip
-    return JSONResponse(state, 200 if ready else 503)
+        "ready": report.ready,
+        "redis": report.redis,
+        "listening": node.deliveries.listening.is_set(),
+        "scheduler": report.scheduler,
+        "recoverer": node.recoverer.active,
+        "heartbeatAgeSeconds": report.heartbeat_age_seconds,
+        "recoveryAgeSeconds": report.recovery_age_seconds,
+        "notReady": [_shown(item) for item in report.missing],
+    }
+    return JSONResponse(state, 200 if report.ready else 503)
 
 
-def _not_ready(node: Node) -> list[dict[str, Any]]:
-    """What is missing and since when. `needed`: without it this node is not ready."""
-    parts = (
-        ("redis", True, node.store.away_since),
-        ("listening", True, node.deliveries.deaf_since),
-        ("scheduler", False, None if node.link.connected else node.link.away_since),
-    )
-    now = time.time()
-    return [
-        {
-            "part": part,
-            "needed": needed,
-            "since": datetime.fromtimestamp(since, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "seconds": round(now - since, 1),
-        }
-        for part, needed, since in parts
-        if since is not None
-    ]
+def _shown(missing: Missing) -> dict[str, Any]:
+    since = datetime.fromtimestamp(missing.since, UTC)
+    return {
+        "part": missing.part,
+        "needed": missing.needed,
+        "since": since.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "seconds": round(time.time() - missing.since, 1),
+        "reason": missing.reason,
+    }
 
 
 async def show_metrics(request: Request) -> Response:

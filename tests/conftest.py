@@ -26,6 +26,7 @@ for _name in [name for name in os.environ if name.startswith("DASK_GRAPHQL_")]:
 
 from cluster.settings import Settings, load_settings  # noqa: E402
 from cluster.store.store import Store  # noqa: E402
+from tests.engines import ENGINES, QUICK_ENGINES, default_binary, engine_binary  # noqa: E402
 from tests.system import RedisServer, System  # noqa: E402
 
 SLOW_SECONDS = 5.0
@@ -56,10 +57,25 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(SCRATCH, ignore_errors=True)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs each test that is marked `every_engine` once on each engine that the product names: on two of them in
+    `make test`, the newest and the oldest, and on the others in `make test-all`."""
+    if metafunc.definition.get_closest_marker("every_engine") and "engine" in metafunc.fixturenames:
+        engines = [name if name in QUICK_ENGINES else pytest.param(name, marks=pytest.mark.slow) for name in ENGINES]
+        metafunc.parametrize("engine", engines, indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+def engine(request: pytest.FixtureRequest) -> Path:
+    """The server's program: the default one, or that of each engine in turn for what is marked `every_engine`."""
+    name: str | None = getattr(request, "param", None)
+    return engine_binary(name) if name else default_binary()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory, engine: Path) -> Iterator[RedisServer]:
     """One Redis for the tests of the store; each test has a key prefix of its own."""
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server = RedisServer(tmp_path_factory.mktemp("redis"), binary=engine)
     server.start()
     yield server
     server.stop()

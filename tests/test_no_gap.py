@@ -21,6 +21,8 @@ from cluster.store.record import TaskState
 from cluster.store.store import Store
 from tests.system import TASKS, RedisServer, Refused, Socket, System
 
+pytestmark = pytest.mark.every_engine
+
 QUERY = "subscription($id: ID!) { taskResult(taskId: $id) { result { ... on CountedResult { counted: value } } } }"
 
 
@@ -208,8 +210,8 @@ async def test_a_call_that_is_cancelled_ends_whenever_that_comes(store: Store, d
     assert deliveries.waiters == 0
 
 
-async def test_a_restart_of_redis_costs_no_caller_an_answer(settings: Settings, tmp_path: Path) -> None:
-    server = RedisServer(tmp_path)
+async def test_a_restart_of_redis_costs_no_caller_an_answer(settings: Settings, engine: Path, tmp_path: Path) -> None:
+    server = RedisServer(tmp_path, binary=engine)
     server.start()
     store = Store(replace(settings, redis_url=server.url))
     try:
@@ -274,8 +276,8 @@ async def test_a_lost_channel_is_opened_again_and_nothing_is_missed(store: Store
         assert [record.task_id for record in await asyncio.gather(*waiting)] == ids
 
 
-async def test_a_subscriber_outlives_a_restart_of_redis(settings: Settings, tmp_path: Path) -> None:
-    server = RedisServer(tmp_path)
+async def test_a_subscriber_outlives_a_restart_of_redis(settings: Settings, engine: Path, tmp_path: Path) -> None:
+    server = RedisServer(tmp_path, binary=engine)
     server.start()
     store = Store(replace(settings, redis_url=server.url))
     node = Deliveries(store, "node", 10, lambda _: None)

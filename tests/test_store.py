@@ -7,7 +7,6 @@ import socket
 import time
 from collections.abc import Awaitable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -19,6 +18,8 @@ from cluster.store.calls import LANES, Submitted, parse_notice
 from cluster.store.record import Record, SubmissionOutcome, TaskState
 from cluster.store.store import Store, ThreadStore
 from tests.system import RedisServer
+
+pytestmark = pytest.mark.every_engine
 
 ID = "b9a7c7263c0332d12e52f09809754586"
 NEW, JOINED, CACHED, RECOMPUTED = SubmissionOutcome
@@ -497,27 +498,6 @@ async def test_a_start_whose_answer_was_lost_may_be_repeated(store: Store) -> No
     await submit(store)
     assert await start(store, 1, "w1") == "RUN"
     assert await start(store, 1, "w1") == "RUN"
-
-
-async def test_a_redis_that_may_not_write_is_unavailable_for_one_call_and_for_many(
-    settings: Settings, tmp_path: Path
-) -> None:
-    server = RedisServer(tmp_path)
-    server.start()
-    store = Store(replace(settings, redis_url=server.url))
-    try:
-        await submit(store)
-        await start(store)
-        # A replica of nobody: what Redis is for a moment when its primary changes.
-        await store.redis.execute_command("REPLICAOF", "127.0.0.1", "1")  # type: ignore[no-untyped-call]
-        with pytest.raises(StoreUnavailable, match="READONLY"):
-            await submit(store)
-        calls = store.calls
-        with pytest.raises(StoreUnavailable, match="READONLY"):
-            await store.run_many([calls.finish(ID, 1, b"{}"), calls.finish(ID, 1, b"{}")])
-    finally:
-        await store.close()
-        server.stop()
 
 
 async def test_a_store_whose_connections_do_not_close_lets_the_rest_of_its_node_close(

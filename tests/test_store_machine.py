@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -14,6 +15,8 @@ from cluster.settings import Settings
 from cluster.store.record import TaskState
 from cluster.store.store import ThreadStore
 from tests.system import RedisServer
+
+pytestmark = pytest.mark.every_engine
 
 ID = "0" * 32
 FINAL = {"SUCCEEDED", "FAILED", "CANCELLED"}

@@ -29,6 +29,12 @@ CHECK_SECONDS: Final = 15.0
 WATCH_SECONDS: Final = 180.0
 """How long a node's note that it waits is kept; the node renews it well before."""
 
+EPOCH_SECONDS: Final = 5.0
+"""How long a heartbeat of the scheduler is believed."""
+
+PROBE_SECONDS: Final = 60.0
+"""How long the key is kept that a node writes to see whether it can."""
+
 UNDELIVERED_LIMIT: Final = 20
 """How many times a task may be handed to a healthy scheduler that then does not know it."""
 
@@ -54,7 +60,7 @@ SCRIPTS: Final = {
     name: _load(name)
     for name in (
         "submit", "start", "progress", "finish", "fail", "lose", "release", "cancel", "watch", "unwatch", "claim_due",
-        "forget", "spend",
+        "forget", "spend", "probe",
     )
 }  # fmt: skip
 
@@ -190,6 +196,11 @@ class Calls:
     def launches_key(self) -> str:
         """The journal of what controllers asked a platform for."""
         return f"{self.prefix}:launches"
+
+    @property
+    def recovered_key(self) -> str:
+        """When a round of recovery last completed, milliseconds since 1970 by Redis's clock."""
+        return f"{self.prefix}:recovered"
 
     @property
     def keys_key(self) -> str:
@@ -357,6 +368,11 @@ class Calls:
         return self._call(
             "forget", "", most, parse=lambda answer: [item.decode() for item in answer], lane=self.lane_prefix(digit)
         )
+
+    def probe(self, node: str) -> Call[int]:
+        """Writes a key of the node's own; answers the time, milliseconds since 1970 by Redis's clock."""
+        key = f"{self.prefix}:{{{self.prefix}:probe}}:{node}"
+        return Call(SCRIPTS["probe"], (key,), (self.prefix, "", milliseconds(PROBE_SECONDS)), int)
 
     def spend(self, caller: str, size: int, per_minute: int, cost: int) -> Call[int]:
         """Takes `cost` tokens from a caller's bucket of `size`; answers 0, or the milliseconds until it has them."""

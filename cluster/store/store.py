@@ -55,15 +55,13 @@ def _round_trip(call: str) -> Iterator[None]:
     try:
         yield
         metrics.of(metrics.REDIS_SECONDS, call).observe(time.perf_counter() - began)
-    except ResponseError as error:
+    except (RedisError, OSError) as error:
         code = refusal_code(error)
-        if code is None:
+        if code is None and isinstance(error, ResponseError):
             raise
         metrics.REDIS_FAILURES.inc()
-        raise StoreUnavailable(f"Redis refuses ({code}): {error}") from error
-    except (RedisError, OSError) as error:
-        metrics.REDIS_FAILURES.inc()
-        raise StoreUnavailable(f"Redis does not answer: {type(error).__name__}: {error}") from error
+        what = f"refuses ({code}): " if code else f"does not answer: {type(error).__name__}: "
+        raise StoreUnavailable(f"Redis {what}{error}") from error
 
 
 @contextmanager
@@ -238,7 +236,7 @@ class Store:
     async def read_many(self, task_ids: Sequence[str], *, results: bool = True) -> list[Record | None]:
         """The records of tasks, in their order; without their results where those are not wanted."""
         names = FIELDS if results else FIELDS[:-1]
-        answers = await self._commands([("HMGET", self.calls.record_key(task_id), *names) for task_id in task_ids])
+        answers = await self.commands([("HMGET", self.calls.record_key(task_id), *names) for task_id in task_ids])
         records = []
         for task_id, values in zip(task_ids, answers, strict=True):
             record = parse_record(task_id, values if results else [*values, None])
@@ -282,7 +280,7 @@ class Store:
                 commands.append(("ZREVRANGEBYSCORE", key, before[0], before[0], "WITHSCORES"))
                 highest = f"({before[0]}"
             commands.append(("ZREVRANGEBYSCORE", key, highest, lowest, "WITHSCORES", "LIMIT", 0, first))
-        lanes = await self._commands(commands)
+        lanes = await self.commands(commands)
         pairs = sorted(
             ((int(score), member.decode()) for lane in lanes for member, score in _pairs(lane)), reverse=True
         )
@@ -292,11 +290,11 @@ class Store:
 
     async def count(self, state: TaskState, name: str | None = None) -> int:
         """How many records there are in a state, of one task type or of all."""
-        return sum(await self._commands([("ZCARD", self.calls.index_key(digit, state, name)) for digit in LANES]))
+        return sum(await self.commands([("ZCARD", self.calls.index_key(digit, state, name)) for digit in LANES]))
 
     async def counts(self) -> dict[TaskState, int]:
         """How many records there are in each state."""
-        answers = await self._commands(
+        answers = await self.commands(
             [("ZCARD", self.calls.index_key(digit, state, None)) for state in TaskState for digit in LANES]
         )
         width = len(LANES)
@@ -304,7 +302,7 @@ class Store:
 
     async def queued(self, names: Sequence[str]) -> list[int]:
         """How many records of each of these task types are QUEUED."""
-        answers = await self._commands(
+        answers = await self.commands(
             [("ZCARD", self.calls.index_key(digit, TaskState.QUEUED, name)) for name in names for digit in LANES]
         )
         width = len(LANES)
@@ -317,7 +315,7 @@ class Store:
 
     async def oldest_queued_at(self) -> float | None:
         """When the oldest QUEUED task was submitted, seconds since 1970; None where none waits."""
-        answers = await self._commands(
+        answers = await self.commands(
             [("ZRANGE", self.calls.index_key(digit, TaskState.QUEUED, None), 0, 0, "WITHSCORES") for digit in LANES]
         )
         # A list of pairs, or by an older protocol one flat list.
@@ -328,8 +326,8 @@ class Store:
         """Returns when Redis answers."""
         await self.command("PING")
 
-    async def _commands(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Plain commands in one round trip."""
+    async def commands(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Runs plain Redis commands in one round trip."""
 
         async def work() -> list[Any]:
             async with self.redis.pipeline(transaction=False) as pipeline:

@@ -79,19 +79,22 @@ def _square(i: int) -> int:
     return i * i
 
 
+def _trace(folder: str, n: int) -> None:
+    with (Path(folder) / f"runs-{n}").open("ab", buffering=0) as file:
+        file.write(b"x")
+
+
 @task
 def counted(folder: str, n: int) -> int:
     """Leaves a trace of every run, so that a test can count them."""
-    with (Path(folder) / f"runs-{n}").open("ab", buffering=0) as file:
-        file.write(b"x")
+    _trace(folder, n)
     return n
 
 
 @task(retries=3)
 def slow(folder: str, n: int, seconds: float) -> int:
     """Leaves a trace of every run, then works for a while."""
-    with (Path(folder) / f"runs-{n}").open("ab", buffering=0) as file:
-        file.write(b"x")
+    _trace(folder, n)
     time.sleep(seconds)
     return n
 
@@ -99,12 +102,23 @@ def slow(folder: str, n: int, seconds: float) -> int:
 @task
 def gated(folder: str, n: int) -> int:
     """Runs until the test opens the gate, or it is cancelled."""
+    _trace(folder, n)
     (Path(folder) / f"begun-{n}").touch()
     while not (Path(folder) / f"gate-{n}").exists():
         if cancelled():
             (Path(folder) / f"stopped-{n}").touch()
             return -1
         time.sleep(0.01)
+    return n
+
+
+@task(retries=1)
+def fails_once(folder: str, n: int) -> int:
+    """Fails the first time."""
+    failed = Path(folder) / f"failed-{n}"
+    if not failed.exists():
+        failed.touch()
+        raise ValueError("the first time")
     return n
 
 

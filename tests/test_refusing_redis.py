@@ -1,0 +1,137 @@
+"""A whole system whose Redis refuses for some seconds: clients hear that it is unavailable, no process ends, and then
+everything goes on that had been accepted: what ran, what is to be retried, and what was to begin later."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.redis_faults import FAULTS, fault, flush_scripts
+from tests.system import System
+
+pytestmark = pytest.mark.every_engine
+
+LATER = "mutation($n: Int!, $at: DateTime!) { it: submitFibonacci(n: $n, options: {notBefore: $at}) { taskId } }"
+GATED = "mutation($f: String!, $n: Int!) { it: submitGated(folder: $f, n: $n) { taskId } }"
+FAILING = "mutation($f: String!, $n: Int!) { it: submitFailsOnce(folder: $f, n: $n) { taskId } }"
+NEW = "mutation($n: Int!) { it: submitFibonacci(n: $n) { taskId } }"
+HELD_SECONDS = 3.0
+HEALED_SECONDS = 20.0
+PARAMETERS = [pytest.param(name, marks=[] if name == "read-only" else pytest.mark.slow) for name in FAULTS]
+
+
+@pytest.fixture(scope="module")
+async def refused(tmp_path_factory: pytest.TempPathFactory, engine: Path) -> AsyncIterator[System]:
+    """A system that each test leaves healed."""
+    folder = tmp_path_factory.mktemp("refused")
+    async with System(folder, redis_binary=engine, api_nodes=2, min_workers=2, max_workers=2) as running:
+        yield running
+
+
+@dataclass
+class Client:
+    """Submits and probes while Redis refuses, and notes what it heard."""
+
+    system: System
+    accepted: list[str] = field(default_factory=list)
+    codes: set[str] = field(default_factory=set)
+    ready: list[tuple[float, int, list[str]]] = field(default_factory=list)
+
+    async def run(self, first: int, end_at: float) -> None:
+        async with httpx.AsyncClient(timeout=30) as http:
+            probe = self.system.url.replace("graphql", "readyz")
+            while time.monotonic() < end_at:
+                answer = await self.system.post(NEW, {"n": first})
+                first += 1
+                for error in answer.get("errors", ()):
+                    self.codes.add(error["extensions"]["code"])
+                if "errors" not in answer:
+                    self.accepted.append(answer["data"]["it"]["taskId"])
+                asked = time.monotonic()
+                got = await http.get(probe)
+                self.ready.append((asked, got.status_code, [item["part"] for item in got.json()["notReady"]]))
+                await asyncio.sleep(0.05)
+
+
+def processes(system: System) -> set[int]:
+    """Every process of the system, worker processes too."""
+    found = set()
+    for child in system.children.values():
+        assert child.process.returncode is None, f"{child.role} has ended"
+        process = psutil.Process(child.process.pid)
+        found |= {process.pid, *(below.pid for below in process.children(recursive=True))}
+    return found
+
+
+async def submit(system: System, query: str, **variables: Any) -> str:
+    return str((await system.ask(query, variables))["it"]["taskId"])
+
+
+async def healed(system: System) -> None:
+    """Returns when every api node says that it is ready and lacks nothing."""
+    async with asyncio.timeout(HEALED_SECONDS), httpx.AsyncClient(timeout=30) as http:
+        for node in range(len(system.ports)):
+            url = system.url_of(node).replace("graphql", "readyz")
+            while (await http.get(url)).json()["notReady"]:
+                await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+async def test_a_system_whose_redis_refuses_says_so_and_then_goes_on_where_it_was(
+    name: str, refused: System, tmp_path: Path
+) -> None:
+    numbers = 1_000 + 100 * list(FAULTS).index(name)
+    before = processes(refused)
+    running = await submit(refused, GATED, f=str(tmp_path), n=numbers)
+    failing = await submit(refused, FAILING, f=str(tmp_path), n=numbers)
+    async with asyncio.timeout(20):
+        while not (tmp_path / f"begun-{numbers}").exists() or not (tmp_path / f"failed-{numbers}").exists():
+            await asyncio.sleep(0.02)
+    at = datetime.now(UTC) + timedelta(seconds=2)
+    later = await submit(refused, LATER, n=numbers, at=at.isoformat())
+    client = Client(refused)
+    with fault(name, refused.redis):
+        began = time.monotonic()
+        listening = asyncio.create_task(client.run(numbers + 1, began + HELD_SECONDS))
+        await asyncio.sleep(HELD_SECONDS / 2)
+        # What runs ends while Redis refuses.
+        (tmp_path / f"gate-{numbers}").touch()
+        await listening
+        ended = time.monotonic()
+    seen = [(status, parts) for asked, status, parts in client.ready if began + 2.5 < asked < ended]
+    assert seen, "nothing was asked"
+    assert all(status == 503 and "redis" in parts for status, parts in seen), seen
+    assert client.codes <= {"SERVICE_UNAVAILABLE"}
+    await healed(refused)
+    async with asyncio.timeout(40):
+        for task_id, attempts in ((running, {1}), (failing, {2}), (later, {1})):
+            got = await refused.result(task_id, "state attempt error { code message }")
+            assert (got["state"], got["attempt"] in attempts) == ("SUCCEEDED", True), got
+        for task_id in client.accepted:
+            assert (await refused.result(task_id))["state"] == "SUCCEEDED"
+        assert (await refused.result(await submit(refused, NEW, n=numbers + 99), node=1))["state"] == "SUCCEEDED"
+    assert (tmp_path / f"runs-{numbers}").read_text() == "x", "a task whose result waited for Redis ran once"
+    assert processes(refused) == before
+
+
+async def test_a_system_whose_redis_forgets_its_scripts_goes_on(refused: System, tmp_path: Path) -> None:
+    before = processes(refused)
+    running = await submit(refused, GATED, f=str(tmp_path), n=1)
+    async with asyncio.timeout(20):
+        while not (tmp_path / "begun-1").exists():
+            await asyncio.sleep(0.02)
+    flush_scripts(refused.redis)
+    (tmp_path / "gate-1").touch()
+    assert (await refused.result(running, "state attempt"))["attempt"] == 1
+    flush_scripts(refused.redis)
+    assert (await refused.result(await submit(refused, NEW, n=77)))["state"] == "SUCCEEDED"
+    assert processes(refused) == before
