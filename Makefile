@@ -59,8 +59,8 @@ schema: setup ## Writes schema.graphql from the built-in task types
 console: $(VENV)/.run ## Builds the web pages
 	@scripts/build-console.sh $(BIN)/python
 
-chaos: $(VENV)/.test ## Kills and stops processes at random under load, and checks every promise (SECONDS=600 SEED=1)
-	@$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED)
+chaos: $(VENV)/.test ## Kills and stops processes at random under load, and checks every promise (SECONDS=600 SEED=1 ENGINE=valkey-8)
+	@$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED) $(if $(ENGINE),--engine $(ENGINE))
 
 bench: $(VENV)/.bench ## Measures the system beside its peers and writes benchmarks/RESULTS.md (ROUNDS=3 TASKS=2000 HELD_MINUTES=10)
 	@$(BIN)/python -m benchmarks.run --rounds $(ROUNDS) --tasks $(TASKS) --held-minutes $(HELD_MINUTES)

@@ -1,10 +1,12 @@
 """Chaos: a supervised cluster under random faults, with clients that submit and subscribe all the while.
 
-    python -m tests.chaos --seconds 600 --seed 1
+    python -m tests.chaos --seconds 600 --seed 1 --engine valkey-8
 
-Redis (append-only, every write synced), a scheduler, two workers, two api nodes (which are the recoverers). A
-supervisor starts what is dead again, as ECS or systemd would. A seeded dice kills processes (SIGKILL), stops them
-for a while (SIGSTOP, SIGCONT) and cuts connections to Redis. Then it is quiet, and the run is checked:
+Redis (append-only, every write synced) with a replica behind one name, a scheduler, two workers, two api nodes (which
+are the recoverers). A supervisor starts what is dead again, as ECS or systemd would. A seeded dice kills processes
+(SIGKILL), stops them for a while (SIGSTOP, SIGCONT), cuts connections to Redis, makes it refuse for a while (read-only,
+full, without replicas, busy, not permitted, paused), lets it forget its scripts, and has the replica take over. Then it
+is quiet, and the run is checked:
 
 - every task whose id a client holds has exactly one final record, with the right value;
 - no client saw two different ends of one task;
@@ -27,7 +29,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,10 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from cluster.registry import load_registry
-from tests.system import TASKS, System
+from tests.engines import ENGINES, default_binary, find_engine
+from tests.forwarder import Forwarder
+from tests.redis_faults import FAULTS, command, flush_scripts, hand_over
+from tests.system import TASKS, RedisServer, System
 
 SETTLE_SECONDS = 90.0
 """How long after the last fault all tasks must have ended."""
@@ -107,8 +112,12 @@ class Report:
 class Chaos(System):
     """A system whose parts are killed and started again."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        super().__init__(folder, api_nodes=2, min_workers=0, lost_worker_limit=100)
+    def __init__(self, folder: Path, seed: int, engine: Path | None = None) -> None:
+        super().__init__(folder, redis_binary=engine, api_nodes=2, min_workers=0, lost_worker_limit=100)
+        replica = folder / "replica"
+        replica.mkdir()
+        self.replica = RedisServer(replica, binary=engine)
+        self.address = Forwarder(self.redis.port)
         self.traces = folder / "traces"
         self.traces.mkdir()
         self.dice = random.Random(seed)
@@ -120,12 +129,21 @@ class Chaos(System):
 
     async def __aenter__(self) -> Chaos:
         self.redis.start(sync="always")
+        self.replica.start(sync="always")
+        command("REPLICAOF", "127.0.0.1", self.redis.port)(self.replica)
+        await self.address.__aenter__()
+        self.settings = replace(self.settings, redis_url=self.address.url)
         await self.start("scheduler")
         for node in (0, 1):
             await self.start("worker", node)
             await self.start("api", node)
         await self.ready()
         return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await super().__aexit__(*error)
+        await self.address.__aexit__()
+        self.replica.kill()
 
     # Faults -----------------------------------------------------------------------------------------------------------
 
@@ -146,7 +164,7 @@ class Chaos(System):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             await asyncio.sleep(self.dice.uniform(0.3, 2.5))
-            kind = self.dice.choices(["kill", "stop", "cut"], [6, 2, 1])[0]
+            kind = self.dice.choices(["kill", "stop", "cut", "refuse", "forget", "fail_over"], [6, 2, 1, 3, 1, 2])[0]
             name = self.dice.choice(["redis", "scheduler", "worker0", "worker1", "task process", "api0", "api1"])
             await getattr(self, f"_{kind}")(name)
         for process_id in list(self.stopped):
@@ -207,6 +225,27 @@ class Chaos(System):
 
         self.report.faults["cut connections"] += 1
         await asyncio.to_thread(cut)
+
+    async def _refuse(self, _: str) -> None:
+        """Redis lives, and does not serve for a while."""
+        chosen = FAULTS[self.dice.choice([name for name in FAULTS if name != "loading"])]
+        self.report.faults[chosen.name] += 1
+        await asyncio.to_thread(chosen.begin, self.redis)
+        await asyncio.sleep(self.dice.uniform(0.3, 4.0))
+        await asyncio.to_thread(chosen.end, self.redis)
+
+    async def _forget(self, _: str) -> None:
+        self.report.faults["scripts forgotten"] += 1
+        await asyncio.to_thread(flush_scripts, self.redis)
+
+    async def _fail_over(self, _: str) -> None:
+        """The replica takes over without the loss of a write, as in a planned failover; the old primary lives on as its
+        replica and keeps its connections."""
+        if not await asyncio.to_thread(hand_over, self.redis, self.replica):
+            return  # the replica is not in step yet
+        self.report.faults["failover"] += 1
+        self.redis, self.replica = self.replica, self.redis
+        self.address.target = self.redis.port
 
     async def watch_memory(self) -> None:
         """Notes the most memory of each role."""
@@ -333,9 +372,11 @@ class Chaos(System):
                 wrong.append(f"{role} took {megabytes} MB")
 
 
-async def chaos(seconds: float, seed: int, folder: Path, *, rolling: bool = False) -> Report:
-    """One run in a folder of its own."""
-    async with Chaos(folder, seed) as run:
+async def chaos(
+    seconds: float, seed: int, folder: Path, *, engine: Path | None = None, rolling: bool = False
+) -> Report:
+    """One run in a folder of its own; `engine` is the program of the Redis."""
+    async with Chaos(folder, seed, engine) as run:
         return await run.run(seconds, rolling=rolling)
 
 
@@ -343,13 +384,17 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--seconds", type=float, default=600)
     arguments.add_argument("--seed", type=int, default=int(time.time()))
+    arguments.add_argument("--engine", choices=ENGINES, help="the Redis to run on; default: the one that dev starts")
     arguments.add_argument("--rolling", action="store_true", help="restart every node in turn instead")
     given = arguments.parse_args()
     logging.basicConfig(level=logging.WARNING)
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     os.environ["DASK_CONFIG"] = str(folder / "dask")
     print(f"{given.seconds:g} s of faults, seed {given.seed}, logs in {folder}", flush=True)
-    report = asyncio.run(chaos(given.seconds, given.seed, folder, rolling=given.rolling))
+    engine = find_engine(given.engine) if given.engine else default_binary()
+    if engine is None:
+        sys.exit(f"there is no {given.engine} on this machine: scripts/install-engines.sh, or the extra `test`")
+    report = asyncio.run(chaos(given.seconds, given.seed, folder, engine=engine, rolling=given.rolling))
     print(report.table())
     if report.wrong:
         sys.exit(f"{len(report.wrong)} violations; the logs are in {folder}")

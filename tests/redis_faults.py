@@ -154,6 +154,27 @@ def fault(name: str, server: RedisServer) -> Iterator[Fault]:
         chosen.end(server)
 
 
+def hand_over(primary: RedisServer, replica: RedisServer) -> bool:
+    """Makes the replica the primary, without the loss of a write, and the primary its replica; False where the replica
+    is not in step, or its file is not complete yet, so that it must not take over."""
+    with client(primary) as first, client(replica) as second:
+        link: Any = second.info("replication")
+        file: Any = second.info("persistence")
+        if link.get("master_link_status") != "up" or file["aof_rewrite_in_progress"] or file["aof_rewrite_scheduled"]:
+            return False
+        first.execute_command("FAILOVER", "TO", "127.0.0.1", replica.port, "TIMEOUT", 2_000)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            now: Any = second.info("replication")
+            if now["role"] == "master":
+                return True
+            then: Any = first.info("replication")
+            if then["master_failover_state"] == "no-failover" and then["role"] == "master":
+                return False
+            time.sleep(0.01)
+    raise AssertionError("the failover does not end")
+
+
 def flush_scripts(server: RedisServer) -> None:
     """Redis forgets every script, as after a restart or a failover."""
     command("SCRIPT", "FLUSH")(server)

@@ -8,6 +8,8 @@ import pytest
 
 from tests.chaos import Report, chaos
 
+pytestmark = pytest.mark.every_engine
+
 
 def show(report: Report) -> None:
     print(report.table())
@@ -15,16 +17,20 @@ def show(report: Report) -> None:
     assert report.accepted > 20
 
 
-@pytest.mark.timeout(180)
-async def test_nothing_accepted_is_lost_under_kills_stops_and_cut_connections(tmp_path: Path) -> None:
-    report = await chaos(20, 3, tmp_path)
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+async def test_nothing_accepted_is_lost_under_kills_stops_cuts_refusals_and_failovers(
+    engine: Path, tmp_path: Path
+) -> None:
+    report = await chaos(20, 3, tmp_path, engine=engine)
     show(report)
     assert sum(report.faults.values()) >= 5
 
 
-@pytest.mark.timeout(180)
-async def test_a_rolling_restart_under_load_costs_a_retrying_client_nothing(tmp_path: Path) -> None:
-    report = await chaos(0, 1, tmp_path, rolling=True)
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+async def test_a_rolling_restart_under_load_costs_a_retrying_client_nothing(engine: Path, tmp_path: Path) -> None:
+    report = await chaos(0, 1, tmp_path, engine=engine, rolling=True)
     show(report)
     assert report.faults == {"restart api": 2, "restart worker": 2, "restart scheduler": 1}
     # A client that comes to a node which is gone hears so from the transport, and never an error of ours.

@@ -19,15 +19,18 @@ import pytest
 
 from tests.system import Socket, System
 
+pytestmark = pytest.mark.every_engine
+
 GATED = "mutation($f: String!, $n: Int!) { submitGated(folder: $f, n: $n) { taskId outcome } }"
 RESULT = "subscription($id: ID!) { taskResult(taskId: $id) { taskId state attempt error { code } } }"
 ENDED = {"state": "SUCCEEDED", "error": None}
 
 
 @pytest.fixture(scope="module")
-async def broken(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+async def broken(tmp_path_factory: pytest.TempPathFactory, engine: Path) -> AsyncIterator[System]:
     """A system that tests break and heal: two api nodes, two workers."""
-    async with System(tmp_path_factory.mktemp("broken"), api_nodes=2, min_workers=2, max_workers=2) as running:
+    folder = tmp_path_factory.mktemp("broken")
+    async with System(folder, redis_binary=engine, api_nodes=2, min_workers=2, max_workers=2) as running:
         yield running
 
 
