@@ -8,8 +8,10 @@ import shutil
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
@@ -21,8 +23,26 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
+LISTINGS: Final = 16
+"""Tasks whose S3 objects are listed at a time."""
+DELETIONS: Final = 1_000
+"""Most objects in one request to delete them; S3's own limit."""
+
 CHUNK_BYTES: Final = 1 << 20
 """How much of a blob an api node holds at a time while it streams one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """What became of the deletion of several tasks' blobs.
+
+    Attributes:
+        deleted: ids of tasks that have no blobs any more.
+        problem: why others have; None where there are no others.
+    """
+
+    deleted: list[str]
+    problem: str | None = None
 
 
 class BlobStore(ABC):
@@ -48,6 +68,10 @@ class BlobStore(ABC):
             before: only those written before this time (seconds since 1970), so that a run which begins meanwhile keeps
                 its own; None for all.
         """
+
+    @abstractmethod
+    def delete_many(self, task_ids: Sequence[str], *, before: float) -> Deletion:
+        """As `delete`, of many tasks. Raises nothing: what failed is to be tried again."""
 
     async def read(self, key: str, offset: int, length: int) -> bytes:
         """Reads a part without holding up the event loop."""
@@ -99,23 +123,41 @@ class FolderBlobStore(BlobStore):
 
     def delete(self, task_id: str, *, before: float | None = None) -> None:
         folder = self._path(task_id)
-        if before is None:
-            shutil.rmtree(folder, ignore_errors=True)
-            return
-        for attempt in folder.glob("*"):
+        try:
             with suppress(FileNotFoundError):
-                if attempt.stat().st_mtime < before:
-                    shutil.rmtree(attempt, ignore_errors=True)
-        with suppress(OSError):  # not empty, or gone
-            folder.rmdir()
+                if before is None:
+                    shutil.rmtree(folder)
+                    return
+                for attempt in os.scandir(folder):
+                    with suppress(FileNotFoundError):
+                        if attempt.stat().st_mtime < before:
+                            shutil.rmtree(attempt.path)
+                with suppress(OSError):  # not empty, or gone
+                    folder.rmdir()
+        except OSError as error:
+            raise BlobError(f"cannot delete the blobs of {task_id}: {error.strerror}") from error
 
-    def delete_older(self, seconds: float) -> int:
-        """Deletes what no index knew of any more (a worker that died between blob and record); answers how many."""
+    def delete_many(self, task_ids: Sequence[str], *, before: float) -> Deletion:
+        deleted, problem = [], None
+        for task_id in task_ids:
+            try:
+                self.delete(task_id, before=before)
+            except (BlobError, OSError) as error:
+                problem = f"{type(error).__name__}: {error}"
+            else:
+                deleted.append(task_id)
+        return Deletion(deleted, problem)
+
+    def older(self, seconds: float) -> list[str]:
+        """The tasks' folders that were last changed longer ago."""
         limit = time.time() - seconds
-        stale = [path for path in self.folder.glob("*") if path.is_dir() and path.stat().st_mtime < limit]
-        for path in stale:
-            shutil.rmtree(path, ignore_errors=True)
-        return len(stale)
+        found = []
+        with suppress(FileNotFoundError), os.scandir(self.folder) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    if entry.is_dir() and entry.stat().st_mtime < limit:
+                        found.append(entry.name)
+        return found
 
 
 class S3BlobStore(BlobStore):
@@ -160,23 +202,53 @@ class S3BlobStore(BlobStore):
             raise BlobError(f"cannot read the blob {key} from S3: {error}") from error
 
     def delete(self, task_id: str, *, before: float | None = None) -> None:
+        deletion = self._delete([task_id], before)
+        if deletion.problem:
+            raise BlobError(f"cannot delete the blobs of {task_id} from S3: {deletion.problem}")
+
+    def delete_many(self, task_ids: Sequence[str], *, before: float) -> Deletion:
+        return self._delete(task_ids, before)
+
+    def _delete(self, task_ids: Sequence[str], before: float | None) -> Deletion:
+        """Lists the tasks' objects side by side, and deletes them up to 1,000 in one request."""
         from botocore.exceptions import BotoCoreError, ClientError
 
-        try:
+        failed: dict[str, str] = {}
+
+        def list_one(task_id: str) -> list[str]:
+            try:
+                return self._list(task_id, before)
+            except (BotoCoreError, ClientError) as error:
+                failed[task_id] = str(error)
+                return []
+
+        with ThreadPoolExecutor(LISTINGS) as pool:
+            found = list(pool.map(list_one, task_ids))
+        owner = {name: task_id for task_id, names in zip(task_ids, found, strict=True) for name in names}
+        ordered = list(owner)
+        for i in range(0, len(ordered), DELETIONS):
+            names = ordered[i : i + DELETIONS]
+            objects: list[ObjectIdentifierTypeDef] = [{"Key": name} for name in names]
+            try:
+                answer = self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True})
+            except (BotoCoreError, ClientError) as error:
+                failed |= {owner[name]: str(error) for name in names}
+            else:
+                for problem in answer.get("Errors", ()):
+                    failed[owner[problem["Key"]]] = problem.get("Message", "")
+        return Deletion(
+            [task_id for task_id in task_ids if task_id not in failed], next(iter(failed.values())) if failed else None
+        )
+
+    def _list(self, task_id: str, before: float | None) -> list[str]:
+        return [
+            item["Key"]
             for page in self.client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=self._key(task_id) + "/"
-            ):
-                objects: list[ObjectIdentifierTypeDef] = [
-                    {"Key": item["Key"]}
-                    for item in page.get("Contents", [])
-                    if before is None or item["LastModified"].timestamp() < before
-                ]
-                if objects:
-                    answer = self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True})
-                    if errors := answer.get("Errors"):
-                        raise BlobError(f"cannot delete the blobs of {task_id} from S3: {errors[0].get('Message')}")
-        except (BotoCoreError, ClientError) as error:
-            raise BlobError(f"cannot delete the blobs of {task_id} from S3: {error}") from error
+            )
+            for item in page.get("Contents", [])
+            if before is None or item["LastModified"].timestamp() < before
+        ]
 
 
 def open_blob_store(url: str) -> BlobStore:

@@ -11,6 +11,7 @@ from threading import Event
 from typing import Any, Final
 
 from cluster.blobs import BlobStore
+from cluster.errors import BlobError, StoreUnavailable
 from cluster.settings import Settings
 from cluster.values import MEDIA_TYPE, Blob
 
@@ -42,12 +43,14 @@ class RunningAttempt:
         partial_due: when the next one is wanted, by `time.monotonic`.
         partial_dropped: whether one was too long to show, which the log says once.
         saved: the blobs that it saved, by name.
+        note_blobs: says in Redis that the task may have blobs, before the first one is written.
     """
 
     task_id: str
     attempt: int
     blobs: BlobStore
     encode: Callable[[Any], bytes | None]
+    note_blobs: Callable[[], object] = lambda: None
     progress: float | None = None
     make: Callable[[], Any] | None = None
     partial: bytes | None = None
@@ -166,6 +169,11 @@ def save_blob(name: str, data: bytes, *, media_type: str = "application/octet-st
             f"this attempt has saved other bytes as {name!r} already, and both would have one URL: give each blob a "
             "name of its own, as by a number"
         )
+    if not attempt.saved:
+        try:
+            attempt.note_blobs()
+        except StoreUnavailable as error:
+            raise BlobError(f"the blob {blob.key} cannot be noted for its deletion: {error}") from error
     attempt.blobs.write(blob.key, data)
     attempt.saved[name] = blob
     return blob

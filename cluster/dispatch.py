@@ -39,6 +39,8 @@ PACK_SECONDS: Final = 0.1
 """How much work goes into one Dask task: what stands behind in it waits for no longer."""
 HOLD_SECONDS: Final = 0.02
 """How long an attempt is held while the workers are busy."""
+BATCH_BYTES: Final = 4 * 2**20
+"""Inputs in one message, roughly: one that is longer goes alone."""
 DEEP: Final = 1
 """The workers are busy with so many Dask tasks for each of their threads."""
 
@@ -64,6 +66,7 @@ class Dispatcher:
         self._link = link
         self._waiting: list[Dispatchable] = []
         self._wake = asyncio.Event()
+        self._sent = asyncio.Event()
         self.loop = BackgroundLoop("dispatcher", self._round, needed=True)
 
     def start(self) -> None:
@@ -73,6 +76,12 @@ class Dispatcher:
         """Takes an attempt. Never waits: what the list holds is bounded by the requests that are being answered."""
         self._waiting.append(attempt)
         self._wake.set()
+
+    async def drained(self) -> None:
+        """Returns when no more than one batch waits to be sent, for whoever brings many attempts at once."""
+        while len(self._waiting) > BATCH:
+            self._sent.clear()
+            await self._sent.wait()
 
     async def close(self) -> None:
         """Sends what it has, then stops."""
@@ -102,7 +111,8 @@ class Dispatcher:
 
     async def _flush(self) -> None:
         while self._waiting:
-            batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+            count = self._fitting()
+            batch, self._waiting = self._waiting[:count], self._waiting[count:]
             try:
                 self._send(batch)
             except SchedulerAway:
@@ -111,8 +121,18 @@ class Dispatcher:
                 # A client that is closing raises what it likes. This loop is the node's only one, so it goes on.
                 logger.exception("%d attempts could not be sent", len(batch))
                 await self._give_back(batch)
+            self._sent.set()
             # Lets requests go on between two batches.
             await asyncio.sleep(0)
+
+    def _fitting(self) -> int:
+        """How many of those that wait go into one message."""
+        length = 0
+        for count, attempt in enumerate(self._waiting[:BATCH]):
+            length += len(attempt.canonical_input)
+            if length > BATCH_BYTES and count:
+                return count
+        return BATCH
 
     def _send(self, batch: list[Dispatchable]) -> None:
         from distributed import fire_and_forget

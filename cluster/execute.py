@@ -176,7 +176,10 @@ class Executor:
         task_type = self.registry.get(name)
         if self.board:
             self.board.begin(slot, task_id, attempt, task_type.timeout_seconds if task_type else None)
-        running = RunningAttempt(task_id, attempt, self.blobs, partial(self._partial, task_type))
+        running = RunningAttempt(
+            task_id, attempt, self.blobs, partial(self._partial, task_type),
+            note_blobs=partial(self.store.run, self.store.calls.note_blobs(task_id)),
+        )  # fmt: skip
         self.running[task_id, attempt] = running
         enter(running)
         began = time.perf_counter()

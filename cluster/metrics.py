@@ -169,6 +169,13 @@ RECOVERIES = _counter(
     action=("dispatched", "checked", "lost"),
 )
 RECOVERER = _gauge("recoverer_active", "1 on the api node that recovers: the sum over all api nodes is 1.", "api")
+PRUNED = _counter("pruned", "Expired records that were taken out of the lists.", "api")
+BLOB_DELETIONS = _counter(
+    "blob_deletions",
+    "Expired tasks whose blobs were deleted, or could not be (`failed`: tried again after a minute).",
+    "api",
+    outcome=("deleted", "failed"),
+)
 
 # Delivery -------------------------------------------------------------------------------------------------------------
 

@@ -11,10 +11,12 @@ from cluster.background import BackgroundLoop
 from cluster.blobs import BlobStore, open_blob_store
 from cluster.cancel import Cancellations
 from cluster.context import use_settings
+from cluster.delete_blobs import BlobDeleter
 from cluster.deliver import Deliveries
 from cluster.dispatch import Dispatcher
 from cluster.link import SchedulerLink
 from cluster.overview import Overviews
+from cluster.prune import Pruner
 from cluster.readiness import Readiness
 from cluster.recover import Recoverer
 from cluster.registry import Registry, load_registry
@@ -38,6 +40,8 @@ class Node:
     cancellations: Cancellations
     deliveries: Deliveries
     recoverer: Recoverer
+    pruner: Pruner
+    blob_deleter: BlobDeleter
     overviews: Overviews
     readiness: Readiness
     loops: list[BackgroundLoop]
@@ -51,10 +55,12 @@ class Node:
         self.dispatcher.start()
         self.cancellations.start()
         await self.deliveries.start()
-        self.recoverer.start()
+        for service in (self.recoverer, self.pruner, self.blob_deleter):
+            service.start()
 
     async def close(self) -> None:
-        await self.recoverer.close()
+        for service in (self.blob_deleter, self.pruner, self.recoverer):
+            await service.close()
         await self.dispatcher.close()
         await self.cancellations.close()
         await self.deliveries.close()
@@ -71,7 +77,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
     blobs = open_blob_store(settings.blob_store_url)
     link = SchedulerLink(settings, hears_load=True)
     dispatcher = Dispatcher(store, link)
-    recoverer = Recoverer(settings, store, link, dispatcher, blobs, node_id)
+    recoverer = Recoverer(store, link, dispatcher, node_id)
     listeners: list[Callable[[str], None]] = [lambda _: recoverer.wake()]
 
     def hear(word: str) -> None:
@@ -79,7 +85,11 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
             listener(word)
 
     deliveries = Deliveries(store, node_id, settings.subscription_limit, hear)
+    pruner = Pruner(store, node_id)
+    blob_deleter = BlobDeleter(settings, store, blobs, node_id)
     loops = [link.loop, dispatcher.loop]
+    for service in (recoverer, pruner, blob_deleter):
+        loops += [service.lease.loop, service.loop]
     return Node(
         node_id=node_id,
         settings=settings,
@@ -92,6 +102,8 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         cancellations=Cancellations(link),
         deliveries=deliveries,
         recoverer=recoverer,
+        pruner=pruner,
+        blob_deleter=blob_deleter,
         overviews=Overviews(store, link, settings.subscription_limit),
         readiness=Readiness(store, node_id, link, deliveries, lambda: loops),
         loops=loops,

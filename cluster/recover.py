@@ -2,7 +2,8 @@
 
 One recoverer is active at a time, by a lease in Redis; every api node is a candidate. It claims the open tasks
 whose time has come: new attempts of lost ones, retries and delayed tasks, which it dispatches; and tasks not heard
-of for a while, for which it asks the scheduler. A new scheduler's epoch makes every task due at once.
+of for a while, for which it asks the scheduler. A new scheduler knows no task: after its beginning all open tasks are
+looked at (a sweep), page by page, each dispatched before the next, and nobody is charged for what the former one held.
 """
 
 from __future__ import annotations
@@ -10,54 +11,81 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 import orjson
 
 from cluster import attempts, metrics
-from cluster.blobs import BlobStore, FolderBlobStore
+from cluster.background import BackgroundLoop
 from cluster.dispatch import Dispatchable, Dispatcher
-from cluster.errors import BlobError, StoreUnavailable
 from cluster.link import SchedulerAway, SchedulerLink
 from cluster.logs import about
-from cluster.settings import Settings
-from cluster.store.calls import CHECK_SECONDS, LANES, Due, milliseconds
-from cluster.store.lease import Lease
+from cluster.store.calls import CHECK_SECONDS, LANES, Call, Due, milliseconds
+from cluster.store.lease import LeaderLease
 from cluster.store.store import Store
 
 logger = logging.getLogger(__name__)
 
-LEASE_SECONDS: Final = 6.0
-"""How long a silent holder keeps the lease; another takes over within 10 s of its death."""
 TURN_SECONDS: Final = 0.5
 """How often due tasks are looked for; a loss that was told is acted on at once."""
-FORGET_SECONDS: Final = 30.0
-"""How often expired tasks are taken out of the lists, and their blobs deleted."""
-PAGE: Final = 200
-"""Most tasks of one lane in one step."""
+MARK_SECONDS: Final = 1.0
+"""How often a completed round is written to Redis."""
+QUEUE_AGE_SECONDS: Final = 30.0
+"""How often the age of the queue is logged."""
+PAGE: Final = 64
+"""Most tasks of one lane in one step: 1,024 of all lanes, some 10 ms of Redis's time in slices of one lane each."""
+ON_THE_WAY_SECONDS: Final = 3.0
+"""An attempt that was dispatched no longer ago may not have reached the scheduler."""
+UNCHARGED_SECONDS: Final = 30.0
+"""For so long after a new scheduler's beginning nobody is charged for an attempt that it does not know: whoever ran it
+may have been heard of until a moment ago."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sweep:
+    """The first half of a sweep is done.
+
+    Attributes:
+        epoch: of the new scheduler.
+        began_at: milliseconds since 1970 by Redis's clock.
+        monotonic: the same moment by this process's `time.monotonic`.
+    """
+
+    epoch: str
+    began_at: int
+    monotonic: float
 
 
 class Recoverer:
-    """A candidate for recovery on one node."""
+    """A candidate for recovery on one node.
 
-    def __init__(
-        self, settings: Settings, store: Store, link: SchedulerLink, dispatcher: Dispatcher, blobs: BlobStore, node: str
-    ) -> None:
-        self._settings = settings
+    Args:
+        node: this node's id, unique among living nodes.
+    """
+
+    def __init__(self, store: Store, link: SchedulerLink, dispatcher: Dispatcher, node: str) -> None:
         self._store = store
         self._link = link
         self._dispatcher = dispatcher
-        self._blobs = blobs
-        self._lease = Lease(store, store.calls.lease_key, node, LEASE_SECONDS)
+        self.lease = LeaderLease(store, "recovery", store.calls.lease_key, node)
+        self.loop = BackgroundLoop("recovery", self._round)
         self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._epoch: str | None = None
+        self._term = 0
         self._swept: str | None = None
-        self._forget_at = 0.0
-        self.active = False
+        self._sweeping: _Sweep | None = None
+        self._uncharged_until = 0.0
+        self._mark_at = self._queue_age_at = 0.0
+
+    @property
+    def active(self) -> bool:
+        """Whether this node recovers now."""
+        return self.lease.held
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
+        self.lease.start()
+        self.loop.start()
 
     def wake(self) -> None:
         """Something is due now."""
@@ -65,64 +93,101 @@ class Recoverer:
 
     async def close(self) -> None:
         """Stops, and lets another candidate take over at once."""
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        if self.active:
-            await self._lease.release()
+        await self.loop.close()
+        await self.lease.close()
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                async with asyncio.timeout(TURN_SECONDS):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
-            self._wake.clear()
-            try:
-                self.active = await self._hold_lease()
-                if self.active:
-                    await self._turn()
-            except StoreUnavailable as error:
-                self.active = False
-                logger.debug("recovery waits: %s", error)
+    async def _round(self) -> None:
+        """Waits for something to be due, then claims it and acts on it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TURN_SECONDS):
+                await self._wake.wait()
+        self._wake.clear()
+        if not self.active:
+            return
+        if self._term != self.lease.term:
+            await self._take_over()
+        if time.monotonic() >= self._queue_age_at:
+            self._queue_age_at = time.monotonic() + QUEUE_AGE_SECONDS
+            await self._log_queue_age()
+        try:
+            await self._recover()
+        except SchedulerAway as error:
+            logger.info("what is due waits: %s", error)
+        if time.monotonic() >= self._mark_at:
+            self._mark_at = time.monotonic() + MARK_SECONDS
+            await self._store.run(self._store.calls.mark(self._store.calls.recovered_key))
 
-    async def _hold_lease(self) -> bool:
-        held = await self._lease.hold()
-        if held and not self.active:
-            logger.info("this node recovers lost tasks from now on")
-            self._swept = None
-        return held
+    async def _recover(self) -> None:
+        """Claims what is due and acts on it. Without a scheduler it stays due.
 
-    async def _turn(self) -> None:
-        """One step: forget what has expired, then claim what is due and act on it."""
-        if time.monotonic() >= self._forget_at:
-            self._forget_at = time.monotonic() + FORGET_SECONDS
-            await self._forget()
-            await self._tell_queue_age()
-        if not self._link.connected:
-            return  # what is due stays due: it waits for a scheduler
-        epoch = await self._living_epoch()
+        Raises:
+            SchedulerAway: the scheduler went away; a sweep that it cut short begins anew.
+        """
+        epoch = await self._living_epoch() if self._link.connected else None
         if epoch is None:
             return
         if epoch != self._swept:
-            # Every task that was dispatched is looked at within CHECK_SECONDS, so this makes all of them due.
-            await self._claim(cutoff=milliseconds(time.time() + CHECK_SECONDS))
-            self._swept = epoch
-        await self._claim(cutoff=None)
+            await self._sweep(epoch)
+        await self._claim()
+
+    async def _take_over(self) -> None:
+        """Goes on where the former holder of the lease was."""
+        marked = await self._store.command("GET", self._store.calls.swept_key)
+        swept_at, _, self._swept = marked.decode().partition(" ") if marked else ("0", "", None)
+        age = (await self._store.clock() - int(swept_at)) / 1000
+        self._uncharged_until = time.monotonic() + UNCHARGED_SECONDS - age
+        self._sweeping = None
+        self._term = self.lease.term
 
     async def _living_epoch(self) -> str | None:
         word = await self._store.command("GET", self._store.calls.scheduler_key)
         return None if word is None else str(orjson.loads(word)["epoch"])
 
-    async def _claim(self, cutoff: int | None) -> None:
-        lanes = list(LANES)
-        while lanes:
-            answers = await self._store.run_many([self._store.calls.claim_due(digit, PAGE, cutoff) for digit in lanes])
-            lanes = [digit for digit, (found, due) in zip(lanes, answers, strict=True) if found >= PAGE and due]
-            await self._act([item for _, due in answers for item in due])
+    # A new scheduler --------------------------------------------------------------------------------------------------
 
-    async def _act(self, due: list[Due]) -> None:
+    async def _sweep(self, epoch: str) -> None:
+        """Looks at every task that was dispatched before this epoch began: at once, and some seconds later at those
+        that may just have been on their way to the new scheduler."""
+        now, monotonic = await self._store.clock(), time.monotonic()
+        if self._sweeping is None or self._sweeping.epoch != epoch:
+            logger.info("a new scheduler: all open tasks are looked at")
+            self._uncharged_until = monotonic + UNCHARGED_SECONDS
+            await self._sweep_once(now, heard_before=now - milliseconds(ON_THE_WAY_SECONDS))
+            self._sweeping = _Sweep(epoch, now, monotonic)
+        elif monotonic - self._sweeping.monotonic >= ON_THE_WAY_SECONDS:
+            await self._sweep_once(now, heard_before=self._sweeping.began_at)
+            if self.active:
+                await self._store.run(self._store.calls.mark(self._store.calls.swept_key, epoch))
+                self._swept, self._sweeping = epoch, None
+
+    async def _sweep_once(self, now: int, *, heard_before: int) -> None:
+        # Every dispatched task is due within CHECK_SECONDS, which tells when it was heard of. By Redis's clock alone.
+        check = milliseconds(CHECK_SECONDS)
+        await self._claim(cutoff=now + check, spared=heard_before + check)
+
+    # What is due ------------------------------------------------------------------------------------------------------
+
+    async def _claim(self, cutoff: int | None = None, spared: int | None = None) -> None:
+        """Claims what is due, a page of each lane at a time, and acts on it."""
+        lanes = list(LANES)
+        while lanes and self.active:
+            calls = self._store.calls
+            answers = await self._store.run_many(
+                [calls.claim_due(digit, PAGE, cutoff, spared=spared) for digit in lanes]
+            )
+            lost = await self._act([item for _, due in answers for item in due])
+            if lost and cutoff is not None:
+                # What a page of a sweep gave up runs before the next page is looked at.
+                await self._claim()
+            await self._dispatcher.drained()
+            lanes = [digit for digit, (more, _) in zip(lanes, answers, strict=True) if more]
+
+    async def _act(self, due: list[Due]) -> int:
+        """Dispatches, or asks the scheduler; answers how many attempts were given up.
+
+        Raises:
+            SchedulerAway: the scheduler does not answer; what was to be asked for is due again after CHECK_SECONDS.
+        """
         for item in due:
             if item.action == "dispatch":
                 metrics.RECOVERIES.labels("dispatched").inc()
@@ -130,48 +195,36 @@ class Recoverer:
         checks = [item for item in due if item.action == "check"]
         metrics.RECOVERIES.labels("checked").inc(len(checks))
         if not checks:
-            return
-        try:
-            held = await self._link.ask("dask_graphql_held", attempts=[[item.task_id, item.attempt] for item in checks])
-        except SchedulerAway as error:
-            logger.info("open tasks are asked for again: %s", error)
-            return
-        lost = [item for item, is_held in zip(checks, held, strict=True) if not is_held]
-        fresh = self._swept is None or await self._living_epoch() != self._swept
-        for item in lost:
-            # A scheduler that is new to us cannot know what its forerunner held: nobody is charged for that.
-            charge = "worker" if item.running else "undelivered"
-            reason = (
-                attempts.worker_lost("that ran it")
-                if item.running
-                else attempts.undelivered("it was handed to the scheduler many times, which then did not know it")
-            )
-            verdict = await self._store.run(
-                self._store.calls.lose(item.task_id, item.attempt, "none" if fresh else charge, reason)  # type: ignore[arg-type]
-            )
-            metrics.RECOVERIES.labels("lost").inc()
+            return 0
+        held = await self._link.ask("dask_graphql_held", attempts=[[item.task_id, item.attempt] for item in checks])
+        return await self._give_up([item for item, is_held in zip(checks, held, strict=True) if not is_held])
+
+    async def _give_up(self, lost: list[Due]) -> int:
+        """Gives up attempts that the scheduler does not know."""
+        if not lost:
+            return 0
+        # Asked after the scheduler was: a new one in between would know none of them.
+        uncharged = time.monotonic() < self._uncharged_until or await self._living_epoch() != self._swept
+        verdicts = await self._store.run_many([self._lose(item, uncharged=uncharged) for item in lost])
+        metrics.RECOVERIES.labels("lost").inc(len(lost))
+        for item, verdict in zip(lost, verdicts, strict=True):
             metrics.count_lost("unknown", verdict)
             with about(taskId=item.task_id, attempt=item.attempt):
-                logger.warning("task %s attempt %d has no living attempt: %s", item.task_id, item.attempt, verdict)
-        if lost:
-            self._wake.set()
+                level = logging.INFO if uncharged else logging.WARNING
+                logger.log(level, "task %s attempt %d has no living attempt: %s", item.task_id, item.attempt, verdict)
+        self._wake.set()
+        return len(lost)
 
-    async def _tell_queue_age(self) -> None:
+    def _lose(self, item: Due, *, uncharged: bool) -> Call[str]:
+        if item.running:
+            reason = attempts.worker_lost("that ran it")
+        else:
+            reason = attempts.undelivered("it was handed to the scheduler many times, which then did not know it")
+        charge = "none" if uncharged else "worker" if item.running else "undelivered"
+        return self._store.calls.lose(item.task_id, item.attempt, charge, reason, announce=False)  # type: ignore[arg-type]
+
+    async def _log_queue_age(self) -> None:
         """One line of the log, of which terraform/modules/observability makes a metric.
         A task that waits for its `notBefore` waits too."""
         age = round(await self._store.queue_age(), 1)
         logger.info("queue_age_seconds %.1f", age, extra={"fields": {"queueAgeSeconds": age}})
-
-    async def _forget(self) -> None:
-        for digit in LANES:
-            # A task may be submitted again right after it was forgotten, and write new blobs under its old id.
-            asked_at = time.time()
-            ids = await self._store.run(self._store.calls.forget(digit, PAGE))
-            for task_id in ids:
-                try:
-                    await asyncio.to_thread(self._blobs.delete, task_id, before=asked_at)
-                except BlobError as error:
-                    logger.warning("%s", error)
-        ttl = self._settings.result_ttl_seconds
-        if ttl and isinstance(self._blobs, FolderBlobStore):
-            await asyncio.to_thread(self._blobs.delete_older, 2 * ttl + 86_400)

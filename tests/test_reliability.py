@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
-from cluster.blobs import open_blob_store
 from cluster.dispatch import Dispatcher
 from cluster.link import SchedulerLink
 from cluster.recover import Recoverer
@@ -168,8 +167,7 @@ async def test_one_recoverer_is_active_and_another_takes_over_within_ten_seconds
 ) -> None:
     def candidate(name: str) -> Recoverer:
         link = SchedulerLink(settings)
-        blobs = open_blob_store(settings.blob_store_url)
-        return Recoverer(settings, store, link, Dispatcher(store, link), blobs, name)
+        return Recoverer(store, link, Dispatcher(store, link), name)
 
     first, second = candidate("first"), candidate("second")
     first.start()
@@ -181,8 +179,7 @@ async def test_one_recoverer_is_active_and_another_takes_over_within_ten_seconds
         await asyncio.sleep(0.005)
         assert not second.active
     # It dies without a word: its lease must run out.
-    assert first._task is not None
-    first._task.cancel()
+    await first.lease.loop.close()
     begun = time.monotonic()
     async with asyncio.timeout(15):
         while not second.active:

@@ -38,6 +38,18 @@ PROBE_SECONDS: Final = 60.0
 UNDELIVERED_LIMIT: Final = 20
 """How many times a task may be handed to a healthy scheduler that then does not know it."""
 
+UNCHARGED_LIMIT: Final = 1_000
+"""How many attempts of one run may be given up that nobody is charged for: restarts of the scheduler, orderly stops of
+workers. Far more than a cluster sees in a task's life, but a task that always makes its worker stop must end."""
+
+CLAIM_BYTES: Final = 256 * 1024
+"""Inputs that one `claim_due` answers, roughly: it stops at the first that passes this."""
+
+BLOBS_RETRY_SECONDS: Final = 60.0
+"""How soon blobs that should have been deleted are deleted once more; longer than one deletion takes."""
+BLOBS_LOOK_SECONDS: Final = 3_600.0
+"""How often it is looked whether an open task that has blobs is still there; an ended one tells when it is gone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Script:
@@ -60,7 +72,7 @@ SCRIPTS: Final = {
     name: _load(name)
     for name in (
         "submit", "start", "progress", "finish", "fail", "lose", "release", "cancel", "watch", "unwatch", "claim_due",
-        "forget", "spend", "probe",
+        "forget", "spend", "note_blobs", "claim_blobs", "drop_blobs", "mark", "probe",
     )
 }  # fmt: skip
 
@@ -183,6 +195,26 @@ class Calls:
         return f"{self.prefix}:recoverer"
 
     @property
+    def swept_key(self) -> str:
+        """The last epoch of the scheduler after whose beginning every open task was looked at: time and epoch."""
+        return f"{self.prefix}:swept"
+
+    @property
+    def pruner_key(self) -> str:
+        """Whose turn it is to take expired tasks out of the lists: a lease."""
+        return f"{self.prefix}:pruner"
+
+    @property
+    def pruned_key(self) -> str:
+        """When a round of pruning last completed, milliseconds since 1970 by Redis's clock."""
+        return f"{self.prefix}:pruned"
+
+    @property
+    def blob_deleter_key(self) -> str:
+        """Whose turn it is to delete the blobs of expired tasks: a lease."""
+        return f"{self.prefix}:blob_deleter"
+
+    @property
     def controller_key(self) -> str:
         """Which controller acts: a lease."""
         return f"{self.prefix}:controller"
@@ -220,9 +252,11 @@ class Calls:
             return f"{base}:n:{name}"
         return f"{base}:s:{state}" if state else f"{base}:*"
 
-    def _call(self, script: str, task_id: str, *args: Any, parse: Callable[[Any], R], lane: str = "") -> Call[R]:
+    def _call(
+        self, script: str, task_id: str, *args: Any, parse: Callable[[Any], R], lane: str = "", blobs: bool = False
+    ) -> Call[R]:
         lane = lane or self.lane(task_id)
-        keys = (
+        keys: tuple[str, ...] = (
             f"{lane}:task:{task_id}",
             f"{lane}:events:{task_id}",
             f"{lane}:watch:{task_id}",
@@ -230,6 +264,8 @@ class Calls:
             f"{lane}:index",
             f"{lane}:expiry",
         )
+        if blobs:
+            keys += (f"{lane}:blobs",)
         return Call(SCRIPTS[script], keys, (self.prefix, task_id, *args), parse)
 
     # Calls ------------------------------------------------------------------------------------------------------------
@@ -304,12 +340,14 @@ class Calls:
         )  # fmt: skip
 
     def lose(
-        self, task_id: str, attempt: int, charge: Literal["worker", "undelivered", "none"], error: dict[str, Any]
-    ) -> Call[str]:
-        """Gives a lost attempt up; answers 'QUEUED', 'FAILED' (with `error`, a limit is passed) or 'REFUSED'."""
+        self, task_id: str, attempt: int, charge: Literal["worker", "undelivered", "none"], error: dict[str, Any],
+        *, announce: bool = True,
+    ) -> Call[str]:  # fmt: skip
+        """Gives a lost attempt up; answers 'QUEUED', 'FAILED' (with `error`, a limit is passed) or 'REFUSED'.
+        `announce`: whether to wake the recoverer, which then dispatches the next attempt at once."""
         return self._call(
             "lose", task_id, attempt, charge, self._lost_limit, UNDELIVERED_LIMIT, orjson.dumps(error), self._ttl,
-            self._event_limit, error["message"], parse=bytes.decode,
+            self._event_limit, error["message"], UNCHARGED_LIMIT, int(announce), parse=bytes.decode,
         )  # fmt: skip
 
     def release(self, task_id: str, attempt: int) -> Call[bool]:
@@ -345,10 +383,18 @@ class Calls:
     def unwatch(self, task_id: str, node: str) -> Call[bool]:
         return self._call("unwatch", task_id, node, parse=bool)
 
-    def claim_due(self, digit: str, most: int, cutoff: int | None = None) -> Call[tuple[int, list[Due]]]:
-        """Takes the due tasks of a lane; answers how many there were and what to do with each."""
+    def claim_due(
+        self, digit: str, most: int, cutoff: int | None = None, *, spared: int | None = None
+    ) -> Call[tuple[bool, list[Due]]]:
+        """Takes the due tasks of a lane; answers whether there may be more, and what to do with each.
 
-        def parse(answer: Sequence[Any]) -> tuple[int, list[Due]]:
+        Args:
+            most: how many, and fewer where their inputs are long (CLAIM_BYTES).
+            cutoff: those that are due by this time of Redis's clock, milliseconds since 1970; None for now.
+            spared: dispatched attempts that have not begun and are due after this time are passed over; None for none.
+        """
+
+        def parse(answer: Sequence[Any]) -> tuple[bool, list[Due]]:
             items = []
             for i in range(1, len(answer), 7):
                 task_id, action, attempt, state, name, input_, priority = answer[i : i + 7]
@@ -356,18 +402,42 @@ class Calls:
                     Due(task_id.decode(), action.decode(), int(attempt), state == b"RUNNING", name.decode(), input_,
                         int(priority or 0))
                 )  # fmt: skip
-            return int(answer[0]), items
+            return bool(answer[0]), items
 
         return self._call(
-            "claim_due", "", "" if cutoff is None else cutoff, most, milliseconds(CHECK_SECONDS), parse=parse,
-            lane=self.lane_prefix(digit),
+            "claim_due", "", "" if cutoff is None else cutoff, most, milliseconds(CHECK_SECONDS), CLAIM_BYTES,
+            "" if spared is None else spared, parse=parse, lane=self.lane_prefix(digit),
         )  # fmt: skip
 
-    def forget(self, digit: str, most: int) -> Call[list[str]]:
-        """Takes expired tasks out of a lane's indexes; answers their ids."""
+    def forget(self, digit: str, most: int) -> Call[int]:
+        """Takes expired tasks out of a lane's indexes; answers how many, `most` if there may be more."""
+        return self._call("forget", "", most, parse=int, lane=self.lane_prefix(digit), blobs=True)
+
+    def note_blobs(self, task_id: str, *, look_seconds: float = BLOBS_LOOK_SECONDS) -> Call[bool]:
+        """Says that an attempt is about to write blobs, which are then deleted when the task's record is gone: that is
+        looked at when it is pruned, and after `look_seconds`."""
+        return self._call("note_blobs", task_id, milliseconds(look_seconds), parse=bool, blobs=True)
+
+    def claim_blobs(self, digit: str, most: int) -> Call[tuple[int, list[str]]]:
+        """Takes tasks of a lane whose blobs can be deleted; answers how many entries were looked at, `most` if there
+        may be more, and the ids. They are answered again after BLOBS_RETRY_SECONDS unless `drop_blobs` follows."""
+
+        def parse(answer: Sequence[Any]) -> tuple[int, list[str]]:
+            return int(answer[0]), [item.decode() for item in answer[1:]]
+
         return self._call(
-            "forget", "", most, parse=lambda answer: [item.decode() for item in answer], lane=self.lane_prefix(digit)
-        )
+            "claim_blobs", "", most, milliseconds(BLOBS_RETRY_SECONDS), milliseconds(BLOBS_LOOK_SECONDS), parse=parse,
+            lane=self.lane_prefix(digit), blobs=True,
+        )  # fmt: skip
+
+    def drop_blobs(self, digit: str, task_ids: Sequence[str]) -> Call[bool]:
+        """Says that the blobs of these tasks of a lane are deleted."""
+        return self._call("drop_blobs", "", *task_ids, parse=bool, lane=self.lane_prefix(digit), blobs=True)
+
+    def mark(self, key: str, word: str = "") -> Call[int]:
+        """Writes to a key when something was done, by Redis's clock, and `word` after it; answers the time,
+        milliseconds since 1970."""
+        return Call(SCRIPTS["mark"], (key,), (self.prefix, "", word), int)
 
     def probe(self, node: str) -> Call[int]:
         """Writes a key of the node's own; answers the time, milliseconds since 1970 by Redis's clock."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import hiredis
@@ -22,17 +22,31 @@ Command: TypeAlias = tuple[Any, ...]
 """A command's name and its arguments."""
 
 
-async def exchange(pool: redis.asyncio.ConnectionPool, commands: Sequence[Command], seconds: float) -> list[Any]:
+async def exchange(
+    pool: redis.asyncio.ConnectionPool,
+    commands: Sequence[Command],
+    seconds: float,
+    heard: Callable[[], None] = lambda: None,
+) -> list[Any]:
     """The answers to commands, in their order; a command that Redis refuses has its error as its answer.
+
+    Args:
+        seconds: longest wait for each answer: how long all of them take depends on how much they carry.
+        heard: called with each answer that came.
 
     Raises:
         RedisError, OSError: the connection was lost, or nothing came within `seconds`; the commands may be done.
     """
     connection = await pool.get_connection()  # type: ignore[no-untyped-call]
     try:
-        async with within(seconds):
+        answers = []
+        async with within(seconds) as deadline:
             await connection.send_packed_command(b"".join(map(hiredis.pack_command, commands)))
-            return [await _answer(connection) for _ in commands]
+            for _ in commands:
+                answers.append(await _answer(connection))
+                deadline.restart()
+                heard()
+        return answers
     except BaseException:
         # Answers that nobody read would be taken for those of whoever comes next.
         await connection.disconnect(nowait=True)

@@ -27,14 +27,19 @@ class Deadline:
         expire: called at most once, and not after `cancel`.
     """
 
-    __slots__ = ("_due", "_expire", "_extension", "_loop", "_timer")
+    __slots__ = ("_due", "_expire", "_extension", "_loop", "_seconds", "_timer")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, expire: Callable[[], object]) -> None:
         self._loop = loop
-        self._extension = seconds
+        self._seconds = self._extension = seconds
         self._expire = expire
         self._due = loop.time() + seconds
         self._timer = loop.call_at(self._due, self._fire)
+
+    def restart(self) -> None:
+        """Something came: `expire` is called `seconds` after this moment."""
+        self._due = self._loop.time() + self._seconds
+        self._extension = self._seconds
 
     def cancel(self) -> None:
         self._timer.cancel()
@@ -42,7 +47,9 @@ class Deadline:
     def _fire(self) -> None:
         now = self._loop.time()
         late = now - self._due
-        if late > LATE_SECONDS and self._extension > 0:
+        if late < 0:
+            self._timer = self._loop.call_at(self._due, self._fire)
+        elif late > LATE_SECONDS and self._extension > 0:
             extension = min(late, self._extension)
             self._extension -= extension
             self._due = now + extension
@@ -52,8 +59,8 @@ class Deadline:
 
 
 @asynccontextmanager
-async def within(seconds: float) -> AsyncIterator[None]:
-    """As `asyncio.timeout`, by a Deadline.
+async def within(seconds: float) -> AsyncIterator[Deadline]:
+    """As `asyncio.timeout`, by a Deadline, which the block may restart.
 
     Raises:
         TimeoutError: the block took longer, and was cancelled.
@@ -61,6 +68,6 @@ async def within(seconds: float) -> AsyncIterator[None]:
     async with asyncio.timeout(None) as limit:
         deadline = Deadline(asyncio.get_running_loop(), seconds, lambda: limit.reschedule(0))
         try:
-            yield
+            yield deadline
         finally:
             deadline.cancel()

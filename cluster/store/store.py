@@ -9,6 +9,7 @@ import time
 import weakref
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 import redis
@@ -36,6 +37,9 @@ logger = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS: Final = 1.8
 """Longest wait for one answer, so that a client hears of a missing Redis within 2 s."""
+
+TRIP: Final = 512
+"""Most scripts in one round trip."""
 
 TRIES: Final = 3
 """How often a call is tried whose connection is lost under it."""
@@ -154,12 +158,15 @@ class Store:
         return call.parse(answer)
 
     async def run_many(self, calls: Sequence[Call[R]]) -> list[R]:
-        """Runs scripts in one round trip, each a step of its own."""
+        """Runs scripts in one round trip, or few where they are many, each a step of its own. TIMEOUT_SECONDS is the
+        longest wait for each answer: what many of them carry takes its time."""
         if not calls:
             return []
 
-        async def work() -> list[Any]:
-            answers = await self._execute(calls)
+        async def work(heard: Callable[[], None]) -> list[Any]:
+            answers = []
+            for i in range(0, len(calls), TRIP):
+                answers += await self._execute(calls[i : i + TRIP], heard)
             if error := _first_error(answers):
                 raise error
             return answers
@@ -170,7 +177,7 @@ class Store:
     async def command(self, *words: Any) -> Any:
         """Runs one plain Redis command, for the few keys that no script owns."""
 
-        async def work() -> Any:
+        async def work(_: Callable[[], None]) -> Any:
             return await self.redis.execute_command(*words)  # type: ignore[no-untyped-call]
 
         return await self._ask("command", work)
@@ -192,16 +199,17 @@ class Store:
             for listener in list(self._listeners):
                 await listener.hang_up()
 
-    async def _ask(self, call: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Does `work` within TIMEOUT_SECONDS, again where a connection was lost; every script may be repeated.
+    async def _ask(self, call: str, work: Callable[[Callable[[], None]], Coroutine[Any, Any, T]]) -> T:
+        """Does `work` within TIMEOUT_SECONDS of its beginning, and of each answer that it says it heard; again where a
+        connection was lost: every script may be repeated.
 
         The caller may be cancelled at any moment, while redis-py 8 now and then swallows a cancellation and goes on: so
         the work is a task of its own, which is left to end by itself.
         """
         try:
             with _round_trip(call):
-                async with within(TIMEOUT_SECONDS):
-                    task = asyncio.ensure_future(_again(work))
+                async with within(TIMEOUT_SECONDS) as deadline:
+                    task = asyncio.ensure_future(_again(partial(work, deadline.restart)))
                     task.add_done_callback(_seen)
                     answer = await asyncio.shield(task)
         except StoreUnavailable as error:
@@ -210,19 +218,19 @@ class Store:
         self.away_since = None
         return answer
 
-    async def _execute(self, calls: Sequence[Call[Any]]) -> list[Any]:
+    async def _execute(self, calls: Sequence[Call[Any]], heard: Callable[[], None] = lambda: None) -> list[Any]:
         """Sends calls in one round trip; a call that fails has its exception as its answer."""
-        answers = await self._pipeline(calls)
+        answers = await self._pipeline(calls, heard)
         if _missing(answers):
             # A restarted Redis has no scripts. None of the missing ones ran; those that ran must not run again.
             await self._load_scripts()
             todo = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-            for i, answer in zip(todo, await self._pipeline([calls[i] for i in todo]), strict=True):
+            for i, answer in zip(todo, await self._pipeline([calls[i] for i in todo], heard), strict=True):
                 answers[i] = answer
         return answers
 
-    async def _pipeline(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        return await exchange(self.redis.connection_pool, [call.command for call in calls], TIMEOUT_SECONDS)
+    async def _pipeline(self, calls: Sequence[Call[Any]], heard: Callable[[], None]) -> list[Any]:
+        return await exchange(self.redis.connection_pool, [call.command for call in calls], TIMEOUT_SECONDS, heard)
 
     async def _load_scripts(self) -> None:
         for script in SCRIPTS.values():
@@ -322,6 +330,11 @@ class Store:
         scores = [float(found[0][1] if isinstance(found[0], (list, tuple)) else found[1]) for found in answers if found]
         return min(scores) / 1_000 if scores else None
 
+    async def clock(self) -> int:
+        """The time by Redis's clock, milliseconds since 1970."""
+        seconds, microseconds = await self.command("TIME")
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
     async def ping(self) -> None:
         """Returns when Redis answers."""
         await self.command("PING")
@@ -329,7 +342,7 @@ class Store:
     async def commands(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Runs plain Redis commands in one round trip."""
 
-        async def work() -> list[Any]:
+        async def work(_: Callable[[], None]) -> list[Any]:
             async with self.redis.pipeline(transaction=False) as pipeline:
                 for command in commands:
                     pipeline.execute_command(*command)

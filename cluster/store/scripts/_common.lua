@@ -6,9 +6,12 @@
 --   KEYS[5]  {lane}:index        base name of the list indexes, zsets of ids -> submitted_at, ms:
 --              index:*, index:s:<state>, index:n:<name>, index:n:<name>:s:<state>; with a tenant also index:t:<tenant>:*, ...
 --   KEYS[6]  {lane}:expiry       zset    "<id> <name> <state> <tenant>" of ended tasks -> when the index forgets them, ms
+--   KEYS[7]  {lane}:blobs        zset    ids of tasks that may have blobs -> when to see whether those can be deleted, ms;
+--              only where a script says so
 -- ARGV[1] is the key prefix, ARGV[2] the task id; the script's own arguments follow.
 -- Time is the server's, in milliseconds, so that nodes with wrong clocks cannot disagree.
 local RECORD, EVENTS, WATCH, OPEN, INDEX, EXPIRY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local BLOBS = KEYS[7]
 local PREFIX, ID = ARGV[1], ARGV[2]
 local clock = redis.call('TIME')
 -- As text and as a number: to write a number costs Lua as much as a short command costs Redis.

@@ -1,8 +1,9 @@
 -- An attempt ends in an error. ARGV: 3 attempt, 4 error (JSON), 5 ttl (ms), 6 event limit,
 --   7 retries allowed, 8 delay before the first retry (ms; doubled for each further one), 9 message,
 --   10 longest delay (ms)
--- Answers 'FAILED', 'RETRY', or 'REFUSED' by the fence.
+-- Answers 'FAILED', 'RETRY', or 'REFUSED' by the fence. Where it is repeated as its answer was lost, 'FAILED' again.
 local state = load()
+if state == 'FAILED' and TASK.attempt == ARGV[3] and get('error') == ARGV[4] then return 'FAILED' end
 if not state or final(state) or TASK.attempt ~= ARGV[3] then return 'REFUSED' end
 local retries = tonumber(get('retries'))
 if retries < tonumber(ARGV[7]) then

@@ -1,7 +1,8 @@
 -- An attempt is lost: nothing runs it any more. Whoever claims due tasks next dispatches the new attempt.
 -- ARGV: 3 attempt, 4 charge: 'worker' (it died with its worker, if it had begun), 'undelivered' (it was dispatched and
 --         the scheduler does not know it), 'none' (the platform's doing),
---       5 lost limit, 6 undelivered limit, 7 error when a limit is passed (JSON), 8 ttl (ms), 9 event limit, 10 message
+--       5 lost limit, 6 undelivered limit, 7 error when a limit is passed (JSON), 8 ttl (ms), 9 event limit, 10 message,
+--       11 limit of 'none', 12 whether to tell the recoverer (0/1): it does not tell itself
 -- Answers 'QUEUED', 'FAILED', or 'REFUSED' by the fence.
 local state = load()
 if not state or final(state) or TASK.attempt ~= ARGV[3] then return 'REFUSED' end
@@ -11,6 +12,8 @@ if ARGV[4] == 'worker' and state == 'RUNNING' then
   over = redis.call('HINCRBY', RECORD, 'lost', 1) >= tonumber(ARGV[5])
 elseif ARGV[4] == 'undelivered' then
   over = redis.call('HINCRBY', RECORD, 'undelivered', 1) >= tonumber(ARGV[6])
+elseif ARGV[4] == 'none' then
+  over = redis.call('HINCRBY', RECORD, 'uncharged', 1) >= tonumber(ARGV[11])
 end
 if over then
   local ttl = tonumber(ARGV[8])
@@ -26,5 +29,5 @@ set('attempt', tonumber(ARGV[3]) + 1)
 move('QUEUED')
 redis.call('ZADD', OPEN, NOW_TEXT, ID)
 tell('LOST', tonumber(ARGV[3]) + 1, ARGV[9], '', ARGV[10])
-redis.call('PUBLISH', PREFIX .. ':all', 'due')
+if ARGV[12] == '1' then redis.call('PUBLISH', PREFIX .. ':all', 'due') end
 return 'QUEUED'

@@ -1,0 +1,61 @@
+"""Pruning: tasks whose records have expired are taken out of the lists.
+
+Redis drops the records by itself; the members of its sorted sets cannot expire. One pruner is active at a time, by a
+lease in Redis; every api node is a candidate. What is left in the blob store is deleted by `delete_blobs.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+from cluster import metrics
+from cluster.background import BackgroundLoop
+from cluster.store.calls import LANES
+from cluster.store.lease import LeaderLease
+from cluster.store.store import Store
+
+ROUND_SECONDS: Final = 5.0
+"""Pause between two rounds."""
+PAGE: Final = 200
+"""Most tasks in one step, for which Redis serves nobody else: some 2 ms."""
+IDLE_SHARE: Final = 3.0
+"""After a full page the pruner rests for so many times as long as the page took, so that others are served."""
+
+
+class Pruner:
+    """A candidate for pruning on one node.
+
+    Args:
+        node: this node's id, unique among living nodes.
+    """
+
+    def __init__(self, store: Store, node: str) -> None:
+        self._store = store
+        self.lease = LeaderLease(store, "pruning", store.calls.pruner_key, node)
+        self.loop = BackgroundLoop("pruning", self._round, pause_seconds=ROUND_SECONDS)
+
+    def start(self) -> None:
+        self.lease.start()
+        self.loop.start()
+
+    async def close(self) -> None:
+        """Stops, and lets another candidate take over at once."""
+        await self.loop.close()
+        await self.lease.close()
+
+    async def _round(self) -> None:
+        """Prunes every lane until nothing is left that has expired."""
+        await self.lease.taken()
+        for digit in LANES:
+            while True:
+                if not self.lease.held:
+                    return
+                began = time.monotonic()
+                count = await self._store.run(self._store.calls.forget(digit, PAGE))
+                metrics.PRUNED.inc(count)
+                if count < PAGE:
+                    break
+                await asyncio.sleep(IDLE_SHARE * (time.monotonic() - began))
+        await self._store.run(self._store.calls.mark(self._store.calls.pruned_key))

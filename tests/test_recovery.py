@@ -1,0 +1,248 @@
+"""Recovery: what it looks at, in which order, and whom it charges; real scripts, and a scheduler that is played."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+
+from cluster import recover
+from cluster.attempts import error
+from cluster.dispatch import Dispatchable
+from cluster.link import SchedulerAway
+from cluster.recover import PAGE, Recoverer
+from cluster.store.calls import LANES
+from cluster.store.store import Store
+
+ID = "b9a7c7263c0332d12e52f09809754586"
+
+
+class Scheduler:
+    """Both ends of the way to a scheduler: it holds what was dispatched to it since its beginning."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.connected = True
+        self.attempts: dict[str, int] = {}
+        self.asked = 0
+        self.largest_wait = 0
+        self.leave_after: int | None = None
+        self._waiting = 0
+
+    async def begin(self, epoch: str) -> None:
+        """A new one, which knows nothing."""
+        self.attempts.clear()
+        word = orjson.dumps({"epoch": epoch, "address": "tcp://x", "started_at": 0})
+        await self._store.command("SET", self._store.calls.scheduler_key, word)
+
+    async def ask(self, operation: str, attempts: list[tuple[str, int]]) -> list[bool]:
+        assert operation == "dask_graphql_held"
+        self.asked += len(attempts)
+        if self.leave_after is not None and self.asked > self.leave_after:
+            self.leave_after = None
+            raise SchedulerAway("played")
+        return [self.attempts.get(task_id) == attempt for task_id, attempt in attempts]
+
+    def put(self, attempt: Dispatchable) -> None:
+        self.attempts[attempt.task_id] = attempt.attempt
+        self._waiting += 1
+        self.largest_wait = max(self.largest_wait, self._waiting)
+
+    async def drained(self) -> None:
+        self._waiting = 0
+
+
+@pytest.fixture
+async def scheduler(store: Store) -> Scheduler:
+    return Scheduler(store)
+
+
+@pytest.fixture
+async def recoverer(store: Store, scheduler: Scheduler) -> AsyncIterator[Recoverer]:
+    made = Recoverer(store, scheduler, scheduler, "n")  # type: ignore[arg-type]
+    yield made
+    await made.close()
+
+
+async def many(store: Store, count: int, *, begun: bool = False) -> list[str]:
+    ids = [LANES[i % 16] + uuid.uuid4().hex[1:] for i in range(count)]
+    await store.run_many([store.calls.submit(task_id, "t", "1", b"{}") for task_id in ids])
+    if begun:
+        await store.run_many([store.calls.start(task_id, 1, "w") for task_id in ids])
+    return ids
+
+
+async def reached(condition: Any, seconds: float = 20) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def charges(store: Store, ids: list[str]) -> set[tuple[bytes | None, ...]]:
+    """How often each task was charged: for its worker, and as undelivered."""
+    found = await store._commands([("HMGET", store.calls.record_key(i), "lost", "undelivered") for i in ids])
+    return {tuple(item) for item in found}
+
+
+async def test_a_new_scheduler_gets_every_open_task_page_by_page_and_nobody_is_charged(
+    store: Store, scheduler: Scheduler, recoverer: Recoverer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recover, "ON_THE_WAY_SECONDS", 0.3)
+    waiting, running = await many(store, 1_500), await many(store, 100, begun=True)
+    await scheduler.begin("one")
+    await asyncio.sleep(0.3)
+    recoverer.start()
+    await reached(lambda: len(scheduler.attempts) == 1_600)
+    assert set(scheduler.attempts.values()) == {2}
+    assert scheduler.largest_wait <= 16 * PAGE
+    assert await charges(store, waiting + running) == {(b"0", b"0")}
+    async with asyncio.timeout(10):
+        while not (swept := await store.redis.get(store.calls.swept_key)):
+            await asyncio.sleep(0.05)
+    assert str(swept).endswith(" one'")
+    # The second half of the sweep asked for nothing that the new scheduler had already got.
+    assert set(scheduler.attempts.values()) == {2}
+    assert recoverer.lease.term == 1
+    assert await store.redis.get(store.calls.recovered_key) is not None
+
+
+async def test_what_may_be_on_its_way_to_a_new_scheduler_is_looked_at_when_it_must_have_come(
+    store: Store, scheduler: Scheduler, recoverer: Recoverer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recover, "ON_THE_WAY_SECONDS", 1.0)
+    await scheduler.begin("one")
+    arrives, lost = await many(store, 2)
+    recoverer.start()
+    await reached(lambda: recoverer.loop.health.completed_at)
+    assert scheduler.asked == 0
+    scheduler.put(Dispatchable(arrives, 1, "t", b"{}"))
+    await reached(lambda: scheduler.attempts.get(lost) == 2)
+    assert scheduler.attempts == {arrives: 1, lost: 2}
+    assert await charges(store, [arrives, lost]) == {(b"0", b"0")}
+
+
+async def test_who_takes_over_beside_a_scheduler_that_is_known_looks_at_nothing_again(
+    store: Store, scheduler: Scheduler, recoverer: Recoverer
+) -> None:
+    await scheduler.begin("one")
+    await store.run(store.calls.mark(store.calls.swept_key, "one"))
+    await many(store, 20)
+    recoverer.start()
+    await reached(lambda: recoverer.active and recoverer.loop.health.completed_at)
+    await asyncio.sleep(0.7)
+    assert (scheduler.asked, scheduler.attempts) == (0, {})
+
+
+async def test_a_sweep_that_the_scheduler_cut_short_begins_anew(
+    store: Store, scheduler: Scheduler, recoverer: Recoverer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recover, "ON_THE_WAY_SECONDS", 0.2)
+    ids = await many(store, 2_000)
+    await asyncio.sleep(0.3)
+    await scheduler.begin("one")
+    scheduler.leave_after = 1_100
+    recoverer.start()
+    await reached(lambda: len(scheduler.attempts) == 2_000)
+    assert await charges(store, ids) == {(b"0", b"0")}
+
+
+async def test_a_scheduler_that_is_not_new_and_does_not_know_a_task_is_charged_for_it(
+    store: Store, scheduler: Scheduler, recoverer: Recoverer
+) -> None:
+    await scheduler.begin("one")
+    now = await store.clock()
+    await store.redis.set(store.calls.swept_key, f"{now - 60_000} one")
+    [waiting] = await many(store, 1)
+    [running] = await many(store, 1, begun=True)
+    for task_id in (waiting, running):
+        await store.redis.zadd(f"{store.calls.lane(task_id)}:open", {task_id: now - 1})
+    recoverer.start()
+    await reached(lambda: len(scheduler.attempts) == 2)
+    assert await charges(store, [waiting]) == {(b"0", b"1")}
+    assert await charges(store, [running]) == {(b"1", b"0")}
+
+
+async def test_a_wrong_clock_of_the_recoverers_node_changes_nothing(
+    store: Store, scheduler: Scheduler, recoverer: Recoverer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import time
+
+    monkeypatch.setattr(recover, "ON_THE_WAY_SECONDS", 0.2)
+    ids = await many(store, 5)
+    await asyncio.sleep(0.3)
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() - 7_200)
+    await scheduler.begin("one")
+    recoverer.start()
+    await reached(lambda: len(scheduler.attempts) == 5, 5)
+    assert await charges(store, ids) == {(b"0", b"0")}
+
+
+# The scripts ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_claim_is_bounded_by_the_length_of_the_inputs(store: Store) -> None:
+    now = await store.clock()
+    ids = [f"{ID[0]}{i:031x}" for i in range(5)]
+    for task_id in ids:
+        await store.run(store.calls.submit(task_id, "t", "1", b"x" * 200_000, not_before=now + 60_000))
+    await store.redis.zadd(f"{store.calls.lane(ID)}:open", dict.fromkeys(ids, 1))
+    taken: list[int] = []
+    more = True
+    while more:
+        more, due = await store.run(store.calls.claim_due(ID[0], 100))
+        taken.append(len(due))
+    assert taken[:3] == [2, 2, 1]
+
+
+async def test_who_was_only_asked_for_was_not_heard_of(store: Store) -> None:
+    """`start` by another worker of an attempt that the recoverer has just asked for."""
+    await store.run(store.calls.submit(ID, "t", "1", b"{}"))
+    await store.run(store.calls.start(ID, 1, "dead"))
+    assert (await store.run(store.calls.start(ID, 1, "other"))).verdict == "ALIVE"
+    _, [due] = await store.run(store.calls.claim_due(ID[0], 10, await store.clock() + 20_000))
+    assert due.action == "check"
+    assert (await store.run(store.calls.start(ID, 1, "other"))).verdict == "TAKEN"
+    await store.run(store.calls.progress(ID, 1, None))
+    assert (await store.run(store.calls.start(ID, 1, "other"))).verdict == "ALIVE"
+
+
+async def test_an_outcome_that_is_stored_twice_as_its_answer_was_lost_is_no_late_one(store: Store) -> None:
+    await store.run(store.calls.submit(ID, "t", "1", b"{}"))
+    await store.run(store.calls.start(ID, 1, "w"))
+    for _ in range(2):
+        assert await store.run(store.calls.finish(ID, 1, b"1"))
+    assert not await store.run(store.calls.finish(ID, 1, b"2"))
+    record = await store.read(ID)
+    assert record is not None
+    assert (record.seq, record.result) == (3, b"1")
+    await store.run(store.calls.submit(ID, "t", "1", b"{}", recompute=True))
+    assert not await store.run(store.calls.finish(ID, 1, b"1"))
+    await store.run(store.calls.start(ID, 2, "w"))
+    for _ in range(2):
+        assert await store.run(store.calls.fail(ID, 2, error("TASK_FAILED", "no"))) == "FAILED"
+    assert await store.run(store.calls.fail(ID, 2, error("TASK_FAILED", "other"))) == "REFUSED"
+
+
+async def test_even_what_is_charged_to_nobody_has_an_end_and_a_new_run_begins_with_a_clean_slate(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.store.calls.UNCHARGED_LIMIT", 3)
+
+    async def lose_until_it_fails(attempt: int) -> int:
+        for count in range(1, 10):
+            verdict = await store.run(store.calls.lose(ID, attempt, "none", error("WORKER_LOST", "stopped")))
+            if verdict == "FAILED":
+                return count
+            attempt += 1
+            await store.run(store.calls.claim_due(ID[0], 10))
+        raise AssertionError
+
+    await store.run(store.calls.submit(ID, "t", "1", b"{}"))
+    assert await lose_until_it_fails(1) == 3
+    again = await store.run(store.calls.submit(ID, "t", "1", b"{}"))
+    assert await lose_until_it_fails(again.record.attempt) == 3
