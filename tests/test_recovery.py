@@ -84,7 +84,7 @@ async def reached(condition: Any, seconds: float = 20) -> None:
 
 async def charges(store: Store, ids: list[str]) -> set[tuple[bytes | None, ...]]:
     """How often each task was charged: for its worker, and as undelivered."""
-    found = await store._commands([("HMGET", store.calls.record_key(i), "lost", "undelivered") for i in ids])
+    found = await store.commands([("HMGET", store.calls.record_key(i), "lost", "undelivered") for i in ids])
     return {tuple(item) for item in found}
 
 
