@@ -223,6 +223,12 @@ def revoke(key_id: str) -> None:
         fail(f"there is no key {key_id}; `dask-graphql keys list` shows them")
 
 
+def own_url(settings: Settings) -> str:
+    """Where the api is by these settings."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - as one connects to it
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+
+
 @command.command()
 @click.argument("task")
 @click.argument("arguments", nargs=-1, metavar="[name=value ...]")
@@ -234,6 +240,7 @@ def submit(task: str, arguments: tuple[str, ...], wait: bool, url: str | None, t
     settings = load_settings()
     try:
         from graphql_api.client.command import submit_and_print
+        from graphql_api.client.errors import ApiUnavailable
     except ModuleNotFoundError as error:
         # The image of a worker or a scheduler has no HTTP client.
         fail(f'submit needs {error.name}: pip install "dask-graphql[client]"')
@@ -247,8 +254,10 @@ def submit(task: str, arguments: tuple[str, ...], wait: bool, url: str | None, t
             values[name] = json.loads(text)
         except ValueError:
             values[name] = text
-    url = url or f"http://{settings.host}:{settings.port}"
-    sys.exit(asyncio.run(submit_and_print(url, token, task, values, wait=wait)))
+    try:
+        sys.exit(asyncio.run(submit_and_print(url or own_url(settings), token, task, values, wait=wait)))
+    except ApiUnavailable as error:
+        fail(f"{error}; --url, or DASK_GRAPHQL_HOST and DASK_GRAPHQL_PORT, say where the api is")
 
 
 @command.command()
@@ -264,9 +273,8 @@ def status(once: bool, as_json: bool, url: str | None, token: str | None) -> Non
     except ModuleNotFoundError as error:
         fail(f'status needs {error.name}: pip install "dask-graphql[client]"')
 
-    url = url or f"http://{settings.host}:{settings.port}"
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(show_status(url, token, once=once, as_json=as_json))
+        asyncio.run(show_status(url or own_url(settings), token, once=once, as_json=as_json))
 
 
 if __name__ == "__main__":

@@ -184,6 +184,9 @@ def _certificates(folder: Path) -> dict[str, str]:
 def _print_places(settings: Settings, logs: Path) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     print(f"console    http://{host}:{settings.port}/")
+    if (settings.host, settings.port) != (Settings.host, Settings.port):
+        url = f"http://{host}:{settings.port}"
+        print(f"submit     dask-graphql submit fibonacci n=90 --url {url} (or DASK_GRAPHQL_PORT={settings.port})")
     print(f"redis      {settings.redis_url}")
     print(f"scheduler  {settings.scheduler}")
     if settings.dashboard:
@@ -267,7 +270,8 @@ def _check_living(children: Sequence[Child]) -> None:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - our own http URL
+        # No proxy of the environment leads to ourselves.
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=1) as answer:
             state = json.load(answer)
             return bool(state["ready"] and state["scheduler"])
     except (OSError, ValueError):

@@ -109,7 +109,11 @@ class Tokens:
                         raise ValueError("its jwks_uri is not https")
                     self._keys = _key_set(await _get(client, address))
                     self._read_at = time.monotonic()
-            except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError, jwt.PyJWTError) as error:
+            except (
+                # InvalidURL and ImportError: proxies of the environment that cannot be used.
+                httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError, KeyError, TypeError, AttributeError,
+                jwt.PyJWTError,
+            ) as error:  # fmt: skip
                 logger.warning("the keys of %s cannot be had: %s", self._issuer, error)
             finally:
                 self._asked_at = time.monotonic()

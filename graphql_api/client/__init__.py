@@ -24,6 +24,7 @@ from graphql_api.client.errors import (
     UnknownTaskType,
 )
 from graphql_api.client.events import Event
+from graphql_api.client.network import BadProxy
 from graphql_api.client.values import Blob
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "AsyncClient",
     "AsyncHandle",
     "BadArguments",
+    "BadProxy",
     "Blob",
     "Client",
     "ClientError",

@@ -5,15 +5,32 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from typing import Any
+from typing import Any, Final
 
 from graphql_api.client.aio import AsyncClient, AsyncHandle
 
+SUBMIT_SECONDS: Final = 15.0
+"""How long a submission that does not wait for its result is repeated: long enough for a node that is being replaced,
+and short enough for who mistook the port."""
+WAIT_SECONDS: Final = 60.0
+"""How long one that waits goes on without an answer."""
 
-async def submit_and_print(url: str, token: str | None, task: str, values: dict[str, Any], *, wait: bool) -> int:
+
+async def submit_and_print(
+    url: str,
+    token: str | None,
+    task: str,
+    values: dict[str, Any],
+    *,
+    wait: bool,
+    patience_seconds: float | None = None,
+) -> int:
     """Submits, prints the answer as a line of JSON, and with `wait` the final record as another.
 
     On a terminal the task's progress is told on stderr meanwhile.
+
+    Args:
+        patience_seconds: how long it is tried; default: SUBMIT_SECONDS or, with `wait`, WAIT_SECONDS.
 
     Returns:
         The exit code: 1 where the task did not succeed.
@@ -21,7 +38,9 @@ async def submit_and_print(url: str, token: str | None, task: str, values: dict[
     Raises:
         ClientError: the api refuses, or does not answer.
     """
-    async with AsyncClient(url, token) as client:
+    if patience_seconds is None:
+        patience_seconds = WAIT_SECONDS if wait else SUBMIT_SECONDS
+    async with AsyncClient(url, token, patience_seconds=patience_seconds) as client:
         handle = await client.submit(task, **values)
         told = {"taskId": handle.task_id, "outcome": handle.outcome, "task": {"state": handle.last_state}}
         print(json.dumps(told), flush=True)

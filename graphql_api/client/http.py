@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, Final
@@ -11,16 +12,16 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 import httpx
 
 from graphql_api.client.errors import ApiUnavailable, Refused, refusal
+from graphql_api.client.network import is_loopback, open_http
 from graphql_api.client.patience import RETRIABLE, Patience, asked_seconds
 from graphql_api.client.values import Blob
+
+logger = logging.getLogger(__name__)
 
 PASSING: Final = frozenset({429, 502, 503, 504})
 """Statuses of a proxy without an api node behind it, or of a node that starts, stops or is full."""
 
 CHUNK_BYTES: Final = 1 << 18
-
-CONNECT_SECONDS: Final = 5.0
-ANSWER_SECONDS: Final = 30.0
 
 
 class Http:
@@ -30,16 +31,25 @@ class Http:
         url: the api, as in `http://127.0.0.1:8000`, or its `/graphql`.
         token: sent as `Authorization: Bearer`; None for none.
         patience_seconds: how long one request is repeated.
+
+    Raises:
+        BadProxy: the environment names a proxy that cannot be used.
     """
 
     def __init__(self, url: str, token: str | None, patience_seconds: float) -> None:
         self.url = api_url(url)
         self._authorization = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._patience_seconds = patience_seconds
-        self._client = httpx.AsyncClient(timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS))
+        self._client = open_http(self.url)
+        self._elsewhere: httpx.AsyncClient | None = None
+        """For blobs at other origins, to which another way may lead."""
+        self._silent = True
+        """Whether the api has not answered yet, nor the user been told so."""
 
     async def close(self) -> None:
         await self._client.aclose()
+        if self._elsewhere is not None:
+            await self._elsewhere.aclose()
 
     async def ask(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The data of a query or mutation.
@@ -48,7 +58,7 @@ class Http:
             Refused: the api refuses it, and repeating it would not help or has not for the client's patience.
             ApiUnavailable: the api did not answer for the client's patience.
         """
-        patience = Patience(self._patience_seconds)
+        patience = Patience(self._patience_seconds, self.url)
         while True:
             try:
                 return await self._ask_once({"query": query, "variables": dict(variables or {})})
@@ -56,14 +66,25 @@ class Http:
                 raise _no_api(self.url, error) from error
             except httpx.TransportError as error:
                 pause = patience.pause_seconds(error)
+                self._tell_of_silence(error)
             except Refused as refused:
                 if refused.code not in RETRIABLE and refused.code not in _PASSING_CODES:
                     raise
                 pause = patience.pause_seconds(refused, asked_seconds(refused))
             await asyncio.sleep(pause)
 
+    def _tell_of_silence(self, error: Exception) -> None:
+        """Says at once where nobody seems to be, as a wrong port is the likely cause; later failures pass by."""
+        if self._silent:
+            self._silent = False
+            logger.warning(
+                "%s does not answer (%s); trying for %g s", self.url, str(error) or type(error).__name__,
+                self._patience_seconds,
+            )  # fmt: skip
+
     async def _ask_once(self, body: dict[str, Any]) -> dict[str, Any]:
         answer = await self._client.post(self.url, json=body, headers=self._authorization)
+        self._silent = False
         told = _json_object(answer)
         if told is not None and told.get("errors"):
             raise refusal(told["errors"], _status_code(answer) if answer.is_error else "ERROR")
@@ -81,7 +102,7 @@ class Http:
         url = blob_url(self.url, blob.url)
         # A blob may lie elsewhere (a signed URL of a bucket), where our token is nobody's business.
         headers = self._authorization if urlsplit(url)[:2] == urlsplit(self.url)[:2] else {}
-        patience = Patience(self._patience_seconds)
+        patience = Patience(self._patience_seconds, url)
         offset = 0
         while offset < blob.size_bytes:
             try:
@@ -105,10 +126,16 @@ class Http:
                 pause = patience.pause_seconds(refused, asked_seconds(refused))
             await asyncio.sleep(pause)
 
+    def _client_for(self, url: str) -> httpx.AsyncClient:
+        if is_loopback(url) == is_loopback(self.url):
+            return self._client
+        self._elsewhere = self._elsewhere or open_http(url)
+        return self._elsewhere
+
     async def _from(self, url: str, offset: int, headers: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
         # A compressed download could not be continued at an offset of the blob.
         asked = {**headers, "Accept-Encoding": "identity", "Range": f"bytes={offset}-"}
-        async with self._client.stream("GET", url, headers=asked) as answer:
+        async with self._client_for(url).stream("GET", url, headers=asked) as answer:
             if answer.status_code not in (200, 206):
                 raise _http_refusal(answer, (await answer.aread()).decode(errors="replace"))
             # 200: the range was not heard, and what we have comes once more.
@@ -120,9 +147,17 @@ class Http:
 
 
 def api_url(url: str) -> str:
-    """The `/graphql` of an api of which only the origin may be given; any other path is a proxy's."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(path="/graphql")) if parts.path in ("", "/") else url
+    """The `/graphql` of an api of which only the origin may be given; any other path is a proxy's.
+
+    Raises:
+        ApiUnavailable: the text is no URL.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise _no_api(url, error) from error
+    path = "/graphql" if parts.path in ("", "/") else parts.path.removesuffix("/")
+    return urlunsplit(parts._replace(path=path)) if path.endswith("/graphql") else url
 
 
 def blob_url(api: str, url: str) -> str:

@@ -23,10 +23,12 @@ class Patience:
 
     Args:
         seconds: how long to go on trying, from the first failure.
+        url: what is tried, for the message at the end.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, url: str) -> None:
         self._seconds = seconds
+        self._url = url
         self._tries = 0
         self._deadline: float | None = None
 
@@ -51,7 +53,7 @@ class Patience:
             if isinstance(reason, Refused):
                 raise reason
             raise ApiUnavailable(
-                f"the api did not answer for {self._seconds:g} s: {reason or type(reason).__name__}"
+                f"{self._url} did not answer for {self._seconds:g} s: {reason or type(reason).__name__}"
             ) from reason
         return pause
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from graphql_api.client.errors import ApiUnavailable, ClientError, Refused, refusal
+from graphql_api.client.network import BadProxy, is_loopback
 from graphql_api.client.patience import RETRIABLE, Patience, asked_seconds
 
 if TYPE_CHECKING:
@@ -116,9 +117,9 @@ class Session:
         """Keeps a connection until no subscription is left or the api stays away."""
         # Imported where the first subscription begins: it takes as long as the rest of the client together.
         from websockets.asyncio.client import connect
-        from websockets.exceptions import InvalidURI, WebSocketException
+        from websockets.exceptions import InvalidProxy, InvalidURI, WebSocketException
 
-        patience = Patience(self._patience_seconds)
+        patience = Patience(self._patience_seconds, self._url)
         while self._subscriptions:
             greeted_at = math.inf
             try:
@@ -130,6 +131,7 @@ class Session:
                     close_timeout=1,
                     ping_interval=self._ping_seconds,
                     ping_timeout=self._ping_seconds,
+                    proxy=None if is_loopback(self._url) else True,
                 ) as socket:
                     async with asyncio.timeout(GREETING_SECONDS):
                         await self._greet(socket)
@@ -139,6 +141,9 @@ class Session:
                 error: Exception = ConnectionError("the api closed the connection")
             except InvalidURI as wrong:
                 self._end_all(ApiUnavailable(f"{self._url!r} is no address of an api: {wrong}"))
+                return
+            except (InvalidProxy, ImportError) as unusable:
+                self._end_all(BadProxy(unusable))
                 return
             except (OSError, TimeoutError, WebSocketException) as lost:
                 error = lost
@@ -249,7 +254,7 @@ class Session:
         if refused.code not in RETRIABLE:
             subscription.on_end(refused)
             return
-        subscription.patience = subscription.patience or Patience(self._patience_seconds)
+        subscription.patience = subscription.patience or Patience(self._patience_seconds, self._url)
         try:
             pause = subscription.patience.pause_seconds(refused, asked_seconds(refused))
         except ClientError as error:

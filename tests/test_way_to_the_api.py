@@ -1,0 +1,171 @@
+"""How a client finds its api: proxies of the environment, wrong ports, the spellings of a URL."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import AsyncIterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from cluster.__main__ import own_url
+from cluster.local import _answers, free_port
+from cluster.settings import Settings, load_settings
+from graphql_api.client.aio import AsyncClient
+from graphql_api.client.client import Client
+from graphql_api.client.command import submit_and_print
+from graphql_api.client.errors import ApiUnavailable
+from graphql_api.client.http import api_url
+from graphql_api.client.network import BadProxy, is_loopback
+from tests.api_node import api_node
+from tests.system import RedisServer
+
+DEAD = "http://127.0.0.1:9"
+PROXIES = (
+    {"http_proxy": DEAD, "https_proxy": DEAD, "all_proxy": DEAD},
+    {"HTTP_PROXY": DEAD, "no_proxy": "127.0.0.1,[::1]"},
+    {"ALL_PROXY": "socks5h://127.0.0.1:9"},
+    {"all_proxy": "gopher://127.0.0.1:9", "http_proxy": "http://["},
+)
+
+
+@pytest.fixture(scope="module")
+async def url(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    settings = load_settings(
+        {},
+        redis_url=redis_server.url,
+        key_prefix=f"t{uuid.uuid4().hex[:8]}",
+        data_dir=tmp_path_factory.mktemp("way"),
+        log_level="WARNING",
+    )
+    async with api_node(settings) as url:
+        yield url
+
+
+@pytest.fixture(params=PROXIES, ids=lambda proxies: ",".join(proxies))
+def proxies(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment's proxies, and no others."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        for spelling in (name, name.upper()):
+            monkeypatch.delenv(spelling, raising=False)
+    for name, value in request.param.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("proxies")
+async def test_no_proxy_leads_to_an_api_on_this_machine(url: str) -> None:
+    async with AsyncClient(url, patience_seconds=2) as client:
+        handle = await client.submit("fibonacci", n=7511)
+        await handle.cancel()
+        record = await client.task(handle.task_id).final(5)
+        assert record["state"] == "CANCELLED"
+
+
+@pytest.mark.usefixtures("proxies")
+def test_no_proxy_leads_to_the_system_that_dev_starts() -> None:
+    class Ready(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"ready": True, "scheduler": True}).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Ready)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        assert _answers(f"http://127.0.0.1:{server.server_port}/readyz")
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("proxies", [
+    {"http_proxy": DEAD, "no_proxy": "127.0.0.1,[::1]"}, {"ALL_PROXY": "socks5h://127.0.0.1:9"},
+    {"all_proxy": "gopher://127.0.0.1:9"},
+], indirect=True)  # fmt: skip
+@pytest.mark.usefixtures("proxies")
+async def test_a_proxy_that_cannot_be_used_is_an_error_of_the_client_in_one_line() -> None:
+    with pytest.raises(BadProxy) as caught:
+        AsyncClient("http://api.example")
+    assert "NO_PROXY" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "loopback"),
+    [
+        ("http://127.0.0.1:8000/graphql", True),
+        ("http://127.8.9.1", True),
+        ("https://localhost", True),
+        ("http://api.localhost:1", True),
+        ("ws://[::1]:8000", True),
+        ("http://10.0.0.1", False),
+        ("http://localhost.example", False),
+        ("http://[", False),
+        ("", False),
+    ],
+)
+def test_what_is_this_machine(url: str, loopback: bool) -> None:
+    assert is_loopback(url) is loopback
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("http://host", "http://host/graphql"),
+        ("http://host/", "http://host/graphql"),
+        ("http://host/graphql", "http://host/graphql"),
+        ("http://host/graphql/", "http://host/graphql"),
+        ("http://host/api/graphql/?a=1", "http://host/api/graphql?a=1"),
+        ("http://host/api/", "http://host/api/"),
+    ],
+)
+def test_a_url_may_be_given_in_each_of_its_spellings(given: str, taken: str) -> None:
+    assert api_url(given) == taken
+
+
+async def test_a_client_of_a_url_with_a_slash_behind_it_works(url: str) -> None:
+    async with AsyncClient(url + "/") as client:
+        assert "fibonacci" in await client.task_types()
+    with pytest.raises(ApiUnavailable, match="no address of an api"):
+        Client("http://[")
+
+
+def test_the_command_connects_to_where_the_settings_point() -> None:
+    assert own_url(Settings()) == "http://127.0.0.1:8000"
+    assert own_url(Settings(host="::1", port=1)) == "http://[::1]:1"
+    assert own_url(Settings(host="0.0.0.0")) == "http://127.0.0.1:8000"
+
+
+async def test_a_port_where_nobody_listens_is_said_at_once_and_once(caplog: pytest.LogCaptureFixture) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    with (
+        caplog.at_level(logging.WARNING),
+        pytest.raises(ApiUnavailable, match=rf"{url}/graphql did not answer for 1 s"),
+    ):
+        await submit_and_print(url, None, "fibonacci", {"n": 1}, wait=False, patience_seconds=1)
+    [warning] = caplog.messages
+    assert warning.startswith(f"{url}/graphql does not answer (")
+    assert warning.endswith("trying for 1 s")
+
+
+def test_the_command_says_on_stderr_what_it_tries(tmp_path: Path) -> None:
+    port = free_port()
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "cluster", "submit", "fibonacci", "n=90"],
+        env={**os.environ, "DASK_GRAPHQL_PORT": str(port)}, cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        process.kill()
+    assert f"http://127.0.0.1:{port}/graphql does not answer" in line
+    assert "trying for 15 s" in line
