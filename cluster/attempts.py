@@ -60,8 +60,20 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def worker_lost(worker: str) -> dict[str, Any]:
-    return error("WORKER_LOST", f"the worker {worker} was lost while it ran the task, as others before it")
+def worker_lost(worker: str, how: str = "was lost") -> dict[str, Any]:
+    """The error of a task that took its last worker with it; `how` says what became of that one."""
+    return error("WORKER_LOST", f"the worker {worker} {how} while it ran the task, as others before it")
+
+
+def out_of_memory(worker: str, limit_bytes: int | None, how: str) -> dict[str, Any]:
+    """The error of a task that ran when its last worker ran out of memory; `how` says who ended the worker process."""
+    limit = f"its limit of {limit_bytes:,} bytes" if limit_bytes else "what the machine has"
+    return error(
+        "OUT_OF_MEMORY",
+        f"the worker {worker} took more memory than {limit} while it ran the task, as others before it, and {how}; "
+        "give workers more memory (DASK_GRAPHQL_WORKER_MEMORY_BYTES, or the container's), or run fewer tasks on one "
+        "(DASK_GRAPHQL_WORKER_THREADS)",
+    )
 
 
 def undelivered(reason: str) -> dict[str, Any]:

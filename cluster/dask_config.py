@@ -24,7 +24,9 @@ def configure_dask(scratch: Path) -> None:
         # The tick, 50 times a second by default, only finds out that an event loop is held up; it is half of what idle
         # processes of Dask do.
         "admin": {"log-length": 1_000, "low-level-log-length": 30, "tick": {"interval": "500ms"}},
-        "scheduler": {"events-cleanup-delay": "10m"},
+        # A worker that is silent is judged by our plugin, which hears of it from its nanny too: a task may hold the
+        # interpreter of its process for as long as it likes. Dask would end that after five minutes.
+        "scheduler": {"events-cleanup-delay": "10m", "worker-ttl": None},
         # The statistical profile, of the dashboard's page: the default of 10 ms takes 3 to 4 % of a busy worker.
         "worker": {"profile": {"interval": "100ms"}},
         # Dask has glibc give freed memory back early (MALLOC_TRIM_THRESHOLD_), by which glibc no longer learns that

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from cluster import attempts
 
 if TYPE_CHECKING:
-    from distributed import Scheduler, Worker
+    from distributed import Nanny, Scheduler, Worker
 
 
 SECONDS: Final = "dask_graphql_seconds"
@@ -50,6 +51,51 @@ def drop_spans(node: Scheduler | Worker) -> None:
     `extensions["spans"]` is private. Renamed, the spans come back and memory grows; nothing else happens.
     """
     node.extensions.pop("spans", None)
+
+
+def pause_worker(scheduler: Scheduler, address: str) -> bool:
+    """Keeps the scheduler from sending work to a worker, which need not know of it. Returns False where it sends none
+    anyway, or does not know the worker.
+
+    `handle_worker_status_change` is undocumented; Dask calls it when a worker says that it pauses for want of memory.
+    Renamed, this raises AttributeError: silent workers go on getting work.
+    """
+    worker = scheduler.workers.get(address)
+    if worker is None or worker.status.name != "running":
+        return False
+    scheduler.handle_worker_status_change("paused", worker, f"dask-graphql-pause-{time.time()}")
+    return True
+
+
+def resume_worker(scheduler: Scheduler, address: str) -> None:
+    """Undoes `pause_worker`, unless the worker was retired meanwhile."""
+    worker = scheduler.workers.get(address)
+    if worker is not None and worker.status.name == "paused":
+        scheduler.handle_worker_status_change("running", worker, f"dask-graphql-resume-{time.time()}")
+
+
+class HearsExit(Protocol):
+    """Hears how a worker process ended, before another one is started."""
+
+    def __call__(self, exit_code: int, *, orderly: bool) -> None: ...
+
+
+def hear_exits(nanny: Nanny, heard: HearsExit) -> None:
+    """Tells of each end of a started nanny's worker process: its exit code, and whether the nanny was closing.
+
+    `nanny.process.on_exit` is private: the nanny calls it, then starts another process. Renamed, nothing is heard: a
+    lost attempt is then told by the scheduler's plugin alone, a second later and without a reason.
+    """
+    process = nanny.process
+    go_on = process.on_exit
+
+    def on_exit(exit_code: int) -> None:
+        try:
+            heard(exit_code, orderly=nanny.status.name != "running")
+        finally:
+            go_on(exit_code)
+
+    process.on_exit = on_exit
 
 
 def tell_seconds(seconds: list[float]) -> None:

@@ -175,7 +175,8 @@ class Executor:
         task_id, attempt, canonical_input = member
         task_type = self.registry.get(name)
         if self.board:
-            self.board.begin(slot, task_id, attempt, task_type.timeout_seconds if task_type else None)
+            limit, retries = (task_type.timeout_seconds, task_type.retries) if task_type else (None, 0)
+            self.board.begin(slot, task_id, attempt, limit, retries)
         running = RunningAttempt(
             task_id, attempt, self.blobs, partial(self._partial, task_type),
             note_blobs=partial(self.store.run, self.store.calls.note_blobs(task_id)),

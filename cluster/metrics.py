@@ -277,5 +277,5 @@ def of(metric: Any, *values: Any) -> Any:
 
 def count_lost(cause: str, verdict: str) -> None:
     """Counts a lost attempt, unless the fence refused what was said of it: another had said it before."""
-    if verdict != "REFUSED":
+    if verdict in ("QUEUED", "FAILED"):
         LOST.labels(cause).inc()

@@ -28,6 +28,7 @@ from cluster.graphs import GRAPH_ANNOTATION
 from cluster.logs import about
 from cluster.registry import load_registry
 from cluster.settings import Settings, load_settings
+from cluster.silence import ROUND_SECONDS, SilentWorkers
 from cluster.store.calls import EPOCH_SECONDS, milliseconds
 from cluster.store.store import Store
 from cluster.tls import check_scheduler_address, security
@@ -51,6 +52,8 @@ TOPIC: Final = "dask-graphql-load"
 """Where Dask's clients subscribe to that."""
 RECENT: Final = 0.5
 """What the latest run weighs in the mean duration of a task type."""
+NANNY_SECONDS: Final = 1.0
+"""How long the loss of a worker is left to its nanny to tell; where that is lost, too, it is told here."""
 STORE_TRIES_SECONDS: Final = 60.0
 """How long a loss is kept to be written while Redis is away; afterwards the recoverer's sweep finds it."""
 
@@ -63,11 +66,12 @@ class _GraphProgress:
     def __init__(self) -> None:
         self.keys: set[Any] = set()
         self.done: set[Any] = set()
-        self.told = 0
+        self.told = 0.0
 
     @property
     def fraction(self) -> float:
-        return len(self.done) / max(1, len(self.keys))
+        """The share of its parts that are done; never less than was told, though a second graph brings more parts."""
+        return max(self.told, len(self.done) / max(1, len(self.keys)))
 
 
 def _plugin_class() -> type[Any]:
@@ -94,9 +98,11 @@ def _plugin_class() -> type[Any]:
             self._telling: asyncio.TimerHandle | None = None
             self._tasks: set[asyncio.Task[None]] = set()
             self._announced = False
+            self._silent = SilentWorkers(scheduler, store)
             self._loops = [
                 BackgroundLoop("scheduler heartbeat", self._beat, pause_seconds=BEAT_SECONDS),
                 BackgroundLoop("graph progress", self._tell_progress, pause_seconds=PROGRESS_SECONDS),
+                BackgroundLoop("silent workers", self._silent.round, pause_seconds=ROUND_SECONDS),
             ]
 
         # Life -------------------------------------------------------------------------------------------------------
@@ -105,6 +111,8 @@ def _plugin_class() -> type[Any]:
             self.scheduler.handlers["dask_graphql_held"] = self.held
             self.scheduler.handlers["dask_graphql_load"] = self.load
             self.scheduler.handlers["dask_graphql_cancelled"] = self.cancelled
+            self.scheduler.handlers["dask_graphql_alive"] = self._silent.alive
+            self.scheduler.handlers["dask_graphql_leaving"] = self._silent.leaving
             for loop in self._loops:
                 loop.start()
 
@@ -222,7 +230,10 @@ def _plugin_class() -> type[Any]:
                     # the record, so the first loss must come to us: the next one is over Dask's limit already.
                     scheduler.tasks[key].suspicious = scheduler.allowed_failures
             for key, tag in annotations.get(GRAPH_ANNOTATION, {}).items():
-                self._graphs.setdefault(tag, _GraphProgress()).keys.add(key)
+                task_id, attempt = tag.rsplit(":", 1)
+                # Of one that has ended nobody would take it away again.
+                if self._demand.key((task_id, int(attempt))) is not None:
+                    self._graphs.setdefault(tag, _GraphProgress()).keys.add(key)
 
         def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
             if finish in ("memory", "erred") and self._graphs:
@@ -282,6 +293,8 @@ def _plugin_class() -> type[Any]:
             if isinstance(exception, KilledWorker):
                 name = str(getattr(exception.last_worker, "name", worker))
                 cause = "worker_died"
+                # Its nanny may know why the worker process ended, and that nobody is to be charged.
+                await asyncio.sleep(NANNY_SECONDS)
                 call = self.store.calls.lose(task_id, attempt, "worker", attempts.worker_lost(name))
             else:
                 reason = f"{attempts.type_of(exception)}: {attempts.message_of(exception)}"
@@ -304,12 +317,12 @@ def _plugin_class() -> type[Any]:
         async def _tell_progress(self) -> None:
             """One round: the progress of every graph of which more is done than was told."""
             for tag, graph in list(self._graphs.items()):
-                done = len(graph.done)
-                if done == graph.told:
+                fraction = graph.fraction
+                if fraction == graph.told:
                     continue
                 task_id, attempt = tag.rsplit(":", 1)
-                await self.store.run(self.store.calls.progress(task_id, int(attempt), graph.fraction))
-                graph.told = done
+                await self.store.run(self.store.calls.progress(task_id, int(attempt), fraction))
+                graph.told = fraction
 
     return Watchman
 
@@ -334,6 +347,8 @@ async def run_scheduler(settings: Settings, stop: asyncio.Event) -> None:
     """Runs the scheduler until `stop` is set."""
     scratch = Path(settings.data_dir).absolute() / "scratch"
     configure_dask(scratch)
+    # Dask goes on without a preload that failed; a module that cannot be imported stops the node here, with its name.
+    load_registry(settings.task_modules)
     from distributed import Scheduler
 
     address = urlsplit(settings.scheduler_bind)

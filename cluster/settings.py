@@ -334,6 +334,18 @@ class Settings:
         _whole(0),
         "Memory of one worker. 0: all that the machine or the container has; local workers of one controller share it.",
     )
+    worker_stuck_seconds: float = setting(
+        120.0,
+        _seconds(0),
+        "How long the event loop of a worker process may stand still though its threads run, until the process is "
+        "replaced. A task that holds the interpreter is not meant: it may. 0: for ever.",
+    )
+    worker_start_seconds: float = setting(
+        120.0,
+        _seconds(1),
+        "How long a worker that runs may take until it serves, the import of its task modules included, before the "
+        "controller stops it. The next one gets twice as long, up to ten times this.",
+    )
     drain_seconds: float = setting(
         100.0,
         _seconds(0),

@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import time
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cluster import collector
+from cluster import attempts, collector
 from cluster.addresses import own_address
 from cluster.background import BackgroundLoop, BackgroundThread
 from cluster.blobs import open_blob_store
 from cluster.board import RunningBoard
 from cluster.context import use_settings
 from cluster.dask_config import configure_dask
-from cluster.dask_private import carry_every_exception, drop_spans
+from cluster.dask_private import carry_every_exception, drop_spans, hear_exits
+from cluster.descendants import Descendants
 from cluster.ecs_task import own_task, random_name, worker_name
-from cluster.errors import StoreUnavailable
+from cluster.errors import RegistryError, StoreUnavailable
 from cluster.execute import Executor, use_executor
 from cluster.logs import set_up_logging
 from cluster.registry import load_registry
@@ -30,8 +35,8 @@ from cluster.store.store import Store, ThreadStore
 from cluster.tls import security
 from cluster.tracing import end_tracing, set_up_tracing
 from cluster.values import allow_long_integers
+from cluster.warden import MEMORY_SECONDS, Warden, WorkerProcess
 from cluster.warden import TURN_SECONDS as WARDEN_SECONDS
-from cluster.warden import Warden
 
 if TYPE_CHECKING:
     from distributed import Nanny, Worker
@@ -48,6 +53,12 @@ QUIET_SECONDS: Final = 1.0
 STREAM_SECONDS: Final = 0.0005
 """How long the stream to the scheduler waits for more to send."""
 DRAIN_TURN_SECONDS: Final = 0.05
+LIVENESS_SECONDS: Final = 0.5
+"""How often the event loop and a thread of the worker process beat on the board."""
+ALIVE_SECONDS: Final = 5.0
+"""How often the scheduler hears from the nanny's process that the worker process lives."""
+LEAVING_SECONDS: Final = 1.0
+"""How long the end of a worker process waits for the scheduler to hear of it."""
 RESTART_SECONDS: Final = 5.0
 """How long a stop waits for a worker process that the nanny is just starting again."""
 RETIRE_SECONDS: Final = 2.0
@@ -88,14 +99,29 @@ class Pulse:
 
 
 def dask_setup(worker: Worker) -> None:
-    """Preload of the worker process (`dask worker --preload cluster.worker`): runs before it registers."""
+    """Preload of the worker process (`dask worker --preload cluster.worker`): runs before it registers.
+
+    Dask would go on without a preload that failed, and run nothing: so the process ends, and its nanny reads why.
+    """
     settings = load_settings()
+    path = board_path(settings, str(worker.name))
+    try:
+        _set_up(worker, settings, path)
+    except BaseException as error:
+        if not path.exists():
+            raise  # no nanny of ours waits for it
+        _reason_path(path).write_text(error.args[0] if isinstance(error, RegistryError) else attempts.message_of(error))
+        logger.exception("this worker process cannot serve")
+        logging.shutdown()
+        os._exit(1)
+
+
+def _set_up(worker: Worker, settings: Settings, path: Path) -> None:
     set_up_logging(settings, "worker", str(worker.name))
     set_up_tracing("worker", str(worker.name))
     use_settings(settings)
     allow_long_integers()
     board = None
-    path = board_path(settings, str(worker.name))
     if path.exists():
         board = RunningBoard(path)
         board.own()
@@ -114,13 +140,28 @@ def dask_setup(worker: Worker) -> None:
     worker.batched_stream.interval = STREAM_SECONDS
     pulse = Pulse(executor)
     pulse.thread.start()
+    if board:
+        # By these the warden knows an event loop that is dead from a task that holds the interpreter.
+        worker.__dict__["dask_graphql_beats"] = (
+            BackgroundLoop("loop beat", partial(_beat, board), pause_seconds=LIVENESS_SECONDS),
+            BackgroundThread("thread beat", board.beat_thread, pause_seconds=LIVENESS_SECONDS),
+        )
+        for beat in worker.__dict__["dask_graphql_beats"]:
+            beat.start()
     collector.settle()
     worker.__dict__["dask_graphql_pulse"] = pulse
 
 
-def dask_teardown(worker: Worker) -> None:
+async def _beat(board: RunningBoard) -> None:
+    board.beat_loop()
+
+
+async def dask_teardown(worker: Worker) -> None:
     """Ends what `dask_setup` began."""
     worker.__dict__["dask_graphql_pulse"].thread.stop()
+    if beats := worker.__dict__.get("dask_graphql_beats"):
+        await beats[0].close()
+        beats[1].stop()
     use_executor(None)
     end_tracing()
 
@@ -129,14 +170,15 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
     """Runs one worker until `stop` is set or its scheduler is gone.
 
     Workers do not find a restarted scheduler again (distributed issue 6391): whoever started this one starts a new one.
+    This process is the nanny's. It imports no task module, so what those need of memory is the worker process's alone.
+
+    Raises:
+        RegistryError: the worker process cannot import a task module; the message names it.
     """
-    registry = load_registry(settings.task_modules)  # a module that cannot be imported stops the node, with its name
+    descendants = Descendants()
     scratch = Path(settings.data_dir).absolute() / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     configure_dask(scratch)
-    from distributed import Nanny
-    from distributed.system import MEMORY_LIMIT
-
     ecs = await asyncio.to_thread(own_task)
     name = name or (worker_name(ecs.arn) if ecs else random_name())
     set_up_logging(settings, "worker", name)
@@ -144,28 +186,29 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
     path = board_path(settings, name)
     board = RunningBoard(path, create=True)
     store = Store(settings)
-    nanny = Nanny(
-        settings.scheduler,
-        name=name,
-        # Without it the worker process listens on all of the machine's addresses.
-        host=host,
-        nthreads=settings.worker_threads,
-        # Dask's own default is a share by threads, half of the memory for one thread on two cores.
-        memory_limit=memory_of(settings.worker_memory_bytes, ecs.memory_bytes if ecs else None, MEMORY_LIMIT),
-        local_directory=str(scratch),
-        preload=["cluster.worker"],
-        env=settings.environment(),
-        security=security(settings),
-        # A worker's own pages are of no use behind a network that shows only the api; Dask opens their port anyway.
-        dashboard=False,
-        dashboard_address="127.0.0.1:0",
-    )
     try:
-        async with nanny:
+        nanny, memory_share = _nanny(settings, name, host, ecs.memory_bytes if ecs else None, scratch)
+        try:
+            if not await _started(nanny, stop, path):
+                return
             logger.info("worker %s serves %s", nanny.worker_address, settings.scheduler)
-            warden = Warden(store, board, registry, lambda: nanny.pid)
-            watching = BackgroundLoop("warden", lambda: warden.turn(time.monotonic()), pause_seconds=WARDEN_SECONDS)
-            watching.start()
+            process = WorkerProcess(
+                name,
+                lambda: nanny.pid,
+                partial(_leaving, nanny),
+                nanny.memory_manager.memory_limit,
+                memory_share,
+                settings.worker_stuck_seconds,
+            )
+            warden = Warden(store, board, descendants, process)
+            hear_exits(nanny, warden.process_ended)
+            loops = (
+                BackgroundLoop("warden", lambda: warden.turn(time.monotonic()), pause_seconds=WARDEN_SECONDS),
+                BackgroundLoop("memory", warden.look_at_memory, pause_seconds=MEMORY_SECONDS),
+                BackgroundLoop("alive", partial(_say_alive, nanny, warden), pause_seconds=ALIVE_SECONDS),
+            )
+            for loop in loops:
+                loop.start()
             gone = asyncio.create_task(nanny.finished())
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait({gone, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -173,11 +216,104 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
                 await _drain(nanny, board, warden, settings.drain_seconds)
             gone.cancel()
             stopping.cancel()
-            await watching.close()
+            for loop in loops:
+                await loop.close()
+            await nanny.close(timeout=5)
+            with suppress(StoreUnavailable):
+                # What was lost with the scheduler, say: so nobody has to find it.
+                await warden.tell_ended()
+        finally:
             await nanny.close(timeout=5)
     finally:
+        # Whatever tasks started ends with their worker.
+        descendants.end_orphans()
         path.unlink(missing_ok=True)
+        _reason_path(path).unlink(missing_ok=True)
         await store.close()
+
+
+def _nanny(
+    settings: Settings, name: str, host: str | None, task_bytes: int | None, scratch: Path
+) -> tuple[Nanny, float]:
+    """The nanny, and the share of its memory at which the worker process is ended: by the warden, which says why."""
+    import dask
+    from distributed import Nanny
+    from distributed.system import MEMORY_LIMIT
+
+    share = dask.config.get("distributed.worker.memory.terminate")
+    with dask.config.set({"distributed.worker.memory.terminate": False}):
+        nanny = Nanny(
+            settings.scheduler,
+            name=name,
+            # Without it the worker process listens on all of the machine's addresses.
+            host=host,
+            nthreads=settings.worker_threads,
+            # Dask's own default is a share by threads, half of the memory for one thread on two cores.
+            memory_limit=memory_of(settings.worker_memory_bytes, task_bytes, MEMORY_LIMIT),
+            local_directory=str(scratch),
+            preload=["cluster.worker"],
+            env=settings.environment(),
+            security=security(settings),
+            # A worker's own pages are of no use behind a network that shows only the api; Dask opens their port anyway.
+            dashboard=False,
+            dashboard_address="127.0.0.1:0",
+        )
+    return nanny, float(share or 0)
+
+
+async def _started(nanny: Nanny, stop: asyncio.Event, path: Path) -> bool:
+    """Starts the worker process; False where it was asked to stop meanwhile.
+
+    Raises:
+        RegistryError: the process cannot serve, and says why.
+    """
+    starting = asyncio.ensure_future(nanny.start())
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if stop.is_set() and not starting.done():
+        # It may be importing for minutes, or wait for a scheduler that is gone.
+        logger.info("this worker is stopped before it serves")
+        while not starting.done():
+            if nanny.pid:
+                with suppress(ProcessLookupError):
+                    os.kill(nanny.pid, signal.SIGKILL)
+            else:
+                starting.cancel()
+            await asyncio.wait({starting}, timeout=DRAIN_TURN_SECONDS)
+        await asyncio.gather(starting, return_exceptions=True)
+        return False
+    try:
+        await starting
+    except RuntimeError as error:
+        if _reason_path(path).exists():
+            raise RegistryError(_reason_path(path).read_text()) from error
+        raise
+    return True
+
+
+async def _leaving(nanny: Nanny, leaving: bool) -> None:
+    """Tells the scheduler that nothing more must go to this worker, or that it may again.
+
+    A scheduler that is away sends nothing either.
+    """
+    try:
+        async with asyncio.timeout(LEAVING_SECONDS):
+            await nanny.scheduler.dask_graphql_leaving(worker=nanny.worker_address, leaving=leaving)
+    except (OSError, TimeoutError) as error:
+        logger.info("the scheduler was not told that this worker process ends: %s", error)
+
+
+async def _say_alive(nanny: Nanny, warden: Warden) -> None:
+    """Tells the scheduler that the worker process lives, which it cannot say itself while a task holds its
+    interpreter."""
+    if nanny.pid is None or warden.is_stopped:
+        return
+    try:
+        async with asyncio.timeout(ALIVE_SECONDS):
+            await nanny.scheduler.dask_graphql_alive(worker=nanny.worker_address)
+    except (OSError, TimeoutError) as error:
+        logger.debug("the scheduler did not hear that this worker lives: %s", error)
 
 
 def memory_of(asked: int, task: int | None, machine: int) -> int:
@@ -199,9 +335,14 @@ def board_path(settings: Settings, name: str) -> Path:
     return Path(settings.data_dir).absolute() / "scratch" / f"{name}.board"
 
 
+def _reason_path(board: Path) -> Path:
+    """Where the worker process writes why it cannot serve."""
+    return board.with_suffix(".reason")
+
+
 async def _drain(nanny: Nanny, board: RunningBoard, warden: Warden, seconds: float) -> None:
-    """Takes nothing more and lets what runs end. What has not begun goes back; what is not done in time is lost to the
-    platform, uncharged, and runs again elsewhere."""
+    """Takes nothing more and lets what runs end. What has not begun, and what is not done in time, is given back
+    uncharged, and runs elsewhere."""
     try:
         async with asyncio.timeout(RESTART_SECONDS):
             # A worker process that is just being started again would register, begin tasks, and be ended with them.
@@ -211,10 +352,8 @@ async def _drain(nanny: Nanny, board: RunningBoard, warden: Warden, seconds: flo
             await nanny.scheduler.retire_workers(workers=[nanny.worker_address], close_workers=False, remove=False)
     except (OSError, TimeoutError) as error:
         logger.info("the scheduler was not told that this worker leaves: %s", error)
-    try:
-        await warden.give_back([entry for entry in board.entries(nanny.pid) if entry.behind(time.monotonic())])
-    except StoreUnavailable as error:
-        logger.info("what waits behind others runs here too: %s", error)
+    now = time.monotonic()
+    await warden.give_all_back(entry for entry in board.entries(nanny.pid) if entry.behind(now))
     if board.entries(nanny.pid):
         logger.info("waiting up to %g s for %d running tasks", seconds, len(board.entries(nanny.pid)))
     try:
@@ -222,4 +361,6 @@ async def _drain(nanny: Nanny, board: RunningBoard, warden: Warden, seconds: flo
             while board.entries(nanny.pid):  # noqa: ASYNC110
                 await asyncio.sleep(DRAIN_TURN_SECONDS)  # the board is another process's: it has no event
     except TimeoutError:
-        logger.warning("%d tasks are given up: they did not end in %g s", len(board.entries(nanny.pid)), seconds)
+        left = board.entries(nanny.pid)
+        logger.warning("%d tasks did not end in %g s and run elsewhere, uncharged", len(left), seconds)
+        await warden.give_all_back(left)

@@ -49,7 +49,7 @@ def test_the_protocol_page_names_every_script_and_every_field() -> None:
     from cluster.store.record import FIELDS
 
     fields = re.findall(r"^\| `([a-z_]+)` \|", page, re.MULTILINE)
-    assert set(fields) == {*FIELDS, "dispatched", "undelivered"}
+    assert set(fields) == {*FIELDS, "dispatched", "undelivered", "heard_at"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -154,7 +154,7 @@ def parsed(source: str) -> ast.AST:
 
 def code_values(tree: ast.AST) -> Iterator[ast.expr]:
     """The expressions in the places where a code stands: `code = ...`, `{"code": ...}`, `attempts.error(...)`,
-    `TaskError(...)`, `code=...` in a call and `setdefault("code", ...)`."""
+    `attempts.raised(...)`, `TaskError(...)`, `code=...` in a call and `setdefault("code", ...)`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign):
             if any(isinstance(target, ast.Name) and target.id == "code" for target in node.targets):
@@ -168,7 +168,7 @@ def code_values(tree: ast.AST) -> Iterator[ast.expr]:
         elif isinstance(node, ast.Call):
             yield from (keyword.value for keyword in node.keywords if keyword.arg == "code")
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if node.args and name in ("error", "TaskError"):
+            if node.args and name in ("error", "raised", "TaskError"):
                 yield node.args[0]
             if len(node.args) == 2 and name == "setdefault" and texts(node.args[0]) == ["code"]:
                 yield node.args[1]

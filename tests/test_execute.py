@@ -480,7 +480,8 @@ def test_an_attempt_that_must_not_run_is_not_run(bench: Bench, verdict: str) -> 
 def test_an_attempt_that_was_begun_by_a_worker_long_silent_is_given_up(bench: Bench) -> None:
     bound = bench.submit("add", a=1)
     bench.store.run(bench.calls.start(bound.task_id, 1, "w0"))
-    bench.store.redis.zadd(f"{bench.calls.lane(bound.task_id)}:open", {bound.task_id: int(time.time() * 1000)})
+    begun_at = int(time.time() * 1000) - 10_000
+    bench.store.redis.hset(bench.calls.record_key(bound.task_id), "started_at", begun_at)
     record = bench.run(bound)
     assert (record.state, record.attempt, record.lost) == (TaskState.QUEUED, 2, 0)
     assert bench.run(bound, 2).state is TaskState.SUCCEEDED

@@ -97,10 +97,11 @@ async def test_a_cancelled_task_that_never_yields_is_ended_by_force_and_its_work
 
 async def test_a_task_that_takes_too_much_memory_fails_and_says_so(fleet: System) -> None:
     task_id = (await submit(fleet, "submitHungry(megabytes: 2000)"))["taskId"]
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(90):
         got = await fleet.result(task_id, f"state attempt {ERROR}")
-    assert (got["state"], got["attempt"], got["error"]["code"]) == ("FAILED", 3, "WORKER_LOST")
-    assert "worker" in got["error"]["message"]
+    assert (got["state"], got["attempt"], got["error"]["code"]) == ("FAILED", 3, "OUT_OF_MEMORY")
+    for words in ("took more memory than its limit of 700,000,000 bytes", "ended at 95% of it", "WORKER_MEMORY_BYTES"):
+        assert words in got["error"]["message"]
 
 
 async def test_a_task_that_the_workers_do_not_have_fails_naming_the_module_and_the_setting(fleet: System) -> None:

@@ -115,10 +115,29 @@ async def test_start_says_why_an_attempt_must_not_run(store: Store) -> None:
     assert await start(store, 2) == "STALE"
     assert await start(store, 1, "w1") == "RUN"
     assert await start(store, 1, "w2") == "ALIVE"
-    await store.redis.zadd(f"{store.calls.lane(ID)}:open", {ID: int(time.time() * 1000)})
+    silent_since = int(time.time() * 1000) - 10_000
+    await store.redis.hset(store.calls.record_key(ID), mapping={"started_at": silent_since})
     assert await start(store, 1, "w2") == "TAKEN"
+    # The recoverer that looks at it does not speak for it.
+    await store.run(store.calls.claim_due(ID[0], 10, int(time.time() * 1000) + 60_000))
+    assert await start(store, 1, "w2") == "TAKEN"
+    assert await store.run(store.calls.progress(ID, 1, None))
+    assert await start(store, 1, "w2") == "ALIVE"
     await finish(store)
     assert await start(store, 1) == "ENDED"
+
+
+async def test_what_is_silent_or_unbegun_is_moved_uncharged_and_nothing_else(store: Store) -> None:
+    await submit(store)
+    assert await lose(store, 1, "unbegun") == "QUEUED"
+    assert await due(store) == [("dispatch", 2)]
+    assert await start(store, 2) == "RUN"
+    assert await lose(store, 2, "unbegun") == "BEGUN"
+    assert await lose(store, 2, "silent") == "HEARD"
+    await store.redis.hset(store.calls.record_key(ID), mapping={"started_at": 1})
+    assert await lose(store, 2, "silent") == "QUEUED"
+    moved = await record(store)
+    assert (moved.attempt, moved.lost, moved.state) == (3, 0, TaskState.QUEUED)
 
 
 async def test_a_failing_attempt_is_retried_after_its_delay_as_often_as_allowed(store: Store) -> None:

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 import msgpack
 import orjson
@@ -19,6 +19,10 @@ from cluster.store.record import FIELDS, Event, Record, SubmissionOutcome, TaskS
 from cluster.task_id import ID_DIGITS
 
 R = TypeVar("R")
+
+Charge: TypeAlias = Literal["worker", "undelivered", "none", "unbegun", "silent"]
+"""Whom a lost attempt is counted against. Nobody for the last three; `unbegun` gives up only what has not begun,
+`silent` what was not heard of in the last 30 s."""
 
 LANES: Final = tuple("0123456789abcdef")
 """A task's lane is the first digit of its id: its keys carry it as their hash tag, so a cluster spreads 16 lanes."""
@@ -340,10 +344,10 @@ class Calls:
         )  # fmt: skip
 
     def lose(
-        self, task_id: str, attempt: int, charge: Literal["worker", "undelivered", "none"], error: dict[str, Any],
-        *, announce: bool = True,
-    ) -> Call[str]:  # fmt: skip
-        """Gives a lost attempt up; answers 'QUEUED', 'FAILED' (with `error`, a limit is passed) or 'REFUSED'.
+        self, task_id: str, attempt: int, charge: Charge, error: dict[str, Any], *, announce: bool = True
+    ) -> Call[str]:
+        """Gives a lost attempt up; answers 'QUEUED', 'FAILED' (with `error`, a limit is passed), 'BEGUN' or 'HEARD'
+        (the charge forbids it), or 'REFUSED'.
         `announce`: whether to wake the recoverer, which then dispatches the next attempt at once."""
         return self._call(
             "lose", task_id, attempt, charge, self._lost_limit, UNDELIVERED_LIMIT, orjson.dumps(error), self._ttl,

@@ -37,6 +37,12 @@ local function load()
   return TASK.state
 end
 
+-- When somebody last spoke for the running attempt, or it began.
+local function heard_at()
+  local times = redis.call('HMGET', RECORD, 'heard_at', 'started_at')
+  return math.max(tonumber(times[1] or 0) or 0, tonumber(times[2] or 0) or 0)
+end
+
 -- What is written to the record, together, by `tell`.
 local CHANGES = {}
 local function set(field, value)

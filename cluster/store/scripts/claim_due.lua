@@ -9,8 +9,6 @@ local cutoff = ARGV[3] == '' and NOW_TEXT or ARGV[3]
 local spared = tonumber(ARGV[7]) or math.huge
 -- Not before the cutoff, so that paging up to it comes to an end.
 local again = int(math.max(NOW + tonumber(ARGV[5]), tonumber(cutoff) + 1))
--- Not heard of, but asked for: `start` tells the two apart by the half millisecond.
-local asked = again .. '.5'
 local most, room, found, offset = tonumber(ARGV[4]), tonumber(ARGV[6]), 0, 0
 local answer, ids = {0}, nil
 repeat
@@ -39,7 +37,7 @@ repeat
     elseif state == 'QUEUED' and score > spared and score % 1 == 0 then
       offset = offset + 1
     else
-      redis.call('ZADD', OPEN, asked, id)
+      redis.call('ZADD', OPEN, again, id)
       for _, item in ipairs({id, 'check', record[2], state, record[4], '', ''}) do answer[#answer + 1] = item end
       found = found + 1
     end

@@ -7,7 +7,7 @@ if state == 'FAILED' and TASK.attempt == ARGV[3] and get('error') == ARGV[4] the
 if not state or final(state) or TASK.attempt ~= ARGV[3] then return 'REFUSED' end
 local retries = tonumber(get('retries'))
 if retries < tonumber(ARGV[7]) then
-  redis.call('HDEL', RECORD, 'progress', 'started_at', 'worker', 'result')
+  redis.call('HDEL', RECORD, 'progress', 'started_at', 'heard_at', 'worker', 'result')
   set('retries', retries + 1)
   set('attempt', tonumber(ARGV[3]) + 1)
   move('QUEUED')

@@ -1,18 +1,23 @@
 -- An attempt is lost: nothing runs it any more. Whoever claims due tasks next dispatches the new attempt.
 -- ARGV: 3 attempt, 4 charge: 'worker' (it died with its worker, if it had begun), 'undelivered' (it was dispatched and
---         the scheduler does not know it), 'none' (the platform's doing),
+--         the scheduler does not know it), 'none' (the platform's doing), 'unbegun' (as 'none', unless it has begun),
+--         'silent' (as 'none', unless it was heard of in the last 30 s),
 --       5 lost limit, 6 undelivered limit, 7 error when a limit is passed (JSON), 8 ttl (ms), 9 event limit, 10 message,
---       11 limit of 'none', 12 whether to tell the recoverer (0/1): it does not tell itself
--- Answers 'QUEUED', 'FAILED', or 'REFUSED' by the fence.
+--       11 limit of 'none' and its like, 12 whether to tell the recoverer (0/1): it does not tell itself
+-- Answers 'QUEUED', 'FAILED', 'BEGUN' or 'HEARD' where the charge forbids it, or 'REFUSED' by the fence.
 local state = load()
 if not state or final(state) or TASK.attempt ~= ARGV[3] then return 'REFUSED' end
+if state == 'RUNNING' then
+  if ARGV[4] == 'unbegun' then return 'BEGUN' end
+  if ARGV[4] == 'silent' and NOW - heard_at() < 30000 then return 'HEARD' end
+end
 if tonumber(get('dispatched')) < tonumber(ARGV[3]) then return 'REFUSED' end
 local over = false
 if ARGV[4] == 'worker' and state == 'RUNNING' then
   over = redis.call('HINCRBY', RECORD, 'lost', 1) >= tonumber(ARGV[5])
 elseif ARGV[4] == 'undelivered' then
   over = redis.call('HINCRBY', RECORD, 'undelivered', 1) >= tonumber(ARGV[6])
-elseif ARGV[4] == 'none' then
+elseif ARGV[4] ~= 'worker' then
   over = redis.call('HINCRBY', RECORD, 'uncharged', 1) >= tonumber(ARGV[11])
 end
 if over then
@@ -24,7 +29,7 @@ if over then
   expire(ttl)
   return 'FAILED'
 end
-redis.call('HDEL', RECORD, 'progress', 'started_at', 'worker', 'result')
+redis.call('HDEL', RECORD, 'progress', 'started_at', 'heard_at', 'worker', 'result')
 set('attempt', tonumber(ARGV[3]) + 1)
 move('QUEUED')
 redis.call('ZADD', OPEN, NOW_TEXT, ID)

@@ -3,6 +3,7 @@
 -- Answers 1, or 0 when the attempt must stop: the task has ended, was cancelled, or a newer attempt exists.
 if load() ~= 'RUNNING' or TASK.attempt ~= ARGV[3] then return 0 end
 redis.call('ZADD', OPEN, int(NOW + tonumber(ARGV[5])), ID)
+redis.call('HSET', RECORD, 'heard_at', NOW_TEXT)
 local progress = get('progress') or ''
 local further = ARGV[4] ~= '' and progress ~= ARGV[4]
 if further then

@@ -12,11 +12,7 @@ local trace = more[1] or ''
 if state == 'RUNNING' then
   -- The same worker asks again because our answer was lost: Dask runs a key in one place, and a name is used once.
   if more[2] == ARGV[4] then return 'RUN  ' .. trace end
-  -- Every word of a running attempt puts its next check a full period ahead. So does `claim_due`, without having heard of
-  -- it: then half a millisecond more.
-  local check_at = tonumber(redis.call('ZSCORE', OPEN, ID) or 0)
-  local heard = check_at % 1 == 0 and NOW - (check_at - tonumber(ARGV[5])) < 3000
-  return heard and 'ALIVE' or 'TAKEN'
+  return NOW - heard_at() < 3000 and 'ALIVE' or 'TAKEN'
 end
 set('started_at', NOW_TEXT)
 set('worker', ARGV[4])

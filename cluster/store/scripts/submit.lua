@@ -31,7 +31,7 @@ local attempt = 1
 if state then
   -- The attempt goes on counting, as a late attempt of the former run may still write.
   attempt = tonumber(TASK.attempt) + 1
-  redis.call('HDEL', RECORD, 'started_at', 'finished_at', 'expires_at', 'progress', 'worker', 'error', 'result',
+  redis.call('HDEL', RECORD, 'started_at', 'heard_at', 'finished_at', 'expires_at', 'progress', 'worker', 'error', 'result',
     'uncharged')
   redis.call('PERSIST', RECORD)
   redis.call('PERSIST', EVENTS)

@@ -1,0 +1,332 @@
+"""What the warden does to a worker process and to the attempts in it, on real processes and a real store."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+import pytest
+
+from cluster import memory
+from cluster.board import RunningBoard
+from cluster.descendants import Descendants
+from cluster.errors import StoreUnavailable
+from cluster.settings import Settings
+from cluster.store.record import Record, TaskState
+from cluster.store.store import Store
+from cluster.warden import GRACE_SECONDS, Warden, WorkerProcess
+
+IDS: Final = [f"{n:032x}" for n in range(1, 60)]
+
+CHILD: Final = """
+import os, subprocess, sys, time
+subprocess.Popen(["sleep", "7654"])
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        time.sleep(7654)
+    os._exit(0)
+os.wait()
+print("up", flush=True)
+time.sleep(7654)
+"""
+"""A worker process whose task has started a program, and a daemon."""
+
+
+class Bench:
+    """A warden over one real process, and the board that the process would write."""
+
+    def __init__(self, settings: Settings, store: Store, folder: Path, **limits: Any) -> None:
+        self.store = store
+        self.board = RunningBoard(folder / "w.board", create=True)
+        self.descendants = Descendants()
+        self.child = subprocess.Popen([sys.executable, "-c", CHILD], stdout=subprocess.PIPE)
+        assert self.child.stdout is not None
+        self.child.stdout.readline()
+        self.board.own()
+        self._own()
+        self.left: list[bool] = []
+        self.warden = Warden(
+            store, self.board, self.descendants, WorkerProcess("w", self.process_id, self.leaving, **limits)
+        )
+
+    def _own(self) -> None:
+        self.board._map[:8] = self.child.pid.to_bytes(8, "little")
+
+    def process_id(self) -> int | None:
+        return self.child.pid if self.child.poll() is None else None
+
+    async def leaving(self, leaving: bool) -> None:
+        self.left.append(leaving)
+
+    @property
+    def stopped(self) -> bool:
+        return psutil.Process(self.child.pid).status() == psutil.STATUS_STOPPED
+
+    async def begin(self, task_id: str, *, behind: bool = False, timeout: float | None = None, retries: int = 0) -> int:
+        """An attempt in the store and on the board."""
+        await self.store.run(self.store.calls.submit(task_id, "add", "1", b"{}"))
+        slot = self.board.enter(task_id, 1, behind=behind)
+        assert slot is not None
+        if not behind:
+            await self.store.run(self.store.calls.start(task_id, 1, "w"))
+            self.board.begin(slot, task_id, 1, timeout, retries)
+        return slot
+
+    async def record(self, task_id: str) -> Record:
+        found = await self.store.read(task_id)
+        assert found is not None
+        return found
+
+    async def cancel(self, task_id: str) -> float:
+        """Cancels, and lets the warden hear of it. Returns a moment after the grace period."""
+        await self.store.run(self.store.calls.cancel(task_id))
+        await self.warden.turn(time.monotonic() + 2)
+        return time.monotonic() + 3 + GRACE_SECONDS
+
+
+@pytest.fixture
+async def bench(settings: Settings, store: Store, tmp_path: Path) -> AsyncIterator[Bench]:
+    made = Bench(settings, store, tmp_path, memory_limit_bytes=2**40, memory_share=0.95, stuck_seconds=30.0)
+    yield made
+    made.descendants.end(made.child.pid)
+    made.child.wait()
+    made.descendants.end_orphans()
+
+
+def sleepers() -> Iterator[psutil.Process]:
+    """What is left of the processes that the task started."""
+    for process in psutil.process_iter(["cmdline", "status"]):
+        if "7654" in " ".join(process.info["cmdline"] or ()) and process.info["status"] != psutil.STATUS_ZOMBIE:
+            yield process
+
+
+# Ending by force ------------------------------------------------------------------------------------------------------
+
+
+async def test_what_a_task_started_ends_with_its_worker_process(bench: Bench) -> None:
+    await bench.begin(IDS[0])
+    assert len(list(sleepers())) == 3
+    await bench.warden.turn(await bench.cancel(IDS[0]))
+    assert bench.child.wait(5) == -signal.SIGKILL
+    bench.warden.process_ended(-9, orderly=False)
+    async with asyncio.timeout(5):
+        while list(sleepers()):
+            await asyncio.sleep(0.01)
+
+
+async def test_others_are_given_back_only_after_the_scheduler_knows_that_the_process_ends(bench: Bench) -> None:
+    await bench.begin(IDS[0])
+    await bench.begin(IDS[1])
+    seen: list[TaskState] = []
+
+    async def leaving(leaving: bool) -> None:
+        seen.append((await bench.record(IDS[1])).state)
+        assert bench.stopped
+
+    object.__setattr__(bench.warden._process, "leaving", leaving)
+    await bench.warden.turn(await bench.cancel(IDS[0]))
+    assert seen == [TaskState.RUNNING]
+    other = await bench.record(IDS[1])
+    assert (other.state, other.attempt, other.lost) == (TaskState.QUEUED, 2, 0)
+
+
+async def test_a_culprit_that_returns_at_the_last_moment_saves_its_process(bench: Bench) -> None:
+    slot = await bench.begin(IDS[0])
+    await bench.begin(IDS[1])
+    over = await bench.cancel(IDS[0])
+    beat = bench.warden._beat
+
+    async def returns_meanwhile(entries: Any, now: float) -> None:
+        await beat(entries, now)
+        bench.board.leave(slot)
+
+    bench.warden._beat = returns_meanwhile  # type: ignore[method-assign]
+    await bench.warden.turn(over)
+    assert bench.process_id()
+    assert not bench.stopped
+    assert (await bench.record(IDS[1])).attempt == 1
+
+
+async def test_a_redis_that_is_away_keeps_the_process_until_its_neighbours_are_given_back(bench: Bench) -> None:
+    await bench.begin(IDS[0])
+    await bench.begin(IDS[1])
+    over = await bench.cancel(IDS[0])
+    give_back, away = bench.warden.give_back, True
+
+    async def refused(entries: Any) -> None:
+        if away and entries:
+            raise StoreUnavailable("away")
+        await give_back(entries)
+
+    bench.warden.give_back = refused  # type: ignore[method-assign]
+    with pytest.raises(StoreUnavailable):
+        await bench.warden.turn(over)
+    assert bench.process_id()
+    assert not bench.stopped
+    assert bench.left == [True, False]
+    away = False
+    await bench.warden.turn(over)
+    assert bench.child.wait(5) == -signal.SIGKILL
+    assert (await bench.record(IDS[1])).lost == 0
+
+
+async def test_a_task_past_its_limit_is_tried_again_as_its_worker_says(bench: Bench) -> None:
+    await bench.begin(IDS[0], timeout=1.0, retries=1)
+    await bench.begin(IDS[1], timeout=1.0)
+    await bench.warden.turn(time.monotonic() + 2)
+    again, failed = await bench.record(IDS[0]), await bench.record(IDS[1])
+    assert (again.state, again.retries) == (TaskState.QUEUED, 1)
+    assert failed.state is TaskState.FAILED
+    fields = failed.error_fields()
+    assert fields is not None
+    assert fields["code"] == "TIMEOUT"
+
+
+async def test_what_waits_behind_a_slow_one_is_given_back_once(bench: Bench) -> None:
+    await bench.begin(IDS[0])
+    for task_id in IDS[1:20]:
+        await bench.begin(task_id, behind=True)
+    calls: list[int] = []
+    run_many = bench.store.run_many
+
+    async def counted(given: Any) -> Any:
+        calls.append(len([call for call in given if call.script.name == "lose"]))
+        return await run_many(given)
+
+    bench.store.run_many = counted  # type: ignore[method-assign, assignment]
+    for n in range(1, 5):
+        await bench.warden.turn(time.monotonic() + n)
+    assert sum(calls) == 19
+    moved = await bench.record(IDS[5])
+    assert (moved.state, moved.attempt, moved.lost) == (TaskState.QUEUED, 2, 0)
+
+
+# Memory ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_process_that_takes_too_much_memory_is_ended_and_the_error_says_so(
+    settings: Settings, store: Store, tmp_path: Path
+) -> None:
+    bench = Bench(settings, store, tmp_path, memory_limit_bytes=1_000_000, memory_share=0.95)
+    await bench.begin(IDS[0])
+    await bench.begin(IDS[1], behind=True)
+    await store.redis.hset(store.calls.record_key(IDS[0]), mapping={"lost": 2})
+    await bench.warden.look_at_memory()
+    assert bench.child.wait(5) == -signal.SIGKILL
+    bench.warden.process_ended(-9, orderly=False)
+    await bench.warden.turn(time.monotonic())
+    fields = (await bench.record(IDS[0])).error_fields()
+    assert fields is not None
+    assert fields["code"] == "OUT_OF_MEMORY"
+    for words in ("worker w took more memory than its limit of 1,000,000 bytes", "95%", "WORKER_MEMORY_BYTES"):
+        assert words in fields["message"]
+    waiting = await bench.record(IDS[1])
+    assert (waiting.state, waiting.lost) == (TaskState.QUEUED, 0)
+
+
+async def test_a_process_within_its_memory_stays(bench: Bench) -> None:
+    await bench.warden.look_at_memory()
+    assert bench.process_id()
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "kernel", "code", "words"),
+    [
+        (-9, 1, "OUT_OF_MEMORY", "ended by the kernel"),
+        (-9, 0, "WORKER_LOST", "ended by SIGKILL"),
+        (-9, None, "WORKER_LOST", "ended by SIGKILL"),
+        (-11, 1, "WORKER_LOST", "ended by SIGSEGV"),
+        (3, 0, "WORKER_LOST", "ended with exit code 3"),
+        (0, 0, "WORKER_LOST", "the worker w ended while"),
+    ],
+)
+async def test_a_worker_process_that_ends_by_itself_is_charged_and_the_error_says_how_it_ended(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, exit_code: int, kernel: int | None, code: str, words: str
+) -> None:
+    await bench.begin(IDS[0])
+    await bench.store.redis.hset(bench.store.calls.record_key(IDS[0]), mapping={"lost": 2})
+    known = bench.warden._kernel_kills or 0
+    bench.warden._kernel_kills = known
+    monkeypatch.setattr(memory, "kernel_kills", lambda: None if kernel is None else known + kernel)
+    bench.warden.process_ended(exit_code, orderly=False)
+    await bench.warden.tell_ended()
+    fields = (await bench.record(IDS[0])).error_fields()
+    assert fields is not None
+    assert fields["code"] == code
+    assert words in fields["message"]
+
+
+async def test_what_ended_with_its_nanny_is_not_charged(bench: Bench) -> None:
+    await bench.begin(IDS[0])
+    bench.warden.process_ended(-9, orderly=True)
+    await bench.warden.tell_ended()
+    given = await bench.record(IDS[0])
+    assert (given.state, given.attempt, given.lost) == (TaskState.QUEUED, 2, 0)
+
+
+def test_the_kernels_count_is_read_where_linux_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    group, machine = tmp_path / "memory.events", tmp_path / "vmstat"
+    monkeypatch.setattr(memory, "OOM_COUNTERS", (group, machine))
+    assert memory.kernel_kills() is None
+    machine.write_text("pgpgin 5\noom_kill 7\n")
+    assert memory.kernel_kills() == 7
+    group.write_text("low 0\noom 1\noom_kill 2\n")
+    assert memory.kernel_kills() == 2
+
+
+# A process that answers nobody ----------------------------------------------------------------------------------------
+
+
+def set_beats(bench: Bench, loop: float, thread: float) -> None:
+    bench.board._map[8:24] = __import__("struct").pack("<dd", loop, thread)
+
+
+async def test_a_process_whose_event_loop_is_dead_is_ended(bench: Bench) -> None:
+    await bench.begin(IDS[0])
+    now = time.monotonic()
+    for later in (10, 30, 39):
+        set_beats(bench, now, now + later)
+        await bench.warden.turn(now + later)
+        assert bench.process_id(), later
+    set_beats(bench, now, now + 41)
+    await bench.warden.turn(now + 41)
+    assert bench.child.wait(5) == -signal.SIGKILL
+    bench.warden.process_ended(-9, orderly=False)
+    await bench.warden.turn(now + 42)
+    charged = await bench.record(IDS[0])
+    assert (charged.state, charged.lost) == (TaskState.QUEUED, 1)
+
+
+async def test_a_process_whose_interpreter_is_held_or_that_works_again_stays(bench: Bench) -> None:
+    await bench.begin(IDS[0])
+    now = time.monotonic()
+    for later in range(0, 600, 10):
+        set_beats(bench, now, now)  # neither the loop nor a thread runs
+        await bench.warden.turn(now + later)
+    for later in range(600, 1200, 20):
+        set_beats(bench, now + later - later % 40, now + later)  # the loop turns, seldom
+        await bench.warden.turn(now + later)
+    assert bench.process_id()
+    assert (await bench.record(IDS[0])).attempt == 1
+
+
+async def test_nobody_speaks_for_what_a_stopped_process_runs(bench: Bench) -> None:
+    await bench.begin(IDS[0])
+    key, field = bench.store.calls.record_key(IDS[0]), "heard_at"
+    os.kill(bench.child.pid, signal.SIGSTOP)
+    await asyncio.sleep(0.05)
+    await bench.warden.turn(time.monotonic() + 5)
+    assert await bench.store.redis.hget(key, field) is None
+    os.kill(bench.child.pid, signal.SIGCONT)
+    await asyncio.sleep(0.05)
+    await bench.warden.turn(time.monotonic() + 5)
+    assert await bench.store.redis.hget(key, field) is not None
