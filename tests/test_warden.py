@@ -26,17 +26,20 @@ from cluster.warden import GRACE_SECONDS, Warden, WorkerProcess
 
 IDS: Final = [f"{n:032x}" for n in range(1, 60)]
 
+SECONDS: Final = f"7654.{os.getpid()}"
+"""How long the processes sleep: by it, this run knows its own."""
+
 CHILD: Final = """
 import os, subprocess, sys, time
-subprocess.Popen(["sleep", "7654"])
+subprocess.Popen(["sleep", sys.argv[1]])
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
-        time.sleep(7654)
+        time.sleep(float(sys.argv[1]))
     os._exit(0)
 os.wait()
 print("up", flush=True)
-time.sleep(7654)
+time.sleep(float(sys.argv[1]))
 """
 """A worker process whose task has started a program, and a daemon."""
 
@@ -48,7 +51,7 @@ class Bench:
         self.store = store
         self.board = RunningBoard(folder / "w.board", create=True)
         self.descendants = Descendants()
-        self.child = subprocess.Popen([sys.executable, "-c", CHILD], stdout=subprocess.PIPE)
+        self.child = subprocess.Popen([sys.executable, "-c", CHILD, SECONDS], stdout=subprocess.PIPE)
         assert self.child.stdout is not None
         self.child.stdout.readline()
         self.board.own()
@@ -105,7 +108,7 @@ async def bench(settings: Settings, store: Store, tmp_path: Path) -> AsyncIterat
 def sleepers() -> Iterator[psutil.Process]:
     """What is left of the processes that the task started."""
     for process in psutil.process_iter(["cmdline", "status"]):
-        if "7654" in " ".join(process.info["cmdline"] or ()) and process.info["status"] != psutil.STATUS_ZOMBIE:
+        if SECONDS in " ".join(process.info["cmdline"] or ()) and process.info["status"] != psutil.STATUS_ZOMBIE:
             yield process
 
 
