@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -29,6 +30,10 @@ from graphql_api.auth.keys import create_key
 from tests.engines import default_binary
 
 TASKS = "tests.task_modules.samples"
+
+# Nodes find the task modules of the tests here; they import nothing from their working folder.
+_PATH = [str(Path(__file__).parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+os.environ["PYTHONPATH"] = os.pathsep.join(_PATH)
 START_SECONDS = 60.0
 
 

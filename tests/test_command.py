@@ -38,7 +38,7 @@ class Desk:
         for file in self.own:
             file.write_text("raise RuntimeError('a file of the working folder was imported')")
         # Nothing that this test run sets for itself may help the command to stay inside its folder.
-        hidden = ("DASK", "XDG", "PYTEST", "TMPDIR")
+        hidden = ("DASK", "XDG", "PYTEST", "PYTHONPATH", "TMPDIR")
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
         self.environment |= {"HOME": str(self.home), "PYTHONDONTWRITEBYTECODE": "1"}
         self.started: list[psutil.Process] = []
