@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,6 +33,11 @@ START_SECONDS: Final = 60.0
 LOADING_SECONDS: Final = 3.0
 """How often the start tells how far Redis is with a long file."""
 STOP_SECONDS: Final = 3.0
+FIRST_PAUSE_SECONDS: Final = 0.5
+LONGEST_PAUSE_SECONDS: Final = 30.0
+STEADY_SECONDS: Final = 60.0
+"""A part that ended starts again after the first pause, and one that ends again within STEADY_SECONDS after twice the
+pause before, up to the longest."""
 
 
 class CannotStart(DaskGraphQLError):
@@ -128,13 +133,14 @@ def _loading(state: dict[str, Any]) -> str:
 
 
 async def run_local(settings: Settings, stop: asyncio.Event, *, tls: bool = False) -> None:
-    """Starts everything, prints where it is, and stops everything when `stop` is set or a part ends.
+    """Starts everything, prints where it is, and stops everything when `stop` is set. A part that ends later by itself
+    is started again: none of them is needed for what another holds.
 
     Args:
         tls: scheduler, workers and clients speak TLS, with certificates that are made in the data folder.
 
     Raises:
-        CannotStart: a port is taken, a part does not start, or one ended by itself.
+        CannotStart: a port is taken, or a part does not start.
     """
     check_public(settings)
     check_port_free(settings.host, settings.port)
@@ -157,7 +163,7 @@ async def run_local(settings: Settings, stop: asyncio.Event, *, tls: bool = Fals
             # Ctrl-C stops a laptop's system at once; what ran is run again at the next start.
             drain_seconds=min(settings.drain_seconds, 1.0),
         )
-        async with _Parts(logs) as parts:
+        async with Parts(logs) as parts:
             redis_child = await parts.start("redis", redis_command(binary, folder, redis_port))
             # The others wait for Redis by themselves; starting all at once is what makes the start short.
             await parts.node(settings, "scheduler")
@@ -196,29 +202,47 @@ def _print_places(settings: Settings, logs: Path) -> None:
     print(f"ready http://{host}:{settings.port}/graphql", flush=True)
 
 
-class _Parts(contextlib.AbstractAsyncContextManager["_Parts"]):
-    """The processes of the local system; leaving the block stops them all."""
+class Parts(contextlib.AbstractAsyncContextManager["Parts"]):
+    """The processes of the local system; leaving the block stops them all.
 
-    def __init__(self, logs: Path) -> None:
+    Args:
+        logs: the folder of their logs.
+        first_pause_seconds: how long a part that has ended stays away; doubled for one that ends again soon.
+    """
+
+    def __init__(self, logs: Path, first_pause_seconds: float = FIRST_PAUSE_SECONDS) -> None:
         self._logs = logs
-        self._children: list[Child] = []
-        self._files: list[IO[bytes]] = []
+        self._first_pause_seconds = first_pause_seconds
+        self._children: dict[str, Child] = {}
+        self._starts: dict[str, Callable[[], Coroutine[Any, Any, Child]]] = {}
+        self._files: dict[str, IO[bytes]] = {}
 
     def _log(self, role: str) -> IO[bytes]:
-        path = self._logs / f"{role}.log"
-        if path.exists() and path.stat().st_size > 10_000_000:
-            path.replace(path.with_suffix(".log.1"))
-        file = path.open("ab")
-        self._files.append(file)
-        return file
+        if role not in self._files:
+            path = self._logs / f"{role}.log"
+            if path.exists() and path.stat().st_size > 10_000_000:
+                path.replace(path.with_suffix(".log.1"))
+            self._files[role] = path.open("ab")
+        return self._files[role]
 
     async def start(self, role: str, command: Sequence[str]) -> Child:
-        child = await start_child(role, command, output=self._log(role))
-        self._children.append(child)
-        return child
+        """Starts a part from a command line."""
+        return await self._start(role, lambda: start_child(role, command, output=self._log(role)))
 
-    async def node(self, settings: Settings, role: str) -> None:
-        self._children.append(await start_node(settings, role, output=self._log(role)))
+    async def node(self, settings: Settings, role: str) -> Child:
+        """Starts a part that is one of our nodes."""
+        return await self._start(role, lambda: start_node(settings, role, output=self._log(role)))
+
+    async def _start(self, role: str, start: Callable[[], Coroutine[Any, Any, Child]]) -> Child:
+        self._starts[role] = start
+        starting = asyncio.ensure_future(start())
+        try:
+            self._children[role] = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # Started all the same: it must be known where all are stopped.
+            self._children[role] = await starting
+            raise
+        return self._children[role]
 
     async def ready(self, settings: Settings, stop: asyncio.Event) -> None:
         """Returns when the api says that it and what is behind it are ready."""
@@ -232,40 +256,54 @@ class _Parts(contextlib.AbstractAsyncContextManager["_Parts"]):
             raise CannotStart(f"the system is not ready after {START_SECONDS:g} s; see {self._logs}") from None
 
     async def until(self, stop: asyncio.Event) -> None:
-        """Returns when `stop` is set; raises when a part ends by itself."""
-        ends = [asyncio.ensure_future(child.process.wait()) for child in self._children]
-        stopping = asyncio.ensure_future(stop.wait())
-        await asyncio.wait([*ends, stopping], return_when=asyncio.FIRST_COMPLETED)
-        for task in (*ends, stopping):
-            task.cancel()
-        if not stop.is_set():
-            self._check()
+        """Starts every part again that ends by itself, until `stop` is set."""
+        async with asyncio.TaskGroup() as group:
+            keepers = [group.create_task(self._keep(role)) for role in self._children]
+            await stop.wait()
+            for keeper in keepers:
+                keeper.cancel()
+
+    async def _keep(self, role: str) -> None:
+        pause = self._first_pause_seconds
+        while True:
+            child, began = self._children[role], time.monotonic()
+            code = await child.process.wait()
+            if time.monotonic() - began > STEADY_SECONDS:
+                pause = self._first_pause_seconds
+            logger.warning("%s %s; it starts again in %.1f s%s", role, ended_by(code), pause, self._last_lines(child))
+            await asyncio.sleep(pause)
+            pause = min(LONGEST_PAUSE_SECONDS, 2 * pause)
+            await self._start(role, self._starts[role])
 
     def _check(self) -> None:
         try:
-            _check_living(self._children)
+            _check_living(list(self._children.values()))
         except CannotStart as error:
-            raise CannotStart(f"{error}; see {self._logs}{self._last_lines()}") from None
+            ended = next(child for child in self._children.values() if child.process.returncode is not None)
+            raise CannotStart(f"{error}; see {self._logs}{self._last_lines(ended)}") from None
 
-    def _last_lines(self) -> str:
-        for child in self._children:
-            if child.process.returncode is not None:
-                lines = (self._logs / f"{child.role}.log").read_text(errors="replace").splitlines()[-5:]
-                return "\n" + "\n".join(f"  {child.role}: {line}" for line in lines)
-        return ""
+    def _last_lines(self, child: Child) -> str:
+        lines = (self._logs / f"{child.role}.log").read_text(errors="replace").splitlines()[-5:]
+        return "".join(f"\n  {child.role}: {line}" for line in lines)
 
     async def __aexit__(self, *_: object) -> None:
         # From the outside in: workers leave while there is a scheduler to tell, and Redis hears how all of it ends.
         for roles in (("api", "controller"), ("scheduler",), ("redis",)):
-            await stop_children([child for child in self._children if child.role in roles], STOP_SECONDS)
-        for file in self._files:
+            children = [child for role, child in self._children.items() if role in roles]
+            await stop_children(children, STOP_SECONDS)
+        for file in self._files.values():
             file.close()
 
 
 def _check_living(children: Sequence[Child]) -> None:
     for child in children:
         if child.process.returncode is not None:
-            raise CannotStart(f"{child.role} ended with exit code {child.process.returncode}")
+            raise CannotStart(f"{child.role} {ended_by(child.process.returncode)}")
+
+
+def ended_by(code: int) -> str:
+    """How a process ended, by what asyncio tells of it."""
+    return f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
 
 
 def _answers(url: str) -> bool:

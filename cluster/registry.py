@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, overload
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
@@ -278,6 +279,7 @@ def load_registry(modules: Iterable[str] = ()) -> Registry:
         except Exception as error:
             raise RegistryError(
                 f"cannot import the task module {module!r} (DASK_GRAPHQL_TASK_MODULES): {type(error).__name__}: {error}"
+                f"{_where_it_is(module, error)}"
             ) from error
         found = [
             made for (origin, _), made in _registered.items() if origin == module or origin.startswith(module + ".")
@@ -287,6 +289,16 @@ def load_registry(modules: Iterable[str] = ()) -> Registry:
         for made in found:
             registry.add(made)
     return registry
+
+
+def _where_it_is(module: str, error: Exception) -> str:
+    """What to do where the module lies in the working folder, from which nothing is imported."""
+    top = module.partition(".")[0]
+    if not isinstance(error, ModuleNotFoundError) or error.name != top:
+        return ""
+    if not (Path(f"{top}.py").is_file() or Path(top).is_dir()):
+        return ""
+    return "; it is in the working folder, so set PYTHONPATH=."
 
 
 def _task_type(

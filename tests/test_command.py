@@ -197,6 +197,13 @@ def test_dev_runs_a_task_stops_whole_and_keeps_its_results_for_the_next_start(de
     assert "BAD_INPUT" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
 
+    # A crash of the api is nothing that the others, or the tasks, notice for long.
+    [api] = [child for child in family if command_of(child)[-1:] == ["api"]]
+    api.kill()
+    after = desk.run("submit", "fibonacci", "n=91", "--wait", "--url", url)
+    assert json.loads(after.stdout.splitlines()[1])["state"] == "SUCCEEDED", after.stderr
+    family = desk.family(process)
+
     second = desk.run("dev", "--port", str(free_port()), "--data-dir", str(desk.data))
     assert second.returncode != 0
     assert len(second.stderr.splitlines()) == 1

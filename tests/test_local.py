@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import redis
 
 from cluster import local
-from cluster.local import CannotStart, free_port, redis_answers, redis_binary, redis_command
+from cluster.local import CannotStart, Parts, free_port, redis_answers, redis_binary, redis_command
 from cluster.processes import start_child, stop_children
 
 KEYS = 10_000
@@ -68,3 +71,54 @@ async def test_a_start_that_waits_for_redis_can_be_stopped() -> None:
         await asyncio.wait_for(waiting, 3)
     finally:
         await stop_children([child], 5)
+
+
+SAYS = "import sys, time; print('up', flush=True); time.sleep(600)"
+
+
+def _lines(file: Path) -> int:
+    return file.read_text().count("up")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_part_that_ends_is_started_again_and_the_others_go_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop = asyncio.Event()
+    async with Parts(tmp_path, first_pause_seconds=0.01) as parts:
+        for role in ("redis", "api"):
+            await parts.start(role, [sys.executable, "-c", SAYS])
+        keeping = asyncio.ensure_future(parts.until(stop))
+        redis_pid = parts._children["redis"].process.pid
+        starts = partial(_lines, tmp_path / "api.log")
+        for times in (1, 2):
+            await until(partial(lambda times: starts() == times, times))
+            parts._children["api"].process.kill()
+        await until(lambda: starts() == 3)
+        stop.set()
+        await keeping
+        assert parts._children["redis"].process.pid == redis_pid
+        processes = [child.process for child in parts._children.values()]
+    assert all(process.returncode is not None for process in processes)
+    assert caplog.messages[0] == "api was ended by signal 9; it starts again in 0.0 s\n  api: up"
+    assert len(caplog.messages) == 2
+
+
+async def test_a_part_that_ends_again_and_again_is_started_ever_later_and_stops_with_the_system(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop = asyncio.Event()
+    async with Parts(tmp_path, first_pause_seconds=0.01) as parts:
+        await parts.start("api", [sys.executable, "-c", "import sys; sys.exit(3)"])
+        keeping = asyncio.ensure_future(parts.until(stop))
+        await until(lambda: len(caplog.messages) >= 4)
+        stop.set()
+        await keeping
+    pauses = [message.partition("again in ")[2].partition(" s")[0] for message in caplog.messages[:4]]
+    assert pauses == ["0.0", "0.0", "0.0", "0.1"]
+    assert caplog.messages[0].startswith("api ended with exit code 3; ")

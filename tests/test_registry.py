@@ -277,3 +277,15 @@ def test_a_task_module_that_ends_the_process_stops_the_node_and_is_named(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(RegistryError, match=rf"the task module '{module}' .*ends the process .*__main__"):
         load_registry([module])
+
+
+def test_a_task_module_of_the_working_folder_is_found_only_where_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "of_this_folder.py").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [part for part in sys.path if part])
+    with pytest.raises(RegistryError, match=r"it is in the working folder, so set PYTHONPATH=\.$"):
+        load_registry(["of_this_folder"])
+    with pytest.raises(RegistryError, match=r"No module named 'of_no_folder'$"):
+        load_registry(["of_no_folder"])
