@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from cluster import attempts, metrics, tracing
@@ -299,14 +299,13 @@ def encode(task_type: TaskType, value: Any, limit_bytes: int) -> Succeeded | Fai
     """The JSON of an output, held to the declared type and the size limit."""
     try:
         value = plain(value, task_type.shape)
-        # An instance of a dataclass is not looked into by validation, so its fields are checked as it is serialised.
-        if not isinstance(value, BaseModel) and not hasattr(value, "__dataclass_fields__"):
-            value = task_type.output.validate_python(value, by_alias=False, by_name=True)
-        encoded = task_type.output.dump_json(value, warnings="error", by_alias=False)
+        value = task_type.validated_output(value)
+        # Without computed fields, which are computed again where they are asked for.
+        encoded = task_type.output.dump_json(value, warnings="error", by_alias=False, round_trip=True)
         if len(encoded) <= limit_bytes + ROOM_BYTES:
             # What JSON cannot carry would be written and never read again.
             check_output(task_type.shape, value)
-            task_type.output.validate_json(encoded, by_alias=False, by_name=True)
+            task_type.check_read(encoded, value)
     except (ValidationError, PydanticSerializationError, UnfitOutput, RecursionError) as error:
         return Failed(
             attempts.error(

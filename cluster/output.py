@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 from functools import lru_cache
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final, Self, get_args, get_origin
 
 from cluster.annotations import EMPTY, fields_of, is_record, item_of, peel, without_none
 from cluster.fields import HiddenMark
@@ -17,7 +17,25 @@ INT_LEAST: Final = -(2**31)
 
 
 class UnfitOutput(Exception):
-    """A value that was returned has no place in a GraphQL answer; the message says where, what and what to do."""
+    """A value that was returned has no place in a GraphQL answer; the message says where, what and what to do.
+
+    Args:
+        words: what is wrong with it and what to do, to follow its place: `is nan: ...`.
+        place: where it stands within what raises this; who called that says where that stands.
+    """
+
+    def __init__(self, words: str, place: str = "") -> None:
+        super().__init__(words)
+        self.words = words
+        self.place = place
+
+    def within(self, step: str) -> Self:
+        """The same refusal, told by who holds the value: `[3]`, `.name`."""
+        self.place = step + self.place
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.place.removeprefix('.') or 'the output'} {self.words}"
 
 
 class Shape:
@@ -83,7 +101,7 @@ def _fields(cls: Any) -> dict[str, Shape]:
     return {field.name: Shape(field.annotation) for field in fields_of(cls)}
 
 
-def check_output(shape: Shape, value: Any, place: str = "") -> None:
+def check_output(shape: Shape, value: Any) -> None:
     """Refuses what a record and GraphQL cannot carry: floats that are not finite, an `int` beyond 32 bits, and times
     whose zone has no whole minutes or is known by its name only.
 
@@ -93,50 +111,59 @@ def check_output(shape: Shape, value: Any, place: str = "") -> None:
     Raises:
         UnfitOutput: the first such value.
     """
-    if value is None or isinstance(value, str):
+    kind = type(value)
+    if value is None or kind is str or kind is bool:
         return
     if isinstance(value, float):
         if not math.isfinite(value):
             raise UnfitOutput(
-                f"{place or 'the output'} is {value}, which JSON and GraphQL's Float do not have: return None for it "
-                "(and declare float | None)"
+                f"is {value}, which JSON and GraphQL's Float do not have: return None for it (and declare float | None)"
             )
-    elif isinstance(value, int) and not isinstance(value, bool):
+    elif isinstance(value, int):
         if shape.bare is int and not shape.big and not INT_LEAST <= value <= INT_MOST:
             raise UnfitOutput(
-                f"{place or 'the output'} is beyond GraphQL's Int, which ends at {INT_MOST}: declare BigInt (from "
-                "cluster) instead of int"
+                f"is beyond GraphQL's Int, which ends at {INT_MOST}: declare BigInt (from cluster) instead of int"
             )
     elif isinstance(value, list | tuple | set | frozenset):
-        item = shape.item
-        kinds = set(map(type, value))
-        if kinds <= {str, bool} or (kinds == {float} and all(map(math.isfinite, value))):
-            return
-        for index, part in enumerate(value):
-            check_output(item, part, f"{place}[{index}]")
+        _check_items(shape.item, value)
     elif isinstance(value, dict):
         for key, part in value.items():
-            check_output(ANY, part, f"{place}[{key!r}]")
+            try:
+                check_output(ANY, part)
+            except UnfitOutput as unfit:
+                raise unfit.within(f"[{key!r}]") from None
     elif isinstance(value, datetime.datetime | datetime.time):
-        _check_zone(value, place)
-    elif is_record(type(value)):
-        declared = shape if shape.fields and isinstance(value, shape.bare) else Shape(type(value))
+        _check_zone(value)
+    else:
+        declared = shape if shape.fields and isinstance(value, shape.bare) else Shape(kind)
         for name, field in declared.fields.items():
-            if hasattr(value, name):
-                check_output(field, getattr(value, name), f"{place}.{name}" if place else name)
+            try:
+                check_output(field, getattr(value, name, None))
+            except UnfitOutput as unfit:
+                raise unfit.within(f".{name}") from None
 
 
-def _check_zone(value: datetime.datetime | datetime.time, place: str) -> None:
+def _check_items(item: Shape, values: Any) -> None:
+    kinds = set(map(type, values))
+    if kinds <= {str, bool} or (kinds == {float} and all(map(math.isfinite, values))):
+        return
+    if kinds == {int} and (item.big or item.bare is not int or (min(values) >= INT_LEAST and max(values) <= INT_MOST)):
+        return
+    for index, part in enumerate(values):
+        try:
+            check_output(item, part)
+        except UnfitOutput as unfit:
+            raise unfit.within(f"[{index}]") from None
+
+
+def _check_zone(value: datetime.datetime | datetime.time) -> None:
     if value.tzinfo is None:
         return
     offset = value.utcoffset()
     if offset is None:
         raise UnfitOutput(
-            f"{place or 'the output'} is a time in {value.tzinfo}, whose offset depends on the day: return a datetime, "
-            "or a time with a fixed offset"
+            f"is a time in {value.tzinfo}, whose offset depends on the day: return a datetime, or a time with a fixed "
+            "offset"
         )
     if offset.seconds % 60 or offset.microseconds:
-        raise UnfitOutput(
-            f"{place or 'the output'} has the offset {offset} from UTC, and ISO 8601 has none with seconds: return it "
-            "in UTC"
-        )
+        raise UnfitOutput(f"has the offset {offset} from UTC, and ISO 8601 has none with seconds: return it in UTC")

@@ -8,26 +8,31 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import math
 import re
 import reprlib
 import typing
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, overload
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
-from pydantic_core import to_json
+from pydantic_core import SchemaValidator, to_json
 
 from cluster.annotations import refuse_arrays
-from cluster.errors import BadInput, RegistryError
-from cluster.output import Shape
+from cluster.core_schema import Traits, reader, refuse_one_way, traits_of, trusting
+from cluster.errors import BadInput, PublicError, RegistryError
+from cluster.output import Shape, UnfitOutput
+from cluster.same import difference
 from cluster.task_id import canonical_json, task_id
 from cluster.values import Graph, decimal_text
+
+logger = logging.getLogger(__name__)
 
 NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 BUILT_IN: Final = ("cluster.tasks.fibonacci",)
@@ -42,6 +47,9 @@ STRICT_REFUSALS: Final = frozenset(
     {"is_instance_of", "set_type", "frozen_set_type", "tuple_type", "model_type", "dataclass_exact_type"}
 )
 """Errors that pydantic's strict mode raises on plain values, and does not on the same values in JSON."""
+
+_PLAIN: Final = (str, int, float, bool, type(None))
+"""Defaults that JSON says as they are."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 Place = tuple[int | str, ...]
@@ -119,10 +127,31 @@ class TaskType:
             BadInput: an argument is unknown, missing, of a wrong type or out of bounds; the message names it, and
                 `argument` in its details is the first one, as `spell` writes it.
         """
+        model = self._checked(arguments, spell)
+        try:
+            written = model.model_dump(mode="json", by_alias=False, round_trip=True, warnings="error")
+            if self.input_traits.sets:
+                written = _in_order(written, model.model_dump(by_alias=False, round_trip=True))
+            canonical_input = canonical_json(written)
+        except (ValueError, RecursionError) as error:
+            # pydantic's own errors are ValueErrors: a lone surrogate, or a value nested beyond its depth.
+            raise BadInput(f"{self.name}: the input has no JSON form: {str(error)[:200]}") from None
+        if len(canonical_input) > LONGEST_INT_DIGITS or self.input_traits.custom:
+            self._check_revived(model, canonical_input, spell)
+        return Bound(self, model, canonical_input, task_id(self.name, self.version, canonical_input, salt))
+
+    def _checked(self, arguments: Mapping[str, Any], spell: Callable[[Place], str]) -> BaseModel:
+        """The arguments after validation and the author's check."""
         try:
             model = self._validated(arguments)
         except ValidationError as error:
             raise _explained(self.name, error, spell) from None
+        except PublicError:
+            raise
+        except Exception as error:
+            # Whatever an author's `__post_init__` or validator raises, it refuses the input.
+            logger.info("%s refused an input", self.name, exc_info=True)
+            raise BadInput(f"{self.name}: {_refusal(error)}") from error
         if self.checks is not None:
             try:
                 self.checks(**self.values(model))
@@ -130,21 +159,37 @@ class TaskType:
                 if isinstance(named := error.details.get("argument"), str):
                     error.details["argument"] = spell(tuple(named.split(".")))
                 raise
+            except (ValueError, AssertionError) as error:
+                raise BadInput(f"{self.name}: {_refusal(error)}") from error
+        return model
+
+    def _check_revived(self, model: BaseModel, canonical_input: bytes, spell: Callable[[Place], str]) -> None:
+        """Refuses an input that a worker would not get as it is.
+
+        Raises:
+            BadInput: an `int` is too long to be read again from its digits (a BigInt is not), or an author's validator
+                made something that its type's JSON does not say.
+        """
         try:
-            written = model.model_dump(mode="json", by_alias=False)
-            if any(isinstance(value, list | dict) for value in written.values()):
-                written = _in_order(written, model.model_dump(by_alias=False))
-            canonical_input = canonical_json(written)
-        except (ValueError, RecursionError) as error:
-            # pydantic's own errors are ValueErrors: a lone surrogate, or a value nested beyond its depth.
-            raise BadInput(f"{self.name}: the input has no JSON form: {str(error)[:200]}") from None
-        if len(canonical_input) > LONGEST_INT_DIGITS:
-            try:
-                self.revive(canonical_input)
-            except ValidationError as error:
-                # An `int` this long is taken as a number and never read again from its digits; a BigInt is.
-                raise _explained(self.name, error, spell) from None
-        return Bound(self, model, canonical_input, task_id(self.name, self.version, canonical_input, salt))
+            changed = self.changed(model, canonical_input)
+        except ValidationError as error:
+            raise _explained(self.name, error, spell) from None
+        if changed is not None and self.input_traits.custom:
+            argument, place = changed
+            raise BadInput(
+                f"{self.name}: {place}: what a validator or a __post_init__ made of it does not come back from JSON, "
+                "so the function would get something else; keep it in a field that has a default",
+                argument=spell((argument,)),
+            )
+
+    def changed(self, model: BaseModel, canonical_input: bytes) -> tuple[str, str] | None:
+        """The argument, and the place in it, of the first value that a worker would get in another form."""
+        revived = self.revive(canonical_input)
+        for name, value in self.values(model).items():
+            place = difference(revived[name], value, name)
+            if place is not None:
+                return name, place
+        return None
 
     def _validated(self, arguments: Mapping[str, Any]) -> BaseModel:
         try:
@@ -165,8 +210,65 @@ class TaskType:
         return {argument.name: getattr(model, argument.name) for argument in self.arguments}
 
     def revive(self, canonical_input: bytes | str) -> dict[str, Any]:
-        """The function's arguments from a record's input."""
-        return self.values(self.input_model.model_validate_json(canonical_input, by_alias=False, by_name=True))
+        """The function's arguments from a record's input. It was validated when it was submitted, and is not again.
+
+        Raises:
+            ValidationError: it is none of this task type's, as after a change of the function without a new version.
+        """
+        return self.values(self._input_reader.validate_json(canonical_input, by_alias=False, by_name=True))
+
+    def read(self, result: bytes | str) -> Any:
+        """The output from a record's result, without the author's validators.
+
+        Raises:
+            ValidationError: it is none of this task type's.
+        """
+        return self._output_reader.validate_json(result, by_alias=False, by_name=True)
+
+    def validated_output(self, value: Any) -> Any:
+        """What a function returned as its declared type; an instance of a class is looked into when it is written.
+
+        Raises:
+            ValidationError: it is none of that type's.
+        """
+        if isinstance(value, BaseModel) or hasattr(value, "__dataclass_fields__"):
+            return value
+        return self._output_validator.validate_python(value, by_alias=False, by_name=True)
+
+    def check_read(self, result: bytes, value: Any) -> None:
+        """Holds the JSON of an output to what it is read as.
+
+        Raises:
+            ValidationError: it is none of the declared type's.
+            UnfitOutput: code of the author's has made something that the JSON does not say.
+        """
+        found = self.read(result)
+        if self.output_traits.custom:
+            place = difference(found, value, is_input=False)
+            if place is not None:
+                raise UnfitOutput("is another value when it is read from its JSON", place)
+
+    @cached_property
+    def input_traits(self) -> Traits:
+        return traits_of(self.input_model.__pydantic_core_schema__)
+
+    @cached_property
+    def output_traits(self) -> Traits:
+        return traits_of(self.output.core_schema)
+
+    @cached_property
+    def _input_reader(self) -> SchemaValidator:
+        schema = self.input_model.__pydantic_core_schema__
+        return reader(schema) if self.input_traits.own_reader else self.input_model.__pydantic_validator__  # type: ignore[return-value]
+
+    @cached_property
+    def _output_validator(self) -> SchemaValidator:
+        schema = self.output.core_schema
+        return trusting(schema) if self.output_traits.custom else self.output.validator  # type: ignore[return-value]
+
+    @cached_property
+    def _output_reader(self) -> SchemaValidator:
+        return reader(self.output.core_schema) if self.output_traits.own_reader else self.output.validator  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)
@@ -347,12 +449,16 @@ def _task_type(
                 **model_fields,
             )
         output: TypeAdapter[Any] = TypeAdapter(returns)
+        refuse_one_way(input_model.__pydantic_core_schema__, where, arguments_of=input_model.__name__)
+        refuse_one_way(output.core_schema, f"{where}, what it returns")
     except (PydanticUserError, PydanticUndefinedAnnotation) as error:
         raise RegistryError(f"{where}: a type has no JSON form: {error}") from error
     _check_defaults(where, arguments, input_model)
-    return TaskType(
+    made = TaskType(
         name, version, function, arguments, returns, timeout_seconds, retries, queue_limit, checks, input_model, output
     )
+    _check_revived_defaults(where, made)
+    return made
 
 
 def _argument(where: str, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Argument:
@@ -385,6 +491,26 @@ def _check_defaults(where: str, arguments: Iterable[Argument], input_model: type
                 ) from None
 
 
+def _check_revived_defaults(where: str, made: TaskType) -> None:
+    """A default that has no JSON form of its own would be another value on the worker."""
+    optional = tuple(item for item in made.arguments if not item.required and not isinstance(item.default, _PLAIN))
+    if not optional:
+        return
+    fields: dict[str, Any] = {item.name: (item.annotation, item.default) for item in optional}
+    model = create_model(made.input_model.__name__, __config__=made.input_model.model_config, **fields)
+    alone = replace(made, arguments=optional, input_model=model, checks=None)
+    try:
+        bound = alone.bind({})
+        changed = alone.changed(bound.model, bound.canonical_input)
+    except BadInput as error:
+        raise RegistryError(f"{where}: a default cannot be an input: {error.message}") from error
+    if changed is not None:
+        raise RegistryError(
+            f"{where}: the default of {changed[0]!r} does not come back from its JSON ({changed[1]}); give one that "
+            "does"
+        )
+
+
 def output_annotation(annotation: Any) -> Any:
     """The declared output type: `Graph[T]` and `Annotated[Graph[T], ...]` mean `T`."""
     if get_origin(annotation) is Annotated and get_origin(get_args(annotation)[0]) is Graph:
@@ -403,6 +529,17 @@ def _in_order(written: Any, value: Any) -> Any:
     if isinstance(value, list | tuple) and isinstance(written, list):
         return [_in_order(part, item) for part, item in zip(written, value, strict=True)]
     return written
+
+
+def _refusal(error: Exception) -> str:
+    """What an author's code said against an input; a ValueError's own words, any other with its type and place."""
+    if isinstance(error, ValueError | AssertionError) and str(error):
+        return str(error)[:500]
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    place = f" in {step.tb_frame.f_code.co_qualname}" if step is not None else ""
+    return f"the input raised {type(error).__name__}{place}: {str(error)[:500]}"
 
 
 def _explained(name: str, error: ValidationError, spell: Callable[[Place], str]) -> BadInput:

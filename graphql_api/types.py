@@ -397,7 +397,7 @@ def read_result(record: Record, encoded: bytes, info: ApiInfo) -> Any:
         ResultUnreadable: the task type returns something else today.
     """
     try:
-        value = info.context.node.registry[record.name].output.validate_json(encoded, by_alias=False, by_name=True)
+        value = info.context.node.registry[record.name].read(encoded)
     except ValidationError:
         raise ResultUnreadable(
             f"the kept result of {record.task_id} is not what {record.name} returns today; submit it with "
