@@ -336,6 +336,57 @@ async def test_the_list_is_live_and_filtered(windows: Windows, pages_system: Sys
         await expect(lines).to_contain_text("TIDE_TOO_LOW")
 
 
+async def test_what_the_list_shows_stands_in_the_address(windows: Windows, pages_system: System) -> None:
+    await pages_system.ask('mutation { submitRefusing(code: "TIDE_TOO_HIGH") { taskId } }')
+    async with windows.open("/#/tasks") as page:
+        await page.get_by_role("button", name="FAILED").click()
+        await page.get_by_label("Task type").select_option("refusing")
+        await expect(page).to_have_url(re.compile(r"#/tasks\?state=FAILED&type=refusing$"))
+        await page.get_by_role("listitem").filter(has_text="TIDE_TOO_HIGH").click()
+        await see_state(page, "FAILED")
+        await page.go_back()
+        for _ in range(2):
+            await expect(page.get_by_role("button", name="FAILED")).to_have_attribute("aria-pressed", "true")
+            await expect(page.get_by_label("Task type")).to_have_value("refusing")
+            await expect(page.get_by_role("listitem").filter(has_text="TIDE_TOO_HIGH")).to_have_count(1)
+            await page.reload()
+
+
+async def test_an_address_of_nothing_shows_nothing_else_in_its_place(windows: Windows) -> None:
+    async with windows.open("/#/submit/nope") as page:
+        await expect(page.get_by_role("heading", name="There is no such task type")).to_be_visible()
+        await expect(page.get_by_role("form")).to_have_count(0)
+        await page.goto(f"{windows.base}/#/nowhere")
+        await expect(page.get_by_role("heading", name="There is no such page")).to_be_visible()
+
+
+async def test_a_form_that_is_refused_leads_to_its_first_wrong_field(windows: Windows) -> None:
+    async with windows.open("/#/submit/add", viewport={"width": 390, "height": 300}) as page:
+        await fill(page, "add", a="ten", b="x")
+        form = page.get_by_role("form", name="add")
+        await form.get_by_role("button", name="Submit").click()
+        await expect(form.get_by_label(re.compile(r"^a\b"))).to_be_focused()
+        await expect(form.get_by_role("alert")).to_have_text("Nothing was submitted: 2 values do not fit: a, b")
+        await fill(page, "add", a="10", b="x")
+        await form.get_by_role("button", name="Submit").click()
+        await expect(form.get_by_label(re.compile(r"^b\b"))).to_be_focused()
+
+
+async def test_a_long_input_and_a_long_error_fit_on_the_page(windows: Windows, pages_system: System) -> None:
+    submitted = await pages_system.ask(
+        "mutation($text: String!) { submitFailing(message: $text) { taskId } }", {"text": "x" * 3000}
+    )
+    for width in (320, 1280):
+        viewport = {"width": width, "height": 700}
+        async with windows.open(f"/#/tasks/{submitted['submitFailing']['taskId']}", viewport=viewport) as page:
+            await see_state(page, "FAILED")
+            await expect(page.locator(".events")).to_contain_text("x" * 100)
+            assert not await page.evaluate("document.documentElement.scrollWidth > innerWidth"), width
+            heading = await page.get_by_role("heading", level=1).bounding_box()
+            assert heading is not None
+            assert heading["height"] < 100
+
+
 async def test_the_cluster_is_told_live(windows: Windows, tmp_path: Path) -> None:
     async with windows.open("/#/cluster") as page, windows.open("/#/submit/gated") as other:
         await expect(page.get_by_role("region", name="Workers").get_by_role("row")).not_to_have_count(1)

@@ -17,9 +17,9 @@ const CATALOGUE_MILLISECONDS = 60_000;
 const RECENT_MILLISECONDS = 3000;
 const PAGES = { submit: "Submit", tasks: "Tasks", cluster: "Cluster" };
 
-/** `#/submit/<task type>/<task id>`, `#/tasks`, `#/tasks/<task id>`, `#/cluster`. */
+/** `#/submit/<task type>/<task id>`, `#/tasks?state=<state>&type=<task type>&after=<cursor>`, `#/tasks/<task id>`, `#/cluster`. */
 function App() {
-  const [page = "submit", ...rest] = useRoute();
+  const { parts: [page = "submit", ...rest], query } = useRoute();
   const watch = useCluster();
   const { data: catalogue, reason, refresh } = usePoll<Catalogue>(CATALOGUE, {}, CATALOGUE_MILLISECONDS);
   const main = useRef<HTMLElement>(null);
@@ -65,7 +65,7 @@ function App() {
         ) : (
           catalogue && (
             <Guard place={[page, ...rest].join("/")}>
-              <Page page={page} rest={rest} catalogue={catalogue} watch={watch} />
+              <Page page={page} rest={rest} query={query} catalogue={catalogue} watch={watch} />
             </Guard>
           )
         )}
@@ -100,13 +100,39 @@ class Guard extends Component<GuardProps, { reason: string | undefined }> {
 
 const FAVICON = document.querySelector<HTMLLinkElement>("link[rel=icon]")?.href ?? "";
 
-function Page({ page, rest, catalogue, watch }: { page: string; rest: string[]; catalogue: Catalogue; watch: ClusterWatch }) {
+interface PageProps {
+  page: string;
+  rest: string[];
+  query: URLSearchParams;
+  catalogue: Catalogue;
+  watch: ClusterWatch;
+}
+
+function Page({ page, rest, query, catalogue, watch }: PageProps) {
   const { taskTypes } = catalogue;
   const cluster = watch.cluster;
   if (page === "cluster") return <ClusterPage watch={watch} />;
   if (page === "tasks" && rest[0]) return <TaskView key={rest[0]} taskId={rest[0]} taskTypes={taskTypes} cluster={cluster} heading="h1" />;
-  if (page === "tasks") return <TasksPage taskTypes={taskTypes} cluster={cluster} />;
+  if (page === "tasks") return <TasksPage taskTypes={taskTypes} cluster={cluster} query={query} />;
+  if (page !== "submit") return <NotHere title="There is no such page" what={`#/${[page, ...rest].join("/")}`} />;
+  if (rest[0] && !taskTypes.some(({ name }) => name === rest[0])) {
+    return <NotHere title="There is no such task type" what={rest[0]} taskId={rest[1]} />;
+  }
   return <SubmitPage chosen={rest[0]} taskId={rest[1]} catalogue={catalogue} watch={watch} />;
+}
+
+/** What an address names that is not here (any more): nothing else is shown in its place. */
+function NotHere({ title, what, taskId }: { title: string; what: string; taskId?: string | undefined }) {
+  return (
+    <section className="card">
+      <h1>{title}</h1>
+      <p><code>{what}</code></p>
+      <p className="row">
+        <a href="#/submit">Submit a task</a> <a href="#/tasks">All tasks</a>
+        {taskId && <a href={`#/tasks/${taskId}`}>The task that this address names</a>}
+      </p>
+    </section>
+  );
 }
 
 function SubmitPage({ chosen, taskId, catalogue: { taskTypes, caller }, watch }: {

@@ -64,8 +64,14 @@ export function useNow(running: boolean): number {
   return now;
 }
 
-/** The parts of the address behind `#/`: a page, and what it shows. Links into the console are stable. */
-export function useRoute(): string[] {
+export interface Route {
+  /** The parts of the address behind `#/`: a page, and what it shows. Links into the console are stable. */
+  parts: string[];
+  /** How it is shown: `#/tasks?state=FAILED`. */
+  query: URLSearchParams;
+}
+
+export function useRoute(): Route {
   const [hash, setHash] = useState(location.hash);
   useEffect(() => {
     const follow = () => setHash(location.hash);
@@ -73,5 +79,6 @@ export function useRoute(): string[] {
     return () => removeEventListener("hashchange", follow);
   }, []);
   // The form of the first version's links, which people may have kept.
-  return hash.replace(/^#task=/, "#/tasks/").replace(/^#\/?/, "").split("/").filter(Boolean);
+  const [path = "", query] = hash.replace(/^#task=/, "#/tasks/").replace(/^#\/?/, "").split("?");
+  return { parts: path.split("/").filter(Boolean), query: new URLSearchParams(query) };
 }

@@ -1,9 +1,9 @@
 // The form of any task type, made of what `taskTypes` tells of it.
-import { type FormEvent, useEffect, useState } from "react";
+import { type FormEvent, useEffect, useRef, useState } from "react";
 import { type Refusal, refusal, request } from "./api.ts";
 import { type Drafts, draftsOf, type Problems, readMembers } from "./draft.ts";
 import { Field, Members } from "./fields.tsx";
-import { count } from "./format.ts";
+import { count, counted } from "./format.ts";
 import { type Outcome, READ, submissionOf } from "./operations.ts";
 import { RefusalView } from "./parts.tsx";
 import type { Submitted } from "./task.tsx";
@@ -35,6 +35,13 @@ export function TaskForm({ type, salt, from, onSubmitted }: FormProps) {
   const [busy, setBusy] = useState(false);
   const [shown, setShown] = useState<Problems>({});
   const [reason, setReason] = useState<Refusal>();
+  const form = useRef<HTMLFormElement>(null);
+  const wrong = Object.keys(shown);
+
+  useEffect(() => {
+    // The message may stand far above the button. Nothing is set while the person types: `shown` changes by submitting.
+    if (wrong.length > 0) form.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
+  }, [shown]);
 
   // Only what the address names as the form appears; later it names what was submitted here.
   const [first] = useState(from);
@@ -74,7 +81,7 @@ export function TaskForm({ type, salt, from, onSubmitted }: FormProps) {
   };
 
   return (
-    <form onSubmit={submit} noValidate aria-label={type.name}>
+    <form ref={form} onSubmit={submit} noValidate aria-label={type.name}>
       {type.description && <p className="hint description">{type.description}</p>}
       <Members members={members} drafts={drafts} onChange={setDrafts} types={type.types} problems={shown} path="" autoFocus />
       {members.length === 0 && <p className="hint">It takes no arguments.</p>}
@@ -97,6 +104,11 @@ export function TaskForm({ type, salt, from, onSubmitted }: FormProps) {
         </label>
       </div>
       {reason && <RefusalView reason={reason} />}
+      {!reason && wrong.length > 0 && (
+        <p className="refusal" role="alert">
+          Nothing was submitted: {counted(wrong.length, "value")} {wrong.length === 1 ? "does" : "do"} not fit: {wrong.join(", ")}
+        </p>
+      )}
       <p className="row id" aria-live="off">
         <span className="hint">Task id</span>
         {foretold ? <code data-testid="foretold">{foretold}</code> : <span className="hint">{whyNoId(type, image)}</span>}

@@ -144,7 +144,7 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
   return (
     <article className="card task" aria-busy={open}>
       <header className="row">
-        <Heading className="call">{title ?? "Task"}</Heading>
+        <Heading className="call" title={title && title.length > 200 ? title.slice(0, 2000) : undefined}>{title ?? "Task"}</Heading>
         <span role="status">{state ? <StateMark state={state} /> : <span className="hint">no such task was submitted yet; this page waits for it</span>}</span>
         {open && (
           <button type="button" className="quiet end" onClick={cancel} disabled={cancelling}>

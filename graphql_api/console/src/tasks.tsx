@@ -1,5 +1,4 @@
 // The list of tasks, live.
-import { useState } from "react";
 import { ago, between, call, count } from "./format.ts";
 import { useNow, usePoll } from "./hooks.ts";
 import { type Cluster, isFinal, STATES, type TaskLine, TASKS, type TaskPage } from "./operations.ts";
@@ -9,19 +8,30 @@ import type { TaskType } from "./task-types.ts";
 const PAGE = 25;
 const REFRESH_MILLISECONDS = 1500;
 
-export function TasksPage({ taskTypes, cluster }: { taskTypes: TaskType[]; cluster: Cluster | undefined }) {
-  const [state, setState] = useState("");
-  const [name, setName] = useState("");
+interface TasksProps {
+  taskTypes: TaskType[];
+  cluster: Cluster | undefined;
+  /** What the list shows stands in the address, so that it is kept, sent, and found again by going back. */
+  query: URLSearchParams;
+}
+
+export function TasksPage({ taskTypes, cluster, query }: TasksProps) {
+  const state = STATES.find((option) => option === query.get("state")) ?? "";
+  const name = query.get("type") ?? "";
   // The cursors of the pages that lie above this one.
-  const [above, setAbove] = useState<string[]>([]);
+  const above = query.getAll("after");
+  const show = (shown: { state?: string; name?: string; above?: string[] }) => {
+    const next = { state, name, above: [], ...shown };
+    const words = new URLSearchParams([
+      ...(next.state ? [["state", next.state]] : []), ...(next.name ? [["type", next.name]] : []),
+      ...next.above.map((cursor) => ["after", cursor]),
+    ]);
+    location.hash = words.size > 0 ? `#/tasks?${words}` : "#/tasks";
+  };
   const after = above.at(-1);
   const variables = { first: PAGE, ...(after && { after }), ...(state && { state }), ...(name && { name }) };
   const { data, reason } = usePoll<TaskPage>(TASKS, variables, REFRESH_MILLISECONDS);
   const counts = Object.fromEntries(cluster?.tasks.map((item) => [item.state, item.count]) ?? []);
-  const filter = (set: (value: string) => void) => (value: string) => {
-    set(value);
-    setAbove([]);
-  };
   const { hasNextPage, endCursor } = data?.tasks.pageInfo ?? { hasNextPage: false, endCursor: null };
 
   return (
@@ -30,17 +40,17 @@ export function TasksPage({ taskTypes, cluster }: { taskTypes: TaskType[]; clust
         <h1 id="tasks-title">Tasks</h1>
         <label className="end">
           <span className="hint">Task type </span>
-          <select value={name} onChange={(e) => filter(setName)(e.target.value)}>
+          <select value={name} onChange={(e) => show({ name: e.target.value })}>
             <option value="">all</option>
-            {taskTypes.map((type) => (
-              <option key={type.name}>{type.name}</option>
+            {[...new Set([...taskTypes.map((type) => type.name), ...(name ? [name] : [])])].map((option) => (
+              <option key={option}>{option}</option>
             ))}
           </select>
         </label>
       </header>
       <div className="row chips" role="group" aria-label="State">
         {["", ...STATES].map((option) => (
-          <button key={option} type="button" className="quiet" aria-pressed={state === option} onClick={() => filter(setState)(option)}>
+          <button key={option} type="button" className="quiet" aria-pressed={state === option} onClick={() => show({ state: option })}>
             {option || "ALL"}
             {option && counts[option] ? <span className="hint"> {count(counts[option])}</span> : null}
           </button>
@@ -50,10 +60,10 @@ export function TasksPage({ taskTypes, cluster }: { taskTypes: TaskType[]; clust
       <TaskLines tasks={data?.tasks.edges.map(({ node }) => node)} />
       {(above.length > 0 || hasNextPage) && (
         <div className="row">
-          <button type="button" className="quiet" disabled={above.length === 0} onClick={() => setAbove(above.slice(0, -1))}>
+          <button type="button" className="quiet" disabled={above.length === 0} onClick={() => show({ above: above.slice(0, -1) })}>
             Newer
           </button>
-          <button type="button" className="quiet" disabled={!hasNextPage} onClick={() => endCursor && setAbove([...above, endCursor])}>
+          <button type="button" className="quiet" disabled={!hasNextPage} onClick={() => endCursor && show({ above: [...above, endCursor] })}>
             Older
           </button>
         </div>
