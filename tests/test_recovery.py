@@ -204,6 +204,7 @@ async def test_who_was_only_asked_for_was_not_heard_of(store: Store) -> None:
     await store.run(store.calls.submit(ID, "t", "1", b"{}"))
     await store.run(store.calls.start(ID, 1, "dead"))
     assert (await store.run(store.calls.start(ID, 1, "other"))).verdict == "ALIVE"
+    await store.redis.hset(store.calls.record_key(ID), mapping={"started_at": await store.clock() - 10_000})
     _, [due] = await store.run(store.calls.claim_due(ID[0], 10, await store.clock() + 20_000))
     assert due.action == "check"
     assert (await store.run(store.calls.start(ID, 1, "other"))).verdict == "TAKEN"
