@@ -28,7 +28,9 @@ def configure_dask(scratch: Path) -> None:
         # interpreter of its process for as long as it likes. Dask would end that after five minutes.
         "scheduler": {"events-cleanup-delay": "10m", "worker-ttl": None},
         # The statistical profile, of the dashboard's page: the default of 10 ms takes 3 to 4 % of a busy worker.
-        "worker": {"profile": {"interval": "100ms"}},
+        # A daemon of multiprocessing may have no children; a task may want some, and they end with it all the same
+        # (descendants.py).
+        "worker": {"profile": {"interval": "100ms"}, "daemon": False},
         # Dask has glibc give freed memory back early (MALLOC_TRIM_THRESHOLD_), by which glibc no longer learns that
         # large blocks come and go: each is mapped anew, and long numbers took 14 % longer. This is what it would learn.
         "nanny": {"pre-spawn-environ": {"MALLOC_MMAP_THRESHOLD_": 32 * 2**20}},

@@ -1,0 +1,44 @@
+"""Task types that do to their worker process what a worker process should not have done to it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from cluster import task
+
+
+@task
+def deafening(limit: int) -> int:
+    """Leaves its worker process with an event loop that cannot run."""
+    sys.setrecursionlimit(limit)
+    return limit
+
+
+@task(timeout_seconds=1)
+def shelling(seconds: float) -> int:
+    """Waits for a program longer than it may."""
+    return subprocess.run(["sleep", str(seconds)], check=False).returncode
+
+
+@task
+def pooled(n: int) -> list[int]:
+    """Computes in processes of its own."""
+    with multiprocessing.Pool(2) as pool, ProcessPoolExecutor(1) as executor:
+        return [*pool.map(abs, range(-n, 0)), executor.submit(abs, -n).result()]
+
+
+@task
+def marked(folder: str, seconds: float) -> int:
+    """Leaves a mark for each of its runs, then works until the gate opens, for so long at most."""
+    place = Path(folder)
+    (place / f"run-{os.getpid()}-{time.monotonic_ns()}").touch()
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not (place / "gate").exists():
+        time.sleep(0.02)
+    return os.getpid()
