@@ -189,9 +189,6 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
     try:
         nanny, memory_share = _nanny(settings, name, host, ecs.memory_bytes if ecs else None, scratch)
         try:
-            if not await _started(nanny, stop, path):
-                return
-            logger.info("worker %s serves %s", nanny.worker_address, settings.scheduler)
             process = WorkerProcess(
                 name,
                 lambda: nanny.pid,
@@ -201,6 +198,10 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
                 settings.worker_stuck_seconds,
             )
             warden = Warden(store, board, descendants, process)
+            if not await _started(nanny, stop, path):
+                await warden.give_all_back(board.entries(board.owner))
+                return
+            logger.info("worker %s serves %s", nanny.worker_address, settings.scheduler)
             hear_exits(nanny, warden.process_ended)
             loops = (
                 BackgroundLoop("warden", lambda: warden.turn(time.monotonic()), pause_seconds=WARDEN_SECONDS),
@@ -271,8 +272,11 @@ async def _started(nanny: Nanny, stop: asyncio.Event, path: Path) -> bool:
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    if stop.is_set() and not starting.done():
-        # It may be importing for minutes, or wait for a scheduler that is gone.
+    if stop.is_set():
+        # It may have registered just now, and run something already.
+        await asyncio.wait({starting}, timeout=LEAVING_SECONDS)
+    if not starting.done():
+        # It is importing, which may take minutes, or waits for a scheduler that is gone.
         logger.info("this worker is stopped before it serves")
         while not starting.done():
             if nanny.pid:

@@ -7,13 +7,22 @@ import os
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from distributed import Client, Scheduler, SchedulerPlugin, Worker, fire_and_forget
 
 from cluster.attempts import message_of, type_of
-from cluster.dask_private import carry_every_exception, drop_spans, learn_duration, release, tell_seconds, told_seconds
+from cluster.dask_config import configure_dask
+from cluster.dask_private import (
+    carry_every_exception,
+    drop_spans,
+    pause_worker,
+    resume_worker,
+    tell_seconds,
+    told_seconds,
+)
 from tests.test_execute import ANY_EXCEPTION, named
 
 
@@ -115,6 +124,27 @@ async def test_a_worker_tells_the_scheduler_how_long_each_attempt_ran(dask: tupl
     assert told_seconds(ends.heard["none ran"], 4) == []
     [seconds] = told_seconds(ends.heard["older release"], 2)
     assert 0 <= seconds < 10
+
+
+async def test_a_paused_worker_gets_nothing_until_it_is_resumed(dask: tuple[Scheduler, Worker, Client]) -> None:
+    scheduler, worker, client = dask
+    assert pause_worker(scheduler, worker.address)
+    assert not pause_worker(scheduler, worker.address)
+    future = client.submit(int, key="waits for a worker")
+    while "waits for a worker" not in scheduler.tasks:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    assert scheduler.tasks["waits for a worker"].state in ("no-worker", "queued")
+    resume_worker(scheduler, worker.address)
+    async with asyncio.timeout(10):
+        assert await future == 0
+
+
+async def test_dask_ends_no_worker_for_its_silence(tmp_path: Path) -> None:
+    # With the configuration that the nodes have, which is the process's here.
+    configure_dask(tmp_path)
+    async with Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0") as scheduler:
+        assert scheduler.worker_ttl is None
 
 
 async def test_lone_tasks_leave_no_span_and_no_counter(dask: tuple[Scheduler, Worker, Client]) -> None:

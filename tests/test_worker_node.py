@@ -107,6 +107,7 @@ async def test_a_long_task_outlives_any_number_of_orderly_stops_uncharged(cell: 
     assert attempt >= limit + 2
 
 
+@pytest.mark.slow
 async def test_a_worker_that_cannot_import_a_task_module_ends_and_names_it(cell: System, tmp_path: Path) -> None:
     settings = replace(cell.settings, task_modules=("tests.task_modules.broken",))
     with (tmp_path / "log").open("wb") as log:
@@ -118,6 +119,7 @@ async def test_a_worker_that_cannot_import_a_task_module_ends_and_names_it(cell:
     assert "LookupError: no such thing" in last
 
 
+@pytest.mark.slow
 async def test_a_worker_that_is_importing_ends_when_it_is_asked_to(
     cell: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

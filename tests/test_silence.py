@@ -1,0 +1,167 @@
+"""Workers of which the scheduler hears nothing: what happens to their attempts, and when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pytest
+
+from cluster.attempts import attempt_key
+from cluster.silence import FROZEN_SECONDS, SILENT_SECONDS, SilentWorkers
+from cluster.store.record import TaskState
+from cluster.store.store import Store
+
+IDS: Final = [f"{n:032x}" for n in range(1, 10)]
+ADDRESS: Final = "tcp://w"
+
+
+@dataclass
+class Status:
+    name: str = "running"
+
+
+@dataclass(eq=False)
+class Task:
+    key: Any
+
+
+@dataclass(eq=False)
+class Worker:
+    """As much of Dask's `WorkerState` as is looked at."""
+
+    last_seen: float
+    processing: dict[Task, float] = field(default_factory=dict)
+    status: Status = field(default_factory=Status)
+    name: str = "w"
+    address: str = ADDRESS
+
+
+class Scheduler:
+    """As much of Dask's scheduler; test_dask_private shows that the real one does the same."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.workers = {ADDRESS: worker}
+        self.removed: list[str] = []
+
+    def handle_worker_status_change(self, status: str, worker: Worker, stimulus_id: str) -> None:
+        worker.status = Status(status)
+
+    async def remove_worker(self, address: str, *, stimulus_id: str) -> None:
+        self.removed.append(address)
+        del self.workers[address]
+
+
+class Bench:
+    """One worker with an attempt that runs, one that waits, and a key that is not ours; and a clock."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.now = 1_000_000.0
+        self.worker = Worker(self.now)
+        self.scheduler: Any = Scheduler(self.worker)
+        self.silent = SilentWorkers(self.scheduler, store, lambda: self.now)
+
+    async def begin(self) -> None:
+        for task_id in IDS[:2]:
+            await self.store.run(self.store.calls.submit(task_id, "add", "1", b"{}"))
+            self.worker.processing[Task(attempt_key("add", [(task_id, 1)]))] = 1.0
+        self.worker.processing[Task(("part", 3))] = 1.0
+        await self.store.run(self.store.calls.start(IDS[0], 1, "w"))
+
+    async def unheard(self) -> None:
+        """The running attempt is one that nobody has spoken for."""
+        await self.store.redis.hset(self.store.calls.record_key(IDS[0]), mapping={"started_at": 1})
+
+    async def wait(self, seconds: float, *, nanny: bool = False, dask: bool = False) -> None:
+        """Time passes, in rounds."""
+        until = self.now + seconds
+        while self.now < until:
+            self.now += 1
+            if nanny:
+                await self.silent.alive(ADDRESS)
+            if dask:
+                self.worker.last_seen = self.now
+            await self.silent.round()
+
+    async def seen(self) -> list[tuple[TaskState, int, int]]:
+        """State, attempt and charged losses of both tasks."""
+        records = await self.store.read_many(IDS[:2])
+        return [(record.state, record.attempt, record.lost) for record in records if record]
+
+
+RUNNING: Final = (TaskState.RUNNING, 1, 0)
+WAITING: Final = (TaskState.QUEUED, 1, 0)
+MOVED: Final = (TaskState.QUEUED, 2, 0)
+
+
+@pytest.fixture
+async def bench(store: Store) -> Bench:
+    made = Bench(store)
+    await made.begin()
+    return made
+
+
+async def test_a_worker_that_is_heard_of_keeps_what_it_has(bench: Bench) -> None:
+    await bench.unheard()
+    await bench.wait(200, dask=True)
+    assert await bench.seen() == [RUNNING, WAITING]
+    assert bench.worker.status.name == "running"
+
+
+async def test_what_a_silent_worker_has_not_begun_runs_elsewhere_and_it_gets_nothing_more(bench: Bench) -> None:
+    await bench.wait(SILENT_SECONDS - 1, nanny=True)
+    assert await bench.seen() == [RUNNING, WAITING]
+    await bench.wait(2, nanny=True)
+    assert await bench.seen() == [RUNNING, MOVED]
+    assert bench.worker.status.name == "paused"
+    # It is heard of again.
+    await bench.wait(2, dask=True)
+    assert bench.worker.status.name == "running"
+
+
+async def test_what_holds_its_interpreter_runs_on_for_as_long_as_its_nanny_says_that_it_lives(bench: Bench) -> None:
+    await bench.unheard()
+    await bench.wait(1200, nanny=True)
+    assert (await bench.seen())[0] == RUNNING
+    assert bench.scheduler.removed == []
+
+
+async def test_what_ran_on_a_frozen_machine_runs_elsewhere_uncharged_and_the_worker_is_out(bench: Bench) -> None:
+    await bench.unheard()
+    await bench.wait(FROZEN_SECONDS - 1)
+    assert (await bench.seen())[0] == RUNNING
+    await bench.wait(2)
+    assert await bench.seen() == [MOVED, MOVED]
+    assert bench.scheduler.removed == [ADDRESS]
+
+
+async def test_what_is_spoken_for_in_its_record_stays_though_nanny_and_scheduler_do_not_hear_each_other(
+    bench: Bench,
+) -> None:
+    """As of a nanny of an older release."""
+    await bench.wait(FROZEN_SECONDS + 5)
+    assert (await bench.seen())[0] == RUNNING
+    assert bench.scheduler.removed == []
+
+
+async def test_a_scheduler_that_stood_still_itself_takes_nobody_for_silent(bench: Bench) -> None:
+    await bench.unheard()
+    bench.now += 3600
+    await bench.silent.round()
+    await bench.wait(2)
+    assert await bench.seen() == [RUNNING, WAITING]
+    await bench.wait(10, dask=True)
+    assert await bench.seen() == [RUNNING, WAITING]
+    assert bench.worker.status.name == "running"
+
+
+async def test_a_worker_whose_process_is_about_to_end_gets_nothing_unless_it_does_not_end(bench: Bench) -> None:
+    await bench.silent.leaving(ADDRESS, True)
+    assert bench.worker.status.name == "paused"
+    await bench.silent.leaving(ADDRESS, False)
+    assert bench.worker.status.name == "running"
+    bench.worker.status = Status("closing_gracefully")
+    await bench.silent.leaving(ADDRESS, True)
+    await bench.silent.leaving(ADDRESS, False)
+    assert bench.worker.status.name == "closing_gracefully"
