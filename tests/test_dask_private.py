@@ -18,7 +18,9 @@ from cluster.dask_config import configure_dask
 from cluster.dask_private import (
     carry_every_exception,
     drop_spans,
+    learn_duration,
     pause_worker,
+    release,
     resume_worker,
     tell_seconds,
     told_seconds,
