@@ -1,7 +1,8 @@
 """The web pages: the console at `/`, GraphiQL for browsers at `/graphql`, and their files under `/static/`.
 
-They are built from graphql_api/console by npm (`make console`) and shipped in the wheel. An api without them serves
-everything else, so their absence is told on the page and is no error.
+They are built from graphql_api/console by npm: by `make console` in a clone, and by the build of a wheel or of a source
+distribution (scripts/build_backend.py). An api without them serves everything else, so their absence is told on the
+page and is no error.
 """
 
 from __future__ import annotations
@@ -53,6 +54,9 @@ IMMUTABLE: Final = "public, max-age=31536000, immutable"
 REVALIDATE: Final = "no-cache"
 """For everything else: kept, but asked for again, so that a new version of the api shows its new pages at once."""
 
+DAY: Final = "public, max-age=86400"
+"""For the icon, which hardly ever changes and has no name of its own."""
+
 NOT_BUILT: Final = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>dask-graphql</title>
 <h1>The web pages were not built</h1>
@@ -62,7 +66,7 @@ NOT_BUILT: Final = """<!doctype html>
 
 
 def page_routes(dist: Path = DIST) -> list[BaseRoute]:
-    """`/`, the console, and `/static/`, the files of both pages.
+    """`/`, the console, `/favicon.ico`, and `/static/`, the files of both pages.
 
     Args:
         dist: the folder of the built pages; it may come later, or never.
@@ -71,8 +75,12 @@ def page_routes(dist: Path = DIST) -> list[BaseRoute]:
     async def console(request: Request) -> Response:
         return page(dist / "index.html", request.headers)
 
+    async def favicon(request: Request) -> Response:
+        return icon(dist / "favicon.ico")
+
     return [
         Route("/", console),
+        Route("/favicon.ico", favicon),
         Mount("/static", PageFiles(directory=dist, check_dir=False), name="static"),
     ]
 
@@ -99,6 +107,21 @@ def page(file: Path, request_headers: Headers | None = None) -> Response:
     if request_headers is not None and request_headers.get("if-none-match") == response.headers["etag"]:
         return NotModifiedResponse(response.headers)
     return response
+
+
+def icon(file: Path) -> Response:
+    """The icon that browsers and feed readers ask every origin for, whatever a page says.
+
+    Args:
+        file: the icon in the folder of the built pages.
+    """
+    headers = {**SECURITY_HEADERS, "Cache-Control": DAY}
+    try:
+        status = file.stat()
+    except FileNotFoundError:
+        # Not an error: a browser would log one on a page that works.
+        return Response(status_code=204, headers={**headers, "Cache-Control": "no-store"})
+    return FileResponse(file, headers=headers, media_type="image/x-icon", stat_result=status)
 
 
 class PageFiles(StaticFiles):

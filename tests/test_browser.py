@@ -89,6 +89,7 @@ async def play(page: Page, tab: str) -> None:
 # Submitting -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.vital
 async def test_a_task_is_submitted_and_its_result_is_seen(windows: Windows) -> None:
     async with windows.open() as page:
         await submit(page, "fibonacci", n="90")
@@ -430,6 +431,7 @@ async def test_decisions_cost_and_trouble_of_a_fleet_that_costs_are_told(windows
 # For everybody --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_no_page_has_what_keeps_people_from_using_it(windows: Windows) -> None:
     await asyncio.to_thread(environment)
     for scheme in ("light", "dark"):
@@ -462,6 +464,23 @@ async def test_a_task_is_submitted_by_keyboard_alone(windows: Windows) -> None:
 # GraphiQL -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.vital
+@pytest.mark.parametrize("path", ["/", "/graphql"])
+async def test_the_first_screen_logs_nothing_and_gets_all_that_it_asks_for(windows: Windows, path: str) -> None:
+    async with windows.open("about:blank") as page:
+        logged: list[str] = []
+        refused: list[str] = []
+        page.on("console", lambda message: logged.append(f"{message.type}: {message.text}"))
+        page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
+        await page.goto(f"{windows.base}{path}", wait_until="networkidle")
+        await expect(page.locator("#root > *").first).to_be_visible()
+        icon = await page.request.get(f"{windows.base}/favicon.ico")
+        assert (icon.status, icon.headers["content-type"]) == (200, "image/x-icon")
+        assert [text for text in logged if text.startswith(("error", "warning"))] == []
+        assert refused == []
+
+
+@pytest.mark.vital
 async def test_graphiql_runs_a_subscription_and_a_mutation(windows: Windows) -> None:
     async with windows.open("/graphql") as page:
         await play(page, "Submit")
@@ -473,6 +492,7 @@ async def test_graphiql_runs_a_subscription_and_a_mutation(windows: Windows) -> 
 # Who may --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_key_is_asked_for_kept_in_the_tab_and_sent_on_both_ways(browser: Browser, tmp_path: Path) -> None:
     async with System(
         tmp_path, authentication="required", tenants="isolated", min_workers=0, max_workers=1, task_modules=(PICTURES,)

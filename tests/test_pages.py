@@ -26,6 +26,7 @@ def dist(tmp_path: Path) -> Path:
     (tmp_path / "index.html").write_text("<title>console</title>")
     (tmp_path / "graphiql.html").write_text("<title>GraphiQL</title>")
     (tmp_path / "favicon.svg").write_text("<svg/>")
+    (tmp_path / "favicon.ico").write_bytes(b"icon")
     (tmp_path / "assets" / "index-a1b2c3d4.js").write_bytes(CODE)
     (tmp_path / "assets" / "index-a1b2c3d4.js.gz").write_bytes(gzip.compress(CODE))
     return tmp_path
@@ -55,6 +56,25 @@ async def test_each_page_comes_as_html_from_its_own_origin_only(
     assert answer.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "Accept" in answer.headers["vary"]
+
+
+async def test_the_icon_that_browsers_ask_every_origin_for_is_there_and_kept(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/favicon.ico")
+    assert (answer.status_code, answer.content) == (200, b"icon")
+    assert answer.headers["content-type"] == "image/x-icon"
+    assert answer.headers["cache-control"] == "public, max-age=86400"
+
+
+async def test_without_built_pages_the_icon_is_empty_and_no_error(tmp_path: Path) -> None:
+    answer = await client_of(tmp_path / "none").get("/favicon.ico")
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def test_the_icon_is_one_and_small() -> None:
+    icon = (DIST.parent / "public" / "favicon.ico").read_bytes()
+    assert icon.startswith(b"\0\0\1\0"), "the header of a Windows icon"
+    assert len(icon) < 4_096
 
 
 def test_the_policy_names_no_other_host_and_runs_no_inline_script() -> None:
