@@ -14,8 +14,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export PYTHONDONTWRITEBYTECODE :=
 
+# Tests that share what is costly to make stay in one process; all others go where there is room.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+QUICK := vital or not (slow or aws or browser)
+
 .DEFAULT_GOAL := help
-.PHONY: help run test test-aws docs bench bench-growth bench-profile bench-autoscaling fuzz audit audit-terraform deploy images destroy chaos lint types schema console
+.PHONY: help run test test-all test-rest test-pages test-aws docs bench bench-growth bench-profile bench-autoscaling fuzz audit audit-terraform deploy images destroy chaos lint types schema console
 .PHONY: test-images clean setup
 
 help: ## Lists the targets
@@ -24,8 +28,18 @@ help: ## Lists the targets
 run: setup ## Starts the whole system on this machine (PORT=8000)
 	@exec $(BIN)/dask-graphql dev --port $(PORT)
 
-test: $(VENV)/.test console ## Runs the tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+test: $(VENV)/.test test-pages ## Runs the quick tests, which prove what matters most (5 minutes)
+	@$(PYTEST) -m "$(QUICK)"
+
+test-all: $(VENV)/.test test-pages ## Runs every test, with many examples of each property (half an hour)
+	@TESTS_THOROUGH=1 $(PYTEST)
+
+test-rest: $(VENV)/.test test-pages ## Runs what `make test-all` has beyond `make test`
+	@TESTS_THOROUGH=1 $(PYTEST) -m "hypothesis or not ($(QUICK))"
+
+# Without the pages their tests are skipped, or fail where everything must run.
+test-pages: $(VENV)/.run
+	@scripts/build-console.sh $(BIN)/python || echo "the web pages cannot be built here: their tests are skipped" >&2
 
 test-aws: $(VENV)/.test ## The tests of terraform/ and of the fleet on an emulated AWS (terraform)
 	@$(BIN)/python -m pytest tests/aws

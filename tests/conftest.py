@@ -28,11 +28,15 @@ from cluster.settings import Settings, load_settings  # noqa: E402
 from cluster.store.store import Store  # noqa: E402
 from tests.engines import ENGINES, QUICK_ENGINES, default_binary, engine_binary  # noqa: E402
 from tests.system import RedisServer, System  # noqa: E402
+from tests.thoroughness import load_profile  # noqa: E402
+
+load_profile()
 
 SLOW_SECONDS = 5.0
 """A test that takes longer on a quiet machine is marked `slow`: `make test` leaves it out."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one file that share a fixture stay in one process, which then makes it once; others go where there is
     room (`--dist loadgroup`)."""
@@ -40,7 +44,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         definitions = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009 - pytest has no public word for it
         shared = {found[-1].baseid for found in definitions.values() if found[-1].scope in ("module", "package")}
         if any(base.endswith(".py") for base in shared):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+            callspec = getattr(item, "callspec", None)
+            engine = callspec.params.get("engine", "") if callspec else ""
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {engine}".rstrip()))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -245,9 +245,10 @@ async def kill_trees(children: Sequence[Child]) -> None:
     for child in children:
         with contextlib.suppress(psutil.NoSuchProcess):
             parent = psutil.Process(child.process.pid)
-            # Stopped, so that it starts nothing more.
-            parent.suspend()
-            family += [parent, *parent.children(recursive=True)]
+            grown = parent.children(recursive=True)
+            # First, so that it starts nothing more.
+            parent.kill()
+            family += grown
     for process in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()

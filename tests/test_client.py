@@ -484,6 +484,8 @@ def test_an_id_follows_from_the_input_unless_validation_may_rewrite_it(annotatio
 # Lost connections -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.vital
+@pytest.mark.slow
 async def test_no_result_is_lost_while_the_api_and_redis_are_killed_and_started_again(tmp_path: Path) -> None:
     """200 callers wait over an api that takes 50 ids at once; every one of them gets its result."""
     async with (
@@ -533,6 +535,7 @@ async def first_end(waits: Sequence[asyncio.Future[Any]], count: int) -> None:
             await asyncio.wait([wait for wait in waits if not wait.done()], return_when=asyncio.FIRST_COMPLETED)
 
 
+@pytest.mark.slow
 async def test_an_api_that_hangs_is_left_and_found_again(tmp_path: Path) -> None:
     """The link stays open and nobody answers: pings notice it."""
     async with (
@@ -572,6 +575,7 @@ async def test_an_api_that_stays_away_is_told_after_the_clients_patience() -> No
             await client.submit("fibonacci", n=1)
 
 
+@pytest.mark.slow
 async def test_a_full_queue_is_waited_for(tmp_path: Path) -> None:
     async with (
         System(tmp_path, min_workers=1, max_workers=1, queue_limit=20) as system,
@@ -705,6 +709,7 @@ def errors(code: str, **extensions: Any) -> dict[str, Any]:
     return {"errors": [{"message": "not now", "extensions": {"code": code, **extensions}}]}
 
 
+@pytest.mark.slow
 async def test_a_request_is_repeated_while_a_proxy_or_the_api_says_not_now(scripted: Scripted) -> None:
     scripted.answers = [
         Response("no upstream", 502), Response("", 503), Response("", 504), Response("", 429, {"Retry-After": "1"}),

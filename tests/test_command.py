@@ -180,6 +180,8 @@ def test_a_taken_port_is_one_clear_line(desk: Desk) -> None:
     assert "--port" in answer.stderr
 
 
+@pytest.mark.vital
+@pytest.mark.slow
 def test_dev_runs_a_task_stops_whole_and_keeps_its_results_for_the_next_start(desk: Desk) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}/graphql"

@@ -88,6 +88,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         """Nothing: a failure shows what a window saw."""
 
 
+@pytest.mark.slow
 def test_every_page_is_on_the_site(site: Path) -> None:
     for page in (ROOT / "docs").glob("*.md"):
         assert (site / ("" if page.stem == "index" else page.stem) / "index.html").exists()
@@ -95,10 +96,13 @@ def test_every_page_is_on_the_site(site: Path) -> None:
         assert (site / name / "index.html").exists()
 
 
+@pytest.mark.slow
 def test_no_page_of_the_site_fetches_from_another_origin(site: Path) -> None:
     assert list(foreign_addresses(site)) == []
 
 
+@pytest.mark.slow
+@pytest.mark.browser
 @pytest.mark.parametrize("page", ["architecture", "aws", "cluster/store/PROTOCOL"])
 async def test_the_diagrams_are_drawn_without_another_origin(windows: Windows, page: str) -> None:
     for scheme in ("light", "dark"):
@@ -113,6 +117,8 @@ async def test_the_diagrams_are_drawn_without_another_origin(windows: Windows, p
     assert windows.faults == []
 
 
+@pytest.mark.slow
+@pytest.mark.browser
 @pytest.mark.parametrize("width", [390, 1440])
 async def test_no_page_of_the_site_is_wider_than_its_window(windows: Windows, site: Path, width: int) -> None:
     async with windows.open("/", viewport={"width": width, "height": 900}) as window:

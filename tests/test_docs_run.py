@@ -210,6 +210,7 @@ def desk(tmp_path: Path, documents_system: System) -> Desk:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if any(blocks_of(page))])
 async def test_a_reader_can_do_what_the_page_says(page: str, desk: Desk, task_modules: dict[str, Path]) -> None:
     if lacking := [tool for tool in ("bash", "curl", "make", "sha256sum") if shutil.which(tool) is None]:

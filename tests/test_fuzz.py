@@ -119,6 +119,7 @@ def resident(system: System) -> int:
     return int(psutil.Process(system.children["api0"].process.pid).memory_info().rss)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 60)
 async def test_operations_of_the_schema_never_end_in_an_internal_error(fuzzed: System) -> None:
     tally, memory = Tally(), await asyncio.to_thread(resident, fuzzed)
@@ -137,6 +138,7 @@ async def test_operations_of_the_schema_never_end_in_an_internal_error(fuzzed: S
     await check_node(fuzzed, tally, memory)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 60)
 async def test_noise_over_http_is_refused_well_formed(fuzzed: System) -> None:
     tally, memory = Tally(), await asyncio.to_thread(resident, fuzzed)
@@ -165,6 +167,7 @@ async def test_noise_over_http_is_refused_well_formed(fuzzed: System) -> None:
     await check_node(fuzzed, tally, memory)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 60)
 @pytest.mark.parametrize("protocol", ["graphql-transport-ws", "graphql-ws"])
 async def test_noise_on_a_socket_closes_it_and_nothing_else(fuzzed: System, protocol: str) -> None:

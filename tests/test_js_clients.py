@@ -44,6 +44,7 @@ async def test_a_client_queries_submits_subscribes_and_hears_refusals(system: Sy
     assert "nothing" in seen["refused"][0]["message"]
 
 
+@pytest.mark.slow
 async def test_a_client_waits_through_a_restart_of_the_api(tmp_path: Path) -> None:
     env = await asyncio.to_thread(environment)
     async with System(tmp_path, min_workers=1, max_workers=1) as system:

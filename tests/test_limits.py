@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from cluster.errors import DocumentTooLarge, SettingError
 from cluster.settings import Settings, load_settings
-from graphql_api.documents import KEPT_TOKENS, Documents
+from graphql_api.documents import Documents
 from graphql_api.limits import Limits, check, check_variables, measure
 from graphql_api.persisted import PersistedOperations
 from tests.system import Socket, System
@@ -86,11 +86,12 @@ def test_the_values_of_the_variables_are_counted_at_any_depth(variables: dict[st
         check_variables(variables, limits)
 
 
-def test_kept_documents_are_bounded_by_their_size() -> None:
+def test_kept_documents_are_bounded_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graphql_api.documents.KEPT_TOKENS", 10_000)
     documents = Documents(Settings(), PersistedOperations(Settings()))
     for i in range(300):
-        documents.parsed("{" + " ".join(f"f{i}_{j}" for j in range(1_000)) + "}")
-    assert documents._tokens <= KEPT_TOKENS
+        documents.parsed("{" + " ".join(f"f{i}_{j}" for j in range(100)) + "}")
+    assert 5_000 < documents._tokens <= 10_000
     assert sum(kept.tokens for kept in documents._kept.values()) == documents._tokens
     again = documents.parsed("{ a }")
     assert documents.parsed("{ a }") is again

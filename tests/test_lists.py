@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from cluster.settings import Settings
 from cluster.store.store import Store
 from tests.system import System
+from tests.thoroughness import examples
 
 PAGE = """query($first: Int, $after: String, $since: DateTime, $until: DateTime, $name: String) {
   tasks(first: $first, after: $after, submittedAfter: $since, submittedBefore: $until, name: $name) {
@@ -81,7 +82,7 @@ async def test_a_time_without_a_zone_is_refused(system: System) -> None:
     since=st.none() | st.integers(0, 9),
     until=st.none() | st.integers(0, 9),
 )
-@configured(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@configured(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=examples(40))
 async def test_all_pages_together_are_the_list_whatever_its_times(
     settings: Settings, times: list[int], page: int, since: int | None, until: int | None
 ) -> None:

@@ -29,6 +29,7 @@ from cluster.registry import Bound, Registry, _registered
 from graphql_api.auth.callers import Caller
 from graphql_api.context import Context
 from graphql_api.schema import Schema, make_schema
+from tests.thoroughness import examples
 
 COUNTER = itertools.count()
 INT_32 = st.integers(-(2**31), 2**31 - 1)
@@ -188,7 +189,7 @@ def send(
     return answer, submitter.bound
 
 
-SETTINGS = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+SETTINGS = settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @SETTINGS

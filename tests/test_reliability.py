@@ -95,6 +95,7 @@ async def test_a_cancelled_task_that_never_yields_is_ended_by_force_and_its_work
         assert (await fleet.result(task_id))["state"] == "SUCCEEDED"
 
 
+@pytest.mark.slow
 async def test_a_task_that_takes_too_much_memory_fails_and_says_so(fleet: System) -> None:
     task_id = (await submit(fleet, "submitHungry(megabytes: 2000)"))["taskId"]
     async with asyncio.timeout(90):
@@ -150,6 +151,7 @@ async def test_a_delayed_task_is_dispatched_though_the_node_that_took_it_is_gone
     await fleet.ready()
 
 
+@pytest.mark.slow
 async def test_a_task_whose_node_died_between_accepting_and_dispatching_runs_within_the_sweep(fleet: System) -> None:
     """The script is all that such a node did; nobody knows of the loss."""
     bound = KINDS["add"].bind({"a": 2, "b": 3})
@@ -163,6 +165,7 @@ async def test_a_task_whose_node_died_between_accepting_and_dispatching_runs_wit
     assert time.monotonic() - begun < 20
 
 
+@pytest.mark.slow
 async def test_one_recoverer_is_active_and_another_takes_over_within_ten_seconds(
     settings: Settings, store: Store
 ) -> None:
@@ -219,6 +222,7 @@ async def test_a_stopping_api_node_lets_requests_end_and_closes_sockets_with_a_c
     await fleet.ready()
 
 
+@pytest.mark.slow
 async def test_a_stopping_worker_ends_what_it_runs_and_hands_back_what_it_has_not_begun(
     fleet: System, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from cluster.settings import Settings
 from cluster.store.record import TaskState
 from cluster.store.store import ThreadStore
 from tests.system import RedisServer
+from tests.thoroughness import examples
 
 pytestmark = pytest.mark.every_engine
 
@@ -217,12 +218,16 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
     return Machine
 
 
+@pytest.mark.hypothesis
 def test_any_interleaving_keeps_the_record_right(redis_server: RedisServer) -> None:
     machine = make_machine(redis_server)
     run_state_machine_as_test(
         # A function and not the class itself: CPython 3.11 may fail to parse a class's source at this depth of calls.
         lambda: machine(),  # type: ignore[arg-type]
         settings=settings(
-            max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+            max_examples=examples(60),
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
         ),
     )

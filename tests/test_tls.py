@@ -124,6 +124,7 @@ async def encrypted(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> A
         yield running
 
 
+@pytest.mark.slow
 async def test_tasks_and_graphs_run_over_tls_and_lost_ones_again(encrypted: System) -> None:
     submitted = await encrypted.ask("mutation { submitFibonacci(n: 300) { taskId } }")
     assert (await encrypted.result(submitted["submitFibonacci"]["taskId"]))["state"] == "SUCCEEDED"

@@ -103,6 +103,7 @@ async def many(host: str, count: int, seed: int) -> None:
     await asyncio.gather(*(one(number) for number in range(AT_ONCE)))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_ten_thousand_clients_that_vanish_leave_nothing(alone: System) -> None:
     host = urlsplit(alone.url).netloc
