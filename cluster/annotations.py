@@ -9,6 +9,7 @@ import dataclasses
 import inspect
 import types
 import typing
+from collections import abc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from cluster.errors import RegistryError
+from cluster.values import Graph
 
 EMPTY: Final = inspect.Parameter.empty
 LISTS: Final = (list, tuple, set, frozenset)
@@ -152,18 +154,35 @@ INSTEAD: Final = {
 """What to write instead of the types of numpy, pandas and their like, by a class in their ancestry."""
 
 
-def refuse_arrays(annotation: Any, where: str) -> None:
-    """Refuses numpy's and pandas's types by name, without importing either.
+YIELDED: Final = (
+    abc.Iterator, abc.Generator, abc.AsyncIterator, abc.AsyncGenerator, abc.AsyncIterable, abc.Awaitable, abc.Coroutine,
+)  # fmt: skip
+
+
+def refuse_opaque(annotation: Any, where: str) -> None:
+    """Refuses types that say nothing of what is in them: numpy's and pandas's, Dask's, iterators. None is imported.
 
     Raises:
         RegistryError: it says what to declare instead.
     """
     for cls, place in classes_in(annotation):
-        if cls.__module__.partition(".")[0] not in ("numpy", "pandas", "polars", "xarray", "pyarrow"):
-            continue
+        words = _instead_of(cls)
+        if words:
+            raise RegistryError(f"{where}{f', {place}' if place else ''}: {words}")
+
+
+def _instead_of(cls: type) -> str | None:
+    library = cls.__module__.partition(".")[0]
+    if library in ("numpy", "pandas", "polars", "xarray", "pyarrow"):
         ancestry = [ancestor.__name__ for ancestor in cls.__mro__]
         words = next((INSTEAD[name] for name in ancestry if name in INSTEAD), "declare plain types, or a dataclass")
-        raise RegistryError(
-            f"{where}{f', {place}' if place else ''}: {cls.__module__.partition('.')[0]}.{cls.__name__} says nothing "
-            f"of what is in it; {words}"
-        )
+        return f"{library}.{cls.__name__} says nothing of what is in it; {words}"
+    if library in ("dask", "distributed"):
+        return f"{library}'s {cls.__name__} says nothing of what it computes; declare that, as -> Graph[list[float]]"
+    if cls is Graph:
+        return "Graph is what a function returns, with what its graph computes: -> Graph[float]"
+    if cls in YIELDED:
+        return f"{cls.__name__} has no JSON form; declare list[...]: what a generator yields is collected"
+    if typing.is_typeddict(cls):
+        return f"{cls.__name__} is a TypedDict; declare a dataclass with the same fields"
+    return None

@@ -12,19 +12,22 @@ import logging
 import math
 import re
 import reprlib
+import sys
 import typing
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from types import FrameType, ModuleType
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, overload
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic_core import SchemaValidator, to_json
 
-from cluster.annotations import refuse_arrays
+from cluster.annotations import refuse_opaque
+from cluster.callables import origin_of, refuse_callable, underlying
 from cluster.core_schema import Traits, reader, refuse_one_way, traits_of, trusting
 from cluster.errors import BadInput, PublicError, RegistryError
 from cluster.output import Shape, UnfitOutput
@@ -85,6 +88,7 @@ class TaskType:
         checks: called with the validated arguments; raises BadInput for what a type cannot say.
         input_model: pydantic model of the arguments.
         output: adapter of the return annotation.
+        registered_in: the module that called `task`; the function may be of another.
     """
 
     name: str
@@ -98,15 +102,23 @@ class TaskType:
     checks: Callable[..., None] | None
     input_model: type[BaseModel] = field(repr=False)
     output: TypeAdapter[Any] = field(repr=False)
+    registered_in: str = ""
 
     @property
     def description(self) -> str:
-        return inspect.getdoc(self.function) or f"Runs the task `{self.name}`."
+        return inspect.getdoc(underlying(self.function)) or f"Runs the task `{self.name}`."
 
     @property
     def origin(self) -> str:
         """Where the function stands, for messages."""
-        return f"{self.function.__module__}.{self.function.__qualname__}"
+        return origin_of(self.function)
+
+    def declares_as(self, other: TaskType) -> bool:
+        """Whether the other one is the same function with the same version and limits."""
+        return self.origin == other.origin and all(
+            getattr(self, name) == getattr(other, name)
+            for name in ("version", "timeout_seconds", "retries", "queue_limit", "checks")
+        )
 
     @cached_property
     def shape(self) -> Shape:
@@ -300,7 +312,7 @@ class Registry(Mapping[str, TaskType]):
         """Adds a task type.
 
         Raises:
-            RegistryError: its name is taken by another function.
+            RegistryError: its name is taken by another function, or by the same one with another version or limits.
         """
         other = self._types.get(task_type.name)
         if other is not None and other.origin != task_type.origin:
@@ -308,10 +320,18 @@ class Registry(Mapping[str, TaskType]):
                 f"two task types are named {task_type.name!r}: {other.origin} and {task_type.origin}; "
                 "give one of them another name: @task(name=...)"
             )
+        if other is not None and other.registered_in != task_type.registered_in and not other.declares_as(task_type):
+            raise RegistryError(
+                f"{task_type.origin} is registered as {task_type.name!r} by {other.registered_in} and, with another "
+                f"version or other limits, by {task_type.registered_in}; register it once, or under two names"
+            )
         self._types[task_type.name] = task_type
 
 
 _registered: dict[tuple[str, str], TaskType] = {}
+"""By the module that called `task`, and the task type's name."""
+_importing: dict[tuple[str, str], frozenset[str]] = {}
+"""The modules that were being imported at that time: to each of them the task type belongs."""
 
 
 @overload
@@ -355,15 +375,31 @@ def task(
     """
 
     def register(decorated: F) -> F:
-        made = _task_type(decorated, name or decorated.__name__, version, timeout_seconds, retries, queue_limit, checks)
-        _registered[decorated.__module__, made.name] = made
+        made = _task_type(decorated, name, version, timeout_seconds, retries, queue_limit, checks, caller)
+        _registered[caller, made.name] = made
+        _importing[caller, made.name] = frozenset(being_imported)
         return decorated
 
+    caller, being_imported = _callers(sys._getframe(1))
     return register if function is None else register(function)
+
+
+def _callers(frame: FrameType) -> tuple[str, list[str]]:
+    """The module of a frame, and the modules that are being imported now."""
+    found: FrameType | None = frame
+    imported = []
+    while found is not None:
+        if found.f_code.co_name == "<module>":
+            imported.append(str(found.f_globals.get("__name__", "")))
+        found = found.f_back
+    return str(frame.f_globals.get("__name__", "")), imported
 
 
 def load_registry(modules: Iterable[str] = ()) -> Registry:
     """Imports the built-in and the given modules and returns their task types.
+
+    To a module belongs what it registers, what is registered while it is imported, and what it imports of another
+    module's; so the order of the modules, and whether one was imported before, do not matter.
 
     Raises:
         RegistryError: a module cannot be imported or registers nothing, or two task types clash.
@@ -383,14 +419,27 @@ def load_registry(modules: Iterable[str] = ()) -> Registry:
                 f"cannot import the task module {module!r} (DASK_GRAPHQL_TASK_MODULES): {type(error).__name__}: {error}"
                 f"{_where_it_is(module, error)}"
             ) from error
-        found = [
-            made for (origin, _), made in _registered.items() if origin == module or origin.startswith(module + ".")
-        ]
+        found = _belonging_to(module)
         if not found:
             raise RegistryError(f"the task module {module!r} has no @task function")
         for made in found:
             registry.add(made)
     return registry
+
+
+def _belonging_to(module: str) -> list[TaskType]:
+    names = vars(sys.modules[module])
+    functions = {id(value) for value in names.values()}
+    modules = {value.__name__ for value in names.values() if isinstance(value, ModuleType)}
+    return [
+        made
+        for (caller, name), made in _registered.items()
+        if caller == module
+        or caller.startswith(f"{module}.")
+        or module in _importing[caller, name]
+        or id(made.function) in functions
+        or caller in modules
+    ]
 
 
 def _where_it_is(module: str, error: Exception) -> str:
@@ -405,16 +454,20 @@ def _where_it_is(module: str, error: Exception) -> str:
 
 def _task_type(
     function: Callable[..., Any],
-    name: str,
+    name: str | None,
     version: str,
     timeout_seconds: float | None,
     retries: int,
     queue_limit: int | None,
     checks: Callable[..., None] | None,
+    registered_in: str = "",
 ) -> TaskType:
-    where = f"{function.__module__}.{function.__qualname__}"
+    refuse_callable(function, name)
+    where = origin_of(function)
+    name = name or underlying(function).__name__
     if not NAME.fullmatch(name):
-        raise RegistryError(f"{where}: the name {name!r} is not in snake case, as estimate_pi is")
+        more = "; @task(name=...) gives it another" if name == "__call__" else ""
+        raise RegistryError(f"{where}: the name {name!r} is not in snake case, as estimate_pi is{more}")
     if not version or len(version) > 64:
         raise RegistryError(f"{where}: a version is 1 to 64 characters, not {version!r}")
     if timeout_seconds is not None and not (timeout_seconds > 0 and math.isfinite(timeout_seconds)):
@@ -424,18 +477,20 @@ def _task_type(
     if retries < 0:
         raise RegistryError(f"{where}: retries must be 0 or more, not {retries}")
     try:
-        hints = typing.get_type_hints(function, include_extras=True)
+        hints = typing.get_type_hints(underlying(function), include_extras=True)
     except NameError as error:
         raise RegistryError(f"{where}: a type cannot be resolved: {error}") from error
-    arguments = tuple(
-        _argument(where, parameter, hints) for parameter in inspect.signature(function).parameters.values()
-    )
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError as error:
+        raise RegistryError(f"{where}: its arguments cannot be read; call it in a function of your own") from error
+    arguments = tuple(_argument(where, parameter, hints) for parameter in parameters)
     if "return" not in hints or hints["return"] in (None, type(None)):
         raise RegistryError(f"{where}: say what it returns (a dataclass, a pydantic model or a plain type)")
     returns = output_annotation(hints["return"])
     for item in arguments:
-        refuse_arrays(item.annotation, f"{where}, {item.name}")
-    refuse_arrays(returns, f"{where}, what it returns")
+        refuse_opaque(item.annotation, f"{where}, {item.name}")
+    refuse_opaque(returns, f"{where}, what it returns")
     model_fields: dict[str, Any] = {
         item.name: (item.annotation, ... if item.required else item.default) for item in arguments
     }
@@ -452,11 +507,15 @@ def _task_type(
         refuse_one_way(input_model.__pydantic_core_schema__, where, arguments_of=input_model.__name__)
         refuse_one_way(output.core_schema, f"{where}, what it returns")
     except (PydanticUserError, PydanticUndefinedAnnotation) as error:
-        raise RegistryError(f"{where}: a type has no JSON form: {error}") from error
+        words = str(error).splitlines()[0].partition(". Set `")[0].rstrip(".")
+        raise RegistryError(
+            f"{where}: a type has no JSON form: {words}; use plain types, enums, lists, dataclasses or models"
+        ) from error
     _check_defaults(where, arguments, input_model)
     made = TaskType(
-        name, version, function, arguments, returns, timeout_seconds, retries, queue_limit, checks, input_model, output
-    )
+        name, version, function, arguments, returns, timeout_seconds, retries, queue_limit, checks, input_model, output,
+        registered_in,
+    )  # fmt: skip
     _check_revived_defaults(where, made)
     return made
 

@@ -217,7 +217,7 @@ def test_an_argument_may_have_a_name_that_pydantic_uses(name: str) -> None:
     module = types.ModuleType(f"with_{name}")
     exec(f"def takes_{name}({name}: int) -> int:\n    return {name}\n", module.__dict__)
     task(getattr(module, f"takes_{name}"))
-    kind = _registered[module.__name__, f"takes_{name}"]
+    kind = _registered[__name__, f"takes_{name}"]
     assert kind.revive(kind.bind({name: 3}).canonical_input) == {name: 3}
 
 
