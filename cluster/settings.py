@@ -64,7 +64,9 @@ def _url(*schemes: str) -> Callable[[str], str]:
             parts = urlsplit(text)
         except ValueError:  # "Invalid IPv6 URL"
             parts = urlsplit("")
-        if parts.scheme not in schemes or not (parts.netloc or parts.path):
+        # A file has no host; everything else has one, or a bucket.
+        leads = parts.path if parts.scheme == "file" else parts.netloc
+        if parts.scheme not in schemes or not leads or (parts.scheme == "file" and parts.netloc):
             raise _Refused("a URL that begins with " + " or ".join(f"{scheme}://" for scheme in schemes))
         return text
 
@@ -81,9 +83,26 @@ def _redis_url(text: str) -> str:
 def _address(text: str) -> str:
     if (
         not re.fullmatch(r"(tcp|tls)://(\[[0-9A-Fa-f:]+\]|[^\s:/\[\]]+):\d{1,5}", text)
-        or int(text.rpartition(":")[2]) > 65535
+        or not 0 < int(text.rpartition(":")[2]) < 65536
     ):
         raise _Refused("an address such as tcp://host:8786 or tls://host:8786")
+    return text
+
+
+def _host(text: str) -> str:
+    try:
+        known = ":" not in text or bool(ipaddress.ip_address(text))
+    except ValueError:
+        known = False
+    if not known or re.search(r"[\s/@?#]", text):
+        raise _Refused("an address or a name, without a port, as 127.0.0.1 or ::1")
+    return text
+
+
+def _place(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or re.search(r"[\s/@]", host) or not re.fullmatch(r"\d{1,5}", port) or int(port) > 65535:
+        raise _Refused("HOST:PORT, or nothing for no dashboard")
     return text
 
 
@@ -186,13 +205,13 @@ class Settings:
     )
     dashboard: str = setting(
         "",
-        lambda text: _matching(r"\S+:\d{1,5}", "HOST:PORT, or nothing for no dashboard")(text) if text else "",
+        lambda text: _place(text) if text else "",
         "HOST:PORT of Dask's own dashboard on the scheduler; empty for none. Needs the extra `dashboard` (bokeh).",
     )
     task_modules: tuple[str, ...] = setting(
         (), _modules, "Importable modules with @task functions, separated by commas; the same list for every node."
     )
-    host: str = setting("127.0.0.1", str, "Address on which the api listens.")
+    host: str = setting("127.0.0.1", _host, "Address on which the api listens.")
     port: int = setting(8000, _whole(1, 65535), "Port on which the api listens.")
     allow_public: bool = setting(
         False,
@@ -370,7 +389,7 @@ class Settings:
     )
     metrics_host: str = setting(
         "127.0.0.1",
-        str,
+        _host,
         "Address of METRICS_PORT. Whoever reaches it reads the metrics: only in a network of one's own another one.",
     )
     log_format: str = setting(
