@@ -10,10 +10,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
-Run: TypeAlias = tuple[int, int]
-"""One run of a task: when it was submitted, milliseconds since 1970, and its newest attempt."""
+from cluster.store.record import Run
 
 KEPT_SECONDS: Final = 10.0
 """How long a note waits for its subscription. Far below WATCH_SECONDS, so that a topic that begins with one is renewed

@@ -3,6 +3,10 @@
 One pub/sub connection per node, on one channel of its own that is subscribed before the node serves. A notice says
 "look at this task again", and mostly brings the final record along, which never changes. Every watch, its renewal and
 its end go through one loop in order, so that a watch and an unwatch of the same task can never overtake each other.
+
+A task may run again under the same id, and what is on its way then may be of the run before. So a record is handed only
+to those who came before the read began that answered it; a notice's record only to those of whom such a read, or the
+time of the end, shows that they wait for this run.
 """
 
 from __future__ import annotations
@@ -11,22 +15,36 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Final
 
 from redis.exceptions import RedisError
 
 from cluster import metrics, tracing
-from cluster.ahead import Ahead, Run
-from cluster.errors import StoreUnavailable, TooManySubscriptions
-from cluster.store.calls import WATCH_SECONDS, parse_notice
-from cluster.store.record import Event, Record
+from cluster.ahead import Ahead
+from cluster.background import BackgroundLoop
+from cluster.errors import ResultGone, StoreUnavailable, TooManySubscriptions
+from cluster.results import Results
+from cluster.store.calls import WATCH_SECONDS, Submitted, parse_notice, split_notice
+from cluster.store.clock import RedisClock
+from cluster.store.record import Event, Record, Run, SubmissionOutcome
 from cluster.store.store import Store
 
 logger = logging.getLogger(__name__)
 
 BATCH: Final = 256
-"""Most records that are read in one round trip."""
+"""Most records that are read in one round trip. Fewer at first, and after one that failed or carried much."""
+FIRST_BATCH: Final = 32
+BATCH_BYTES: Final = 2 * 2**20
+"""From so many bytes in one round trip on, the next one reads half as many records."""
+RENEWALS: Final = 32
+"""So many places in a round trip are for renewals, however much has just come."""
+LIGHT_BYTES: Final = 4_096
+"""Longest input and error, together, that are kept for a slow reader of `taskResults`."""
+LEAVING: Final = 20_000
+"""Most tasks of which Redis has still to be told that nobody here waits any more. It forgets the oldest by itself: the
+note ends with the task, and brings a notice that nobody needs."""
 RENEW_SECONDS: Final = WATCH_SECONDS / 3
 """How often every watch is renewed; which also finds whatever a lost notice left behind."""
 TRACED_SECONDS: Final = 60.0
@@ -34,8 +52,28 @@ TRACED_SECONDS: Final = 60.0
 GATHER_SECONDS: Final = 0.002
 """How soon after records were handed out the next ones are. One that comes alone is handed out at once; of many, those
 that go to one client go in one packet."""
+RETRY_SECONDS: Final = 0.25
+"""Pause of a reader while Redis is away."""
+REOPEN_SECONDS: Final = 0.25
+"""Pause before a lost channel is opened again."""
 PING_SECONDS: Final = 5.0
 """How often a pub/sub link that is silent is tried."""
+
+
+class _Waiter:
+    """One who waits for an end.
+
+    Attributes:
+        entered: how many reads had begun when it came.
+        came_at: the latest time that it may have been at Redis then, milliseconds since 1970.
+    """
+
+    __slots__ = ("came_at", "entered", "future")
+
+    def __init__(self, entered: int, came_at: float) -> None:
+        self.entered = entered
+        self.came_at = came_at
+        self.future: asyncio.Future[Record] = asyncio.get_running_loop().create_future()
 
 
 class _Topic:
@@ -43,21 +81,30 @@ class _Topic:
 
     Attributes:
         ended: its final record was handed out, and nothing is watched now.
-        run: the run that they wait for, as it was read last; None before.
+        run: the run that was open when it was last read, or submitted here; None before.
+        looked: the number of that read: those who came before it wait for this run; 0 where it was not read.
     """
 
-    __slots__ = ("began", "ended", "finals", "run", "tails")
+    __slots__ = ("began", "ended", "finals", "looked", "run", "tails")
 
     def __init__(self) -> None:
         self.began = time.time()
         self.ended = False
         self.run: Run | None = None
-        self.finals: set[asyncio.Future[Record]] = set()
+        self.looked = 0
+        self.finals: set[_Waiter] = set()
         self.tails: set[asyncio.Event] = set()
 
     @property
     def empty(self) -> bool:
         return not self.finals and not self.tails
+
+
+def _light(record: Record) -> Record:
+    """A record as it is kept for a slow reader: without its input and error where those are long."""
+    if len(record.input) + len(record.error or b"") <= LIGHT_BYTES:
+        return record
+    return replace(record, input=b"", error=None, result=None)
 
 
 class Deliveries:
@@ -79,28 +126,31 @@ class Deliveries:
         self._brought: list[tuple[str, Record]] = []
         self._handed_at = 0.0
         self._ahead = Ahead()
+        self._clock = RedisClock()
+        self._reads = 0
+        self._batch, self._passed = FIRST_BATCH, BATCH
         self._look: dict[str, None] = {}
-        self._leave: set[str] = set()
+        self._renewals: dict[str, None] = {}
+        self._leave: dict[str, None] = {}
         self._wake = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self.results = Results(store)
+        self.loops = (
+            BackgroundLoop("node channel", self._listen, pause_seconds=REOPEN_SECONDS, needed=True),
+            BackgroundLoop("delivery", self._read, needed=True),
+            BackgroundLoop("renewal of watches", self._renew),
+        )
         self.listening = asyncio.Event()
         self.deaf_since: float | None = time.time()
         """When the channel was lost, seconds since 1970; None while it is subscribed."""
 
     async def start(self) -> None:
         """Returns at once; `listening` is set while the channel is subscribed."""
-        self._tasks = [
-            asyncio.create_task(self._listen()),
-            asyncio.create_task(self._read()),
-            asyncio.create_task(self._renew()),
-        ]
+        for loop in self.loops:
+            loop.start()
 
     async def close(self) -> None:
-        while pending := [task for task in self._tasks if not task.done()]:
-            for task in pending:
-                task.cancel()
-            # Again until it is heard: redis-py may swallow a cancellation while it reads the channel.
-            await asyncio.wait(pending, timeout=0.1)
+        for loop in self.loops:
+            await loop.close()
 
     @property
     def waiters(self) -> int:
@@ -118,48 +168,96 @@ class Deliveries:
         """Whether submissions shall note this node as one that waits; then `foreseen` follows for each of them."""
         return self.listening.is_set() and self._ahead.begin(task_ids)
 
-    def foreseen(self, task_id: str, record: Record | None) -> None:
-        """A submission is answered; None: nobody knows whether it was accepted."""
-        waits = record is not None and not record.final and task_id not in self._topics
-        self._ahead.end(task_id, (record.submitted_at, record.attempt) if record and waits else None)
+    def foreseen(self, task_id: str, submitted: Submitted | None, asked_at: float) -> None:
+        """A submission is answered.
+
+        Args:
+            submitted: None where nobody knows whether it was accepted.
+            asked_at: when it was sent, by `time.monotonic`.
+        """
+        if submitted is not None and submitted.outcome in (SubmissionOutcome.NEW, SubmissionOutcome.RECOMPUTED):
+            # The script wrote its time into the run that began with it.
+            self._clock.learn(asked_at, submitted.record.submitted_at)
+        waits = submitted is not None and not submitted.record.final and task_id not in self._topics
+        self._ahead.end(task_id, submitted.record.run if submitted is not None and waits else None)
 
     # Subscribers ------------------------------------------------------------------------------------------------------
 
-    async def final(self, task_id: str) -> Record:
+    async def final(self, task_id: str, *, result: Callable[[], bool] = lambda: True) -> Record:
         """Waits for the final record of a task, which may not have been submitted yet.
 
+        Args:
+            result: whether the caller wants the result; asked where it is long and does not come along.
+
         Raises:
             TooManySubscriptions: the node's bound is reached.
         """
-        topic, future = self._await_final(task_id)
-        try:
-            return await future
-        finally:
-            topic.finals.discard(future)
+        while True:
+            topic, waiter = self._await_final(task_id)
+            try:
+                record = await waiter.future
+            finally:
+                topic.finals.discard(waiter)
+                self._exit(task_id, topic)
+            if not record.lacks_result or not result():
+                return record
+            if complete := await self._complete(record):
+                return complete
+
+    async def finals(self, task_ids: list[str], *, result: Callable[[], bool] = lambda: True) -> AsyncIterator[Record]:
+        """The final records of tasks, each as its task ends. What a slow reader has not taken yet is kept without what
+        is long in it, and read when it is its turn.
+
+        Args:
+            result: as with `final`.
+
+        Raises:
+            TooManySubscriptions: the node's bound is reached.
+            ResultGone: a record expired, or began anew, before a slow reader took it.
+        """
+        ended: asyncio.Queue[Record] = asyncio.Queue()
+        waiting: dict[str, tuple[_Topic, _Waiter]] = {}
+
+        def leave(task_id: str) -> None:
+            topic, waiter = waiting.pop(task_id)
+            topic.finals.discard(waiter)
             self._exit(task_id, topic)
 
-    async def finals(self, task_ids: list[str]) -> AsyncIterator[Record]:
-        """The final records of tasks, each as its task ends.
+        def end(future: asyncio.Future[Record]) -> None:
+            record = future.result()
+            if record.task_id in waiting:
+                leave(record.task_id)
+                ended.put_nowait(_light(record))
 
-        Raises:
-            TooManySubscriptions: the node's bound is reached.
-        """
-        ended: asyncio.Queue[asyncio.Future[Record]] = asyncio.Queue()
-        waiting: dict[str, tuple[_Topic, asyncio.Future[Record]]] = {}
         try:
             for task_id in dict.fromkeys(task_ids):
-                waiting[task_id] = topic, future = self._await_final(task_id)
-                future.add_done_callback(ended.put_nowait)
+                waiting[task_id] = _, waiter = self._await_final(task_id)
+                waiter.future.add_done_callback(end)
             for _ in range(len(waiting)):
-                record = (await ended.get()).result()
-                topic, future = waiting.pop(record.task_id)
-                topic.finals.discard(future)
-                self._exit(record.task_id, topic)
+                record = await ended.get()
+                if not record.input or (record.lacks_result and result()):
+                    # Where it runs again by now, its next end is waited for.
+                    record = await self._complete(record) or await self.final(record.task_id, result=result)
+                if not record.input:
+                    raise ResultGone(f"the record of {record.task_id} expired before it was taken from this stream")
                 yield record
         finally:
-            for task_id, (topic, future) in waiting.items():
-                topic.finals.discard(future)
-                self._exit(task_id, topic)
+            for task_id in list(waiting):
+                leave(task_id)
+
+    async def _complete(self, record: Record) -> Record | None:
+        """A final record with its long result, or as it was where that has expired meanwhile; None where the task runs
+        again. Redis is waited for."""
+        while True:
+            try:
+                now = await self.results.complete(record)
+            except StoreUnavailable as error:
+                logger.debug("the result of %s waits: %s", record.task_id, error)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            if now is None:
+                return record
+            return now if now.final else None
 
     async def events(self, task_id: str, after_seq: int) -> AsyncIterator[tuple[Event, Record]]:
         """Every event after `after_seq` with the record as it is then; ends after the final one.
@@ -178,7 +276,7 @@ class Deliveries:
                     )
                 except StoreUnavailable as error:
                     logger.debug("events of %s wait: %s", task_id, error)
-                    await asyncio.sleep(0.25)
+                    await asyncio.sleep(RETRY_SECONDS)
                     continue
                 for event in watched.events:
                     after_seq = event.seq
@@ -192,11 +290,11 @@ class Deliveries:
             topic.tails.discard(more)
             self._exit(task_id, topic)
 
-    def _await_final(self, task_id: str) -> tuple[_Topic, asyncio.Future[Record]]:
+    def _await_final(self, task_id: str) -> tuple[_Topic, _Waiter]:
+        waiter = _Waiter(self._reads, self._clock.latest(time.monotonic()))
         topic = self._enter(task_id)
-        future: asyncio.Future[Record] = asyncio.get_running_loop().create_future()
-        topic.finals.add(future)
-        return topic, future
+        topic.finals.add(waiter)
+        return topic, waiter
 
     def _enter(self, task_id: str) -> _Topic:
         if self._waiters >= self._limit:
@@ -209,7 +307,7 @@ class Deliveries:
             if topic.run is None:
                 self._again(task_id)
         elif topic.ended:
-            topic.ended, topic.run = False, None
+            topic.ended, topic.run, topic.looked = False, None, 0
             self._again(task_id)
         return topic
 
@@ -218,7 +316,9 @@ class Deliveries:
         if topic.empty and self._topics.get(task_id) is topic:
             del self._topics[task_id]
             if not topic.ended:
-                self._leave.add(task_id)
+                if len(self._leave) >= LEAVING:
+                    del self._leave[next(iter(self._leave))]
+                self._leave[task_id] = None
                 self._wake.set()
 
     def _again(self, task_id: str) -> None:
@@ -228,42 +328,74 @@ class Deliveries:
     # The loop that reads ----------------------------------------------------------------------------------------------
 
     async def _read(self) -> None:
-        """Reads the records that were named, and hands out the final ones. Nothing is dropped while Redis is away."""
-        while True:
-            await self._wake.wait()
+        """Reads some of the records that were named, and hands out the final ones. Nothing is dropped while Redis is
+        away."""
+        await self._wake.wait()
+        await self._leave_some()
+        batch = self._next_batch()
+        try:
+            if batch:
+                await self._read_batch(batch)
+        except StoreUnavailable:
+            # It may have been too much at once.
+            self._put_back(batch)
+            raise
+        except Exception:
+            if len(batch) == 1:
+                # By itself, so it is this record: the others go on, and its turn comes with the next renewal.
+                metrics.BACKGROUND_FAILURES.labels("delivery").inc()
+                logger.exception("the task %s cannot be read; it is tried again later", batch[0])
+            else:
+                logger.debug("one of %d records cannot be read: they are read in parts", len(batch), exc_info=True)
+                self._put_back(batch)
+        if not (self._look or self._renewals or self._leave):
             self._wake.clear()
-            while self._look or self._leave:
-                looking = list(islice(self._look, BATCH))
-                # Whoever came back meanwhile is watched, and stays so.
-                named = list(islice(self._leave, BATCH))
-                leaving = [task_id for task_id in named if task_id not in self._topics]
-                calls = self._store.calls
-                try:
-                    if leaving:
-                        await self._unwatch(leaving)
-                    self._leave.difference_update(named)
-                    for task_id in looking:
-                        del self._look[task_id]
-                    looking = [task_id for task_id in looking if task_id in self._topics]
-                    watched = await self._store.run_many(
-                        [
-                            calls.watch(task_id, self.node, every_event=bool(self._topics[task_id].tails))
-                            for task_id in looking
-                        ]
-                    )
-                except StoreUnavailable as error:
-                    logger.debug("%d watches wait: %s", len(looking), error)
-                    self._look.update(dict.fromkeys(looking))
-                    await asyncio.sleep(0.25)
-                    continue
-                except Exception:
-                    # Whatever it is, this loop is the only one that delivers: it tells and goes on.
-                    logger.exception("%d watches wait", len(looking))
-                    self._look.update(dict.fromkeys(looking))
-                    await asyncio.sleep(1)
-                    continue
-                for task_id, found in zip(looking, watched, strict=True):
-                    self._hand_out(task_id, found.record)
+
+    def _next_batch(self) -> list[str]:
+        """Takes those to be read next: who has just come first, and some of the renewals, which many may wait for."""
+        kept = min(RENEWALS, self._batch // 2, len(self._renewals))
+        batch = list(islice(self._look, self._batch - kept))
+        for task_id in batch:
+            del self._look[task_id]
+            self._renewals.pop(task_id, None)
+        renewed = list(islice(self._renewals, self._batch - len(batch)))
+        for task_id in renewed:
+            del self._renewals[task_id]
+        return [task_id for task_id in batch + renewed if task_id in self._topics]
+
+    def _put_back(self, batch: list[str]) -> None:
+        self._look.update(dict.fromkeys(batch))
+        self._batch = self._passed = max(1, len(batch) // 2)
+
+    async def _read_batch(self, task_ids: list[str]) -> None:
+        self._reads += 1
+        look, calls = self._reads, self._store.calls
+        watched = await self._store.run_many(
+            [calls.watch(task_id, self.node, every_event=bool(self._topics[task_id].tails)) for task_id in task_ids]
+        )
+        for task_id, found in zip(task_ids, watched, strict=True):
+            self._hand_out(task_id, found.record, look)
+        carried = sum(len(found.record.input) + len(found.record.error or b"") for found in watched if found.record)
+        if carried > BATCH_BYTES:
+            self._batch = max(1, self._batch // 2)
+        else:
+            # Quickly up to what a failure has left, slowly beyond.
+            self._batch = min(BATCH, max(self._batch + 1, min(self._batch * 2, self._passed)))
+
+    async def _leave_some(self) -> None:
+        """Tells Redis of tasks that nobody here waits for any more."""
+        named = list(islice(self._leave, BATCH))
+        for task_id in named:
+            del self._leave[task_id]
+        # Whoever came back meanwhile is watched, and stays so.
+        leaving = [task_id for task_id in named if task_id not in self._topics]
+        if not leaving:
+            return
+        try:
+            await self._unwatch(leaving)
+        except StoreUnavailable:
+            self._leave.update(dict.fromkeys(leaving[: LEAVING - len(self._leave)]))
+            raise
 
     async def _unwatch(self, task_ids: list[str]) -> None:
         try:
@@ -275,66 +407,84 @@ class Deliveries:
                     # Somebody came meanwhile, perhaps by a note that is gone now.
                     self._again(task_id)
 
-    def _hand_out(self, task_id: str, record: Record | None) -> None:
+    def _hand_out(self, task_id: str, record: Record | None, look: int) -> None:
+        """Takes what a read answered.
+
+        Args:
+            look: the read's number; who came after it began waits for what the next one says.
+        """
         topic = self._topics.get(task_id)
         if topic is None:
             return
         for tail in topic.tails:
             tail.set()
-        if record is not None:
-            topic.run = record.submitted_at, record.attempt
         if record is not None and record.final:
-            # Redis has dropped its note, and these waiters are about to leave: whoever comes from here on asks anew.
-            topic.ended = True
-            ended = max(topic.began, (record.finished_at or 0) / 1000)
-            waiting = [future for future in topic.finals if not future.done()]
-            metrics.of(metrics.DELIVERIES, "final").inc(len(waiting))
-            for future in waiting:
-                future.set_result(record)
-                metrics.DELIVERY_SECONDS.observe(max(0.0, time.time() - ended))
-            if waiting and time.time() - (record.finished_at or 0) / 1000 < TRACED_SECONDS:
-                tracing.note("deliver", "PRODUCER", record.trace, ended, task_id=task_id, subscribers=len(waiting))
+            self._deliver(task_id, topic, record, [waiter for waiter in topic.finals if waiter.entered < look])
+        elif record is not None:
+            topic.run, topic.looked = record.run, look
+
+    def _deliver(self, task_id: str, topic: _Topic, record: Record, waiting: list[_Waiter]) -> None:
+        """Hands a final record to those of a task's waiters who wait for this end; the others ask again."""
+        # Redis has dropped its note, and these waiters are about to leave: whoever comes from here on asks anew.
+        topic.run, topic.looked = None, 0
+        topic.ended = len(waiting) == len(topic.finals)
+        if not topic.ended:
+            self._again(task_id)
+        ended = max(topic.began, (record.finished_at or 0) / 1000)
+        waiting = [waiter for waiter in waiting if not waiter.future.done()]
+        metrics.of(metrics.DELIVERIES, "final").inc(len(waiting))
+        for waiter in waiting:
+            waiter.future.set_result(record)
+            metrics.DELIVERY_SECONDS.observe(max(0.0, time.time() - ended))
+        if waiting and time.time() - (record.finished_at or 0) / 1000 < TRACED_SECONDS:
+            tracing.note("deliver", "PRODUCER", record.trace, ended, task_id=task_id, subscribers=len(waiting))
 
     async def _renew(self) -> None:
-        while True:
-            await asyncio.sleep(RENEW_SECONDS)
-            for task_id in self._topics:
-                self._again(task_id)
+        await asyncio.sleep(RENEW_SECONDS)
+        self._renew_all()
+
+    def _renew_all(self) -> None:
+        self._renewals.update(dict.fromkeys(self._topics))
+        self._wake.set()
 
     # The channel ------------------------------------------------------------------------------------------------------
 
     async def _listen(self) -> None:
-        """Hears the node's channel; after every loss of the link it watches all its tasks again."""
+        """Hears the node's channel until the link is lost; the next round watches all its tasks again."""
         calls = self._store.calls
         own = calls.node_channel(self.node)
-        while True:
-            listener = self._store.listener([own, calls.all_channel], PING_SECONDS)
-            try:
-                await listener.open()
-                self.listening.set()
-                self.deaf_since = None
-                for task_id in self._topics:
-                    self._again(task_id)
-                async for channel, word in listener.words():
-                    if channel == own.encode():
-                        self._notice(word)
-                    else:
-                        self._on_broadcast(word.decode())
-            except (RedisError, OSError) as error:
-                logger.warning("the channel of this node is lost: %s", error)
-            finally:
-                self.listening.clear()
-                self._ahead.clear()
-                self.deaf_since = self.deaf_since or time.time()
-                await listener.close()
-            await asyncio.sleep(0.25)
+        listener = self._store.listener([own, calls.all_channel], PING_SECONDS)
+        try:
+            await listener.open()
+            self.listening.set()
+            self.deaf_since = None
+            self._renew_all()
+            async for channel, word in listener.words():
+                if channel == own.encode():
+                    self._notice(word)
+                else:
+                    self._on_broadcast(word.decode())
+        except (RedisError, OSError) as error:
+            logger.warning("the channel of this node is lost: %s", error)
+        finally:
+            self.listening.clear()
+            self._ahead.clear()
+            self.deaf_since = self.deaf_since or time.time()
+            await listener.close()
 
     def _notice(self, data: bytes) -> None:
         """Takes what the channel says of a task."""
-        task_id, record = parse_notice(data)
+        task_id, packed = split_notice(data)
         self._ahead.undone(task_id)
         if task_id not in self._topics:
             return
+        record = None
+        if packed:
+            try:
+                record = parse_notice(data)[1]
+            except Exception:
+                # Of another release, perhaps: what it says is read as well.
+                logger.warning("a notice of %s is not understood, and the record read", task_id, exc_info=True)
         if record is None:
             self._again(task_id)
             return
@@ -348,10 +498,16 @@ class Deliveries:
         brought, self._brought = self._brought, []
         for task_id, record in brought:
             topic = self._topics.get(task_id)
+            if topic is None:
+                continue
             # A notice may come late, when its task has been submitted once more: whoever asked after that waits for
             # another end than this one.
-            if topic is not None and topic.run == (record.submitted_at, record.attempt):
-                self._hand_out(task_id, record)
-            elif topic is not None:
+            if topic.run != record.run:
                 self._again(task_id)
+                continue
+            for tail in topic.tails:
+                tail.set()
+            ended_at = record.finished_at or 0
+            sure = [waiter for waiter in topic.finals if waiter.entered < topic.looked or waiter.came_at <= ended_at]
+            self._deliver(task_id, topic, record, sure)
         self._handed_at = asyncio.get_running_loop().time()

@@ -95,6 +95,12 @@ class ResultUnreadable(PublicError):
     code = "RESULT_UNREADABLE"
 
 
+class ResultGone(PublicError):
+    """A result is not there any more: its record expired, or the task was submitted again, since it was looked up."""
+
+    code = "RESULT_GONE"
+
+
 class QueueFull(PublicError):
     """Too many tasks wait already; `retryAfterSeconds` says when to try again."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -84,6 +85,7 @@ class Submitter:
 
     async def _claim_all(self, bound: Sequence[Bound], options: SubmitOptions, trace: str) -> list[Submitted]:
         """Claims tasks, and where that pays has this node noted as one that waits for them."""
+        asked_at = time.monotonic()
         waits = self._deliveries.foresee([item.task_id for item in bound])
         node = self._deliveries.node if waits else ""
         submitted: list[Submitted] = []
@@ -94,9 +96,9 @@ class Submitter:
                 submitted = await self._store.run_many([self._claim(item, options, trace, node) for item in bound])
         finally:
             if waits:
-                answered = {item.record.task_id: item.record for item in submitted}
+                answered = {item.record.task_id: item for item in submitted}
                 for item in bound:
-                    self._deliveries.foreseen(item.task_id, answered.get(item.task_id))
+                    self._deliveries.foreseen(item.task_id, answered.get(item.task_id), asked_at)
         return submitted
 
     def _claim(self, bound: Bound, options: SubmitOptions, trace: str, node: str) -> Call[Submitted]:

@@ -107,7 +107,8 @@ def cancel_field(task: type) -> StrawberryField:
         check_task_id(task_id)
         record = None
         # A task's tenant never changes, so looking before cancelling is no race.
-        if not info.context.caller.tenant or ((found := await store.read(task_id)) and info.context.seen(found)):
+        found = await store.run(store.calls.read(task_id)) if info.context.caller.tenant else None
+        if not info.context.caller.tenant or (found and info.context.seen(found)):
             cancelled, record = await store.run(store.calls.cancel(task_id))
             if cancelled and record is not None:
                 node.cancellations.put(record)

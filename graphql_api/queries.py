@@ -39,7 +39,8 @@ def make_query(task_class: type, connection_class: type) -> type:
         @strawberry.field(description="One task; null where no such task is known.")
         async def task(self, info: ApiInfo, task_id: strawberry.ID) -> task_class | None:  # type: ignore[valid-type]
             info.context.caller.require(Scope.READ)
-            record = await info.context.node.store.read(check_task_id(task_id))
+            store = info.context.node.store
+            record = await store.run(store.calls.read(check_task_id(task_id)))
             seen = record is not None and info.context.caller.sees(record)
             return task_class(record=record) if seen else None
 

@@ -12,7 +12,7 @@ from cluster.task_id import check_task_id
 from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
 from graphql_api.queries import cluster_of
-from graphql_api.types import Cluster
+from graphql_api.types import Cluster, selects
 
 
 def make_subscription(task: type, task_event: type) -> type:
@@ -25,7 +25,9 @@ def make_subscription(task: type, task_event: type) -> type:
         )
         async def task_result(self, info: ApiInfo, task_id: strawberry.ID) -> AsyncGenerator[task, None]:  # type: ignore[valid-type]
             info.context.caller.require(Scope.READ)
-            record = await info.context.node.deliveries.final(check_task_id(task_id))
+            record = await info.context.node.deliveries.final(
+                check_task_id(task_id), result=lambda: selects(info, "result")
+            )
             if record.seq == info.context.last_event_id:
                 return  # an event stream that is opened again though its client has seen the end
             info.context.event_id = record.seq
@@ -39,7 +41,7 @@ def make_subscription(task: type, task_event: type) -> type:
             if len(task_ids) > limit:
                 raise BadInput(f"at most {limit} task ids at once, not {len(task_ids)}", limit=limit)
             checked = [check_task_id(task_id) for task_id in task_ids]
-            async with aclosing(node.deliveries.finals(checked)) as records:  # type: ignore[type-var]
+            async with aclosing(node.deliveries.finals(checked, result=lambda: selects(info, "result"))) as records:  # type: ignore[type-var]
                 async for record in records:
                     yield task(record=info.context.seen(record))
 

@@ -10,7 +10,7 @@ import orjson
 import strawberry
 from pydantic import ValidationError
 
-from cluster.errors import ResultUnreadable
+from cluster.errors import ResultGone, ResultUnreadable
 from cluster.registry import TaskType
 from cluster.store.record import Event, Record, SubmissionOutcome, TaskState
 from cluster.values import BigIntMark, json_integer
@@ -385,9 +385,28 @@ def make_task_types(output_union: Any) -> tuple[type, type, type, type]:
 
 
 async def read_later(record: Record, info: ApiInfo) -> Any:
-    """The output of a record that was read without it; None where it is gone."""
-    again = await info.context.node.store.read(record.task_id)
-    return None if again is None or again.result is None else read_result(record, again.result, info)
+    """The output of a record that was read without it; None where a task that runs has shown none.
+
+    Raises:
+        ResultGone: the record has expired, or is another run's.
+    """
+    now = await info.context.node.deliveries.results.complete(record)
+    if now is not None and now.run == record.run and now.result is not None and now.state is record.state:
+        return read_result(record, now.result, info)
+    if record.final:
+        raise ResultGone(
+            f"the result of {record.task_id} has expired, or the task was submitted again: ask for it anew"
+        )
+    return None
+
+
+def selects(info: Any, field: str) -> bool:
+    """Whether an operation selects a field of this name, at any depth."""
+
+    def among(selections: Any) -> bool:
+        return any(getattr(item, "name", None) == field or among(item.selections) for item in selections)
+
+    return among(info.selected_fields)
 
 
 def read_result(record: Record, encoded: bytes, info: ApiInfo) -> Any:

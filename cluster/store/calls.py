@@ -67,7 +67,12 @@ class Script:
 def _load(name: str) -> Script:
     folder = files("cluster.store") / "scripts"
     fields = ", ".join(f"'{field}'" for field in FIELDS)
-    common = (folder / "_common.lua").read_text().replace("RECORD, FIELDS)", f"RECORD, {fields})")
+    common = (
+        (folder / "_common.lua")
+        .read_text()
+        .replace("RECORD, FIELDS)", f"RECORD, {fields})")
+        .replace("RECORD, FIELDS_BUT_RESULT)", f"RECORD, {', '.join(fields.split(', ')[:-1])})")
+    )
     source = f"{common}\n{(folder / f'{name}.lua').read_text()}".encode()
     return Script(name, source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
 
@@ -76,7 +81,7 @@ SCRIPTS: Final = {
     name: _load(name)
     for name in (
         "submit", "start", "progress", "finish", "fail", "lose", "release", "cancel", "watch", "unwatch", "claim_due",
-        "forget", "spend", "note_blobs", "claim_blobs", "drop_blobs", "mark", "probe",
+        "forget", "spend", "note_blobs", "claim_blobs", "drop_blobs", "mark", "probe", "read",
     )
 }  # fmt: skip
 
@@ -152,9 +157,14 @@ def milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
 
 
+def split_notice(data: bytes) -> tuple[str, bytes]:
+    """The task's id in a notice, and what came along."""
+    return data[:ID_DIGITS].decode(), data[ID_DIGITS:]
+
+
 def parse_notice(data: bytes) -> tuple[str, Record | None]:
     """What a node hears of a task that it waits for: the task's id, and the final record where it came along."""
-    task_id, packed = data[:ID_DIGITS].decode(), data[ID_DIGITS:]
+    task_id, packed = split_notice(data)
     return task_id, parse_record(task_id, unpack(packed)) if packed else None
 
 
@@ -368,11 +378,15 @@ class Calls:
 
         return self._call("cancel", task_id, self._ttl, self._event_limit, error, parse=parse)
 
+    def read(self, task_id: str) -> Call[Record | None]:
+        """Reads the record; its result only where it has at most 4,096 bytes (LONG in _common.lua)."""
+        return self._call("read", task_id, parse=lambda answer: parse_record(task_id, unpack(answer)))
+
     def watch(
         self, task_id: str, node: str, *, every_event: bool = False, after_seq: int | None = None
     ) -> Call[Watched]:
-        """Reads the record, and the events after `after_seq` if one is given; unless it is final, notes that `node`
-        waits for its end, or for every event."""
+        """Reads the record as `read` does, and the events after `after_seq` if one is given; unless it is final, notes
+        that `node` waits for its end, or for every event."""
 
         def parse(answer: bytes) -> Watched:
             events, *rest = unpack(answer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import orjson
 
@@ -60,6 +60,10 @@ FIELDS: Final = (
 """The fields of a record's hash, in the order in which the scripts answer them."""
 
 
+Run: TypeAlias = tuple[int, int]
+"""One run of a task: when it was submitted, milliseconds since 1970, and its newest attempt."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """What Redis knows of a task. Times are milliseconds since 1970, None where the thing has not happened.
@@ -77,7 +81,7 @@ class Record:
         trace: W3C trace context (`traceparent`) of the submission that began this run; empty where nothing is traced.
         error: JSON object with `code`, `message`, `type`; None unless FAILED or CANCELLED.
         result: JSON of the output, and while it is RUNNING of what the newest attempt has shown of it so far; None
-            where there is none, or the reader did not ask for it.
+            where there is none, or the reader did not ask for it, or it is long and was not to come along.
     """
 
     task_id: str
@@ -107,17 +111,28 @@ class Record:
     def final(self) -> bool:
         return self.state.final
 
+    @property
+    def run(self) -> Run:
+        """Which run of the task, and which attempt, this is."""
+        return self.submitted_at, self.attempt
+
+    @property
+    def lacks_result(self) -> bool:
+        """Whether it has a result that did not come along."""
+        return self.result is None and self.state is TaskState.SUCCEEDED
+
     def error_fields(self) -> dict[str, Any] | None:
         """The error as a dict, or None."""
         return None if self.error is None else dict(orjson.loads(self.error))
 
 
 def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
-    """Reads a script's answer, `values` in the order of FIELDS; None where there is no such record."""
+    """Reads a script's answer, `values` in the order of FIELDS; None where there is no such record. What a later
+    release has added at the end is passed over."""
     if not values or not values[0]:
         return None
     (_name, version, input_, state, attempt, seq, submitted, started, finished, expires, progress, priority, not_before,
-     submissions, worker, lost, retries, tenant, trace, error, result) = values  # fmt: skip
+     submissions, worker, lost, retries, tenant, trace, error, result) = values[: len(FIELDS)]  # fmt: skip
     assert version is not None
     assert input_ is not None
     assert state is not None

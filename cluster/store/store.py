@@ -342,11 +342,11 @@ class Store:
     async def commands(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Runs plain Redis commands in one round trip."""
 
-        async def work(_: Callable[[], None]) -> list[Any]:
-            async with self.redis.pipeline(transaction=False) as pipeline:
-                for command in commands:
-                    pipeline.execute_command(*command)
-                return list(await pipeline.execute())
+        async def work(heard: Callable[[], None]) -> list[Any]:
+            answers = await exchange(self.redis.connection_pool, commands, TIMEOUT_SECONDS, heard)
+            if error := _first_error(answers):
+                raise error
+            return answers
 
         return await self._ask("batch", work) if commands else []
 

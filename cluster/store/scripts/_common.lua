@@ -24,6 +24,17 @@ local function int(number) return string.format('%.0f', number) end
 -- The whole record; FIELDS stands for the names in record.py.
 local function read() return redis.call('HMGET', RECORD, FIELDS) end
 
+-- Bytes of what goes along unasked.
+local LONG = 4096
+
+-- The record, without a result that is long: mostly nobody asks for it, and whoever does reads it by itself.
+local function brief()
+  local record = redis.call('HMGET', RECORD, FIELDS_BUT_RESULT)
+  local length = redis.call('HSTRLEN', RECORD, 'result')
+  record[#record + 1] = length > 0 and length <= LONG and redis.call('HGET', RECORD, 'result')
+  return record
+end
+
 local function get(field) return redis.call('HGET', RECORD, field) end
 
 -- The task as it is now, read at once; its state is false where there is no record, or one whose time is over: Redis
@@ -114,7 +125,6 @@ end
 
 -- The notice of an end to a node that waits for nothing else: the task's id, then the record, packed, which spares the node
 -- a read. A long one is left to be read, as Redis cuts off a subscriber that has too much before it.
-local LONG = 4096
 local function with_record()
   local record = read()
   if #record[3] + #(record[#record] or '') + #(record[#record - 1] or '') > LONG then return ID end

@@ -2,7 +2,7 @@
 -- Answers {1 if it was open, record}, or {0} where there is no such task, packed.
 local state = load()
 if not state then return cmsgpack.pack({0}) end
-if final(state) then return cmsgpack.pack({0, read()}) end
+if final(state) then return cmsgpack.pack({0, brief()}) end
 local ttl = tonumber(ARGV[3])
 redis.call('HDEL', RECORD, 'result')
 set('error', ARGV[5])

@@ -3,7 +3,7 @@
 --       10 event limit, 11 the request's own token: a request that is repeated as its answer was lost hears the same again,
 --       12 tenant, or ''. An id belongs to one tenant, as it is salted; 13 W3C trace context, or '',
 --       14 an api node that waits for the end of an open task, as with `watch`, or '', 15 ttl of that note (ms)
--- Answers {outcome, dispatch (1: the caller must dispatch this attempt), record}, packed; of a record that begins here,
+-- Answers {outcome, dispatch (1: the caller must dispatch this attempt), record (without a long result)}, packed; of a record that begins here,
 -- in place of it what the caller does not know: attempt, seq, submitted_at.
 local name, version, input, tenant = ARGV[3], ARGV[4], ARGV[5], ARGV[12]
 local function note()
@@ -15,16 +15,16 @@ end
 local state = load()
 if state and get('token') == ARGV[11] then
   local dispatch = not final(state) and get('dispatched') == TASK.attempt
-  return cmsgpack.pack({get('outcome'), dispatch and 1 or 0, read()})
+  return cmsgpack.pack({get('outcome'), dispatch and 1 or 0, brief()})
 end
 if state and not final(state) then
   redis.call('HINCRBY', RECORD, 'submissions', 1)
   note()
-  return cmsgpack.pack({'JOINED', 0, read()})
+  return cmsgpack.pack({'JOINED', 0, brief()})
 end
 if state == 'SUCCEEDED' and ARGV[6] == '0' then
   redis.call('HINCRBY', RECORD, 'submissions', 1)
-  return cmsgpack.pack({'CACHED', 0, read()})
+  return cmsgpack.pack({'CACHED', 0, brief()})
 end
 local outcome = state and 'RECOMPUTED' or 'NEW'
 local attempt = 1

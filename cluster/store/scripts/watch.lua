@@ -1,7 +1,7 @@
 -- A node asks for a task, and if it has not ended notes that it waits. One step, so that no end can fall between.
 -- ARGV: 3 node id, 4 what it wants: 'f' (the final record) or 'e' (to hear of every event), 5 ttl of the note (ms),
 --       6 newest seq that it has ('' for no events)
--- Answers {events, record}, packed; no record where there is no such task (yet).
+-- Answers {events, record (without a long result)}, packed; no record where there is no such task (yet).
 local state = load()
 if not (state and final(state)) then
   -- Who wants every event hears of the end, too.
@@ -17,4 +17,4 @@ if ARGV[6] ~= '' then
   local oldest = TASK.seq - redis.call('LLEN', EVENTS) + 1
   events = redis.call('LRANGE', EVENTS, math.max(0, after + 1 - oldest), -1)
 end
-return cmsgpack.pack({events, read()})
+return cmsgpack.pack({events, brief()})
