@@ -26,6 +26,8 @@ Schema: TypeAlias = Mapping[str, Any]
 _NO_SCHEMA: Final = frozenset({"serialization", "metadata", "default", "config", "expected", "discriminator"})
 """Members of a core schema that hold no schema of a value, though they may look like one."""
 
+_WALKED: Final = frozenset({"set", "frozenset", "dict", "any", "function-plain"})
+
 _WRAPPERS: Final = frozenset({"function-before", "function-after", "function-wrap"})
 
 
@@ -36,25 +38,27 @@ class Traits:
     Attributes:
         custom: code of the author's makes or changes its values: validators, `__post_init__`, `model_post_init`.
         own_reader: the JSON is read by `reader`, as pydantic's own would run that code, or read something else.
-        sets: there are sets in it, whose order differs from process to process.
+        walked: its JSON is compared with its values: sets have no order, and floats within may not be finite.
     """
 
     custom: bool
     own_reader: bool
-    sets: bool
+    walked: bool
 
 
-def traits_of(schema: Schema) -> Traits:
-    """The traits of a type by its core schema."""
-    custom = own_reader = sets = False
-    for node, _ in _walk(schema, ""):
+def traits_of(schema: Schema, arguments_of: str = "") -> Traits:
+    """The traits of a type by its core schema; of the arguments of a function, with the name of their model."""
+    arguments = f"{arguments_of}."
+    custom = own_reader = walked = False
+    for node, place in _walk(schema, ""):
         kind = node["type"]
         custom = custom or _is_custom(node)
         # Of a number of any type the canonical form does not tell whether it was whole; strict types refuse their own
         # canonical form.
         own_reader = own_reader or kind == "any" or bool(node.get("strict") or (node.get("config") or {}).get("strict"))
-        sets = sets or kind in ("set", "frozenset", "any", "function-plain")
-    return Traits(custom, custom or own_reader, sets or custom)
+        # Only the fields of the input model itself are held to finite floats.
+        walked = walked or kind in _WALKED or (kind == "float" and "." in place and not place.startswith(arguments))
+    return Traits(custom, custom or own_reader, walked or custom)
 
 
 def _is_custom(node: Schema) -> bool:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, overload
+from typing import Annotated, Any, Final, TypeAlias, TypeVar, get_args, get_origin, overload
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
@@ -30,6 +30,7 @@ from cluster.annotations import refuse_opaque
 from cluster.callables import origin_of, refuse_callable, underlying
 from cluster.core_schema import Traits, reader, refuse_one_way, traits_of, trusting
 from cluster.errors import BadInput, PublicError, RegistryError
+from cluster.json_form import NotInJson, faithful
 from cluster.output import Shape, UnfitOutput
 from cluster.same import difference
 from cluster.task_id import canonical_json, task_id
@@ -55,7 +56,7 @@ _PLAIN: Final = (str, int, float, bool, type(None))
 """Defaults that JSON says as they are."""
 
 F = TypeVar("F", bound=Callable[..., Any])
-Place = tuple[int | str, ...]
+Place: TypeAlias = tuple[int | str, ...]
 """The way from an argument to the value in it: names of fields, indexes of lists, keys of dicts."""
 
 
@@ -142,9 +143,12 @@ class TaskType:
         model = self._checked(arguments, spell)
         try:
             written = model.model_dump(mode="json", by_alias=False, round_trip=True, warnings="error")
-            if self.input_traits.sets:
-                written = _in_order(written, model.model_dump(by_alias=False, round_trip=True))
+            if self.input_traits.walked:
+                written = faithful(written, model)
             canonical_input = canonical_json(written)
+        except NotInJson as error:
+            place = spell(error.place)
+            raise BadInput(f"{self.name}: {place}: JSON has no number {error.value}", argument=place) from None
         except (ValueError, RecursionError) as error:
             # pydantic's own errors are ValueErrors: a lone surrogate, or a value nested beyond its depth.
             raise BadInput(f"{self.name}: the input has no JSON form: {str(error)[:200]}") from None
@@ -262,7 +266,7 @@ class TaskType:
 
     @cached_property
     def input_traits(self) -> Traits:
-        return traits_of(self.input_model.__pydantic_core_schema__)
+        return traits_of(self.input_model.__pydantic_core_schema__, self.input_model.__name__)
 
     @cached_property
     def output_traits(self) -> Traits:
@@ -577,17 +581,6 @@ def output_annotation(annotation: Any) -> Any:
     if get_origin(annotation) is Graph:
         return get_args(annotation)[0]
     return annotation
-
-
-def _in_order(written: Any, value: Any) -> Any:
-    """The JSON form of a value with its sets sorted, since their own order differs from process to process."""
-    if isinstance(value, set | frozenset):
-        return sorted(written, key=canonical_json)
-    if isinstance(value, dict) and isinstance(written, dict):
-        return {key: _in_order(part, item) for (key, part), item in zip(written.items(), value.values(), strict=True)}
-    if isinstance(value, list | tuple) and isinstance(written, list):
-        return [_in_order(part, item) for part, item in zip(written, value, strict=True)]
-    return written
 
 
 def _refusal(error: Exception) -> str:

@@ -64,6 +64,8 @@ def graphql_default(annotation: Any, default: Any, factory: Callable[..., Any] |
     if default is EMPTY:
         # GraphQL lets a client leave out whatever may be null; then it means null.
         return Default(None) if without_none(annotation)[1] else REQUIRED
+    if default is None and peel(annotation)[0] is Any:
+        return Default(None, nullable=True)
     try:
         return Default(written(annotation, _fitting(annotation, default), where))
     except _Unwritable:

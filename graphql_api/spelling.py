@@ -56,5 +56,7 @@ def client_spelling(task_type: TaskType, place: Place, prefix: str = "") -> str:
         elif step in fields:
             text += f".{to_camel_case(step)}"
             annotation = fields[step]
+        elif bare in (Any, dict) and isinstance(step, str):
+            text += f"[{json.dumps(step)}]"
         # What is left are pydantic's own words for a step of validation, which no client wrote.
     return text

@@ -7,11 +7,13 @@ plain types map as Strawberry maps them. What has no GraphQL type is refused at 
 from __future__ import annotations
 
 import ast
+import dataclasses
 import datetime
 import decimal
 import enum
 import inspect
 import itertools
+import math
 import re
 import textwrap
 import typing
@@ -26,6 +28,7 @@ from pydantic import BaseModel, RootModel, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.types.scalar import DEFAULT_SCALAR_REGISTRY
 from strawberry.tools import create_type
 from strawberry.types.base import get_object_definition
 from strawberry.types.field import StrawberryField
@@ -72,6 +75,29 @@ BIG_INT: Final[ScalarDefinition] = strawberry.scalar(
 )
 
 
+FINER: Final = re.compile(r"[.,]\d{6}\d*[1-9]")
+"""A fraction of a second that Python's times would cut off: they carry microseconds."""
+
+
+def _refuse_finer(value: Any) -> None:
+    if (isinstance(value, str) and FINER.search(value)) or (
+        isinstance(value, float) and math.isfinite(value) and round(value * 1e6) / 1e6 != value
+    ):
+        raise GraphQLError(f"a time has whole microseconds here, unlike {str(value)[:80]!r}")
+
+
+def _exact(kind: type) -> ScalarDefinition:
+    """Strawberry's scalar for a time, without its cutting."""
+    default: Any = DEFAULT_SCALAR_REGISTRY[kind]
+
+    def parse(value: Any) -> Any:
+        _refuse_finer(value)
+        return default.parse_value(value)
+
+    made: ScalarDefinition = dataclasses.replace(default, parse_value=parse)
+    return made
+
+
 def _serialize_duration(value: datetime.timedelta) -> Any:
     return to_jsonable_python(value)
 
@@ -81,6 +107,7 @@ def _parse_duration(value: Any) -> Any:
         raise GraphQLError(
             f"a Duration is an ISO 8601 text, as PT1H30M, or a number of seconds, not {str(value)[:80]!r}"
         )
+    _refuse_finer(value)
     return value
 
 
@@ -118,7 +145,13 @@ JSON: Final[ScalarDefinition] = strawberry.scalar(
 )
 
 CONFIG: Final = StrawberryConfig(
-    scalar_map={BigInt: BIG_INT, datetime.timedelta: DURATION, strawberry.scalars.JSON: JSON}
+    scalar_map={
+        BigInt: BIG_INT,
+        datetime.timedelta: DURATION,
+        strawberry.scalars.JSON: JSON,
+        datetime.datetime: _exact(datetime.datetime),
+        datetime.time: _exact(datetime.time),
+    }
 )
 
 _PLAIN: Final = (
