@@ -69,6 +69,7 @@ class SchedulerLink:
         self.relieved = asyncio.Event()
         """Set whenever the scheduler tells its load."""
         self._client: Client | None = None
+        self._prepared: object = None
         self.away_since: float | None = time.time()
         """When the scheduler went away, seconds since 1970; None while the client is connected."""
         self._configured = False
@@ -118,6 +119,10 @@ class SchedulerLink:
         try:
             if self._client is None:
                 await self._connect()
+            elif self.connected and self._client.scheduler_comm is not self._prepared:
+                # Dask's client has found its scheduler, or another one, again by itself.
+                self._prepare(self._client)
+                logger.info("connected to the scheduler at %s again", self._address)
         finally:
             self.away_since = None if self.connected else self.away_since or time.time()
 
@@ -134,11 +139,7 @@ class SchedulerLink:
         )
         try:
             await client
-            # The client's stream waits 10 ms for more to send; the dispatcher batches by itself.
-            client.scheduler_comm.interval = 0.0005
-            self.load = Load()
-            if self._hears_load:
-                client.subscribe_topic("dask-graphql-load", self._hear)
+            self._prepare(client)
         except BaseException as error:
             await _close(client)
             if not isinstance(error, (OSError, TimeoutError)):
@@ -147,6 +148,17 @@ class SchedulerLink:
             return
         self._client = client
         logger.info("connected to the scheduler at %s", self._address)
+
+    def _prepare(self, client: Client) -> None:
+        """What a new connection of the client lacks, be it one that Dask made by itself."""
+        # The client's stream waits 10 ms for more to send; the dispatcher batches by itself.
+        client.scheduler_comm.interval = 0.0005
+        # What an earlier scheduler had to do says nothing of this one.
+        self.load = Load()
+        self.relieved.set()
+        if self._hears_load:
+            client.subscribe_topic("dask-graphql-load", self._hear)
+        self._prepared = client.scheduler_comm
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
         told = event[1]
