@@ -65,7 +65,11 @@ async def stop_children(children: Sequence[Child], seconds: float) -> None:
     await asyncio.wait(waits, timeout=seconds)
     for child in living:
         if child.process.returncode is None:
-            # Its own children are in its session, so that they go with it.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(child.process.pid, signal.SIGKILL)
+            end_group(child)
     await asyncio.wait(waits)
+
+
+def end_group(child: Child) -> None:
+    """Ends a process by force. Its own children are in its session, so that they go with it."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.process.pid, signal.SIGKILL)

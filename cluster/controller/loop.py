@@ -67,12 +67,14 @@ class Controller:
         self.store = Store(settings)
         self.lease = Lease(self.store, self.store.calls.controller_key, uuid.uuid4().hex, LEASE_SECONDS)
         self._held_until = 0.0
+        self._another_acts = False
         self._acting = False
-        self._roll = Roll()
+        self._roll = Roll(settings.worker_start_seconds)
         self._policy = fleet.policy()
         self._memory = Memory()
         self._decisions: deque[dict[str, Any]] = deque(maxlen=DECISIONS)
         self._told = ""
+        self._unstopped: set[str] = set()
 
     async def keep_lease(self) -> None:
         """Takes or renews the lease, beside the turns, of which one may take longer than the lease lasts. Without Redis
@@ -80,11 +82,15 @@ class Controller:
         asked = time.monotonic()
         held = await self.lease.hold()
         self._held_until = asked + LEASE_SECONDS if held else 0.0
+        self._another_acts = not held
 
     async def round(self) -> None:
         """One round of the loop: a turn, where this controller is the one that acts."""
         if await self.acts():
             await self.turn()
+        elif self._another_acts:
+            # Not where Redis is away: then nobody can have taken over.
+            await self.fleet.stand_down()
 
     async def acts(self) -> bool:
         """Whether this controller is the one that acts, as two run during a rolling update."""
@@ -96,7 +102,7 @@ class Controller:
                 logger.warning("the controller waits: %s", error)
                 return False
             # What it last saw may be long ago.
-            self._roll, self._memory = Roll(), Memory()
+            self._roll, self._memory = Roll(self.settings.worker_start_seconds), Memory()
         if held != self._acting:
             logger.info("this controller acts from now on" if held else "another controller acts now")
         self._acting = held
@@ -115,6 +121,7 @@ class Controller:
 
     async def _turn(self) -> None:
         members = await self.fleet.living()
+        await self._stop_retired()
         try:
             load: dict[str, Any] | None = await self.link.ask("dask_graphql_load")
         except SchedulerAway:
@@ -164,11 +171,19 @@ class Controller:
             logger.info("%d workers are retired: %s", len(decision.retire), decision.reason)
             self._decide(wanted=decision.wanted, stopped=len(decision.retire), reason=decision.reason)
             self._roll.retiring |= set(decision.retire)
+            # Before the first await: a turn that is given up must not leave one that is retired and never stopped.
+            self._unstopped |= set(decision.retire)
             try:
                 await self.link.client.retire_workers(names=list(decision.retire), close_workers=True, remove=True)
             except (SchedulerAway, OSError, TimeoutError) as error:
                 logger.warning("the workers could not be retired first: %s", error)
-            await self.fleet.stop(decision.retire)
+            await self._stop_retired()
+
+    async def _stop_retired(self) -> None:
+        """Stops what was retired; in a later turn, if this one is given up."""
+        if names := set(self._unstopped):
+            await self.fleet.stop(names)
+            self._unstopped -= names
 
     def _decide(self, *, reason: str, wanted: int | None = None, started: int = 0, stopped: int = 0) -> None:
         """Notes a decision, to be told."""
@@ -199,7 +214,7 @@ class Controller:
             "min_workers": self.settings.min_workers,
             "max_workers": self.settings.max_workers,
             "reason": reason,
-            "problem": self.fleet.problem,
+            "problem": self.fleet.problem or self._roll.problem,
             "cost_per_hour": self.fleet.cost_per_hour,
             "decisions": list(self._decisions),
         }

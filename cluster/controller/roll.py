@@ -6,8 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-REGISTER_SECONDS: Final = 60.0
-"""How long a worker that runs may stay away from the scheduler."""
+LOST_SECONDS: Final = 60.0
+"""How long a worker that had registered may stay away from the scheduler."""
+PATIENCE: Final = 10
+"""How many times `register_seconds` workers get at most, after others were late."""
 LAUNCH_SECONDS: Final = 600.0
 """How long a worker may take until it runs."""
 NEWS: Final = 0.3
@@ -15,9 +17,17 @@ NEWS: Final = 0.3
 
 
 class Roll:
-    """Who of the fleet is where: launching, running or retiring, and since when. Times are in seconds, of any clock."""
+    """Who of the fleet is where: launching, running or retiring, and since when. Times are in seconds, of any clock.
 
-    def __init__(self) -> None:
+    Args:
+        register_seconds: how long a worker that runs may take until it registers. One that imports for longer would
+            never serve, so each that is late doubles it for the next ones, up to PATIENCE times.
+    """
+
+    def __init__(self, register_seconds: float = 120.0) -> None:
+        self.problem = ""
+        """What the last workers did wrong; empty once one has registered."""
+        self._least = self._register_seconds = register_seconds
         self.retiring: set[str] = set()
         self.launch_seconds: float | None = None
         """How long launches of late took, from the first sight of a worker to its registration: a running mean."""
@@ -27,6 +37,7 @@ class Roll:
         self._begun: dict[str, float] = {}
         self._running: Mapping[str, bool] = {}
         self._called = False
+        self._served: set[str] = set()
 
     @property
     def staying(self) -> set[str]:
@@ -45,12 +56,15 @@ class Roll:
     def call(self, members: Mapping[str, bool], registered: set[str], now: float) -> None:
         """Takes in what the fleet and the scheduler say now."""
         self._living = set(members)
+        self._served = (self._served | registered) & self._living
         self.retiring &= self._living
         for gone in (self._begun, self._since):
             for name in gone.keys() - self._living:
                 del gone[name]
         for name in members:
             if name in registered:
+                if name in self._absent:
+                    self.problem = ""
                 if (begun := self._begun.pop(name, None)) is not None:
                     mean = now - begun if self.launch_seconds is None else self.launch_seconds
                     self.launch_seconds = mean + NEWS * (now - begun - mean)
@@ -67,13 +81,25 @@ class Roll:
 
     def late(self, now: float) -> set[str]:
         """Who should have registered by now."""
-        return {
-            name
-            for name, since in self._absent.items()
-            if now - since > (REGISTER_SECONDS if self._running[name] else LAUNCH_SECONDS)
-        }
+        return {name for name, since in self._absent.items() if now - since > self._limit(name)}
+
+    def _limit(self, name: str) -> float:
+        if not self._running[name]:
+            return LAUNCH_SECONDS
+        return LOST_SECONDS if name in self._served else self._register_seconds
 
     def dismiss(self, names: set[str]) -> None:
-        """They are no members any more."""
+        """They were late, and are no members any more."""
+        names = names & self._living
+        if any(self._running[name] and name not in self._served for name in names):
+            waited = self._register_seconds
+            self._register_seconds = min(PATIENCE * self._least, 2 * waited)
+            self.problem = (
+                f"workers did not serve within {waited:g} s: is the scheduler within their reach, or do their task "
+                "modules take longer to import (DASK_GRAPHQL_WORKER_START_SECONDS)? "
+                f"The next ones get {self._register_seconds:g} s"
+            )
+        elif any(not self._running[name] for name in names):
+            self.problem = f"workers did not begin to run within {LAUNCH_SECONDS:g} s"
         self._living -= names
         self.retiring -= names

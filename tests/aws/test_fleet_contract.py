@@ -75,7 +75,7 @@ def local_place(settings: Settings, link: SchedulerLink) -> Place:
         return fleets[-1]
 
     def children() -> list[Any]:
-        every = [child for fleet in fleets for child in fleet._children.values()]
+        every = [worker.child for fleet in fleets for worker in fleet._workers.values()]
         return [child for child in every if child.process.returncode is None]
 
     return Place(make, link, lambda: children()[0].process.kill(), lambda: len(children()))

@@ -32,6 +32,8 @@ LONGEST_PAUSE_SECONDS: Final = 120.0
 """Pauses after refused starts, doubled each time."""
 SPOT_PAUSE_SECONDS: Final = 300.0
 """How long Spot is not asked for after it had no capacity."""
+PROBLEM_SECONDS: Final = 60.0
+"""How long after its pause a problem with starts is told, where nothing more has to be started."""
 
 
 class EcsFleet(Fleet):
@@ -47,6 +49,8 @@ class EcsFleet(Fleet):
         self._pause = PAUSE_SECONDS
         self._spot_again_at = 0.0
         self._problem = ""
+        self._problem_until = 0.0
+        self._poll_problem = ""
 
     def policy(self) -> Policy:
         # Fargate's facts (20 to 60 s until a worker serves, a minute is paid at least), and what did best with them in
@@ -71,7 +75,8 @@ class EcsFleet(Fleet):
 
     @property
     def problem(self) -> str:
-        return self._problem
+        starts = self._problem if time.monotonic() < self._problem_until else ""
+        return self._poll_problem or starts
 
     @property
     def cost_per_hour(self) -> float | None:
@@ -176,7 +181,8 @@ class EcsFleet(Fleet):
         await self._written(self._launches.answered(launch, tasks))
         if reasons and provider == "FARGATE_SPOT":
             self._spot_again_at = time.monotonic() + SPOT_PAUSE_SECONDS
-            self._tell(f"no Spot workers for {SPOT_PAUSE_SECONDS:g} s, on demand instead: {'; '.join(reasons)}")
+            text = f"no Spot workers for {SPOT_PAUSE_SECONDS:g} s, on demand instead: {'; '.join(reasons)}"
+            self._tell(text, SPOT_PAUSE_SECONDS)
         elif reasons:
             self._wait(f"ECS starts no workers: {'; '.join(reasons)}")
         return len(tasks)
@@ -193,9 +199,10 @@ class EcsFleet(Fleet):
         try:
             gone = await cluster.refresh(self._launches.tasks)
         except (ClientError, BotoCoreError) as error:
-            self._wait(f"ECS does not tell which workers live: {error}")
-            raise FleetUnavailable(self._problem) from error
-        self._polled_at = time.monotonic()
+            # It says nothing of starts: they are not paused for it.
+            self._poll_problem = f"ECS does not tell which workers live: {error}"
+            raise FleetUnavailable(self._poll_problem) from error
+        self._polled_at, self._poll_problem = time.monotonic(), ""
         for worker in gone:
             self._ended(worker)
 
@@ -214,11 +221,12 @@ class EcsFleet(Fleet):
             logger.warning("the journal of launches is not written: %s", error)
 
     def _wait(self, problem: str) -> None:
-        self._paused_until = time.monotonic() + self._pause
+        pause = self._pause
+        self._paused_until = time.monotonic() + pause
         self._pause = min(LONGEST_PAUSE_SECONDS, self._pause * 2)
-        self._tell(problem)
+        self._tell(problem, pause + PROBLEM_SECONDS)
 
-    def _tell(self, problem: str) -> None:
+    def _tell(self, problem: str, seconds: float) -> None:
         if problem != self._problem:
             logger.warning("%s", problem)
-        self._problem = problem
+        self._problem, self._problem_until = problem, time.monotonic() + seconds

@@ -42,6 +42,9 @@ class Fleet(ABC):
             FleetUnavailable: it cannot be known now.
         """
 
+    async def stand_down(self) -> None:  # noqa: B027 - most platforms' workers belong to whoever acts
+        """Called when another controller has taken over: what only this one can stop, it stops."""
+
     @property
     def cost_per_hour(self) -> float | None:
         """What the workers cost now, in US dollars an hour; None where they cost nothing, or it is not known."""

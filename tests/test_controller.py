@@ -1,0 +1,202 @@
+"""The controller where something goes wrong: workers that end at once, a lost lease, a turn that is given up."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cluster.controller.fleets import local
+from cluster.controller.fleets.fleet import Fleet
+from cluster.controller.fleets.local import LocalFleet
+from cluster.controller.loop import LEASE_SECONDS, Controller
+from cluster.controller.plan import Decision, Memory, Policy
+from cluster.errors import StoreUnavailable
+from cluster.link import SchedulerAway
+from cluster.processes import Child, start_child
+from cluster.settings import Settings
+
+
+class Starter:
+    """Starts short Python programs in place of workers."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+        self.program = program
+        self.children: list[Child] = []
+        monkeypatch.setattr(local, "start_node", self.start)
+
+    async def start(self, settings: Settings, role: str, *arguments: str) -> Child:
+        self.children.append(await start_child(role, [sys.executable, "-c", self.program]))
+        return self.children[-1]
+
+
+async def gone(starter: Starter) -> None:
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(child.process.wait() for child in starter.children))
+
+
+async def test_a_local_worker_that_ends_at_once_is_started_later_and_later_and_told(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1_000.0]
+    starter = Starter(monkeypatch, "raise SystemExit(3)")
+    fleet = LocalFleet(settings, lambda: now[0])
+    pauses = []
+    for _ in range(8):
+        assert await fleet.start(1) == 1
+        await gone(starter)
+        assert await fleet.living() == {}
+        assert "exit code 3" in fleet.problem
+        began = now[0]
+        while await fleet.start(0) == 0 and now[0] < fleet._paused_until:
+            now[0] += 0.5
+        pauses.append(now[0] - began)
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+    # One that lives says that whatever it was is over.
+    starter.program = "import time; time.sleep(60)"
+    await fleet.start(1)
+    now[0] += local.STEADY_SECONDS + 1
+    assert len(await fleet.living()) == 1
+    assert fleet.problem == ""
+    await fleet.close()
+
+
+async def test_a_local_worker_that_was_stopped_or_killed_is_no_problem(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starter = Starter(monkeypatch, "import time; print('up', flush=True); time.sleep(60)")
+    fleet = LocalFleet(settings)
+    await fleet.start(2)
+    starter.children[0].process.kill()
+    await fleet.stop(await fleet.living())
+    await gone(starter)
+    assert await fleet.living() == {}
+    assert fleet.problem == ""
+    assert await fleet.start(1) == 1
+    await fleet.close()
+
+
+async def test_stopping_a_local_worker_waits_for_nothing_and_one_that_stays_is_ended(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    now = [1_000.0]
+    mark = tmp_path / "up"
+    program = "import pathlib, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+    starter = Starter(monkeypatch, f"{program} pathlib.Path({str(mark)!r}).touch(); time.sleep(60)")
+    fleet = LocalFleet(replace(settings, drain_seconds=30), lambda: now[0])
+    await fleet.start(1)
+    async with asyncio.timeout(20):
+        while not mark.exists():
+            await asyncio.sleep(0.01)
+    began = time.monotonic()
+    await fleet.stop(await fleet.living())
+    assert time.monotonic() - began < 2
+    now[0] += 34
+    assert await fleet.living() == {}, "it is no member any more"
+    assert starter.children[0].process.returncode is None
+    now[0] += 2
+    await fleet.living()
+    await gone(starter)
+
+
+class Recorder(Fleet):
+    """A fleet that notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.stopped: list[set[str]] = []
+        self.stood_down = 0
+
+    def policy(self) -> Policy:
+        return Policy(0, 5)
+
+    async def living(self) -> Mapping[str, bool]:
+        return {"a": True, "b": True}
+
+    async def start(self, count: int) -> int:
+        return count
+
+    async def stop(self, names: Collection[str]) -> None:
+        self.stopped.append(set(names))
+
+    async def stand_down(self) -> None:
+        self.stood_down += 1
+
+    async def close(self) -> None: ...
+
+
+Make = Callable[[], tuple[Controller, Recorder]]
+
+
+@pytest.fixture
+async def make(settings: Settings) -> AsyncIterator[Make]:
+    made: list[Controller] = []
+
+    def one() -> tuple[Controller, Recorder]:
+        fleet = Recorder()
+        made.append(Controller(settings, fleet))
+        return made[-1], fleet
+
+    yield one
+    for controller in made:
+        await controller.lease.release()
+        await controller.store.close()
+
+
+async def test_a_controller_that_lost_its_lease_to_another_stops_its_own_workers(make: Make) -> None:
+    (first, fleet), (second, other) = make(), make()
+    await first.keep_lease()
+    await first.round()
+    assert fleet.stood_down == 0
+    # It stands still for longer than its lease lasts.
+    await first.lease.release()
+    await second.keep_lease()
+    await first.keep_lease()
+    await first.round()
+    await second.round()
+    assert (fleet.stood_down, other.stood_down) == (1, 0)
+
+
+async def test_a_redis_that_is_away_stops_no_workers(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    controller, fleet = make()
+    await controller.keep_lease()
+    await controller.round()
+
+    async def away() -> bool:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(controller.lease, "hold", away)
+    with pytest.raises(StoreUnavailable):
+        await controller.keep_lease()
+    controller._held_until = time.monotonic() - LEASE_SECONDS
+    await controller.round()
+    assert fleet.stood_down == 0
+
+
+async def test_what_a_turn_retired_before_it_was_given_up_is_stopped_in_the_next_one(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controller, fleet = make()
+
+    class Client:
+        async def retire_workers(self, **_: Any) -> None:
+            await asyncio.sleep(3600)
+
+    def away(_: Any) -> Client:
+        raise SchedulerAway
+
+    monkeypatch.setattr(type(controller.link), "client", property(lambda _: Client()))
+    decision = Decision(wanted=0, start=0, retire=("a",), reason="idle", memory=Memory())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await controller._apply(decision)
+    assert fleet.stopped == []
+    monkeypatch.setattr(type(controller.link), "client", property(away))
+    await controller._turn()
+    assert fleet.stopped == [{"a"}]
+    await controller._turn()
+    assert fleet.stopped == [{"a"}]
