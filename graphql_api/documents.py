@@ -24,7 +24,7 @@ from strawberry.types.graphql import OperationType
 from cluster.errors import DocumentTooLarge, OperationNotAllowed
 from cluster.settings import Settings
 from graphql_api.compiled import EventExecution, Execution
-from graphql_api.limits import CHARACTERS, Limits, check, check_variables, measure
+from graphql_api.limits import CHARACTERS, Limits, Measure, check, check_items, check_variables, measure
 from graphql_api.persisted import PersistedOperations
 
 KEPT_TOKENS: Final = 100_000
@@ -69,6 +69,7 @@ class Kept:
     document: DocumentNode
     tokens: int
     number: int
+    measured: Measure
     valid: bool = False
     operations: dict[str | None, Operation] = field(default_factory=dict)
 
@@ -136,9 +137,8 @@ class Documents:
             raise MissingQueryError
         try:
             check_variables(variables, self._limits)
-            kept = self._kept.get(text)
-            if kept is None:
-                return self._parse(text)
+            kept = self._kept.get(text) or self._parse(text)
+            check_items(kept.measured, variables, self._limits)
         except (DocumentTooLarge, OperationNotAllowed) as error:
             raise Refused([GraphQLError(error.message, original_error=error)]) from error
         except GraphQLError as error:
@@ -152,7 +152,8 @@ class Documents:
             raise DocumentTooLarge(f"a document has at most {CHARACTERS} characters; send long values as variables")
         try:
             document = parse(text, max_tokens=self._limits.tokens)
-            check(measure(document), self._limits)
+            measured = measure(document)
+            check(measured, self._limits)
         except RecursionError:
             raise DocumentTooLarge(f"a document has at most {self._limits.depth} nested fields") from None
         except GraphQLError as error:
@@ -162,7 +163,7 @@ class Documents:
                 ) from None
             raise
         tokens = max(1, document.token_count or self._limits.tokens)
-        kept = self._kept[text] = Kept(text, document, tokens, next(self._numbers))
+        kept = self._kept[text] = Kept(text, document, tokens, next(self._numbers), measured)
         self._tokens += tokens
         while self._tokens > KEPT_TOKENS:
             self._tokens -= self._kept.popitem(last=False)[1].tokens

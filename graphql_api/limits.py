@@ -23,6 +23,7 @@ from graphql import (
     ObjectValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
+    VariableNode,
 )
 
 from cluster.errors import DocumentTooLarge
@@ -62,10 +63,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What a document asks: its deepest field, the most that one of its operations costs, and counts."""
+    """What a document asks: its deepest field, the most that one of its operations costs, and counts.
+
+    Attributes:
+        per_item: what each item of a variable costs on top, by the variable's name: the inputs of `submit<Name>Many`.
+    """
 
     depth: int
     cost: int
+    per_item: dict[str, int]
     aliases: int
     directives: int
     spreads: int
@@ -87,6 +93,7 @@ class _Walk:
         self._known: dict[str, tuple[int, int]] = {}
         self._aliases = self._directives = self._spreads = self._list_items = 0
         self._names: Counter[str] = Counter()
+        self._per_item: Counter[str] = Counter()
 
     def measure(self) -> Measure:
         depth = cost = 0
@@ -102,7 +109,9 @@ class _Walk:
                 # Also where nothing spreads it: validation looks at it all the same.
                 self._fragment(node.name.value)
         pairs = sum(count * (count - 1) // 2 for count in self._names.values())
-        return Measure(depth, cost, self._aliases, self._directives, self._spreads, pairs, self._list_items)
+        return Measure(
+            depth, cost, dict(self._per_item), self._aliases, self._directives, self._spreads, pairs, self._list_items
+        )
 
     def _selections(self, selections: SelectionSetNode | None, *, root: bool = False) -> tuple[int, int]:
         """Depth and cost of a selection set."""
@@ -123,17 +132,26 @@ class _Walk:
     def _field(self, node: FieldNode, *, root: bool) -> tuple[int, int]:
         self._names[node.alias.value if node.alias else node.name.value] += 1
         self._aliases += node.alias is not None
-        times = 1
+        times, inputs = 1, None
         if node.name.value == "tasks":
             times = DEFAULT_PAGE
         for argument in node.arguments or ():
             self._values(argument.value)
             if node.name.value == "tasks" and argument.name.value == "first":
-                times = int(argument.value.value) if isinstance(argument.value, IntValueNode) else PAGE_LIMIT
+                first = int(argument.value.value) if isinstance(argument.value, IntValueNode) else PAGE_LIMIT
+                times = max(1, min(first, PAGE_LIMIT))
+            elif root and argument.name.value == "inputs":
+                inputs = argument.value
         depth, cost = self._selections(node.selection_set)
+        if isinstance(inputs, ListValueNode):
+            times = max(1, len(inputs.values))
+        elif isinstance(inputs, VariableNode):
+            # How many there are, the request will show.
+            self._per_item[inputs.name.value] += cost
+            times = 0
         # A list's results are read one by one where they are asked for.
-        own = ROOT_COST if root or node.name.value == "result" else 1
-        return depth + 1, own + cost * max(1, min(times, PAGE_LIMIT))
+        own = ROOT_COST if root or node.name.value in ("result", "partial") else 1
+        return depth + 1, own + cost * times
 
     def _fragment(self, name: str) -> tuple[int, int]:
         if name not in self._known:
@@ -175,6 +193,24 @@ def check(measured: Measure, limits: Limits) -> None:
     ):
         if came > limit:
             raise DocumentTooLarge(f"a document has at most {limit} {what}, not {came}", limit=limit)
+
+
+def check_items(measured: Measure, variables: Any, limits: Limits) -> None:
+    """Raises:
+    DocumentTooLarge: what is asked of each item of the variables costs too much, all items counted.
+    """
+    if not measured.per_item or not isinstance(variables, dict):
+        return
+    cost = measured.cost
+    for name, each in measured.per_item.items():
+        items = variables.get(name)
+        cost += each * (len(items) if isinstance(items, list) else 1)
+    if cost > limits.cost:
+        raise DocumentTooLarge(
+            f"an operation has at most {limits.cost} points of cost, not {cost}: what it selects counts for each "
+            "input; select less, or send fewer inputs at once",
+            limit=limits.cost,
+        )
 
 
 def check_variables(variables: Any, limits: Limits) -> None:

@@ -84,7 +84,7 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
             _field(
                 submit_many,
                 f"submit_{task_type.name}_many",
-                f"Submits many inputs at once, all or none. {task_type.description}",
+                f"Submits many inputs at once. Where one is refused, none is submitted. {task_type.description}",
             )
         )
     return fields

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from cluster.errors import DocumentTooLarge, SettingError
 from cluster.settings import Settings, load_settings
-from graphql_api.documents import Documents
+from graphql_api.documents import Documents, Refused
 from graphql_api.limits import Limits, check, check_variables, measure
 from graphql_api.persisted import PersistedOperations
 from tests.system import Socket, System
@@ -167,3 +168,32 @@ def test_a_file_of_operations_that_does_not_fit_stops_the_node(tmp_path: Path, t
     file.write_text(text)
     with pytest.raises(SettingError, match="DASK_GRAPHQL_PERSISTED_OPERATIONS"):
         PersistedOperations(load_settings({"DASK_GRAPHQL_PERSISTED_OPERATIONS": str(file)}))
+
+
+MANY = "mutation($i: [FibonacciInput!]!) { submitFibonacciMany(inputs: $i) { outcome task { result { __typename } } } }"
+
+
+def test_what_is_selected_of_many_counts_for_each_input() -> None:
+    documents = Documents(Settings(), PersistedOperations(Settings()))
+
+    def allowed(inputs: object, text: str = MANY) -> bool:
+        with suppress(Refused):
+            documents.parsed(text, {"i": inputs})
+            return True
+        return False
+
+    assert allowed([{"n": 1}] * 700)
+    assert not allowed([{"n": 1}] * 800)
+    assert allowed({"n": 1})
+    # What clients send for a full batch: plain fields.
+    assert allowed([{"n": 1}] * 1_000, MANY.replace("result { __typename }", "taskId state attempt submittedAt"))
+    twice = MANY.replace("{ submit", "{ one: submit").replace(
+        "} } }", "} } two: submitFibonacciMany(inputs: $i) { taskId } }"
+    )
+    assert "two:" in twice
+    assert not allowed([{"n": 1}] * 712, twice)
+    spelled = "mutation { submitFibonacciMany(inputs: [" + "{n: 1} " * 250 + "]) { task { result { __typename } } } }"
+    assert "points of cost" not in spelled
+    check(measure(parse(spelled)), LIMITS)
+    dear = spelled.replace("__typename", " ".join(f"f{i}" for i in range(40)))
+    assert "points of cost" in refusal(dear)

@@ -103,7 +103,7 @@ query Cluster {
 `,
   },
   {
-    query: `# Many at once, all or none. Play SubmitMany,
+    query: `# Many at once; where one is refused, none is submitted. Play SubmitMany,
 # then ManyResults: one item per task as each
 # ends (the newest is shown), then complete.
 mutation SubmitMany($inputs: [FibonacciInput!]!) {
