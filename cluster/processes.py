@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Final
 
 from cluster.settings import Settings
 
-_PR_SET_PDEATHSIG = 1
+_DIES_WITH_PARENT: Final = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit(143)
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+"""A program that becomes another one, which the kernel ends when its parent dies: prctl(2), PR_SET_PDEATHSIG. Not
+between fork and exec (`preexec_fn`), where a process with threads may find any lock taken, for ever."""
 
 
 @dataclass
@@ -25,9 +32,12 @@ class Child:
     process: asyncio.subprocess.Process
 
 
-def die_with_parent() -> None:
-    """Between fork and exec: the kernel ends the child when its parent dies (prctl(2)); Linux only."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def dying_with_parent(command: Sequence[str]) -> list[str]:
+    """The command of a process that ends with this one, whatever ends this one; as it is on other systems than Linux.
+    The process keeps its id when it becomes what was asked for."""
+    if sys.platform != "linux":
+        return list(command)
+    return [sys.executable, "-ISc", _DIES_WITH_PARENT, str(os.getpid()), *command]
 
 
 async def start_child(
@@ -35,13 +45,12 @@ async def start_child(
 ) -> Child:
     """Starts a process in a group of its own, so that a Ctrl-C reaches only us and we stop all in order."""
     process = await asyncio.create_subprocess_exec(
-        *command,
+        *dying_with_parent(command),
         env={**os.environ, **(environment or {})},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=output,
         stderr=output,
         start_new_session=True,
-        preexec_fn=die_with_parent if sys.platform == "linux" else None,
     )
     return Child(role, process)
 

@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -22,7 +21,7 @@ import redis
 from websockets.asyncio.client import ClientConnection, connect
 
 from cluster.local import free_port, redis_command
-from cluster.processes import Child, die_with_parent, start_node
+from cluster.processes import Child, dying_with_parent, start_node
 from cluster.settings import Settings, load_settings
 from cluster.store.store import Store
 from graphql_api.auth.callers import Scope as CallerScope
@@ -68,10 +67,7 @@ class RedisServer:
         """Starts its process, with options of its own, and waits for nothing."""
         command = [*redis_command(str(self.binary), self.folder, self.port), *options]
         self._process = subprocess.Popen(
-            command,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            preexec_fn=die_with_parent if sys.platform == "linux" else None,
+            dying_with_parent(command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
 
     def wait(self) -> None:
