@@ -61,7 +61,7 @@ def make_query(task_class: type, connection_class: type) -> type:
         ) -> connection_class:  # type: ignore[valid-type]
             first = DEFAULT_PAGE if first is None else first
             if not 0 <= first <= PAGE_LIMIT:
-                raise BadInput(f"first is from 0 to {PAGE_LIMIT}, not {first}")
+                raise BadInput(f"first is from 0 to {PAGE_LIMIT}, not {first}", argument="first", limit=PAGE_LIMIT)
             caller = info.context.caller
             caller.require(Scope.READ)
             store = info.context.node.store

@@ -388,6 +388,20 @@ async def test_a_long_input_and_a_long_error_fit_on_the_page(windows: Windows, p
             assert heading["height"] < 100
 
 
+async def test_a_task_that_is_computed_again_counts_its_waits_and_attempts_anew(
+    windows: Windows, pages_system: System
+) -> None:
+    again = "mutation { submitFibonacci(n: 83, options: {recompute: true}) { taskId } }"
+    for _ in range(2):
+        task_id = (await pages_system.ask(again))["submitFibonacci"]["taskId"]
+        await pages_system.result(task_id)
+    async with windows.open(f"/#/tasks/{task_id}") as page:
+        await see_state(page, "SUCCEEDED")
+        facts = page.locator(".task dl")
+        await expect(facts).to_contain_text(re.compile(r"Waited.* m?s.*Ran.* m?s"))
+        await expect(facts).not_to_contain_text("Attempts")
+
+
 async def test_the_cluster_is_told_live(windows: Windows, tmp_path: Path) -> None:
     async with windows.open("/#/cluster") as page, windows.open("/#/submit/gated") as other:
         await expect(page.get_by_role("region", name="Workers").get_by_role("row")).not_to_have_count(1)

@@ -367,3 +367,8 @@ def test_any_range_is_within_the_blob_or_unsatisfiable(start: str, end: str, siz
     found = asked_range({"range": f"bytes={start}-{end}"}, size_bytes)
     if found is not None and found[0] <= found[1]:
         assert 0 <= found[0] <= found[1] < size_bytes
+
+
+async def test_a_page_that_is_too_long_names_the_argument_and_its_limit(url: str) -> None:
+    answer = await post(url, {"query": "{ tasks(first: 101) { edges { cursor } } }"})
+    assert answer.json()["errors"][0]["extensions"] == {"code": "BAD_INPUT", "argument": "first", "limit": 100}

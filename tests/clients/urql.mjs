@@ -1,13 +1,6 @@
 // urql: HTTP for queries and mutations, a WebSocket for subscriptions.
 import WebSocket from "ws";
 import { N, RESULT, SUBMIT, TYPES, socketUrl, tell, token, url } from "./common.mjs";
-// urql aborts a request whose answer it has; Node tells of it where nobody asked.
-process.on("unhandledRejection", (reason) => {
-  if (reason?.name !== "AbortError") throw reason;
-});
-process.on("uncaughtException", (error) => {
-  if (error?.name !== "AbortError") throw error;
-});
 // [docs]
 import { Client, cacheExchange, fetchExchange, subscriptionExchange } from "@urql/core";
 import { createClient } from "graphql-ws";

@@ -225,7 +225,7 @@ const WorkersCard = ({ cluster }: { cluster: Cluster }) => (
     {cluster.workers.length === 0 ? (
       <p className="hint">None is connected.</p>
     ) : (
-      <div className="scroll" tabIndex={0} role="region" aria-label="Workers">
+      <div className="scroll" tabIndex={0} role="group" aria-label="Workers">
         <table>
           <thead>
             <tr>

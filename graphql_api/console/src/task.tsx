@@ -1,7 +1,7 @@
 // One task as it goes: its events live, then its result.
 import { useEffect, useState } from "react";
 import { type Refusal, refusal, request, subscribe } from "./api.ts";
-import { between, call, count, counted, duration } from "./format.ts";
+import { call, count, counted, duration } from "./format.ts";
 import { useNow, usePoll } from "./hooks.ts";
 import {
   CANCEL, type Cluster, EVENTS, isFinal, type Outcome, partialOf, READ, resultOf, STATE, type Task, type TaskEvent, type TaskState,
@@ -9,7 +9,7 @@ import {
 import { Fact, Facts, Progress, RefusalView, StateMark } from "./parts.tsx";
 import { CopyButton, ResultView } from "./result.tsx";
 import type { TaskType } from "./task-types.ts";
-import { Timeline } from "./timeline.tsx";
+import { type Span, spansOf, Timeline } from "./timeline.tsx";
 
 const KEPT_EVENTS = 500;
 const LOOK_AGAIN_MILLISECONDS = 5000;
@@ -131,6 +131,13 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
   const shown = final ? final.result : partial;
   const open = state !== undefined && !isFinal(state);
   const now = useNow(open);
+  // Of this life alone: a task that is computed again waits and counts anew.
+  const spans = spansOf(newestLife(events), now);
+  const spent = (kind: Span["kind"]) => {
+    const times = spans.filter((span) => span.kind === kind).map(({ from, to }) => to - from);
+    return times.length > 0 && duration(times.reduce((sum, time) => sum + time));
+  };
+  const attempts = spans.filter(({ kind }) => kind === "runs").length;
   const attempt = events.at(-1)?.attempt ?? record?.attempt;
   const progress = events.findLast((event) => event.progress !== null && event.attempt === attempt)?.progress ?? record?.progress;
   const cancel = () => {
@@ -167,9 +174,9 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
         <p className="hint">This api has no task type {final.name} any more, so it cannot tell the result.</p>
       )}
       <Facts>
-        <Fact name="Waited">{between(task?.submittedAt, task?.startedAt ?? task?.finishedAt, now)}</Fact>
-        <Fact name={open ? "Runs" : "Ran"}>{between(task?.startedAt, final?.finishedAt, open ? now : undefined)}</Fact>
-        <Fact name="Attempts">{attempt !== undefined && attempt > 1 && count(attempt)}</Fact>
+        <Fact name="Waited" title="In the queue, pauses between attempts included">{spent("waits")}</Fact>
+        <Fact name={open ? "Runs" : "Ran"} title="All attempts together">{spent("runs")}</Fact>
+        <Fact name="Attempts">{attempts > 1 && count(attempts)}</Fact>
         <Fact name="Shared by">{task && counted(task.submissions, "submission")}</Fact>
         <Fact name="Worker">{task?.worker && <code>{task.worker}</code>}</Fact>
         <Fact name="Version">{task?.version}</Fact>

@@ -2,7 +2,7 @@
 import { clock, counted, duration } from "./format.ts";
 import { isFinal, type TaskEvent } from "./operations.ts";
 
-interface Span {
+export interface Span {
   kind: "waits" | "runs";
   attempt: number;
   from: number;
