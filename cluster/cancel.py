@@ -33,13 +33,13 @@ class Cancellations:
         self._link = link
         self._waiting: dict[tuple[str, int], bool] = {}
         self._wake = asyncio.Event()
-        self._loop = BackgroundLoop("cancellations", self._round)
+        self.loop = BackgroundLoop("cancellations", self._round)
 
     def start(self) -> None:
-        self._loop.start()
+        self.loop.start()
 
     async def close(self) -> None:
-        await self._loop.close()
+        await self.loop.close()
 
     def put(self, record: Record) -> None:
         """Takes the record of a task that was just cancelled. Never waits."""

@@ -87,7 +87,8 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
     deliveries = Deliveries(store, node_id, settings.subscription_limit, hear)
     pruner = Pruner(store, node_id)
     blob_deleter = BlobDeleter(settings, store, blobs, node_id)
-    loops = [link.loop, dispatcher.loop, *deliveries.loops]
+    cancellations = Cancellations(link)
+    loops = [link.loop, dispatcher.loop, cancellations.loop, *deliveries.loops]
     for service in (recoverer, pruner, blob_deleter):
         loops += [service.lease.loop, service.loop]
     return Node(
@@ -99,7 +100,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         link=link,
         dispatcher=dispatcher,
         submitter=Submitter(store, dispatcher, Admission(settings, store), deliveries),
-        cancellations=Cancellations(link),
+        cancellations=cancellations,
         deliveries=deliveries,
         recoverer=recoverer,
         pruner=pruner,

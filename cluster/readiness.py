@@ -137,7 +137,8 @@ class Readiness:
         return Report(not refusal, scheduler, heartbeat, recovery, tuple(missing))
 
     def _recovery_is_late(self, age: float | None) -> bool:
-        return age is not None and age > RECOVERY_LIMIT_SECONDS
+        # Before the first round of a new system there is nothing to see yet.
+        return time.time() - self._began > RECOVERY_LIMIT_SECONDS if age is None else age > RECOVERY_LIMIT_SECONDS
 
     def _missing(self, part: str, needed: bool, reason: str, since: float | None) -> Missing:
         return Missing(part, needed, since or self._since.get(part) or time.time(), reason)

@@ -1,0 +1,151 @@
+"""/readyz tells what was seen: a write, a heartbeat, a round of recovery, and how the background loops are."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, cast
+
+import pytest
+
+from cluster import background
+from cluster.background import BackgroundLoop
+from cluster.deliver import Deliveries
+from cluster.link import SchedulerLink
+from cluster.readiness import RECOVERY_LIMIT_SECONDS, Readiness
+from cluster.settings import Settings
+from cluster.store.calls import EPOCH_SECONDS, milliseconds
+from cluster.store.store import Store
+from tests.redis_faults import fault
+from tests.system import RedisServer
+
+
+class Connected:
+    """The link of a node that has its scheduler."""
+
+    connected = True
+    away_since = None
+
+
+class Subscribed:
+    """The deliveries of a node whose channel is subscribed."""
+
+    deaf_since = None
+
+    def __init__(self) -> None:
+        self.listening = asyncio.Event()
+        self.listening.set()
+
+
+@pytest.fixture
+def loops() -> list[BackgroundLoop]:
+    return []
+
+
+@pytest.fixture
+def readiness(store: Store, loops: list[BackgroundLoop], monkeypatch: pytest.MonkeyPatch) -> Readiness:
+    monkeypatch.setattr("cluster.readiness.LOOK_SECONDS", 0)
+    link, deliveries = cast(SchedulerLink, Connected()), cast(Deliveries, Subscribed())
+    return Readiness(store, "node", link, deliveries, lambda: loops)
+
+
+async def all_well(store: Store) -> None:
+    calls = store.calls
+    await store.command("SET", calls.scheduler_key, "{}", "PX", milliseconds(EPOCH_SECONDS))
+    await store.run(calls.mark(calls.recovered_key))
+
+
+async def missing(readiness: Readiness) -> list[tuple[str, bool]]:
+    return [(item.part, item.needed) for item in (await readiness.look()).missing]
+
+
+async def test_a_node_that_lacks_nothing_tells_how_old_what_it_saw_is(store: Store, readiness: Readiness) -> None:
+    await all_well(store)
+    report = await readiness.look()
+    assert (report.ready, report.redis, report.scheduler, report.missing) == (True, True, True, ())
+    assert report.heartbeat_age_seconds == pytest.approx(0, abs=2)
+    assert report.recovery_age_seconds == pytest.approx(0, abs=2)
+
+
+async def test_a_scheduler_that_writes_no_heartbeat_is_missing_though_its_connection_is_open(
+    store: Store, readiness: Readiness
+) -> None:
+    await all_well(store)
+    await store.command("DEL", store.calls.scheduler_key)
+    assert await missing(readiness) == [("scheduler", False)]
+    assert (await readiness.look()).heartbeat_age_seconds is None
+
+
+async def test_recovery_is_missing_when_no_node_completed_a_round_for_long(store: Store, readiness: Readiness) -> None:
+    await all_well(store)
+    seconds, _ = await store.redis.time()
+    long_ago = milliseconds(seconds - RECOVERY_LIMIT_SECONDS - 5)
+    await store.command("SET", store.calls.recovered_key, long_ago)
+    report = await readiness.look()
+    assert [(item.part, item.needed) for item in report.missing] == [("recovery", False)]
+    assert report.recovery_age_seconds == pytest.approx(RECOVERY_LIMIT_SECONDS + 5, abs=3)
+    assert report.ready, "another node may recover, and this one accepts and delivers"
+
+
+async def test_a_loop_that_keeps_failing_is_named_with_its_error_until_a_round_completes(
+    store: Store, readiness: Readiness, loops: list[BackgroundLoop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "FIRST_BACKOFF_SECONDS", 0.001)
+    await all_well(store)
+    broken, mended = asyncio.Event(), asyncio.Event()
+    failures = 0
+
+    async def work() -> None:
+        nonlocal failures
+        if not mended.is_set():
+            failures += 1
+            if failures == background.REPORTED_FAILURES:
+                broken.set()
+            raise ValueError("odd")
+
+    loop = BackgroundLoop("odd loop", work, pause_seconds=0.001, needed=True)
+    loops.append(loop)
+    loop.start()
+    try:
+        await broken.wait()
+        await asyncio.sleep(0)
+        [item] = (await readiness.look()).missing
+        assert (item.part, item.needed, item.reason) == ("loop: odd loop", True, "ValueError: odd")
+        assert item.since == pytest.approx(time.time(), abs=10)
+        mended.set()
+        async with asyncio.timeout(5):
+            while await missing(readiness):
+                await asyncio.sleep(0.01)
+    finally:
+        await loop.close()
+
+
+@pytest.mark.parametrize("name", ["read-only", "full", "not permitted"])
+async def test_a_redis_that_answers_and_takes_no_write_is_missing(
+    name: str, redis_server: RedisServer, store: Store, readiness: Readiness
+) -> None:
+    await all_well(store)
+    with fault(name, redis_server):
+        report = await readiness.look()
+        assert (report.ready, report.redis) == (False, False)
+        assert [item.part for item in report.missing] == ["redis"]
+    await all_well(store)
+    assert await missing(readiness) == []
+
+
+async def test_probes_that_come_together_share_one_write(
+    store: Store, readiness: Readiness, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await all_well(store)
+    monkeypatch.setattr("cluster.readiness.LOOK_SECONDS", 60)
+    written = 0
+    run = store.run
+
+    async def counting(call: Any) -> Any:
+        nonlocal written
+        written += 1
+        return await run(call)
+
+    monkeypatch.setattr(store, "run", counting)
+    await asyncio.gather(*(readiness.look() for _ in range(50)))
+    assert written == 1
