@@ -245,6 +245,10 @@ class Deliveries:
             for task_id in list(waiting):
                 leave(task_id)
 
+    async def with_result(self, record: Record) -> Record:
+        """A final record with its long result; where its task runs again by now, that of the next end."""
+        return await self._complete(record) or await self.final(record.task_id)
+
     async def _complete(self, record: Record) -> Record | None:
         """A final record with its long result, or as it was where that has expired meanwhile; None where the task runs
         again. Redis is waited for."""

@@ -109,6 +109,7 @@ OPERATIONS = _counter(
 )
 ERRORS = _counter("errors", "Errors told to clients, by code (docs/errors.md).", "api", code=())
 SOCKETS = _gauge("sockets_open", "WebSockets and event streams of known callers.", "api")
+SLOW_READERS = _counter("slow_readers", "Connections that were ended as their client did not read.", "api")
 ASYNCIO_TASKS = _gauge("asyncio_tasks", "Tasks of the node's event loop.", "api")
 
 # Tasks ----------------------------------------------------------------------------------------------------------------

@@ -297,6 +297,12 @@ class Settings:
     batch_limit: int = setting(1_000, _whole(1, 10_000), "Most inputs of one submit<Name>Many and ids of taskResults.")
     subscription_limit: int = setting(20_000, _whole(1), "Most open subscriptions of one api node.")
     socket_operation_limit: int = setting(1_000, _whole(1), "Most operations that one WebSocket may have open at once.")
+    socket_unsent_bytes: int = setting(
+        8_000_000,
+        _whole(64_000),
+        "Most bytes of results that are on their way to one client; further ones wait in Redis until it has read. A "
+        "WebSocket for which eight times as much waits is ended.",
+    )
     event_limit: int = setting(
         1_000, _whole(10, 100_000), "Most events that are kept for one task; the oldest go first."
     )

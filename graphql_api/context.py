@@ -12,6 +12,7 @@ from cluster.errors import RateLimited, TaskNotFound, Unauthenticated
 from cluster.node import Node
 from cluster.store.record import Record
 from graphql_api.auth.callers import Caller, Scope
+from graphql_api.transport.backlog import Backlog
 
 
 @dataclass
@@ -29,6 +30,15 @@ class Context:
     """What an event stream's client has seen."""
     event_id: int | None = None
     """Of the item that a subscription yielded last, if it can be resumed there."""
+
+    _backlog: Backlog | None = None
+
+    @property
+    def backlog(self) -> Backlog:
+        """The results on their way to this client."""
+        if self._backlog is None:
+            self._backlog = Backlog(self.node.settings.socket_unsent_bytes)
+        return self._backlog
 
     @property
     def caller(self) -> Caller:

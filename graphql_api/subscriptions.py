@@ -4,6 +4,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 
 import strawberry
 
@@ -25,13 +26,17 @@ def make_subscription(task: type, task_event: type) -> type:
         )
         async def task_result(self, info: ApiInfo, task_id: strawberry.ID) -> AsyncGenerator[task, None]:  # type: ignore[valid-type]
             info.context.caller.require(Scope.READ)
-            record = await info.context.node.deliveries.final(
-                check_task_id(task_id), result=lambda: selects(info, "result")
-            )
-            if record.seq == info.context.last_event_id:
+            context = info.context
+            record = await context.node.deliveries.final(check_task_id(task_id), result=lambda: False)
+            if record.seq == context.last_event_id:
                 return  # an event stream that is opened again though its client has seen the end
-            info.context.event_id = record.seq
-            yield task(record=info.context.seen(record))
+            context.event_id = record.seq
+            if not record.lacks_result or not selects(info, "result"):
+                yield task(record=context.seen(record))
+                return
+            context.seen(record)
+            async with context.backlog.result(partial(context.node.deliveries.with_result, record)) as complete:
+                yield task(record=context.seen(complete))
 
         @strawberry.subscription(description="One item per task as each ends, then complete.")
         async def task_results(self, info: ApiInfo, task_ids: list[strawberry.ID]) -> AsyncGenerator[task, None]:  # type: ignore[valid-type]

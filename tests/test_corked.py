@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from graphql_api.transport import corked as module
 from graphql_api.transport.corked import FULL, Corked
 
 
 class Wire:
     """A transport that keeps what it is given."""
 
-    def __init__(self) -> None:
+    def __init__(self, unsent: int = 0) -> None:
         self.writes: list[bytes] = []
         self.closing = False
+        self.unsent = unsent
+        self.aborted = asyncio.Event()
 
     def write(self, data: bytes) -> None:
         assert not self.closing
@@ -28,8 +32,14 @@ class Wire:
     def is_closing(self) -> bool:
         return self.closing
 
-    def get_extra_info(self, name: str) -> str:
-        return f"its {name}"
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def abort(self) -> None:
+        self.aborted.set()
+
+    def get_extra_info(self, name: str) -> str | None:
+        return None if name == "socket" else f"its {name}"
 
 
 def corked(wire: Wire) -> Any:
@@ -47,6 +57,14 @@ async def test_writes_of_one_turn_are_one_write() -> None:
     transport.write(b"again")
     await asyncio.sleep(0)
     assert wire.writes == [b"next complete", b"again"]
+
+
+async def test_a_close_whose_client_does_not_read_the_rest_is_an_abort(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CLOSE_SECONDS", 0.01)
+    wire = Wire(unsent=10)
+    corked(wire).close()
+    assert wire.closing
+    await asyncio.wait_for(wire.aborted.wait(), 5)
 
 
 async def test_much_is_sent_at_once_so_that_a_slow_reader_is_felt() -> None:

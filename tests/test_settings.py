@@ -213,6 +213,7 @@ EVERY: dict[str, tuple[str, Any]] = {
     "batch_limit": ("10000", 10_000),
     "subscription_limit": ("1", 1),
     "socket_operation_limit": ("2", 2),
+    "socket_unsent_bytes": ("64000", 64_000),
     "event_limit": ("10", 10),
     "fleet": ("ecs", "ecs"),
     "ecs_cluster": ("arn:aws:ecs:eu-central-1:1:cluster/c", "arn:aws:ecs:eu-central-1:1:cluster/c"),

@@ -9,8 +9,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final, cast
 
+from graphql_api.transport.backlog import end
+
 FULL: Final = 64 * 1024
 """Bytes that are sent at once: beyond them a slow reader is to be felt, by the flow control of the transport."""
+
+CLOSE_SECONDS: Final = 10.0
+"""How long a closed connection may go on sending what was written before."""
 
 
 class Corked:
@@ -36,8 +41,12 @@ class Corked:
             self._flush()
 
     def close(self) -> None:
+        """Closes when the client has taken what is left, and in CLOSE_SECONDS at the latest: one that does not read
+        would keep its socket and our memory for ever."""
         self._flush()
         self._transport.close()
+        if self._transport.get_write_buffer_size():
+            asyncio.get_running_loop().call_later(CLOSE_SECONDS, end, self._transport, "a closed WebSocket")
 
     def _flush(self) -> None:
         if self._parts is None:

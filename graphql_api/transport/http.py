@@ -7,6 +7,8 @@ from typing import Final
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from graphql_api.transport.backlog import SlowReader
+
 INVALID: Final = "Invalid HTTP request received."
 """As uvicorn says it."""
 DROPPED: Final = frozenset({b"upgrade", b"http2-settings"})
@@ -20,6 +22,23 @@ class HttpProtocol(HttpToolsProtocol):
     `curl --http2` and of Java's HttpClient. But the parser stops behind the head of such a request, and uvicorn
     loses what follows: the body. Here such a request is read again without the offer.
     """
+
+    slow: SlowReader | None = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.slow = self.slow or SlowReader(self.transport, "an HTTP connection")
+        self.slow.pause()
+
+    def resume_writing(self) -> None:
+        if self.slow:
+            self.slow.resume()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.slow:
+            self.slow.resume()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()

@@ -16,6 +16,7 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPe
 from websockets.frames import Frame, Opcode
 from websockets.typing import ExtensionParameter
 
+from graphql_api.transport.backlog import LONGEST, SlowReader, end
 from graphql_api.transport.corked import Corked
 
 SMALL: Final = 1_400
@@ -79,8 +80,52 @@ class Inbox:
 class SocketProtocol(WebSocketsSansIOProtocol):
     """One WebSocket's connection."""
 
+    waiting_bytes = 0
+    """Of messages that wait for the transport to take them."""
+    slow: SlowReader | None = None
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, Corked(transport)))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.slow:
+            self.slow.resume()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.slow = self.slow or SlowReader(self.transport, "a WebSocket")
+        self.slow.pause()
+
+    def resume_writing(self) -> None:
+        if self.slow:
+            self.slow.resume()
+        super().resume_writing()
+
+    def end(self, why: str) -> None:
+        """Ends the connection at once, whatever its client has not read."""
+        end(self.transport, f"a WebSocket {why}")
+
+    async def run_asgi(self) -> None:
+        self.scope["dask_graphql.end"] = self.end  # type: ignore[typeddict-unknown-key]
+        await super().run_asgi()
+
+    async def send(self, message: Any) -> None:
+        if not self.writable.is_set():
+            await self._wait(len(message.get("text") or message.get("bytes") or ""))
+        await super().send(message)
+
+    async def _wait(self, size: int) -> None:
+        """Waits for the transport, as one of those that wait for it."""
+        self.waiting_bytes += size
+        try:
+            settings = cast(dict[str, Any], self.scope)["app"].state.node.settings
+            limit = LONGEST * settings.socket_unsent_bytes
+            if self.waiting_bytes > limit and self.waiting_bytes > size:
+                self.end(f"for which messages of more than {limit} bytes wait")
+            await self.writable.wait()
+        finally:
+            self.waiting_bytes -= size
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

@@ -20,6 +20,8 @@ from graphql_api.persisted import PersistedOperations
 
 PING_SECONDS: Final = 25.0
 """How often an open graphql-transport-ws socket is pinged: more often than proxies close what is idle (60 s)."""
+PING_WAIT_SECONDS: Final = 1.0
+"""How long the round of pings waits for one socket that takes nothing now."""
 NO_PONG: Final = 4499
 """Closed as its client does not answer; the code that graphql-ws (npm) uses for this, and whose clients try again."""
 
@@ -55,9 +57,15 @@ class WebSocketAdapter(ASGIWebSocketAdapter):
         with contextlib.suppress(RuntimeError):
             await super().close(code, reason.encode()[:123].decode(errors="ignore"))
 
+    def end(self, why: str) -> None:
+        """Ends the connection at once, whatever its client has not read."""
+        self.ws.scope["dask_graphql.end"](why)
+
 
 class TransportHandler(BaseGraphQLTransportWSHandler[Context, None]):
     """One graphql-transport-ws socket."""
+
+    websocket: WebSocketAdapter
 
     heard = True
     """Whether anything came since the last ping."""
@@ -95,10 +103,19 @@ class TransportHandler(BaseGraphQLTransportWSHandler[Context, None]):
         if not self.connection_acknowledged:
             return
         if not self.heard:
-            await self.websocket.close(NO_PONG, "no pong")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PING_WAIT_SECONDS):
+                    await self.websocket.close(NO_PONG, "no pong")
+            # A client that reads nothing leaves that in our buffers, with all that was before it.
+            asyncio.get_running_loop().call_later(PING_WAIT_SECONDS, self.websocket.end, "that did not answer a ping")
             return
         self.heard = False
-        await self.send_message({"type": "ping"})
+        try:
+            async with asyncio.timeout(PING_WAIT_SECONDS):
+                await self.send_message({"type": "ping"})
+        except TimeoutError:
+            # It was not asked: too much is before that, which its connection judges.
+            self.heard = True
 
     @staticmethod
     def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:
@@ -195,10 +212,6 @@ class Pings:
 
 
 async def _ping(handler: TransportHandler) -> None:
-    try:
-        # A client that reads nothing fills its buffers: nobody else waits for it.
-        async with asyncio.timeout(1):
-            await handler.ping()
-    except (WebSocketDisconnected, RuntimeError, TimeoutError):
-        # It left just now, or is about to be closed by its own handler.
-        return
+    # One that left just now, or is about to be closed by its own handler, is no failure.
+    with contextlib.suppress(WebSocketDisconnected, RuntimeError):
+        await handler.ping()
