@@ -16,7 +16,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 # Tests that share what is costly to make stay in one process; all others go where there is room.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
-QUICK := vital or not (slow or aws or browser)
+QUICK := (vital or not (slow or aws or browser)) and not other_engine
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all test-rest test-pages test-aws docs bench bench-growth bench-profile bench-autoscaling fuzz audit audit-terraform deploy images destroy chaos lint types schema console

@@ -67,7 +67,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Runs each test that is marked `every_engine` once on each engine that the product names: on two of them in
     `make test`, the newest and the oldest, and on the others in `make test-all`."""
     if metafunc.definition.get_closest_marker("every_engine") and "engine" in metafunc.fixturenames:
-        engines = [name if name in QUICK_ENGINES else pytest.param(name, marks=pytest.mark.slow) for name in ENGINES]
+        engines = [
+            name if name in QUICK_ENGINES else pytest.param(name, marks=pytest.mark.other_engine) for name in ENGINES
+        ]
         metafunc.parametrize("engine", engines, indirect=True, scope="session")
 
 

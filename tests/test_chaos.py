@@ -11,10 +11,18 @@ from tests.chaos import Report, chaos
 pytestmark = pytest.mark.every_engine
 
 
-def show(report: Report) -> None:
+def show(report: Report, *, accepted: int = 20) -> None:
+    """Prints what a run found, which must be nothing wrong, in a run that was one: with at least so many tasks."""
     print(report.table())
     assert report.wrong == []
-    assert report.accepted > 20
+    assert report.accepted >= accepted
+
+
+@pytest.mark.slow
+@pytest.mark.vital
+@pytest.mark.timeout(240)
+async def test_a_few_seconds_of_chaos_lose_nothing_that_was_accepted(engine: Path, tmp_path: Path) -> None:
+    show(await chaos(6, 11, tmp_path, engine=engine), accepted=5)
 
 
 @pytest.mark.slow
