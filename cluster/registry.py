@@ -187,10 +187,13 @@ class TaskType:
                 made something that its type's JSON does not say.
         """
         try:
+            if not self.input_traits.custom:
+                self.revive(canonical_input)
+                return
             changed = self.changed(model, canonical_input)
         except ValidationError as error:
             raise _explained(self.name, error, spell) from None
-        if changed is not None and self.input_traits.custom:
+        if changed is not None:
             argument, place = changed
             raise BadInput(
                 f"{self.name}: {place}: what a validator or a __post_init__ made of it does not come back from JSON, "

@@ -276,7 +276,9 @@ class Settings:
         "Most that an operation may cost: 10 for a field that asks Redis, 1 for others, times list sizes.",
     )
     variable_values: int = setting(
-        20_000, _whole(10), "Most values, nested ones too, in the variables of an operation."
+        20_000,
+        _whole(10),
+        "Most values, nested ones too, in the variables of an operation; five plain items of lists count as one.",
     )
     blob_url: str = setting(
         "",

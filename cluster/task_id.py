@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
 from types import NoneType
@@ -48,8 +49,8 @@ def canonical_json(value: Any) -> bytes:
         with suppress(TypeError):  # a lone surrogate
             return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     try:
-        return rfc8785.dumps(canonical(value))
-    except rfc8785.CanonicalizationError as error:
+        return "".join(_pieces(value)).encode()
+    except (rfc8785.CanonicalizationError, TypeError) as error:
         raise BadInput(f"the input has no canonical JSON form: {error}") from error
 
 
@@ -60,6 +61,53 @@ def _is_plain(value: Any) -> bool:
         name.isascii() and (type(item) in (str, bool, NoneType) or (type(item) is int and abs(item) < SAFE_INTEGER))
         for name, item in value.items()
     )
+
+
+def _pieces(value: Any) -> Iterator[str]:
+    """The parts of the text, in a fraction of the library's time; it writes the numbers that are rare."""
+    kind = type(value)
+    if kind is float:
+        yield _float(value)
+    elif kind is str:
+        yield orjson.dumps(value).decode()
+    elif kind in (list, tuple):
+        kinds = set(map(type, value))
+        if kinds == {float}:
+            yield f"[{','.join(map(_float, value))}]"
+        elif kinds <= {str, bool, NoneType}:
+            yield orjson.dumps(value).decode()
+        else:
+            before = "["
+            for item in value:
+                yield before
+                yield from _pieces(item)
+                before = ","
+            yield "]" if value else "[]"
+    elif kind is dict:
+        before = "{"
+        # By UTF-16 code units (RFC 8785, section 3.2.3), which for ASCII are the characters.
+        for name in sorted(value, key=None if all(map(str.isascii, value)) else _utf_16):
+            yield f"{before}{orjson.dumps(name).decode()}:"
+            yield from _pieces(value[name])
+            before = ","
+        yield "}" if value else "{}"
+    elif kind is int and -SAFE_INTEGER < value < SAFE_INTEGER:
+        yield str(value)
+    else:
+        yield rfc8785.dumps(canonical(value)).decode()
+
+
+def _utf_16(name: str) -> bytes:
+    return name.encode("utf-16-be")
+
+
+def _float(value: float) -> str:
+    """A float as JavaScript writes it; Python's own text is the same where neither has an exponent."""
+    size = abs(value)
+    if 1e-4 <= size < 1e15:
+        whole = int(value)
+        return str(whole) if whole == value else repr(value)
+    return rfc8785.dumps(value).decode()
 
 
 def task_id(name: str, version: str, canonical_input: bytes, salt: str = "") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import strawberry
 
@@ -24,11 +24,16 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
         raise BadInput("an argument is nested too deeply; send at most 200 levels") from None
 
 
+_LEAVES: Final = frozenset({int, float, str, bool, type(None)})
+
+
 def _plain(value: Any) -> Any:
+    if type(value) in _LEAVES:
+        return value
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return value if _LEAVES.issuperset(map(type, value)) else [_plain(item) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return plain(vars(value))
     return value

@@ -154,7 +154,8 @@ def selection(named: GraphQLNamedType, above: tuple[str, ...] = ()) -> str:
 def plain_input(annotation: Any) -> bool:
     """Whether the canonical form of an argument follows from its GraphQL type and value alone.
 
-    It does not where validation rewrites the value (a stripped text, a validator of the author's) or its order (a set).
+    It does not where a value has several forms (a Duration), has no order (a set), is turned to a type that the client
+    does not see (the values of a typed dict), or is rewritten (a stripped text, a validator of the author's).
     """
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
@@ -189,7 +190,12 @@ def _plain_object(cls: type) -> bool:
         names = cls.model_fields.values()
         if cls.model_config or any(rewriting) or any(item.alias or item.exclude for item in names):
             return False
-    elif not dataclasses.is_dataclass(cls) or hasattr(cls, "__post_init__"):
+    elif (
+        not dataclasses.is_dataclass(cls)
+        or hasattr(cls, "__post_init__")
+        # It is part of the input, and no client gives it.
+        or not all(item.init for item in dataclasses.fields(cls))
+    ):
         return False
     hints = get_type_hints(cls, include_extras=True)
     return all(plain_input(hint) for hint in hints.values())

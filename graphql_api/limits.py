@@ -38,6 +38,8 @@ PAIRS: Final = 5_000
 """Most pairs of fields with one response name: validation compares each pair (OverlappingFieldsCanBeMerged)."""
 SPREADS: Final = 200
 """Most fragment spreads."""
+ITEMS: Final = 5
+"""How many plain items of lists in variables count as one value: a list of numbers is read quickly."""
 ROOT_COST: Final = 10
 """Of a field that asks Redis, where others cost 1."""
 
@@ -218,6 +220,7 @@ def check_variables(variables: Any, limits: Limits) -> None:
     DocumentTooLarge: the variables of an operation have more values than the limit, nested ones counted.
     """
     count = 0
+    items = 0
     todo = [variables]
     while todo:
         value = todo.pop()
@@ -225,10 +228,13 @@ def check_variables(variables: Any, limits: Limits) -> None:
             todo += value.values()
             count += len(value)
         elif isinstance(value, list):
-            todo += value
-            count += len(value)
-        if count > limits.values:
+            nested = [item for item in value if isinstance(item, dict | list)]
+            todo += nested
+            count += len(nested)
+            items += len(value) - len(nested)
+        if count + items // ITEMS > limits.values:
             raise DocumentTooLarge(
-                f"the variables of an operation have at most {limits.values} values; send several requests",
+                f"the variables of an operation have at most {limits.values} values, of which {ITEMS} numbers or texts "
+                "in a list are one; send several requests",
                 limit=limits.values,
             )

@@ -71,7 +71,7 @@ class TaskTypeType:
         description="A selection of all that can be read of `outputType` without arguments, with `__typename`."
     )
     id_from_input: bool = strawberry.field(
-        description="Whether clients can derive the task id: no validator rewrites an argument, and ids have no salt."
+        description="Whether clients can derive the task id: the api writes each argument as its GraphQL type tells."
     )
     types: list[UsedType] = strawberry.field(description="The objects and enums that its arguments and output use.")
 

@@ -250,6 +250,11 @@ async def test_a_task_may_be_waited_for_before_anybody_submits_it(client: AsyncC
     assert await waiting == 3
 
 
+async def test_a_wait_for_what_nobody_submitted_says_so(client: AsyncClient) -> None:
+    with pytest.raises(ResultTimeout, match=f"nobody has submitted {'1' * 32} yet, or its record has expired"):
+        await client.task("1" * 32).result(timeout=0.2)
+
+
 async def test_thousands_that_wait_one_by_one_share_a_few_subscriptions(
     system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

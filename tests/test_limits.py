@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from cluster.errors import DocumentTooLarge, SettingError
 from cluster.settings import Settings, load_settings
 from graphql_api.documents import Documents, Refused
-from graphql_api.limits import Limits, check, check_variables, measure
+from graphql_api.limits import ITEMS, Limits, check, check_variables, measure
 from graphql_api.persisted import PersistedOperations
 from tests.system import Socket, System
 
@@ -72,19 +72,33 @@ def test_what_real_clients_send_is_allowed() -> None:
 JSON = st.recursive(st.none() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
 
 
-def values_of(value: Any) -> int:
+def values_of(value: Any) -> tuple[int, int]:
+    """How many values there are, but for the plain items of lists, and how many of those."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return len(inner) + sum(values_of(item) for item in inner)
+    items = 0 if isinstance(value, dict) else sum(not isinstance(item, list | dict) for item in inner)
+    counts = [values_of(item) for item in inner]
+    return len(inner) - items + sum(count for count, _ in counts), items + sum(more for _, more in counts)
+
+
+def refused(variables: dict[str, Any], limit: int) -> bool:
+    try:
+        check_variables(variables, Limits(tokens=1, depth=1, aliases=1, cost=1, list_items=1, values=limit))
+    except DocumentTooLarge:
+        return True
+    return False
 
 
 @given(variables=st.dictionaries(st.text(), JSON), limit=st.integers(1, 50))
 def test_the_values_of_the_variables_are_counted_at_any_depth(variables: dict[str, Any], limit: int) -> None:
-    limits = Limits(tokens=1, depth=1, aliases=1, cost=1, list_items=1, values=limit)
-    if values_of(variables) > limit:
-        with pytest.raises(DocumentTooLarge):
-            check_variables(variables, limits)
-    else:
-        check_variables(variables, limits)
+    count, items = values_of(variables)
+    assert refused(variables, limit) == (count + items // ITEMS > limit)
+
+
+def test_one_input_may_be_a_long_list_of_numbers_and_no_endless_one() -> None:
+    assert not refused({"values": [0.5] * 20_000}, Settings().variable_values)
+    assert not refused({"inputs": [{"values": [0.5] * 50}] * 1_000}, Settings().variable_values)
+    assert refused({"values": [0.5] * 200_000}, Settings().variable_values)
+    assert refused({"rows": [{"x": 1}] * 20_000}, Settings().variable_values)
 
 
 def test_kept_documents_are_bounded_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,3 +121,27 @@ def test_a_default_has_one_id_filled_in_and_given(samples: int) -> None:
 def test_the_name_and_the_version_are_part_of_the_id(value: int) -> None:
     written = canonical_json({"n": value})
     assert len({task_id("a", "1", written), task_id("b", "1", written), task_id("a", "2", written)}) == 3
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=4)
+            | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=3), inner, max_size=4)
+        ),
+    )
+)
+def test_every_json_value_is_written_as_the_reference_library_writes_it(value: Any) -> None:
+    assert canonical_json(value) == rfc8785.dumps(canonical(value))
+
+
+@pytest.mark.parametrize(
+    "value", [0.1, 1e-5, 1e-4, 1e15, 1e16, 1e21, 123456789012345680000.0, -0.0, 5e-324, 1 / 3, 2.0**53]
+)
+def test_a_float_is_written_as_javascript_writes_it(value: float) -> None:
+    assert canonical_json([value, [value, value]]) == rfc8785.dumps([value, [value, value]])

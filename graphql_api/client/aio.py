@@ -7,7 +7,7 @@ import datetime
 import json
 import os
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, Self
 
@@ -35,6 +35,9 @@ BATCH_LIMIT: Final = 500
 
 BATCH_BYTES: Final = 1_000_000
 """From this size of its inputs on, a batch is full: an api refuses bodies of more than 4,000,000 bytes."""
+
+LOOK_SECONDS: Final = 2.0
+"""How long a wait that took too long asks why."""
 
 SUBMISSION: Final = "{ taskId outcome task { state progress } }"
 
@@ -204,10 +207,13 @@ class AsyncClient:
         if many and task_type.input_type is not None:
             return [
                 handle
-                for batch in self._batches([task_type.bind(item) for item in inputs])
+                for batch in self._batches([_bound(task_type, index, item) for index, item in enumerate(inputs)])
                 for handle in await self._send_many(batch, options)
             ]
-        return [await self._send_one(task_type.bind(item), options) for item in inputs]
+        if not many:
+            return [await self._send_one(task_type.bind(item), options) for item in inputs]
+        bound = [_bound(task_type, index, item) for index, item in enumerate(inputs)]
+        return [await self._send_one(item, options) for item in bound]
 
     async def _find(self, task: str) -> TaskType:
         """A task type; a name that is new to us may be new to the api as well."""
@@ -243,6 +249,12 @@ class AsyncClient:
             ):  # fmt: skip
                 self._batch_limit = limit
                 return [handle for part in self._batches(batch) for handle in await self._send_many(part, options)]
+            if refused.code == "DOCUMENT_TOO_LARGE" and len(batch) > 1:
+                # Too many values together; nothing of it was submitted.
+                half = len(batch) // 2
+                return [
+                    *await self._send_many(batch[:half], options), *await self._send_many(batch[half:], options),
+                ]  # fmt: skip
             raise
         return [await self._handle(item, told) for item, told in zip(batch, data["submissions"], strict=True)]
 
@@ -276,6 +288,14 @@ class AsyncClient:
 
 
 OPTIONS: Final = "SubmitOptions"
+
+
+def _bound(task_type: TaskType, index: int, arguments: Mapping[str, Any]) -> Input:
+    """One of many inputs. Raises BadArguments, with the index."""
+    try:
+        return task_type.bind(arguments)
+    except BadArguments as error:
+        raise BadArguments(f"inputs[{index}]: {error}; none was submitted") from error
 
 
 class AsyncHandle:
@@ -328,7 +348,7 @@ class AsyncHandle:
                 async with asyncio.timeout(timeout):
                     self._final = await self._wait()
             except TimeoutError:
-                raise ResultTimeout(f"{self.task_id} did not end within {timeout:g} s; it goes on") from None
+                raise ResultTimeout(await self._why_not(timeout)) from None
             self._note(self._final)
         return self._final
 
@@ -429,6 +449,16 @@ class AsyncHandle:
         if data["task"] is None or data["task"]["result"] is None:
             raise ClientError(f"the result of {self.task_id} is no longer kept; submit it again")
         return decode(data["task"]["result"][found.graphql_name], found.graphql_type, kind.types)
+
+    async def _why_not(self, waited: float | None) -> str:
+        """Why there is no final record yet, as far as the api can tell within a moment."""
+        state: str | None = "unknown"
+        with suppress(TimeoutError, ClientError):
+            async with asyncio.timeout(LOOK_SECONDS):
+                state = await self.state()
+        if state is None:
+            return f"nobody has submitted {self.task_id} yet, or its record has expired: waited {waited:g} s"
+        return f"{self.task_id} did not end within {waited:g} s; it goes on"
 
     async def _wait(self) -> dict[str, Any]:
         if self._task_type is None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Mapping
 from typing import Any, Final
 
 from graphql_api.client.aio import AsyncClient, AsyncHandle
+from graphql_api.client.discovery import TaskType, find
+from graphql_api.client.errors import BadArguments
 
 SUBMIT_SECONDS: Final = 15.0
 """How long a submission that does not wait for its result is repeated: long enough for a node that is being replaced,
@@ -41,6 +44,7 @@ async def submit_and_print(
     if patience_seconds is None:
         patience_seconds = WAIT_SECONDS if wait else SUBMIT_SECONDS
     async with AsyncClient(url, token, patience_seconds=patience_seconds) as client:
+        check_lists(find(await client.task_types(), task), values)
         handle = await client.submit(task, **values)
         told = {"taskId": handle.task_id, "outcome": handle.outcome, "task": {"state": handle.last_state}}
         print(json.dumps(told), flush=True)
@@ -56,6 +60,20 @@ async def submit_and_print(
                 print(file=sys.stderr)
         print(json.dumps(printable(record)), flush=True)
         return 0 if record["state"] == "SUCCEEDED" else 1
+
+
+def check_lists(task_type: TaskType, values: Mapping[str, Any]) -> None:
+    """Refuses a text for a list, of which GraphQL would make a list of one: `names=a,b` is not `["a", "b"]`.
+
+    Raises:
+        BadArguments: it says what to write.
+    """
+    for item in task_type.arguments:
+        for name in {item.name, item.graphql_name} & values.keys():
+            value = values[name]
+            if item.graphql_type.startswith("[") and isinstance(value, str):
+                parts = json.dumps([part.strip() for part in value.split(",")])
+                raise BadArguments(f"{task_type.name}: {name} is a list: write {name}='{parts}'")
 
 
 async def tell_progress(handle: AsyncHandle) -> None:

@@ -66,6 +66,8 @@ class TaskType:
                 wire[item.graphql_name], plain[name] = encode(value, item.graphql_type, self.types)
             except ValueError as error:
                 raise BadArguments(f"{self.name}: {name}: {error}") from error
+            except RecursionError as error:
+                raise BadArguments(f"{self.name}: {name}: it is nested too deeply, or holds itself") from error
         return Input(self, wire, plain)
 
     def decode(self, result: Mapping[str, Any]) -> Any:

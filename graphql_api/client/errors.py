@@ -42,7 +42,7 @@ class UnknownTaskType(ClientError):
 
 
 class IdUnknown(ClientError):
-    """Only the api can tell this task's id: a validator rewrites an argument."""
+    """Only the api can tell this task's id: it writes an argument in a form that its GraphQL type does not tell."""
 
 
 class IdMismatch(ClientError):

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import math
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
+from cluster.annotations import fields_of, is_record
+from cluster.conversion import plain
+from cluster.json_form import NotInJson, Place
+from cluster.output import UnfitOutput
 from cluster.values import decimal_text, parse_big_int
 
 LONG_BITS: Final = 13_000
@@ -63,13 +69,67 @@ class UsedType:
 Types = Mapping[str, UsedType]
 
 
+class NotSendable(ValueError):
+    """A value that JSON cannot say; the message says where it stands and what it is."""
+
+
 def encode(value: Any, graphql_type: str, types: Types) -> tuple[Any, Any]:
     """A Python value in its two forms: for the wire, and for the task id's input.
 
-    Dataclasses, pydantic models, enums, dates, decimals and UUIDs become what pydantic writes into JSON, as on the api.
-    What does not fit its type stays as it is: the api says what is wrong with it, in better words.
+    Dataclasses and pydantic models are sent by their fields; numpy's and pandas's values as Python's; enums, dates,
+    decimals and UUIDs as pydantic writes them into JSON, as on the api. What does not fit its type stays as it is: the
+    api says what is wrong with it, in better words.
+
+    Raises:
+        NotSendable: a value has no JSON form: a float that is not finite, a time that is finer than a microsecond.
     """
-    return _encode(to_jsonable_python(value), graphql_type, types)
+    try:
+        return _encode(_jsonable(plain(value)), graphql_type, types)
+    except UnfitOutput as error:
+        raise NotSendable(f"{error.place} {error.words.partition(':')[0]}".lstrip(" .")) from None
+    except NotInJson as error:
+        raise NotSendable(f"{_spelt(error.place)} is {error.value}, which JSON does not have".lstrip()) from None
+
+
+def _spelt(place: Place) -> str:
+    return "".join(f"[{step!r}]" if isinstance(step, int) else f".{step}" for step in place).lstrip(".")
+
+
+_LEAVES: Final = frozenset({int, str, bool, type(None)})
+
+
+def _jsonable(value: Any) -> Any:
+    """A value as JSON has it: what holds fields by its fields, whatever its class would write."""
+    kind: Any = type(value)
+    if kind in _LEAVES:
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise NotInJson(value)
+        return float(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_within(index, item) for index, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        # Keys are texts in JSON: those of an enum, a date or a number as pydantic writes them.
+        keys = list(to_jsonable_python(dict.fromkeys(value)))
+        return {name: _within(name, item) for name, item in zip(keys, value.values(), strict=True)}
+    if is_record(kind):
+        return {
+            field.name: _within(field.name, getattr(value, field.name))
+            for field in fields_of(kind)
+            if field.settable and hasattr(value, field.name)
+        }
+    if hasattr(value, "__array__") or hasattr(value, "__next__"):
+        raise NotSendable(f"a {kind.__module__}.{kind.__name__} has no JSON form: give a list")
+    return to_jsonable_python(value)
+
+
+def _within(step: int | str, value: Any) -> Any:
+    try:
+        return _jsonable(value)
+    except NotInJson as error:
+        error.place = (step, *error.place)
+        raise
 
 
 def _encode(value: Any, graphql_type: str, types: Types) -> tuple[Any, Any]:
@@ -114,8 +174,8 @@ def _key(value: Any) -> tuple[type, Any]:
 def decode(value: Any, graphql_type: str, types: Types) -> Any:
     """A value from the wire as Python has it.
 
-    BigInt becomes int, DateTime, Date, Time, Decimal and UUID their Python types, an enum's name its value, a Blob a
-    `Blob`; an object becomes a dict whose keys are spelt as the task function spells them.
+    BigInt becomes int, DateTime, Date, Time, Duration, Decimal and UUID their Python types, an enum's name its value, a
+    Blob a `Blob`; an object becomes a dict whose keys are spelt as the task function spells them.
     """
     kind = graphql_type.rstrip("!")
     if value is None:
@@ -153,12 +213,20 @@ def _number(value: Any) -> Any:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def parse_duration(value: Any) -> datetime.timedelta:
+    """A span of time from its ISO 8601 text, or a number of seconds."""
+    return _DURATION.validate_python(value)
+
+
+_DURATION: Final = TypeAdapter(datetime.timedelta)
+
 _PLAIN: Final[Mapping[str, Callable[[Any], Any]]] = {
     "BigInt": _as(parse_big_int),
     "Float": _as(_number),
     "DateTime": _as(datetime.datetime.fromisoformat),
     "Date": _as(datetime.date.fromisoformat),
     "Time": _as(datetime.time.fromisoformat),
+    "Duration": _as(parse_duration),
     "Decimal": _as(lambda value: decimal.Decimal(str(value))),
     "UUID": _as(uuid.UUID),
 }
@@ -169,6 +237,7 @@ _FROM_WIRE: Final[Mapping[str, Callable[[Any], Any]]] = {
     "DateTime": datetime.datetime.fromisoformat,
     "Date": datetime.date.fromisoformat,
     "Time": datetime.time.fromisoformat,
+    "Duration": parse_duration,
     "Decimal": lambda value: decimal.Decimal(str(value)),
     "UUID": uuid.UUID,
 }

@@ -142,7 +142,7 @@ export function TaskForm({ type, salt, from, onSubmitted }: FormProps) {
 }
 
 function whyNoId(type: TaskType, image: string | undefined): string {
-  if (!type.idFromInput) return "only the api can tell it, as it rewrites this input";
+  if (!type.idFromInput) return "only the api can tell it, as it writes this input in a form of its own";
   if (image === undefined) return "is known when the form is complete";
   return CAN_HASH ? "…" : "is told by the api: browsers compute hashes for https: and localhost only";
 }

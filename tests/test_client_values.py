@@ -1,0 +1,172 @@
+"""What the Python client sends of a Python value, and what it makes of an answer."""
+
+from __future__ import annotations
+
+import datetime
+import enum
+import math
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from typing import Annotated, Any
+
+import numpy
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, Field, PlainSerializer, computed_field
+
+from cluster import task
+from cluster.execute import Succeeded, encode
+from cluster.registry import _registered
+from graphql_api.client.aio import _bound
+from graphql_api.client.command import check_lists
+from graphql_api.client.discovery import TaskType
+from graphql_api.client.errors import BadArguments
+from graphql_api.client.values import Member, UsedType, decode
+from graphql_api.describe import plain_input
+
+np: Any = numpy
+
+
+@dataclass
+class Point:
+    x: float
+    seen: int = field(default=0, init=False)
+
+
+class Masked(BaseModel):
+    name: Annotated[str, PlainSerializer(lambda value: "***")]
+    pin: int = Field(exclude=True)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def length(self) -> int:
+        return len(self.name)
+
+
+class Hue(enum.Enum):
+    RED = "red"
+
+
+def argument(graphql_type: str, **used: UsedType) -> TaskType:
+    """A task type of one argument, as an api would tell it."""
+    return TaskType(
+        name="takes", version="1", description="", arguments=(Member("thing", "thing", graphql_type),),
+        mutation="submitTakes", input_type="TakesInput", output_type="TakesResult", wraps_value=True, selection="value",
+        id_from_input=True, types=used,
+    )  # fmt: skip
+
+
+def sent(value: Any, graphql_type: str = "JSON!", **used: UsedType) -> Any:
+    return argument(graphql_type, **used).bind({"thing": value}).wire["thing"]
+
+
+@pytest.mark.parametrize(
+    ("value", "graphql_type", "expected"),
+    [
+        (np.int64(3), "Int!", 3),
+        (np.float32(0.5), "Float!", 0.5),
+        (np.bool_(True), "Boolean!", True),
+        (np.str_("a"), "String!", "a"),
+        (np.arange(3), "[Int!]!", [0, 1, 2]),
+        (np.zeros((1, 2)), "[[Float!]!]!", [[0.0, 0.0]]),
+        (np.uint64(2**64 - 1), "BigInt!", 2**64 - 1),
+        ([np.int64(1), 2], "[Int!]!", [1, 2]),
+        ({"a": np.float64(1.5)}, "JSON!", {"a": 1.5}),
+        (np.timedelta64(1500, "ms"), "Duration!", "PT1.5S"),
+        (np.datetime64("2026-01-01T00:00:00.000000000"), "DateTime!", "2026-01-01T00:00:00"),
+        (Point(np.int64(3)), "PointInput!", {"x": 3}),
+        (Masked(name="Ada", pin=40), "JSON!", {"name": "Ada", "pin": 40}),
+        ({Hue.RED: 1, datetime.date(2026, 1, 1): 2}, "JSON!", {"red": 1, "2026-01-01": 2}),
+        ({3, 4}, "[Int!]!", [3, 4]),
+        (Decimal("1.10"), "Decimal!", "1.10"),
+        (timedelta(hours=1.5), "Duration!", "PT1H30M"),
+        ("PT90M", "Duration!", "PT1H30M"),
+        (90, "Duration!", "PT1M30S"),
+        ("no span", "Duration!", "no span"),
+    ],
+)
+def test_a_value_is_sent_as_the_function_would_write_it(value: Any, graphql_type: str, expected: Any) -> None:
+    assert sent(value, graphql_type, PointInput=UsedType("PointInput", (Member("x", "x", "Int!"),))) == expected
+
+
+def test_values_of_pandas_are_sent_as_pythons() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"n": [1, 2], "at": pandas.to_datetime(["2026-01-01", "2026-01-02"])})
+    assert sent(frame["n"], "[Int!]!") == [1, 2]
+    [row, _] = frame.itertuples(index=False)
+    assert (sent(row.n, "Int!"), sent(row.at, "DateTime!")) == (1, "2026-01-01T00:00:00")
+    with pytest.raises(BadArguments, match="takes: thing: is NaT, a value that is missing"):
+        sent(pandas.NaT, "DateTime")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (float("nan"), "takes: thing: is nan, which JSON does not have"),
+        (np.float64("inf"), "takes: thing: is inf"),
+        ([1.0, math.nan], r"takes: thing: \[1\] is nan"),
+        ({"a": [{"b": math.inf}]}, r"takes: thing: a\[0\].b is inf"),
+        (Point(math.nan), "takes: thing: x is nan"),
+        (np.timedelta64(1, "ns"), "takes: thing: .*is finer"),
+        (np.timedelta64(3, "M"), "takes: thing: is timedelta64"),
+        (object(), "takes: thing: .*serialize"),
+        ((n for n in range(3)), "takes: thing: .*give a list"),
+    ],
+)
+def test_a_value_that_json_cannot_say_is_refused_by_name(value: Any, words: str) -> None:
+    with pytest.raises(BadArguments, match=words):
+        sent(value)
+
+
+def test_a_value_that_holds_itself_is_refused_by_name() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(BadArguments, match="takes: thing: it is nested too deeply, or holds itself"):
+        sent(endless)
+
+
+def test_one_of_many_inputs_is_refused_with_its_index() -> None:
+    kind = argument("Float!")
+    with pytest.raises(BadArguments, match=r"inputs\[7\]: takes: thing: is nan.*; none was submitted"):
+        _bound(kind, 7, {"thing": math.nan})
+
+
+@pytest.mark.parametrize(
+    ("graphql_type", "value", "allowed"),
+    [
+        ("[String!]!", "a,b", False),
+        ("[String!]!", "a", False),
+        ("[String!]!", ["a", "b"], True),
+        ("[Int!]", 3, True),
+        ("String!", "a,b", True),
+    ],
+)
+def test_a_text_for_a_list_on_the_command_line_is_refused_with_what_to_write(
+    graphql_type: str, value: Any, allowed: bool
+) -> None:
+    if allowed:
+        check_lists(argument(graphql_type), {"thing": value})
+        return
+    with pytest.raises(BadArguments, match=r"takes: thing is a list: write thing='\[\"a\"") as caught:
+        check_lists(argument(graphql_type), {"thing": value})
+    assert "," not in value or """'["a", "b"]'""" in str(caught.value)
+
+
+def test_the_id_of_a_dataclass_with_a_field_that_no_client_gives_is_the_apis_to_tell() -> None:
+    assert not plain_input(Point)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.timedeltas())
+def test_a_span_comes_back_as_it_was_returned_and_has_the_apis_form(span: timedelta) -> None:
+    def spans(n: timedelta) -> timedelta: ...  # type: ignore[empty-body]
+
+    task(name="client_spans")(spans)
+    kind = _registered[__name__, "client_spans"]
+    made = encode(kind, span, 10_000)
+    assert isinstance(made, Succeeded)
+    assert decode(made.result.decode().strip('"'), "Duration!", {}) == span
+    wire = sent(span, "Duration!")
+    assert kind.bind({"n": wire}).canonical_input == f'{{"n":"{wire}"}}'.encode()
