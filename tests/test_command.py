@@ -41,6 +41,8 @@ class Desk:
         hidden = ("DASK", "XDG", "PYTEST", "PYTHONPATH", "TMPDIR")
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
         self.environment |= {"HOME": str(self.home), "PYTHONDONTWRITEBYTECODE": "1"}
+        # Nothing of a local system goes through a proxy, and least through one that is not there.
+        self.environment |= dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
         self.started: list[psutil.Process] = []
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -158,6 +158,15 @@ async def test_a_port_where_nobody_listens_is_said_at_once_and_once(caplog: pyte
     assert warning.endswith("trying for 1 s")
 
 
+async def test_a_client_that_only_waits_says_so_too(caplog: pytest.LogCaptureFixture) -> None:
+    async with AsyncClient(f"http://127.0.0.1:{free_port()}", patience_seconds=1) as client:
+        with caplog.at_level(logging.WARNING), pytest.raises(ApiUnavailable, match="did not answer for 1 s"):
+            await client.task("b" * 32).result()
+    [warning] = caplog.messages
+    assert "does not answer (" in warning
+    assert warning.endswith("trying for 1 s")
+
+
 def test_the_command_says_on_stderr_what_it_tries(tmp_path: Path) -> None:
     port = free_port()
     with subprocess.Popen(

@@ -57,6 +57,11 @@ class Patience:
             ) from reason
         return pause
 
+    @property
+    def tries(self) -> int:
+        """How many failures there were since it worked last."""
+        return self._tries
+
     def reset(self) -> None:
         """It works again."""
         self._tries = 0

@@ -159,7 +159,13 @@ class Session:
             except ClientError as unavailable:
                 self._end_all(unavailable)
                 return
-            logger.info("the connection to %s is lost (%s); again in %.1f s", self._url, error, pause)
+            if self.connections == 0 and patience.tries == 1:
+                logger.warning(
+                    "%s does not answer (%s); trying for %g s", self._url, str(error) or type(error).__name__,
+                    self._patience_seconds,
+                )  # fmt: skip
+            else:
+                logger.info("the connection to %s is lost (%s); again in %.1f s", self._url, error, pause)
             await asyncio.sleep(pause)
 
     def _stopped(self, running: asyncio.Task[None]) -> None:
