@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
@@ -87,8 +88,8 @@ class _Topic:
 
     __slots__ = ("began", "ended", "finals", "looked", "run", "tails")
 
-    def __init__(self) -> None:
-        self.began = time.time()
+    def __init__(self, began: float) -> None:
+        self.began = began
         self.ended = False
         self.run: Run | None = None
         self.looked = 0
@@ -306,7 +307,7 @@ class Deliveries:
         self._waiters += 1
         topic = self._topics.get(task_id)
         if topic is None:
-            topic = self._topics[task_id] = _Topic()
+            topic = self._topics[task_id] = _Topic(self._now())
             topic.run = self._ahead.take(task_id)
             if topic.run is None:
                 self._again(task_id)
@@ -427,6 +428,11 @@ class Deliveries:
         elif record is not None:
             topic.run, topic.looked = record.run, look
 
+    def _now(self) -> float:
+        """Seconds since 1970 by Redis's clock, as nearly as this node knows it; by its own until Redis told."""
+        latest = self._clock.latest(time.monotonic())
+        return latest / 1000 if math.isfinite(latest) else time.time()
+
     def _deliver(self, task_id: str, topic: _Topic, record: Record, waiting: list[_Waiter]) -> None:
         """Hands a final record to those of a task's waiters who wait for this end; the others ask again."""
         # Redis has dropped its note, and these waiters are about to leave: whoever comes from here on asks anew.
@@ -434,13 +440,14 @@ class Deliveries:
         topic.ended = len(waiting) == len(topic.finals)
         if not topic.ended:
             self._again(task_id)
+        now = self._now()
         ended = max(topic.began, (record.finished_at or 0) / 1000)
         waiting = [waiter for waiter in waiting if not waiter.future.done()]
         metrics.of(metrics.DELIVERIES, "final").inc(len(waiting))
         for waiter in waiting:
             waiter.future.set_result(record)
-            metrics.DELIVERY_SECONDS.observe(max(0.0, time.time() - ended))
-        if waiting and time.time() - (record.finished_at or 0) / 1000 < TRACED_SECONDS:
+            metrics.DELIVERY_SECONDS.observe(max(0.0, now - ended))
+        if waiting and now - (record.finished_at or 0) / 1000 < TRACED_SECONDS:
             tracing.note("deliver", "PRODUCER", record.trace, ended, task_id=task_id, subscribers=len(waiting))
 
     async def _renew(self) -> None:

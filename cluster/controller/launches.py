@@ -27,7 +27,7 @@ class Launch:
     Attributes:
         token: by which the platform knows the request again.
         request: what is asked for, as it will be sent again.
-        at: when, in seconds since 1970.
+        at: when, in seconds since 1970 by Redis's clock: another controller's may be wrong.
         tasks: what was answered; None while no answer has come.
     """
 
@@ -36,9 +36,8 @@ class Launch:
     at: float
     tasks: list[str] | None = field(default=None)
 
-    @property
-    def fresh(self) -> bool:
-        return time.time() - self.at < KEPT_SECONDS
+    def fresh(self, now: float) -> bool:
+        return now - self.at < KEPT_SECONDS
 
 
 class Launches:
@@ -48,17 +47,29 @@ class Launches:
         self._store = store
         self._key = store.calls.launches_key
         self._known: dict[str, Launch] = {}
+        self._ahead = 0.0
+
+    async def _learn_time(self) -> float:
+        """What time it is by Redis's clock, in seconds since 1970. Raises StoreUnavailable."""
+        now = await self._store.clock() / 1000
+        self._ahead = now - time.monotonic()
+        return now
+
+    def _fresh(self) -> list[Launch]:
+        now = time.monotonic() + self._ahead
+        return [launch for launch in self._known.values() if launch.fresh(now)]
 
     async def read(self) -> None:
         """Learns what an earlier controller wrote. Raises StoreUnavailable."""
         pairs = await self._store.command("HGETALL", self._key)
         texts = pairs.values() if isinstance(pairs, dict) else pairs[1::2]
         found = (Launch(**orjson.loads(text)) for text in texts)
-        self._known = {launch.token: launch for launch in found if launch.fresh}
+        now = await self._learn_time()
+        self._known = {launch.token: launch for launch in found if launch.fresh(now)}
 
     async def begin(self, request: dict[str, Any]) -> Launch:
         """Writes a request down. Raises StoreUnavailable: then it must not be sent."""
-        launch = Launch(uuid.uuid4().hex, request, time.time())
+        launch = Launch(uuid.uuid4().hex, request, await self._learn_time())
         await self._write(launch)
         return launch
 
@@ -75,16 +86,17 @@ class Launches:
     @property
     def unanswered(self) -> list[Launch]:
         """What may or may not have reached the platform."""
-        return [launch for launch in self._known.values() if launch.tasks is None and launch.fresh]
+        return [launch for launch in self._fresh() if launch.tasks is None]
 
     @property
     def tasks(self) -> list[str]:
         """Tasks that were started just now, and that the platform's list may not show yet."""
-        return [task for launch in self._known.values() if launch.fresh for task in launch.tasks or ()]
+        return [task for launch in self._fresh() for task in launch.tasks or ()]
 
     async def _write(self, launch: Launch) -> None:
         self._known[launch.token] = launch
-        for old in [old for old in self._known.values() if not old.fresh]:
+        fresh = self._fresh()
+        for old in [old for old in self._known.values() if old not in fresh]:
             await self.forget(old)
         await self._store.command("HSET", self._key, launch.token, orjson.dumps(launch))
         await self._store.command("PEXPIRE", self._key, milliseconds(10 * KEPT_SECONDS))

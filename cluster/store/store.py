@@ -94,6 +94,12 @@ def _missing(answers: Sequence[Any]) -> bool:
     return any(isinstance(answer, NoScriptError) for answer in answers)
 
 
+def _milliseconds(time_answer: Sequence[Any]) -> int:
+    """What `TIME` answers, as milliseconds since 1970."""
+    seconds, microseconds = time_answer
+    return int(seconds) * 1000 + int(microseconds) // 1000
+
+
 def _first_error(answers: Iterable[Any]) -> Exception | None:
     return next((answer for answer in answers if isinstance(answer, Exception)), None)
 
@@ -243,14 +249,18 @@ class Store:
 
     async def read_many(self, task_ids: Sequence[str], *, results: bool = True) -> list[Record | None]:
         """The records of tasks, in their order; without their results where those are not wanted."""
+        if not task_ids:
+            return []
         names = FIELDS if results else FIELDS[:-1]
-        answers = await self.commands([("HMGET", self.calls.record_key(task_id), *names) for task_id in task_ids])
-        records = []
+        # Redis may still answer a key for a moment after its time; nobody may see it then. By its own clock: this
+        # node's may be wrong by hours.
+        clock, *answers = await self.commands(
+            [("TIME",), *(("HMGET", self.calls.record_key(task_id), *names) for task_id in task_ids)]
+        )
+        now, records = _milliseconds(clock), []
         for task_id, values in zip(task_ids, answers, strict=True):
             record = parse_record(task_id, values if results else [*values, None])
-            now = time.time() * 1000
-            # Redis may still answer a key for a moment after its time; nobody may see it then.
-            records.append(None if record and record.expires_at and record.expires_at + 1_000 <= now else record)
+            records.append(None if record and record.expires_at and record.expires_at <= now else record)
         return records
 
     async def newest(
@@ -319,7 +329,7 @@ class Store:
     async def queue_age(self) -> float:
         """Seconds since the oldest QUEUED task was submitted; 0 where none waits."""
         oldest = await self.oldest_queued_at()
-        return 0.0 if oldest is None else max(0.0, time.time() - oldest)
+        return 0.0 if oldest is None else max(0.0, await self.clock() / 1000 - oldest)
 
     async def oldest_queued_at(self) -> float | None:
         """When the oldest QUEUED task was submitted, seconds since 1970; None where none waits."""
@@ -332,8 +342,7 @@ class Store:
 
     async def clock(self) -> int:
         """The time by Redis's clock, milliseconds since 1970."""
-        seconds, microseconds = await self.command("TIME")
-        return int(seconds) * 1000 + int(microseconds) // 1000
+        return _milliseconds(await self.command("TIME"))
 
     async def ping(self) -> None:
         """Returns when Redis answers."""
