@@ -41,7 +41,7 @@ def register(function: Callable[..., Any], **limits: Any) -> TaskType:
     """The task type of a function, under a name that no other test has."""
     name = f"execute_{function.__name__.strip('_')}"
     task(name=name, **limits)(function)
-    return _registered[function.__module__, name]
+    return _registered[__name__, name]
 
 
 def returning(annotation: Any) -> TaskType:
