@@ -153,7 +153,8 @@ LOST = _counter(
     "attempts_lost",
     "Attempts that ended without an outcome. `worker_died`: with its process; `unknown`: the scheduler did not know "
     "it; `undelivered`: the scheduler could not run it; `ended`: given back by a worker, as its process ends for "
-    "another attempt or is stopped; `silent`: moved from a worker that was not heard of; `superseded`: found begun by a worker that is gone.",
+    "another attempt or is stopped; `silent`: moved from a worker that was not heard of; `superseded`: found begun by "
+    "a worker that is gone.",
     "api",
     "scheduler",
     "worker",
