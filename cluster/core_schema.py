@@ -55,7 +55,11 @@ def traits_of(schema: Schema, arguments_of: str = "") -> Traits:
         custom = custom or _is_custom(node)
         # Of a number of any type the canonical form does not tell whether it was whole; strict types refuse their own
         # canonical form.
-        own_reader = own_reader or kind == "any" or bool(node.get("strict") or (node.get("config") or {}).get("strict"))
+        own_reader = (
+            own_reader
+            or (kind == "any" and bool(arguments_of))
+            or bool(node.get("strict") or (node.get("config") or {}).get("strict"))
+        )
         # Only the fields of the input model itself are held to finite floats.
         walked = walked or kind in _WALKED or (kind == "float" and "." in place and not place.startswith(arguments))
     return Traits(custom, custom or own_reader, walked or custom)
@@ -157,13 +161,16 @@ def _serializes(node: Schema) -> bool:
 # The reader ----------------------------------------------------------------------------------------------------------
 
 
-def reader(schema: Schema) -> SchemaValidator:
+def reader(schema: Schema, *, canonical: bool = False) -> SchemaValidator:
     """Reads the JSON of valid values as they were: no validators, no bounds, no `__init__`.
 
     What an object keeps beside its fields is made by its `__post_init__` or `model_post_init` on a copy: the fields
     stay as they are written.
+
+    Args:
+        canonical: the JSON is a canonical input, of whose numbers some are to be restored where any JSON is declared.
     """
-    return SchemaValidator(_read(schema))
+    return SchemaValidator(_read(schema, canonical))
 
 
 _KEPT: Final[Mapping[str, tuple[str, ...]]] = {
@@ -183,35 +190,35 @@ _KNOWN: Final = frozenset({
 """What a task may declare; the schema of the api refuses the rest."""
 
 
-def _read(node: Schema) -> dict[str, Any]:
-    made = _read_as(node)
+def _read(node: Schema, canonical: bool) -> dict[str, Any]:
+    made = _read_as(node, canonical)
     return {**made, "ref": node["ref"]} if "ref" in node else made
 
 
-def _read_as(node: Schema) -> dict[str, Any]:
+def _read_as(node: Schema, canonical: bool) -> dict[str, Any]:
     kind: str = node["type"]
     if kind in _WRAPPERS:
         if node["function"]["function"] is parse_big_int:
-            return {"type": kind, "function": node["function"], "schema": _read(node["schema"])}
+            return {"type": kind, "function": node["function"], "schema": _read(node["schema"], canonical)}
         if _is_member_value(node):
             return {"type": "literal", "expected": [member.value for member in node["schema"]["members"]]}
-        return _read(node["schema"])
+        return _read(node["schema"], canonical)
     if kind in ("function-plain", "any"):
-        return _after(restore_floats, {"type": "any"})
+        return _after(restore_floats, {"type": "any"}) if canonical else {"type": "any"}
     if kind == "model":
-        return _after(_maker(node["cls"]), _members(node, node.get("config") or {}))
+        return _after(_maker(node["cls"]), _members(node, node.get("config") or {}, canonical))
     if kind == "dataclass":
-        return _after(_maker(node["cls"]), _members(node, {}))
+        return _after(_maker(node["cls"]), _members(node, {}, canonical))
     if kind not in _KNOWN:
-        return _after(restore_floats, {"type": "any"})
+        return _after(restore_floats, {"type": "any"}) if canonical else {"type": "any"}
     made: dict[str, Any] = {"type": kind, **{key: node[key] for key in _KEPT.get(kind, ()) if key in node}}
     for key, value in node.items():
         if key in _NO_SCHEMA or key in made:
             continue
         if isinstance(value, list) and value and all(isinstance(part, dict) and "type" in part for part in value):
-            made[key] = [_read(part) for part in value]
+            made[key] = [_read(part, canonical) for part in value]
         elif isinstance(value, dict) and isinstance(value.get("type"), str):
-            made[key] = _read(value)
+            made[key] = _read(value, canonical)
     return made
 
 
@@ -219,7 +226,7 @@ def _after(function: Callable[[Any], Any], schema: dict[str, Any]) -> dict[str, 
     return {"type": "function-after", "function": {"type": "no-info", "function": function}, "schema": schema}
 
 
-def _members(node: Schema, config: Mapping[str, Any]) -> dict[str, Any]:
+def _members(node: Schema, config: Mapping[str, Any], canonical: bool) -> dict[str, Any]:
     """The fields of a model or a dataclass as a dict; a model's own validators stand around its `model-fields`."""
     inner = node["schema"]
     while inner["type"] in _WRAPPERS:
@@ -228,7 +235,7 @@ def _members(node: Schema, config: Mapping[str, Any]) -> dict[str, Any]:
     named = fields.items() if isinstance(fields, dict) else ((field["name"], field) for field in fields)
     behaviour = inner.get("extra_behavior") or config.get("extra_fields_behavior")
     allowed = "allow" if behaviour == "allow" else "ignore"
-    read = {name: _read(field["schema"]) for name, field in named if not field.get("init_only")}
+    read = {name: _read(field["schema"], canonical) for name, field in named if not field.get("init_only")}
     return {
         "type": "typed-dict",
         "extra_behavior": allowed,

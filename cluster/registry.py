@@ -277,8 +277,9 @@ class TaskType:
 
     @cached_property
     def _input_reader(self) -> SchemaValidator:
-        schema = self.input_model.__pydantic_core_schema__
-        return reader(schema) if self.input_traits.own_reader else self.input_model.__pydantic_validator__  # type: ignore[return-value]
+        if self.input_traits.own_reader:
+            return reader(self.input_model.__pydantic_core_schema__, canonical=True)
+        return self.input_model.__pydantic_validator__  # type: ignore[return-value]
 
     @cached_property
     def _output_validator(self) -> SchemaValidator:

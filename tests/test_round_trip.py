@@ -171,6 +171,14 @@ RED: Any = "red"
 VALUES = Values(colour=RED, name=" a ")
 
 
+@dataclass
+class AnyAndHook:
+    value: Any
+
+    def __post_init__(self) -> None:
+        self.more = 1
+
+
 class Strict(BaseModel):
     model_config = ConfigDict(strict=True)
     table: dict[str, int]
@@ -429,6 +437,18 @@ def test_a_whole_float_beyond_53_bits_stays_that_float_in_any_json() -> None:
     thing = got(Any, {"a": [number, 1.5, 3, "x"]})
     assert thing == {"a": [number, 1.5, 3, "x"]}
     assert isinstance(thing["a"][0], float)
+
+
+@pytest.mark.parametrize("annotation", [Any, list[Any], dict[str, Any], AnyAndHook])
+def test_a_whole_number_of_a_result_stays_one_in_any_json(annotation: Any) -> None:
+    value: Any = {"a": 2**60, "b": 1e20}
+    if annotation is AnyAndHook:
+        assert read(annotation, AnyAndHook(value)).value == value
+        return
+    value = [value] if annotation == list[Any] else value
+    found = read(annotation, value)
+    assert difference(found, value, is_input=False) is None
+    assert isinstance((found[0] if annotation == list[Any] else found)["a"], int)
 
 
 # Random types ---------------------------------------------------------------------------------------------------------

@@ -269,7 +269,7 @@ def measure_list(size: int) -> list[list[float]]:
 
 @task
 def not_a_number(n: int) -> list[float | None]:
-    """A float that JSON does not have."""
+    """Floats that JSON does not have: what is missing is null."""
     return [1.0, None, math.nan if n == 0 else math.inf]
 
 
@@ -285,3 +285,44 @@ def sum_all(values: list[int] | None = None, weights: list[float | None] = []) -
     import dask
 
     return dask.delayed(sum)([float(value) for value in values or []])  # type: ignore[no-any-return]
+
+
+@task
+def persisted_total(size: int) -> Graph[float]:
+    """A collection whose parts are on the cluster already."""
+    import dask.array as da
+
+    return da.ones((size, size), chunks=10).persist().sum()  # type: ignore[no-any-return]
+
+
+@task
+def from_a_future(n: int) -> Graph[int]:
+    """A future, for which its own worker must have a thread free."""
+    from distributed import get_client
+
+    return get_client().submit(sum, [n, 1], pure=False)  # type: ignore[no-any-return]
+
+
+@task
+def spans(count: int) -> list[datetime.timedelta]:
+    """Times of numpy's in nanoseconds."""
+    return np.arange(count).astype("m8[s]").astype("m8[ns]")  # type: ignore[return-value]
+
+
+@dataclass
+class Basket:
+    """Changes what it is given, once."""
+
+    net: int
+    items: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.net *= 2
+        self.first = self.items[:1]
+
+
+@task
+def keep(basket: Basket) -> Basket:
+    """In and out again."""
+    assert basket.first == basket.items[:1]
+    return basket
