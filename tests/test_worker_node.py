@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from cluster.processes import start_node
+from cluster.silence import FROZEN_SECONDS, SILENT_SECONDS
 from cluster.store.store import Store
 from tests.system import System
 from tests.test_contract import submit
@@ -137,3 +138,56 @@ async def test_a_worker_that_is_importing_ends_when_it_is_asked_to(
         await child.process.wait()
     assert time.monotonic() - begun < 10
     assert not psutil.pid_exists(int(importing[0].name.removeprefix("importing-")))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+async def test_work_of_a_frozen_machine_runs_elsewhere_and_work_that_holds_its_interpreter_goes_on(
+    tmp_path: Path,
+) -> None:
+    """Three workers: one whose processes are both stopped, one whose task holds its interpreter, one that is free."""
+    system = System(tmp_path, task_modules=(WILD,), min_workers=0)
+    system.redis.start()
+    for role in ("scheduler", "api"):
+        await system.start(role)
+    workers = {}
+    for node in range(3):
+        workers[node] = await system.start("worker", node)
+    system.settings = replace(system.settings, min_workers=3)
+    frozen: list[psutil.Process] = []
+    try:
+        await system.ready()
+        held = (await submit(system, f"submitHolding(seconds: {int(FROZEN_SECONDS) + 20})"))["taskId"]
+        folders = [tmp_path / f"task-{n}" for n in range(8)]
+        for folder in folders:
+            folder.mkdir()
+        # One runs on each of the other two workers; some of the rest wait with one of the three.
+        ids = [
+            (await submit(system, f'submitMarked(folder: "{folder}", seconds: 600)'))["taskId"] for folder in folders
+        ]
+        async with asyncio.timeout(60):
+            while len(begun := [folder for folder in folders if list(folder.glob("run-*"))]) < 2:
+                await asyncio.sleep(0.05)
+        process_id = int(next(begun[0].glob("run-*")).name.split("-")[1])
+        task_process = psutil.Process(process_id)
+        nanny = task_process.parent()
+        assert nanny is not None
+        frozen = [nanny, task_process]
+        for process in frozen:
+            process.suspend()
+        for folder in folders:
+            (folder / "gate").touch()
+        others = [task_id for task_id, folder in zip(ids, folders, strict=True) if folder != begun[0]]
+        async with asyncio.timeout(SILENT_SECONDS + 40):
+            got = await asyncio.gather(*(system.result(task_id, "state") for task_id in others))
+        assert {item["state"] for item in got} == {"SUCCEEDED"}
+        async with asyncio.timeout(FROZEN_SECONDS + 60):
+            moved = await system.result(ids[folders.index(begun[0])], "state attempt")
+            assert (moved["state"], moved["attempt"]) == ("SUCCEEDED", 2)
+            assert (await system.result(held, "state attempt"))["attempt"] == 1
+        assert [await lost(system, task_id) for task_id in (held, ids[folders.index(begun[0])])] == [(0, 1), (0, 2)]
+    finally:
+        for process in frozen:
+            if process.is_running():
+                process.resume()
+        await system.__aexit__()

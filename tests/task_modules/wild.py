@@ -42,3 +42,11 @@ def marked(folder: str, seconds: float) -> int:
     while time.monotonic() < until and not (place / "gate").exists():
         time.sleep(0.02)
     return os.getpid()
+
+
+@task
+def holding(seconds: int) -> int:
+    """Holds its interpreter, as an extension may that does not release it."""
+    import ctypes
+
+    return int(ctypes.PyDLL(None).sleep(seconds))
