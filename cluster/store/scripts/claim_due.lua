@@ -34,7 +34,7 @@ repeat
         end
         found = found + 1
       end
-    elseif state == 'QUEUED' and score > spared and score % 1 == 0 then
+    elseif state == 'QUEUED' and score > spared then
       offset = offset + 1
     else
       redis.call('ZADD', OPEN, again, id)
