@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 import os
 import shutil
 import tempfile
@@ -13,9 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
+from cluster import metrics
 from cluster.ecs_task import aws_region
 from cluster.errors import BlobError
 
@@ -27,6 +31,8 @@ LISTINGS: Final = 16
 """Tasks whose S3 objects are listed at a time."""
 DELETIONS: Final = 1_000
 """Most objects in one request to delete them; S3's own limit."""
+
+logger = logging.getLogger(__name__)
 
 CHUNK_BYTES: Final = 1 << 20
 """How much of a blob an api node holds at a time while it streams one."""
@@ -45,6 +51,12 @@ class Deletion:
     problem: str | None = None
 
 
+S3_REFUSES_THE_BLOB: Final = ("EntityTooLarge", "InvalidArgument", "KeyTooLongError")
+"""Errors of S3 that another try would meet as well."""
+WRITE_SECONDS: Final = 20.0
+"""How long a task waits in place for a blob store that takes nothing; as a rule it is full or away for a moment."""
+
+
 class BlobStore(ABC):
     """Named bytes. A name is `<task id>/<attempt>/<file>`; what is written under one name never changes."""
 
@@ -55,6 +67,24 @@ class BlobStore(ABC):
         Raises:
             BlobError: the store refuses or does not answer.
         """
+
+    def write_patiently(self, key: str, data: bytes, stop: Event) -> None:
+        """As `write`, again and again for WRITE_SECONDS, or until `stop` is set.
+
+        Raises:
+            BlobError: as with `write`.
+        """
+        deadline, pause = time.monotonic() + WRITE_SECONDS, 0.25
+        while True:
+            try:
+                self.write(key, data)
+                return
+            except BlobError as error:
+                metrics.BLOB_FAILURES.inc()
+                if not error.temporary or time.monotonic() + pause > deadline or stop.wait(pause):
+                    raise
+                logger.warning("%s; trying again", error)
+                pause = min(2.0, pause * 2)
 
     @abstractmethod
     def read_sync(self, key: str, offset: int, length: int) -> bytes:
@@ -93,7 +123,7 @@ class FolderBlobStore(BlobStore):
         parts = key.split("/")
         path = self.folder.joinpath(*parts)
         if any(part in ("", ".", "..") or "\0" in part for part in parts):
-            raise BlobError(f"{key!r} is no name of a blob")
+            raise BlobError(f"{key!r} is no name of a blob", temporary=False)
         return path
 
     def write(self, key: str, data: bytes) -> None:
@@ -111,7 +141,8 @@ class FolderBlobStore(BlobStore):
                     os.unlink(file.name)
                     raise
         except OSError as error:
-            raise BlobError(f"cannot write the blob {key}: {error.strerror}") from error
+            temporary = error.errno not in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
+            raise BlobError(f"cannot write the blob {key}: {error.strerror}", temporary=temporary) from error
 
     def read_sync(self, key: str, offset: int, length: int) -> bytes:
         try:
@@ -188,7 +219,10 @@ class S3BlobStore(BlobStore):
         try:
             self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data)
         except (BotoCoreError, ClientError) as error:
-            raise BlobError(f"cannot write the blob {key} to S3: {error}") from error
+            code = error.response["Error"].get("Code") if isinstance(error, ClientError) else None
+            raise BlobError(
+                f"cannot write the blob {key} to S3: {error}", temporary=code not in S3_REFUSES_THE_BLOB
+            ) from error
 
     def read_sync(self, key: str, offset: int, length: int) -> bytes:
         from botocore.exceptions import BotoCoreError, ClientError

@@ -174,6 +174,6 @@ def save_blob(name: str, data: bytes, *, media_type: str = "application/octet-st
             attempt.note_blobs()
         except StoreUnavailable as error:
             raise BlobError(f"the blob {blob.key} cannot be noted for its deletion: {error}") from error
-    attempt.blobs.write(blob.key, data)
+    attempt.blobs.write_patiently(blob.key, data, attempt.stop)
     attempt.saved[name] = blob
     return blob

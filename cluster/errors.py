@@ -37,7 +37,15 @@ class StoreUnavailable(DaskGraphQLError):
 
 
 class BlobError(DaskGraphQLError):
-    """A blob cannot be read or written."""
+    """A blob cannot be read or written.
+
+    Attributes:
+        temporary: whether it is the store's state, which may pass, and not the blob itself.
+    """
+
+    def __init__(self, message: str, *, temporary: bool = True) -> None:
+        super().__init__(message)
+        self.temporary = temporary
 
 
 class PublicError(DaskGraphQLError):

@@ -47,6 +47,11 @@ RETRY_SECONDS: Final = 1.0
 """Pause before the first repetition of a failing task; doubled for each further one, up to RETRY_MOST_SECONDS."""
 RETRY_MOST_SECONDS: Final = 60.0
 
+PLATFORM_RETRIES: Final = 10
+"""How often a task runs again whose blobs could not be stored, beside its `retries`: half an hour in all."""
+PLATFORM_RETRY_SECONDS: Final = 5.0
+PLATFORM_RETRY_MOST_SECONDS: Final = 300.0
+
 ROOM_BYTES: Final = 10_000
 """What a result may have beyond the limit of one value."""
 
@@ -63,10 +68,16 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The function raised, or returned what it did not declare. `retry`: another attempt may help."""
+    """The function raised, or returned what it did not declare.
+
+    Attributes:
+        retry: another attempt may help.
+        platform: it was no fault of the task, so that its `retries` do not count.
+    """
 
     error: dict[str, Any]
     retry: bool
+    platform: bool = False
 
 
 class Executor:
@@ -224,7 +235,7 @@ class Executor:
                 attempts.raised(code if code and isinstance(code, str) else "TASK_FAILED", error), bool(retry)
             )
         except BlobError as error:
-            return Failed(attempts.raised("BLOB_STORE", error), retry=True)
+            return Failed(attempts.raised("BLOB_STORE", error), retry=True, platform=error.temporary)
         except BaseException as error:  # noqa: BLE001 - whatever a user's function raises is the task's outcome
             logger.info("task %s attempt %d raised:\n%s", task_id, attempt, traceback.format_exc())
             shown = attempts.raised("TASK_FAILED", error)
@@ -264,6 +275,11 @@ class Executor:
         calls = self.store.calls
         if isinstance(outcome, Succeeded):
             return calls.finish(task_id, attempt, outcome.result)
+        if outcome.platform:
+            return calls.fail(
+                task_id, attempt, outcome.error, retries=PLATFORM_RETRIES, delay_seconds=PLATFORM_RETRY_SECONDS,
+                longest_delay_seconds=PLATFORM_RETRY_MOST_SECONDS, counter="unstored",
+            )  # fmt: skip
         retries = self.registry[name].retries if outcome.retry and name in self.registry else 0
         return calls.fail(
             task_id, attempt, outcome.error, retries=retries, delay_seconds=RETRY_SECONDS,

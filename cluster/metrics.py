@@ -164,6 +164,7 @@ PARTIALS_DROPPED = _counter(
     "partials_dropped", "Partial outputs that were not shown as they were too long for a record.", "worker", task=()
 )
 OVERDUE = _counter("attempts_overdue", "Attempts that the warden failed at their time limit.", "worker")
+BLOB_FAILURES = _counter("blob_failures", "Writes that the blob store refused or did not answer, each try.", "worker")
 RECOVERIES = _counter(
     "recoveries",
     "What the recoverer did: open tasks it dispatched (`dispatched`), asked for (`checked`), found lost (`lost`).",

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
+import cluster.blobs
 import cluster.execute
 from cluster import BigInt, Blob, Graph, TaskError, cancelled, report_partial, report_progress, save_blob, task
 from cluster.attempts import MESSAGE_LIMIT
@@ -306,16 +308,60 @@ def test_only_what_another_attempt_may_help_is_tried_again(bench: Bench, raised:
         assert bench.run(bound, 2).state is TaskState.FAILED
 
 
-def test_a_blob_store_that_refuses_is_worth_another_attempt(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(key: str, data: bytes) -> None:
-        raise BlobError("full")
-
+def saves_a_blob(bench: Bench, **limits: Any) -> Bound:
     def saves(n: int) -> Blob:
         return save_blob("a.txt", b"x")
 
+    return bench.submit(register(saves, **limits), n=1)
+
+
+def test_a_blob_store_that_is_away_is_the_platforms_fault(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried for a while in place, then later, and none of it counts for the task; and it comes to an end."""
+    monkeypatch.setattr(cluster.blobs, "WRITE_SECONDS", 0.3)
+    monkeypatch.setattr(cluster.execute, "PLATFORM_RETRIES", 2)
+    # Nobody can make folders in a file.
+    bench.blobs.folder.write_bytes(b"")
+    bound = saves_a_blob(bench)
+    for attempt in (1, 2):
+        record = bench.run(bound, attempt)
+        assert (record.state, record.retries, record.attempt) == (TaskState.QUEUED, 0, attempt + 1)
+    record = bench.run(bound, 3)
+    assert (record.state, code(record), record.retries) == (TaskState.FAILED, "BLOB_STORE", 0)
+    bench.blobs.folder.unlink()
+    # What runs anew has all its tries again.
+    bound = bench.submit(bound.task_type, n=1)
+    assert bench.run(bound, 4).state is TaskState.SUCCEEDED
+
+
+def test_a_blob_store_that_is_away_for_a_moment_is_waited_for(bench: Bench) -> None:
+    bench.blobs.folder.write_bytes(b"")
+    repair = threading.Timer(0.5, bench.blobs.folder.unlink)
+    repair.start()
+    record = bench.run(saves_a_blob(bench))
+    repair.join()
+    assert (record.state, record.attempt) == (TaskState.SUCCEEDED, 1)
+
+
+def test_a_cancelled_task_does_not_wait_for_the_blob_store(bench: Bench) -> None:
+    bench.blobs.folder.write_bytes(b"")
+    bound = saves_a_blob(bench)
+    cancel = threading.Timer(0.5, lambda: next(iter(bench.executor.running.values())).stop.set())
+    cancel.start()
+    began = time.monotonic()
+    bench.run(bound)
+    assert time.monotonic() - began < cluster.blobs.WRITE_SECONDS / 2
+
+
+def test_a_blob_that_no_store_would_take_is_the_tasks_own_failure(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(key: str, data: bytes) -> None:
+        raise BlobError("longer than an object may be", temporary=False)
+
     monkeypatch.setattr(bench.blobs, "write", refuse)
-    bound = bench.submit(register(saves, retries=1), n=1)
-    assert bench.run(bound).state is TaskState.QUEUED
+    bound = saves_a_blob(bench, retries=1)
+    record = bench.run(bound)
+    assert (record.state, record.retries) == (TaskState.QUEUED, 1)
     assert code(bench.run(bound, 2)) == "BLOB_STORE"
 
 

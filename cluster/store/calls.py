@@ -344,13 +344,15 @@ class Calls:
 
     def fail(
         self, task_id: str, attempt: int, error: dict[str, Any], *, retries: int = 0, delay_seconds: float = 0,
-        longest_delay_seconds: float = 60.0,
+        longest_delay_seconds: float = 60.0, counter: Literal["retries", "unstored"] = "retries",
     ) -> Call[str]:  # fmt: skip
         """Ends the attempt in an error; answers 'FAILED', 'RETRY' or 'REFUSED'. `delay_seconds` is the pause before the
-        first repetition, doubled for each further one up to `longest_delay_seconds`."""
+        first repetition, doubled for each further one up to `longest_delay_seconds`; `counter` the field that counts
+        them."""
         return self._call(
             "fail", task_id, attempt, orjson.dumps(error), self._ttl, self._event_limit, retries,
-            milliseconds(delay_seconds), error["message"], milliseconds(longest_delay_seconds), parse=bytes.decode,
+            milliseconds(delay_seconds), error["message"], milliseconds(longest_delay_seconds), counter,
+            parse=bytes.decode,
         )  # fmt: skip
 
     def lose(

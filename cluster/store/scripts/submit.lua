@@ -32,7 +32,7 @@ if state then
   -- The attempt goes on counting, as a late attempt of the former run may still write.
   attempt = tonumber(TASK.attempt) + 1
   redis.call('HDEL', RECORD, 'started_at', 'heard_at', 'finished_at', 'expires_at', 'progress', 'worker', 'error', 'result',
-    'uncharged')
+    'uncharged', 'unstored')
   redis.call('PERSIST', RECORD)
   redis.call('PERSIST', EVENTS)
   redis.call('ZREM', EXPIRY, ended_as(name, state, tenant))
