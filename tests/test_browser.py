@@ -353,6 +353,19 @@ async def test_what_the_list_shows_stands_in_the_address(windows: Windows, pages
             await page.reload()
 
 
+async def test_what_was_typed_is_there_again_after_another_page(windows: Windows) -> None:
+    async with windows.open("/#/submit/add") as page:
+        await fill(page, "add", a="123")
+        await page.get_by_role("link", name="GraphiQL").click()
+        await page.wait_for_url(re.compile("/graphql$"))
+        await page.go_back()
+        await expect(page.get_by_label(re.compile(r"^a\b"))).to_have_value("123")
+        await page.get_by_label("Task type").select_option("fibonacci")
+        await fill(page, "fibonacci", n="55")
+        await page.get_by_label("Task type").select_option("add")
+        await expect(page.get_by_label(re.compile(r"^a\b"))).to_have_value("123")
+
+
 async def test_an_address_of_nothing_shows_nothing_else_in_its_place(windows: Windows) -> None:
     async with windows.open("/#/submit/nope") as page:
         await expect(page.get_by_role("heading", name="There is no such task type")).to_be_visible()
@@ -397,7 +410,7 @@ async def test_a_task_that_is_computed_again_counts_its_waits_and_attempts_anew(
         await pages_system.result(task_id)
     async with windows.open(f"/#/tasks/{task_id}") as page:
         await see_state(page, "SUCCEEDED")
-        facts = page.locator(".task dl")
+        facts = page.locator(".task dl").last
         await expect(facts).to_contain_text(re.compile(r"Waited.* m?s.*Ran.* m?s"))
         await expect(facts).not_to_contain_text("Attempts")
 

@@ -172,6 +172,7 @@ function LeafField({ shape, label, description, draft, onChange, problems, path,
   const common = {
     id,
     "aria-invalid": Boolean(problem),
+    "aria-required": !shape.nullable && shape.name !== "Boolean" ? true : undefined,
     "aria-describedby": `${id}-note`,
     ...(autoFocus ? { autoFocus } : {}),
   };
@@ -218,6 +219,7 @@ function LeafField({ shape, label, description, draft, onChange, problems, path,
     <div className={["Int", "Float", "Boolean", "Date", "Time"].includes(shape.name) || shape.kind === "enum" ? "field small" : "field"}>
       <label htmlFor={id} className="label">
         {label} <Type name={name} />
+        {shape.nullable && <span className="hint"> optional</span>}
       </label>
       {input}
       <Note id={`${id}-note`} description={description} problem={problem} />

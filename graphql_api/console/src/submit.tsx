@@ -29,7 +29,8 @@ interface FormProps {
 /** Mount it anew for each task type. */
 export function TaskForm({ type, salt, from, onSubmitted }: FormProps) {
   const members = argumentsOf(type);
-  const [drafts, setDrafts] = useState<Drafts>(() => draftsOf(members, type.types));
+  const kept = `drafts ${type.name} ${type.version}`;
+  const [drafts, setDrafts] = useState<Drafts>(() => storedDrafts(kept, members) ?? draftsOf(members, type.types));
   const [options, setOptions] = useState<Drafts>({});
   const [recompute, setRecompute] = useState(false);
   const [busy, setBusy] = useState(false);
@@ -52,6 +53,15 @@ export function TaskForm({ type, salt, from, onSubmitted }: FormProps) {
       () => undefined, // the task beside the form tells what is wrong
     );
   }, [first]);
+
+  useEffect(() => {
+    // What was typed is there again when the person comes back from another page, in this tab.
+    try {
+      sessionStorage.setItem(kept, JSON.stringify(drafts));
+    } catch {
+      // too long, or not allowed: then it is not kept
+    }
+  }, [kept, drafts]);
 
   const problems: Problems = {};
   const { wire, plain } = readMembers(drafts, members, type.types, problems);
@@ -139,6 +149,16 @@ export function TaskForm({ type, salt, from, onSubmitted }: FormProps) {
       </details>
     </form>
   );
+}
+
+/** What was typed before, if it still is of these members. */
+function storedDrafts(key: string, members: Member[]): Drafts | undefined {
+  try {
+    const stored = JSON.parse(sessionStorage.getItem(key) ?? "null") as Drafts | null;
+    return stored && Object.keys(stored).every((name) => members.some((member) => member.name === name)) ? stored : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function whyNoId(type: TaskType, image: string | undefined): string {
