@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tracemalloc
-from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
@@ -20,12 +19,6 @@ from graphql_api.transport.protocol import SMALL
 from tests.system import Socket, System
 
 SUBMIT = "mutation($n: Int!, $again: Boolean) { submitFibonacci(n: $n, options: {recompute: $again}) { taskId } }"
-
-
-@pytest.fixture(scope="module")
-async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
-    async with System(tmp_path_factory.mktemp("operations"), max_workers=1) as running:
-        yield running
 
 
 async def submitted(socket: Socket, n: int) -> str:

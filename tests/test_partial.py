@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import dask
@@ -19,13 +18,6 @@ from tests.test_contract import ERROR, appears, run, submit
 
 SHOWN = """subscription($id: ID!) { taskEvents(taskId: $id) {
   kind task { state partial { ... on GrowingResult { value } } result { ... on GrowingResult { value } } } } }"""
-
-
-@pytest.fixture(scope="module")
-async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
-    """Two workers of one thread."""
-    async with System(tmp_path_factory.mktemp("partial"), min_workers=2, max_workers=2) as running:
-        yield running
 
 
 def text(value: object) -> str:
