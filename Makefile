@@ -14,8 +14,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export PYTHONDONTWRITEBYTECODE :=
 
-# Tests that share what is costly to make stay in one process; all others go where there is room.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+# Which of the processes runs which tests: tests/conftest.py.
+PYTEST := $(BIN)/python -m pytest -n 2
 QUICK := (vital or not (slow or aws or browser)) and not other_engine
 
 .DEFAULT_GOAL := help

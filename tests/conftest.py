@@ -6,14 +6,16 @@ the processes that it starts put into the machine's folder for temporary files g
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 # pytest keeps the folders of the last runs, for who wants to read what a failed test left.
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
@@ -27,26 +29,48 @@ for _name in [name for name in os.environ if name.startswith("DASK_GRAPHQL_")]:
 from cluster.settings import Settings, load_settings  # noqa: E402
 from cluster.store.store import Store  # noqa: E402
 from tests.engines import ENGINES, QUICK_ENGINES, default_binary, engine_binary  # noqa: E402
+from tests.outside import STRICT  # noqa: E402
 from tests.system import RedisServer, System  # noqa: E402
 from tests.thoroughness import load_profile  # noqa: E402
 
 load_profile()
 
+ROOT = Path(__file__).parent.parent
+
 SLOW_SECONDS = 5.0
 """A test that takes longer on a quiet machine is marked `slow`: `make test` leaves it out."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one file that share a fixture stay in one process, which then makes it once; others go where there is
-    room (`--dist loadgroup`)."""
-    for item in items:
-        definitions = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009 - pytest has no public word for it
-        shared = {found[-1].baseid for found in definitions.values() if found[-1].scope in ("module", "package")}
-        if any(base.endswith(".py") for base in shared):
-            callspec = getattr(item, "callspec", None)
-            engine = callspec.params.get("engine", "") if callspec else ""
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {engine}".rstrip()))
+class SharedFixturesScheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Which of two processes runs which tests: those of one file that share a costly fixture stay in one, which makes
+    it once, and of a file that runs on several engines those on one. All others go where there is room."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, test = nodeid.partition("::")
+        if not shares_a_fixture(file):
+            return nodeid
+        engine = next((name for name in ENGINES if name in test), "")
+        return f"{file} {engine}"
+
+
+@functools.cache
+def shares_a_fixture(file: str) -> bool:
+    return 'scope="module"' in (ROOT / file).read_text()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> SharedFixturesScheduling:
+    return SharedFixturesScheduling(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Under TESTS_STRICT no test is skipped, whatever skips it."""
+    report = yield
+    if STRICT and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which TESTS_STRICT forbids: {report.longrepr}"
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -236,6 +236,7 @@ async def test_a_key_is_not_kept_and_an_expired_one_is_refused(guarded: System) 
     assert key.split("_", 2)[2] not in str(kept)
 
 
+@pytest.mark.slow
 async def test_submissions_of_one_caller_are_bounded_per_minute(tmp_path: Path) -> None:
     async with System(tmp_path, submissions_per_minute=5, min_workers=0, max_workers=1) as system:
         many = "mutation($i: [FibonacciInput!]!) { submitFibonacciMany(inputs: $i) { outcome } }"
@@ -251,6 +252,7 @@ async def test_submissions_of_one_caller_are_bounded_per_minute(tmp_path: Path) 
         assert "errors" not in await system.post(many, {"i": [{"n": n} for n in range(2)]})
 
 
+@pytest.mark.slow
 async def test_sockets_of_one_client_are_bounded(tmp_path: Path) -> None:
     async with System(tmp_path, sockets_per_client=2, min_workers=0, max_workers=1) as system:
         async with Socket.open(system.url), Socket.open(system.url):

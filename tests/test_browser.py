@@ -507,7 +507,6 @@ async def test_the_first_screen_logs_nothing_and_gets_all_that_it_asks_for(windo
         assert refused == []
 
 
-@pytest.mark.vital
 async def test_graphiql_runs_a_subscription_and_a_mutation(windows: Windows) -> None:
     async with windows.open("/graphql") as page:
         await play(page, "Submit")

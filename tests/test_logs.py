@@ -137,6 +137,7 @@ def test_a_container_is_known_by_its_environment(variable: str, found: bool, mon
     assert in_container({variable: "x"}) == found
 
 
+@pytest.mark.slow
 async def test_every_node_of_a_system_writes_json_dask_included(tmp_path_factory: pytest.TempPathFactory) -> None:
     async with System(tmp_path_factory.mktemp("logs"), log_format="json", max_workers=1) as system:
         mutation = 'mutation { submitFailing(message: "for the log") { taskId } }'

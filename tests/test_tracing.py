@@ -113,6 +113,7 @@ def without_times(tree: str) -> list[str]:
     return [re.sub(r" +[\d.]+ ms$", "", line) for line in tree.strip().splitlines()]
 
 
+@pytest.mark.slow
 async def test_one_trace_goes_from_the_mutation_to_the_delivered_result(
     collector: Collector, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

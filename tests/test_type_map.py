@@ -306,6 +306,7 @@ print(make_schema(load_registry(sys.argv[1:])).as_str())
 MODULES = ("tests.task_modules.odd", "tests.task_modules.samples")
 
 
+@pytest.mark.slow
 def test_the_text_does_not_depend_on_hash_seed_process_or_order_of_modules() -> None:
     texts = set()
     for seed, modules in (("1", MODULES), ("2", MODULES[::-1]), ("77", MODULES)):
