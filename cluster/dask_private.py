@@ -42,6 +42,17 @@ class GraphPartFailed(Exception):
         return self._message
 
 
+class _NoSpans:
+    """What a scheduler without spans has in their place. Workers that have them, stock ones and those of a former
+    release, report them with each heartbeat, and would be closed by a scheduler that has nowhere to put them."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def heartbeat(self, worker: object, reported: object) -> None:
+        """Drops what a worker reports of its spans."""
+
+
 def drop_spans(node: Scheduler | Worker) -> None:
     """Takes Dask's spans off a scheduler or a worker.
 
@@ -50,7 +61,10 @@ def drop_spans(node: Scheduler | Worker) -> None:
 
     `extensions["spans"]` is private. Renamed, the spans come back and memory grows; nothing else happens.
     """
-    node.extensions.pop("spans", None)
+    from distributed import Scheduler
+
+    if node.extensions.pop("spans", None) is not None and isinstance(node, Scheduler):
+        node.extensions["spans"] = _NoSpans()
 
 
 def pause_worker(scheduler: Scheduler, address: str) -> bool:

@@ -160,8 +160,17 @@ async def test_lone_tasks_leave_no_span_and_no_counter(dask: tuple[Scheduler, Wo
 
     before = await lone(5)
     assert await lone(20) - before < 10
-    assert "spans" not in scheduler.extensions
+    assert not scheduler.extensions["spans"]
     assert {group.span_id for group in scheduler.task_groups.values()} <= {None}
+
+
+async def test_a_worker_that_reports_spans_is_not_closed_for_it(dask: tuple[Scheduler, Worker, Client]) -> None:
+    scheduler, _, client = dask
+    async with Worker(scheduler.address, nthreads=1, dashboard_address="127.0.0.1:0") as stock:
+        assert await client.submit(sys.getsizeof, 1, pure=False, workers=[stock.address])
+        await stock.heartbeat()
+        assert stock.address in scheduler.workers
+        assert stock.status.name == "running"
 
 
 async def test_a_key_that_nobody_wants_any_more_leaves_the_scheduler_and_the_worker_that_has_not_begun_it(
