@@ -278,7 +278,7 @@ def of(metric: Any, *values: Any) -> Any:
     return metric.labels(*values)
 
 
-def count_lost(cause: str, verdict: str) -> None:
-    """Counts a lost attempt, unless the fence refused what was said of it: another had said it before."""
+def count_lost(cause: str, verdict: str, count: int = 1) -> None:
+    """Counts lost attempts, unless the fence refused what was said of them: another had said it before."""
     if verdict in ("QUEUED", "FAILED"):
-        LOST.labels(cause).inc()
+        LOST.labels(cause).inc(count)

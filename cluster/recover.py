@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -22,7 +23,7 @@ from cluster.background import BackgroundLoop
 from cluster.dispatch import Dispatchable, Dispatcher
 from cluster.link import SchedulerAway, SchedulerLink
 from cluster.logs import about
-from cluster.store.calls import CHECK_SECONDS, LANES, Call, Due, milliseconds
+from cluster.store.calls import CHECK_SECONDS, LANES, Call, Charge, Due, milliseconds
 from cluster.store.lease import LeaderLease
 from cluster.store.store import Store
 
@@ -41,6 +42,10 @@ ON_THE_WAY_SECONDS: Final = 3.0
 UNCHARGED_SECONDS: Final = 30.0
 """For so long after a new scheduler's beginning nobody is charged for an attempt that it does not know: whoever ran it
 may have been heard of until a moment ago."""
+
+
+_DIED: Final = attempts.worker_lost("that ran it")
+_UNKNOWN: Final = attempts.undelivered("it was handed to the scheduler many times, which then did not know it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,53 +180,52 @@ class Recoverer:
             answers = await self._store.run_many(
                 [calls.claim_due(digit, PAGE, cutoff, spared=spared) for digit in lanes]
             )
-            lost = await self._act([item for _, due in answers for item in due])
-            if lost and cutoff is not None:
-                # What a page of a sweep gave up runs before the next page is looked at.
-                await self._claim()
+            await self._act([item for _, due in answers for item in due])
+            # What a page brought is on its way before the next one is looked at.
             await self._dispatcher.drained()
             lanes = [digit for digit, (more, _) in zip(lanes, answers, strict=True) if more]
 
-    async def _act(self, due: list[Due]) -> int:
-        """Dispatches, or asks the scheduler; answers how many attempts were given up.
+    async def _act(self, due: list[Due]) -> None:
+        """Dispatches, or asks the scheduler and gives up what it does not know.
 
         Raises:
             SchedulerAway: the scheduler does not answer; what was to be asked for is due again after CHECK_SECONDS.
         """
-        for item in due:
-            if item.action == "dispatch":
-                metrics.RECOVERIES.labels("dispatched").inc()
-                self._dispatcher.put(Dispatchable(item.task_id, item.attempt, item.name, item.input, item.priority))
+        self._dispatch([item for item in due if item.action == "dispatch"])
         checks = [item for item in due if item.action == "check"]
-        metrics.RECOVERIES.labels("checked").inc(len(checks))
         if not checks:
-            return 0
+            return
+        metrics.of(metrics.RECOVERIES, "checked").inc(len(checks))
         held = await self._link.ask("dask_graphql_held", attempts=[[item.task_id, item.attempt] for item in checks])
-        return await self._give_up([item for item, is_held in zip(checks, held, strict=True) if not is_held])
+        if lost := [item for item, is_held in zip(checks, held, strict=True) if not is_held]:
+            await self._give_up(lost)
 
-    async def _give_up(self, lost: list[Due]) -> int:
-        """Gives up attempts that the scheduler does not know."""
-        if not lost:
-            return 0
+    def _dispatch(self, due: list[Due]) -> None:
+        metrics.of(metrics.RECOVERIES, "dispatched").inc(len(due))
+        for item in due:
+            self._dispatcher.put(Dispatchable(item.task_id, item.attempt, item.name, item.input, item.priority))
+
+    async def _give_up(self, lost: list[Due]) -> None:
+        """Gives up attempts that the scheduler does not know, and dispatches the next ones."""
         # Asked after the scheduler was: a new one in between would know none of them.
         uncharged = time.monotonic() < self._uncharged_until or await self._living_epoch() != self._swept
-        verdicts = await self._store.run_many([self._lose(item, uncharged=uncharged) for item in lost])
-        metrics.RECOVERIES.labels("lost").inc(len(lost))
-        for item, verdict in zip(lost, verdicts, strict=True):
-            metrics.count_lost("unknown", verdict)
-            with about(taskId=item.task_id, attempt=item.attempt):
-                level = logging.INFO if uncharged else logging.WARNING
-                logger.log(level, "task %s attempt %d has no living attempt: %s", item.task_id, item.attempt, verdict)
-        self._wake.set()
-        return len(lost)
-
-    def _lose(self, item: Due, *, uncharged: bool) -> Call[str]:
-        if item.running:
-            reason = attempts.worker_lost("that ran it")
+        answers = await self._store.run_many([self._take_over_from(item, uncharged=uncharged) for item in lost])
+        self._dispatch([due for _, due in answers if due is not None])
+        metrics.of(metrics.RECOVERIES, "lost").inc(len(lost))
+        for verdict, count in Counter(verdict for verdict, _ in answers).items():
+            metrics.count_lost("unknown", verdict, count)
+        if uncharged:
+            logger.info("%d attempts that the new scheduler does not know are dispatched again", len(lost))
         else:
-            reason = attempts.undelivered("it was handed to the scheduler many times, which then did not know it")
-        charge = "none" if uncharged else "worker" if item.running else "undelivered"
-        return self._store.calls.lose(item.task_id, item.attempt, charge, reason, announce=False)  # type: ignore[arg-type]
+            for item, (verdict, _) in zip(lost, answers, strict=True):
+                with about(taskId=item.task_id, attempt=item.attempt):
+                    logger.warning("task %s attempt %d has no living attempt: %s", item.task_id, item.attempt, verdict)
+        if any(verdict == "QUEUED" and due is None for verdict, due in answers):
+            self._wake.set()
+
+    def _take_over_from(self, item: Due, *, uncharged: bool) -> Call[tuple[str, Due | None]]:
+        charge: Charge = "none" if uncharged else "worker" if item.running else "undelivered"
+        return self._store.calls.take_over(item.task_id, item.attempt, charge, _DIED if item.running else _UNKNOWN)
 
     async def _log_queue_age(self) -> None:
         """One line of the log, of which terraform/modules/observability makes a metric.

@@ -361,9 +361,29 @@ class Calls:
         """Gives a lost attempt up; answers 'QUEUED', 'FAILED' (with `error`, a limit is passed), 'BEGUN' or 'HEARD'
         (the charge forbids it), or 'REFUSED'.
         `announce`: whether to wake the recoverer, which then dispatches the next attempt at once."""
+        return self._call("lose", task_id, *self._loss(attempt, charge, error), int(announce), "", parse=bytes.decode)
+
+    def take_over(
+        self, task_id: str, attempt: int, charge: Charge, error: dict[str, Any]
+    ) -> Call[tuple[str, Due | None]]:
+        """As `lose`, by the recoverer: answers what it says, and the next attempt, which is then the caller's to
+        dispatch; None where it is not, or where its input is long: then it is due."""
+
+        def parse(answer: bytes) -> tuple[str, Due | None]:
+            if answer.isalpha():
+                return answer.decode(), None
+            name, input_, priority = unpack(answer)
+            due = Due(task_id, "dispatch", attempt + 1, False, name.decode(), input_, int(priority or 0))
+            return "QUEUED", due
+
         return self._call(
-            "lose", task_id, attempt, charge, self._lost_limit, UNDELIVERED_LIMIT, orjson.dumps(error), self._ttl,
-            self._event_limit, error["message"], UNCHARGED_LIMIT, int(announce), parse=bytes.decode,
+            "lose", task_id, *self._loss(attempt, charge, error), 0, milliseconds(CHECK_SECONDS), parse=parse
+        )
+
+    def _loss(self, attempt: int, charge: Charge, error: dict[str, Any]) -> tuple[Any, ...]:
+        return (
+            attempt, charge, self._lost_limit, UNDELIVERED_LIMIT, orjson.dumps(error), self._ttl, self._event_limit,
+            error["message"], UNCHARGED_LIMIT,
         )  # fmt: skip
 
     def release(self, task_id: str, attempt: int) -> Call[bool]:

@@ -3,8 +3,9 @@
 --         the scheduler does not know it), 'none' (the platform's doing), 'unbegun' (as 'none', unless it has begun),
 --         'silent' (as 'none', unless it was heard of in the last 30 s),
 --       5 lost limit, 6 undelivered limit, 7 error when a limit is passed (JSON), 8 ttl (ms), 9 event limit, 10 message,
---       11 limit of 'none' and its like, 12 whether to tell the recoverer (0/1): it does not tell itself
--- Answers 'QUEUED', 'FAILED', 'BEGUN' or 'HEARD' where the charge forbids it, or 'REFUSED' by the fence.
+--       11 limit of 'none' and its like, 12 whether to tell the recoverer (0/1): it does not tell itself,
+--       13 check_after (ms), where the caller dispatches the next attempt itself, or ''
+-- Answers 'QUEUED', or {name, input, priority}, packed, where the caller dispatches the next attempt; 'FAILED', 'BEGUN' or 'HEARD' where the charge forbids it, or 'REFUSED' by the fence.
 local state = load()
 if not state or final(state) or TASK.attempt ~= ARGV[3] then return 'REFUSED' end
 if state == 'RUNNING' then
@@ -32,7 +33,11 @@ end
 redis.call('HDEL', RECORD, 'progress', 'started_at', 'heard_at', 'worker', 'result')
 set('attempt', tonumber(ARGV[3]) + 1)
 move('QUEUED')
-redis.call('ZADD', OPEN, NOW_TEXT, ID)
+-- A long input is left to `claim_due`, which bounds what it answers.
+local claimed = ARGV[13] ~= '' and redis.call('HSTRLEN', RECORD, 'input') <= 16384
+if claimed then set('dispatched', tonumber(ARGV[3]) + 1) end
+redis.call('ZADD', OPEN, claimed and int(NOW + tonumber(ARGV[13])) or NOW_TEXT, ID)
 tell('LOST', tonumber(ARGV[3]) + 1, ARGV[9], '', ARGV[10])
 if ARGV[12] == '1' then redis.call('PUBLISH', PREFIX .. ':all', 'due') end
+if claimed then return cmsgpack.pack(redis.call('HMGET', RECORD, 'name', 'input', 'priority')) end
 return 'QUEUED'
