@@ -39,6 +39,8 @@ def plain(value: Any, shape: Shape = ANY) -> Any:
         return _items(value, kind, shape)
     if kind is dict:
         return _dict(value, shape)
+    if kind is shape.bare and shape.fields:
+        return _record(value, shape)
     library = kind.__module__.partition(".")[0]
     if library == "numpy":
         return _numpy(value, shape)

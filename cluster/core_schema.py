@@ -36,7 +36,8 @@ class Traits:
     """What a type asks for beside pydantic's own reading of its JSON.
 
     Attributes:
-        custom: code of the author's makes or changes its values: validators, `__post_init__`, `model_post_init`.
+        custom: code of the author's makes or changes its values: validators, `__post_init__`, `model_post_init`,
+            computed fields.
         own_reader: the JSON is read by `reader`, as pydantic's own would run that code, or read something else.
         walked: its JSON is compared with its values: sets have no order, and floats within may not be finite.
     """
@@ -67,6 +68,8 @@ def traits_of(schema: Schema, arguments_of: str = "") -> Traits:
 
 def _is_custom(node: Schema) -> bool:
     kind = node["type"]
+    if node.get("computed_fields"):
+        return True
     if kind in _WRAPPERS or kind == "function-plain":
         function = node["function"]["function"]
         return function is not parse_big_int and not _is_member_value(node)

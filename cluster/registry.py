@@ -141,9 +141,15 @@ class TaskType:
                 `argument` in its details is the first one, as `spell` writes it.
         """
         model = self._checked(arguments, spell)
+        traits = self.input_traits
         try:
-            written = model.model_dump(mode="json", by_alias=False, round_trip=True, warnings="error")
-            if self.input_traits.walked:
+            dump = self.input_model.__pydantic_serializer__.to_python
+            if traits.custom:
+                # Without computed fields; and not what a validator made that is none of its type's.
+                written = dump(model, mode="json", by_alias=False, round_trip=True, warnings="error")
+            else:
+                written = dump(model, mode="json", by_alias=False)
+            if traits.walked:
                 written = faithful(written, model)
             canonical_input = canonical_json(written)
         except NotInJson as error:
@@ -152,7 +158,7 @@ class TaskType:
         except (ValueError, RecursionError) as error:
             # pydantic's own errors are ValueErrors: a lone surrogate, or a value nested beyond its depth.
             raise BadInput(f"{self.name}: the input has no JSON form: {str(error)[:200]}") from None
-        if len(canonical_input) > LONGEST_INT_DIGITS or self.input_traits.custom:
+        if len(canonical_input) > LONGEST_INT_DIGITS or traits.custom:
             self._check_revived(model, canonical_input, spell)
         return Bound(self, model, canonical_input, task_id(self.name, self.version, canonical_input, salt))
 
@@ -212,7 +218,9 @@ class TaskType:
 
     def _validated(self, arguments: Mapping[str, Any]) -> BaseModel:
         try:
-            return self.input_model.model_validate(dict(arguments), by_alias=False, by_name=True)
+            return self.input_model.__pydantic_validator__.validate_python(  # type: ignore[no-any-return]
+                dict(arguments), by_alias=False, by_name=True
+            )
         except ValidationError as error:
             # A strict model takes a list for a set, or a value for an enum, from JSON only, which clients send.
             kinds = {item["type"] for item in error.errors(include_url=False, include_context=False)}
