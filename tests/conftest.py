@@ -30,7 +30,7 @@ from cluster.settings import Settings, load_settings  # noqa: E402
 from cluster.store.store import Store  # noqa: E402
 from tests.engines import ENGINES, QUICK_ENGINES, default_binary, engine_binary  # noqa: E402
 from tests.outside import STRICT  # noqa: E402
-from tests.system import RedisServer, System  # noqa: E402
+from tests.system import TASKS, RedisServer, System  # noqa: E402
 from tests.thoroughness import load_profile  # noqa: E402
 
 load_profile()
@@ -135,6 +135,14 @@ async def store(settings: Settings) -> AsyncIterator[Store]:
 
 @pytest.fixture(scope="session")
 async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
-    """A whole system that tests share and do not break: Redis, scheduler, two workers, two api nodes."""
-    async with System(tmp_path_factory.mktemp("system"), api_nodes=2, min_workers=2, max_workers=2) as running:
+    """A whole system that tests share and do not break: Redis, scheduler, two workers, two api nodes, all task types of
+    the tests. Pages of https://app.example may use it."""
+    async with System(
+        tmp_path_factory.mktemp("system"),
+        api_nodes=2,
+        min_workers=2,
+        max_workers=2,
+        task_modules=(TASKS, "tests.task_modules.odd"),
+        allowed_origins=("https://app.example",),
+    ) as running:
         yield running

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,15 +11,7 @@ from graphql import build_client_schema, get_introspection_query
 
 from tests.system import System
 
-ODD = "tests.task_modules.odd"
 PLACE = "xAxis yAxis tags colour"
-
-
-@pytest.fixture(scope="module")
-async def odd(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
-    folder = tmp_path_factory.mktemp("odd")
-    async with System(folder, min_workers=1, max_workers=1, task_modules=(ODD,)) as running:
-        yield running
 
 
 async def run(system: System, call: str, fields: str, variables: dict[str, Any] | None = None, head: str = "") -> Any:
@@ -47,11 +38,11 @@ TYPES = {
 }  # fmt: skip
 
 
-async def test_every_kind_of_type_goes_in_and_comes_out(odd: System) -> None:
+async def test_every_kind_of_type_goes_in_and_comes_out(system: System) -> None:
     head = "(" + ", ".join(f"${name}: {kind}" for name, kind in TYPES.items()) + ")"
     call = "submitEchoEverything(" + ", ".join(f"{name}: ${name}" for name in TYPES) + ")"
     fields = " ".join(f"{name} {{ {PLACE} }}" if name in ("place", "maybe") else name for name in TYPES)
-    got = await run(odd, call, f"... on Everything {{ {fields} }}", EVERYTHING, head)
+    got = await run(system, call, f"... on Everything {{ {fields} }}", EVERYTHING, head)
     assert got["state"] == "SUCCEEDED", got
     result = got["result"]
     assert sorted(result.pop("unique")) == [1, 3]
@@ -74,18 +65,18 @@ async def test_every_kind_of_type_goes_in_and_comes_out(odd: System) -> None:
     assert got["taskId"] == hashlib.sha256(pre_image).hexdigest()[:32]
 
 
-async def test_defaults_of_every_kind_are_filled_in_alike_alone_and_in_a_batch(odd: System) -> None:
-    got = await run(odd, "submitTakeDefaults", "... on Defaults { told }")
+async def test_defaults_of_every_kind_are_filled_in_alike_alone_and_in_a_batch(system: System) -> None:
+    got = await run(system, "submitTakeDefaults", "... on Defaults { told }")
     assert got["state"] == "SUCCEEDED", got
     assert got["result"]["told"].startswith("(7, 1152921504606846976, 0.5, 'a \"quoted\" text', <Tint.RED: 'red'>")
     assert "['a', 'b', 'c'], [[1.5], []], {'a': 1}, Place(x_axis=1, y_axis=3, tags=['t']" in got["result"]["told"]
     assert "2, 'Ada', datetime.datetime(2026, 1, 31, 12, 0, tzinfo=" in got["result"]["told"]
-    many = await odd.ask("mutation { it: submitTakeDefaultsMany(inputs: [{}, {number: 7}]) { taskId } }")
+    many = await system.ask("mutation { it: submitTakeDefaultsMany(inputs: [{}, {number: 7}]) { taskId } }")
     assert {item["taskId"] for item in many["it"]} == {got["taskId"]}
 
 
-async def test_introspection_tells_every_default(odd: System) -> None:
-    build_client_schema(await odd.ask(get_introspection_query()))  # type: ignore[arg-type]
+async def test_introspection_tells_every_default(system: System) -> None:
+    build_client_schema(await system.ask(get_introspection_query()))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -134,8 +125,8 @@ async def test_introspection_tells_every_default(odd: System) -> None:
         ("submitSumAll(values: [1, 2, 3])", "... on SumAllResult { value }", {"value": 6.0}),
     ],
 )  # fmt: skip
-async def test_each_odd_task_type_runs(odd: System, call: str, fields: str, result: Any) -> None:
-    got = await run(odd, call, fields)
+async def test_each_odd_task_type_runs(system: System, call: str, fields: str, result: Any) -> None:
+    got = await run(system, call, fields)
     assert got["state"] == "SUCCEEDED", got
     if "byName" in result:
         assert got["result"].pop("byName")["std"] == pytest.approx(result.pop("byName")["std"])
@@ -151,9 +142,9 @@ async def test_each_odd_task_type_runs(odd: System, call: str, fields: str, resu
     ],
 )
 async def test_a_number_that_graphql_lacks_is_bad_output_with_its_place_and_the_way_out(
-    odd: System, call: str, words: str
+    system: System, call: str, words: str
 ) -> None:
-    got = await run(odd, call, "__typename")
+    got = await run(system, call, "__typename")
     assert (got["state"], got["error"]["code"]) == ("FAILED", "BAD_OUTPUT")
     assert words in got["error"]["message"]
 
@@ -175,29 +166,29 @@ async def test_a_number_that_graphql_lacks_is_bad_output_with_its_place_and_the_
     ],
 )
 async def test_a_bound_is_enforced_with_the_clients_own_spelling(
-    odd: System, arguments: str, argument: str, words: str
+    system: System, arguments: str, argument: str, words: str
 ) -> None:
     for call, place in (
         (f"submitCheckBounds({arguments})", argument),
         (f"submitCheckBoundsMany(inputs: [{{}}, {{{arguments}}}])", f"inputs[1].{argument}"),
     ):
-        [error] = (await odd.post(f"mutation {{ {call} {{ taskId }} }}"))["errors"]
+        [error] = (await system.post(f"mutation {{ {call} {{ taskId }} }}"))["errors"]
         assert error["extensions"]["code"] == "BAD_INPUT", error
         assert error["extensions"]["argument"] == place
         assert words in error["message"]
         assert place in error["message"]
 
 
-async def test_a_bound_on_a_result_fields_argument_is_enforced(odd: System) -> None:
-    data = await odd.ask("mutation { it: submitMeasure(size: 2) { taskId } }")
-    await odd.result(data["it"]["taskId"])
+async def test_a_bound_on_a_result_fields_argument_is_enforced(system: System) -> None:
+    data = await system.ask("mutation { it: submitMeasure(size: 2) { taskId } }")
+    await system.result(data["it"]["taskId"])
     query = f'{{ task(taskId: "{data["it"]["taskId"]}") {{ result {{ ... on Measured {{ row(index: -1) }} }} }} }}'
-    [error] = (await odd.post(query))["errors"]
+    [error] = (await system.post(query))["errors"]
     assert (error["extensions"]["code"], error["extensions"]["argument"]) == ("BAD_INPUT", "index")
 
 
-async def test_one_input_may_be_a_list_of_twenty_thousand_numbers(odd: System) -> None:
+async def test_one_input_may_be_a_list_of_twenty_thousand_numbers(system: System) -> None:
     values = list(range(20_000))
     call = "submitSumAll(values: $values)"
-    got = await run(odd, call, "... on SumAllResult { value }", {"values": values}, "($values: [Int!])")
+    got = await run(system, call, "... on SumAllResult { value }", {"values": values}, "($values: [Int!])")
     assert (got["state"], got["result"]) == ("SUCCEEDED", {"value": float(sum(values))})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -127,13 +126,6 @@ async def test_a_long_answer_is_packed_for_those_who_take_it(system: System) -> 
     assert int(packed.headers["content-length"]) < int(plain.headers["content-length"]) / 3
 
 
-@pytest.fixture(scope="module")
-async def sited(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
-    folder = tmp_path_factory.mktemp("sited")
-    async with System(folder, allowed_origins=("https://app.example",), min_workers=0, max_workers=1) as running:
-        yield running
-
-
 async def socket_status(url: str, origin: str | None) -> int:
     headers = {"Origin": origin} if origin else {}
     try:
@@ -144,27 +136,27 @@ async def socket_status(url: str, origin: str | None) -> int:
         return refused.response.status_code
 
 
-async def test_pages_of_other_sites_are_refused_on_every_transport_unless_allowed(sited: System) -> None:
-    own = sited.url.removesuffix("/graphql")
+async def test_pages_of_other_sites_are_refused_on_every_transport_unless_allowed(system: System) -> None:
+    own = system.url.removesuffix("/graphql")
     for origin, status in ((None, 200), (own, 200), ("https://app.example", 200), ("https://evil.example", 403),
                            ("http://app.example", 403), ("null", 403)):  # fmt: skip
         shown = {"Origin": origin} if origin else {}
-        assert (await post(sited, TYPES, **shown)).status_code == status
+        assert (await post(system, TYPES, **shown)).status_code == status
         stream = json.dumps({"query": "{ taskTypes { name } }"}).encode()
-        assert (await post(sited, stream, Accept="text/event-stream", **shown)).status_code == status
-        assert await socket_status(sited.url, origin) == (101 if status == 200 else 403)
+        assert (await post(system, stream, Accept="text/event-stream", **shown)).status_code == status
+        assert await socket_status(system.url, origin) == (101 if status == 200 else 403)
 
 
-async def test_a_browser_is_told_which_sites_are_allowed(sited: System) -> None:
+async def test_a_browser_is_told_which_sites_are_allowed(system: System) -> None:
     ask = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type, authorization"}
     async with httpx.AsyncClient() as client:
-        allowed = await client.options(sited.url, headers={"Origin": "https://app.example", **ask})
-        refused = await client.options(sited.url, headers={"Origin": "https://evil.example", **ask})
+        allowed = await client.options(system.url, headers={"Origin": "https://app.example", **ask})
+        refused = await client.options(system.url, headers={"Origin": "https://evil.example", **ask})
     assert allowed.status_code == 200
     assert allowed.headers["access-control-allow-origin"] == "https://app.example"
     assert refused.status_code == 400
     assert "access-control-allow-origin" not in refused.headers
-    answer = await post(sited, Origin="https://app.example")
+    answer = await post(system, Origin="https://app.example")
     assert answer.headers["access-control-allow-origin"] == "https://app.example"
     assert "Retry-After".lower() in answer.headers["access-control-expose-headers"].lower()
 
