@@ -238,7 +238,9 @@ class Executor:
             return Failed(attempts.raised("BLOB_STORE", error), retry=True, platform=error.temporary)
         except BaseException as error:  # noqa: BLE001 - whatever a user's function raises is the task's outcome
             logger.info("task %s attempt %d raised:\n%s", task_id, attempt, traceback.format_exc())
-            shown = attempts.raised("TASK_FAILED", error)
+            # Dask's own, of a part of a graph: whose worker process ended, says that worker's log.
+            lost = type(error).__name__ == "KilledWorker"
+            shown = attempts.raised("WORKER_LOST" if lost else "TASK_FAILED", error)
             if self.settings.expose_tracebacks:
                 shown["traceback"] = attempts.storable(traceback.format_exc()[-TRACEBACK_LIMIT:])
             return Failed(shown, retry=True)

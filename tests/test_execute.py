@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -705,3 +706,16 @@ def test_a_fork_whose_child_comes_back_is_no_second_worker(bench: Bench, how: st
 
     record = bench.run(bench.submit(register(forks), n=1))
     assert record.result == {"returns": b'"parent 0"', "raises": b'"parent 1"', "exits": b'"parent 7"'}[how]
+
+
+def test_a_part_of_a_graph_that_ended_its_workers_is_told_as_a_lost_worker(bench: Bench) -> None:
+    from distributed.scheduler import KilledWorker
+
+    def loses_parts(n: int) -> int:
+        worker = SimpleNamespace(address="tcp://127.0.0.1:1")
+        raise KilledWorker("part-3", worker, 3)
+
+    fields = bench.run(bench.submit(register(loses_parts), n=1)).error_fields()
+    assert fields is not None
+    assert (fields["code"], fields["type"]) == ("WORKER_LOST", "KilledWorker")
+    assert "part-3" in fields["message"]

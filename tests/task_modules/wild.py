@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -50,3 +51,12 @@ def holding(seconds: int) -> int:
     import ctypes
 
     return int(ctypes.PyDLL(None).sleep(seconds))
+
+
+@task
+def crashing(how: str) -> int:
+    """Takes its worker process with it."""
+    if how == "signal":
+        os.kill(os.getpid(), signal.SIGSEGV)
+        time.sleep(60)
+    os._exit(17 if how == "exit" else 0)
