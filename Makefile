@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PORT ?= 8000
 SECONDS ?= 600
+RATE ?= 20
 SEED ?= 1
 ROUNDS ?= 3
 TASKS ?= 2000
@@ -19,7 +20,7 @@ PYTEST := $(BIN)/python -m pytest -n 2
 QUICK := (vital or not (slow or aws or browser)) and not other_engine
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-rest test-pages test-aws docs bench bench-growth bench-profile bench-autoscaling fuzz audit audit-terraform deploy images destroy chaos lint types schema console
+.PHONY: help run test test-all test-rest test-pages test-aws docs bench bench-growth bench-profile bench-autoscaling fuzz audit audit-terraform deploy images destroy chaos soak lint types schema console
 .PHONY: test-images clean setup
 
 help: ## Lists the targets
@@ -75,6 +76,10 @@ console: $(VENV)/.run ## Builds the web pages
 
 chaos: $(VENV)/.test ## Kills and stops processes at random under load, and checks every promise (SECONDS=600 SEED=1 ENGINE=valkey-8)
 	@$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED) $(if $(ENGINE),--engine $(ENGINE))
+
+soak: SECONDS := $(if $(filter file,$(origin SECONDS)),3600,$(SECONDS))
+soak: $(VENV)/.test ## Mixed work for SECONDS=3600, and what grows meanwhile: memory, files, threads, keys (RATE=20)
+	@$(BIN)/python -m tests.soak --seconds $(SECONDS) --rate $(RATE)
 
 bench: $(VENV)/.bench ## Measures the system beside its peers and writes benchmarks/RESULTS.md (ROUNDS=3 TASKS=2000 HELD_MINUTES=10)
 	@$(BIN)/python -m benchmarks.run --rounds $(ROUNDS) --tasks $(TASKS) --held-minutes $(HELD_MINUTES)
