@@ -74,6 +74,7 @@ class Report:
     ends: Counter[str] = field(default_factory=Counter)
     series: dict[tuple[str, str], Series] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
+    left_seconds: float = 0.0
     wrong: list[str] = field(default_factory=list)
 
     def add(self, who: str, what: str, at: float, value: float) -> None:
@@ -110,8 +111,8 @@ class Report:
 class Soak(System):
     """A system under steady mixed work."""
 
-    def __init__(self, folder: Path, seconds: float) -> None:
-        super().__init__(folder, api_nodes=2, min_workers=2, max_workers=2, result_ttl_seconds=TTL_SECONDS)
+    def __init__(self, folder: Path, seconds: float, ttl_seconds: int) -> None:
+        super().__init__(folder, api_nodes=2, min_workers=2, max_workers=2, result_ttl_seconds=ttl_seconds)
         self.report = Report(seconds)
         self.traces = folder / "traces"
         self.traces.mkdir()
@@ -244,22 +245,24 @@ class Soak(System):
 
     async def _check_left(self) -> None:
         """Everything of a task goes when its time is over."""
-        deadline = time.monotonic() + TTL_SECONDS + LEFT_SECONDS
+        ended = time.monotonic()
+        deadline = ended + self.settings.result_ttl_seconds + LEFT_SECONDS
         prefix = self.settings.key_prefix
         while time.monotonic() < deadline:
             with redis.Redis(port=self.redis.port) as client:
                 keys = [key.decode() for key in client.scan_iter(f"{prefix}:{{{prefix}:*", count=1_000)]
             blobs = [str(path) for path in (self.folder / "blobs").glob("*")]
             self.report.left = [*keys[:5], *blobs[:5]]
+            self.report.left_seconds = time.monotonic() - ended
             if not self.report.left:
                 return
             await asyncio.sleep(2)
         self.report.wrong.append(f"{len(keys)} keys and {len(blobs)} blobs are left")
 
 
-async def soak(seconds: float, rate: float, folder: Path) -> Report:
-    """One run in a folder of its own."""
-    async with Soak(folder, seconds) as run:
+async def soak(seconds: float, rate: float, folder: Path, *, ttl_seconds: int = TTL_SECONDS) -> Report:
+    """One run in a folder of its own; records are kept for `ttl_seconds`."""
+    async with Soak(folder, seconds, ttl_seconds) as run:
         return await run.run(rate)
 
 

@@ -94,6 +94,7 @@ ELSEWHERE: Final = [
     Elsewhere("docs/operations.md", "sh", "export", "tests/system.py", "start_node", "they run until they are stopped"),
     Elsewhere("docs/operations.md", "sh", "docker compose", "tests/images/run.sh", "up", "it needs containers"),
     Elsewhere("docs/operations.md", "sh", "docker logs", "tests/test_logs.py", "taskId", "it needs containers"),
+    Elsewhere("docs/reliability.md", "sh", "make soak", "tests/test_soak.py", "soak", "it takes an hour"),
     Elsewhere("docs/reliability.md", "sh", "make chaos", "tests/test_chaos.py", "chaos", "it takes ten minutes"),
     Elsewhere("terraform/README.md", "sh", "make deploy", "tests/aws/test_deployment.py", 'script("deploy"', MONEY),
     Elsewhere("docs/aws.md", "sh", "", "tests/aws/test_deployment.py", 'script("deploy"', MONEY),

@@ -37,7 +37,7 @@ def test_what_was_taken_while_it_warmed_up_is_no_growth() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_a_short_soak_sees_the_right_ends_and_leaves_nothing(tmp_path: Path) -> None:
-    found = await soak(10, 10, tmp_path)
+    found = await soak(10, 10, tmp_path, ttl_seconds=5)
     print(found.table())
     assert found.wrong == []
     assert len(found.ends) == 9
