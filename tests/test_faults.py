@@ -127,7 +127,7 @@ async def test_open_tasks_outlive_the_scheduler_and_new_ones_are_accepted_withou
             await asyncio.sleep(0.05)
     began = time.monotonic()
     during = [await gated(broken, tmp_path, n, node=n % 2) for n in range(5, 10)]
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
     async with subscribed(broken, during[0], node=1) as waiting:
         await broken.start("scheduler")
         for n in range(10):
@@ -163,13 +163,13 @@ async def is_refused(system: System) -> None:
     for node, query in enumerate(("mutation { submitFibonacci(n: 91) { taskId } }", "{ tasks { edges { cursor } } }")):
         began = time.monotonic()
         answer = await system.post(query, node=node)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5
         assert answer["errors"][0]["extensions"]["code"] == "SERVICE_UNAVAILABLE", answer
         assert "nothing is lost" in answer["errors"][0]["message"]
     async with httpx.AsyncClient() as client:
         began = time.monotonic()
         probe = await client.get(system.url.replace("graphql", "readyz"))
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < 5
     assert (probe.status_code, json.loads(probe.text)["redis"]) == (503, False)
 
 
