@@ -14,7 +14,7 @@ import pytest
 from cluster.controller.fleets import local
 from cluster.controller.fleets.fleet import Fleet
 from cluster.controller.fleets.local import LocalFleet
-from cluster.controller.loop import LEASE_SECONDS, Controller
+from cluster.controller.loop import Controller
 from cluster.controller.plan import Decision, Memory, Policy
 from cluster.errors import StoreUnavailable
 from cluster.link import SchedulerAway
@@ -143,19 +143,19 @@ async def make(settings: Settings) -> AsyncIterator[Make]:
 
     yield one
     for controller in made:
-        await controller.lease.release()
+        await controller.lease.close()
         await controller.store.close()
 
 
 async def test_a_controller_that_lost_its_lease_to_another_stops_its_own_workers(make: Make) -> None:
     (first, fleet), (second, other) = make(), make()
-    await first.keep_lease()
+    await first.lease.renew()
     await first.round()
     assert fleet.stood_down == 0
     # It stands still for longer than its lease lasts.
-    await first.lease.release()
-    await second.keep_lease()
-    await first.keep_lease()
+    await first.lease.candidate.release()
+    await second.lease.renew()
+    await first.lease.renew()
     await first.round()
     await second.round()
     assert (fleet.stood_down, other.stood_down) == (1, 0)
@@ -163,16 +163,16 @@ async def test_a_controller_that_lost_its_lease_to_another_stops_its_own_workers
 
 async def test_a_redis_that_is_away_stops_no_workers(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     controller, fleet = make()
-    await controller.keep_lease()
+    await controller.lease.renew()
     await controller.round()
 
     async def away() -> bool:
         raise StoreUnavailable("away")
 
-    monkeypatch.setattr(controller.lease, "hold", away)
+    monkeypatch.setattr(controller.lease.candidate, "hold", away)
     with pytest.raises(StoreUnavailable):
-        await controller.keep_lease()
-    controller._held_until = time.monotonic() - LEASE_SECONDS
+        await controller.lease.renew()
+    controller.lease._held_until = time.monotonic()
     await controller.round()
     assert fleet.stood_down == 0
 

@@ -21,15 +21,13 @@ from cluster.errors import StoreUnavailable
 from cluster.link import SchedulerAway, SchedulerLink
 from cluster.settings import Settings
 from cluster.store.calls import milliseconds
-from cluster.store.lease import Lease
+from cluster.store.lease import LeaderLease
 from cluster.store.store import Store
 
 logger = logging.getLogger(__name__)
 
 TURN_SECONDS: Final = 0.5
 LONGEST_TURN_SECONDS: Final = 60.0
-LEASE_SECONDS: Final = 6.0
-"""How long a silent controller keeps another from acting."""
 FLEET_SECONDS: Final = 5.0
 """How long the controller's word about the fleet is believed."""
 DECISIONS: Final = 20
@@ -40,19 +38,15 @@ async def run_controller(settings: Settings, fleet: Fleet, stop: asyncio.Event) 
     """Runs the controller until `stop` is set; then the fleet ends what must not outlive it."""
     controller = Controller(settings, fleet)
     controller.link.start()
-    loops = (
-        BackgroundLoop("controller lease", controller.keep_lease, pause_seconds=LEASE_SECONDS / 4),
-        BackgroundLoop("controller", controller.round, pause_seconds=TURN_SECONDS),
-    )
-    for loop in loops:
-        loop.start()
+    loop = BackgroundLoop("controller", controller.round, pause_seconds=TURN_SECONDS)
+    controller.lease.start()
+    loop.start()
     try:
         await stop.wait()
     finally:
-        for loop in reversed(loops):
-            await loop.close()
+        await loop.close()
         await fleet.close()
-        await controller.lease.release()
+        await controller.lease.close()
         await controller.link.close()
         await controller.store.close()
 
@@ -65,9 +59,8 @@ class Controller:
         self.fleet = fleet
         self.link = SchedulerLink(settings)
         self.store = Store(settings)
-        self.lease = Lease(self.store, self.store.calls.controller_key, uuid.uuid4().hex, LEASE_SECONDS)
-        self._held_until = 0.0
-        self._another_acts = False
+        # Without Redis nobody can take over; but nobody should buy who may not be alone.
+        self.lease = LeaderLease(self.store, "controller", self.store.calls.controller_key, uuid.uuid4().hex)
         self._acting = False
         self._roll = Roll(settings.worker_start_seconds)
         self._policy = fleet.policy()
@@ -76,25 +69,17 @@ class Controller:
         self._told = ""
         self._unstopped: set[str] = set()
 
-    async def keep_lease(self) -> None:
-        """Takes or renews the lease, beside the turns, of which one may take longer than the lease lasts. Without Redis
-        nobody can take over either; but nobody should buy who may not be alone."""
-        asked = time.monotonic()
-        held = await self.lease.hold()
-        self._held_until = asked + LEASE_SECONDS if held else 0.0
-        self._another_acts = not held
-
     async def round(self) -> None:
         """One round of the loop: a turn, where this controller is the one that acts."""
         if await self.acts():
             await self.turn()
-        elif self._another_acts:
+        elif self.lease.another_holds:
             # Not where Redis is away: then nobody can have taken over.
             await self.fleet.stand_down()
 
     async def acts(self) -> bool:
         """Whether this controller is the one that acts, as two run during a rolling update."""
-        held = time.monotonic() < self._held_until
+        held = self.lease.held
         if held and not self._acting:
             try:
                 await self.fleet.take_over()

@@ -73,6 +73,8 @@ class LeaderLease:
 
     Attributes:
         term: grows each time this candidate becomes the holder.
+        another_holds: whether another candidate did when Redis last answered.
+        candidate: what asks Redis.
     """
 
     def __init__(
@@ -86,8 +88,9 @@ class LeaderLease:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.term = 0
+        self.another_holds = False
         self._service = service
-        self._lease = Lease(store, key, holder, seconds)
+        self.candidate = Lease(store, key, holder, seconds)
         self._seconds = seconds
         self._clock = clock
         self._held_until = float("-inf")
@@ -114,7 +117,7 @@ class LeaderLease:
         await self.loop.close()
         if self.held:
             self._held_until = float("-inf")
-            await self._lease.release()
+            await self.candidate.release()
 
     async def renew(self) -> None:
         """Takes or renews it once.
@@ -124,12 +127,13 @@ class LeaderLease:
         """
         # Counted from before the question: Redis counts from a later moment.
         asked, before = self._clock(), self.held
-        held = await self._lease.hold()
+        held = await self.candidate.hold()
         if held and not before:
             self.term += 1
             logger.info("this node takes over: %s", self._service)
         elif before and not held:
             logger.info("another node has taken over: %s", self._service)
         self._held_until = asked + self._seconds if held else float("-inf")
+        self.another_holds = not held
         if held:
             self._taken.set()

@@ -16,10 +16,10 @@ import pytest
 from cluster.controller.fleets import ecs as fleets
 from cluster.controller.fleets.ecs import POLL_SECONDS, EcsFleet
 from cluster.controller.fleets.fleet import FleetUnavailable
-from cluster.controller.loop import LEASE_SECONDS
 from cluster.ecs_task import worker_name
 from cluster.processes import Child
 from cluster.settings import Settings, load_settings
+from cluster.store.lease import LEASE_SECONDS
 from cluster.store.store import Store
 from tests.aws.emulated_api import EmulatedAws
 from tests.aws.launcher import Launcher, launched
