@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,6 +12,8 @@ import pytest
 from cluster.controller.launches import Launches
 from cluster.settings import Settings
 from cluster.store.store import Store
+from graphql_api.auth.callers import Scope
+from graphql_api.auth.keys import KeyRing, create_key
 from tests.test_store import ID, finish, start, submit
 
 
@@ -52,3 +55,17 @@ async def test_a_launch_that_a_controller_with_another_clock_wrote_down_is_known
     successor = Launches(store)
     await successor.read()
     assert [launch.token for launch in successor.unanswered] == [written.token]
+
+
+async def test_a_key_is_good_for_as_long_as_redis_says(store: Store, wrong: None) -> None:
+    ring = KeyRing(store)
+    hour, second = 1 / 24, 1 / 86_400
+    good, kept = await create_key(store, "good", "", frozenset({Scope.READ}), hour)
+    short, brief = await create_key(store, "short", "", frozenset({Scope.READ}), second)
+    ring.changed()
+    await ring.turn(1)
+    async with asyncio.timeout(10):
+        while await ring.find(short) is not None:
+            await asyncio.sleep(0.05)
+    assert await ring.find(good) is not None
+    assert (ring.holds(kept.key_id), ring.holds(brief.key_id)) == (True, False)

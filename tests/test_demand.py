@@ -9,12 +9,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from distributed import Scheduler
+from distributed import Scheduler, Worker
 
 from cluster.attempts import attempt_key
 from cluster.cancel import Cancellations
 from cluster.demand import AHEAD_SECONDS, Demand
 from cluster.dispatch import Dispatchable, Dispatcher
+from cluster.execute import use_executor
 from cluster.link import SchedulerLink
 from cluster.scheduler import _plugin_class
 from cluster.settings import Settings
@@ -175,4 +176,51 @@ async def test_what_was_cancelled_while_the_scheduler_was_away_is_told_when_it_i
         assert [list(item) for item in told] == [[task_id, 1, True]]
     finally:
         await cancellations.close()
+        await link.close()
+
+
+class Runs:
+    """In place of a worker's executor: attempts take what they are told."""
+
+    def __init__(self, *seconds: list[float]) -> None:
+        self._seconds = list(seconds)
+
+    def run(self, name: str, members: Any) -> list[float]:
+        return self._seconds.pop(0)
+
+
+async def test_what_was_cancelled_before_it_began_teaches_nobody_how_long_such_tasks_take(
+    scheduler: tuple[Scheduler, Settings], store: Store
+) -> None:
+    running, settings = scheduler
+    link = SchedulerLink(settings, hears_load=True)
+    dispatcher = Dispatcher(store, link)
+    runs: Any = Runs([], [30.0], [])
+    use_executor(runs)
+    link.start()
+    dispatcher.start()
+
+    async def done() -> float:
+        """What Dask takes such a task for, once there is none."""
+        async with asyncio.timeout(20):
+            while running.tasks:
+                await asyncio.sleep(0.01)
+        return float(running.task_prefixes["long"].duration_average)
+
+    try:
+        async with Worker(running.address, nthreads=1, dashboard_address="127.0.0.1:0"):
+            async with asyncio.timeout(20):
+                while not link.connected:
+                    await asyncio.sleep(0.01)
+            means = []
+            for _ in range(3):
+                await submit(store, dispatcher, 1)
+                async with asyncio.timeout(20):
+                    while not running.tasks:
+                        await asyncio.sleep(0)
+                means.append(await done())
+        assert means == [-1, 30.0, 30.0]
+    finally:
+        use_executor(None)
+        await dispatcher.close()
         await link.close()

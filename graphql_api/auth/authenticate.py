@@ -88,9 +88,9 @@ class Authenticator:
 
     def good(self, caller: Caller) -> bool:
         """Whether a caller's credential is good still."""
-        if caller.expires_at is not None and caller.expires_at <= time.time():
-            return False
-        return caller.key_id is None or self.keys.holds(caller.key_id)
+        if caller.key_id is not None:
+            return self.keys.holds(caller.key_id)
+        return caller.expires_at is None or caller.expires_at > time.time()
 
     async def _by_token(self, text: str) -> Caller:
         assert self._tokens is not None

@@ -70,7 +70,8 @@ async def create_key(
 ) -> tuple[str, ApiKey]:
     """Makes a key; answers its text, which is kept nowhere, and what is kept of it."""
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
-    now = time.time()
+    # By Redis's clock, which all nodes share: this machine's may be wrong.
+    now = await store.clock() / 1000
     key = ApiKey(key_id, name, _hash(secret), tenant, scopes, now, None if days is None else now + days * 86_400)
     await store.command("HSET", store.calls.keys_key, key_id, key.dump())
     await store.command("PUBLISH", store.calls.all_channel, CHANGED)
@@ -99,6 +100,7 @@ class KeyRing:
         self._keys: dict[str, ApiKey] = {}
         self._found: dict[str, ApiKey] = {}
         """What was looked up one by one since the last reading of all began."""
+        self._ahead: float | None = None
         self._changed = asyncio.Event()
         self._read_at = float("-inf")
 
@@ -121,11 +123,17 @@ class KeyRing:
             key = self._keys[key_id] = self._found[key_id] = ApiKey.load(key_id, kept)
         if not hmac.compare_digest(key.secret_hash, _hash(secret)):
             return None
-        return None if key.expires_at is not None and key.expires_at <= time.time() else key
+        return None if self._over(key) else key
 
     def holds(self, key_id: str) -> bool:
         """Whether a key that was good is so still, as far as this node has heard."""
-        return key_id in self._keys
+        key = self._keys.get(key_id)
+        return key is not None and not self._over(key)
+
+    def _over(self, key: ApiKey) -> bool:
+        """Whether a key's time is over, by Redis's clock; by this node's own until Redis told it."""
+        now = time.time() if self._ahead is None else time.monotonic() + self._ahead
+        return key.expires_at is not None and key.expires_at <= now
 
     def changed(self) -> None:
         """Somebody says that the keys have changed."""
@@ -144,6 +152,7 @@ class KeyRing:
             read = {key.key_id: key for key in await list_keys(self._store)}
             # A key that was looked up meanwhile may be younger than the list.
             self._keys = read | self._found
+            self._ahead = await self._store.clock() / 1000 - time.monotonic()
             self._read_at = time.monotonic()
         except StoreUnavailable as error:
             # What was good stays good while Redis is away: callers could do nothing with it anyway.
