@@ -1,0 +1,77 @@
+"""The progress of a task's graphs, as the scheduler's plugin tells it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, Final
+
+import pytest
+
+from cluster.attempts import attempt_key
+from cluster.graphs import GRAPH_ANNOTATION
+from cluster.scheduler import _plugin_class
+from cluster.settings import Settings
+from cluster.store.store import Store
+
+ID: Final = "0" * 32
+TAG: Final = f"{ID}:1"
+
+
+class Bench:
+    """The plugin on a scheduler that holds one attempt."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self.store = store
+        self.scheduler: Any = SimpleNamespace(
+            tasks={}, task_prefixes={}, workers={}, queued=(), unrunnable=(), total_nthreads=0, allowed_failures=3,
+            log_event=lambda *_: None,
+        )  # fmt: skip
+        self.plugin = _plugin_class()(self.scheduler, settings, store)
+        self.key = attempt_key("add", [(ID, 1)])
+        self.scheduler.tasks[self.key] = SimpleNamespace(suspicious=0, annotations={})
+        self.plugin.update_graph(self.scheduler, tasks=[self.key], annotations={})
+
+    def graph(self, *keys: str) -> None:
+        for key in keys:
+            self.scheduler.tasks[key] = SimpleNamespace(suspicious=0, annotations={GRAPH_ANNOTATION: TAG})
+        annotated = {GRAPH_ANNOTATION: dict.fromkeys(keys, TAG)}
+        self.plugin.update_graph(self.scheduler, tasks=list(keys), annotations=annotated)
+
+    async def done(self, *keys: str) -> float | None:
+        for key in keys:
+            self.plugin.transition(key, "processing", "memory")
+        await self.plugin._tell_progress()
+        record = await self.store.read(ID)
+        assert record is not None
+        return record.progress
+
+
+@pytest.fixture
+async def bench(settings: Settings, store: Store) -> Bench:
+    await store.run(store.calls.submit(ID, "add", "1", b"{}"))
+    await store.run(store.calls.start(ID, 1, "w"))
+    return Bench(settings, store)
+
+
+async def test_a_second_graph_does_not_take_progress_back(bench: Bench) -> None:
+    bench.graph("a", "b")
+    assert await bench.done("a") == 0.5
+    assert await bench.done("b") == 1.0
+    bench.graph("c", "d")
+    assert await bench.done("c") == 1.0
+
+
+async def test_progress_goes_on_where_the_whole_passes_what_was_told(bench: Bench) -> None:
+    bench.graph("a", "b")
+    assert await bench.done("a") == 0.5
+    bench.graph("c", "d")
+    assert await bench.done("b") == 0.5
+    assert await bench.done("c") == 0.75
+
+
+async def test_a_graph_that_arrives_after_the_end_of_its_task_leaves_nothing(bench: Bench) -> None:
+    bench.graph("a")
+    bench.plugin.transition(bench.key, "processing", "memory", metadata={"dask_graphql_seconds": [0.1]})
+    assert bench.plugin._graphs == {}
+    bench.graph("late")
+    assert bench.plugin._graphs == {}
