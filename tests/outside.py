@@ -6,8 +6,9 @@ has all of it, what is missing is a failure: a skip would hide that something is
 
 from __future__ import annotations
 
+import importlib
 import os
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import pytest
 
@@ -23,3 +24,16 @@ def missing(reason: str) -> NoReturn:
     if STRICT:
         pytest.fail(f"{reason} (a failure, since TESTS_STRICT is set)", pytrace=False)
     pytest.skip(reason)
+
+
+def module(name: str) -> Any:
+    """A package that only some tests need, and that their extra brings; where it is not installed, the test is skipped,
+    or fails under TESTS_STRICT.
+
+    Args:
+        name: as for `import`.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        missing(f"{name} cannot be imported: {error}")

@@ -25,6 +25,7 @@ from graphql_api.client.discovery import TaskType
 from graphql_api.client.errors import BadArguments
 from graphql_api.client.values import Member, UsedType, decode
 from graphql_api.describe import plain_input
+from tests import outside
 
 np: Any = numpy
 
@@ -92,7 +93,7 @@ def test_a_value_is_sent_as_the_function_would_write_it(value: Any, graphql_type
 
 
 def test_values_of_pandas_are_sent_as_pythons() -> None:
-    pandas = pytest.importorskip("pandas")
+    pandas = outside.module("pandas")
     frame = pandas.DataFrame({"n": [1, 2], "at": pandas.to_datetime(["2026-01-01", "2026-01-02"])})
     assert sent(frame["n"], "[Int!]!") == [1, 2]
     [row, _] = frame.itertuples(index=False)

@@ -22,6 +22,7 @@ from cluster.conversion import plain
 from cluster.execute import Failed, Succeeded, call, encode
 from cluster.output import Shape, UnfitOutput
 from cluster.registry import TaskType, _registered
+from tests import outside
 
 np: Any = numpy
 """Untyped, as values stand here where their types are not declared."""
@@ -307,7 +308,7 @@ Made = Callable[[Any], Any]
     ],
 )  # fmt: skip
 def test_values_of_pandas_come_out_as_pythons(annotation: Any, make: Made, expected: Any) -> None:
-    pandas = pytest.importorskip("pandas")
+    pandas = outside.module("pandas")
     got = written(annotation, make(pandas))
     if isinstance(got, list) and got and isinstance(got[0], dict) and got[0].get("took") == "PT0S":
         got[0]["took"] = None  # the sum of nothing
@@ -328,7 +329,7 @@ def test_values_of_pandas_come_out_as_pythons(annotation: Any, make: Made, expec
     ],
 )  # fmt: skip
 def test_values_of_pandas_that_do_not_fit_are_refused_with_the_place(annotation: Any, make: Made, words: str) -> None:
-    pandas = pytest.importorskip("pandas")
+    pandas = outside.module("pandas")
     refused = written(annotation, make(pandas))
     assert isinstance(refused, Refused), refused
     assert words in refused.words

@@ -21,6 +21,7 @@ from cluster.settings import load_settings
 from graphql_api.blobs import asked_range
 from graphql_api.transport.bodies import BODY_LIMIT_BYTES
 from graphql_api.transport.negotiation import EVENTS, GRAPHQL, JSON, prefers_events, takes_events
+from tests import outside
 from tests.api_node import api_node
 from tests.system import RedisServer, Socket
 
@@ -286,8 +287,9 @@ async def test_the_body_of_a_request_that_offers_an_upgrade_is_read(url: str) ->
     assert b"400 Bad Request" in await speak(url, offer(b"Content-Length: x"))
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not on PATH")
 async def test_curl_may_offer_http_2(url: str) -> None:
+    if shutil.which("curl") is None:
+        outside.missing("curl is not on PATH")
     process = await asyncio.create_subprocess_exec(
         "curl", "-sS", "--http2", "-H", "Content-Type: application/json", "-d", TYPES.decode(), url,
         stdout=asyncio.subprocess.PIPE,

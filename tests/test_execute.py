@@ -28,6 +28,7 @@ from cluster.registry import Bound, TaskType, _registered, load_registry
 from cluster.settings import Settings
 from cluster.store.record import Record, TaskState
 from cluster.store.store import ThreadStore
+from tests import outside
 from tests.system import TASKS
 
 
@@ -183,8 +184,8 @@ def test_a_future_is_waited_for_and_its_value_is_the_result(dask_client: Any, is
 
 
 def test_a_dataframe_of_dask_is_a_list_of_its_rows(dask_client: Any) -> None:
-    pandas = pytest.importorskip("pandas")
-    dataframe = pytest.importorskip("dask.dataframe")
+    pandas = outside.module("pandas")
+    dataframe = outside.module("dask.dataframe")
 
     def rows() -> Any:
         frame = dataframe.from_pandas(pandas.DataFrame({"x": [1, 2, 3]}), npartitions=2)
