@@ -614,3 +614,36 @@ def test_an_output_of_any_type_is_read_as_it_was_returned(data: Any, kind: Any) 
     whole = dataclasses.is_dataclass(value) or isinstance(value, BaseModel)
     returned = value if whole else task_type.validated_output(value)
     assert difference(task_type.read(made.result), returned, is_input=False) is None
+
+
+# Types that hold themselves -------------------------------------------------------------------------------------------
+
+
+class Tree(BaseModel):
+    value: int
+    children: list[Tree] = []
+    best: Tree | None = None
+
+    @field_validator("value")
+    @classmethod
+    def add_one(cls, value: int) -> int:
+        return value + 1
+
+
+@dataclass
+class Chain:
+    value: int
+    rest: Chain | None = None
+
+    def __post_init__(self) -> None:
+        self.value *= 2
+        self.length: int = 1 + (self.rest.length if self.rest else 0)
+
+
+def test_a_type_that_holds_itself_is_validated_once_at_every_depth() -> None:
+    tree = got(Tree, {"value": 1, "children": [{"value": 2, "best": {"value": 3}}]})
+    assert (tree.value, tree.children[0].value, tree.children[0].best.value) == (2, 3, 4)
+    chain = got(Chain, {"value": 1, "rest": {"value": 2}})
+    assert (chain.value, chain.rest.value, chain.length) == (2, 4, 2)
+    for value in (tree, chain):
+        assert difference(read(type(value), value), value, is_input=False) is None
