@@ -229,6 +229,7 @@ async def is_ready(client: httpx.AsyncClient, url: str) -> bool:
         return False
 
 
+@pytest.mark.slow
 async def test_a_socket_that_reads_slowly_is_ended_and_others_are_not_held_up(
     settings: Settings, store: Store, soon: None
 ) -> None:
