@@ -263,6 +263,7 @@ async def test_sockets_of_one_client_are_bounded(tmp_path: Path) -> None:
             pass
 
 
+@pytest.mark.slow
 def test_keys_are_made_listed_and_revoked_by_the_command(redis_server: Any, tmp_path: Path) -> None:
     import subprocess
     import sys

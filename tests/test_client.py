@@ -255,6 +255,7 @@ async def test_a_wait_for_what_nobody_submitted_says_so(client: AsyncClient) -> 
         await client.task("1" * 32).result(timeout=0.2)
 
 
+@pytest.mark.slow
 async def test_thousands_that_wait_one_by_one_share_a_few_subscriptions(
     system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -489,7 +490,6 @@ def test_an_id_follows_from_the_input_unless_validation_may_rewrite_it(annotatio
 # Lost connections -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.vital
 @pytest.mark.slow
 async def test_no_result_is_lost_while_the_api_and_redis_are_killed_and_started_again(tmp_path: Path) -> None:
     """200 callers wait over an api that takes 50 ids at once; every one of them gets its result."""

@@ -19,7 +19,7 @@ import pytest
 
 from tests.system import Socket, System
 
-pytestmark = pytest.mark.every_engine
+pytestmark = [pytest.mark.every_engine, pytest.mark.slow, pytest.mark.vital]
 
 GATED = "mutation($f: String!, $n: Int!) { submitGated(folder: $f, n: $n) { taskId outcome } }"
 RESULT = "subscription($id: ID!) { taskResult(taskId: $id) { taskId state attempt error { code } } }"

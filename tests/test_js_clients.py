@@ -27,6 +27,7 @@ async def run(script: str, *words: str) -> Any:
     return json.loads(out.splitlines()[-1])
 
 
+@pytest.mark.slow
 async def test_every_audit_of_graphql_over_http_is_ok(system: System) -> None:
     audits = await run("audit.mjs", system.url)
     assert len(audits) >= 61

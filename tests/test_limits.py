@@ -88,6 +88,7 @@ def refused(variables: dict[str, Any], limit: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 @given(variables=st.dictionaries(st.text(), JSON), limit=st.integers(1, 50))
 def test_the_values_of_the_variables_are_counted_at_any_depth(variables: dict[str, Any], limit: int) -> None:
     count, items = values_of(variables)

@@ -106,6 +106,7 @@ async def test_a_task_is_counted_where_each_of_its_steps_happens(watched: Watche
     assert 0 <= worker["dask_graphql_wait_seconds_sum{task=fibonacci}"] < 20
 
 
+@pytest.mark.slow
 async def test_what_a_dead_worker_process_counted_is_not_lost_with_it(watched: Watched) -> None:
     await run(watched, "submitFibonacci(n: 902)")
     count = "dask_graphql_attempts_total{outcome=SUCCEEDED}{task=fibonacci}"

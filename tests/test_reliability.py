@@ -77,6 +77,7 @@ async def test_a_task_past_its_limit_takes_its_process_and_its_neighbours_run_ag
         await store.close()
 
 
+@pytest.mark.slow
 async def test_a_cancelled_task_that_never_yields_is_ended_by_force_and_its_worker_serves_again(
     fleet: System, tmp_path: Path
 ) -> None:
@@ -118,6 +119,7 @@ async def test_a_task_that_the_workers_do_not_have_fails_naming_the_module_and_t
     assert TASKS in got["error"]["message"]
 
 
+@pytest.mark.slow
 async def test_a_worker_that_is_not_ours_is_named_in_the_error_of_what_it_cannot_run(tmp_path: Path) -> None:
     system = System(tmp_path, min_workers=0)
     system.redis.start()
@@ -139,6 +141,7 @@ async def test_a_worker_that_is_not_ours_is_named_in_the_error_of_what_it_cannot
     assert "RuntimeError: this Dask worker was not started by `dask-graphql worker`" in got["error"]["message"]
 
 
+@pytest.mark.slow
 async def test_a_delayed_task_is_dispatched_though_the_node_that_took_it_is_gone(fleet: System) -> None:
     due = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=3)
     call = f'submitFibonacci(n: 654, options: {{notBefore: "{due.isoformat()}", priority: -3}})'

@@ -293,6 +293,7 @@ async def test_a_socket_that_answers_no_ping_is_ended_though_its_close_cannot_be
         assert await asyncio.to_thread(read_slowly, silent, 20) < 10
 
 
+@pytest.mark.slow
 async def test_a_socket_for_which_far_too_much_waits_is_ended_at_once(settings: Settings, store: Store) -> None:
     """Queries take no turns: their answers are bounded by the end of the socket."""
     settings = replace(settings, socket_unsent_bytes=64_000)

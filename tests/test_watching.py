@@ -131,6 +131,7 @@ async def status(system: System, *options: str) -> tuple[int, str, str]:
     return process.returncode or 0, out.decode(), error.decode()
 
 
+@pytest.mark.slow
 async def test_the_command_status_shows_the_cluster_once(watched: System) -> None:
     code, out, error = await status(watched, "--once")
     assert (code, error) == (0, "")
