@@ -141,6 +141,7 @@ async def results(system: System, ids: list[str]) -> list[dict[str, Any]]:
         return [item["taskResults"] async for item in socket.subscribe(query, {"ids": ids})]
 
 
+@pytest.mark.slow
 async def test_who_waits_behind_a_slow_one_runs_elsewhere(pair: System) -> None:
     given_back = False
     for first in range(1_000, 1_500, 100):
@@ -159,6 +160,7 @@ async def test_who_waits_behind_a_slow_one_runs_elsewhere(pair: System) -> None:
     assert given_back, "none shared a Dask task with the slow one"
 
 
+@pytest.mark.slow
 async def test_who_shares_a_dask_task_with_a_deadly_one_ends_well_and_is_not_charged(pair: System) -> None:
     inputs: list[dict[str, Any]] = [{"n": n} for n in range(2_000, 2_019)]
     inputs.insert(3, {"n": 2_100, "mood": "deadly"})
@@ -173,6 +175,7 @@ async def test_who_shares_a_dask_task_with_a_deadly_one_ends_well_and_is_not_cha
     await store.close()
 
 
+@pytest.mark.slow
 async def test_a_dispatcher_hears_of_every_end_even_where_the_load_is_as_it_was_told_last(pair: System) -> None:
     """It counts what it sends until the load is told again: a count that nobody corrects would hold lone attempts."""
     link = SchedulerLink(pair.settings, hears_load=True)

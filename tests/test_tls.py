@@ -146,6 +146,7 @@ async def worker_address(system: System) -> str:
         return str(next(iter(client.scheduler_info()["workers"])))
 
 
+@pytest.mark.slow
 async def test_strangers_are_let_in_neither_by_the_scheduler_nor_by_a_worker(encrypted: System, folder: Path) -> None:
     for address in (encrypted.settings.scheduler, await worker_address(encrypted)):
         assert address.startswith("tls://")
@@ -199,6 +200,7 @@ async def health_of(scheduler: System, **changes: str) -> subprocess.CompletedPr
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_text", [False, True])
 async def test_the_scheduler_passes_its_health_check_and_logs_nothing_of_it(encrypted: System, as_text: bool) -> None:
     texts = check_certificates(encrypted.settings) if as_text else {}  # as secrets managers give them
@@ -209,6 +211,7 @@ async def test_the_scheduler_passes_its_health_check_and_logs_nothing_of_it(encr
     assert "handshake" not in log.read_text().removeprefix(before)
 
 
+@pytest.mark.slow
 async def test_a_scheduler_that_hangs_is_not_healthy_though_it_accepts_connections(encrypted: System) -> None:
     process = encrypted.children["scheduler"].process
     process.send_signal(signal.SIGSTOP)
