@@ -8,8 +8,6 @@ import pytest
 
 from tests.chaos import Report, chaos
 
-pytestmark = pytest.mark.every_engine
-
 
 def show(report: Report, *, accepted: int = 20) -> None:
     """Prints what a run found, which must be nothing wrong, in a run that was one: with at least so many tasks."""
@@ -18,6 +16,7 @@ def show(report: Report, *, accepted: int = 20) -> None:
     assert report.accepted >= accepted
 
 
+@pytest.mark.every_engine
 @pytest.mark.slow
 @pytest.mark.vital
 @pytest.mark.timeout(240)
@@ -25,6 +24,7 @@ async def test_a_few_seconds_of_chaos_lose_nothing_that_was_accepted(engine: Pat
     show(await chaos(6, 11, tmp_path, engine=engine), accepted=5)
 
 
+@pytest.mark.every_engine
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_nothing_accepted_is_lost_under_kills_stops_cuts_refusals_and_failovers(

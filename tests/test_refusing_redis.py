@@ -25,6 +25,8 @@ GATED = "mutation($f: String!, $n: Int!) { it: submitGated(folder: $f, n: $n) { 
 FAILING = "mutation($f: String!, $n: Int!) { it: submitFailsOnce(folder: $f, n: $n) { taskId } }"
 NEW = "mutation($n: Int!) { it: submitFibonacci(n: $n) { taskId } }"
 HELD_SECONDS = 3.0
+SILENT_SECONDS = 5.0
+"""How long a fault lasts that nobody hears an answer of: each question takes two seconds."""
 HEALED_SECONDS = 20.0
 PARAMETERS = [pytest.param(name, marks=[] if name == "read-only" else pytest.mark.slow) for name in FAULTS]
 
@@ -47,17 +49,25 @@ class Client:
     ready: list[tuple[float, int, list[str]]] = field(default_factory=list)
 
     async def run(self, first: int, end_at: float) -> None:
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._submit(first, end_at))
+            both.create_task(self._probe(end_at))
+
+    async def _submit(self, n: int, end_at: float) -> None:
+        while time.monotonic() < end_at:
+            answer = await self.system.post(NEW, {"n": n})
+            n += 1
+            for error in answer.get("errors", ()):
+                self.codes.add(error["extensions"]["code"])
+            if "errors" not in answer:
+                self.accepted.append(answer["data"]["it"]["taskId"])
+            await asyncio.sleep(0.05)
+
+    async def _probe(self, end_at: float) -> None:
         async with httpx.AsyncClient(timeout=30) as http:
-            probe = self.system.url.replace("graphql", "readyz")
             while time.monotonic() < end_at:
-                answer = await self.system.post(NEW, {"n": first})
-                first += 1
-                for error in answer.get("errors", ()):
-                    self.codes.add(error["extensions"]["code"])
-                if "errors" not in answer:
-                    self.accepted.append(answer["data"]["it"]["taskId"])
                 asked = time.monotonic()
-                got = await http.get(probe)
+                got = await http.get(self.system.url.replace("graphql", "readyz"))
                 self.ready.append((asked, got.status_code, [item["part"] for item in got.json()["notReady"]]))
                 await asyncio.sleep(0.05)
 
@@ -99,10 +109,11 @@ async def test_a_system_whose_redis_refuses_says_so_and_then_goes_on_where_it_wa
     at = datetime.now(UTC) + timedelta(seconds=2)
     later = await submit(refused, LATER, n=numbers, at=at.isoformat())
     client = Client(refused)
+    seconds = SILENT_SECONDS if name in ("loading", "paused") else HELD_SECONDS
     with fault(name, refused.redis):
         began = time.monotonic()
-        listening = asyncio.create_task(client.run(numbers + 1, began + HELD_SECONDS))
-        await asyncio.sleep(HELD_SECONDS / 2)
+        listening = asyncio.create_task(client.run(numbers + 1, began + seconds))
+        await asyncio.sleep(seconds / 2)
         # What runs ends while Redis refuses.
         (tmp_path / f"gate-{numbers}").touch()
         await listening
