@@ -15,8 +15,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export PYTHONDONTWRITEBYTECODE :=
 
-# Which of the processes runs which tests: tests/conftest.py.
-PYTEST := $(BIN)/python -m pytest -n 2
+# Which of the processes runs which tests: tests/conftest.py. The long tests wait more than they work, so three at a time
+# keep two cores busy.
+PYTEST := $(BIN)/python -m pytest -n
 QUICK := (vital or not (slow or aws or browser)) and not other_engine
 
 .DEFAULT_GOAL := help
@@ -30,13 +31,13 @@ run: setup ## Starts the whole system on this machine (PORT=8000)
 	@exec $(BIN)/dask-graphql dev --port $(PORT)
 
 test: $(VENV)/.test test-pages ## Runs the quick tests, which prove what matters most (5 minutes)
-	@$(PYTEST) -m "$(QUICK)"
+	@$(PYTEST) 2 -m "$(QUICK)"
 
 test-all: $(VENV)/.test test-pages ## Runs every test, with many examples of each property (half an hour)
-	@TESTS_THOROUGH=1 $(PYTEST)
+	@TESTS_THOROUGH=1 $(PYTEST) 3
 
 test-rest: $(VENV)/.test test-pages ## Runs what `make test-all` has beyond `make test`
-	@TESTS_THOROUGH=1 $(PYTEST) -m "hypothesis or not ($(QUICK))"
+	@TESTS_THOROUGH=1 $(PYTEST) 3 -m "hypothesis or not ($(QUICK))"
 
 # Without the pages their tests are skipped, or fail where everything must run.
 test-pages: $(VENV)/.run
