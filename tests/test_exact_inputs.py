@@ -136,12 +136,12 @@ def test_what_json_can_say_is_taken_as_it_is(api: Api, arguments: str, name: str
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.integers(-(10**15), 10**15))
-def test_a_number_of_seconds_is_that_many_microseconds(microseconds: int) -> None:
+@given(microseconds=st.integers(-(10**15), 10**15))
+def test_a_number_of_seconds_is_that_many_microseconds(api: Api, microseconds: int) -> None:
     from graphql_api.type_map import _parse_duration
 
     seconds = microseconds / 1e6
-    kind = _registered[__name__, "exact"]
+    kind = api.registry["exact"]
     bound = kind.bind({"span": _parse_duration(seconds)})
     assert kind.revive(bound.canonical_input)["span"] == datetime.timedelta(microseconds=microseconds)
 
