@@ -101,7 +101,11 @@ class RedisServer:
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
-            self._process.wait(10)
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                # It reads or rewrites a long file; nobody needs it any more.
+                self.kill()
 
 
 class System:
