@@ -156,7 +156,8 @@ def test_a_dask_collection_is_computed_in_this_process_where_no_task_runs() -> N
 def dask_client() -> Iterator[Any]:
     from distributed import Client
 
-    with Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None) as client:
+    # Any port: None would take 8787 (distributed/node.py), and warn where somebody has it.
+    with Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0") as client:
         yield client
 
 
