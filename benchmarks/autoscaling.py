@@ -4,7 +4,7 @@ The facts are Fargate's: a worker serves 20 to 60 s after it was started, costs 
 minute at least. The scheduler is Dask's: a worker has one task at a time, and what is known of the work are the mean
 durations of the task types (half the weight on the latest run).
 
-- **ours** runs the real `cluster.controller.plan.plan`, every 0.5 s, with the policy of an ECS fleet.
+- **ours** runs the real `cluster.controller.scaling_policy.plan`, every 0.5 s, with the policy of an ECS fleet.
 - **Adaptive** runs the real `distributed.deploy.adaptive_core.AdaptiveCore` with its defaults (every 1 s, target 5 s,
   three wishes to close before one closes) on the formula of `Scheduler.adaptive_target`. In its favour, a worker that
   is closed while it works finishes first.
@@ -27,8 +27,8 @@ from typing import Any, Final
 from distributed.deploy.adaptive_core import AdaptiveCore
 
 from cluster.controller.fleets.ecs import EcsFleet
-from cluster.controller.plan import Memory, Observation, Policy, plan
-from cluster.demand import UNKNOWN_SECONDS
+from cluster.controller.scaling_policy import Memory, Observation, Policy, plan
+from cluster.scheduling.demand import UNKNOWN_SECONDS
 from cluster.settings import load_settings
 
 TURN: Final = 0.5

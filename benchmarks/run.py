@@ -32,7 +32,7 @@ import redis.asyncio
 from benchmarks import peers, report
 from benchmarks.report import Row
 from benchmarks.wire import HttpPool, Socket
-from cluster.local import free_port
+from dask_graphql.dev_system import free_port
 from tests.system import RedisServer, System
 
 IN_FLIGHT = 64
@@ -172,7 +172,7 @@ async def posts_per_second(url: str, count: int, connections: int = 16) -> float
 
 async def fan_out_per_second(ours: Ours, sockets: int) -> float:
     """One result to many waiting sockets, deliveries a second from the submission of the task on."""
-    from cluster.registry import load_registry
+    from cluster.task_types.registry import load_registry
 
     n = next(FAN_NUMBERS)
     async with _crowd("fan", ours.url, sockets, load_registry()["fibonacci"].bind({"n": n}).task_id) as crowd:
@@ -245,7 +245,7 @@ async def start_seconds(folder: Path) -> float:
     """What `make run` does where everything is set up, until it says that it is ready."""
     begun = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "cluster", "dev", "--port", str(free_port()), "--data-dir", str(folder),
+        sys.executable, "-m", "dask_graphql", "dev", "--port", str(free_port()), "--data-dir", str(folder),
         stdout=PIPE, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     assert process.stdout

@@ -1,19 +1,19 @@
 """Tasks, records, Dask and the fleet. Knows nothing of GraphQL.
 
-A task module needs only what is exported here.
+Task modules import from `dask_graphql`. The names that they imported from here before go on working.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cluster.context import cancelled, report_partial, report_progress, save_blob
     from cluster.errors import BadInput, TaskError
-    from cluster.fields import Hidden, result_field
-    from cluster.graphs import as_completed
-    from cluster.registry import task
-    from cluster.values import BigInt, Blob, Graph
+    from cluster.task_types.registry import task
+    from cluster.task_types.result_fields import Hidden, result_field
+    from cluster.task_types.value_types import BigInt, Blob, Graph
     from cluster.version import __version__
+    from cluster.worker.graph_tasks import as_completed
+    from cluster.worker.task_context import cancelled, report_partial, report_progress, save_blob
 
 __all__ = [
     "BadInput",
@@ -33,15 +33,16 @@ __all__ = [
 ]
 
 _MODULES = {
-    "BadInput": "errors", "BigInt": "values", "Blob": "values", "Graph": "values", "Hidden": "fields",
-    "TaskError": "errors", "__version__": "version", "as_completed": "graphs", "cancelled": "context",
-    "report_partial": "context", "report_progress": "context", "result_field": "fields",
-    "save_blob": "context", "task": "registry",
+    "BadInput": "errors", "BigInt": "task_types.value_types", "Blob": "task_types.value_types",
+    "Graph": "task_types.value_types", "Hidden": "task_types.result_fields", "TaskError": "errors",
+    "__version__": "version", "as_completed": "worker.graph_tasks", "cancelled": "worker.task_context",
+    "report_partial": "worker.task_context", "report_progress": "worker.task_context",
+    "result_field": "task_types.result_fields", "save_blob": "worker.task_context", "task": "task_types.registry",
 }  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    """Loads a name when it is first asked for (PEP 562), so that the client, which needs few, starts quickly."""
+    """Loads a name when it is first asked for (PEP 562)."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -21,7 +21,7 @@ def main() -> None:
         if found is not None and not same(found, os.path.join(root(), name)):
             fail(f"{found} is imported in place of the package {name} of dask-graphql, {cure(found)}")
     try:
-        from cluster.__main__ import main as run
+        from dask_graphql.cli import main as run
 
         run()
     except (ImportError, AttributeError) as error:

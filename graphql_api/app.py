@@ -14,26 +14,27 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from cluster import collector, tracing
+from cluster.api_node.node import make_node
 from cluster.errors import PublicError, StoreUnavailable
-from cluster.metrics import Exposition
-from cluster.node import make_node
-from cluster.registry import Registry, load_registry
+from cluster.observability import tracing
+from cluster.observability.metrics import Exposition
 from cluster.settings import Settings, check_public, load_settings
+from cluster.system import gc_tuning
+from cluster.task_types.registry import Registry, load_registry
 from graphql_api.auth.authenticate import Authenticator
 from graphql_api.auth.http import status_of
 from graphql_api.auth.keys import CHANGED
 from graphql_api.auth.sockets import Sockets
-from graphql_api.blobs import download
-from graphql_api.documents import Documents
 from graphql_api.errors import STORE_AWAY
-from graphql_api.measure import Measured, Traced
-from graphql_api.pages import page_routes
-from graphql_api.persisted import PersistedOperations
-from graphql_api.probes import healthz, readyz, show_metrics
-from graphql_api.schema import make_schema
+from graphql_api.execution.document_cache import Documents
+from graphql_api.execution.persisted_operations import PersistedOperations
+from graphql_api.http.blob_downloads import download
+from graphql_api.http.health import healthz, readyz, show_metrics
+from graphql_api.http.pages import page_routes
+from graphql_api.http.request_metrics import Measured, Traced
+from graphql_api.schema.builder import make_schema
 from graphql_api.transport.endpoint import GraphQLEndpoint
-from graphql_api.transport.origins import Origins
+from graphql_api.transport.origin_check import Origins
 
 
 def create_app(settings: Settings | None = None, registry: Registry | None = None) -> Starlette:
@@ -63,7 +64,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         await node.start()
         authenticator.start()
         endpoint.pings.start()
-        collector.settle()
+        gc_tuning.settle()
         try:
             yield
         finally:

@@ -8,11 +8,11 @@ from typing import Any, TypeAlias
 from starlette.websockets import WebSocket
 from strawberry.types import Info
 
+from cluster.api_node.node import Node
 from cluster.errors import RateLimited, TaskNotFound, Unauthenticated
-from cluster.node import Node
 from cluster.store.record import Record
 from graphql_api.auth.callers import Caller, Scope
-from graphql_api.transport.backlog import Backlog
+from graphql_api.backlog import Backlog
 
 
 @dataclass

@@ -9,8 +9,8 @@ from graphql import GraphQLError, GraphQLSyntaxError
 from strawberry.exceptions import MissingQueryError
 from strawberry.schema.exceptions import InvalidOperationTypeError
 
-from cluster import metrics
 from cluster.errors import BlobError, PublicError, StoreUnavailable
+from cluster.observability import metrics
 
 logger = logging.getLogger(__name__)
 

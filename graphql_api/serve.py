@@ -8,12 +8,12 @@ from typing import Any, Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from cluster.logs import set_up_logging
+from cluster.observability.logs import set_up_logging
+from cluster.observability.tracing import set_up_tracing
 from cluster.settings import Settings
-from cluster.tracing import set_up_tracing
 from graphql_api.app import create_app
-from graphql_api.transport.http import HttpProtocol
-from graphql_api.transport.protocol import SocketProtocol
+from graphql_api.transport.uvicorn_http import HttpProtocol
+from graphql_api.transport.uvicorn_websocket import SocketProtocol
 
 KEEP_ALIVE_SECONDS: Final = 75
 """How long an idle HTTP connection stays open: longer than a load balancer keeps it (60 s at AWS), which would else

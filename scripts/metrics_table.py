@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from cluster.metrics import DECLARED, ROLES
+from cluster.observability.metrics import DECLARED, ROLES
 
 PAGE = Path(__file__).parent.parent / "docs" / "operations.md"
 BEGIN = "<!-- metrics: written by scripts/metrics_table.py -->"

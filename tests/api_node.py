@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import uvicorn
 
-from cluster.local import free_port
-from cluster.registry import Registry
 from cluster.settings import Settings
+from cluster.task_types.registry import Registry
+from dask_graphql.dev_system import free_port
 from graphql_api.app import create_app
 from graphql_api.serve import server_options
 

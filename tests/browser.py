@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from playwright.async_api import Browser, Page, async_playwright
 from playwright.sync_api import sync_playwright
 
-from graphql_api.pages import DIST
+from graphql_api.http.pages import DIST
 from tests.node import CLIENTS
 from tests.outside import missing
 

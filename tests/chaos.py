@@ -39,7 +39,7 @@ import redis
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
-from cluster.registry import load_registry
+from cluster.task_types.registry import load_registry
 from tests.engines import ENGINES, default_binary, find_engine
 from tests.forwarder import Forwarder
 from tests.redis_faults import FAULTS, command, flush_scripts, hand_over

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from cluster.local import redis_binary
-from cluster.redis_server import server_on_path, shipped_server
+from dask_graphql.dev_system import redis_binary
+from dask_graphql.redis_server import server_on_path, shipped_server
 from tests.outside import missing
 
 ENGINES: Final = ("redis-6.2", "redis-7", "valkey-8", "valkey-9")

@@ -30,7 +30,7 @@ from pathlib import Path
 import psutil
 import redis
 
-from graphql_api.client import AsyncClient, TaskCancelled, TaskFailed
+from dask_graphql.client import AsyncClient, TaskCancelled, TaskFailed
 from tests.system import System
 
 TTL_SECONDS = 60

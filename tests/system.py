@@ -20,10 +20,10 @@ import psutil
 import redis
 from websockets.asyncio.client import ClientConnection, connect
 
-from cluster.local import free_port, redis_command
-from cluster.processes import Child, dying_with_parent, start_node
 from cluster.settings import Settings, load_settings
-from cluster.store.store import Store
+from cluster.store.clients import Store
+from cluster.system.child_processes import Child, dying_with_parent, start_node
+from dask_graphql.dev_system import free_port, redis_command
 from graphql_api.auth.callers import Scope as CallerScope
 from graphql_api.auth.keys import create_key
 from tests.engines import default_binary

@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.admission import Admission
-from cluster.deliver import Deliveries
-from cluster.dispatch import Dispatcher
+from cluster.api_node.admission_control import Admission
+from cluster.api_node.dispatcher import Dispatcher
+from cluster.api_node.result_delivery import Deliveries
+from cluster.api_node.submission import SubmitOptions, Submitter
 from cluster.errors import QueueFull
-from cluster.link import SchedulerLink
-from cluster.registry import Bound, TaskType, load_registry
+from cluster.scheduling.scheduler_client import SchedulerLink
 from cluster.settings import Settings
+from cluster.store.clients import Store
 from cluster.store.record import TaskState
-from cluster.store.store import Store
-from cluster.submit import SubmitOptions, Submitter
+from cluster.task_types.registry import Bound, TaskType, load_registry
 
 FIBONACCI = load_registry()["fibonacci"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.ahead import KEPT_SECONDS, MOST, PROBE, Ahead
+from cluster.api_node.speculative_watch import KEPT_SECONDS, MOST, PROBE, Ahead
 
 RUN = (1_000, 1)
 

@@ -20,11 +20,11 @@ from websockets.exceptions import ConnectionClosed
 
 from cluster.errors import SettingError
 from cluster.settings import check_public, load_settings
-from cluster.store.store import Store
+from cluster.store.clients import Store
+from dask_graphql.client import AsyncClient, Refused
 from graphql_api.auth.callers import Scope
 from graphql_api.auth.keys import list_keys, revoke_key
 from graphql_api.auth.tokens import LEEWAY_SECONDS
-from graphql_api.client import AsyncClient, Refused
 from tests.system import Socket, System
 
 READ = frozenset({Scope.READ})
@@ -272,7 +272,7 @@ def test_keys_are_made_listed_and_revoked_by_the_command(redis_server: Any, tmp_
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "cluster", "keys", *words],
+            [sys.executable, "-m", "dask_graphql", "keys", *words],
             env=environment,
             capture_output=True,
             text=True,

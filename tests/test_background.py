@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from cluster import background, metrics
-from cluster.background import BackgroundLoop, BackgroundThread, Health
 from cluster.errors import StoreUnavailable
+from cluster.observability import metrics
+from cluster.system import background
+from cluster.system.background import BackgroundLoop, BackgroundThread, Health
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.blobs import BlobStore, FolderBlobStore, open_blob_store
 from cluster.errors import BlobError
+from cluster.store.blob_store import BlobStore, FolderBlobStore, open_blob_store
 
 KEY = "b9a7c7263c0332d12e52f09809754586/1/digits.txt"
 

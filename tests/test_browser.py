@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 from playwright.async_api import Browser, Page, WebSocketRoute, expect
 
-from cluster.task_id import task_id
+from cluster.task_types.task_id import task_id
 from graphql_api.auth.callers import Scope
 from tests.browser import PATIENCE_MILLISECONDS, Windows, grave_findings, need_pages, needed_chromium, started
 from tests.node import environment

@@ -34,12 +34,10 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from cluster import BigInt
-from cluster.local import free_port
-from cluster.registry import Bound, Registry, load_registry
 from cluster.store.record import SubmissionOutcome
-from cluster.task_id import canonical_json
-from graphql_api.auth.callers import Caller
-from graphql_api.client import (
+from cluster.task_types.registry import Bound, Registry, load_registry
+from cluster.task_types.task_id import canonical_json
+from dask_graphql.client import (
     ApiUnavailable,
     AsyncClient,
     AsyncHandle,
@@ -57,14 +55,16 @@ from graphql_api.client import (
     TaskType,
     UnknownTaskType,
 )
-from graphql_api.client import events as client_events
-from graphql_api.client import finals as client_finals
-from graphql_api.client.command import printable
-from graphql_api.client.discovery import DISCOVERY, Input, parse_task_types
-from graphql_api.client.http import blob_url
+from dask_graphql.client import events as client_events
+from dask_graphql.client import result_waiter as client_finals
+from dask_graphql.client.http_transport import blob_url
+from dask_graphql.client.submit_command import printable
+from dask_graphql.client.task_types import DISCOVERY, Input, parse_task_types
+from dask_graphql.dev_system import free_port
+from graphql_api.auth.callers import Caller
 from graphql_api.context import Context
-from graphql_api.describe import plain_input
-from graphql_api.schema import make_schema
+from graphql_api.schema.builder import make_schema
+from graphql_api.schema.task_type_description import plain_input
 from graphql_api.transport.json import parse_json
 from tests.system import TASKS, System
 from tests.task_modules.samples import Colour, Point
@@ -90,7 +90,7 @@ def sync_client(system: System) -> Iterator[Client]:
 
 def test_importing_the_client_loads_neither_the_server_nor_dask() -> None:
     code = (
-        "import sys, graphql_api.client; "
+        "import sys, dask_graphql.client; "
         "print([name for name in ('strawberry', 'graphql', 'dask', 'distributed', 'redis', 'boto3', 'starlette',"
         " 'websockets') if name in sys.modules])"
     )
@@ -342,7 +342,7 @@ def everything(
 
 
 def registry_of_everything() -> Registry:
-    from cluster.registry import _task_type
+    from cluster.task_types.registry import _task_type
 
     registry = load_registry([TASKS])
     registry.add(_task_type(everything, "everything", "7", None, 0, None, None))
@@ -447,7 +447,7 @@ TOMORROW = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
 async def test_an_id_that_does_not_follow_from_the_input_is_told(
     client: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("graphql_api.client.discovery.task_id", lambda *_: "0" * 32)
+    monkeypatch.setattr("dask_graphql.client.task_types.task_id", lambda *_: "0" * 32)
     with pytest.raises(IdMismatch, match=f"answered the task id {FIB_90} where {'0' * 32} follows"):
         await client.submit("fibonacci", n=90)
 
@@ -457,7 +457,7 @@ async def test_ids_that_only_the_api_can_tell_are_believed(
 ) -> None:
     types = {name: replace(kind, id_from_input=False) for name, kind in (await client.task_types()).items()}
     monkeypatch.setattr(client, "_task_types", types)
-    monkeypatch.setattr("graphql_api.client.discovery.task_id", lambda *_: "0" * 32)
+    monkeypatch.setattr("dask_graphql.client.task_types.task_id", lambda *_: "0" * 32)
     assert (await client.submit("fibonacci", n=90)).task_id == FIB_90
     with pytest.raises(IdUnknown, match="submit it to learn its id"):
         await client.task_id("fibonacci", n=90)

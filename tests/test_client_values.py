@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, PlainSerializer, computed_field
 
 from cluster import task
-from cluster.execute import Succeeded, encode
-from cluster.registry import _registered
-from graphql_api.client.aio import _bound
-from graphql_api.client.command import check_lists
-from graphql_api.client.discovery import TaskType
-from graphql_api.client.errors import BadArguments
-from graphql_api.client.values import Member, UsedType, decode
-from graphql_api.describe import plain_input
+from cluster.task_types.registry import _registered
+from cluster.worker.executor import Succeeded, encode
+from dask_graphql.client.async_client import _bound
+from dask_graphql.client.codec import Member, UsedType, decode
+from dask_graphql.client.errors import BadArguments
+from dask_graphql.client.submit_command import check_lists
+from dask_graphql.client.task_types import TaskType
+from graphql_api.schema.task_type_description import plain_input
 from tests import outside
 
 np: Any = numpy

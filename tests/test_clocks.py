@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.controller.launches import Launches
+from cluster.controller.launch_journal import Launches
 from cluster.settings import Settings
-from cluster.store.store import Store
+from cluster.store.clients import Store
 from graphql_api.auth.callers import Scope
 from graphql_api.auth.keys import KeyRing, create_key
 from tests.test_store import ID, finish, start, submit

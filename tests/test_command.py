@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cluster.local import free_port, redis_binary
 from cluster.version import __version__
+from dask_graphql.dev_system import free_port, redis_binary
 from tests.test_schema_file import FILE as SCHEMA_FILE
 
 COMMAND = str(Path(sys.executable).with_name("dask-graphql"))

@@ -16,14 +16,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cluster.errors import BadInput
-from cluster.registry import Bound, load_registry
-from cluster.store.calls import Submitted
 from cluster.store.record import Event, Record, SubmissionOutcome, TaskState
+from cluster.store.script_calls import Submitted
+from cluster.task_types.registry import Bound, load_registry
 from graphql_api.auth.callers import Caller, Scope
-from graphql_api.compiled import EventExecution, event_execution, execute_event, field_execution
 from graphql_api.context import Context
-from graphql_api.schema import make_schema
-from graphql_api.types import TaskTypeType
+from graphql_api.execution.compiled_selection import EventExecution, event_execution, execute_event, field_execution
+from graphql_api.schema.builder import make_schema
+from graphql_api.schema.record_types import TaskTypeType
 from tests.operations import selection
 from tests.system import TASKS
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 import redis
 
-from cluster.store.calls import Calls
+from cluster.store.script_calls import Calls
 from tests.system import Socket, System
 
 FIB = "result { ... on FibonacciResult { n value digits bitLength sha256 } }"

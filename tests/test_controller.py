@@ -14,12 +14,12 @@ import pytest
 from cluster.controller.fleets import local
 from cluster.controller.fleets.fleet import Fleet
 from cluster.controller.fleets.local import LocalFleet
-from cluster.controller.loop import Controller
-from cluster.controller.plan import Decision, Memory, Policy
+from cluster.controller.reconciler import Controller
+from cluster.controller.scaling_policy import Decision, Memory, Policy
 from cluster.errors import StoreUnavailable
-from cluster.link import SchedulerAway
-from cluster.processes import Child, start_child
+from cluster.scheduling.scheduler_client import SchedulerAway
 from cluster.settings import Settings
+from cluster.system.child_processes import Child, start_child
 
 
 class Starter:

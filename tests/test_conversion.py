@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from cluster import task
-from cluster.conversion import plain
-from cluster.execute import Failed, Succeeded, call, encode
-from cluster.output import Shape, UnfitOutput
-from cluster.registry import TaskType, _registered
+from cluster.task_types.conversion import plain
+from cluster.task_types.registry import TaskType, _registered
+from cluster.task_types.result_checks import Shape, UnfitOutput
+from cluster.worker.executor import Failed, Succeeded, call, encode
 from tests import outside
 
 np: Any = numpy

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphql_api.transport import corked as module
-from graphql_api.transport.corked import FULL, Corked
+from graphql_api.transport import write_coalescing as module
+from graphql_api.transport.write_coalescing import FULL, Corked
 
 
 class Wire:

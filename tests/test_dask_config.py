@@ -13,7 +13,7 @@ import pytest
 SHOW = """
 import sys, orjson
 from pathlib import Path
-from cluster.dask_config import configure_dask, keep_dask_in
+from cluster.scheduling.dask_config import configure_dask, keep_dask_in
 keep_dask_in(Path(sys.argv[1]))
 configure_dask(Path(sys.argv[1]) / "scratch")
 import dask, distributed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from cluster.store.deadline import Deadline
+from cluster.store.stall_aware_timeout import Deadline
 
 
 class Clock(asyncio.SelectorEventLoop):

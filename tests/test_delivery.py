@@ -14,12 +14,12 @@ from typing import Any
 import msgpack
 import pytest
 
-from cluster import deliver
-from cluster.deliver import BATCH, Deliveries
+from cluster.api_node import result_delivery
+from cluster.api_node.result_delivery import BATCH, Deliveries
 from cluster.errors import ResultGone, StoreUnavailable
 from cluster.settings import Settings
+from cluster.store.clients import TIMEOUT_SECONDS, Store
 from cluster.store.record import Record, TaskState
-from cluster.store.store import TIMEOUT_SECONDS, Store
 from tests.test_no_gap import count_watches, run_task
 
 LONG = b'"' + b"x" * 1_000_000 + b'"'
@@ -240,7 +240,7 @@ async def test_a_record_that_cannot_be_read_holds_up_no_other(store: Store, deli
 async def test_batches_that_fail_are_halved_until_they_pass_and_nothing_is_dropped(
     store: Store, deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cluster.background.UNAVAILABLE_BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr("cluster.system.background.UNAVAILABLE_BACKOFF_SECONDS", 0.001)
     ids, sizes = [uuid.uuid4().hex for _ in range(64)], list[int]()
     run_many = store.run_many
 
@@ -295,7 +295,7 @@ async def test_renewals_go_on_however_much_comes(store: Store) -> None:
 async def test_tasks_that_nobody_waits_for_any_more_are_bounded_while_redis_is_away(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliver, "LEAVING", 50)
+    monkeypatch.setattr(result_delivery, "LEAVING", 50)
     node = Deliveries(store, "n", 100_000, lambda _: None)
     waiting = [asyncio.ensure_future(node.final(f"{n:032x}")) for n in range(200)]
     await asyncio.sleep(0)

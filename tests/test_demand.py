@@ -11,15 +11,15 @@ from uuid import uuid4
 import pytest
 from distributed import Scheduler, Worker
 
-from cluster.attempts import attempt_key
-from cluster.cancel import Cancellations
-from cluster.demand import AHEAD_SECONDS, Demand
-from cluster.dispatch import Dispatchable, Dispatcher
-from cluster.execute import use_executor
-from cluster.link import SchedulerLink
-from cluster.scheduler import _plugin_class
+from cluster.api_node.cancellation import Cancellations
+from cluster.api_node.dispatcher import Dispatchable, Dispatcher
+from cluster.scheduling.attempt_keys import attempt_key
+from cluster.scheduling.attempt_tracker import _plugin_class
+from cluster.scheduling.demand import AHEAD_SECONDS, Demand
+from cluster.scheduling.scheduler_client import SchedulerLink
 from cluster.settings import Settings
-from cluster.store.store import Store
+from cluster.store.clients import Store
+from cluster.worker.executor import use_executor
 
 A, B, C = (digit * 32 for digit in "abc")
 LONG = {"long": 30.0}

@@ -46,7 +46,7 @@ from graphql import (
 )
 from websockets.asyncio.client import connect
 
-from cluster.local import free_port
+from dask_graphql.dev_system import free_port
 from tests.engines import command_line_client
 from tests.fences import PAGES, ROOT, Block, blocks_of, check_json, check_output, outputs, session, steps_of
 from tests.node import CLIENTS, environment

@@ -14,11 +14,11 @@ from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-import graphql_api.blobs
+import graphql_api.http.blob_downloads
 from cluster import Blob, task
-from cluster.blobs import FolderBlobStore
-from cluster.execute import Succeeded, encode
-from cluster.registry import Registry, _registered
+from cluster.store.blob_store import FolderBlobStore
+from cluster.task_types.registry import Registry, _registered
+from cluster.worker.executor import Succeeded, encode
 from graphql_api.auth.callers import Caller
 
 TASK_ID = "0" * 32
@@ -55,7 +55,7 @@ class Api:
             return Caller("test")
 
         self.blobs = FolderBlobStore(folder)
-        app = Starlette(routes=[Route("/blobs/{key:path}", graphql_api.blobs.download)])
+        app = Starlette(routes=[Route("/blobs/{key:path}", graphql_api.http.blob_downloads.download)])
         app.state.node = SimpleNamespace(store=SimpleNamespace(read=read), registry=registry, blobs=self.blobs)
         app.state.authenticator = SimpleNamespace(caller=caller)
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api")

@@ -8,8 +8,8 @@ from threading import Thread
 
 import pytest
 
-from cluster.ecs_task import METADATA, own_task, random_name, worker_name
-from cluster.worker import NANNY_BYTES, memory_of
+from cluster.system.ecs_metadata import METADATA, own_task, random_name, worker_name
+from cluster.worker.node import NANNY_BYTES, memory_of
 
 ARN = "arn:aws:ecs:eu-central-1:123456789012:task/workers/0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 

@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.settings import load_settings
-from graphql_api.blobs import asked_range
-from graphql_api.transport.bodies import BODY_LIMIT_BYTES
+from graphql_api.http.blob_downloads import asked_range
 from graphql_api.transport.negotiation import EVENTS, GRAPHQL, JSON, prefers_events, takes_events
+from graphql_api.transport.request_body import BODY_LIMIT_BYTES
 from tests import outside
 from tests.api_node import api_node
 from tests.system import RedisServer, Socket

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from cluster import task
-from cluster.registry import Bound, Registry, _registered
+from cluster.task_types.registry import Bound, Registry, _registered
 from graphql_api.auth.callers import Caller
 from graphql_api.context import Context
-from graphql_api.schema import Schema, make_schema
+from graphql_api.schema.builder import Schema, make_schema
 from tests.test_random_task_types import Submitter
 
 
@@ -138,7 +138,7 @@ def test_what_json_can_say_is_taken_as_it_is(api: Api, arguments: str, name: str
 @settings(max_examples=50, deadline=None)
 @given(microseconds=st.integers(-(10**15), 10**15))
 def test_a_number_of_seconds_is_that_many_microseconds(api: Api, microseconds: int) -> None:
-    from graphql_api.type_map import _parse_duration
+    from graphql_api.schema.type_mapping import _parse_duration
 
     seconds = microseconds / 1e6
     kind = api.registry["exact"]

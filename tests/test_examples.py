@@ -12,8 +12,8 @@ from typing import Any
 import dask
 import pytest
 
-from cluster.registry import load_registry
 from cluster.settings import load_settings
+from cluster.task_types.registry import load_registry
 from examples.mandelbrot import INSIDE, UNDRAWN, WIDEST, Palette, Picture, assemble, blend, draw, mandelbrot, shade
 
 

@@ -17,17 +17,17 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-import cluster.blobs
-import cluster.execute
+import cluster.store.blob_store
+import cluster.worker.executor
 from cluster import BigInt, Blob, Graph, TaskError, cancelled, report_partial, report_progress, save_blob, task
-from cluster.attempts import MESSAGE_LIMIT
-from cluster.blobs import FolderBlobStore
 from cluster.errors import BlobError
-from cluster.execute import Executor, Failed, Succeeded, call, encode, run_attempts, use_executor
-from cluster.registry import Bound, TaskType, _registered, load_registry
+from cluster.scheduling.attempt_keys import MESSAGE_LIMIT
 from cluster.settings import Settings
+from cluster.store.blob_store import FolderBlobStore
+from cluster.store.clients import ThreadStore
 from cluster.store.record import Record, TaskState
-from cluster.store.store import ThreadStore
+from cluster.task_types.registry import Bound, TaskType, _registered, load_registry
+from cluster.worker.executor import Executor, Failed, Succeeded, call, encode, run_attempts, use_executor
 from tests import outside
 from tests.system import TASKS
 
@@ -320,8 +320,8 @@ def saves_a_blob(bench: Bench, **limits: Any) -> Bound:
 
 def test_a_blob_store_that_is_away_is_the_platforms_fault(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is tried for a while in place, then later, and none of it counts for the task; and it comes to an end."""
-    monkeypatch.setattr(cluster.blobs, "WRITE_SECONDS", 0.3)
-    monkeypatch.setattr(cluster.execute, "PLATFORM_RETRIES", 2)
+    monkeypatch.setattr(cluster.store.blob_store, "WRITE_SECONDS", 0.3)
+    monkeypatch.setattr(cluster.worker.executor, "PLATFORM_RETRIES", 2)
     # Nobody can make folders in a file.
     bench.blobs.folder.write_bytes(b"")
     bound = saves_a_blob(bench)
@@ -352,7 +352,7 @@ def test_a_cancelled_task_does_not_wait_for_the_blob_store(bench: Bench) -> None
     cancel.start()
     began = time.monotonic()
     bench.run(bound)
-    assert time.monotonic() - began < cluster.blobs.WRITE_SECONDS / 2
+    assert time.monotonic() - began < cluster.store.blob_store.WRITE_SECONDS / 2
 
 
 def test_a_blob_that_no_store_would_take_is_the_tasks_own_failure(
@@ -543,7 +543,7 @@ def test_dask_finds_the_executor_of_its_process_and_hears_how_long_the_attempt_r
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[list[float]] = []
-    monkeypatch.setattr(cluster.execute, "tell_seconds", told.append)
+    monkeypatch.setattr(cluster.worker.executor, "tell_seconds", told.append)
     bound = bench.submit("add", a=1)
     with pytest.raises(RuntimeError, match="dask-graphql worker"):
         run_attempts("add", [(bound.task_id, 1, bound.canonical_input)])
@@ -605,7 +605,7 @@ def test_the_first_repetition_of_a_recomputed_task_waits_as_short_as_any(bench: 
     bound = bench.submit(kind, recompute=True, n=1)
     assert bench.run(bound, 6).retries == 1
     due_at: Any = bench.store.redis.zscore(f"{bench.calls.lane(bound.task_id)}:open", bound.task_id)
-    assert due_at / 1000 - time.time() <= cluster.execute.RETRY_SECONDS + 0.5
+    assert due_at / 1000 - time.time() <= cluster.worker.executor.RETRY_SECONDS + 0.5
 
 
 # Whatever a function raises ------------------------------------------------------------------------------------------

@@ -25,8 +25,8 @@ from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from cluster.registry import load_registry
-from graphql_api.schema import make_schema
+from cluster.task_types.registry import load_registry
+from graphql_api.schema.builder import make_schema
 from tests.operations import operation
 from tests.system import TASKS, System
 

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import pytest
 
-from cluster.attempts import attempt_key
-from cluster.graphs import GRAPH_ANNOTATION
-from cluster.scheduler import _plugin_class
+from cluster.scheduling.attempt_keys import attempt_key
+from cluster.scheduling.attempt_tracker import _plugin_class
 from cluster.settings import Settings
-from cluster.store.store import Store
+from cluster.store.clients import Store
+from cluster.worker.graph_tasks import GRAPH_ANNOTATION
 
 ID: Final = "0" * 32
 TAG: Final = f"{ID}:1"

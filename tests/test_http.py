@@ -17,7 +17,7 @@ from websockets.exceptions import InvalidStatus
 
 from cluster.settings import Settings
 from graphql_api.transport.negotiation import GRAPHQL, JSON, media_type
-from graphql_api.transport.origins import Origins
+from graphql_api.transport.origin_check import Origins
 from tests.system import System
 
 TYPES = json.dumps({"query": "{ taskTypes { name } }"}).encode()

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from cluster.errors import DocumentTooLarge, SettingError
 from cluster.settings import Settings, load_settings
-from graphql_api.documents import Documents, Refused
-from graphql_api.limits import ITEMS, Limits, check, check_variables, measure
-from graphql_api.persisted import PersistedOperations
+from graphql_api.execution.document_cache import Documents, Refused
+from graphql_api.execution.document_limits import ITEMS, Limits, check, check_variables, measure
+from graphql_api.execution.persisted_operations import PersistedOperations
 from tests.system import Socket, System
 
 LIMITS = Limits.of(Settings())
@@ -103,7 +103,7 @@ def test_one_input_may_be_a_long_list_of_numbers_and_no_endless_one() -> None:
 
 
 def test_kept_documents_are_bounded_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graphql_api.documents.KEPT_TOKENS", 10_000)
+    monkeypatch.setattr("graphql_api.execution.document_cache.KEPT_TOKENS", 10_000)
     documents = Documents(Settings(), PersistedOperations(Settings()))
     for i in range(300):
         documents.parsed("{" + " ".join(f"f{i}_{j}" for j in range(100)) + "}")

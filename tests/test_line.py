@@ -14,9 +14,9 @@ import redis.asyncio
 from redis.exceptions import ResponseError
 
 from cluster.settings import Settings
-from cluster.store.calls import Call, Calls
-from cluster.store.channel import ThreadChannel, exchange
-from cluster.store.line import MOST, ON_THE_WAY, Line
+from cluster.store.auto_pipeline import MOST, ON_THE_WAY, Line
+from cluster.store.raw_pipeline import ThreadChannel, exchange
+from cluster.store.script_calls import Call, Calls
 from tests.system import RedisServer
 
 CALLS = Calls(Settings())

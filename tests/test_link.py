@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from distributed import Scheduler
 
-from cluster.link import SchedulerLink
-from cluster.local import free_port
-from cluster.scheduler import TOPIC
+from cluster.scheduling.attempt_tracker import TOPIC
+from cluster.scheduling.scheduler_client import SchedulerLink
 from cluster.settings import Settings
+from dask_graphql.dev_system import free_port
 
 
 async def hears(scheduler: Scheduler, link: SchedulerLink, outstanding: int) -> None:

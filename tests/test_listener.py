@@ -12,8 +12,8 @@ import redis.asyncio
 from redis.exceptions import ConnectionError as LinkLost
 
 from cluster.settings import Settings
-from cluster.store.listener import Listener
-from cluster.store.store import Store
+from cluster.store.clients import Store
+from cluster.store.pubsub import Listener
 
 
 class Wire:

@@ -13,7 +13,7 @@ from hypothesis import settings as configured
 from hypothesis import strategies as st
 
 from cluster.settings import Settings
-from cluster.store.store import Store
+from cluster.store.clients import Store
 from tests.system import System
 from tests.thoroughness import examples
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from cluster import local
-from cluster.local import CannotStart, Parts, free_port, redis_answers, redis_binary, redis_command
-from cluster.processes import start_child, stop_children
+from cluster.system.child_processes import start_child, stop_children
+from dask_graphql import dev_system
+from dask_graphql.dev_system import CannotStart, Parts, free_port, redis_answers, redis_binary, redis_command
 
 KEYS = 10_000
 STEPS = 1_024
@@ -34,8 +34,8 @@ async def test_a_long_file_is_waited_for_as_long_as_redis_loads_it(
     port = free_port()
     write_file(tmp_path)
     # 0.15 s for each of the 10 steps.
-    monkeypatch.setattr(local, "START_SECONDS", 0.5)
-    monkeypatch.setattr(local, "LOADING_SECONDS", 0.5)
+    monkeypatch.setattr(dev_system, "START_SECONDS", 0.5)
+    monkeypatch.setattr(dev_system, "LOADING_SECONDS", 0.5)
     command = [*redis_command(redis_binary(), tmp_path, port), "--key-load-delay", str(int(0.15e6 / STEPS))]
     child = await start_child("redis", command)
     try:
@@ -52,7 +52,7 @@ async def test_a_long_file_is_waited_for_as_long_as_redis_loads_it(
 async def test_a_redis_that_makes_no_progress_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "START_SECONDS", 0.3)
+    monkeypatch.setattr(dev_system, "START_SECONDS", 0.3)
     child = await start_child("redis", ["sleep", "30"])
     try:
         with pytest.raises(CannotStart, match="does not answer"):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cluster.logs import BURST, Format, Repeats, about, in_container, secrets_of, set_up_logging
+from cluster.observability.logs import BURST, Format, Repeats, about, in_container, secrets_of, set_up_logging
 from cluster.settings import Settings, load_settings
 from tests.system import System
 
@@ -38,10 +38,10 @@ def lines(log: io.StringIO) -> list[dict[str, Any]]:
 
 def test_a_line_tells_its_node_and_what_it_is_about(log: io.StringIO) -> None:
     with about(taskId="ab" * 16, attempt=2, traceId=""):
-        logging.getLogger("cluster.execute").warning("it is %s", "late")
+        logging.getLogger("cluster.worker.executor").warning("it is %s", "late")
     [line] = lines(log)
     assert line.pop("time").endswith("Z")
-    said = {"level": "WARNING", "logger": "cluster.execute", "message": "it is late"}
+    said = {"level": "WARNING", "logger": "cluster.worker.executor", "message": "it is late"}
     assert line == {**said, **NODE, "taskId": "ab" * 16, "attempt": 2}
 
 
@@ -91,7 +91,7 @@ def test_the_secret_settings_are_known_and_short_ones_do_not_blot_out_words() ->
 
 def test_what_repeats_is_counted_and_told(log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("cluster.logs.time.monotonic", lambda: now)
+    monkeypatch.setattr("cluster.observability.logs.time.monotonic", lambda: now)
 
     def shout(name: str) -> None:
         logging.getLogger(name).warning("a client misbehaves")

@@ -15,11 +15,11 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from cluster.errors import SettingError
-from cluster.local import free_port
-from cluster.metrics import DECLARED, Exposition
-from cluster.metrics_port import answer, metrics_port
-from cluster.processes import Child
+from cluster.observability.metrics import DECLARED, Exposition
+from cluster.observability.metrics_server import answer, metrics_port
 from cluster.settings import load_settings
+from cluster.system.child_processes import Child
+from dask_graphql.dev_system import free_port
 from tests.system import System
 
 OPS = Path(__file__).parent.parent / "ops"

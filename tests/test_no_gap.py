@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from cluster.deliver import Deliveries
+from cluster.api_node.result_delivery import Deliveries
 from cluster.errors import TooManySubscriptions
-from cluster.registry import load_registry
 from cluster.settings import Settings
+from cluster.store.clients import Store
 from cluster.store.record import TaskState
-from cluster.store.store import Store
+from cluster.task_types.registry import load_registry
 from tests.system import TASKS, RedisServer, Refused, Socket, System
 
 pytestmark = pytest.mark.every_engine

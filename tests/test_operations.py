@@ -12,10 +12,10 @@ from graphql import GraphQLError
 from websockets.asyncio.client import connect
 
 from cluster.settings import Settings
-from graphql_api.documents import Documents
-from graphql_api.operations import ENTRY_BYTES, KEPT_BYTES, LONGEST, Answers, compact
-from graphql_api.persisted import PersistedOperations
-from graphql_api.transport.protocol import SMALL
+from graphql_api.execution.document_cache import Documents
+from graphql_api.execution.operations import ENTRY_BYTES, KEPT_BYTES, LONGEST, Answers, compact
+from graphql_api.execution.persisted_operations import PersistedOperations
+from graphql_api.transport.uvicorn_websocket import SMALL
 from tests.system import Socket, System
 
 SUBMIT = "mutation($n: Int!, $again: Boolean) { submitFibonacci(n: $n, options: {recompute: $again}) { taskId } }"
@@ -150,9 +150,9 @@ def _digits(number: int) -> str:
 
 
 def test_a_document_that_does_not_fit_the_schema_is_never_taken_for_one_that_does() -> None:
-    from cluster.registry import load_registry
-    from graphql_api.documents import Refused
-    from graphql_api.schema import make_schema
+    from cluster.task_types.registry import load_registry
+    from graphql_api.execution.document_cache import Refused
+    from graphql_api.schema.builder import make_schema
 
     documents = Documents(Settings(), PersistedOperations(Settings()))
     schema = make_schema(load_registry(), documents)

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from playwright.async_api import expect
 
-from cluster.local import free_port
+from dask_graphql.dev_system import free_port
 from tests.browser import PATIENCE_MILLISECONDS, Windows, chromium, started
 from tests.outside import missing
 from tests.test_command import read_until

@@ -16,13 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.attempts import attempt_key, parse_attempt_key
-from cluster.board import RunningBoard
-from cluster.dispatch import PACK, PACK_SECONDS, packed
-from cluster.link import SchedulerLink
+from cluster.api_node.dispatcher import PACK, PACK_SECONDS, packed
+from cluster.scheduling.attempt_keys import attempt_key, parse_attempt_key
+from cluster.scheduling.scheduler_client import SchedulerLink
 from cluster.settings import Settings
+from cluster.store.clients import Store
 from cluster.store.record import TaskState
-from cluster.store.store import Store
+from cluster.worker.attempt_table import RunningBoard
 from tests.system import Socket, System
 from tests.test_execute import Bench, register
 

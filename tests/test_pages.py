@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from graphql_api.pages import CONTENT_SECURITY_POLICY, DIST, graphiql_page, page_routes
+from graphql_api.http.pages import CONTENT_SECURITY_POLICY, DIST, graphiql_page, page_routes
 from tests.browser import need_pages
 
 CODE = b"console.log('hello');\n" * 200

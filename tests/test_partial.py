@@ -9,10 +9,10 @@ from pathlib import Path
 import dask
 import pytest
 
-from cluster.blobs import FolderBlobStore
-from cluster.context import RunningAttempt, enter, report_partial
-from cluster.graphs import as_completed
-from graphql_api.client import AsyncClient
+from cluster.store.blob_store import FolderBlobStore
+from cluster.worker.graph_tasks import as_completed
+from cluster.worker.task_context import RunningAttempt, enter, report_partial
+from dask_graphql.client import AsyncClient
 from tests.system import Socket, System
 from tests.test_contract import ERROR, appears, run, submit
 

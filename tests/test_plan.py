@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.autoscaling import MOST, Adaptive, Ours, policy, several, traces
-from cluster.controller.plan import Memory, Observation, Policy, plan
+from cluster.controller.scaling_policy import Memory, Observation, Policy, plan
 
 SECONDS = st.floats(0, 1e5)
 OBSERVATIONS = st.builds(

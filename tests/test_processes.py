@@ -8,11 +8,11 @@ import sys
 import psutil
 import pytest
 
-from cluster.processes import end_group, start_child, stop_children
+from cluster.system.child_processes import end_group, start_child, stop_children
 
 PARENT = """
 import asyncio, sys, threading
-from cluster.processes import start_child
+from cluster.system.child_processes import start_child
 async def main():
     threading.Thread(target=threading.Event().wait, daemon=True).start()
     child = await start_child("worker", [sys.executable, "-c", "import time; time.sleep(60)"])

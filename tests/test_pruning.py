@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from cluster.attempts import error
-from cluster.blobs import Deletion, FolderBlobStore
-from cluster.context import RunningAttempt, enter, save_blob
-from cluster.delete_blobs import BlobDeleter
-from cluster.prune import PAGE, Pruner
+from cluster.api_node.blob_deletion import BlobDeleter
+from cluster.api_node.pruning import PAGE, Pruner
+from cluster.scheduling.attempt_keys import error
 from cluster.settings import Settings
-from cluster.store.lease import LeaderLease
-from cluster.store.store import Store, ThreadStore
+from cluster.store.blob_store import Deletion, FolderBlobStore
+from cluster.store.clients import Store, ThreadStore
+from cluster.store.leader_lease import LeaderLease
+from cluster.worker.task_context import RunningAttempt, enter, save_blob
 
 LANE = "7"
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from cluster.blobs import FolderBlobStore
-from cluster.context import RunningAttempt
 from cluster.errors import StoreUnavailable
 from cluster.settings import Settings
-from cluster.store.calls import Call, Calls
-from cluster.worker import Pulse
+from cluster.store.blob_store import FolderBlobStore
+from cluster.store.script_calls import Call, Calls
+from cluster.worker.node import Pulse
+from cluster.worker.task_context import RunningAttempt
 
 
 class ScriptedStore:

@@ -25,10 +25,10 @@ from pydantic import Field, create_model
 from strawberry.utils.str_converters import to_camel_case
 
 from cluster import BigInt, task
-from cluster.registry import Bound, Registry, _registered
+from cluster.task_types.registry import Bound, Registry, _registered
 from graphql_api.auth.callers import Caller
 from graphql_api.context import Context
-from graphql_api.schema import Schema, make_schema
+from graphql_api.schema.builder import Schema, make_schema
 from tests.thoroughness import examples
 
 COUNTER = itertools.count()

@@ -8,14 +8,14 @@ from typing import Any, cast
 
 import pytest
 
-from cluster import background
-from cluster.background import BackgroundLoop
-from cluster.deliver import Deliveries
-from cluster.link import SchedulerLink
-from cluster.readiness import RECOVERY_LIMIT_SECONDS, Readiness
+from cluster.api_node.readiness import RECOVERY_LIMIT_SECONDS, Readiness
+from cluster.api_node.result_delivery import Deliveries
+from cluster.scheduling.scheduler_client import SchedulerLink
 from cluster.settings import Settings
-from cluster.store.calls import EPOCH_SECONDS, milliseconds
-from cluster.store.store import Store
+from cluster.store.clients import Store
+from cluster.store.script_calls import EPOCH_SECONDS, milliseconds
+from cluster.system import background
+from cluster.system.background import BackgroundLoop
 from tests.redis_faults import fault
 from tests.system import RedisServer
 
@@ -44,7 +44,7 @@ def loops() -> list[BackgroundLoop]:
 
 @pytest.fixture
 def readiness(store: Store, loops: list[BackgroundLoop], monkeypatch: pytest.MonkeyPatch) -> Readiness:
-    monkeypatch.setattr("cluster.readiness.LOOK_SECONDS", 0)
+    monkeypatch.setattr("cluster.api_node.readiness.LOOK_SECONDS", 0)
     link, deliveries = cast(SchedulerLink, Connected()), cast(Deliveries, Subscribed())
     return Readiness(store, "node", link, deliveries, lambda: loops)
 
@@ -137,7 +137,7 @@ async def test_probes_that_come_together_share_one_write(
     store: Store, readiness: Readiness, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await all_well(store)
-    monkeypatch.setattr("cluster.readiness.LOOK_SECONDS", 60)
+    monkeypatch.setattr("cluster.api_node.readiness.LOOK_SECONDS", 60)
     written = 0
     run = store.run
 

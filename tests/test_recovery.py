@@ -10,13 +10,13 @@ from typing import Any
 import orjson
 import pytest
 
-from cluster import recover
-from cluster.attempts import error
-from cluster.dispatch import Dispatchable
-from cluster.link import SchedulerAway
-from cluster.recover import PAGE, Recoverer
-from cluster.store.calls import LANES
-from cluster.store.store import Store
+from cluster.api_node import recovery
+from cluster.api_node.dispatcher import Dispatchable
+from cluster.api_node.recovery import PAGE, Recoverer
+from cluster.scheduling.attempt_keys import error
+from cluster.scheduling.scheduler_client import SchedulerAway
+from cluster.store.clients import Store
+from cluster.store.script_calls import LANES
 
 ID = "b9a7c7263c0332d12e52f09809754586"
 
@@ -91,7 +91,7 @@ async def charges(store: Store, ids: list[str]) -> set[tuple[bytes | None, ...]]
 async def test_a_new_scheduler_gets_every_open_task_page_by_page_and_nobody_is_charged(
     store: Store, scheduler: Scheduler, recoverer: Recoverer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recover, "ON_THE_WAY_SECONDS", 0.3)
+    monkeypatch.setattr(recovery, "ON_THE_WAY_SECONDS", 0.3)
     waiting, running = await many(store, 1_500), await many(store, 100, begun=True)
     await scheduler.begin("one")
     await asyncio.sleep(0.3)
@@ -113,7 +113,7 @@ async def test_a_new_scheduler_gets_every_open_task_page_by_page_and_nobody_is_c
 async def test_what_may_be_on_its_way_to_a_new_scheduler_is_looked_at_when_it_must_have_come(
     store: Store, scheduler: Scheduler, recoverer: Recoverer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recover, "ON_THE_WAY_SECONDS", 1.0)
+    monkeypatch.setattr(recovery, "ON_THE_WAY_SECONDS", 1.0)
     await scheduler.begin("one")
     arrives, lost = await many(store, 2)
     recoverer.start()
@@ -140,7 +140,7 @@ async def test_who_takes_over_beside_a_scheduler_that_is_known_looks_at_nothing_
 async def test_a_sweep_that_the_scheduler_cut_short_begins_anew(
     store: Store, scheduler: Scheduler, recoverer: Recoverer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recover, "ON_THE_WAY_SECONDS", 0.2)
+    monkeypatch.setattr(recovery, "ON_THE_WAY_SECONDS", 0.2)
     ids = await many(store, 2_000)
     await asyncio.sleep(0.3)
     await scheduler.begin("one")
@@ -171,7 +171,7 @@ async def test_a_wrong_clock_of_the_recoverers_node_changes_nothing(
 ) -> None:
     import time
 
-    monkeypatch.setattr(recover, "ON_THE_WAY_SECONDS", 0.2)
+    monkeypatch.setattr(recovery, "ON_THE_WAY_SECONDS", 0.2)
     ids = await many(store, 5)
     await asyncio.sleep(0.3)
     real = time.time
@@ -232,7 +232,7 @@ async def test_an_outcome_that_is_stored_twice_as_its_answer_was_lost_is_no_late
 async def test_even_what_is_charged_to_nobody_has_an_end_and_a_new_run_begins_with_a_clean_slate(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cluster.store.calls.UNCHARGED_LIMIT", 3)
+    monkeypatch.setattr("cluster.store.script_calls.UNCHARGED_LIMIT", 3)
 
     async def lose_until_it_fails(attempt: int) -> int:
         for count in range(1, 10):

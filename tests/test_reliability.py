@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
-from cluster.dispatch import Dispatcher
-from cluster.link import SchedulerLink
-from cluster.recover import Recoverer
-from cluster.registry import load_registry
+from cluster.api_node.dispatcher import Dispatcher
+from cluster.api_node.recovery import Recoverer
+from cluster.scheduling.scheduler_client import SchedulerLink
 from cluster.settings import Settings
-from cluster.store.store import Store
+from cluster.store.clients import Store
+from cluster.task_types.registry import load_registry
 from tests.system import TASKS, System
 from tests.test_contract import appears, run, submit
 

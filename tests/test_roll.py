@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cluster.controller.roll import LAUNCH_SECONDS, LOST_SECONDS, PATIENCE, Roll
+from cluster.controller.worker_membership import LAUNCH_SECONDS, LOST_SECONDS, PATIENCE, Roll
 
 REGISTER_SECONDS: Final = 60.0
 

@@ -39,9 +39,9 @@ from pydantic import (
 
 from cluster import BigInt, task
 from cluster.errors import BadInput, RegistryError
-from cluster.execute import Failed, Succeeded, encode
-from cluster.registry import TaskType, _registered
-from cluster.same import difference
+from cluster.task_types.registry import TaskType, _registered
+from cluster.task_types.round_trip import difference
+from cluster.worker.executor import Failed, Succeeded, encode
 
 COUNTER = itertools.count()
 T = TypeVar("T")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cluster.registry import load_registry
-from graphql_api.schema import make_schema
+from cluster.task_types.registry import load_registry
+from graphql_api.schema.builder import make_schema
 from tests.system import TASKS
 
 FILE = Path(__file__).parent.parent / "schema.graphql"

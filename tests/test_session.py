@@ -9,8 +9,8 @@ from typing import Any
 
 from websockets.asyncio.server import ServerConnection, serve
 
-from graphql_api.client.errors import ClientError
-from graphql_api.client.session import Session, Subscription
+from dask_graphql.client.errors import ClientError
+from dask_graphql.client.websocket_transport import Session, Subscription
 
 
 def subscription(ends: list[ClientError | None], data: list[Any]) -> Subscription:

@@ -55,7 +55,7 @@ def test_nodes_import_nothing_from_the_working_folder(tmp_path: Path) -> None:
         (tmp_path / f"{name}.py").write_text(f"raise RuntimeError('{name} of the working folder')")
     script = (
         "import asyncio, sys, tempfile\n"
-        "from cluster.processes import start_node\n"
+        "from cluster.system.child_processes import start_node\n"
         "from cluster.settings import load_settings\n"
         "async def main():\n"
         "    with tempfile.TemporaryFile() as log:\n"

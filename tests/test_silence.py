@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import pytest
 
-from cluster.attempts import attempt_key
-from cluster.silence import FROZEN_SECONDS, SILENT_SECONDS, SilentWorkers
+from cluster.scheduling.attempt_keys import attempt_key
+from cluster.scheduling.silent_workers import FROZEN_SECONDS, SILENT_SECONDS, SilentWorkers
+from cluster.store.clients import Store
 from cluster.store.record import TaskState
-from cluster.store.store import Store
 
 IDS: Final = [f"{n:032x}" for n in range(1, 10)]
 ADDRESS: Final = "tcp://w"

@@ -20,10 +20,11 @@ import psutil
 import pytest
 
 from cluster.settings import Settings
-from cluster.store.calls import Call
-from cluster.store.store import Store
-from graphql_api.transport import backlog, corked, websocket
-from graphql_api.transport.backlog import Backlog, SlowReader
+from cluster.store.clients import Store
+from cluster.store.script_calls import Call
+from graphql_api import backlog
+from graphql_api.backlog import Backlog, SlowReader
+from graphql_api.transport import websocket, write_coalescing
 from tests.api_node import api_node
 from tests.system import Socket, System
 
@@ -287,7 +288,7 @@ async def test_a_socket_that_answers_no_ping_is_ended_though_its_close_cannot_be
     monkeypatch.setattr(websocket, "PING_WAIT_SECONDS", 0.2)
     # Only the pings end it here.
     monkeypatch.setattr(backlog, "SLOW_SECONDS", 600.0)
-    monkeypatch.setattr(corked, "CLOSE_SECONDS", 600.0)
+    monkeypatch.setattr(write_coalescing, "CLOSE_SECONDS", 600.0)
     [task_id] = await results(store, 1, 30_000)
     async with api_node(settings) as url, ready(url), slow_socket(url, SUBSCRIBE, [task_id]) as silent:
         assert await asyncio.to_thread(read_slowly, silent, 20) < 10

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cluster.errors import TooManySubscriptions
 from graphql_api.auth.callers import Caller, Scope
 from graphql_api.auth.sockets import Sockets
-from graphql_api.transport.protocol import Gate, Inbox
+from graphql_api.transport.uvicorn_websocket import Gate, Inbox
 
 STEPS = st.lists(st.sampled_from(["put", "get", "turn"]), max_size=40)
 

@@ -10,13 +10,13 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.attempts import error
 from cluster.errors import StoreUnavailable
+from cluster.scheduling.attempt_keys import error
 from cluster.settings import Settings
-from cluster.store import store as store_module
-from cluster.store.calls import LANES, Submitted, parse_notice
+from cluster.store import clients as store_module
+from cluster.store.clients import Store, ThreadStore
 from cluster.store.record import Record, SubmissionOutcome, TaskState
-from cluster.store.store import Store, ThreadStore
+from cluster.store.script_calls import LANES, Submitted, parse_notice
 from tests.system import RedisServer
 
 pytestmark = pytest.mark.every_engine

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.errors import BadInput, BadTaskId
-from cluster.registry import load_registry
-from cluster.task_id import canonical, canonical_json, check_task_id, task_id
+from cluster.task_types.registry import load_registry
+from cluster.task_types.task_id import canonical, canonical_json, check_task_id, task_id
 from tests.system import TASKS
 
 REGISTRY = load_registry([TASKS])

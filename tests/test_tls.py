@@ -19,7 +19,7 @@ from distributed import Client, Security
 
 from cluster.errors import SettingError
 from cluster.settings import Settings, load_settings, variable_of
-from cluster.tls import check_certificates, check_scheduler_address, make_certificates
+from cluster.system.tls import check_certificates, check_scheduler_address, make_certificates
 from tests.system import System
 
 
@@ -109,8 +109,8 @@ def test_the_scheduler_does_not_start_open_to_the_world(tmp_path: Path) -> None:
         "DASK_GRAPHQL_DATA_DIR": str(tmp_path),
     }
     ended = subprocess.run(
-        [sys.executable, "-m", "cluster", "scheduler"], env=environment, capture_output=True, text=True, timeout=60,
-        check=False,
+        [sys.executable, "-m", "dask_graphql", "scheduler"], env=environment, capture_output=True, text=True,
+        timeout=60, check=False,
     )  # fmt: skip
     assert ended.returncode == 2
     assert "DASK_GRAPHQL_ALLOW_OPEN_SCHEDULER" in ended.stderr
@@ -225,7 +225,7 @@ async def test_a_scheduler_that_hangs_is_not_healthy_though_it_accepts_connectio
 
 async def test_certificates_are_made_by_the_command(tmp_path: Path) -> None:
     def run() -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "cluster", "certificates", "--out", str(tmp_path / "tls"), "--days", "2"]
+        command = [sys.executable, "-m", "dask_graphql", "certificates", "--out", str(tmp_path / "tls"), "--days", "2"]
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     made = await asyncio.to_thread(run)

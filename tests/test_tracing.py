@@ -16,8 +16,8 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from cluster import tracing
 from cluster.errors import SettingError
+from cluster.observability import tracing
 from tests.system import System
 
 ROOT = Path(__file__).parent.parent
@@ -164,7 +164,7 @@ class Missing:
             raise ModuleNotFoundError(name, name=name)
 
 sys.meta_path.insert(0, Missing())
-import graphql_api.serve, cluster.worker
+import graphql_api.serve, cluster.worker.node
 from cluster import tracing
 tracing.set_up_tracing("api")
 with tracing.span("submit", parent="00-%032x-%016x-01" % (1, 2)) as span:

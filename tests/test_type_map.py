@@ -20,8 +20,8 @@ from pydantic import BaseModel, Field, RootModel
 
 from cluster import BigInt, Blob, task
 from cluster.errors import RegistryError
-from cluster.registry import Registry, TaskType, _registered
-from graphql_api.schema import Schema, make_schema, reserved_names
+from cluster.task_types.registry import Registry, TaskType, _registered
+from graphql_api.schema.builder import Schema, make_schema, reserved_names
 
 ROOT = Path(__file__).parent.parent
 T = TypeVar("T")
@@ -169,7 +169,7 @@ def test_arrays_and_frames_are_refused_with_the_plain_type_to_declare(make: Any,
 
 
 def test_neither_numpy_nor_pandas_is_imported_to_refuse_them() -> None:
-    code = "import sys, graphql_api.schema; sys.exit('numpy' in sys.modules or 'pandas' in sys.modules)"
+    code = "import sys, graphql_api.schema.builder; sys.exit('numpy' in sys.modules or 'pandas' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
@@ -299,8 +299,8 @@ def test_bounds_and_unwritable_defaults_stand_in_the_descriptions_of_input_field
 
 PRINT = """
 import sys
-from cluster.registry import load_registry
-from graphql_api.schema import make_schema
+from cluster.task_types.registry import load_registry
+from graphql_api.schema.builder import make_schema
 print(make_schema(load_registry(sys.argv[1:])).as_str())
 """
 MODULES = ("tests.task_modules.odd", "tests.task_modules.samples")

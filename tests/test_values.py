@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from cluster import BigInt, task
-from cluster.registry import load_registry
-from cluster.values import SAFE_INTEGER, decimal_text, json_integer, parse_big_int
+from cluster.task_types.registry import load_registry
+from cluster.task_types.value_types import SAFE_INTEGER, decimal_text, json_integer, parse_big_int
 from tests.system import TASKS
 
 ADAPTER: TypeAdapter[int] = TypeAdapter(BigInt)
@@ -114,7 +114,7 @@ def test_a_big_integer_may_be_an_item_of_an_argument() -> None:
     def function(items: list[BigInt]) -> BigInt:
         return sum(items)
 
-    from cluster.registry import _registered
+    from cluster.task_types.registry import _registered
 
     kind = _registered[__name__, "sum_of_items"]
     assert kind.revive(kind.bind({"items": ["1", LONG_TEXT]}).canonical_input) == {"items": [1, LONG]}

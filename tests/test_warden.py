@@ -15,14 +15,14 @@ from typing import Any, Final
 import psutil
 import pytest
 
-from cluster import memory
-from cluster.board import RunningBoard
-from cluster.descendants import Descendants
 from cluster.errors import StoreUnavailable
 from cluster.settings import Settings
+from cluster.store.clients import Store
 from cluster.store.record import Record, TaskState
-from cluster.store.store import Store
-from cluster.warden import GRACE_SECONDS, Warden, WorkerProcess
+from cluster.system import memory
+from cluster.worker.attempt_table import RunningBoard
+from cluster.worker.descendants import Descendants
+from cluster.worker.watchdog import GRACE_SECONDS, Warden, WorkerProcess
 
 IDS: Final = [f"{n:032x}" for n in range(1, 60)]
 

@@ -14,13 +14,13 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from cluster import overview
+from cluster.api_node import cluster_snapshot
+from cluster.api_node.cluster_snapshot import MEMORY_STEP_BYTES, Overview, Overviews
 from cluster.errors import TooManySubscriptions
-from cluster.link import SchedulerLink
-from cluster.overview import MEMORY_STEP_BYTES, Overview, Overviews
+from cluster.scheduling.scheduler_client import SchedulerLink
+from cluster.store.clients import Store
 from cluster.store.record import TaskState
-from cluster.store.store import Store
-from graphql_api.client.status import picture
+from dask_graphql.client.status_command import picture
 from tests.system import Socket, System
 
 WATCH = "subscription { clusterChanges { schedulerConnected workers { name } tasks { state count } } }"
@@ -44,8 +44,8 @@ class Scene:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = seen()
         self.looks = 0
-        monkeypatch.setattr(overview, "look", self.look)
-        monkeypatch.setattr(overview, "TURN_SECONDS", 0.01)
+        monkeypatch.setattr(cluster_snapshot, "look", self.look)
+        monkeypatch.setattr(cluster_snapshot, "TURN_SECONDS", 0.01)
 
     async def look(self, *_: Any) -> Overview:
         self.looks += 1
@@ -123,7 +123,7 @@ async def status(system: System, *options: str) -> tuple[int, str, str]:
     """The exit code and what the command writes."""
     # The command takes the origin alone, too.
     origin = system.url.removesuffix("/graphql")
-    command = [sys.executable, "-m", "cluster", "status", "--url", origin, *options]
+    command = [sys.executable, "-m", "dask_graphql", "status", "--url", origin, *options]
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
@@ -146,7 +146,7 @@ async def test_the_command_status_writes_json(watched: System) -> None:
 
 
 async def test_the_command_status_says_what_refuses_it(watched: System) -> None:
-    command = [sys.executable, "-m", "cluster", "status", "--once", "--url", "http://127.0.0.1:1/graphql"]
+    command = [sys.executable, "-m", "dask_graphql", "status", "--once", "--url", "http://127.0.0.1:1/graphql"]
     process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
     _, error = await process.communicate()
     assert process.returncode == 2

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from cluster.__main__ import own_url
-from cluster.local import _answers, free_port
 from cluster.settings import Settings, load_settings
-from graphql_api.client.aio import AsyncClient
-from graphql_api.client.client import Client
-from graphql_api.client.command import submit_and_print
-from graphql_api.client.errors import ApiUnavailable
-from graphql_api.client.http import api_url
-from graphql_api.client.network import BadProxy, is_loopback
+from dask_graphql.cli import own_url
+from dask_graphql.client.async_client import AsyncClient
+from dask_graphql.client.errors import ApiUnavailable
+from dask_graphql.client.http_transport import api_url
+from dask_graphql.client.network import BadProxy, is_loopback
+from dask_graphql.client.submit_command import submit_and_print
+from dask_graphql.client.sync_client import Client
+from dask_graphql.dev_system import _answers, free_port
 from tests.api_node import api_node
 from tests.system import RedisServer
 
@@ -170,7 +170,7 @@ async def test_a_client_that_only_waits_says_so_too(caplog: pytest.LogCaptureFix
 def test_the_command_says_on_stderr_what_it_tries(tmp_path: Path) -> None:
     port = free_port()
     with subprocess.Popen(
-        [sys.executable, "-P", "-m", "cluster", "submit", "fibonacci", "n=90"],
+        [sys.executable, "-P", "-m", "dask_graphql", "submit", "fibonacci", "n=90"],
         env={**os.environ, "DASK_GRAPHQL_PORT": str(port)}, cwd=tmp_path, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         assert process.stderr is not None

@@ -14,9 +14,9 @@ from typing import Any
 import psutil
 import pytest
 
-from cluster.processes import start_node
-from cluster.silence import FROZEN_SECONDS, SILENT_SECONDS
-from cluster.store.store import Store
+from cluster.scheduling.silent_workers import FROZEN_SECONDS, SILENT_SECONDS
+from cluster.store.clients import Store
+from cluster.system.child_processes import start_node
 from tests.system import System
 from tests.test_contract import submit
 

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from cluster.background import BackgroundLoop
 from cluster.errors import Unauthenticated
 from cluster.settings import Settings
-from cluster.store.store import Store
+from cluster.store.clients import Store
+from cluster.system.background import BackgroundLoop
 from graphql_api.auth.callers import Caller, parse_scopes, tenant_name
 from graphql_api.auth.keys import KEY, KeyRing
 from graphql_api.auth.sockets import Sockets

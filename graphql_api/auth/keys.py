@@ -20,7 +20,7 @@ from typing import Final
 import orjson
 
 from cluster.errors import StoreUnavailable
-from cluster.store.store import Store
+from cluster.store.clients import Store
 from graphql_api.auth.callers import Scope, parse_scopes
 
 logger = logging.getLogger(__name__)

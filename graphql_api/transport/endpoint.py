@@ -18,22 +18,22 @@ from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 from strawberry.types.unset import UNSET
 
+from cluster.api_node.node import Node
 from cluster.errors import PublicError, ServiceUnavailable, StoreUnavailable, TooManySubscriptions
-from cluster.node import Node
 from graphql_api.auth.authenticate import Authenticator, credential_in
 from graphql_api.auth.http import address_of, caller_of, status_of
 from graphql_api.auth.sockets import Place, Sockets
 from graphql_api.context import Context
 from graphql_api.errors import STORE_AWAY
-from graphql_api.pages import graphiql_page
-from graphql_api.persisted import PersistedOperations
-from graphql_api.schema import Schema
-from graphql_api.transport.bodies import RequestRefused, body_reader, refusal
-from graphql_api.transport.events import KEEP_ALIVE_SECONDS, event_stream, payload
+from graphql_api.execution.persisted_operations import PersistedOperations
+from graphql_api.http.pages import graphiql_page
+from graphql_api.schema.builder import Schema
 from graphql_api.transport.json import json_bytes, parse_json
 from graphql_api.transport.negotiation import GRAPHQL, media_type, prefers_events, takes_events, was_executed
-from graphql_api.transport.operation import read_operation
-from graphql_api.transport.origins import Origins, is_host
+from graphql_api.transport.origin_check import Origins, is_host
+from graphql_api.transport.request_body import RequestRefused, body_reader, refusal
+from graphql_api.transport.request_parameters import read_operation
+from graphql_api.transport.server_sent_events import KEEP_ALIVE_SECONDS, event_stream, payload
 from graphql_api.transport.websocket import LegacyHandler, Pings, TransportHandler, WebSocketAdapter
 
 logger = logging.getLogger(__name__)

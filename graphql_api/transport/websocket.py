@@ -14,9 +14,9 @@ from strawberry.schema import BaseSchema
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
 from strawberry.subscriptions.protocols.graphql_ws.handlers import BaseGraphQLWSHandler
 
-from cluster.background import BackgroundLoop
+from cluster.system.background import BackgroundLoop
 from graphql_api.context import Context
-from graphql_api.persisted import PersistedOperations
+from graphql_api.execution.persisted_operations import PersistedOperations
 
 PING_SECONDS: Final = 25.0
 """How often an open graphql-transport-ws socket is pinged: more often than proxies close what is idle (60 s)."""

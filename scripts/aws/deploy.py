@@ -140,7 +140,7 @@ def dask_tls() -> dict[str, str]:
     """An authority of our own and one certificate of it, by `dask-graphql certificates`."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
-            [sys.executable, "-m", "cluster", "certificates", "--out", folder],
+            [sys.executable, "-m", "dask_graphql", "certificates", "--out", folder],
             cwd=ROOT, check=False, capture_output=True, text=True,
         )  # fmt: skip
         if done.returncode:

@@ -31,9 +31,9 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from botocore.exceptions import ClientError
 
-from cluster.local import free_port, redis_command
-from cluster.processes import Child, start_child
 from cluster.settings import variable_of
+from cluster.system.child_processes import Child, start_child
+from dask_graphql.dev_system import free_port, redis_command
 from tests.aws.certificates import Authority
 from tests.aws.emulated_api import EmulatedAws
 from tests.engines import default_binary
@@ -280,7 +280,7 @@ class Agents:
         pairs = [f"{name}={value}" for name, value in environment.items()]
         with container.log.open("wb") as log:
             container.child = await start_child(
-                container.family, ["env", "-i", *pairs, sys.executable, "-m", "cluster", *command], output=log
+                container.family, ["env", "-i", *pairs, sys.executable, "-m", "dask_graphql", *command], output=log
             )
         await self._state(container, "RUNNING")
         if "healthCheck" in definition:

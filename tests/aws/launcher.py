@@ -7,9 +7,9 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from cluster.ecs_task import worker_name
-from cluster.processes import Child, start_node
 from cluster.settings import Settings
+from cluster.system.child_processes import Child, start_node
+from cluster.system.ecs_metadata import worker_name
 
 TURN_SECONDS = 0.2
 

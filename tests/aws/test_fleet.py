@@ -16,11 +16,11 @@ import pytest
 from cluster.controller.fleets import ecs as fleets
 from cluster.controller.fleets.ecs import POLL_SECONDS, EcsFleet
 from cluster.controller.fleets.fleet import FleetUnavailable
-from cluster.ecs_task import worker_name
-from cluster.processes import Child
 from cluster.settings import Settings, load_settings
-from cluster.store.lease import LEASE_SECONDS
-from cluster.store.store import Store
+from cluster.store.clients import Store
+from cluster.store.leader_lease import LEASE_SECONDS
+from cluster.system.child_processes import Child
+from cluster.system.ecs_metadata import worker_name
 from tests.aws.emulated_api import EmulatedAws
 from tests.aws.launcher import Launcher, launched
 from tests.system import RedisServer, System

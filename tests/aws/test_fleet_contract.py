@@ -15,7 +15,7 @@ from cluster.controller.fleets import ecs
 from cluster.controller.fleets.ecs import EcsFleet
 from cluster.controller.fleets.fleet import Fleet
 from cluster.controller.fleets.local import LocalFleet
-from cluster.link import SchedulerAway, SchedulerLink
+from cluster.scheduling.scheduler_client import SchedulerAway, SchedulerLink
 from cluster.settings import Settings
 from tests.aws.emulated_api import EmulatedAws
 from tests.aws.launcher import Launcher, launched

@@ -14,11 +14,11 @@ from collections.abc import Awaitable, Collection, Mapping
 from typing import TYPE_CHECKING, Final
 
 from cluster.controller.fleets.fleet import Fleet, FleetUnavailable
-from cluster.controller.launches import Launch, Launches
-from cluster.controller.plan import Policy
+from cluster.controller.launch_journal import Launch, Launches
+from cluster.controller.scaling_policy import Policy
 from cluster.errors import StoreUnavailable
 from cluster.settings import Settings
-from cluster.store.store import Store
+from cluster.store.clients import Store
 
 if TYPE_CHECKING:
     from cluster.controller.fleets.ecs_cluster import WorkerCluster, WorkerTask

@@ -7,7 +7,7 @@ log), and the cluster's list of workers. Where they fall short (seen with 2025.9
   has what an earlier one started;
 - each worker is started by a RunTask of its own, polled without a pause under a lock, and fails for ever: `launch`
   starts up to ten by one call and comes back at once; what becomes of them, `refresh` sees;
-- names count from 0 in each process and collide: a worker is named by its task's id (cluster/ecs_task.py);
+- names count from 0 in each process and collide: a worker is named by its task's id (cluster/system/ecs_metadata.py);
 - the command `dask-worker` in the container's override does not exist any more: the task definition's own command runs;
 - closing the cluster ends its workers and its scheduler: here it ends the clients alone;
 - starting it makes or looks for roles, groups and definitions, and connects to the scheduler: all are given, and the
@@ -30,8 +30,8 @@ from dask_cloudprovider.aws.ecs import Worker
 from distributed.core import Status
 from distributed.deploy.spec import ProcessInterface
 
-from cluster.ecs_task import aws_region, worker_name
 from cluster.settings import Settings
+from cluster.system.ecs_metadata import aws_region, worker_name
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 
-from cluster.controller.plan import Policy
+from cluster.controller.scaling_policy import Policy
 
 
 class Fleet(ABC):

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from cluster.controller.fleets.fleet import Fleet
-from cluster.controller.plan import Policy
-from cluster.ecs_task import random_name
-from cluster.processes import Child, end_group, start_node, stop_children
+from cluster.controller.scaling_policy import Policy
 from cluster.settings import Settings
+from cluster.system.child_processes import Child, end_group, start_node, stop_children
+from cluster.system.ecs_metadata import random_name
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,112 @@
+"""What an api node is made of, wired in one place, in the order of a request."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cluster.api_node.admission_control import Admission
+from cluster.api_node.blob_deletion import BlobDeleter
+from cluster.api_node.cancellation import Cancellations
+from cluster.api_node.cluster_snapshot import Overviews
+from cluster.api_node.dispatcher import Dispatcher
+from cluster.api_node.pruning import Pruner
+from cluster.api_node.readiness import Readiness
+from cluster.api_node.recovery import Recoverer
+from cluster.api_node.result_delivery import Deliveries
+from cluster.api_node.submission import Submitter
+from cluster.scheduling.scheduler_client import SchedulerLink
+from cluster.settings import Settings
+from cluster.store.blob_store import BlobStore, open_blob_store
+from cluster.store.clients import Store
+from cluster.system.background import BackgroundLoop
+from cluster.task_types.registry import Registry, load_registry
+from cluster.worker.task_context import use_settings
+
+
+@dataclass
+class Node:
+    """The parts of an api node; `start` before use, `close` after."""
+
+    node_id: str
+    settings: Settings
+    registry: Registry
+    store: Store
+    blobs: BlobStore
+    link: SchedulerLink
+    dispatcher: Dispatcher
+    submitter: Submitter
+    cancellations: Cancellations
+    deliveries: Deliveries
+    recoverer: Recoverer
+    pruner: Pruner
+    blob_deleter: BlobDeleter
+    overviews: Overviews
+    readiness: Readiness
+    loops: list[BackgroundLoop]
+    """Every background loop of the node; parts that are added to it add theirs."""
+    listeners: list[Callable[[str], None]]
+    """Called with each word on the channel that all nodes hear."""
+
+    async def start(self) -> None:
+        """Starts what works in the background. Neither Redis nor the scheduler need be up."""
+        self.link.start()
+        self.dispatcher.start()
+        self.cancellations.start()
+        await self.deliveries.start()
+        for service in (self.recoverer, self.pruner, self.blob_deleter):
+            service.start()
+
+    async def close(self) -> None:
+        for service in (self.blob_deleter, self.pruner, self.recoverer):
+            await service.close()
+        await self.dispatcher.close()
+        await self.cancellations.close()
+        await self.deliveries.close()
+        await self.link.close()
+        await self.store.close()
+
+
+def make_node(settings: Settings, registry: Registry | None = None) -> Node:
+    """Wires a node. Call it in the event loop that will run it."""
+    use_settings(settings)
+    registry = load_registry(settings.task_modules) if registry is None else registry
+    node_id = uuid.uuid4().hex[:12]
+    store = Store(settings)
+    blobs = open_blob_store(settings.blob_store_url)
+    link = SchedulerLink(settings, hears_load=True)
+    dispatcher = Dispatcher(store, link)
+    recoverer = Recoverer(store, link, dispatcher, node_id)
+    listeners: list[Callable[[str], None]] = [lambda _: recoverer.wake()]
+
+    def hear(word: str) -> None:
+        for listener in listeners:
+            listener(word)
+
+    deliveries = Deliveries(store, node_id, settings.subscription_limit, hear)
+    pruner = Pruner(store, node_id)
+    blob_deleter = BlobDeleter(settings, store, blobs, node_id)
+    cancellations = Cancellations(link)
+    loops = [link.loop, dispatcher.loop, cancellations.loop, *deliveries.loops]
+    for service in (recoverer, pruner, blob_deleter):
+        loops += [service.lease.loop, service.loop]
+    return Node(
+        node_id=node_id,
+        settings=settings,
+        registry=registry,
+        store=store,
+        blobs=blobs,
+        link=link,
+        dispatcher=dispatcher,
+        submitter=Submitter(store, dispatcher, Admission(settings, store), deliveries),
+        cancellations=cancellations,
+        deliveries=deliveries,
+        recoverer=recoverer,
+        pruner=pruner,
+        blob_deleter=blob_deleter,
+        overviews=Overviews(store, link, settings.subscription_limit),
+        readiness=Readiness(store, node_id, link, deliveries, lambda: loops),
+        loops=loops,
+        listeners=listeners,
+    )

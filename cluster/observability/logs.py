@@ -1,0 +1,183 @@
+"""The log of a node: one line on stderr for each message, as JSON or as text.
+
+Every line tells the node, and the task, attempt and trace that it is about where there is one. Secrets are blotted out.
+What a client can make a node say again and again is said a few times and then counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, TextIO
+from urllib.parse import urlsplit
+
+import orjson
+
+from cluster.observability import metrics
+from cluster.settings import Settings
+
+BURST: Final = 20
+"""Most lines from one place in the code within WINDOW_SECONDS."""
+WINDOW_SECONDS: Final = 10.0
+LIMITED: Final = (
+    "cluster",
+    "graphql_api",
+    "uvicorn",
+    "distributed",
+    "strawberry",
+    "asyncio",
+    "websockets",
+    "py.warnings",
+)
+"""Loggers whose repeats are counted. Not those of task functions: what they say is their author's."""
+
+DASK_LOGGING: Final = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "loggers": {
+        "distributed.client": {"level": "WARNING"},
+        "bokeh": {"level": "ERROR"},
+        "tornado": {"level": "CRITICAL"},
+    },
+}
+"""Dask's own levels without its own handlers, so that its lines go the way of all others."""
+
+SECRETS: Final = (
+    (re.compile(r"(\w+://[^\s/:@]*):[^\s/@]+@"), r"\1:***@"),
+    (re.compile(r"(?i)\b(bearer\s+)[\w.~+/=-]{8,}"), r"\1***"),
+    (re.compile(r"\b(dgk_[0-9a-f]+)_[\w-]+"), r"\1_***"),
+    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL), "***"),
+)
+"""What looks like a secret: the password of a URL, a bearer's credential, an API key, a private key."""
+
+LINE_LIMIT: Final = 20_000
+"""Longest message and longest traceback, in characters; of a traceback the end says most."""
+CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+"""What a terminal would obey, and a client may have sent."""
+
+_about: ContextVar[Mapping[str, Any]] = ContextVar("about", default={})  # noqa: B039 - never changed in place
+
+
+@contextmanager
+def about(**named: Any) -> Iterator[None]:
+    """Lines that are logged in the block are about this: `taskId`, `attempt`, `traceId`; what is empty is left out."""
+    token = _about.set({**_about.get(), **{name: value for name, value in named.items() if value}})
+    try:
+        yield
+    finally:
+        _about.reset(token)
+
+
+class Format(logging.Formatter):
+    """One line for each message.
+
+    Args:
+        node: `role` and `node`, its name.
+        json: as a JSON object; else as text.
+        secrets: texts that are blotted out wherever they stand.
+    """
+
+    def __init__(self, node: Mapping[str, str], *, json: bool, secrets: frozenset[str] = frozenset()) -> None:
+        super().__init__()
+        self._node = node
+        self._json = json
+        self._secrets = secrets
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = self.clean(record.getMessage()[:LINE_LIMIT]) + getattr(record, "repeats", "")
+        trace = self.clean(self.formatException(record.exc_info)[-LINE_LIMIT:]) if record.exc_info else ""
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        named: dict[str, Any] = {**getattr(record, "about", {}), **getattr(record, "fields", {})}
+        if self._json:
+            line = {
+                "time": at,
+                "level": record.levelname,
+                "logger": record.name,
+                "message": text,
+                **self._node,
+                **named,
+            }
+            return orjson.dumps({**line, "exception": trace} if trace else line, default=str).decode()
+        node = f"{self._node['role']}/{self._node['node']}"
+        words = "".join(f" {name}={value}" for name, value in named.items())
+        shown = CONTROL.sub("?", f"{record.name}{words}: {text}" + (f"\n{trace}" if trace else ""))
+        # What follows on lines of its own is indented, so that no message can pass for another line.
+        return f"{at} {record.levelname} {node} " + shown.replace("\n", "\n  ")
+
+    def clean(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        for pattern, instead in SECRETS:
+            text = pattern.sub(instead, text)
+        return text
+
+
+class Repeats(logging.Filter):
+    """Counts what comes too often from one place in the code, and lets the first few of a while pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[tuple[str, int], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        metrics.LOG_LINES.labels(record.levelname if record.levelname in metrics.LEVELS else "INFO").inc()
+        if not hasattr(record, "about"):
+            record.about = _about.get()
+        if record.name.partition(".")[0] not in LIMITED and record.name not in LIMITED:
+            return True
+        place, now = (record.pathname, record.lineno), time.monotonic()
+        began, count = self._seen.get(place, (now, 0))
+        if now - began > WINDOW_SECONDS:
+            if count > BURST:
+                record.repeats = f" ({count - BURST} more like it were not shown)"
+            began, count = now, 0
+        self._seen[place] = (began, count + 1)
+        if count + 1 == BURST:
+            record.repeats = f" (more like it are counted and not shown for {WINDOW_SECONDS:g} s)"
+        return count < BURST
+
+
+def set_up_logging(settings: Settings, role: str, name: str = "", stream: TextIO | None = None) -> None:
+    """Makes all loggers of this process, Dask's too, write this node's log.
+
+    Args:
+        role: `api`, `scheduler`, `worker`, `controller`, or `dev`.
+        name: this node's, unique among living ones; default: its machine's and its process id.
+        stream: where to; default: stderr.
+    """
+    os.environ.setdefault("DASK_LOGGING", repr(DASK_LOGGING))
+    stream = stream or sys.stderr
+    handler = logging.StreamHandler(stream)
+    node = {"role": role, "node": name or f"{socket.gethostname()}-{os.getpid()}"}
+    json = settings.log_format == "json" or (
+        settings.log_format == "auto" and not stream.isatty() and in_container(os.environ)
+    )
+    handler.setFormatter(Format(node, json=json, secrets=secrets_of(settings)))
+    handler.addFilter(Repeats())
+    logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
+    logging.captureWarnings(True)
+
+
+def in_container(environment: Mapping[str, str]) -> bool:
+    """Whether this process runs in a container, whose lines a machine reads."""
+    marks = ("ECS_CONTAINER_METADATA_URI_V4", "KUBERNETES_SERVICE_HOST", "container")
+    return any(environment.get(mark) for mark in marks) or any(
+        Path(mark).exists() for mark in ("/.dockerenv", "/run/.containerenv")
+    )
+
+
+def secrets_of(settings: Settings) -> frozenset[str]:
+    """The secret settings' values, of a URL the password."""
+    values = {str(getattr(settings, item.name)) for item in fields(settings) if item.metadata["secret"]}
+    passwords = {urlsplit(value).password or "" if "://" in value else value for value in values}
+    return frozenset(secret for secret in passwords if len(secret) >= 4)

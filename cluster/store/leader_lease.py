@@ -1,0 +1,139 @@
+"""A lease in Redis: of several candidates one at a time holds it, and another takes over when it falls silent."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from cluster.errors import StoreUnavailable
+from cluster.store.clients import Store
+from cluster.store.script_calls import milliseconds
+from cluster.system.background import BackgroundLoop
+
+logger = logging.getLogger(__name__)
+
+LEASE_SECONDS: Final = 6.0
+"""How long a silent holder keeps a lease; another takes over within 10 s of its death."""
+RENEW_SECONDS: Final = 0.5
+"""How often the holder renews it, and each other candidate asks for it."""
+
+_RENEW: Final = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0
+"""
+_RELEASE: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+
+
+class Lease:
+    """One candidate.
+
+    Args:
+        key: of the lease in Redis.
+        holder: this candidate's name, unique among candidates.
+        seconds: how long a silent holder keeps it.
+    """
+
+    def __init__(self, store: Store, key: str, holder: str, seconds: float) -> None:
+        self._store = store
+        self._key = key
+        self._holder = holder
+        self._seconds = seconds
+
+    async def hold(self) -> bool:
+        """Takes or renews the lease; False where another holds it.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+        span = milliseconds(self._seconds)
+        return bool(await self._store.command("EVAL", _RENEW, 1, self._key, self._holder, span))
+
+    async def release(self) -> None:
+        """Lets another candidate take over at once."""
+        try:
+            await self._store.command("EVAL", _RELEASE, 1, self._key, self._holder)
+        except StoreUnavailable as error:
+            logger.debug("the lease %s was not given back: %s", self._key, error)
+
+
+class LeaderLease:
+    """A lease that is kept beside the work that it guards, of which one step may take longer than the lease lasts.
+
+    Without Redis nobody can renew it and nobody can take over: `held` ends by itself.
+
+    Args:
+        service: what the holder does, in logs and as the name of the loop.
+        key: of the lease in Redis.
+        holder: this candidate's name, unique among candidates.
+        seconds: how long a silent holder keeps it.
+        clock: seconds, of any beginning.
+
+    Attributes:
+        term: grows each time this candidate becomes the holder.
+        another_holds: whether another candidate did when Redis last answered.
+        candidate: what asks Redis.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        service: str,
+        key: str,
+        holder: str,
+        *,
+        seconds: float = LEASE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.term = 0
+        self.another_holds = False
+        self._service = service
+        self.candidate = Lease(store, key, holder, seconds)
+        self._seconds = seconds
+        self._clock = clock
+        self._held_until = float("-inf")
+        self._taken = asyncio.Event()
+        self.loop = BackgroundLoop(f"{service} lease", self.renew, pause_seconds=RENEW_SECONDS)
+
+    @property
+    def held(self) -> bool:
+        """Whether this candidate holds it now, and nobody else can."""
+        return self._clock() < self._held_until
+
+    async def taken(self) -> None:
+        """Returns when this candidate holds it."""
+        while not self.held:
+            self._taken.clear()
+            await self._taken.wait()
+
+    def start(self) -> None:
+        """Begins to take and renew it."""
+        self.loop.start()
+
+    async def close(self) -> None:
+        """Stops, and lets another candidate take over at once."""
+        await self.loop.close()
+        if self.held:
+            self._held_until = float("-inf")
+            await self.candidate.release()
+
+    async def renew(self) -> None:
+        """Takes or renews it once.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+        # Counted from before the question: Redis counts from a later moment.
+        asked, before = self._clock(), self.held
+        held = await self.candidate.hold()
+        if held and not before:
+            self.term += 1
+            logger.info("this node takes over: %s", self._service)
+        elif before and not held:
+            logger.info("another node has taken over: %s", self._service)
+        self._held_until = asked + self._seconds if held else float("-inf")
+        self.another_holds = not held
+        if held:
+            self._taken.set()

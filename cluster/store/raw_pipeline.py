@@ -1,0 +1,107 @@
+"""One round trip over one connection: many commands out in one write, their answers in.
+
+redis-py's own pipelines take a connection, a retry, a timer and a lock for what is here a write and some reads; both
+clients of the store spent more time there than in Redis.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import hiredis
+import redis
+import redis.asyncio
+from redis.exceptions import ResponseError
+
+from cluster.store.stall_aware_timeout import within
+
+Command: TypeAlias = tuple[Any, ...]
+"""A command's name and its arguments."""
+
+
+async def exchange(
+    pool: redis.asyncio.ConnectionPool,
+    commands: Sequence[Command],
+    seconds: float,
+    heard: Callable[[], None] = lambda: None,
+) -> list[Any]:
+    """The answers to commands, in their order; a command that Redis refuses has its error as its answer.
+
+    Args:
+        seconds: longest wait for each answer: how long all of them take depends on how much they carry.
+        heard: called with each answer that came.
+
+    Raises:
+        RedisError, OSError: the connection was lost, or nothing came within `seconds`; the commands may be done.
+    """
+    connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+    try:
+        answers = []
+        async with within(seconds) as deadline:
+            await connection.send_packed_command(b"".join(map(hiredis.pack_command, commands)))
+            for _ in commands:
+                answers.append(await _answer(connection))
+                deadline.restart()
+                heard()
+        return answers
+    except BaseException:
+        # Answers that nobody read would be taken for those of whoever comes next.
+        await connection.disconnect(nowait=True)
+        raise
+    finally:
+        await pool.release(connection)
+
+
+async def _answer(connection: Any) -> Any:
+    try:
+        # Without a timer of its own for each answer: one is around them all.
+        return await connection.read_response(timeout=math.inf)
+    except ResponseError as error:
+        return error
+
+
+class ThreadChannel:
+    """A connection for each thread, kept as long as the thread lives.
+
+    Args:
+        pool: tells how to connect.
+    """
+
+    def __init__(self, pool: redis.ConnectionPool) -> None:
+        self._pool = pool
+        self._local = threading.local()
+
+    def exchange(self, commands: Sequence[Command]) -> list[Any]:
+        """As `exchange`, in a thread.
+
+        Raises:
+            RedisError, OSError: the connection was lost, or nothing came in time; the commands may be done.
+        """
+        connection = self._connection()
+        try:
+            connection.send_packed_command([b"".join(map(hiredis.pack_command, commands))])
+            return [self._answer(connection) for _ in commands]
+        except BaseException:
+            connection.disconnect()
+            raise
+
+    def hang_up(self) -> None:
+        """Closes this thread's connection; the next exchange opens a new one."""
+        connection = getattr(self._local, "connection", None)
+        if connection is not None:
+            connection.disconnect()
+
+    def _connection(self) -> Any:
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._pool.connection_class(**self._pool.connection_kwargs)
+        return connection
+
+    def _answer(self, connection: Any) -> Any:
+        try:
+            return connection.read_response()
+        except ResponseError as error:
+            return error

@@ -1,0 +1,1 @@
+"""What a task author declares: the registry, annotations, ids, value types."""

@@ -1,0 +1,281 @@
+"""The console command `dask-graphql`: the whole system, one node each, and small helpers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from cluster.errors import DaskGraphQLError
+from cluster.observability.metrics_server import metrics_port, shared_counts
+from cluster.scheduling.dask_config import keep_dask_in
+from cluster.settings import Settings, load_settings
+from cluster.version import __version__
+
+if TYPE_CHECKING:
+    from cluster.store.clients import Store
+
+T = TypeVar("T")
+
+
+def main() -> None:
+    """Entry point; expected errors are one line, not a stack."""
+    try:
+        command()
+    except DaskGraphQLError as error:
+        fail(str(error))
+
+
+def fail(message: str) -> NoReturn:
+    print(f"dask-graphql: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def serve(
+    settings: Settings, role: str, run: Callable[[asyncio.Event], Coroutine[Any, Any, None]], name: str = ""
+) -> None:
+    """Runs a node until SIGTERM or Ctrl-C.
+
+    Args:
+        role: `scheduler`, `worker`, `controller`, or `dev` for all of them.
+        name: the node's, where it has one.
+    """
+    keep_dask_in(Path(settings.data_dir).absolute())
+    # Not before a worker's command has said where its processes count together.
+    from cluster.observability.logs import set_up_logging
+
+    set_up_logging(settings, role, name)
+
+    async def body() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        async with metrics_port(settings, role):
+            await run(stop)
+
+    asyncio.run(body())
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="dask-graphql")
+def command() -> None:
+    """Your Dask functions behind a GraphQL API.
+
+    Settings come from the environment (prefix DASK_GRAPHQL_, see docs/settings.md); options win.
+    """
+
+
+@command.command()
+@click.option("--port", type=click.IntRange(1, 65535), help="The api's port.")
+@click.option("--host", help="The api's address.")
+@click.option("--max-workers", type=click.IntRange(1), help="Most worker processes.")
+@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Where data and logs are kept.")
+@click.option("--tls", is_flag=True, help="Scheduler, workers and clients speak TLS, with certificates made for it.")
+def dev(port: int | None, host: str | None, max_workers: int | None, data_dir: Path | None, tls: bool) -> None:
+    """The whole system on this machine: Redis, scheduler, controller with local workers, api."""
+    settings = load_settings(port=port, host=host, max_workers=max_workers, data_dir=data_dir)
+    from dask_graphql.dev_system import run_local
+
+    serve(replace(settings, metrics_port=0), "dev", lambda stop: run_local(settings, stop, tls=tls))
+
+
+@command.command()
+@click.option("--port", type=click.IntRange(1, 65535))
+@click.option("--host")
+def api(port: int | None, host: str | None) -> None:
+    """One api node."""
+    settings = load_settings(port=port, host=host)
+    keep_dask_in(Path(settings.data_dir).absolute())
+    from graphql_api.serve import run_api
+
+    run_api(settings)
+
+
+@command.command()
+def scheduler() -> None:
+    """The Dask scheduler."""
+    settings = load_settings()
+    from cluster.scheduling.attempt_tracker import run_scheduler
+
+    serve(settings, "scheduler", lambda stop: run_scheduler(settings, stop))
+
+
+@command.command()
+@click.option("--name", help="The worker's name, unique among living workers.")
+def worker(name: str | None) -> None:
+    """One Dask worker."""
+    settings = load_settings()
+    keep_dask_in(Path(settings.data_dir).absolute())
+    with shared_counts(settings):
+        from cluster.worker.node import run_worker
+
+        serve(settings, "worker", lambda stop: run_worker(settings, stop, name=name), name or "")
+
+
+@command.command()
+def controller() -> None:
+    """The controller, which starts and stops workers: processes on this machine, or tasks of an ECS cluster."""
+    settings = load_settings()
+    from cluster.controller.fleets.ecs import EcsFleet
+    from cluster.controller.fleets.local import LocalFleet
+    from cluster.controller.reconciler import run_controller
+
+    fleet = EcsFleet(settings) if settings.fleet == "ecs" else LocalFleet(settings)
+    serve(settings, "controller", lambda stop: run_controller(settings, fleet, stop))
+
+
+@command.command()
+def schema() -> None:
+    """Prints the GraphQL schema (SDL) of the registered task types."""
+    settings = load_settings()
+    from cluster.task_types.registry import load_registry
+    from graphql_api.schema.builder import make_schema
+
+    print(make_schema(load_registry(settings.task_modules)).as_str())
+
+
+@command.command()
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the files.")
+@click.option("--days", type=click.FloatRange(0, min_open=True), default=825, show_default=True)
+def certificates(out: Path, days: float) -> None:
+    """Makes the certificates for TLS among scheduler, workers and clients: TLS_CA, TLS_CERT and TLS_KEY.
+
+    All nodes of one system take the same three. Nobody else has a certificate of this authority, nor is let in.
+    """
+    from cluster.settings import variable_of
+    from cluster.system.tls import make_certificates
+
+    try:
+        paths = make_certificates(out, days)
+    except OSError as error:
+        fail(f"the certificates cannot be written: {error}")
+    for name, path in paths.items():
+        print(f"{variable_of(name)}={path.absolute()}")
+
+
+@command.group()
+def keys() -> None:
+    """API keys: made, listed and revoked; Redis keeps their hashes, never the keys."""
+
+
+def _in_store(work: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
+    from cluster.store.clients import Store
+
+    async def body() -> T:
+        store = Store(load_settings())
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(body())
+
+
+@keys.command("create")
+@click.argument("name")
+@click.option("--scopes", default="submit,read,cancel", show_default=True, help="Of submit, read, cancel, admin.")
+@click.option("--tenant", help="Whose tasks it sees, where tenants are isolated. Default: NAME.")
+@click.option("--days", type=click.FloatRange(0, min_open=True), help="How long it is good. Default: until revoked.")
+def create(name: str, scopes: str, tenant: str | None, days: float | None) -> None:
+    """Makes a key for NAME and prints it, this once."""
+    from graphql_api.auth.callers import Scope, parse_scopes, tenant_name
+    from graphql_api.auth.keys import create_key
+
+    words = [word.strip() for word in scopes.split(",") if word.strip()]
+    found = parse_scopes(words)
+    if len(found) != len(set(words)) or not found:
+        fail(f"--scopes takes some of {', '.join(Scope)}, separated by commas, not {scopes!r}")
+    try:
+        whose = tenant_name(tenant or name)
+    except ValueError as error:
+        fail(str(error))
+    text, _ = _in_store(lambda store: create_key(store, name, whose, found, days))
+    print(text)
+
+
+@keys.command("list")
+def list_() -> None:
+    """Lists the keys: id, name, tenant, scopes, end."""
+    from datetime import UTC, datetime
+
+    from graphql_api.auth.keys import list_keys
+
+    for key in _in_store(list_keys):
+        end = "-" if key.expires_at is None else f"{datetime.fromtimestamp(key.expires_at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        print(f"{key.key_id}  {key.name}  {key.tenant}  {','.join(sorted(key.scopes))}  {end}")
+
+
+@keys.command("revoke")
+@click.argument("key_id")
+def revoke(key_id: str) -> None:
+    """Ends the key with this id (the part between the underscores) on all nodes, open sockets included."""
+    from graphql_api.auth.keys import revoke_key
+
+    if not _in_store(lambda store: revoke_key(store, key_id)):
+        fail(f"there is no key {key_id}; `dask-graphql keys list` shows them")
+
+
+def own_url(settings: Settings) -> str:
+    """Where the api is by these settings."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - as one connects to it
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+
+
+@command.command()
+@click.argument("task")
+@click.argument("arguments", nargs=-1, metavar="[name=value ...]")
+@click.option("--wait", is_flag=True, help="Wait for the result and print it.")
+@click.option("--url", default=None, help="The api, http://HOST:PORT; default: where HOST and PORT point.")
+@click.option("--token", envvar="DASK_GRAPHQL_TOKEN", show_envvar=True, help="Sent as Authorization: Bearer.")
+def submit(task: str, arguments: tuple[str, ...], wait: bool, url: str | None, token: str | None) -> None:
+    """Submits a task over HTTP, as any client would. Values are JSON; what is not JSON is taken as text."""
+    settings = load_settings()
+    try:
+        from dask_graphql.client.errors import ApiUnavailable
+        from dask_graphql.client.submit_command import submit_and_print
+    except ModuleNotFoundError as error:
+        # The image of a worker or a scheduler has no HTTP client.
+        fail(f'submit needs {error.name}: pip install "dask-graphql[client]"')
+
+    values = {}
+    for argument in arguments:
+        name, equals, text = argument.partition("=")
+        if not equals or not name:
+            fail(f"an argument is name=value, not {argument!r}")
+        try:
+            values[name] = json.loads(text)
+        except ValueError:
+            values[name] = text
+    try:
+        sys.exit(asyncio.run(submit_and_print(url or own_url(settings), token, task, values, wait=wait)))
+    except ApiUnavailable as error:
+        fail(f"{error}; --url, or DASK_GRAPHQL_HOST and DASK_GRAPHQL_PORT, say where the api is")
+
+
+@command.command()
+@click.option("--once", is_flag=True, help="Show it once and end.")
+@click.option("--json", "as_json", is_flag=True, help="Lines of JSON instead of tables.")
+@click.option("--url", default=None, help="The api, http://HOST:PORT; default: where HOST and PORT point.")
+@click.option("--token", envvar="DASK_GRAPHQL_TOKEN", show_envvar=True, help="Sent as Authorization: Bearer.")
+def status(once: bool, as_json: bool, url: str | None, token: str | None) -> None:
+    """Shows scheduler, workers, fleet and tasks, over HTTP, until Ctrl-C. A key needs the scope `read`."""
+    settings = load_settings()
+    try:
+        from dask_graphql.client.status_command import show_status
+    except ModuleNotFoundError as error:
+        fail(f'status needs {error.name}: pip install "dask-graphql[client]"')
+
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(show_status(url or own_url(settings), token, once=once, as_json=as_json))
+
+
+if __name__ == "__main__":
+    main()

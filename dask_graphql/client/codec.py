@@ -1,0 +1,243 @@
+"""Python values -> the wire and the task id's input; the wire -> Python values. By the types that `taskTypes` tells."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import math
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+from pydantic_core import to_jsonable_python
+
+from cluster.task_types.annotations import fields_of, is_record
+from cluster.task_types.conversion import plain
+from cluster.task_types.json_form import NotInJson, Place
+from cluster.task_types.result_checks import UnfitOutput
+from cluster.task_types.value_types import decimal_text, parse_big_int
+
+LONG_BITS: Final = 13_000
+"""Integers from here on go as text: Python writes none of more than 4,300 digits into JSON."""
+
+
+@dataclass(frozen=True)
+class Blob:
+    """Bytes that were too large for a result; `Client.download` and `Client.read` get them.
+
+    Attributes:
+        url: path of the download on the api.
+        size_bytes: its length.
+        media_type: its Content-Type.
+    """
+
+    url: str
+    size_bytes: int
+    media_type: str
+
+
+@dataclass(frozen=True)
+class Member:
+    """An argument of a task type, or a field of an object.
+
+    Attributes:
+        name: as Python and the task id's input spell it.
+        graphql_name: as the schema spells it.
+        graphql_type: such as `[Int!]!`.
+        has_default: whether an input may leave it out.
+        default: what is filled in then, in JSON form.
+    """
+
+    name: str
+    graphql_name: str
+    graphql_type: str
+    has_default: bool = False
+    default: Any = None
+
+
+@dataclass(frozen=True)
+class UsedType:
+    """An object (`fields`) or an enum (`members`: GraphQL name -> value) of the schema."""
+
+    name: str
+    fields: tuple[Member, ...] = ()
+    members: Mapping[str, Any] = field(default_factory=dict)
+
+
+Types = Mapping[str, UsedType]
+
+
+class NotSendable(ValueError):
+    """A value that JSON cannot say; the message says where it stands and what it is."""
+
+
+def encode(value: Any, graphql_type: str, types: Types) -> tuple[Any, Any]:
+    """A Python value in its two forms: for the wire, and for the task id's input.
+
+    Dataclasses and pydantic models are sent by their fields; numpy's and pandas's values as Python's; enums, dates,
+    decimals and UUIDs as pydantic writes them into JSON, as on the api. What does not fit its type stays as it is: the
+    api says what is wrong with it, in better words.
+
+    Raises:
+        NotSendable: a value has no JSON form: a float that is not finite, a time that is finer than a microsecond.
+    """
+    try:
+        return _encode(_jsonable(plain(value)), graphql_type, types)
+    except UnfitOutput as error:
+        raise NotSendable(f"{error.place} {error.words.partition(':')[0]}".lstrip(" .")) from None
+    except NotInJson as error:
+        raise NotSendable(f"{_spelt(error.place)} is {error.value}, which JSON does not have".lstrip()) from None
+
+
+def _spelt(place: Place) -> str:
+    return "".join(f"[{step!r}]" if isinstance(step, int) else f".{step}" for step in place).lstrip(".")
+
+
+_LEAVES: Final = frozenset({int, str, bool, type(None)})
+
+
+def _jsonable(value: Any) -> Any:
+    """A value as JSON has it: what holds fields by its fields, whatever its class would write."""
+    kind: Any = type(value)
+    if kind in _LEAVES:
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise NotInJson(value)
+        return float(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_within(index, item) for index, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        # Keys are texts in JSON: those of an enum, a date or a number as pydantic writes them.
+        keys = list(to_jsonable_python(dict.fromkeys(value)))
+        return {name: _within(name, item) for name, item in zip(keys, value.values(), strict=True)}
+    if is_record(kind):
+        return {
+            field.name: _within(field.name, getattr(value, field.name))
+            for field in fields_of(kind)
+            if field.settable and hasattr(value, field.name)
+        }
+    if hasattr(value, "__array__") or hasattr(value, "__next__"):
+        raise NotSendable(f"a {kind.__module__}.{kind.__name__} has no JSON form: give a list")
+    return to_jsonable_python(value)
+
+
+def _within(step: int | str, value: Any) -> Any:
+    try:
+        return _jsonable(value)
+    except NotInJson as error:
+        error.place = (step, *error.place)
+        raise
+
+
+def _encode(value: Any, graphql_type: str, types: Types) -> tuple[Any, Any]:
+    kind = graphql_type.rstrip("!")
+    if value is None:
+        return None, None
+    if kind.startswith("["):
+        # GraphQL takes a lone item for a list of one.
+        items = [_encode(item, kind[1:-1], types) for item in (value if isinstance(value, list) else [value])]
+        return [wire for wire, _ in items], [plain for _, plain in items]
+    used = types.get(kind)
+    if used is not None and used.members:
+        names = {_key(member): name for name, member in used.members.items()}
+        name = names.get(_key(value), value)
+        return name, used.members.get(name, value) if isinstance(name, str) else value
+    if used is not None and isinstance(value, dict):
+        return _encode_object(value, used, types)
+    plain = _PLAIN[kind](value) if kind in _PLAIN else value
+    if isinstance(plain, int) and plain.bit_length() >= LONG_BITS:
+        return decimal_text(plain), plain
+    return plain, plain
+
+
+def _encode_object(value: dict[str, Any], used: UsedType, types: Types) -> tuple[dict[str, Any], dict[str, Any]]:
+    wire: dict[str, Any] = {}
+    plain: dict[str, Any] = {}
+    left = dict(value)
+    for member in used.fields:
+        name = member.name if member.name in left else member.graphql_name
+        if name in left:
+            wire[member.graphql_name], plain[member.name] = _encode(left.pop(name), member.graphql_type, types)
+        elif member.has_default:
+            plain[member.name] = member.default
+    return wire | left, plain | left
+
+
+def _key(value: Any) -> tuple[type, Any]:
+    """True is not 1 here."""
+    return type(value), value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def decode(value: Any, graphql_type: str, types: Types) -> Any:
+    """A value from the wire as Python has it.
+
+    BigInt becomes int, DateTime, Date, Time, Duration, Decimal and UUID their Python types, an enum's name its value, a
+    Blob a `Blob`; an object becomes a dict whose keys are spelt as the task function spells them.
+    """
+    kind = graphql_type.rstrip("!")
+    if value is None:
+        return None
+    if kind.startswith("["):
+        return [decode(item, kind[1:-1], types) for item in value]
+    if kind in _FROM_WIRE:
+        return _FROM_WIRE[kind](value)
+    used = types.get(value.get("__typename", kind) if isinstance(value, dict) else kind)
+    if used is None:
+        return value
+    if used.members:
+        return used.members.get(value, value)
+    found = {
+        member.name: decode(value[member.graphql_name], member.graphql_type, types)
+        for member in used.fields
+        if member.graphql_name in value
+    }
+    return Blob(**found) if used.name == "Blob" and found.keys() == {"url", "size_bytes", "media_type"} else found
+
+
+def _as(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A parser whose refusal leaves the value to the api, and whose answer is what pydantic writes into JSON."""
+
+    def convert(value: Any) -> Any:
+        try:
+            return to_jsonable_python(parse(value))
+        except (ValueError, TypeError, ArithmeticError):
+            return value
+
+    return convert
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def parse_duration(value: Any) -> datetime.timedelta:
+    """A span of time from its ISO 8601 text, or a number of seconds."""
+    return _DURATION.validate_python(value)
+
+
+_DURATION: Final = TypeAdapter(datetime.timedelta)
+
+_PLAIN: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "BigInt": _as(parse_big_int),
+    "Float": _as(_number),
+    "DateTime": _as(datetime.datetime.fromisoformat),
+    "Date": _as(datetime.date.fromisoformat),
+    "Time": _as(datetime.time.fromisoformat),
+    "Duration": _as(parse_duration),
+    "Decimal": _as(lambda value: decimal.Decimal(str(value))),
+    "UUID": _as(uuid.UUID),
+}
+
+_FROM_WIRE: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "BigInt": parse_big_int,
+    "Float": float,
+    "DateTime": datetime.datetime.fromisoformat,
+    "Date": datetime.date.fromisoformat,
+    "Time": datetime.time.fromisoformat,
+    "Duration": parse_duration,
+    "Decimal": lambda value: decimal.Decimal(str(value)),
+    "UUID": uuid.UUID,
+}

@@ -1,0 +1,195 @@
+"""GraphQL documents: parsed, measured and validated once, and kept, since both cost ten times the execution."""
+
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    GraphQLError,
+    GraphQLSchema,
+    NoSchemaIntrospectionCustomRule,
+    OperationDefinitionNode,
+    parse,
+    specified_rules,
+)
+from strawberry.exceptions import MissingQueryError
+from strawberry.schema.schema import validate_document
+from strawberry.types.graphql import OperationType
+
+from cluster.errors import DocumentTooLarge, OperationNotAllowed
+from cluster.settings import Settings
+from graphql_api.execution.compiled_selection import EventExecution, Execution
+from graphql_api.execution.document_limits import (
+    CHARACTERS,
+    Limits,
+    Measure,
+    check,
+    check_items,
+    check_variables,
+    measure,
+)
+from graphql_api.execution.persisted_operations import PersistedOperations
+
+KEPT_TOKENS: Final = 100_000
+"""Most tokens of all kept documents together; a token is about a kilobyte of syntax tree."""
+
+
+class Refused(Exception):
+    """A document, or its variables, that is not executed."""
+
+    def __init__(self, errors: list[GraphQLError]) -> None:
+        super().__init__(errors[0].message)
+        self.errors = errors
+
+
+@dataclass(slots=True)
+class Operation:
+    """One operation of a document.
+
+    Attributes:
+        number: of the document; no other ever has it.
+        name: of the operation.
+        shared: its answer to a final record is the same for everybody who sends the same words.
+        execution: how a query or a mutation is executed; made when it is first executed.
+        event_execution: how each event of a subscription is; likewise.
+    """
+
+    document: DocumentNode
+    node: OperationDefinitionNode
+    number: int
+    kind: OperationType
+    name: str | None
+    shared: bool
+    execution: Execution | None = None
+    event_execution: EventExecution | None = None
+
+
+@dataclass(slots=True)
+class Kept:
+    """A document that was parsed. `operations`: those that were asked for, by the name in the request."""
+
+    text: str
+    document: DocumentNode
+    tokens: int
+    number: int
+    measured: Measure
+    valid: bool = False
+    operations: dict[str | None, Operation] = field(default_factory=dict)
+
+    def operation(self, name: str | None) -> Operation:
+        """The operation of a name, or the only one.
+
+        Args:
+            name: None or empty where the request names none; no operation has an empty name.
+
+        Raises:
+            Refused: there is none of this name, or there are several and the request names none.
+        """
+        found = self.operations.get(name)
+        if found is None:
+            found = self.operations[name] = self._find(name or None)
+        return found
+
+    def _find(self, name: str | None) -> Operation:
+        """GetOperation (GraphQL, section 6.1)."""
+        nodes = [node for node in self.document.definitions if isinstance(node, OperationDefinitionNode)]
+        if name is None and len(nodes) > 1:
+            raise Refused([GraphQLError("Must provide operation name if query contains multiple operations.")])
+        for node in nodes:
+            own = node.name.value if node.name else None
+            if name is None or name == own:
+                kind = OperationType(node.operation.value)
+                return Operation(self.document, node, self.number, kind, own, _awaits_one_task(node))
+        words = "Must provide an operation." if name is None else f"Unknown operation named '{name}'."
+        raise Refused([GraphQLError(words)])
+
+
+def _awaits_one_task(node: OperationDefinitionNode) -> bool:
+    """Whether it is a subscription of `taskResult` and of nothing else."""
+    fields = node.selection_set.selections
+    return (
+        node.operation.value == "subscription"
+        and len(fields) == 1
+        and isinstance(fields[0], FieldNode)
+        and fields[0].name.value == "taskResult"
+    )
+
+
+class Documents:
+    """The documents of one api."""
+
+    def __init__(self, settings: Settings, persisted: PersistedOperations) -> None:
+        self._limits = Limits.of(settings)
+        self._persisted = persisted
+        self._rules = tuple(specified_rules)
+        if not settings.introspection:
+            self._rules += (NoSchemaIntrospectionCustomRule,)
+        self._introspection = settings.introspection
+        self._numbers = itertools.count()
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._tokens = 0
+
+    def parsed(self, text: str | None, variables: Any = None) -> Kept:
+        """A document, not validated yet.
+
+        Raises:
+            MissingQueryError: there is none.
+            Refused: it is not GraphQL, passes a limit, or is not one of the allowed operations.
+        """
+        if not text:
+            raise MissingQueryError
+        try:
+            check_variables(variables, self._limits)
+            kept = self._kept.get(text) or self._parse(text)
+            check_items(kept.measured, variables, self._limits)
+        except (DocumentTooLarge, OperationNotAllowed) as error:
+            raise Refused([GraphQLError(error.message, original_error=error)]) from error
+        except GraphQLError as error:
+            raise Refused([error]) from error
+        self._kept.move_to_end(text)
+        return kept
+
+    def _parse(self, text: str) -> Kept:
+        self._persisted.check(text)
+        if len(text) > CHARACTERS:
+            raise DocumentTooLarge(f"a document has at most {CHARACTERS} characters; send long values as variables")
+        try:
+            document = parse(text, max_tokens=self._limits.tokens)
+            measured = measure(document)
+            check(measured, self._limits)
+        except RecursionError:
+            raise DocumentTooLarge(f"a document has at most {self._limits.depth} nested fields") from None
+        except GraphQLError as error:
+            if "tokens" in error.message:
+                raise DocumentTooLarge(
+                    f"a document has at most {self._limits.tokens} tokens", limit=self._limits.tokens
+                ) from None
+            raise
+        tokens = max(1, document.token_count or self._limits.tokens)
+        kept = self._kept[text] = Kept(text, document, tokens, next(self._numbers), measured)
+        self._tokens += tokens
+        while self._tokens > KEPT_TOKENS:
+            self._tokens -= self._kept.popitem(last=False)[1].tokens
+        return kept
+
+    def validate(self, schema: GraphQLSchema, kept: Kept) -> None:
+        """Holds a document to the schema, once.
+
+        Raises:
+            Refused: it does not fit.
+        """
+        if kept.valid:
+            return
+        errors = validate_document(schema, kept.document, self._rules)
+        if errors and not self._introspection:
+            for error in errors:
+                # The suggestions would tell the schema name by name.
+                error.message = error.message.partition(" Did you mean ")[0]
+        if errors:
+            raise Refused(errors)
+        kept.valid = True

@@ -1,0 +1,1 @@
+"""Plain HTTP beside /graphql: pages, downloads, health, metrics."""

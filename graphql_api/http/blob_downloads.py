@@ -1,0 +1,113 @@
+"""The download of blobs: streamed from the blob store, so that the api node never holds a value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from cluster.api_node.node import Node
+from cluster.errors import BlobError
+from cluster.store.blob_store import CHUNK_BYTES
+from cluster.task_types.annotations import fields_of, is_record
+from cluster.task_types.task_id import TASK_ID
+from cluster.task_types.value_types import MEDIA_TYPE, Blob
+from graphql_api.auth.callers import Caller, Scope
+from graphql_api.auth.http import caller_of
+
+_RANGE = re.compile(r"bytes=[ \t]*(?:([0-9]+)-([0-9]*)|-([0-9]+))[ \t]*", re.IGNORECASE)
+
+
+async def download(request: Request) -> Response:
+    """`/blobs/<task id>/<attempt>/<name>`, as `Blob.url` names it. One Range is honoured (RFC 9110, section 14)."""
+    node: Node = request.app.state.node
+    key = request.path_params["key"]
+    caller = await caller_of(request)
+    caller.require(Scope.READ)
+    blob = await find_blob(node, key, caller)
+    if blob is None:
+        return JSONResponse({"error": "no such blob, or its task has expired", "code": "BLOB_NOT_FOUND"}, 404)
+    first, last, status = 0, blob.size_bytes - 1, 200
+    headers = {"Accept-Ranges": "bytes", "Content-Disposition": disposition(key.rsplit("/", 1)[-1]),
+               "X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=3600"}  # fmt: skip
+    if asked := asked_range(request.headers, blob.size_bytes):
+        first, last = asked
+        if first > last:
+            return Response(status_code=416, headers={"Content-Range": f"bytes */{blob.size_bytes}"})
+        status = 206
+        headers["Content-Range"] = f"bytes {first}-{last}/{blob.size_bytes}"
+    headers["Content-Length"] = str(last - first + 1)
+    try:
+        head = await node.blobs.read(key, first, min(CHUNK_BYTES, last - first + 1))
+    except BlobError:
+        return JSONResponse({"error": "the blob store does not answer", "code": "BLOB_UNAVAILABLE"}, 503)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield head
+        for offset in range(first + len(head), last + 1, CHUNK_BYTES):
+            yield await node.blobs.read(key, offset, min(CHUNK_BYTES, last + 1 - offset))
+
+    # A task may have made the Blob by itself.
+    media_type = blob.media_type if MEDIA_TYPE.fullmatch(blob.media_type) else "application/octet-stream"
+    return StreamingResponse(body(), status, headers, media_type=media_type)
+
+
+def disposition(name: str) -> str:
+    """A Content-Disposition that names a file: in ASCII for all, and exactly for who reads RFC 8187."""
+    plain = re.sub(r'[^ -~]|["\\\\]', "_", name)
+    exact = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
+    return f'inline; filename="{plain}"{exact}'
+
+
+def asked_range(headers: Mapping[str, str], size_bytes: int) -> tuple[int, int] | None:
+    """The first and the last byte that a request asks for; the first is behind the last where there are none such.
+
+    None where it asks for all: without a Range, with several, with one that is invalid (RFC 9110, section 14.2), or
+    with an If-Range, as a blob has no validator that could match (section 13.1.5).
+    """
+    match = None if "if-range" in headers else _RANGE.fullmatch(headers.get("range", ""))
+    if match is None:
+        return None
+    start, end, suffix = (_number(part) for part in match.groups())
+    if suffix is not None:
+        return (size_bytes - min(suffix, size_bytes), size_bytes - 1) if suffix else (size_bytes, -1)
+    assert start is not None
+    if end is None:
+        return start, size_bytes - 1
+    return None if end < start else (start, min(end, size_bytes - 1))
+
+
+def _number(text: str | None) -> int | None:
+    # Of a number of thousands of digits Python's own conversion refuses; no blob is as long.
+    return int(text if len(text) < 19 else "9" * 18) if text else None
+
+
+async def find_blob(node: Node, key: str, caller: Caller) -> Blob | None:
+    """The blob of this key, if the caller may see it: a record that expired takes its blobs along."""
+    task_id = key.split("/")[0]
+    if not TASK_ID.fullmatch(task_id):
+        return None
+    record = await node.store.read(task_id)
+    task_type = record and node.registry.get(record.name)
+    if record is None or record.result is None or not task_type or not caller.sees(record):
+        return None
+    value = task_type.read(record.result)
+    return next((blob for blob in _blobs_of(value) if blob.key == key), None)
+
+
+def _blobs_of(value: object) -> list[Blob]:
+    """All blobs anywhere in an output."""
+    if isinstance(value, Blob):
+        return [value]
+    if isinstance(value, list | tuple | set | frozenset):
+        return [blob for item in value for blob in _blobs_of(item)]
+    if isinstance(value, dict):
+        return [blob for item in value.values() for blob in _blobs_of(item)]
+    kind: Any = type(value)
+    if is_record(kind):
+        return _blobs_of([getattr(value, field.name, None) for field in fields_of(kind)])
+    return []

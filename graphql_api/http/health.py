@@ -1,0 +1,88 @@
+"""What an api node tells those who watch it: `/healthz`, `/readyz`, `/metrics`."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from cluster.api_node.node import Node
+from cluster.api_node.readiness import Missing
+from cluster.errors import StoreUnavailable
+from cluster.observability import metrics
+from cluster.observability.metrics_server import CONTENT_TYPE
+from cluster.store.record import TaskState
+from graphql_api.auth import callers
+from graphql_api.auth.http import caller_of
+
+
+async def healthz(_: Request) -> Response:
+    """The process lives."""
+    return PlainTextResponse("ok")
+
+
+async def readyz(request: Request) -> Response:
+    """Whether this node can accept and deliver, by what was seen within the last second. It accepts without the
+    scheduler and without recovery, so these only stand beside."""
+    node: Node = request.app.state.node
+    report = await node.readiness.look()
+    state = {
+        "ready": report.ready,
+        "redis": report.redis,
+        "listening": node.deliveries.listening.is_set(),
+        "scheduler": report.scheduler,
+        "recoverer": node.recoverer.active,
+        "heartbeatAgeSeconds": report.heartbeat_age_seconds,
+        "recoveryAgeSeconds": report.recovery_age_seconds,
+        "notReady": [_shown(item) for item in report.missing],
+    }
+    return JSONResponse(state, 200 if report.ready else 503)
+
+
+def _shown(missing: Missing) -> dict[str, Any]:
+    since = datetime.fromtimestamp(missing.since, UTC)
+    return {
+        "part": missing.part,
+        "needed": missing.needed,
+        "since": since.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "seconds": round(time.time() - missing.since, 1),
+        "reason": missing.reason,
+    }
+
+
+async def show_metrics(request: Request) -> Response:
+    """This node's metrics, in the Prometheus text format."""
+    (await caller_of(request)).require(callers.Scope.ADMIN)
+    node: Node = request.app.state.node
+    metrics.SUBSCRIPTIONS.set(node.deliveries.waiters)
+    metrics.WATCHES.set(node.deliveries.topics)
+    metrics.SOCKETS.set(request.app.state.sockets.open)
+    metrics.ASYNCIO_TASKS.set(len(asyncio.all_tasks()))
+    metrics.RECOVERER.set(node.recoverer.active)
+    metrics.SCHEDULER_CONNECTED.set(node.link.connected)
+    await _measure_queue(node)
+    return Response(request.app.state.exposition.text(), headers={"Content-Type": CONTENT_TYPE})
+
+
+async def _measure_queue(node: Node) -> None:
+    names = list(node.registry)
+    states: Mapping[TaskState, float]
+    depths: Sequence[float]
+    try:
+        states = await node.store.counts()
+        depths = await node.store.queued(names)
+        age = await node.store.queue_age()
+    except StoreUnavailable:
+        # The metrics matter most while Redis is away; what it would say is then no number.
+        states, depths, age = dict.fromkeys(TaskState, math.nan), [math.nan] * len(names), math.nan
+    for state, count in states.items():
+        metrics.TASKS.labels(state).set(count)
+    for name, depth in zip(names, depths, strict=True):
+        metrics.QUEUE_DEPTH.labels(name).set(depth)
+    metrics.QUEUE_AGE.set(age)

@@ -1,0 +1,152 @@
+"""The web pages: the console at `/`, GraphiQL for browsers at `/graphql`, and their files under `/static/`.
+
+They are built from graphql_api/console by npm: by `make console` in a clone, and by the build of a wheel or of a source
+distribution (scripts/build_backend.py). An api without them serves everything else, so their absence is told on the
+page and is no error.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import NotModifiedResponse, StaticFiles
+from starlette.types import Scope
+
+DIST: Final = Path(__file__).parent.parent / "console" / "dist"
+"""Where the build leaves the pages."""
+
+CONTENT_SECURITY_POLICY: Final = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "worker-src 'self'",
+        # Monaco, the editor of GraphiQL, places its lines by style attributes and adds its theme as a style element.
+        "style-src 'self' 'unsafe-inline'",
+        # The style sheets of GraphiQL and Monaco bring their fonts and icons as data: URLs. The console shows pictures
+        # that come so within results, and blobs that it fetched with a credential.
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        # In CSP level 3 this covers the WebSocket of the same host too; `ws:` would open every host there is.
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    ]
+)
+
+SECURITY_HEADERS: Final = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+IMMUTABLE: Final = "public, max-age=31536000, immutable"
+"""For files in assets/: their names carry a hash of their content, so a name never changes what it means."""
+
+REVALIDATE: Final = "no-cache"
+"""For everything else: kept, but asked for again, so that a new version of the api shows its new pages at once."""
+
+DAY: Final = "public, max-age=86400"
+"""For the icon, which hardly ever changes and has no name of its own."""
+
+NOT_BUILT: Final = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>dask-graphql</title>
+<h1>The web pages were not built</h1>
+<p>The api itself works: send GraphQL to <code>/graphql</code>.</p>
+<p>To build the pages, run <code>make console</code> in the clone (it needs npm packages) and load this page again.</p>
+"""
+
+
+def page_routes(dist: Path = DIST) -> list[BaseRoute]:
+    """`/`, the console, `/favicon.ico`, and `/static/`, the files of both pages.
+
+    Args:
+        dist: the folder of the built pages; it may come later, or never.
+    """
+
+    async def console(request: Request) -> Response:
+        return page(dist / "index.html", request.headers)
+
+    async def favicon(request: Request) -> Response:
+        return icon(dist / "favicon.ico")
+
+    return [
+        Route("/", console),
+        Route("/favicon.ico", favicon),
+        Mount("/static", PageFiles(directory=dist, check_dir=False), name="static"),
+    ]
+
+
+def graphiql_page(dist: Path = DIST) -> Response:
+    """GraphiQL, which `/graphql` answers to a browser's GET."""
+    return page(dist / "graphiql.html")
+
+
+def page(file: Path, request_headers: Headers | None = None) -> Response:
+    """A page, or what to do where it was not built.
+
+    Args:
+        file: the page in the folder of the built pages.
+        request_headers: with them a browser that has this version already is told so.
+    """
+    # `/graphql` means GraphiQL or an api by what is asked for: without Vary a cache would give one for the other.
+    headers = {**SECURITY_HEADERS, "Cache-Control": REVALIDATE, "Vary": "Accept"}
+    try:
+        status = file.stat()
+    except FileNotFoundError:
+        return HTMLResponse(NOT_BUILT, headers={**headers, "Cache-Control": "no-store"})
+    response = FileResponse(file, headers=headers, stat_result=status)
+    if request_headers is not None and request_headers.get("if-none-match") == response.headers["etag"]:
+        return NotModifiedResponse(response.headers)
+    return response
+
+
+def icon(file: Path) -> Response:
+    """The icon that browsers and feed readers ask every origin for, whatever a page says.
+
+    Args:
+        file: the icon in the folder of the built pages.
+    """
+    headers = {**SECURITY_HEADERS, "Cache-Control": DAY}
+    try:
+        status = file.stat()
+    except FileNotFoundError:
+        # Not an error: a browser would log one on a page that works.
+        return Response(status_code=204, headers={**headers, "Cache-Control": "no-store"})
+    return FileResponse(file, headers=headers, media_type="image/x-icon", stat_result=status)
+
+
+class PageFiles(StaticFiles):
+    """The files of the pages, with the headers they need.
+
+    The build leaves a `.gz` beside every large text, so that no node compresses the same megabytes for each visitor.
+    """
+
+    async def check_config(self) -> None:
+        """Passes: Starlette's own raises where the folder is missing, and then the files are just not found."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        freshness = IMMUTABLE if path.startswith("assets/") else REVALIDATE
+        response.headers.update({**SECURITY_HEADERS, "Cache-Control": freshness, "Vary": "Accept-Encoding"})
+        return response
+
+    def file_response(
+        self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
+        packed = Path(f"{os.fspath(full_path)}.gz")
+        if "gzip" not in Headers(scope=scope).get("accept-encoding", "") or not packed.is_file():
+            return super().file_response(full_path, stat_result, scope, status_code)
+        response = super().file_response(packed, packed.stat(), scope, status_code)
+        response.headers["Content-Encoding"] = "gzip"
+        # Of what is inside: a browser unpacks the body before it looks at it.
+        response.headers["Content-Type"] = FileResponse(full_path).headers["content-type"]
+        return response

@@ -1,0 +1,72 @@
+"""What an api node counts of its requests."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cluster.observability import metrics, tracing
+
+ROUTES: Final = ("/graphql", "/blobs", "/static", "/metrics", "/healthz", "/readyz")
+
+
+class Measured:
+    """Counts and times HTTP requests; an answer that streams is timed to its beginning."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, route = time.perf_counter(), route_of(scope["path"])
+        status = 0
+
+        async def measured(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                metrics.of(metrics.HTTP_SECONDS, route).observe(time.perf_counter() - began)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, measured)
+        finally:
+            # Without a status it was an error of ours, which is answered further out.
+            metrics.of(metrics.HTTP_REQUESTS, route, status or 500).inc()
+
+
+class Traced:
+    """Makes each GraphQL request over HTTP a span, which goes on with the trace of its `traceparent` header.
+
+    Operations on a WebSocket have none: a trace begins there with the submission.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != "/graphql":
+            await self._app(scope, receive, send)
+            return
+        method = scope["method"]
+        parent = Headers(scope=scope).get("traceparent", "")
+        named = {"http__request__method": method, "url__path": "/graphql"}
+        with tracing.span(f"{method} /graphql", "SERVER", parent, **named) as span:
+
+            async def traced(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    span.tell(http__response__status_code=message["status"])
+                await send(message)
+
+            await self._app(scope, receive, traced)
+
+
+def route_of(path: str) -> str:
+    """One of a few names: a path itself may be anything that a client thinks of."""
+    first = "/" + path.lstrip("/").partition("/")[0]
+    return "/" if path == "/" else first if first in ROUTES else "other"

@@ -1,0 +1,1 @@
+"""The registry as a GraphQL schema: builder, roots, and the mapping of types."""

@@ -1,0 +1,127 @@
+"""The schema, generated from the registry: adding a task type touches no file here."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import strawberry
+from pydantic import RootModel
+from strawberry.annotation import StrawberryAnnotation
+from strawberry.tools import create_type
+from strawberry.types.base import get_object_definition
+from strawberry.types.field import StrawberryField
+
+from cluster.settings import Settings
+from cluster.task_types.annotations import is_record, peel
+from cluster.task_types.registry import Registry, TaskType
+from cluster.task_types.value_types import Blob
+from graphql_api.execution.document_cache import Documents
+from graphql_api.execution.operations import Operations
+from graphql_api.execution.persisted_operations import PersistedOperations
+from graphql_api.schema.bounds import description_of
+from graphql_api.schema.mutations import cancel_field, submit_fields
+from graphql_api.schema.queries import make_query
+from graphql_api.schema.record_types import SubmitOptions, make_task_types
+from graphql_api.schema.subscriptions import make_subscription
+from graphql_api.schema.type_mapping import CONFIG, TypeMap, pascal, set_signature
+
+
+class Schema(Operations):
+    """The schema of the registered task types.
+
+    `wrappers` are the object types around outputs that are none, and `outputs` the GraphQL names of all output types,
+    by task name.
+    """
+
+    wrappers: dict[str, type]
+    outputs: dict[str, str]
+
+
+def make_schema(registry: Registry, documents: Documents | None = None) -> Schema:
+    """Builds the schema of the registered task types. One set of task types has one text, in whatever order they came.
+
+    Args:
+        documents: parses, bounds and keeps the documents that are executed; default: by the default settings.
+
+    Raises:
+        RegistryError: a type has no GraphQL form, or two need the same name.
+    """
+    type_map = TypeMap(reserved_names())
+    wrappers: dict[str, type] = {}
+    outputs: list[Any] = []
+    names: dict[str, str] = {}
+    task_types = sorted(registry.values(), key=lambda task_type: task_type.name)
+    for task_type in task_types:
+        returns, _ = peel(task_type.returns)
+        if returns is not Blob and is_record(returns) and not issubclass(returns, RootModel):
+            made = type_map.output(returns, task_type.origin, "")
+        else:
+            made = wrappers[task_type.name] = _wrapper(task_type, type_map)
+        names[task_type.name] = get_object_definition(made, strict=True).name
+        if made not in outputs:
+            outputs.append(made)
+
+    def members(submission: type) -> list[StrawberryField]:
+        return [field for task_type in task_types for field in submit_fields(task_type, type_map, submission)]
+
+    schema = _assemble(outputs, members, documents)
+    schema.wrappers, schema.outputs = wrappers, names
+    return schema
+
+
+@functools.cache
+def reserved_names() -> frozenset[str]:
+    """The GraphQL names that the platform's own types have: those of a schema without any task type."""
+    value: Any = strawberry.field()
+    value.python_name = value.name = "value"
+    value.type_annotation = StrawberryAnnotation(str)
+    nothing = create_type("_Nothing", [value])
+
+    def members(submission: type) -> list[StrawberryField]:
+        # What every submit<Name> needs, without a task type.
+        def submit(options: Any) -> Any: ...
+
+        options = inspect.Parameter("options", inspect.Parameter.KEYWORD_ONLY, annotation=SubmitOptions)
+        set_signature(submit, [options], submission)
+        field: Any = strawberry.field(resolver=submit)
+        field.python_name = field.name = "submit"
+        return [field]
+
+    return frozenset(_assemble([nothing], members)._schema.type_map) - {"_Nothing"}
+
+
+def _assemble(
+    outputs: list[Any], members: Callable[[type], list[StrawberryField]], documents: Documents | None = None
+) -> Schema:
+    union: Any = Annotated[_union(outputs), strawberry.union("TaskOutput", description="The output of any task type.")]
+    task, task_event, submission, connection = make_task_types(union)
+    return Schema(
+        documents or Documents(Settings(), PersistedOperations(Settings())),
+        query=make_query(task, connection),
+        mutation=create_type("Mutation", [*members(submission), cancel_field(task)]),
+        subscription=make_subscription(task, task_event),
+        types=outputs,
+        config=CONFIG,
+    )
+
+
+def _union(outputs: list[Any]) -> Any:
+    union = outputs[0]
+    for output in outputs[1:]:
+        union = union | output
+    return union
+
+
+def _wrapper(task_type: TaskType, type_map: TypeMap) -> type:
+    """An object type around an output that is none: `<Name>Result { value }`."""
+    name = f"{pascal(task_type.name)}Result"
+    type_map.claim(name, task_type.origin)
+    value: Any = strawberry.field(description=description_of(task_type.returns, "The output itself."))
+    value.python_name = value.name = "value"
+    value.type_annotation = StrawberryAnnotation(
+        type_map.output(task_type.returns, f"{task_type.origin}, what it returns", f"{name}Value")
+    )
+    return create_type(name, [value], description=f"The output of `{task_type.name}`.")

@@ -1,0 +1,152 @@
+"""The mutations: `submit<Name>` and `submit<Name>Many` for every task type, and `cancelTask`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import Annotated, Any, Union
+
+import strawberry
+from strawberry.tools import create_type
+from strawberry.types.field import StrawberryField
+
+from cluster.api_node.submission import SubmitOptions as Options
+from cluster.errors import BadInput, TaskNotFound
+from cluster.task_types.registry import Argument, TaskType
+from cluster.task_types.task_id import check_task_id
+from graphql_api.auth.callers import Caller, Scope
+from graphql_api.context import ApiInfo
+from graphql_api.schema.arguments import plain
+from graphql_api.schema.bounds import description_of
+from graphql_api.schema.client_names import check_names, client_spelling
+from graphql_api.schema.defaults import Default, graphql_default, python_default
+from graphql_api.schema.record_types import SubmitOptions
+from graphql_api.schema.type_mapping import Parameter, TypeMap, input_field, pascal, pascal_of, set_signature
+
+PRIORITY_LIMIT = 100
+
+
+def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> list[StrawberryField]:
+    """`submit<Name>` and `submit<Name>Many` of a task type."""
+    name = pascal(task_type.name)
+    input_name = f"{name}Input"
+    type_map.claim(f"submit{name}", task_type.origin)
+    type_map.claim(f"submit{name}Many", task_type.origin)
+    type_map.claim(input_name, task_type.origin)
+    check_names((*(item.name for item in task_type.arguments), "options"), task_type.origin)
+    arguments = [_argument(item, name, task_type, type_map) for item in task_type.arguments]
+    spell = functools.partial(client_spelling, task_type)
+
+    async def submit_one(info: ApiInfo, options: SubmitOptions | None = None, **values: Any) -> Any:
+        caller = info.context.caller
+        bound = task_type.bind(plain(values), spell, salt=caller.salt)
+        chosen = to_options(options, caller)
+        await info.context.admit(1)
+        [submitted] = await info.context.node.submitter.submit([bound], chosen)
+        return submission(record=submitted.record, outcome=submitted.outcome)
+
+    async def submit_many(info: ApiInfo, inputs: list[Any], options: SubmitOptions | None = None) -> Any:
+        limit = info.context.node.settings.batch_limit
+        if len(inputs) > limit:
+            raise BadInput(f"at most {limit} inputs at once, not {len(inputs)}", limit=limit)
+        caller = info.context.caller
+        bound = []
+        for index, item in enumerate(inputs):
+            place = f"inputs[{index}]"
+            try:
+                spell_here = functools.partial(spell, prefix=f"{place}.")
+                bound.append(task_type.bind(plain(vars(item)), spell_here, salt=caller.salt))
+            except BadInput as error:
+                message = error.message if place in error.message else f"{place}: {error.message}"
+                raise BadInput(f"{message}; none was submitted", **error.details, index=index) from None
+        chosen = to_options(options, caller)
+        await info.context.admit(len(bound))
+        submitted = await info.context.node.submitter.submit(bound, chosen)
+        return [submission(record=item.record, outcome=item.outcome) for item in submitted]
+
+    options = inspect.Parameter(
+        "options", inspect.Parameter.KEYWORD_ONLY, default=strawberry.UNSET, annotation=SubmitOptions | None
+    )
+    info = inspect.Parameter("info", inspect.Parameter.KEYWORD_ONLY, annotation=ApiInfo)
+    set_signature(submit_one, [info, *(_parameter(*argument) for argument in arguments), options], submission)
+    fields = [_field(submit_one, f"submit_{task_type.name}", task_type.description)]
+    if arguments:
+        members = [
+            input_field(item.name, kind, default, description_of(item.annotation, None, default.words))
+            for item, kind, default in arguments
+        ]
+        input_type = create_type(
+            input_name, members, is_input=True, description=f"The arguments of `{task_type.name}`."
+        )
+        inputs = inspect.Parameter("inputs", inspect.Parameter.KEYWORD_ONLY, annotation=list[input_type])  # type: ignore[valid-type]
+        set_signature(submit_many, [info, inputs, options], list[submission])  # type: ignore[valid-type]
+        fields.append(
+            _field(
+                submit_many,
+                f"submit_{task_type.name}_many",
+                f"Submits many inputs at once. Where one is refused, none is submitted. {task_type.description}",
+            )
+        )
+    return fields
+
+
+def _argument(item: Argument, task: str, task_type: TaskType, type_map: TypeMap) -> tuple[Argument, Any, Default]:
+    """An argument with its GraphQL type and its default there."""
+    where = f"{task_type.origin}, {item.name}"
+    kind = type_map.input(item.annotation, where, task + pascal_of(item.name))
+    return item, kind, graphql_default(item.annotation, item.default, None, where)
+
+
+def cancel_field(task: type) -> StrawberryField:
+    """`cancelTask`."""
+
+    async def cancel_task(info: ApiInfo, task_id: strawberry.ID) -> Any:
+        node = info.context.node
+        store = node.store
+        info.context.caller.require(Scope.CANCEL)
+        check_task_id(task_id)
+        record = None
+        # A task's tenant never changes, so looking before cancelling is no race.
+        found = await store.run(store.calls.read(task_id)) if info.context.caller.tenant else None
+        if not info.context.caller.tenant or (found and info.context.seen(found)):
+            cancelled, record = await store.run(store.calls.cancel(task_id))
+            if cancelled and record is not None:
+                node.cancellations.put(record)
+        if record is None:
+            raise TaskNotFound(f"no task {task_id} is known: it was never submitted, or its record has expired")
+        return task(record=record)
+
+    cancel_task.__annotations__["return"] = task | None
+    cancel_task.__annotations__ |= {"info": ApiInfo, "task_id": strawberry.ID}
+    return _field(cancel_task, "cancel_task", "Cancels an open task; what has ended stays as it is.")
+
+
+def to_options(options: SubmitOptions | None, caller: Caller) -> Options:
+    """The options of a submission, checked."""
+    if not options:
+        return Options(tenant=caller.tenant)
+    if not -PRIORITY_LIMIT <= options.priority <= PRIORITY_LIMIT:
+        raise BadInput(f"options.priority is from -{PRIORITY_LIMIT} to {PRIORITY_LIMIT}, not {options.priority}")
+    not_before = options.not_before or None
+    if not_before is not None and not_before.tzinfo is None:
+        raise BadInput("options.notBefore needs a time zone, as in 2026-01-31T12:00:00Z")
+    return Options(
+        recompute=options.recompute,
+        priority=options.priority,
+        not_before=None if not_before is None else round(not_before.timestamp() * 1000),
+        tenant=caller.tenant,
+    )
+
+
+def _parameter(item: Argument, kind: Any, default: Default) -> inspect.Parameter:
+    described = description_of(item.annotation, None, default.words)
+    annotation = Union[kind, None] if default.nullable else kind  # noqa: UP007 - a lazy type has no `|` of its own
+    if described:
+        annotation = Annotated[annotation, strawberry.argument(description=described)]
+    return Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=python_default(default))
+
+
+def _field(resolver: Any, name: str, description: str) -> StrawberryField:
+    made: Any = strawberry.field(resolver=resolver, description=description)
+    made.python_name = made.name = name
+    return made  # type: ignore[no-any-return]

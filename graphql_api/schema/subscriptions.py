@@ -1,0 +1,76 @@
+"""The subscriptions: `taskResult`, `taskResults`, `taskEvents`, `clusterChanges`."""
+
+# No `from __future__ import annotations` here: Strawberry must see the types of this schema, not their names.
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import partial
+
+import strawberry
+
+from cluster.errors import BadInput
+from cluster.task_types.task_id import check_task_id
+from graphql_api.auth.callers import Scope
+from graphql_api.context import ApiInfo
+from graphql_api.schema.queries import cluster_of
+from graphql_api.schema.record_types import Cluster, selects
+
+
+def make_subscription(task: type, task_event: type) -> type:
+    """The subscription type for a schema's `Task` and `TaskEvent`."""
+
+    @strawberry.type
+    class Subscription:
+        @strawberry.subscription(
+            description="The final record, once, then complete. The task may be submitted before or after."
+        )
+        async def task_result(self, info: ApiInfo, task_id: strawberry.ID) -> AsyncGenerator[task, None]:  # type: ignore[valid-type]
+            info.context.caller.require(Scope.READ)
+            context = info.context
+            record = await context.node.deliveries.final(check_task_id(task_id), result=lambda: False)
+            if record.seq == context.last_event_id:
+                return  # an event stream that is opened again though its client has seen the end
+            context.event_id = record.seq
+            if not record.lacks_result or not selects(info, "result"):
+                yield task(record=context.seen(record))
+                return
+            context.seen(record)
+            async with context.backlog.result(partial(context.node.deliveries.with_result, record)) as complete:
+                yield task(record=context.seen(complete))
+
+        @strawberry.subscription(description="One item per task as each ends, then complete.")
+        async def task_results(self, info: ApiInfo, task_ids: list[strawberry.ID]) -> AsyncGenerator[task, None]:  # type: ignore[valid-type]
+            info.context.caller.require(Scope.READ)
+            node = info.context.node
+            limit = node.settings.batch_limit
+            if len(task_ids) > limit:
+                raise BadInput(f"at most {limit} task ids at once, not {len(task_ids)}", limit=limit)
+            checked = [check_task_id(task_id) for task_id in task_ids]
+            async with aclosing(node.deliveries.finals(checked, result=lambda: selects(info, "result"))) as records:  # type: ignore[type-var]
+                async for record in records:
+                    yield task(record=info.context.seen(record))
+
+        @strawberry.subscription(
+            description="Every change after `afterSeq` (default: from the first one that is kept), then complete."
+        )
+        async def task_events(
+            self, info: ApiInfo, task_id: strawberry.ID, after_seq: int | None = strawberry.UNSET
+        ) -> AsyncGenerator[task_event, None]:  # type: ignore[valid-type]
+            info.context.caller.require(Scope.READ)
+            seen = max(0, after_seq or 0, info.context.last_event_id or 0)
+            events = info.context.node.deliveries.events(check_task_id(task_id), seen)
+            async with aclosing(events) as stream:  # type: ignore[type-var]
+                async for event, record in stream:
+                    info.context.event_id = event.seq
+                    yield task_event(event=event, record=info.context.seen(record))
+
+        @strawberry.subscription(
+            description="The cluster now, and again after each change, at most once a second; without end."
+        )
+        async def cluster_changes(self, info: ApiInfo) -> AsyncGenerator[Cluster, None]:
+            info.context.caller.require(Scope.READ)
+            async with aclosing(info.context.node.overviews.changes()) as overviews:
+                async for overview in overviews:
+                    yield cluster_of(overview, info.context.node.settings)
+
+    return Subscription
