@@ -1,5 +1,5 @@
-"""Where Dask keys of the release before find the entry point of attempts: `cluster.execute.run_attempts`."""
+"""The name under which attempts travel through Dask, until no node of release 0.1 runs any more."""
 
-from cluster.worker.executor import run_attempts
+from cluster.scheduling.entry_point import run_attempts
 
 __all__ = ["run_attempts"]

@@ -1,1 +1,105 @@
-"""The product's command. (What task modules and programs import is in the packages `cluster` and `graphql_api`.)"""
+"""Dask functions behind a GraphQL API. Everything that task modules and programs import is here:
+
+    from dask_graphql import Client, report_progress, task
+
+Only this package is public: `cluster` and `graphql_api`, on which it stands, change without notice.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cluster.errors import BadInput, TaskError
+    from cluster.store.blob_store import BlobStore
+    from cluster.task_types.registry import task
+    from cluster.task_types.result_fields import Hidden, result_field
+    from cluster.task_types.value_types import BigInt, Blob, Graph
+    from cluster.version import __version__
+    from cluster.worker.graph_tasks import as_completed
+    from cluster.worker.task_context import cancelled, report_partial, report_progress, save_blob
+    from dask_graphql.client.async_client import AsyncClient, AsyncHandle, SubmitOptions
+    from dask_graphql.client.errors import (
+        ApiUnavailable,
+        BadArguments,
+        ClientError,
+        IdMismatch,
+        IdUnknown,
+        Refused,
+        ResultTimeout,
+        TaskCancelled,
+        TaskFailed,
+        UnknownTaskType,
+    )
+    from dask_graphql.client.events import Event
+    from dask_graphql.client.network import BadProxy
+    from dask_graphql.client.sync_client import Client, Handle
+    from dask_graphql.client.task_types import TaskType
+
+__all__ = [
+    "ApiUnavailable",
+    "AsyncClient",
+    "AsyncHandle",
+    "BadArguments",
+    "BadInput",
+    "BadProxy",
+    "BigInt",
+    "Blob",
+    "BlobStore",
+    "Client",
+    "ClientError",
+    "Event",
+    "Graph",
+    "Handle",
+    "Hidden",
+    "IdMismatch",
+    "IdUnknown",
+    "Refused",
+    "ResultTimeout",
+    "SubmitOptions",
+    "TaskCancelled",
+    "TaskError",
+    "TaskFailed",
+    "TaskType",
+    "UnknownTaskType",
+    "__version__",
+    "as_completed",
+    "cancelled",
+    "report_partial",
+    "report_progress",
+    "result_field",
+    "save_blob",
+    "task",
+]
+
+_MODULES = {
+    "cluster.errors": ("BadInput", "TaskError"),
+    "cluster.store.blob_store": ("BlobStore",),
+    "cluster.task_types.registry": ("task",),
+    "cluster.task_types.result_fields": ("Hidden", "result_field"),
+    "cluster.task_types.value_types": ("BigInt", "Blob", "Graph"),
+    "cluster.version": ("__version__",),
+    "cluster.worker.graph_tasks": ("as_completed",),
+    "cluster.worker.task_context": ("cancelled", "report_partial", "report_progress", "save_blob"),
+    "dask_graphql.client.async_client": ("AsyncClient", "AsyncHandle", "SubmitOptions"),
+    "dask_graphql.client.errors": (
+        "ApiUnavailable", "BadArguments", "ClientError", "IdMismatch", "IdUnknown", "Refused", "ResultTimeout",
+        "TaskCancelled", "TaskFailed", "UnknownTaskType",
+    ),
+    "dask_graphql.client.events": ("Event",),
+    "dask_graphql.client.network": ("BadProxy",),
+    "dask_graphql.client.sync_client": ("Client", "Handle"),
+    "dask_graphql.client.task_types": ("TaskType",),
+}  # fmt: skip
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a name when it is first asked for (PEP 562): the client does not load Dask, a worker no HTTP client."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

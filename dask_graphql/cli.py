@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from cluster.errors import DaskGraphQLError
-from cluster.observability.metrics_server import metrics_port, shared_counts
+from cluster.observability.multiprocess import shared_counts
 from cluster.scheduling.dask_config import keep_dask_in
 from cluster.settings import Settings, load_settings
 from cluster.version import __version__
@@ -51,6 +51,7 @@ def serve(
     keep_dask_in(Path(settings.data_dir).absolute())
     # Not before a worker's command has said where its processes count together.
     from cluster.observability.logs import set_up_logging
+    from cluster.observability.metrics_server import metrics_port
 
     set_up_logging(settings, role, name)
 
@@ -103,7 +104,7 @@ def api(port: int | None, host: str | None) -> None:
 def scheduler() -> None:
     """The Dask scheduler."""
     settings = load_settings()
-    from cluster.scheduling.attempt_tracker import run_scheduler
+    from cluster.scheduling.scheduler_node import run_scheduler
 
     serve(settings, "scheduler", lambda stop: run_scheduler(settings, stop))
 

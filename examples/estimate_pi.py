@@ -14,7 +14,7 @@ from typing import Annotated
 import dask
 from pydantic import Field
 
-from cluster import Graph, cancelled, report_progress, task
+from dask_graphql import Graph, cancelled, report_progress, task
 
 STEP = 100_000
 """Points between two looks at progress and cancellation."""

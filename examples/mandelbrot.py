@@ -18,7 +18,7 @@ from typing import Annotated, Final
 import dask
 from pydantic import Field
 
-from cluster import as_completed, report_partial, task
+from dask_graphql import as_completed, report_partial, task
 
 TILE_ROWS: Final = 8
 """Rows of one tile: few enough that the picture is seen to grow, enough that the work outweighs Dask's share."""

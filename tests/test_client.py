@@ -33,10 +33,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from cluster import BigInt
 from cluster.store.record import SubmissionOutcome
 from cluster.task_types.registry import Bound, Registry, load_registry
 from cluster.task_types.task_id import canonical_json
+from dask_graphql import BigInt
 from dask_graphql.client import (
     ApiUnavailable,
     AsyncClient,

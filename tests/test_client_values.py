@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, PlainSerializer, computed_field
 
-from cluster import task
 from cluster.task_types.registry import _registered
-from cluster.worker.executor import Succeeded, encode
+from cluster.worker.outcome import Succeeded, encode
+from dask_graphql import task
 from dask_graphql.client.async_client import _bound
 from dask_graphql.client.codec import Member, UsedType, decode
 from dask_graphql.client.errors import BadArguments

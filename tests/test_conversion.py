@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from cluster import task
 from cluster.task_types.conversion import plain
 from cluster.task_types.registry import TaskType, _registered
 from cluster.task_types.result_checks import Shape, UnfitOutput
-from cluster.worker.executor import Failed, Succeeded, call, encode
+from cluster.worker.outcome import Failed, Succeeded, call, encode
+from dask_graphql import task
 from tests import outside
 
 np: Any = numpy
@@ -214,7 +214,7 @@ def test_what_is_missing_is_refused_where_the_type_has_no_none(annotation: Any, 
 @given(st.integers(-(2**63), 2**64 - 1))
 def test_whole_numbers_of_64_bits_are_exact(number: int) -> None:
     kind = np.uint64 if number >= 2**63 else np.int64
-    from cluster import BigInt
+    from dask_graphql import BigInt
 
     assert read(list[BigInt], np.array([number], kind)) == [number]
     assert read(BigInt, kind(number)) == number

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from distributed import Client, Scheduler, SchedulerPlugin, Worker, fire_and_forget
 
-from cluster.scheduling.attempt_keys import message_of, type_of
+from cluster.attempt_errors import message_of, type_of
 from cluster.scheduling.dask_config import configure_dask
 from cluster.scheduling.dask_internals import (
     carry_every_exception,

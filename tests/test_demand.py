@@ -14,12 +14,12 @@ from distributed import Scheduler, Worker
 from cluster.api_node.cancellation import Cancellations
 from cluster.api_node.dispatcher import Dispatchable, Dispatcher
 from cluster.scheduling.attempt_keys import attempt_key
-from cluster.scheduling.attempt_tracker import _plugin_class
+from cluster.scheduling.attempt_tracker import AttemptTracker
 from cluster.scheduling.demand import AHEAD_SECONDS, Demand
+from cluster.scheduling.entry_point import use_runner
 from cluster.scheduling.scheduler_client import SchedulerLink
 from cluster.settings import Settings
 from cluster.store.clients import Store
-from cluster.worker.executor import use_executor
 
 A, B, C = (digit * 32 for digit in "abc")
 LONG = {"long": 30.0}
@@ -92,7 +92,7 @@ def test_the_next_attempt_of_a_task_is_work_again() -> None:
 async def scheduler(settings: Settings) -> AsyncIterator[tuple[Scheduler, Settings]]:
     """A scheduler with our plugin, without workers, in this process."""
     async with Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0") as running:
-        plugin = _plugin_class()(running, settings, Store(settings))
+        plugin = AttemptTracker(running, settings, Store(settings))
         running.add_plugin(plugin)
         plugin.begin()
         yield running, replace(settings, scheduler=running.address)
@@ -196,7 +196,7 @@ async def test_what_was_cancelled_before_it_began_teaches_nobody_how_long_such_t
     link = SchedulerLink(settings, hears_load=True)
     dispatcher = Dispatcher(store, link)
     runs: Any = Runs([], [30.0], [])
-    use_executor(runs)
+    use_runner(runs.run)
     link.start()
     dispatcher.start()
 
@@ -221,6 +221,6 @@ async def test_what_was_cancelled_before_it_began_teaches_nobody_how_long_such_t
                 means.append(await done())
         assert means == [-1, 30.0, 30.0]
     finally:
-        use_executor(None)
+        use_runner(None)
         await dispatcher.close()
         await link.close()

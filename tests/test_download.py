@@ -15,10 +15,10 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 import graphql_api.http.blob_downloads
-from cluster import Blob, task
 from cluster.store.blob_store import FolderBlobStore
 from cluster.task_types.registry import Registry, _registered
-from cluster.worker.executor import Succeeded, encode
+from cluster.worker.outcome import Succeeded, encode
+from dask_graphql import Blob, task
 from graphql_api.auth.callers import Caller
 
 TASK_ID = "0" * 32

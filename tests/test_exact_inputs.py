@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from cluster import task
 from cluster.task_types.registry import Bound, Registry, _registered
+from dask_graphql import task
 from graphql_api.auth.callers import Caller
 from graphql_api.context import Context
 from graphql_api.schema.builder import Schema, make_schema

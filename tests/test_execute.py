@@ -19,15 +19,18 @@ from pydantic import BaseModel
 
 import cluster.store.blob_store
 import cluster.worker.executor
-from cluster import BigInt, Blob, Graph, TaskError, cancelled, report_partial, report_progress, save_blob, task
+from cluster.attempt_errors import MESSAGE_LIMIT
 from cluster.errors import BlobError
-from cluster.scheduling.attempt_keys import MESSAGE_LIMIT
+from cluster.scheduling import entry_point
+from cluster.scheduling.entry_point import run_attempts, use_runner
 from cluster.settings import Settings
 from cluster.store.blob_store import FolderBlobStore
 from cluster.store.clients import ThreadStore
 from cluster.store.record import Record, TaskState
 from cluster.task_types.registry import Bound, TaskType, _registered, load_registry
-from cluster.worker.executor import Executor, Failed, Succeeded, call, encode, run_attempts, use_executor
+from cluster.worker.executor import Executor
+from cluster.worker.outcome import Failed, Succeeded, call, encode
+from dask_graphql import BigInt, Blob, Graph, TaskError, cancelled, report_partial, report_progress, save_blob, task
 from tests import outside
 from tests.system import TASKS
 
@@ -543,15 +546,15 @@ def test_dask_finds_the_executor_of_its_process_and_hears_how_long_the_attempt_r
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[list[float]] = []
-    monkeypatch.setattr(cluster.worker.executor, "tell_seconds", told.append)
+    monkeypatch.setattr(entry_point, "tell_seconds", told.append)
     bound = bench.submit("add", a=1)
     with pytest.raises(RuntimeError, match="dask-graphql worker"):
         run_attempts("add", [(bound.task_id, 1, bound.canonical_input)])
-    use_executor(bench.executor)
+    use_runner(bench.executor.run)
     try:
         run_attempts("add", [(bound.task_id, 1, bound.canonical_input)])
     finally:
-        use_executor(None)
+        use_runner(None)
     assert bench.record(bound.task_id).result == b"6"
     [[seconds]] = told
     assert 0 < seconds < 60

@@ -7,11 +7,10 @@ from typing import Any, Final
 
 import pytest
 
-from cluster.scheduling.attempt_keys import attempt_key
-from cluster.scheduling.attempt_tracker import _plugin_class
+from cluster.scheduling.attempt_keys import GRAPH_ANNOTATION, attempt_key
+from cluster.scheduling.attempt_tracker import AttemptTracker
 from cluster.settings import Settings
 from cluster.store.clients import Store
-from cluster.worker.graph_tasks import GRAPH_ANNOTATION
 
 ID: Final = "0" * 32
 TAG: Final = f"{ID}:1"
@@ -26,7 +25,7 @@ class Bench:
             tasks={}, task_prefixes={}, workers={}, queued=(), unrunnable=(), total_nthreads=0, allowed_failures=3,
             log_event=lambda *_: None,
         )  # fmt: skip
-        self.plugin = _plugin_class()(self.scheduler, settings, store)
+        self.plugin = AttemptTracker(self.scheduler, settings, store)
         self.key = attempt_key("add", [(ID, 1)])
         self.scheduler.tasks[self.key] = SimpleNamespace(suspicious=0, annotations={})
         self.plugin.update_graph(self.scheduler, tasks=[self.key], annotations={})

@@ -13,7 +13,7 @@ import pytest
 
 from cluster.api_node.blob_deletion import BlobDeleter
 from cluster.api_node.pruning import PAGE, Pruner
-from cluster.scheduling.attempt_keys import error
+from cluster.attempt_errors import error
 from cluster.settings import Settings
 from cluster.store.blob_store import Deletion, FolderBlobStore
 from cluster.store.clients import Store, ThreadStore

@@ -11,7 +11,7 @@ from cluster.errors import StoreUnavailable
 from cluster.settings import Settings
 from cluster.store.blob_store import FolderBlobStore
 from cluster.store.script_calls import Call, Calls
-from cluster.worker.node import Pulse
+from cluster.worker.heartbeat import Pulse
 from cluster.worker.task_context import RunningAttempt
 
 

@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from pydantic import Field, create_model
 from strawberry.utils.str_converters import to_camel_case
 
-from cluster import BigInt, task
 from cluster.task_types.registry import Bound, Registry, _registered
+from dask_graphql import BigInt, task
 from graphql_api.auth.callers import Caller
 from graphql_api.context import Context
 from graphql_api.schema.builder import Schema, make_schema

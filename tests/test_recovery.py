@@ -13,7 +13,7 @@ import pytest
 from cluster.api_node import recovery
 from cluster.api_node.dispatcher import Dispatchable
 from cluster.api_node.recovery import PAGE, Recoverer
-from cluster.scheduling.attempt_keys import error
+from cluster.attempt_errors import error
 from cluster.scheduling.scheduler_client import SchedulerAway
 from cluster.store.clients import Store
 from cluster.store.script_calls import LANES

@@ -15,9 +15,9 @@ import dask
 import pytest
 from dask.delayed import Delayed
 
-from cluster import Graph, task
 from cluster.errors import RegistryError
 from cluster.task_types.registry import Registry, _registered, load_registry
+from dask_graphql import Graph, task
 
 NUMBERS = itertools.count()
 BUILT_IN = {"fibonacci"}
@@ -53,7 +53,7 @@ SCIENCE = """
         return n / 2
 """
 BORROWS = """
-    from cluster import task
+    from dask_graphql import task
     from {science} import rmse
     task(rmse)
 """
@@ -82,7 +82,7 @@ def test_the_order_of_modules_does_not_matter(folder: Folder, reverse: bool) -> 
     folder.module("science", SCIENCE)
     modules = [
         folder.module("tasks", BORROWS),
-        folder.module("helper", "from cluster import task\n@task\ndef helped(n: int) -> int: return n\n"),
+        folder.module("helper", "from dask_graphql import task\n@task\ndef helped(n: int) -> int: return n\n"),
         folder.module("others", "import {helper}\nfrom {tasks} import rmse\n"),
     ]
     assert names(load_registry(modules[::-1] if reverse else modules)) == {"rmse", "helped"}
@@ -91,7 +91,7 @@ def test_the_order_of_modules_does_not_matter(folder: Folder, reverse: bool) -> 
 
 def test_what_a_helper_registers_for_a_module_is_the_modules(folder: Folder) -> None:
     folder.module("science", SCIENCE)
-    folder.module("helper", "from cluster import task\nimport {science}\ndef register(): task({science}.rmse)\n")
+    folder.module("helper", "from dask_graphql import task\nimport {science}\ndef register(): task({science}.rmse)\n")
     module = folder.module("tasks", "import {helper}\n{helper}.register()\n")
     assert names(load_registry([module])) == {"rmse"}
 

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
-from cluster import BigInt, Graph, task
 from cluster.errors import BadInput, RegistryError
 from cluster.task_types.registry import load_registry
+from dask_graphql import BigInt, Graph, task
 from tests.system import TASKS
 from tests.task_modules.samples import Colour
 
@@ -113,7 +113,7 @@ def test_two_tasks_of_one_name_are_refused_with_both_origins(monkeypatch: pytest
     for name in ("first_module", "second_module"):
         module = types.ModuleType(name)
         monkeypatch.setitem(sys.modules, name, module)
-        exec("from cluster import task\n@task\ndef twin(n: int) -> int:\n    return n\n", module.__dict__)
+        exec("from dask_graphql import task\n@task\ndef twin(n: int) -> int:\n    return n\n", module.__dict__)
     with pytest.raises(RegistryError, match=r"first_module\.twin and second_module\.twin"):
         load_registry(["first_module", "second_module"])
 

@@ -37,11 +37,11 @@ from pydantic import (
     model_validator,
 )
 
-from cluster import BigInt, task
 from cluster.errors import BadInput, RegistryError
 from cluster.task_types.registry import TaskType, _registered
 from cluster.task_types.round_trip import difference
-from cluster.worker.executor import Failed, Succeeded, encode
+from cluster.worker.outcome import Failed, Succeeded, encode
+from dask_graphql import BigInt, task
 
 COUNTER = itertools.count()
 T = TypeVar("T")

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 
+from cluster.attempt_errors import error
 from cluster.errors import StoreUnavailable
-from cluster.scheduling.attempt_keys import error
 from cluster.settings import Settings
 from cluster.store import clients as store_module
 from cluster.store.clients import Store, ThreadStore

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from cluster.scheduling.attempt_keys import error
+from cluster.attempt_errors import error
 from cluster.settings import Settings
 from cluster.store.clients import ThreadStore
 from cluster.store.record import TaskState

@@ -165,7 +165,7 @@ class Missing:
 
 sys.meta_path.insert(0, Missing())
 import graphql_api.serve, cluster.worker.node
-from cluster import tracing
+from cluster.observability import tracing
 tracing.set_up_tracing("api")
 with tracing.span("submit", parent="00-%032x-%016x-01" % (1, 2)) as span:
     assert span.traceparent.startswith("00-")

@@ -18,9 +18,9 @@ import pytest
 from graphql import GraphQLInputObjectType, GraphQLObjectType, print_type
 from pydantic import BaseModel, Field, RootModel
 
-from cluster import BigInt, Blob, task
 from cluster.errors import RegistryError
 from cluster.task_types.registry import Registry, TaskType, _registered
+from dask_graphql import BigInt, Blob, task
 from graphql_api.schema.builder import Schema, make_schema, reserved_names
 
 ROOT = Path(__file__).parent.parent

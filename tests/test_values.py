@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from cluster import BigInt, task
 from cluster.task_types.registry import load_registry
 from cluster.task_types.value_types import SAFE_INTEGER, decimal_text, json_integer, parse_big_int
+from dask_graphql import BigInt, task
 from tests.system import TASKS
 
 ADAPTER: TypeAdapter[int] = TypeAdapter(BigInt)

@@ -22,10 +22,10 @@ from typing import Final, TypeVar
 from cluster.errors import StoreUnavailable
 from cluster.observability import metrics, tracing
 from cluster.scheduling.attempt_keys import attempt_key
+from cluster.scheduling.entry_point import run_attempts
 from cluster.scheduling.scheduler_client import SchedulerAway, SchedulerLink
 from cluster.store.clients import Store
 from cluster.system.background import BackgroundLoop
-from cluster.worker.executor import run_attempts
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

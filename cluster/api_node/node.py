@@ -16,13 +16,13 @@ from cluster.api_node.readiness import Readiness
 from cluster.api_node.recovery import Recoverer
 from cluster.api_node.result_delivery import Deliveries
 from cluster.api_node.submission import Submitter
+from cluster.current_settings import use_settings
 from cluster.scheduling.scheduler_client import SchedulerLink
 from cluster.settings import Settings
 from cluster.store.blob_store import BlobStore, open_blob_store
 from cluster.store.clients import Store
 from cluster.system.background import BackgroundLoop
 from cluster.task_types.registry import Registry, load_registry
-from cluster.worker.task_context import use_settings
 
 
 @dataclass

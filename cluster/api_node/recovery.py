@@ -18,10 +18,10 @@ from typing import Final
 
 import orjson
 
+from cluster import attempt_errors
 from cluster.api_node.dispatcher import Dispatchable, Dispatcher
 from cluster.observability import metrics
 from cluster.observability.logs import about
-from cluster.scheduling import attempt_keys
 from cluster.scheduling.scheduler_client import SchedulerAway, SchedulerLink
 from cluster.store.clients import Store
 from cluster.store.leader_lease import LeaderLease
@@ -45,8 +45,8 @@ UNCHARGED_SECONDS: Final = 30.0
 may have been heard of until a moment ago."""
 
 
-_DIED: Final = attempt_keys.worker_lost("that ran it")
-_UNKNOWN: Final = attempt_keys.undelivered("it was handed to the scheduler many times, which then did not know it")
+_DIED: Final = attempt_errors.worker_lost("that ran it")
+_UNKNOWN: Final = attempt_errors.undelivered("it was handed to the scheduler many times, which then did not know it")
 
 
 @dataclass(frozen=True, slots=True)

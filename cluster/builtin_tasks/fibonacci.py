@@ -9,12 +9,13 @@ from typing import Annotated
 import gmpy2
 from pydantic import Field
 
+from cluster.current_settings import current_settings
 from cluster.errors import BadInput
 from cluster.store.blob_store import BlobStore
 from cluster.task_types.registry import task
 from cluster.task_types.result_fields import Hidden, result_field
 from cluster.task_types.value_types import BigInt, Blob
-from cluster.worker.task_context import current_settings, save_blob
+from cluster.worker.task_context import save_blob
 
 SLICE_LIMIT = 1_000_000
 """Most digits that one `digitsSlice` answers."""

@@ -29,10 +29,10 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from cluster.observability.metrics_server import SHARED
+from cluster.observability.multiprocess import FOLDER_VARIABLE
 from cluster.version import __version__
 
-if SHARED in os.environ:
+if FOLDER_VARIABLE in os.environ:
     # Named by what they are, not by their process ids: a worker process that is started again counts on.
     _process = "worker" if multiprocessing.parent_process() else "nanny"
     values.ValueClass = values.MultiProcessValue(lambda: _process)  # type: ignore[no-untyped-call]
@@ -260,8 +260,8 @@ class Exposition:
         INFO.labels(role, __version__).set(1)
         self._registry = CollectorRegistry()
         declared = [item.metric for item in DECLARED if role in item.roles]
-        if SHARED in os.environ:
-            self._registry.register(_Shared(os.environ[SHARED], (metric._name for metric in declared)))
+        if FOLDER_VARIABLE in os.environ:
+            self._registry.register(_Shared(os.environ[FOLDER_VARIABLE], (metric._name for metric in declared)))
         else:
             for metric in declared:
                 self._registry.register(metric)

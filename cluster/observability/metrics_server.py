@@ -7,37 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from cluster.errors import SettingError
+from cluster.observability.metrics import Exposition
 from cluster.settings import Settings, variable_of
 
-SHARED: Final = "PROMETHEUS_MULTIPROC_DIR"
-"""The folder in which the two processes of a worker node count together; prometheus_client reads it at import."""
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 READ_SECONDS: Final = 5.0
 """How long a request may take to arrive, and its answer to leave."""
 HEAD_BYTES: Final = 16_384
 READERS: Final = 20
 """Most connections at once; further ones are closed."""
-
-
-@contextlib.contextmanager
-def shared_counts(settings: Settings) -> Iterator[None]:
-    """For a worker node that shows metrics: its nanny and its worker process count in one folder, so that a worker
-    process that dies takes no count with it. To be entered before cluster.observability.metrics is imported."""
-    if not settings.metrics_port:
-        yield
-        return
-    scratch = Path(settings.data_dir).absolute() / "scratch"
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="metrics-", dir=scratch, ignore_cleanup_errors=True) as folder:
-        os.environ[SHARED] = folder
-        yield
 
 
 @contextlib.asynccontextmanager
@@ -50,8 +32,6 @@ async def metrics_port(settings: Settings, role: str) -> AsyncIterator[None]:
     if not settings.metrics_port:
         yield
         return
-    from cluster.observability.metrics import Exposition
-
     exposition = Exposition(role)
     readers = 0
 

@@ -1,6 +1,6 @@
-"""The scheduler node: the stock Dask scheduler with a preload.
+"""The scheduler's plugin, which follows every attempt of ours on its way through Dask.
 
-The preload's plugin writes what no worker can say (a worker died with its tasks, a key was lost), answers which
+It writes what no worker can say (a worker died with its tasks, a key was lost), answers which
 attempts the scheduler holds, tells the progress of graph tasks, and keeps a heartbeat with an epoch in Redis: a new
 epoch means that this scheduler knows nothing of what was dispatched before.
 """
@@ -12,28 +12,23 @@ import logging
 import time
 import uuid
 from collections.abc import Coroutine, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 import orjson
+from distributed import SchedulerPlugin
 
+from cluster import attempt_errors
 from cluster.errors import StoreUnavailable
 from cluster.observability import metrics
 from cluster.observability.logs import about
-from cluster.scheduling import attempt_keys
-from cluster.scheduling.dask_config import configure_dask
-from cluster.scheduling.dask_internals import drop_spans, learn_duration, release, told_seconds
+from cluster.scheduling.attempt_keys import GRAPH_ANNOTATION
+from cluster.scheduling.dask_internals import learn_duration, release, told_seconds
 from cluster.scheduling.demand import Demand
 from cluster.scheduling.silent_workers import ROUND_SECONDS, SilentWorkers
-from cluster.settings import Settings, load_settings
+from cluster.settings import Settings
 from cluster.store.clients import Store
 from cluster.store.script_calls import EPOCH_SECONDS, milliseconds
-from cluster.system import gc_tuning
 from cluster.system.background import BackgroundLoop
-from cluster.system.tls import check_scheduler_address, security
-from cluster.task_types.registry import load_registry
-from cluster.worker.graph_tasks import GRAPH_ANNOTATION
 
 if TYPE_CHECKING:
     from distributed import Scheduler
@@ -76,295 +71,249 @@ class _GraphProgress:
         return max(self.told, len(self.done) / max(1, len(self.keys)))
 
 
-def _plugin_class() -> type[Any]:
-    """The plugin's class, made late: importing distributed costs half a second that only this node has to pay."""
-    from distributed import SchedulerPlugin
+class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
+    """Sees what happens to attempts on the scheduler and writes what no worker can."""
 
-    class Watchman(SchedulerPlugin):  # type: ignore[misc]
-        """Sees what happens to attempts on the scheduler and writes what no worker can."""
+    name = "dask-graphql"
 
-        name = "dask-graphql"
+    def __init__(self, scheduler: Scheduler, settings: Settings, store: Store) -> None:
+        self.scheduler = scheduler
+        self.settings = settings
+        self.store = store
+        self.epoch = uuid.uuid4().hex
+        self.started_at = time.time()
+        self._graphs: dict[str, _GraphProgress] = {}
+        self._demand = Demand()
+        self._durations: dict[str, float] = {}
+        self._pack_durations: dict[str, float] = {}
+        self._news: dict[str, float] = {}
+        self._told: tuple[int, int] | None = None
+        self._telling: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._announced = False
+        self._silent = SilentWorkers(scheduler, store)
+        self._loops = [
+            BackgroundLoop("scheduler heartbeat", self._beat, pause_seconds=BEAT_SECONDS),
+            BackgroundLoop("graph progress", self._tell_progress, pause_seconds=PROGRESS_SECONDS),
+            BackgroundLoop("silent workers", self._silent.round, pause_seconds=ROUND_SECONDS),
+        ]
 
-        def __init__(self, scheduler: Scheduler, settings: Settings, store: Store) -> None:
-            self.scheduler = scheduler
-            self.settings = settings
-            self.store = store
-            self.epoch = uuid.uuid4().hex
-            self.started_at = time.time()
-            self._graphs: dict[str, _GraphProgress] = {}
-            self._demand = Demand()
-            self._durations: dict[str, float] = {}
-            self._pack_durations: dict[str, float] = {}
-            self._news: dict[str, float] = {}
-            self._told: tuple[int, int] | None = None
-            self._telling: asyncio.TimerHandle | None = None
-            self._tasks: set[asyncio.Task[None]] = set()
-            self._announced = False
-            self._silent = SilentWorkers(scheduler, store)
-            self._loops = [
-                BackgroundLoop("scheduler heartbeat", self._beat, pause_seconds=BEAT_SECONDS),
-                BackgroundLoop("graph progress", self._tell_progress, pause_seconds=PROGRESS_SECONDS),
-                BackgroundLoop("silent workers", self._silent.round, pause_seconds=ROUND_SECONDS),
-            ]
+    # Life -------------------------------------------------------------------------------------------------------
 
-        # Life -------------------------------------------------------------------------------------------------------
+    def begin(self) -> None:
+        self.scheduler.handlers["dask_graphql_held"] = self.held
+        self.scheduler.handlers["dask_graphql_load"] = self.load
+        self.scheduler.handlers["dask_graphql_cancelled"] = self.cancelled
+        self.scheduler.handlers["dask_graphql_alive"] = self._silent.alive
+        self.scheduler.handlers["dask_graphql_leaving"] = self._silent.leaving
+        for loop in self._loops:
+            loop.start()
 
-        def begin(self) -> None:
-            self.scheduler.handlers["dask_graphql_held"] = self.held
-            self.scheduler.handlers["dask_graphql_load"] = self.load
-            self.scheduler.handlers["dask_graphql_cancelled"] = self.cancelled
-            self.scheduler.handlers["dask_graphql_alive"] = self._silent.alive
-            self.scheduler.handlers["dask_graphql_leaving"] = self._silent.leaving
-            for loop in self._loops:
-                loop.start()
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        # The loop keeps only weak references to tasks.
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-        def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-            # The loop keeps only weak references to tasks.
-            task = asyncio.get_running_loop().create_task(work)
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    async def close(self) -> None:
+        for loop in self._loops:
+            await loop.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.store.close()
 
-        async def close(self) -> None:
-            for loop in self._loops:
-                await loop.close()
-            for task in list(self._tasks):
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            await self.store.close()
+    async def _beat(self) -> None:
+        """Writes the epoch; tells all nodes after a start, and after a loss of Redis."""
+        calls = self.store.calls
+        self._measure()
+        # What could not go at once, as its client had still to say that it wants it.
+        release(self.scheduler, self._demand.unwanted())
+        word = orjson.dumps(
+            {"epoch": self.epoch, "address": self.scheduler.address, "started_at": milliseconds(self.started_at)}
+        )
+        announced, self._announced = self._announced, False
+        await self.store.command("SET", calls.scheduler_key, word, "PX", milliseconds(EPOCH_SECONDS))
+        if not announced:
+            await self.store.command("PUBLISH", calls.all_channel, "epoch")
+        self._announced = True
 
-        async def _beat(self) -> None:
-            """Writes the epoch; tells all nodes after a start, and after a loss of Redis."""
-            calls = self.store.calls
-            self._measure()
-            # What could not go at once, as its client had still to say that it wants it.
-            release(self.scheduler, self._demand.unwanted())
-            word = orjson.dumps(
-                {"epoch": self.epoch, "address": self.scheduler.address, "started_at": milliseconds(self.started_at)}
-            )
-            announced, self._announced = self._announced, False
-            await self.store.command("SET", calls.scheduler_key, word, "PX", milliseconds(EPOCH_SECONDS))
-            if not announced:
-                await self.store.command("PUBLISH", calls.all_channel, "epoch")
-            self._announced = True
+    def _measure(self) -> None:
+        scheduler = self.scheduler
+        metrics.SCHEDULER_WORKERS.set(len(scheduler.workers))
+        metrics.SCHEDULER_TASKS.labels("waiting").set(len(scheduler.queued) + len(scheduler.unrunnable))
+        metrics.SCHEDULER_TASKS.labels("processing").set(sum(len(ws.processing) for ws in scheduler.workers.values()))
+        metrics.SCHEDULER_WORK.set(scheduler.total_occupancy)
 
-        def _measure(self) -> None:
-            scheduler = self.scheduler
-            metrics.SCHEDULER_WORKERS.set(len(scheduler.workers))
-            metrics.SCHEDULER_TASKS.labels("waiting").set(len(scheduler.queued) + len(scheduler.unrunnable))
-            metrics.SCHEDULER_TASKS.labels("processing").set(
-                sum(len(ws.processing) for ws in scheduler.workers.values())
-            )
-            metrics.SCHEDULER_WORK.set(scheduler.total_occupancy)
+    # What others ask --------------------------------------------------------------------------------------------
 
-        # What others ask --------------------------------------------------------------------------------------------
+    async def held(self, attempts: list[tuple[str, int]], **_: Any) -> list[bool]:
+        """Whether this scheduler still has each of these attempts to run."""
+        living = ("waiting", "queued", "no-worker", "processing")
+        tasks = self.scheduler.tasks
+        keys = (self._demand.key((task_id, attempt)) for task_id, attempt in attempts)
+        return [key in tasks and tasks[key].state in living for key in keys]
 
-        async def held(self, attempts: list[tuple[str, int]], **_: Any) -> list[bool]:
-            """Whether this scheduler still has each of these attempts to run."""
-            living = ("waiting", "queued", "no-worker", "processing")
-            tasks = self.scheduler.tasks
-            keys = (self._demand.key((task_id, attempt)) for task_id, attempt in attempts)
-            return [key in tasks and tasks[key].state in living for key in keys]
+    async def cancelled(self, attempts: list[tuple[str, int, bool]], **_: Any) -> None:
+        """These attempts are wanted by nobody any more; with each, whether it had begun."""
+        self._demand.cancel(attempts)
+        release(self.scheduler, self._demand.unwanted())
 
-        async def cancelled(self, attempts: list[tuple[str, int, bool]], **_: Any) -> None:
-            """These attempts are wanted by nobody any more; with each, whether it had begun."""
-            self._demand.cancel(attempts)
-            release(self.scheduler, self._demand.unwanted())
+    def _waiting_seconds(self) -> float:
+        """The work that no worker has yet."""
+        prefixes = self.scheduler.task_prefixes.values()
+        return self._demand.waiting_seconds(
+            self._durations,
+            (
+                (prefix.name, prefix.states["queued"] + prefix.states["no-worker"], prefix.duration_average)
+                for prefix in prefixes
+            ),
+        )
 
-        def _waiting_seconds(self) -> float:
-            """The work that no worker has yet."""
-            prefixes = self.scheduler.task_prefixes.values()
-            return self._demand.waiting_seconds(
-                self._durations,
-                (
-                    (prefix.name, prefix.states["queued"] + prefix.states["no-worker"], prefix.duration_average)
-                    for prefix in prefixes
-                ),
-            )
+    def _tell_load(self) -> None:
+        """To the dispatchers, which pack while there is more to do than the workers can take."""
+        self._telling = None
+        scheduler = self.scheduler
+        outstanding = len(scheduler.queued) + len(scheduler.unrunnable)
+        outstanding += sum(len(ws.processing) for ws in scheduler.workers.values())
+        load = outstanding, scheduler.total_nthreads
+        if load != self._told or self._news:
+            news, self._news, self._told = self._news, {}, load
+            scheduler.log_event(TOPIC, {"outstanding": load[0], "threads": load[1], "durations": news})
 
-        def _tell_load(self) -> None:
-            """To the dispatchers, which pack while there is more to do than the workers can take."""
-            self._telling = None
-            scheduler = self.scheduler
-            outstanding = len(scheduler.queued) + len(scheduler.unrunnable)
-            outstanding += sum(len(ws.processing) for ws in scheduler.workers.values())
-            load = outstanding, scheduler.total_nthreads
-            if load != self._told or self._news:
-                news, self._news, self._told = self._news, {}, load
-                scheduler.log_event(TOPIC, {"outstanding": load[0], "threads": load[1], "durations": news})
+    async def load(self, **_: Any) -> dict[str, Any]:
+        """The demand and the workers, for the controller and for `cluster`."""
+        scheduler = self.scheduler
+        return {
+            "epoch": self.epoch,
+            "dashboard": scheduler.services.get("dashboard") and scheduler.services["dashboard"].port,
+            "queued": len(scheduler.queued),
+            "no_worker": len(scheduler.unrunnable),
+            "processing": sum(len(ws.processing) for ws in scheduler.workers.values()),
+            "waiting_seconds": self._waiting_seconds(),
+            "workers": [
+                {
+                    "name": str(ws.name),
+                    "address": ws.address,
+                    "threads": ws.nthreads,
+                    "memory_limit_bytes": ws.memory_limit,
+                    "memory_bytes": ws.memory.process,
+                    "processing": len(ws.processing),
+                    "occupancy_seconds": float(ws.occupancy),
+                    "last_seen": ws.last_seen,
+                }
+                for ws in scheduler.workers.values()
+            ],
+        }
 
-        async def load(self, **_: Any) -> dict[str, Any]:
-            """The demand and the workers, for the controller and for `cluster`."""
-            scheduler = self.scheduler
-            return {
-                "epoch": self.epoch,
-                "dashboard": scheduler.services.get("dashboard") and scheduler.services["dashboard"].port,
-                "queued": len(scheduler.queued),
-                "no_worker": len(scheduler.unrunnable),
-                "processing": sum(len(ws.processing) for ws in scheduler.workers.values()),
-                "waiting_seconds": self._waiting_seconds(),
-                "workers": [
-                    {
-                        "name": str(ws.name),
-                        "address": ws.address,
-                        "threads": ws.nthreads,
-                        "memory_limit_bytes": ws.memory_limit,
-                        "memory_bytes": ws.memory.process,
-                        "processing": len(ws.processing),
-                        "occupancy_seconds": float(ws.occupancy),
-                        "last_seen": ws.last_seen,
-                    }
-                    for ws in scheduler.workers.values()
-                ],
-            }
+    def add_worker(self, scheduler: Scheduler, worker: str) -> None:
+        # Dask waits 5 ms for more to send; a lone task would feel every one of them.
+        scheduler.stream_comms[worker].interval = STREAM_SECONDS
 
-        def add_worker(self, scheduler: Scheduler, worker: str) -> None:
-            # Dask waits 5 ms for more to send; a lone task would feel every one of them.
-            scheduler.stream_comms[worker].interval = STREAM_SECONDS
+    # What happens -----------------------------------------------------------------------------------------------
 
-        # What happens -----------------------------------------------------------------------------------------------
+    def update_graph(
+        self, scheduler: Scheduler, *, tasks: list[Any], annotations: dict[str, dict[Any, Any]], **_: Any
+    ) -> None:
+        for key in tasks:
+            if self._demand.add(key):
+                # Dask would run the task of a lost worker again under the same key. We count and fence attempts in
+                # the record, so the first loss must come to us: the next one is over Dask's limit already.
+                scheduler.tasks[key].suspicious = scheduler.allowed_failures
+        for key, tag in annotations.get(GRAPH_ANNOTATION, {}).items():
+            task_id, attempt = tag.rsplit(":", 1)
+            # Of one that has ended nobody would take it away again.
+            if self._demand.key((task_id, int(attempt))) is not None:
+                self._graphs.setdefault(tag, _GraphProgress()).keys.add(key)
 
-        def update_graph(
-            self, scheduler: Scheduler, *, tasks: list[Any], annotations: dict[str, dict[Any, Any]], **_: Any
-        ) -> None:
-            for key in tasks:
-                if self._demand.add(key):
-                    # Dask would run the task of a lost worker again under the same key. We count and fence attempts in
-                    # the record, so the first loss must come to us: the next one is over Dask's limit already.
-                    scheduler.tasks[key].suspicious = scheduler.allowed_failures
-            for key, tag in annotations.get(GRAPH_ANNOTATION, {}).items():
-                task_id, attempt = tag.rsplit(":", 1)
-                # Of one that has ended nobody would take it away again.
-                if self._demand.key((task_id, int(attempt))) is not None:
-                    self._graphs.setdefault(tag, _GraphProgress()).keys.add(key)
+    def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
+        if finish in ("memory", "erred") and self._graphs:
+            task_state = self.scheduler.tasks.get(key)
+            tag = task_state and (task_state.annotations or {}).get(GRAPH_ANNOTATION)
+            if tag in self._graphs:
+                self._graphs[tag].done.add(key)
+        if finish in ("memory", "erred", "forgotten"):
+            if ended := self._demand.remove(key):
+                self._attempts_ended(finish, *ended, kwargs)
+        else:
+            self._demand.move(key, finish)
+        self._tell_soon(TELL_SECONDS if finish in ("memory", "erred") else TELL_MORE_SECONDS)
 
-        def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
-            if finish in ("memory", "erred") and self._graphs:
-                task_state = self.scheduler.tasks.get(key)
-                tag = task_state and (task_state.annotations or {}).get(GRAPH_ANNOTATION)
-                if tag in self._graphs:
-                    self._graphs[tag].done.add(key)
-            if finish in ("memory", "erred", "forgotten"):
-                if ended := self._demand.remove(key):
-                    self._attempts_ended(finish, *ended, kwargs)
-            else:
-                self._demand.move(key, finish)
-            self._tell_soon(TELL_SECONDS if finish in ("memory", "erred") else TELL_MORE_SECONDS)
+    def _tell_soon(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time() + seconds
+        if self._telling is not None:
+            if self._telling.when() <= due:
+                return
+            self._telling.cancel()
+        self._telling = loop.call_at(due, self._tell_load)
 
-        def _tell_soon(self, seconds: float) -> None:
-            loop = asyncio.get_running_loop()
-            due = loop.time() + seconds
-            if self._telling is not None:
-                if self._telling.when() <= due:
-                    return
-                self._telling.cancel()
-            self._telling = loop.call_at(due, self._tell_load)
-
-        def _attempts_ended(
-            self, finish: str, name: str, members: Sequence[tuple[str, int]], told: dict[str, Any]
-        ) -> None:
+    def _attempts_ended(self, finish: str, name: str, members: Sequence[tuple[str, int]], told: dict[str, Any]) -> None:
+        for task_id, attempt in members:
+            self._graphs.pop(f"{task_id}:{attempt}", None)
+        # Whoever sent them counts them until the load is told again, be it what was told last.
+        self._told = None
+        if finish == "memory":
+            if seconds := told_seconds(told, len(members)):
+                took = sum(seconds) / len(seconds)
+                self._durations[name] = self._news[name] = recent_mean(self._durations.get(name), took)
+                self._pack_durations[name] = recent_mean(self._pack_durations.get(name), sum(seconds))
+            # Dask has just learnt how long its task took, be it that nothing ran in it.
+            learn_duration(self.scheduler, name, self._pack_durations.get(name))
+        elif finish == "erred":
             for task_id, attempt in members:
-                self._graphs.pop(f"{task_id}:{attempt}", None)
-            # Whoever sent them counts them until the load is told again, be it what was told last.
-            self._told = None
-            if finish == "memory":
-                if seconds := told_seconds(told, len(members)):
-                    took = sum(seconds) / len(seconds)
-                    self._durations[name] = self._news[name] = recent_mean(self._durations.get(name), took)
-                    self._pack_durations[name] = recent_mean(self._pack_durations.get(name), sum(seconds))
-                # Dask has just learnt how long its task took, be it that nothing ran in it.
-                learn_duration(self.scheduler, name, self._pack_durations.get(name))
-            elif finish == "erred":
-                for task_id, attempt in members:
-                    with about(taskId=task_id, attempt=attempt):
-                        # The new task takes this context with it.
-                        self._spawn(self._lose(task_id, attempt, told.get("exception"), told.get("worker")))
+                with about(taskId=task_id, attempt=attempt):
+                    # The new task takes this context with it.
+                    self._spawn(self._lose(task_id, attempt, told.get("exception"), told.get("worker")))
 
-        async def _lose(self, task_id: str, attempt: int, exception: Any, worker: str | None) -> None:
-            from distributed.protocol.serialize import Serialized, deserialize
-            from distributed.scheduler import KilledWorker
+    async def _lose(self, task_id: str, attempt: int, exception: Any, worker: str | None) -> None:
+        from distributed.protocol.serialize import Serialized, deserialize
+        from distributed.scheduler import KilledWorker
 
+        try:
+            if isinstance(exception, Serialized):
+                exception = deserialize(exception.header, exception.frames)
+            if isinstance(exception, bytes):
+                from distributed.protocol import pickle
+
+                exception = pickle.loads(exception)
+        except Exception as error:  # noqa: BLE001 - an exception of unknown make: say what we know of it
+            exception = RuntimeError(f"an error that cannot be read here: {attempt_errors.message_of(error)}")
+        if isinstance(exception, KilledWorker):
+            name = str(getattr(exception.last_worker, "name", worker))
+            cause = "worker_died"
+            # Its nanny may know why the worker process ended, and that nobody is to be charged.
+            await asyncio.sleep(NANNY_SECONDS)
+            call = self.store.calls.lose(task_id, attempt, "worker", attempt_errors.worker_lost(name))
+        else:
+            reason = f"{attempt_errors.type_of(exception)}: {attempt_errors.message_of(exception)}"
+            cause = "undelivered"
+            call = self.store.calls.lose(task_id, attempt, "undelivered", attempt_errors.undelivered(reason))
+        deadline = time.monotonic() + STORE_TRIES_SECONDS
+        while True:
             try:
-                if isinstance(exception, Serialized):
-                    exception = deserialize(exception.header, exception.frames)
-                if isinstance(exception, bytes):
-                    from distributed.protocol import pickle
-
-                    exception = pickle.loads(exception)
-            except Exception as error:  # noqa: BLE001 - an exception of unknown make: say what we know of it
-                exception = RuntimeError(f"an error that cannot be read here: {attempt_keys.message_of(error)}")
-            if isinstance(exception, KilledWorker):
-                name = str(getattr(exception.last_worker, "name", worker))
-                cause = "worker_died"
-                # Its nanny may know why the worker process ended, and that nobody is to be charged.
-                await asyncio.sleep(NANNY_SECONDS)
-                call = self.store.calls.lose(task_id, attempt, "worker", attempt_keys.worker_lost(name))
-            else:
-                reason = f"{attempt_keys.type_of(exception)}: {attempt_keys.message_of(exception)}"
-                cause = "undelivered"
-                call = self.store.calls.lose(task_id, attempt, "undelivered", attempt_keys.undelivered(reason))
-            deadline = time.monotonic() + STORE_TRIES_SECONDS
-            while True:
-                try:
-                    verdict = await self.store.run(call)
-                    metrics.count_lost(cause, verdict)
-                    told_as = attempt_keys.message_of(exception)
-                    logger.warning("task %s attempt %d is lost (%s): %s", task_id, attempt, told_as, verdict)
+                verdict = await self.store.run(call)
+                metrics.count_lost(cause, verdict)
+                told_as = attempt_errors.message_of(exception)
+                logger.warning("task %s attempt %d is lost (%s): %s", task_id, attempt, told_as, verdict)
+                return
+            except StoreUnavailable as error:
+                if time.monotonic() > deadline:
+                    logger.error("the loss of task %s attempt %d could not be written: %s", task_id, attempt, error)
                     return
-                except StoreUnavailable as error:
-                    if time.monotonic() > deadline:
-                        logger.error("the loss of task %s attempt %d could not be written: %s", task_id, attempt, error)
-                        return
-                    await asyncio.sleep(0.5)
+                await asyncio.sleep(0.5)
 
-        async def _tell_progress(self) -> None:
-            """One round: the progress of every graph of which more is done than was told."""
-            for tag, graph in list(self._graphs.items()):
-                fraction = graph.fraction
-                if fraction == graph.told:
-                    continue
-                task_id, attempt = tag.rsplit(":", 1)
-                await self.store.run(self.store.calls.progress(task_id, int(attempt), fraction))
-                graph.told = fraction
-
-    return Watchman
+    async def _tell_progress(self) -> None:
+        """One round: the progress of every graph of which more is done than was told."""
+        for tag, graph in list(self._graphs.items()):
+            fraction = graph.fraction
+            if fraction == graph.told:
+                continue
+            task_id, attempt = tag.rsplit(":", 1)
+            await self.store.run(self.store.calls.progress(task_id, int(attempt), fraction))
+            graph.told = fraction
 
 
 def recent_mean(mean: float | None, latest: float) -> float:
     """A running mean with one more value."""
     return latest if mean is None else mean + RECENT * (latest - mean)
-
-
-async def dask_setup(scheduler: Scheduler) -> None:
-    """Preload of the scheduler process (`dask scheduler --preload cluster.scheduling.attempt_tracker`)."""
-    settings = load_settings()
-    # Current Dask unpickles graphs on the scheduler, so a graph task's module must be importable here too.
-    load_registry(settings.task_modules)
-    watchman = _plugin_class()(scheduler, settings, Store(settings))
-    scheduler.add_plugin(watchman)
-    drop_spans(scheduler)
-    watchman.begin()
-
-
-async def run_scheduler(settings: Settings, stop: asyncio.Event) -> None:
-    """Runs the scheduler until `stop` is set."""
-    scratch = Path(settings.data_dir).absolute() / "scratch"
-    configure_dask(scratch)
-    # Dask goes on without a preload that failed; a module that cannot be imported stops the node here, with its name.
-    load_registry(settings.task_modules)
-    from distributed import Scheduler
-
-    address = urlsplit(settings.scheduler_bind)
-    check_scheduler_address(settings)
-    async with Scheduler(
-        protocol=address.scheme,
-        host=address.hostname,
-        port=address.port,
-        dashboard=bool(settings.dashboard),
-        # Without a dashboard Dask still opens an HTTP port; it need not be seen from outside.
-        dashboard_address=settings.dashboard or "127.0.0.1:0",
-        preload=["cluster.scheduling.attempt_tracker"],
-        security=security(settings),
-    ) as scheduler:
-        gc_tuning.settle()
-        logger.info("the scheduler listens on %s", scheduler.address)
-        await stop.wait()

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from cluster.scheduling import attempt_keys
+from cluster import attempt_errors
 
 if TYPE_CHECKING:
     from distributed import Nanny, Scheduler, Worker
@@ -229,4 +229,4 @@ def carried(error: BaseException) -> BaseException:
                 return error
     except BaseException:  # noqa: BLE001, S110 - a user's class may raise anything when it is asked
         pass
-    return GraphPartFailed(attempt_keys.type_of(error), attempt_keys.message_of(error))
+    return GraphPartFailed(attempt_errors.type_of(error), attempt_errors.message_of(error))

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from cluster import attempt_errors
 from cluster.observability import metrics
 from cluster.scheduling import attempt_keys
 from cluster.scheduling.dask_internals import pause_worker, resume_worker
@@ -98,7 +99,7 @@ class SilentWorkers:
         if address not in self._paused and pause_worker(self._scheduler, address):
             logger.warning("the worker %s was not heard of for %.0f s: it gets nothing more", worker.name, unseen)
             self._paused.add(address)
-        error = attempt_keys.worker_lost(str(worker.name), f"was not heard of for {min(unseen, unheard):.0f} s")
+        error = attempt_errors.worker_lost(str(worker.name), f"was not heard of for {min(unseen, unheard):.0f} s")
         await self._move(address, worker, "unbegun", error)
         if unheard >= FROZEN_SECONDS and await self._move(address, worker, "silent", error):
             logger.warning("the worker %s and its nanny were not heard of for %.0f s: it is out", worker.name, unheard)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cluster.settings import Settings
+
 SLOTS: Final = 512
 """Most attempts that one worker runs at once; what is beyond them runs all the same, without the warden's care."""
 
@@ -154,3 +156,13 @@ class RunningBoard:
             for task_id, attempt, started, deadline, retries in _SLOT.iter_unpack(self._map[_HEAD_BYTES:])
             if task_id != _EMPTY
         ]
+
+
+def table_path(settings: Settings, name: str) -> Path:
+    """Where the attempt table of a worker lies."""
+    return Path(settings.data_dir).absolute() / "scratch" / f"{name}.attempts"
+
+
+def failure_path(table: Path) -> Path:
+    """Where the worker process writes why it cannot serve, for its nanny to read."""
+    return table.with_suffix(".failure")

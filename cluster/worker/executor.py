@@ -1,14 +1,11 @@
-"""On the worker: run one attempt and deliver its outcome.
+"""On the worker: run attempts, and store the outcome of each.
 
-`run_attempts` is what Dask calls: mostly with one attempt, with several short ones where much waits. It reads as the
-life of an attempt: begin, run, make the outcome, store it; an end and the next beginning go to Redis together.
-Only plain values travel through Dask, so the scheduler never has to unpickle a user's code to run a task.
+`Executor.run` reads as the life of an attempt: begin, run, make the outcome, store it. The end of one attempt and the
+start of the next go to Redis in one round trip.
 """
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import logging
 import os
 import sys
@@ -16,33 +13,24 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError
-
+from cluster import attempt_errors
 from cluster.errors import BlobError, TaskError
 from cluster.observability import metrics, tracing
 from cluster.observability.logs import about
-from cluster.scheduling import attempt_keys
-from cluster.scheduling.dask_internals import tell_seconds
+from cluster.scheduling.entry_point import Member
 from cluster.settings import Settings
 from cluster.store.blob_store import BlobStore
 from cluster.store.clients import ThreadStore
 from cluster.store.script_calls import Call, Started
-from cluster.task_types.conversion import plain
 from cluster.task_types.registry import Registry, TaskType
-from cluster.task_types.result_checks import UnfitOutput, check_output
 from cluster.worker.attempt_table import RunningBoard
-from cluster.worker.graph_tasks import compute, is_collection, is_future, wait_for
+from cluster.worker.outcome import Failed, Succeeded, call, encode
 from cluster.worker.task_context import RunningAttempt, enter, running_attempt
 
 logger = logging.getLogger(__name__)
-
-Member: TypeAlias = tuple[str, int, bytes]
-"""One attempt as it travels through Dask: task id, attempt, canonical input."""
 
 RETRY_SECONDS: Final = 1.0
 """Pause before the first repetition of a failing task; doubled for each further one, up to RETRY_MOST_SECONDS."""
@@ -53,32 +41,8 @@ PLATFORM_RETRIES: Final = 10
 PLATFORM_RETRY_SECONDS: Final = 5.0
 PLATFORM_RETRY_MOST_SECONDS: Final = 300.0
 
-ROOM_BYTES: Final = 10_000
-"""What a result may have beyond the limit of one value."""
-
 TRACEBACK_LIMIT: Final = 20_000
 """Longest traceback that a record keeps, in characters; its end says most."""
-
-
-@dataclass(frozen=True, slots=True)
-class Succeeded:
-    """The function returned; `result` is the JSON of its output."""
-
-    result: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The function raised, or returned what it did not declare.
-
-    Attributes:
-        retry: another attempt may help.
-        platform: it was no fault of the task, so that its `retries` do not count.
-    """
-
-    error: dict[str, Any]
-    retry: bool
-    platform: bool = False
 
 
 class Executor:
@@ -156,7 +120,7 @@ class Executor:
         if verdict == "TAKEN":
             # An attempt is dispatched once and Dask runs a key in one place, so whoever began it before is gone: nobody
             # speaks for it any more. (ALIVE: it goes on elsewhere, in a worker that leaves when it is done.)
-            lost = self.store.run(self.store.calls.lose(task_id, attempt, "none", attempt_keys.worker_lost("before")))
+            lost = self.store.run(self.store.calls.lose(task_id, attempt, "none", attempt_errors.worker_lost("before")))
             metrics.count_lost("superseded", lost)
         if verdict != "RUN":
             logger.info("task %s attempt %d is not run here: %s", task_id, attempt, verdict)
@@ -217,7 +181,7 @@ class Executor:
         task_type = self.registry.get(name)
         if task_type is None:
             return Failed(
-                attempt_keys.error(
+                attempt_errors.error(
                     "NOT_INSTALLED",
                     f"the worker {self.worker} does not know the task {name!r}: name its module in "
                     f"DASK_GRAPHQL_TASK_MODULES on the workers too, here {','.join(self.settings.task_modules)!r}",
@@ -233,17 +197,17 @@ class Executor:
             # A subclass with an __init__ of its own may have neither.
             code, retry = getattr(error, "code", None), getattr(error, "retry", False)
             return Failed(
-                attempt_keys.raised(code if code and isinstance(code, str) else "TASK_FAILED", error), bool(retry)
+                attempt_errors.raised(code if code and isinstance(code, str) else "TASK_FAILED", error), bool(retry)
             )
         except BlobError as error:
-            return Failed(attempt_keys.raised("BLOB_STORE", error), retry=True, platform=error.temporary)
+            return Failed(attempt_errors.raised("BLOB_STORE", error), retry=True, platform=error.temporary)
         except BaseException as error:  # noqa: BLE001 - whatever a user's function raises is the task's outcome
             logger.info("task %s attempt %d raised:\n%s", task_id, attempt, traceback.format_exc())
             # Dask's own, of a part of a graph: whose worker process ended, says that worker's log.
             lost = type(error).__name__ == "KilledWorker"
-            shown = attempt_keys.raised("WORKER_LOST" if lost else "TASK_FAILED", error)
+            shown = attempt_errors.raised("WORKER_LOST" if lost else "TASK_FAILED", error)
             if self.settings.expose_tracebacks:
-                shown["traceback"] = attempt_keys.storable(traceback.format_exc()[-TRACEBACK_LIMIT:])
+                shown["traceback"] = attempt_errors.storable(traceback.format_exc()[-TRACEBACK_LIMIT:])
             return Failed(shown, retry=True)
 
     @contextmanager
@@ -295,74 +259,3 @@ def _verdict(outcome: Succeeded | Failed, answer: Any) -> str:
     if isinstance(outcome, Failed):
         return str(answer)
     return "SUCCEEDED" if answer else "REFUSED"
-
-
-def call(task_type: TaskType, arguments: dict[str, Any]) -> Any:
-    """Calls the function: plain, async, a generator, or one whose Dask collection or future is then computed."""
-    value = task_type.function(**arguments)
-    # A collection and a future are awaitable too.
-    if inspect.isawaitable(value) and not is_collection(value) and not is_future(value):
-        value = asyncio.run(_await(value))
-    if is_collection(value):
-        value = compute(value)
-    elif is_future(value):
-        value = wait_for(value)
-    return list(value) if inspect.isgenerator(value) else value
-
-
-async def _await(awaitable: Any) -> Any:
-    return await awaitable
-
-
-def encode(task_type: TaskType, value: Any, limit_bytes: int) -> Succeeded | Failed:
-    """The JSON of an output, held to the declared type and the size limit."""
-    try:
-        value = plain(value, task_type.shape)
-        value = task_type.validated_output(value)
-        # Without computed fields, which are computed again where they are asked for.
-        encoded = task_type.output.dump_json(value, warnings="error", by_alias=False, round_trip=True)
-        if len(encoded) <= limit_bytes + ROOM_BYTES:
-            # What JSON cannot carry would be written and never read again.
-            check_output(task_type.shape, value)
-            task_type.check_read(encoded, value)
-    except (ValidationError, PydanticSerializationError, UnfitOutput, RecursionError) as error:
-        return Failed(
-            attempt_keys.error(
-                "BAD_OUTPUT",
-                f"{task_type.name} did not return what it declares, {task_type.returns!r}: "
-                f"{attempt_keys.message_of(error)}",
-                type(error).__name__,
-            ),
-            retry=False,
-        )
-    # The limit is for one value; the names and small fields around it have room of their own.
-    if len(encoded) > limit_bytes + ROOM_BYTES:
-        return Failed(
-            attempt_keys.error(
-                "RESULT_TOO_LARGE",
-                f"{task_type.name} returned {len(encoded)} bytes of JSON, and a record carries {limit_bytes}: store "
-                "large values by cluster.save_blob and return the Blob",
-            ),
-            retry=False,
-        )
-    return Succeeded(encoded)
-
-
-_executor: Executor | None = None
-
-
-def use_executor(executor: Executor | None) -> None:
-    """Makes the process's executor known to `run_attempts`; called by the worker's preload."""
-    global _executor
-    _executor = executor
-
-
-def run_attempts(name: str, members: Sequence[Member]) -> None:
-    """What Dask calls on a worker.
-
-    Raises:
-        RuntimeError: the worker was started without our preload.
-    """
-    if _executor is None:
-        raise RuntimeError("this Dask worker was not started by `dask-graphql worker` (it lacks our preload)")
-    tell_seconds(_executor.run(name, members))

@@ -8,13 +8,11 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from cluster.errors import TaskError
+from cluster.scheduling.attempt_keys import GRAPH_ANNOTATION
 from cluster.worker.task_context import cancelled, running_attempt, show_partial
 
 TURN_SECONDS: Final = 0.25
 """How often a graph task that waits asks whether it was cancelled, and shows what it reported last."""
-
-GRAPH_ANNOTATION: Final = "dask_graphql_attempt"
-"""Annotation on the keys of a task's own graph, `<task id>:<attempt>`: the scheduler's plugin tells its progress."""
 
 
 def is_collection(value: Any) -> bool:

@@ -1,5 +1,4 @@
-"""What a running task function may ask for: to report progress and partial outputs, whether it was cancelled, to save a
-blob; and the node's settings."""
+"""What a running task function may call: report progress and partial outputs, save blobs, see if it was cancelled."""
 
 from __future__ import annotations
 
@@ -11,11 +10,9 @@ from threading import Event
 from typing import Any, Final
 
 from cluster.errors import BlobError, StoreUnavailable
-from cluster.settings import Settings
 from cluster.store.blob_store import BlobStore
 from cluster.task_types.value_types import MEDIA_TYPE, Blob
 
-_settings: Settings | None = None
 _attempt: ContextVar[RunningAttempt | None] = ContextVar("attempt", default=None)
 
 PARTIAL_SECONDS: Final = 0.25
@@ -58,17 +55,6 @@ class RunningAttempt:
     stop: Event = field(default_factory=Event)
     partial_dropped: bool = False
     saved: dict[str, Blob] = field(default_factory=dict)
-
-
-def use_settings(settings: Settings) -> None:
-    """Makes the node's settings known to task types; called once, at start."""
-    global _settings
-    _settings = settings
-
-
-def current_settings() -> Settings:
-    """The settings of this node; the defaults where no node runs (a user's unit test of a function)."""
-    return _settings or Settings()
 
 
 def enter(attempt: RunningAttempt | None) -> None:

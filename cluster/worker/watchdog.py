@@ -22,10 +22,10 @@ from typing import Any, Final, Literal
 
 import psutil
 
+from cluster import attempt_errors
 from cluster.errors import StoreUnavailable
 from cluster.observability import metrics
 from cluster.observability.logs import about
-from cluster.scheduling import attempt_keys
 from cluster.store.clients import Store
 from cluster.system import memory
 from cluster.worker.attempt_table import Entry, RunningBoard
@@ -148,7 +148,7 @@ class Warden:
 
     async def _time_out(self, entry: Entry, now: float) -> None:
         limit = entry.deadline - entry.started
-        error = attempt_keys.error("TIMEOUT", f"the task ran longer than its limit of {limit:g} s")
+        error = attempt_errors.error("TIMEOUT", f"the task ran longer than its limit of {limit:g} s")
         verdict = await self._store.run(
             self._store.calls.fail(*_key(entry), error, retries=entry.retries, delay_seconds=1.0)
         )
@@ -192,7 +192,7 @@ class Warden:
         if taken is None or taken <= limit * self._process.memory_share:
             return
         how = f"was ended at {self._process.memory_share:.0%} of it"
-        self._reasons[process_id] = attempt_keys.out_of_memory(self._process.worker, limit, how)
+        self._reasons[process_id] = attempt_errors.out_of_memory(self._process.worker, limit, how)
         logger.warning("the worker process takes %d bytes of %d and is ended", taken, limit)
         async with self._ending, self._suspended() as suspended:
             if suspended != process_id:
@@ -219,7 +219,7 @@ class Warden:
                 return
             how = f"answered nobody for {self._process.stuck_seconds:g} s"
             logger.error("the worker process %s and is ended", how)
-            self._reasons[process_id] = attempt_keys.worker_lost(self._process.worker, how)
+            self._reasons[process_id] = attempt_errors.worker_lost(self._process.worker, how)
             self._stuck_since = None
             await self._process.leaving(True)
             self._descendants.end(process_id)
@@ -261,11 +261,11 @@ class Warden:
         worker, kills = self._process.worker, memory.kernel_kills()
         known, self._kernel_kills = self._kernel_kills, kills
         if exit_code == -signal.SIGKILL and None not in (kills, known) and kills != known:
-            return attempt_keys.out_of_memory(worker, None, "was ended by the kernel")
+            return attempt_errors.out_of_memory(worker, None, "was ended by the kernel")
         if exit_code < 0:
             with contextlib.suppress(ValueError):
-                return attempt_keys.worker_lost(worker, f"was ended by {signal.Signals(-exit_code).name}")
-        return attempt_keys.worker_lost(worker, f"ended with exit code {exit_code}" if exit_code else "ended")
+                return attempt_errors.worker_lost(worker, f"was ended by {signal.Signals(-exit_code).name}")
+        return attempt_errors.worker_lost(worker, f"ended with exit code {exit_code}" if exit_code else "ended")
 
     async def tell_ended(self) -> None:
         """Gives up what ended worker processes ran. Raises StoreUnavailable: a later call tells what is left."""
@@ -292,7 +292,9 @@ class Warden:
         entries = [entry for entry in entries if _key(entry) not in self._given_back]
         if not entries:
             return
-        reason = attempt_keys.error("WORKER_LOST", f"the worker {self._process.worker} hands it back, to run elsewhere")
+        reason = attempt_errors.error(
+            "WORKER_LOST", f"the worker {self._process.worker} hands it back, to run elsewhere"
+        )
         verdicts = await self._store.run_many(
             [self._store.calls.lose(*_key(entry), "none", reason) for entry in entries]
         )

@@ -28,7 +28,6 @@ from graphql import (
 
 from cluster.errors import DocumentTooLarge
 from cluster.settings import Settings
-from graphql_api.schema.queries import DEFAULT_PAGE, PAGE_LIMIT
 
 CHARACTERS: Final = 64_000
 """Longest document. The lexer takes a long name or text as one token, so tokens alone do not bound its work."""
@@ -40,6 +39,10 @@ SPREADS: Final = 200
 """Most fragment spreads."""
 ITEMS: Final = 5
 """How many plain items of lists in variables count as one value: a list of numbers is read quickly."""
+DEFAULT_PAGE: Final = 20
+"""Tasks on a page where `first` is not given."""
+PAGE_LIMIT: Final = 100
+"""Most tasks on a page."""
 ROOT_COST: Final = 10
 """Of a field that asks Redis, where others cost 1."""
 

@@ -16,10 +16,9 @@ from cluster.store.record import TaskState
 from cluster.task_types.task_id import TASK_ID, check_task_id
 from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
+from graphql_api.execution.document_limits import DEFAULT_PAGE, PAGE_LIMIT
 from graphql_api.schema.record_types import CallerType, Cluster, Fleet, PageInfo, TaskCount, TaskTypeType, Worker
 
-DEFAULT_PAGE = 20
-PAGE_LIMIT = 100
 
 
 def make_query(task_class: type, connection_class: type) -> type:

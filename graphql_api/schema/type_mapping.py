@@ -165,7 +165,7 @@ SCALAR_NAMES: Final = frozenset({"Date", "DateTime", "Time", "Duration", "Decima
 
 @strawberry.type(name="Blob", description="Bytes too large for a result: read them from `url`.")
 class BlobType:
-    """The GraphQL face of `cluster.Blob`."""
+    """The GraphQL face of `dask_graphql.Blob`."""
 
     key: strawberry.Private[str]
     size_bytes: BigInt = strawberry.field(description="Length in bytes.")
@@ -467,7 +467,7 @@ def _instead(annotation: Any) -> str:
     if typing.is_typeddict(annotation) or (isinstance(annotation, type) and issubclass(annotation, tuple)):
         return "declare a dataclass with the same fields"
     if origin is bytes:
-        return "take a str in base64, and return a Blob by cluster.save_blob"
+        return "take a str in base64, and return a Blob by dask_graphql.save_blob"
     if isinstance(origin, type) and origin.__module__ in ("collections.abc", "collections"):
         return "use list[...] or dict[str, ...]"
     return "use plain types, enums, lists, dataclasses or models"

@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from cluster import task
+from dask_graphql import task
 
 if folder := os.environ.get("LAZY_FOLDER"):
     (Path(folder) / f"importing-{os.getpid()}").touch()

@@ -14,7 +14,7 @@ import annotated_types
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from cluster import BigInt, Graph, result_field, task
+from dask_graphql import BigInt, Graph, result_field, task
 
 T = TypeVar("T")
 Metres = NewType("Metres", float)

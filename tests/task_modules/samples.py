@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from cluster import (
+from dask_graphql import (
     BigInt,
     Blob,
     Graph,

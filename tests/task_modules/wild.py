@@ -11,7 +11,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from cluster import task
+from dask_graphql import task
 
 
 @task

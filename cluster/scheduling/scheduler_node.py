@@ -1,0 +1,60 @@
+"""The scheduler node: the stock Dask scheduler with a preload, which adds our plugin."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from cluster.scheduling.dask_config import configure_dask
+from cluster.scheduling.dask_internals import drop_spans
+from cluster.settings import Settings, load_settings
+from cluster.store.clients import Store
+from cluster.system import gc_tuning
+from cluster.system.tls import check_scheduler_address, security
+from cluster.task_types.registry import load_registry
+
+if TYPE_CHECKING:
+    from distributed import Scheduler
+
+logger = logging.getLogger(__name__)
+
+
+async def dask_setup(scheduler: Scheduler) -> None:
+    """Preload of the scheduler process (`dask scheduler --preload cluster.scheduling.scheduler_node`)."""
+    settings = load_settings()
+    # Current Dask unpickles graphs on the scheduler, so a graph task's module must be importable here too.
+    load_registry(settings.task_modules)
+    from cluster.scheduling.attempt_tracker import AttemptTracker
+
+    tracker = AttemptTracker(scheduler, settings, Store(settings))
+    scheduler.add_plugin(tracker)
+    drop_spans(scheduler)
+    tracker.begin()
+
+
+async def run_scheduler(settings: Settings, stop: asyncio.Event) -> None:
+    """Runs the scheduler until `stop` is set."""
+    scratch = Path(settings.data_dir).absolute() / "scratch"
+    configure_dask(scratch)
+    # Dask goes on without a preload that failed; a module that cannot be imported stops the node here, with its name.
+    load_registry(settings.task_modules)
+    from distributed import Scheduler
+
+    address = urlsplit(settings.scheduler_bind)
+    check_scheduler_address(settings)
+    async with Scheduler(
+        protocol=address.scheme,
+        host=address.hostname,
+        port=address.port,
+        dashboard=bool(settings.dashboard),
+        # Without a dashboard Dask still opens an HTTP port; it need not be seen from outside.
+        dashboard_address=settings.dashboard or "127.0.0.1:0",
+        preload=["cluster.scheduling.scheduler_node"],
+        security=security(settings),
+    ) as scheduler:
+        gc_tuning.settle()
+        logger.info("the scheduler listens on %s", scheduler.address)
+        await stop.wait()

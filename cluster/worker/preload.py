@@ -1,0 +1,107 @@
+"""The preload of the worker process: it makes a stock Dask worker able to run attempts of ours."""
+
+from __future__ import annotations
+
+import logging
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cluster import attempt_errors
+from cluster.current_settings import use_settings
+from cluster.errors import RegistryError
+from cluster.observability.logs import set_up_logging
+from cluster.observability.tracing import end_tracing, set_up_tracing
+from cluster.scheduling.dask_internals import carry_every_exception, drop_spans
+from cluster.scheduling.entry_point import use_runner
+from cluster.settings import Settings, load_settings
+from cluster.store.blob_store import open_blob_store
+from cluster.store.clients import ThreadStore
+from cluster.system import gc_tuning
+from cluster.system.background import BackgroundLoop, BackgroundThread
+from cluster.task_types.registry import load_registry
+from cluster.task_types.value_types import allow_long_integers
+from cluster.worker.attempt_table import RunningBoard, failure_path, table_path
+from cluster.worker.executor import Executor
+from cluster.worker.heartbeat import Pulse
+
+if TYPE_CHECKING:
+    from distributed import Worker
+
+logger = logging.getLogger(__name__)
+
+STREAM_SECONDS: Final = 0.0005
+"""How long the stream to the scheduler waits for more to send."""
+LIVENESS_SECONDS: Final = 0.5
+"""How often the event loop and a thread of the worker process beat on the board."""
+
+
+def dask_setup(worker: Worker) -> None:
+    """Preload of the worker process (`dask worker --preload cluster.worker.preload`): runs before it registers.
+
+    Dask would go on without a preload that failed, and run nothing: so the process ends, and its nanny reads why.
+    """
+    settings = load_settings()
+    path = table_path(settings, str(worker.name))
+    try:
+        _set_up(worker, settings, path)
+    except BaseException as error:
+        if not path.exists():
+            raise  # no nanny of ours waits for it
+        failure_path(path).write_text(
+            error.args[0] if isinstance(error, RegistryError) else attempt_errors.message_of(error)
+        )
+        logger.exception("this worker process cannot serve")
+        logging.shutdown()
+        os._exit(1)
+
+
+def _set_up(worker: Worker, settings: Settings, path: Path) -> None:
+    set_up_logging(settings, "worker", str(worker.name))
+    set_up_tracing("worker", str(worker.name))
+    use_settings(settings)
+    allow_long_integers()
+    board = None
+    if path.exists():
+        board = RunningBoard(path)
+        board.own()
+    executor = Executor(
+        settings,
+        load_registry(settings.task_modules),
+        ThreadStore(settings),
+        open_blob_store(settings.blob_store_url),
+        str(worker.name),
+        board,
+    )
+    use_runner(executor.run)
+    drop_spans(worker)
+    carry_every_exception()
+    # Dask waits 2 ms for more to send; a lone task would feel them.
+    worker.batched_stream.interval = STREAM_SECONDS
+    pulse = Pulse(executor)
+    pulse.thread.start()
+    if board:
+        # By these the warden knows an event loop that is dead from a task that holds the interpreter.
+        worker.__dict__["dask_graphql_beats"] = (
+            BackgroundLoop("loop beat", partial(_beat, board), pause_seconds=LIVENESS_SECONDS),
+            BackgroundThread("thread beat", board.beat_thread, pause_seconds=LIVENESS_SECONDS),
+        )
+        for beat in worker.__dict__["dask_graphql_beats"]:
+            beat.start()
+    gc_tuning.settle()
+    worker.__dict__["dask_graphql_pulse"] = pulse
+
+
+async def _beat(board: RunningBoard) -> None:
+    board.beat_loop()
+
+
+async def dask_teardown(worker: Worker) -> None:
+    """Ends what `dask_setup` began."""
+    worker.__dict__["dask_graphql_pulse"].thread.stop()
+    if beats := worker.__dict__.get("dask_graphql_beats"):
+        await beats[0].close()
+        beats[1].stop()
+    use_runner(None)
+    end_tracing()
