@@ -95,7 +95,7 @@ bench-autoscaling: $(VENV)/.run ## Runs the controller's plan beside Dask's Adap
 	@PYTHONHASHSEED=0 $(BIN)/python -m benchmarks.autoscaling
 
 fuzz: $(VENV)/.test ## Sends noise to every transport of a real api (SECONDS=600 for each of four kinds)
-	@FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest -s tests/test_fuzz.py
+	@FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest -s tests/graphql_api/transport/test_fuzz.py
 
 audit: $(VENV)/.run ## Looks the installed packages up in the database of known vulnerabilities (needs the network)
 	@$(PIP) install pip-audit

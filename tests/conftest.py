@@ -30,12 +30,12 @@ from cluster.settings import Settings, load_settings  # noqa: E402
 from cluster.store.clients import Store  # noqa: E402
 from tests.engines import ENGINES, QUICK_ENGINES, default_binary, engine_binary  # noqa: E402
 from tests.outside import STRICT  # noqa: E402
+from tests.places import ROOT  # noqa: E402
 from tests.system import TASKS, RedisServer, System  # noqa: E402
 from tests.thoroughness import load_profile  # noqa: E402
 
 load_profile()
 
-ROOT = Path(__file__).parent.parent
 
 SLOW_SECONDS = 5.0
 """A test that takes longer on a quiet machine is marked `slow`: `make test` leaves it out."""
@@ -106,9 +106,10 @@ def engine(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory, engine: Path) -> Iterator[RedisServer]:
-    """One Redis for the tests of the store; each test has a key prefix of its own."""
+    """One Redis for the tests of the store; each test has a key prefix of its own. Nobody kills it, so it never waits
+    for the disk, which on a machine that others load can take longer than a node waits for Redis."""
     server = RedisServer(tmp_path_factory.mktemp("redis"), binary=engine)
-    server.start()
+    server.start(sync="no")
     yield server
     server.stop()
 

@@ -8,10 +8,10 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
-ROOT: Final = Path(__file__).parent.parent
+from tests.places import ROOT
+
 PAGES: Final = sorted(
     str(path.relative_to(ROOT))
     for folder in (".", "examples", "ops", "terraform", "cluster/store", "docs")

@@ -11,8 +11,8 @@ from typing import Final
 
 from tests.node import environment
 from tests.outside import missing
+from tests.places import ROOT
 
-ROOT: Final = Path(__file__).parent.parent
 LOADED: Final = re.compile(r"<(?:script|img|iframe|source|link) [^>]*?(?:src|href)=\"?([^\"\s>]+)")
 """What a browser fetches for a page by itself."""
 

@@ -27,11 +27,12 @@ from dask_graphql.dev_system import free_port, redis_command
 from graphql_api.auth.callers import Scope as CallerScope
 from graphql_api.auth.keys import create_key
 from tests.engines import default_binary
+from tests.places import ROOT
 
 TASKS = "tests.task_modules.samples"
 
 # Nodes find the task modules of the tests here; they import nothing from their working folder.
-_PATH = [str(Path(__file__).parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+_PATH = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
 os.environ["PYTHONPATH"] = os.pathsep.join(_PATH)
 START_SECONDS = 60.0
 

@@ -1,5 +1,5 @@
 """Every private or undocumented interface of Dask that the worker and the scheduler touch, each with why, and how it
-would break. `tests/test_dask_private.py` shows that each still has its effect.
+would break. `tests/cluster/scheduling/test_dask_internals.py` shows that each still has its effect.
 
 Written against distributed 2026.3 to 2026.8.
 """

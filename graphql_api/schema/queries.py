@@ -20,7 +20,6 @@ from graphql_api.execution.document_limits import DEFAULT_PAGE, PAGE_LIMIT
 from graphql_api.schema.record_types import CallerType, Cluster, Fleet, PageInfo, TaskCount, TaskTypeType, Worker
 
 
-
 def make_query(task_class: type, connection_class: type) -> type:
     """The query type for a schema's `Task` and `TaskConnection`."""
     described: list[TaskTypeType] = []

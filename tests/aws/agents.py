@@ -37,8 +37,8 @@ from dask_graphql.dev_system import free_port, redis_command
 from tests.aws.certificates import Authority
 from tests.aws.emulated_api import EmulatedAws
 from tests.engines import default_binary
+from tests.places import ROOT
 
-ROOT: Final = Path(__file__).parent.parent.parent
 TURN_SECONDS: Final = 0.2
 HEALTH_SECONDS: Final = 1.0
 LEAST_BILL_SECONDS: Final = 60.0

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.aws.emulated_api import EmulatedAws
-from tests.aws.terraform import ROOT, Terraform
+from tests.aws.terraform import Terraform
+from tests.places import ROOT
 
 
 @dataclass

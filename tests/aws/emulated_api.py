@@ -28,6 +28,8 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
+from tests.places import ROOT
+
 CONTROL_PATH: Final = "/emulation/control"
 CALLS_PATH: Final = "/emulation/calls"
 REGION: Final = "us-east-1"
@@ -53,7 +55,7 @@ class EmulatedAws:
         with (self.folder / "emulated_api.log").open("a") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.aws.emulated_api"],
-                cwd=Path(__file__).parent.parent.parent, env={**os.environ, **self._more},
+                cwd=ROOT, env={**os.environ, **self._more},
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
             )  # fmt: skip
         assert self._process.stdout is not None

@@ -15,8 +15,8 @@ from typing import Any, Final
 import pytest
 
 from tests.outside import missing
+from tests.places import ROOT
 
-ROOT: Final = Path(__file__).parent.parent.parent
 SOURCES: Final = ROOT / "terraform"
 INIT: Final = ("init", "-input=false", "-no-color", "-backend=false")
 INIT_SECONDS: Final = 240

@@ -1,0 +1,197 @@
+"""Short attempts that share a Dask task: each has its own life all the same."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import operator
+import os
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster.api_node.dispatcher import PACK, PACK_SECONDS, packed
+from cluster.scheduling.attempt_keys import attempt_key, parse_attempt_key
+from cluster.scheduling.scheduler_client import SchedulerLink
+from cluster.settings import Settings
+from cluster.store.clients import Store
+from cluster.store.record import TaskState
+from cluster.worker.attempt_table import RunningBoard
+from tests.cluster.worker.test_executor import Bench, register
+from tests.system import Socket, System
+
+IDS = st.text(alphabet="0123456789abcdef", min_size=32, max_size=32)
+
+
+# Cutting ------------------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 600), st.integers(0, 50), st.none() | st.floats(1e-6, 100))
+def test_packs_hold_every_attempt_once_and_in_order(count: int, free: int, duration: float | None) -> None:
+    packs = packed(range(count), free, duration)
+    assert list(itertools.chain.from_iterable(packs)) == list(range(count))
+    assert all(1 <= len(pack) <= PACK for pack in packs)
+    if duration is None:
+        assert len(packs) == count
+    else:
+        # Work that is known to be long shares nothing, and no free thread stays so for the sake of a pack.
+        assert all(len(pack) == 1 or len(pack) * duration <= PACK_SECONDS * (1 + 1e-9) for pack in packs)
+        assert len(packs) >= min(count, free)
+
+
+@given(
+    st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True), st.lists(st.tuples(IDS, st.integers(1, 10**6)), min_size=1)
+)
+def test_a_key_tells_which_attempts_are_in_it(name: str, members: list[tuple[str, int]]) -> None:
+    assert parse_attempt_key(attempt_key(name, members)) == (name, members)
+
+
+@pytest.mark.parametrize("key", ["square-0123", ("a", 1), "add-" + "0" * 32, "Add-" + "0" * 32 + "-1"])
+def test_other_keys_are_not_ours(key: object) -> None:
+    assert parse_attempt_key(key) is None
+
+
+# On the worker --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bench(settings: Settings) -> Iterator[Bench]:
+    made = Bench(settings)
+    yield made
+    made.store.close()
+
+
+def test_one_that_fails_or_was_cancelled_leaves_its_neighbours_alone(bench: Bench) -> None:
+    def odd(n: int) -> int:
+        if n == 1:
+            raise ValueError("one")
+        return n
+
+    kind = register(odd)
+    bounds = [bench.submit(kind, n=n) for n in range(5)]
+    bench.store.run(bench.calls.cancel(bounds[0].task_id))
+    bench.store.run(bench.calls.cancel(bounds[3].task_id))
+    bench.executor.run(kind.name, [(bound.task_id, 1, bound.canonical_input) for bound in bounds])
+    states = [bench.record(bound.task_id).state for bound in bounds]
+    cancelled, failed, fine = TaskState.CANCELLED, TaskState.FAILED, TaskState.SUCCEEDED
+    assert states == [cancelled, failed, fine, cancelled, fine]
+    assert bench.executor.running == {}
+
+
+def test_one_that_was_given_back_meanwhile_is_not_begun(bench: Bench) -> None:
+    ran = []
+
+    def meanwhile(n: int) -> int:
+        ran.append(n)
+        if n == 0:
+            reason = {"code": "X", "message": "", "type": None}
+            assert bench.store.run(bench.calls.lose(bounds[1].task_id, 1, "none", reason)) == "QUEUED"
+        return n
+
+    kind = register(meanwhile)
+    bounds = [bench.submit(kind, n=n) for n in range(3)]
+    bench.executor.run(kind.name, [(bound.task_id, 1, bound.canonical_input) for bound in bounds])
+    assert ran == [0, 2]
+    given_back = bench.record(bounds[1].task_id)
+    assert (given_back.state, given_back.attempt, given_back.lost) == (TaskState.QUEUED, 2, 0)
+
+
+def test_who_waits_behind_others_is_on_the_board(tmp_path: Path) -> None:
+    board = RunningBoard(tmp_path / "board", create=True)
+    board.own()
+    first, second = board.enter("0" * 32, 1), board.enter("1" * 32, 1, behind=True)
+    now = time.monotonic() + 5
+    (about_to_begin, waiting) = board.entries(os.getpid())
+    assert about_to_begin.behind(now) == 0
+    assert waiting.behind(now) == pytest.approx(5, abs=1)
+    board.begin(second, "1" * 32, 1, 60)
+    assert board.entries(os.getpid())[1].behind(now) == 0
+    board.leave(first)
+    board.leave(second)
+    assert board.entries(os.getpid()) == []
+
+
+# In a system ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+    """Two workers, and a scheduler that knows how quick `moody` is."""
+    async with System(tmp_path_factory.mktemp("pair"), min_workers=2, max_workers=2) as running:
+        for first in range(0, 300, 100):
+            await results(running, await submit(running, [{"n": n} for n in range(first, first + 100)]))
+        yield running
+
+
+async def submit(system: System, inputs: list[dict[str, Any]]) -> list[str]:
+    query = "mutation($i: [MoodyInput!]!) { submitMoodyMany(inputs: $i) { taskId } }"
+    return [item["taskId"] for item in (await system.ask(query, {"i": inputs}))["submitMoodyMany"]]
+
+
+async def results(system: System, ids: list[str]) -> list[dict[str, Any]]:
+    """The final records in the order in which they came."""
+    query = "subscription($ids: [ID!]!) { taskResults(taskIds: $ids) { taskId state attempt } }"
+    async with Socket.open(system.url) as socket:
+        return [item["taskResults"] async for item in socket.subscribe(query, {"ids": ids})]
+
+
+@pytest.mark.slow
+async def test_who_waits_behind_a_slow_one_runs_elsewhere(pair: System) -> None:
+    given_back = False
+    for first in range(1_000, 1_500, 100):
+        ids = await submit(pair, [{"n": first, "mood": "slow"}, *({"n": n} for n in range(first + 1, first + 20))])
+        begun = time.monotonic()
+        quick = await results(pair, ids[1:])
+        assert {item["state"] for item in quick} == {"SUCCEEDED"}
+        assert time.monotonic() - begun < 2.9, "the slow one takes 3 s"
+        (slow,) = await results(pair, ids[:1])
+        assert (slow["state"], slow["attempt"]) == ("SUCCEEDED", 1)
+        given_back = any(item["attempt"] == 2 for item in quick)
+        if given_back:
+            break
+        # On a busy machine the quick ones took long enough to go alone; the slow one counts, too.
+        await results(pair, await submit(pair, [{"n": n} for n in range(first + 10_000, first + 10_100)]))
+    assert given_back, "none shared a Dask task with the slow one"
+
+
+@pytest.mark.slow
+async def test_who_shares_a_dask_task_with_a_deadly_one_ends_well_and_is_not_charged(pair: System) -> None:
+    inputs: list[dict[str, Any]] = [{"n": n} for n in range(2_000, 2_019)]
+    inputs.insert(3, {"n": 2_100, "mood": "deadly"})
+    ids = await submit(pair, inputs)
+    async with asyncio.timeout(60):
+        ended = {item["taskId"]: item for item in await results(pair, ids)}
+    assert ended.pop(ids[3])["state"] == "FAILED"
+    assert {item["state"] for item in ended.values()} == {"SUCCEEDED"}
+    store = Store(pair.settings)
+    # The deadly one was charged three times; who ran at the same moment on its worker may have been, the rest never.
+    assert sum(record.lost for record in await store.read_many(list(ended)) if record) == 0
+    await store.close()
+
+
+@pytest.mark.slow
+async def test_a_dispatcher_hears_of_every_end_even_where_the_load_is_as_it_was_told_last(pair: System) -> None:
+    """It counts what it sends until the load is told again: a count that nobody corrects would hold lone attempts."""
+    link = SchedulerLink(pair.settings, hears_load=True)
+    link.start()
+    try:
+        async with asyncio.timeout(20):
+            while not link.connected:
+                await asyncio.sleep(0.02)
+            for _ in range(2):
+                link.load.outstanding = 7
+                key = attempt_key("gone", [(uuid.uuid4().hex, 1)])
+                failing = link.client.submit(operator.truediv, 1, 0, key=key, pure=False)
+                with pytest.raises(ZeroDivisionError):
+                    await failing
+                while link.load.outstanding:
+                    link.relieved.clear()
+                    await link.relieved.wait()
+    finally:
+        await link.close()

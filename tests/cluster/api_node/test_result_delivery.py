@@ -1,0 +1,330 @@
+"""What delivery reads and hands out, and to whom: the right run, no result that nobody asked for, one at a time where
+something is wrong with one."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgpack
+import pytest
+
+from cluster.api_node import result_delivery
+from cluster.api_node.result_delivery import BATCH, Deliveries
+from cluster.errors import ResultGone, StoreUnavailable
+from cluster.settings import Settings
+from cluster.store.clients import TIMEOUT_SECONDS, Store
+from cluster.store.record import Record, TaskState
+from tests.cluster.api_node.test_no_gap import count_watches, run_task
+
+LONG = b'"' + b"x" * 1_000_000 + b'"'
+
+
+@pytest.fixture
+async def deliveries(store: Store) -> AsyncIterator[Deliveries]:
+    node = Deliveries(store, uuid.uuid4().hex, 100_000, lambda _: None)
+    await node.start()
+    await node.listening.wait()
+    yield node
+    assert node.waiters == 0
+    await node.close()
+
+
+async def end(store: Store, task_id: str, result: bytes, attempt: int = 1) -> None:
+    await store.run(store.calls.submit(task_id, "t", "1", b"{}", recompute=True))
+    await store.run(store.calls.start(task_id, attempt, "w"))
+    assert await store.run(store.calls.finish(task_id, attempt, result))
+
+
+async def until(condition: Any, seconds: float = 5) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+# The right run --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_read_that_began_before_a_run_says_nothing_to_those_who_came_after(
+    store: Store, deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_id = uuid.uuid4().hex
+    await end(store, task_id, b'"old"')
+    answered, go_on = asyncio.Event(), asyncio.Event()
+    run_many = store.run_many
+
+    async def late(calls: Sequence[Any]) -> list[Any]:
+        answers = await run_many(calls)
+        answered.set()
+        await go_on.wait()
+        return answers
+
+    monkeypatch.setattr(store, "run_many", late)
+    first = asyncio.ensure_future(deliveries.final(task_id))
+    await answered.wait()
+    again = await store.run(store.calls.submit(task_id, "t", "1", b"{}", recompute=True))
+    second = asyncio.ensure_future(deliveries.final(task_id))
+    await asyncio.sleep(0)
+    go_on.set()
+    assert (await first).result == b'"old"', "it came before the new run began"
+    await store.run(store.calls.start(task_id, again.record.attempt, "w"))
+    await store.run(store.calls.finish(task_id, again.record.attempt, b'"new"'))
+    async with asyncio.timeout(5):
+        assert (await second).result == b'"new"'
+
+
+async def old_notice(store: Store, node: str, task_id: str) -> bytes:
+    """Ends a run whose notice to the node stays on its way."""
+    pubsub = store.redis.pubsub()
+    await pubsub.subscribe(store.calls.node_channel("elsewhere"))
+    await pubsub.get_message(timeout=1)
+    await store.redis.delete(f"{store.calls.lane(task_id)}:watch:{task_id}")
+    await store.run(store.calls.watch(task_id, "elsewhere"))
+    await store.run(store.calls.start(task_id, 1, "w"))
+    await store.run(store.calls.finish(task_id, 1, b'"old"'))
+    late = await pubsub.get_message(timeout=1)
+    await pubsub.aclose()  # type: ignore[no-untyped-call]
+    assert late is not None
+    return bytes(late["data"])
+
+
+@pytest.mark.parametrize("noted", [True, False], ids=["of a submission here", "of another subscriber"])
+async def test_a_late_notice_ends_no_wait_that_began_after_its_run(
+    store: Store, deliveries: Deliveries, noted: bool
+) -> None:
+    """This node knew the former run, by a submission's note or by whoever waits for it, and hears of its end last."""
+    task_id, waiting = uuid.uuid4().hex, list[asyncio.Future[Any]]()
+    asked_at = time.monotonic()
+    assert deliveries.foresee([task_id])
+    submitted = await store.run(store.calls.submit(task_id, "t", "1", b"{}", node=deliveries.node))
+    deliveries.foreseen(task_id, submitted, asked_at)
+    if not noted:
+        waiting.append(asyncio.ensure_future(deliveries.final(task_id)))
+        await asyncio.sleep(0)
+    notice = await old_notice(store, deliveries.node, task_id)
+    await asyncio.sleep(0.005)
+    again = await store.run(store.calls.submit(task_id, "t", "1", b"{}", recompute=True))
+    late = asyncio.ensure_future(deliveries.final(task_id))
+    await asyncio.sleep(0)
+    await store.command("PUBLISH", store.calls.node_channel(deliveries.node), notice)
+    await run_task(store, other := uuid.uuid4().hex)
+    await deliveries.final(other)
+    assert not late.done()
+    await store.run(store.calls.start(task_id, again.record.attempt, "w"))
+    await store.run(store.calls.finish(task_id, again.record.attempt, b'"new"'))
+    async with asyncio.timeout(5):
+        assert (await late).result == b'"new"'
+        for one in waiting:
+            # It came before the former end, which the node can tell where answers are quick.
+            assert (await one).result in (b'"old"', b'"new"')
+
+
+# Results that nobody asked for ----------------------------------------------------------------------------------------
+
+
+async def sent_bytes(store: Store) -> int:
+    return int((await store.redis.info("stats"))["total_net_output_bytes"])
+
+
+async def test_no_answer_carries_a_long_result_unasked(store: Store, deliveries: Deliveries) -> None:
+    ids = [uuid.uuid4().hex for _ in range(20)]
+    for task_id in ids:
+        await end(store, task_id, LONG)
+    calls, before = store.calls, await sent_bytes(store)
+    again = await store.run_many([calls.submit(task_id, "t", "1", b"{}") for task_id in ids])
+    read = await store.run_many([calls.read(task_id) for task_id in ids])
+    watched = await store.run_many([calls.watch(task_id, "n") for task_id in ids])
+    _, cancelled = await store.run(calls.cancel(ids[0]))
+    listed = await store.read_many(ids, results=False)
+    async for record in deliveries.finals(ids, result=lambda: False):
+        assert record.lacks_result
+    assert (await deliveries.final(ids[0], result=lambda: False)).lacks_result
+    assert await sent_bytes(store) - before < 500_000
+    found: list[Record | None] = [a.record for a in again] + read + [w.record for w in watched] + [cancelled] + listed
+    for one in found:
+        assert one is not None
+        assert one.lacks_result
+
+
+async def test_a_short_result_comes_along(store: Store) -> None:
+    await end(store, task_id := uuid.uuid4().hex, b'"short"')
+    assert (await store.run(store.calls.submit(task_id, "t", "1", b"{}"))).record.result == b'"short"'
+    record = await store.run(store.calls.read(task_id))
+    assert record is not None
+    assert (record.result, record.lacks_result) == (b'"short"', False)
+
+
+async def test_who_asks_gets_long_results_and_many_who_wait_for_one_end_share_a_read(
+    store: Store, deliveries: Deliveries
+) -> None:
+    task_id = uuid.uuid4().hex
+    waiting = [asyncio.ensure_future(deliveries.final(task_id)) for _ in range(50)]
+    await asyncio.sleep(0)
+    await end(store, task_id, LONG)
+    before = await sent_bytes(store)
+    async with asyncio.timeout(10):
+        assert {(await one).result for one in waiting} == {LONG}
+        assert [record.result async for record in deliveries.finals([task_id])] == [LONG]
+    assert await sent_bytes(store) - before < 4 * len(LONG)
+
+
+async def test_a_slow_reader_of_many_ends_keeps_nothing_long_and_hears_of_what_is_gone(
+    store: Store, deliveries: Deliveries
+) -> None:
+    ids = [uuid.uuid4().hex for _ in range(3)]
+    await end(store, ids[0], LONG)
+    stream = deliveries.finals(ids)
+    first = await anext(stream)
+    assert (first.task_id, first.result) == (ids[0], LONG)
+    for task_id in ids[1:]:
+        await store.run(store.calls.submit(task_id, "t", "1", b'{"x":"' + b"y" * 10_000 + b'"}'))
+        await store.run(store.calls.start(task_id, 1, "w"))
+        await store.run(store.calls.finish(task_id, 1, LONG))
+    await until(lambda: deliveries.waiters == 0)
+    # The reader was slow: one task runs again before its turn, so its next end is waited for.
+    again = await store.run(store.calls.submit(ids[1], "t", "1", b"{}", recompute=True))
+    taking = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0.05)
+    await store.run(store.calls.start(ids[1], again.record.attempt, "w"))
+    await store.run(store.calls.finish(ids[1], again.record.attempt, b'"new"'))
+    got = {(record := await taking).task_id: record.result}
+    # The other has expired.
+    await store.redis.delete(store.calls.record_key(ids[2]))
+    if ids[2] in got:
+        assert got[ids[2]] == LONG
+    else:
+        assert got == {ids[1]: b'"new"'}
+        with pytest.raises(ResultGone):
+            await anext(stream)
+    await stream.aclose()  # type: ignore[attr-defined]
+
+
+# Batches --------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_batch_may_take_longer_than_one_answer_may(store: Store) -> None:
+    # So long that Redis reads, and answers, one at a time.
+    busy = "EVAL", "for i = 1, 1e7 do end return 1", 0, b"x" * 100_000
+    began = time.monotonic()
+    await store.commands([busy] * 4)
+    count = math.ceil(2.5 * TIMEOUT_SECONDS / ((time.monotonic() - began) / 4))
+    began = time.monotonic()
+    assert await store.commands([busy] * count) == [1] * count
+    assert time.monotonic() - began > TIMEOUT_SECONDS, "it was no long batch"
+
+
+async def test_a_record_that_cannot_be_read_holds_up_no_other(store: Store, deliveries: Deliveries) -> None:
+    ids, broken = [uuid.uuid4().hex for _ in range(100)], uuid.uuid4().hex
+    await store.redis.set(store.calls.record_key(broken), "no hash")
+    waiting = [asyncio.ensure_future(deliveries.final(task_id)) for task_id in [*ids[:50], broken, *ids[50:]]]
+    await asyncio.sleep(0)
+    for task_id in ids:
+        await run_task(store, task_id)
+    async with asyncio.timeout(10):
+        done = await asyncio.gather(*(one for i, one in enumerate(waiting) if i != 50))
+    assert {record.state for record in done} == {TaskState.SUCCEEDED}
+    assert not waiting[50].done()
+    # It is looked at again with the next renewal.
+    await store.redis.delete(store.calls.record_key(broken))
+    await run_task(store, broken)
+    deliveries._renew_all()
+    async with asyncio.timeout(5):
+        await waiting[50]
+
+
+async def test_batches_that_fail_are_halved_until_they_pass_and_nothing_is_dropped(
+    store: Store, deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.system.background.UNAVAILABLE_BACKOFF_SECONDS", 0.001)
+    ids, sizes = [uuid.uuid4().hex for _ in range(64)], list[int]()
+    run_many = store.run_many
+
+    async def narrow(calls: Sequence[Any]) -> list[Any]:
+        sizes.append(len(calls))
+        if len(calls) > 5:
+            raise StoreUnavailable("too much at once")
+        return await run_many(calls)
+
+    for task_id in ids:
+        await run_task(store, task_id)
+    monkeypatch.setattr(store, "run_many", narrow)
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(deliveries.final(task_id) for task_id in ids))
+    assert sizes[:4] == [32, 16, 8, 4]
+
+
+async def test_who_comes_now_is_watched_before_the_renewals(
+    store: Store, deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = [asyncio.ensure_future(deliveries.final(uuid.uuid4().hex)) for _ in range(2_000)]
+    await asyncio.sleep(0)
+    await until(lambda: not deliveries._look, 10)
+    watched = count_watches(deliveries, monkeypatch)
+    deliveries._renew_all()
+    await until(lambda: watched)
+    newest = uuid.uuid4().hex
+    waiting.append(asyncio.ensure_future(deliveries.final(newest)))
+    await until(lambda: newest in watched)
+    assert watched.index(newest) < 3 * BATCH
+    await until(lambda: len(watched) == 2_001)
+    for one in waiting:
+        one.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_renewals_go_on_however_much_comes(store: Store) -> None:
+    node = Deliveries(store, "n", 100_000, lambda _: None)
+    waiting = [asyncio.ensure_future(node.final(uuid.uuid4().hex)) for _ in range(300)]
+    await asyncio.sleep(0)
+    old = list(node._look)[:100]
+    for task_id in old:
+        del node._look[task_id]
+        node._renewals[task_id] = None
+    node._batch = 64
+    assert len(set(old) & set(node._next_batch())) == 32
+    for one in waiting:
+        one.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_tasks_that_nobody_waits_for_any_more_are_bounded_while_redis_is_away(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(result_delivery, "LEAVING", 50)
+    node = Deliveries(store, "n", 100_000, lambda _: None)
+    waiting = [asyncio.ensure_future(node.final(f"{n:032x}")) for n in range(200)]
+    await asyncio.sleep(0)
+    for one in waiting:
+        one.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert list(node._leave) == [f"{n:032x}" for n in range(150, 200)]
+
+
+async def test_a_notice_of_another_release_is_a_hint_to_read_the_record(store: Store, deliveries: Deliveries) -> None:
+    for odd in (b"\xc1garbage", msgpack.packb([b"t", b"1", b"{}", b"SUCCEEDED", *[b"1"] * 25])):
+        task_id = uuid.uuid4().hex
+        waiting = asyncio.ensure_future(deliveries.final(task_id))
+        await asyncio.sleep(0)
+        await until(lambda: not deliveries._look)
+        await run_task(store, task_id)
+        await store.command("PUBLISH", store.calls.node_channel(deliveries.node), task_id.encode() + odd)
+        async with asyncio.timeout(5):
+            assert (await waiting).result == task_id.encode()
+        assert deliveries.listening.is_set()
+
+
+async def test_a_result_that_outlived_its_record_is_still_a_final_record(settings: Settings) -> None:
+    """A long result that expires between the end and its read."""
+    store = Store(replace(settings, result_ttl_seconds=1))
+    node = Deliveries(store, "n", 10, lambda _: None)
+    await end(store, task_id := uuid.uuid4().hex, LONG)
+    found = await store.run(store.calls.read(task_id))
+    assert found is not None
+    await store.redis.delete(store.calls.record_key(task_id))
+    assert await node._complete(found) is found
+    await store.close()

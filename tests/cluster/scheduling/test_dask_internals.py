@@ -1,0 +1,226 @@
+"""What we change inside Dask has its effect: a release that renames it fails here, not in production."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from distributed import Client, Scheduler, SchedulerPlugin, Worker, fire_and_forget
+
+from cluster.attempt_errors import message_of, type_of
+from cluster.scheduling.dask_config import configure_dask
+from cluster.scheduling.dask_internals import (
+    carry_every_exception,
+    drop_spans,
+    learn_duration,
+    pause_worker,
+    release,
+    resume_worker,
+    tell_seconds,
+    told_seconds,
+)
+from tests.cluster.worker.test_executor import ANY_EXCEPTION, named
+
+
+@pytest.fixture(scope="module")
+async def dask() -> AsyncIterator[tuple[Scheduler, Worker, Client]]:
+    """A scheduler, a worker and a client of Dask in this process, changed as our preloads change them."""
+    carry_every_exception()
+    async with Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0") as scheduler:
+        drop_spans(scheduler)
+        async with Worker(scheduler.address, nthreads=1, dashboard_address="127.0.0.1:0") as worker:
+            drop_spans(worker)
+            async with Client(scheduler.address, asynchronous=True, set_as_default=False) as client:
+                yield scheduler, worker, client
+
+
+def raising(error: Callable[[], BaseException]) -> None:
+    raise error()
+
+
+async def raising_async(error: Callable[[], BaseException]) -> None:
+    raise error()
+
+
+class Maker:
+    """Makes an exception on the worker, as most of these cannot travel."""
+
+    def __init__(self, place: int) -> None:
+        self.place = place
+
+    def __call__(self) -> BaseException:
+        return ANY_EXCEPTION[self.place][0]
+
+
+@pytest.mark.parametrize("place", range(len(ANY_EXCEPTION)), ids=[named(error) for error, _ in ANY_EXCEPTION])
+@pytest.mark.parametrize("function", [raising, raising_async], ids=["plain", "async"])
+async def test_whatever_a_part_of_a_graph_raises_reaches_who_waits_for_it_with_type_and_message(
+    dask: tuple[Scheduler, Worker, Client], place: int, function: Callable[..., Any]
+) -> None:
+    _, worker, client = dask
+    future = client.submit(function, Maker(place), pure=False)
+    async with asyncio.timeout(10):
+        error = await future.exception()
+    original, message = ANY_EXCEPTION[place]
+    assert (type_of(error), message_of(error)) == (type(original).__name__, message)
+    assert worker.status.name == "running"
+
+
+async def test_an_exception_that_dask_can_carry_comes_as_it_is(dask: tuple[Scheduler, Worker, Client]) -> None:
+    error = await dask[2].submit(int, "no number", pure=False).exception()
+    assert type(error) is ValueError
+
+
+def raising_with_cause(place: int) -> None:
+    raise ValueError("outer") from ANY_EXCEPTION[place][0]
+
+
+@pytest.mark.parametrize("place", range(len(ANY_EXCEPTION)), ids=[named(error) for error, _ in ANY_EXCEPTION])
+async def test_a_cause_that_cannot_travel_does_not_change_what_was_raised(
+    dask: tuple[Scheduler, Worker, Client], place: int
+) -> None:
+    async with asyncio.timeout(10):
+        error = await dask[2].submit(raising_with_cause, place, pure=False).exception()
+    assert (type_of(error), message_of(error)) == ("ValueError", "outer")
+
+
+def forking(how: str) -> int:
+    if child := os.fork():
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if how == "raises":
+        raise ValueError("the child's")
+    return 0
+
+
+@pytest.mark.parametrize(("how", "status"), [("returns", 0), ("raises", 1)])
+async def test_a_part_that_forks_ends_its_child(dask: tuple[Scheduler, Worker, Client], how: str, status: int) -> None:
+    assert await dask[2].submit(forking, how, pure=False) == status
+
+
+class Ends(SchedulerPlugin):  # type: ignore[misc]
+    """What plugins of the scheduler hear when a key ends well."""
+
+    def __init__(self) -> None:
+        self.heard: dict[str, dict[str, Any]] = {}
+
+    def transition(self, key: Any, start: str, finish: str, *args: Any, **told: Any) -> None:
+        if finish == "memory":
+            self.heard[key] = told
+
+
+async def test_a_worker_tells_the_scheduler_how_long_each_attempt_ran(dask: tuple[Scheduler, Worker, Client]) -> None:
+    scheduler, _, client = dask
+    ends = Ends()
+    scheduler.add_plugin(ends, name="ends")
+    await client.submit(tell_seconds, [0.5, 0.25], key="told")
+    await client.submit(tell_seconds, [], key="none ran")
+    await client.submit(int, key="older release")
+    scheduler.remove_plugin("ends")
+    assert told_seconds(ends.heard["told"], 4) == [0.5, 0.25]
+    assert told_seconds(ends.heard["none ran"], 4) == []
+    [seconds] = told_seconds(ends.heard["older release"], 2)
+    assert 0 <= seconds < 10
+
+
+async def test_a_paused_worker_gets_nothing_until_it_is_resumed(dask: tuple[Scheduler, Worker, Client]) -> None:
+    scheduler, worker, client = dask
+    assert pause_worker(scheduler, worker.address)
+    assert not pause_worker(scheduler, worker.address)
+    future = client.submit(int, key="waits for a worker")
+    while "waits for a worker" not in scheduler.tasks:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    assert scheduler.tasks["waits for a worker"].state in ("no-worker", "queued")
+    resume_worker(scheduler, worker.address)
+    async with asyncio.timeout(10):
+        assert await future == 0
+
+
+async def test_dask_ends_no_worker_for_its_silence(tmp_path: Path) -> None:
+    # With the configuration that the nodes have, which is the process's here.
+    configure_dask(tmp_path)
+    async with Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0") as scheduler:
+        assert scheduler.worker_ttl is None
+
+
+async def test_lone_tasks_leave_no_span_and_no_counter(dask: tuple[Scheduler, Worker, Client]) -> None:
+    scheduler, worker, client = dask
+
+    async def lone(count: int) -> int:
+        for _ in range(count):
+            await client.submit(sys.getsizeof, 1, pure=False)
+        await worker.heartbeat()
+        return len(worker.digests_total)
+
+    before = await lone(5)
+    assert await lone(20) - before < 10
+    assert not scheduler.extensions["spans"]
+    assert {group.span_id for group in scheduler.task_groups.values()} <= {None}
+
+
+async def test_a_worker_that_reports_spans_is_not_closed_for_it(dask: tuple[Scheduler, Worker, Client]) -> None:
+    scheduler, _, client = dask
+    async with Worker(scheduler.address, nthreads=1, dashboard_address="127.0.0.1:0") as stock:
+        assert await client.submit(sys.getsizeof, 1, pure=False, workers=[stock.address])
+        await stock.heartbeat()
+        assert stock.address in scheduler.workers
+        assert stock.status.name == "running"
+
+
+async def test_a_key_that_nobody_wants_any_more_leaves_the_scheduler_and_the_worker_that_has_not_begun_it(
+    dask: tuple[Scheduler, Worker, Client],
+) -> None:
+    scheduler, worker, client = dask
+    gate, ran = threading.Event(), threading.Event()
+    # In this process, so that they need not travel.
+    GATES["gate"], GATES["ran"] = gate, ran
+    first = client.submit(wait_for, "gate", pure=False)
+    async with asyncio.timeout(10):
+        while worker.state.executing_count == 0:
+            await asyncio.sleep(0.01)
+    later = [client.submit(note, "ran", pure=False, key=f"later-{n}") for n in range(3)]
+    fire_and_forget(later)
+    del later
+    async with asyncio.timeout(10):
+        while "later-0" not in worker.state.tasks or any(
+            {cs.client_key for cs in scheduler.tasks[f"later-{n}"].who_wants or ()} != {"fire-and-forget"}
+            for n in range(3)
+        ):
+            await asyncio.sleep(0.01)
+    release(scheduler, [f"later-{n}" for n in range(3)])
+    assert not any(f"later-{n}" in scheduler.tasks for n in range(3))
+    async with asyncio.timeout(10):
+        while any(f"later-{n}" in worker.state.tasks for n in range(3)):
+            await asyncio.sleep(0.01)
+    gate.set()
+    await first
+    assert not ran.is_set()
+    # Unknown ones are passed over.
+    release(scheduler, ["later-0"])
+
+
+async def test_dask_takes_the_duration_that_it_is_told(dask: tuple[Scheduler, Worker, Client]) -> None:
+    scheduler, _, client = dask
+    await client.submit(int, pure=False, key="told-1")
+    learn_duration(scheduler, "told", 30.0)
+    assert scheduler._calc_occupancy({"told": 2}, 0.0) == 60.0
+    learn_duration(scheduler, "told", None)
+    assert scheduler.task_prefixes["told"].duration_average == -1
+    learn_duration(scheduler, "unheard-of", 1.0)
+
+
+GATES: dict[str, threading.Event] = {}
+
+
+def wait_for(name: str) -> None:
+    assert GATES[name].wait(20)
+
+
+def note(name: str) -> None:
+    GATES[name].set()

@@ -1,0 +1,187 @@
+"""The documents are held to the code: what they list exists, and what exists is listed."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import http.server
+import importlib.util
+import re
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.browser import PATIENCE_MILLISECONDS, Windows, needed_chromium, started
+from tests.places import ROOT
+from tests.site import build_site, foreign_addresses
+
+CODE = re.compile(r"[A-Z][A-Z_]+")
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md"), *ROOT.glob("ops/*.md"),
+                *ROOT.glob("cluster/store/*.md")])  # fmt: skip
+
+
+def test_the_settings_page_says_what_the_settings_say() -> None:
+    script = script_of("settings_table")
+    page = (ROOT / "docs" / "settings.md").read_text()
+    assert page == script.filled_in(page), "run: python scripts/settings_table.py --write"
+
+
+def test_the_operations_page_lists_every_metric() -> None:
+    script = script_of("metrics_table")
+    page = (ROOT / "docs" / "operations.md").read_text()
+    assert page == script.filled_in(page), "run: python scripts/metrics_table.py --write"
+
+
+def test_every_error_code_is_on_the_errors_page_and_no_other() -> None:
+    listed = re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / "docs" / "errors.md").read_text(), re.MULTILINE)
+    assert len(listed) == len(set(listed))
+    assert set(listed) == codes_of_the_code()
+
+
+def test_the_protocol_page_names_every_script_and_every_field() -> None:
+    page = (ROOT / "cluster" / "store" / "PROTOCOL.md").read_text()
+    scripts = {path.stem for path in (ROOT / "cluster" / "store" / "scripts").glob("*.lua")} - {"_common"}
+    assert set(re.findall(r"^### `([a-z_]+)`", page, re.MULTILINE)) == scripts
+    from cluster.store.record import FIELDS
+
+    fields = re.findall(r"^\| `([a-z_]+)` \|", page, re.MULTILINE)
+    assert set(fields) == {*FIELDS, "dispatched", "undelivered", "uncharged", "unstored", "heard_at"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s#]+)(?:#[^)]*)?\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+# The site -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built into a folder of its own; a link or an anchor that leads nowhere fails here."""
+    folder = tmp_path_factory.mktemp("site")
+    build_site(folder)
+    return folder
+
+
+@pytest.fixture
+async def windows(site: Path) -> AsyncIterator[Windows]:
+    path = needed_chromium()
+    handler = functools.partial(Quiet, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        async with started(path) as browser:
+            yield Windows(browser, f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+        thread.join()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Nothing: a failure shows what a window saw."""
+
+
+@pytest.mark.slow
+def test_every_page_is_on_the_site(site: Path) -> None:
+    for page in (ROOT / "docs").glob("*.md"):
+        assert (site / ("" if page.stem == "index" else page.stem) / "index.html").exists()
+    for name in ("CHANGELOG", "benchmarks/RESULTS", "cluster/store/PROTOCOL", "examples", "ops", "terraform"):
+        assert (site / name / "index.html").exists()
+
+
+@pytest.mark.slow
+def test_no_page_of_the_site_fetches_from_another_origin(site: Path) -> None:
+    assert list(foreign_addresses(site)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.parametrize("page", ["architecture", "aws", "cluster/store/PROTOCOL"])
+async def test_the_diagrams_are_drawn_without_another_origin(windows: Windows, page: str) -> None:
+    for scheme in ("light", "dark"):
+        async with windows.open(f"/{page}/", color_scheme=scheme) as window:
+            # What is drawn replaces the text; a diagram that is wrong keeps it.
+            await window.wait_for_function(
+                "() => document.querySelectorAll('div.mermaid').length && !document.querySelector('pre.mermaid')",
+                timeout=PATIENCE_MILLISECONDS,
+            )
+            heights = await window.eval_on_selector_all("div.mermaid", "all => all.map(one => one.clientHeight)")
+            assert min(heights) > 100
+    assert windows.faults == []
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [390, 1440])
+async def test_no_page_of_the_site_is_wider_than_its_window(windows: Windows, site: Path, width: int) -> None:
+    async with windows.open("/", viewport={"width": width, "height": 900}) as window:
+        for page in sorted(path.parent.relative_to(site) for path in site.glob("*/index.html")):
+            await window.goto(f"{windows.base}/{page}/")
+            assert await window.evaluate("document.documentElement.scrollWidth <= innerWidth"), page
+    assert windows.faults == []
+
+
+# The code -------------------------------------------------------------------------------------------------------------
+
+
+def script_of(name: str) -> ModuleType:
+    """A file of scripts/ as a module; scripts/ is no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def codes_of_the_code() -> set[str]:
+    """Every error code that is written in the two packages."""
+    found: set[str] = set()
+    for package in ("cluster", "graphql_api"):
+        for path in (ROOT / package).rglob("*.py"):
+            if "node_modules" not in path.parts:
+                for value in code_values(parsed(path.read_text())):
+                    found |= {text for text in texts(value) if CODE.fullmatch(text)}
+    return found
+
+
+def parsed(source: str) -> ast.AST:
+    """The syntax tree, made in a fresh thread: CPython 3.11 may fail to make it deep in the stack, as pytest is."""
+    with ThreadPoolExecutor(1) as fresh:
+        return fresh.submit(ast.parse, source).result()
+
+
+def code_values(tree: ast.AST) -> Iterator[ast.expr]:
+    """The expressions in the places where a code stands: `code = ...`, `{"code": ...}`, `attempts.error(...)`,
+    `attempts.raised(...)`, `TaskError(...)`, `code=...` in a call and `setdefault("code", ...)`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            if any(isinstance(target, ast.Name) and target.id == "code" for target in node.targets):
+                yield node.value
+        elif isinstance(node, ast.Dict):
+            yield from (
+                value
+                for key, value in zip(node.keys, node.values, strict=True)
+                if isinstance(key, ast.Constant) and key.value == "code"
+            )
+        elif isinstance(node, ast.Call):
+            yield from (keyword.value for keyword in node.keywords if keyword.arg == "code")
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if node.args and name in ("error", "raised", "TaskError"):
+                yield node.args[0]
+            if len(node.args) == 2 and name == "setdefault" and texts(node.args[0]) == ["code"]:
+                yield node.args[1]
+
+
+def texts(expression: ast.expr) -> list[str]:
+    """The text constants that an expression may answer."""
+    if isinstance(expression, ast.IfExp):
+        return [*texts(expression.body), *texts(expression.orelse)]
+    return [expression.value] if isinstance(expression, ast.Constant) and isinstance(expression.value, str) else []
