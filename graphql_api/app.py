@@ -22,9 +22,9 @@ from cluster.settings import Settings, check_public, load_settings
 from cluster.system import gc_tuning
 from cluster.task_types.registry import Registry, load_registry
 from graphql_api.auth.authenticate import Authenticator
+from graphql_api.auth.connections import ConnectionRegistry
 from graphql_api.auth.http import status_of
 from graphql_api.auth.keys import CHANGED
-from graphql_api.auth.sockets import Sockets
 from graphql_api.errors import STORE_AWAY
 from graphql_api.execution.document_cache import Documents
 from graphql_api.execution.persisted_operations import PersistedOperations
@@ -56,7 +56,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         node = make_node(settings, registry)
         app.state.node = node
         app.state.exposition = Exposition("api")
-        sockets = app.state.sockets = Sockets(settings.sockets_per_client)
+        sockets = app.state.sockets = ConnectionRegistry(settings.sockets_per_client)
         authenticator = app.state.authenticator = Authenticator(settings, node.store, sockets)
         endpoint = app.state.graphql = GraphQLEndpoint(schema, node, authenticator, sockets, persisted)
         node.loops += [authenticator.loop, endpoint.pings.loop]
@@ -64,7 +64,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         await node.start()
         authenticator.start()
         endpoint.pings.start()
-        gc_tuning.settle()
+        gc_tuning.freeze_gc()
         try:
             yield
         finally:

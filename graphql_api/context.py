@@ -62,7 +62,7 @@ class Context:
         limit = self.node.settings.submissions_per_minute
         if limit and count:
             store = self.node.store
-            wait = await store.run(store.calls.spend(self.caller.name, limit, limit, count))
+            wait = await store.run(store.calls.take_tokens(self.caller.name, limit, limit, count))
             if wait:
                 seconds = -(-wait // 1000)
                 self.answer_headers["Retry-After"] = str(seconds)

@@ -17,7 +17,7 @@ from cluster.settings import Settings
 from cluster.store.blob_store import BlobStore, FolderBlobStore
 from cluster.store.clients import Store
 from cluster.store.leader_lease import LeaderLease
-from cluster.store.script_calls import LANES
+from cluster.store.script_calls import SHARDS
 from cluster.system.background import BackgroundLoop
 from cluster.task_types.task_id import TASK_ID
 
@@ -58,12 +58,12 @@ class BlobDeleter:
         await self.lease.close()
 
     async def _round(self) -> None:
-        """Deletes what can be deleted in every lane."""
+        """Deletes what can be deleted in every shard."""
         await self.lease.taken()
         if time.monotonic() >= self._strays_at:
             self._strays_at = time.monotonic() + STRAY_SECONDS
             await self._note_strays()
-        for digit in LANES:
+        for digit in SHARDS:
             looked = PAGE
             while looked >= PAGE and self.lease.held:
                 looked, task_ids = await self._store.run(self._store.calls.claim_blobs(digit, PAGE))

@@ -12,7 +12,7 @@ import logging
 from itertools import islice
 from typing import Final
 
-from cluster.scheduling.scheduler_client import SchedulerAway, SchedulerLink
+from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavailable
 from cluster.store.record import Record
 from cluster.system.background import BackgroundLoop
 
@@ -29,8 +29,8 @@ AWAY_SECONDS: Final = 0.5
 class Cancellations:
     """Tells the scheduler which attempts were cancelled."""
 
-    def __init__(self, link: SchedulerLink) -> None:
-        self._link = link
+    def __init__(self, scheduler: SchedulerClient) -> None:
+        self._scheduler = scheduler
         self._waiting: dict[tuple[str, int], bool] = {}
         self._wake = asyncio.Event()
         self.loop = BackgroundLoop("cancellations", self._round)
@@ -55,11 +55,11 @@ class Cancellations:
         while self._waiting:
             batch = dict(islice(self._waiting.items(), BATCH))
             try:
-                await self._link.ask(
+                await self._scheduler.call(
                     "dask_graphql_cancelled",
                     attempts=[[task_id, attempt, begun] for (task_id, attempt), begun in batch.items()],
                 )
-            except SchedulerAway as error:
+            except SchedulerUnavailable as error:
                 logger.debug("%d cancellations wait: %s", len(self._waiting), error)
                 await asyncio.sleep(AWAY_SECONDS)
                 continue

@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from cluster.errors import TooManySubscriptions
-from cluster.scheduling.scheduler_client import SchedulerAway, SchedulerLink
+from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavailable
 from cluster.store.clients import Store
 from cluster.store.record import TaskState
 from cluster.system.background import BackgroundLoop
@@ -25,7 +25,7 @@ MEMORY_STEP_BYTES: Final = 16 * 2**20
 
 
 @dataclass(frozen=True)
-class Overview:
+class ClusterSnapshot:
     """The cluster at one moment.
 
     Attributes:
@@ -38,7 +38,7 @@ class Overview:
     fleet: Mapping[str, Any] | None
     tasks: Mapping[TaskState, int]
 
-    def like(self, other: Overview | None) -> bool:
+    def like(self, other: ClusterSnapshot | None) -> bool:
         """Whether nothing worth telling lies between the two."""
         return other is not None and self._telling() == other._telling()
 
@@ -53,32 +53,32 @@ class Overview:
         return load, workers, fleet, dict(self.tasks)
 
 
-async def look(store: Store, link: SchedulerLink) -> Overview:
+async def look(store: Store, scheduler: SchedulerClient) -> ClusterSnapshot:
     """The cluster now; a scheduler or controller that does not answer is told as such.
 
     Raises:
         StoreUnavailable: Redis does not answer.
     """
     load: Mapping[str, Any] = {}
-    with contextlib.suppress(SchedulerAway):
-        load = await link.ask("dask_graphql_load")
+    with contextlib.suppress(SchedulerUnavailable):
+        load = await scheduler.call("dask_graphql_load")
     word = await store.command("GET", store.calls.fleet_key)
-    return Overview(load, orjson.loads(word) if word else None, await store.counts())
+    return ClusterSnapshot(load, orjson.loads(word) if word else None, await store.counts())
 
 
-class Overviews:
+class SnapshotWatchers:
     """The watchers of one node.
 
     Args:
         limit: most watchers at once.
     """
 
-    def __init__(self, store: Store, link: SchedulerLink, limit: int) -> None:
+    def __init__(self, store: Store, scheduler: SchedulerClient, limit: int) -> None:
         self._store = store
-        self._link = link
+        self._scheduler = scheduler
         self._limit = limit
         self._watchers = 0
-        self._latest: Overview | None = None
+        self._latest: ClusterSnapshot | None = None
         self._news = asyncio.Condition()
         self._loop: BackgroundLoop | None = None
 
@@ -87,7 +87,7 @@ class Overviews:
         """How many watch now."""
         return self._watchers
 
-    async def changes(self) -> AsyncGenerator[Overview, None]:
+    async def changes(self) -> AsyncGenerator[ClusterSnapshot, None]:
         """The cluster now, and then as it is after each change, at most once a second; without end.
 
         A slow watcher misses what was between, never the newest.
@@ -101,7 +101,7 @@ class Overviews:
         if self._loop is None:
             self._loop = BackgroundLoop("cluster watcher", self._poll, pause_seconds=TURN_SECONDS)
             self._loop.start()
-        seen: Overview | None = None
+        seen: ClusterSnapshot | None = None
         try:
             while True:
                 async with self._news:
@@ -119,7 +119,7 @@ class Overviews:
                     await loop.close()
 
     async def _poll(self) -> None:
-        now = await look(self._store, self._link)
+        now = await look(self._store, self._scheduler)
         if not now.like(self._latest):
             self._latest = now
             async with self._news:

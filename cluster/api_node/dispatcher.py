@@ -23,7 +23,7 @@ from cluster.errors import StoreUnavailable
 from cluster.observability import metrics, tracing
 from cluster.scheduling.attempt_keys import attempt_key
 from cluster.scheduling.entry_point import run_attempts
-from cluster.scheduling.scheduler_client import SchedulerAway, SchedulerLink
+from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavailable
 from cluster.store.clients import Store
 from cluster.system.background import BackgroundLoop
 
@@ -61,9 +61,9 @@ class Dispatchable:
 class Dispatcher:
     """Collects what comes while the last batch is sent; a lone task is sent at once."""
 
-    def __init__(self, store: Store, link: SchedulerLink) -> None:
+    def __init__(self, store: Store, scheduler: SchedulerClient) -> None:
         self._store = store
-        self._link = link
+        self._scheduler = scheduler
         self._waiting: list[Dispatchable] = []
         self._wake = asyncio.Event()
         self._sent = asyncio.Event()
@@ -98,7 +98,7 @@ class Dispatcher:
 
     @property
     def _busy(self) -> bool:
-        load = self._link.load
+        load = self._scheduler.load
         return bool(load.threads) and load.outstanding >= DEEP * load.threads
 
     async def _hold(self) -> None:
@@ -106,8 +106,8 @@ class Dispatcher:
         with suppress(TimeoutError):
             async with asyncio.timeout(HOLD_SECONDS):
                 while self._busy and len(self._waiting) < BATCH:
-                    self._link.relieved.clear()
-                    await self._link.relieved.wait()
+                    self._scheduler.relieved.clear()
+                    await self._scheduler.relieved.wait()
 
     async def _flush(self) -> None:
         while self._waiting:
@@ -115,7 +115,7 @@ class Dispatcher:
             batch, self._waiting = self._waiting[:count], self._waiting[count:]
             try:
                 self._send(batch)
-            except SchedulerAway:
+            except SchedulerUnavailable:
                 await self._give_back(batch)
             except Exception:
                 # A client that is closing raises what it likes. This loop is the node's only one, so it goes on.
@@ -137,7 +137,7 @@ class Dispatcher:
     def _send(self, batch: list[Dispatchable]) -> None:
         from distributed import fire_and_forget
 
-        client, load, began = self._link.client, self._link.load, time.time()
+        client, load, began = self._scheduler.client, self._scheduler.load, time.time()
         free = load.free
         for priority, group in _grouped(batch, lambda attempt: attempt.priority).items():
             packs = [
@@ -159,7 +159,9 @@ class Dispatcher:
             metrics.of(metrics.DISPATCHED, "sent").inc(len(group))
             for _, pack in packs:
                 for item in pack:
-                    tracing.note("dispatch", "PRODUCER", item.trace, began, task_id=item.task_id, packed=len(pack))
+                    tracing.record_span(
+                        "dispatch", "PRODUCER", item.trace, began, task_id=item.task_id, packed=len(pack)
+                    )
 
     async def _give_back(self, batch: list[Dispatchable]) -> None:
         """The scheduler is away: the attempts wait in the store, and the recoverer sends them when it is back."""

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from cluster.api_node.admission_control import Admission
 from cluster.api_node.blob_deletion import BlobDeleter
 from cluster.api_node.cancellation import Cancellations
-from cluster.api_node.cluster_snapshot import Overviews
+from cluster.api_node.cluster_snapshot import SnapshotWatchers
 from cluster.api_node.dispatcher import Dispatcher
 from cluster.api_node.pruning import Pruner
 from cluster.api_node.readiness import Readiness
 from cluster.api_node.recovery import Recoverer
-from cluster.api_node.result_delivery import Deliveries
+from cluster.api_node.result_delivery import ResultDelivery
 from cluster.api_node.submission import Submitter
 from cluster.current_settings import use_settings
-from cluster.scheduling.scheduler_client import SchedulerLink
+from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
 from cluster.store.blob_store import BlobStore, open_blob_store
 from cluster.store.clients import Store
@@ -34,15 +34,15 @@ class Node:
     registry: Registry
     store: Store
     blobs: BlobStore
-    link: SchedulerLink
+    scheduler: SchedulerClient
     dispatcher: Dispatcher
     submitter: Submitter
     cancellations: Cancellations
-    deliveries: Deliveries
+    deliveries: ResultDelivery
     recoverer: Recoverer
     pruner: Pruner
     blob_deleter: BlobDeleter
-    overviews: Overviews
+    overviews: SnapshotWatchers
     readiness: Readiness
     loops: list[BackgroundLoop]
     """Every background loop of the node; parts that are added to it add theirs."""
@@ -51,7 +51,7 @@ class Node:
 
     async def start(self) -> None:
         """Starts what works in the background. Neither Redis nor the scheduler need be up."""
-        self.link.start()
+        self.scheduler.start()
         self.dispatcher.start()
         self.cancellations.start()
         await self.deliveries.start()
@@ -64,7 +64,7 @@ class Node:
         await self.dispatcher.close()
         await self.cancellations.close()
         await self.deliveries.close()
-        await self.link.close()
+        await self.scheduler.close()
         await self.store.close()
 
 
@@ -75,20 +75,20 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
     node_id = uuid.uuid4().hex[:12]
     store = Store(settings)
     blobs = open_blob_store(settings.blob_store_url)
-    link = SchedulerLink(settings, hears_load=True)
-    dispatcher = Dispatcher(store, link)
-    recoverer = Recoverer(store, link, dispatcher, node_id)
+    scheduler = SchedulerClient(settings, hears_load=True)
+    dispatcher = Dispatcher(store, scheduler)
+    recoverer = Recoverer(store, scheduler, dispatcher, node_id)
     listeners: list[Callable[[str], None]] = [lambda _: recoverer.wake()]
 
     def hear(word: str) -> None:
         for listener in listeners:
             listener(word)
 
-    deliveries = Deliveries(store, node_id, settings.subscription_limit, hear)
+    deliveries = ResultDelivery(store, node_id, settings.subscription_limit, hear)
     pruner = Pruner(store, node_id)
     blob_deleter = BlobDeleter(settings, store, blobs, node_id)
-    cancellations = Cancellations(link)
-    loops = [link.loop, dispatcher.loop, cancellations.loop, *deliveries.loops]
+    cancellations = Cancellations(scheduler)
+    loops = [scheduler.loop, dispatcher.loop, cancellations.loop, *deliveries.loops]
     for service in (recoverer, pruner, blob_deleter):
         loops += [service.lease.loop, service.loop]
     return Node(
@@ -97,7 +97,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         registry=registry,
         store=store,
         blobs=blobs,
-        link=link,
+        scheduler=scheduler,
         dispatcher=dispatcher,
         submitter=Submitter(store, dispatcher, Admission(settings, store), deliveries),
         cancellations=cancellations,
@@ -105,8 +105,8 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         recoverer=recoverer,
         pruner=pruner,
         blob_deleter=blob_deleter,
-        overviews=Overviews(store, link, settings.subscription_limit),
-        readiness=Readiness(store, node_id, link, deliveries, lambda: loops),
+        overviews=SnapshotWatchers(store, scheduler, settings.subscription_limit),
+        readiness=Readiness(store, node_id, scheduler, deliveries, lambda: loops),
         loops=loops,
         listeners=listeners,
     )

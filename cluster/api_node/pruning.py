@@ -12,7 +12,7 @@ from typing import Final
 from cluster.observability import metrics
 from cluster.store.clients import Store
 from cluster.store.leader_lease import LeaderLease
-from cluster.store.script_calls import LANES
+from cluster.store.script_calls import SHARDS
 from cluster.system.background import BackgroundLoop
 
 ROUND_SECONDS: Final = 5.0
@@ -46,13 +46,13 @@ class Pruner:
         await self.lease.close()
 
     async def _round(self) -> None:
-        """Prunes every lane until nothing is left that has expired."""
+        """Prunes every shard until nothing is left that has expired."""
         await self.lease.taken()
-        for digit in LANES:
+        for digit in SHARDS:
             while True:
                 if not self.lease.held:
                     return
-                count = await self._store.run(self._store.calls.forget(digit, PAGE))
+                count = await self._store.run(self._store.calls.prune(digit, PAGE))
                 metrics.PRUNED.inc(count)
                 if count < PAGE:
                     break

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from cluster.api_node.result_delivery import Deliveries
+from cluster.api_node.result_delivery import ResultDelivery
 from cluster.errors import StoreUnavailable
-from cluster.scheduling.scheduler_client import SchedulerLink
+from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.store.clients import Store
 from cluster.store.script_calls import EPOCH_SECONDS
 from cluster.system.background import BackgroundLoop
@@ -79,13 +79,13 @@ class Readiness:
         self,
         store: Store,
         node: str,
-        link: SchedulerLink,
-        deliveries: Deliveries,
+        scheduler: SchedulerClient,
+        deliveries: ResultDelivery,
         loops: Callable[[], Iterable[BackgroundLoop]],
     ) -> None:
         self._store = store
         self._node = node
-        self._link = link
+        self._scheduler = scheduler
         self._deliveries = deliveries
         self._loops = loops
         self._began = time.time()
@@ -115,7 +115,7 @@ class Readiness:
             recovery = None if recovered_at is None else max(0.0, (now - int(recovered_at.split()[0])) / 1000)
         except StoreUnavailable as error:
             refusal = str(error)
-        connected = self._link.connected
+        connected = self._scheduler.connected
         if refusal:
             missing.append(self._missing("redis", True, refusal, self._store.away_since))
         if not self._deliveries.listening.is_set():
@@ -123,7 +123,9 @@ class Readiness:
                 self._missing("listening", True, "the channel of this node is lost", self._deliveries.deaf_since)
             )
         if not connected:
-            missing.append(self._missing("scheduler", False, "no connection to the scheduler", self._link.away_since))
+            missing.append(
+                self._missing("scheduler", False, "no connection to the scheduler", self._scheduler.away_since)
+            )
         elif not refusal and heartbeat is None:
             missing.append(self._missing("scheduler", False, "the scheduler writes no heartbeat", None))
         if not refusal and self._recovery_is_late(recovery):

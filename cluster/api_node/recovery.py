@@ -21,11 +21,11 @@ import orjson
 from cluster import attempt_errors
 from cluster.api_node.dispatcher import Dispatchable, Dispatcher
 from cluster.observability import metrics
-from cluster.observability.logs import about
-from cluster.scheduling.scheduler_client import SchedulerAway, SchedulerLink
+from cluster.observability.logs import log_context
+from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavailable
 from cluster.store.clients import Store
 from cluster.store.leader_lease import LeaderLease
-from cluster.store.script_calls import CHECK_SECONDS, LANES, Call, Charge, Due, milliseconds
+from cluster.store.script_calls import CHECK_SECONDS, SHARDS, Call, Charge, Due, milliseconds
 from cluster.system.background import BackgroundLoop
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ MARK_SECONDS: Final = 1.0
 QUEUE_AGE_SECONDS: Final = 30.0
 """How often the age of the queue is logged."""
 PAGE: Final = 64
-"""Most tasks of one lane in one step: 1,024 of all lanes, some 10 ms of Redis's time in slices of one lane each."""
+"""Most tasks of one shard in one step: 1,024 of all shards, some 10 ms of Redis's time in slices of one shard each."""
 ON_THE_WAY_SECONDS: Final = 3.0
 """An attempt that was dispatched no longer ago may not have reached the scheduler."""
 UNCHARGED_SECONDS: Final = 30.0
@@ -71,9 +71,9 @@ class Recoverer:
         node: this node's id, unique among living nodes.
     """
 
-    def __init__(self, store: Store, link: SchedulerLink, dispatcher: Dispatcher, node: str) -> None:
+    def __init__(self, store: Store, scheduler: SchedulerClient, dispatcher: Dispatcher, node: str) -> None:
         self._store = store
-        self._link = link
+        self._scheduler = scheduler
         self._dispatcher = dispatcher
         self.lease = LeaderLease(store, "recovery", store.calls.lease_key, node)
         self.loop = BackgroundLoop("recovery", self._round)
@@ -117,7 +117,7 @@ class Recoverer:
             await self._log_queue_age()
         try:
             await self._recover()
-        except SchedulerAway as error:
+        except SchedulerUnavailable as error:
             logger.info("what is due waits: %s", error)
         if time.monotonic() >= self._mark_at:
             self._mark_at = time.monotonic() + MARK_SECONDS
@@ -127,9 +127,9 @@ class Recoverer:
         """Claims what is due and acts on it. Without a scheduler it stays due.
 
         Raises:
-            SchedulerAway: the scheduler went away; a sweep that it cut short begins anew.
+            SchedulerUnavailable: the scheduler went away; a sweep that it cut short begins anew.
         """
-        epoch = await self._living_epoch() if self._link.connected else None
+        epoch = await self._living_epoch() if self._scheduler.connected else None
         if epoch is None:
             return
         if epoch != self._swept:
@@ -174,30 +174,32 @@ class Recoverer:
     # What is due ------------------------------------------------------------------------------------------------------
 
     async def _claim(self, cutoff: int | None = None, spared: int | None = None) -> None:
-        """Claims what is due, a page of each lane at a time, and acts on it."""
-        lanes = list(LANES)
-        while lanes and self.active:
+        """Claims what is due, a page of each shard at a time, and acts on it."""
+        shards = list(SHARDS)
+        while shards and self.active:
             calls = self._store.calls
             answers = await self._store.run_many(
-                [calls.claim_due(digit, PAGE, cutoff, spared=spared) for digit in lanes]
+                [calls.claim_due(digit, PAGE, cutoff, spared=spared) for digit in shards]
             )
             await self._act([item for _, due in answers for item in due])
             # What a page brought is on its way before the next one is looked at.
             await self._dispatcher.drained()
-            lanes = [digit for digit, (more, _) in zip(lanes, answers, strict=True) if more]
+            shards = [digit for digit, (more, _) in zip(shards, answers, strict=True) if more]
 
     async def _act(self, due: list[Due]) -> None:
         """Dispatches, or asks the scheduler and gives up what it does not know.
 
         Raises:
-            SchedulerAway: the scheduler does not answer; what was to be asked for is due again after CHECK_SECONDS.
+            SchedulerUnavailable: the scheduler does not answer; what was to be asked for is due again after CHECK_SECONDS.
         """
         self._dispatch([item for item in due if item.action == "dispatch"])
         checks = [item for item in due if item.action == "check"]
         if not checks:
             return
         metrics.of(metrics.RECOVERIES, "checked").inc(len(checks))
-        held = await self._link.ask("dask_graphql_held", attempts=[[item.task_id, item.attempt] for item in checks])
+        held = await self._scheduler.call(
+            "dask_graphql_held", attempts=[[item.task_id, item.attempt] for item in checks]
+        )
         if lost := [item for item, is_held in zip(checks, held, strict=True) if not is_held]:
             await self._give_up(lost)
 
@@ -219,14 +221,14 @@ class Recoverer:
             logger.info("%d attempts that the new scheduler does not know are dispatched again", len(lost))
         else:
             for item, (verdict, _) in zip(lost, answers, strict=True):
-                with about(taskId=item.task_id, attempt=item.attempt):
+                with log_context(taskId=item.task_id, attempt=item.attempt):
                     logger.warning("task %s attempt %d has no living attempt: %s", item.task_id, item.attempt, verdict)
         if any(verdict == "QUEUED" and due is None for verdict, due in answers):
             self._wake.set()
 
     def _take_over_from(self, item: Due, *, uncharged: bool) -> Call[tuple[str, Due | None]]:
         charge: Charge = "none" if uncharged else "worker" if item.running else "undelivered"
-        return self._store.calls.take_over(item.task_id, item.attempt, charge, _DIED if item.running else _UNKNOWN)
+        return self._store.calls.replace_lost(item.task_id, item.attempt, charge, _DIED if item.running else _UNKNOWN)
 
     async def _log_queue_age(self) -> None:
         """One line of the log, of which terraform/modules/observability makes a metric.

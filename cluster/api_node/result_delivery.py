@@ -22,8 +22,8 @@ from typing import Final
 
 from redis.exceptions import RedisError
 
-from cluster.api_node.result_reads import Results
-from cluster.api_node.speculative_watch import Ahead
+from cluster.api_node.result_reader import ResultReader
+from cluster.api_node.speculative_watch import SpeculativeWatches
 from cluster.errors import ResultGone, StoreUnavailable, TooManySubscriptions
 from cluster.observability import metrics, tracing
 from cluster.store.clients import Store
@@ -108,7 +108,7 @@ def _light(record: Record) -> Record:
     return replace(record, input=b"", error=None, result=None)
 
 
-class Deliveries:
+class ResultDelivery:
     """The subscribers of one api node.
 
     Args:
@@ -126,7 +126,7 @@ class Deliveries:
         self._waiters = 0
         self._brought: list[tuple[str, Record]] = []
         self._handed_at = 0.0
-        self._ahead = Ahead()
+        self._ahead = SpeculativeWatches()
         self._clock = RedisClock()
         self._reads = 0
         self._batch, self._passed = FIRST_BATCH, BATCH
@@ -134,7 +134,7 @@ class Deliveries:
         self._renewals: dict[str, None] = {}
         self._leave: dict[str, None] = {}
         self._wake = asyncio.Event()
-        self.results = Results(store)
+        self.results = ResultReader(store)
         self.loops = (
             BackgroundLoop("node channel", self._listen, pause_seconds=REOPEN_SECONDS, needed=True),
             BackgroundLoop("delivery", self._read, needed=True),
@@ -448,7 +448,7 @@ class Deliveries:
             waiter.future.set_result(record)
             metrics.DELIVERY_SECONDS.observe(max(0.0, now - ended))
         if waiting and now - (record.finished_at or 0) / 1000 < TRACED_SECONDS:
-            tracing.note("deliver", "PRODUCER", record.trace, ended, task_id=task_id, subscribers=len(waiting))
+            tracing.record_span("deliver", "PRODUCER", record.trace, ended, task_id=task_id, subscribers=len(waiting))
 
     async def _renew(self) -> None:
         await asyncio.sleep(RENEW_SECONDS)
@@ -464,13 +464,13 @@ class Deliveries:
         """Hears the node's channel until the link is lost; the next round watches all its tasks again."""
         calls = self._store.calls
         own = calls.node_channel(self.node)
-        listener = self._store.listener([own, calls.all_channel], PING_SECONDS)
+        pubsub = self._store.pubsub([own, calls.all_channel], PING_SECONDS)
         try:
-            await listener.open()
+            await pubsub.open()
             self.listening.set()
             self.deaf_since = None
             self._renew_all()
-            async for channel, word in listener.words():
+            async for channel, word in pubsub.messages():
                 if channel == own.encode():
                     self._notice(word)
                 else:
@@ -481,7 +481,7 @@ class Deliveries:
             self.listening.clear()
             self._ahead.clear()
             self.deaf_since = self.deaf_since or time.time()
-            await listener.close()
+            await pubsub.close()
 
     def _notice(self, data: bytes) -> None:
         """Takes what the channel says of a task."""

@@ -27,7 +27,7 @@ PROBE: Final = 16
 """Of so many submissions one is noted all the same."""
 
 
-class Ahead:
+class SpeculativeWatches:
     """The notes of one node that nobody has asked for yet.
 
     Args:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cluster.api_node.admission_control import Admission
 from cluster.api_node.dispatcher import Dispatchable, Dispatcher
-from cluster.api_node.result_delivery import Deliveries
+from cluster.api_node.result_delivery import ResultDelivery
 from cluster.observability import metrics, tracing
 from cluster.store.clients import Store
 from cluster.store.record import SubmissionOutcome
@@ -36,7 +36,7 @@ class SubmitOptions:
 class Submitter:
     """Accepts submissions on an api node. The scheduler need not be up."""
 
-    def __init__(self, store: Store, dispatcher: Dispatcher, admission: Admission, deliveries: Deliveries) -> None:
+    def __init__(self, store: Store, dispatcher: Dispatcher, admission: Admission, deliveries: ResultDelivery) -> None:
         self._store = store
         self._dispatcher = dispatcher
         self._admission = admission
@@ -56,7 +56,7 @@ class Submitter:
         with tracing.span(f"submit {name}", "PRODUCER", task=name, count=len(bound)) as span:
             submitted = await self._submit(bound, options, span.traceparent)
             if len(bound) == 1:
-                span.tell(task_id=bound[0].task_id, outcome=submitted[0].outcome.value)
+                span.set_outcome(task_id=bound[0].task_id, outcome=submitted[0].outcome.value)
             for item in submitted:
                 if item.record.trace != span.traceparent:
                     # Joined, or answered from what is kept: that run belongs to the trace of whoever asked first.

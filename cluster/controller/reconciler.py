@@ -14,10 +14,10 @@ import orjson
 
 from cluster.controller.fleets.fleet import Fleet, FleetUnavailable
 from cluster.controller.scaling_policy import Decision, Memory, Observation, plan
-from cluster.controller.worker_membership import Roll
+from cluster.controller.worker_membership import WorkerMembership
 from cluster.errors import StoreUnavailable
 from cluster.observability import metrics
-from cluster.scheduling.scheduler_client import SchedulerAway, SchedulerLink
+from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavailable
 from cluster.settings import Settings
 from cluster.store.clients import Store
 from cluster.store.leader_lease import LeaderLease
@@ -37,7 +37,7 @@ DECISIONS: Final = 20
 async def run_controller(settings: Settings, fleet: Fleet, stop: asyncio.Event) -> None:
     """Runs the controller until `stop` is set; then the fleet ends what must not outlive it."""
     controller = Controller(settings, fleet)
-    controller.link.start()
+    controller.scheduler.start()
     loop = BackgroundLoop("controller", controller.round, pause_seconds=TURN_SECONDS)
     controller.lease.start()
     loop.start()
@@ -47,7 +47,7 @@ async def run_controller(settings: Settings, fleet: Fleet, stop: asyncio.Event) 
         await loop.close()
         await fleet.close()
         await controller.lease.close()
-        await controller.link.close()
+        await controller.scheduler.close()
         await controller.store.close()
 
 
@@ -57,12 +57,12 @@ class Controller:
     def __init__(self, settings: Settings, fleet: Fleet) -> None:
         self.settings = settings
         self.fleet = fleet
-        self.link = SchedulerLink(settings)
+        self.scheduler = SchedulerClient(settings)
         self.store = Store(settings)
         # Without Redis nobody can take over; but nobody should buy who may not be alone.
         self.lease = LeaderLease(self.store, "controller", self.store.calls.controller_key, uuid.uuid4().hex)
         self._acting = False
-        self._roll = Roll(settings.worker_start_seconds)
+        self._membership = WorkerMembership(settings.worker_start_seconds)
         self._policy = fleet.policy()
         self._memory = Memory()
         self._decisions: deque[dict[str, Any]] = deque(maxlen=DECISIONS)
@@ -87,7 +87,7 @@ class Controller:
                 logger.warning("the controller waits: %s", error)
                 return False
             # What it last saw may be long ago.
-            self._roll, self._memory = Roll(self.settings.worker_start_seconds), Memory()
+            self._membership, self._memory = WorkerMembership(self.settings.worker_start_seconds), Memory()
         if held != self._acting:
             logger.info("this controller acts from now on" if held else "another controller acts now")
         self._acting = held
@@ -108,40 +108,40 @@ class Controller:
         members = await self.fleet.living()
         await self._stop_retired()
         try:
-            load: dict[str, Any] | None = await self.link.ask("dask_graphql_load")
-        except SchedulerAway:
+            load: dict[str, Any] | None = await self.scheduler.call("dask_graphql_load")
+        except SchedulerUnavailable:
             load = None
         if load is None:
             # Without a scheduler a new worker has nothing to serve; those that ran close themselves, and are then seen
             # as ended. So a replaced scheduler gets new workers.
             await self._tell(None, "the scheduler does not answer: no worker is started or stopped")
             return
-        self._roll.call(members, {str(worker["name"]) for worker in load["workers"]}, time.monotonic())
-        if late := self._roll.late(time.monotonic()):
+        self._membership.reconcile(members, {str(worker["name"]) for worker in load["workers"]}, time.monotonic())
+        if late := self._membership.unregistered(time.monotonic()):
             # They cost, and serve nobody.
             logger.warning("%d workers are stopped, as they do not register: %s", len(late), _some(late))
             self._decide(stopped=len(late), reason=f"they do not register: {_some(late)}")
             await self.fleet.stop(late)
-            self._roll.dismiss(late)
+            self._membership.forget(late)
         decision = self._plan(load)
         await self._apply(decision)
         await self._tell(decision, decision.reason)
 
     def _plan(self, load: dict[str, Any]) -> Decision:
-        staying, now = self._roll.staying, time.monotonic()
+        staying, now = self._membership.staying, time.monotonic()
         here = [worker for worker in load["workers"] if worker["name"] in staying]
         seen = Observation(
             waiting=load["queued"] + load["no_worker"],
             waiting_seconds=load["waiting_seconds"],
             busy=tuple(worker["occupancy_seconds"] for worker in here if worker["processing"]),
             tasks=sum(worker["processing"] for worker in here),
-            idle=tuple((w["name"], self._roll.age(w["name"], now)) for w in here if not w["processing"]),
-            launching=len(self._roll.launching),
+            idle=tuple((w["name"], self._membership.age(w["name"], now)) for w in here if not w["processing"]),
+            launching=len(self._membership.launching),
             threads=self.settings.worker_threads,
         )
         policy = self._policy
-        if self._roll.launch_seconds is not None:
-            policy = replace(policy, launch_seconds=self._roll.launch_seconds)
+        if self._membership.launch_seconds is not None:
+            policy = replace(policy, launch_seconds=self._membership.launch_seconds)
         decision = plan(seen, policy, self._memory, now)
         self._memory = decision.memory
         return decision
@@ -155,12 +155,12 @@ class Controller:
         if decision.retire:
             logger.info("%d workers are retired: %s", len(decision.retire), decision.reason)
             self._decide(wanted=decision.wanted, stopped=len(decision.retire), reason=decision.reason)
-            self._roll.retiring |= set(decision.retire)
+            self._membership.retiring |= set(decision.retire)
             # Before the first await: a turn that is given up must not leave one that is retired and never stopped.
             self._unstopped |= set(decision.retire)
             try:
-                await self.link.client.retire_workers(names=list(decision.retire), close_workers=True, remove=True)
-            except (SchedulerAway, OSError, TimeoutError) as error:
+                await self.scheduler.client.retire_workers(names=list(decision.retire), close_workers=True, remove=True)
+            except (SchedulerUnavailable, OSError, TimeoutError) as error:
                 logger.warning("the workers could not be retired first: %s", error)
             await self._stop_retired()
 
@@ -188,18 +188,18 @@ class Controller:
 
     async def _tell(self, decision: Decision | None, reason: str) -> None:
         """Writes what is known and decided, for `cluster` in GraphQL."""
-        roll = self._roll
+        membership = self._membership
         word = {
             "at": milliseconds(time.time()),
             "wanted": decision.wanted if decision else None,
-            "launching": len(roll.launching),
-            "launch_seconds": roll.launch_seconds,
-            "running": len(roll.staying) - len(roll.launching),
-            "retiring": len(roll.retiring),
+            "launching": len(membership.launching),
+            "launch_seconds": membership.launch_seconds,
+            "running": len(membership.staying) - len(membership.launching),
+            "retiring": len(membership.retiring),
             "min_workers": self.settings.min_workers,
             "max_workers": self.settings.max_workers,
             "reason": reason,
-            "problem": self.fleet.problem or self._roll.problem,
+            "problem": self.fleet.problem or self._membership.problem,
             "cost_per_hour": self.fleet.cost_per_hour,
             "decisions": list(self._decisions),
         }
@@ -222,7 +222,7 @@ class Controller:
         metrics.FLEET_BOUNDS.labels("max").set(word["max_workers"])
         metrics.FLEET_PROBLEM.set(bool(word["problem"]))
         metrics.FLEET_COST.set(word["cost_per_hour"] or 0)
-        metrics.SCHEDULER_CONNECTED.set(self.link.connected)
+        metrics.SCHEDULER_CONNECTED.set(self.scheduler.connected)
 
 
 def _some(names: set[str]) -> str:

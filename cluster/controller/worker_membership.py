@@ -8,20 +8,20 @@ from typing import Final
 
 LOST_SECONDS: Final = 60.0
 """How long a worker that had registered may stay away from the scheduler."""
-PATIENCE: Final = 10
+MAX_START_FACTOR: Final = 10
 """How many times `register_seconds` workers get at most, after others were late."""
 LAUNCH_SECONDS: Final = 600.0
 """How long a worker may take until it runs."""
-NEWS: Final = 0.3
+SMOOTHING: Final = 0.3
 """What the latest launch weighs in the mean."""
 
 
-class Roll:
+class WorkerMembership:
     """Who of the fleet is where: launching, running or retiring, and since when. Times are in seconds, of any clock.
 
     Args:
         register_seconds: how long a worker that runs may take until it registers. One that imports for longer would
-            never serve, so each that is late doubles it for the next ones, up to PATIENCE times.
+            never serve, so each that is late doubles it for the next ones, up to MAX_START_FACTOR times.
     """
 
     def __init__(self, register_seconds: float = 120.0) -> None:
@@ -36,7 +36,7 @@ class Roll:
         self._absent: dict[str, float] = {}
         self._begun: dict[str, float] = {}
         self._running: Mapping[str, bool] = {}
-        self._called = False
+        self._reconciled = False
         self._served: set[str] = set()
 
     @property
@@ -53,7 +53,7 @@ class Roll:
         """How long ago a worker began; infinite where that was before this roll did."""
         return now - self._since.get(name, -math.inf)
 
-    def call(self, members: Mapping[str, bool], registered: set[str], now: float) -> None:
+    def reconcile(self, members: Mapping[str, bool], registered: set[str], now: float) -> None:
         """Takes in what the fleet and the scheduler say now."""
         self._living = set(members)
         self._served = (self._served | registered) & self._living
@@ -67,8 +67,8 @@ class Roll:
                     self.problem = ""
                 if (begun := self._begun.pop(name, None)) is not None:
                     mean = now - begun if self.launch_seconds is None else self.launch_seconds
-                    self.launch_seconds = mean + NEWS * (now - begun - mean)
-            elif self._called and name not in self._running:
+                    self.launch_seconds = mean + SMOOTHING * (now - begun - mean)
+            elif self._reconciled and name not in self._running:
                 # Those that were there before the first call began at a time that is not known.
                 self._begun[name] = self._since[name] = now
         # The time limits of a launching worker and of one that runs are each counted from their own beginning.
@@ -77,9 +77,9 @@ class Roll:
             for name, running in members.items()
             if name not in registered
         }
-        self._running, self._called = dict(members), True
+        self._running, self._reconciled = dict(members), True
 
-    def late(self, now: float) -> set[str]:
+    def unregistered(self, now: float) -> set[str]:
         """Who should have registered by now."""
         return {name for name, since in self._absent.items() if now - since > self._limit(name)}
 
@@ -88,12 +88,12 @@ class Roll:
             return LAUNCH_SECONDS
         return LOST_SECONDS if name in self._served else self._register_seconds
 
-    def dismiss(self, names: set[str]) -> None:
+    def forget(self, names: set[str]) -> None:
         """They were late, and are no members any more."""
         names = names & self._living
         if any(self._running[name] and name not in self._served for name in names):
             waited = self._register_seconds
-            self._register_seconds = min(PATIENCE * self._least, 2 * waited)
+            self._register_seconds = min(MAX_START_FACTOR * self._least, 2 * waited)
             self.problem = (
                 f"workers did not serve within {waited:g} s: is the scheduler within their reach, or do their task "
                 "modules take longer to import (DASK_GRAPHQL_WORKER_START_SECONDS)? "

@@ -65,17 +65,17 @@ LINE_LIMIT: Final = 20_000
 CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 """What a terminal would obey, and a client may have sent."""
 
-_about: ContextVar[Mapping[str, Any]] = ContextVar("about", default={})  # noqa: B039 - never changed in place
+_context: ContextVar[Mapping[str, Any]] = ContextVar("log_context", default={})  # noqa: B039 - never changed in place
 
 
 @contextmanager
-def about(**named: Any) -> Iterator[None]:
+def log_context(**named: Any) -> Iterator[None]:
     """Lines that are logged in the block are about this: `taskId`, `attempt`, `traceId`; what is empty is left out."""
-    token = _about.set({**_about.get(), **{name: value for name, value in named.items() if value}})
+    token = _context.set({**_context.get(), **{name: value for name, value in named.items() if value}})
     try:
         yield
     finally:
-        _about.reset(token)
+        _context.reset(token)
 
 
 class Format(logging.Formatter):
@@ -97,7 +97,7 @@ class Format(logging.Formatter):
         text = self.clean(record.getMessage()[:LINE_LIMIT]) + getattr(record, "repeats", "")
         trace = self.clean(self.formatException(record.exc_info)[-LINE_LIMIT:]) if record.exc_info else ""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        named: dict[str, Any] = {**getattr(record, "about", {}), **getattr(record, "fields", {})}
+        named: dict[str, Any] = {**getattr(record, "log_context", {}), **getattr(record, "fields", {})}
         if self._json:
             line = {
                 "time": at,
@@ -131,8 +131,8 @@ class Repeats(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         metrics.LOG_LINES.labels(record.levelname if record.levelname in metrics.LEVELS else "INFO").inc()
-        if not hasattr(record, "about"):
-            record.about = _about.get()
+        if not hasattr(record, "log_context"):
+            record.log_context = _context.get()
         if record.name.partition(".")[0] not in LIMITED and record.name not in LIMITED:
             return True
         place, now = (record.pathname, record.lineno), time.monotonic()

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final, Literal
 
 from cluster.errors import SettingError
-from cluster.observability.logs import about
+from cluster.observability.logs import log_context
 from cluster.version import __version__
 
 Kind = Literal["SERVER", "PRODUCER", "CONSUMER", "INTERNAL"]
@@ -43,7 +43,7 @@ class Span:
 
             self._span.add_link(api.get_current_span(_context(trace)).get_span_context())
 
-    def tell(self, error: str | None = None, **attributes: Any) -> None:
+    def set_outcome(self, error: str | None = None, **attributes: Any) -> None:
         """Adds attributes, and with `error` says that it failed."""
         if self._span is not None:
             self._span.set_attributes(_named(attributes))
@@ -135,18 +135,18 @@ def span(name: str, kind: Kind = "INTERNAL", parent: str = "", **attributes: Any
 @contextmanager
 def _open(name: str, kind: Kind, parent: str, attributes: Mapping[str, Any]) -> Iterator[Span]:
     if _tracer is None:
-        with about(traceId=trace_id_of(parent)):
+        with log_context(traceId=trace_id_of(parent)):
             yield Span(parent)
         return
     with _tracer.start_as_current_span(
         name, context=_context(parent), kind=_kind(kind), attributes=_named(attributes)
     ) as made:
         traceparent = _traceparent(made)
-        with about(traceId=trace_id_of(traceparent)):
+        with log_context(traceId=trace_id_of(traceparent)):
             yield Span(traceparent, made)
 
 
-def note(name: str, kind: Kind, parent: str, began: float, **attributes: Any) -> None:
+def record_span(name: str, kind: Kind, parent: str, began: float, **attributes: Any) -> None:
     """A span that ends now.
 
     Args:

@@ -20,7 +20,7 @@ from distributed import SchedulerPlugin
 from cluster import attempt_errors
 from cluster.errors import StoreUnavailable
 from cluster.observability import metrics
-from cluster.observability.logs import about
+from cluster.observability.logs import log_context
 from cluster.scheduling.attempt_keys import GRAPH_ANNOTATION
 from cluster.scheduling.dask_internals import learn_duration, release, told_seconds
 from cluster.scheduling.demand import Demand
@@ -262,7 +262,7 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
             learn_duration(self.scheduler, name, self._pack_durations.get(name))
         elif finish == "erred":
             for task_id, attempt in members:
-                with about(taskId=task_id, attempt=attempt):
+                with log_context(taskId=task_id, attempt=attempt):
                     # The new task takes this context with it.
                     self._spawn(self._lose(task_id, attempt, told.get("exception"), told.get("worker")))
 
@@ -284,11 +284,11 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
             cause = "worker_died"
             # Its nanny may know why the worker process ended, and that nobody is to be charged.
             await asyncio.sleep(NANNY_SECONDS)
-            call = self.store.calls.lose(task_id, attempt, "worker", attempt_errors.worker_lost(name))
+            call = self.store.calls.mark_lost(task_id, attempt, "worker", attempt_errors.worker_lost(name))
         else:
             reason = f"{attempt_errors.type_of(exception)}: {attempt_errors.message_of(exception)}"
             cause = "undelivered"
-            call = self.store.calls.lose(task_id, attempt, "undelivered", attempt_errors.undelivered(reason))
+            call = self.store.calls.mark_lost(task_id, attempt, "undelivered", attempt_errors.undelivered(reason))
         deadline = time.monotonic() + STORE_TRIES_SECONDS
         while True:
             try:

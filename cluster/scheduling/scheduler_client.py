@@ -45,11 +45,11 @@ class Load:
         return max(0, self.threads - self.outstanding)
 
 
-class SchedulerAway(Exception):
+class SchedulerUnavailable(Exception):
     """The scheduler does not answer."""
 
 
-class SchedulerLink:
+class SchedulerClient:
     """Keeps a Dask client connected in the background. The node works on while there is none.
 
     Args:
@@ -87,17 +87,17 @@ class SchedulerLink:
         """The connected client.
 
         Raises:
-            SchedulerAway: there is none now.
+            SchedulerUnavailable: there is none now.
         """
         if self._client is None or self._client.status != "running":
-            raise SchedulerAway(f"the scheduler at {self._address} does not answer")
+            raise SchedulerUnavailable(f"the scheduler at {self._address} does not answer")
         return self._client
 
-    async def ask(self, operation: str, **arguments: Any) -> Any:
+    async def call(self, operation: str, **arguments: Any) -> Any:
         """Calls one of the handlers that our plugin adds to the scheduler.
 
         Raises:
-            SchedulerAway: it does not answer in time.
+            SchedulerUnavailable: it does not answer in time.
         """
         client = self.client
         measured = metrics.SCHEDULER_SECONDS.labels(operation.removeprefix("dask_graphql_"))
@@ -106,7 +106,7 @@ class SchedulerLink:
                 async with asyncio.timeout(RPC_SECONDS):
                     return await getattr(client.scheduler, operation)(**arguments)
         except (OSError, TimeoutError) as error:
-            raise SchedulerAway(f"the scheduler at {self._address} does not answer: {error}") from error
+            raise SchedulerUnavailable(f"the scheduler at {self._address} does not answer: {error}") from error
 
     async def _keep_connected(self) -> None:
         """Connects where there is no client."""

@@ -55,6 +55,6 @@ async def run_scheduler(settings: Settings, stop: asyncio.Event) -> None:
         preload=["cluster.scheduling.scheduler_node"],
         security=security(settings),
     ) as scheduler:
-        gc_tuning.settle()
+        gc_tuning.freeze_gc()
         logger.info("the scheduler listens on %s", scheduler.address)
         await stop.wait()

@@ -114,7 +114,9 @@ class SilentWorkers:
             for member in (attempt_keys.parse_attempt_key(task.key) or ("", []))[1]
             if member not in moved
         ]
-        verdicts = await self._store.run_many([self._store.calls.lose(*member, charge, error) for member in members])
+        verdicts = await self._store.run_many(
+            [self._store.calls.mark_lost(*member, charge, error) for member in members]
+        )
         for member, verdict in zip(members, verdicts, strict=True):
             if verdict != "HEARD":
                 moved.add(member)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from cluster.store.script_calls import Call
-from cluster.store.stall_aware_timeout import Deadline
+from cluster.store.stall_aware_timeout import StallAwareTimeout
 
 Send: TypeAlias = Callable[[Sequence[Call[Any]]], Awaitable[list[Any]]]
 """Sends calls in one round trip and answers in their order, with an exception in the place of a call that failed."""
@@ -24,7 +24,7 @@ ON_THE_WAY: Final = 2
 """Most round trips at once: a slow one does not hold up everybody."""
 
 
-class Line:
+class AutoPipeline:
     """Where single calls wait for the next round trip.
 
     Args:
@@ -50,7 +50,7 @@ class Line:
         if len(self._trips) < ON_THE_WAY:
             trip = loop.create_task(self._go())
             self._trips.add(trip)
-        deadline = Deadline(loop, self._timeout, partial(_expire, future))
+        deadline = StallAwareTimeout(loop, self._timeout, partial(_expire, future))
         try:
             return await future
         finally:

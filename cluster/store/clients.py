@@ -22,13 +22,13 @@ from redis.retry import Retry
 from cluster.errors import StoreUnavailable
 from cluster.observability import metrics
 from cluster.settings import Settings
-from cluster.store.auto_pipeline import Line
-from cluster.store.pubsub import Listener
-from cluster.store.raw_pipeline import ThreadChannel, exchange
+from cluster.store.auto_pipeline import AutoPipeline
+from cluster.store.pubsub import PubSubConnection
+from cluster.store.raw_pipeline import ThreadPipeline, send_pipeline
 from cluster.store.record import FIELDS, Record, TaskState, parse_record
 from cluster.store.refusals import left_primary, refusal_code
-from cluster.store.script_calls import LANES, SCRIPTS, Call, Calls
-from cluster.store.stall_aware_timeout import within
+from cluster.store.script_calls import SCRIPTS, SHARDS, Call, Calls
+from cluster.store.stall_aware_timeout import stall_aware_timeout
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -104,11 +104,11 @@ def _first_error(answers: Iterable[Any]) -> Exception | None:
     return next((answer for answer in answers if isinstance(answer, Exception)), None)
 
 
-def _pairs(lane: Sequence[Any]) -> Iterator[tuple[bytes, float]]:
+def _pairs(shard: Sequence[Any]) -> Iterator[tuple[bytes, float]]:
     """The (member, score) pairs of a range, which redis-py answers as pairs or as a flat list, by its protocol."""
-    if lane and not isinstance(lane[0], list | tuple):
-        return zip(lane[::2], map(float, lane[1::2]), strict=True)
-    return ((member, float(score)) for member, score in lane)
+    if shard and not isinstance(shard[0], list | tuple):
+        return zip(shard[::2], map(float, shard[1::2]), strict=True)
+    return ((member, float(score)) for member, score in shard)
 
 
 async def _again(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -136,8 +136,8 @@ class Store:
         self.calls = Calls(settings)
         self.away_since: float | None = None
         """When Redis stopped to answer, seconds since 1970; None while it answers."""
-        self._listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
-        self._line = Line(lambda calls: _again(lambda: self._execute(calls)), TIMEOUT_SECONDS)
+        self._listeners: weakref.WeakSet[PubSubConnection] = weakref.WeakSet()
+        self._auto_pipeline = AutoPipeline(lambda calls: _again(lambda: self._execute(calls)), TIMEOUT_SECONDS)
         self.redis = redis.asyncio.Redis(
             connection_pool=redis.asyncio.BlockingConnectionPool.from_url(
                 settings.redis_url,
@@ -156,7 +156,7 @@ class Store:
         """Runs one script, in one round trip with those of other requests."""
         try:
             with _round_trip(call.script.name):
-                answer = await self._line.run(call)
+                answer = await self._auto_pipeline.run(call)
         except StoreUnavailable as error:
             await self._unavailable(error)
             raise
@@ -180,19 +180,19 @@ class Store:
         answers = await self._ask("batch", work)
         return [call.parse(answer) for call, answer in zip(calls, answers, strict=True)]
 
-    async def command(self, *words: Any) -> Any:
+    async def command(self, *parts: Any) -> Any:
         """Runs one plain Redis command, for the few keys that no script owns."""
 
         async def work(_: Callable[[], None]) -> Any:
-            return await self.redis.execute_command(*words)  # type: ignore[no-untyped-call]
+            return await self.redis.execute_command(*parts)  # type: ignore[no-untyped-call]
 
         return await self._ask("command", work)
 
-    def listener(self, channels: list[str], ping_seconds: float) -> Listener:
+    def pubsub(self, channels: list[str], ping_seconds: float) -> PubSubConnection:
         """Hears channels, on a connection of its own, until it is closed or the server turns out to be no primary."""
-        listener = Listener(self.redis.connection_pool, channels, ping_seconds)
-        self._listeners.add(listener)
-        return listener
+        pubsub = PubSubConnection(self.redis.connection_pool, channels, ping_seconds)
+        self._listeners.add(pubsub)
+        return pubsub
 
     async def _unavailable(self, error: StoreUnavailable) -> None:
         """Notes that Redis does not serve. Connections to a server that is no primary any more are closed, those that
@@ -202,8 +202,8 @@ class Store:
             logger.warning("%s", error)
         if error.__cause__ is not None and left_primary(error.__cause__):
             await self.redis.connection_pool.disconnect(inuse_connections=False)
-            for listener in list(self._listeners):
-                await listener.hang_up()
+            for pubsub in list(self._listeners):
+                await pubsub.hang_up()
 
     async def _ask(self, call: str, work: Callable[[Callable[[], None]], Coroutine[Any, Any, T]]) -> T:
         """Does `work` within TIMEOUT_SECONDS of its beginning, and of each answer that it says it heard; again where a
@@ -214,7 +214,7 @@ class Store:
         """
         try:
             with _round_trip(call):
-                async with within(TIMEOUT_SECONDS) as deadline:
+                async with stall_aware_timeout(TIMEOUT_SECONDS) as deadline:
                     task = asyncio.ensure_future(_again(partial(work, deadline.restart)))
                     task.add_done_callback(_seen)
                     answer = await asyncio.shield(task)
@@ -236,7 +236,7 @@ class Store:
         return answers
 
     async def _pipeline(self, calls: Sequence[Call[Any]], heard: Callable[[], None]) -> list[Any]:
-        return await exchange(self.redis.connection_pool, [call.command for call in calls], TIMEOUT_SECONDS, heard)
+        return await send_pipeline(self.redis.connection_pool, [call.command for call in calls], TIMEOUT_SECONDS, heard)
 
     async def _load_scripts(self) -> None:
         for script in SCRIPTS.values():
@@ -291,16 +291,16 @@ class Store:
         if before is not None and since is not None and before[0] < since:
             return []
         commands: list[tuple[Any, ...]] = []
-        for digit in LANES:
+        for digit in SHARDS:
             key = self.calls.index_key(digit, state, name, tenant)
             if before is not None:
                 # As many ids of the cursor's own millisecond as there are may stand before the cursor.
                 commands.append(("ZREVRANGEBYSCORE", key, before[0], before[0], "WITHSCORES"))
                 highest = f"({before[0]}"
             commands.append(("ZREVRANGEBYSCORE", key, highest, lowest, "WITHSCORES", "LIMIT", 0, first))
-        lanes = await self.commands(commands)
+        shards = await self.commands(commands)
         pairs = sorted(
-            ((int(score), member.decode()) for lane in lanes for member, score in _pairs(lane)), reverse=True
+            ((int(score), member.decode()) for shard in shards for member, score in _pairs(shard)), reverse=True
         )
         if before is not None:
             pairs = [pair for pair in pairs if pair < before]
@@ -308,22 +308,22 @@ class Store:
 
     async def count(self, state: TaskState, name: str | None = None) -> int:
         """How many records there are in a state, of one task type or of all."""
-        return sum(await self.commands([("ZCARD", self.calls.index_key(digit, state, name)) for digit in LANES]))
+        return sum(await self.commands([("ZCARD", self.calls.index_key(digit, state, name)) for digit in SHARDS]))
 
     async def counts(self) -> dict[TaskState, int]:
         """How many records there are in each state."""
         answers = await self.commands(
-            [("ZCARD", self.calls.index_key(digit, state, None)) for state in TaskState for digit in LANES]
+            [("ZCARD", self.calls.index_key(digit, state, None)) for state in TaskState for digit in SHARDS]
         )
-        width = len(LANES)
+        width = len(SHARDS)
         return {state: sum(answers[i * width : (i + 1) * width]) for i, state in enumerate(TaskState)}
 
     async def queued(self, names: Sequence[str]) -> list[int]:
         """How many records of each of these task types are QUEUED."""
         answers = await self.commands(
-            [("ZCARD", self.calls.index_key(digit, TaskState.QUEUED, name)) for name in names for digit in LANES]
+            [("ZCARD", self.calls.index_key(digit, TaskState.QUEUED, name)) for name in names for digit in SHARDS]
         )
-        width = len(LANES)
+        width = len(SHARDS)
         return [sum(answers[i * width : (i + 1) * width]) for i in range(len(names))]
 
     async def queue_age(self) -> float:
@@ -334,7 +334,7 @@ class Store:
     async def oldest_queued_at(self) -> float | None:
         """When the oldest QUEUED task was submitted, seconds since 1970; None where none waits."""
         answers = await self.commands(
-            [("ZRANGE", self.calls.index_key(digit, TaskState.QUEUED, None), 0, 0, "WITHSCORES") for digit in LANES]
+            [("ZRANGE", self.calls.index_key(digit, TaskState.QUEUED, None), 0, 0, "WITHSCORES") for digit in SHARDS]
         )
         # A list of pairs, or by an older protocol one flat list.
         scores = [float(found[0][1] if isinstance(found[0], (list, tuple)) else found[1]) for found in answers if found]
@@ -352,7 +352,7 @@ class Store:
         """Runs plain Redis commands in one round trip."""
 
         async def work(heard: Callable[[], None]) -> list[Any]:
-            answers = await exchange(self.redis.connection_pool, commands, TIMEOUT_SECONDS, heard)
+            answers = await send_pipeline(self.redis.connection_pool, commands, TIMEOUT_SECONDS, heard)
             if error := _first_error(answers):
                 raise error
             return answers
@@ -386,7 +386,7 @@ class ThreadStore:
                 redis_connect_func=_greet_in_thread,
             )
         )
-        self._channel = ThreadChannel(self.redis.connection_pool)
+        self._channel = ThreadPipeline(self.redis.connection_pool)
 
     def run(self, call: Call[R]) -> R:
         """Runs one script, again and again until Redis answers; every script may be repeated without harm.
@@ -441,9 +441,9 @@ class ThreadStore:
     def _exchange(self, calls: Sequence[Call[Any]]) -> list[Any]:
         commands = [call.command for call in calls]
         with suppress(redis.ConnectionError):
-            return self._channel.exchange(commands)
+            return self._channel.send_pipeline(commands)
         # It was lost while nobody used it, as all are when Redis is started again.
-        return self._channel.exchange(commands)
+        return self._channel.send_pipeline(commands)
 
     def _load_scripts(self) -> None:
         for script in SCRIPTS.values():

@@ -16,7 +16,7 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 
-class Listener:
+class PubSubConnection:
     """Hears channels.
 
     Args:
@@ -45,7 +45,7 @@ class Listener:
         for _ in self._channels:
             await self._answer()
 
-    async def words(self) -> AsyncIterator[tuple[bytes, bytes]]:
+    async def messages(self) -> AsyncIterator[tuple[bytes, bytes]]:
         """Channels and what was said there.
 
         Raises:

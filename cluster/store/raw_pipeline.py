@@ -16,13 +16,13 @@ import redis
 import redis.asyncio
 from redis.exceptions import ResponseError
 
-from cluster.store.stall_aware_timeout import within
+from cluster.store.stall_aware_timeout import stall_aware_timeout
 
 Command: TypeAlias = tuple[Any, ...]
 """A command's name and its arguments."""
 
 
-async def exchange(
+async def send_pipeline(
     pool: redis.asyncio.ConnectionPool,
     commands: Sequence[Command],
     seconds: float,
@@ -40,7 +40,7 @@ async def exchange(
     connection = await pool.get_connection()  # type: ignore[no-untyped-call]
     try:
         answers = []
-        async with within(seconds) as deadline:
+        async with stall_aware_timeout(seconds) as deadline:
             await connection.send_packed_command(b"".join(map(hiredis.pack_command, commands)))
             for _ in commands:
                 answers.append(await _answer(connection))
@@ -63,7 +63,7 @@ async def _answer(connection: Any) -> Any:
         return error
 
 
-class ThreadChannel:
+class ThreadPipeline:
     """A connection for each thread, kept as long as the thread lives.
 
     Args:
@@ -74,8 +74,8 @@ class ThreadChannel:
         self._pool = pool
         self._local = threading.local()
 
-    def exchange(self, commands: Sequence[Command]) -> list[Any]:
-        """As `exchange`, in a thread.
+    def send_pipeline(self, commands: Sequence[Command]) -> list[Any]:
+        """As `send_pipeline`, in a thread.
 
         Raises:
             RedisError, OSError: the connection was lost, or nothing came in time; the commands may be done.

@@ -24,8 +24,8 @@ Charge: TypeAlias = Literal["worker", "undelivered", "none", "unbegun", "silent"
 """Whom a lost attempt is counted against. Nobody for the last three; `unbegun` gives up only what has not begun,
 `silent` what was not heard of in the last 30 s."""
 
-LANES: Final = tuple("0123456789abcdef")
-"""A task's lane is the first digit of its id: its keys carry it as their hash tag, so a cluster spreads 16 lanes."""
+SHARDS: Final = tuple("0123456789abcdef")
+"""A task's shard is the first digit of its id: its keys carry it as their hash tag, so a cluster spreads 16 shards."""
 
 CHECK_SECONDS: Final = 15.0
 """How long an open task may go unheard of before the recoverer asks the scheduler for it."""
@@ -80,8 +80,8 @@ def _load(name: str) -> Script:
 SCRIPTS: Final = {
     name: _load(name)
     for name in (
-        "submit", "start", "progress", "finish", "fail", "lose", "release", "cancel", "watch", "unwatch", "claim_due",
-        "forget", "spend", "note_blobs", "claim_blobs", "drop_blobs", "mark", "probe", "read",
+        "submit", "start", "progress", "finish", "fail", "mark_lost", "release", "cancel", "watch", "unwatch", "claim_due",
+        "prune", "take_tokens", "note_blobs", "claim_blobs", "drop_blobs", "mark", "probe", "read",
     )
 }  # fmt: skip
 
@@ -181,14 +181,14 @@ class Calls:
 
     # Names ------------------------------------------------------------------------------------------------------------
 
-    def lane(self, task_id: str) -> str:
-        return self.lane_prefix(task_id[0])
+    def shard(self, task_id: str) -> str:
+        return self.shard_prefix(task_id[0])
 
-    def lane_prefix(self, digit: str) -> str:
+    def shard_prefix(self, digit: str) -> str:
         return f"{self.prefix}:{{{self.prefix}:{digit}}}"
 
     def record_key(self, task_id: str) -> str:
-        return f"{self.lane(task_id)}:task:{task_id}"
+        return f"{self.shard(task_id)}:task:{task_id}"
 
     def node_channel(self, node: str) -> str:
         return f"{self.prefix}:node:{node}"
@@ -259,7 +259,7 @@ class Calls:
         return f"{self.prefix}:salt"
 
     def index_key(self, digit: str, state: str | None, name: str | None, tenant: str | None = None) -> str:
-        base = f"{self.lane_prefix(digit)}:index" + (f":t:{tenant}" if tenant else "")
+        base = f"{self.shard_prefix(digit)}:index" + (f":t:{tenant}" if tenant else "")
         if name and state:
             return f"{base}:n:{name}:s:{state}"
         if name:
@@ -267,19 +267,19 @@ class Calls:
         return f"{base}:s:{state}" if state else f"{base}:*"
 
     def _call(
-        self, script: str, task_id: str, *args: Any, parse: Callable[[Any], R], lane: str = "", blobs: bool = False
+        self, script: str, task_id: str, *args: Any, parse: Callable[[Any], R], shard: str = "", blobs: bool = False
     ) -> Call[R]:
-        lane = lane or self.lane(task_id)
+        shard = shard or self.shard(task_id)
         keys: tuple[str, ...] = (
-            f"{lane}:task:{task_id}",
-            f"{lane}:events:{task_id}",
-            f"{lane}:watch:{task_id}",
-            f"{lane}:open",
-            f"{lane}:index",
-            f"{lane}:expiry",
+            f"{shard}:task:{task_id}",
+            f"{shard}:events:{task_id}",
+            f"{shard}:watch:{task_id}",
+            f"{shard}:open",
+            f"{shard}:index",
+            f"{shard}:expiry",
         )
         if blobs:
-            keys += (f"{lane}:blobs",)
+            keys += (f"{shard}:blobs",)
         return Call(SCRIPTS[script], keys, (self.prefix, task_id, *args), parse)
 
     # Calls ------------------------------------------------------------------------------------------------------------
@@ -355,18 +355,20 @@ class Calls:
             parse=bytes.decode,
         )  # fmt: skip
 
-    def lose(
+    def mark_lost(
         self, task_id: str, attempt: int, charge: Charge, error: dict[str, Any], *, announce: bool = True
     ) -> Call[str]:
         """Gives a lost attempt up; answers 'QUEUED', 'FAILED' (with `error`, a limit is passed), 'BEGUN' or 'HEARD'
         (the charge forbids it), or 'REFUSED'.
         `announce`: whether to wake the recoverer, which then dispatches the next attempt at once."""
-        return self._call("lose", task_id, *self._loss(attempt, charge, error), int(announce), "", parse=bytes.decode)
+        return self._call(
+            "mark_lost", task_id, *self._loss(attempt, charge, error), int(announce), "", parse=bytes.decode
+        )
 
-    def take_over(
+    def replace_lost(
         self, task_id: str, attempt: int, charge: Charge, error: dict[str, Any]
     ) -> Call[tuple[str, Due | None]]:
-        """As `lose`, by the recoverer: answers what it says, and the next attempt, which is then the caller's to
+        """As `mark_lost`, by the recoverer: answers what it says, and the next attempt, which is then the caller's to
         dispatch; None where it is not, or where its input is long: then it is due."""
 
         def parse(answer: bytes) -> tuple[str, Due | None]:
@@ -377,7 +379,7 @@ class Calls:
             return "QUEUED", due
 
         return self._call(
-            "lose", task_id, *self._loss(attempt, charge, error), 0, milliseconds(CHECK_SECONDS), parse=parse
+            "mark_lost", task_id, *self._loss(attempt, charge, error), 0, milliseconds(CHECK_SECONDS), parse=parse
         )
 
     def _loss(self, attempt: int, charge: Charge, error: dict[str, Any]) -> tuple[Any, ...]:
@@ -426,7 +428,7 @@ class Calls:
     def claim_due(
         self, digit: str, most: int, cutoff: int | None = None, *, spared: int | None = None
     ) -> Call[tuple[bool, list[Due]]]:
-        """Takes the due tasks of a lane; answers whether there may be more, and what to do with each.
+        """Takes the due tasks of a shard; answers whether there may be more, and what to do with each.
 
         Args:
             most: how many, and fewer where their inputs are long (CLAIM_BYTES).
@@ -446,12 +448,12 @@ class Calls:
 
         return self._call(
             "claim_due", "", "" if cutoff is None else cutoff, most, milliseconds(CHECK_SECONDS), CLAIM_BYTES,
-            "" if spared is None else spared, parse=parse, lane=self.lane_prefix(digit),
+            "" if spared is None else spared, parse=parse, shard=self.shard_prefix(digit),
         )  # fmt: skip
 
-    def forget(self, digit: str, most: int) -> Call[int]:
-        """Takes expired tasks out of a lane's indexes; answers how many, `most` if there may be more."""
-        return self._call("forget", "", most, parse=int, lane=self.lane_prefix(digit), blobs=True)
+    def prune(self, digit: str, most: int) -> Call[int]:
+        """Takes expired tasks out of a shard's indexes; answers how many, `most` if there may be more."""
+        return self._call("prune", "", most, parse=int, shard=self.shard_prefix(digit), blobs=True)
 
     def note_blobs(self, task_id: str, *, look_seconds: float = BLOBS_LOOK_SECONDS) -> Call[bool]:
         """Says that an attempt is about to write blobs, which are then deleted when the task's record is gone: that is
@@ -459,7 +461,7 @@ class Calls:
         return self._call("note_blobs", task_id, milliseconds(look_seconds), parse=bool, blobs=True)
 
     def claim_blobs(self, digit: str, most: int) -> Call[tuple[int, list[str]]]:
-        """Takes tasks of a lane whose blobs can be deleted; answers how many entries were looked at, `most` if there
+        """Takes tasks of a shard whose blobs can be deleted; answers how many entries were looked at, `most` if there
         may be more, and the ids. They are answered again after BLOBS_RETRY_SECONDS unless `drop_blobs` follows."""
 
         def parse(answer: Sequence[Any]) -> tuple[int, list[str]]:
@@ -467,12 +469,12 @@ class Calls:
 
         return self._call(
             "claim_blobs", "", most, milliseconds(BLOBS_RETRY_SECONDS), milliseconds(BLOBS_LOOK_SECONDS), parse=parse,
-            lane=self.lane_prefix(digit), blobs=True,
+            shard=self.shard_prefix(digit), blobs=True,
         )  # fmt: skip
 
     def drop_blobs(self, digit: str, task_ids: Sequence[str]) -> Call[bool]:
-        """Says that the blobs of these tasks of a lane are deleted."""
-        return self._call("drop_blobs", "", *task_ids, parse=bool, lane=self.lane_prefix(digit), blobs=True)
+        """Says that the blobs of these tasks of a shard are deleted."""
+        return self._call("drop_blobs", "", *task_ids, parse=bool, shard=self.shard_prefix(digit), blobs=True)
 
     def mark(self, key: str, word: str = "") -> Call[int]:
         """Writes to a key when something was done, by Redis's clock, and `word` after it; answers the time,
@@ -484,7 +486,7 @@ class Calls:
         key = f"{self.prefix}:{{{self.prefix}:probe}}:{node}"
         return Call(SCRIPTS["probe"], (key,), (self.prefix, "", milliseconds(PROBE_SECONDS)), int)
 
-    def spend(self, caller: str, size: int, per_minute: int, cost: int) -> Call[int]:
+    def take_tokens(self, caller: str, size: int, per_minute: int, cost: int) -> Call[int]:
         """Takes `cost` tokens from a caller's bucket of `size`; answers 0, or the milliseconds until it has them."""
         key = f"{self.prefix}:{{{self.prefix}:rate}}:{caller}"
-        return Call(SCRIPTS["spend"], (key,), (self.prefix, "", size, per_minute, cost), int)
+        return Call(SCRIPTS["take_tokens"], (key,), (self.prefix, "", size, per_minute, cost), int)

@@ -17,7 +17,7 @@ LATE_SECONDS: Final = 0.1
 """A timer that fires later than this tells of a process that stood still meanwhile."""
 
 
-class Deadline:
+class StallAwareTimeout:
     """Calls `expire` after `seconds`, and where the process stood still for a part of them, that much later: by
     `seconds` in all at the most, however often it stands still.
 
@@ -59,14 +59,14 @@ class Deadline:
 
 
 @asynccontextmanager
-async def within(seconds: float) -> AsyncIterator[Deadline]:
+async def stall_aware_timeout(seconds: float) -> AsyncIterator[StallAwareTimeout]:
     """As `asyncio.timeout`, by a Deadline, which the block may restart.
 
     Raises:
         TimeoutError: the block took longer, and was cancelled.
     """
     async with asyncio.timeout(None) as limit:
-        deadline = Deadline(asyncio.get_running_loop(), seconds, lambda: limit.reschedule(0))
+        deadline = StallAwareTimeout(asyncio.get_running_loop(), seconds, lambda: limit.reschedule(0))
         try:
             yield deadline
         finally:

@@ -9,7 +9,7 @@ YOUNGEST: Final = 10_000
 """Objects that are made between two looks at the youngest ones; Python's own 700 is a few requests."""
 
 
-def settle() -> None:
+def freeze_gc() -> None:
     """Takes what is there now (modules, schema, registry) out of every later collection. Call it once, when the process
     is ready to serve: a collection that walks half a million objects that never go costs more than all requests' own.
     """

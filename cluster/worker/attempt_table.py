@@ -65,7 +65,7 @@ class Beats:
     thread: float
 
 
-class RunningBoard:
+class AttemptTable:
     """A fixed table in a file that both processes map, headed by the id of the worker process that writes it and by its
     beats: what a process left there that is dead says nothing of the one that came after it.
 

@@ -7,8 +7,8 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
-from cluster.worker.attempt_table import RunningBoard
-from cluster.worker.watchdog import Warden
+from cluster.worker.attempt_table import AttemptTable
+from cluster.worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from distributed import Nanny
@@ -22,7 +22,7 @@ RETIRE_SECONDS: Final = 2.0
 """How long a stop waits for the scheduler to hear of it."""
 
 
-async def drain(nanny: Nanny, board: RunningBoard, warden: Warden, seconds: float) -> None:
+async def drain(nanny: Nanny, board: AttemptTable, warden: Watchdog, seconds: float) -> None:
     """Takes nothing more and lets what runs end. What has not begun, and what is not done in time, is given back
     uncharged, and runs elsewhere."""
     try:

@@ -19,14 +19,14 @@ from typing import Any, Final
 from cluster import attempt_errors
 from cluster.errors import BlobError, TaskError
 from cluster.observability import metrics, tracing
-from cluster.observability.logs import about
+from cluster.observability.logs import log_context
 from cluster.scheduling.entry_point import Member
 from cluster.settings import Settings
 from cluster.store.blob_store import BlobStore
 from cluster.store.clients import ThreadStore
 from cluster.store.script_calls import Call, Started
 from cluster.task_types.registry import Registry, TaskType
-from cluster.worker.attempt_table import RunningBoard
+from cluster.worker.attempt_table import AttemptTable
 from cluster.worker.outcome import Failed, Succeeded, call, encode
 from cluster.worker.task_context import RunningAttempt, enter, running_attempt
 
@@ -63,7 +63,7 @@ class Executor:
         store: ThreadStore,
         blobs: BlobStore,
         worker: str,
-        board: RunningBoard | None = None,
+        board: AttemptTable | None = None,
     ) -> None:
         self.settings = settings
         self.registry = registry
@@ -92,7 +92,7 @@ class Executor:
             begun = self._begin(name, members[0], self.store.run(self._start(members[0])))
             for i, member in enumerate(members):
                 following = members[i + 1] if i + 1 < len(members) else None
-                with about(taskId=member[0], attempt=member[1]):
+                with log_context(taskId=member[0], attempt=member[1]):
                     if begun:
                         started = self._traced(name, member, slots[i], following, begun.trace, ran)
                     else:
@@ -120,7 +120,9 @@ class Executor:
         if verdict == "TAKEN":
             # An attempt is dispatched once and Dask runs a key in one place, so whoever began it before is gone: nobody
             # speaks for it any more. (ALIVE: it goes on elsewhere, in a worker that leaves when it is done.)
-            lost = self.store.run(self.store.calls.lose(task_id, attempt, "none", attempt_errors.worker_lost("before")))
+            lost = self.store.run(
+                self.store.calls.mark_lost(task_id, attempt, "none", attempt_errors.worker_lost("before"))
+            )
             metrics.count_lost("superseded", lost)
         if verdict != "RUN":
             logger.info("task %s attempt %d is not run here: %s", task_id, attempt, verdict)
@@ -169,7 +171,7 @@ class Executor:
             metrics.of(metrics.ATTEMPTS, name, verdict).inc()
             if verdict != "REFUSED":
                 ran.append(time.perf_counter() - began)
-            span.tell(outcome.error["code"] if isinstance(outcome, Failed) else None, outcome=verdict)
+            span.set_outcome(outcome.error["code"] if isinstance(outcome, Failed) else None, outcome=verdict)
         finally:
             enter(None)
             del self.running[task_id, attempt]

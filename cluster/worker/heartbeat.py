@@ -14,7 +14,7 @@ QUIET_SECONDS: Final = 1.0
 """How often an attempt without new progress says so."""
 
 
-class Pulse:
+class HeartbeatThread:
     """Speaks for a worker's running attempts, in a thread of its own, so that no task function waits for Redis."""
 
     def __init__(self, executor: Executor) -> None:

@@ -26,10 +26,10 @@ from cluster.system.background import BackgroundLoop
 from cluster.system.bind_address import own_address
 from cluster.system.ecs_metadata import own_task, random_name, worker_name
 from cluster.system.tls import security
-from cluster.worker.attempt_table import RunningBoard, failure_path, table_path
+from cluster.worker.attempt_table import AttemptTable, failure_path, table_path
 from cluster.worker.descendants import Descendants
 from cluster.worker.drain import drain
-from cluster.worker.watchdog import MEMORY_SECONDS, Warden, WorkerProcess
+from cluster.worker.watchdog import MEMORY_SECONDS, Watchdog, WorkerProcess
 from cluster.worker.watchdog import TURN_SECONDS as WARDEN_SECONDS
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
     set_up_logging(settings, "worker", name)
     host = await own_address(settings)
     path = table_path(settings, name)
-    board = RunningBoard(path, create=True)
+    board = AttemptTable(path, create=True)
     store = Store(settings)
     try:
         nanny, memory_share = _nanny(settings, name, host, ecs.memory_bytes if ecs else None, scratch)
@@ -77,7 +77,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
                 memory_share,
                 settings.worker_stuck_seconds,
             )
-            warden = Warden(store, board, descendants, process)
+            warden = Watchdog(store, board, descendants, process)
             if not await _started(nanny, stop, path):
                 await warden.give_all_back(board.entries(board.owner))
                 return
@@ -188,7 +188,7 @@ async def _leaving(nanny: Nanny, leaving: bool) -> None:
         logger.info("the scheduler was not told that this worker process ends: %s", error)
 
 
-async def _say_alive(nanny: Nanny, warden: Warden) -> None:
+async def _say_alive(nanny: Nanny, warden: Watchdog) -> None:
     """Tells the scheduler that the worker process lives, which it cannot say itself while a task holds its
     interpreter."""
     if nanny.pid is None or warden.is_stopped:

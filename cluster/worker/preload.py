@@ -22,9 +22,9 @@ from cluster.system import gc_tuning
 from cluster.system.background import BackgroundLoop, BackgroundThread
 from cluster.task_types.registry import load_registry
 from cluster.task_types.value_types import allow_long_integers
-from cluster.worker.attempt_table import RunningBoard, failure_path, table_path
+from cluster.worker.attempt_table import AttemptTable, failure_path, table_path
 from cluster.worker.executor import Executor
-from cluster.worker.heartbeat import Pulse
+from cluster.worker.heartbeat import HeartbeatThread
 
 if TYPE_CHECKING:
     from distributed import Worker
@@ -64,7 +64,7 @@ def _set_up(worker: Worker, settings: Settings, path: Path) -> None:
     allow_long_integers()
     board = None
     if path.exists():
-        board = RunningBoard(path)
+        board = AttemptTable(path)
         board.own()
     executor = Executor(
         settings,
@@ -79,7 +79,7 @@ def _set_up(worker: Worker, settings: Settings, path: Path) -> None:
     carry_every_exception()
     # Dask waits 2 ms for more to send; a lone task would feel them.
     worker.batched_stream.interval = STREAM_SECONDS
-    pulse = Pulse(executor)
+    pulse = HeartbeatThread(executor)
     pulse.thread.start()
     if board:
         # By these the warden knows an event loop that is dead from a task that holds the interpreter.
@@ -89,11 +89,11 @@ def _set_up(worker: Worker, settings: Settings, path: Path) -> None:
         )
         for beat in worker.__dict__["dask_graphql_beats"]:
             beat.start()
-    gc_tuning.settle()
+    gc_tuning.freeze_gc()
     worker.__dict__["dask_graphql_pulse"] = pulse
 
 
-async def _beat(board: RunningBoard) -> None:
+async def _beat(board: AttemptTable) -> None:
     board.beat_loop()
 
 

@@ -25,10 +25,10 @@ import psutil
 from cluster import attempt_errors
 from cluster.errors import StoreUnavailable
 from cluster.observability import metrics
-from cluster.observability.logs import about
+from cluster.observability.logs import log_context
 from cluster.store.clients import Store
 from cluster.system import memory
-from cluster.worker.attempt_table import Entry, RunningBoard
+from cluster.worker.attempt_table import AttemptTable, Entry
 from cluster.worker.descendants import Descendants
 
 logger = logging.getLogger(__name__)
@@ -81,10 +81,10 @@ class _Ended:
     error: dict[str, Any]
 
 
-class Warden:
+class Watchdog:
     """Watches one worker process after another, of one worker."""
 
-    def __init__(self, store: Store, board: RunningBoard, descendants: Descendants, process: WorkerProcess) -> None:
+    def __init__(self, store: Store, board: AttemptTable, descendants: Descendants, process: WorkerProcess) -> None:
         self._store = store
         self._board = board
         self._descendants = descendants
@@ -154,7 +154,7 @@ class Warden:
         )
         if verdict != "REFUSED":
             metrics.OVERDUE.inc()
-        with about(taskId=entry.task_id, attempt=entry.attempt):
+        with log_context(taskId=entry.task_id, attempt=entry.attempt):
             logger.warning("task %s attempt %d is over its limit: %s", entry.task_id, entry.attempt, verdict)
         self._unwanted[_key(entry)] = now
 
@@ -171,7 +171,7 @@ class Warden:
             if process_id is None or not culprits & {_key(entry) for entry in entries}:
                 return
             for key in culprits:
-                with about(taskId=key[0], attempt=key[1]):
+                with log_context(taskId=key[0], attempt=key[1]):
                     logger.warning("task %s attempt %d does not return; its worker process goes", *key)
             # Before the process is gone, so that the loss which Dask reports then meets the fence; and after the
             # scheduler knows, or it would send them here again.
@@ -272,7 +272,7 @@ class Warden:
         while self._ended:
             ended = self._ended[0]
             calls = [
-                self._store.calls.lose(*_key(entry), ended.charge if entry.running else "none", ended.error)
+                self._store.calls.mark_lost(*_key(entry), ended.charge if entry.running else "none", ended.error)
                 for entry in ended.entries
             ]
             verdicts = await self._store.run_many(calls)
@@ -280,7 +280,7 @@ class Warden:
             for entry, verdict in zip(ended.entries, verdicts, strict=True):
                 metrics.count_lost("worker_died", verdict)
                 if verdict != "REFUSED":
-                    with about(taskId=entry.task_id, attempt=entry.attempt):
+                    with log_context(taskId=entry.task_id, attempt=entry.attempt):
                         message = ended.error["message"]
                         logger.warning("task %s attempt %d is lost: %s: %s", *_key(entry), message, verdict)
 
@@ -296,7 +296,7 @@ class Warden:
             "WORKER_LOST", f"the worker {self._process.worker} hands it back, to run elsewhere"
         )
         verdicts = await self._store.run_many(
-            [self._store.calls.lose(*_key(entry), "none", reason) for entry in entries]
+            [self._store.calls.mark_lost(*_key(entry), "none", reason) for entry in entries]
         )
         self._given_back |= {_key(entry) for entry in entries}
         for verdict in verdicts:

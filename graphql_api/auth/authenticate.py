@@ -16,8 +16,8 @@ from cluster.settings import Settings
 from cluster.store.clients import Store
 from cluster.system.background import BackgroundLoop
 from graphql_api.auth.callers import Caller, parse_scopes, tenant_name
+from graphql_api.auth.connections import ConnectionRegistry
 from graphql_api.auth.keys import KEY, KeyRing
-from graphql_api.auth.sockets import Sockets
 
 if TYPE_CHECKING:
     from graphql_api.auth.tokens import Tokens
@@ -33,7 +33,7 @@ TURN_SECONDS: Final = 5.0
 class Authenticator:
     """Knows the credentials of one api node, and ends the sockets whose credential ended."""
 
-    def __init__(self, settings: Settings, store: Store, sockets: Sockets) -> None:
+    def __init__(self, settings: Settings, store: Store, sockets: ConnectionRegistry) -> None:
         self.required = settings.authentication == "required"
         self._isolated = settings.tenants == "isolated"
         self._tenant_claim = settings.jwt_tenant_claim

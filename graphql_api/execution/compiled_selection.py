@@ -50,7 +50,7 @@ Reader: TypeAlias = Callable[[Any, "Info"], Any]
 """Reads a value of one type as it goes into the answer."""
 
 
-class Odd(Exception):
+class NotCompilable(Exception):
     """This is left to graphql-core."""
 
 
@@ -67,7 +67,7 @@ def event_execution(
     """How the events of a valid subscription are executed."""
     try:
         return _Events(_Compiler(schema, document).root(operation))
-    except Odd:
+    except NotCompilable:
         return execute_event
 
 
@@ -80,7 +80,7 @@ def field_execution(schema: GraphQLSchema, document: DocumentNode, operation: Op
     """How a valid query or mutation is executed."""
     try:
         return _Once(_Compiler(schema, document).root(operation))
-    except Odd:
+    except NotCompilable:
         return lambda executor: executor.execute_operation()
 
 
@@ -180,11 +180,11 @@ class _Compiler:
         assert kind is not None, "the operation is valid"
         fields = self.collected(kind, [operation.selection_set])
         if operation.directives or len(fields) != 1:
-            raise Odd
+            raise NotCompilable
         [(name, nodes)] = fields.items()
         field = kind.fields.get(nodes[0].name.value)
         if field is None:  # __schema, __type, __typename
-            raise Odd
+            raise NotCompilable
         return _Root(kind, name, nodes, field, self.value(field.type, nodes))
 
     def collected(
@@ -200,18 +200,18 @@ class _Compiler:
     def _fields(self, kind: GraphQLObjectType, selection: SelectionSetNode | None) -> Iterator[FieldNode]:
         for node in () if selection is None else selection.selections:
             if node.directives:
-                raise Odd
+                raise NotCompilable
             if isinstance(node, FieldNode):
                 yield node
                 continue
             fragment = self._fragments[node.name.value] if isinstance(node, FragmentSpreadNode) else node
             assert isinstance(fragment, FragmentDefinitionNode | InlineFragmentNode)
             if fragment.directives:
-                raise Odd
+                raise NotCompilable
             condition = fragment.type_condition
             named = kind if condition is None else self._schema.get_type(condition.name.value)
             if not isinstance(named, GraphQLObjectType | GraphQLUnionType):
-                raise Odd
+                raise NotCompilable
             if named is kind or (isinstance(named, GraphQLUnionType) and kind in named.types):
                 yield from self._fields(kind, fragment.selection_set)
 
@@ -234,7 +234,7 @@ class _Compiler:
         if isinstance(kind, GraphQLUnionType):
             # There may be hundreds of task types; those that come are few.
             return _one_of(kind.types, lambda member: self._object(member, nodes))
-        raise Odd
+        raise NotCompilable
 
     def _object(self, kind: GraphQLObjectType, nodes: Sequence[FieldNode]) -> Reader:
         """Reads the fields of an object that were asked for."""
@@ -261,7 +261,7 @@ def _resolver(field: GraphQLField) -> Reader:
     """What gets a field's value from its object."""
     made = (field.extensions or {}).get(DEFINITION)
     if not isinstance(made, StrawberryField) or field.args or made.extensions:
-        raise Odd
+        raise NotCompilable
     resolver = made.base_resolver
     if resolver is None:
         name, get = made.python_name, made.default_resolver
@@ -269,14 +269,14 @@ def _resolver(field: GraphQLField) -> Reader:
     function = resolver.wrapped_func
     own, *taken = resolver.signature.parameters
     if not isfunction(function) or resolver.is_async or own not in ("self", "root") or taken not in ([], ["info"]):
-        raise Odd
+        raise NotCompilable
 
     def read(value: Any, info: Info) -> Any:
         got = function(value, info) if taken else function(value)
         if is_awaitable(got):
             if iscoroutine(got):
                 got.close()
-            raise Odd
+            raise NotCompilable
         return got
 
     return read
@@ -286,7 +286,7 @@ def _leaf(coerce: Callable[[Any], Any]) -> Reader:
     def read(value: Any, _info: Info) -> Any:
         made = coerce(value)
         if made is None:
-            raise Odd
+            raise NotCompilable
         return made
 
     return read
@@ -295,7 +295,7 @@ def _leaf(coerce: Callable[[Any], Any]) -> Reader:
 def _list_of(read: Reader) -> Reader:
     def read_all(values: Any, info: Info) -> list[Any]:
         if not isinstance(values, list | tuple):
-            raise Odd
+            raise NotCompilable
         return [read(value, info) for value in values]
 
     return read_all
@@ -310,10 +310,10 @@ def _one_of(kinds: Sequence[GraphQLObjectType], reader: Callable[[GraphQLObjectT
         if found is None:
             fits = [kind for kind in kinds if _is_of(kind, value)]
             if len(fits) != 1:
-                raise Odd
+                raise NotCompilable
             try:
                 found = reader(fits[0])
-            except Odd:
+            except NotCompilable:
                 found = _leave
             known[type(value)] = found
         return found(value, info)
@@ -322,7 +322,7 @@ def _one_of(kinds: Sequence[GraphQLObjectType], reader: Callable[[GraphQLObjectT
 
 
 def _leave(_value: Any, _info: Info) -> Any:
-    raise Odd
+    raise NotCompilable
 
 
 def _is_of(kind: GraphQLObjectType, value: Any) -> bool:

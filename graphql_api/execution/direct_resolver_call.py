@@ -25,7 +25,7 @@ DEFINITION: Final = "strawberry-definition"
 """Under which name Strawberry keeps what it made a field or a type from."""
 
 
-class Unknown(Exception):
+class UnsupportedArgument(Exception):
     """Strawberry converts this in a way of its own."""
 
 
@@ -69,7 +69,7 @@ def direct_call(field: GraphQLField) -> DirectCall | None:
     for name, argument in field.args.items():
         try:
             arguments[name] = argument.extensions[DEFINITION].python_name, _conversion(argument.type)
-        except Unknown:
+        except UnsupportedArgument:
             continue
     return DirectCall(function, arguments)
 
@@ -84,19 +84,19 @@ def _conversion(kind: GraphQLInputType) -> Convert:
         return lambda values: None if values is None else [convert(value) for value in values]
     if isinstance(kind, GraphQLInputObjectType):
         return _object(kind)
-    raise Unknown
+    raise UnsupportedArgument
 
 
 def _object(kind: GraphQLInputObjectType) -> Convert:
     """Of an input type whose fields are plain; others may contain themselves."""
     definition = kind.extensions[DEFINITION]
     if definition.from_input is not None or kind.is_one_of:
-        raise Unknown
+        raise UnsupportedArgument
     names = {}
     for name, field in kind.fields.items():
         plain = field.type.of_type if isinstance(field.type, GraphQLNonNull) else field.type
         if not isinstance(plain, GraphQLScalarType):
-            raise Unknown
+            raise UnsupportedArgument
         names[name] = field.extensions[DEFINITION].python_name
     # What a client may leave out and has no default is null, as Strawberry has it.
     absent = {

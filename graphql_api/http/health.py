@@ -65,7 +65,7 @@ async def show_metrics(request: Request) -> Response:
     metrics.SOCKETS.set(request.app.state.sockets.open)
     metrics.ASYNCIO_TASKS.set(len(asyncio.all_tasks()))
     metrics.RECOVERER.set(node.recoverer.active)
-    metrics.SCHEDULER_CONNECTED.set(node.link.connected)
+    metrics.SCHEDULER_CONNECTED.set(node.scheduler.connected)
     await _measure_queue(node)
     return Response(request.app.state.exposition.text(), headers={"Content-Type": CONTENT_TYPE})
 

@@ -60,7 +60,7 @@ class Traced:
 
             async def traced(message: Message) -> None:
                 if message["type"] == "http.response.start":
-                    span.tell(http__response__status_code=message["status"])
+                    span.set_outcome(http__response__status_code=message["status"])
                 await send(message)
 
             await self._app(scope, receive, traced)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import strawberry
 
-from cluster.api_node.cluster_snapshot import Overview, look
+from cluster.api_node.cluster_snapshot import ClusterSnapshot, look
 from cluster.errors import BadCursor, BadInput
 from cluster.settings import Settings
 from cluster.store.record import TaskState
@@ -93,7 +93,7 @@ def make_query(task_class: type, connection_class: type) -> type:
         async def cluster(self, info: ApiInfo) -> Cluster:
             info.context.caller.require(Scope.READ)
             node = info.context.node
-            return cluster_of(await look(node.store, node.link), node.settings)
+            return cluster_of(await look(node.store, node.scheduler), node.settings)
 
         @strawberry.field(description="Who asks, and what they may.")
         def caller(self, info: ApiInfo) -> CallerType:
@@ -147,7 +147,7 @@ def dashboard_url(address: str) -> str | None:
     return None if host in ("", "0.0.0.0", "[::]") else f"http://{address}/status"  # noqa: S104  # none is bound here
 
 
-def cluster_of(seen: Overview, settings: Settings) -> Cluster:
+def cluster_of(seen: ClusterSnapshot, settings: Settings) -> Cluster:
     """The cluster as GraphQL tells it."""
     load = seen.load
     return Cluster(

@@ -21,8 +21,8 @@ from strawberry.types.unset import UNSET
 from cluster.api_node.node import Node
 from cluster.errors import PublicError, ServiceUnavailable, StoreUnavailable, TooManySubscriptions
 from graphql_api.auth.authenticate import Authenticator, credential_in
+from graphql_api.auth.connections import ConnectionRegistry, ConnectionSlot
 from graphql_api.auth.http import address_of, caller_of, status_of
-from graphql_api.auth.sockets import Place, Sockets
 from graphql_api.context import Context
 from graphql_api.errors import STORE_AWAY
 from graphql_api.execution.persisted_operations import PersistedOperations
@@ -62,7 +62,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         schema: Schema,
         node: Node,
         authenticator: Authenticator,
-        sockets: Sockets,
+        sockets: ConnectionRegistry,
         persisted: PersistedOperations,
     ) -> None:
         super().__init__(
@@ -218,7 +218,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         assert socket is not None
         try:
             context.who = await caller_of(socket, credential_in(context.connection_params))
-            place: Place = socket.scope["dask_graphql.place"]
+            place: ConnectionSlot = socket.scope["dask_graphql.place"]
             if self._authenticator.required:
                 self._sockets.check(context.who.name)
                 place.count(context.who.name)

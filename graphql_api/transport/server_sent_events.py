@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from graphql_api.auth.sockets import Sockets
+from graphql_api.auth.connections import ConnectionRegistry
 from graphql_api.context import Context
 from graphql_api.schema.builder import Schema
 from graphql_api.transport.json import json_bytes
@@ -37,12 +37,12 @@ STREAMED: Final = {
 
 
 async def event_stream(
-    request: Request, operation: Mapping[str, Any], schema: Schema, context: Context, sockets: Sockets
+    request: Request, operation: Mapping[str, Any], schema: Schema, context: Context, sockets: ConnectionRegistry
 ) -> Response:
     """Executes one operation and streams its results; 204 where the client has seen the last one."""
     last = request.headers.get("last-event-id", "")
     context.last_event_id = int(last) if last.isdecimal() and len(last) < 16 else None
-    results = Results(
+    results = StreamedResults(
         await schema.stream(
             operation["query"],
             variable_values=operation.get("variables"),
@@ -61,7 +61,7 @@ async def event_stream(
     return EventStream(results, context, sockets)
 
 
-class Results:
+class StreamedResults:
     """The results of one operation, of which one is awaited at a time, however often and long it is asked for."""
 
     def __init__(self, results: AsyncIterator[ExecutionResult]) -> None:
@@ -106,7 +106,7 @@ class Results:
 class EventStream(StreamingResponse):
     """A stream that counts as one of its caller's sockets, and ends with the caller's credential."""
 
-    def __init__(self, results: Results, context: Context, sockets: Sockets) -> None:
+    def __init__(self, results: StreamedResults, context: Context, sockets: ConnectionRegistry) -> None:
         self._messages_held = self._held(context, sockets)
         super().__init__(
             self._messages_held,
@@ -123,7 +123,7 @@ class EventStream(StreamingResponse):
             await self._messages_held.aclose()
             await self._results.close()
 
-    async def _held(self, context: Context, sockets: Sockets) -> AsyncGenerator[bytes, None]:
+    async def _held(self, context: Context, sockets: ConnectionRegistry) -> AsyncGenerator[bytes, None]:
         ended = asyncio.Event()
 
         async def end() -> None:

@@ -17,13 +17,13 @@ from websockets.frames import Frame, Opcode
 from websockets.typing import ExtensionParameter
 
 from graphql_api.backlog import LONGEST, SlowReader, end
-from graphql_api.transport.write_coalescing import Corked
+from graphql_api.transport.write_coalescing import WriteCoalescer
 
 SMALL: Final = 1_400
 """Bytes that fit into one packet."""
 
 
-class Gate:
+class SlimEvent:
     """An asyncio.Event without the queue that each of those keeps, half a kilobyte."""
 
     __slots__ = ("_open", "_waiting")
@@ -53,7 +53,7 @@ class Gate:
         return True
 
 
-class Inbox:
+class SlimQueue:
     """An asyncio.Queue for one reader, without the three queues inside that. It is short: uvicorn reads no more from a
     client while a message waits."""
 
@@ -61,7 +61,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self._items: list[Any] = []
-        self._come = Gate()
+        self._come = SlimEvent()
 
     def empty(self) -> bool:
         return not self._items
@@ -85,7 +85,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     slow: SlowReader | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(cast(asyncio.Transport, Corked(transport)))
+        super().connection_made(cast(asyncio.Transport, WriteCoalescer(transport)))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.slow:
@@ -129,8 +129,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.queue = cast(Any, Inbox())
-        self.writable = cast(Any, Gate())
+        self.queue = cast(Any, SlimQueue())
+        self.writable = cast(Any, SlimEvent())
         self.writable.set()
         self.conn.available_extensions = [_DEFLATE]
 

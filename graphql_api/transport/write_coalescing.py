@@ -18,7 +18,7 @@ CLOSE_SECONDS: Final = 10.0
 """How long a closed connection may go on sending what was written before."""
 
 
-class Corked:
+class WriteCoalescer:
     """What uvicorn's protocol uses of an asyncio.Transport; all but writing and closing is the transport's own."""
 
     __slots__ = ("_parts", "_size", "_transport")

@@ -15,7 +15,7 @@ from cluster.controller.fleets import ecs
 from cluster.controller.fleets.ecs import EcsFleet
 from cluster.controller.fleets.fleet import Fleet
 from cluster.controller.fleets.local import LocalFleet
-from cluster.scheduling.scheduler_client import SchedulerAway, SchedulerLink
+from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavailable
 from cluster.settings import Settings
 from tests.aws.emulated_api import EmulatedAws
 from tests.aws.launcher import Launcher, launched
@@ -27,14 +27,14 @@ class Place:
     """A fleet, and what can be seen and done where its workers run."""
 
     make: Callable[[], Fleet]
-    link: SchedulerLink
+    scheduler: SchedulerClient
     kill_one: Callable[[], None]
     processes: Callable[[], int]
 
     async def registered(self) -> set[str]:
         try:
-            return {worker["name"] for worker in (await self.link.ask("dask_graphql_load"))["workers"]}
-        except SchedulerAway:
+            return {worker["name"] for worker in (await self.scheduler.call("dask_graphql_load"))["workers"]}
+        except SchedulerUnavailable:
             return set()
 
 
@@ -45,13 +45,13 @@ async def place(
     monkeypatch.setattr(ecs, "POLL_SECONDS", 0.2)
     system = System(tmp_path)
     system.redis.start()
-    link = SchedulerLink(system.settings)
+    scheduler = SchedulerClient(system.settings)
     try:
         await system.start("scheduler")
-        link.start()
+        scheduler.start()
         async with contextlib.AsyncExitStack() as stack:
             if request.param == "local":
-                yield local_place(system.settings, link)
+                yield local_place(system.settings, scheduler)
             else:
                 aws = stack.enter_context(EmulatedAws(tmp_path / "aws"))
                 for name, value in aws.environment.items():
@@ -61,13 +61,13 @@ async def place(
                 launcher = await stack.enter_async_context(
                     launched(Launcher(aws.client("ecs"), "workers", started_by, system.settings))
                 )
-                yield ecs_place(told, link, launcher)
+                yield ecs_place(told, scheduler, launcher)
     finally:
-        await link.close()
+        await scheduler.close()
         await system.__aexit__(None, None, None)
 
 
-def local_place(settings: Settings, link: SchedulerLink) -> Place:
+def local_place(settings: Settings, scheduler: SchedulerClient) -> Place:
     fleets: list[LocalFleet] = []
 
     def make() -> LocalFleet:
@@ -78,14 +78,14 @@ def local_place(settings: Settings, link: SchedulerLink) -> Place:
         every = [worker.child for fleet in fleets for worker in fleet._workers.values()]
         return [child for child in every if child.process.returncode is None]
 
-    return Place(make, link, lambda: children()[0].process.kill(), lambda: len(children()))
+    return Place(make, scheduler, lambda: children()[0].process.kill(), lambda: len(children()))
 
 
-def ecs_place(settings: Settings, link: SchedulerLink, launcher: Launcher) -> Place:
+def ecs_place(settings: Settings, scheduler: SchedulerClient, launcher: Launcher) -> Place:
     def children() -> list[Any]:
         return [child for child in launcher.children.values() if child.process.returncode is None]
 
-    return Place(lambda: EcsFleet(settings), link, lambda: children()[0].process.kill(), lambda: len(children()))
+    return Place(lambda: EcsFleet(settings), scheduler, lambda: children()[0].process.kill(), lambda: len(children()))
 
 
 def ecs_settings(aws: EmulatedAws, settings: Settings) -> Settings:

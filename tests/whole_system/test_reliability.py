@@ -18,7 +18,7 @@ from websockets.asyncio.client import connect
 
 from cluster.api_node.dispatcher import Dispatcher
 from cluster.api_node.recovery import Recoverer
-from cluster.scheduling.scheduler_client import SchedulerLink
+from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
 from cluster.store.clients import Store
 from cluster.task_types.registry import load_registry
@@ -173,8 +173,8 @@ async def test_one_recoverer_is_active_and_another_takes_over_within_ten_seconds
     settings: Settings, store: Store
 ) -> None:
     def candidate(name: str) -> Recoverer:
-        link = SchedulerLink(settings)
-        return Recoverer(store, link, Dispatcher(store, link), name)
+        scheduler = SchedulerClient(settings)
+        return Recoverer(store, scheduler, Dispatcher(store, scheduler), name)
 
     first, second = candidate("first"), candidate("second")
     first.start()

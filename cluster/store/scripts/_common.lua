@@ -1,12 +1,12 @@
--- Put before every script. One task's keys, all in one lane (hash tag), so that they lie on one node of a cluster:
---   KEYS[1]  {lane}:task:<id>    hash    the record (fields: record.py, FIELDS)
---   KEYS[2]  {lane}:events:<id>  list    the newest events, JSON, oldest first; their seq are without gaps
---   KEYS[3]  {lane}:watch:<id>   hash    node id -> "f" (wants the final record) or "e" (wants to hear of every event)
---   KEYS[4]  {lane}:open         zset    ids of open tasks -> when to look at them again, ms
---   KEYS[5]  {lane}:index        base name of the list indexes, zsets of ids -> submitted_at, ms:
+-- Put before every script. One task's keys, all in one shard (hash tag), so that they lie on one node of a cluster:
+--   KEYS[1]  {shard}:task:<id>    hash    the record (fields: record.py, FIELDS)
+--   KEYS[2]  {shard}:events:<id>  list    the newest events, JSON, oldest first; their seq are without gaps
+--   KEYS[3]  {shard}:watch:<id>   hash    node id -> "f" (wants the final record) or "e" (wants to hear of every event)
+--   KEYS[4]  {shard}:open         zset    ids of open tasks -> when to look at them again, ms
+--   KEYS[5]  {shard}:index        base name of the list indexes, zsets of ids -> submitted_at, ms:
 --              index:*, index:s:<state>, index:n:<name>, index:n:<name>:s:<state>; with a tenant also index:t:<tenant>:*, ...
---   KEYS[6]  {lane}:expiry       zset    "<id> <name> <state> <tenant>" of ended tasks -> when the index forgets them, ms
---   KEYS[7]  {lane}:blobs        zset    ids of tasks that may have blobs -> when to see whether those can be deleted, ms;
+--   KEYS[6]  {shard}:expiry       zset    "<id> <name> <state> <tenant>" of ended tasks -> when the index forgets them, ms
+--   KEYS[7]  {shard}:blobs        zset    ids of tasks that may have blobs -> when to see whether those can be deleted, ms;
 --              only where a script says so
 -- ARGV[1] is the key prefix, ARGV[2] the task id; the script's own arguments follow.
 -- Time is the server's, in milliseconds, so that nodes with wrong clocks cannot disagree.

@@ -1,4 +1,4 @@
--- The recoverer takes the open tasks of a lane whose time has come. ARGV[2] is unused here.
+-- The recoverer takes the open tasks of a shard whose time has come. ARGV[2] is unused here.
 -- ARGV: 3 cutoff (ms; '' for now), 4 most, 5 check_after (ms), 6 most bytes of inputs, 7 spared (ms; ''): dispatched attempts
 --       that are QUEUED and not due before this time are passed over, as they may be on their way to the scheduler
 -- Answers {1 if there may be more, then per task: id, action, attempt, state, dispatch fields name, input, priority}

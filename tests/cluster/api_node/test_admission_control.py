@@ -9,10 +9,10 @@ import pytest
 
 from cluster.api_node.admission_control import Admission
 from cluster.api_node.dispatcher import Dispatcher
-from cluster.api_node.result_delivery import Deliveries
+from cluster.api_node.result_delivery import ResultDelivery
 from cluster.api_node.submission import SubmitOptions, Submitter
 from cluster.errors import QueueFull
-from cluster.scheduling.scheduler_client import SchedulerLink
+from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
 from cluster.store.clients import Store
 from cluster.store.record import TaskState
@@ -23,8 +23,8 @@ FIBONACCI = load_registry()["fibonacci"]
 
 def submitter(settings: Settings, store: Store) -> Submitter:
     # Its dispatcher is not started: what is accepted stays in the queue.
-    deliveries = Deliveries(store, "node", 10, lambda _: None)
-    return Submitter(store, Dispatcher(store, SchedulerLink(settings)), Admission(settings, store), deliveries)
+    deliveries = ResultDelivery(store, "node", 10, lambda _: None)
+    return Submitter(store, Dispatcher(store, SchedulerClient(settings)), Admission(settings, store), deliveries)
 
 
 def bound(numbers: Sequence[int], task_type: TaskType = FIBONACCI) -> list[Bound]:

@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from cluster.api_node import cluster_snapshot
-from cluster.api_node.cluster_snapshot import MEMORY_STEP_BYTES, Overview, Overviews
+from cluster.api_node.cluster_snapshot import MEMORY_STEP_BYTES, ClusterSnapshot, SnapshotWatchers
 from cluster.errors import TooManySubscriptions
-from cluster.scheduling.scheduler_client import SchedulerLink
+from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.store.clients import Store
 from cluster.store.record import TaskState
 from dask_graphql.client.status_command import picture
@@ -32,10 +32,10 @@ async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sys
         yield running
 
 
-def seen(succeeded: int = 0, memory_bytes: int = 0, reason: str = "") -> Overview:
+def seen(succeeded: int = 0, memory_bytes: int = 0, reason: str = "") -> ClusterSnapshot:
     worker = {"name": "w", "threads": 1, "processing": 0, "memory_bytes": memory_bytes, "memory_limit_bytes": 0}
     tasks = {**dict.fromkeys(TaskState, 0), TaskState.SUCCEEDED: succeeded}
-    return Overview({"workers": [worker]}, {"wanted": 1, "at": time.time(), "reason": reason}, tasks)
+    return ClusterSnapshot({"workers": [worker]}, {"wanted": 1, "at": time.time(), "reason": reason}, tasks)
 
 
 class Scene:
@@ -47,12 +47,12 @@ class Scene:
         monkeypatch.setattr(cluster_snapshot, "look", self.look)
         monkeypatch.setattr(cluster_snapshot, "TURN_SECONDS", 0.01)
 
-    async def look(self, *_: Any) -> Overview:
+    async def look(self, *_: Any) -> ClusterSnapshot:
         self.looks += 1
         return self.now
 
-    def overviews(self, limit: int = 100) -> Overviews:
-        return Overviews(cast(Store, None), cast(SchedulerLink, None), limit)
+    def overviews(self, limit: int = 100) -> SnapshotWatchers:
+        return SnapshotWatchers(cast(Store, None), cast(SchedulerClient, None), limit)
 
     async def turns(self, count: int) -> None:
         """Returns after so many further looks."""

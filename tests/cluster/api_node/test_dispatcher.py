@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 from cluster.api_node.dispatcher import PACK, PACK_SECONDS, packed
 from cluster.scheduling.attempt_keys import attempt_key, parse_attempt_key
-from cluster.scheduling.scheduler_client import SchedulerLink
+from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
 from cluster.store.clients import Store
 from cluster.store.record import TaskState
-from cluster.worker.attempt_table import RunningBoard
+from cluster.worker.attempt_table import AttemptTable
 from tests.cluster.worker.test_executor import Bench, register
 from tests.system import Socket, System
 
@@ -91,7 +91,7 @@ def test_one_that_was_given_back_meanwhile_is_not_begun(bench: Bench) -> None:
         ran.append(n)
         if n == 0:
             reason = {"code": "X", "message": "", "type": None}
-            assert bench.store.run(bench.calls.lose(bounds[1].task_id, 1, "none", reason)) == "QUEUED"
+            assert bench.store.run(bench.calls.mark_lost(bounds[1].task_id, 1, "none", reason)) == "QUEUED"
         return n
 
     kind = register(meanwhile)
@@ -103,7 +103,7 @@ def test_one_that_was_given_back_meanwhile_is_not_begun(bench: Bench) -> None:
 
 
 def test_who_waits_behind_others_is_on_the_board(tmp_path: Path) -> None:
-    board = RunningBoard(tmp_path / "board", create=True)
+    board = AttemptTable(tmp_path / "board", create=True)
     board.own()
     first, second = board.enter("0" * 32, 1), board.enter("1" * 32, 1, behind=True)
     now = time.monotonic() + 5
@@ -178,20 +178,20 @@ async def test_who_shares_a_dask_task_with_a_deadly_one_ends_well_and_is_not_cha
 @pytest.mark.slow
 async def test_a_dispatcher_hears_of_every_end_even_where_the_load_is_as_it_was_told_last(pair: System) -> None:
     """It counts what it sends until the load is told again: a count that nobody corrects would hold lone attempts."""
-    link = SchedulerLink(pair.settings, hears_load=True)
-    link.start()
+    scheduler = SchedulerClient(pair.settings, hears_load=True)
+    scheduler.start()
     try:
         async with asyncio.timeout(20):
-            while not link.connected:
+            while not scheduler.connected:
                 await asyncio.sleep(0.02)
             for _ in range(2):
-                link.load.outstanding = 7
+                scheduler.load.outstanding = 7
                 key = attempt_key("gone", [(uuid.uuid4().hex, 1)])
-                failing = link.client.submit(operator.truediv, 1, 0, key=key, pure=False)
+                failing = scheduler.client.submit(operator.truediv, 1, 0, key=key, pure=False)
                 with pytest.raises(ZeroDivisionError):
                     await failing
-                while link.load.outstanding:
-                    link.relieved.clear()
-                    await link.relieved.wait()
+                while scheduler.load.outstanding:
+                    scheduler.relieved.clear()
+                    await scheduler.relieved.wait()
     finally:
-        await link.close()
+        await scheduler.close()

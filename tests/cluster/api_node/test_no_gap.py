@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from cluster.api_node.result_delivery import Deliveries
+from cluster.api_node.result_delivery import ResultDelivery
 from cluster.errors import TooManySubscriptions
 from cluster.settings import Settings
 from cluster.store.clients import Store
@@ -34,7 +34,7 @@ async def run_task(store: Store, task_id: str) -> None:
     await store.run(store.calls.finish(task_id, 1, task_id.encode()))
 
 
-async def submit_ahead(store: Store, node: Deliveries, task_id: str) -> None:
+async def submit_ahead(store: Store, node: ResultDelivery, task_id: str) -> None:
     """A submission that notes the node as one that waits, as the api makes it."""
     asked_at = time.monotonic()
     noted = node.foresee([task_id])
@@ -43,7 +43,7 @@ async def submit_ahead(store: Store, node: Deliveries, task_id: str) -> None:
         node.foreseen(task_id, submitted, asked_at)
 
 
-def count_watches(node: Deliveries, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def count_watches(node: ResultDelivery, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The tasks that a node watches from now on."""
     watched: list[str] = []
     watch = node._store.calls.watch
@@ -57,8 +57,8 @@ def count_watches(node: Deliveries, monkeypatch: pytest.MonkeyPatch) -> list[str
 
 
 @pytest.fixture
-async def deliveries(store: Store) -> AsyncIterator[Deliveries]:
-    node = Deliveries(store, uuid.uuid4().hex, 100_000, lambda _: None)
+async def deliveries(store: Store) -> AsyncIterator[ResultDelivery]:
+    node = ResultDelivery(store, uuid.uuid4().hex, 100_000, lambda _: None)
     await node.start()
     await node.listening.wait()
     yield node
@@ -69,7 +69,7 @@ async def deliveries(store: Store) -> AsyncIterator[Deliveries]:
 
 
 async def test_thousands_that_subscribe_around_the_instant_of_the_end_all_get_it(
-    store: Store, deliveries: Deliveries
+    store: Store, deliveries: ResultDelivery
 ) -> None:
     chance = random.Random(7)
 
@@ -91,7 +91,7 @@ async def test_thousands_that_subscribe_around_the_instant_of_the_end_all_get_it
 
 
 async def test_who_asks_after_a_submission_at_this_node_needs_no_watch(
-    store: Store, deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
+    store: Store, deliveries: ResultDelivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watched = count_watches(deliveries, monkeypatch)
     for _ in range(10):
@@ -111,7 +111,7 @@ async def test_who_asks_after_a_submission_at_this_node_needs_no_watch(
 
 
 async def test_a_note_is_of_no_use_after_the_channel_was_lost(
-    store: Store, deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
+    store: Store, deliveries: ResultDelivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watched = count_watches(deliveries, monkeypatch)
     task_id = uuid.uuid4().hex
@@ -127,7 +127,7 @@ async def test_a_note_is_of_no_use_after_the_channel_was_lost(
     assert watched == [task_id]
 
 
-async def test_notes_made_ahead_leave_no_gap_whatever_comes_between(store: Store, deliveries: Deliveries) -> None:
+async def test_notes_made_ahead_leave_no_gap_whatever_comes_between(store: Store, deliveries: ResultDelivery) -> None:
     """Submissions that join, subscribers that leave, and those that stay, each at any moment of a task's life. Whoever
     is forgotten would wait for the renewal of all watches, a minute."""
     chance = random.Random(3)
@@ -170,7 +170,7 @@ async def test_notes_made_ahead_leave_no_gap_whatever_comes_between(store: Store
 
 
 async def test_one_that_comes_while_the_others_are_just_served_is_served_too(
-    store: Store, deliveries: Deliveries
+    store: Store, deliveries: ResultDelivery
 ) -> None:
     """The instant at which a node has handed the record out and its first subscribers have not left yet."""
 
@@ -195,7 +195,7 @@ async def test_one_that_comes_while_the_others_are_just_served_is_served_too(
             await after
 
 
-async def test_a_call_that_is_cancelled_ends_whenever_that_comes(store: Store, deliveries: Deliveries) -> None:
+async def test_a_call_that_is_cancelled_ends_whenever_that_comes(store: Store, deliveries: ResultDelivery) -> None:
     """A cancellation that something below swallows would leave a client that went away subscribed for ever."""
 
     async def follow(task_id: str) -> None:
@@ -230,7 +230,9 @@ async def test_a_restart_of_redis_costs_no_caller_an_answer(settings: Settings, 
         server.stop()
 
 
-async def test_a_late_notice_of_an_earlier_run_ends_no_wait_for_the_next(store: Store, deliveries: Deliveries) -> None:
+async def test_a_late_notice_of_an_earlier_run_ends_no_wait_for_the_next(
+    store: Store, deliveries: ResultDelivery
+) -> None:
     task_id = uuid.uuid4().hex
     calls, own = store.calls, store.calls.node_channel(deliveries.node)
     pubsub = store.redis.pubsub()
@@ -259,7 +261,7 @@ async def test_a_late_notice_of_an_earlier_run_ends_no_wait_for_the_next(store: 
 
 
 async def test_a_subscriber_that_leaves_does_not_take_the_others_notice_with_it(
-    store: Store, deliveries: Deliveries
+    store: Store, deliveries: ResultDelivery
 ) -> None:
     async with asyncio.timeout(60):
         for _ in range(300):
@@ -272,7 +274,7 @@ async def test_a_subscriber_that_leaves_does_not_take_the_others_notice_with_it(
             assert (await staying).result == task_id.encode()
 
 
-async def test_a_lost_channel_is_opened_again_and_nothing_is_missed(store: Store, deliveries: Deliveries) -> None:
+async def test_a_lost_channel_is_opened_again_and_nothing_is_missed(store: Store, deliveries: ResultDelivery) -> None:
     ids = [uuid.uuid4().hex for _ in range(50)]
     waiting = [asyncio.ensure_future(deliveries.final(task_id)) for task_id in ids]
     async with asyncio.timeout(30):
@@ -286,7 +288,7 @@ async def test_a_subscriber_outlives_a_restart_of_redis(settings: Settings, engi
     server = RedisServer(tmp_path, binary=engine)
     server.start()
     store = Store(replace(settings, redis_url=server.url))
-    node = Deliveries(store, "node", 10, lambda _: None)
+    node = ResultDelivery(store, "node", 10, lambda _: None)
     try:
         await node.start()
         await node.listening.wait()
@@ -307,7 +309,7 @@ async def test_a_subscriber_outlives_a_restart_of_redis(settings: Settings, engi
 
 
 async def test_a_slow_reader_of_events_is_not_left_behind_when_its_task_runs_again(
-    store: Store, deliveries: Deliveries
+    store: Store, deliveries: ResultDelivery
 ) -> None:
     """It reads on only when the end is over already and a recomputation has begun: that one's end is its last event."""
     task_id = uuid.uuid4().hex
@@ -338,7 +340,7 @@ async def test_a_slow_reader_of_events_is_not_left_behind_when_its_task_runs_aga
     assert kinds == ["QUEUED", "STARTED", "SUCCEEDED"] * 2
 
 
-async def test_every_event_reaches_a_slow_and_a_fast_reader_in_order(store: Store, deliveries: Deliveries) -> None:
+async def test_every_event_reaches_a_slow_and_a_fast_reader_in_order(store: Store, deliveries: ResultDelivery) -> None:
     task_id = uuid.uuid4().hex
 
     async def read(pause: int) -> list[int]:
@@ -360,7 +362,7 @@ async def test_every_event_reaches_a_slow_and_a_fast_reader_in_order(store: Stor
 
 
 async def test_more_subscriptions_than_the_node_takes_are_refused(store: Store) -> None:
-    node = Deliveries(store, "small", 2, lambda _: None)
+    node = ResultDelivery(store, "small", 2, lambda _: None)
     await node.start()
     waiting = [asyncio.ensure_future(node.final(uuid.uuid4().hex)) for _ in range(2)]
     await asyncio.sleep(0)

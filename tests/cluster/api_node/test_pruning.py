@@ -20,7 +20,7 @@ from cluster.store.clients import Store, ThreadStore
 from cluster.store.leader_lease import LeaderLease
 from cluster.worker.task_context import RunningAttempt, enter, save_blob
 
-LANE = "7"
+SHARD = "7"
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ async def brief(settings: Settings) -> AsyncIterator[Store]:
 
 
 def an_id() -> str:
-    return LANE + uuid.uuid4().hex[1:]
+    return SHARD + uuid.uuid4().hex[1:]
 
 
 async def until(condition: Callable[[], object], seconds: float = 15) -> None:
@@ -81,12 +81,12 @@ async def test_one_round_prunes_however_many_have_expired_in_one_lane(brief: Sto
 async def test_pruning_spares_a_task_that_runs_again(brief: Store) -> None:
     [task_id] = [an_id()]
     await end(brief, [task_id])
-    expiry = f"{brief.calls.lane(task_id)}:expiry"
+    expiry = f"{brief.calls.shard(task_id)}:expiry"
     entries = await brief.redis.zrange(expiry, 0, -1, withscores=True)
     await brief.run(brief.calls.submit(task_id, "t", "1", b"{}", recompute=True))
     # As an older release left it, or a run that began between the expiry and the pruning.
     await brief.redis.zadd(expiry, {str(entries[0][0], "ascii"): 1, "no such entry": 2})  # type: ignore[arg-type]
-    assert await brief.run(brief.calls.forget(LANE, 10)) == 2
+    assert await brief.run(brief.calls.prune(SHARD, 10)) == 2
     assert await brief.redis.zcard(expiry) == 0
     assert [found for _, found in await brief.newest(5)] == [task_id]
 
@@ -165,7 +165,7 @@ async def test_blobs_go_with_their_record_however_the_attempts_ended_and_no_othe
         await end(brief, [task_id], how=how)
     # Nobody's record: the worker died before anything else was written, or Redis lost it.
     await with_blobs(settings, blobs, orphan := an_id())
-    await brief.redis.zadd(f"{brief.calls.lane_prefix(LANE)}:blobs", {orphan: 1})
+    await brief.redis.zadd(f"{brief.calls.shard_prefix(SHARD)}:blobs", {orphan: 1})
     await end(brief, [an_id() for _ in range(50)])
     kept = an_id()
     await with_blobs(settings, blobs, kept)
@@ -177,7 +177,7 @@ async def test_blobs_go_with_their_record_however_the_attempts_ended_and_no_othe
     assert [path.name for path in blobs.folder.iterdir()] == [kept]
     assert {task_id for asked in blobs.asked for task_id in asked} == {*noted.values(), orphan}
     async with asyncio.timeout(5):
-        while await brief.redis.zrange(f"{brief.calls.lane_prefix(LANE)}:blobs", 0, -1) != [kept.encode()]:
+        while await brief.redis.zrange(f"{brief.calls.shard_prefix(SHARD)}:blobs", 0, -1) != [kept.encode()]:
             await asyncio.sleep(0.02)
     for service in services:
         await service.close()
@@ -188,7 +188,7 @@ async def test_blobs_are_deleted_once_the_store_is_back_or_by_another_node(
 ) -> None:
     task_id = an_id()
     await with_blobs(settings, blobs, task_id)
-    entries = f"{brief.calls.lane_prefix(LANE)}:blobs"
+    entries = f"{brief.calls.shard_prefix(SHARD)}:blobs"
     await brief.redis.zadd(entries, {task_id: 1})
     blobs.away = True
     deleter = BlobDeleter(settings, brief, blobs, "dies")
@@ -196,7 +196,7 @@ async def test_blobs_are_deleted_once_the_store_is_back_or_by_another_node(
     await until(lambda: blobs.asked)
     await deleter.close()
     # It has taken the task, which is due again later.
-    assert await brief.run(brief.calls.claim_blobs(LANE, 10)) == (0, [])
+    assert await brief.run(brief.calls.claim_blobs(SHARD, 10)) == (0, [])
     assert (await brief.redis.zscore(entries, task_id) or 0) > time.time() * 1000 + 30_000
     blobs.away = False
     await brief.redis.zadd(entries, {task_id: 1})
@@ -212,11 +212,11 @@ async def test_blobs_are_deleted_once_the_store_is_back_or_by_another_node(
 async def test_a_run_that_begins_while_its_forerunners_blobs_are_deleted_keeps_its_entry(brief: Store) -> None:
     task_id = an_id()
     await brief.run(brief.calls.note_blobs(task_id, look_seconds=0))
-    assert await brief.run(brief.calls.claim_blobs(LANE, 10)) == (1, [task_id])
+    assert await brief.run(brief.calls.claim_blobs(SHARD, 10)) == (1, [task_id])
     await brief.run(brief.calls.submit(task_id, "t", "1", b"{}"))
     await brief.run(brief.calls.note_blobs(task_id))
-    await brief.run(brief.calls.drop_blobs(LANE, [task_id]))
-    assert await brief.redis.zcard(f"{brief.calls.lane_prefix(LANE)}:blobs") == 1
+    await brief.run(brief.calls.drop_blobs(SHARD, [task_id]))
+    assert await brief.redis.zcard(f"{brief.calls.shard_prefix(SHARD)}:blobs") == 1
 
 
 async def test_an_ended_task_is_looked_at_when_it_expires_and_an_open_one_later(brief: Store) -> None:
@@ -225,10 +225,10 @@ async def test_an_ended_task_is_looked_at_when_it_expires_and_an_open_one_later(
     await end(brief, [ended])
     for task_id in (opened, ended):
         await brief.run(brief.calls.note_blobs(task_id, look_seconds=0))
-    assert await brief.run(brief.calls.claim_blobs(LANE, 10)) == (2, [])
+    assert await brief.run(brief.calls.claim_blobs(SHARD, 10)) == (2, [])
     record = await brief.read(ended)
     assert record is not None
-    entries = f"{brief.calls.lane_prefix(LANE)}:blobs"
+    entries = f"{brief.calls.shard_prefix(SHARD)}:blobs"
     assert await brief.redis.zscore(entries, ended) == record.expires_at
     assert (await brief.redis.zscore(entries, opened) or 0) > time.time() * 1000 + 3_000_000
 

@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 
 from cluster.api_node.readiness import RECOVERY_LIMIT_SECONDS, Readiness
-from cluster.api_node.result_delivery import Deliveries
-from cluster.scheduling.scheduler_client import SchedulerLink
+from cluster.api_node.result_delivery import ResultDelivery
+from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
 from cluster.store.clients import Store
 from cluster.store.script_calls import EPOCH_SECONDS, milliseconds
@@ -45,8 +45,8 @@ def loops() -> list[BackgroundLoop]:
 @pytest.fixture
 def readiness(store: Store, loops: list[BackgroundLoop], monkeypatch: pytest.MonkeyPatch) -> Readiness:
     monkeypatch.setattr("cluster.api_node.readiness.LOOK_SECONDS", 0)
-    link, deliveries = cast(SchedulerLink, Connected()), cast(Deliveries, Subscribed())
-    return Readiness(store, "node", link, deliveries, lambda: loops)
+    scheduler, deliveries = cast(SchedulerClient, Connected()), cast(ResultDelivery, Subscribed())
+    return Readiness(store, "node", scheduler, deliveries, lambda: loops)
 
 
 async def all_well(store: Store) -> None:

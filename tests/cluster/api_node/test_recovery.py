@@ -14,9 +14,9 @@ from cluster.api_node import recovery
 from cluster.api_node.dispatcher import Dispatchable
 from cluster.api_node.recovery import PAGE, Recoverer
 from cluster.attempt_errors import error
-from cluster.scheduling.scheduler_client import SchedulerAway
+from cluster.scheduling.scheduler_client import SchedulerUnavailable
 from cluster.store.clients import Store
-from cluster.store.script_calls import LANES
+from cluster.store.script_calls import SHARDS
 
 ID = "b9a7c7263c0332d12e52f09809754586"
 
@@ -44,7 +44,7 @@ class Scheduler:
         self.asked += len(attempts)
         if self.leave_after is not None and self.asked > self.leave_after:
             self.leave_after = None
-            raise SchedulerAway("played")
+            raise SchedulerUnavailable("played")
         return [self.attempts.get(task_id) == attempt for task_id, attempt in attempts]
 
     def put(self, attempt: Dispatchable) -> None:
@@ -69,7 +69,7 @@ async def recoverer(store: Store, scheduler: Scheduler) -> AsyncIterator[Recover
 
 
 async def many(store: Store, count: int, *, begun: bool = False) -> list[str]:
-    ids = [LANES[i % 16] + uuid.uuid4().hex[1:] for i in range(count)]
+    ids = [SHARDS[i % 16] + uuid.uuid4().hex[1:] for i in range(count)]
     await store.run_many([store.calls.submit(task_id, "t", "1", b"{}") for task_id in ids])
     if begun:
         await store.run_many([store.calls.start(task_id, 1, "w") for task_id in ids])
@@ -159,7 +159,7 @@ async def test_a_scheduler_that_is_not_new_and_does_not_know_a_task_is_charged_f
     [waiting] = await many(store, 1)
     [running] = await many(store, 1, begun=True)
     for task_id in (waiting, running):
-        await store.redis.zadd(f"{store.calls.lane(task_id)}:open", {task_id: now - 1})
+        await store.redis.zadd(f"{store.calls.shard(task_id)}:open", {task_id: now - 1})
     recoverer.start()
     await reached(lambda: len(scheduler.attempts) == 2)
     assert await charges(store, [waiting]) == {(b"0", b"1")}
@@ -190,7 +190,7 @@ async def test_a_claim_is_bounded_by_the_length_of_the_inputs(store: Store) -> N
     ids = [f"{ID[0]}{i:031x}" for i in range(5)]
     for task_id in ids:
         await store.run(store.calls.submit(task_id, "t", "1", b"x" * 200_000, not_before=now + 60_000))
-    await store.redis.zadd(f"{store.calls.lane(ID)}:open", dict.fromkeys(ids, 1))
+    await store.redis.zadd(f"{store.calls.shard(ID)}:open", dict.fromkeys(ids, 1))
     taken: list[int] = []
     more = True
     while more:
@@ -236,7 +236,7 @@ async def test_even_what_is_charged_to_nobody_has_an_end_and_a_new_run_begins_wi
 
     async def lose_until_it_fails(attempt: int) -> int:
         for count in range(1, 10):
-            verdict = await store.run(store.calls.lose(ID, attempt, "none", error("WORKER_LOST", "stopped")))
+            verdict = await store.run(store.calls.mark_lost(ID, attempt, "none", error("WORKER_LOST", "stopped")))
             if verdict == "FAILED":
                 return count
             attempt += 1

@@ -15,7 +15,7 @@ import msgpack
 import pytest
 
 from cluster.api_node import result_delivery
-from cluster.api_node.result_delivery import BATCH, Deliveries
+from cluster.api_node.result_delivery import BATCH, ResultDelivery
 from cluster.errors import ResultGone, StoreUnavailable
 from cluster.settings import Settings
 from cluster.store.clients import TIMEOUT_SECONDS, Store
@@ -26,8 +26,8 @@ LONG = b'"' + b"x" * 1_000_000 + b'"'
 
 
 @pytest.fixture
-async def deliveries(store: Store) -> AsyncIterator[Deliveries]:
-    node = Deliveries(store, uuid.uuid4().hex, 100_000, lambda _: None)
+async def deliveries(store: Store) -> AsyncIterator[ResultDelivery]:
+    node = ResultDelivery(store, uuid.uuid4().hex, 100_000, lambda _: None)
     await node.start()
     await node.listening.wait()
     yield node
@@ -51,7 +51,7 @@ async def until(condition: Any, seconds: float = 5) -> None:
 
 
 async def test_a_read_that_began_before_a_run_says_nothing_to_those_who_came_after(
-    store: Store, deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
+    store: Store, deliveries: ResultDelivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task_id = uuid.uuid4().hex
     await end(store, task_id, b'"old"')
@@ -83,7 +83,7 @@ async def old_notice(store: Store, node: str, task_id: str) -> bytes:
     pubsub = store.redis.pubsub()
     await pubsub.subscribe(store.calls.node_channel("elsewhere"))
     await pubsub.get_message(timeout=1)
-    await store.redis.delete(f"{store.calls.lane(task_id)}:watch:{task_id}")
+    await store.redis.delete(f"{store.calls.shard(task_id)}:watch:{task_id}")
     await store.run(store.calls.watch(task_id, "elsewhere"))
     await store.run(store.calls.start(task_id, 1, "w"))
     await store.run(store.calls.finish(task_id, 1, b'"old"'))
@@ -95,7 +95,7 @@ async def old_notice(store: Store, node: str, task_id: str) -> bytes:
 
 @pytest.mark.parametrize("noted", [True, False], ids=["of a submission here", "of another subscriber"])
 async def test_a_late_notice_ends_no_wait_that_began_after_its_run(
-    store: Store, deliveries: Deliveries, noted: bool
+    store: Store, deliveries: ResultDelivery, noted: bool
 ) -> None:
     """This node knew the former run, by a submission's note or by whoever waits for it, and hears of its end last."""
     task_id, waiting = uuid.uuid4().hex, list[asyncio.Future[Any]]()
@@ -131,7 +131,7 @@ async def sent_bytes(store: Store) -> int:
     return int((await store.redis.info("stats"))["total_net_output_bytes"])
 
 
-async def test_no_answer_carries_a_long_result_unasked(store: Store, deliveries: Deliveries) -> None:
+async def test_no_answer_carries_a_long_result_unasked(store: Store, deliveries: ResultDelivery) -> None:
     ids = [uuid.uuid4().hex for _ in range(20)]
     for task_id in ids:
         await end(store, task_id, LONG)
@@ -160,7 +160,7 @@ async def test_a_short_result_comes_along(store: Store) -> None:
 
 
 async def test_who_asks_gets_long_results_and_many_who_wait_for_one_end_share_a_read(
-    store: Store, deliveries: Deliveries
+    store: Store, deliveries: ResultDelivery
 ) -> None:
     task_id = uuid.uuid4().hex
     waiting = [asyncio.ensure_future(deliveries.final(task_id)) for _ in range(50)]
@@ -174,7 +174,7 @@ async def test_who_asks_gets_long_results_and_many_who_wait_for_one_end_share_a_
 
 
 async def test_a_slow_reader_of_many_ends_keeps_nothing_long_and_hears_of_what_is_gone(
-    store: Store, deliveries: Deliveries
+    store: Store, deliveries: ResultDelivery
 ) -> None:
     ids = [uuid.uuid4().hex for _ in range(3)]
     await end(store, ids[0], LONG)
@@ -218,7 +218,7 @@ async def test_a_batch_may_take_longer_than_one_answer_may(store: Store) -> None
     assert time.monotonic() - began > TIMEOUT_SECONDS, "it was no long batch"
 
 
-async def test_a_record_that_cannot_be_read_holds_up_no_other(store: Store, deliveries: Deliveries) -> None:
+async def test_a_record_that_cannot_be_read_holds_up_no_other(store: Store, deliveries: ResultDelivery) -> None:
     ids, broken = [uuid.uuid4().hex for _ in range(100)], uuid.uuid4().hex
     await store.redis.set(store.calls.record_key(broken), "no hash")
     waiting = [asyncio.ensure_future(deliveries.final(task_id)) for task_id in [*ids[:50], broken, *ids[50:]]]
@@ -238,7 +238,7 @@ async def test_a_record_that_cannot_be_read_holds_up_no_other(store: Store, deli
 
 
 async def test_batches_that_fail_are_halved_until_they_pass_and_nothing_is_dropped(
-    store: Store, deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
+    store: Store, deliveries: ResultDelivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cluster.system.background.UNAVAILABLE_BACKOFF_SECONDS", 0.001)
     ids, sizes = [uuid.uuid4().hex for _ in range(64)], list[int]()
@@ -259,7 +259,7 @@ async def test_batches_that_fail_are_halved_until_they_pass_and_nothing_is_dropp
 
 
 async def test_who_comes_now_is_watched_before_the_renewals(
-    store: Store, deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
+    store: Store, deliveries: ResultDelivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting = [asyncio.ensure_future(deliveries.final(uuid.uuid4().hex)) for _ in range(2_000)]
     await asyncio.sleep(0)
@@ -278,7 +278,7 @@ async def test_who_comes_now_is_watched_before_the_renewals(
 
 
 async def test_renewals_go_on_however_much_comes(store: Store) -> None:
-    node = Deliveries(store, "n", 100_000, lambda _: None)
+    node = ResultDelivery(store, "n", 100_000, lambda _: None)
     waiting = [asyncio.ensure_future(node.final(uuid.uuid4().hex)) for _ in range(300)]
     await asyncio.sleep(0)
     old = list(node._look)[:100]
@@ -296,7 +296,7 @@ async def test_tasks_that_nobody_waits_for_any_more_are_bounded_while_redis_is_a
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(result_delivery, "LEAVING", 50)
-    node = Deliveries(store, "n", 100_000, lambda _: None)
+    node = ResultDelivery(store, "n", 100_000, lambda _: None)
     waiting = [asyncio.ensure_future(node.final(f"{n:032x}")) for n in range(200)]
     await asyncio.sleep(0)
     for one in waiting:
@@ -305,7 +305,9 @@ async def test_tasks_that_nobody_waits_for_any_more_are_bounded_while_redis_is_a
     assert list(node._leave) == [f"{n:032x}" for n in range(150, 200)]
 
 
-async def test_a_notice_of_another_release_is_a_hint_to_read_the_record(store: Store, deliveries: Deliveries) -> None:
+async def test_a_notice_of_another_release_is_a_hint_to_read_the_record(
+    store: Store, deliveries: ResultDelivery
+) -> None:
     for odd in (b"\xc1garbage", msgpack.packb([b"t", b"1", b"{}", b"SUCCEEDED", *[b"1"] * 25])):
         task_id = uuid.uuid4().hex
         waiting = asyncio.ensure_future(deliveries.final(task_id))
@@ -321,7 +323,7 @@ async def test_a_notice_of_another_release_is_a_hint_to_read_the_record(store: S
 async def test_a_result_that_outlived_its_record_is_still_a_final_record(settings: Settings) -> None:
     """A long result that expires between the end and its read."""
     store = Store(replace(settings, result_ttl_seconds=1))
-    node = Deliveries(store, "n", 10, lambda _: None)
+    node = ResultDelivery(store, "n", 10, lambda _: None)
     await end(store, task_id := uuid.uuid4().hex, LONG)
     found = await store.run(store.calls.read(task_id))
     assert found is not None

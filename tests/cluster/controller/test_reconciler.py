@@ -17,7 +17,7 @@ from cluster.controller.fleets.local import LocalFleet
 from cluster.controller.reconciler import Controller
 from cluster.controller.scaling_policy import Decision, Memory, Policy
 from cluster.errors import StoreUnavailable
-from cluster.scheduling.scheduler_client import SchedulerAway
+from cluster.scheduling.scheduler_client import SchedulerUnavailable
 from cluster.settings import Settings
 from cluster.system.child_processes import Child, start_child
 
@@ -187,15 +187,15 @@ async def test_what_a_turn_retired_before_it_was_given_up_is_stopped_in_the_next
             await asyncio.sleep(3600)
 
     def away(_: Any) -> Client:
-        raise SchedulerAway
+        raise SchedulerUnavailable
 
-    monkeypatch.setattr(type(controller.link), "client", property(lambda _: Client()))
+    monkeypatch.setattr(type(controller.scheduler), "client", property(lambda _: Client()))
     decision = Decision(wanted=0, start=0, retire=("a",), reason="idle", memory=Memory())
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await controller._apply(decision)
     assert fleet.stopped == []
-    monkeypatch.setattr(type(controller.link), "client", property(away))
+    monkeypatch.setattr(type(controller.scheduler), "client", property(away))
     await controller._turn()
     assert fleet.stopped == [{"a"}]
     await controller._turn()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cluster.observability.logs import BURST, Format, Repeats, about, in_container, secrets_of, set_up_logging
+from cluster.observability.logs import BURST, Format, Repeats, in_container, log_context, secrets_of, set_up_logging
 from cluster.settings import Settings, load_settings
 from tests.system import System
 
@@ -37,7 +37,7 @@ def lines(log: io.StringIO) -> list[dict[str, Any]]:
 
 
 def test_a_line_tells_its_node_and_what_it_is_about(log: io.StringIO) -> None:
-    with about(taskId="ab" * 16, attempt=2, traceId=""):
+    with log_context(taskId="ab" * 16, attempt=2, traceId=""):
         logging.getLogger("cluster.worker.executor").warning("it is %s", "late")
     [line] = lines(log)
     assert line.pop("time").endswith("Z")
@@ -47,7 +47,7 @@ def test_a_line_tells_its_node_and_what_it_is_about(log: io.StringIO) -> None:
 
 def test_what_a_line_is_about_does_not_leak_into_other_threads_or_later_lines(log: io.StringIO) -> None:
     logger = logging.getLogger("cluster.test")
-    with about(taskId="x"):
+    with log_context(taskId="x"):
         other = threading.Thread(target=lambda: logger.info("elsewhere"))
         other.start()
         other.join()
@@ -124,7 +124,7 @@ def test_no_text_can_pass_for_another_line_or_move_the_cursor() -> None:
 
 def test_text_begins_with_time_level_and_node() -> None:
     record = logging.makeLogRecord({"name": "cluster.x", "levelname": "INFO", "msg": "served", "created": 0.0})
-    with about(taskId="ab", attempt=1):
+    with log_context(taskId="ab", attempt=1):
         Repeats().filter(record)
     assert Format(NODE, json=False).format(record) == (
         "1970-01-01T00:00:00.000Z INFO api/a1 cluster.x taskId=ab attempt=1: served"

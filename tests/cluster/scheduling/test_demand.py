@@ -17,7 +17,7 @@ from cluster.scheduling.attempt_keys import attempt_key
 from cluster.scheduling.attempt_tracker import AttemptTracker
 from cluster.scheduling.demand import AHEAD_SECONDS, Demand
 from cluster.scheduling.entry_point import use_runner
-from cluster.scheduling.scheduler_client import SchedulerLink
+from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
 from cluster.store.clients import Store
 
@@ -120,7 +120,7 @@ async def test_what_was_cancelled_leaves_the_scheduler_and_is_no_demand(
     scheduler: tuple[Scheduler, Settings], store: Store
 ) -> None:
     running, settings = scheduler
-    link = SchedulerLink(settings, hears_load=True)
+    link = SchedulerClient(settings, hears_load=True)
     dispatcher, cancellations = Dispatcher(store, link), Cancellations(link)
     link.start()
     dispatcher.start()
@@ -130,7 +130,7 @@ async def test_what_was_cancelled_leaves_the_scheduler_and_is_no_demand(
         async with asyncio.timeout(20):
             while len(running.tasks) != tasks:
                 await asyncio.sleep(0.01)
-        return await link.ask("dask_graphql_load")  # type: ignore[no-any-return]
+        return await link.call("dask_graphql_load")  # type: ignore[no-any-return]
 
     try:
         async with asyncio.timeout(20):
@@ -155,7 +155,7 @@ async def test_what_was_cancelled_while_the_scheduler_was_away_is_told_when_it_i
     scheduler: tuple[Scheduler, Settings], store: Store
 ) -> None:
     running, settings = scheduler
-    link = SchedulerLink(settings)
+    link = SchedulerClient(settings)
     cancellations = Cancellations(link)
     cancellations.start()
     told: list[Any] = []
@@ -193,7 +193,7 @@ async def test_what_was_cancelled_before_it_began_teaches_nobody_how_long_such_t
     scheduler: tuple[Scheduler, Settings], store: Store
 ) -> None:
     running, settings = scheduler
-    link = SchedulerLink(settings, hears_load=True)
+    link = SchedulerClient(settings, hears_load=True)
     dispatcher = Dispatcher(store, link)
     runs: Any = Runs([], [30.0], [])
     use_runner(runs.run)

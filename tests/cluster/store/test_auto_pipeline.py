@@ -14,8 +14,8 @@ import redis.asyncio
 from redis.exceptions import ResponseError
 
 from cluster.settings import Settings
-from cluster.store.auto_pipeline import MOST, ON_THE_WAY, Line
-from cluster.store.raw_pipeline import ThreadChannel, exchange
+from cluster.store.auto_pipeline import MOST, ON_THE_WAY, AutoPipeline
+from cluster.store.raw_pipeline import ThreadPipeline, send_pipeline
 from cluster.store.script_calls import Call, Calls
 from tests.system import RedisServer
 
@@ -43,7 +43,7 @@ class Wire:
 
 async def test_calls_that_come_while_others_are_on_their_way_share_the_next_round_trip() -> None:
     wire = Wire()
-    line = Line(wire.send, 10)
+    line = AutoPipeline(wire.send, 10)
     waiting = [asyncio.create_task(line.run(call(i))) for i in range(ON_THE_WAY)]
     await wire.left.wait()
     waiting += [asyncio.create_task(line.run(call(i))) for i in range(ON_THE_WAY, 100)]
@@ -58,13 +58,13 @@ async def test_a_call_that_comes_at_the_instant_at_which_the_last_round_trips_en
     wire = Wire()
     wire.go.set()
 
-    async def late(line: Line, steps: int) -> str:
+    async def late(line: AutoPipeline, steps: int) -> str:
         for _ in range(steps):
             await asyncio.sleep(0)
         return str(await line.run(call(9)))
 
     for steps in range(12):
-        line = Line(wire.send, 1)
+        line = AutoPipeline(wire.send, 1)
         calls = [line.run(call(i)) for i in range(ON_THE_WAY)]
         *_, answer = await asyncio.gather(*calls, late(line, steps))
         assert answer == call(9).keys[0]
@@ -73,14 +73,14 @@ async def test_a_call_that_comes_at_the_instant_at_which_the_last_round_trips_en
 async def test_a_round_trip_is_bounded() -> None:
     wire = Wire()
     wire.go.set()
-    line = Line(wire.send, 10)
+    line = AutoPipeline(wire.send, 10)
     await asyncio.gather(*(line.run(call(i)) for i in range(5 * MOST)))
     assert max(map(len, wire.trips)) <= MOST
 
 
 async def test_a_caller_that_leaves_harms_nobody_in_its_round_trip() -> None:
     wire = Wire()
-    line = Line(wire.send, 10)
+    line = AutoPipeline(wire.send, 10)
     first, second = (asyncio.create_task(line.run(call(i))) for i in range(2))
     await wire.left.wait()
     first.cancel()
@@ -91,7 +91,7 @@ async def test_a_caller_that_leaves_harms_nobody_in_its_round_trip() -> None:
 
 async def test_a_call_waits_no_longer_than_it_may_and_later_ones_are_served() -> None:
     wire = Wire()
-    line = Line(wire.send, 0.05)
+    line = AutoPipeline(wire.send, 0.05)
     with pytest.raises(TimeoutError):
         await line.run(call(1))
     wire.go.set()
@@ -105,7 +105,7 @@ async def test_the_time_that_the_process_stood_still_is_not_held_against_redis(r
         await reply.wait()
         return ["yes"] * len(calls)
 
-    line = Line(send, 0.2)
+    line = AutoPipeline(send, 0.2)
     waiting = asyncio.create_task(line.run(call(1)))
     await asyncio.sleep(0)
     asyncio.get_running_loop().call_later(0.1, reply.set)
@@ -113,10 +113,10 @@ async def test_the_time_that_the_process_stood_still_is_not_held_against_redis(r
     assert await waiting == "yes"
 
     pool = redis.asyncio.BlockingConnectionPool.from_url(redis_server.url)
-    await exchange(pool, [("PING",)], 1)
+    await send_pipeline(pool, [("PING",)], 1)
     redis_server.pause()
     try:
-        trip = asyncio.create_task(exchange(pool, [("PING",)], 0.2))
+        trip = asyncio.create_task(send_pipeline(pool, [("PING",)], 0.2))
         await asyncio.sleep(0.1)
         redis_server.resume()
         time.sleep(0.5)
@@ -130,7 +130,7 @@ async def test_one_call_that_is_refused_fails_alone_and_a_lost_round_trip_is_tol
     async def refuses(calls: Sequence[Call[Any]]) -> list[Any]:
         return [ResponseError("no") if item.keys == call(1).keys else "yes" for item in calls]
 
-    line = Line(refuses, 10)
+    line = AutoPipeline(refuses, 10)
     answers = await asyncio.gather(*(line.run(call(i)) for i in range(3)), return_exceptions=True)
     assert [answers[0], answers[2]] == ["yes", "yes"]
     assert isinstance(answers[1], ResponseError)
@@ -138,7 +138,7 @@ async def test_one_call_that_is_refused_fails_alone_and_a_lost_round_trip_is_tol
     async def loses(calls: Sequence[Call[Any]]) -> list[Any]:
         raise redis.ConnectionError("gone")
 
-    line = Line(loses, 10)
+    line = AutoPipeline(loses, 10)
     answers = await asyncio.gather(*(line.run(call(i)) for i in range(3)), return_exceptions=True)
     assert all(isinstance(answer, redis.ConnectionError) for answer in answers)
 
@@ -148,7 +148,7 @@ async def test_an_error_of_one_command_leaves_the_answers_of_the_others_in_their
 ) -> None:
     pool = redis.asyncio.ConnectionPool.from_url(redis_server.url)
     commands: list[tuple[Any, ...]] = [("SET", "channel", "1"), ("LPUSH", "channel", 1), ("GET", "channel")]
-    answers = await exchange(pool, commands, 5)
+    answers = await send_pipeline(pool, commands, 5)
     assert answers[0] in (True, b"OK")
     assert isinstance(answers[1], ResponseError)
     assert answers[2] == b"1"
@@ -158,18 +158,18 @@ async def test_an_error_of_one_command_leaves_the_answers_of_the_others_in_their
 async def test_answers_that_nobody_read_are_never_anothers(redis_server: RedisServer) -> None:
     pool = redis.asyncio.ConnectionPool.from_url(redis_server.url, max_connections=1)
     with pytest.raises(TimeoutError):
-        await exchange(pool, [("BLPOP", "channel:nothing", 1), ("ECHO", "old")], 0.1)
-    assert await exchange(pool, [("ECHO", "new")], 5) == [b"new"]
+        await send_pipeline(pool, [("BLPOP", "channel:nothing", 1), ("ECHO", "old")], 0.1)
+    assert await send_pipeline(pool, [("ECHO", "new")], 5) == [b"new"]
     await pool.aclose()
 
 
 def test_each_thread_has_a_connection_of_its_own_and_mends_it(redis_server: RedisServer) -> None:
     client = redis.Redis.from_url(redis_server.url)
-    channel = ThreadChannel(client.connection_pool)
+    channel = ThreadPipeline(client.connection_pool)
     ids: list[int] = []
 
     def ask() -> None:
-        ids.extend(channel.exchange([("CLIENT", "ID")]))
+        ids.extend(channel.send_pipeline([("CLIENT", "ID")]))
 
     ask()
     thread = threading.Thread(target=ask)

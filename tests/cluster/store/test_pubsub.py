@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError as LinkLost
 
 from cluster.settings import Settings
 from cluster.store.clients import Store
-from cluster.store.pubsub import Listener
+from cluster.store.pubsub import PubSubConnection
 
 
 class Wire:
@@ -40,37 +40,37 @@ class Wire:
 
 
 @pytest.fixture
-async def wire(settings: Settings) -> AsyncIterator[tuple[Wire, Listener]]:
+async def wire(settings: Settings) -> AsyncIterator[tuple[Wire, PubSubConnection]]:
     carrier = Wire(settings.redis_url)
     server = await asyncio.start_server(carrier.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     pool = redis.asyncio.ConnectionPool.from_url(f"redis://127.0.0.1:{port}/0")
-    listener = Listener(pool, ["one", "two"], 0.1)
-    yield carrier, listener
-    await listener.close()
+    pubsub = PubSubConnection(pool, ["one", "two"], 0.1)
+    yield carrier, pubsub
+    await pubsub.close()
     server.close()
 
 
 async def test_every_word_is_heard_in_order(store: Store, settings: Settings) -> None:
     channels = [f"{settings.key_prefix}:a", f"{settings.key_prefix}:b"]
-    listener = store.listener(channels, 5.0)
-    await listener.open()
+    pubsub = store.pubsub(channels, 5.0)
+    await pubsub.open()
     async with asyncio.timeout(10):
         async with store.redis.pipeline(transaction=False) as pipeline:
             for number in range(5_000):
                 pipeline.publish(channels[number % 2], number)
             await pipeline.execute()
-        words = listener.words()
+        messages = pubsub.messages()
         for number in range(5_000):
-            assert await anext(words) == (channels[number % 2].encode(), b"%d" % number)
-    await listener.close()
+            assert await anext(messages) == (channels[number % 2].encode(), b"%d" % number)
+    await pubsub.close()
 
 
-async def test_a_silent_link_is_tried_and_lives(wire: tuple[Wire, Listener], store: Store) -> None:
-    carrier, listener = wire
-    await listener.open()
-    words = listener.words()
-    waiting = asyncio.ensure_future(anext(words))
+async def test_a_silent_link_is_tried_and_lives(wire: tuple[Wire, PubSubConnection], store: Store) -> None:
+    carrier, pubsub = wire
+    await pubsub.open()
+    messages = pubsub.messages()
+    waiting = asyncio.ensure_future(anext(messages))
     async with asyncio.timeout(10):
         while carrier.sent.count(b"PING") < 3:
             await asyncio.sleep(0.02)
@@ -78,10 +78,10 @@ async def test_a_silent_link_is_tried_and_lives(wire: tuple[Wire, Listener], sto
         assert await waiting == (b"two", b"still here")
 
 
-async def test_a_link_that_carries_nothing_any_more_is_lost(wire: tuple[Wire, Listener]) -> None:
-    carrier, listener = wire
-    await listener.open()
+async def test_a_link_that_carries_nothing_any_more_is_lost(wire: tuple[Wire, PubSubConnection]) -> None:
+    carrier, pubsub = wire
+    await pubsub.open()
     carrier.carries = False
     async with asyncio.timeout(10):
         with pytest.raises(LinkLost):
-            await anext(listener.words())
+            await anext(pubsub.messages())

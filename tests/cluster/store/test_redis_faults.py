@@ -141,14 +141,14 @@ async def test_connections_to_a_former_primary_are_closed_and_lead_to_the_new_on
 
         async def listen() -> None:
             while True:
-                listener = store.listener([channel], 60)
+                pubsub = store.pubsub([channel], 60)
                 try:
-                    await listener.open()
+                    await pubsub.open()
                     heard.put_nowait(b"open")
-                    async for _, message in listener.words():
+                    async for _, message in pubsub.messages():
                         heard.put_nowait(message)
                 except (redis.exceptions.RedisError, OSError):
-                    await listener.close()
+                    await pubsub.close()
 
         listening = asyncio.create_task(listen())
         try:

@@ -16,7 +16,7 @@ from cluster.settings import Settings
 from cluster.store import clients as store_module
 from cluster.store.clients import Store, ThreadStore
 from cluster.store.record import Record, SubmissionOutcome, TaskState
-from cluster.store.script_calls import LANES, Submitted, parse_notice
+from cluster.store.script_calls import SHARDS, Submitted, parse_notice
 from tests.system import RedisServer
 
 pytestmark = pytest.mark.every_engine
@@ -42,7 +42,7 @@ async def finish(store: Store, attempt: int = 1, result: bytes = b"{}") -> bool:
 
 
 async def lose(store: Store, attempt: int, charge: str = "none") -> str:
-    return await store.run(store.calls.lose(ID, attempt, charge, error("WORKER_LOST", "lost")))  # type: ignore[arg-type]
+    return await store.run(store.calls.mark_lost(ID, attempt, charge, error("WORKER_LOST", "lost")))  # type: ignore[arg-type]
 
 
 async def due(store: Store, cutoff: int | None = None) -> list[tuple[str, int]]:
@@ -227,7 +227,7 @@ async def test_a_delayed_task_is_dispatched_when_it_is_due(store: Store) -> None
     submitted = await submit(store, not_before=now + 60_000)
     assert not submitted.dispatch
     assert await due(store) == []
-    await store.redis.zadd(f"{store.calls.lane(ID)}:open", {ID: now})
+    await store.redis.zadd(f"{store.calls.shard(ID)}:open", {ID: now})
     assert await due(store) == [("dispatch", 1)]
 
 
@@ -256,7 +256,7 @@ async def test_only_the_nodes_that_wait_are_told_and_only_of_what_they_want(stor
         heard.append((message["channel"].decode().rsplit(":", 1)[1], *parse_notice(message["data"])))
     every = ("every", ID, None)
     assert sorted(heard, key=lambda item: item[0]) == [every, every, every, ("final", ID, await record(store))]
-    assert await store.redis.exists(f"{store.calls.lane(ID)}:watch:{ID}") == 0
+    assert await store.redis.exists(f"{store.calls.shard(ID)}:watch:{ID}") == 0
     await pubsub.aclose()  # type: ignore[no-untyped-call]
 
 
@@ -281,7 +281,7 @@ async def test_watching_a_final_task_answers_it_and_leaves_no_note(store: Store)
     watched = await store.run(store.calls.watch(ID, "node"))
     assert watched.record is not None
     assert watched.record.result == b"1"
-    assert await store.redis.exists(f"{store.calls.lane(ID)}:watch:{ID}") == 0
+    assert await store.redis.exists(f"{store.calls.shard(ID)}:watch:{ID}") == 0
 
 
 async def test_events_are_numbered_without_gaps_and_can_be_read_from_any_number(store: Store) -> None:
@@ -319,7 +319,7 @@ async def test_the_same_progress_twice_is_no_event_but_a_sign_of_life(store: Sto
 
 
 async def test_the_list_is_newest_first_and_its_pages_meet_without_gap_or_overlap(store: Store) -> None:
-    ids = [f"{LANES[i % 16]}{i:031x}" for i in range(60)]
+    ids = [f"{SHARDS[i % 16]}{i:031x}" for i in range(60)]
     for task_id in ids:
         await submit(store, task_id)
     pages: list[str] = []
@@ -371,11 +371,11 @@ async def test_what_has_expired_is_gone_from_reads_and_lists(settings: Settings)
             await asyncio.sleep(0.05)
     assert (await store.run(store.calls.watch(ID, "n"))).record is None
     async with asyncio.timeout(5):
-        while not await store.run(store.calls.forget(ID[0], 10)):
+        while not await store.run(store.calls.prune(ID[0], 10)):
             await asyncio.sleep(0.05)
     assert await store.newest(5) == []
     assert (await submit(store)).outcome is NEW
-    await store.redis.delete(f"{store.calls.lane(ID)}:watch:{ID}")
+    await store.redis.delete(f"{store.calls.shard(ID)}:watch:{ID}")
     await store.close()
 
 
@@ -385,7 +385,7 @@ async def test_a_task_that_runs_again_is_not_forgotten_with_its_former_end(setti
     await start(store)
     await finish(store)
     await submit(store, recompute=True)
-    expiry = f"{store.calls.lane(ID)}:expiry"
+    expiry = f"{store.calls.shard(ID)}:expiry"
     assert await store.redis.zcard(expiry) == 0
     assert await store.redis.ttl(store.calls.record_key(ID)) == -1
     await store.close()
@@ -405,7 +405,7 @@ async def test_lost_scripts_are_loaded_again_without_running_anything_twice(stor
     await store.redis.script_flush()
     assert (await submit(store)).outcome is NEW
     await store.redis.script_flush()
-    ids = [f"{digit}{ID[1:]}" for digit in LANES]
+    ids = [f"{digit}{ID[1:]}" for digit in SHARDS]
     claimed = await store.run_many([store.calls.submit(task_id, "fibonacci", "1", b"{}") for task_id in ids])
     assert [item.outcome for item in claimed] == [JOINED if task_id == ID else NEW for task_id in ids]
 
@@ -434,7 +434,7 @@ async def test_a_redis_that_hangs_is_told_within_two_seconds(settings: Settings)
 
 
 async def test_the_pages_of_one_state_and_name_meet_across_the_lanes(store: Store) -> None:
-    ids = [f"{LANES[i % 16]}{i:031x}" for i in range(40)]
+    ids = [f"{SHARDS[i % 16]}{i:031x}" for i in range(40)]
     for i, task_id in enumerate(ids):
         await store.run(store.calls.submit(task_id, "even" if i % 2 == 0 else "odd", "1", b"{}"))
         if i % 4 == 0:
@@ -449,7 +449,7 @@ async def test_the_pages_of_one_state_and_name_meet_across_the_lanes(store: Stor
 
 
 async def test_a_task_submitted_meanwhile_does_not_disturb_the_next_page(store: Store) -> None:
-    ids = [f"{LANES[i % 16]}{i:031x}" for i in range(10)]
+    ids = [f"{SHARDS[i % 16]}{i:031x}" for i in range(10)]
     for task_id in ids:
         await submit(store, task_id)
     first = await store.newest(5)
@@ -461,7 +461,7 @@ async def test_a_task_submitted_meanwhile_does_not_disturb_the_next_page(store: 
 async def test_a_note_of_waiting_has_a_time_to_live_and_every_event_outlasts_final(store: Store) -> None:
     await store.run(store.calls.watch(ID, "node", every_event=True))
     await store.run(store.calls.watch(ID, "node"))
-    key = f"{store.calls.lane(ID)}:watch:{ID}"
+    key = f"{store.calls.shard(ID)}:watch:{ID}"
     assert await store.redis.hgetall(key) == {b"node": b"e"}
     assert 0 < await store.redis.ttl(key) <= 180
 
@@ -471,7 +471,7 @@ async def test_a_cancelled_delayed_task_is_never_dispatched(store: Store) -> Non
     await submit(store, not_before=now + 60_000)
     await store.run(store.calls.cancel(ID))
     assert await due(store, now + 120_000) == []
-    assert await store.redis.zcard(f"{store.calls.lane(ID)}:open") == 0
+    assert await store.redis.zcard(f"{store.calls.shard(ID)}:open") == 0
 
 
 # Faults of today -----------------------------------------------------------------------------------------------------
@@ -482,10 +482,10 @@ async def test_a_task_that_expired_and_runs_again_stands_in_the_lists_once(store
     await start(store)
     await finish(store)
     # What Redis does when their time has come, before the recoverer forgets the task.
-    await store.redis.delete(store.calls.record_key(ID), f"{store.calls.lane(ID)}:events:{ID}")
+    await store.redis.delete(store.calls.record_key(ID), f"{store.calls.shard(ID)}:events:{ID}")
     assert (await submit(store)).outcome is NEW
     assert [state for state in TaskState if await store.newest(5, state=state)] == [TaskState.QUEUED]
-    assert await store.redis.zcard(f"{store.calls.lane(ID)}:expiry") == 0
+    assert await store.redis.zcard(f"{store.calls.shard(ID)}:expiry") == 0
 
 
 async def test_pages_meet_where_a_whole_lane_was_submitted_in_one_millisecond(store: Store) -> None:

@@ -119,7 +119,7 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
         @rule(back=ATTEMPTS, charge=st.sampled_from(["worker", "none"]))
         def lose(self, back: int, charge: Any) -> None:
             attempt, right = self.fence(back)
-            verdict = self.run(self.calls.lose(ID, attempt, charge, error("WORKER_LOST", "x")))
+            verdict = self.run(self.calls.mark_lost(ID, attempt, charge, error("WORKER_LOST", "x")))
             if self.state in FINAL or not right or self.dispatched < self.attempt:
                 assert verdict == "REFUSED"
                 return
@@ -174,7 +174,7 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
         @rule()
         def forget(self) -> None:
             """The sweep finds nothing to forget of a task that is not over its time."""
-            assert self.run(self.calls.forget(ID[0], 10)) == 0
+            assert self.run(self.calls.prune(ID[0], 10)) == 0
 
         def read(self) -> dict[str, str]:
             raw: Any = self.store.redis.hgetall(self.calls.record_key(ID))
@@ -192,7 +192,7 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
 
         @invariant()
         def the_open_index_holds_exactly_the_open_tasks(self) -> None:
-            score = self.store.redis.zscore(f"{self.calls.lane(ID)}:open", ID)
+            score = self.store.redis.zscore(f"{self.calls.shard(ID)}:open", ID)
             assert (score is not None) == (self.state in ("QUEUED", "RUNNING"))
 
         @invariant()

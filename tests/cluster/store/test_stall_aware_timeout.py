@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from cluster.store.stall_aware_timeout import Deadline
+from cluster.store.stall_aware_timeout import StallAwareTimeout
 
 
 class Clock(asyncio.SelectorEventLoop):
@@ -28,7 +28,7 @@ def expiry_seconds(seconds: float, stalls: list[float]) -> float:
     """When a deadline of `seconds` expires in a loop whose timers fire late by each of `stalls`, the last for ever."""
     loop = Clock()
     expired: list[float] = []
-    Deadline(loop, seconds, lambda: expired.append(loop.now - 100.0))
+    StallAwareTimeout(loop, seconds, lambda: expired.append(loop.now - 100.0))
     try:
         for turn in range(100):
             assert loop.due is not None

@@ -132,7 +132,7 @@ async def test_forgotten_tasks_leave_every_list(settings: Settings) -> None:
     async with asyncio.timeout(20):
         while await store.newest(9, tenant="acme") or await store.newest(9):
             for digit in "01":
-                await store.run(store.calls.forget(digit, 10))
+                await store.run(store.calls.prune(digit, 10))
             await asyncio.sleep(0.1)
     left = [key for key in await store.command("KEYS", f"{settings.key_prefix}:*:index*")]
     assert left == []
@@ -150,5 +150,5 @@ async def test_a_page_reads_a_bounded_number_of_entries_however_many_tasks_exist
     assert time.monotonic() - begun < 5
     stats = await store.command("INFO", "commandstats")
     text = stats.decode() if isinstance(stats, bytes) else str(stats)
-    # One range of 20 in each of the 16 lanes.
+    # One range of 20 in each of the 16 shards.
     assert "calls=16" in text or "'calls': 16" in text

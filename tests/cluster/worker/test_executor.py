@@ -489,7 +489,7 @@ def test_a_result_of_a_late_attempt_is_refused(bench: Bench) -> None:
     def overtaken(n: int) -> int:
         [(task_id, attempt)] = bench.executor.running
         reason = {"code": "WORKER_LOST", "message": "x", "type": None}
-        assert bench.store.run(bench.calls.lose(task_id, attempt, "none", reason)) == "QUEUED"
+        assert bench.store.run(bench.calls.mark_lost(task_id, attempt, "none", reason)) == "QUEUED"
         return n
 
     record = bench.run(bench.submit(register(overtaken), n=1))
@@ -607,7 +607,7 @@ def test_the_first_repetition_of_a_recomputed_task_waits_as_short_as_any(bench: 
     wrong.append(RuntimeError("x"))
     bound = bench.submit(kind, recompute=True, n=1)
     assert bench.run(bound, 6).retries == 1
-    due_at: Any = bench.store.redis.zscore(f"{bench.calls.lane(bound.task_id)}:open", bound.task_id)
+    due_at: Any = bench.store.redis.zscore(f"{bench.calls.shard(bound.task_id)}:open", bound.task_id)
     assert due_at / 1000 - time.time() <= cluster.worker.executor.RETRY_SECONDS + 0.5
 
 

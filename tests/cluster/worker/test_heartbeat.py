@@ -11,7 +11,7 @@ from cluster.errors import StoreUnavailable
 from cluster.settings import Settings
 from cluster.store.blob_store import FolderBlobStore
 from cluster.store.script_calls import Call, Calls
-from cluster.worker.heartbeat import Pulse
+from cluster.worker.heartbeat import HeartbeatThread
 from cluster.worker.task_context import RunningAttempt
 
 
@@ -31,9 +31,9 @@ class ScriptedStore:
         return answer
 
 
-def pulse_of(attempt: RunningAttempt, store: ScriptedStore) -> Pulse:
+def pulse_of(attempt: RunningAttempt, store: ScriptedStore) -> HeartbeatThread:
     executor: Any = SimpleNamespace(store=store, running={(attempt.task_id, attempt.attempt): attempt})
-    return Pulse(executor)
+    return HeartbeatThread(executor)
 
 
 def test_a_partial_output_that_redis_did_not_take_is_shown_once_it_does(tmp_path: Any) -> None:

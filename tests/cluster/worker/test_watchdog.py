@@ -20,9 +20,9 @@ from cluster.settings import Settings
 from cluster.store.clients import Store
 from cluster.store.record import Record, TaskState
 from cluster.system import memory
-from cluster.worker.attempt_table import RunningBoard
+from cluster.worker.attempt_table import AttemptTable
 from cluster.worker.descendants import Descendants
-from cluster.worker.watchdog import GRACE_SECONDS, Warden, WorkerProcess
+from cluster.worker.watchdog import GRACE_SECONDS, Watchdog, WorkerProcess
 
 IDS: Final = [f"{n:032x}" for n in range(1, 60)]
 
@@ -49,7 +49,7 @@ class Bench:
 
     def __init__(self, settings: Settings, store: Store, folder: Path, **limits: Any) -> None:
         self.store = store
-        self.board = RunningBoard(folder / "w.board", create=True)
+        self.board = AttemptTable(folder / "w.board", create=True)
         self.descendants = Descendants()
         self.child = subprocess.Popen([sys.executable, "-c", CHILD, SECONDS], stdout=subprocess.PIPE)
         assert self.child.stdout is not None
@@ -57,7 +57,7 @@ class Bench:
         self.board.own()
         self._own()
         self.left: list[bool] = []
-        self.warden = Warden(
+        self.warden = Watchdog(
             store, self.board, self.descendants, WorkerProcess("w", self.process_id, self.leaving, **limits)
         )
 

@@ -77,7 +77,7 @@ class Bits(enum.Flag):
     A = 1
 
 
-class Odd(enum.Enum):
+class NotCompilable(enum.Enum):
     true = 1
 
 
@@ -135,7 +135,7 @@ DataFrame.__module__ = "pandas.core.frame"
         (Box[int], "a generic dataclass forgets its types"),
         (Many, "declare its root type"),
         (Bits, r"use list\[\.\.\.\] of an Enum"),
-        (Odd, "cannot be an enum value"),
+        (NotCompilable, "cannot be an enum value"),
         (Tuples, "give an Enum's members texts or numbers"),
         (Nothing, "has no field to show"),
         (Camels, "'max_depth' and 'maxDepth' are both 'maxDepth'"),

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from cluster.errors import TooManySubscriptions
 from graphql_api.auth.callers import Caller, Scope
-from graphql_api.auth.sockets import Sockets
-from graphql_api.transport.uvicorn_websocket import Gate, Inbox
+from graphql_api.auth.connections import ConnectionRegistry
+from graphql_api.transport.uvicorn_websocket import SlimEvent, SlimQueue
 
 STEPS = st.lists(st.sampled_from(["put", "get", "turn"]), max_size=40)
 
@@ -21,7 +21,7 @@ STEPS = st.lists(st.sampled_from(["put", "get", "turn"]), max_size=40)
 @given(STEPS)
 def test_an_inbox_hands_out_everything_once_and_in_order(steps: list[str]) -> None:
     async def run() -> None:
-        inbox, got, put = Inbox(), [], 0
+        inbox, got, put = SlimQueue(), [], 0
         readers: list[asyncio.Task[Any]] = []
 
         async def read() -> None:
@@ -47,7 +47,7 @@ def test_an_inbox_hands_out_everything_once_and_in_order(steps: list[str]) -> No
 
 
 async def test_a_reader_that_is_cancelled_takes_nothing_with_it() -> None:
-    inbox = Inbox()
+    inbox = SlimQueue()
     reader = asyncio.create_task(inbox.get())
     await asyncio.sleep(0)
     reader.cancel()
@@ -57,7 +57,7 @@ async def test_a_reader_that_is_cancelled_takes_nothing_with_it() -> None:
 
 
 async def test_a_gate_lets_all_through_that_wait_and_nobody_once_it_is_closed() -> None:
-    gate = Gate()
+    gate = SlimEvent()
     waiting = [asyncio.create_task(gate.wait()) for _ in range(3)]
     await asyncio.sleep(0)
     waiting[1].cancel()
@@ -74,7 +74,7 @@ async def test_a_gate_lets_all_through_that_wait_and_nobody_once_it_is_closed() 
 
 
 async def test_places_are_given_back_whatever_happens_in_them() -> None:
-    sockets, closed = Sockets(2), []
+    sockets, closed = ConnectionRegistry(2), []
     caller = Caller("somebody", frozenset(Scope))
 
     async def close() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphql_api.transport import write_coalescing as module
-from graphql_api.transport.write_coalescing import FULL, Corked
+from graphql_api.transport.write_coalescing import FULL, WriteCoalescer
 
 
 class Wire:
@@ -43,7 +43,7 @@ class Wire:
 
 
 def corked(wire: Wire) -> Any:
-    return Corked(cast(asyncio.Transport, wire))
+    return WriteCoalescer(cast(asyncio.Transport, wire))
 
 
 async def test_writes_of_one_turn_are_one_write() -> None:

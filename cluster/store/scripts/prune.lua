@@ -1,4 +1,4 @@
--- Takes expired tasks out of the list indexes of a lane. ARGV: 3 most. KEYS[7] is needed.
+-- Takes expired tasks out of the list indexes of a shard. ARGV: 3 most. KEYS[7] is needed.
 -- Answers how many entries of `expiry` were taken: as many as `most` if there may be more.
 local due = redis.call('ZRANGEBYSCORE', EXPIRY, '-inf', NOW_TEXT, 'LIMIT', 0, tonumber(ARGV[3]))
 if #due == 0 then return 0 end

@@ -13,7 +13,7 @@ from graphql_api.auth.callers import Caller
 Close = Callable[[], Coroutine[Any, Any, None]]
 
 
-class Sockets:
+class ConnectionRegistry:
     """Args:
     limit: most open at once of one caller, and of one address.
     """
@@ -41,9 +41,9 @@ class Sockets:
                 f"{self._limit} sockets of one client are open here, the limit; close some, or share one"
             )
 
-    def place(self) -> Place:
+    def place(self) -> ConnectionSlot:
         """The place of one more socket, to be used by `with`."""
-        return Place(self._count, self._open)
+        return ConnectionSlot(self._count, self._open)
 
     async def end(self, ended: Callable[[Caller], bool]) -> None:
         """Closes the sockets whose caller `ended`."""
@@ -51,7 +51,7 @@ class Sockets:
         await asyncio.gather(*closing, return_exceptions=True)
 
 
-class Place:
+class ConnectionSlot:
     """One open socket's place in the counts. A class of its own, as thousands of them are open."""
 
     __slots__ = ("_count", "_names", "_open")
@@ -70,7 +70,7 @@ class Place:
         self._names += (who,)
 
     def hold(self, caller: Caller, close: Close) -> None:
-        """Keeps it where `Sockets.end` finds it."""
+        """Keeps it where `ConnectionRegistry.end` finds it."""
         self._open[self] = (caller, close)
 
     def __exit__(self, *_: object) -> None:

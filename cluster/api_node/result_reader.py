@@ -16,7 +16,7 @@ READS: Final = 8
 """Most long results that are on their way from Redis at a time."""
 
 
-class Results:
+class ResultReader:
     """The reader of long results of one node."""
 
     def __init__(self, store: Store) -> None:
