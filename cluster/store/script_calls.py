@@ -80,8 +80,8 @@ def _load(name: str) -> Script:
 SCRIPTS: Final = {
     name: _load(name)
     for name in (
-        "submit", "start", "progress", "finish", "fail", "mark_lost", "release", "cancel", "watch", "unwatch", "claim_due",
-        "prune", "take_tokens", "note_blobs", "claim_blobs", "drop_blobs", "mark", "probe", "read",
+        "submit", "start", "progress", "finish", "fail", "mark_lost", "release", "cancel", "watch", "unwatch",
+        "claim_due", "prune", "take_tokens", "note_blobs", "claim_blobs", "drop_blobs", "mark", "probe", "read",
     )
 }  # fmt: skip
 
