@@ -190,7 +190,7 @@ class Recoverer:
         """Dispatches, or asks the scheduler and gives up what it does not know.
 
         Raises:
-            SchedulerUnavailable: the scheduler does not answer; the attempts to check are due again after CHECK_SECONDS.
+            SchedulerUnavailable: the scheduler does not answer; the attempts are due again after CHECK_SECONDS.
         """
         self._dispatch([item for item in due if item.action == "dispatch"])
         checks = [item for item in due if item.action == "check"]
