@@ -24,14 +24,14 @@ from cluster.task_types.registry import Registry, load_registry
 from graphql_api.auth.authenticate import Authenticator
 from graphql_api.auth.connections import ConnectionRegistry
 from graphql_api.auth.http import status_of
-from graphql_api.auth.keys import CHANGED
-from graphql_api.errors import STORE_AWAY
-from graphql_api.execution.document_cache import Documents
+from graphql_api.auth.keys import KEYS_CHANGED
+from graphql_api.errors import STORE_UNAVAILABLE
+from graphql_api.execution.document_cache import DocumentCache
 from graphql_api.execution.persisted_operations import PersistedOperations
 from graphql_api.http.blob_downloads import download
 from graphql_api.http.health import healthz, readyz, show_metrics
 from graphql_api.http.pages import page_routes
-from graphql_api.http.request_metrics import Measured, Traced
+from graphql_api.http.request_metrics import MetricsMiddleware, TracingMiddleware
 from graphql_api.schema.builder import make_schema
 from graphql_api.transport.endpoint import GraphQLEndpoint
 from graphql_api.transport.origin_check import Origins
@@ -47,9 +47,9 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     check_public(settings)
     registry = load_registry(settings.task_modules) if registry is None else registry
     persisted = PersistedOperations(settings)
-    schema = make_schema(registry, Documents(settings, persisted))
+    schema = make_schema(registry, DocumentCache(settings, persisted))
 
-    graphql = Origins(settings).middleware(Packed(GraphQLRoute()))
+    graphql = Origins(settings).middleware(CompressionMiddleware(GraphQLRoute()))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -60,7 +60,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         authenticator = app.state.authenticator = Authenticator(settings, node.store, sockets)
         endpoint = app.state.graphql = GraphQLEndpoint(schema, node, authenticator, sockets, persisted)
         node.loops += [authenticator.loop, endpoint.pings.loop]
-        node.listeners.append(lambda word: authenticator.keys.changed() if word == CHANGED else None)
+        node.listeners.append(lambda word: authenticator.keys.mark_stale() if word == KEYS_CHANGED else None)
         await node.start()
         authenticator.start()
         endpoint.pings.start()
@@ -73,7 +73,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
             await node.close()
 
     return Api(
-        Measured(Traced(graphql) if tracing.on() else graphql),
+        MetricsMiddleware(TracingMiddleware(graphql) if tracing.on() else graphql),
         GraphQLRoute(),
         routes=[
             Route("/healthz", healthz),
@@ -84,9 +84,9 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
             Route("/graphql", graphql),
             *page_routes(),
         ],
-        middleware=[Middleware(Measured)],
+        middleware=[Middleware(MetricsMiddleware)],
         lifespan=lifespan,
-        exception_handlers={StoreUnavailable: store_away, PublicError: refused},
+        exception_handlers={StoreUnavailable: store_unavailable, PublicError: public_error},
     )
 
 
@@ -113,7 +113,7 @@ class Api(Starlette):
         await way(scope, receive, send)
 
 
-class Packed:
+class CompressionMiddleware:
     """Packs long answers for those who take it. (Not around blobs, of which clients ask for ranges, nor around pages,
     which lie packed.)"""
 
@@ -133,12 +133,12 @@ class GraphQLRoute:
         await scope["app"].state.graphql(scope, receive, send)
 
 
-async def store_away(_: Request, error: Exception) -> Response:
+async def store_unavailable(_: Request, error: Exception) -> Response:
     """What a plain HTTP request is told while Redis is away; GraphQL has words of its own."""
-    return JSONResponse({"error": STORE_AWAY, "code": "SERVICE_UNAVAILABLE"}, 503, {"Retry-After": "2"})
+    return JSONResponse({"error": STORE_UNAVAILABLE, "code": "SERVICE_UNAVAILABLE"}, 503, {"Retry-After": "2"})
 
 
-async def refused(_: Request, error: Exception) -> Response:
+async def public_error(_: Request, error: Exception) -> Response:
     """What a plain HTTP request is told that is refused."""
     assert isinstance(error, PublicError)
     status, headers = status_of(error)

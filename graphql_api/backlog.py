@@ -26,7 +26,7 @@ SLOW_BYTES_PER_SECOND: Final = 4_096
 """What counts as next to nothing."""
 SETTLE_SECONDS: Final = 0.5
 """From the moment when a connection takes nothing more until what waits is measured: a long message may follow."""
-LONGEST: Final = 8
+SOCKET_BUFFER_FACTOR: Final = 8
 """Times the bound on results that all messages of a socket may wait with, those of queries too."""
 
 _NO_LINGER: Final = struct.pack("ii", 1, 0)

@@ -22,8 +22,8 @@ class Context:
     node: Node
     wrappers: dict[str, type] = field(default_factory=dict)
     connection_params: dict[str, Any] = field(default_factory=dict)
-    who: Caller | None = None
-    answer_headers: dict[str, str] = field(default_factory=dict)
+    known_caller: Caller | None = None
+    response_headers: dict[str, str] = field(default_factory=dict)
     """Of an HTTP answer, beside the usual ones."""
     socket: WebSocket | None = None
     last_event_id: int | None = None
@@ -47,11 +47,11 @@ class Context:
         Raises:
             Unauthenticated: nobody was found yet.
         """
-        if self.who is None:
+        if self.known_caller is None:
             raise Unauthenticated("the request has no caller")
-        return self.who
+        return self.known_caller
 
-    async def admit(self, count: int) -> Caller:
+    async def authorize_submissions(self, count: int) -> Caller:
         """Lets the caller submit `count` tasks.
 
         Raises:
@@ -65,7 +65,7 @@ class Context:
             wait = await store.run(store.calls.take_tokens(self.caller.name, limit, limit, count))
             if wait:
                 seconds = -(-wait // 1000)
-                self.answer_headers["Retry-After"] = str(seconds)
+                self.response_headers["Retry-After"] = str(seconds)
                 raise RateLimited(
                     f"at most {limit} submissions a minute; nothing was submitted, try again in {seconds} s",
                     limit=limit,
@@ -73,13 +73,13 @@ class Context:
                 )
         return self.caller
 
-    def seen(self, record: Record) -> Record:
+    def require_visible(self, record: Record) -> Record:
         """The record, if the caller may see it.
 
         Raises:
             TaskNotFound: it is another tenant's.
         """
-        if not self.caller.sees(record):
+        if not self.caller.can_see(record):
             raise TaskNotFound(f"no task {record.task_id} is known")
         return record
 

@@ -14,11 +14,11 @@ from cluster.observability import metrics
 
 logger = logging.getLogger(__name__)
 
-STORE_AWAY = "the task store does not answer; nothing is lost, try again in a moment"
-BLOBS_AWAY = "the value cannot be read from the blob store now; try again in a moment"
+STORE_UNAVAILABLE = "the task store does not answer; nothing is lost, try again in a moment"
+BLOBS_UNAVAILABLE = "the value cannot be read from the blob store now; try again in a moment"
 
 
-def present(error: GraphQLError) -> None:
+def mask_error(error: GraphQLError) -> None:
     """Rewrites one error in place to what a client may see, with a stable `extensions.code`."""
     original = error.original_error
     extensions = dict(error.extensions or {})
@@ -30,11 +30,11 @@ def present(error: GraphQLError) -> None:
         extensions.update(original.extensions)
     elif isinstance(original, StoreUnavailable):
         logger.warning("%s", original)
-        error.message = STORE_AWAY
+        error.message = STORE_UNAVAILABLE
         extensions = {"code": "SERVICE_UNAVAILABLE"}
     elif isinstance(original, BlobError):
         logger.warning("%s", original)
-        error.message = BLOBS_AWAY
+        error.message = BLOBS_UNAVAILABLE
         extensions = {"code": "BLOB_UNAVAILABLE"}
     elif error.path is None and isinstance(original, InvalidOperationTypeError | MissingQueryError | ValueError):
         # A subscription by plain POST, a literal that a scalar refuses: the client's doing.

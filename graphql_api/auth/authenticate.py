@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 HOW: Final = "send `Authorization: Bearer <API key or JWT>`, or that in a WebSocket's connection_init payload"
 
-TURN_SECONDS: Final = 5.0
+CHECK_SECONDS: Final = 5.0
 """How long after its end a credential's sockets may live."""
 
 
@@ -51,7 +51,7 @@ class Authenticator:
 
     def start(self) -> None:
         if self.required:
-            self.keys.changed()
+            self.keys.mark_stale()
             self.loop.start()
 
     async def close(self) -> None:
@@ -86,10 +86,10 @@ class Authenticator:
             raise Unauthenticated(f"this is no API key: {HOW}")
         return await self._with_salt(made)
 
-    def good(self, caller: Caller) -> bool:
+    def is_valid(self, caller: Caller) -> bool:
         """Whether a caller's credential is good still."""
         if caller.key_id is not None:
-            return self.keys.holds(caller.key_id)
+            return self.keys.is_valid(caller.key_id)
         return caller.expires_at is None or caller.expires_at > time.time()
 
     async def _by_token(self, text: str) -> Caller:
@@ -119,8 +119,8 @@ class Authenticator:
 
     async def _end_sockets(self) -> None:
         """Ends the sockets of keys that were revoked and of credentials that expired."""
-        await self.keys.turn(TURN_SECONDS)
-        await self._sockets.end(lambda caller: not self.good(caller))
+        await self.keys.refresh_after(CHECK_SECONDS)
+        await self._sockets.end(lambda caller: not self.is_valid(caller))
 
 
 def _scope_words(claims: Mapping[str, Any]) -> list[str]:

@@ -56,7 +56,7 @@ class Caller:
             held = ", ".join(sorted(self.scopes)) or "none"
             raise Forbidden(f"this needs the scope {scope.value!r}; the credential has {held}", scope=scope.value)
 
-    def sees(self, record: Record) -> bool:
+    def can_see(self, record: Record) -> bool:
         """Whether a task is one of the caller's own, or tenants share."""
         return record.tenant == self.tenant or Scope.ADMIN in self.scopes or not self.tenant
 

@@ -28,20 +28,20 @@ class ConnectionRegistry:
         """How many have a caller now."""
         return len(self._open)
 
-    def full(self, who: str) -> bool:
+    def is_full(self, who: str) -> bool:
         """Whether an address or a caller has `limit` sockets already."""
         return self._count[who] >= self._limit
 
-    def check(self, who: str) -> None:
+    def require_room(self, who: str) -> None:
         """Raises:
         TooManySubscriptions: this caller has `limit` sockets already.
         """
-        if self.full(who):
+        if self.is_full(who):
             raise TooManySubscriptions(
                 f"{self._limit} sockets of one client are open here, the limit; close some, or share one"
             )
 
-    def place(self) -> ConnectionSlot:
+    def slot(self) -> ConnectionSlot:
         """The place of one more socket, to be used by `with`."""
         return ConnectionSlot(self._count, self._open)
 
@@ -69,7 +69,7 @@ class ConnectionSlot:
         self._count[who] += 1
         self._names += (who,)
 
-    def hold(self, caller: Caller, close: Close) -> None:
+    def register(self, caller: Caller, close: Close) -> None:
         """Keeps it where `ConnectionRegistry.end` finds it."""
         self._open[self] = (caller, close)
 

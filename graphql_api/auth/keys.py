@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 KEY: Final = re.compile(r"dgk_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 REFRESH_SECONDS: Final = 30.0
 """How often the keys are read again; a change is told at once besides, by a word that may be lost."""
-CHANGED: Final = "keys"
+KEYS_CHANGED: Final = "keys"
 """The word on the channel of all nodes that the keys have changed."""
 
 
@@ -74,14 +74,14 @@ async def create_key(
     now = await store.clock() / 1000
     key = ApiKey(key_id, name, _hash(secret), tenant, scopes, now, None if days is None else now + days * 86_400)
     await store.command("HSET", store.calls.keys_key, key_id, key.dump())
-    await store.command("PUBLISH", store.calls.all_channel, CHANGED)
+    await store.command("PUBLISH", store.calls.all_channel, KEYS_CHANGED)
     return f"dgk_{key_id}_{secret}", key
 
 
 async def revoke_key(store: Store, key_id: str) -> bool:
     """Ends a key everywhere, open sockets included; False where there is none."""
     removed = await store.command("HDEL", store.calls.keys_key, key_id)
-    await store.command("PUBLISH", store.calls.all_channel, CHANGED)
+    await store.command("PUBLISH", store.calls.all_channel, KEYS_CHANGED)
     return bool(removed)
 
 
@@ -125,7 +125,7 @@ class KeyRing:
             return None
         return None if self._over(key) else key
 
-    def holds(self, key_id: str) -> bool:
+    def is_valid(self, key_id: str) -> bool:
         """Whether a key that was good is so still, as far as this node has heard."""
         key = self._keys.get(key_id)
         return key is not None and not self._over(key)
@@ -135,11 +135,11 @@ class KeyRing:
         now = time.time() if self._ahead is None else time.monotonic() + self._ahead
         return key.expires_at is not None and key.expires_at <= now
 
-    def changed(self) -> None:
+    def mark_stale(self) -> None:
         """Somebody says that the keys have changed."""
         self._changed.set()
 
-    async def turn(self, seconds: float) -> None:
+    async def refresh_after(self, seconds: float) -> None:
         """Returns after `seconds`, or at once after a change; the keys were read again if it was time."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):

@@ -26,12 +26,12 @@ from cluster.settings import Settings
 from graphql_api.execution.compiled_selection import EventExecution, Execution
 from graphql_api.execution.document_limits import (
     CHARACTERS,
+    DocumentSize,
     Limits,
-    Measure,
-    check,
-    check_items,
+    check_limits,
+    check_list_cost,
     check_variables,
-    measure,
+    measure_document,
 )
 from graphql_api.execution.persisted_operations import PersistedOperations
 
@@ -39,7 +39,7 @@ KEPT_TOKENS: Final = 100_000
 """Most tokens of all kept documents together; a token is about a kilobyte of syntax tree."""
 
 
-class Refused(Exception):
+class DocumentRejected(Exception):
     """A document, or its variables, that is not executed."""
 
     def __init__(self, errors: list[GraphQLError]) -> None:
@@ -70,14 +70,14 @@ class Operation:
 
 
 @dataclass(slots=True)
-class Kept:
+class CachedDocument:
     """A document that was parsed. `operations`: those that were asked for, by the name in the request."""
 
     text: str
     document: DocumentNode
     tokens: int
     number: int
-    measured: Measure
+    measured: DocumentSize
     valid: bool = False
     operations: dict[str | None, Operation] = field(default_factory=dict)
 
@@ -99,14 +99,14 @@ class Kept:
         """GetOperation (GraphQL, section 6.1)."""
         nodes = [node for node in self.document.definitions if isinstance(node, OperationDefinitionNode)]
         if name is None and len(nodes) > 1:
-            raise Refused([GraphQLError("Must provide operation name if query contains multiple operations.")])
+            raise DocumentRejected([GraphQLError("Must provide operation name if query contains multiple operations.")])
         for node in nodes:
             own = node.name.value if node.name else None
             if name is None or name == own:
                 kind = OperationType(node.operation.value)
                 return Operation(self.document, node, self.number, kind, own, _awaits_one_task(node))
         words = "Must provide an operation." if name is None else f"Unknown operation named '{name}'."
-        raise Refused([GraphQLError(words)])
+        raise DocumentRejected([GraphQLError(words)])
 
 
 def _awaits_one_task(node: OperationDefinitionNode) -> bool:
@@ -120,7 +120,7 @@ def _awaits_one_task(node: OperationDefinitionNode) -> bool:
     )
 
 
-class Documents:
+class DocumentCache:
     """The documents of one api."""
 
     def __init__(self, settings: Settings, persisted: PersistedOperations) -> None:
@@ -131,10 +131,10 @@ class Documents:
             self._rules += (NoSchemaIntrospectionCustomRule,)
         self._introspection = settings.introspection
         self._numbers = itertools.count()
-        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._kept: OrderedDict[str, CachedDocument] = OrderedDict()
         self._tokens = 0
 
-    def parsed(self, text: str | None, variables: Any = None) -> Kept:
+    def parsed(self, text: str | None, variables: Any = None) -> CachedDocument:
         """A document, not validated yet.
 
         Raises:
@@ -146,22 +146,22 @@ class Documents:
         try:
             check_variables(variables, self._limits)
             kept = self._kept.get(text) or self._parse(text)
-            check_items(kept.measured, variables, self._limits)
+            check_list_cost(kept.measured, variables, self._limits)
         except (DocumentTooLarge, OperationNotAllowed) as error:
-            raise Refused([GraphQLError(error.message, original_error=error)]) from error
+            raise DocumentRejected([GraphQLError(error.message, original_error=error)]) from error
         except GraphQLError as error:
-            raise Refused([error]) from error
+            raise DocumentRejected([error]) from error
         self._kept.move_to_end(text)
         return kept
 
-    def _parse(self, text: str) -> Kept:
+    def _parse(self, text: str) -> CachedDocument:
         self._persisted.check(text)
         if len(text) > CHARACTERS:
             raise DocumentTooLarge(f"a document has at most {CHARACTERS} characters; send long values as variables")
         try:
             document = parse(text, max_tokens=self._limits.tokens)
-            measured = measure(document)
-            check(measured, self._limits)
+            measured = measure_document(document)
+            check_limits(measured, self._limits)
         except RecursionError:
             raise DocumentTooLarge(f"a document has at most {self._limits.depth} nested fields") from None
         except GraphQLError as error:
@@ -171,13 +171,13 @@ class Documents:
                 ) from None
             raise
         tokens = max(1, document.token_count or self._limits.tokens)
-        kept = self._kept[text] = Kept(text, document, tokens, next(self._numbers), measured)
+        kept = self._kept[text] = CachedDocument(text, document, tokens, next(self._numbers), measured)
         self._tokens += tokens
         while self._tokens > KEPT_TOKENS:
             self._tokens -= self._kept.popitem(last=False)[1].tokens
         return kept
 
-    def validate(self, schema: GraphQLSchema, kept: Kept) -> None:
+    def validate(self, schema: GraphQLSchema, kept: CachedDocument) -> None:
         """Holds a document to the schema, once.
 
         Raises:
@@ -191,5 +191,5 @@ class Documents:
                 # The suggestions would tell the schema name by name.
                 error.message = error.message.partition(" Did you mean ")[0]
         if errors:
-            raise Refused(errors)
+            raise DocumentRejected(errors)
         kept.valid = True

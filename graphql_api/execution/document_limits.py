@@ -67,7 +67,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class DocumentSize:
     """What a document asks: its deepest field, the most that one of its operations costs, and counts.
 
     Attributes:
@@ -84,7 +84,7 @@ class Measure:
     list_items: int
 
 
-def measure(document: DocumentNode) -> Measure:
+def measure_document(document: DocumentNode) -> DocumentSize:
     """Walks a document. Its fragments may be missing or spread themselves: validation says so later."""
     return _Walk(document).measure()
 
@@ -100,7 +100,7 @@ class _Walk:
         self._names: Counter[str] = Counter()
         self._per_item: Counter[str] = Counter()
 
-    def measure(self) -> Measure:
+    def measure(self) -> DocumentSize:
         depth = cost = 0
         for node in self._document.definitions:
             if isinstance(node, OperationDefinitionNode):
@@ -114,7 +114,7 @@ class _Walk:
                 # Also where nothing spreads it: validation looks at it all the same.
                 self._fragment(node.name.value)
         pairs = sum(count * (count - 1) // 2 for count in self._names.values())
-        return Measure(
+        return DocumentSize(
             depth, cost, dict(self._per_item), self._aliases, self._directives, self._spreads, pairs, self._list_items
         )
 
@@ -183,7 +183,7 @@ class _Walk:
                 todo += [field.value for field in node.fields]
 
 
-def check(measured: Measure, limits: Limits) -> None:
+def check_limits(measured: DocumentSize, limits: Limits) -> None:
     """Raises:
     DocumentTooLarge: a limit is passed; the message names it.
     """
@@ -200,7 +200,7 @@ def check(measured: Measure, limits: Limits) -> None:
             raise DocumentTooLarge(f"a document has at most {limit} {what}, not {came}", limit=limit)
 
 
-def check_items(measured: Measure, variables: Any, limits: Limits) -> None:
+def check_list_cost(measured: DocumentSize, variables: Any, limits: Limits) -> None:
     """Raises:
     DocumentTooLarge: what is asked of each item of the variables costs too much, all items counted.
     """

@@ -32,9 +32,9 @@ from strawberry.types.graphql import OperationType
 
 from cluster.observability import metrics
 from cluster.store.record import Record
-from graphql_api.errors import present
+from graphql_api.errors import mask_error
 from graphql_api.execution.compiled_selection import EventExecution, event_execution, field_execution
-from graphql_api.execution.document_cache import Documents, Operation, Refused
+from graphql_api.execution.document_cache import DocumentCache, DocumentRejected, Operation
 
 EVERY: Final = frozenset(OperationType)
 KEPT_BYTES: Final = 16 * 2**20
@@ -53,10 +53,10 @@ class Operations(strawberry.Schema):
         options: of Strawberry's schema.
     """
 
-    def __init__(self, documents: Documents, **options: Any) -> None:
+    def __init__(self, documents: DocumentCache, **options: Any) -> None:
         super().__init__(**options)
         self._documents = documents
-        self._answers = Answers()
+        self._response_cache = ResponseCache()
 
     async def execute(  # type: ignore[override]
         self,
@@ -76,7 +76,7 @@ class Operations(strawberry.Schema):
         """
         try:
             operation = self._prepare(query, variable_values, operation_name, allowed_operation_types)
-        except Refused as refused:
+        except DocumentRejected as refused:
             return self._refused(refused.errors)
         return await self._execute(operation, variable_values, context_value)
 
@@ -84,7 +84,7 @@ class Operations(strawberry.Schema):
         """What an operation is, before it is executed; None where it is refused."""
         try:
             return self._documents.parsed(query, variables).operation(operation_name).kind
-        except (Refused, MissingQueryError):
+        except (DocumentRejected, MissingQueryError):
             return None
 
     async def stream(  # type: ignore[override]
@@ -126,7 +126,7 @@ class Operations(strawberry.Schema):
 
     def _refused(self, errors: list[GraphQLError]) -> PreExecutionError:
         for error in errors:
-            present(error)
+            mask_error(error)
         return PreExecutionError(data=None, errors=errors)
 
     async def _execute(self, operation: Operation, variables: dict[str, Any] | None, context: Any) -> ExecutionResult:
@@ -157,7 +157,7 @@ class Operations(strawberry.Schema):
 
     def _told(self, result: CoreResult) -> ExecutionResult:
         for error in result.errors or ():
-            present(error)
+            mask_error(error)
         return ExecutionResult(data=result.data, errors=result.errors)
 
     async def _results(
@@ -170,7 +170,7 @@ class Operations(strawberry.Schema):
     ) -> AsyncIterator[ExecutionResult]:
         try:
             operation = self._prepare(text, variables, name, allowed)
-        except Refused as refused:
+        except DocumentRejected as refused:
             yield self._refused(refused.errors)
             return
         except (InvalidOperationTypeError, MissingQueryError) as error:
@@ -206,7 +206,7 @@ class Operations(strawberry.Schema):
             operation.event_execution = event_execution(self._schema, operation.document, operation.node)
         execute = operation.event_execution
         if operation.shared:
-            execute = _Shared(self._answers, operation, execute, variables)
+            execute = _Shared(self._response_cache, operation, execute, variables)
         return _responses(executor, source, execute)
 
 
@@ -220,7 +220,7 @@ async def _responses(
             yield await result if isawaitable(result) else result
 
 
-class Answers:
+class ResponseCache:
     """Answers that may be given again: the data of final records, which never change. The oldest used go first."""
 
     def __init__(self) -> None:
@@ -246,7 +246,7 @@ class Answers:
 class _Shared:
     """Executes the event of a final record once for all who asked in the same words."""
 
-    answers: Answers
+    responses: ResponseCache
     operation: Operation
     execute: EventExecution
     variables: dict[str, Any] | None
@@ -265,7 +265,7 @@ class _Shared:
         words = self.operation.number, self.operation.name, variables
         end = record.attempt, record.seq, record.finished_at, record.submissions, record.expires_at
         key = (record.task_id, *end, *words)
-        kept = self.answers.get(key)
+        kept = self.responses.get(key)
         if kept is not None:
             return CoreResult(cast(Any, orjson.Fragment(kept)), None)
         result = self.execute(executor, event)
@@ -281,7 +281,7 @@ class _Shared:
             data = compact(orjson.dumps(result.data))
         except TypeError:  # as above
             return result
-        self.answers.put(key, data)
+        self.responses.put(key, data)
         return CoreResult(cast(Any, orjson.Fragment(data)), None)
 
 

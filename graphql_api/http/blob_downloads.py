@@ -93,7 +93,7 @@ async def find_blob(node: Node, key: str, caller: Caller) -> Blob | None:
         return None
     record = await node.store.read(task_id)
     task_type = record and node.registry.get(record.name)
-    if record is None or record.result is None or not task_type or not caller.sees(record):
+    if record is None or record.result is None or not task_type or not caller.can_see(record):
         return None
     value = task_type.read(record.result)
     return next((blob for blob in _blobs_of(value) if blob.key == key), None)

@@ -13,7 +13,7 @@ from cluster.observability import metrics, tracing
 ROUTES: Final = ("/graphql", "/blobs", "/static", "/metrics", "/healthz", "/readyz")
 
 
-class Measured:
+class MetricsMiddleware:
     """Counts and times HTTP requests; an answer that streams is timed to its beginning."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -40,7 +40,7 @@ class Measured:
             metrics.of(metrics.HTTP_REQUESTS, route, status or 500).inc()
 
 
-class Traced:
+class TracingMiddleware:
     """Makes each GraphQL request over HTTP a span, which goes on with the trace of its `traceparent` header.
 
     Operations on a WebSocket have none: a trace begins there with the submission.

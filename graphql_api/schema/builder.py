@@ -18,7 +18,7 @@ from cluster.settings import Settings
 from cluster.task_types.annotations import is_record, peel
 from cluster.task_types.registry import Registry, TaskType
 from cluster.task_types.value_types import Blob
-from graphql_api.execution.document_cache import Documents
+from graphql_api.execution.document_cache import DocumentCache
 from graphql_api.execution.operations import Operations
 from graphql_api.execution.persisted_operations import PersistedOperations
 from graphql_api.schema.bounds import description_of
@@ -40,7 +40,7 @@ class Schema(Operations):
     outputs: dict[str, str]
 
 
-def make_schema(registry: Registry, documents: Documents | None = None) -> Schema:
+def make_schema(registry: Registry, documents: DocumentCache | None = None) -> Schema:
     """Builds the schema of the registered task types. One set of task types has one text, in whatever order they came.
 
     Args:
@@ -94,12 +94,12 @@ def reserved_names() -> frozenset[str]:
 
 
 def _assemble(
-    outputs: list[Any], members: Callable[[type], list[StrawberryField]], documents: Documents | None = None
+    outputs: list[Any], members: Callable[[type], list[StrawberryField]], documents: DocumentCache | None = None
 ) -> Schema:
     union: Any = Annotated[_union(outputs), strawberry.union("TaskOutput", description="The output of any task type.")]
     task, task_event, submission, connection = make_task_types(union)
     return Schema(
-        documents or Documents(Settings(), PersistedOperations(Settings())),
+        documents or DocumentCache(Settings(), PersistedOperations(Settings())),
         query=make_query(task, connection),
         mutation=create_type("Mutation", [*members(submission), cancel_field(task)]),
         subscription=make_subscription(task, task_event),

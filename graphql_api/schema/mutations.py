@@ -41,7 +41,7 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
         caller = info.context.caller
         bound = task_type.bind(plain(values), spell, salt=caller.salt)
         chosen = to_options(options, caller)
-        await info.context.admit(1)
+        await info.context.authorize_submissions(1)
         [submitted] = await info.context.node.submitter.submit([bound], chosen)
         return submission(record=submitted.record, outcome=submitted.outcome)
 
@@ -60,7 +60,7 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
                 message = error.message if place in error.message else f"{place}: {error.message}"
                 raise BadInput(f"{message}; none was submitted", **error.details, index=index) from None
         chosen = to_options(options, caller)
-        await info.context.admit(len(bound))
+        await info.context.authorize_submissions(len(bound))
         submitted = await info.context.node.submitter.submit(bound, chosen)
         return [submission(record=item.record, outcome=item.outcome) for item in submitted]
 
@@ -108,7 +108,7 @@ def cancel_field(task: type) -> StrawberryField:
         record = None
         # A task's tenant never changes, so looking before cancelling is no race.
         found = await store.run(store.calls.read(task_id)) if info.context.caller.tenant else None
-        if not info.context.caller.tenant or (found and info.context.seen(found)):
+        if not info.context.caller.tenant or (found and info.context.require_visible(found)):
             cancelled, record = await store.run(store.calls.cancel(task_id))
             if cancelled and record is not None:
                 node.cancellations.put(record)

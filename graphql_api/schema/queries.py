@@ -31,7 +31,7 @@ def make_query(task_class: type, connection_class: type) -> type:
             info.context.caller.require(Scope.READ)
             store = info.context.node.store
             record = await store.run(store.calls.read(check_task_id(task_id)))
-            seen = record is not None and info.context.caller.sees(record)
+            seen = record is not None and info.context.caller.can_see(record)
             return task_class(record=record) if seen else None
 
         @strawberry.field(description="Tasks, newest first; 100 at a time at the most.")

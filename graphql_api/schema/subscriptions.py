@@ -32,11 +32,11 @@ def make_subscription(task: type, task_event: type) -> type:
                 return  # an event stream that is opened again though its client has seen the end
             context.event_id = record.seq
             if not record.lacks_result or not selects(info, "result"):
-                yield task(record=context.seen(record))
+                yield task(record=context.require_visible(record))
                 return
-            context.seen(record)
+            context.require_visible(record)
             async with context.backlog.result(partial(context.node.deliveries.with_result, record)) as complete:
-                yield task(record=context.seen(complete))
+                yield task(record=context.require_visible(complete))
 
         @strawberry.subscription(description="One item per task as each ends, then complete.")
         async def task_results(self, info: ApiInfo, task_ids: list[strawberry.ID]) -> AsyncGenerator[task, None]:  # type: ignore[valid-type]
@@ -48,7 +48,7 @@ def make_subscription(task: type, task_event: type) -> type:
             checked = [check_task_id(task_id) for task_id in task_ids]
             async with aclosing(node.deliveries.finals(checked, result=lambda: selects(info, "result"))) as records:  # type: ignore[type-var]
                 async for record in records:
-                    yield task(record=info.context.seen(record))
+                    yield task(record=info.context.require_visible(record))
 
         @strawberry.subscription(
             description="Every change after `afterSeq` (default: from the first one that is kept), then complete."
@@ -62,7 +62,7 @@ def make_subscription(task: type, task_event: type) -> type:
             async with aclosing(events) as stream:  # type: ignore[type-var]
                 async for event, record in stream:
                     info.context.event_id = event.seq
-                    yield task_event(event=event, record=info.context.seen(record))
+                    yield task_event(event=event, record=info.context.require_visible(record))
 
         @strawberry.subscription(
             description="The cluster now, and again after each change, at most once a second; without end."

@@ -24,7 +24,7 @@ from graphql_api.auth.authenticate import Authenticator, credential_in
 from graphql_api.auth.connections import ConnectionRegistry, ConnectionSlot
 from graphql_api.auth.http import address_of, caller_of, status_of
 from graphql_api.context import Context
-from graphql_api.errors import STORE_AWAY
+from graphql_api.errors import STORE_UNAVAILABLE
 from graphql_api.execution.persisted_operations import PersistedOperations
 from graphql_api.http.pages import graphiql_page
 from graphql_api.schema.builder import Schema
@@ -111,11 +111,11 @@ class GraphQLEndpoint(GraphQL[Context, None]):
                 # Also what keeps foreign pages from posting without being asked about first (CSRF).
                 raise RequestRefused(415, "POST takes Content-Type: application/json")
             caller = await caller_of(request, headers=headers)
-            context = Context(self._node, self._schema.wrappers, who=caller)
+            context = Context(self._node, self._schema.wrappers, known_caller=caller)
             operation = await read_operation(request, self.persisted)
             if not self._streams(accepted, operation):
                 return await self._execute(request.method, accepted, context, operation)
-            self._sockets.check(caller.name)
+            self._sockets.require_room(caller.name)
             return await event_stream(request, operation, self._schema, context, self._sockets)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to hear it
@@ -126,7 +126,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             return refusal(status, error.message, error.extensions, headers)
         except StoreUnavailable as error:
             logger.warning("%s", error)
-            return refusal(503, STORE_AWAY, {"code": "SERVICE_UNAVAILABLE"}, {"Retry-After": "2"})
+            return refusal(503, STORE_UNAVAILABLE, {"code": "SERVICE_UNAVAILABLE"}, {"Retry-After": "2"})
 
     def _wants_page(self, request: Request, accepted: str) -> bool:
         """Whether a browser asks for the page and not for data."""
@@ -176,7 +176,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             # GraphQL, section 7.1: no data entry where nothing was executed.
             del answer["data"]
         status = 400 if chosen == GRAPHQL and not executed else 200
-        headers = {"Content-Type": f"{chosen}; charset=utf-8", "Vary": VARY, **context.answer_headers}
+        headers = {"Content-Type": f"{chosen}; charset=utf-8", "Vary": VARY, **context.response_headers}
         return Response(json_bytes(answer), status, headers)
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
@@ -199,13 +199,13 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         address = f"address:{address_of(socket)}"
         headers = first_headers(socket.scope)
         allowed = is_host(headers.get("host", "")) and self._origins.allows(headers)
-        if not allowed or self._sockets.full(address):
+        if not allowed or self._sockets.is_full(address):
             # Closed before it is accepted: the handshake is answered with 403.
             await socket.close(1008)
             return
-        with self._sockets.place() as place:
-            place.count(address)
-            socket.scope["dask_graphql.place"] = place
+        with self._sockets.slot() as slot:
+            slot.count(address)
+            socket.scope["dask_graphql.slot"] = slot
             await self.run(socket)
 
     async def on_ws_connect(self, context: Context) -> Any:
@@ -217,12 +217,12 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         socket = context.socket
         assert socket is not None
         try:
-            context.who = await caller_of(socket, credential_in(context.connection_params))
-            place: ConnectionSlot = socket.scope["dask_graphql.place"]
+            context.known_caller = await caller_of(socket, credential_in(context.connection_params))
+            slot: ConnectionSlot = socket.scope["dask_graphql.slot"]
             if self._authenticator.required:
-                self._sockets.check(context.who.name)
-                place.count(context.who.name)
-            place.hold(context.who, lambda: socket.close(4403, "the credential has ended"))
+                self._sockets.require_room(context.known_caller.name)
+                slot.count(context.known_caller.name)
+            slot.register(context.known_caller, lambda: socket.close(4403, "the credential has ended"))
         except (StoreUnavailable, ServiceUnavailable, TooManySubscriptions) as error:
             logger.debug("a socket is put off: %s", error)
             await socket.close(1013, "try again later")

@@ -54,8 +54,8 @@ async def event_stream(
         )
     )
     if context.last_event_id is not None:
-        with sockets.place() as place:
-            place.count(context.caller.name)
+        with sockets.slot() as slot:
+            slot.count(context.caller.name)
             if await results.end_within(SEEN_SECONDS):
                 return Response(status_code=204)
     return EventStream(results, context, sockets)
@@ -131,9 +131,9 @@ class EventStream(StreamingResponse):
 
         ending = asyncio.ensure_future(ended.wait())
         try:
-            with sockets.place() as place:
-                place.count(context.caller.name)
-                place.hold(context.caller, end)
+            with sockets.slot() as slot:
+                slot.count(context.caller.name)
+                slot.register(context.caller, end)
                 async for message in self._messages(context, ending):
                     yield message
         finally:

@@ -16,7 +16,7 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPe
 from websockets.frames import Frame, Opcode
 from websockets.typing import ExtensionParameter
 
-from graphql_api.backlog import LONGEST, SlowReader, end
+from graphql_api.backlog import SOCKET_BUFFER_FACTOR, SlowReader, end
 from graphql_api.transport.write_coalescing import WriteCoalescer
 
 SMALL: Final = 1_400
@@ -120,7 +120,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.waiting_bytes += size
         try:
             settings = cast(dict[str, Any], self.scope)["app"].state.node.settings
-            limit = LONGEST * settings.socket_unsent_bytes
+            limit = SOCKET_BUFFER_FACTOR * settings.socket_unsent_bytes
             if self.waiting_bytes > limit and self.waiting_bytes > size:
                 self.end(f"for which messages of more than {limit} bytes wait")
             await self.writable.wait()

@@ -65,7 +65,7 @@ class Api:
         answer = asyncio.run(
             self.schema.execute(
                 f"mutation{head} {{ submitExact({arguments}) {{ taskId }} }}",
-                variable_values=variables, context_value=Context(node=node, who=Caller("test")),
+                variable_values=variables, context_value=Context(node=node, known_caller=Caller("test")),
             )
         )  # fmt: skip
         if answer.errors:

@@ -183,7 +183,7 @@ def send(
         schema.execute(
             f"mutation({head}) {{ {field}({call}) {{ taskId }} }}",
             variable_values={f"v{i}": value for i, value in enumerate(values)},
-            context_value=Context(node=node, who=Caller("test")),
+            context_value=Context(node=node, known_caller=Caller("test")),
         )
     )
     return answer, submitter.bound

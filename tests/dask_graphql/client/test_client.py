@@ -305,7 +305,7 @@ def test_a_closed_client_says_so(system: System) -> None:
 def types_of(registry: Registry) -> dict[str, TaskType]:
     """What a client of an api with this registry knows."""
     schema = make_schema(registry)
-    context: Any = Context(SimpleNamespace(registry=registry), schema.wrappers, who=Caller("test"))  # type: ignore[arg-type]
+    context: Any = Context(SimpleNamespace(registry=registry), schema.wrappers, known_caller=Caller("test"))  # type: ignore[arg-type]
     answer = asyncio.run(schema.execute(DISCOVERY, context_value=context))
     assert not answer.errors
     assert answer.data is not None
@@ -422,7 +422,7 @@ async def bound_by_the_api(item: Input) -> Bound:
     answer = await SCHEMA.execute(
         f"mutation({head}) {{ {item.task_type.mutation}({inner}) {{ outcome }} }}",
         variable_values=parse_json(json.dumps(item.wire)),
-        context_value=Context(node, SCHEMA.wrappers, who=Caller("test")),
+        context_value=Context(node, SCHEMA.wrappers, known_caller=Caller("test")),
     )
     assert not answer.errors, answer.errors
     [bound] = heard

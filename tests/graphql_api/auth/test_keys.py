@@ -27,12 +27,12 @@ async def test_a_key_that_is_made_and_used_while_the_list_is_read_stays_good(
 
     list_keys = keys.list_keys
     monkeypatch.setattr(keys, "list_keys", list_slowly)
-    ring.changed()
-    await ring.turn(0.1)
+    ring.mark_stale()
+    await ring.refresh_after(0.1)
     # Its socket would be closed with 4403.
-    assert ring.holds(made[0][1].key_id)
+    assert ring.is_valid(made[0][1].key_id)
     monkeypatch.undo()
     await revoke_key(store, made[0][1].key_id)
-    ring.changed()
-    await asyncio.wait_for(ring.turn(5), 5)
-    assert not ring.holds(made[0][1].key_id)
+    ring.mark_stale()
+    await asyncio.wait_for(ring.refresh_after(5), 5)
+    assert not ring.is_valid(made[0][1].key_id)

@@ -74,7 +74,7 @@ def context(submitter: Submitter) -> Context:
         registry=REGISTRY, store=Away(), blobs=None, submitter=submitter,
         settings=SimpleNamespace(batch_limit=3, submissions_per_minute=0),
     )  # fmt: skip
-    return Context(node, SCHEMA.wrappers, who=Caller("somebody", frozenset(Scope)))
+    return Context(node, SCHEMA.wrappers, known_caller=Caller("somebody", frozenset(Scope)))
 
 
 CONTEXT = context(Submitter())

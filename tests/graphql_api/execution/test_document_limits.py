@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from cluster.errors import DocumentTooLarge, SettingError
 from cluster.settings import Settings, load_settings
-from graphql_api.execution.document_cache import Documents, Refused
-from graphql_api.execution.document_limits import ITEMS, Limits, check, check_variables, measure
+from graphql_api.execution.document_cache import DocumentCache, DocumentRejected
+from graphql_api.execution.document_limits import ITEMS, Limits, check_limits, check_variables, measure_document
 from graphql_api.execution.persisted_operations import PersistedOperations
 from tests.system import Socket, System
 
@@ -29,7 +29,7 @@ HASH = hashlib.sha256(ALLOWED.encode()).hexdigest()
 
 def refusal(text: str) -> str:
     with pytest.raises(DocumentTooLarge) as caught:
-        check(measure(parse(text)), LIMITS)
+        check_limits(measure_document(parse(text)), LIMITS)
     return caught.value.message
 
 
@@ -60,13 +60,17 @@ def test_a_fragment_bomb_is_measured_once_and_refused_for_its_cost() -> None:
 
 def test_fragments_in_a_circle_are_left_to_validation() -> None:
     text = "{ ...a } fragment a on Query { x ...b } fragment b on Query { y ...a ...nowhere }"
-    check(measure(parse(text)), LIMITS)
+    check_limits(measure_document(parse(text)), LIMITS)
 
 
 def test_what_real_clients_send_is_allowed() -> None:
-    check(measure(parse(get_introspection_query(descriptions=True, input_value_deprecation=True))), LIMITS)
+    check_limits(
+        measure_document(parse(get_introspection_query(descriptions=True, input_value_deprecation=True))), LIMITS
+    )
     fields = "taskId name state attempt seq progress submittedAt startedAt finishedAt result { __typename }"
-    check(measure(parse(f"{{ tasks(first: 100) {{ edges {{ cursor node {{ {fields} }} }} }} }}")), LIMITS)
+    check_limits(
+        measure_document(parse(f"{{ tasks(first: 100) {{ edges {{ cursor node {{ {fields} }} }} }} }}")), LIMITS
+    )
 
 
 JSON = st.recursive(st.none() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
@@ -104,7 +108,7 @@ def test_one_input_may_be_a_long_list_of_numbers_and_no_endless_one() -> None:
 
 def test_kept_documents_are_bounded_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("graphql_api.execution.document_cache.KEPT_TOKENS", 10_000)
-    documents = Documents(Settings(), PersistedOperations(Settings()))
+    documents = DocumentCache(Settings(), PersistedOperations(Settings()))
     for i in range(300):
         documents.parsed("{" + " ".join(f"f{i}_{j}" for j in range(100)) + "}")
     assert 5_000 < documents._tokens <= 10_000
@@ -189,10 +193,10 @@ MANY = "mutation($i: [FibonacciInput!]!) { submitFibonacciMany(inputs: $i) { out
 
 
 def test_what_is_selected_of_many_counts_for_each_input() -> None:
-    documents = Documents(Settings(), PersistedOperations(Settings()))
+    documents = DocumentCache(Settings(), PersistedOperations(Settings()))
 
     def allowed(inputs: object, text: str = MANY) -> bool:
-        with suppress(Refused):
+        with suppress(DocumentRejected):
             documents.parsed(text, {"i": inputs})
             return True
         return False
@@ -209,6 +213,6 @@ def test_what_is_selected_of_many_counts_for_each_input() -> None:
     assert not allowed([{"n": 1}] * 712, twice)
     spelled = "mutation { submitFibonacciMany(inputs: [" + "{n: 1} " * 250 + "]) { task { result { __typename } } } }"
     assert "points of cost" not in spelled
-    check(measure(parse(spelled)), LIMITS)
+    check_limits(measure_document(parse(spelled)), LIMITS)
     dear = spelled.replace("__typename", " ".join(f"f{i}" for i in range(40)))
     assert "points of cost" in refusal(dear)

@@ -12,8 +12,8 @@ from graphql import GraphQLError
 from websockets.asyncio.client import connect
 
 from cluster.settings import Settings
-from graphql_api.execution.document_cache import Documents
-from graphql_api.execution.operations import ENTRY_BYTES, KEPT_BYTES, LONGEST, Answers, compact
+from graphql_api.execution.document_cache import DocumentCache
+from graphql_api.execution.operations import ENTRY_BYTES, KEPT_BYTES, LONGEST, ResponseCache, compact
 from graphql_api.execution.persisted_operations import PersistedOperations
 from graphql_api.transport.uvicorn_websocket import SMALL
 from tests.system import Socket, System
@@ -82,7 +82,7 @@ async def test_an_answer_with_an_error_is_given_with_its_error_each_time(system:
 
 
 def test_kept_answers_are_bounded_and_the_oldest_used_go_first() -> None:
-    answers = Answers()
+    answers = ResponseCache()
     count = KEPT_BYTES // (LONGEST + ENTRY_BYTES)
     for i in range(count):
         answers.put((i,), b"x" * LONGEST)
@@ -97,7 +97,7 @@ def test_kept_answers_are_bounded_and_the_oldest_used_go_first() -> None:
 def test_an_answer_takes_no_more_memory_than_is_counted() -> None:
     tracemalloc.start()
     try:
-        answers = Answers()
+        answers = ResponseCache()
         before = tracemalloc.get_traced_memory()[0]
         for i in range(1000):
             made = orjson.dumps({"data": "x" * 20, "number": i})
@@ -109,7 +109,7 @@ def test_an_answer_takes_no_more_memory_than_is_counted() -> None:
 
 
 def test_only_a_subscription_of_one_task_is_shared() -> None:
-    documents = Documents(Settings(), PersistedOperations(Settings()))
+    documents = DocumentCache(Settings(), PersistedOperations(Settings()))
     shared = {
         'subscription { taskResult(taskId: "a") { state } }': True,
         'subscription { x: taskResult(taskId: "a") { state } }': True,
@@ -151,13 +151,13 @@ def _digits(number: int) -> str:
 
 def test_a_document_that_does_not_fit_the_schema_is_never_taken_for_one_that_does() -> None:
     from cluster.task_types.registry import load_registry
-    from graphql_api.execution.document_cache import Refused
+    from graphql_api.execution.document_cache import DocumentRejected
     from graphql_api.schema.builder import make_schema
 
-    documents = Documents(Settings(), PersistedOperations(Settings()))
+    documents = DocumentCache(Settings(), PersistedOperations(Settings()))
     schema = make_schema(load_registry(), documents)
     for _ in range(2):
         kept = documents.parsed("{ nothing }")
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(DocumentRejected) as refused:
             documents.validate(schema._schema, kept)
         assert isinstance(refused.value.errors[0], GraphQLError)

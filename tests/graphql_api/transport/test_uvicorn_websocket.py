@@ -81,22 +81,22 @@ async def test_places_are_given_back_whatever_happens_in_them() -> None:
         closed.append(caller.name)
 
     def crowd() -> None:
-        with sockets.place() as place, sockets.place() as other:
-            place.count("address:1")
+        with sockets.slot() as slot, sockets.slot() as other:
+            slot.count("address:1")
             other.count("address:1")
-            place.count(caller.name)
-            place.hold(caller, close)
-            assert sockets.full("address:1")
-            assert not sockets.full(caller.name)
+            slot.count(caller.name)
+            slot.register(caller, close)
+            assert sockets.is_full("address:1")
+            assert not sockets.is_full(caller.name)
             assert sockets.open == 1
-            sockets.check("address:1")
+            sockets.require_room("address:1")
 
     with pytest.raises(TooManySubscriptions):
         crowd()
-    with sockets.place() as place:
-        place.hold(caller, close)
+    with sockets.slot() as slot:
+        slot.register(caller, close)
         await sockets.end(lambda one: one is caller)
     assert closed == [caller.name]
     assert sockets.open == 0
-    assert not sockets.full("address:1")
+    assert not sockets.is_full("address:1")
     assert not sockets._count
