@@ -28,7 +28,7 @@ from distributed.deploy.adaptive_core import AdaptiveCore
 
 from cluster.controller.fleets.ecs import EcsFleet
 from cluster.controller.scaling_policy import Memory, Observation, Policy, plan
-from cluster.scheduling.demand import UNKNOWN_SECONDS
+from cluster.scheduling.demand import ASSUMED_SECONDS
 from cluster.settings import load_settings
 
 TURN: Final = 0.5
@@ -169,7 +169,7 @@ class Ours:
         staying = [worker for worker in world.workers.values() if not worker.leaving]
         seen = Observation(
             waiting=len(world.queue),
-            waiting_seconds=world.waiting_seconds(UNKNOWN_SECONDS),
+            waiting_seconds=world.waiting_seconds(ASSUMED_SECONDS),
             busy=tuple(world.occupancy(worker) for worker in here if worker.task),
             tasks=sum(worker.task is not None for worker in here),
             idle=tuple((worker.name, world.now - worker.started) for worker in here if worker.task is None),

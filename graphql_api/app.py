@@ -60,7 +60,9 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         authenticator = app.state.authenticator = Authenticator(settings, node.store, sockets)
         endpoint = app.state.graphql = GraphQLEndpoint(schema, node, authenticator, sockets, persisted)
         node.loops += [authenticator.loop, endpoint.pings.loop]
-        node.listeners.append(lambda word: authenticator.keys.mark_stale() if word == KEYS_CHANGED else None)
+        node.broadcast_listeners.append(
+            lambda message: authenticator.keys.mark_stale() if message == KEYS_CHANGED else None
+        )
         await node.start()
         authenticator.start()
         endpoint.pings.start()

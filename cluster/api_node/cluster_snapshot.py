@@ -53,7 +53,7 @@ class ClusterSnapshot:
         return load, workers, fleet, dict(self.tasks)
 
 
-async def look(store: Store, scheduler: SchedulerClient) -> ClusterSnapshot:
+async def read_snapshot(store: Store, scheduler: SchedulerClient) -> ClusterSnapshot:
     """The cluster now; a scheduler or controller that does not answer is told as such.
 
     Raises:
@@ -119,7 +119,7 @@ class SnapshotWatchers:
                     await loop.close()
 
     async def _poll(self) -> None:
-        now = await look(self._store, self._scheduler)
+        now = await read_snapshot(self._store, self._scheduler)
         if not now.like(self._latest):
             self._latest = now
             async with self._news:

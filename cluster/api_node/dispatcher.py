@@ -106,8 +106,8 @@ class Dispatcher:
         with suppress(TimeoutError):
             async with asyncio.timeout(HOLD_SECONDS):
                 while self._busy and len(self._waiting) < BATCH:
-                    self._scheduler.relieved.clear()
-                    await self._scheduler.relieved.wait()
+                    self._scheduler.load_changed.clear()
+                    await self._scheduler.load_changed.wait()
 
     async def _flush(self) -> None:
         while self._waiting:

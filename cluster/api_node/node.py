@@ -42,11 +42,11 @@ class Node:
     recoverer: Recoverer
     pruner: Pruner
     blob_deleter: BlobDeleter
-    overviews: SnapshotWatchers
+    snapshots: SnapshotWatchers
     readiness: Readiness
     loops: list[BackgroundLoop]
     """Every background loop of the node; parts that are added to it add theirs."""
-    listeners: list[Callable[[str], None]]
+    broadcast_listeners: list[Callable[[str], None]]
     """Called with each word on the channel that all nodes hear."""
 
     async def start(self) -> None:
@@ -75,13 +75,13 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
     node_id = uuid.uuid4().hex[:12]
     store = Store(settings)
     blobs = open_blob_store(settings.blob_store_url)
-    scheduler = SchedulerClient(settings, hears_load=True)
+    scheduler = SchedulerClient(settings, subscribe_to_load=True)
     dispatcher = Dispatcher(store, scheduler)
     recoverer = Recoverer(store, scheduler, dispatcher, node_id)
-    listeners: list[Callable[[str], None]] = [lambda _: recoverer.wake()]
+    broadcast_listeners: list[Callable[[str], None]] = [lambda _: recoverer.wake()]
 
     def hear(word: str) -> None:
-        for listener in listeners:
+        for listener in broadcast_listeners:
             listener(word)
 
     deliveries = ResultDelivery(store, node_id, settings.subscription_limit, hear)
@@ -105,8 +105,8 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         recoverer=recoverer,
         pruner=pruner,
         blob_deleter=blob_deleter,
-        overviews=SnapshotWatchers(store, scheduler, settings.subscription_limit),
+        snapshots=SnapshotWatchers(store, scheduler, settings.subscription_limit),
         readiness=Readiness(store, node_id, scheduler, deliveries, lambda: loops),
         loops=loops,
-        listeners=listeners,
+        broadcast_listeners=broadcast_listeners,
     )

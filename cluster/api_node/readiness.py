@@ -20,14 +20,14 @@ from cluster.store.clients import Store
 from cluster.store.script_calls import EPOCH_SECONDS
 from cluster.system.background import BackgroundLoop
 
-LOOK_SECONDS: Final = 1.0
+CACHE_SECONDS: Final = 1.0
 """How long one look is used: probes come from anybody, and each look is a write."""
 RECOVERY_LIMIT_SECONDS: Final = 30.0
 """A round of recovery completes every second; where none did for so long, lost attempts wait for ever."""
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class Problem:
     """One thing that does not work.
 
     Attributes:
@@ -59,12 +59,12 @@ class Report:
     scheduler: bool
     heartbeat_age_seconds: float | None
     recovery_age_seconds: float | None
-    missing: tuple[Missing, ...]
+    problems: tuple[Problem, ...]
 
     @property
     def ready(self) -> bool:
         """Whether the node can accept and deliver. It accepts without a scheduler and without recovery."""
-        return not any(item.needed for item in self.missing)
+        return not any(item.needed for item in self.problems)
 
 
 class Readiness:
@@ -94,16 +94,16 @@ class Readiness:
         self._looked_at = float("-inf")
         self._report: Report | None = None
 
-    async def look(self) -> Report:
-        """What is there now, or was less than LOOK_SECONDS ago."""
+    async def check(self) -> Report:
+        """What is there now, or was less than CACHE_SECONDS ago."""
         async with self._looking:
-            if self._report is None or time.monotonic() - self._looked_at > LOOK_SECONDS:
-                self._report = await self._look()
+            if self._report is None or time.monotonic() - self._looked_at > CACHE_SECONDS:
+                self._report = await self._check()
                 self._looked_at = time.monotonic()
             return self._report
 
-    async def _look(self) -> Report:
-        calls, missing = self._store.calls, list[Missing]()
+    async def _check(self) -> Report:
+        calls, problems = self._store.calls, list[Problem]()
         heartbeat = recovery = None
         refusal = ""
         try:
@@ -117,30 +117,32 @@ class Readiness:
             refusal = str(error)
         connected = self._scheduler.connected
         if refusal:
-            missing.append(self._missing("redis", True, refusal, self._store.away_since))
+            problems.append(self._problem("redis", True, refusal, self._store.away_since))
         if not self._deliveries.listening.is_set():
-            missing.append(
-                self._missing("listening", True, "the channel of this node is lost", self._deliveries.deaf_since)
+            problems.append(
+                self._problem(
+                    "listening", True, "the channel of this node is lost", self._deliveries.disconnected_since
+                )
             )
         if not connected:
-            missing.append(
-                self._missing("scheduler", False, "no connection to the scheduler", self._scheduler.away_since)
+            problems.append(
+                self._problem("scheduler", False, "no connection to the scheduler", self._scheduler.disconnected_since)
             )
         elif not refusal and heartbeat is None:
-            missing.append(self._missing("scheduler", False, "the scheduler writes no heartbeat", None))
+            problems.append(self._problem("scheduler", False, "the scheduler writes no heartbeat", None))
         if not refusal and self._recovery_is_late(recovery):
-            missing.append(self._missing("recovery", False, "no node completes a round of recovery", None))
+            problems.append(self._problem("recovery", False, "no node completes a round of recovery", None))
         for loop in self._loops():
             if (since := loop.health.failing_since) is not None:
                 reason = loop.health.last_error or "it keeps failing"
-                missing.append(self._missing(f"loop: {loop.health.name}", loop.needed, reason, since))
-        self._since = {item.part: item.since for item in missing}
-        scheduler = not any(item.part == "scheduler" for item in missing)
-        return Report(not refusal, scheduler, heartbeat, recovery, tuple(missing))
+                problems.append(self._problem(f"loop: {loop.health.name}", loop.needed, reason, since))
+        self._since = {item.part: item.since for item in problems}
+        scheduler = not any(item.part == "scheduler" for item in problems)
+        return Report(not refusal, scheduler, heartbeat, recovery, tuple(problems))
 
     def _recovery_is_late(self, age: float | None) -> bool:
         # Before the first round of a new system there is nothing to see yet.
         return time.time() - self._began > RECOVERY_LIMIT_SECONDS if age is None else age > RECOVERY_LIMIT_SECONDS
 
-    def _missing(self, part: str, needed: bool, reason: str, since: float | None) -> Missing:
-        return Missing(part, needed, since or self._since.get(part) or time.time(), reason)
+    def _problem(self, part: str, needed: bool, reason: str, since: float | None) -> Problem:
+        return Problem(part, needed, since or self._since.get(part) or time.time(), reason)

@@ -86,19 +86,19 @@ class _Topic:
         looked: the number of that read: those who came before it wait for this run; 0 where it was not read.
     """
 
-    __slots__ = ("began", "ended", "finals", "looked", "run", "tails")
+    __slots__ = ("began", "ended", "event_followers", "looked", "result_waiters", "run")
 
     def __init__(self, began: float) -> None:
         self.began = began
         self.ended = False
         self.run: Run | None = None
         self.looked = 0
-        self.finals: set[_Waiter] = set()
-        self.tails: set[asyncio.Event] = set()
+        self.result_waiters: set[_Waiter] = set()
+        self.event_followers: set[asyncio.Event] = set()
 
     @property
     def empty(self) -> bool:
-        return not self.finals and not self.tails
+        return not self.result_waiters and not self.event_followers
 
 
 def _light(record: Record) -> Record:
@@ -141,7 +141,7 @@ class ResultDelivery:
             BackgroundLoop("renewal of watches", self._renew),
         )
         self.listening = asyncio.Event()
-        self.deaf_since: float | None = time.time()
+        self.disconnected_since: float | None = time.time()
         """When the channel was lost, seconds since 1970; None while it is subscribed."""
 
     async def start(self) -> None:
@@ -184,7 +184,7 @@ class ResultDelivery:
 
     # Subscribers ------------------------------------------------------------------------------------------------------
 
-    async def final(self, task_id: str, *, result: Callable[[], bool] = lambda: True) -> Record:
+    async def final_record(self, task_id: str, *, result: Callable[[], bool] = lambda: True) -> Record:
         """Waits for the final record of a task, which may not have been submitted yet.
 
         Args:
@@ -198,19 +198,21 @@ class ResultDelivery:
             try:
                 record = await waiter.future
             finally:
-                topic.finals.discard(waiter)
+                topic.result_waiters.discard(waiter)
                 self._exit(task_id, topic)
             if not record.lacks_result or not result():
                 return record
             if complete := await self._complete(record):
                 return complete
 
-    async def finals(self, task_ids: list[str], *, result: Callable[[], bool] = lambda: True) -> AsyncIterator[Record]:
+    async def final_records(
+        self, task_ids: list[str], *, result: Callable[[], bool] = lambda: True
+    ) -> AsyncIterator[Record]:
         """The final records of tasks, each as its task ends. What a slow reader has not taken yet is kept without what
         is long in it, and read when it is its turn.
 
         Args:
-            result: as with `final`.
+            result: as with `final_record`.
 
         Raises:
             TooManySubscriptions: the node's bound is reached.
@@ -221,7 +223,7 @@ class ResultDelivery:
 
         def leave(task_id: str) -> None:
             topic, waiter = waiting.pop(task_id)
-            topic.finals.discard(waiter)
+            topic.result_waiters.discard(waiter)
             self._exit(task_id, topic)
 
         def end(future: asyncio.Future[Record]) -> None:
@@ -238,7 +240,7 @@ class ResultDelivery:
                 record = await ended.get()
                 if not record.input or (record.lacks_result and result()):
                     # Where it runs again by now, its next end is waited for.
-                    record = await self._complete(record) or await self.final(record.task_id, result=result)
+                    record = await self._complete(record) or await self.final_record(record.task_id, result=result)
                 if not record.input:
                     raise ResultGone(f"the record of {record.task_id} expired before it was taken from this stream")
                 yield record
@@ -248,7 +250,7 @@ class ResultDelivery:
 
     async def with_result(self, record: Record) -> Record:
         """A final record with its long result; where its task runs again by now, that of the next end."""
-        return await self._complete(record) or await self.final(record.task_id)
+        return await self._complete(record) or await self.final_record(record.task_id)
 
     async def _complete(self, record: Record) -> Record | None:
         """A final record with its long result, or as it was where that has expired meanwhile; None where the task runs
@@ -271,7 +273,7 @@ class ResultDelivery:
         """
         more = asyncio.Event()
         topic = self._enter(task_id)
-        topic.tails.add(more)
+        topic.event_followers.add(more)
         try:
             while True:
                 more.clear()
@@ -292,13 +294,13 @@ class ResultDelivery:
                     return
                 await more.wait()
         finally:
-            topic.tails.discard(more)
+            topic.event_followers.discard(more)
             self._exit(task_id, topic)
 
     def _await_final(self, task_id: str) -> tuple[_Topic, _Waiter]:
         waiter = _Waiter(self._reads, self._clock.latest(time.monotonic()))
         topic = self._enter(task_id)
-        topic.finals.add(waiter)
+        topic.result_waiters.add(waiter)
         return topic, waiter
 
     def _enter(self, task_id: str) -> _Topic:
@@ -376,7 +378,10 @@ class ResultDelivery:
         self._reads += 1
         look, calls = self._reads, self._store.calls
         watched = await self._store.run_many(
-            [calls.watch(task_id, self.node, every_event=bool(self._topics[task_id].tails)) for task_id in task_ids]
+            [
+                calls.watch(task_id, self.node, every_event=bool(self._topics[task_id].event_followers))
+                for task_id in task_ids
+            ]
         )
         for task_id, found in zip(task_ids, watched, strict=True):
             self._hand_out(task_id, found.record, look)
@@ -421,10 +426,10 @@ class ResultDelivery:
         topic = self._topics.get(task_id)
         if topic is None:
             return
-        for tail in topic.tails:
-            tail.set()
+        for follower in topic.event_followers:
+            follower.set()
         if record is not None and record.final:
-            self._deliver(task_id, topic, record, [waiter for waiter in topic.finals if waiter.entered < look])
+            self._deliver(task_id, topic, record, [waiter for waiter in topic.result_waiters if waiter.entered < look])
         elif record is not None:
             topic.run, topic.looked = record.run, look
 
@@ -437,7 +442,7 @@ class ResultDelivery:
         """Hands a final record to those of a task's waiters who wait for this end; the others ask again."""
         # Redis has dropped its note, and these waiters are about to leave: whoever comes from here on asks anew.
         topic.run, topic.looked = None, 0
-        topic.ended = len(waiting) == len(topic.finals)
+        topic.ended = len(waiting) == len(topic.result_waiters)
         if not topic.ended:
             self._again(task_id)
         now = self._now()
@@ -468,7 +473,7 @@ class ResultDelivery:
         try:
             await pubsub.open()
             self.listening.set()
-            self.deaf_since = None
+            self.disconnected_since = None
             self._renew_all()
             async for channel, word in pubsub.messages():
                 if channel == own.encode():
@@ -480,7 +485,7 @@ class ResultDelivery:
         finally:
             self.listening.clear()
             self._ahead.clear()
-            self.deaf_since = self.deaf_since or time.time()
+            self.disconnected_since = self.disconnected_since or time.time()
             await pubsub.close()
 
     def _notice(self, data: bytes) -> None:
@@ -516,9 +521,11 @@ class ResultDelivery:
             if topic.run != record.run:
                 self._again(task_id)
                 continue
-            for tail in topic.tails:
-                tail.set()
+            for follower in topic.event_followers:
+                follower.set()
             ended_at = record.finished_at or 0
-            sure = [waiter for waiter in topic.finals if waiter.entered < topic.looked or waiter.came_at <= ended_at]
+            sure = [
+                waiter for waiter in topic.result_waiters if waiter.entered < topic.looked or waiter.came_at <= ended_at
+            ]
             self._deliver(task_id, topic, record, sure)
         self._handed_at = asyncio.get_running_loop().time()

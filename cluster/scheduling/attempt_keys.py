@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, TypeAlias
+
+AttemptId: TypeAlias = tuple[str, int]
+"""Task id and attempt number."""
 
 GRAPH_ANNOTATION: Final = "dask_graphql_attempt"
 """Annotation on the keys of a task's own graph, `<task id>:<attempt>`: the scheduler's plugin tells its progress."""

@@ -22,7 +22,7 @@ from cluster.errors import StoreUnavailable
 from cluster.observability import metrics
 from cluster.observability.logs import log_context
 from cluster.scheduling.attempt_keys import GRAPH_ANNOTATION
-from cluster.scheduling.dask_internals import learn_duration, release, told_seconds
+from cluster.scheduling.dask_internals import release_keys, reported_seconds, set_duration
 from cluster.scheduling.demand import Demand
 from cluster.scheduling.silent_workers import ROUND_SECONDS, SilentWorkers
 from cluster.settings import Settings
@@ -45,7 +45,7 @@ TELL_SECONDS: Final = 0.003
 """How soon the dispatchers are told that there is less to do."""
 TELL_MORE_SECONDS: Final = 0.05
 """How soon they are told that there is more: each counts what it sent itself."""
-TOPIC: Final = "dask-graphql-load"
+LOAD_TOPIC: Final = "dask-graphql-load"
 """Where Dask's clients subscribe to that."""
 RECENT: Final = 0.5
 """What the latest run weighs in the mean duration of a task type."""
@@ -128,7 +128,7 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
         calls = self.store.calls
         self._measure()
         # What could not go at once, as its client had still to say that it wants it.
-        release(self.scheduler, self._demand.unwanted())
+        release_keys(self.scheduler, self._demand.unwanted())
         word = orjson.dumps(
             {"epoch": self.epoch, "address": self.scheduler.address, "started_at": milliseconds(self.started_at)}
         )
@@ -157,7 +157,7 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
     async def cancelled(self, attempts: list[tuple[str, int, bool]], **_: Any) -> None:
         """These attempts are wanted by nobody any more; with each, whether it had begun."""
         self._demand.cancel(attempts)
-        release(self.scheduler, self._demand.unwanted())
+        release_keys(self.scheduler, self._demand.unwanted())
 
     def _waiting_seconds(self) -> float:
         """The work that no worker has yet."""
@@ -179,7 +179,7 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
         load = outstanding, scheduler.total_nthreads
         if load != self._told or self._news:
             news, self._news, self._told = self._news, {}, load
-            scheduler.log_event(TOPIC, {"outstanding": load[0], "threads": load[1], "durations": news})
+            scheduler.log_event(LOAD_TOPIC, {"outstanding": load[0], "threads": load[1], "durations": news})
 
     async def load(self, **_: Any) -> dict[str, Any]:
         """The demand and the workers, for the controller and for `cluster`."""
@@ -254,12 +254,12 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
         # Whoever sent them counts them until the load is told again, be it what was told last.
         self._told = None
         if finish == "memory":
-            if seconds := told_seconds(told, len(members)):
+            if seconds := reported_seconds(told, len(members)):
                 took = sum(seconds) / len(seconds)
                 self._durations[name] = self._news[name] = recent_mean(self._durations.get(name), took)
                 self._pack_durations[name] = recent_mean(self._pack_durations.get(name), sum(seconds))
             # Dask has just learnt how long its task took, be it that nothing ran in it.
-            learn_duration(self.scheduler, name, self._pack_durations.get(name))
+            set_duration(self.scheduler, name, self._pack_durations.get(name))
         elif finish == "erred":
             for task_id, attempt in members:
                 with log_context(taskId=task_id, attempt=attempt):

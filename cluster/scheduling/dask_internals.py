@@ -88,13 +88,13 @@ def resume_worker(scheduler: Scheduler, address: str) -> None:
         scheduler.handle_worker_status_change("running", worker, f"dask-graphql-resume-{time.time()}")
 
 
-class HearsExit(Protocol):
+class ExitHandler(Protocol):
     """Hears how a worker process ended, before another one is started."""
 
     def __call__(self, exit_code: int, *, orderly: bool) -> None: ...
 
 
-def hear_exits(nanny: Nanny, heard: HearsExit) -> None:
+def on_worker_exit(nanny: Nanny, heard: ExitHandler) -> None:
     """Tells of each end of a started nanny's worker process: its exit code, and whether the nanny was closing.
 
     `nanny.process.on_exit` is private: the nanny calls it, then starts another process. Renamed, nothing is heard: a
@@ -112,7 +112,7 @@ def hear_exits(nanny: Nanny, heard: HearsExit) -> None:
     process.on_exit = on_exit
 
 
-def tell_seconds(seconds: list[float]) -> None:
+def report_seconds(seconds: list[float]) -> None:
     """Tells the scheduler, with the end of the Dask task that this thread runs, how long each attempt in it really ran.
 
     The time that Dask measures is of the whole key, and an attempt that was cancelled or superseded before it began
@@ -127,7 +127,7 @@ def tell_seconds(seconds: list[float]) -> None:
     worker.state.tasks[worker.get_current_task()].metadata[SECONDS] = seconds
 
 
-def told_seconds(transition: dict[str, Any], members: int) -> list[float]:
+def reported_seconds(transition: dict[str, Any], members: int) -> list[float]:
     """The durations of attempts that came with a Dask task's transition to `memory`.
 
     Args:
@@ -141,7 +141,7 @@ def told_seconds(transition: dict[str, Any], members: int) -> list[float]:
     return [(span["stop"] - span["start"]) / members for span in spans if span["action"] == "compute"]
 
 
-def learn_duration(scheduler: Scheduler, prefix: str, seconds: float | None) -> None:
+def set_duration(scheduler: Scheduler, prefix: str, seconds: float | None) -> None:
     """Makes Dask take `seconds` for the duration of a prefix's tasks; None for unknown.
 
     Dask learns from every Dask task that ends, also from one whose attempts were cancelled before they began: its means
@@ -153,7 +153,7 @@ def learn_duration(scheduler: Scheduler, prefix: str, seconds: float | None) -> 
         found.duration_average = -1 if seconds is None else seconds
 
 
-def release(scheduler: Scheduler, keys: list[str]) -> None:
+def release_keys(scheduler: Scheduler, keys: list[str]) -> None:
     """Takes keys that were sent by `fire_and_forget` out of the scheduler, and off the worker that has not begun them.
 
     `Client.cancel` needs the client that made them, which is another node's or gone.
@@ -165,7 +165,7 @@ def release(scheduler: Scheduler, keys: list[str]) -> None:
         scheduler.client_releases_keys(keys, FORGETFUL, "dask-graphql-cancelled")
 
 
-def carry_every_exception() -> None:
+def make_exceptions_portable() -> None:
     """Makes a worker process carry whatever a part of a graph raises to whoever waits for it.
 
     Dask lets SystemExit and KeyboardInterrupt of a part end the worker process, and an exception without a readable
@@ -185,7 +185,7 @@ def carry_every_exception() -> None:
             try:
                 return task(given)
             except BaseException as error:
-                if (other := carried(error)) is error:
+                if (other := portable(error)) is error:
                     raise
             finally:
                 if os.getpid() != process_id:
@@ -201,7 +201,7 @@ def carry_every_exception() -> None:
             try:
                 return await task(given)
             except BaseException as error:
-                if (other := carried(error)) is error:
+                if (other := portable(error)) is error:
                     raise
             raise other
 
@@ -211,7 +211,7 @@ def carry_every_exception() -> None:
     module._dask_graphql_carries = True
 
 
-def carried(error: BaseException) -> BaseException:
+def portable(error: BaseException) -> BaseException:
     """Returns the exception itself if Dask can carry it to another process as it is, else one that says what it was.
     To be called while it is handled."""
     from asyncio import CancelledError

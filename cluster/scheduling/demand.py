@@ -7,16 +7,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-from cluster.scheduling.attempt_keys import parse_attempt_key
-
-Member: TypeAlias = tuple[str, int]
-"""One attempt: task id and number."""
+from cluster.scheduling.attempt_keys import AttemptId, parse_attempt_key
 
 WAITING: Final = ("queued", "no-worker")
 """Dask's states of a task that no worker has."""
-UNKNOWN_SECONDS: Final = 1.0
+ASSUMED_SECONDS: Final = 1.0
 """What is assumed of an attempt whose like never ended; Dask assumes half of it."""
 AHEAD_SECONDS: Final = 15.0
 """How long the cancellation of an attempt that is not here is kept: its dispatch may be on its way."""
@@ -27,7 +24,7 @@ class _Pack:
 
     __slots__ = ("kept", "members", "name", "waiting", "wanted")
 
-    def __init__(self, name: str, members: Sequence[Member]) -> None:
+    def __init__(self, name: str, members: Sequence[AttemptId]) -> None:
         self.name = name
         self.members = members
         self.wanted = len(members)
@@ -45,14 +42,14 @@ class Demand:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._packs: dict[str, _Pack] = {}
-        self._keys: dict[Member, str] = {}
-        self._cancelled: set[Member] = set()
-        self._ahead: dict[Member, tuple[float, bool]] = {}
+        self._keys: dict[AttemptId, str] = {}
+        self._cancelled: set[AttemptId] = set()
+        self._ahead: dict[AttemptId, tuple[float, bool]] = {}
         self._unwanted: dict[str, None] = {}
         self._waiting_keys: Counter[str] = Counter()
         self._waiting_attempts: Counter[str] = Counter()
 
-    def key(self, member: Member) -> str | None:
+    def key(self, member: AttemptId) -> str | None:
         """The Dask key that holds an attempt."""
         return self._keys.get(member)
 
@@ -81,7 +78,7 @@ class Demand:
         self._waiting_keys[pack.name] += sign
         self._waiting_attempts[pack.name] += sign * pack.wanted
 
-    def remove(self, key: Any) -> tuple[str, Sequence[Member]] | None:
+    def remove(self, key: Any) -> tuple[str, Sequence[AttemptId]] | None:
         """A Dask task has ended. Returns the task type's name and the attempts in it; None where it is not ours, or is
         known to have ended."""
         pack = self._packs.get(key)
@@ -112,7 +109,7 @@ class Demand:
             else:
                 self._ahead[member] = now, begun
 
-    def _cancel(self, key: str, pack: _Pack, member: Member, begun: bool) -> None:
+    def _cancel(self, key: str, pack: _Pack, member: AttemptId, begun: bool) -> None:
         if member in self._cancelled:
             return
         self._cancelled.add(member)
@@ -138,8 +135,8 @@ class Demand:
                 (negative: unknown); parts of graphs are among them.
         """
         seconds = sum(
-            count * durations.get(name, UNKNOWN_SECONDS) for name, count in self._waiting_attempts.items() if count > 0
+            count * durations.get(name, ASSUMED_SECONDS) for name, count in self._waiting_attempts.items() if count > 0
         )
         for name, count, mean in others:
-            seconds += max(0.0, count - self._waiting_keys[name]) * (mean if mean >= 0 else UNKNOWN_SECONDS)
+            seconds += max(0.0, count - self._waiting_keys[name]) * (mean if mean >= 0 else ASSUMED_SECONDS)
         return seconds

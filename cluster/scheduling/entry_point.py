@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from cluster.scheduling.dask_internals import tell_seconds
+from cluster.scheduling.dask_internals import report_seconds
 
-Member: TypeAlias = tuple[str, int, bytes]
+AttemptInput: TypeAlias = tuple[str, int, bytes]
 """One attempt as it travels through Dask: task id, attempt, canonical input."""
 
-Runner: TypeAlias = Callable[[str, Sequence[Member]], list[float]]
+Runner: TypeAlias = Callable[[str, Sequence[AttemptInput]], list[float]]
 """Runs attempts of the task type of that name; returns the seconds that each took whose outcome counted."""
 
 _runner: Runner | None = None
@@ -25,7 +25,7 @@ def use_runner(runner: Runner | None) -> None:
     _runner = runner
 
 
-def run_attempts(name: str, members: Sequence[Member]) -> None:
+def run_attempts(name: str, members: Sequence[AttemptInput]) -> None:
     """What Dask calls on a worker: mostly with one attempt, with several short ones while the queue is deep.
 
     Raises:
@@ -33,7 +33,7 @@ def run_attempts(name: str, members: Sequence[Member]) -> None:
     """
     if _runner is None:
         raise RuntimeError("this Dask worker was not started by `dask-graphql worker` (it lacks our preload)")
-    tell_seconds(_runner(name, members))
+    report_seconds(_runner(name, members))
 
 
 # Nodes of the release before know the function by this name only, and in a rolling update either may send to the other.

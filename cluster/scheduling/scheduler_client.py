@@ -59,18 +59,18 @@ class SchedulerClient:
         SettingError: TLS is asked for and the certificates are not good.
     """
 
-    def __init__(self, settings: Settings, *, hears_load: bool = False) -> None:
-        self._hears_load = hears_load
+    def __init__(self, settings: Settings, *, subscribe_to_load: bool = False) -> None:
+        self._subscribe_to_load = subscribe_to_load
         self._settings = settings
         self._address = settings.scheduler
         if encrypted(settings):
             check_certificates(settings)
         self.load = Load()
-        self.relieved = asyncio.Event()
+        self.load_changed = asyncio.Event()
         """Set whenever the scheduler tells its load."""
         self._client: Client | None = None
         self._prepared: object = None
-        self.away_since: float | None = time.time()
+        self.disconnected_since: float | None = time.time()
         """When the scheduler went away, seconds since 1970; None while the client is connected."""
         self._configured = False
         self.loop = BackgroundLoop("scheduler client", self._keep_connected, pause_seconds=PAUSE_SECONDS)
@@ -124,7 +124,7 @@ class SchedulerClient:
                 self._prepare(self._client)
                 logger.info("connected to the scheduler at %s again", self._address)
         finally:
-            self.away_since = None if self.connected else self.away_since or time.time()
+            self.disconnected_since = None if self.connected else self.disconnected_since or time.time()
 
     async def _connect(self) -> None:
         import distributed
@@ -155,8 +155,8 @@ class SchedulerClient:
         client.scheduler_comm.interval = 0.0005
         # What an earlier scheduler had to do says nothing of this one.
         self.load = Load()
-        self.relieved.set()
-        if self._hears_load:
+        self.load_changed.set()
+        if self._subscribe_to_load:
             client.subscribe_topic("dask-graphql-load", self._hear)
         self._prepared = client.scheduler_comm
 
@@ -164,7 +164,7 @@ class SchedulerClient:
         told = event[1]
         self.load.outstanding, self.load.threads = told["outstanding"], told["threads"]
         self.load.durations |= told["durations"]
-        self.relieved.set()
+        self.load_changed.set()
 
     async def close(self) -> None:
         await self.loop.close()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cluster import attempt_errors
 from cluster.observability import metrics
-from cluster.scheduling import attempt_keys
+from cluster.scheduling.attempt_keys import AttemptId, parse_attempt_key
 from cluster.scheduling.dask_internals import pause_worker, resume_worker
 from cluster.store.clients import Store
 from cluster.store.script_calls import Charge
@@ -37,8 +37,6 @@ STALL_SECONDS: Final = 5.0
 """A round that comes so late says that this process stood still itself, or that its clock was set: nobody is silent
 until others have had so long to be heard."""
 
-Member = tuple[str, int]
-
 
 class SilentWorkers:
     """Judges workers by how long they are silent.
@@ -54,7 +52,7 @@ class SilentWorkers:
         self._alive: dict[str, float] = {}
         self._paused: set[str] = set()
         self._leaving: set[str] = set()
-        self._moved: dict[tuple[str, Charge], set[Member]] = {}
+        self._moved: dict[tuple[str, Charge], set[AttemptId]] = {}
         self._round_at = clock()
         self._judge_from = 0.0
 
@@ -111,7 +109,7 @@ class SilentWorkers:
         members = [
             member
             for task in list(worker.processing)
-            for member in (attempt_keys.parse_attempt_key(task.key) or ("", []))[1]
+            for member in (parse_attempt_key(task.key) or ("", []))[1]
             if member not in moved
         ]
         verdicts = await self._store.run_many(

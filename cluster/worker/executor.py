@@ -20,7 +20,7 @@ from cluster import attempt_errors
 from cluster.errors import BlobError, TaskError
 from cluster.observability import metrics, tracing
 from cluster.observability.logs import log_context
-from cluster.scheduling.entry_point import Member
+from cluster.scheduling.entry_point import AttemptInput
 from cluster.settings import Settings
 from cluster.store.blob_store import BlobStore
 from cluster.store.clients import ThreadStore
@@ -74,7 +74,7 @@ class Executor:
         self.running: dict[tuple[str, int], RunningAttempt] = {}
         self._process_id = os.getpid()
 
-    def run(self, name: str, members: Sequence[Member]) -> list[float]:
+    def run(self, name: str, members: Sequence[AttemptInput]) -> list[float]:
         """Runs attempts of one task type to their ends, one after the other: the records say how they went.
 
         Returns:
@@ -108,10 +108,10 @@ class Executor:
                     self.board.leave(slot)
         return ran
 
-    def _start(self, member: Member) -> Call[Started]:
+    def _start(self, member: AttemptInput) -> Call[Started]:
         return self.store.calls.start(member[0], member[1], self.worker)
 
-    def _begin(self, name: str, member: Member, started: Started | None) -> Started | None:
+    def _begin(self, name: str, member: AttemptInput, started: Started | None) -> Started | None:
         """What the store said of an attempt's start, if it is ours to run."""
         task_id, attempt, _ = member
         verdict = started.verdict if started else None
@@ -128,12 +128,18 @@ class Executor:
             logger.info("task %s attempt %d is not run here: %s", task_id, attempt, verdict)
         return started if verdict == "RUN" else None
 
-    def _pass(self, following: Member | None) -> Started | None:
+    def _pass(self, following: AttemptInput | None) -> Started | None:
         """Begins the one after an attempt that is not run."""
         return self.store.run(self._start(following)) if following else None
 
     def _traced(
-        self, name: str, member: Member, slot: int | None, following: Member | None, trace: str, ran: list[float]
+        self,
+        name: str,
+        member: AttemptInput,
+        slot: int | None,
+        following: AttemptInput | None,
+        trace: str,
+        ran: list[float],
     ) -> Started | None:
         task_id, attempt, _ = member
         told = {"task": name, "task_id": task_id, "attempt": attempt, "worker": self.worker}
@@ -143,9 +149,9 @@ class Executor:
     def _run(
         self,
         name: str,
-        member: Member,
+        member: AttemptInput,
         slot: int | None,
-        following: Member | None,
+        following: AttemptInput | None,
         span: tracing.Span,
         ran: list[float],
     ) -> Started | None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from cluster.errors import RegistryError, StoreUnavailable
 from cluster.observability.logs import set_up_logging
 from cluster.scheduling.dask_config import configure_dask
-from cluster.scheduling.dask_internals import hear_exits
+from cluster.scheduling.dask_internals import on_worker_exit
 from cluster.settings import Settings
 from cluster.store.clients import Store
 from cluster.system.background import BackgroundLoop
@@ -82,7 +82,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
                 await warden.give_all_back(board.entries(board.owner))
                 return
             logger.info("worker %s serves %s", nanny.worker_address, settings.scheduler)
-            hear_exits(nanny, warden.process_ended)
+            on_worker_exit(nanny, warden.process_ended)
             loops = (
                 BackgroundLoop("warden", lambda: warden.turn(time.monotonic()), pause_seconds=WARDEN_SECONDS),
                 BackgroundLoop("memory", warden.look_at_memory, pause_seconds=MEMORY_SECONDS),

@@ -13,7 +13,7 @@ from cluster.current_settings import use_settings
 from cluster.errors import RegistryError
 from cluster.observability.logs import set_up_logging
 from cluster.observability.tracing import end_tracing, set_up_tracing
-from cluster.scheduling.dask_internals import carry_every_exception, drop_spans
+from cluster.scheduling.dask_internals import drop_spans, make_exceptions_portable
 from cluster.scheduling.entry_point import use_runner
 from cluster.settings import Settings, load_settings
 from cluster.store.blob_store import open_blob_store
@@ -76,7 +76,7 @@ def _set_up(worker: Worker, settings: Settings, path: Path) -> None:
     )
     use_runner(executor.run)
     drop_spans(worker)
-    carry_every_exception()
+    make_exceptions_portable()
     # Dask waits 2 ms for more to send; a lone task would feel them.
     worker.batched_stream.interval = STREAM_SECONDS
     pulse = HeartbeatThread(executor)

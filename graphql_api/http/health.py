@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from cluster.api_node.node import Node
-from cluster.api_node.readiness import Missing
+from cluster.api_node.readiness import Problem
 from cluster.errors import StoreUnavailable
 from cluster.observability import metrics
 from cluster.observability.metrics_server import CONTENT_TYPE
@@ -31,7 +31,7 @@ async def readyz(request: Request) -> Response:
     """Whether this node can accept and deliver, by what was seen within the last second. It accepts without the
     scheduler and without recovery, so these only stand beside."""
     node: Node = request.app.state.node
-    report = await node.readiness.look()
+    report = await node.readiness.check()
     state = {
         "ready": report.ready,
         "redis": report.redis,
@@ -40,19 +40,19 @@ async def readyz(request: Request) -> Response:
         "recoverer": node.recoverer.active,
         "heartbeatAgeSeconds": report.heartbeat_age_seconds,
         "recoveryAgeSeconds": report.recovery_age_seconds,
-        "notReady": [_shown(item) for item in report.missing],
+        "notReady": [_shown(item) for item in report.problems],
     }
     return JSONResponse(state, 200 if report.ready else 503)
 
 
-def _shown(missing: Missing) -> dict[str, Any]:
-    since = datetime.fromtimestamp(missing.since, UTC)
+def _shown(problem: Problem) -> dict[str, Any]:
+    since = datetime.fromtimestamp(problem.since, UTC)
     return {
-        "part": missing.part,
-        "needed": missing.needed,
+        "part": problem.part,
+        "needed": problem.needed,
         "since": since.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "seconds": round(time.time() - missing.since, 1),
-        "reason": missing.reason,
+        "seconds": round(time.time() - problem.since, 1),
+        "reason": problem.reason,
     }
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import strawberry
 
-from cluster.api_node.cluster_snapshot import ClusterSnapshot, look
+from cluster.api_node.cluster_snapshot import ClusterSnapshot, read_snapshot
 from cluster.errors import BadCursor, BadInput
 from cluster.settings import Settings
 from cluster.store.record import TaskState
@@ -93,7 +93,7 @@ def make_query(task_class: type, connection_class: type) -> type:
         async def cluster(self, info: ApiInfo) -> Cluster:
             info.context.caller.require(Scope.READ)
             node = info.context.node
-            return cluster_of(await look(node.store, node.scheduler), node.settings)
+            return cluster_of(await read_snapshot(node.store, node.scheduler), node.settings)
 
         @strawberry.field(description="Who asks, and what they may.")
         def caller(self, info: ApiInfo) -> CallerType:

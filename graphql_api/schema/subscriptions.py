@@ -27,7 +27,7 @@ def make_subscription(task: type, task_event: type) -> type:
         async def task_result(self, info: ApiInfo, task_id: strawberry.ID) -> AsyncGenerator[task, None]:  # type: ignore[valid-type]
             info.context.caller.require(Scope.READ)
             context = info.context
-            record = await context.node.deliveries.final(check_task_id(task_id), result=lambda: False)
+            record = await context.node.deliveries.final_record(check_task_id(task_id), result=lambda: False)
             if record.seq == context.last_event_id:
                 return  # an event stream that is opened again though its client has seen the end
             context.event_id = record.seq
@@ -46,7 +46,9 @@ def make_subscription(task: type, task_event: type) -> type:
             if len(task_ids) > limit:
                 raise BadInput(f"at most {limit} task ids at once, not {len(task_ids)}", limit=limit)
             checked = [check_task_id(task_id) for task_id in task_ids]
-            async with aclosing(node.deliveries.finals(checked, result=lambda: selects(info, "result"))) as records:  # type: ignore[type-var]
+            async with aclosing(
+                node.deliveries.final_records(checked, result=lambda: selects(info, "result"))
+            ) as records:  # type: ignore[type-var]
                 async for record in records:
                     yield task(record=info.context.require_visible(record))
 
@@ -69,8 +71,8 @@ def make_subscription(task: type, task_event: type) -> type:
         )
         async def cluster_changes(self, info: ApiInfo) -> AsyncGenerator[Cluster, None]:
             info.context.caller.require(Scope.READ)
-            async with aclosing(info.context.node.overviews.changes()) as overviews:
-                async for overview in overviews:
-                    yield cluster_of(overview, info.context.node.settings)
+            async with aclosing(info.context.node.snapshots.changes()) as snapshots:
+                async for snapshot in snapshots:
+                    yield cluster_of(snapshot, info.context.node.settings)
 
     return Subscription

@@ -44,14 +44,14 @@ class Scene:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = seen()
         self.looks = 0
-        monkeypatch.setattr(cluster_snapshot, "look", self.look)
+        monkeypatch.setattr(cluster_snapshot, "read_snapshot", self.read_snapshot)
         monkeypatch.setattr(cluster_snapshot, "TURN_SECONDS", 0.01)
 
-    async def look(self, *_: Any) -> ClusterSnapshot:
+    async def read_snapshot(self, *_: Any) -> ClusterSnapshot:
         self.looks += 1
         return self.now
 
-    def overviews(self, limit: int = 100) -> SnapshotWatchers:
+    def watchers(self, limit: int = 100) -> SnapshotWatchers:
         return SnapshotWatchers(cast(Store, None), cast(SchedulerClient, None), limit)
 
     async def turns(self, count: int) -> None:
@@ -63,18 +63,18 @@ class Scene:
 
 async def test_however_many_watch_a_node_looks_once_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = Scene(monkeypatch)
-    overviews = scene.overviews()
-    streams = [overviews.changes() for _ in range(50)]
+    snapshots = scene.watchers()
+    streams = [snapshots.changes() for _ in range(50)]
     assert [await anext(stream) for stream in streams] == [scene.now] * 50
     assert scene.looks < 5
     for stream in streams:
         await stream.aclose()
-    assert overviews.watchers == 0
+    assert snapshots.watchers == 0
 
 
 async def test_a_change_is_told_once_and_what_never_stands_still_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = Scene(monkeypatch)
-    async with aclosing(scene.overviews().changes()) as stream:
+    async with aclosing(scene.watchers().changes()) as stream:
         await anext(stream)
         following = asyncio.ensure_future(anext(stream))
         scene.now = seen(memory_bytes=MEMORY_STEP_BYTES - 1, reason="2.1 s of work")
@@ -88,23 +88,23 @@ async def test_nobody_is_told_what_was_long_ago_and_nothing_is_asked_for_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     scene = Scene(monkeypatch)
-    overviews = scene.overviews()
-    async with aclosing(overviews.changes()) as stream:
+    snapshots = scene.watchers()
+    async with aclosing(snapshots.changes()) as stream:
         await anext(stream)
     looks = scene.looks
     await asyncio.sleep(0.1)
     assert scene.looks == looks
     scene.now = seen(succeeded=7)
-    async with aclosing(overviews.changes()) as stream:
+    async with aclosing(snapshots.changes()) as stream:
         assert (await anext(stream)).tasks[TaskState.SUCCEEDED] == 7
 
 
 async def test_watchers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    overviews = Scene(monkeypatch).overviews(limit=1)
-    async with aclosing(overviews.changes()) as first:
+    snapshots = Scene(monkeypatch).watchers(limit=1)
+    async with aclosing(snapshots.changes()) as first:
         await anext(first)
         with pytest.raises(TooManySubscriptions):
-            await anext(overviews.changes())
+            await anext(snapshots.changes())
 
 
 async def test_a_subscriber_sees_the_cluster_at_once_and_then_its_changes(watched: System) -> None:

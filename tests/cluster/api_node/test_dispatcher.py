@@ -178,7 +178,7 @@ async def test_who_shares_a_dask_task_with_a_deadly_one_ends_well_and_is_not_cha
 @pytest.mark.slow
 async def test_a_dispatcher_hears_of_every_end_even_where_the_load_is_as_it_was_told_last(pair: System) -> None:
     """It counts what it sends until the load is told again: a count that nobody corrects would hold lone attempts."""
-    scheduler = SchedulerClient(pair.settings, hears_load=True)
+    scheduler = SchedulerClient(pair.settings, subscribe_to_load=True)
     scheduler.start()
     try:
         async with asyncio.timeout(20):
@@ -191,7 +191,7 @@ async def test_a_dispatcher_hears_of_every_end_even_where_the_load_is_as_it_was_
                 with pytest.raises(ZeroDivisionError):
                     await failing
                 while scheduler.load.outstanding:
-                    scheduler.relieved.clear()
-                    await scheduler.relieved.wait()
+                    scheduler.load_changed.clear()
+                    await scheduler.load_changed.wait()
     finally:
         await scheduler.close()

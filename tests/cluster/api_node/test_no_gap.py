@@ -76,7 +76,7 @@ async def test_thousands_that_subscribe_around_the_instant_of_the_end_all_get_it
     async def subscribe(task_id: str, pause: int) -> None:
         for _ in range(pause):
             await asyncio.sleep(0)
-        record = await deliveries.final(task_id)
+        record = await deliveries.final_record(task_id)
         assert (record.state, record.result) == (TaskState.SUCCEEDED, task_id.encode())
 
     async def both(task_id: str) -> None:
@@ -100,7 +100,7 @@ async def test_who_asks_after_a_submission_at_this_node_needs_no_watch(
     for _ in range(20):
         task_id = uuid.uuid4().hex
         await submit_ahead(store, deliveries, task_id)
-        waiting = asyncio.ensure_future(deliveries.final(task_id))
+        waiting = asyncio.ensure_future(deliveries.final_record(task_id))
         # Redis tells its time in milliseconds: an end in the one in which the subscriber came might be a former one.
         await asyncio.sleep(0.03)
         await store.run(store.calls.start(task_id, 1, "w"))
@@ -123,7 +123,7 @@ async def test_a_note_is_of_no_use_after_the_channel_was_lost(
             await asyncio.sleep(0)
         await store.run(store.calls.finish(task_id, 1, b"1"))
         await deliveries.listening.wait()
-        assert (await deliveries.final(task_id)).result == b"1"
+        assert (await deliveries.final_record(task_id)).result == b"1"
     assert watched == [task_id]
 
 
@@ -138,10 +138,10 @@ async def test_notes_made_ahead_leave_no_gap_whatever_comes_between(store: Store
         await work
 
     async def subscribe(task_id: str) -> None:
-        assert (await deliveries.final(task_id)).result == task_id.encode()
+        assert (await deliveries.final_record(task_id)).result == task_id.encode()
 
     async def leave(task_id: str) -> None:
-        leaving = asyncio.ensure_future(deliveries.final(task_id))
+        leaving = asyncio.ensure_future(deliveries.final_record(task_id))
         for _ in range(chance.randrange(5)):
             await asyncio.sleep(0)
         leaving.cancel()
@@ -176,19 +176,19 @@ async def test_one_that_comes_while_the_others_are_just_served_is_served_too(
 
     async def come_after(first: asyncio.Future[None], task_id: str) -> None:
         await first
-        assert (await deliveries.final(task_id)).result == task_id.encode()
+        assert (await deliveries.final_record(task_id)).result == task_id.encode()
 
     async with asyncio.timeout(30):
         for _ in range(300):
             task_id = uuid.uuid4().hex
             served: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            waiting = asyncio.ensure_future(deliveries.final(task_id))
+            waiting = asyncio.ensure_future(deliveries.final_record(task_id))
             after = asyncio.ensure_future(come_after(served, task_id))
             topic = None
             while topic is None:
                 await asyncio.sleep(0)
                 topic = deliveries._topics.get(task_id)
-            [waiter] = topic.finals
+            [waiter] = topic.result_waiters
             waiter.future.add_done_callback(lambda _, served=served: served.set_result(None))  # type: ignore[misc]
             await run_task(store, task_id)
             assert (await waiting).result == task_id.encode()
@@ -204,7 +204,7 @@ async def test_a_call_that_is_cancelled_ends_whenever_that_comes(store: Store, d
 
     await store.ping()
     for steps in range(25):
-        for start in (follow, deliveries.final):
+        for start in (follow, deliveries.final_record):
             task = asyncio.ensure_future(start(uuid.uuid4().hex))
             for _ in range(steps):
                 await asyncio.sleep(0)
@@ -245,13 +245,13 @@ async def test_a_late_notice_of_an_earlier_run_ends_no_wait_for_the_next(
     assert late is not None
     assert len(late["data"]) > len(task_id), "the record came along"
     await store.run(calls.submit(task_id, "t", "1", b"{}", recompute=True))
-    waiting = asyncio.ensure_future(deliveries.final(task_id))
+    waiting = asyncio.ensure_future(deliveries.final_record(task_id))
     async with asyncio.timeout(5):
         while (topic := deliveries._topics.get(task_id)) is None or topic.run is None:
             await asyncio.sleep(0)
         await store.command("PUBLISH", own, late["data"])
         # What follows on the channel is heard after it.
-        other = asyncio.ensure_future(deliveries.final(other_id := uuid.uuid4().hex))
+        other = asyncio.ensure_future(deliveries.final_record(other_id := uuid.uuid4().hex))
         await run_task(store, other_id)
         await other
         assert not waiting.done()
@@ -266,17 +266,17 @@ async def test_a_subscriber_that_leaves_does_not_take_the_others_notice_with_it(
     async with asyncio.timeout(60):
         for _ in range(300):
             task_id = uuid.uuid4().hex
-            leaving = asyncio.ensure_future(deliveries.final(task_id))
+            leaving = asyncio.ensure_future(deliveries.final_record(task_id))
             await asyncio.sleep(0)
             leaving.cancel()
-            staying = asyncio.ensure_future(deliveries.final(task_id))
+            staying = asyncio.ensure_future(deliveries.final_record(task_id))
             await run_task(store, task_id)
             assert (await staying).result == task_id.encode()
 
 
 async def test_a_lost_channel_is_opened_again_and_nothing_is_missed(store: Store, deliveries: ResultDelivery) -> None:
     ids = [uuid.uuid4().hex for _ in range(50)]
-    waiting = [asyncio.ensure_future(deliveries.final(task_id)) for task_id in ids]
+    waiting = [asyncio.ensure_future(deliveries.final_record(task_id)) for task_id in ids]
     async with asyncio.timeout(30):
         for task_id in ids:
             await store.redis.client_kill_filter(_type="pubsub")
@@ -293,7 +293,7 @@ async def test_a_subscriber_outlives_a_restart_of_redis(settings: Settings, engi
         await node.start()
         await node.listening.wait()
         task_id = uuid.uuid4().hex
-        waiting = asyncio.ensure_future(node.final(task_id))
+        waiting = asyncio.ensure_future(node.final_record(task_id))
         await store.run(store.calls.submit(task_id, "t", "1", b"{}"))
         # A crash: what was answered is in the append-only file all the same.
         server.kill()
@@ -329,7 +329,7 @@ async def test_a_slow_reader_of_events_is_not_left_behind_when_its_task_runs_aga
         await store.run(store.calls.start(task_id, 1, "w"))
         await store.run(store.calls.finish(task_id, 1, b"1"))
         # Another subscriber of this node has the result, so the node has handed the end out.
-        assert (await deliveries.final(task_id)).result == b"1"
+        assert (await deliveries.final_record(task_id)).result == b"1"
         await store.run(store.calls.submit(task_id, "t", "1", b"{}", recompute=True))
         go_on.set()
         while "QUEUED" not in kinds[1:]:
@@ -364,10 +364,10 @@ async def test_every_event_reaches_a_slow_and_a_fast_reader_in_order(store: Stor
 async def test_more_subscriptions_than_the_node_takes_are_refused(store: Store) -> None:
     node = ResultDelivery(store, "small", 2, lambda _: None)
     await node.start()
-    waiting = [asyncio.ensure_future(node.final(uuid.uuid4().hex)) for _ in range(2)]
+    waiting = [asyncio.ensure_future(node.final_record(uuid.uuid4().hex)) for _ in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(TooManySubscriptions):
-        await node.final(uuid.uuid4().hex)
+        await node.final_record(uuid.uuid4().hex)
     for future in waiting:
         future.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)

@@ -24,13 +24,13 @@ class Connected:
     """The link of a node that has its scheduler."""
 
     connected = True
-    away_since = None
+    disconnected_since = None
 
 
 class Subscribed:
     """The deliveries of a node whose channel is subscribed."""
 
-    deaf_since = None
+    disconnected_since = None
 
     def __init__(self) -> None:
         self.listening = asyncio.Event()
@@ -44,7 +44,7 @@ def loops() -> list[BackgroundLoop]:
 
 @pytest.fixture
 def readiness(store: Store, loops: list[BackgroundLoop], monkeypatch: pytest.MonkeyPatch) -> Readiness:
-    monkeypatch.setattr("cluster.api_node.readiness.LOOK_SECONDS", 0)
+    monkeypatch.setattr("cluster.api_node.readiness.CACHE_SECONDS", 0)
     scheduler, deliveries = cast(SchedulerClient, Connected()), cast(ResultDelivery, Subscribed())
     return Readiness(store, "node", scheduler, deliveries, lambda: loops)
 
@@ -56,13 +56,13 @@ async def all_well(store: Store) -> None:
 
 
 async def missing(readiness: Readiness) -> list[tuple[str, bool]]:
-    return [(item.part, item.needed) for item in (await readiness.look()).missing]
+    return [(item.part, item.needed) for item in (await readiness.check()).problems]
 
 
 async def test_a_node_that_lacks_nothing_tells_how_old_what_it_saw_is(store: Store, readiness: Readiness) -> None:
     await all_well(store)
-    report = await readiness.look()
-    assert (report.ready, report.redis, report.scheduler, report.missing) == (True, True, True, ())
+    report = await readiness.check()
+    assert (report.ready, report.redis, report.scheduler, report.problems) == (True, True, True, ())
     assert report.heartbeat_age_seconds == pytest.approx(0, abs=2)
     assert report.recovery_age_seconds == pytest.approx(0, abs=2)
 
@@ -73,7 +73,7 @@ async def test_a_scheduler_that_writes_no_heartbeat_is_missing_though_its_connec
     await all_well(store)
     await store.command("DEL", store.calls.scheduler_key)
     assert await missing(readiness) == [("scheduler", False)]
-    assert (await readiness.look()).heartbeat_age_seconds is None
+    assert (await readiness.check()).heartbeat_age_seconds is None
 
 
 async def test_recovery_is_missing_when_no_node_completed_a_round_for_long(store: Store, readiness: Readiness) -> None:
@@ -81,8 +81,8 @@ async def test_recovery_is_missing_when_no_node_completed_a_round_for_long(store
     seconds, _ = await store.redis.time()
     long_ago = milliseconds(seconds - RECOVERY_LIMIT_SECONDS - 5)
     await store.command("SET", store.calls.recovered_key, long_ago)
-    report = await readiness.look()
-    assert [(item.part, item.needed) for item in report.missing] == [("recovery", False)]
+    report = await readiness.check()
+    assert [(item.part, item.needed) for item in report.problems] == [("recovery", False)]
     assert report.recovery_age_seconds == pytest.approx(RECOVERY_LIMIT_SECONDS + 5, abs=3)
     assert report.ready, "another node may recover, and this one accepts and delivers"
 
@@ -109,7 +109,7 @@ async def test_a_loop_that_keeps_failing_is_named_with_its_error_until_a_round_c
     try:
         await broken.wait()
         await asyncio.sleep(0)
-        [item] = (await readiness.look()).missing
+        [item] = (await readiness.check()).problems
         assert (item.part, item.needed, item.reason) == ("loop: odd loop", True, "ValueError: odd")
         assert item.since == pytest.approx(time.time(), abs=10)
         mended.set()
@@ -126,9 +126,9 @@ async def test_a_redis_that_answers_and_takes_no_write_is_missing(
 ) -> None:
     await all_well(store)
     with fault(name, redis_server):
-        report = await readiness.look()
+        report = await readiness.check()
         assert (report.ready, report.redis) == (False, False)
-        assert [item.part for item in report.missing] == ["redis"]
+        assert [item.part for item in report.problems] == ["redis"]
     await all_well(store)
     assert await missing(readiness) == []
 
@@ -137,7 +137,7 @@ async def test_probes_that_come_together_share_one_write(
     store: Store, readiness: Readiness, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await all_well(store)
-    monkeypatch.setattr("cluster.api_node.readiness.LOOK_SECONDS", 60)
+    monkeypatch.setattr("cluster.api_node.readiness.CACHE_SECONDS", 60)
     written = 0
     run = store.run
 
@@ -147,5 +147,5 @@ async def test_probes_that_come_together_share_one_write(
         return await run(call)
 
     monkeypatch.setattr(store, "run", counting)
-    await asyncio.gather(*(readiness.look() for _ in range(50)))
+    await asyncio.gather(*(readiness.check() for _ in range(50)))
     assert written == 1

@@ -39,7 +39,7 @@ class Scheduler:
         word = orjson.dumps({"epoch": epoch, "address": "tcp://x", "started_at": 0})
         await self._store.command("SET", self._store.calls.scheduler_key, word)
 
-    async def ask(self, operation: str, attempts: list[tuple[str, int]]) -> list[bool]:
+    async def call(self, operation: str, attempts: list[tuple[str, int]]) -> list[bool]:
         assert operation == "dask_graphql_held"
         self.asked += len(attempts)
         if self.leave_after is not None and self.asked > self.leave_after:

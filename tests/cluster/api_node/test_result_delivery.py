@@ -65,10 +65,10 @@ async def test_a_read_that_began_before_a_run_says_nothing_to_those_who_came_aft
         return answers
 
     monkeypatch.setattr(store, "run_many", late)
-    first = asyncio.ensure_future(deliveries.final(task_id))
+    first = asyncio.ensure_future(deliveries.final_record(task_id))
     await answered.wait()
     again = await store.run(store.calls.submit(task_id, "t", "1", b"{}", recompute=True))
-    second = asyncio.ensure_future(deliveries.final(task_id))
+    second = asyncio.ensure_future(deliveries.final_record(task_id))
     await asyncio.sleep(0)
     go_on.set()
     assert (await first).result == b'"old"', "it came before the new run began"
@@ -104,16 +104,16 @@ async def test_a_late_notice_ends_no_wait_that_began_after_its_run(
     submitted = await store.run(store.calls.submit(task_id, "t", "1", b"{}", node=deliveries.node))
     deliveries.foreseen(task_id, submitted, asked_at)
     if not noted:
-        waiting.append(asyncio.ensure_future(deliveries.final(task_id)))
+        waiting.append(asyncio.ensure_future(deliveries.final_record(task_id)))
         await asyncio.sleep(0)
     notice = await old_notice(store, deliveries.node, task_id)
     await asyncio.sleep(0.005)
     again = await store.run(store.calls.submit(task_id, "t", "1", b"{}", recompute=True))
-    late = asyncio.ensure_future(deliveries.final(task_id))
+    late = asyncio.ensure_future(deliveries.final_record(task_id))
     await asyncio.sleep(0)
     await store.command("PUBLISH", store.calls.node_channel(deliveries.node), notice)
     await run_task(store, other := uuid.uuid4().hex)
-    await deliveries.final(other)
+    await deliveries.final_record(other)
     assert not late.done()
     await store.run(store.calls.start(task_id, again.record.attempt, "w"))
     await store.run(store.calls.finish(task_id, again.record.attempt, b'"new"'))
@@ -141,9 +141,9 @@ async def test_no_answer_carries_a_long_result_unasked(store: Store, deliveries:
     watched = await store.run_many([calls.watch(task_id, "n") for task_id in ids])
     _, cancelled = await store.run(calls.cancel(ids[0]))
     listed = await store.read_many(ids, results=False)
-    async for record in deliveries.finals(ids, result=lambda: False):
+    async for record in deliveries.final_records(ids, result=lambda: False):
         assert record.lacks_result
-    assert (await deliveries.final(ids[0], result=lambda: False)).lacks_result
+    assert (await deliveries.final_record(ids[0], result=lambda: False)).lacks_result
     assert await sent_bytes(store) - before < 500_000
     found: list[Record | None] = [a.record for a in again] + read + [w.record for w in watched] + [cancelled] + listed
     for one in found:
@@ -163,13 +163,13 @@ async def test_who_asks_gets_long_results_and_many_who_wait_for_one_end_share_a_
     store: Store, deliveries: ResultDelivery
 ) -> None:
     task_id = uuid.uuid4().hex
-    waiting = [asyncio.ensure_future(deliveries.final(task_id)) for _ in range(50)]
+    waiting = [asyncio.ensure_future(deliveries.final_record(task_id)) for _ in range(50)]
     await asyncio.sleep(0)
     await end(store, task_id, LONG)
     before = await sent_bytes(store)
     async with asyncio.timeout(10):
         assert {(await one).result for one in waiting} == {LONG}
-        assert [record.result async for record in deliveries.finals([task_id])] == [LONG]
+        assert [record.result async for record in deliveries.final_records([task_id])] == [LONG]
     assert await sent_bytes(store) - before < 4 * len(LONG)
 
 
@@ -178,7 +178,7 @@ async def test_a_slow_reader_of_many_ends_keeps_nothing_long_and_hears_of_what_i
 ) -> None:
     ids = [uuid.uuid4().hex for _ in range(3)]
     await end(store, ids[0], LONG)
-    stream = deliveries.finals(ids)
+    stream = deliveries.final_records(ids)
     first = await anext(stream)
     assert (first.task_id, first.result) == (ids[0], LONG)
     for task_id in ids[1:]:
@@ -221,7 +221,7 @@ async def test_a_batch_may_take_longer_than_one_answer_may(store: Store) -> None
 async def test_a_record_that_cannot_be_read_holds_up_no_other(store: Store, deliveries: ResultDelivery) -> None:
     ids, broken = [uuid.uuid4().hex for _ in range(100)], uuid.uuid4().hex
     await store.redis.set(store.calls.record_key(broken), "no hash")
-    waiting = [asyncio.ensure_future(deliveries.final(task_id)) for task_id in [*ids[:50], broken, *ids[50:]]]
+    waiting = [asyncio.ensure_future(deliveries.final_record(task_id)) for task_id in [*ids[:50], broken, *ids[50:]]]
     await asyncio.sleep(0)
     for task_id in ids:
         await run_task(store, task_id)
@@ -254,21 +254,21 @@ async def test_batches_that_fail_are_halved_until_they_pass_and_nothing_is_dropp
         await run_task(store, task_id)
     monkeypatch.setattr(store, "run_many", narrow)
     async with asyncio.timeout(10):
-        await asyncio.gather(*(deliveries.final(task_id) for task_id in ids))
+        await asyncio.gather(*(deliveries.final_record(task_id) for task_id in ids))
     assert sizes[:4] == [32, 16, 8, 4]
 
 
 async def test_who_comes_now_is_watched_before_the_renewals(
     store: Store, deliveries: ResultDelivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waiting = [asyncio.ensure_future(deliveries.final(uuid.uuid4().hex)) for _ in range(2_000)]
+    waiting = [asyncio.ensure_future(deliveries.final_record(uuid.uuid4().hex)) for _ in range(2_000)]
     await asyncio.sleep(0)
     await until(lambda: not deliveries._look, 10)
     watched = count_watches(deliveries, monkeypatch)
     deliveries._renew_all()
     await until(lambda: watched)
     newest = uuid.uuid4().hex
-    waiting.append(asyncio.ensure_future(deliveries.final(newest)))
+    waiting.append(asyncio.ensure_future(deliveries.final_record(newest)))
     await until(lambda: newest in watched)
     assert watched.index(newest) < 3 * BATCH
     await until(lambda: len(watched) == 2_001)
@@ -279,7 +279,7 @@ async def test_who_comes_now_is_watched_before_the_renewals(
 
 async def test_renewals_go_on_however_much_comes(store: Store) -> None:
     node = ResultDelivery(store, "n", 100_000, lambda _: None)
-    waiting = [asyncio.ensure_future(node.final(uuid.uuid4().hex)) for _ in range(300)]
+    waiting = [asyncio.ensure_future(node.final_record(uuid.uuid4().hex)) for _ in range(300)]
     await asyncio.sleep(0)
     old = list(node._look)[:100]
     for task_id in old:
@@ -297,7 +297,7 @@ async def test_tasks_that_nobody_waits_for_any_more_are_bounded_while_redis_is_a
 ) -> None:
     monkeypatch.setattr(result_delivery, "LEAVING", 50)
     node = ResultDelivery(store, "n", 100_000, lambda _: None)
-    waiting = [asyncio.ensure_future(node.final(f"{n:032x}")) for n in range(200)]
+    waiting = [asyncio.ensure_future(node.final_record(f"{n:032x}")) for n in range(200)]
     await asyncio.sleep(0)
     for one in waiting:
         one.cancel()
@@ -310,7 +310,7 @@ async def test_a_notice_of_another_release_is_a_hint_to_read_the_record(
 ) -> None:
     for odd in (b"\xc1garbage", msgpack.packb([b"t", b"1", b"{}", b"SUCCEEDED", *[b"1"] * 25])):
         task_id = uuid.uuid4().hex
-        waiting = asyncio.ensure_future(deliveries.final(task_id))
+        waiting = asyncio.ensure_future(deliveries.final_record(task_id))
         await asyncio.sleep(0)
         await until(lambda: not deliveries._look)
         await run_task(store, task_id)

@@ -16,14 +16,14 @@ from distributed import Client, Scheduler, SchedulerPlugin, Worker, fire_and_for
 from cluster.attempt_errors import message_of, type_of
 from cluster.scheduling.dask_config import configure_dask
 from cluster.scheduling.dask_internals import (
-    carry_every_exception,
     drop_spans,
-    learn_duration,
+    make_exceptions_portable,
     pause_worker,
-    release,
+    release_keys,
+    report_seconds,
+    reported_seconds,
     resume_worker,
-    tell_seconds,
-    told_seconds,
+    set_duration,
 )
 from tests.cluster.worker.test_executor import ANY_EXCEPTION, named
 
@@ -31,7 +31,7 @@ from tests.cluster.worker.test_executor import ANY_EXCEPTION, named
 @pytest.fixture(scope="module")
 async def dask() -> AsyncIterator[tuple[Scheduler, Worker, Client]]:
     """A scheduler, a worker and a client of Dask in this process, changed as our preloads change them."""
-    carry_every_exception()
+    make_exceptions_portable()
     async with Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0") as scheduler:
         drop_spans(scheduler)
         async with Worker(scheduler.address, nthreads=1, dashboard_address="127.0.0.1:0") as worker:
@@ -118,13 +118,13 @@ async def test_a_worker_tells_the_scheduler_how_long_each_attempt_ran(dask: tupl
     scheduler, _, client = dask
     ends = Ends()
     scheduler.add_plugin(ends, name="ends")
-    await client.submit(tell_seconds, [0.5, 0.25], key="told")
-    await client.submit(tell_seconds, [], key="none ran")
+    await client.submit(report_seconds, [0.5, 0.25], key="told")
+    await client.submit(report_seconds, [], key="none ran")
     await client.submit(int, key="older release")
     scheduler.remove_plugin("ends")
-    assert told_seconds(ends.heard["told"], 4) == [0.5, 0.25]
-    assert told_seconds(ends.heard["none ran"], 4) == []
-    [seconds] = told_seconds(ends.heard["older release"], 2)
+    assert reported_seconds(ends.heard["told"], 4) == [0.5, 0.25]
+    assert reported_seconds(ends.heard["none ran"], 4) == []
+    [seconds] = reported_seconds(ends.heard["older release"], 2)
     assert 0 <= seconds < 10
 
 
@@ -193,7 +193,7 @@ async def test_a_key_that_nobody_wants_any_more_leaves_the_scheduler_and_the_wor
             for n in range(3)
         ):
             await asyncio.sleep(0.01)
-    release(scheduler, [f"later-{n}" for n in range(3)])
+    release_keys(scheduler, [f"later-{n}" for n in range(3)])
     assert not any(f"later-{n}" in scheduler.tasks for n in range(3))
     async with asyncio.timeout(10):
         while any(f"later-{n}" in worker.state.tasks for n in range(3)):
@@ -202,17 +202,17 @@ async def test_a_key_that_nobody_wants_any_more_leaves_the_scheduler_and_the_wor
     await first
     assert not ran.is_set()
     # Unknown ones are passed over.
-    release(scheduler, ["later-0"])
+    release_keys(scheduler, ["later-0"])
 
 
 async def test_dask_takes_the_duration_that_it_is_told(dask: tuple[Scheduler, Worker, Client]) -> None:
     scheduler, _, client = dask
     await client.submit(int, pure=False, key="told-1")
-    learn_duration(scheduler, "told", 30.0)
+    set_duration(scheduler, "told", 30.0)
     assert scheduler._calc_occupancy({"told": 2}, 0.0) == 60.0
-    learn_duration(scheduler, "told", None)
+    set_duration(scheduler, "told", None)
     assert scheduler.task_prefixes["told"].duration_average == -1
-    learn_duration(scheduler, "unheard-of", 1.0)
+    set_duration(scheduler, "unheard-of", 1.0)
 
 
 GATES: dict[str, threading.Event] = {}

@@ -120,7 +120,7 @@ async def test_what_was_cancelled_leaves_the_scheduler_and_is_no_demand(
     scheduler: tuple[Scheduler, Settings], store: Store
 ) -> None:
     running, settings = scheduler
-    link = SchedulerClient(settings, hears_load=True)
+    link = SchedulerClient(settings, subscribe_to_load=True)
     dispatcher, cancellations = Dispatcher(store, link), Cancellations(link)
     link.start()
     dispatcher.start()
@@ -193,7 +193,7 @@ async def test_what_was_cancelled_before_it_began_teaches_nobody_how_long_such_t
     scheduler: tuple[Scheduler, Settings], store: Store
 ) -> None:
     running, settings = scheduler
-    link = SchedulerClient(settings, hears_load=True)
+    link = SchedulerClient(settings, subscribe_to_load=True)
     dispatcher = Dispatcher(store, link)
     runs: Any = Runs([], [30.0], [])
     use_runner(runs.run)

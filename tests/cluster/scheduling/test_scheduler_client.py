@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from distributed import Scheduler
 
-from cluster.scheduling.attempt_tracker import TOPIC
+from cluster.scheduling.attempt_tracker import LOAD_TOPIC
 from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
 from dask_graphql.dev_system import free_port
@@ -17,13 +17,13 @@ async def hears(scheduler: Scheduler, client: SchedulerClient, outstanding: int)
     """Returns when the link has heard what this scheduler tells."""
     async with asyncio.timeout(30):
         while client.load.outstanding != outstanding:
-            scheduler.log_event(TOPIC, {"outstanding": outstanding, "threads": 3, "durations": {}})
+            scheduler.log_event(LOAD_TOPIC, {"outstanding": outstanding, "threads": 3, "durations": {}})
             await asyncio.sleep(0.05)
 
 
 async def test_the_load_is_heard_again_after_a_scheduler_came_back_on_its_address(settings: Settings) -> None:
     port = free_port()
-    client = SchedulerClient(replace(settings, scheduler=f"tcp://127.0.0.1:{port}"), hears_load=True)
+    client = SchedulerClient(replace(settings, scheduler=f"tcp://127.0.0.1:{port}"), subscribe_to_load=True)
     place = {"host": "127.0.0.1", "port": port, "dashboard_address": "127.0.0.1:0"}
     first = await Scheduler(**place)
     client.start()
