@@ -10,10 +10,10 @@ MESSAGE_LIMIT: Final = 2_000
 
 def error(code: str, message: str, kind: str | None = None) -> dict[str, Any]:
     """The error of a record: a stable code, a message for people, and the exception's type if there was one."""
-    return {"code": code, "message": storable(message), "type": kind}
+    return {"code": code, "message": utf8_text(message), "type": kind}
 
 
-def raised(code: str, exception: BaseException) -> dict[str, Any]:
+def from_exception(code: str, exception: BaseException) -> dict[str, Any]:
     """The error of a record for an exception that a task's function raised."""
     return error(code, message_of(exception), type_of(exception))
 
@@ -32,7 +32,7 @@ def type_of(exception: BaseException) -> str:
     return str(getattr(exception, "original_type", None) or type(exception).__name__)
 
 
-def storable(text: str) -> str:
+def utf8_text(text: str) -> str:
     """The text without what neither JSON nor Redis takes: it may quote bytes that are no UTF-8, of a file name, say."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 

@@ -27,7 +27,7 @@ OPTIONS: Final = {
 product, and one (decode_responses) would make the answers unreadable."""
 
 
-class NoRedisUrl(ValueError):
+class InvalidRedisUrl(ValueError):
     """The message says what was expected, and holds nothing of the URL but names of options."""
 
 
@@ -35,25 +35,27 @@ def check_redis_url(url: str) -> str:
     """The URL, if it is one.
 
     Raises:
-        NoRedisUrl: it is none that leads anywhere.
+        InvalidRedisUrl: it is none that leads anywhere.
     """
     try:
         parts = urlsplit(url)
         port, host = parts.port, parts.hostname
     except ValueError:
         # "Port out of range 0-65535", "Invalid IPv6 URL"; or the `:` or `[` of a password.
-        raise NoRedisUrl("a port from 1 to 65535 and an address in brackets if it is IPv6, " + _encoded()) from None
+        raise InvalidRedisUrl(
+            "a port from 1 to 65535 and an address in brackets if it is IPv6, " + _encoded()
+        ) from None
     if parts.scheme not in SCHEMES or not url[len(parts.scheme) :].startswith("://"):
-        raise NoRedisUrl("a URL that begins with " + " or ".join(f"{scheme}://" for scheme in SCHEMES))
+        raise InvalidRedisUrl("a URL that begins with " + " or ".join(f"{scheme}://" for scheme in SCHEMES))
     if "#" in url or "@" in parts.path or "@" in parts.query or re.search(r"[\s\x00-\x1f]", url):
-        raise NoRedisUrl(_encoded())
+        raise InvalidRedisUrl(_encoded())
     if parts.scheme == "unix":
         if len(parts.path) < 2:
-            raise NoRedisUrl("the path of a socket, as in unix:///run/redis.sock?db=0")
+            raise InvalidRedisUrl("the path of a socket, as in unix:///run/redis.sock?db=0")
     elif not host or port == 0:
-        raise NoRedisUrl(f"a host and maybe a port, as in {parts.scheme}://host:6379/0")
+        raise InvalidRedisUrl(f"a host and maybe a port, as in {parts.scheme}://host:6379/0")
     elif not re.fullmatch(r"(/[0-9]{0,9})?", parts.path):
-        raise NoRedisUrl(f"no more than a database number behind the host, as in {parts.scheme}://host:6379/0")
+        raise InvalidRedisUrl(f"no more than a database number behind the host, as in {parts.scheme}://host:6379/0")
     _check_options(parts.scheme, parts.query)
     return url
 
@@ -61,12 +63,12 @@ def check_redis_url(url: str) -> str:
 def _check_options(scheme: str, query: str) -> None:
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in OPTIONS:
-            raise NoRedisUrl(f"no option {name[:40]!r} in the URL; there are {', '.join(OPTIONS)}")
+            raise InvalidRedisUrl(f"no option {name[:40]!r} in the URL; there are {', '.join(OPTIONS)}")
         pattern, meaning = OPTIONS[name]
         if not re.fullmatch(pattern, value, re.DOTALL):
-            raise NoRedisUrl(f"{meaning} as {name} in the URL")
+            raise InvalidRedisUrl(f"{meaning} as {name} in the URL")
         if name.startswith("ssl_") and scheme != "rediss":
-            raise NoRedisUrl(f"rediss:// in place of {scheme}://, as the URL has {name}")
+            raise InvalidRedisUrl(f"rediss:// in place of {scheme}://, as the URL has {name}")
 
 
 def _encoded() -> str:

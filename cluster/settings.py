@@ -15,7 +15,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from cluster.errors import SettingError
-from cluster.redis_url import NoRedisUrl, check_redis_url
+from cluster.redis_url import InvalidRedisUrl, check_redis_url
 
 PREFIX: Final = "DASK_GRAPHQL_"
 CLIENT_VARIABLES: Final = ("DASK_GRAPHQL_TOKEN",)
@@ -76,7 +76,7 @@ def _url(*schemes: str) -> Callable[[str], str]:
 def _redis_url(text: str) -> str:
     try:
         return check_redis_url(text)
-    except NoRedisUrl as error:
+    except InvalidRedisUrl as error:
         raise _Refused(str(error)) from None
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from cluster.errors import DaskGraphQLError
-from cluster.observability.multiprocess import shared_counts
+from cluster.observability.multiprocess import multiprocess_metrics
 from cluster.scheduling.dask_config import keep_dask_in
 from cluster.settings import Settings, load_settings
 from cluster.version import __version__
@@ -51,7 +51,7 @@ def serve(
     keep_dask_in(Path(settings.data_dir).absolute())
     # Not before a worker's command has said where its processes count together.
     from cluster.observability.logs import set_up_logging
-    from cluster.observability.metrics_server import metrics_port
+    from cluster.observability.metrics_server import serve_metrics
 
     set_up_logging(settings, role, name)
 
@@ -59,7 +59,7 @@ def serve(
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        async with metrics_port(settings, role):
+        async with serve_metrics(settings, role):
             await run(stop)
 
     asyncio.run(body())
@@ -115,7 +115,7 @@ def worker(name: str | None) -> None:
     """One Dask worker."""
     settings = load_settings()
     keep_dask_in(Path(settings.data_dir).absolute())
-    with shared_counts(settings):
+    with multiprocess_metrics(settings):
         from cluster.worker.node import run_worker
 
         serve(settings, "worker", lambda stop: run_worker(settings, stop, name=name), name or "")

@@ -75,7 +75,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
             await node.close()
 
     return Api(
-        MetricsMiddleware(TracingMiddleware(graphql) if tracing.on() else graphql),
+        MetricsMiddleware(TracingMiddleware(graphql) if tracing.enabled() else graphql),
         GraphQLRoute(),
         routes=[
             Route("/healthz", healthz),

@@ -22,7 +22,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from cluster.settings import Settings, load_settings
 from cluster.store.clients import Store
-from cluster.system.child_processes import Child, dying_with_parent, start_node
+from cluster.system.child_processes import Child, start_node, with_parent_death_signal
 from dask_graphql.dev_system import free_port, redis_command
 from graphql_api.auth.callers import Scope as CallerScope
 from graphql_api.auth.keys import create_key
@@ -68,7 +68,7 @@ class RedisServer:
         """Starts its process, with options of its own, and waits for nothing."""
         command = [*redis_command(str(self.binary), self.folder, self.port), *options]
         self._process = subprocess.Popen(
-            dying_with_parent(command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            with_parent_death_signal(command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
 
     def wait(self) -> None:

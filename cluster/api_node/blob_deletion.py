@@ -59,7 +59,7 @@ class BlobDeleter:
 
     async def _round(self) -> None:
         """Deletes what can be deleted in every shard."""
-        await self.lease.taken()
+        await self.lease.acquired()
         if time.monotonic() >= self._strays_at:
             self._strays_at = time.monotonic() + STRAY_SECONDS
             await self._note_strays()
@@ -74,7 +74,7 @@ class BlobDeleter:
         # A task may be submitted again meanwhile, and write new blobs under its old id.
         deletion = await asyncio.to_thread(self._blobs.delete_many, task_ids, before=time.time())
         if deletion.deleted:
-            await self._store.run(self._store.calls.drop_blobs(digit, deletion.deleted))
+            await self._store.run(self._store.calls.unregister_blobs(digit, deletion.deleted))
         metrics.BLOB_DELETIONS.labels("deleted").inc(len(deletion.deleted))
         if failed := len(task_ids) - len(deletion.deleted):
             metrics.BLOB_DELETIONS.labels("failed").inc(failed)
@@ -85,8 +85,8 @@ class BlobDeleter:
         lost its notes."""
         if not self._ttl_seconds or not isinstance(self._blobs, FolderBlobStore):
             return
-        names = await asyncio.to_thread(self._blobs.older, 2 * self._ttl_seconds + STRAY_AGE_SECONDS)
+        names = await asyncio.to_thread(self._blobs.folders_older_than, 2 * self._ttl_seconds + STRAY_AGE_SECONDS)
         calls = self._store.calls
         for name in names:
             if TASK_ID.fullmatch(name):
-                await self._store.run(calls.note_blobs(name, look_seconds=0))
+                await self._store.run(calls.register_blobs(name, look_seconds=0))

@@ -156,7 +156,7 @@ class Dispatcher:
             fire_and_forget(futures)
             # Until it tells again.
             load.outstanding += len(packs)
-            metrics.of(metrics.DISPATCHED, "sent").inc(len(group))
+            metrics.labelled(metrics.DISPATCHED, "sent").inc(len(group))
             for _, pack in packs:
                 for item in pack:
                     tracing.record_span(
@@ -165,7 +165,7 @@ class Dispatcher:
 
     async def _give_back(self, batch: list[Dispatchable]) -> None:
         """The scheduler is away: the attempts wait in the store, and the recoverer sends them when it is back."""
-        metrics.of(metrics.DISPATCHED, "returned").inc(len(batch))
+        metrics.labelled(metrics.DISPATCHED, "returned").inc(len(batch))
         try:
             await self._store.run_many(
                 [self._store.calls.release(attempt.task_id, attempt.attempt) for attempt in batch]

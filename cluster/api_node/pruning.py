@@ -47,7 +47,7 @@ class Pruner:
 
     async def _round(self) -> None:
         """Prunes every shard until nothing is left that has expired."""
-        await self.lease.taken()
+        await self.lease.acquired()
         for digit in SHARDS:
             while True:
                 if not self.lease.held:
@@ -57,4 +57,4 @@ class Pruner:
                 if count < PAGE:
                     break
                 await asyncio.sleep(PAUSE_SECONDS)
-        await self._store.run(self._store.calls.mark(self._store.calls.pruned_key))
+        await self._store.run(self._store.calls.record_time(self._store.calls.pruned_key))

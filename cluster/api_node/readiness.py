@@ -17,7 +17,7 @@ from cluster.api_node.result_delivery import ResultDelivery
 from cluster.errors import StoreUnavailable
 from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.store.clients import Store
-from cluster.store.script_calls import EPOCH_SECONDS
+from cluster.store.script_calls import EPOCH_TTL_SECONDS
 from cluster.system.background import BackgroundLoop
 
 CACHE_SECONDS: Final = 1.0
@@ -111,13 +111,13 @@ class Readiness:
             heartbeat_left, recovered_at = await self._store.commands(
                 [("PTTL", calls.scheduler_key), ("GET", calls.recovered_key)]
             )
-            heartbeat = None if heartbeat_left < 0 else EPOCH_SECONDS - heartbeat_left / 1000
+            heartbeat = None if heartbeat_left < 0 else EPOCH_TTL_SECONDS - heartbeat_left / 1000
             recovery = None if recovered_at is None else max(0.0, (now - int(recovered_at.split()[0])) / 1000)
         except StoreUnavailable as error:
             refusal = str(error)
         connected = self._scheduler.connected
         if refusal:
-            problems.append(self._problem("redis", True, refusal, self._store.away_since))
+            problems.append(self._problem("redis", True, refusal, self._store.unavailable_since))
         if not self._deliveries.listening.is_set():
             problems.append(
                 self._problem(

@@ -25,7 +25,7 @@ from cluster.observability.logs import log_context
 from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavailable
 from cluster.store.clients import Store
 from cluster.store.leader_lease import LeaderLease
-from cluster.store.script_calls import CHECK_SECONDS, SHARDS, Call, Charge, Due, milliseconds
+from cluster.store.script_calls import CHECK_AFTER_SECONDS, SHARDS, Call, Due, LossReason, milliseconds
 from cluster.system.background import BackgroundLoop
 
 logger = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ class Recoverer:
             logger.info("what is due waits: %s", error)
         if time.monotonic() >= self._mark_at:
             self._mark_at = time.monotonic() + MARK_SECONDS
-            await self._store.run(self._store.calls.mark(self._store.calls.recovered_key))
+            await self._store.run(self._store.calls.record_time(self._store.calls.recovered_key))
 
     async def _recover(self) -> None:
         """Claims what is due and acts on it. Without a scheduler it stays due.
@@ -140,7 +140,7 @@ class Recoverer:
         """Goes on where the former holder of the lease was."""
         marked = await self._store.command("GET", self._store.calls.swept_key)
         swept_at, _, self._swept = marked.decode().partition(" ") if marked else ("0", "", None)
-        age = (await self._store.clock() - int(swept_at)) / 1000
+        age = (await self._store.server_milliseconds() - int(swept_at)) / 1000
         self._uncharged_until = time.monotonic() + UNCHARGED_SECONDS - age
         self._sweeping = None
         self._term = self.lease.term
@@ -154,7 +154,7 @@ class Recoverer:
     async def _sweep(self, epoch: str) -> None:
         """Looks at every task that was dispatched before this epoch began: at once, and some seconds later at those
         that may just have been on their way to the new scheduler."""
-        now, monotonic = await self._store.clock(), time.monotonic()
+        now, monotonic = await self._store.server_milliseconds(), time.monotonic()
         if self._sweeping is None or self._sweeping.epoch != epoch:
             logger.info("a new scheduler: all open tasks are looked at")
             self._uncharged_until = monotonic + UNCHARGED_SECONDS
@@ -163,23 +163,24 @@ class Recoverer:
         elif monotonic - self._sweeping.monotonic >= ON_THE_WAY_SECONDS:
             await self._sweep_once(now, heard_before=self._sweeping.began_at)
             if self.active:
-                await self._store.run(self._store.calls.mark(self._store.calls.swept_key, epoch))
+                await self._store.run(self._store.calls.record_time(self._store.calls.swept_key, epoch))
                 self._swept, self._sweeping = epoch, None
 
     async def _sweep_once(self, now: int, *, heard_before: int) -> None:
-        # Every dispatched task is due within CHECK_SECONDS, which tells when it was heard of. By Redis's clock alone.
-        check = milliseconds(CHECK_SECONDS)
-        await self._claim(cutoff=now + check, spared=heard_before + check)
+        # A dispatched task is due CHECK_AFTER_SECONDS after its last sign of life, so its score says when that was.
+        # Only Redis's clock counts.
+        check = milliseconds(CHECK_AFTER_SECONDS)
+        await self._claim(cutoff=now + check, skip_unstarted_after=heard_before + check)
 
     # What is due ------------------------------------------------------------------------------------------------------
 
-    async def _claim(self, cutoff: int | None = None, spared: int | None = None) -> None:
+    async def _claim(self, cutoff: int | None = None, skip_unstarted_after: int | None = None) -> None:
         """Claims what is due, a page of each shard at a time, and acts on it."""
         shards = list(SHARDS)
         while shards and self.active:
             calls = self._store.calls
             answers = await self._store.run_many(
-                [calls.claim_due(digit, PAGE, cutoff, spared=spared) for digit in shards]
+                [calls.claim_due(digit, PAGE, cutoff, skip_unstarted_after=skip_unstarted_after) for digit in shards]
             )
             await self._act([item for _, due in answers for item in due])
             # What a page brought is on its way before the next one is looked at.
@@ -190,13 +191,13 @@ class Recoverer:
         """Dispatches, or asks the scheduler and gives up what it does not know.
 
         Raises:
-            SchedulerUnavailable: the scheduler does not answer; the attempts are due again after CHECK_SECONDS.
+            SchedulerUnavailable: the scheduler does not answer; the attempts are due again after CHECK_AFTER_SECONDS.
         """
         self._dispatch([item for item in due if item.action == "dispatch"])
         checks = [item for item in due if item.action == "check"]
         if not checks:
             return
-        metrics.of(metrics.RECOVERIES, "checked").inc(len(checks))
+        metrics.labelled(metrics.RECOVERIES, "checked").inc(len(checks))
         held = await self._scheduler.call(
             "dask_graphql_held", attempts=[[item.task_id, item.attempt] for item in checks]
         )
@@ -204,7 +205,7 @@ class Recoverer:
             await self._give_up(lost)
 
     def _dispatch(self, due: list[Due]) -> None:
-        metrics.of(metrics.RECOVERIES, "dispatched").inc(len(due))
+        metrics.labelled(metrics.RECOVERIES, "dispatched").inc(len(due))
         for item in due:
             self._dispatcher.put(Dispatchable(item.task_id, item.attempt, item.name, item.input, item.priority))
 
@@ -214,7 +215,7 @@ class Recoverer:
         uncharged = time.monotonic() < self._uncharged_until or await self._living_epoch() != self._swept
         answers = await self._store.run_many([self._take_over_from(item, uncharged=uncharged) for item in lost])
         self._dispatch([due for _, due in answers if due is not None])
-        metrics.of(metrics.RECOVERIES, "lost").inc(len(lost))
+        metrics.labelled(metrics.RECOVERIES, "lost").inc(len(lost))
         for verdict, count in Counter(verdict for verdict, _ in answers).items():
             metrics.count_lost("unknown", verdict, count)
         if uncharged:
@@ -227,8 +228,10 @@ class Recoverer:
             self._wake.set()
 
     def _take_over_from(self, item: Due, *, uncharged: bool) -> Call[tuple[str, Due | None]]:
-        charge: Charge = "none" if uncharged else "worker" if item.running else "undelivered"
-        return self._store.calls.replace_lost(item.task_id, item.attempt, charge, _DIED if item.running else _UNKNOWN)
+        loss_reason: LossReason = "none" if uncharged else "worker" if item.running else "undelivered"
+        return self._store.calls.replace_lost(
+            item.task_id, item.attempt, loss_reason, _DIED if item.running else _UNKNOWN
+        )
 
     async def _log_queue_age(self) -> None:
         """One line of the log, of which terraform/modules/observability makes a metric.

@@ -29,7 +29,7 @@ from cluster.observability import metrics, tracing
 from cluster.store.clients import Store
 from cluster.store.clock import RedisClock
 from cluster.store.record import Event, Record, Run, SubmissionOutcome
-from cluster.store.script_calls import WATCH_SECONDS, Submitted, parse_notice, split_notice
+from cluster.store.script_calls import WATCH_TTL_SECONDS, SubmitReply, parse_notification, split_notification
 from cluster.system.background import BackgroundLoop
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ LIGHT_BYTES: Final = 4_096
 LEAVING: Final = 20_000
 """Most tasks of which Redis has still to be told that nobody here waits any more. It forgets the oldest by itself: the
 note ends with the task, and brings a notice that nobody needs."""
-RENEW_SECONDS: Final = WATCH_SECONDS / 3
+RENEW_SECONDS: Final = WATCH_TTL_SECONDS / 3
 """How often every watch is renewed; which also finds whatever a lost notice left behind."""
 TRACED_SECONDS: Final = 60.0
 """How long after a task's end a delivery still belongs to its trace; a kept result may be read for days."""
@@ -169,7 +169,7 @@ class ResultDelivery:
         """Whether submissions shall note this node as one that waits; then `foreseen` follows for each of them."""
         return self.listening.is_set() and self._ahead.begin(task_ids)
 
-    def foreseen(self, task_id: str, submitted: Submitted | None, asked_at: float) -> None:
+    def foreseen(self, task_id: str, submitted: SubmitReply | None, asked_at: float) -> None:
         """A submission is answered.
 
         Args:
@@ -178,7 +178,7 @@ class ResultDelivery:
         """
         if submitted is not None and submitted.outcome in (SubmissionOutcome.NEW, SubmissionOutcome.RECOMPUTED):
             # The script wrote its time into the run that began with it.
-            self._clock.learn(asked_at, submitted.record.submitted_at)
+            self._clock.observe(asked_at, submitted.record.submitted_at)
         waits = submitted is not None and not submitted.record.final and task_id not in self._topics
         self._ahead.end(task_id, submitted.record.run if submitted is not None and waits else None)
 
@@ -200,7 +200,7 @@ class ResultDelivery:
             finally:
                 topic.result_waiters.discard(waiter)
                 self._exit(task_id, topic)
-            if not record.lacks_result or not result():
+            if not record.result_omitted or not result():
                 return record
             if complete := await self._complete(record):
                 return complete
@@ -238,7 +238,7 @@ class ResultDelivery:
                 waiter.future.add_done_callback(end)
             for _ in range(len(waiting)):
                 record = await ended.get()
-                if not record.input or (record.lacks_result and result()):
+                if not record.input or (record.result_omitted and result()):
                     # Where it runs again by now, its next end is waited for.
                     record = await self._complete(record) or await self.final_record(record.task_id, result=result)
                 if not record.input:
@@ -288,7 +288,7 @@ class ResultDelivery:
                 for event in watched.events:
                     after_seq = event.seq
                     assert watched.record is not None
-                    metrics.of(metrics.DELIVERIES, "event").inc()
+                    metrics.labelled(metrics.DELIVERIES, "event").inc()
                     yield event, watched.record
                 if watched.record is not None and watched.record.final:
                     return
@@ -448,7 +448,7 @@ class ResultDelivery:
         now = self._now()
         ended = max(topic.began, (record.finished_at or 0) / 1000)
         waiting = [waiter for waiter in waiting if not waiter.future.done()]
-        metrics.of(metrics.DELIVERIES, "final").inc(len(waiting))
+        metrics.labelled(metrics.DELIVERIES, "final").inc(len(waiting))
         for waiter in waiting:
             waiter.future.set_result(record)
             metrics.DELIVERY_SECONDS.observe(max(0.0, now - ended))
@@ -490,14 +490,14 @@ class ResultDelivery:
 
     def _notice(self, data: bytes) -> None:
         """Takes what the channel says of a task."""
-        task_id, packed = split_notice(data)
+        task_id, packed = split_notification(data)
         self._ahead.undone(task_id)
         if task_id not in self._topics:
             return
         record = None
         if packed:
             try:
-                record = parse_notice(data)[1]
+                record = parse_notification(data)[1]
             except Exception:
                 # Of another release, perhaps: what it says is read as well.
                 logger.warning("a notice of %s is not understood, and the record read", task_id, exc_info=True)

@@ -15,8 +15,8 @@ from typing import Final
 from cluster.store.record import Run
 
 KEPT_SECONDS: Final = 10.0
-"""How long a note waits for its subscription. Far below WATCH_SECONDS, so that a topic that begins with one is renewed
-in time."""
+"""How long a note waits for its subscription. Far below WATCH_TTL_SECONDS, so that a topic that begins with one is
+renewed in time."""
 MOST: Final = 20_000
 """Most notes at once; the oldest go first."""
 NEWS: Final = 1 / 32

@@ -12,7 +12,7 @@ from cluster.api_node.result_delivery import ResultDelivery
 from cluster.observability import metrics, tracing
 from cluster.store.clients import Store
 from cluster.store.record import SubmissionOutcome
-from cluster.store.script_calls import Call, Submitted
+from cluster.store.script_calls import Call, SubmitReply
 from cluster.task_types.registry import Bound
 
 
@@ -42,7 +42,7 @@ class Submitter:
         self._admission = admission
         self._deliveries = deliveries
 
-    async def submit(self, bound: Sequence[Bound], options: SubmitOptions) -> list[Submitted]:
+    async def submit(self, bound: Sequence[Bound], options: SubmitOptions) -> list[SubmitReply]:
         """Claims tasks of one type, in one round trip, and dispatches those that nobody has before.
 
         Raises:
@@ -63,13 +63,13 @@ class Submitter:
                     span.link(item.record.trace)
         return submitted
 
-    async def _submit(self, bound: Sequence[Bound], options: SubmitOptions, trace: str) -> list[Submitted]:
+    async def _submit(self, bound: Sequence[Bound], options: SubmitOptions, trace: str) -> list[SubmitReply]:
         await self._admission.admit(bound, recompute=options.recompute)
         submitted = await self._claim_all(bound, options, trace)
         fresh = (SubmissionOutcome.NEW, SubmissionOutcome.RECOMPUTED)
         self._admission.accepted(bound[0].task_type, sum(item.outcome in fresh for item in submitted))
         for item, claimed in zip(bound, submitted, strict=True):
-            metrics.of(metrics.SUBMISSIONS, item.task_type.name, claimed.outcome).inc()
+            metrics.labelled(metrics.SUBMISSIONS, item.task_type.name, claimed.outcome).inc()
             if claimed.dispatch:
                 self._dispatcher.put(
                     Dispatchable(
@@ -83,12 +83,12 @@ class Submitter:
                 )
         return submitted
 
-    async def _claim_all(self, bound: Sequence[Bound], options: SubmitOptions, trace: str) -> list[Submitted]:
+    async def _claim_all(self, bound: Sequence[Bound], options: SubmitOptions, trace: str) -> list[SubmitReply]:
         """Claims tasks, and where that pays has this node noted as one that waits for them."""
         asked_at = time.monotonic()
         waits = self._deliveries.foresee([item.task_id for item in bound])
         node = self._deliveries.node if waits else ""
-        submitted: list[Submitted] = []
+        submitted: list[SubmitReply] = []
         try:
             if len(bound) == 1:
                 submitted = [await self._store.run(self._claim(bound[0], options, trace, node))]
@@ -101,7 +101,7 @@ class Submitter:
                     self._deliveries.foreseen(item.task_id, answered.get(item.task_id), asked_at)
         return submitted
 
-    def _claim(self, bound: Bound, options: SubmitOptions, trace: str, node: str) -> Call[Submitted]:
+    def _claim(self, bound: Bound, options: SubmitOptions, trace: str, node: str) -> Call[SubmitReply]:
         return self._store.calls.submit(
             bound.task_id,
             bound.task_type.name,

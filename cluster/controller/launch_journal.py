@@ -51,7 +51,7 @@ class Launches:
 
     async def _learn_time(self) -> float:
         """What time it is by Redis's clock, in seconds since 1970. Raises StoreUnavailable."""
-        now = await self._store.clock() / 1000
+        now = await self._store.server_milliseconds() / 1000
         self._ahead = now - time.monotonic()
         return now
 

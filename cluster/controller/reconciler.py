@@ -73,7 +73,7 @@ class Controller:
         """One round of the loop: a turn, where this controller is the one that acts."""
         if await self.acts():
             await self.turn()
-        elif self.lease.another_holds:
+        elif self.lease.held_elsewhere:
             # Not where Redis is away: then nobody can have taken over.
             await self.fleet.stand_down()
 

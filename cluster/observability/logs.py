@@ -78,7 +78,7 @@ def log_context(**named: Any) -> Iterator[None]:
         _context.reset(token)
 
 
-class Format(logging.Formatter):
+class LogFormatter(logging.Formatter):
     """One line for each message.
 
     Args:
@@ -122,7 +122,7 @@ class Format(logging.Formatter):
         return text
 
 
-class Repeats(logging.Filter):
+class RepeatFilter(logging.Filter):
     """Counts what comes too often from one place in the code, and lets the first few of a while pass."""
 
     def __init__(self) -> None:
@@ -162,8 +162,8 @@ def set_up_logging(settings: Settings, role: str, name: str = "", stream: TextIO
     json = settings.log_format == "json" or (
         settings.log_format == "auto" and not stream.isatty() and in_container(os.environ)
     )
-    handler.setFormatter(Format(node, json=json, secrets=secrets_of(settings)))
-    handler.addFilter(Repeats())
+    handler.setFormatter(LogFormatter(node, json=json, secrets=secret_values(settings)))
+    handler.addFilter(RepeatFilter())
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     logging.captureWarnings(True)
 
@@ -176,7 +176,7 @@ def in_container(environment: Mapping[str, str]) -> bool:
     )
 
 
-def secrets_of(settings: Settings) -> frozenset[str]:
+def secret_values(settings: Settings) -> frozenset[str]:
     """The secret settings' values, of a URL the password."""
     values = {str(getattr(settings, item.name)) for item in fields(settings) if item.metadata["secret"]}
     passwords = {urlsplit(value).password or "" if "://" in value else value for value in values}

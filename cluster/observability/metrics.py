@@ -49,7 +49,7 @@ Labels = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
-class Declared:
+class MetricDeclaration:
     """One metric as the documents show it."""
 
     metric: MetricWrapperBase
@@ -60,14 +60,14 @@ class Declared:
     meaning: str
 
 
-DECLARED: Final[list[Declared]] = []
+DECLARED: Final[list[MetricDeclaration]] = []
 
 
 def _declare(metric: Any, name: str, kind: str, meaning: str, roles: tuple[str, ...], labels: Labels) -> None:
     if labels and all(labels.values()):
         for chosen in itertools.product(*labels.values()):
             metric.labels(*chosen)
-    DECLARED.append(Declared(metric, f"dask_graphql_{name}", kind, tuple(labels), roles, meaning))
+    DECLARED.append(MetricDeclaration(metric, f"dask_graphql_{name}", kind, tuple(labels), roles, meaning))
 
 
 def _counter(name: str, meaning: str, *roles: str, **labels: Sequence[str]) -> Counter:
@@ -273,7 +273,7 @@ class Exposition:
 
 
 @lru_cache(maxsize=1_024)
-def of(metric: Any, *values: Any) -> Any:
+def labelled(metric: Any, *values: Any) -> Any:
     """A metric with its labels, kept: prometheus_client looks them up anew, 3 % of the work of a short task."""
     return metric.labels(*values)
 

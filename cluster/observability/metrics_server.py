@@ -23,7 +23,7 @@ READERS: Final = 20
 
 
 @contextlib.asynccontextmanager
-async def metrics_port(settings: Settings, role: str) -> AsyncIterator[None]:
+async def serve_metrics(settings: Settings, role: str) -> AsyncIterator[None]:
     """Serves `/metrics` of a node while the block runs; nothing where METRICS_PORT is 0.
 
     Raises:

@@ -16,7 +16,7 @@ FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
 @contextlib.contextmanager
-def shared_counts(settings: Settings) -> Iterator[None]:
+def multiprocess_metrics(settings: Settings) -> Iterator[None]:
     """For a worker node that shows metrics: its nanny and its worker process count in one folder, so that a worker
     process that dies takes no count with it. To be entered before cluster.observability.metrics is imported."""
     if not settings.metrics_port:

@@ -53,7 +53,7 @@ class Span:
                 self._span.set_status(StatusCode.ERROR, error)
 
 
-def wanted(environment: Mapping[str, str]) -> bool:
+def requested(environment: Mapping[str, str]) -> bool:
     """Whether the OTEL_* variables ask for traces."""
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
@@ -73,7 +73,7 @@ def set_up_tracing(role: str, name: str = "") -> None:
         SettingError: a variable asks for what is not there.
     """
     global _tracer, _provider
-    if not wanted(os.environ):
+    if not requested(os.environ):
         return
     try:
         from opentelemetry.sdk.resources import Resource
@@ -108,13 +108,13 @@ def _exporter() -> Any:
     return OTLPSpanExporter()
 
 
-def end_tracing() -> None:
+def shut_down_tracing() -> None:
     """Sends what was not sent yet; for a process that does not end in the usual way."""
     if _provider is not None:
         _provider.shutdown()
 
 
-def on() -> bool:
+def enabled() -> bool:
     """Whether this process traces."""
     return _tracer is not None
 

@@ -27,7 +27,7 @@ from cluster.scheduling.demand import Demand
 from cluster.scheduling.silent_workers import ROUND_SECONDS, SilentWorkers
 from cluster.settings import Settings
 from cluster.store.clients import Store
-from cluster.store.script_calls import EPOCH_SECONDS, milliseconds
+from cluster.store.script_calls import EPOCH_TTL_SECONDS, milliseconds
 from cluster.system.background import BackgroundLoop
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
             {"epoch": self.epoch, "address": self.scheduler.address, "started_at": milliseconds(self.started_at)}
         )
         announced, self._announced = self._announced, False
-        await self.store.command("SET", calls.scheduler_key, word, "PX", milliseconds(EPOCH_SECONDS))
+        await self.store.command("SET", calls.scheduler_key, word, "PX", milliseconds(EPOCH_TTL_SECONDS))
         if not announced:
             await self.store.command("PUBLISH", calls.all_channel, "epoch")
         self._announced = True

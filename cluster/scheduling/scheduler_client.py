@@ -13,7 +13,7 @@ from cluster.observability import metrics
 from cluster.scheduling.dask_config import configure_dask
 from cluster.settings import Settings
 from cluster.system.background import BackgroundLoop
-from cluster.system.tls import check_certificates, encrypted, security
+from cluster.system.tls import check_certificates, dask_security, uses_tls
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -63,7 +63,7 @@ class SchedulerClient:
         self._subscribe_to_load = subscribe_to_load
         self._settings = settings
         self._address = settings.scheduler
-        if encrypted(settings):
+        if uses_tls(settings):
             check_certificates(settings)
         self.load = Load()
         self.load_changed = asyncio.Event()
@@ -135,7 +135,7 @@ class SchedulerClient:
             set_as_default=False,
             timeout="5s",
             name="dask-graphql",
-            security=security(self._settings),
+            security=dask_security(self._settings),
         )
         try:
             await client

@@ -13,7 +13,7 @@ from cluster.scheduling.dask_internals import drop_spans
 from cluster.settings import Settings, load_settings
 from cluster.store.clients import Store
 from cluster.system import gc_tuning
-from cluster.system.tls import check_scheduler_address, security
+from cluster.system.tls import check_scheduler_address, dask_security
 from cluster.task_types.registry import load_registry
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ async def run_scheduler(settings: Settings, stop: asyncio.Event) -> None:
         # Without a dashboard Dask still opens an HTTP port; it need not be seen from outside.
         dashboard_address=settings.dashboard or "127.0.0.1:0",
         preload=["cluster.scheduling.scheduler_node"],
-        security=security(settings),
+        security=dask_security(settings),
     ) as scheduler:
         gc_tuning.freeze_gc()
         logger.info("the scheduler listens on %s", scheduler.address)

@@ -20,7 +20,7 @@ from cluster.observability import metrics
 from cluster.scheduling.attempt_keys import AttemptId, parse_attempt_key
 from cluster.scheduling.dask_internals import pause_worker, resume_worker
 from cluster.store.clients import Store
-from cluster.store.script_calls import Charge
+from cluster.store.script_calls import LossReason
 
 if TYPE_CHECKING:
     from distributed import Scheduler
@@ -52,7 +52,7 @@ class SilentWorkers:
         self._alive: dict[str, float] = {}
         self._paused: set[str] = set()
         self._leaving: set[str] = set()
-        self._moved: dict[tuple[str, Charge], set[AttemptId]] = {}
+        self._moved: dict[tuple[str, LossReason], set[AttemptId]] = {}
         self._round_at = clock()
         self._judge_from = 0.0
 
@@ -103,9 +103,9 @@ class SilentWorkers:
             logger.warning("the worker %s and its nanny were not heard of for %.0f s: it is out", worker.name, unheard)
             await self._scheduler.remove_worker(address, stimulus_id=f"dask-graphql-silent-{now}")
 
-    async def _move(self, address: str, worker: Any, charge: Charge, error: dict[str, Any]) -> bool:
+    async def _move(self, address: str, worker: Any, loss_reason: LossReason, error: dict[str, Any]) -> bool:
         """Lets the worker's attempts run elsewhere. Returns whether none is left there that lives by its record."""
-        moved = self._moved.setdefault((address, charge), set())
+        moved = self._moved.setdefault((address, loss_reason), set())
         members = [
             member
             for task in list(worker.processing)
@@ -113,7 +113,7 @@ class SilentWorkers:
             if member not in moved
         ]
         verdicts = await self._store.run_many(
-            [self._store.calls.mark_lost(*member, charge, error) for member in members]
+            [self._store.calls.mark_lost(*member, loss_reason, error) for member in members]
         )
         for member, verdict in zip(members, verdicts, strict=True):
             if verdict != "HEARD":

@@ -68,7 +68,7 @@ class BlobStore(ABC):
             BlobError: the store refuses or does not answer.
         """
 
-    def write_patiently(self, key: str, data: bytes, stop: Event) -> None:
+    def write_with_retries(self, key: str, data: bytes, stop: Event) -> None:
         """As `write`, again and again for WRITE_SECONDS, or until `stop` is set.
 
         Raises:
@@ -179,7 +179,7 @@ class FolderBlobStore(BlobStore):
                 deleted.append(task_id)
         return Deletion(deleted, problem)
 
-    def older(self, seconds: float) -> list[str]:
+    def folders_older_than(self, seconds: float) -> list[str]:
         """The tasks' folders that were last changed longer ago."""
         limit = time.time() - seconds
         found = []

@@ -26,7 +26,7 @@ from cluster.store.auto_pipeline import AutoPipeline
 from cluster.store.pubsub import PubSubConnection
 from cluster.store.raw_pipeline import ThreadPipeline, send_pipeline
 from cluster.store.record import FIELDS, Record, TaskState, parse_record
-from cluster.store.refusals import left_primary, refusal_code
+from cluster.store.refusals import is_demoted_primary, refusal_code
 from cluster.store.script_calls import SCRIPTS, SHARDS, Call, Calls
 from cluster.store.stall_aware_timeout import stall_aware_timeout
 
@@ -58,7 +58,7 @@ def _round_trip(call: str) -> Iterator[None]:
     began = time.perf_counter()
     try:
         yield
-        metrics.of(metrics.REDIS_SECONDS, call).observe(time.perf_counter() - began)
+        metrics.labelled(metrics.REDIS_SECONDS, call).observe(time.perf_counter() - began)
     except (RedisError, OSError) as error:
         code = refusal_code(error)
         if code is None and isinstance(error, ResponseError):
@@ -134,7 +134,7 @@ class Store:
 
     def __init__(self, settings: Settings) -> None:
         self.calls = Calls(settings)
-        self.away_since: float | None = None
+        self.unavailable_since: float | None = None
         """When Redis stopped to answer, seconds since 1970; None while it answers."""
         self._listeners: weakref.WeakSet[PubSubConnection] = weakref.WeakSet()
         self._auto_pipeline = AutoPipeline(lambda calls: _again(lambda: self._execute(calls)), TIMEOUT_SECONDS)
@@ -160,7 +160,7 @@ class Store:
         except StoreUnavailable as error:
             await self._unavailable(error)
             raise
-        self.away_since = None
+        self.unavailable_since = None
         return call.parse(answer)
 
     async def run_many(self, calls: Sequence[Call[R]]) -> list[R]:
@@ -197,13 +197,13 @@ class Store:
     async def _unavailable(self, error: StoreUnavailable) -> None:
         """Notes that Redis does not serve. Connections to a server that is no primary any more are closed, those that
         listen too: they would lead there for as long as it lives. New ones are opened by name."""
-        if self.away_since is None:
-            self.away_since = time.time()
+        if self.unavailable_since is None:
+            self.unavailable_since = time.time()
             logger.warning("%s", error)
-        if error.__cause__ is not None and left_primary(error.__cause__):
+        if error.__cause__ is not None and is_demoted_primary(error.__cause__):
             await self.redis.connection_pool.disconnect(inuse_connections=False)
             for pubsub in list(self._listeners):
-                await pubsub.hang_up()
+                await pubsub.disconnect()
 
     async def _ask(self, call: str, work: Callable[[Callable[[], None]], Coroutine[Any, Any, T]]) -> T:
         """Does `work` within TIMEOUT_SECONDS of its beginning, and of each answer that it says it heard; again where a
@@ -221,7 +221,7 @@ class Store:
         except StoreUnavailable as error:
             await self._unavailable(error)
             raise
-        self.away_since = None
+        self.unavailable_since = None
         return answer
 
     async def _execute(self, calls: Sequence[Call[Any]], heard: Callable[[], None] = lambda: None) -> list[Any]:
@@ -318,7 +318,7 @@ class Store:
         width = len(SHARDS)
         return {state: sum(answers[i * width : (i + 1) * width]) for i, state in enumerate(TaskState)}
 
-    async def queued(self, names: Sequence[str]) -> list[int]:
+    async def count_queued(self, names: Sequence[str]) -> list[int]:
         """How many records of each of these task types are QUEUED."""
         answers = await self.commands(
             [("ZCARD", self.calls.index_key(digit, TaskState.QUEUED, name)) for name in names for digit in SHARDS]
@@ -329,7 +329,7 @@ class Store:
     async def queue_age(self) -> float:
         """Seconds since the oldest QUEUED task was submitted; 0 where none waits."""
         oldest = await self.oldest_queued_at()
-        return 0.0 if oldest is None else max(0.0, await self.clock() / 1000 - oldest)
+        return 0.0 if oldest is None else max(0.0, await self.server_milliseconds() / 1000 - oldest)
 
     async def oldest_queued_at(self) -> float | None:
         """When the oldest QUEUED task was submitted, seconds since 1970; None where none waits."""
@@ -340,7 +340,7 @@ class Store:
         scores = [float(found[0][1] if isinstance(found[0], (list, tuple)) else found[1]) for found in answers if found]
         return min(scores) / 1_000 if scores else None
 
-    async def clock(self) -> int:
+    async def server_milliseconds(self) -> int:
         """The time by Redis's clock, milliseconds since 1970."""
         return _milliseconds(await self.command("TIME"))
 
@@ -432,8 +432,8 @@ class ThreadStore:
                 for i, answer in zip(todo, self._exchange([calls[i] for i in todo]), strict=True):
                     answers[i] = answer
             if error := _first_error(answers):
-                if left_primary(error):
-                    self._channel.hang_up()
+                if is_demoted_primary(error):
+                    self._channel.disconnect()
                     self.redis.connection_pool.disconnect(inuse_connections=False)
                 raise error
         return [call.parse(answer) for call, answer in zip(calls, answers, strict=True)]

@@ -21,7 +21,7 @@ class RedisClock:
         self._ahead = math.inf
         self._learned_at = 0.0
 
-    def learn(self, asked_at: float, told: int) -> None:
+    def observe(self, asked_at: float, told: int) -> None:
         """An answer came.
 
         Args:

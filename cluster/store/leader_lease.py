@@ -88,13 +88,13 @@ class LeaderLease:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.term = 0
-        self.another_holds = False
+        self.held_elsewhere = False
         self._service = service
-        self.candidate = Lease(store, key, holder, seconds)
+        self.lease = Lease(store, key, holder, seconds)
         self._seconds = seconds
         self._clock = clock
         self._held_until = float("-inf")
-        self._taken = asyncio.Event()
+        self._acquired = asyncio.Event()
         self.loop = BackgroundLoop(f"{service} lease", self.renew, pause_seconds=RENEW_SECONDS)
 
     @property
@@ -102,11 +102,11 @@ class LeaderLease:
         """Whether this candidate holds it now, and nobody else can."""
         return self._clock() < self._held_until
 
-    async def taken(self) -> None:
+    async def acquired(self) -> None:
         """Returns when this candidate holds it."""
         while not self.held:
-            self._taken.clear()
-            await self._taken.wait()
+            self._acquired.clear()
+            await self._acquired.wait()
 
     def start(self) -> None:
         """Begins to take and renew it."""
@@ -117,7 +117,7 @@ class LeaderLease:
         await self.loop.close()
         if self.held:
             self._held_until = float("-inf")
-            await self.candidate.release()
+            await self.lease.release()
 
     async def renew(self) -> None:
         """Takes or renews it once.
@@ -127,13 +127,13 @@ class LeaderLease:
         """
         # Counted from before the question: Redis counts from a later moment.
         asked, before = self._clock(), self.held
-        held = await self.candidate.hold()
+        held = await self.lease.hold()
         if held and not before:
             self.term += 1
             logger.info("this node takes over: %s", self._service)
         elif before and not held:
             logger.info("another node has taken over: %s", self._service)
         self._held_until = asked + self._seconds if held else float("-inf")
-        self.another_holds = not held
+        self.held_elsewhere = not held
         if held:
-            self._taken.set()
+            self._acquired.set()

@@ -75,9 +75,9 @@ class PubSubConnection:
                     break
         except (RedisError, OSError):
             pass
-        await self.hang_up()
+        await self.disconnect()
 
-    async def hang_up(self) -> None:
+    async def disconnect(self) -> None:
         """Ends the connection; whoever reads from it hears of a lost one."""
         with suppress(RedisError, OSError):
             await self._connection.disconnect(nowait=True)
@@ -86,4 +86,4 @@ class PubSubConnection:
         if self._pinging is not None:
             self._pinging.cancel()
             await asyncio.gather(self._pinging, return_exceptions=True)
-        await self.hang_up()
+        await self.disconnect()

@@ -88,7 +88,7 @@ class ThreadPipeline:
             connection.disconnect()
             raise
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         """Closes this thread's connection; the next exchange opens a new one."""
         connection = getattr(self._local, "connection", None)
         if connection is not None:

@@ -117,7 +117,7 @@ class Record:
         return self.submitted_at, self.attempt
 
     @property
-    def lacks_result(self) -> bool:
+    def result_omitted(self) -> bool:
         """Whether it has a result that did not come along."""
         return self.result is None and self.state is TaskState.SUCCEEDED
 

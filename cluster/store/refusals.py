@@ -66,6 +66,6 @@ def refusal_code(error: BaseException) -> str | None:
     return inner[1] if inner and inner[1] in _CODES else None
 
 
-def left_primary(error: BaseException) -> bool:
+def is_demoted_primary(error: BaseException) -> bool:
     """Whether the connection that got this error leads to a server that is not (any longer) the primary: close it."""
     return refusal_code(error) == "READONLY"

@@ -20,23 +20,23 @@ from cluster.task_types.task_id import ID_DIGITS
 
 R = TypeVar("R")
 
-Charge: TypeAlias = Literal["worker", "undelivered", "none", "unbegun", "silent"]
+LossReason: TypeAlias = Literal["worker", "undelivered", "none", "unbegun", "silent"]
 """Whom a lost attempt is counted against. Nobody for the last three; `unbegun` gives up only what has not begun,
 `silent` what was not heard of in the last 30 s."""
 
 SHARDS: Final = tuple("0123456789abcdef")
 """A task's shard is the first digit of its id: its keys carry it as their hash tag, so a cluster spreads 16 shards."""
 
-CHECK_SECONDS: Final = 15.0
+CHECK_AFTER_SECONDS: Final = 15.0
 """How long an open task may go unheard of before the recoverer asks the scheduler for it."""
 
-WATCH_SECONDS: Final = 180.0
+WATCH_TTL_SECONDS: Final = 180.0
 """How long a node's note that it waits is kept; the node renews it well before."""
 
-EPOCH_SECONDS: Final = 5.0
+EPOCH_TTL_SECONDS: Final = 5.0
 """How long a heartbeat of the scheduler is believed."""
 
-PROBE_SECONDS: Final = 60.0
+PROBE_TTL_SECONDS: Final = 60.0
 """How long the key is kept that a node writes to see whether it can."""
 
 UNDELIVERED_LIMIT: Final = 20
@@ -81,7 +81,7 @@ SCRIPTS: Final = {
     name: _load(name)
     for name in (
         "submit", "start", "progress", "finish", "fail", "mark_lost", "release", "cancel", "watch", "unwatch",
-        "claim_due", "prune", "take_tokens", "note_blobs", "claim_blobs", "drop_blobs", "mark", "probe", "read",
+        "claim_due", "prune", "take_tokens", "register_blobs", "claim_blobs", "unregister_blobs", "write_time", "read",
     )
 }  # fmt: skip
 
@@ -109,7 +109,7 @@ class Call(Generic[R]):
 
 
 @dataclass(frozen=True, slots=True)
-class Submitted:
+class SubmitReply:
     """What `submit` answers. `dispatch`: this attempt is the caller's to hand to the scheduler."""
 
     outcome: SubmissionOutcome
@@ -118,7 +118,7 @@ class Submitted:
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class StartReply:
     """What `start` answers.
 
     Attributes:
@@ -146,7 +146,7 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class WatchReply:
     """What `watch` answers: the record, if there is one, and the events after the asked seq."""
 
     record: Record | None
@@ -157,14 +157,14 @@ def milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def split_notice(data: bytes) -> tuple[str, bytes]:
+def split_notification(data: bytes) -> tuple[str, bytes]:
     """The task's id in a notice, and what came along."""
     return data[:ID_DIGITS].decode(), data[ID_DIGITS:]
 
 
-def parse_notice(data: bytes) -> tuple[str, Record | None]:
+def parse_notification(data: bytes) -> tuple[str, Record | None]:
     """What a node hears of a task that it waits for: the task's id, and the final record where it came along."""
-    task_id, packed = split_notice(data)
+    task_id, packed = split_notification(data)
     return task_id, parse_record(task_id, unpack(packed)) if packed else None
 
 
@@ -297,11 +297,11 @@ class Calls:
         tenant: str = "",
         trace: str = "",
         node: str = "",
-    ) -> Call[Submitted]:
+    ) -> Call[SubmitReply]:
         """Claims the task; `not_before` is milliseconds since 1970, `tenant` whose it is, if tenants are kept apart,
         `trace` the W3C trace context of the submission, `node` an api node that waits for its end."""
 
-        def parse(answer: bytes) -> Submitted:
+        def parse(answer: bytes) -> SubmitReply:
             outcome, dispatch, *rest = unpack(answer)
             if len(rest) == 1:
                 record = parse_record(task_id, rest[0])
@@ -312,30 +312,37 @@ class Calls:
                     task_id, name, version, canonical_input, TaskState.QUEUED, attempt, seq, submitted_at, None, None,
                     None, None, priority, not_before, 1, None, 0, 0, tenant, trace, None, None,
                 )  # fmt: skip
-            return Submitted(SubmissionOutcome(outcome.decode()), bool(dispatch), record)
+            return SubmitReply(SubmissionOutcome(outcome.decode()), bool(dispatch), record)
 
         return self._call(
             "submit", task_id, name, version, canonical_input, int(recompute), priority,
-            "" if not_before is None else not_before, milliseconds(CHECK_SECONDS), self._event_limit,
-            f"{self._token}{next(self._count)}", tenant, trace, node, milliseconds(WATCH_SECONDS), parse=parse,
+            "" if not_before is None else not_before, milliseconds(CHECK_AFTER_SECONDS), self._event_limit,
+            f"{self._token}{next(self._count)}", tenant, trace, node, milliseconds(WATCH_TTL_SECONDS), parse=parse,
         )  # fmt: skip
 
-    def start(self, task_id: str, attempt: int, worker: str) -> Call[Started]:
+    def start(self, task_id: str, attempt: int, worker: str) -> Call[StartReply]:
         """Begins an attempt."""
 
-        def parse(answer: bytes) -> Started:
+        def parse(answer: bytes) -> StartReply:
             verdict, waited, trace = [*answer.decode().split(" "), "", ""][:3]
-            return Started(verdict, int(waited) / 1000 if waited else None, trace)
+            return StartReply(verdict, int(waited) / 1000 if waited else None, trace)
 
         return self._call(
-            "start", task_id, attempt, worker, milliseconds(CHECK_SECONDS), self._event_limit, parse=parse
+            "start", task_id, attempt, worker, milliseconds(CHECK_AFTER_SECONDS), self._event_limit, parse=parse
         )
 
     def progress(self, task_id: str, attempt: int, fraction: float | None, partial: bytes = b"") -> Call[bool]:
         """Says that the attempt lives, how far it is, and what there is of its output; answers whether it may go on."""
         shown = "" if fraction is None else f"{min(1.0, max(0.0, fraction)):.4g}"
         return self._call(
-            "progress", task_id, attempt, shown, milliseconds(CHECK_SECONDS), self._event_limit, partial, parse=bool
+            "progress",
+            task_id,
+            attempt,
+            shown,
+            milliseconds(CHECK_AFTER_SECONDS),
+            self._event_limit,
+            partial,
+            parse=bool,
         )
 
     def finish(self, task_id: str, attempt: int, result: bytes) -> Call[bool]:
@@ -356,17 +363,17 @@ class Calls:
         )  # fmt: skip
 
     def mark_lost(
-        self, task_id: str, attempt: int, charge: Charge, error: dict[str, Any], *, announce: bool = True
+        self, task_id: str, attempt: int, loss_reason: LossReason, error: dict[str, Any], *, announce: bool = True
     ) -> Call[str]:
         """Gives a lost attempt up; answers 'QUEUED', 'FAILED' (with `error`, a limit is passed), 'BEGUN' or 'HEARD'
         (the charge forbids it), or 'REFUSED'.
         `announce`: whether to wake the recoverer, which then dispatches the next attempt at once."""
         return self._call(
-            "mark_lost", task_id, *self._loss(attempt, charge, error), int(announce), "", parse=bytes.decode
+            "mark_lost", task_id, *self._loss(attempt, loss_reason, error), int(announce), "", parse=bytes.decode
         )
 
     def replace_lost(
-        self, task_id: str, attempt: int, charge: Charge, error: dict[str, Any]
+        self, task_id: str, attempt: int, loss_reason: LossReason, error: dict[str, Any]
     ) -> Call[tuple[str, Due | None]]:
         """As `mark_lost`, by the recoverer: answers what it says, and the next attempt, which is then the caller's to
         dispatch; None where it is not, or where its input is long: then it is due."""
@@ -379,13 +386,18 @@ class Calls:
             return "QUEUED", due
 
         return self._call(
-            "mark_lost", task_id, *self._loss(attempt, charge, error), 0, milliseconds(CHECK_SECONDS), parse=parse
+            "mark_lost",
+            task_id,
+            *self._loss(attempt, loss_reason, error),
+            0,
+            milliseconds(CHECK_AFTER_SECONDS),
+            parse=parse,
         )
 
-    def _loss(self, attempt: int, charge: Charge, error: dict[str, Any]) -> tuple[Any, ...]:
+    def _loss(self, attempt: int, loss_reason: LossReason, error: dict[str, Any]) -> tuple[Any, ...]:
         return (
-            attempt, charge, self._lost_limit, UNDELIVERED_LIMIT, orjson.dumps(error), self._ttl, self._event_limit,
-            error["message"], UNCHARGED_LIMIT,
+            attempt, loss_reason, self._lost_limit, UNDELIVERED_LIMIT, orjson.dumps(error), self._ttl,
+            self._event_limit, error["message"], UNCHARGED_LIMIT,
         )  # fmt: skip
 
     def release(self, task_id: str, attempt: int) -> Call[bool]:
@@ -408,17 +420,17 @@ class Calls:
 
     def watch(
         self, task_id: str, node: str, *, every_event: bool = False, after_seq: int | None = None
-    ) -> Call[Watched]:
+    ) -> Call[WatchReply]:
         """Reads the record as `read` does, and the events after `after_seq` if one is given; unless it is final, notes
         that `node` waits for its end, or for every event."""
 
-        def parse(answer: bytes) -> Watched:
+        def parse(answer: bytes) -> WatchReply:
             events, *rest = unpack(answer)
             record = parse_record(task_id, rest[0]) if rest else None
-            return Watched(record, tuple(parse_event(line) for line in events))
+            return WatchReply(record, tuple(parse_event(line) for line in events))
 
         return self._call(
-            "watch", task_id, node, "e" if every_event else "f", milliseconds(WATCH_SECONDS),
+            "watch", task_id, node, "e" if every_event else "f", milliseconds(WATCH_TTL_SECONDS),
             "" if after_seq is None else after_seq, parse=parse,
         )  # fmt: skip
 
@@ -426,7 +438,7 @@ class Calls:
         return self._call("unwatch", task_id, node, parse=bool)
 
     def claim_due(
-        self, digit: str, most: int, cutoff: int | None = None, *, spared: int | None = None
+        self, digit: str, most: int, cutoff: int | None = None, *, skip_unstarted_after: int | None = None
     ) -> Call[tuple[bool, list[Due]]]:
         """Takes the due tasks of a shard; answers whether there may be more, and what to do with each.
 
@@ -447,22 +459,23 @@ class Calls:
             return bool(answer[0]), items
 
         return self._call(
-            "claim_due", "", "" if cutoff is None else cutoff, most, milliseconds(CHECK_SECONDS), CLAIM_BYTES,
-            "" if spared is None else spared, parse=parse, shard=self.shard_prefix(digit),
+            "claim_due", "", "" if cutoff is None else cutoff, most, milliseconds(CHECK_AFTER_SECONDS), CLAIM_BYTES,
+            "" if skip_unstarted_after is None else skip_unstarted_after, parse=parse, shard=self.shard_prefix(digit),
         )  # fmt: skip
 
     def prune(self, digit: str, most: int) -> Call[int]:
         """Takes expired tasks out of a shard's indexes; answers how many, `most` if there may be more."""
         return self._call("prune", "", most, parse=int, shard=self.shard_prefix(digit), blobs=True)
 
-    def note_blobs(self, task_id: str, *, look_seconds: float = BLOBS_LOOK_SECONDS) -> Call[bool]:
+    def register_blobs(self, task_id: str, *, look_seconds: float = BLOBS_LOOK_SECONDS) -> Call[bool]:
         """Says that an attempt is about to write blobs, which are then deleted when the task's record is gone: that is
         looked at when it is pruned, and after `look_seconds`."""
-        return self._call("note_blobs", task_id, milliseconds(look_seconds), parse=bool, blobs=True)
+        return self._call("register_blobs", task_id, milliseconds(look_seconds), parse=bool, blobs=True)
 
     def claim_blobs(self, digit: str, most: int) -> Call[tuple[int, list[str]]]:
         """Takes tasks of a shard whose blobs can be deleted; answers how many entries were looked at, `most` if there
-        may be more, and the ids. They are answered again after BLOBS_RETRY_SECONDS unless `drop_blobs` follows."""
+        may be more, and the ids. They are answered again after BLOBS_RETRY_SECONDS unless `unregister_blobs`
+        follows."""
 
         def parse(answer: Sequence[Any]) -> tuple[int, list[str]]:
             return int(answer[0]), [item.decode() for item in answer[1:]]
@@ -472,19 +485,19 @@ class Calls:
             shard=self.shard_prefix(digit), blobs=True,
         )  # fmt: skip
 
-    def drop_blobs(self, digit: str, task_ids: Sequence[str]) -> Call[bool]:
+    def unregister_blobs(self, digit: str, task_ids: Sequence[str]) -> Call[bool]:
         """Says that the blobs of these tasks of a shard are deleted."""
-        return self._call("drop_blobs", "", *task_ids, parse=bool, shard=self.shard_prefix(digit), blobs=True)
+        return self._call("unregister_blobs", "", *task_ids, parse=bool, shard=self.shard_prefix(digit), blobs=True)
 
-    def mark(self, key: str, word: str = "") -> Call[int]:
-        """Writes to a key when something was done, by Redis's clock, and `word` after it; answers the time,
-        milliseconds since 1970."""
-        return Call(SCRIPTS["mark"], (key,), (self.prefix, "", word), int)
+    def record_time(self, key: str, suffix: str = "") -> Call[int]:
+        """Writes the time, and `suffix` after it, to a key; returns the time, milliseconds since 1970 by Redis's
+        clock."""
+        return Call(SCRIPTS["write_time"], (key,), (self.prefix, "", suffix, ""), int)
 
     def probe(self, node: str) -> Call[int]:
-        """Writes a key of the node's own; answers the time, milliseconds since 1970 by Redis's clock."""
+        """Tests whether Redis accepts writes, by a key of the node's own; returns the time, as `record_time`."""
         key = f"{self.prefix}:{{{self.prefix}:probe}}:{node}"
-        return Call(SCRIPTS["probe"], (key,), (self.prefix, "", milliseconds(PROBE_SECONDS)), int)
+        return Call(SCRIPTS["write_time"], (key,), (self.prefix, "", "", milliseconds(PROBE_TTL_SECONDS)), int)
 
     def take_tokens(self, caller: str, size: int, per_minute: int, cost: int) -> Call[int]:
         """Takes `cost` tokens from a caller's bucket of `size`; answers 0, or the milliseconds until it has them."""

@@ -32,7 +32,7 @@ class Child:
     process: asyncio.subprocess.Process
 
 
-def dying_with_parent(command: Sequence[str]) -> list[str]:
+def with_parent_death_signal(command: Sequence[str]) -> list[str]:
     """The command of a process that ends with this one, whatever ends this one; as it is on other systems than Linux.
     The process keeps its id when it becomes what was asked for."""
     if sys.platform != "linux":
@@ -45,7 +45,7 @@ async def start_child(
 ) -> Child:
     """Starts a process in a group of its own, so that a Ctrl-C reaches only us and we stop all in order."""
     process = await asyncio.create_subprocess_exec(
-        *dying_with_parent(command),
+        *with_parent_death_signal(command),
         env={**os.environ, **(environment or {})},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=output,
@@ -74,11 +74,11 @@ async def stop_children(children: Sequence[Child], seconds: float) -> None:
     await asyncio.wait(waits, timeout=seconds)
     for child in living:
         if child.process.returncode is None:
-            end_group(child)
+            kill_process_group(child)
     await asyncio.wait(waits)
 
 
-def end_group(child: Child) -> None:
+def kill_process_group(child: Child) -> None:
     """Ends a process by force. Its own children are in its session, so that they go with it."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.process.pid, signal.SIGKILL)

@@ -26,7 +26,7 @@ class EcsTask:
     memory_bytes: int | None
 
 
-def own_task() -> EcsTask | None:
+def current_ecs_task() -> EcsTask | None:
     """This process's ECS task; None where it is none.
 
     Raises:
@@ -47,7 +47,7 @@ def worker_name(task_arn: str) -> str:
     return f"worker-{task_arn.rpartition('/')[2][:16]}"
 
 
-def random_name() -> str:
+def random_worker_name() -> str:
     """A worker's name where nothing gives it one."""
     return f"worker-{uuid.uuid4().hex[:12]}"
 

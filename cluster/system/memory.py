@@ -12,14 +12,14 @@ OOM_COUNTERS = (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat"))
 """Where Linux counts the processes that it ended for want of memory: in this container, else on this machine."""
 
 
-def memory_of(process_id: int) -> int | None:
+def resident_bytes(process_id: int) -> int | None:
     """The resident bytes of a process; None where there is no such process."""
     with contextlib.suppress(psutil.Error):
         return int(psutil.Process(process_id).memory_info().rss)
     return None
 
 
-def kernel_kills() -> int | None:
+def oom_kill_count() -> int | None:
     """How many processes the kernel has ended for want of memory; None where that is not known."""
     for path in OOM_COUNTERS:
         with contextlib.suppress(OSError, ValueError):

@@ -25,18 +25,18 @@ FILES: Final = {"tls_ca": "ca.pem", "tls_cert": "node.pem", "tls_key": "node-key
 """What `make_certificates` writes, by the setting that takes it."""
 
 
-def encrypted(settings: Settings) -> bool:
+def uses_tls(settings: Settings) -> bool:
     """Whether the scheduler is reached by TLS."""
     return settings.scheduler.startswith("tls://")
 
 
-def security(settings: Settings) -> Security | None:
+def dask_security(settings: Settings) -> Security | None:
     """What Dask's scheduler, workers and clients are given; None without TLS.
 
     Raises:
         SettingError: TLS_CA, TLS_CERT or TLS_KEY is missing, unreadable, expired, or does not fit the others.
     """
-    if not encrypted(settings):
+    if not uses_tls(settings):
         return None
     texts = check_certificates(settings)
     from distributed import Security
@@ -108,7 +108,7 @@ def check_scheduler_address(settings: Settings) -> None:
     SettingError: the scheduler would listen on a public address without TLS, and nobody said that it may.
     """
     host = urlsplit(settings.scheduler_bind).hostname or ""
-    if not encrypted(settings) and not is_loopback(host) and not settings.allow_open_scheduler:
+    if not uses_tls(settings) and not is_loopback(host) and not settings.allow_open_scheduler:
         raise SettingError(
             variable_of("scheduler_listen" if settings.scheduler_listen else "scheduler"),
             settings.scheduler_bind,

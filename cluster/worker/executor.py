@@ -24,7 +24,7 @@ from cluster.scheduling.entry_point import AttemptInput
 from cluster.settings import Settings
 from cluster.store.blob_store import BlobStore
 from cluster.store.clients import ThreadStore
-from cluster.store.script_calls import Call, Started
+from cluster.store.script_calls import Call, StartReply
 from cluster.task_types.registry import Registry, TaskType
 from cluster.worker.attempt_table import AttemptTable
 from cluster.worker.outcome import Failed, Succeeded, call, encode
@@ -108,15 +108,15 @@ class Executor:
                     self.board.leave(slot)
         return ran
 
-    def _start(self, member: AttemptInput) -> Call[Started]:
+    def _start(self, member: AttemptInput) -> Call[StartReply]:
         return self.store.calls.start(member[0], member[1], self.worker)
 
-    def _begin(self, name: str, member: AttemptInput, started: Started | None) -> Started | None:
+    def _begin(self, name: str, member: AttemptInput, started: StartReply | None) -> StartReply | None:
         """What the store said of an attempt's start, if it is ours to run."""
         task_id, attempt, _ = member
         verdict = started.verdict if started else None
         if started and started.waited_seconds is not None:
-            metrics.of(metrics.WAIT_SECONDS, name).observe(started.waited_seconds)
+            metrics.labelled(metrics.WAIT_SECONDS, name).observe(started.waited_seconds)
         if verdict == "TAKEN":
             # An attempt is dispatched once and Dask runs a key in one place, so whoever began it before is gone: nobody
             # speaks for it any more. (ALIVE: it goes on elsewhere, in a worker that leaves when it is done.)
@@ -128,7 +128,7 @@ class Executor:
             logger.info("task %s attempt %d is not run here: %s", task_id, attempt, verdict)
         return started if verdict == "RUN" else None
 
-    def _pass(self, following: AttemptInput | None) -> Started | None:
+    def _pass(self, following: AttemptInput | None) -> StartReply | None:
         """Begins the one after an attempt that is not run."""
         return self.store.run(self._start(following)) if following else None
 
@@ -140,7 +140,7 @@ class Executor:
         following: AttemptInput | None,
         trace: str,
         ran: list[float],
-    ) -> Started | None:
+    ) -> StartReply | None:
         task_id, attempt, _ = member
         told = {"task": name, "task_id": task_id, "attempt": attempt, "worker": self.worker}
         with tracing.span(f"run {name}", "CONSUMER", trace, **told) as span:
@@ -154,7 +154,7 @@ class Executor:
         following: AttemptInput | None,
         span: tracing.Span,
         ran: list[float],
-    ) -> Started | None:
+    ) -> StartReply | None:
         """Runs an attempt that has begun, stores its outcome, begins the next; answers what the store says of that."""
         task_id, attempt, canonical_input = member
         task_type = self.registry.get(name)
@@ -163,7 +163,7 @@ class Executor:
             self.board.begin(slot, task_id, attempt, limit, retries)
         running = RunningAttempt(
             task_id, attempt, self.blobs, partial(self._partial, task_type),
-            note_blobs=partial(self.store.run, self.store.calls.note_blobs(task_id)),
+            register_blobs=partial(self.store.run, self.store.calls.register_blobs(task_id)),
         )  # fmt: skip
         self.running[task_id, attempt] = running
         enter(running)
@@ -171,10 +171,10 @@ class Executor:
         try:
             outcome = self._outcome(task_id, attempt, name, canonical_input)
             ended = self._end(task_id, attempt, name, outcome)
-            metrics.of(metrics.RUN_SECONDS, name).observe(time.perf_counter() - began)
+            metrics.labelled(metrics.RUN_SECONDS, name).observe(time.perf_counter() - began)
             answers = self.store.run_many([ended, *([self._start(following)] if following else ())])
             verdict = _verdict(outcome, answers[0])
-            metrics.of(metrics.ATTEMPTS, name, verdict).inc()
+            metrics.labelled(metrics.ATTEMPTS, name, verdict).inc()
             if verdict != "REFUSED":
                 ran.append(time.perf_counter() - began)
             span.set_outcome(outcome.error["code"] if isinstance(outcome, Failed) else None, outcome=verdict)
@@ -205,17 +205,18 @@ class Executor:
             # A subclass with an __init__ of its own may have neither.
             code, retry = getattr(error, "code", None), getattr(error, "retry", False)
             return Failed(
-                attempt_errors.raised(code if code and isinstance(code, str) else "TASK_FAILED", error), bool(retry)
+                attempt_errors.from_exception(code if code and isinstance(code, str) else "TASK_FAILED", error),
+                bool(retry),
             )
         except BlobError as error:
-            return Failed(attempt_errors.raised("BLOB_STORE", error), retry=True, platform=error.temporary)
+            return Failed(attempt_errors.from_exception("BLOB_STORE", error), retry=True, platform=error.temporary)
         except BaseException as error:  # noqa: BLE001 - whatever a user's function raises is the task's outcome
             logger.info("task %s attempt %d raised:\n%s", task_id, attempt, traceback.format_exc())
             # Dask's own, of a part of a graph: whose worker process ended, says that worker's log.
             lost = type(error).__name__ == "KilledWorker"
-            shown = attempt_errors.raised("WORKER_LOST" if lost else "TASK_FAILED", error)
+            shown = attempt_errors.from_exception("WORKER_LOST" if lost else "TASK_FAILED", error)
             if self.settings.expose_tracebacks:
-                shown["traceback"] = attempt_errors.storable(traceback.format_exc()[-TRACEBACK_LIMIT:])
+                shown["traceback"] = attempt_errors.utf8_text(traceback.format_exc()[-TRACEBACK_LIMIT:])
             return Failed(shown, retry=True)
 
     @contextmanager
@@ -239,7 +240,7 @@ class Executor:
         if made.error["code"] != "RESULT_TOO_LARGE":
             raise TaskError(made.error["code"], f"a partial output: {made.error['message']}")
         # A look at an output must not cost the work on it.
-        metrics.of(metrics.PARTIALS_DROPPED, task_type.name).inc()
+        metrics.labelled(metrics.PARTIALS_DROPPED, task_type.name).inc()
         running = running_attempt()
         if running and not running.partial_dropped:
             running.partial_dropped = True

@@ -24,8 +24,8 @@ from cluster.settings import Settings
 from cluster.store.clients import Store
 from cluster.system.background import BackgroundLoop
 from cluster.system.bind_address import own_address
-from cluster.system.ecs_metadata import own_task, random_name, worker_name
-from cluster.system.tls import security
+from cluster.system.ecs_metadata import current_ecs_task, random_worker_name, worker_name
+from cluster.system.tls import dask_security
 from cluster.worker.attempt_table import AttemptTable, failure_path, table_path
 from cluster.worker.descendants import Descendants
 from cluster.worker.drain import drain
@@ -59,8 +59,8 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
     scratch = Path(settings.data_dir).absolute() / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     configure_dask(scratch)
-    ecs = await asyncio.to_thread(own_task)
-    name = name or (worker_name(ecs.arn) if ecs else random_name())
+    ecs = await asyncio.to_thread(current_ecs_task)
+    name = name or (worker_name(ecs.arn) if ecs else random_worker_name())
     set_up_logging(settings, "worker", name)
     host = await own_address(settings)
     path = table_path(settings, name)
@@ -134,7 +134,7 @@ def _nanny(
             local_directory=str(scratch),
             preload=["cluster.worker.preload"],
             env=settings.environment(),
-            security=security(settings),
+            security=dask_security(settings),
             # A worker's own pages are of no use behind a network that shows only the api; Dask opens their port anyway.
             dashboard=False,
             dashboard_address="127.0.0.1:0",

@@ -12,7 +12,7 @@ from cluster import attempt_errors
 from cluster.current_settings import use_settings
 from cluster.errors import RegistryError
 from cluster.observability.logs import set_up_logging
-from cluster.observability.tracing import end_tracing, set_up_tracing
+from cluster.observability.tracing import set_up_tracing, shut_down_tracing
 from cluster.scheduling.dask_internals import drop_spans, make_exceptions_portable
 from cluster.scheduling.entry_point import use_runner
 from cluster.settings import Settings, load_settings
@@ -104,4 +104,4 @@ async def dask_teardown(worker: Worker) -> None:
         await beats[0].close()
         beats[1].stop()
     use_runner(None)
-    end_tracing()
+    shut_down_tracing()

@@ -40,14 +40,14 @@ class RunningAttempt:
         partial_due: when the next one is wanted, by `time.monotonic`.
         partial_dropped: whether one was too long to show, which the log says once.
         saved: the blobs that it saved, by name.
-        note_blobs: says in Redis that the task may have blobs, before the first one is written.
+        register_blobs: says in Redis that the task may have blobs, before the first one is written.
     """
 
     task_id: str
     attempt: int
     blobs: BlobStore
     encode: Callable[[Any], bytes | None]
-    note_blobs: Callable[[], object] = lambda: None
+    register_blobs: Callable[[], object] = lambda: None
     progress: float | None = None
     make: Callable[[], Any] | None = None
     partial: bytes | None = None
@@ -157,9 +157,9 @@ def save_blob(name: str, data: bytes, *, media_type: str = "application/octet-st
         )
     if not attempt.saved:
         try:
-            attempt.note_blobs()
+            attempt.register_blobs()
         except StoreUnavailable as error:
             raise BlobError(f"the blob {blob.key} cannot be noted for its deletion: {error}") from error
-    attempt.blobs.write_patiently(blob.key, data, attempt.stop)
+    attempt.blobs.write_with_retries(blob.key, data, attempt.stop)
     attempt.saved[name] = blob
     return blob

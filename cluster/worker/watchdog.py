@@ -77,7 +77,7 @@ class _Ended:
     """A worker process that has ended, and what it ran then."""
 
     entries: list[Entry]
-    charge: Literal["worker", "none"]
+    loss_reason: Literal["worker", "none"]
     error: dict[str, Any]
 
 
@@ -97,7 +97,7 @@ class Watchdog:
         self._ending = asyncio.Lock()
         self._ended: list[_Ended] = []
         self._reasons: dict[int, dict[str, Any]] = {}
-        self._kernel_kills = memory.kernel_kills()
+        self._kernel_kills = memory.oom_kill_count()
 
     # Rounds -----------------------------------------------------------------------------------------------------------
 
@@ -188,7 +188,7 @@ class Watchdog:
         process_id, limit = self._process.process_id(), self._process.memory_limit_bytes
         if not limit or not self._process.memory_share or process_id is None:
             return
-        taken = memory.memory_of(process_id)
+        taken = memory.resident_bytes(process_id)
         if taken is None or taken <= limit * self._process.memory_share:
             return
         how = f"was ended at {self._process.memory_share:.0%} of it"
@@ -258,7 +258,7 @@ class Watchdog:
             self._ended.append(_Ended(entries, "none" if orderly else "worker", reason))
 
     def _how_it_ended(self, exit_code: int) -> dict[str, Any]:
-        worker, kills = self._process.worker, memory.kernel_kills()
+        worker, kills = self._process.worker, memory.oom_kill_count()
         known, self._kernel_kills = self._kernel_kills, kills
         if exit_code == -signal.SIGKILL and None not in (kills, known) and kills != known:
             return attempt_errors.out_of_memory(worker, None, "was ended by the kernel")
@@ -272,7 +272,7 @@ class Watchdog:
         while self._ended:
             ended = self._ended[0]
             calls = [
-                self._store.calls.mark_lost(*_key(entry), ended.charge if entry.running else "none", ended.error)
+                self._store.calls.mark_lost(*_key(entry), ended.loss_reason if entry.running else "none", ended.error)
                 for entry in ended.entries
             ]
             verdicts = await self._store.run_many(calls)

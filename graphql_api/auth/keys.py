@@ -71,7 +71,7 @@ async def create_key(
     """Makes a key; answers its text, which is kept nowhere, and what is kept of it."""
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     # By Redis's clock, which all nodes share: this machine's may be wrong.
-    now = await store.clock() / 1000
+    now = await store.server_milliseconds() / 1000
     key = ApiKey(key_id, name, _hash(secret), tenant, scopes, now, None if days is None else now + days * 86_400)
     await store.command("HSET", store.calls.keys_key, key_id, key.dump())
     await store.command("PUBLISH", store.calls.all_channel, KEYS_CHANGED)
@@ -152,7 +152,7 @@ class KeyRing:
             read = {key.key_id: key for key in await list_keys(self._store)}
             # A key that was looked up meanwhile may be younger than the list.
             self._keys = read | self._found
-            self._ahead = await self._store.clock() / 1000 - time.monotonic()
+            self._ahead = await self._store.server_milliseconds() / 1000 - time.monotonic()
             self._read_at = time.monotonic()
         except StoreUnavailable as error:
             # What was good stays good while Redis is away: callers could do nothing with it anyway.

@@ -122,7 +122,7 @@ class Operations(strawberry.Schema):
             self._documents.validate(self._schema, kept)
             return operation
         finally:
-            metrics.of(metrics.OPERATIONS, kind).inc()
+            metrics.labelled(metrics.OPERATIONS, kind).inc()
 
     def _refused(self, errors: list[GraphQLError]) -> PreExecutionError:
         for error in errors:

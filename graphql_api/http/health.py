@@ -76,7 +76,7 @@ async def _measure_queue(node: Node) -> None:
     depths: Sequence[float]
     try:
         states = await node.store.counts()
-        depths = await node.store.queued(names)
+        depths = await node.store.count_queued(names)
         age = await node.store.queue_age()
     except StoreUnavailable:
         # The metrics matter most while Redis is away; what it would say is then no number.

@@ -30,14 +30,14 @@ class MetricsMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                metrics.of(metrics.HTTP_SECONDS, route).observe(time.perf_counter() - began)
+                metrics.labelled(metrics.HTTP_SECONDS, route).observe(time.perf_counter() - began)
             await send(message)
 
         try:
             await self._app(scope, receive, measured)
         finally:
             # Without a status it was an error of ours, which is answered further out.
-            metrics.of(metrics.HTTP_REQUESTS, route, status or 500).inc()
+            metrics.labelled(metrics.HTTP_REQUESTS, route, status or 500).inc()
 
 
 class TracingMiddleware:

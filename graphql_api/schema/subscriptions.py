@@ -31,7 +31,7 @@ def make_subscription(task: type, task_event: type) -> type:
             if record.seq == context.last_event_id:
                 return  # an event stream that is opened again though its client has seen the end
             context.event_id = record.seq
-            if not record.lacks_result or not selects(info, "result"):
+            if not record.result_omitted or not selects(info, "result"):
                 yield task(record=context.require_visible(record))
                 return
             context.require_visible(record)

@@ -13,8 +13,8 @@ from typing import Final
 from cluster.controller.fleets.fleet import Fleet
 from cluster.controller.scaling_policy import Policy
 from cluster.settings import Settings
-from cluster.system.child_processes import Child, end_group, start_node, stop_children
-from cluster.system.ecs_metadata import random_name
+from cluster.system.child_processes import Child, kill_process_group, start_node, stop_children
+from cluster.system.ecs_metadata import random_worker_name
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class LocalFleet(Fleet):
                 self._ended(name, worker, code, now)
             elif worker.end_by is not None and now > worker.end_by:
                 logger.warning("the worker %s does not stop and is ended", name)
-                end_group(worker.child)
+                kill_process_group(worker.child)
             elif now - worker.began > STEADY_SECONDS:
                 self._pause, self._problem = PAUSE_SECONDS, ""
         return {name: True for name, worker in self._workers.items() if worker.end_by is None}
@@ -95,7 +95,7 @@ class LocalFleet(Fleet):
             settings = replace(settings, worker_memory_bytes=MEMORY_LIMIT // settings.max_workers)
         for _ in range(count):
             # A name is never used twice, as Dask refuses a living one and a dead one may still be remembered.
-            name = random_name()
+            name = random_worker_name()
             self._workers[name] = _Worker(await start_node(settings, "worker", "--name", name), self._clock())
         return count
 

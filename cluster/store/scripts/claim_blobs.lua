@@ -1,4 +1,4 @@
--- Takes tasks of a shard whose records are gone and that may have left blobs. An entry stays until `drop_blobs`: whoever
+-- Takes tasks of a shard whose records are gone and that may have left blobs. An entry stays until `unregister_blobs`: whoever
 -- dies before that has another delete them.
 -- ARGV: 3 most, 4 again after (ms), of those that are answered, 5 again after (ms), of those that are open or kept for ever
 -- KEYS[7] is needed. Answers how many entries were looked at, as many as `most` if there may be more, then the ids.

@@ -145,7 +145,7 @@ async def with_blobs(settings: Settings, blobs: FolderBlobStore, task_id: str, a
     def run() -> None:
         enter(
             RunningAttempt(
-                task_id, attempt, blobs, lambda value: b"", lambda: store.run(store.calls.note_blobs(task_id))
+                task_id, attempt, blobs, lambda value: b"", lambda: store.run(store.calls.register_blobs(task_id))
             )
         )
         save_blob("a.txt", b"a")
@@ -211,11 +211,11 @@ async def test_blobs_are_deleted_once_the_store_is_back_or_by_another_node(
 
 async def test_a_run_that_begins_while_its_forerunners_blobs_are_deleted_keeps_its_entry(brief: Store) -> None:
     task_id = an_id()
-    await brief.run(brief.calls.note_blobs(task_id, look_seconds=0))
+    await brief.run(brief.calls.register_blobs(task_id, look_seconds=0))
     assert await brief.run(brief.calls.claim_blobs(SHARD, 10)) == (1, [task_id])
     await brief.run(brief.calls.submit(task_id, "t", "1", b"{}"))
-    await brief.run(brief.calls.note_blobs(task_id))
-    await brief.run(brief.calls.drop_blobs(SHARD, [task_id]))
+    await brief.run(brief.calls.register_blobs(task_id))
+    await brief.run(brief.calls.unregister_blobs(SHARD, [task_id]))
     assert await brief.redis.zcard(f"{brief.calls.shard_prefix(SHARD)}:blobs") == 1
 
 
@@ -224,7 +224,7 @@ async def test_an_ended_task_is_looked_at_when_it_expires_and_an_open_one_later(
     await brief.run(brief.calls.submit(opened, "t", "1", b"{}"))
     await end(brief, [ended])
     for task_id in (opened, ended):
-        await brief.run(brief.calls.note_blobs(task_id, look_seconds=0))
+        await brief.run(brief.calls.register_blobs(task_id, look_seconds=0))
     assert await brief.run(brief.calls.claim_blobs(SHARD, 10)) == (2, [])
     record = await brief.read(ended)
     assert record is not None

@@ -13,7 +13,7 @@ from cluster.api_node.result_delivery import ResultDelivery
 from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
 from cluster.store.clients import Store
-from cluster.store.script_calls import EPOCH_SECONDS, milliseconds
+from cluster.store.script_calls import EPOCH_TTL_SECONDS, milliseconds
 from cluster.system import background
 from cluster.system.background import BackgroundLoop
 from tests.redis_faults import fault
@@ -51,8 +51,8 @@ def readiness(store: Store, loops: list[BackgroundLoop], monkeypatch: pytest.Mon
 
 async def all_well(store: Store) -> None:
     calls = store.calls
-    await store.command("SET", calls.scheduler_key, "{}", "PX", milliseconds(EPOCH_SECONDS))
-    await store.run(calls.mark(calls.recovered_key))
+    await store.command("SET", calls.scheduler_key, "{}", "PX", milliseconds(EPOCH_TTL_SECONDS))
+    await store.run(calls.record_time(calls.recovered_key))
 
 
 async def missing(readiness: Readiness) -> list[tuple[str, bool]]:

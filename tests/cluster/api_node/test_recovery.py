@@ -129,7 +129,7 @@ async def test_who_takes_over_beside_a_scheduler_that_is_known_looks_at_nothing_
     store: Store, scheduler: Scheduler, recoverer: Recoverer
 ) -> None:
     await scheduler.begin("one")
-    await store.run(store.calls.mark(store.calls.swept_key, "one"))
+    await store.run(store.calls.record_time(store.calls.swept_key, "one"))
     await many(store, 20)
     recoverer.start()
     await reached(lambda: recoverer.active and recoverer.loop.health.completed_at)
@@ -154,7 +154,7 @@ async def test_a_scheduler_that_is_not_new_and_does_not_know_a_task_is_charged_f
     store: Store, scheduler: Scheduler, recoverer: Recoverer
 ) -> None:
     await scheduler.begin("one")
-    now = await store.clock()
+    now = await store.server_milliseconds()
     await store.redis.set(store.calls.swept_key, f"{now - 60_000} one")
     [waiting] = await many(store, 1)
     [running] = await many(store, 1, begun=True)
@@ -186,7 +186,7 @@ async def test_a_wrong_clock_of_the_recoverers_node_changes_nothing(
 
 
 async def test_a_claim_is_bounded_by_the_length_of_the_inputs(store: Store) -> None:
-    now = await store.clock()
+    now = await store.server_milliseconds()
     ids = [f"{ID[0]}{i:031x}" for i in range(5)]
     for task_id in ids:
         await store.run(store.calls.submit(task_id, "t", "1", b"x" * 200_000, not_before=now + 60_000))
@@ -204,8 +204,10 @@ async def test_who_was_only_asked_for_was_not_heard_of(store: Store) -> None:
     await store.run(store.calls.submit(ID, "t", "1", b"{}"))
     await store.run(store.calls.start(ID, 1, "dead"))
     assert (await store.run(store.calls.start(ID, 1, "other"))).verdict == "ALIVE"
-    await store.redis.hset(store.calls.record_key(ID), mapping={"started_at": await store.clock() - 10_000})
-    _, [due] = await store.run(store.calls.claim_due(ID[0], 10, await store.clock() + 20_000))
+    await store.redis.hset(
+        store.calls.record_key(ID), mapping={"started_at": await store.server_milliseconds() - 10_000}
+    )
+    _, [due] = await store.run(store.calls.claim_due(ID[0], 10, await store.server_milliseconds() + 20_000))
     assert due.action == "check"
     assert (await store.run(store.calls.start(ID, 1, "other"))).verdict == "TAKEN"
     await store.run(store.calls.progress(ID, 1, None))

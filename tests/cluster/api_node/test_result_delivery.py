@@ -142,13 +142,13 @@ async def test_no_answer_carries_a_long_result_unasked(store: Store, deliveries:
     _, cancelled = await store.run(calls.cancel(ids[0]))
     listed = await store.read_many(ids, results=False)
     async for record in deliveries.final_records(ids, result=lambda: False):
-        assert record.lacks_result
-    assert (await deliveries.final_record(ids[0], result=lambda: False)).lacks_result
+        assert record.result_omitted
+    assert (await deliveries.final_record(ids[0], result=lambda: False)).result_omitted
     assert await sent_bytes(store) - before < 500_000
     found: list[Record | None] = [a.record for a in again] + read + [w.record for w in watched] + [cancelled] + listed
     for one in found:
         assert one is not None
-        assert one.lacks_result
+        assert one.result_omitted
 
 
 async def test_a_short_result_comes_along(store: Store) -> None:
@@ -156,7 +156,7 @@ async def test_a_short_result_comes_along(store: Store) -> None:
     assert (await store.run(store.calls.submit(task_id, "t", "1", b"{}"))).record.result == b'"short"'
     record = await store.run(store.calls.read(task_id))
     assert record is not None
-    assert (record.result, record.lacks_result) == (b'"short"', False)
+    assert (record.result, record.result_omitted) == (b'"short"', False)
 
 
 async def test_who_asks_gets_long_results_and_many_who_wait_for_one_end_share_a_read(

@@ -153,7 +153,7 @@ async def test_a_controller_that_lost_its_lease_to_another_stops_its_own_workers
     await first.round()
     assert fleet.stood_down == 0
     # It stands still for longer than its lease lasts.
-    await first.lease.candidate.release()
+    await first.lease.lease.release()
     await second.lease.renew()
     await first.lease.renew()
     await first.round()
@@ -169,7 +169,7 @@ async def test_a_redis_that_is_away_stops_no_workers(make: Make, monkeypatch: py
     async def away() -> bool:
         raise StoreUnavailable("away")
 
-    monkeypatch.setattr(controller.lease.candidate, "hold", away)
+    monkeypatch.setattr(controller.lease.lease, "hold", away)
     with pytest.raises(StoreUnavailable):
         await controller.lease.renew()
     controller.lease._held_until = time.monotonic()

@@ -12,7 +12,15 @@ from typing import Any
 
 import pytest
 
-from cluster.observability.logs import BURST, Format, Repeats, in_container, log_context, secrets_of, set_up_logging
+from cluster.observability.logs import (
+    BURST,
+    LogFormatter,
+    RepeatFilter,
+    in_container,
+    log_context,
+    secret_values,
+    set_up_logging,
+)
 from cluster.settings import Settings, load_settings
 from tests.system import System
 
@@ -86,7 +94,7 @@ def test_secrets_are_blotted_out(log: io.StringIO, secret: str) -> None:
 
 def test_the_secret_settings_are_known_and_short_ones_do_not_blot_out_words() -> None:
     settings = Settings(redis_url="redis://:abc@redis/0", tls_key="/secrets/key.pem")
-    assert secrets_of(settings) == {"/secrets/key.pem"}
+    assert secret_values(settings) == {"/secrets/key.pem"}
 
 
 def test_what_repeats_is_counted_and_told(log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,8 +124,8 @@ def test_no_text_can_pass_for_another_line_or_move_the_cursor() -> None:
     record = logging.makeLogRecord(
         {"name": "cluster.x", "levelname": "INFO", "msg": "a\n2026-01-01T00:00:00.000Z ERROR b\x1b[2J"}
     )
-    Repeats().filter(record)
-    text = Format(NODE, json=False).format(record)
+    RepeatFilter().filter(record)
+    text = LogFormatter(NODE, json=False).format(record)
     assert [line.startswith("  ") for line in text.splitlines()] == [False, True]
     assert "\x1b" not in text
 
@@ -125,8 +133,8 @@ def test_no_text_can_pass_for_another_line_or_move_the_cursor() -> None:
 def test_text_begins_with_time_level_and_node() -> None:
     record = logging.makeLogRecord({"name": "cluster.x", "levelname": "INFO", "msg": "served", "created": 0.0})
     with log_context(taskId="ab", attempt=1):
-        Repeats().filter(record)
-    assert Format(NODE, json=False).format(record) == (
+        RepeatFilter().filter(record)
+    assert LogFormatter(NODE, json=False).format(record) == (
         "1970-01-01T00:00:00.000Z INFO api/a1 cluster.x taskId=ab attempt=1: served"
     )
 

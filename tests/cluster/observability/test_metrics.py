@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cluster.errors import SettingError
 from cluster.observability.metrics import DECLARED, Exposition
-from cluster.observability.metrics_server import answer, metrics_port
+from cluster.observability.metrics_server import answer, serve_metrics
 from cluster.settings import load_settings
 from cluster.system.child_processes import Child
 from dask_graphql.dev_system import free_port
@@ -177,15 +177,15 @@ def test_every_alert_says_what_it_means_and_what_to_do() -> None:
 
 async def test_a_metrics_port_that_is_taken_stops_the_node() -> None:
     settings = load_settings({}, metrics_port=free_port())
-    async with metrics_port(settings, "controller"):
+    async with serve_metrics(settings, "controller"):
         with pytest.raises(SettingError, match="METRICS_PORT"):
-            async with metrics_port(settings, "controller"):
+            async with serve_metrics(settings, "controller"):
                 pass
 
 
 async def test_a_client_that_says_nothing_holds_up_nobody() -> None:
     settings = load_settings({}, metrics_port=free_port())
-    async with metrics_port(settings, "controller"):
+    async with serve_metrics(settings, "controller"):
         silent = [await asyncio.open_connection("127.0.0.1", settings.metrics_port) for _ in range(10)]
         async with httpx.AsyncClient() as client:
             found = await client.get(f"http://127.0.0.1:{settings.metrics_port}/metrics")

@@ -188,7 +188,7 @@ except tracing.SettingError as error:
     ],
 )
 def test_the_standard_variables_decide(environment: dict[str, str], expected: bool) -> None:
-    assert tracing.wanted(environment) == expected
+    assert tracing.requested(environment) == expected
 
 
 @pytest.mark.parametrize(
@@ -201,4 +201,4 @@ def test_what_is_asked_for_and_not_there_stops_the_node(
     monkeypatch.setenv(variable, value)
     with pytest.raises(SettingError, match=variable):
         tracing.set_up_tracing("api")
-    assert not tracing.on()
+    assert not tracing.enabled()

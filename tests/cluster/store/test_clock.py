@@ -19,25 +19,25 @@ def test_the_latest_time_is_never_before_the_real_one(answers: list[tuple[float,
     clock, now = RedisClock(), 100.0
     for pause, way in answers:
         now += pause
-        clock.learn(now, math.floor((now + way) * 1000 + offset))
+        clock.observe(now, math.floor((now + way) * 1000 + offset))
         real = now * 1000 + offset
         assert real - 0.001 <= clock.latest(now) <= real + 501
 
 
 def test_the_shortest_way_shows_most_until_it_is_long_ago() -> None:
     clock = RedisClock()
-    clock.learn(10.0, 10_000)
-    clock.learn(10.0, 10_400)
+    clock.observe(10.0, 10_000)
+    clock.observe(10.0, 10_400)
     assert clock.latest(10.0) == 10_001
     assert clock.latest(20.0) == 20_001 + 5
-    clock.learn(20.0, 20_003)
+    clock.observe(20.0, 20_003)
     assert clock.latest(20.0) == 20_004
 
 
 def test_a_clock_that_was_set_is_believed() -> None:
     clock = RedisClock()
-    clock.learn(10.0, 10_000)
-    clock.learn(10.5, 10_500 + 2 * int(STEP_MILLISECONDS))
+    clock.observe(10.0, 10_000)
+    clock.observe(10.5, 10_500 + 2 * int(STEP_MILLISECONDS))
     assert clock.latest(10.5) == 12_501
-    clock.learn(11.0, 3_000)
+    clock.observe(11.0, 3_000)
     assert clock.latest(11.0) == 3_001

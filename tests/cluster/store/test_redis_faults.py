@@ -84,7 +84,7 @@ async def test_a_redis_that_refuses_is_unavailable_to_every_kind_of_call_and_ser
     record = await store.read(ID)
     assert record is not None
     assert (record.state, record.result) == (TaskState.SUCCEEDED, b'"done"')
-    assert store.away_since is None
+    assert store.unavailable_since is None
 
 
 async def test_scripts_that_redis_forgot_are_sent_again_and_none_runs_twice(

@@ -16,7 +16,7 @@ from cluster.settings import Settings
 from cluster.store import clients as store_module
 from cluster.store.clients import Store, ThreadStore
 from cluster.store.record import Record, SubmissionOutcome, TaskState
-from cluster.store.script_calls import SHARDS, Submitted, parse_notice
+from cluster.store.script_calls import SHARDS, SubmitReply, parse_notification
 from tests.system import RedisServer
 
 pytestmark = pytest.mark.every_engine
@@ -27,7 +27,7 @@ NEW, JOINED, CACHED, RECOMPUTED = SubmissionOutcome
 
 async def submit(
     store: Store, task_id: str = ID, *, recompute: bool = False, not_before: int | None = None
-) -> Submitted:
+) -> SubmitReply:
     return await store.run(
         store.calls.submit(task_id, "fibonacci", "1", b'{"n":90}', recompute=recompute, not_before=not_before)
     )
@@ -41,8 +41,8 @@ async def finish(store: Store, attempt: int = 1, result: bytes = b"{}") -> bool:
     return await store.run(store.calls.finish(ID, attempt, result))
 
 
-async def lose(store: Store, attempt: int, charge: str = "none") -> str:
-    return await store.run(store.calls.mark_lost(ID, attempt, charge, error("WORKER_LOST", "lost")))  # type: ignore[arg-type]
+async def lose(store: Store, attempt: int, loss_reason: str = "none") -> str:
+    return await store.run(store.calls.mark_lost(ID, attempt, loss_reason, error("WORKER_LOST", "lost")))  # type: ignore[arg-type]
 
 
 async def due(store: Store, cutoff: int | None = None) -> list[tuple[str, int]]:
@@ -253,7 +253,7 @@ async def test_only_the_nodes_that_wait_are_told_and_only_of_what_they_want(stor
     await finish(store)
     heard = []
     while message := await pubsub.get_message(timeout=0.2):
-        heard.append((message["channel"].decode().rsplit(":", 1)[1], *parse_notice(message["data"])))
+        heard.append((message["channel"].decode().rsplit(":", 1)[1], *parse_notification(message["data"])))
     every = ("every", ID, None)
     assert sorted(heard, key=lambda item: item[0]) == [every, every, every, ("final", ID, await record(store))]
     assert await store.redis.exists(f"{store.calls.shard(ID)}:watch:{ID}") == 0
@@ -270,7 +270,7 @@ async def test_a_long_record_does_not_come_along_with_its_notice(store: Store) -
     await finish(store, result=b'"' + b"x" * 4096 + b'"')
     message = await pubsub.get_message(timeout=1)
     assert message is not None
-    assert parse_notice(message["data"]) == (ID, None)
+    assert parse_notification(message["data"]) == (ID, None)
     await pubsub.aclose()  # type: ignore[no-untyped-call]
 
 

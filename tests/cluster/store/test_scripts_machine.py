@@ -116,14 +116,14 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
                 self.raised = True
 
         @precondition(lambda self: self.state)
-        @rule(back=ATTEMPTS, charge=st.sampled_from(["worker", "none"]))
-        def lose(self, back: int, charge: Any) -> None:
+        @rule(back=ATTEMPTS, loss_reason=st.sampled_from(["worker", "none"]))
+        def lose(self, back: int, loss_reason: Any) -> None:
             attempt, right = self.fence(back)
-            verdict = self.run(self.calls.mark_lost(ID, attempt, charge, error("WORKER_LOST", "x")))
+            verdict = self.run(self.calls.mark_lost(ID, attempt, loss_reason, error("WORKER_LOST", "x")))
             if self.state in FINAL or not right or self.dispatched < self.attempt:
                 assert verdict == "REFUSED"
                 return
-            charged = charge == "worker" and self.state == "RUNNING"
+            charged = loss_reason == "worker" and self.state == "RUNNING"
             self.lost += charged
             if charged and self.lost >= 3:
                 assert verdict == "FAILED"

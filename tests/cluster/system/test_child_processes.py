@@ -8,7 +8,7 @@ import sys
 import psutil
 import pytest
 
-from cluster.system.child_processes import end_group, start_child, stop_children
+from cluster.system.child_processes import kill_process_group, start_child, stop_children
 
 PARENT = """
 import asyncio, sys, threading
@@ -38,7 +38,7 @@ async def test_a_child_ends_when_its_parent_is_killed() -> None:
                 await asyncio.sleep(0.01)
     finally:
         if parent.process.returncode is None:
-            end_group(parent)
+            kill_process_group(parent)
 
 
 async def test_a_child_has_its_own_exit_code_and_its_output() -> None:

@@ -8,7 +8,7 @@ from threading import Thread
 
 import pytest
 
-from cluster.system.ecs_metadata import METADATA, own_task, random_name, worker_name
+from cluster.system.ecs_metadata import METADATA, current_ecs_task, random_worker_name, worker_name
 from cluster.worker.node import NANNY_BYTES, memory_of
 
 ARN = "arn:aws:ecs:eu-central-1:123456789012:task/workers/0f1e2d3c4b5a69788796a5b4c3d2e1f0"
@@ -31,7 +31,7 @@ def test_an_ecs_task_knows_its_name_and_its_memory(monkeypatch: pytest.MonkeyPat
     with HTTPServer(("127.0.0.1", 0), Metadata) as server:
         Thread(target=server.handle_request, daemon=True).start()
         monkeypatch.setenv(METADATA, f"http://127.0.0.1:{server.server_port}/v4/abc")
-        task = own_task()
+        task = current_ecs_task()
     assert task is not None
     assert worker_name(task.arn) == "worker-0f1e2d3c4b5a6978"
     assert task.memory_bytes == 2 * 2**30
@@ -39,8 +39,8 @@ def test_an_ecs_task_knows_its_name_and_its_memory(monkeypatch: pytest.MonkeyPat
 
 def test_elsewhere_there_is_no_task_and_names_are_never_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(METADATA, raising=False)
-    assert own_task() is None
-    assert len({random_name() for _ in range(100)}) == 100
+    assert current_ecs_task() is None
+    assert len({random_worker_name() for _ in range(100)}) == 100
 
 
 @pytest.mark.parametrize(

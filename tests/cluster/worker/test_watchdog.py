@@ -259,7 +259,7 @@ async def test_a_worker_process_that_ends_by_itself_is_charged_and_the_error_say
     await bench.store.redis.hset(bench.store.calls.record_key(IDS[0]), mapping={"lost": 2})
     known = bench.warden._kernel_kills or 0
     bench.warden._kernel_kills = known
-    monkeypatch.setattr(memory, "kernel_kills", lambda: None if kernel is None else known + kernel)
+    monkeypatch.setattr(memory, "oom_kill_count", lambda: None if kernel is None else known + kernel)
     bench.warden.process_ended(exit_code, orderly=False)
     await bench.warden.tell_ended()
     fields = (await bench.record(IDS[0])).error_fields()
@@ -279,11 +279,11 @@ async def test_what_ended_with_its_nanny_is_not_charged(bench: Bench) -> None:
 def test_the_kernels_count_is_read_where_linux_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     group, machine = tmp_path / "memory.events", tmp_path / "vmstat"
     monkeypatch.setattr(memory, "OOM_COUNTERS", (group, machine))
-    assert memory.kernel_kills() is None
+    assert memory.oom_kill_count() is None
     machine.write_text("pgpgin 5\noom_kill 7\n")
-    assert memory.kernel_kills() == 7
+    assert memory.oom_kill_count() == 7
     group.write_text("low 0\noom 1\noom_kill 2\n")
-    assert memory.kernel_kills() == 2
+    assert memory.oom_kill_count() == 2
 
 
 # A process that answers nobody ----------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from cluster.errors import BadInput
 from cluster.store.record import Event, Record, SubmissionOutcome, TaskState
-from cluster.store.script_calls import Submitted
+from cluster.store.script_calls import SubmitReply
 from cluster.task_types.registry import Bound, load_registry
 from graphql_api.auth.callers import Caller, Scope
 from graphql_api.context import Context
@@ -61,12 +61,12 @@ class Submitter:
         self.answer = answer
         self.submitted: list[Any] = []
 
-    async def submit(self, bound: list[Bound], options: Any) -> list[Submitted]:
+    async def submit(self, bound: list[Bound], options: Any) -> list[SubmitReply]:
         self.submitted.append(([(item.task_id, item.canonical_input) for item in bound], options))
         if isinstance(self.answer, Exception):
             raise self.answer
         assert self.answer is not None
-        return [Submitted(SubmissionOutcome.CACHED, False, self.answer) for _ in bound]
+        return [SubmitReply(SubmissionOutcome.CACHED, False, self.answer) for _ in bound]
 
 
 def context(submitter: Submitter) -> Context:
