@@ -15,7 +15,9 @@ from tests.places import ROOT
 PAGES: Final = sorted(
     str(path.relative_to(ROOT))
     for folder in (".", "examples", "ops", "terraform", "cluster/store", "docs")
-    for path in (ROOT / folder).glob("*.md" if folder in ("docs", "cluster/store") else "README.md")
+    for path in (ROOT / folder).glob(
+        {"docs": "**/*.md", "cluster/store": "*.md"}.get(folder, "README.md"),
+    )
 )
 
 _FENCE: Final = re.compile(r"^(?P<indent> *)(?P<mark>```+|~~~+)(?P<language>[\w-]*)[^\n]*$")

@@ -28,6 +28,9 @@ from mkdocs.structure.pages import Page
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = (
     "CHANGELOG.md",
+    "CODE_OF_CONDUCT.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
     "benchmarks/AUTOSCALING.md",
     "benchmarks/RESULTS.md",
     "cluster/store/PROTOCOL.md",

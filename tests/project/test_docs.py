@@ -20,7 +20,7 @@ from tests.places import ROOT
 from tests.site import build_site, foreign_addresses
 
 CODE = re.compile(r"[A-Z][A-Z_]+")
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md"), *ROOT.glob("ops/*.md"),
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md"), *ROOT.glob("ops/*.md"),
                 *ROOT.glob("cluster/store/*.md")])  # fmt: skip
 
 
@@ -90,8 +90,9 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.mark.slow
 def test_every_page_is_on_the_site(site: Path) -> None:
-    for page in (ROOT / "docs").glob("*.md"):
-        assert (site / ("" if page.stem == "index" else page.stem) / "index.html").exists()
+    for page in (ROOT / "docs").rglob("*.md"):
+        folder = page.relative_to(ROOT / "docs").with_suffix("")
+        assert (site / (folder.parent if folder.name == "index" else folder) / "index.html").exists()
     for name in ("CHANGELOG", "benchmarks/RESULTS", "cluster/store/PROTOCOL", "examples", "ops", "terraform"):
         assert (site / name / "index.html").exists()
 
@@ -103,7 +104,7 @@ def test_no_page_of_the_site_fetches_from_another_origin(site: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.browser
-@pytest.mark.parametrize("page", ["architecture", "aws", "cluster/store/PROTOCOL"])
+@pytest.mark.parametrize("page", ["architecture", "aws", "state-machine"])
 async def test_the_diagrams_are_drawn_without_another_origin(windows: Windows, page: str) -> None:
     for scheme in ("light", "dark"):
         async with windows.open(f"/{page}/", color_scheme=scheme) as window:

@@ -92,6 +92,9 @@ MONEY: Final = "it needs an AWS account"
 ELSEWHERE: Final = [
     Elsewhere("README.md", "sh", "make run     #", ".ci/run", "make test", "this is a part of `make test`"),
     Elsewhere("examples/README.md", "graphql", "subscription", "docs/first-task.md", "taskEvents", "its task is long"),
+    Elsewhere(
+        "docs/releasing.md", "sh", "", "tests/project/test_releasing.py", "blocks_of(PAGE)", "it changes the clone"
+    ),
     Elsewhere("docs/operations.md", "sh", "export", "tests/system.py", "start_node", "they run until they are stopped"),
     Elsewhere("docs/operations.md", "sh", "docker compose", "tests/images/run.sh", "up", "it needs containers"),
     Elsewhere(

@@ -19,8 +19,7 @@ from playwright.async_api import expect
 from dask_graphql.dev_system import free_port
 from tests.browser import PATIENCE_MILLISECONDS, Windows, chromium, started
 from tests.dask_graphql.test_cli import read_until
-from tests.outside import missing
-from tests.places import ROOT
+from tests.places import copy_of_the_repository
 
 NODE = ("node", "nodejs", "npm", "npx", "corepack", "yarn", "pnpm")
 PAGES = {"graphql_api/console/dist/index.html", "graphql_api/console/dist/graphiql.html"}
@@ -43,19 +42,7 @@ def without_node(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with what is tracked here, as it is now, and nothing that was built."""
-    if shutil.which("git") is None or not (ROOT / ".git").exists():
-        missing("not a git clone, so that nothing tells sources from what was built")
-    folder = tmp_path_factory.mktemp("clone") / "dask-graphql"
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    names = ("-c", "user.name=tests", "-c", "user.email=tests@example.org")
-    for command in (["init", "-q"], ["add", "-A"], [*names, "commit", "-qm", "As it is"]):
-        subprocess.run(["git", *command], cwd=folder, check=True)
-    return folder
+    return copy_of_the_repository(tmp_path_factory.mktemp("clone") / "dask-graphql")
 
 
 def run(command: Sequence[str | Path], environment: dict[str, str], folder: Path) -> str:

@@ -1,0 +1,134 @@
+"""docs/state-machine.md is held to the scripts: each is tried in each state, and its effect on the task is compared."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from cluster.attempt_errors import error
+from cluster.settings import Settings
+from cluster.store import script_calls
+from cluster.store.clients import Store
+from cluster.store.record import TaskState
+from cluster.store.script_calls import SCRIPTS, Call, Calls, Charge
+from tests.places import DOCS
+
+PAGE: Final = DOCS / "state-machine.md"
+NONE: Final = "[*]"
+"""How Mermaid writes that there is no record."""
+STATES: Final = (NONE, *TaskState)
+CHARGES: Final[tuple[Charge, ...]] = ("worker", "undelivered", "none", "unbegun", "silent")
+WITHOUT_A_TASK: Final = {"take_tokens", "mark", "probe"}
+"""Scripts whose keys are not those of tasks."""
+
+Edge = tuple[str, str, str]
+"""State before, script, state after."""
+
+
+def drawn(page: Path) -> set[Edge]:
+    """The edges of the diagram."""
+    lines = re.findall(r"^  (\S+) --> (\S+): (.+)$", page.read_text(), re.MULTILINE)
+    return {(before, script, after) for before, after, scripts in lines for script in scripts.split(", ")}
+
+
+def listed(page: Path) -> set[Edge]:
+    """The rows of the table."""
+    rows = re.findall(r"^\| (.+) \| (`\w+`|none) \| (`\w+`|none) \| .* \| .* \| .* \|$", page.read_text(), re.MULTILINE)
+    return {
+        (before.strip("`").replace("none", NONE), script.strip("`").replace("none", "expiry"),
+         after.strip("`").replace("none", NONE))
+        for befores, after, script in rows
+        for before in befores.split(", ")
+    }  # fmt: skip
+
+
+def tries(calls: Calls, task_id: str) -> Iterator[Call[Any]]:
+    """Every script that has to do with tasks, in each way that may end differently."""
+    failure = error("TASK_FAILED", "it failed")
+    for recompute in (False, True):
+        yield calls.submit(task_id, "fibonacci", "1", b'{"n":90}', recompute=recompute)
+    yield calls.start(task_id, 1, "worker-2")
+    yield calls.progress(task_id, 1, 0.5)
+    yield calls.finish(task_id, 1, b"{}")
+    for retries in (0, 1):
+        yield calls.fail(task_id, 1, failure, retries=retries)
+    for charge in CHARGES:
+        yield calls.mark_lost(task_id, 1, charge, failure)
+    yield calls.release(task_id, 1)
+    yield calls.cancel(task_id)
+    yield calls.read(task_id)
+    yield calls.watch(task_id, "node")
+    yield calls.unwatch(task_id, "node")
+    digit, future = task_id[0], 1 << 45
+    yield calls.claim_due(digit, 100, future)
+    yield calls.prune(digit, 100)
+    yield calls.note_blobs(task_id)
+    yield calls.claim_blobs(digit, 100)
+    yield calls.drop_blobs(digit, [task_id])
+
+
+async def prepare(store: Store, task_id: str, state: str) -> None:
+    """Brings a task into a state, with 1 as its newest attempt."""
+    calls = store.calls
+    steps: dict[str, list[Call[Any]]] = {
+        NONE: [],
+        "QUEUED": [],
+        "RUNNING": [calls.start(task_id, 1, "worker-1")],
+        "SUCCEEDED": [calls.start(task_id, 1, "worker-1"), calls.finish(task_id, 1, b"{}")],
+        "FAILED": [calls.fail(task_id, 1, error("TASK_FAILED", "it failed"))],
+        "CANCELLED": [calls.cancel(task_id)],
+    }
+    if state != NONE:
+        await store.run(calls.submit(task_id, "fibonacci", "1", b'{"n":90}'))
+    for step in steps[state]:
+        await store.run(step)
+
+
+async def look(store: Store, task_id: str) -> tuple[str, int]:
+    """The state and the newest attempt."""
+    record = await store.read(task_id)
+    return (record.state.value, record.attempt) if record else (NONE, 0)
+
+
+async def observed(store: Store, numbers: Iterator[int]) -> set[Edge]:
+    """What the scripts do: each change of a state, or of the newest attempt within it."""
+    edges = set()
+    tried = set()
+    for state in STATES:
+        for place in range(len(list(tries(store.calls, "0" * 32)))):
+            task_id = f"{next(numbers):032x}"
+            await prepare(store, task_id, state)
+            before = await look(store, task_id)
+            assert before[0] == state
+            call = list(tries(store.calls, task_id))[place]
+            await store.run(call)
+            after = await look(store, task_id)
+            tried.add(call.script.name)
+            if before != after:
+                edges.add((before[0], call.script.name, after[0]))
+    assert tried == set(SCRIPTS) - WITHOUT_A_TASK
+    return edges
+
+
+async def test_the_diagram_shows_what_the_scripts_do(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = iter(range(1, 10_000))
+    edges = set()
+    for limit in (1, 100):
+        monkeypatch.setattr(script_calls, "UNDELIVERED_LIMIT", limit)
+        monkeypatch.setattr(script_calls, "UNCHARGED_LIMIT", limit)
+        store = Store(replace(settings, lost_worker_limit=limit))
+        try:
+            edges |= await observed(store, numbers)
+        finally:
+            await store.close()
+    ends = {(state.value, "expiry", NONE) for state in TaskState if state.final}
+    assert edges | ends == drawn(PAGE)
+
+
+def test_the_table_lists_what_the_diagram_shows() -> None:
+    assert listed(PAGE) == drawn(PAGE)
