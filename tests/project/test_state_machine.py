@@ -15,15 +15,15 @@ from cluster.settings import Settings
 from cluster.store import script_calls
 from cluster.store.clients import Store
 from cluster.store.record import TaskState
-from cluster.store.script_calls import SCRIPTS, Call, Calls, Charge
+from cluster.store.script_calls import SCRIPTS, Call, Calls, LossReason
 from tests.places import DOCS
 
 PAGE: Final = DOCS / "state-machine.md"
 NONE: Final = "[*]"
 """How Mermaid writes that there is no record."""
 STATES: Final = (NONE, *TaskState)
-CHARGES: Final[tuple[Charge, ...]] = ("worker", "undelivered", "none", "unbegun", "silent")
-WITHOUT_A_TASK: Final = {"take_tokens", "mark", "probe"}
+LOSS_REASONS: Final[tuple[LossReason, ...]] = ("worker", "undelivered", "none", "unbegun", "silent")
+WITHOUT_A_TASK: Final = {"take_tokens", "write_time"}
 """Scripts whose keys are not those of tasks."""
 
 Edge = tuple[str, str, str]
@@ -57,8 +57,8 @@ def tries(calls: Calls, task_id: str) -> Iterator[Call[Any]]:
     yield calls.finish(task_id, 1, b"{}")
     for retries in (0, 1):
         yield calls.fail(task_id, 1, failure, retries=retries)
-    for charge in CHARGES:
-        yield calls.mark_lost(task_id, 1, charge, failure)
+    for reason in LOSS_REASONS:
+        yield calls.mark_lost(task_id, 1, reason, failure)
     yield calls.release(task_id, 1)
     yield calls.cancel(task_id)
     yield calls.read(task_id)
@@ -67,9 +67,9 @@ def tries(calls: Calls, task_id: str) -> Iterator[Call[Any]]:
     digit, future = task_id[0], 1 << 45
     yield calls.claim_due(digit, 100, future)
     yield calls.prune(digit, 100)
-    yield calls.note_blobs(task_id)
+    yield calls.register_blobs(task_id)
     yield calls.claim_blobs(digit, 100)
-    yield calls.drop_blobs(digit, [task_id])
+    yield calls.unregister_blobs(digit, [task_id])
 
 
 async def prepare(store: Store, task_id: str, state: str) -> None:
