@@ -16,7 +16,7 @@ from cluster.errors import QueueFull
 from cluster.settings import Settings
 from cluster.store.clients import Store
 from cluster.store.record import Record, TaskState
-from cluster.task_types.registry import Bound, TaskType
+from cluster.task_types.task_type import Bound, TaskType
 
 COUNT_SECONDS: Final = 0.5
 """How long a count is used."""

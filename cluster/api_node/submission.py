@@ -13,7 +13,7 @@ from cluster.observability import metrics, tracing
 from cluster.store.clients import Store
 from cluster.store.record import SubmissionOutcome
 from cluster.store.script_calls import Call, SubmitReply
-from cluster.task_types.registry import Bound
+from cluster.task_types.task_type import Bound
 
 
 @dataclass(frozen=True, slots=True)

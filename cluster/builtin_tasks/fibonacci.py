@@ -1,4 +1,4 @@
-"""The task that ships with the product: one Fibonacci number, exact, by GMP."""
+"""The task that ships with the product: an exact Fibonacci number, computed by GMP."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from cluster.task_types.result_fields import Hidden, result_field
 from cluster.task_types.value_types import BigInt, Blob
 from cluster.worker.task_context import save_blob
 
-SLICE_LIMIT = 1_000_000
-"""Most digits that one `digitsSlice` answers."""
+MAX_SLICE = 1_000_000
+"""Digits that one `digitsSlice` returns at most."""
 
 
 @dataclass
@@ -46,9 +46,9 @@ class FibonacciResult:
     @result_field
     async def digits_slice(self, blobs: BlobStore, offset: int, length: int) -> str:
         """Decimal digits from `offset` (0 is the most significant), at most 1,000,000 of them."""
-        if offset < 0 or not 0 <= length <= SLICE_LIMIT:
+        if offset < 0 or not 0 <= length <= MAX_SLICE:
             raise BadInput(
-                f"digitsSlice takes an offset from 0 and a length from 0 to {SLICE_LIMIT}, not {offset} and {length}"
+                f"digitsSlice takes an offset from 0 and a length from 0 to {MAX_SLICE}, not {offset} and {length}"
             )
         if self.text is not None:
             return self.text[offset : offset + length]

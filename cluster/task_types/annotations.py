@@ -1,6 +1,6 @@
-"""Reading type annotations: what stands behind aliases and `Annotated`, and the fields of dataclasses and models.
+"""Reading type annotations: the types behind aliases and `Annotated`, and the fields of dataclasses and models.
 
-One place for all who walk over declared types: the registry, the check of results, and the GraphQL schema.
+Shared by everything that walks over declared types: the registry, the checks of results, and the GraphQL schema.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cluster.task_types.value_types import Graph
 
 EMPTY: Final = inspect.Parameter.empty
 LISTS: Final = (list, tuple, set, frozenset)
-"""What GraphQL writes as a list."""
+"""Types that are lists in GraphQL."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Field:
     """A field of a dataclass or model.
 
     Attributes:
-        default: EMPTY where there is none, or where a factory makes it.
-        factory: makes the default for each instance; None where there is none.
-        settable: False for a dataclass field that no caller may give (`init=False`).
+        default: EMPTY if there is none, or if a factory makes it.
+        factory: makes the default for each instance, or None.
+        settable: False for a dataclass field that callers cannot pass (`init=False`).
     """
 
     name: str
@@ -47,8 +47,8 @@ class Field:
         return self.default is EMPTY and self.factory is None
 
 
-def peel(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
-    """The type behind aliases, `NewType` and `Annotated`, and the marks that were put on it on the way."""
+def unwrap_annotated(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
+    """The type behind aliases, `NewType` and `Annotated`, and the metadata of each `Annotated`."""
     marks: list[Any] = []
     while True:
         if get_origin(annotation) is Annotated:
@@ -63,19 +63,19 @@ def peel(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
 
 
 def without_none(annotation: Any) -> tuple[Any, bool]:
-    """`T | None` as (T, True), anything else as (itself, False); a union of more stays a union."""
-    bare, marks = peel(annotation)
+    """`T | None` as (T, True), anything else as (itself, False); a larger union stays a union."""
+    bare, marks = unwrap_annotated(annotation)
     if get_origin(bare) is Literal and None in get_args(bare):
         return Literal[tuple(item for item in get_args(bare) if item is not None)], True
     if get_origin(bare) not in (Union, types.UnionType) or type(None) not in get_args(bare):
         return annotation, False
-    inner: Any = Union[tuple(item for item in get_args(bare) if item is not type(None))]  # noqa: UP007 - made of parts
+    inner: Any = Union[tuple(item for item in get_args(bare) if item is not type(None))]  # noqa: UP007 - built from parts
     return (Annotated[(inner, *marks)] if marks else inner), True
 
 
-def item_of(annotation: Any) -> Any:
-    """`T` of `list[T]`, `tuple[T, ...]`, `set[T]` or `frozenset[T]`; EMPTY of anything else."""
-    bare, _ = peel(annotation)
+def item_type(annotation: Any) -> Any:
+    """`T` of `list[T]`, `tuple[T, ...]`, `set[T]` or `frozenset[T]`; EMPTY for anything else."""
+    bare, _ = unwrap_annotated(annotation)
     arguments = get_args(bare)
     if get_origin(bare) not in LISTS or not arguments:
         return EMPTY
@@ -84,17 +84,17 @@ def item_of(annotation: Any) -> Any:
     return arguments[0]
 
 
-def is_record(annotation: Any) -> bool:
+def is_dataclass_or_model(annotation: Any) -> bool:
     """Whether it is a dataclass or a pydantic model."""
     return isinstance(annotation, type) and (dataclasses.is_dataclass(annotation) or issubclass(annotation, BaseModel))
 
 
 @lru_cache(maxsize=1_024)
 def fields_of(cls: Any) -> tuple[Field, ...]:
-    """The fields of a dataclass or model, inherited ones first. Kept, as every result is checked by them.
+    """The fields of a dataclass or model, inherited ones first. Cached, because every result is checked by them.
 
     Raises:
-        RegistryError: a field's type names what cannot be found.
+        RegistryError: the type of a field cannot be resolved.
     """
     if issubclass(cls, BaseModel):
         return tuple(_model_field(name, info) for name, info in cls.model_fields.items())
@@ -109,7 +109,7 @@ def fields_of(cls: Any) -> tuple[Field, ...]:
 
 
 def _model_field(name: str, info: FieldInfo) -> Field:
-    # The model has put the marks aside; a generic model has its types filled in here and nowhere else.
+    # pydantic keeps the metadata separately; only here does a generic model have its type parameters filled in.
     annotation = Annotated[(info.annotation, *info.metadata)] if info.metadata else info.annotation
     default = EMPTY if info.is_required() or info.default_factory is not None else info.default
     return Field(name, annotation, default, info.default_factory, settable=info.init is not False)
@@ -126,16 +126,16 @@ def _dataclass_field(item: dataclasses.Field[Any], annotation: Any) -> Field:
 
 
 def classes_in(annotation: Any, seen: set[Any] | None = None) -> Iterator[tuple[type, str]]:
-    """Every class that an annotation names, through containers and fields, with the field where it stands."""
+    """Every class in an annotation, through containers and fields, each with the field that it belongs to."""
     seen = set() if seen is None else seen
-    bare, _ = peel(annotation)
+    bare, _ = unwrap_annotated(annotation)
     origin = get_origin(bare)
     if isinstance(origin, type):
         yield origin, ""
     if isinstance(bare, type) and bare not in seen and origin is None:
         seen.add(bare)
         yield bare, ""
-        if is_record(bare):
+        if is_dataclass_or_model(bare):
             for item in fields_of(bare):
                 for cls, place in classes_in(item.annotation, seen):
                     yield cls, place or f"{bare.__name__}.{item.name}"
@@ -144,45 +144,47 @@ def classes_in(annotation: Any, seen: set[Any] | None = None) -> Iterator[tuple[
             yield from classes_in(argument, seen)
 
 
-INSTEAD: Final = {
-    "ndarray": "declare list[float] (list[list[float]], list[int], ...): an array that is returned there is converted",
+_REPLACEMENTS: Final = {
+    "ndarray": "declare list[float] (list[list[float]], list[int], ...): a returned array is converted",
     "DataFrame": "declare list[Row] with a dataclass Row of the columns, and return frame.to_dict('records')",
     "Series": "declare list[float] (or the type of its values), and return series.tolist()",
     "Index": "declare list[str] (or the type of its values), and return index.tolist()",
-    "generic": "declare bool, int, BigInt, float or str: a numpy scalar that is returned there is converted",
+    "generic": "declare bool, int, BigInt, float or str: a returned numpy scalar is converted",
 }
-"""What to write instead of the types of numpy, pandas and their like, by a class in their ancestry."""
+"""What to declare instead of array and frame types, by the name of a class in their ancestry."""
 
-
-YIELDED: Final = (
+_GENERATORS: Final = (
     abc.Iterator, abc.Generator, abc.AsyncIterator, abc.AsyncGenerator, abc.AsyncIterable, abc.Awaitable, abc.Coroutine,
 )  # fmt: skip
 
 
-def refuse_opaque(annotation: Any, where: str) -> None:
-    """Refuses types that say nothing of what is in them: numpy's and pandas's, Dask's, iterators. None is imported.
+def reject_opaque_types(annotation: Any, where: str) -> None:
+    """Refuses types that do not declare their content: those of numpy, pandas and Dask, and iterators. None of these
+    libraries is imported.
 
     Raises:
-        RegistryError: it says what to declare instead.
+        RegistryError: says what to declare instead.
     """
-    for cls, place in classes_in(annotation):
-        words = _instead_of(cls)
-        if words:
-            raise RegistryError(f"{where}{f', {place}' if place else ''}: {words}")
+    for cls, field in classes_in(annotation):
+        problem = _opaque_type_problem(cls)
+        if problem:
+            raise RegistryError(f"{where}{f', {field}' if field else ''}: {problem}")
 
 
-def _instead_of(cls: type) -> str | None:
+def _opaque_type_problem(cls: type) -> str | None:
     library = cls.__module__.partition(".")[0]
     if library in ("numpy", "pandas", "polars", "xarray", "pyarrow"):
         ancestry = [ancestor.__name__ for ancestor in cls.__mro__]
-        words = next((INSTEAD[name] for name in ancestry if name in INSTEAD), "declare plain types, or a dataclass")
-        return f"{library}.{cls.__name__} says nothing of what is in it; {words}"
+        replacement = next(
+            (_REPLACEMENTS[name] for name in ancestry if name in _REPLACEMENTS), "declare plain types, or a dataclass"
+        )
+        return f"{library}.{cls.__name__} does not declare its content; {replacement}"
     if library in ("dask", "distributed"):
-        return f"{library}'s {cls.__name__} says nothing of what it computes; declare that, as -> Graph[list[float]]"
+        return f"{library}'s {cls.__name__} does not declare what it computes; declare that: -> Graph[list[float]]"
     if cls is Graph:
-        return "Graph is what a function returns, with what its graph computes: -> Graph[float]"
-    if cls in YIELDED:
-        return f"{cls.__name__} has no JSON form; declare list[...]: what a generator yields is collected"
+        return "Graph is only a return type, and needs the type that the graph computes: -> Graph[float]"
+    if cls in _GENERATORS:
+        return f"{cls.__name__} has no JSON form; declare list[...]: the items of a generator are collected"
     if typing.is_typeddict(cls):
         return f"{cls.__name__} is a TypedDict; declare a dataclass with the same fields"
     return None

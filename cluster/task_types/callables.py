@@ -1,4 +1,4 @@
-"""What `@task` may be put on: functions, and what is called like one."""
+"""Which callables `@task` accepts: functions, partials and callable objects."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from cluster.errors import RegistryError
 
 
-def underlying(function: Any) -> Any:
-    """The function behind a functools.partial, or what a callable object does; else itself."""
+def underlying_function(function: Any) -> Any:
+    """The function behind a functools.partial, the `__call__` of a callable object, or the function itself."""
     while isinstance(function, functools.partial):
         function = function.func
     if inspect.isroutine(function) or hasattr(function, "__wrapped__"):
@@ -20,29 +20,29 @@ def underlying(function: Any) -> Any:
 
 
 def origin_of(function: Any) -> str:
-    """Where a function stands, for messages."""
-    found = underlying(function)
+    """The module and qualified name of a function, for messages."""
+    found = underlying_function(function)
     return f"{found.__module__}.{found.__qualname__}"
 
 
-def refuse_callable(function: Any, name: str | None) -> None:
-    """Refuses what is called, and is no function that a task can be.
+def reject_unsupported_callable(function: Any, name: str | None) -> None:
+    """Refuses callables that cannot be tasks.
 
     Raises:
-        RegistryError: it says what to put @task on.
+        RegistryError: says what to put @task on.
     """
     if type(function).__module__.startswith("dask."):
         raise RegistryError(
-            f"a {type(function).__name__} of Dask's was given to @task; put it on a plain function that returns "
+            f"@task was given a Dask {type(function).__name__}; put it on a plain function that returns "
             "delayed(...)(...), and declare what that computes: -> Graph[int]"
         )
     if isinstance(function, type):
         raise RegistryError(f"{function.__module__}.{function.__qualname__} is a class; put @task on a function")
     if not callable(function):
-        raise RegistryError(f"{reprlib.repr(function)} is no function; put @task on a function")
-    if inspect.isasyncgenfunction(underlying(function)):
+        raise RegistryError(f"{reprlib.repr(function)} is not a function; put @task on a function")
+    if inspect.isasyncgenfunction(underlying_function(function)):
         raise RegistryError(
-            f"{origin_of(function)} is an async generator; return a list, and show it as it grows by report_partial"
+            f"{origin_of(function)} is an async generator; return a list, and show it as it grows with report_partial"
         )
-    if name is None and not hasattr(underlying(function), "__name__"):
-        raise RegistryError(f"{origin_of(function)} has no name; give it one: @task(name=...)")
+    if name is None and not hasattr(underlying_function(function), "__name__"):
+        raise RegistryError(f"{origin_of(function)} has no name; set one with @task(name=...)")

@@ -1,6 +1,6 @@
-"""Values of numpy and pandas as Python's, by the type that a task declares: exact, or refused with the place.
+"""Converts numpy and pandas values to built-in types, as the task declares: exactly, or refused with the path.
 
-Neither library is imported here before a value of it comes.
+Neither library is imported before a value of it arrives.
 """
 
 from __future__ import annotations
@@ -11,99 +11,100 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from cluster.task_types.annotations import is_record
-from cluster.task_types.result_checks import ANY, Shape, UnfitOutput
+from cluster.task_types.annotations import is_dataclass_or_model
+from cluster.task_types.result_checks import ANY, DeclaredType, InvalidOutput
 
-LEAVES: Final = frozenset({int, float, str, bool, bytes, type(None)})
-FINER: Final = "python's datetime and timedelta carry whole microseconds: round it, or return the number of nanoseconds"
-"""What to do about a time that is finer than Python's."""
-YEARS: Final = "lies beyond the years 1 to 9999, where python's times end"
+_SCALARS: Final = frozenset({int, float, str, bool, bytes, type(None)})
+TOO_FINE: Final = "is not in whole microseconds, like Python's datetime and timedelta: round it, or return nanoseconds"
+"""The problem with a time that is more precise than Python's."""
+OUT_OF_RANGE: Final = "is outside the years 1 to 9999 of Python's datetime"
 
 
-def plain(value: Any, shape: Shape = ANY) -> Any:
-    """A value as Python's own, also within containers, dataclasses and models; itself where nothing is to change.
+def to_builtin(value: Any, declared: DeclaredType = ANY) -> Any:
+    """Converts a value to built-in types, inside containers, dataclasses and models too; returns the value itself if
+    nothing has to change.
 
-    What is missing (`NaT`, `NA`, a masked value, `nan`) becomes None where the declared type has None.
+    A missing value (`NaT`, `NA`, masked, `nan`) becomes None if the declared type allows None.
 
     Args:
-        shape: of the declared type; it only guides, the validation of the whole comes later.
+        declared: the declared type, as a hint only: the whole is validated later.
 
     Raises:
-        UnfitOutput: Python has no such value (a span of months, parts of a microsecond, a year beyond 9999), or
-            something is missing where the type has no None.
+        InvalidOutput: Python has no such value (a span of months, fractions of a microsecond, a year beyond 9999), or
+            a value is missing and the type does not allow None.
     """
     kind = type(value)
-    if kind in LEAVES:
-        return None if kind is float and value != value and shape.nullable else value
+    if kind in _SCALARS:
+        return None if kind is float and value != value and declared.nullable else value
     if kind in (list, tuple, set, frozenset):
-        return _items(value, kind, shape)
+        return _items(value, kind, declared)
     if kind is dict:
-        return _dict(value, shape)
-    if kind is shape.bare and shape.fields:
-        return _record(value, shape)
+        return _dict(value, declared)
+    if kind is declared.bare and declared.fields:
+        return _record(value, declared)
     library = kind.__module__.partition(".")[0]
     if library == "numpy":
-        return _numpy(value, shape)
+        return _numpy(value, declared)
     if library == "pandas":
-        return _pandas(value, shape)
-    if is_record(kind):
-        return _record(value, shape)
+        return _pandas(value, declared)
+    if is_dataclass_or_model(kind):
+        return _record(value, declared)
     if library in ("dask", "distributed") and (hasattr(kind, "__dask_graph__") or kind.__name__ == "Future"):
-        raise UnfitOutput(
-            f"is a Dask {kind.__name__} inside of what was returned: return one collection, as "
+        raise InvalidOutput(
+            f"is a Dask {kind.__name__} inside the returned value: return one collection, such as "
             "dask.delayed(list)(parts), or its computed value"
         )
     if hasattr(kind, "__anext__"):
-        raise UnfitOutput("is an async generator: collect what it yields in a list, and return that")
+        raise InvalidOutput("is an async generator: collect its items in a list and return that")
     return value
 
 
-def _items(value: Any, kind: type[Any], shape: Shape) -> Any:
-    item = shape.item
+def _items(value: Any, kind: type[Any], declared: DeclaredType) -> Any:
+    item = declared.item
     kinds = set(map(type, value))
-    if kinds <= LEAVES and not (item.nullable and float in kinds):
+    if kinds <= _SCALARS and not (item.nullable and float in kinds):
         return value
     parts = []
     changed = False
     for index, part in enumerate(value):
         try:
-            new = plain(part, item)
-        except UnfitOutput as unfit:
-            raise unfit.within(f"[{index}]") from None
+            new = to_builtin(part, item)
+        except InvalidOutput as error:
+            raise error.inside(f"[{index}]") from None
         changed = changed or new is not part
         parts.append(new)
     return kind(parts) if changed else value
 
 
-def _dict(value: dict[Any, Any], shape: Shape) -> dict[Any, Any]:
-    fields = shape.fields
+def _dict(value: dict[Any, Any], declared: DeclaredType) -> dict[Any, Any]:
+    fields = declared.fields
     pairs = {}
     changed = False
     for key, item in value.items():
-        new_key = plain(key)
+        new_key = to_builtin(key)
         try:
-            new = plain(item, fields.get(new_key, ANY) if fields else shape.values)
-        except UnfitOutput as unfit:
-            # A dict for a dataclass is told as one.
-            raise unfit.within(f".{key}" if fields else f"[{key!r}]") from None
+            new = to_builtin(item, fields.get(new_key, ANY) if fields else declared.values)
+        except InvalidOutput as error:
+            # A dict that stands for a dataclass has paths like one.
+            raise error.inside(f".{key}" if fields else f"[{key!r}]") from None
         changed = changed or new is not item or new_key is not key
         pairs[new_key] = new
     if len(pairs) != len(value):
-        raise UnfitOutput("has keys that become one")
+        raise InvalidOutput("has keys that are equal after conversion")
     return pairs if changed else value
 
 
-def _record(value: Any, shape: Shape) -> Any:
-    declared = shape if shape.fields and isinstance(value, shape.bare) else Shape(type(value))
+def _record(value: Any, declared: DeclaredType) -> Any:
+    own = declared if declared.fields and isinstance(value, declared.bare) else DeclaredType(type(value))
     changes: dict[str, Any] = {}
-    for name, field in declared.fields.items():
+    for name, field in own.fields.items():
         old = getattr(value, name, None)
-        if type(old) in LEAVES and old == old:
+        if type(old) in _SCALARS and old == old:
             continue
         try:
-            new = plain(old, field)
-        except UnfitOutput as unfit:
-            raise unfit.within(f".{name}") from None
+            new = to_builtin(old, field)
+        except InvalidOutput as error:
+            raise error.inside(f".{name}") from None
         if new is not old:
             changes[name] = new
     if not changes:
@@ -112,50 +113,50 @@ def _record(value: Any, shape: Shape) -> Any:
         return value.model_copy(update=changes)
     changed = copy.copy(value)
     for name, new in changes.items():
-        object.__setattr__(changed, name, new)  # a frozen dataclass too
+        object.__setattr__(changed, name, new)  # works for frozen dataclasses too
     return changed
 
 
-def _missing(what: str, shape: Shape, place: str = "") -> None:
-    if not shape.nullable:
-        raise UnfitOutput(f"is {what}, a value that is missing: declare ... | None for it, or fill it", place)
+def _missing(what: str, declared: DeclaredType, path: str = "") -> None:
+    if not declared.nullable:
+        raise InvalidOutput(f"is {what}, a missing value: declare ... | None, or fill it in", path)
 
 
 # numpy ---------------------------------------------------------------------------------------------------------------
 
 
-def _numpy(value: Any, shape: Shape) -> Any:
+def _numpy(value: Any, declared: DeclaredType) -> Any:
     import numpy as np
 
     if value is np.ma.masked:
-        return _missing("masked", shape)
+        return _missing("masked", declared)
     if not isinstance(value, np.ndarray | np.generic):
         return value
-    leaf = shape
+    leaf = declared
     for _ in range(value.ndim):
         leaf = leaf.item
     if value.dtype.names:
-        return _rows(value, shape)
+        return _rows(value, declared)
     if value.dtype.kind in "mM":
         return _times(value, leaf)
     if value.dtype.char in "gG" and value.dtype.itemsize > np.dtype("d").itemsize:
-        # Its `tolist` answers the same type again.
+        # Its `tolist` returns the same type again.
         shorter = value.astype("D" if value.dtype.char == "G" else "d")
-        _refuse_where(value, (shorter != value) & (value == value), "has more digits than a float: round it")
-        return plain(shorter, shape)
-    # An array of objects may hold further values of numpy, and floats may be missing.
-    return plain(value.tolist(), shape)
+        _reject(value, (shorter != value) & (value == value), "has more digits than a float: round it")
+        return to_builtin(shorter, declared)
+    # An array of objects may contain more numpy values, and floats may be missing.
+    return to_builtin(value.tolist(), declared)
 
 
-def _rows(value: Any, shape: Shape) -> Any:
-    """A structured array as dicts by its fields' names."""
+def _rows(value: Any, declared: DeclaredType) -> Any:
+    """A structured array as dicts by field name."""
     if not value.ndim:
-        return _dict({name: value[name] for name in value.dtype.names}, shape)
-    return _items(list(value), list, shape)
+        return _dict({name: value[name] for name in value.dtype.names}, declared)
+    return _items(list(value), list, declared)
 
 
-def _times(value: Any, leaf: Shape) -> Any:
-    """`datetime64` and `timedelta64` of any unit as Python's, exactly."""
+def _times(value: Any, leaf: DeclaredType) -> Any:
+    """`datetime64` and `timedelta64` of any unit as Python's types, exactly."""
     import numpy as np
 
     kind = value.dtype.kind
@@ -169,40 +170,39 @@ def _times(value: Any, leaf: Shape) -> Any:
     if missing.any() and not leaf.nullable:
         _missing("NaT", leaf, _index(missing))
     if unit in ("Y", "M", "generic") and not missing.all():
-        what = "a span of months or years has no length" if kind == "m" else "a month or a year is no moment"
-        raise UnfitOutput(
-            f"is {value.dtype}: {'it has no unit' if unit == 'generic' else what}; turn it into days, as "
-            f"by .astype('{kind}8[D]'), or return a text"
+        problem = "a span of months or years has no exact length" if kind == "m" else "a month or a year is not a date"
+        raise InvalidOutput(
+            f"is {value.dtype}: {'it has no unit' if unit == 'generic' else problem}; convert it to days "
+            f"(.astype('{kind}8[D]')), or return a string"
         )
     days = kind == "M" and (leaf.bare is datetime.date or (leaf.bare is Any and unit in ("D", "W")))
     target = "M8[D]" if days else f"{kind}8[us]"
     exact = array.astype(target)
     changed = (exact.astype(array.dtype) != array) & ~missing
-    # A cast that does not fit comes out as another number, and so does not come back.
-    too_far = changed & (unit in ("W", "D", "h", "m", "s", "ms", "us"))
+    # A cast that overflows gives another number, which does not convert back.
+    overflowed = changed & (unit in ("W", "D", "h", "m", "s", "ms", "us"))
     if not days:
-        beyond = "is longer than 292,000 years" if kind == "m" else YEARS
-        _refuse_where(array, too_far, beyond)
-    _refuse_where(array, changed, "has a time of day: declare datetime" if days else f"is finer: {FINER}")
+        _reject(array, overflowed, "is longer than 292,000 years" if kind == "m" else OUT_OF_RANGE)
+    _reject(array, changed, "has a time of day: declare datetime" if days else TOO_FINE)
     found = exact.tolist()
     if kind == "M":
-        # What Python's datetime cannot say stays a number there.
-        least, most = np.datetime64("0001-01-01", "D"), np.datetime64("9999-12-31", "D")
+        # `tolist` leaves a date outside the range of Python's datetime as a number.
+        first, last = np.datetime64("0001-01-01", "D"), np.datetime64("9999-12-31", "D")
         day = exact.astype("M8[D]")
-        _refuse_where(array, ~missing & ((day < least) | (day > most)), YEARS)
+        _reject(array, ~missing & ((day < first) | (day > last)), OUT_OF_RANGE)
     return found
 
 
-def _refuse_where(array: Any, wrong: Any, words: str) -> None:
+def _reject(array: Any, wrong: Any, problem: str) -> None:
     import numpy as np
 
     if np.any(wrong):
         shown = array[wrong].flat[0] if array.ndim else array[()]
-        raise UnfitOutput(f"({shown!r}) {words}", _index(wrong))
+        raise InvalidOutput(f"({shown!r}) {problem}", _index(wrong))
 
 
 def _index(wrong: Any) -> str:
-    """The place of the first true value: `[3][0]`; nothing of a scalar."""
+    """The path of the first true value: `[3][0]`; empty for a scalar."""
     import numpy as np
 
     if not np.ndim(wrong):
@@ -213,36 +213,36 @@ def _index(wrong: Any) -> str:
 # pandas --------------------------------------------------------------------------------------------------------------
 
 
-def _pandas(value: Any, shape: Shape) -> Any:
+def _pandas(value: Any, declared: DeclaredType) -> Any:
     kind = type(value)
     if kind.__name__ in ("NaTType", "NAType"):
-        return _missing(kind.__name__.removesuffix("Type"), shape)
+        return _missing(kind.__name__.removesuffix("Type"), declared)
     if kind.__name__ == "Timestamp":
         if value.nanosecond:
-            raise UnfitOutput(f"({value!r}) is finer: {FINER}")
+            raise InvalidOutput(f"({value!r}) {TOO_FINE}")
         moment: datetime.datetime = value.to_pydatetime()
-        return moment.date() if shape.bare is datetime.date and moment.time() == datetime.time() else moment
+        return moment.date() if declared.bare is datetime.date and moment.time() == datetime.time() else moment
     if kind.__name__ == "Timedelta":
         if value.nanoseconds:
-            raise UnfitOutput(f"({value!r}) is finer: {FINER}")
+            raise InvalidOutput(f"({value!r}) {TOO_FINE}")
         return value.to_pytimedelta()
     if kind.__name__ == "DataFrame":
-        return _frame(value, shape)
-    # A Series, an Index, an array of pandas's own.
-    return plain(value.tolist(), shape) if hasattr(value, "tolist") else value
+        return _frame(value, declared)
+    # A Series, an Index, or a pandas array.
+    return to_builtin(value.tolist(), declared) if hasattr(value, "tolist") else value
 
 
-def _frame(frame: Any, shape: Shape) -> Any:
-    """A table as a list of its rows; an index whose name is a field of the row is a column of it."""
-    row = shape.item
-    if not shape.is_list or not (row.fields or row.bare is Any or row.is_dict):
-        raise UnfitOutput(
-            "is a pandas DataFrame: declare list[Row] with a dataclass Row of its columns, or return one column by "
-            ".tolist()"
+def _frame(frame: Any, declared: DeclaredType) -> Any:
+    """A table as a list of its rows. An index becomes a column if the declared row has a field of its name."""
+    row = declared.item
+    if not declared.is_list or not (row.fields or row.bare is Any or row.is_dict):
+        raise InvalidOutput(
+            "is a pandas DataFrame: declare list[Row] with a dataclass Row of its columns, or return one column "
+            "with .tolist()"
         )
     if not frame.columns.is_unique:
-        raise UnfitOutput("is a pandas DataFrame with two columns of one name")
+        raise InvalidOutput("is a pandas DataFrame with two columns of the same name")
     indexes = [name for name in frame.index.names if name is not None]
     if indexes and all(name in row.fields and name not in frame.columns for name in indexes):
         frame = frame.reset_index()
-    return plain(frame.to_dict("records"), shape)
+    return to_builtin(frame.to_dict("records"), declared)

@@ -1,69 +1,68 @@
-"""The JSON form of an input, made fit to be its identity: sets in one order, and no number that JSON lacks."""
+"""The JSON form of an input, made stable enough for its id: sets in one order, no number that JSON lacks."""
 
 from __future__ import annotations
 
 import math
 from typing import Any, Final
 
-from cluster.task_types.annotations import is_record
+from cluster.task_types.annotations import is_dataclass_or_model
+from cluster.task_types.input_errors import ValuePath
 from cluster.task_types.task_id import canonical_json
 
-_SAME: Final = frozenset({int, str, bool, type(None)})
-"""Types whose values are written as they are."""
-
-Place = tuple[int | str, ...]
+_UNCHANGED: Final = frozenset({int, str, bool, type(None)})
+"""Types whose values need no further look."""
 
 
-class NotInJson(Exception):
-    """A float that is not finite, for which JSON would have null.
+class NonFiniteNumber(Exception):
+    """A float that is not finite, which JSON would write as null.
 
     Attributes:
-        place: the way to it, from the outside.
-        value: as it was.
+        path: the path to it, from the outside.
+        value: the float.
     """
 
     def __init__(self, value: float) -> None:
         super().__init__()
-        self.place: Place = ()
+        self.path: ValuePath = ()
         self.value = value
 
 
-def faithful(written: Any, value: Any) -> Any:
-    """The JSON form of a value with its sets sorted, since their own order differs from process to process.
+def stable_json(written: Any, value: Any) -> Any:
+    """The JSON form of a value with its sets sorted, because their own order differs from process to process.
 
     Args:
-        written: as pydantic writes the value.
-        value: itself.
+        written: the JSON form that pydantic made of the value.
+        value: the value.
 
     Raises:
-        NotInJson: a float in it is not finite.
-        ValueError: something else is written than is there.
+        NonFiniteNumber: a float in it is not finite.
+        ValueError: the JSON form does not have the parts of the value.
     """
     kind = type(value)
-    if kind in _SAME:
+    if kind in _UNCHANGED:
         return written
     if kind is float:
         if not math.isfinite(value):
-            raise NotInJson(value)
+            raise NonFiniteNumber(value)
         return written
     if isinstance(value, list | tuple | set | frozenset):
         kinds = set(map(type, value))
         if isinstance(value, list | tuple) and (
-            kinds <= _SAME or (kinds == {float} and all(map(math.isfinite, value)))
+            kinds <= _UNCHANGED or (kinds == {float} and all(map(math.isfinite, value)))
         ):
             return written
         parts = [_at(index, part, item) for index, (part, item) in enumerate(zip(written, value, strict=True))]
         return sorted(parts, key=canonical_json) if isinstance(value, set | frozenset) else parts
     if isinstance(value, dict) and isinstance(written, dict):
         return {key: _at(key, part, item) for (key, part), item in zip(written.items(), value.values(), strict=True)}
-    if isinstance(written, dict) and is_record(kind):
+    if isinstance(written, dict) and is_dataclass_or_model(kind):
         return {key: _at(key, part, getattr(value, key)) for key, part in written.items()}
     return written
 
 
 def _at(step: int | str, written: Any, value: Any) -> Any:
     try:
-        return faithful(written, value)
-    except NotInJson as error:
-        error.place = (step, *error.place)
+        return stable_json(written, value)
+    except NonFiniteNumber as error:
+        error.path = (step, *error.path)
         raise

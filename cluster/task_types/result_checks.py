@@ -1,4 +1,4 @@
-"""What a function returned, held to what a record and GraphQL can carry."""
+"""Checks that a returned value can be stored in a record and sent by GraphQL."""
 
 from __future__ import annotations
 
@@ -7,153 +7,162 @@ import math
 from functools import lru_cache
 from typing import Any, Final, Self, get_args, get_origin
 
-from cluster.task_types.annotations import EMPTY, fields_of, is_record, item_of, peel, without_none
+from cluster.task_types.annotations import (
+    EMPTY,
+    fields_of,
+    is_dataclass_or_model,
+    item_type,
+    unwrap_annotated,
+    without_none,
+)
 from cluster.task_types.result_fields import HiddenMark
 from cluster.task_types.value_types import BigIntMark
 
-INT_MOST: Final = 2**31 - 1
-INT_LEAST: Final = -(2**31)
+INT_MAX: Final = 2**31 - 1
+INT_MIN: Final = -(2**31)
 """GraphQL's Int is a signed 32-bit integer (GraphQL, October 2021, section 3.5.1)."""
 
 
-class UnfitOutput(Exception):
-    """A value that was returned has no place in a GraphQL answer; the message says where, what and what to do.
+class InvalidOutput(Exception):
+    """A returned value that GraphQL cannot represent; the message says where it is, what is wrong and what to do.
 
     Args:
-        words: what is wrong with it and what to do, to follow its place: `is nan: ...`.
-        place: where it stands within what raises this; who called that says where that stands.
+        problem: what is wrong and what to do; it follows the path in the message: `is nan: ...`.
+        path: of the value, from where this is raised; callers prepend their steps with `inside`.
     """
 
-    def __init__(self, words: str, place: str = "") -> None:
-        super().__init__(words)
-        self.words = words
-        self.place = place
+    def __init__(self, problem: str, path: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.path = path
 
-    def within(self, step: str) -> Self:
-        """The same refusal, told by who holds the value: `[3]`, `.name`."""
-        self.place = step + self.place
+    def inside(self, step: str) -> Self:
+        """The same error with one more step in front of its path: `[3]`, `.name`."""
+        self.path = step + self.path
         return self
 
     def __str__(self) -> str:
-        return f"{self.place.removeprefix('.') or 'the output'} {self.words}"
+        return f"{self.path.removeprefix('.') or 'the output'} {self.problem}"
 
 
-class Shape:
-    """A declared type, as far as values are turned and checked by it. Read once, as every result is held to it.
+class DeclaredType:
+    """What conversions and checks need of a declared type. Computed once, because every result is checked against it.
 
     Attributes:
-        bare: the type without None and marks.
+        bare: the type without None and annotations.
         nullable: whether None is declared.
-        big: whether whole numbers of any length may be in it.
+        any_integer: whether integers beyond GraphQL's Int are allowed.
     """
 
-    __slots__ = ("_fields", "_item", "_values", "bare", "big", "nullable")
+    __slots__ = ("_fields", "_item", "_values", "any_integer", "bare", "nullable")
 
     def __init__(self, annotation: Any) -> None:
         inner, self.nullable = without_none(annotation)
-        bare, marks = peel(inner)
-        if not self.nullable and without_none(bare)[1]:  # a name for `T | None`
+        bare, marks = unwrap_annotated(inner)
+        if not self.nullable and without_none(bare)[1]:  # an alias of `T | None`
             bare, self.nullable = without_none(bare)
-        self.bare, more = peel(bare)
-        # What clients do not see is not bound to GraphQL's numbers.
-        self.big = any(isinstance(mark, BigIntMark | HiddenMark) for mark in (*marks, *more))
-        self._item: Shape | None = None
-        self._values: Shape | None = None
-        self._fields: dict[str, Shape] | None = None
+        self.bare, more = unwrap_annotated(bare)
+        # GraphQL's range does not apply to fields that clients do not see.
+        self.any_integer = any(isinstance(mark, BigIntMark | HiddenMark) for mark in (*marks, *more))
+        self._item: DeclaredType | None = None
+        self._values: DeclaredType | None = None
+        self._fields: dict[str, DeclaredType] | None = None
 
     @property
     def is_list(self) -> bool:
-        return item_of(self.bare) is not EMPTY
+        return item_type(self.bare) is not EMPTY
 
     @property
     def is_dict(self) -> bool:
         return self.bare is dict or get_origin(self.bare) is dict
 
     @property
-    def item(self) -> Shape:
-        """Of what is in it, if it is a list."""
+    def item(self) -> DeclaredType:
+        """The type of its items, if it is a list."""
         if self._item is None:
-            item = item_of(self.bare)
-            self._item = ANY if item is EMPTY else Shape(item)
+            item = item_type(self.bare)
+            self._item = ANY if item is EMPTY else DeclaredType(item)
         return self._item
 
     @property
-    def values(self) -> Shape:
-        """Of the values in it, if it is a dict."""
+    def values(self) -> DeclaredType:
+        """The type of its values, if it is a dict."""
         if self._values is None:
             arguments = get_args(self.bare) if get_origin(self.bare) is dict else ()
-            self._values = Shape(arguments[1]) if len(arguments) == 2 else ANY
+            self._values = DeclaredType(arguments[1]) if len(arguments) == 2 else ANY
         return self._values
 
     @property
-    def fields(self) -> dict[str, Shape]:
-        """Of the fields of a dataclass or model by their names; of nothing else."""
+    def fields(self) -> dict[str, DeclaredType]:
+        """The types of its fields by name, if it is a dataclass or model; otherwise empty."""
         if self._fields is None:
-            self._fields = _fields(self.bare) if is_record(self.bare) else {}
+            self._fields = _fields(self.bare) if is_dataclass_or_model(self.bare) else {}
         return self._fields
 
 
-ANY: Final = Shape(Any)
+ANY: Final = DeclaredType(Any)
 
 
 @lru_cache(maxsize=1_024)
-def _fields(cls: Any) -> dict[str, Shape]:
-    return {field.name: Shape(field.annotation) for field in fields_of(cls)}
+def _fields(cls: Any) -> dict[str, DeclaredType]:
+    return {field.name: DeclaredType(field.annotation) for field in fields_of(cls)}
 
 
-def check_output(shape: Shape, value: Any) -> None:
-    """Refuses what a record and GraphQL cannot carry: floats that are not finite, an `int` beyond 32 bits, and times
-    whose zone has no whole minutes or is known by its name only.
+def check_output(declared: DeclaredType, value: Any) -> None:
+    """Refuses values that a record or GraphQL cannot represent: floats that are not finite, an `int` beyond 32 bits,
+    and times whose UTC offset is not in whole minutes or depends on the day.
 
     Args:
-        shape: of the declared type; what does not match it is left to the validation of the whole.
+        declared: the declared type; values that do not match it are left to pydantic's validation.
 
     Raises:
-        UnfitOutput: the first such value.
+        InvalidOutput: for the first such value.
     """
     kind = type(value)
     if value is None or kind is str or kind is bool:
         return
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise UnfitOutput(
+            raise InvalidOutput(
                 f"is {value}, which JSON and GraphQL's Float do not have: return None for it (and declare float | None)"
             )
     elif isinstance(value, int):
-        if shape.bare is int and not shape.big and not INT_LEAST <= value <= INT_MOST:
-            raise UnfitOutput(
-                f"is beyond GraphQL's Int, which ends at {INT_MOST}: declare BigInt (from cluster) instead of int"
+        if declared.bare is int and not declared.any_integer and not INT_MIN <= value <= INT_MAX:
+            raise InvalidOutput(
+                f"is beyond GraphQL's Int, which ends at {INT_MAX}: declare BigInt (from dask_graphql) instead of int"
             )
     elif isinstance(value, list | tuple | set | frozenset):
-        _check_items(shape.item, value)
+        _check_items(declared.item, value)
     elif isinstance(value, dict):
         for key, part in value.items():
             try:
                 check_output(ANY, part)
-            except UnfitOutput as unfit:
-                raise unfit.within(f"[{key!r}]") from None
+            except InvalidOutput as error:
+                raise error.inside(f"[{key!r}]") from None
     elif isinstance(value, datetime.datetime | datetime.time):
         _check_zone(value)
     else:
-        declared = shape if shape.fields and isinstance(value, shape.bare) else Shape(kind)
-        for name, field in declared.fields.items():
+        own = declared if declared.fields and isinstance(value, declared.bare) else DeclaredType(kind)
+        for name, field in own.fields.items():
             try:
                 check_output(field, getattr(value, name, None))
-            except UnfitOutput as unfit:
-                raise unfit.within(f".{name}") from None
+            except InvalidOutput as error:
+                raise error.inside(f".{name}") from None
 
 
-def _check_items(item: Shape, values: Any) -> None:
+def _check_items(item: DeclaredType, values: Any) -> None:
     kinds = set(map(type, values))
     if kinds <= {str, bool} or (kinds == {float} and all(map(math.isfinite, values))):
         return
-    if kinds == {int} and (item.big or item.bare is not int or (min(values) >= INT_LEAST and max(values) <= INT_MOST)):
+    if kinds == {int} and (
+        item.any_integer or item.bare is not int or (min(values) >= INT_MIN and max(values) <= INT_MAX)
+    ):
         return
     for index, part in enumerate(values):
         try:
             check_output(item, part)
-        except UnfitOutput as unfit:
-            raise unfit.within(f"[{index}]") from None
+        except InvalidOutput as error:
+            raise error.inside(f"[{index}]") from None
 
 
 def _check_zone(value: datetime.datetime | datetime.time) -> None:
@@ -161,9 +170,9 @@ def _check_zone(value: datetime.datetime | datetime.time) -> None:
         return
     offset = value.utcoffset()
     if offset is None:
-        raise UnfitOutput(
+        raise InvalidOutput(
             f"is a time in {value.tzinfo}, whose offset depends on the day: return a datetime, or a time with a fixed "
             "offset"
         )
     if offset.seconds % 60 or offset.microseconds:
-        raise UnfitOutput(f"has the offset {offset} from UTC, and ISO 8601 has none with seconds: return it in UTC")
+        raise InvalidOutput(f"has the UTC offset {offset}, but offsets in ISO 8601 have no seconds: return it in UTC")

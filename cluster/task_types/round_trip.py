@@ -1,4 +1,4 @@
-"""Whether a value that was read from its JSON is the one that was written; and if not, where they differ."""
+"""Compares a value read from its JSON with the one that was written, and finds where they differ."""
 
 from __future__ import annotations
 
@@ -10,50 +10,50 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
-from cluster.task_types.annotations import fields_of, is_record
+from cluster.task_types.annotations import fields_of, is_dataclass_or_model
 
-_LEAVES: Final = (str, int, float, bool, bytes, type(None))
+_SCALARS: Final = (str, int, float, bool, bytes, type(None))
 
 
-def difference(read: Any, written: Any, place: str = "", *, is_input: bool = True) -> str | None:
-    """The place of the first difference; None where there is none.
+def difference(read: Any, written: Any, path: str = "", *, is_input: bool = True) -> str | None:
+    """The path of the first difference, or None.
 
     Args:
-        read: as it comes from the JSON.
-        written: as it was.
-        is_input: whether types and what an object keeps beside its fields must be the same too, as the function will
-            see them; an output need only have the same content.
+        read: the value from the JSON.
+        written: the original value.
+        is_input: whether types and attributes that are not fields must be equal too, because the function sees them;
+            an output only needs the same content.
     """
     if read is written:
         return None
-    if is_record(type(read)):
-        return _record(read, written, place, is_input=is_input)
+    if is_dataclass_or_model(type(read)):
+        return _record(read, written, path, is_input=is_input)
     if isinstance(read, Mapping) and isinstance(written, Mapping):
         if read.keys() != written.keys():
-            return place
-        return _first(((item, written[key], f"[{key!r}]") for key, item in read.items()), place, is_input)
+            return path
+        return _first(((item, written[key], f"[{key!r}]") for key, item in read.items()), path, is_input)
     if isinstance(read, list | tuple) and isinstance(written, list | tuple):
         if len(read) != len(written) or (is_input and type(read) is not type(written)):
-            return place
+            return path
         pairs = zip(read, written, strict=True)
-        return _first(((one, other, f"[{index}]") for index, (one, other) in enumerate(pairs)), place, is_input)
-    return None if _equal(read, written, is_input=is_input) else place
+        return _first(((one, other, f"[{index}]") for index, (one, other) in enumerate(pairs)), path, is_input)
+    return None if _equal(read, written, is_input=is_input) else path
 
 
-def _first(parts: Iterable[tuple[Any, Any, str]], place: str, is_input: bool) -> str | None:
+def _first(parts: Iterable[tuple[Any, Any, str]], path: str, is_input: bool) -> str | None:
     for one, other, step in parts:
-        found = difference(one, other, f"{place}{step}", is_input=is_input)
+        found = difference(one, other, f"{path}{step}", is_input=is_input)
         if found is not None:
             return found
     return None
 
 
-def _record(read: Any, written: Any, place: str, *, is_input: bool) -> str | None:
+def _record(read: Any, written: Any, path: str, *, is_input: bool) -> str | None:
     kind: Any = type(read)
     if not isinstance(written, kind) or (is_input and type(written) is not kind):
-        return place
+        return path
     for field in fields_of(kind):
-        inner = f"{place}.{field.name}" if place else field.name
+        inner = f"{path}.{field.name}" if path else field.name
         if hasattr(read, field.name) != hasattr(written, field.name):
             return inner
         if hasattr(read, field.name):
@@ -61,15 +61,15 @@ def _record(read: Any, written: Any, place: str, *, is_input: bool) -> str | Non
             if found is not None:
                 return found
     if is_input:
-        ours, theirs = _beside(read), _beside(written)
+        ours, theirs = _extra_attributes(read), _extra_attributes(written)
         for name in sorted(ours.keys() | theirs.keys()):
             if name not in ours or name not in theirs or not _alike(ours[name], theirs[name]):
-                return f"{place}.{name}" if place else name
+                return f"{path}.{name}" if path else name
     return None
 
 
-def _beside(value: Any) -> dict[str, Any]:
-    """What an object keeps beside its fields."""
+def _extra_attributes(value: Any) -> dict[str, Any]:
+    """The attributes of an object that are not fields."""
     if isinstance(value, BaseModel):
         return {**(value.__pydantic_private__ or {}), **(value.__pydantic_extra__ or {})}
     kind: Any = type(value)
@@ -78,10 +78,10 @@ def _beside(value: Any) -> dict[str, Any]:
 
 
 def _alike(one: Any, other: Any) -> bool:
-    """Of plain values whether they are the same; of others, as a lock or a generator of random numbers, their type."""
+    """Compares scalars by value; other objects, such as a lock or a random number generator, by type."""
     if type(one) is not type(other):
         return False
-    return _equal(one, other, is_input=True) if isinstance(one, _LEAVES) else True
+    return _equal(one, other, is_input=True) if isinstance(one, _SCALARS) else True
 
 
 def _equal(read: Any, written: Any, *, is_input: bool) -> bool:
@@ -96,7 +96,7 @@ def _equal(read: Any, written: Any, *, is_input: bool) -> bool:
         # JSON has one kind of number.
         return read == written and isinstance(read, bool) == isinstance(written, bool)
     if isinstance(read, str) and isinstance(written, int) and not isinstance(written, bool):
-        return read == str(written)  # beyond 2^53, where any JSON is declared
+        return read == str(written)  # an integer beyond 2^53, if any JSON is declared
     if type(read) is type(written):
         return bool(read == written)
     return not is_input and bool(read == to_jsonable_python(written, fallback=repr))

@@ -1,8 +1,8 @@
 """The task id: one input of one task type has one id, on every node, in every language.
 
 The id is the first 32 hex digits of SHA-256 over the RFC 8785 canonical JSON of `{"input": {...}, "task": "<name>",
-"version": "<version>"}`, defaults filled in, integers beyond 2^53 as decimal strings. Where tenants are kept apart, the
-object also has the tenant's `"salt"`.
+"version": "<version>"}`, with defaults filled in and integers beyond 2^53 as decimal strings. If tenants are kept
+apart, the object also has the tenant's `"salt"`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def canonical(value: Any) -> Any:
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int):
-        # 2^53 itself is a number still, though the library ends one before it; as a float it is written the same.
+        # 2^53 itself is still a number, but the library's integers end one below it; a float is written the same.
         return float(value) if abs(value) == SAFE_INTEGER else json_integer(value)
     if isinstance(value, dict):
         return {key: canonical(item) for key, item in value.items()}
@@ -55,8 +55,8 @@ def canonical_json(value: Any) -> bytes:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether orjson writes an object as RFC 8785 asks, in a tenth of the time: one without floats, whose form differs,
-    without long integers, and with names that sort alike as UTF-8 and as UTF-16."""
+    """Whether orjson writes an object as RFC 8785 demands, in a tenth of the time: if it has no floats (whose form
+    differs), no long integers, and only names that sort alike in UTF-8 and in UTF-16."""
     return type(value) is dict and all(
         name.isascii() and (type(item) in (str, bool, NoneType) or (type(item) is int and abs(item) < SAFE_INTEGER))
         for name, item in value.items()
@@ -64,7 +64,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _pieces(value: Any) -> Iterator[str]:
-    """The parts of the text, in a fraction of the library's time; it writes the numbers that are rare."""
+    """The parts of the JSON text, in a fraction of the library's time; the library only writes unusual numbers."""
     kind = type(value)
     if kind is float:
         yield _float(value)
@@ -85,7 +85,7 @@ def _pieces(value: Any) -> Iterator[str]:
             yield "]" if value else "[]"
     elif kind is dict:
         before = "{"
-        # By UTF-16 code units (RFC 8785, section 3.2.3), which for ASCII are the characters.
+        # By UTF-16 code units (RFC 8785, section 3.2.3), which are the characters if all are ASCII.
         for name in sorted(value, key=None if all(map(str.isascii, value)) else _utf_16):
             yield f"{before}{orjson.dumps(name).decode()}:"
             yield from _pieces(value[name])
@@ -102,7 +102,7 @@ def _utf_16(name: str) -> bytes:
 
 
 def _float(value: float) -> str:
-    """A float as JavaScript writes it; Python's own text is the same where neither has an exponent."""
+    """A float as JavaScript writes it; Python writes the same text if neither uses an exponent."""
     size = abs(value)
     if 1e-4 <= size < 1e15:
         whole = int(value)
@@ -113,26 +113,26 @@ def _float(value: float) -> str:
 def task_id(name: str, version: str, canonical_input: bytes, salt: str = "") -> str:
     """Derives the id from the registered name, the version and the input's canonical JSON.
 
-    `salt` is a tenant's, where tenants are kept apart; it becomes a member of the pre-image, between input and task.
+    `salt` belongs to a tenant, if tenants are kept apart; it becomes a member of the pre-image, between input and task.
     """
-    # The keys of the pre-image are in RFC 8785's order already, so the canonical input is put in as it is.
-    pre_image = b'{"input":%b%b' % (canonical_input, _rest(name, version, salt))
+    # The keys of the pre-image are already in RFC 8785's order, so the canonical input is inserted as it is.
+    pre_image = b'{"input":%b%b' % (canonical_input, _suffix(name, version, salt))
     return hashlib.sha256(pre_image).hexdigest()[:ID_DIGITS]
 
 
 @lru_cache(1_000)
-def _rest(name: str, version: str, salt: str) -> bytes:
-    """What follows the input in the pre-image."""
+def _suffix(name: str, version: str, salt: str) -> bytes:
+    """The part of the pre-image after the input."""
     salted = b',"salt":%b' % rfc8785.dumps(salt) if salt else b""
     return b'%b,"task":%b,"version":%b}' % (salted, rfc8785.dumps(name), rfc8785.dumps(version))
 
 
 def check_task_id(text: str) -> str:
-    """The id itself.
+    """Returns the id.
 
     Raises:
-        BadTaskId: the text has not the form of a task id.
+        BadTaskId: the text does not have the form of a task id.
     """
     if not TASK_ID.fullmatch(text):
-        raise BadTaskId(f"a task id is 32 hex digits in lower case, not {text[:64]!r}")
+        raise BadTaskId(f"a task id is 32 lowercase hex digits, not {text[:64]!r}")
     return text

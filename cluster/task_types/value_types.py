@@ -1,4 +1,4 @@
-"""Value types that a task function may use beside the plain ones: whole numbers of any size, and blobs.
+"""Value types that a task function may use besides the plain ones: integers of any size, and blobs.
 
 They are pydantic annotations, so that validation, the JSON form in the record and the GraphQL type follow from one
 declaration.
@@ -14,19 +14,19 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 from pydantic import BeforeValidator, PlainSerializer
 
 SAFE_INTEGER: Final = 2**53
-"""Largest magnitude up to which every JSON reader sees the same integer (RFC 8259, section 6)."""
+"""Largest magnitude up to which all JSON readers agree on an integer (RFC 8259, section 6)."""
 
-_WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_NAME: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 MEDIA_TYPE: Final = re.compile(
-    rf"(?=.{{3,200}}\Z){_WORD}/{_WORD}(?:[ \t]*;[ \t]*{_WORD}=(?:{_WORD}|\"(?:[ !#-\[\]-~]|\\[ -~])*\"))*", re.ASCII
+    rf"(?=.{{3,200}}\Z){_NAME}/{_NAME}(?:[ \t]*;[ \t]*{_NAME}=(?:{_NAME}|\"(?:[ !#-\[\]-~]|\\[ -~])*\"))*", re.ASCII
 )
-"""A media type with its parameters (RFC 9110, section 8.3.1), in at most 200 characters."""
+"""A media type with its parameters (RFC 9110, section 8.3.1), of at most 200 characters."""
 
 T = TypeVar("T")
 
 
 class BigIntMark:
-    """Marks the annotation `BigInt`, so that the GraphQL schema knows it from a plain `int`."""
+    """Marks the annotation `BigInt`, so that the GraphQL schema can tell it from a plain `int`."""
 
 
 class Graph(Generic[T]):
@@ -34,10 +34,10 @@ class Graph(Generic[T]):
 
 
 def parse_big_int(value: Any) -> Any:
-    """A whole number from its decimal text; anything else goes on to pydantic unchanged.
+    """An integer from its decimal digits; other values are passed on to pydantic unchanged.
 
-    Python refuses decimal texts of more than 4,300 digits (CPython issue 95778) as its conversion is quadratic; gmpy2's
-    is not, so it does the long ones.
+    Python refuses decimal strings of more than 4,300 digits (CPython issue 95778) because its conversion is quadratic;
+    gmpy2's is not, so it converts the long ones.
     """
     if not isinstance(value, str):
         return value
@@ -52,7 +52,7 @@ def parse_big_int(value: Any) -> Any:
 
 
 def decimal_text(value: int) -> str:
-    """The decimal digits of a whole number of any size."""
+    """The decimal digits of an integer of any size."""
     if value.bit_length() < 13_000:
         return str(value)
     import gmpy2
@@ -61,17 +61,17 @@ def decimal_text(value: int) -> str:
 
 
 def json_integer(value: int) -> int | str:
-    """A whole number as the JSON value that every language reads alike: a number up to 2^53, else a decimal string."""
+    """An integer as JSON that all languages read alike: a number up to 2^53, beyond that a decimal string."""
     return value if -SAFE_INTEGER <= value <= SAFE_INTEGER else decimal_text(value)
 
 
 BigInt = Annotated[int, BeforeValidator(parse_big_int), PlainSerializer(json_integer, when_used="json"), BigIntMark()]
-"""A whole number of any size; in GraphQL a decimal string, since JavaScript's numbers end at 2^53."""
+"""An integer of any size; a decimal string in GraphQL, because JavaScript's integers end at 2^53."""
 
 
 @dataclass(frozen=True)
 class Blob:
-    """Bytes that are too large for a record and lie in the blob store instead.
+    """Bytes that are too large for a record and are kept in the blob store instead.
 
     Attributes:
         key: the object's name in the blob store.
@@ -85,5 +85,5 @@ class Blob:
 
 
 def allow_long_integers() -> None:
-    """Lifts CPython's limit on integer text, for user functions that print long numbers."""
+    """Lifts CPython's limit on printing integers, for user functions that print long ones."""
     sys.set_int_max_str_digits(0)

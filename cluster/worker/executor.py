@@ -25,7 +25,8 @@ from cluster.settings import Settings
 from cluster.store.blob_store import BlobStore
 from cluster.store.clients import ThreadStore
 from cluster.store.script_calls import Call, StartReply
-from cluster.task_types.registry import Registry, TaskType
+from cluster.task_types.registry import Registry
+from cluster.task_types.task_type import TaskType
 from cluster.worker.attempt_table import AttemptTable
 from cluster.worker.outcome import Failed, Succeeded, call, encode
 from cluster.worker.task_context import RunningAttempt, enter, running_attempt
@@ -198,7 +199,7 @@ class Executor:
             )
         try:
             with self._forks_end_here():
-                value = call(task_type, task_type.revive(canonical_input))
+                value = call(task_type, task_type.read_input(canonical_input))
                 # Inside, as an output may be made as it is read: by a generator, or by a serializer of a class.
                 return encode(task_type, value, self.settings.inline_limit_bytes)
         except TaskError as error:

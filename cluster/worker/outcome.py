@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from cluster import attempt_errors
-from cluster.task_types.conversion import plain
-from cluster.task_types.registry import TaskType
-from cluster.task_types.result_checks import UnfitOutput, check_output
+from cluster.task_types.conversion import to_builtin
+from cluster.task_types.result_checks import InvalidOutput, check_output
+from cluster.task_types.task_type import TaskType
 from cluster.worker.graph_tasks import compute, is_collection, is_future, wait_for
 
 ROOM_BYTES: Final = 10_000
@@ -61,15 +61,15 @@ async def _await(awaitable: Any) -> Any:
 def encode(task_type: TaskType, value: Any, limit_bytes: int) -> Succeeded | Failed:
     """The JSON of an output, held to the declared type and the size limit."""
     try:
-        value = plain(value, task_type.shape)
-        value = task_type.validated_output(value)
+        value = to_builtin(value, task_type.declared_output)
+        value = task_type.validate_output(value)
         # Without computed fields, which are computed again where they are asked for.
         encoded = task_type.output.dump_json(value, warnings="error", by_alias=False, round_trip=True)
         if len(encoded) <= limit_bytes + ROOM_BYTES:
             # What JSON cannot carry would be written and never read again.
-            check_output(task_type.shape, value)
-            task_type.check_read(encoded, value)
-    except (ValidationError, PydanticSerializationError, UnfitOutput, RecursionError) as error:
+            check_output(task_type.declared_output, value)
+            task_type.check_output_round_trip(encoded, value)
+    except (ValidationError, PydanticSerializationError, InvalidOutput, RecursionError) as error:
         return Failed(
             attempt_errors.error(
                 "BAD_OUTPUT",

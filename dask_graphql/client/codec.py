@@ -13,10 +13,11 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
-from cluster.task_types.annotations import fields_of, is_record
-from cluster.task_types.conversion import plain
-from cluster.task_types.json_form import NotInJson, Place
-from cluster.task_types.result_checks import UnfitOutput
+from cluster.task_types.annotations import fields_of, is_dataclass_or_model
+from cluster.task_types.conversion import to_builtin
+from cluster.task_types.input_errors import ValuePath
+from cluster.task_types.json_form import NonFiniteNumber
+from cluster.task_types.result_checks import InvalidOutput
 from cluster.task_types.value_types import decimal_text, parse_big_int
 
 LONG_BITS: Final = 13_000
@@ -84,14 +85,14 @@ def encode(value: Any, graphql_type: str, types: Types) -> tuple[Any, Any]:
         NotSendable: a value has no JSON form: a float that is not finite, a time that is finer than a microsecond.
     """
     try:
-        return _encode(_jsonable(plain(value)), graphql_type, types)
-    except UnfitOutput as error:
-        raise NotSendable(f"{error.place} {error.words.partition(':')[0]}".lstrip(" .")) from None
-    except NotInJson as error:
-        raise NotSendable(f"{_spelt(error.place)} is {error.value}, which JSON does not have".lstrip()) from None
+        return _encode(_jsonable(to_builtin(value)), graphql_type, types)
+    except InvalidOutput as error:
+        raise NotSendable(f"{error.path} {error.problem.partition(':')[0]}".lstrip(" .")) from None
+    except NonFiniteNumber as error:
+        raise NotSendable(f"{_spelt(error.path)} is {error.value}, which JSON does not have".lstrip()) from None
 
 
-def _spelt(place: Place) -> str:
+def _spelt(place: ValuePath) -> str:
     return "".join(f"[{step!r}]" if isinstance(step, int) else f".{step}" for step in place).lstrip(".")
 
 
@@ -105,7 +106,7 @@ def _jsonable(value: Any) -> Any:
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise NotInJson(value)
+            raise NonFiniteNumber(value)
         return float(value)
     if isinstance(value, list | tuple | set | frozenset):
         return [_within(index, item) for index, item in enumerate(value)]
@@ -113,7 +114,7 @@ def _jsonable(value: Any) -> Any:
         # Keys are texts in JSON: those of an enum, a date or a number as pydantic writes them.
         keys = list(to_jsonable_python(dict.fromkeys(value)))
         return {name: _within(name, item) for name, item in zip(keys, value.values(), strict=True)}
-    if is_record(kind):
+    if is_dataclass_or_model(kind):
         return {
             field.name: _within(field.name, getattr(value, field.name))
             for field in fields_of(kind)
@@ -127,8 +128,8 @@ def _jsonable(value: Any) -> Any:
 def _within(step: int | str, value: Any) -> Any:
     try:
         return _jsonable(value)
-    except NotInJson as error:
-        error.place = (step, *error.place)
+    except NonFiniteNumber as error:
+        error.path = (step, *error.path)
         raise
 
 

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from cluster.api_node.node import Node
 from cluster.errors import BlobError
 from cluster.store.blob_store import CHUNK_BYTES
-from cluster.task_types.annotations import fields_of, is_record
+from cluster.task_types.annotations import fields_of, is_dataclass_or_model
 from cluster.task_types.task_id import TASK_ID
 from cluster.task_types.value_types import MEDIA_TYPE, Blob
 from graphql_api.auth.callers import Caller, Scope
@@ -108,6 +108,6 @@ def _blobs_of(value: object) -> list[Blob]:
     if isinstance(value, dict):
         return [blob for item in value.values() for blob in _blobs_of(item)]
     kind: Any = type(value)
-    if is_record(kind):
+    if is_dataclass_or_model(kind):
         return _blobs_of([getattr(value, field.name, None) for field in fields_of(kind)])
     return []

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pydantic.fields import FieldInfo
 
-from cluster.task_types.annotations import EMPTY, item_of, peel, without_none
+from cluster.task_types.annotations import EMPTY, item_type, unwrap_annotated, without_none
 
 WORDS: Final = {
     "ge": "at least", "gt": "more than", "le": "at most", "lt": "less than", "min_length": "length at least",
@@ -24,7 +24,7 @@ def bounds_of(annotation: Any) -> str | None:
 
 def description_of(annotation: Any, *more: str | None) -> str | None:
     """`Field(description=...)`, the bounds and further sentences, in this order."""
-    _, marks = peel(annotation)
+    _, marks = unwrap_annotated(annotation)
     said = next((mark.description for mark in marks if isinstance(mark, FieldInfo) and mark.description), None)
     first, *others = more or (None,)
     return " ".join(part for part in (first or said, bounds_of(annotation), *others) if part) or None
@@ -45,11 +45,11 @@ def constraints(marks: Iterable[Any]) -> Iterator[tuple[str, Any]]:
 
 def _words(annotation: Any) -> Iterator[str]:
     inner, _ = without_none(annotation)
-    bare, marks = peel(inner)
+    bare, marks = unwrap_annotated(inner)
     # `Annotated[T | None, ...]`: without_none has put the marks of the whole on T.
     for attribute, value in constraints(marks):
         shown = f"`{getattr(value, 'pattern', value)}`" if attribute == "pattern" else value
         yield f"{WORDS[attribute]} {shown}"
-    item = item_of(bare)
+    item = item_type(bare)
     if item is not EMPTY and (each := ", ".join(_words(item))):
         yield f"each item {each}"

@@ -15,8 +15,9 @@ from strawberry.types.base import get_object_definition
 from strawberry.types.field import StrawberryField
 
 from cluster.settings import Settings
-from cluster.task_types.annotations import is_record, peel
-from cluster.task_types.registry import Registry, TaskType
+from cluster.task_types.annotations import is_dataclass_or_model, unwrap_annotated
+from cluster.task_types.registry import Registry
+from cluster.task_types.task_type import TaskType
 from cluster.task_types.value_types import Blob
 from graphql_api.execution.document_cache import DocumentCache
 from graphql_api.execution.operations import Operations
@@ -55,8 +56,8 @@ def make_schema(registry: Registry, documents: DocumentCache | None = None) -> S
     names: dict[str, str] = {}
     task_types = sorted(registry.values(), key=lambda task_type: task_type.name)
     for task_type in task_types:
-        returns, _ = peel(task_type.returns)
-        if returns is not Blob and is_record(returns) and not issubclass(returns, RootModel):
+        returns, _ = unwrap_annotated(task_type.returns)
+        if returns is not Blob and is_dataclass_or_model(returns) and not issubclass(returns, RootModel):
             made = type_map.output(returns, task_type.origin, "")
         else:
             made = wrappers[task_type.name] = _wrapper(task_type, type_map)

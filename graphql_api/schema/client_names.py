@@ -10,8 +10,16 @@ from typing import Any, Final, get_args, get_origin
 from strawberry.utils.str_converters import to_camel_case
 
 from cluster.errors import RegistryError
-from cluster.task_types.annotations import EMPTY, fields_of, is_record, item_of, peel, without_none
-from cluster.task_types.registry import Place, TaskType
+from cluster.task_types.annotations import (
+    EMPTY,
+    fields_of,
+    is_dataclass_or_model,
+    item_type,
+    unwrap_annotated,
+    without_none,
+)
+from cluster.task_types.input_errors import ValuePath
+from cluster.task_types.task_type import TaskType
 
 NAME: Final = re.compile(r"(?!__)[_A-Za-z][_0-9A-Za-z]*")
 """What GraphQL takes for a name (October 2021, section 2.1.9); two underscores in front are its own."""
@@ -37,7 +45,7 @@ def check_names(names: Iterable[str], where: str) -> None:
         taken[spelled] = name
 
 
-def client_spelling(task_type: TaskType, place: Place, prefix: str = "") -> str:
+def client_spelling(task_type: TaskType, place: ValuePath, prefix: str = "") -> str:
     """A place within a task type's arguments as the client wrote it; `prefix` is what stands before the argument."""
     if not place:
         return prefix.rstrip(".")
@@ -45,14 +53,14 @@ def client_spelling(task_type: TaskType, place: Place, prefix: str = "") -> str:
     text = f"{prefix}{to_camel_case(str(name))}"
     annotation: Any = next((item.annotation for item in task_type.arguments if item.name == name), Any)
     for step in rest:
-        bare, _ = peel(without_none(annotation)[0])
-        fields = {field.name: field.annotation for field in fields_of(bare)} if is_record(bare) else {}
+        bare, _ = unwrap_annotated(without_none(annotation)[0])
+        fields = {field.name: field.annotation for field in fields_of(bare)} if is_dataclass_or_model(bare) else {}
         if get_origin(bare) is dict and step != "[key]":
             text += f"[{json.dumps(step)}]"
             annotation = get_args(bare)[1]
         elif isinstance(step, int):
             text += f"[{step}]"
-            annotation = item_of(bare) if item_of(bare) is not EMPTY else Any
+            annotation = item_type(bare) if item_type(bare) is not EMPTY else Any
         elif step in fields:
             text += f".{to_camel_case(step)}"
             annotation = fields[step]

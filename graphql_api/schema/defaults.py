@@ -15,9 +15,16 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from cluster.errors import RegistryError
-from cluster.task_types.annotations import EMPTY, fields_of, is_record, item_of, peel, without_none
-from cluster.task_types.registry import came
-from cluster.task_types.result_checks import INT_LEAST, INT_MOST
+from cluster.task_types.annotations import (
+    EMPTY,
+    fields_of,
+    is_dataclass_or_model,
+    item_type,
+    unwrap_annotated,
+    without_none,
+)
+from cluster.task_types.input_errors import describe_value
+from cluster.task_types.result_checks import INT_MAX, INT_MIN
 from cluster.task_types.task_id import canonical_json
 from cluster.task_types.value_types import BigIntMark
 
@@ -58,13 +65,13 @@ def graphql_default(annotation: Any, default: Any, factory: Callable[..., Any] |
         RegistryError: it is a number that the declared type cannot carry in GraphQL.
     """
     if factory is not None:
-        if factory in (list, tuple, set, frozenset) and item_of(without_none(annotation)[0]) is not EMPTY:
+        if factory in (list, tuple, set, frozenset) and item_type(without_none(annotation)[0]) is not EMPTY:
             return Default([])
         return Default(strawberry.UNSET, nullable=True, words="Left out, the task makes a default.")
     if default is EMPTY:
         # GraphQL lets a client leave out whatever may be null; then it means null.
         return Default(None) if without_none(annotation)[1] else REQUIRED
-    if default is None and peel(annotation)[0] is Any:
+    if default is None and unwrap_annotated(annotation)[0] is Any:
         return Default(None, nullable=True)
     try:
         return Default(written(annotation, _fitting(annotation, default), where))
@@ -87,19 +94,19 @@ def written(annotation: Any, value: Any, where: str) -> Any:
     """A value as the schema's default: lists, dicts by field name, and leaves that their scalars and enums write."""
     if value is None:
         return None
-    bare, marks = peel(without_none(annotation)[0])
+    bare, marks = unwrap_annotated(without_none(annotation)[0])
     if isinstance(value, int) and bare is int and not any(isinstance(mark, BigIntMark) for mark in marks):
-        if not INT_LEAST <= value <= INT_MOST:
+        if not INT_MIN <= value <= INT_MAX:
             raise RegistryError(
-                f"{where}: the default {came(value)} is beyond GraphQL's Int, which ends at {INT_MOST}: declare BigInt "
-                "(from cluster) instead of int"
+                f"{where}: the default {describe_value(value)} is beyond GraphQL's Int, which ends at {INT_MAX}: "
+                "declare BigInt (from dask_graphql) instead of int"
             )
         return value
-    item = item_of(bare)
+    item = item_type(bare)
     if item is not EMPTY:
         parts = sorted(value, key=_sort_key) if isinstance(value, set | frozenset) else value
         return [written(item, part, where) for part in parts]
-    if is_record(bare):
+    if is_dataclass_or_model(bare):
         return {
             field.name: written(field.annotation, getattr(value, field.name), where)
             for field in fields_of(bare)

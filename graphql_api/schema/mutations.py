@@ -12,8 +12,8 @@ from strawberry.types.field import StrawberryField
 
 from cluster.api_node.submission import SubmitOptions as Options
 from cluster.errors import BadInput, TaskNotFound
-from cluster.task_types.registry import Argument, TaskType
 from cluster.task_types.task_id import check_task_id
+from cluster.task_types.task_type import Argument, TaskType
 from graphql_api.auth.callers import Caller, Scope
 from graphql_api.context import ApiInfo
 from graphql_api.schema.arguments import plain

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from cluster.errors import ResultGone, ResultUnreadable
 from cluster.store.record import Event, Record, SubmissionOutcome, TaskState
-from cluster.task_types.registry import TaskType
+from cluster.task_types.task_type import TaskType
 from cluster.task_types.value_types import BigIntMark, json_integer
 from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo

@@ -34,8 +34,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from cluster.task_types.registry import TaskType
 from cluster.task_types.task_id import canonical
+from cluster.task_types.task_type import TaskType
 from cluster.task_types.value_types import BigIntMark
 
 _PLAIN: Final = (

@@ -38,9 +38,18 @@ from strawberry.utils.str_converters import to_camel_case
 
 from cluster.errors import BadInput, RegistryError
 from cluster.store.blob_store import BlobStore
-from cluster.task_types.annotations import EMPTY, LISTS, fields_of, is_record, item_of, peel, without_none
-from cluster.task_types.registry import came, output_annotation
-from cluster.task_types.result_checks import INT_LEAST, INT_MOST
+from cluster.task_types.annotations import (
+    EMPTY,
+    LISTS,
+    fields_of,
+    is_dataclass_or_model,
+    item_type,
+    unwrap_annotated,
+    without_none,
+)
+from cluster.task_types.declaration import output_annotation
+from cluster.task_types.input_errors import describe_value
+from cluster.task_types.result_checks import INT_MAX, INT_MIN
 from cluster.task_types.result_fields import HiddenMark, result_fields
 from cluster.task_types.value_types import BigIntMark, Blob, decimal_text, json_integer, parse_big_int
 from graphql_api.context import ApiInfo
@@ -237,7 +246,7 @@ class TypeMap:
             mapped = self._map(inner, where, hint, is_input=is_input)
             # A JSON value may be null by itself, and a lazy type knows no `|` with None on its right alone.
             return Union[mapped, None]  # noqa: UP007
-        bare, marks = peel(annotation)
+        bare, marks = unwrap_annotated(annotation)
         if without_none(bare)[1]:
             return self._map(bare, where, hint, is_input=is_input)
         if bare is int:
@@ -246,7 +255,7 @@ class TypeMap:
             _check_int(marks, where)
         if bare in _PLAIN:
             return bare
-        if (item := item_of(bare)) is not EMPTY:
+        if (item := item_type(bare)) is not EMPTY:
             return list[self._map(item, where, hint, is_input=is_input)]  # type: ignore[misc]
         if get_origin(bare) is dict or bare in (dict, Any):
             # What may be anything may be null in a result; an argument is asked for by `!`.
@@ -260,7 +269,7 @@ class TypeMap:
         if isinstance(bare, type) and get_origin(bare) is None:
             if issubclass(bare, enum.Enum):
                 return self._enum(bare, where)
-            if is_record(bare) and not issubclass(bare, RootModel):
+            if is_dataclass_or_model(bare) and not issubclass(bare, RootModel):
                 return self._object(bare, where, is_input=is_input)
         raise RegistryError(f"{where}: {_words(bare)} has no GraphQL type; {_instead(bare)}")
 
@@ -388,7 +397,7 @@ class TypeMap:
                 except ValidationError as error:
                     argument = to_camel_case(name)
                     problem = error.errors(include_url=False, include_context=False)[0]["msg"]
-                    raise BadInput(f"{argument}: {problem}, not {came(value)}", argument=argument) from None
+                    raise BadInput(f"{argument}: {problem}, not {describe_value(value)}", argument=argument) from None
             values.update(dict.fromkeys(injected, info.context.node.blobs))
             return method(root, **values)
 
@@ -434,11 +443,11 @@ def pascal_of(*names: str) -> str:
 def _check_int(marks: Iterable[Any], where: str) -> None:
     """Bounds that ask for more than GraphQL's Int carries are a promise that the api could not keep."""
     for kind, value in constraints(marks):
-        if (kind in ("le", "lt") and value > INT_MOST + (kind == "lt")) or (
-            kind in ("ge", "gt") and value < INT_LEAST - (kind == "gt")
+        if (kind in ("le", "lt") and value > INT_MAX + (kind == "lt")) or (
+            kind in ("ge", "gt") and value < INT_MIN - (kind == "gt")
         ):
             raise RegistryError(
-                f"{where}: an int in GraphQL is from {INT_LEAST} to {INT_MOST}, and its bounds ask for more; declare "
+                f"{where}: an int in GraphQL is from {INT_MIN} to {INT_MAX}, and its bounds ask for more; declare "
                 "BigInt (from cluster) with the same bounds"
             )
 
@@ -456,7 +465,7 @@ def _instead(annotation: Any) -> str:
     origin = get_origin(annotation) or annotation
     if origin in LISTS:
         return "say of what it is, in one type: list[int], tuple[int, ...]; a dataclass for parts of different types"
-    if isinstance(origin, type) and is_record(origin):
+    if isinstance(origin, type) and is_dataclass_or_model(origin):
         if issubclass(origin, RootModel):
             return "declare its root type, or a model with a field"
         return "a generic dataclass forgets its types; use a generic pydantic model, or a class for each"
@@ -497,7 +506,7 @@ def _origin(cls: type) -> str:
 
 
 def _hidden(annotation: Any) -> bool:
-    return any(isinstance(mark, HiddenMark) for mark in peel(annotation)[1])
+    return any(isinstance(mark, HiddenMark) for mark in unwrap_annotated(annotation)[1])
 
 
 def _doc(item: Any) -> str | None:
@@ -512,7 +521,7 @@ def attribute_docs(cls: type) -> Mapping[str, str]:
     """The descriptions of a class's fields: pydantic's `Field(description=...)`, or the string under the attribute."""
     docs: dict[str, str] = {}
     for parent in reversed(cls.__mro__):
-        if is_record(parent) and parent not in (BaseModel, RootModel):
+        if is_dataclass_or_model(parent) and parent not in (BaseModel, RootModel):
             docs.update(_docs_in_source(parent))
     if issubclass(cls, BaseModel):
         docs.update({name: info.description for name, info in cls.model_fields.items() if info.description})

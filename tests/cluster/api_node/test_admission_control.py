@@ -16,7 +16,8 @@ from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
 from cluster.store.clients import Store
 from cluster.store.record import TaskState
-from cluster.task_types.registry import Bound, TaskType, load_registry
+from cluster.task_types.registry import load_registry
+from cluster.task_types.task_type import Bound, TaskType
 
 FIBONACCI = load_registry()["fibonacci"]
 

@@ -17,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from cluster.task_types.conversion import plain
-from cluster.task_types.registry import TaskType, _registered
-from cluster.task_types.result_checks import Shape, UnfitOutput
+from cluster.task_types.conversion import to_builtin
+from cluster.task_types.registry import _registered
+from cluster.task_types.result_checks import DeclaredType, InvalidOutput
+from cluster.task_types.task_type import TaskType
 from cluster.worker.outcome import Failed, Succeeded, call, encode
 from dask_graphql import task
 from tests import outside
@@ -146,9 +147,9 @@ def test_times_of_numpy_come_out_as_the_same_times_wherever_they_stand(
 @pytest.mark.parametrize(
     ("annotation", "value", "words"),
     [
-        (timedelta, np.timedelta64(3, "M"), "a span of months or years has no length"),
-        (list[timedelta], np.array([1], "m8[Y]"), "has no length"),
-        (datetime.datetime, np.datetime64("2024-03"), "no moment"),
+        (timedelta, np.timedelta64(3, "M"), "a span of months or years has no exact length"),
+        (list[timedelta], np.array([1], "m8[Y]"), "has no exact length"),
+        (datetime.datetime, np.datetime64("2024-03"), "is not a date"),
         (timedelta, np.timedelta64(5), "it has no unit"),
         (list[timedelta], np.array([1000, 1500], "m8[ns]"), r"\[1\] \(.*whole microseconds"),
         (Strict, Strict(np.timedelta64(1, "ns"), 0.5), "took \\(.*whole microseconds"),
@@ -158,7 +159,7 @@ def test_times_of_numpy_come_out_as_the_same_times_wherever_they_stand(
         (list[timedelta], np.array([10**13], "m8[D]"), r"\[0\] \(.*longer than 292,000 years"),
         (list[datetime.date], np.array(["0000-12-31"], "M8[D]"), r"\[0\] \(.*years 1 to 9999"),
         (datetime.date, np.datetime64("2024-01-01T12:00", "s"), "has a time of day"),
-        (list[timedelta], np.array([1, "NaT"], "m8[s]"), r"\[1\] is NaT, a value that is missing"),
+        (list[timedelta], np.array([1, "NaT"], "m8[s]"), r"\[1\] is NaT, a missing value"),
         (dict[str, timedelta], {"a": np.timedelta64("NaT")}, r"\['a'\] is NaT"),
     ],
 )
@@ -233,7 +234,7 @@ def test_a_structured_array_is_a_list_of_its_rows() -> None:
         [("a", 10**9, 0, np.nan), ("b", "NaT", 86_400, 0.5)],
         [("name", "U3"), ("took", "m8[ns]"), ("at", "M8[s]"), ("share", "f4")],
     )
-    assert [Row(**row) for row in plain(table, Shape(list[Row]))] == [
+    assert [Row(**row) for row in to_builtin(table, DeclaredType(list[Row]))] == [
         Row("a", timedelta(seconds=1), EPOCH, None), Row("b", None, EPOCH + timedelta(days=1), 0.5),
     ]  # fmt: skip
 
@@ -242,12 +243,12 @@ def test_a_structured_array_is_a_list_of_its_rows() -> None:
     "value", [3, "text", [1, 2], {"a": [1.5]}, {1, 2}, (1,), Row("a", None), None, decimal.Decimal("1.1")]
 )
 def test_a_value_of_pythons_own_is_not_copied(value: Any) -> None:
-    assert plain(value, Shape(type(value))) is value
+    assert to_builtin(value, DeclaredType(type(value))) is value
 
 
 def test_a_frozen_dataclass_that_was_returned_stays_as_it_is() -> None:
     returned = Strict(np.timedelta64(1, "s"), 0.5)
-    assert plain(returned, Shape(Strict)) == Strict(timedelta(seconds=1), 0.5)
+    assert to_builtin(returned, DeclaredType(Strict)) == Strict(timedelta(seconds=1), 0.5)
     assert isinstance(returned.took, np.timedelta64)
 
 
@@ -321,11 +322,11 @@ def test_values_of_pandas_come_out_as_pythons(annotation: Any, make: Made, expec
         (datetime.datetime, lambda pd: pd.Timestamp(1, unit="ns"), "whole microseconds"),
         (timedelta, lambda pd: pd.Timedelta(1, "ns"), "whole microseconds"),
         (list[Row], lambda pd: [{"name": "a", "took": pd.Timedelta(1, "ns")}], "[0].took ("),
-        (list[datetime.datetime], lambda pd: [pd.NaT], "[0] is NaT, a value that is missing"),
-        (int, lambda pd: pd.NA, "is NA, a value that is missing"),
+        (list[datetime.datetime], lambda pd: [pd.NaT], "[0] is NaT, a missing value"),
+        (int, lambda pd: pd.NA, "is NA, a missing value"),
         (Row, lambda pd: pd.DataFrame({"name": ["a"]}), "declare list[Row]"),
         (list[float], lambda pd: pd.DataFrame({"x": [1.0]}), "declare list[Row]"),
-        (list[Row], lambda pd: pd.DataFrame([["a", None]], columns=["name", "name"]), "two columns of one name"),
+        (list[Row], lambda pd: pd.DataFrame([["a", None]], columns=["name", "name"]), "two columns of the same name"),
     ],
 )  # fmt: skip
 def test_values_of_pandas_that_do_not_fit_are_refused_with_the_place(annotation: Any, make: Made, words: str) -> None:
@@ -338,8 +339,8 @@ def test_values_of_pandas_that_do_not_fit_are_refused_with_the_place(annotation:
 def test_parts_of_a_graph_inside_of_an_output_are_refused_with_what_to_return() -> None:
     import dask
 
-    with pytest.raises(UnfitOutput, match=r"\[0\] is a Dask Delayed\w* .*dask.delayed\(list\)"):
-        plain([dask.delayed(1)], Shape(list[int]))
+    with pytest.raises(InvalidOutput, match=r"\[0\] is a Dask Delayed\w* .*dask.delayed\(list\)"):
+        to_builtin([dask.delayed(1)], DeclaredType(list[int]))
 
 
 def test_an_async_generator_is_refused_and_a_plain_one_is_read() -> None:

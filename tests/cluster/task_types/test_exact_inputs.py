@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from cluster.task_types.registry import Bound, Registry, _registered
+from cluster.task_types.registry import Registry, _registered
+from cluster.task_types.task_type import Bound
 from dask_graphql import task
 from graphql_api.auth.callers import Caller
 from graphql_api.context import Context
@@ -143,7 +144,7 @@ def test_a_number_of_seconds_is_that_many_microseconds(api: Api, microseconds: i
     seconds = microseconds / 1e6
     kind = api.registry["exact"]
     bound = kind.bind({"span": _parse_duration(seconds)})
-    assert kind.revive(bound.canonical_input)["span"] == datetime.timedelta(microseconds=microseconds)
+    assert kind.read_input(bound.canonical_input)["span"] == datetime.timedelta(microseconds=microseconds)
 
 
 def test_any_json_with_none_as_its_default_may_be_null_and_left_out(api: Api) -> None:

@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 from pydantic import Field, create_model
 from strawberry.utils.str_converters import to_camel_case
 
-from cluster.task_types.registry import Bound, Registry, _registered
+from cluster.task_types.registry import Registry, _registered
+from cluster.task_types.task_type import Bound
 from dask_graphql import BigInt, task
 from graphql_api.auth.callers import Caller
 from graphql_api.context import Context
@@ -204,7 +205,7 @@ def test_a_valid_input_has_the_id_that_a_client_computes_from_what_it_sends(data
     [data_of] = answer.data.values()
     assert data_of["taskId"] == hashlib.sha256(pre_image).hexdigest()[:32], (bound[0].canonical_input, pre_image)
     task_type = registry[name]
-    revived = task_type.revive(bound[0].canonical_input)
+    revived = task_type.read_input(bound[0].canonical_input)
     assert revived == task_type.values(bound[0].model)
 
 
@@ -231,7 +232,7 @@ def test_any_other_value_is_taken_or_refused_and_never_an_internal_error(
     values[0] = spoiled(values[0], wrong, where)
     answer, bound = send(schema, registry, name, kinds, values)
     if answer.errors is None:
-        assert registry[name].revive(bound[0].canonical_input) is not None
+        assert registry[name].read_input(bound[0].canonical_input) is not None
         return
     for error in answer.errors:
         assert error.extensions["code"] in REFUSALS, error

@@ -168,7 +168,7 @@ def test_what_is_called_like_a_function_is_a_task(function: Callable[..., Any], 
     name = f"called_{next(NUMBERS)}"
     assert task(name=name)(function) is function
     kind = _registered[__name__, name]
-    assert kind.function(**kind.revive(kind.bind({"n": 3}).canonical_input)) == expected
+    assert kind.function(**kind.read_input(kind.bind({"n": 3}).canonical_input)) == expected
     assert kind.origin.startswith(f"{__name__}.")
     assert "partial(" not in kind.description
 
@@ -196,8 +196,8 @@ async def streaming(n: int) -> AsyncIterator[int]:
         (Scaler, "Scaler is a class; put @task on a function"),
         (Scaler(5), "'__call__' is not in snake case.*name=..."),
         (streaming, "streaming is an async generator; return a list"),
-        (3, "3 is no function"),
-        (max, "say what it returns|cannot be read"),
+        (3, "3 is not a function"),
+        (max, "declare what it returns|cannot be inspected"),
     ],
 )
 def test_what_cannot_be_a_task_is_refused_in_one_line(function: Any, words: str) -> None:
@@ -222,14 +222,14 @@ class Unknown:
         (AsyncIterator[int], "AsyncIterator has no JSON form; declare list"),
         (Row, "Row is a TypedDict; declare a dataclass with the same fields"),
         (list[Row], "Row is a TypedDict; declare a dataclass with the same fields"),
-        (Graph, "with what its graph computes: -> Graph"),
-        (list[Graph[int]], "Graph is what a function returns"),
-        (Delayed, r"dask's Delayed .* declare that, as -> Graph\[list\[float\]\]"),
+        (Graph, "needs the type that the graph computes: -> Graph"),
+        (list[Graph[int]], "Graph is only a return type"),
+        (Delayed, r"dask's Delayed .* declare that: -> Graph\[list\[float\]\]"),
         (Unknown, "Unknown.*; use plain types, enums, lists, dataclasses or models"),
     ],
 )
 @pytest.mark.parametrize("is_input", [False, True])
-def test_a_type_that_says_nothing_of_its_content_is_refused_in_one_line(
+def test_a_type_that_does_not_declare_its_content_is_refused_in_one_line(
     annotation: Any, words: str, is_input: bool
 ) -> None:
     def function(thing: Any) -> Any: ...

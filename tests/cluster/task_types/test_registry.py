@@ -67,8 +67,8 @@ def CamelCase(n: int) -> int:
     ("function", "words"),
     [
         (untyped, "'n' has no type"),
-        (without_return, "say what it returns"),
-        (returns_none, "say what it returns"),
+        (without_return, "declare what it returns"),
+        (returns_none, "declare what it returns"),
         (many, "no name in GraphQL"),
         (keywords, "no name in GraphQL"),
         (positional, "no name in GraphQL"),
@@ -146,7 +146,7 @@ def test_a_graph_task_declares_what_its_graph_computes() -> None:
 def test_a_worker_revives_exactly_the_arguments_that_were_given(a: int, b: int) -> None:
     kind = load_registry([TASKS])["add"]
     bound = kind.bind({"a": a, "b": b})
-    assert kind.revive(bound.canonical_input) == {"a": a, "b": b}
+    assert kind.read_input(bound.canonical_input) == {"a": a, "b": b}
 
 
 def test_the_decorated_function_stays_a_plain_function() -> None:
@@ -183,7 +183,7 @@ def test_every_kind_of_argument_comes_back_equal(
 
     kind = _registered[__name__, "many_kinds"]
     given_ = {"count": count, "share": share, "text": text, "place": place, "table": table}
-    assert kind.revive(kind.bind(given_).canonical_input) == given_
+    assert kind.read_input(kind.bind(given_).canonical_input) == given_
 
 
 def test_an_error_names_a_field_deep_within_an_argument() -> None:
@@ -218,7 +218,7 @@ def test_an_argument_may_have_a_name_that_pydantic_uses(name: str) -> None:
     exec(f"def takes_{name}({name}: int) -> int:\n    return {name}\n", module.__dict__)
     task(getattr(module, f"takes_{name}"))
     kind = _registered[__name__, f"takes_{name}"]
-    assert kind.revive(kind.bind({name: 3}).canonical_input) == {name: 3}
+    assert kind.read_input(kind.bind({name: 3}).canonical_input) == {name: 3}
 
 
 def test_an_argument_with_a_name_that_pydantic_keeps_is_refused_by_name() -> None:

@@ -38,8 +38,9 @@ from pydantic import (
 )
 
 from cluster.errors import BadInput, RegistryError
-from cluster.task_types.registry import TaskType, _registered
+from cluster.task_types.registry import _registered
 from cluster.task_types.round_trip import difference
+from cluster.task_types.task_type import TaskType
 from cluster.worker.outcome import Failed, Succeeded, encode
 from dask_graphql import BigInt, task
 
@@ -74,7 +75,7 @@ def got(annotation: Any, sent: Any, **default: Any) -> Any:
     """What the function gets of what a client sent."""
     kind = taking(annotation, **default)
     bound = kind.bind({} if default else {"thing": sent})
-    revived = kind.revive(bound.canonical_input)["thing"]
+    revived = kind.read_input(bound.canonical_input)["thing"]
     validated = kind.values(bound.model)["thing"]
     assert difference(revived, validated) is None
     return revived
@@ -334,15 +335,15 @@ class Seeded:
     [
         (Excluded, "Excluded.count: a field with exclude=True"),
         (Deep, "Excluded.count: a field with exclude=True"),
-        (Annotated[str, PlainSerializer(lambda v: "***")], "a serializer of your own"),
-        (list[Annotated[str, PlainSerializer(lambda v: "***", when_used="json")]], "a serializer of your own"),
-        (Written, "Written.at: a serializer of your own"),
-        (WrittenWhole, "a serializer of your own"),
-        (Encoders, "Encoders.at: a serializer of your own"),
-        (Json[list[int]], "declare the type in it"),
+        (Annotated[str, PlainSerializer(lambda v: "***")], "a custom serializer"),
+        (list[Annotated[str, PlainSerializer(lambda v: "***", when_used="json")]], "a custom serializer"),
+        (Written, "Written.at: a custom serializer"),
+        (WrittenWhole, "a custom serializer"),
+        (Encoders, "Encoders.at: a custom serializer"),
+        (Json[list[int]], "declare the type that it contains"),
     ],
 )
-def test_what_cannot_make_the_way_through_json_is_refused_at_start(make: Any, annotation: Any, words: str) -> None:
+def test_a_type_whose_values_do_not_survive_json_is_refused_at_start(make: Any, annotation: Any, words: str) -> None:
     with pytest.raises(RegistryError, match=words) as caught:
         make(annotation)
     assert f"test_round_trip.{make.__name__}" in str(caught.value), "the message says where"
@@ -350,7 +351,7 @@ def test_what_cannot_make_the_way_through_json_is_refused_at_start(make: Any, an
 
 
 def test_an_init_var_is_refused_as_an_argument_and_does_not_matter_in_a_result() -> None:
-    with pytest.raises(RegistryError, match=r"Seeded\.seed: an InitVar is no field"):
+    with pytest.raises(RegistryError, match=r"Seeded\.seed: an InitVar is not a field"):
         taking(Seeded)
     assert read(Seeded, Seeded(3, seed=4)) == Seeded(3)
 
@@ -364,7 +365,7 @@ def test_an_init_var_is_refused_as_an_argument_and_does_not_matter_in_a_result()
         (datetime.datetime, datetime.datetime(1900, 1, 1, tzinfo=zoneinfo.ZoneInfo("Europe/Amsterdam"))),
     ],
 )
-def test_a_default_that_is_another_value_in_json_is_refused_at_start(annotation: Any, default: Any) -> None:
+def test_a_default_that_does_not_survive_json_is_refused_at_start(annotation: Any, default: Any) -> None:
     with pytest.raises(RegistryError, match="default"):
         taking(annotation, default=default)
 
@@ -599,7 +600,7 @@ def test_an_input_of_any_type_comes_to_the_function_as_it_was_validated(data: An
     task_type = taking(annotation)
     bound = task_type.bind({"thing": jsonable(data.draw(values))})
     validated = task_type.values(bound.model)["thing"]
-    assert difference(task_type.revive(bound.canonical_input)["thing"], validated) is None
+    assert difference(task_type.read_input(bound.canonical_input)["thing"], validated) is None
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
@@ -612,7 +613,7 @@ def test_an_output_of_any_type_is_read_as_it_was_returned(data: Any, kind: Any) 
     assert isinstance(made, Succeeded), made
     # A plain list or dict is validated as it is returned, once.
     whole = dataclasses.is_dataclass(value) or isinstance(value, BaseModel)
-    returned = value if whole else task_type.validated_output(value)
+    returned = value if whole else task_type.validate_output(value)
     assert difference(task_type.read(made.result), returned, is_input=False) is None
 
 

@@ -106,7 +106,7 @@ def test_an_argument_of_ten_thousand_digits_reaches_the_function_unchanged() -> 
     kind = load_registry([TASKS])["add"]
     as_text, as_number = kind.bind({"a": LONG_TEXT}), kind.bind({"a": LONG})
     assert as_text.task_id == as_number.task_id
-    assert kind.revive(as_text.canonical_input) == {"a": LONG, "b": 5}
+    assert kind.read_input(as_text.canonical_input) == {"a": LONG, "b": 5}
 
 
 def test_a_big_integer_may_be_an_item_of_an_argument() -> None:
@@ -117,4 +117,4 @@ def test_a_big_integer_may_be_an_item_of_an_argument() -> None:
     from cluster.task_types.registry import _registered
 
     kind = _registered[__name__, "sum_of_items"]
-    assert kind.revive(kind.bind({"items": ["1", LONG_TEXT]}).canonical_input) == {"items": [1, LONG]}
+    assert kind.read_input(kind.bind({"items": ["1", LONG_TEXT]}).canonical_input) == {"items": [1, LONG]}

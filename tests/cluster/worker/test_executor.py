@@ -27,7 +27,8 @@ from cluster.settings import Settings
 from cluster.store.blob_store import FolderBlobStore
 from cluster.store.clients import ThreadStore
 from cluster.store.record import Record, TaskState
-from cluster.task_types.registry import Bound, TaskType, _registered, load_registry
+from cluster.task_types.registry import _registered, load_registry
+from cluster.task_types.task_type import Bound, TaskType
 from cluster.worker.executor import Executor
 from cluster.worker.outcome import Failed, Succeeded, call, encode
 from dask_graphql import BigInt, Blob, Graph, TaskError, cancelled, report_partial, report_progress, save_blob, task

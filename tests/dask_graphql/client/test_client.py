@@ -34,8 +34,9 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from cluster.store.record import SubmissionOutcome
-from cluster.task_types.registry import Bound, Registry, load_registry
+from cluster.task_types.registry import Registry, load_registry
 from cluster.task_types.task_id import canonical_json
+from cluster.task_types.task_type import Bound
 from dask_graphql import BigInt
 from dask_graphql.client import (
     ApiUnavailable,
@@ -343,10 +344,10 @@ def everything(
 
 
 def registry_of_everything() -> Registry:
-    from cluster.task_types.registry import _task_type
+    from cluster.task_types.declaration import declare
 
     registry = load_registry([TASKS])
-    registry.add(_task_type(everything, "everything", "7", None, 0, None, None))
+    registry.add(declare(everything, "everything", "7", None, 0, None, None))
     return registry
 
 

@@ -18,7 +18,8 @@ from graphql import GraphQLInputObjectType, GraphQLObjectType, print_type
 from pydantic import BaseModel, Field, RootModel
 
 from cluster.errors import RegistryError
-from cluster.task_types.registry import Registry, TaskType, _registered
+from cluster.task_types.registry import Registry, _registered
+from cluster.task_types.task_type import TaskType
 from dask_graphql import BigInt, Blob, task
 from graphql_api.schema.builder import Schema, make_schema, reserved_names
 from tests.places import ROOT
@@ -149,13 +150,13 @@ DataFrame.__module__ = "pandas.core.frame"
 def test_a_type_without_a_graphql_form_is_refused_with_what_to_write(annotation: Any, words: str) -> None:
     with pytest.raises(RegistryError, match=words) as caught:
         schema_of(taking(annotation))
-    assert "test_type_map.taking" in str(caught.value), "the message says where"
+    assert "test_type_mapping.taking" in str(caught.value), "the message says where"
 
 
 @pytest.mark.parametrize(
     ("annotation", "words"),
     [
-        (np.ndarray, r"numpy.ndarray says nothing of what is in it; declare list\[float\]"),
+        (np.ndarray, r"numpy.ndarray does not declare its content; declare list\[float\]"),
         (np.float64, "declare bool, int, BigInt, float or str"),
         (WithArray, "WithArray.rows: numpy.ndarray"),
         (list[DataFrame], r"pandas.DataFrame .* frame.to_dict\('records'\)"),

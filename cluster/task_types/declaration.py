@@ -1,0 +1,175 @@
+"""The checks that turn a function into a task type, or refuse it with what to write instead."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+import typing
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Final, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
+
+from cluster.errors import BadInput, RegistryError
+from cluster.task_types.annotations import reject_opaque_types
+from cluster.task_types.callables import origin_of, reject_unsupported_callable, underlying_function
+from cluster.task_types.core_schema import reject_lossy_types
+from cluster.task_types.input_errors import describe_value
+from cluster.task_types.task_type import Argument, TaskType
+from cluster.task_types.value_types import Graph
+
+NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+MAX_VERSION_LENGTH: Final = 64
+
+RESERVED_ARGUMENTS: Final = frozenset({"options", "info", "self", "cls", "root", "model_config"})
+"""Argument names with another meaning: in the mutation, in its resolver, or in pydantic's model."""
+
+_JSON_DEFAULTS: Final = (str, int, float, bool, type(None))
+"""Types of defaults that JSON expresses exactly."""
+
+
+def declare(
+    function: Callable[..., Any],
+    name: str | None = None,
+    version: str = "1",
+    timeout_seconds: float | None = None,
+    retries: int = 0,
+    queue_limit: int | None = None,
+    checks: Callable[..., None] | None = None,
+    registered_in: str = "",
+) -> TaskType:
+    """The task type of a function; the arguments are those of `task`, and the module that calls it.
+
+    Raises:
+        RegistryError: the function cannot be a task; the message says why and what to write instead.
+    """
+    reject_unsupported_callable(function, name)
+    where = origin_of(function)
+    name = name or underlying_function(function).__name__
+    _check_limits(where, name, version, timeout_seconds, retries, queue_limit)
+    try:
+        hints = typing.get_type_hints(underlying_function(function), include_extras=True)
+    except NameError as error:
+        raise RegistryError(f"{where}: a type cannot be resolved: {error}") from error
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError as error:
+        raise RegistryError(
+            f"{where}: its arguments cannot be inspected; call it from a function of your own"
+        ) from error
+    arguments = tuple(_argument(where, parameter, hints) for parameter in parameters)
+    if "return" not in hints or hints["return"] in (None, type(None)):
+        raise RegistryError(f"{where}: declare what it returns (a dataclass, a pydantic model or a plain type)")
+    returns = output_annotation(hints["return"])
+    for item in arguments:
+        reject_opaque_types(item.annotation, f"{where}, {item.name}")
+    reject_opaque_types(returns, f"{where}, the return type")
+    model_fields: dict[str, Any] = {
+        item.name: (item.annotation, ... if item.required else item.default) for item in arguments
+    }
+    try:
+        with warnings.catch_warnings():
+            # An argument may have the name of a pydantic method that we do not use (copy, json, schema).
+            warnings.filterwarnings("ignore", r"Field name .* shadows an attribute", UserWarning)
+            input_model = create_model(
+                f"{name}_input",
+                __config__=ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True),
+                **model_fields,
+            )
+        output: TypeAdapter[Any] = TypeAdapter(returns)
+        reject_lossy_types(input_model.__pydantic_core_schema__, where, arguments_of=input_model.__name__)
+        reject_lossy_types(output.core_schema, f"{where}, the return type")
+    except (PydanticUserError, PydanticUndefinedAnnotation) as error:
+        reason = str(error).splitlines()[0].partition(". Set `")[0].rstrip(".")
+        raise RegistryError(
+            f"{where}: a type has no JSON form: {reason}; use plain types, enums, lists, dataclasses or models"
+        ) from error
+    _check_defaults(where, arguments, input_model)
+    made = TaskType(
+        name, version, function, arguments, returns, timeout_seconds, retries, queue_limit, checks, input_model, output,
+        registered_in,
+    )  # fmt: skip
+    _check_default_round_trips(where, made)
+    return made
+
+
+def _check_limits(
+    where: str, name: str, version: str, timeout_seconds: float | None, retries: int, queue_limit: int | None
+) -> None:
+    if not NAME.fullmatch(name):
+        hint = "; set one with @task(name=...)" if name == "__call__" else ""
+        raise RegistryError(f"{where}: the name {name!r} is not in snake case, like estimate_pi{hint}")
+    if not version or len(version) > MAX_VERSION_LENGTH:
+        raise RegistryError(f"{where}: version must have 1 to {MAX_VERSION_LENGTH} characters, not {version!r}")
+    if timeout_seconds is not None and not (timeout_seconds > 0 and math.isfinite(timeout_seconds)):
+        raise RegistryError(f"{where}: timeout_seconds must be above 0, not {timeout_seconds}")
+    if queue_limit is not None and queue_limit < 1:
+        raise RegistryError(f"{where}: queue_limit must be 1 or more, not {queue_limit}")
+    if retries < 0:
+        raise RegistryError(f"{where}: retries must be 0 or more, not {retries}")
+
+
+def _argument(where: str, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Argument:
+    if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+        raise RegistryError(f"{where}: *args, **kwargs and positional-only arguments have no name in GraphQL")
+    if parameter.name not in hints:
+        raise RegistryError(
+            f"{where}: the argument {parameter.name!r} has no type; write {parameter.name}: int, for example"
+        )
+    if (
+        parameter.name.startswith("_")
+        or parameter.name in RESERVED_ARGUMENTS
+        or (parameter.name.startswith("model_") and hasattr(BaseModel, parameter.name))
+    ):
+        raise RegistryError(f"{where}: an argument cannot be named {parameter.name!r} here; rename it")
+    return Argument(parameter.name, hints[parameter.name], parameter.default)
+
+
+def _check_defaults(where: str, arguments: Iterable[Argument], input_model: type[BaseModel]) -> None:
+    """Refuses a default that does not fit its type, which the first client that omits the argument would find."""
+    defaults = {item.name: item.default for item in arguments if not item.required}
+    try:
+        input_model.model_validate({}, by_alias=False, by_name=True)
+    except ValidationError as error:
+        for problem in error.errors(include_url=False, include_context=False):
+            name = str(problem["loc"][0]) if problem["loc"] else ""
+            if name in defaults:
+                hint = f"; write {name}: ... | None" if defaults[name] is None else ""
+                raise RegistryError(
+                    f"{where}: the default of {name!r}, {describe_value(defaults[name])}, does not fit its type: "
+                    f"{problem['msg']}{hint}"
+                ) from None
+
+
+def _check_default_round_trips(where: str, made: TaskType) -> None:
+    """Refuses a default that a worker would read differently from its JSON."""
+    optional = tuple(
+        item for item in made.arguments if not item.required and not isinstance(item.default, _JSON_DEFAULTS)
+    )
+    if not optional:
+        return
+    fields: dict[str, Any] = {item.name: (item.annotation, item.default) for item in optional}
+    model = create_model(made.input_model.__name__, __config__=made.input_model.model_config, **fields)
+    alone = replace(made, arguments=optional, input_model=model, checks=None)
+    try:
+        bound = alone.bind({})
+        changed = alone.first_change(bound.model, bound.canonical_input)
+    except BadInput as error:
+        raise RegistryError(f"{where}: a default is not a valid input: {error.message}") from error
+    if changed is not None:
+        raise RegistryError(
+            f"{where}: the default of {changed[0]!r} does not survive JSON ({changed[1]}); choose one that does"
+        )
+
+
+def output_annotation(annotation: Any) -> Any:
+    """The declared output type: `Graph[T]` and `Annotated[Graph[T], ...]` mean `T`."""
+    if get_origin(annotation) is Annotated and get_origin(get_args(annotation)[0]) is Graph:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) is Graph:
+        return get_args(annotation)[0]
+    return annotation
