@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -21,8 +21,8 @@ from cluster import attempt_errors
 from cluster.errors import StoreUnavailable
 from cluster.observability import metrics
 from cluster.observability.logs import log_context
+from cluster.scheduling import dask_internals
 from cluster.scheduling.attempt_keys import GRAPH_ANNOTATION
-from cluster.scheduling.dask_internals import release_keys, reported_seconds, set_duration
 from cluster.scheduling.demand import Demand
 from cluster.scheduling.silent_workers import ROUND_SECONDS, SilentWorkers
 from cluster.settings import Settings
@@ -37,8 +37,6 @@ logger = logging.getLogger(__name__)
 
 BEAT_SECONDS: Final = 1.0
 """How often the scheduler says that it lives."""
-STREAM_SECONDS: Final = 0.0005
-"""How long the streams between scheduler and workers wait for more to send."""
 PROGRESS_SECONDS: Final = 0.2
 """How often the progress of graph tasks is told."""
 TELL_SECONDS: Final = 0.003
@@ -101,11 +99,14 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
     # Life -------------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        self.scheduler.handlers["dask_graphql_held"] = self.held
-        self.scheduler.handlers["dask_graphql_load"] = self.load
-        self.scheduler.handlers["dask_graphql_cancelled"] = self.cancelled
-        self.scheduler.handlers["dask_graphql_alive"] = self._silent.alive
-        self.scheduler.handlers["dask_graphql_leaving"] = self._silent.leaving
+        handlers: dict[str, Callable[..., Awaitable[Any]]] = {
+            "dask_graphql_held": self.held,
+            "dask_graphql_load": self.load,
+            "dask_graphql_cancelled": self.cancelled,
+            "dask_graphql_alive": self._silent.alive,
+            "dask_graphql_leaving": self._silent.leaving,
+        }
+        dask_internals.add_handlers(self.scheduler, handlers)
         for loop in self._loops:
             loop.start()
 
@@ -128,7 +129,7 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
         calls = self.store.calls
         self._measure()
         # What could not go at once, as its client had still to say that it wants it.
-        release_keys(self.scheduler, self._demand.unwanted())
+        dask_internals.release_keys(self.scheduler, self._demand.unwanted())
         word = orjson.dumps(
             {"epoch": self.epoch, "address": self.scheduler.address, "started_at": milliseconds(self.started_at)}
         )
@@ -141,8 +142,9 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
     def _measure(self) -> None:
         scheduler = self.scheduler
         metrics.SCHEDULER_WORKERS.set(len(scheduler.workers))
-        metrics.SCHEDULER_TASKS.labels("waiting").set(len(scheduler.queued) + len(scheduler.unrunnable))
-        metrics.SCHEDULER_TASKS.labels("processing").set(sum(len(ws.processing) for ws in scheduler.workers.values()))
+        tasks = dask_internals.count_tasks(scheduler)
+        metrics.SCHEDULER_TASKS.labels("waiting").set(tasks.queued + tasks.no_worker)
+        metrics.SCHEDULER_TASKS.labels("processing").set(tasks.processing)
         metrics.SCHEDULER_WORK.set(scheduler.total_occupancy)
 
     # What others ask --------------------------------------------------------------------------------------------
@@ -157,26 +159,17 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
     async def cancelled(self, attempts: list[tuple[str, int, bool]], **_: Any) -> None:
         """These attempts are wanted by nobody any more; with each, whether it had begun."""
         self._demand.cancel(attempts)
-        release_keys(self.scheduler, self._demand.unwanted())
+        dask_internals.release_keys(self.scheduler, self._demand.unwanted())
 
     def _waiting_seconds(self) -> float:
         """The work that no worker has yet."""
-        prefixes = self.scheduler.task_prefixes.values()
-        return self._demand.waiting_seconds(
-            self._durations,
-            (
-                (prefix.name, prefix.states["queued"] + prefix.states["no-worker"], prefix.duration_average)
-                for prefix in prefixes
-            ),
-        )
+        return self._demand.waiting_seconds(self._durations, dask_internals.waiting_by_prefix(self.scheduler))
 
     def _tell_load(self) -> None:
         """To the dispatchers, which pack while there is more to do than the workers can take."""
         self._telling = None
         scheduler = self.scheduler
-        outstanding = len(scheduler.queued) + len(scheduler.unrunnable)
-        outstanding += sum(len(ws.processing) for ws in scheduler.workers.values())
-        load = outstanding, scheduler.total_nthreads
+        load = sum(dask_internals.count_tasks(scheduler)), scheduler.total_nthreads
         if load != self._told or self._news:
             news, self._news, self._told = self._news, {}, load
             scheduler.log_event(LOAD_TOPIC, {"outstanding": load[0], "threads": load[1], "durations": news})
@@ -184,31 +177,19 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
     async def load(self, **_: Any) -> dict[str, Any]:
         """The demand and the workers, for the controller and for `cluster`."""
         scheduler = self.scheduler
+        tasks = dask_internals.count_tasks(scheduler)
         return {
             "epoch": self.epoch,
-            "dashboard": scheduler.services.get("dashboard") and scheduler.services["dashboard"].port,
-            "queued": len(scheduler.queued),
-            "no_worker": len(scheduler.unrunnable),
-            "processing": sum(len(ws.processing) for ws in scheduler.workers.values()),
+            "dashboard": dask_internals.dashboard_port(scheduler),
+            "queued": tasks.queued,
+            "no_worker": tasks.no_worker,
+            "processing": tasks.processing,
             "waiting_seconds": self._waiting_seconds(),
-            "workers": [
-                {
-                    "name": str(ws.name),
-                    "address": ws.address,
-                    "threads": ws.nthreads,
-                    "memory_limit_bytes": ws.memory_limit,
-                    "memory_bytes": ws.memory.process,
-                    "processing": len(ws.processing),
-                    "occupancy_seconds": float(ws.occupancy),
-                    "last_seen": ws.last_seen,
-                }
-                for ws in scheduler.workers.values()
-            ],
+            "workers": dask_internals.describe_workers(scheduler),
         }
 
     def add_worker(self, scheduler: Scheduler, worker: str) -> None:
-        # Dask waits 5 ms for more to send; a lone task would feel every one of them.
-        scheduler.stream_comms[worker].interval = STREAM_SECONDS
+        dask_internals.shorten_linger_to_worker(scheduler, worker)
 
     # What happens -----------------------------------------------------------------------------------------------
 
@@ -217,9 +198,7 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
     ) -> None:
         for key in tasks:
             if self._demand.add(key):
-                # Dask would run the task of a lost worker again under the same key. We count and fence attempts in
-                # the record, so the first loss must come to us: the next one is over Dask's limit already.
-                scheduler.tasks[key].suspicious = scheduler.allowed_failures
+                dask_internals.fail_at_first_loss(scheduler, key)
         for key, tag in annotations.get(GRAPH_ANNOTATION, {}).items():
             task_id, attempt = tag.rsplit(":", 1)
             # Of one that has ended nobody would take it away again.
@@ -254,12 +233,12 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
         # Whoever sent them counts them until the load is told again, be it what was told last.
         self._told = None
         if finish == "memory":
-            if seconds := reported_seconds(told, len(members)):
+            if seconds := dask_internals.reported_seconds(told, len(members)):
                 took = sum(seconds) / len(seconds)
                 self._durations[name] = self._news[name] = recent_mean(self._durations.get(name), took)
                 self._pack_durations[name] = recent_mean(self._pack_durations.get(name), sum(seconds))
             # Dask has just learnt how long its task took, be it that nothing ran in it.
-            set_duration(self.scheduler, name, self._pack_durations.get(name))
+            dask_internals.set_duration(self.scheduler, name, self._pack_durations.get(name))
         elif finish == "erred":
             for task_id, attempt in members:
                 with log_context(taskId=task_id, attempt=attempt):
@@ -267,20 +246,9 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
                     self._spawn(self._lose(task_id, attempt, told.get("exception"), told.get("worker")))
 
     async def _lose(self, task_id: str, attempt: int, exception: Any, worker: str | None) -> None:
-        from distributed.protocol.serialize import Serialized, deserialize
-        from distributed.scheduler import KilledWorker
-
-        try:
-            if isinstance(exception, Serialized):
-                exception = deserialize(exception.header, exception.frames)
-            if isinstance(exception, bytes):
-                from distributed.protocol import pickle
-
-                exception = pickle.loads(exception)
-        except Exception as error:  # noqa: BLE001 - an exception of unknown make: say what we know of it
-            exception = RuntimeError(f"an error that cannot be read here: {attempt_errors.message_of(error)}")
-        if isinstance(exception, KilledWorker):
-            name = str(getattr(exception.last_worker, "name", worker))
+        exception = dask_internals.read_exception(exception)
+        name = dask_internals.worker_that_died(exception, worker)
+        if name is not None:
             cause = "worker_died"
             # Its nanny may know why the worker process ended, and that nobody is to be charged.
             await asyncio.sleep(NANNY_SECONDS)

@@ -1,7 +1,8 @@
-"""Every private or undocumented interface of Dask that the worker and the scheduler touch, each with why, and how it
-would break. `tests/cluster/scheduling/test_dask_internals.py` shows that each still has its effect.
+"""Every private or undocumented interface of Dask that we use, each with why, and how it would break.
+`tests/cluster/scheduling/test_dask_internals.py` shows that each still has its effect.
 
-Written against distributed 2026.3 to 2026.8.
+Written against distributed 2026.3 to 2026.8. What a fleet uses of dask-cloudprovider is in
+`cluster/controller/fleets/ecs_cluster.py`.
 """
 
 from __future__ import annotations
@@ -9,18 +10,21 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from cluster import attempt_errors
 
 if TYPE_CHECKING:
-    from distributed import Nanny, Scheduler, Worker
+    from distributed import Client, Nanny, Scheduler, Worker
 
 
 SECONDS: Final = "dask_graphql_seconds"
 """The entry of a Dask task's metadata that has the durations of its attempts."""
 
+
+LINGER_SECONDS: Final = 0.0005
+"""How long a stream of messages waits for more to send with them."""
 
 FORGETFUL: Final = "fire-and-forget"
 """The client that wants the keys of `fire_and_forget`."""
@@ -86,6 +90,187 @@ def resume_worker(scheduler: Scheduler, address: str) -> None:
     worker = scheduler.workers.get(address)
     if worker is not None and worker.status.name == "paused":
         scheduler.handle_worker_status_change("running", worker, f"dask-graphql-resume-{time.time()}")
+
+
+class TaskCounts(NamedTuple):
+    """The Dask tasks that a scheduler has, by what they wait for.
+
+    Attributes:
+        queued: for a thread.
+        no_worker: for any worker.
+        processing: for nothing: a worker has them.
+    """
+
+    queued: int
+    no_worker: int
+    processing: int
+
+
+def add_handlers(scheduler: Scheduler, handlers: dict[str, Callable[..., Awaitable[Any]]]) -> None:
+    """Adds operations that clients and nannies can call on the scheduler, as `client.scheduler.<name>(...)` and
+    `nanny.scheduler.<name>(...)`. A handler must take further keyword arguments.
+
+    Adding to `scheduler.handlers` once it runs is undocumented. If Dask copies the table before, every call of
+    `SchedulerClient` fails, and with them autoscaling and the `cluster` query.
+    """
+    scheduler.handlers.update(handlers)
+
+
+def shorten_linger(stream: Any) -> None:
+    """Makes a stream between two processes of Dask send what it has after LINGER_SECONDS.
+
+    Dask waits 10 ms at a client, 5 ms at a scheduler and 2 ms at a worker for more to send; a task that comes alone
+    would feel each of them.
+
+    Args:
+        stream: a `BatchedSend`: `client.scheduler_comm`, `worker.batched_stream`, or the scheduler's `stream_comms` of
+            one worker. All are private, and so is `interval`. Renamed, the first raise AttributeError; without
+            `interval` each hop takes its milliseconds again, and nothing else happens.
+    """
+    stream.interval = LINGER_SECONDS
+
+
+def shorten_linger_to_worker(scheduler: Scheduler, address: str) -> None:
+    """`shorten_linger` for what the scheduler sends to one worker."""
+    shorten_linger(scheduler.stream_comms[address])
+
+
+def connection_of(client: Client) -> object:
+    """What stands for the client's present connection to a scheduler: another object after each reconnection.
+
+    `client.scheduler_comm` is private; the client makes a new one for each connection. If it kept one, a node would
+    not subscribe to the load of a scheduler that was restarted, and would hold every lone task back.
+    """
+    return client.scheduler_comm
+
+
+async def call_handler(caller: Client | Nanny, operation: str, **arguments: Any) -> Any:
+    """Calls an operation of the scheduler, Dask's own or one of `add_handlers`.
+
+    `scheduler` of a client and of a nanny is undocumented. Renamed, this raises AttributeError.
+    """
+    return await getattr(caller.scheduler, operation)(**arguments)
+
+
+def fail_at_first_loss(scheduler: Scheduler, key: Any) -> None:
+    """Makes a Dask task end as lost (`KilledWorker`) when the first worker dies with it.
+
+    Dask would run it again under the same key, up to `allowed_failures` times. We count and fence attempts in the
+    record, so that each loss must come to us.
+
+    `TaskState.suspicious` counts the workers that died with a task, and is undocumented. Renamed, the function of a
+    lost attempt runs again beside the attempt that replaced it; the fence refuses its result.
+    """
+    scheduler.tasks[key].suspicious = scheduler.allowed_failures
+
+
+def count_tasks(scheduler: Scheduler) -> TaskCounts:
+    """Returns how many Dask tasks the scheduler has. Called hundreds of times a second.
+
+    `queued`, `unrunnable` and `workers[...].processing` are attributes of its state, documented as internals. Renamed,
+    this raises AttributeError: the dispatchers get no load and the scheduler's heartbeat fails.
+    """
+    processing = sum(len(worker.processing) for worker in scheduler.workers.values())
+    return TaskCounts(len(scheduler.queued), len(scheduler.unrunnable), processing)
+
+
+def waiting_by_prefix(scheduler: Scheduler) -> Iterator[tuple[str, int, float]]:
+    """Yields of each prefix of keys its name, how many of its tasks wait for a worker, and Dask's mean duration of one
+    in seconds, negative if unknown.
+
+    `TaskPrefix.states` and `duration_average` are undocumented. Renamed, this raises AttributeError: the load cannot be
+    read, and the controller keeps its fleet as it is.
+    """
+    for prefix in scheduler.task_prefixes.values():
+        yield prefix.name, prefix.states["queued"] + prefix.states["no-worker"], prefix.duration_average
+
+
+def dashboard_port(scheduler: Scheduler) -> int | None:
+    """Returns the port of Dask's dashboard, None if there is none.
+
+    `scheduler.services` is undocumented. Renamed, this raises AttributeError, as `waiting_by_prefix` does.
+    """
+    dashboard = scheduler.services.get("dashboard")
+    return dashboard and int(dashboard.port)
+
+
+def describe_workers(scheduler: Scheduler) -> list[dict[str, Any]]:
+    """Returns what the scheduler knows of each worker.
+
+    `WorkerState` is documented as an internal, `memory.process` and `last_seen` (seconds since 1970, by the scheduler's
+    clock) among it. Renamed, this raises AttributeError, as `waiting_by_prefix` does.
+    """
+    return [
+        {
+            "name": str(worker.name),
+            "address": worker.address,
+            "threads": worker.nthreads,
+            "memory_limit_bytes": worker.memory_limit,
+            "memory_bytes": worker.memory.process,
+            "processing": len(worker.processing),
+            "occupancy_seconds": float(worker.occupancy),
+            "last_seen": worker.last_seen,
+        }
+        for worker in scheduler.workers.values()
+    ]
+
+
+def read_exception(carried: Any) -> Any:
+    """Returns the exception that came to a plugin with a Dask task's transition to `erred`.
+
+    Workers send it pickled inside `distributed.protocol.serialize.Serialized`; the scheduler's own comes as it is. In
+    another form it is returned as it came, and the event of the task has its type instead of its message.
+    """
+    from distributed.protocol import pickle
+    from distributed.protocol.serialize import Serialized, deserialize
+
+    try:
+        if isinstance(carried, Serialized):
+            carried = deserialize(carried.header, carried.frames)
+        return pickle.loads(carried) if isinstance(carried, bytes) else carried
+    except Exception as error:  # noqa: BLE001 - the user's class may raise anything when it is made again
+        return RuntimeError(f"an error that cannot be read here: {attempt_errors.message_of(error)}")
+
+
+def worker_that_died(error: BaseException, otherwise: str | None) -> str | None:
+    """Returns the name of the worker that died with a Dask task; None if that is not what ended the task.
+
+    `KilledWorker.last_worker` is a `WorkerState`, and undocumented. Renamed, the name is `otherwise`.
+    """
+    from distributed.scheduler import KilledWorker
+
+    if not isinstance(error, KilledWorker):
+        return None
+    return str(getattr(getattr(error, "last_worker", None), "name", otherwise))
+
+
+def is_process_running(nanny: Nanny) -> bool:
+    """Whether the nanny's worker process has started, and is registered with the scheduler.
+
+    `nanny.process` (private) is None before the first start. Renamed, this raises AttributeError: a worker that is
+    stopped does not drain, and its tasks run elsewhere after their attempt is lost.
+    """
+    return nanny.process is not None and nanny.process.status.name == "running"
+
+
+def memory_limit(nanny: Nanny) -> int | None:
+    """Returns the bytes that the nanny's worker process may take, None for no limit. Dask takes the machine's memory
+    if that is less than what it was asked for.
+
+    `nanny.memory_manager` is private. Renamed, this raises AttributeError at a worker's start.
+    """
+    limit: int | None = nanny.memory_manager.memory_limit
+    return limit
+
+
+def machine_memory() -> int:
+    """Returns the bytes of memory of this machine or container, whichever is less.
+
+    `distributed.system.MEMORY_LIMIT` is undocumented. Renamed, this raises ImportError at a worker's start.
+    """
+    from distributed.system import MEMORY_LIMIT
+
+    return int(MEMORY_LIMIT)
 
 
 class ExitHandler(Protocol):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cluster.observability import metrics
+from cluster.scheduling import dask_internals
 from cluster.scheduling.dask_config import configure_dask
 from cluster.settings import Settings
 from cluster.system.background import BackgroundLoop
@@ -104,7 +105,7 @@ class SchedulerClient:
         try:
             with measured.time():
                 async with asyncio.timeout(RPC_SECONDS):
-                    return await getattr(client.scheduler, operation)(**arguments)
+                    return await dask_internals.call_handler(client, operation, **arguments)
         except (OSError, TimeoutError) as error:
             raise SchedulerUnavailable(f"the scheduler at {self._address} does not answer: {error}") from error
 
@@ -119,7 +120,7 @@ class SchedulerClient:
         try:
             if self._client is None:
                 await self._connect()
-            elif self.connected and self._client.scheduler_comm is not self._prepared:
+            elif self.connected and dask_internals.connection_of(self._client) is not self._prepared:
                 # Dask's client has found its scheduler, or another one, again by itself.
                 self._prepare(self._client)
                 logger.info("connected to the scheduler at %s again", self._address)
@@ -151,14 +152,13 @@ class SchedulerClient:
 
     def _prepare(self, client: Client) -> None:
         """What a new connection of the client lacks, be it one that Dask made by itself."""
-        # The client's stream waits 10 ms for more to send; the dispatcher batches by itself.
-        client.scheduler_comm.interval = 0.0005
+        dask_internals.shorten_linger(client.scheduler_comm)
         # What an earlier scheduler had to do says nothing of this one.
         self.load = Load()
         self.load_changed.set()
         if self._subscribe_to_load:
             client.subscribe_topic("dask-graphql-load", self._hear)
-        self._prepared = client.scheduler_comm
+        self._prepared = dask_internals.connection_of(client)
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
         told = event[1]

@@ -7,6 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
+from cluster.scheduling import dask_internals
 from cluster.worker.attempt_table import AttemptTable
 from cluster.worker.watchdog import Watchdog
 
@@ -28,10 +29,11 @@ async def drain(nanny: Nanny, board: AttemptTable, warden: Watchdog, seconds: fl
     try:
         async with asyncio.timeout(RESTART_SECONDS):
             # A worker process that is just being started again would register, begin tasks, and be ended with them.
-            while nanny.process is None or nanny.process.status.name != "running":  # noqa: ASYNC110
+            while not dask_internals.is_process_running(nanny):  # noqa: ASYNC110
                 await asyncio.sleep(DRAIN_TURN_SECONDS)
         async with asyncio.timeout(RETIRE_SECONDS):
-            await nanny.scheduler.retire_workers(workers=[nanny.worker_address], close_workers=False, remove=False)
+            leaving = {"workers": [nanny.worker_address], "close_workers": False, "remove": False}
+            await dask_internals.call_handler(nanny, "retire_workers", **leaving)
     except (OSError, TimeoutError) as error:
         logger.info("the scheduler was not told that this worker leaves: %s", error)
     now = time.monotonic()

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Final
 
 from cluster.errors import RegistryError, StoreUnavailable
 from cluster.observability.logs import set_up_logging
+from cluster.scheduling import dask_internals
 from cluster.scheduling.dask_config import configure_dask
-from cluster.scheduling.dask_internals import on_worker_exit
 from cluster.settings import Settings
 from cluster.store.clients import Store
 from cluster.system.background import BackgroundLoop
@@ -73,7 +73,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
                 name,
                 lambda: nanny.pid,
                 partial(_leaving, nanny),
-                nanny.memory_manager.memory_limit,
+                dask_internals.memory_limit(nanny),
                 memory_share,
                 settings.worker_stuck_seconds,
             )
@@ -82,7 +82,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
                 await warden.give_all_back(board.entries(board.owner))
                 return
             logger.info("worker %s serves %s", nanny.worker_address, settings.scheduler)
-            on_worker_exit(nanny, warden.process_ended)
+            dask_internals.on_worker_exit(nanny, warden.process_ended)
             loops = (
                 BackgroundLoop("warden", lambda: warden.turn(time.monotonic()), pause_seconds=WARDEN_SECONDS),
                 BackgroundLoop("memory", warden.look_at_memory, pause_seconds=MEMORY_SECONDS),
@@ -119,7 +119,6 @@ def _nanny(
     """The nanny, and the share of its memory at which the worker process is ended: by the warden, which says why."""
     import dask
     from distributed import Nanny
-    from distributed.system import MEMORY_LIMIT
 
     share = dask.config.get("distributed.worker.memory.terminate")
     with dask.config.set({"distributed.worker.memory.terminate": False}):
@@ -130,7 +129,7 @@ def _nanny(
             host=host,
             nthreads=settings.worker_threads,
             # Dask's own default is a share by threads, half of the memory for one thread on two cores.
-            memory_limit=memory_of(settings.worker_memory_bytes, task_bytes, MEMORY_LIMIT),
+            memory_limit=memory_of(settings.worker_memory_bytes, task_bytes, dask_internals.machine_memory()),
             local_directory=str(scratch),
             preload=["cluster.worker.preload"],
             env=settings.environment(),
@@ -183,7 +182,8 @@ async def _leaving(nanny: Nanny, leaving: bool) -> None:
     """
     try:
         async with asyncio.timeout(LEAVING_SECONDS):
-            await nanny.scheduler.dask_graphql_leaving(worker=nanny.worker_address, leaving=leaving)
+            worker = {"worker": nanny.worker_address, "leaving": leaving}
+            await dask_internals.call_handler(nanny, "dask_graphql_leaving", **worker)
     except (OSError, TimeoutError) as error:
         logger.info("the scheduler was not told that this worker process ends: %s", error)
 
@@ -195,7 +195,7 @@ async def _say_alive(nanny: Nanny, warden: Watchdog) -> None:
         return
     try:
         async with asyncio.timeout(ALIVE_SECONDS):
-            await nanny.scheduler.dask_graphql_alive(worker=nanny.worker_address)
+            await dask_internals.call_handler(nanny, "dask_graphql_alive", worker=nanny.worker_address)
     except (OSError, TimeoutError) as error:
         logger.debug("the scheduler did not hear that this worker lives: %s", error)
 

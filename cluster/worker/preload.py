@@ -13,7 +13,7 @@ from cluster.current_settings import use_settings
 from cluster.errors import RegistryError
 from cluster.observability.logs import set_up_logging
 from cluster.observability.tracing import set_up_tracing, shut_down_tracing
-from cluster.scheduling.dask_internals import drop_spans, make_exceptions_portable
+from cluster.scheduling.dask_internals import drop_spans, make_exceptions_portable, shorten_linger
 from cluster.scheduling.entry_point import use_runner
 from cluster.settings import Settings, load_settings
 from cluster.store.blob_store import open_blob_store
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-STREAM_SECONDS: Final = 0.0005
-"""How long the stream to the scheduler waits for more to send."""
 LIVENESS_SECONDS: Final = 0.5
 """How often the event loop and a thread of the worker process beat on the board."""
 
@@ -77,8 +75,7 @@ def _set_up(worker: Worker, settings: Settings, path: Path) -> None:
     use_runner(executor.run)
     drop_spans(worker)
     make_exceptions_portable()
-    # Dask waits 2 ms for more to send; a lone task would feel them.
-    worker.batched_stream.interval = STREAM_SECONDS
+    shorten_linger(worker.batched_stream)
     pulse = HeartbeatThread(executor)
     pulse.thread.start()
     if board:

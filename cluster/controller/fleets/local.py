@@ -12,6 +12,7 @@ from typing import Final
 
 from cluster.controller.fleets.fleet import Fleet
 from cluster.controller.scaling_policy import Policy
+from cluster.scheduling.dask_internals import machine_memory
 from cluster.settings import Settings
 from cluster.system.child_processes import Child, kill_process_group, start_node, stop_children
 from cluster.system.ecs_metadata import random_worker_name
@@ -90,9 +91,7 @@ class LocalFleet(Fleet):
         settings = replace(self._settings, metrics_port=0)
         if not settings.worker_memory_bytes:
             # Of the machine or of this container, whichever is less; the workers of a full fleet share it.
-            from distributed.system import MEMORY_LIMIT
-
-            settings = replace(settings, worker_memory_bytes=MEMORY_LIMIT // settings.max_workers)
+            settings = replace(settings, worker_memory_bytes=machine_memory() // settings.max_workers)
         for _ in range(count):
             # A name is never used twice, as Dask refuses a living one and a dead one may still be remembered.
             name = random_worker_name()

@@ -6,24 +6,42 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
-from distributed import Client, Scheduler, SchedulerPlugin, Worker, fire_and_forget
+from distributed import Client, Nanny, Scheduler, SchedulerPlugin, Worker, fire_and_forget
+from distributed.batched import BatchedSend
+from distributed.metrics import time
+from distributed.scheduler import KilledWorker
 
 from cluster.attempt_errors import message_of, type_of
 from cluster.scheduling.dask_config import configure_dask
 from cluster.scheduling.dask_internals import (
+    add_handlers,
+    call_handler,
+    connection_of,
+    count_tasks,
+    dashboard_port,
+    describe_workers,
     drop_spans,
+    fail_at_first_loss,
+    is_process_running,
+    machine_memory,
     make_exceptions_portable,
+    memory_limit,
     pause_worker,
+    read_exception,
     release_keys,
     report_seconds,
     reported_seconds,
     resume_worker,
     set_duration,
+    shorten_linger,
+    shorten_linger_to_worker,
+    waiting_by_prefix,
+    worker_that_died,
 )
 from tests.cluster.worker.test_executor import ANY_EXCEPTION, named
 
@@ -104,13 +122,14 @@ async def test_a_part_that_forks_ends_its_child(dask: tuple[Scheduler, Worker, C
 
 
 class Ends(SchedulerPlugin):  # type: ignore[misc]
-    """What plugins of the scheduler hear when a key ends well."""
+    """What plugins of the scheduler hear when a key ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, how: str = "memory") -> None:
+        self.how = how
         self.heard: dict[str, dict[str, Any]] = {}
 
     def transition(self, key: Any, start: str, finish: str, *args: Any, **told: Any) -> None:
-        if finish == "memory":
+        if finish == self.how:
             self.heard[key] = told
 
 
@@ -213,6 +232,141 @@ async def test_dask_takes_the_duration_that_it_is_told(dask: tuple[Scheduler, Wo
     set_duration(scheduler, "told", None)
     assert scheduler.task_prefixes["told"].duration_average == -1
     set_duration(scheduler, "unheard-of", 1.0)
+
+
+async def test_clients_and_nannies_can_call_an_added_handler(dask: tuple[Scheduler, Worker, Client]) -> None:
+    scheduler, _, client = dask
+
+    async def double(number: int, **_: Any) -> int:
+        return 2 * number
+
+    add_handlers(scheduler, {"dask_graphql_double": double})
+    assert await call_handler(client, "dask_graphql_double", number=21) == 42
+    async with Nanny(scheduler.address, nthreads=1, dashboard_address="127.0.0.1:0", memory_limit=2**60) as nanny:
+        assert await call_handler(nanny, "dask_graphql_double", number=4) == 8
+        assert is_process_running(nanny)
+        assert memory_limit(nanny) == machine_memory() > 2**20
+        leaving = {"workers": [nanny.worker_address], "close_workers": False, "remove": False}
+        assert nanny.worker_address in await call_handler(nanny, "retire_workers", **leaving)
+    assert not is_process_running(nanny)
+
+
+class Wire:
+    """What a stream writes to."""
+
+    def __init__(self) -> None:
+        self.written: list[Any] = []
+
+    def write(self, payload: list[Any], **_: Any) -> Coroutine[Any, Any, int]:
+        async def written() -> int:
+            self.written.extend(payload)
+            return 1
+
+        return written()
+
+    def closed(self) -> bool:
+        return False
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_stream_does_not_wait_for_more_to_send(dask: tuple[Scheduler, Worker, Client]) -> None:
+    scheduler, worker, client = dask
+    shorten_linger_to_worker(scheduler, worker.address)
+    assert all(
+        isinstance(stream, BatchedSend)
+        for stream in (scheduler.stream_comms[worker.address], worker.batched_stream, client.scheduler_comm)
+    )
+    wire, stream = Wire(), BatchedSend(interval="1 hour")
+    shorten_linger(stream)
+    stream.start(wire)
+    async with asyncio.timeout(10):
+        for message in ("one", "another"):
+            stream.send(message)
+            while message not in wire.written:
+                await asyncio.sleep(0.001)
+        await stream.close()
+
+
+async def test_a_client_that_connects_again_has_another_connection() -> None:
+    async with Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0") as scheduler:
+        address = scheduler.address
+        client = await Client(address, asynchronous=True, set_as_default=False)
+        first = connection_of(client)
+        assert connection_of(client) is first
+    async with Scheduler(host="127.0.0.1", port=int(address.rpartition(":")[2]), dashboard_address="127.0.0.1:0"):
+        async with asyncio.timeout(20):
+            while client.status != "running" or connection_of(client) is first:
+                await asyncio.sleep(0.05)
+        await client.close()
+
+
+class FirstLoss(SchedulerPlugin):  # type: ignore[misc]
+    """What the plugin of a scheduler does with a task of ours, and what it hears of the loss."""
+
+    def __init__(self) -> None:
+        self.ended: asyncio.Future[tuple[Any, str | None]] = asyncio.get_running_loop().create_future()
+
+    def update_graph(self, scheduler: Scheduler, *, tasks: list[Any], **_: Any) -> None:
+        for key in tasks:
+            fail_at_first_loss(scheduler, key)
+
+    def transition(self, key: Any, start: str, finish: str, *args: Any, **told: Any) -> None:
+        if finish == "erred":
+            self.ended.set_result((told.get("exception"), told.get("worker")))
+
+
+def end_process() -> None:
+    os._exit(1)
+
+
+@pytest.mark.slow
+async def test_the_first_loss_of_a_worker_ends_its_task_and_names_the_worker() -> None:
+    async with Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0") as scheduler:
+        plugin = FirstLoss()
+        scheduler.add_plugin(plugin)
+        async with (
+            Nanny(scheduler.address, nthreads=1, name="first", dashboard_address="127.0.0.1:0"),
+            Client(scheduler.address, asynchronous=True, set_as_default=False) as client,
+        ):
+            lost = client.submit(end_process, pure=False)
+            async with asyncio.timeout(30):
+                exception, worker = await plugin.ended
+            assert worker_that_died(read_exception(exception), worker) == "first"
+            assert isinstance(await lost.exception(), KilledWorker)
+
+
+async def test_the_exception_of_a_task_can_be_read_on_the_scheduler(dask: tuple[Scheduler, Worker, Client]) -> None:
+    scheduler, _, client = dask
+    plugin = Ends("erred")
+    scheduler.add_plugin(plugin, name="ends")
+    await client.submit(int, "no number", key="fails").exception()
+    scheduler.remove_plugin("ends")
+    error = read_exception(plugin.heard["fails"]["exception"])
+    assert isinstance(error, ValueError)
+    assert worker_that_died(error, "a worker") is None
+
+
+async def test_the_load_of_a_scheduler_can_be_read(dask: tuple[Scheduler, Worker, Client]) -> None:
+    scheduler, worker, client = dask
+    GATES["load"] = threading.Event()
+    waiting = [client.submit(wait_for, "load", key=f"load-{n}") for n in range(4)]
+    async with asyncio.timeout(10):
+        while sum(count_tasks(scheduler)) < 4:
+            await asyncio.sleep(0.01)
+    assert count_tasks(scheduler).no_worker == 0
+    assert count_tasks(scheduler).processing >= 1
+    assert {name: count for name, count, _ in waiting_by_prefix(scheduler)}["load"] == count_tasks(scheduler).queued
+    [described] = describe_workers(scheduler)
+    assert described["address"] == worker.address
+    assert described["threads"] == 1
+    assert described["processing"] == count_tasks(scheduler).processing
+    assert abs(described["last_seen"] - time()) < 60
+    assert described["memory_bytes"] > 2**20
+    assert dashboard_port(scheduler) == scheduler.http_server.port
+    GATES["load"].set()
+    await client.gather(waiting)
 
 
 GATES: dict[str, threading.Event] = {}
