@@ -59,6 +59,16 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_a_page_names_exist(page: Path) -> None:
+    if page.name == "CHANGELOG.md":
+        return  # it names what was there at the time
+    named = re.findall(
+        r"`((?:cluster|graphql_api|dask_graphql|tests|scripts|docs|benchmarks)/[\w/.-]+)`", page.read_text()
+    )
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 # The site -------------------------------------------------------------------------------------------------------------
 
 
@@ -160,8 +170,8 @@ def parsed(source: str) -> ast.AST:
 
 
 def code_values(tree: ast.AST) -> Iterator[ast.expr]:
-    """The expressions in the places where a code stands: `code = ...`, `{"code": ...}`, `attempts.error(...)`,
-    `attempts.raised(...)`, `TaskError(...)`, `code=...` in a call and `setdefault("code", ...)`."""
+    """The expressions in the places where a code stands: `code = ...`, `{"code": ...}`, `attempt_errors.error(...)`,
+    `attempt_errors.from_exception(...)`, `TaskError(...)`, `code=...` in a call and `setdefault("code", ...)`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign):
             if any(isinstance(target, ast.Name) and target.id == "code" for target in node.targets):
@@ -175,7 +185,7 @@ def code_values(tree: ast.AST) -> Iterator[ast.expr]:
         elif isinstance(node, ast.Call):
             yield from (keyword.value for keyword in node.keywords if keyword.arg == "code")
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if node.args and name in ("error", "raised", "TaskError"):
+            if node.args and name in ("error", "from_exception", "TaskError"):
                 yield node.args[0]
             if len(node.args) == 2 and name == "setdefault" and texts(node.args[0]) == ["code"]:
                 yield node.args[1]
