@@ -1,8 +1,8 @@
-"""Notes made ahead: with a submission the store notes this node as one that waits, as who submits mostly asks for the
-result next, at the same node. Then that subscription needs no `watch` of its own.
+"""Speculative watches: a submission also registers a watch for its node, because most clients that submit a task then
+ask the same node for its result. That subscription needs no `watch` call of its own.
 
-A hint like any other: what is not noted is watched. Nothing is noted ahead while few of the notes are used (clients
-that never ask, or ask at other nodes), but for a probe now and then.
+Only an optimisation: a task without a speculative watch is watched explicitly. While few of them are used (clients that
+never ask, or ask other nodes), none are registered except for an occasional probe.
 """
 
 from __future__ import annotations
@@ -14,89 +14,93 @@ from typing import Final
 
 from cluster.store.record import Run
 
-KEPT_SECONDS: Final = 10.0
-"""How long a note waits for its subscription. Far below WATCH_TTL_SECONDS, so that a topic that begins with one is
+MAX_AGE_SECONDS: Final = 10.0
+"""How long a speculative watch can be used. Far below WATCH_TTL_SECONDS, so that a topic that begins with one is
 renewed in time."""
-MOST: Final = 20_000
-"""Most notes at once; the oldest go first."""
-NEWS: Final = 1 / 32
-"""What the latest note weighs in the share of those that were used."""
-WORTH: Final = 0.4
-"""Share of used notes from which on they pay: a spared `watch` costs about twice what a useless notice does."""
-PROBE: Final = 16
-"""Of so many submissions one is noted all the same."""
+MAX_WATCHES: Final = 20_000
+"""Maximum number of speculative watches; beyond it the oldest are dropped."""
+LATEST_WEIGHT: Final = 1 / 32
+"""Weight of the latest watch in the moving average of the hit rate."""
+MIN_HIT_RATE: Final = 0.4
+"""Hit rate above which speculative watches pay off: a saved `watch` call is worth about two useless notifications."""
+PROBE_INTERVAL: Final = 16
+"""Below MIN_HIT_RATE, one of this many submissions registers a watch nevertheless."""
 
 
 class SpeculativeWatches:
-    """The notes of one node that nobody has asked for yet.
+    """The watches of one node that no subscriber has used yet.
 
     Args:
-        clock: seconds, of any beginning.
+        clock: monotonic, in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._notes: dict[str, tuple[Run, float]] = {}
-        self._under_way: Counter[str] = Counter()
-        self._spoiled: set[str] = set()
-        self._used = 1.0
-        self._asked = 0
+        self._watches: dict[str, tuple[Run, float]] = {}
+        self._pending: Counter[str] = Counter()
+        self._invalidated: set[str] = set()
+        self._hit_rate = 1.0
+        self._submissions = 0
 
     def __len__(self) -> int:
-        return len(self._notes)
+        return len(self._watches)
 
-    def begin(self, task_ids: Sequence[str]) -> bool:
-        """Submissions go to the store: whether it shall note this node with them. If so, `end` follows for each."""
-        self._asked += 1
-        pays = self._used >= WORTH or self._asked % PROBE == 0
-        if pays:
-            self._under_way.update(task_ids)
-        return pays
+    def prepare(self, task_ids: Sequence[str]) -> bool:
+        """Returns whether the submissions that are about to be sent should register a watch. If so, `commit` must be
+        called for each of them."""
+        self._submissions += 1
+        pays_off = self._hit_rate >= MIN_HIT_RATE or self._submissions % PROBE_INTERVAL == 0
+        if pays_off:
+            self._pending.update(task_ids)
+        return pays_off
 
-    def end(self, task_id: str, run: Run | None) -> None:
-        """A submission is answered: the store noted this node for a run that has not ended; None: it did not, or that
-        is not known. Nothing is kept where something that undid the note was heard before the answer."""
-        good = task_id not in self._spoiled
-        self._under_way[task_id] -= 1
-        if not self._under_way[task_id]:
-            del self._under_way[task_id]
-            self._spoiled.discard(task_id)
-        if run is not None and good:
+    def commit(self, task_id: str, run: Run | None) -> None:
+        """Handles the reply to a submission. A watch that was invalidated before the reply arrived is not kept.
+
+        Args:
+            run: the run in flight that is now watched; None if no watch was registered, or that is unknown.
+        """
+        valid = task_id not in self._invalidated
+        self._pending[task_id] -= 1
+        if not self._pending[task_id]:
+            del self._pending[task_id]
+            self._invalidated.discard(task_id)
+        if run is not None and valid:
             self._add(task_id, run)
 
     def _add(self, task_id: str, run: Run) -> None:
         now = self._clock()
-        self._notes.pop(task_id, None)
-        self._notes[task_id] = (run, now)
-        while self._notes:
-            oldest = next(iter(self._notes))
-            if len(self._notes) <= MOST and now - self._notes[oldest][1] <= KEPT_SECONDS:
+        self._watches.pop(task_id, None)
+        self._watches[task_id] = (run, now)
+        while self._watches:
+            oldest = next(iter(self._watches))
+            if len(self._watches) <= MAX_WATCHES and now - self._watches[oldest][1] <= MAX_AGE_SECONDS:
                 break
-            self._forget(oldest)
+            self._drop(oldest)
 
     def take(self, task_id: str) -> Run | None:
-        """The run that is noted for somebody who asks now; None where there is none."""
-        note = self._notes.pop(task_id, None)
-        if note is None:
+        """Removes the watch of a task for a new subscriber. Returns the watched run, or None if there is no watch."""
+        watch = self._watches.pop(task_id, None)
+        if watch is None:
             return None
-        used = self._clock() - note[1] <= KEPT_SECONDS
-        self._count(used)
-        return note[0] if used else None
+        hit = self._clock() - watch[1] <= MAX_AGE_SECONDS
+        self._update_hit_rate(hit)
+        return watch[0] if hit else None
 
-    def undone(self, task_id: str) -> None:
-        """The store has no note of this node for a task any more: the task has ended, or somebody left it."""
-        if task_id in self._under_way:
-            self._spoiled.add(task_id)
-        self._forget(task_id)
+    def invalidate(self, task_id: str) -> None:
+        """Redis no longer has this node's watch of the task: the task has ended, or was unwatched."""
+        if task_id in self._pending:
+            self._invalidated.add(task_id)
+        self._drop(task_id)
 
-    def clear(self) -> None:
-        """The channel is lost: an end may not have been heard."""
-        self._spoiled.update(self._under_way)
-        self._notes.clear()
+    def invalidate_all(self) -> None:
+        """The pub/sub connection was lost, so notifications may have been missed."""
+        self._invalidated.update(self._pending)
+        self._watches.clear()
 
-    def _forget(self, task_id: str) -> None:
-        if self._notes.pop(task_id, None) is not None:
-            self._count(False)
+    def _drop(self, task_id: str) -> None:
+        if self._watches.pop(task_id, None) is not None:
+            self._update_hit_rate(False)
 
-    def _count(self, used: bool) -> None:
-        self._used += NEWS * (used - self._used)
+    def _update_hit_rate(self, hit: bool) -> None:
+        self._hit_rate += LATEST_WEIGHT * (hit - self._hit_rate)

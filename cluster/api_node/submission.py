@@ -86,7 +86,7 @@ class Submitter:
     async def _claim_all(self, bound: Sequence[Bound], options: SubmitOptions, trace: str) -> list[SubmitReply]:
         """Claims tasks, and where that pays has this node noted as one that waits for them."""
         asked_at = time.monotonic()
-        waits = self._deliveries.foresee([item.task_id for item in bound])
+        waits = self._deliveries.prepare_watches([item.task_id for item in bound])
         node = self._deliveries.node if waits else ""
         submitted: list[SubmitReply] = []
         try:
@@ -98,7 +98,7 @@ class Submitter:
             if waits:
                 answered = {item.record.task_id: item for item in submitted}
                 for item in bound:
-                    self._deliveries.foreseen(item.task_id, answered.get(item.task_id), asked_at)
+                    self._deliveries.commit_watch(item.task_id, answered.get(item.task_id), asked_at)
         return submitted
 
     def _claim(self, bound: Bound, options: SubmitOptions, trace: str, node: str) -> Call[SubmitReply]:

@@ -60,8 +60,8 @@ async def show_metrics(request: Request) -> Response:
     """This node's metrics, in the Prometheus text format."""
     (await caller_of(request)).require(callers.Scope.ADMIN)
     node: Node = request.app.state.node
-    metrics.SUBSCRIPTIONS.set(node.deliveries.waiters)
-    metrics.WATCHES.set(node.deliveries.topics)
+    metrics.SUBSCRIPTIONS.set(node.deliveries.subscribers)
+    metrics.WATCHES.set(node.deliveries.watched_tasks)
     metrics.SOCKETS.set(request.app.state.sockets.open)
     metrics.ASYNCIO_TASKS.set(len(asyncio.all_tasks()))
     metrics.RECOVERER.set(node.recoverer.active)

@@ -36,11 +36,11 @@ async def run_task(store: Store, task_id: str) -> None:
 
 async def submit_ahead(store: Store, node: ResultDelivery, task_id: str) -> None:
     """A submission that notes the node as one that waits, as the api makes it."""
-    asked_at = time.monotonic()
-    noted = node.foresee([task_id])
+    sent_at = time.monotonic()
+    noted = node.prepare_watches([task_id])
     submitted = await store.run(store.calls.submit(task_id, "t", "1", b"{}", node=node.node if noted else ""))
     if noted:
-        node.foreseen(task_id, submitted, asked_at)
+        node.commit_watch(task_id, submitted, sent_at)
 
 
 def count_watches(node: ResultDelivery, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -62,7 +62,7 @@ async def deliveries(store: Store) -> AsyncIterator[ResultDelivery]:
     await node.start()
     await node.listening.wait()
     yield node
-    assert node.waiters == 0
+    assert node.subscribers == 0
     # Bounded, as a cancellation that is lost on its way would hold up every test after this one.
     async with asyncio.timeout(5):
         await node.close()
@@ -213,7 +213,7 @@ async def test_a_call_that_is_cancelled_ends_whenever_that_comes(store: Store, d
             if not done:
                 task.cancel()
             assert done, f"{start.__name__} goes on after it was cancelled at step {steps}"
-    assert deliveries.waiters == 0
+    assert deliveries.subscribers == 0
 
 
 async def test_a_restart_of_redis_costs_no_caller_an_answer(settings: Settings, engine: Path, tmp_path: Path) -> None:
@@ -371,7 +371,7 @@ async def test_more_subscriptions_than_the_node_takes_are_refused(store: Store) 
     for future in waiting:
         future.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
-    assert node.waiters == 0
+    assert node.subscribers == 0
     await node.close()
 
 

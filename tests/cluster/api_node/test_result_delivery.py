@@ -14,8 +14,8 @@ from typing import Any
 import msgpack
 import pytest
 
-from cluster.api_node import result_delivery
-from cluster.api_node.result_delivery import BATCH, ResultDelivery
+from cluster.api_node.result_delivery import ResultDelivery
+from cluster.api_node.watch_queue import MAX_BATCH
 from cluster.errors import ResultGone, StoreUnavailable
 from cluster.settings import Settings
 from cluster.store.clients import TIMEOUT_SECONDS, Store
@@ -31,7 +31,7 @@ async def deliveries(store: Store) -> AsyncIterator[ResultDelivery]:
     await node.start()
     await node.listening.wait()
     yield node
-    assert node.waiters == 0
+    assert node.subscribers == 0
     await node.close()
 
 
@@ -99,10 +99,10 @@ async def test_a_late_notice_ends_no_wait_that_began_after_its_run(
 ) -> None:
     """This node knew the former run, by a submission's note or by whoever waits for it, and hears of its end last."""
     task_id, waiting = uuid.uuid4().hex, list[asyncio.Future[Any]]()
-    asked_at = time.monotonic()
-    assert deliveries.foresee([task_id])
+    sent_at = time.monotonic()
+    assert deliveries.prepare_watches([task_id])
     submitted = await store.run(store.calls.submit(task_id, "t", "1", b"{}", node=deliveries.node))
-    deliveries.foreseen(task_id, submitted, asked_at)
+    deliveries.commit_watch(task_id, submitted, sent_at)
     if not noted:
         waiting.append(asyncio.ensure_future(deliveries.final_record(task_id)))
         await asyncio.sleep(0)
@@ -185,7 +185,7 @@ async def test_a_slow_reader_of_many_ends_keeps_nothing_long_and_hears_of_what_i
         await store.run(store.calls.submit(task_id, "t", "1", b'{"x":"' + b"y" * 10_000 + b'"}'))
         await store.run(store.calls.start(task_id, 1, "w"))
         await store.run(store.calls.finish(task_id, 1, LONG))
-    await until(lambda: deliveries.waiters == 0)
+    await until(lambda: deliveries.subscribers == 0)
     # The reader was slow: one task runs again before its turn, so its next end is waited for.
     again = await store.run(store.calls.submit(ids[1], "t", "1", b"{}", recompute=True))
     taking = asyncio.ensure_future(anext(stream))
@@ -232,7 +232,7 @@ async def test_a_record_that_cannot_be_read_holds_up_no_other(store: Store, deli
     # It is looked at again with the next renewal.
     await store.redis.delete(store.calls.record_key(broken))
     await run_task(store, broken)
-    deliveries._renew_all()
+    deliveries._topics.renew_all()
     async with asyncio.timeout(5):
         await waiting[50]
 
@@ -263,46 +263,18 @@ async def test_who_comes_now_is_watched_before_the_renewals(
 ) -> None:
     waiting = [asyncio.ensure_future(deliveries.final_record(uuid.uuid4().hex)) for _ in range(2_000)]
     await asyncio.sleep(0)
-    await until(lambda: not deliveries._look, 10)
+    await until(lambda: not deliveries._queue.requests, 10)
     watched = count_watches(deliveries, monkeypatch)
-    deliveries._renew_all()
+    deliveries._topics.renew_all()
     await until(lambda: watched)
     newest = uuid.uuid4().hex
     waiting.append(asyncio.ensure_future(deliveries.final_record(newest)))
     await until(lambda: newest in watched)
-    assert watched.index(newest) < 3 * BATCH
+    assert watched.index(newest) < 3 * MAX_BATCH
     await until(lambda: len(watched) == 2_001)
     for one in waiting:
         one.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
-
-
-async def test_renewals_go_on_however_much_comes(store: Store) -> None:
-    node = ResultDelivery(store, "n", 100_000, lambda _: None)
-    waiting = [asyncio.ensure_future(node.final_record(uuid.uuid4().hex)) for _ in range(300)]
-    await asyncio.sleep(0)
-    old = list(node._look)[:100]
-    for task_id in old:
-        del node._look[task_id]
-        node._renewals[task_id] = None
-    node._batch = 64
-    assert len(set(old) & set(node._next_batch())) == 32
-    for one in waiting:
-        one.cancel()
-    await asyncio.gather(*waiting, return_exceptions=True)
-
-
-async def test_tasks_that_nobody_waits_for_any_more_are_bounded_while_redis_is_away(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(result_delivery, "LEAVING", 50)
-    node = ResultDelivery(store, "n", 100_000, lambda _: None)
-    waiting = [asyncio.ensure_future(node.final_record(f"{n:032x}")) for n in range(200)]
-    await asyncio.sleep(0)
-    for one in waiting:
-        one.cancel()
-    await asyncio.gather(*waiting, return_exceptions=True)
-    assert list(node._leave) == [f"{n:032x}" for n in range(150, 200)]
 
 
 async def test_a_notice_of_another_release_is_a_hint_to_read_the_record(
@@ -312,7 +284,7 @@ async def test_a_notice_of_another_release_is_a_hint_to_read_the_record(
         task_id = uuid.uuid4().hex
         waiting = asyncio.ensure_future(deliveries.final_record(task_id))
         await asyncio.sleep(0)
-        await until(lambda: not deliveries._look)
+        await until(lambda: not deliveries._queue.requests)
         await run_task(store, task_id)
         await store.command("PUBLISH", store.calls.node_channel(deliveries.node), task_id.encode() + odd)
         async with asyncio.timeout(5):

@@ -1,16 +1,16 @@
-"""Notes made ahead: which are kept, for whom, and when none are made."""
+"""Speculative watches: which are kept, which subscriber uses them, and when none are registered."""
 
 from __future__ import annotations
 
 import pytest
 
-from cluster.api_node.speculative_watch import KEPT_SECONDS, MOST, PROBE, SpeculativeWatches
+from cluster.api_node.speculative_watch import MAX_AGE_SECONDS, MAX_WATCHES, PROBE_INTERVAL, SpeculativeWatches
 
 RUN = (1_000, 1)
 
 
 class Clock:
-    """Time that the test moves."""
+    """Time that the test sets."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -25,84 +25,88 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def ahead(clock: Clock) -> SpeculativeWatches:
+def watches(clock: Clock) -> SpeculativeWatches:
     return SpeculativeWatches(clock)
 
 
-def test_a_note_is_for_its_task_and_for_the_first_who_asks(ahead: SpeculativeWatches) -> None:
-    assert ahead.begin(["a", "b"])
-    ahead.end("a", RUN)
-    ahead.end("b", None)
-    assert ahead.take("b") is None
-    assert ahead.take("a") == RUN
-    assert ahead.take("a") is None
+def test_the_first_subscriber_to_a_task_takes_its_watch(watches: SpeculativeWatches) -> None:
+    assert watches.prepare(["a", "b"])
+    watches.commit("a", RUN)
+    watches.commit("b", None)
+    assert watches.take("b") is None
+    assert watches.take("a") == RUN
+    assert watches.take("a") is None
 
 
-def test_a_task_that_ends_before_its_submission_is_answered_leaves_no_note(ahead: SpeculativeWatches) -> None:
-    """It ran already: the submission joined it at its last moment."""
-    ahead.begin(["a"])
-    ahead.undone("a")
-    ahead.end("a", RUN)
-    assert ahead.take("a") is None
-    ahead.begin(["a"])
-    ahead.end("a", RUN)
-    assert ahead.take("a") == RUN, "the next one is not concerned"
+def test_a_task_that_ends_before_the_reply_to_its_submission_leaves_no_watch(watches: SpeculativeWatches) -> None:
+    """The submission joined a run that was about to end."""
+    watches.prepare(["a"])
+    watches.invalidate("a")
+    watches.commit("a", RUN)
+    assert watches.take("a") is None
+    watches.prepare(["a"])
+    watches.commit("a", RUN)
+    assert watches.take("a") == RUN, "the next submission is not affected"
 
 
-def test_of_two_submissions_of_one_task_neither_leaves_a_note_that_the_other_saw_undone(
-    ahead: SpeculativeWatches,
+def test_of_two_submissions_of_one_task_neither_leaves_a_watch_that_was_invalidated_during_the_other(
+    watches: SpeculativeWatches,
 ) -> None:
-    ahead.begin(["a"])
-    ahead.begin(["a"])
-    ahead.end("a", RUN)
-    ahead.undone("a")
-    ahead.end("a", RUN)
-    assert ahead.take("a") is None
+    watches.prepare(["a"])
+    watches.prepare(["a"])
+    watches.commit("a", RUN)
+    watches.invalidate("a")
+    watches.commit("a", RUN)
+    assert watches.take("a") is None
 
 
-def test_a_lost_channel_spoils_what_is_noted_and_what_is_under_way(ahead: SpeculativeWatches) -> None:
-    ahead.begin(["a", "b"])
-    ahead.end("a", RUN)
-    ahead.clear()
-    ahead.end("b", RUN)
-    assert ahead.take("a") is None
-    assert ahead.take("b") is None
+def test_a_lost_connection_invalidates_watches_and_pending_submissions(watches: SpeculativeWatches) -> None:
+    watches.prepare(["a", "b"])
+    watches.commit("a", RUN)
+    watches.invalidate_all()
+    watches.commit("b", RUN)
+    assert watches.take("a") is None
+    assert watches.take("b") is None
 
 
-def test_an_old_note_is_not_given(ahead: SpeculativeWatches, clock: Clock) -> None:
-    ahead.begin(["a"])
-    ahead.end("a", RUN)
-    clock.now = KEPT_SECONDS + 0.001
-    assert ahead.take("a") is None
+def test_an_old_watch_is_not_used(watches: SpeculativeWatches, clock: Clock) -> None:
+    watches.prepare(["a"])
+    watches.commit("a", RUN)
+    clock.now = MAX_AGE_SECONDS + 0.001
+    assert watches.take("a") is None
 
 
-def test_old_notes_and_those_beyond_the_bound_go_as_new_ones_come(ahead: SpeculativeWatches, clock: Clock) -> None:
-    ids = [str(n) for n in range(MOST + 5)]
-    ahead.begin(ids)
+def test_old_watches_and_those_beyond_the_limit_are_dropped_when_new_ones_are_added(
+    watches: SpeculativeWatches, clock: Clock
+) -> None:
+    ids = [str(n) for n in range(MAX_WATCHES + 5)]
+    watches.prepare(ids)
     for task_id in ids:
-        ahead.end(task_id, RUN)
-    assert len(ahead) == MOST
-    assert ahead.take("4") is None
-    assert ahead.take("5") == RUN
-    clock.now = KEPT_SECONDS + 0.001
-    ahead.begin(["a"]) or ahead.begin(["a"])
-    ahead.end("a", RUN)
-    assert len(ahead) == 1
+        watches.commit(task_id, RUN)
+    assert len(watches) == MAX_WATCHES
+    assert watches.take("4") is None
+    assert watches.take("5") == RUN
+    clock.now = MAX_AGE_SECONDS + 0.001
+    watches.prepare(["a"]) or watches.prepare(["a"])
+    watches.commit("a", RUN)
+    assert len(watches) == 1
 
 
-def test_where_nobody_asks_notes_are_made_only_as_a_probe_until_somebody_asks_again(ahead: SpeculativeWatches) -> None:
-    def submit(*, asked: bool) -> bool:
-        noted = ahead.begin(["a"])
-        if noted:
-            ahead.end("a", RUN)
-            if asked:
-                assert ahead.take("a") == RUN
-            ahead.undone("a")
-        return noted
+def test_unused_watches_are_registered_only_as_a_probe_until_they_are_used_again(
+    watches: SpeculativeWatches,
+) -> None:
+    def submit(*, used: bool) -> bool:
+        registered = watches.prepare(["a"])
+        if registered:
+            watches.commit("a", RUN)
+            if used:
+                assert watches.take("a") == RUN
+            watches.invalidate("a")
+        return registered
 
-    assert all(submit(asked=True) for _ in range(100))
-    assert sum(submit(asked=False) for _ in range(1_000)) < 100
-    assert sum(submit(asked=False) for _ in range(PROBE * 10)) == 10
-    assert any(submit(asked=True) for _ in range(PROBE))
-    while sum(submit(asked=True) for _ in range(PROBE)) < PROBE:
+    assert all(submit(used=True) for _ in range(100))
+    assert sum(submit(used=False) for _ in range(1_000)) < 100
+    assert sum(submit(used=False) for _ in range(PROBE_INTERVAL * 10)) == 10
+    assert any(submit(used=True) for _ in range(PROBE_INTERVAL))
+    while sum(submit(used=True) for _ in range(PROBE_INTERVAL)) < PROBE_INTERVAL:
         pass

@@ -1,0 +1,194 @@
+"""The tasks that subscribers of this node wait for, and which of them a final record belongs to.
+
+A task may run again under the same id, so a record that arrives may belong to an earlier run. A record that was read is
+therefore delivered only to waiters that arrived before the read began, and the record of a notification only to waiters
+known to wait for that run: a read has shown it, or they arrived before that run ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from typing import Final
+
+from cluster.api_node.speculative_watch import SpeculativeWatches
+from cluster.api_node.watch_queue import WatchQueue
+from cluster.errors import TooManySubscriptions
+from cluster.observability import metrics, tracing
+from cluster.store.clock import RedisClock
+from cluster.store.record import Record, Run
+
+TRACED_SECONDS: Final = 60.0
+"""Deliveries within this time after the end of a task belong to its trace; a kept result may be read days later."""
+
+
+class Waiter:
+    """One subscriber that waits for a final record.
+
+    Attributes:
+        reads_before: number of reads that had begun when it arrived.
+        arrived_at: latest possible time of its arrival by Redis's clock, milliseconds since 1970.
+    """
+
+    __slots__ = ("arrived_at", "future", "reads_before")
+
+    def __init__(self, reads_before: int, arrived_at: float) -> None:
+        self.reads_before = reads_before
+        self.arrived_at = arrived_at
+        self.future: asyncio.Future[Record] = asyncio.get_running_loop().create_future()
+
+
+class Topic:
+    """The subscribers of this node to one task.
+
+    Attributes:
+        created_at: seconds since 1970.
+        ended: the final record was delivered to all waiters, and the task is no longer watched.
+        run: the run in flight at the last read, or at the submission on this node; None if unknown.
+        run_read: number of the read that found `run`: waiters that arrived before it wait for that run. 0 if `run` does
+            not come from a read.
+        event_followers: set when there may be new events.
+    """
+
+    __slots__ = ("created_at", "ended", "event_followers", "result_waiters", "run", "run_read")
+
+    def __init__(self, created_at: float) -> None:
+        self.created_at = created_at
+        self.ended = False
+        self.run: Run | None = None
+        self.run_read = 0
+        self.result_waiters: set[Waiter] = set()
+        self.event_followers: set[asyncio.Event] = set()
+
+    @property
+    def empty(self) -> bool:
+        return not self.result_waiters and not self.event_followers
+
+    def forget_run(self) -> None:
+        self.run, self.run_read = None, 0
+
+    def wake_followers(self) -> None:
+        for follower in self.event_followers:
+            follower.set()
+
+
+class Topics:
+    """All topics of one node.
+
+    Args:
+        limit: maximum number of subscribers.
+
+    Attributes:
+        subscribers: current number of subscribers.
+    """
+
+    def __init__(self, limit: int, queue: WatchQueue, speculative: SpeculativeWatches, clock: RedisClock) -> None:
+        self._limit = limit
+        self._queue = queue
+        self._speculative = speculative
+        self._clock = clock
+        self._topics: dict[str, Topic] = {}
+        self.subscribers = 0
+
+    def __len__(self) -> int:
+        return len(self._topics)
+
+    def __contains__(self, task_id: str) -> bool:
+        return task_id in self._topics
+
+    def __getitem__(self, task_id: str) -> Topic:
+        return self._topics[task_id]
+
+    def get(self, task_id: str) -> Topic | None:
+        return self._topics.get(task_id)
+
+    def renew_all(self) -> None:
+        self._queue.renew(self._topics)
+
+    # Subscribers ------------------------------------------------------------------------------------------------------
+
+    def join(self, task_id: str) -> Topic:
+        """Adds one subscriber. `leave` must follow.
+
+        Raises:
+            TooManySubscriptions: the node has reached its limit.
+        """
+        if self.subscribers >= self._limit:
+            raise TooManySubscriptions(f"this node has {self._limit} open subscriptions, its limit; try again later")
+        self.subscribers += 1
+        topic = self._topics.get(task_id)
+        if topic is None:
+            topic = self._topics[task_id] = Topic(self._now())
+            topic.run = self._speculative.take(task_id)
+            if topic.run is None:
+                self._queue.request(task_id)
+        elif topic.ended:
+            topic.ended = False
+            topic.forget_run()
+            self._queue.request(task_id)
+        return topic
+
+    def leave(self, task_id: str, topic: Topic) -> None:
+        """Removes one subscriber, and with the last one the topic."""
+        self.subscribers -= 1
+        if topic.empty and self._topics.get(task_id) is topic:
+            del self._topics[task_id]
+            if not topic.ended:
+                self._queue.unwatch(task_id)
+
+    # Records ----------------------------------------------------------------------------------------------------------
+
+    def on_read(self, task_id: str, record: Record | None, read: int) -> None:
+        """Handles a record that was read.
+
+        Args:
+            read: number of the read. Waiters that arrived after it began wait for the next one.
+        """
+        topic = self._topics.get(task_id)
+        if topic is None:
+            return
+        topic.wake_followers()
+        if record is not None and record.final:
+            self._deliver(task_id, topic, record, [w for w in topic.result_waiters if w.reads_before < read])
+        elif record is not None:
+            topic.run, topic.run_read = record.run, read
+
+    def on_final_notification(self, task_id: str, record: Record) -> None:
+        """Handles a final record that came with a notification."""
+        topic = self._topics.get(task_id)
+        if topic is None:
+            return
+        # The notification may be late and the task submitted again since: later subscribers wait for another run.
+        if topic.run != record.run:
+            self._queue.request(task_id)
+            return
+        topic.wake_followers()
+        finished_at = record.finished_at or 0
+        certain = [w for w in topic.result_waiters if w.reads_before < topic.run_read or w.arrived_at <= finished_at]
+        self._deliver(task_id, topic, record, certain)
+
+    def _deliver(self, task_id: str, topic: Topic, record: Record, waiters: list[Waiter]) -> None:
+        """Delivers a final record to these waiters of a topic; the record is read again for the others."""
+        # Redis has dropped the watch and these waiters are about to leave, so later subscribers need a new watch.
+        topic.forget_run()
+        topic.ended = len(waiters) == len(topic.result_waiters)
+        if not topic.ended:
+            self._queue.request(task_id)
+        now = self._now()
+        finished_at = (record.finished_at or 0) / 1000
+        waiting_since = max(topic.created_at, finished_at)
+        waiters = [waiter for waiter in waiters if not waiter.future.done()]
+        metrics.labelled(metrics.DELIVERIES, "final").inc(len(waiters))
+        for waiter in waiters:
+            waiter.future.set_result(record)
+            metrics.DELIVERY_SECONDS.observe(max(0.0, now - waiting_since))
+        if waiters and now - finished_at < TRACED_SECONDS:
+            tracing.record_span(
+                "deliver", "PRODUCER", record.trace, waiting_since, task_id=task_id, subscribers=len(waiters)
+            )
+
+    def _now(self) -> float:
+        """Seconds since 1970 by Redis's clock, as well as this node knows it; by its own clock until it does."""
+        latest = self._clock.latest(time.monotonic())
+        return latest / 1000 if math.isfinite(latest) else time.time()
