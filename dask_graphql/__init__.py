@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from cluster.version import __version__
     from cluster.worker.graph_tasks import as_completed
     from cluster.worker.task_context import cancelled, report_partial, report_progress, save_blob
-    from dask_graphql.client.async_client import AsyncClient, AsyncHandle, SubmitOptions
+    from dask_graphql.client.async_client import AsyncClient
+    from dask_graphql.client.async_handle import AsyncHandle
     from dask_graphql.client.errors import (
         ApiUnavailable,
         BadArguments,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     )
     from dask_graphql.client.events import Event
     from dask_graphql.client.network import BadProxy
+    from dask_graphql.client.submissions import SubmitOptions
     from dask_graphql.client.sync_client import Client, Handle
     from dask_graphql.client.task_types import TaskType
 
@@ -80,13 +82,15 @@ _MODULES = {
     "cluster.version": ("__version__",),
     "cluster.worker.graph_tasks": ("as_completed",),
     "cluster.worker.task_context": ("cancelled", "report_partial", "report_progress", "save_blob"),
-    "dask_graphql.client.async_client": ("AsyncClient", "AsyncHandle", "SubmitOptions"),
+    "dask_graphql.client.async_client": ("AsyncClient",),
+    "dask_graphql.client.async_handle": ("AsyncHandle",),
     "dask_graphql.client.errors": (
         "ApiUnavailable", "BadArguments", "ClientError", "IdMismatch", "IdUnknown", "Refused", "ResultTimeout",
         "TaskCancelled", "TaskFailed", "UnknownTaskType",
     ),
     "dask_graphql.client.events": ("Event",),
     "dask_graphql.client.network": ("BadProxy",),
+    "dask_graphql.client.submissions": ("SubmitOptions",),
     "dask_graphql.client.sync_client": ("Client", "Handle"),
     "dask_graphql.client.task_types": ("TaskType",),
 }  # fmt: skip

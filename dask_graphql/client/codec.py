@@ -1,4 +1,4 @@
-"""Python values -> the wire and the task id's input; the wire -> Python values. By the types that `taskTypes` tells."""
+"""Converts Python values to GraphQL variables and the task id's input, and results to Python values, by their types."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from cluster.task_types.result_checks import InvalidOutput
 from cluster.task_types.value_types import decimal_text, parse_big_int
 
 LONG_BITS: Final = 13_000
-"""Integers from here on go as text: Python writes none of more than 4,300 digits into JSON."""
+"""Integers from this length on are sent as strings: Python's JSON encoder refuses more than 4,300 digits."""
 
 
 @dataclass(frozen=True)
 class Blob:
-    """Bytes that were too large for a result; `Client.download` and `Client.read` get them.
+    """Bytes that were too large for a result; read them with `Client.download` or `Client.read`.
 
     Attributes:
         url: path of the download on the api.
@@ -44,11 +44,11 @@ class Member:
     """An argument of a task type, or a field of an object.
 
     Attributes:
-        name: as Python and the task id's input spell it.
-        graphql_name: as the schema spells it.
-        graphql_type: such as `[Int!]!`.
-        has_default: whether an input may leave it out.
-        default: what is filled in then, in JSON form.
+        name: its name in Python and in the task id's input.
+        graphql_name: its name in the schema.
+        graphql_type: its GraphQL type, such as `[Int!]!`.
+        has_default: whether an input may omit it.
+        default: the value of an omitted one, in JSON form.
     """
 
     name: str
@@ -71,18 +71,18 @@ Types = Mapping[str, UsedType]
 
 
 class NotSendable(ValueError):
-    """A value that JSON cannot say; the message says where it stands and what it is."""
+    """A value that has no JSON form; the message says which one, and where it is."""
 
 
 def encode(value: Any, graphql_type: str, types: Types) -> tuple[Any, Any]:
-    """A Python value in its two forms: for the wire, and for the task id's input.
+    """Converts a Python value to its two forms: the GraphQL variable, and the value in the task id's input.
 
-    Dataclasses and pydantic models are sent by their fields; numpy's and pandas's values as Python's; enums, dates,
-    decimals and UUIDs as pydantic writes them into JSON, as on the api. What does not fit its type stays as it is: the
-    api says what is wrong with it, in better words.
+    Dataclasses and pydantic models become objects of their fields; values of numpy and pandas become Python's; enums,
+    dates, decimals and UUIDs become what pydantic writes into JSON, as on the api. A value that does not fit its type
+    is not changed: the api's error message explains it better.
 
     Raises:
-        NotSendable: a value has no JSON form: a float that is not finite, a time that is finer than a microsecond.
+        NotSendable: a value has no JSON form: a float that is not finite, a time finer than a microsecond.
     """
     try:
         return _encode(_jsonable(to_builtin(value)), graphql_type, types)
@@ -100,7 +100,7 @@ _LEAVES: Final = frozenset({int, str, bool, type(None)})
 
 
 def _jsonable(value: Any) -> Any:
-    """A value as JSON has it: what holds fields by its fields, whatever its class would write."""
+    """A value in JSON form; an object with fields becomes its fields, whatever its own serializer would write."""
     kind: Any = type(value)
     if kind in _LEAVES:
         return value
@@ -111,7 +111,7 @@ def _jsonable(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [_within(index, item) for index, item in enumerate(value)]
     if isinstance(value, Mapping):
-        # Keys are texts in JSON: those of an enum, a date or a number as pydantic writes them.
+        # Keys are strings in JSON: pydantic writes those of an enum, a date or a number.
         keys = list(to_jsonable_python(dict.fromkeys(value)))
         return {name: _within(name, item) for name, item in zip(keys, value.values(), strict=True)}
     if is_dataclass_or_model(kind):
@@ -121,7 +121,7 @@ def _jsonable(value: Any) -> Any:
             if field.settable and hasattr(value, field.name)
         }
     if hasattr(value, "__array__") or hasattr(value, "__next__"):
-        raise NotSendable(f"a {kind.__module__}.{kind.__name__} has no JSON form: give a list")
+        raise NotSendable(f"a {kind.__module__}.{kind.__name__} has no JSON form: pass a list")
     return to_jsonable_python(value)
 
 
@@ -138,7 +138,7 @@ def _encode(value: Any, graphql_type: str, types: Types) -> tuple[Any, Any]:
     if value is None:
         return None, None
     if kind.startswith("["):
-        # GraphQL takes a lone item for a list of one.
+        # GraphQL coerces a single item to a list of one.
         items = [_encode(item, kind[1:-1], types) for item in (value if isinstance(value, list) else [value])]
         return [wire for wire, _ in items], [plain for _, plain in items]
     used = types.get(kind)
@@ -168,15 +168,15 @@ def _encode_object(value: dict[str, Any], used: UsedType, types: Types) -> tuple
 
 
 def _key(value: Any) -> tuple[type, Any]:
-    """True is not 1 here."""
+    """A key that keeps True and 1 apart."""
     return type(value), value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
 def decode(value: Any, graphql_type: str, types: Types) -> Any:
-    """A value from the wire as Python has it.
+    """Converts a value of a response to Python.
 
-    BigInt becomes int, DateTime, Date, Time, Duration, Decimal and UUID their Python types, an enum's name its value, a
-    Blob a `Blob`; an object becomes a dict whose keys are spelt as the task function spells them.
+    BigInt becomes int; DateTime, Date, Time, Duration, Decimal and UUID become their Python types; an enum's name
+    becomes its value; a Blob becomes a `Blob`; an object becomes a dict with the task function's own field names.
     """
     kind = graphql_type.rstrip("!")
     if value is None:
@@ -199,7 +199,7 @@ def decode(value: Any, graphql_type: str, types: Types) -> Any:
 
 
 def _as(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A parser whose refusal leaves the value to the api, and whose answer is what pydantic writes into JSON."""
+    """A converter to JSON form that returns a value unchanged if `parse` refuses it, so that the api reports it."""
 
     def convert(value: Any) -> Any:
         try:
@@ -215,7 +215,7 @@ def _number(value: Any) -> Any:
 
 
 def parse_duration(value: Any) -> datetime.timedelta:
-    """A span of time from its ISO 8601 text, or a number of seconds."""
+    """A duration from an ISO 8601 string or a number of seconds."""
     return _DURATION.validate_python(value)
 
 

@@ -1,4 +1,4 @@
-"""What the client raises: one base, and a type for each thing that a caller may want to do about it."""
+"""The client's exceptions: one base class, and a subclass for each case that a caller may handle differently."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from cluster.errors import DaskGraphQLError
 
 
 class ClientError(DaskGraphQLError):
-    """Base of all that the client raises."""
+    """Base class of the client's exceptions."""
 
 
 class ApiUnavailable(ClientError):
-    """The api did not answer within the client's patience. What was submitted goes on; submit or wait again."""
+    """The api did not respond within `patience_seconds`. Submitted tasks continue; submit or wait again."""
 
 
 class Refused(ClientError):
-    """The api refused a request, and repeating it as it is would not help.
+    """The api refused a request; repeating it unchanged would not help.
 
     Args:
-        code: stable, for programs; docs/errors.md lists them. `HTTP_<status>` or `SOCKET_<close code>` where the answer
+        code: stable, for programs; docs/errors.md lists them. `HTTP_<status>` or `SOCKET_<close code>` if the response
             had none.
         message: for people.
-        extensions: what the api tells beside it, such as `argument` or `limit`.
+        extensions: the api's details, such as `argument` or `limit`.
     """
 
     def __init__(self, code: str, message: str, extensions: Mapping[str, Any] | None = None) -> None:
@@ -34,7 +34,7 @@ class Refused(ClientError):
 
 
 class BadArguments(ClientError):
-    """The arguments do not fit what the api tells of the task type: one is unknown or missing."""
+    """The arguments do not match the task type: one is unknown or missing, or has no JSON form."""
 
 
 class UnknownTaskType(ClientError):
@@ -42,11 +42,11 @@ class UnknownTaskType(ClientError):
 
 
 class IdUnknown(ClientError):
-    """Only the api can tell this task's id: it writes an argument in a form that its GraphQL type does not tell."""
+    """Only the api can compute this task's id: an argument's canonical form does not follow from its GraphQL type."""
 
 
 class IdMismatch(ClientError):
-    """The api answered another task id than the one that follows from the arguments."""
+    """The api returned a different task id than the one derived from the arguments."""
 
 
 class TaskFailed(ClientError):
@@ -55,7 +55,7 @@ class TaskFailed(ClientError):
     Args:
         code: stable, for programs, such as TASK_FAILED or TIMEOUT; docs/errors.md lists them.
         message: for people.
-        type: type of the exception that the function raised, if one did.
+        type: type of the exception that the function raised, if any.
     """
 
     def __init__(self, code: str, message: str, type: str | None = None) -> None:
@@ -70,12 +70,11 @@ class TaskCancelled(ClientError):
 
 
 class ResultTimeout(ClientError, TimeoutError):
-    """The task did not end in the time that the caller gave; it goes on, and can be waited for again."""
+    """The task did not end within the caller's timeout; it continues and can be waited for again."""
 
 
 def refusal(errors: Sequence[Mapping[str, Any]], fallback: str = "ERROR") -> Refused:
-    """The refusal that a GraphQL answer's `errors` tell."""
+    """The exception for the `errors` of a GraphQL response: the first one's code, and the messages of all."""
     extensions = dict(errors[0].get("extensions") or {})
-    # Of several errors the first has the code; all have their words.
-    words = "; ".join(str(error.get("message")) for error in errors)
-    return Refused(str(extensions.pop("code", fallback)), words, extensions)
+    messages = "; ".join(str(error.get("message")) for error in errors)
+    return Refused(str(extensions.pop("code", fallback)), messages, extensions)

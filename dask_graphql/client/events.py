@@ -1,4 +1,4 @@
-"""The events of one task, resumable by their number."""
+"""The events of one task, resumable by their sequence number."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dask_graphql.client.errors import ClientError, refusal
-from dask_graphql.client.websocket_transport import Session, Subscription
+from dask_graphql.client.websocket_transport import Subscription, WebSocketTransport
 
 BUFFER: Final = 256
-"""Most events that wait here for a slow reader; the rest is asked for again when it has read these."""
+"""Events buffered for a slow reader. When it is full, the subscription is closed and resumed once they are read."""
 
 FINAL_STATES: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 
@@ -31,7 +31,8 @@ class Event:
         kind: QUEUED, STARTED, PROGRESS, RETRY, LOST, SUCCEEDED, FAILED or CANCELLED.
         state: the task's state after it.
         attempt: number of the newest try to run the task.
-        progress: the share done, 0 to 1, where the event tells it.
+        at: time of the change, in UTC.
+        progress: the share done, 0 to 1, if the event reports it.
     """
 
     seq: int
@@ -43,33 +44,33 @@ class Event:
     message: str | None
 
 
-async def follow(session: Session, task_id: str, after_seq: int) -> AsyncGenerator[Event, None]:
-    """Every event after `after_seq`, until the final one.
+async def follow(websocket: WebSocketTransport, task_id: str, after_seq: int) -> AsyncGenerator[Event, None]:
+    """Yields every event after `after_seq`, up to the final one.
 
     Raises:
-        Refused, ApiUnavailable: the events cannot be had.
+        Refused, ApiUnavailable: the events cannot be read.
     """
     buffer: deque[Event] = deque()
     more = asyncio.Event()
-    heard, ended, parked = after_seq, False, False
+    last_seq, ended, paused = after_seq, False, False
     failure: ClientError | None = None
 
     def on_data(data: Mapping[str, Any], errors: Sequence[Mapping[str, Any]]) -> None:
-        nonlocal heard, ended, failure, parked
+        nonlocal last_seq, ended, failure, paused
         more.set()
-        told = data.get("taskEvents")
-        if told is None:
+        payload = data.get("taskEvents")
+        if payload is None:
             failure = refusal(errors)
             return
-        event = Event(**{**told, "at": datetime.datetime.fromisoformat(told["at"])})
-        if event.seq <= heard:
+        event = Event(**{**payload, "at": datetime.datetime.fromisoformat(payload["at"])})
+        if event.seq <= last_seq:
             return
-        heard, ended = event.seq, event.state in FINAL_STATES
+        last_seq, ended = event.seq, event.state in FINAL_STATES
         buffer.append(event)
         if len(buffer) >= BUFFER and not ended:
-            # Bounded: what comes next stays in the api's log until there is room.
-            parked = True
-            session.close_subscription(subscription)
+            # Later events stay in the api's event log until there is room here.
+            paused = True
+            websocket.close_subscription(subscription)
 
     def on_end(error: ClientError | None) -> None:
         nonlocal failure
@@ -77,9 +78,9 @@ async def follow(session: Session, task_id: str, after_seq: int) -> AsyncGenerat
         more.set()
 
     subscription = Subscription(
-        QUERY, lambda: {"id": task_id, "after": heard}, on_data=on_data, on_end=on_end, complete=lambda: ended
+        QUERY, lambda: {"id": task_id, "after": last_seq}, on_data=on_data, on_end=on_end, complete=lambda: ended
     )
-    session.open(subscription)
+    websocket.open(subscription)
     try:
         while True:
             while buffer:
@@ -88,10 +89,10 @@ async def follow(session: Session, task_id: str, after_seq: int) -> AsyncGenerat
                 raise failure
             if ended:
                 return
-            if parked:
-                parked = False
-                session.open(subscription)
+            if paused:
+                paused = False
+                websocket.open(subscription)
             more.clear()
             await more.wait()
     finally:
-        session.close_subscription(subscription)
+        websocket.close_subscription(subscription)

@@ -1,4 +1,4 @@
-"""Requests over HTTP, repeated while the api is away: one input has one id, so repeating a submission is safe."""
+"""Requests over HTTP, repeated while the api is unavailable: submitting the same input again gives the same task."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ import httpx
 from dask_graphql.client.codec import Blob
 from dask_graphql.client.errors import ApiUnavailable, Refused, refusal
 from dask_graphql.client.network import is_loopback, open_http
-from dask_graphql.client.retry import RETRIABLE, Patience, asked_seconds
+from dask_graphql.client.retry import RETRYABLE_CODES, RetryBudget, retry_after_seconds
 
 logger = logging.getLogger(__name__)
 
-PASSING: Final = frozenset({429, 502, 503, 504})
-"""Statuses of a proxy without an api node behind it, or of a node that starts, stops or is full."""
+TRANSIENT_STATUSES: Final = frozenset({429, 502, 503, 504})
+"""Statuses of a proxy whose api node is missing, or of a node that is starting, stopping or full."""
 
 CHUNK_BYTES: Final = 1 << 18
 
 
-class Http:
+class HttpTransport:
     """The client's HTTP connections.
 
     Args:
-        url: the api, as in `http://127.0.0.1:8000`, or its `/graphql`.
-        token: sent as `Authorization: Bearer`; None for none.
-        patience_seconds: how long one request is repeated.
+        url: the api, such as `http://127.0.0.1:8000`, or its `/graphql`.
+        token: sent as `Authorization: Bearer`; None to send none.
+        patience_seconds: how long to repeat one request.
 
     Raises:
         BadProxy: the environment names a proxy that cannot be used.
@@ -41,155 +41,153 @@ class Http:
         self._authorization = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._patience_seconds = patience_seconds
         self._client = open_http(self.url)
-        self._elsewhere: httpx.AsyncClient | None = None
-        """For blobs at other origins, to which another way may lead."""
-        self._silent = True
-        """Whether the api has not answered yet, nor the user been told so."""
+        self._other_origins_client: httpx.AsyncClient | None = None
+        """For blobs at other origins, which may need a proxy where the api does not, or the reverse."""
+        self._never_answered = True
+        """The api has not responded yet, and no warning of that was logged."""
 
     async def close(self) -> None:
         await self._client.aclose()
-        if self._elsewhere is not None:
-            await self._elsewhere.aclose()
+        if self._other_origins_client is not None:
+            await self._other_origins_client.aclose()
 
-    async def ask(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The data of a query or mutation.
+    async def execute(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Executes a query or mutation and returns its data.
 
         Raises:
-            Refused: the api refuses it, and repeating it would not help or has not for the client's patience.
-            ApiUnavailable: the api did not answer for the client's patience.
+            Refused: the api refuses it, and repeating it cannot help or did not help within `patience_seconds`.
+            ApiUnavailable: the api did not respond within `patience_seconds`.
         """
-        patience = Patience(self._patience_seconds, self.url)
+        budget = RetryBudget(self._patience_seconds, self.url)
         while True:
             try:
-                return await self._ask_once({"query": query, "variables": dict(variables or {})})
+                return await self._execute_once({"query": query, "variables": dict(variables or {})})
             except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-                raise _no_api(self.url, error) from error
+                raise _bad_api_url(self.url, error) from error
             except httpx.TransportError as error:
-                pause = patience.pause_seconds(error)
-                self._tell_of_silence(error)
+                pause = budget.pause_seconds(error)
+                self._warn_unreachable_once(error)
             except Refused as refused:
-                if refused.code not in RETRIABLE and refused.code not in _PASSING_CODES:
+                if refused.code not in RETRYABLE_CODES and refused.code not in TRANSIENT_CODES:
                     raise
-                pause = patience.pause_seconds(refused, asked_seconds(refused))
+                pause = budget.pause_seconds(refused, retry_after_seconds(refused))
             await asyncio.sleep(pause)
 
-    def _tell_of_silence(self, error: Exception) -> None:
-        """Says at once where nobody seems to be, as a wrong port is the likely cause; later failures pass by."""
-        if self._silent:
-            self._silent = False
+    def _warn_unreachable_once(self, error: Exception) -> None:
+        """Warns at once if the first request gets no response: a wrong port is the likely cause."""
+        if self._never_answered:
+            self._never_answered = False
             logger.warning(
-                "%s does not answer (%s); trying for %g s", self.url, str(error) or type(error).__name__,
+                "%s does not respond (%s); retrying for %g s", self.url, str(error) or type(error).__name__,
                 self._patience_seconds,
             )  # fmt: skip
 
-    async def _ask_once(self, body: dict[str, Any]) -> dict[str, Any]:
-        answer = await self._client.post(self.url, json=body, headers=self._authorization)
-        self._silent = False
-        told = _json_object(answer)
-        if told is not None and told.get("errors"):
-            raise refusal(told["errors"], _status_code(answer) if answer.is_error else "ERROR")
-        if told is None or not isinstance(told.get("data"), dict):
-            raise _http_refusal(answer, answer.text)
-        return dict(told["data"])
+    async def _execute_once(self, body: dict[str, Any]) -> dict[str, Any]:
+        response = await self._client.post(self.url, json=body, headers=self._authorization)
+        self._never_answered = False
+        payload = _json_object(response)
+        if payload is not None and payload.get("errors"):
+            raise refusal(payload["errors"], _status_code(response) if response.is_error else "ERROR")
+        if payload is None or not isinstance(payload.get("data"), dict):
+            raise _http_refusal(response, response.text)
+        return dict(payload["data"])
 
     async def chunks(self, blob: Blob) -> AsyncGenerator[bytes, None]:
-        """The bytes of a blob in order; after a broken connection it goes on where it was.
+        """Yields the bytes of a blob in order; resumes at the current offset after a lost connection.
 
         Raises:
-            Refused: there is no such blob any more.
-            ApiUnavailable: the api did not answer for the client's patience.
+            Refused: the blob no longer exists.
+            ApiUnavailable: the api did not respond within `patience_seconds`.
         """
         url = blob_url(self.url, blob.url)
-        # A blob may lie elsewhere (a signed URL of a bucket), where our token is nobody's business.
+        # A blob may be at another origin (a signed URL of a bucket), which must not get our token.
         headers = self._authorization if urlsplit(url)[:2] == urlsplit(self.url)[:2] else {}
-        patience = Patience(self._patience_seconds, url)
+        budget = RetryBudget(self._patience_seconds, url)
         offset = 0
         while offset < blob.size_bytes:
             try:
-                async with aclosing(self._from(url, offset, headers)) as parts:
+                async with aclosing(self._download_from(url, offset, headers)) as parts:
                     async for part in parts:
                         offset += len(part)
-                        patience.reset()
+                        budget.reset()
                         yield part
                 if offset >= blob.size_bytes:
                     return
-                pause = patience.pause_seconds(
-                    ConnectionError(f"{url} ended after {offset} of {blob.size_bytes} bytes")
-                )
+                pause = budget.pause_seconds(ConnectionError(f"{url} ended after {offset} of {blob.size_bytes} bytes"))
             except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-                raise _no_api(url, error) from error
+                raise _bad_api_url(url, error) from error
             except httpx.TransportError as error:
-                pause = patience.pause_seconds(error)
+                pause = budget.pause_seconds(error)
             except Refused as refused:
-                if refused.code not in RETRIABLE and refused.code not in _PASSING_CODES:
+                if refused.code not in RETRYABLE_CODES and refused.code not in TRANSIENT_CODES:
                     raise
-                pause = patience.pause_seconds(refused, asked_seconds(refused))
+                pause = budget.pause_seconds(refused, retry_after_seconds(refused))
             await asyncio.sleep(pause)
 
     def _client_for(self, url: str) -> httpx.AsyncClient:
         if is_loopback(url) == is_loopback(self.url):
             return self._client
-        self._elsewhere = self._elsewhere or open_http(url)
-        return self._elsewhere
+        self._other_origins_client = self._other_origins_client or open_http(url)
+        return self._other_origins_client
 
-    async def _from(self, url: str, offset: int, headers: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
-        # A compressed download could not be continued at an offset of the blob.
+    async def _download_from(self, url: str, offset: int, headers: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
+        # A compressed download could not be resumed at an offset of the blob.
         asked = {**headers, "Accept-Encoding": "identity", "Range": f"bytes={offset}-"}
-        async with self._client_for(url).stream("GET", url, headers=asked) as answer:
-            if answer.status_code not in (200, 206):
-                raise _http_refusal(answer, (await answer.aread()).decode(errors="replace"))
-            # 200: the range was not heard, and what we have comes once more.
-            skip = offset if answer.status_code == 200 else 0
-            async for part in answer.aiter_raw(CHUNK_BYTES):
+        async with self._client_for(url).stream("GET", url, headers=asked) as response:
+            if response.status_code not in (200, 206):
+                raise _http_refusal(response, (await response.aread()).decode(errors="replace"))
+            # 200: the server ignored the range and sends the blob from its beginning.
+            skip = offset if response.status_code == 200 else 0
+            async for part in response.aiter_raw(CHUNK_BYTES):
                 if len(part) > skip:
                     yield part[skip:]
                 skip = max(0, skip - len(part))
 
 
 def api_url(url: str) -> str:
-    """The `/graphql` of an api of which only the origin may be given; any other path is a proxy's.
+    """The URL of an api's `/graphql`, from its origin, its `/graphql`, or the path where a proxy serves it.
 
     Raises:
-        ApiUnavailable: the text is no URL.
+        ApiUnavailable: the string is not a URL.
     """
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise _no_api(url, error) from error
+        raise _bad_api_url(url, error) from error
     path = "/graphql" if parts.path in ("", "/") else parts.path.removesuffix("/")
     return urlunsplit(parts._replace(path=path)) if path.endswith("/graphql") else url
 
 
 def blob_url(api: str, url: str) -> str:
-    """Where a blob is: its path is below the place where the api's `/graphql` is, which a proxy may have moved."""
+    """The URL of a blob. Its path is relative to the path of the api's `/graphql`, which a proxy may have moved."""
     if url.startswith("/") and urlsplit(api).path.endswith("/graphql"):
         return urljoin(api, urlsplit(api).path.removesuffix("/graphql") + url)
     return urljoin(api, url)
 
 
-def _status_code(answer: httpx.Response) -> str:
-    return f"HTTP_{answer.status_code}"
+def _status_code(response: httpx.Response) -> str:
+    return f"HTTP_{response.status_code}"
 
 
-_PASSING_CODES: Final = frozenset(f"HTTP_{status}" for status in PASSING)
+TRANSIENT_CODES: Final = frozenset(f"HTTP_{status}" for status in TRANSIENT_STATUSES)
 
 
-def _json_object(answer: httpx.Response) -> dict[str, Any] | None:
+def _json_object(response: httpx.Response) -> dict[str, Any] | None:
     try:
-        told = answer.json()
+        payload = response.json()
     except ValueError:
         return None
-    return told if isinstance(told, dict) else None
+    return payload if isinstance(payload, dict) else None
 
 
-def _http_refusal(answer: httpx.Response, text: str) -> Refused:
-    """What an answer says that is no GraphQL answer; plain HTTP routes tell `{"error": ..., "code": ...}`."""
-    told = _json_object(answer) or {}
-    after = answer.headers.get("retry-after", "")
+def _http_refusal(response: httpx.Response, text: str) -> Refused:
+    """The exception for a response that is not GraphQL; plain HTTP routes send `{"error": ..., "code": ...}`."""
+    payload = _json_object(response) or {}
+    after = response.headers.get("retry-after", "")
     extensions = {"retryAfterSeconds": int(after)} if after.isdecimal() else {}
-    words = told.get("error") or text[:300] or answer.reason_phrase
-    return Refused(str(told.get("code") or _status_code(answer)), f"{answer.url} answered {words}", extensions)
+    reason = payload.get("error") or text[:300] or response.reason_phrase
+    return Refused(str(payload.get("code") or _status_code(response)), f"{response.url} returned {reason}", extensions)
 
 
-def _no_api(url: str, error: Exception) -> ApiUnavailable:
-    return ApiUnavailable(f"{url!r} is no address of an api: {error}")
+def _bad_api_url(url: str, error: Exception) -> ApiUnavailable:
+    return ApiUnavailable(f"{url!r} is not the URL of an api: {error}")

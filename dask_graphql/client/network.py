@@ -1,4 +1,4 @@
-"""The way to an api: through the proxies of the environment, but never to a loopback address."""
+"""HTTP connections: the environment's proxies are used, except for loopback addresses."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import httpx
 
 from dask_graphql.client.errors import ClientError
 
-CONNECT_SECONDS: Final = 5.0
-ANSWER_SECONDS: Final = 30.0
-PROXY_VARIABLES: Final = "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in capitals or small letters"
+CONNECT_TIMEOUT_SECONDS: Final = 5.0
+READ_TIMEOUT_SECONDS: Final = 30.0
+PROXY_VARIABLES: Final = "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in upper or lower case"
 
 
 class BadProxy(ClientError):
-    """What the environment says of proxies cannot be used; the message says why, and which variables say it."""
+    """The environment's proxy settings cannot be used; the message says why and names the variables."""
 
     def __init__(self, error: Exception) -> None:
-        super().__init__(f"the proxies of the environment ({PROXY_VARIABLES}) cannot be used: {error}")
+        super().__init__(f"the proxy settings of the environment ({PROXY_VARIABLES}) cannot be used: {error}")
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a URL leads to this machine itself, where no proxy leads."""
+    """Whether a URL names this machine itself, which no proxy can reach."""
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:
@@ -37,15 +37,15 @@ def is_loopback(url: str) -> bool:
 
 
 def open_http(url: str) -> httpx.AsyncClient:
-    """A client of HTTP for this URL.
+    """An HTTP client for this URL.
 
     Raises:
-        BadProxy: a proxy is named that cannot be used.
+        BadProxy: the environment names a proxy that cannot be used.
     """
     try:
         return httpx.AsyncClient(
-            timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS), trust_env=not is_loopback(url)
+            timeout=httpx.Timeout(READ_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS), trust_env=not is_loopback(url)
         )
     except (httpx.InvalidURL, ValueError, ImportError) as error:
-        # An IPv6 address in NO_PROXY, an unknown scheme, SOCKS without the package for it.
+        # For example an IPv6 address in NO_PROXY, an unknown scheme, or SOCKS without its package.
         raise BadProxy(error) from error

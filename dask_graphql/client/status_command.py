@@ -1,4 +1,4 @@
-"""`dask-graphql status`: the cluster on a terminal, over the public api, as any client sees it."""
+"""`dask-graphql status`: the cluster on a terminal, read from the public api."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from dask_graphql.client.errors import ApiUnavailable, Refused
-from dask_graphql.client.http_transport import Http
-from dask_graphql.client.retry import RETRIABLE
+from dask_graphql.client.http_transport import HttpTransport
+from dask_graphql.client.retry import RETRYABLE_CODES
 
-TURN_SECONDS: Final = 1.0
-ROWS: Final = 30
-"""Most workers that are shown one by one."""
+REFRESH_SECONDS: Final = 1.0
+MAX_ROWS: Final = 30
+"""Workers shown one by one at most."""
 
 QUERY: Final = """{
   cluster {
@@ -34,77 +34,79 @@ async def show_status(url: str, token: str | None, *, once: bool, as_json: bool)
     """Shows the cluster until Ctrl-C.
 
     Args:
-        once: shows it once and returns.
-        as_json: prints lines of JSON, one for each look, instead of tables.
+        once: show it once and return.
+        as_json: print one line of JSON per refresh instead of tables.
 
     Raises:
-        ClientError: the api refuses; with `once` also where it does not answer.
+        ClientError: the api refuses; with `once` or `as_json` also if it does not respond.
     """
-    http = Http(url, token, 0)
+    http = HttpTransport(url, token, 0)
     try:
         if once:
-            cluster = (await http.ask(QUERY))["cluster"]
-            print(json.dumps(cluster)) if as_json else Console().print(picture(http.url, cluster))
+            cluster = (await http.execute(QUERY))["cluster"]
+            print(json.dumps(cluster)) if as_json else Console().print(render(http.url, cluster))
         elif as_json:
             while True:
-                print(json.dumps((await http.ask(QUERY))["cluster"]), flush=True)
-                await asyncio.sleep(TURN_SECONDS)
+                print(json.dumps((await http.execute(QUERY))["cluster"]), flush=True)
+                await asyncio.sleep(REFRESH_SECONDS)
         else:
             await _live(http)
     finally:
         await http.close()
 
 
-async def _live(http: Http) -> None:
+async def _live(http: HttpTransport) -> None:
     cluster: dict[str, Any] | None = None
     with Live(Text("..."), auto_refresh=False) as live:
         while True:
             missing = ""
             try:
-                cluster = (await http.ask(QUERY))["cluster"]
+                cluster = (await http.execute(QUERY))["cluster"]
             except (ApiUnavailable, Refused) as error:
-                if isinstance(error, Refused) and error.code not in RETRIABLE:
+                if isinstance(error, Refused) and error.code not in RETRYABLE_CODES:
                     raise
                 missing = str(error)
-            live.update(picture(http.url, cluster, missing), refresh=True)
-            await asyncio.sleep(TURN_SECONDS)
+            live.update(render(http.url, cluster, missing), refresh=True)
+            await asyncio.sleep(REFRESH_SECONDS)
 
 
-def picture(url: str, cluster: dict[str, Any] | None, missing: str = "") -> Group:
-    """The tables of one look.
+def render(url: str, cluster: dict[str, Any] | None, missing: str = "") -> Group:
+    """The tables of one refresh.
 
     Args:
-        cluster: what was seen last; None where nothing was.
-        missing: why it cannot be seen now.
+        cluster: the latest `cluster` of the api; None if there was none yet.
+        missing: why it could not be read now; empty if it could.
     """
     head = Text.assemble(("dask-graphql ", "bold"), url)
     if missing:
         head.append(f"\n{missing}", "bold red")
     if cluster is None:
         return Group(head)
-    return Group(head, _overview(cluster), _workers(cluster["workers"]), *_decisions(cluster["fleet"]))
+    return Group(head, _summary(cluster), _workers(cluster["workers"]), *_decisions(cluster["fleet"]))
 
 
-def _overview(cluster: dict[str, Any]) -> Table:
+def _summary(cluster: dict[str, Any]) -> Table:
     table = Table.grid(padding=(0, 2))
     epoch = (cluster["schedulerEpoch"] or "")[:8]
-    there = Text(f"connected ({epoch})", "green") if cluster["schedulerConnected"] else Text("away", "bold red")
-    table.add_row("scheduler", there)
+    connected = cluster["schedulerConnected"]
+    table.add_row(
+        "scheduler", Text(f"connected ({epoch})", "green") if connected else Text("not connected", "bold red")
+    )
     counts = "  ".join(f"{item['count']} {item['state'].lower()}" for item in cluster["tasks"])
     table.add_row("tasks", counts)
     table.add_row("in Dask", f"{cluster['waiting']} waiting  {cluster['processing']} processing")
     fleet = cluster["fleet"]
     if fleet is None:
-        table.add_row("fleet", Text("no controller runs", "yellow"))
+        table.add_row("fleet", Text("no controller", "yellow"))
         return table
-    words = f"{fleet['running']} running  {fleet['launching']} launching  {fleet['retiring']} retiring"
+    counts = f"{fleet['running']} running  {fleet['launching']} launching  {fleet['retiring']} retiring"
     wanted = "?" if fleet["wanted"] is None else fleet["wanted"]
-    table.add_row("fleet", f"{words}  {wanted} wanted, of {fleet['minWorkers']} to {fleet['maxWorkers']}")
+    table.add_row("fleet", f"{counts}  {wanted} wanted (limits {fleet['minWorkers']} to {fleet['maxWorkers']})")
     table.add_row("", Text(fleet["reason"], "dim"))
     if fleet["problem"]:
         table.add_row("problem", Text(fleet["problem"], "bold red"))
     if fleet["costPerHour"] is not None:
-        table.add_row("cost", f"{fleet['costPerHour']:.3f} USD an hour")
+        table.add_row("cost", f"{fleet['costPerHour']:.3f} USD per hour")
     return table
 
 
@@ -112,20 +114,20 @@ def _workers(workers: list[dict[str, Any]]) -> Table:
     table = Table("worker", title=f"{len(workers)} workers", title_justify="left")
     for name in ("threads", "tasks", "memory"):
         table.add_column(name, justify="right")
-    for worker in workers[:ROWS]:
+    for worker in workers[:MAX_ROWS]:
         used, limit = worker["memoryBytes"] / 2**20, worker["memoryLimitBytes"] / 2**20
         memory = f"{used:,.0f} MiB" + (f" of {limit:,.0f}" if limit else "")
         busy = "bold" if worker["processing"] else "dim"
         table.add_row(Text(worker["name"]), str(worker["threads"]), str(worker["processing"]), memory, style=busy)
-    if len(workers) > ROWS:
-        table.add_row(f"... and {len(workers) - ROWS} more")
+    if len(workers) > MAX_ROWS:
+        table.add_row(f"... and {len(workers) - MAX_ROWS} more")
     return table
 
 
 def _decisions(fleet: dict[str, Any] | None) -> list[Table]:
     if fleet is None or not fleet["decisions"]:
         return []
-    table = Table("at", "started", "stopped", "why", title="decisions of late", title_justify="left")
+    table = Table("at", "started", "stopped", "reason", title="recent decisions", title_justify="left")
     for decision in fleet["decisions"][:5]:
         at = decision["at"][11:19]
         table.add_row(at, str(decision["started"]), str(decision["stopped"]), Text(decision["reason"]))

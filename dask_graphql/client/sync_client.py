@@ -1,4 +1,4 @@
-"""The client for plain code: the asyncio one on an event loop in a thread of its own."""
+"""The client for synchronous code: runs the asyncio client on an event loop in its own thread."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Mappi
 from concurrent.futures import CancelledError
 from typing import Any, BinaryIO, Self, TypeVar
 
-from dask_graphql.client.async_client import AsyncClient, AsyncHandle, SubmitOptions
+from dask_graphql.client.async_client import AsyncClient
+from dask_graphql.client.async_handle import AsyncHandle
 from dask_graphql.client.codec import Blob
 from dask_graphql.client.errors import ClientError
 from dask_graphql.client.events import Event
+from dask_graphql.client.submissions import SubmitOptions
 from dask_graphql.client.task_types import TaskType
 
 T = TypeVar("T")
@@ -29,7 +31,7 @@ class Client:
     ) -> None:
         self._client = AsyncClient(url, token, patience_seconds=patience_seconds, ping_seconds=ping_seconds)
         self._loop = asyncio.new_event_loop()
-        # A daemon, so that a program that forgot to close its client ends all the same.
+        # A daemon, so that a program that forgot to close its client still exits.
         self._thread = threading.Thread(target=self._loop.run_forever, name="dask-graphql-client", daemon=True)
         self._thread.start()
 
@@ -45,7 +47,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Closes all connections and ends the thread. Who still waits gets a ClientError; the tasks go on."""
+        """Closes all connections and ends the thread. Callers that still wait get a ClientError; the tasks continue."""
         if self._loop.is_closed():
             return
         self._run(self._end())
@@ -55,33 +57,34 @@ class Client:
 
     async def _end(self) -> None:
         await self._client.close()
-        # What other threads wait for ends before the loop does.
+        # Calls of other threads end before the loop does.
         if rest := asyncio.all_tasks() - {asyncio.current_task()}:
             for task in rest:
                 task.cancel()
             await asyncio.wait(rest)
 
     def task_types(self, *, refresh: bool = False) -> Mapping[str, TaskType]:
-        """The api's task types by name; asked once, and again with `refresh`."""
+        """The api's task types by name; requested once, and again with `refresh`."""
         return self._run(self._client.task_types(refresh=refresh))
 
     def task_id(self, task: str, /, **arguments: Any) -> str:
-        """The id that the api will give this task; nothing is submitted, and the arguments are not validated."""
+        """The id that the api would give this task. Submits nothing and does not validate the arguments."""
         return self._run(self._client.task_id(task, **arguments))
 
     def submit(self, task: str, /, *, options: SubmitOptions | None = None, **arguments: Any) -> Handle:
-        """Submits a task. It is repeated while the api is away or full, which is safe: the same input is one task."""
+        """Submits a task. Repeats the request while the api is unavailable or full, which is safe: the same input is
+        the same task."""
         return Handle(self, self._run(self._client.submit(task, options=options, **arguments)))
 
     def submit_many(
         self, task: str, /, inputs: Iterable[Mapping[str, Any]], *, options: SubmitOptions | None = None
     ) -> list[Handle]:
-        """Submits many inputs of one task type in batches; each batch is accepted whole or not at all."""
+        """Submits many inputs of one task type in batches."""
         handles = self._run(self._client.submit_many(task, list(inputs), options=options))
         return [Handle(self, handle) for handle in handles]
 
     def task(self, task_id: str) -> Handle:
-        """A handle of a task by its id; it need not be submitted yet."""
+        """A handle of a task by its id; the task need not be submitted yet."""
         return Handle(self, self._client.task(task_id))
 
     def map(
@@ -91,13 +94,13 @@ class Client:
         return self._iterate(self._client.map(task, list(inputs), options=options))
 
     def as_completed(self, handles: Iterable[Handle]) -> Iterator[Handle]:
-        """The handles as their tasks end, in whatever state; `result` of each answers without waiting."""
+        """Yields each handle when its task ends, in whatever state; its `result` then returns without waiting."""
         by_inner = {handle._handle: handle for handle in handles}
         for inner in self._iterate(self._client.as_completed(by_inner)):
             yield by_inner[inner]
 
     def download(self, blob: Blob, file: str | os.PathLike[str] | BinaryIO) -> int:
-        """Writes a blob to a file as it comes; answers its length in bytes. Goes on after a broken connection."""
+        """Streams a blob into a file and returns its length in bytes. Resumes after a lost connection."""
         return self._run(self._client.download(blob, file))
 
     def read(self, blob: Blob) -> bytes:
@@ -114,7 +117,7 @@ class Client:
         except CancelledError:
             raise ClientError("the client is closed") from None
         except BaseException:
-            # Ctrl-C in the caller's thread: what it waited for must not go on unseen.
+            # For example Ctrl-C in the caller's thread: the call must not continue in the background.
             future.cancel()
             raise
 
@@ -154,43 +157,43 @@ class Handle:
 
     @property
     def outcome(self) -> str | None:
-        """What the submission found: NEW, JOINED, CACHED or RECOMPUTED; None where it was not submitted here."""
+        """Outcome of the submission: NEW, JOINED, CACHED or RECOMPUTED; None if it was not submitted here."""
         return self._handle.outcome
 
     @property
     def progress(self) -> float | None:
-        """The share done, 0 to 1, as last heard; None for unknown. It asks nobody."""
+        """The share done, 0 to 1, as last reported; None if unknown. Reading it sends no request."""
         return self._handle.progress
 
     @property
     def last_state(self) -> str | None:
-        """Its state as last heard. It asks nobody."""
+        """The state as last reported; None if unknown. Reading it sends no request."""
         return self._handle.last_state
 
     def state(self) -> str | None:
-        """Its state now; None where the api knows no such task."""
+        """The current state; None if the api does not know the task."""
         return self._client._run(self._handle.state())
 
     def final(self, timeout: float | None = None) -> dict[str, Any]:
-        """The final record as the api tells it, with GraphQL's names and values; waits until there is one."""
+        """Waits at most `timeout` seconds for the final record and returns it with GraphQL's names and values."""
         return self._client._run(self._handle.final(timeout))
 
     def result(self, timeout: float | None = None) -> Any:
-        """The output of the task as a Python value; waits until it has ended, at most `timeout` seconds."""
+        """Waits at most `timeout` seconds for the task to end and returns its output as a Python value."""
         return self._client._run(self._handle.result(timeout))
 
     def partial(self) -> Any:
-        """What the task, while it runs, has shown of its output so far; None where there is nothing of it."""
+        """The output that the running task has reported so far; None if there is none."""
         return self._client._run(self._handle.partial())
 
     def events(self, after_seq: int = 0) -> Iterator[Event]:
-        """Every change of the task after `after_seq`, past and to come; ends with the final one."""
+        """Yields every change of the task after `after_seq`, past and future, up to the final one."""
         return self._client._iterate(self._handle.events(after_seq))
 
     def cancel(self) -> str:
-        """Cancels the task; answers its state, which is not CANCELLED where it had ended already."""
+        """Cancels the task and returns its state, which is not CANCELLED if it had already ended."""
         return self._client._run(self._handle.cancel())
 
     def read_field(self, field: str, /, **arguments: Any) -> Any:
-        """One field of the task's output that takes arguments, such as `digits_slice` of `fibonacci`."""
+        """Reads one field of the output that takes arguments, such as `digits_slice` of `fibonacci`."""
         return self._client._run(self._handle.read_field(field, **arguments))

@@ -1,4 +1,4 @@
-"""The task types that an api has, as `taskTypes` tells them: names, arguments, defaults, and all that an id needs."""
+"""The api's task types, from `taskTypes`: names, arguments, defaults, and everything that a task id is derived from."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class TaskType:
 
     Attributes:
         mutation: the mutation that submits it; `<mutation>Many` submits many.
-        input_type: GraphQL type of one input of many; None where it has no arguments.
+        input_type: GraphQL type of one input of `<mutation>Many`; None if the task type has no arguments.
         output_type: GraphQL type of its output.
-        wraps_value: the function returns no object, and `output_type` is one with the single field `value`.
-        selection: GraphQL selection of all of `output_type` that needs no arguments.
-        id_from_input: whether `task_id` is possible.
-        salt: the caller's tenant's member of the id's pre-image; empty where tenants share.
+        wraps_value: the function returns no object, so `output_type` wraps the value in the single field `value`.
+        selection: GraphQL selection of every field of `output_type` that needs no arguments.
+        id_from_input: whether a client can derive the task id.
+        salt: the `salt` of the caller's tenant in the id's pre-image; empty if tenants share tasks.
     """
 
     name: str
@@ -46,7 +46,7 @@ class TaskType:
     salt: str = ""
 
     def bind(self, arguments: Mapping[str, Any]) -> Input:
-        """Arguments by name, spelt as in Python or as in GraphQL, as an input to submit.
+        """Makes an input of arguments, which may have their Python or their GraphQL names.
 
         Raises:
             BadArguments: an argument is unknown, missing, or has no JSON form.
@@ -67,34 +67,33 @@ class TaskType:
             except ValueError as error:
                 raise BadArguments(f"{self.name}: {name}: {error}") from error
             except RecursionError as error:
-                raise BadArguments(f"{self.name}: {name}: it is nested too deeply, or holds itself") from error
+                raise BadArguments(f"{self.name}: {name}: it is nested too deeply, or contains itself") from error
         return Input(self, wire, plain)
 
     def decode(self, result: Mapping[str, Any]) -> Any:
-        """The Python value of a result as the api sent it (values.py says which types become what)."""
+        """The Python value of a result as the api sent it (`codec.decode` lists the types)."""
         value = decode(result, self.output_type, self.types)
         return value["value"] if self.wraps_value else value
 
 
 @dataclass(frozen=True)
 class Input:
-    """The arguments of one submission: `wire` for GraphQL, `plain` with defaults filled in for the id."""
+    """The arguments of one submission: `wire` as GraphQL variables, `plain` with defaults filled in, for the id."""
 
     task_type: TaskType
     wire: dict[str, Any]
     plain: dict[str, Any]
 
     def task_id(self) -> str:
-        """The id that the api will give this input, by the rule of cluster/task_types/task_id.py. The input is not
-        validated.
+        """The id that the api would give this input (cluster/task_types/task_id.py has the rule). Validates nothing.
 
         Raises:
-            IdUnknown: only the api can tell it.
+            IdUnknown: only the api can compute it.
             BadArguments: a value has no canonical form (a float that is not finite).
         """
         kind = self.task_type
         if not kind.id_from_input:
-            raise IdUnknown(f"the id of {kind.name} does not follow from its arguments; submit it to learn its id")
+            raise IdUnknown(f"the id of {kind.name} cannot be derived from its arguments; submit it to get its id")
         try:
             return task_id(kind.name, kind.version, canonical_json(self.plain), kind.salt)
         except BadInput as error:
@@ -114,29 +113,29 @@ def find(task_types: Mapping[str, TaskType], name: str) -> TaskType:
     return task_types[name]
 
 
-def _task_type(told: Mapping[str, Any], salt: str) -> TaskType:
+def _task_type(payload: Mapping[str, Any], salt: str) -> TaskType:
     return TaskType(
-        name=told["name"],
-        version=told["version"],
-        description=told["description"],
-        arguments=tuple(_member(item, has_default=not item["required"]) for item in told["arguments"]),
-        mutation=told["mutation"],
-        input_type=told["inputType"],
-        output_type=told["outputType"],
-        wraps_value=told["wrapsValue"],
-        selection=told["selection"],
-        id_from_input=told["idFromInput"],
+        name=payload["name"],
+        version=payload["version"],
+        description=payload["description"],
+        arguments=tuple(_member(item, has_default=not item["required"]) for item in payload["arguments"]),
+        mutation=payload["mutation"],
+        input_type=payload["inputType"],
+        output_type=payload["outputType"],
+        wraps_value=payload["wrapsValue"],
+        selection=payload["selection"],
+        id_from_input=payload["idFromInput"],
         types={
             item["name"]: UsedType(
                 item["name"],
                 tuple(_member(field, has_default=field["hasDefault"]) for field in item["fields"]),
                 {member["name"]: member["value"] for member in item["members"]},
             )
-            for item in told["types"]
+            for item in payload["types"]
         },
         salt=salt,
     )
 
 
-def _member(told: Mapping[str, Any], *, has_default: bool) -> Member:
-    return Member(told["name"], told["graphqlName"], told["graphqlType"], has_default, told["default"])
+def _member(payload: Mapping[str, Any], *, has_default: bool) -> Member:
+    return Member(payload["name"], payload["graphqlName"], payload["graphqlType"], has_default, payload["default"])

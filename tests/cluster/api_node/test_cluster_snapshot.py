@@ -20,7 +20,7 @@ from cluster.errors import TooManySubscriptions
 from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.store.clients import Store
 from cluster.store.record import TaskState
-from dask_graphql.client.status_command import picture
+from dask_graphql.client.status_command import render
 from tests.system import Socket, System
 
 WATCH = "subscription { clusterChanges { schedulerConnected workers { name } tasks { state count } } }"
@@ -135,7 +135,7 @@ async def status(system: System, *options: str) -> tuple[int, str, str]:
 async def test_the_command_status_shows_the_cluster_once(watched: System) -> None:
     code, out, error = await status(watched, "--once")
     assert (code, error) == (0, "")
-    for words in ("scheduler", "connected", "1 workers", "wanted, of 1 to 1", "worker-"):
+    for words in ("scheduler", "connected", "1 workers", "wanted (limits 1 to 1)", "worker-"):
         assert words in out
 
 
@@ -150,7 +150,7 @@ async def test_the_command_status_says_what_refuses_it(watched: System) -> None:
     process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
     _, error = await process.communicate()
     assert process.returncode == 2
-    assert b"did not answer" in error
+    assert b"did not respond" in error
     assert b"Traceback" not in error
 
 
@@ -158,7 +158,7 @@ def test_what_was_seen_stays_in_the_picture_while_the_api_is_away() -> None:
     from rich.console import Console
 
     console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(picture("http://x", None, "the api is away"))
+    console.print(render("http://x", None, "the api is away"))
     assert "the api is away" in console.export_text()
 
 

@@ -55,11 +55,11 @@ from dask_graphql.client import (
     TaskFailed,
     TaskType,
     UnknownTaskType,
+    result_waiter,
 )
 from dask_graphql.client import events as client_events
-from dask_graphql.client import result_waiter as client_finals
 from dask_graphql.client.http_transport import blob_url
-from dask_graphql.client.submit_command import printable
+from dask_graphql.client.submit_command import output_record
 from dask_graphql.client.task_types import DISCOVERY, Input, parse_task_types
 from dask_graphql.dev_system import free_port
 from graphql_api.auth.callers import Caller
@@ -137,8 +137,8 @@ async def test_many_are_mapped_and_taken_as_they_end(client: AsyncClient) -> Non
     assert [result async for result in client.map("add", inputs)] == [number + 1 for number in range(700)]
     handles = await client.submit_many("add", inputs)
     assert len({handle.task_id async for handle in client.as_completed(handles)}) == 700
-    assert client._session.connections == 1
-    assert client._session._last_id < 10
+    assert client._websocket.connections == 1
+    assert client._websocket._last_id < 10
 
 
 def test_events_and_progress_are_followed_without_asyncio(sync_client: Client) -> None:
@@ -253,7 +253,7 @@ async def test_a_task_may_be_waited_for_before_anybody_submits_it(client: AsyncC
 
 
 async def test_a_wait_for_what_nobody_submitted_says_so(client: AsyncClient) -> None:
-    with pytest.raises(ResultTimeout, match=f"nobody has submitted {'1' * 32} yet, or its record has expired"):
+    with pytest.raises(ResultTimeout, match=f"{'1' * 32} was not submitted yet, or its record has expired"):
         await client.task("1" * 32).result(timeout=0.2)
 
 
@@ -262,7 +262,7 @@ async def test_thousands_that_wait_one_by_one_share_a_few_subscriptions(
     system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More callers than one socket may have operations (1,000), each coming by itself."""
-    monkeypatch.setattr(client_finals, "BUNDLE_LIMIT", 200)
+    monkeypatch.setattr(result_waiter, "MAX_IDS", 200)
     async with AsyncClient(system.url) as client:
         handles = await client.submit_many("add", [{"a": number, "b": 10**6} for number in range(1200)])
         never = client.task("f" * 32)
@@ -272,11 +272,11 @@ async def test_thousands_that_wait_one_by_one_share_a_few_subscriptions(
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         assert await asyncio.gather(*waits[:1200]) == [number + 10**6 for number in range(1200)]
-        assert max(len(bundles) for bundles in client._finals._open.values()) < 60
+        assert max(len(bundles) for bundles in client._results._open.values()) < 60
         for wait in waits[1200:]:
             wait.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
-        assert not client._session._subscriptions
+        assert not client._websocket._subscriptions
 
 
 def test_a_closed_client_says_so(system: System) -> None:
@@ -450,7 +450,7 @@ async def test_an_id_that_does_not_follow_from_the_input_is_told(
     client: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dask_graphql.client.task_types.task_id", lambda *_: "0" * 32)
-    with pytest.raises(IdMismatch, match=f"answered the task id {FIB_90} where {'0' * 32} follows"):
+    with pytest.raises(IdMismatch, match=f"returned the task id {FIB_90}, but {'0' * 32} follows"):
         await client.submit("fibonacci", n=90)
 
 
@@ -523,7 +523,7 @@ async def test_no_result_is_lost_while_the_api_and_redis_are_killed_and_started_
         async with asyncio.timeout(90):
             assert await asyncio.gather(*waits) == list(range(200))
             assert (await events)[-1] == "SUCCEEDED"
-        assert client._session.connections >= 3
+        assert client._websocket.connections >= 3
         for handle in handles:
             assert (await handle.final())["state"] == "SUCCEEDED"
 
@@ -555,7 +555,7 @@ async def test_an_api_that_hangs_is_left_and_found_again(tmp_path: Path) -> None
         api = system.children["api0"].process
         api.send_signal(signal.SIGSTOP)
         async with asyncio.timeout(20):
-            while client._session._outgoing is not None:
+            while client._websocket._outgoing is not None:
                 await asyncio.sleep(0.02)
         api.send_signal(signal.SIGCONT)
         await connected(client, 2)
@@ -565,20 +565,20 @@ async def test_an_api_that_hangs_is_left_and_found_again(tmp_path: Path) -> None
 
 async def connected(client: AsyncClient, times: int) -> None:
     async with asyncio.timeout(30):
-        while client._session.connections < times or client._session._outgoing is None:
+        while client._websocket.connections < times or client._websocket._outgoing is None:
             await asyncio.sleep(0.01)
 
 
 async def test_an_api_that_stays_away_is_told_after_the_clients_patience() -> None:
     async with AsyncClient(f"http://127.0.0.1:{free_port()}", patience_seconds=0.7) as client:
-        with pytest.raises(ApiUnavailable, match=r"did not answer for 0\.7 s"):
+        with pytest.raises(ApiUnavailable, match=r"did not respond for 0\.7 s"):
             await client.submit("fibonacci", n=1)
-        with pytest.raises(ApiUnavailable, match=r"did not answer for 0\.7 s"):
+        with pytest.raises(ApiUnavailable, match=r"did not respond for 0\.7 s"):
             await client.task(FIB_90).result()
         with pytest.raises(ApiUnavailable):
             await anext(client.task(FIB_90).events())
     async with AsyncClient("ftp://example.invalid") as client:
-        with pytest.raises(ApiUnavailable, match="no address of an api"):
+        with pytest.raises(ApiUnavailable, match="is not the URL of an api"):
             await client.submit("fibonacci", n=1)
 
 
@@ -770,7 +770,7 @@ def test_the_command_prints_objects_without_graphql_type_names() -> None:
         "result": {"__typename": "Report", "text": {"__typename": "Blob", "url": "/blobs/x"},
                    "points": [{"__typename": "Point", "x": 1}]},
     }  # fmt: skip
-    assert json.dumps(printable(record)) == (
+    assert json.dumps(output_record(record)) == (
         f'{{"taskId": "{FIB_90}", "name": "report", "state": "SUCCEEDED", "attempt": 1, "error": null, "result": '
         '{"typename": "Report", "text": {"url": "/blobs/x"}, "points": [{"x": 1}]}}'
     )

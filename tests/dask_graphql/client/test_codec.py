@@ -19,9 +19,9 @@ from pydantic import BaseModel, Field, PlainSerializer, computed_field
 from cluster.task_types.registry import _registered
 from cluster.worker.outcome import Succeeded, encode
 from dask_graphql import task
-from dask_graphql.client.async_client import _bound
 from dask_graphql.client.codec import Member, UsedType, decode
 from dask_graphql.client.errors import BadArguments
+from dask_graphql.client.submissions import bind_all
 from dask_graphql.client.submit_command import check_lists
 from dask_graphql.client.task_types import TaskType
 from graphql_api.schema.task_type_description import plain_input
@@ -113,7 +113,7 @@ def test_values_of_pandas_are_sent_as_pythons() -> None:
         (np.timedelta64(1, "ns"), "takes: thing: .*is not in whole microseconds"),
         (np.timedelta64(3, "M"), "takes: thing: is timedelta64"),
         (object(), "takes: thing: .*serialize"),
-        ((n for n in range(3)), "takes: thing: .*give a list"),
+        ((n for n in range(3)), "takes: thing: .*pass a list"),
     ],
 )
 def test_a_value_that_json_cannot_say_is_refused_by_name(value: Any, words: str) -> None:
@@ -124,14 +124,14 @@ def test_a_value_that_json_cannot_say_is_refused_by_name(value: Any, words: str)
 def test_a_value_that_holds_itself_is_refused_by_name() -> None:
     endless: list[Any] = []
     endless.append(endless)
-    with pytest.raises(BadArguments, match="takes: thing: it is nested too deeply, or holds itself"):
+    with pytest.raises(BadArguments, match="takes: thing: it is nested too deeply, or contains itself"):
         sent(endless)
 
 
 def test_one_of_many_inputs_is_refused_with_its_index() -> None:
     kind = argument("Float!")
-    with pytest.raises(BadArguments, match=r"inputs\[7\]: takes: thing: is nan.*; none was submitted"):
-        _bound(kind, 7, {"thing": math.nan})
+    with pytest.raises(BadArguments, match=r"inputs\[1\]: takes: thing: is nan.*; nothing was submitted"):
+        bind_all(kind, [{"thing": 1.0}, {"thing": math.nan}])
 
 
 @pytest.mark.parametrize(

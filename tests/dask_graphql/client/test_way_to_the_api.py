@@ -1,4 +1,4 @@
-"""How a client finds its api: proxies of the environment, wrong ports, the spellings of a URL."""
+"""How a client finds its api: proxies of the environment, wrong ports, forms of a URL."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_a_url_may_be_given_in_each_of_its_spellings(given: str, taken: str) -> 
 async def test_a_client_of_a_url_with_a_slash_behind_it_works(url: str) -> None:
     async with AsyncClient(url + "/") as client:
         assert "fibonacci" in await client.task_types()
-    with pytest.raises(ApiUnavailable, match="no address of an api"):
+    with pytest.raises(ApiUnavailable, match="is not the URL of an api"):
         Client("http://[")
 
 
@@ -150,20 +150,20 @@ async def test_a_port_where_nobody_listens_is_said_at_once_and_once(caplog: pyte
     url = f"http://127.0.0.1:{free_port()}"
     with (
         caplog.at_level(logging.WARNING),
-        pytest.raises(ApiUnavailable, match=rf"{url}/graphql did not answer for 1 s"),
+        pytest.raises(ApiUnavailable, match=rf"{url}/graphql did not respond for 1 s"),
     ):
         await submit_and_print(url, None, "fibonacci", {"n": 1}, wait=False, patience_seconds=1)
     [warning] = caplog.messages
-    assert warning.startswith(f"{url}/graphql does not answer (")
+    assert warning.startswith(f"{url}/graphql does not respond (")
     assert warning.endswith("trying for 1 s")
 
 
 async def test_a_client_that_only_waits_says_so_too(caplog: pytest.LogCaptureFixture) -> None:
     async with AsyncClient(f"http://127.0.0.1:{free_port()}", patience_seconds=1) as client:
-        with caplog.at_level(logging.WARNING), pytest.raises(ApiUnavailable, match="did not answer for 1 s"):
+        with caplog.at_level(logging.WARNING), pytest.raises(ApiUnavailable, match="did not respond for 1 s"):
             await client.task("b" * 32).result()
     [warning] = caplog.messages
-    assert "does not answer (" in warning
+    assert "does not respond (" in warning
     assert warning.endswith("trying for 1 s")
 
 
@@ -176,5 +176,5 @@ def test_the_command_says_on_stderr_what_it_tries(tmp_path: Path) -> None:
         assert process.stderr is not None
         line = process.stderr.readline()
         process.kill()
-    assert f"http://127.0.0.1:{port}/graphql does not answer" in line
+    assert f"http://127.0.0.1:{port}/graphql does not respond" in line
     assert "trying for 15 s" in line

@@ -10,7 +10,7 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection, serve
 
 from dask_graphql.client.errors import ClientError
-from dask_graphql.client.websocket_transport import Session, Subscription
+from dask_graphql.client.websocket_transport import Subscription, WebSocketTransport
 
 
 def subscription(ends: list[ClientError | None], data: list[Any]) -> Subscription:
@@ -42,21 +42,21 @@ async def test_a_subscription_that_comes_as_the_link_stops_has_a_link_of_its_own
 
     async with serve(babble, "127.0.0.1", 0, subprotocols=["graphql-transport-ws"]) as server:  # type: ignore[list-item]
         port = server.sockets[0].getsockname()[1]
-        session = Session(f"http://127.0.0.1:{port}/graphql", None, patience_seconds=5, ping_seconds=5)
+        websocket = WebSocketTransport(f"http://127.0.0.1:{port}/graphql", None, patience_seconds=5, ping_seconds=5)
         early_ends: list[ClientError | None] = []
         early_data: list[Any] = []
         late_ends: list[ClientError | None] = []
         late_data: list[Any] = []
-        session.open(subscription(early_ends, early_data))
-        running = session._running
+        websocket.open(subscription(early_ends, early_data))
+        running = websocket._running
         assert running is not None
         # Asked before `open` asks for its own: called first when the link stops.
-        running.remove_done_callback(session._stopped)
-        running.add_done_callback(lambda _: session.open(subscription(late_ends, late_data)))
-        running.add_done_callback(session._stopped)
+        running.remove_done_callback(websocket._on_stopped)
+        running.add_done_callback(lambda _: websocket.open(subscription(late_ends, late_data)))
+        running.add_done_callback(websocket._on_stopped)
         async with asyncio.timeout(10):
             while not late_ends:
                 await asyncio.sleep(0.01)
         assert (late_data, late_ends) == ([{"x": 1}], [None])
-        await session.close()
+        await websocket.close()
     assert early_ends == [None]

@@ -1,0 +1,213 @@
+"""A handle of one task: its state, result, events and cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from dask_graphql.client.codec import decode
+from dask_graphql.client.errors import (
+    BadArguments,
+    ClientError,
+    ResultTimeout,
+    TaskCancelled,
+    TaskFailed,
+    UnknownTaskType,
+)
+from dask_graphql.client.events import Event, follow
+from dask_graphql.client.task_types import TaskType
+
+if TYPE_CHECKING:
+    from dask_graphql.client.async_client import AsyncClient
+
+STATE_CHECK_SECONDS: Final = 2.0
+"""After a timeout, how long to spend on finding out the task's state for the error message."""
+
+
+class AsyncHandle:
+    """A task of the api.
+
+    Attributes:
+        task_id: its id.
+        outcome: outcome of the submission: NEW, JOINED, CACHED or RECOMPUTED; None if it was not submitted here.
+        progress: the share done, 0 to 1, as last reported by the submission, `state`, `events` or `final`; None if
+            unknown. Reading it sends no request.
+        last_state: the state as last reported; None if unknown.
+    """
+
+    def __init__(
+        self, client: AsyncClient, task_id: str, task_type: TaskType | None = None, outcome: str | None = None
+    ) -> None:
+        self.task_id = task_id
+        self.outcome = outcome
+        self.progress: float | None = None
+        self.last_state: str | None = None
+        self._client = client
+        self._task_type = task_type
+        self._final: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        name = self._task_type.name if self._task_type else "task"
+        return f"<{name} {self.task_id} {self.last_state or 'unknown'}>"
+
+    async def state(self) -> str | None:
+        """The current state: QUEUED, RUNNING, SUCCEEDED, FAILED or CANCELLED; None if the task is unknown."""
+        task = await self._query("state progress")
+        if task is None:
+            return None
+        self._update(task)
+        return str(task["state"])
+
+    async def final(self, timeout: float | None = None) -> dict[str, Any]:  # noqa: ASYNC109 - as Future.result has
+        """Waits for the final record and returns it with GraphQL's names and values.
+
+        Args:
+            timeout: seconds; None for no limit.
+
+        Raises:
+            ResultTimeout: the task did not end in time. It continues.
+            Refused, ApiUnavailable: the record cannot be read.
+        """
+        if self._final is None:
+            try:
+                async with asyncio.timeout(timeout):
+                    self._final = await self._wait()
+            except TimeoutError:
+                raise ResultTimeout(await self._timeout_message(timeout)) from None
+            self._update(self._final)
+        return self._final
+
+    async def result(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109
+        """Waits for the task to end and returns its output as a Python value.
+
+        An object becomes a dict whose keys are the field names of the task function's class; a plain value (a number, a
+        list) is returned as it is. `dask_graphql.client.codec` lists which GraphQL type becomes which Python type.
+
+        Args:
+            timeout: seconds; None for no limit.
+
+        Raises:
+            TaskFailed, TaskCancelled: the task ended in that state.
+            ResultTimeout: the task did not end in time. It continues.
+            Refused, ApiUnavailable: the result cannot be read.
+        """
+        record = await self.final(timeout)
+        if record["state"] == "SUCCEEDED":
+            if self._task_type is None or record["result"] is None:
+                raise UnknownTaskType(f"the api has a result of {record['name']!r} but no task type of that name")
+            return self._task_type.decode(record["result"])
+        error = record["error"] or {}
+        if record["state"] == "CANCELLED":
+            raise TaskCancelled(f"{self.task_id}: {error.get('message', 'cancelled')}")
+        raise TaskFailed(error["code"], error["message"], error.get("type"))
+
+    async def partial(self) -> Any:
+        """The output that the running task has reported so far, in the form of `result`.
+
+        None before the first report, if the task reports nothing, and once it has ended.
+
+        Raises:
+            UnknownTaskType: the api has no such task type.
+            Refused, ApiUnavailable: the output cannot be read.
+        """
+        if self._task_type is None:
+            task = await self._query("name")
+            if task is None:
+                return None
+            self._task_type = (await self._client.task_types()).get(task["name"])
+            if self._task_type is None:
+                raise UnknownTaskType(f"the api has no task type {task['name']!r}")
+        task_type = self._task_type
+        task = await self._query(
+            f"state progress partial {{ ... on {task_type.output_type} {{ {task_type.selection} }} }}"
+        )
+        if task is None:
+            return None
+        self._update(task)
+        return None if task["partial"] is None else task_type.decode(task["partial"])
+
+    async def events(self, after_seq: int = 0) -> AsyncGenerator[Event, None]:
+        """Yields every change of the task after `after_seq`, past and future, up to the final one.
+
+        No event is lost with a connection. To resume in another process, pass the `seq` of the last event processed.
+        """
+        async with aclosing(follow(self._client._websocket, self.task_id, after_seq)) as events:
+            async for event in events:
+                self.last_state = event.state
+                self.progress = self.progress if event.progress is None else event.progress
+                yield event
+
+    async def cancel(self) -> str:
+        """Cancels the task and returns its state, which is not CANCELLED if it had already ended.
+
+        Raises:
+            Refused: TASK_NOT_FOUND if the api does not know the task.
+        """
+        data = await self._client._http.execute(
+            "mutation($id: ID!) { cancelTask(taskId: $id) { state progress } }", {"id": self.task_id}
+        )
+        self._update(data["cancelTask"])
+        return str(data["cancelTask"]["state"])
+
+    async def read_field(self, field: str, /, **arguments: Any) -> Any:
+        """Reads one field of the output that takes arguments, such as `digits_slice` of `fibonacci`.
+
+        Args:
+            arguments: numbers, strings or booleans, by their Python or GraphQL names.
+
+        Raises:
+            BadArguments: the output has no such field.
+            TaskFailed, TaskCancelled, Refused, ApiUnavailable: the field cannot be read.
+        """
+        await self.result()
+        assert self._task_type is not None
+        task_type = self._task_type
+        members = task_type.types[task_type.output_type].fields
+        found = next((item for item in members if field in (item.name, item.graphql_name)), None)
+        if found is None:
+            names = ", ".join(item.name for item in members)
+            raise BadArguments(f"the output of {task_type.name} has no field {field!r}; it has {names}")
+        inner = ", ".join(f"{camel(name)}: {json.dumps(value)}" for name, value in arguments.items())
+        call = f"{found.graphql_name}({inner})" if inner else found.graphql_name
+        task = await self._query(f"result {{ ... on {task_type.output_type} {{ {call} }} }}")
+        if task is None or task["result"] is None:
+            raise ClientError(f"the result of {self.task_id} is no longer kept; submit it again")
+        return decode(task["result"][found.graphql_name], found.graphql_type, task_type.types)
+
+    async def _query(self, selection: str) -> dict[str, Any] | None:
+        """The selected fields of the task; None if the api does not know it."""
+        query = f"query($id: ID!) {{ task(taskId: $id) {{ {selection} }} }}"
+        data = await self._client._http.execute(query, {"id": self.task_id})
+        task: dict[str, Any] | None = data["task"]
+        return task
+
+    async def _timeout_message(self, waited: float | None) -> str:
+        """Why there is no final record yet, as far as the api says within STATE_CHECK_SECONDS."""
+        state: str | None = "unknown"
+        with suppress(TimeoutError, ClientError):
+            async with asyncio.timeout(STATE_CHECK_SECONDS):
+                state = await self.state()
+        if state is None:
+            return f"{self.task_id} was not submitted yet, or its record has expired: waited {waited:g} s"
+        return f"{self.task_id} did not end within {waited:g} s; it continues"
+
+    async def _wait(self) -> dict[str, Any]:
+        if self._task_type is None:
+            record = await self._client._results.wait(self.task_id, None)
+            self._task_type = (await self._client.task_types()).get(record["name"])
+            if self._task_type is None or record["state"] != "SUCCEEDED":
+                return {**record, "result": None}
+        return await self._client._results.wait(self.task_id, self._task_type)
+
+    def _update(self, task: Mapping[str, Any]) -> None:
+        self.last_state = task["state"]
+        self.progress = task["progress"]
+
+
+def camel(name: str) -> str:
+    """`bit_length` -> `bitLength`: a Python name as the schema spells it."""
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
