@@ -7,13 +7,14 @@ than half of a delivery.
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
 import redis.asyncio
 from redis.exceptions import RedisError
+
+from cluster.store import redis_internals
 
 
 class PubSubConnection:
@@ -27,7 +28,7 @@ class PubSubConnection:
 
     def __init__(self, pool: redis.asyncio.ConnectionPool, channels: list[str], ping_seconds: float) -> None:
         # Under RESP2 every answer on a connection that subscribes is an array with its kind first.
-        self._connection: Any = pool.connection_class(**{**pool.connection_kwargs, "protocol": 2})
+        self._connection = redis_internals.new_connection(pool, protocol=2)
         self._channels = channels
         self._ping_seconds = ping_seconds
         self._heard = False
@@ -57,7 +58,7 @@ class PubSubConnection:
                 yield answer[1], answer[2]
 
     async def _answer(self) -> Any:
-        answer = await self._connection.read_response(timeout=math.inf)
+        answer = await redis_internals.receive(self._connection)
         self._heard = True
         return answer
 
@@ -80,7 +81,7 @@ class PubSubConnection:
     async def disconnect(self) -> None:
         """Ends the connection; whoever reads from it hears of a lost one."""
         with suppress(RedisError, OSError):
-            await self._connection.disconnect(nowait=True)
+            await redis_internals.drop(self._connection)
 
     async def close(self) -> None:
         if self._pinging is not None:

@@ -6,20 +6,17 @@ clients of the store spent more time there than in Redis.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
-import hiredis
 import redis
 import redis.asyncio
 from redis.exceptions import ResponseError
 
+from cluster.store import redis_internals
+from cluster.store.redis_internals import Command
 from cluster.store.stall_aware_timeout import stall_aware_timeout
-
-Command: TypeAlias = tuple[Any, ...]
-"""A command's name and its arguments."""
 
 
 async def send_pipeline(
@@ -37,11 +34,11 @@ async def send_pipeline(
     Raises:
         RedisError, OSError: the connection was lost, or nothing came within `seconds`; the commands may be done.
     """
-    connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+    connection = await redis_internals.borrow(pool)
     try:
         answers = []
         async with stall_aware_timeout(seconds) as deadline:
-            await connection.send_packed_command(b"".join(map(hiredis.pack_command, commands)))
+            await redis_internals.send(connection, commands)
             for _ in commands:
                 answers.append(await _answer(connection))
                 deadline.restart()
@@ -49,7 +46,7 @@ async def send_pipeline(
         return answers
     except BaseException:
         # Answers that nobody read would be taken for those of whoever comes next.
-        await connection.disconnect(nowait=True)
+        await redis_internals.drop(connection)
         raise
     finally:
         await pool.release(connection)
@@ -57,8 +54,7 @@ async def send_pipeline(
 
 async def _answer(connection: Any) -> Any:
     try:
-        # Without a timer of its own for each answer: one is around them all.
-        return await connection.read_response(timeout=math.inf)
+        return await redis_internals.receive(connection)
     except ResponseError as error:
         return error
 
@@ -82,7 +78,7 @@ class ThreadPipeline:
         """
         connection = self._connection()
         try:
-            connection.send_packed_command([b"".join(map(hiredis.pack_command, commands))])
+            redis_internals.send_in_thread(connection, commands)
             return [self._answer(connection) for _ in commands]
         except BaseException:
             connection.disconnect()
@@ -97,11 +93,11 @@ class ThreadPipeline:
     def _connection(self) -> Any:
         connection = getattr(self._local, "connection", None)
         if connection is None:
-            connection = self._local.connection = self._pool.connection_class(**self._pool.connection_kwargs)
+            connection = self._local.connection = redis_internals.new_connection(self._pool)
         return connection
 
     def _answer(self, connection: Any) -> Any:
         try:
-            return connection.read_response()
+            return redis_internals.receive_in_thread(connection)
         except ResponseError as error:
             return error
