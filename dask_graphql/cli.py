@@ -21,7 +21,7 @@ from cluster.settings import Settings, load_settings
 from cluster.version import __version__
 
 if TYPE_CHECKING:
-    from cluster.store.clients import Store
+    from cluster.store.async_store import Store
 
 T = TypeVar("T")
 
@@ -168,7 +168,7 @@ def keys() -> None:
 
 
 def _in_store(work: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
-    from cluster.store.clients import Store
+    from cluster.store.async_store import Store
 
     async def body() -> T:
         store = Store(load_settings())

@@ -27,7 +27,7 @@ for _name in [name for name in os.environ if name.startswith("DASK_GRAPHQL_")]:
     del os.environ[_name]
 
 from cluster.settings import Settings, load_settings  # noqa: E402
-from cluster.store.clients import Store  # noqa: E402
+from cluster.store.async_store import Store  # noqa: E402
 from tests.engines import ENGINES, QUICK_ENGINES, default_binary, engine_binary  # noqa: E402
 from tests.outside import STRICT  # noqa: E402
 from tests.places import ROOT  # noqa: E402

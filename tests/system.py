@@ -21,7 +21,7 @@ import redis
 from websockets.asyncio.client import ClientConnection, connect
 
 from cluster.settings import Settings, load_settings
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.system.child_processes import Child, start_node, with_parent_death_signal
 from dask_graphql.dev_system import free_port, redis_command
 from graphql_api.auth.callers import Scope as CallerScope

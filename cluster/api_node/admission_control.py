@@ -14,7 +14,7 @@ from typing import Final
 
 from cluster.errors import QueueFull
 from cluster.settings import Settings
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.store.record import Record, TaskState
 from cluster.task_types.task_type import Bound, TaskType
 

@@ -14,10 +14,10 @@ from typing import Final
 
 from cluster.observability import metrics
 from cluster.settings import Settings
+from cluster.store.async_store import Store
 from cluster.store.blob_store import BlobStore, FolderBlobStore
-from cluster.store.clients import Store
+from cluster.store.keys import SHARDS
 from cluster.store.leader_lease import LeaderLease
-from cluster.store.script_calls import SHARDS
 from cluster.system.background import BackgroundLoop
 from cluster.task_types.task_id import TASK_ID
 
@@ -89,4 +89,4 @@ class BlobDeleter:
         calls = self._store.calls
         for name in names:
             if TASK_ID.fullmatch(name):
-                await self._store.run(calls.register_blobs(name, look_seconds=0))
+                await self._store.run(calls.register_blobs(name, check_seconds=0))

@@ -15,7 +15,7 @@ import orjson
 
 from cluster.errors import TooManySubscriptions
 from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavailable
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.store.record import TaskState
 from cluster.system.background import BackgroundLoop
 

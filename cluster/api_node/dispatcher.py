@@ -24,7 +24,7 @@ from cluster.observability import metrics, tracing
 from cluster.scheduling.attempt_keys import attempt_key
 from cluster.scheduling.entry_point import run_attempts
 from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavailable
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.system.background import BackgroundLoop
 
 logger = logging.getLogger(__name__)

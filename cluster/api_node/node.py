@@ -19,8 +19,8 @@ from cluster.api_node.submission import Submitter
 from cluster.current_settings import use_settings
 from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
+from cluster.store.async_store import Store
 from cluster.store.blob_store import BlobStore, open_blob_store
-from cluster.store.clients import Store
 from cluster.system.background import BackgroundLoop
 from cluster.task_types.registry import Registry, load_registry
 

@@ -16,9 +16,9 @@ from redis.exceptions import RedisError
 from cluster.api_node.speculative_watch import SpeculativeWatches
 from cluster.api_node.topics import Topics
 from cluster.api_node.watch_queue import WatchQueue
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.store.record import Record
-from cluster.store.script_calls import parse_notification, split_notification
+from cluster.store.replies import parse_notification, split_notification
 from cluster.system.background import BackgroundLoop
 
 logger = logging.getLogger(__name__)

@@ -10,9 +10,9 @@ import asyncio
 from typing import Final
 
 from cluster.observability import metrics
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
+from cluster.store.keys import SHARDS
 from cluster.store.leader_lease import LeaderLease
-from cluster.store.script_calls import SHARDS
 from cluster.system.background import BackgroundLoop
 
 ROUND_SECONDS: Final = 5.0

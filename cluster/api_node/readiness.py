@@ -16,7 +16,7 @@ from typing import Final
 from cluster.api_node.result_delivery import ResultDelivery
 from cluster.errors import StoreUnavailable
 from cluster.scheduling.scheduler_client import SchedulerClient
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.store.script_calls import EPOCH_TTL_SECONDS
 from cluster.system.background import BackgroundLoop
 

@@ -23,9 +23,12 @@ from cluster.api_node.dispatcher import Dispatchable, Dispatcher
 from cluster.observability import metrics
 from cluster.observability.logs import log_context
 from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavailable
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
+from cluster.store.keys import SHARDS
 from cluster.store.leader_lease import LeaderLease
-from cluster.store.script_calls import CHECK_AFTER_SECONDS, SHARDS, Call, Due, LossReason, milliseconds
+from cluster.store.lua_scripts import Call
+from cluster.store.replies import Due
+from cluster.store.script_calls import CHECK_AFTER_SECONDS, LossReason, milliseconds
 from cluster.system.background import BackgroundLoop
 
 logger = logging.getLogger(__name__)

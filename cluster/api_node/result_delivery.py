@@ -22,10 +22,10 @@ from cluster.api_node.watch_loop import WatchLoop
 from cluster.api_node.watch_queue import WatchQueue
 from cluster.errors import ResultGone, StoreUnavailable
 from cluster.observability import metrics
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.store.clock import RedisClock
 from cluster.store.record import Event, Record, SubmissionOutcome
-from cluster.store.script_calls import SubmitReply
+from cluster.store.replies import SubmitReply
 
 logger = logging.getLogger(__name__)
 

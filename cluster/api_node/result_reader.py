@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.store.record import Record, Run
 
 READS: Final = 8

@@ -10,9 +10,10 @@ from cluster.api_node.admission_control import Admission
 from cluster.api_node.dispatcher import Dispatchable, Dispatcher
 from cluster.api_node.result_delivery import ResultDelivery
 from cluster.observability import metrics, tracing
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
+from cluster.store.lua_scripts import Call
 from cluster.store.record import SubmissionOutcome
-from cluster.store.script_calls import Call, SubmitReply
+from cluster.store.replies import SubmitReply
 from cluster.task_types.task_type import Bound
 
 

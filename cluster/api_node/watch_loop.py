@@ -15,7 +15,7 @@ from cluster.api_node.topics import Topics
 from cluster.api_node.watch_queue import WatchQueue
 from cluster.errors import StoreUnavailable
 from cluster.observability import metrics
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.store.script_calls import WATCH_TTL_SECONDS
 from cluster.system.background import BackgroundLoop
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.store.script_calls import milliseconds
 
 KEPT_SECONDS: Final = 60.0

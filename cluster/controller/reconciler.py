@@ -19,7 +19,7 @@ from cluster.errors import StoreUnavailable
 from cluster.observability import metrics
 from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavailable
 from cluster.settings import Settings
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.store.leader_lease import LeaderLease
 from cluster.store.script_calls import milliseconds
 from cluster.system.background import BackgroundLoop

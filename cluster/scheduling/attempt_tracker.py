@@ -26,7 +26,7 @@ from cluster.scheduling.attempt_keys import GRAPH_ANNOTATION
 from cluster.scheduling.demand import Demand
 from cluster.scheduling.silent_workers import ROUND_SECONDS, SilentWorkers
 from cluster.settings import Settings
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.store.script_calls import EPOCH_TTL_SECONDS, milliseconds
 from cluster.system.background import BackgroundLoop
 

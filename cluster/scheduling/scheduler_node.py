@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from cluster.scheduling.dask_config import configure_dask
 from cluster.scheduling.dask_internals import drop_spans
 from cluster.settings import Settings, load_settings
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.system import gc_tuning
 from cluster.system.tls import check_scheduler_address, dask_security
 from cluster.task_types.registry import load_registry

@@ -1,40 +1,41 @@
-"""What time it is at Redis, as a node can know it without asking."""
+"""The time by Redis's clock, as a node can know it without a round trip."""
 
 from __future__ import annotations
 
 import math
 from typing import Final
 
-DRIFT: Final = 0.0005
-"""How fast two clocks may part, as a share of the time that passes: what NTP corrects at the most."""
+MAX_DRIFT: Final = 0.0005
+"""How fast two clocks may drift apart, as a share of the time that passes: the most that NTP corrects."""
 STEP_MILLISECONDS: Final = 1_000.0
-"""Clocks that part by more have not drifted: one was set, or another server answers."""
+"""A larger difference is not drift: one of the clocks was set, or another server answers."""
 
 
 class RedisClock:
-    """The latest time that it may be at Redis, learned from answers that tell its time.
+    """An upper bound of the time by Redis's clock, learned from replies that contain its time.
 
-    Such an answer tells a time that was not before its request was sent, so the shortest way there shows most.
+    The server read its clock after the request was sent, so the reply with the shortest way to the server gives the
+    tightest bound.
     """
 
     def __init__(self) -> None:
-        self._ahead = math.inf
-        self._learned_at = 0.0
+        self._offset = math.inf
+        self._observed_at = 0.0
 
-    def observe(self, asked_at: float, told: int) -> None:
-        """An answer came.
+    def observe(self, sent_at: float, server_time: int) -> None:
+        """Learns from a reply.
 
         Args:
-            asked_at: when its request was sent, by `time.monotonic`.
-            told: the time that it tells, milliseconds since 1970.
+            sent_at: when the request was sent, by `time.monotonic`.
+            server_time: the time in the reply, milliseconds since 1970.
         """
-        # The millisecond that was told may have been nearly over.
-        latest = told + 1
-        known = self.latest(asked_at)
+        # The server's time is rounded down to a millisecond.
+        latest = server_time + 1
+        known = self.latest(sent_at)
         if latest <= known or latest > known + STEP_MILLISECONDS:
-            self._ahead, self._learned_at = latest - asked_at * 1000, asked_at
+            self._offset, self._observed_at = latest - sent_at * 1000, sent_at
 
     def latest(self, now: float) -> float:
-        """The latest time that it may be there at a moment of `time.monotonic`, milliseconds since 1970; infinity where
-        nothing is known."""
-        return self._ahead + now * 1000 + DRIFT * 1000 * max(0.0, now - self._learned_at)
+        """Returns the latest that Redis's clock may show at a time of `time.monotonic`, milliseconds since 1970;
+        infinity if nothing is known."""
+        return self._offset + now * 1000 + MAX_DRIFT * 1000 * max(0.0, now - self._observed_at)

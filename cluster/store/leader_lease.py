@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from cluster.errors import StoreUnavailable
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.store.script_calls import milliseconds
 from cluster.system.background import BackgroundLoop
 

@@ -1,7 +1,7 @@
-"""One pub/sub connection that hears every word of some channels, or says that it went deaf.
+"""One pub/sub connection, which delivers every message of its channels or fails.
 
-redis-py's own PubSub sets a timer, looks up handlers and builds a dict for every message, which under load was more
-than half of a delivery.
+redis-py's own PubSub sets a timer, looks up handlers and builds a dict for each message; under load that was more than
+half of the cost of a delivery.
 """
 
 from __future__ import annotations
@@ -18,73 +18,73 @@ from cluster.store import redis_internals
 
 
 class PubSubConnection:
-    """Hears channels.
+    """A subscription to channels.
 
     Args:
-        pool: tells how to connect.
-        ping_seconds: after so long a silence the link is tried, and after as long again it counts as lost: a half-open
-            one would stay silent for ever (redis-py issue 2417).
+        pool: where to connect to.
+        ping_seconds: ping interval on an idle connection. If the reply takes as long again, the connection is lost: a
+            half-open one would stay silent for ever (redis-py issue 2417).
     """
 
     def __init__(self, pool: redis.asyncio.ConnectionPool, channels: list[str], ping_seconds: float) -> None:
-        # Under RESP2 every answer on a connection that subscribes is an array with its kind first.
+        # Under RESP2, every reply on a subscribed connection is an array that starts with its kind.
         self._connection = redis_internals.new_connection(pool, protocol=2)
         self._channels = channels
         self._ping_seconds = ping_seconds
-        self._heard = False
-        self._pinging: asyncio.Task[None] | None = None
+        self._received = False
+        self._pinger: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Returns when all channels are subscribed: whatever is said from here on is heard.
+        """Returns once all channels are subscribed: no message that is published after that is missed.
 
         Raises:
-            RedisError, OSError: there is no connection.
+            RedisError, OSError: the connection failed.
         """
         await self._connection.connect()
         await self._connection.send_command("SUBSCRIBE", *self._channels)
-        self._pinging = asyncio.create_task(self._ping())
+        self._pinger = asyncio.create_task(self._ping())
         for _ in self._channels:
-            await self._answer()
+            await self._read()
 
     async def messages(self) -> AsyncIterator[tuple[bytes, bytes]]:
-        """Channels and what was said there.
+        """Yields the messages, as (channel, payload).
 
         Raises:
             RedisError, OSError: the connection is lost.
         """
         while True:
-            answer = await self._answer()
-            if answer[0] == b"message":
-                yield answer[1], answer[2]
-
-    async def _answer(self) -> Any:
-        answer = await redis_internals.receive(self._connection)
-        self._heard = True
-        return answer
-
-    async def _ping(self) -> None:
-        """Ends the connection, and with it whoever reads from it, when nothing comes back."""
-        try:
-            while True:
-                self._heard = False
-                await asyncio.sleep(self._ping_seconds)
-                if self._heard:
-                    continue
-                await self._connection.send_command("PING")
-                await asyncio.sleep(self._ping_seconds)
-                if not self._heard:
-                    break
-        except (RedisError, OSError):
-            pass
-        await self.disconnect()
+            reply = await self._read()
+            if reply[0] == b"message":
+                yield reply[1], reply[2]
 
     async def disconnect(self) -> None:
-        """Ends the connection; whoever reads from it hears of a lost one."""
+        """Closes the connection; a reader gets the error of a lost one."""
         with suppress(RedisError, OSError):
             await redis_internals.drop(self._connection)
 
     async def close(self) -> None:
-        if self._pinging is not None:
-            self._pinging.cancel()
-            await asyncio.gather(self._pinging, return_exceptions=True)
+        if self._pinger is not None:
+            self._pinger.cancel()
+            await asyncio.gather(self._pinger, return_exceptions=True)
+        await self.disconnect()
+
+    async def _read(self) -> Any:
+        reply = await redis_internals.receive(self._connection)
+        self._received = True
+        return reply
+
+    async def _ping(self) -> None:
+        """Disconnects, which ends the reader, when a ping gets no reply."""
+        try:
+            while True:
+                self._received = False
+                await asyncio.sleep(self._ping_seconds)
+                if self._received:
+                    continue
+                await self._connection.send_command("PING")
+                await asyncio.sleep(self._ping_seconds)
+                if not self._received:
+                    break
+        except (RedisError, OSError):
+            pass
         await self.disconnect()

@@ -1,7 +1,7 @@
-"""One round trip over one connection: many commands out in one write, their answers in.
+"""One round trip over one connection: many commands in one write, then their replies.
 
-redis-py's own pipelines take a connection, a retry, a timer and a lock for what is here a write and some reads; both
-clients of the store spent more time there than in Redis.
+A pipeline of redis-py takes a connection, a retry, a timer and a lock for what is here one write and some reads; both
+clients of the store spent more time in it than in Redis.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ async def send_pipeline(
     pool: redis.asyncio.ConnectionPool,
     commands: Sequence[Command],
     seconds: float,
-    heard: Callable[[], None] = lambda: None,
+    on_reply: Callable[[], None] = lambda: None,
 ) -> list[Any]:
-    """The answers to commands, in their order; a command that Redis refuses has its error as its answer.
+    """Returns the replies to commands, in their order; the reply to a command that Redis refuses is its error.
 
     Args:
-        seconds: longest wait for each answer: how long all of them take depends on how much they carry.
-        heard: called with each answer that came.
+        seconds: longest wait for each reply. How long all of them take depends on their size.
+        on_reply: called after each reply.
 
     Raises:
-        RedisError, OSError: the connection was lost, or nothing came within `seconds`; the commands may be done.
+        RedisError, OSError: the connection was lost, or no reply came within `seconds`; the commands may have run.
     """
     connection = await redis_internals.borrow(pool)
     try:
-        answers = []
-        async with stall_aware_timeout(seconds) as deadline:
+        replies = []
+        async with stall_aware_timeout(seconds) as timeout:
             await redis_internals.send(connection, commands)
             for _ in commands:
-                answers.append(await _answer(connection))
-                deadline.restart()
-                heard()
-        return answers
+                replies.append(await _read(connection))
+                timeout.restart()
+                on_reply()
+        return replies
     except BaseException:
-        # Answers that nobody read would be taken for those of whoever comes next.
+        # The next user of the connection would take unread replies for its own.
         await redis_internals.drop(connection)
         raise
     finally:
         await pool.release(connection)
 
 
-async def _answer(connection: Any) -> Any:
+async def _read(connection: Any) -> Any:
     try:
         return await redis_internals.receive(connection)
     except ResponseError as error:
@@ -63,7 +63,7 @@ class ThreadPipeline:
     """A connection for each thread, kept as long as the thread lives.
 
     Args:
-        pool: tells how to connect.
+        pool: where to connect to.
     """
 
     def __init__(self, pool: redis.ConnectionPool) -> None:
@@ -71,21 +71,21 @@ class ThreadPipeline:
         self._local = threading.local()
 
     def send_pipeline(self, commands: Sequence[Command]) -> list[Any]:
-        """As `send_pipeline`, in a thread.
+        """As the function `send_pipeline`, over the connection of this thread.
 
         Raises:
-            RedisError, OSError: the connection was lost, or nothing came in time; the commands may be done.
+            RedisError, OSError: the connection was lost, or no reply came in time; the commands may have run.
         """
         connection = self._connection()
         try:
             redis_internals.send_in_thread(connection, commands)
-            return [self._answer(connection) for _ in commands]
+            return [self._read(connection) for _ in commands]
         except BaseException:
             connection.disconnect()
             raise
 
     def disconnect(self) -> None:
-        """Closes this thread's connection; the next exchange opens a new one."""
+        """Closes the connection of this thread; its next call opens a new one."""
         connection = getattr(self._local, "connection", None)
         if connection is not None:
             connection.disconnect()
@@ -96,7 +96,7 @@ class ThreadPipeline:
             connection = self._local.connection = redis_internals.new_connection(self._pool)
         return connection
 
-    def _answer(self, connection: Any) -> Any:
+    def _read(self, connection: Any) -> Any:
         try:
             return redis_internals.receive_in_thread(connection)
         except ResponseError as error:

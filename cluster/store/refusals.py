@@ -1,8 +1,8 @@
-"""Which errors mean that Redis may not serve right now, as opposed to a mistake of ours.
+"""Which errors mean that Redis cannot serve right now, as opposed to a bug of ours.
 
-Redis says so by an error code, the first word of its answer. redis-py makes classes of most codes and takes them off
-the text; of a code that it does not know the word stays in front. Redis 6.2 hides the code of a command that a script
-called in the text of the script's own error (redis/redis issue 10165): that text is read here and nowhere else.
+Redis starts an error reply with a code. redis-py turns most codes into exception classes and removes them from the
+text; a code that it does not know stays at the front. Redis 6.2 reports the code of a command that a script called
+inside the text of the script's own error (redis/redis issue 10165); only this module reads that text.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CLASSES: Final[dict[type[Exception], str]] = {
     BusyLoadingError: "LOADING",
     TryAgainError: "TRYAGAIN",
     NoPermissionError: "NOPERM",
-    # MasterDownError is a kind of ClusterDownError.
+    # MasterDownError is a subclass of ClusterDownError.
     ClusterDownError: "CLUSTERDOWN",
 }
 _CODES: Final = frozenset(
@@ -37,21 +37,21 @@ _CODES: Final = frozenset(
         "MASTERDOWN",  # a replica without its primary
         "MISCONF",  # the data cannot be written to disk
         "NOREPLICAS",  # fewer replicas than `min-replicas-to-write`
-        "BUSY",  # somebody's script runs for longer than `busy-reply-threshold`
+        "BUSY",  # a script has been running for longer than `busy-reply-threshold`
         "UNBLOCKED",
         "CLUSTERDOWN",
         "TRYAGAIN",
         "NOPERM",  # the access list is being changed
     }
 )
-_INNER: Final = re.compile(r"(?:^ERR |: ?)-([A-Z]+) ")
-"""The code of a command within the error of a script, as Redis 6.2 writes it: `... user_script: 30: -READONLY You`."""
+_SCRIPT_ERROR: Final = re.compile(r"(?:^ERR |: ?)-([A-Z]+) ")
+"""The code of a command within a script's error, as Redis 6.2 writes it: `... user_script: 30: -READONLY You`."""
 
 
 def refusal_code(error: BaseException) -> str | None:
-    """The code by which Redis refuses to serve for now; None where the error is of another kind.
+    """Returns the code with which Redis refuses to serve for now, or None for any other error.
 
-    What is refused may be repeated as it is, later or at another server.
+    The refused call may be repeated as it is, later or at another server.
     """
     if not isinstance(error, (ResponseError, BusyLoadingError)):
         return None
@@ -62,10 +62,10 @@ def refusal_code(error: BaseException) -> str | None:
     first = text.partition(" ")[0]
     if first in _CODES:
         return first
-    inner = _INNER.search(text)
+    inner = _SCRIPT_ERROR.search(text)
     return inner[1] if inner and inner[1] in _CODES else None
 
 
 def is_demoted_primary(error: BaseException) -> bool:
-    """Whether the connection that got this error leads to a server that is not (any longer) the primary: close it."""
+    """Returns whether the error came from a server that is not the primary (any more): close the connection to it."""
     return refusal_code(error) == "READONLY"

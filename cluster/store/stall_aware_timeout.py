@@ -1,9 +1,9 @@
-"""How long Redis is waited for, without the time that this process itself stood still.
+"""A timeout for replies of Redis that does not count the time during which this process itself stood still.
 
-A machine that was paused, or a loop that was busy, finds its timers due and Redis's answers in the socket at the same
-moment, and asyncio serves timers first: every caller would hear of a missing Redis that answered all the while.
+After the machine was paused, or the event loop was busy, timers are due and Redis's replies are in the socket at the
+same moment, and asyncio runs timers first: every caller would see a timeout although Redis answered.
 
-The extension is bounded: a loop that stalls again and again is overloaded, and then the limit matters most.
+The extension is bounded: a loop that stalls again and again is overloaded, and then the timeout matters most.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
-LATE_SECONDS: Final = 0.1
-"""A timer that fires later than this tells of a process that stood still meanwhile."""
+STALL_SECONDS: Final = 0.1
+"""A timer that fires later than this shows that the process stood still."""
 
 
 class StallAwareTimeout:
-    """Calls `expire` after `seconds`, and where the process stood still for a part of them, that much later: by
-    `seconds` in all at the most, however often it stands still.
+    """Calls `expire` after `seconds`, or later by the time that the process stood still meanwhile: by at most `seconds`
+    in all, however often it stalls.
 
     Args:
         loop: the running loop.
-        seconds: from now on.
+        seconds: from now.
         expire: called at most once, and not after `cancel`.
     """
 
@@ -37,7 +37,7 @@ class StallAwareTimeout:
         self._timer = loop.call_at(self._due, self._fire)
 
     def restart(self) -> None:
-        """Something came: `expire` is called `seconds` after this moment."""
+        """Starts the timeout anew: `expire` is called `seconds` from now."""
         self._due = self._loop.time() + self._seconds
         self._extension = self._seconds
 
@@ -49,7 +49,7 @@ class StallAwareTimeout:
         late = now - self._due
         if late < 0:
             self._timer = self._loop.call_at(self._due, self._fire)
-        elif late > LATE_SECONDS and self._extension > 0:
+        elif late > STALL_SECONDS and self._extension > 0:
             extension = min(late, self._extension)
             self._extension -= extension
             self._due = now + extension
@@ -60,14 +60,14 @@ class StallAwareTimeout:
 
 @asynccontextmanager
 async def stall_aware_timeout(seconds: float) -> AsyncIterator[StallAwareTimeout]:
-    """As `asyncio.timeout`, by a Deadline, which the block may restart.
+    """As `asyncio.timeout`, with a StallAwareTimeout, which the block may restart.
 
     Raises:
         TimeoutError: the block took longer, and was cancelled.
     """
-    async with asyncio.timeout(None) as limit:
-        deadline = StallAwareTimeout(asyncio.get_running_loop(), seconds, lambda: limit.reschedule(0))
+    async with asyncio.timeout(None) as scope:
+        timeout = StallAwareTimeout(asyncio.get_running_loop(), seconds, lambda: scope.reschedule(0))
         try:
-            yield deadline
+            yield timeout
         finally:
-            deadline.cancel()
+            timeout.cancel()

@@ -23,8 +23,9 @@ from cluster.observability.logs import log_context
 from cluster.scheduling.entry_point import AttemptInput
 from cluster.settings import Settings
 from cluster.store.blob_store import BlobStore
-from cluster.store.clients import ThreadStore
-from cluster.store.script_calls import Call, StartReply
+from cluster.store.lua_scripts import Call
+from cluster.store.replies import StartReply
+from cluster.store.thread_store import ThreadStore
 from cluster.task_types.registry import Registry
 from cluster.task_types.task_type import TaskType
 from cluster.worker.attempt_table import AttemptTable

@@ -21,7 +21,7 @@ from cluster.observability.logs import set_up_logging
 from cluster.scheduling import dask_internals
 from cluster.scheduling.dask_config import configure_dask
 from cluster.settings import Settings
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.system.background import BackgroundLoop
 from cluster.system.bind_address import own_address
 from cluster.system.ecs_metadata import current_ecs_task, random_worker_name, worker_name

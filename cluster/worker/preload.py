@@ -17,7 +17,7 @@ from cluster.scheduling.dask_internals import drop_spans, make_exceptions_portab
 from cluster.scheduling.entry_point import use_runner
 from cluster.settings import Settings, load_settings
 from cluster.store.blob_store import open_blob_store
-from cluster.store.clients import ThreadStore
+from cluster.store.thread_store import ThreadStore
 from cluster.system import gc_tuning
 from cluster.system.background import BackgroundLoop, BackgroundThread
 from cluster.task_types.registry import load_registry

@@ -26,7 +26,7 @@ from cluster import attempt_errors
 from cluster.errors import StoreUnavailable
 from cluster.observability import metrics
 from cluster.observability.logs import log_context
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.system import memory
 from cluster.worker.attempt_table import AttemptTable, Entry
 from cluster.worker.descendants import Descendants

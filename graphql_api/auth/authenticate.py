@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cluster.errors import Unauthenticated
 from cluster.settings import Settings
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.system.background import BackgroundLoop
 from graphql_api.auth.callers import Caller, parse_scopes, tenant_name
 from graphql_api.auth.connections import ConnectionRegistry

@@ -20,7 +20,7 @@ from typing import Final
 import orjson
 
 from cluster.errors import StoreUnavailable
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from graphql_api.auth.callers import Scope, parse_scopes
 
 logger = logging.getLogger(__name__)

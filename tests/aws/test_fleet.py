@@ -17,7 +17,7 @@ from cluster.controller.fleets import ecs as fleets
 from cluster.controller.fleets.ecs import POLL_SECONDS, EcsFleet
 from cluster.controller.fleets.fleet import FleetUnavailable
 from cluster.settings import Settings, load_settings
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.store.leader_lease import LEASE_SECONDS
 from cluster.system.child_processes import Child
 from cluster.system.ecs_metadata import worker_name

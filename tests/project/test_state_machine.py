@@ -13,9 +13,10 @@ import pytest
 from cluster.attempt_errors import error
 from cluster.settings import Settings
 from cluster.store import script_calls
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
+from cluster.store.lua_scripts import SCRIPTS, Call
 from cluster.store.record import TaskState
-from cluster.store.script_calls import SCRIPTS, Call, Calls, LossReason
+from cluster.store.script_calls import Calls, LossReason
 from tests.places import DOCS
 
 PAGE: Final = DOCS / "state-machine.md"

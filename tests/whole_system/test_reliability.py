@@ -20,7 +20,7 @@ from cluster.api_node.dispatcher import Dispatcher
 from cluster.api_node.recovery import Recoverer
 from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.task_types.registry import load_registry
 from tests.system import TASKS, System
 from tests.whole_system.test_contract import appears, run, submit

@@ -18,7 +18,7 @@ from cluster.controller.launch_journal import Launch, Launches
 from cluster.controller.scaling_policy import Policy
 from cluster.errors import StoreUnavailable
 from cluster.settings import Settings
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 
 if TYPE_CHECKING:
     from cluster.controller.fleets.ecs_cluster import WorkerCluster, WorkerTask

@@ -14,7 +14,7 @@ from cluster.api_node.submission import SubmitOptions, Submitter
 from cluster.errors import QueueFull
 from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.store.record import TaskState
 from cluster.task_types.registry import load_registry
 from cluster.task_types.task_type import Bound, TaskType

@@ -18,7 +18,7 @@ from cluster.api_node import cluster_snapshot
 from cluster.api_node.cluster_snapshot import MEMORY_STEP_BYTES, ClusterSnapshot, SnapshotWatchers
 from cluster.errors import TooManySubscriptions
 from cluster.scheduling.scheduler_client import SchedulerClient
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.store.record import TaskState
 from dask_graphql.client.status_command import render
 from tests.system import Socket, System

@@ -20,7 +20,7 @@ from cluster.api_node.dispatcher import PACK, PACK_SECONDS, packed
 from cluster.scheduling.attempt_keys import attempt_key, parse_attempt_key
 from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.store.record import TaskState
 from cluster.worker.attempt_table import AttemptTable
 from tests.cluster.worker.test_executor import Bench, register

@@ -17,7 +17,7 @@ import pytest
 from cluster.api_node.result_delivery import ResultDelivery
 from cluster.errors import TooManySubscriptions
 from cluster.settings import Settings
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.store.record import TaskState
 from cluster.task_types.registry import load_registry
 from tests.system import TASKS, RedisServer, Refused, Socket, System

@@ -15,9 +15,10 @@ from cluster.api_node.blob_deletion import BlobDeleter
 from cluster.api_node.pruning import PAGE, Pruner
 from cluster.attempt_errors import error
 from cluster.settings import Settings
+from cluster.store.async_store import Store
 from cluster.store.blob_store import Deletion, FolderBlobStore
-from cluster.store.clients import Store, ThreadStore
 from cluster.store.leader_lease import LeaderLease
+from cluster.store.thread_store import ThreadStore
 from cluster.worker.task_context import RunningAttempt, enter, save_blob
 
 SHARD = "7"
@@ -211,7 +212,7 @@ async def test_blobs_are_deleted_once_the_store_is_back_or_by_another_node(
 
 async def test_a_run_that_begins_while_its_forerunners_blobs_are_deleted_keeps_its_entry(brief: Store) -> None:
     task_id = an_id()
-    await brief.run(brief.calls.register_blobs(task_id, look_seconds=0))
+    await brief.run(brief.calls.register_blobs(task_id, check_seconds=0))
     assert await brief.run(brief.calls.claim_blobs(SHARD, 10)) == (1, [task_id])
     await brief.run(brief.calls.submit(task_id, "t", "1", b"{}"))
     await brief.run(brief.calls.register_blobs(task_id))
@@ -224,7 +225,7 @@ async def test_an_ended_task_is_looked_at_when_it_expires_and_an_open_one_later(
     await brief.run(brief.calls.submit(opened, "t", "1", b"{}"))
     await end(brief, [ended])
     for task_id in (opened, ended):
-        await brief.run(brief.calls.register_blobs(task_id, look_seconds=0))
+        await brief.run(brief.calls.register_blobs(task_id, check_seconds=0))
     assert await brief.run(brief.calls.claim_blobs(SHARD, 10)) == (2, [])
     record = await brief.read(ended)
     assert record is not None

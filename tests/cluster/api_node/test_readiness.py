@@ -12,7 +12,7 @@ from cluster.api_node.readiness import RECOVERY_LIMIT_SECONDS, Readiness
 from cluster.api_node.result_delivery import ResultDelivery
 from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.store.script_calls import EPOCH_TTL_SECONDS, milliseconds
 from cluster.system import background
 from cluster.system.background import BackgroundLoop

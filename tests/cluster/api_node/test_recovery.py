@@ -15,8 +15,8 @@ from cluster.api_node.dispatcher import Dispatchable
 from cluster.api_node.recovery import PAGE, Recoverer
 from cluster.attempt_errors import error
 from cluster.scheduling.scheduler_client import SchedulerUnavailable
-from cluster.store.clients import Store
-from cluster.store.script_calls import SHARDS
+from cluster.store.async_store import Store
+from cluster.store.keys import SHARDS
 
 ID = "b9a7c7263c0332d12e52f09809754586"
 

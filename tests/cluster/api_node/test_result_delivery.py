@@ -18,8 +18,9 @@ from cluster.api_node.result_delivery import ResultDelivery
 from cluster.api_node.watch_queue import MAX_BATCH
 from cluster.errors import ResultGone, StoreUnavailable
 from cluster.settings import Settings
-from cluster.store.clients import TIMEOUT_SECONDS, Store
+from cluster.store.async_store import Store
 from cluster.store.record import Record, TaskState
+from cluster.store.round_trip import TIMEOUT_SECONDS
 from tests.cluster.api_node.test_no_gap import count_watches, run_task
 
 LONG = b'"' + b"x" * 1_000_000 + b'"'

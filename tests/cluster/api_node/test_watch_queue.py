@@ -9,7 +9,7 @@ import pytest
 from cluster.api_node import watch_queue
 from cluster.api_node.result_delivery import ResultDelivery
 from cluster.api_node.watch_queue import FIRST_BATCH, MAX_BATCH, RENEWAL_SLOTS, WatchQueue
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 
 
 def test_every_batch_has_renewals_however_many_requests_there_are() -> None:

@@ -19,7 +19,7 @@ from cluster.scheduling.demand import AHEAD_SECONDS, Demand
 from cluster.scheduling.entry_point import use_runner
 from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 
 A, B, C = (digit * 32 for digit in "abc")
 LONG = {"long": 30.0}

@@ -10,7 +10,7 @@ import pytest
 from cluster.scheduling.attempt_keys import GRAPH_ANNOTATION, attempt_key
 from cluster.scheduling.attempt_tracker import AttemptTracker
 from cluster.settings import Settings
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 
 ID: Final = "0" * 32
 TAG: Final = f"{ID}:1"

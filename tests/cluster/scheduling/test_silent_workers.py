@@ -9,7 +9,7 @@ import pytest
 
 from cluster.scheduling.attempt_keys import attempt_key
 from cluster.scheduling.silent_workers import FROZEN_SECONDS, SILENT_SECONDS, SilentWorkers
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.store.record import TaskState
 
 IDS: Final = [f"{n:032x}" for n in range(1, 10)]

@@ -14,9 +14,10 @@ import redis.asyncio
 from redis.exceptions import ResponseError
 
 from cluster.settings import Settings
-from cluster.store.auto_pipeline import MOST, ON_THE_WAY, AutoPipeline
+from cluster.store.auto_pipeline import MAX_BATCH, MAX_IN_FLIGHT, AutoPipeline
+from cluster.store.lua_scripts import Call
 from cluster.store.raw_pipeline import ThreadPipeline, send_pipeline
-from cluster.store.script_calls import Call, Calls
+from cluster.store.script_calls import Calls
 from tests.system import RedisServer
 
 CALLS = Calls(Settings())
@@ -43,45 +44,45 @@ class Wire:
 
 async def test_calls_that_come_while_others_are_on_their_way_share_the_next_round_trip() -> None:
     wire = Wire()
-    line = AutoPipeline(wire.send, 10)
-    waiting = [asyncio.create_task(line.run(call(i))) for i in range(ON_THE_WAY)]
+    pipeline = AutoPipeline(wire.send, 10)
+    waiting = [asyncio.create_task(pipeline.run(call(i))) for i in range(MAX_IN_FLIGHT)]
     await wire.left.wait()
-    waiting += [asyncio.create_task(line.run(call(i))) for i in range(ON_THE_WAY, 100)]
+    waiting += [asyncio.create_task(pipeline.run(call(i))) for i in range(MAX_IN_FLIGHT, 100)]
     await asyncio.sleep(0)
     wire.go.set()
     assert await asyncio.gather(*waiting) == [call(i).keys[0] for i in range(100)]
     assert sum(map(len, wire.trips)) == 100
-    assert len(wire.trips) <= 2 * ON_THE_WAY
+    assert len(wire.trips) <= 2 * MAX_IN_FLIGHT
 
 
 async def test_a_call_that_comes_at_the_instant_at_which_the_last_round_trips_end_is_made() -> None:
     wire = Wire()
     wire.go.set()
 
-    async def late(line: AutoPipeline, steps: int) -> str:
+    async def late(pipeline: AutoPipeline, steps: int) -> str:
         for _ in range(steps):
             await asyncio.sleep(0)
-        return str(await line.run(call(9)))
+        return str(await pipeline.run(call(9)))
 
     for steps in range(12):
-        line = AutoPipeline(wire.send, 1)
-        calls = [line.run(call(i)) for i in range(ON_THE_WAY)]
-        *_, answer = await asyncio.gather(*calls, late(line, steps))
+        pipeline = AutoPipeline(wire.send, 1)
+        calls = [pipeline.run(call(i)) for i in range(MAX_IN_FLIGHT)]
+        *_, answer = await asyncio.gather(*calls, late(pipeline, steps))
         assert answer == call(9).keys[0]
 
 
 async def test_a_round_trip_is_bounded() -> None:
     wire = Wire()
     wire.go.set()
-    line = AutoPipeline(wire.send, 10)
-    await asyncio.gather(*(line.run(call(i)) for i in range(5 * MOST)))
-    assert max(map(len, wire.trips)) <= MOST
+    pipeline = AutoPipeline(wire.send, 10)
+    await asyncio.gather(*(pipeline.run(call(i)) for i in range(5 * MAX_BATCH)))
+    assert max(map(len, wire.trips)) <= MAX_BATCH
 
 
 async def test_a_caller_that_leaves_harms_nobody_in_its_round_trip() -> None:
     wire = Wire()
-    line = AutoPipeline(wire.send, 10)
-    first, second = (asyncio.create_task(line.run(call(i))) for i in range(2))
+    pipeline = AutoPipeline(wire.send, 10)
+    first, second = (asyncio.create_task(pipeline.run(call(i))) for i in range(2))
     await wire.left.wait()
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
@@ -91,11 +92,11 @@ async def test_a_caller_that_leaves_harms_nobody_in_its_round_trip() -> None:
 
 async def test_a_call_waits_no_longer_than_it_may_and_later_ones_are_served() -> None:
     wire = Wire()
-    line = AutoPipeline(wire.send, 0.05)
+    pipeline = AutoPipeline(wire.send, 0.05)
     with pytest.raises(TimeoutError):
-        await line.run(call(1))
+        await pipeline.run(call(1))
     wire.go.set()
-    assert await line.run(call(2)) == call(2).keys[0]
+    assert await pipeline.run(call(2)) == call(2).keys[0]
 
 
 async def test_the_time_that_the_process_stood_still_is_not_held_against_redis(redis_server: RedisServer) -> None:
@@ -105,8 +106,8 @@ async def test_the_time_that_the_process_stood_still_is_not_held_against_redis(r
         await reply.wait()
         return ["yes"] * len(calls)
 
-    line = AutoPipeline(send, 0.2)
-    waiting = asyncio.create_task(line.run(call(1)))
+    pipeline = AutoPipeline(send, 0.2)
+    waiting = asyncio.create_task(pipeline.run(call(1)))
     await asyncio.sleep(0)
     asyncio.get_running_loop().call_later(0.1, reply.set)
     time.sleep(0.5)
@@ -130,16 +131,16 @@ async def test_one_call_that_is_refused_fails_alone_and_a_lost_round_trip_is_tol
     async def refuses(calls: Sequence[Call[Any]]) -> list[Any]:
         return [ResponseError("no") if item.keys == call(1).keys else "yes" for item in calls]
 
-    line = AutoPipeline(refuses, 10)
-    answers = await asyncio.gather(*(line.run(call(i)) for i in range(3)), return_exceptions=True)
+    pipeline = AutoPipeline(refuses, 10)
+    answers = await asyncio.gather(*(pipeline.run(call(i)) for i in range(3)), return_exceptions=True)
     assert [answers[0], answers[2]] == ["yes", "yes"]
     assert isinstance(answers[1], ResponseError)
 
     async def loses(calls: Sequence[Call[Any]]) -> list[Any]:
         raise redis.ConnectionError("gone")
 
-    line = AutoPipeline(loses, 10)
-    answers = await asyncio.gather(*(line.run(call(i)) for i in range(3)), return_exceptions=True)
+    pipeline = AutoPipeline(loses, 10)
+    answers = await asyncio.gather(*(pipeline.run(call(i)) for i in range(3)), return_exceptions=True)
     assert all(isinstance(answer, redis.ConnectionError) for answer in answers)
 
 

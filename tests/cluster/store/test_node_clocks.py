@@ -11,7 +11,7 @@ import pytest
 
 from cluster.controller.launch_journal import Launches
 from cluster.settings import Settings
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from graphql_api.auth.callers import Scope
 from graphql_api.auth.keys import KeyRing, create_key
 from tests.cluster.store.test_scripts import ID, finish, start, submit

@@ -12,7 +12,7 @@ import redis.asyncio
 from redis.exceptions import ConnectionError as LinkLost
 
 from cluster.settings import Settings
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.store.pubsub import PubSubConnection
 
 

@@ -15,9 +15,10 @@ import redis.exceptions
 
 from cluster.errors import StoreUnavailable
 from cluster.settings import Settings
-from cluster.store.clients import Store, ThreadStore
+from cluster.store.async_store import Store
 from cluster.store.record import TaskState
 from cluster.store.refusals import refusal_code
+from cluster.store.thread_store import ThreadStore
 from tests.forwarder import Forwarder
 from tests.redis_faults import FAULTS, command, fault, flush_scripts
 from tests.system import RedisServer

@@ -13,10 +13,11 @@ import pytest
 from cluster.attempt_errors import error
 from cluster.errors import StoreUnavailable
 from cluster.settings import Settings
-from cluster.store import clients as store_module
-from cluster.store.clients import Store, ThreadStore
+from cluster.store.async_store import Store
+from cluster.store.keys import SHARDS
 from cluster.store.record import Record, SubmissionOutcome, TaskState
-from cluster.store.script_calls import SHARDS, SubmitReply, parse_notification
+from cluster.store.replies import SubmitReply, parse_notification
+from cluster.store.thread_store import ThreadStore
 from tests.system import RedisServer
 
 pytestmark = pytest.mark.every_engine
@@ -526,7 +527,7 @@ async def test_a_store_whose_connections_do_not_close_lets_the_rest_of_its_node_
     await store.ping()
     close = store.redis.aclose
     monkeypatch.setattr(store.redis, "aclose", asyncio.Event().wait)
-    monkeypatch.setattr(store_module, "CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr("cluster.store.async_store.CLOSE_TIMEOUT_SECONDS", 0.05)
     await store.close()
     await close()
 
@@ -535,7 +536,7 @@ async def test_a_database_that_the_server_does_not_have_is_a_redis_that_is_away_
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     wrong = replace(settings, redis_url=settings.redis_url.rpartition("/")[0] + "/99")
-    store, thread_store = Store(wrong), ThreadStore(wrong, patience_seconds=0)
+    store, thread_store = Store(wrong), ThreadStore(wrong, retry_seconds=0)
     with pytest.raises(StoreUnavailable, match="DB index is out of range"):
         await store.ping()
     with pytest.raises(StoreUnavailable, match="DB index is out of range"):

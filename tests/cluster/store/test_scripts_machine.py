@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from cluster.attempt_errors import error
 from cluster.settings import Settings
-from cluster.store.clients import ThreadStore
 from cluster.store.record import TaskState
+from cluster.store.thread_store import ThreadStore
 from tests.system import RedisServer
 from tests.thoroughness import examples
 

@@ -13,7 +13,7 @@ from hypothesis import settings as configured
 from hypothesis import strategies as st
 
 from cluster.settings import Settings
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from tests.system import System
 from tests.thoroughness import examples
 

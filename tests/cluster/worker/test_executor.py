@@ -25,8 +25,8 @@ from cluster.scheduling import entry_point
 from cluster.scheduling.entry_point import run_attempts, use_runner
 from cluster.settings import Settings
 from cluster.store.blob_store import FolderBlobStore
-from cluster.store.clients import ThreadStore
 from cluster.store.record import Record, TaskState
+from cluster.store.thread_store import ThreadStore
 from cluster.task_types.registry import _registered, load_registry
 from cluster.task_types.task_type import Bound, TaskType
 from cluster.worker.executor import Executor
@@ -229,7 +229,7 @@ class Bench:
     """An executor on the real store, and what a test asks of it."""
 
     def __init__(self, settings: Settings) -> None:
-        self.store = ThreadStore(settings, patience_seconds=2)
+        self.store = ThreadStore(settings, retry_seconds=2)
         self.calls = self.store.calls
         self.blobs = FolderBlobStore(settings.data_dir / "blobs")
         self.executor = Executor(settings, load_registry([TASKS]), self.store, self.blobs, "w1")

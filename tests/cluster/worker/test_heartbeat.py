@@ -10,7 +10,8 @@ import pytest
 from cluster.errors import StoreUnavailable
 from cluster.settings import Settings
 from cluster.store.blob_store import FolderBlobStore
-from cluster.store.script_calls import Call, Calls
+from cluster.store.lua_scripts import Call
+from cluster.store.script_calls import Calls
 from cluster.worker.heartbeat import HeartbeatThread
 from cluster.worker.task_context import RunningAttempt
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from cluster.scheduling.silent_workers import FROZEN_SECONDS, SILENT_SECONDS
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.system.child_processes import start_node
 from tests.system import System
 from tests.whole_system.test_contract import submit

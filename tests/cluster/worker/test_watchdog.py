@@ -17,7 +17,7 @@ import pytest
 
 from cluster.errors import StoreUnavailable
 from cluster.settings import Settings
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.store.record import Record, TaskState
 from cluster.system import memory
 from cluster.worker.attempt_table import AttemptTable

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from graphql_api.auth import keys
 from graphql_api.auth.callers import Scope
 from graphql_api.auth.keys import ApiKey, KeyRing, create_key, revoke_key

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from cluster.errors import BadInput
 from cluster.store.record import Event, Record, SubmissionOutcome, TaskState
-from cluster.store.script_calls import SubmitReply
+from cluster.store.replies import SubmitReply
 from cluster.task_types.registry import load_registry
 from cluster.task_types.task_type import Bound
 from graphql_api.auth.callers import Caller, Scope

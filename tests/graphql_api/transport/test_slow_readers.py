@@ -20,8 +20,8 @@ import psutil
 import pytest
 
 from cluster.settings import Settings
-from cluster.store.clients import Store
-from cluster.store.script_calls import Call
+from cluster.store.async_store import Store
+from cluster.store.lua_scripts import Call
 from graphql_api import backlog
 from graphql_api.backlog import Backlog, SlowReader
 from graphql_api.transport import websocket, write_coalescing

@@ -1,0 +1,112 @@
+"""The names of all keys and channels in Redis. PROTOCOL.md says what each holds."""
+
+from __future__ import annotations
+
+from typing import Final
+
+SHARDS: Final = tuple("0123456789abcdef")
+"""A task's shard is the first digit of its id, and the hash tag of its keys: a cluster spreads tasks over 16 slots."""
+
+
+class Keys:
+    """The names under one key prefix."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+
+    def shard(self, task_id: str) -> str:
+        """The prefix of the keys of a task."""
+        return self.shard_prefix(task_id[0])
+
+    def shard_prefix(self, digit: str) -> str:
+        """The prefix of the keys of a shard."""
+        return f"{self.prefix}:{{{self.prefix}:{digit}}}"
+
+    def record_key(self, task_id: str) -> str:
+        return f"{self.shard(task_id)}:task:{task_id}"
+
+    def index_key(self, digit: str, state: str | None, name: str | None, tenant: str | None = None) -> str:
+        """The list of a shard's tasks, newest last, filtered by what is given."""
+        base = f"{self.shard_prefix(digit)}:index" + (f":t:{tenant}" if tenant else "")
+        if name and state:
+            return f"{base}:n:{name}:s:{state}"
+        if name:
+            return f"{base}:n:{name}"
+        return f"{base}:s:{state}" if state else f"{base}:*"
+
+    def probe_key(self, node: str) -> str:
+        """The key that a node writes to test whether Redis accepts writes."""
+        return f"{self.prefix}:{{{self.prefix}:probe}}:{node}"
+
+    def rate_key(self, caller: str) -> str:
+        """A caller's token bucket."""
+        return f"{self.prefix}:{{{self.prefix}:rate}}:{caller}"
+
+    def node_channel(self, node: str) -> str:
+        """The channel on which an api node receives notifications of the tasks that it watches."""
+        return f"{self.prefix}:node:{node}"
+
+    @property
+    def all_channel(self) -> str:
+        """The channel of all api nodes: 'due' (open tasks wait to be dispatched), 'epoch' (a new scheduler)."""
+        return f"{self.prefix}:all"
+
+    @property
+    def scheduler_key(self) -> str:
+        """The running scheduler's epoch and address."""
+        return f"{self.prefix}:scheduler"
+
+    @property
+    def lease_key(self) -> str:
+        """The lease of the node that recovers tasks."""
+        return f"{self.prefix}:recoverer"
+
+    @property
+    def swept_key(self) -> str:
+        """The last scheduler epoch for which every open task was checked: time and epoch."""
+        return f"{self.prefix}:swept"
+
+    @property
+    def recovered_key(self) -> str:
+        """When a round of recovery last completed, milliseconds since 1970 by Redis's clock."""
+        return f"{self.prefix}:recovered"
+
+    @property
+    def pruner_key(self) -> str:
+        """The lease of the node that removes expired tasks from the lists."""
+        return f"{self.prefix}:pruner"
+
+    @property
+    def pruned_key(self) -> str:
+        """When a round of pruning last completed, milliseconds since 1970 by Redis's clock."""
+        return f"{self.prefix}:pruned"
+
+    @property
+    def blob_deleter_key(self) -> str:
+        """The lease of the node that deletes the blobs of expired tasks."""
+        return f"{self.prefix}:blob_deleter"
+
+    @property
+    def controller_key(self) -> str:
+        """The lease of the active controller."""
+        return f"{self.prefix}:controller"
+
+    @property
+    def fleet_key(self) -> str:
+        """The controller's latest observation and decision."""
+        return f"{self.prefix}:fleet"
+
+    @property
+    def launches_key(self) -> str:
+        """The journal of the launches that controllers requested from a platform."""
+        return f"{self.prefix}:launches"
+
+    @property
+    def keys_key(self) -> str:
+        """The API keys, by id."""
+        return f"{self.prefix}:keys"
+
+    @property
+    def salt_key(self) -> str:
+        """The secret from which the salts of the tenants' task ids are derived."""
+        return f"{self.prefix}:salt"

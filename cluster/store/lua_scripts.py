@@ -1,0 +1,68 @@
+"""The Lua scripts, as Redis receives them, and one call of a script."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Final, Generic, TypeVar
+
+import msgpack
+
+from cluster.store.record import FIELDS
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script with the SHA-1 by which Redis knows it."""
+
+    name: str
+    source: bytes
+    sha: str
+
+
+def _load(name: str) -> Script:
+    folder = files("cluster.store") / "scripts"
+    fields = ", ".join(f"'{field}'" for field in FIELDS)
+    common = (
+        (folder / "_common.lua")
+        .read_text()
+        .replace("RECORD, FIELDS)", f"RECORD, {fields})")
+        .replace("RECORD, FIELDS_BUT_RESULT)", f"RECORD, {', '.join(fields.split(', ')[:-1])})")
+    )
+    source = f"{common}\n{(folder / f'{name}.lua').read_text()}".encode()
+    return Script(name, source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
+
+
+SCRIPTS: Final = {
+    name: _load(name)
+    for name in (
+        "submit", "start", "progress", "finish", "fail", "mark_lost", "release", "cancel", "watch", "unwatch", "read",
+        "claim_due", "prune", "take_tokens", "register_blobs", "claim_blobs", "unregister_blobs", "write_time",
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[R]):
+    """One call of a script. `parse` converts the reply."""
+
+    script: Script
+    keys: tuple[str, ...]
+    args: tuple[Any, ...]
+    parse: Callable[[Any], R]
+
+    @property
+    def command(self) -> tuple[Any, ...]:
+        return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
+
+
+def unpack(reply: bytes) -> Any:
+    """Decodes a reply that a script packed as MessagePack.
+
+    For an array, Redis 6.2 spends a buffer and a write per element, more than most scripts' commands together.
+    """
+    return msgpack.unpackb(reply, raw=True)

@@ -1,0 +1,142 @@
+"""Reads of records and of the lists of tasks, by plain Redis commands: nothing here changes a record."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from cluster.store.keys import SHARDS
+from cluster.store.record import FIELDS, Record, TaskState, parse_record
+from cluster.store.script_calls import Calls
+
+
+class RecordQueries(ABC):
+    """The queries of the asyncio client.
+
+    Raises, in every method:
+        StoreUnavailable: Redis does not answer within TIMEOUT_SECONDS.
+    """
+
+    calls: Calls
+
+    @abstractmethod
+    async def commands(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Runs plain Redis commands in one round trip."""
+
+    @abstractmethod
+    async def command(self, *parts: Any) -> Any:
+        """Runs one plain Redis command, for the few keys that no script owns."""
+
+    async def read(self, task_id: str) -> Record | None:
+        """Returns the record of a task, or None."""
+        [record] = await self.read_many([task_id])
+        return record
+
+    async def read_many(self, task_ids: Sequence[str], *, results: bool = True) -> list[Record | None]:
+        """Returns the records of tasks, in their order, without their results if `results` is false."""
+        if not task_ids:
+            return []
+        names = FIELDS if results else FIELDS[:-1]
+        # Redis may return an expired key for a moment. Expiry is judged by Redis's clock: this node's may be hours off.
+        clock, *replies = await self.commands(
+            [("TIME",), *(("HMGET", self.calls.record_key(task_id), *names) for task_id in task_ids)]
+        )
+        now, records = _milliseconds(clock), []
+        for task_id, values in zip(task_ids, replies, strict=True):
+            record = parse_record(task_id, values if results else [*values, None])
+            records.append(None if record and record.expires_at and record.expires_at <= now else record)
+        return records
+
+    async def newest(
+        self,
+        first: int,
+        *,
+        before: tuple[int, str] | None = None,
+        state: TaskState | None = None,
+        name: str | None = None,
+        tenant: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
+    ) -> list[tuple[int, str]]:
+        """Lists tasks, newest first, as (submitted_at, task id).
+
+        Args:
+            first: maximum number of tasks.
+            before: cursor: the last pair of the previous page.
+            state, name, tenant: only tasks that match.
+            since, until: only tasks submitted at or after `since` and before `until`, milliseconds since 1970.
+        """
+        if before is not None and until is not None and before[0] >= until:
+            before = None
+        if before is not None and since is not None and before[0] < since:
+            return []
+        highest = "+inf" if until is None else f"({until}"
+        if before is not None:
+            highest = f"({before[0]}"
+        lowest = "-inf" if since is None else since
+        commands: list[tuple[Any, ...]] = []
+        for digit in SHARDS:
+            key = self.calls.index_key(digit, state, name, tenant)
+            if before is not None:
+                # Any number of ids from the cursor's own millisecond may sort before the cursor, so read them all.
+                commands.append(("ZREVRANGEBYSCORE", key, before[0], before[0], "WITHSCORES"))
+            commands.append(("ZREVRANGEBYSCORE", key, highest, lowest, "WITHSCORES", "LIMIT", 0, first))
+        replies = await self.commands(commands)
+        pairs = sorted(
+            ((int(score), member.decode()) for reply in replies for member, score in _members(reply)), reverse=True
+        )
+        if before is not None:
+            pairs = [pair for pair in pairs if pair < before]
+        return pairs[:first]
+
+    async def count(self, state: TaskState, name: str | None = None) -> int:
+        """Returns the number of records in a state, of one task type or of all."""
+        [count] = await self._counts([(state, name)])
+        return count
+
+    async def counts(self) -> dict[TaskState, int]:
+        """Returns the number of records in each state."""
+        return dict(zip(TaskState, await self._counts([(state, None) for state in TaskState]), strict=True))
+
+    async def count_queued(self, names: Sequence[str]) -> list[int]:
+        """Returns the number of QUEUED records of each of these task types."""
+        return await self._counts([(TaskState.QUEUED, name) for name in names])
+
+    async def _counts(self, indexes: Sequence[tuple[TaskState, str | None]]) -> list[int]:
+        """Returns the number of records in each index, given by state and task type, over all shards."""
+        replies = await self.commands(
+            [("ZCARD", self.calls.index_key(digit, state, name)) for state, name in indexes for digit in SHARDS]
+        )
+        width = len(SHARDS)
+        return [sum(replies[i : i + width]) for i in range(0, len(replies), width)]
+
+    async def queue_age(self) -> float:
+        """Returns the seconds since the oldest QUEUED task was submitted; 0 if none is QUEUED."""
+        oldest = await self.oldest_queued_at()
+        return 0.0 if oldest is None else max(0.0, await self.server_milliseconds() / 1000 - oldest)
+
+    async def oldest_queued_at(self) -> float | None:
+        """Returns when the oldest QUEUED task was submitted, seconds since 1970; None if none is QUEUED."""
+        replies = await self.commands(
+            [("ZRANGE", self.calls.index_key(digit, TaskState.QUEUED, None), 0, 0, "WITHSCORES") for digit in SHARDS]
+        )
+        scores = [score for reply in replies for _, score in _members(reply)]
+        return min(scores) / 1000 if scores else None
+
+    async def server_milliseconds(self) -> int:
+        """Returns the time by Redis's clock, milliseconds since 1970."""
+        return _milliseconds(await self.command("TIME"))
+
+
+def _milliseconds(time_reply: Sequence[Any]) -> int:
+    """Converts the reply to `TIME` to milliseconds since 1970."""
+    seconds, microseconds = time_reply
+    return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+def _members(reply: Sequence[Any]) -> Iterator[tuple[bytes, float]]:
+    """The (member, score) pairs of a range: a list of pairs under RESP3, a flat list under RESP2."""
+    if reply and not isinstance(reply[0], list | tuple):
+        return zip(reply[::2], map(float, reply[1::2]), strict=True)
+    return ((member, float(score)) for member, score in reply)

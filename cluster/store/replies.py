@@ -1,0 +1,71 @@
+"""What the scripts return, and the notifications that they publish."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from cluster.store.lua_scripts import unpack
+from cluster.store.record import Event, Record, SubmissionOutcome, parse_record
+from cluster.task_types.task_id import ID_DIGITS
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitReply:
+    """The reply to `submit`. `dispatch`: the caller must hand this attempt to the scheduler."""
+
+    outcome: SubmissionOutcome
+    dispatch: bool
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class StartReply:
+    """The reply to `start`.
+
+    Attributes:
+        verdict: 'RUN', or why the attempt must not run: 'GONE', 'STALE', 'ENDED', 'TAKEN', 'ALIVE'.
+        waited_seconds: how long the task waited after it could have started; None unless this is its first attempt.
+        trace: W3C trace context of the submission, or empty.
+    """
+
+    verdict: str
+    waited_seconds: float | None = None
+    trace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An open task that is due, as `claim_due` returns it.
+
+    Attributes:
+        action: 'dispatch': hand the attempt to the scheduler. 'check': ask the scheduler whether it still has it.
+        running: whether the attempt has started.
+    """
+
+    task_id: str
+    action: Literal["dispatch", "check"]
+    attempt: int
+    running: bool
+    name: str
+    input: bytes
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class WatchReply:
+    """The reply to `watch`: the record, or None, and the events after the given seq."""
+
+    record: Record | None
+    events: tuple[Event, ...]
+
+
+def split_notification(data: bytes) -> tuple[str, bytes]:
+    """Splits a notification into the task's id and the packed record, which may be empty."""
+    return data[:ID_DIGITS].decode(), data[ID_DIGITS:]
+
+
+def parse_notification(data: bytes) -> tuple[str, Record | None]:
+    """Reads a notification to a node that watches a task: the task's id, and the final record if it was included."""
+    task_id, packed = split_notification(data)
+    return task_id, parse_record(task_id, unpack(packed)) if packed else None
