@@ -69,6 +69,14 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_tests_that_a_page_names_exist(page: Path) -> None:
+    for file, _, name in re.findall(r"`(test_\w+)(::(test_\w+))?(?:\.\.\.)?`", page.read_text()):
+        found = list((ROOT / "tests").rglob(f"{file}.py"))
+        assert found, f"{page.name} names {file}"
+        assert any(f"def {name}" in path.read_text() for path in found), f"{page.name} names {file}::{name}"
+
+
 # The site -------------------------------------------------------------------------------------------------------------
 
 
