@@ -1,8 +1,8 @@
-"""Dask functions behind a GraphQL API. Everything that task modules and programs import is here:
+"""Dask functions behind a GraphQL API. Task modules and programs import everything from here:
 
     from dask_graphql import Client, report_progress, task
 
-Only this package is public: `cluster` and `graphql_api`, on which it stands, change without notice.
+Only this package is public: `cluster` and `graphql_api`, which it is built on, change without notice.
 """
 
 from importlib import import_module
@@ -98,7 +98,7 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 
 
 def __getattr__(name: str) -> Any:
-    """Loads a name when it is first asked for (PEP 562): the client does not load Dask, a worker no HTTP client."""
+    """Imports a name on first use (PEP 562), so that the client does not load Dask, nor a worker an HTTP client."""
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)

@@ -1,7 +1,7 @@
-"""The entry point of the command `dask-graphql`: it makes sure that the product's own packages are what Python imports.
+"""The entry point of the command `dask-graphql`: checks first that Python imports the product's own packages.
 
 `cluster`, `queue.py` or `redis.py` are likely names in a user's folder, and a folder on PYTHONPATH comes before all
-installed packages. Nothing but what every interpreter has loaded already is imported here before that was looked at.
+installed packages. Until that is checked, this module imports only what every interpreter has loaded already.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ import sys
 from importlib.machinery import PathFinder
 
 OWN = ("cluster", "graphql_api")
-"""The product's packages, which stand beside this one."""
+"""The product's other packages, in the same folder as this one."""
 
 
 def main() -> None:
-    """Runs the command, or ends with one line that says which file stands in the way of it."""
+    """Runs the command, or exits with one line that names the file which shadows a package."""
     for name in OWN:
         found = imported_from(name)
         if found is not None and not same(found, os.path.join(root(), name)):
-            fail(f"{found} is imported in place of the package {name} of dask-graphql, {cure(found)}")
+            fail(f"{found} is imported instead of the package {name} of dask-graphql, {cure(found)}")
     try:
         from dask_graphql.cli import main as run
 
         run()
     except (ImportError, AttributeError) as error:
         for name, found, real in shadowed():
-            fail(f"{type(error).__name__}: {error}; {found} is imported in place of {real}/{name}, {cure(found)}")
+            fail(f"{type(error).__name__}: {error}; {found} is imported instead of {real}/{name}, {cure(found)}")
         raise
 
 
@@ -36,16 +36,17 @@ def fail(message: str) -> None:
 
 
 def cure(found: str) -> str:
-    return f"as {os.path.dirname(found)} comes first on PYTHONPATH: rename it, or take that folder off PYTHONPATH"
+    """How to get rid of a file that shadows a package."""
+    return f"as {os.path.dirname(found)} comes first on PYTHONPATH: rename it, or remove that folder from PYTHONPATH"
 
 
 def root() -> str:
-    """The folder that the product's packages are in."""
+    """The folder of the product's packages."""
     return os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def imported_from(name: str) -> str | None:
-    """The file or folder that an import by path would take; None where there is none (an installed finder may know)."""
+    """The file or folder that an import by path would use; None if there is none (an installed finder may have one)."""
     spec = PathFinder.find_spec(name)
     if spec is None:
         return None
@@ -53,8 +54,8 @@ def imported_from(name: str) -> str | None:
 
 
 def shadowed() -> list[tuple[str, str, str]]:
-    """Modules that were imported from PYTHONPATH and that Python or another installed package has too: the name, the
-    file, and the folder of the other one."""
+    """Modules that were imported from PYTHONPATH although Python or an installed package has one of the same name: the
+    name, the imported file, and the folder of the other one."""
     folders = [os.path.abspath(part) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
     others = [part for part in sys.path if os.path.abspath(part) not in folders]
     found = []

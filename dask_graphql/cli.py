@@ -1,4 +1,4 @@
-"""The console command `dask-graphql`: the whole system, one node each, and small helpers."""
+"""The console command `dask-graphql`: the local system, single nodes, keys, and small clients of the api."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 def main() -> None:
-    """Entry point; expected errors are one line, not a stack."""
+    """Entry point; prints expected errors as one line, without a traceback."""
     try:
         command()
     except DaskGraphQLError as error:
@@ -46,10 +46,10 @@ def serve(
 
     Args:
         role: `scheduler`, `worker`, `controller`, or `dev` for all of them.
-        name: the node's, where it has one.
+        name: the node's name, if it has one.
     """
     keep_dask_in(Path(settings.data_dir).absolute())
-    # Not before a worker's command has said where its processes count together.
+    # Imported here: `shared_counts` of a worker must have set the metrics directory of its processes first.
     from cluster.observability.logs import set_up_logging
     from cluster.observability.metrics_server import serve_metrics
 
@@ -70,18 +70,18 @@ def serve(
 def command() -> None:
     """Your Dask functions behind a GraphQL API.
 
-    Settings come from the environment (prefix DASK_GRAPHQL_, see docs/settings.md); options win.
+    Settings come from the environment (prefix DASK_GRAPHQL_, see docs/settings.md); options override them.
     """
 
 
 @command.command()
-@click.option("--port", type=click.IntRange(1, 65535), help="The api's port.")
-@click.option("--host", help="The api's address.")
-@click.option("--max-workers", type=click.IntRange(1), help="Most worker processes.")
-@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Where data and logs are kept.")
-@click.option("--tls", is_flag=True, help="Scheduler, workers and clients speak TLS, with certificates made for it.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the api.")
+@click.option("--host", help="Address that the api listens on.")
+@click.option("--max-workers", type=click.IntRange(1), help="Maximum number of worker processes.")
+@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Folder of data and logs.")
+@click.option("--tls", is_flag=True, help="TLS between scheduler, workers and clients, with generated certificates.")
 def dev(port: int | None, host: str | None, max_workers: int | None, data_dir: Path | None, tls: bool) -> None:
-    """The whole system on this machine: Redis, scheduler, controller with local workers, api."""
+    """Runs the whole system on this machine: Redis, scheduler, controller with local workers, api."""
     settings = load_settings(port=port, host=host, max_workers=max_workers, data_dir=data_dir)
     from dask_graphql.dev_system import run_local
 
@@ -89,10 +89,10 @@ def dev(port: int | None, host: str | None, max_workers: int | None, data_dir: P
 
 
 @command.command()
-@click.option("--port", type=click.IntRange(1, 65535))
-@click.option("--host")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the api.")
+@click.option("--host", help="Address that the api listens on.")
 def api(port: int | None, host: str | None) -> None:
-    """One api node."""
+    """Runs one api node."""
     settings = load_settings(port=port, host=host)
     keep_dask_in(Path(settings.data_dir).absolute())
     from graphql_api.serve import run_api
@@ -102,7 +102,7 @@ def api(port: int | None, host: str | None) -> None:
 
 @command.command()
 def scheduler() -> None:
-    """The Dask scheduler."""
+    """Runs the Dask scheduler."""
     settings = load_settings()
     from cluster.scheduling.scheduler_node import run_scheduler
 
@@ -110,9 +110,9 @@ def scheduler() -> None:
 
 
 @command.command()
-@click.option("--name", help="The worker's name, unique among living workers.")
+@click.option("--name", help="Name of the worker, unique among running workers.")
 def worker(name: str | None) -> None:
-    """One Dask worker."""
+    """Runs one Dask worker."""
     settings = load_settings()
     keep_dask_in(Path(settings.data_dir).absolute())
     with multiprocess_metrics(settings):
@@ -123,7 +123,7 @@ def worker(name: str | None) -> None:
 
 @command.command()
 def controller() -> None:
-    """The controller, which starts and stops workers: processes on this machine, or tasks of an ECS cluster."""
+    """Runs the controller, which starts and stops workers: processes on this machine, or tasks of an ECS cluster."""
     settings = load_settings()
     from cluster.controller.fleets.ecs import EcsFleet
     from cluster.controller.fleets.local import LocalFleet
@@ -145,11 +145,13 @@ def schema() -> None:
 
 @command.command()
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the files.")
-@click.option("--days", type=click.FloatRange(0, min_open=True), default=825, show_default=True)
+@click.option(
+    "--days", type=click.FloatRange(0, min_open=True), default=825, show_default=True, help="Days until they expire."
+)
 def certificates(out: Path, days: float) -> None:
-    """Makes the certificates for TLS among scheduler, workers and clients: TLS_CA, TLS_CERT and TLS_KEY.
+    """Makes certificates for TLS between scheduler, workers and clients: TLS_CA, TLS_CERT and TLS_KEY.
 
-    All nodes of one system take the same three. Nobody else has a certificate of this authority, nor is let in.
+    All nodes of one system use the same three files. Peers without a certificate of this authority are refused.
     """
     from cluster.settings import variable_of
     from cluster.system.tls import make_certificates
@@ -157,14 +159,14 @@ def certificates(out: Path, days: float) -> None:
     try:
         paths = make_certificates(out, days)
     except OSError as error:
-        fail(f"the certificates cannot be written: {error}")
+        fail(f"cannot write the certificates: {error}")
     for name, path in paths.items():
         print(f"{variable_of(name)}={path.absolute()}")
 
 
 @command.group()
 def keys() -> None:
-    """API keys: made, listed and revoked; Redis keeps their hashes, never the keys."""
+    """Creates, lists and revokes API keys. Redis stores only their hashes."""
 
 
 def _in_store(work: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
@@ -182,18 +184,23 @@ def _in_store(work: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
 
 @keys.command("create")
 @click.argument("name")
-@click.option("--scopes", default="submit,read,cancel", show_default=True, help="Of submit, read, cancel, admin.")
-@click.option("--tenant", help="Whose tasks it sees, where tenants are isolated. Default: NAME.")
-@click.option("--days", type=click.FloatRange(0, min_open=True), help="How long it is good. Default: until revoked.")
+@click.option(
+    "--scopes",
+    default="submit,read,cancel",
+    show_default=True,
+    help="Comma-separated scopes: submit, read, cancel, admin.",
+)
+@click.option("--tenant", help="Tenant whose tasks the key can see, if tenants are isolated. Default: NAME.")
+@click.option("--days", type=click.FloatRange(0, min_open=True), help="Days until it expires. Default: never.")
 def create(name: str, scopes: str, tenant: str | None, days: float | None) -> None:
-    """Makes a key for NAME and prints it, this once."""
+    """Creates a key for NAME and prints it; it cannot be shown again."""
     from graphql_api.auth.callers import Scope, parse_scopes, tenant_name
     from graphql_api.auth.keys import create_key
 
     words = [word.strip() for word in scopes.split(",") if word.strip()]
     found = parse_scopes(words)
     if len(found) != len(set(words)) or not found:
-        fail(f"--scopes takes some of {', '.join(Scope)}, separated by commas, not {scopes!r}")
+        fail(f"--scopes takes a comma-separated list of {', '.join(Scope)}, not {scopes!r}")
     try:
         whose = tenant_name(tenant or name)
     except ValueError as error:
@@ -204,7 +211,7 @@ def create(name: str, scopes: str, tenant: str | None, days: float | None) -> No
 
 @keys.command("list")
 def list_() -> None:
-    """Lists the keys: id, name, tenant, scopes, end."""
+    """Lists the keys: id, name, tenant, scopes, expiry."""
     from datetime import UTC, datetime
 
     from graphql_api.auth.keys import list_keys
@@ -217,15 +224,15 @@ def list_() -> None:
 @keys.command("revoke")
 @click.argument("key_id")
 def revoke(key_id: str) -> None:
-    """Ends the key with this id (the part between the underscores) on all nodes, open sockets included."""
+    """Revokes the key KEY_ID (its part between the underscores) on all nodes and closes its open connections."""
     from graphql_api.auth.keys import revoke_key
 
     if not _in_store(lambda store: revoke_key(store, key_id)):
-        fail(f"there is no key {key_id}; `dask-graphql keys list` shows them")
+        fail(f"there is no key {key_id}; `dask-graphql keys list` lists all keys")
 
 
 def own_url(settings: Settings) -> str:
-    """Where the api is by these settings."""
+    """The URL of the api with these settings."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - as one connects to it
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
@@ -234,10 +241,10 @@ def own_url(settings: Settings) -> str:
 @click.argument("task")
 @click.argument("arguments", nargs=-1, metavar="[name=value ...]")
 @click.option("--wait", is_flag=True, help="Wait for the result and print it.")
-@click.option("--url", default=None, help="The api, http://HOST:PORT; default: where HOST and PORT point.")
+@click.option("--url", default=None, help="URL of the api. Default: from DASK_GRAPHQL_HOST and DASK_GRAPHQL_PORT.")
 @click.option("--token", envvar="DASK_GRAPHQL_TOKEN", show_envvar=True, help="Sent as Authorization: Bearer.")
 def submit(task: str, arguments: tuple[str, ...], wait: bool, url: str | None, token: str | None) -> None:
-    """Submits a task over HTTP, as any client would. Values are JSON; what is not JSON is taken as text."""
+    """Submits TASK over HTTP, as any client would. Values are JSON; anything else is a string."""
     settings = load_settings()
     try:
         from dask_graphql.client.errors import ApiUnavailable
@@ -250,7 +257,7 @@ def submit(task: str, arguments: tuple[str, ...], wait: bool, url: str | None, t
     for argument in arguments:
         name, equals, text = argument.partition("=")
         if not equals or not name:
-            fail(f"an argument is name=value, not {argument!r}")
+            fail(f"expected an argument of the form name=value, not {argument!r}")
         try:
             values[name] = json.loads(text)
         except ValueError:
@@ -258,16 +265,16 @@ def submit(task: str, arguments: tuple[str, ...], wait: bool, url: str | None, t
     try:
         sys.exit(asyncio.run(submit_and_print(url or own_url(settings), token, task, values, wait=wait)))
     except ApiUnavailable as error:
-        fail(f"{error}; --url, or DASK_GRAPHQL_HOST and DASK_GRAPHQL_PORT, say where the api is")
+        fail(f"{error}; set the api's address with --url, or with DASK_GRAPHQL_HOST and DASK_GRAPHQL_PORT")
 
 
 @command.command()
-@click.option("--once", is_flag=True, help="Show it once and end.")
-@click.option("--json", "as_json", is_flag=True, help="Lines of JSON instead of tables.")
-@click.option("--url", default=None, help="The api, http://HOST:PORT; default: where HOST and PORT point.")
+@click.option("--once", is_flag=True, help="Show it once and exit.")
+@click.option("--json", "as_json", is_flag=True, help="Print lines of JSON instead of tables.")
+@click.option("--url", default=None, help="URL of the api. Default: from DASK_GRAPHQL_HOST and DASK_GRAPHQL_PORT.")
 @click.option("--token", envvar="DASK_GRAPHQL_TOKEN", show_envvar=True, help="Sent as Authorization: Bearer.")
 def status(once: bool, as_json: bool, url: str | None, token: str | None) -> None:
-    """Shows scheduler, workers, fleet and tasks, over HTTP, until Ctrl-C. A key needs the scope `read`."""
+    """Shows scheduler, workers, fleet and tasks until Ctrl-C, over HTTP. An API key needs the scope `read`."""
     settings = load_settings()
     try:
         from dask_graphql.client.status_command import show_status

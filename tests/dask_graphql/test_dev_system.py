@@ -13,8 +13,10 @@ import pytest
 import redis
 
 from cluster.system.child_processes import start_child, stop_children
-from dask_graphql import dev_system
-from dask_graphql.dev_system import CannotStart, Parts, free_port, redis_answers, redis_binary, redis_command
+from dask_graphql import redis_server
+from dask_graphql.dev_processes import CannotStart, DevProcesses
+from dask_graphql.dev_system import free_port
+from dask_graphql.redis_server import redis_binary, redis_command, wait_for_redis
 
 KEYS = 10_000
 STEPS = 1_024
@@ -34,13 +36,13 @@ async def test_a_long_file_is_waited_for_as_long_as_redis_loads_it(
     port = free_port()
     write_file(tmp_path)
     # 0.15 s for each of the 10 steps.
-    monkeypatch.setattr(dev_system, "START_SECONDS", 0.5)
-    monkeypatch.setattr(dev_system, "LOADING_SECONDS", 0.5)
+    monkeypatch.setattr(redis_server, "START_SECONDS", 0.5)
+    monkeypatch.setattr(redis_server, "LOADING_SECONDS", 0.5)
     command = [*redis_command(redis_binary(), tmp_path, port), "--key-load-delay", str(int(0.15e6 / STEPS))]
     child = await start_child("redis", command)
     try:
         began = time.monotonic()
-        await redis_answers(port, child, asyncio.Event())
+        await wait_for_redis(port, child, asyncio.Event())
         assert time.monotonic() - began > 2 * 0.5
         with redis.Redis(port=port) as client:
             assert client.dbsize() == KEYS
@@ -52,11 +54,11 @@ async def test_a_long_file_is_waited_for_as_long_as_redis_loads_it(
 async def test_a_redis_that_makes_no_progress_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dev_system, "START_SECONDS", 0.3)
+    monkeypatch.setattr(redis_server, "START_SECONDS", 0.3)
     child = await start_child("redis", ["sleep", "30"])
     try:
-        with pytest.raises(CannotStart, match="does not answer"):
-            await redis_answers(free_port(), child, asyncio.Event())
+        with pytest.raises(CannotStart, match="does not respond"):
+            await wait_for_redis(free_port(), child, asyncio.Event())
     finally:
         await stop_children([child], 5)
 
@@ -65,7 +67,7 @@ async def test_a_start_that_waits_for_redis_can_be_stopped() -> None:
     child = await start_child("redis", ["sleep", "30"])
     stop = asyncio.Event()
     try:
-        waiting = asyncio.create_task(redis_answers(free_port(), child, stop))
+        waiting = asyncio.create_task(wait_for_redis(free_port(), child, stop))
         await asyncio.sleep(0)
         stop.set()
         await asyncio.wait_for(waiting, 3)
@@ -90,7 +92,7 @@ async def test_a_part_that_ends_is_started_again_and_the_others_go_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     stop = asyncio.Event()
-    async with Parts(tmp_path, first_pause_seconds=0.01) as parts:
+    async with DevProcesses(tmp_path, first_pause_seconds=0.01) as parts:
         for role in ("redis", "api"):
             await parts.start(role, [sys.executable, "-c", SAYS])
         keeping = asyncio.ensure_future(parts.until(stop))
@@ -105,7 +107,7 @@ async def test_a_part_that_ends_is_started_again_and_the_others_go_on(
         assert parts._children["redis"].process.pid == redis_pid
         processes = [child.process for child in parts._children.values()]
     assert all(process.returncode is not None for process in processes)
-    assert caplog.messages[0] == "api was ended by signal 9; it starts again in 0.0 s\n  api: up"
+    assert caplog.messages[0] == "api was killed by signal 9; restarting it in 0.0 s\n  api: up"
     assert len(caplog.messages) == 2
 
 
@@ -113,12 +115,12 @@ async def test_a_part_that_ends_again_and_again_is_started_ever_later_and_stops_
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     stop = asyncio.Event()
-    async with Parts(tmp_path, first_pause_seconds=0.01) as parts:
+    async with DevProcesses(tmp_path, first_pause_seconds=0.01) as parts:
         await parts.start("api", [sys.executable, "-c", "import sys; sys.exit(3)"])
         keeping = asyncio.ensure_future(parts.until(stop))
         await until(lambda: len(caplog.messages) >= 4)
         stop.set()
         await keeping
-    pauses = [message.partition("again in ")[2].partition(" s")[0] for message in caplog.messages[:4]]
+    pauses = [message.partition("restarting it in ")[2].partition(" s")[0] for message in caplog.messages[:4]]
     assert pauses == ["0.0", "0.0", "0.0", "0.1"]
     assert caplog.messages[0].startswith("api ended with exit code 3; ")

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from dask_graphql.dev_system import redis_binary
-from dask_graphql.redis_server import SHIPPED, security_warning, server_on_path, shipped_server
+from dask_graphql.redis_server import SHIPPED, redis_binary, security_warning, server_on_path, shipped_server
 from tests.engines import ENGINES, engine_binary
 from tests.system import RedisServer
 

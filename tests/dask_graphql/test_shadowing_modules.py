@@ -28,7 +28,7 @@ def test_a_file_in_place_of_our_package_is_named_in_one_line(tmp_path: Path, nam
     file.write_text("print('theirs')")
     code, out, error = run("-m", "dask_graphql", "--version", path=tmp_path)
     assert (code, out, len(error.splitlines())) == (2, "", 1)
-    assert error.startswith(f"dask-graphql: {tmp_path / Path(name).parts[0]} is imported in place of the package ")
+    assert error.startswith(f"dask-graphql: {tmp_path / Path(name).parts[0]} is imported instead of the package ")
     assert "PYTHONPATH: rename it" in error
 
 
@@ -39,7 +39,7 @@ def test_a_file_in_place_of_a_module_that_we_need_is_named_where_that_fails(
     (tmp_path / name).write_text("")
     code, _, error = run("-m", "dask_graphql", *arguments, path=tmp_path)
     assert code == 2
-    assert f"{tmp_path / name} is imported in place of " in error.splitlines()[-1]
+    assert f"{tmp_path / name} is imported instead of " in error.splitlines()[-1]
 
 
 def test_a_file_that_only_has_such_a_name_is_no_hindrance(tmp_path: Path) -> None:

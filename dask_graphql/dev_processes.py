@@ -1,0 +1,151 @@
+"""The processes of the local system: started, watched, restarted when one ends, and stopped together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+import urllib.request
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import IO, Any, Final
+
+from cluster.errors import DaskGraphQLError
+from cluster.settings import Settings
+from cluster.system.child_processes import Child, start_child, start_node, stop_children
+
+logger = logging.getLogger(__name__)
+
+START_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 3.0
+FIRST_PAUSE_SECONDS: Final = 0.5
+MAX_PAUSE_SECONDS: Final = 30.0
+STEADY_SECONDS: Final = 60.0
+"""A process that ended restarts after FIRST_PAUSE_SECONDS. Each time it ends again within STEADY_SECONDS the pause
+doubles, up to MAX_PAUSE_SECONDS."""
+
+
+class CannotStart(DaskGraphQLError):
+    """The local system cannot start; the message says what to do."""
+
+
+class DevProcesses(contextlib.AbstractAsyncContextManager["DevProcesses"]):
+    """The processes of the local system; leaving the block stops them all.
+
+    Args:
+        logs: the folder of their logs.
+        first_pause_seconds: pause before a process that ended is restarted; doubled each time it ends again soon.
+    """
+
+    def __init__(self, logs: Path, first_pause_seconds: float = FIRST_PAUSE_SECONDS) -> None:
+        self._logs = logs
+        self._first_pause_seconds = first_pause_seconds
+        self._children: dict[str, Child] = {}
+        self._starts: dict[str, Callable[[], Coroutine[Any, Any, Child]]] = {}
+        self._files: dict[str, IO[bytes]] = {}
+
+    def _log(self, role: str) -> IO[bytes]:
+        if role not in self._files:
+            path = self._logs / f"{role}.log"
+            if path.exists() and path.stat().st_size > 10_000_000:
+                path.replace(path.with_suffix(".log.1"))
+            self._files[role] = path.open("ab")
+        return self._files[role]
+
+    async def start(self, role: str, command: Sequence[str]) -> Child:
+        """Starts a process from a command line."""
+        return await self._start(role, lambda: start_child(role, command, output=self._log(role)))
+
+    async def node(self, settings: Settings, role: str) -> Child:
+        """Starts one of our nodes as a process."""
+        return await self._start(role, lambda: start_node(settings, role, output=self._log(role)))
+
+    async def _start(self, role: str, start: Callable[[], Coroutine[Any, Any, Child]]) -> Child:
+        self._starts[role] = start
+        starting = asyncio.ensure_future(start())
+        try:
+            self._children[role] = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # The process was started all the same, and must be among those that are stopped.
+            self._children[role] = await starting
+            raise
+        return self._children[role]
+
+    async def ready(self, settings: Settings, stop: asyncio.Event) -> None:
+        """Returns when the api reports that it is ready and has a scheduler, or when `stop` is set.
+
+        Raises:
+            CannotStart: a process ended, or START_SECONDS passed.
+        """
+        url = f"http://{settings.host}:{settings.port}/readyz"
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                while not stop.is_set() and not await asyncio.to_thread(is_ready, url):
+                    self._check()
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise CannotStart(f"the system is not ready after {START_SECONDS:g} s; see {self._logs}") from None
+
+    async def until(self, stop: asyncio.Event) -> None:
+        """Restarts every process that ends, until `stop` is set."""
+        async with asyncio.TaskGroup() as group:
+            keepers = [group.create_task(self._keep(role)) for role in self._children]
+            await stop.wait()
+            for keeper in keepers:
+                keeper.cancel()
+
+    async def _keep(self, role: str) -> None:
+        pause = self._first_pause_seconds
+        while True:
+            child, began = self._children[role], time.monotonic()
+            code = await child.process.wait()
+            if time.monotonic() - began > STEADY_SECONDS:
+                pause = self._first_pause_seconds
+            logger.warning("%s %s; restarting it in %.1f s%s", role, exit_text(code), pause, self._last_lines(child))
+            await asyncio.sleep(pause)
+            pause = min(MAX_PAUSE_SECONDS, 2 * pause)
+            await self._start(role, self._starts[role])
+
+    def _check(self) -> None:
+        try:
+            check_running(list(self._children.values()))
+        except CannotStart as error:
+            ended = next(child for child in self._children.values() if child.process.returncode is not None)
+            raise CannotStart(f"{error}; see {self._logs}{self._last_lines(ended)}") from None
+
+    def _last_lines(self, child: Child) -> str:
+        lines = (self._logs / f"{child.role}.log").read_text(errors="replace").splitlines()[-5:]
+        return "".join(f"\n  {child.role}: {line}" for line in lines)
+
+    async def __aexit__(self, *_: object) -> None:
+        # From the outside in: workers leave while the scheduler runs, and every process can still write to Redis.
+        for roles in (("api", "controller"), ("scheduler",), ("redis",)):
+            children = [child for role, child in self._children.items() if role in roles]
+            await stop_children(children, STOP_SECONDS)
+        for file in self._files.values():
+            file.close()
+
+
+def check_running(children: Sequence[Child]) -> None:
+    """Raises CannotStart if one of the processes has ended."""
+    for child in children:
+        if child.process.returncode is not None:
+            raise CannotStart(f"{child.role} {exit_text(child.process.returncode)}")
+
+
+def exit_text(code: int) -> str:
+    """How a process ended, from asyncio's return code."""
+    return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+
+
+def is_ready(url: str) -> bool:
+    """Whether an api's `/readyz` reports that it is ready and has a scheduler."""
+    try:
+        # Without the environment's proxies, which cannot reach this machine.
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=1) as response:
+            state = json.load(response)
+            return bool(state["ready"] and state["scheduler"])
+    except (OSError, ValueError):
+        return False
