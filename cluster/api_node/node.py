@@ -1,4 +1,4 @@
-"""What an api node is made of, wired in one place, in the order of a request."""
+"""The parts of an api node, wired in one place in the order of a request."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from cluster.task_types.registry import Registry, load_registry
 
 @dataclass
 class Node:
-    """The parts of an api node; `start` before use, `close` after."""
+    """An api node; call `start` before use and `close` after it."""
 
     node_id: str
     settings: Settings
@@ -45,12 +45,12 @@ class Node:
     snapshots: SnapshotWatchers
     readiness: Readiness
     loops: list[BackgroundLoop]
-    """Every background loop of the node; parts that are added to it add theirs."""
+    """All background loops of the node. Parts that are added to the node append theirs."""
     broadcast_listeners: list[Callable[[str], None]]
-    """Called with each word on the channel that all nodes hear."""
+    """Called with each message to all nodes."""
 
     async def start(self) -> None:
-        """Starts what works in the background. Neither Redis nor the scheduler need be up."""
+        """Starts the background loops. Neither Redis nor the scheduler needs to be up."""
         self.scheduler.start()
         self.dispatcher.start()
         self.cancellations.start()
@@ -69,7 +69,7 @@ class Node:
 
 
 def make_node(settings: Settings, registry: Registry | None = None) -> Node:
-    """Wires a node. Call it in the event loop that will run it."""
+    """Wires a node. Must be called in the event loop that will run it."""
     use_settings(settings)
     registry = load_registry(settings.task_modules) if registry is None else registry
     node_id = uuid.uuid4().hex[:12]
@@ -80,17 +80,18 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
     recoverer = Recoverer(store, scheduler, dispatcher, node_id)
     broadcast_listeners: list[Callable[[str], None]] = [lambda _: recoverer.wake()]
 
-    def hear(word: str) -> None:
+    def on_broadcast(message: str) -> None:
         for listener in broadcast_listeners:
-            listener(word)
+            listener(message)
 
-    deliveries = ResultDelivery(store, node_id, settings.subscription_limit, hear)
+    deliveries = ResultDelivery(store, node_id, settings.subscription_limit, on_broadcast)
     pruner = Pruner(store, node_id)
     blob_deleter = BlobDeleter(settings, store, blobs, node_id)
     cancellations = Cancellations(scheduler)
-    loops = [scheduler.loop, dispatcher.loop, cancellations.loop, *deliveries.loops]
-    for service in (recoverer, pruner, blob_deleter):
-        loops += [service.lease.loop, service.loop]
+    loops = [
+        scheduler.loop, dispatcher.loop, cancellations.loop, *deliveries.loops,
+        *recoverer.loops, *pruner.loops, *blob_deleter.loops,
+    ]  # fmt: skip
     return Node(
         node_id=node_id,
         settings=settings,

@@ -1,7 +1,7 @@
-"""Pruning: tasks whose records have expired are taken out of the lists.
+"""Pruning: removes tasks whose records have expired from the indexes.
 
-Redis drops the records by itself; the members of its sorted sets cannot expire. One pruner is active at a time, by a
-lease in Redis; every api node is a candidate. What is left in the blob store is deleted by `delete_blobs.py`.
+Redis deletes expired records by itself, but members of sorted sets cannot expire. Blobs of expired tasks are deleted by
+`blob_deletion.py`.
 """
 
 from __future__ import annotations
@@ -9,52 +9,37 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from cluster.api_node.leader_service import LeaderService
 from cluster.observability import metrics
 from cluster.store.async_store import Store
 from cluster.store.keys import SHARDS
-from cluster.store.leader_lease import LeaderLease
-from cluster.system.background import BackgroundLoop
 
 ROUND_SECONDS: Final = 5.0
 """Pause between two rounds."""
 PAGE: Final = 200
-"""Most tasks in one step, for which Redis serves nobody else: some 2 ms."""
+"""Maximum number of tasks in one call, during which Redis serves no other client: about 2 ms."""
 PAUSE_SECONDS: Final = 0.01
-"""Pause after a full page, so that others have most of Redis's time. Not by how long the page took: that is mostly this
-node's own time where it is busy."""
+"""Pause after a full page, which leaves most of Redis's time to other clients. It does not depend on how long the page
+took, because on a busy node most of that is the node's own time."""
 
 
-class Pruner:
-    """A candidate for pruning on one node.
-
-    Args:
-        node: this node's id, unique among living nodes.
-    """
+class Pruner(LeaderService):
+    """One node's candidate for pruning."""
 
     def __init__(self, store: Store, node: str) -> None:
-        self._store = store
-        self.lease = LeaderLease(store, "pruning", store.calls.pruner_key, node)
-        self.loop = BackgroundLoop("pruning", self._round, pause_seconds=ROUND_SECONDS)
-
-    def start(self) -> None:
-        self.lease.start()
-        self.loop.start()
-
-    async def close(self) -> None:
-        """Stops, and lets another candidate take over at once."""
-        await self.loop.close()
-        await self.lease.close()
+        super().__init__(store, "pruning", store.calls.pruner_key, node, pause_seconds=ROUND_SECONDS)
 
     async def _round(self) -> None:
-        """Prunes every shard until nothing is left that has expired."""
+        """Prunes all expired tasks of every shard."""
         await self.lease.acquired()
+        calls = self._store.calls
         for digit in SHARDS:
             while True:
-                if not self.lease.held:
+                if not self.active:
                     return
-                count = await self._store.run(self._store.calls.prune(digit, PAGE))
+                count = await self._store.run(calls.prune(digit, PAGE))
                 metrics.PRUNED.inc(count)
                 if count < PAGE:
                     break
                 await asyncio.sleep(PAUSE_SECONDS)
-        await self._store.run(self._store.calls.record_time(self._store.calls.pruned_key))
+        await self._store.run(calls.record_time(calls.pruned_key))

@@ -91,7 +91,7 @@ async def charges(store: Store, ids: list[str]) -> set[tuple[bytes | None, ...]]
 async def test_a_new_scheduler_gets_every_open_task_page_by_page_and_nobody_is_charged(
     store: Store, scheduler: Scheduler, recoverer: Recoverer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recovery, "ON_THE_WAY_SECONDS", 0.3)
+    monkeypatch.setattr(recovery, "IN_TRANSIT_SECONDS", 0.3)
     waiting, running = await many(store, 1_500), await many(store, 100, begun=True)
     await scheduler.begin("one")
     await asyncio.sleep(0.3)
@@ -113,7 +113,7 @@ async def test_a_new_scheduler_gets_every_open_task_page_by_page_and_nobody_is_c
 async def test_what_may_be_on_its_way_to_a_new_scheduler_is_looked_at_when_it_must_have_come(
     store: Store, scheduler: Scheduler, recoverer: Recoverer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recovery, "ON_THE_WAY_SECONDS", 1.0)
+    monkeypatch.setattr(recovery, "IN_TRANSIT_SECONDS", 1.0)
     await scheduler.begin("one")
     arrives, lost = await many(store, 2)
     recoverer.start()
@@ -140,7 +140,7 @@ async def test_who_takes_over_beside_a_scheduler_that_is_known_looks_at_nothing_
 async def test_a_sweep_that_the_scheduler_cut_short_begins_anew(
     store: Store, scheduler: Scheduler, recoverer: Recoverer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recovery, "ON_THE_WAY_SECONDS", 0.2)
+    monkeypatch.setattr(recovery, "IN_TRANSIT_SECONDS", 0.2)
     ids = await many(store, 2_000)
     await asyncio.sleep(0.3)
     await scheduler.begin("one")
@@ -171,7 +171,7 @@ async def test_a_wrong_clock_of_the_recoverers_node_changes_nothing(
 ) -> None:
     import time
 
-    monkeypatch.setattr(recovery, "ON_THE_WAY_SECONDS", 0.2)
+    monkeypatch.setattr(recovery, "IN_TRANSIT_SECONDS", 0.2)
     ids = await many(store, 5)
     await asyncio.sleep(0.3)
     real = time.time
