@@ -1,11 +1,12 @@
-"""The dispatcher: batches of new attempts to the Dask scheduler, fire and forget.
+"""The dispatcher: sends new attempts to the Dask scheduler, fire and forget.
 
-A lone attempt is sent at once. While the workers have more to do than they can take, what comes is held for some
-milliseconds, and short attempts of one task type go as one Dask task, which costs the scheduler and the worker as much
-as one attempt would. How many, follows how long they take (measured by the scheduler's plugin).
+A single attempt is sent at once. While the workers have more Dask tasks than they can take, new attempts linger for
+some milliseconds, and short attempts of one task type are sent in batches: one Dask task runs several of them, at the
+cost of one for scheduler and worker. The batch size depends on how long they take, as measured by the scheduler's
+plugin.
 
-It holds nothing that matters. An attempt that it cannot hand over is given back to the store at once; one that dies
-with this process is found by the recoverer.
+The dispatcher holds no state that matters. An attempt that it cannot send is released to the store at once; one that is
+lost with this process is found by the recoverer.
 """
 
 from __future__ import annotations
@@ -31,23 +32,27 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 K = TypeVar("K")
 
-BATCH: Final = 500
-"""Most attempts in one message to the scheduler."""
-PACK: Final = 64
-"""Most attempts in one Dask task."""
-PACK_SECONDS: Final = 0.1
-"""How much work goes into one Dask task: what stands behind in it waits for no longer."""
-HOLD_SECONDS: Final = 0.02
-"""How long an attempt is held while the workers are busy."""
-BATCH_BYTES: Final = 4 * 2**20
-"""Inputs in one message, roughly: one that is longer goes alone."""
-DEEP: Final = 1
-"""The workers are busy with so many Dask tasks for each of their threads."""
+MAX_MESSAGE: Final = 500
+"""Maximum number of attempts in one message to the scheduler."""
+MAX_MESSAGE_BYTES: Final = 4 * 2**20
+"""Approximate maximum length of the inputs in one message. A longer input is sent alone."""
+MAX_BATCH: Final = 64
+"""Maximum number of attempts in one Dask task."""
+MAX_BATCH_SECONDS: Final = 0.1
+"""Maximum work in one Dask task: no attempt waits longer for those before it in its batch."""
+LINGER_SECONDS: Final = 0.02
+"""How long an attempt waits for others while the workers are busy."""
+BUSY_TASKS_PER_THREAD: Final = 1
+"""The workers are busy if there are at least this many unfinished Dask tasks per thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dispatchable:
-    """One attempt that this node must hand to the scheduler."""
+    """One attempt that this node must send to the scheduler.
+
+    Attributes:
+        trace: W3C trace context of the submission; empty without tracing and for later attempts.
+    """
 
     task_id: str
     attempt: int
@@ -55,11 +60,10 @@ class Dispatchable:
     canonical_input: bytes
     priority: int = 0
     trace: str = ""
-    """W3C trace context of the submission; empty where nothing is traced, and for later attempts."""
 
 
 class Dispatcher:
-    """Collects what comes while the last batch is sent; a lone task is sent at once."""
+    """Collects attempts and sends them in the background."""
 
     def __init__(self, store: Store, scheduler: SchedulerClient) -> None:
         self._store = store
@@ -73,18 +77,18 @@ class Dispatcher:
         self.loop.start()
 
     def put(self, attempt: Dispatchable) -> None:
-        """Takes an attempt. Never waits: what the list holds is bounded by the requests that are being answered."""
+        """Queues an attempt. Never blocks: the number of requests in progress bounds the queue."""
         self._waiting.append(attempt)
         self._wake.set()
 
     async def drained(self) -> None:
-        """Returns when no more than one batch waits to be sent, for whoever brings many attempts at once."""
-        while len(self._waiting) > BATCH:
+        """Waits until at most one message's worth of attempts is queued. For callers that queue many at once."""
+        while len(self._waiting) > MAX_MESSAGE:
             self._sent.clear()
             await self._sent.wait()
 
     async def close(self) -> None:
-        """Sends what it has, then stops."""
+        """Stops, and sends what is queued."""
         await self.loop.close()
         await self._flush()
 
@@ -92,98 +96,98 @@ class Dispatcher:
         """Waits for attempts and sends them."""
         await self._wake.wait()
         if self._busy:
-            await self._hold()
+            await self._linger()
         self._wake.clear()
         await self._flush()
 
     @property
     def _busy(self) -> bool:
         load = self._scheduler.load
-        return bool(load.threads) and load.outstanding >= DEEP * load.threads
+        return bool(load.threads) and load.outstanding >= BUSY_TASKS_PER_THREAD * load.threads
 
-    async def _hold(self) -> None:
-        """Lets more attempts come, until the workers have room."""
+    async def _linger(self) -> None:
+        """Waits for more attempts while the workers are busy, for LINGER_SECONDS at most."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(HOLD_SECONDS):
-                while self._busy and len(self._waiting) < BATCH:
+            async with asyncio.timeout(LINGER_SECONDS):
+                while self._busy and len(self._waiting) < MAX_MESSAGE:
                     self._scheduler.load_changed.clear()
                     await self._scheduler.load_changed.wait()
 
     async def _flush(self) -> None:
         while self._waiting:
-            count = self._fitting()
-            batch, self._waiting = self._waiting[:count], self._waiting[count:]
+            count = self._message_size()
+            message, self._waiting = self._waiting[:count], self._waiting[count:]
             try:
-                self._send(batch)
+                self._send(message)
             except SchedulerUnavailable:
-                await self._give_back(batch)
+                await self._release(message)
             except Exception:
-                # A client that is closing raises what it likes. This loop is the node's only one, so it goes on.
-                logger.exception("%d attempts could not be sent", len(batch))
-                await self._give_back(batch)
+                # A closing client may raise anything. The node has only this loop for all attempts, so it continues.
+                logger.exception("%d attempts could not be sent", len(message))
+                await self._release(message)
             self._sent.set()
-            # Lets requests go on between two batches.
+            # Let requests proceed between two messages.
             await asyncio.sleep(0)
 
-    def _fitting(self) -> int:
-        """How many of those that wait go into one message."""
+    def _message_size(self) -> int:
+        """How many of the queued attempts fit into one message."""
         length = 0
-        for count, attempt in enumerate(self._waiting[:BATCH]):
+        for count, attempt in enumerate(self._waiting[:MAX_MESSAGE]):
             length += len(attempt.canonical_input)
-            if length > BATCH_BYTES and count:
+            if length > MAX_MESSAGE_BYTES and count:
                 return count
-        return BATCH
+        return MAX_MESSAGE
 
-    def _send(self, batch: list[Dispatchable]) -> None:
+    def _send(self, message: list[Dispatchable]) -> None:
         from distributed import fire_and_forget
 
         client, load, began = self._scheduler.client, self._scheduler.load, time.time()
-        free = load.free
-        for priority, group in _grouped(batch, lambda attempt: attempt.priority).items():
-            packs = [
-                (name, pack)
+        idle_threads = load.idle_threads
+        for priority, group in _grouped(message, lambda attempt: attempt.priority).items():
+            batches = [
+                (name, batch)
                 for name, same in _grouped(group, lambda attempt: attempt.name).items()
-                for pack in packed(same, free, load.durations.get(name) if load.threads else None)
+                for batch in split_into_batches(same, idle_threads, load.durations.get(name) if load.threads else None)
             ]
             futures = client.map(
                 run_attempts,
-                [name for name, _ in packs],
-                [[(item.task_id, item.attempt, item.canonical_input) for item in pack] for _, pack in packs],
-                key=[attempt_key(name, ((item.task_id, item.attempt) for item in pack)) for name, pack in packs],
+                [name for name, _ in batches],
+                [[(item.task_id, item.attempt, item.canonical_input) for item in batch] for _, batch in batches],
+                key=[attempt_key(name, ((item.task_id, item.attempt) for item in batch)) for name, batch in batches],
                 priority=priority,
                 pure=False,
             )
             fire_and_forget(futures)
-            # Until it tells again.
-            load.outstanding += len(packs)
+            # An estimate until the scheduler publishes its load again.
+            load.outstanding += len(batches)
             metrics.labelled(metrics.DISPATCHED, "sent").inc(len(group))
-            for _, pack in packs:
-                for item in pack:
+            for _, batch in batches:
+                for item in batch:
                     tracing.record_span(
-                        "dispatch", "PRODUCER", item.trace, began, task_id=item.task_id, packed=len(pack)
+                        "dispatch", "PRODUCER", item.trace, began, task_id=item.task_id, batch_size=len(batch)
                     )
 
-    async def _give_back(self, batch: list[Dispatchable]) -> None:
-        """The scheduler is away: the attempts wait in the store, and the recoverer sends them when it is back."""
-        metrics.labelled(metrics.DISPATCHED, "returned").inc(len(batch))
+    async def _release(self, message: list[Dispatchable]) -> None:
+        """Leaves attempts to the recoverer, which sends them once the scheduler is available again."""
+        metrics.labelled(metrics.DISPATCHED, "returned").inc(len(message))
         try:
             await self._store.run_many(
-                [self._store.calls.release(attempt.task_id, attempt.attempt) for attempt in batch]
+                [self._store.calls.release(attempt.task_id, attempt.attempt) for attempt in message]
             )
         except StoreUnavailable as error:
-            logger.warning("%d attempts are left to the recoverer's sweep: %s", len(batch), error)
+            logger.warning("%d attempts are left to the recoverer's sweep: %s", len(message), error)
 
 
-def packed(attempts: Sequence[T], free: int, duration: float | None) -> list[Sequence[T]]:
-    """Cuts attempts of one task type into those that share a Dask task.
+def split_into_batches(attempts: Sequence[T], idle_threads: int, duration: float | None) -> list[Sequence[T]]:
+    """Splits attempts of one task type into batches, one for each Dask task.
 
     Args:
-        free: threads that have nothing to do, each of which gets a part before any part grows.
-        duration: seconds that one of them takes; None for unknown: then each goes alone.
+        idle_threads: each idle thread gets a batch before any batch grows.
+        duration: seconds that one attempt takes; None if unknown: then each is a batch of its own.
     """
     if not duration:
         return [attempts[i : i + 1] for i in range(len(attempts))]
-    size = max(1, min(PACK, int(PACK_SECONDS / duration), len(attempts) // max(1, free)))
+    size = max(1, min(MAX_BATCH, int(MAX_BATCH_SECONDS / duration), len(attempts) // max(1, idle_threads)))
     return [attempts[i : i + size] for i in range(0, len(attempts), size)]
 
 

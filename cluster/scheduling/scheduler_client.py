@@ -41,8 +41,8 @@ class Load:
     durations: dict[str, float] = field(default_factory=dict)
 
     @property
-    def free(self) -> int:
-        """Threads that have nothing to do."""
+    def idle_threads(self) -> int:
+        """Number of threads without work."""
         return max(0, self.threads - self.outstanding)
 
 

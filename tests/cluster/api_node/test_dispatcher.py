@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.api_node.dispatcher import PACK, PACK_SECONDS, packed
+from cluster.api_node.dispatcher import MAX_BATCH, MAX_BATCH_SECONDS, split_into_batches
 from cluster.scheduling.attempt_keys import attempt_key, parse_attempt_key
 from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
@@ -33,16 +33,16 @@ IDS = st.text(alphabet="0123456789abcdef", min_size=32, max_size=32)
 
 
 @given(st.integers(0, 600), st.integers(0, 50), st.none() | st.floats(1e-6, 100))
-def test_packs_hold_every_attempt_once_and_in_order(count: int, free: int, duration: float | None) -> None:
-    packs = packed(range(count), free, duration)
-    assert list(itertools.chain.from_iterable(packs)) == list(range(count))
-    assert all(1 <= len(pack) <= PACK for pack in packs)
+def test_batches_contain_every_attempt_once_and_in_order(count: int, idle_threads: int, duration: float | None) -> None:
+    batches = split_into_batches(range(count), idle_threads, duration)
+    assert list(itertools.chain.from_iterable(batches)) == list(range(count))
+    assert all(1 <= len(batch) <= MAX_BATCH for batch in batches)
     if duration is None:
-        assert len(packs) == count
+        assert len(batches) == count
     else:
-        # Work that is known to be long shares nothing, and no free thread stays so for the sake of a pack.
-        assert all(len(pack) == 1 or len(pack) * duration <= PACK_SECONDS * (1 + 1e-9) for pack in packs)
-        assert len(packs) >= min(count, free)
+        # Long attempts are not batched, and no thread stays idle so that a batch can be larger.
+        assert all(len(batch) == 1 or len(batch) * duration <= MAX_BATCH_SECONDS * (1 + 1e-9) for batch in batches)
+        assert len(batches) >= min(count, idle_threads)
 
 
 @given(
