@@ -1,8 +1,8 @@
-"""Cancellations on their way to the scheduler: what nobody wants any more leaves Dask, too.
+"""Forwards cancellations to the scheduler, so that cancelled attempts also leave Dask's queue.
 
-The record decides: an attempt whose task is cancelled does not begin, or is ended by its worker's watchdog. This is
-about what waits: it would keep a place in Dask's queue, count as demand and buy workers. Cancellations go in batches;
-while the scheduler is away they wait, and one that is lost costs a Dask task that does nothing.
+The record is authoritative: an attempt of a cancelled task does not start, or is ended by its worker's watchdog. But in
+Dask's queue it would still count as demand and cause workers to be started. Cancellations are sent in batches and wait
+while the scheduler is unavailable. A cancellation that is lost leaves one Dask task that does nothing.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from cluster.system.background import BackgroundLoop
 
 logger = logging.getLogger(__name__)
 
-BATCH: Final = 1_000
-"""Most attempts in one message."""
-LIMIT: Final = 100_000
-"""Most attempts that wait for a scheduler that is away; the oldest are dropped beyond it."""
-AWAY_SECONDS: Final = 0.5
-"""Pause after a scheduler did not answer."""
+MAX_MESSAGE: Final = 1_000
+"""Maximum number of attempts in one message."""
+MAX_WAITING: Final = 100_000
+"""Maximum number of attempts that wait while the scheduler is unavailable; beyond it the oldest are dropped."""
+RETRY_SECONDS: Final = 0.5
+"""Pause after the scheduler did not answer."""
 
 
 class Cancellations:
-    """Tells the scheduler which attempts were cancelled."""
+    """Sends cancelled attempts to the scheduler in the background."""
 
     def __init__(self, scheduler: SchedulerClient) -> None:
         self._scheduler = scheduler
@@ -42,10 +42,10 @@ class Cancellations:
         await self.loop.close()
 
     def put(self, record: Record) -> None:
-        """Takes the record of a task that was just cancelled. Never waits."""
-        # An attempt has a beginning from `start` on, and until it is lost or fails.
+        """Queues the record of a task that was just cancelled. Never blocks."""
+        # `started_at` is set while the attempt runs: from `start` until it is lost or fails.
         self._waiting[record.task_id, record.attempt] = record.started_at is not None
-        if len(self._waiting) > LIMIT:
+        if len(self._waiting) > MAX_WAITING:
             del self._waiting[next(iter(self._waiting))]
         self._wake.set()
 
@@ -53,15 +53,15 @@ class Cancellations:
         await self._wake.wait()
         self._wake.clear()
         while self._waiting:
-            batch = dict(islice(self._waiting.items(), BATCH))
+            message = dict(islice(self._waiting.items(), MAX_MESSAGE))
             try:
                 await self._scheduler.call(
                     "dask_graphql_cancelled",
-                    attempts=[[task_id, attempt, begun] for (task_id, attempt), begun in batch.items()],
+                    attempts=[[task_id, attempt, started] for (task_id, attempt), started in message.items()],
                 )
             except SchedulerUnavailable as error:
-                logger.debug("%d cancellations wait: %s", len(self._waiting), error)
-                await asyncio.sleep(AWAY_SECONDS)
+                logger.debug("%d cancellations are waiting for the scheduler: %s", len(self._waiting), error)
+                await asyncio.sleep(RETRY_SECONDS)
                 continue
-            for member in batch:
+            for member in message:
                 self._waiting.pop(member, None)

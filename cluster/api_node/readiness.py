@@ -1,8 +1,8 @@
-"""What an api node has seen of the things that it needs: the basis of /readyz.
+"""Checks what an api node depends on: the basis of /readyz.
 
-Nothing here is a flag that somebody forgot to take back. Each look writes to Redis, by a script as every submission
-does, and reads how long ago the scheduler's plugin and the recovering node were heard of; the loops tell how their
-rounds went.
+Readiness is observed, not a flag that could become stale. Each check writes to Redis through a script, as every
+submission does, and reads the age of the scheduler plugin's heartbeat and of the last round of recovery. Background
+loops report their own failures.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from cluster.store.script_calls import EPOCH_TTL_SECONDS
 from cluster.system.background import BackgroundLoop
 
 CACHE_SECONDS: Final = 1.0
-"""How long one look is used: probes come from anybody, and each look is a write."""
+"""How long a check is cached: anyone can send probes, and each check writes."""
 RECOVERY_LIMIT_SECONDS: Final = 30.0
-"""A round of recovery completes every second; where none did for so long, lost attempts wait for ever."""
+"""A round of recovery completes every second. If none did for this long, lost attempts are not recovered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that does not work.
+    """One dependency that does not work.
 
     Attributes:
         part: `redis`, `listening`, `scheduler`, `recovery`, or `loop: <name>`.
         needed: whether the node cannot serve without it.
-        since: seconds since 1970; when it was first seen missing.
+        since: when it was first observed, seconds since 1970.
         reason: for people.
     """
 
@@ -45,14 +45,14 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one look saw.
+    """The result of one check.
 
     Attributes:
-        redis: whether Redis took a write of this node.
+        redis: whether Redis accepted a write from this node.
         scheduler: whether this node is connected to a scheduler whose plugin writes its heartbeat.
-        heartbeat_age_seconds: of that heartbeat; None where there is none.
-        recovery_age_seconds: since any node last completed a round of recovery; None where that is not known.
-        missing: everything that does not work.
+        heartbeat_age_seconds: age of that heartbeat; None if there is none.
+        recovery_age_seconds: time since any node completed a round of recovery; None if unknown.
+        problems: everything that does not work.
     """
 
     redis: bool
@@ -63,16 +63,16 @@ class Report:
 
     @property
     def ready(self) -> bool:
-        """Whether the node can accept and deliver. It accepts without a scheduler and without recovery."""
+        """Whether the node can accept tasks and deliver results, which needs neither a scheduler nor recovery."""
         return not any(item.needed for item in self.problems)
 
 
 class Readiness:
-    """Looks at what one api node needs.
+    """Checks the dependencies of one api node.
 
     Args:
         node: this node's id.
-        loops: the background loops of the node, by the time of a look.
+        loops: returns the background loops of the node at the time of a check.
     """
 
     def __init__(
@@ -88,18 +88,18 @@ class Readiness:
         self._scheduler = scheduler
         self._deliveries = deliveries
         self._loops = loops
-        self._began = time.time()
+        self._created_at = time.time()
         self._since: dict[str, float] = {}
-        self._looking = asyncio.Lock()
-        self._looked_at = float("-inf")
+        self._lock = asyncio.Lock()
+        self._checked_at = float("-inf")
         self._report: Report | None = None
 
     async def check(self) -> Report:
-        """What is there now, or was less than CACHE_SECONDS ago."""
-        async with self._looking:
-            if self._report is None or time.monotonic() - self._looked_at > CACHE_SECONDS:
+        """Returns a report that is at most CACHE_SECONDS old."""
+        async with self._lock:
+            if self._report is None or time.monotonic() - self._checked_at > CACHE_SECONDS:
                 self._report = await self._check()
-                self._looked_at = time.monotonic()
+                self._checked_at = time.monotonic()
             return self._report
 
     async def _check(self) -> Report:
@@ -121,7 +121,10 @@ class Readiness:
         if not self._deliveries.listening.is_set():
             problems.append(
                 self._problem(
-                    "listening", True, "the channel of this node is lost", self._deliveries.disconnected_since
+                    "listening",
+                    True,
+                    "the pub/sub connection of this node is lost",
+                    self._deliveries.disconnected_since,
                 )
             )
         if not connected:
@@ -141,8 +144,8 @@ class Readiness:
         return Report(not refusal, scheduler, heartbeat, recovery, tuple(problems))
 
     def _recovery_is_late(self, age: float | None) -> bool:
-        # Before the first round of a new system there is nothing to see yet.
-        return time.time() - self._began > RECOVERY_LIMIT_SECONDS if age is None else age > RECOVERY_LIMIT_SECONDS
+        # A new system has not completed its first round yet.
+        return time.time() - self._created_at > RECOVERY_LIMIT_SECONDS if age is None else age > RECOVERY_LIMIT_SECONDS
 
     def _problem(self, part: str, needed: bool, reason: str, since: float | None) -> Problem:
         return Problem(part, needed, since or self._since.get(part) or time.time(), reason)

@@ -1,7 +1,7 @@
-"""Results that did not come along with their records: read when somebody asks for one.
+"""Reads long results, which are omitted from records until a client selects them.
 
-A result has up to INLINE_LIMIT_BYTES, so what is read at a time is bounded, and many who wait for the end of one task
-share one read.
+A result has up to INLINE_LIMIT_BYTES, so the number of concurrent reads is limited. Subscribers that wait for the end
+of the same task share one read.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import Final
 from cluster.store.async_store import Store
 from cluster.store.record import Record, Run
 
-READS: Final = 8
-"""Most long results that are on their way from Redis at a time."""
+MAX_CONCURRENT_READS: Final = 8
+"""Maximum number of long results that are read from Redis at the same time."""
 
 
 class ResultReader:
-    """The reader of long results of one node."""
+    """Reads the long results of one node."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._reading: dict[tuple[str, Run], asyncio.Task[Record | None]] = {}
-        self._slots = asyncio.Semaphore(READS)
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT_READS)
 
     async def complete(self, record: Record) -> Record | None:
-        """The record as it is now, with its result; None where it is gone. It may be another run's by now.
+        """Returns the current record with its result, which may belong to a later run; None if it has expired.
 
         Raises:
             StoreUnavailable: Redis does not answer.
@@ -34,9 +34,9 @@ class ResultReader:
         task = self._reading.get(key)
         if task is None:
             task = self._reading[key] = asyncio.get_running_loop().create_task(self._read(key))
-            # Looked at, though everybody may have gone away.
+            # Marks the exception as retrieved, even if all callers have been cancelled.
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
-        # Whoever goes away does not take the others' read along.
+        # A caller that is cancelled must not cancel the read of the others.
         return await asyncio.shield(task)
 
     async def _read(self, key: tuple[str, Run]) -> Record | None:

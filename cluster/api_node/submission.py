@@ -1,4 +1,4 @@
-"""The submission: claim the task in the store, and dispatch it if it is ours to dispatch."""
+"""Submissions: claims tasks in the store and dispatches those that the claim assigns to this node."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from cluster.task_types.task_type import Bound
 
 @dataclass(frozen=True, slots=True)
 class SubmitOptions:
-    """How a task is submitted.
+    """Options of a submission.
 
     Attributes:
-        recompute: run again even if a result is kept.
-        priority: higher ones run first; passed to Dask.
-        not_before: do not run before this time, milliseconds since 1970; None for now.
-        tenant: whose task it is, where tenants are kept apart.
+        recompute: run again even if a result is stored.
+        priority: tasks with a higher priority run first; passed to Dask.
+        not_before: earliest start, milliseconds since 1970; None for immediately.
+        tenant: owner of the task if tenants are isolated; else empty.
     """
 
     recompute: bool = False
@@ -35,7 +35,7 @@ class SubmitOptions:
 
 
 class Submitter:
-    """Accepts submissions on an api node. The scheduler need not be up."""
+    """Accepts submissions on an api node. The scheduler does not need to be up."""
 
     def __init__(self, store: Store, dispatcher: Dispatcher, admission: Admission, deliveries: ResultDelivery) -> None:
         self._store = store
@@ -44,12 +44,12 @@ class Submitter:
         self._deliveries = deliveries
 
     async def submit(self, bound: Sequence[Bound], options: SubmitOptions) -> list[SubmitReply]:
-        """Claims tasks of one type, in one round trip, and dispatches those that nobody has before.
+        """Claims tasks of one type in one round trip and dispatches those that are not in flight yet.
 
         Raises:
-            QueueFull: too many tasks wait already; nothing was accepted.
-            StoreUnavailable: Redis does not answer; a submission may have been accepted all the same, and repeating it
-                is safe.
+            QueueFull: too many tasks are queued; nothing was accepted.
+            StoreUnavailable: Redis does not answer. Submissions may have been accepted nevertheless; repeating them is
+                safe.
         """
         if not bound:
             return []
@@ -60,7 +60,7 @@ class Submitter:
                 span.set_outcome(task_id=bound[0].task_id, outcome=submitted[0].outcome.value)
             for item in submitted:
                 if item.record.trace != span.traceparent:
-                    # Joined, or answered from what is kept: that run belongs to the trace of whoever asked first.
+                    # Joined or cached: the run belongs to the trace of the first submission.
                     span.link(item.record.trace)
         return submitted
 
@@ -85,10 +85,10 @@ class Submitter:
         return submitted
 
     async def _claim_all(self, bound: Sequence[Bound], options: SubmitOptions, trace: str) -> list[SubmitReply]:
-        """Claims tasks, and where that pays has this node noted as one that waits for them."""
-        asked_at = time.monotonic()
-        waits = self._deliveries.prepare_watches([item.task_id for item in bound])
-        node = self._deliveries.node if waits else ""
+        """Claims tasks, with a speculative watch for this node if that pays off."""
+        sent_at = time.monotonic()
+        watch = self._deliveries.prepare_watches([item.task_id for item in bound])
+        node = self._deliveries.node if watch else ""
         submitted: list[SubmitReply] = []
         try:
             if len(bound) == 1:
@@ -96,10 +96,10 @@ class Submitter:
             else:
                 submitted = await self._store.run_many([self._claim(item, options, trace, node) for item in bound])
         finally:
-            if waits:
-                answered = {item.record.task_id: item for item in submitted}
+            if watch:
+                replies = {item.record.task_id: item for item in submitted}
                 for item in bound:
-                    self._deliveries.commit_watch(item.task_id, answered.get(item.task_id), asked_at)
+                    self._deliveries.commit_watch(item.task_id, replies.get(item.task_id), sent_at)
         return submitted
 
     def _claim(self, bound: Bound, options: SubmitOptions, trace: str, node: str) -> Call[SubmitReply]:

@@ -45,7 +45,7 @@ class Scene:
         self.now = seen()
         self.looks = 0
         monkeypatch.setattr(cluster_snapshot, "read_snapshot", self.read_snapshot)
-        monkeypatch.setattr(cluster_snapshot, "TURN_SECONDS", 0.01)
+        monkeypatch.setattr(cluster_snapshot, "POLL_SECONDS", 0.01)
 
     async def read_snapshot(self, *_: Any) -> ClusterSnapshot:
         self.looks += 1
