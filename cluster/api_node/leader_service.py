@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from cluster.store.clients import Store
+from cluster.store.async_store import Store
 from cluster.store.leader_lease import LeaderLease
 from cluster.system.background import BackgroundLoop
 
