@@ -1,4 +1,4 @@
-"""Which URLs lead to a Redis: what redis-py takes in silence and trips over later is refused at the start of a node."""
+"""Which URLs lead to a Redis. What redis-py would accept silently and fail on later is refused when a node starts."""
 
 from __future__ import annotations
 
@@ -23,39 +23,39 @@ OPTIONS: Final = {
     "ssl_password": (".+", "a password"),
     "ssl_ciphers": (".+", "a list of ciphers"),
 }
-"""The options of redis-py that may stand in the URL. It has others: those that time, pool and repeat are set by the
-product, and one (decode_responses) would make the answers unreadable."""
+"""The options of redis-py that the URL may contain. Of the others, the product itself sets timeouts, pools and retries,
+and one (decode_responses) would make the replies unreadable."""
 
 
 class InvalidRedisUrl(ValueError):
-    """The message says what was expected, and holds nothing of the URL but names of options."""
+    """The URL does not lead to a Redis. The message says what was expected, and repeats nothing of the URL but the
+    names of options."""
 
 
 def check_redis_url(url: str) -> str:
-    """The URL, if it is one.
+    """Returns the URL.
 
     Raises:
-        InvalidRedisUrl: it is none that leads anywhere.
+        InvalidRedisUrl: the URL does not lead to a Redis.
     """
     try:
         parts = urlsplit(url)
         port, host = parts.port, parts.hostname
     except ValueError:
         # "Port out of range 0-65535", "Invalid IPv6 URL"; or the `:` or `[` of a password.
-        raise InvalidRedisUrl(
-            "a port from 1 to 65535 and an address in brackets if it is IPv6, " + _encoded()
-        ) from None
+        expected = f"a port from 1 to 65535 and an address in brackets if it is IPv6, {_ENCODING}"
+        raise InvalidRedisUrl(expected) from None
     if parts.scheme not in SCHEMES or not url[len(parts.scheme) :].startswith("://"):
         raise InvalidRedisUrl("a URL that begins with " + " or ".join(f"{scheme}://" for scheme in SCHEMES))
     if "#" in url or "@" in parts.path or "@" in parts.query or re.search(r"[\s\x00-\x1f]", url):
-        raise InvalidRedisUrl(_encoded())
+        raise InvalidRedisUrl(_ENCODING)
     if parts.scheme == "unix":
         if len(parts.path) < 2:
             raise InvalidRedisUrl("the path of a socket, as in unix:///run/redis.sock?db=0")
     elif not host or port == 0:
-        raise InvalidRedisUrl(f"a host and maybe a port, as in {parts.scheme}://host:6379/0")
+        raise InvalidRedisUrl(f"a host and optionally a port, as in {parts.scheme}://host:6379/0")
     elif not re.fullmatch(r"(/[0-9]{0,9})?", parts.path):
-        raise InvalidRedisUrl(f"no more than a database number behind the host, as in {parts.scheme}://host:6379/0")
+        raise InvalidRedisUrl(f"at most a database number after the host, as in {parts.scheme}://host:6379/0")
     _check_options(parts.scheme, parts.query)
     return url
 
@@ -63,7 +63,7 @@ def check_redis_url(url: str) -> str:
 def _check_options(scheme: str, query: str) -> None:
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in OPTIONS:
-            raise InvalidRedisUrl(f"no option {name[:40]!r} in the URL; there are {', '.join(OPTIONS)}")
+            raise InvalidRedisUrl(f"no option {name[:40]!r} in the URL; the options are {', '.join(OPTIONS)}")
         pattern, meaning = OPTIONS[name]
         if not re.fullmatch(pattern, value, re.DOTALL):
             raise InvalidRedisUrl(f"{meaning} as {name} in the URL")
@@ -71,8 +71,7 @@ def _check_options(scheme: str, query: str) -> None:
             raise InvalidRedisUrl(f"rediss:// in place of {scheme}://, as the URL has {name}")
 
 
-def _encoded() -> str:
-    return (
-        "special characters of the user and the password percent-encoded (@ as %40, # as %23, / as %2F, ? as %3F, : as "
-        "%3A, [ as %5B)"
-    )
+_ENCODING: Final = (
+    "special characters of the user and the password percent-encoded (@ as %40, # as %23, / as %2F, ? as %3F, : as "
+    "%3A, [ as %5B)"
+)

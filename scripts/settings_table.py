@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Prints the table of docs/settings.md from the settings' own metadata.
+"""Prints the tables of docs/settings.md from the declarations of the settings.
 
-python scripts/settings_table.py          prints the table
-python scripts/settings_table.py --write  puts it into docs/settings.md
+python scripts/settings_table.py          prints the tables
+python scripts/settings_table.py --write  writes them into docs/settings.md
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
-from cluster.errors import SettingError
-from cluster.settings import Settings, load_settings, variable_of
+from cluster.settings import GROUPS, variable_of
+from cluster.settings.parsers import InvalidValue
 
 PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
 BEGIN = "<!-- settings: written by scripts/settings_table.py -->"
@@ -23,13 +23,15 @@ MACHINE_DEFAULTS = {"max_workers": "the machine's cores"}
 """Defaults that differ from machine to machine."""
 
 
-def table() -> str:
-    """The settings as a Markdown table, in the order of their declaration."""
-    lines = ["| variable | default | expected | meaning |", "|---|---|---|---|"]
-    for item in fields(Settings):
-        cells = [f"`{variable_of(item.name)}`", default(item), expected(item), item.metadata["meaning"]]
-        # A bare < begins a tag in Markdown, and a bare | the next cell.
-        lines.append("| " + " | ".join(cell.replace("|", r"\|").replace("<", "&lt;") for cell in cells) + " |")
+def tables() -> str:
+    """The settings as Markdown, a table for each group, in the order of their declaration."""
+    lines: list[str] = []
+    for group in GROUPS:
+        lines += ["", f"## {group.TITLE}", "", "| variable | default | expected | meaning |", "|---|---|---|---|"]
+        for item in fields(group):
+            cells = [f"`{variable_of(item.name)}`", default(item), expected(item), item.metadata["meaning"]]
+            # A bare < begins a tag in Markdown, and a bare | the next cell.
+            lines.append("| " + " | ".join(cell.replace("|", r"\|").replace("<", "&lt;") for cell in cells) + " |")
     return "\n".join(lines)
 
 
@@ -44,23 +46,23 @@ def default(item: Field[Any]) -> str:
 
 
 def expected(item: Field[Any]) -> str:
-    """What the setting's own parser says that it expects."""
+    """What the parser of the setting says that it expects."""
     try:
-        load_settings({variable_of(item.name): "?"})
-    except SettingError as error:
-        return str(error).partition("; expected ")[2]
+        item.metadata["parse"]("?")
+    except InvalidValue as error:
+        return str(error)
     return "a path" if isinstance(item.default, Path) else "any text"
 
 
 def filled_in(page: str) -> str:
-    """The page with its table replaced by the present one."""
+    """The page with the tables between its two marks replaced."""
     head, _, rest = page.partition(BEGIN)
     _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n{table()}\n{END}{tail}"
+    return f"{head}{BEGIN}\n{tables()}\n\n{END}{tail}"
 
 
 if __name__ == "__main__":
     if "--write" in sys.argv[1:]:
         PAGE.write_text(filled_in(PAGE.read_text()))
     else:
-        print(table())
+        print(tables())

@@ -1,4 +1,4 @@
-"""Settings: read once, validated, told by name where they are wrong."""
+"""Settings are read once and validated; an error names the variable."""
 
 from __future__ import annotations
 
@@ -75,10 +75,10 @@ def test_a_secret_is_not_shown() -> None:
         ("redis://:hunter2", "percent-encoded"),
         ("redis://:hunter 2@host", "percent-encoded"),
         ("redis://host:99999", "a port from 1 to 65535"),
-        ("redis://host:0", "a host and maybe a port"),
+        ("redis://host:0", "a host and optionally a port"),
         ("redis://host:port", "a port from 1 to 65535"),
-        ("redis://:hunter2@", "a host and maybe a port"),
-        ("redis:///0", "a host and maybe a port"),
+        ("redis://:hunter2@", "a host and optionally a port"),
+        ("redis:///0", "a host and optionally a port"),
         ("redis://::1/0", "in brackets"),
         ("redis://host/abc", "database number"),
         ("redis://host/0/1", "database number"),
@@ -92,7 +92,7 @@ def test_a_secret_is_not_shown() -> None:
         ("unix://", "unix:///run/redis.sock"),
     ],
 )
-def test_a_url_that_leads_to_no_redis_is_refused_without_being_shown(url: str, expected: str) -> None:
+def test_a_url_that_does_not_lead_to_a_redis_is_refused_and_not_shown(url: str, expected: str) -> None:
     with pytest.raises(SettingError) as caught:
         load_settings({"DASK_GRAPHQL_REDIS_URL": url})
     assert str(caught.value).startswith("DASK_GRAPHQL_REDIS_URL is '(not shown")
@@ -114,7 +114,7 @@ def test_a_url_that_leads_to_no_redis_is_refused_without_being_shown(url: str, e
         "unix://user:pw@/run/redis.sock",
     ],
 )
-def test_every_url_that_leads_to_a_redis_is_taken_and_makes_a_connection_of_its_kind(url: str) -> None:
+def test_every_url_that_leads_to_a_redis_is_accepted_and_makes_the_right_connection(url: str) -> None:
     settings = load_settings({"DASK_GRAPHQL_REDIS_URL": url})
     pool: Any = redis.asyncio.BlockingConnectionPool.from_url(settings.redis_url)
     kind = type(pool.make_connection()).__name__
@@ -139,13 +139,13 @@ def test_an_empty_variable_counts_as_not_set() -> None:
     assert load_settings({"DASK_GRAPHQL_PORT": " "}).port == 8000
 
 
-def test_more_workers_at_least_than_at_most_is_refused() -> None:
+def test_a_minimum_of_workers_above_the_maximum_is_refused() -> None:
     with pytest.raises(SettingError, match="MIN_WORKERS"):
         load_settings({"DASK_GRAPHQL_MIN_WORKERS": "5", "DASK_GRAPHQL_MAX_WORKERS": "4"})
 
 
-def test_a_public_address_needs_a_word_for_it() -> None:
-    settings = load_settings({"DASK_GRAPHQL_HOST": "0.0.0.0"})  # of no meaning to a worker, say
+def test_a_public_address_must_be_allowed() -> None:
+    settings = load_settings({"DASK_GRAPHQL_HOST": "0.0.0.0"})  # a worker, for example, ignores it
     with pytest.raises(SettingError, match="ALLOW_PUBLIC"):
         check_public(settings)
     check_public(load_settings({"DASK_GRAPHQL_HOST": "0.0.0.0", "DASK_GRAPHQL_ALLOW_PUBLIC": "yes"}))
@@ -251,7 +251,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
     assert load_settings(settings.environment()) == settings
 
 
-def test_without_a_variable_everything_has_its_default() -> None:
+def test_without_variables_every_setting_has_its_default() -> None:
     assert load_settings({}) == Settings()
     assert load_settings({"PATH": "/bin", "OTHER_PORT": "x"}) == Settings()
 

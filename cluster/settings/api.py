@@ -1,0 +1,80 @@
+"""The settings of the api: where it listens, and what one request or client may take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cluster.settings.declaration import setting
+from cluster.settings.parsers import boolean, host_name, integer, origins, proxies, seconds
+
+
+@dataclass(frozen=True)
+class ApiSettings:
+    TITLE: ClassVar[str] = "Api"
+
+    host: str = setting("127.0.0.1", host_name, "Address on which the api listens.")
+    port: int = setting(8000, integer(1, 65535), "Port on which the api listens.")
+    allow_public: bool = setting(
+        False,
+        boolean,
+        "Lets the api listen on a non-loopback address without authentication: anyone who reaches it can submit.",
+    )
+    trusted_proxies: str = setting(
+        "127.0.0.1",
+        proxies,
+        "Addresses or networks of proxies whose X-Forwarded-For header is believed, separated by commas; * for all.",
+    )
+    allowed_origins: tuple[str, ...] = setting(
+        (),
+        origins,
+        "Other sites whose pages may use this api, such as https://app.example.com, separated by commas; * for all.",
+    )
+    introspection: bool = setting(True, boolean, "Whether clients may query the schema.")
+    graphiql: bool = setting(True, boolean, "Whether a browser gets GraphiQL at /graphql.")
+    persisted_operations: str = setting(
+        "",
+        str,
+        "JSON file of operations that clients may call by hash: an object of SHA-256 (hex) -> document. Read at start.",
+    )
+    persisted_operations_only: bool = setting(
+        False, boolean, "Refuses every operation that is not in PERSISTED_OPERATIONS."
+    )
+    document_tokens: int = setting(2_000, integer(10), "Maximum number of tokens in a GraphQL document.")
+    document_depth: int = setting(20, integer(1, 100), "Maximum nesting of the fields in a GraphQL document.")
+    document_aliases: int = setting(200, integer(0), "Maximum number of aliases in a GraphQL document.")
+    document_cost: int = setting(
+        10_000,
+        integer(10),
+        "Maximum cost of an operation: 10 for a field that reads Redis, 1 for others, multiplied by list sizes.",
+    )
+    variable_values: int = setting(
+        20_000,
+        integer(10),
+        "Maximum number of values in an operation's variables, nested ones included; five plain items of a list count "
+        "as one.",
+    )
+    batch_limit: int = setting(
+        1_000, integer(1, 10_000), "Maximum number of inputs of one submit<Name>Many, and of ids of one taskResults."
+    )
+    submissions_per_minute: int = setting(
+        0,
+        integer(0),
+        "Maximum submissions per minute of one caller (without authentication: of one address); 0 for no limit.",
+    )
+    sockets_per_client: int = setting(
+        1_000,
+        integer(1),
+        "Maximum number of open WebSockets and event streams of one caller, or address, on one api node.",
+    )
+    socket_operation_limit: int = setting(1_000, integer(1), "Maximum number of open operations on one WebSocket.")
+    socket_unsent_bytes: int = setting(
+        8_000_000,
+        integer(64_000),
+        "Maximum bytes of results that are on their way to one client; further ones stay in Redis until it has read. A "
+        "WebSocket with eight times as much unsent is closed.",
+    )
+    subscription_limit: int = setting(20_000, integer(1), "Maximum number of open subscriptions of one api node.")
+    shutdown_seconds: float = setting(
+        8.0, seconds(0.1), "How long a stopping api node waits for requests to end before it closes its sockets."
+    )

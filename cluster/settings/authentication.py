@@ -1,0 +1,34 @@
+"""The settings of callers: who they are, and what they share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cluster.settings.declaration import setting
+from cluster.settings.parsers import matching, optional, url
+
+
+@dataclass(frozen=True)
+class AuthenticationSettings:
+    TITLE: ClassVar[str] = "Authentication and tenants"
+
+    authentication: str = setting(
+        "none",
+        matching("none|required", "none or required"),
+        "`required`: every caller must present an API key (`dask-graphql keys`) or a JWT (OIDC_ISSUER or JWKS_FILE).",
+    )
+    oidc_issuer: str = setting(
+        "", optional(url("https", "http")), "Issuer of JWTs; its keys are found by OpenID Connect discovery."
+    )
+    jwks_file: str = setting("", str, "File with the JSON Web Key Set that verifies JWTs, instead of discovery.")
+    jwt_audience: str = setting(
+        "", str, "The `aud` claim that a JWT must have. Required with OIDC_ISSUER or JWKS_FILE."
+    )
+    jwt_tenant_claim: str = setting("sub", str, "The claim of a JWT that names the caller's tenant.")
+    tenants: str = setting(
+        "shared",
+        matching("shared|isolated", "shared or isolated"),
+        "`shared`: the same input is one task for all callers. `isolated`: one task per tenant; no tenant sees "
+        "another's.",
+    )

@@ -1,0 +1,60 @@
+"""The settings of the controller and its fleet of workers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cluster.settings.declaration import setting
+from cluster.settings.parsers import at_least, boolean, fraction, integer, matching, seconds, words
+
+
+@dataclass(frozen=True)
+class ControllerSettings:
+    TITLE: ClassVar[str] = "Controller and fleet"
+
+    min_workers: int = setting(1, integer(0), "Minimum number of workers.")
+    max_workers: int = setting(os.cpu_count() or 1, integer(1), "Maximum number of workers.")
+    worker_start_seconds: float = setting(
+        120.0,
+        seconds(1),
+        "How long a running worker may take until it serves, the import of its task modules included, before the "
+        "controller stops it. The next one gets twice as long, up to ten times this.",
+    )
+    fleet: str = setting(
+        "local",
+        matching("local|ecs", "local or ecs"),
+        "Where the controller starts workers: `local`: as processes on its machine; `ecs`: as tasks of an ECS cluster.",
+    )
+    ecs_cluster: str = setting("", str, "With FLEET=ecs: ARN or name of the ECS cluster.")
+    ecs_task_definition: str = setting("", str, "With FLEET=ecs: the workers' task definition, family:revision or ARN.")
+    ecs_subnets: tuple[str, ...] = setting((), words, "With FLEET=ecs: subnets of the workers, separated by commas.")
+    ecs_security_groups: tuple[str, ...] = setting(
+        (), words, "With FLEET=ecs: security groups of the workers, separated by commas."
+    )
+    ecs_assign_public_ip: bool = setting(
+        False, boolean, "With FLEET=ecs: whether workers get public addresses, as in a VPC without NAT or endpoints."
+    )
+    ecs_spot_share: float = setting(
+        0.0,
+        fraction,
+        "With FLEET=ecs on Fargate: share of the workers that run on Spot, 0 to 1; on demand while Spot has no "
+        "capacity.",
+    )
+    ecs_capacity: str = setting(
+        "fargate",
+        matching("fargate|ec2", "fargate or ec2"),
+        "With FLEET=ecs: `fargate`, or `ec2` for the cluster's default capacity provider of EC2 instances.",
+    )
+    ecs_vcpu_hour_price: float = setting(
+        0.04048,
+        at_least(0, "an amount"),
+        "With FLEET=ecs: price of a Fargate vCPU-hour in US dollars, for `costPerHour`. The default is us-east-1's.",
+    )
+    ecs_gb_hour_price: float = setting(
+        0.004445,
+        at_least(0, "an amount"),
+        "With FLEET=ecs: price of a Fargate GB-hour in US dollars, for `costPerHour`. The default is us-east-1's.",
+    )
+    ecs_spot_discount: float = setting(0.7, fraction, "With FLEET=ecs: discount of Spot, 0 to 1, for `costPerHour`.")

@@ -1,0 +1,36 @@
+"""The settings of logs and metrics. Tracing has the standard OTEL_* variables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cluster.settings.declaration import setting
+from cluster.settings.parsers import host_name, integer, matching
+
+
+@dataclass(frozen=True)
+class ObservabilitySettings:
+    TITLE: ClassVar[str] = "Logs and metrics"
+
+    metrics_port: int = setting(
+        0,
+        integer(0, 65535),
+        "Port of /metrics on the scheduler, a worker or the controller; 0 for none. An api node serves it on PORT.",
+    )
+    metrics_host: str = setting(
+        "127.0.0.1",
+        host_name,
+        "Address on which METRICS_PORT listens. Anyone who reaches it can read the metrics: use another than loopback "
+        "only in a network of your own.",
+    )
+    log_format: str = setting(
+        "auto",
+        matching("json|text|auto", "json, text or auto"),
+        "Log format: one JSON object per line, or text. `auto`: JSON in a container, unless stderr is a terminal.",
+    )
+    log_level: str = setting(
+        "INFO",
+        matching("DEBUG|INFO|WARNING|ERROR", "DEBUG, INFO, WARNING or ERROR"),
+        "Lowest level of the messages that are logged.",
+    )

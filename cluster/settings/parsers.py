@@ -1,0 +1,155 @@
+"""The parsers of settings: each turns the text of an environment variable into a value, or says what it expected."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from cluster.redis_url import InvalidRedisUrl, check_redis_url
+
+
+class InvalidValue(Exception):
+    """The text is not a value of the setting. The message says what was expected."""
+
+
+def integer(minimum: int, maximum: int | None = None) -> Callable[[str], int]:
+    expected = f"a whole number from {minimum}" + ("" if maximum is None else f" to {maximum}")
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise InvalidValue(expected) from None
+        if value < minimum or (maximum is not None and value > maximum):
+            raise InvalidValue(expected)
+        return value
+
+    return parse
+
+
+def _number(minimum: float, maximum: float, expected: str) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise InvalidValue(expected) from None
+        if not minimum <= value <= maximum or value == float("inf"):
+            raise InvalidValue(expected)
+        return value
+
+    return parse
+
+
+def at_least(minimum: float, what: str) -> Callable[[str], float]:
+    """A number. `what` names it in errors, as "an amount"."""
+    return _number(minimum, float("inf"), f"{what}, {minimum:g} or more")
+
+
+def seconds(minimum: float) -> Callable[[str], float]:
+    return at_least(minimum, "a number of seconds")
+
+
+fraction = _number(0, 1, "a number from 0 to 1")
+
+
+def boolean(text: str) -> bool:
+    value = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if text.lower() not in value:
+        raise InvalidValue("true or false")
+    return value[text.lower()]
+
+
+def matching(pattern: str, expected: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise InvalidValue(expected)
+        return text
+
+    return parse
+
+
+def optional(parse: Callable[[str], str]) -> Callable[[str], str]:
+    """The empty text, or what `parse` takes."""
+    return lambda text: parse(text) if text else ""
+
+
+def url(*schemes: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        try:
+            parts = urlsplit(text)
+        except ValueError:  # "Invalid IPv6 URL"
+            parts = urlsplit("")
+        # A file has no host; everything else has one, or a bucket.
+        target = parts.path if parts.scheme == "file" else parts.netloc
+        if parts.scheme not in schemes or not target or (parts.scheme == "file" and parts.netloc):
+            raise InvalidValue("a URL that begins with " + " or ".join(f"{scheme}://" for scheme in schemes))
+        return text
+
+    return parse
+
+
+def valid_redis_url(text: str) -> str:
+    try:
+        return check_redis_url(text)
+    except InvalidRedisUrl as error:
+        raise InvalidValue(str(error)) from None
+
+
+def scheduler_address(text: str) -> str:
+    if (
+        not re.fullmatch(r"(tcp|tls)://(\[[0-9A-Fa-f:]+\]|[^\s:/\[\]]+):\d{1,5}", text)
+        or not 0 < int(text.rpartition(":")[2]) < 65536
+    ):
+        raise InvalidValue("an address such as tcp://host:8786 or tls://host:8786")
+    return text
+
+
+def host_name(text: str) -> str:
+    try:
+        known = ":" not in text or bool(ipaddress.ip_address(text))
+    except ValueError:
+        known = False
+    if not known or re.search(r"[\s/@?#]", text):
+        raise InvalidValue("an address or a name, without a port, such as 127.0.0.1 or ::1")
+    return text
+
+
+def host_and_port(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or re.search(r"[\s/@]", host) or not re.fullmatch(r"\d{1,5}", port) or int(port) > 65535:
+        raise InvalidValue("HOST:PORT, or empty for no dashboard")
+    return text
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Any texts, separated by commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def modules(text: str) -> tuple[str, ...]:
+    names = words(text)
+    for name in names:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise InvalidValue("importable module names, separated by commas")
+    return names
+
+
+def proxies(text: str) -> str:
+    names = words(text)
+    for name in names:
+        try:
+            if name != "*":
+                ipaddress.ip_network(name, strict=False)
+        except ValueError:
+            raise InvalidValue("IP addresses or networks such as 10.0.0.0/16, separated by commas, or *") from None
+    return ",".join(names)
+
+
+def origins(text: str) -> tuple[str, ...]:
+    names = words(text)
+    for origin in names:
+        if origin != "*" and not re.fullmatch(r"https?://[^/\s?#@]+", origin):
+            raise InvalidValue("origins such as https://app.example.com, without a path, separated by commas, or *")
+    return names

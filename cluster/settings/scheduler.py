@@ -1,0 +1,44 @@
+"""The settings of the Dask scheduler and of the way to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cluster.settings.declaration import setting
+from cluster.settings.parsers import boolean, host_and_port, optional, scheduler_address
+
+
+@dataclass(frozen=True)
+class SchedulerSettings:
+    TITLE: ClassVar[str] = "Dask scheduler"
+
+    scheduler: str = setting(
+        "tcp://127.0.0.1:8786",
+        scheduler_address,
+        "Address at which api nodes, workers and the controller reach the Dask scheduler.",
+    )
+    scheduler_listen: str = setting(
+        "", optional(scheduler_address), "Address on which the scheduler listens, if it differs from SCHEDULER."
+    )
+    tls_ca: str = setting("", str, "With a tls:// scheduler: the authority's certificate, a PEM file or its text.")
+    tls_cert: str = setting("", str, "With a tls:// scheduler: this node's certificate, a PEM file or its text.")
+    tls_key: str = setting(
+        "", str, "With a tls:// scheduler: the private key of TLS_CERT, a PEM file or its text.", secret=True
+    )
+    allow_open_scheduler: bool = setting(
+        False,
+        boolean,
+        "Lets the scheduler listen on a non-loopback address without TLS. Only for an isolated network: anyone who "
+        "reaches the scheduler can run any code on every worker.",
+    )
+    dashboard: str = setting(
+        "",
+        optional(host_and_port),
+        "HOST:PORT of Dask's own dashboard on the scheduler; empty for none. Needs the extra `dashboard` (bokeh).",
+    )
+
+    @property
+    def scheduler_bind(self) -> str:
+        """The address on which the scheduler listens."""
+        return self.scheduler_listen or self.scheduler

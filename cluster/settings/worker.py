@@ -1,0 +1,35 @@
+"""The settings of workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cluster.settings.declaration import setting
+from cluster.settings.parsers import integer, seconds
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    TITLE: ClassVar[str] = "Workers"
+
+    worker_threads: int = setting(
+        1, integer(1, 256), "Tasks that one worker runs at a time. More than one only for code that releases the GIL."
+    )
+    worker_memory_bytes: int = setting(
+        0,
+        integer(0),
+        "Memory limit of one worker. 0: all memory of the machine or the container; the local workers of one "
+        "controller share it.",
+    )
+    worker_stuck_seconds: float = setting(
+        120.0,
+        seconds(0),
+        "How long the event loop of a worker process may be blocked while its threads run before the process is "
+        "replaced. Time in which a task holds the interpreter does not count. 0: for ever.",
+    )
+    drain_seconds: float = setting(
+        100.0,
+        seconds(0),
+        "How long a worker that is asked to stop goes on with the tasks it runs. Fargate Spot allows 120 s in all.",
+    )
