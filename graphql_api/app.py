@@ -1,4 +1,4 @@
-"""The application: its routes and its life."""
+"""The ASGI application of an api node: its routes, middleware and lifespan."""
 
 from __future__ import annotations
 
@@ -38,7 +38,11 @@ from graphql_api.transport.origin_check import Origins
 
 
 def create_app(settings: Settings | None = None, registry: Registry | None = None) -> Starlette:
-    """The ASGI application of one api node.
+    """Makes the ASGI application of one api node.
+
+    Args:
+        settings: default: from the environment.
+        registry: default: loaded from the settings' task modules.
 
     Raises:
         SettingError, RegistryError: the node must not start.
@@ -82,7 +86,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
             Route("/readyz", readyz),
             Route("/metrics", show_metrics),
             Route("/blobs/{key:path}", download),
-            # For the spelling with a slash behind it, which is sent here; what comes here goes the short way.
+            # Only so that `/graphql/` is redirected: requests to `/graphql` bypass the router.
             Route("/graphql", graphql),
             *page_routes(),
         ],
@@ -93,55 +97,55 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
 
 
 class Api(Starlette):
-    """The application, with a short way to `/graphql`: what Starlette has around a route (a search among routes, and
-    handlers of exceptions that are handled there) costs a tenth of a mutation, and some kilobytes for each WebSocket.
+    """The application, which routes `/graphql` itself: Starlette's router and exception handlers, which `/graphql` does
+    not need, cost a tenth of a mutation and some kilobytes per WebSocket.
 
     Args:
-        graphql: serves it over HTTP, with all that stands around it.
-        sockets: serves its WebSockets.
-        options: of Starlette.
+        graphql: serves `/graphql` over HTTP, with its middleware.
+        sockets: serves the WebSockets of `/graphql`.
+        options: passed to Starlette.
     """
 
     def __init__(self, graphql: ASGIApp, sockets: ASGIApp, **options: Any) -> None:
         super().__init__(**options)
-        self._ways = {"http": graphql, "websocket": sockets}
+        self._graphql_apps = {"http": graphql, "websocket": sockets}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        way = self._ways.get(scope["type"])
-        if way is None or scope["path"] != "/graphql":
+        graphql = self._graphql_apps.get(scope["type"])
+        if graphql is None or scope["path"] != "/graphql":
             await super().__call__(scope, receive, send)
             return
         scope["app"] = self
-        await way(scope, receive, send)
+        await graphql(scope, receive, send)
 
 
 class CompressionMiddleware:
-    """Packs long answers for those who take it. (Not around blobs, of which clients ask for ranges, nor around pages,
-    which lie packed.)"""
+    """Compresses large responses for clients that accept gzip. Not used for blobs, which are requested in ranges, nor
+    for pages, which are compressed at build time."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._packing = GZipMiddleware(app, minimum_size=1_400, compresslevel=4)
+        self._gzip = GZipMiddleware(app, minimum_size=1_400, compresslevel=4)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        takes = any(name == b"accept-encoding" and b"gzip" in value for name, value in scope["headers"])
-        await (self._packing if takes else self._app)(scope, receive, send)
+        accepts_gzip = any(name == b"accept-encoding" and b"gzip" in value for name, value in scope["headers"])
+        await (self._gzip if accepts_gzip else self._app)(scope, receive, send)
 
 
 class GraphQLRoute:
-    """`/graphql`, as an ASGI application that the lifespan fills in: its parts belong to the running event loop."""
+    """`/graphql` as an ASGI application. The lifespan creates the endpoint, which belongs to the running event loop."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await scope["app"].state.graphql(scope, receive, send)
 
 
 async def store_unavailable(_: Request, error: Exception) -> Response:
-    """What a plain HTTP request is told while Redis is away; GraphQL has words of its own."""
+    """The response to plain HTTP requests while Redis is unavailable. (GraphQL requests get a GraphQL error.)"""
     return JSONResponse({"error": STORE_UNAVAILABLE, "code": "SERVICE_UNAVAILABLE"}, 503, {"Retry-After": "2"})
 
 
 async def public_error(_: Request, error: Exception) -> Response:
-    """What a plain HTTP request is told that is refused."""
+    """The response to plain HTTP requests that are refused."""
     assert isinstance(error, PublicError)
     status, headers = status_of(error)
     return JSONResponse({"error": error.message, "code": error.code}, status, headers)

@@ -1,8 +1,7 @@
-"""What waits for a client that reads slowly: bounded in bytes, and ended when it does not move.
+"""Slow clients: large results in transit are bounded per client, and connections that are not read are ended.
 
-Results are on their way to one client up to a bound; further ones stay in Redis until it has read. A connection whose
-client takes next to nothing of what waits for it is ended, on every transport: its buffers would be held for as long as
-the client likes.
+Up to a bound, results are in transit to a client; further ones stay in Redis until it has read some. On every transport
+a connection is ended if its client hardly reads, as it would hold its buffers for as long as the client likes.
 """
 
 from __future__ import annotations
@@ -21,22 +20,22 @@ from cluster.store.record import Record
 logger = logging.getLogger(__name__)
 
 SLOW_SECONDS: Final = 25.0
-"""How long a client may take next to nothing of what waits for it."""
+"""Period over which a client's reading speed is measured."""
 SLOW_BYTES_PER_SECOND: Final = 4_096
-"""What counts as next to nothing."""
+"""A client that reads more slowly than this is disconnected."""
 SETTLE_SECONDS: Final = 0.5
-"""From the moment when a connection takes nothing more until what waits is measured: a long message may follow."""
+"""Delay between a full buffer and the first measurement: the rest of a long message may follow."""
 SOCKET_BUFFER_FACTOR: Final = 8
-"""Times the bound on results that all messages of a socket may wait with, those of queries too."""
+"""The bound on all buffered messages of a socket, those of queries too, as a multiple of the bound on results."""
 
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
 class Backlog:
-    """Long results on their way to one client.
+    """The large results in transit to one client.
 
     Args:
-        limit_bytes: most of them, and one more; further ones are read when there is room, in their order.
+        limit_bytes: once this many bytes are in transit, the next result is read only when there is room, in order.
     """
 
     __slots__ = ("_bytes", "_limit", "_room", "_turns")
@@ -49,7 +48,7 @@ class Backlog:
 
     @asynccontextmanager
     async def result(self, read: Callable[[], Awaitable[Record]]) -> AsyncIterator[Record]:
-        """Around what sends a long result, which is read when its turn has come."""
+        """Waits for its turn and for room, reads a large result with `read`, and counts it until the block ends."""
         async with self._turns:
             while self._bytes >= self._limit:
                 self._room.clear()
@@ -65,7 +64,7 @@ class Backlog:
 
 
 class SlowReader:
-    """Watches one connection while its transport takes nothing more, and ends it if its client does not read."""
+    """Watches one connection while its write buffer is full, and ends it if its client does not read."""
 
     __slots__ = ("_size", "_timer", "_transport", "_what")
 
@@ -76,12 +75,12 @@ class SlowReader:
         self._timer: asyncio.TimerHandle | None = None
 
     def pause(self) -> None:
-        """The transport's buffer is full."""
+        """Starts watching: the transport's buffer is full."""
         self.resume()
         self._timer = asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._measure)
 
     def resume(self) -> None:
-        """It has room again, or is gone."""
+        """Stops watching: the buffer has room again, or the connection is closed."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -96,16 +95,16 @@ class SlowReader:
             self._measure()
             return
         self._timer = None
-        end(self._transport, f"{self._what} whose client took {max(0, taken)} bytes in {SLOW_SECONDS:g} s")
+        end(self._transport, f"{self._what} whose client read {max(0, taken)} bytes in {SLOW_SECONDS:g} s")
 
 
 def end(transport: asyncio.Transport, what: str) -> None:
-    """Ends a connection at once: to close it would wait for the client to read."""
+    """Aborts a connection: closing it would wait for the client to read."""
     if transport.is_closing() and not transport.get_write_buffer_size():
         return
     metrics.SLOW_READERS.inc()
     if (connection := transport.get_extra_info("socket")) is not None:
-        # Or the kernel would go on for hours to send what it has, up to some megabytes.
+        # Otherwise the kernel would try for hours to send its buffer of up to some megabytes.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-    logger.info("%s is ended; %d bytes were not read", what, transport.get_write_buffer_size())
+    logger.info("aborted %s; %d bytes were not read", what, transport.get_write_buffer_size())
     transport.abort()

@@ -1,4 +1,4 @@
-"""What every resolver gets: the node that serves, and the caller."""
+"""The context of every resolver: the api node, and the caller."""
 
 from __future__ import annotations
 
@@ -24,39 +24,39 @@ class Context:
     connection_params: dict[str, Any] = field(default_factory=dict)
     known_caller: Caller | None = None
     response_headers: dict[str, str] = field(default_factory=dict)
-    """Of an HTTP answer, beside the usual ones."""
+    """Additional headers of the HTTP response."""
     socket: WebSocket | None = None
     last_event_id: int | None = None
-    """What an event stream's client has seen."""
+    """The `Last-Event-ID` of an event stream's request: the last event that its client has received."""
     event_id: int | None = None
-    """Of the item that a subscription yielded last, if it can be resumed there."""
+    """The id of the item that a subscription yielded last, if it can be resumed after it."""
 
     _backlog: Backlog | None = None
 
     @property
     def backlog(self) -> Backlog:
-        """The results on their way to this client."""
+        """The large results in transit to this client."""
         if self._backlog is None:
             self._backlog = Backlog(self.node.settings.socket_unsent_bytes)
         return self._backlog
 
     @property
     def caller(self) -> Caller:
-        """Who makes the request.
+        """The caller of the request.
 
         Raises:
-            Unauthenticated: nobody was found yet.
+            Unauthenticated: the request was not authenticated (yet).
         """
         if self.known_caller is None:
             raise Unauthenticated("the request has no caller")
         return self.known_caller
 
     async def authorize_submissions(self, count: int) -> Caller:
-        """Lets the caller submit `count` tasks.
+        """Checks the caller's scope and takes `count` tokens of its rate limit; returns the caller.
 
         Raises:
             Forbidden: the caller may not submit.
-            RateLimited: it submitted too much in the last minute; nothing was submitted.
+            RateLimited: it submitted too much in the last minute.
         """
         self.caller.require(Scope.SUBMIT)
         limit = self.node.settings.submissions_per_minute
@@ -67,17 +67,17 @@ class Context:
                 seconds = -(-wait // 1000)
                 self.response_headers["Retry-After"] = str(seconds)
                 raise RateLimited(
-                    f"at most {limit} submissions a minute; nothing was submitted, try again in {seconds} s",
+                    f"at most {limit} submissions per minute; nothing was submitted, try again in {seconds} s",
                     limit=limit,
                     retryAfterSeconds=seconds,
                 )
         return self.caller
 
     def require_visible(self, record: Record) -> Record:
-        """The record, if the caller may see it.
+        """Returns the record if the caller may see it.
 
         Raises:
-            TaskNotFound: it is another tenant's.
+            TaskNotFound: it belongs to another tenant.
         """
         if not self.caller.can_see(record):
             raise TaskNotFound(f"no task {record.task_id} is known")

@@ -1,4 +1,4 @@
-"""What a client is told of an error: expected refusals as they are, everything else as an id that the log has too."""
+"""Errors as clients see them: expected refusals unchanged, everything else masked, with an id that is also logged."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from cluster.observability import metrics
 
 logger = logging.getLogger(__name__)
 
-STORE_UNAVAILABLE = "the task store does not answer; nothing is lost, try again in a moment"
-BLOBS_UNAVAILABLE = "the value cannot be read from the blob store now; try again in a moment"
+STORE_UNAVAILABLE = "the task store does not respond; nothing is lost, try again in a moment"
+BLOBS_UNAVAILABLE = "the blob store does not respond; try again in a moment"
 
 
 def mask_error(error: GraphQLError) -> None:
-    """Rewrites one error in place to what a client may see, with a stable `extensions.code`."""
+    """Changes an error in place to what a client may see, with a stable `extensions.code`."""
     original = error.original_error
     extensions = dict(error.extensions or {})
     if original is None:
-        # The library refused the document or the variables before any of our code ran.
+        # graphql-core refused the document or the variables before any resolver ran.
         code = "GRAPHQL_PARSE_FAILED" if isinstance(error, GraphQLSyntaxError) else "GRAPHQL_VALIDATION_FAILED"
         extensions.setdefault("code", code)
     elif isinstance(original, PublicError):
@@ -37,14 +37,14 @@ def mask_error(error: GraphQLError) -> None:
         error.message = BLOBS_UNAVAILABLE
         extensions = {"code": "BLOB_UNAVAILABLE"}
     elif error.path is None and isinstance(original, InvalidOperationTypeError | MissingQueryError | ValueError):
-        # A subscription by plain POST, a literal that a scalar refuses: the client's doing.
+        # The client's fault, such as a subscription in a plain POST, or a literal that a scalar refuses.
         extensions.setdefault("code", "GRAPHQL_VALIDATION_FAILED")
     elif isinstance(original, GraphQLError):
         extensions.setdefault("code", "GRAPHQL_VALIDATION_FAILED")
     else:
         error_id = uuid.uuid4().hex[:12]
         logger.error("internal error %s", error_id, exc_info=original)
-        error.message = f"an internal error; the log has it as {error_id}"
+        error.message = f"internal error, logged with the id {error_id}"
         extensions = {"code": "INTERNAL", "id": error_id}
     error.extensions = extensions
     metrics.ERRORS.labels(extensions["code"]).inc()

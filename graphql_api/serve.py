@@ -1,4 +1,4 @@
-"""One api process: uvicorn around the application."""
+"""One api process: the application served by uvicorn."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from graphql_api.transport.uvicorn_http import HttpProtocol
 from graphql_api.transport.uvicorn_websocket import SocketProtocol
 
 KEEP_ALIVE_SECONDS: Final = 75
-"""How long an idle HTTP connection stays open: longer than a load balancer keeps it (60 s at AWS), which would else
-send a request into a connection that is just being closed."""
-PER_SOCKET: Final = ("connection open", "connection closed", '%s - "WebSocket')
-"""How uvicorn's messages begin that tell of one WebSocket."""
+"""Idle HTTP connections stay open longer than a load balancer keeps them (60 s at AWS), which otherwise might send a
+request into a connection that is being closed."""
+PER_SOCKET_MESSAGES: Final = ("connection open", "connection closed", '%s - "WebSocket')
+"""Prefixes of uvicorn's log messages about a single WebSocket."""
 
 
 def run_api(settings: Settings) -> None:
-    """Serves until SIGTERM or Ctrl-C, then lets requests end for `shutdown_seconds` and closes what is open."""
+    """Serves until SIGTERM or Ctrl-C, then gives requests `shutdown_seconds` to end and closes all connections."""
     set_up_logging(settings, "api")
     set_up_tracing("api")
-    # uvicorn tells two lines of every WebSocket, which would fill a disk for a busy node.
-    logging.getLogger("uvicorn.error").addFilter(lambda record: not str(record.msg).startswith(PER_SOCKET))
+    # uvicorn logs two lines per WebSocket, which would fill a busy node's disk.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not str(record.msg).startswith(PER_SOCKET_MESSAGES))
     uvicorn.run(**server_options(settings, create_app(settings)))
 
 
 def server_options(settings: Settings, app: ASGIApp) -> dict[str, Any]:
-    """How uvicorn serves an api node: the arguments of its `Config`."""
+    """The arguments of uvicorn's `Config` for an api node."""
     return dict(
         app=app,
         host=settings.host,
@@ -41,7 +41,7 @@ def server_options(settings: Settings, app: ASGIApp) -> dict[str, Any]:
         log_level=settings.log_level.lower(),
         access_log=False,
         forwarded_allow_ips=settings.trusted_proxies,
-        # uvicorn waits for open sockets without limit unless told.
+        # By default uvicorn waits for open sockets without limit.
         timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         ws_max_size=4_000_000,

@@ -1,1 +1,1 @@
-"""Who calls, and what they may: API keys, JWTs, scopes and tenants."""
+"""Authentication and authorization: API keys, JWTs, scopes and tenants."""

@@ -1,4 +1,4 @@
-"""Authentication: a credential becomes a caller, the same on HTTP, both WebSocket protocols and event streams."""
+"""Authentication: turns a credential into a caller, for HTTP, both WebSocket protocols and event streams alike."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ from graphql_api.auth.connections import ConnectionRegistry
 from graphql_api.auth.keys import KEY, KeyRing
 
 if TYPE_CHECKING:
-    from graphql_api.auth.tokens import Tokens
+    from graphql_api.auth.tokens import TokenVerifier
 
 logger = logging.getLogger(__name__)
 
-HOW: Final = "send `Authorization: Bearer <API key or JWT>`, or that in a WebSocket's connection_init payload"
+HOW_TO_AUTHENTICATE: Final = (
+    "send `Authorization: Bearer <API key or JWT>`, in a header or in a WebSocket's connection_init payload"
+)
 
 CHECK_SECONDS: Final = 5.0
-"""How long after its end a credential's sockets may live."""
+"""Interval of the check that closes the connections of expired and revoked credentials."""
 
 
 class Authenticator:
-    """Knows the credentials of one api node, and ends the sockets whose credential ended."""
+    """Authenticates the requests of one api node, and closes connections whose credential expired or was revoked."""
 
     def __init__(self, settings: Settings, store: Store, sockets: ConnectionRegistry) -> None:
         self.required = settings.authentication == "required"
@@ -41,13 +43,13 @@ class Authenticator:
         self._sockets = sockets
         self._salt: bytes | None = None
         self.keys = KeyRing(store)
-        self._tokens: Tokens | None = None
+        self._verifier: TokenVerifier | None = None
         if settings.oidc_issuer or settings.jwks_file:
-            # Only here: what it stands on takes a sixteenth of an api node's start.
-            from graphql_api.auth.tokens import Tokens
+            # Imported only if needed: its libraries take a sixteenth of an api node's start.
+            from graphql_api.auth.tokens import TokenVerifier
 
-            self._tokens = Tokens(settings)
-        self.loop = BackgroundLoop("credential watch", self._end_sockets)
+            self._verifier = TokenVerifier(settings)
+        self.loop = BackgroundLoop("credential watch", self._close_connections)
 
     def start(self) -> None:
         if self.required:
@@ -58,21 +60,20 @@ class Authenticator:
         await self.loop.close()
 
     async def caller(self, credential: str | None, address: str) -> Caller:
-        """Who shows this credential.
+        """The caller with this credential.
 
         Args:
             credential: the value of an Authorization header, or the bare key.
-            address: where the request comes from.
+            address: the client's address, which names the caller if no authentication is required.
 
         Raises:
             Unauthenticated: the credential is missing, unknown, expired or revoked.
-            ServiceUnavailable: it cannot be checked now.
-            StoreUnavailable: likewise.
+            ServiceUnavailable, StoreUnavailable: it cannot be checked now.
         """
         if not self.required:
             return Caller(f"address:{address}")
         if not credential:
-            raise Unauthenticated(f"a credential is needed: {HOW}")
+            raise Unauthenticated(f"a credential is required: {HOW_TO_AUTHENTICATE}")
         scheme, _, rest = credential.strip().partition(" ")
         text = rest.strip() if scheme.lower() == "bearer" else credential.strip()
         if KEY.fullmatch(text):
@@ -80,23 +81,23 @@ class Authenticator:
             if key is None:
                 raise Unauthenticated("the API key is unknown, expired or revoked")
             made = Caller(f"key:{key.key_id}", key.scopes, key.tenant, "", key.key_id, key.expires_at)
-        elif self._tokens is not None:
+        elif self._verifier is not None:
             made = await self._by_token(text)
         else:
-            raise Unauthenticated(f"this is no API key: {HOW}")
+            raise Unauthenticated(f"the credential is not an API key: {HOW_TO_AUTHENTICATE}")
         return await self._with_salt(made)
 
     def is_valid(self, caller: Caller) -> bool:
-        """Whether a caller's credential is good still."""
+        """Whether a caller's credential is still valid."""
         if caller.key_id is not None:
             return self.keys.is_valid(caller.key_id)
         return caller.expires_at is None or caller.expires_at > time.time()
 
     async def _by_token(self, text: str) -> Caller:
-        assert self._tokens is not None
-        claims = await self._tokens.claims(text)
+        assert self._verifier is not None
+        claims = await self._verifier.claims(text)
         if claims is None:
-            raise Unauthenticated("the token is not valid here: expired, for another audience, or of an unknown key")
+            raise Unauthenticated("the token is not valid: expired, for another audience, or signed by an unknown key")
         subject = str(claims.get("sub", ""))
         try:
             tenant = tenant_name(str(claims.get(self._tenant_claim, "")))
@@ -104,7 +105,7 @@ class Authenticator:
             raise Unauthenticated(f"the token has no usable claim {self._tenant_claim!r}") from None
         return Caller(
             f"jwt:{tenant_name(subject or 'none')[:100]}", parse_scopes(_scope_words(claims)), tenant, "", None,
-            self._tokens.end_of(claims),
+            self._verifier.expires_at(claims),
         )  # fmt: skip
 
     async def _with_salt(self, caller: Caller) -> Caller:
@@ -117,14 +118,14 @@ class Authenticator:
         salt = hmac.new(self._salt, caller.tenant.encode(), hashlib.sha256).hexdigest()[:32]
         return replace(caller, salt=salt)
 
-    async def _end_sockets(self) -> None:
-        """Ends the sockets of keys that were revoked and of credentials that expired."""
+    async def _close_connections(self) -> None:
+        """Closes the connections of revoked keys and of expired credentials."""
         await self.keys.refresh_after(CHECK_SECONDS)
         await self._sockets.end(lambda caller: not self.is_valid(caller))
 
 
 def _scope_words(claims: Mapping[str, Any]) -> list[str]:
-    """The scopes of a token: `scope` (RFC 8693, words in one text), or `scp` or `permissions` (text or list)."""
+    """The scopes of a token: `scope` (RFC 8693, words in one string), `scp` or `permissions` (a string or a list)."""
     words: list[str] = []
     for name in ("scope", "scp", "permissions"):
         value = claims.get(name, "")
@@ -133,7 +134,7 @@ def _scope_words(claims: Mapping[str, Any]) -> list[str]:
 
 
 def credential_in(payload: object) -> str | None:
-    """The credential in a connection_init payload: `authorization`, `Authorization`, or below `headers`."""
+    """The credential in a connection_init payload: `authorization` or `x-api-key` in any case, also in `headers`."""
     headers = payload.get("headers") if isinstance(payload, Mapping) else None
     for place in (payload, headers):
         if isinstance(place, Mapping):

@@ -1,4 +1,4 @@
-"""A caller: who makes a request, what they may, and whose tasks they see."""
+"""Callers: who makes a request, which scopes they have, and whose tasks they see."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TENANT_LIMIT: Final = 128
 
 
 class Scope(StrEnum):
-    """What a caller may do. `admin` includes the others, sees all tenants' tasks, and reads `/metrics`."""
+    """What a caller may do. `admin` includes the other scopes, sees all tenants' tasks, and may read `/metrics`."""
 
     SUBMIT = "submit"
     READ = "read"
@@ -28,15 +28,15 @@ EVERYTHING: Final = frozenset(Scope)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who makes a request.
+    """The authenticated maker of a request.
 
     Attributes:
-        name: who, for limits and logs: `key:<id>`, `jwt:<subject>` or `address:<ip>`.
-        scopes: what they may.
-        tenant: whose tasks they see; empty where tenants share.
-        salt: the tenant's member of its task ids' pre-images; empty where tenants share.
-        key_id: of the API key, if that is what they showed.
-        expires_at: when the credential ends, in seconds since 1970; None for never.
+        name: for limits and logs: `key:<id>`, `jwt:<subject>` or `address:<ip>`.
+        scopes: what the caller may do.
+        tenant: whose tasks the caller sees; empty if tenants share tasks.
+        salt: the tenant's `salt` in the pre-images of its task ids; empty if tenants share tasks.
+        key_id: id of the API key; None for other credentials.
+        expires_at: when the credential expires, in seconds since 1970; None: never.
     """
 
     name: str
@@ -47,33 +47,33 @@ class Caller:
     expires_at: float | None = None
 
     def require(self, scope: Scope) -> None:
-        """Returns if the caller has the scope.
+        """Checks that the caller has a scope.
 
         Raises:
-            Forbidden: it has not.
+            Forbidden: it does not.
         """
         if scope not in self.scopes and Scope.ADMIN not in self.scopes:
             held = ", ".join(sorted(self.scopes)) or "none"
-            raise Forbidden(f"this needs the scope {scope.value!r}; the credential has {held}", scope=scope.value)
+            raise Forbidden(f"this requires the scope {scope.value!r}; the credential has {held}", scope=scope.value)
 
     def can_see(self, record: Record) -> bool:
-        """Whether a task is one of the caller's own, or tenants share."""
+        """Whether the task belongs to the caller's tenant, or tenants share tasks."""
         return record.tenant == self.tenant or Scope.ADMIN in self.scopes or not self.tenant
 
 
 def parse_scopes(words: Iterable[str]) -> frozenset[Scope]:
-    """The scopes among words; others, which belong to other systems, are passed over."""
+    """The known scopes among `words`; others, which belong to other systems, are ignored."""
     known = {scope.value: scope for scope in Scope}
     return frozenset(known[word] for word in words if word in known)
 
 
 def tenant_name(text: str) -> str:
-    """A tenant as it stands in records and keys: without blanks, at most TENANT_LIMIT characters.
+    """A tenant as in records and keys: percent-encoded, at most TENANT_LIMIT characters.
 
     Raises:
-        ValueError: the text is empty or too long.
+        ValueError: the name is empty or too long.
     """
     tenant = quote(text, safe="@:|")
     if not 0 < len(tenant) <= TENANT_LIMIT:
-        raise ValueError(f"a tenant is 1 to {TENANT_LIMIT} characters, not {text[:40]!r}")
+        raise ValueError(f"a tenant has 1 to {TENANT_LIMIT} characters, not {text[:40]!r}")
     return tenant

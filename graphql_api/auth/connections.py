@@ -1,4 +1,4 @@
-"""The open WebSockets and event streams of one api node: counted by caller, ended when a credential ends."""
+"""The open WebSockets and event streams of one api node: counted per client, closed when a credential expires."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Close = Callable[[], Coroutine[Any, Any, None]]
 
 class ConnectionRegistry:
     """Args:
-    limit: most open at once of one caller, and of one address.
+    limit: open connections per caller, and per address, at most.
     """
 
     def __init__(self, limit: int) -> None:
@@ -25,34 +25,34 @@ class ConnectionRegistry:
 
     @property
     def open(self) -> int:
-        """How many have a caller now."""
+        """The number of open connections with an authenticated caller."""
         return len(self._open)
 
-    def is_full(self, who: str) -> bool:
-        """Whether an address or a caller has `limit` sockets already."""
-        return self._count[who] >= self._limit
+    def is_full(self, client: str) -> bool:
+        """Whether an address or a caller has `limit` connections already."""
+        return self._count[client] >= self._limit
 
-    def require_room(self, who: str) -> None:
+    def require_room(self, client: str) -> None:
         """Raises:
-        TooManySubscriptions: this caller has `limit` sockets already.
+        TooManySubscriptions: this address or caller has `limit` connections already.
         """
-        if self.is_full(who):
+        if self.is_full(client):
             raise TooManySubscriptions(
-                f"{self._limit} sockets of one client are open here, the limit; close some, or share one"
+                f"a client may have {self._limit} connections open at once; close some, or share one"
             )
 
     def slot(self) -> ConnectionSlot:
-        """The place of one more socket, to be used by `with`."""
+        """A slot for one more connection, to be used with `with`."""
         return ConnectionSlot(self._count, self._open)
 
     async def end(self, ended: Callable[[Caller], bool]) -> None:
-        """Closes the sockets whose caller `ended`."""
+        """Closes the connections of callers for which `ended` is true."""
         closing = [close() for caller, close in list(self._open.values()) if ended(caller)]
         await asyncio.gather(*closing, return_exceptions=True)
 
 
 class ConnectionSlot:
-    """One open socket's place in the counts. A class of its own, as thousands of them are open."""
+    """One open connection. A class rather than a generator, as thousands of them are open."""
 
     __slots__ = ("_count", "_names", "_open")
 
@@ -64,19 +64,19 @@ class ConnectionSlot:
     def __enter__(self) -> Self:
         return self
 
-    def count(self, who: str) -> None:
-        """Counts it as one of an address or a caller."""
-        self._count[who] += 1
-        self._names += (who,)
+    def count(self, client: str) -> None:
+        """Counts the connection against an address or a caller."""
+        self._count[client] += 1
+        self._names += (client,)
 
     def register(self, caller: Caller, close: Close) -> None:
-        """Keeps it where `ConnectionRegistry.end` finds it."""
+        """Registers the connection, so that `ConnectionRegistry.end` can close it."""
         self._open[self] = (caller, close)
 
     def __exit__(self, *_: object) -> None:
         self._open.pop(self, None)
-        for who in self._names:
-            self._count[who] -= 1
-            if not self._count[who]:
-                del self._count[who]
+        for client in self._names:
+            self._count[client] -= 1
+            if not self._count[client]:
+                del self._count[client]
         self._names = ()

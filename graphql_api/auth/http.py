@@ -21,11 +21,11 @@ _STATUS: dict[type[PublicError], int] = {
 async def caller_of(
     connection: HTTPConnection, credential: str | None = None, headers: Mapping[str, str] | None = None
 ) -> Caller:
-    """Who makes a request, or opens a WebSocket.
+    """The caller that makes a request or opens a WebSocket.
 
     Args:
-        credential: what a WebSocket's connection_init brought; a header wins.
-        headers: those of the connection, where the caller has read them already.
+        credential: from a WebSocket's connection_init; a header takes precedence.
+        headers: the connection's headers, if they were parsed already.
 
     Raises:
         Unauthenticated, ServiceUnavailable, StoreUnavailable: as `Authenticator.caller`.
@@ -37,12 +37,12 @@ async def caller_of(
 
 
 def address_of(connection: HTTPConnection) -> str:
-    """Where a request comes from; uvicorn has looked behind the proxies that are trusted."""
+    """The client's address; uvicorn has resolved trusted proxies already."""
     return connection.client.host if connection.client else "unknown"
 
 
 def status_of(error: PublicError) -> tuple[int, dict[str, str]]:
-    """The HTTP status of a refusal, and the headers that belong to it."""
+    """The HTTP status of a refusal and its headers."""
     headers = {}
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"

@@ -1,4 +1,4 @@
-"""JSON Web Tokens: checked with the keys of an OpenID Connect issuer, or of a JWKS file.
+"""JSON Web Tokens: verified with the keys of an OpenID Connect issuer, or of a JWKS file.
 
 Rules: RFC 7519 (claims), RFC 8725 (best practices: a fixed list of asymmetric algorithms, issuer and audience checked),
 OpenID Connect Discovery 1.0 (`/.well-known/openid-configuration`).
@@ -23,25 +23,29 @@ logger = logging.getLogger(__name__)
 
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 LEEWAY_SECONDS: Final = 30.0
-"""How much the clocks of issuer and node may differ."""
-KEEP_SECONDS: Final = 600.0
-"""How long the issuer's keys are used before they are asked for again."""
-PAUSE_SECONDS: Final = 30.0
-"""Least time between two questions to the issuer, however many tokens name unknown keys."""
-ANSWER_BYTES: Final = 1_000_000
-LONGEST_TOKEN: Final = 8_192
+"""Tolerated difference between the clocks of issuer and node."""
+KEY_CACHE_SECONDS: Final = 600.0
+"""How long the issuer's keys are used before they are fetched again."""
+MIN_FETCH_INTERVAL_SECONDS: Final = 30.0
+"""Minimum interval between two requests to the issuer, however many tokens name unknown keys."""
+MAX_RESPONSE_BYTES: Final = 1_000_000
+MAX_TOKEN_CHARACTERS: Final = 8_192
 
 
-class Tokens:
-    """Checks JWTs."""
+class TokenVerifier:
+    """Verifies JWTs.
+
+    Raises:
+        SettingError: the JWKS file cannot be read.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._issuer = settings.oidc_issuer
         self._audience = settings.jwt_audience
         self._file = Path(settings.jwks_file) if settings.jwks_file else None
         self._keys: dict[str | None, Any] = {}
-        self._read_at = self._asked_at = float("-inf")
-        self._asking = asyncio.Lock()
+        self._read_at = self._fetched_at = float("-inf")
+        self._fetch_lock = asyncio.Lock()
         if self._file is not None:
             try:
                 self._keys = _key_set(self._file.read_bytes())
@@ -49,12 +53,12 @@ class Tokens:
                 raise SettingError(variable_of("jwks_file"), str(self._file), f"a JWKS file ({error})") from None
 
     async def claims(self, token: str) -> dict[str, Any] | None:
-        """The claims of a good token, else None.
+        """The claims of a valid token; None for any other.
 
         Raises:
-            ServiceUnavailable: no keys could be had from the issuer yet.
+            ServiceUnavailable: the issuer's keys could not be fetched yet.
         """
-        if len(token) > LONGEST_TOKEN:
+        if len(token) > MAX_TOKEN_CHARACTERS:
             return None
         try:
             key = await self._key(jwt.get_unverified_header(token).get("kid"))
@@ -70,32 +74,32 @@ class Tokens:
                 options={"require": ["exp"], "verify_iss": bool(self._issuer)},
             )
         except jwt.PyJWTError as error:
-            logger.debug("a token is refused: %s", error)
+            logger.debug("refused a token: %s", error)
             return None
         return claims
 
     @staticmethod
-    def end_of(claims: dict[str, Any]) -> float:
-        """Until when a token is good, seconds since 1970."""
+    def expires_at(claims: dict[str, Any]) -> float:
+        """When a token expires, in seconds since 1970, with the leeway."""
         return float(claims["exp"]) + LEEWAY_SECONDS
 
     async def _key(self, key_id: str | None) -> Any:
         if self._file is None:
             now = time.monotonic()
-            stale = now - self._read_at > KEEP_SECONDS
-            if (stale or key_id not in self._keys) and now - self._asked_at > PAUSE_SECONDS:
-                await self._ask()
+            stale = now - self._read_at > KEY_CACHE_SECONDS
+            if (stale or key_id not in self._keys) and now - self._fetched_at > MIN_FETCH_INTERVAL_SECONDS:
+                await self._fetch_keys()
             if self._read_at == float("-inf"):
-                raise ServiceUnavailable("tokens cannot be checked now: the issuer does not answer; try again")
+                raise ServiceUnavailable("tokens cannot be verified now: the issuer does not respond; try again")
         if key_id is None and len(self._keys) == 1:
             return next(iter(self._keys.values()))
         return self._keys.get(key_id)
 
-    async def _ask(self) -> None:
+    async def _fetch_keys(self) -> None:
         import httpx
 
-        async with self._asking:
-            if time.monotonic() - self._asked_at <= PAUSE_SECONDS:
+        async with self._fetch_lock:
+            if time.monotonic() - self._fetched_at <= MIN_FETCH_INTERVAL_SECONDS:
                 return
             try:
                 async with httpx.AsyncClient(timeout=5, follow_redirects=False) as client:
@@ -103,41 +107,41 @@ class Tokens:
                         await _get(client, self._issuer.rstrip("/") + "/.well-known/openid-configuration")
                     )
                     if found.get("issuer", "").rstrip("/") != self._issuer.rstrip("/"):
-                        raise ValueError(f"it says that it is {found.get('issuer')!r}")
+                        raise ValueError(f"it names the issuer {found.get('issuer')!r}")
                     address = str(found["jwks_uri"])
                     if urlsplit(self._issuer).scheme == "https" and urlsplit(address).scheme != "https":
                         raise ValueError("its jwks_uri is not https")
                     self._keys = _key_set(await _get(client, address))
                     self._read_at = time.monotonic()
             except (
-                # InvalidURL and ImportError: proxies of the environment that cannot be used.
+                # InvalidURL and ImportError: the environment names a proxy that cannot be used.
                 httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError, KeyError, TypeError, AttributeError,
                 jwt.PyJWTError,
             ) as error:  # fmt: skip
-                logger.warning("the keys of %s cannot be had: %s", self._issuer, error)
+                logger.warning("cannot fetch the keys of %s: %s", self._issuer, error)
             finally:
-                self._asked_at = time.monotonic()
+                self._fetched_at = time.monotonic()
 
 
 async def _get(client: Any, address: str) -> bytes:
-    """A short answer.
+    """The body of a response.
 
     Raises:
-        ValueError: it is none, or longer than ANSWER_BYTES.
+        ValueError: its status is not 200, or it is longer than MAX_RESPONSE_BYTES.
     """
     body = b""
-    async with client.stream("GET", address) as answer:
-        if answer.status_code != 200:
-            raise ValueError(f"{address} answers {answer.status_code}")
-        async for part in answer.aiter_bytes():
+    async with client.stream("GET", address) as response:
+        if response.status_code != 200:
+            raise ValueError(f"{address} returned the status {response.status_code}")
+        async for part in response.aiter_bytes():
             body += part
-            if len(body) > ANSWER_BYTES:
-                raise ValueError(f"{address} answers more than {ANSWER_BYTES} bytes")
+            if len(body) > MAX_RESPONSE_BYTES:
+                raise ValueError(f"{address} returned more than {MAX_RESPONSE_BYTES} bytes")
     return body
 
 
-def _key_set(text: bytes) -> dict[str | None, Any]:
+def _key_set(jwks: bytes) -> dict[str | None, Any]:
     """The public keys of a JWKS (RFC 7517) by `kid`."""
-    keys = jwt.PyJWKSet.from_json(text.decode()).keys
-    # A symmetric key here would let everyone who can read it make tokens.
+    keys = jwt.PyJWKSet.from_json(jwks.decode()).keys
+    # With a symmetric key, anyone who can read the key set could make tokens.
     return {key.key_id: key for key in keys if key.key_type in ("RSA", "EC", "OKP")}

@@ -1,1 +1,1 @@
-"""Plain HTTP beside /graphql: pages, downloads, health, metrics."""
+"""Plain HTTP besides /graphql: pages, downloads, health, metrics."""

@@ -1,4 +1,4 @@
-"""The download of blobs: streamed from the blob store, so that the api node never holds a value."""
+"""Downloads of blobs, streamed from the blob store, so that the api node never holds a whole value."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ from cluster.task_types.task_id import TASK_ID
 from cluster.task_types.value_types import MEDIA_TYPE, Blob
 from graphql_api.auth.callers import Caller, Scope
 from graphql_api.auth.http import caller_of
+from graphql_api.errors import BLOBS_UNAVAILABLE
 
 _RANGE = re.compile(r"bytes=[ \t]*(?:([0-9]+)-([0-9]*)|-([0-9]+))[ \t]*", re.IGNORECASE)
 
 
 async def download(request: Request) -> Response:
-    """`/blobs/<task id>/<attempt>/<name>`, as `Blob.url` names it. One Range is honoured (RFC 9110, section 14)."""
+    """`/blobs/<task id>/<attempt>/<name>`, as in `Blob.url`. Supports a single Range (RFC 9110, section 14)."""
     node: Node = request.app.state.node
     key = request.path_params["key"]
     caller = await caller_of(request)
     caller.require(Scope.READ)
     blob = await find_blob(node, key, caller)
     if blob is None:
-        return JSONResponse({"error": "no such blob, or its task has expired", "code": "BLOB_NOT_FOUND"}, 404)
+        return JSONResponse({"error": "there is no such blob, or its task expired", "code": "BLOB_NOT_FOUND"}, 404)
     first, last, status = 0, blob.size_bytes - 1, 200
     headers = {"Accept-Ranges": "bytes", "Content-Disposition": disposition(key.rsplit("/", 1)[-1]),
                "X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=3600"}  # fmt: skip
@@ -44,30 +45,30 @@ async def download(request: Request) -> Response:
     try:
         head = await node.blobs.read(key, first, min(CHUNK_BYTES, last - first + 1))
     except BlobError:
-        return JSONResponse({"error": "the blob store does not answer", "code": "BLOB_UNAVAILABLE"}, 503)
+        return JSONResponse({"error": BLOBS_UNAVAILABLE, "code": "BLOB_UNAVAILABLE"}, 503)
 
     async def body() -> AsyncIterator[bytes]:
         yield head
         for offset in range(first + len(head), last + 1, CHUNK_BYTES):
             yield await node.blobs.read(key, offset, min(CHUNK_BYTES, last + 1 - offset))
 
-    # A task may have made the Blob by itself.
+    # A task may have made the Blob itself, with any media type.
     media_type = blob.media_type if MEDIA_TYPE.fullmatch(blob.media_type) else "application/octet-stream"
     return StreamingResponse(body(), status, headers, media_type=media_type)
 
 
 def disposition(name: str) -> str:
-    """A Content-Disposition that names a file: in ASCII for all, and exactly for who reads RFC 8187."""
+    """A Content-Disposition with a file name: in ASCII for all clients, and exactly for those that know RFC 8187."""
     plain = re.sub(r'[^ -~]|["\\\\]', "_", name)
     exact = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
     return f'inline; filename="{plain}"{exact}'
 
 
 def asked_range(headers: Mapping[str, str], size_bytes: int) -> tuple[int, int] | None:
-    """The first and the last byte that a request asks for; the first is behind the last where there are none such.
+    """The first and the last byte of the requested range; first > last if the range cannot be satisfied.
 
-    None where it asks for all: without a Range, with several, with one that is invalid (RFC 9110, section 14.2), or
-    with an If-Range, as a blob has no validator that could match (section 13.1.5).
+    None for the whole blob: without a Range, with several, with an invalid one (RFC 9110, section 14.2), or with an
+    If-Range, as a blob has no validator that could match (section 13.1.5).
     """
     match = None if "if-range" in headers else _RANGE.fullmatch(headers.get("range", ""))
     if match is None:
@@ -82,12 +83,12 @@ def asked_range(headers: Mapping[str, str], size_bytes: int) -> tuple[int, int] 
 
 
 def _number(text: str | None) -> int | None:
-    # Of a number of thousands of digits Python's own conversion refuses; no blob is as long.
+    # Python refuses to convert numbers of thousands of digits; no blob is that long.
     return int(text if len(text) < 19 else "9" * 18) if text else None
 
 
 async def find_blob(node: Node, key: str, caller: Caller) -> Blob | None:
-    """The blob of this key, if the caller may see it: a record that expired takes its blobs along."""
+    """The blob with this key, if the caller may see it and its task's record still exists."""
     task_id = key.split("/")[0]
     if not TASK_ID.fullmatch(task_id):
         return None
@@ -100,7 +101,7 @@ async def find_blob(node: Node, key: str, caller: Caller) -> Blob | None:
 
 
 def _blobs_of(value: object) -> list[Blob]:
-    """All blobs anywhere in an output."""
+    """All blobs in an output, however deep."""
     if isinstance(value, Blob):
         return [value]
     if isinstance(value, list | tuple | set | frozenset):

@@ -1,4 +1,4 @@
-"""What an api node tells those who watch it: `/healthz`, `/readyz`, `/metrics`."""
+"""Health, readiness and metrics of an api node: `/healthz`, `/readyz`, `/metrics`."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from graphql_api.auth.http import caller_of
 
 
 async def healthz(_: Request) -> Response:
-    """The process lives."""
+    """The process is alive."""
     return PlainTextResponse("ok")
 
 
 async def readyz(request: Request) -> Response:
-    """Whether this node can accept and deliver, by what was seen within the last second. It accepts without the
-    scheduler and without recovery, so these only stand beside."""
+    """Whether this node can accept tasks and deliver results, as observed within the last second. The scheduler and
+    recovery are reported but not required: tasks are accepted without them."""
     node: Node = request.app.state.node
     report = await node.readiness.check()
     state = {
@@ -79,7 +79,7 @@ async def _measure_queue(node: Node) -> None:
         depths = await node.store.count_queued(names)
         age = await node.store.queue_age()
     except StoreUnavailable:
-        # The metrics matter most while Redis is away; what it would say is then no number.
+        # Metrics matter most while Redis is unavailable; those read from Redis are then NaN.
         states, depths, age = dict.fromkeys(TaskState, math.nan), [math.nan] * len(names), math.nan
     for state, count in states.items():
         metrics.TASKS.labels(state).set(count)

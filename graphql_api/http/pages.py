@@ -1,8 +1,8 @@
 """The web pages: the console at `/`, GraphiQL for browsers at `/graphql`, and their files under `/static/`.
 
-They are built from graphql_api/console by npm: by `make console` in a clone, and by the build of a wheel or of a source
-distribution (scripts/build_backend.py). An api without them serves everything else, so their absence is told on the
-page and is no error.
+npm builds them from graphql_api/console: with `make console` in a clone, or during the build of a wheel or a source
+distribution (scripts/build_backend.py). An api without them serves everything else, so a missing page is not an error;
+it says how to build the pages.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from starlette.staticfiles import NotModifiedResponse, StaticFiles
 from starlette.types import Scope
 
 DIST: Final = Path(__file__).parent.parent / "console" / "dist"
-"""Where the build leaves the pages."""
+"""The folder of the built pages."""
 
 CONTENT_SECURITY_POLICY: Final = "; ".join(
     [
         "default-src 'none'",
         "script-src 'self'",
         "worker-src 'self'",
-        # Monaco, the editor of GraphiQL, places its lines by style attributes and adds its theme as a style element.
+        # Monaco, the editor of GraphiQL, positions its lines by style attributes and adds its theme as a style element.
         "style-src 'self' 'unsafe-inline'",
-        # The style sheets of GraphiQL and Monaco bring their fonts and icons as data: URLs. The console shows pictures
-        # that come so within results, and blobs that it fetched with a credential.
+        # The style sheets of GraphiQL and Monaco contain fonts and icons as data: URLs. The console shows images from
+        # data: URLs in results, and from blobs that it fetched with a credential.
         "img-src 'self' data: blob:",
         "font-src 'self' data:",
-        # In CSP level 3 this covers the WebSocket of the same host too; `ws:` would open every host there is.
+        # In CSP level 3 this covers the WebSocket of the same host too; `ws:` would allow every host.
         "connect-src 'self'",
         "base-uri 'none'",
         "form-action 'self'",
@@ -49,13 +49,13 @@ SECURITY_HEADERS: Final = {
 }
 
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
-"""For files in assets/: their names carry a hash of their content, so a name never changes what it means."""
+"""For files in assets/: their names contain a hash of their content, so the content of a name never changes."""
 
 REVALIDATE: Final = "no-cache"
-"""For everything else: kept, but asked for again, so that a new version of the api shows its new pages at once."""
+"""For everything else: cached but revalidated, so that a new version of the api shows its new pages at once."""
 
 DAY: Final = "public, max-age=86400"
-"""For the icon, which hardly ever changes and has no name of its own."""
+"""For the icon, which hardly ever changes and has no hash in its name."""
 
 NOT_BUILT: Final = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>dask-graphql</title>
@@ -66,10 +66,10 @@ NOT_BUILT: Final = """<!doctype html>
 
 
 def page_routes(dist: Path = DIST) -> list[BaseRoute]:
-    """`/`, the console, `/favicon.ico`, and `/static/`, the files of both pages.
+    """The routes of the console (`/`), the icon (`/favicon.ico`) and the files of both pages (`/static/`).
 
     Args:
-        dist: the folder of the built pages; it may come later, or never.
+        dist: the folder of the built pages; it need not exist (yet).
     """
 
     async def console(request: Request) -> Response:
@@ -86,18 +86,18 @@ def page_routes(dist: Path = DIST) -> list[BaseRoute]:
 
 
 def graphiql_page(dist: Path = DIST) -> Response:
-    """GraphiQL, which `/graphql` answers to a browser's GET."""
+    """GraphiQL, the response of `/graphql` to a browser's GET."""
     return page(dist / "graphiql.html")
 
 
 def page(file: Path, request_headers: Headers | None = None) -> Response:
-    """A page, or what to do where it was not built.
+    """The response with a page, or with instructions if it was not built.
 
     Args:
         file: the page in the folder of the built pages.
-        request_headers: with them a browser that has this version already is told so.
+        request_headers: if given, a browser that has this version gets 304 Not Modified.
     """
-    # `/graphql` means GraphiQL or an api by what is asked for: without Vary a cache would give one for the other.
+    # `/graphql` is GraphiQL or the api depending on Accept: without Vary a cache would mix them up.
     headers = {**SECURITY_HEADERS, "Cache-Control": REVALIDATE, "Vary": "Accept"}
     try:
         status = file.stat()
@@ -110,7 +110,7 @@ def page(file: Path, request_headers: Headers | None = None) -> Response:
 
 
 def icon(file: Path) -> Response:
-    """The icon that browsers and feed readers ask every origin for, whatever a page says.
+    """The icon, which browsers and feed readers request from every origin, whatever its pages say.
 
     Args:
         file: the icon in the folder of the built pages.
@@ -119,19 +119,19 @@ def icon(file: Path) -> Response:
     try:
         status = file.stat()
     except FileNotFoundError:
-        # Not an error: a browser would log one on a page that works.
+        # Not 404, which a browser would log as an error on a page that works.
         return Response(status_code=204, headers={**headers, "Cache-Control": "no-store"})
     return FileResponse(file, headers=headers, media_type="image/x-icon", stat_result=status)
 
 
 class PageFiles(StaticFiles):
-    """The files of the pages, with the headers they need.
+    """The files of the pages, with security and cache headers.
 
-    The build leaves a `.gz` beside every large text, so that no node compresses the same megabytes for each visitor.
+    The build writes a `.gz` next to every large text file, so that no node compresses the same megabytes per visitor.
     """
 
     async def check_config(self) -> None:
-        """Passes: Starlette's own raises where the folder is missing, and then the files are just not found."""
+        """Does nothing: Starlette's own raises if the folder is missing; here its files are simply not found."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
@@ -147,6 +147,6 @@ class PageFiles(StaticFiles):
             return super().file_response(full_path, stat_result, scope, status_code)
         response = super().file_response(packed, packed.stat(), scope, status_code)
         response.headers["Content-Encoding"] = "gzip"
-        # Of what is inside: a browser unpacks the body before it looks at it.
+        # The type of the uncompressed file, as Content-Encoding covers the compression.
         response.headers["Content-Type"] = FileResponse(full_path).headers["content-type"]
         return response

@@ -1,4 +1,4 @@
-"""What an api node counts of its requests."""
+"""Metrics and traces of an api node's requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROUTES: Final = ("/graphql", "/blobs", "/static", "/metrics", "/healthz", "/read
 
 
 class MetricsMiddleware:
-    """Counts and times HTTP requests; an answer that streams is timed to its beginning."""
+    """Counts and times HTTP requests; a streaming response is timed up to its start."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -36,14 +36,14 @@ class MetricsMiddleware:
         try:
             await self._app(scope, receive, measured)
         finally:
-            # Without a status it was an error of ours, which is answered further out.
+            # Without a status an internal error occurred, whose response is sent further out.
             metrics.labelled(metrics.HTTP_REQUESTS, route, status or 500).inc()
 
 
 class TracingMiddleware:
-    """Makes each GraphQL request over HTTP a span, which goes on with the trace of its `traceparent` header.
+    """Records each GraphQL request over HTTP as a span, which continues the trace of its `traceparent` header.
 
-    Operations on a WebSocket have none: a trace begins there with the submission.
+    Operations on a WebSocket have no span: their traces begin with the submission.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -67,6 +67,6 @@ class TracingMiddleware:
 
 
 def route_of(path: str) -> str:
-    """One of a few names: a path itself may be anything that a client thinks of."""
+    """The route of a path as a metric label: one of a few names, as clients may send any path."""
     first = "/" + path.lstrip("/").partition("/")[0]
     return "/" if path == "/" else first if first in ROUTES else "other"

@@ -272,7 +272,7 @@ async def test_an_internal_error_shows_an_id_and_the_log_has_the_rest(system: Sy
     answer = await system.post(f'{{ task(taskId: "{task_id}") {{ state error {{ code }} }} }}')
     [error] = answer["errors"]
     assert error["extensions"]["code"] == "INTERNAL"
-    assert error["message"] == f"an internal error; the log has it as {error['extensions']['id']}"
+    assert error["message"] == f"internal error, logged with the id {error['extensions']['id']}"
     assert set(error["extensions"]) == {"code", "id"}
     assert "Traceback" not in json.dumps(answer)
     assert answer["data"] == {"task": {"state": "SUCCEEDED", "error": None}}

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cluster.errors import ServiceUnavailable
 from cluster.settings import load_settings
 from graphql_api.auth import tokens
-from graphql_api.auth.tokens import Tokens
+from graphql_api.auth.tokens import TokenVerifier
 
 
 class Issuer(ThreadingHTTPServer):
@@ -68,8 +68,8 @@ def issuer() -> Iterator[Issuer]:
         server.shutdown()
 
 
-def tokens_of(issuer: Issuer) -> Tokens:
-    return Tokens(load_settings({}, oidc_issuer=issuer.url, jwt_audience="dask"))
+def tokens_of(issuer: Issuer) -> TokenVerifier:
+    return TokenVerifier(load_settings({}, oidc_issuer=issuer.url, jwt_audience="dask"))
 
 
 async def test_the_keys_of_an_issuer_are_found_and_kept(issuer: Issuer) -> None:
@@ -91,7 +91,7 @@ async def test_a_new_key_is_found_though_nobody_can_make_the_node_ask_all_the_ti
     issuer.add_key("two")
     assert await checked.claims(issuer.token("two")) is None
     assert issuer.asked == 2, "not asked again so soon"
-    monkeypatch.setattr(tokens, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(tokens, "MIN_FETCH_INTERVAL_SECONDS", 0.0)
     assert await checked.claims(issuer.token("two"))
 
 
