@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from inspect import iscoroutine, isfunction
+from inspect import iscoroutine
 from typing import Any, TypeAlias
 
 from graphql import (
     DocumentNode,
-    Executor,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
@@ -25,26 +24,31 @@ from graphql import (
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLOutputType,
-    GraphQLResolveInfo,
     GraphQLSchema,
     GraphQLUnionType,
     InlineFragmentNode,
-    MiddlewareManager,
     OperationDefinitionNode,
     SelectionSetNode,
-    execute_subscription_event,
     get_argument_values,
     is_leaf_type,
 )
 from graphql import ExecutionResult as CoreResult
-from graphql.pyutils import Path, is_awaitable
-from strawberry.types.field import StrawberryField
 
-from graphql_api.execution.direct_resolver_call import DEFINITION, direct_call
+from graphql_api.execution.direct_resolver_call import direct_call
+from graphql_api.graphql_core_internals import (
+    Executor,
+    execute,
+    execute_event,
+    execute_from_outcome,
+    is_awaitable,
+    output_of,
+    resolve_info,
+)
+from graphql_api.strawberry_internals import is_of_type, resolver_of
 
-Execution: TypeAlias = Callable[[Executor[Any]], Any]
+Execution: TypeAlias = Callable[[Executor], Any]
 """Executes a query or a mutation that an executor was built for; the result may be awaitable."""
-EventExecution: TypeAlias = Callable[[Executor[Any], Any], Any]
+EventExecution: TypeAlias = Callable[[Executor, Any], Any]
 """Executes one event of a subscription that an executor was built for; the result may be awaitable."""
 Reader: TypeAlias = Callable[[Any, "Info"], Any]
 """Reads a value of one type as it goes into the answer."""
@@ -71,17 +75,12 @@ def event_execution(
         return execute_event
 
 
-def execute_event(executor: Executor[Any], event: Any) -> Any:
-    """Graphql-core's way: an executor for each event."""
-    return execute_subscription_event(executor.build_per_event_executor(event))
-
-
 def field_execution(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> Execution:
     """How a valid query or mutation is executed."""
     try:
         return _Once(_Compiler(schema, document).root(operation))
     except NotCompilable:
-        return lambda executor: executor.execute_operation()
+        return execute
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +104,7 @@ class _Events:
         self._name = root.name
         self._read = root.read
 
-    def __call__(self, executor: Executor[Any], event: Any) -> Any:
+    def __call__(self, executor: Executor, event: Any) -> Any:
         try:
             return CoreResult({self._name: self._read(event, Info(executor.context_value))}, None)
         except Exception:  # noqa: BLE001 - graphql-core comes upon it again, and tells it as it tells all errors
@@ -117,12 +116,12 @@ class _Once:
         self._root = root
         self._call = direct_call(root.field)
 
-    async def __call__(self, executor: Executor[Any]) -> CoreResult:
+    async def __call__(self, executor: Executor) -> CoreResult:
         root = self._root
         try:
             arguments = get_argument_values(root.field, root.nodes[0], executor.variable_values)
         except Exception:  # noqa: BLE001 - as with the events: nothing has run yet
-            return await _finished(executor.execute_operation())
+            return await _finished(execute(executor))
         try:
             value = self._call and self._call(Info(executor.context_value), arguments)
             if value is None:
@@ -136,26 +135,15 @@ class _Once:
         except Exception:  # noqa: BLE001 - as above
             return await self._given(executor, value)
 
-    def _by_strawberry(self, executor: Executor[Any], arguments: dict[str, Any]) -> Any:
+    def _by_strawberry(self, executor: Executor, arguments: dict[str, Any]) -> Any:
         root = self._root
-        path = Path(None, root.name, root.kind.name)
-        info = executor.build_resolve_info(root.field, root.nodes, root.kind, path)
+        info = resolve_info(executor, root.field, root.nodes, root.kind, root.name)
         assert root.field.resolve is not None, "Strawberry gives each field one"
         return root.field.resolve(executor.root_value, info, **arguments)
 
-    async def _given(self, executor: Executor[Any], outcome: Any) -> CoreResult:
+    async def _given(self, executor: Executor, outcome: Any) -> CoreResult:
         """The result, made by graphql-core of what the root field has given: a value, or an error."""
-
-        def resolve(resolver: Callable[..., Any], source: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:
-            if info.path.prev is not None:
-                return resolver(source, info, **arguments)
-            if isinstance(outcome, Exception):
-                raise outcome
-            return outcome
-
-        again = executor.build_per_event_executor(executor.root_value)
-        again.middleware_manager = MiddlewareManager(resolve)
-        return await _finished(again.execute_operation())
+        return await _finished(execute_from_outcome(executor, outcome))
 
 
 async def _finished(result: Any) -> CoreResult:
@@ -227,7 +215,7 @@ class _Compiler:
         if isinstance(kind, GraphQLList):
             return _list_of(self.value(kind.of_type, nodes))
         if is_leaf_type(kind):
-            return _leaf(kind.coerce_output_value)
+            return _leaf(output_of(kind))
         if isinstance(kind, GraphQLObjectType):
             read = self._object(kind, nodes)
             return _one_of([kind], lambda _: read)
@@ -259,20 +247,15 @@ class _Compiler:
 
 def _resolver(field: GraphQLField) -> Reader:
     """What gets a field's value from its object."""
-    made = (field.extensions or {}).get(DEFINITION)
-    if not isinstance(made, StrawberryField) or field.args or made.extensions:
-        raise NotCompilable
-    resolver = made.base_resolver
+    resolver = resolver_of(field)
     if resolver is None:
-        name, get = made.python_name, made.default_resolver
-        return lambda value, _info: get(value, name)
-    function = resolver.wrapped_func
-    own, *taken = resolver.signature.parameters
-    if not isfunction(function) or resolver.is_async or own not in ("self", "root") or taken not in ([], ["info"]):
         raise NotCompilable
+    get, name, takes_info = resolver.get, resolver.attribute, resolver.takes_info
+    if name is not None:
+        return lambda value, _info: get(value, name)
 
     def read(value: Any, info: Info) -> Any:
-        got = function(value, info) if taken else function(value)
+        got = get(value, info) if takes_info else get(value)
         if is_awaitable(got):
             if iscoroutine(got):
                 got.close()
@@ -308,7 +291,7 @@ def _one_of(kinds: Sequence[GraphQLObjectType], reader: Callable[[GraphQLObjectT
     def read(value: Any, info: Info) -> Any:
         found = known.get(type(value))
         if found is None:
-            fits = [kind for kind in kinds if _is_of(kind, value)]
+            fits = [kind for kind in kinds if is_of_type(kind, value)]
             if len(fits) != 1:
                 raise NotCompilable
             try:
@@ -323,10 +306,3 @@ def _one_of(kinds: Sequence[GraphQLObjectType], reader: Callable[[GraphQLObjectT
 
 def _leave(_value: Any, _info: Info) -> Any:
     raise NotCompilable
-
-
-def _is_of(kind: GraphQLObjectType, value: Any) -> bool:
-    definition = kind.extensions[DEFINITION]
-    if definition.is_type_of is not None:
-        return bool(definition.is_type_of(value, None))
-    return isinstance(value, definition.origin)

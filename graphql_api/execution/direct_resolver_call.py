@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import MISSING
 from inspect import iscoroutinefunction
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from graphql import (
     GraphQLField,
@@ -18,11 +18,10 @@ from graphql import (
 )
 from strawberry.types.field import StrawberryField
 
+from graphql_api.strawberry_internals import DEFINITION
+
 Convert: TypeAlias = Callable[[Any], Any]
 """Makes what a resolver takes of a value that graphql-core has coerced."""
-
-DEFINITION: Final = "strawberry-definition"
-"""Under which name Strawberry keeps what it made a field or a type from."""
 
 
 class UnsupportedArgument(Exception):

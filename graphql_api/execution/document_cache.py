@@ -18,7 +18,6 @@ from graphql import (
     specified_rules,
 )
 from strawberry.exceptions import MissingQueryError
-from strawberry.schema.schema import validate_document
 from strawberry.types.graphql import OperationType
 
 from cluster.errors import DocumentTooLarge, OperationNotAllowed
@@ -34,6 +33,7 @@ from graphql_api.execution.document_limits import (
     measure_document,
 )
 from graphql_api.execution.persisted_operations import PersistedOperations
+from graphql_api.strawberry_internals import validate_document
 
 KEPT_TOKENS: Final = 100_000
 """Most tokens of all kept documents together; a token is about a kilobyte of syntax tree."""

@@ -19,15 +19,10 @@ import strawberry
 from graphql import (
     ExecutionResult as CoreResult,
 )
-from graphql import (
-    Executor,
-    GraphQLError,
-    create_source_event_stream,
-)
+from graphql import GraphQLError
 from strawberry.exceptions import MissingQueryError
 from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types import ExecutionResult
-from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
 from cluster.observability import metrics
@@ -35,6 +30,8 @@ from cluster.store.record import Record
 from graphql_api.errors import mask_error
 from graphql_api.execution.compiled_selection import EventExecution, event_execution, field_execution
 from graphql_api.execution.document_cache import DocumentCache, DocumentRejected, Operation
+from graphql_api.graphql_core_internals import Executor, build_executor, event_source
+from graphql_api.strawberry_internals import PreExecutionError, core_schema
 
 EVERY: Final = frozenset(OperationType)
 KEPT_BYTES: Final = 16 * 2**20
@@ -55,6 +52,7 @@ class Operations(strawberry.Schema):
 
     def __init__(self, documents: DocumentCache, **options: Any) -> None:
         super().__init__(**options)
+        self._core = core_schema(self)
         self._documents = documents
         self._response_cache = ResponseCache()
 
@@ -119,7 +117,7 @@ class Operations(strawberry.Schema):
             if operation.kind not in (allowed or EVERY):
                 raise InvalidOperationTypeError(operation.kind)
             kind = operation.kind.value
-            self._documents.validate(self._schema, kept)
+            self._documents.validate(self._core, kept)
             return operation
         finally:
             metrics.labelled(metrics.OPERATIONS, kind).inc()
@@ -135,7 +133,7 @@ class Operations(strawberry.Schema):
             if isinstance(executor, list):
                 return self._told(CoreResult(None, executor))
             if operation.execution is None:
-                operation.execution = field_execution(self._schema, operation.document, operation.node)
+                operation.execution = field_execution(self._core, operation.document, operation.node)
             result = operation.execution(executor)
             if isawaitable(result):
                 result = await result
@@ -145,15 +143,14 @@ class Operations(strawberry.Schema):
 
     def _executor(
         self, operation: Operation, variables: dict[str, Any] | None, context: Any
-    ) -> Executor[Any] | list[GraphQLError]:
+    ) -> Executor | list[GraphQLError]:
         """What executes an operation, or what is wrong with the variables.
 
         Graphql-core's plain one: Strawberry's delivers incrementally, by directives that this schema has not.
         """
-        return Executor.build(
-            self._schema, operation.document, context_value=context, raw_variable_values=variables,
-            operation_name=operation.name,
-        )  # fmt: skip
+        return build_executor(
+            self._core, operation.document, context=context, variables=variables, operation_name=operation.name
+        )
 
     def _told(self, result: CoreResult) -> ExecutionResult:
         for error in result.errors or ():
@@ -197,13 +194,13 @@ class Operations(strawberry.Schema):
         executor = self._executor(operation, variables, context)
         if isinstance(executor, list):
             return CoreResult(None, executor)
-        source = create_source_event_stream(executor)
+        source = event_source(executor)
         if isawaitable(source):
             source = await source
         if isinstance(source, CoreResult):
             return source
         if operation.event_execution is None:
-            operation.event_execution = event_execution(self._schema, operation.document, operation.node)
+            operation.event_execution = event_execution(self._core, operation.document, operation.node)
         execute = operation.event_execution
         if operation.shared:
             execute = _Shared(self._response_cache, operation, execute, variables)
@@ -211,7 +208,7 @@ class Operations(strawberry.Schema):
 
 
 async def _responses(
-    executor: Executor[Any], source: AsyncIterable[Any], execute: EventExecution
+    executor: Executor, source: AsyncIterable[Any], execute: EventExecution
 ) -> AsyncIterator[CoreResult]:
     """MapSourceToResponseEvent (GraphQL, section 6.2.3.2). Graphql-core's own copies its executor for every event."""
     async with aclosing(source) as events:  # type: ignore[type-var]
@@ -251,7 +248,7 @@ class _Shared:
     execute: EventExecution
     variables: dict[str, Any] | None
 
-    def __call__(self, executor: Executor[Any], event: Any) -> Any:
+    def __call__(self, executor: Executor, event: Any) -> Any:
         record: Record = event.record
         if not record.final:
             return self.execute(executor, event)

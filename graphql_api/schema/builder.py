@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import strawberry
 from pydantic import RootModel
-from strawberry.annotation import StrawberryAnnotation
 from strawberry.tools import create_type
 from strawberry.types.base import get_object_definition
 from strawberry.types.field import StrawberryField
@@ -28,6 +27,7 @@ from graphql_api.schema.queries import make_query
 from graphql_api.schema.record_types import SubmitOptions, make_task_types
 from graphql_api.schema.subscriptions import make_subscription
 from graphql_api.schema.type_mapping import CONFIG, TypeMap, pascal, set_signature
+from graphql_api.strawberry_internals import core_schema, made_field
 
 
 class Schema(Operations):
@@ -76,10 +76,7 @@ def make_schema(registry: Registry, documents: DocumentCache | None = None) -> S
 @functools.cache
 def reserved_names() -> frozenset[str]:
     """The GraphQL names that the platform's own types have: those of a schema without any task type."""
-    value: Any = strawberry.field()
-    value.python_name = value.name = "value"
-    value.type_annotation = StrawberryAnnotation(str)
-    nothing = create_type("_Nothing", [value])
+    nothing = create_type("_Nothing", [made_field("value", str)])
 
     def members(submission: type) -> list[StrawberryField]:
         # What every submit<Name> needs, without a task type.
@@ -87,11 +84,9 @@ def reserved_names() -> frozenset[str]:
 
         options = inspect.Parameter("options", inspect.Parameter.KEYWORD_ONLY, annotation=SubmitOptions)
         set_signature(submit, [options], submission)
-        field: Any = strawberry.field(resolver=submit)
-        field.python_name = field.name = "submit"
-        return [field]
+        return [made_field("submit", resolver=submit)]
 
-    return frozenset(_assemble([nothing], members)._schema.type_map) - {"_Nothing"}
+    return frozenset(core_schema(_assemble([nothing], members)).type_map) - {"_Nothing"}
 
 
 def _assemble(
@@ -120,9 +115,6 @@ def _wrapper(task_type: TaskType, type_map: TypeMap) -> type:
     """An object type around an output that is none: `<Name>Result { value }`."""
     name = f"{pascal(task_type.name)}Result"
     type_map.claim(name, task_type.origin)
-    value: Any = strawberry.field(description=description_of(task_type.returns, "The output itself."))
-    value.python_name = value.name = "value"
-    value.type_annotation = StrawberryAnnotation(
-        type_map.output(task_type.returns, f"{task_type.origin}, what it returns", f"{name}Value")
-    )
+    kind = type_map.output(task_type.returns, f"{task_type.origin}, what it returns", f"{name}Value")
+    value = made_field("value", kind, description=description_of(task_type.returns, "The output itself."))
     return create_type(name, [value], description=f"The output of `{task_type.name}`.")

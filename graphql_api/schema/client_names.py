@@ -7,8 +7,6 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final, get_args, get_origin
 
-from strawberry.utils.str_converters import to_camel_case
-
 from cluster.errors import RegistryError
 from cluster.task_types.annotations import (
     EMPTY,
@@ -20,6 +18,7 @@ from cluster.task_types.annotations import (
 )
 from cluster.task_types.input_errors import ValuePath
 from cluster.task_types.task_type import TaskType
+from graphql_api.strawberry_internals import to_camel_case
 
 NAME: Final = re.compile(r"(?!__)[_A-Za-z][_0-9A-Za-z]*")
 """What GraphQL takes for a name (October 2021, section 2.1.9); two underscores in front are its own."""

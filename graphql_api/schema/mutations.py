@@ -22,6 +22,7 @@ from graphql_api.schema.client_names import check_names, client_spelling
 from graphql_api.schema.defaults import Default, graphql_default, python_default
 from graphql_api.schema.record_types import SubmitOptions
 from graphql_api.schema.type_mapping import Parameter, TypeMap, input_field, pascal, pascal_of, set_signature
+from graphql_api.strawberry_internals import made_field
 
 PRIORITY_LIMIT = 100
 
@@ -69,7 +70,7 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
     )
     info = inspect.Parameter("info", inspect.Parameter.KEYWORD_ONLY, annotation=ApiInfo)
     set_signature(submit_one, [info, *(_parameter(*argument) for argument in arguments), options], submission)
-    fields = [_field(submit_one, f"submit_{task_type.name}", task_type.description)]
+    fields = [made_field(f"submit_{task_type.name}", resolver=submit_one, description=task_type.description)]
     if arguments:
         members = [
             input_field(item.name, kind, default, description_of(item.annotation, None, default.words))
@@ -81,10 +82,11 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
         inputs = inspect.Parameter("inputs", inspect.Parameter.KEYWORD_ONLY, annotation=list[input_type])  # type: ignore[valid-type]
         set_signature(submit_many, [info, inputs, options], list[submission])  # type: ignore[valid-type]
         fields.append(
-            _field(
-                submit_many,
+            made_field(
                 f"submit_{task_type.name}_many",
-                f"Submits many inputs at once. Where one is refused, none is submitted. {task_type.description}",
+                resolver=submit_many,
+                description="Submits many inputs at once. Where one is refused, none is submitted. "
+                f"{task_type.description}",
             )
         )
     return fields
@@ -118,7 +120,8 @@ def cancel_field(task: type) -> StrawberryField:
 
     cancel_task.__annotations__["return"] = task | None
     cancel_task.__annotations__ |= {"info": ApiInfo, "task_id": strawberry.ID}
-    return _field(cancel_task, "cancel_task", "Cancels an open task; what has ended stays as it is.")
+    description = "Cancels an open task; what has ended stays as it is."
+    return made_field("cancel_task", resolver=cancel_task, description=description)
 
 
 def to_options(options: SubmitOptions | None, caller: Caller) -> Options:
@@ -144,9 +147,3 @@ def _parameter(item: Argument, kind: Any, default: Default) -> inspect.Parameter
     if described:
         annotation = Annotated[annotation, strawberry.argument(description=described)]
     return Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=python_default(default))
-
-
-def _field(resolver: Any, name: str, description: str) -> StrawberryField:
-    made: Any = strawberry.field(resolver=resolver, description=description)
-    made.python_name = made.name = name
-    return made  # type: ignore[no-any-return]

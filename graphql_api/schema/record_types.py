@@ -16,7 +16,8 @@ from cluster.task_types.task_type import TaskType
 from cluster.task_types.value_types import BigIntMark, json_integer
 from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
-from graphql_api.schema.task_type_description import UsedType, plain_input, python_name, selection, used_types
+from graphql_api.schema.task_type_description import UsedType, plain_input, selection, used_types
+from graphql_api.strawberry_internals import core_schema, python_name
 
 strawberry.enum(TaskState, name="TaskState", description="Where a task is.")
 strawberry.enum(Scope, name="Scope", description="What a caller may do.")
@@ -80,7 +81,8 @@ class TaskTypeType:
         """Describes a task type; `schema` is the one that `make_schema` made of it."""
         from graphql_api.schema.type_mapping import pascal
 
-        graphql_schema = schema._schema
+        graphql_schema = core_schema(schema)
+        assert graphql_schema.mutation_type is not None, "every schema has cancelTask"
         mutation = f"submit{pascal(task_type.name)}"
         output = schema.outputs[task_type.name]
         names = {python_name(item, name): (name, str(item.type), item.description) for name, item in

@@ -16,7 +16,6 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_
 import strawberry
 from annotated_types import BaseMetadata
 from graphql import (
-    GraphQLArgument,
     GraphQLEnumType,
     GraphQLField,
     GraphQLInputField,
@@ -37,6 +36,7 @@ from pydantic_core import to_jsonable_python
 from cluster.task_types.task_id import canonical
 from cluster.task_types.task_type import TaskType
 from cluster.task_types.value_types import BigIntMark
+from graphql_api.strawberry_internals import enum_class, input_default, python_name
 
 _PLAIN: Final = (
     bool, int, float, str, datetime.datetime, datetime.date, datetime.time, decimal.Decimal, uuid.UUID, dict, Any,
@@ -67,12 +67,6 @@ class UsedType:
     members: list[TypeMember] = strawberry.field(description="Of an enum.")
 
 
-def python_name(element: GraphQLArgument | GraphQLField | GraphQLInputField, graphql_name: str) -> str:
-    """How the function spells what GraphQL calls `graphql_name`."""
-    definition = element.extensions.get("strawberry-definition")
-    return getattr(definition, "python_name", None) or graphql_name
-
-
 def used_types(schema: GraphQLSchema, task_type: TaskType, mutation: str, output: str) -> list[UsedType]:
     """Every object and enum that the arguments of a task type or its output use, by name."""
     assert schema.mutation_type is not None
@@ -95,8 +89,7 @@ def used_types(schema: GraphQLSchema, task_type: TaskType, mutation: str, output
 
 def _used(named: GraphQLNamedType) -> UsedType:
     if isinstance(named, GraphQLEnumType):
-        definition = named.extensions.get("strawberry-definition")
-        cls = getattr(definition, "wrapped_cls", None)
+        cls = enum_class(named)
         values = {name: cls[name].value if cls and name in cls.__members__ else name for name in named.values}
         members = [TypeMember(name=name, value=_json(value)) for name, value in values.items()]
         return UsedType(name=named.name, fields=[], members=members)
@@ -105,16 +98,7 @@ def _used(named: GraphQLNamedType) -> UsedType:
 
 
 def _field(name: str, field: GraphQLField | GraphQLInputField) -> TypeField:
-    has_default, default = False, None
-    if isinstance(field, GraphQLInputField):
-        definition: Any = field.extensions.get("strawberry-definition")
-        default = getattr(definition, "default", dataclasses.MISSING)
-        if default is dataclasses.MISSING and getattr(definition, "default_factory", dataclasses.MISSING) not in (
-            None,
-            dataclasses.MISSING,
-        ):
-            default = definition.default_factory()
-        has_default = default is not dataclasses.MISSING and default is not strawberry.UNSET
+    has_default, default = input_default(field) if isinstance(field, GraphQLInputField) else (False, None)
     return TypeField(
         name=python_name(field, name),
         description=field.description,

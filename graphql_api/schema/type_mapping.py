@@ -19,22 +19,16 @@ import textwrap
 import typing
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, NewType, Union, get_args, get_origin
 
 import strawberry
 from graphql import GraphQLError
 from pydantic import BaseModel, RootModel, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
-from strawberry.annotation import StrawberryAnnotation
 from strawberry.schema.config import StrawberryConfig
-from strawberry.schema.types.scalar import DEFAULT_SCALAR_REGISTRY
 from strawberry.tools import create_type
-from strawberry.types.base import get_object_definition
 from strawberry.types.field import StrawberryField
-from strawberry.types.lazy_type import LazyType
 from strawberry.types.scalar import ScalarDefinition
-from strawberry.utils.str_converters import to_camel_case
 
 from cluster.errors import BadInput, RegistryError
 from cluster.store.blob_store import BlobStore
@@ -57,6 +51,7 @@ from graphql_api.schema.arguments import plain
 from graphql_api.schema.bounds import constraints, description_of
 from graphql_api.schema.client_names import NAME, check_names
 from graphql_api.schema.defaults import Default, graphql_default
+from graphql_api.strawberry_internals import LaterType, default_scalar, made_field, tell_types_by, to_camel_case
 
 BigInt = NewType("BigInt", int)
 """The GraphQL scalar: a decimal string out, a string or an integer in."""
@@ -97,7 +92,7 @@ def _refuse_finer(value: Any) -> None:
 
 def _exact(kind: type) -> ScalarDefinition:
     """Strawberry's scalar for a time, without its cutting."""
-    default: Any = DEFAULT_SCALAR_REGISTRY[kind]
+    default = default_scalar(kind)
 
     def parse(value: Any) -> Any:
         _refuse_finer(value)
@@ -188,17 +183,6 @@ class BlobType:
 def pascal(name: str) -> str:
     """`estimate_pi` -> `EstimatePi`."""
     return "".join(part.capitalize() for part in name.split("_"))
-
-
-@dataclass(frozen=True)
-class _Later(LazyType[Any, Any]):
-    """Stands for a class that is being made while one of its own fields needs it: a type that holds itself."""
-
-    made: dict[Any, Any] = field(default_factory=dict, compare=False)
-    key: Any = None
-
-    def resolve_type(self) -> type[Any]:
-        return self.made[self.key]  # type: ignore[no-any-return]
 
 
 class TypeMap:
@@ -316,7 +300,7 @@ class TypeMap:
         base = graphql_name(cls)
         name = f"{base}Input" if is_input else base
         self.claim(name, _origin(cls), cls)
-        self._made[cls, is_input] = _Later(name, cls.__module__, made=self._made, key=(cls, is_input))
+        self._made[cls, is_input] = LaterType(name, cls.__module__, made=self._made, key=(cls, is_input))
         members = self._members(cls, base, where, is_input=is_input)
         if not members:
             raise RegistryError(f"{where}: {_origin(cls)} has no field to show, and a type in GraphQL needs one")
@@ -324,8 +308,7 @@ class TypeMap:
         made = create_type(name, members, is_input=is_input, description=_doc(cls))
         if not is_input:
             self._outputs.add(cls)
-            # The values are the task's own classes, not Strawberry's; this is how the union tells them apart.
-            get_object_definition(made, strict=True).is_type_of = lambda value, _info: self._is_of(value, cls)
+            tell_types_by(made, lambda value: self._is_of(value, cls))
         self._made[cls, is_input] = made
         return made
 
@@ -353,18 +336,15 @@ class TypeMap:
                 described = description_of(item.annotation, docs.get(item.name), default.words)
                 members.append(input_field(item.name, mapped, default, described))
             else:
-                made: Any = strawberry.field(description=description_of(item.annotation, docs.get(item.name)))
-                made.type_annotation = StrawberryAnnotation(mapped)
-                members.append(_named(made, item.name))
+                described = description_of(item.annotation, docs.get(item.name))
+                members.append(made_field(item.name, mapped, description=described))
         if is_input:
             return members
         if issubclass(cls, BaseModel):
             for name, computed in cls.model_computed_fields.items():
                 mapped = self._map(computed.return_type, f"{where}, {cls.__name__}.{name}", base + pascal_of(name),
                                    is_input=False)  # fmt: skip
-                made = strawberry.field(description=computed.description)
-                made.type_annotation = StrawberryAnnotation(mapped)
-                members.append(_named(made, name))
+                members.append(made_field(name, mapped, description=computed.description))
         return members + [self.method(method, cls, where) for method in result_fields(cls).values()]
 
     def method(self, method: Callable[..., Any], cls: type, where: str) -> StrawberryField:
@@ -403,7 +383,7 @@ class TypeMap:
 
         returns = self._map(hints["return"], place, base, is_input=False)
         set_signature(resolver, [_parameter("root", Any), _parameter("info", ApiInfo), *parameters], returns)
-        return _named(strawberry.field(resolver=resolver, description=_doc(method)), method.__name__)
+        return made_field(method.__name__, resolver=resolver, description=_doc(method))
 
 
 def _described(annotation: Any, description: str | None) -> Any:
@@ -412,21 +392,13 @@ def _described(annotation: Any, description: str | None) -> Any:
 
 def input_field(name: str, mapped: Any, default: Default, description: str | None) -> StrawberryField:
     """A field of an input type."""
-    made: Any
-    if default.value is EMPTY:
-        made = strawberry.field(description=description)
-    elif isinstance(default.value, list | dict):
-        made = strawberry.field(description=description, default_factory=lambda: default.value)
-    else:
-        made = strawberry.field(description=description, default=default.value)
-    made.type_annotation = StrawberryAnnotation(Union[mapped, None] if default.nullable else mapped)  # noqa: UP007
-    return _named(made, name)
-
-
-def _named(member: Any, name: str) -> StrawberryField:
-    member.python_name = name
-    member.name = name
-    return member  # type: ignore[no-any-return]
+    options: dict[str, Any] = {}
+    if isinstance(default.value, list | dict):
+        options["default_factory"] = lambda: default.value
+    elif default.value is not EMPTY:
+        options["default"] = default.value
+    kind = Union[mapped, None] if default.nullable else mapped  # noqa: UP007
+    return made_field(name, kind, description=description, **options)
 
 
 def graphql_name(cls: type) -> str:

@@ -19,6 +19,7 @@ FLOORS: Final = (
     ("cluster.api_node", "cluster.worker", "cluster.controller", "cluster.execute"),
     ("cluster.builtin_tasks",),
     ("graphql_api.auth", "graphql_api.backlog", "graphql_api.errors"),
+    ("graphql_api.graphql_core_internals", "graphql_api.strawberry_internals"),
     ("graphql_api.context", "graphql_api.http"),
     ("graphql_api.execution",),
     ("graphql_api.schema",),

@@ -22,7 +22,8 @@ from cluster.task_types.registry import load_registry
 from cluster.task_types.task_type import Bound
 from graphql_api.auth.callers import Caller, Scope
 from graphql_api.context import Context
-from graphql_api.execution.compiled_selection import EventExecution, event_execution, execute_event, field_execution
+from graphql_api.execution.compiled_selection import EventExecution, event_execution, field_execution
+from graphql_api.graphql_core_internals import execute_event
 from graphql_api.schema.builder import make_schema
 from graphql_api.schema.record_types import TaskTypeType
 from tests.operations import selection
