@@ -1,7 +1,7 @@
-"""The running board: which attempts run in a worker process, in shared memory that its nanny's process reads.
+"""The attempt table: which attempts run in a worker process, in shared memory that its nanny's process reads.
 
-A function that never yields holds the worker's interpreter, so nobody inside can speak for it or end it. The warden
-sits in the nanny's process and reads this board: what runs, since when, and until when it may.
+A function that never yields holds the worker's interpreter, so no other code in that process can report on it or end
+it. The watchdog runs in the nanny's process and reads this table: what runs, since when, and until when it may.
 """
 
 from __future__ import annotations
@@ -13,28 +13,33 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from cluster.settings import Settings
 
 SLOTS: Final = 512
-"""Most attempts that one worker runs at once; what is beyond them runs all the same, without the warden's care."""
+"""Attempts in the table at most; a worker that runs more runs the rest without the watchdog's care."""
 
 _OWNER: Final = struct.Struct("<q")
-_BEAT: Final = struct.Struct("<d")
-_HEAD_BYTES: Final = _OWNER.size + 2 * _BEAT.size
+_HEARTBEAT: Final = struct.Struct("<d")
+_HEADER_BYTES: Final = _OWNER.size + 2 * _HEARTBEAT.size
 _SLOT: Final = struct.Struct("<32sqddq")
 _EMPTY: Final = b"\0" * 32
+_NEVER: Final = float("inf")
+
+AttemptKey: TypeAlias = tuple[str, int]
+"""A task id and the number of an attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One attempt on the board. Times are of `time.monotonic`, which all processes of a machine share.
+    """One attempt in the table. Times are of `time.monotonic`, which all processes of a machine share.
 
     Attributes:
-        started: infinite until it begins.
-        deadline: infinite where the task type has no limit. Of one that waits behind others: since when it does.
-        retries: how many more attempts a failing one may have, as the worker's task type says.
+        started: when it started; infinite until then.
+        deadline: when it times out; infinite if the task type has no limit. For an attempt that is queued behind
+            others: when it was queued.
+        retries: how many times a failed attempt is retried, as the worker's task type declares.
     """
 
     task_id: str
@@ -44,21 +49,25 @@ class Entry:
     retries: int = 0
 
     @property
-    def running(self) -> bool:
-        return self.started != float("inf")
+    def key(self) -> AttemptKey:
+        return self.task_id, self.attempt
 
-    def behind(self, now: float) -> float:
-        """How long it has waited behind others of its Dask task, in seconds; 0 where it does not."""
-        return 0.0 if self.running or self.deadline == float("inf") else now - self.deadline
+    @property
+    def running(self) -> bool:
+        return self.started != _NEVER
+
+    def queued_behind_seconds(self, now: float) -> float:
+        """How long it has been queued behind other attempts of its Dask task; 0 if it is not."""
+        return 0.0 if self.running or self.deadline == _NEVER else now - self.deadline
 
 
 @dataclass(frozen=True, slots=True)
-class Beats:
-    """When the worker process was last seen to work, by `time.monotonic`.
+class Heartbeats:
+    """When the worker process last showed signs of life, by `time.monotonic`.
 
     Attributes:
-        loop: when its event loop last turned.
-        thread: when a thread of it last ran: not while a task holds the interpreter, or the process is stopped.
+        loop: when its event loop last ran.
+        thread: when one of its threads last ran: not while a task holds the interpreter or the process is stopped.
     """
 
     loop: float
@@ -66,14 +75,14 @@ class Beats:
 
 
 class AttemptTable:
-    """A fixed table in a file that both processes map, headed by the id of the worker process that writes it and by its
-    beats: what a process left there that is dead says nothing of the one that came after it.
+    """A fixed table in a file that both processes map. Its header has the id of the worker process that writes it, so
+    that entries of a dead process are never taken for its successor's, and that process's heartbeats.
 
-    Each slot is written by one thread before its id is set, so that a reader never takes a half-written one for real.
+    Each slot is written by one thread, its id last, so that a reader never takes a half-written one for real.
     """
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
-        size = _HEAD_BYTES + SLOTS * _SLOT.size
+        size = _HEADER_BYTES + SLOTS * _SLOT.size
         if create:
             path.write_bytes(b"\0" * size)
         with path.open("r+b") as file:
@@ -81,88 +90,89 @@ class AttemptTable:
         self._free = list(range(SLOTS - 1, -1, -1))
         self._lock = threading.Lock()
 
-    def enter(self, task_id: str, attempt: int, *, behind: bool = False) -> int | None:
-        """Puts an attempt on the board that is about to begin, or that waits `behind` others; answers its slot, or None
-        where the board is full."""
+    def add(self, task_id: str, attempt: int, *, queued_behind: bool = False) -> int | None:
+        """Adds an attempt that is about to start, or that is `queued_behind` others. Returns its slot, or None if the
+        table is full."""
         with self._lock:
             if not self._free:
                 return None
             slot = self._free.pop()
-        self._write(slot, task_id, attempt, float("inf"), time.monotonic() if behind else float("inf"), 0)
+        self._write(slot, task_id, attempt, _NEVER, time.monotonic() if queued_behind else _NEVER, 0)
         return slot
 
-    def begin(
+    def start(
         self, slot: int | None, task_id: str, attempt: int, timeout_seconds: float | None, retries: int = 0
     ) -> None:
-        """Says that the attempt runs from now on, for at most so long; after a time-out it may have `retries`."""
+        """Marks an attempt as running from now on, for `timeout_seconds` at most; a timeout is retried `retries`
+        times."""
         if slot is None:
             return
         started = time.monotonic()
-        deadline = float("inf") if timeout_seconds is None else started + timeout_seconds
+        deadline = _NEVER if timeout_seconds is None else started + timeout_seconds
         self._write(slot, task_id, attempt, started, deadline, retries)
 
     def _write(self, slot: int, task_id: str, attempt: int, started: float, deadline: float, retries: int) -> None:
         packed = _SLOT.pack(task_id.encode(), attempt, started, deadline, retries)
-        offset = _HEAD_BYTES + slot * _SLOT.size
+        offset = _HEADER_BYTES + slot * _SLOT.size
         self._map[offset : offset + 32] = _EMPTY
         self._map[offset + 32 : offset + _SLOT.size] = packed[32:]
         self._map[offset : offset + 32] = packed[:32]
 
-    def leave(self, slot: int | None) -> None:
-        """Takes an attempt off the board."""
+    def remove(self, slot: int | None) -> None:
+        """Removes an attempt."""
         if slot is None:
             return
-        offset = _HEAD_BYTES + slot * _SLOT.size
+        offset = _HEADER_BYTES + slot * _SLOT.size
         self._map[offset : offset + 32] = _EMPTY
         with self._lock:
             self._free.append(slot)
 
-    def own(self) -> None:
-        """Empties the board and makes it this process's."""
-        now = _BEAT.pack(time.monotonic())
+    def claim(self) -> None:
+        """Empties the table and makes this process its owner."""
+        now = _HEARTBEAT.pack(time.monotonic())
         self._map[:] = _OWNER.pack(os.getpid()) + now + now + b"\0" * (SLOTS * _SLOT.size)
 
     def clear(self) -> None:
-        """Empties the board, which is nobody's then; for when its owner has ended."""
+        """Empties the table, after its owner has ended."""
         self._map[:] = b"\0" * len(self._map)
 
-    def beat_loop(self) -> None:
-        """Says that the event loop of the worker process turns."""
-        self._map[_OWNER.size : _OWNER.size + _BEAT.size] = _BEAT.pack(time.monotonic())
+    def record_loop_heartbeat(self) -> None:
+        """Records that the event loop of the worker process runs."""
+        self._map[_OWNER.size : _OWNER.size + _HEARTBEAT.size] = _HEARTBEAT.pack(time.monotonic())
 
-    def beat_thread(self) -> None:
-        """Says that threads of the worker process run."""
-        self._map[_OWNER.size + _BEAT.size : _HEAD_BYTES] = _BEAT.pack(time.monotonic())
+    def record_thread_heartbeat(self) -> None:
+        """Records that threads of the worker process run."""
+        self._map[_OWNER.size + _HEARTBEAT.size : _HEADER_BYTES] = _HEARTBEAT.pack(time.monotonic())
 
     @property
     def owner(self) -> int:
-        """Which process owns the board, or owned it as the last; 0 for none."""
+        """The id of the process that owns the table, even if it has ended; 0 if there is none."""
         return int(_OWNER.unpack(self._map[: _OWNER.size])[0])
 
-    def beats(self, process_id: int | None) -> Beats | None:
-        """When the process was last seen to work; None where the board is not its own."""
+    def heartbeats(self, process_id: int | None) -> Heartbeats | None:
+        """The heartbeats of a process; None if it does not own the table."""
         if not process_id or self.owner != process_id:
             return None
-        (loop,) = _BEAT.unpack(self._map[_OWNER.size : _OWNER.size + _BEAT.size])
-        (thread,) = _BEAT.unpack(self._map[_OWNER.size + _BEAT.size : _HEAD_BYTES])
-        return Beats(loop, thread)
+        (loop,) = _HEARTBEAT.unpack(self._map[_OWNER.size : _OWNER.size + _HEARTBEAT.size])
+        (thread,) = _HEARTBEAT.unpack(self._map[_OWNER.size + _HEARTBEAT.size : _HEADER_BYTES])
+        return Heartbeats(loop, thread)
 
     def entries(self, process_id: int | None) -> list[Entry]:
-        """What is on the board now, if it is the board of this process."""
+        """The current entries; empty if this process does not own the table."""
         if not process_id or self.owner != process_id:
             return []
         return [
             Entry(task_id.decode(), attempt, started, deadline, retries)
-            for task_id, attempt, started, deadline, retries in _SLOT.iter_unpack(self._map[_HEAD_BYTES:])
+            for task_id, attempt, started, deadline, retries in _SLOT.iter_unpack(self._map[_HEADER_BYTES:])
             if task_id != _EMPTY
         ]
 
 
 def table_path(settings: Settings, name: str) -> Path:
-    """Where the attempt table of a worker lies."""
+    """The file of a worker's attempt table."""
     return Path(settings.data_dir).absolute() / "scratch" / f"{name}.attempts"
 
 
 def failure_path(table: Path) -> Path:
-    """Where the worker process writes why it cannot serve, for its nanny to read."""
+    """The file in which the worker process writes why it cannot serve, for its nanny to read."""
     return table.with_suffix(".failure")

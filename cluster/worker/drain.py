@@ -1,4 +1,4 @@
-"""The orderly stop of a worker: what runs may end, what waits is requeued."""
+"""The orderly stop of a worker: running tasks may finish, waiting ones are requeued."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-DRAIN_TURN_SECONDS: Final = 0.05
-RESTART_SECONDS: Final = 5.0
-"""How long a stop waits for a worker process that the nanny is just starting again."""
-RETIRE_SECONDS: Final = 2.0
-"""How long a stop waits for the scheduler to hear of it."""
+POLL_SECONDS: Final = 0.05
+MAX_RESTART_SECONDS: Final = 5.0
+"""How long a stop waits for a worker process that the nanny is restarting."""
+MAX_RETIRE_SECONDS: Final = 2.0
+"""How long a stop waits for the scheduler to acknowledge it."""
 
 
-async def drain(nanny: Nanny, board: AttemptTable, warden: Watchdog, seconds: float) -> None:
-    """Takes nothing more and lets what runs end. What has not begun, and what is not done in time, is given back
-    uncharged, and runs elsewhere."""
+async def drain(nanny: Nanny, table: AttemptTable, watchdog: Watchdog, seconds: float) -> None:
+    """Accepts no more tasks and lets running ones finish. Attempts that have not started, or do not finish in time, are
+    requeued and not counted as lost."""
     try:
-        async with asyncio.timeout(RESTART_SECONDS):
-            # A worker process that is just being started again would register, begin tasks, and be ended with them.
+        async with asyncio.timeout(MAX_RESTART_SECONDS):
+            # A worker process that is being restarted would register, start tasks, and be killed with them.
             while not dask_internals.is_process_running(nanny):  # noqa: ASYNC110
-                await asyncio.sleep(DRAIN_TURN_SECONDS)
-        async with asyncio.timeout(RETIRE_SECONDS):
+                await asyncio.sleep(POLL_SECONDS)
+        async with asyncio.timeout(MAX_RETIRE_SECONDS):
             leaving = {"workers": [nanny.worker_address], "close_workers": False, "remove": False}
             await dask_internals.call_handler(nanny, "retire_workers", **leaving)
     except (OSError, TimeoutError) as error:
-        logger.info("the scheduler was not told that this worker leaves: %s", error)
+        logger.info("the scheduler could not be notified that this worker leaves: %s", error)
     now = time.monotonic()
-    await warden.give_all_back(entry for entry in board.entries(nanny.pid) if entry.behind(now))
-    if board.entries(nanny.pid):
-        logger.info("waiting up to %g s for %d running tasks", seconds, len(board.entries(nanny.pid)))
+    await watchdog.requeue_before_exit(entry for entry in table.entries(nanny.pid) if entry.queued_behind_seconds(now))
+    if table.entries(nanny.pid):
+        logger.info("waiting up to %g s for %d running tasks", seconds, len(table.entries(nanny.pid)))
     try:
         async with asyncio.timeout(seconds):
-            while board.entries(nanny.pid):  # noqa: ASYNC110
-                await asyncio.sleep(DRAIN_TURN_SECONDS)  # the board is another process's: it has no event
+            while table.entries(nanny.pid):  # noqa: ASYNC110
+                await asyncio.sleep(POLL_SECONDS)  # the table is in another process, which cannot set an event here
     except TimeoutError:
-        left = board.entries(nanny.pid)
-        logger.warning("%d tasks did not end in %g s and run elsewhere, uncharged", len(left), seconds)
-        await warden.give_all_back(left)
+        unfinished = table.entries(nanny.pid)
+        logger.warning("%d tasks did not finish within %g s and are requeued", len(unfinished), seconds)
+        await watchdog.requeue_before_exit(unfinished)

@@ -1,7 +1,6 @@
 """The worker node: a stock Dask worker under a nanny. This is the nanny's process; `preload.py` runs in the worker's.
 
-The nanny starts a new worker process within two seconds where a task takes its process down, and ends one that takes
-more memory than it may.
+If a task takes its worker process down, the nanny starts a new one within two seconds. The watchdog runs here too.
 """
 
 from __future__ import annotations
@@ -29,28 +28,30 @@ from cluster.system.tls import dask_security
 from cluster.worker.attempt_table import AttemptTable, failure_path, table_path
 from cluster.worker.descendants import Descendants
 from cluster.worker.drain import drain
-from cluster.worker.watchdog import MEMORY_SECONDS, Watchdog, WorkerProcess
-from cluster.worker.watchdog import TURN_SECONDS as WARDEN_SECONDS
+from cluster.worker.process_health import MEMORY_CHECK_SECONDS
+from cluster.worker.watchdog import CHECK_SECONDS, Watchdog
+from cluster.worker.worker_process import WorkerProcess
 
 if TYPE_CHECKING:
     from distributed import Nanny
 
 logger = logging.getLogger(__name__)
 
-START_TURN_SECONDS: Final = 0.05
-ALIVE_SECONDS: Final = 5.0
-"""How often the scheduler hears from the nanny's process that the worker process lives."""
-LEAVING_SECONDS: Final = 1.0
-"""How long the end of a worker process waits for the scheduler to hear of it."""
+KILL_RETRY_SECONDS: Final = 0.05
+SCHEDULER_HEARTBEAT_SECONDS: Final = 5.0
+"""How often the nanny's process tells the scheduler that the worker process is alive."""
+MAX_LEAVING_SECONDS: Final = 1.0
+"""How long the end of a worker process waits for the scheduler to acknowledge it."""
 NANNY_BYTES: Final = 100 * 2**20
-"""What the nanny takes beside the worker process: without it the platform would end both before the nanny ends one."""
+"""Memory of the nanny's process. If it were not subtracted, the platform would kill both processes before the watchdog
+kills one."""
 
 
 async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | None = None) -> None:
     """Runs one worker until `stop` is set or its scheduler is gone.
 
-    Workers do not find a restarted scheduler again (distributed issue 6391): whoever started this one starts a new one.
-    This process is the nanny's. It imports no task module, so what those need of memory is the worker process's alone.
+    Workers do not reconnect to a restarted scheduler (distributed issue 6391): the process that started this one starts
+    a new one. This process is the nanny's. It imports no task modules, so only the worker process pays their memory.
 
     Raises:
         RegistryError: the worker process cannot import a task module; the message names it.
@@ -64,7 +65,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
     set_up_logging(settings, "worker", name)
     host = await own_address(settings)
     path = table_path(settings, name)
-    board = AttemptTable(path, create=True)
+    table = AttemptTable(path, create=True)
     store = Store(settings)
     try:
         nanny, memory_share = _nanny(settings, name, host, ecs.memory_bytes if ecs else None, scratch)
@@ -72,21 +73,25 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
             process = WorkerProcess(
                 name,
                 lambda: nanny.pid,
-                partial(_leaving, nanny),
+                partial(_announce_leaving, nanny),
                 dask_internals.memory_limit(nanny),
                 memory_share,
                 settings.worker_stuck_seconds,
             )
-            warden = Watchdog(store, board, descendants, process)
-            if not await _started(nanny, stop, path):
-                await warden.give_all_back(board.entries(board.owner))
+            watchdog = Watchdog(store, table, descendants, process)
+            if not await _start(nanny, stop, path):
+                await watchdog.requeue_before_exit(table.entries(table.owner))
                 return
             logger.info("worker %s serves %s", nanny.worker_address, settings.scheduler)
-            dask_internals.on_worker_exit(nanny, warden.process_ended)
+            dask_internals.on_worker_exit(nanny, watchdog.exits.process_ended)
             loops = (
-                BackgroundLoop("warden", lambda: warden.turn(time.monotonic()), pause_seconds=WARDEN_SECONDS),
-                BackgroundLoop("memory", warden.look_at_memory, pause_seconds=MEMORY_SECONDS),
-                BackgroundLoop("alive", partial(_say_alive, nanny, warden), pause_seconds=ALIVE_SECONDS),
+                BackgroundLoop("watchdog", lambda: watchdog.check(time.monotonic()), pause_seconds=CHECK_SECONDS),
+                BackgroundLoop("memory", watchdog.health.check_memory, pause_seconds=MEMORY_CHECK_SECONDS),
+                BackgroundLoop(
+                    "scheduler heartbeat",
+                    partial(_send_heartbeat, nanny, process),
+                    pause_seconds=SCHEDULER_HEARTBEAT_SECONDS,
+                ),
             )
             for loop in loops:
                 loop.start()
@@ -94,20 +99,20 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait({gone, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if stopping.done() and not gone.done():
-                await drain(nanny, board, warden, settings.drain_seconds)
+                await drain(nanny, table, watchdog, settings.drain_seconds)
             gone.cancel()
             stopping.cancel()
             for loop in loops:
                 await loop.close()
             await nanny.close(timeout=5)
             with suppress(StoreUnavailable):
-                # What was lost with the scheduler, say: so nobody has to find it.
-                await warden.tell_ended()
+                # Attempts that were lost with the scheduler, for example: the recoverer would find them only later.
+                await watchdog.exits.report()
         finally:
             await nanny.close(timeout=5)
     finally:
-        # Whatever tasks started ends with their worker.
-        descendants.end_orphans()
+        # Processes that tasks started end with their worker.
+        descendants.kill_orphans()
         path.unlink(missing_ok=True)
         failure_path(path).unlink(missing_ok=True)
         await store.close()
@@ -116,7 +121,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
 def _nanny(
     settings: Settings, name: str, host: str | None, task_bytes: int | None, scratch: Path
 ) -> tuple[Nanny, float]:
-    """The nanny, and the share of its memory at which the worker process is ended: by the warden, which says why."""
+    """The nanny, and the share of memory at which the worker process is killed: by the watchdog, which reports why."""
     import dask
     from distributed import Nanny
 
@@ -125,37 +130,37 @@ def _nanny(
         nanny = Nanny(
             settings.scheduler,
             name=name,
-            # Without it the worker process listens on all of the machine's addresses.
+            # Without it the worker process would listen on all addresses of the machine.
             host=host,
             nthreads=settings.worker_threads,
-            # Dask's own default is a share by threads, half of the memory for one thread on two cores.
-            memory_limit=memory_of(settings.worker_memory_bytes, task_bytes, dask_internals.machine_memory()),
+            # Dask's default is a share by threads: half of the memory for one thread on two cores.
+            memory_limit=worker_memory_bytes(settings.worker_memory_bytes, task_bytes, dask_internals.machine_memory()),
             local_directory=str(scratch),
             preload=["cluster.worker.preload"],
             env=settings.environment(),
             security=dask_security(settings),
-            # A worker's own pages are of no use behind a network that shows only the api; Dask opens their port anyway.
+            # Its pages could not be reached from outside, where only the api is visible; Dask opens their port anyway.
             dashboard=False,
             dashboard_address="127.0.0.1:0",
         )
     return nanny, float(share or 0)
 
 
-async def _started(nanny: Nanny, stop: asyncio.Event, path: Path) -> bool:
-    """Starts the worker process; False where it was asked to stop meanwhile.
+async def _start(nanny: Nanny, stop: asyncio.Event, path: Path) -> bool:
+    """Starts the worker process; returns False if `stop` was set before it served.
 
     Raises:
-        RegistryError: the process cannot serve, and says why.
+        RegistryError: the process cannot serve; the message says why.
     """
     starting = asyncio.ensure_future(nanny.start())
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if stop.is_set():
-        # It may have registered just now, and run something already.
-        await asyncio.wait({starting}, timeout=LEAVING_SECONDS)
+        # It may have just registered, and already run something.
+        await asyncio.wait({starting}, timeout=MAX_LEAVING_SECONDS)
     if not starting.done():
-        # It is importing, which may take minutes, or waits for a scheduler that is gone.
+        # It is importing, which may take minutes, or is waiting for a scheduler that is gone.
         logger.info("this worker is stopped before it serves")
         while not starting.done():
             if nanny.pid:
@@ -163,7 +168,7 @@ async def _started(nanny: Nanny, stop: asyncio.Event, path: Path) -> bool:
                     os.kill(nanny.pid, signal.SIGKILL)
             else:
                 starting.cancel()
-            await asyncio.wait({starting}, timeout=START_TURN_SECONDS)
+            await asyncio.wait({starting}, timeout=KILL_RETRY_SECONDS)
         await asyncio.gather(starting, return_exceptions=True)
         return False
     try:
@@ -175,40 +180,40 @@ async def _started(nanny: Nanny, stop: asyncio.Event, path: Path) -> bool:
     return True
 
 
-async def _leaving(nanny: Nanny, leaving: bool) -> None:
-    """Tells the scheduler that nothing more must go to this worker, or that it may again.
+async def _announce_leaving(nanny: Nanny, leaving: bool) -> None:
+    """Tells the scheduler to send nothing more to this worker, or to resume.
 
-    A scheduler that is away sends nothing either.
+    If the scheduler is unavailable, it sends nothing either.
     """
     try:
-        async with asyncio.timeout(LEAVING_SECONDS):
+        async with asyncio.timeout(MAX_LEAVING_SECONDS):
             worker = {"worker": nanny.worker_address, "leaving": leaving}
             await dask_internals.call_handler(nanny, "dask_graphql_leaving", **worker)
     except (OSError, TimeoutError) as error:
-        logger.info("the scheduler was not told that this worker process ends: %s", error)
+        logger.info("the scheduler could not be notified that this worker process ends: %s", error)
 
 
-async def _say_alive(nanny: Nanny, warden: Watchdog) -> None:
-    """Tells the scheduler that the worker process lives, which it cannot say itself while a task holds its
+async def _send_heartbeat(nanny: Nanny, process: WorkerProcess) -> None:
+    """Tells the scheduler that the worker process is alive, which it cannot do itself while a task holds its
     interpreter."""
-    if nanny.pid is None or warden.is_stopped:
+    if nanny.pid is None or process.is_stopped:
         return
     try:
-        async with asyncio.timeout(ALIVE_SECONDS):
+        async with asyncio.timeout(SCHEDULER_HEARTBEAT_SECONDS):
             await dask_internals.call_handler(nanny, "dask_graphql_alive", worker=nanny.worker_address)
     except (OSError, TimeoutError) as error:
-        logger.debug("the scheduler did not hear that this worker lives: %s", error)
+        logger.debug("the heartbeat of this worker did not reach the scheduler: %s", error)
 
 
-def memory_of(asked: int, task: int | None, machine: int) -> int:
-    """Bytes that the worker process may take.
+def worker_memory_bytes(setting: int, task: int | None, machine: int) -> int:
+    """The memory that the worker process may use, in bytes.
 
     Args:
-        asked: the setting; 0 for all there is.
-        task: of the ECS task; None where it does not say.
-        machine: of the machine or the container, as Dask sees it: on Fargate it may be more than the task's.
+        setting: WORKER_MEMORY_BYTES; 0 for all there is.
+        task: memory of the ECS task; None if it is not known.
+        machine: memory of the machine or the container, as Dask sees it: on Fargate it may be more than the task's.
     """
-    if asked:
-        return asked
-    whole = min(task or machine, machine)
-    return max(whole - NANNY_BYTES, whole // 2)
+    if setting:
+        return setting
+    available = min(task or machine, machine)
+    return max(available - NANNY_BYTES, available // 2)

@@ -1,23 +1,36 @@
-"""What became of an attempt: the call of the task function, and its output as JSON or as an error."""
+"""The outcome of an attempt: the call of the task function, and its output as JSON or its exception as an error."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from cluster import attempt_errors
+from cluster.errors import BlobError, TaskError
+from cluster.scheduling.entry_point import AttemptInput
+from cluster.settings import Settings
 from cluster.task_types.conversion import to_builtin
 from cluster.task_types.result_checks import InvalidOutput, check_output
 from cluster.task_types.task_type import TaskType
 from cluster.worker.graph_tasks import compute, is_collection, is_future, wait_for
 
-ROOM_BYTES: Final = 10_000
-"""What a result may have beyond the limit of one value."""
+logger = logging.getLogger(__name__)
+
+OVERHEAD_BYTES: Final = 10_000
+"""How much longer a result may be than the limit of one value: for field names and small fields."""
+MAX_TRACEBACK_LENGTH: Final = 20_000
+"""Characters of a traceback that a record keeps, from its end, which is the most useful part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +42,11 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The function raised, or returned what it did not declare.
+    """The function raised, or returned a value that it did not declare.
 
     Attributes:
-        retry: another attempt may help.
-        platform: it was no fault of the task, so that its `retries` do not count.
+        retry: whether another attempt may succeed.
+        platform: whether the platform is at fault, so that the task's `retries` do not count.
     """
 
     error: dict[str, Any]
@@ -41,10 +54,60 @@ class Failed:
     platform: bool = False
 
 
+Outcome: TypeAlias = Succeeded | Failed
+
+
+def run_function(task_type: TaskType, attempt: AttemptInput, settings: Settings, process_id: int) -> Outcome:
+    """Runs the task function of an attempt.
+
+    Args:
+        process_id: of the worker process; a fork of it that comes back from the function exits.
+    """
+    task_id, number, canonical_input = attempt
+    try:
+        with _exit_in_forks(process_id):
+            value = call(task_type, task_type.read_input(canonical_input))
+            # Inside, because an output may be computed while it is read: by a generator, or by a class's serializer.
+            return encode(task_type, value, settings.inline_limit_bytes)
+    except TaskError as error:
+        # A subclass with its own __init__ may have neither.
+        code, retry = getattr(error, "code", None), getattr(error, "retry", False)
+        return Failed(
+            attempt_errors.from_exception(code if code and isinstance(code, str) else "TASK_FAILED", error),
+            bool(retry),
+        )
+    except BlobError as error:
+        return Failed(attempt_errors.from_exception("BLOB_STORE", error), retry=True, platform=error.temporary)
+    except BaseException as error:  # noqa: BLE001 - any exception of a user's function is the task's outcome
+        logger.info("task %s attempt %d raised:\n%s", task_id, number, traceback.format_exc())
+        # Dask raises it for a part of a graph that killed its workers; their logs say how.
+        lost = type(error).__name__ == "KilledWorker"
+        fields = attempt_errors.from_exception("WORKER_LOST" if lost else "TASK_FAILED", error)
+        if settings.expose_tracebacks:
+            fields["traceback"] = attempt_errors.utf8_text(traceback.format_exc()[-MAX_TRACEBACK_LENGTH:])
+        return Failed(fields, retry=True)
+
+
+@contextmanager
+def _exit_in_forks(process_id: int) -> Iterator[None]:
+    """Exits any process but the given one at the end of the block.
+
+    If a function forks, its child may return or raise too: that is not the outcome of the attempt, and the child must
+    not continue as a second worker with the connections of the first.
+    """
+    try:
+        yield
+    finally:
+        if os.getpid() != process_id:
+            error = sys.exc_info()[1]
+            status = error.code if isinstance(error, SystemExit) else None if error is None else 1
+            os._exit(status if isinstance(status, int) else int(status is not None))
+
+
 def call(task_type: TaskType, arguments: dict[str, Any]) -> Any:
-    """Calls the function: plain, async, a generator, or one whose Dask collection or future is then computed."""
+    """Calls the function: plain, async, a generator, or one that returns a Dask collection or future to wait for."""
     value = task_type.function(**arguments)
-    # A collection and a future are awaitable too.
+    # Collections and futures are awaitable too.
     if inspect.isawaitable(value) and not is_collection(value) and not is_future(value):
         value = asyncio.run(_await(value))
     if is_collection(value):
@@ -58,15 +121,15 @@ async def _await(awaitable: Any) -> Any:
     return await awaitable
 
 
-def encode(task_type: TaskType, value: Any, limit_bytes: int) -> Succeeded | Failed:
-    """The JSON of an output, held to the declared type and the size limit."""
+def encode(task_type: TaskType, value: Any, limit_bytes: int) -> Outcome:
+    """The JSON of an output, after checks against the declared type and the size limit."""
     try:
         value = to_builtin(value, task_type.declared_output)
         value = task_type.validate_output(value)
-        # Without computed fields, which are computed again where they are asked for.
+        # Without computed fields, which are computed again on request.
         encoded = task_type.output.dump_json(value, warnings="error", by_alias=False, round_trip=True)
-        if len(encoded) <= limit_bytes + ROOM_BYTES:
-            # What JSON cannot carry would be written and never read again.
+        if len(encoded) <= limit_bytes + OVERHEAD_BYTES:
+            # Otherwise a value that JSON cannot represent would be stored and never be readable.
             check_output(task_type.declared_output, value)
             task_type.check_output_round_trip(encoded, value)
     except (ValidationError, PydanticSerializationError, InvalidOutput, RecursionError) as error:
@@ -79,13 +142,12 @@ def encode(task_type: TaskType, value: Any, limit_bytes: int) -> Succeeded | Fai
             ),
             retry=False,
         )
-    # The limit is for one value; the names and small fields around it have room of their own.
-    if len(encoded) > limit_bytes + ROOM_BYTES:
+    if len(encoded) > limit_bytes + OVERHEAD_BYTES:
         return Failed(
             attempt_errors.error(
                 "RESULT_TOO_LARGE",
-                f"{task_type.name} returned {len(encoded)} bytes of JSON, and a record carries {limit_bytes}: store "
-                "large values by dask_graphql.save_blob and return the Blob",
+                f"{task_type.name} returned {len(encoded)} bytes of JSON, but a record holds {limit_bytes}: store "
+                "large values with dask_graphql.save_blob and return the Blob",
             ),
             retry=False,
         )

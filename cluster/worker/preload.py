@@ -1,4 +1,4 @@
-"""The preload of the worker process: it makes a stock Dask worker able to run attempts of ours."""
+"""The preload of the worker process: it makes a stock Dask worker able to run our attempts."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LIVENESS_SECONDS: Final = 0.5
-"""How often the event loop and a thread of the worker process beat on the board."""
+PROCESS_HEARTBEAT_SECONDS: Final = 0.5
+"""How often the event loop and a thread of the worker process record heartbeats in the attempt table."""
 
 
 def dask_setup(worker: Worker) -> None:
-    """Preload of the worker process (`dask worker --preload cluster.worker.preload`): runs before it registers.
+    """Runs in the worker process before it registers (`dask worker --preload cluster.worker.preload`).
 
-    Dask would go on without a preload that failed, and run nothing: so the process ends, and its nanny reads why.
+    Dask would ignore a failed preload and then run nothing, so the process exits instead, and its nanny reads why.
     """
     settings = load_settings()
     path = table_path(settings, str(worker.name))
@@ -46,7 +46,7 @@ def dask_setup(worker: Worker) -> None:
         _set_up(worker, settings, path)
     except BaseException as error:
         if not path.exists():
-            raise  # no nanny of ours waits for it
+            raise  # it was not started by our nanny
         failure_path(path).write_text(
             error.args[0] if isinstance(error, RegistryError) else attempt_errors.message_of(error)
         )
@@ -60,45 +60,47 @@ def _set_up(worker: Worker, settings: Settings, path: Path) -> None:
     set_up_tracing("worker", str(worker.name))
     use_settings(settings)
     allow_long_integers()
-    board = None
+    table = None
     if path.exists():
-        board = AttemptTable(path)
-        board.own()
+        table = AttemptTable(path)
+        table.claim()
     executor = Executor(
         settings,
         load_registry(settings.task_modules),
         ThreadStore(settings),
         open_blob_store(settings.blob_store_url),
         str(worker.name),
-        board,
+        table,
     )
     use_runner(executor.run)
     drop_spans(worker)
     make_exceptions_portable()
     shorten_linger(worker.batched_stream)
-    pulse = HeartbeatThread(executor)
-    pulse.thread.start()
-    if board:
-        # By these the warden knows an event loop that is dead from a task that holds the interpreter.
-        worker.__dict__["dask_graphql_beats"] = (
-            BackgroundLoop("loop beat", partial(_beat, board), pause_seconds=LIVENESS_SECONDS),
-            BackgroundThread("thread beat", board.beat_thread, pause_seconds=LIVENESS_SECONDS),
+    heartbeat = HeartbeatThread(executor)
+    heartbeat.thread.start()
+    if table:
+        # With both, the watchdog can tell a stuck event loop from a task that holds the interpreter.
+        worker.__dict__["dask_graphql_process_heartbeats"] = (
+            BackgroundLoop("loop heartbeat", partial(_heartbeat, table), pause_seconds=PROCESS_HEARTBEAT_SECONDS),
+            BackgroundThread(
+                "thread heartbeat", table.record_thread_heartbeat, pause_seconds=PROCESS_HEARTBEAT_SECONDS
+            ),
         )
-        for beat in worker.__dict__["dask_graphql_beats"]:
-            beat.start()
+        for recorder in worker.__dict__["dask_graphql_process_heartbeats"]:
+            recorder.start()
     gc_tuning.freeze_gc()
-    worker.__dict__["dask_graphql_pulse"] = pulse
+    worker.__dict__["dask_graphql_heartbeat"] = heartbeat
 
 
-async def _beat(board: AttemptTable) -> None:
-    board.beat_loop()
+async def _heartbeat(table: AttemptTable) -> None:
+    table.record_loop_heartbeat()
 
 
 async def dask_teardown(worker: Worker) -> None:
-    """Ends what `dask_setup` began."""
-    worker.__dict__["dask_graphql_pulse"].thread.stop()
-    if beats := worker.__dict__.get("dask_graphql_beats"):
-        await beats[0].close()
-        beats[1].stop()
+    """Stops what `dask_setup` started."""
+    worker.__dict__["dask_graphql_heartbeat"].thread.stop()
+    if recorders := worker.__dict__.get("dask_graphql_process_heartbeats"):
+        await recorders[0].close()
+        recorders[1].stop()
     use_runner(None)
     shut_down_tracing()

@@ -1,4 +1,4 @@
-"""What a running task function may call: report progress and partial outputs, save blobs, see if it was cancelled."""
+"""Functions for a running task: report progress and partial outputs, save blobs, check whether it was cancelled."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from cluster.task_types.value_types import MEDIA_TYPE, Blob
 
 _attempt: ContextVar[RunningAttempt | None] = ContextVar("attempt", default=None)
 
-PARTIAL_SECONDS: Final = 0.25
-"""Shortest time between two partial outputs of one attempt; the pulse takes them no more often."""
+MIN_PARTIAL_SECONDS: Final = 0.25
+"""Minimum time between two partial outputs of one attempt; heartbeats carry them no more often."""
 PARTIAL_BYTES_PER_SECOND: Final = 256 * 1024
-"""Longer partial outputs come less often: each is written to Redis and its file."""
-TOO_LONG_SECONDS: Final = 10.0
-"""Time until the next look at a partial output after one that was too long to show."""
+"""Limits how often long partial outputs are taken: each is written to Redis and its append-only file."""
+OVERSIZED_PARTIAL_SECONDS: Final = 10.0
+"""Time until the next partial output after one that was too long to show."""
 
-BLOB_NAME_BYTES: Final = 200
-"""Longest name of a blob, in UTF-8: file systems end at 255."""
+MAX_BLOB_NAME_BYTES: Final = 200
+"""Maximum length of a blob's name in UTF-8; file systems allow 255."""
 
-_NOT_RUNNING: Final = "no task runs here: call this from a task function, in its own thread"
+_NOT_RUNNING: Final = "no task is running here: call this from a task function, in its own thread"
 
 
 @dataclass
 class RunningAttempt:
-    """One attempt that runs in this process. The worker's pulse reads `progress`, takes `partial` and sets `stop`.
+    """One attempt that runs in this process. The heartbeat thread reads `progress`, takes `partial` and sets `stop`.
 
     Attributes:
-        encode: the JSON of an output, None where it is too long for a record; raises TaskError where it is not what the
-            task type declares.
-        make: makes what was reported last of the output, until it is shown.
-        partial: what there is of the output, until the pulse has taken it.
-        partial_due: when the next one is wanted, by `time.monotonic`.
-        partial_dropped: whether one was too long to show, which the log says once.
+        encode: returns the JSON of an output, or None if it is too long for a record; raises TaskError if it is not
+            what the task type declares.
+        make: makes the latest reported partial output, until it is shown.
+        partial: a partial output, until a heartbeat has carried it.
+        partial_due: when the next one is due, by `time.monotonic`.
+        partial_dropped: whether one was too long to show, which is logged once.
         saved: the blobs that it saved, by name.
-        register_blobs: says in Redis that the task may have blobs, before the first one is written.
+        register_blobs: records in Redis that the task may have blobs, before the first one is written.
     """
 
     task_id: str
@@ -58,12 +58,12 @@ class RunningAttempt:
 
 
 def enter(attempt: RunningAttempt | None) -> None:
-    """Says which attempt the calling thread runs from here on; None at its end."""
+    """Sets the attempt that the calling thread runs from now on; None at its end."""
     _attempt.set(attempt)
 
 
 def report_progress(fraction: float) -> None:
-    """Tells how far the running task is, 0 to 1. Cheap: call it as often as you like; the newest value is sent on.
+    """Reports how far the running task is, from 0 to 1. Cheap: call it as often as you like; the latest value is sent.
 
     Raises:
         ValueError: the fraction is not from 0 to 1.
@@ -75,15 +75,15 @@ def report_progress(fraction: float) -> None:
 
 
 def report_partial(make: Callable[[], Any]) -> None:
-    """Shows what there is of the running task's output: a picture that grows, the rows so far.
+    """Shows the running task's output so far: a picture that grows, the rows up to now.
 
-    Call it as often as you like: `make` is called when the next one is wanted, four times a second at most, less often
-    for long ones, by this or a later call, or by `as_completed` while it waits; always in this thread. Subscribers see
-    it as `Task.partial` until the task ends; nothing of it is kept. One that is too long for a record is not shown: the
-    worker's log says so, and the task goes on.
+    Call it as often as you like: `make` is called when the next one is due, at most four times a second, less often for
+    long ones, by this or a later call, or by `as_completed` while it waits; always in this thread. Subscribers see it
+    as `Task.partial` until the task ends; it is not kept. One that is too long for a record is not shown: the worker
+    logs that, and the task goes on.
 
     Args:
-        make: answers the output as it is now, of the type that the task declares.
+        make: returns the output so far, of the type that the task declares.
 
     Raises:
         TaskError: it is not of that type.
@@ -94,9 +94,9 @@ def report_partial(make: Callable[[], Any]) -> None:
 
 
 def show_partial() -> None:
-    """Shows what was reported last of the output, if there is something and another look is wanted.
+    """Shows the latest reported partial output, if there is one and the next is due.
 
-    For whoever waits in the task's thread: the last of several reports may have come too early.
+    Called while the task's thread waits, because the last of several reports may have come too early.
     """
     attempt = _attempt.get()
     if attempt is None or attempt.make is None or attempt.partial is not None:
@@ -106,60 +106,60 @@ def show_partial() -> None:
     make, attempt.make = attempt.make, None
     partial = attempt.encode(make())
     if partial is None:
-        attempt.partial_due = time.monotonic() + TOO_LONG_SECONDS
+        attempt.partial_due = time.monotonic() + OVERSIZED_PARTIAL_SECONDS
         return
-    attempt.partial_due = time.monotonic() + max(PARTIAL_SECONDS, len(partial) / PARTIAL_BYTES_PER_SECOND)
+    attempt.partial_due = time.monotonic() + max(MIN_PARTIAL_SECONDS, len(partial) / PARTIAL_BYTES_PER_SECOND)
     attempt.partial = partial
 
 
 def running_attempt() -> RunningAttempt | None:
-    """The attempt that the calling thread runs; None outside of a running task, as in a unit test."""
+    """The attempt that the calling thread runs; None outside a running task, as in a unit test."""
     return _attempt.get()
 
 
 def cancelled() -> bool:
-    """Whether the running task was cancelled, so that its function should return soon; what it returns is not kept."""
+    """Whether the running task was cancelled. If so, its function should return soon; its result is discarded."""
     attempt = _attempt.get()
     return attempt is not None and attempt.stop.is_set()
 
 
 def save_blob(name: str, data: bytes, *, media_type: str = "application/octet-stream") -> Blob:
-    """Stores bytes that are too large for a result, and answers the `Blob` to return in their place.
+    """Stores bytes that are too large for a result, and returns the `Blob` to return in their place.
 
     Args:
-        name: the file name of the download: letters, digits, '.', '-' and '_', at most 200 bytes in UTF-8. One attempt
-            saves one blob of a name; the same bytes again are the same blob.
+        name: the file name of the download: letters, digits, '.', '-' and '_', at most 200 bytes in UTF-8. Each blob of
+            an attempt needs its own name; saving the same bytes again returns the same blob.
         media_type: Content-Type of the download, such as `image/png` or `text/csv; charset=utf-8`.
 
     Raises:
-        RuntimeError: not called by a running task.
-        ValueError: the name or the media type is none, or this attempt has saved other bytes under the name.
-        BlobError: the blob store refuses or does not answer.
+        RuntimeError: no task is running in this thread.
+        ValueError: the name or the media type is invalid, or this attempt has saved other bytes under the name.
+        BlobError: the blob store refuses or does not respond.
     """
     attempt = _attempt.get()
     if attempt is None:
         raise RuntimeError(_NOT_RUNNING)
     if not name or not all(char.isalnum() or char in "._-" for char in name) or name.startswith("."):
-        raise ValueError(f"a blob's name has letters, digits, '.', '-' and '_' only, not {name!r}")
-    if len(name.encode()) > BLOB_NAME_BYTES:
+        raise ValueError(f"a blob's name may only have letters, digits, '.', '-' and '_', not {name!r}")
+    if len(name.encode()) > MAX_BLOB_NAME_BYTES:
         raise ValueError(
-            f"a blob's name has at most {BLOB_NAME_BYTES} bytes, not {len(name.encode())}: {name[:40]!r}..."
+            f"a blob's name has at most {MAX_BLOB_NAME_BYTES} bytes, not {len(name.encode())}: {name[:40]!r}..."
         )
     if not MEDIA_TYPE.fullmatch(media_type):
-        raise ValueError(f"a media type is ASCII, as 'text/csv; charset=utf-8', not {media_type[:100]!r}")
+        raise ValueError(f"a media type is ASCII text like 'text/csv; charset=utf-8', not {media_type[:100]!r}")
     blob = Blob(f"{attempt.task_id}/{attempt.attempt}/{name}", len(data), media_type)
     if name in attempt.saved:
         if attempt.saved[name] == blob and attempt.blobs.read_sync(blob.key, 0, len(data)) == bytes(data):
             return blob
         raise ValueError(
-            f"this attempt has saved other bytes as {name!r} already, and both would have one URL: give each blob a "
-            "name of its own, as by a number"
+            f"this attempt has already saved other bytes as {name!r}, and both would have the same URL: give each blob "
+            "its own name, by a number for example"
         )
     if not attempt.saved:
         try:
             attempt.register_blobs()
         except StoreUnavailable as error:
-            raise BlobError(f"the blob {blob.key} cannot be noted for its deletion: {error}") from error
+            raise BlobError(f"the blob {blob.key} cannot be registered for deletion: {error}") from error
     attempt.blobs.write_with_retries(blob.key, data, attempt.stop)
     attempt.saved[name] = blob
     return blob

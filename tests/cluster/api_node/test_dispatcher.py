@@ -102,19 +102,19 @@ def test_one_that_was_given_back_meanwhile_is_not_begun(bench: Bench) -> None:
     assert (given_back.state, given_back.attempt, given_back.lost) == (TaskState.QUEUED, 2, 0)
 
 
-def test_who_waits_behind_others_is_on_the_board(tmp_path: Path) -> None:
-    board = AttemptTable(tmp_path / "board", create=True)
-    board.own()
-    first, second = board.enter("0" * 32, 1), board.enter("1" * 32, 1, behind=True)
+def test_an_attempt_queued_behind_others_is_in_the_table(tmp_path: Path) -> None:
+    table = AttemptTable(tmp_path / "attempts", create=True)
+    table.claim()
+    first, second = table.add("0" * 32, 1), table.add("1" * 32, 1, queued_behind=True)
     now = time.monotonic() + 5
-    (about_to_begin, waiting) = board.entries(os.getpid())
-    assert about_to_begin.behind(now) == 0
-    assert waiting.behind(now) == pytest.approx(5, abs=1)
-    board.begin(second, "1" * 32, 1, 60)
-    assert board.entries(os.getpid())[1].behind(now) == 0
-    board.leave(first)
-    board.leave(second)
-    assert board.entries(os.getpid()) == []
+    (about_to_begin, waiting) = table.entries(os.getpid())
+    assert about_to_begin.queued_behind_seconds(now) == 0
+    assert waiting.queued_behind_seconds(now) == pytest.approx(5, abs=1)
+    table.start(second, "1" * 32, 1, 60)
+    assert table.entries(os.getpid())[1].queued_behind_seconds(now) == 0
+    table.remove(first)
+    table.remove(second)
+    assert table.entries(os.getpid()) == []
 
 
 # In a system ----------------------------------------------------------------------------------------------------------

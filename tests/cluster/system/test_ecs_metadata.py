@@ -9,7 +9,7 @@ from threading import Thread
 import pytest
 
 from cluster.system.ecs_metadata import METADATA, current_ecs_task, random_worker_name, worker_name
-from cluster.worker.node import NANNY_BYTES, memory_of
+from cluster.worker.node import NANNY_BYTES, worker_memory_bytes
 
 ARN = "arn:aws:ecs:eu-central-1:123456789012:task/workers/0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 
@@ -56,4 +56,4 @@ def test_elsewhere_there_is_no_task_and_names_are_never_the_same(monkeypatch: py
 def test_a_worker_process_may_take_what_its_nanny_leaves(
     asked: int, task: int | None, machine: int, given: int
 ) -> None:
-    assert memory_of(asked, task, machine) == given
+    assert worker_memory_bytes(asked, task, machine) == given

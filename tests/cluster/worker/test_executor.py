@@ -389,7 +389,7 @@ def test_two_blobs_of_one_name_are_never_one(bench: Bench) -> None:
     fields = bench.run(bench.submit(kind, n=2)).error_fields()
     assert fields is not None
     assert fields["code"] == "TASK_FAILED"
-    assert "has saved other bytes as 'plot.png' already" in fields["message"]
+    assert "has already saved other bytes as 'plot.png'" in fields["message"]
     assert bench.run(bench.submit(kind, n=1)).state is TaskState.SUCCEEDED
 
 
@@ -479,7 +479,7 @@ def test_progress_and_cancellation_belong_to_the_attempt_that_runs(bench: Bench)
 
 def test_a_function_that_raised_leaves_nothing_to_the_next_one(bench: Bench) -> None:
     bench.run(bench.submit("failing", message="x"))
-    with pytest.raises(RuntimeError, match="no task runs here"):
+    with pytest.raises(RuntimeError, match="no task is running here"):
         save_blob("a.txt", b"x")
 
 
@@ -543,11 +543,11 @@ def test_an_attempt_that_was_begun_by_a_worker_long_silent_is_given_up(bench: Be
 # What Dask calls -----------------------------------------------------------------------------------------------------
 
 
-def test_dask_finds_the_executor_of_its_process_and_hears_how_long_the_attempt_ran(
+def test_dask_finds_the_executor_of_its_process_and_learns_how_long_the_attempt_ran(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[list[float]] = []
-    monkeypatch.setattr(entry_point, "tell_seconds", told.append)
+    reported: list[list[float]] = []
+    monkeypatch.setattr(entry_point, "report_seconds", reported.append)
     bound = bench.submit("add", a=1)
     with pytest.raises(RuntimeError, match="dask-graphql worker"):
         run_attempts("add", [(bound.task_id, 1, bound.canonical_input)])
@@ -557,7 +557,7 @@ def test_dask_finds_the_executor_of_its_process_and_hears_how_long_the_attempt_r
     finally:
         use_runner(None)
     assert bench.record(bound.task_id).result == b"6"
-    [[seconds]] = told
+    [[seconds]] = reported
     assert 0 < seconds < 60
 
 

@@ -1,4 +1,4 @@
-"""What a worker's pulse makes of partial outputs."""
+"""How heartbeats carry partial outputs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cluster.worker.task_context import RunningAttempt
 
 
 class ScriptedStore:
-    """Answers calls by `answers`, in turn, and remembers what was shown."""
+    """Returns `answers` one after the other, and records the partial outputs that were sent."""
 
     def __init__(self, *answers: bool | Exception) -> None:
         self.calls = Calls(Settings())
@@ -32,7 +32,7 @@ class ScriptedStore:
         return answer
 
 
-def pulse_of(attempt: RunningAttempt, store: ScriptedStore) -> HeartbeatThread:
+def heartbeat_of(attempt: RunningAttempt, store: ScriptedStore) -> HeartbeatThread:
     executor: Any = SimpleNamespace(store=store, running={(attempt.task_id, attempt.attempt): attempt})
     return HeartbeatThread(executor)
 
@@ -41,9 +41,9 @@ def test_a_partial_output_that_redis_did_not_take_is_shown_once_it_does(tmp_path
     attempt = RunningAttempt("a" * 32, 1, FolderBlobStore(tmp_path), lambda _: b"")
     attempt.partial = b"[1]"
     store = ScriptedStore(StoreUnavailable("away"), True)
-    pulse = pulse_of(attempt, store)
+    heartbeat = heartbeat_of(attempt, store)
     with pytest.raises(StoreUnavailable):
-        pulse._round()
-    pulse._round()
+        heartbeat._round()
+    heartbeat._round()
     assert store.shown == [b"[1]", b"[1]"]
     assert attempt.partial is None

@@ -26,8 +26,8 @@ ERROR = "state attempt error { code message type }"
 
 @pytest.fixture(scope="module")
 async def cell(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
-    """A scheduler, an api node and one worker, which is replaced when it has been deaf for two seconds. A task fails
-    with the first worker process that it takes along."""
+    """A scheduler, an api node and one worker, which is replaced when its event loop is stuck for two seconds. A
+    task fails with the first worker process that it takes along."""
     system = System(
         tmp_path_factory.mktemp("cell"),
         task_modules=(WILD,),
@@ -87,7 +87,7 @@ async def test_a_program_that_a_task_waits_for_ends_at_its_time_limit(cell: Syst
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("how", "words"), [("exit", "ended with exit code 17"), ("signal", "was ended by SIGSEGV"), ("zero", "ended while")]
+    ("how", "words"), [("exit", "exited with code 17"), ("signal", "was killed by SIGSEGV"), ("zero", "exited while")]
 )
 async def test_a_worker_process_that_crashes_is_charged_and_the_error_says_how_it_ended(
     cell: System, how: str, words: str

@@ -118,14 +118,14 @@ def test_the_output_is_made_only_when_another_one_is_wanted(tmp_path: Path) -> N
         return 1
 
     report_partial(make)
-    assert not made, "no task runs here"
+    assert not made, "no task is running here"
     running = RunningAttempt("0" * 32, 1, FolderBlobStore(tmp_path), lambda value: b"x" * 1024 * 1024)
     enter(running)
     try:
         for _ in range(3):
             report_partial(make)
         assert len(made) == 1
-        running.partial = None  # the pulse takes it, but the next one is not due: it was long
+        running.partial = None  # the heartbeat takes it, but the next one is not due: it was long
         due, now = running.partial_due, asyncio.new_event_loop().time()
         assert due - now == pytest.approx(4, abs=0.5)
         report_partial(make)

@@ -1,4 +1,4 @@
-"""What the warden does to a worker process and to the attempts in it, on real processes and a real store."""
+"""What the watchdog does to a worker process and to the attempts in it, on real processes and a real store."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from cluster.store.record import Record, TaskState
 from cluster.system import memory
 from cluster.worker.attempt_table import AttemptTable
 from cluster.worker.descendants import Descendants
-from cluster.worker.watchdog import GRACE_SECONDS, Watchdog, WorkerProcess
+from cluster.worker.watchdog import GRACE_SECONDS, Watchdog
+from cluster.worker.worker_process import WorkerProcess
 
 IDS: Final = [f"{n:032x}" for n in range(1, 60)]
 
@@ -45,43 +46,45 @@ time.sleep(float(sys.argv[1]))
 
 
 class Bench:
-    """A warden over one real process, and the board that the process would write."""
+    """A watchdog over one real process, and the table that the process would write."""
 
     def __init__(self, settings: Settings, store: Store, folder: Path, **limits: Any) -> None:
         self.store = store
-        self.board = AttemptTable(folder / "w.board", create=True)
+        self.table = AttemptTable(folder / "w.attempts", create=True)
         self.descendants = Descendants()
         self.child = subprocess.Popen([sys.executable, "-c", CHILD, SECONDS], stdout=subprocess.PIPE)
         assert self.child.stdout is not None
         self.child.stdout.readline()
-        self.board.own()
-        self._own()
-        self.left: list[bool] = []
-        self.warden = Watchdog(
-            store, self.board, self.descendants, WorkerProcess("w", self.process_id, self.leaving, **limits)
+        self.table.claim()
+        self._set_owner()
+        self.announced: list[bool] = []
+        self.watchdog = Watchdog(
+            store, self.table, self.descendants, WorkerProcess("w", self.process_id, self.announce_leaving, **limits)
         )
 
-    def _own(self) -> None:
-        self.board._map[:8] = self.child.pid.to_bytes(8, "little")
+    def _set_owner(self) -> None:
+        self.table._map[:8] = self.child.pid.to_bytes(8, "little")
 
     def process_id(self) -> int | None:
         return self.child.pid if self.child.poll() is None else None
 
-    async def leaving(self, leaving: bool) -> None:
-        self.left.append(leaving)
+    async def announce_leaving(self, leaving: bool) -> None:
+        self.announced.append(leaving)
 
     @property
     def stopped(self) -> bool:
         return psutil.Process(self.child.pid).status() == psutil.STATUS_STOPPED
 
-    async def begin(self, task_id: str, *, behind: bool = False, timeout: float | None = None, retries: int = 0) -> int:
-        """An attempt in the store and on the board."""
+    async def begin(
+        self, task_id: str, *, queued_behind: bool = False, timeout: float | None = None, retries: int = 0
+    ) -> int:
+        """An attempt in the store and in the table."""
         await self.store.run(self.store.calls.submit(task_id, "add", "1", b"{}"))
-        slot = self.board.enter(task_id, 1, behind=behind)
+        slot = self.table.add(task_id, 1, queued_behind=queued_behind)
         assert slot is not None
-        if not behind:
+        if not queued_behind:
             await self.store.run(self.store.calls.start(task_id, 1, "w"))
-            self.board.begin(slot, task_id, 1, timeout, retries)
+            self.table.start(slot, task_id, 1, timeout, retries)
         return slot
 
     async def record(self, task_id: str) -> Record:
@@ -90,9 +93,9 @@ class Bench:
         return found
 
     async def cancel(self, task_id: str) -> float:
-        """Cancels, and lets the warden hear of it. Returns a moment after the grace period."""
+        """Cancels, and lets the watchdog notice. Returns a time after the grace period."""
         await self.store.run(self.store.calls.cancel(task_id))
-        await self.warden.turn(time.monotonic() + 2)
+        await self.watchdog.check(time.monotonic() + 2)
         return time.monotonic() + 3 + GRACE_SECONDS
 
 
@@ -100,9 +103,9 @@ class Bench:
 async def bench(settings: Settings, store: Store, tmp_path: Path) -> AsyncIterator[Bench]:
     made = Bench(settings, store, tmp_path, memory_limit_bytes=2**40, memory_share=0.95, stuck_seconds=30.0)
     yield made
-    made.descendants.end(made.child.pid)
+    made.descendants.kill(made.child.pid)
     made.child.wait()
-    made.descendants.end_orphans()
+    made.descendants.kill_orphans()
 
 
 def sleepers() -> Iterator[psutil.Process]:
@@ -115,77 +118,77 @@ def sleepers() -> Iterator[psutil.Process]:
 # Ending by force ------------------------------------------------------------------------------------------------------
 
 
-async def test_what_a_task_started_ends_with_its_worker_process(bench: Bench) -> None:
+async def test_processes_that_a_task_started_end_with_its_worker_process(bench: Bench) -> None:
     await bench.begin(IDS[0])
     assert len(list(sleepers())) == 3
-    await bench.warden.turn(await bench.cancel(IDS[0]))
+    await bench.watchdog.check(await bench.cancel(IDS[0]))
     assert bench.child.wait(5) == -signal.SIGKILL
-    bench.warden.process_ended(-9, orderly=False)
+    bench.watchdog.exits.process_ended(-9, orderly=False)
     async with asyncio.timeout(5):
         while list(sleepers()):
             await asyncio.sleep(0.01)
 
 
-async def test_others_are_given_back_only_after_the_scheduler_knows_that_the_process_ends(bench: Bench) -> None:
+async def test_other_attempts_are_requeued_only_after_the_scheduler_knows_that_the_process_ends(bench: Bench) -> None:
     await bench.begin(IDS[0])
     await bench.begin(IDS[1])
     seen: list[TaskState] = []
 
-    async def leaving(leaving: bool) -> None:
+    async def announce_leaving(leaving: bool) -> None:
         seen.append((await bench.record(IDS[1])).state)
         assert bench.stopped
 
-    object.__setattr__(bench.warden._process, "leaving", leaving)
-    await bench.warden.turn(await bench.cancel(IDS[0]))
+    object.__setattr__(bench.watchdog._process, "announce_leaving", announce_leaving)
+    await bench.watchdog.check(await bench.cancel(IDS[0]))
     assert seen == [TaskState.RUNNING]
     other = await bench.record(IDS[1])
     assert (other.state, other.attempt, other.lost) == (TaskState.QUEUED, 2, 0)
 
 
-async def test_a_culprit_that_returns_at_the_last_moment_saves_its_process(bench: Bench) -> None:
+async def test_an_overdue_attempt_that_returns_at_the_last_moment_saves_its_process(bench: Bench) -> None:
     slot = await bench.begin(IDS[0])
     await bench.begin(IDS[1])
     over = await bench.cancel(IDS[0])
-    beat = bench.warden._beat
+    send_heartbeats = bench.watchdog._send_heartbeats
 
-    async def returns_meanwhile(entries: Any, now: float) -> None:
-        await beat(entries, now)
-        bench.board.leave(slot)
+    async def returns_meanwhile(running: Any, now: float) -> None:
+        await send_heartbeats(running, now)
+        bench.table.remove(slot)
 
-    bench.warden._beat = returns_meanwhile  # type: ignore[method-assign]
-    await bench.warden.turn(over)
+    bench.watchdog._send_heartbeats = returns_meanwhile  # type: ignore[method-assign]
+    await bench.watchdog.check(over)
     assert bench.process_id()
     assert not bench.stopped
     assert (await bench.record(IDS[1])).attempt == 1
 
 
-async def test_a_redis_that_is_away_keeps_the_process_until_its_neighbours_are_given_back(bench: Bench) -> None:
+async def test_without_redis_the_process_is_not_killed_until_its_other_attempts_are_requeued(bench: Bench) -> None:
     await bench.begin(IDS[0])
     await bench.begin(IDS[1])
     over = await bench.cancel(IDS[0])
-    give_back, away = bench.warden.give_back, True
+    requeue, away = bench.watchdog.requeue, True
 
     async def refused(entries: Any) -> None:
         if away and entries:
             raise StoreUnavailable("away")
-        await give_back(entries)
+        await requeue(entries)
 
-    bench.warden.give_back = refused  # type: ignore[method-assign]
+    bench.watchdog.requeue = refused  # type: ignore[method-assign]
     with pytest.raises(StoreUnavailable):
-        await bench.warden.turn(over)
+        await bench.watchdog.check(over)
     assert bench.process_id()
     assert not bench.stopped
-    assert bench.left == [True, False]
+    assert bench.announced == [True, False]
     away = False
-    await bench.warden.turn(over)
+    await bench.watchdog.check(over)
     assert bench.child.wait(5) == -signal.SIGKILL
     assert (await bench.record(IDS[1])).lost == 0
 
 
-async def test_a_task_past_its_limit_is_tried_again_as_its_worker_says(bench: Bench) -> None:
+async def test_a_task_past_its_limit_is_retried_as_its_worker_declares(bench: Bench) -> None:
     await bench.begin(IDS[0], timeout=1.0, retries=1)
     await bench.begin(IDS[1], timeout=1.0)
-    await bench.warden.turn(time.monotonic() + 2)
+    await bench.watchdog.check(time.monotonic() + 2)
     again, failed = await bench.record(IDS[0]), await bench.record(IDS[1])
     assert (again.state, again.retries) == (TaskState.QUEUED, 1)
     assert failed.state is TaskState.FAILED
@@ -194,20 +197,20 @@ async def test_a_task_past_its_limit_is_tried_again_as_its_worker_says(bench: Be
     assert fields["code"] == "TIMEOUT"
 
 
-async def test_what_waits_behind_a_slow_one_is_given_back_once(bench: Bench) -> None:
+async def test_attempts_queued_behind_a_slow_one_are_requeued_once(bench: Bench) -> None:
     await bench.begin(IDS[0])
     for task_id in IDS[1:20]:
-        await bench.begin(task_id, behind=True)
+        await bench.begin(task_id, queued_behind=True)
     calls: list[int] = []
     run_many = bench.store.run_many
 
     async def counted(given: Any) -> Any:
-        calls.append(len([call for call in given if call.script.name == "lose"]))
+        calls.append(len([call for call in given if call.script.name == "mark_lost"]))
         return await run_many(given)
 
     bench.store.run_many = counted  # type: ignore[method-assign, assignment]
     for n in range(1, 5):
-        await bench.warden.turn(time.monotonic() + n)
+        await bench.watchdog.check(time.monotonic() + n)
     assert sum(calls) == 19
     moved = await bench.record(IDS[5])
     assert (moved.state, moved.attempt, moved.lost) == (TaskState.QUEUED, 2, 0)
@@ -221,12 +224,12 @@ async def test_a_process_that_takes_too_much_memory_is_ended_and_the_error_says_
 ) -> None:
     bench = Bench(settings, store, tmp_path, memory_limit_bytes=1_000_000, memory_share=0.95)
     await bench.begin(IDS[0])
-    await bench.begin(IDS[1], behind=True)
+    await bench.begin(IDS[1], queued_behind=True)
     await store.redis.hset(store.calls.record_key(IDS[0]), mapping={"lost": 2})
-    await bench.warden.look_at_memory()
+    await bench.watchdog.health.check_memory()
     assert bench.child.wait(5) == -signal.SIGKILL
-    bench.warden.process_ended(-9, orderly=False)
-    await bench.warden.turn(time.monotonic())
+    bench.watchdog.exits.process_ended(-9, orderly=False)
+    await bench.watchdog.check(time.monotonic())
     fields = (await bench.record(IDS[0])).error_fields()
     assert fields is not None
     assert fields["code"] == "OUT_OF_MEMORY"
@@ -237,41 +240,41 @@ async def test_a_process_that_takes_too_much_memory_is_ended_and_the_error_says_
 
 
 async def test_a_process_within_its_memory_stays(bench: Bench) -> None:
-    await bench.warden.look_at_memory()
+    await bench.watchdog.health.check_memory()
     assert bench.process_id()
 
 
 @pytest.mark.parametrize(
     ("exit_code", "kernel", "code", "words"),
     [
-        (-9, 1, "OUT_OF_MEMORY", "ended by the kernel"),
-        (-9, 0, "WORKER_LOST", "ended by SIGKILL"),
-        (-9, None, "WORKER_LOST", "ended by SIGKILL"),
-        (-11, 1, "WORKER_LOST", "ended by SIGSEGV"),
-        (3, 0, "WORKER_LOST", "ended with exit code 3"),
-        (0, 0, "WORKER_LOST", "the worker w ended while"),
+        (-9, 1, "OUT_OF_MEMORY", "killed by the kernel"),
+        (-9, 0, "WORKER_LOST", "killed by SIGKILL"),
+        (-9, None, "WORKER_LOST", "killed by SIGKILL"),
+        (-11, 1, "WORKER_LOST", "killed by SIGSEGV"),
+        (3, 0, "WORKER_LOST", "exited with code 3"),
+        (0, 0, "WORKER_LOST", "the worker w exited while"),
     ],
 )
-async def test_a_worker_process_that_ends_by_itself_is_charged_and_the_error_says_how_it_ended(
+async def test_attempts_of_a_worker_process_that_ends_by_itself_count_as_lost_and_the_error_says_how_it_ended(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, exit_code: int, kernel: int | None, code: str, words: str
 ) -> None:
     await bench.begin(IDS[0])
     await bench.store.redis.hset(bench.store.calls.record_key(IDS[0]), mapping={"lost": 2})
-    known = bench.warden._kernel_kills or 0
-    bench.warden._kernel_kills = known
+    known = bench.watchdog.exits._kernel_kills or 0
+    bench.watchdog.exits._kernel_kills = known
     monkeypatch.setattr(memory, "oom_kill_count", lambda: None if kernel is None else known + kernel)
-    bench.warden.process_ended(exit_code, orderly=False)
-    await bench.warden.tell_ended()
+    bench.watchdog.exits.process_ended(exit_code, orderly=False)
+    await bench.watchdog.exits.report()
     fields = (await bench.record(IDS[0])).error_fields()
     assert fields is not None
     assert fields["code"] == code
     assert words in fields["message"]
 
 
-async def test_what_ended_with_its_nanny_is_not_charged(bench: Bench) -> None:
+async def test_attempts_that_ended_with_their_nanny_do_not_count_as_lost(bench: Bench) -> None:
     await bench.begin(IDS[0])
-    bench.warden.process_ended(-9, orderly=True)
-    await bench.warden.tell_ended()
+    bench.watchdog.exits.process_ended(-9, orderly=True)
+    await bench.watchdog.exits.report()
     given = await bench.record(IDS[0])
     assert (given.state, given.attempt, given.lost) == (TaskState.QUEUED, 2, 0)
 
@@ -286,25 +289,25 @@ def test_the_kernels_count_is_read_where_linux_keeps_it(tmp_path: Path, monkeypa
     assert memory.oom_kill_count() == 2
 
 
-# A process that answers nobody ----------------------------------------------------------------------------------------
+# A process that does not respond --------------------------------------------------------------------------------------
 
 
-def set_beats(bench: Bench, loop: float, thread: float) -> None:
-    bench.board._map[8:24] = __import__("struct").pack("<dd", loop, thread)
+def set_heartbeats(bench: Bench, loop: float, thread: float) -> None:
+    bench.table._map[8:24] = __import__("struct").pack("<dd", loop, thread)
 
 
 async def test_a_process_whose_event_loop_is_dead_is_ended(bench: Bench) -> None:
     await bench.begin(IDS[0])
     now = time.monotonic()
     for later in (10, 30, 39):
-        set_beats(bench, now, now + later)
-        await bench.warden.turn(now + later)
+        set_heartbeats(bench, now, now + later)
+        await bench.watchdog.check(now + later)
         assert bench.process_id(), later
-    set_beats(bench, now, now + 41)
-    await bench.warden.turn(now + 41)
+    set_heartbeats(bench, now, now + 41)
+    await bench.watchdog.check(now + 41)
     assert bench.child.wait(5) == -signal.SIGKILL
-    bench.warden.process_ended(-9, orderly=False)
-    await bench.warden.turn(now + 42)
+    bench.watchdog.exits.process_ended(-9, orderly=False)
+    await bench.watchdog.check(now + 42)
     charged = await bench.record(IDS[0])
     assert (charged.state, charged.lost) == (TaskState.QUEUED, 1)
 
@@ -313,23 +316,23 @@ async def test_a_process_whose_interpreter_is_held_or_that_works_again_stays(ben
     await bench.begin(IDS[0])
     now = time.monotonic()
     for later in range(0, 600, 10):
-        set_beats(bench, now, now)  # neither the loop nor a thread runs
-        await bench.warden.turn(now + later)
+        set_heartbeats(bench, now, now)  # neither the loop nor a thread runs
+        await bench.watchdog.check(now + later)
     for later in range(600, 1200, 20):
-        set_beats(bench, now + later - later % 40, now + later)  # the loop turns, seldom
-        await bench.warden.turn(now + later)
+        set_heartbeats(bench, now + later - later % 40, now + later)  # the loop runs, seldom
+        await bench.watchdog.check(now + later)
     assert bench.process_id()
     assert (await bench.record(IDS[0])).attempt == 1
 
 
-async def test_nobody_speaks_for_what_a_stopped_process_runs(bench: Bench) -> None:
+async def test_no_heartbeats_are_sent_for_a_stopped_process(bench: Bench) -> None:
     await bench.begin(IDS[0])
     key, field = bench.store.calls.record_key(IDS[0]), "heard_at"
     os.kill(bench.child.pid, signal.SIGSTOP)
     await asyncio.sleep(0.05)
-    await bench.warden.turn(time.monotonic() + 5)
+    await bench.watchdog.check(time.monotonic() + 5)
     assert await bench.store.redis.hget(key, field) is None
     os.kill(bench.child.pid, signal.SIGCONT)
     await asyncio.sleep(0.05)
-    await bench.warden.turn(time.monotonic() + 5)
+    await bench.watchdog.check(time.monotonic() + 5)
     assert await bench.store.redis.hget(key, field) is not None
