@@ -1,4 +1,4 @@
-"""How attempts are named in Dask."""
+"""Dask keys of attempts."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ AttemptId: TypeAlias = tuple[str, int]
 """Task id and attempt number."""
 
 GRAPH_ANNOTATION: Final = "dask_graphql_attempt"
-"""Annotation on the keys of a task's own graph, `<task id>:<attempt>`: the scheduler's plugin tells its progress."""
+"""Annotation on the keys of a task's own graph, `<task id>:<attempt>`: the scheduler's plugin publishes its
+progress."""
 
 _KEY: Final = re.compile(r"(?P<name>[a-z][a-z0-9_]*)(?P<members>(?:-[0-9a-f]{32}-[0-9]+)+)")
 
 
 def attempt_key(name: str, members: Iterable[tuple[str, int]]) -> str:
-    """The Dask key of attempts of one task type that run one after the other in one Dask task; mostly of one alone.
+    """The key of a Dask task that runs these attempts of one task type, usually one, one after the other.
 
-    Who is in it can be read from it, so that whoever sees a key fail knows whom to tell. The attempt's number is in it,
-    as a key that erred stays erred (distributed issue 8789).
+    The attempts can be parsed from the key, so that the failure of a key can be attributed to them. It includes the
+    attempt numbers because a key that has erred stays erred (distributed issue 8789).
     """
     return name + "".join(f"-{task_id}-{attempt}" for task_id, attempt in members)
 
 
 def parse_attempt_key(key: object) -> tuple[str, list[tuple[str, int]]] | None:
-    """The task type's name and the attempts of one of our keys; None for any other key."""
+    """The task type's name and the attempts in one of our keys; None for any other key."""
     match = _KEY.fullmatch(key) if isinstance(key, str) else None
     if match is None:
         return None

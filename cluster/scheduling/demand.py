@@ -1,5 +1,5 @@
-"""What the scheduler's Dask tasks hold of ours: which attempts, which of them still wait for a worker, and which are
-wanted by nobody any more. Pure, so that the plugin only reports transitions and asks.
+"""The attempts that the scheduler's Dask tasks contain: which still wait for a worker, and which are cancelled. No I/O:
+the plugin reports transitions and asks.
 """
 
 from __future__ import annotations
@@ -12,23 +12,29 @@ from typing import Any, Final
 from cluster.scheduling.attempt_keys import AttemptId, parse_attempt_key
 
 WAITING: Final = ("queued", "no-worker")
-"""Dask's states of a task that no worker has."""
+"""Dask's states of a task that is not assigned to a worker."""
 ASSUMED_SECONDS: Final = 1.0
-"""What is assumed of an attempt whose like never ended; Dask assumes half of it."""
-AHEAD_SECONDS: Final = 15.0
-"""How long the cancellation of an attempt that is not here is kept: its dispatch may be on its way."""
+"""Assumed duration of an attempt whose task type has no measured duration yet; Dask assumes half of that."""
+EARLY_CANCELLATION_SECONDS: Final = 15.0
+"""How long the cancellation of an unknown attempt is kept, because its dispatch may still be in transit."""
 
 
-class _Pack:
-    """One Dask task of ours. `kept`: some member of it may not be taken out of Dask, as it runs or may run."""
+class _Batch:
+    """One Dask task of ours.
 
-    __slots__ = ("kept", "members", "name", "waiting", "wanted")
+    Attributes:
+        remaining: number of attempts that are not cancelled.
+        pinned: it must not be removed from Dask, because a cancelled attempt in it may be running.
+        waiting: it is not assigned to a worker.
+    """
 
-    def __init__(self, name: str, members: Sequence[AttemptId]) -> None:
+    __slots__ = ("attempts", "name", "pinned", "remaining", "waiting")
+
+    def __init__(self, name: str, attempts: Sequence[AttemptId]) -> None:
         self.name = name
-        self.members = members
-        self.wanted = len(members)
-        self.kept = False
+        self.attempts = attempts
+        self.remaining = len(attempts)
+        self.pinned = False
         self.waiting = False
 
 
@@ -36,107 +42,111 @@ class Demand:
     """The attempts that a scheduler holds.
 
     Args:
-        clock: seconds, monotonic.
+        clock: monotonic, in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._packs: dict[str, _Pack] = {}
+        self._batches: dict[str, _Batch] = {}
         self._keys: dict[AttemptId, str] = {}
         self._cancelled: set[AttemptId] = set()
-        self._ahead: dict[AttemptId, tuple[float, bool]] = {}
-        self._unwanted: dict[str, None] = {}
+        self._early_cancellations: dict[AttemptId, tuple[float, bool]] = {}
+        self._cancelled_keys: dict[str, None] = {}
         self._waiting_keys: Counter[str] = Counter()
         self._waiting_attempts: Counter[str] = Counter()
 
-    def key(self, member: AttemptId) -> str | None:
-        """The Dask key that holds an attempt."""
-        return self._keys.get(member)
+    def key(self, attempt: AttemptId) -> str | None:
+        """The Dask key that contains an attempt; None if it is unknown."""
+        return self._keys.get(attempt)
 
     def add(self, key: object) -> bool:
-        """A Dask task is new. Returns whether it is one of ours."""
+        """Adds a new Dask task. Returns whether it is one of ours."""
         parsed = parse_attempt_key(key)
         if parsed is None or not isinstance(key, str):
             return False
-        if key in self._packs:
+        if key in self._batches:
             return True
-        self._packs[key] = pack = _Pack(*parsed)
-        for member in pack.members:
-            self._keys[member] = key
-            if member in self._ahead:
-                self._cancel(key, pack, member, self._ahead.pop(member)[1])
+        self._batches[key] = batch = _Batch(*parsed)
+        for attempt in batch.attempts:
+            self._keys[attempt] = key
+            if attempt in self._early_cancellations:
+                self._cancel(key, batch, attempt, self._early_cancellations.pop(attempt)[1])
         return True
 
-    def move(self, key: Any, state: str) -> None:
-        """A Dask task is in another state."""
-        pack = self._packs.get(key)
+    def set_state(self, key: Any, state: str) -> None:
+        """Records the new state of a Dask task."""
+        batch = self._batches.get(key)
         waiting = state in WAITING
-        if pack is None or pack.waiting == waiting:
+        if batch is None or batch.waiting == waiting:
             return
-        pack.waiting = waiting
+        batch.waiting = waiting
         sign = 1 if waiting else -1
-        self._waiting_keys[pack.name] += sign
-        self._waiting_attempts[pack.name] += sign * pack.wanted
+        self._waiting_keys[batch.name] += sign
+        self._waiting_attempts[batch.name] += sign * batch.remaining
 
     def remove(self, key: Any) -> tuple[str, Sequence[AttemptId]] | None:
-        """A Dask task has ended. Returns the task type's name and the attempts in it; None where it is not ours, or is
-        known to have ended."""
-        pack = self._packs.get(key)
-        if pack is None:
+        """Removes a Dask task that has ended. Returns the task type's name and the attempts in it; None if it is not
+        ours or was already removed."""
+        batch = self._batches.get(key)
+        if batch is None:
             return None
-        self.move(key, "")
-        del self._packs[key]
-        self._unwanted.pop(key, None)
-        for member in pack.members:
-            # Released by its dispatcher, an attempt may have been sent again, in another Dask task.
-            if self._keys.get(member) == key:
-                del self._keys[member]
-                self._cancelled.discard(member)
-        return pack.name, pack.members
+        self.set_state(key, "")
+        del self._batches[key]
+        self._cancelled_keys.pop(key, None)
+        for attempt in batch.attempts:
+            # An attempt that its dispatcher released may have been sent again in another Dask task.
+            if self._keys.get(attempt) == key:
+                del self._keys[attempt]
+                self._cancelled.discard(attempt)
+        return batch.name, batch.attempts
 
     def cancel(self, attempts: Iterable[tuple[str, int, bool]]) -> None:
-        """Attempts are wanted by nobody any more.
+        """Marks attempts as cancelled.
 
         Args:
-            attempts: task id, number, and whether it had begun: then its worker's watchdog ends it, and Dask must go on
-                counting its thread as taken.
+            attempts: task id, attempt number, and whether it had started. A started attempt is ended by its worker's
+                watchdog, and until then Dask must count its thread as occupied.
         """
         now = self._clock()
-        for task_id, attempt, begun in attempts:
-            member = task_id, attempt
-            if (key := self._keys.get(member)) is not None:
-                self._cancel(key, self._packs[key], member, begun)
+        for task_id, number, started in attempts:
+            attempt = task_id, number
+            if (key := self._keys.get(attempt)) is not None:
+                self._cancel(key, self._batches[key], attempt, started)
             else:
-                self._ahead[member] = now, begun
+                self._early_cancellations[attempt] = now, started
 
-    def _cancel(self, key: str, pack: _Pack, member: AttemptId, begun: bool) -> None:
-        if member in self._cancelled:
+    def _cancel(self, key: str, batch: _Batch, attempt: AttemptId, started: bool) -> None:
+        if attempt in self._cancelled:
             return
-        self._cancelled.add(member)
-        pack.wanted -= 1
-        pack.kept = pack.kept or begun
-        if pack.waiting:
-            self._waiting_attempts[pack.name] -= 1
-        if not pack.wanted and not pack.kept:
-            self._unwanted[key] = None
+        self._cancelled.add(attempt)
+        batch.remaining -= 1
+        batch.pinned = batch.pinned or started
+        if batch.waiting:
+            self._waiting_attempts[batch.name] -= 1
+        if not batch.remaining and not batch.pinned:
+            self._cancelled_keys[key] = None
 
-    def unwanted(self) -> list[str]:
-        """The keys that can be taken out of Dask, as all their attempts are cancelled and none had begun."""
+    def cancelled_keys(self) -> list[str]:
+        """The keys that can be removed from Dask: all their attempts are cancelled and none had started."""
         now = self._clock()
-        self._ahead = {member: kept for member, kept in self._ahead.items() if now - kept[0] < AHEAD_SECONDS}
-        return list(self._unwanted)
+        self._early_cancellations = {
+            attempt: early
+            for attempt, early in self._early_cancellations.items()
+            if now - early[0] < EARLY_CANCELLATION_SECONDS
+        }
+        return list(self._cancelled_keys)
 
-    def waiting_seconds(self, durations: Mapping[str, float], others: Iterable[tuple[str, float, float]]) -> float:
-        """The work that no worker has yet, in seconds of one thread, without what was cancelled.
+    def waiting_seconds(self, durations: Mapping[str, float], prefixes: Iterable[tuple[str, float, float]]) -> float:
+        """The work that is not assigned to a worker, in seconds of one thread, without cancelled attempts.
 
         Args:
-            durations: seconds that one attempt of a task type takes.
-            others: of each of Dask's prefixes its name, how many of its tasks wait, and how long one of them takes
-                (negative: unknown); parts of graphs are among them.
+            durations: seconds that one attempt of each task type takes.
+            prefixes: for each of Dask's key prefixes, which include parts of graphs: its name, how many of its tasks
+                wait, and how many seconds one of them takes (negative if unknown).
         """
         seconds = sum(
             count * durations.get(name, ASSUMED_SECONDS) for name, count in self._waiting_attempts.items() if count > 0
         )
-        for name, count, mean in others:
-            seconds += max(0.0, count - self._waiting_keys[name]) * (mean if mean >= 0 else ASSUMED_SECONDS)
+        for name, count, average in prefixes:
+            seconds += max(0.0, count - self._waiting_keys[name]) * (average if average >= 0 else ASSUMED_SECONDS)
         return seconds

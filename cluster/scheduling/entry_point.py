@@ -1,6 +1,7 @@
-"""The function that Dask calls on a worker for attempts of ours. Api nodes send it by its name; the worker fills it.
+"""The function that Dask calls on a worker to run our attempts. Api nodes send it by name, and the worker process sets
+what it does.
 
-Only plain values travel with it, so the scheduler never has to unpickle a user's code to run a task.
+Its arguments are plain values, so the scheduler never has to unpickle a user's code to run a task.
 """
 
 from __future__ import annotations
@@ -11,22 +12,22 @@ from typing import TypeAlias
 from cluster.scheduling.dask_internals import report_seconds
 
 AttemptInput: TypeAlias = tuple[str, int, bytes]
-"""One attempt as it travels through Dask: task id, attempt, canonical input."""
+"""One attempt as sent through Dask: task id, attempt number, canonical input."""
 
 Runner: TypeAlias = Callable[[str, Sequence[AttemptInput]], list[float]]
-"""Runs attempts of the task type of that name; returns the seconds that each took whose outcome counted."""
+"""Runs attempts of the named task type. Returns the seconds of each attempt whose outcome was accepted."""
 
 _runner: Runner | None = None
 
 
 def use_runner(runner: Runner | None) -> None:
-    """Makes the process's executor known to `run_attempts`; called by the worker's preload."""
+    """Sets what `run_attempts` does in this process; called by the worker's preload."""
     global _runner
     _runner = runner
 
 
 def run_attempts(name: str, members: Sequence[AttemptInput]) -> None:
-    """What Dask calls on a worker: mostly with one attempt, with several short ones while the queue is deep.
+    """Runs attempts on a worker: usually one, or a batch of short ones while the workers are busy.
 
     Raises:
         RuntimeError: the worker was started without our preload.
@@ -36,5 +37,6 @@ def run_attempts(name: str, members: Sequence[AttemptInput]) -> None:
     report_seconds(_runner(name, members))
 
 
-# Nodes of the release before know the function by this name only, and in a rolling update either may send to the other.
+# Nodes of the previous release know the function only by this name, and during a rolling update both send to each
+# other.
 run_attempts.__module__ = "cluster.execute"

@@ -1,4 +1,4 @@
-"""The link of a node to the Dask scheduler: one client, made again whenever it is gone."""
+"""A node's connection to the Dask scheduler: one client, which is replaced when it has closed."""
 
 from __future__ import annotations
 
@@ -21,19 +21,22 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PAUSE_SECONDS: Final = 0.5
-RPC_SECONDS: Final = 5.0
-"""Longest wait for an answer of the scheduler; one that is stopped or cut off must not hold the caller."""
+CHECK_SECONDS: Final = 0.5
+"""Interval at which the connection is checked."""
+CALL_TIMEOUT_SECONDS: Final = 5.0
+"""Timeout of a call: a scheduler that is stopped or unreachable must not block the caller."""
+LOAD_TOPIC: Final = "dask-graphql-load"
+"""Topic of Dask's client on which the scheduler publishes its load."""
 
 
 @dataclass(slots=True)
 class Load:
-    """What the scheduler has to do, as it told last.
+    """The load that the scheduler last published.
 
     Attributes:
-        outstanding: Dask tasks that have not ended.
-        threads: of all workers; 0 where none is there, or nothing is known.
-        durations: seconds that one attempt of each task type takes on a worker, a running mean.
+        outstanding: number of Dask tasks that have not ended.
+        threads: of all workers; 0 without workers, or if unknown.
+        durations: seconds that one attempt of each task type takes on a worker, a moving average.
     """
 
     outstanding: int = 0
@@ -51,13 +54,14 @@ class SchedulerUnavailable(Exception):
 
 
 class SchedulerClient:
-    """Keeps a Dask client connected in the background. The node works on while there is none.
+    """Keeps a Dask client connected in the background. Without a connection the node continues to work.
 
     Args:
-        hears_load: whether the scheduler tells this node its load, some hundred times a second; for those who dispatch.
+        subscribe_to_load: receive the load that the scheduler publishes, up to some hundred times a second; for nodes
+            that dispatch.
 
     Raises:
-        SettingError: TLS is asked for and the certificates are not good.
+        SettingError: TLS is configured and a certificate is invalid.
     """
 
     def __init__(self, settings: Settings, *, subscribe_to_load: bool = False) -> None:
@@ -68,13 +72,13 @@ class SchedulerClient:
             check_certificates(settings)
         self.load = Load()
         self.load_changed = asyncio.Event()
-        """Set whenever the scheduler tells its load."""
+        """Set whenever the scheduler publishes its load."""
         self._client: Client | None = None
-        self._prepared: object = None
+        self._configured_connection: object = None
         self.disconnected_since: float | None = time.time()
-        """When the scheduler went away, seconds since 1970; None while the client is connected."""
-        self._configured = False
-        self.loop = BackgroundLoop("scheduler client", self._keep_connected, pause_seconds=PAUSE_SECONDS)
+        """When the connection was lost, seconds since 1970; None while the client is connected."""
+        self._dask_configured = False
+        self.loop = BackgroundLoop("scheduler client", self._keep_connected, pause_seconds=CHECK_SECONDS)
 
     def start(self) -> None:
         self.loop.start()
@@ -88,7 +92,7 @@ class SchedulerClient:
         """The connected client.
 
         Raises:
-            SchedulerUnavailable: there is none now.
+            SchedulerUnavailable: the client is not connected.
         """
         if self._client is None or self._client.status != "running":
             raise SchedulerUnavailable(f"the scheduler at {self._address} does not answer")
@@ -98,31 +102,31 @@ class SchedulerClient:
         """Calls one of the handlers that our plugin adds to the scheduler.
 
         Raises:
-            SchedulerUnavailable: it does not answer in time.
+            SchedulerUnavailable: the scheduler does not answer within CALL_TIMEOUT_SECONDS.
         """
         client = self.client
         measured = metrics.SCHEDULER_SECONDS.labels(operation.removeprefix("dask_graphql_"))
         try:
             with measured.time():
-                async with asyncio.timeout(RPC_SECONDS):
+                async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
                     return await dask_internals.call_handler(client, operation, **arguments)
         except (OSError, TimeoutError) as error:
             raise SchedulerUnavailable(f"the scheduler at {self._address} does not answer: {error}") from error
 
     async def _keep_connected(self) -> None:
-        """Connects where there is no client."""
-        if not self._configured:
-            # Importing distributed takes half a second; an api node serves before it is done.
+        """Connects if there is no client."""
+        if not self._dask_configured:
+            # Importing distributed takes half a second; an api node starts to serve before that is done.
             await asyncio.to_thread(configure_dask, Path(self._settings.data_dir).absolute() / "scratch")
-            self._configured = True
+            self._dask_configured = True
         if self._client is not None and self._client.status in ("closing", "closed"):
             self._client = None
         try:
             if self._client is None:
                 await self._connect()
-            elif self.connected and dask_internals.connection_of(self._client) is not self._prepared:
-                # Dask's client has found its scheduler, or another one, again by itself.
-                self._prepare(self._client)
+            elif self.connected and dask_internals.connection_of(self._client) is not self._configured_connection:
+                # Dask's client has reconnected by itself, perhaps to another scheduler.
+                self._configure_connection(self._client)
                 logger.info("connected to the scheduler at %s again", self._address)
         finally:
             self.disconnected_since = None if self.connected else self.disconnected_since or time.time()
@@ -140,7 +144,7 @@ class SchedulerClient:
         )
         try:
             await client
-            self._prepare(client)
+            self._configure_connection(client)
         except BaseException as error:
             await _close(client)
             if not isinstance(error, (OSError, TimeoutError)):
@@ -150,20 +154,20 @@ class SchedulerClient:
         self._client = client
         logger.info("connected to the scheduler at %s", self._address)
 
-    def _prepare(self, client: Client) -> None:
-        """What a new connection of the client lacks, be it one that Dask made by itself."""
+    def _configure_connection(self, client: Client) -> None:
+        """Must be called for each new connection, including those that Dask made by itself."""
         dask_internals.shorten_linger(client.scheduler_comm)
-        # What an earlier scheduler had to do says nothing of this one.
+        # The load of a previous scheduler says nothing about this one.
         self.load = Load()
         self.load_changed.set()
         if self._subscribe_to_load:
-            client.subscribe_topic("dask-graphql-load", self._hear)
-        self._prepared = dask_internals.connection_of(client)
+            client.subscribe_topic(LOAD_TOPIC, self._on_load)
+        self._configured_connection = dask_internals.connection_of(client)
 
-    def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
-        told = event[1]
-        self.load.outstanding, self.load.threads = told["outstanding"], told["threads"]
-        self.load.durations |= told["durations"]
+    def _on_load(self, event: tuple[float, dict[str, Any]]) -> None:
+        message = event[1]
+        self.load.outstanding, self.load.threads = message["outstanding"], message["threads"]
+        self.load.durations |= message["durations"]
         self.load_changed.set()
 
     async def close(self) -> None:
@@ -176,4 +180,4 @@ async def _close(client: Client) -> None:
     try:
         await client.close(timeout=1)
     except (OSError, TimeoutError):
-        logger.debug("the client closed with its scheduler away")
+        logger.debug("the client was closed while the scheduler was unavailable")

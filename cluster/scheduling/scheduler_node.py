@@ -1,4 +1,4 @@
-"""The scheduler node: the stock Dask scheduler with a preload, which adds our plugin."""
+"""The scheduler node: the stock Dask scheduler with a preload that adds our plugin."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ logger = logging.getLogger(__name__)
 async def dask_setup(scheduler: Scheduler) -> None:
     """Preload of the scheduler process (`dask scheduler --preload cluster.scheduling.scheduler_node`)."""
     settings = load_settings()
-    # Current Dask unpickles graphs on the scheduler, so a graph task's module must be importable here too.
+    # Dask unpickles graphs on the scheduler, so the modules of graph tasks must be importable here too.
     load_registry(settings.task_modules)
     from cluster.scheduling.attempt_tracker import AttemptTracker
 
     tracker = AttemptTracker(scheduler, settings, Store(settings))
     scheduler.add_plugin(tracker)
     drop_spans(scheduler)
-    tracker.begin()
+    tracker.activate()
 
 
 async def run_scheduler(settings: Settings, stop: asyncio.Event) -> None:
     """Runs the scheduler until `stop` is set."""
     scratch = Path(settings.data_dir).absolute() / "scratch"
     configure_dask(scratch)
-    # Dask goes on without a preload that failed; a module that cannot be imported stops the node here, with its name.
+    # Dask ignores a preload that fails. Here a module that cannot be imported stops the node, and the error names it.
     load_registry(settings.task_modules)
     from distributed import Scheduler
 
@@ -50,11 +50,11 @@ async def run_scheduler(settings: Settings, stop: asyncio.Event) -> None:
         host=address.hostname,
         port=address.port,
         dashboard=bool(settings.dashboard),
-        # Without a dashboard Dask still opens an HTTP port; it need not be seen from outside.
+        # Dask opens an HTTP port even without a dashboard; bind it to the loopback interface.
         dashboard_address=settings.dashboard or "127.0.0.1:0",
         preload=["cluster.scheduling.scheduler_node"],
         security=dask_security(settings),
     ) as scheduler:
         gc_tuning.freeze_gc()
-        logger.info("the scheduler listens on %s", scheduler.address)
+        logger.info("the scheduler is listening on %s", scheduler.address)
         await stop.wait()

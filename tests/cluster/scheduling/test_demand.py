@@ -15,7 +15,7 @@ from cluster.api_node.cancellation import Cancellations
 from cluster.api_node.dispatcher import Dispatchable, Dispatcher
 from cluster.scheduling.attempt_keys import attempt_key
 from cluster.scheduling.attempt_tracker import AttemptTracker
-from cluster.scheduling.demand import AHEAD_SECONDS, Demand
+from cluster.scheduling.demand import EARLY_CANCELLATION_SECONDS, Demand
 from cluster.scheduling.entry_point import use_runner
 from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
@@ -30,8 +30,8 @@ def waiting(demand: Demand, *packs: list[tuple[str, int]]) -> list[str]:
     keys = [attempt_key("long", members) for members in packs]
     for key in keys:
         assert demand.add(key)
-        demand.move(key, "waiting")
-        demand.move(key, "queued")
+        demand.set_state(key, "waiting")
+        demand.set_state(key, "queued")
     return keys
 
 
@@ -47,21 +47,21 @@ def test_cancelled_attempts_are_no_work_and_leave_when_nothing_else_shares_their
     [pair, lone] = waiting(demand, [(A, 1), (B, 1)], [(C, 1)])
     demand.cancel([(A, 1, False), (A, 1, False)])
     assert demand.waiting_seconds(LONG, [("long", 2, 30.0)]) == 2 * 30
-    assert demand.unwanted() == []
+    assert demand.cancelled_keys() == []
     demand.cancel([(B, 1, False), (C, 1, False)])
     assert demand.waiting_seconds(LONG, [("long", 2, 30.0)]) == 0
-    assert demand.unwanted() == [pair, lone]
+    assert demand.cancelled_keys() == [pair, lone]
     demand.remove(pair)
-    assert demand.unwanted() == [lone]
+    assert demand.cancelled_keys() == [lone]
     assert demand.waiting_seconds(LONG, []) == 0
 
 
 def test_a_dask_task_of_which_an_attempt_has_begun_stays_until_its_worker_is_done_with_it() -> None:
     demand = Demand()
     [key] = waiting(demand, [(A, 1), (B, 1)])
-    demand.move(key, "processing")
+    demand.set_state(key, "processing")
     demand.cancel([(A, 1, True), (B, 1, False)])
-    assert demand.unwanted() == []
+    assert demand.cancelled_keys() == []
     assert demand.remove(key) == ("long", [(A, 1), (B, 1)])
 
 
@@ -69,14 +69,14 @@ def test_a_cancellation_that_overtakes_its_dispatch_waits_for_it_for_a_while() -
     now = 0.0
     demand = Demand(lambda: now)
     demand.cancel([(A, 1, False), (B, 1, False)])
-    now = AHEAD_SECONDS - 1
-    assert demand.unwanted() == []
+    now = EARLY_CANCELLATION_SECONDS - 1
+    assert demand.cancelled_keys() == []
     [key] = waiting(demand, [(A, 1)])
-    assert demand.unwanted() == [key]
-    now = AHEAD_SECONDS + 1
-    demand.unwanted()
+    assert demand.cancelled_keys() == [key]
+    now = EARLY_CANCELLATION_SECONDS + 1
+    demand.cancelled_keys()
     waiting(demand, [(B, 1)])
-    assert demand.unwanted() == [key]
+    assert demand.cancelled_keys() == [key]
 
 
 def test_the_next_attempt_of_a_task_is_work_again() -> None:
@@ -85,7 +85,7 @@ def test_the_next_attempt_of_a_task_is_work_again() -> None:
     demand.cancel([(A, 1, False)])
     [key] = waiting(demand, [(A, 2)])
     assert demand.waiting_seconds(LONG, []) == 30
-    assert key not in demand.unwanted()
+    assert key not in demand.cancelled_keys()
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ async def scheduler(settings: Settings) -> AsyncIterator[tuple[Scheduler, Settin
     async with Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0") as running:
         plugin = AttemptTracker(running, settings, Store(settings))
         running.add_plugin(plugin)
-        plugin.begin()
+        plugin.activate()
         yield running, replace(settings, scheduler=running.address)
         await plugin.close()
 

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from distributed import Scheduler
 
-from cluster.scheduling.attempt_tracker import LOAD_TOPIC
-from cluster.scheduling.scheduler_client import SchedulerClient
+from cluster.scheduling.scheduler_client import LOAD_TOPIC, SchedulerClient
 from cluster.settings import Settings
 from dask_graphql.dev_system import free_port
 

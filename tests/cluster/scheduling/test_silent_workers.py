@@ -79,7 +79,7 @@ class Bench:
         while self.now < until:
             self.now += 1
             if nanny:
-                await self.silent.alive(ADDRESS)
+                await self.silent.on_nanny_heartbeat(ADDRESS)
             if dask:
                 self.worker.last_seen = self.now
             await self.silent.round()
@@ -157,11 +157,11 @@ async def test_a_scheduler_that_stood_still_itself_takes_nobody_for_silent(bench
 
 
 async def test_a_worker_whose_process_is_about_to_end_gets_nothing_unless_it_does_not_end(bench: Bench) -> None:
-    await bench.silent.leaving(ADDRESS, True)
+    await bench.silent.on_worker_leaving(ADDRESS, True)
     assert bench.worker.status.name == "paused"
-    await bench.silent.leaving(ADDRESS, False)
+    await bench.silent.on_worker_leaving(ADDRESS, False)
     assert bench.worker.status.name == "running"
     bench.worker.status = Status("closing_gracefully")
-    await bench.silent.leaving(ADDRESS, True)
-    await bench.silent.leaving(ADDRESS, False)
+    await bench.silent.on_worker_leaving(ADDRESS, True)
+    await bench.silent.on_worker_leaving(ADDRESS, False)
     assert bench.worker.status.name == "closing_gracefully"

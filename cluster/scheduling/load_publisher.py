@@ -1,0 +1,73 @@
+"""Publishes the scheduler's load to the dispatchers, which send batches while the workers are busy."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from cluster.scheduling import dask_internals
+from cluster.scheduling.scheduler_client import LOAD_TOPIC
+
+if TYPE_CHECKING:
+    from distributed import Scheduler
+
+DECREASE_DELAY_SECONDS: Final = 0.003
+"""Delay before a decrease in load is published."""
+INCREASE_DELAY_SECONDS: Final = 0.05
+"""Delay before an increase is published. It can be longer, because each dispatcher counts what it has sent itself."""
+LATEST_WEIGHT: Final = 0.5
+"""Weight of the latest run in the moving average of a task type's duration."""
+
+
+class LoadPublisher:
+    """The load of one scheduler and the durations of its attempts."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._durations: dict[str, float] = {}
+        self._batch_durations: dict[str, float] = {}
+        self._unpublished: dict[str, float] = {}
+        self._published: tuple[int, int] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def durations(self) -> Mapping[str, float]:
+        """Seconds that one attempt of each task type takes, a moving average."""
+        return self._durations
+
+    def batch_duration(self, name: str) -> float | None:
+        """Seconds that one Dask task of this task type takes, a moving average; None if unknown."""
+        return self._batch_durations.get(name)
+
+    def add_durations(self, name: str, seconds: Sequence[float]) -> None:
+        """Adds the durations of the attempts in one Dask task."""
+        average = sum(seconds) / len(seconds)
+        self._durations[name] = self._unpublished[name] = _moving_average(self._durations.get(name), average)
+        self._batch_durations[name] = _moving_average(self._batch_durations.get(name), sum(seconds))
+
+    def publish_again(self) -> None:
+        """Makes the next message go out even if the load has not changed. Dispatchers keep counting the Dask tasks that
+        they sent until they receive one."""
+        self._published = None
+
+    def schedule(self, *, decreased: bool) -> None:
+        """Publishes the load soon, at the earlier time if a message is already scheduled."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + (DECREASE_DELAY_SECONDS if decreased else INCREASE_DELAY_SECONDS)
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_at(due, self._publish)
+
+    def _publish(self) -> None:
+        self._timer = None
+        load = sum(dask_internals.count_tasks(self._scheduler)), self._scheduler.total_nthreads
+        if load != self._published or self._unpublished:
+            durations, self._unpublished, self._published = self._unpublished, {}, load
+            self._scheduler.log_event(LOAD_TOPIC, {"outstanding": load[0], "threads": load[1], "durations": durations})
+
+
+def _moving_average(average: float | None, latest: float) -> float:
+    return latest if average is None else average + LATEST_WEIGHT * (latest - average)
