@@ -1,2 +1,2 @@
--- Answers the record, without a result that is long, packed; nothing in it where there is no such task.
-return cmsgpack.pack(load() and brief() or {})
+-- Returns the record without a long result, packed; an empty array if there is no such task.
+return cmsgpack.pack(load_task() and read_brief_record() or {})

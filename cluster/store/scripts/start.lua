@@ -1,24 +1,24 @@
--- A worker begins an attempt.
+-- A worker starts an attempt.
 -- ARGV: 3 attempt, 4 worker, 5 check_after (ms), 6 event limit
--- Answers the reason why it must not run: 'GONE' (no record), 'STALE' (a newer attempt exists), 'ENDED', 'TAKEN' (this
--- attempt has begun elsewhere, and nobody speaks for it), 'ALIVE' (it has, and it was heard of lately); or 'RUN <waited>
--- <trace>': how long the task has waited since it might begin (ms; '' unless this is its first attempt), and its trace.
-local state = load()
+-- Returns why the attempt must not run: 'GONE' (no record), 'STALE' (a newer attempt exists), 'ENDED', 'ALIVE' (it runs
+-- elsewhere and was heard of in the last 3 s), 'TAKEN' (it started elsewhere and is silent). Or 'RUN <waited> <trace>': how
+-- long the task waited since it could have started (ms; '' unless this is its first attempt), and its trace.
+local state = load_task()
 if not state then return 'GONE' end
-if final(state) then return 'ENDED' end
+if is_final(state) then return 'ENDED' end
 if TASK.attempt ~= ARGV[3] then return 'STALE' end
 local more = redis.call('HMGET', RECORD, 'trace', 'worker', 'lost', 'retries', 'undelivered', 'not_before')
 local trace = more[1] or ''
 if state == 'RUNNING' then
-  -- The same worker asks again because our answer was lost: Dask runs a key in one place, and a name is used once.
+  -- The same worker asks again because our reply was lost: Dask runs a key in one place, and a name is used once.
   if more[2] == ARGV[4] then return 'RUN  ' .. trace end
-  return NOW - heard_at() < 3000 and 'ALIVE' or 'TAKEN'
+  return NOW - last_heard_at() < 3000 and 'ALIVE' or 'TAKEN'
 end
-set('started_at', NOW_TEXT)
-set('worker', ARGV[4])
-move('RUNNING')
+set_field('started_at', NOW_TEXT)
+set_field('worker', ARGV[4])
+move_to('RUNNING')
 redis.call('ZADD', OPEN, int(NOW + tonumber(ARGV[5])), ID)
-tell('STARTED', ARGV[3], ARGV[6])
+commit('STARTED', ARGV[3], ARGV[6])
 local waited = ''
 if more[3] == '0' and more[4] == '0' and more[5] == '0' then
   waited = int(NOW - math.max(tonumber(TASK.submitted_at), tonumber(more[6]) or 0))

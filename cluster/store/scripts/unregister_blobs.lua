@@ -1,7 +1,6 @@
--- The blobs of these tasks are deleted. ARGV: 3... their ids. KEYS[7] is needed. A task that runs again keeps its entry.
+-- The blobs of these tasks have been deleted. ARGV: 3... their ids. Needs KEYS[7]. A task that runs again keeps its entry.
 for i = 3, #ARGV do
   local found = redis.call('HMGET', RECORD .. ARGV[i], 'state', 'expires_at')
-  local expires_at = found[2] and tonumber(found[2])
-  if not found[1] or (expires_at and expires_at <= NOW) then redis.call('ZREM', BLOBS, ARGV[i]) end
+  if not found[1] or has_expired(found[2]) then redis.call('ZREM', BLOBS, ARGV[i]) end
 end
 return 1

@@ -1,2 +1,2 @@
--- A node no longer waits for a task. ARGV: 3 node id
+-- Removes a node from the watchers of a task. ARGV: 3 node id
 return redis.call('HDEL', WATCH, ARGV[3])
