@@ -23,19 +23,18 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
     generate_latest,
-    values,
 )
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from cluster.observability.multiprocess import FOLDER_VARIABLE
+from cluster.observability.prometheus_internals import count_in_files_of
 from cluster.version import __version__
 
 if FOLDER_VARIABLE in os.environ:
     # Named by what they are, not by their process ids: a worker process that is started again counts on.
-    _process = "worker" if multiprocessing.parent_process() else "nanny"
-    values.ValueClass = values.MultiProcessValue(lambda: _process)  # type: ignore[no-untyped-call]
+    count_in_files_of("worker" if multiprocessing.parent_process() else "nanny")
 
 # A time of creation beside every counter would double what is stored, for nothing that we ask.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -58,6 +57,11 @@ class MetricDeclaration:
     labels: tuple[str, ...]
     roles: tuple[str, ...]
     meaning: str
+
+    @property
+    def family(self) -> str:
+        """Its name without the suffix that its samples have."""
+        return self.name.removesuffix("_total") if self.kind == "counter" else self.name
 
 
 DECLARED: Final[list[MetricDeclaration]] = []
@@ -259,12 +263,12 @@ class Exposition:
     def __init__(self, role: str) -> None:
         INFO.labels(role, __version__).set(1)
         self._registry = CollectorRegistry()
-        declared = [item.metric for item in DECLARED if role in item.roles]
+        declared = [item for item in DECLARED if role in item.roles]
         if FOLDER_VARIABLE in os.environ:
-            self._registry.register(_Shared(os.environ[FOLDER_VARIABLE], (metric._name for metric in declared)))
+            self._registry.register(_Shared(os.environ[FOLDER_VARIABLE], (item.family for item in declared)))
         else:
-            for metric in declared:
-                self._registry.register(metric)
+            for item in declared:
+                self._registry.register(item.metric)
         ProcessCollector(registry=self._registry)
 
     def text(self) -> bytes:

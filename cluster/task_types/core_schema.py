@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from cluster.errors import RegistryError
+from cluster.task_types.pydantic_internals import is_inner_serializer, is_pydantics
 from cluster.task_types.value_types import json_integer, parse_big_int
 
 Schema: TypeAlias = Mapping[str, Any]
@@ -75,7 +76,7 @@ def _is_custom(node: Schema) -> bool:
         return function is not parse_big_int and not is_enum_value(node)
     if kind == "model":
         hook = getattr(node["cls"], node.get("post_init") or "", None)
-        return bool(node.get("custom_init")) or (hook is not None and not _is_pydantics(hook))
+        return bool(node.get("custom_init")) or (hook is not None and not is_pydantics(hook))
     if kind == "dataclass":
         fields = node["schema"].get("fields", ())
         return bool(node.get("post_init")) or any(field.get("init") is False for field in fields)
@@ -85,11 +86,6 @@ def _is_custom(node: Schema) -> bool:
 def is_enum_value(node: Schema) -> bool:
     """Whether it is the value of an enum's member, as `use_enum_values` makes it."""
     return node["type"] == "function-after" and isinstance(node["function"]["function"], operator.attrgetter)
-
-
-def _is_pydantics(function: Any) -> bool:
-    function = getattr(function, "func", function)  # of a partial
-    return str(getattr(function, "__module__", "")).partition(".")[0] in ("pydantic", "pydantic_core")
 
 
 def _walk(node: Schema, place: str) -> Iterator[tuple[Schema, str]]:
@@ -157,5 +153,4 @@ def _has_own_serializer(node: Schema) -> bool:
     if not written or written["type"] not in ("function-plain", "function-wrap", "format", "to-string"):
         return False
     function = written.get("function")
-    inner = str(getattr(function, "__module__", "")).startswith("pydantic._internal")  # of a Sequence, or an enum
-    return function is not json_integer and not inner
+    return function is not json_integer and not is_inner_serializer(function)

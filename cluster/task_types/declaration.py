@@ -19,6 +19,7 @@ from cluster.task_types.annotations import reject_opaque_types
 from cluster.task_types.callables import origin_of, reject_unsupported_callable, underlying_function
 from cluster.task_types.core_schema import reject_lossy_types
 from cluster.task_types.input_errors import describe_value
+from cluster.task_types.pydantic_internals import core_schema_of
 from cluster.task_types.task_type import Argument, TaskType
 from cluster.task_types.value_types import Graph
 
@@ -81,7 +82,7 @@ def declare(
                 **model_fields,
             )
         output: TypeAdapter[Any] = TypeAdapter(returns)
-        reject_lossy_types(input_model.__pydantic_core_schema__, where, arguments_of=input_model.__name__)
+        reject_lossy_types(core_schema_of(input_model), where, arguments_of=input_model.__name__)
         reject_lossy_types(output.core_schema, f"{where}, the return type")
     except (PydanticUserError, PydanticUndefinedAnnotation) as error:
         reason = str(error).splitlines()[0].partition(". Set `")[0].rstrip(".")

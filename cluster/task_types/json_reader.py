@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic_core import SchemaValidator
 
 from cluster.task_types.core_schema import NOT_SCHEMAS, WRAPPERS, Schema, is_enum_value
+from cluster.task_types.pydantic_internals import make_unvalidated, private_values
 from cluster.task_types.value_types import SAFE_INTEGER, parse_big_int
 
 
@@ -121,22 +122,16 @@ def _model_maker(cls: type[BaseModel]) -> Callable[[dict[str, Any]], Any]:
     allows = cls.model_config.get("extra") == "allow"
     has_hook = bool(cls.__private_attributes__)
 
-    def blank(values: dict[str, Any]) -> BaseModel:
-        made = cls.__new__(cls)
+    def blank(values: dict[str, Any], private: dict[str, Any] | None = None) -> BaseModel:
         fields = {name: value for name, value in values.items() if name in names}
-        object.__setattr__(made, "__dict__", fields)
-        object.__setattr__(made, "__pydantic_fields_set__", set(fields))
         extra = {name: value for name, value in values.items() if name not in names} if allows else None
-        object.__setattr__(made, "__pydantic_extra__", extra)
-        object.__setattr__(made, "__pydantic_private__", None)
-        return made
+        return make_unvalidated(cls, fields, extra, private)
 
     def make(values: dict[str, Any]) -> BaseModel:
-        made = blank(values)
-        if has_hook:
-            completed = _after_hook(blank(copy.deepcopy(values)), "model_post_init", None)
-            object.__setattr__(made, "__pydantic_private__", completed.__pydantic_private__)
-        return made
+        if not has_hook:
+            return blank(values)
+        completed = _after_hook(blank(copy.deepcopy(values)), "model_post_init", None)
+        return blank(values, private_values(completed))
 
     return make
 

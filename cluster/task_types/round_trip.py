@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from cluster.task_types.annotations import fields_of, is_dataclass_or_model
+from cluster.task_types.pydantic_internals import private_values
 
 _SCALARS: Final = (str, int, float, bool, bytes, type(None))
 
@@ -71,7 +72,7 @@ def _record(read: Any, written: Any, path: str, *, is_input: bool) -> str | None
 def _extra_attributes(value: Any) -> dict[str, Any]:
     """The attributes of an object that are not fields."""
     if isinstance(value, BaseModel):
-        return {**(value.__pydantic_private__ or {}), **(value.__pydantic_extra__ or {})}
+        return {**(private_values(value) or {}), **(value.model_extra or {})}
     kind: Any = type(value)
     names = {field.name for field in fields_of(kind)}
     return {name: item for name, item in getattr(value, "__dict__", {}).items() if name not in names}

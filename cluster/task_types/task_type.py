@@ -22,6 +22,7 @@ from cluster.task_types.core_schema import Traits, traits_of
 from cluster.task_types.input_errors import ValuePath, describe_exception, python_path, validation_refusal
 from cluster.task_types.json_form import NonFiniteNumber, stable_json
 from cluster.task_types.json_reader import json_reader, output_validator
+from cluster.task_types.pydantic_internals import core_schema_of, serializer_of, validator_of
 from cluster.task_types.result_checks import DeclaredType, InvalidOutput
 from cluster.task_types.round_trip import difference
 from cluster.task_types.task_id import canonical_json, task_id
@@ -112,7 +113,7 @@ class TaskType:
         model = self._validate(arguments, format_path)
         traits = self.input_traits
         try:
-            dump = self.input_model.__pydantic_serializer__.to_python
+            dump = serializer_of(self.input_model).to_python
             if traits.has_custom_code:
                 # Leaves out computed fields; fails for values of a validator that do not have their declared type.
                 written = dump(model, mode="json", by_alias=False, round_trip=True, warnings="error")
@@ -156,7 +157,7 @@ class TaskType:
 
     def _validate_types(self, arguments: Mapping[str, Any]) -> BaseModel:
         try:
-            return self.input_model.__pydantic_validator__.validate_python(  # type: ignore[no-any-return]
+            return validator_of(self.input_model).validate_python(  # type: ignore[no-any-return]
                 dict(arguments), by_alias=False, by_name=True
             )
         except ValidationError as error:
@@ -218,13 +219,13 @@ class TaskType:
 
     @cached_property
     def input_traits(self) -> Traits:
-        return traits_of(self.input_model.__pydantic_core_schema__, self.input_model.__name__)
+        return traits_of(core_schema_of(self.input_model), self.input_model.__name__)
 
     @cached_property
     def _input_reader(self) -> SchemaValidator:
         if self.input_traits.needs_own_reader:
-            return json_reader(self.input_model.__pydantic_core_schema__, canonical=True)
-        return self.input_model.__pydantic_validator__  # type: ignore[return-value]
+            return json_reader(core_schema_of(self.input_model), canonical=True)
+        return validator_of(self.input_model)
 
     # Outputs ----------------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ it says how to build the pages.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +14,9 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import NotModifiedResponse, StaticFiles
 from starlette.types import Scope
+
+from graphql_api.http.starlette_internals import CompressedFiles, NotModifiedResponse
 
 DIST: Final = Path(__file__).parent.parent / "console" / "dist"
 """The folder of the built pages."""
@@ -124,29 +124,14 @@ def icon(file: Path) -> Response:
     return FileResponse(file, headers=headers, media_type="image/x-icon", stat_result=status)
 
 
-class PageFiles(StaticFiles):
+class PageFiles(CompressedFiles):
     """The files of the pages, with security and cache headers.
 
     The build writes a `.gz` next to every large text file, so that no node compresses the same megabytes per visitor.
     """
 
-    async def check_config(self) -> None:
-        """Does nothing: Starlette's own raises if the folder is missing; here its files are simply not found."""
-
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
         freshness = IMMUTABLE if path.startswith("assets/") else REVALIDATE
         response.headers.update({**SECURITY_HEADERS, "Cache-Control": freshness, "Vary": "Accept-Encoding"})
-        return response
-
-    def file_response(
-        self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
-    ) -> Response:
-        packed = Path(f"{os.fspath(full_path)}.gz")
-        if "gzip" not in Headers(scope=scope).get("accept-encoding", "") or not packed.is_file():
-            return super().file_response(full_path, stat_result, scope, status_code)
-        response = super().file_response(packed, packed.stat(), scope, status_code)
-        response.headers["Content-Encoding"] = "gzip"
-        # The type of the uncompressed file, as Content-Encoding covers the compression.
-        response.headers["Content-Type"] = FileResponse(full_path).headers["content-type"]
         return response

@@ -33,6 +33,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
+from cluster.task_types.pydantic_internals import has_own_rules
 from cluster.task_types.task_id import canonical
 from cluster.task_types.task_type import TaskType
 from cluster.task_types.value_types import BigIntMark
@@ -166,13 +167,8 @@ def plain_input(annotation: Any) -> bool:
 
 def _plain_object(cls: type) -> bool:
     if issubclass(cls, BaseModel):
-        rules = cls.__pydantic_decorators__
-        rewriting = (
-            rules.validators, rules.field_validators, rules.root_validators, rules.field_serializers,
-            rules.model_serializers, rules.model_validators, rules.computed_fields,
-        )  # fmt: skip
         names = cls.model_fields.values()
-        if cls.model_config or any(rewriting) or any(item.alias or item.exclude for item in names):
+        if cls.model_config or has_own_rules(cls) or any(item.alias or item.exclude for item in names):
             return False
     elif (
         not dataclasses.is_dataclass(cls)
