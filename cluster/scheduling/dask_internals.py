@@ -1,8 +1,7 @@
-"""Every private or undocumented interface of Dask that we use, each with why, and how it would break.
-`tests/cluster/scheduling/test_dask_internals.py` shows that each still has its effect.
+"""Every private or undocumented interface of Dask that we use: why, and what happens if it is renamed.
+`tests/cluster/scheduling/test_dask_internals.py` verifies that each still has its effect.
 
-Written against distributed 2026.3 to 2026.8. What a fleet uses of dask-cloudprovider is in
-`cluster/controller/fleets/ecs_cluster.py`.
+Written against distributed 2026.3 to 2026.8. For dask-cloudprovider see `cluster/controller/fleets/ecs_cluster.py`.
 """
 
 from __future__ import annotations
@@ -19,22 +18,22 @@ if TYPE_CHECKING:
     from distributed import Client, Nanny, Scheduler, Worker
 
 
-SECONDS: Final = "dask_graphql_seconds"
-"""The entry of a Dask task's metadata that has the durations of its attempts."""
+SECONDS_KEY: Final = "dask_graphql_seconds"
+"""Entry of a Dask task's metadata with the durations of its attempts."""
 
 
 LINGER_SECONDS: Final = 0.0005
-"""How long a stream of messages waits for more to send with them."""
+"""How long a stream collects messages before it sends them."""
 
-FORGETFUL: Final = "fire-and-forget"
-"""The client that wants the keys of `fire_and_forget`."""
+FIRE_AND_FORGET: Final = "fire-and-forget"
+"""Name of the pseudo-client that wants the keys of `fire_and_forget`."""
 
 
 class GraphPartFailed(Exception):
-    """A part of a task's graph raised what Dask cannot carry to the task.
+    """A part of a task's graph raised an exception that Dask cannot send to the task's process.
 
     Attributes:
-        original_type: the name of the class that was raised.
+        original_type: name of the class that was raised.
     """
 
     def __init__(self, original_type: str, message: str) -> None:
@@ -47,23 +46,23 @@ class GraphPartFailed(Exception):
 
 
 class _NoSpans:
-    """What a scheduler without spans has in their place. Workers that have them, stock ones and those of a former
-    release, report them with each heartbeat, and would be closed by a scheduler that has nowhere to put them."""
+    """Takes the place of the spans extension. Workers that have spans (stock workers, and those of an earlier release)
+    report them with each heartbeat, and a scheduler without the extension would close them."""
 
     def __bool__(self) -> bool:
         return False
 
     def heartbeat(self, worker: object, reported: object) -> None:
-        """Drops what a worker reports of its spans."""
+        """Ignores the spans that a worker reports."""
 
 
 def drop_spans(node: Scheduler | Worker) -> None:
-    """Takes Dask's spans off a scheduler or a worker.
+    """Removes Dask's spans from a scheduler or a worker.
 
-    A scheduler makes a new span whenever it goes from idle to busy and never drops one (distributed issue 7977): 5 kB
-    and four counters for each task that comes alone, for ever. We show none of them.
+    A scheduler creates a span whenever it goes from idle to busy and never deletes one (distributed issue 7977): 5 kB
+    and four counters for each task that arrives alone. We use none of them.
 
-    `extensions["spans"]` is private. Renamed, the spans come back and memory grows; nothing else happens.
+    `extensions["spans"]` is private. If it is renamed, the spans are back and memory grows; there is no other effect.
     """
     from distributed import Scheduler
 
@@ -72,11 +71,11 @@ def drop_spans(node: Scheduler | Worker) -> None:
 
 
 def pause_worker(scheduler: Scheduler, address: str) -> bool:
-    """Keeps the scheduler from sending work to a worker, which need not know of it. Returns False where it sends none
-    anyway, or does not know the worker.
+    """Stops the scheduler from sending work to a worker, without involving the worker. Returns False if the worker is
+    unknown or gets no work anyway.
 
-    `handle_worker_status_change` is undocumented; Dask calls it when a worker says that it pauses for want of memory.
-    Renamed, this raises AttributeError: silent workers go on getting work.
+    `handle_worker_status_change` is undocumented; Dask calls it when a worker reports that it pauses because it is
+    short of memory. If it is renamed, this raises AttributeError, and silent workers continue to get work.
     """
     worker = scheduler.workers.get(address)
     if worker is None or worker.status.name != "running":
@@ -93,12 +92,12 @@ def resume_worker(scheduler: Scheduler, address: str) -> None:
 
 
 class TaskCounts(NamedTuple):
-    """The Dask tasks that a scheduler has, by what they wait for.
+    """Numbers of a scheduler's Dask tasks.
 
     Attributes:
-        queued: for a thread.
-        no_worker: for any worker.
-        processing: for nothing: a worker has them.
+        queued: waiting for a thread.
+        no_worker: waiting for any worker.
+        processing: assigned to a worker.
     """
 
     queued: int
@@ -108,38 +107,38 @@ class TaskCounts(NamedTuple):
 
 def add_handlers(scheduler: Scheduler, handlers: dict[str, Callable[..., Awaitable[Any]]]) -> None:
     """Adds operations that clients and nannies can call on the scheduler, as `client.scheduler.<name>(...)` and
-    `nanny.scheduler.<name>(...)`. A handler must take further keyword arguments.
+    `nanny.scheduler.<name>(...)`. A handler must accept further keyword arguments.
 
-    Adding to `scheduler.handlers` once it runs is undocumented. If Dask copies the table before, every call of
-    `SchedulerClient` fails, and with them autoscaling and the `cluster` query.
+    Adding to `scheduler.handlers` while the scheduler runs is undocumented. If Dask copied the table at start, every
+    call of `SchedulerClient` would fail, and with it autoscaling and the `cluster` query.
     """
     scheduler.handlers.update(handlers)
 
 
 def shorten_linger(stream: Any) -> None:
-    """Makes a stream between two processes of Dask send what it has after LINGER_SECONDS.
+    """Makes a stream between two Dask processes send its messages after LINGER_SECONDS.
 
-    Dask waits 10 ms at a client, 5 ms at a scheduler and 2 ms at a worker for more to send; a task that comes alone
-    would feel each of them.
+    By default a client collects messages for 10 ms, a scheduler for 5 ms and a worker for 2 ms, which adds up for a
+    single task.
 
     Args:
         stream: a `BatchedSend`: `client.scheduler_comm`, `worker.batched_stream`, or the scheduler's `stream_comms` of
-            one worker. All are private, and so is `interval`. Renamed, the first raise AttributeError; without
-            `interval` each hop takes its milliseconds again, and nothing else happens.
+            one worker. All are private, and so is `interval`. If one of the streams is renamed, the caller raises
+            AttributeError; if `interval` is, each hop has its default delay again, without any other effect.
     """
     stream.interval = LINGER_SECONDS
 
 
 def shorten_linger_to_worker(scheduler: Scheduler, address: str) -> None:
-    """`shorten_linger` for what the scheduler sends to one worker."""
+    """`shorten_linger` for the stream from the scheduler to one worker."""
     shorten_linger(scheduler.stream_comms[address])
 
 
 def connection_of(client: Client) -> object:
-    """What stands for the client's present connection to a scheduler: another object after each reconnection.
+    """An object that identifies the client's current connection to a scheduler; a new one after each reconnection.
 
-    `client.scheduler_comm` is private; the client makes a new one for each connection. If it kept one, a node would
-    not subscribe to the load of a scheduler that was restarted, and would hold every lone task back.
+    `client.scheduler_comm` is private, and the client creates a new one for each connection. If it kept one, a node
+    would not subscribe to the load of a restarted scheduler, and would let every single task linger.
     """
     return client.scheduler_comm
 
@@ -147,19 +146,19 @@ def connection_of(client: Client) -> object:
 async def call_handler(caller: Client | Nanny, operation: str, **arguments: Any) -> Any:
     """Calls an operation of the scheduler, Dask's own or one of `add_handlers`.
 
-    `scheduler` of a client and of a nanny is undocumented. Renamed, this raises AttributeError.
+    `scheduler` of a client and of a nanny is undocumented. If it is renamed, this raises AttributeError.
     """
     return await getattr(caller.scheduler, operation)(**arguments)
 
 
 def fail_at_first_loss(scheduler: Scheduler, key: Any) -> None:
-    """Makes a Dask task end as lost (`KilledWorker`) when the first worker dies with it.
+    """Makes a Dask task fail with `KilledWorker` when the first worker dies with it.
 
-    Dask would run it again under the same key, up to `allowed_failures` times. We count and fence attempts in the
-    record, so that each loss must come to us.
+    Dask would run it again under the same key, up to `allowed_failures` times. Each loss must be reported to us
+    instead, because we count and fence attempts in the record.
 
-    `TaskState.suspicious` counts the workers that died with a task, and is undocumented. Renamed, the function of a
-    lost attempt runs again beside the attempt that replaced it; the fence refuses its result.
+    `TaskState.suspicious` is undocumented; it counts the workers that died with a task. If it is renamed, the function
+    of a lost attempt runs again beside the attempt that replaced it; the fence refuses its result.
     """
     scheduler.tasks[key].suspicious = scheduler.allowed_failures
 
@@ -167,38 +166,40 @@ def fail_at_first_loss(scheduler: Scheduler, key: Any) -> None:
 def count_tasks(scheduler: Scheduler) -> TaskCounts:
     """Returns how many Dask tasks the scheduler has. Called hundreds of times a second.
 
-    `queued`, `unrunnable` and `workers[...].processing` are attributes of its state, documented as internals. Renamed,
-    this raises AttributeError: the dispatchers get no load and the scheduler's heartbeat fails.
+    `queued`, `unrunnable` and `workers[...].processing` are documented as internals. If one is renamed, this raises
+    AttributeError: dispatchers get no load and the scheduler's heartbeat fails.
     """
     processing = sum(len(worker.processing) for worker in scheduler.workers.values())
     return TaskCounts(len(scheduler.queued), len(scheduler.unrunnable), processing)
 
 
 def waiting_by_prefix(scheduler: Scheduler) -> Iterator[tuple[str, int, float]]:
-    """Yields of each prefix of keys its name, how many of its tasks wait for a worker, and Dask's mean duration of one
+    """Yields for each key prefix its name, how many of its tasks wait for a worker, and Dask's average duration of one
     in seconds, negative if unknown.
 
-    `TaskPrefix.states` and `duration_average` are undocumented. Renamed, this raises AttributeError: the load cannot be
-    read, and the controller keeps its fleet as it is.
+    `TaskPrefix.states` and `duration_average` are undocumented. If one is renamed, this raises AttributeError: the load
+    cannot be read, and the controller does not change its fleet.
     """
     for prefix in scheduler.task_prefixes.values():
         yield prefix.name, prefix.states["queued"] + prefix.states["no-worker"], prefix.duration_average
 
 
 def dashboard_port(scheduler: Scheduler) -> int | None:
-    """Returns the port of Dask's dashboard, None if there is none.
+    """Returns the port of Dask's dashboard; None if there is none.
 
-    `scheduler.services` is undocumented. Renamed, this raises AttributeError, as `waiting_by_prefix` does.
+    `scheduler.services` is undocumented. If it is renamed, this raises AttributeError, with the same consequences as in
+    `waiting_by_prefix`.
     """
     dashboard = scheduler.services.get("dashboard")
     return dashboard and int(dashboard.port)
 
 
 def describe_workers(scheduler: Scheduler) -> list[dict[str, Any]]:
-    """Returns what the scheduler knows of each worker.
+    """Returns what the scheduler knows about each worker. `last_seen` is in seconds since 1970 by the scheduler's
+    clock.
 
-    `WorkerState` is documented as an internal, `memory.process` and `last_seen` (seconds since 1970, by the scheduler's
-    clock) among it. Renamed, this raises AttributeError, as `waiting_by_prefix` does.
+    `WorkerState` is documented as an internal. If one of its attributes is renamed, this raises AttributeError, with
+    the same consequences as in `waiting_by_prefix`.
     """
     return [
         {
@@ -215,27 +216,27 @@ def describe_workers(scheduler: Scheduler) -> list[dict[str, Any]]:
     ]
 
 
-def read_exception(carried: Any) -> Any:
-    """Returns the exception that came to a plugin with a Dask task's transition to `erred`.
+def read_exception(received: Any) -> Any:
+    """Returns the exception that a plugin received with a Dask task's transition to `erred`.
 
-    Workers send it pickled inside `distributed.protocol.serialize.Serialized`; the scheduler's own comes as it is. In
-    another form it is returned as it came, and the event of the task has its type instead of its message.
+    Workers send it pickled inside `distributed.protocol.serialize.Serialized`; the scheduler's own exceptions are not
+    wrapped. If Dask changes the form, it is returned as received, and the task's event has its type as message.
     """
     from distributed.protocol import pickle
     from distributed.protocol.serialize import Serialized, deserialize
 
     try:
-        if isinstance(carried, Serialized):
-            carried = deserialize(carried.header, carried.frames)
-        return pickle.loads(carried) if isinstance(carried, bytes) else carried
-    except Exception as error:  # noqa: BLE001 - the user's class may raise anything when it is made again
+        if isinstance(received, Serialized):
+            received = deserialize(received.header, received.frames)
+        return pickle.loads(received) if isinstance(received, bytes) else received
+    except Exception as error:  # noqa: BLE001 - the user's class may raise anything when it is unpickled
         return RuntimeError(f"an error that cannot be read here: {attempt_errors.message_of(error)}")
 
 
 def worker_that_died(error: BaseException, otherwise: str | None) -> str | None:
-    """Returns the name of the worker that died with a Dask task; None if that is not what ended the task.
+    """Returns the name of the worker that died with a Dask task; None if the task failed for another reason.
 
-    `KilledWorker.last_worker` is a `WorkerState`, and undocumented. Renamed, the name is `otherwise`.
+    `KilledWorker.last_worker` is an undocumented `WorkerState`. If it is renamed, the name is `otherwise`.
     """
     from distributed.scheduler import KilledWorker
 
@@ -245,28 +246,28 @@ def worker_that_died(error: BaseException, otherwise: str | None) -> str | None:
 
 
 def is_process_running(nanny: Nanny) -> bool:
-    """Whether the nanny's worker process has started, and is registered with the scheduler.
+    """Whether the nanny's worker process has started and registered with the scheduler.
 
-    `nanny.process` (private) is None before the first start. Renamed, this raises AttributeError: a worker that is
-    stopped does not drain, and its tasks run elsewhere after their attempt is lost.
+    `nanny.process` (private) is None before the first start. If it is renamed, this raises AttributeError: a worker
+    that is stopped does not drain, and its tasks run elsewhere once their attempts are lost.
     """
     return nanny.process is not None and nanny.process.status.name == "running"
 
 
 def memory_limit(nanny: Nanny) -> int | None:
-    """Returns the bytes that the nanny's worker process may take, None for no limit. Dask takes the machine's memory
-    if that is less than what it was asked for.
+    """Returns the memory limit of the nanny's worker process in bytes; None if there is none. It is never more than the
+    machine's memory, whatever was configured.
 
-    `nanny.memory_manager` is private. Renamed, this raises AttributeError at a worker's start.
+    `nanny.memory_manager` is private. If it is renamed, this raises AttributeError when a worker starts.
     """
     limit: int | None = nanny.memory_manager.memory_limit
     return limit
 
 
 def machine_memory() -> int:
-    """Returns the bytes of memory of this machine or container, whichever is less.
+    """Returns the memory of this machine or container in bytes, whichever is less.
 
-    `distributed.system.MEMORY_LIMIT` is undocumented. Renamed, this raises ImportError at a worker's start.
+    `distributed.system.MEMORY_LIMIT` is undocumented. If it is renamed, this raises ImportError when a worker starts.
     """
     from distributed.system import MEMORY_LIMIT
 
@@ -274,90 +275,91 @@ def machine_memory() -> int:
 
 
 class ExitHandler(Protocol):
-    """Hears how a worker process ended, before another one is started."""
+    """Called with the exit code of a worker process, before the next process is started."""
 
     def __call__(self, exit_code: int, *, orderly: bool) -> None: ...
 
 
-def on_worker_exit(nanny: Nanny, heard: ExitHandler) -> None:
-    """Tells of each end of a started nanny's worker process: its exit code, and whether the nanny was closing.
+def on_worker_exit(nanny: Nanny, handler: ExitHandler) -> None:
+    """Calls the handler whenever a worker process of a started nanny exits. `orderly` means that the nanny was closing.
 
-    `nanny.process.on_exit` is private: the nanny calls it, then starts another process. Renamed, nothing is heard: a
-    lost attempt is then told by the scheduler's plugin alone, a second later and without a reason.
+    `nanny.process.on_exit` is private: the nanny calls it, then starts another process. If it is renamed, the handler
+    is never called: a lost attempt is then reported by the scheduler's plugin only, one second later and without a
+    cause.
     """
     process = nanny.process
-    go_on = process.on_exit
+    original = process.on_exit
 
     def on_exit(exit_code: int) -> None:
         try:
-            heard(exit_code, orderly=nanny.status.name != "running")
+            handler(exit_code, orderly=nanny.status.name != "running")
         finally:
-            go_on(exit_code)
+            original(exit_code)
 
     process.on_exit = on_exit
 
 
 def report_seconds(seconds: list[float]) -> None:
-    """Tells the scheduler, with the end of the Dask task that this thread runs, how long each attempt in it really ran.
+    """Reports to the scheduler how long each attempt of this thread's Dask task ran. Sent when the Dask task ends.
 
-    The time that Dask measures is of the whole key, and an attempt that was cancelled or superseded before it began
-    ends in a millisecond.
+    Dask itself measures the Dask task as a whole, in which an attempt that was cancelled or superseded before its start
+    takes a millisecond.
 
     `worker.state.tasks[key].metadata` is private; the scheduler's plugins get it as `metadata` of the transition to
-    `memory`. Renamed, this raises AttributeError, and every attempt ends as NOT_RUN.
+    `memory`. If it is renamed, this raises AttributeError, and every attempt ends as NOT_RUN.
     """
     from distributed import get_worker
 
     worker = get_worker()
-    worker.state.tasks[worker.get_current_task()].metadata[SECONDS] = seconds
+    worker.state.tasks[worker.get_current_task()].metadata[SECONDS_KEY] = seconds
 
 
 def reported_seconds(transition: dict[str, Any], members: int) -> list[float]:
-    """The durations of attempts that came with a Dask task's transition to `memory`.
+    """Returns the durations of attempts that were reported with a Dask task's transition to `memory`.
 
     Args:
-        transition: the keyword arguments that the plugin got.
-        members: how many attempts the task had: a worker of an older release tells only how long all took.
+        transition: the keyword arguments of the plugin's `transition`.
+        members: number of attempts in the Dask task. A worker of an older release reports only their total.
     """
-    told = (transition.get("metadata") or {}).get(SECONDS)
-    if told is not None:
-        return list(told)
+    reported = (transition.get("metadata") or {}).get(SECONDS_KEY)
+    if reported is not None:
+        return list(reported)
     spans = transition.get("startstops") or ()
     return [(span["stop"] - span["start"]) / members for span in spans if span["action"] == "compute"]
 
 
 def set_duration(scheduler: Scheduler, prefix: str, seconds: float | None) -> None:
-    """Makes Dask take `seconds` for the duration of a prefix's tasks; None for unknown.
+    """Overrides Dask's average duration of a prefix's tasks; None for unknown.
 
-    Dask learns from every Dask task that ends, also from one whose attempts were cancelled before they began: its means
-    make the occupancy of workers, which the controller plans by.
+    Dask includes Dask tasks whose attempts were cancelled before they started in its average. From it Dask computes the
+    occupancy of workers, on which the controller bases its plan.
 
-    `TaskPrefix.duration_average` is undocumented. Renamed, Dask goes on with what it measured.
+    `TaskPrefix.duration_average` is undocumented. If it is renamed, Dask uses its own average.
     """
     if found := scheduler.task_prefixes.get(prefix):
         found.duration_average = -1 if seconds is None else seconds
 
 
 def release_keys(scheduler: Scheduler, keys: list[str]) -> None:
-    """Takes keys that were sent by `fire_and_forget` out of the scheduler, and off the worker that has not begun them.
+    """Removes keys that were sent by `fire_and_forget` from the scheduler, and from workers that have not started them.
 
-    `Client.cancel` needs the client that made them, which is another node's or gone.
+    `Client.cancel` needs the client that created them, which may belong to another node or be gone.
 
-    The name of the client that `fire_and_forget` stands for, and `client_releases_keys`, are undocumented. Renamed,
-    what was cancelled stays in the queue until a worker passes over it.
+    The name of the pseudo-client of `fire_and_forget` and `client_releases_keys` are undocumented. If one is renamed,
+    cancelled attempts stay in the queue until a worker skips them.
     """
-    if keys and FORGETFUL in scheduler.clients:
-        scheduler.client_releases_keys(keys, FORGETFUL, "dask-graphql-cancelled")
+    if keys and FIRE_AND_FORGET in scheduler.clients:
+        scheduler.client_releases_keys(keys, FIRE_AND_FORGET, "dask-graphql-cancelled")
 
 
 def make_exceptions_portable() -> None:
-    """Makes a worker process carry whatever a part of a graph raises to whoever waits for it.
+    """Makes a worker process send every exception that a part of a graph raises to the task that waits for it.
 
-    Dask lets SystemExit and KeyboardInterrupt of a part end the worker process, and an exception without a readable
-    text breaks the worker's own report of it, so that the key is never heard of again.
+    In stock Dask, SystemExit and KeyboardInterrupt of a part end the worker process, and an exception whose text cannot
+    be read breaks the worker's report of it, so that the key never ends.
 
-    `distributed.worker._run_task_simple` and `_run_task_async` are private: they call `task(data)`. Renamed, this
-    raises AttributeError at the worker's start.
+    `distributed.worker._run_task_simple` and `_run_task_async`, which call `task(data)`, are private. If one is
+    renamed, this raises AttributeError when the worker starts.
     """
     import distributed.worker as module
 
@@ -374,9 +376,9 @@ def make_exceptions_portable() -> None:
                     raise
             finally:
                 if os.getpid() != process_id:
-                    # A part that forked let its child come back: it must not go on as a second worker.
+                    # The part forked and its child returned: it must not continue as a second worker.
                     os._exit(0 if sys.exc_info()[1] is None else 1)
-            # Out here it has no context, which would travel with it.
+            # Raised outside the `except` block so that it has no `__context__`, which would be sent with it.
             raise other
 
         return run(guarded, data, time_delay)
@@ -397,8 +399,8 @@ def make_exceptions_portable() -> None:
 
 
 def portable(error: BaseException) -> BaseException:
-    """Returns the exception itself if Dask can carry it to another process as it is, else one that says what it was.
-    To be called while it is handled."""
+    """Returns the exception itself if Dask can send it to another process unchanged, else a `GraphPartFailed` that
+    describes it. Must be called while the exception is being handled."""
     from asyncio import CancelledError
 
     from distributed.core import error_message
@@ -408,10 +410,10 @@ def portable(error: BaseException) -> BaseException:
         return error
     try:
         if isinstance(error, Exception):
-            # What Dask does itself next.
+            # The same steps that Dask takes next.
             copy = pickle.loads(error_message(error)["exception"].data)
             if type(copy) is type(error) and str(copy) == str(error):
                 return error
-    except BaseException:  # noqa: BLE001, S110 - a user's class may raise anything when it is asked
+    except BaseException:  # noqa: BLE001, S110 - a user's class may raise anything when it is pickled
         pass
     return GraphPartFailed(attempt_errors.type_of(error), attempt_errors.message_of(error))
