@@ -1,10 +1,10 @@
 output "url" {
-  description = "Where clients find the api."
+  description = "Address of the api."
   value       = module.api.url
 }
 
 output "load_balancer_zone_id" {
-  description = "Zone of the load balancer, for an alias record of your own name."
+  description = "Zone of the load balancer, for an alias record of your own domain."
   value       = module.api.load_balancer_zone_id
 }
 
@@ -23,12 +23,12 @@ output "name" {
 }
 
 output "image_tag" {
-  description = "Tag of the images that run."
+  description = "Tag of the running images."
   value       = var.image_tag
 }
 
 output "architecture" {
-  description = "For which the images are built."
+  description = "Architecture of the images."
   value       = var.architecture
   # So that a first apply of the repositories alone tells it to the deploy script.
   depends_on = [module.images]
@@ -60,22 +60,22 @@ output "worker_task_definition_arn" {
 }
 
 output "worker_security_group_id" {
-  description = "Security group of workers: add egress rules for what your tasks need beside HTTPS."
+  description = "Security group of workers: add egress rules for what your tasks need in addition to HTTPS."
   value       = module.network.security_group_ids["worker"]
 }
 
 output "redis_security_group_id" {
-  description = "Security group that stands for Redis: a Redis of your own carries it, or accepts the nodes otherwise."
+  description = "Security group of Redis: attach it to your own Redis, or let that accept the nodes in another way."
   value       = module.network.security_group_ids["redis"]
 }
 
 output "redis_replication_group_id" {
-  description = "ElastiCache's replication group; null with a Redis of your own."
+  description = "ElastiCache's replication group; null with your own Redis."
   value       = one(module.redis[*].replication_group_id)
 }
 
 output "redis_address" {
-  description = "host:port of ElastiCache; null with a Redis of your own."
+  description = "host:port of ElastiCache; null with your own Redis."
   value       = one(module.redis[*].address)
 }
 
@@ -110,12 +110,12 @@ output "alarm_names" {
 }
 
 output "alarm_topic_arn" {
-  description = "SNS topic of all alarms, to subscribe more."
+  description = "SNS topic of all alarms, for further subscribers."
   value       = module.observability.alarm_topic_arn
 }
 
 output "next_commands" {
-  description = "What to do now."
+  description = "The next commands."
   value       = <<-END
     make deploy                    builds and pushes the images, writes the secrets, applies, waits (docs/aws.md)
     curl ${module.api.url}/readyz

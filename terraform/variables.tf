@@ -2,7 +2,7 @@
 
 variable "name" {
   type        = string
-  description = "Name of the system and prefix of everything in it; two systems in one account need two names."
+  description = "Name of the system and prefix of all its resources; two systems in one account need different names."
   default     = "dask-graphql"
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{1,22}[a-z0-9]$", var.name)) && !can(regex("--|^(aws|ecs|fargate)", var.name))
@@ -22,19 +22,19 @@ variable "region" {
 
 variable "tags" {
   type        = map(string)
-  description = "Tags of everything, beside `system` and `managed_by`."
+  description = "Tags of all resources, in addition to `system` and `managed_by`."
   default     = {}
 }
 
 variable "protect_data" {
   type        = bool
-  description = "Refuses to destroy a bucket that holds results and a load balancer that serves. Set it false, and apply, before a destroy."
+  description = "Refuses to destroy a bucket that contains results and a load balancer that is in use. Set it to false, and apply, before a destroy."
   default     = false
 }
 
 variable "secret_recovery_days" {
   type        = number
-  description = "Days in which a deleted secret can be brought back, 7 to 30; 0 deletes at once, so that the same name can be used again."
+  description = "Days in which a deleted secret can be restored, 7 to 30; 0 deletes at once, so that the name can be reused."
   default     = 0
   validation {
     condition     = var.secret_recovery_days == 0 || (var.secret_recovery_days >= 7 && var.secret_recovery_days <= 30)
@@ -46,7 +46,7 @@ variable "secret_recovery_days" {
 
 variable "image_tag" {
   type        = string
-  description = "Tag of the images of all nodes. A new one is a rolling update; an older one a roll back."
+  description = "Tag of the images of all nodes. A new tag is a rolling update; an older one is a rollback."
   validation {
     condition     = can(regex("^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$", var.image_tag)) && var.image_tag != "latest"
     error_message = "image_tag: 1 to 128 letters, digits, dots, hyphens and underscores, and not `latest`, as tags are immutable."
@@ -55,7 +55,7 @@ variable "image_tag" {
 
 variable "task_modules" {
   type        = list(string)
-  description = "Importable modules with @task functions; they are in the images."
+  description = "Importable modules with @task functions; the images must contain them."
   default     = []
   validation {
     condition     = alltrue([for module in var.task_modules : can(regex("^[A-Za-z_][A-Za-z0-9_]*(\\.[A-Za-z_][A-Za-z0-9_]*)*$", module))])
@@ -65,7 +65,7 @@ variable "task_modules" {
 
 variable "settings" {
   type        = map(string)
-  description = "More settings for all nodes, without the prefix DASK_GRAPHQL_ (docs/settings.md), such as { OIDC_ISSUER = \"https://...\" }, and OpenTelemetry's OTEL_*. Not for secrets. What this configuration sets itself wins."
+  description = "More settings for all nodes, without the prefix DASK_GRAPHQL_ (docs/settings.md), such as { OIDC_ISSUER = \"https://...\" }, and OpenTelemetry's OTEL_*. Not for secrets. Settings that this configuration sets itself win."
   default     = {}
   validation {
     condition     = alltrue([for key in keys(var.settings) : can(regex("^[A-Z][A-Z0-9_]*$", key)) && !startswith(key, "DASK_GRAPHQL_")])
@@ -75,7 +75,7 @@ variable "settings" {
 
 variable "result_ttl_seconds" {
   type        = number
-  description = "Seconds that a result is kept; 0 for ever. The bucket's rule is this in days, rounded up, and one more."
+  description = "Seconds that a result is kept; 0 for ever. The bucket's rule is the same time in days, rounded up, plus one."
   default     = 86400
   validation {
     condition     = var.result_ttl_seconds >= 0 && floor(var.result_ttl_seconds) == var.result_ttl_seconds
@@ -85,7 +85,7 @@ variable "result_ttl_seconds" {
 
 variable "min_workers" {
   type        = number
-  description = "Fewest workers; 0 costs nothing when idle, and the first task waits a minute."
+  description = "Minimum number of workers; with 0, idling costs nothing and the first task waits a minute."
   default     = 1
   validation {
     condition     = var.min_workers >= 0 && floor(var.min_workers) == var.min_workers
@@ -95,7 +95,7 @@ variable "min_workers" {
 
 variable "max_workers" {
   type        = number
-  description = "Most workers, and with them the most that is paid for them."
+  description = "Maximum number of workers, which also bounds their cost."
   default     = 100
   validation {
     condition     = var.max_workers >= 1 && var.max_workers <= 5000 && floor(var.max_workers) == var.max_workers
@@ -109,7 +109,7 @@ variable "max_workers" {
 
 variable "spot_share" {
   type        = number
-  description = "Share of the workers that run on Spot, 0 to 1. Spot costs up to 70 % less and is taken back with two minutes' notice."
+  description = "Share of the workers that run on Spot, 0 to 1. Spot costs up to 70 % less and is reclaimed with two minutes' notice."
   default     = 0.8
   validation {
     condition     = var.spot_share >= 0 && var.spot_share <= 1
@@ -139,7 +139,7 @@ variable "worker_cpu" {
 
 variable "worker_memory_mib" {
   type        = number
-  description = "Memory of one worker in MiB. Fargate takes 2 to 8 GiB per vCPU, and 0.5 to 2 GiB with a quarter of one."
+  description = "Memory of one worker in MiB. Fargate allows 2 to 8 GiB per vCPU, and 0.5 to 2 GiB with a quarter of one."
   default     = 2048
   validation {
     condition = (
@@ -168,7 +168,7 @@ variable "worker_policy_arns" {
 
 variable "architecture" {
   type        = string
-  description = "`X86_64` or `ARM64` (a fifth cheaper), for all nodes: the images must be built for it."
+  description = "`X86_64` or `ARM64` (a fifth cheaper), for all nodes; the images must be built for it."
   default     = "X86_64"
   validation {
     condition     = contains(["X86_64", "ARM64"], var.architecture)
@@ -181,7 +181,7 @@ variable "ec2_capacity" {
     instance_types = list(string)
     max_instances  = number
   })
-  description = "Runs workers on EC2 machines instead of Fargate: their types, of one architecture, and how many at most. Each worker takes a network interface of its machine."
+  description = "Runs workers on EC2 machines instead of Fargate: the instance types, of one architecture, and the maximum number. Each worker takes a network interface of its machine."
   default     = null
   validation {
     condition = var.ec2_capacity == null ? true : (
@@ -199,7 +199,7 @@ variable "ec2_capacity" {
 
 variable "authentication" {
   type        = string
-  description = "`required`: callers show an API key or a JWT. `none`: whoever reaches the load balancer may submit."
+  description = "`required`: callers need an API key or a JWT. `none`: anyone who reaches the load balancer may submit."
   default     = "required"
   validation {
     condition     = contains(["required", "none"], var.authentication)
@@ -235,7 +235,7 @@ variable "internal" {
 
 variable "idle_timeout_seconds" {
   type        = number
-  description = "Seconds that a connection may be silent before the load balancer cuts it, 60 to 4000."
+  description = "Seconds that a connection may be idle before the load balancer closes it, 60 to 4000."
   default     = 600
   validation {
     condition     = var.idle_timeout_seconds >= 60 && var.idle_timeout_seconds <= 4000
@@ -245,7 +245,7 @@ variable "idle_timeout_seconds" {
 
 variable "api_min" {
   type        = number
-  description = "Fewest api nodes; two survive the loss of a zone."
+  description = "Minimum number of api nodes; two survive the loss of a zone."
   default     = 2
   validation {
     condition     = var.api_min >= 1 && floor(var.api_min) == var.api_min
@@ -255,7 +255,7 @@ variable "api_min" {
 
 variable "api_max" {
   type        = number
-  description = "Most api nodes."
+  description = "Maximum number of api nodes."
   default     = 10
   validation {
     condition     = var.api_max >= var.api_min && floor(var.api_max) == var.api_max
@@ -265,7 +265,7 @@ variable "api_max" {
 
 variable "api_requests_per_minute" {
   type        = number
-  description = "Requests a minute that one api node should have; above it another is started."
+  description = "Requests a minute per api node, above which another is started."
   default     = 6000
   validation {
     condition     = var.api_requests_per_minute > 0
@@ -275,7 +275,7 @@ variable "api_requests_per_minute" {
 
 variable "api_connections" {
   type        = number
-  description = "Open connections that one api node should have; above it another is started. The load balancer counts both sides of a socket, so 4000 are 2000 sockets."
+  description = "Open connections per api node, above which another is started. The load balancer counts both sides of a socket, so 4000 are 2000 sockets."
   default     = 4000
   validation {
     condition     = var.api_connections > 0
@@ -315,7 +315,7 @@ variable "scheduler_cpu" {
 
 variable "scheduler_memory_mib" {
   type        = number
-  description = "Memory of the scheduler in MiB. It holds every graph that runs."
+  description = "Memory of the scheduler in MiB. It holds every running graph."
   default     = 1024
   validation {
     condition     = var.scheduler_memory_mib >= 512 && var.scheduler_memory_mib <= 30720
@@ -345,7 +345,7 @@ variable "controller_memory_mib" {
 
 variable "images_kept" {
   type        = number
-  description = "Images that each repository keeps, to roll back to."
+  description = "Number of images that each repository keeps for rollbacks."
   default     = 20
   validation {
     condition     = var.images_kept >= 2
@@ -377,7 +377,7 @@ variable "zone_count" {
 
 variable "egress" {
   type        = string
-  description = "How nodes in private subnets reach AWS: `nat`, which reaches the web too, or `endpoints`, which reaches AWS alone."
+  description = "How nodes in private subnets reach AWS: `nat`, which also reaches the internet, or `endpoints`, which reaches only AWS."
   default     = "nat"
   validation {
     condition     = contains(["nat", "endpoints"], var.egress)
@@ -397,7 +397,7 @@ variable "existing_vpc" {
     private_subnet_ids = list(string)
     public_subnet_ids  = list(string)
   })
-  description = "A VPC of your own, with DNS host names on, and subnets in at least two zones that reach ECR, S3, logs and Secrets Manager. The public ones are the load balancer's."
+  description = "Your own VPC, with DNS host names enabled, and subnets in at least two zones that reach ECR, S3, logs and Secrets Manager. The load balancer uses the public ones."
   default     = null
   validation {
     condition = var.existing_vpc == null ? true : (
@@ -443,7 +443,7 @@ variable "redis_node_type" {
 
 variable "redis_members" {
   type        = number
-  description = "Members of Redis, 1 to 6: a primary and replicas in other zones. With 1, the loss of it loses every record."
+  description = "Number of Redis members, 1 to 6: a primary and replicas in other zones. With 1, losing it loses every record."
   default     = 2
   validation {
     condition     = var.redis_members >= 1 && var.redis_members <= 6 && floor(var.redis_members) == var.redis_members
@@ -466,7 +466,7 @@ variable "existing_redis" {
     url_secret_arn = string
     port           = number
   })
-  description = "A Redis of your own, not in cluster mode: the secret that holds its URL (rediss://...), and its port. Let it accept the output `redis_security_group_id`."
+  description = "Your own Redis, not in cluster mode: the secret that contains its URL (rediss://...), and its port. It must accept the output `redis_security_group_id`."
   default     = null
   validation {
     condition     = var.existing_redis == null ? true : can(regex("^arn:aws[a-z-]*:secretsmanager:", var.existing_redis.url_secret_arn))
@@ -478,7 +478,7 @@ variable "existing_redis" {
 
 variable "alarm_email" {
   type        = string
-  description = "Who is told of alarms and of the budget; empty for nobody. AWS asks the address for its consent."
+  description = "Address that receives alarms and budget notices; empty for none. AWS asks it for confirmation."
   default     = ""
   validation {
     condition     = var.alarm_email == "" || can(regex("^[^@\\s]+@[^@\\s]+$", var.alarm_email))
@@ -488,7 +488,7 @@ variable "alarm_email" {
 
 variable "monthly_budget_usd" {
   type        = number
-  description = "US dollars a month, at 80 % of which, and at whose forecast, alarm_email is told; 0 for no budget."
+  description = "Budget in US dollars a month. alarm_email is notified when 80 % is spent, or all of it is forecast; 0 for no budget."
   default     = 200
   validation {
     condition     = var.monthly_budget_usd >= 0
@@ -498,7 +498,7 @@ variable "monthly_budget_usd" {
 
 variable "alarm_queue_age_seconds" {
   type        = number
-  description = "Seconds that the oldest waiting task may wait before an alarm."
+  description = "Seconds that the oldest queued task may wait before an alarm."
   default     = 600
   validation {
     condition     = var.alarm_queue_age_seconds > 0
@@ -518,6 +518,6 @@ variable "log_retention_days" {
 
 variable "container_insights" {
   type        = bool
-  description = "ECS Container Insights: figures of every task, worker by worker, charged per metric."
+  description = "ECS Container Insights: metrics of every task and worker, charged per metric."
   default     = false
 }
