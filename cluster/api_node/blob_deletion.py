@@ -16,7 +16,8 @@ from cluster.api_node.leader_service import LeaderService
 from cluster.observability import metrics
 from cluster.settings import Settings
 from cluster.store.async_store import Store
-from cluster.store.blob_store import BlobStore, FolderBlobStore
+from cluster.store.blob_store import BlobStore
+from cluster.store.folder_blob_store import FolderBlobStore
 from cluster.store.keys import SHARDS
 from cluster.task_types.task_id import TASK_ID
 

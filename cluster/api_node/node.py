@@ -20,7 +20,8 @@ from cluster.current_settings import use_settings
 from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
 from cluster.store.async_store import Store
-from cluster.store.blob_store import BlobStore, open_blob_store
+from cluster.store.blob_store import BlobStore
+from cluster.store.blob_url import open_blob_store
 from cluster.system.background import BackgroundLoop
 from cluster.task_types.registry import Registry, load_registry
 

@@ -1,1 +1,2 @@
-"""What Redis knows: the records, and the scripts that change them. PROTOCOL.md is the page of the wire format."""
+"""Redis and blobs: the records, the scripts that change them, and their clients. PROTOCOL.md documents the wire
+format."""

@@ -1,4 +1,4 @@
-"""A lease in Redis: of several candidates one at a time holds it, and another takes over when it falls silent."""
+"""Leases in Redis: one of several candidates holds a lease, and another takes over when the holder falls silent."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from cluster.system.background import BackgroundLoop
 logger = logging.getLogger(__name__)
 
 LEASE_SECONDS: Final = 6.0
-"""How long a silent holder keeps a lease; another takes over within 10 s of its death."""
+"""How long a silent holder keeps a lease; another candidate takes over within 10 s of its death."""
 RENEW_SECONDS: Final = 0.5
-"""How often the holder renews it, and each other candidate asks for it."""
+"""How often the holder renews it, and every other candidate tries to take it."""
 
 _RENEW: Final = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
@@ -28,10 +28,10 @@ _RELEASE: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.ca
 
 
 class Lease:
-    """One candidate.
+    """One candidate's access to a lease in Redis.
 
     Args:
-        key: of the lease in Redis.
+        key: key of the lease.
         holder: this candidate's name, unique among candidates.
         seconds: how long a silent holder keeps it.
     """
@@ -43,7 +43,7 @@ class Lease:
         self._seconds = seconds
 
     async def hold(self) -> bool:
-        """Takes or renews the lease; False where another holds it.
+        """Takes or renews the lease. Returns False if another candidate holds it.
 
         Raises:
             StoreUnavailable: Redis does not answer.
@@ -56,25 +56,25 @@ class Lease:
         try:
             await self._store.command("EVAL", _RELEASE, 1, self._key, self._holder)
         except StoreUnavailable as error:
-            logger.debug("the lease %s was not given back: %s", self._key, error)
+            logger.debug("the lease %s was not released: %s", self._key, error)
 
 
 class LeaderLease:
-    """A lease that is kept beside the work that it guards, of which one step may take longer than the lease lasts.
+    """A lease that is renewed beside the work that it protects, since one step of the work may outlast it.
 
-    Without Redis nobody can renew it and nobody can take over: `held` ends by itself.
+    Without Redis, no candidate can renew or take the lease, and `held` turns false by itself.
 
     Args:
-        service: what the holder does, in logs and as the name of the loop.
-        key: of the lease in Redis.
+        service: what the holder does: the name of the loop, and for logs.
+        key: key of the lease in Redis.
         holder: this candidate's name, unique among candidates.
         seconds: how long a silent holder keeps it.
-        clock: seconds, of any beginning.
+        clock: seconds since any fixed moment.
 
     Attributes:
-        term: grows each time this candidate becomes the holder.
-        another_holds: whether another candidate did when Redis last answered.
-        candidate: what asks Redis.
+        term: incremented each time this candidate becomes the holder.
+        held_elsewhere: whether another candidate held it when Redis last answered.
+        lease: this candidate's access to the lease.
     """
 
     def __init__(
@@ -99,17 +99,17 @@ class LeaderLease:
 
     @property
     def held(self) -> bool:
-        """Whether this candidate holds it now, and nobody else can."""
+        """Whether this candidate holds the lease now, so that no other can."""
         return self._clock() < self._held_until
 
     async def acquired(self) -> None:
-        """Returns when this candidate holds it."""
+        """Returns once this candidate holds the lease."""
         while not self.held:
             self._acquired.clear()
             await self._acquired.wait()
 
     def start(self) -> None:
-        """Begins to take and renew it."""
+        """Starts to take and renew the lease."""
         self.loop.start()
 
     async def close(self) -> None:
@@ -120,20 +120,20 @@ class LeaderLease:
             await self.lease.release()
 
     async def renew(self) -> None:
-        """Takes or renews it once.
+        """Takes or renews the lease once.
 
         Raises:
             StoreUnavailable: Redis does not answer.
         """
-        # Counted from before the question: Redis counts from a later moment.
-        asked, before = self._clock(), self.held
+        # The lease counts from before the request: Redis counts from a later moment.
+        asked_at, before = self._clock(), self.held
         held = await self.lease.hold()
         if held and not before:
             self.term += 1
             logger.info("this node takes over: %s", self._service)
         elif before and not held:
             logger.info("another node has taken over: %s", self._service)
-        self._held_until = asked + self._seconds if held else float("-inf")
+        self._held_until = asked_at + self._seconds if held else float("-inf")
         self.held_elsewhere = not held
         if held:
             self._acquired.set()

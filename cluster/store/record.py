@@ -1,4 +1,4 @@
-"""The record of a task, as Redis holds it and as the rest of the program reads it."""
+"""The record of a task, as Redis stores it and as the rest of the program reads it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import orjson
 
 
 class TaskState(StrEnum):
-    """Where a task is: `QUEUED -> RUNNING -> SUCCEEDED | FAILED | CANCELLED`; a lost attempt goes back to `QUEUED`."""
+    """The state of a task: `QUEUED -> RUNNING -> SUCCEEDED | FAILED | CANCELLED`; a lost attempt returns it to
+    `QUEUED`."""
 
     QUEUED = "QUEUED"
     RUNNING = "RUNNING"
@@ -26,7 +27,7 @@ class TaskState(StrEnum):
 
 
 class SubmissionOutcome(StrEnum):
-    """What a submission found: a new task, one in flight, one already done, or one that it made run again."""
+    """What a submission met: a new task, one in flight, one that had succeeded, or one that it runs again."""
 
     NEW = "NEW"
     JOINED = "JOINED"
@@ -57,7 +58,7 @@ FIELDS: Final = (
     "error",
     "result",
 )
-"""The fields of a record's hash, in the order in which the scripts answer them."""
+"""The fields of a record's hash, in the order in which the scripts return them."""
 
 
 Run: TypeAlias = tuple[int, int]
@@ -66,22 +67,22 @@ Run: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What Redis knows of a task. Times are milliseconds since 1970, None where the thing has not happened.
+    """What Redis stores about a task. Times are milliseconds since 1970, or None if the event has not happened.
 
     Attributes:
         input: the canonical JSON of the arguments.
         attempt: number of the newest attempt, from 1; the fence.
         seq: number of the newest event.
-        progress: share done, 0 to 1, as the newest attempt reported it.
-        submissions: how many submissions shared this task since it last began.
+        progress: fraction done, 0 to 1, as the newest attempt reported it.
+        submissions: number of submissions that share this run.
         worker: name of the worker that runs or ran the newest attempt.
-        lost: attempts lost with their worker since it last began.
-        retries: attempts repeated after an error since it last began.
-        tenant: whose task it is, where tenants are kept apart; else empty.
-        trace: W3C trace context (`traceparent`) of the submission that began this run; empty where nothing is traced.
+        lost: attempts lost with their worker, in this run.
+        retries: attempts retried after an error, in this run.
+        tenant: the owner, if tenants are isolated; else empty.
+        trace: W3C trace context (`traceparent`) of the submission that began this run; empty without tracing.
         error: JSON object with `code`, `message`, `type`; None unless FAILED or CANCELLED.
-        result: JSON of the output, and while it is RUNNING of what the newest attempt has shown of it so far; None
-            where there is none, or the reader did not ask for it, or it is long and was not to come along.
+        result: JSON of the output; while RUNNING, the partial output of the newest attempt. None if there is none, or
+            if it was left out, because it is long or was not requested.
     """
 
     task_id: str
@@ -113,22 +114,22 @@ class Record:
 
     @property
     def run(self) -> Run:
-        """Which run of the task, and which attempt, this is."""
+        """Identifies the run of the task and its newest attempt."""
         return self.submitted_at, self.attempt
 
     @property
     def result_omitted(self) -> bool:
-        """Whether it has a result that did not come along."""
+        """Whether it has a result that was left out."""
         return self.result is None and self.state is TaskState.SUCCEEDED
 
     def error_fields(self) -> dict[str, Any] | None:
-        """The error as a dict, or None."""
+        """Returns the error as a dict, or None."""
         return None if self.error is None else dict(orjson.loads(self.error))
 
 
 def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
-    """Reads a script's answer, `values` in the order of FIELDS; None where there is no such record. What a later
-    release has added at the end is passed over."""
+    """Parses a record in a script's reply: `values` in the order of FIELDS. Returns None if there is no such record.
+    Ignores fields that a later release has added at the end."""
     if not values or not values[0]:
         return None
     (_name, version, input_, state, attempt, seq, submitted, started, finished, expires, progress, priority, not_before,
@@ -176,7 +177,7 @@ class Event:
 
 
 def parse_event(line: bytes) -> Event:
-    """Reads one line of a task's event log."""
+    """Parses one line of a task's event log."""
     raw = orjson.loads(line)
     return Event(
         seq=int(raw["seq"]),

@@ -16,7 +16,7 @@ from cluster.observability.tracing import set_up_tracing, shut_down_tracing
 from cluster.scheduling.dask_internals import drop_spans, make_exceptions_portable, shorten_linger
 from cluster.scheduling.entry_point import use_runner
 from cluster.settings import Settings, load_settings
-from cluster.store.blob_store import open_blob_store
+from cluster.store.blob_url import open_blob_store
 from cluster.store.thread_store import ThreadStore
 from cluster.system import gc_tuning
 from cluster.system.background import BackgroundLoop, BackgroundThread

@@ -16,7 +16,8 @@ from cluster.api_node.pruning import PAGE, Pruner
 from cluster.attempt_errors import error
 from cluster.settings import Settings
 from cluster.store.async_store import Store
-from cluster.store.blob_store import Deletion, FolderBlobStore
+from cluster.store.blob_store import Deletion
+from cluster.store.folder_blob_store import FolderBlobStore
 from cluster.store.leader_lease import LeaderLease
 from cluster.store.thread_store import ThreadStore
 from cluster.worker.task_context import RunningAttempt, enter, save_blob

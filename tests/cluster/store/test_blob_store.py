@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from cluster.errors import BlobError
-from cluster.store.blob_store import BlobStore, FolderBlobStore, open_blob_store
+from cluster.store.blob_store import BlobStore
+from cluster.store.blob_url import open_blob_store
+from cluster.store.folder_blob_store import FolderBlobStore
 
 KEY = "b9a7c7263c0332d12e52f09809754586/1/digits.txt"
 

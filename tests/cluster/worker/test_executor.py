@@ -24,7 +24,7 @@ from cluster.errors import BlobError
 from cluster.scheduling import entry_point
 from cluster.scheduling.entry_point import run_attempts, use_runner
 from cluster.settings import Settings
-from cluster.store.blob_store import FolderBlobStore
+from cluster.store.folder_blob_store import FolderBlobStore
 from cluster.store.record import Record, TaskState
 from cluster.store.thread_store import ThreadStore
 from cluster.task_types.registry import _registered, load_registry

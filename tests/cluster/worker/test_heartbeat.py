@@ -9,7 +9,7 @@ import pytest
 
 from cluster.errors import StoreUnavailable
 from cluster.settings import Settings
-from cluster.store.blob_store import FolderBlobStore
+from cluster.store.folder_blob_store import FolderBlobStore
 from cluster.store.lua_scripts import Call
 from cluster.store.script_calls import Calls
 from cluster.worker.heartbeat import HeartbeatThread

@@ -9,7 +9,7 @@ from pathlib import Path
 import dask
 import pytest
 
-from cluster.store.blob_store import FolderBlobStore
+from cluster.store.folder_blob_store import FolderBlobStore
 from cluster.worker.graph_tasks import as_completed
 from cluster.worker.task_context import RunningAttempt, enter, report_partial
 from dask_graphql.client import AsyncClient

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 import graphql_api.http.blob_downloads
-from cluster.store.blob_store import FolderBlobStore
+from cluster.store.folder_blob_store import FolderBlobStore
 from cluster.task_types.registry import Registry, _registered
 from cluster.worker.outcome import Succeeded, encode
 from dask_graphql import Blob, task
