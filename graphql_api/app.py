@@ -33,8 +33,9 @@ from graphql_api.http.health import healthz, readyz, show_metrics
 from graphql_api.http.pages import page_routes
 from graphql_api.http.request_metrics import MetricsMiddleware, TracingMiddleware
 from graphql_api.schema.builder import make_schema
-from graphql_api.transport.endpoint import GraphQLEndpoint
+from graphql_api.transport.http_endpoint import HttpEndpoint
 from graphql_api.transport.origin_check import Origins
+from graphql_api.transport.websocket_endpoint import WebSocketEndpoint
 
 
 def create_app(settings: Settings | None = None, registry: Registry | None = None) -> Starlette:
@@ -53,7 +54,8 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     persisted = PersistedOperations(settings)
     schema = make_schema(registry, DocumentCache(settings, persisted))
 
-    graphql = Origins(settings).middleware(CompressionMiddleware(GraphQLRoute()))
+    origins = Origins(settings)
+    graphql = origins.middleware(CompressionMiddleware(GraphQLRoute()))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -62,19 +64,23 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         app.state.exposition = Exposition("api")
         sockets = app.state.sockets = ConnectionRegistry(settings.sockets_per_client)
         authenticator = app.state.authenticator = Authenticator(settings, node.store, sockets)
-        endpoint = app.state.graphql = GraphQLEndpoint(schema, node, authenticator, sockets, persisted)
-        node.loops += [authenticator.loop, endpoint.pings.loop]
+        websockets = WebSocketEndpoint(schema, node, authenticator, sockets, persisted, origins)
+        app.state.graphql = {
+            "http": HttpEndpoint(schema, node, sockets, persisted, origins),
+            "websocket": websockets,
+        }
+        node.loops += [authenticator.loop, *websockets.loops]
         node.broadcast_listeners.append(
             lambda message: authenticator.keys.mark_stale() if message == KEYS_CHANGED else None
         )
         await node.start()
         authenticator.start()
-        endpoint.pings.start()
+        websockets.start()
         gc_tuning.freeze_gc()
         try:
             yield
         finally:
-            await endpoint.pings.close()
+            await websockets.close()
             await authenticator.close()
             await node.close()
 
@@ -136,7 +142,7 @@ class GraphQLRoute:
     """`/graphql` as an ASGI application. The lifespan creates the endpoint, which belongs to the running event loop."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await scope["app"].state.graphql(scope, receive, send)
+        await scope["app"].state.graphql[scope["type"]](scope, receive, send)
 
 
 async def store_unavailable(_: Request, error: Exception) -> Response:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from starlette.websockets import WebSocket
 from strawberry.types import Info
 
 from cluster.api_node.node import Node
@@ -21,11 +20,9 @@ class Context:
 
     node: Node
     wrappers: dict[str, type] = field(default_factory=dict)
-    connection_params: dict[str, Any] = field(default_factory=dict)
     known_caller: Caller | None = None
     response_headers: dict[str, str] = field(default_factory=dict)
     """Additional headers of the HTTP response."""
-    socket: WebSocket | None = None
     last_event_id: int | None = None
     """The `Last-Event-ID` of an event stream's request: the last event that its client has received."""
     event_id: int | None = None

@@ -12,8 +12,7 @@ from cluster.observability.logs import set_up_logging
 from cluster.observability.tracing import set_up_tracing
 from cluster.settings import Settings
 from graphql_api.app import create_app
-from graphql_api.transport.uvicorn_http import HttpProtocol
-from graphql_api.transport.uvicorn_websocket import SocketProtocol
+from graphql_api.transport.uvicorn_protocols import HttpProtocol, WebSocketProtocol
 
 KEEP_ALIVE_SECONDS: Final = 75
 """Idle HTTP connections stay open longer than a load balancer keeps them (60 s at AWS), which otherwise might send a
@@ -46,5 +45,5 @@ def server_options(settings: Settings, app: ASGIApp) -> dict[str, Any]:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         ws_max_size=4_000_000,
         http=HttpProtocol,
-        ws=SocketProtocol,
+        ws=WebSocketProtocol,
     )

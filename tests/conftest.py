@@ -145,5 +145,6 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
         max_workers=2,
         task_modules=(TASKS, "tests.task_modules.odd"),
         allowed_origins=("https://app.example",),
+        legacy_websocket=True,
     ) as running:
         yield running

@@ -67,6 +67,11 @@ class ApiSettings:
         integer(1),
         "Maximum number of open WebSockets and event streams of one caller, or address, on one api node.",
     )
+    legacy_websocket: bool = setting(
+        False,
+        boolean,
+        "Serves the legacy WebSocket subprotocol graphql-ws (subscriptions-transport-ws) beside graphql-transport-ws.",
+    )
     socket_operation_limit: int = setting(1_000, integer(1), "Maximum number of open operations on one WebSocket.")
     socket_unsent_bytes: int = setting(
         8_000_000,

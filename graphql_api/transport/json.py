@@ -1,4 +1,4 @@
-"""JSON in and out."""
+"""Reading and writing JSON."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import orjson
+from strawberry.types import ExecutionResult
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -34,3 +35,11 @@ def json_bytes(value: Any) -> bytes:
 def _plain(value: Any) -> Any:
     """What orjson writes and Python's own encoder does not: answers that are kept as they were written."""
     return json.loads(orjson.dumps(value))
+
+
+def result_payload(result: ExecutionResult) -> dict[str, Any]:
+    """An execution result as every transport sends it."""
+    payload: dict[str, Any] = {"data": result.data}
+    if result.errors:
+        payload["errors"] = [error.formatted for error in result.errors]
+    return payload

@@ -20,7 +20,7 @@ from strawberry.types.graphql import OperationType
 from graphql_api.auth.connections import ConnectionRegistry
 from graphql_api.context import Context
 from graphql_api.schema.builder import Schema
-from graphql_api.transport.json import json_bytes
+from graphql_api.transport.json import json_bytes, result_payload
 
 KEEP_ALIVE_SECONDS: Final = 12.0
 """A comment on an idle event stream, so that no proxy takes it for dead."""
@@ -151,13 +151,5 @@ class EventStream(StreamingResponse):
                 yield b":\n\n"
                 continue
             number = b"" if context.event_id is None else b"id: %d\n" % context.event_id
-            yield number + b"event: next\ndata: " + json_bytes(payload(result)) + b"\n\n"
+            yield number + b"event: next\ndata: " + json_bytes(result_payload(result)) + b"\n\n"
         yield b"event: complete\ndata:\n\n"
-
-
-def payload(result: ExecutionResult) -> dict[str, Any]:
-    """An execution result as the protocols send it."""
-    answer: dict[str, Any] = {"data": result.data}
-    if result.errors:
-        answer["errors"] = [error.formatted for error in result.errors]
-    return answer

@@ -212,6 +212,7 @@ EVERY: dict[str, tuple[str, Any]] = {
     "fibonacci_max_n": ("5", 5),
     "batch_limit": ("10000", 10_000),
     "subscription_limit": ("1", 1),
+    "legacy_websocket": ("true", True),
     "socket_operation_limit": ("2", 2),
     "socket_unsent_bytes": ("64000", 64_000),
     "event_limit": ("10", 10),

@@ -27,7 +27,9 @@ KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 @pytest.fixture(scope="module")
 async def alone(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     folder = tmp_path_factory.mktemp("vanishing")
-    async with System(folder, min_workers=0, max_workers=1, sockets_per_client=100_000) as running:
+    async with System(
+        folder, min_workers=0, max_workers=1, sockets_per_client=100_000, legacy_websocket=True
+    ) as running:
         yield running
 
 

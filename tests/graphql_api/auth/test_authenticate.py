@@ -52,7 +52,7 @@ async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sys
     jwks.write_text(json.dumps({"keys": [{**public, "kid": "one", "use": "sig", "alg": "ES256"}]}))
     async with System(
         folder, authentication="required", tenants="isolated", jwks_file=str(jwks), jwt_audience="dask",
-        jwt_tenant_claim="org", min_workers=1, max_workers=1,
+        jwt_tenant_claim="org", min_workers=1, max_workers=1, legacy_websocket=True,
     ) as running:  # fmt: skip
         yield running
 

@@ -15,7 +15,7 @@ from cluster.settings import Settings
 from graphql_api.execution.document_cache import DocumentCache
 from graphql_api.execution.operations import ENTRY_BYTES, KEPT_BYTES, LONGEST, ResponseCache, compact
 from graphql_api.execution.persisted_operations import PersistedOperations
-from graphql_api.transport.uvicorn_websocket import SMALL
+from graphql_api.transport.message_compression import SMALL_BYTES
 from tests.system import Socket, System
 
 SUBMIT = "mutation($n: Int!, $again: Boolean) { submitFibonacci(n: $n, options: {recompute: $again}) { taskId } }"
@@ -136,7 +136,7 @@ async def test_a_large_message_is_packed_by_itself_and_a_small_one_goes_as_it_is
             task_id = await submitted(socket, n)
             [item] = await socket.collect(asked, {"id": task_id})
             value = item["taskResult"]["result"]["value"]
-            assert (len(value) > SMALL) == (n > 1_000)
+            assert (len(value) > SMALL_BYTES) == (n > 1_000)
             before, current = 0, 1
             for _ in range(n - 1):
                 before, current = current, before + current

@@ -76,7 +76,9 @@ SETTINGS = settings(
 async def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     """A system without workers: what is accepted stays in the queue, whose bound is among what is tried."""
     folder = tmp_path_factory.mktemp("fuzzed")
-    async with System(folder, min_workers=0, max_workers=1, queue_limit=200, sockets_per_client=10_000) as running:
+    async with System(
+        folder, min_workers=0, max_workers=1, queue_limit=200, sockets_per_client=10_000, legacy_websocket=True
+    ) as running:
         yield running
 
 

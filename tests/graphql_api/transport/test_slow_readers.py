@@ -24,7 +24,8 @@ from cluster.store.async_store import Store
 from cluster.store.lua_scripts import Call
 from graphql_api import backlog
 from graphql_api.backlog import Backlog, SlowReader
-from graphql_api.transport import websocket, write_coalescing
+from graphql_api.transport import graphql_transport_ws, write_coalescing
+from graphql_api.transport.graphql_transport_ws import GraphQLTransportWsSession
 from tests.api_node import api_node
 from tests.system import Socket, System
 
@@ -284,8 +285,8 @@ async def test_a_slow_reader_of_http_is_ended(settings: Settings, store: Store, 
 async def test_a_socket_that_answers_no_ping_is_ended_though_its_close_cannot_be_sent(
     settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(websocket, "PING_SECONDS", 0.3)
-    monkeypatch.setattr(websocket, "PING_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(GraphQLTransportWsSession, "keep_alive_seconds", 0.3)
+    monkeypatch.setattr(graphql_transport_ws, "CLOSE_SECONDS", 0.2)
     # Only the pings end it here.
     monkeypatch.setattr(backlog, "SLOW_SECONDS", 600.0)
     monkeypatch.setattr(write_coalescing, "CLOSE_SECONDS", 600.0)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cluster.errors import TooManySubscriptions
 from graphql_api.auth.callers import Caller, Scope
 from graphql_api.auth.connections import ConnectionRegistry
-from graphql_api.transport.uvicorn_websocket import SlimEvent, SlimQueue
+from graphql_api.transport.slim_asyncio import SlimEvent, SlimQueue
 
 STEPS = st.lists(st.sampled_from(["put", "get", "turn"]), max_size=40)
 

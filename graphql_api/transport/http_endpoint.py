@@ -1,0 +1,149 @@
+"""GraphQL over HTTP on `/graphql`: one request from its headers to its response, which may be an event stream."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from strawberry.exceptions import MissingQueryError
+from strawberry.schema.exceptions import InvalidOperationTypeError
+from strawberry.types.graphql import OperationType
+
+from cluster.api_node.node import Node
+from cluster.errors import PublicError, StoreUnavailable
+from graphql_api.auth.connections import ConnectionRegistry
+from graphql_api.auth.http import caller_of, status_of
+from graphql_api.context import Context
+from graphql_api.errors import STORE_UNAVAILABLE
+from graphql_api.execution.persisted_operations import PersistedOperations
+from graphql_api.http.pages import graphiql_page
+from graphql_api.schema.builder import Schema
+from graphql_api.transport.json import json_bytes, result_payload
+from graphql_api.transport.negotiation import GRAPHQL, media_type, prefers_events, takes_events, was_executed
+from graphql_api.transport.origin_check import Origins, is_host
+from graphql_api.transport.request_body import RequestRefused, body_reader, refusal
+from graphql_api.transport.request_headers import first_headers, without_parameters
+from graphql_api.transport.request_parameters import read_operation
+from graphql_api.transport.server_sent_events import event_stream
+
+logger = logging.getLogger(__name__)
+
+VARY: Final = "Accept, Accept-Encoding"
+"""The request headers that determine the response format."""
+OPERATIONS: Final = {
+    "GET": frozenset({OperationType.QUERY}),
+    "POST": frozenset({OperationType.QUERY, OperationType.MUTATION}),
+}
+"""The kinds of operation that each method executes; subscriptions go over a WebSocket or an event stream."""
+
+
+class HttpEndpoint:
+    """Responds to the HTTP requests of one node."""
+
+    def __init__(
+        self,
+        schema: Schema,
+        node: Node,
+        connections: ConnectionRegistry,
+        persisted: PersistedOperations,
+        origins: Origins,
+    ) -> None:
+        self._schema = schema
+        self._node = node
+        self._connections = connections
+        self._persisted = persisted
+        self._origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._respond(scope, receive)
+        await response(scope, receive, send)
+
+    async def _respond(self, scope: Scope, receive: Receive) -> Response:
+        request = Request(scope)
+        headers = first_headers(scope)
+        try:
+            if not is_host(headers.get("host", "")):
+                raise RequestRefused(400, "the Host header must be a name or an address, with an optional port")
+            if not self._origins.allows(headers):
+                raise RequestRefused(403, "pages of this origin may not use this API (ALLOWED_ORIGINS)")
+            if request.method not in ("GET", "POST"):
+                raise RequestRefused(405, "GraphQL takes GET and POST", {"Allow": "GET, POST"})
+            request = Request(scope, body_reader(receive, headers))
+            accepted = headers.get("accept", "")
+            if self._wants_page(request, accepted):
+                return graphiql_page()
+            if request.method == "POST" and without_parameters(headers.get("content-type", "")) != "application/json":
+                # This also forces browsers to send a preflight request before a page of another site can post (CSRF).
+                raise RequestRefused(415, "POST takes Content-Type: application/json")
+            caller = await caller_of(request, headers=headers)
+            context = Context(self._node, self._schema.wrappers, known_caller=caller)
+            operation = await read_operation(request, self._persisted)
+            if not self._streams(accepted, operation):
+                return await self._execute(request.method, accepted, context, operation)
+            self._connections.require_room(caller.name)
+            return await event_stream(request, operation, self._schema, context, self._connections)
+        except ClientDisconnect:
+            return Response(status_code=400)  # the client is gone
+        except RequestRefused as error:
+            return refusal(error.status, error.message, headers=error.headers)
+        except PublicError as error:
+            status, headers = status_of(error)
+            return refusal(status, error.message, error.extensions, headers)
+        except StoreUnavailable as error:
+            logger.warning("%s", error)
+            return refusal(503, STORE_UNAVAILABLE, {"code": "SERVICE_UNAVAILABLE"}, {"Retry-After": "2"})
+
+    def _wants_page(self, request: Request, accepted: str) -> bool:
+        """Whether this is a browser that opens GraphiQL, not a request for data."""
+        return (
+            self._node.settings.graphiql
+            and request.method == "GET"
+            and "text/html" in accepted
+            and not {"query", "documentId", "extensions"} & set(request.query_params)
+            and not prefers_events(accepted)
+        )
+
+    def _streams(self, accepted: str, operation: Mapping[str, Any]) -> bool:
+        """Whether to respond with an event stream: the client prefers one, or accepts one and subscribes."""
+        if not takes_events(accepted):
+            return False
+        return prefers_events(accepted) or (
+            self._schema.kind(operation["query"], operation.get("variables"), operation.get("operationName"))
+            is OperationType.SUBSCRIPTION
+        )
+
+    async def _execute(self, method: str, accepted: str, context: Context, operation: Mapping[str, Any]) -> Response:
+        """Executes one query or mutation; a GET may only query.
+
+        Raises:
+            RequestRefused: there is no operation, or its kind is not allowed with this method.
+        """
+        try:
+            result = await self._schema.execute(
+                operation["query"],
+                variable_values=operation.get("variables"),
+                context_value=context,
+                operation_name=operation.get("operationName"),
+                allowed_operation_types=OPERATIONS[method],
+            )
+        except InvalidOperationTypeError as error:
+            if error.operation_type is OperationType.SUBSCRIPTION:
+                raise RequestRefused(
+                    400, "a subscription goes over a WebSocket, or with Accept: text/event-stream"
+                ) from None
+            raise RequestRefused(405, "GET executes queries only; send a mutation by POST", {"Allow": "POST"}) from None
+        except MissingQueryError:
+            raise RequestRefused(400, 'expected a JSON object with "query", a text') from None
+        body = result_payload(result)
+        chosen = media_type(accepted)
+        executed = was_executed(body)
+        if not executed:
+            # GraphQL, section 7.1: no data entry if nothing was executed.
+            del body["data"]
+        status = 400 if chosen == GRAPHQL and not executed else 200
+        headers = {"Content-Type": f"{chosen}; charset=utf-8", "Vary": VARY, **context.response_headers}
+        return Response(json_bytes(body), status, headers)

@@ -1,0 +1,47 @@
+"""Keeps idle WebSockets open, and finds those whose client is gone."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+from cluster.system.background import BackgroundLoop
+from graphql_api.transport.websocket_session import SocketClosed, WebSocketSession
+
+SESSIONS_AT_ONCE: Final = 100
+"""After this many sessions a round lets others run: ten thousand pings at once would delay every result."""
+
+
+class KeepAlive:
+    """Calls `keep_alive` of all sessions of one subprotocol, from one task.
+
+    Args:
+        kind: of the sessions.
+    """
+
+    def __init__(self, kind: type[WebSocketSession]) -> None:
+        self._kind = kind
+        self._sessions: set[WebSocketSession] = set()
+        self.loop = BackgroundLoop(f"keep-alive of {kind.subprotocol}", self._round)
+
+    def add(self, session: WebSocketSession) -> None:
+        self._sessions.add(session)
+
+    def remove(self, session: WebSocketSession) -> None:
+        self._sessions.discard(session)
+
+    async def _round(self) -> None:
+        await asyncio.sleep(self._kind.keep_alive_seconds)
+        failure: Exception | None = None
+        for number, session in enumerate(list(self._sessions), 1):
+            if session in self._sessions and session.acknowledged:
+                try:
+                    with suppress(SocketClosed):
+                        await session.keep_alive()
+                except Exception as error:  # noqa: BLE001 - raised after the other sessions had their turn
+                    failure = error
+            if number % SESSIONS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        if failure is not None:
+            raise failure

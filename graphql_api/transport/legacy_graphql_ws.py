@@ -1,0 +1,74 @@
+"""The legacy subprotocol `graphql-ws`, which is off unless LEGACY_WEBSOCKET is set
+(https://github.com/apollographql/subscriptions-transport-ws/blob/master/PROTOCOL.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from graphql import GraphQLError
+
+from cluster.errors import PublicError
+from graphql_api.transport.websocket_session import UNAUTHORIZED, InvalidMessage, WebSocketSession, read_id
+
+NORMAL: Final = 1000
+REJECTED: Final = 1011
+"""The code with which subscriptions-transport-ws (npm) closes after a `connection_error`."""
+
+
+class LegacyGraphQLWsSession(WebSocketSession):
+    """One graphql-ws socket. Its clients send queries and mutations over it too."""
+
+    subprotocol = "graphql-ws"
+    keep_alive_seconds = 12.0
+    """Clients give up after 30 s without a `ka`, unless they were configured otherwise."""
+
+    __slots__ = ()
+
+    async def handle(self, message: dict[str, Any]) -> None:
+        match message["type"]:
+            case "connection_init":
+                await self.initialise(message)
+            case "start":
+                await self._start(message)
+            case "stop":
+                operation_id = read_id(message)
+                if self.stop(operation_id):
+                    await self.send({"type": "complete", "id": operation_id})
+            case "connection_terminate":
+                await self.close(NORMAL, "")
+            case other:
+                raise InvalidMessage(f"unexpected message type {other!r}")
+
+    async def _start(self, message: dict[str, Any]) -> None:
+        operation_id = read_id(message)
+        payload = self.read_operation(message)
+        if not self.acknowledged:
+            await self.close(UNAUTHORIZED, "Unauthorized")
+            return
+        # An id that is in use starts the new operation in place of the old one.
+        self.stop(operation_id)
+        await self.start(operation_id, payload)
+
+    async def acknowledge(self) -> None:
+        await super().acknowledge()
+        # Clients expect keep-alive messages only once they have received one.
+        await self.keep_alive()
+
+    async def invalid(self, error: InvalidMessage) -> None:
+        await self.send({"type": "connection_error", "payload": {"message": str(error)}})
+
+    async def reject(self, error: PublicError) -> None:
+        payload = {"message": error.message, **error.extensions}
+        await self.send({"type": "connection_error", "payload": payload})
+        await self.close(REJECTED, "")
+
+    async def send_result(self, operation_id: str, result: dict[str, Any]) -> None:
+        await self.send({"type": "data", "id": operation_id, "payload": result})
+
+    async def send_errors(self, operation_id: str, errors: Sequence[GraphQLError]) -> None:
+        await self.send({"type": "error", "id": operation_id, "payload": errors[0].formatted})
+
+    async def keep_alive(self) -> None:
+        if not self.connection.blocked:
+            await self.send({"type": "ka"})

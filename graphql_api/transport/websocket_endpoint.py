@@ -1,0 +1,136 @@
+"""WebSockets on `/graphql`: which connections are accepted, and who is behind them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Final
+
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from cluster.api_node.node import Node
+from cluster.system.background import BackgroundLoop
+from graphql_api.auth.authenticate import Authenticator, credential_in
+from graphql_api.auth.connections import ConnectionRegistry, ConnectionSlot
+from graphql_api.auth.http import address_of, caller_of
+from graphql_api.context import Context
+from graphql_api.execution.persisted_operations import PersistedOperations
+from graphql_api.schema.builder import Schema
+from graphql_api.transport.graphql_transport_ws import FORBIDDEN, GraphQLTransportWsSession
+from graphql_api.transport.keep_alive import KeepAlive
+from graphql_api.transport.legacy_graphql_ws import LegacyGraphQLWsSession
+from graphql_api.transport.origin_check import Origins, is_host
+from graphql_api.transport.request_headers import first_headers
+from graphql_api.transport.websocket_session import WebSocketSession
+
+logger = logging.getLogger(__name__)
+
+POLICY_VIOLATION: Final = 1008
+SUBPROTOCOL_NOT_ACCEPTABLE: Final = 4406
+LEGACY_IS_OFF: Final = "graphql-ws is off here (LEGACY_WEBSOCKET); use graphql-transport-ws"
+
+
+class WebSocketEndpoint:
+    """Accepts the WebSockets of one node and serves each until it is closed."""
+
+    def __init__(
+        self,
+        schema: Schema,
+        node: Node,
+        authenticator: Authenticator,
+        connections: ConnectionRegistry,
+        persisted: PersistedOperations,
+        origins: Origins,
+    ) -> None:
+        self._schema = schema
+        self._node = node
+        self._authenticator = authenticator
+        self._connections = connections
+        self._persisted = persisted
+        self._origins = origins
+        served: list[type[WebSocketSession]] = [GraphQLTransportWsSession]
+        if node.settings.legacy_websocket:
+            served.append(LegacyGraphQLWsSession)
+        self._kinds = {kind.subprotocol: kind for kind in served}
+        self._keep_alive = {kind.subprotocol: KeepAlive(kind) for kind in served}
+
+    @property
+    def loops(self) -> list[BackgroundLoop]:
+        return [keep_alive.loop for keep_alive in self._keep_alive.values()]
+
+    def start(self) -> None:
+        for loop in self.loops:
+            loop.start()
+
+    async def close(self) -> None:
+        for loop in self.loops:
+            await loop.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        websocket = WebSocket(scope, receive, send)
+        address = f"address:{address_of(websocket)}"
+        if not self._allows(scope) or self._connections.is_full(address):
+            # Before it is accepted: the response to the handshake is 403.
+            await websocket.close(POLICY_VIOLATION)
+            return
+        offered: list[str] = scope["subprotocols"]
+        subprotocol = next((name for name in offered if name in self._kinds), None)
+        if subprotocol is None:
+            await _refuse_subprotocol(websocket, offered)
+            return
+        with self._connections.slot() as slot:
+            slot.count(address)
+            await websocket.accept(subprotocol)
+            session = self._session(websocket, slot, self._kinds[subprotocol])
+            keep_alive = self._keep_alive[subprotocol]
+            keep_alive.add(session)
+            try:
+                await session.serve()
+            finally:
+                keep_alive.remove(session)
+
+    def _allows(self, scope: Scope) -> bool:
+        headers = first_headers(scope)
+        return is_host(headers.get("host", "")) and self._origins.allows(headers)
+
+    def _session(self, websocket: WebSocket, slot: ConnectionSlot, kind: type[WebSocketSession]) -> WebSocketSession:
+        context = Context(self._node, self._schema.wrappers)
+        return kind(
+            websocket,
+            websocket.scope["dask_graphql.connection"],
+            self._schema,
+            context,
+            partial(self._authenticate, websocket, context, slot),
+            self._persisted,
+            self._node.settings.socket_operation_limit,
+        )
+
+    async def _authenticate(
+        self, websocket: WebSocket, context: Context, slot: ConnectionSlot, payload: Mapping[str, Any]
+    ) -> None:
+        """Finds the caller by the handshake's headers, or by the payload of `connection_init`.
+
+        Raises:
+            PublicError, StoreUnavailable: there is none, or it cannot be served now.
+        """
+        context.known_caller = caller = await caller_of(websocket, credential_in(payload))
+        if self._authenticator.required:
+            self._connections.require_room(caller.name)
+            slot.count(caller.name)
+        slot.register(caller, lambda: websocket.close(FORBIDDEN, "the credential has ended"))
+        # Nothing reads them any more: two kilobytes, for as long as the socket is open.
+        websocket.scope["headers"].clear()
+
+
+async def _refuse_subprotocol(websocket: WebSocket, offered: list[str]) -> None:
+    """Accepts a socket only to close it: browsers show a close code, but no status of a handshake."""
+    if LegacyGraphQLWsSession.subprotocol in offered:
+        logger.info("a client from %s was refused: %s", address_of(websocket), LEGACY_IS_OFF)
+        # With its subprotocol, without which clients do not wait for the close frame.
+        await websocket.accept(LegacyGraphQLWsSession.subprotocol)
+        await websocket.close(SUBPROTOCOL_NOT_ACCEPTABLE, LEGACY_IS_OFF)
+        return
+    await websocket.accept()
+    await websocket.close(SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")

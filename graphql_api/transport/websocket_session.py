@@ -1,0 +1,333 @@
+"""One WebSocket, whatever its subprotocol: messages in, operations, messages out, and the bounds on all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from typing import Any, ClassVar, Final, Protocol
+
+from graphql import GraphQLError
+from starlette.websockets import WebSocket, WebSocketDisconnect
+from strawberry.types.execution import PreExecutionError
+
+from cluster.errors import PublicError, ServiceUnavailable, StoreUnavailable, TooManySubscriptions
+from graphql_api.context import Context
+from graphql_api.errors import mask_error
+from graphql_api.execution.persisted_operations import PersistedOperations
+from graphql_api.schema.builder import Schema
+from graphql_api.transport.json import json_bytes, parse_json, result_payload
+
+logger = logging.getLogger(__name__)
+
+INIT_SECONDS: Final = 10.0
+"""How long a WebSocket may be open without a `connection_init`; closed with 4408 then."""
+REASON_BYTES: Final = 123
+"""Longest reason of a close frame (RFC 6455, section 5.5.1)."""
+
+TRY_AGAIN_LATER: Final = 1013
+UNAUTHORIZED: Final = 4401
+INIT_TIMEOUT: Final = 4408
+TOO_MANY_INITS: Final = 4429
+INTERNAL_ERROR: Final = 4500
+
+
+class SocketClosed(Exception):
+    """The socket is closed: nothing can be sent any more."""
+
+
+class InvalidMessage(Exception):
+    """A message that the protocol does not have; the text says what was expected."""
+
+
+class Connection(Protocol):
+    """What the server's side of a connection offers beyond ASGI (`uvicorn_protocols.WebSocketProtocol`)."""
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the client reads too slowly for anything more to be sent now."""
+
+    def abort(self, reason: str) -> None:
+        """Ends the connection at once, without sending what its client has not read."""
+
+
+class WebSocketSession(ABC):
+    """Reads the messages of one accepted WebSocket until it is closed. A subclass speaks one subprotocol.
+
+    Args:
+        websocket: accepted, with this subprotocol.
+        connection: the same socket's connection.
+        schema: executes the operations.
+        context: what their resolvers get.
+        authenticate: finds the caller, given the payload of `connection_init`. Raises PublicError or StoreUnavailable.
+        persisted: resolves operations that clients name by hash.
+        operation_limit: most operations at once.
+    """
+
+    subprotocol: ClassVar[str]
+    keep_alive_seconds: ClassVar[float]
+    """Time between two calls of `keep_alive`."""
+
+    __slots__ = (
+        "_authenticate", "_closed", "_context", "_init_deadline", "_initialised", "_operation_limit", "_operations",
+        "_persisted", "_schema", "_stopping", "_websocket", "acknowledged", "connection",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        websocket: WebSocket,
+        connection: Connection,
+        schema: Schema,
+        context: Context,
+        authenticate: Callable[[Mapping[str, Any]], Awaitable[None]],
+        persisted: PersistedOperations,
+        operation_limit: int,
+    ) -> None:
+        self._websocket = websocket
+        self.connection = connection
+        self._schema = schema
+        self._context = context
+        self._authenticate = authenticate
+        self._persisted = persisted
+        self._operation_limit = operation_limit
+        self._initialised = False
+        self.acknowledged = False
+        self._closed = False
+        self._operations: dict[str, asyncio.Task[None]] = {}
+        self._stopping: set[asyncio.Task[None]] = set()
+
+    # What a subprotocol defines ---------------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def handle(self, message: dict[str, Any]) -> None:
+        """Handles one message, which has a `type`.
+
+        Raises:
+            InvalidMessage: the protocol does not have this message.
+            SocketClosed: the socket was closed meanwhile.
+        """
+
+    @abstractmethod
+    async def invalid(self, error: InvalidMessage) -> None:
+        """Responds to a message that the protocol does not have."""
+
+    @abstractmethod
+    async def reject(self, error: PublicError) -> None:
+        """Responds to a `connection_init` whose credential is not accepted."""
+
+    @abstractmethod
+    async def keep_alive(self) -> None:
+        """Sends what keeps an idle connection open, every `keep_alive_seconds` from the acknowledgement on."""
+
+    @abstractmethod
+    async def send_result(self, operation_id: str, result: dict[str, Any]) -> None: ...
+
+    @abstractmethod
+    async def send_errors(self, operation_id: str, errors: Sequence[GraphQLError]) -> None:
+        """Sends that an operation ended without being executed, or by an error of ours."""
+
+    # The life of the socket -------------------------------------------------------------------------------------------
+
+    async def serve(self) -> None:
+        """Serves the socket until it is closed, then cancels its operations and waits for their end."""
+        try:
+            async with asyncio.timeout(INIT_SECONDS) as self._init_deadline:
+                while not self._closed:
+                    received = await self._websocket.receive()
+                    if received["type"] == "websocket.disconnect":
+                        break
+                    try:
+                        await self.handle(read_message(received.get("text")))
+                    except InvalidMessage as error:
+                        await self.invalid(error)
+        except SocketClosed:
+            pass
+        except Exception:
+            if self._init_deadline.expired():
+                await self.close(INIT_TIMEOUT, "Connection initialisation timeout")
+            else:
+                logger.exception("a WebSocket is closed after an internal error")
+                await self.close(INTERNAL_ERROR, "Internal server error")
+        finally:
+            self._closed = True
+            for operation_id in list(self._operations):
+                self.stop(operation_id)
+            if self._stopping:
+                await asyncio.wait(self._stopping)
+
+    async def initialise(self, message: Mapping[str, Any]) -> None:
+        """Handles `connection_init`."""
+        payload = object_in(message, "payload")
+        if self._initialised:
+            await self.close(TOO_MANY_INITS, "Too many initialisation requests")
+            return
+        self._initialised = True
+        self._init_deadline.reschedule(None)
+        try:
+            await self._authenticate(payload)
+        except (StoreUnavailable, ServiceUnavailable, TooManySubscriptions) as error:
+            logger.debug("a WebSocket is closed for now: %s", error)
+            await self.close(TRY_AGAIN_LATER, "try again later")
+        except PublicError as error:
+            await self.reject(error)
+        else:
+            await self.acknowledge()
+            self.acknowledged = True
+
+    async def acknowledge(self) -> None:
+        """Responds to a `connection_init` that is accepted."""
+        await self.send({"type": "connection_ack"})
+
+    async def send(self, message: Mapping[str, Any]) -> None:
+        """Sends one message; waits while the client reads slowly.
+
+        Raises:
+            SocketClosed: it was not sent.
+        """
+        text = json_bytes(message).decode()
+        try:
+            await self._websocket.send_text(text)
+        except (RuntimeError, WebSocketDisconnect) as error:
+            # Starlette and uvicorn raise RuntimeError after a close of ours, WebSocketDisconnect is the client's.
+            raise SocketClosed from error
+
+    async def close(self, code: int, reason: str) -> None:
+        """Sends the close frame, unless the socket is closed already."""
+        self._closed = True
+        with suppress(RuntimeError, WebSocketDisconnect):
+            await self._websocket.close(code, reason.encode()[:REASON_BYTES].decode(errors="ignore"))
+
+    # Operations -------------------------------------------------------------------------------------------------------
+
+    def has(self, operation_id: str) -> bool:
+        """Whether an operation with this id runs."""
+        return operation_id in self._operations
+
+    def read_operation(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The payload of a message that starts an operation.
+
+        Raises:
+            InvalidMessage: it is not an operation.
+        """
+        payload = object_in(message, "payload")
+        for name in ("variables", "extensions"):
+            object_in(payload, name)
+        if not isinstance(payload.get("operationName"), str | None):
+            raise InvalidMessage('expected "operationName" to be a string or null')
+        payload = self._persisted.resolve(payload)
+        if not isinstance(payload.get("query"), str):
+            raise InvalidMessage('expected a payload with "query", a string')
+        return payload
+
+    async def start(self, operation_id: str, payload: Mapping[str, Any]) -> None:
+        """Starts an operation, or sends that the limit of operations is reached."""
+        if len(self._operations) >= self._operation_limit:
+            error = TooManySubscriptions(f"this WebSocket has {self._operation_limit} open operations, its limit")
+            await self.send_errors(operation_id, [masked(error)])
+            return
+        self._operations[operation_id] = asyncio.create_task(self._run(operation_id, payload))
+
+    def stop(self, operation_id: str) -> bool:
+        """Cancels an operation, of which nothing more is sent. Returns False if none has this id."""
+        task = self._operations.pop(operation_id, None)
+        if task is None:
+            return False
+        # The event loop itself keeps only weak references to tasks.
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
+        task.cancel()
+        return True
+
+    def _forget(self, operation_id: str, task: asyncio.Task[None] | None) -> bool:
+        """Frees the id of an operation, before its last message: the client may use it again upon that one.
+
+        Returns False if the operation was stopped, and nothing more may be sent of it.
+        """
+        if self._operations.get(operation_id) is not task:
+            return False
+        del self._operations[operation_id]
+        return True
+
+    async def _run(self, operation_id: str, payload: Mapping[str, Any]) -> None:
+        task = asyncio.current_task()
+        try:
+            results = await self._schema.stream(
+                payload["query"],
+                variable_values=payload.get("variables"),
+                operation_name=payload.get("operationName"),
+                context_value=self._context,
+            )
+            async with aclosing(results):  # type: ignore[type-var]
+                async for result in results:
+                    if self._operations.get(operation_id) is not task:
+                        return
+                    if isinstance(result, PreExecutionError):
+                        self._forget(operation_id, task)
+                        await self.send_errors(operation_id, result.errors or [])
+                        return
+                    await self.send_result(operation_id, result_payload(result))
+            if self._forget(operation_id, task):
+                await self.send({"type": "complete", "id": operation_id})
+        except SocketClosed:
+            pass
+        except Exception as error:  # noqa: BLE001 - logged by `masked`
+            # The schema has made results of every error that a client may cause: this one is ours, whatever its class.
+            failure = RuntimeError("an operation on a WebSocket failed")
+            failure.__cause__ = error
+            if self._forget(operation_id, task):
+                with suppress(SocketClosed):
+                    await self.send_errors(operation_id, [masked(failure)])
+        finally:
+            self._forget(operation_id, task)
+
+
+def read_message(text: str | None) -> dict[str, Any]:
+    """A message as both protocols have them.
+
+    Args:
+        text: None for a binary one.
+
+    Raises:
+        InvalidMessage: it is no JSON object with a `type`.
+    """
+    if text is None:
+        raise InvalidMessage("expected a text message")
+    try:
+        message = parse_json(text)
+    except json.JSONDecodeError:
+        raise InvalidMessage("expected JSON") from None
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        raise InvalidMessage('expected a JSON object with "type", a string')
+    return message
+
+
+def read_id(message: Mapping[str, Any]) -> str:
+    """Raises:
+    InvalidMessage: the message has no id.
+    """
+    operation_id = message.get("id")
+    if not isinstance(operation_id, str) or not operation_id:
+        raise InvalidMessage('expected "id" to be a non-empty string')
+    return operation_id
+
+
+def object_in(message: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A member that is an object, null or missing; the latter two are an empty object.
+
+    Raises:
+        InvalidMessage: it is something else.
+    """
+    value = message.get(name)
+    if not isinstance(value, dict | None):
+        raise InvalidMessage(f'expected "{name}" to be an object or null')
+    return value or {}
+
+
+def masked(error: Exception) -> GraphQLError:
+    """An error as clients may see it; an internal one is logged."""
+    shown = GraphQLError(str(error), original_error=error)
+    mask_error(shown)
+    return shown

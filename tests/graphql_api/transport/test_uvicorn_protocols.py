@@ -1,0 +1,51 @@
+"""What we change in uvicorn's private parts has its effect: these tests fail when a release renames one of them.
+
+Slow readers are in test_slow_readers.py, offers to upgrade in test_odd_requests.py, orderly stops in
+test_graphql_transport_ws.py, compression in test_message_compression.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+from cluster.settings import Settings
+from graphql_api.transport.slim_asyncio import SlimEvent, SlimQueue
+from graphql_api.transport.uvicorn_protocols import WebSocketProtocol
+from graphql_api.transport.write_coalescing import WriteCoalescer
+from tests.api_node import api_node
+from tests.sockets import dial, exchange
+
+
+async def test_an_idle_socket_keeps_none_of_what_uvicorn_would_keep(settings: Settings) -> None:
+    async with api_node(settings) as url, dial(url, "graphql-transport-ws") as socket:
+        await exchange(socket, ({"type": "connection_init"}, [{"type": "connection_ack"}]))
+        [protocol] = [
+            thing for thing in gc.get_objects() if type(thing) is WebSocketProtocol and not thing.disconnected
+        ]
+        kept = vars(protocol)
+        assert [name for name, value in kept.items() if isinstance(value, asyncio.Queue | asyncio.Event)] == []
+        assert {type(kept["queue"]), type(kept["writable"])} == {SlimQueue, SlimEvent}
+        assert isinstance(kept["transport"], WriteCoalescer)
+        # The headers of the handshake: uvicorn's two copies, and that of the application's scope.
+        assert (len(kept["request"].headers), len(kept["response"].headers)) == (0, 0)
+        assert kept["scope"]["headers"] == []
+        # The windows of permessage-deflate.
+        [extension] = protocol.conn.extensions
+        assert not {"encoder", "decoder"} & vars(extension).keys()
+
+
+async def test_a_connection_says_when_it_is_blocked_and_can_be_aborted(settings: Settings) -> None:
+    async with api_node(settings) as url, dial(url, "graphql-transport-ws") as socket:
+        [protocol] = [
+            thing for thing in gc.get_objects() if type(thing) is WebSocketProtocol and not thing.disconnected
+        ]
+        assert not protocol.blocked
+        protocol.pause_writing()
+        assert protocol.blocked
+        protocol.resume_writing()
+        assert not protocol.blocked
+        protocol.abort("of a test")
+        async with asyncio.timeout(5):
+            await socket.wait_closed()
+        assert socket.close_code == 1006
