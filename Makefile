@@ -30,23 +30,23 @@ help: ## Lists the targets
 run: setup ## Starts the whole system on this machine (PORT=8000)
 	@exec $(BIN)/dask-graphql dev --port $(PORT)
 
-test: $(VENV)/.test test-pages ## Runs the quick tests, which prove what matters most (5 minutes)
+test: $(VENV)/.test test-pages ## Runs the quick tests, which cover what matters most (5 minutes)
 	@$(PYTEST) 2 -m "$(QUICK)"
 
 test-all: $(VENV)/.test test-pages ## Runs every test, with many examples of each property (half an hour)
 	@TESTS_THOROUGH=1 $(PYTEST) 3
 
-test-rest: $(VENV)/.test test-pages ## Runs what `make test-all` has beyond `make test`
+test-rest: $(VENV)/.test test-pages ## Runs the tests of `make test-all` that `make test` does not run
 	@TESTS_THOROUGH=1 $(PYTEST) 3 -m "hypothesis or not ($(QUICK))"
 
 # Without the pages their tests are skipped, or fail where everything must run.
 test-pages: $(VENV)/.run
 	@scripts/build-console.sh $(BIN)/python || echo "the web pages cannot be built here: their tests are skipped" >&2
 
-test-aws: $(VENV)/.test ## The tests of terraform/ and of the fleet on an emulated AWS (terraform)
+test-aws: $(VENV)/.test ## Runs the tests of terraform/ and of the fleet on an emulated AWS (needs terraform)
 	@$(BIN)/python -m pytest tests/aws
 
-audit-terraform: $(VENV)/.audit ## Looks for unsafe settings in terraform/ (checkov); what is skipped, and why: .checkov.yaml there
+audit-terraform: $(VENV)/.audit ## Looks for unsafe settings in terraform/ (checkov; its .checkov.yaml says what is skipped and why)
 	@cd terraform && ../$(VENV)/audit/bin/checkov -d . --config-file .checkov.yaml
 
 deploy: $(VENV)/.run ## Deploys to AWS: images, secrets, apply, wait (TAG=..., REGION=...; docs/aws.md)
@@ -58,15 +58,15 @@ images: $(VENV)/.run ## Builds the images and pushes them to ECR (TAG=...)
 destroy: $(VENV)/.run ## Removes the system from AWS, workers first
 	@$(AWS_ENVIRONMENT) $(BIN)/python scripts/aws/deploy.py destroy
 
-lint: $(VENV)/.lint ## Style and common faults (ruff), and undeclared breaking changes of the schema
+lint: $(VENV)/.lint ## Checks style and common faults (ruff), and undeclared breaking changes of the schema
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/python scripts/schema_changes.py
 
-types: $(VENV)/.lint $(VENV)/.test console ## Types (mypy, strict; of the web pages: tsc)
+types: $(VENV)/.lint $(VENV)/.test console ## Checks types (mypy, strict; tsc for the web pages)
 	@$(BIN)/mypy
 	@cd graphql_api/console && PATH="$$PATH:$(CURDIR)/$(BIN)" npm run --silent check
 
-docs: $(VENV)/.docs console ## Builds the documents as a site into site/
+docs: $(VENV)/.docs console ## Builds the documents as a website in site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 schema: setup ## Writes schema.graphql from the built-in task types
@@ -75,33 +75,33 @@ schema: setup ## Writes schema.graphql from the built-in task types
 console: $(VENV)/.run ## Builds the web pages
 	@scripts/build-console.sh $(BIN)/python
 
-chaos: $(VENV)/.test ## Kills and stops processes at random under load, and checks every promise (SECONDS=600 SEED=1 ENGINE=valkey-8)
+chaos: $(VENV)/.test ## Kills and stops processes at random under load, and checks every guarantee (SECONDS=600 SEED=1 ENGINE=valkey-8)
 	@$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED) $(if $(ENGINE),--engine $(ENGINE))
 
 soak: SECONDS := $(if $(filter file,$(origin SECONDS)),3600,$(SECONDS))
-soak: $(VENV)/.test ## Mixed work for SECONDS=3600, and what grows meanwhile: memory, files, threads, keys (RATE=20)
+soak: $(VENV)/.test ## Runs mixed work for SECONDS=3600 and measures growth: memory, files, threads, keys (RATE=20)
 	@$(BIN)/python -m tests.soak --seconds $(SECONDS) --rate $(RATE)
 
-bench: $(VENV)/.bench ## Measures the system beside its peers and writes benchmarks/RESULTS.md (ROUNDS=3 TASKS=2000 HELD_MINUTES=10)
+bench: $(VENV)/.bench ## Compares the system with its peers and writes benchmarks/RESULTS.md (ROUNDS=3 TASKS=2000 HELD_MINUTES=10)
 	@$(BIN)/python -m benchmarks.run --rounds $(ROUNDS) --tasks $(TASKS) --held-minutes $(HELD_MINUTES)
 
 bench-growth: $(VENV)/.bench ## Measures the system with 1 to 4 api nodes and workers
 	@$(BIN)/python -m benchmarks.growth
 
-bench-profile: $(VENV)/.bench ## Measures the processor time that a short task costs each process
+bench-profile: $(VENV)/.bench ## Measures the processor time that a short task costs in each process
 	@$(BIN)/python -m benchmarks.profile
 
-bench-autoscaling: $(VENV)/.run ## Runs the controller's plan beside Dask's Adaptive on virtual time, and writes benchmarks/AUTOSCALING.md
+bench-autoscaling: $(VENV)/.run ## Compares the scaling policy with Dask's Adaptive on virtual time, and writes benchmarks/AUTOSCALING.md
 	@PYTHONHASHSEED=0 $(BIN)/python -m benchmarks.autoscaling
 
-fuzz: $(VENV)/.test ## Sends noise to every transport of a real api (SECONDS=600 for each of four kinds)
+fuzz: $(VENV)/.test ## Sends random input to every transport of a real api (SECONDS=600 for each of four kinds)
 	@FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest -s tests/graphql_api/transport/test_fuzz.py
 
-audit: $(VENV)/.run ## Looks the installed packages up in the database of known vulnerabilities (needs the network)
+audit: $(VENV)/.run ## Checks the installed packages for known vulnerabilities (needs the network)
 	@$(PIP) install pip-audit
 	@$(BIN)/pip-audit --skip-editable
 
-test-images: ## Builds the images, brings docker-compose.yaml up and sends work through it (root, Debian)
+test-images: ## Builds the images, starts docker-compose.yaml and sends work through it (root, Debian)
 	@tests/images/run.sh
 
 clean: ## Removes the environment, the builds and the data
