@@ -1,4 +1,5 @@
-"""Admission: what finds no room is refused whole, and what needs none is let in."""
+"""Admission control: submissions for which there is no room are refused as a whole; those that need none are
+admitted."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ FIBONACCI = load_registry()["fibonacci"]
 
 
 def submitter(settings: Settings, store: Store) -> Submitter:
-    # Its dispatcher is not started: what is accepted stays in the queue.
+    # The dispatcher is not started, so accepted tasks stay QUEUED.
     deliveries = ResultDelivery(store, "node", 10, lambda _: None)
     return Submitter(store, Dispatcher(store, SchedulerClient(settings)), Admission(settings, store), deliveries)
 
@@ -36,7 +37,7 @@ async def outcomes(node: Submitter, numbers: Sequence[int], *, recompute: bool =
     return [str(item.outcome) for item in await node.submit(bound(numbers), SubmitOptions(recompute=recompute))]
 
 
-async def test_a_full_queue_refuses_with_a_code_and_a_time_and_accepts_nothing(
+async def test_a_full_queue_refuses_with_a_code_and_a_retry_time_and_accepts_nothing(
     settings: Settings, store: Store
 ) -> None:
     node = submitter(replace(settings, queue_limit=5), store)
@@ -48,7 +49,9 @@ async def test_a_full_queue_refuses_with_a_code_and_a_time_and_accepts_nothing(
     assert await outcomes(node, [10]) == ["NEW"]
 
 
-async def test_what_joins_or_is_kept_is_let_in_however_full_it_is(settings: Settings, store: Store) -> None:
+async def test_joined_and_cached_submissions_are_admitted_even_if_the_queue_is_full(
+    settings: Settings, store: Store
+) -> None:
     node = submitter(replace(settings, queue_limit=2), store)
     [done] = bound([1])
     await outcomes(node, [1])
@@ -61,7 +64,7 @@ async def test_what_joins_or_is_kept_is_let_in_however_full_it_is(settings: Sett
         await outcomes(node, [1], recompute=True)
 
 
-async def test_a_task_types_own_limit_does_not_touch_other_types(settings: Settings, store: Store) -> None:
+async def test_the_limit_of_a_task_type_does_not_affect_other_types(settings: Settings, store: Store) -> None:
     node = submitter(settings, store)
     limited = replace(FIBONACCI, queue_limit=1)
     await node.submit(bound([1], limited), SubmitOptions())
@@ -70,7 +73,7 @@ async def test_a_task_types_own_limit_does_not_touch_other_types(settings: Setti
     assert await outcomes(node, [3]) == ["NEW"]
 
 
-async def test_another_nodes_submissions_count_too(settings: Settings, store: Store) -> None:
+async def test_submissions_of_other_nodes_count_too(settings: Settings, store: Store) -> None:
     settings = replace(settings, queue_limit=3)
     await outcomes(submitter(settings, store), range(3))
     with pytest.raises(QueueFull):

@@ -1,4 +1,4 @@
-"""Watching: `clusterChanges`, `/readyz` and `dask-graphql status` tell how the system is."""
+"""`clusterChanges`, `/readyz` and `dask-graphql status` show the state of the system."""
 
 from __future__ import annotations
 
@@ -39,61 +39,61 @@ def seen(succeeded: int = 0, memory_bytes: int = 0, reason: str = "") -> Cluster
 
 
 class Scene:
-    """A cluster that the test changes, and how often it was looked at."""
+    """A cluster that the test changes, and how often it was read."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = seen()
-        self.looks = 0
+        self.reads = 0
         monkeypatch.setattr(cluster_snapshot, "read_snapshot", self.read_snapshot)
         monkeypatch.setattr(cluster_snapshot, "POLL_SECONDS", 0.01)
 
     async def read_snapshot(self, *_: Any) -> ClusterSnapshot:
-        self.looks += 1
+        self.reads += 1
         return self.now
 
     def watchers(self, limit: int = 100) -> SnapshotWatchers:
         return SnapshotWatchers(cast(Store, None), cast(SchedulerClient, None), limit)
 
-    async def turns(self, count: int) -> None:
-        """Returns after so many further looks."""
-        until = self.looks + count
-        while self.looks < until:
+    async def wait_for_reads(self, count: int) -> None:
+        """Waits for this many further reads."""
+        until = self.reads + count
+        while self.reads < until:
             await asyncio.sleep(0.005)
 
 
-async def test_however_many_watch_a_node_looks_once_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_node_reads_the_cluster_once_per_interval_however_many_watch(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = Scene(monkeypatch)
     snapshots = scene.watchers()
     streams = [snapshots.changes() for _ in range(50)]
     assert [await anext(stream) for stream in streams] == [scene.now] * 50
-    assert scene.looks < 5
+    assert scene.reads < 5
     for stream in streams:
         await stream.aclose()
     assert snapshots.watchers == 0
 
 
-async def test_a_change_is_told_once_and_what_never_stands_still_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_change_is_sent_once_and_constant_fluctuations_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = Scene(monkeypatch)
     async with aclosing(scene.watchers().changes()) as stream:
         await anext(stream)
         following = asyncio.ensure_future(anext(stream))
         scene.now = seen(memory_bytes=MEMORY_STEP_BYTES - 1, reason="2.1 s of work")
-        await scene.turns(3)
+        await scene.wait_for_reads(3)
         assert not following.done()
         scene.now = seen(succeeded=1)
         assert (await following).tasks[TaskState.SUCCEEDED] == 1
 
 
-async def test_nobody_is_told_what_was_long_ago_and_nothing_is_asked_for_nobody(
+async def test_a_new_watcher_gets_no_old_snapshot_and_without_watchers_nothing_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     scene = Scene(monkeypatch)
     snapshots = scene.watchers()
     async with aclosing(snapshots.changes()) as stream:
         await anext(stream)
-    looks = scene.looks
+    reads = scene.reads
     await asyncio.sleep(0.1)
-    assert scene.looks == looks
+    assert scene.reads == reads
     scene.now = seen(succeeded=7)
     async with aclosing(snapshots.changes()) as stream:
         assert (await anext(stream)).tasks[TaskState.SUCCEEDED] == 7
@@ -120,8 +120,8 @@ async def test_a_subscriber_sees_the_cluster_at_once_and_then_its_changes(watche
 
 
 async def status(system: System, *options: str) -> tuple[int, str, str]:
-    """The exit code and what the command writes."""
-    # The command takes the origin alone, too.
+    """Runs the command; returns its exit code, output and error output."""
+    # The command also accepts the origin alone.
     origin = system.url.removesuffix("/graphql")
     command = [sys.executable, "-m", "dask_graphql", "status", "--url", origin, *options]
     process = await asyncio.create_subprocess_exec(
@@ -145,7 +145,7 @@ async def test_the_command_status_writes_json(watched: System) -> None:
     assert json.loads(out)["fleet"]["maxWorkers"] == 1
 
 
-async def test_the_command_status_says_what_refuses_it(watched: System) -> None:
+async def test_the_command_status_reports_an_api_that_does_not_answer(watched: System) -> None:
     command = [sys.executable, "-m", "dask_graphql", "status", "--once", "--url", "http://127.0.0.1:1/graphql"]
     process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
     _, error = await process.communicate()
@@ -154,7 +154,7 @@ async def test_the_command_status_says_what_refuses_it(watched: System) -> None:
     assert b"Traceback" not in error
 
 
-def test_what_was_seen_stays_in_the_picture_while_the_api_is_away() -> None:
+def test_the_picture_says_that_the_api_is_away() -> None:
     from rich.console import Console
 
     console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
@@ -173,7 +173,7 @@ async def test_readyz_says_what_is_missing_and_since_when(watched: System) -> No
             while not (ready := (await client.get(url)).json())["notReady"]:
                 await asyncio.sleep(0.05)
         [missing] = ready["notReady"]
-        assert ready["ready"], "an api node accepts without the scheduler"
+        assert ready["ready"], "an api node accepts tasks without the scheduler"
         assert (missing["part"], missing["needed"]) == ("scheduler", False)
         assert datetime.fromisoformat(missing["since"]).timestamp() >= before - 1
         watched.redis.pause()

@@ -1,4 +1,4 @@
-"""Short attempts that share a Dask task: each has its own life all the same."""
+"""Batches: short attempts that share a Dask task still succeed, fail and are cancelled independently."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.system import Socket, System
 IDS = st.text(alphabet="0123456789abcdef", min_size=32, max_size=32)
 
 
-# Cutting ------------------------------------------------------------------------------------------------------------
+# Splitting ----------------------------------------------------------------------------------------------------------
 
 
 @given(st.integers(0, 600), st.integers(0, 50), st.none() | st.floats(1e-6, 100))
@@ -48,12 +48,12 @@ def test_batches_contain_every_attempt_once_and_in_order(count: int, idle_thread
 @given(
     st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True), st.lists(st.tuples(IDS, st.integers(1, 10**6)), min_size=1)
 )
-def test_a_key_tells_which_attempts_are_in_it(name: str, members: list[tuple[str, int]]) -> None:
+def test_the_attempts_in_a_key_can_be_parsed(name: str, members: list[tuple[str, int]]) -> None:
     assert parse_attempt_key(attempt_key(name, members)) == (name, members)
 
 
 @pytest.mark.parametrize("key", ["square-0123", ("a", 1), "add-" + "0" * 32, "Add-" + "0" * 32 + "-1"])
-def test_other_keys_are_not_ours(key: object) -> None:
+def test_other_keys_are_not_parsed(key: object) -> None:
     assert parse_attempt_key(key) is None
 
 
@@ -67,7 +67,7 @@ def bench(settings: Settings) -> Iterator[Bench]:
     made.store.close()
 
 
-def test_one_that_fails_or_was_cancelled_leaves_its_neighbours_alone(bench: Bench) -> None:
+def test_an_attempt_that_fails_or_was_cancelled_does_not_affect_its_batch(bench: Bench) -> None:
     def odd(n: int) -> int:
         if n == 1:
             raise ValueError("one")
@@ -84,7 +84,7 @@ def test_one_that_fails_or_was_cancelled_leaves_its_neighbours_alone(bench: Benc
     assert bench.executor.running == {}
 
 
-def test_one_that_was_given_back_meanwhile_is_not_begun(bench: Bench) -> None:
+def test_an_attempt_that_was_requeued_in_the_meantime_is_not_started(bench: Bench) -> None:
     ran = []
 
     def meanwhile(n: int) -> int:
@@ -98,8 +98,8 @@ def test_one_that_was_given_back_meanwhile_is_not_begun(bench: Bench) -> None:
     bounds = [bench.submit(kind, n=n) for n in range(3)]
     bench.executor.run(kind.name, [(bound.task_id, 1, bound.canonical_input) for bound in bounds])
     assert ran == [0, 2]
-    given_back = bench.record(bounds[1].task_id)
-    assert (given_back.state, given_back.attempt, given_back.lost) == (TaskState.QUEUED, 2, 0)
+    requeued = bench.record(bounds[1].task_id)
+    assert (requeued.state, requeued.attempt, requeued.lost) == (TaskState.QUEUED, 2, 0)
 
 
 def test_an_attempt_queued_behind_others_is_in_the_table(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_an_attempt_queued_behind_others_is_in_the_table(tmp_path: Path) -> None
 
 @pytest.fixture(scope="module")
 async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
-    """Two workers, and a scheduler that knows how quick `moody` is."""
+    """Two workers, and a scheduler that has measured how short `moody` is."""
     async with System(tmp_path_factory.mktemp("pair"), min_workers=2, max_workers=2) as running:
         for first in range(0, 300, 100):
             await results(running, await submit(running, [{"n": n} for n in range(first, first + 100)]))
@@ -135,15 +135,15 @@ async def submit(system: System, inputs: list[dict[str, Any]]) -> list[str]:
 
 
 async def results(system: System, ids: list[str]) -> list[dict[str, Any]]:
-    """The final records in the order in which they came."""
+    """The final records in the order of arrival."""
     query = "subscription($ids: [ID!]!) { taskResults(taskIds: $ids) { taskId state attempt } }"
     async with Socket.open(system.url) as socket:
         return [item["taskResults"] async for item in socket.subscribe(query, {"ids": ids})]
 
 
 @pytest.mark.slow
-async def test_who_waits_behind_a_slow_one_runs_elsewhere(pair: System) -> None:
-    given_back = False
+async def test_attempts_queued_behind_a_slow_one_run_elsewhere(pair: System) -> None:
+    requeued = False
     for first in range(1_000, 1_500, 100):
         ids = await submit(pair, [{"n": first, "mood": "slow"}, *({"n": n} for n in range(first + 1, first + 20))])
         begun = time.monotonic()
@@ -152,16 +152,16 @@ async def test_who_waits_behind_a_slow_one_runs_elsewhere(pair: System) -> None:
         assert time.monotonic() - begun < 2.9, "the slow one takes 3 s"
         (slow,) = await results(pair, ids[:1])
         assert (slow["state"], slow["attempt"]) == ("SUCCEEDED", 1)
-        given_back = any(item["attempt"] == 2 for item in quick)
-        if given_back:
+        requeued = any(item["attempt"] == 2 for item in quick)
+        if requeued:
             break
-        # On a busy machine the quick ones took long enough to go alone; the slow one counts, too.
+        # On a busy machine the quick attempts, and the slow one, raised the average so that they were sent alone.
         await results(pair, await submit(pair, [{"n": n} for n in range(first + 10_000, first + 10_100)]))
-    assert given_back, "none shared a Dask task with the slow one"
+    assert requeued, "no attempt was in a batch with the slow one"
 
 
 @pytest.mark.slow
-async def test_who_shares_a_dask_task_with_a_deadly_one_ends_well_and_is_not_charged(pair: System) -> None:
+async def test_attempts_in_a_batch_with_a_deadly_one_succeed_without_a_counted_loss(pair: System) -> None:
     inputs: list[dict[str, Any]] = [{"n": n} for n in range(2_000, 2_019)]
     inputs.insert(3, {"n": 2_100, "mood": "deadly"})
     ids = await submit(pair, inputs)
@@ -170,14 +170,14 @@ async def test_who_shares_a_dask_task_with_a_deadly_one_ends_well_and_is_not_cha
     assert ended.pop(ids[3])["state"] == "FAILED"
     assert {item["state"] for item in ended.values()} == {"SUCCEEDED"}
     store = Store(pair.settings)
-    # The deadly one was charged three times; who ran at the same moment on its worker may have been, the rest never.
+    # Three losses count against the deadly task, none against the others.
     assert sum(record.lost for record in await store.read_many(list(ended)) if record) == 0
     await store.close()
 
 
 @pytest.mark.slow
-async def test_a_dispatcher_hears_of_every_end_even_where_the_load_is_as_it_was_told_last(pair: System) -> None:
-    """It counts what it sends until the load is told again: a count that nobody corrects would hold lone attempts."""
+async def test_a_dispatcher_gets_the_load_after_every_end_even_if_it_is_unchanged(pair: System) -> None:
+    """It counts what it sends until the load is published again: without a correction single attempts would linger."""
     scheduler = SchedulerClient(pair.settings, subscribe_to_load=True)
     scheduler.start()
     try:

@@ -28,23 +28,23 @@ QUERY = "subscription($id: ID!) { taskResult(taskId: $id) { result { ... on Coun
 
 
 async def run_task(store: Store, task_id: str) -> None:
-    """A whole life of a task, as an api node and a worker would lead it."""
+    """Takes a task from submission to its end, as an api node and a worker would."""
     await store.run(store.calls.submit(task_id, "t", "1", b"{}"))
     await store.run(store.calls.start(task_id, 1, "w"))
     await store.run(store.calls.finish(task_id, 1, task_id.encode()))
 
 
-async def submit_ahead(store: Store, node: ResultDelivery, task_id: str) -> None:
-    """A submission that notes the node as one that waits, as the api makes it."""
+async def submit_with_watch(store: Store, node: ResultDelivery, task_id: str) -> None:
+    """Submits with a speculative watch, as the api does."""
     sent_at = time.monotonic()
-    noted = node.prepare_watches([task_id])
-    submitted = await store.run(store.calls.submit(task_id, "t", "1", b"{}", node=node.node if noted else ""))
-    if noted:
+    registered = node.prepare_watches([task_id])
+    submitted = await store.run(store.calls.submit(task_id, "t", "1", b"{}", node=node.node if registered else ""))
+    if registered:
         node.commit_watch(task_id, submitted, sent_at)
 
 
 def count_watches(node: ResultDelivery, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The tasks that a node watches from now on."""
+    """A list that collects the tasks that the node watches from now on."""
     watched: list[str] = []
     watch = node._store.calls.watch
 
@@ -63,12 +63,12 @@ async def deliveries(store: Store) -> AsyncIterator[ResultDelivery]:
     await node.listening.wait()
     yield node
     assert node.subscribers == 0
-    # Bounded, as a cancellation that is lost on its way would hold up every test after this one.
+    # With a timeout, because a lost cancellation would block all following tests.
     async with asyncio.timeout(5):
         await node.close()
 
 
-async def test_thousands_that_subscribe_around_the_instant_of_the_end_all_get_it(
+async def test_thousands_of_subscribers_around_the_instant_of_the_end_all_get_the_record(
     store: Store, deliveries: ResultDelivery
 ) -> None:
     chance = random.Random(7)
@@ -90,18 +90,18 @@ async def test_thousands_that_subscribe_around_the_instant_of_the_end_all_get_it
             await asyncio.gather(*(both(uuid.uuid4().hex) for _ in range(50)))
 
 
-async def test_who_asks_after_a_submission_at_this_node_needs_no_watch(
+async def test_a_subscription_after_a_submission_on_the_same_node_needs_no_watch(
     store: Store, deliveries: ResultDelivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watched = count_watches(deliveries, monkeypatch)
     for _ in range(10):
-        # From which the node learns what time it is at Redis.
-        await submit_ahead(store, deliveries, uuid.uuid4().hex)
+        # From these submissions the node learns Redis's time.
+        await submit_with_watch(store, deliveries, uuid.uuid4().hex)
     for _ in range(20):
         task_id = uuid.uuid4().hex
-        await submit_ahead(store, deliveries, task_id)
+        await submit_with_watch(store, deliveries, task_id)
         waiting = asyncio.ensure_future(deliveries.final_record(task_id))
-        # Redis tells its time in milliseconds: an end in the one in which the subscriber came might be a former one.
+        # Times are in milliseconds: an end in the same millisecond as the subscription could belong to an earlier run.
         await asyncio.sleep(0.03)
         await store.run(store.calls.start(task_id, 1, "w"))
         await store.run(store.calls.finish(task_id, 1, b"1"))
@@ -110,12 +110,12 @@ async def test_who_asks_after_a_submission_at_this_node_needs_no_watch(
     assert watched == []
 
 
-async def test_a_note_is_of_no_use_after_the_channel_was_lost(
+async def test_a_speculative_watch_is_not_used_after_the_connection_was_lost(
     store: Store, deliveries: ResultDelivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watched = count_watches(deliveries, monkeypatch)
     task_id = uuid.uuid4().hex
-    await submit_ahead(store, deliveries, task_id)
+    await submit_with_watch(store, deliveries, task_id)
     await store.run(store.calls.start(task_id, 1, "w"))
     async with asyncio.timeout(10):
         await store.redis.client_kill_filter(_type="pubsub")
@@ -127,9 +127,11 @@ async def test_a_note_is_of_no_use_after_the_channel_was_lost(
     assert watched == [task_id]
 
 
-async def test_notes_made_ahead_leave_no_gap_whatever_comes_between(store: Store, deliveries: ResultDelivery) -> None:
-    """Submissions that join, subscribers that leave, and those that stay, each at any moment of a task's life. Whoever
-    is forgotten would wait for the renewal of all watches, a minute."""
+async def test_speculative_watches_leave_no_gap_whatever_happens_in_between(
+    store: Store, deliveries: ResultDelivery
+) -> None:
+    """Submissions that join, subscribers that leave, and those that stay, each at any moment of a task's life. A
+    forgotten subscriber would wait for the renewal of all watches, which takes a minute."""
     chance = random.Random(3)
 
     async def later(work: Coroutine[Any, Any, None]) -> None:
@@ -148,11 +150,11 @@ async def test_notes_made_ahead_leave_no_gap_whatever_comes_between(store: Store
         await asyncio.gather(leaving, return_exceptions=True)
 
     async def live(task_id: str) -> None:
-        await submit_ahead(store, deliveries, task_id)
+        await submit_with_watch(store, deliveries, task_id)
         await later(run(task_id))
 
     async def join(task_id: str) -> None:
-        await submit_ahead(store, deliveries, task_id)
+        await submit_with_watch(store, deliveries, task_id)
 
     async def run(task_id: str) -> None:
         await store.run(store.calls.start(task_id, 1, "w"))
@@ -169,10 +171,10 @@ async def test_notes_made_ahead_leave_no_gap_whatever_comes_between(store: Store
             await asyncio.gather(*(all_of(uuid.uuid4().hex) for _ in range(30)))
 
 
-async def test_one_that_comes_while_the_others_are_just_served_is_served_too(
+async def test_a_subscriber_that_arrives_while_the_others_are_served_is_served_too(
     store: Store, deliveries: ResultDelivery
 ) -> None:
-    """The instant at which a node has handed the record out and its first subscribers have not left yet."""
+    """At this instant the node has delivered the record and its first subscribers have not left yet."""
 
     async def come_after(first: asyncio.Future[None], task_id: str) -> None:
         await first
@@ -195,8 +197,8 @@ async def test_one_that_comes_while_the_others_are_just_served_is_served_too(
             await after
 
 
-async def test_a_call_that_is_cancelled_ends_whenever_that_comes(store: Store, deliveries: ResultDelivery) -> None:
-    """A cancellation that something below swallows would leave a client that went away subscribed for ever."""
+async def test_a_call_ends_at_whatever_step_it_is_cancelled(store: Store, deliveries: ResultDelivery) -> None:
+    """A swallowed cancellation would leave a disconnected client subscribed for ever."""
 
     async def follow(task_id: str) -> None:
         async for _ in deliveries.events(task_id, 0):
@@ -212,11 +214,13 @@ async def test_a_call_that_is_cancelled_ends_whenever_that_comes(store: Store, d
             done, _ = await asyncio.wait([task], timeout=2)
             if not done:
                 task.cancel()
-            assert done, f"{start.__name__} goes on after it was cancelled at step {steps}"
+            assert done, f"{start.__name__} continues after it was cancelled at step {steps}"
     assert deliveries.subscribers == 0
 
 
-async def test_a_restart_of_redis_costs_no_caller_an_answer(settings: Settings, engine: Path, tmp_path: Path) -> None:
+async def test_no_call_fails_because_redis_was_restarted_before_it(
+    settings: Settings, engine: Path, tmp_path: Path
+) -> None:
     server = RedisServer(tmp_path, binary=engine)
     server.start()
     store = Store(replace(settings, redis_url=server.url))
@@ -230,7 +234,7 @@ async def test_a_restart_of_redis_costs_no_caller_an_answer(settings: Settings, 
         server.stop()
 
 
-async def test_a_late_notice_of_an_earlier_run_ends_no_wait_for_the_next(
+async def test_a_late_notification_of_an_earlier_run_does_not_end_the_wait_for_the_next(
     store: Store, deliveries: ResultDelivery
 ) -> None:
     task_id = uuid.uuid4().hex
@@ -243,14 +247,14 @@ async def test_a_late_notice_of_an_earlier_run_ends_no_wait_for_the_next(
     late = await pubsub.get_message(timeout=1)
     await pubsub.aclose()  # type: ignore[no-untyped-call]
     assert late is not None
-    assert len(late["data"]) > len(task_id), "the record came along"
+    assert len(late["data"]) > len(task_id), "the notification includes the record"
     await store.run(calls.submit(task_id, "t", "1", b"{}", recompute=True))
     waiting = asyncio.ensure_future(deliveries.final_record(task_id))
     async with asyncio.timeout(5):
         while (topic := deliveries._topics.get(task_id)) is None or topic.run is None:
             await asyncio.sleep(0)
         await store.command("PUBLISH", own, late["data"])
-        # What follows on the channel is heard after it.
+        # Messages on the channel are handled in order.
         other = asyncio.ensure_future(deliveries.final_record(other_id := uuid.uuid4().hex))
         await run_task(store, other_id)
         await other
@@ -260,7 +264,7 @@ async def test_a_late_notice_of_an_earlier_run_ends_no_wait_for_the_next(
         assert (await waiting).result == b"2"
 
 
-async def test_a_subscriber_that_leaves_does_not_take_the_others_notice_with_it(
+async def test_a_subscriber_that_leaves_does_not_cost_the_others_their_notification(
     store: Store, deliveries: ResultDelivery
 ) -> None:
     async with asyncio.timeout(60):
@@ -274,7 +278,9 @@ async def test_a_subscriber_that_leaves_does_not_take_the_others_notice_with_it(
             assert (await staying).result == task_id.encode()
 
 
-async def test_a_lost_channel_is_opened_again_and_nothing_is_missed(store: Store, deliveries: ResultDelivery) -> None:
+async def test_a_lost_connection_is_opened_again_and_nothing_is_missed(
+    store: Store, deliveries: ResultDelivery
+) -> None:
     ids = [uuid.uuid4().hex for _ in range(50)]
     waiting = [asyncio.ensure_future(deliveries.final_record(task_id)) for task_id in ids]
     async with asyncio.timeout(30):
@@ -295,7 +301,7 @@ async def test_a_subscriber_outlives_a_restart_of_redis(settings: Settings, engi
         task_id = uuid.uuid4().hex
         waiting = asyncio.ensure_future(node.final_record(task_id))
         await store.run(store.calls.submit(task_id, "t", "1", b"{}"))
-        # A crash: what was answered is in the append-only file all the same.
+        # A crash: what was acknowledged is in the append-only file.
         server.kill()
         server.start()
         async with asyncio.timeout(20):
@@ -308,10 +314,10 @@ async def test_a_subscriber_outlives_a_restart_of_redis(settings: Settings, engi
         server.stop()
 
 
-async def test_a_slow_reader_of_events_is_not_left_behind_when_its_task_runs_again(
+async def test_a_slow_reader_of_events_gets_all_events_when_its_task_runs_again(
     store: Store, deliveries: ResultDelivery
 ) -> None:
-    """It reads on only when the end is over already and a recomputation has begun: that one's end is its last event."""
+    """It continues only after the end, when a recomputation has begun: the end of that run is its last event."""
     task_id = uuid.uuid4().hex
     await store.run(store.calls.submit(task_id, "t", "1", b"{}"))
     begun, go_on = asyncio.Event(), asyncio.Event()
@@ -328,7 +334,7 @@ async def test_a_slow_reader_of_events_is_not_left_behind_when_its_task_runs_aga
         await begun.wait()
         await store.run(store.calls.start(task_id, 1, "w"))
         await store.run(store.calls.finish(task_id, 1, b"1"))
-        # Another subscriber of this node has the result, so the node has handed the end out.
+        # Another subscriber of this node has the result, so the node has delivered the end.
         assert (await deliveries.final_record(task_id)).result == b"1"
         await store.run(store.calls.submit(task_id, "t", "1", b"{}", recompute=True))
         go_on.set()
@@ -361,7 +367,7 @@ async def test_every_event_reaches_a_slow_and_a_fast_reader_in_order(store: Stor
         assert await asyncio.gather(*readers) == [list(range(1, 204))] * 3
 
 
-async def test_more_subscriptions_than_the_node_takes_are_refused(store: Store) -> None:
+async def test_subscriptions_beyond_the_limit_of_the_node_are_refused(store: Store) -> None:
     node = ResultDelivery(store, "small", 2, lambda _: None)
     await node.start()
     waiting = [asyncio.ensure_future(node.final_record(uuid.uuid4().hex)) for _ in range(2)]
@@ -378,9 +384,9 @@ async def test_more_subscriptions_than_the_node_takes_are_refused(store: Store) 
 WIRE_TASKS = 500
 
 
-async def test_over_the_wire_nobody_is_left_waiting(system: System, tmp_path: Path) -> None:
-    """Six subscriptions for each of hundreds of tasks, over both nodes: before, beside and right after the submission,
-    at any moment of the run, at the instant of the end, and after it."""
+async def test_over_the_wire_every_subscriber_gets_the_result(system: System, tmp_path: Path) -> None:
+    """Six subscriptions to each of hundreds of tasks, on both nodes: before, during and right after the submission, at
+    any moment of the run, at the instant of the end, and after it."""
     chance = random.Random(11)
     kind = load_registry([TASKS])["counted"]
     call = "mutation($f: String!, $n: Int!) { submitCounted(folder: $f, n: $n) { taskId outcome } }"
@@ -397,7 +403,7 @@ async def test_over_the_wire_nobody_is_left_waiting(system: System, tmp_path: Pa
                 [item] = await socket.collect(call, {"f": str(tmp_path), "n": n})
                 break
             except Refused as refused:
-                # A disk that stalls may stall Redis; the client is told to try again.
+                # A disk that stalls may stall Redis; then the client must try again.
                 if refused.code != "SERVICE_UNAVAILABLE":
                     raise
                 outcomes |= {"JOINED", "CACHED"}
@@ -409,7 +415,7 @@ async def test_over_the_wire_nobody_is_left_waiting(system: System, tmp_path: Pa
         return await receive(socket, task_id)
 
     async def one(n: int, sockets: list[Socket]) -> None:
-        # The id is known before the submission, so that a client may subscribe first.
+        # The id is known before the submission, so a client can subscribe first.
         task_id = kind.bind({"folder": str(tmp_path), "n": n}).task_id
         near, far, near_too, far_too = (sockets[(n + i) % 4] for i in range(4))
         early = [asyncio.ensure_future(receive(near, task_id))]

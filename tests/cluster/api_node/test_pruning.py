@@ -1,4 +1,4 @@
-"""What has expired leaves nothing behind: no place in a list, no blob; at any rate, and whatever dies or is away."""
+"""Expired tasks leave nothing behind, neither index entries nor blobs, whatever dies or is unavailable."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SHARD = "7"
 
 @pytest.fixture
 async def brief(settings: Settings) -> AsyncIterator[Store]:
-    """A store whose records live for a second."""
+    """A store whose records expire after one second."""
     store = Store(replace(settings, result_ttl_seconds=1))
     yield store
     await store.close()
@@ -56,7 +56,7 @@ async def end(store: Store, task_ids: Sequence[str], *, how: str = "finish", ten
 
 
 async def keys_left(store: Store) -> list[str]:
-    """Every key of the store but the leases and marks."""
+    """All keys of the store except leases and times of rounds."""
     services = {"recoverer", "pruner", "blob_deleter", "pruned", "recovered"}
     found = [key.decode() async for key in store.redis.scan_iter(f"{store.calls.prefix}:*", count=1_000)]
     return [key for key in found if key.rsplit(":", 1)[1] not in services]
@@ -68,7 +68,7 @@ async def all_gone(store: Store, seconds: float = 15) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_one_round_prunes_however_many_have_expired_in_one_lane(brief: Store) -> None:
+async def test_one_round_prunes_all_expired_tasks_of_a_shard(brief: Store) -> None:
     await end(brief, [an_id() for _ in range(3 * PAGE)], tenant="acme")
     await end(brief, [an_id() for _ in range(2 * PAGE)], how="fail")
     await asyncio.sleep(1.1)
@@ -86,20 +86,20 @@ async def test_pruning_spares_a_task_that_runs_again(brief: Store) -> None:
     expiry = f"{brief.calls.shard(task_id)}:expiry"
     entries = await brief.redis.zrange(expiry, 0, -1, withscores=True)
     await brief.run(brief.calls.submit(task_id, "t", "1", b"{}", recompute=True))
-    # As an older release left it, or a run that began between the expiry and the pruning.
+    # As left by an older release, or by a run that began between expiry and pruning.
     await brief.redis.zadd(expiry, {str(entries[0][0], "ascii"): 1, "no such entry": 2})  # type: ignore[arg-type]
     assert await brief.run(brief.calls.prune(SHARD, 10)) == 2
     assert await brief.redis.zcard(expiry) == 0
     assert [found for _, found in await brief.newest(5)] == [task_id]
 
 
-async def test_a_lease_outlasts_work_that_takes_longer_and_is_handed_over_at_its_end(store: Store) -> None:
+async def test_a_lease_is_kept_during_work_that_takes_longer_and_is_released_at_its_end(store: Store) -> None:
     first = LeaderLease(store, "test", f"{store.calls.prefix}:lease", "first", seconds=1.0)
     second = LeaderLease(store, "test", f"{store.calls.prefix}:lease", "second", seconds=1.0)
     first.start()
     await until(lambda: first.held)
     second.start()
-    # The work: it awaits something for twice as long as the lease lasts.
+    # The work takes twice as long as the lease lasts.
     ends = time.monotonic() + 2.0
     while time.monotonic() < ends:
         assert first.held
@@ -112,7 +112,7 @@ async def test_a_lease_outlasts_work_that_takes_longer_and_is_handed_over_at_its
     await second.close()
 
 
-async def test_a_lease_that_cannot_be_renewed_is_not_held_any_more_when_another_may_take_it(store: Store) -> None:
+async def test_a_lease_that_cannot_be_renewed_is_no_longer_held_once_another_node_can_take_it(store: Store) -> None:
     now = 100.0
     lease = LeaderLease(store, "test", f"{store.calls.prefix}:lease", "a", seconds=6.0, clock=lambda: now)
     await lease.renew()
@@ -123,7 +123,7 @@ async def test_a_lease_that_cannot_be_renewed_is_not_held_any_more_when_another_
 
 
 class Blobs(FolderBlobStore):
-    """A folder that can be away, and tells what was asked of it."""
+    """A folder that can be unavailable and records what it was asked to delete."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -141,7 +141,7 @@ async def blobs(tmp_path: Path) -> Blobs:
 
 
 async def with_blobs(settings: Settings, blobs: FolderBlobStore, task_id: str, attempt: int = 1) -> None:
-    """What a task function does in its thread."""
+    """Saves blobs as a task function does in its thread."""
     store = ThreadStore(settings)
 
     def run() -> None:
@@ -158,14 +158,14 @@ async def with_blobs(settings: Settings, blobs: FolderBlobStore, task_id: str, a
     store.close()
 
 
-async def test_blobs_go_with_their_record_however_the_attempts_ended_and_no_others_are_looked_for(
+async def test_blobs_are_deleted_with_their_record_however_the_attempts_ended_and_no_others_are_checked(
     settings: Settings, brief: Store, blobs: Blobs
 ) -> None:
-    noted = {how: an_id() for how in ("finish", "fail", "cancel")}
-    for how, task_id in noted.items():
+    registered = {how: an_id() for how in ("finish", "fail", "cancel")}
+    for how, task_id in registered.items():
         await with_blobs(settings, blobs, task_id)
         await end(brief, [task_id], how=how)
-    # Nobody's record: the worker died before anything else was written, or Redis lost it.
+    # Without a record: the worker died before anything else was written, or Redis lost it.
     await with_blobs(settings, blobs, orphan := an_id())
     await brief.redis.zadd(f"{brief.calls.shard_prefix(SHARD)}:blobs", {orphan: 1})
     await end(brief, [an_id() for _ in range(50)])
@@ -177,7 +177,7 @@ async def test_blobs_go_with_their_record_however_the_attempts_ended_and_no_othe
         service.start()
     await until(lambda: len(list(blobs.folder.iterdir())) == 1, 20)
     assert [path.name for path in blobs.folder.iterdir()] == [kept]
-    assert {task_id for asked in blobs.asked for task_id in asked} == {*noted.values(), orphan}
+    assert {task_id for asked in blobs.asked for task_id in asked} == {*registered.values(), orphan}
     async with asyncio.timeout(5):
         while await brief.redis.zrange(f"{brief.calls.shard_prefix(SHARD)}:blobs", 0, -1) != [kept.encode()]:
             await asyncio.sleep(0.02)
@@ -185,7 +185,7 @@ async def test_blobs_go_with_their_record_however_the_attempts_ended_and_no_othe
         await service.close()
 
 
-async def test_blobs_are_deleted_once_the_store_is_back_or_by_another_node(
+async def test_blobs_are_deleted_once_the_blob_store_is_available_or_by_another_node(
     settings: Settings, brief: Store, blobs: Blobs
 ) -> None:
     task_id = an_id()
@@ -197,7 +197,7 @@ async def test_blobs_are_deleted_once_the_store_is_back_or_by_another_node(
     deleter.start()
     await until(lambda: blobs.asked)
     await deleter.close()
-    # It has taken the task, which is due again later.
+    # It has claimed the task, which is due again later.
     assert await brief.run(brief.calls.claim_blobs(SHARD, 10)) == (0, [])
     assert (await brief.redis.zscore(entries, task_id) or 0) > time.time() * 1000 + 30_000
     blobs.away = False
@@ -211,7 +211,7 @@ async def test_blobs_are_deleted_once_the_store_is_back_or_by_another_node(
     await other.close()
 
 
-async def test_a_run_that_begins_while_its_forerunners_blobs_are_deleted_keeps_its_entry(brief: Store) -> None:
+async def test_a_run_that_begins_while_the_blobs_of_the_previous_one_are_deleted_keeps_its_entry(brief: Store) -> None:
     task_id = an_id()
     await brief.run(brief.calls.register_blobs(task_id, check_seconds=0))
     assert await brief.run(brief.calls.claim_blobs(SHARD, 10)) == (1, [task_id])
@@ -221,7 +221,7 @@ async def test_a_run_that_begins_while_its_forerunners_blobs_are_deleted_keeps_i
     assert await brief.redis.zcard(f"{brief.calls.shard_prefix(SHARD)}:blobs") == 1
 
 
-async def test_an_ended_task_is_looked_at_when_it_expires_and_an_open_one_later(brief: Store) -> None:
+async def test_an_ended_task_is_checked_when_it_expires_and_an_open_one_later(brief: Store) -> None:
     opened, ended = an_id(), an_id()
     await brief.run(brief.calls.submit(opened, "t", "1", b"{}"))
     await end(brief, [ended])
@@ -235,7 +235,7 @@ async def test_an_ended_task_is_looked_at_when_it_expires_and_an_open_one_later(
     assert (await brief.redis.zscore(entries, opened) or 0) > time.time() * 1000 + 3_000_000
 
 
-async def test_old_folders_that_nobody_noted_are_found_unless_their_task_is_there(
+async def test_old_unregistered_folders_are_deleted_unless_their_task_exists(
     settings: Settings, brief: Store, blobs: Blobs
 ) -> None:
     import os

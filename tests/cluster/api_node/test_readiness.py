@@ -1,4 +1,4 @@
-"""/readyz tells what was seen: a write, a heartbeat, a round of recovery, and how the background loops are."""
+"""Readiness is observed: a write, a heartbeat, a round of recovery, and the health of the background loops."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from tests.system import RedisServer
 
 
 class Connected:
-    """The link of a node that has its scheduler."""
+    """The scheduler client of a node that is connected."""
 
     connected = True
     disconnected_since = None
 
 
 class Subscribed:
-    """The deliveries of a node whose channel is subscribed."""
+    """The delivery of a node whose channel is subscribed."""
 
     disconnected_since = None
 
@@ -55,11 +55,11 @@ async def all_well(store: Store) -> None:
     await store.run(calls.record_time(calls.recovered_key))
 
 
-async def missing(readiness: Readiness) -> list[tuple[str, bool]]:
+async def problems(readiness: Readiness) -> list[tuple[str, bool]]:
     return [(item.part, item.needed) for item in (await readiness.check()).problems]
 
 
-async def test_a_node_that_lacks_nothing_tells_how_old_what_it_saw_is(store: Store, readiness: Readiness) -> None:
+async def test_a_healthy_node_reports_the_age_of_what_it_observed(store: Store, readiness: Readiness) -> None:
     await all_well(store)
     report = await readiness.check()
     assert (report.ready, report.redis, report.scheduler, report.problems) == (True, True, True, ())
@@ -67,16 +67,16 @@ async def test_a_node_that_lacks_nothing_tells_how_old_what_it_saw_is(store: Sto
     assert report.recovery_age_seconds == pytest.approx(0, abs=2)
 
 
-async def test_a_scheduler_that_writes_no_heartbeat_is_missing_though_its_connection_is_open(
-    store: Store, readiness: Readiness
-) -> None:
+async def test_a_connected_scheduler_that_writes_no_heartbeat_is_a_problem(store: Store, readiness: Readiness) -> None:
     await all_well(store)
     await store.command("DEL", store.calls.scheduler_key)
-    assert await missing(readiness) == [("scheduler", False)]
+    assert await problems(readiness) == [("scheduler", False)]
     assert (await readiness.check()).heartbeat_age_seconds is None
 
 
-async def test_recovery_is_missing_when_no_node_completed_a_round_for_long(store: Store, readiness: Readiness) -> None:
+async def test_recovery_is_a_problem_if_no_node_has_completed_a_round_recently(
+    store: Store, readiness: Readiness
+) -> None:
     await all_well(store)
     seconds, _ = await store.redis.time()
     long_ago = milliseconds(seconds - RECOVERY_LIMIT_SECONDS - 5)
@@ -114,14 +114,14 @@ async def test_a_loop_that_keeps_failing_is_named_with_its_error_until_a_round_c
         assert item.since == pytest.approx(time.time(), abs=10)
         mended.set()
         async with asyncio.timeout(5):
-            while await missing(readiness):
+            while await problems(readiness):
                 await asyncio.sleep(0.01)
     finally:
         await loop.close()
 
 
 @pytest.mark.parametrize("name", ["read-only", "full", "not permitted"])
-async def test_a_redis_that_answers_and_takes_no_write_is_missing(
+async def test_a_redis_that_answers_but_refuses_writes_is_a_problem(
     name: str, redis_server: RedisServer, store: Store, readiness: Readiness
 ) -> None:
     await all_well(store)
@@ -130,10 +130,10 @@ async def test_a_redis_that_answers_and_takes_no_write_is_missing(
         assert (report.ready, report.redis) == (False, False)
         assert [item.part for item in report.problems] == ["redis"]
     await all_well(store)
-    assert await missing(readiness) == []
+    assert await problems(readiness) == []
 
 
-async def test_probes_that_come_together_share_one_write(
+async def test_simultaneous_probes_share_one_write(
     store: Store, readiness: Readiness, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await all_well(store)

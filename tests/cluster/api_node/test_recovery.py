@@ -1,4 +1,4 @@
-"""Recovery: what it looks at, in which order, and whom it charges; real scripts, and a scheduler that is played."""
+"""Recovery: what it checks, in which order, and which losses count; with real scripts and a fake scheduler."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ID = "b9a7c7263c0332d12e52f09809754586"
 
 
 class Scheduler:
-    """Both ends of the way to a scheduler: it holds what was dispatched to it since its beginning."""
+    """Fake of the dispatcher and the scheduler: it holds what was dispatched since its start."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -34,7 +34,7 @@ class Scheduler:
         self._waiting = 0
 
     async def begin(self, epoch: str) -> None:
-        """A new one, which knows nothing."""
+        """Starts a new scheduler, which knows no attempts."""
         self.attempts.clear()
         word = orjson.dumps({"epoch": epoch, "address": "tcp://x", "started_at": 0})
         await self._store.command("SET", self._store.calls.scheduler_key, word)
@@ -44,7 +44,7 @@ class Scheduler:
         self.asked += len(attempts)
         if self.leave_after is not None and self.asked > self.leave_after:
             self.leave_after = None
-            raise SchedulerUnavailable("played")
+            raise SchedulerUnavailable("fake")
         return [self.attempts.get(task_id) == attempt for task_id, attempt in attempts]
 
     def put(self, attempt: Dispatchable) -> None:
@@ -82,13 +82,13 @@ async def reached(condition: Any, seconds: float = 20) -> None:
             await asyncio.sleep(0.02)
 
 
-async def charges(store: Store, ids: list[str]) -> set[tuple[bytes | None, ...]]:
-    """How often each task was charged: for its worker, and as undelivered."""
+async def counted_losses(store: Store, ids: list[str]) -> set[tuple[bytes | None, ...]]:
+    """How many losses count against each task: with its worker, and as undelivered."""
     found = await store.commands([("HMGET", store.calls.record_key(i), "lost", "undelivered") for i in ids])
     return {tuple(item) for item in found}
 
 
-async def test_a_new_scheduler_gets_every_open_task_page_by_page_and_nobody_is_charged(
+async def test_a_new_scheduler_gets_every_open_task_page_by_page_and_no_loss_counts(
     store: Store, scheduler: Scheduler, recoverer: Recoverer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recovery, "IN_TRANSIT_SECONDS", 0.3)
@@ -99,18 +99,18 @@ async def test_a_new_scheduler_gets_every_open_task_page_by_page_and_nobody_is_c
     await reached(lambda: len(scheduler.attempts) == 1_600)
     assert set(scheduler.attempts.values()) == {2}
     assert scheduler.largest_wait <= 16 * PAGE
-    assert await charges(store, waiting + running) == {(b"0", b"0")}
+    assert await counted_losses(store, waiting + running) == {(b"0", b"0")}
     async with asyncio.timeout(10):
         while not (swept := await store.redis.get(store.calls.swept_key)):
             await asyncio.sleep(0.05)
     assert str(swept).endswith(" one'")
-    # The second half of the sweep asked for nothing that the new scheduler had already got.
+    # The second pass of the sweep replaced nothing that the new scheduler already had.
     assert set(scheduler.attempts.values()) == {2}
     assert recoverer.lease.term == 1
     assert await store.redis.get(store.calls.recovered_key) is not None
 
 
-async def test_what_may_be_on_its_way_to_a_new_scheduler_is_looked_at_when_it_must_have_come(
+async def test_attempts_in_transit_to_a_new_scheduler_are_checked_once_they_must_have_arrived(
     store: Store, scheduler: Scheduler, recoverer: Recoverer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recovery, "IN_TRANSIT_SECONDS", 1.0)
@@ -122,10 +122,10 @@ async def test_what_may_be_on_its_way_to_a_new_scheduler_is_looked_at_when_it_mu
     scheduler.put(Dispatchable(arrives, 1, "t", b"{}"))
     await reached(lambda: scheduler.attempts.get(lost) == 2)
     assert scheduler.attempts == {arrives: 1, lost: 2}
-    assert await charges(store, [arrives, lost]) == {(b"0", b"0")}
+    assert await counted_losses(store, [arrives, lost]) == {(b"0", b"0")}
 
 
-async def test_who_takes_over_beside_a_scheduler_that_is_known_looks_at_nothing_again(
+async def test_a_new_recoverer_does_not_sweep_again_if_the_scheduler_is_known(
     store: Store, scheduler: Scheduler, recoverer: Recoverer
 ) -> None:
     await scheduler.begin("one")
@@ -137,7 +137,7 @@ async def test_who_takes_over_beside_a_scheduler_that_is_known_looks_at_nothing_
     assert (scheduler.asked, scheduler.attempts) == (0, {})
 
 
-async def test_a_sweep_that_the_scheduler_cut_short_begins_anew(
+async def test_a_sweep_that_was_interrupted_starts_again(
     store: Store, scheduler: Scheduler, recoverer: Recoverer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recovery, "IN_TRANSIT_SECONDS", 0.2)
@@ -147,10 +147,10 @@ async def test_a_sweep_that_the_scheduler_cut_short_begins_anew(
     scheduler.leave_after = 1_100
     recoverer.start()
     await reached(lambda: len(scheduler.attempts) == 2_000)
-    assert await charges(store, ids) == {(b"0", b"0")}
+    assert await counted_losses(store, ids) == {(b"0", b"0")}
 
 
-async def test_a_scheduler_that_is_not_new_and_does_not_know_a_task_is_charged_for_it(
+async def test_a_loss_counts_if_a_scheduler_that_is_not_new_does_not_know_the_attempt(
     store: Store, scheduler: Scheduler, recoverer: Recoverer
 ) -> None:
     await scheduler.begin("one")
@@ -162,11 +162,11 @@ async def test_a_scheduler_that_is_not_new_and_does_not_know_a_task_is_charged_f
         await store.redis.zadd(f"{store.calls.shard(task_id)}:open", {task_id: now - 1})
     recoverer.start()
     await reached(lambda: len(scheduler.attempts) == 2)
-    assert await charges(store, [waiting]) == {(b"0", b"1")}
-    assert await charges(store, [running]) == {(b"1", b"0")}
+    assert await counted_losses(store, [waiting]) == {(b"0", b"1")}
+    assert await counted_losses(store, [running]) == {(b"1", b"0")}
 
 
-async def test_a_wrong_clock_of_the_recoverers_node_changes_nothing(
+async def test_a_wrong_clock_of_the_recoverers_node_has_no_effect(
     store: Store, scheduler: Scheduler, recoverer: Recoverer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import time
@@ -179,13 +179,13 @@ async def test_a_wrong_clock_of_the_recoverers_node_changes_nothing(
     await scheduler.begin("one")
     recoverer.start()
     await reached(lambda: len(scheduler.attempts) == 5, 5)
-    assert await charges(store, ids) == {(b"0", b"0")}
+    assert await counted_losses(store, ids) == {(b"0", b"0")}
 
 
 # The scripts ----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_claim_is_bounded_by_the_length_of_the_inputs(store: Store) -> None:
+async def test_a_claim_is_limited_by_the_length_of_the_inputs(store: Store) -> None:
     now = await store.server_milliseconds()
     ids = [f"{ID[0]}{i:031x}" for i in range(5)]
     for task_id in ids:
@@ -199,8 +199,8 @@ async def test_a_claim_is_bounded_by_the_length_of_the_inputs(store: Store) -> N
     assert taken[:3] == [2, 2, 1]
 
 
-async def test_who_was_only_asked_for_was_not_heard_of(store: Store) -> None:
-    """`start` by another worker of an attempt that the recoverer has just asked for."""
+async def test_being_checked_is_no_sign_of_life(store: Store) -> None:
+    """Another worker starts an attempt that the recoverer has just checked."""
     await store.run(store.calls.submit(ID, "t", "1", b"{}"))
     await store.run(store.calls.start(ID, 1, "dead"))
     assert (await store.run(store.calls.start(ID, 1, "other"))).verdict == "ALIVE"
@@ -214,7 +214,7 @@ async def test_who_was_only_asked_for_was_not_heard_of(store: Store) -> None:
     assert (await store.run(store.calls.start(ID, 1, "other"))).verdict == "ALIVE"
 
 
-async def test_an_outcome_that_is_stored_twice_as_its_answer_was_lost_is_no_late_one(store: Store) -> None:
+async def test_an_outcome_that_is_stored_twice_because_the_reply_was_lost_is_accepted(store: Store) -> None:
     await store.run(store.calls.submit(ID, "t", "1", b"{}"))
     await store.run(store.calls.start(ID, 1, "w"))
     for _ in range(2):
@@ -231,7 +231,7 @@ async def test_an_outcome_that_is_stored_twice_as_its_answer_was_lost_is_no_late
     assert await store.run(store.calls.fail(ID, 2, error("TASK_FAILED", "other"))) == "REFUSED"
 
 
-async def test_even_what_is_charged_to_nobody_has_an_end_and_a_new_run_begins_with_a_clean_slate(
+async def test_losses_that_do_not_count_are_limited_too_and_a_new_run_starts_from_zero(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cluster.store.script_calls.UNCHARGED_LIMIT", 3)

@@ -1,5 +1,5 @@
-"""What delivery reads and hands out, and to whom: the right run, no result that nobody asked for, one at a time where
-something is wrong with one."""
+"""Delivery: the right run to each waiter, no long result unless it was selected, and a broken record that affects no
+other."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def until(condition: Any, seconds: float = 5) -> None:
 # The right run --------------------------------------------------------------------------------------------------------
 
 
-async def test_a_read_that_began_before_a_run_says_nothing_to_those_who_came_after(
+async def test_a_read_that_began_before_a_run_is_not_delivered_to_later_waiters(
     store: Store, deliveries: ResultDelivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task_id = uuid.uuid4().hex
@@ -72,15 +72,15 @@ async def test_a_read_that_began_before_a_run_says_nothing_to_those_who_came_aft
     second = asyncio.ensure_future(deliveries.final_record(task_id))
     await asyncio.sleep(0)
     go_on.set()
-    assert (await first).result == b'"old"', "it came before the new run began"
+    assert (await first).result == b'"old"', "it arrived before the new run began"
     await store.run(store.calls.start(task_id, again.record.attempt, "w"))
     await store.run(store.calls.finish(task_id, again.record.attempt, b'"new"'))
     async with asyncio.timeout(5):
         assert (await second).result == b'"new"'
 
 
-async def old_notice(store: Store, node: str, task_id: str) -> bytes:
-    """Ends a run whose notice to the node stays on its way."""
+async def old_notification(store: Store, node: str, task_id: str) -> bytes:
+    """Ends a run; returns its notification, which the node does not receive."""
     pubsub = store.redis.pubsub()
     await pubsub.subscribe(store.calls.node_channel("elsewhere"))
     await pubsub.get_message(timeout=1)
@@ -94,25 +94,25 @@ async def old_notice(store: Store, node: str, task_id: str) -> bytes:
     return bytes(late["data"])
 
 
-@pytest.mark.parametrize("noted", [True, False], ids=["of a submission here", "of another subscriber"])
-async def test_a_late_notice_ends_no_wait_that_began_after_its_run(
-    store: Store, deliveries: ResultDelivery, noted: bool
+@pytest.mark.parametrize("speculative", [True, False], ids=["speculative watch", "another waiter"])
+async def test_a_late_notification_does_not_end_a_wait_that_began_after_its_run(
+    store: Store, deliveries: ResultDelivery, speculative: bool
 ) -> None:
-    """This node knew the former run, by a submission's note or by whoever waits for it, and hears of its end last."""
+    """The node knows the earlier run, by a speculative watch or another waiter, and is notified of its end late."""
     task_id, waiting = uuid.uuid4().hex, list[asyncio.Future[Any]]()
     sent_at = time.monotonic()
     assert deliveries.prepare_watches([task_id])
     submitted = await store.run(store.calls.submit(task_id, "t", "1", b"{}", node=deliveries.node))
     deliveries.commit_watch(task_id, submitted, sent_at)
-    if not noted:
+    if not speculative:
         waiting.append(asyncio.ensure_future(deliveries.final_record(task_id)))
         await asyncio.sleep(0)
-    notice = await old_notice(store, deliveries.node, task_id)
+    notification = await old_notification(store, deliveries.node, task_id)
     await asyncio.sleep(0.005)
     again = await store.run(store.calls.submit(task_id, "t", "1", b"{}", recompute=True))
     late = asyncio.ensure_future(deliveries.final_record(task_id))
     await asyncio.sleep(0)
-    await store.command("PUBLISH", store.calls.node_channel(deliveries.node), notice)
+    await store.command("PUBLISH", store.calls.node_channel(deliveries.node), notification)
     await run_task(store, other := uuid.uuid4().hex)
     await deliveries.final_record(other)
     assert not late.done()
@@ -121,18 +121,18 @@ async def test_a_late_notice_ends_no_wait_that_began_after_its_run(
     async with asyncio.timeout(5):
         assert (await late).result == b'"new"'
         for one in waiting:
-            # It came before the former end, which the node can tell where answers are quick.
+            # It arrived before the earlier end, which the node can tell if replies are fast.
             assert (await one).result in (b'"old"', b'"new"')
 
 
-# Results that nobody asked for ----------------------------------------------------------------------------------------
+# Long results --------------------------------------------------------------------------------------------------------
 
 
 async def sent_bytes(store: Store) -> int:
     return int((await store.redis.info("stats"))["total_net_output_bytes"])
 
 
-async def test_no_answer_carries_a_long_result_unasked(store: Store, deliveries: ResultDelivery) -> None:
+async def test_no_reply_includes_a_long_result_that_was_not_requested(store: Store, deliveries: ResultDelivery) -> None:
     ids = [uuid.uuid4().hex for _ in range(20)]
     for task_id in ids:
         await end(store, task_id, LONG)
@@ -152,7 +152,7 @@ async def test_no_answer_carries_a_long_result_unasked(store: Store, deliveries:
         assert one.result_omitted
 
 
-async def test_a_short_result_comes_along(store: Store) -> None:
+async def test_a_short_result_is_included(store: Store) -> None:
     await end(store, task_id := uuid.uuid4().hex, b'"short"')
     assert (await store.run(store.calls.submit(task_id, "t", "1", b"{}"))).record.result == b'"short"'
     record = await store.run(store.calls.read(task_id))
@@ -160,7 +160,7 @@ async def test_a_short_result_comes_along(store: Store) -> None:
     assert (record.result, record.result_omitted) == (b'"short"', False)
 
 
-async def test_who_asks_gets_long_results_and_many_who_wait_for_one_end_share_a_read(
+async def test_long_results_are_read_on_request_and_waiters_for_the_same_end_share_a_read(
     store: Store, deliveries: ResultDelivery
 ) -> None:
     task_id = uuid.uuid4().hex
@@ -174,7 +174,7 @@ async def test_who_asks_gets_long_results_and_many_who_wait_for_one_end_share_a_
     assert await sent_bytes(store) - before < 4 * len(LONG)
 
 
-async def test_a_slow_reader_of_many_ends_keeps_nothing_long_and_hears_of_what_is_gone(
+async def test_nothing_long_is_kept_for_a_slow_reader_and_expired_records_are_reported(
     store: Store, deliveries: ResultDelivery
 ) -> None:
     ids = [uuid.uuid4().hex for _ in range(3)]
@@ -187,14 +187,14 @@ async def test_a_slow_reader_of_many_ends_keeps_nothing_long_and_hears_of_what_i
         await store.run(store.calls.start(task_id, 1, "w"))
         await store.run(store.calls.finish(task_id, 1, LONG))
     await until(lambda: deliveries.subscribers == 0)
-    # The reader was slow: one task runs again before its turn, so its next end is waited for.
+    # The reader was slow: one task runs again, so the reader waits for the end of that run.
     again = await store.run(store.calls.submit(ids[1], "t", "1", b"{}", recompute=True))
     taking = asyncio.ensure_future(anext(stream))
     await asyncio.sleep(0.05)
     await store.run(store.calls.start(ids[1], again.record.attempt, "w"))
     await store.run(store.calls.finish(ids[1], again.record.attempt, b'"new"'))
     got = {(record := await taking).task_id: record.result}
-    # The other has expired.
+    # The other record has expired.
     await store.redis.delete(store.calls.record_key(ids[2]))
     if ids[2] in got:
         assert got[ids[2]] == LONG
@@ -208,18 +208,18 @@ async def test_a_slow_reader_of_many_ends_keeps_nothing_long_and_hears_of_what_i
 # Batches --------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_batch_may_take_longer_than_one_answer_may(store: Store) -> None:
-    # So long that Redis reads, and answers, one at a time.
+async def test_a_batch_may_take_longer_than_the_timeout_of_one_reply(store: Store) -> None:
+    # So long that Redis reads and answers one at a time.
     busy = "EVAL", "for i = 1, 1e7 do end return 1", 0, b"x" * 100_000
     began = time.monotonic()
     await store.commands([busy] * 4)
     count = math.ceil(2.5 * TIMEOUT_SECONDS / ((time.monotonic() - began) / 4))
     began = time.monotonic()
     assert await store.commands([busy] * count) == [1] * count
-    assert time.monotonic() - began > TIMEOUT_SECONDS, "it was no long batch"
+    assert time.monotonic() - began > TIMEOUT_SECONDS, "the batch was too short for this test"
 
 
-async def test_a_record_that_cannot_be_read_holds_up_no_other(store: Store, deliveries: ResultDelivery) -> None:
+async def test_a_record_that_cannot_be_read_does_not_delay_others(store: Store, deliveries: ResultDelivery) -> None:
     ids, broken = [uuid.uuid4().hex for _ in range(100)], uuid.uuid4().hex
     await store.redis.set(store.calls.record_key(broken), "no hash")
     waiting = [asyncio.ensure_future(deliveries.final_record(task_id)) for task_id in [*ids[:50], broken, *ids[50:]]]
@@ -230,7 +230,7 @@ async def test_a_record_that_cannot_be_read_holds_up_no_other(store: Store, deli
         done = await asyncio.gather(*(one for i, one in enumerate(waiting) if i != 50))
     assert {record.state for record in done} == {TaskState.SUCCEEDED}
     assert not waiting[50].done()
-    # It is looked at again with the next renewal.
+    # It is read again with the next renewal.
     await store.redis.delete(store.calls.record_key(broken))
     await run_task(store, broken)
     deliveries._topics.renew_all()
@@ -238,7 +238,7 @@ async def test_a_record_that_cannot_be_read_holds_up_no_other(store: Store, deli
         await waiting[50]
 
 
-async def test_batches_that_fail_are_halved_until_they_pass_and_nothing_is_dropped(
+async def test_batches_that_fail_are_halved_until_they_succeed_and_nothing_is_dropped(
     store: Store, deliveries: ResultDelivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cluster.system.background.UNAVAILABLE_BACKOFF_SECONDS", 0.001)
@@ -259,7 +259,7 @@ async def test_batches_that_fail_are_halved_until_they_pass_and_nothing_is_dropp
     assert sizes[:4] == [32, 16, 8, 4]
 
 
-async def test_who_comes_now_is_watched_before_the_renewals(
+async def test_new_subscribers_are_watched_before_renewals(
     store: Store, deliveries: ResultDelivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting = [asyncio.ensure_future(deliveries.final_record(uuid.uuid4().hex)) for _ in range(2_000)]
@@ -278,7 +278,7 @@ async def test_who_comes_now_is_watched_before_the_renewals(
     await asyncio.gather(*waiting, return_exceptions=True)
 
 
-async def test_a_notice_of_another_release_is_a_hint_to_read_the_record(
+async def test_after_a_notification_of_another_release_the_record_is_read(
     store: Store, deliveries: ResultDelivery
 ) -> None:
     for odd in (b"\xc1garbage", msgpack.packb([b"t", b"1", b"{}", b"SUCCEEDED", *[b"1"] * 25])):
@@ -293,8 +293,8 @@ async def test_a_notice_of_another_release_is_a_hint_to_read_the_record(
         assert deliveries.listening.is_set()
 
 
-async def test_a_result_that_outlived_its_record_is_still_a_final_record(settings: Settings) -> None:
-    """A long result that expires between the end and its read."""
+async def test_a_record_whose_result_has_expired_is_still_delivered(settings: Settings) -> None:
+    """A long result that expires between the end and the read."""
     store = Store(replace(settings, result_ttl_seconds=1))
     node = ResultDelivery(store, "n", 10, lambda _: None)
     await end(store, task_id := uuid.uuid4().hex, LONG)

@@ -1,4 +1,4 @@
-"""What we set in Dask's configuration holds, beside Dask's own defaults, and what the user sets wins."""
+"""Our Dask settings override Dask's defaults and leave the others unchanged; the user's settings win."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ENVIRON = "distributed.nanny.pre-spawn-environ"
 
 
 def configured(folder: Path, *keys: str, **variables: str) -> list[object]:
-    """What a process of ours finds in Dask's configuration."""
+    """The values that one of our processes finds in Dask's configuration."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DASK_")}
     answer = subprocess.run(
         [sys.executable, "-c", SHOW, str(folder), *keys], env={**environment, **variables}, check=True,
@@ -32,18 +32,18 @@ def configured(folder: Path, *keys: str, **variables: str) -> list[object]:
     return list(orjson.loads(answer.stdout))
 
 
-def test_our_settings_hold_where_dask_has_defaults_of_its_own(tmp_path: Path) -> None:
+def test_our_settings_override_the_defaults_of_dask(tmp_path: Path) -> None:
     interval, length, folder, environ = configured(
         tmp_path, "distributed.worker.profile.interval", "distributed.admin.log-length", "temporary-directory", ENVIRON
     )
     assert (interval, length, folder) == ("100ms", 1000, str(tmp_path / "scratch"))
     assert isinstance(environ, dict)
-    # Dask's own variables of a worker process stay.
+    # Dask's own variables of a worker process are kept.
     assert environ["MALLOC_MMAP_THRESHOLD_"] == 32 * 2**20
     assert "OMP_NUM_THREADS" in environ
 
 
 @pytest.mark.parametrize("value", ["20ms", "1s"])
-def test_what_the_user_sets_wins(tmp_path: Path, value: str) -> None:
+def test_the_settings_of_the_user_win(tmp_path: Path, value: str) -> None:
     key = "distributed.worker.profile.interval"
     assert configured(tmp_path, key, DASK_DISTRIBUTED__WORKER__PROFILE__INTERVAL=value) == [value]

@@ -1,4 +1,5 @@
-"""What we change inside Dask has its effect: a release that renames it fails here, not in production."""
+"""Every private interface of Dask that we use has its effect: a release that renames one fails here, not in
+production."""
 
 from __future__ import annotations
 
@@ -48,7 +49,7 @@ from tests.cluster.worker.test_executor import ANY_EXCEPTION, named
 
 @pytest.fixture(scope="module")
 async def dask() -> AsyncIterator[tuple[Scheduler, Worker, Client]]:
-    """A scheduler, a worker and a client of Dask in this process, changed as our preloads change them."""
+    """A scheduler, a worker and a client of Dask in this process, changed as by our preloads."""
     make_exceptions_portable()
     async with Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0") as scheduler:
         drop_spans(scheduler)
@@ -67,7 +68,7 @@ async def raising_async(error: Callable[[], BaseException]) -> None:
 
 
 class Maker:
-    """Makes an exception on the worker, as most of these cannot travel."""
+    """Creates an exception on the worker, because most of these cannot be sent."""
 
     def __init__(self, place: int) -> None:
         self.place = place
@@ -78,7 +79,7 @@ class Maker:
 
 @pytest.mark.parametrize("place", range(len(ANY_EXCEPTION)), ids=[named(error) for error, _ in ANY_EXCEPTION])
 @pytest.mark.parametrize("function", [raising, raising_async], ids=["plain", "async"])
-async def test_whatever_a_part_of_a_graph_raises_reaches_who_waits_for_it_with_type_and_message(
+async def test_any_exception_of_a_graph_part_reaches_the_waiting_client_with_type_and_message(
     dask: tuple[Scheduler, Worker, Client], place: int, function: Callable[..., Any]
 ) -> None:
     _, worker, client = dask
@@ -90,7 +91,7 @@ async def test_whatever_a_part_of_a_graph_raises_reaches_who_waits_for_it_with_t
     assert worker.status.name == "running"
 
 
-async def test_an_exception_that_dask_can_carry_comes_as_it_is(dask: tuple[Scheduler, Worker, Client]) -> None:
+async def test_an_exception_that_dask_can_send_is_unchanged(dask: tuple[Scheduler, Worker, Client]) -> None:
     error = await dask[2].submit(int, "no number", pure=False).exception()
     assert type(error) is ValueError
 
@@ -100,7 +101,7 @@ def raising_with_cause(place: int) -> None:
 
 
 @pytest.mark.parametrize("place", range(len(ANY_EXCEPTION)), ids=[named(error) for error, _ in ANY_EXCEPTION])
-async def test_a_cause_that_cannot_travel_does_not_change_what_was_raised(
+async def test_a_cause_that_cannot_be_sent_does_not_change_the_exception(
     dask: tuple[Scheduler, Worker, Client], place: int
 ) -> None:
     async with asyncio.timeout(10):
@@ -117,12 +118,14 @@ def forking(how: str) -> int:
 
 
 @pytest.mark.parametrize(("how", "status"), [("returns", 0), ("raises", 1)])
-async def test_a_part_that_forks_ends_its_child(dask: tuple[Scheduler, Worker, Client], how: str, status: int) -> None:
+async def test_the_forked_child_of_a_graph_part_exits(
+    dask: tuple[Scheduler, Worker, Client], how: str, status: int
+) -> None:
     assert await dask[2].submit(forking, how, pure=False) == status
 
 
 class Ends(SchedulerPlugin):  # type: ignore[misc]
-    """What plugins of the scheduler hear when a key ends."""
+    """Records what a scheduler plugin receives when a key ends."""
 
     def __init__(self, how: str = "memory") -> None:
         self.how = how
@@ -133,7 +136,7 @@ class Ends(SchedulerPlugin):  # type: ignore[misc]
             self.heard[key] = told
 
 
-async def test_a_worker_tells_the_scheduler_how_long_each_attempt_ran(dask: tuple[Scheduler, Worker, Client]) -> None:
+async def test_a_worker_reports_how_long_each_attempt_ran(dask: tuple[Scheduler, Worker, Client]) -> None:
     scheduler, _, client = dask
     ends = Ends()
     scheduler.add_plugin(ends, name="ends")
@@ -147,7 +150,7 @@ async def test_a_worker_tells_the_scheduler_how_long_each_attempt_ran(dask: tupl
     assert 0 <= seconds < 10
 
 
-async def test_a_paused_worker_gets_nothing_until_it_is_resumed(dask: tuple[Scheduler, Worker, Client]) -> None:
+async def test_a_paused_worker_gets_no_work_until_it_is_resumed(dask: tuple[Scheduler, Worker, Client]) -> None:
     scheduler, worker, client = dask
     assert pause_worker(scheduler, worker.address)
     assert not pause_worker(scheduler, worker.address)
@@ -161,14 +164,14 @@ async def test_a_paused_worker_gets_nothing_until_it_is_resumed(dask: tuple[Sche
         assert await future == 0
 
 
-async def test_dask_ends_no_worker_for_its_silence(tmp_path: Path) -> None:
-    # With the configuration that the nodes have, which is the process's here.
+async def test_dask_does_not_remove_silent_workers(tmp_path: Path) -> None:
+    # With the configuration of our nodes, which applies to this process.
     configure_dask(tmp_path)
     async with Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0") as scheduler:
         assert scheduler.worker_ttl is None
 
 
-async def test_lone_tasks_leave_no_span_and_no_counter(dask: tuple[Scheduler, Worker, Client]) -> None:
+async def test_single_tasks_leave_no_span_and_no_counter(dask: tuple[Scheduler, Worker, Client]) -> None:
     scheduler, worker, client = dask
 
     async def lone(count: int) -> int:
@@ -183,7 +186,7 @@ async def test_lone_tasks_leave_no_span_and_no_counter(dask: tuple[Scheduler, Wo
     assert {group.span_id for group in scheduler.task_groups.values()} <= {None}
 
 
-async def test_a_worker_that_reports_spans_is_not_closed_for_it(dask: tuple[Scheduler, Worker, Client]) -> None:
+async def test_a_worker_that_reports_spans_is_not_closed(dask: tuple[Scheduler, Worker, Client]) -> None:
     scheduler, _, client = dask
     async with Worker(scheduler.address, nthreads=1, dashboard_address="127.0.0.1:0") as stock:
         assert await client.submit(sys.getsizeof, 1, pure=False, workers=[stock.address])
@@ -192,12 +195,12 @@ async def test_a_worker_that_reports_spans_is_not_closed_for_it(dask: tuple[Sche
         assert stock.status.name == "running"
 
 
-async def test_a_key_that_nobody_wants_any_more_leaves_the_scheduler_and_the_worker_that_has_not_begun_it(
+async def test_released_keys_are_removed_from_the_scheduler_and_from_workers_that_have_not_started_them(
     dask: tuple[Scheduler, Worker, Client],
 ) -> None:
     scheduler, worker, client = dask
     gate, ran = threading.Event(), threading.Event()
-    # In this process, so that they need not travel.
+    # In this process, so that they need not be sent.
     GATES["gate"], GATES["ran"] = gate, ran
     first = client.submit(wait_for, "gate", pure=False)
     async with asyncio.timeout(10):
@@ -220,11 +223,11 @@ async def test_a_key_that_nobody_wants_any_more_leaves_the_scheduler_and_the_wor
     gate.set()
     await first
     assert not ran.is_set()
-    # Unknown ones are passed over.
+    # Unknown keys are ignored.
     release_keys(scheduler, ["later-0"])
 
 
-async def test_dask_takes_the_duration_that_it_is_told(dask: tuple[Scheduler, Worker, Client]) -> None:
+async def test_dask_uses_the_duration_that_was_set(dask: tuple[Scheduler, Worker, Client]) -> None:
     scheduler, _, client = dask
     await client.submit(int, pure=False, key="told-1")
     set_duration(scheduler, "told", 30.0)
@@ -252,7 +255,7 @@ async def test_clients_and_nannies_can_call_an_added_handler(dask: tuple[Schedul
 
 
 class Wire:
-    """What a stream writes to."""
+    """The comm that a stream writes to."""
 
     def __init__(self) -> None:
         self.written: list[Any] = []
@@ -271,7 +274,7 @@ class Wire:
         pass
 
 
-async def test_a_stream_does_not_wait_for_more_to_send(dask: tuple[Scheduler, Worker, Client]) -> None:
+async def test_a_stream_sends_without_a_noticeable_delay(dask: tuple[Scheduler, Worker, Client]) -> None:
     scheduler, worker, client = dask
     shorten_linger_to_worker(scheduler, worker.address)
     assert all(
@@ -289,7 +292,7 @@ async def test_a_stream_does_not_wait_for_more_to_send(dask: tuple[Scheduler, Wo
         await stream.close()
 
 
-async def test_a_client_that_connects_again_has_another_connection() -> None:
+async def test_a_client_that_reconnects_has_a_new_connection() -> None:
     async with Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0") as scheduler:
         address = scheduler.address
         client = await Client(address, asynchronous=True, set_as_default=False)
@@ -303,7 +306,7 @@ async def test_a_client_that_connects_again_has_another_connection() -> None:
 
 
 class FirstLoss(SchedulerPlugin):  # type: ignore[misc]
-    """What the plugin of a scheduler does with a task of ours, and what it hears of the loss."""
+    """Treats a Dask task as our plugin does, and records its loss."""
 
     def __init__(self) -> None:
         self.ended: asyncio.Future[tuple[Any, str | None]] = asyncio.get_running_loop().create_future()

@@ -1,4 +1,4 @@
-"""Cancelled work is no demand: it leaves Dask's queue, buys no worker and teaches no duration."""
+"""Cancelled attempts are not demand: they leave Dask's queue, start no worker and do not affect durations."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ A, B, C = (digit * 32 for digit in "abc")
 LONG = {"long": 30.0}
 
 
-def waiting(demand: Demand, *packs: list[tuple[str, int]]) -> list[str]:
-    """Puts Dask tasks of `long` into the queue; returns their keys."""
-    keys = [attempt_key("long", members) for members in packs]
+def waiting(demand: Demand, *batches: list[tuple[str, int]]) -> list[str]:
+    """Queues Dask tasks of the task type `long`; returns their keys."""
+    keys = [attempt_key("long", members) for members in batches]
     for key in keys:
         assert demand.add(key)
         demand.set_state(key, "waiting")
@@ -35,14 +35,14 @@ def waiting(demand: Demand, *packs: list[tuple[str, int]]) -> list[str]:
     return keys
 
 
-def test_work_is_counted_by_attempts_however_many_share_a_dask_task() -> None:
+def test_work_is_counted_per_attempt_however_many_share_a_dask_task() -> None:
     demand = Demand()
     waiting(demand, [(A, 1), (B, 1)], [(C, 1)])
-    # Dask takes a key of two attempts for one task.
+    # To Dask a key of two attempts is one task.
     assert demand.waiting_seconds(LONG, [("long", 2, 0.001), ("part", 3, 2.0), ("new", 1, -1)]) == 3 * 30 + 6 + 1
 
 
-def test_cancelled_attempts_are_no_work_and_leave_when_nothing_else_shares_their_dask_task() -> None:
+def test_cancelled_attempts_are_no_work_and_leave_once_their_whole_batch_is_cancelled() -> None:
     demand = Demand()
     [pair, lone] = waiting(demand, [(A, 1), (B, 1)], [(C, 1)])
     demand.cancel([(A, 1, False), (A, 1, False)])
@@ -56,7 +56,7 @@ def test_cancelled_attempts_are_no_work_and_leave_when_nothing_else_shares_their
     assert demand.waiting_seconds(LONG, []) == 0
 
 
-def test_a_dask_task_of_which_an_attempt_has_begun_stays_until_its_worker_is_done_with_it() -> None:
+def test_a_dask_task_with_a_started_attempt_stays_until_its_worker_has_finished_it() -> None:
     demand = Demand()
     [key] = waiting(demand, [(A, 1), (B, 1)])
     demand.set_state(key, "processing")
@@ -65,7 +65,7 @@ def test_a_dask_task_of_which_an_attempt_has_begun_stays_until_its_worker_is_don
     assert demand.remove(key) == ("long", [(A, 1), (B, 1)])
 
 
-def test_a_cancellation_that_overtakes_its_dispatch_waits_for_it_for_a_while() -> None:
+def test_a_cancellation_that_overtakes_its_dispatch_is_kept_for_a_while() -> None:
     now = 0.0
     demand = Demand(lambda: now)
     demand.cancel([(A, 1, False), (B, 1, False)])
@@ -79,7 +79,7 @@ def test_a_cancellation_that_overtakes_its_dispatch_waits_for_it_for_a_while() -
     assert demand.cancelled_keys() == [key]
 
 
-def test_the_next_attempt_of_a_task_is_work_again() -> None:
+def test_the_next_attempt_of_a_cancelled_one_is_work() -> None:
     demand = Demand()
     waiting(demand, [(A, 1)])
     demand.cancel([(A, 1, False)])
@@ -100,7 +100,7 @@ async def scheduler(settings: Settings) -> AsyncIterator[tuple[Scheduler, Settin
 
 
 async def submit(store: Store, dispatcher: Dispatcher, count: int) -> list[str]:
-    """Submits and dispatches so many tasks."""
+    """Submits and dispatches this many tasks."""
     task_ids = [uuid4().hex for _ in range(count)]
     for task_id in task_ids:
         await store.run(store.calls.submit(task_id, "long", "1", b"{}"))
@@ -116,7 +116,7 @@ async def cancel(store: Store, cancellations: Cancellations, task_ids: list[str]
         cancellations.put(record)
 
 
-async def test_what_was_cancelled_leaves_the_scheduler_and_is_no_demand(
+async def test_cancelled_attempts_leave_the_scheduler_and_are_no_demand(
     scheduler: tuple[Scheduler, Settings], store: Store
 ) -> None:
     running, settings = scheduler
@@ -140,7 +140,7 @@ async def test_what_was_cancelled_leaves_the_scheduler_and_is_no_demand(
         assert (await load_when(50))["waiting_seconds"] == 50
         await cancel(store, cancellations, task_ids[:49])
         assert (await load_when(1))["waiting_seconds"] == 1
-        # Cancelled before it was dispatched, as the dispatcher had it still.
+        # Cancelled before it was dispatched.
         [late] = await submit(store, dispatcher, 1)
         await cancel(store, cancellations, [late, task_ids[49]])
         seen = await load_when(0)
@@ -151,17 +151,17 @@ async def test_what_was_cancelled_leaves_the_scheduler_and_is_no_demand(
         await link.close()
 
 
-async def test_what_was_cancelled_while_the_scheduler_was_away_is_told_when_it_is_back(
+async def test_cancellations_wait_until_the_scheduler_is_available(
     scheduler: tuple[Scheduler, Settings], store: Store
 ) -> None:
     running, settings = scheduler
     link = SchedulerClient(settings)
     cancellations = Cancellations(link)
     cancellations.start()
-    told: list[Any] = []
+    received: list[Any] = []
 
     async def cancelled(attempts: list[Any], **_: Any) -> None:
-        told.extend(attempts)
+        received.extend(attempts)
 
     running.handlers["dask_graphql_cancelled"] = cancelled
     try:
@@ -171,16 +171,16 @@ async def test_what_was_cancelled_while_the_scheduler_was_away_is_told_when_it_i
         await cancel(store, cancellations, [task_id])
         link.start()
         async with asyncio.timeout(20):
-            while not told:
+            while not received:
                 await asyncio.sleep(0.01)
-        assert [list(item) for item in told] == [[task_id, 1, True]]
+        assert [list(item) for item in received] == [[task_id, 1, True]]
     finally:
         await cancellations.close()
         await link.close()
 
 
 class Runs:
-    """In place of a worker's executor: attempts take what they are told."""
+    """Fake of a worker's executor: attempts take the given times."""
 
     def __init__(self, *seconds: list[float]) -> None:
         self._seconds = list(seconds)
@@ -189,7 +189,7 @@ class Runs:
         return self._seconds.pop(0)
 
 
-async def test_what_was_cancelled_before_it_began_teaches_nobody_how_long_such_tasks_take(
+async def test_attempts_cancelled_before_their_start_do_not_affect_the_average_duration(
     scheduler: tuple[Scheduler, Settings], store: Store
 ) -> None:
     running, settings = scheduler
@@ -201,7 +201,7 @@ async def test_what_was_cancelled_before_it_began_teaches_nobody_how_long_such_t
     dispatcher.start()
 
     async def done() -> float:
-        """What Dask takes such a task for, once there is none."""
+        """Dask's average duration, once no Dask task is left."""
         async with asyncio.timeout(20):
             while running.tasks:
                 await asyncio.sleep(0.01)
@@ -212,14 +212,14 @@ async def test_what_was_cancelled_before_it_began_teaches_nobody_how_long_such_t
             async with asyncio.timeout(20):
                 while not link.connected:
                     await asyncio.sleep(0.01)
-            means = []
+            averages = []
             for _ in range(3):
                 await submit(store, dispatcher, 1)
                 async with asyncio.timeout(20):
                     while not running.tasks:
                         await asyncio.sleep(0)
-                means.append(await done())
-        assert means == [-1, 30.0, 30.0]
+                averages.append(await done())
+        assert averages == [-1, 30.0, 30.0]
     finally:
         use_runner(None)
         await dispatcher.close()

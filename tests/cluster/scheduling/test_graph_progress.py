@@ -1,4 +1,4 @@
-"""The progress of a task's graphs, as the scheduler's plugin tells it."""
+"""The progress of a task's graphs, as the scheduler's plugin publishes it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def bench(settings: Settings, store: Store) -> Bench:
     return Bench(settings, store)
 
 
-async def test_a_second_graph_does_not_take_progress_back(bench: Bench) -> None:
+async def test_a_second_graph_does_not_reduce_progress(bench: Bench) -> None:
     bench.graph("a", "b")
     assert await bench.done("a") == 0.5
     assert await bench.done("b") == 1.0
@@ -60,7 +60,7 @@ async def test_a_second_graph_does_not_take_progress_back(bench: Bench) -> None:
     assert await bench.done("c") == 1.0
 
 
-async def test_progress_goes_on_where_the_whole_passes_what_was_told(bench: Bench) -> None:
+async def test_progress_continues_once_the_fraction_exceeds_what_was_published(bench: Bench) -> None:
     bench.graph("a", "b")
     assert await bench.done("a") == 0.5
     bench.graph("c", "d")

@@ -1,4 +1,4 @@
-"""The link to the scheduler: what it hears goes on after Dask's client has reconnected by itself."""
+"""The scheduler client still receives the load after Dask's client has reconnected by itself."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from cluster.settings import Settings
 from dask_graphql.dev_system import free_port
 
 
-async def hears(scheduler: Scheduler, client: SchedulerClient, outstanding: int) -> None:
-    """Returns when the link has heard what this scheduler tells."""
+async def receives(scheduler: Scheduler, client: SchedulerClient, outstanding: int) -> None:
+    """Waits until the client has received a load that this scheduler publishes."""
     async with asyncio.timeout(30):
         while client.load.outstanding != outstanding:
             scheduler.log_event(LOAD_TOPIC, {"outstanding": outstanding, "threads": 3, "durations": {}})
             await asyncio.sleep(0.05)
 
 
-async def test_the_load_is_heard_again_after_a_scheduler_came_back_on_its_address(settings: Settings) -> None:
+async def test_the_load_is_received_again_after_the_scheduler_restarted_on_its_address(settings: Settings) -> None:
     port = free_port()
     client = SchedulerClient(replace(settings, scheduler=f"tcp://127.0.0.1:{port}"), subscribe_to_load=True)
     place = {"host": "127.0.0.1", "port": port, "dashboard_address": "127.0.0.1:0"}
     first = await Scheduler(**place)
     client.start()
     try:
-        await hears(first, client, 3)
+        await receives(first, client, 3)
         dask_client = client.client
         await first.close()
         client.load.outstanding = 99
         second = await Scheduler(**place)
         try:
-            await hears(second, client, 7)
-            assert client.client is dask_client, "Dask's own reconnection was to be seen"
+            await receives(second, client, 7)
+            assert client.client is dask_client, "this test needs Dask's own reconnection"
             assert client.client.scheduler_comm.interval < 0.002
             assert (client.load.outstanding, client.load.threads) == (7, 3)
         finally:

@@ -1,4 +1,4 @@
-"""Workers of which the scheduler hears nothing: what happens to their attempts, and when."""
+"""Silent workers: what happens to their attempts, and when."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Task:
 
 @dataclass(eq=False)
 class Worker:
-    """As much of Dask's `WorkerState` as is looked at."""
+    """The part of Dask's `WorkerState` that is used."""
 
     last_seen: float
     processing: dict[Task, float] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Worker:
 
 
 class Scheduler:
-    """As much of Dask's scheduler; test_dask_private shows that the real one does the same."""
+    """The part of Dask's scheduler that is used; test_dask_internals.py shows that the real one does the same."""
 
     def __init__(self, worker: Worker) -> None:
         self.workers = {ADDRESS: worker}
@@ -53,7 +53,7 @@ class Scheduler:
 
 
 class Bench:
-    """One worker with an attempt that runs, one that waits, and a key that is not ours; and a clock."""
+    """One worker with a running attempt, a waiting one and a key that is not ours; and a clock."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -69,12 +69,12 @@ class Bench:
         self.worker.processing[Task(("part", 3))] = 1.0
         await self.store.run(self.store.calls.start(IDS[0], 1, "w"))
 
-    async def unheard(self) -> None:
-        """The running attempt is one that nobody has spoken for."""
+    async def stop_signs_of_life(self) -> None:
+        """The record of the running attempt shows no recent sign of life."""
         await self.store.redis.hset(self.store.calls.record_key(IDS[0]), mapping={"started_at": 1})
 
     async def wait(self, seconds: float, *, nanny: bool = False, dask: bool = False) -> None:
-        """Time passes, in rounds."""
+        """Lets time pass, in rounds."""
         until = self.now + seconds
         while self.now < until:
             self.now += 1
@@ -85,14 +85,14 @@ class Bench:
             await self.silent.round()
 
     async def seen(self) -> list[tuple[TaskState, int, int]]:
-        """State, attempt and charged losses of both tasks."""
+        """State, attempt and counted losses of both tasks."""
         records = await self.store.read_many(IDS[:2])
         return [(record.state, record.attempt, record.lost) for record in records if record]
 
 
 RUNNING: Final = (TaskState.RUNNING, 1, 0)
 WAITING: Final = (TaskState.QUEUED, 1, 0)
-MOVED: Final = (TaskState.QUEUED, 2, 0)
+REQUEUED: Final = (TaskState.QUEUED, 2, 0)
 
 
 @pytest.fixture
@@ -102,51 +102,57 @@ async def bench(store: Store) -> Bench:
     return made
 
 
-async def test_a_worker_that_is_heard_of_keeps_what_it_has(bench: Bench) -> None:
-    await bench.unheard()
+async def test_a_worker_that_responds_keeps_its_attempts(bench: Bench) -> None:
+    await bench.stop_signs_of_life()
     await bench.wait(200, dask=True)
     assert await bench.seen() == [RUNNING, WAITING]
     assert bench.worker.status.name == "running"
 
 
-async def test_what_a_silent_worker_has_not_begun_runs_elsewhere_and_it_gets_nothing_more(bench: Bench) -> None:
+async def test_attempts_that_a_silent_worker_has_not_started_are_requeued_and_it_gets_no_more_work(
+    bench: Bench,
+) -> None:
     await bench.wait(SILENT_SECONDS - 1, nanny=True)
     assert await bench.seen() == [RUNNING, WAITING]
     await bench.wait(2, nanny=True)
-    assert await bench.seen() == [RUNNING, MOVED]
+    assert await bench.seen() == [RUNNING, REQUEUED]
     assert bench.worker.status.name == "paused"
-    # It is heard of again.
+    # It responds again.
     await bench.wait(2, dask=True)
     assert bench.worker.status.name == "running"
 
 
-async def test_what_holds_its_interpreter_runs_on_for_as_long_as_its_nanny_says_that_it_lives(bench: Bench) -> None:
-    await bench.unheard()
+async def test_an_attempt_that_blocks_its_interpreter_keeps_running_while_its_nanny_sends_heartbeats(
+    bench: Bench,
+) -> None:
+    await bench.stop_signs_of_life()
     await bench.wait(1200, nanny=True)
     assert (await bench.seen())[0] == RUNNING
     assert bench.scheduler.removed == []
 
 
-async def test_what_ran_on_a_frozen_machine_runs_elsewhere_uncharged_and_the_worker_is_out(bench: Bench) -> None:
-    await bench.unheard()
+async def test_attempts_on_a_frozen_machine_are_requeued_without_a_counted_loss_and_the_worker_is_removed(
+    bench: Bench,
+) -> None:
+    await bench.stop_signs_of_life()
     await bench.wait(FROZEN_SECONDS - 1)
     assert (await bench.seen())[0] == RUNNING
     await bench.wait(2)
-    assert await bench.seen() == [MOVED, MOVED]
+    assert await bench.seen() == [REQUEUED, REQUEUED]
     assert bench.scheduler.removed == [ADDRESS]
 
 
-async def test_what_is_spoken_for_in_its_record_stays_though_nanny_and_scheduler_do_not_hear_each_other(
+async def test_an_attempt_whose_record_shows_life_stays_even_if_the_nanny_cannot_reach_the_scheduler(
     bench: Bench,
 ) -> None:
-    """As of a nanny of an older release."""
+    """A nanny of an older release, for example, sends no heartbeats."""
     await bench.wait(FROZEN_SECONDS + 5)
     assert (await bench.seen())[0] == RUNNING
     assert bench.scheduler.removed == []
 
 
-async def test_a_scheduler_that_stood_still_itself_takes_nobody_for_silent(bench: Bench) -> None:
-    await bench.unheard()
+async def test_a_scheduler_that_stalled_itself_considers_no_worker_silent(bench: Bench) -> None:
+    await bench.stop_signs_of_life()
     bench.now += 3600
     await bench.silent.round()
     await bench.wait(2)
@@ -156,7 +162,7 @@ async def test_a_scheduler_that_stood_still_itself_takes_nobody_for_silent(bench
     assert bench.worker.status.name == "running"
 
 
-async def test_a_worker_whose_process_is_about_to_end_gets_nothing_unless_it_does_not_end(bench: Bench) -> None:
+async def test_a_worker_whose_process_is_about_to_exit_gets_no_work_until_that_is_revoked(bench: Bench) -> None:
     await bench.silent.on_worker_leaving(ADDRESS, True)
     assert bench.worker.status.name == "paused"
     await bench.silent.on_worker_leaving(ADDRESS, False)
