@@ -77,7 +77,7 @@ class Context:
             TaskNotFound: it belongs to another tenant.
         """
         if not self.caller.can_see(record):
-            raise TaskNotFound(f"no task {record.task_id} is known")
+            raise TaskNotFound(f"the task {record.task_id} is unknown")
         return record
 
 

@@ -29,7 +29,7 @@ from strawberry.utils.str_converters import to_camel_case
 
 __all__ = [
     "DEFINITION",
-    "LaterType",
+    "ForwardReference",
     "PreExecutionError",
     "Resolver",
     "core_schema",
@@ -37,11 +37,11 @@ __all__ = [
     "enum_class",
     "input_default",
     "is_of_type",
-    "made_field",
+    "make_field",
     "python_name",
     "resolver_of",
+    "set_type_check",
     "strawberry_field",
-    "tell_types_by",
     "to_camel_case",
     "validate_document",
 ]
@@ -64,7 +64,7 @@ def core_schema(schema: strawberry.Schema) -> GraphQLSchema:
     return schema._schema
 
 
-def made_field(name: str, annotation: Any = None, **options: Any) -> StrawberryField:
+def make_field(name: str, annotation: Any = None, **options: Any) -> StrawberryField:
     """Makes a field of a type that `strawberry.tools.create_type` is given, with a name of GraphQL that is not spelled
     anew.
 
@@ -85,7 +85,7 @@ def made_field(name: str, annotation: Any = None, **options: Any) -> StrawberryF
 
 
 @dataclass(frozen=True)
-class LaterType(LazyType[Any, Any]):
+class ForwardReference(LazyType[Any, Any]):
     """Stands for a class that is being made while one of its own fields needs it: a type that holds itself.
 
     Strawberry looks for a LazyType's class in a module by its name; ours are in no module. `resolve_type` is
@@ -102,7 +102,7 @@ class LaterType(LazyType[Any, Any]):
         return self.made[self.key]  # type: ignore[no-any-return]
 
 
-def tell_types_by(made: type, test: Callable[[Any], bool]) -> None:
+def set_type_check(made: type, test: Callable[[Any], bool]) -> None:
     """Makes the members of a union be told apart by `test`: the values are the task author's classes, which Strawberry
     has not made.
 

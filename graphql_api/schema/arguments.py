@@ -1,4 +1,4 @@
-"""GraphQL's arguments as plain values, for validation by pydantic."""
+"""GraphQL arguments as builtin values, which pydantic validates."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import strawberry
 from cluster.errors import BadInput
 
 
-def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """GraphQL's arguments as JSON-like values by Python name; what the client left out is left out.
+def to_builtin(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Converts GraphQL arguments to JSON-like values by Python name; omitted arguments are omitted.
 
     Raises:
         BadInput: a JSON value is nested beyond Python's recursion limit.
     """
     try:
-        return {name: _plain(value) for name, value in values.items() if value is not strawberry.UNSET}
+        return {name: _to_builtin(value) for name, value in values.items() if value is not strawberry.UNSET}
     except RecursionError:
         raise BadInput("an argument is nested too deeply; send at most 200 levels") from None
 
@@ -27,13 +27,13 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
 _LEAVES: Final = frozenset({int, float, str, bool, type(None)})
 
 
-def _plain(value: Any) -> Any:
+def _to_builtin(value: Any) -> Any:
     if type(value) in _LEAVES:
         return value
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, list):
-        return value if _LEAVES.issuperset(map(type, value)) else [_plain(item) for item in value]
+        return value if _LEAVES.issuperset(map(type, value)) else [_to_builtin(item) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return plain(vars(value))
+        return to_builtin(vars(value))
     return value

@@ -1,4 +1,4 @@
-"""The schema, generated from the registry: adding a task type touches no file here."""
+"""The schema, generated from the registry: a new task type needs no change here."""
 
 from __future__ import annotations
 
@@ -21,20 +21,24 @@ from cluster.task_types.value_types import Blob
 from graphql_api.execution.document_cache import DocumentCache
 from graphql_api.execution.operations import Operations
 from graphql_api.execution.persisted_operations import PersistedOperations
-from graphql_api.schema.bounds import description_of
+from graphql_api.schema.client_names import pascal_case
+from graphql_api.schema.constraints import description_of
 from graphql_api.schema.mutations import cancel_field, submit_fields
 from graphql_api.schema.queries import make_query
 from graphql_api.schema.record_types import SubmitOptions, make_task_types
+from graphql_api.schema.scalars import CONFIG
+from graphql_api.schema.strawberry_fields import set_signature
 from graphql_api.schema.subscriptions import make_subscription
-from graphql_api.schema.type_mapping import CONFIG, TypeMap, pascal, set_signature
-from graphql_api.strawberry_internals import core_schema, made_field
+from graphql_api.schema.type_mapping import TypeMap
+from graphql_api.strawberry_internals import core_schema, make_field
 
 
 class Schema(Operations):
     """The schema of the registered task types.
 
-    `wrappers` are the object types around outputs that are none, and `outputs` the GraphQL names of all output types,
-    by task name.
+    Attributes:
+        wrappers: by task name, the object types that wrap outputs which are not objects.
+        outputs: by task name, the GraphQL names of all output types.
     """
 
     wrappers: dict[str, type]
@@ -42,10 +46,10 @@ class Schema(Operations):
 
 
 def make_schema(registry: Registry, documents: DocumentCache | None = None) -> Schema:
-    """Builds the schema of the registered task types. One set of task types has one text, in whatever order they came.
+    """Builds the schema of the registered task types. Its SDL does not depend on their order.
 
     Args:
-        documents: parses, bounds and keeps the documents that are executed; default: by the default settings.
+        documents: parses, limits and caches documents; default: one with the default settings.
 
     Raises:
         RegistryError: a type has no GraphQL form, or two need the same name.
@@ -75,16 +79,16 @@ def make_schema(registry: Registry, documents: DocumentCache | None = None) -> S
 
 @functools.cache
 def reserved_names() -> frozenset[str]:
-    """The GraphQL names that the platform's own types have: those of a schema without any task type."""
-    nothing = create_type("_Nothing", [made_field("value", str)])
+    """The GraphQL names of the platform's own types: all names in a schema without task types."""
+    nothing = create_type("_Nothing", [make_field("value", str)])
 
     def members(submission: type) -> list[StrawberryField]:
-        # What every submit<Name> needs, without a task type.
+        # A mutation with the types that every submit<Name> uses.
         def submit(options: Any) -> Any: ...
 
         options = inspect.Parameter("options", inspect.Parameter.KEYWORD_ONLY, annotation=SubmitOptions)
         set_signature(submit, [options], submission)
-        return [made_field("submit", resolver=submit)]
+        return [make_field("submit", resolver=submit)]
 
     return frozenset(core_schema(_assemble([nothing], members)).type_map) - {"_Nothing"}
 
@@ -112,9 +116,10 @@ def _union(outputs: list[Any]) -> Any:
 
 
 def _wrapper(task_type: TaskType, type_map: TypeMap) -> type:
-    """An object type around an output that is none: `<Name>Result { value }`."""
-    name = f"{pascal(task_type.name)}Result"
+    """An object type that wraps an output which is not an object: `<Name>Result { value }`."""
+    name = f"{pascal_case(task_type.name)}Result"
     type_map.claim(name, task_type.origin)
-    kind = type_map.output(task_type.returns, f"{task_type.origin}, what it returns", f"{name}Value")
-    value = made_field("value", kind, description=description_of(task_type.returns, "The output itself."))
+    returns = type_map.output(task_type.returns, f"{task_type.origin}, what it returns", f"{name}Value")
+    description = description_of(task_type.returns, "The output itself.")
+    value = make_field("value", returns, description=description)
     return create_type(name, [value], description=f"The output of `{task_type.name}`.")

@@ -1,4 +1,4 @@
-"""Names as a client writes them: camelCase, and the way to a value within an argument, `inputs[3].maxDepth`."""
+"""Names as clients write them: camelCase, PascalCase, and the path of a value in an argument (`inputs[3].maxDepth`)."""
 
 from __future__ import annotations
 
@@ -21,21 +21,37 @@ from cluster.task_types.task_type import TaskType
 from graphql_api.strawberry_internals import to_camel_case
 
 NAME: Final = re.compile(r"(?!__)[_A-Za-z][_0-9A-Za-z]*")
-"""What GraphQL takes for a name (October 2021, section 2.1.9); two underscores in front are its own."""
+"""A name in GraphQL (October 2021, section 2.1.9); names that start with two underscores are reserved."""
+
+
+def pascal_case(name: str) -> str:
+    """`estimate_pi` -> `EstimatePi`."""
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def graphql_name(cls: type) -> str:
+    """The GraphQL name of a class: its own, or `PageListInt` for the generic model `Page[list[int]]`."""
+    first, *rest = [part for part in re.split(r"\W+", cls.__name__) if part]
+    return first + "".join(part[:1].upper() + part[1:] for part in rest)
+
+
+def upper_camel(*names: str) -> str:
+    """`max_depth` and `maxDepth` -> `MaxDepth`."""
+    return "".join(spelled[:1].upper() + spelled[1:] for spelled in map(to_camel_case, names))
 
 
 def check_names(names: Iterable[str], where: str) -> None:
-    """Refuses Python names that are none in GraphQL, or that become the same there.
+    """Refuses Python names that are not valid in GraphQL, or that become the same name there.
 
     Raises:
-        RegistryError: it names them.
+        RegistryError: the message has the names.
     """
     taken: dict[str, str] = {}
     for name in names:
         spelled = to_camel_case(name)
         if not NAME.fullmatch(spelled):
             raise RegistryError(
-                f"{where}: {name!r} is no name in GraphQL; use A-Z, a-z, 0-9 and single underscores in front"
+                f"{where}: {name!r} is not a valid GraphQL name; use A-Z, a-z, 0-9, and at most one leading underscore"
             )
         if spelled in taken:
             raise RegistryError(
@@ -44,8 +60,8 @@ def check_names(names: Iterable[str], where: str) -> None:
         taken[spelled] = name
 
 
-def client_spelling(task_type: TaskType, place: ValuePath, prefix: str = "") -> str:
-    """A place within a task type's arguments as the client wrote it; `prefix` is what stands before the argument."""
+def client_path(task_type: TaskType, place: ValuePath, prefix: str = "") -> str:
+    """The path of a value in a task type's arguments, by GraphQL names; `prefix` is the path of the arguments."""
     if not place:
         return prefix.rstrip(".")
     name, *rest = place
@@ -65,5 +81,5 @@ def client_spelling(task_type: TaskType, place: ValuePath, prefix: str = "") -> 
             annotation = fields[step]
         elif bare in (Any, dict) and isinstance(step, str):
             text += f"[{json.dumps(step)}]"
-        # What is left are pydantic's own words for a step of validation, which no client wrote.
+        # Other steps are pydantic's own names for a step of validation, which no client wrote.
     return text

@@ -1,6 +1,6 @@
-"""Defaults in the schema: what GraphQL can write stands there; what it cannot is told in the description.
+"""Defaults in the schema. A default that GraphQL cannot express is described in the description instead.
 
-Either way the task type fills them in itself, so that the task id does not depend on who does.
+Either way the task type fills in the default itself, so that the task id does not depend on who fills it in.
 """
 
 from __future__ import annotations
@@ -29,68 +29,68 @@ from cluster.task_types.task_id import canonical_json
 from cluster.task_types.value_types import BigIntMark
 
 SHOWN_CHARACTERS: Final = 200
-"""Longest default that a description tells in full."""
+"""Longer defaults are truncated in descriptions."""
 
 
-class _Unwritable(Exception):
-    """GraphQL has no way to write the value."""
+class _NotExpressible(Exception):
+    """The value cannot be expressed in GraphQL."""
 
 
 @dataclass(frozen=True)
 class Default:
-    """What becomes of the default of an argument or input field.
+    """The default of an argument or input field in GraphQL.
 
     Attributes:
-        value: for the schema; EMPTY where the client must give a value, UNSET where the schema cannot say the default.
-        nullable: the type must become nullable, as GraphQL knows no other way to leave a value out.
-        words: a sentence for the description, where the schema cannot say it.
+        value: for the schema; EMPTY if a value is required, UNSET if the schema cannot express the default.
+        nullable: whether the type must become nullable, which is GraphQL's only way to make it optional.
+        sentence: for the description, if the schema cannot express the default.
     """
 
     value: Any
     nullable: bool = False
-    words: str | None = None
+    sentence: str | None = None
 
 
 REQUIRED: Final = Default(EMPTY)
 
 
 def graphql_default(annotation: Any, default: Any, factory: Callable[..., Any] | None, where: str) -> Default:
-    """The default as GraphQL has it.
+    """The GraphQL default of an argument or field.
 
     Args:
-        default: EMPTY where there is none.
-        factory: makes the default; only that of an empty list is written, since any other may make another each time.
+        default: EMPTY if there is none.
+        factory: makes the default. Only an empty list is written into the schema: other factories may vary.
 
     Raises:
-        RegistryError: it is a number that the declared type cannot carry in GraphQL.
+        RegistryError: the default is a number beyond the range of the declared type in GraphQL.
     """
     if factory is not None:
         if factory in (list, tuple, set, frozenset) and item_type(without_none(annotation)[0]) is not EMPTY:
             return Default([])
-        return Default(strawberry.UNSET, nullable=True, words="Left out, the task makes a default.")
+        return Default(strawberry.UNSET, nullable=True, sentence="If omitted, the task computes a default.")
     if default is EMPTY:
-        # GraphQL lets a client leave out whatever may be null; then it means null.
+        # GraphQL lets clients omit whatever may be null; it is null then.
         return Default(None) if without_none(annotation)[1] else REQUIRED
     if default is None and unwrap_annotated(annotation)[0] is Any:
         return Default(None, nullable=True)
     try:
-        return Default(written(annotation, _fitting(annotation, default), where))
-    except _Unwritable:
+        return Default(to_schema_value(annotation, _validated(annotation, default), where))
+    except _NotExpressible:
         text = to_json(default, by_alias=False).decode()
         shown = text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
-        return Default(strawberry.UNSET, nullable=True, words=f"Left out, it is `{shown}`.")
+        return Default(strawberry.UNSET, nullable=True, sentence=f"If omitted, it is `{shown}`.")
 
 
-def _fitting(annotation: Any, default: Any) -> Any:
+def _validated(annotation: Any, default: Any) -> Any:
     """The default as the declared type: `[1]` where a set is declared becomes a set."""
     try:
         return TypeAdapter(annotation).validate_python(default, by_alias=False, by_name=True)
     except ValidationError:
         # Only a model field may have one that does not fit; pydantic does not validate it either.
-        raise _Unwritable from None
+        raise _NotExpressible from None
 
 
-def written(annotation: Any, value: Any, where: str) -> Any:
+def to_schema_value(annotation: Any, value: Any, where: str) -> Any:
     """A value as the schema's default: lists, dicts by field name, and leaves that their scalars and enums write."""
     if value is None:
         return None
@@ -105,15 +105,15 @@ def written(annotation: Any, value: Any, where: str) -> Any:
     item = item_type(bare)
     if item is not EMPTY:
         parts = sorted(value, key=_sort_key) if isinstance(value, set | frozenset) else value
-        return [written(item, part, where) for part in parts]
+        return [to_schema_value(item, part, where) for part in parts]
     if is_dataclass_or_model(bare):
         return {
-            field.name: written(field.annotation, getattr(value, field.name), where)
+            field.name: to_schema_value(field.annotation, getattr(value, field.name), where)
             for field in fields_of(bare)
             if field.settable
         }
     if bare in (dict, Any) or get_origin(bare) is dict:
-        raise _Unwritable
+        raise _NotExpressible
     return value
 
 
@@ -122,5 +122,5 @@ def _sort_key(value: Any) -> bytes:
 
 
 def python_default(default: Default) -> Any:
-    """The default of a resolver's parameter."""
+    """The default as that of a resolver's parameter."""
     return inspect.Parameter.empty if default.value is EMPTY else default.value

@@ -16,31 +16,32 @@ from cluster.task_types.task_id import check_task_id
 from cluster.task_types.task_type import Argument, TaskType
 from graphql_api.auth.callers import Caller, Scope
 from graphql_api.context import ApiInfo
-from graphql_api.schema.arguments import plain
-from graphql_api.schema.bounds import description_of
-from graphql_api.schema.client_names import check_names, client_spelling
+from graphql_api.schema.arguments import to_builtin
+from graphql_api.schema.client_names import check_names, client_path, pascal_case, upper_camel
+from graphql_api.schema.constraints import description_of
 from graphql_api.schema.defaults import Default, graphql_default, python_default
 from graphql_api.schema.record_types import SubmitOptions
-from graphql_api.schema.type_mapping import Parameter, TypeMap, input_field, pascal, pascal_of, set_signature
-from graphql_api.strawberry_internals import made_field
+from graphql_api.schema.strawberry_fields import Parameter, input_field, set_signature
+from graphql_api.schema.type_mapping import TypeMap
+from graphql_api.strawberry_internals import make_field
 
 PRIORITY_LIMIT = 100
 
 
 def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> list[StrawberryField]:
-    """`submit<Name>` and `submit<Name>Many` of a task type."""
-    name = pascal(task_type.name)
+    """The mutations `submit<Name>` and `submit<Name>Many` of a task type."""
+    name = pascal_case(task_type.name)
     input_name = f"{name}Input"
     type_map.claim(f"submit{name}", task_type.origin)
     type_map.claim(f"submit{name}Many", task_type.origin)
     type_map.claim(input_name, task_type.origin)
     check_names((*(item.name for item in task_type.arguments), "options"), task_type.origin)
     arguments = [_argument(item, name, task_type, type_map) for item in task_type.arguments]
-    spell = functools.partial(client_spelling, task_type)
+    spell = functools.partial(client_path, task_type)
 
     async def submit_one(info: ApiInfo, options: SubmitOptions | None = None, **values: Any) -> Any:
         caller = info.context.caller
-        bound = task_type.bind(plain(values), spell, salt=caller.salt)
+        bound = task_type.bind(to_builtin(values), spell, salt=caller.salt)
         chosen = to_options(options, caller)
         await info.context.authorize_submissions(1)
         [submitted] = await info.context.node.submitter.submit([bound], chosen)
@@ -56,10 +57,10 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
             place = f"inputs[{index}]"
             try:
                 spell_here = functools.partial(spell, prefix=f"{place}.")
-                bound.append(task_type.bind(plain(vars(item)), spell_here, salt=caller.salt))
+                bound.append(task_type.bind(to_builtin(vars(item)), spell_here, salt=caller.salt))
             except BadInput as error:
                 message = error.message if place in error.message else f"{place}: {error.message}"
-                raise BadInput(f"{message}; none was submitted", **error.details, index=index) from None
+                raise BadInput(f"{message}; nothing was submitted", **error.details, index=index) from None
         chosen = to_options(options, caller)
         await info.context.authorize_submissions(len(bound))
         submitted = await info.context.node.submitter.submit(bound, chosen)
@@ -70,10 +71,10 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
     )
     info = inspect.Parameter("info", inspect.Parameter.KEYWORD_ONLY, annotation=ApiInfo)
     set_signature(submit_one, [info, *(_parameter(*argument) for argument in arguments), options], submission)
-    fields = [made_field(f"submit_{task_type.name}", resolver=submit_one, description=task_type.description)]
+    fields = [make_field(f"submit_{task_type.name}", resolver=submit_one, description=task_type.description)]
     if arguments:
         members = [
-            input_field(item.name, kind, default, description_of(item.annotation, None, default.words))
+            input_field(item.name, kind, default, description_of(item.annotation, None, default.sentence))
             for item, kind, default in arguments
         ]
         input_type = create_type(
@@ -82,10 +83,10 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
         inputs = inspect.Parameter("inputs", inspect.Parameter.KEYWORD_ONLY, annotation=list[input_type])  # type: ignore[valid-type]
         set_signature(submit_many, [info, inputs, options], list[submission])  # type: ignore[valid-type]
         fields.append(
-            made_field(
+            make_field(
                 f"submit_{task_type.name}_many",
                 resolver=submit_many,
-                description="Submits many inputs at once. Where one is refused, none is submitted. "
+                description="Submits many inputs at once. If one is refused, none is submitted. "
                 f"{task_type.description}",
             )
         )
@@ -93,9 +94,9 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
 
 
 def _argument(item: Argument, task: str, task_type: TaskType, type_map: TypeMap) -> tuple[Argument, Any, Default]:
-    """An argument with its GraphQL type and its default there."""
+    """An argument with its GraphQL type and default."""
     where = f"{task_type.origin}, {item.name}"
-    kind = type_map.input(item.annotation, where, task + pascal_of(item.name))
+    kind = type_map.input(item.annotation, where, task + upper_camel(item.name))
     return item, kind, graphql_default(item.annotation, item.default, None, where)
 
 
@@ -108,24 +109,28 @@ def cancel_field(task: type) -> StrawberryField:
         info.context.caller.require(Scope.CANCEL)
         check_task_id(task_id)
         record = None
-        # A task's tenant never changes, so looking before cancelling is no race.
+        # A task's tenant never changes, so checking it before cancelling is no race.
         found = await store.run(store.calls.read(task_id)) if info.context.caller.tenant else None
         if not info.context.caller.tenant or (found and info.context.require_visible(found)):
             cancelled, record = await store.run(store.calls.cancel(task_id))
             if cancelled and record is not None:
                 node.cancellations.put(record)
         if record is None:
-            raise TaskNotFound(f"no task {task_id} is known: it was never submitted, or its record has expired")
+            raise TaskNotFound(f"the task {task_id} is unknown: it was never submitted, or its record has expired")
         return task(record=record)
 
     cancel_task.__annotations__["return"] = task | None
     cancel_task.__annotations__ |= {"info": ApiInfo, "task_id": strawberry.ID}
-    description = "Cancels an open task; what has ended stays as it is."
-    return made_field("cancel_task", resolver=cancel_task, description=description)
+    description = "Cancels an open task. A task that has ended is not changed."
+    return make_field("cancel_task", resolver=cancel_task, description=description)
 
 
 def to_options(options: SubmitOptions | None, caller: Caller) -> Options:
-    """The options of a submission, checked."""
+    """The options of a submission.
+
+    Raises:
+        BadInput: one of them is out of bounds.
+    """
     if not options:
         return Options(tenant=caller.tenant)
     if not -PRIORITY_LIMIT <= options.priority <= PRIORITY_LIMIT:
@@ -142,8 +147,8 @@ def to_options(options: SubmitOptions | None, caller: Caller) -> Options:
 
 
 def _parameter(item: Argument, kind: Any, default: Default) -> inspect.Parameter:
-    described = description_of(item.annotation, None, default.words)
+    description = description_of(item.annotation, None, default.sentence)
     annotation = Union[kind, None] if default.nullable else kind  # noqa: UP007 - a lazy type has no `|` of its own
-    if described:
-        annotation = Annotated[annotation, strawberry.argument(description=described)]
+    if description:
+        annotation = Annotated[annotation, strawberry.argument(description=description)]
     return Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=python_default(default))

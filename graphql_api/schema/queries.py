@@ -9,24 +9,26 @@ from typing import Annotated
 
 import strawberry
 
-from cluster.api_node.cluster_snapshot import ClusterSnapshot, read_snapshot
+from cluster.api_node.cluster_snapshot import read_snapshot
 from cluster.errors import BadCursor, BadInput
-from cluster.settings import Settings
 from cluster.store.record import TaskState
 from cluster.task_types.task_id import TASK_ID, check_task_id
 from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
 from graphql_api.execution.document_limits import DEFAULT_PAGE, PAGE_LIMIT
-from graphql_api.schema.record_types import CallerType, Cluster, Fleet, PageInfo, TaskCount, TaskTypeType, Worker
+from graphql_api.schema.cluster_types import Cluster, to_cluster
+from graphql_api.schema.record_types import CallerType, PageInfo
+from graphql_api.schema.task_type_description import TaskTypeType
+from graphql_api.schema.times import to_milliseconds
 
 
 def make_query(task_class: type, connection_class: type) -> type:
     """The query type for a schema's `Task` and `TaskConnection`."""
-    described: list[TaskTypeType] = []
+    descriptions: list[TaskTypeType] = []
 
     @strawberry.type
     class Query:
-        @strawberry.field(description="One task; null where no such task is known.")
+        @strawberry.field(description="One task; null if it is unknown.")
         async def task(self, info: ApiInfo, task_id: strawberry.ID) -> task_class | None:  # type: ignore[valid-type]
             info.context.caller.require(Scope.READ)
             store = info.context.node.store
@@ -34,7 +36,7 @@ def make_query(task_class: type, connection_class: type) -> type:
             seen = record is not None and info.context.caller.can_see(record)
             return task_class(record=record) if seen else None
 
-        @strawberry.field(description="Tasks, newest first; 100 at a time at the most.")
+        @strawberry.field(description="Tasks, newest first; at most 100 per page.")
         async def tasks(
             self,
             info: ApiInfo,
@@ -62,8 +64,8 @@ def make_query(task_class: type, connection_class: type) -> type:
                 state=state or None,
                 name=name or None,
                 tenant=None if Scope.ADMIN in caller.scopes else caller.tenant or None,
-                since=milliseconds_of(submitted_after or None, "submittedAfter"),
-                until=milliseconds_of(submitted_before or None, "submittedBefore"),
+                since=to_milliseconds(submitted_after or None, "submittedAfter"),
+                until=to_milliseconds(submitted_before or None, "submittedBefore"),
             )
             records = await store.read_many([task_id for _, task_id in pairs[:first]], results=False)
             edges = [
@@ -83,19 +85,19 @@ def make_query(task_class: type, connection_class: type) -> type:
         @strawberry.field(description="The registered functions.")
         def task_types(self, info: ApiInfo) -> list[TaskTypeType]:
             info.context.caller.require(Scope.READ)
-            if not described:
-                # Neither the registry nor the schema that is made of it changes while the process lives.
+            if not descriptions:
+                # Neither the registry nor the schema changes during the life of the process.
                 registry = info.context.node.registry
-                described.extend(TaskTypeType.of(task_type, info.schema) for task_type in registry.values())
-            return described
+                descriptions.extend(TaskTypeType.of(task_type, info.schema) for task_type in registry.values())
+            return descriptions
 
         @strawberry.field(description="The scheduler, the workers and the fleet.")
         async def cluster(self, info: ApiInfo) -> Cluster:
             info.context.caller.require(Scope.READ)
             node = info.context.node
-            return cluster_of(await read_snapshot(node.store, node.scheduler), node.settings)
+            return to_cluster(await read_snapshot(node.store, node.scheduler), node.settings)
 
-        @strawberry.field(description="Who asks, and what they may.")
+        @strawberry.field(description="The caller of this request, with its permissions.")
         def caller(self, info: ApiInfo) -> CallerType:
             caller = info.context.caller
             return CallerType(
@@ -108,29 +110,16 @@ def make_query(task_class: type, connection_class: type) -> type:
     return Query
 
 
-def milliseconds_of(time: datetime.datetime | None, argument: str) -> int | None:
-    """A time as records have it, in milliseconds since 1970.
-
-    Raises:
-        BadInput: it has no time zone.
-    """
-    if time is None:
-        return None
-    if time.tzinfo is None:
-        raise BadInput(f"{argument} needs a time zone, as in 2026-01-31T12:00:00Z", argument=argument)
-    return round(time.timestamp() * 1000)
-
-
 def make_cursor(pair: tuple[int, str]) -> str:
-    """An opaque cursor: the place in the list, which stays where it is as newer tasks come."""
+    """An opaque cursor: a position in the list, which does not change as newer tasks are added."""
     return base64.urlsafe_b64encode(f"{pair[0]}:{pair[1]}".encode()).decode().rstrip("=")
 
 
 def parse_cursor(cursor: str) -> tuple[int, str]:
-    """The place that a cursor names.
+    """The position that a cursor stands for.
 
     Raises:
-        BadCursor: it was not made here.
+        BadCursor: it was not made by `make_cursor`.
     """
     try:
         score, task_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split(":")
@@ -138,34 +127,4 @@ def parse_cursor(cursor: str) -> tuple[int, str]:
             raise ValueError(task_id)
         return int(score), task_id
     except (ValueError, binascii.Error):
-        raise BadCursor(f"after takes an endCursor of this list, not {cursor[:64]!r}") from None
-
-
-def dashboard_url(address: str) -> str | None:
-    """Where a browser finds Dask's dashboard, by its HOST:PORT; None where it is off or that names no host."""
-    host = address.rpartition(":")[0]
-    return None if host in ("", "0.0.0.0", "[::]") else f"http://{address}/status"  # noqa: S104  # none is bound here
-
-
-def cluster_of(seen: ClusterSnapshot, settings: Settings) -> Cluster:
-    """The cluster as GraphQL tells it."""
-    load = seen.load
-    return Cluster(
-        scheduler_connected=bool(load),
-        scheduler_epoch=load.get("epoch"),
-        dashboard_url=dashboard_url(settings.dashboard),
-        workers=[
-            Worker(
-                name=worker["name"],
-                threads=worker["threads"],
-                processing=worker["processing"],
-                memory_bytes=float(worker["memory_bytes"]),
-                memory_limit_bytes=float(worker["memory_limit_bytes"] or 0),
-            )
-            for worker in load.get("workers", [])
-        ],
-        waiting=load.get("queued", 0) + load.get("no_worker", 0),
-        processing=load.get("processing", 0),
-        fleet=None if seen.fleet is None else Fleet.of(dict(seen.fleet)),
-        tasks=[TaskCount(state=state, count=seen.tasks[state]) for state in TaskState],
-    )
+        raise BadCursor(f"`after` must be an endCursor of this list, not {cursor[:64]!r}") from None

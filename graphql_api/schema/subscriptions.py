@@ -12,8 +12,8 @@ from cluster.errors import BadInput
 from cluster.task_types.task_id import check_task_id
 from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
-from graphql_api.schema.queries import cluster_of
-from graphql_api.schema.record_types import Cluster, selects
+from graphql_api.schema.cluster_types import Cluster, to_cluster
+from graphql_api.schema.record_types import selects
 
 
 def make_subscription(task: type, task_event: type) -> type:
@@ -22,14 +22,14 @@ def make_subscription(task: type, task_event: type) -> type:
     @strawberry.type
     class Subscription:
         @strawberry.subscription(
-            description="The final record, once, then complete. The task may be submitted before or after."
+            description="Delivers the final record once, then completes. The task may be submitted before or after."
         )
         async def task_result(self, info: ApiInfo, task_id: strawberry.ID) -> AsyncGenerator[task, None]:  # type: ignore[valid-type]
             info.context.caller.require(Scope.READ)
             context = info.context
             record = await context.node.deliveries.final_record(check_task_id(task_id), result=lambda: False)
             if record.seq == context.last_event_id:
-                return  # an event stream that is opened again though its client has seen the end
+                return  # a reconnected event stream whose client has received the end already
             context.event_id = record.seq
             if not record.result_omitted or not selects(info, "result"):
                 yield task(record=context.require_visible(record))
@@ -38,7 +38,7 @@ def make_subscription(task: type, task_event: type) -> type:
             async with context.backlog.result(partial(context.node.deliveries.with_result, record)) as complete:
                 yield task(record=context.require_visible(complete))
 
-        @strawberry.subscription(description="One item per task as each ends, then complete.")
+        @strawberry.subscription(description="Delivers each task as it ends, then completes.")
         async def task_results(self, info: ApiInfo, task_ids: list[strawberry.ID]) -> AsyncGenerator[task, None]:  # type: ignore[valid-type]
             info.context.caller.require(Scope.READ)
             node = info.context.node
@@ -53,7 +53,7 @@ def make_subscription(task: type, task_event: type) -> type:
                     yield task(record=info.context.require_visible(record))
 
         @strawberry.subscription(
-            description="Every change after `afterSeq` (default: from the first one that is kept), then complete."
+            description="Delivers every change after `afterSeq` (default: all that are kept), then completes."
         )
         async def task_events(
             self, info: ApiInfo, task_id: strawberry.ID, after_seq: int | None = strawberry.UNSET
@@ -67,12 +67,12 @@ def make_subscription(task: type, task_event: type) -> type:
                     yield task_event(event=event, record=info.context.require_visible(record))
 
         @strawberry.subscription(
-            description="The cluster now, and again after each change, at most once a second; without end."
+            description="Delivers the cluster now and after each change, at most once a second; does not complete."
         )
         async def cluster_changes(self, info: ApiInfo) -> AsyncGenerator[Cluster, None]:
             info.context.caller.require(Scope.READ)
             async with aclosing(info.context.node.snapshots.changes()) as snapshots:
                 async for snapshot in snapshots:
-                    yield cluster_of(snapshot, info.context.node.settings)
+                    yield to_cluster(snapshot, info.context.node.settings)
 
     return Subscription

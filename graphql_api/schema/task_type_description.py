@@ -1,20 +1,14 @@
-"""What `taskTypes` tells a client beyond names and defaults, so that it never needs introspection.
+"""The types of `taskTypes`, which describes every task type so that clients never need introspection.
 
-It is read off the finished GraphQL schema, so that it cannot differ from what the schema accepts and answers.
+The descriptions are read from the finished GraphQL schema, so that they cannot differ from it.
 """
 
 # No `from __future__ import annotations` here: Strawberry must see the types of this schema, not their names.
 
-import dataclasses
-import datetime
-import decimal
-import enum
-import types
-import uuid
-from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Self, get_args, get_origin
 
+import orjson
 import strawberry
-from annotated_types import BaseMetadata
 from graphql import (
     GraphQLEnumType,
     GraphQLField,
@@ -29,47 +23,42 @@ from graphql import (
     is_leaf_type,
     is_required_argument,
 )
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from cluster.task_types.pydantic_internals import has_own_rules
 from cluster.task_types.task_id import canonical
 from cluster.task_types.task_type import TaskType
-from cluster.task_types.value_types import BigIntMark
-from graphql_api.strawberry_internals import enum_class, input_default, python_name
-
-_PLAIN: Final = (
-    bool, int, float, str, datetime.datetime, datetime.date, datetime.time, decimal.Decimal, uuid.UUID, dict, Any,
-)  # fmt: skip
+from cluster.task_types.value_types import BigIntMark, json_integer
+from graphql_api.schema.client_names import pascal_case
+from graphql_api.schema.id_derivation import is_derivable
+from graphql_api.strawberry_internals import core_schema, enum_class, input_default, python_name
 
 
 @strawberry.type(description="A field of an object that a task type takes or returns.")
 class TypeField:
-    name: str = strawberry.field(description="As Python spells it, and as the task id's input does.")
-    description: str | None = strawberry.field(description="What it means, and its bounds.")
-    graphql_name: str = strawberry.field(description="As this schema spells it.")
-    graphql_type: str = strawberry.field(description="Its GraphQL type, as in `[Int!]!`.")
-    has_default: bool = strawberry.field(description="Whether an input may leave it out.")
-    default: strawberry.scalars.JSON | None = strawberry.field(description="What is filled in where it is left out.")
-    needs_arguments: bool = strawberry.field(description="Whether it can be read with arguments only.")
+    name: str = strawberry.field(description="Its name in Python and in the task id's input.")
+    description: str | None = strawberry.field(description="Its meaning and its bounds.")
+    graphql_name: str = strawberry.field(description="Its name in this schema.")
+    graphql_type: str = strawberry.field(description="Its GraphQL type, such as `[Int!]!`.")
+    has_default: bool = strawberry.field(description="Whether an input may omit it.")
+    default: strawberry.scalars.JSON | None = strawberry.field(description="Its value if it is omitted.")
+    needs_arguments: bool = strawberry.field(description="Whether it can only be read with arguments.")
 
 
 @strawberry.type(description="A member of an enum.")
 class TypeMember:
-    name: str = strawberry.field(description="As this schema spells it.")
-    value: strawberry.scalars.JSON = strawberry.field(description="As the function and the task id's input have it.")
+    name: str = strawberry.field(description="Its name in this schema.")
+    value: strawberry.scalars.JSON = strawberry.field(description="Its value in Python and in the task id's input.")
 
 
 @strawberry.type(description="An object or an enum that a task type takes or returns.")
 class UsedType:
     name: str = strawberry.field(description="Its GraphQL name.")
-    fields: list[TypeField] = strawberry.field(description="Of an object.")
-    members: list[TypeMember] = strawberry.field(description="Of an enum.")
+    fields: list[TypeField] = strawberry.field(description="The fields of an object.")
+    members: list[TypeMember] = strawberry.field(description="The members of an enum.")
 
 
 def used_types(schema: GraphQLSchema, task_type: TaskType, mutation: str, output: str) -> list[UsedType]:
-    """Every object and enum that the arguments of a task type or its output use, by name."""
+    """Every object and enum that a task type's arguments or output use, ordered by name."""
     assert schema.mutation_type is not None
     arguments = schema.mutation_type.fields[mutation].args
     names = {argument.name for argument in task_type.arguments}
@@ -120,7 +109,7 @@ def _json(value: Any) -> Any:
 
 
 def selection(named: GraphQLNamedType, above: tuple[str, ...] = ()) -> str:
-    """A selection of all that can be read of an output type without arguments; a type inside itself is left out."""
+    """A selection of everything in an output type that needs no arguments, without recursion into the same type."""
     if isinstance(named, GraphQLUnionType | GraphQLInterfaceType):
         members = named.types if isinstance(named, GraphQLUnionType) else ()
         return " ".join(
@@ -136,46 +125,93 @@ def selection(named: GraphQLNamedType, above: tuple[str, ...] = ()) -> str:
     return " ".join(parts)
 
 
-def plain_input(annotation: Any) -> bool:
-    """Whether the canonical form of an argument follows from its GraphQL type and value alone.
-
-    It does not where a value has several forms (a Duration), has no order (a set), is turned to a type that the client
-    does not see (the values of a typed dict), or is rewritten (a stripped text, a validator of the author's).
-    """
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        if any(isinstance(mark, BigIntMark) for mark in arguments[1:]):
-            return True
-        marks = [item for mark in arguments[1:] for item in (mark.metadata if isinstance(mark, FieldInfo) else [mark])]
-        # Bounds and patterns are BaseMetadata; pydantic's StringConstraints, which may strip or change case, is not.
-        return all(isinstance(mark, BaseMetadata) for mark in marks) and plain_input(arguments[0])
-    if origin in (Union, types.UnionType):
-        inner = [item for item in arguments if item is not type(None)]
-        return len(inner) == 1 and plain_input(inner[0])
-    if origin is list or (origin is tuple and arguments[1:] == (Ellipsis,)):
-        return plain_input(arguments[0])
-    if origin is dict:
-        return arguments == (str, Any)
-    if annotation in _PLAIN:
-        return True
-    if not isinstance(annotation, type):
-        return False
-    if issubclass(annotation, enum.Enum):
-        return all(isinstance(member.value, str | int) for member in annotation)
-    return _plain_object(annotation)
+@strawberry.type(description="An argument of a task type.")
+class TaskArgument:
+    name: str = strawberry.field(description="Its name in Python and in the task id's input.")
+    description: str | None = strawberry.field(description="Its meaning and its bounds.")
+    type: str = strawberry.field(description="Its Python type.")
+    required: bool
+    default: strawberry.scalars.JSON | None = strawberry.field(description="Its value if it is omitted.")
+    graphql_name: str = strawberry.field(description="Its name in this schema.")
+    graphql_type: str = strawberry.field(description="Its GraphQL type, such as `[Int!]!`.")
 
 
-def _plain_object(cls: type) -> bool:
-    if issubclass(cls, BaseModel):
-        names = cls.model_fields.values()
-        if cls.model_config or has_own_rules(cls) or any(item.alias or item.exclude for item in names):
-            return False
-    elif (
-        not dataclasses.is_dataclass(cls)
-        or hasattr(cls, "__post_init__")
-        # It is part of the input, and no client gives it.
-        or not all(item.init for item in dataclasses.fields(cls))
-    ):
-        return False
-    hints = get_type_hints(cls, include_extras=True)
-    return all(plain_input(hint) for hint in hints.values())
+@strawberry.type(name="TaskType", description="A registered function.")
+class TaskTypeType:
+    name: str
+    version: str = strawberry.field(description="Part of the task id.")
+    description: str
+    mutation: str = strawberry.field(description="The mutation that submits it.")
+    arguments: list[TaskArgument]
+    timeout_seconds: float | None
+    retries: int
+    input_type: str | None = strawberry.field(
+        description="The GraphQL type of one input of `<mutation>Many`; null if there are no arguments."
+    )
+    output_type: str = strawberry.field(description="The GraphQL type of its output, a member of `TaskOutput`.")
+    wraps_value: bool = strawberry.field(
+        description="Whether `outputType` wraps an output that is no object in a single field `value`."
+    )
+    selection: str = strawberry.field(
+        description="A selection of everything in `outputType` that needs no arguments, with `__typename`."
+    )
+    id_from_input: bool = strawberry.field(
+        description="Whether clients can derive the task id: it follows from the arguments' GraphQL types and values."
+    )
+    types: list[UsedType] = strawberry.field(description="The objects and enums that the arguments and the output use.")
+
+    @classmethod
+    def of(cls, task_type: TaskType, schema: Any) -> Self:
+        """Describes a task type of a schema made by `make_schema`."""
+        graphql_schema = core_schema(schema)
+        assert graphql_schema.mutation_type is not None, "every schema has cancelTask"
+        mutation = f"submit{pascal_case(task_type.name)}"
+        output = schema.outputs[task_type.name]
+        names = {python_name(item, name): (name, str(item.type), item.description) for name, item in
+                 graphql_schema.mutation_type.fields[mutation].args.items()}  # fmt: skip
+
+        defaults = orjson.loads(
+            task_type.input_model.model_construct().model_dump_json(
+                include={argument.name for argument in task_type.arguments if not argument.required},
+                warnings=False,
+                by_alias=False,
+            )
+        )
+        return cls(
+            name=task_type.name,
+            version=task_type.version,
+            description=task_type.description,
+            mutation=mutation,
+            arguments=[
+                TaskArgument(
+                    name=argument.name,
+                    description=names[argument.name][2],
+                    type=type_text(argument.annotation),
+                    required=argument.required,
+                    default=_safe(defaults.get(argument.name)),
+                    graphql_name=names[argument.name][0],
+                    graphql_type=names[argument.name][1],
+                )
+                for argument in task_type.arguments
+            ],
+            timeout_seconds=task_type.timeout_seconds,
+            retries=task_type.retries,
+            input_type=f"{pascal_case(task_type.name)}Input" if task_type.arguments else None,
+            output_type=output,
+            wraps_value=task_type.name in schema.wrappers,
+            selection=selection(graphql_schema.type_map[output]),
+            id_from_input=all(is_derivable(argument.annotation) for argument in task_type.arguments),
+            types=used_types(graphql_schema, task_type, mutation, output),
+        )
+
+
+def type_text(annotation: Any) -> str:
+    """A Python type as one writes it, without metadata: `Annotated[int, Field(ge=0)]` is `int`."""
+    if get_origin(annotation) is Annotated:
+        base, *marks = get_args(annotation)
+        return "BigInt" if any(isinstance(mark, BigIntMark) for mark in marks) else type_text(base)
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
+
+
+def _safe(value: Any) -> Any:
+    return json_integer(value) if isinstance(value, int) and not isinstance(value, bool) else value

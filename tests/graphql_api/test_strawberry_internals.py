@@ -12,17 +12,17 @@ from graphql import GraphQLEnumType, GraphQLInputObjectType, parse, specified_ru
 from strawberry.tools import create_type
 
 from graphql_api.strawberry_internals import (
-    LaterType,
+    ForwardReference,
     Resolver,
     core_schema,
     default_scalar,
     enum_class,
     input_default,
     is_of_type,
-    made_field,
+    make_field,
     python_name,
     resolver_of,
-    tell_types_by,
+    set_type_check,
     to_camel_case,
     validate_document,
 )
@@ -60,24 +60,24 @@ async def slow(root: Any) -> int:
 def schema() -> strawberry.Schema:
     colour = strawberry.enum(Colour, name="Colour")
     members = [
-        made_field("max_depth", int, description="How deep."),
-        made_field("colour", colour),
-        made_field("doubled", resolver=doubled),
-        made_field("with_info", resolver=with_info),
-        made_field("slow", resolver=slow),
+        make_field("max_depth", int, description="How deep."),
+        make_field("colour", colour),
+        make_field("doubled", resolver=doubled),
+        make_field("with_info", resolver=with_info),
+        make_field("slow", resolver=slow),
     ]
     made = create_type("Point", members)
-    tell_types_by(made, lambda value: type(value) is Point)
-    other = create_type("Other", [made_field("other", str)])
-    tell_types_by(other, lambda value: type(value) is str)
+    set_type_check(made, lambda value: type(value) is Point)
+    other = create_type("Other", [make_field("other", str)])
+    set_type_check(other, lambda value: type(value) is str)
     known: dict[Any, Any] = {}
-    later = LaterType("TreeInput", __name__, made=known, key="tree")
+    later = ForwardReference("TreeInput", __name__, made=known, key="tree")
     tree = [
-        made_field("left_one", later | None),
-        made_field("depth", int, default=3),
-        made_field("tags", list[str], default_factory=lambda: ["a"]),
-        made_field("name", str),
-        made_field("may_be", int | None, default=strawberry.UNSET),
+        make_field("left_one", later | None),
+        make_field("depth", int, default=3),
+        make_field("tags", list[str], default_factory=lambda: ["a"]),
+        make_field("name", str),
+        make_field("may_be", int | None, default=strawberry.UNSET),
     ]
     known["tree"] = create_type("TreeInput", tree, is_input=True)
     union: Any = Annotated[made | other, strawberry.union("Anything")]
@@ -86,7 +86,7 @@ def schema() -> strawberry.Schema:
         return Point(max_depth)
 
     find.__annotations__ |= {"tree": known["tree"], "return": union}
-    return strawberry.Schema(create_type("Query", [made_field("find_it", resolver=find)]))
+    return strawberry.Schema(create_type("Query", [make_field("find_it", resolver=find)]))
 
 
 def kind(schema: strawberry.Schema, name: str) -> Any:

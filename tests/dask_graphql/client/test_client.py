@@ -65,7 +65,7 @@ from dask_graphql.dev_system import free_port
 from graphql_api.auth.callers import Caller
 from graphql_api.context import Context
 from graphql_api.schema.builder import make_schema
-from graphql_api.schema.task_type_description import plain_input
+from graphql_api.schema.id_derivation import is_derivable
 from graphql_api.transport.json import parse_json
 from tests.places import ROOT
 from tests.system import TASKS, System
@@ -486,7 +486,7 @@ class Trimmed(BaseModel):
     ],
 )  # fmt: skip
 def test_an_id_follows_from_the_input_unless_validation_may_rewrite_it(annotation: Any, plain: bool) -> None:
-    assert plain_input(annotation) is plain
+    assert is_derivable(annotation) is plain
 
 
 # Lost connections -----------------------------------------------------------------------------------------------------

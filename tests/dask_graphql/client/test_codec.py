@@ -24,7 +24,7 @@ from dask_graphql.client.errors import BadArguments
 from dask_graphql.client.submissions import bind_all
 from dask_graphql.client.submit_command import check_lists
 from dask_graphql.client.task_types import TaskType
-from graphql_api.schema.task_type_description import plain_input
+from graphql_api.schema.id_derivation import is_derivable
 from tests import outside
 
 np: Any = numpy
@@ -156,7 +156,7 @@ def test_a_text_for_a_list_on_the_command_line_is_refused_with_what_to_write(
 
 
 def test_the_id_of_a_dataclass_with_a_field_that_no_client_gives_is_the_apis_to_tell() -> None:
-    assert not plain_input(Point)
+    assert not is_derivable(Point)
 
 
 @settings(max_examples=100, deadline=None)

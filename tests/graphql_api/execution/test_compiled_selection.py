@@ -25,7 +25,7 @@ from graphql_api.context import Context
 from graphql_api.execution.compiled_selection import EventExecution, event_execution, field_execution
 from graphql_api.graphql_core_internals import execute_event
 from graphql_api.schema.builder import make_schema
-from graphql_api.schema.record_types import TaskTypeType
+from graphql_api.schema.task_type_description import TaskTypeType
 from tests.operations import selection
 from tests.system import TASKS
 

@@ -123,9 +123,9 @@ DataFrame.__module__ = "pandas.core.frame"
 @pytest.mark.parametrize(
     ("annotation", "words"),
     [
-        (int | str, "GraphQL has no such union"),
+        (int | str, "GraphQL has no union of such types"),
         (tuple[int, str], "a dataclass for parts of different types"),
-        (list, "say of what it is"),
+        (list, "declare one item type"),
         (Literal[1, 2], "declare an Enum"),
         (Literal["a-b"], "declare an Enum"),
         (Literal["true"], "declare an Enum"),
@@ -133,14 +133,14 @@ DataFrame.__module__ = "pandas.core.frame"
         (Row, "TypedDict"),
         (Pair, "declare a dataclass with the same fields"),
         (bytes, "base64"),
-        (Box[int], "a generic dataclass forgets its types"),
+        (Box[int], "a generic dataclass loses its type arguments"),
         (Many, "declare its root type"),
         (Bits, r"use list\[\.\.\.\] of an Enum"),
         (NotCompilable, "cannot be an enum value"),
-        (Tuples, "give an Enum's members texts or numbers"),
-        (Nothing, "has no field to show"),
+        (Tuples, "an Enum's values must be strings or numbers"),
+        (Nothing, "has no visible field"),
         (Camels, "'max_depth' and 'maxDepth' are both 'maxDepth'"),
-        (Accents, "'größe' is no name in GraphQL"),
+        (Accents, "'größe' is not a valid GraphQL name"),
         (Blob, "cannot be an argument"),
         (typing.Sequence[int], r"use list\[...\]"),
         (Annotated[int, Field(le=2**31)], "declare BigInt"),
@@ -217,7 +217,7 @@ def class_named(name: str, module: str = "a_module") -> type:
 def test_a_class_named_as_a_type_of_the_platform_is_refused_with_both_origins(name: str) -> None:
     if not name.startswith("__"):
         with pytest.raises(
-            RegistryError, match=rf"'{name}' is needed for a_module\.{name} and for dask-graphql itself"
+            RegistryError, match=rf"a_module\.{name} and dask-graphql itself both need the GraphQL name '{name}'"
         ):
             schema_of(giving(class_named(name)))
 
@@ -231,15 +231,15 @@ def test_the_platforms_names_are_those_of_its_schema() -> None:
 def test_two_classes_of_one_name_are_refused_with_both_origins() -> None:
     one, other = class_named("Thing", "one"), class_named("Thing", "other")
     with pytest.raises(
-        RegistryError, match=r"'Thing' is needed for (one\.Thing and for other|other\.Thing and for one)"
+        RegistryError, match=r"(one\.Thing and other|other\.Thing and one).* both need the GraphQL name 'Thing'"
     ):
         schema_of(giving(one, "gives_one"), giving(other, "gives_other"))
-    with pytest.raises(RegistryError, match="'ThingInput' is needed for"):
+    with pytest.raises(RegistryError, match="both need the GraphQL name 'ThingInput'"):
         schema_of(taking(one, "takes_one"), taking(other, "takes_other"))
 
 
 def test_two_classes_of_one_name_in_one_place_are_refused_too() -> None:
-    with pytest.raises(RegistryError, match="'Thing' is needed"):
+    with pytest.raises(RegistryError, match="both need the GraphQL name 'Thing'"):
         schema_of(giving(class_named("Thing"), "gives_one"), giving(class_named("Thing"), "gives_other"))
 
 
@@ -256,7 +256,7 @@ def test_two_classes_of_one_name_in_one_place_are_refused_too() -> None:
 def test_names_that_become_one_in_graphql_are_refused(task_types: Any, name: str) -> None:
     # The functions of one test have one origin, as those of two modules would not.
     ready = [dataclasses.replace(item, function=renamed(item)) for item in task_types()]
-    with pytest.raises(RegistryError, match=f"the GraphQL name '{name}' is needed for .* and for .*; rename one"):
+    with pytest.raises(RegistryError, match=f".* and .* both need the GraphQL name '{name}'; rename one"):
         schema_of(*ready)
 
 
@@ -290,7 +290,7 @@ def test_bounds_and_unwritable_defaults_stand_in_the_descriptions_of_input_field
         "More than 0, less than 1.",
         "Who. Length at most 3, each item length at least 1, matches `^[A-Z]`.",
         "A multiple of 3.",
-        "Left out, the task makes a default.",
+        "If omitted, the task computes a default.",
     ):
         assert words in printed
 

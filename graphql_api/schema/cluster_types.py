@@ -1,0 +1,109 @@
+"""The GraphQL types of the cluster: scheduler, workers, fleet and task counts."""
+
+# No `from __future__ import annotations` here: Strawberry must see the types of this schema, not their names.
+
+import dataclasses
+import datetime
+from typing import Any, Self
+
+import strawberry
+
+from cluster.api_node.cluster_snapshot import ClusterSnapshot
+from cluster.settings import Settings
+from cluster.store.record import TaskState
+from graphql_api.schema.times import to_datetime
+
+
+@strawberry.type(description="A worker, as seen by the scheduler.")
+class Worker:
+    name: str
+    threads: int
+    processing: int = strawberry.field(description="Dask tasks assigned to it.")
+    memory_bytes: float
+    memory_limit_bytes: float
+
+
+@strawberry.type(description="A decision of the controller, with its reason.")
+class FleetDecision:
+    at: datetime.datetime
+    wanted: int | None = strawberry.field(description="Number of workers wanted from then on.")
+    started: int
+    stopped: int
+    reason: str
+
+    @classmethod
+    def of(cls, payload: dict[str, Any]) -> Self:
+        return cls(**{**payload, "at": to_datetime(payload["at"])})
+
+
+@strawberry.type(description="The workers, as known to the controller.")
+class Fleet:
+    wanted: int | None
+    launching: int
+    launch_seconds: float | None = strawberry.field(description="How long recent launches took; null before the first.")
+    running: int
+    retiring: int
+    min_workers: int
+    max_workers: int
+    reason: str = strawberry.field(description="Why the controller wants this number of workers.")
+    problem: str | None = strawberry.field(description="What prevents workers from being started now, if anything.")
+    cost_per_hour: float | None = strawberry.field(
+        description="Current cost of the workers in US dollars per hour, by the prices in the settings; null if they "
+        "cost nothing or the cost is unknown."
+    )
+    decisions: list[FleetDecision] = strawberry.field(description="The latest decisions, newest first.")
+
+    @classmethod
+    def of(cls, payload: dict[str, Any]) -> Self:
+        """The fleet from the controller's payload in Redis."""
+        values: dict[str, Any] = {item.name: payload.get(item.name) for item in dataclasses.fields(cls)}
+        decisions = [FleetDecision.of(decision) for decision in payload.get("decisions", ())]
+        return cls(**{**values, "problem": payload.get("problem") or None, "decisions": decisions})
+
+
+@strawberry.type(description="The number of tasks in one state.")
+class TaskCount:
+    state: TaskState
+    count: int
+
+
+@strawberry.type(description="The cluster behind this api, as seen by this node.")
+class Cluster:
+    scheduler_connected: bool = strawberry.field(description="Whether this node is connected to the scheduler.")
+    scheduler_epoch: str | None = strawberry.field(description="Identifies one run of the scheduler.")
+    dashboard_url: str | None = strawberry.field(description="URL of Dask's own dashboard, if the settings name one.")
+    workers: list[Worker]
+    waiting: int = strawberry.field(description="Dask tasks not yet assigned to a worker.")
+    processing: int = strawberry.field(description="Dask tasks assigned to workers.")
+    fleet: Fleet | None = strawberry.field(description="Null if no controller runs.")
+    tasks: list[TaskCount]
+
+
+def dashboard_url(address: str) -> str | None:
+    """The URL of Dask's dashboard from its HOST:PORT; None if it is off, or listens on all addresses."""
+    host = address.rpartition(":")[0]
+    return None if host in ("", "0.0.0.0", "[::]") else f"http://{address}/status"  # noqa: S104  # none is bound here
+
+
+def to_cluster(snapshot: ClusterSnapshot, settings: Settings) -> Cluster:
+    """A snapshot of the cluster as its GraphQL type."""
+    load = snapshot.load
+    return Cluster(
+        scheduler_connected=bool(load),
+        scheduler_epoch=load.get("epoch"),
+        dashboard_url=dashboard_url(settings.dashboard),
+        workers=[
+            Worker(
+                name=worker["name"],
+                threads=worker["threads"],
+                processing=worker["processing"],
+                memory_bytes=float(worker["memory_bytes"]),
+                memory_limit_bytes=float(worker["memory_limit_bytes"] or 0),
+            )
+            for worker in load.get("workers", [])
+        ],
+        waiting=load.get("queued", 0) + load.get("no_worker", 0),
+        processing=load.get("processing", 0),
+        fleet=None if snapshot.fleet is None else Fleet.of(dict(snapshot.fleet)),
+        tasks=[TaskCount(state=state, count=snapshot.tasks[state]) for state in TaskState],
+    )

@@ -1,0 +1,139 @@
+"""The scalars of the schema: BigInt, Duration, exact times, JSON, and the type of a blob."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import math
+import re
+from typing import Any, Final, NewType
+
+import strawberry
+from graphql import GraphQLError
+from pydantic_core import to_jsonable_python
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types.scalar import ScalarDefinition
+
+from cluster.task_types.value_types import decimal_text, json_integer, parse_big_int
+from graphql_api.strawberry_internals import default_scalar
+
+BigInt = NewType("BigInt", int)
+"""The GraphQL scalar: a decimal string out, a string or an integer in."""
+
+
+def _serialize_big_int(value: int | str) -> str:
+    return value if isinstance(value, str) else decimal_text(value)
+
+
+def _parse_big_int(value: Any) -> int:
+    try:
+        parsed = parse_big_int(value)
+    except ValueError:
+        parsed = None
+    if isinstance(parsed, bool) or not isinstance(parsed, int):
+        raise GraphQLError(f"a BigInt is an integer or a string of decimal digits, not {str(value)[:80]!r}")
+    return parsed
+
+
+BIG_INT: Final[ScalarDefinition] = strawberry.scalar(
+    name="BigInt",
+    description="An integer of any size: a string of decimal digits. Input accepts a string or an integer.",
+    serialize=_serialize_big_int,
+    parse_value=_parse_big_int,
+)
+
+
+SUB_MICROSECOND: Final = re.compile(r"[.,]\d{6}\d*[1-9]")
+"""A fraction of a second that Python's times would truncate to microseconds."""
+
+
+def _refuse_sub_microsecond(value: Any) -> None:
+    if (isinstance(value, str) and SUB_MICROSECOND.search(value)) or (
+        isinstance(value, float) and math.isfinite(value) and round(value * 1e6) / 1e6 != value
+    ):
+        raise GraphQLError(f"a time has a resolution of a microsecond, unlike {str(value)[:80]!r}")
+
+
+def _exact_time(kind: type) -> ScalarDefinition:
+    """Strawberry's scalar for a time, which refuses values finer than a microsecond instead of truncating them."""
+    default = default_scalar(kind)
+
+    def parse(value: Any) -> Any:
+        _refuse_sub_microsecond(value)
+        return default.parse_value(value)
+
+    made: ScalarDefinition = dataclasses.replace(default, parse_value=parse)
+    return made
+
+
+def _serialize_duration(value: datetime.timedelta) -> Any:
+    return to_jsonable_python(value)
+
+
+def _parse_duration(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise GraphQLError(
+            f"a Duration is an ISO 8601 string such as PT1H30M, or a number of seconds, not {str(value)[:80]!r}"
+        )
+    _refuse_sub_microsecond(value)
+    return value
+
+
+DURATION: Final[ScalarDefinition] = strawberry.scalar(
+    name="Duration",
+    description="A span of time: an ISO 8601 string such as `PT1H30M`. Input accepts a number of seconds too.",
+    specified_by_url="https://www.rfc-editor.org/rfc/rfc3339#appendix-A",
+    serialize=_serialize_duration,
+    parse_value=_parse_duration,
+)
+
+
+def _serialize_json(value: Any) -> Any:
+    """Any value of a result as JSON, with integers beyond 2^53 as strings of digits."""
+    return _safe_integers(to_jsonable_python(value))
+
+
+def _safe_integers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _safe_integers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_safe_integers(item) for item in value]
+    return json_integer(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+JSON: Final[ScalarDefinition] = strawberry.scalar(
+    name="JSON",
+    description=(
+        "The `JSON` scalar type represents JSON values as specified by [ECMA-404]"
+        "(https://ecma-international.org/wp-content/uploads/ECMA-404_2nd_edition_december_2017.pdf)."
+    ),
+    specified_by_url=("https://ecma-international.org/wp-content/uploads/ECMA-404_2nd_edition_december_2017.pdf"),
+    serialize=_serialize_json,
+    parse_value=lambda value: value,
+)
+
+CONFIG: Final = StrawberryConfig(
+    scalar_map={
+        BigInt: BIG_INT,
+        datetime.timedelta: DURATION,
+        strawberry.scalars.JSON: JSON,
+        datetime.datetime: _exact_time(datetime.datetime),
+        datetime.time: _exact_time(datetime.time),
+    }
+)
+
+SCALAR_NAMES: Final = frozenset({"Date", "DateTime", "Time", "Duration", "Decimal", "UUID", "BigInt", "JSON", "Blob"})
+"""GraphQL names that task authors' types cannot have, even if the schema does not use them yet."""
+
+
+@strawberry.type(name="Blob", description="Bytes that are too large for a result; download them from `url`.")
+class BlobType:
+    """The GraphQL type of `dask_graphql.Blob`."""
+
+    key: strawberry.Private[str]
+    size_bytes: BigInt = strawberry.field(description="Length in bytes.")
+    media_type: str = strawberry.field(description="Content-Type of the download.")
+
+    @strawberry.field(description="Path of the download on this api. Supports Range requests.")
+    def url(self) -> str:
+        return f"/blobs/{self.key}"
