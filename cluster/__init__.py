@@ -1,6 +1,6 @@
-"""Tasks, records, Dask and the fleet. Knows nothing of GraphQL.
+"""Tasks, records, Dask and the fleet, independent of GraphQL.
 
-Task modules import from `dask_graphql`. The names that they imported from here before go on working.
+Task modules import from `dask_graphql`. The names that they imported from here before still work.
 """
 
 from importlib import import_module
@@ -42,7 +42,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Loads a name when it is first asked for (PEP 562)."""
+    """Imports a name when it is first used (PEP 562)."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,4 +1,4 @@
-"""The settings of the node that this process is, for task types: they get no settings passed."""
+"""The settings of this node, for the functions of task types: nothing passes settings to them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ _settings: Settings | None = None
 
 
 def use_settings(settings: Settings) -> None:
-    """Makes the node's settings known to task types; called once, at start."""
+    """Sets the settings that `current_settings` returns; called once, when the node starts."""
     global _settings
     _settings = settings
 
 
 def current_settings() -> Settings:
-    """The settings of this node, or the defaults where no node runs (in a unit test of a task function)."""
+    """Returns the settings of this node, or the defaults outside a node (in a unit test of a task function)."""
     return _settings or Settings()

@@ -1,7 +1,7 @@
 """The error tree of the package.
 
-An error that is raised for a client's doing is a `PublicError`: its code and message reach the client. Everything else
-is ours and reaches a client only as an internal error with an id that the log also has.
+A `PublicError` is caused by a client: its code and message reach the client. Any other error is ours: a client sees
+only an internal error with an id that is also in the log.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ class DaskGraphQLError(Exception):
 
 
 class SettingError(DaskGraphQLError):
-    """A setting has a wrong value. The node must not start.
+    """A setting has a wrong value, so the node must not start.
 
     Args:
         variable: name of the environment variable.
-        value: what came, or None when a required variable is missing. Never given for secrets.
-        expected: what would have been right, in words.
+        value: the wrong value, or None if a required variable is missing. Never the value of a secret.
+        expected: what was expected, in words.
     """
 
     def __init__(self, variable: str, value: str | None, expected: str) -> None:
-        came = "is not set" if value is None else f"is {value!r}"
-        super().__init__(f"{variable} {came}; expected {expected}")
+        found = "is not set" if value is None else f"is {value!r}"
+        super().__init__(f"{variable} {found}; expected {expected}")
         self.variable = variable
 
 
 class RegistryError(DaskGraphQLError):
-    """A task type cannot be registered: the message names the function, what is wrong and what to write instead."""
+    """A task type cannot be registered. The message names the function, what is wrong and what to write instead."""
 
 
 class StoreUnavailable(DaskGraphQLError):
-    """Redis does not answer."""
+    """Redis does not answer, or refuses to serve for now."""
 
 
 class BlobError(DaskGraphQLError):
     """A blob cannot be read or written.
 
     Attributes:
-        temporary: whether it is the store's state, which may pass, and not the blob itself.
+        temporary: whether the store is at fault, so that another try may succeed, and not the blob itself.
     """
 
     def __init__(self, message: str, *, temporary: bool = True) -> None:
@@ -49,7 +49,7 @@ class BlobError(DaskGraphQLError):
 
 
 class PublicError(DaskGraphQLError):
-    """An expected refusal, shown to the client as it is.
+    """An expected refusal, shown to the client unchanged.
 
     `code` is stable and listed in docs/errors.md. `details` are added to the error's GraphQL extensions.
     """
@@ -63,72 +63,72 @@ class PublicError(DaskGraphQLError):
 
     @property
     def extensions(self) -> dict[str, Any]:
-        """What graphql-core puts beside the message."""
+        """The `extensions` of the GraphQL error."""
         return {"code": self.code, **self.details}
 
 
 class BadInput(PublicError):
-    """The arguments do not fit the task type."""
+    """The arguments do not match the task type."""
 
     code = "BAD_INPUT"
 
 
 class BadTaskId(PublicError):
-    """The text is no task id."""
+    """The text is not a task id."""
 
     code = "BAD_TASK_ID"
 
 
 class BadCursor(PublicError):
-    """The cursor was not made by this api."""
+    """The cursor does not come from this api."""
 
     code = "BAD_CURSOR"
 
 
 class TaskNotFound(PublicError):
-    """No task with this id is known: it was never submitted, or its record has expired."""
+    """There is no task with this id: it was never submitted, or its record has expired."""
 
     code = "TASK_NOT_FOUND"
 
 
 class ServiceUnavailable(PublicError):
-    """Redis does not answer; the request can be repeated as it is."""
+    """Redis does not answer; the request can be repeated unchanged."""
 
     code = "SERVICE_UNAVAILABLE"
 
 
 class ResultUnreadable(PublicError):
-    """A kept result does not fit the task type any more: its class was changed and its version was not."""
+    """A stored result does not match its task type any more: the class was changed, but not the version."""
 
     code = "RESULT_UNREADABLE"
 
 
 class ResultGone(PublicError):
-    """A result is not there any more: its record expired, or the task was submitted again, since it was looked up."""
+    """A result no longer exists: since it was looked up, its record expired or the task was submitted again."""
 
     code = "RESULT_GONE"
 
 
 class QueueFull(PublicError):
-    """Too many tasks wait already; `retryAfterSeconds` says when to try again."""
+    """Too many tasks are waiting; `retryAfterSeconds` says when to try again."""
 
     code = "QUEUE_FULL"
 
 
 class TooManySubscriptions(PublicError):
-    """A bound on open subscriptions or ids per subscription is reached."""
+    """The limit of open subscriptions, or of ids in one subscription, is reached."""
 
     code = "TOO_MANY_SUBSCRIPTIONS"
 
 
 class Unauthenticated(PublicError):
-    """No credential came, or one that is unknown, expired or revoked."""
+    """The credential is missing, unknown, expired or revoked."""
 
     code = "UNAUTHENTICATED"
 
 
 class Forbidden(PublicError):
-    """The caller's scopes do not allow this; `scope` is the one that is missing."""
+    """The caller's scopes do not allow this; `scope` is the missing one."""
 
     code = "FORBIDDEN"
 
@@ -140,24 +140,24 @@ class RateLimited(PublicError):
 
 
 class DocumentTooLarge(PublicError):
-    """The GraphQL document or its variables pass a limit that is checked before validation."""
+    """The GraphQL document or its variables exceed a limit that is checked before validation."""
 
     code = "DOCUMENT_TOO_LARGE"
 
 
 class OperationNotAllowed(PublicError):
-    """The operation is not one of those that the operator allows, or its hash is not known."""
+    """The operation is not among those that the operator allows, or its hash is unknown."""
 
     code = "PERSISTED_OPERATION_NOT_FOUND"
 
 
 class TaskError(DaskGraphQLError):
-    """Raised by a task function to fail with a code of its own.
+    """Raise it in a task function to fail with a code of your own.
 
     Args:
         code: stable, upper case, for programs.
-        message: for people.
-        retry: whether another attempt may help; counted against the task type's retries.
+        message: for humans.
+        retry: whether another attempt may succeed; counts against the task type's retries.
     """
 
     def __init__(self, code: str, message: str, *, retry: bool = False) -> None:

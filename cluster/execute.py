@@ -1,4 +1,4 @@
-"""The name under which attempts travel through Dask, until no node of release 0.1 runs any more."""
+"""The name by which nodes of release 0.1 send attempts through Dask. To be removed when none of them runs any more."""
 
 from cluster.scheduling.entry_point import run_attempts
 

@@ -1,3 +1,3 @@
-"""The version of the product, the one place where it stands."""
+"""The version of the product, in the only place that states it."""
 
 __version__ = "0.1.0"

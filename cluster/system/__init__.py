@@ -1,1 +1,1 @@
-"""What every node stands on: supervised loops, TLS, child processes, addresses, ECS metadata, memory."""
+"""What every node builds on: supervised loops, TLS, child processes, addresses, ECS metadata, memory."""

@@ -1,8 +1,9 @@
 """Background work that never ends by itself.
 
-A loop whose task died is silent: asyncio keeps the exception for whoever awaits the task, and nobody does. So every
-loop and thread of every node runs under one of the two supervisors here. An unexpected error is logged with its stack,
-counted, backed off and followed by the next round; a Redis that is away is waited for without a stack.
+A task that fails is silent: asyncio keeps the exception for a caller that awaits the task, and a loop has none. So
+every loop and thread of every node runs under one of the two supervisors here. After an unexpected error, which is
+logged with its stack and counted, the next round follows after a backoff. While Redis is unavailable, they retry
+without a stack.
 """
 
 from __future__ import annotations
@@ -20,23 +21,24 @@ from cluster.observability import metrics
 logger = logging.getLogger(__name__)
 
 FIRST_BACKOFF_SECONDS: Final = 1.0
-LONGEST_BACKOFF_SECONDS: Final = 30.0
-"""Pause after an unexpected error: doubled for each further one in a row, up to this."""
+MAX_BACKOFF_SECONDS: Final = 30.0
+"""Longest pause after an unexpected error; the first is FIRST_BACKOFF_SECONDS, doubled for each further one in a
+row."""
 UNAVAILABLE_BACKOFF_SECONDS: Final = 0.25
-LONGEST_UNAVAILABLE_BACKOFF_SECONDS: Final = 2.0
-"""Pause while Redis does not serve; short, so that work goes on as soon as it does."""
+MAX_UNAVAILABLE_BACKOFF_SECONDS: Final = 2.0
+"""Longest pause while Redis is unavailable; short, so that work resumes as soon as it is back."""
 REPORTED_FAILURES: Final = 3
-"""Unexpected errors in a row from which on a loop counts as failing."""
+"""Unexpected errors in a row after which a loop counts as failing."""
 STEADY_SECONDS: Final = 60.0
-"""A round that has run for this long is working: what failed before it is over."""
+"""A round that has run for this long is working, whatever failed before it."""
 
 
 class Health:
-    """How the rounds of one loop went.
+    """The outcomes of the rounds of one loop.
 
     Attributes:
-        name: of the loop: the label of the metric, and what /readyz shows.
-        last_error: of the last unexpected failure, for people; None while rounds succeed.
+        name: of the loop, in the label of the metric and in /readyz.
+        last_error: the last unexpected error, for humans; None while rounds succeed.
         completed_at: when a round last completed, seconds of `time.monotonic`; None before the first one.
     """
 
@@ -53,7 +55,7 @@ class Health:
 
     @property
     def failing_since(self) -> float | None:
-        """When the first of several failures in a row happened, seconds since 1970; None while the loop works."""
+        """When the current series of failures began, seconds since 1970; None while the loop works."""
         steady = self._clock() - self._began > STEADY_SECONDS
         return None if self._failures < REPORTED_FAILURES or steady else self._failing_since
 
@@ -68,13 +70,13 @@ class Health:
         self.completed_at = self._clock()
 
     def unavailable(self, error: StoreUnavailable) -> float:
-        """A round met a Redis that does not serve. Returns the pause before the next one, in seconds."""
+        """A round failed because Redis is unavailable. Returns the pause before the next one, in seconds."""
         self._unavailable += 1
         logger.log(logging.WARNING if self._unavailable == 1 else logging.DEBUG, "%s waits: %s", self.name, error)
-        return _backoff(UNAVAILABLE_BACKOFF_SECONDS, LONGEST_UNAVAILABLE_BACKOFF_SECONDS, self._unavailable)
+        return _backoff(UNAVAILABLE_BACKOFF_SECONDS, MAX_UNAVAILABLE_BACKOFF_SECONDS, self._unavailable)
 
     def fail(self, error: BaseException) -> float:
-        """A round failed in a way that nobody expected. Returns the pause before the next one, in seconds."""
+        """A round failed with an unexpected error. Returns the pause before the next one, in seconds."""
         if self._clock() - self._began > STEADY_SECONDS:
             self._failures = 0
         if self._failures == 0:
@@ -82,25 +84,25 @@ class Health:
         self._failures += 1
         self.last_error = f"{type(error).__name__}: {error}"
         metrics.BACKGROUND_FAILURES.labels(self.name).inc()
-        pause = _backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS, self._failures)
-        logger.error("%s failed (%d in a row); it goes on in %g s", self.name, self._failures, pause, exc_info=error)
-        # The pause is no part of the next round.
+        pause = _backoff(FIRST_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS, self._failures)
+        logger.error("%s failed (%d in a row); trying again in %g s", self.name, self._failures, pause, exc_info=error)
+        # The pause does not count towards the next round.
         self._began = self._clock()
         return pause
 
 
-def _backoff(first: float, longest: float, failures: int) -> float:
-    return float(min(longest, first * 2 ** min(failures - 1, 16)))
+def _backoff(first: float, maximum: float, failures: int) -> float:
+    return float(min(maximum, first * 2 ** min(failures - 1, 16)))
 
 
 class BackgroundLoop:
-    """Runs `work` again and again, from `start` until `close`.
+    """Runs `work` repeatedly, from `start` until `close`.
 
     Args:
         name: in logs, in the metric's label and in /readyz.
-        work: one round. It may return after a moment, or go on until it is cancelled.
-        pause_seconds: between a round that returned and the next one.
-        needed: whether a node whose loop keeps failing is not ready to serve.
+        work: one round. It may return soon, or run until it is cancelled.
+        pause_seconds: pause after a round that returned.
+        needed: whether the node is not ready to serve while this loop keeps failing.
     """
 
     def __init__(
@@ -113,16 +115,16 @@ class BackgroundLoop:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begins the first round soon; does nothing where the loop runs already."""
+        """Starts the loop; does nothing if it runs already."""
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run(), name=self.health.name)
 
     async def close(self) -> None:
-        """Cancels the round under way and returns when it has ended."""
+        """Cancels the current round, and returns once it has ended."""
         task, self._task = self._task, None
         while task is not None and not task.done():
             task.cancel()
-            # Again until it is heard: redis-py may swallow a cancellation while it reads.
+            # Repeated until it takes effect: redis-py may swallow a cancellation while it reads.
             await asyncio.wait({task}, timeout=0.1)
 
     async def _run(self) -> None:
@@ -135,7 +137,7 @@ class BackgroundLoop:
             except asyncio.CancelledError as error:
                 if task.cancelling():
                     raise
-                # Nobody cancelled this loop: a library let the cancellation of its own task through.
+                # This loop was not cancelled: a library let the cancellation of its own task through.
                 pause = self.health.fail(error)
             except StoreUnavailable as error:
                 pause = self.health.unavailable(error)
@@ -148,12 +150,12 @@ class BackgroundLoop:
 
 
 class BackgroundThread:
-    """As `BackgroundLoop`, in a daemon thread of its own, for a process whose event loop is not ours.
+    """As `BackgroundLoop`, in a daemon thread, for a process whose event loop is not ours.
 
     Args:
-        name: of the thread, and as with `BackgroundLoop`.
+        name: of the thread; and as for `BackgroundLoop`.
         work: one round.
-        pause_seconds: before each round.
+        pause_seconds: pause before each round.
     """
 
     def __init__(self, name: str, work: Callable[[], object], *, pause_seconds: float) -> None:
@@ -167,7 +169,7 @@ class BackgroundThread:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread after the round under way; does not wait for it."""
+        """Ends the thread after the current round, without waiting for it."""
         self._stopped.set()
 
     def _run(self) -> None:

@@ -1,4 +1,4 @@
-"""Where a node that others connect to listens: on the one address that faces its scheduler."""
+"""Which address a node listens on that others connect to: the one that faces its scheduler."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from cluster.errors import SettingError
 from cluster.settings import Settings, variable_of
 
 RESOLVE_SECONDS: Final = 60.0
-"""How long the scheduler's name may be unknown: nodes start in any order, and Cloud Map learns of a healthy one."""
+"""How long the scheduler's name may not resolve: nodes start in any order, and Cloud Map lists only healthy ones."""
 PAUSE_SECONDS: Final = 0.5
 
 
 async def own_address(settings: Settings) -> str:
-    """This machine's address on its way to the scheduler. Dask's workers would listen on all addresses otherwise.
+    """Returns this machine's address on its route to the scheduler. By default, Dask's workers listen on all addresses.
 
     Raises:
-        SettingError: the scheduler's name does not resolve, or nothing leads there.
+        SettingError: the scheduler's name does not resolve, or there is no route to it.
     """
-    place = urlsplit(settings.scheduler)
+    scheduler = urlsplit(settings.scheduler)
     deadline = time.monotonic() + RESOLVE_SECONDS
     while True:
         try:
-            return await _facing(place.hostname or "", place.port or 0)
+            return await _local_address_to(scheduler.hostname or "", scheduler.port or 0)
         except OSError as error:
             if time.monotonic() > deadline:
                 raise SettingError(
@@ -35,10 +35,10 @@ async def own_address(settings: Settings) -> str:
         await asyncio.sleep(PAUSE_SECONDS)
 
 
-async def _facing(host: str, port: int) -> str:
+async def _local_address_to(host: str, port: int) -> str:
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-    family, kind, _, _, place = found[0]
+    family, kind, _, _, target = found[0]
     with socket.socket(family, kind) as probe:
-        # Of a datagram socket: chooses a route, and sends nothing.
-        probe.connect(place)
+        # On a datagram socket, connect only chooses a route; it sends nothing.
+        probe.connect(target)
         return str(probe.getsockname()[0])

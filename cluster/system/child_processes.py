@@ -1,4 +1,4 @@
-"""Child processes that never outlive their parent, whatever kills it."""
+"""Child processes that never outlive their parent, however it dies."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if os.getppid() != int(sys.argv[1]):
     sys.exit(143)
 os.execvp(sys.argv[2], sys.argv[2:])
 """
-"""A program that becomes another one, which the kernel ends when its parent dies: prctl(2), PR_SET_PDEATHSIG. Not
-between fork and exec (`preexec_fn`), where a process with threads may find any lock taken, for ever."""
+"""A program that executes another one after it has asked the kernel to end the process when its parent dies: prctl(2),
+PR_SET_PDEATHSIG. `preexec_fn` could do so between fork and exec, but in a process with threads it may deadlock."""
 
 
 @dataclass
 class Child:
-    """One process that this one started."""
+    """A process that this one started."""
 
     role: str
     process: asyncio.subprocess.Process
 
 
 def with_parent_death_signal(command: Sequence[str]) -> list[str]:
-    """The command of a process that ends with this one, whatever ends this one; as it is on other systems than Linux.
-    The process keeps its id when it becomes what was asked for."""
+    """Returns a command that runs `command` in a process that ends when this one does; `command` itself if this is not
+    Linux. The process keeps its id."""
     if sys.platform != "linux":
         return list(command)
     return [sys.executable, "-ISc", _DIES_WITH_PARENT, str(os.getpid()), *command]
@@ -43,7 +43,7 @@ def with_parent_death_signal(command: Sequence[str]) -> list[str]:
 async def start_child(
     role: str, command: Sequence[str], *, environment: dict[str, str] | None = None, output: IO[bytes] | None = None
 ) -> Child:
-    """Starts a process in a group of its own, so that a Ctrl-C reaches only us and we stop all in order."""
+    """Starts a process in a session of its own, so that a Ctrl-C reaches only us and we stop the children in order."""
     process = await asyncio.create_subprocess_exec(
         *with_parent_death_signal(command),
         env={**os.environ, **(environment or {})},
@@ -56,29 +56,29 @@ async def start_child(
 
 
 async def start_node(settings: Settings, role: str, *arguments: str, output: IO[bytes] | None = None) -> Child:
-    """Starts one of our nodes with these settings."""
+    """Starts a node with these settings."""
     # Without -P, a file `cluster.py` or `queue.py` in the working folder would be imported in place of the real one.
     command = [sys.executable, "-P", "-m", "dask_graphql", role, *arguments]
     return await start_child(role, command, environment=settings.environment(), output=output)
 
 
 async def stop_children(children: Sequence[Child], seconds: float) -> None:
-    """Asks the processes to stop, waits, and ends those that do not."""
-    living = [child for child in children if child.process.returncode is None]
-    for child in living:
+    """Asks the processes to stop, waits for at most `seconds`, and kills those that still run."""
+    running = [child for child in children if child.process.returncode is None]
+    for child in running:
         with contextlib.suppress(ProcessLookupError):
             child.process.terminate()
-    if not living:
+    if not running:
         return
-    waits = [asyncio.ensure_future(child.process.wait()) for child in living]
+    waits = [asyncio.ensure_future(child.process.wait()) for child in running]
     await asyncio.wait(waits, timeout=seconds)
-    for child in living:
+    for child in running:
         if child.process.returncode is None:
             kill_process_group(child)
     await asyncio.wait(waits)
 
 
 def kill_process_group(child: Child) -> None:
-    """Ends a process by force. Its own children are in its session, so that they go with it."""
+    """Kills a process with its own children, which are in its session."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What ECS tells a container of its task: the name under which a worker registers, and the memory that it may take."""
+"""What ECS tells a container about its task: the ARN, which names a worker, and the memory size."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import uuid
 from dataclasses import dataclass
 from typing import Final
 
-METADATA: Final = "ECS_CONTAINER_METADATA_URI_V4"
-"""Where ECS tells a container what it is (Amazon ECS task metadata endpoint version 4)."""
+METADATA_VARIABLE: Final = "ECS_CONTAINER_METADATA_VARIABLE_URI_V4"
+"""Holds the address of the Amazon ECS task metadata endpoint, version 4."""
 
 
 @dataclass(frozen=True, slots=True)
 class EcsTask:
-    """The task that this process runs in.
+    """The ECS task that this process runs in.
 
     Attributes:
         arn: of the task.
-        memory_bytes: the task's size; None where it has none of its own, as on EC2 machines.
+        memory_bytes: the memory size of the task; None if it has none of its own, as on EC2 instances.
     """
 
     arn: str
@@ -27,34 +27,34 @@ class EcsTask:
 
 
 def current_ecs_task() -> EcsTask | None:
-    """This process's ECS task; None where it is none.
+    """Returns the ECS task that this process runs in, or None outside ECS.
 
     Raises:
-        OSError: this is an ECS task, and ECS does not tell which.
+        OSError: the metadata endpoint of ECS does not answer.
     """
-    place = os.environ.get(METADATA)
-    if not place:
+    base_url = os.environ.get(METADATA_VARIABLE)
+    if not base_url:
         return None
-    # The platform's own address, which no proxy of the environment leads to.
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{place}/task", timeout=10) as answer:
-        word = json.load(answer)
-    mebibytes = word.get("Limits", {}).get("Memory")
-    return EcsTask(word["TaskARN"], int(mebibytes) * 2**20 if mebibytes else None)
+    # The address is local to the host, so proxies in the environment must not be used.
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{base_url}/task", timeout=10) as response:
+        metadata = json.load(response)
+    mebibytes = metadata.get("Limits", {}).get("Memory")
+    return EcsTask(metadata["TaskARN"], int(mebibytes) * 2**20 if mebibytes else None)
 
 
 def worker_name(task_arn: str) -> str:
-    """The name of the worker that is an ECS task, as it and the controller make it."""
+    """Returns the name of the worker in an ECS task, for the worker itself and for the controller."""
     return f"worker-{task_arn.rpartition('/')[2][:16]}"
 
 
 def random_worker_name() -> str:
-    """A worker's name where nothing gives it one."""
+    """Returns a name for a worker outside ECS."""
     return f"worker-{uuid.uuid4().hex[:12]}"
 
 
 def aws_region() -> str | None:
-    """The region that the environment names; None leaves it to AWS's configuration files.
+    """Returns the region that the environment names; None leaves it to AWS's configuration files.
 
-    ECS sets AWS_REGION, as AWS's other libraries read it; boto3 and aiobotocore read AWS_DEFAULT_REGION alone.
+    ECS sets AWS_REGION, which most libraries of AWS read; boto3 and aiobotocore read only AWS_DEFAULT_REGION.
     """
     return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")

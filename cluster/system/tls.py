@@ -1,8 +1,8 @@
-"""TLS with mutual authentication among scheduler, workers and clients.
+"""TLS with mutual authentication between scheduler, workers and clients.
 
-An open Dask scheduler port is remote code execution: whoever reaches it may run any function on every worker. So each
-side shows a certificate of one authority, which is made for this system alone, and takes no peer without one. Names in
-certificates are not looked at, as workers come and go; to have one of this authority's certificates is what counts.
+An open Dask scheduler port is remote code execution: anyone who reaches it can run any function on every worker. So
+each side presents a certificate of an authority that exists for this system alone, and refuses peers without one. The
+names in certificates are not checked, as workers come and go; what counts is a certificate of this authority.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 PEM: Final = "-----BEGIN"
 FILES: Final = {"tls_ca": "ca.pem", "tls_cert": "node.pem", "tls_key": "node-key.pem"}
-"""What `make_certificates` writes, by the setting that takes it."""
+"""The files that `make_certificates` writes, by setting."""
 
 
 def uses_tls(settings: Settings) -> bool:
-    """Whether the scheduler is reached by TLS."""
+    """Returns whether connections to the scheduler use TLS."""
     return settings.scheduler.startswith("tls://")
 
 
 def dask_security(settings: Settings) -> Security | None:
-    """What Dask's scheduler, workers and clients are given; None without TLS.
+    """Returns the `security` argument of Dask's scheduler, workers and clients; None without TLS.
 
     Raises:
-        SettingError: TLS_CA, TLS_CERT or TLS_KEY is missing, unreadable, expired, or does not fit the others.
+        SettingError: TLS_CA, TLS_CERT or TLS_KEY is missing, unreadable, expired, or does not match the others.
     """
     if not uses_tls(settings):
         return None
@@ -49,10 +49,10 @@ def dask_security(settings: Settings) -> Security | None:
 
 
 def check_certificates(settings: Settings) -> dict[str, str]:
-    """The PEM texts of the three settings, which may be paths or the texts themselves.
+    """Returns the PEM texts of the three settings, which may be paths or the texts themselves.
 
     Raises:
-        SettingError: as `security`.
+        SettingError: as for `dask_security`.
     """
     texts = {name: _pem(name, getattr(settings, name)) for name in FILES}
     from cryptography import x509
@@ -104,21 +104,24 @@ def _pem(name: str, value: str) -> str:
 
 
 def check_scheduler_address(settings: Settings) -> None:
-    """Raises:
-    SettingError: the scheduler would listen on a public address without TLS, and nobody said that it may.
+    """Checks the address on which the scheduler listens.
+
+    Raises:
+        SettingError: it is a public address, without TLS and without ALLOW_OPEN_SCHEDULER.
     """
     host = urlsplit(settings.scheduler_bind).hostname or ""
     if not uses_tls(settings) and not is_loopback(host) and not settings.allow_open_scheduler:
         raise SettingError(
             variable_of("scheduler_listen" if settings.scheduler_listen else "scheduler"),
             settings.scheduler_bind,
-            "a loopback address, or tls:// with TLS_CA, TLS_CERT and TLS_KEY: whoever reaches an open Dask scheduler "
-            "runs any code on every worker. DASK_GRAPHQL_ALLOW_OPEN_SCHEDULER=true says that the network is closed",
+            "a loopback address, or tls:// with TLS_CA, TLS_CERT and TLS_KEY: anyone who reaches an open Dask "
+            "scheduler can run any code on every worker. In an isolated network, "
+            "DASK_GRAPHQL_ALLOW_OPEN_SCHEDULER=true allows it",
         )
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine alone."""
+    """Returns whether an address can be reached only from this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -126,17 +129,17 @@ def is_loopback(host: str) -> bool:
 
 
 def make_certificates(folder: Path, days: float) -> dict[str, Path]:
-    """Makes an authority and one certificate of it for all nodes of a system; the authority's key is not kept.
+    """Makes an authority, and one certificate for all nodes of a system. The authority's key is not kept.
 
     Args:
-        folder: where the files go; it may exist, but none of the files in it.
-        days: how long they are valid.
+        folder: where the files are written. It may exist, but the files must not.
+        days: how long the certificates are valid.
 
     Returns:
-        The files by the name of the setting that takes each.
+        The files, by setting.
 
     Raises:
-        FileExistsError: one of the files is there already.
+        FileExistsError: one of the files exists already.
     """
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
@@ -155,7 +158,7 @@ def make_certificates(folder: Path, days: float) -> dict[str, Path]:
             .issuer_name(name("dask-graphql authority"))
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
-            # A clock that is a little behind must take it at once.
+            # A node whose clock is a little slow must accept it at once.
             .not_valid_before(now - datetime.timedelta(hours=1))
             .not_valid_after(now + datetime.timedelta(days=days))
             .add_extension(x509.BasicConstraints(ca=ca, path_length=0 if ca else None), critical=True)
