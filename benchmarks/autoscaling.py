@@ -1,15 +1,15 @@
-"""`make bench-autoscaling`: the controller's plan on virtual time, beside Dask's own Adaptive and a bound.
+"""`make bench-autoscaling`: the scaling policy in virtual time, compared with Dask's Adaptive and a lower bound.
 
-The facts are Fargate's: a worker serves 20 to 60 s after it was started, costs from then on by the second, and for a
-minute at least. The scheduler is Dask's: a worker has one task at a time, and what is known of the work are the mean
-durations of the task types (half the weight on the latest run).
+The workers are Fargate's: ready 20 to 60 s after their start, billed from the start by the second, and for at least a
+minute. The scheduler is Dask's: a worker has one task at a time, and the work is estimated from the mean durations of
+the task types (the latest run has half the weight).
 
 - **ours** runs the real `cluster.controller.scaling_policy.plan`, every 0.5 s, with the policy of an ECS fleet.
 - **Adaptive** runs the real `distributed.deploy.adaptive_core.AdaptiveCore` with its defaults (every 1 s, target 5 s,
-  three wishes to close before one closes) on the formula of `Scheduler.adaptive_target`. In its favour, a worker that
-  is closed while it works finishes first.
+  three recommendations before a worker is closed) on the formula of `Scheduler.adaptive_target`. In its favour, a
+  worker that is closed while it works finishes its task first.
 
-A bill of 1.00 would be the work itself: who knows all tasks beforehand pays no less.
+A bill of 1.00 is the work alone: even with all tasks known in advance, no policy could pay less.
 """
 
 from __future__ import annotations
@@ -27,17 +27,18 @@ from typing import Any, Final
 from distributed.deploy.adaptive_core import AdaptiveCore
 
 from cluster.controller.fleets.ecs import EcsFleet
-from cluster.controller.scaling_policy import Memory, Observation, Policy, plan
+from cluster.controller.scaling_policy import DemandHistory, Observation, Policy, plan
 from cluster.scheduling.demand import ASSUMED_SECONDS
 from cluster.settings import load_settings
 
-TURN: Final = 0.5
-MOST: Final = 100
-PAID: Final = 60.0
-LAUNCH: Final = (20.0, 60.0)
-UNKNOWN: Final = 0.5
-SPOT_LIFE: Final = 3_600.0
-"""Mean life of a Spot worker until it is taken back, in the traces that have Spot."""
+STEP_SECONDS: Final = 0.5
+MAX_WORKERS: Final = 100
+MINIMUM_BILLING_SECONDS: Final = 60.0
+LAUNCH_SECONDS: Final = (20.0, 60.0)
+UNKNOWN_SECONDS: Final = 0.5
+"""Dask's assumption about the duration of a task type that has not run yet."""
+SPOT_LIFE_SECONDS: Final = 3_600.0
+"""Mean time until a Spot worker is reclaimed, in the traces with Spot."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,15 @@ class Task:
 
 @dataclass
 class Worker:
-    """One worker. It is paid from `started` on."""
+    """One worker. It is billed from `started` on."""
 
     name: str
     started: float
     ready: float
     task: Task | None = None
-    begun: float = 0.0
+    task_started: float = 0.0
     leaving: bool = False
-    taken_at: float = math.inf
+    reclaimed_at: float = math.inf
 
 
 @dataclass
@@ -71,7 +72,7 @@ class World:
     queue: deque[Task] = field(default_factory=deque)
     waiting: Counter[str] = field(default_factory=Counter)
     durations: dict[str, float] = field(default_factory=dict)
-    paid: float = 0.0
+    billed: float = 0.0
     started: int = 0
     waits: list[float] = field(default_factory=list)
     _ends: list[tuple[float, str]] = field(default_factory=list)
@@ -82,21 +83,21 @@ class World:
     def start(self, count: int) -> None:
         for _ in range(count):
             self.started += 1
-            life = self._random.expovariate(1 / SPOT_LIFE) if self.spot else math.inf
-            ready = self.now + self._random.uniform(*LAUNCH)
+            life = self._random.expovariate(1 / SPOT_LIFE_SECONDS) if self.spot else math.inf
+            ready = self.now + self._random.uniform(*LAUNCH_SECONDS)
             name = f"w{self.started}"
-            self.workers[name] = Worker(name, self.now, ready, taken_at=self.now + life)
+            self.workers[name] = Worker(name, self.now, ready, reclaimed_at=self.now + life)
 
     def stop(self, names: Iterable[str]) -> None:
         for name in names:
             worker = self.workers[name]
             if worker.task is None:
-                self._gone(worker)
+                self._remove(worker)
             else:
                 worker.leaving = True
 
-    def _gone(self, worker: Worker) -> None:
-        self.paid += max(PAID, self.now - worker.started)
+    def _remove(self, worker: Worker) -> None:
+        self.billed += max(MINIMUM_BILLING_SECONDS, self.now - worker.started)
         del self.workers[worker.name]
 
     def add(self, task: Task) -> None:
@@ -104,25 +105,25 @@ class World:
         self.waiting[task.kind] += 1
 
     def step(self) -> None:
-        """To `now`: ends of tasks, losses, and what waits goes to whoever is free."""
+        """Advances to `now`: ends tasks, reclaims Spot workers, and gives waiting tasks to free workers."""
         while self._ends and self._ends[0][0] <= self.now:
             at, name = heapq.heappop(self._ends)
             worker = self.workers.get(name)
-            if worker is None or worker.task is None or worker.begun + worker.task.seconds != at:
+            if worker is None or worker.task is None or worker.task_started + worker.task.seconds != at:
                 continue
             task, worker.task = worker.task, None
             mean = self.durations.get(task.kind, task.seconds)
             self.durations[task.kind] = 0.5 * mean + 0.5 * task.seconds
             if worker.leaving:
-                self._gone(worker)
+                self._remove(worker)
             elif self.queue:
-                # It goes on at once, and not at the next turn.
+                # It continues at once, not in the next step.
                 self._give(worker, max(at, self.queue[0].at))
-        for worker in [worker for worker in self.workers.values() if worker.taken_at <= self.now]:
+        for worker in [worker for worker in self.workers.values() if worker.reclaimed_at <= self.now]:
             if worker.task is not None:
-                self.queue.appendleft(worker.task)  # it runs again elsewhere
+                self.queue.appendleft(worker.task)  # it runs again on another worker
                 self.waiting[worker.task.kind] += 1
-            self._gone(worker)
+            self._remove(worker)
         for worker in self.workers.values():
             if not self.queue:
                 break
@@ -132,23 +133,23 @@ class World:
     def _give(self, worker: Worker, at: float) -> None:
         task = self.queue.popleft()
         self.waiting[task.kind] -= 1
-        worker.task, worker.begun = task, at
+        worker.task, worker.task_started = task, at
         self.waits.append(at - task.at)
         heapq.heappush(self._ends, (at + task.seconds, worker.name))
 
-    # What Dask's scheduler tells ----------------------------------------------------------------------------------
+    # What Dask's scheduler reports --------------------------------------------------------------------------------
 
     def estimate(self, kind: str) -> float:
-        return self.durations.get(kind, UNKNOWN)
+        return self.durations.get(kind, UNKNOWN_SECONDS)
 
     def occupancy(self, worker: Worker) -> float:
-        """Dask's: the mean of the task's type, and twice the time it has run once it is beyond that."""
+        """As Dask: the mean of the task's type, or twice its run time once that is longer than twice the mean."""
         if worker.task is None:
             return 0.0
-        mean, spent = self.estimate(worker.task.kind), self.now - worker.begun
+        mean, spent = self.estimate(worker.task.kind), self.now - worker.task_started
         return 2 * spent if spent > 2 * mean else mean
 
-    def waiting_seconds(self, unknown: float = UNKNOWN) -> float:
+    def waiting_seconds(self, unknown: float = UNKNOWN_SECONDS) -> float:
         return sum(count * self.durations.get(kind, unknown) for kind, count in self.waiting.items())
 
     def registered(self) -> list[Worker]:
@@ -156,38 +157,38 @@ class World:
 
 
 class Ours:
-    """The controller's plan."""
+    """The controller's scaling policy."""
 
-    every = TURN
+    interval_seconds = STEP_SECONDS
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._memory = Memory()
+        self._history = DemandHistory()
 
-    def turn(self, world: World) -> None:
-        here = world.registered()
+    def scale(self, world: World) -> None:
+        registered = world.registered()
         staying = [worker for worker in world.workers.values() if not worker.leaving]
         seen = Observation(
             waiting=len(world.queue),
             waiting_seconds=world.waiting_seconds(ASSUMED_SECONDS),
-            busy=tuple(world.occupancy(worker) for worker in here if worker.task),
-            tasks=sum(worker.task is not None for worker in here),
-            idle=tuple((worker.name, world.now - worker.started) for worker in here if worker.task is None),
-            launching=len(staying) - len(here),
+            busy=tuple(world.occupancy(worker) for worker in registered if worker.task),
+            tasks=sum(worker.task is not None for worker in registered),
+            idle=tuple((worker.name, world.now - worker.started) for worker in registered if worker.task is None),
+            launching=len(staying) - len(registered),
         )
-        decision = plan(seen, self._policy, self._memory, world.now)
-        self._memory = decision.memory
+        decision = plan(seen, self._policy, self._history, world.now)
+        self._history = decision.history
         world.start(decision.start)
         world.stop(decision.retire)
 
 
 class Adaptive(AdaptiveCore):  # type: ignore[misc]
-    """Dask's own."""
+    """Dask's Adaptive."""
 
-    every = 1.0
+    interval_seconds = 1.0
 
-    def __init__(self, least: int, most: int) -> None:
-        super().__init__(minimum=least, maximum=most, wait_count=3)
+    def __init__(self, minimum: int, maximum: int) -> None:
+        super().__init__(minimum=minimum, maximum=maximum, wait_count=3)
         self._world: World
 
     @property
@@ -226,9 +227,9 @@ class Adaptive(AdaptiveCore):  # type: ignore[misc]
     async def scale_down(self, workers: Iterable[str]) -> None:
         self._world.stop(workers)
 
-    def turn(self, world: World) -> None:
+    def scale(self, world: World) -> None:
         self._world = world
-        # It only awaits what is here, which never waits.
+        # None of the methods above ever waits.
         step = self.adapt()
         try:
             while True:
@@ -237,7 +238,7 @@ class Adaptive(AdaptiveCore):  # type: ignore[misc]
             return
 
 
-# Traces: each a list of tasks in the order of their times, and how long it lasts --------------------------------------
+# Traces: lists of tasks in the order of their times, and how long they last -------------------------------------------
 
 
 def _steady(source: random.Random, per_second: float, seconds: float, length: Callable[[], float]) -> Iterator[Task]:
@@ -247,7 +248,7 @@ def _steady(source: random.Random, per_second: float, seconds: float, length: Ca
 
 
 def _day(source: random.Random) -> Iterator[Task]:
-    """A day in four hours: quiet at its ends, busy in its middle."""
+    """A day in four hours: quiet at both ends, busy in the middle."""
     at, day = 0.0, 4 * 3_600.0
     while (at := at + source.expovariate(8.0)) < day:
         if source.random() < math.sin(math.pi * at / day) ** 2:
@@ -272,7 +273,7 @@ def _bursts(source: random.Random) -> Iterator[Task]:
 
 
 def traces() -> dict[str, tuple[list[Task], float, bool]]:
-    """Name -> tasks, seconds, whether workers are Spot and are taken back."""
+    """Name -> tasks, seconds, whether workers are Spot and get reclaimed."""
     source = random.Random(7)
     steady = list(_steady(source, 5.0, 3_600, lambda: source.uniform(0.5, 3.5)))
     return {
@@ -289,7 +290,7 @@ def traces() -> dict[str, tuple[list[Task], float, bool]]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one run cost, in worker-seconds, and how long tasks waited."""
+    """The cost of one run in worker-seconds, and how long tasks waited."""
 
     bill: float
     work: float
@@ -305,30 +306,32 @@ class Outcome:
 
 
 def simulate(tasks: list[Task], seconds: float, spot: bool, scaler: Any, seed: int = 1) -> Outcome:
-    """Runs one trace to its end, and on until all tasks are done."""
-    world, todo, turn_at = World(seed, spot), deque(tasks), 0.0
+    """Runs one trace until all tasks are done."""
+    world, todo, scale_at = World(seed, spot), deque(tasks), 0.0
     while world.now < seconds or todo or world.queue or any(worker.task for worker in world.workers.values()):
         while todo and todo[0].at <= world.now:
             world.add(todo.popleft())
         world.step()
-        if world.now >= turn_at:
-            scaler.turn(world)
-            turn_at = world.now + scaler.every
-        world.now += TURN
-    paid = world.paid + sum(max(PAID, world.now - worker.started) for worker in world.workers.values())
-    return Outcome(paid, sum(task.seconds for task in tasks), world.started, tuple(world.waits))
+        if world.now >= scale_at:
+            scaler.scale(world)
+            scale_at = world.now + scaler.interval_seconds
+        world.now += STEP_SECONDS
+    billed = world.billed + sum(
+        max(MINIMUM_BILLING_SECONDS, world.now - worker.started) for worker in world.workers.values()
+    )
+    return Outcome(billed, sum(task.seconds for task in tasks), world.started, tuple(world.waits))
 
 
 SEEDS: Final = range(5)
 
 
 def policy() -> Policy:
-    """That of an ECS fleet, from 0 to MOST workers."""
-    return EcsFleet(load_settings({}, min_workers=0, max_workers=MOST)).policy()
+    """The policy of an ECS fleet, from 0 to MAX_WORKERS workers."""
+    return EcsFleet(load_settings({}, min_workers=0, max_workers=MAX_WORKERS)).policy()
 
 
-def several(trace: tuple[list[Task], float, bool], make: Callable[[], Any]) -> Outcome:
-    """The same trace with several draws of launch times, together."""
+def simulate_all(trace: tuple[list[Task], float, bool], make: Callable[[], Any]) -> Outcome:
+    """The combined outcome of one trace with several draws of launch times."""
     outcomes = [simulate(*trace, make(), seed=seed) for seed in SEEDS]
     return Outcome(
         sum(outcome.bill for outcome in outcomes), sum(outcome.work for outcome in outcomes),
@@ -343,11 +346,11 @@ def document(rows: list[tuple[str, Outcome, Outcome]]) -> str:
     lines = [
         "# Autoscaling, simulated",
         "",
-        "`make bench-autoscaling`: the controller's plan and Dask's Adaptive (its defaults: every 1 s, target 5 s) on "
-        f"virtual time, up to {MOST} Fargate workers, {len(SEEDS)} draws of launch times (20 to 60 s). The bill is "
-        f"in multiples of the work done; a worker is paid for {PAID:.0f} s at least. Waits are from submission to "
-        "start, in seconds. "
-        "benchmarks/autoscaling.py says what is Dask's and what is Fargate's in it.",
+        "`make bench-autoscaling`: the scaling policy and Dask's Adaptive (its defaults: every 1 s, target 5 s) in "
+        f"virtual time, up to {MAX_WORKERS} Fargate workers, {len(SEEDS)} draws of launch times (20 to 60 s). The bill "
+        f"is in multiples of the work done; a worker is billed for {MINIMUM_BILLING_SECONDS:.0f} s at least. Waits are "
+        "from submission to start, in seconds. "
+        "benchmarks/autoscaling.py describes the assumptions about Dask and Fargate.",
         "",
         "| trace | work, s | bill, ours | Adaptive | ours/Adaptive | p50, ours | Adaptive | p95, ours | Adaptive | "
         "workers started, ours | Adaptive |",
@@ -365,7 +368,7 @@ def document(rows: list[tuple[str, Outcome, Outcome]]) -> str:
 
 
 def picture(rows: list[tuple[str, Outcome, Outcome]]) -> str:
-    """The bills as bars, on a scale of logarithms from 1 (the work alone)."""
+    """The bills as bars on a logarithmic scale from 1 (the work alone)."""
 
     def width(ratio: float) -> float:
         return 90 * math.log2(ratio) + 2
@@ -393,7 +396,9 @@ def picture(rows: list[tuple[str, Outcome, Outcome]]) -> str:
 def main() -> None:
     rows = []
     for name, trace in traces().items():
-        rows.append((name, several(trace, lambda: Ours(policy())), several(trace, lambda: Adaptive(0, MOST))))
+        rows.append(
+            (name, simulate_all(trace, lambda: Ours(policy())), simulate_all(trace, lambda: Adaptive(0, MAX_WORKERS)))
+        )
         print(f"{name}: done", flush=True)
     text, folder = document(rows), Path(__file__).parent
     (folder / "AUTOSCALING.md").write_text(text)

@@ -1,1 +1,1 @@
-"""The controller: observe -> plan -> apply, in a loop. It is the only one that starts and stops workers."""
+"""The controller: observe -> plan -> apply, in a loop. Only the controller starts and stops workers."""

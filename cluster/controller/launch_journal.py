@@ -1,7 +1,7 @@
-"""The journal of launches: what a controller asked a platform for is written down before it asks.
+"""The journal of launches: every request to start workers is written down before it is sent.
 
-A controller may be killed between its RunTask and the moment at which ECS lists the tasks. Who takes over repeats the
-request under the same token, by which it starts nothing twice, and knows the tasks before the list shows them.
+A controller may be killed between its RunTask and the moment when ECS lists the tasks. Its successor repeats the
+request with the same token, which starts nothing twice, and knows the tasks before the list shows them.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ import orjson
 from cluster.store.async_store import Store
 from cluster.store.script_calls import milliseconds
 
-KEPT_SECONDS: Final = 60.0
+RETENTION_SECONDS: Final = 60.0
 """How long a launch stays in the journal; ECS lists a task seconds after it was started."""
 
 
 @dataclass(slots=True)
 class Launch:
-    """One request.
+    """One request to start workers.
 
     Attributes:
-        token: by which the platform knows the request again.
-        request: what is asked for, as it will be sent again.
-        at: when, in seconds since 1970 by Redis's clock: another controller's may be wrong.
-        tasks: what was answered; None while no answer has come.
+        token: identifies the request to the platform when it is repeated.
+        request: its arguments.
+        at: its time, in seconds since 1970 by Redis's clock: another controller's clock may be wrong.
+        tasks: the tasks in the reply; None while there is no reply.
     """
 
     token: str
@@ -36,67 +36,67 @@ class Launch:
     at: float
     tasks: list[str] | None = field(default=None)
 
-    def fresh(self, now: float) -> bool:
-        return now - self.at < KEPT_SECONDS
+    def is_recent(self, now: float) -> bool:
+        return now - self.at < RETENTION_SECONDS
 
 
-class Launches:
-    """The journal, in one hash in Redis. Bounded: what is not fresh is taken out with the next write."""
+class LaunchJournal:
+    """The journal, in one hash in Redis. Its size is bounded: each write removes launches that are not recent."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._key = store.calls.launches_key
-        self._known: dict[str, Launch] = {}
-        self._ahead = 0.0
+        self._launches: dict[str, Launch] = {}
+        self._clock_offset = 0.0
 
-    async def _learn_time(self) -> float:
-        """What time it is by Redis's clock, in seconds since 1970. Raises StoreUnavailable."""
+    async def _server_time(self) -> float:
+        """The time by Redis's clock, in seconds since 1970. Raises StoreUnavailable."""
         now = await self._store.server_milliseconds() / 1000
-        self._ahead = now - time.monotonic()
+        self._clock_offset = now - time.monotonic()
         return now
 
-    def _fresh(self) -> list[Launch]:
-        now = time.monotonic() + self._ahead
-        return [launch for launch in self._known.values() if launch.fresh(now)]
+    def _recent(self) -> list[Launch]:
+        now = time.monotonic() + self._clock_offset
+        return [launch for launch in self._launches.values() if launch.is_recent(now)]
 
     async def read(self) -> None:
-        """Learns what an earlier controller wrote. Raises StoreUnavailable."""
+        """Reads the launches of earlier controllers. Raises StoreUnavailable."""
         pairs = await self._store.command("HGETALL", self._key)
         texts = pairs.values() if isinstance(pairs, dict) else pairs[1::2]
         found = (Launch(**orjson.loads(text)) for text in texts)
-        now = await self._learn_time()
-        self._known = {launch.token: launch for launch in found if launch.fresh(now)}
+        now = await self._server_time()
+        self._launches = {launch.token: launch for launch in found if launch.is_recent(now)}
 
     async def begin(self, request: dict[str, Any]) -> Launch:
-        """Writes a request down. Raises StoreUnavailable: then it must not be sent."""
-        launch = Launch(uuid.uuid4().hex, request, await self._learn_time())
+        """Records a request. Raises StoreUnavailable: then it must not be sent."""
+        launch = Launch(uuid.uuid4().hex, request, await self._server_time())
         await self._write(launch)
         return launch
 
-    async def answered(self, launch: Launch, tasks: list[str]) -> None:
-        """Notes what came of it. Raises StoreUnavailable; asking again gets the same answer."""
+    async def complete(self, launch: Launch, tasks: list[str]) -> None:
+        """Records the reply to a request. Raises StoreUnavailable; repeating the request gets the same reply."""
         launch.tasks = tasks
         await self._write(launch)
 
-    async def forget(self, launch: Launch) -> None:
-        """For a request that was refused. Raises StoreUnavailable."""
-        self._known.pop(launch.token, None)
+    async def remove(self, launch: Launch) -> None:
+        """Removes a request that was refused. Raises StoreUnavailable."""
+        self._launches.pop(launch.token, None)
         await self._store.command("HDEL", self._key, launch.token)
 
     @property
-    def unanswered(self) -> list[Launch]:
-        """What may or may not have reached the platform."""
-        return [launch for launch in self._fresh() if launch.tasks is None]
+    def unconfirmed(self) -> list[Launch]:
+        """Requests that may or may not have reached the platform."""
+        return [launch for launch in self._recent() if launch.tasks is None]
 
     @property
     def tasks(self) -> list[str]:
-        """Tasks that were started just now, and that the platform's list may not show yet."""
-        return [task for launch in self._fresh() for task in launch.tasks or ()]
+        """Tasks that were started recently, which the platform's list may not show yet."""
+        return [task for launch in self._recent() for task in launch.tasks or ()]
 
     async def _write(self, launch: Launch) -> None:
-        self._known[launch.token] = launch
-        fresh = self._fresh()
-        for old in [old for old in self._known.values() if old not in fresh]:
-            await self.forget(old)
+        self._launches[launch.token] = launch
+        recent = self._recent()
+        for old in [old for old in self._launches.values() if old not in recent]:
+            await self.remove(old)
         await self._store.command("HSET", self._key, launch.token, orjson.dumps(launch))
-        await self._store.command("PEXPIRE", self._key, milliseconds(10 * KEPT_SECONDS))
+        await self._store.command("PEXPIRE", self._key, milliseconds(10 * RETENTION_SECONDS))

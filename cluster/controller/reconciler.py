@@ -1,4 +1,4 @@
-"""The controller's loop: observe, plan, apply, tell."""
+"""The controller's loop: observe, plan, apply, publish."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from cluster.controller.fleets.fleet import Fleet, FleetUnavailable
-from cluster.controller.scaling_policy import Decision, Memory, Observation, plan
+from cluster.controller.scaling_policy import Decision, DemandHistory, Observation, plan
 from cluster.controller.worker_membership import WorkerMembership
 from cluster.errors import StoreUnavailable
 from cluster.observability import metrics
@@ -26,19 +26,19 @@ from cluster.system.background import BackgroundLoop
 
 logger = logging.getLogger(__name__)
 
-TURN_SECONDS: Final = 0.5
-LONGEST_TURN_SECONDS: Final = 60.0
-FLEET_SECONDS: Final = 5.0
-"""How long the controller's word about the fleet is believed."""
-DECISIONS: Final = 20
-"""How many of the last decisions are told."""
+ROUND_SECONDS: Final = 0.5
+MAX_ROUND_SECONDS: Final = 60.0
+STATUS_TTL_SECONDS: Final = 5.0
+"""How long a published fleet status is valid."""
+MAX_DECISIONS: Final = 20
+"""Number of recent decisions in the fleet status."""
 
 
 async def run_controller(settings: Settings, fleet: Fleet, stop: asyncio.Event) -> None:
-    """Runs the controller until `stop` is set; then the fleet ends what must not outlive it."""
+    """Runs the controller until `stop` is set; then the fleet stops what must not outlive it."""
     controller = Controller(settings, fleet)
     controller.scheduler.start()
-    loop = BackgroundLoop("controller", controller.round, pause_seconds=TURN_SECONDS)
+    loop = BackgroundLoop("controller", controller.round, pause_seconds=ROUND_SECONDS)
     controller.lease.start()
     loop.start()
     try:
@@ -52,98 +52,99 @@ async def run_controller(settings: Settings, fleet: Fleet, stop: asyncio.Event) 
 
 
 class Controller:
-    """One controller; `turn` is one round of its loop."""
+    """One controller. Of several, only the leader starts and stops workers."""
 
     def __init__(self, settings: Settings, fleet: Fleet) -> None:
         self.settings = settings
         self.fleet = fleet
         self.scheduler = SchedulerClient(settings)
         self.store = Store(settings)
-        # Without Redis nobody can take over; but nobody should buy who may not be alone.
+        # Without Redis no other controller can take the lead; but this one might not be alone, so it starts nothing.
         self.lease = LeaderLease(self.store, "controller", self.store.calls.controller_key, uuid.uuid4().hex)
-        self._acting = False
+        self._leading = False
         self._membership = WorkerMembership(settings.worker_start_seconds)
         self._policy = fleet.policy()
-        self._memory = Memory()
-        self._decisions: deque[dict[str, Any]] = deque(maxlen=DECISIONS)
-        self._told = ""
+        self._history = DemandHistory()
+        self._decisions: deque[dict[str, Any]] = deque(maxlen=MAX_DECISIONS)
+        self._last_reason = ""
         self._unstopped: set[str] = set()
+        """Retired workers that still have to be stopped."""
 
     async def round(self) -> None:
-        """One round of the loop: a turn, where this controller is the one that acts."""
-        if await self.acts():
-            await self.turn()
+        """One round of the loop: reconciles the fleet if this controller leads."""
+        if await self.leads():
+            await self.reconcile()
         elif self.lease.held_elsewhere:
-            # Not where Redis is away: then nobody can have taken over.
-            await self.fleet.stand_down()
+            # Not if Redis is unavailable: then no other controller can lead.
+            await self.fleet.on_leadership_lost()
 
-    async def acts(self) -> bool:
-        """Whether this controller is the one that acts, as two run during a rolling update."""
+    async def leads(self) -> bool:
+        """Whether this controller is the leader; two of them run during a rolling update."""
         held = self.lease.held
-        if held and not self._acting:
+        if held and not self._leading:
             try:
-                await self.fleet.take_over()
+                await self.fleet.on_leadership_acquired()
             except FleetUnavailable as error:
-                logger.warning("the controller waits: %s", error)
+                logger.warning("the controller cannot lead yet: %s", error)
                 return False
-            # What it last saw may be long ago.
-            self._membership, self._memory = WorkerMembership(self.settings.worker_start_seconds), Memory()
-        if held != self._acting:
-            logger.info("this controller acts from now on" if held else "another controller acts now")
-        self._acting = held
+            # Its observations may be old.
+            self._membership, self._history = WorkerMembership(self.settings.worker_start_seconds), DemandHistory()
+        if held != self._leading:
+            logger.info("this controller leads from now on" if held else "another controller leads now")
+        self._leading = held
         metrics.CONTROLLER_ACTS.set(held)
         return held
 
-    async def turn(self) -> None:
-        """Observe, plan, apply, tell."""
+    async def reconcile(self) -> None:
+        """Observe, plan, apply, publish. An unavailable fleet or a timeout ends the round and is logged."""
         try:
-            async with asyncio.timeout(LONGEST_TURN_SECONDS):
-                await self._turn()
+            async with asyncio.timeout(MAX_ROUND_SECONDS):
+                await self._reconcile()
         except FleetUnavailable as error:
             logger.warning("no worker is started or stopped: %s", error)
         except TimeoutError:
-            logger.warning("a turn was given up after %g s; the next one looks again", LONGEST_TURN_SECONDS)
+            logger.warning("a round was abandoned after %g s; the next one starts over", MAX_ROUND_SECONDS)
 
-    async def _turn(self) -> None:
-        members = await self.fleet.living()
+    async def _reconcile(self) -> None:
+        members = await self.fleet.list_workers()
         await self._stop_retired()
         try:
             load: dict[str, Any] | None = await self.scheduler.call("dask_graphql_load")
         except SchedulerUnavailable:
             load = None
         if load is None:
-            # Without a scheduler a new worker has nothing to serve; those that ran close themselves, and are then seen
-            # as ended. So a replaced scheduler gets new workers.
-            await self._tell(None, "the scheduler does not answer: no worker is started or stopped")
+            # Without a scheduler a new worker has nothing to do. Running workers close themselves and are then seen as
+            # ended, so a replaced scheduler gets new workers.
+            await self._publish(None, "the scheduler does not respond: no worker is started or stopped")
             return
         self._membership.reconcile(members, {str(worker["name"]) for worker in load["workers"]}, time.monotonic())
-        if late := self._membership.unregistered(time.monotonic()):
-            # They cost, and serve nobody.
-            logger.warning("%d workers are stopped, as they do not register: %s", len(late), _some(late))
-            self._decide(stopped=len(late), reason=f"they do not register: {_some(late)}")
-            await self.fleet.stop(late)
-            self._membership.forget(late)
+        if overdue := self._membership.unregistered(time.monotonic()):
+            # They are billed but do no work.
+            logger.warning("%d workers are stopped because they did not register: %s", len(overdue), _some(overdue))
+            self._record_decision(stopped=len(overdue), reason=f"they did not register: {_some(overdue)}")
+            await self.fleet.stop(overdue)
+            self._membership.forget(overdue)
         decision = self._plan(load)
         await self._apply(decision)
-        await self._tell(decision, decision.reason)
+        await self._publish(decision, decision.reason)
 
     def _plan(self, load: dict[str, Any]) -> Decision:
         staying, now = self._membership.staying, time.monotonic()
-        here = [worker for worker in load["workers"] if worker["name"] in staying]
+        registered = [worker for worker in load["workers"] if worker["name"] in staying]
         seen = Observation(
             waiting=load["queued"] + load["no_worker"],
             waiting_seconds=load["waiting_seconds"],
-            busy=tuple(worker["occupancy_seconds"] for worker in here if worker["processing"]),
-            tasks=sum(worker["processing"] for worker in here),
-            idle=tuple((w["name"], self._membership.age(w["name"], now)) for w in here if not w["processing"]),
+            busy=tuple(worker["occupancy_seconds"] for worker in registered if worker["processing"]),
+            tasks=sum(worker["processing"] for worker in registered),
+            idle=tuple((w["name"], self._membership.age(w["name"], now)) for w in registered if not w["processing"]),
             launching=len(self._membership.launching),
             threads=self.settings.worker_threads,
         )
         policy = self._policy
         if self._membership.launch_seconds is not None:
             policy = replace(policy, launch_seconds=self._membership.launch_seconds)
-        decision = plan(seen, policy, self._memory, now)
-        self._memory = decision.memory
+        decision = plan(seen, policy, self._history, now)
+        self._history = decision.history
         return decision
 
     async def _apply(self, decision: Decision) -> None:
@@ -151,12 +152,12 @@ class Controller:
             started = await self.fleet.start(decision.start)
             if started:
                 logger.info("%d workers are started: %s", started, decision.reason)
-                self._decide(wanted=decision.wanted, started=started, reason=decision.reason)
+                self._record_decision(wanted=decision.wanted, started=started, reason=decision.reason)
         if decision.retire:
             logger.info("%d workers are retired: %s", len(decision.retire), decision.reason)
-            self._decide(wanted=decision.wanted, stopped=len(decision.retire), reason=decision.reason)
+            self._record_decision(wanted=decision.wanted, stopped=len(decision.retire), reason=decision.reason)
             self._membership.retiring |= set(decision.retire)
-            # Before the first await: a turn that is given up must not leave one that is retired and never stopped.
+            # Before the first await: an abandoned round must not leave a worker retired but never stopped.
             self._unstopped |= set(decision.retire)
             try:
                 await self.scheduler.client.retire_workers(names=list(decision.retire), close_workers=True, remove=True)
@@ -165,13 +166,13 @@ class Controller:
             await self._stop_retired()
 
     async def _stop_retired(self) -> None:
-        """Stops what was retired; in a later turn, if this one is given up."""
+        """Stops retired workers; if this round is abandoned, the next one does."""
         if names := set(self._unstopped):
             await self.fleet.stop(names)
             self._unstopped -= names
 
-    def _decide(self, *, reason: str, wanted: int | None = None, started: int = 0, stopped: int = 0) -> None:
-        """Notes a decision, to be told."""
+    def _record_decision(self, *, reason: str, wanted: int | None = None, started: int = 0, stopped: int = 0) -> None:
+        """Records a decision for the metrics and the fleet status."""
         for number, action, did in ((started, "start", "started"), (stopped, "stop", "stopped")):
             if number:
                 metrics.DECISIONS.labels(action).inc()
@@ -186,10 +187,10 @@ class Controller:
             }
         )
 
-    async def _tell(self, decision: Decision | None, reason: str) -> None:
-        """Writes what is known and decided, for `cluster` in GraphQL."""
+    async def _publish(self, decision: Decision | None, reason: str) -> None:
+        """Publishes the fleet status, for `cluster` in GraphQL."""
         membership = self._membership
-        word = {
+        status = {
             "at": milliseconds(time.time()),
             "wanted": decision.wanted if decision else None,
             "launching": len(membership.launching),
@@ -203,25 +204,25 @@ class Controller:
             "cost_per_hour": self.fleet.cost_per_hour,
             "decisions": list(self._decisions),
         }
-        self._measure(word)
-        if decision is None and reason != self._told:
+        self._set_metrics(status)
+        if decision is None and reason != self._last_reason:
             logger.warning(reason)
-        self._told = reason
+        self._last_reason = reason
         try:
             await self.store.command(
-                "SET", self.store.calls.fleet_key, orjson.dumps(word), "PX", milliseconds(FLEET_SECONDS)
+                "SET", self.store.calls.fleet_key, orjson.dumps(status), "PX", milliseconds(STATUS_TTL_SECONDS)
             )
         except StoreUnavailable as error:
-            logger.debug("the fleet's state is not told: %s", error)
+            logger.debug("the fleet status could not be published: %s", error)
 
-    def _measure(self, word: dict[str, Any]) -> None:
+    def _set_metrics(self, status: dict[str, Any]) -> None:
         for state in ("wanted", "launching", "running", "retiring"):
-            if word[state] is not None:
-                metrics.FLEET.labels(state).set(word[state])
-        metrics.FLEET_BOUNDS.labels("min").set(word["min_workers"])
-        metrics.FLEET_BOUNDS.labels("max").set(word["max_workers"])
-        metrics.FLEET_PROBLEM.set(bool(word["problem"]))
-        metrics.FLEET_COST.set(word["cost_per_hour"] or 0)
+            if status[state] is not None:
+                metrics.FLEET.labels(state).set(status[state])
+        metrics.FLEET_BOUNDS.labels("min").set(status["min_workers"])
+        metrics.FLEET_BOUNDS.labels("max").set(status["max_workers"])
+        metrics.FLEET_PROBLEM.set(bool(status["problem"]))
+        metrics.FLEET_COST.set(status["cost_per_hour"] or 0)
         metrics.SCHEDULER_CONNECTED.set(self.scheduler.connected)
 
 

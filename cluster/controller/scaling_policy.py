@@ -1,39 +1,39 @@
-"""The plan: how many workers are wanted. A pure function of what was observed, the policy and the time.
+"""The scaling policy: how many workers are wanted. A pure function of what was observed, the policy and the time.
 
-Two things make it.
-
-- The **need** of this moment: who works now, and so many that what waits is done in `drain_seconds`, a third more where
-  nobody serves it yet; but nobody is bought for work that is done before a new worker could come.
-- What is **kept** for needs to come. Think of the fleet as levels, the first worker, the second, and so on. A level
-  that is not needed any more is kept for as long as it was missed the last time, and half as long again: where demand
-  comes and goes within seconds, nobody is sent away to be bought again. Where it stayed away longer than
-  `keep_seconds`, or never came back yet, the level goes after `patience_seconds`.
+- **Demand** of this moment: the busy workers, plus enough to finish the waiting work within `drain_seconds`, a third
+  more if no worker serves it yet. No worker is started for work that will finish before the worker could be ready.
+- **Retention** for demand to come. For each fleet size, the history has how long that size had not been needed before
+  it was needed again. A size that is no longer needed is kept one and a half times that long: if demand comes and goes
+  within seconds, no worker is stopped only to be started again. If the gap was longer than `max_gap_seconds`, or demand
+  has not come back yet, the size is dropped after `scale_in_delay_seconds`.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
-AWAY_SECONDS: Final = 5.0
-"""A need that was away for less has not been away."""
-SOONER: Final = 3
-"""Where nobody serves yet what waits, one worker more is asked for with so many."""
+MIN_GAP_SECONDS: Final = 5.0
+"""A shorter gap in demand does not count as one."""
+RETENTION_FACTOR: Final = 1.5
+"""How much longer a size is kept than its last gap in demand."""
+UNSERVED_STEP: Final = 3
+"""If no worker serves the waiting work yet, one more worker is wanted for this many."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What the controller sees in one turn.
+    """What the controller observes in one round.
 
     Attributes:
-        waiting: Dask tasks that no worker has yet.
+        waiting: Dask tasks that have no worker yet.
         waiting_seconds: Dask's estimate of their work, in seconds of one thread.
-        busy: Dask's estimate of the work that each worker with tasks holds, in seconds of one thread.
-        tasks: how many Dask tasks those workers hold in all.
-        idle: workers without any task, each with its age in seconds (infinite: unknown, and old).
-        launching: workers that are on their way.
-        threads: of one worker.
+        busy: Dask's estimate of the work of each worker that has tasks, in seconds of one thread.
+        tasks: the number of Dask tasks that those workers have in all.
+        idle: workers without tasks, each with its age in seconds (infinite if it is unknown, and old).
+        launching: workers that are being launched.
+        threads: threads per worker.
     """
 
     waiting: int = 0
@@ -45,104 +45,114 @@ class Observation:
     threads: int = 1
 
     @property
-    def living(self) -> int:
-        """Workers that the fleet runs or launches."""
+    def workers(self) -> int:
+        """Workers that run or are being launched."""
         return len(self.busy) + len(self.idle) + self.launching
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Bounds and aims; the defaults are for processes of this machine, which come within a second and cost nothing.
+    """Bounds and targets. The defaults fit processes of this machine, which start within a second and cost nothing.
 
     Attributes:
         min_workers, max_workers: the bounds.
-        drain_seconds: in which what waits shall be done.
-        patience_seconds: for which a level is kept of which nothing is known.
-        keep_seconds: for which a level is kept at most.
-        launch_seconds: how long a new worker takes until it serves.
-        paid_seconds: what a worker costs at least, whenever it goes: it stays that long.
+        drain_seconds: target time to finish the waiting work.
+        scale_in_delay_seconds: how long workers are kept after the last demand for them.
+        max_gap_seconds: longest gap in demand that counts as recurring demand, for which workers are kept longer.
+        launch_seconds: how long a new worker takes until it is ready.
+        minimum_billing_seconds: how long a worker is billed at least; it is kept at least this long.
     """
 
     min_workers: int
     max_workers: int
     drain_seconds: float = 5.0
-    patience_seconds: float = 30.0
-    keep_seconds: float = 30.0
+    scale_in_delay_seconds: float = 30.0
+    max_gap_seconds: float = 30.0
     launch_seconds: float = 1.0
-    paid_seconds: float = 0.0
+    minimum_billing_seconds: float = 0.0
+
+
+class SizeDemand(NamedTuple):
+    """The demand for one fleet size: when it was last needed, in seconds, and the gap in demand before that (infinite
+    if there was none)."""
+
+    needed_at: float
+    gap_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """What the plan remembers of each level, the first worker's at index 0: when it was needed last, in seconds, and
-    how long it had been missed before it was needed again (infinite: never)."""
+class DemandHistory:
+    """The demand for each fleet size; that for one worker is at index 0."""
 
-    levels: tuple[tuple[float, float], ...] = ()
+    sizes: tuple[SizeDemand, ...] = ()
 
-    def after(self, need: int, now: float) -> Memory:
-        """With a need of this moment taken in."""
-        past = self.levels + ((now, math.inf),) * (need - len(self.levels))
-        missed = (
-            ((now, now - at if now - at > AWAY_SECONDS else gap) if level < need else (at, gap))
-            for level, (at, gap) in enumerate(past)
-        )
-        return Memory(tuple(missed))
+    def updated(self, demand: int, now: float) -> DemandHistory:
+        """The history with the demand of this moment."""
+        past = self.sizes + (SizeDemand(now, math.inf),) * (demand - len(self.sizes))
+        return DemandHistory(tuple(_needed(size, now) if n < demand else size for n, size in enumerate(past)))
 
-    def kept(self, policy: Policy, now: float) -> int:
-        """How many levels are kept."""
-        for level in range(len(self.levels), 0, -1):
-            at, gap = self.levels[level - 1]
-            again = 1.5 * gap if gap <= policy.keep_seconds else 0.0
-            if now - at <= max(policy.patience_seconds, again):
-                return level
+    def retained(self, policy: Policy, now: float) -> int:
+        """The largest fleet size that is kept for demand to come."""
+        for n in range(len(self.sizes), 0, -1):
+            needed_at, gap_seconds = self.sizes[n - 1]
+            recurring = RETENTION_FACTOR * gap_seconds if gap_seconds <= policy.max_gap_seconds else 0.0
+            if now - needed_at <= max(policy.scale_in_delay_seconds, recurring):
+                return n
         return 0
+
+
+def _needed(size: SizeDemand, now: float) -> SizeDemand:
+    gap_seconds = now - size.needed_at
+    return SizeDemand(now, gap_seconds if gap_seconds > MIN_GAP_SECONDS else size.gap_seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How many workers are wanted, which ones may go, and why, in words."""
+    """How many workers are wanted, how many to start, which to retire, and why, for people."""
 
     wanted: int
     start: int
     retire: tuple[str, ...]
     reason: str
-    memory: Memory
+    history: DemandHistory
 
 
-def plan(seen: Observation, policy: Policy, memory: Memory, now: float) -> Decision:
-    """Decides."""
-    need, why = _need(seen, policy)
-    memory = memory.after(min(need, policy.max_workers), now)
-    kept = memory.kept(policy, now)
-    wanted = min(policy.max_workers, max(policy.min_workers, need, kept))
-    if kept > need:
-        why += f"; {kept} are kept, as such needs come again"
-    reason = f"{why}; bounds {policy.min_workers} to {policy.max_workers}"
-    surplus = max(0, seen.living - wanted)
-    # What is paid for may stay; the oldest go first.
-    may_go = sorted((worker for worker in seen.idle if worker[1] >= policy.paid_seconds), key=lambda worker: -worker[1])
-    retire = tuple(name for name, _ in may_go[:surplus])
-    return Decision(wanted, max(0, wanted - seen.living), retire, reason, memory)
+def plan(seen: Observation, policy: Policy, history: DemandHistory, now: float) -> Decision:
+    """Decides how many workers are wanted, and which may go."""
+    demand, reason = _demand(seen, policy)
+    history = history.updated(min(demand, policy.max_workers), now)
+    retained = history.retained(policy, now)
+    wanted = min(policy.max_workers, max(policy.min_workers, demand, retained))
+    if retained > demand:
+        reason += f"; {retained} are kept, as the demand is likely to return"
+    reason += f"; bounds {policy.min_workers} to {policy.max_workers}"
+    surplus = max(0, seen.workers - wanted)
+    # Workers stay for as long as they are billed; the oldest are retired first.
+    may_retire = sorted(
+        (worker for worker in seen.idle if worker[1] >= policy.minimum_billing_seconds), key=lambda worker: -worker[1]
+    )
+    retire = tuple(name for name, _ in may_retire[:surplus])
+    return Decision(wanted, max(0, wanted - seen.workers), retire, reason, history)
 
 
-def _need(seen: Observation, policy: Policy) -> tuple[int, str]:
+def _demand(seen: Observation, policy: Policy) -> tuple[int, str]:
     """How many workers the work of this moment needs, and why."""
-    long = [work for work in seen.busy if work > policy.drain_seconds * seen.threads]
+    long_running = [work for work in seen.busy if work > policy.drain_seconds * seen.threads]
     rest = seen.waiting_seconds + sum(work for work in seen.busy if work <= policy.drain_seconds * seen.threads)
-    # Those that are free for it, now or when their launch is over.
-    free = seen.living - len(long)
-    # Dask knows no duration of a task type before its first run ends.
+    # Workers for the rest, now or after their launch.
+    available = seen.workers - len(long_running)
+    # Dask has no duration of a task type before its first run has finished.
     drain = math.ceil(rest / (policy.drain_seconds * seen.threads)) or min(1, seen.waiting)
-    nobody = free <= seen.launching
-    if nobody:
-        # Launches differ, and of more workers the first ones come sooner.
-        drain += math.ceil(drain / SOONER)
-    # A worker runs one task at least.
-    drain = min(drain, math.ceil((seen.waiting + max(0, seen.tasks - len(long))) / seen.threads))
-    why = f"{seen.waiting + seen.tasks} tasks, {rest:.1f} s of work beside {len(long)} long: "
-    in_time = (free - seen.launching) * seen.threads * min(policy.launch_seconds, policy.drain_seconds)
-    if drain > free and rest < in_time:
-        return seen.living, why + f"done before a new worker comes in {policy.launch_seconds:.0f} s"
-    need = max(len(long) + drain, len(seen.busy))
-    sooner = ", and more as nobody serves it yet" if nobody and seen.waiting else ""
-    return need, why + f"{need} to drain it in {policy.drain_seconds:g} s{sooner}"
+    unserved = available <= seen.launching
+    if unserved:
+        # Launch times differ, and the first of several workers is ready sooner.
+        drain += math.ceil(drain / UNSERVED_STEP)
+    # There is no use for more workers than tasks.
+    drain = min(drain, math.ceil((seen.waiting + max(0, seen.tasks - len(long_running))) / seen.threads))
+    reason = f"{seen.waiting + seen.tasks} tasks, {rest:.1f} s of work besides {len(long_running)} long-running: "
+    in_time = (available - seen.launching) * seen.threads * min(policy.launch_seconds, policy.drain_seconds)
+    if drain > available and rest < in_time:
+        return seen.workers, reason + f"done before a new worker is ready in {policy.launch_seconds:.0f} s"
+    demand = max(len(long_running) + drain, len(seen.busy))
+    more = ", with extra workers because none serves it yet" if unserved and seen.waiting else ""
+    return demand, reason + f"{demand} workers to finish it in {policy.drain_seconds:g} s{more}"

@@ -1,4 +1,4 @@
-"""The roll: which workers of the fleet are launching, running or retiring, and which are overdue."""
+"""The membership of workers: which ones of the fleet are launching, running or retiring, and which are overdue."""
 
 from __future__ import annotations
 
@@ -6,100 +6,108 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-LOST_SECONDS: Final = 60.0
-"""How long a worker that had registered may stay away from the scheduler."""
-MAX_START_FACTOR: Final = 10
-"""How many times `register_seconds` workers get at most, after others were late."""
-LAUNCH_SECONDS: Final = 600.0
+MAX_ABSENCE_SECONDS: Final = 60.0
+"""How long a worker that was registered may be missing from the scheduler."""
+MAX_REGISTER_FACTOR: Final = 10
+"""How many times `register_seconds` workers get at most, after others were overdue."""
+MAX_LAUNCH_SECONDS: Final = 600.0
 """How long a worker may take until it runs."""
 SMOOTHING: Final = 0.3
-"""What the latest launch weighs in the mean."""
+"""Weight of the latest launch in the mean."""
 
 
 class WorkerMembership:
-    """Who of the fleet is where: launching, running or retiring, and since when. Times are in seconds, of any clock.
+    """The state of each worker of the fleet: launching, running or retiring, and since when. Times are in seconds, of
+    any clock.
 
     Args:
-        register_seconds: how long a worker that runs may take until it registers. One that imports for longer would
-            never serve, so each that is late doubles it for the next ones, up to MAX_START_FACTOR times.
+        register_seconds: how long a running worker may take to register. A worker whose imports take longer could never
+            serve, so each one that is overdue doubles the time for the next ones, up to MAX_REGISTER_FACTOR times.
     """
 
     def __init__(self, register_seconds: float = 120.0) -> None:
         self.problem = ""
-        """What the last workers did wrong; empty once one has registered."""
-        self._least = self._register_seconds = register_seconds
+        """What went wrong with the last workers; empty once one has registered."""
+        self._initial_register_seconds = self._register_seconds = register_seconds
         self.retiring: set[str] = set()
         self.launch_seconds: float | None = None
-        """How long launches of late took, from the first sight of a worker to its registration: a running mean."""
-        self._living: set[str] = set()
-        self._since: dict[str, float] = {}
-        self._absent: dict[str, float] = {}
-        self._begun: dict[str, float] = {}
+        """Running mean of recent launch times, from the first sight of a worker to its registration."""
+        self._members: set[str] = set()
+        self._seen_at: dict[str, float] = {}
+        self._unregistered_since: dict[str, float] = {}
+        self._launched_at: dict[str, float] = {}
         self._running: Mapping[str, bool] = {}
         self._reconciled = False
-        self._served: set[str] = set()
+        self._has_registered: set[str] = set()
 
     @property
     def staying(self) -> set[str]:
-        """Who lives and is not retiring."""
-        return self._living - self.retiring
+        """Workers that are not retiring."""
+        return self._members - self.retiring
 
     @property
     def launching(self) -> set[str]:
-        """Who has not registered yet."""
-        return self.staying & self._absent.keys()
+        """Workers that have not registered yet."""
+        return self.staying & self._unregistered_since.keys()
 
     def age(self, name: str, now: float) -> float:
-        """How long ago a worker began; infinite where that was before this roll did."""
-        return now - self._since.get(name, -math.inf)
+        """How long ago a worker was first seen; infinite if it was there before this object."""
+        return now - self._seen_at.get(name, -math.inf)
 
     def reconcile(self, members: Mapping[str, bool], registered: set[str], now: float) -> None:
-        """Takes in what the fleet and the scheduler say now."""
-        self._living = set(members)
-        self._served = (self._served | registered) & self._living
-        self.retiring &= self._living
-        for gone in (self._begun, self._since):
-            for name in gone.keys() - self._living:
-                del gone[name]
+        """Updates the membership.
+
+        Args:
+            members: the workers of the fleet, and whether each runs yet.
+            registered: the workers that the scheduler knows.
+        """
+        self._members = set(members)
+        self._has_registered = (self._has_registered | registered) & self._members
+        self.retiring &= self._members
+        for times in (self._launched_at, self._seen_at):
+            for name in times.keys() - self._members:
+                del times[name]
         for name in members:
             if name in registered:
-                if name in self._absent:
+                if name in self._unregistered_since:
                     self.problem = ""
-                if (begun := self._begun.pop(name, None)) is not None:
-                    mean = now - begun if self.launch_seconds is None else self.launch_seconds
-                    self.launch_seconds = mean + SMOOTHING * (now - begun - mean)
+                if (launched_at := self._launched_at.pop(name, None)) is not None:
+                    mean = now - launched_at if self.launch_seconds is None else self.launch_seconds
+                    self.launch_seconds = mean + SMOOTHING * (now - launched_at - mean)
             elif self._reconciled and name not in self._running:
-                # Those that were there before the first call began at a time that is not known.
-                self._begun[name] = self._since[name] = now
-        # The time limits of a launching worker and of one that runs are each counted from their own beginning.
-        self._absent = {
-            name: self._absent[name] if name in self._absent and self._running.get(name) == running else now
+                # It is not known when the workers of the first call were launched.
+                self._launched_at[name] = self._seen_at[name] = now
+        # The time limits for launching and for registering each start anew.
+        self._unregistered_since = {
+            name: self._unregistered_since[name]
+            if name in self._unregistered_since and self._running.get(name) == running
+            else now
             for name, running in members.items()
             if name not in registered
         }
         self._running, self._reconciled = dict(members), True
 
     def unregistered(self, now: float) -> set[str]:
-        """Who should have registered by now."""
-        return {name for name, since in self._absent.items() if now - since > self._limit(name)}
+        """Workers that should have registered by now."""
+        return {name for name, since in self._unregistered_since.items() if now - since > self._limit(name)}
 
     def _limit(self, name: str) -> float:
         if not self._running[name]:
-            return LAUNCH_SECONDS
-        return LOST_SECONDS if name in self._served else self._register_seconds
+            return MAX_LAUNCH_SECONDS
+        return MAX_ABSENCE_SECONDS if name in self._has_registered else self._register_seconds
 
     def forget(self, names: set[str]) -> None:
-        """They were late, and are no members any more."""
-        names = names & self._living
-        if any(self._running[name] and name not in self._served for name in names):
+        """Removes workers that were overdue."""
+        names = names & self._members
+        if any(self._running[name] and name not in self._has_registered for name in names):
             waited = self._register_seconds
-            self._register_seconds = min(MAX_START_FACTOR * self._least, 2 * waited)
+            self._register_seconds = min(MAX_REGISTER_FACTOR * self._initial_register_seconds, 2 * waited)
             self.problem = (
-                f"workers did not serve within {waited:g} s: is the scheduler within their reach, or do their task "
-                "modules take longer to import (DASK_GRAPHQL_WORKER_START_SECONDS)? "
+                f"workers did not register within {waited:g} s: can they reach the scheduler, or do their task modules "
+                "take longer to import (DASK_GRAPHQL_WORKER_START_SECONDS)? "
                 f"The next ones get {self._register_seconds:g} s"
             )
         elif any(not self._running[name] for name in names):
-            self.problem = f"workers did not begin to run within {LAUNCH_SECONDS:g} s"
-        self._living -= names
+            self.problem = f"workers did not start to run within {MAX_LAUNCH_SECONDS:g} s"
+        self._members -= names
         self.retiring -= names

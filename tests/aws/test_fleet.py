@@ -95,16 +95,16 @@ async def test_a_later_controller_finds_what_an_earlier_one_started(
 ) -> None:
     first = fleet_of(settings)
     assert await first.start(3) == 3
-    names = set(await first.living())
+    names = set(await first.list_workers())
     assert len(names) == 3
     await first.close()
     # Nothing is handed over but what ECS knows.
     second = fleet_of(settings)
-    assert set(await second.living()) == names
+    assert set(await second.list_workers()) == names
     other = fleet_of(replace(settings, key_prefix="another"))
-    assert await other.living() == {}
+    assert await other.list_workers() == {}
     await second.stop(list(names)[:2])
-    assert len(await second.living()) == 1
+    assert len(await second.list_workers()) == 1
 
 
 async def test_a_launch_whose_answer_was_lost_with_its_controller_starts_nothing_twice(
@@ -114,13 +114,13 @@ async def test_a_launch_whose_answer_was_lost_with_its_controller_starts_nothing
     # It is killed after ECS heard of the launch and before the journal has the answer; and ECS does not list it yet.
     aws.control(list_lag_seconds=30)
     cluster = await first.cluster()
-    launch = await first._launches.begin(cluster.launch_request(3, "FARGATE"))
+    launch = await first._journal.begin(cluster.launch_request(3, "FARGATE"))
     await cluster.launch(launch.request, launch.token)
     second = fleet_of(settings)
-    await second.take_over()
-    assert len(await second.living()) == 3, "known before the list shows them"
+    await second.on_leadership_acquired()
+    assert len(await second.list_workers()) == 3, "known before the list shows them"
     aws.control(list_lag_seconds=0)
-    assert len(await second.living()) == 3
+    assert len(await second.list_workers()) == 3
     assert len(providers(aws, settings)) == 3, "and started once"
 
 
@@ -130,11 +130,11 @@ async def test_what_was_just_started_is_known_to_the_next_controller_before_ecs_
     aws.control(list_lag_seconds=30)
     first = fleet_of(settings)
     assert await first.start(12) == 12
-    names = set(await first.living())
+    names = set(await first.list_workers())
     assert len(names) == 12
     second = fleet_of(settings)
-    await second.take_over()
-    assert set(await second.living()) == names
+    await second.on_leadership_acquired()
+    assert set(await second.list_workers()) == names
 
 
 async def test_a_launch_that_never_reached_ecs_is_sent_again(
@@ -142,16 +142,16 @@ async def test_a_launch_that_never_reached_ecs_is_sent_again(
 ) -> None:
     first = fleet_of(settings)
     cluster = await first.cluster()
-    await first._launches.begin(cluster.launch_request(2, "FARGATE"))
+    await first._journal.begin(cluster.launch_request(2, "FARGATE"))
     second = fleet_of(settings)
-    await second.take_over()
-    assert len(await second.living()) == 2
+    await second.on_leadership_acquired()
+    assert len(await second.list_workers()) == 2
 
 
 async def test_the_cost_is_that_of_what_runs(aws: EmulatedAws, settings: Settings, fleet_of: Make) -> None:
     fleet = fleet_of(replace(settings, ecs_spot_share=0.5))
     await fleet.start(4)
-    await fleet.living()
+    await fleet.list_workers()
     one = 0.25 * 0.04048 + 0.5 * 0.004445
     assert fleet.cost_per_hour == pytest.approx(2 * one + 2 * one * 0.3)
 
@@ -162,7 +162,7 @@ async def test_500_workers_cost_few_calls(aws: EmulatedAws, settings: Settings, 
     assert await fleet.start(500) == 500
     assert (aws.calls() - before)["RunTask"] == 50
     before = aws.calls()
-    assert len(await fleet.living()) == 500
+    assert len(await fleet.list_workers()) == 500
     used = aws.calls() - before
     # The emulation lists all on one page, ECS 100 on each: five calls more.
     assert used["DescribeTasks"] == 5
@@ -176,11 +176,11 @@ async def test_a_task_that_has_ended_is_no_worker(aws: EmulatedAws, settings: Se
     ecs = aws.client("ecs")
     one, two = ecs.list_tasks(cluster=CLUSTER, startedBy=started_by(settings))["taskArns"]
     ecs.submit_task_state_change(cluster=CLUSTER, task=one, status="RUNNING")
-    assert await fleet.living() == {worker_name(one): True, worker_name(two): False}
+    assert await fleet.list_workers() == {worker_name(one): True, worker_name(two): False}
     ecs.submit_task_state_change(
         cluster=CLUSTER, task=two, status="STOPPED", reason="CannotPullContainerError: no such image"
     )
-    assert await fleet.living() == {worker_name(one): True}
+    assert await fleet.list_workers() == {worker_name(one): True}
     assert "CannotPullContainerError" in fleet.problem
     # The next one would end likewise: not at once, then.
     assert await fleet.start(1) == 0
@@ -221,12 +221,12 @@ async def test_a_refused_start_is_told_and_tried_again_later(
     aws.control(**faults[fault])
     assert await fleet.start(2) == 0
     assert fleet.problem
-    assert await fleet.living() == {}, "what was refused is no worker"
+    assert await fleet.list_workers() == {}, "what was refused is no worker"
     calls = aws.calls()["RunTask"]
     assert await fleet.start(2) == 0
     assert aws.calls()["RunTask"] == calls, "not again at once"
     aws.control(no_capacity=[], throttled={})
-    now[0] += fleets.PAUSE_SECONDS + 0.1
+    now[0] += fleets.BACKOFF_SECONDS + 0.1
     assert await fleet.start(2) == 2
     assert fleet.problem == ""
 
@@ -237,7 +237,7 @@ async def test_a_platform_that_does_not_answer_is_no_empty_fleet(
     fleet = fleet_of(settings)
     aws.control(throttled={"ListTasks": -1})
     with pytest.raises(FleetUnavailable):
-        await fleet.living()
+        await fleet.list_workers()
 
 
 def system_of(tmp_path: Path, settings: Settings, **changes: Any) -> System:
@@ -262,21 +262,21 @@ async def test_a_burst_buys_workers_a_new_controller_goes_on_and_idleness_releas
         started = started_by(system.settings)
         async with launched(Launcher(aws.client("ecs"), CLUSTER, started, system.settings)) as launcher:
             await system.ready()
-            assert len(await fleet.living()) == 1
+            assert len(await fleet.list_workers()) == 1
             # A burst: more workers, never more than the maximum.
             many = "mutation($i: [SlowInput!]!) { submitSlowMany(inputs: $i) { taskId } }"
             inputs = [{"folder": str(tmp_path), "n": n, "seconds": 1.0} for n in range(80)]
             ids = [item["taskId"] for item in (await system.ask(many, {"i": inputs}))["submitSlowMany"]]
             async with asyncio.timeout(120):
-                while len(await fleet.living()) < 3:
+                while len(await fleet.list_workers()) < 3:
                     await asyncio.sleep(0.2)
-            bought = set(await fleet.living())
+            bought = set(await fleet.list_workers())
             # The controller dies without a word; the next one buys no second fleet.
             await system.kill("controller")
             await system.start("controller")
             for task_id in ids:
                 assert (await system.result(task_id))["state"] == "SUCCEEDED"
-            assert set(await fleet.living()) <= bought
+            assert set(await fleet.list_workers()) <= bought
             # A worker is taken away as Spot does: what it ran is run again, and another one is bought. It is one that
             # runs a task, so that the controller does not release it meanwhile.
             gated = "mutation($f: String!) { submitGated(folder: $f, n: 1) { taskId } }"
@@ -295,10 +295,10 @@ async def test_a_burst_buys_workers_a_new_controller_goes_on_and_idleness_releas
             assert (await system.result(later))["state"] == "SUCCEEDED"
             # Idle: back to the minimum.
             async with asyncio.timeout(150):
-                while len(await fleet.living()) > 1:
+                while len(await fleet.list_workers()) > 1:
                     await asyncio.sleep(0.5)
             await system.kill("controller")
-            await fleet.stop(list(await fleet.living()))
+            await fleet.stop(list(await fleet.list_workers()))
             async with asyncio.timeout(30):
                 while await launcher.tasks():
                     await asyncio.sleep(0.2)

@@ -116,32 +116,32 @@ async def until(what: str, condition: Callable[[], Any]) -> None:
 
 async def test_a_fleet_keeps_its_contract(place: Place) -> None:
     fleet = place.make()
-    await fleet.take_over()
-    assert await fleet.living() == {}
+    await fleet.on_leadership_acquired()
+    assert await fleet.list_workers() == {}
     # Started ones count at once, and register under the names that the fleet gave them.
     assert await fleet.start(2) == 2
-    names = set(await fleet.living())
+    names = set(await fleet.list_workers())
     assert len(names) == 2
 
     async def all_registered() -> bool:
         return await place.registered() == names
 
     await until("registration under the told names", all_registered)
-    assert all((await fleet.living()).values()), "what registered runs"
+    assert all((await fleet.list_workers()).values()), "what registered runs"
     assert fleet.problem == ""
     # One that dies is no member any more, and its name is not used again.
     place.kill_one()
 
     async def one_left() -> bool:
-        return len(await fleet.living()) == 1
+        return len(await fleet.list_workers()) == 1
 
     await until("the loss of a worker", one_left)
     assert await fleet.start(1) == 1
-    (new,) = set(await fleet.living()) - names
+    (new,) = set(await fleet.list_workers()) - names
     # What is stopped ends; stopping it again, or something unknown, is no error.
     await fleet.stop([new, "nobody"])
     await fleet.stop([new])
-    assert new not in await fleet.living()
+    assert new not in await fleet.list_workers()
 
     async def one_process() -> bool:
         return place.processes() == 1
@@ -150,13 +150,13 @@ async def test_a_fleet_keeps_its_contract(place: Place) -> None:
     # Nothing runs unseen: after a controller's end its workers are gone, or the next one finds them.
     await fleet.close()
     later = place.make()
-    await later.take_over()
-    found = await later.living()
+    await later.on_leadership_acquired()
+    found = await later.list_workers()
     assert len(found) == place.processes()
     await later.stop(list(found))
 
     async def nothing() -> bool:
-        return place.processes() == 0 and not await later.living()
+        return place.processes() == 0 and not await later.list_workers()
 
     await until("an empty fleet", nothing)
     await later.close()

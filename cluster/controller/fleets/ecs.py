@@ -1,8 +1,8 @@
 """The fleet of an ECS cluster: one task per worker, on Fargate, Fargate Spot or EC2.
 
-What lives is read from ECS and never only remembered: a killed controller leaves nothing that the next one does not
-find. Fargate's rates are 20 RunTask calls and 20 reads a second (Amazon ECS service quotas), which one poll every
-POLL_SECONDS stays far below.
+The workers are always read from ECS, never only remembered, so the next controller finds every worker of one that was
+killed. Fargate's limits are 20 RunTask calls and 20 reads per second (Amazon ECS service quotas); one poll every
+POLL_SECONDS stays far below them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Collection, Mapping
 from typing import TYPE_CHECKING, Final
 
 from cluster.controller.fleets.fleet import Fleet, FleetUnavailable
-from cluster.controller.launch_journal import Launch, Launches
+from cluster.controller.launch_journal import Launch, LaunchJournal
 from cluster.controller.scaling_policy import Policy
 from cluster.errors import StoreUnavailable
 from cluster.settings import Settings
@@ -26,47 +26,47 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 2.0
-"""How often ECS is asked what lives; at 500 workers that is ten calls, 5 a second."""
-PAUSE_SECONDS: Final = 2.0
-LONGEST_PAUSE_SECONDS: Final = 120.0
-"""Pauses after refused starts, doubled each time."""
+"""How often the workers are read from ECS; for 500 workers that is ten calls, 5 per second."""
+BACKOFF_SECONDS: Final = 2.0
+MAX_BACKOFF_SECONDS: Final = 120.0
+"""Pause after a refused start; doubled each time."""
 SPOT_PAUSE_SECONDS: Final = 300.0
-"""How long Spot is not asked for after it had no capacity."""
+"""How long no Spot workers are requested after Spot had no capacity."""
 PROBLEM_SECONDS: Final = 60.0
-"""How long after its pause a problem with starts is told, where nothing more has to be started."""
+"""How long a problem with starts is reported after its pause, if nothing else has to be started."""
 
 
 class EcsFleet(Fleet):
-    """Workers as ECS tasks. They outlive the controller: the next one goes on with them."""
+    """Workers as ECS tasks. They outlive the controller, and the next one takes them over."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._store = Store(settings)
-        self._launches = Launches(self._store)
+        self._journal = LaunchJournal(self._store)
         self._cluster: WorkerCluster | None = None
         self._polled_at = float("-inf")
         self._paused_until = 0.0
-        self._pause = PAUSE_SECONDS
+        self._backoff = BACKOFF_SECONDS
         self._spot_again_at = 0.0
         self._problem = ""
         self._problem_until = 0.0
         self._poll_problem = ""
 
     def policy(self) -> Policy:
-        # Fargate's facts (20 to 60 s until a worker serves, a minute is paid at least), and what did best with them in
-        # benchmarks/autoscaling.py.
+        # From Fargate's properties (20 to 60 s until a worker is ready, billed for at least a minute); the values that
+        # did best with them in benchmarks/autoscaling.py.
         return Policy(
             self._settings.min_workers,
             self._settings.max_workers,
             drain_seconds=8.0,
-            patience_seconds=1.0,
-            keep_seconds=60.0,
+            scale_in_delay_seconds=1.0,
+            max_gap_seconds=60.0,
             launch_seconds=40.0,
-            paid_seconds=60.0,
+            minimum_billing_seconds=60.0,
         )
 
     async def cluster(self) -> WorkerCluster:
-        """The cluster object; made at its first use, as importing it takes half a second and needs the loop."""
+        """The cluster object; made at its first use, because its import takes half a second and it needs the loop."""
         if self._cluster is None:
             from cluster.controller.fleets.ecs_cluster import WorkerCluster
 
@@ -90,17 +90,17 @@ class EcsFleet(Fleet):
             total += price * (1 - settings.ecs_spot_discount if worker.spot else 1)
         return total
 
-    async def take_over(self) -> None:
+    async def on_leadership_acquired(self) -> None:
         try:
-            await self._launches.read()
+            await self._journal.read()
         except StoreUnavailable as error:
-            raise FleetUnavailable(f"what an earlier controller launched is not known: {error}") from error
+            raise FleetUnavailable(f"the launches of earlier controllers cannot be read: {error}") from error
         self._polled_at = float("-inf")
 
-    async def living(self) -> Mapping[str, bool]:
+    async def list_workers(self) -> Mapping[str, bool]:
         cluster = await self.cluster()
         if time.monotonic() - self._polled_at >= POLL_SECONDS:
-            await self._settle()
+            await self._repeat_unconfirmed()
             await self._poll(cluster)
         return {name: worker.runs for name, worker in cluster.workers.items()}
 
@@ -112,10 +112,10 @@ class EcsFleet(Fleet):
             left = wanted - await self._launch(wanted, provider)
             started += wanted - left
             if left and provider == "FARGATE_SPOT":
-                # Work that waits costs more than the difference in price.
+                # Waiting work costs more than the difference in price.
                 started += await self._launch(left, "FARGATE")
         if started and time.monotonic() >= self._paused_until:
-            self._pause = PAUSE_SECONDS
+            self._backoff = BACKOFF_SECONDS
             if time.monotonic() >= self._spot_again_at:
                 self._problem = ""
         return started
@@ -126,8 +126,8 @@ class EcsFleet(Fleet):
         try:
             await (await self.cluster()).stop(names)
         except (ClientError, BotoCoreError) as error:
-            # Those that are left are seen again, and stopped again, as they do not register.
-            self._wait(f"ECS refuses StopTask: {error}")
+            # The remaining ones stay in the list, and are stopped again because they do not register.
+            self._back_off(f"ECS refuses StopTask: {error}")
 
     async def close(self) -> None:
         """Leaves the workers to the next controller."""
@@ -136,7 +136,7 @@ class EcsFleet(Fleet):
         await self._store.close()
 
     async def _split(self, count: int) -> list[tuple[str, int]]:
-        """How many of `count` workers go to which capacity provider; an empty name is the cluster's own default."""
+        """How many of `count` workers go to each capacity provider; an empty name is the cluster's own default."""
         if self._settings.ecs_capacity == "ec2":
             return [("", count)]
         if time.monotonic() < self._spot_again_at:
@@ -147,16 +147,16 @@ class EcsFleet(Fleet):
         return [(name, number) for name, number in (("FARGATE_SPOT", spots), ("FARGATE", count - spots)) if number]
 
     async def _launch(self, count: int, provider: str) -> int:
-        """Launches by ten until ECS has no more; answers how many are on their way."""
-        from cluster.controller.fleets.ecs_cluster import LAUNCH
+        """Launches workers in batches of ten until ECS has no more capacity. Returns how many are being launched."""
+        from cluster.controller.fleets.ecs_cluster import MAX_LAUNCH
 
         cluster, started = await self.cluster(), 0
         while started < count:
-            some = min(LAUNCH, count - started)
+            some = min(MAX_LAUNCH, count - started)
             try:
-                launch = await self._launches.begin(cluster.launch_request(some, provider))
+                launch = await self._journal.begin(cluster.launch_request(some, provider))
             except StoreUnavailable as error:
-                self._wait(f"no worker is started while Redis is away: {error}")
+                self._back_off(f"no worker is started while Redis is unavailable: {error}")
                 break
             tasks = await self._run(launch, provider)
             started += tasks
@@ -165,31 +165,31 @@ class EcsFleet(Fleet):
         return started
 
     async def _run(self, launch: Launch, provider: str) -> int:
-        """Sends one launch; answers how many tasks are on their way. What is refused is told and paused."""
+        """Sends one launch. Returns how many tasks are starting. A refusal becomes the `problem` and starts a pause."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
             tasks, reasons = await (await self.cluster()).launch(launch.request, launch.token)
         except ClientError as error:
-            self._wait(f"ECS refuses RunTask: {error}")
-            await self._written(self._launches.forget(launch))
+            self._back_off(f"ECS refuses RunTask: {error}")
+            await self._journal_write(self._journal.remove(launch))
             return 0
         except BotoCoreError as error:
-            # It stays in the journal, and is sent again under its token.
-            self._wait(f"ECS does not answer RunTask: {error}")
+            # It stays in the journal, and is repeated with its token.
+            self._back_off(f"ECS does not respond to RunTask: {error}")
             return 0
-        await self._written(self._launches.answered(launch, tasks))
+        await self._journal_write(self._journal.complete(launch, tasks))
         if reasons and provider == "FARGATE_SPOT":
             self._spot_again_at = time.monotonic() + SPOT_PAUSE_SECONDS
-            text = f"no Spot workers for {SPOT_PAUSE_SECONDS:g} s, on demand instead: {'; '.join(reasons)}"
-            self._tell(text, SPOT_PAUSE_SECONDS)
+            problem = f"no Spot workers for {SPOT_PAUSE_SECONDS:g} s, on-demand instead: {'; '.join(reasons)}"
+            self._set_problem(problem, SPOT_PAUSE_SECONDS)
         elif reasons:
-            self._wait(f"ECS starts no workers: {'; '.join(reasons)}")
+            self._back_off(f"ECS did not start all workers: {'; '.join(reasons)}")
         return len(tasks)
 
-    async def _settle(self) -> None:
-        """Sends again what may not have reached ECS, by this controller or an earlier one."""
-        for launch in self._launches.unanswered:
+    async def _repeat_unconfirmed(self) -> None:
+        """Repeats launches of this or an earlier controller that may not have reached ECS."""
+        for launch in self._journal.unconfirmed:
             strategy = launch.request.get("capacityProviderStrategy")
             await self._run(launch, strategy[0]["capacityProvider"] if strategy else "")
 
@@ -197,36 +197,36 @@ class EcsFleet(Fleet):
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            gone = await cluster.refresh(self._launches.tasks)
+            ended = await cluster.refresh(self._journal.tasks)
         except (ClientError, BotoCoreError) as error:
-            # It says nothing of starts: they are not paused for it.
-            self._poll_problem = f"ECS does not tell which workers live: {error}"
+            # Starts are not paused: this says nothing about them.
+            self._poll_problem = f"ECS cannot list the workers: {error}"
             raise FleetUnavailable(self._poll_problem) from error
         self._polled_at, self._poll_problem = time.monotonic(), ""
-        for worker in gone:
+        for worker in ended:
             self._ended(worker)
 
     def _ended(self, worker: WorkerTask) -> None:
         reason = f"{worker.task.get('stopCode', '')} {worker.task.get('stoppedReason', '')}".strip()
-        logger.info("the worker %s ended: %s", worker.name, reason or "ECS does not say why")
+        logger.info("the worker %s ended: %s", worker.name, reason or "ECS gives no reason")
         if not worker.task.get("startedAt") and worker.task.get("stopCode") != "UserInitiated":
-            # An image that cannot be pulled, a secret that cannot be read: the next one would end likewise.
-            self._wait(f"workers end before they begin: {reason}")
+            # An image that cannot be pulled, a secret that cannot be read: the next one would fail the same way.
+            self._back_off(f"workers stop before they start to run: {reason}")
 
-    async def _written(self, write: Awaitable[None]) -> None:
+    async def _journal_write(self, write: Awaitable[None]) -> None:
         try:
             await write
         except StoreUnavailable as error:
-            # Nothing is lost: the request would be sent again under its token, and start nothing.
-            logger.warning("the journal of launches is not written: %s", error)
+            # Nothing is lost: the request would be repeated with its token, and start nothing.
+            logger.warning("the launch journal could not be written: %s", error)
 
-    def _wait(self, problem: str) -> None:
-        pause = self._pause
+    def _back_off(self, problem: str) -> None:
+        pause = self._backoff
         self._paused_until = time.monotonic() + pause
-        self._pause = min(LONGEST_PAUSE_SECONDS, self._pause * 2)
-        self._tell(problem, pause + PROBLEM_SECONDS)
+        self._backoff = min(MAX_BACKOFF_SECONDS, self._backoff * 2)
+        self._set_problem(problem, pause + PROBLEM_SECONDS)
 
-    def _tell(self, problem: str, seconds: float) -> None:
+    def _set_problem(self, problem: str, seconds: float) -> None:
         if problem != self._problem:
             logger.warning("%s", problem)
         self._problem, self._problem_until = problem, time.monotonic() + seconds

@@ -1,17 +1,18 @@
-"""dask-cloudprovider's ECS cluster, on resources that exist, for a controller that may die at any time.
+"""dask-cloudprovider's ECS cluster, on existing resources, for a controller that may die at any time.
 
-What the library's classes give: the session and its clients, a worker object for each ECS task (with its CloudWatch
-log), and the cluster's list of workers. Where they fall short (seen with 2025.9), the classes here differ:
+The library's classes provide the session and its clients, a worker object for each ECS task (with its CloudWatch
+log), and the cluster's list of workers. The classes here differ where those fall short (as of 2025.9):
 
-- a cluster knows only the tasks that it started itself: here `refresh` reads from ECS what lives, so a later controller
-  has what an earlier one started;
-- each worker is started by a RunTask of its own, polled without a pause under a lock, and fails for ever: `launch`
-  starts up to ten by one call and comes back at once; what becomes of them, `refresh` sees;
-- names count from 0 in each process and collide: a worker is named by its task's id (cluster/system/ecs_metadata.py);
-- the command `dask-worker` in the container's override does not exist any more: the task definition's own command runs;
-- closing the cluster ends its workers and its scheduler: here it ends the clients alone;
-- starting it makes or looks for roles, groups and definitions, and connects to the scheduler: all are given, and the
-  controller has its own link.
+- a cluster knows only the tasks that it started itself: here `refresh` reads the workers from ECS, so a later
+  controller has those that an earlier one started;
+- each worker is started by its own RunTask, polled without a pause under a lock, and fails for ever: here `launch`
+  starts up to ten in one call and returns at once; `refresh` sees what becomes of them;
+- names count from 0 in each process and collide: here a worker is named after its task's id
+  (cluster/system/ecs_metadata.py);
+- the command `dask-worker` in the container's override no longer exists: here the task definition's own command runs;
+- closing the cluster ends its workers and its scheduler: here it only closes the clients;
+- starting it creates or looks up roles, groups and definitions, and connects to the scheduler: here all are given, and
+  the controller has its own connection.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ from cluster.system.ecs_metadata import aws_region, worker_name
 
 logger = logging.getLogger(__name__)
 
-LAUNCH: Final = 10
-"""Most tasks of one RunTask (Amazon ECS API Reference)."""
-PAGE: Final = 100
-"""Most tasks of one ListTasks page and one DescribeTasks (the same)."""
+MAX_LAUNCH: Final = 10
+"""Maximum number of tasks in one RunTask (Amazon ECS API Reference)."""
+MAX_PAGE: Final = 100
+"""Maximum number of tasks in one page of ListTasks and in one DescribeTasks (the same)."""
 ENDING: Final = ("DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED", "DELETED")
 CONFIG: Final = AioConfig(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "max_attempts": 2})
 
@@ -54,7 +55,7 @@ class WorkerTask(Worker):  # type: ignore[misc]
 
     @property
     def ends(self) -> bool:
-        """Whether it has ended, or is about to."""
+        """Whether it has ended or is about to."""
         return ends(self.task)
 
     @property
@@ -69,7 +70,7 @@ class WorkerTask(Worker):  # type: ignore[misc]
         """Stops the task, without waiting for its end.
 
         Raises:
-            ClientError, BotoCoreError: ECS refuses, or does not answer.
+            ClientError, BotoCoreError: ECS refuses or does not respond.
         """
         try:
             async with self._client("ecs") as ecs:
@@ -82,7 +83,7 @@ class WorkerTask(Worker):  # type: ignore[misc]
 
 
 class WorkerCluster(ECSCluster):  # type: ignore[misc]
-    """The workers that belong to one key prefix in one ECS cluster. Make it in the event loop that uses it."""
+    """The workers of one key prefix in one ECS cluster. Create it in the event loop that uses it."""
 
     def __init__(self, settings: Settings) -> None:
         self.started_by = "dask-graphql/" + re.sub(r"[^A-Za-z0-9_-]", "_", settings.key_prefix)
@@ -101,7 +102,7 @@ class WorkerCluster(ECSCluster):  # type: ignore[misc]
             fargate_workers=settings.ecs_capacity == "fargate",
             fargate_use_private_ip=not settings.ecs_assign_public_ip,
             worker_nthreads=settings.worker_threads,
-            # Looks for resources of the library's own making in the whole account, and deletes them.
+            # It would look for resources that the library created in the whole account, and delete them.
             skip_cleanup=True,
             shutdown_on_close=False,
             shutdown_scheduler=False,
@@ -110,7 +111,7 @@ class WorkerCluster(ECSCluster):  # type: ignore[misc]
         )
 
     async def _start(self) -> None:
-        # Not running: who retires workers is the controller.
+        # Not running: the controller retires workers itself.
         self.scheduler = ProcessInterface()
         self.scheduler.address = self._scheduler_address
         self.new_spec = {
@@ -140,15 +141,15 @@ class WorkerCluster(ECSCluster):  # type: ignore[misc]
 
     @asynccontextmanager
     async def _client(self, name: str) -> AsyncIterator[Any]:
-        """One client for each service, which stays open: the library's makes a new one for every call."""
+        """One client per service, which stays open: the library creates a new one for every call."""
         if name not in self._open:
             made = self.session.create_client(name, region_name=aws_region(), config=CONFIG)
             self._open[name] = await self._clients.enter_async_context(made)
         yield self._open[name]
 
     def launch_request(self, count: int, provider: str) -> dict[str, Any]:
-        """The arguments of a RunTask for up to LAUNCH workers; `provider` names a capacity provider, or is empty for
-        the cluster's own default."""
+        """The arguments of a RunTask for up to MAX_LAUNCH workers. `provider` names a capacity provider; empty for the
+        cluster's own default."""
         return {
             "cluster": self.cluster_arn,
             "taskDefinition": self.worker_task_definition_arn,
@@ -166,13 +167,13 @@ class WorkerCluster(ECSCluster):  # type: ignore[misc]
         }
 
     async def launch(self, request: Mapping[str, Any], token: str) -> tuple[list[str], list[str]]:
-        """Runs a `launch_request`; answers the ARNs of the tasks that are on their way, and why others are not.
+        """Sends a `launch_request`. Returns the ARNs of the starting tasks, and the reasons why others do not start.
 
-        The same token starts the same tasks once, however often it is sent (RunTask's clientToken).
+        However often it is sent with the same token, the tasks are started once (RunTask's clientToken).
 
         Raises:
             ClientError: ECS refuses.
-            BotoCoreError: it is not known whether ECS heard.
+            BotoCoreError: it is not known whether the request reached ECS.
         """
         async with self._client("ecs") as ecs:
             answer = await ecs.run_task(**request, clientToken=token)
@@ -181,24 +182,24 @@ class WorkerCluster(ECSCluster):  # type: ignore[misc]
         return [task["taskArn"] for task in answer["tasks"]], sorted(reasons)
 
     async def refresh(self, also: Collection[str]) -> list[WorkerTask]:
-        """Reads what lives; answers the workers that have ended since.
+        """Reads the workers from ECS. Returns those that have ended since the last call.
 
         Args:
-            also: ARNs that the list may not show yet.
+            also: ARNs that ECS may not list yet.
 
         Raises:
-            ClientError, BotoCoreError: ECS does not tell; the workers are as they were.
+            ClientError, BotoCoreError: ECS cannot list them; the workers are unchanged.
         """
         async with self._client("ecs") as ecs:
             pages = ecs.get_paginator("list_tasks").paginate(
-                cluster=self.cluster_arn, startedBy=self.started_by, PaginationConfig={"PageSize": PAGE}
+                cluster=self.cluster_arn, startedBy=self.started_by, PaginationConfig={"PageSize": MAX_PAGE}
             )
             listed = [arn async for page in pages for arn in page["taskArns"]]
-            # What is listed no more is asked for once again: why it ended matters.
+            # Workers that are no longer listed are described once more, to learn why they ended.
             known = [worker.task_arn for worker in self.workers.values()]
             tasks: list[dict[str, Any]] = []
-            for some in _parts(list(dict.fromkeys([*listed, *also, *known]))):
-                tasks += (await ecs.describe_tasks(cluster=self.cluster_arn, tasks=some))["tasks"]
+            for chunk in _chunks(list(dict.fromkeys([*listed, *also, *known]))):
+                tasks += (await ecs.describe_tasks(cluster=self.cluster_arn, tasks=chunk))["tasks"]
         self._take(tasks)
         described = {task["taskArn"] for task in tasks}
         gone = [worker for worker in self.workers.values() if worker.ends or worker.task_arn not in described]
@@ -207,10 +208,10 @@ class WorkerCluster(ECSCluster):  # type: ignore[misc]
         return gone
 
     async def stop(self, names: Collection[str]) -> None:
-        """Stops workers; a name that is not there is no error.
+        """Stops workers; an unknown name is not an error.
 
         Raises:
-            ClientError, BotoCoreError: ECS refuses some of them; those stay.
+            ClientError, BotoCoreError: ECS refuses some of them, which stay.
         """
         for name in names:
             if (worker := self.workers.get(name)) is not None:
@@ -218,7 +219,7 @@ class WorkerCluster(ECSCluster):  # type: ignore[misc]
                 self._drop(name)
 
     def _take(self, tasks: Iterable[dict[str, Any]]) -> None:
-        """Notes tasks as workers, whoever started them."""
+        """Adds tasks as workers, whichever controller started them."""
         for task in tasks:
             name = worker_name(task["taskArn"])
             if name in self.workers:
@@ -233,9 +234,9 @@ class WorkerCluster(ECSCluster):  # type: ignore[misc]
 
 
 def ends(task: Mapping[str, Any]) -> bool:
-    """Whether an ECS task has ended, or is about to."""
+    """Whether an ECS task has ended or is about to."""
     return task.get("desiredStatus") == "STOPPED" or task.get("lastStatus") in ENDING
 
 
-def _parts(arns: Sequence[str]) -> Iterable[list[str]]:
-    return (list(arns[i : i + PAGE]) for i in range(0, len(arns), PAGE))
+def _chunks(arns: Sequence[str]) -> Iterable[list[str]]:
+    return (list(arns[i : i + MAX_PAGE]) for i in range(0, len(arns), MAX_PAGE))

@@ -1,4 +1,4 @@
-"""What the controller asks of a fleet."""
+"""The interface between the controller and a platform that runs workers."""
 
 from __future__ import annotations
 
@@ -9,52 +9,52 @@ from cluster.controller.scaling_policy import Policy
 
 
 class Fleet(ABC):
-    """Starts and stops workers. Every method may be called again after a failure."""
+    """Starts and stops workers. Every method can be called again after a failure."""
 
     @abstractmethod
-    async def living(self) -> Mapping[str, bool]:
-        """The workers that run or are being launched, by the name under which they register: whether each runs yet.
+    async def list_workers(self) -> Mapping[str, bool]:
+        """The workers that run or are being launched, by the name under which they register, and whether each runs yet.
 
         Raises:
-            FleetUnavailable: it is not known now.
+            FleetUnavailable: the platform cannot list them now.
         """
 
     @abstractmethod
     async def start(self, count: int) -> int:
-        """Launches workers; answers how many are on their way now, which may be fewer."""
+        """Launches workers. Returns how many are really being launched, which may be fewer."""
 
     @abstractmethod
     async def stop(self, names: Collection[str]) -> None:
-        """Stops workers that were retired."""
+        """Stops retired workers."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Ends what must not outlive the controller."""
+        """Stops what must not outlive the controller."""
 
     @abstractmethod
     def policy(self) -> Policy:
-        """What the plan must know of this platform."""
+        """The scaling policy for this platform."""
 
-    async def take_over(self) -> None:  # noqa: B027 - most have nothing to learn
-        """Called when this controller begins to act: what an earlier one began is known from here on.
+    async def on_leadership_acquired(self) -> None:  # noqa: B027 - most platforms have nothing to do
+        """Called when this controller becomes the leader: reads what earlier controllers launched.
 
         Raises:
-            FleetUnavailable: it cannot be known now.
+            FleetUnavailable: that cannot be read now.
         """
 
-    async def stand_down(self) -> None:  # noqa: B027 - most platforms' workers belong to whoever acts
-        """Called when another controller has taken over: what only this one can stop, it stops."""
+    async def on_leadership_lost(self) -> None:  # noqa: B027 - on most platforms, the workers pass to the new leader
+        """Called when another controller is the leader: stops workers that only this controller can stop."""
 
     @property
     def cost_per_hour(self) -> float | None:
-        """What the workers cost now, in US dollars an hour; None where they cost nothing, or it is not known."""
+        """Current cost of the workers in US dollars per hour; None if they cost nothing or it is not known."""
         return None
 
     @property
     def problem(self) -> str:
-        """What keeps workers from being started now, in words; empty where nothing does."""
+        """Why workers cannot be started now, for people; empty if they can."""
         return ""
 
 
 class FleetUnavailable(Exception):
-    """The platform does not tell which workers live."""
+    """The platform cannot list its workers now."""

@@ -20,21 +20,21 @@ from cluster.system.ecs_metadata import random_worker_name
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS: Final = 5.0
-"""How long a worker may take to stop beyond its `DRAIN_SECONDS`; then it is ended."""
+"""How much longer than `DRAIN_SECONDS` a worker may take to stop; then it is killed."""
 STEADY_SECONDS: Final = 60.0
-"""A worker that has lived for this long started well, however it ends."""
-PAUSE_SECONDS: Final = 1.0
-LONGEST_PAUSE_SECONDS: Final = 60.0
-"""Pauses of starts after workers that ended soon, doubled each time."""
+"""A worker that has run for this long has started successfully, however it ends."""
+BACKOFF_SECONDS: Final = 1.0
+MAX_BACKOFF_SECONDS: Final = 60.0
+"""Pause before the next start after a worker ended soon after its start; doubled each time."""
 
 
 @dataclass(slots=True)
 class _Worker:
-    """One worker node. Times are of the fleet's clock; `end_by`: when it is ended; None before it is asked to stop."""
+    """One worker node. Times are of the fleet's clock; `kill_at` is None until the worker is asked to stop."""
 
     child: Child
-    began: float
-    end_by: float | None = None
+    started_at: float
+    kill_at: float | None = None
 
 
 class LocalFleet(Fleet):
@@ -44,75 +44,75 @@ class LocalFleet(Fleet):
         self._settings = settings
         self._clock = clock
         self._workers: dict[str, _Worker] = {}
-        self._pause = PAUSE_SECONDS
+        self._backoff = BACKOFF_SECONDS
         self._paused_until = 0.0
         self._problem = ""
 
     def policy(self) -> Policy:
-        # A process comes within a second and costs nothing, but its memory.
+        # A process starts within a second and costs nothing but its memory.
         return Policy(self._settings.min_workers, self._settings.max_workers)
 
     @property
     def problem(self) -> str:
         return self._problem
 
-    async def living(self) -> Mapping[str, bool]:
+    async def list_workers(self) -> Mapping[str, bool]:
         now = self._clock()
         for name, worker in list(self._workers.items()):
             code = worker.child.process.returncode
             if code is not None:
                 del self._workers[name]
                 self._ended(name, worker, code, now)
-            elif worker.end_by is not None and now > worker.end_by:
-                logger.warning("the worker %s does not stop and is ended", name)
+            elif worker.kill_at is not None and now > worker.kill_at:
+                logger.warning("the worker %s does not stop and is killed", name)
                 kill_process_group(worker.child)
-            elif now - worker.began > STEADY_SECONDS:
-                self._pause, self._problem = PAUSE_SECONDS, ""
-        return {name: True for name, worker in self._workers.items() if worker.end_by is None}
+            elif now - worker.started_at > STEADY_SECONDS:
+                self._backoff, self._problem = BACKOFF_SECONDS, ""
+        return {name: True for name, worker in self._workers.items() if worker.kill_at is None}
 
     def _ended(self, name: str, worker: _Worker, code: int, now: float) -> None:
         logger.info("the worker %s ended with exit code %d", name, code)
-        # Not one that was stopped, be it by the system: that says nothing of the next one.
-        if code <= 0 or worker.end_by is not None or now - worker.began > STEADY_SECONDS:
+        # A worker that was stopped or killed says nothing about the next one.
+        if code <= 0 or worker.kill_at is not None or now - worker.started_at > STEADY_SECONDS:
             return
-        # The next one would most likely do the same.
-        self._paused_until = now + self._pause
+        # The next one would probably do the same.
+        self._paused_until = now + self._backoff
         self._problem = (
-            f"workers end soon after their start: {name} did after {now - worker.began:.0f} s with exit code {code}, "
-            "which its log explains; the next one is started later"
+            f"workers end soon after their start: {name} did after {now - worker.started_at:.0f} s, with exit code "
+            f"{code}; see its log. The next one is started later"
         )
-        logger.warning("%s, in %g s", self._problem, self._pause)
-        self._pause = min(LONGEST_PAUSE_SECONDS, self._pause * 2)
+        logger.warning("%s, in %g s", self._problem, self._backoff)
+        self._backoff = min(MAX_BACKOFF_SECONDS, self._backoff * 2)
 
     async def start(self, count: int) -> int:
         if self._clock() < self._paused_until:
             return 0
-        # Workers of one machine would ask for one port.
+        # Workers on one machine would all use the same port.
         settings = replace(self._settings, metrics_port=0)
         if not settings.worker_memory_bytes:
             # Of the machine or of this container, whichever is less; the workers of a full fleet share it.
             settings = replace(settings, worker_memory_bytes=machine_memory() // settings.max_workers)
         for _ in range(count):
-            # A name is never used twice, as Dask refuses a living one and a dead one may still be remembered.
+            # A name is never reused: Dask refuses that of a running worker, and may still remember that of a dead one.
             name = random_worker_name()
             self._workers[name] = _Worker(await start_node(settings, "worker", "--name", name), self._clock())
         return count
 
     async def stop(self, names: Collection[str]) -> None:
-        """Asks them to stop; they end in their own time, and `living` ends those that do not."""
+        """Asks them to stop, without waiting; `list_workers` kills those that do not stop in time."""
         for name in names:
             worker = self._workers.get(name)
-            if worker is not None and worker.end_by is None:
-                worker.end_by = self._clock() + self._settings.drain_seconds + STOP_SECONDS
+            if worker is not None and worker.kill_at is None:
+                worker.kill_at = self._clock() + self._settings.drain_seconds + STOP_SECONDS
                 with contextlib.suppress(ProcessLookupError):
                     worker.child.process.terminate()
 
-    async def stand_down(self) -> None:
+    async def on_leadership_lost(self) -> None:
         if self._workers:
-            logger.info("another controller acts: %d workers of this one are stopped", len(self._workers))
+            logger.info("another controller leads: %d workers of this one are stopped", len(self._workers))
         await self.stop(list(self._workers))
-        # Nobody else sees them end, or do not.
-        await self.living()
+        # No other controller can see whether they stop.
+        await self.list_workers()
 
     async def close(self) -> None:
         children = [worker.child for worker in self._workers.values()]

@@ -1,4 +1,4 @@
-"""The controller where something goes wrong: workers that end at once, a lost lease, a turn that is given up."""
+"""The controller when something goes wrong: workers that end at once, a lost lease, an abandoned round."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cluster.controller.fleets import local
 from cluster.controller.fleets.fleet import Fleet
 from cluster.controller.fleets.local import LocalFleet
 from cluster.controller.reconciler import Controller
-from cluster.controller.scaling_policy import Decision, Memory, Policy
+from cluster.controller.scaling_policy import Decision, DemandHistory, Policy
 from cluster.errors import StoreUnavailable
 from cluster.scheduling.scheduler_client import SchedulerUnavailable
 from cluster.settings import Settings
@@ -40,7 +40,7 @@ async def gone(starter: Starter) -> None:
         await asyncio.gather(*(child.process.wait() for child in starter.children))
 
 
-async def test_a_local_worker_that_ends_at_once_is_started_later_and_later_and_told(
+async def test_starts_are_delayed_more_and_more_after_local_workers_that_end_at_once(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1_000.0]
@@ -50,18 +50,18 @@ async def test_a_local_worker_that_ends_at_once_is_started_later_and_later_and_t
     for _ in range(8):
         assert await fleet.start(1) == 1
         await gone(starter)
-        assert await fleet.living() == {}
+        assert await fleet.list_workers() == {}
         assert "exit code 3" in fleet.problem
         began = now[0]
         while await fleet.start(0) == 0 and now[0] < fleet._paused_until:
             now[0] += 0.5
         pauses.append(now[0] - began)
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
-    # One that lives says that whatever it was is over.
+    # A worker that keeps running shows that the problem is over.
     starter.program = "import time; time.sleep(60)"
     await fleet.start(1)
     now[0] += local.STEADY_SECONDS + 1
-    assert len(await fleet.living()) == 1
+    assert len(await fleet.list_workers()) == 1
     assert fleet.problem == ""
     await fleet.close()
 
@@ -73,15 +73,15 @@ async def test_a_local_worker_that_was_stopped_or_killed_is_no_problem(
     fleet = LocalFleet(settings)
     await fleet.start(2)
     starter.children[0].process.kill()
-    await fleet.stop(await fleet.living())
+    await fleet.stop(await fleet.list_workers())
     await gone(starter)
-    assert await fleet.living() == {}
+    assert await fleet.list_workers() == {}
     assert fleet.problem == ""
     assert await fleet.start(1) == 1
     await fleet.close()
 
 
-async def test_stopping_a_local_worker_waits_for_nothing_and_one_that_stays_is_ended(
+async def test_stopping_a_local_worker_does_not_wait_and_one_that_does_not_stop_is_killed(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     now = [1_000.0]
@@ -94,27 +94,27 @@ async def test_stopping_a_local_worker_waits_for_nothing_and_one_that_stays_is_e
         while not mark.exists():
             await asyncio.sleep(0.01)
     began = time.monotonic()
-    await fleet.stop(await fleet.living())
+    await fleet.stop(await fleet.list_workers())
     assert time.monotonic() - began < 2
     now[0] += 34
-    assert await fleet.living() == {}, "it is no member any more"
+    assert await fleet.list_workers() == {}, "it is no longer a member"
     assert starter.children[0].process.returncode is None
     now[0] += 2
-    await fleet.living()
+    await fleet.list_workers()
     await gone(starter)
 
 
 class Recorder(Fleet):
-    """A fleet that notes what it is asked for."""
+    """A fleet that records the calls."""
 
     def __init__(self) -> None:
         self.stopped: list[set[str]] = []
-        self.stood_down = 0
+        self.leadership_losses = 0
 
     def policy(self) -> Policy:
         return Policy(0, 5)
 
-    async def living(self) -> Mapping[str, bool]:
+    async def list_workers(self) -> Mapping[str, bool]:
         return {"a": True, "b": True}
 
     async def start(self, count: int) -> int:
@@ -123,8 +123,8 @@ class Recorder(Fleet):
     async def stop(self, names: Collection[str]) -> None:
         self.stopped.append(set(names))
 
-    async def stand_down(self) -> None:
-        self.stood_down += 1
+    async def on_leadership_lost(self) -> None:
+        self.leadership_losses += 1
 
     async def close(self) -> None: ...
 
@@ -151,14 +151,14 @@ async def test_a_controller_that_lost_its_lease_to_another_stops_its_own_workers
     (first, fleet), (second, other) = make(), make()
     await first.lease.renew()
     await first.round()
-    assert fleet.stood_down == 0
-    # It stands still for longer than its lease lasts.
+    assert fleet.leadership_losses == 0
+    # It is suspended for longer than its lease lasts.
     await first.lease.lease.release()
     await second.lease.renew()
     await first.lease.renew()
     await first.round()
     await second.round()
-    assert (fleet.stood_down, other.stood_down) == (1, 0)
+    assert (fleet.leadership_losses, other.leadership_losses) == (1, 0)
 
 
 async def test_a_redis_that_is_away_stops_no_workers(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,10 +174,10 @@ async def test_a_redis_that_is_away_stops_no_workers(make: Make, monkeypatch: py
         await controller.lease.renew()
     controller.lease._held_until = time.monotonic()
     await controller.round()
-    assert fleet.stood_down == 0
+    assert fleet.leadership_losses == 0
 
 
-async def test_what_a_turn_retired_before_it_was_given_up_is_stopped_in_the_next_one(
+async def test_a_worker_that_an_abandoned_round_retired_is_stopped_in_the_next_one(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     controller, fleet = make()
@@ -190,13 +190,13 @@ async def test_what_a_turn_retired_before_it_was_given_up_is_stopped_in_the_next
         raise SchedulerUnavailable
 
     monkeypatch.setattr(type(controller.scheduler), "client", property(lambda _: Client()))
-    decision = Decision(wanted=0, start=0, retire=("a",), reason="idle", memory=Memory())
+    decision = Decision(wanted=0, start=0, retire=("a",), reason="idle", history=DemandHistory())
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await controller._apply(decision)
     assert fleet.stopped == []
     monkeypatch.setattr(type(controller.scheduler), "client", property(away))
-    await controller._turn()
+    await controller._reconcile()
     assert fleet.stopped == [{"a"}]
-    await controller._turn()
+    await controller._reconcile()
     assert fleet.stopped == [{"a"}]

@@ -1,4 +1,4 @@
-"""The controller's plan, a pure function."""
+"""The scaling policy, a pure function."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.autoscaling import MOST, Adaptive, Ours, policy, several, traces
-from cluster.controller.scaling_policy import Memory, Observation, Policy, plan
+from benchmarks.autoscaling import MAX_WORKERS, Adaptive, Ours, policy, simulate_all, traces
+from cluster.controller.scaling_policy import DemandHistory, Observation, Policy, plan
 
 SECONDS = st.floats(0, 1e5)
 OBSERVATIONS = st.builds(
@@ -26,7 +26,9 @@ OBSERVATIONS = st.builds(
     threads=st.integers(1, 8),
 )
 LOCAL = Policy(0, 8)
-FARGATE = Policy(0, 100, drain_seconds=8, patience_seconds=1, keep_seconds=60, launch_seconds=40, paid_seconds=60)
+FARGATE = Policy(
+    0, 100, drain_seconds=8, scale_in_delay_seconds=1, max_gap_seconds=60, launch_seconds=40, minimum_billing_seconds=60
+)
 POLICIES = st.builds(replace, st.sampled_from([LOCAL, FARGATE]), min_workers=st.integers(0, 5))
 
 
@@ -36,122 +38,124 @@ def idle(count: int, age: float = math.inf) -> tuple[tuple[str, float], ...]:
 
 @given(OBSERVATIONS, POLICIES)
 def test_what_is_wanted_is_within_the_bounds_and_explained(seen: Observation, policy: Policy) -> None:
-    decision = plan(seen, policy, Memory(), 0.0)
+    decision = plan(seen, policy, DemandHistory(), 0.0)
     assert policy.min_workers <= decision.wanted <= policy.max_workers
-    assert decision.start == max(0, decision.wanted - seen.living)
+    assert decision.start == max(0, decision.wanted - seen.workers)
     assert f"bounds {policy.min_workers} to {policy.max_workers}" in decision.reason
 
 
 @given(OBSERVATIONS, POLICIES)
-def test_only_idle_workers_that_are_paid_for_and_not_wanted_go(seen: Observation, policy: Policy) -> None:
-    decision = plan(seen, policy, Memory(), 0.0)
+def test_only_idle_surplus_workers_past_their_minimum_billing_are_retired(seen: Observation, policy: Policy) -> None:
+    decision = plan(seen, policy, DemandHistory(), 0.0)
     ages = dict(seen.idle)
-    assert len(set(decision.retire)) == len(decision.retire) <= max(0, seen.living - decision.wanted)
-    assert all(ages[name] >= policy.paid_seconds for name in decision.retire)
+    assert len(set(decision.retire)) == len(decision.retire) <= max(0, seen.workers - decision.wanted)
+    assert all(ages[name] >= policy.minimum_billing_seconds for name in decision.retire)
 
 
 @given(OBSERVATIONS, POLICIES)
 def test_the_same_observation_leads_to_the_same_decision(seen: Observation, policy: Policy) -> None:
-    once = plan(seen, policy, Memory(), 0.0)
-    again = plan(seen, policy, once.memory, 0.5)
+    once = plan(seen, policy, DemandHistory(), 0.0)
+    again = plan(seen, policy, once.history, 0.5)
     assert (again.wanted, again.start, again.retire) == (once.wanted, once.start, once.retire)
 
 
 @given(OBSERVATIONS, POLICIES, st.floats(0, 1e5))
 def test_more_work_never_wants_fewer_workers(seen: Observation, policy: Policy, more: float) -> None:
-    less = plan(seen, policy, Memory(), 0.0)
-    greater = plan(replace(seen, waiting_seconds=seen.waiting_seconds + more), policy, Memory(), 0.0)
-    # But for what is done before a new worker comes: there nobody is sent away either.
-    assert greater.wanted >= min(less.wanted, seen.living)
+    less = plan(seen, policy, DemandHistory(), 0.0)
+    greater = plan(replace(seen, waiting_seconds=seen.waiting_seconds + more), policy, DemandHistory(), 0.0)
+    # Except for work that is done before a new worker is ready; then no worker is stopped either.
+    assert greater.wanted >= min(less.wanted, seen.workers)
 
 
 @given(OBSERVATIONS, POLICIES, st.integers(0, 100))
-def test_without_demand_the_fleet_goes_to_its_minimum(busy: Observation, policy: Policy, living: int) -> None:
-    memory = plan(busy, policy, Memory(), 0.0).memory
-    later = 0.1 + max(policy.patience_seconds, 1.5 * policy.keep_seconds)
-    decision = plan(Observation(idle=idle(living)), policy, memory, later)
+def test_without_demand_the_fleet_goes_to_its_minimum(busy: Observation, policy: Policy, count: int) -> None:
+    history = plan(busy, policy, DemandHistory(), 0.0).history
+    later = 0.1 + max(policy.scale_in_delay_seconds, 1.5 * policy.max_gap_seconds)
+    decision = plan(Observation(idle=idle(count)), policy, history, later)
     assert decision.wanted == policy.min_workers
-    assert len(decision.retire) == max(0, living - policy.min_workers)
+    assert len(decision.retire) == max(0, count - policy.min_workers)
 
 
 def test_a_lone_task_with_no_worker_starts_one_worker_from_zero() -> None:
     for bounds in (LOCAL, FARGATE):
-        decision = plan(Observation(waiting=1), bounds, Memory(), 0.0)
+        decision = plan(Observation(waiting=1), bounds, DemandHistory(), 0.0)
         assert (decision.wanted, decision.start) == (1, 1)
 
 
 def test_no_more_workers_than_tasks_are_wanted() -> None:
     seen = Observation(waiting=2, waiting_seconds=5_000.0, busy=(1_000.0,), tasks=1)
-    assert plan(seen, FARGATE, Memory(), 0.0).wanted == 3
+    assert plan(seen, FARGATE, DemandHistory(), 0.0).wanted == 3
 
 
 def test_long_tasks_hold_their_workers_and_the_rest_gets_others() -> None:
     seen = Observation(waiting=100, waiting_seconds=50.0, busy=(900.0, 900.0), tasks=2)
-    decision = plan(seen, FARGATE, Memory(), 0.0)
+    decision = plan(seen, FARGATE, DemandHistory(), 0.0)
     assert decision.wanted == 2 + math.ceil(50 / 8) + 3
-    assert "beside 2 long" in decision.reason
+    assert "besides 2 long-running" in decision.reason
 
 
-def test_nobody_is_bought_for_work_that_is_done_before_a_new_worker_comes() -> None:
+def test_no_worker_is_started_for_work_that_is_done_before_it_would_be_ready() -> None:
     seen = Observation(waiting=300, waiting_seconds=60.0, busy=(0.2,) * 7, tasks=7)
-    assert plan(seen, FARGATE, Memory(), 0.0).wanted == 8, "seven would need more than the 8 s"
-    decision = plan(replace(seen, waiting_seconds=54.0), FARGATE, Memory(), 0.0)
+    assert plan(seen, FARGATE, DemandHistory(), 0.0).wanted == 8, "seven would need more than the 8 s"
+    decision = plan(replace(seen, waiting_seconds=54.0), FARGATE, DemandHistory(), 0.0)
     assert decision.start == 0
 
 
-def test_trivial_work_that_waits_in_thousands_buys_few() -> None:
+def test_thousands_of_trivial_tasks_start_no_workers() -> None:
     seen = Observation(waiting=5_000, waiting_seconds=5.0, busy=(0.001,), tasks=1)
-    assert plan(seen, FARGATE, Memory(), 0.0).start == 0
+    assert plan(seen, FARGATE, DemandHistory(), 0.0).start == 0
 
 
-def test_a_worker_stays_for_the_minute_that_is_paid_anyway() -> None:
-    decision = plan(Observation(idle=idle(3, 59.0)), FARGATE, Memory(), 100.0)
+def test_a_worker_stays_for_the_minute_that_is_billed_anyway() -> None:
+    decision = plan(Observation(idle=idle(3, 59.0)), FARGATE, DemandHistory(), 100.0)
     assert (decision.wanted, decision.retire) == (0, ())
-    decision = plan(Observation(idle=idle(3, 60.0)), FARGATE, Memory(), 101.0)
+    decision = plan(Observation(idle=idle(3, 60.0)), FARGATE, DemandHistory(), 101.0)
     assert len(decision.retire) == 3
 
 
 def test_the_oldest_idle_workers_go_first() -> None:
     seen = Observation(waiting=1, idle=(("young", 70.0), ("old", 900.0), ("older", 1_000.0)))
-    assert plan(seen, FARGATE, Memory(), 0.0).retire == ("older", "old")
+    assert plan(seen, FARGATE, DemandHistory(), 0.0).retire == ("older", "old")
 
 
-def test_a_level_that_comes_again_within_seconds_is_kept_and_one_that_stayed_away_is_not() -> None:
+def test_a_size_whose_demand_returns_within_seconds_is_kept_and_one_whose_demand_stayed_away_is_not() -> None:
     busy, quiet = Observation(busy=(1.0,) * 4, tasks=4), Observation(idle=idle(4))
-    memory = plan(busy, FARGATE, Memory(), 0.0).memory
-    memory = plan(quiet, FARGATE, memory, 10.0).memory
-    # Missed for 20 s, and back: from now on it is kept for 30 s.
-    memory = plan(busy, FARGATE, memory, 20.0).memory
-    assert plan(quiet, FARGATE, memory, 49.0).wanted == 4
-    assert plan(quiet, FARGATE, memory, 51.0).wanted == 0
-    # Missed for minutes: it is let go at once from now on.
-    memory = plan(busy, FARGATE, memory, 400.0).memory
-    assert plan(quiet, FARGATE, memory, 402.0).wanted == 0
+    history = plan(busy, FARGATE, DemandHistory(), 0.0).history
+    history = plan(quiet, FARGATE, history, 10.0).history
+    # A gap of 20 s: from now on the size is kept for 30 s.
+    history = plan(busy, FARGATE, history, 20.0).history
+    assert plan(quiet, FARGATE, history, 49.0).wanted == 4
+    assert plan(quiet, FARGATE, history, 51.0).wanted == 0
+    # A gap of minutes: from now on the size is dropped at once.
+    history = plan(busy, FARGATE, history, 400.0).history
+    assert plan(quiet, FARGATE, history, 402.0).wanted == 0
 
 
 def test_local_workers_are_kept_for_half_a_minute() -> None:
-    memory = plan(Observation(waiting=100, waiting_seconds=500.0), LOCAL, Memory(), 0.0).memory
-    assert plan(Observation(idle=idle(8)), LOCAL, memory, 29.0).wanted == 8
-    assert plan(Observation(idle=idle(8)), LOCAL, memory, 46.0).wanted == 0
+    history = plan(Observation(waiting=100, waiting_seconds=500.0), LOCAL, DemandHistory(), 0.0).history
+    assert plan(Observation(idle=idle(8)), LOCAL, history, 29.0).wanted == 8
+    assert plan(Observation(idle=idle(8)), LOCAL, history, 46.0).wanted == 0
 
 
-def test_where_nobody_serves_yet_a_third_more_are_asked_for() -> None:
+def test_if_no_worker_serves_the_work_yet_a_third_more_are_wanted() -> None:
     # Workers that hold long tasks do not serve what waits, and those that launch do not yet.
     seen = Observation(waiting=100, waiting_seconds=48.0, busy=(900.0, 900.0), tasks=2)
-    decision = plan(seen, FARGATE, Memory(), 0.0)
+    decision = plan(seen, FARGATE, DemandHistory(), 0.0)
     assert decision.wanted == 2 + 6 + 2
-    assert "more as nobody serves it yet" in decision.reason
-    assert plan(replace(seen, launching=8), FARGATE, Memory(), 0.0).start == 0
-    assert plan(replace(seen, idle=idle(1)), FARGATE, Memory(), 0.0).wanted == 2 + 6
-    assert plan(replace(seen, waiting=1), FARGATE, Memory(), 0.0).wanted == 2 + 1, "not more than there are tasks"
+    assert "extra workers because none serves it yet" in decision.reason
+    assert plan(replace(seen, launching=8), FARGATE, DemandHistory(), 0.0).start == 0
+    assert plan(replace(seen, idle=idle(1)), FARGATE, DemandHistory(), 0.0).wanted == 2 + 6
+    assert plan(replace(seen, waiting=1), FARGATE, DemandHistory(), 0.0).wanted == 2 + 1, (
+        "not more than there are tasks"
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "share"), [("steady", 0.5), ("few long among short", 0.5), ("clumps of short ones", 0.9)]
 )
-def test_against_adaptive_the_bill_is_a_share_and_nobody_waits_longer(name: str, share: float) -> None:
+def test_the_bill_is_a_share_of_adaptives_and_no_wait_is_longer(name: str, share: float) -> None:
     trace = traces()[name]
-    ours, theirs = several(trace, lambda: Ours(policy())), several(trace, lambda: Adaptive(0, MOST))
+    ours, theirs = simulate_all(trace, lambda: Ours(policy())), simulate_all(trace, lambda: Adaptive(0, MAX_WORKERS))
     assert ours.bill < share * theirs.bill
     assert ours.wait(0.5) <= theirs.wait(0.5)
     assert ours.wait(0.95) <= theirs.wait(0.95)

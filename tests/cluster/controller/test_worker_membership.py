@@ -1,10 +1,15 @@
-"""Who of the fleet is launching, running, retiring, and overdue."""
+"""Which workers of the fleet are launching, running, retiring, and overdue."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from cluster.controller.worker_membership import LAUNCH_SECONDS, LOST_SECONDS, MAX_START_FACTOR, WorkerMembership
+from cluster.controller.worker_membership import (
+    MAX_ABSENCE_SECONDS,
+    MAX_LAUNCH_SECONDS,
+    MAX_REGISTER_FACTOR,
+    WorkerMembership,
+)
 
 REGISTER_SECONDS: Final = 60.0
 
@@ -12,11 +17,11 @@ REGISTER_SECONDS: Final = 60.0
 def test_a_worker_that_runs_and_does_not_register_is_overdue_after_a_minute() -> None:
     membership = WorkerMembership(REGISTER_SECONDS)
     membership.reconcile({"a": False}, set(), 0.0)
-    membership.reconcile({"a": False}, set(), LAUNCH_SECONDS)
+    membership.reconcile({"a": False}, set(), MAX_LAUNCH_SECONDS)
     assert membership.launching == {"a"}
-    assert membership.unregistered(LAUNCH_SECONDS) == set(), "a launch has a limit of its own"
+    assert membership.unregistered(MAX_LAUNCH_SECONDS) == set(), "a launch has a limit of its own"
     # It runs now: from here on a minute, however long it was on its way.
-    began = LAUNCH_SECONDS
+    began = MAX_LAUNCH_SECONDS
     membership.reconcile({"a": True}, set(), began)
     assert membership.unregistered(began + REGISTER_SECONDS) == set()
     assert membership.unregistered(began + REGISTER_SECONDS + 1) == {"a"}
@@ -27,8 +32,8 @@ def test_a_worker_that_runs_and_does_not_register_is_overdue_after_a_minute() ->
 def test_a_launch_that_never_runs_is_overdue() -> None:
     membership = WorkerMembership(REGISTER_SECONDS)
     membership.reconcile({"a": False}, set(), 0.0)
-    membership.reconcile({"a": False}, set(), LAUNCH_SECONDS + 1)
-    assert membership.unregistered(LAUNCH_SECONDS + 1) == {"a"}
+    membership.reconcile({"a": False}, set(), MAX_LAUNCH_SECONDS + 1)
+    assert membership.unregistered(MAX_LAUNCH_SECONDS + 1) == {"a"}
     membership.forget({"a"})
     assert membership.staying == set()
 
@@ -37,13 +42,13 @@ def test_a_worker_that_lost_its_scheduler_is_overdue_a_minute_later() -> None:
     membership = WorkerMembership(REGISTER_SECONDS)
     membership.reconcile({"a": True}, {"a"}, 0.0)
     membership.reconcile({"a": True}, set(), 100.0)
-    assert membership.unregistered(100.0 + LOST_SECONDS) == set()
-    assert membership.unregistered(101.0 + LOST_SECONDS) == {"a"}
+    assert membership.unregistered(100.0 + MAX_ABSENCE_SECONDS) == set()
+    assert membership.unregistered(101.0 + MAX_ABSENCE_SECONDS) == {"a"}
     membership.forget({"a"})
     assert membership.problem == ""
 
 
-def test_workers_that_are_late_give_the_next_ones_more_time_and_are_told_until_one_serves() -> None:
+def test_overdue_workers_give_the_next_ones_more_time_and_are_a_problem_until_one_registers() -> None:
     membership, now, waits = WorkerMembership(REGISTER_SECONDS), 0.0, []
     for n in range(6):
         membership.reconcile({f"w{n}": True}, set(), now)
@@ -54,18 +59,18 @@ def test_workers_that_are_late_give_the_next_ones_more_time_and_are_told_until_o
         membership.forget(membership.unregistered(now))
         assert f"within {waits[-1]:g} s" in membership.problem
         assert "WORKER_START_SECONDS" in membership.problem
-    assert waits == [60, 120, 240, 480, 600, MAX_START_FACTOR * REGISTER_SECONDS]
+    assert waits == [60, 120, 240, 480, 600, MAX_REGISTER_FACTOR * REGISTER_SECONDS]
     membership.reconcile({"late": True}, set(), now)
     assert membership.unregistered(now + 500) == set()
     membership.reconcile({"late": True}, {"late"}, now + 500)
     assert membership.problem == ""
 
 
-def test_launch_times_are_those_of_workers_whose_beginning_was_seen() -> None:
+def test_launch_times_are_measured_only_for_workers_whose_launch_was_seen() -> None:
     membership = WorkerMembership(REGISTER_SECONDS)
     membership.reconcile({"old": True}, set(), 0.0)
     membership.reconcile({"old": True}, {"old"}, 50.0)
-    assert membership.launch_seconds is None, "nobody knows when it was launched"
+    assert membership.launch_seconds is None, "it is not known when it was launched"
     membership.reconcile({"old": True, "a": False}, {"old"}, 100.0)
     membership.reconcile({"old": True, "a": True}, {"old", "a"}, 130.0)
     assert membership.launch_seconds == 30.0
@@ -76,7 +81,7 @@ def test_launch_times_are_those_of_workers_whose_beginning_was_seen() -> None:
     assert membership.launch_seconds == 30.0 + 0.3 * (20.0 - 30.0)
 
 
-def test_who_retires_does_not_count_and_is_forgotten_at_its_end() -> None:
+def test_a_retiring_worker_does_not_count_and_is_forgotten_when_it_ends() -> None:
     membership = WorkerMembership(REGISTER_SECONDS)
     membership.reconcile({"a": True, "b": True}, {"a", "b"}, 0.0)
     membership.retiring = {"a"}

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.controller.launch_journal import Launches
+from cluster.controller.launch_journal import LaunchJournal
 from cluster.settings import Settings
 from cluster.store.async_store import Store
 from graphql_api.auth.callers import Scope
@@ -49,12 +49,12 @@ async def test_the_age_of_the_queue_is_told_by_redis(store: Store, wrong: None) 
 async def test_a_launch_that_a_controller_with_another_clock_wrote_down_is_known_for_its_minute(
     store: Store, wrong: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = await Launches(store).begin({"count": 1})
+    written = await LaunchJournal(store).begin({"count": 1})
     # The next controller's clock is right.
     monkeypatch.undo()
-    successor = Launches(store)
+    successor = LaunchJournal(store)
     await successor.read()
-    assert [launch.token for launch in successor.unanswered] == [written.token]
+    assert [launch.token for launch in successor.unconfirmed] == [written.token]
 
 
 async def test_a_key_is_good_for_as_long_as_redis_says(store: Store, wrong: None) -> None:
