@@ -39,9 +39,15 @@ def utf8_text(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def worker_lost(worker: str, how: str = "was lost") -> dict[str, Any]:
-    """Returns the error of a task whose last worker was lost too; `how` says what happened to that worker."""
-    return error("WORKER_LOST", f"the worker {worker} {how} while it ran the task, like others before it")
+def worker_lost(worker: str | None, how: str = "was lost") -> dict[str, Any]:
+    """Returns the error of a task whose workers were lost while they ran it.
+
+    Args:
+        worker: name of the last one; None if unknown.
+        how: what happened to it.
+    """
+    name = f"the worker {worker}" if worker else "its worker"
+    return error("WORKER_LOST", f"{name} {how} while it ran the task, like others before it")
 
 
 def out_of_memory(worker: str, limit_bytes: int | None, how: str) -> dict[str, Any]:

@@ -46,8 +46,10 @@ GRACE_SECONDS: Final = 30.0
 """For this long after the start of a new scheduler, attempts that it does not know do not count against their tasks:
 the worker that ran one may have reported until a moment ago."""
 
-_WORKER_LOST: Final = attempt_errors.worker_lost("that ran it")
-_UNKNOWN: Final = attempt_errors.undelivered("it was handed to the scheduler many times, which then did not know it")
+_WORKER_LOST: Final = attempt_errors.worker_lost(None)
+_UNKNOWN: Final = attempt_errors.undelivered(
+    "it was sent to the scheduler many times, and each time the scheduler did not know it afterwards"
+)
 
 
 @dataclass(frozen=True, slots=True)

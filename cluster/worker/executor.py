@@ -116,9 +116,7 @@ class Executor:
         if verdict == "TAKEN":
             # An attempt is dispatched once and Dask runs a key in one place, so the worker that started it before is
             # gone, and its heartbeats have stopped. (ALIVE: it still runs in a worker that is draining.)
-            lost = self.store.run(
-                self.store.calls.mark_lost(task_id, number, "none", attempt_errors.worker_lost("before"))
-            )
+            lost = self.store.run(self.store.calls.mark_lost(task_id, number, "none", attempt_errors.worker_lost(None)))
             metrics.count_lost("superseded", lost)
         if verdict != "RUN":
             logger.info("task %s attempt %d is not run here: %s", task_id, number, verdict)

@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -54,18 +54,6 @@ def count_watches(node: ResultDelivery, monkeypatch: pytest.MonkeyPatch) -> list
 
     monkeypatch.setattr(node._store.calls, "watch", counted)
     return watched
-
-
-@pytest.fixture
-async def deliveries(store: Store) -> AsyncIterator[ResultDelivery]:
-    node = ResultDelivery(store, uuid.uuid4().hex, 100_000, lambda _: None)
-    await node.start()
-    await node.listening.wait()
-    yield node
-    assert node.subscribers == 0
-    # With a timeout, because a lost cancellation would block all following tests.
-    async with asyncio.timeout(5):
-        await node.close()
 
 
 async def test_thousands_of_subscribers_around_the_instant_of_the_end_all_get_the_record(

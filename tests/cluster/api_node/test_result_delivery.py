@@ -7,7 +7,7 @@ import asyncio
 import math
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,16 +24,6 @@ from cluster.store.round_trip import TIMEOUT_SECONDS
 from tests.cluster.api_node.test_no_gap import count_watches, run_task
 
 LONG = b'"' + b"x" * 1_000_000 + b'"'
-
-
-@pytest.fixture
-async def deliveries(store: Store) -> AsyncIterator[ResultDelivery]:
-    node = ResultDelivery(store, uuid.uuid4().hex, 100_000, lambda _: None)
-    await node.start()
-    await node.listening.wait()
-    yield node
-    assert node.subscribers == 0
-    await node.close()
 
 
 async def end(store: Store, task_id: str, result: bytes, attempt: int = 1) -> None:
