@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -11,6 +12,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
+
+from graphql_api.transport.uvicorn_protocols import WebSocketProtocol
 
 Exchange: TypeAlias = tuple[Any, Sequence[dict[str, Any]]]
 """What the client sends (JSON, or raw if it is a string or bytes), and the messages that it gets in response."""
@@ -48,3 +51,9 @@ async def close_of(socket: ClientConnection) -> tuple[int | None, str | None]:
         with pytest.raises(ConnectionClosed):
             raise AssertionError(await socket.recv())
     return socket.close_code, socket.close_reason
+
+
+def the_open_connection() -> WebSocketProtocol:
+    """The server's side of the only WebSocket that is open, to a node in this process."""
+    [found] = [thing for thing in gc.get_objects() if type(thing) is WebSocketProtocol and not thing.disconnected]
+    return found

@@ -10,15 +10,15 @@ from graphql import GraphQLError
 
 from cluster.errors import PublicError
 from graphql_api.transport.websocket_session import (
+    FORBIDDEN,
     UNAUTHORIZED,
     InvalidMessage,
     WebSocketSession,
-    object_in,
+    optional_object,
     read_id,
 )
 
 BAD_REQUEST: Final = 4400
-FORBIDDEN: Final = 4403
 SUBSCRIBER_EXISTS: Final = 4409
 NO_PONG: Final = 4499
 """The code with which graphql-ws (npm) ends a connection whose peer does not respond; its clients connect again."""
@@ -44,10 +44,10 @@ class GraphQLTransportWsSession(WebSocketSession):
             case "connection_init":
                 await self.initialise(message)
             case "ping":
-                payload = object_in(message, "payload")
+                payload = optional_object(message, "payload")
                 await self.send({"type": "pong", "payload": payload} if payload else {"type": "pong"})
             case "pong":
-                object_in(message, "payload")
+                optional_object(message, "payload")
             case "subscribe":
                 await self._subscribe(message)
             case "complete":
@@ -61,15 +61,15 @@ class GraphQLTransportWsSession(WebSocketSession):
         payload = self.read_operation(message)
         if not self.acknowledged:
             await self.close(UNAUTHORIZED, "Unauthorized")
-        elif self.has(operation_id):
+        elif self.is_open(operation_id):
             await self.close(SUBSCRIBER_EXISTS, f"Subscriber for {operation_id} already exists")
         else:
             await self.start(operation_id, payload)
 
-    async def invalid(self, error: InvalidMessage) -> None:
+    async def reject_message(self, error: InvalidMessage) -> None:
         await self.close(BAD_REQUEST, str(error))
 
-    async def reject(self, error: PublicError) -> None:
+    async def reject_caller(self, error: PublicError) -> None:
         await self.close(FORBIDDEN, "Forbidden")
 
     async def send_result(self, operation_id: str, result: dict[str, Any]) -> None:

@@ -55,10 +55,10 @@ class LegacyGraphQLWsSession(WebSocketSession):
         # Clients expect keep-alive messages only once they have received one.
         await self.keep_alive()
 
-    async def invalid(self, error: InvalidMessage) -> None:
+    async def reject_message(self, error: InvalidMessage) -> None:
         await self.send({"type": "connection_error", "payload": {"message": str(error)}})
 
-    async def reject(self, error: PublicError) -> None:
+    async def reject_caller(self, error: PublicError) -> None:
         payload = {"message": error.message, **error.extensions}
         await self.send({"type": "connection_error", "payload": payload})
         await self.close(REJECTED, "")

@@ -24,9 +24,9 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from graphql_api.backlog import SOCKET_BUFFER_FACTOR, SlowReader, end
 from graphql_api.transport.message_compression import compress_large_messages
 from graphql_api.transport.slim_asyncio import SlimEvent, SlimQueue
+from graphql_api.transport.slow_reader import SOCKET_BUFFER_FACTOR, SlowReader, abort
 from graphql_api.transport.write_coalescing import WriteCoalescer
 
 INVALID: Final = "Invalid HTTP request received."
@@ -58,7 +58,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def abort(self, reason: str) -> None:
         """Ends the connection at once, without sending what its client has not read."""
-        end(self.transport, f"a WebSocket {reason}")
+        abort(self.transport, f"a WebSocket {reason}")
 
     # What uvicorn and asyncio call ------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""WebSockets on `/graphql`: which connections are accepted, and who is behind them."""
+"""WebSockets on `/graphql`: accepts or refuses connections, and authenticates their callers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from graphql_api.auth.http import address_of, caller_of
 from graphql_api.context import Context
 from graphql_api.execution.persisted_operations import PersistedOperations
 from graphql_api.schema.builder import Schema
-from graphql_api.transport.graphql_transport_ws import FORBIDDEN, GraphQLTransportWsSession
+from graphql_api.transport.graphql_transport_ws import GraphQLTransportWsSession
 from graphql_api.transport.keep_alive import KeepAlive
 from graphql_api.transport.legacy_graphql_ws import LegacyGraphQLWsSession
 from graphql_api.transport.origin_check import Origins, is_host
@@ -72,7 +72,7 @@ class WebSocketEndpoint:
         websocket = WebSocket(scope, receive, send)
         address = f"address:{address_of(websocket)}"
         if not self._allows(scope) or self._connections.is_full(address):
-            # Before it is accepted: the response to the handshake is 403.
+            # A close before accept: the handshake gets a 403.
             await websocket.close(POLICY_VIOLATION)
             return
         offered: list[str] = scope["subprotocols"]
@@ -96,39 +96,36 @@ class WebSocketEndpoint:
         return is_host(headers.get("host", "")) and self._origins.allows(headers)
 
     def _session(self, websocket: WebSocket, slot: ConnectionSlot, kind: type[WebSocketSession]) -> WebSocketSession:
-        context = Context(self._node, self._schema.wrappers)
         return kind(
             websocket,
             websocket.scope["dask_graphql.connection"],
             self._schema,
-            context,
-            partial(self._authenticate, websocket, context, slot),
+            Context(self._node, self._schema.wrappers),
+            partial(self._authenticate, slot),
             self._persisted,
             self._node.settings.socket_operation_limit,
         )
 
-    async def _authenticate(
-        self, websocket: WebSocket, context: Context, slot: ConnectionSlot, payload: Mapping[str, Any]
-    ) -> None:
-        """Finds the caller by the handshake's headers, or by the payload of `connection_init`.
+    async def _authenticate(self, slot: ConnectionSlot, session: WebSocketSession, payload: Mapping[str, Any]) -> None:
+        """Sets the caller of a session, by the credential in the handshake's headers or in its `connection_init`.
 
         Raises:
-            PublicError, StoreUnavailable: there is none, or it cannot be served now.
+            PublicError, StoreUnavailable: the credential is not valid, or the caller cannot be served now.
         """
-        context.known_caller = caller = await caller_of(websocket, credential_in(payload))
+        caller = session.context.known_caller = await caller_of(session.websocket, credential_in(payload))
         if self._authenticator.required:
             self._connections.require_room(caller.name)
             slot.count(caller.name)
-        slot.register(caller, lambda: websocket.close(FORBIDDEN, "the credential has ended"))
-        # Nothing reads them any more: two kilobytes, for as long as the socket is open.
-        websocket.scope["headers"].clear()
+        slot.register(caller, session.end_credential)
+        # Nothing reads the headers any more: two kilobytes, for as long as the socket is open.
+        session.websocket.scope["headers"].clear()
 
 
 async def _refuse_subprotocol(websocket: WebSocket, offered: list[str]) -> None:
-    """Accepts a socket only to close it: browsers show a close code, but no status of a handshake."""
+    """Accepts a socket only to close it: browsers show a close code, but not the status of a refused handshake."""
     if LegacyGraphQLWsSession.subprotocol in offered:
         logger.info("a client from %s was refused: %s", address_of(websocket), LEGACY_IS_OFF)
-        # With its subprotocol, without which clients do not wait for the close frame.
+        # Clients fail without waiting for the close frame if none of their subprotocols is accepted.
         await websocket.accept(LegacyGraphQLWsSession.subprotocol)
         await websocket.close(SUBPROTOCOL_NOT_ACCEPTABLE, LEGACY_IS_OFF)
         return

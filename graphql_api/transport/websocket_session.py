@@ -1,4 +1,4 @@
-"""One WebSocket, whatever its subprotocol: messages in, operations, messages out, and the bounds on all of them."""
+"""One WebSocket, independent of its subprotocol: reading messages, running operations, sending, and their bounds."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ REASON_BYTES: Final = 123
 
 TRY_AGAIN_LATER: Final = 1013
 UNAUTHORIZED: Final = 4401
+FORBIDDEN: Final = 4403
 INIT_TIMEOUT: Final = 4408
 TOO_MANY_INITS: Final = 4429
 INTERNAL_ERROR: Final = 4500
@@ -40,11 +41,11 @@ class SocketClosed(Exception):
 
 
 class InvalidMessage(Exception):
-    """A message that the protocol does not have; the text says what was expected."""
+    """A message that violates the protocol; the text says what was expected."""
 
 
 class Connection(Protocol):
-    """What the server's side of a connection offers beyond ASGI (`uvicorn_protocols.WebSocketProtocol`)."""
+    """What a WebSocket's connection offers beyond ASGI. `uvicorn_protocols.WebSocketProtocol` implements it."""
 
     @property
     def blocked(self) -> bool:
@@ -61,10 +62,11 @@ class WebSocketSession(ABC):
         websocket: accepted, with this subprotocol.
         connection: the same socket's connection.
         schema: executes the operations.
-        context: what their resolvers get.
-        authenticate: finds the caller, given the payload of `connection_init`. Raises PublicError or StoreUnavailable.
+        context: passed to their resolvers.
+        authenticate: sets the caller of a session, given the payload of its `connection_init`. Raises PublicError or
+            StoreUnavailable.
         persisted: resolves operations that clients name by hash.
-        operation_limit: most operations at once.
+        operation_limit: maximum number of open operations.
     """
 
     subprotocol: ClassVar[str]
@@ -72,8 +74,8 @@ class WebSocketSession(ABC):
     """Time between two calls of `keep_alive`."""
 
     __slots__ = (
-        "_authenticate", "_closed", "_context", "_init_deadline", "_initialised", "_operation_limit", "_operations",
-        "_persisted", "_schema", "_stopping", "_websocket", "acknowledged", "connection",
+        "_authenticate", "_closed", "_init_deadline", "_initialised", "_operation_limit", "_operations", "_persisted",
+        "_schema", "_stopping", "acknowledged", "connection", "context", "websocket",
     )  # fmt: skip
 
     def __init__(
@@ -82,14 +84,14 @@ class WebSocketSession(ABC):
         connection: Connection,
         schema: Schema,
         context: Context,
-        authenticate: Callable[[Mapping[str, Any]], Awaitable[None]],
+        authenticate: Callable[[WebSocketSession, Mapping[str, Any]], Awaitable[None]],
         persisted: PersistedOperations,
         operation_limit: int,
     ) -> None:
-        self._websocket = websocket
+        self.websocket = websocket
         self.connection = connection
         self._schema = schema
-        self._context = context
+        self.context = context
         self._authenticate = authenticate
         self._persisted = persisted
         self._operation_limit = operation_limit
@@ -106,43 +108,44 @@ class WebSocketSession(ABC):
         """Handles one message, which has a `type`.
 
         Raises:
-            InvalidMessage: the protocol does not have this message.
-            SocketClosed: the socket was closed meanwhile.
+            InvalidMessage: the message violates the protocol.
+            SocketClosed: the response could not be sent.
         """
 
     @abstractmethod
-    async def invalid(self, error: InvalidMessage) -> None:
-        """Responds to a message that the protocol does not have."""
+    async def reject_message(self, error: InvalidMessage) -> None:
+        """Responds to a message that violates the protocol."""
 
     @abstractmethod
-    async def reject(self, error: PublicError) -> None:
+    async def reject_caller(self, error: PublicError) -> None:
         """Responds to a `connection_init` whose credential is not accepted."""
 
     @abstractmethod
     async def keep_alive(self) -> None:
-        """Sends what keeps an idle connection open, every `keep_alive_seconds` from the acknowledgement on."""
+        """Keeps the connection open, or finds it dead. Called every `keep_alive_seconds` after the acknowledgement."""
 
     @abstractmethod
-    async def send_result(self, operation_id: str, result: dict[str, Any]) -> None: ...
+    async def send_result(self, operation_id: str, result: dict[str, Any]) -> None:
+        """Sends one result of an operation."""
 
     @abstractmethod
     async def send_errors(self, operation_id: str, errors: Sequence[GraphQLError]) -> None:
-        """Sends that an operation ended without being executed, or by an error of ours."""
+        """Sends that an operation was not executed, or ended by an internal error. It sends nothing more."""
 
     # The life of the socket -------------------------------------------------------------------------------------------
 
     async def serve(self) -> None:
-        """Serves the socket until it is closed, then cancels its operations and waits for their end."""
+        """Serves the socket until it is closed, then cancels its operations and waits until they have ended."""
         try:
             async with asyncio.timeout(INIT_SECONDS) as self._init_deadline:
                 while not self._closed:
-                    received = await self._websocket.receive()
+                    received = await self.websocket.receive()
                     if received["type"] == "websocket.disconnect":
                         break
                     try:
                         await self.handle(read_message(received.get("text")))
                     except InvalidMessage as error:
-                        await self.invalid(error)
+                        await self.reject_message(error)
         except SocketClosed:
             pass
         except Exception:
@@ -160,50 +163,58 @@ class WebSocketSession(ABC):
 
     async def initialise(self, message: Mapping[str, Any]) -> None:
         """Handles `connection_init`."""
-        payload = object_in(message, "payload")
+        payload = optional_object(message, "payload")
         if self._initialised:
             await self.close(TOO_MANY_INITS, "Too many initialisation requests")
             return
         self._initialised = True
         self._init_deadline.reschedule(None)
         try:
-            await self._authenticate(payload)
+            await self._authenticate(self, payload)
         except (StoreUnavailable, ServiceUnavailable, TooManySubscriptions) as error:
             logger.debug("a WebSocket is closed for now: %s", error)
             await self.close(TRY_AGAIN_LATER, "try again later")
         except PublicError as error:
-            await self.reject(error)
+            await self.reject_caller(error)
         else:
             await self.acknowledge()
             self.acknowledged = True
 
     async def acknowledge(self) -> None:
-        """Responds to a `connection_init` that is accepted."""
+        """Responds to a `connection_init` whose credential is accepted."""
         await self.send({"type": "connection_ack"})
 
     async def send(self, message: Mapping[str, Any]) -> None:
-        """Sends one message; waits while the client reads slowly.
+        """Sends one message; waits if the client reads slowly.
 
         Raises:
-            SocketClosed: it was not sent.
+            SocketClosed: the message was not sent.
         """
         text = json_bytes(message).decode()
         try:
-            await self._websocket.send_text(text)
+            await self.websocket.send_text(text)
         except (RuntimeError, WebSocketDisconnect) as error:
-            # Starlette and uvicorn raise RuntimeError after a close of ours, WebSocketDisconnect is the client's.
+            # After a close by the server, Starlette and uvicorn raise RuntimeError; by the client, WebSocketDisconnect.
             raise SocketClosed from error
 
     async def close(self, code: int, reason: str) -> None:
         """Sends the close frame, unless the socket is closed already."""
         self._closed = True
         with suppress(RuntimeError, WebSocketDisconnect):
-            await self._websocket.close(code, reason.encode()[:REASON_BYTES].decode(errors="ignore"))
+            await self.websocket.close(code, reason.encode()[:REASON_BYTES].decode(errors="ignore"))
+
+    async def end_credential(self) -> None:
+        """Closes the socket of a caller whose credential was revoked or has expired."""
+        if self.connection.blocked:
+            # The close frame would wait until the client has read everything before it.
+            self.connection.abort("whose credential has ended")
+        else:
+            await self.close(FORBIDDEN, "the credential has ended")
 
     # Operations -------------------------------------------------------------------------------------------------------
 
-    def has(self, operation_id: str) -> bool:
-        """Whether an operation with this id runs."""
+    def is_open(self, operation_id: str) -> bool:
+        """Whether an operation with this id is running."""
         return operation_id in self._operations
 
     def read_operation(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -212,9 +223,9 @@ class WebSocketSession(ABC):
         Raises:
             InvalidMessage: it is not an operation.
         """
-        payload = object_in(message, "payload")
+        payload = optional_object(message, "payload")
         for name in ("variables", "extensions"):
-            object_in(payload, name)
+            optional_object(payload, name)
         if not isinstance(payload.get("operationName"), str | None):
             raise InvalidMessage('expected "operationName" to be a string or null')
         payload = self._persisted.resolve(payload)
@@ -223,7 +234,7 @@ class WebSocketSession(ABC):
         return payload
 
     async def start(self, operation_id: str, payload: Mapping[str, Any]) -> None:
-        """Starts an operation, or sends that the limit of operations is reached."""
+        """Starts an operation, or sends an error if the limit of open operations is reached."""
         if len(self._operations) >= self._operation_limit:
             error = TooManySubscriptions(f"this WebSocket has {self._operation_limit} open operations, its limit")
             await self.send_errors(operation_id, [masked(error)])
@@ -231,20 +242,20 @@ class WebSocketSession(ABC):
         self._operations[operation_id] = asyncio.create_task(self._run(operation_id, payload))
 
     def stop(self, operation_id: str) -> bool:
-        """Cancels an operation, of which nothing more is sent. Returns False if none has this id."""
+        """Cancels an operation; nothing more is sent for it. Returns False if no operation has this id."""
         task = self._operations.pop(operation_id, None)
         if task is None:
             return False
-        # The event loop itself keeps only weak references to tasks.
+        # The event loop keeps only weak references to tasks.
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)
         task.cancel()
         return True
 
-    def _forget(self, operation_id: str, task: asyncio.Task[None] | None) -> bool:
-        """Frees the id of an operation, before its last message: the client may use it again upon that one.
+    def _release_id(self, operation_id: str, task: asyncio.Task[None] | None) -> bool:
+        """Makes an operation's id available again. Called before the last message: the client may reuse the id then.
 
-        Returns False if the operation was stopped, and nothing more may be sent of it.
+        Returns False if the operation was stopped already, so that nothing more may be sent for it.
         """
         if self._operations.get(operation_id) is not task:
             return False
@@ -258,40 +269,40 @@ class WebSocketSession(ABC):
                 payload["query"],
                 variable_values=payload.get("variables"),
                 operation_name=payload.get("operationName"),
-                context_value=self._context,
+                context_value=self.context,
             )
             async with aclosing(results):  # type: ignore[type-var]
                 async for result in results:
                     if self._operations.get(operation_id) is not task:
                         return
                     if isinstance(result, PreExecutionError):
-                        self._forget(operation_id, task)
+                        self._release_id(operation_id, task)
                         await self.send_errors(operation_id, result.errors or [])
                         return
                     await self.send_result(operation_id, result_payload(result))
-            if self._forget(operation_id, task):
+            if self._release_id(operation_id, task):
                 await self.send({"type": "complete", "id": operation_id})
         except SocketClosed:
             pass
         except Exception as error:  # noqa: BLE001 - logged by `masked`
-            # The schema has made results of every error that a client may cause: this one is ours, whatever its class.
+            # The schema turns every error that a client can cause into a result, so this one is internal.
             failure = RuntimeError("an operation on a WebSocket failed")
             failure.__cause__ = error
-            if self._forget(operation_id, task):
+            if self._release_id(operation_id, task):
                 with suppress(SocketClosed):
                     await self.send_errors(operation_id, [masked(failure)])
         finally:
-            self._forget(operation_id, task)
+            self._release_id(operation_id, task)
 
 
 def read_message(text: str | None) -> dict[str, Any]:
-    """A message as both protocols have them.
+    """Parses a message of either protocol.
 
     Args:
-        text: None for a binary one.
+        text: None for a binary message.
 
     Raises:
-        InvalidMessage: it is no JSON object with a `type`.
+        InvalidMessage: it is not a JSON object with a `type`.
     """
     if text is None:
         raise InvalidMessage("expected a text message")
@@ -305,8 +316,10 @@ def read_message(text: str | None) -> dict[str, Any]:
 
 
 def read_id(message: Mapping[str, Any]) -> str:
-    """Raises:
-    InvalidMessage: the message has no id.
+    """The `id` of a message.
+
+    Raises:
+        InvalidMessage: the message has no usable id.
     """
     operation_id = message.get("id")
     if not isinstance(operation_id, str) or not operation_id:
@@ -314,11 +327,11 @@ def read_id(message: Mapping[str, Any]) -> str:
     return operation_id
 
 
-def object_in(message: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """A member that is an object, null or missing; the latter two are an empty object.
+def optional_object(message: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A member of a message that may be an object, null or missing; null and missing give an empty object.
 
     Raises:
-        InvalidMessage: it is something else.
+        InvalidMessage: the member has another type.
     """
     value = message.get(name)
     if not isinstance(value, dict | None):
@@ -327,7 +340,7 @@ def object_in(message: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def masked(error: Exception) -> GraphQLError:
-    """An error as clients may see it; an internal one is logged."""
+    """The error that clients see; an internal one is logged and hidden."""
     shown = GraphQLError(str(error), original_error=error)
     mask_error(shown)
     return shown

@@ -1,7 +1,7 @@
-"""A transport that sends what is written in one turn of the event loop together.
+"""Joins the writes of one turn of the event loop.
 
-uvloop makes a system call of every write. A last result on a WebSocket is two of them (`next` and `complete`), and many
-operations may share one socket: a tenth of a busy api node's time. (A response to a lone request gains nothing by it.)
+uvloop makes a system call for every write. A last result on a WebSocket is two writes (`next` and `complete`), and many
+operations may share one socket: their system calls took a tenth of a busy api node's time. (HTTP gains nothing.)
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final, cast
 
-from graphql_api.backlog import end
+from graphql_api.transport.slow_reader import abort
 
 FULL: Final = 64 * 1024
-"""Bytes that are sent at once: beyond them a slow reader is to be felt, by the flow control of the transport."""
+"""Size at which the joined writes are sent at once, so that the transport's flow control notices a slow reader."""
 
 CLOSE_SECONDS: Final = 10.0
-"""How long a closed connection may go on sending what was written before."""
+"""How long a closed connection may keep sending what was written before."""
 
 
 class WriteCoalescer:
-    """What uvicorn's protocol uses of an asyncio.Transport; all but writing and closing is the transport's own."""
+    """An asyncio.Transport that joins writes; everything but `write` and `close` goes to the transport it wraps."""
 
     __slots__ = ("_parts", "_size", "_transport")
 
@@ -41,12 +41,12 @@ class WriteCoalescer:
             self._flush()
 
     def close(self) -> None:
-        """Closes when the client has taken what is left, and in CLOSE_SECONDS at the latest: one that does not read
-        would keep its socket and our memory for ever."""
+        """Closes when the client has read the rest, and after CLOSE_SECONDS at the latest: a client that does not read
+        would hold the socket and its buffer for ever."""
         self._flush()
         self._transport.close()
         if self._transport.get_write_buffer_size():
-            asyncio.get_running_loop().call_later(CLOSE_SECONDS, end, self._transport, "a closed WebSocket")
+            asyncio.get_running_loop().call_later(CLOSE_SECONDS, abort, self._transport, "a closed WebSocket")
 
     def _flush(self) -> None:
         if self._parts is None:

@@ -15,7 +15,7 @@ from graphql_api.schema.builder import Schema
 from graphql_api.transport import websocket_endpoint, websocket_session
 from graphql_api.transport.graphql_transport_ws import GraphQLTransportWsSession
 from tests.api_node import api_node
-from tests.sockets import Exchange, close_of, dial, exchange, receive, send
+from tests.sockets import Exchange, close_of, dial, exchange, receive, send, the_open_connection
 from tests.system import RedisServer
 
 INIT, ACK = {"type": "connection_init"}, {"type": "connection_ack"}
@@ -293,6 +293,27 @@ async def test_a_node_that_stops_closes_its_sockets_with_1012(node_settings: Set
         socket = await connected(url)
         await exchange(socket, CONNECT, (subscribe(query=ENDLESS), []), STILL_OPEN)
     assert (await close_of(socket))[0] == 1012
+
+
+# Credentials that end -------------------------------------------------------------------------------------------------
+
+
+async def test_a_socket_whose_credential_ends_is_closed_with_4403(node_settings: Settings) -> None:
+    async with api_node(node_settings) as url, connected(url) as socket:
+        await exchange(socket, CONNECT, (subscribe(query=ENDLESS), []))
+        await the_open_connection().scope["app"].state.sockets.end(lambda _: True)  # type: ignore[typeddict-item]
+        assert await close_of(socket) == (4403, "the credential has ended")
+
+
+async def test_a_socket_that_does_not_read_cannot_delay_the_end_of_its_credential(node_settings: Settings) -> None:
+    async with api_node(node_settings) as url, connected(url) as socket:
+        await exchange(socket, CONNECT)
+        connection = the_open_connection()
+        connection.pause_writing()
+        async with asyncio.timeout(5):
+            await connection.scope["app"].state.sockets.end(lambda _: True)  # type: ignore[typeddict-item]
+            await socket.wait_closed()
+        assert socket.close_code == 1006
 
 
 # Failures of ours -----------------------------------------------------------------------------------------------------

@@ -22,10 +22,10 @@ import pytest
 from cluster.settings import Settings
 from cluster.store.async_store import Store
 from cluster.store.lua_scripts import Call
-from graphql_api import backlog
-from graphql_api.backlog import Backlog, SlowReader
-from graphql_api.transport import graphql_transport_ws, write_coalescing
+from graphql_api.backlog import Backlog
+from graphql_api.transport import graphql_transport_ws, slow_reader, write_coalescing
 from graphql_api.transport.graphql_transport_ws import GraphQLTransportWsSession
+from graphql_api.transport.slow_reader import SlowReader
 from tests.api_node import api_node
 from tests.system import Socket, System
 
@@ -57,21 +57,21 @@ class FullTransport:
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slow clients are ended after a second."""
-    monkeypatch.setattr(backlog, "SLOW_SECONDS", 1.0)
-    monkeypatch.setattr(backlog, "SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr(slow_reader, "SLOW_SECONDS", 1.0)
+    monkeypatch.setattr(slow_reader, "SETTLE_SECONDS", 0.1)
 
 
 async def test_a_connection_whose_client_takes_nothing_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backlog, "SLOW_SECONDS", 0.05)
-    monkeypatch.setattr(backlog, "SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(slow_reader, "SLOW_SECONDS", 0.05)
+    monkeypatch.setattr(slow_reader, "SETTLE_SECONDS", 0.01)
     transport: Any = FullTransport(500_000)
     SlowReader(transport, "a test's connection").pause()
     await asyncio.wait_for(transport.aborted.wait(), 5)
 
 
 async def test_a_connection_that_moves_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backlog, "SLOW_SECONDS", 0.1)
-    monkeypatch.setattr(backlog, "SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(slow_reader, "SLOW_SECONDS", 0.1)
+    monkeypatch.setattr(slow_reader, "SETTLE_SECONDS", 0.01)
     transport: Any = FullTransport(500_000)
     slow = SlowReader(transport, "a test's connection")
     slow.pause()
@@ -288,7 +288,7 @@ async def test_a_socket_that_answers_no_ping_is_ended_though_its_close_cannot_be
     monkeypatch.setattr(GraphQLTransportWsSession, "keep_alive_seconds", 0.3)
     monkeypatch.setattr(graphql_transport_ws, "CLOSE_SECONDS", 0.2)
     # Only the pings end it here.
-    monkeypatch.setattr(backlog, "SLOW_SECONDS", 600.0)
+    monkeypatch.setattr(slow_reader, "SLOW_SECONDS", 600.0)
     monkeypatch.setattr(write_coalescing, "CLOSE_SECONDS", 600.0)
     [task_id] = await results(store, 1, 30_000)
     async with api_node(settings) as url, ready(url), slow_socket(url, SUBSCRIBE, [task_id]) as silent:

@@ -7,22 +7,18 @@ test_graphql_transport_ws.py, compression in test_message_compression.py.
 from __future__ import annotations
 
 import asyncio
-import gc
 
 from cluster.settings import Settings
 from graphql_api.transport.slim_asyncio import SlimEvent, SlimQueue
-from graphql_api.transport.uvicorn_protocols import WebSocketProtocol
 from graphql_api.transport.write_coalescing import WriteCoalescer
 from tests.api_node import api_node
-from tests.sockets import dial, exchange
+from tests.sockets import dial, exchange, the_open_connection
 
 
 async def test_an_idle_socket_keeps_none_of_what_uvicorn_would_keep(settings: Settings) -> None:
     async with api_node(settings) as url, dial(url, "graphql-transport-ws") as socket:
         await exchange(socket, ({"type": "connection_init"}, [{"type": "connection_ack"}]))
-        [protocol] = [
-            thing for thing in gc.get_objects() if type(thing) is WebSocketProtocol and not thing.disconnected
-        ]
+        protocol = the_open_connection()
         kept = vars(protocol)
         assert [name for name, value in kept.items() if isinstance(value, asyncio.Queue | asyncio.Event)] == []
         assert {type(kept["queue"]), type(kept["writable"])} == {SlimQueue, SlimEvent}
@@ -37,9 +33,7 @@ async def test_an_idle_socket_keeps_none_of_what_uvicorn_would_keep(settings: Se
 
 async def test_a_connection_says_when_it_is_blocked_and_can_be_aborted(settings: Settings) -> None:
     async with api_node(settings) as url, dial(url, "graphql-transport-ws") as socket:
-        [protocol] = [
-            thing for thing in gc.get_objects() if type(thing) is WebSocketProtocol and not thing.disconnected
-        ]
+        protocol = the_open_connection()
         assert not protocol.blocked
         protocol.pause_writing()
         assert protocol.blocked
