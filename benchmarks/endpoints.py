@@ -1,9 +1,9 @@
-"""The peers behind HTTP, as one would build it with FastAPI: POST answers an id, GET waits for the result.
+"""The peers behind HTTP, as usual with FastAPI: POST returns an id, GET waits for the result.
 
     python -m benchmarks.endpoints taskiq|celery|dramatiq PORT
 
-Each waits by the means of its library: Taskiq asks Redis every 2 ms in an asyncio task, Celery hears of it by its
-backend's pub/sub and Dramatiq by a blocking pop, both in a thread of the pool.
+Each waits as its library does: Taskiq polls Redis every 2 ms in an asyncio task, Celery uses its backend's pub/sub and
+Dramatiq a blocking pop, both in a thread of the pool.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from benchmarks import peers
 
 THREADS = 64
-"""As many as tasks are in flight: the pool's default of 40 would be a limit of its own."""
+"""One per task in flight: the pool's default of 40 would be a bottleneck."""
 
 
 def taskiq_app() -> FastAPI:
@@ -35,7 +35,7 @@ def taskiq_app() -> FastAPI:
         from taskiq import AsyncTaskiqTask
 
         waiting: Any = AsyncTaskiqTask(task_id, broker.result_backend)
-        return str((await waiting.wait_result(check_interval=peers.TAKE_A_LOOK_SECONDS, timeout=60)).return_value)
+        return str((await waiting.wait_result(check_interval=peers.POLL_SECONDS, timeout=60)).return_value)
 
     return app
 
@@ -51,7 +51,7 @@ def celery_app() -> FastAPI:
 
     @app.get("/results/{task_id}")
     def result(task_id: str) -> str:
-        return str(celery.AsyncResult(task_id).get(timeout=60, interval=peers.TAKE_A_LOOK_SECONDS))
+        return str(celery.AsyncResult(task_id).get(timeout=60, interval=peers.POLL_SECONDS))
 
     return app
 

@@ -1,7 +1,7 @@
 """`make bench-growth`: the same load on 1, 2 and 4 api nodes, and on 1, 2 and 4 workers.
 
-All parts and the load share the cores of this machine: what is seen is where a part is the limit, and that a further
-one costs the others nothing.
+All parts and the load share the cores of this machine. The figures show which part is the bottleneck, and that an
+additional one costs the others nothing.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from benchmarks.run import IN_FLIGHT, Ours, batches_per_second, in_flight_per_se
 from tests.system import System
 
 TASKS = 4_000
-SHAPES = ((1, 1), (1, 2), (1, 4), (2, 2), (4, 2), (4, 4))
-"""Api nodes, workers."""
+SIZES = ((1, 1), (1, 2), (1, 4), (2, 2), (4, 2), (4, 4))
+"""Numbers of api nodes and workers."""
 
 
 async def measure(apis: int, workers: int, folder: Path) -> list[float]:
-    """Tasks a second with 64 in flight, in batches of 100, and cached submissions a second; each over all api nodes."""
+    """Tasks per second with 64 in flight and in batches of 100, cached submissions per second; of all api nodes."""
     async with System(folder, api_nodes=apis, min_workers=workers, max_workers=workers) as system:
         clients = [Ours(system.url_of(number)) for number in range(apis)]
         for client in clients:
@@ -41,7 +41,7 @@ async def measure(apis: int, workers: int, folder: Path) -> list[float]:
 def main() -> None:
     print("| api nodes | workers | 64 in flight, tasks/s | batches of 100, tasks/s | cached submissions/s |")
     print("|---|---|---|---|---|")
-    for apis, workers in SHAPES:
+    for apis, workers in SIZES:
         with tempfile.TemporaryDirectory(prefix="growth-") as folder:
             os.environ["DASK_CONFIG"] = f"{folder}/dask"
             figures = asyncio.run(measure(apis, workers, Path(folder)))

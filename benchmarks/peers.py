@@ -2,7 +2,7 @@
 
     python -m benchmarks.peers taskiq|celery|dramatiq|dask|starlette   runs a peer's worker or server
 
-Each peer's class gives `run(n)`, which submits one task and returns when its result is in hand.
+Each peer's class has `run(n)`, which submits one task and returns its result.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ REDIS = os.environ.get("BENCH_REDIS", "redis://127.0.0.1:6379/1")
 SCHEDULER = os.environ.get("BENCH_SCHEDULER", "tcp://127.0.0.1:8786")
 
 
-TAKE_A_LOOK_SECONDS = 0.002
-"""How often a peer asks for a result where it is not told of it."""
+POLL_SECONDS = 0.002
+"""How often a peer polls for a result if its library has no notification."""
 
 
 def fib(n: int) -> str:
-    """The work of one task, without anything around it."""
+    """The work of one task alone."""
     return str(gmpy2.fib(n).digits())
 
 
 def taskiq_fib(n: int) -> str:
-    """Taskiq rewrites the function that it is given, so it has one of its own."""
+    """Taskiq modifies the function that it is given, so it gets its own."""
     return fib(n)
 
 
 def taskiq_parts() -> Any:
-    """The broker and the task."""
+    """The broker and its task."""
     from taskiq_redis import ListQueueBroker, RedisAsyncResultBackend
 
     broker = ListQueueBroker(REDIS).with_result_backend(RedisAsyncResultBackend(REDIS, result_ex_time=600))
@@ -52,7 +52,7 @@ class Taskiq:
 
     async def run(self, n: int) -> str:
         task = await self.task.kiq(n)
-        result = await task.wait_result(check_interval=TAKE_A_LOOK_SECONDS, timeout=60)
+        result = await task.wait_result(check_interval=POLL_SECONDS, timeout=60)
         return str(result.return_value)
 
     async def close(self) -> None:
@@ -60,7 +60,7 @@ class Taskiq:
 
 
 def celery_parts() -> Any:
-    """The application and the task."""
+    """The application and its task."""
     from celery import Celery
 
     app = Celery("bench", broker=REDIS, backend=REDIS)
@@ -74,7 +74,7 @@ def celery_parts() -> Any:
 
 
 class Celery:
-    """Celery's client blocks, so each task in flight has a thread, as in a web server that calls it."""
+    """Celery's client blocks, so each task in flight needs a thread, as in a web server."""
 
     name = "Celery, bare"
 
@@ -87,7 +87,7 @@ class Celery:
     async def run(self, n: int) -> str:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(
-            self.pool, lambda: str(self.task.delay(n).get(timeout=60, interval=TAKE_A_LOOK_SECONDS))
+            self.pool, lambda: str(self.task.delay(n).get(timeout=60, interval=POLL_SECONDS))
         )
 
     async def close(self) -> None:
@@ -107,7 +107,7 @@ def dramatiq_parts() -> Any:
 
 
 class Dramatiq:
-    """Its client blocks, as Celery's does."""
+    """Its client blocks too, like Celery's."""
 
     name = "Dramatiq, bare"
 
@@ -128,7 +128,7 @@ class Dramatiq:
 
 
 class Endpoint:
-    """A peer behind HTTP (endpoints.py): two requests a task over keep-alive connections."""
+    """A peer behind HTTP (endpoints.py): two requests per task over keep-alive connections."""
 
     def __init__(self, kind: str, port: int) -> None:
         self.name = f"{kind.capitalize()}, FastAPI"
@@ -146,7 +146,7 @@ class Endpoint:
 
 
 class Dask:
-    """The bare Dask client; two workers of one thread."""
+    """The bare Dask client, with two workers of one thread each."""
 
     name = "Dask, bare"
 
@@ -163,7 +163,7 @@ class Dask:
 
 
 async def serve_starlette(port: int) -> None:
-    """A bare JSON route on the same server, as the measure of what HTTP alone costs."""
+    """A bare JSON route on the same server, to show the cost of HTTP alone."""
     import uvicorn
     from starlette.applications import Starlette
     from starlette.requests import Request
@@ -203,7 +203,7 @@ def main() -> None:
 
 
 def __getattr__(name: str) -> Any:
-    # What a worker imports by name; made late, as the other peers need none of it.
+    # Imported by workers by name; created lazily, because other peers do not need it.
     if name == "taskiq_broker":
         return taskiq_parts()[0]
     if name == "dramatiq_broker":

@@ -1,6 +1,6 @@
-"""`make bench-profile`: the processor time that a task costs each process of the system, milliseconds.
+"""`make bench-profile`: the processor time of each process of the system per task, in milliseconds.
 
-With `--flame FOLDER` py-spy (not part of any extra) also writes where each process spends it, one text of stacks each.
+With `--flame FOLDER`, py-spy (not part of any extra) also records where each process spends it, in a file of stacks.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ LOADS: dict[str, Callable[[Ours, int], Awaitable[float]]] = {
 }
 
 
-def _parts() -> dict[str, list[psutil.Process]]:
-    """The processes below this one, by what they are."""
+def _processes() -> dict[str, list[psutil.Process]]:
+    """The processes below this one, by role."""
     parts: dict[str, list[psutil.Process]] = {"client": [psutil.Process()]}
     for process in psutil.Process().children(recursive=True):
         words = process.cmdline()
@@ -37,7 +37,7 @@ def _parts() -> dict[str, list[psutil.Process]]:
         elif words[-1:] and words[-1] in ("api", "scheduler", "controller"):
             parts.setdefault(words[-1], []).append(process)
         else:
-            parts.setdefault("nanny and rest", []).append(process)
+            parts.setdefault("nanny and others", []).append(process)
     return parts
 
 
@@ -68,14 +68,14 @@ async def profile(folder: Path, tasks: int, flames: Path | None) -> None:
         await ours.start()
         for load, run in LOADS.items():
             await run(ours, 1_000)
-            parts = _parts()
+            parts = _processes()
             before = {part: _seconds(processes) for part, processes in parts.items()}
             rate = await run(ours, tasks)
-            print(f"{load}: {rate:,.0f} tasks/s, processor time of a task, ms:")
+            print(f"{load}: {rate:,.0f} tasks/s, processor time per task, ms:")
             spent = {part: (_seconds(processes) - before[part]) / tasks * 1000 for part, processes in parts.items()}
             for part, figure in spent.items():
                 print(f"  {part} ({len(parts[part])}): {figure:.3f}")
-            print(f"  together: {sum(spent.values()):.3f}", flush=True)
+            print(f"  total: {sum(spent.values()):.3f}", flush=True)
             if flames:
                 seconds = max(3, round(tasks / rate))
                 spies = _flames(parts, flames, load, seconds)
@@ -87,7 +87,7 @@ async def profile(folder: Path, tasks: int, flames: Path | None) -> None:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--tasks", type=int, default=4_000)
-    arguments.add_argument("--flame", type=Path, help="where py-spy's stacks go")
+    arguments.add_argument("--flame", type=Path, help="folder for py-spy's stacks")
     given = arguments.parse_args()
     if given.flame:
         given.flame.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What `make bench` writes: the table, the goals and the picture, made of the figures of one run."""
+"""The output of `make bench`: the table, the goals and the chart of one run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ OURS: Final = "dask-graphql, HTTP + WebSocket"
 LONE: Final = "one task at a time, p50, ms"
 IN_FLIGHT: Final = "64 in flight, tasks/s"
 BATCHES: Final = "batches of 100, tasks/s"
-CACHED: Final = "cached submission, answers/s"
+CACHED: Final = "cached submission, responses/s"
 ROUTE: Final = "Starlette JSON route"
 IDLE: Final = "idle subscription, KB"
 FAN_OUT: Final = "one result to 2,000 sockets, deliveries/s"
-HELD: Final = "p99 of a fresh result beside 10,000 idle subscriptions, ms"
+HELD: Final = "p99 of a new result with 10,000 idle subscriptions, ms"
 LONG: Final = "fib(10^8) with its digits, s"
-BESIDE: Final = "p99 of other tasks beside fib(10^8), ms"
-ALONE: Final = "p99 of the same tasks without it, ms"
+DURING_LONG: Final = "p99 of other tasks during fib(10^8), ms"
+ALONE: Final = "p99 of the same tasks alone, ms"
 START: Final = "`make run`, second start to ready, s"
 IMPORT: Final = "`import graphql_api.app`, s"
 TASKIQ: Final = "Taskiq, bare"
@@ -35,7 +35,7 @@ PACKAGES: Final = (
 
 @dataclass
 class Row:
-    """One measure of one system: a figure per round."""
+    """One measure of one system, with a figure per round."""
 
     measure: str
     system: str
@@ -53,68 +53,68 @@ class Row:
 
 @dataclass(frozen=True)
 class Goal:
-    """What a measure of ours is held to: a multiple of another system's figure of the same run, or a figure.
+    """The goal of one of our measures: a multiple of another system's figure in the same run, or a fixed figure.
 
     Attributes:
-        most: whether it is the most that is good, and not the least.
-        beside: the measure and the system that it is a multiple of; None for a figure.
+        is_maximum: whether the limit is a maximum, not a minimum.
+        relative_to: the measure and system that the limit is a multiple of; None for a fixed figure.
     """
 
     measure: str
     limit: float
-    most: bool
-    beside: tuple[str, str] | None = None
+    is_maximum: bool
+    relative_to: tuple[str, str] | None = None
 
     def text(self, rows: dict[tuple[str, str], Row]) -> str | None:
-        """A line of the table; None where it was not measured."""
+        """A line of the table; None if it was not measured."""
         ours = rows.get((self.measure, OURS))
-        other = rows.get(self.beside) if self.beside else None
-        if ours is None or (self.beside and other is None):
+        other = rows.get(self.relative_to) if self.relative_to else None
+        if ours is None or (self.relative_to and other is None):
             return None
         figure = ours.median / (other.median if other else 1)
-        reached = figure <= self.limit if self.most else figure >= self.limit
-        against = "" if other is None else f" of {other.system}"
+        reached = figure <= self.limit if self.is_maximum else figure >= self.limit
+        reference = "" if other is None else f" of {other.system}"
         if other is not None and other.measure != self.measure:
-            against += f" ({other.measure})"
-        bound = "at most" if self.most else "at least"
+            reference += f" ({other.measure})"
+        bound = "at most" if self.is_maximum else "at least"
         shown = f"{figure:,.0f}" if figure >= 1000 else f"{figure:.3g}"
         return (
-            f"| {self.measure} | {bound} {self.limit:,g}{' times that' if other else ''}{against} | {shown} | "
+            f"| {self.measure} | {bound} {self.limit:,g}{' times that' if other else ''}{reference} | {shown} | "
             f"{'reached' if reached else '**not reached**'} |"
         )
 
 
 GOALS: Final = (
-    Goal(IN_FLIGHT, 1, most=False, beside=(IN_FLIGHT, TASKIQ)),
-    Goal(BATCHES, 3, most=False, beside=(IN_FLIGHT, TASKIQ)),
-    Goal(LONE, 1.5, most=True, beside=(LONE, TASKIQ)),
-    Goal(CACHED, 0.25, most=False, beside=(CACHED, ROUTE)),
-    Goal(IDLE, 30, most=True),
-    Goal(FAN_OUT, 10_000, most=False),
-    Goal(HELD, 250, most=True),
-    Goal(LONG, 1.1, most=True, beside=(LONG, GMPY2)),
-    Goal(START, 4, most=True),
-    Goal(IMPORT, 0.7, most=True),
+    Goal(IN_FLIGHT, 1, is_maximum=False, relative_to=(IN_FLIGHT, TASKIQ)),
+    Goal(BATCHES, 3, is_maximum=False, relative_to=(IN_FLIGHT, TASKIQ)),
+    Goal(LONE, 1.5, is_maximum=True, relative_to=(LONE, TASKIQ)),
+    Goal(CACHED, 0.25, is_maximum=False, relative_to=(CACHED, ROUTE)),
+    Goal(IDLE, 30, is_maximum=True),
+    Goal(FAN_OUT, 10_000, is_maximum=False),
+    Goal(HELD, 250, is_maximum=True),
+    Goal(LONG, 1.1, is_maximum=True, relative_to=(LONG, GMPY2)),
+    Goal(START, 4, is_maximum=True),
+    Goal(IMPORT, 0.7, is_maximum=True),
 )
 
 
 def document(rows: Sequence[Row], rounds: int) -> str:
     """benchmarks/RESULTS.md."""
-    by_place = {(row.measure, row.system): row for row in rows}
+    by_measure = {(row.measure, row.system): row for row in rows}
     versions = ", ".join(
         f"{found.metadata['Name']} {found.version}" for name in PACKAGES for found in distributions(name=name)
     )
     lines = [
         "# Benchmark results",
         "",
-        f"`make bench`, {rounds} rounds, ours and the peers in turn, the median and the spread. Python "
+        f"`make bench`, {rounds} rounds, our system and the peers alternating, median and spread. Python "
         f"{platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}. {versions}.",
         "",
-        "Ours goes through HTTP and WebSocket; the peers are bare, through their own clients, or behind a small "
+        "Our system is used over HTTP and WebSocket; the peers bare, with their own clients, or behind a small "
         "FastAPI endpoint (benchmarks/endpoints.py). Lower is better for ms, s and KB, higher for the rest. Compare "
         "only figures of one run.",
         "",
-        "![Tasks a second and milliseconds a task, of ours and the peers](results.svg)",
+        "![Tasks per second and milliseconds per task, our system and the peers](results.svg)",
         "",
         "| measure | system | median | spread |",
         "|---|---|---|---|",
@@ -124,7 +124,7 @@ def document(rows: Sequence[Row], rounds: int) -> str:
         "",
         "| measure | goal | ours | |",
         "|---|---|---|---|",
-        *filter(None, (goal.text(by_place) for goal in GOALS)),
+        *filter(None, (goal.text(by_measure) for goal in GOALS)),
         "",
     ]
     return "\n".join(lines)
@@ -136,18 +136,18 @@ BAR: Final = 22
 
 
 def picture(rows: Sequence[Row]) -> str:
-    """Bars for what all systems were measured by; ours are of another colour."""
+    """Bars for the measures that all systems have; ours have another colour."""
     parts: list[str] = []
     y = 10
     for measure in (IN_FLIGHT, BATCHES, LONE):
         chosen = sorted((row for row in rows if row.measure == measure), key=lambda row: row.median)
         if measure != LONE:
             chosen.reverse()
-        most = max((row.median for row in chosen), default=1.0)
+        longest = max((row.median for row in chosen), default=1.0)
         parts.append(f'<text x="10" y="{y + 14}" class="head">{measure}</text>')
         y += 24
         for row in chosen:
-            width = max(2.0, (WIDTH - LABELS - 80) * row.median / most)
+            width = max(2.0, (WIDTH - LABELS - 80) * row.median / longest)
             kind = "ours" if row.system == OURS else "peer"
             parts.append(
                 f'<text x="10" y="{y + 13}">{row.system}</text>'

@@ -1,9 +1,8 @@
-"""`make bench`: ours and the peers on this machine, alternating, several rounds, medians with their spread.
+"""`make bench`: our system and its peers on this machine, alternating, in several rounds; medians with their spread.
 
-Everything is real: one api process, the scheduler, two workers of one thread, Redis with its append-only file; the
-peers with two workers on the same Redis. The load comes from this process, by a client that costs next to
-nothing (wire.py) where it goes over HTTP and WebSocket, and by the peers' own clients. Compare only
-the figures of one run.
+Everything is real: one api process, the scheduler, two workers with one thread each, Redis with its append-only file;
+the peers have two workers on the same Redis. This process generates the load: over HTTP and WebSocket with a client
+that costs next to nothing (wire.py), and with the peers' own clients. Compare only figures of the same run.
 """
 
 from __future__ import annotations
@@ -42,12 +41,12 @@ RESULT = f"subscription($id: ID!) {{ taskResult(taskId: $id) {{ {FIELDS} }} }}"
 MANY = "mutation($i: [FibonacciInput!]!) { submitFibonacciMany(inputs: $i) { taskId outcome } }"
 RESULTS = f"subscription($ids: [ID!]!) {{ taskResults(taskIds: $ids) {{ {FIELDS} }} }}"
 NUMBERS = itertools.cycle(range(100, 20_100))
-"""Every task of ours is a new one (`forget` lets them be so again); the numbers are small enough that the work itself
+"""Each of our tasks is new (`delete_records` makes the numbers new again); they are so small that the work itself
 costs nothing."""
 FAN_NUMBERS = itertools.count(10)
-"""Numbers of few digits that no other measure uses: the waiting sockets read no packed messages."""
+"""Numbers with few digits that no other measure uses: the waiting sockets cannot read compressed messages."""
 PEERS_NUMBERS = itertools.cycle(range(100, 20_100))
-"""The peers know no repetitions."""
+"""The peers run a repeated number again."""
 
 
 class Ours:
@@ -63,10 +62,10 @@ class Ours:
 
     async def start(self) -> None:
         self._http = HttpPool(self.url, IN_FLIGHT)
-        self._socket = await Socket.open(self.url, self._hear, lambda: None)
+        self._socket = await Socket.open(self.url, self._on_message, lambda: None)
         await self._acknowledged.wait()
 
-    def _hear(self, _: Socket, body: bytes) -> None:
+    def _on_message(self, _: Socket, body: bytes) -> None:
         message = orjson.loads(body)
         if message["type"] == "connection_ack":
             self._acknowledged.set()
@@ -88,13 +87,13 @@ class Ours:
 
     async def run(self, n: int) -> str:
         submitted = (await self.post(SUBMIT, {"n": n}))["submitFibonacci"]
-        assert submitted["outcome"] == "NEW", "a kept result would be measured"
+        assert submitted["outcome"] == "NEW", "a stored result would be measured"
         [item] = await self.subscribe(RESULT, {"id": submitted["taskId"]})
         return str(item["taskResult"]["result"]["value"])
 
     async def run_many(self, numbers: Sequence[int]) -> None:
         submitted = (await self.post(MANY, {"i": [{"n": n} for n in numbers]}))["submitFibonacciMany"]
-        assert {item["outcome"] for item in submitted} == {"NEW"}, "kept results would be measured"
+        assert {item["outcome"] for item in submitted} == {"NEW"}, "stored results would be measured"
         ids = [item["taskId"] for item in submitted]
         assert len(await self.subscribe(RESULTS, {"ids": ids})) == len(numbers)
 
@@ -104,12 +103,12 @@ class Ours:
 
 
 def numbers_of(peer: Any) -> Iterator[int]:
-    """Where a system's next task comes from."""
+    """The numbers of a system's next tasks."""
     return NUMBERS if isinstance(peer, Ours) else PEERS_NUMBERS
 
 
-async def forget(system: System) -> None:
-    """All records go, so that the same numbers are new tasks again; called while nothing is in flight."""
+async def delete_records(system: System) -> None:
+    """Deletes all records, so that the same numbers are new tasks again; call it while nothing is in flight."""
     async with redis.asyncio.Redis.from_url(system.redis.url) as client:
         await client.flushall()
 
@@ -118,7 +117,7 @@ async def forget(system: System) -> None:
 
 
 async def lone_ms(peer: Any, count: int) -> float:
-    """One task at a time: median of submit to result in hand, milliseconds."""
+    """One task at a time: median time from submission to result, in milliseconds."""
     spans = []
     for _ in range(count):
         begun = time.perf_counter()
@@ -128,7 +127,7 @@ async def lone_ms(peer: Any, count: int) -> float:
 
 
 async def in_flight_per_second(peer: Any, count: int, at_once: int = IN_FLIGHT) -> float:
-    """Distinct short tasks with so many in flight, tasks a second."""
+    """Distinct short tasks with `at_once` in flight, in tasks per second."""
     gate = asyncio.Semaphore(at_once)
 
     async def one() -> None:
@@ -141,7 +140,7 @@ async def in_flight_per_second(peer: Any, count: int, at_once: int = IN_FLIGHT) 
 
 
 async def batches_per_second(peer: Ours, count: int) -> float:
-    """submitFibonacciMany of 100 and taskResults, four batches in flight, tasks a second."""
+    """submitFibonacciMany of 100 and taskResults, four batches in flight, in tasks per second."""
     gate = asyncio.Semaphore(4)
 
     async def one() -> None:
@@ -154,7 +153,7 @@ async def batches_per_second(peer: Ours, count: int) -> float:
 
 
 async def posts_per_second(url: str, count: int, connections: int = 16) -> float:
-    """The same submission over some connections, answers a second."""
+    """The same submission over several connections, in responses per second."""
     body = orjson.dumps({"query": SUBMIT, "variables": {"n": 90}})
     http = HttpPool(url, connections)
     left = iter(range(count))
@@ -171,7 +170,7 @@ async def posts_per_second(url: str, count: int, connections: int = 16) -> float
 
 
 async def fan_out_per_second(ours: Ours, sockets: int) -> float:
-    """One result to many waiting sockets, deliveries a second from the submission of the task on."""
+    """One result to many waiting sockets, in deliveries per second from the submission of the task."""
     from cluster.task_types.registry import load_registry
 
     n = next(FAN_NUMBERS)
@@ -183,7 +182,7 @@ async def fan_out_per_second(ours: Ours, sockets: int) -> float:
 
 
 async def idle_kilobytes(ours: Ours, api: psutil.Process, sockets: int) -> float:
-    """What the api's process grows by for a socket that offers deflate and waits for a task, KB."""
+    """Memory growth of the api process per socket that offers deflate and waits for a task, in KB."""
     before = api.memory_info().rss
     async with _crowd("idle", ours.url, sockets, ""):
         return (api.memory_info().rss - before) / sockets / 1024
@@ -199,7 +198,7 @@ LONG_N = 10**8
 
 
 async def long_seconds(ours: Ours) -> float:
-    """A number of 20 million digits, from its submission to its final record; it is computed anew each time."""
+    """A number of 20 million digits, from submission to final record, in seconds; it is recomputed each time."""
     begun = time.perf_counter()
     submitted = await ours.post(
         "mutation($n: Int!) { submitFibonacci(n: $n, options: {recompute: true}) { taskId } }", {"n": LONG_N}
@@ -210,13 +209,13 @@ async def long_seconds(ours: Ours) -> float:
 
 
 async def gmpy2_seconds() -> float:
-    """The same number and its digits in a process that does nothing else."""
+    """The same number and its digits in a process that does nothing else, in seconds."""
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", GMPY2.format(n=LONG_N), stdout=PIPE)
     return float((await process.communicate())[0])
 
 
 async def p99_ms(ours: Ours, seconds: float, *, every: float = 0.01) -> float:
-    """The 99th percentile of short tasks, one after the other with a pause of `every` seconds."""
+    """The 99th percentile of short tasks in milliseconds, one after the other with a pause of `every` seconds."""
     spans = []
     end = time.perf_counter() + seconds
     while (begun := time.perf_counter()) < end:
@@ -226,23 +225,23 @@ async def p99_ms(ours: Ours, seconds: float, *, every: float = 0.01) -> float:
     return sorted(spans)[int(len(spans) * 0.99)] * 1000
 
 
-async def p99_beside_long_ms(ours: Ours) -> float:
+async def p99_during_long_task_ms(ours: Ours) -> float:
     long = asyncio.ensure_future(long_seconds(ours))
-    # Shorter than the long one takes, so that all of it is beside.
+    # Shorter than the long task, so that all of it overlaps.
     figure = await p99_ms(ours, 2.0)
     await long
     return figure
 
 
 async def import_seconds() -> float:
-    """`import graphql_api.app` in a fresh process."""
+    """`import graphql_api.app` in a new process, in seconds."""
     program = "import time; began = time.perf_counter(); import graphql_api.app; print(time.perf_counter() - began)"
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=PIPE)
     return float((await process.communicate())[0])
 
 
 async def start_seconds(folder: Path) -> float:
-    """What `make run` does where everything is set up, until it says that it is ready."""
+    """`make run` after the first set-up, until it prints that it is ready, in seconds."""
     begun = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "dask_graphql", "dev", "--port", str(free_port()), "--data-dir", str(folder),
@@ -260,15 +259,15 @@ async def start_seconds(folder: Path) -> float:
 
 
 async def held_p99_ms(ours: Ours, sockets: int, minutes: float) -> float:
-    """The p99 of fresh results while so many idle subscriptions are held; none of them may be lost."""
+    """The p99 of new results while idle subscriptions are held open, in milliseconds; none of them may be lost."""
     async with _crowd("idle", ours.url, sockets, ""):
-        print(f"  {sockets:,} idle subscriptions are held for {minutes:g} minutes", flush=True)
+        print(f"  {sockets:,} idle subscriptions are held open for {minutes:g} minutes", flush=True)
         return await p99_ms(ours, minutes * 60, every=0.05)
 
 
 @asynccontextmanager
 async def _crowd(kind: str, url: str, sockets: int, task_id: str) -> AsyncIterator[asyncio.StreamReader]:
-    """Waiting sockets of a process of their own (sockets.py); gives what it says."""
+    """Waiting sockets in a process of their own (sockets.py); yields its output."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "benchmarks.sockets", kind, url, str(sockets), task_id, stdin=PIPE, stdout=PIPE
     )
@@ -279,9 +278,9 @@ async def _crowd(kind: str, url: str, sockets: int, task_id: str) -> AsyncIterat
         yield process.stdout
     finally:
         process.stdin.write(b"\n")
-        told = await process.stdout.read()
+        output = await process.stdout.read()
         await process.wait()
-    assert json.loads(told.splitlines()[-1])["lost"] == 0, f"subscriptions were lost: {told.decode()}"
+    assert json.loads(output.splitlines()[-1])["lost"] == 0, f"subscriptions were lost: {output.decode()}"
 
 
 # The run --------------------------------------------------------------------------------------------------------------
@@ -295,20 +294,20 @@ def _start(command: Sequence[str], environment: dict[str, str]) -> subprocess.Po
 
 
 async def measure(rounds: int, tasks: int, held_minutes: float, folder: Path) -> list[Row]:
-    """Runs all measures, ours and theirs in turn, `rounds` times."""
+    """Runs all measures, our system and the peers alternating, `rounds` times."""
     peer_redis = RedisServer(folder)
     (folder / "ours").mkdir()
     rows: dict[tuple[str, str], Row] = {}
 
-    async def note(name: str, system: str, work: Awaitable[float]) -> None:
+    async def record(name: str, system: str, work: Awaitable[float]) -> None:
         figure = await work
         rows.setdefault((name, system), Row(name, system)).figures.append(figure)
         print(f"  {name:62} {system:32} {figure:10,.2f}", flush=True)
 
     await start_seconds(folder / "dev")
     for _ in range(rounds):
-        await note(report.IMPORT, report.OURS, import_seconds())
-        await note(report.START, report.OURS, start_seconds(folder / "dev"))
+        await record(report.IMPORT, report.OURS, import_seconds())
+        await record(report.START, report.OURS, start_seconds(folder / "dev"))
     async with System(folder / "ours", min_workers=2, max_workers=2, sockets_per_client=100_000) as system:
         peer_redis.start()
         peers.REDIS, peers.SCHEDULER = peer_redis.url, system.settings.scheduler
@@ -329,24 +328,24 @@ async def measure(rounds: int, tasks: int, held_minutes: float, folder: Path) ->
                 await peer.start()
                 started.append(peer)
                 await _warm(peer)
-            await note(report.IDLE, ours.name, idle_kilobytes(ours, api, 2_000))
+            await record(report.IDLE, ours.name, idle_kilobytes(ours, api, 2_000))
             for number in range(rounds):
                 print(f"round {number + 1} of {rounds}", flush=True)
                 for peer in all_peers:
-                    await note(report.LONE, peer.name, lone_ms(peer, tasks // 10))
+                    await record(report.LONE, peer.name, lone_ms(peer, tasks // 10))
                 for peer in all_peers:
-                    await note(report.IN_FLIGHT, peer.name, in_flight_per_second(peer, tasks))
-                await note(report.BATCHES, ours.name, batches_per_second(ours, tasks * 2))
-                await note(report.CACHED, ours.name, posts_per_second(system.url, tasks))
-                await note(report.CACHED, report.ROUTE, posts_per_second(bare, tasks))
-                await note(report.FAN_OUT, ours.name, fan_out_per_second(ours, 2_000))
-                await note(report.LONG, ours.name, long_seconds(ours))
-                await note(report.LONG, report.GMPY2, gmpy2_seconds())
-                await note(report.ALONE, ours.name, p99_ms(ours, 2.0))
-                await note(report.BESIDE, ours.name, p99_beside_long_ms(ours))
-                await forget(system)
+                    await record(report.IN_FLIGHT, peer.name, in_flight_per_second(peer, tasks))
+                await record(report.BATCHES, ours.name, batches_per_second(ours, tasks * 2))
+                await record(report.CACHED, ours.name, posts_per_second(system.url, tasks))
+                await record(report.CACHED, report.ROUTE, posts_per_second(bare, tasks))
+                await record(report.FAN_OUT, ours.name, fan_out_per_second(ours, 2_000))
+                await record(report.LONG, ours.name, long_seconds(ours))
+                await record(report.LONG, report.GMPY2, gmpy2_seconds())
+                await record(report.ALONE, ours.name, p99_ms(ours, 2.0))
+                await record(report.DURING_LONG, ours.name, p99_during_long_task_ms(ours))
+                await delete_records(system)
             if held_minutes:
-                await note(report.HELD, ours.name, held_p99_ms(ours, 10_000, held_minutes))
+                await record(report.HELD, ours.name, held_p99_ms(ours, 10_000, held_minutes))
         finally:
             for peer in started:
                 await peer.close()
@@ -359,7 +358,7 @@ async def measure(rounds: int, tasks: int, held_minutes: float, folder: Path) ->
 
 
 async def _warm(peer: Any) -> None:
-    """Returns when the peer answers; its processes may just be starting."""
+    """Returns when the peer responds; its processes may still be starting."""
     async with asyncio.timeout(60):
         while True:
             try:
@@ -372,9 +371,9 @@ async def _warm(peer: Any) -> None:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--rounds", type=int, default=3)
-    arguments.add_argument("--tasks", type=int, default=2_000, help="tasks of one measure")
+    arguments.add_argument("--tasks", type=int, default=2_000, help="tasks per measure")
     arguments.add_argument(
-        "--held-minutes", type=float, default=10, help="how long idle subscriptions are held; 0: none"
+        "--held-minutes", type=float, default=10, help="how long idle subscriptions are held open; 0 skips this measure"
     )
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:

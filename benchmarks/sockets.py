@@ -1,8 +1,8 @@
-"""Many WebSockets at once: what an idle subscription costs, how fast one result reaches everybody, and whether a fresh
-result stays quick while thousands wait.
+"""Many WebSockets at once: the cost of an idle subscription, how fast one result reaches all of them, and whether new
+results stay fast while thousands wait.
 
-    python -m benchmarks.sockets idle  URL COUNT SECONDS    COUNT sockets, each waiting for a task of its own
-    python -m benchmarks.sockets fan   URL COUNT            COUNT sockets that wait for one task
+    python -m benchmarks.sockets idle  URL COUNT            COUNT sockets, each waiting for a task of its own
+    python -m benchmarks.sockets fan   URL COUNT TASK_ID    COUNT sockets that wait for one task
 
 They offer permessage-deflate, as browsers do.
 """
@@ -21,24 +21,24 @@ RESULT = f"subscription($id: ID!) {{ taskResult(taskId: $id) {{ {FIELDS} }} }}"
 
 
 class Waiter:
-    """One socket with one subscription. Looks into no result that comes."""
+    """One socket with one subscription. It does not parse results."""
 
-    def __init__(self, task_id: str, told: Callable[[str], None]) -> None:
+    def __init__(self, task_id: str, on_state: Callable[[str], None]) -> None:
         self._task_id = task_id
-        self._told = told
-        self._stage = "init"
+        self._on_state = on_state
+        self._state = "init"
 
     async def open(self, url: str) -> None:
-        self._socket = await Socket.open(url, self._hear, lambda: self._told("lost"), deflate=True)
+        self._socket = await Socket.open(url, self._on_message, lambda: self._on_state("lost"), deflate=True)
 
-    def _hear(self, socket: Socket, body: bytes) -> None:
-        if self._stage == "init":
-            self._stage = "waiting"
+    def _on_message(self, socket: Socket, body: bytes) -> None:
+        if self._state == "init":
+            self._state = "waiting"
             socket.subscribe("1", RESULT, {"id": self._task_id})
-            self._told("waiting")
-        elif self._stage == "waiting" and b'"next"' in body:
-            self._stage = "done"
-            self._told("done")
+            self._on_state("waiting")
+        elif self._state == "waiting" and b'"next"' in body:
+            self._state = "done"
+            self._on_state("done")
 
     def close(self) -> None:
         self._socket.close()
@@ -48,7 +48,7 @@ class Crowd:
     """Many waiters on one api node.
 
     Attributes:
-        counts: how many are `waiting`, `done` and `lost`.
+        counts: how many sockets have been `waiting`, `done` and `lost`.
     """
 
     def __init__(self, url: str) -> None:
@@ -57,8 +57,8 @@ class Crowd:
         self._changed = asyncio.Event()
         self.counts = {"waiting": 0, "done": 0, "lost": 0}
 
-    def _tell(self, what: str) -> None:
-        self.counts[what] += 1
+    def _count(self, state: str) -> None:
+        self.counts[state] += 1
         self._changed.set()
 
     async def gather(self, task_ids: list[str]) -> None:
@@ -67,7 +67,7 @@ class Crowd:
 
         async def one(task_id: str) -> None:
             async with gate:
-                waiter = Waiter(task_id, self._tell)
+                waiter = Waiter(task_id, self._count)
                 await waiter.open(self._url)
                 self._waiters.append(waiter)
 
@@ -75,9 +75,9 @@ class Crowd:
         await asyncio.gather(*map(one, task_ids))
         await self.until("waiting", goal)
 
-    async def until(self, what: str, count: int) -> None:
-        """Returns when so many are in a state."""
-        while self.counts[what] < count:
+    async def until(self, state: str, count: int) -> None:
+        """Returns when `count` sockets have reached a state."""
+        while self.counts[state] < count:
             self._changed.clear()
             await self._changed.wait()
 
@@ -87,7 +87,7 @@ class Crowd:
 
 
 async def serve(kind: str, url: str, count: int) -> None:
-    """Speaks with the one who measures by lines: says `ready`, then what was seen."""
+    """Talks to the benchmark by lines: prints `ready`, then, after a line of input, the counts."""
     crowd = Crowd(url)
     if kind == "fan":
         await crowd.gather([sys.argv[4]] * count)

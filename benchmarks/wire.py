@@ -1,7 +1,7 @@
 """A client that costs next to nothing: HTTP/1.1 and WebSocket on asyncio's transports.
 
-A library's client takes as much of two shared cores as a third of the server that is measured. This one reads what our
-servers answer and no more: bodies with a length, frames that are whole messages.
+A library's client would need a third of the processor time of the server that it measures, on the same two cores. This
+one only understands what our servers send: bodies with a length, and frames that are whole messages.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Http(asyncio.Protocol):
     """One keep-alive connection; one request at a time."""
 
     def __init__(self) -> None:
-        self._answer: asyncio.Future[bytes] | None = None
+        self._response: asyncio.Future[bytes] | None = None
         self._data = b""
 
     @classmethod
@@ -44,10 +44,10 @@ class Http(asyncio.Protocol):
         self._head = b""
 
     async def ask(self, method: bytes, path: bytes, body: bytes = b"") -> bytes:
-        """The body of the answer, whatever its status."""
-        self._answer = asyncio.get_running_loop().create_future()
+        """The body of the response, whatever its status."""
+        self._response = asyncio.get_running_loop().create_future()
         self._transport.write(b"%b %b%b%d\r\n\r\n%b" % (method, path, self._head, len(body), body))
-        return await self._answer
+        return await self._response
 
     def data_received(self, data: bytes) -> None:
         self._data += data
@@ -56,13 +56,13 @@ class Http(asyncio.Protocol):
             return
         length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
         if len(body) >= length:
-            assert self._answer is not None
+            assert self._response is not None
             self._data = b""
-            self._answer.set_result(body)
+            self._response.set_result(body)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(exc or ConnectionError("the server closed the connection"))
+        if self._response is not None and not self._response.done():
+            self._response.set_exception(exc or ConnectionError("the server closed the connection"))
 
     @property
     def closed(self) -> bool:
@@ -73,29 +73,29 @@ class Http(asyncio.Protocol):
 
 
 class HttpPool:
-    """Connections that are taken by whoever comes; at most so many."""
+    """A pool of at most `max_connections` connections."""
 
-    def __init__(self, url: str, most: int) -> None:
+    def __init__(self, url: str, max_connections: int) -> None:
         self._url = url
         self._path = (urlsplit(url).path or "/").encode()
         self._free: deque[Http] = deque()
-        self._room = asyncio.Semaphore(most)
+        self._slots = asyncio.Semaphore(max_connections)
 
     async def post(self, body: bytes) -> bytes:
-        """The answer to a body that is posted to the url."""
+        """The response to a body that is posted to the url."""
         return await self.ask(b"POST", self._path, body)
 
     async def ask(self, method: bytes, path: bytes, body: bytes = b"") -> bytes:
-        """The answer to any request."""
-        async with self._room:
+        """The response to any request."""
+        async with self._slots:
             connection = await self._connection()
-            answer = await connection.ask(method, path, body)
+            response = await connection.ask(method, path, body)
             self._free.append(connection)
-            return answer
+            return response
 
     async def _connection(self) -> Http:
         while self._free:
-            # A server closes what was idle for a while.
+            # Servers close connections that were idle for a while.
             if not (connection := self._free.popleft()).closed:
                 return connection
         return await Http.open(self._url)
@@ -109,28 +109,33 @@ class Socket(asyncio.Protocol):
     """One graphql-transport-ws connection.
 
     Args:
-        deflate: whether it offers permessage-deflate, as browsers do; it cannot read a packed message, though.
-        heard: called with each message but pings, as it came; the first one acknowledges the connection.
-        lost: called when it is closed.
+        deflate: whether it offers permessage-deflate, as browsers do; but it cannot read compressed messages.
+        on_message: called with the text of each message except pings; the first one acknowledges the connection.
+        on_close: called when the connection is closed.
     """
 
     def __init__(
-        self, netloc: str, heard: Callable[[Socket, bytes], None], lost: Callable[[], None], *, deflate: bool
+        self, netloc: str, on_message: Callable[[Socket, bytes], None], on_close: Callable[[], None], *, deflate: bool
     ) -> None:
         self._netloc = netloc
         self._deflate = deflate
-        self._heard = heard
-        self._lost = lost
+        self._on_message = on_message
+        self._on_close = on_close
         self._data = b""
         self._open = False
 
     @classmethod
     async def open(
-        cls, url: str, heard: Callable[[Socket, bytes], None], lost: Callable[[], None], *, deflate: bool = False
+        cls,
+        url: str,
+        on_message: Callable[[Socket, bytes], None],
+        on_close: Callable[[], None],
+        *,
+        deflate: bool = False,
     ) -> Socket:
         parts = urlsplit(url)
         _, made = await asyncio.get_running_loop().create_connection(
-            lambda: cls(parts.netloc, heard, lost, deflate=deflate), parts.hostname, parts.port
+            lambda: cls(parts.netloc, on_message, on_close, deflate=deflate), parts.hostname, parts.port
         )
         return made
 
@@ -152,7 +157,7 @@ class Socket(asyncio.Protocol):
 
     def _frame(self, opcode: int, body: bytes) -> None:
         size = len(body)
-        # A client's frames are masked (RFC 6455, section 5.3); a mask of zeros leaves them as they are.
+        # Client frames must be masked (RFC 6455, section 5.3); a mask of zeros leaves them unchanged.
         length = (
             bytes([0x80 | size]) if size < 126 else b"\xfe%b" % size.to_bytes(2, "big") if size < 65536
             else b"\xff%b" % size.to_bytes(8, "big")
@@ -177,26 +182,26 @@ class Socket(asyncio.Protocol):
             if first & 15 == PING:
                 self._frame(PONG, data[start:end])
             elif first & 15 == TEXT:
-                assert not first & 0x40, "a packed message is not read here: ask for short results"
-                self._message(data[start:end])
+                assert not first & 0x40, "cannot read compressed messages: use short results"
+                self._receive(data[start:end])
             at = end
         self._data = data[at:]
 
-    def _message(self, body: bytes) -> None:
+    def _receive(self, body: bytes) -> None:
         if body == b'{"type":"ping"}':
             self.send(PONG_MESSAGE)
         else:
-            self._heard(self, body)
+            self._on_message(self, body)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lost()
+        self._on_close()
 
     def close(self) -> None:
         self._transport.close()
 
 
 def _frame_at(data: bytes, at: int) -> tuple[int, int, int] | None:
-    """First byte, and where the content of the frame at a place begins and ends; None where it is not all there."""
+    """The first byte of the frame at a position, and where its content starts and ends; None if it is incomplete."""
     if len(data) < at + 2:
         return None
     size, start = data[at + 1] & 127, at + 2

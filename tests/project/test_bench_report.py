@@ -19,20 +19,20 @@ def line(goal: Goal, rows: list[Row]) -> str | None:
     return goal.text({(row.measure, row.system): row for row in rows})
 
 
-def test_a_row_tells_the_median_and_the_spread() -> None:
+def test_a_row_shows_the_median_and_the_spread() -> None:
     assert IN_FLIGHT[0].text() == f"| {report.IN_FLIGHT} | {report.OURS} | 1,000 | 900 to 1,100 |"
     assert Row(report.IMPORT, report.OURS, [0.5, 0.52]).text().endswith("| 0.51 | 0.50 to 0.52 |")
 
 
 @pytest.mark.parametrize(("theirs", "word"), [(2000.0, "**not reached**"), (1000.0, "reached")])
-def test_a_goal_beside_another_system_is_a_ratio_of_medians(theirs: float, word: str) -> None:
-    told = line(GOALS[0], [IN_FLIGHT[0], Row(report.IN_FLIGHT, report.TASKIQ, [theirs])])
-    assert told is not None
-    assert told.endswith(f"| {1000 / theirs:,.3g} | {word} |")
+def test_a_goal_relative_to_another_system_is_a_ratio_of_medians(theirs: float, word: str) -> None:
+    text = line(GOALS[0], [IN_FLIGHT[0], Row(report.IN_FLIGHT, report.TASKIQ, [theirs])])
+    assert text is not None
+    assert text.endswith(f"| {1000 / theirs:,.3g} | {word} |")
 
 
 @pytest.mark.parametrize(("figure", "word"), [(30.0, "reached"), (30.1, "**not reached**")])
-def test_a_goal_may_be_a_figure_that_is_the_most(figure: float, word: str) -> None:
+def test_a_goal_may_be_a_maximum(figure: float, word: str) -> None:
     goal = next(goal for goal in GOALS if goal.measure == report.IDLE)
     assert line(goal, [Row(report.IDLE, report.OURS, [figure])]) == (
         f"| {report.IDLE} | at most 30 | {figure:.3g} | {word} |"
