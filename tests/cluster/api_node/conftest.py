@@ -3,11 +3,21 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from cluster.api_node.result_delivery import ResultDelivery
+from cluster.settings import Settings
 from cluster.store.async_store import Store
+
+
+@pytest.fixture
+async def expiring_store(settings: Settings) -> AsyncIterator[Store]:
+    """A store whose records expire after one second."""
+    store = Store(replace(settings, result_ttl_seconds=1))
+    yield store
+    await store.close()
 
 
 @pytest.fixture

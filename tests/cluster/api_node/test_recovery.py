@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from typing import Any
 
 import orjson
 import pytest
@@ -17,6 +16,7 @@ from cluster.attempt_errors import error
 from cluster.scheduling.scheduler_client import SchedulerUnavailable
 from cluster.store.async_store import Store
 from cluster.store.keys import SHARDS
+from tests.polling import until
 
 ID = "b9a7c7263c0332d12e52f09809754586"
 
@@ -76,12 +76,6 @@ async def many(store: Store, count: int, *, begun: bool = False) -> list[str]:
     return ids
 
 
-async def reached(condition: Any, seconds: float = 20) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.02)
-
-
 async def counted_losses(store: Store, ids: list[str]) -> set[tuple[bytes | None, ...]]:
     """How many losses count against each task: with its worker, and as undelivered."""
     found = await store.commands([("HMGET", store.calls.record_key(i), "lost", "undelivered") for i in ids])
@@ -96,7 +90,7 @@ async def test_a_new_scheduler_gets_every_open_task_page_by_page_and_no_loss_cou
     await scheduler.begin("one")
     await asyncio.sleep(0.3)
     recoverer.start()
-    await reached(lambda: len(scheduler.attempts) == 1_600)
+    await until(lambda: len(scheduler.attempts) == 1_600)
     assert set(scheduler.attempts.values()) == {2}
     assert scheduler.largest_wait <= 16 * PAGE
     assert await counted_losses(store, waiting + running) == {(b"0", b"0")}
@@ -117,10 +111,10 @@ async def test_attempts_in_transit_to_a_new_scheduler_are_checked_once_they_must
     await scheduler.begin("one")
     arrives, lost = await many(store, 2)
     recoverer.start()
-    await reached(lambda: recoverer.loop.health.completed_at)
+    await until(lambda: recoverer.loop.health.completed_at)
     assert scheduler.asked == 0
     scheduler.put(Dispatchable(arrives, 1, "t", b"{}"))
-    await reached(lambda: scheduler.attempts.get(lost) == 2)
+    await until(lambda: scheduler.attempts.get(lost) == 2)
     assert scheduler.attempts == {arrives: 1, lost: 2}
     assert await counted_losses(store, [arrives, lost]) == {(b"0", b"0")}
 
@@ -132,7 +126,7 @@ async def test_a_new_recoverer_does_not_sweep_again_if_the_scheduler_is_known(
     await store.run(store.calls.record_time(store.calls.swept_key, "one"))
     await many(store, 20)
     recoverer.start()
-    await reached(lambda: recoverer.active and recoverer.loop.health.completed_at)
+    await until(lambda: recoverer.active and recoverer.loop.health.completed_at)
     await asyncio.sleep(0.7)
     assert (scheduler.asked, scheduler.attempts) == (0, {})
 
@@ -146,7 +140,7 @@ async def test_a_sweep_that_was_interrupted_starts_again(
     await scheduler.begin("one")
     scheduler.leave_after = 1_100
     recoverer.start()
-    await reached(lambda: len(scheduler.attempts) == 2_000)
+    await until(lambda: len(scheduler.attempts) == 2_000)
     assert await counted_losses(store, ids) == {(b"0", b"0")}
 
 
@@ -161,7 +155,7 @@ async def test_a_loss_counts_if_a_scheduler_that_is_not_new_does_not_know_the_at
     for task_id in (waiting, running):
         await store.redis.zadd(f"{store.calls.shard(task_id)}:open", {task_id: now - 1})
     recoverer.start()
-    await reached(lambda: len(scheduler.attempts) == 2)
+    await until(lambda: len(scheduler.attempts) == 2)
     assert await counted_losses(store, [waiting]) == {(b"0", b"1")}
     assert await counted_losses(store, [running]) == {(b"1", b"0")}
 
@@ -178,7 +172,7 @@ async def test_a_wrong_clock_of_the_recoverers_node_has_no_effect(
     monkeypatch.setattr(time, "time", lambda: real() - 7_200)
     await scheduler.begin("one")
     recoverer.start()
-    await reached(lambda: len(scheduler.attempts) == 5, 5)
+    await until(lambda: len(scheduler.attempts) == 5, 5)
     assert await counted_losses(store, ids) == {(b"0", b"0")}
 
 

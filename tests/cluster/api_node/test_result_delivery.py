@@ -22,6 +22,7 @@ from cluster.store.async_store import Store
 from cluster.store.record import Record, TaskState
 from cluster.store.round_trip import TIMEOUT_SECONDS
 from tests.cluster.api_node.test_no_gap import count_watches, run_task
+from tests.polling import until
 
 LONG = b'"' + b"x" * 1_000_000 + b'"'
 
@@ -30,12 +31,6 @@ async def end(store: Store, task_id: str, result: bytes, attempt: int = 1) -> No
     await store.run(store.calls.submit(task_id, "t", "1", b"{}", recompute=True))
     await store.run(store.calls.start(task_id, attempt, "w"))
     assert await store.run(store.calls.finish(task_id, attempt, result))
-
-
-async def until(condition: Any, seconds: float = 5) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 # The right run --------------------------------------------------------------------------------------------------------
@@ -257,10 +252,10 @@ async def test_new_subscribers_are_watched_before_renewals(
     await until(lambda: not deliveries._queue.requests, 10)
     watched = count_watches(deliveries, monkeypatch)
     deliveries._topics.renew_all()
-    await until(lambda: watched)
+    await until(lambda: watched, pause_seconds=0.001)
     newest = uuid.uuid4().hex
     waiting.append(asyncio.ensure_future(deliveries.final_record(newest)))
-    await until(lambda: newest in watched)
+    await until(lambda: newest in watched, pause_seconds=0.001)
     assert watched.index(newest) < 3 * MAX_BATCH
     await until(lambda: len(watched) == 2_001)
     for one in waiting:
