@@ -1,8 +1,8 @@
-"""Tells whether the node in this container works: exit code 0, or 1 with the reason.
+"""Checks whether the node in this container works: exit code 0, or 1 with the reason.
 
     python3 -I -S healthcheck.py api|scheduler|worker|controller
 
-It imports nothing of the product or of Dask, since it runs every few seconds on the cores that the tasks need.
+It imports neither the product nor Dask, because it runs every few seconds on the cores that the tasks need.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ def setting(name: str, default: str) -> str:
 
 
 def loopback(host: str) -> str:
-    """Where a listener on all addresses is reached."""
+    """The address at which a listener on all addresses can be reached."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
 
 
 def api() -> None:
-    """It answers /healthz. Not /readyz: an api node must not be replaced because Redis is away."""
+    """/healthz responds. Not /readyz: an api node must not be replaced because Redis is unavailable."""
     address = loopback(setting("HOST", "127.0.0.1")), int(setting("PORT", "8000"))
     with socket.create_connection(address, TIMEOUT_SECONDS) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         status = connection.recv(64).split(b"\r\n")[0].decode("latin-1")
     if " 200 " not in status:
-        raise OSError(f"/healthz answers {status!r}")
+        raise OSError(f"/healthz returned {status!r}")
 
 
 def scheduler() -> None:
-    """Its event loop answers. Dask greets who connects; sending the greeting back ends the handshake as a peer would,
-    where a bare disconnect would be logged each time."""
+    """Its event loop responds. Dask sends a greeting to each connection. Sending it back ends the handshake as a peer
+    would; a bare disconnect would be logged each time."""
     address = urlsplit(setting("SCHEDULER_LISTEN", "") or setting("SCHEDULER", "tcp://127.0.0.1:8786"))
     peer = loopback(address.hostname or "127.0.0.1"), address.port or 8786
     with socket.create_connection(peer, TIMEOUT_SECONDS) as plain, secured(plain, address.scheme) as connection:
@@ -50,13 +50,13 @@ def scheduler() -> None:
 
 
 def secured(connection: socket.socket, scheme: str) -> socket.socket:
-    """The connection under TLS, where the scheduler speaks it, as a node that shows the system's certificate."""
+    """The connection, under TLS if the scheduler uses it, with the system's certificate as a node presents it."""
     if scheme != "tls":
         return connection
     import ssl
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False  # as Dask: names in certificates are not looked at
+    context.check_hostname = False  # like Dask: names in certificates are not checked
     with tempfile.TemporaryDirectory() as folder:
         paths = []
         for name in ("TLS_CA", "TLS_CERT", "TLS_KEY"):
@@ -94,7 +94,7 @@ def worker() -> None:
 
 
 def controller() -> None:
-    """Its process runs. It answers to nobody, and a scheduler that is away must not have it replaced."""
+    """Its process runs. It serves no port, and must not be replaced because the scheduler is unavailable."""
     state = Path("/proc/1/stat").read_text().rpartition(")")[2].split()[0]
     if state in "TZX":
         raise OSError(f"the process is in state {state}")

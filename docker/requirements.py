@@ -2,8 +2,8 @@
 
     python docker/requirements.py worker
 
-An image installs these and then the package without its dependencies, since a plain install brings what a whole system
-on one machine needs.
+An image installs these, and then the package without its dependencies, because a plain install includes everything that
+a whole system on one machine needs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SETUP = Path(__file__).resolve().parent.parent / "setup.cfg"
 
 
 def requirements(node: str) -> list[str]:
-    """The requirement lines of the extra `node`; setuptools fills in `%(other)s` by the same rules."""
+    """The requirement lines of the extra `node`. setuptools substitutes `%(other)s` by the same rules."""
     config = ConfigParser()
     config.read_string(SETUP.read_text())
     extras = config["options.extras_require"]

@@ -1,16 +1,15 @@
 #!/usr/bin/env python3
-"""Brings the system to AWS and takes it away again; everything between is Terraform's (terraform/).
+"""Deploys the system to AWS and removes it again. Terraform (terraform/) does everything in between.
 
     scripts/aws/deploy.py deploy --tag v1     images, secrets, apply, wait: the first time and for every update
     scripts/aws/deploy.py images --tag v1     builds and pushes the four images
-    scripts/aws/deploy.py secrets             writes what is missing; --rotate redis|tls for new ones
-    scripts/aws/deploy.py wait                until every service runs what it should
-    scripts/aws/deploy.py key NAME            makes an API key by a task in the cluster, and prints it
-    scripts/aws/deploy.py destroy             stops the workers, which are in no state, and destroys the rest
+    scripts/aws/deploy.py secrets             writes missing secrets; --rotate redis|tls replaces one
+    scripts/aws/deploy.py wait                waits until every service is steady
+    scripts/aws/deploy.py key NAME            creates an API key with a task in the cluster, and prints it
+    scripts/aws/deploy.py destroy             stops the workers, which Terraform does not know, and destroys the rest
 
-It needs boto3, `terraform`, AWS credentials, and for images `docker`. Variables come from terraform/*.tfvars or
-TF_VAR_*.
-Secrets are made here and go to Secrets Manager and ElastiCache alone: no plan and no state ever holds one.
+It needs boto3, `terraform`, AWS credentials and, for images, `docker`. Variables come from terraform/*.tfvars or
+TF_VAR_*. Secrets are created here and stored only in Secrets Manager and ElastiCache: no plan or state contains one.
 """
 
 from __future__ import annotations
@@ -35,16 +34,16 @@ ROOT: Final = Path(__file__).resolve().parent.parent.parent
 TERRAFORM: Final = Path(os.environ.get("TERRAFORM_DIR", ROOT / "terraform"))
 NODES: Final = ("api", "scheduler", "worker", "controller")
 BEFORE_NODES: Final = ("module.images", "module.redis", "module.cluster.aws_secretsmanager_secret.dask_tls")
-"""What must be there before a node can start: where images and secrets go."""
+"""The resources that must exist before a node can start: the places of images and secrets."""
 DEMANDED: Final = "DEMANDED"
-"""Stage of the secret's version whose token Redis demands."""
+"""Stage of the secret's version whose token Redis requires."""
 IMAGE_TAG: Final = "TF_VAR_image_tag"
 WAIT_SECONDS: Final = 1_200.0
 POLL_SECONDS: Final = float(os.environ.get("DEPLOY_POLL_SECONDS", "5"))
 
 
 class Failed(Exception):
-    """Something that the user can act on."""
+    """A failure that the user can act on."""
 
 
 def run(*command: str, **options: Any) -> None:
@@ -58,7 +57,7 @@ def terraform(*arguments: str) -> None:
 
 
 def outputs() -> dict[str, Any]:
-    """Terraform's outputs by name; what is not made yet is missing."""
+    """Terraform's outputs by name; those of resources that do not exist yet are missing."""
     done = subprocess.run(
         ["terraform", f"-chdir={TERRAFORM}", "output", "-json"], check=False, capture_output=True, text=True
     )
@@ -72,23 +71,23 @@ def client(service: str, found: dict[str, Any]) -> Any:
 
 
 def waited(what: str) -> Iterator[None]:
-    """Yields until the caller has what it waits for, and raises after WAIT_SECONDS."""
+    """Yields at each poll until the caller stops, and raises Failed after WAIT_SECONDS."""
     end = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < end:
         yield
         time.sleep(POLL_SECONDS)
-    raise Failed(f"{what} did not come in {WAIT_SECONDS:.0f} s")
+    raise Failed(f"timed out after {WAIT_SECONDS:.0f} s while waiting for {what}")
 
 
 # Images ---------------------------------------------------------------------------------------------------------------
 
 
 def push_images(found: dict[str, Any], tag: str, build_arguments: list[str]) -> None:
-    """Builds and pushes what is not in its repository yet: a tag never changes its image."""
+    """Builds and pushes the images that their repositories lack: a tag never changes its image."""
     ecr = client("ecr", found)
     missing = [node for node in NODES if not has_image(ecr, f"{found['name']}/{node}", tag)]
     if not missing:
-        print(f"all images have the tag {tag} already")
+        print(f"all images already have the tag {tag}")
         return
     login(ecr, found["repositories"][NODES[0]].split("/")[0])
     platform = "linux/arm64" if found["architecture"] == "ARM64" else "linux/amd64"
@@ -110,7 +109,7 @@ def has_image(ecr: Any, repository: str, tag: str) -> bool:
 def login(ecr: Any, registry: str) -> None:
     token = ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
     user, _, password = base64.b64decode(token).decode().partition(":")
-    # By standard input: an argument would be seen in the list of processes.
+    # On standard input: an argument would be visible in the list of processes.
     run("docker", "login", "--username", user, "--password-stdin", registry, input=password, text=True)
 
 
@@ -118,15 +117,15 @@ def login(ecr: Any, registry: str) -> None:
 
 
 def write_secrets(found: dict[str, Any], rotate: str | None) -> None:
-    """Writes the secrets that have no value yet, and a new one for `rotate`."""
+    """Writes the secrets that have no value yet, and a new value for `rotate`."""
     manager = client("secretsmanager", found)
     if rotate == "tls" or value_of(manager, found["dask_tls_secret_arn"]) is None:
         manager.put_secret_value(SecretId=found["dask_tls_secret_arn"], SecretString=json.dumps(dask_tls()))
-        print("Dask's TLS material is written")
+        print("wrote Dask's TLS material")
     if found.get("redis_replication_group_id") is None:
-        print("Redis is your own: its secret is left as it is")
+        print("Redis is your own: its secret is unchanged")
     elif rotate == "redis" or value_of(manager, found["redis_url_secret_arn"]) is None:
-        give_redis_a_token(manager, found)
+        set_redis_token(manager, found)
 
 
 def value_of(manager: Any, secret: str) -> str | None:
@@ -137,7 +136,7 @@ def value_of(manager: Any, secret: str) -> str | None:
 
 
 def dask_tls() -> dict[str, str]:
-    """An authority of our own and one certificate of it, by `dask-graphql certificates`."""
+    """A new authority and one certificate of it, from `dask-graphql certificates`."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [sys.executable, "-m", "dask_graphql", "certificates", "--out", folder],
@@ -149,9 +148,9 @@ def dask_tls() -> dict[str, str]:
         return {name: Path(lines[f"DASK_GRAPHQL_TLS_{name.upper()}"]).read_text() for name in ("ca", "cert", "key")}
 
 
-def give_redis_a_token(manager: Any, found: dict[str, Any]) -> None:
-    """A new AUTH token. Redis takes the old and the new one (ROTATE) until `deploy` has replaced the nodes and demands
-    the new one alone (SET)."""
+def set_redis_token(manager: Any, found: dict[str, Any]) -> None:
+    """Sets a new AUTH token. Redis accepts the old and the new one (ROTATE) until `deploy` has replaced the nodes and
+    requires the new one (SET)."""
     token = random_secrets.token_hex(32)
     modify_token(found, token, "ROTATE")
     manager.put_secret_value(
@@ -160,9 +159,9 @@ def give_redis_a_token(manager: Any, found: dict[str, Any]) -> None:
     print("Redis has a new AUTH token")
 
 
-def demand_token(found: dict[str, Any]) -> None:
-    """Redis accepts the newest token alone from now on: no old one, and no client without. Done once for each token,
-    which the secret's version remembers."""
+def require_token(found: dict[str, Any]) -> None:
+    """Makes Redis accept only the newest token, and no client without one. This happens once for each token; a stage
+    of the secret's version records it."""
     if found.get("redis_replication_group_id") is None:
         return
     manager, secret = client("secretsmanager", found), found["redis_url_secret_arn"]
@@ -175,17 +174,17 @@ def demand_token(found: dict[str, Any]) -> None:
     modify_token(found, url.removeprefix("rediss://:").split("@")[0], "SET")
     options = {"RemoveFromVersionId": demanded} if demanded else {}
     manager.update_secret_version_stage(SecretId=secret, VersionStage=DEMANDED, MoveToVersionId=current, **options)
-    print("Redis demands the newest AUTH token")
+    print("Redis now requires the newest AUTH token")
 
 
-def modify_token(found: dict[str, Any], token: str, way: str) -> None:
+def modify_token(found: dict[str, Any], token: str, strategy: str) -> None:
     elasticache, group = client("elasticache", found), found["redis_replication_group_id"]
-    for _ in waited(f"Redis {group} being available"):
+    for _ in waited(f"Redis {group} to be available"):
         state = elasticache.describe_replication_groups(ReplicationGroupId=group)["ReplicationGroups"][0]
         if state["Status"] == "available":
             break
     elasticache.modify_replication_group(
-        ReplicationGroupId=group, AuthToken=token, AuthTokenUpdateStrategy=way, ApplyImmediately=True
+        ReplicationGroupId=group, AuthToken=token, AuthTokenUpdateStrategy=strategy, ApplyImmediately=True
     )
 
 
@@ -193,18 +192,18 @@ def modify_token(found: dict[str, Any], token: str, way: str) -> None:
 
 
 def wait_for_services(found: dict[str, Any]) -> None:
-    """Waits until each service runs its task definition alone. A first deployment that ECS gave up is started anew."""
+    """Waits until each service runs only its current task definition. A deployment that ECS gave up is retried once."""
     ecs = client("ecs", found)
-    started_anew: set[str] = set()
-    for _ in waited("a steady state of all services"):
+    retried: set[str] = set()
+    for _ in waited("all services to be steady"):
         pending = []
         for service in ecs.describe_services(cluster=found["cluster_arn"], services=found["services"])["services"]:
             name, primary = service["serviceName"], service["deployments"][0]
             steady = service["runningCount"] == service["desiredCount"] and len(service["deployments"]) == 1
             if primary.get("rolloutState") == "FAILED":
-                if name in started_anew:
-                    raise Failed(f"{name} does not start: {primary.get('rolloutStateReason')}; its log group says why")
-                started_anew.add(name)
+                if name in retried:
+                    raise Failed(f"{name} does not start: {primary.get('rolloutStateReason')}; see its log group")
+                retried.add(name)
                 ecs.update_service(cluster=found["cluster_arn"], service=name, forceNewDeployment=True)
                 pending.append(name)
             elif not steady or primary.get("rolloutState", "COMPLETED") != "COMPLETED":
@@ -215,7 +214,8 @@ def wait_for_services(found: dict[str, Any]) -> None:
 
 
 def make_key(found: dict[str, Any], name: str) -> None:
-    """Redis is reached from within only, so a task there makes the key. It says it in its log, which is deleted."""
+    """Creates an API key with a task in the cluster, because only nodes can reach Redis. The key is read from the
+    task's log, which is then deleted."""
     ecs, logs = client("ecs", found), client("logs", found)
     api = ecs.describe_services(cluster=found["cluster_arn"], services=["api"])["services"][0]
     answer = ecs.run_task(
@@ -224,9 +224,9 @@ def make_key(found: dict[str, Any], name: str) -> None:
         overrides={"containerOverrides": [{"name": "api", "command": ["keys", "create", name]}]},
     )  # fmt: skip
     if not answer["tasks"]:
-        raise Failed(f"ECS does not run the task: {answer['failures']}")
+        raise Failed(f"ECS did not run the task: {answer['failures']}")
     arn = answer["tasks"][0]["taskArn"]
-    for _ in waited("the end of the task"):
+    for _ in waited("the task to end"):
         if ecs.describe_tasks(cluster=found["cluster_arn"], tasks=[arn])["tasks"][0]["lastStatus"] == "STOPPED":
             break
     where = {"logGroupName": f"/{found['name']}/api", "logStreamName": f"api/api/{arn.rpartition('/')[2]}"}
@@ -237,22 +237,22 @@ def make_key(found: dict[str, Any], name: str) -> None:
         logs.delete_log_stream(**where)
 
 
-# Away -----------------------------------------------------------------------------------------------------------------
+# Removal --------------------------------------------------------------------------------------------------------------
 
 
 def drain(found: dict[str, Any]) -> None:
-    """Stops the controller, which would replace workers, and then every worker. They are in no state, and
-    ECS refuses to delete a cluster that runs tasks."""
+    """Stops the controller, which would replace workers, and then every worker. Terraform does not know the workers,
+    and ECS refuses to delete a cluster that runs tasks."""
     ecs, cluster = client("ecs", found), found["cluster_arn"]
     try:
         ecs.update_service(cluster=cluster, service="controller", desiredCount=0)
     except ClientError as error:
         if error.response["Error"]["Code"] not in ("ServiceNotFoundException", "ServiceNotActiveException"):
             raise
-    for _ in waited("the controller's end"):
+    for _ in waited("the controller to stop"):
         if not list_tasks(ecs, cluster, serviceName="controller"):
             break
-    for _ in waited("the workers' end"):
+    for _ in waited("the workers to stop"):
         workers = list_tasks(ecs, cluster, family=found["worker_family"])
         for task in workers:
             ecs.stop_task(cluster=cluster, task=task, reason="the system is destroyed")
@@ -261,7 +261,7 @@ def drain(found: dict[str, Any]) -> None:
             for task in describe(ecs, cluster, list_tasks(ecs, cluster, "STOPPED", family=found["worker_family"]))
             if task["lastStatus"] != "STOPPED"
         ]
-        print(f"workers: {len(workers)} told to stop, {len(stopping)} stopping", flush=True)
+        print(f"workers: asked {len(workers)} to stop, {len(stopping)} stopping", flush=True)
         if not workers and not stopping:
             return
 
@@ -279,8 +279,8 @@ def describe(ecs: Any, cluster: str, tasks: list[str]) -> list[dict[str, Any]]:
     ]
 
 
-def forget_task_definitions(found: dict[str, Any]) -> None:
-    """Terraform leaves old revisions registered, for roll backs."""
+def deregister_task_definitions(found: dict[str, Any]) -> None:
+    """Deregisters all revisions. Terraform leaves old ones registered, for rollbacks."""
     ecs = client("ecs", found)
     for node in NODES:
         pages = ecs.get_paginator("list_task_definitions").paginate(familyPrefix=f"{found['name']}-{node}")
@@ -298,7 +298,7 @@ def deploy(tag: str, build_arguments: list[str], approve: list[str], skip_images
     found = outputs()
     if "repositories" not in found or "dask_tls_secret_arn" not in found:
         terraform("apply", "-input=false", *approve, *(f"-target={target}" for target in BEFORE_NODES))
-        # A targeted apply writes the outputs whose parts are there.
+        # A targeted apply writes the outputs of the resources that exist.
         found = outputs()
     if not skip_images:
         push_images(found, tag, build_arguments)
@@ -306,7 +306,7 @@ def deploy(tag: str, build_arguments: list[str], approve: list[str], skip_images
     terraform("apply", "-input=false", *approve)
     found = outputs()
     wait_for_services(found)
-    demand_token(found)
+    require_token(found)
     print(found["next_commands"])
 
 
@@ -314,11 +314,11 @@ def destroy(approve: list[str]) -> None:
     found = outputs()
     if found.get("cluster_arn"):
         drain(found)
-    # Terraform wants a value for a variable without a default even to destroy.
+    # Terraform requires a value for a variable without a default even to destroy.
     os.environ.setdefault(IMAGE_TAG, found.get("image_tag", "none"))
     terraform("destroy", "-input=false", *approve)
     if "region" in found:
-        forget_task_definitions(found)
+        deregister_task_definitions(found)
 
 
 def main() -> None:
@@ -326,15 +326,23 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("deploy", "images"):
         command = commands.add_parser(name)
-        command.add_argument("--tag", required=True, help="never used before for other images; such as a commit's hash")
-        command.add_argument("--build-arg", action="append", default=[], help="for docker, such as TASK_PACKAGES=tasks")
-    commands.choices["deploy"].add_argument("--skip-images", action="store_true", help="someone else pushed them")
+        command.add_argument(
+            "--tag", required=True, help="a tag that was never used for other images, such as a commit's hash"
+        )
+        command.add_argument(
+            "--build-arg", action="append", default=[], help="passed to docker build, such as TASK_PACKAGES=tasks"
+        )
+    commands.choices["deploy"].add_argument(
+        "--skip-images", action="store_true", help="the images were pushed elsewhere"
+    )
     commands.add_parser("secrets").add_argument("--rotate", choices=["redis", "tls"])
     commands.add_parser("wait")
     commands.add_parser("key").add_argument("name")
     commands.add_parser("destroy")
     for name in ("deploy", "destroy"):
-        commands.choices[name].add_argument("--yes", action="store_true", help="do not ask before Terraform acts")
+        commands.choices[name].add_argument(
+            "--yes", action="store_true", help="do not ask for confirmation before Terraform acts"
+        )
     given = parser.parse_args()
     approve = ["-auto-approve"] if getattr(given, "yes", False) else []
     try:

@@ -43,11 +43,11 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 def test_the_first_deployment_makes_everything_in_order(deployment: Deployment) -> None:
     order = [
         "module.redis[0].aws_elasticache_replication_group.this: Creation complete",
-        "Dask's TLS material is written",
+        "wrote Dask's TLS material",
         "Redis has a new AUTH token",
         "module.api.aws_ecs_service.this: Creation complete",
         "services: steady",
-        "Redis demands the newest AUTH token",
+        "Redis now requires the newest AUTH token",
     ]
     places = [deployment.log.find(text) for text in order]
     assert -1 not in places, order[places.index(-1)]
@@ -208,7 +208,7 @@ def test_secrets_stay_as_they_are_until_they_are_rotated(deployment: Deployment)
     assert {"AWSCURRENT"} in stages()  # Redis takes both, until every node has the new one
     again = deployment.script("deploy", "--tag", "v1", "--skip-images", "--yes")
     assert "0 added, 0 changed, 0 destroyed" in again
-    assert "Redis demands the newest AUTH token" in again
+    assert "Redis now requires the newest AUTH token" in again
     assert {"AWSCURRENT", "DEMANDED"} in stages()
 
 
