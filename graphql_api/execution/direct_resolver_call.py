@@ -1,5 +1,5 @@
-"""Calling the resolver of a root field without Strawberry's way there, which looks every argument's name and type up
-anew: a sixteenth of what a busy api node does."""
+"""Calls the resolver of a root field directly: Strawberry's call looks up each argument's name and type anew, which is
+a sixteenth of a busy api node's work."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from strawberry.types.field import StrawberryField
 from graphql_api.strawberry_internals import DEFINITION
 
 Convert: TypeAlias = Callable[[Any], Any]
-"""Makes what a resolver takes of a value that graphql-core has coerced."""
+"""Converts a value that graphql-core has coerced to what a resolver takes."""
 
 
 class UnsupportedArgument(Exception):
-    """Strawberry converts this in a way of its own."""
+    """Only Strawberry can convert this argument."""
 
 
 class DirectCall:
     """Calls the asynchronous resolver of one field.
 
     Args:
-        function: the resolver; it takes `info` and the arguments by their Python names.
-        arguments: by their GraphQL names, the Python name and the conversion of those that are converted here.
+        function: the resolver, which takes `info` and the arguments by their Python names.
+        arguments: by GraphQL name, the Python name and the conversion of each argument that can be converted here.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class DirectCall:
         self._arguments = arguments
 
     def __call__(self, info: Any, values: Mapping[str, Any]) -> Coroutine[Any, Any, Any] | None:
-        """What the resolver does with these arguments; None where one of them is Strawberry's to convert."""
+        """Calls the resolver; returns None if only Strawberry can convert one of the arguments."""
         converted = {}
         for name, value in values.items():
             known = self._arguments.get(name)
@@ -54,7 +54,7 @@ class DirectCall:
 
 
 def direct_call(field: GraphQLField) -> DirectCall | None:
-    """How the resolver of a field is called directly; None where it cannot be."""
+    """The direct call of a field's resolver; None if it cannot be called directly."""
     made = (field.extensions or {}).get(DEFINITION)
     if not isinstance(made, StrawberryField) or made.extensions or made.base_resolver is None:
         return None
@@ -77,7 +77,7 @@ def _conversion(kind: GraphQLInputType) -> Convert:
     if isinstance(kind, GraphQLNonNull):
         return _conversion(kind.of_type)
     if isinstance(kind, GraphQLScalarType):
-        return _as_it_is
+        return _unchanged
     if isinstance(kind, GraphQLList):
         convert = _conversion(kind.of_type)
         return lambda values: None if values is None else [convert(value) for value in values]
@@ -87,7 +87,7 @@ def _conversion(kind: GraphQLInputType) -> Convert:
 
 
 def _object(kind: GraphQLInputObjectType) -> Convert:
-    """Of an input type whose fields are plain; others may contain themselves."""
+    """The conversion of an input type with scalar fields only, as others may be recursive."""
     definition = kind.extensions[DEFINITION]
     if definition.from_input is not None or kind.is_one_of:
         raise UnsupportedArgument
@@ -97,7 +97,7 @@ def _object(kind: GraphQLInputObjectType) -> Convert:
         if not isinstance(plain, GraphQLScalarType):
             raise UnsupportedArgument
         names[name] = field.extensions[DEFINITION].python_name
-    # What a client may leave out and has no default is null, as Strawberry has it.
+    # As in Strawberry, an omitted field without a default is null.
     absent = {
         field.python_name: None
         for field in definition.fields
@@ -111,5 +111,5 @@ def _object(kind: GraphQLInputObjectType) -> Convert:
     return convert
 
 
-def _as_it_is(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value

@@ -1,4 +1,4 @@
-"""GraphQL documents: parsed, measured and validated once, and kept, since both cost ten times the execution."""
+"""GraphQL documents: parsed, measured and validated once and cached, as parsing and validating cost ten executions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from cluster.errors import DocumentTooLarge, OperationNotAllowed
 from cluster.settings import Settings
 from graphql_api.execution.compiled_selection import EventExecution, Execution
 from graphql_api.execution.document_limits import (
-    CHARACTERS,
+    MAX_CHARACTERS,
     DocumentSize,
     Limits,
     check_limits,
@@ -35,12 +35,12 @@ from graphql_api.execution.document_limits import (
 from graphql_api.execution.persisted_operations import PersistedOperations
 from graphql_api.strawberry_internals import validate_document
 
-KEPT_TOKENS: Final = 100_000
-"""Most tokens of all kept documents together; a token is about a kilobyte of syntax tree."""
+CACHE_TOKENS: Final = 100_000
+"""Size of the cache: the tokens of all documents. A token takes about a kilobyte of syntax tree."""
 
 
 class DocumentRejected(Exception):
-    """A document, or its variables, that is not executed."""
+    """A document, or its variables, are not accepted for execution."""
 
     def __init__(self, errors: list[GraphQLError]) -> None:
         super().__init__(errors[0].message)
@@ -52,11 +52,11 @@ class Operation:
     """One operation of a document.
 
     Attributes:
-        number: of the document; no other ever has it.
-        name: of the operation.
-        shared: its answer to a final record is the same for everybody who sends the same words.
-        execution: how a query or a mutation is executed; made when it is first executed.
-        event_execution: how each event of a subscription is; likewise.
+        number: number of the document, unique in this process.
+        name: name of the operation.
+        shared: its response for a final record depends on nothing but the document and the variables.
+        execution: executes a query or mutation; made on first use.
+        event_execution: executes an event of a subscription; made on first use.
     """
 
     document: DocumentNode
@@ -71,7 +71,11 @@ class Operation:
 
 @dataclass(slots=True)
 class CachedDocument:
-    """A document that was parsed. `operations`: those that were asked for, by the name in the request."""
+    """A parsed document.
+
+    Attributes:
+        operations: those that were requested, by the name in the request.
+    """
 
     text: str
     document: DocumentNode
@@ -82,13 +86,13 @@ class CachedDocument:
     operations: dict[str | None, Operation] = field(default_factory=dict)
 
     def operation(self, name: str | None) -> Operation:
-        """The operation of a name, or the only one.
+        """The operation with a name, or the only one.
 
         Args:
-            name: None or empty where the request names none; no operation has an empty name.
+            name: None or empty if the request names none; no operation has an empty name.
 
         Raises:
-            Refused: there is none of this name, or there are several and the request names none.
+            DocumentRejected: there is none with this name, or there are several and the request names none.
         """
         found = self.operations.get(name)
         if found is None:
@@ -105,12 +109,12 @@ class CachedDocument:
             if name is None or name == own:
                 kind = OperationType(node.operation.value)
                 return Operation(self.document, node, self.number, kind, own, _awaits_one_task(node))
-        words = "Must provide an operation." if name is None else f"Unknown operation named '{name}'."
-        raise DocumentRejected([GraphQLError(words)])
+        message = "Must provide an operation." if name is None else f"Unknown operation named '{name}'."
+        raise DocumentRejected([GraphQLError(message)])
 
 
 def _awaits_one_task(node: OperationDefinitionNode) -> bool:
-    """Whether it is a subscription of `taskResult` and of nothing else."""
+    """Whether an operation is a subscription of `taskResult` and nothing else."""
     fields = node.selection_set.selections
     return (
         node.operation.value == "subscription"
@@ -121,7 +125,7 @@ def _awaits_one_task(node: OperationDefinitionNode) -> bool:
 
 
 class DocumentCache:
-    """The documents of one api."""
+    """The documents of one api node."""
 
     def __init__(self, settings: Settings, persisted: PersistedOperations) -> None:
         self._limits = Limits.of(settings)
@@ -131,33 +135,33 @@ class DocumentCache:
             self._rules += (NoSchemaIntrospectionCustomRule,)
         self._introspection = settings.introspection
         self._numbers = itertools.count()
-        self._kept: OrderedDict[str, CachedDocument] = OrderedDict()
+        self._documents: OrderedDict[str, CachedDocument] = OrderedDict()
         self._tokens = 0
 
-    def parsed(self, text: str | None, variables: Any = None) -> CachedDocument:
-        """A document, not validated yet.
+    def parse_cached(self, text: str | None, variables: Any = None) -> CachedDocument:
+        """Returns a parsed document, from the cache if possible. It may not be validated yet.
 
         Raises:
-            MissingQueryError: there is none.
-            Refused: it is not GraphQL, passes a limit, or is not one of the allowed operations.
+            MissingQueryError: there is no document.
+            DocumentRejected: it is not GraphQL, exceeds a limit, or is not one of the allowed operations.
         """
         if not text:
             raise MissingQueryError
         try:
             check_variables(variables, self._limits)
-            kept = self._kept.get(text) or self._parse(text)
-            check_list_cost(kept.measured, variables, self._limits)
+            document = self._documents.get(text) or self._parse(text)
+            check_list_cost(document.measured, variables, self._limits)
         except (DocumentTooLarge, OperationNotAllowed) as error:
             raise DocumentRejected([GraphQLError(error.message, original_error=error)]) from error
         except GraphQLError as error:
             raise DocumentRejected([error]) from error
-        self._kept.move_to_end(text)
-        return kept
+        self._documents.move_to_end(text)
+        return document
 
     def _parse(self, text: str) -> CachedDocument:
         self._persisted.check(text)
-        if len(text) > CHARACTERS:
-            raise DocumentTooLarge(f"a document has at most {CHARACTERS} characters; send long values as variables")
+        if len(text) > MAX_CHARACTERS:
+            raise DocumentTooLarge(f"a document has at most {MAX_CHARACTERS} characters; send long values as variables")
         try:
             document = parse(text, max_tokens=self._limits.tokens)
             measured = measure_document(document)
@@ -171,25 +175,25 @@ class DocumentCache:
                 ) from None
             raise
         tokens = max(1, document.token_count or self._limits.tokens)
-        kept = self._kept[text] = CachedDocument(text, document, tokens, next(self._numbers), measured)
+        cached = self._documents[text] = CachedDocument(text, document, tokens, next(self._numbers), measured)
         self._tokens += tokens
-        while self._tokens > KEPT_TOKENS:
-            self._tokens -= self._kept.popitem(last=False)[1].tokens
-        return kept
+        while self._tokens > CACHE_TOKENS:
+            self._tokens -= self._documents.popitem(last=False)[1].tokens
+        return cached
 
-    def validate(self, schema: GraphQLSchema, kept: CachedDocument) -> None:
-        """Holds a document to the schema, once.
+    def validate(self, schema: GraphQLSchema, document: CachedDocument) -> None:
+        """Validates a document against the schema, once.
 
         Raises:
-            Refused: it does not fit.
+            DocumentRejected: it is not valid.
         """
-        if kept.valid:
+        if document.valid:
             return
-        errors = validate_document(schema, kept.document, self._rules)
+        errors = validate_document(schema, document.document, self._rules)
         if errors and not self._introspection:
             for error in errors:
-                # The suggestions would tell the schema name by name.
+                # Suggestions would reveal the schema name by name.
                 error.message = error.message.partition(" Did you mean ")[0]
         if errors:
             raise DocumentRejected(errors)
-        kept.valid = True
+        document.valid = True

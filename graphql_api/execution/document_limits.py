@@ -1,6 +1,6 @@
-"""What a GraphQL document may ask, measured before it is validated: validation is what a hostile one makes costly.
+"""Limits on GraphQL documents, checked before validation, which a hostile document can make expensive.
 
-One walk over the document, each fragment once, however often it is spread.
+A document is measured in one walk that visits each fragment once, however often it is spread.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from graphql import (
 from cluster.errors import DocumentTooLarge
 from cluster.settings import Settings
 
-CHARACTERS: Final = 64_000
-"""Longest document. The lexer takes a long name or text as one token, so tokens alone do not bound its work."""
-DIRECTIVES: Final = 50
-"""Most directives. The schema has no repeatable ones."""
-PAIRS: Final = 5_000
-"""Most pairs of fields with one response name: validation compares each pair (OverlappingFieldsCanBeMerged)."""
-SPREADS: Final = 200
-"""Most fragment spreads."""
-ITEMS: Final = 5
-"""How many plain items of lists in variables count as one value: a list of numbers is read quickly."""
+MAX_CHARACTERS: Final = 64_000
+"""Length of a document. A long name or string is one token, so a limit on tokens alone does not bound the lexer."""
+MAX_DIRECTIVES: Final = 50
+"""Directives in a document. The schema has no repeatable ones."""
+MAX_FIELD_PAIRS: Final = 5_000
+"""Pairs of fields with the same response name: validation compares each pair (OverlappingFieldsCanBeMerged)."""
+MAX_SPREADS: Final = 200
+"""Fragment spreads in a document."""
+PLAIN_ITEMS_PER_VALUE: Final = 5
+"""This many scalar items of lists in variables count as one value, as a list of numbers is read quickly."""
 DEFAULT_PAGE: Final = 20
-"""Tasks on a page where `first` is not given."""
+"""Tasks per page without `first`."""
 PAGE_LIMIT: Final = 100
-"""Most tasks on a page."""
+"""Tasks per page at most."""
 ROOT_COST: Final = 10
-"""Of a field that asks Redis, where others cost 1."""
+"""Cost of a field that reads from Redis; other fields cost 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class DocumentSize:
-    """What a document asks: its deepest field, the most that one of its operations costs, and counts.
+    """The size of a document: the depth of its deepest field, the cost of its most expensive operation, and counts.
 
     Attributes:
-        per_item: what each item of a variable costs on top, by the variable's name: the inputs of `submit<Name>Many`.
+        per_item: the additional cost per item of a list variable, by name: the inputs of `submit<Name>Many`.
     """
 
     depth: int
@@ -85,7 +85,7 @@ class DocumentSize:
 
 
 def measure_document(document: DocumentNode) -> DocumentSize:
-    """Walks a document. Its fragments may be missing or spread themselves: validation says so later."""
+    """Measures a document. Fragments may be missing or recursive, which validation reports later."""
     return _Walk(document).measure()
 
 
@@ -108,10 +108,10 @@ class _Walk:
                 for variable in node.variable_definitions or ():
                     self._values(variable.default_value)
                     self._count_directives(variable.directives)
-                deep, dear = self._selections(node.selection_set, root=True)
-                depth, cost = max(depth, deep), max(cost, dear)
+                selected_depth, selected_cost = self._selections(node.selection_set, root=True)
+                depth, cost = max(depth, selected_depth), max(cost, selected_cost)
             elif isinstance(node, FragmentDefinitionNode):
-                # Also where nothing spreads it: validation looks at it all the same.
+                # Even if nothing spreads it: it is validated all the same.
                 self._fragment(node.name.value)
         pairs = sum(count * (count - 1) // 2 for count in self._names.values())
         return DocumentSize(
@@ -124,14 +124,14 @@ class _Walk:
         for node in () if selections is None else selections.selections:
             self._count_directives(node.directives)
             if isinstance(node, FieldNode):
-                deep, dear = self._field(node, root=root)
+                selected_depth, selected_cost = self._field(node, root=root)
             elif isinstance(node, InlineFragmentNode):
-                deep, dear = self._selections(node.selection_set, root=root)
+                selected_depth, selected_cost = self._selections(node.selection_set, root=root)
             else:
                 assert isinstance(node, FragmentSpreadNode)
                 self._spreads += 1
-                deep, dear = self._fragment(node.name.value)
-            depth, cost = max(depth, deep), cost + dear
+                selected_depth, selected_cost = self._fragment(node.name.value)
+            depth, cost = max(depth, selected_depth), cost + selected_cost
         return depth, cost
 
     def _field(self, node: FieldNode, *, root: bool) -> tuple[int, int]:
@@ -151,16 +151,16 @@ class _Walk:
         if isinstance(inputs, ListValueNode):
             times = max(1, len(inputs.values))
         elif isinstance(inputs, VariableNode):
-            # How many there are, the request will show.
+            # The number of items is known only with the variables (`check_list_cost`).
             self._per_item[inputs.name.value] += cost
             times = 0
-        # A list's results are read one by one where they are asked for.
+        # The results of a list of tasks are read one by one.
         own = ROOT_COST if root or node.name.value in ("result", "partial") else 1
         return depth + 1, own + cost * times
 
     def _fragment(self, name: str) -> tuple[int, int]:
         if name not in self._known:
-            self._known[name] = (0, 0)  # what it counts for inside itself
+            self._known[name] = (0, 0)  # for recursive spreads
             if name in self._fragments:
                 self._count_directives(self._fragments[name].directives)
                 self._known[name] = self._selections(self._fragments[name].selection_set)
@@ -185,24 +185,24 @@ class _Walk:
 
 def check_limits(measured: DocumentSize, limits: Limits) -> None:
     """Raises:
-    DocumentTooLarge: a limit is passed; the message names it.
+    DocumentTooLarge: the document exceeds a limit, which the message names.
     """
-    for what, came, limit in (
+    for what, actual, limit in (
         ("nested fields", measured.depth, limits.depth),
         ("aliases", measured.aliases, limits.aliases),
-        ("directives", measured.directives, DIRECTIVES),
-        ("fragment spreads", measured.spreads, SPREADS),
+        ("directives", measured.directives, MAX_DIRECTIVES),
+        ("fragment spreads", measured.spreads, MAX_SPREADS),
         ("items in a list", measured.list_items, limits.list_items),
-        ("pairs of fields with one name", measured.pairs, PAIRS),
+        ("pairs of fields with one name", measured.pairs, MAX_FIELD_PAIRS),
         ("points of cost", measured.cost, limits.cost),
     ):
-        if came > limit:
-            raise DocumentTooLarge(f"a document has at most {limit} {what}, not {came}", limit=limit)
+        if actual > limit:
+            raise DocumentTooLarge(f"a document has at most {limit} {what}, not {actual}", limit=limit)
 
 
 def check_list_cost(measured: DocumentSize, variables: Any, limits: Limits) -> None:
     """Raises:
-    DocumentTooLarge: what is asked of each item of the variables costs too much, all items counted.
+    DocumentTooLarge: the document costs too much, given the number of items in the variables.
     """
     if not measured.per_item or not isinstance(variables, dict):
         return
@@ -212,15 +212,15 @@ def check_list_cost(measured: DocumentSize, variables: Any, limits: Limits) -> N
         cost += each * (len(items) if isinstance(items, list) else 1)
     if cost > limits.cost:
         raise DocumentTooLarge(
-            f"an operation has at most {limits.cost} points of cost, not {cost}: what it selects counts for each "
-            "input; select less, or send fewer inputs at once",
+            f"an operation has at most {limits.cost} points of cost, not {cost}: its selection counts for each input; "
+            "select fewer fields, or send fewer inputs at once",
             limit=limits.cost,
         )
 
 
 def check_variables(variables: Any, limits: Limits) -> None:
     """Raises:
-    DocumentTooLarge: the variables of an operation have more values than the limit, nested ones counted.
+    DocumentTooLarge: the variables of an operation have more values than the limit, including nested ones.
     """
     count = 0
     items = 0
@@ -235,9 +235,9 @@ def check_variables(variables: Any, limits: Limits) -> None:
             todo += nested
             count += len(nested)
             items += len(value) - len(nested)
-        if count + items // ITEMS > limits.values:
+        if count + items // PLAIN_ITEMS_PER_VALUE > limits.values:
             raise DocumentTooLarge(
-                f"the variables of an operation have at most {limits.values} values, of which {ITEMS} numbers or texts "
-                "in a list are one; send several requests",
+                f"the variables of an operation have at most {limits.values} values, where {PLAIN_ITEMS_PER_VALUE} "
+                "numbers or strings in a list count as one; send several requests",
                 limit=limits.values,
             )

@@ -1,24 +1,18 @@
-"""Executing operations: one document from its text to its result or its stream of results.
+"""Executes operations: from the text of a document to its result or its stream of results.
 
-Strawberry builds the schema and keeps the sockets. What its schema does around graphql-core for every operation (hooks
-of extensions, a context of its own) cost as much as the execution, and nothing here hooks in. Whoever waits for the
-same result with the same document shares one execution and one serialisation of it.
+Strawberry builds the schema and handles the sockets. What its schema does around graphql-core for each operation (hooks
+of extensions, a context of its own) costs as much as the execution, and this api uses none of it.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import AsyncIterable, AsyncIterator, Collection, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
 from inspect import isawaitable
-from typing import Any, Final, cast
+from typing import Any, Final
 
-import orjson
 import strawberry
-from graphql import (
-    ExecutionResult as CoreResult,
-)
+from graphql import ExecutionResult as CoreResult
 from graphql import GraphQLError
 from strawberry.exceptions import MissingQueryError
 from strawberry.schema.exceptions import InvalidOperationTypeError
@@ -26,28 +20,22 @@ from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from cluster.observability import metrics
-from cluster.store.record import Record
 from graphql_api.errors import mask_error
 from graphql_api.execution.compiled_selection import EventExecution, event_execution, field_execution
 from graphql_api.execution.document_cache import DocumentCache, DocumentRejected, Operation
+from graphql_api.execution.response_cache import CachedExecution, ResponseCache
 from graphql_api.graphql_core_internals import Executor, build_executor, event_source
 from graphql_api.strawberry_internals import PreExecutionError, core_schema
 
-EVERY: Final = frozenset(OperationType)
-KEPT_BYTES: Final = 16 * 2**20
-"""Most bytes of all kept answers together."""
-ENTRY_BYTES: Final = 800
-"""What a kept answer takes beside its own bytes, about: its key, and its place."""
-LONGEST: Final = 2**20
-"""Longest answer that is kept, in bytes."""
+ALL_OPERATIONS: Final = frozenset(OperationType)
 
 
 class Operations(strawberry.Schema):
-    """A schema that executes by itself.
+    """A schema that executes operations itself.
 
     Args:
-        documents: parses, bounds, validates and keeps what is executed.
-        options: of Strawberry's schema.
+        documents: parses, limits, validates and caches documents.
+        options: passed to Strawberry's schema.
     """
 
     def __init__(self, documents: DocumentCache, **options: Any) -> None:
@@ -70,7 +58,7 @@ class Operations(strawberry.Schema):
 
         Raises:
             MissingQueryError: there is no document.
-            InvalidOperationTypeError: the operation is none of the allowed types.
+            InvalidOperationTypeError: the operation's type is not allowed.
         """
         try:
             operation = self._prepare(query, variable_values, operation_name, allowed_operation_types)
@@ -79,9 +67,9 @@ class Operations(strawberry.Schema):
         return await self._execute(operation, variable_values, context_value)
 
     def kind(self, query: str, variables: Mapping[str, Any] | None, operation_name: str | None) -> OperationType | None:
-        """What an operation is, before it is executed; None where it is refused."""
+        """The type of an operation, before it is executed; None if it is refused."""
         try:
-            return self._documents.parsed(query, variables).operation(operation_name).kind
+            return self._documents.parse_cached(query, variables).operation(operation_name).kind
         except (DocumentRejected, MissingQueryError):
             return None
 
@@ -95,13 +83,13 @@ class Operations(strawberry.Schema):
         operation_extensions: dict[str, Any] | None = None,
         allowed_operation_types: Collection[OperationType] | None = None,
     ) -> AsyncIterator[ExecutionResult]:
-        """Executes any operation; a query or a mutation has one result.
+        """Executes any operation and yields its results; a query or a mutation has one.
 
-        The first result is a PreExecutionError where nothing was executed.
+        If nothing was executed, the only result is a PreExecutionError.
         """
         return self._results(query, variable_values, context_value, operation_name, allowed_operation_types)
 
-    # What both do -----------------------------------------------------------------------------------------------------
+    # Shared by both ---------------------------------------------------------------------------------------------------
 
     def _prepare(
         self,
@@ -112,12 +100,12 @@ class Operations(strawberry.Schema):
     ) -> Operation:
         kind = "refused"
         try:
-            kept = self._documents.parsed(text, variables)
-            operation = kept.operation(name)
-            if operation.kind not in (allowed or EVERY):
+            document = self._documents.parse_cached(text, variables)
+            operation = document.operation(name)
+            if operation.kind not in (allowed or ALL_OPERATIONS):
                 raise InvalidOperationTypeError(operation.kind)
             kind = operation.kind.value
-            self._documents.validate(self._core, kept)
+            self._documents.validate(self._core, document)
             return operation
         finally:
             metrics.labelled(metrics.OPERATIONS, kind).inc()
@@ -131,15 +119,15 @@ class Operations(strawberry.Schema):
         try:
             executor = self._executor(operation, variables, context)
             if isinstance(executor, list):
-                return self._told(CoreResult(None, executor))
+                return self._masked(CoreResult(None, executor))
             if operation.execution is None:
                 operation.execution = field_execution(self._core, operation.document, operation.node)
             result = operation.execution(executor)
             if isawaitable(result):
                 result = await result
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client is told no more than that it is ours
+        except Exception as error:  # noqa: BLE001 - masked as an internal error
             return self._refused([_as_graphql(error)])
-        return self._told(result)
+        return self._masked(result)
 
     def _executor(
         self, operation: Operation, variables: dict[str, Any] | None, context: Any
@@ -152,7 +140,7 @@ class Operations(strawberry.Schema):
             self._core, operation.document, context=context, variables=variables, operation_name=operation.name
         )
 
-    def _told(self, result: CoreResult) -> ExecutionResult:
+    def _masked(self, result: CoreResult) -> ExecutionResult:
         for error in result.errors or ():
             mask_error(error)
         return ExecutionResult(data=result.data, errors=result.errors)
@@ -171,7 +159,7 @@ class Operations(strawberry.Schema):
             yield self._refused(refused.errors)
             return
         except (InvalidOperationTypeError, MissingQueryError) as error:
-            yield self._refused([GraphQLError(_words(error), original_error=error)])
+            yield self._refused([GraphQLError(_message(error), original_error=error)])
             return
         if operation.kind is not OperationType.SUBSCRIPTION:
             yield await self._execute(operation, variables, context)
@@ -183,14 +171,14 @@ class Operations(strawberry.Schema):
                 return
             async with aclosing(results):  # type: ignore[type-var]
                 async for result in results:
-                    yield self._told(result)
+                    yield self._masked(result)
         except Exception as error:  # noqa: BLE001 - as above
-            yield self._told(CoreResult(None, [_as_graphql(error)]))
+            yield self._masked(CoreResult(None, [_as_graphql(error)]))
 
     async def _subscribe(
         self, operation: Operation, variables: dict[str, Any] | None, context: Any
     ) -> AsyncIterator[CoreResult] | CoreResult:
-        """The results of a subscription, or what is wrong with it."""
+        """The results of a subscription, or one result with its errors."""
         executor = self._executor(operation, variables, context)
         if isinstance(executor, list):
             return CoreResult(None, executor)
@@ -203,7 +191,7 @@ class Operations(strawberry.Schema):
             operation.event_execution = event_execution(self._core, operation.document, operation.node)
         execute = operation.event_execution
         if operation.shared:
-            execute = _Shared(self._response_cache, operation, execute, variables)
+            execute = CachedExecution(self._response_cache, operation, execute, variables)
         return _responses(executor, source, execute)
 
 
@@ -217,81 +205,11 @@ async def _responses(
             yield await result if isawaitable(result) else result
 
 
-class ResponseCache:
-    """Answers that may be given again: the data of final records, which never change. The oldest used go first."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[Any, ...], bytes] = OrderedDict()
-        self._bytes = 0
-
-    def get(self, key: tuple[Any, ...]) -> bytes | None:
-        kept = self._kept.get(key)
-        if kept is not None:
-            self._kept.move_to_end(key)
-        return kept
-
-    def put(self, key: tuple[Any, ...], data: bytes) -> None:
-        if len(data) > LONGEST or key in self._kept:
-            return
-        self._kept[key] = data
-        self._bytes += len(data) + ENTRY_BYTES
-        while self._bytes > KEPT_BYTES:
-            self._bytes -= len(self._kept.popitem(last=False)[1]) + ENTRY_BYTES
-
-
-@dataclass(frozen=True, slots=True)
-class _Shared:
-    """Executes the event of a final record once for all who asked in the same words."""
-
-    responses: ResponseCache
-    operation: Operation
-    execute: EventExecution
-    variables: dict[str, Any] | None
-
-    def __call__(self, executor: Executor, event: Any) -> Any:
-        record: Record = event.record
-        if not record.final:
-            return self.execute(executor, event)
-        # Who is asked by the same words about the same end of the same task gives the same answer; whether the caller
-        # may see it was looked at before.
-        try:
-            variables = compact(orjson.dumps(self.variables or {}))
-        except TypeError:
-            # Integers beyond 64 bits and lone surrogates are legal in a variable, and have no form here: not shared.
-            return self.execute(executor, event)
-        words = self.operation.number, self.operation.name, variables
-        end = record.attempt, record.seq, record.finished_at, record.submissions, record.expires_at
-        key = (record.task_id, *end, *words)
-        kept = self.responses.get(key)
-        if kept is not None:
-            return CoreResult(cast(Any, orjson.Fragment(kept)), None)
-        result = self.execute(executor, event)
-        return self._later(key, result) if isawaitable(result) else self._keep(key, result)
-
-    async def _later(self, key: tuple[Any, ...], result: Any) -> CoreResult:
-        return self._keep(key, await result)
-
-    def _keep(self, key: tuple[Any, ...], result: CoreResult) -> CoreResult:
-        if result.errors:
-            return result
-        try:
-            data = compact(orjson.dumps(result.data))
-        except TypeError:  # as above
-            return result
-        self.responses.put(key, data)
-        return CoreResult(cast(Any, orjson.Fragment(data)), None)
-
-
-def compact(made: bytes) -> bytes:
-    """A copy that takes its length and no more: what orjson makes keeps the buffer of 4 KB that it was written into."""
-    return bytes(memoryview(made))
-
-
 def _as_graphql(error: Exception) -> GraphQLError:
     return error if isinstance(error, GraphQLError) else GraphQLError(str(error), original_error=error)
 
 
-def _words(error: InvalidOperationTypeError | MissingQueryError) -> str:
+def _message(error: InvalidOperationTypeError | MissingQueryError) -> str:
     if isinstance(error, InvalidOperationTypeError):
         many = {OperationType.QUERY: "queries", OperationType.MUTATION: "mutations"}
         return f"{many.get(error.operation_type, 'subscriptions')} are not allowed"

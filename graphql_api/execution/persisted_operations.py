@@ -1,7 +1,7 @@
-"""Persisted operations: documents that a client names by their hash, and that an operator may allow alone.
+"""Persisted operations: documents that clients name by hash. An operator may allow no others.
 
-A request names one by `documentId: "sha256:<hex>"` (GraphQL over HTTP, appendix on persisted documents), or as Apollo
-and Relay clients do by `extensions.persistedQuery.sha256Hash`.
+A request names one with `documentId: "sha256:<hex>"` (GraphQL over HTTP, appendix on persisted documents), or, as
+Apollo and Relay clients do, with `extensions.persistedQuery.sha256Hash`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from cluster.errors import OperationNotAllowed, SettingError
 from cluster.settings import Settings, variable_of
 
 NOT_FOUND: Final = "# a persisted operation that is not known here"
-"""What stands for the document of an unknown hash until it is refused, where every document is looked at."""
+"""Stands for the document of an unknown hash until `check`, which sees every document, refuses it."""
 
 
 class PersistedOperations:
     """The operations of PERSISTED_OPERATIONS.
 
     Raises:
-        SettingError: the file cannot be read, is no JSON object of texts, or a hash is not that of its document.
+        SettingError: the file cannot be read, is not a JSON object of strings, or a hash does not match its document.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -35,16 +35,16 @@ class PersistedOperations:
 
     def check(self, document: str) -> None:
         """Raises:
-        OperationNotAllowed: only persisted operations are allowed, and this is none; or its hash was not known.
+        OperationNotAllowed: the document's hash is unknown, or only persisted operations are allowed.
         """
         if document == NOT_FOUND:
-            # Apollo's clients know this message, and send the document itself then.
+            # Apollo's clients send the document itself after this message.
             raise OperationNotAllowed("PersistedQueryNotFound")
         if self._only and document not in self._allowed:
-            raise OperationNotAllowed("only persisted operations are allowed here, and this document is none")
+            raise OperationNotAllowed("only persisted operations are allowed, and this document is not one")
 
     def resolve(self, operation: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The operation with its document in `query`, if it names one by hash instead."""
+        """Puts the document into `query` if the request names it by hash."""
         if operation.get("query"):
             return operation
         named = _named(operation)
@@ -73,5 +73,7 @@ def _read(path: str) -> dict[str, str]:
     documents = {name.removeprefix("sha256:"): document for name, document in found.items()}
     for name, document in documents.items():
         if hashlib.sha256(document.encode()).hexdigest() != name:
-            raise SettingError(variable, path, f"the SHA-256 of each document as its name; {name[:64]!r} is not")
+            raise SettingError(
+                variable, path, f"each document's SHA-256 as its key; {name[:64]!r} does not match its document"
+            )
     return documents

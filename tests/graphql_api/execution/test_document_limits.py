@@ -18,7 +18,13 @@ from hypothesis import strategies as st
 from cluster.errors import DocumentTooLarge, SettingError
 from cluster.settings import Settings, load_settings
 from graphql_api.execution.document_cache import DocumentCache, DocumentRejected
-from graphql_api.execution.document_limits import ITEMS, Limits, check_limits, check_variables, measure_document
+from graphql_api.execution.document_limits import (
+    PLAIN_ITEMS_PER_VALUE,
+    Limits,
+    check_limits,
+    check_variables,
+    measure_document,
+)
 from graphql_api.execution.persisted_operations import PersistedOperations
 from tests.system import Socket, System
 
@@ -96,7 +102,7 @@ def refused(variables: dict[str, Any], limit: int) -> bool:
 @given(variables=st.dictionaries(st.text(), JSON), limit=st.integers(1, 50))
 def test_the_values_of_the_variables_are_counted_at_any_depth(variables: dict[str, Any], limit: int) -> None:
     count, items = values_of(variables)
-    assert refused(variables, limit) == (count + items // ITEMS > limit)
+    assert refused(variables, limit) == (count + items // PLAIN_ITEMS_PER_VALUE > limit)
 
 
 def test_one_input_may_be_a_long_list_of_numbers_and_no_endless_one() -> None:
@@ -107,14 +113,14 @@ def test_one_input_may_be_a_long_list_of_numbers_and_no_endless_one() -> None:
 
 
 def test_kept_documents_are_bounded_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graphql_api.execution.document_cache.KEPT_TOKENS", 10_000)
+    monkeypatch.setattr("graphql_api.execution.document_cache.CACHE_TOKENS", 10_000)
     documents = DocumentCache(Settings(), PersistedOperations(Settings()))
     for i in range(300):
-        documents.parsed("{" + " ".join(f"f{i}_{j}" for j in range(100)) + "}")
+        documents.parse_cached("{" + " ".join(f"f{i}_{j}" for j in range(100)) + "}")
     assert 5_000 < documents._tokens <= 10_000
-    assert sum(kept.tokens for kept in documents._kept.values()) == documents._tokens
-    again = documents.parsed("{ a }")
-    assert documents.parsed("{ a }") is again
+    assert sum(kept.tokens for kept in documents._documents.values()) == documents._tokens
+    again = documents.parse_cached("{ a }")
+    assert documents.parse_cached("{ a }") is again
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +203,7 @@ def test_what_is_selected_of_many_counts_for_each_input() -> None:
 
     def allowed(inputs: object, text: str = MANY) -> bool:
         with suppress(DocumentRejected):
-            documents.parsed(text, {"i": inputs})
+            documents.parse_cached(text, {"i": inputs})
             return True
         return False
 

@@ -13,8 +13,14 @@ from websockets.asyncio.client import connect
 
 from cluster.settings import Settings
 from graphql_api.execution.document_cache import DocumentCache
-from graphql_api.execution.operations import ENTRY_BYTES, KEPT_BYTES, LONGEST, ResponseCache, compact
 from graphql_api.execution.persisted_operations import PersistedOperations
+from graphql_api.execution.response_cache import (
+    CACHE_BYTES,
+    ENTRY_OVERHEAD_BYTES,
+    MAX_RESPONSE_BYTES,
+    ResponseCache,
+    compact,
+)
 from graphql_api.transport.message_compression import SMALL_BYTES
 from tests.system import Socket, System
 
@@ -83,14 +89,14 @@ async def test_an_answer_with_an_error_is_given_with_its_error_each_time(system:
 
 def test_kept_answers_are_bounded_and_the_oldest_used_go_first() -> None:
     answers = ResponseCache()
-    count = KEPT_BYTES // (LONGEST + ENTRY_BYTES)
+    count = CACHE_BYTES // (MAX_RESPONSE_BYTES + ENTRY_OVERHEAD_BYTES)
     for i in range(count):
-        answers.put((i,), b"x" * LONGEST)
+        answers.put((i,), b"x" * MAX_RESPONSE_BYTES)
     assert answers.get((0,)) is not None
-    answers.put((count,), b"x" * LONGEST)
+    answers.put((count,), b"x" * MAX_RESPONSE_BYTES)
     assert answers.get((0,)) is not None
     assert answers.get((1,)) is None
-    answers.put(("long",), b"x" * (LONGEST + 1))
+    answers.put(("long",), b"x" * (MAX_RESPONSE_BYTES + 1))
     assert answers.get(("long",)) is None
 
 
@@ -105,7 +111,7 @@ def test_an_answer_takes_no_more_memory_than_is_counted() -> None:
         taken = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    assert taken / 1000 < ENTRY_BYTES
+    assert taken / 1000 < ENTRY_OVERHEAD_BYTES
 
 
 def test_only_a_subscription_of_one_task_is_shared() -> None:
@@ -118,7 +124,7 @@ def test_only_a_subscription_of_one_task_is_shared() -> None:
         "{ taskResult }": False,
     }
     for text, expected in shared.items():
-        assert documents.parsed(text).operation(None).shared is expected, text
+        assert documents.parse_cached(text).operation(None).shared is expected, text
 
 
 async def test_a_large_message_is_packed_by_itself_and_a_small_one_goes_as_it_is(system: System) -> None:
@@ -157,7 +163,7 @@ def test_a_document_that_does_not_fit_the_schema_is_never_taken_for_one_that_doe
     documents = DocumentCache(Settings(), PersistedOperations(Settings()))
     schema = make_schema(load_registry(), documents)
     for _ in range(2):
-        kept = documents.parsed("{ nothing }")
+        kept = documents.parse_cached("{ nothing }")
         with pytest.raises(DocumentRejected) as refused:
             documents.validate(schema._schema, kept)
         assert isinstance(refused.value.errors[0], GraphQLError)
