@@ -1,4 +1,4 @@
-"""The fenced blocks of the documents, and how what a document shows is compared with what came."""
+"""The fenced blocks of the documents, and how their output is compared with the real output."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block; `str` of it is its place, as an editor takes it."""
+    """A fenced block; `str` of it is its location, in the form that editors accept."""
 
     page: str
     line: int
@@ -39,12 +39,12 @@ class Block:
 
     @property
     def module(self) -> str:
-        """A name for it as a Python module."""
+        """A name for the block as a Python module."""
         return f"{re.sub(r'[^a-z]+', '_', self.page.lower())}_{self.line}"
 
     @property
     def file_name(self) -> str | None:
-        """The file that a block of code says it is, by a comment in its first line."""
+        """The file name that a comment in the first line gives, if any."""
         named = re.match(r"# (\w+\.py)\n", self.text)
         return named[1] if named else None
 
@@ -67,14 +67,14 @@ def blocks_of(page: str) -> Iterator[Block]:
 
 @dataclass
 class Step:
-    """A command of a `console` block, and what the page says that it prints."""
+    """A command of a `console` block, and the output that the page shows."""
 
     command: str
     output: str
 
 
 def steps_of(block: Block) -> list[Step]:
-    """The commands of a `console` block: lines after `$`, with the lines that a backslash adds."""
+    """The commands of a `console` block: lines after `$`, with their continuation lines."""
     steps: list[Step] = []
     for line in block.text.splitlines():
         if line.startswith("$ "):
@@ -88,22 +88,22 @@ def steps_of(block: Block) -> list[Step]:
 
 
 def session(steps: list[Step]) -> str:
-    """A script of bash that runs the commands one after another and marks where each ends, with its exit code."""
+    """A bash script that runs the commands in turn and marks the end of each with its exit code."""
     return "".join(f"{{ {step.command}\n}} 2>&1; printf '{_MARK}%s{_MARK}' $?\n" for step in steps)
 
 
 def outputs(text: str) -> list[tuple[str, int]]:
-    """What each command of a `session` printed, and its exit code."""
+    """The output of each command of a `session`, and its exit code."""
     parts = text.split(_MARK)
     return [(output, int(code)) for output, code in zip(parts[::2], parts[1::2], strict=False)]
 
 
 def check_output(wanted: str, got: str, place: str) -> None:
-    """Text is as it stands, but for `...`, blanks, moments, and what depends on who submitted before."""
+    """Compares text, except for `...`, white space, times, and parts that depend on earlier submissions."""
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     checker = doctest.OutputChecker()
     if not checker.check_output(_settled(wanted), _settled(got), flags):
-        raise AssertionError(f"{place}: the page says\n{wanted}\nbut it printed\n{got}")
+        raise AssertionError(f"{place}: the page shows\n{wanted}\nbut the output is\n{got}")
 
 
 def _settled(text: str) -> str:
@@ -113,17 +113,16 @@ def _settled(text: str) -> str:
 
 
 def check_json(wanted: str, got: str, place: str) -> None:
-    """JSON has the same members, wherever its lines break; `...` in a text stands for anything, and a
-    moment for any other."""
+    """Compares JSON by its members; `...` in a string matches anything, and a time matches any other time."""
     difference = _difference(json.loads(wanted), json.loads(got))
-    assert difference is None, f"{place}: {difference}; the page says\n{wanted}\nbut it is\n{got}"
+    assert difference is None, f"{place}: {difference}; the page shows\n{wanted}\nbut the answer is\n{got}"
 
 
 def _difference(wanted: Any, got: Any, where: str = "", *, submission: bool = False) -> str | None:
-    """The first place where two JSON values differ."""
+    """The first difference between two JSON values."""
     if isinstance(wanted, dict) and isinstance(got, dict):
         if wanted.keys() != got.keys():
-            return f"at {where or 'the top'} other members: {sorted(wanted)} and {sorted(got)}"
+            return f"at {where or 'the top'} the members differ: {sorted(wanted)} and {sorted(got)}"
         found = (
             _difference(wanted[name], got[name], f"{where}.{name}", submission=submission or "outcome" in wanted)
             for name in wanted
@@ -133,7 +132,7 @@ def _difference(wanted: Any, got: Any, where: str = "", *, submission: bool = Fa
         pairs = enumerate(zip(wanted, got, strict=True))
         return next(filter(None, (_difference(a, b, f"{where}[{number}]") for number, (a, b) in pairs)), None)
     if submission and where.endswith((".outcome", ".state")):
-        return None  # it depends on who submitted before
+        return None  # it depends on earlier submissions
     if isinstance(wanted, str) and isinstance(got, str) and "..." in wanted:
         pattern = "*".join(re.sub(r"([\[*?])", r"[\1]", part) for part in wanted.split("..."))
         return None if fnmatch.fnmatchcase(got, pattern) else f"at {where}: {got!r} is not {wanted!r}"

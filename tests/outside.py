@@ -1,7 +1,7 @@
-"""What a machine may lack that a test needs: a browser, Terraform and its providers, Node, another Redis.
+"""Tools that a test needs and a machine may lack: a browser, Terraform and its providers, Node, another Redis.
 
-Such a test is skipped with the reason, so that the suite passes anywhere. Where TESTS_STRICT is set, as in CI, which
-has all of it, what is missing is a failure: a skip would hide that something is no longer tested.
+Such a test is skipped with the reason, so that the suite passes anywhere. With TESTS_STRICT set, as in CI, which
+has all tools, a missing tool is a failure: a skip would hide that something is no longer tested.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The documents are held to the code: what they list exists, and what exists is listed."""
+"""Compares the documents with the code: everything they list exists, and everything that exists is listed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_protocol_page_names_every_script_and_every_field() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_lead_to_files(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s#]+)(?:#[^)]*)?\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).is_file(), f"{page.name} links to {target}"
@@ -82,7 +82,7 @@ def test_tests_that_a_page_names_exist(page: Path) -> None:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built into a folder of its own; a link or an anchor that leads nowhere fails here."""
+    """The site, built into a temporary folder; a broken link or anchor fails here."""
     folder = tmp_path_factory.mktemp("site")
     build_site(folder)
     return folder
@@ -103,7 +103,7 @@ async def windows(site: Path) -> AsyncIterator[Windows]:
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
-        """Nothing: a failure shows what a window saw."""
+        """Logs nothing: a failure shows what the browser saw."""
 
 
 @pytest.mark.slow
@@ -116,17 +116,17 @@ def test_every_page_is_on_the_site(site: Path) -> None:
 
 
 @pytest.mark.slow
-def test_no_page_of_the_site_fetches_from_another_origin(site: Path) -> None:
+def test_no_page_of_the_site_loads_from_another_origin(site: Path) -> None:
     assert list(foreign_addresses(site)) == []
 
 
 @pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.parametrize("page", ["architecture", "aws", "state-machine"])
-async def test_the_diagrams_are_drawn_without_another_origin(windows: Windows, page: str) -> None:
+async def test_diagrams_are_drawn_without_another_origin(windows: Windows, page: str) -> None:
     for scheme in ("light", "dark"):
         async with windows.open(f"/{page}/", color_scheme=scheme) as window:
-            # What is drawn replaces the text; a diagram that is wrong keeps it.
+            # A drawn diagram replaces the text; an invalid one keeps it.
             await window.wait_for_function(
                 "() => document.querySelectorAll('div.mermaid').length && !document.querySelector('pre.mermaid')",
                 timeout=PATIENCE_MILLISECONDS,
@@ -151,7 +151,7 @@ async def test_no_page_of_the_site_is_wider_than_its_window(windows: Windows, si
 
 
 def script_of(name: str) -> ModuleType:
-    """A file of scripts/ as a module; scripts/ is no package."""
+    """A file of scripts/ as a module; scripts/ is not a package."""
     spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -161,7 +161,7 @@ def script_of(name: str) -> ModuleType:
 
 
 def codes_of_the_code() -> set[str]:
-    """Every error code that is written in the two packages."""
+    """Every error code in the two packages."""
     found: set[str] = set()
     for package in ("cluster", "graphql_api"):
         for path in (ROOT / package).rglob("*.py"):
@@ -172,13 +172,13 @@ def codes_of_the_code() -> set[str]:
 
 
 def parsed(source: str) -> ast.AST:
-    """The syntax tree, made in a fresh thread: CPython 3.11 may fail to make it deep in the stack, as pytest is."""
+    """The syntax tree, built in a new thread: CPython 3.11 may fail to build it deep in the stack, as in pytest."""
     with ThreadPoolExecutor(1) as fresh:
         return fresh.submit(ast.parse, source).result()
 
 
 def code_values(tree: ast.AST) -> Iterator[ast.expr]:
-    """The expressions in the places where a code stands: `code = ...`, `{"code": ...}`, `attempt_errors.error(...)`,
+    """The expressions that give a code: `code = ...`, `{"code": ...}`, `attempt_errors.error(...)`,
     `attempt_errors.from_exception(...)`, `TaskError(...)`, `code=...` in a call and `setdefault("code", ...)`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign):
@@ -200,7 +200,7 @@ def code_values(tree: ast.AST) -> Iterator[ast.expr]:
 
 
 def texts(expression: ast.expr) -> list[str]:
-    """The text constants that an expression may answer."""
+    """The string constants that an expression may have as its value."""
     if isinstance(expression, ast.IfExp):
         return [*texts(expression.body), *texts(expression.orelse)]
     return [expression.value] if isinstance(expression, ast.Constant) and isinstance(expression.value, str) else []

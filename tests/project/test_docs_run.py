@@ -1,16 +1,16 @@
-"""What the documents tell a reader to do is done, block by block, in the order of the page, against a running system.
+"""Runs the blocks of the documents, in the order of the page, against a running system.
 
-A block does what its language says:
+The language of a block says how it is run:
 
-- `sh`: its commands succeed; `console`: they also print what stands below them
-- `graphql`: fits the schema, and each operation is executed; subscriptions wait for what follows on the page
-- `json`: what the block before it answered
-- `websocket`: `>` is sent, `<` comes
+- `sh`: its commands succeed; `console`: they also print the text below them
+- `graphql`: fits the schema, and each operation is executed; subscriptions stay open while the page continues
+- `json`: the answer to the previous block
+- `websocket`: `>` is sent, `<` is received
 - `python`: a file that a later command uses (`# name.py`), a task module (`@task`) that the system has loaded, or
   a script
 - `js`: run by Node; `ts`: the GraphQL documents in it fit the schema
 
-What cannot be done here stands in ELSEWHERE, with what does it instead.
+ELSEWHERE lists the blocks that cannot run here, and what covers them instead.
 """
 
 from __future__ import annotations
@@ -55,15 +55,15 @@ from tests.places import ROOT
 from tests.system import Socket, System
 
 ADDRESS: Final = "127.0.0.1:8000"
-"""Where the documents' system is."""
+"""The address of the system in the documents."""
 PATIENCE_SECONDS: Final = 60.0
-"""How long what must come is waited for; only a failure takes so long."""
+"""How long to wait for something that must happen; only a failure takes this long."""
 STARTS: Final = re.compile(r"\b(?:make run|dask-graphql dev)$", re.MULTILINE)
-"""How a page starts a system of its own."""
+"""How a page starts its own system."""
 SILENT: Final = ("text", "mermaid", "markdown")
-"""Languages in which nothing is told to be done. That diagrams can be drawn, tests/project/test_docs.py sees."""
+"""Languages of blocks that are only read. tests/project/test_docs.py checks that diagrams can be drawn."""
 EXAMPLES: Final = ("estimate_pi", "mandelbrot")
-"""The modules of examples/, which the shared system has loaded."""
+"""The modules of examples/, which the shared system loads."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ class Elsewhere:
 
     Attributes:
         begins: how the block begins; empty for all blocks of that language on the page.
-        by: what runs it, or holds it to the code, instead; empty where nothing does.
-        word: what stands in that file, so that it is still about this.
-        why: why not here.
+        by: the file that runs it, or compares it with the code, instead; empty if nothing does.
+        word: a text in that file that shows that it still covers this.
+        why: why the block cannot run here.
     """
 
     page: str
@@ -128,12 +128,12 @@ ELSEWHERE: Final = [
 
 @dataclass
 class Desk:
-    """A reader's folder, in which the files of the repository lie, and a system that the commands find.
+    """A reader's folder with the files of the repository, and the system that the commands use.
 
     Attributes:
-        base: where the system is, `http://127.0.0.1:PORT`.
-        variables: what the reader's environment has beside PATH.
-        answer: what the block before answered, where it may be shown in a `json` block.
+        base: the address of the system, `http://127.0.0.1:PORT`.
+        variables: the reader's environment, in addition to PATH.
+        answer: the answer to the previous block, if a `json` block may show it.
     """
 
     folder: Path
@@ -146,7 +146,7 @@ class Desk:
         for name in ("CHANGELOG.md", "examples", "schema.graphql", "schema.released.graphql", "scripts"):
             (self.folder / name).symlink_to(ROOT / name)
         (self.folder / "node_modules").symlink_to(CLIENTS / "node_modules")
-        # The reader's Redis is that of the system.
+        # redis-cli connects to the Redis of the system.
         port = urlsplit(self.variables["DASK_GRAPHQL_REDIS_URL"]).port
         tool = command_line_client()
         (self.folder / "bin").mkdir()
@@ -159,11 +159,11 @@ class Desk:
         return {**os.environ, "PATH": path, **self.variables}
 
     def here(self, text: str) -> str:
-        """What a page says, with the places of this desk."""
+        """A text of a page, with the addresses and paths of this desk."""
         return text.replace(ADDRESS, self.base.removeprefix("http://")).replace(".venv/bin/", "")
 
     async def run(self, *command: str) -> str:
-        """What a command prints; it must succeed."""
+        """The output of a command, which must succeed."""
         process = await asyncio.create_subprocess_exec(
             *command, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -178,11 +178,11 @@ class Desk:
             return dict((await client.post(f"{self.base}/graphql", json={"query": query})).json())
 
     async def schema(self) -> GraphQLSchema:
-        """The schema of the system that is there now."""
+        """The schema of the current system."""
         return build_client_schema((await self.post(get_introspection_query()))["data"])
 
     async def ended(self) -> None:
-        """Returns when the page's subscriptions have ended, each with an item at least."""
+        """Returns when the page's subscriptions have ended, each with at least one item."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             for items in await asyncio.gather(*self.waiting):
                 assert items
@@ -191,7 +191,7 @@ class Desk:
 
 @pytest.fixture(scope="module")
 def task_modules(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The task modules of the pages, as files, that do not define what the examples define."""
+    """The task modules of the pages, as files, except those that define the same tasks as the examples."""
     folder = tmp_path_factory.mktemp("task_modules")
     defined = {name for module in EXAMPLES for name in task_names((ROOT / "examples" / f"{module}.py").read_text())}
     found = {}
@@ -208,7 +208,7 @@ def task_modules(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 async def documents_system(
     tmp_path_factory: pytest.TempPathFactory, task_modules: dict[str, Path]
 ) -> AsyncIterator[System]:
-    """A system that has loaded the examples and the task modules of the pages."""
+    """A system that loads the examples and the task modules of the pages."""
     folders = {str(path.parent) for path in task_modules.values()} | {str(ROOT / "examples")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(sorted(folders)))
@@ -235,7 +235,7 @@ def desk(tmp_path: Path, documents_system: System) -> Desk:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if any(blocks_of(page))])
-async def test_a_reader_can_do_what_the_page_says(page: str, desk: Desk, task_modules: dict[str, Path]) -> None:
+async def test_the_blocks_of_a_page_work(page: str, desk: Desk, task_modules: dict[str, Path]) -> None:
     if lacking := [tool for tool in ("bash", "curl", "make", "sha256sum") if shutil.which(tool) is None]:
         missing(f"the pages' commands need {', '.join(lacking)}")
     async with contextlib.AsyncExitStack() as stack:
@@ -247,16 +247,16 @@ async def test_a_reader_can_do_what_the_page_says(page: str, desk: Desk, task_mo
         await desk.ended()
 
 
-def test_what_runs_elsewhere_does_run_there() -> None:
+def test_blocks_that_do_not_run_here_are_covered_elsewhere() -> None:
     blocks = [block for page in PAGES for block in blocks_of(page)]
     for entry in ELSEWHERE:
-        assert any(entry.holds(block) for block in blocks), f"no block is meant by {entry}"
+        assert any(entry.holds(block) for block in blocks), f"no block fits {entry}"
         if entry.by:
-            assert entry.word in (ROOT / entry.by).read_text(), f"{entry.by} is not about {entry}"
+            assert entry.word in (ROOT / entry.by).read_text(), f"{entry.by} does not cover {entry}"
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_make_command_of_a_page_is_one(page: str) -> None:
+def test_every_make_command_of_a_page_exists(page: str) -> None:
     for block in blocks_of(page):
         for target in re.findall(r"^(?:\w+=\S+ )*(make \w[^#\n]*)", block.text, re.MULTILINE):
             answer = subprocess.run(["make", "-n", *target.split()[1:]], cwd=ROOT, capture_output=True, text=True)
@@ -267,9 +267,9 @@ def test_every_make_command_of_a_page_is_one(page: str) -> None:
 
 
 async def do(block: Block, desk: Desk, task_modules: dict[str, Path], stack: contextlib.AsyncExitStack) -> None:
-    """Does what a block says, or fails with what is wrong with it."""
+    """Runs a block, or fails with the difference."""
     if block.language in SILENT:
-        assert not re.search(r"^\$ ", block.text, re.MULTILINE), "commands belong into a block of the language console"
+        assert not re.search(r"^\$ ", block.text, re.MULTILINE), "commands belong in a block of the language console"
         return
     if any(entry.holds(block) for entry in ELSEWHERE):
         return
@@ -286,7 +286,7 @@ async def do(block: Block, desk: Desk, task_modules: dict[str, Path], stack: con
         case "graphql":
             await do_graphql(block, desk)
         case "json":
-            assert answer is not None, "json stands below the block that it is the answer of"
+            assert answer is not None, "a json block follows the block that it answers"
             check_json(block.text, answer, str(block))
         case "websocket":
             await do_websocket(block, desk)
@@ -297,7 +297,9 @@ async def do(block: Block, desk: Desk, task_modules: dict[str, Path], stack: con
         case "ts":
             await check_documents(block, desk)
         case _:
-            raise AssertionError("a block has one of the languages at the head of this test, or is in ELSEWHERE there")
+            raise AssertionError(
+                "a block needs one of the languages that this module's docstring lists, or an entry in ELSEWHERE"
+            )
 
 
 async def do_console(block: Block, desk: Desk) -> None:
@@ -306,25 +308,27 @@ async def do_console(block: Block, desk: Desk) -> None:
     for step, (output, code) in zip(steps, outputs(printed), strict=True):
         place = f"{block}: $ {step.command}"
         check_output(desk.here(step.output), output, place)
-        # A page may show how something is refused, in the words of the command.
+        # A page may show how the command refuses something.
         assert code == 0 or step.output.startswith("dask-graphql: "), f"{place} ended with {code}\n{output}"
 
 
 async def do_graphql(block: Block, desk: Desk) -> None:
-    """Validates it, and executes its operations one by one, as a reader does who pastes them."""
+    """Validates it, and executes its operations one by one, as if a reader pasted them."""
     schema = await desk.schema()
     for operation in parse(block.text).definitions:
         assert isinstance(operation, OperationDefinitionNode), "a block of operations"
         text = print_ast(operation)
         assert not validate(schema, parse(text)), validate(schema, parse(text))
-        assert not operation.variable_definitions, "a page gives the values, so that it can be pasted"
+        assert not operation.variable_definitions, (
+            "operations of a page contain their values, so that they can be pasted"
+        )
         if operation.operation is OperationType.SUBSCRIPTION:
             established = asyncio.Event()
             desk.waiting.append(asyncio.create_task(subscribed(desk.base, text, established)))
             await established.wait()
             continue
         if operation.operation is OperationType.QUERY:
-            # Who asks after the subscription has ended, sees what it told.
+            # A query after a subscription sees the final state.
             await desk.ended()
         answer = await desk.post(text)
         assert "errors" not in answer, answer
@@ -332,7 +336,7 @@ async def do_graphql(block: Block, desk: Desk) -> None:
 
 
 async def subscribed(base: str, text: str, established: asyncio.Event) -> list[Any]:
-    """The items of a subscription, to its end; `established` is set once it is sent."""
+    """The items of a subscription until its end; sets `established` once it is sent."""
     try:
         async with Socket.open(f"{base}/graphql") as socket:
             established.set()
@@ -358,14 +362,14 @@ async def do_python(block: Block, desk: Desk, task_modules: dict[str, Path]) -> 
     if block.file_name:
         (desk.folder / block.file_name).write_text(block.text)
         later = "".join(other.text for other in blocks_of(block.page) if other.line > block.line)
-        assert block.file_name.removesuffix(".py") in later, "a file is used by a command further below"
+        assert block.file_name.removesuffix(".py") in later, "a later command uses the file"
     elif not is_task_module(block):
         await desk.run(sys.executable, "-c", desk.here(block.text))
     else:
         if block.module in task_modules:
             known = {item["name"] for item in (await desk.post("{ taskTypes { name } }"))["data"]["taskTypes"]}
         else:
-            # The system has another task of this name: this one is loaded by itself.
+            # The system has another task of this name, so this module is loaded alone.
             (desk.folder / f"{block.module}.py").write_text(block.text)
             command = f"PYTHONPATH=. DASK_GRAPHQL_TASK_MODULES={block.module} dask-graphql schema"
             types = await desk.run("bash", "-c", command)
@@ -374,23 +378,23 @@ async def do_python(block: Block, desk: Desk, task_modules: dict[str, Path]) -> 
 
 
 async def do_script(block: Block, desk: Desk) -> None:
-    """Runs JavaScript; what it prints, or what its last line awaits, is in the comment of that line."""
+    """Runs JavaScript. A comment on the last line shows the value that it awaits."""
     path = desk.folder / f"{block.module}.mjs"
     last = re.compile(r"^await (?P<value>.*); // (?P<shown>.*)\n\Z", re.MULTILINE)
     path.write_text(desk.here(last.sub(r"console.log(await \g<value>);\n", block.text)))
-    # Node 20 has no WebSocket of its own; a browser and later ones have.
+    # Node 20 has no built-in WebSocket; browsers and later versions have one.
     (desk.folder / "window.mjs").write_text('import { WebSocket } from "ws";\nglobalThis.WebSocket ??= WebSocket;\n')
     await asyncio.to_thread(environment)
     printed = await desk.run("node", "--import", "./window.mjs", str(path))
-    assert printed, "a script shows something"
+    assert printed, "a script prints something"
     if shown := last.search(block.text):
         assert printed.strip() == shown["shown"]
 
 
 async def check_documents(block: Block, desk: Desk) -> None:
-    """Holds the GraphQL documents in a block of TypeScript to the schema."""
+    """Validates the GraphQL documents in a block of TypeScript against the schema."""
     documents = re.findall(r"graphql\(`(.*?)`\)", block.text, re.DOTALL)
-    assert documents, "a block of TypeScript has GraphQL documents"
+    assert documents, "a block of TypeScript contains GraphQL documents"
     for document in documents:
         errors = validate(await desk.schema(), parse(document))
         assert not errors, errors
@@ -398,11 +402,11 @@ async def check_documents(block: Block, desk: Desk) -> None:
 
 @contextlib.asynccontextmanager
 async def developing(block: Block, desk: Desk) -> AsyncIterator[None]:
-    """The system that a page starts for itself, on a port of its own; the page's later blocks find it."""
+    """The system that a page starts, on its own port; later blocks of the page use it."""
     port = free_port()
     desk.variables = {"DASK_GRAPHQL_PORT": str(port), "DASK_GRAPHQL_MAX_WORKERS": "2"}
     desk.base = f"http://127.0.0.1:{port}"
-    # What `make run` does where everything is set up already.
+    # What `make run` does once everything is set up.
     recipe = subprocess.run(["make", "-n", "run", "PORT=8000"], cwd=ROOT, capture_output=True, text=True).stdout
     assert "exec .venv/bin/dask-graphql dev --port 8000\n" in recipe, recipe
     data = shlex.quote(tempfile.mkdtemp(dir=desk.folder))

@@ -1,4 +1,4 @@
-"""Imports go one way: each room of the packages imports only from rooms of the floors below its own."""
+"""Imports go one way: each room (a folder or module of the packages) imports only from the floors below its own."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ FLOORS: Final = (
     ("dask_graphql.cli",),
     ("dask_graphql.__main__",),
 )
-"""The rooms, folders and files, from the ground up. Those of one floor know nothing of each other."""
+"""The rooms from the ground up. Rooms on the same floor do not import each other."""
 FACES: Final = ("cluster", "graphql_api", "dask_graphql")
-"""The packages' own `__init__.py`: they hand names on, lazily, and are imported for those names by no room."""
+"""The packages' own `__init__.py`: they re-export names lazily, and no room imports these names from them."""
 
 FLOOR_OF: Final = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
@@ -51,13 +51,13 @@ def room(module: str) -> str:
 
 
 def imported(path: Path) -> Iterator[str]:
-    """What a file imports of the packages, in functions and for types too."""
+    """The modules of the packages that a file imports, also inside functions and for types."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             assert not node.level, f"{path} imports by dots"
-            # Of a package's own name, what is imported is a room, or a name of its face.
+            # What is imported from a package itself is a room, or a re-exported name.
             names = [f"{node.module}.{alias.name}" for alias in node.names] if node.module in FACES else [node.module]
         else:
             continue

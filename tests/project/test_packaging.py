@@ -1,4 +1,4 @@
-"""What `pip install` makes of the repository, on a machine without Node: the command, and both pages in a browser."""
+"""What `pip install` builds from the repository on a machine without Node: the command, and both pages in a browser."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def without_node(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """An environment whose PATH has all that this one's has but Node."""
+    """An environment whose PATH has everything except Node."""
     folder = tmp_path_factory.mktemp("path")
     for place in os.get_exec_path():
         for program in Path(place).iterdir() if Path(place).is_dir() else ():
@@ -53,7 +53,7 @@ def run(command: Sequence[str | Path], environment: dict[str, str], folder: Path
 
 @pytest.fixture(scope="module")
 def built(clone: Path, without_node: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A source distribution, and the wheel that is built from it."""
+    """A source distribution, and the wheel built from it."""
     folder = tmp_path_factory.mktemp("dist")
     run([sys.executable, "-m", "build", "--outdir", str(folder), str(clone)], without_node, folder)
     return folder
@@ -63,7 +63,7 @@ def built(clone: Path, without_node: dict[str, str], tmp_path_factory: pytest.Te
 def installed(
     built: Path, without_node: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Path, dict[str, str]]]:
-    """The command in a new environment that has the wheel and what it requires, and the variables to run it with."""
+    """The command in a new environment with the wheel and its requirements, and the variables to run it with."""
     folder = tmp_path_factory.mktemp("environment")
     run([sys.executable, "-m", "venv", folder / "venv"], without_node, folder)
     (wheel,) = built.glob("*.whl")
@@ -72,7 +72,7 @@ def installed(
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_the_source_distribution_has_the_pages_and_their_sources(built: Path) -> None:
+def test_the_source_distribution_contains_the_pages_and_their_sources(built: Path) -> None:
     (archive,) = built.glob("*.tar.gz")
     with tarfile.open(archive) as file:
         names = {name.partition("/")[2] for name in file.getnames()}
@@ -81,7 +81,7 @@ def test_the_source_distribution_has_the_pages_and_their_sources(built: Path) ->
     assert not any("node_modules" in name for name in names)
 
 
-def test_the_wheel_has_the_pages_and_no_sources_of_them(built: Path) -> None:
+def test_the_wheel_contains_the_pages_without_their_sources(built: Path) -> None:
     (archive,) = built.glob("*.whl")
     names = set(zipfile.ZipFile(archive).namelist())
     assert names >= PAGES
@@ -90,10 +90,10 @@ def test_the_wheel_has_the_pages_and_no_sources_of_them(built: Path) -> None:
     for script in re.findall(r'/static/(assets/[^"]+)', html):
         assert f"graphql_api/console/dist/{script}" in names
     scripts = [name for name in names if re.search(r"/assets/index-[^/]*\.js$", name)]
-    assert len(scripts) == 1, "those of one build"
+    assert len(scripts) == 1, "the scripts of one build"
 
 
-def test_pip_builds_the_pages_of_a_repository_where_node_is_not_installed(
+def test_pip_builds_the_pages_from_a_repository_without_node(
     clone: Path, without_node: dict[str, str], tmp_path: Path
 ) -> None:
     run(
@@ -104,7 +104,7 @@ def test_pip_builds_the_pages_of_a_repository_where_node_is_not_installed(
     assert set(zipfile.ZipFile(archive).namelist()) >= PAGES
 
 
-def test_a_wheel_may_be_built_without_the_pages(clone: Path, without_node: dict[str, str], tmp_path: Path) -> None:
+def test_a_wheel_can_be_built_without_the_pages(clone: Path, without_node: dict[str, str], tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(clone, copy, ignore=shutil.ignore_patterns("console", ".git"))
     command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(copy)]
@@ -116,7 +116,7 @@ def test_a_wheel_may_be_built_without_the_pages(clone: Path, without_node: dict[
     assert not any("console/" in name for name in zipfile.ZipFile(archive).namelist())
 
 
-async def test_what_was_installed_serves_both_pages(installed: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+async def test_the_installed_command_serves_both_pages(installed: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
     command, environment = installed
     port = free_port()
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What contributors read and use is held to the repository: commands, paths, CI, hooks and decision records."""
+"""Compares the files for contributors with the repository: commands, paths, CI, hooks and decision records."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def loaded(path: str) -> Any:
     return yaml.safe_load((ROOT / path).read_text())
 
 
-def test_every_make_target_that_contributors_are_told_of_exists() -> None:
+def test_every_make_target_for_contributors_exists() -> None:
     texts = [(ROOT / name).read_text() for name in ("CONTRIBUTING.md", ".github/PULL_REQUEST_TEMPLATE.md")]
     targets = {
         target
@@ -35,19 +35,19 @@ def test_every_make_target_that_contributors_are_told_of_exists() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_every_path_that_contributors_are_told_of_exists() -> None:
+def test_every_path_for_contributors_exists() -> None:
     paths = re.findall(r"\b((?:tests|scripts|cluster|docs|ops)/[\w./-]*\w)", (ROOT / "CONTRIBUTING.md").read_text())
     assert len(paths) > 15
     assert [path for path in paths if not (ROOT / path).exists() and not path.endswith("scripts")] == []
 
 
-def test_ci_runs_what_decides_whether_a_change_lands() -> None:
+def test_the_workflow_calls_ci_run() -> None:
     (job,) = loaded(".github/workflows/ci.yml")["jobs"].values()
     assert job["steps"][-1] == {"run": ".ci/run"}
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
 
 
-def test_the_hooks_run_the_linters_of_the_environment() -> None:
+def test_pre_commit_runs_the_linters_of_the_environment() -> None:
     (repository,) = loaded(".pre-commit-config.yaml")["repos"]
     assert repository["repo"] == "local"
     makefile = (ROOT / "Makefile").read_text()
@@ -61,7 +61,7 @@ def test_the_hooks_run_the_linters_of_the_environment() -> None:
 
 
 @pytest.mark.parametrize("name", ["bug.yml", "feature.yml"])
-def test_issue_forms_ask_for_what_is_needed(name: str) -> None:
+def test_issue_forms_have_a_required_field(name: str) -> None:
     form = loaded(f".github/ISSUE_TEMPLATE/{name}")
     fields = [part for part in form["body"] if part["type"] != "markdown"]
     assert form["name"]

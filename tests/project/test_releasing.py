@@ -1,4 +1,4 @@
-"""docs/releasing.md is followed in a copy of the repository, up to where something is published."""
+"""Follows docs/releasing.md in a copy of the repository, except where something is published."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.places import ROOT, copy_of_the_repository
 
 PAGE: Final = "docs/releasing.md"
 NOT_HERE: Final = ("# by hand", "# publishes")
-"""How the blocks begin that a test does not run."""
+"""First lines of the blocks that the test does not run."""
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_the_recipe_builds_the_version(clone: Path) -> None:
         assert f"dask_graphql-{__version__}/cluster/version.py" in file.getnames()
 
 
-def test_the_version_stands_in_one_place() -> None:
+def test_the_version_is_in_one_place() -> None:
     assert "version = attr: cluster.version.__version__\n" in (ROOT / "setup.cfg").read_text()
     assigned = [
         str(path.relative_to(ROOT))
@@ -105,7 +105,7 @@ def test_the_version_stands_in_one_place() -> None:
     assert assigned == ["cluster/version.py"]
 
 
-def test_what_is_not_ready_is_refused_with_what_is_missing(clone: Path) -> None:
+def test_a_tree_that_is_not_ready_is_refused_with_what_is_missing(clone: Path) -> None:
     (clone / "schema.graphql").write_text("type Query { nothing: Int }\n")
     said = refusal(clone, "check", "9.0.0")
     for part in (

@@ -1,4 +1,4 @@
-"""docs/state-machine.md is held to the scripts: each is tried in each state, and its effect on the task is compared."""
+"""Compares docs/state-machine.md with the scripts: runs each in each state and looks at its effect on the task."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NONE: Final = "[*]"
 STATES: Final = (NONE, *TaskState)
 LOSS_REASONS: Final[tuple[LossReason, ...]] = ("worker", "undelivered", "none", "unbegun", "silent")
 WITHOUT_A_TASK: Final = {"take_tokens", "write_time"}
-"""Scripts whose keys are not those of tasks."""
+"""Scripts that do not concern tasks."""
 
 Edge = tuple[str, str, str]
 """State before, script, state after."""
@@ -49,7 +49,7 @@ def listed(page: Path) -> set[Edge]:
 
 
 def tries(calls: Calls, task_id: str) -> Iterator[Call[Any]]:
-    """Every script that has to do with tasks, in each way that may end differently."""
+    """Every script that concerns tasks, with each set of arguments that may lead to another state."""
     failure = error("TASK_FAILED", "it failed")
     for recompute in (False, True):
         yield calls.submit(task_id, "fibonacci", "1", b'{"n":90}', recompute=recompute)
@@ -74,7 +74,7 @@ def tries(calls: Calls, task_id: str) -> Iterator[Call[Any]]:
 
 
 async def prepare(store: Store, task_id: str, state: str) -> None:
-    """Brings a task into a state, with 1 as its newest attempt."""
+    """Brings a task into a state, with attempt 1 as its newest."""
     calls = store.calls
     steps: dict[str, list[Call[Any]]] = {
         NONE: [],
@@ -97,7 +97,7 @@ async def look(store: Store, task_id: str) -> tuple[str, int]:
 
 
 async def observed(store: Store, numbers: Iterator[int]) -> set[Edge]:
-    """What the scripts do: each change of a state, or of the newest attempt within it."""
+    """The transitions that the scripts make: each change of the state or of the newest attempt."""
     edges = set()
     tried = set()
     for state in STATES:

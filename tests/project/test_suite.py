@@ -1,4 +1,4 @@
-"""The suite keeps its own rules: it leaves nothing on the machine, and what is missing is told."""
+"""The suite leaves nothing on the machine, and reports what the machine lacks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests import outside
 from tests.places import ROOT
 
 
-def test_a_run_leaves_nothing_in_the_folder_for_temporary_files(tmp_path: Path) -> None:
-    """Least of all the configuration that Dask writes wherever it is imported."""
+def test_a_run_leaves_no_temporary_files(tmp_path: Path) -> None:
+    """In particular not the configuration that Dask writes on import."""
     hidden = ("PYTEST", "DASK", "TMPDIR")
     environment = {name: text for name, text in os.environ.items() if not name.startswith(hidden)}
     done = subprocess.run(
@@ -26,13 +26,13 @@ def test_a_run_leaves_nothing_in_the_folder_for_temporary_files(tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir() if path.name != "kept"] == []
 
 
-def test_what_a_machine_lacks_is_a_skip_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_tool_skips_the_test_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outside, "STRICT", False)
     with pytest.raises(pytest.skip.Exception, match=r"^no such browser$"):
         outside.missing("no such browser")
 
 
-def test_what_a_machine_lacks_is_a_failure_where_everything_must_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_tool_is_a_failure_if_everything_must_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outside, "STRICT", True)
     with pytest.raises(pytest.fail.Exception, match=r"no such browser .*TESTS_STRICT"):
         outside.missing("no such browser")
