@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from cluster.api_node.node import make_node
 from cluster.errors import PublicError, StoreUnavailable
 from cluster.observability import tracing
-from cluster.observability.metrics import Exposition
+from cluster.observability.exposition import Exposition
 from cluster.settings import Settings, check_public, load_settings
 from cluster.system import gc_tuning
 from cluster.task_types.registry import Registry, load_registry

@@ -1,7 +1,7 @@
 """The log of a node: one line on stderr for each message, as JSON or as text.
 
-Every line tells the node, and the task, attempt and trace that it is about where there is one. Secrets are blotted out.
-What a client can make a node say again and again is said a few times and then counted.
+Every line names the node, and the task, attempt and trace that it is about, if any. Secrets are redacted. Messages that
+clients can trigger repeatedly are logged a few times and then counted.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ import orjson
 from cluster.observability import metrics
 from cluster.settings import Settings
 
-BURST: Final = 20
-"""Most lines from one place in the code within WINDOW_SECONDS."""
+MAX_REPEATS: Final = 20
+"""Lines from one call site within WINDOW_SECONDS; further ones are counted."""
 WINDOW_SECONDS: Final = 10.0
 LIMITED: Final = (
     "cluster",
@@ -39,7 +39,7 @@ LIMITED: Final = (
     "websockets",
     "py.warnings",
 )
-"""Loggers whose repeats are counted. Not those of task functions: what they say is their author's."""
+"""Loggers with limited repeats. Task functions log as their authors wish."""
 
 DASK_LOGGING: Final = {
     "version": 1,
@@ -50,7 +50,7 @@ DASK_LOGGING: Final = {
         "tornado": {"level": "CRITICAL"},
     },
 }
-"""Dask's own levels without its own handlers, so that its lines go the way of all others."""
+"""Dask's own levels, without its handlers, so that its lines are handled like all others."""
 
 SECRETS: Final = (
     (re.compile(r"(\w+://[^\s/:@]*):[^\s/@]+@"), r"\1:***@"),
@@ -58,19 +58,20 @@ SECRETS: Final = (
     (re.compile(r"\b(dgk_[0-9a-f]+)_[\w-]+"), r"\1_***"),
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL), "***"),
 )
-"""What looks like a secret: the password of a URL, a bearer's credential, an API key, a private key."""
+"""What looks like a secret: the password of a URL, a bearer token, an API key, a private key."""
 
 LINE_LIMIT: Final = 20_000
-"""Longest message and longest traceback, in characters; of a traceback the end says most."""
+"""Longest message and longest traceback, in characters. A traceback keeps its end, which says most."""
 CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-"""What a terminal would obey, and a client may have sent."""
+"""Control characters, which a client may have sent and a terminal would obey."""
 
 _context: ContextVar[Mapping[str, Any]] = ContextVar("log_context", default={})  # noqa: B039 - never changed in place
 
 
 @contextmanager
 def log_context(**named: Any) -> Iterator[None]:
-    """Lines that are logged in the block are about this: `taskId`, `attempt`, `traceId`; what is empty is left out."""
+    """Adds fields to the lines that are logged in the block: `taskId`, `attempt`, `traceId`. Empty ones are left
+    out."""
     token = _context.set({**_context.get(), **{name: value for name, value in named.items() if value}})
     try:
         yield
@@ -79,12 +80,12 @@ def log_context(**named: Any) -> Iterator[None]:
 
 
 class LogFormatter(logging.Formatter):
-    """One line for each message.
+    """Formats a message as one line.
 
     Args:
-        node: `role` and `node`, its name.
+        node: the fields `role` and `node` (its name).
         json: as a JSON object; else as text.
-        secrets: texts that are blotted out wherever they stand.
+        secrets: texts to redact wherever they occur.
     """
 
     def __init__(self, node: Mapping[str, str], *, json: bool, secrets: frozenset[str] = frozenset()) -> None:
@@ -94,8 +95,8 @@ class LogFormatter(logging.Formatter):
         self._secrets = secrets
 
     def format(self, record: logging.LogRecord) -> str:
-        text = self.clean(record.getMessage()[:LINE_LIMIT]) + getattr(record, "repeats", "")
-        trace = self.clean(self.formatException(record.exc_info)[-LINE_LIMIT:]) if record.exc_info else ""
+        text = self.redact(record.getMessage()[:LINE_LIMIT]) + getattr(record, "repeats", "")
+        trace = self.redact(self.formatException(record.exc_info)[-LINE_LIMIT:]) if record.exc_info else ""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         named: dict[str, Any] = {**getattr(record, "log_context", {}), **getattr(record, "fields", {})}
         if self._json:
@@ -111,10 +112,10 @@ class LogFormatter(logging.Formatter):
         node = f"{self._node['role']}/{self._node['node']}"
         words = "".join(f" {name}={value}" for name, value in named.items())
         shown = CONTROL.sub("?", f"{record.name}{words}: {text}" + (f"\n{trace}" if trace else ""))
-        # What follows on lines of its own is indented, so that no message can pass for another line.
+        # Further lines of a message are indented, so that none can pass for a line of the log.
         return f"{at} {record.levelname} {node} " + shown.replace("\n", "\n  ")
 
-    def clean(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, "***")
         for pattern, instead in SECRETS:
@@ -123,7 +124,7 @@ class LogFormatter(logging.Formatter):
 
 
 class RepeatFilter(logging.Filter):
-    """Counts what comes too often from one place in the code, and lets the first few of a while pass."""
+    """Passes the first MAX_REPEATS lines of a call site within WINDOW_SECONDS, and counts the others."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -135,25 +136,25 @@ class RepeatFilter(logging.Filter):
             record.log_context = _context.get()
         if record.name.partition(".")[0] not in LIMITED and record.name not in LIMITED:
             return True
-        place, now = (record.pathname, record.lineno), time.monotonic()
-        began, count = self._seen.get(place, (now, 0))
+        call_site, now = (record.pathname, record.lineno), time.monotonic()
+        began, count = self._seen.get(call_site, (now, 0))
         if now - began > WINDOW_SECONDS:
-            if count > BURST:
-                record.repeats = f" ({count - BURST} more like it were not shown)"
+            if count > MAX_REPEATS:
+                record.repeats = f" ({count - MAX_REPEATS} similar messages were suppressed)"
             began, count = now, 0
-        self._seen[place] = (began, count + 1)
-        if count + 1 == BURST:
-            record.repeats = f" (more like it are counted and not shown for {WINDOW_SECONDS:g} s)"
-        return count < BURST
+        self._seen[call_site] = (began, count + 1)
+        if count + 1 == MAX_REPEATS:
+            record.repeats = f" (similar messages are suppressed for {WINDOW_SECONDS:g} s)"
+        return count < MAX_REPEATS
 
 
 def set_up_logging(settings: Settings, role: str, name: str = "", stream: TextIO | None = None) -> None:
-    """Makes all loggers of this process, Dask's too, write this node's log.
+    """Makes all loggers of this process, including Dask's, write this node's log.
 
     Args:
         role: `api`, `scheduler`, `worker`, `controller`, or `dev`.
-        name: this node's, unique among living ones; default: its machine's and its process id.
-        stream: where to; default: stderr.
+        name: this node's name, unique among running nodes; default: host name and process id.
+        stream: where to write; default: stderr.
     """
     os.environ.setdefault("DASK_LOGGING", repr(DASK_LOGGING))
     stream = stream or sys.stderr
@@ -169,15 +170,15 @@ def set_up_logging(settings: Settings, role: str, name: str = "", stream: TextIO
 
 
 def in_container(environment: Mapping[str, str]) -> bool:
-    """Whether this process runs in a container, whose lines a machine reads."""
-    marks = ("ECS_CONTAINER_METADATA_URI_V4", "KUBERNETES_SERVICE_HOST", "container")
-    return any(environment.get(mark) for mark in marks) or any(
+    """Returns whether this process runs in a container, whose log a machine reads."""
+    variables = ("ECS_CONTAINER_METADATA_URI_V4", "KUBERNETES_SERVICE_HOST", "container")
+    return any(environment.get(name) for name in variables) or any(
         Path(mark).exists() for mark in ("/.dockerenv", "/run/.containerenv")
     )
 
 
 def secret_values(settings: Settings) -> frozenset[str]:
-    """The secret settings' values, of a URL the password."""
+    """Returns the values of secret settings; of a URL, the password."""
     values = {str(getattr(settings, item.name)) for item in fields(settings) if item.metadata["secret"]}
     passwords = {urlsplit(value).password or "" if "://" in value else value for value in values}
     return frozenset(secret for secret in passwords if len(secret) >= 4)

@@ -1,6 +1,7 @@
-"""A node's own port for its metrics: the scheduler's, a worker's, the controller's. An api node shows them on its port.
+"""The metrics port of a scheduler, a worker or a controller. An api node serves its metrics on the api's port.
 
-Whoever reaches the port may read; it listens on loopback unless a setting says otherwise, and knows one path.
+Anyone who reaches the port can read the metrics; it listens on loopback unless METRICS_HOST says otherwise. It serves
+one path, and the number, size and duration of requests are bounded.
 """
 
 from __future__ import annotations
@@ -11,20 +12,21 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from cluster.errors import SettingError
-from cluster.observability.metrics import Exposition
+from cluster.observability.exposition import Exposition
 from cluster.settings import Settings, variable_of
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-READ_SECONDS: Final = 5.0
-"""How long a request may take to arrive, and its answer to leave."""
+REQUEST_SECONDS: Final = 5.0
+"""Limit for a request to arrive and its response to be sent."""
 HEAD_BYTES: Final = 16_384
-READERS: Final = 20
-"""Most connections at once; further ones are closed."""
+"""Largest head of a request."""
+MAX_CONNECTIONS: Final = 20
+"""Connections at a time; further ones are closed."""
 
 
 @contextlib.asynccontextmanager
 async def serve_metrics(settings: Settings, role: str) -> AsyncIterator[None]:
-    """Serves `/metrics` of a node while the block runs; nothing where METRICS_PORT is 0.
+    """Serves `/metrics` of a node while the block runs; does nothing if METRICS_PORT is 0.
 
     Raises:
         SettingError: the port cannot be used.
@@ -33,20 +35,20 @@ async def serve_metrics(settings: Settings, role: str) -> AsyncIterator[None]:
         yield
         return
     exposition = Exposition(role)
-    readers = 0
+    connections = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal readers
-        readers += 1
+        nonlocal connections
+        connections += 1
         try:
-            if readers <= READERS:
-                async with asyncio.timeout(READ_SECONDS):
-                    writer.write(answer(await reader.readuntil(b"\r\n\r\n"), exposition.text))
+            if connections <= MAX_CONNECTIONS:
+                async with asyncio.timeout(REQUEST_SECONDS):
+                    writer.write(response(await reader.readuntil(b"\r\n\r\n"), exposition.text))
                     await writer.drain()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             writer.transport.abort()
         finally:
-            readers -= 1
+            connections -= 1
             writer.close()
 
     try:
@@ -61,8 +63,8 @@ async def serve_metrics(settings: Settings, role: str) -> AsyncIterator[None]:
         server.close()
 
 
-def answer(head: bytes, text: Callable[[], bytes]) -> bytes:
-    """The whole HTTP answer to a request's head."""
+def response(head: bytes, text: Callable[[], bytes]) -> bytes:
+    """Returns the whole HTTP response to a request's head."""
     method, _, rest = head.partition(b" ")
     path = rest.partition(b" ")[0].partition(b"?")[0]
     status, body = (b"200 OK", text()) if path == b"/metrics" else (b"404 Not Found", b"the metrics are at /metrics\n")

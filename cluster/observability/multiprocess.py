@@ -1,4 +1,4 @@
-"""Metrics that the two processes of a worker node count together, in files of one folder."""
+"""Metrics that the two processes of a worker node count together, in the files of one folder."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Final
 from cluster.settings import Settings
 
 FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
-"""The folder in which the two processes of a worker node count together; prometheus_client reads it at import."""
+"""Names that folder; prometheus_client reads it at import."""
 
 
 @contextlib.contextmanager
 def multiprocess_metrics(settings: Settings) -> Iterator[None]:
-    """For a worker node that shows metrics: its nanny and its worker process count in one folder, so that a worker
-    process that dies takes no count with it. To be entered before cluster.observability.metrics is imported."""
+    """Makes the nanny and the worker process of a worker node count in one folder, if it exposes metrics: the counts of
+    a worker process that dies are kept. Enter it before cluster.observability.metrics is imported."""
     if not settings.metrics_port:
         yield
         return

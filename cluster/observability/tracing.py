@@ -1,7 +1,8 @@
-"""Traces by OpenTelemetry: a submission, its way to a worker and its delivery are one trace.
+"""Tracing with OpenTelemetry: a submission, its run on a worker and its delivery are one trace.
 
-Off, and nothing of it imported, unless the standard OTEL_* variables name an exporter. The trace context travels as W3C
-`traceparent`: in a request's header, in the task's record, and from there to whoever works on the task.
+Off, and OpenTelemetry is not imported, unless the standard OTEL_* variables name an exporter. The trace context travels
+as W3C `traceparent`: in a request's header, then in the task's record, where every node that works on the task finds
+it.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ _provider: Any = None
 
 
 class Span:
-    """A span that is open, or stands for none.
+    """An open span, or a placeholder if nothing is traced.
 
     Attributes:
-        traceparent: its W3C trace context; where nothing is traced, that of its parent.
+        traceparent: its W3C trace context; that of its parent if nothing is traced.
     """
 
     def __init__(self, traceparent: str, span: Any = None) -> None:
@@ -37,14 +38,14 @@ class Span:
         self._span = span
 
     def link(self, trace: str) -> None:
-        """Points at another trace, where this one is traced and that one is there."""
+        """Links this span to another trace, if there is one."""
         if self._span is not None and trace:
             from opentelemetry import trace as api
 
             self._span.add_link(api.get_current_span(_context(trace)).get_span_context())
 
     def set_outcome(self, error: str | None = None, **attributes: Any) -> None:
-        """Adds attributes, and with `error` says that it failed."""
+        """Adds attributes. `error` marks the span as failed."""
         if self._span is not None:
             self._span.set_attributes(_named(attributes))
             if error is not None:
@@ -54,7 +55,7 @@ class Span:
 
 
 def requested(environment: Mapping[str, str]) -> bool:
-    """Whether the OTEL_* variables ask for traces."""
+    """Returns whether the OTEL_* variables ask for traces."""
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
     if exporter := environment.get("OTEL_TRACES_EXPORTER"):
@@ -63,14 +64,14 @@ def requested(environment: Mapping[str, str]) -> bool:
 
 
 def set_up_tracing(role: str, name: str = "") -> None:
-    """Begins to trace in this process, if OTEL_* variables ask for it.
+    """Starts tracing in this process, if OTEL_* variables ask for it.
 
     Args:
-        role: the node's.
-        name: the node's own; empty where it has none.
+        role: the node's role.
+        name: the node's name, or empty.
 
     Raises:
-        SettingError: a variable asks for what is not there.
+        SettingError: a variable asks for something that is not supported or not installed.
     """
     global _tracer, _provider
     if not requested(os.environ):
@@ -86,7 +87,7 @@ def set_up_tracing(role: str, name: str = "") -> None:
     ours = {"service.version": __version__, "service.instance.id": name or f"{role}-{os.getpid()}"}
     if not os.environ.get("OTEL_SERVICE_NAME"):
         ours["service.name"] = f"dask-graphql-{role}"
-    # OTEL_RESOURCE_ATTRIBUTES are in it; the provider reads sampler and limits from OTEL_* by itself.
+    # Resource.create adds OTEL_RESOURCE_ATTRIBUTES; the provider itself reads sampler and limits from OTEL_*.
     _provider = TracerProvider(resource=Resource.create(ours))
     _provider.add_span_processor(BatchSpanProcessor(_exporter()))
     _tracer = _provider.get_tracer("dask-graphql", __version__)
@@ -109,13 +110,13 @@ def _exporter() -> Any:
 
 
 def shut_down_tracing() -> None:
-    """Sends what was not sent yet; for a process that does not end in the usual way."""
+    """Sends the spans that were not sent yet; for a process that skips the usual exit handlers."""
     if _provider is not None:
         _provider.shutdown()
 
 
 def enabled() -> bool:
-    """Whether this process traces."""
+    """Returns whether this process traces."""
     return _tracer is not None
 
 
@@ -123,11 +124,11 @@ _NONE: Final = nullcontext(Span(""))
 
 
 def span(name: str, kind: Kind = "INTERNAL", parent: str = "", **attributes: Any) -> AbstractContextManager[Span]:
-    """A span around the block; log lines in it carry the trace's id.
+    """Opens a span around the block; log lines in it have the trace's id.
 
     Args:
-        parent: the trace context to go on with; empty for the span that is open here, or a new trace.
-        attributes: those whose value is None are left out.
+        parent: the trace context to continue; empty for that of the current span, or else a new trace.
+        attributes: of the span; those with the value None are left out.
     """
     return _NONE if _tracer is None and not parent else _open(name, kind, parent, attributes)
 
@@ -147,10 +148,10 @@ def _open(name: str, kind: Kind, parent: str, attributes: Mapping[str, Any]) -> 
 
 
 def record_span(name: str, kind: Kind, parent: str, began: float, **attributes: Any) -> None:
-    """A span that ends now.
+    """Records a span that ends now.
 
     Args:
-        began: seconds since 1970.
+        began: its start, seconds since 1970.
     """
     if _tracer is not None and parent:
         start, end = int(began * 1e9), time.time_ns()
@@ -161,7 +162,7 @@ def record_span(name: str, kind: Kind, parent: str, began: float, **attributes: 
 
 
 def trace_id_of(traceparent: str) -> str:
-    """The trace's id in a `traceparent`, or nothing."""
+    """Returns the trace's id in a `traceparent`, or an empty text."""
     parts = traceparent.split("-")
     return parts[1] if len(parts) == 4 else ""
 
@@ -186,7 +187,8 @@ def _kind(kind: Kind) -> Any:
 
 
 def _named(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """`task_id` is `dask_graphql.task_id`; names with a double underscore are OpenTelemetry's own, with dots."""
+    """Renames attributes: `task_id` to `dask_graphql.task_id`. A double underscore stands for a dot in OpenTelemetry's
+    own names."""
     return {
         name.replace("__", ".") if "__" in name else f"dask_graphql.{name}": value
         for name, value in attributes.items()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cluster.observability.logs import (
-    BURST,
+    MAX_REPEATS,
     LogFormatter,
     RepeatFilter,
     in_container,
@@ -107,11 +107,11 @@ def test_what_repeats_is_counted_and_told(log: io.StringIO, monkeypatch: pytest.
     for _ in range(1_000):
         shout("graphql_api.transport")
     shown = lines(log)
-    assert len(shown) == BURST
+    assert len(shown) == MAX_REPEATS
     assert "not shown" in shown[-1]["message"]
     now += 11
     shout("graphql_api.transport")
-    assert lines(log)[-1]["message"] == f"a client misbehaves ({1_000 - BURST} more like it were not shown)"
+    assert lines(log)[-1]["message"] == f"a client misbehaves ({1_000 - MAX_REPEATS} similar messages were suppressed)"
 
 
 def test_what_a_task_function_logs_is_its_authors_and_all_shown(log: io.StringIO) -> None:

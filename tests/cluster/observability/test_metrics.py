@@ -15,8 +15,9 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from cluster.errors import SettingError
-from cluster.observability.metrics import DECLARED, Exposition
-from cluster.observability.metrics_server import answer, serve_metrics
+from cluster.observability.exposition import Exposition
+from cluster.observability.metric_declaration import DECLARED
+from cluster.observability.metrics_server import response, serve_metrics
 from cluster.settings import load_settings
 from cluster.system.child_processes import Child
 from dask_graphql.dev_system import free_port
@@ -206,7 +207,7 @@ async def test_a_client_that_says_nothing_holds_up_nobody() -> None:
     ],
 )
 def test_the_port_knows_one_path(request_line: bytes, status: bytes) -> None:
-    head = answer(request_line + b"\r\n\r\n", Exposition("controller").text)
+    head = response(request_line + b"\r\n\r\n", Exposition("controller").text)
     assert head.startswith(b"HTTP/1.1 " + status) or (request_line == b"nonsense" and head.startswith(b"HTTP/1.1 4"))
 
 

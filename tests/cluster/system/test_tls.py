@@ -233,4 +233,4 @@ async def test_certificates_are_made_by_the_command(tmp_path: Path) -> None:
     check_certificates(load_settings({**environment, "DASK_GRAPHQL_SCHEDULER": "tls://s:1"}))
     again = await asyncio.to_thread(run)
     assert again.returncode == 2
-    assert "cannot be written" in again.stderr
+    assert "cannot write the certificates" in again.stderr
