@@ -1,1 +1,1 @@
-"""GraphQL over HTTP, WebSockets and server-sent events: what the standards ask beyond Strawberry."""
+"""GraphQL over HTTP, WebSocket and server-sent events."""

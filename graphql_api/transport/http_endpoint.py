@@ -23,7 +23,7 @@ from graphql_api.execution.persisted_operations import PersistedOperations
 from graphql_api.http.pages import graphiql_page
 from graphql_api.schema.builder import Schema
 from graphql_api.transport.json import json_bytes, result_payload
-from graphql_api.transport.negotiation import GRAPHQL, media_type, prefers_events, takes_events, was_executed
+from graphql_api.transport.negotiation import GRAPHQL, accepts_events, media_type, prefers_events, was_executed
 from graphql_api.transport.origin_check import Origins, is_host
 from graphql_api.transport.request_body import RequestRefused, body_reader, refusal
 from graphql_api.transport.request_headers import first_headers, without_parameters
@@ -71,14 +71,14 @@ class HttpEndpoint:
             if not self._origins.allows(headers):
                 raise RequestRefused(403, "pages of this origin may not use this API (ALLOWED_ORIGINS)")
             if request.method not in ("GET", "POST"):
-                raise RequestRefused(405, "GraphQL takes GET and POST", {"Allow": "GET, POST"})
+                raise RequestRefused(405, "GraphQL accepts GET and POST", {"Allow": "GET, POST"})
             request = Request(scope, body_reader(receive, headers))
             accepted = headers.get("accept", "")
             if self._wants_page(request, accepted):
                 return graphiql_page()
             if request.method == "POST" and without_parameters(headers.get("content-type", "")) != "application/json":
                 # This also forces browsers to send a preflight request before a page of another site can post (CSRF).
-                raise RequestRefused(415, "POST takes Content-Type: application/json")
+                raise RequestRefused(415, "POST needs Content-Type: application/json")
             caller = await caller_of(request, headers=headers)
             context = Context(self._node, self._schema.wrappers, known_caller=caller)
             operation = await read_operation(request, self._persisted)
@@ -109,7 +109,7 @@ class HttpEndpoint:
 
     def _streams(self, accepted: str, operation: Mapping[str, Any]) -> bool:
         """Whether to respond with an event stream: the client prefers one, or accepts one and subscribes."""
-        if not takes_events(accepted):
+        if not accepts_events(accepted):
             return False
         return prefers_events(accepted) or (
             self._schema.kind(operation["query"], operation.get("variables"), operation.get("operationName"))
@@ -132,12 +132,10 @@ class HttpEndpoint:
             )
         except InvalidOperationTypeError as error:
             if error.operation_type is OperationType.SUBSCRIPTION:
-                raise RequestRefused(
-                    400, "a subscription goes over a WebSocket, or with Accept: text/event-stream"
-                ) from None
+                raise RequestRefused(400, "subscribe over a WebSocket, or with Accept: text/event-stream") from None
             raise RequestRefused(405, "GET executes queries only; send a mutation by POST", {"Allow": "POST"}) from None
         except MissingQueryError:
-            raise RequestRefused(400, 'expected a JSON object with "query", a text') from None
+            raise RequestRefused(400, 'expected a JSON object with "query", a string') from None
         body = result_payload(result)
         chosen = media_type(accepted)
         executed = was_executed(body)

@@ -10,10 +10,10 @@ from strawberry.types import ExecutionResult
 
 
 def parse_json(text: str | bytes) -> Any:
-    """A JSON value with its integers whole: orjson would make a float of one beyond 64 bits, without a word.
+    """Parses JSON with exact integers: orjson would silently turn those beyond 64 bits into floats.
 
     Raises:
-        json.JSONDecodeError: the text is not JSON, or holds a number longer than Python reads (4,300 digits).
+        json.JSONDecodeError: the text is not JSON, or contains a number with more than 4,300 digits, Python's limit.
     """
     try:
         return json.loads(text)
@@ -24,16 +24,19 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def json_bytes(value: Any) -> bytes:
-    """A value as JSON. Orjson refuses lone surrogates and integers beyond 64 bits, which a client may have sent and a
-    message may repeat; those go the slow way, escaped."""
+    """Serialises a value.
+
+    Orjson refuses lone surrogates and integers beyond 64 bits. Clients may send them, and an error message may repeat
+    them, so such values are serialised by the slower standard library, which escapes surrogates.
+    """
     try:
         return orjson.dumps(value)
     except TypeError:
-        return json.dumps(value, separators=(",", ":"), default=_plain).encode()
+        return json.dumps(value, separators=(",", ":"), default=_to_builtin).encode()
 
 
-def _plain(value: Any) -> Any:
-    """What orjson writes and Python's own encoder does not: answers that are kept as they were written."""
+def _to_builtin(value: Any) -> Any:
+    """Converts values that only orjson can write: fragments from the cache of serialised results."""
     return json.loads(orjson.dumps(value))
 
 

@@ -1,8 +1,8 @@
-"""Which media type an HTTP answer has, and with it which status.
+"""Content negotiation: the media type of an HTTP response, which also determines its status.
 
-GraphQL over HTTP (graphql.github.io/graphql-over-http), sections 4.3.1 and 6.4: an `application/json` answer has 200
-for everything that is well-formed GraphQL over HTTP; with `application/graphql-response+json` a request that was not
-executed has 400.
+GraphQL over HTTP (graphql.github.io/graphql-over-http), sections 4.3.1 and 6.4: an `application/json` response has
+status 200 for every well-formed request; with `application/graphql-response+json` a request that was not executed has
+400.
 """
 
 from __future__ import annotations
@@ -19,18 +19,17 @@ _ANY: Final = {**_SINGLE, EVENTS: EVENTS, "text/*": EVENTS}
 
 
 def media_type(accept: str) -> str:
-    """The type of a single answer. `application/json` where nothing is asked for, or anything goes, or nothing that we
-    have."""
+    """The media type of a response with one result: the best match, or `application/json` if there is none."""
     return _best(accept, _SINGLE)
 
 
 def prefers_events(accept: str) -> bool:
-    """Whether an event stream is what the client likes best, so that every operation is answered as one."""
+    """Whether the client prefers an event stream to all else, so that every operation is streamed."""
     return _best(accept, _ANY) == EVENTS
 
 
-def takes_events(accept: str) -> bool:
-    """Whether the client names event streams as something it takes, so that a subscription is answered as one."""
+def accepts_events(accept: str) -> bool:
+    """Whether the client names event streams as acceptable, so that a subscription is streamed."""
     return any(name == EVENTS and _quality(parameters) > 0 for name, parameters in _items(accept))
 
 
@@ -51,7 +50,7 @@ def _items(accept: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def _quality(parameters: list[str]) -> float:
-    """The `q` of an Accept item (RFC 9110, section 12.4.2); 0 where it is none."""
+    """The weight of an Accept item, `q` (RFC 9110, section 12.4.2): 1 by default, 0 if it is malformed."""
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip() == "q":
@@ -62,6 +61,6 @@ def _quality(parameters: list[str]) -> float:
     return 1.0
 
 
-def was_executed(answer: Mapping[str, Any]) -> bool:
-    """Whether a GraphQL answer is that of an execution: with data, or with an error that has a place in it."""
-    return answer.get("data") is not None or any(error.get("path") for error in answer.get("errors") or ())
+def was_executed(payload: Mapping[str, Any]) -> bool:
+    """Whether the operation was executed: the payload has data, or an error with a path."""
+    return payload.get("data") is not None or any(error.get("path") for error in payload.get("errors") or ())

@@ -1,7 +1,7 @@
-"""Origins: pages of other sites may use this api only where they are named in ALLOWED_ORIGINS.
+"""Origins: pages of other sites may use this api only if ALLOWED_ORIGINS names their sites.
 
-A request with a foreign `Origin` is refused before anything else is done, on every transport: what is simple for a
-browser to send (a GET, an EventSource, a WebSocket) is not asked for beforehand by CORS.
+On every transport, a request with a foreign `Origin` is refused before anything else is done. CORS alone does not
+prevent it: browsers send simple requests (a GET, an EventSource, a WebSocket) without a preflight request.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ REQUEST_HEADERS: Final = (
     "authorization", "content-type", "content-encoding", "last-event-id", "range", "x-api-key",
     "apollographql-client-name", "apollographql-client-version",
 )  # fmt: skip
-ANSWER_HEADERS: Final = ("retry-after", "content-range", "accept-ranges")
+RESPONSE_HEADERS: Final = ("retry-after", "content-range", "accept-ranges")
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 
 _HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]\\<>^`{|}\"]*)(?::[0-9]{0,5})?")
-"""A host and a port as a Host header has them (RFC 9110, section 7.2): no more than tells the host from the rest."""
+"""A host and an optional port (RFC 9110, section 7.2). Checks only what is needed to tell the two apart."""
 
 
 def is_host(host: str) -> bool:
@@ -33,17 +33,17 @@ def is_host(host: str) -> bool:
 
 
 class Origins:
-    """Whose pages may use this api."""
+    """Decides whether a request's origin may use this api."""
 
     def __init__(self, settings: Settings) -> None:
         self.allowed = frozenset(settings.allowed_origins)
-        # A name that somebody else's DNS lets point to this machine would make a foreign page one of ours (DNS
-        # rebinding): on loopback, where nobody is asked who they are, only its own names are taken.
+        # DNS rebinding: a foreign page whose domain resolves to this machine looks like one of ours. On loopback
+        # without authentication, only loopback's own names are accepted.
         self._loopback_only = settings.host in LOOPBACK and settings.authentication == "none"
 
     def allows(self, headers: Mapping[str, str]) -> bool:
-        """Whether a request comes from no page, from one of our own, or from one that is allowed. False too where the
-        Host header is none."""
+        """Whether a request comes from an allowed page, from one of our own, or from no page; False too if its Host
+        header is malformed."""
         host = headers.get("host", "").lower()
         origin = headers.get("origin")
         if not is_host(host):
@@ -51,13 +51,13 @@ class Origins:
         if origin is not None:
             if origin in self.allowed or "*" in self.allowed:
                 return True
-            scheme, slashes, place = origin.lower().partition("://")
-            if scheme not in ("http", "https") or not slashes or not host or place != host:
+            scheme, slashes, authority = origin.lower().partition("://")
+            if scheme not in ("http", "https") or not slashes or not host or authority != host:
                 return False
         return not self._loopback_only or (_name(host) or "localhost") in LOOPBACK
 
     def middleware(self, app: ASGIApp) -> ASGIApp:
-        """Tells browsers which pages are allowed (CORS), if any of other sites are."""
+        """Adds the CORS headers for the allowed origins, if there are any."""
         if not self.allowed:
             return app
         return CORSMiddleware(
@@ -65,10 +65,10 @@ class Origins:
             allow_origins=sorted(self.allowed),
             allow_methods=["GET", "POST"],
             allow_headers=REQUEST_HEADERS,
-            expose_headers=ANSWER_HEADERS,
+            expose_headers=RESPONSE_HEADERS,
         )
 
 
 def _name(host: str) -> str:
-    """The host of a well-formed Host header, without its port."""
+    """A well-formed Host header without its port."""
     return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]

@@ -1,4 +1,4 @@
-"""Request bodies: bounded as they come, and unpacked where they come compressed."""
+"""Request bodies: bounded while they are received, and decompressed if they are compressed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from starlette.responses import JSONResponse
 from starlette.types import Message, Receive
 
 BODY_LIMIT_BYTES: Final = 4_000_000
-"""Largest request body, unpacked; 1,000 inputs of a long task fit easily."""
+"""Largest request body, decompressed. (1,000 inputs of a large task fit easily.)"""
 
 _WINDOWS: Final = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
-"""What zlib calls the codings of RFC 9110, section 8.4.1."""
+"""The content codings of RFC 9110, section 8.4.1, as zlib's `wbits`."""
 
 
 class RequestRefused(Exception):
-    """A request that is not executed, with the answer to it."""
+    """A request that is not executed; carries the status, message and headers of the response."""
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
@@ -32,35 +32,37 @@ def refusal(
     extensions: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """A well-formed answer to a request that is not executed."""
+    """A well-formed GraphQL response to a request that is not executed."""
     error = {"message": message, "extensions": extensions or {"code": "BAD_REQUEST"}}
     return JSONResponse({"errors": [error]}, status, headers)
 
 
 def body_reader(receive: Receive, headers: Mapping[str, str]) -> Receive:
-    """Reads a body of at most BODY_LIMIT_BYTES, unpacked, whatever its Content-Length says.
+    """Wraps `receive` so that it decompresses the body and bounds it to BODY_LIMIT_BYTES.
 
     Raises:
-        RequestRefused: the body says that it is too long, or is packed in a way that is not known here. The reader
-            raises it too, as soon as a body turns out too long, or is not what it says.
+        RequestRefused: the headers announce a body that is too large, or an unknown coding. What is returned raises it
+            too, as soon as the body turns out to be too large or malformed.
     """
     length = headers.get("content-length", "0")
     if not length.isdecimal() or len(length) > 18 or int(length) > BODY_LIMIT_BYTES:
-        raise _too_long()
+        raise _too_large()
     coding = headers.get("content-encoding", "identity").strip().lower()
     if coding not in ("identity", *_WINDOWS):
         raise RequestRefused(
-            415, f"a body is packed by gzip or deflate, not {coding[:40]!r}", {"Accept-Encoding": "gzip, deflate"}
+            415,
+            f"a body may be compressed with gzip or deflate, not {coding[:40]!r}",
+            {"Accept-Encoding": "gzip, deflate"},
         )
-    counted = _counted(receive)
-    return counted if coding == "identity" else _unpacked(counted, _WINDOWS[coding])
+    bounded = _bounded(receive)
+    return bounded if coding == "identity" else _decompressed(bounded, _WINDOWS[coding])
 
 
-def _too_long() -> RequestRefused:
+def _too_large() -> RequestRefused:
     return RequestRefused(413, f"a request body is at most {BODY_LIMIT_BYTES} bytes")
 
 
-def _counted(receive: Receive) -> Receive:
+def _bounded(receive: Receive) -> Receive:
     received = 0
 
     async def read() -> Message:
@@ -68,32 +70,32 @@ def _counted(receive: Receive) -> Receive:
         message = await receive()
         received += len(message.get("body", b""))
         if received > BODY_LIMIT_BYTES:
-            raise _too_long()
+            raise _too_large()
         return message
 
     return read
 
 
-def _unpacked(receive: Receive, window: int) -> Receive:
-    body = _Unpacker(window)
+def _decompressed(receive: Receive, window: int) -> Receive:
+    body = _Decompressor(window)
 
     async def read() -> Message:
         message = await receive()
         if message["type"] != "http.request":
             return message
         try:
-            part = body.unpack(message.get("body", b""))
+            part = body.decompress(message.get("body", b""))
             if not message.get("more_body", False) and not body.complete:
-                raise RequestRefused(400, "the packed body ends too early")
+                raise RequestRefused(400, "the compressed body is incomplete")
         except zlib.error as error:
-            raise RequestRefused(400, f"the body is not packed as its Content-Encoding says: {error}") from None
+            raise RequestRefused(400, f"the body is not compressed as its Content-Encoding says: {error}") from None
         return {**message, "body": part}
 
     return read
 
 
-class _Unpacker:
-    """A packed body as it comes. A gzip body may have several members, one behind the other (RFC 1952, section 2.2)."""
+class _Decompressor:
+    """Decompresses a body part by part. A gzip body may consist of several members (RFC 1952, section 2.2)."""
 
     def __init__(self, window: int) -> None:
         self._window = window
@@ -104,10 +106,12 @@ class _Unpacker:
     def complete(self) -> bool:
         return self._stream.eof
 
-    def unpack(self, data: bytes) -> bytes:
-        """Raises:
-        RequestRefused: the body turned out too long.
-        zlib.error: it is not packed as it says, or something stands behind its end.
+    def decompress(self, data: bytes) -> bytes:
+        """Decompresses the next part.
+
+        Raises:
+            RequestRefused: the body is too large.
+            zlib.error: the data is malformed, or continues after the end of the stream.
         """
         parts = []
         while data:
@@ -115,11 +119,11 @@ class _Unpacker:
                 if self._window == zlib.MAX_WBITS:
                     raise zlib.error("data after the end")
                 self._stream = zlib.decompressobj(self._window)
-            # Never more than one byte beyond the limit is unpacked, however well the rest is packed.
+            # At most one byte beyond the limit is produced, however high the compression ratio is.
             part = self._stream.decompress(data, BODY_LIMIT_BYTES - self._produced + 1)
             self._produced += len(part)
             if self._produced > BODY_LIMIT_BYTES:
-                raise _too_long()
+                raise _too_large()
             parts.append(part)
             data = self._stream.unused_data
         return b"".join(parts)

@@ -1,4 +1,4 @@
-"""The operation of an HTTP request, read and checked once for all answers."""
+"""Reads the operation of an HTTP request, from the query of a GET or the body of a POST."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from graphql_api.transport.json import parse_json
 from graphql_api.transport.request_body import RequestRefused
 
 OBJECTS: Final = ("variables", "extensions")
-"""Parameters that are JSON objects, in the query of a GET as text."""
+"""Parameters that are JSON objects; the query of a GET has them as JSON texts."""
 
 
 async def read_operation(request: Request, persisted: PersistedOperations) -> Mapping[str, Any]:
     """The operation of an HTTP request.
 
     Raises:
-        RequestRefused: there is none that can be read; the message says what was expected.
+        RequestRefused: it cannot be read; the message says what was expected.
     """
     try:
         if request.method == "GET":
-            # A parameter that is empty says nothing, as in GraphQL over HTTP, section 5.2, of operationName.
+            # An empty parameter counts as absent; GraphQL over HTTP, section 5.2, requires it of operationName.
             operation: Any = {name: text for name, text in request.query_params.items() if text}
             for name in OBJECTS:
                 if name in operation:
@@ -34,15 +34,17 @@ async def read_operation(request: Request, persisted: PersistedOperations) -> Ma
     except json.JSONDecodeError as error:
         raise RequestRefused(400, f"the request is not JSON: {error}") from None
     if isinstance(operation, list):
-        raise RequestRefused(400, "one operation a request: submit<Name>Many takes many inputs in one")
+        raise RequestRefused(
+            400, "expected one operation, not a list; submit<Name>Many accepts many inputs in one operation"
+        )
     if not isinstance(operation, dict):
-        raise RequestRefused(400, 'expected a JSON object with "query", a text')
+        raise RequestRefused(400, 'expected a JSON object with "query", a string')
     for name in OBJECTS:
         if not isinstance(operation.get(name), dict | None):
             raise RequestRefused(400, f'expected "{name}" to be a JSON object')
     if not isinstance(operation.get("operationName"), str | None):
-        raise RequestRefused(400, 'expected "operationName" to be a text')
+        raise RequestRefused(400, 'expected "operationName" to be a string')
     resolved = persisted.resolve(operation)
     if not isinstance(resolved.get("query"), str):
-        raise RequestRefused(400, 'expected a JSON object with "query", a text')
+        raise RequestRefused(400, 'expected a JSON object with "query", a string')
     return resolved

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from graphql_api.transport.slow_reader import abort
 
-FULL: Final = 64 * 1024
+FLUSH_BYTES: Final = 64 * 1024
 """Size at which the joined writes are sent at once, so that the transport's flow control notices a slow reader."""
 
 CLOSE_SECONDS: Final = 10.0
@@ -37,7 +37,7 @@ class WriteCoalescer:
             asyncio.get_running_loop().call_soon(self._flush)
         self._parts.append(data)
         self._size += len(data)
-        if self._size > FULL:
+        if self._size > FLUSH_BYTES:
             self._flush()
 
     def close(self) -> None:

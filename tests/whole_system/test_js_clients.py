@@ -1,4 +1,4 @@
-"""The audits of GraphQL over HTTP, and the clients that frontends use, against a real api."""
+"""The JavaScript clients of frontends and the audits of GraphQL over HTTP, against a real api."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCRIPTS = ["graphql-ws.mjs", "legacy.mjs", "graphql-sse.mjs", "apollo.mjs", "urq
 
 
 async def run(script: str, *words: str) -> Any:
-    """What a script prints last, as JSON."""
+    """Runs a script; returns the JSON that it prints last."""
     env = await asyncio.to_thread(environment)
     process = await asyncio.create_subprocess_exec(
         *command(script, *words), env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
@@ -36,7 +36,7 @@ async def test_every_audit_of_graphql_over_http_is_ok(system: System) -> None:
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-async def test_a_client_queries_submits_subscribes_and_hears_refusals(system: System, script: str) -> None:
+async def test_a_client_queries_submits_subscribes_and_gets_refusals(system: System, script: str) -> None:
     seen = await run(script, system.url)
     assert "fibonacci" in [item["name"] for item in seen["types"]["taskTypes"]]
     assert seen["submitted"]["submitFibonacci"]["outcome"] in ("NEW", "CACHED", "JOINED")
@@ -66,7 +66,7 @@ async def test_a_client_waits_through_a_restart_of_the_api(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_the_settings_in_the_docs_are_those_that_ran(script: str) -> None:
+def test_the_docs_show_the_settings_that_were_tested(script: str) -> None:
     text = (CLIENTS / script).read_text()
     snippet = text.partition("// [docs]\n")[2].partition("// [/docs]")[0].strip()
     assert snippet

@@ -1,4 +1,4 @@
-"""Whatever is sent, no answer is an internal error, tells a stack, or takes the node down.
+"""Whatever is sent, no response is an internal error or shows a stack, and the node survives.
 
 Valid and nearly valid operations are made from the schema (operations.py); the rest is noise: bytes, JSON, frames.
 `make fuzz SECONDS=600` runs the same for as long as you like.
@@ -31,7 +31,7 @@ from tests.operations import operation
 from tests.system import TASKS, System
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "6"))
-"""For each of the tests here, or longer, until there are LEAST answers."""
+"""Duration of each test; longer if there are fewer than LEAST responses by then."""
 LEAST = 150
 SCHEMA = build_schema(make_schema(load_registry([TASKS])).as_str())
 LEAKS = re.compile(r"Traceback|File \"|/site-packages/|0x[0-9a-f]{8}|127\.0\.0\.1|INTERNAL")
@@ -74,7 +74,7 @@ SETTINGS = settings(
 
 @pytest.fixture(scope="module")
 async def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
-    """A system without workers: what is accepted stays in the queue, whose bound is among what is tried."""
+    """A system without workers: accepted tasks stay in the queue, whose limit is tested too."""
     folder = tmp_path_factory.mktemp("fuzzed")
     async with System(
         folder, min_workers=0, max_workers=1, queue_limit=200, sockets_per_client=10_000, legacy_websocket=True
@@ -83,7 +83,7 @@ async def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
 
 
 class Tally:
-    """Counts answers until the time is up."""
+    """Counts responses until the time is over."""
 
     def __init__(self) -> None:
         self.until = time.monotonic() + SECONDS

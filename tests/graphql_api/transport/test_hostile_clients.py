@@ -1,4 +1,4 @@
-"""Hostile documents are refused before they cost anything, and nobody else waits for it.
+"""Hostile documents are refused before they cost anything, and other clients do not wait for them.
 
 `pytest -s tests/graphql_api/transport/test_hostile_clients.py` prints what each costs.
 """

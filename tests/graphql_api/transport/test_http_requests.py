@@ -1,4 +1,4 @@
-"""HTTP: media types and statuses, packed bodies, origins, event streams that go on."""
+"""HTTP requests: media types and statuses, compressed bodies, origins, resumed event streams."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ async def post(system: System, content: bytes = TYPES, **headers: str) -> httpx.
         (f"{GRAPHQL};q=x, {JSON};q=0.1", JSON),
     ],
 )
-def test_the_answer_has_the_media_type_that_is_liked_best(accept: str, chosen: str) -> None:
+def test_the_response_has_the_media_type_that_the_client_prefers(accept: str, chosen: str) -> None:
     assert media_type(accept) == chosen
 
 
 @given(st.text())
-def test_any_accept_header_has_an_answer(accept: str) -> None:
+def test_any_accept_header_leads_to_a_media_type(accept: str) -> None:
     assert media_type(accept) in (JSON, GRAPHQL)
 
 
 @pytest.mark.parametrize("query", ["{", "{ nothing }", "query($n: Int!) { cluster { waiting } }"])
-async def test_the_status_of_a_refused_document_follows_the_media_type(system: System, query: str) -> None:
+async def test_the_status_of_a_refused_document_depends_on_the_media_type(system: System, query: str) -> None:
     body = json.dumps({"query": query}).encode()
     new, old = await post(system, body, Accept=GRAPHQL), await post(system, body, Accept=JSON)
     assert (new.status_code, old.status_code) == (400, 200)
@@ -88,7 +88,7 @@ async def test_a_partial_result_is_ok_with_either_media_type(system: System) -> 
         ("POST", {**IS_JSON, "Content-Encoding": "gzip"}, 400, {}),
     ],
 )
-async def test_what_is_not_graphql_over_http_is_refused_well_formed(
+async def test_a_request_that_is_not_graphql_over_http_gets_a_well_formed_refusal(
     system: System, method: str, headers: dict[str, str], status: int, more: dict[str, str]
 ) -> None:
     async with httpx.AsyncClient() as client:
@@ -99,31 +99,33 @@ async def test_what_is_not_graphql_over_http_is_refused_well_formed(
         assert answer.headers[name] == value
 
 
-@pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
-async def test_a_packed_body_is_read(system: System, coding: str, pack: Any) -> None:
-    answer = await post(system, pack(TYPES), Content_Encoding=coding)
+@pytest.mark.parametrize(("coding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+async def test_a_compressed_body_is_read(system: System, coding: str, compress: Any) -> None:
+    answer = await post(system, compress(TYPES), Content_Encoding=coding)
     assert answer.json()["data"]["taskTypes"]
 
 
-@pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
-async def test_a_packed_bomb_is_refused_without_being_unpacked(system: System, coding: str, pack: Any) -> None:
-    bomb = pack(b" " * 400_000_000)
+@pytest.mark.parametrize(("coding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+async def test_a_decompression_bomb_is_refused_without_being_decompressed(
+    system: System, coding: str, compress: Any
+) -> None:
+    bomb = compress(b" " * 400_000_000)
     assert len(bomb) < 500_000
     answer = await post(system, bomb, Content_Encoding=coding)
     assert answer.status_code == 413
-    cut = await post(system, pack(TYPES)[:-5], Content_Encoding=coding)
+    cut = await post(system, compress(TYPES)[:-5], Content_Encoding=coding)
     assert cut.status_code == 400
 
 
-async def test_a_long_answer_is_packed_for_those_who_take_it(system: System) -> None:
+async def test_a_long_response_is_compressed_for_clients_that_accept_it(system: System) -> None:
     query = json.dumps({"query": "{ __schema { types { name description fields { name description } } } }"}).encode()
-    packed = await post(system, query, Accept_Encoding="gzip")
+    compressed = await post(system, query, Accept_Encoding="gzip")
     plain = await post(system, query, Accept_Encoding="identity")
-    assert packed.headers["content-encoding"] == "gzip"
+    assert compressed.headers["content-encoding"] == "gzip"
     assert "content-encoding" not in plain.headers
-    assert packed.json() == plain.json()
-    assert {"Accept", "Accept-Encoding"} <= {part.strip() for part in packed.headers["vary"].split(",")}
-    assert int(packed.headers["content-length"]) < int(plain.headers["content-length"]) / 3
+    assert compressed.json() == plain.json()
+    assert {"Accept", "Accept-Encoding"} <= {part.strip() for part in compressed.headers["vary"].split(",")}
+    assert int(compressed.headers["content-length"]) < int(plain.headers["content-length"]) / 3
 
 
 async def socket_status(url: str, origin: str | None) -> int:
@@ -147,7 +149,7 @@ async def test_pages_of_other_sites_are_refused_on_every_transport_unless_allowe
         assert await socket_status(system.url, origin) == (101 if status == 200 else 403)
 
 
-async def test_a_browser_is_told_which_sites_are_allowed(system: System) -> None:
+async def test_cors_headers_name_the_allowed_sites(system: System) -> None:
     ask = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type, authorization"}
     async with httpx.AsyncClient() as client:
         allowed = await client.options(system.url, headers={"Origin": "https://app.example", **ask})
@@ -176,7 +178,7 @@ async def test_a_browser_is_told_which_sites_are_allowed(system: System) -> None
         (Settings(authentication="required"), "tunnel.example", "https://tunnel.example", True),
     ],
 )
-def test_whose_pages_may_use_the_api(settings: Settings, host: str, origin: str | None, allowed: bool) -> None:
+def test_an_origin_is_allowed_or_refused(settings: Settings, host: str, origin: str | None, allowed: bool) -> None:
     headers = {"host": host} if origin is None else {"host": host, "origin": origin}
     assert Origins(settings).allows(Headers(headers)) is allowed
 
@@ -195,7 +197,7 @@ async def events_of(system: System, task_id: str, **headers: str) -> list[tuple[
     return found
 
 
-async def test_an_event_stream_goes_on_after_the_last_event_that_was_seen(system: System) -> None:
+async def test_an_event_stream_resumes_after_the_last_event_that_was_received(system: System) -> None:
     submitted = await system.ask("mutation { submitFibonacci(n: 7321) { taskId } }")
     task_id = submitted["submitFibonacci"]["taskId"]
     await system.result(task_id)
@@ -206,7 +208,7 @@ async def test_an_event_stream_goes_on_after_the_last_event_that_was_seen(system
     assert await events_of(system, task_id, Last_Event_ID="9" * 30) == whole
 
 
-async def test_a_get_changes_nothing_also_as_an_event_stream(system: System) -> None:
+async def test_a_mutation_by_get_is_refused_even_as_an_event_stream(system: System) -> None:
     query = "mutation { submitFibonacci(n: 7333) { taskId } }"
     async with httpx.AsyncClient() as client:
         answer = await client.get(system.url, params={"query": query}, headers={"Accept": "text/event-stream"})

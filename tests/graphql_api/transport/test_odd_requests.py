@@ -1,4 +1,4 @@
-"""The edge of an api node: odd heads, bodies and documents, each answered, and none of them an error of ours."""
+"""Unusual headers, bodies and documents: each gets a response, and none causes an internal error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from cluster.settings import load_settings
 from graphql_api.http.blob_downloads import asked_range
-from graphql_api.transport.negotiation import EVENTS, GRAPHQL, JSON, prefers_events, takes_events
+from graphql_api.transport.negotiation import EVENTS, GRAPHQL, JSON, accepts_events, prefers_events
 from graphql_api.transport.request_body import BODY_LIMIT_BYTES
 from tests import outside
 from tests.api_node import api_node
@@ -50,8 +50,8 @@ async def post(url: str, body: dict[str, Any] | bytes, *headers: tuple[str, str]
         return await client.post(url, content=content, headers=[("content-type", JSON), *headers])
 
 
-async def speak(url: str, *parts: bytes, answers: int = 1) -> bytes:
-    """Sends bytes as they are, with a pause of the event loop between parts; answers what came, up to the last end."""
+async def send_raw(url: str, *parts: bytes, answers: int = 1) -> bytes:
+    """Sends raw parts with a short pause between them; returns the bytes of `answers` responses."""
     place = urlsplit(url)
     reader, writer = await asyncio.open_connection(place.hostname, place.port)
     try:
@@ -59,20 +59,20 @@ async def speak(url: str, *parts: bytes, answers: int = 1) -> bytes:
             writer.write(part)
             await writer.drain()
             await asyncio.sleep(0.02)
-        heard = b""
+        received = b""
         for _ in range(answers):
             head = await reader.readuntil(b"\r\n\r\n")
-            heard += head
+            received += head
             lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")]
             length = lengths[0].partition(b":")[2] if lengths else b"0"
-            heard += await reader.readexactly(int(length))
-        return heard
+            received += await reader.readexactly(int(length))
+        return received
     finally:
         writer.close()
 
 
 async def final_task(url: str, n: int) -> str:
-    """A task that has ended, without a worker: by being cancelled."""
+    """The id of a task that has ended without a worker: it was cancelled."""
     submitted = await post(url, {"query": f"mutation {{ submitFibonacci(n: {n}) {{ taskId }} }}"})
     task_id: str = submitted.json()["data"]["submitFibonacci"]["taskId"]
     cancelled = await post(url, {"query": f'mutation {{ cancelTask(taskId: "{task_id}") {{ state }} }}'})
@@ -83,7 +83,7 @@ async def final_task(url: str, n: int) -> str:
 # Which operation ------------------------------------------------------------------------------------------------------
 
 
-async def test_of_several_operations_none_is_executed_unless_one_is_named(url: str) -> None:
+async def test_a_document_with_several_operations_needs_an_operation_name(url: str) -> None:
     old = await post(url, {"query": TWO})
     new = await post(url, {"query": TWO}, ("accept", GRAPHQL))
     streamed = await post(url, {"query": TWO}, ("accept", EVENTS))
@@ -111,7 +111,7 @@ async def test_an_unknown_operation_is_a_request_error_on_every_transport(url: s
     assert "Must provide an operation" in only.text
 
 
-async def test_an_empty_parameter_says_nothing(url: str) -> None:
+async def test_an_empty_parameter_counts_as_absent(url: str) -> None:
     one = "query A { __typename }"
     async with httpx.AsyncClient() as client:
         got = await client.get(url, params={"query": one, "variables": "", "operationName": "", "extensions": ""})
@@ -144,11 +144,11 @@ async def test_an_empty_parameter_says_nothing(url: str) -> None:
         (f"x{EVENTS}", False, False),
     ],
 )
-def test_an_event_stream_is_chosen_by_what_the_client_likes(accept: str, takes: bool, prefers: bool) -> None:
-    assert (takes_events(accept), prefers_events(accept)) == (takes, prefers)
+def test_an_event_stream_is_chosen_by_the_accept_header(accept: str, takes: bool, prefers: bool) -> None:
+    assert (accepts_events(accept), prefers_events(accept)) == (takes, prefers)
 
 
-async def test_a_query_is_streamed_only_where_a_stream_is_liked_best(url: str) -> None:
+async def test_a_query_is_streamed_only_if_the_client_prefers_a_stream(url: str) -> None:
     for headers, kind in (
         ([("accept", f"{JSON};q=1, {EVENTS};q=0")], JSON),
         ([("accept", URQL)], GRAPHQL),
@@ -160,7 +160,7 @@ async def test_a_query_is_streamed_only_where_a_stream_is_liked_best(url: str) -
         assert answer.headers["content-type"].partition(";")[0] == kind, headers
 
 
-async def test_a_subscription_is_streamed_to_whoever_takes_streams(url: str) -> None:
+async def test_a_subscription_is_streamed_if_the_client_accepts_streams(url: str) -> None:
     task_id = await final_task(url, 7421)
     asked = {"query": f'subscription {{ taskResult(taskId: "{task_id}") {{ state }} }}'}
     for accept in (URQL, f"{EVENTS};q=0.1, {JSON}", EVENTS):
@@ -173,7 +173,7 @@ async def test_a_subscription_is_streamed_to_whoever_takes_streams(url: str) -> 
         assert "text/event-stream" in refused.text
 
 
-async def test_an_event_source_is_told_204_where_it_has_seen_the_end(url: str) -> None:
+async def test_an_event_source_that_received_the_last_event_gets_a_204(url: str) -> None:
     task_id = await final_task(url, 7431)
     for query in (
         f'subscription {{ taskEvents(taskId: "{task_id}") {{ seq kind }} }}',
@@ -190,7 +190,7 @@ async def test_an_event_source_is_told_204_where_it_has_seen_the_end(url: str) -
                 assert (again.status_code, again.text) == (200, first.text)
 
 
-async def test_an_event_source_of_an_open_task_is_not_told_204(url: str) -> None:
+async def test_an_event_source_of_an_open_task_gets_no_204(url: str) -> None:
     submitted = await post(url, {"query": "mutation { submitFibonacci(n: 7432) { taskId task { seq } } }"})
     told = submitted.json()["data"]["submitFibonacci"]
     query = f'subscription {{ taskEvents(taskId: "{told["taskId"]}") {{ kind }} }}'
@@ -207,7 +207,7 @@ async def test_an_event_source_of_an_open_task_is_not_told_204(url: str) -> None
 
 
 @pytest.mark.parametrize("odd", [10**30, -(2**64), "\ud800", {"deep": ["\udfff"]}], ids=repr)
-async def test_a_legal_variable_never_costs_the_result(url: str, odd: Any) -> None:
+async def test_a_legal_variable_never_prevents_the_result(url: str, odd: Any) -> None:
     task_id = await final_task(url, 7441)
     query = "subscription($id: ID!, $more: JSON) { taskResult(taskId: $id) { state } }"
     unused = "subscription($id: ID!) { taskResult(taskId: $id) { state } }"
@@ -220,7 +220,7 @@ async def test_a_legal_variable_never_costs_the_result(url: str, odd: Any) -> No
             assert json.loads(await socket.connection.recv())["type"] == "complete"
 
 
-async def test_what_a_message_repeats_of_a_request_can_always_be_sent(url: str) -> None:
+async def test_an_error_message_can_repeat_any_part_of_a_request(url: str) -> None:
     for body in (
         {"query": "query($n: Int!) { __typename }", "variables": {"n": "\ud800"}},
         {"query": "query($n: Int!) { __typename }", "variables": {"n": 10**30}},
@@ -241,7 +241,7 @@ async def test_what_a_message_repeats_of_a_request_can_always_be_sent(url: str) 
 # Bodies ---------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_body_may_be_packed_in_several_members(url: str) -> None:
+async def test_a_compressed_body_may_have_several_members(url: str) -> None:
     for cut in (1, 10, len(TYPES)):
         packed = gzip.compress(TYPES[:cut]) + gzip.compress(TYPES[cut:])
         answer = await post(url, packed, ("content-encoding", "gzip"))
@@ -251,7 +251,7 @@ async def test_a_body_may_be_packed_in_several_members(url: str) -> None:
     assert (await post(url, zlib.compress(TYPES) * 2, ("content-encoding", "deflate"))).status_code == 400
 
 
-async def test_members_that_hold_nothing_count_as_what_they_take(url: str) -> None:
+async def test_empty_members_count_with_their_compressed_size(url: str) -> None:
     empty = gzip.compress(b"")
 
     async def endless() -> AsyncIterator[bytes]:
@@ -264,7 +264,7 @@ async def test_members_that_hold_nothing_count_as_what_they_take(url: str) -> No
 
 
 def offer(*extra: bytes, body: bytes = TYPES) -> bytes:
-    """A POST with an offer to upgrade, as Java's HttpClient and `curl --http2` send it."""
+    """The headers of a POST that offers an upgrade, as Java's HttpClient and `curl --http2` send them."""
     head = [
         b"POST /graphql HTTP/1.1", b"Host: 127.0.0.1", b"Content-Type: application/json",
         b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAA",
@@ -279,15 +279,15 @@ async def test_the_body_of_a_request_that_offers_an_upgrade_is_read(url: str) ->
     spread = offer(b"Connection: keep-alive", b"Content-Length: %d" % len(TYPES)) + TYPES
     for request in (whole, chunked, spread):
         for parts in ([request], [request[:40], request[40:]], [request[:-20], request[-20:]]):
-            assert b'"fibonacci"' in await speak(url, *parts)
+            assert b'"fibonacci"' in await send_raw(url, *parts)
     # One connection goes on, whether the next request comes behind this one or later.
-    assert (await speak(url, whole + whole, whole, answers=3)).count(b'"fibonacci"') == 3
-    assert b"100 Continue" in await speak(url, offer(b"Expect: 100-continue", b"Content-Length: %d" % len(TYPES)))
-    assert b"400 Bad Request" in await speak(url, b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n")
-    assert b"400 Bad Request" in await speak(url, offer(b"Content-Length: x"))
+    assert (await send_raw(url, whole + whole, whole, answers=3)).count(b'"fibonacci"') == 3
+    assert b"100 Continue" in await send_raw(url, offer(b"Expect: 100-continue", b"Content-Length: %d" % len(TYPES)))
+    assert b"400 Bad Request" in await send_raw(url, b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n")
+    assert b"400 Bad Request" in await send_raw(url, offer(b"Content-Length: x"))
 
 
-async def test_curl_may_offer_http_2(url: str) -> None:
+async def test_curl_may_offer_an_upgrade_to_http_2(url: str) -> None:
     if shutil.which("curl") is None:
         outside.missing("curl is not on PATH")
     process = await asyncio.create_subprocess_exec(
@@ -305,9 +305,9 @@ ODD = ("[", "a]b", "[x]", "[::1", "a:b", "a:99999999", "a@b", "a b", "//", "http
 
 @pytest.mark.parametrize("host", ODD)
 @pytest.mark.parametrize("path", ["/graphql", "/graphql/", "/", "/readyz", "/blobs/x", "/static/x", "/nothing"])
-async def test_an_odd_host_is_never_our_fault(url: str, host: str, path: str) -> None:
+async def test_an_odd_host_never_causes_an_internal_error(url: str, host: str, path: str) -> None:
     request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n\r\n".encode("latin-1")
-    status = int((await speak(url, request)).split()[1])
+    status = int((await send_raw(url, request)).split()[1])
     assert status < 500
     if path == "/graphql":
         assert status in (400, 403)
@@ -321,14 +321,14 @@ async def test_an_odd_host_is_never_our_fault(url: str, host: str, path: str) ->
 async def test_an_odd_host_or_origin_is_refused_over_http_and_as_a_websocket(url: str, name: str, value: str) -> None:
     host = "" if name == "Host" else f"Host: {urlsplit(url).netloc}\r\n"
     head = f"{host}{name}: {value}\r\nContent-Type: application/json\r\nContent-Length: {len(TYPES)}\r\n\r\n"
-    answer = await speak(url, b"POST /graphql HTTP/1.1\r\n" + head.encode("latin-1") + TYPES)
+    answer = await send_raw(url, b"POST /graphql HTTP/1.1\r\n" + head.encode("latin-1") + TYPES)
     assert int(answer.split()[1]) in (400, 403)
     assert b'"code":"BAD_REQUEST"' in answer or b"Invalid" in answer
     shake = (
         "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
     )
-    handshake = await speak(url, f"GET /graphql HTTP/1.1\r\n{host}{name}: {value}\r\n{shake}".encode("latin-1"))
+    handshake = await send_raw(url, f"GET /graphql HTTP/1.1\r\n{host}{name}: {value}\r\n{shake}".encode("latin-1"))
     assert int(handshake.split()[1]) in (400, 403)
 
 

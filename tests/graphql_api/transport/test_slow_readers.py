@@ -1,4 +1,4 @@
-"""A client that reads slowly, or not at all, is ended, and what it did not read costs little memory meanwhile."""
+"""Connections whose clients read slowly or not at all are ended, and cost little memory until then."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.system import Socket, System
 
 SUBSCRIBE = "subscription($id: ID!) { taskResult(taskId: $id) { state result { ... on FibonacciResult { value } } } }"
 READ_BYTES = 1_000
-"""What a slow client takes in a second."""
+"""Bytes that a slow client reads in a second."""
 
 
 class FullTransport:
@@ -56,12 +56,12 @@ class FullTransport:
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Slow clients are ended after a second."""
+    """Slow clients are disconnected after a second."""
     monkeypatch.setattr(slow_reader, "SLOW_SECONDS", 1.0)
     monkeypatch.setattr(slow_reader, "SETTLE_SECONDS", 0.1)
 
 
-async def test_a_connection_whose_client_takes_nothing_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_whose_client_reads_nothing_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slow_reader, "SLOW_SECONDS", 0.05)
     monkeypatch.setattr(slow_reader, "SETTLE_SECONDS", 0.01)
     transport: Any = FullTransport(500_000)
@@ -69,7 +69,7 @@ async def test_a_connection_whose_client_takes_nothing_is_aborted(monkeypatch: p
     await asyncio.wait_for(transport.aborted.wait(), 5)
 
 
-async def test_a_connection_that_moves_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_whose_client_reads_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slow_reader, "SLOW_SECONDS", 0.1)
     monkeypatch.setattr(slow_reader, "SETTLE_SECONDS", 0.01)
     transport: Any = FullTransport(500_000)
@@ -84,7 +84,7 @@ async def test_a_connection_that_moves_is_left_alone(monkeypatch: pytest.MonkeyP
     assert not transport.aborted.is_set()
 
 
-async def test_long_results_beyond_the_bound_are_read_in_turn_and_a_cancelled_turn_passes_on() -> None:
+async def test_large_results_beyond_the_bound_are_read_in_turn_and_cancelled_ones_are_skipped() -> None:
     waiting = Backlog(100)
     running = asyncio.Event()
     read: list[int] = []
@@ -118,7 +118,7 @@ async def test_long_results_beyond_the_bound_are_read_in_turn_and_a_cancelled_tu
 
 
 async def results(store: Store, count: int, size: int) -> list[str]:
-    """Puts so many ended tasks with results of `size` bytes into Redis."""
+    """Stores `count` finished tasks with results of `size` bytes in Redis."""
     result = json.dumps({"n": 1, "digits": size, "bit_length": 1, "sha256": "0", "text": "7" * size}).encode()
     task_ids = [uuid4().hex for _ in range(count)]
     calls = store.calls
@@ -141,7 +141,7 @@ def frame(message: dict[str, Any]) -> bytes:
 
 @contextmanager
 def raw(url: str, head: str) -> Iterator[socket.socket]:
-    """A connection that takes little into its kernel's buffer, with a request sent."""
+    """A connection with a small receive buffer in the kernel, over which a request was sent."""
     parts = urlsplit(url)
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
@@ -153,7 +153,7 @@ def raw(url: str, head: str) -> Iterator[socket.socket]:
 
 @contextmanager
 def raw_socket(url: str) -> Iterator[socket.socket]:
-    """A WebSocket of graphql-transport-ws that was acknowledged, to be read byte by byte."""
+    """An acknowledged graphql-transport-ws socket, to be read byte by byte."""
     parts = urlsplit(url)
     head = (
         f"GET /graphql HTTP/1.1\nHost: {parts.netloc}\nConnection: Upgrade\nUpgrade: websocket\n"
@@ -216,7 +216,7 @@ def read_slowly(connection: socket.socket, seconds: float) -> float:
 
 @asynccontextmanager
 async def ready(url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a node that hears its channel."""
+    """A client of a node that is ready."""
     async with httpx.AsyncClient() as client:
         async with asyncio.timeout(20):
             while not await is_ready(client, url):
@@ -232,7 +232,7 @@ async def is_ready(client: httpx.AsyncClient, url: str) -> bool:
 
 
 @pytest.mark.slow
-async def test_a_socket_that_reads_slowly_is_ended_and_others_are_not_held_up(
+async def test_a_slow_websocket_is_ended_and_does_not_delay_others(
     settings: Settings, store: Store, soon: None
 ) -> None:
     settings = replace(settings, socket_unsent_bytes=1_000_000)
@@ -249,7 +249,7 @@ async def test_a_socket_that_reads_slowly_is_ended_and_others_are_not_held_up(
                 await asyncio.sleep(0.02)
             assert await ending < 20
         assert longest < 2
-        # What it did not get, anybody gets who reads.
+        # A client that reads gets all of it.
         async with Socket.open(url) as good:
             good.share()
             found = await asyncio.gather(*(good.collect(SUBSCRIBE, {"id": task_id}) for task_id in task_ids))
@@ -258,7 +258,7 @@ async def test_a_socket_that_reads_slowly_is_ended_and_others_are_not_held_up(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("transport", ["event stream", "answer"])
-async def test_a_slow_reader_of_http_is_ended(settings: Settings, store: Store, soon: None, transport: str) -> None:
+async def test_a_slow_http_connection_is_ended(settings: Settings, store: Store, soon: None, transport: str) -> None:
     # More than the kernel's buffers take.
     task_ids = await results(store, 20, 900_000)
     ids = json.dumps(task_ids)
@@ -282,7 +282,7 @@ async def test_a_slow_reader_of_http_is_ended(settings: Settings, store: Store, 
 
 
 @pytest.mark.slow
-async def test_a_socket_that_answers_no_ping_is_ended_though_its_close_cannot_be_sent(
+async def test_a_websocket_that_ignores_a_ping_is_ended_even_if_its_close_frame_cannot_be_sent(
     settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(GraphQLTransportWsSession, "keep_alive_seconds", 0.3)
@@ -297,7 +297,7 @@ async def test_a_socket_that_answers_no_ping_is_ended_though_its_close_cannot_be
 
 @pytest.mark.slow
 async def test_a_socket_for_which_far_too_much_waits_is_ended_at_once(settings: Settings, store: Store) -> None:
-    """Queries take no turns: their answers are bounded by the end of the socket."""
+    """Results of queries do not wait their turn: the bound on the socket's unsent messages applies to them."""
     settings = replace(settings, socket_unsent_bytes=64_000)
     [task_id] = await results(store, 1, 300_000)
     query = SUBSCRIBE.replace("subscription", "query").replace("taskResult(", "task(")
@@ -306,8 +306,8 @@ async def test_a_socket_for_which_far_too_much_waits_is_ended_at_once(settings: 
 
 
 @pytest.mark.slow
-async def test_the_memory_of_what_a_slow_client_did_not_read_is_small_and_comes_back(tmp_path: Any) -> None:
-    """By the real limits: 200 MB of results, of which a client reads 1 kB a second, in an api process of its own."""
+async def test_a_slow_client_costs_little_memory_and_none_once_it_is_ended(tmp_path: Any) -> None:
+    """With the real limits, in an api process of its own: a client reads 1 kB/s of 200 MB of results."""
     system = System(tmp_path, min_workers=0, max_workers=1)
     system.redis.start()
     store = Store(system.settings)
@@ -316,7 +316,7 @@ async def test_the_memory_of_what_a_slow_client_did_not_read_is_small_and_comes_
         child = await system.start("api")
         process = psutil.Process(child.process.pid)
         async with ready(system.url):
-            # What is imported in the background is no part of it.
+            # Imports in the background must not count.
             before = 0
             while abs(process.memory_info().rss - before) > 1_000_000:
                 before = process.memory_info().rss
@@ -332,7 +332,7 @@ async def test_the_memory_of_what_a_slow_client_did_not_read_is_small_and_comes_
             left = process.memory_info().rss
             print(f"\nMB before {before / 1e6:.0f}, most {most / 1e6:.0f}, after {left / 1e6:.0f}")
             assert most - before < 120_000_000
-            # Answers that many may ask for are kept, 16 MB of them.
+            # The cache of serialised results keeps up to 16 MB.
             assert left - before < 60_000_000
     finally:
         await store.close()
