@@ -26,26 +26,26 @@ class FibonacciResult:
     """A Fibonacci number."""
 
     n: int
-    """Its place in the sequence: fib(0) = 0, fib(1) = 1."""
+    """Its index in the sequence: fib(0) = 0, fib(1) = 1."""
     digits: int
-    """How many decimal digits it has."""
+    """Number of decimal digits."""
     bit_length: int
-    """How many bits it has."""
+    """Number of bits."""
     sha256: str
     """SHA-256 of its decimal digits, in hex."""
     text: Annotated[str | None, Hidden]
-    """The decimal digits, where a record carries them itself."""
+    """The decimal digits, if the record has them itself."""
     blob: Blob | None = None
-    """The decimal digits as a download, where they are too long for the record."""
+    """The decimal digits as a download, if they are too long for the record."""
 
     @result_field
     def value(self) -> BigInt | None:
-        """The number itself; null where it is too long to inline: read it by `digitsSlice` or download `blob`."""
-        return self.text  # type: ignore[return-value]  # the digits are the wire form already
+        """The number itself; null if it is too long to inline: read it with `digitsSlice` or download `blob`."""
+        return self.text  # type: ignore[return-value]  # the digits are already the wire form
 
     @result_field
     async def digits_slice(self, blobs: BlobStore, offset: int, length: int) -> str:
-        """Decimal digits from `offset` (0 is the most significant), at most 1,000,000 of them."""
+        """Decimal digits from `offset` on (0 is the most significant), at most 1,000,000."""
         if offset < 0 or not 0 <= length <= MAX_SLICE:
             raise BadInput(
                 f"digitsSlice takes an offset from 0 and a length from 0 to {MAX_SLICE}, not {offset} and {length}"
@@ -58,10 +58,10 @@ class FibonacciResult:
 
 
 def check_limit(n: int) -> None:
-    """Refuses what the operator does not want to pay for."""
+    """Refuses numbers beyond the operator's limit."""
     limit = current_settings().fibonacci_max_n
     if n > limit:
-        raise BadInput(f"fibonacci: n is at most {limit} here, not {n}", argument="n", limit=limit)
+        raise BadInput(f"fibonacci: n must be at most {limit} here, not {n}", argument="n", limit=limit)
 
 
 @task(version="1", checks=check_limit)
