@@ -137,8 +137,8 @@ def classes_in(annotation: Any, seen: set[Any] | None = None) -> Iterator[tuple[
         yield bare, ""
         if is_dataclass_or_model(bare):
             for item in fields_of(bare):
-                for cls, place in classes_in(item.annotation, seen):
-                    yield cls, place or f"{bare.__name__}.{item.name}"
+                for cls, field in classes_in(item.annotation, seen):
+                    yield cls, field or f"{bare.__name__}.{item.name}"
     if origin is not Literal:
         for argument in get_args(bare):
             yield from classes_in(argument, seen)

@@ -15,7 +15,7 @@ from cluster.task_types.annotations import is_dataclass_or_model
 from cluster.task_types.result_checks import ANY, DeclaredType, InvalidOutput
 
 _SCALARS: Final = frozenset({int, float, str, bool, bytes, type(None)})
-TOO_FINE: Final = "is not in whole microseconds, like Python's datetime and timedelta: round it, or return nanoseconds"
+TOO_FINE: Final = "is more precise than the whole microseconds of Python's datetime: round it, or return nanoseconds"
 """The problem with a time that is more precise than Python's."""
 OUT_OF_RANGE: Final = "is outside the years 1 to 9999 of Python's datetime"
 
@@ -41,14 +41,14 @@ def to_builtin(value: Any, declared: DeclaredType = ANY) -> Any:
     if kind is dict:
         return _dict(value, declared)
     if kind is declared.bare and declared.fields:
-        return _record(value, declared)
+        return _object(value, declared)
     library = kind.__module__.partition(".")[0]
     if library == "numpy":
         return _numpy(value, declared)
     if library == "pandas":
         return _pandas(value, declared)
     if is_dataclass_or_model(kind):
-        return _record(value, declared)
+        return _object(value, declared)
     if library in ("dask", "distributed") and (hasattr(kind, "__dask_graph__") or kind.__name__ == "Future"):
         raise InvalidOutput(
             f"is a Dask {kind.__name__} inside the returned value: return one collection, such as "
@@ -94,7 +94,7 @@ def _dict(value: dict[Any, Any], declared: DeclaredType) -> dict[Any, Any]:
     return pairs if changed else value
 
 
-def _record(value: Any, declared: DeclaredType) -> Any:
+def _object(value: Any, declared: DeclaredType) -> Any:
     own = declared if declared.fields and isinstance(value, declared.bare) else DeclaredType(type(value))
     changes: dict[str, Any] = {}
     for name, field in own.fields.items():

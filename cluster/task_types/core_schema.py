@@ -50,7 +50,7 @@ def traits_of(schema: Schema, arguments_of: str = "") -> Traits:
     """
     arguments = f"{arguments_of}."
     custom = own_reader = unstable = False
-    for node, place in _walk(schema, ""):
+    for node, field in _walk(schema, ""):
         kind = node["type"]
         custom = custom or _is_custom(node)
         # In a value of any type, the canonical form does not tell a whole float from an integer; and strict types
@@ -62,7 +62,7 @@ def traits_of(schema: Schema, arguments_of: str = "") -> Traits:
         )
         # pydantic checks that floats are finite only for the fields of the input model itself.
         unstable = (
-            unstable or kind in _UNSTABLE or (kind == "float" and "." in place and not place.startswith(arguments))
+            unstable or kind in _UNSTABLE or (kind == "float" and "." in field and not field.startswith(arguments))
         )
     return Traits(custom, custom or own_reader, unstable or custom)
 
@@ -88,9 +88,9 @@ def is_enum_value(node: Schema) -> bool:
     return node["type"] == "function-after" and isinstance(node["function"]["function"], operator.attrgetter)
 
 
-def _walk(node: Schema, place: str) -> Iterator[tuple[Schema, str]]:
+def _walk(node: Schema, field_name: str) -> Iterator[tuple[Schema, str]]:
     """A schema and all schemas in it, each with the field that it belongs to, such as `Order.pin`."""
-    yield node, place
+    yield node, field_name
     if node["type"] == "model-fields":
         for name, field in node["fields"].items():
             yield field, f"{node.get('model_name', '')}.{name}"
@@ -107,7 +107,7 @@ def _walk(node: Schema, place: str) -> Iterator[tuple[Schema, str]]:
         parts = value if isinstance(value, list) else [value]
         for part in parts:
             if isinstance(part, dict) and isinstance(part.get("type"), str) and key != "function":
-                yield from _walk(part, place)
+                yield from _walk(part, field_name)
 
 
 # Types whose values do not survive JSON -------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ def difference(read: Any, written: Any, path: str = "", *, is_input: bool = True
     if read is written:
         return None
     if is_dataclass_or_model(type(read)):
-        return _record(read, written, path, is_input=is_input)
+        return _object(read, written, path, is_input=is_input)
     if isinstance(read, Mapping) and isinstance(written, Mapping):
         if read.keys() != written.keys():
             return path
@@ -49,7 +49,7 @@ def _first(parts: Iterable[tuple[Any, Any, str]], path: str, is_input: bool) -> 
     return None
 
 
-def _record(read: Any, written: Any, path: str, *, is_input: bool) -> str | None:
+def _object(read: Any, written: Any, path: str, *, is_input: bool) -> str | None:
     kind: Any = type(read)
     if not isinstance(written, kind) or (is_input and type(written) is not kind):
         return path

@@ -66,7 +66,7 @@ async def test_starts_are_delayed_more_and_more_after_local_workers_that_end_at_
     await fleet.close()
 
 
-async def test_a_local_worker_that_was_stopped_or_killed_is_no_problem(
+async def test_a_local_worker_that_was_stopped_or_killed_is_not_a_problem(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     starter = Starter(monkeypatch, "import time; print('up', flush=True); time.sleep(60)")

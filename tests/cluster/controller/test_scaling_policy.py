@@ -37,7 +37,7 @@ def idle(count: int, age: float = math.inf) -> tuple[tuple[str, float], ...]:
 
 
 @given(OBSERVATIONS, POLICIES)
-def test_what_is_wanted_is_within_the_bounds_and_explained(seen: Observation, policy: Policy) -> None:
+def test_the_wanted_number_is_within_the_bounds_and_explained(seen: Observation, policy: Policy) -> None:
     decision = plan(seen, policy, DemandHistory(), 0.0)
     assert policy.min_workers <= decision.wanted <= policy.max_workers
     assert decision.start == max(0, decision.wanted - seen.workers)

@@ -107,7 +107,7 @@ def test_a_moment_of_any_unit_is_exact(unit: str, moment: datetime.datetime) -> 
 
 @settings(max_examples=50)
 @given(unit=st.sampled_from(sorted(FINE)), count=st.integers(-(10**18), 10**18))
-def test_a_time_that_is_finer_than_a_microsecond_is_exact_or_refused(unit: str, count: int) -> None:
+def test_a_time_more_precise_than_a_microsecond_is_exact_or_refused(unit: str, count: int) -> None:
     whole = count % FINE[unit] == 0
     for annotation, value in (
         (timedelta, np.timedelta64(count, unit)), (datetime.datetime, np.datetime64(count, unit)),
@@ -138,9 +138,7 @@ def test_a_time_that_is_finer_than_a_microsecond_is_exact_or_refused(unit: str, 
         (Strict, {"took": np.timedelta64(1_500_000, "ns"), "share": 1}, {"took": "PT0.0015S", "share": 1.0}),
     ],
 )  # fmt: skip
-def test_times_of_numpy_come_out_as_the_same_times_wherever_they_stand(
-    annotation: Any, value: Any, expected: Any
-) -> None:
+def test_times_of_numpy_are_the_same_times_at_any_depth(annotation: Any, value: Any, expected: Any) -> None:
     assert written(annotation, value) == expected
 
 
@@ -163,7 +161,7 @@ def test_times_of_numpy_come_out_as_the_same_times_wherever_they_stand(
         (dict[str, timedelta], {"a": np.timedelta64("NaT")}, r"\['a'\] is NaT"),
     ],
 )
-def test_what_python_cannot_say_is_refused_with_its_place(annotation: Any, value: Any, words: str) -> None:
+def test_a_value_that_python_cannot_express_is_refused_with_its_path(annotation: Any, value: Any, words: str) -> None:
     refused = written(annotation, value)
     assert isinstance(refused, Refused), refused
     with pytest.raises(AssertionError, match=words):
@@ -188,7 +186,7 @@ def test_what_python_cannot_say_is_refused_with_its_place(annotation: Any, value
         ),
     ],
 )
-def test_what_is_missing_is_null_where_the_type_has_none(annotation: Any, value: Any, expected: Any) -> None:
+def test_a_missing_value_is_null_if_the_type_allows_none(annotation: Any, value: Any, expected: Any) -> None:
     assert written(annotation, value) == expected
 
 
@@ -202,7 +200,7 @@ def test_what_is_missing_is_null_where_the_type_has_none(annotation: Any, value:
         (list[int], np.ma.array([1, 2], mask=[0, 1]), "[1]"),
     ],
 )
-def test_what_is_missing_is_refused_where_the_type_has_no_none(annotation: Any, value: Any, words: str) -> None:
+def test_a_missing_value_is_refused_if_the_type_does_not_allow_none(annotation: Any, value: Any, words: str) -> None:
     refused = written(annotation, value)
     assert isinstance(refused, Refused), refused
     assert words in refused.words or f"\n{words[1]}\n" in refused.words
@@ -221,7 +219,7 @@ def test_whole_numbers_of_64_bits_are_exact(number: int) -> None:
     assert read(BigInt, kind(number)) == number
 
 
-def test_a_long_double_is_exact_or_refused_and_never_asked_again_and_again() -> None:
+def test_a_long_double_is_exact_or_refused_and_never_loops() -> None:
     assert written(float, np.longdouble(0.5)) == 0.5
     assert written(list[float], np.array([0.5, 2], np.longdouble)) == [0.5, 2.0]
     assert written(float | None, np.longdouble("nan")) is None
@@ -242,7 +240,7 @@ def test_a_structured_array_is_a_list_of_its_rows() -> None:
 @pytest.mark.parametrize(
     "value", [3, "text", [1, 2], {"a": [1.5]}, {1, 2}, (1,), Row("a", None), None, decimal.Decimal("1.1")]
 )
-def test_a_value_of_pythons_own_is_not_copied(value: Any) -> None:
+def test_a_builtin_value_is_not_copied(value: Any) -> None:
     assert to_builtin(value, DeclaredType(type(value))) is value
 
 
@@ -266,7 +264,7 @@ BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
         (dict[str, Any], {"at": datetime.time(12, tzinfo=BERLIN)}),
     ],
 )
-def test_a_time_whose_zone_json_cannot_say_is_refused(annotation: Any, value: Any) -> None:
+def test_a_time_whose_zone_json_cannot_express_is_refused(annotation: Any, value: Any) -> None:
     assert isinstance(written(annotation, value), Refused)
 
 
@@ -308,7 +306,7 @@ Made = Callable[[Any], Any]
         (list[dict[str, Any]], lambda pd: pd.DataFrame({"x": [1]}), [{"x": 1}]),
     ],
 )  # fmt: skip
-def test_values_of_pandas_come_out_as_pythons(annotation: Any, make: Made, expected: Any) -> None:
+def test_values_of_pandas_are_converted(annotation: Any, make: Made, expected: Any) -> None:
     pandas = outside.module("pandas")
     got = written(annotation, make(pandas))
     if isinstance(got, list) and got and isinstance(got[0], dict) and got[0].get("took") == "PT0S":
@@ -329,14 +327,14 @@ def test_values_of_pandas_come_out_as_pythons(annotation: Any, make: Made, expec
         (list[Row], lambda pd: pd.DataFrame([["a", None]], columns=["name", "name"]), "two columns of the same name"),
     ],
 )  # fmt: skip
-def test_values_of_pandas_that_do_not_fit_are_refused_with_the_place(annotation: Any, make: Made, words: str) -> None:
+def test_values_of_pandas_that_do_not_fit_are_refused_with_the_path(annotation: Any, make: Made, words: str) -> None:
     pandas = outside.module("pandas")
     refused = written(annotation, make(pandas))
     assert isinstance(refused, Refused), refused
     assert words in refused.words
 
 
-def test_parts_of_a_graph_inside_of_an_output_are_refused_with_what_to_return() -> None:
+def test_parts_of_a_graph_inside_an_output_are_refused_with_what_to_return() -> None:
     import dask
 
     with pytest.raises(InvalidOutput, match=r"\[0\] is a Dask Delayed\w* .*dask.delayed\(list\)"):

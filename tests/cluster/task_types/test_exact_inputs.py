@@ -96,7 +96,7 @@ def api() -> Api:
         ("model: {x: 1, extra: [1e400]}", None, "", "model.extra[0]"),
     ],
 )  # fmt: skip
-def test_a_number_that_json_lacks_is_bad_input_with_its_place_and_never_null(
+def test_a_number_that_json_lacks_is_bad_input_with_its_path_and_never_null(
     api: Api, arguments: str, variables: Any, head: str, place: str
 ) -> None:
     refused = api.submit(arguments, variables, head)
@@ -111,7 +111,7 @@ def test_a_number_that_json_lacks_is_bad_input_with_its_place_and_never_null(
         'hour: "00:00:00.0000001"',
     ],
 )  # fmt: skip
-def test_a_time_that_is_finer_than_a_microsecond_is_refused(api: Api, arguments: str) -> None:
+def test_a_time_more_precise_than_a_microsecond_is_refused(api: Api, arguments: str) -> None:
     refused = api.submit(arguments)
     assert isinstance(refused, dict), refused
     assert refused["code"] == "GRAPHQL_VALIDATION_FAILED"
@@ -130,7 +130,7 @@ def test_a_time_that_is_finer_than_a_microsecond_is_refused(api: Api, arguments:
         ('points: [{x: 2, names: ["b"]}, {x: 1}]', "points", [{"names": ["b"], "x": 2}, {"names": [], "x": 1}]),
     ],
 )
-def test_what_json_can_say_is_taken_as_it_is(api: Api, arguments: str, name: str, written: Any) -> None:
+def test_a_value_that_json_can_express_is_accepted_unchanged(api: Api, arguments: str, name: str, written: Any) -> None:
     bound = api.submit(arguments)
     assert isinstance(bound, Bound), bound
     assert json.loads(bound.canonical_input)[name] == written

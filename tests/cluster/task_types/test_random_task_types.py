@@ -224,7 +224,7 @@ def spoiled(value: Any, wrong: Any, where: int) -> Any:
     data=st.data(), kinds=st.lists(KINDS, min_size=1, max_size=2), wrong=st.sampled_from(WRONG),
     where=st.integers(0, 100),
 )  # fmt: skip
-def test_any_other_value_is_taken_or_refused_and_never_an_internal_error(
+def test_any_other_value_is_accepted_or_refused_and_never_an_internal_error(
     data: Any, kinds: list[Kind], wrong: Any, where: int
 ) -> None:
     schema, registry, name = schema_of(kinds)
@@ -247,7 +247,7 @@ def nested(levels: int) -> Any:
     return value
 
 
-def test_a_literal_and_a_deep_value_of_any_are_taken_or_refused() -> None:
+def test_a_literal_and_a_deep_value_of_any_are_accepted_or_refused() -> None:
     kinds = [Kind(Literal["on", "off"], "String!", same(TEXT)), LEAVES[-1]]
     schema, registry, name = schema_of(kinds)
     kinds[0] = Kind(None, f"Random{name.split('_')[1]}Arg0!", same(TEXT))

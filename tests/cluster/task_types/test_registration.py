@@ -90,7 +90,7 @@ def test_the_order_of_modules_does_not_matter(folder: Folder, reverse: bool) -> 
     assert names(load_registry(modules[2:])) == {"rmse", "helped"}, "also where others were imported before"
 
 
-def test_what_a_helper_registers_for_a_module_is_the_modules(folder: Folder) -> None:
+def test_a_task_type_that_a_helper_registers_for_a_module_belongs_to_the_module(folder: Folder) -> None:
     folder.module("science", SCIENCE)
     folder.module("helper", "from dask_graphql import task\nimport {science}\ndef register(): task({science}.rmse)\n")
     module = folder.module("tasks", "import {helper}\n{helper}.register()\n")
@@ -104,7 +104,7 @@ def test_one_function_may_be_registered_alike_by_two_modules(folder: Folder) -> 
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_one_function_with_two_versions_is_refused_in_whatever_order(folder: Folder, reverse: bool) -> None:
+def test_one_function_with_two_versions_is_refused_in_any_order(folder: Folder, reverse: bool) -> None:
     folder.module("science", SCIENCE)
     modules = [
         folder.module("tasks", BORROWS),
@@ -164,7 +164,7 @@ class Scaler:
         (functools.lru_cache(scale), 6),
     ],
 )
-def test_what_is_called_like_a_function_is_a_task(function: Callable[..., Any], expected: int) -> None:
+def test_any_callable_that_works_like_a_function_is_a_task(function: Callable[..., Any], expected: int) -> None:
     name = f"called_{next(NUMBERS)}"
     assert task(name=name)(function) is function
     kind = _registered[__name__, name]
@@ -173,7 +173,7 @@ def test_what_is_called_like_a_function_is_a_task(function: Callable[..., Any], 
     assert "partial(" not in kind.description
 
 
-def test_a_partial_has_the_name_and_the_text_of_its_function_and_fewer_arguments() -> None:
+def test_a_partial_has_the_name_and_docstring_of_its_function_and_fewer_arguments() -> None:
     def scaled(n: int, factor: int) -> int:
         """Scales a number."""
         return n * factor
@@ -200,7 +200,7 @@ async def streaming(n: int) -> AsyncIterator[int]:
         (max, "declare what it returns|cannot be inspected"),
     ],
 )
-def test_what_cannot_be_a_task_is_refused_in_one_line(function: Any, words: str) -> None:
+def test_an_object_that_cannot_be_a_task_is_refused_in_one_line(function: Any, words: str) -> None:
     with pytest.raises(RegistryError, match=words) as caught:
         task(function)
     assert "\n" not in str(caught.value)

@@ -118,7 +118,7 @@ def test_two_tasks_of_one_name_are_refused_with_both_origins(monkeypatch: pytest
         load_registry(["first_module", "second_module"])
 
 
-def test_an_error_names_the_argument_what_was_expected_and_what_came() -> None:
+def test_an_error_names_the_argument_what_was_expected_and_what_was_given() -> None:
     kind = load_registry()["fibonacci"]
     with pytest.raises(BadInput, match=r"fibonacci: n: .*greater than or equal to 0, not -1"):
         kind.bind({"n": -1})
@@ -126,7 +126,7 @@ def test_an_error_names_the_argument_what_was_expected_and_what_came() -> None:
         kind.bind({"x": 1})
 
 
-def test_above_the_operators_limit_is_refused_with_the_limit() -> None:
+def test_a_number_above_the_operators_limit_is_refused_with_the_limit() -> None:
     with pytest.raises(BadInput, match="at most 1000000000") as caught:
         load_registry()["fibonacci"].bind({"n": 1_000_000_001})
     assert caught.value.extensions == {"code": "BAD_INPUT", "argument": "n", "limit": 1_000_000_000}
@@ -143,7 +143,7 @@ def test_a_graph_task_declares_what_its_graph_computes() -> None:
 
 
 @given(a=st.integers(), b=st.integers())
-def test_a_worker_revives_exactly_the_arguments_that_were_given(a: int, b: int) -> None:
+def test_a_worker_reads_exactly_the_arguments_that_were_given(a: int, b: int) -> None:
     kind = load_registry([TASKS])["add"]
     bound = kind.bind({"a": a, "b": b})
     assert kind.read_input(bound.canonical_input) == {"a": a, "b": b}
@@ -236,7 +236,7 @@ class Strict(BaseModel):
     numbers: set[int]
 
 
-def test_a_strict_model_takes_what_json_can_say_and_nothing_else() -> None:
+def test_a_strict_model_accepts_what_json_can_express_and_nothing_else() -> None:
     @task(name="takes_strict")
     def function(thing: Strict) -> int:
         return len(thing.numbers)
@@ -250,7 +250,7 @@ def test_a_strict_model_takes_what_json_can_say_and_nothing_else() -> None:
         kind.bind({"thing": {"colour": "red", "numbers": ["1"]}})
 
 
-def test_an_int_too_long_to_be_read_again_is_refused_at_once() -> None:
+def test_an_int_too_long_to_be_read_back_is_refused_at_once() -> None:
     @task(name="takes_long")
     def function(table: dict[str, int]) -> int:
         return len(table)
@@ -279,7 +279,7 @@ def test_a_task_module_that_ends_the_process_stops_the_node_and_is_named(
         load_registry([module])
 
 
-def test_a_task_module_of_the_working_folder_is_found_only_where_that_is_said(
+def test_a_task_module_in_the_working_folder_is_found_only_with_pythonpath(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "of_this_folder.py").touch()

@@ -221,7 +221,7 @@ def test_a_post_init_changes_the_fields_once() -> None:
     assert dataclasses.asdict(thing) == {"n": 13, "items": [7, 1], "total": 8, "made": 3}
 
 
-def test_what_a_model_keeps_beside_its_fields_is_there() -> None:
+def test_attributes_of_a_model_that_are_not_fields_are_there() -> None:
     thing = got(Private, {"n": 3})
     assert (thing._table, thing._lock.locked()) == ([0, 1, 2], False)
 
@@ -264,7 +264,7 @@ class Hidden(BaseModel):
         return self
 
 
-def test_what_a_post_init_derives_from_the_fields_is_there() -> None:
+def test_attributes_that_a_post_init_derives_from_the_fields_are_there() -> None:
     thing = got(Derived, {"n": 9})
     assert (thing.root, thing.source.random()) == (3.0, random.Random(9).random())
 
@@ -282,7 +282,7 @@ def test_what_a_post_init_derives_from_the_fields_is_there() -> None:
         (Annotated[datetime.datetime, AfterValidator(lambda v: v.date())], "2026-01-01T00:00:00", "thing"),
     ],
 )
-def test_what_json_does_not_say_is_refused_with_the_place(annotation: Any, sent: Any, place: str) -> None:
+def test_a_value_that_json_cannot_express_is_refused_with_the_path(annotation: Any, sent: Any, place: str) -> None:
     with pytest.raises(BadInput, match=f"{place}|has no JSON form"):
         taking(annotation).bind({"thing": sent})
 
@@ -384,14 +384,14 @@ class Raising:
 
 
 @pytest.mark.parametrize("name", ["TypeError", "KeyError", "ZeroDivisionError", "ValueError"])
-def test_whatever_a_post_init_raises_refuses_the_input(name: str) -> None:
+def test_any_exception_of_a_post_init_refuses_the_input(name: str) -> None:
     with pytest.raises(BadInput, match="no size") as caught:
         taking(Raising).bind({"thing": {"what": name}})
     assert name == "ValueError" or f"raised {name} in Raising.__post_init__" in str(caught.value)
 
 
 @pytest.mark.parametrize("error", [ValueError, AssertionError])
-def test_a_check_refuses_by_a_value_error_too(error: type[Exception]) -> None:
+def test_a_check_may_refuse_an_input_with_a_value_error(error: type[Exception]) -> None:
     def check(thing: int) -> None:
         raise error("only on Sundays")
 
@@ -429,7 +429,7 @@ def test_a_result_is_read_as_it_was_returned(annotation: Any, value: Any) -> Non
     assert difference(read(annotation, value), value, is_input=False) is None
 
 
-def test_a_result_that_its_own_validator_would_refuse_is_read_all_the_same() -> None:
+def test_a_result_that_its_own_validator_would_refuse_can_still_be_read() -> None:
     assert read(Completing, Completing(9, [])).n == 14
 
 
@@ -595,7 +595,7 @@ def jsonable(value: Any) -> Any:
 
 @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), kind=KINDS)
-def test_an_input_of_any_type_comes_to_the_function_as_it_was_validated(data: Any, kind: Any) -> None:
+def test_an_input_of_any_type_reaches_the_function_as_it_was_validated(data: Any, kind: Any) -> None:
     annotation, values = kind
     task_type = taking(annotation)
     bound = task_type.bind({"thing": jsonable(data.draw(values))})

@@ -65,7 +65,7 @@ def test_different_inputs_have_different_ids(first: int, second: int) -> None:
 
 
 @given(st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text(st.characters(), max_size=9)))
-def test_a_plain_object_has_its_canonical_form_by_the_short_way_too(value: dict[str, Any]) -> None:
+def test_the_fast_path_for_a_plain_object_gives_the_same_canonical_form(value: dict[str, Any]) -> None:
     try:
         wanted: bytes | None = rfc8785.dumps(canonical(value))
     except rfc8785.CanonicalizationError:
@@ -83,7 +83,7 @@ def test_every_character_of_the_basic_plane_is_written_as_rfc_8785_asks() -> Non
 
 
 @given(JSON)
-def test_another_reading_of_the_rule_gives_the_same_id(value: Any) -> None:
+def test_an_independent_implementation_of_the_rule_gives_the_same_id(value: Any) -> None:
     def rewritten(item: Any) -> Any:
         if isinstance(item, int) and not isinstance(item, bool):
             return float(item) if abs(item) == 2**53 else item if abs(item) < 2**53 else str(item)
@@ -106,7 +106,7 @@ def test_a_float_that_is_not_finite_is_refused(value: float) -> None:
 @pytest.mark.parametrize(
     "text", ["", "B9A7C7263C0332D12E52F09809754586", "b9a7", "b9a7c7263c0332d12e52f09809754586\n", "x" * 32]
 )
-def test_what_is_no_task_id_is_refused(text: str) -> None:
+def test_a_text_that_is_not_a_task_id_is_refused(text: str) -> None:
     with pytest.raises(BadTaskId):
         check_task_id(text)
 

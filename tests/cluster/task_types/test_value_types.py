@@ -44,7 +44,7 @@ def test_a_number_of_ten_thousand_digits_is_read_and_written_exactly() -> None:
 
 @pytest.mark.parametrize("digits", [3_999, 4_000, 4_001, 4_299, 4_300, 4_301])
 @pytest.mark.parametrize("sign", ["", "-"])
-def test_nothing_changes_where_another_library_takes_over(digits: int, sign: str) -> None:
+def test_nothing_changes_if_another_library_writes_the_json(digits: int, sign: str) -> None:
     text = sign + "9" * digits
     assert decimal_text(parse_big_int(text)) == text
 
@@ -77,7 +77,7 @@ def test_a_text_that_is_not_decimal_digits_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("value", [1.5, None, [1], {"n": 1}, float("nan"), float("inf")])
-def test_what_is_neither_integer_nor_text_is_refused(value: object) -> None:
+def test_a_value_that_is_neither_integer_nor_text_is_refused(value: object) -> None:
     with pytest.raises(ValidationError):
         ADAPTER.validate_python(value)
 

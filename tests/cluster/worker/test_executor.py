@@ -78,7 +78,7 @@ def returning(annotation: Any) -> TaskType:
     ],
     ids=["int", "dataclass", "dict", "model", "list", "big", "long", "graph"],
 )
-def test_an_output_is_written_as_its_type_says(annotation: Any, value: Any, written: str) -> None:
+def test_an_output_is_written_as_its_type_declares(annotation: Any, value: Any, written: str) -> None:
     assert encode(returning(annotation), value, 20_000) == Succeeded(written.encode())
 
 
@@ -93,7 +93,7 @@ def test_an_output_is_written_as_its_type_says(annotation: Any, value: Any, writ
         (Out, Out(np.int64(3)), '{"x":3}'),  # type: ignore[arg-type]
     ],
 )
-def test_the_scalars_and_arrays_of_numpy_count_as_pythons(annotation: Any, value: Any, written: str) -> None:
+def test_the_scalars_and_arrays_of_numpy_are_converted(annotation: Any, value: Any, written: str) -> None:
     kind = replace(returning(annotation), function=lambda: value)
     assert encode(kind, call(kind, {}), 10_000) == Succeeded(written.encode())
 
@@ -112,7 +112,7 @@ def test_the_scalars_and_arrays_of_numpy_count_as_pythons(annotation: Any, value
         (str, "\ud800"),
     ],
 )
-def test_an_output_that_was_not_declared_is_bad_output_and_not_tried_again(annotation: Any, value: Any) -> None:
+def test_an_output_that_was_not_declared_is_bad_output_and_not_retried(annotation: Any, value: Any) -> None:
     outcome = encode(returning(annotation), value, 10_000)
     assert isinstance(outcome, Failed)
     assert outcome.error["code"] == "BAD_OUTPUT"
@@ -152,7 +152,7 @@ def test_a_plain_and_an_async_function_are_called_alike() -> None:
     assert call(registry["add"], {"a": 10**30, "b": 1}) == 10**30 + 1
 
 
-def test_a_dask_collection_is_computed_in_this_process_where_no_task_runs() -> None:
+def test_a_dask_collection_is_computed_in_this_process_if_no_task_runs() -> None:
     assert call(load_registry([TASKS])["total_of_squares"], {"n": 4}) == 0 + 1 + 4 + 9
 
 
@@ -266,7 +266,7 @@ def code(record: Record) -> str:
     return str(fields["code"])
 
 
-def test_an_attempt_begins_runs_and_leaves_its_result(bench: Bench) -> None:
+def test_an_attempt_starts_runs_and_stores_its_result(bench: Bench) -> None:
     record = bench.run(bench.submit("fibonacci", n=90))
     assert (record.state, record.worker, record.attempt, record.seq) == (TaskState.SUCCEEDED, "w1", 1, 3)
     assert record.result is not None
@@ -279,7 +279,7 @@ def test_an_exception_fails_the_task_with_its_type_and_message(bench: Bench) -> 
     assert record.error_fields() == {"code": "TASK_FAILED", "message": "too bad", "type": "ValueError"}
 
 
-def test_an_exception_without_words_is_told_by_its_type(bench: Bench) -> None:
+def test_an_exception_without_a_message_is_reported_by_its_type(bench: Bench) -> None:
     record = bench.run(bench.submit("failing", message=""))
     assert record.error_fields() == {"code": "TASK_FAILED", "message": "ValueError", "type": "ValueError"}
 
@@ -303,7 +303,9 @@ def test_wrong_output_fails_the_task(bench: Bench) -> None:
     ("raised", "retries"),
     [(RuntimeError("x"), True), (TaskError("A", "x"), False), (TaskError("A", "x", retry=True), True)],
 )
-def test_only_what_another_attempt_may_help_is_tried_again(bench: Bench, raised: Exception, retries: bool) -> None:
+def test_only_a_failure_that_another_attempt_may_avoid_is_retried(
+    bench: Bench, raised: Exception, retries: bool
+) -> None:
     def flaky(n: int) -> int:
         raise raised
 
@@ -359,7 +361,7 @@ def test_a_cancelled_task_does_not_wait_for_the_blob_store(bench: Bench) -> None
     assert time.monotonic() - began < cluster.store.blob_store.WRITE_SECONDS / 2
 
 
-def test_a_blob_that_no_store_would_take_is_the_tasks_own_failure(
+def test_a_blob_that_no_store_would_accept_is_a_failure_of_the_task(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(key: str, data: bytes) -> None:
@@ -372,7 +374,7 @@ def test_a_blob_that_no_store_would_take_is_the_tasks_own_failure(
     assert code(bench.run(bound, 2)) == "BLOB_STORE"
 
 
-def test_a_saved_blob_lies_under_its_task_and_attempt(bench: Bench) -> None:
+def test_a_saved_blob_is_stored_under_its_task_and_attempt(bench: Bench) -> None:
     bound = bench.submit("report", size=7)
     record = bench.run(bound)
     assert record.result is not None
@@ -381,7 +383,7 @@ def test_a_saved_blob_lies_under_its_task_and_attempt(bench: Bench) -> None:
     assert bench.blobs.read_sync(key, 0, 100) == b"r" * 7
 
 
-def test_two_blobs_of_one_name_are_never_one(bench: Bench) -> None:
+def test_two_different_blobs_cannot_have_one_name(bench: Bench) -> None:
     def plots(n: int) -> list[Blob]:
         return [save_blob("plot.png", f"plot {i}".encode()) for i in range(n)]
 
@@ -414,7 +416,7 @@ def test_the_same_bytes_under_one_name_are_one_blob(bench: Bench) -> None:
         ("a b", "text/plain", "letters, digits"),
     ],
 )
-def test_a_blob_has_a_name_and_a_media_type_that_http_can_say(
+def test_a_blob_has_a_name_and_a_media_type_that_http_allows(
     bench: Bench, name: str, media_type: str, words: str | None
 ) -> None:
     def saves(n: int) -> Blob:
@@ -426,7 +428,7 @@ def test_a_blob_has_a_name_and_a_media_type_that_http_can_say(
     assert words is None or words in str((fields or {})["message"])
 
 
-def test_a_partial_output_that_is_too_long_is_not_shown_and_ends_nothing(
+def test_a_partial_output_that_is_too_long_is_not_shown_and_fails_nothing(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     lines: list[str] = []
@@ -477,7 +479,7 @@ def test_progress_and_cancellation_belong_to_the_attempt_that_runs(bench: Bench)
     assert not cancelled()
 
 
-def test_a_function_that_raised_leaves_nothing_to_the_next_one(bench: Bench) -> None:
+def test_the_context_of_a_function_that_raised_is_cleared(bench: Bench) -> None:
     bench.run(bench.submit("failing", message="x"))
     with pytest.raises(RuntimeError, match="no task is running here"):
         save_blob("a.txt", b"x")
@@ -530,7 +532,7 @@ def test_an_attempt_that_must_not_run_is_not_run(bench: Bench, verdict: str) -> 
     assert runs == []
 
 
-def test_an_attempt_that_was_begun_by_a_worker_long_silent_is_given_up(bench: Bench) -> None:
+def test_an_attempt_of_a_worker_without_heartbeats_is_lost(bench: Bench) -> None:
     bound = bench.submit("add", a=1)
     bench.store.run(bench.calls.start(bound.task_id, 1, "w0"))
     begun_at = int(time.time() * 1000) - 10_000
@@ -577,7 +579,7 @@ def test_an_attempt_that_was_cancelled_or_superseded_has_no_duration(bench: Benc
 # Faults of today -----------------------------------------------------------------------------------------------------
 
 
-def test_an_exception_whose_message_is_no_utf8_fails_the_task(bench: Bench) -> None:
+def test_an_exception_whose_message_is_not_utf8_fails_the_task(bench: Bench) -> None:
     """As a message that quotes a file name which is no UTF-8."""
 
     def names_a_file(n: int) -> int:
@@ -593,7 +595,7 @@ def test_a_function_that_calls_sys_exit_fails_its_task(bench: Bench) -> None:
     assert code(bench.run(bench.submit(register(leaves), n=1))) == "TASK_FAILED"
 
 
-def test_the_first_repetition_of_a_recomputed_task_waits_as_short_as_any(bench: Bench) -> None:
+def test_the_first_retry_of_a_recomputed_task_has_the_usual_delay(bench: Bench) -> None:
     wrong: list[Exception] = []
 
     def once_wrong(n: int) -> int:
@@ -663,7 +665,7 @@ def named(pair: object) -> str:
 
 @pytest.mark.parametrize(("raised", "message"), ANY_EXCEPTION, ids=named)
 @pytest.mark.parametrize("how", ["plain", "async"])
-def test_whatever_a_function_raises_fails_its_task_with_type_and_message(
+def test_any_exception_of_a_function_fails_its_task_with_type_and_message(
     bench: Bench, raised: BaseException, message: str, how: str
 ) -> None:
     def plain(n: int) -> list[int]:
@@ -678,7 +680,7 @@ def test_whatever_a_function_raises_fails_its_task_with_type_and_message(
 
 
 @pytest.mark.parametrize(("raised", "message"), ANY_EXCEPTION, ids=named)
-def test_whatever_an_output_raises_as_it_is_read_ends_its_task(
+def test_any_exception_of_an_output_that_is_computed_while_it_is_read_fails_its_task(
     bench: Bench, raised: BaseException, message: str
 ) -> None:
     def made_as_it_is_read(n: int) -> list[int]:
@@ -692,7 +694,7 @@ def test_whatever_an_output_raises_as_it_is_read_ends_its_task(
     assert (record.state, record.attempt) == (TaskState.FAILED, 1)
 
 
-def test_whatever_a_function_raises_may_be_tried_again(bench: Bench) -> None:
+def test_any_exception_of_a_function_may_be_retried(bench: Bench) -> None:
     def stops(n: int) -> int:
         raise Stop
 
@@ -700,7 +702,7 @@ def test_whatever_a_function_raises_may_be_tried_again(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("how", ["returns", "raises", "exits"])
-def test_a_fork_whose_child_comes_back_is_no_second_worker(bench: Bench, how: str) -> None:
+def test_a_forked_child_that_returns_does_not_become_a_second_worker(bench: Bench, how: str) -> None:
     def forks(n: int) -> str:
         if child := os.fork():
             return f"parent {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}"
@@ -714,7 +716,7 @@ def test_a_fork_whose_child_comes_back_is_no_second_worker(bench: Bench, how: st
     assert record.result == {"returns": b'"parent 0"', "raises": b'"parent 1"', "exits": b'"parent 7"'}[how]
 
 
-def test_a_part_of_a_graph_that_ended_its_workers_is_told_as_a_lost_worker(bench: Bench) -> None:
+def test_a_part_of_a_graph_that_killed_its_workers_is_a_lost_worker(bench: Bench) -> None:
     from distributed.scheduler import KilledWorker
 
     def loses_parts(n: int) -> int:

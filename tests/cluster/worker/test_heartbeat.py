@@ -37,7 +37,7 @@ def heartbeat_of(attempt: RunningAttempt, store: ScriptedStore) -> HeartbeatThre
     return HeartbeatThread(executor)
 
 
-def test_a_partial_output_that_redis_did_not_take_is_shown_once_it_does(tmp_path: Any) -> None:
+def test_a_partial_output_that_did_not_reach_redis_is_sent_again(tmp_path: Any) -> None:
     attempt = RunningAttempt("a" * 32, 1, FolderBlobStore(tmp_path), lambda _: b"")
     attempt.partial = b"[1]"
     store = ScriptedStore(StoreUnavailable("away"), True)

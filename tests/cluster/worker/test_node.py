@@ -89,7 +89,7 @@ async def test_a_program_that_a_task_waits_for_ends_at_its_time_limit(cell: Syst
 @pytest.mark.parametrize(
     ("how", "words"), [("exit", "exited with code 17"), ("signal", "was killed by SIGSEGV"), ("zero", "exited while")]
 )
-async def test_a_worker_process_that_crashes_is_charged_and_the_error_says_how_it_ended(
+async def test_a_crash_of_a_worker_process_counts_as_lost_and_the_error_says_how_it_ended(
     cell: System, how: str, words: str
 ) -> None:
     error = (await ended(cell, f'submitCrashing(how: "{how}")'))["error"]
@@ -98,7 +98,7 @@ async def test_a_worker_process_that_crashes_is_charged_and_the_error_says_how_i
 
 
 @pytest.mark.slow
-async def test_a_worker_process_whose_event_loop_is_dead_is_replaced(cell: System, tmp_path: Path) -> None:
+async def test_a_worker_process_whose_event_loop_is_stuck_is_replaced(cell: System, tmp_path: Path) -> None:
     await ended(cell, "submitDeafening(limit: 60)")
     (tmp_path / "gate").touch()
     got = await ended(cell, f'submitMarked(folder: "{tmp_path}", seconds: 60)')
@@ -106,7 +106,7 @@ async def test_a_worker_process_whose_event_loop_is_dead_is_replaced(cell: Syste
 
 
 @pytest.mark.slow
-async def test_a_long_task_outlives_any_number_of_orderly_stops_uncharged(cell: System, tmp_path: Path) -> None:
+async def test_a_long_task_survives_any_number_of_orderly_stops(cell: System, tmp_path: Path) -> None:
     task_id = (await submit(cell, f'submitMarked(folder: "{tmp_path}", seconds: 600)'))["taskId"]
     stops = 3
     for count in range(1, stops + 1):

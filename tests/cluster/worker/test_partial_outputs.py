@@ -44,7 +44,7 @@ async def test_a_running_task_shows_its_output_as_it_grows_and_the_result_takes_
     assert last["task"] == {"state": "SUCCEEDED", "partial": None, "result": {"value": [0, 1, 2]}}
 
 
-async def test_the_python_client_reads_what_is_there_of_an_output(system: System, tmp_path: Path) -> None:
+async def test_the_python_client_reads_a_partial_output(system: System, tmp_path: Path) -> None:
     async with AsyncClient(system.url) as client:
         handle = await client.submit("growing", folder=str(tmp_path), steps=1)
         again = client.task(handle.task_id)
@@ -58,7 +58,7 @@ async def test_the_python_client_reads_what_is_there_of_an_output(system: System
         assert await client.task("0" * 32).partial() is None
 
 
-async def test_a_list_of_tasks_tells_the_partial_outputs_too(system: System, tmp_path: Path) -> None:
+async def test_a_list_of_tasks_has_the_partial_outputs_too(system: System, tmp_path: Path) -> None:
     submission = await submit(system, f"submitGrowing(folder: {text(tmp_path)}, steps: 1)")
     query = """{ tasks(first: 5, state: RUNNING, name: "growing") { edges { node {
         taskId partial { ... on GrowingResult { value } } } } } }"""
@@ -71,7 +71,7 @@ async def test_a_list_of_tasks_tells_the_partial_outputs_too(system: System, tmp
     assert got == {"taskId": submission["taskId"], "state": "CANCELLED", "partial": None, "result": None}
 
 
-async def test_a_partial_output_that_is_none_of_the_task_ends_it_with_a_code(system: System) -> None:
+async def test_a_partial_output_of_a_wrong_type_fails_the_task_with_a_code(system: System) -> None:
     got = await run(system, 'submitShowing(kind: "wrong")', ERROR)
     assert got["error"]["code"] == "BAD_OUTPUT"
     assert got["error"]["message"].startswith("a partial output: showing ")
@@ -82,7 +82,7 @@ async def test_a_partial_output_that_is_too_long_is_not_shown_and_the_task_goes_
     assert (got["state"], got["result"]) == ("SUCCEEDED", {"value": []})
 
 
-async def test_the_parts_of_a_graph_come_as_they_are_done_and_its_share_is_the_progress(
+async def test_the_parts_of_a_graph_come_as_they_finish_and_their_share_is_the_progress(
     system: System, tmp_path: Path
 ) -> None:
     submission = await submit(system, f"submitPartsOfAGraph(folder: {text(tmp_path)}, parts: 5)")
@@ -97,7 +97,7 @@ async def test_the_parts_of_a_graph_come_as_they_are_done_and_its_share_is_the_p
     assert (got["state"], got["result"]) == ("SUCCEEDED", {"value": 5})
 
 
-async def test_cancelling_takes_what_is_left_of_the_graph_from_the_fleet(system: System, tmp_path: Path) -> None:
+async def test_cancelling_removes_the_rest_of_the_graph_from_the_workers(system: System, tmp_path: Path) -> None:
     submission = await submit(system, f"submitPartsOfAGraph(folder: {text(tmp_path)}, parts: 40)")
     await appears(tmp_path / "begun-4")
     await system.ask("mutation($id: ID!) { cancelTask(taskId: $id) { state } }", {"id": submission["taskId"]})
@@ -110,7 +110,7 @@ async def test_cancelling_takes_what_is_left_of_the_graph_from_the_fleet(system:
     assert len(list(tmp_path.glob("begun-*"))) <= 7
 
 
-def test_the_output_is_made_only_when_another_one_is_wanted(tmp_path: Path) -> None:
+def test_a_partial_output_is_made_only_when_the_next_one_is_due(tmp_path: Path) -> None:
     made: list[int] = []
 
     def make() -> int:
@@ -137,12 +137,12 @@ def test_the_output_is_made_only_when_another_one_is_wanted(tmp_path: Path) -> N
         enter(None)
 
 
-def test_what_is_no_collection_is_refused_by_name() -> None:
+def test_a_value_that_is_not_a_collection_is_refused_by_name() -> None:
     with pytest.raises(TypeError, match=r"takes Dask collections .* not int"):
         list(as_completed([dask.delayed(1), 2]))
 
 
-def test_where_no_task_runs_nothing_is_asked_of_dask(tmp_path: Path) -> None:
+def test_without_a_running_task_dask_is_not_asked(tmp_path: Path) -> None:
     from tests.task_modules.samples import parts_of_a_graph
 
     (tmp_path / "open").touch()

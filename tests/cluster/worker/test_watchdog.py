@@ -219,7 +219,7 @@ async def test_attempts_queued_behind_a_slow_one_are_requeued_once(bench: Bench)
 # Memory ---------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_process_that_takes_too_much_memory_is_ended_and_the_error_says_so(
+async def test_a_process_that_uses_too_much_memory_is_killed_and_the_error_says_so(
     settings: Settings, store: Store, tmp_path: Path
 ) -> None:
     bench = Bench(settings, store, tmp_path, memory_limit_bytes=1_000_000, memory_share=0.95)
@@ -239,7 +239,7 @@ async def test_a_process_that_takes_too_much_memory_is_ended_and_the_error_says_
     assert (waiting.state, waiting.lost) == (TaskState.QUEUED, 0)
 
 
-async def test_a_process_within_its_memory_stays(bench: Bench) -> None:
+async def test_a_process_within_its_memory_limit_is_not_killed(bench: Bench) -> None:
     await bench.watchdog.health.check_memory()
     assert bench.process_id()
 
@@ -296,7 +296,7 @@ def set_heartbeats(bench: Bench, loop: float, thread: float) -> None:
     bench.table._map[8:24] = __import__("struct").pack("<dd", loop, thread)
 
 
-async def test_a_process_whose_event_loop_is_dead_is_ended(bench: Bench) -> None:
+async def test_a_process_whose_event_loop_is_stuck_is_killed(bench: Bench) -> None:
     await bench.begin(IDS[0])
     now = time.monotonic()
     for later in (10, 30, 39):
@@ -312,7 +312,7 @@ async def test_a_process_whose_event_loop_is_dead_is_ended(bench: Bench) -> None
     assert (charged.state, charged.lost) == (TaskState.QUEUED, 1)
 
 
-async def test_a_process_whose_interpreter_is_held_or_that_works_again_stays(bench: Bench) -> None:
+async def test_a_process_whose_interpreter_is_held_or_that_recovers_is_not_killed(bench: Bench) -> None:
     await bench.begin(IDS[0])
     now = time.monotonic()
     for later in range(0, 600, 10):

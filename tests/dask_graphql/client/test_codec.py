@@ -110,7 +110,7 @@ def test_values_of_pandas_are_sent_as_pythons() -> None:
         ([1.0, math.nan], r"takes: thing: \[1\] is nan"),
         ({"a": [{"b": math.inf}]}, r"takes: thing: a\[0\].b is inf"),
         (Point(math.nan), "takes: thing: x is nan"),
-        (np.timedelta64(1, "ns"), "takes: thing: .*is not in whole microseconds"),
+        (np.timedelta64(1, "ns"), "takes: thing: .*whole microseconds"),
         (np.timedelta64(3, "M"), "takes: thing: is timedelta64"),
         (object(), "takes: thing: .*serialize"),
         ((n for n in range(3)), "takes: thing: .*pass a list"),
