@@ -1,4 +1,4 @@
-"""One api node in the test's own process: real sockets, a real Redis, and neither scheduler nor worker."""
+"""An api node in the test process: real sockets and a real Redis, but neither scheduler nor worker."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from graphql_api.serve import server_options
 
 @asynccontextmanager
 async def api_node(settings: Settings, registry: Registry | None = None) -> AsyncIterator[str]:
-    """Serves an api node as `dask-graphql api` does, and answers the URL of its `/graphql`."""
+    """Serves an api node as `dask-graphql api` does, and yields the URL of its `/graphql`."""
     settings = replace(settings, port=free_port())
     server = uvicorn.Server(uvicorn.Config(**server_options(settings, create_app(settings, registry))))
     serving = asyncio.ensure_future(server.serve())

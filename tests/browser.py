@@ -1,4 +1,4 @@
-"""A real browser for the tests of the web pages: where it is, and windows that hold the pages to their promises."""
+"""A real browser for the tests of the web pages, and windows that report faults of a page."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from tests.outside import missing
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 PATIENCE_MILLISECONDS: Final = 20_000
-"""How long a window waits for what must come; a loaded machine is slow, and only a failure costs it all."""
+"""How long a window waits for something that must appear. Only a failure takes this long."""
 GRAVE: Final = ("serious", "critical")
-"""Findings of axe-core that no page may have."""
+"""Impacts of axe-core findings that no page may have."""
 
 
 @functools.cache
 def chromium() -> str | None:
-    """The path of a Chromium: this machine's, or the one that Playwright installed; None where there is neither."""
+    """The path of a Chromium: the machine's, or the one that Playwright installed; None if there is neither."""
     if found := next(filter(None, map(shutil.which, NAMES)), None):
         return found
-    # In a thread of its own, as Playwright's blocking interface refuses a thread that runs an event loop.
+    # In a new thread, because Playwright's blocking interface refuses a thread that runs an event loop.
     with ThreadPoolExecutor(1) as pool:
         path = pool.submit(_playwrights_chromium).result()
     return path if os.access(path, os.X_OK) else None
@@ -44,19 +44,19 @@ def _playwrights_chromium() -> str:
 
 
 def needed_chromium() -> str:
-    """The path of a Chromium; where there is none, the test is skipped, or fails under TESTS_STRICT."""
+    """The path of a Chromium; if there is none, the test is skipped, or fails under TESTS_STRICT."""
     return chromium() or missing("no Chromium on this machine: scripts/install-browser.sh brings one")
 
 
 def need_pages() -> None:
-    """Skips the test, or fails it under TESTS_STRICT, where the web pages are not built."""
+    """Skips the test, or fails it under TESTS_STRICT, if the web pages are not built."""
     if not (DIST / "index.html").exists():
         missing("the pages are not built: make console")
 
 
 @contextlib.asynccontextmanager
 async def started(path: str) -> AsyncIterator[Browser]:
-    """A headless browser; as root Chromium runs without its sandbox only."""
+    """A headless browser. As root, Chromium only runs without its sandbox."""
     async with async_playwright() as playwright:
         sandbox = [] if os.geteuid() else ["--no-sandbox"]
         browser = await playwright.chromium.launch(
@@ -67,7 +67,7 @@ async def started(path: str) -> AsyncIterator[Browser]:
 
 
 class Windows:
-    """Opens windows of a page, and notes what no page of ours may do.
+    """Opens windows of a page, and records faults that no page may have.
 
     Attributes:
         base: the api's address, without a path.
@@ -83,7 +83,7 @@ class Windows:
 
     @contextlib.asynccontextmanager
     async def open(self, path: str = "/", *, base: str = "", **options: Any) -> AsyncIterator[Page]:
-        """A window of its own, as of another person, on a path of an api node; `options` are Playwright's."""
+        """A new window with its own session, on a path of an api node; `options` are Playwright's."""
         base = base or self.base
         context = await self._browser.new_context(**options)
         context.set_default_timeout(PATIENCE_MILLISECONDS)
@@ -109,7 +109,7 @@ class Windows:
 
 
 async def grave_findings(page: Page) -> list[str]:
-    """What axe-core finds on the page as it stands that keeps people from using it."""
+    """The axe-core findings on the current page that keep people from using it."""
     source = (CLIENTS / "node_modules" / "axe-core" / "axe.min.js").read_text()
     await page.evaluate(source)
     found: dict[str, Any] = await page.evaluate("() => axe.run(document, { resultTypes: ['violations'] })")

@@ -1,18 +1,18 @@
-"""Chaos: a supervised cluster under random faults, with clients that submit and subscribe all the while.
+"""Chaos: a supervised cluster under random faults, with clients that submit and subscribe throughout.
 
     python -m tests.chaos --seconds 600 --seed 1 --engine valkey-8
 
-Redis (append-only, every write synced) with a replica behind one name, a scheduler, two workers, two api nodes (which
-are the recoverers). A supervisor starts what is dead again, as ECS or systemd would. A seeded dice kills processes
-(SIGKILL), stops them for a while (SIGSTOP, SIGCONT), cuts connections to Redis, makes it refuse for a while (read-only,
-full, without replicas, busy, not permitted, paused), lets it forget its scripts, and has the replica take over. Then it
-is quiet, and the run is checked:
+The cluster has Redis (append-only, every write synced) with a replica behind one name, a scheduler, two workers and two
+api nodes (which also recover lost tasks). A supervisor restarts dead processes, as ECS or systemd would. A seeded
+random generator kills processes (SIGKILL), pauses them (SIGSTOP, SIGCONT), cuts connections to Redis, makes Redis
+refuse for a while (read-only, full, without replicas, busy, not permitted, paused), flushes its scripts, and promotes
+the replica. Then the faults end, and the run is checked:
 
 - every task whose id a client holds has exactly one final record, with the right value;
 - no client saw two different ends of one task;
 - a task ran a bounded number of times;
 - the memory of each process stayed bounded;
-- all ended soon after the last fault.
+- all tasks ended soon after the last fault.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ SETTLE_SECONDS = 90.0
 """How long after the last fault all tasks must have ended."""
 CLIENTS = 8
 LATE_SHARE = 0.2
-"""Share of the tasks that are asked for a second time, by another client, some time later."""
+"""Share of the tasks that another client asks for again some time later."""
 RESULT = (
     "subscription($id: ID!) { taskResult(taskId: $id) { state attempt error { code } "
     "result { ... on CountedResult { a: value } ... on SlowResult { b: value } } } }"
@@ -57,7 +57,7 @@ RESULT = (
 SOCKET: dict[str, Any] = {
     "subprotocols": ["graphql-transport-ws"], "open_timeout": 5, "ping_interval": 2, "ping_timeout": 5,
 }  # fmt: skip
-"""A client that notices within seconds that its api node stands still."""
+"""Options of a client that notices within seconds that its api node is frozen."""
 SUBMIT = {
     "counted": "mutation($folder: String!, $n: Int!) { it: submitCounted(folder: $folder, n: $n) { taskId } }",
     "slow": "mutation($folder: String!, $n: Int!, $seconds: Float!) "
@@ -67,7 +67,7 @@ SUBMIT = {
 
 @dataclass
 class Accepted:
-    """One task whose id a client holds, and the ends that clients saw."""
+    """A task whose id a client holds, and the ends that clients saw."""
 
     task_id: str
     n: int
@@ -76,7 +76,7 @@ class Accepted:
 
 @dataclass
 class Report:
-    """What a run found. `wrong` is empty when all invariants held."""
+    """The findings of a run. `wrong` is empty if all invariants held."""
 
     seed: int
     seconds: float
@@ -110,7 +110,7 @@ class Report:
 
 
 class Chaos(System):
-    """A system whose parts are killed and started again."""
+    """A system whose parts are killed and restarted."""
 
     def __init__(self, folder: Path, seed: int, engine: Path | None = None) -> None:
         super().__init__(folder, redis_binary=engine, api_nodes=2, min_workers=0, lost_worker_limit=100)
@@ -148,7 +148,7 @@ class Chaos(System):
     # Faults -----------------------------------------------------------------------------------------------------------
 
     async def supervise(self) -> None:
-        """Starts what is dead again after a moment."""
+        """Restarts dead processes after a moment."""
         while True:
             await asyncio.sleep(0.2)
             for name, child in list(self.children.items()):
@@ -160,7 +160,7 @@ class Chaos(System):
                 await asyncio.to_thread(self.redis.start, sync="always")
 
     async def break_things(self, seconds: float) -> None:
-        """Faults for a while, then none."""
+        """Injects faults for this time, then stops."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             await asyncio.sleep(self.dice.uniform(0.3, 2.5))
@@ -172,7 +172,7 @@ class Chaos(System):
                 os.kill(process_id, signal.SIGCONT)
 
     async def roll(self, seconds: float) -> None:
-        """Restarts every node in turn, gracefully, as an update does; Redis is left alone."""
+        """Restarts every node in turn, gracefully, as an update does, but not Redis."""
         end = time.monotonic() + seconds
         while True:
             for name in ("api0", "worker0", "api1", "worker1", "scheduler"):
@@ -180,7 +180,7 @@ class Chaos(System):
                 child.process.terminate()
                 await child.process.wait()
                 self.report.faults[f"restart {name.rstrip('01')}"] += 1
-                await asyncio.sleep(1)  # the supervisor starts it again
+                await asyncio.sleep(1)  # the supervisor restarts it
                 await self.ready()
             if time.monotonic() > end:
                 return
@@ -227,7 +227,7 @@ class Chaos(System):
         await asyncio.to_thread(cut)
 
     async def _refuse(self, _: str) -> None:
-        """Redis lives, and does not serve for a while."""
+        """Redis is up, but refuses for a while."""
         chosen = FAULTS[self.dice.choice([name for name in FAULTS if name != "loading"])]
         self.report.faults[chosen.name] += 1
         await asyncio.to_thread(chosen.begin, self.redis)
@@ -239,16 +239,16 @@ class Chaos(System):
         await asyncio.to_thread(flush_scripts, self.redis)
 
     async def _fail_over(self, _: str) -> None:
-        """The replica takes over without the loss of a write, as in a planned failover; the old primary lives on as its
-        replica and keeps its connections."""
+        """Promotes the replica without losing a write, as in a planned failover. The old primary becomes its replica
+        and keeps its connections."""
         if not await asyncio.to_thread(hand_over, self.redis, self.replica):
-            return  # the replica is not in step yet
+            return  # the replica is not in sync yet
         self.report.faults["failover"] += 1
         self.redis, self.replica = self.replica, self.redis
         self.address.target = self.redis.port
 
     async def watch_memory(self) -> None:
-        """Notes the most memory of each role."""
+        """Records the peak memory of each role."""
         while True:
             await asyncio.sleep(1)
             for name, child in list(self.children.items()):
@@ -260,7 +260,7 @@ class Chaos(System):
     # Clients ----------------------------------------------------------------------------------------------------------
 
     async def client(self, numbers: Any) -> None:
-        """Submits a task, waits for its end, and so on; some tasks are asked for again later."""
+        """Submits a task, waits for its end, and repeats; some tasks are requested again later."""
         async with httpx.AsyncClient(timeout=10) as http:
             while not self.quiet.is_set():
                 n = next(numbers)
@@ -298,7 +298,7 @@ class Chaos(System):
         await self._receive(task)
 
     async def _receive(self, task: Accepted) -> None:
-        """The end of a task, over as many sockets as it takes."""
+        """Waits for the end of a task, over as many sockets as needed."""
         while True:
             try:
                 url = self.url_of(self.dice.randrange(2)).replace("http", "ws", 1)
@@ -375,7 +375,7 @@ class Chaos(System):
 async def chaos(
     seconds: float, seed: int, folder: Path, *, engine: Path | None = None, rolling: bool = False
 ) -> Report:
-    """One run in a folder of its own; `engine` is the program of the Redis."""
+    """One run in the given folder; `engine` is the server program to run."""
     async with Chaos(folder, seed, engine) as run:
         return await run.run(seconds, rolling=rolling)
 
@@ -384,7 +384,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--seconds", type=float, default=600)
     arguments.add_argument("--seed", type=int, default=int(time.time()))
-    arguments.add_argument("--engine", choices=ENGINES, help="the Redis to run on; default: the one that dev starts")
+    arguments.add_argument("--engine", choices=ENGINES, help="the server to run; default: the one that dev starts")
     arguments.add_argument("--rolling", action="store_true", help="restart every node in turn instead")
     given = arguments.parse_args()
     logging.basicConfig(level=logging.WARNING)
@@ -393,7 +393,7 @@ def main() -> None:
     print(f"{given.seconds:g} s of faults, seed {given.seed}, logs in {folder}", flush=True)
     engine = find_engine(given.engine) if given.engine else default_binary()
     if engine is None:
-        sys.exit(f"there is no {given.engine} on this machine: scripts/install-engines.sh, or the extra `test`")
+        sys.exit(f"{given.engine} is not installed: run scripts/install-engines.sh, or install the extra `test`")
     report = asyncio.run(chaos(given.seconds, given.seed, folder, engine=engine, rolling=given.rolling))
     print(report.table())
     if report.wrong:

@@ -1,4 +1,4 @@
-"""Real parts for the tests: a Redis of our own, and whole systems of real processes on private ports.
+"""Real parts for the tests: a private Redis, and whole systems of real processes on private ports.
 
 Nothing here is shared with another run: every port is free when it is taken, every folder is temporary. What a test and
 the processes that it starts put into the machine's folder for temporary files goes into one that is removed at the end.
@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-# pytest keeps the folders of the last runs, for who wants to read what a failed test left.
+# pytest keeps the folders of the last runs, so that the files of a failed test can be read.
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
 SCRATCH = Path(tempfile.mkdtemp(prefix="dask-graphql-tests-"))
 os.environ["TMPDIR"] = tempfile.tempdir = str(SCRATCH)
-# Dask writes its configuration into this folder at import; the user's home is none of our business.
+# Dask writes its configuration into this folder at import, and not into the user's home.
 os.environ["DASK_CONFIG"] = str(SCRATCH / "dask")
 for _name in [name for name in os.environ if name.startswith("DASK_GRAPHQL_")]:
     del os.environ[_name]
@@ -38,12 +38,12 @@ load_profile()
 
 
 SLOW_SECONDS = 5.0
-"""A test that takes longer on a quiet machine is marked `slow`: `make test` leaves it out."""
+"""A test that takes longer on a quiet machine is marked `slow`, which `make test` skips."""
 
 
 class SharedFixturesScheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Which of two processes runs which tests: those of one file that share a costly fixture stay in one, which makes
-    it once, and of a file that runs on several engines those on one. All others go where there is room."""
+    """Decides which test process runs which tests. Tests of a file that share an expensive fixture run in one process,
+    which creates it once; so do the tests of a file on one engine. All others run in any free process."""
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, test = nodeid.partition("::")
@@ -65,7 +65,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> SharedFix
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Under TESTS_STRICT no test is skipped, whatever skips it."""
+    """Under TESTS_STRICT every skip is a failure."""
     report = yield
     if STRICT and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
@@ -74,7 +74,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Names the slow tests that are not marked. It fails nothing, as a loaded machine is slow everywhere."""
+    """Names slow tests that are not marked. This is no failure, because on a loaded machine every test is slow."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
     unmarked = [r for r in reports if r.when == "call" and r.duration > SLOW_SECONDS and "slow" not in r.keywords]
     if unmarked:
@@ -88,8 +88,8 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Runs each test that is marked `every_engine` once on each engine that the product names: on two of them in
-    `make test`, the newest and the oldest, and on the others in `make test-all`."""
+    """Runs each test marked `every_engine` once on each supported engine: on two of them in `make test`, the newest and
+    the oldest, and on the others in `make test-all`."""
     if metafunc.definition.get_closest_marker("every_engine") and "engine" in metafunc.fixturenames:
         engines = [
             name if name in QUICK_ENGINES else pytest.param(name, marks=pytest.mark.other_engine) for name in ENGINES
@@ -99,15 +99,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def engine(request: pytest.FixtureRequest) -> Path:
-    """The server's program: the default one, or that of each engine in turn for what is marked `every_engine`."""
+    """The server program: the default one, or each engine's in turn for tests marked `every_engine`."""
     name: str | None = getattr(request, "param", None)
     return engine_binary(name) if name else default_binary()
 
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory, engine: Path) -> Iterator[RedisServer]:
-    """One Redis for the tests of the store; each test has a key prefix of its own. Nobody kills it, so it never waits
-    for the disk, which on a machine that others load can take longer than a node waits for Redis."""
+    """One Redis for the tests of the store; each test has its own key prefix. No test kills it, so it never syncs to
+    disk, which on a loaded machine can take longer than a node waits for Redis."""
     server = RedisServer(tmp_path_factory.mktemp("redis"), binary=engine)
     server.start(sync="no")
     yield server
@@ -136,8 +136,8 @@ async def store(settings: Settings) -> AsyncIterator[Store]:
 
 @pytest.fixture(scope="session")
 async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
-    """A whole system that tests share and do not break: Redis, scheduler, two workers, two api nodes, all task types of
-    the tests. Pages of https://app.example may use it."""
+    """A whole system that tests share and must not break: Redis, scheduler, two workers, two api nodes, all task types
+    of the tests. Pages of https://app.example may use it."""
     async with System(
         tmp_path_factory.mktemp("system"),
         api_nodes=2,

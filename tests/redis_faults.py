@@ -1,4 +1,4 @@
-"""Ways in which a Redis that lives does not serve: each is begun, lasts for as long as the test wants, and is ended.
+"""Ways in which a running Redis refuses to serve: each begins, lasts as long as the test wants, and ends.
 
 All are what production meets: a failover, a full server, a script that runs away, an access list that is being changed.
 """
@@ -21,7 +21,7 @@ from tests.system import RedisServer
 
 FILLER_KEYS: Final = 50
 FILLER_BYTES: Final = 2_200_000
-"""A server that loads serves its connections after each 2 MiB; so much of other data makes it answer LOADING."""
+"""A loading server serves its connections after each 2 MiB; this much extra data makes it answer LOADING."""
 LOAD_DELAY_MICROSECONDS: Final = 150_000
 PAUSE_MILLISECONDS: Final = 8_000
 
@@ -43,12 +43,12 @@ class Fault:
 
 
 def client(server: RedisServer) -> redis.Redis:
-    """A client that tries nothing twice and waits for no long answer."""
+    """A client that does not retry, with short timeouts."""
     return redis.Redis(port=server.port, socket_timeout=5, retry=Retry(NoBackoff(), 0))
 
 
 def command(*words: Any) -> Callable[[RedisServer], Any]:
-    """Sends one command, once it is taken."""
+    """A function that sends one command, and retries until it is accepted."""
 
     def send(server: RedisServer) -> None:
         with client(server) as connection:
@@ -58,13 +58,13 @@ def command(*words: Any) -> Callable[[RedisServer], Any]:
 
 
 def _run_away(server: RedisServer) -> None:
-    """Somebody else's script, that goes on until it is killed."""
+    """A foreign script that runs until it is killed."""
     command("CONFIG", "SET", "lua-time-limit", 50)(server)
 
     def spin() -> None:
         with client(server) as connection:
             connection.connection_pool.connection_kwargs["socket_timeout"] = 60
-            # Ended by SCRIPT KILL, which it hears as an error.
+            # SCRIPT KILL ends it, which its client sees as an error.
             try:
                 connection.execute_command("EVAL", "while true do end", 0)
             except redis.RedisError:
@@ -89,12 +89,12 @@ def _until(server: RedisServer, code: str) -> None:
 
 
 def _restart_slowly(server: RedisServer) -> None:
-    """Dies, and comes back with so much data that it answers LOADING for some seconds."""
+    """Kills the server and restarts it with so much data that it answers LOADING for some seconds."""
     with client(server) as connection:
         connection.config_set("auto-aof-rewrite-percentage", 0)
         for number in range(FILLER_KEYS):
             connection.set(f"filler:{number}", b"x" * FILLER_BYTES)
-        # Only the compact form of the file is read in steps between which the server answers.
+        # The server answers between steps only while it loads the compact form of the file.
         connection.config_set("rdbcompression", "no")
         connection.bgrewriteaof()
         deadline = time.monotonic() + 30
@@ -115,7 +115,7 @@ def _loaded(server: RedisServer) -> None:
 
 
 def _waited(server: RedisServer) -> None:
-    """A pause ends by itself: as long as it lasts, Redis takes no command that could end it."""
+    """A pause ends by itself: while it lasts, Redis accepts no command that could end it."""
     server.wait()
 
 
@@ -145,7 +145,7 @@ FAULTS: Final = {
 
 @contextmanager
 def fault(name: str, server: RedisServer) -> Iterator[Fault]:
-    """A fault for as long as the block lasts."""
+    """Injects a fault for the duration of the block."""
     chosen = FAULTS[name]
     chosen.begin(server)
     try:
@@ -155,8 +155,8 @@ def fault(name: str, server: RedisServer) -> Iterator[Fault]:
 
 
 def hand_over(primary: RedisServer, replica: RedisServer) -> bool:
-    """Makes the replica the primary, without the loss of a write, and the primary its replica; False where the replica
-    is not in step, or its file is not complete yet, so that it must not take over."""
+    """Makes the replica the primary, without losing a write, and the primary its replica. Returns False if the replica
+    must not take over, because it is not in sync or its file is not complete yet."""
     with client(primary) as first, client(replica) as second:
         link: Any = second.info("replication")
         file: Any = second.info("persistence")
@@ -176,5 +176,5 @@ def hand_over(primary: RedisServer, replica: RedisServer) -> bool:
 
 
 def flush_scripts(server: RedisServer) -> None:
-    """Redis forgets every script, as after a restart or a failover."""
+    """Removes all scripts from Redis, as after a restart or a failover."""
     command("SCRIPT", "FLUSH")(server)

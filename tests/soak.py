@@ -1,14 +1,15 @@
-"""Soak: mixed work for an hour, and what grows meanwhile.
+"""Soak: mixed work for an hour, and what grows during it.
 
     python -m tests.soak --seconds 3600 --rate 20
 
-A whole system with two workers and two api nodes gets tiny tasks, work, graphs, tasks that fail, retry and are
-cancelled, partial outputs, blobs and event streams, at a steady rate that it can take. Memory, open files and threads
-of every process, and Redis's memory and keys, are sampled all the while. Then it is quiet, and the run is checked:
+A whole system with two workers and two api nodes gets tiny tasks, computation, graphs, tasks that fail, retry or are
+cancelled, partial outputs, blobs and event streams, at a steady rate that it can sustain. Memory, open files and
+threads of every process, and Redis's memory and keys, are sampled throughout. Then the work ends, and the run is
+checked:
 
-- every task had the end that its kind has;
+- every task ended as its kind should;
 - nothing grows: the slopes, by least squares after the warm-up, are within BOUNDS (in runs of JUDGED_SECONDS or more);
-- once the records' time is over, no key of a task, no list entry and no blob is left.
+- after the records have expired, no key of a task, no list entry and no blob is left.
 """
 
 from __future__ import annotations
@@ -35,28 +36,28 @@ from tests.system import System
 
 TTL_SECONDS = 60
 LEFT_SECONDS = 120.0
-"""How soon after the end of its time everything of a task is gone."""
+"""How soon after its expiry everything about a task must be gone."""
 SAMPLE_SECONDS = 5.0
 WARM_UP = 0.25
-"""Share of the run that is not judged: caches and pools fill."""
+"""Share of the run that is not judged, while caches and pools fill."""
 JUDGED_SECONDS = 900.0
-"""A shorter run has no slope worth a word."""
+"""In a shorter run the slopes mean nothing."""
 BOUNDS = {
     "scheduler": 10.0, "controller": 6.0, "nanny": 6.0, "worker": 15.0, "api": 20.0, "redis": 20.0,
     "redis data": 10.0, "redis keys": 2_000.0, "files": 12.0, "threads": 4.0,
 }  # fmt: skip
-"""Most growth in an hour: MB of a role's process, and of what Redis counts; keys; open files and threads of any."""
+"""Maximum growth in an hour: MB of a role's process and of Redis's data, keys, open files and threads of a process."""
 
 
 @dataclass
 class Series:
-    """One figure over time: seconds and values."""
+    """A figure over time: seconds and values."""
 
     times: list[float] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
 
     def slope_per_hour(self, since: float) -> float:
-        """The growth in an hour by least squares over what was measured from `since` on; 0 where that is too little."""
+        """The growth in an hour by least squares over the samples from `since` on; 0 with fewer than three samples."""
         points = [(t, v) for t, v in zip(self.times, self.values, strict=True) if t >= since]
         if len(points) < 3:
             return 0.0
@@ -68,7 +69,7 @@ class Series:
 
 @dataclass
 class Report:
-    """What a run found. `wrong` is empty when all held."""
+    """The findings of a run. `wrong` is empty if every check passed."""
 
     seconds: float
     ends: Counter[str] = field(default_factory=Counter)
@@ -87,16 +88,16 @@ class Report:
         for (who, what), series in self.series.items():
             bound = BOUNDS[who.split()[0] if what == "MB" else what]
             slope = series.slope_per_hour(WARM_UP * self.seconds)
-            # A process that came late has no slope of its own yet.
+            # A process that started late has no meaningful slope yet.
             if series.times[0] < WARM_UP * self.seconds and slope > bound:
-                self.wrong.append(f"{what} of {who} grow by {slope:.1f} an hour, more than {bound:g}")
+                self.wrong.append(f"{what} of {who} grow by {slope:.1f} an hour, limit {bound:g}")
 
     def table(self) -> str:
         """The report as a Markdown table."""
         lines = [
             f"{self.seconds:.0f} s; ends: " + ", ".join(f"{kind} {count}" for kind, count in sorted(self.ends.items())),
             "",
-            "| process | figure | first | last | most | an hour |",
+            "| process | figure | first | last | max | per hour |",
             "|---|---|---|---|---|---|",
         ]
         for (who, what), series in sorted(self.series.items()):
@@ -119,7 +120,7 @@ class Soak(System):
         self._numbers = itertools.count()
         self._began = time.monotonic()
 
-    # Work: each submits one task, and returns when it has seen its end ------------------------------------------------
+    # Work: each submits one task, and returns when the task has ended -------------------------------------------------
 
     async def tiny(self, client: AsyncClient, n: int) -> None:
         assert await (await client.submit("add", a=n)).result() == n + 5
@@ -150,7 +151,7 @@ class Soak(System):
     async def partial(self, client: AsyncClient, n: int) -> None:
         folder = self.traces / f"parts-{n}"
         folder.mkdir()
-        # Its parts need not wait.
+        # Lets its parts run at once.
         (folder / "open").touch()
         assert await (await client.submit("parts_of_a_graph", folder=str(folder), parts=4)).result() == 4
         await asyncio.to_thread(shutil.rmtree, folder)
@@ -168,7 +169,7 @@ class Soak(System):
     # The run ----------------------------------------------------------------------------------------------------------
 
     async def run(self, rate: float) -> Report:
-        """Works at `rate` tasks a second for the time of the report, and checks what is left."""
+        """Submits `rate` tasks a second for the time of the report, then checks what is left."""
         mix: Sequence[tuple[Callable[[AsyncClient, int], Awaitable[None]], float]] = (
             (self.tiny, 0.7), (self.work, 0.1), (self.graph, 0.03), (self.failing, 0.05), (self.retrying, 0.02),
             (self.cancelled, 0.04), (self.partial, 0.02), (self.blob, 0.02), (self.events, 0.02),
@@ -188,7 +189,7 @@ class Soak(System):
     async def _keep_up(
         self, kind: Callable[[AsyncClient, int], Awaitable[None]], client: AsyncClient, rate: float
     ) -> None:
-        """One task of a kind every 1/rate seconds, however long each takes; no more than 200 of them at once."""
+        """Submits one task of a kind every 1/rate seconds, however long each takes, at most 200 at once."""
         running: set[asyncio.Task[None]] = set()
         slots = asyncio.Semaphore(200)
         while time.monotonic() - self._began < self.report.seconds:
@@ -206,10 +207,10 @@ class Soak(System):
             async with asyncio.timeout(180):
                 await kind(client, n)
             self.report.ends[name] += 1
-        except Exception as error:  # noqa: BLE001 - reported, and the run goes on
+        except Exception as error:  # noqa: BLE001 - reported, and the run continues
             self.report.wrong.append(f"{name} {n}: {error!r}"[:300])
 
-    # What is measured -------------------------------------------------------------------------------------------------
+    # Measurement ------------------------------------------------------------------------------------------------------
 
     async def _sample_on(self) -> None:
         while True:
@@ -217,7 +218,7 @@ class Soak(System):
             await asyncio.sleep(SAMPLE_SECONDS)
 
     def _sample(self, at: float) -> None:
-        """Notes what every process has now."""
+        """Samples every process."""
         for role, process in self._processes():
             with contextlib.suppress(psutil.Error):
                 who = f"{role} {process.pid}"
@@ -229,7 +230,7 @@ class Soak(System):
             self.report.add("redis", "redis keys", at, client.dbsize())
 
     def _processes(self) -> list[tuple[str, psutil.Process]]:
-        """Every process of the system with its role; under a `nanny` there is the `worker` that runs tasks."""
+        """Every process of the system with its role; a `nanny` has a child `worker`, which runs tasks."""
         found: list[tuple[str, psutil.Process]] = []
         with contextlib.suppress(psutil.Error):
             found.append(("redis", psutil.Process(self.redis.process_id)))
@@ -244,7 +245,7 @@ class Soak(System):
         return found
 
     async def _check_left(self) -> None:
-        """Everything of a task goes when its time is over."""
+        """Checks that everything about a task is gone after its expiry."""
         ended = time.monotonic()
         deadline = ended + self.settings.result_ttl_seconds + LEFT_SECONDS
         prefix = self.settings.key_prefix
@@ -261,7 +262,7 @@ class Soak(System):
 
 
 async def soak(seconds: float, rate: float, folder: Path, *, ttl_seconds: int = TTL_SECONDS) -> Report:
-    """One run in a folder of its own; records are kept for `ttl_seconds`."""
+    """One run in the given folder; records are kept for `ttl_seconds`."""
     async with Soak(folder, seconds, ttl_seconds) as run:
         return await run.run(rate)
 

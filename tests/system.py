@@ -1,4 +1,4 @@
-"""A whole system of real processes for a test, any of which the test may kill."""
+"""A whole system of real processes; a test may kill any of them."""
 
 from __future__ import annotations
 
@@ -61,19 +61,19 @@ class RedisServer:
         return self._process.pid if self._process is not None and self.alive else None
 
     def start(self, *, sync: str = "everysec") -> None:
-        """Starts it; returns when it has read its file. `sync` is its `appendfsync`."""
+        """Starts the server and returns when it has read its file. `sync` is its `appendfsync`."""
         self.launch("--appendfsync", sync)
         self.wait()
 
     def launch(self, *options: str) -> None:
-        """Starts its process, with options of its own, and waits for nothing."""
+        """Starts the process with extra options, without waiting."""
         command = [*redis_command(str(self.binary), self.folder, self.port), *options]
         self._process = subprocess.Popen(
             with_parent_death_signal(command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
 
     def wait(self) -> None:
-        """Returns when it answers."""
+        """Returns when the server responds."""
         assert self._process is not None
         deadline = time.monotonic() + START_SECONDS
         with redis.Redis(port=self.port) as client:
@@ -92,7 +92,7 @@ class RedisServer:
         self._process.wait()
 
     def pause(self) -> None:
-        """The process hangs: connections stay open and nothing answers, until `resume`."""
+        """Freezes the process: connections stay open without answers, until `resume`."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
@@ -106,12 +106,12 @@ class RedisServer:
             try:
                 self._process.wait(20)
             except subprocess.TimeoutExpired:
-                # It reads or rewrites a long file; nobody needs it any more.
+                # It is reading or rewriting a large file, which is no longer needed.
                 self.kill()
 
 
 class System:
-    """Redis, scheduler, controller with local workers, and api nodes, each a process of its own.
+    """Redis, scheduler, controller with local workers, and api nodes, each in its own process.
 
     Args:
         redis_binary: the program of its Redis; default: `default_binary`.
@@ -140,7 +140,7 @@ class System:
         self.ports = [free_port() for _ in range(api_nodes)]
         self.children: dict[str, Child] = {}
         self.token = ""
-        """What the client here shows; where authentication is required, the key of an administrator."""
+        """The credential of this client: an administrator's key if authentication is required."""
 
     @property
     def url(self) -> str:
@@ -158,7 +158,7 @@ class System:
         return self.children[name]
 
     async def kill(self, name: str) -> None:
-        """SIGKILL, as a crash does."""
+        """Kills the process with SIGKILL, like a crash."""
         child = self.children[name]
         child.process.kill()
         await child.process.wait()
@@ -183,12 +183,12 @@ class System:
             await store.close()
 
     def headers(self, token: str | None = None) -> dict[str, str]:
-        """The headers of a request that shows a token; default: the system's own."""
+        """The headers of a request with a token; default: the system's own."""
         token = self.token if token is None else token
         return {"Authorization": f"Bearer {token}"} if token else {}
 
     async def ready(self) -> None:
-        """Returns when every api node is ready and the wanted workers serve."""
+        """Returns when every api node is ready and the expected workers serve."""
         async with asyncio.timeout(START_SECONDS):
             for node in range(len(self.ports)):
                 while not await self._is_ready(node):
@@ -208,7 +208,7 @@ class System:
             return False
 
     async def __aexit__(self, *_: object) -> None:
-        """Ends all processes at once, without their farewells: tests of an orderly stop ask for one themselves."""
+        """Kills all processes at once; tests of an orderly stop request one themselves."""
         await kill_trees([child for child in self.children.values() if child.process.returncode is None])
         self.redis.stop()
 
@@ -233,7 +233,7 @@ class System:
     async def result(
         self, task_id: str, fields: str = "state", *, node: int = 0, token: str | None = None
     ) -> dict[str, Any]:
-        """The one item of `taskResult`, over graphql-transport-ws."""
+        """The single item of `taskResult`, over graphql-transport-ws."""
         query = f"subscription($id: ID!) {{ taskResult(taskId: $id) {{ taskId {fields} }} }}"
         async with Socket.open(self.url_of(node), self.token if token is None else token) as socket:
             items = [item async for item in socket.subscribe(query, {"id": task_id})]
@@ -242,13 +242,13 @@ class System:
 
 
 async def kill_trees(children: Sequence[Child]) -> None:
-    """SIGKILL for the processes and for all that they have started, which a controller's workers outlive otherwise."""
+    """Kills the processes and all their descendants; a controller's workers would otherwise survive it."""
     family = []
     for child in children:
         with contextlib.suppress(psutil.NoSuchProcess):
             parent = psutil.Process(child.process.pid)
             grown = parent.children(recursive=True)
-            # First, so that it starts nothing more.
+            # First, so that it starts no more processes.
             parent.kill()
             family += grown
     for process in family:
@@ -258,7 +258,7 @@ async def kill_trees(children: Sequence[Child]) -> None:
 
 
 class Refused(AssertionError):
-    """An operation was answered with errors."""
+    """An operation returned errors."""
 
     def __init__(self, errors: list[dict[str, Any]]) -> None:
         super().__init__(str(errors))
@@ -266,7 +266,7 @@ class Refused(AssertionError):
 
 
 class Socket:
-    """A graphql-transport-ws client in the plain words of the protocol, for tests that watch every message."""
+    """A minimal graphql-transport-ws client for tests that check every message."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
@@ -283,7 +283,7 @@ class Socket:
             yield cls(connection)
 
     def share(self) -> None:
-        """From here on one reader sorts the messages, so that many operations may run at once by `collect`."""
+        """Starts a reader that distributes messages, so that `collect` can run many operations at once."""
         self._queues: dict[str, asyncio.Queue[dict[str, Any]]] = {}
         self._reader = asyncio.ensure_future(self._sort())
 
@@ -320,7 +320,7 @@ class Socket:
         await self.connection.send(json.dumps(message))
 
     async def subscribe(self, query: str, variables: dict[str, Any] | None = None) -> AsyncIterator[dict[str, Any]]:
-        """The data of each item until `complete`; one operation at a time."""
+        """Yields the data of each item until `complete`; one operation at a time."""
         self._next_id += 1
         operation = str(self._next_id)
         await self.send(
