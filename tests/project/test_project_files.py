@@ -41,6 +41,23 @@ def test_every_path_for_contributors_exists() -> None:
     assert [path for path in paths if not (ROOT / path).exists() and not path.endswith("scripts")] == []
 
 
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("FLOORS", "tests/project/test_layers.py"),
+        ("BUILT_IN", "cluster/task_types/registry.py"),
+        ("Settings", "cluster/settings/__init__.py"),
+        ("SCRIPTS", "cluster/store/lua_scripts.py"),
+        ("Calls", "cluster/store/script_calls.py"),
+    ],
+)
+def test_names_that_contributors_look_for_are_where_the_page_says(name: str, path: str) -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    assert f"`{name}`" in page
+    assert f"({path})" in page
+    assert re.search(rf"^(?:class )?{name}\b", (ROOT / path).read_text(), re.MULTILINE)
+
+
 def test_the_workflow_calls_ci_run() -> None:
     (job,) = loaded(".github/workflows/ci.yml")["jobs"].values()
     assert job["steps"][-1] == {"run": ".ci/run"}
