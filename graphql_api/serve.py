@@ -12,7 +12,7 @@ from cluster.observability.logs import set_up_logging
 from cluster.observability.tracing import set_up_tracing
 from cluster.settings import Settings
 from graphql_api.app import create_app
-from graphql_api.transport.uvicorn_protocols import HttpProtocol, WebSocketProtocol
+from graphql_api.transport.uvicorn_internals import HttpProtocol, WebSocketProtocol
 
 KEEP_ALIVE_SECONDS: Final = 75
 """Idle HTTP connections stay open longer than a load balancer keeps them (60 s at AWS), which otherwise might send a

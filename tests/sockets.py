@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from graphql_api.transport.uvicorn_protocols import WebSocketProtocol
+from graphql_api.transport.uvicorn_internals import WebSocketProtocol
 
 Exchange: TypeAlias = tuple[Any, Sequence[dict[str, Any]]]
 """What the client sends (JSON, or raw if it is a string or bytes), and the messages that it gets in response."""

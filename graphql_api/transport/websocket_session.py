@@ -12,13 +12,13 @@ from typing import Any, ClassVar, Final, Protocol
 
 from graphql import GraphQLError
 from starlette.websockets import WebSocket, WebSocketDisconnect
-from strawberry.types.execution import PreExecutionError
 
 from cluster.errors import PublicError, ServiceUnavailable, StoreUnavailable, TooManySubscriptions
 from graphql_api.context import Context
 from graphql_api.errors import mask_error
 from graphql_api.execution.persisted_operations import PersistedOperations
 from graphql_api.schema.builder import Schema
+from graphql_api.strawberry_internals import PreExecutionError
 from graphql_api.transport.json import json_bytes, parse_json, result_payload
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class InvalidMessage(Exception):
 
 
 class Connection(Protocol):
-    """What a WebSocket's connection offers beyond ASGI. `uvicorn_protocols.WebSocketProtocol` implements it."""
+    """What a WebSocket's connection offers beyond ASGI. `uvicorn_internals.WebSocketProtocol` implements it."""
 
     @property
     def blocked(self) -> bool:

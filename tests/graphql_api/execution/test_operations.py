@@ -21,7 +21,7 @@ from graphql_api.execution.response_cache import (
     ResponseCache,
     compact,
 )
-from graphql_api.transport.message_compression import SMALL_BYTES
+from graphql_api.transport.websockets_internals import SMALL_BYTES
 from tests.system import Socket, System
 
 SUBMIT = "mutation($n: Int!, $again: Boolean) { submitFibonacci(n: $n, options: {recompute: $again}) { taskId } }"

@@ -1,7 +1,7 @@
-"""What we change in uvicorn's private parts has its effect: these tests fail when a release renames one of them.
+"""Each private interface of uvicorn that we use has its effect: a test fails if a release renames one of them.
 
 Slow readers are in test_slow_readers.py, offers to upgrade in test_odd_requests.py, orderly stops in
-test_graphql_transport_ws.py, compression in test_message_compression.py.
+test_graphql_transport_ws.py, compression in test_websockets_internals.py.
 """
 
 from __future__ import annotations

@@ -1,17 +1,17 @@
-"""permessage-deflate (RFC 7692) that costs nothing while a WebSocket is idle.
+"""Every private or undocumented interface of websockets that we use, each with why, and how it would break.
+`tests/graphql_api/transport/test_websockets_internals.py` shows that each still has its effect.
 
-The extension normally keeps a window for each direction between messages: 40 KB for an idle socket. Here each message
-is compressed by itself, and a small one is not compressed: most are small, and compressing them saves no packet.
+permessage-deflate (RFC 7692) normally keeps a window for each direction between messages: 40 KB for an idle socket. Here
+each message is compressed by itself, and a small one is not compressed: most are small, and compressing them saves no
+packet.
 
-What of the library `websockets` is not documented and is used here, as in release 17.4 (setup.cfg has the bounds):
+Written against websockets 17.4.
 
-| interface | used to | if it changes |
+| interface | use | what happens if it changes |
 |---|---|---|
-| `ServerProtocol.available_extensions` | offer this extension in place of uvicorn's | uvicorn's own is used: 40 KB more a socket |
-| `ServerPerMessageDeflateFactory.process_request_params` | make our extension of what was negotiated | as above |
-| `PerMessageDeflate.encode` and its five attributes | leave small messages as they are | small ones are compressed too, or `AttributeError` at the handshake |
-
-`tests/graphql_api/transport/test_message_compression.py` checks the effects.
+| `ServerProtocol.available_extensions` | offers this extension in place of uvicorn's | uvicorn's is used: 40 KB more for each socket |
+| `ServerPerMessageDeflateFactory.process_request_params` | makes our extension from what was negotiated | `PerMessageDeflate` is used: small messages are compressed too |
+| `PerMessageDeflate.encode` and its five attributes | leaves small messages as they are | small messages are compressed too, or `AttributeError` at the handshake |
 """  # noqa: E501 - a table
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from cluster.settings import Settings
-from graphql_api.transport.message_compression import SMALL_BYTES
+from graphql_api.transport.websockets_internals import SMALL_BYTES
 from tests.api_node import api_node
 
 INTROSPECTION = "{ __schema { types { name description } } }"
