@@ -105,9 +105,9 @@ async def test_a_task_is_submitted_and_its_result_is_seen(windows: Windows) -> N
 async def test_the_id_is_known_before_the_request_and_the_api_gives_the_same(windows: Windows) -> None:
     async with windows.open("/#/submit/fibonacci") as page:
         await fill(page, "fibonacci", n="90")
-        await expect(page.get_by_test_id("foretold")).to_have_text(FIB_90)
+        await expect(page.get_by_test_id("expected-id")).to_have_text(FIB_90)
         assert await submit(page, "fibonacci", n="90") == FIB_90
-        await expect(page.get_by_text("✓ the id that this page had computed")).to_be_visible()
+        await expect(page.get_by_text("✓ the id that this page computed")).to_be_visible()
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ async def test_ids_of_every_kind_of_input_are_computed_alike(
     async with windows.open(f"/#/submit/{task}") as page:
         await fill(page, task, **values)
         expected = task_id(task, "2" if task == "mandelbrot" else "1", pre_image)
-        await expect(page.get_by_test_id("foretold")).to_have_text(expected)
+        await expect(page.get_by_test_id("expected-id")).to_have_text(expected)
         assert await submit(page, task) == expected
 
 
@@ -137,7 +137,7 @@ async def test_a_form_takes_nested_inputs_lists_and_enums(windows: Windows) -> N
         form = page.get_by_role("form", name="report")
         await fill(page, "report", size="7")
         await form.get_by_label(re.compile(r"^colour\b")).select_option("BLUE")
-        await form.get_by_role("button", name="Give points").click()
+        await form.get_by_role("button", name="Set points").click()
         for x in ("1", "2"):
             await form.get_by_role("button", name="Add to points").click()
             await form.get_by_label(re.compile(r"^x\b")).last.fill(x)
@@ -163,7 +163,7 @@ async def test_a_form_takes_every_kind_of_type(windows: Windows) -> None:
         await form.get_by_label(re.compile(r"^grid\[0\]")).last.fill("1\n2")
         await form.get_by_label(re.compile("^mode")).select_option("fast")
         await form.get_by_role("checkbox", name=re.compile("^flag")).check()
-        await expect(page.get_by_text("only the api can tell it")).to_be_visible()
+        await expect(page.get_by_text("only the api can compute it")).to_be_visible()
         await submit(page, "echo_everything")
         await see_state(page, "SUCCEEDED")
         result = page.get_by_role("region", name="Result")
@@ -200,7 +200,7 @@ async def test_a_picture_is_drawn_in_tiles_and_shown(windows: Windows) -> None:
         picture = page.get_by_role("region", name="Result", exact=True).get_by_role("img", name="mandelbrot-png")
         await expect(picture).to_be_visible()
         assert await picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [800, 600]
-        await expect(page.get_by_text(re.compile("reports? of progress"))).to_be_visible()
+        await expect(page.get_by_text(re.compile("progress reports?"))).to_be_visible()
 
 
 async def test_a_list_of_objects_is_a_table_and_its_pictures_are_seen(windows: Windows) -> None:
@@ -236,7 +236,7 @@ async def test_an_input_is_changed_and_submitted_again(windows: Windows, pages_s
         await expect(form.get_by_label(re.compile(r"^size\b"))).to_have_value("11")
         await expect(form.get_by_label(re.compile(r"^colour\b"))).to_have_value("BLUE")
         await expect(form.get_by_label(re.compile(r"^x\b"))).to_have_value("4")
-        await expect(page.get_by_test_id("foretold")).to_have_text(got["submitReport"]["taskId"])
+        await expect(page.get_by_test_id("expected-id")).to_have_text(got["submitReport"]["taskId"])
         pre_image = b'{"colour":"blue","points":[{"x":5,"y":3}],"size":11}'
         await submit(page, "report", x="5")
         await page.wait_for_url(re.compile(task_id("report", "1", pre_image)))
@@ -252,7 +252,7 @@ async def test_a_running_task_is_cancelled(windows: Windows, tmp_path: Path) -> 
         await see_state(page, "RUNNING")
         await page.get_by_role("button", name="Cancel").click()
         await see_state(page, "CANCELLED")
-        await expect(page.get_by_role("region", name="Time line")).to_contain_text("CANCELLED was cancelled")
+        await expect(page.get_by_role("region", name="Timeline")).to_contain_text("CANCELLED was cancelled")
 
 
 async def test_the_time_line_tells_every_attempt(windows: Windows) -> None:
@@ -260,7 +260,7 @@ async def test_the_time_line_tells_every_attempt(windows: Windows) -> None:
         # It divides by zero, and has two retries.
         await submit(page, "estimate_pi", samples="0")
         await see_state(page, "FAILED")
-        line = page.get_by_role("region", name="Time line")
+        line = page.get_by_role("region", name="Timeline")
         await expect(line.get_by_text("RETRY")).to_have_count(2)
         await expect(line.get_by_role("img")).to_have_accessible_name(
             re.compile("^waited .*, attempt 1 ran .*, waited .*, attempt 2 ran .*, waited .*, attempt 3 ran ")
@@ -297,11 +297,11 @@ async def test_a_page_waits_through_a_restart_of_its_api_node(
         await submit(page, "gated", folder=str(tmp_path), n="3")
         await see_state(page, "RUNNING")
         await pages_system.kill("api1")
-        await expect(page.get_by_text("the api does not answer")).to_be_visible()
+        await expect(page.get_by_text("the api does not respond")).to_be_visible()
         (tmp_path / "gate-3").touch()
         await pages_system.start("api", 1)
         await see_state(page, "SUCCEEDED")
-        await expect(page.get_by_text("the api does not answer")).to_be_hidden()
+        await expect(page.get_by_text("the api does not respond")).to_be_hidden()
         await expect(page.locator(".events li")).to_have_count(3)
 
 
@@ -319,7 +319,7 @@ async def test_a_link_opens_the_same_task_later_on_another_node(windows: Windows
 async def test_a_page_waits_for_a_task_that_nobody_submitted_yet(windows: Windows, pages_system: System) -> None:
     task = task_id("fibonacci", "1", b'{"n":77}')
     async with windows.open(f"/#/tasks/{task}") as page:
-        await expect(page.get_by_text("no such task was submitted yet")).to_be_visible()
+        await expect(page.get_by_text("this task was not submitted yet")).to_be_visible()
         await pages_system.ask("mutation { submitFibonacci(n: 77) { taskId } }")
         await see_state(page, "SUCCEEDED")
 
@@ -328,7 +328,7 @@ async def test_the_list_is_live_and_filtered(windows: Windows, pages_system: Sys
     async with windows.open("/#/tasks") as page:
         await page.get_by_role("button", name="FAILED").click()
         await page.get_by_label("Task type").select_option("refusing")
-        await expect(page.get_by_text("None.")).to_be_visible()
+        await expect(page.get_by_text("No tasks.")).to_be_visible()
         await pages_system.ask(
             'mutation { submitRefusing(code: "TIDE_TOO_LOW") { taskId } submitFibonacci(n: 3) { taskId } }'
         )
@@ -380,7 +380,7 @@ async def test_a_form_that_is_refused_leads_to_its_first_wrong_field(windows: Wi
         form = page.get_by_role("form", name="add")
         await form.get_by_role("button", name="Submit").click()
         await expect(form.get_by_label(re.compile(r"^a\b"))).to_be_focused()
-        await expect(form.get_by_role("alert")).to_have_text("Nothing was submitted: 2 values do not fit: a, b")
+        await expect(form.get_by_role("alert")).to_have_text("Nothing was submitted: 2 values are invalid: a, b")
         await fill(page, "add", a="10", b="x")
         await form.get_by_role("button", name="Submit").click()
         await expect(form.get_by_label(re.compile(r"^b\b"))).to_be_focused()
@@ -463,7 +463,7 @@ async def test_no_page_has_what_keeps_people_from_using_it(windows: Windows) -> 
     await asyncio.to_thread(environment)
     for scheme in ("light", "dark"):
         async with windows.open("/#/submit/echo_everything", color_scheme=scheme, viewport=PHONE) as page:
-            await page.get_by_role("button", name="Give maybe").click()
+            await page.get_by_role("button", name="Set maybe").click()
             await page.get_by_text("More", exact=True).click()
             assert await grave_findings(page) == []
             for path in ("submit/fibonacci", f"tasks/{FIB_90}", "tasks", "cluster"):
@@ -485,7 +485,7 @@ async def test_a_task_is_submitted_by_keyboard_alone(windows: Windows) -> None:
     async with windows.open("/#/tasks") as page:
         await expect(page.get_by_role("heading", name="Tasks")).to_be_visible()
         await page.keyboard.press("Tab")
-        await expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+        await expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
 
 
 # GraphiQL -------------------------------------------------------------------------------------------------------------
@@ -538,7 +538,7 @@ async def test_a_key_is_asked_for_kept_in_the_tab_and_sent_on_both_ways(browser:
             await expect(page.get_by_text(re.compile("There is no worker yet|is being launched"))).to_be_visible()
             await see_state(page, "SUCCEEDED")
             # Salted with the tenant's secret, and yet known before.
-            await expect(page.get_by_text("✓ the id that this page had computed")).to_be_visible()
+            await expect(page.get_by_text("✓ the id that this page computed")).to_be_visible()
             # A picture cannot show a key, so the page fetched it.
             picture = page.get_by_role("img", name="portrait-image")
             await expect(picture).to_have_attribute("src", re.compile("^blob:"))

@@ -1,19 +1,19 @@
-// The two ways to the api: fetch for queries and mutations, one WebSocket for all subscriptions.
+// Access to the api: fetch for queries and mutations, one WebSocket for all subscriptions.
 import { createClient } from "graphql-ws";
 import { authorization, onKeyChange } from "./key.ts";
 
 export const HTTP_URL = "/graphql";
 
-/** The page may be served behind TLS or on any port: the socket goes where the page came from. */
+/** The page may be served over TLS or on any port, so the WebSocket uses the page's own origin. */
 export const SOCKET_URL = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/graphql`;
 
-/** What a WebSocket is closed with that showed no good credential; trying again would not help. */
+/** Close code of a WebSocket without a valid credential; a retry would not help. */
 const FORBIDDEN = 4403;
 
 export interface Refusal {
   message: string;
   code: string | undefined;
-  /** The argument that does not fit, as the schema spells it: `place.yAxis`, `items[1]`. */
+  /** Path of the invalid argument in GraphQL names: `place.yAxis`, `items[1]`. */
   argument?: string | undefined;
 }
 
@@ -24,15 +24,15 @@ interface GraphQLErrorLike {
 
 const text = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);
 
-/** What an operation threw, as text and the api's stable code where it gave one. */
+/** The message of what an operation threw, with the api's stable code if it has one. */
 export function refusal(reason: unknown): Refusal {
   const error: unknown = Array.isArray(reason) ? reason[0] : reason;
   if (error instanceof CloseEvent) {
     const code = error.code === FORBIDDEN ? "UNAUTHENTICATED" : undefined;
     return { message: `The connection was closed (${error.code} ${error.reason})`, code };
   }
-  // What fetch throws where no answer came at all.
-  if (error instanceof TypeError) return { message: "The api does not answer.", code: undefined };
+  // fetch throws this if there was no response at all.
+  if (error instanceof TypeError) return { message: "The api does not respond.", code: undefined };
   if (typeof error === "object" && error !== null && "message" in error) {
     const { message, extensions } = error as GraphQLErrorLike;
     return { message, code: text(extensions?.["code"]), argument: text(extensions?.["argument"]) };
@@ -40,46 +40,46 @@ export function refusal(reason: unknown): Refusal {
   return { message: String(error), code: undefined };
 }
 
-/** Runs a query or mutation; throws its first error, or what went wrong on the way. */
+/** Executes a query or mutation; throws its first error, or the error of the connection. */
 export async function request<Data>(query: string, variables: Record<string, unknown> = {}): Promise<Data> {
   const response = await fetch(HTTP_URL, {
     method: "POST",
-    // Of the two media types the one that answers 200 to a refusal too: the body tells it, and no browser logs a fault.
+    // With this media type a refusal has the status 200 too, so that browsers do not log it as a network error.
     headers: { "content-type": "application/json", accept: "application/json", ...authorization() },
     body: JSON.stringify({ query, variables }),
   });
-  let answer: { data?: Data | null; errors?: GraphQLErrorLike[] };
+  let body: { data?: Data | null; errors?: GraphQLErrorLike[] };
   try {
-    answer = await response.json();
+    body = await response.json();
   } catch {
-    throw new Error(`The api answered ${response.status} ${response.statusText}`);
+    throw new Error(`The api returned the status ${response.status} ${response.statusText}`);
   }
-  if (answer.errors?.[0]) throw answer.errors[0];
-  if (!answer.data) throw new Error(`The api answered ${response.status} without data`);
-  return answer.data;
+  if (body.errors?.[0]) throw body.errors[0];
+  if (!body.data) throw new Error(`The api returned the status ${response.status} without data`);
+  return body.data;
 }
 
 const isForbidden = (reason: unknown): boolean => reason instanceof CloseEvent && reason.code === FORBIDDEN;
 
-const losses = new Set<() => void>();
+const disconnectListeners = new Set<() => void>();
 
-/** Calls back whenever the connection of the subscriptions is lost, but for a bad credential; returns what ends that. */
-export function onLoss(listener: () => void): () => void {
-  losses.add(listener);
-  return () => losses.delete(listener);
+/** Calls `listener` whenever the WebSocket is lost, except for a bad credential; returns a function that unsubscribes. */
+export function onDisconnect(listener: () => void): () => void {
+  disconnectListeners.add(listener);
+  return () => disconnectListeners.delete(listener);
 }
 
-// The api may restart while the page is open: retry for as long as it stays open, at most 5 s apart. A retry subscribes
-// again, so a reader of events sees the first ones twice and tells them apart by `seq`.
+// The api may restart while the page is open: retry as long as the page is open, at most 5 s apart. A retry subscribes
+// again, so readers of events receive the first ones twice and drop duplicates by `seq`.
 const socket = createClient({
   url: SOCKET_URL,
   connectionParams: authorization,
   on: {
     closed: (event) => {
-      if (!isForbidden(event)) losses.forEach((listener) => listener());
+      if (!isForbidden(event)) disconnectListeners.forEach((listener) => listener());
     },
   },
-  // One socket for task after task.
+  // Reuse one socket for one task after another.
   lazyCloseTimeout: 10_000,
   keepAlive: 20_000,
   retryAttempts: Infinity,
@@ -87,10 +87,10 @@ const socket = createClient({
   retryWait: (retries) => new Promise((wake) => setTimeout(wake, Math.min(5000, 300 * 2 ** retries) * (0.75 + Math.random() / 2))),
 });
 
-// Who the socket speaks for is settled when it opens.
+// A socket's caller is determined when it opens.
 onKeyChange(() => socket.terminate());
 
-/** Subscribes; returns what ends the subscription. */
+/** Subscribes; returns a function that ends the subscription. */
 export function subscribe<Data>(
   query: string,
   variables: Record<string, unknown>,

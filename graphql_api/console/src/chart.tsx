@@ -1,8 +1,8 @@
-// A small chart of figures over time, as SVG of our own: a library would weigh more than the rest of the page.
+// A small chart of values over time, as our own SVG: a library would be larger than the rest of the page.
 
 export interface Series {
   name: string;
-  /** A class of console.css, which gives the colour. */
+  /** A class of console.css, which sets the colour. */
   className: string;
   values: (number | null)[];
 }
@@ -10,11 +10,11 @@ export interface Series {
 const WIDTH = 300;
 const HEIGHT = 80;
 
-/** Several series on one scale, which begins at 0; the newest value is on the right. */
+/** Several series on one scale from 0; the latest value is on the right. */
 export function Chart({ title, series, span, format = String }: {
   title: string;
   series: Series[];
-  /** What the width stands for, in words. */
+  /** The time that the chart covers, as text. */
   span: string;
   format?: (value: number) => string;
 }) {
@@ -38,13 +38,13 @@ export function Chart({ title, series, span, format = String }: {
       </svg>
       <p className="row hint">
         <span>{span}</span>
-        <span className="end">most {format(most)}</span>
+        <span className="end">max {format(most)}</span>
       </p>
     </figure>
   );
 }
 
-/** A line with a gap wherever nothing is known. */
+/** A line with a gap wherever there is no value. */
 function pathOf(values: (number | null)[], most: number): string {
   const step = WIDTH / Math.max(1, values.length - 1);
   let begun = false;

@@ -1,47 +1,47 @@
-// The cluster, live: its workers, the queue and the throughput over time, and what the controller decided and why.
+// The cluster, live: workers, queue and throughput over time, and the controller's decisions with their reasons.
 import { useEffect, useRef, useState } from "react";
-import { onLoss, type Refusal, subscribe } from "./api.ts";
+import { onDisconnect, type Refusal, subscribe } from "./api.ts";
 import { Chart } from "./chart.tsx";
 import { ago, bytes, clock, count, counted, duration } from "./format.ts";
 import { onKeyChange } from "./key.ts";
 import { type Cluster, CLUSTER, type Fleet, isFinal, type TaskState } from "./operations.ts";
 import { Fact, Facts, RefusalView } from "./parts.tsx";
 
-const AGAIN_MILLISECONDS = 5000;
+const RETRY_MILLISECONDS = 5000;
 const SAMPLE_MILLISECONDS = 2000;
 /** Ten minutes. */
 const KEPT_SAMPLES = 300;
 
-/** What one look at the cluster saw. */
+/** One point of the charts. */
 export interface Sample {
   at: number;
   workers: number;
   wanted: number | null;
   waiting: number;
   processing: number;
-  /** Tasks that have ended, as far as their records are kept. */
+  /** Tasks that have ended and whose records are still kept. */
   ended: number;
 }
 
 export interface ClusterWatch {
   cluster: Cluster | undefined;
-  /** Why nothing is heard of it now; what was seen last stays in `cluster`. */
+  /** Why there are no updates now; `cluster` keeps the last one. */
   reason: Refusal | undefined;
   history: Sample[];
 }
 
-const AWAY: Refusal = { message: "The api does not answer.", code: undefined };
+const UNAVAILABLE: Refusal = { message: "The api does not respond.", code: undefined };
 
-/** Watches while somebody can see the page, whichever part of it is shown. */
+/** Watches the cluster while the page is visible, whichever part of it is shown. */
 export function useCluster(): ClusterWatch {
   const [cluster, setCluster] = useState<Cluster>();
   const [reason, setReason] = useState<Refusal>();
   const [history, setHistory] = useState<Sample[]>([]);
-  const heard = useRef<Cluster>(undefined);
+  const latest = useRef<Cluster>(undefined);
 
   useEffect(() => {
-    const lose = (why: Refusal) => {
-      heard.current = undefined;
+    const fail = (why: Refusal) => {
+      latest.current = undefined;
       setReason(why);
     };
     let end = () => {};
@@ -49,28 +49,28 @@ export function useCluster(): ClusterWatch {
     const watch = () => {
       end();
       clearTimeout(again);
-      heard.current = undefined;
+      latest.current = undefined;
       end = document.visibilityState !== "visible" ? () => {} : subscribe<{ clusterChanges: Cluster }>(CLUSTER, {}, {
         error: (why) => {
-          lose(why);
-          // Another key would help, which is heard of.
-          if (why.code !== "UNAUTHENTICATED" && why.code !== "FORBIDDEN") again = setTimeout(watch, AGAIN_MILLISECONDS);
+          fail(why);
+          // After these only another key helps, whose change calls `watch`.
+          if (why.code !== "UNAUTHENTICATED" && why.code !== "FORBIDDEN") again = setTimeout(watch, RETRY_MILLISECONDS);
         },
         next: ({ clusterChanges }) => {
-          // The first one is a point of the charts at once.
-          if (!heard.current) setHistory((known) => sampled(known, clusterChanges));
-          heard.current = clusterChanges;
+          // Add the first one to the charts at once.
+          if (!latest.current) setHistory((known) => sampled(known, clusterChanges));
+          latest.current = clusterChanges;
           setCluster(clusterChanges);
           setReason(undefined);
         },
       });
     };
-    // It tells changes alone: the charts go on where nothing changes.
+    // The subscription delivers changes only: extend the charts while nothing changes.
     const timer = setInterval(() => {
-      const seen = heard.current;
-      if (seen) setHistory((known) => sampled(known, seen));
+      const cluster = latest.current;
+      if (cluster) setHistory((known) => sampled(known, cluster));
     }, SAMPLE_MILLISECONDS);
-    const ends = [onLoss(() => lose(AWAY)), onKeyChange(watch)];
+    const ends = [onDisconnect(() => fail(UNAVAILABLE)), onKeyChange(watch)];
     document.addEventListener("visibilitychange", watch);
     watch();
     return () => {
@@ -97,7 +97,7 @@ const sampleOf = (cluster: Cluster): Sample => ({
   ended: cluster.tasks.filter(({ state }) => isFinal(state)).reduce((sum, { count }) => sum + count, 0),
 });
 
-/** Ends per second between two looks; records that expire or run again must not make it negative. */
+/** Tasks ended per second between two samples; never negative, even if records expire or run again. */
 const rates = (history: Sample[]): number[] =>
   history.slice(1).map((sample, index) => {
     const before = history[index]!;
@@ -106,7 +106,7 @@ const rates = (history: Sample[]): number[] =>
 
 export function ClusterPage({ watch }: { watch: ClusterWatch }) {
   const { cluster, reason, history } = watch;
-  if (!cluster) return <section className="card"><h1>Cluster</h1>{reason ? <RefusalView reason={reason} /> : <p className="hint">Looking …</p>}</section>;
+  if (!cluster) return <section className="card"><h1>Cluster</h1>{reason ? <RefusalView reason={reason} /> : <p className="hint">Loading …</p>}</section>;
   const { fleet, workers } = cluster;
   const threads = workers.reduce((sum, worker) => sum + worker.threads, 0);
   const span = `the last ${duration((history.at(-1)?.at ?? 0) - (history[0]?.at ?? 0))} on this page`;
@@ -123,15 +123,15 @@ export function ClusterPage({ watch }: { watch: ClusterWatch }) {
         </header>
         {reason && <RefusalView reason={reason} />}
         {!cluster.schedulerConnected && (
-          <p className="refusal">The scheduler does not answer. Tasks are accepted and wait until it is back.</p>
+          <p className="refusal">The scheduler is not connected. Tasks are accepted and wait until it is back.</p>
         )}
         <div className="figures">
           <Figure name="workers" value={count(workers.length)} more={counted(threads, "thread")} />
           <Figure name="running" value={count(inState(cluster, "RUNNING"))} more="tasks" />
           <Figure name="queued" value={count(inState(cluster, "QUEUED"))} more="tasks" />
-          <Figure name="ended" value={(rates(history).at(-1) ?? 0).toFixed(1)} more="tasks a second" />
+          <Figure name="ended" value={(rates(history).at(-1) ?? 0).toFixed(1)} more="tasks per second" />
           {fleet?.costPerHour != null && (
-            <Figure name="cost" value={`$${fleet.costPerHour.toFixed(fleet.costPerHour < 1 ? 3 : 2)}`} more="an hour" />
+            <Figure name="cost" value={`$${fleet.costPerHour.toFixed(fleet.costPerHour < 1 ? 3 : 2)}`} more="per hour" />
           )}
         </div>
         <div className="charts">
@@ -159,7 +159,7 @@ export function ClusterPage({ watch }: { watch: ClusterWatch }) {
             <Fact key={state} name={state}>{count(number)}</Fact>
           ))}
           <Fact name="Dask: waiting">{count(cluster.waiting)}</Fact>
-          <Fact name="Dask: with workers">{count(cluster.processing)}</Fact>
+          <Fact name="Dask: processing">{count(cluster.processing)}</Fact>
         </Facts>
       </section>
       <FleetCard fleet={fleet} />
@@ -180,7 +180,7 @@ function FleetCard({ fleet }: { fleet: Fleet | null }) {
   return (
     <section className="card" aria-labelledby="fleet-title">
       <h2 id="fleet-title">Fleet</h2>
-      {!fleet && <p className="hint">No controller runs: workers are started and stopped by hand.</p>}
+      {!fleet && <p className="hint">No controller is running: workers are started and stopped by hand.</p>}
       {fleet && (
         <>
           <Facts>
@@ -188,8 +188,8 @@ function FleetCard({ fleet }: { fleet: Fleet | null }) {
             <Fact name="Launching">{fleet.launching}</Fact>
             <Fact name="Running">{fleet.running}</Fact>
             <Fact name="Retiring">{fleet.retiring}</Fact>
-            <Fact name="Bounds">{`${fleet.minWorkers} to ${count(fleet.maxWorkers)}`}</Fact>
-            <Fact name="A launch takes">{fleet.launchSeconds != null && `${fleet.launchSeconds.toFixed(1)} s`}</Fact>
+            <Fact name="Limits">{`${fleet.minWorkers} to ${count(fleet.maxWorkers)}`}</Fact>
+            <Fact name="Launch time">{fleet.launchSeconds != null && `${fleet.launchSeconds.toFixed(1)} s`}</Fact>
           </Facts>
           <p>{fleet.reason}</p>
           {fleet.problem && <p className="refusal">{fleet.problem}</p>}
@@ -202,8 +202,8 @@ function FleetCard({ fleet }: { fleet: Fleet | null }) {
 
 const Decisions = ({ decisions }: { decisions: Fleet["decisions"] }) => (
   <>
-    <h3>What the controller decided</h3>
-    {decisions.length === 0 && <p className="hint">Nothing yet.</p>}
+    <h3>Decisions of the controller</h3>
+    {decisions.length === 0 && <p className="hint">None yet.</p>}
     <ol className="events">
       {decisions.map(({ at, wanted, started, stopped, reason }) => (
         <li key={at}>
@@ -223,7 +223,7 @@ const WorkersCard = ({ cluster }: { cluster: Cluster }) => (
   <section className="card" aria-labelledby="workers-title">
     <h2 id="workers-title">Workers</h2>
     {cluster.workers.length === 0 ? (
-      <p className="hint">None is connected.</p>
+      <p className="hint">No worker is connected.</p>
     ) : (
       <div className="scroll" tabIndex={0} role="group" aria-label="Workers">
         <table>
@@ -258,7 +258,7 @@ const WorkersCard = ({ cluster }: { cluster: Cluster }) => (
 
 export function ClusterLine({ watch: { cluster, reason } }: { watch: ClusterWatch }) {
   if (reason?.code === "UNAUTHENTICATED" || reason?.code === "FORBIDDEN") return <span className="light bad">{reason.code}</span>;
-  if (reason) return <span className="light bad">{reason.code ?? "the api does not answer; trying again"}</span>;
+  if (reason) return <span className="light bad">{reason.code ?? "the api does not respond; retrying"}</span>;
   if (!cluster) return <span className="light">connecting</span>;
   const { schedulerConnected, workers, fleet } = cluster;
   if (!schedulerConnected) return <span className="light bad" title="Tasks are accepted and wait until it is back">no scheduler</span>;

@@ -1,4 +1,4 @@
-// The console page: its frame, and which page of it the address names.
+// The console: its frame, and the page that the address names.
 import { Component, type ReactNode, StrictMode, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { createRoot } from "react-dom/client";
 import { ClusterLine, ClusterPage, type ClusterWatch, useCluster } from "./cluster.tsx";
@@ -24,11 +24,11 @@ function App() {
   const { data: catalogue, reason, refresh } = usePoll<Catalogue>(CATALOGUE, {}, CATALOGUE_MILLISECONDS);
   const main = useRef<HTMLElement>(null);
   const shown = useRef(page);
-  const asked = reason ?? watch.reason;
+  const refused = reason ?? watch.reason;
 
   useEffect(() => {
     document.title = `${PAGES[page as keyof typeof PAGES] ?? "Console"} - dask-graphql`;
-    // A new page is read from its top, by eye and by ear; the first one has its own focus.
+    // Focus a new page, so that it is read from its top; the first page sets its own focus.
     if (shown.current !== page) main.current?.focus();
     shown.current = page;
   }, [page]);
@@ -36,7 +36,7 @@ function App() {
   return (
     <>
       <a className="skip" href="#main" onClick={(event) => { event.preventDefault(); main.current?.focus(); }}>
-        Skip to the content
+        Skip to content
       </a>
       <header className="top">
         <a className="brand" href="#/">
@@ -53,7 +53,7 @@ function App() {
         <span className="end" role="status">
           <ClusterLine watch={watch} />
         </span>
-        <KeyButton caller={catalogue?.caller} needed={asked?.code === "UNAUTHENTICATED"} />
+        <KeyButton caller={catalogue?.caller} needed={refused?.code === "UNAUTHENTICATED"} />
       </header>
       <main ref={main} id="main" tabIndex={-1}>
         {reason && !catalogue ? (
@@ -75,12 +75,12 @@ function App() {
 }
 
 interface GuardProps {
-  /** Another place is another try. */
+  /** A change of the place resets the error. */
   place: string;
   children: ReactNode;
 }
 
-/** A page that fails must not take the others along. */
+/** Keeps the error of one page from breaking the others. */
 class Guard extends Component<GuardProps, { reason: string | undefined }> {
   override state = { reason: undefined };
   static getDerivedStateFromError = (error: unknown) => ({ reason: String(error) });
@@ -114,22 +114,22 @@ function Page({ page, rest, query, catalogue, watch }: PageProps) {
   if (page === "cluster") return <ClusterPage watch={watch} />;
   if (page === "tasks" && rest[0]) return <TaskView key={rest[0]} taskId={rest[0]} taskTypes={taskTypes} cluster={cluster} heading="h1" />;
   if (page === "tasks") return <TasksPage taskTypes={taskTypes} cluster={cluster} query={query} />;
-  if (page !== "submit") return <NotHere title="There is no such page" what={`#/${[page, ...rest].join("/")}`} />;
+  if (page !== "submit") return <NotFound title="There is no such page" what={`#/${[page, ...rest].join("/")}`} />;
   if (rest[0] && !taskTypes.some(({ name }) => name === rest[0])) {
-    return <NotHere title="There is no such task type" what={rest[0]} taskId={rest[1]} />;
+    return <NotFound title="There is no such task type" what={rest[0]} taskId={rest[1]} />;
   }
   return <SubmitPage chosen={rest[0]} taskId={rest[1]} catalogue={catalogue} watch={watch} />;
 }
 
-/** What an address names that is not here (any more): nothing else is shown in its place. */
-function NotHere({ title, what, taskId }: { title: string; what: string; taskId?: string | undefined }) {
+/** Shown if the address names something that does not exist (any more). */
+function NotFound({ title, what, taskId }: { title: string; what: string; taskId?: string | undefined }) {
   return (
     <section className="card">
       <h1>{title}</h1>
       <p><code>{what}</code></p>
       <p className="row">
         <a href="#/submit">Submit a task</a> <a href="#/tasks">All tasks</a>
-        {taskId && <a href={`#/tasks/${taskId}`}>The task that this address names</a>}
+        {taskId && <a href={`#/tasks/${taskId}`}>The task in this address</a>}
       </p>
     </section>
   );
@@ -144,18 +144,18 @@ function SubmitPage({ chosen, taskId, catalogue: { taskTypes, caller }, watch }:
   const [submitted, setSubmitted] = useState<Submitted>();
   const { data, refresh } = usePoll<TaskPage>(TASKS, { first: 8 }, RECENT_MILLISECONDS);
   const type = taskTypes.find(({ name }) => name === chosen) ?? taskTypes[0];
-  if (!type) return <p className="card">This api has no task types: name their modules in DASK_GRAPHQL_TASK_MODULES.</p>;
+  if (!type) return <p className="card">This api has no task types: set DASK_GRAPHQL_TASK_MODULES to their modules.</p>;
 
-  const onSubmitted = (told: Omit<Submitted, "round">) => {
-    setSubmitted((last) => ({ ...told, round: (last?.round ?? 0) + 1 }));
-    location.hash = `#/submit/${type.name}/${told.taskId}`;
+  const onSubmitted = (submission: Omit<Submitted, "round">) => {
+    setSubmitted((last) => ({ ...submission, round: (last?.round ?? 0) + 1 }));
+    location.hash = `#/submit/${type.name}/${submission.taskId}`;
     refresh();
   };
   const own = submitted?.taskId === taskId ? submitted : undefined;
-  const answer = useRef<HTMLDivElement>(null);
+  const view = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    // On a phone the task stands below the form.
-    if (own) answer.current?.scrollIntoView({ block: "nearest" });
+    // On a phone the task is below the form.
+    if (own) view.current?.scrollIntoView({ block: "nearest" });
   }, [own]);
 
   return (
@@ -174,7 +174,7 @@ function SubmitPage({ chosen, taskId, catalogue: { taskTypes, caller }, watch }:
         </section>
         <RecentTasks tasks={data?.tasks.edges.map(({ node }) => node)} shown={taskId} />
       </div>
-      <div ref={answer}>
+      <div ref={view}>
         {taskId ? (
           <TaskView key={taskId} taskId={taskId} taskTypes={taskTypes} cluster={watch.cluster} submitted={own} onChange={refresh} heading="h2" />
         ) : (
@@ -188,14 +188,14 @@ function SubmitPage({ chosen, taskId, catalogue: { taskTypes, caller }, watch }:
 const Welcome = ({ count }: { count: number }) => (
   <aside className="card hint welcome">
     <p>
-      {count} task type{count === 1 ? "" : "s"} can be submitted here. A submission is answered at once with the task's id, which
-      follows from the input alone; progress and result appear here the moment they exist.
+      You can submit {count} task type{count === 1 ? "" : "s"} here. A submission returns the task's id at once, which follows from
+      the input alone. Progress and result appear here as soon as they exist.
     </p>
-    <p>The address names the task, so that it can be kept and sent: it opens tomorrow too, from any node, while the result is kept.</p>
+    <p>The address names the task, so you can bookmark and share it: any node opens it for as long as the result is kept.</p>
   </aside>
 );
 
-/** All that is shown belongs to one key: another one begins anew. */
+/** Everything shown belongs to one key; another key starts over. */
 function Session() {
   const key = useSyncExternalStore(onKeyChange, apiKey);
   return <App key={key} />;

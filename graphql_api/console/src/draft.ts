@@ -1,19 +1,19 @@
-// What stands in a form, from a default and to its two readings: for the wire, and for the task id's input.
+// The contents of a form: made from defaults, and read as GraphQL variables and as the task id's input.
 import { type Member, shapeOf, type UsedType } from "./task-types.ts";
 
-/** Texts as they were typed. Nothing stands for null or left out; objects by their members' names. */
+/** Text as typed. undefined: null or omitted. Objects by their members' names. */
 export type Draft = string | boolean | undefined | Draft[] | { [name: string]: Draft };
 
 export type Drafts = Record<string, Draft>;
 
-/** What does not fit, by the place as the schema spells it. */
+/** Error messages by the path of the value, in GraphQL names. */
 export type Problems = Record<string, string>;
 
 const WHOLE = /^[+-]?\d+$/;
 const ZONED = /(Z|[+-]\d\d:\d\d)$/;
 const SAFE = 2n ** 53n;
 
-/** The drafts of defaults, or of an input as the task id has it. */
+/** The drafts of the defaults, or of a task id's input. */
 export const draftsOf = (members: Member[], types: UsedType[], input: Record<string, unknown> = {}): Drafts =>
   Object.fromEntries(
     members.map(({ name, graphqlType, hasDefault, default: filledIn }) => [
@@ -22,7 +22,7 @@ export const draftsOf = (members: Member[], types: UsedType[], input: Record<str
     ]),
   );
 
-/** What a field begins with that has no default. */
+/** The draft of a field without a default. */
 export function emptyDraft(graphqlType: string, types: UsedType[]): Draft {
   const { kind, nullable, name, type } = shapeOf(graphqlType, types);
   if (nullable) return kind === "scalar" && name !== "Boolean" ? "" : undefined;
@@ -32,7 +32,7 @@ export function emptyDraft(graphqlType: string, types: UsedType[]): Draft {
   return name === "Boolean" ? false : "";
 }
 
-/** A value in the form of the task id's input, as a form shows it. */
+/** The draft of a value in the form of the task id's input. */
 export function draftOf(value: unknown, graphqlType: string, types: UsedType[]): Draft {
   if (value === null || value === undefined) return emptyDraft(graphqlType.replace(/!$/, ""), types);
   const { kind, name, type } = shapeOf(graphqlType, types);
@@ -49,7 +49,7 @@ interface Reading {
   plain: unknown;
 }
 
-/** Reads all members of an object; `place` is where it stands, or nothing for the arguments themselves. */
+/** Reads all members of an object; `place` is its path, empty for the arguments themselves. */
 export function readMembers(
   drafts: Drafts, members: Member[], types: UsedType[], problems: Problems, place = "",
 ): { wire: Record<string, unknown>; plain: Record<string, unknown> } {
@@ -58,7 +58,7 @@ export function readMembers(
   for (const { name, graphqlName, graphqlType, hasDefault, default: filledIn } of members) {
     const path = place ? `${place}.${graphqlName}` : graphqlName;
     const read = readDraft(drafts[name], graphqlType, types, problems, path);
-    // What may be left out is left out where nothing stands, and the api fills in the default as we do for the id.
+    // An empty optional member is omitted; the api fills in the default, as we do for the id.
     if (read.plain === null && hasDefault) plain[name] = filledIn;
     else {
       wire[graphqlName] = read.wire;
@@ -72,7 +72,7 @@ function readDraft(draft: Draft, graphqlType: string, types: UsedType[], problem
   const both = (value: unknown): Reading => ({ wire: value, plain: value });
   const { kind, nullable, name, type } = shapeOf(graphqlType, types);
   if (draft === undefined || (draft === "" && nullable)) {
-    if (!nullable) problems[path] = "A value is needed.";
+    if (!nullable) problems[path] = "Enter a value.";
     return both(null);
   }
   if (kind === "list") {
@@ -94,19 +94,19 @@ function readScalar(typed: string, name: string): Reading {
   const both = (value: unknown): Reading => ({ wire: value, plain: value });
   if (name === "String") return both(typed);
   const trimmed = typed.trim();
-  if (trimmed === "") throw new Error("A value is needed.");
+  if (trimmed === "") throw new Error("Enter a value.");
   if (name === "Int") {
-    if (!WHOLE.test(trimmed)) throw new Error("A whole number is needed.");
-    if (Math.abs(Number(trimmed)) >= 2 ** 31) throw new Error("GraphQL's Int ends at 2,147,483,647.");
+    if (!WHOLE.test(trimmed)) throw new Error("Enter an integer.");
+    if (Math.abs(Number(trimmed)) >= 2 ** 31) throw new Error("The largest Int in GraphQL is 2,147,483,647.");
     return both(Number(trimmed));
   }
   if (name === "Float") {
-    if (!Number.isFinite(Number(trimmed))) throw new Error("A number is needed.");
+    if (!Number.isFinite(Number(trimmed))) throw new Error("Enter a number.");
     return both(Number(trimmed));
   }
   if (name === "BigInt") {
     const bare = trimmed.replace(/[\s_,]/g, "");
-    if (!WHOLE.test(bare)) throw new Error("A whole number of any length is needed.");
+    if (!WHOLE.test(bare)) throw new Error("Enter an integer of any length.");
     const value = BigInt(bare);
     return { wire: String(value), plain: value >= -SAFE && value <= SAFE ? Number(value) : String(value) };
   }
@@ -116,7 +116,7 @@ function readScalar(typed: string, name: string): Reading {
   return both(name === "UUID" ? trimmed.toLowerCase() : trimmed);
 }
 
-/** Dates and times of the browser's own fields: `12:30` and `12:30:05.5` as the api writes them, `12:30:00` and `12:30:05.500000`. */
+/** Times of the browser's own fields in the api's form: `12:30` -> `12:30:00`, `12:30:05.5` -> `12:30:05.500000`. */
 function withSeconds(time: string): string {
   const [whole = "", fraction = ""] = time.split(".");
   const full = /:\d\d:\d\d$/.test(whole) ? whole : `${whole}:00`;
@@ -127,11 +127,11 @@ function readJson(typed: string): unknown {
   try {
     return JSON.parse(typed, (_, value: unknown) => {
       if (typeof value === "number" && Number.isInteger(value) && Math.abs(value) > 2 ** 53) {
-        throw new RangeError("Write whole numbers beyond 2^53 as texts: JavaScript does not read them exactly.");
+        throw new RangeError("Write integers beyond 2^53 as strings: JavaScript cannot represent them exactly.");
       }
       return value;
     });
   } catch (why) {
-    throw why instanceof RangeError ? why : new Error("This is no JSON.");
+    throw why instanceof RangeError ? why : new Error("This is not valid JSON.");
   }
 }

@@ -1,5 +1,4 @@
-// The tabs that GraphiQL opens with. Each works as it stands, in any order: the ids below are the ones that the api
-// derives from the inputs beside them.
+// The tabs that GraphiQL opens with. Each works as it is, in any order: the ids are those of the inputs next to them.
 
 export interface Example {
   query: string;
@@ -8,9 +7,9 @@ export interface Example {
 
 export const EXAMPLES: Example[] = [
   {
-    query: `# Answers at once with the task's id.
+    query: `# Returns the task's id at once.
 # The same input always has the same id:
-# play it again, and the outcome is CACHED.
+# run it again, and the outcome is CACHED.
 mutation Submit {
   submitFibonacci(n: 90) {
     taskId
@@ -49,7 +48,7 @@ subscription Result {
   },
   {
     query: `# Every change of a task: states, attempts,
-# progress. Play RunAgain, then Events.
+# progress. Run RunAgain, then Events.
 subscription Events {
   taskEvents(taskId: "f179adc3f5ca8d4c4c2b0c870e29d345") {
     seq
@@ -103,9 +102,9 @@ query Cluster {
 `,
   },
   {
-    query: `# Many at once; where one is refused, none is submitted. Play SubmitMany,
-# then ManyResults: one item per task as each
-# ends (the newest is shown), then complete.
+    query: `# Many at once; if one is refused, none is submitted.
+# Run SubmitMany, then ManyResults: it delivers each
+# task as it ends (the latest is shown), then completes.
 mutation SubmitMany($inputs: [FibonacciInput!]!) {
   submitFibonacciMany(inputs: $inputs) {
     taskId

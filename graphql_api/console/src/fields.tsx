@@ -1,16 +1,16 @@
-// The fields of a form, one component for each shape of a GraphQL type.
+// The fields of a form: one component per shape of GraphQL type.
 import { useId } from "react";
 import { type Draft, type Drafts, emptyDraft, type Problems } from "./draft.ts";
 import { type Member, type Shape, shapeOf, type UsedType } from "./task-types.ts";
 
-/** The browser's own fields; any other scalar is a line of text. */
+/** Scalars with an input type of the browser; any other is a text input. */
 const INPUT_TYPES: Record<string, string> = { Date: "date", Time: "time", DateTime: "datetime-local" };
 const HINTS: Record<string, string> = { Duration: "PT1H30M", UUID: "00000000-0000-0000-0000-000000000000", JSON: '{"key": [1, 2]}' };
 
 interface Common {
   types: UsedType[];
   problems: Problems;
-  /** Where it stands, as the api names places: `place.tags[0]`. */
+  /** Its path in GraphQL names: `place.tags[0]`. */
   path: string;
 }
 
@@ -77,7 +77,7 @@ function Absent({ label, description, problems, path, graphqlType, types, onChan
       <span className="row">
         <span className="hint">none</span>
         <button type="button" className="quiet" onClick={() => onChange(emptyDraft(`${graphqlType}!`, types))}>
-          Give {label}
+          Set {label}
         </button>
       </span>
       <Note id={`${id}-note`} description={description} problem={problems[path]} />
@@ -110,7 +110,7 @@ function ListField({ shape, label, description, draft, onChange, problems, path,
       </legend>
       <Note id={note} description={description} problem={problems[path]} />
       {items.map((item, index) => (
-        // Items have no identity but their place.
+        // Items have no identity other than their index.
         <div className="item" key={index}>
           <Field
             {...{ types, problems }}
@@ -161,7 +161,7 @@ function LinesField({ item, shape, label, description, draft, onChange, problems
         aria-describedby={`${id}-note`}
         onChange={({ target: { value } }) => onChange(value === "" ? (shape.nullable ? undefined : []) : value.split("\n"))}
       />
-      <Note id={`${id}-note`} description={["One a line.", description].filter(Boolean).join(" ")} problem={problem} />
+      <Note id={`${id}-note`} description={["One per line.", description].filter(Boolean).join(" ")} problem={problem} />
     </div>
   );
 }
@@ -198,7 +198,7 @@ function LeafField({ shape, label, description, draft, onChange, problems, path,
     const rows = Math.min(12, value.split("\n").length + 1);
     input = <textarea {...common} rows={rows} spellCheck={false} placeholder={HINTS["JSON"]} value={value} onChange={(e) => onChange(e.target.value)} />;
   } else {
-    // Not `type="number"`: it loses what it cannot read, and the api's own words on a wrong value are worth seeing.
+    // Not `type="number"`, which discards what it cannot parse: the api's error message is more useful.
     const mode = { Int: "numeric", BigInt: "numeric", Float: "text" }[shape.name];
     const zoned = type === "datetime-local" && /(Z|[+-]\d\d:\d\d)$/.test(value);
     input = (

@@ -1,4 +1,4 @@
-// How values read on the page.
+// Values as text.
 
 const whole = new Intl.NumberFormat("en");
 
@@ -6,9 +6,9 @@ export const count = (value: number): string => whole.format(value);
 
 export const counted = (value: number, noun: string): string => `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
 
-/** Digits in threes from the right. Thin spaces, and not commas, so that a long number may wrap anywhere. */
+/** Groups of three digits from the right, separated by thin spaces instead of commas so that a long number can wrap. */
 export function grouped(digits: string): string {
-  // Not the well-known lookahead: it looks to the end from every digit, and there may be tens of thousands.
+  // Not the well-known lookahead, which scans to the end from every digit: there may be tens of thousands.
   const sign = digits.startsWith("-") ? "-" : "";
   const bare = digits.slice(sign.length);
   const odd = bare.length % 3;
@@ -23,7 +23,7 @@ export const clock = (time: string): string =>
     fractionalSecondDigits: 3,
   });
 
-/** Digits in tens from the left, for the start of a number whose end is not here. */
+/** Groups of ten digits from the left, for the start of a number whose end is not shown. */
 export const inTens = (digits: string): string => digits.replace(/(\d{10})(?=\d)/g, "$1\u2009");
 
 export function duration(milliseconds: number): string {
@@ -41,7 +41,7 @@ export function bytes(value: number): string {
   return `${(value / 1000 ** power).toFixed(1)} ${["B", "kB", "MB", "GB", "TB"][power]}`;
 }
 
-/** From one time of a record to another, or to now; nothing where the first has not come. */
+/** The duration from one time of a record to another, or to now; nothing if the first is not set. */
 export const between = (from: string | null | undefined, to: string | null | undefined, now?: number): string | undefined =>
   from && (to || now) ? duration((to ? Date.parse(to) : now!) - Date.parse(from)) : undefined;
 
@@ -53,7 +53,7 @@ export function ago(time: string): string {
   return seconds < 86_400 ? `${Math.floor(seconds / 3600)} h ago` : new Date(time).toLocaleDateString();
 }
 
-/** A task as a call: fibonacci(n: 90). */
+/** A task as a function call: fibonacci(n: 90). */
 export function call(name: string, input: unknown): string {
   const entries = typeof input === "object" && input !== null ? Object.entries(input) : [];
   return `${name}(${entries.map(([key, value]) => `${key}: ${JSON.stringify(value)}`).join(", ")})`;

@@ -10,23 +10,23 @@ import { EXAMPLES } from "./examples.ts";
 import "./graphiql.css";
 import { apiKey, authorization } from "./key.ts";
 
-// By the URL and not by a client of ours: the toolkit then sends the headers of the headers editor with connection_init.
+// With the URL, not with our own client: the toolkit then sends the headers editor's headers in connection_init.
 const send = createGraphiQLFetcher({ url: HTTP_URL, subscriptionUrl: SOCKET_URL });
 
-// GraphiQL reads a document a moment after its tab is opened: who plays it at once would send the last tab's operation.
+// GraphiQL parses a document some time after its tab is opened; executed at once, it would send the last tab's operation.
 const fetcher: Fetcher = (params, options) => {
   let documentAST: DocumentNode;
   try {
     documentAST = parse(params.query);
   } catch {
-    return send(params, options); // the api says what is wrong with it
+    return send(params, options); // the api reports the error
   }
   const names = documentAST.definitions.map((item) => (item.kind === "OperationDefinition" && item.name?.value) || null);
   const operationName = names.find((name) => name === params.operationName) ?? names[0] ?? null;
   return send({ ...params, operationName }, { ...options, documentAST });
 };
 
-// The key that was given on the console page in this tab, for its own api only.
+// The key that was entered in the console in this tab; for this api only.
 const HEADERS = apiKey() ? JSON.stringify(authorization(), null, 2) : "";
 
 createRoot(document.getElementById("root")!).render(

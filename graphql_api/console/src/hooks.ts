@@ -1,4 +1,4 @@
-// What pages share: asking again and again, the time, and the route.
+// Hooks shared by the pages: polling, the time, and the route.
 import { useCallback, useEffect, useRef, useState } from "react";
 import { type Refusal, refusal, request } from "./api.ts";
 
@@ -6,28 +6,28 @@ const AFTER_FAILURE_MILLISECONDS = 2000;
 
 export interface Poll<Data> {
   data: Data | undefined;
-  /** Why the newest look failed; the last good answer stays in `data`. */
+  /** Why the latest request failed; `data` keeps the last response. */
   reason: Refusal | undefined;
   refresh(): void;
 }
 
-/** Asks now, and again `milliseconds` after each answer, while somebody can see the page. */
+/** Requests now, and again `milliseconds` after each response, while the page is visible. */
 export function usePoll<Data>(query: string, variables: Record<string, unknown>, milliseconds: number): Poll<Data> {
   const [data, setData] = useState<Data>();
   const [reason, setReason] = useState<Refusal>();
-  const look = useRef(() => {});
-  const wish = JSON.stringify(variables);
+  const refreshNow = useRef(() => {});
+  const key = JSON.stringify(variables);
 
   useEffect(() => {
     let current = true;
     let timer: ReturnType<typeof setTimeout> | undefined;
-    const ask = async () => {
+    const poll = async () => {
       let pause = milliseconds;
       if (document.visibilityState === "visible") {
         try {
-          const answer = await request<Data>(query, JSON.parse(wish));
+          const response = await request<Data>(query, JSON.parse(key));
           if (!current) return;
-          setData(answer);
+          setData(response);
           setReason(undefined);
         } catch (why) {
           if (!current) return;
@@ -36,24 +36,24 @@ export function usePoll<Data>(query: string, variables: Record<string, unknown>,
         }
       }
       clearTimeout(timer);
-      timer = setTimeout(ask, pause);
+      timer = setTimeout(poll, pause);
     };
-    look.current = () => void ask();
-    const seen = () => document.visibilityState === "visible" && void ask();
-    void ask();
-    document.addEventListener("visibilitychange", seen);
+    refreshNow.current = () => void poll();
+    const onVisibilityChange = () => document.visibilityState === "visible" && void poll();
+    void poll();
+    document.addEventListener("visibilitychange", onVisibilityChange);
     return () => {
       current = false;
       clearTimeout(timer);
-      document.removeEventListener("visibilitychange", seen);
+      document.removeEventListener("visibilitychange", onVisibilityChange);
     };
-  }, [query, wish, milliseconds]);
+  }, [query, key, milliseconds]);
 
-  const refresh = useCallback(() => look.current(), []);
+  const refresh = useCallback(() => refreshNow.current(), []);
   return { data, reason, refresh };
 }
 
-/** The time in milliseconds, moving on while `running`. */
+/** The current time in milliseconds, updated while `running`. */
 export function useNow(running: boolean): number {
   const [now, setNow] = useState(Date.now);
   useEffect(() => {
@@ -65,9 +65,9 @@ export function useNow(running: boolean): number {
 }
 
 export interface Route {
-  /** The parts of the address behind `#/`: a page, and what it shows. Links into the console are stable. */
+  /** The parts of the address after `#/`: a page, and what it shows. Links into the console are stable. */
   parts: string[];
-  /** How it is shown: `#/tasks?state=FAILED`. */
+  /** The parameters of the page: `#/tasks?state=FAILED`. */
   query: URLSearchParams;
 }
 
@@ -78,7 +78,7 @@ export function useRoute(): Route {
     addEventListener("hashchange", follow);
     return () => removeEventListener("hashchange", follow);
   }, []);
-  // The form of the first version's links, which people may have kept.
+  // Links of the first version, which people may have saved.
   const [path = "", query] = hash.replace(/^#task=/, "#/tasks/").replace(/^#\/?/, "").split("?");
   return { parts: path.split("/").filter(Boolean), query: new URLSearchParams(query) };
 }

@@ -1,4 +1,4 @@
-// Who this tab speaks as: a field for an API key or a token.
+// The dialog for the API key or token of this tab.
 import { type FormEvent, useEffect, useRef, useState } from "react";
 import { apiKey, setApiKey } from "./key.ts";
 import type { Catalogue } from "./task-types.ts";
@@ -32,19 +32,19 @@ export function KeyButton({ caller, needed }: { caller: Catalogue["caller"] | un
           <h2 id="key-title">API key</h2>
           <p className="hint">
             {caller && apiKey()
-              ? `You are ${caller.name}${caller.tenant ? ` of ${caller.tenant}` : ""}, and may ${caller.scopes.join(", ").toLowerCase()}.`
+              ? `You are ${caller.name}${caller.tenant ? ` of ${caller.tenant}` : ""}, with the scopes ${caller.scopes.join(", ").toLowerCase()}.`
               : needed
-                ? "This api asks who you are."
-                : "Only where this api asks for one."}{" "}
-            It is kept in this tab until you close it.
+                ? "This api requires one."
+                : "Only needed if this api requires one."}{" "}
+            The key is kept in this tab until you close it.
           </p>
           <div className="field">
             <label htmlFor="key" className="label">API key or JWT</label>
             <input id="key" type="password" autoComplete="off" spellCheck={false} autoFocus value={typed} onChange={(e) => setTyped(e.target.value)} />
           </div>
           <div className="row">
-            <button type="submit" disabled={!typed.trim()}>Use it</button>
-            {apiKey() && <button type="button" className="quiet" onClick={forget}>Forget it</button>}
+            <button type="submit" disabled={!typed.trim()}>Use key</button>
+            {apiKey() && <button type="button" className="quiet" onClick={forget}>Forget key</button>}
             <button type="button" className="quiet" onClick={() => dialog.current?.close()}>Close</button>
           </div>
         </form>

@@ -1,4 +1,4 @@
-// The API key or token of this tab: in sessionStorage, which ends with the tab and is read by no other page.
+// The API key or token of this tab, in sessionStorage: it ends with the tab, and no other page can read it.
 
 const PLACE = "dask-graphql.key";
 const listeners = new Set<() => void>();
@@ -11,13 +11,13 @@ export function setApiKey(key: string): void {
   for (const listener of listeners) listener();
 }
 
-/** Calls `listener` after each change; returns what ends that. */
+/** Calls `listener` after each change; returns a function that unsubscribes. */
 export function onKeyChange(listener: () => void): () => void {
   listeners.add(listener);
   return () => void listeners.delete(listener);
 }
 
-/** Header of a request, and payload of a connection_init; nothing where no key was given. */
+/** The header of a request and the payload of a connection_init; empty without a key. */
 export const authorization = (): Record<string, string> => {
   const key = apiKey();
   return key ? { authorization: `Bearer ${key}` } : {};

@@ -1,4 +1,4 @@
-// The operations of the console page and the shapes of their answers, as schema.graphql gives them.
+// The operations of the console and the types of their responses, as in schema.graphql.
 import type { TaskType } from "./task-types.ts";
 
 export const STATES = ["QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"] as const;
@@ -56,17 +56,17 @@ export const EVENTS = `subscription Events($taskId: ID!) {
 
 export const CANCEL = "mutation Cancel($taskId: ID!) { cancelTask(taskId: $taskId) { taskId } }";
 
-/** The final record with all of its result; without a result where the api has no such task type any more. */
+/** The final record with its whole result; without the result if the api no longer has the task type. */
 export const resultOf = (type: TaskType | undefined): string => `subscription Result($taskId: ID!) {
   taskResult(taskId: $taskId) { ${TASK} ${type ? `result { ... on ${type.outputType} { ${type.selection} } }` : ""} }
 }`;
 
-/** What a running task shows of its result, each time that it changes; nothing once it has ended. */
+/** The partial result of a running task, each time that it changes; nothing once the task has ended. */
 export const partialOf = (type: TaskType): string => `subscription Partial($taskId: ID!, $afterSeq: Int!) {
   taskEvents(taskId: $taskId, afterSeq: $afterSeq) { task { partial { ... on ${type.outputType} { ${type.selection} } } } }
 }`;
 
-/** Only with the arguments that are given: a variable of a type `T!` cannot be left out, though the argument can. */
+/** Declares only the given arguments: a variable of a type `T!` cannot be omitted, although its argument can. */
 export function submissionOf(type: TaskType, given: Record<string, unknown>): string {
   const used = type.arguments.filter(({ graphqlName }) => graphqlName in given);
   const head = [...used.map(({ graphqlName, graphqlType }) => `$${graphqlName}: ${graphqlType}`), "$options: SubmitOptions"];

@@ -1,4 +1,4 @@
-// A result as what it is: a number, a picture, a download, a table, a text.
+// A result by its type: a number, an image, a download, a table, a text.
 import { type ReactNode, useEffect, useState } from "react";
 import { type Refusal, refusal, request } from "./api.ts";
 import { bytes, count, grouped, inTens } from "./format.ts";
@@ -8,12 +8,12 @@ import { shapeOf, type TaskType, type UsedType } from "./task-types.ts";
 import { Facts, Fact, RefusalView } from "./parts.tsx";
 
 const END_DIGITS = 300;
-/** Above this a number is shown by its two ends, as a browser takes seconds to lay out a million digits. */
+/** Of a longer number only both ends are shown, as a browser takes seconds to lay out a million digits. */
 const SHOWN_DIGITS = 20_000;
 const SHOWN_ROWS = 100;
 const SHOWN_CHARACTERS = 20_000;
 
-/** What docs/tasks.md promises to show as a picture. */
+/** What is shown as an image (docs/tasks.md). */
 const PICTURE = /^data:image\/(png|jpeg|gif|webp|avif|svg\+xml);base64,/;
 
 type Fields = Record<string, unknown>;
@@ -28,7 +28,7 @@ interface ResultProps {
   taskId: string;
   type: TaskType;
   result: Fields;
-  /** False for what a running task has shown of it so far. */
+  /** False for the partial result of a running task. */
   whole: boolean;
 }
 
@@ -54,7 +54,7 @@ interface ValueProps {
   value: unknown;
   graphqlType: string;
   types: UsedType[];
-  /** For the files that it is saved as, and for those who do not see it. */
+  /** For the names of saved files, and for screen readers. */
   name: string;
 }
 
@@ -72,7 +72,7 @@ function Value({ value, graphqlType, types, name }: ValueProps): ReactNode {
   return <span>{String(value)}</span>;
 }
 
-/** Large members first and over the whole width, small ones as facts beneath. */
+/** Large members first, at full width; small ones as facts below. */
 function ObjectView({ fields, type, types, name }: { fields: Fields; type: UsedType; types: UsedType[]; name: string }) {
   const shown = type.fields.filter(({ graphqlName }) => fields[graphqlName] !== undefined && fields[graphqlName] !== null);
   const large = shown.filter(({ graphqlName, graphqlType }) => isLarge(fields[graphqlName], graphqlType, types));
@@ -193,7 +193,7 @@ const Ends = ({ head, tail, length }: { head: string; tail: string; length: numb
   </>
 );
 
-/** A Fibonacci number too long to inline: its two ends, read from the blob. The whole is the blob's download. */
+/** A Fibonacci number that is too long to inline: both of its ends, read from the blob, which can be downloaded. */
 function LongNumber({ taskId, result }: { taskId: string; result: Fields }) {
   const [ends, setEnds] = useState<{ head: string; tail: string }>();
   const [reason, setReason] = useState<Refusal>();
@@ -239,14 +239,14 @@ const Picture = ({ url, name, size }: { url: string; name: string; size: number 
     <img className="picture" src={url} alt={name} />
     <p className="hint">
       <a href={url} download={`${name}.${/image\/(\w+)/.exec(url)?.[1] ?? "img"}`}>
-        Download the picture
+        Download the image
       </a>{" "}
       ({bytes(size)})
     </p>
   </>
 );
 
-/** A blob's URL as a page may use it: neither a picture nor a link sends a header, so with a key it is fetched first. */
+/** A download or image of a blob. Images and links cannot send a header, so with a key the blob is fetched first. */
 function BlobView({ blob, name }: { blob: BlobValue; name: string }) {
   const [local, setLocal] = useState<string>();
   const [reason, setReason] = useState<Refusal>();
@@ -261,9 +261,9 @@ function BlobView({ blob, name }: { blob: BlobValue; name: string }) {
     let made = "";
     let current = true;
     const read = async () => {
-      const answer = await fetch(blob.url, { headers: authorization() });
-      if (!answer.ok) throw new Error(`The download was answered with ${answer.status} ${answer.statusText}`);
-      const body = await answer.blob();
+      const response = await fetch(blob.url, { headers: authorization() });
+      if (!response.ok) throw new Error(`The download returned the status ${response.status} ${response.statusText}`);
+      const body = await response.blob();
       if (!current) return;
       made = URL.createObjectURL(body);
       setLocal(made);
@@ -302,7 +302,7 @@ function SaveButtons({ text, file, mediaType, noun }: { text: string; file: stri
   const save = () => {
     const url = URL.createObjectURL(new Blob([text], { type: mediaType }));
     Object.assign(document.createElement("a"), { href: url, download: file }).click();
-    // The click has begun the download; the URL holds the whole text in memory until then.
+    // The click has started the download; the URL keeps the whole text in memory until it is revoked.
     setTimeout(() => URL.revokeObjectURL(url));
   };
   return (
@@ -317,7 +317,7 @@ function SaveButtons({ text, file, mediaType, noun }: { text: string; file: stri
 
 export function CopyButton({ text, label }: { text: string; label: string }) {
   const [copied, setCopied] = useState(false);
-  // Browsers have a clipboard for pages from https: and localhost only.
+  // Browsers have a clipboard only for pages from https: and localhost.
   if (!isSecureContext) return null;
   const copy = () => navigator.clipboard.writeText(text).then(() => setCopied(true));
   return (

@@ -1,4 +1,4 @@
-// The form of any task type, made of what `taskTypes` tells of it.
+// The form of any task type, generated from `taskTypes`.
 import { type FormEvent, useEffect, useRef, useState } from "react";
 import { type Refusal, refusal, request } from "./api.ts";
 import { type Drafts, draftsOf, type Problems, readMembers } from "./draft.ts";
@@ -10,23 +10,23 @@ import type { Submitted } from "./task.tsx";
 import { CAN_HASH, preImage, taskId } from "./task-id.ts";
 import { argumentsOf, type Member, type TaskType } from "./task-types.ts";
 
-/** For a first try of the task that ships with it. */
+/** Example inputs of the built-in task. */
 const PRESETS: Record<string, string[]> = { fibonacci: ["90", "1000", "100000", "5000000"] };
 
 const OPTIONS: Member[] = [
-  { name: "priority", graphqlName: "priority", graphqlType: "Int", description: "Higher ones run first, -100 to 100.", hasDefault: true, default: null },
-  { name: "notBefore", graphqlName: "notBefore", graphqlType: "DateTime", description: "Do not run before this time.", hasDefault: true, default: null },
+  { name: "priority", graphqlName: "priority", graphqlType: "Int", description: "From -100 to 100; tasks with a higher priority run first.", hasDefault: true, default: null },
+  { name: "notBefore", graphqlName: "notBefore", graphqlType: "DateTime", description: "Do not run the task before this time.", hasDefault: true, default: null },
 ];
 
 interface FormProps {
   type: TaskType;
   salt: string | null;
-  /** A task whose input the form begins with, where it is of this type. */
+  /** A task whose input fills the form, if it is of this type. */
   from: string | undefined;
   onSubmitted(submitted: Omit<Submitted, "round">): void;
 }
 
-/** Mount it anew for each task type. */
+/** Mount a new one for each task type. */
 export function TaskForm({ type, salt, from, onSubmitted }: FormProps) {
   const members = argumentsOf(type);
   const kept = `drafts ${type.name} ${type.version}`;
@@ -40,33 +40,33 @@ export function TaskForm({ type, salt, from, onSubmitted }: FormProps) {
   const wrong = Object.keys(shown);
 
   useEffect(() => {
-    // The message may stand far above the button. Nothing is set while the person types: `shown` changes by submitting.
+    // The message may be far above the button. `shown` changes on submit only, so this does not interrupt typing.
     if (wrong.length > 0) form.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
   }, [shown]);
 
-  // Only what the address names as the form appears; later it names what was submitted here.
+  // Only the task that the address named at first; later it names tasks submitted here.
   const [first] = useState(from);
   useEffect(() => {
     if (!first) return;
     request<{ task: { name: string; input: Record<string, unknown> } | null }>(READ, { taskId: first }).then(
       ({ task }) => task?.name === type.name && setDrafts(draftsOf(members, type.types, task.input)),
-      () => undefined, // the task beside the form tells what is wrong
+      () => undefined, // the task next to the form shows the error
     );
   }, [first]);
 
   useEffect(() => {
-    // What was typed is there again when the person comes back from another page, in this tab.
+    // Keep the input, in this tab, for when the user comes back from another page.
     try {
       sessionStorage.setItem(kept, JSON.stringify(drafts));
     } catch {
-      // too long, or not allowed: then it is not kept
+      // Too long, or not permitted: the input is not kept.
     }
   }, [kept, drafts]);
 
   const problems: Problems = {};
   const { wire, plain } = readMembers(drafts, members, type.types, problems);
   const image = Object.keys(problems).length === 0 && type.idFromInput ? preImage(type, plain, salt) : undefined;
-  const foretold = useTaskId(image);
+  const expectedId = useTaskId(image);
 
   const submit = async (event: FormEvent) => {
     event.preventDefault();
@@ -76,11 +76,11 @@ export function TaskForm({ type, salt, from, onSubmitted }: FormProps) {
     if (Object.keys(problems).length > 0) return;
     setBusy(true);
     try {
-      const before = image && CAN_HASH ? await taskId(image) : undefined;
+      const computed = image && CAN_HASH ? await taskId(image) : undefined;
       const { submission } = await request<{ submission: { taskId: string; outcome: Outcome } }>(
         submissionOf(type, wire), { ...wire, options: { ...chosen, recompute } },
       );
-      onSubmitted({ ...submission, foretold: before });
+      onSubmitted({ ...submission, expectedId: computed });
     } catch (why) {
       const { argument, ...rest } = refusal(why);
       setReason({ ...rest, argument });
@@ -94,7 +94,7 @@ export function TaskForm({ type, salt, from, onSubmitted }: FormProps) {
     <form ref={form} onSubmit={submit} noValidate aria-label={type.name}>
       {type.description && <p className="hint description">{type.description}</p>}
       <Members members={members} drafts={drafts} onChange={setDrafts} types={type.types} problems={shown} path="" autoFocus />
-      {members.length === 0 && <p className="hint">It takes no arguments.</p>}
+      {members.length === 0 && <p className="hint">This task takes no arguments.</p>}
       {PRESETS[type.name] && members[0] && (
         <div className="row" role="group" aria-label="Examples">
           {PRESETS[type.name]!.map((preset) => (
@@ -116,12 +116,12 @@ export function TaskForm({ type, salt, from, onSubmitted }: FormProps) {
       {reason && <RefusalView reason={reason} />}
       {!reason && wrong.length > 0 && (
         <p className="refusal" role="alert">
-          Nothing was submitted: {counted(wrong.length, "value")} {wrong.length === 1 ? "does" : "do"} not fit: {wrong.join(", ")}
+          Nothing was submitted: {counted(wrong.length, "value")} {wrong.length === 1 ? "is" : "are"} invalid: {wrong.join(", ")}
         </p>
       )}
       <p className="row id" aria-live="off">
         <span className="hint">Task id</span>
-        {foretold ? <code data-testid="foretold">{foretold}</code> : <span className="hint">{whyNoId(type, image)}</span>}
+        {expectedId ? <code data-testid="expected-id">{expectedId}</code> : <span className="hint">{whyNoId(type, image)}</span>}
       </p>
       <details>
         <summary>More</summary>
@@ -139,7 +139,7 @@ export function TaskForm({ type, salt, from, onSubmitted }: FormProps) {
           </figure>
         )}
         <figure>
-          <figcaption>The same by GraphQL</figcaption>
+          <figcaption>The same in GraphQL</figcaption>
           <pre className="scroll" tabIndex={0} aria-label="The mutation" role="region">
             {submissionOf(type, wire)}
             {"\n\n"}
@@ -151,7 +151,7 @@ export function TaskForm({ type, salt, from, onSubmitted }: FormProps) {
   );
 }
 
-/** What was typed before, if it still is of these members. */
+/** The input typed before, if it still fits these members. */
 function storedDrafts(key: string, members: Member[]): Drafts | undefined {
   try {
     const stored = JSON.parse(sessionStorage.getItem(key) ?? "null") as Drafts | null;
@@ -162,12 +162,12 @@ function storedDrafts(key: string, members: Member[]): Drafts | undefined {
 }
 
 function whyNoId(type: TaskType, image: string | undefined): string {
-  if (!type.idFromInput) return "only the api can tell it, as it writes this input in a form of its own";
-  if (image === undefined) return "is known when the form is complete";
-  return CAN_HASH ? "…" : "is told by the api: browsers compute hashes for https: and localhost only";
+  if (!type.idFromInput) return "only the api can compute it for this type of input";
+  if (image === undefined) return "shown once the form is complete";
+  return CAN_HASH ? "…" : "computed by the api: browsers compute hashes for https: and localhost only";
 }
 
-/** The id of a pre-image, which a browser computes in the background. */
+/** The id of a pre-image, which the browser computes asynchronously. */
 function useTaskId(image: string | undefined): string | undefined {
   const [known, setKnown] = useState<{ image: string; id: string }>();
   useEffect(() => {

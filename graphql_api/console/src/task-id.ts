@@ -1,6 +1,6 @@
-// The task id, from the input alone: the api derives the same one (docs/tasks.md has the rule).
+// The task id, derived from the input as the api does it (docs/tasks.md has the rule).
 
-/** RFC 8785. Its numbers, texts and order of keys (UTF-16 code units) were defined as what JavaScript does. */
+/** RFC 8785, which defines numbers, strings and the order of keys (by UTF-16 code units) as in JavaScript. */
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
@@ -8,11 +8,11 @@ export function canonicalJson(value: unknown): string {
   return `{${members.map(([key, item]) => `${JSON.stringify(key)}:${canonicalJson(item)}`).join(",")}}`;
 }
 
-/** What is hashed. `salt` is a tenant's, where tenants are kept apart. */
+/** What is hashed. `salt` is the tenant's, if tenants are isolated. */
 export const preImage = (task: { name: string; version: string }, input: unknown, salt: string | null): string =>
   canonicalJson({ input, task: task.name, version: task.version, ...(salt ? { salt } : {}) });
 
-/** Browsers hash for pages from https: and localhost only. */
+/** Browsers compute hashes only for pages from https: and localhost. */
 export const CAN_HASH = isSecureContext;
 
 export async function taskId(image: string): Promise<string> {

@@ -1,23 +1,23 @@
-// The task types as the api tells them, and the shapes of their GraphQL types.
+// The task types from the api's `taskTypes`, and the shapes of their GraphQL types.
 
 /** An argument of a task type, or a field of an object. */
 export interface Member {
-  /** As the function and the task id's input spell it. */
+  /** Its name in Python and in the task id's input. */
   name: string;
   graphqlName: string;
-  /** As in `[Int!]!`. */
+  /** Such as `[Int!]!`. */
   graphqlType: string;
   description: string | null;
   hasDefault: boolean;
-  /** In the form that the task id's input has. */
+  /** In the form of the task id's input. */
   default: unknown;
 }
 
 export interface UsedType {
   name: string;
-  /** Of an object. */
+  /** The fields of an object. */
   fields: Member[];
-  /** Of an enum: the schema's name of each value. */
+  /** The members of an enum, by their names in the schema. */
   members: { name: string; value: unknown }[];
 }
 
@@ -28,7 +28,7 @@ export interface TaskType {
   mutation: string;
   outputType: string;
   wrapsValue: boolean;
-  /** All that can be read of `outputType` without arguments. */
+  /** Everything in `outputType` that needs no arguments. */
   selection: string;
   idFromInput: boolean;
   timeoutSeconds: number | null;
@@ -56,13 +56,13 @@ export const CATALOGUE = `query Catalogue {
 export const argumentsOf = (type: TaskType): Member[] =>
   type.arguments.map(({ required, ...argument }) => ({ ...argument, hasDefault: !required }));
 
-/** A GraphQL type as a form and a result see it. */
+/** A GraphQL type, for forms and results. */
 export interface Shape {
   kind: "list" | "object" | "enum" | "scalar";
   nullable: boolean;
-  /** The name of what it is; of a list, the GraphQL type of an item. */
+  /** The name of the type; for a list, the GraphQL type of an item. */
   name: string;
-  /** Of an object or enum. */
+  /** The description of an object or enum. */
   type: UsedType | undefined;
 }
 

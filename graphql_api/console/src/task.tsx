@@ -12,21 +12,21 @@ import type { TaskType } from "./task-types.ts";
 import { type Span, spansOf, Timeline } from "./timeline.tsx";
 
 const KEPT_EVENTS = 500;
-const LOOK_AGAIN_MILLISECONDS = 5000;
+const POLL_MILLISECONDS = 5000;
 
 const OUTCOMES: Record<Outcome, string> = {
   NEW: "a new task",
-  JOINED: "joined: the same task was in flight already",
-  CACHED: "cached: its result was there already",
-  RECOMPUTED: "runs again",
+  JOINED: "joined: the same task is already in flight",
+  CACHED: "cached: the result already exists",
+  RECOMPUTED: "running again",
 };
 
 export interface Submitted {
   taskId: string;
   outcome: Outcome;
-  /** The id as it was computed here before the request; nothing where that is not possible. */
-  foretold: string | undefined;
-  /** Tells two submissions of one task apart. */
+  /** The id as computed here before the request; undefined if that is not possible. */
+  expectedId: string | undefined;
+  /** Distinguishes two submissions of one task. */
   round: number;
 }
 
@@ -39,9 +39,9 @@ interface TaskProps {
   heading: "h1" | "h2";
 }
 
-/** Follows a task through all of its lives: somebody may have it computed again after it ended. */
+/** Follows a task through all of its runs: it may be submitted again after it ended. */
 export function TaskView(props: TaskProps) {
-  const { data, refresh } = usePoll<{ task: { seq: number; state: TaskState } | null }>(STATE, { taskId: props.taskId }, LOOK_AGAIN_MILLISECONDS);
+  const { data, refresh } = usePoll<{ task: { seq: number; state: TaskState } | null }>(STATE, { taskId: props.taskId }, POLL_MILLISECONDS);
   const [ended, setEnded] = useState<number>();
   const [life, setLife] = useState(0);
   const seen = data?.task;
@@ -70,25 +70,25 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
       subscribe<{ taskEvents: TaskEvent }>(EVENTS, { taskId }, {
         error: setReason,
         next: ({ taskEvents: event }) => {
-          // They come in order; after a reconnect the first ones come again.
+          // Events arrive in order; after a reconnect the first ones arrive again.
           setEvents((known) => (event.seq <= (known.at(-1)?.seq ?? 0) ? known : [...known, event].slice(-KEPT_EVENTS)));
           if (event.kind !== "PROGRESS") onChange?.();
         },
       }),
-    // The callbacks of one life do not change what they mean.
+    // The callbacks of one run do not change their meaning.
     [taskId],
   );
 
-  // The record again with each change of state: who runs it, and since when.
+  // Read the record again after each change of state, for its worker and times.
   const changes = events.filter(({ kind }) => kind !== "PROGRESS").length;
   useEffect(() => {
     let current = true;
     request<{ task: Task | null }>(READ, { taskId }).then(
       ({ task }) => current && task && setRecord(task),
       (why: unknown) => {
-        const told = refusal(why);
-        // That the api is away stands at the top of the page already, and passes.
-        if (current && told.code) setReason(told);
+        const refused = refusal(why);
+        // An unavailable api is shown at the top of the page already, and is temporary.
+        if (current && refused.code) setReason(refused);
       },
     );
     return () => {
@@ -114,7 +114,7 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
   const shows = type && record?.state === "RUNNING" && !final ? partialOf(type) : undefined;
   useEffect(() => {
     if (!shows) return;
-    // From the newest event on, with which comes what there is already. A fault tells the result's subscription, too.
+    // From the latest event on, which comes with the current partial result. Errors are left to the result's subscription.
     return subscribe<{ taskEvents: { task: { partial: Task["result"] } } }>(shows, { taskId, afterSeq: (record?.seq ?? 1) - 1 }, {
       error: () => undefined,
       next: ({ taskEvents: { task } }) => setPartial(task.partial),
@@ -125,14 +125,14 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
   const state = final?.state ?? events.at(-1)?.state ?? record?.state;
   const title = task && call(task.name, task.input);
   useEffect(() => {
-    // Whoever waits in another tab sees the end in the name of this one.
+    // Show the state in the tab's title, for users who wait in another tab.
     if (Heading === "h1" && title && state) document.title = `${state} ${title}`;
   }, [Heading, title, state]);
   const shown = final ? final.result : partial;
   const open = state !== undefined && !isFinal(state);
   const now = useNow(open);
-  // Of this life alone: a task that is computed again waits and counts anew.
-  const spans = spansOf(newestLife(events), now);
+  // Of the latest run alone: a task that is submitted again starts over.
+  const spans = spansOf(latestRun(events), now);
   const spent = (kind: Span["kind"]) => {
     const times = spans.filter((span) => span.kind === kind).map(({ from, to }) => to - from);
     return times.length > 0 && duration(times.reduce((sum, time) => sum + time));
@@ -152,7 +152,7 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
     <article className="card task" aria-busy={open}>
       <header className="row">
         <Heading className="call" title={title && title.length > 200 ? title.slice(0, 2000) : undefined}>{title ?? "Task"}</Heading>
-        <span role="status">{state ? <StateMark state={state} /> : <span className="hint">no such task was submitted yet; this page waits for it</span>}</span>
+        <span role="status">{state ? <StateMark state={state} /> : <span className="hint">this task was not submitted yet; the page waits for it</span>}</span>
         {open && (
           <button type="button" className="quiet end" onClick={cancel} disabled={cancelling}>
             {cancelling ? "Cancelling" : "Cancel"}
@@ -171,24 +171,24 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
       {final?.error && <RefusalView reason={final.error} />}
       {shown && type && <ResultView taskId={taskId} type={type} result={shown} whole={shown === final?.result} />}
       {final?.state === "SUCCEEDED" && !type && (
-        <p className="hint">This api has no task type {final.name} any more, so it cannot tell the result.</p>
+        <p className="hint">This api no longer has the task type {final.name}, so it cannot show the result.</p>
       )}
       <Facts>
-        <Fact name="Waited" title="In the queue, pauses between attempts included">{spent("waits")}</Fact>
-        <Fact name={open ? "Runs" : "Ran"} title="All attempts together">{spent("runs")}</Fact>
+        <Fact name="Waited" title="In the queue, including pauses between attempts">{spent("waits")}</Fact>
+        <Fact name={open ? "Running" : "Ran"} title="All attempts together">{spent("runs")}</Fact>
         <Fact name="Attempts">{attempts > 1 && count(attempts)}</Fact>
         <Fact name="Shared by">{task && counted(task.submissions, "submission")}</Fact>
         <Fact name="Worker">{task?.worker && <code>{task.worker}</code>}</Fact>
         <Fact name="Version">{task?.version}</Fact>
         <Fact name="Kept until">{final?.expiresAt && new Date(final.expiresAt).toLocaleString("en-GB")}</Fact>
       </Facts>
-      <Timeline events={newestLife(events)} now={now} />
+      <Timeline events={latestRun(events)} now={now} />
     </article>
   );
 }
 
-/** The events since the task began anew, where it was computed again. */
-const newestLife = (events: TaskEvent[]): TaskEvent[] =>
+/** The events since the task was last submitted anew. */
+const latestRun = (events: TaskEvent[]): TaskEvent[] =>
   events.slice(events.findLastIndex(({ state }, index) => isFinal(state) && index < events.length - 1) + 1);
 
 function IdLine({ taskId, name, submitted }: { taskId: string; name: string | undefined; submitted: Submitted | undefined }) {
@@ -199,7 +199,7 @@ function IdLine({ taskId, name, submitted }: { taskId: string; name: string | un
         <code>{taskId}</code>
         <CopyButton text={link} label="Copy link" />
         {location.hash.startsWith("#/submit/") ? (
-          <a href={`#/tasks/${taskId}`}>Its page</a>
+          <a href={`#/tasks/${taskId}`}>Task page</a>
         ) : (
           name && <a href={`#/submit/${name}/${taskId}`}>Submit again</a>
         )}
@@ -207,12 +207,12 @@ function IdLine({ taskId, name, submitted }: { taskId: string; name: string | un
       {submitted && (
         <p className="hint">
           {OUTCOMES[submitted.outcome]} <code>{submitted.outcome}</code>
-          {submitted.foretold === taskId && <span className="good"> ✓ the id that this page had computed before it asked</span>}
+          {submitted.expectedId === taskId && <span className="good"> ✓ the id that this page computed before it submitted</span>}
         </p>
       )}
-      {submitted?.foretold && submitted.foretold !== taskId && (
+      {submitted?.expectedId && submitted.expectedId !== taskId && (
         <p className="refusal">
-          This page had computed another id, <code>{submitted.foretold}</code>: the api reads the input differently.
+          This page computed another id, <code>{submitted.expectedId}</code>: the api reads the input differently.
         </p>
       )}
     </>
@@ -220,26 +220,26 @@ function IdLine({ taskId, name, submitted }: { taskId: string; name: string | un
 }
 
 function progressWords(progress: number | null | undefined, startedAt: string | null | undefined, now: number): string {
-  if (progress === null || progress === undefined) return "runs; it tells no progress";
+  if (progress === null || progress === undefined) return "running; no progress is reported";
   const percent = `${Math.floor(progress * 100)} %`;
   const ran = startedAt ? now - Date.parse(startedAt) : 0;
-  // Too early, the guess jumps.
+  // An early estimate would jump.
   if (progress < 0.05 || progress >= 1 || ran < 1000) return percent;
   return `${percent}, about ${duration((ran / progress) * (1 - progress))} left`;
 }
 
-/** Why a task waits, as far as the cluster tells. */
+/** Why a task waits, as far as the state of the cluster shows. */
 function Waiting({ cluster }: { cluster: Cluster | undefined }) {
   if (!cluster) return null;
   const { fleet, workers, schedulerConnected, waiting } = cluster;
   const launching = fleet?.launching ?? 0;
   return (
     <p className="waiting">
-      {!schedulerConnected && "The scheduler is away. The task is safe, and goes on when it is back. "}
+      {!schedulerConnected && "The scheduler is not connected. The task is safe and continues when it is back. "}
       {schedulerConnected && workers.length === 0 && launching === 0 && "There is no worker yet. "}
-      {launching > 0 && `Waits for a worker: ${counted(launching, "worker")} ${launching === 1 ? "is" : "are"} being launched${
-        fleet?.launchSeconds ? `, which took ${Math.round(fleet.launchSeconds)} s of late` : ""}. `}
-      {schedulerConnected && workers.length > 0 && waiting > 0 && `${counted(waiting, "task")} before or beside it; ${counted(workers.length, "worker")} at work. `}
+      {launching > 0 && `Waiting for a worker: ${counted(launching, "worker")} ${launching === 1 ? "is" : "are"} being launched${
+        fleet?.launchSeconds ? `, which recently took ${Math.round(fleet.launchSeconds)} s` : ""}. `}
+      {schedulerConnected && workers.length > 0 && waiting > 0 && `${counted(waiting, "task")} in the queue; ${counted(workers.length, "worker")} connected. `}
       {fleet?.problem}
     </p>
   );

@@ -11,14 +11,14 @@ const REFRESH_MILLISECONDS = 1500;
 interface TasksProps {
   taskTypes: TaskType[];
   cluster: Cluster | undefined;
-  /** What the list shows stands in the address, so that it is kept, sent, and found again by going back. */
+  /** The filters are in the address, so that they can be bookmarked, shared, and restored by going back. */
   query: URLSearchParams;
 }
 
 export function TasksPage({ taskTypes, cluster, query }: TasksProps) {
   const state = STATES.find((option) => option === query.get("state")) ?? "";
   const name = query.get("type") ?? "";
-  // The cursors of the pages that lie above this one.
+  // The cursors of the pages before this one.
   const above = query.getAll("after");
   const show = (shown: { state?: string; name?: string; above?: string[] }) => {
     const next = { state, name, above: [], ...shown };
@@ -72,7 +72,7 @@ export function TasksPage({ taskTypes, cluster, query }: TasksProps) {
   );
 }
 
-/** The newest few, beside the form. */
+/** The latest few tasks, next to the form. */
 export function RecentTasks({ tasks, shown }: { tasks: TaskLine[] | undefined; shown: string | undefined }) {
   return (
     <nav className="card recent" aria-labelledby="recent-title">
@@ -89,8 +89,8 @@ export function RecentTasks({ tasks, shown }: { tasks: TaskLine[] | undefined; s
 
 function TaskLines({ tasks, shown }: { tasks: TaskLine[] | undefined; shown?: string | undefined }) {
   const now = useNow(tasks?.some(({ state }) => !isFinal(state)) ?? false);
-  if (!tasks) return <p className="hint">Looking …</p>;
-  if (tasks.length === 0) return <p className="hint">None. A task appears here as soon as it is submitted.</p>;
+  if (!tasks) return <p className="hint">Loading …</p>;
+  if (tasks.length === 0) return <p className="hint">No tasks. A task appears here as soon as it is submitted.</p>;
   return (
     <ul className="tasks">
       {tasks.map((task) => (

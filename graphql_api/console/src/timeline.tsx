@@ -1,4 +1,4 @@
-// The life of a task as a line of its times, and as the list of its events.
+// The life of a task as a bar of its phases, and as a list of its events.
 import { clock, counted, duration } from "./format.ts";
 import { isFinal, type TaskEvent } from "./operations.ts";
 
@@ -11,7 +11,7 @@ export interface Span {
 
 const ENDS_A_RUN = ["RETRY", "LOST", "SUCCEEDED", "FAILED", "CANCELLED"];
 
-/** Waits and runs in turn; the last one of an open task ends now. */
+/** The phases of waiting and running; the last one of an open task ends now. */
 export function spansOf(events: TaskEvent[], now: number): Span[] {
   const spans: Span[] = [];
   let kind: Span["kind"] | undefined;
@@ -34,14 +34,14 @@ export function spansOf(events: TaskEvent[], now: number): Span[] {
 const words = ({ kind, attempt, from, to }: Span): string =>
   `${kind === "waits" ? "waited" : `attempt ${attempt} ran`} ${duration(to - from)}`;
 
-/** What an event means, for those who do not know the states by heart. */
+/** What an event means, for users who do not know the states. */
 function meaning({ kind, attempt }: TaskEvent): string {
   switch (kind) {
-    case "QUEUED": return "accepted, waits for a worker";
-    case "STARTED": return attempt > 1 ? `attempt ${attempt} runs` : "runs";
-    case "RETRY": return "failed, will be tried again";
-    case "LOST": return "the attempt was lost with its worker or scheduler, and is run again";
-    case "SUCCEEDED": return "the result is there";
+    case "QUEUED": return "accepted, waiting for a worker";
+    case "STARTED": return attempt > 1 ? `attempt ${attempt} started` : "started";
+    case "RETRY": return "failed, will be retried";
+    case "LOST": return "the attempt was lost with its worker or scheduler and will be retried";
+    case "SUCCEEDED": return "the result is available";
     case "FAILED": return "ended without a result";
     case "CANCELLED": return "was cancelled";
     default: return "";
@@ -56,7 +56,7 @@ export function Timeline({ events, now }: { events: TaskEvent[]; now: number }) 
   const start = Date.parse(first.at);
   const reports = events.filter(({ kind }) => kind === "PROGRESS").length;
   return (
-    <section className="timeline" aria-label="Time line">
+    <section className="timeline" aria-label="Timeline">
       <div className="bar" role="img" aria-label={spans.map(words).join(", ")}>
         {spans.map((span, index) => (
           <div
@@ -86,7 +86,7 @@ export function Timeline({ events, now }: { events: TaskEvent[]; now: number }) 
           </li>
         ))}
       </ol>
-      {reports > 0 && <p className="hint">and {counted(reports, "report")} of progress</p>}
+      {reports > 0 && <p className="hint">and {counted(reports, "progress report")}</p>}
     </section>
   );
 }
