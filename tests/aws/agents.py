@@ -1,4 +1,4 @@
-"""Plays what AWS does with ECS tasks and services, on this machine: tasks become processes, by their own definitions.
+"""Plays the part of AWS for ECS tasks and services on this machine: tasks become processes, from their definitions.
 
     async with Agents(aws, "dask-graphql", folder) as agents: ...
 
@@ -58,13 +58,13 @@ class Container:
     seen_at: float
     child: Child | None = None
     ports: dict[int, int] = field(default_factory=dict)
-    """Port in the task's own network -> port here."""
+    """Port in the task's network -> port on this machine."""
     stopped_at: float | None = None
     kill_at: float | None = None
     healthy: bool = False
     interrupted: bool = False
     registered: list[str] = field(default_factory=list)
-    """Cloud Map services where it is entered."""
+    """Cloud Map services in which it is registered."""
     log: Path = Path()
 
     @property
@@ -82,7 +82,7 @@ class Container:
 
     @property
     def overridden(self) -> bool:
-        """Whether it was started with something else than its definition says."""
+        """Whether it was started with anything that its definition does not contain."""
         return bool(self.task.get("overrides", {}).get("containerOverrides"))
 
     @property
@@ -167,31 +167,31 @@ class Agents:
         if isinstance(done[0], Exception):
             raise done[0]  # what plays AWS must not end without a word
 
-    # What a test does and sees -------------------------------------------------------------------------------------
+    # For tests ---------------------------------------------------------------------------------------------------
 
     def running(self, family: str) -> list[Container]:
         """The tasks of a family that have not ended; of a node, `dask-graphql-worker` and the like."""
         return [c for c in self.containers.values() if c.family == family and c.living]
 
     def kill(self, container: Container) -> None:
-        """The process dies as by a crash."""
+        """Kills the process, like a crash."""
         assert container.child is not None
         container.child.process.kill()
 
     def interrupt(self, container: Container, notice_seconds: float = 120.0) -> None:
-        """Spot takes the task back: SIGTERM now, SIGKILL after the notice."""
+        """Reclaims a Spot task: SIGTERM now, SIGKILL after the notice."""
         container.interrupted = True
         if container.runs and container.child:
             container.child.process.terminate()
         container.kill_at = time.monotonic() + notice_seconds
 
     def url(self) -> str:
-        """Where an api node that is healthy serves, as the load balancer would."""
+        """The address of a healthy api node, as the load balancer would choose it."""
         healthy = [c for c in self.running("dask-graphql-api") if c.healthy and c.service]
         return f"http://127.0.0.1:{healthy[0].ports[8000]}/graphql"
 
     def bill(self, family: str) -> tuple[float, float]:
-        """Seconds and dollars of all tasks of a family until now."""
+        """Billed seconds and dollars of all tasks of a family so far."""
         now, all_of_it = time.monotonic(), [c for c in self.containers.values() if c.family == family]
         seconds = [(container.billed_seconds(now), container.price_per_hour()) for container in all_of_it]
         return sum(s for s, _ in seconds), sum(s * price / 3_600 for s, price in seconds)
@@ -277,7 +277,7 @@ class Agents:
         home = self.folder / container.task_id
         home.mkdir()
         container.log = home / "log"
-        # `env -i`: what the machine has in its environment is not in the container.
+        # `env -i`: the environment of the machine is not in the container.
         pairs = [f"{name}={value}" for name, value in environment.items()]
         with container.log.open("wb") as log:
             container.child = await start_child(
@@ -298,7 +298,7 @@ class Agents:
         if url.startswith("rediss://") and self.redis is None:
             self.redis = ElastiCache(self.folder, self._authority, urlsplit(url).hostname or "")
             await self.redis.start(urlsplit(url).password or "")
-        # Where a node listens: on all addresses of its own network there, on loopback here.
+        # A node listens on all addresses of its own network there, and on loopback here.
         for port, here in container.ports.items():
             values = {name: value.replace(f"0.0.0.0:{port}", f"127.0.0.1:{here}") for name, value in values.items()}
             if values.get(variable_of("port")) == str(port):
@@ -308,15 +308,15 @@ class Agents:
         home = self.folder / container.task_id
         return {
             **values,
-            # ECS names the region in this variable alone.
+            # ECS gives the region only in this variable.
             **{name: value for name, value in self.aws.environment.items() if name != "AWS_DEFAULT_REGION"},
-            # Of the image.
+            # Set by the image.
             "PATH": os.environ["PATH"],
             "PYTHONUNBUFFERED": "1",
             variable_of("data_dir"): str(home),
-            # Of ECS.
+            # Set by ECS.
             "ECS_CONTAINER_METADATA_URI_V4": f"{self._resolver}/metadata/{container.task_id}",
-            # Of the emulation.
+            # Set for the emulation.
             "PYTHONPATH": f"{ROOT / 'tests' / 'aws' / 'container'}:{ROOT}",
             "EMULATED_RESOLVER": f"{self._resolver}/resolve",
             "SSL_CERT_FILE": str(self._authority.certificate),
@@ -367,7 +367,7 @@ class Agents:
         )
 
     async def _write_log(self, container: Container) -> None:
-        """The awslogs driver, for a task that has ended; its last lines."""
+        """Plays the awslogs driver for an ended task; returns its last lines."""
         options = container.container.get("logConfiguration", {}).get("options")
         if not options or not container.log.is_file():
             return
@@ -409,7 +409,7 @@ class Agents:
             ]
             old = [c for c in mine if c.task["taskDefinitionArn"] != newest and c.task["desiredStatus"] == "RUNNING"]
             most = math.floor(wanted * service["deploymentConfiguration"].get("maximumPercent", 200) / 100)
-            # Old ones go when as many new ones serve, or when there is no room for both.
+            # Old tasks stop when as many new ones serve, or when there is no room for both.
             surplus = [
                 *(old if len(mine) >= most or sum(c.healthy for c in current) >= wanted else ()),
                 *current[wanted:],
@@ -444,7 +444,7 @@ class Agents:
         container.registered = []
 
     async def _read_names(self) -> None:
-        """What Cloud Map holds now, as its DNS would answer: it does so at once, so this is read beforehand."""
+        """The current content of Cloud Map as DNS answers; read in advance, because DNS must answer at once."""
         spaces = {item["Id"]: item["Name"] for item in (await self._call(self._map, "list_namespaces"))["Namespaces"]}
         names: dict[str, set[str]] = {}
         for service in (await self._call(self._map, "list_services"))["Services"]:
@@ -454,13 +454,13 @@ class Agents:
         self._names = names
 
     async def _answer_name(self, request: web.Request) -> web.Response:
-        """Where a name's port is now: a port of loopback, or null."""
+        """The current port of a name on loopback, or null."""
         host, port = request.query["host"], int(request.query["port"])
         if self.redis is not None and host == self.redis.host:
             return web.json_response(self.redis.port)
         ids = self._names.get(host, set())
         found = [c for c in self.containers.values() if c.task_id in ids and c.living]
-        # Who asks for the address alone names some port (Dask: 1234).
+        # A request for the address alone contains some port (Dask: 1234).
         return web.json_response(found[-1].ports.get(port, port) if found else None)
 
     async def _answer_metadata(self, request: web.Request) -> web.Response:
@@ -489,7 +489,7 @@ class ElastiCache:
 
     async def start(self, password: str) -> None:
         self._folder.mkdir()
-        # The password in a file: an argument would be seen in the list of processes.
+        # The password is in a file: an argument would be visible in the list of processes.
         settings = self._folder / "redis.conf"
         settings.write_text(f"requirepass {password}\n")
         binary, *options = redis_command(str(default_binary()), self._folder, self._inner)

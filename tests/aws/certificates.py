@@ -1,4 +1,4 @@
-"""An authority for the server certificates of the emulation, as a public one signs ElastiCache's."""
+"""An authority for the server certificates of the emulation, in place of the public one that signs ElastiCache's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 
 
 class Authority:
-    """Its certificate lies in `certificate`; who trusts that, trusts what it issued."""
+    """Its certificate is in the file `certificate`; trusting it means trusting all certificates that it issued."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -30,7 +30,7 @@ class Authority:
         """A certificate for a host name, and its key: their files."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName([x509.DNSName(host)])
-        # Common names end at 64 characters; nobody looks at this one.
+        # Common names have at most 64 characters; this one is not checked.
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "emulated")])
         certificate, secret = self._folder / "server.pem", self._folder / "server-key.pem"
         certificate.write_bytes(self._sign(subject, key.public_key(), [(names, False)]))

@@ -1,4 +1,4 @@
-"""What the tests of AWS share."""
+"""Fixtures of the AWS tests."""
 
 from __future__ import annotations
 

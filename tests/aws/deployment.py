@@ -1,4 +1,4 @@
-"""The system as it is deployed to the emulation."""
+"""The system, deployed to the emulation."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from tests.places import ROOT
 
 @dataclass
 class Deployment:
-    """A copy of terraform/ that scripts/aws/deploy.py brings to the emulation."""
+    """A copy of terraform/ that scripts/aws/deploy.py deploys to the emulation."""
 
     aws: EmulatedAws
     terraform: Terraform
     log: str = ""
-    """What the first deployment printed."""
+    """The output of the first deployment."""
 
     @property
     def outputs(self) -> dict[str, Any]:
         return self.terraform.outputs()
 
     def script(self, *arguments: str) -> str:
-        """Runs scripts/aws/deploy.py; what it printed."""
+        """Runs scripts/aws/deploy.py and returns its output."""
         done = subprocess.run(
             [sys.executable, str(ROOT / "scripts" / "aws" / "deploy.py"), *arguments],
             env={**self.terraform.environment, "TERRAFORM_DIR": str(self.terraform.folder),

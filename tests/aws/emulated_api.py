@@ -72,13 +72,13 @@ class EmulatedAws:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._process is not None:
-            # It ends with its standard input, so that it never outlives a test run that was killed.
+            # It ends when its standard input closes, so that it never outlives a killed test run.
             self._process.communicate("", timeout=30)
             self._process = None
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process needs to talk to the emulation instead of AWS; for boto3, aiobotocore and Terraform."""
+        """The environment in which boto3, aiobotocore and Terraform use the emulation instead of AWS."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": "emulated",
@@ -90,7 +90,7 @@ class EmulatedAws:
         }
 
     def client(self, service: str) -> Any:
-        """A boto3 client of the emulation. Host prefixes (`data-servicediscovery.`) would lead away from loopback."""
+        """A boto3 client of the emulation. Host prefixes (`data-servicediscovery.`) would leave loopback."""
         import boto3
         from botocore.config import Config
 
@@ -133,7 +133,7 @@ class EmulatedAws:
         self._ask("POST", CONTROL_PATH, word)
 
     def calls(self) -> Counter[str]:
-        """How often each ECS action was called, throttled and refused calls included."""
+        """How often each ECS action was called, including throttled and refused calls."""
         return Counter(self._ask("GET", CALLS_PATH))
 
     def _ask(self, method: str, path: str, word: Any = None) -> Any:
@@ -153,7 +153,7 @@ class EmulatedAws:
 
 
 class Faults:
-    """What fails on demand, and how often each action was called."""
+    """The faults that a test requested, and how often each action was called."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -178,7 +178,7 @@ class Faults:
             return dict(self._calls)
 
     def fault_of(self, action: str) -> tuple[str, str] | None:
-        """Counts a call; the code and message with which it fails, if it does."""
+        """Counts a call; returns the code and message with which it must fail, if any."""
         with self._lock:
             self._calls[action] += 1
             left = self._throttled.get(action, 0)
@@ -218,13 +218,13 @@ class Front:
         if target.startswith(self.ECS_TARGET):
             fault = self._faults.fault_of(target.removeprefix(self.ECS_TARGET))
             if fault is not None:
-                # The body is read, or a connection that is kept open would begin its next request in it.
+                # Read the body; otherwise the next request on the connection would begin inside it.
                 environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
                 return self._answer(start_response, "400 Bad Request", {"__type": fault[0], "message": fault[1]})
         try:
             result: Iterable[bytes] = self._application(environ, start_response)
         except NotImplementedError as error:
-            # As a 500 it would be tried again for minutes.
+            # A 500 would be retried for minutes.
             return self._answer(start_response, "400 Bad Request", {"__type": "InvalidAction", "message": str(error)})
         return result
 
@@ -266,7 +266,7 @@ def mend_ecs_tasks(faults: Faults) -> None:
     models.Task.__init__ = init  # type: ignore[method-assign]
     models.Task.status = property(status, set_status)  # type: ignore[assignment]
     models.Task.advance = lambda self: None  # type: ignore[method-assign]
-    # AWS has had long ARNs alone for years; moto wants the account's setting.
+    # AWS has only used long ARNs for years; moto requires the account setting.
     models.EC2ContainerServiceBackend.enable_long_arn_for_name = lambda self, name: True  # type: ignore[method-assign]
 
     def found(backend: Any, cluster_name: str, task: str) -> Any:
@@ -412,7 +412,7 @@ def mend_ecs_tasks(faults: Faults) -> None:
     delete_cluster = models.EC2ContainerServiceBackend.delete_cluster
 
     def delete(self: Any, cluster_str: str) -> Any:
-        """Refused while tasks run, which moto leaves behind."""
+        """Refuses while tasks run; moto would leave them behind."""
         cluster = self._get_cluster(cluster_str)
         if any(task.status != "STOPPED" for task in self.tasks.get(cluster.name, {}).values()):
             raise ECSException("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
@@ -699,8 +699,8 @@ def mend_autoscaling() -> None:
 
 
 def serve() -> None:
-    """Serves until standard input ends; prints the URL first."""
-    # Else roles cannot be given AWS's own policies.
+    """Prints the URL and serves until standard input closes."""
+    # Without this, roles cannot have AWS's own policies.
     os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server
@@ -709,7 +709,7 @@ def serve() -> None:
         protocol_version = "HTTP/1.1"
 
         def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-            """A deployment makes thousands of requests; errors are logged all the same."""
+            """Logs nothing: a deployment makes thousands of requests. Errors are still logged."""
 
     faults = Faults()
     mend_ecs_tasks(faults)

@@ -36,14 +36,14 @@ class Launcher:
 
     async def tasks(self) -> list[dict[str, Any]]:
         """All tasks of the cluster that have not ended."""
-        # What is asked to stop is listed no more, and runs on until it has ended.
+        # A task that was asked to stop is no longer listed, and keeps running until it ends.
         listed = (await self._call("list_tasks", startedBy=self._started_by))["taskArns"]
         arns = list(dict.fromkeys([*listed, *self.children]))
         found = (await self._call("describe_tasks", tasks=arns))["tasks"] if arns else []
         return [task for task in found if task["lastStatus"] != "STOPPED"]
 
     async def run(self) -> None:
-        """Plays until it is cancelled."""
+        """Runs until it is cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             for task in await self.tasks():
@@ -65,7 +65,7 @@ class Launcher:
 
 @contextlib.asynccontextmanager
 async def launched(launcher: Launcher) -> AsyncIterator[Launcher]:
-    """The launcher at work; at the end all its processes are."""
+    """A running launcher; ends all its processes at the end."""
     playing = asyncio.create_task(launcher.run())
     try:
         yield launcher

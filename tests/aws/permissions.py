@@ -32,7 +32,7 @@ class Statement:
 
 
 def statements_of(iam: Any) -> list[Statement]:
-    """All statements of all inline policies; no role has another."""
+    """All statements of all inline policies; no role has other policies."""
     found = []
     for role in iam.list_roles()["Roles"]:
         name = role["RoleName"]
@@ -56,7 +56,7 @@ def listed(value: str | list[str]) -> tuple[str, ...]:
 
 
 def wildcard_faults(statements: list[Statement]) -> list[str]:
-    """What is wider than it has to be."""
+    """The permissions that are wider than necessary."""
     faults = []
     for statement in statements:
         for action in statement.actions:

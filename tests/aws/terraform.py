@@ -20,7 +20,7 @@ from tests.places import ROOT
 SOURCES: Final = ROOT / "terraform"
 INIT: Final = ("init", "-input=false", "-no-color", "-backend=false")
 INIT_SECONDS: Final = 240
-"""The provider for AWS is a download of some hundred MB."""
+"""The AWS provider is a download of some hundred MB."""
 CANNOT_BE_HAD: Final = re.compile(
     r"Failed to query available provider packages|Failed to install provider|Unsupported Terraform Core version"
 )
@@ -32,7 +32,7 @@ needs_terraform = pytest.mark.usefixtures("terraform_installed")
 
 @dataclass
 class Terraform:
-    """A copy of terraform/ with a state of its own."""
+    """A copy of terraform/ with its own state."""
 
     folder: Path
     environment: dict[str, str]
@@ -56,7 +56,7 @@ class Terraform:
         return Terraform(self.folder, {**self.environment, **more})
 
     def plan(self, *arguments: str) -> dict[str, Any]:
-        """A plan as Terraform shows it in JSON."""
+        """A plan in Terraform's JSON form."""
         self.run("plan", "-input=false", "-no-color", "-out=test.tfplan", *arguments)
         shown: dict[str, Any] = json.loads(self.run("show", "-json", "test.tfplan").stdout)
         return shown
@@ -78,7 +78,7 @@ def a_copy(folder: Path, environment: Mapping[str, str]) -> Terraform:
         folder,
         ignore=shutil.ignore_patterns(".terraform*", "terraform.d", "*.tfstate*", "*.tfvars", "backend.tf"),
     )
-    # One of the folders in which Terraform looks for providers lies beside the sources.
+    # One of the folders in which Terraform looks for providers is next to the sources.
     if (SOURCES / "terraform.d").is_dir():
         (folder / "terraform.d").symlink_to(SOURCES / "terraform.d")
     terraform = Terraform(folder, {**os.environ, "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", **environment})
@@ -113,7 +113,7 @@ def provider_variables(environment: Mapping[str, str]) -> Iterator[dict[str, str
         return
     yield {}
     if folder := environment.get("TF_PLUGIN_CACHE_DIR") or cache_of_the_configuration(environment):
-        # Not the cache any more, as Terraform would copy each provider onto itself.
+        # Without the cache, because Terraform would copy each provider onto itself.
         yield {
             "TF_CLI_ARGS_init": f"-plugin-dir={folder} {options}",
             "TF_PLUGIN_CACHE_DIR": "",

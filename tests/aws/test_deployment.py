@@ -1,4 +1,4 @@
-"""A whole life of the system on an emulated AWS: deployed by the script, looked at, updated, and taken away."""
+"""The whole life of the system on an emulated AWS: deployed by the script, inspected, updated, and removed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = [needs_terraform, pytest.mark.timeout(400)]
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     folder = tmp_path_factory.mktemp("deployment")
-    # The emulation says of every service that one task runs, so that one is what is asked for.
+    # The emulation reports one running task for every service, so one is requested.
     with EmulatedAws(folder / "aws", {"MOTO_ECS_SERVICE_RUNNING": "1"}) as aws:
         deployed = Deployment(
             aws,
@@ -109,7 +109,7 @@ def test_nodes_are_told_settings_that_exist_and_no_secret_in_plain_text(deployme
         plain = {item["name"]: item["value"] for item in container["environment"]}
         assert plain.pop("OTEL_SDK_DISABLED") == "true"
         assert all(name.startswith(PREFIX) for name in plain)
-        # Refuses unknown variables, wrong values, and values that do not fit together.
+        # Refuses unknown variables, invalid values, and values that contradict each other.
         load_settings(
             {**plain, **dict.fromkeys(secret, "PEM"), variable_of("redis_url"): "rediss://:token@redis:6379/0"}
         )
@@ -176,7 +176,7 @@ def test_a_new_image_tag_touches_only_task_definitions_and_services(deployment: 
         assert touched[f"module.{node}.aws_ecs_service.this"] == ["update"]
 
 
-# And taken away (last, since nothing is left) -------------------------------------------------------------------------
+# Removal (last, because nothing is left) ------------------------------------------------------------------------------
 
 
 def test_secrets_stay_as_they_are_until_they_are_rotated(deployment: Deployment) -> None:

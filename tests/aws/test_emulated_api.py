@@ -1,4 +1,4 @@
-"""The emulation behaves like ECS where the fleet depends on it."""
+"""The emulation behaves like ECS in everything that the fleet depends on."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedAws]:
 
 @pytest.fixture
 def settings(aws: EmulatedAws, redis_url: str, request: pytest.FixtureRequest) -> Settings:
-    """A fleet of its own for each test, by its key prefix."""
+    """A separate fleet for each test, by its key prefix."""
     ec2 = aws.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
@@ -67,7 +67,7 @@ def settings(aws: EmulatedAws, redis_url: str, request: pytest.FixtureRequest) -
 
 @pytest.fixture
 async def fleet_of() -> AsyncIterator[Callable[[Settings], EcsFleet]]:
-    """Makes fleets, and closes them at the end."""
+    """Creates fleets, and closes them at the end."""
     made: list[EcsFleet] = []
 
     def make(settings: Settings) -> EcsFleet:
@@ -85,7 +85,7 @@ def started_by(settings: Settings) -> str:
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch, aws: EmulatedAws) -> None:
-    """Every look is a poll, and nothing fails unless a test says so."""
+    """Every read is a poll, and calls fail only if a test requests it."""
     monkeypatch.setattr(fleets, "POLL_SECONDS", 0.0)
     aws.control(no_capacity=[], throttled={}, refused_run_tasks=[], list_lag_seconds=0)
 
@@ -98,7 +98,7 @@ async def test_a_later_controller_finds_what_an_earlier_one_started(
     names = set(await first.list_workers())
     assert len(names) == 3
     await first.close()
-    # Nothing is handed over but what ECS knows.
+    # The next controller knows only what ECS knows.
     second = fleet_of(settings)
     assert set(await second.list_workers()) == names
     other = fleet_of(replace(settings, key_prefix="another"))
@@ -182,7 +182,7 @@ async def test_a_task_that_has_ended_is_no_worker(aws: EmulatedAws, settings: Se
     )
     assert await fleet.list_workers() == {worker_name(one): True}
     assert "CannotPullContainerError" in fleet.problem
-    # The next one would end likewise: not at once, then.
+    # The next one would fail the same way, so it is not started at once.
     assert await fleet.start(1) == 0
 
 
@@ -271,7 +271,7 @@ async def test_a_burst_buys_workers_a_new_controller_goes_on_and_idleness_releas
                 while len(await fleet.list_workers()) < 3:
                     await asyncio.sleep(0.2)
             bought = set(await fleet.list_workers())
-            # The controller dies without a word; the next one buys no second fleet.
+            # The controller is killed; the next one starts no second fleet.
             await system.kill("controller")
             await system.start("controller")
             for task_id in ids:
@@ -315,7 +315,7 @@ async def test_of_two_controllers_one_acts_and_the_other_takes_over(
     both: list[Child] = []
 
     async def word() -> dict[str, Any]:
-        """What a controller told last."""
+        """What a controller published last."""
         text = await store.command("GET", store.calls.fleet_key)
         return dict(json.loads(text)) if text else {}
 
@@ -331,7 +331,7 @@ async def test_of_two_controllers_one_acts_and_the_other_takes_over(
             while (await word()).get("launching") != 3:
                 await asyncio.sleep(0.1)
         assert len(workers()) == 3
-        # Killed one after the other, whichever acts: the other one goes on with the same workers.
+        # Each active controller is killed in turn: the other one continues with the same workers.
         for killed in (0, 1):
             both[killed].process.kill()
             await both[killed].process.wait()

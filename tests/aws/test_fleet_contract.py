@@ -1,4 +1,4 @@
-"""What every fleet keeps, the one of local processes and the one of ECS tasks alike, with real workers."""
+"""The contract of every fleet, of local processes and of ECS tasks, with real workers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.system import System
 
 @dataclass
 class Place:
-    """A fleet, and what can be seen and done where its workers run."""
+    """A fleet, with ways to inspect and kill its workers."""
 
     make: Callable[[], Fleet]
     scheduler: SchedulerClient
@@ -129,7 +129,7 @@ async def test_a_fleet_keeps_its_contract(place: Place) -> None:
     await until("registration under the told names", all_registered)
     assert all((await fleet.list_workers()).values()), "what registered runs"
     assert fleet.problem == ""
-    # One that dies is no member any more, and its name is not used again.
+    # A dead worker is no longer a member, and its name is not reused.
     place.kill_one()
 
     async def one_left() -> bool:
@@ -138,7 +138,7 @@ async def test_a_fleet_keeps_its_contract(place: Place) -> None:
     await until("the loss of a worker", one_left)
     assert await fleet.start(1) == 1
     (new,) = set(await fleet.list_workers()) - names
-    # What is stopped ends; stopping it again, or something unknown, is no error.
+    # A stopped worker ends; stopping it again, or stopping an unknown one, is not an error.
     await fleet.stop([new, "nobody"])
     await fleet.stop([new])
     assert new not in await fleet.list_workers()
@@ -147,7 +147,7 @@ async def test_a_fleet_keeps_its_contract(place: Place) -> None:
         return place.processes() == 1
 
     await until("the end of a stopped worker", one_process)
-    # Nothing runs unseen: after a controller's end its workers are gone, or the next one finds them.
+    # No worker runs unknown: after a controller ends, its workers are gone, or the next controller finds them.
     await fleet.close()
     later = place.make()
     await later.on_leadership_acquired()

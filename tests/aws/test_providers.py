@@ -16,7 +16,7 @@ MACHINE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platfo
 
 @pytest.fixture
 def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home without Terraform's folders, on a machine whose way to the registry is closed."""
+    """A home without Terraform's folders, on a machine that cannot reach the registry."""
     for name in (PLUGIN_DIR, "TF_CLI_CONFIG_FILE", "TF_CLI_ARGS_init", "TF_PLUGIN_CACHE_DIR", "XDG_DATA_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_DATA_DIRS", str(tmp_path / "share"))
@@ -28,7 +28,7 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def provider_in(folder: Path) -> str:
-    """Puts a program there that has the name of the provider for AWS; `init` runs none."""
+    """Creates a program with the name of the AWS provider; `init` runs no providers."""
     place = folder / "registry.terraform.io" / "hashicorp" / "aws" / VERSION / f"{platform.system().lower()}_{MACHINE}"
     place.mkdir(parents=True)
     program = place / f"terraform-provider-aws_v{VERSION}_x5"

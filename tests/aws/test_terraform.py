@@ -1,4 +1,4 @@
-"""terraform/: its form, its own tests, and that its page lists what there is."""
+"""terraform/: its format, its own tests, and its page compared with its variables and outputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OUTPUT = re.compile(r'^output "([a-z_0-9]+)"', re.MULTILINE)
 
 @pytest.fixture(scope="module")
 def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
-    """For what needs no API."""
+    """For tests without an API."""
     return a_copy(tmp_path_factory.mktemp("terraform") / "copy", {})
 
 

@@ -62,7 +62,7 @@ class Cloud:
         return AsyncClient(self.agents.url(), token=self.key)
 
     def inputs(self, count: int, seconds: float) -> list[dict[str, Any]]:
-        """Tasks that nobody computed yet."""
+        """Tasks that were never computed before."""
         return [{"folder": str(self.folder), "n": next(self._numbers), "seconds": seconds} for _ in range(count)]
 
     async def fleet(self) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class Cloud:
                 "epoch": cluster["schedulerEpoch"]}  # fmt: skip
 
     def workers(self) -> list[Container]:
-        """What ECS runs and bills as workers, and has not been told to stop."""
+        """The workers that ECS runs and bills, without those that were asked to stop."""
         return [
             c
             for c in self.agents.running(WORKER)
@@ -83,7 +83,7 @@ class Cloud:
         ]
 
     async def until(self, what: str, condition: Any, seconds: float = 120.0) -> None:
-        """Waits; what is waited for must come from outside, so that looking again is all there is."""
+        """Polls until a condition holds that only other processes can bring about."""
         try:
             async with asyncio.timeout(seconds):
                 while not await condition():
@@ -95,7 +95,7 @@ class Cloud:
             raise AssertionError(f"{what} did not come in {seconds:g} s: {await self.fleet()}\n{log}") from None
 
     async def at_rest(self) -> None:
-        """The controller, the scheduler and ECS agree on who lives."""
+        """Whether the controller, the scheduler and ECS agree on the running workers."""
 
         async def agree() -> bool:
             fleet, living = await self.fleet(), self.agents.running(WORKER)
@@ -164,7 +164,7 @@ async def test_a_burst_scales_out_and_idleness_scales_in(cloud: Cloud) -> None:
         cloud.say(f"{MOST} workers for the burst")
         assert [await handle.result(120) for handle in handles] == [item["n"] for item in inputs]
     cloud.say("100 results")
-    # Beside: a task that looks like one of the fleet's and never registers. It bills, so it must go.
+    # In addition, a task that looks like one of the fleet and never registers. It is billed, so it must be stopped.
     subnets, group = cloud.deployment.outputs["subnet_ids"], cloud.deployment.outputs["worker_security_group_id"]
     (stray,) = cloud.aws.client("ecs").run_task(
         cluster=NAME, taskDefinition=WORKER, startedBy=f"{NAME}/dg", launchType="FARGATE",
@@ -299,7 +299,7 @@ async def test_an_update_replaces_every_node_while_tasks_are_open(cloud: Cloud) 
 
 
 async def test_a_destroy_stops_what_runs_and_leaves_nothing(cloud: Cloud) -> None:
-    """Last, as nothing is left."""
+    """Runs last, because nothing is left."""
     await cloud.script("destroy", "--yes")
     ended = [container for container in cloud.agents.containers.values() if not container.runs]
     assert len(ended) == len(cloud.agents.containers)

@@ -1,4 +1,4 @@
-"""Any typed function is a task: every kind of type goes in and comes out over real requests, and bounds hold."""
+"""Any typed function is a task: values of every type pass through real requests, and bounds are enforced."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLACE = "xAxis yAxis tags colour"
 
 
 async def run(system: System, call: str, fields: str, variables: dict[str, Any] | None = None, head: str = "") -> Any:
-    """The task of a submission, when it has ended."""
+    """The final task of a submission."""
     data = await system.ask(f"mutation{head} {{ it: {call} {{ taskId task {{ input }} }} }}", variables)
     got = await system.result(data["it"]["taskId"], f"state error {{ code message }} result {{ {fields} }}")
     return {**got, "input": data["it"]["task"]["input"]}
@@ -53,7 +53,7 @@ async def test_every_kind_of_type_goes_in_and_comes_out(system: System) -> None:
         "table": {"my_key": str(2**60)},
         "anything": {"a": [1, None, {"b": str(2**60)}]},
     }
-    # What any client computes from what it sent.
+    # The id that any client computes from its input.
     place = {"x_axis": 1, "y_axis": 3, "tags": ["t"], "colour": "blue"}
     whole = {
         **EVERYTHING, "at": "2026-01-31T12:00:00Z", "colour": "red", "size": 2, "mood": "calm-ish", "unique": [1, 3],

@@ -1,4 +1,4 @@
-"""The web pages in a real browser, as a person uses them, over a system of real processes."""
+"""The web pages in a real browser, used as a person would, on a system of real processes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def pages_system(browser: Browser, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture
 async def windows(browser: Browser, pages_system: System) -> AsyncIterator[Windows]:
-    """Windows on node 0. Afterwards none of them has logged an error or asked another origin."""
+    """Windows on node 0. At the end, none of them may have logged an error or contacted another origin."""
     opened = Windows(browser, base_of(pages_system))
     yield opened
     assert opened.faults == []
@@ -59,14 +59,14 @@ def base_of(system: System, node: int = 0) -> str:
 
 
 async def fill(page: Page, task: str, **values: str) -> None:
-    """Fills the form of a task type, which the page shows."""
+    """Fills the form of a task type that the page shows."""
     form = page.get_by_role("form", name=task)
     for label, value in values.items():
         await form.get_by_label(re.compile(rf"^{label}\b")).fill(value)
 
 
 async def submit(page: Page, task: str, **values: str) -> str:
-    """Fills and sends the form; the id in the address then."""
+    """Fills and submits the form; returns the id in the address."""
     await fill(page, task, **values)
     await page.get_by_role("form", name=task).get_by_role("button", name="Submit").click()
     await page.wait_for_url(re.compile(rf"#/submit/{task}/[0-9a-f]{{32}}$"))
@@ -78,7 +78,7 @@ async def see_state(page: Page, state: str) -> None:
 
 
 async def play(page: Page, tab: str) -> None:
-    """Plays an example of GraphiQL as soon as it is seen, faster than a person could."""
+    """Runs an example of GraphiQL as soon as it is visible, faster than a person could."""
     editor = page.locator(".graphiql-query-editor .view-lines")
     await expect(editor).to_contain_text(re.compile(r"query|mutation|subscription"))
     await page.get_by_title(tab, exact=True).click()
@@ -282,7 +282,7 @@ async def test_two_windows_on_two_nodes_see_one_task(windows: Windows, pages_sys
         for page in (first, second):
             await see_state(page, "SUCCEEDED")
             await expect(page.get_by_role("region", name="Result")).to_contain_text("2")
-        # Somebody has it computed again: who looks at it sees that too.
+        # Another client recomputes it, and the open page shows that.
         await first.get_by_label("run again").check()
         await submit(first, "gated")
         await expect(first.get_by_text("RECOMPUTED")).to_be_visible()
@@ -537,9 +537,9 @@ async def test_a_key_is_asked_for_kept_in_the_tab_and_sent_on_both_ways(browser:
             await submit(page, "portrait", name="Ada")
             await expect(page.get_by_text(re.compile("There is no worker yet|is being launched"))).to_be_visible()
             await see_state(page, "SUCCEEDED")
-            # Salted with the tenant's secret, and yet known before.
+            # Salted with the tenant's secret, and yet known in advance.
             await expect(page.get_by_text("✓ the id that this page computed")).to_be_visible()
-            # A picture cannot show a key, so the page fetched it.
+            # An image request cannot carry a key, so the page fetched the picture.
             picture = page.get_by_role("img", name="portrait-image")
             await expect(picture).to_have_attribute("src", re.compile("^blob:"))
             assert await picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1

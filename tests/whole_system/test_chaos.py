@@ -1,4 +1,4 @@
-"""Chaos, shortened; `make chaos` runs it for as long as you like."""
+"""A short chaos run; `make chaos` runs longer ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.chaos import Report, chaos
 
 
 def show(report: Report, *, accepted: int = 20) -> None:
-    """Prints what a run found, which must be nothing wrong, in a run that was one: with at least so many tasks."""
+    """Prints the report of a run, and checks that it found no violation in at least this many tasks."""
     print(report.table())
     assert report.wrong == []
     assert report.accepted >= accepted
@@ -41,5 +41,5 @@ async def test_a_rolling_restart_under_load_costs_a_retrying_client_nothing(engi
     report = await chaos(0, 1, tmp_path, engine=engine, rolling=True)
     show(report)
     assert report.faults == {"restart api": 2, "restart worker": 2, "restart scheduler": 1}
-    # A client that comes to a node which is gone hears so from the transport, and never an error of ours.
+    # A client that calls a stopped node gets a transport error, never an error answer.
     assert not [code for code in report.refused if code.isupper()]

@@ -1,4 +1,4 @@
-"""The outside contract, over the wire: what a client sends and what it gets."""
+"""The public contract over the wire: what a client sends and what it receives."""
 
 from __future__ import annotations
 
@@ -248,7 +248,7 @@ async def test_a_refused_subscription_has_its_code_and_ends(system: System, quer
     async with Socket.open(system.url) as socket, asyncio.timeout(10):
         await socket.send({"id": "1", "type": "subscribe", "payload": {"query": query}})
         message = json.loads(await socket.connection.recv())
-        # Refused before it began: `error`, which ends it. Refused by a resolver: `next` with errors, then `complete`.
+        # Refused before it starts: `error`, which ends it. Refused by a resolver: `next` with errors, then `complete`.
         errors = message["payload"] if message["type"] == "error" else message["payload"]["errors"]
         assert [error["extensions"]["code"] for error in errors] == [code]
         if message["type"] == "next":

@@ -28,7 +28,7 @@ ENDED = {"state": "SUCCEEDED", "error": None}
 
 @pytest.fixture(scope="module")
 async def broken(tmp_path_factory: pytest.TempPathFactory, engine: Path) -> AsyncIterator[System]:
-    """A system that tests break and heal: two api nodes, two workers."""
+    """A system that tests break and repair: two api nodes, two workers."""
     folder = tmp_path_factory.mktemp("broken")
     async with System(folder, redis_binary=engine, api_nodes=2, min_workers=2, max_workers=2) as running:
         yield running
@@ -42,7 +42,7 @@ async def appear(*paths: Path) -> None:
 
 
 async def gated(system: System, folder: Path, n: int, node: int = 0) -> str:
-    """Submits a task that runs until the gate opens; answers its id."""
+    """Submits a task that runs until the gate opens; returns its id."""
     data = await system.ask(GATED, {"f": str(folder), "n": n}, node=node)
     assert data["submitGated"]["outcome"] == "NEW"
     return str(data["submitGated"]["taskId"])
@@ -50,7 +50,7 @@ async def gated(system: System, folder: Path, n: int, node: int = 0) -> str:
 
 @asynccontextmanager
 async def subscribed(system: System, task_id: str, node: int) -> AsyncIterator[asyncio.Task[list[dict[str, Any]]]]:
-    """A subscription that the node has surely begun, as it answers in order what one socket asks."""
+    """A subscription that the node has certainly started, because it answers the messages of a socket in order."""
     async with Socket.open(system.url_of(node)) as socket:
         socket.share()
         waiting = asyncio.ensure_future(socket.collect(RESULT, {"id": task_id}))
@@ -61,7 +61,7 @@ async def subscribed(system: System, task_id: str, node: int) -> AsyncIterator[a
 
 
 async def ended(waiting: asyncio.Task[list[dict[str, Any]]], seconds: float = 30) -> dict[str, Any]:
-    """The one item of a subscription."""
+    """The single item of a subscription."""
     async with asyncio.timeout(seconds):
         [item] = await waiting
     return dict(item["taskResult"])
@@ -83,7 +83,7 @@ async def test_an_api_node_that_dies_after_it_accepted_leaves_the_result_to_the_
         await broken.kill("api0")
         (tmp_path / "gate-1").touch()
         assert await ended(early) == ENDED | {"taskId": running, "attempt": 1}
-    # One that asks only after the death is served as well.
+    # A client that subscribes only after the death is served as well.
     (tmp_path / "gate-2").touch()
     assert (await broken.result(waiting_, "attempt state", node=1))["state"] == "SUCCEEDED"
     await broken.start("api", 0)
@@ -107,7 +107,7 @@ async def test_what_a_dead_worker_ran_is_run_again_by_another(broken: System, tm
 
 
 def kill_worker(system: System, name: str) -> None:
-    """SIGKILL to a worker node with the process in which its tasks run, as the loss of a machine."""
+    """Kills a worker node together with the process in which its tasks run, like the loss of a machine."""
     controller = psutil.Process(system.children["controller"].process.pid)
     [worker] = [child for child in controller.children() if name in child.cmdline()]
     for process in [worker, *worker.children(recursive=True)]:
@@ -159,7 +159,7 @@ async def test_a_subscription_outlives_redis_and_without_it_the_api_says_so_at_o
 
 
 async def is_refused(system: System) -> None:
-    """A submission, a query and the probe are answered within 2 s, with the code for a Redis that is away."""
+    """A submission, a query and the probe return within 2 s, with the code for an unavailable Redis."""
     for node, query in enumerate(("mutation { submitFibonacci(n: 91) { taskId } }", "{ tasks { edges { cursor } } }")):
         began = time.monotonic()
         answer = await system.post(query, node=node)

@@ -1,4 +1,4 @@
-"""Values that are too long for a record: in the blob store, read by slices or as a download."""
+"""Values that are too long for a record: stored in the blob store, read in slices or as a download."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def test_a_value_too_long_to_inline_is_sliced_and_downloaded_and_never_hel
     query = (
         f"query($id: ID!, $tail: Int!) {{ task(taskId: $id) {{ result {{ ... on FibonacciResult {{ {SLICES} }} }} }} }}"
     )
-    # The first round warms up what any request warms up; the rounds after it must leave nothing behind.
+    # The first round warms everything up; later rounds must leave nothing behind.
     before = 0
     for _ in range(3):
         sliced = (await system.ask(query, {"id": task_id, "tail": len(digits) - 20}))["task"]["result"]
@@ -51,7 +51,7 @@ async def test_a_value_too_long_to_inline_is_sliced_and_downloaded_and_never_hel
 
 
 async def read_whole(system: System, url: str, api: psutil.Process) -> tuple[str, int]:
-    """Downloads a blob; answers its SHA-256 and the most memory that the api process had on the way."""
+    """Downloads a blob; returns its SHA-256 and the peak memory of the api process."""
     checksum, most = hashlib.sha256(), 0
     address = system.url.removesuffix("/graphql") + url
     async with httpx.AsyncClient() as client, client.stream("GET", address) as download:

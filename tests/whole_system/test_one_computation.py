@@ -1,4 +1,4 @@
-"""One computation for one task, however many ask for it and wherever."""
+"""One computation for one task, however many clients request it on whichever nodes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tests.system import Socket, System
 
 SUBMISSIONS = 1_000
 AT_ONCE = 300
-"""More at once on a machine that runs other tests too take longer than a node waits for Redis."""
+"""With more at once, on a machine that also runs other tests, Redis takes longer than a node waits."""
 
 
 async def test_a_thousand_identical_submissions_over_two_nodes_run_once(system: System, tmp_path: Path) -> None:
     query = "mutation($f: String!) { submitCounted(folder: $f, n: 1) { taskId outcome } }"
-    # A few sockets carry all at once; a thousand HTTP requests at once measure the HTTP client.
+    # A few sockets carry them all; a thousand concurrent HTTP requests would measure the HTTP client.
     async with AsyncExitStack() as stack, asyncio.timeout(60):
         sockets = [await stack.enter_async_context(Socket.open(system.url_of(i % 2))) for i in range(10)]
         for socket in sockets:

@@ -26,14 +26,14 @@ FAILING = "mutation($f: String!, $n: Int!) { it: submitFailsOnce(folder: $f, n: 
 NEW = "mutation($n: Int!) { it: submitFibonacci(n: $n) { taskId } }"
 HELD_SECONDS = 3.0
 SILENT_SECONDS = 5.0
-"""How long a fault lasts that nobody hears an answer of: each question takes two seconds."""
+"""The duration of a fault in which Redis does not answer at all: each request takes two seconds."""
 HEALED_SECONDS = 20.0
 PARAMETERS = [pytest.param(name, marks=[] if name == "read-only" else pytest.mark.slow) for name in FAULTS]
 
 
 @pytest.fixture(scope="module")
 async def refused(tmp_path_factory: pytest.TempPathFactory, engine: Path) -> AsyncIterator[System]:
-    """A system that each test leaves healed."""
+    """A system that each test leaves working."""
     folder = tmp_path_factory.mktemp("refused")
     async with System(folder, redis_binary=engine, api_nodes=2, min_workers=2, max_workers=2) as running:
         yield running
@@ -41,7 +41,7 @@ async def refused(tmp_path_factory: pytest.TempPathFactory, engine: Path) -> Asy
 
 @dataclass
 class Client:
-    """Submits and probes while Redis refuses, and notes what it heard."""
+    """Submits and probes while Redis refuses, and records the answers."""
 
     system: System
     accepted: list[str] = field(default_factory=list)
@@ -73,7 +73,7 @@ class Client:
 
 
 def processes(system: System) -> set[int]:
-    """Every process of the system, worker processes too."""
+    """Every process of the system, including worker processes."""
     found = set()
     for child in system.children.values():
         assert child.process.returncode is None, f"{child.role} has ended"
@@ -87,7 +87,7 @@ async def submit(system: System, query: str, **variables: Any) -> str:
 
 
 async def healed(system: System) -> None:
-    """Returns when every api node says that it is ready and lacks nothing."""
+    """Returns when every api node reports that it is ready and that nothing is missing."""
     async with asyncio.timeout(HEALED_SECONDS), httpx.AsyncClient(timeout=30) as http:
         for node in range(len(system.ports)):
             url = system.url_of(node).replace("graphql", "readyz")
@@ -114,7 +114,7 @@ async def test_a_system_whose_redis_refuses_says_so_and_then_goes_on_where_it_wa
         began = time.monotonic()
         listening = asyncio.create_task(client.run(numbers + 1, began + seconds))
         await asyncio.sleep(seconds / 2)
-        # What runs ends while Redis refuses.
+        # The running task ends while Redis refuses.
         (tmp_path / f"gate-{numbers}").touch()
         await listening
         ended = time.monotonic()

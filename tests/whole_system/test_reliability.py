@@ -1,4 +1,4 @@
-"""What is promised when things stop, are cancelled, overrun or get lost: each promise on real processes."""
+"""The guarantees for stops, cancellation, timeouts and losses, each on real processes."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ async def test_a_cancelled_task_that_never_yields_is_ended_by_force_and_its_work
         await fleet.ask("mutation($id: ID!) { cancelTask(taskId: $id) { state } }", {"id": task_id}, node=1)
     assert {item["state"] for item in await waiting} == {"CANCELLED"}
     assert time.monotonic() - begun < 10
-    # All four threads of the fleet were taken, so this runs only when they are free again.
+    # All four threads of the fleet were busy, so this runs only when they are free again.
     task_id = (await submit(fleet, "submitFibonacci(n: 321)"))["taskId"]
     async with asyncio.timeout(20):
         assert (await fleet.result(task_id))["state"] == "SUCCEEDED"
@@ -107,7 +107,7 @@ async def test_a_task_that_takes_too_much_memory_fails_and_says_so(fleet: System
 
 
 async def test_a_task_that_the_workers_do_not_have_fails_naming_the_module_and_the_setting(fleet: System) -> None:
-    """As when a worker is older than the api: its registry has no such name."""
+    """A worker that is older than the api: its registry lacks the name."""
     store = Store(fleet.settings)
     task_id = "0123456789abcdef0123456789abcdef"
     await store.run(store.calls.submit(task_id, "unheard_of", "1", b"{}"))
@@ -156,7 +156,7 @@ async def test_a_delayed_task_is_dispatched_though_the_node_that_took_it_is_gone
 
 @pytest.mark.slow
 async def test_a_task_whose_node_died_between_accepting_and_dispatching_runs_within_the_sweep(fleet: System) -> None:
-    """The script is all that such a node did; nobody knows of the loss."""
+    """Such a node only ran the script, so no process knows of the loss."""
     bound = KINDS["add"].bind({"a": 2, "b": 3})
     store = Store(fleet.settings)
     submitted = await store.run(store.calls.submit(bound.task_id, "add", "1", bound.canonical_input))
@@ -185,14 +185,14 @@ async def test_one_recoverer_is_active_and_another_takes_over_within_ten_seconds
     for _ in range(200):
         await asyncio.sleep(0.005)
         assert not second.active
-    # It dies without a word: its lease must run out.
+    # It is killed, so its lease must expire.
     await first.lease.loop.close()
     begun = time.monotonic()
     async with asyncio.timeout(15):
         while not second.active:
             await asyncio.sleep(0.05)
     assert time.monotonic() - begun < 10
-    # A graceful end hands the lease on at once.
+    # A graceful stop releases the lease at once.
     third = candidate("third")
     third.start()
     await second.close()
@@ -239,7 +239,7 @@ async def test_a_stopping_worker_ends_what_it_runs_and_hands_back_what_it_has_no
         await child.process.wait()
         ended = await records(fleet, ids)
     assert {item["state"] for item in ended} == {"SUCCEEDED"}
-    # Nothing that had begun was thrown away.
+    # No attempt that had started was discarded.
     assert [(tmp_path / f"runs-{n}").read_bytes() for n in range(10)] == [b"x"] * 10
     await fleet.start("worker", 0)
     await fleet.ready()

@@ -1,4 +1,4 @@
-"""The soak, shortened; `make soak` runs it for as long as you like."""
+"""A short soak; `make soak` runs longer ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.soak import Report, soak
 
 
 def report(growth: float) -> Report:
-    """A run of an hour in which the scheduler's memory grows by so many MB an hour, with noise."""
+    """A run of an hour in which the scheduler's memory grows by this many MB an hour, with noise."""
     made = Report(3_600)
     for turn in range(360):
         made.add("scheduler 1", "MB", turn * 10.0, 80 + growth * turn / 360 + turn % 3)

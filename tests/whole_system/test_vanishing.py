@@ -1,4 +1,4 @@
-"""Clients that vanish at any moment leave nothing behind: neither tasks nor watches nor memory."""
+"""Clients that disappear at any moment leave nothing behind: neither tasks nor watches nor memory."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def frame(text: str) -> bytes:
 
 
 def words(protocol: str, host: str, chance: random.Random) -> list[bytes]:
-    """What a client would send, piece by piece."""
+    """The messages of a client, piece by piece."""
     task_id = f"{chance.getrandbits(128):032x}"
     payload = {"query": QUERY % task_id}
     if protocol == "sse":
@@ -70,7 +70,7 @@ def words(protocol: str, host: str, chance: random.Random) -> list[bytes]:
 
 
 async def vanish(host: str, chance: random.Random) -> None:
-    """Opens, says a part of what it would, waits for an answer or not, and breaks the connection with a reset."""
+    """Connects, sends some of its messages, perhaps waits for an answer, and resets the connection."""
     name, _, port = host.partition(":")
     reader, writer = await asyncio.open_connection(name, int(port))
     try:
@@ -88,7 +88,7 @@ async def vanish(host: str, chance: random.Random) -> None:
     except OSError:
         pass
     finally:
-        # A linger of nothing makes the kernel send a reset, as it does for a process that dies with unread data.
+        # A linger of zero makes the kernel send a reset, as for a process that dies with unread data.
         raw = writer.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.close()
@@ -110,7 +110,7 @@ async def many(host: str, count: int, seed: int) -> None:
 async def test_ten_thousand_clients_that_vanish_leave_nothing(alone: System) -> None:
     host = urlsplit(alone.url).netloc
     api = psutil.Process(alone.children["api0"].process.pid)
-    # Whatever is made once, as caches and pools are, is made now.
+    # Creates what is created once, such as caches and pools.
     await many(host, TIMES // 5, 1)
     before = await settled(alone, {})
     memory = api.memory_info().rss
@@ -119,7 +119,7 @@ async def test_ten_thousand_clients_that_vanish_leave_nothing(alone: System) -> 
     print(f"before {before}, after {after}, memory {memory >> 20} -> {api.memory_info().rss >> 20} MB")
     assert after["subscriptions_open"] == after["watches_open"] == after["sockets_open"] == 0
     assert after["asyncio_tasks"] <= before["asyncio_tasks"] + 2
-    # 10,000 subscriptions that stayed would cost hundreds of megabytes.
+    # 10,000 leaked subscriptions would cost hundreds of megabytes.
     assert api.memory_info().rss - memory < 30_000_000
     assert (await alone.ask("{ taskTypes { name } }"))["taskTypes"]
     log = (alone.folder / "api0.log").read_text()
@@ -128,7 +128,7 @@ async def test_ten_thousand_clients_that_vanish_leave_nothing(alone: System) -> 
 
 
 async def settled(system: System, wanted: dict[str, int]) -> dict[str, int]:
-    """The gauges when nothing is open, and no more tasks run than before."""
+    """Waits until nothing is open and no more tasks run than before; returns the gauges."""
     found: dict[str, int] = {}
     for _ in range(150):
         found = await gauges(system)
