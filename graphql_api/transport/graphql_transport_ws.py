@@ -9,14 +9,8 @@ from typing import Any, Final
 from graphql import GraphQLError
 
 from cluster.errors import PublicError
-from graphql_api.transport.websocket_session import (
-    FORBIDDEN,
-    UNAUTHORIZED,
-    InvalidMessage,
-    WebSocketSession,
-    optional_object,
-    read_id,
-)
+from graphql_api.transport.websocket_messages import InvalidMessage, optional_object, read_id
+from graphql_api.transport.websocket_session import FORBIDDEN, UNAUTHORIZED, WebSocketSession
 
 BAD_REQUEST: Final = 4400
 SUBSCRIBER_EXISTS: Final = 4409
@@ -31,12 +25,12 @@ class GraphQLTransportWsSession(WebSocketSession):
 
     subprotocol = "graphql-transport-ws"
     keep_alive_seconds = 25.0
-    """Proxies close a connection that is idle for longer, usually 60 s."""
+    """Interval of the pings. Proxies usually close a connection that is idle for 60 s."""
 
     __slots__ = ("_heard",)
 
     _heard: bool
-    """Whether any message came since the last ping."""
+    """Whether the client has sent any message since the last ping."""
 
     async def handle(self, message: dict[str, Any]) -> None:
         self._heard = True
@@ -51,7 +45,7 @@ class GraphQLTransportWsSession(WebSocketSession):
             case "subscribe":
                 await self._subscribe(message)
             case "complete":
-                # An unknown id is that of an operation that has just ended by itself.
+                # An unknown id is no error: the operation may just have ended by itself.
                 self.stop(read_id(message))
             case other:
                 raise InvalidMessage(f"unexpected message type {other!r}")
@@ -89,6 +83,6 @@ class GraphQLTransportWsSession(WebSocketSession):
                 CLOSE_SECONDS, self.connection.abort, "whose client did not respond to a ping"
             )
         elif not self.connection.blocked:
-            # The ping would only queue up behind what a blocked client has not read: `SlowReader` judges that one.
+            # To a blocked client the ping would only be queued behind everything else; `SlowReader` watches that one.
             self._heard = False
             await self.send({"type": "ping"})

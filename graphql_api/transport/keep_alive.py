@@ -1,4 +1,4 @@
-"""Keeps idle WebSockets open, and finds those whose client is gone."""
+"""Keeps idle WebSockets open and detects clients that are gone."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from cluster.system.background import BackgroundLoop
 from graphql_api.transport.websocket_session import SocketClosed, WebSocketSession
 
 SESSIONS_AT_ONCE: Final = 100
-"""After this many sessions a round lets others run: ten thousand pings at once would delay every result."""
+"""A round yields to the event loop after this many sessions: ten thousand pings at once would delay every result."""
 
 
 class KeepAlive:
     """Calls `keep_alive` of all sessions of one subprotocol, from one task.
 
     Args:
-        kind: of the sessions.
+        kind: the class of the sessions.
     """
 
     def __init__(self, kind: type[WebSocketSession]) -> None:
@@ -39,7 +39,7 @@ class KeepAlive:
                 try:
                     with suppress(SocketClosed):
                         await session.keep_alive()
-                except Exception as error:  # noqa: BLE001 - raised after the other sessions had their turn
+                except Exception as error:  # noqa: BLE001 - raised after the round
                     failure = error
             if number % SESSIONS_AT_ONCE == 0:
                 await asyncio.sleep(0)

@@ -9,7 +9,8 @@ from typing import Any, Final
 from graphql import GraphQLError
 
 from cluster.errors import PublicError
-from graphql_api.transport.websocket_session import UNAUTHORIZED, InvalidMessage, WebSocketSession, read_id
+from graphql_api.transport.websocket_messages import InvalidMessage, read_id
+from graphql_api.transport.websocket_session import UNAUTHORIZED, WebSocketSession
 
 NORMAL: Final = 1000
 REJECTED: Final = 1011
@@ -21,7 +22,7 @@ class LegacyGraphQLWsSession(WebSocketSession):
 
     subprotocol = "graphql-ws"
     keep_alive_seconds = 12.0
-    """Clients give up after 30 s without a `ka`, unless they were configured otherwise."""
+    """Interval of the `ka` messages. Clients reconnect after 30 s without one, unless configured otherwise."""
 
     __slots__ = ()
 
@@ -46,7 +47,7 @@ class LegacyGraphQLWsSession(WebSocketSession):
         if not self.acknowledged:
             await self.close(UNAUTHORIZED, "Unauthorized")
             return
-        # An id that is in use starts the new operation in place of the old one.
+        # If the id is in use, the new operation replaces the old one.
         self.stop(operation_id)
         await self.start(operation_id, payload)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from cluster.api_node.node import Node
 from cluster.system.background import BackgroundLoop
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 POLICY_VIOLATION: Final = 1008
 SUBPROTOCOL_NOT_ACCEPTABLE: Final = 4406
 LEGACY_IS_OFF: Final = "graphql-ws is off here (LEGACY_WEBSOCKET); use graphql-transport-ws"
+"""At most 123 bytes: the reason of a close frame."""
 
 
 class WebSocketEndpoint:
@@ -123,11 +125,11 @@ class WebSocketEndpoint:
 
 async def _refuse_subprotocol(websocket: WebSocket, offered: list[str]) -> None:
     """Accepts a socket only to close it: browsers show a close code, but not the status of a refused handshake."""
+    subprotocol, reason = None, "Subprotocol not acceptable"
     if LegacyGraphQLWsSession.subprotocol in offered:
-        logger.info("a client from %s was refused: %s", address_of(websocket), LEGACY_IS_OFF)
         # Clients fail without waiting for the close frame if none of their subprotocols is accepted.
-        await websocket.accept(LegacyGraphQLWsSession.subprotocol)
-        await websocket.close(SUBPROTOCOL_NOT_ACCEPTABLE, LEGACY_IS_OFF)
-        return
-    await websocket.accept()
-    await websocket.close(SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
+        subprotocol, reason = LegacyGraphQLWsSession.subprotocol, LEGACY_IS_OFF
+        logger.info("a WebSocket from %s is closed: %s", address_of(websocket), reason)
+    await websocket.accept(subprotocol)
+    with suppress(WebSocketDisconnect):
+        await websocket.close(SUBPROTOCOL_NOT_ACCEPTABLE, reason)

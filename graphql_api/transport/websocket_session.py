@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -19,7 +18,8 @@ from graphql_api.errors import mask_error
 from graphql_api.execution.persisted_operations import PersistedOperations
 from graphql_api.schema.builder import Schema
 from graphql_api.strawberry_internals import PreExecutionError
-from graphql_api.transport.json import json_bytes, parse_json, result_payload
+from graphql_api.transport.json import json_bytes, result_payload
+from graphql_api.transport.websocket_messages import InvalidMessage, optional_object, read_message, read_operation
 
 logger = logging.getLogger(__name__)
 
@@ -38,10 +38,6 @@ INTERNAL_ERROR: Final = 4500
 
 class SocketClosed(Exception):
     """The socket is closed: nothing can be sent any more."""
-
-
-class InvalidMessage(Exception):
-    """A message that violates the protocol; the text says what was expected."""
 
 
 class Connection(Protocol):
@@ -218,20 +214,8 @@ class WebSocketSession(ABC):
         return operation_id in self._operations
 
     def read_operation(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The payload of a message that starts an operation.
-
-        Raises:
-            InvalidMessage: it is not an operation.
-        """
-        payload = optional_object(message, "payload")
-        for name in ("variables", "extensions"):
-            optional_object(payload, name)
-        if not isinstance(payload.get("operationName"), str | None):
-            raise InvalidMessage('expected "operationName" to be a string or null')
-        payload = self._persisted.resolve(payload)
-        if not isinstance(payload.get("query"), str):
-            raise InvalidMessage('expected a payload with "query", a string')
-        return payload
+        """As `websocket_messages.read_operation`."""
+        return read_operation(message, self._persisted)
 
     async def start(self, operation_id: str, payload: Mapping[str, Any]) -> None:
         """Starts an operation, or sends an error if the limit of open operations is reached."""
@@ -293,50 +277,6 @@ class WebSocketSession(ABC):
                     await self.send_errors(operation_id, [masked(failure)])
         finally:
             self._release_id(operation_id, task)
-
-
-def read_message(text: str | None) -> dict[str, Any]:
-    """Parses a message of either protocol.
-
-    Args:
-        text: None for a binary message.
-
-    Raises:
-        InvalidMessage: it is not a JSON object with a `type`.
-    """
-    if text is None:
-        raise InvalidMessage("expected a text message")
-    try:
-        message = parse_json(text)
-    except json.JSONDecodeError:
-        raise InvalidMessage("expected JSON") from None
-    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
-        raise InvalidMessage('expected a JSON object with "type", a string')
-    return message
-
-
-def read_id(message: Mapping[str, Any]) -> str:
-    """The `id` of a message.
-
-    Raises:
-        InvalidMessage: the message has no usable id.
-    """
-    operation_id = message.get("id")
-    if not isinstance(operation_id, str) or not operation_id:
-        raise InvalidMessage('expected "id" to be a non-empty string')
-    return operation_id
-
-
-def optional_object(message: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """A member of a message that may be an object, null or missing; null and missing give an empty object.
-
-    Raises:
-        InvalidMessage: the member has another type.
-    """
-    value = message.get(name)
-    if not isinstance(value, dict | None):
-        raise InvalidMessage(f'expected "{name}" to be an object or null')
-    return value or {}
 
 
 def masked(error: Exception) -> GraphQLError:

@@ -288,6 +288,19 @@ async def test_a_client_is_pinged_and_closed_with_4499_if_it_does_not_respond(
         await exchange(new, CONNECT)
 
 
+async def test_a_client_that_is_blocked_is_not_pinged_and_not_closed_for_it(
+    node_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GraphQLTransportWsSession, "keep_alive_seconds", 0.1)
+    async with api_node(node_settings) as url, connected(url) as socket:
+        await exchange(socket, CONNECT)
+        connection = the_open_connection()
+        connection.pause_writing()
+        await asyncio.sleep(0.35)
+        connection.resume_writing()
+        assert await receive(socket) == PING
+
+
 async def test_a_node_that_stops_closes_its_sockets_with_1012(node_settings: Settings) -> None:
     async with api_node(node_settings) as url:
         socket = await connected(url)
