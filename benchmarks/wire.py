@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
+TEXT, PING, PONG = 1, 9, 10
 """Opcodes (RFC 6455, section 5.2)."""
 DEFLATE: Final = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
 PONG_MESSAGE: Final = {"type": "pong"}
