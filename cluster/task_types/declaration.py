@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Final, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
 from cluster.errors import BadInput, RegistryError
@@ -19,6 +19,7 @@ from cluster.task_types.annotations import reject_opaque_types
 from cluster.task_types.callables import origin_of, reject_unsupported_callable, underlying_function
 from cluster.task_types.core_schema import reject_lossy_types
 from cluster.task_types.input_errors import describe_value
+from cluster.task_types.output_type import OutputType
 from cluster.task_types.pydantic_internals import core_schema_of
 from cluster.task_types.task_type import Argument, TaskType
 from cluster.task_types.value_types import Graph
@@ -81,9 +82,9 @@ def declare(
                 __config__=ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True),
                 **model_fields,
             )
-        output: TypeAdapter[Any] = TypeAdapter(returns)
+        output = OutputType(returns)
         reject_lossy_types(core_schema_of(input_model), where, arguments_of=input_model.__name__)
-        reject_lossy_types(output.core_schema, f"{where}, the return type")
+        reject_lossy_types(output.adapter.core_schema, f"{where}, the return type")
     except (PydanticUserError, PydanticUndefinedAnnotation) as error:
         reason = str(error).splitlines()[0].partition(". Set `")[0].rstrip(".")
         raise RegistryError(
@@ -91,7 +92,7 @@ def declare(
         ) from error
     _check_defaults(where, arguments, input_model)
     made = TaskType(
-        name, version, function, arguments, returns, timeout_seconds, retries, queue_limit, checks, input_model, output,
+        name, version, function, arguments, timeout_seconds, retries, queue_limit, checks, input_model, output,
         registered_in,
     )  # fmt: skip
     _check_default_round_trips(where, made)

@@ -1,7 +1,7 @@
-"""A task type: a registered function with its declared input and output, and what is done with both.
+"""A task type: a registered function with its declared input and output, and how inputs are validated and read.
 
-An input is validated and gets its id when it is submitted; a worker reads it from the record; an output is validated
-when the function returns, and read from the record for clients.
+An input is validated and gets its id when it is submitted; a worker reads it from the record. output_type.py has the
+same for outputs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import SchemaValidator, to_json
 
 from cluster.errors import BadInput, PublicError
@@ -21,9 +21,9 @@ from cluster.task_types.callables import origin_of, underlying_function
 from cluster.task_types.core_schema import Traits, traits_of
 from cluster.task_types.input_errors import ValuePath, describe_exception, python_path, validation_refusal
 from cluster.task_types.json_form import NonFiniteNumber, stable_json
-from cluster.task_types.json_reader import json_reader, output_validator
+from cluster.task_types.json_reader import json_reader
+from cluster.task_types.output_type import OutputType
 from cluster.task_types.pydantic_internals import core_schema_of, serializer_of, validator_of
-from cluster.task_types.result_checks import DeclaredType, InvalidOutput
 from cluster.task_types.round_trip import difference
 from cluster.task_types.task_id import canonical_json, task_id
 
@@ -61,7 +61,7 @@ class TaskType:
         queue_limit: maximum number of tasks of this type in QUEUED; None for the system's limit alone.
         checks: called with the validated arguments; raises BadInput for what types cannot express.
         input_model: pydantic model of the arguments.
-        output: adapter of the return annotation.
+        output: the declared output.
         registered_in: the module that called `task`; the function may come from another one.
     """
 
@@ -69,14 +69,18 @@ class TaskType:
     version: str
     function: Callable[..., Any]
     arguments: tuple[Argument, ...]
-    returns: Any
     timeout_seconds: float | None
     retries: int
     queue_limit: int | None
     checks: Callable[..., None] | None
     input_model: type[BaseModel] = field(repr=False)
-    output: TypeAdapter[Any] = field(repr=False)
+    output: OutputType = field(repr=False)
     registered_in: str = ""
+
+    @property
+    def returns(self) -> Any:
+        """The declared output type; `T` of `Graph[T]`."""
+        return self.output.annotation
 
     @property
     def description(self) -> str:
@@ -93,8 +97,6 @@ class TaskType:
             getattr(self, name) == getattr(other, name)
             for name in ("version", "timeout_seconds", "retries", "queue_limit", "checks")
         )
-
-    # Inputs -----------------------------------------------------------------------------------------------------------
 
     def bind(
         self, arguments: Mapping[str, Any], format_path: Callable[[ValuePath], str] = python_path, *, salt: str = ""
@@ -226,58 +228,6 @@ class TaskType:
         if self.input_traits.needs_own_reader:
             return json_reader(core_schema_of(self.input_model), canonical=True)
         return validator_of(self.input_model)
-
-    # Outputs ----------------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def declared_output(self) -> DeclaredType:
-        """The return type, as conversions and checks of outputs read it."""
-        return DeclaredType(self.returns)
-
-    def read(self, result: bytes | str) -> Any:
-        """The output from a record's result, without running the author's validators.
-
-        Raises:
-            ValidationError: it does not fit this task type.
-        """
-        return self._output_reader.validate_json(result, by_alias=False, by_name=True)
-
-    def validate_output(self, value: Any) -> Any:
-        """A returned value as the declared type. The fields of class instances are checked later, when they are
-        serialized.
-
-        Raises:
-            ValidationError: it does not fit that type.
-        """
-        if isinstance(value, BaseModel) or hasattr(value, "__dataclass_fields__"):
-            return value
-        return self._output_validator.validate_python(value, by_alias=False, by_name=True)
-
-    def check_output_round_trip(self, result: bytes, value: Any) -> None:
-        """Compares an output with what is read back from its JSON.
-
-        Raises:
-            ValidationError: the JSON does not fit the declared type.
-            InvalidOutput: the author's code produced a value that the JSON does not express.
-        """
-        found = self.read(result)
-        if self.output_traits.has_custom_code:
-            path = difference(found, value, is_input=False)
-            if path is not None:
-                raise InvalidOutput("is a different value when it is read back from its JSON", path)
-
-    @cached_property
-    def output_traits(self) -> Traits:
-        return traits_of(self.output.core_schema)
-
-    @cached_property
-    def _output_validator(self) -> SchemaValidator:
-        schema = self.output.core_schema
-        return output_validator(schema) if self.output_traits.has_custom_code else self.output.validator  # type: ignore[return-value]
-
-    @cached_property
-    def _output_reader(self) -> SchemaValidator:
-        return json_reader(self.output.core_schema) if self.output_traits.needs_own_reader else self.output.validator  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)

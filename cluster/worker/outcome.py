@@ -20,8 +20,7 @@ from cluster import attempt_errors
 from cluster.errors import BlobError, TaskError
 from cluster.scheduling.entry_point import AttemptInput
 from cluster.settings import Settings
-from cluster.task_types.conversion import to_builtin
-from cluster.task_types.result_checks import InvalidOutput, check_output
+from cluster.task_types.result_checks import InvalidOutput
 from cluster.task_types.task_type import TaskType
 from cluster.worker.graph_tasks import compute, is_collection, is_future, wait_for
 
@@ -124,14 +123,11 @@ async def _await(awaitable: Any) -> Any:
 def encode(task_type: TaskType, value: Any, limit_bytes: int) -> Outcome:
     """The JSON of an output, after checks against the declared type and the size limit."""
     try:
-        value = to_builtin(value, task_type.declared_output)
-        value = task_type.validate_output(value)
-        # Without computed fields, which are computed again on request.
-        encoded = task_type.output.dump_json(value, warnings="error", by_alias=False, round_trip=True)
+        value = task_type.output.validate(value)
+        encoded = task_type.output.dump(value)
         if len(encoded) <= limit_bytes + OVERHEAD_BYTES:
             # Otherwise a value that JSON cannot represent would be stored and never be readable.
-            check_output(task_type.declared_output, value)
-            task_type.check_output_round_trip(encoded, value)
+            task_type.output.check(encoded, value)
     except (ValidationError, PydanticSerializationError, InvalidOutput, RecursionError) as error:
         return Failed(
             attempt_errors.error(

@@ -96,7 +96,7 @@ async def find_blob(node: Node, key: str, caller: Caller) -> Blob | None:
     task_type = record and node.registry.get(record.name)
     if record is None or record.result is None or not task_type or not caller.can_see(record):
         return None
-    value = task_type.read(record.result)
+    value = task_type.output.read(record.result)
     return next((blob for blob in _blobs_of(value) if blob.key == key), None)
 
 

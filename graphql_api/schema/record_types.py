@@ -250,7 +250,7 @@ def decode_result(record: Record, encoded: bytes, info: ApiInfo) -> Any:
         ResultUnreadable: it does not fit what the task type returns today.
     """
     try:
-        value = info.context.node.registry[record.name].read(encoded)
+        value = info.context.node.registry[record.name].output.read(encoded)
     except ValidationError:
         raise ResultUnreadable(
             f"the kept result of {record.task_id} does not fit what {record.name} returns today; submit the task with "

@@ -81,7 +81,7 @@ def read(annotation: Any, value: Any) -> Any:
     kind = returning(annotation, value)
     made = encode(kind, call(kind, {}), 100_000)
     assert isinstance(made, Succeeded), made
-    return kind.output.validate_json(made.result)
+    return kind.output.adapter.validate_json(made.result)
 
 
 # Times of numpy ------------------------------------------------------------------------------------------------------

@@ -87,7 +87,7 @@ def read(annotation: Any, value: Any) -> Any:
     made = encode(kind, value, 1_000_000)
     if isinstance(made, Failed):
         raise AssertionError(made.error["message"])
-    return kind.read(made.result)
+    return kind.output.read(made.result)
 
 
 # Validators run once --------------------------------------------------------------------------------------------------
@@ -613,8 +613,8 @@ def test_an_output_of_any_type_is_read_as_it_was_returned(data: Any, kind: Any) 
     assert isinstance(made, Succeeded), made
     # A plain list or dict is validated as it is returned, once.
     whole = dataclasses.is_dataclass(value) or isinstance(value, BaseModel)
-    returned = value if whole else task_type.validate_output(value)
-    assert difference(task_type.read(made.result), returned, is_input=False) is None
+    returned = value if whole else task_type.output.validate(value)
+    assert difference(task_type.output.read(made.result), returned, is_input=False) is None
 
 
 # Types that hold themselves -------------------------------------------------------------------------------------------

@@ -127,7 +127,7 @@ def test_a_result_that_is_stored_can_be_read_again(annotation: Any, value: Any) 
     kind = returning(annotation)
     outcome = encode(kind, value, 10_000)
     if isinstance(outcome, Succeeded):
-        assert kind.output.validate_json(outcome.result) == value
+        assert kind.output.adapter.validate_json(outcome.result) == value
     else:
         assert outcome.error["code"] == "BAD_OUTPUT"
 
