@@ -1,10 +1,10 @@
 #!/bin/sh
-# Adds the task modules of TASK_PACKAGES to the environment of one node.
+# Installs the task modules of TASK_PACKAGES into the environment of one node.
 #
 #   PYTHON=/opt/dask-graphql/bin/python add-tasks.sh REQUIREMENTS
 #
-# TASK_PACKAGES holds pip requirements separated by spaces. A folder without a pyproject.toml, setup.cfg or setup.py is
-# not a package: its modules are taken as they are, and its requirements.txt is installed.
+# TASK_PACKAGES contains pip requirements, separated by spaces. A folder without a pyproject.toml, setup.cfg or setup.py
+# is not a package: its modules are copied, and its requirements.txt is installed.
 set -euf
 
 requirements=$1
@@ -12,7 +12,7 @@ site=$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 packages=""
 for item in ${TASK_PACKAGES:-}; do
   if [ ! -d "$item" ] || [ -f "$item/pyproject.toml" ] || [ -f "$item/setup.cfg" ] || [ -f "$item/setup.py" ]; then
-    # pip takes `tasks` for the name of a package of the index.
+    # Absolute, as pip would take `tasks` for the name of a package in the index.
     [ ! -d "$item" ] || item=$(cd "$item" && pwd)
     packages="$packages $item"
   else
@@ -23,6 +23,6 @@ for item in ${TASK_PACKAGES:-}; do
     fi
   fi
 done
-# The node's own requirements come along, so that pip finds versions that fit both.
+# Together with the node's own requirements, so that pip finds versions that satisfy both.
 # shellcheck disable=SC2086
 [ -z "$packages" ] || python3 -m pip --python "$PYTHON" install --no-compile -r "$requirements" $packages

@@ -1,4 +1,4 @@
-"""Prints the requirements of one node's image: the lines of that extra in setup.cfg.
+"""Prints the requirements of one node's image: the lines of its extra in setup.cfg.
 
     python docker/requirements.py worker
 

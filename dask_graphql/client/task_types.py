@@ -101,13 +101,17 @@ class Input:
 
 
 def parse_task_types(data: Mapping[str, Any]) -> dict[str, TaskType]:
-    """The answer to DISCOVERY, by name."""
+    """The task types in the response to DISCOVERY, by name."""
     salt = data["caller"]["taskIdSalt"] or ""
     return {item["name"]: _task_type(item, salt) for item in data["taskTypes"]}
 
 
 def find(task_types: Mapping[str, TaskType], name: str) -> TaskType:
-    """One of them. Raises UnknownTaskType where there is none of that name."""
+    """Returns the task type with this name.
+
+    Raises:
+        UnknownTaskType: there is none.
+    """
     if name not in task_types:
         raise UnknownTaskType(f"the api has no task {name!r}; it has {', '.join(sorted(task_types))}")
     return task_types[name]

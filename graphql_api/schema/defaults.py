@@ -82,7 +82,7 @@ def graphql_default(annotation: Any, default: Any, factory: Callable[..., Any] |
 
 
 def _validated(annotation: Any, default: Any) -> Any:
-    """The default as the declared type: `[1]` where a set is declared becomes a set."""
+    """The default as an instance of the declared type: `[1]` becomes a set if a set is declared."""
     try:
         return TypeAdapter(annotation).validate_python(default, by_alias=False, by_name=True)
     except ValidationError:
