@@ -24,7 +24,6 @@ from cluster.errors import BadInput, RegistryError
 from cluster.store.blob_store import BlobStore
 from cluster.task_types.annotations import (
     EMPTY,
-    LISTS,
     fields_of,
     is_dataclass_or_model,
     item_type,
@@ -49,6 +48,7 @@ from graphql_api.schema.strawberry_fields import (
     positional_parameter,
     set_signature,
 )
+from graphql_api.schema.unsupported_types import unsupported_text
 from graphql_api.strawberry_internals import ForwardReference, make_field, set_type_check, to_camel_case
 
 _PLAIN: Final = (
@@ -127,7 +127,7 @@ class TypeMap:
                 return self._enum(bare, where)
             if is_dataclass_or_model(bare) and not issubclass(bare, RootModel):
                 return self._object(bare, where, is_input=is_input)
-        raise RegistryError(f"{where}: {_type_text(bare)} has no GraphQL type; {_suggestion(bare)}")
+        raise RegistryError(f"{where}: {unsupported_text(bare)}")
 
     def _literal(self, values: tuple[Any, ...], where: str, hint: str) -> Any:
         names = all(isinstance(value, str) and _is_enum_name(value) for value in values)
@@ -282,34 +282,6 @@ def _check_int(marks: Iterable[Any], where: str) -> None:
 
 def _is_enum_name(name: str) -> bool:
     return NAME.fullmatch(name) is not None and name not in ("true", "false", "null")
-
-
-def _type_text(annotation: Any) -> str:
-    return annotation.__name__ if isinstance(annotation, type) and not get_args(annotation) else repr(annotation)
-
-
-def _suggestion(annotation: Any) -> str:
-    """What to declare instead of a type that GraphQL does not have."""
-    origin = get_origin(annotation) or annotation
-    if origin in LISTS:
-        return (
-            "declare one item type, such as list[int] or tuple[int, ...], or a dataclass for parts of different types"
-        )
-    if isinstance(origin, type) and is_dataclass_or_model(origin):
-        if issubclass(origin, RootModel):
-            return "declare its root type, or a model with a field"
-        return "a generic dataclass loses its type arguments; use a generic pydantic model, or one class per type"
-    if isinstance(annotation, typing.TypeVar):
-        return "give the generic class its type arguments, as in Page[int]"
-    if origin is Union or "UnionType" in type(annotation).__name__:
-        return "GraphQL has no union of such types; use one type, or one type and None"
-    if typing.is_typeddict(annotation) or (isinstance(annotation, type) and issubclass(annotation, tuple)):
-        return "declare a dataclass with the same fields"
-    if origin is bytes:
-        return "accept a base64 str, and return a Blob from dask_graphql.save_blob"
-    if isinstance(origin, type) and origin.__module__ in ("collections.abc", "collections"):
-        return "use list[...] or dict[str, ...]"
-    return "use plain types, enums, lists, dataclasses or models"
 
 
 def _qualified_name(cls: type) -> str:

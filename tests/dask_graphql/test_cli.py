@@ -143,7 +143,7 @@ def stop(process: subprocess.Popen[bytes], number: int) -> int:
         process.stdout.close()
 
 
-def test_the_version_is_told(desk: Desk) -> None:
+def test_the_version_is_printed(desk: Desk) -> None:
     answer = desk.run("--version")
     assert (answer.returncode, answer.stdout) == (0, f"dask-graphql, version {__version__}\n")
 
@@ -185,7 +185,7 @@ def test_a_taken_port_is_one_clear_line(desk: Desk) -> None:
 
 @pytest.mark.vital
 @pytest.mark.slow
-def test_dev_runs_a_task_stops_whole_and_keeps_its_results_for_the_next_start(desk: Desk) -> None:
+def test_dev_runs_a_task_stops_every_process_and_keeps_results_for_the_next_start(desk: Desk) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}/graphql"
     process = desk.dev(port)

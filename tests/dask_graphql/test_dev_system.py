@@ -88,7 +88,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_part_that_ends_is_started_again_and_the_others_go_on(
+async def test_a_process_that_ends_is_restarted_and_the_others_keep_running(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     stop = asyncio.Event()
@@ -111,7 +111,7 @@ async def test_a_part_that_ends_is_started_again_and_the_others_go_on(
     assert len(caplog.messages) == 2
 
 
-async def test_a_part_that_ends_again_and_again_is_started_ever_later_and_stops_with_the_system(
+async def test_a_process_that_keeps_ending_is_restarted_ever_later_and_stops_with_the_system(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     stop = asyncio.Event()

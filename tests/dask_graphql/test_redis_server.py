@@ -20,9 +20,7 @@ def executable(path: Path) -> Path:
     return path
 
 
-def test_a_server_on_path_comes_before_one_that_a_package_brings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_on_path_is_preferred_to_one_from_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert redis_binary() == str(next(filter(None, map(shipped_server, SHIPPED))))
     own = executable(tmp_path / "valkey-server")
@@ -65,7 +63,7 @@ def test_a_release_from_before_the_lua_fixes_of_its_line_is_warned_of(
         assert said == ""
 
 
-def test_a_server_that_does_not_say_its_release_is_not_judged() -> None:
+def test_a_server_of_unknown_release_is_not_warned_of() -> None:
     assert security_warning({}) == ""
     assert security_warning({"redis_version": "unstable"}) == ""
 

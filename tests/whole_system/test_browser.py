@@ -219,7 +219,7 @@ async def test_a_number_too_long_for_the_record_is_shown_by_its_ends(windows: Wi
         await expect(page.get_by_role("link", name=re.compile("Download"))).to_be_visible()
 
 
-async def test_a_failure_is_told_with_its_code_and_message(windows: Windows) -> None:
+async def test_a_failure_is_shown_with_its_code_and_message(windows: Windows) -> None:
     async with windows.open("/#/submit/failing") as page:
         await submit(page, "failing", message="the tide is too low")
         await see_state(page, "FAILED")
@@ -255,7 +255,7 @@ async def test_a_running_task_is_cancelled(windows: Windows, tmp_path: Path) -> 
         await expect(page.get_by_role("region", name="Timeline")).to_contain_text("CANCELLED was cancelled")
 
 
-async def test_the_time_line_tells_every_attempt(windows: Windows) -> None:
+async def test_the_timeline_shows_every_attempt(windows: Windows) -> None:
     async with windows.open("/#/submit/estimate_pi") as page:
         # It divides by zero, and has two retries.
         await submit(page, "estimate_pi", samples="0")
@@ -415,7 +415,7 @@ async def test_a_task_that_is_computed_again_counts_its_waits_and_attempts_anew(
         await expect(facts).not_to_contain_text("Attempts")
 
 
-async def test_the_cluster_is_told_live(windows: Windows, tmp_path: Path) -> None:
+async def test_the_cluster_is_shown_live(windows: Windows, tmp_path: Path) -> None:
     async with windows.open("/#/cluster") as page, windows.open("/#/submit/gated") as other:
         await expect(page.get_by_role("region", name="Workers").get_by_role("row")).not_to_have_count(1)
         await expect(page.get_by_role("img", name=re.compile("^Tasks: queued 0, running 0"))).to_be_visible()
@@ -426,7 +426,7 @@ async def test_the_cluster_is_told_live(windows: Windows, tmp_path: Path) -> Non
         await expect(page.get_by_text("BUSY")).to_be_hidden()
 
 
-async def test_decisions_cost_and_trouble_of_a_fleet_that_costs_are_told(windows: Windows) -> None:
+async def test_decisions_cost_and_problems_of_a_paid_fleet_are_shown(windows: Windows) -> None:
     at = "2026-01-31T12:00:00Z"
     told = {
         "wanted": 7, "launching": 3, "running": 4, "retiring": 0, "minWorkers": 0, "maxWorkers": 50,

@@ -152,9 +152,7 @@ def test_events_and_progress_are_followed_without_asyncio(sync_client: Client) -
         break
 
 
-async def test_a_reader_of_events_that_is_slower_than_they_come_gets_them_all(
-    client: AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_slow_reader_gets_every_event(client: AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_events, "BUFFER", 2)
     handle = await client.submit("stepping", steps=4, options=SubmitOptions(recompute=True))
     await handle.result(timeout=30)
@@ -193,7 +191,7 @@ async def test_a_failed_task_raises_with_its_code_message_and_type(client: Async
     assert failed.value.code == "TIDE_TOO_LOW"
 
 
-async def test_a_refusal_has_the_code_and_the_words_of_the_api(client: AsyncClient) -> None:
+async def test_a_refusal_has_the_code_and_the_message_of_the_api(client: AsyncClient) -> None:
     with pytest.raises(Refused, match="greater than or equal to 0") as refused:
         await client.submit("fibonacci", n=-1)
     assert refused.value.code == "BAD_INPUT"
@@ -204,7 +202,7 @@ async def test_a_refusal_has_the_code_and_the_words_of_the_api(client: AsyncClie
         await client.submit_many("fibonacci", [{"n": 1}, {"n": -1}])
 
 
-async def test_what_the_api_does_not_have_is_told_before_it_is_asked(client: AsyncClient) -> None:
+async def test_unknown_task_types_and_arguments_are_refused_without_a_request(client: AsyncClient) -> None:
     with pytest.raises(UnknownTaskType, match="no task 'fibonaci'; it has add, "):
         await client.submit("fibonaci", n=1)
     with pytest.raises(BadArguments, match="no argument m; it has n"):
@@ -216,7 +214,7 @@ async def test_what_the_api_does_not_have_is_told_before_it_is_asked(client: Asy
     assert all(issubclass(kind, ClientError) for kind in (UnknownTaskType, BadArguments, Refused, ApiUnavailable))
 
 
-async def test_objects_enums_and_blobs_go_and_come_as_python_values(client: AsyncClient, tmp_path: Path) -> None:
+async def test_objects_enums_and_blobs_become_python_values_and_back(client: AsyncClient, tmp_path: Path) -> None:
     points: list[Any] = [Point(x=1), {"x": 2, "y": 5}]
     handle = await client.submit("report", size=3_000_000, colour=Colour.BLUE, points=points)
     report = await handle.result(timeout=30)
@@ -252,7 +250,7 @@ async def test_a_task_may_be_waited_for_before_anybody_submits_it(client: AsyncC
     assert await waiting == 3
 
 
-async def test_a_wait_for_what_nobody_submitted_says_so(client: AsyncClient) -> None:
+async def test_a_timeout_says_that_the_task_was_not_submitted(client: AsyncClient) -> None:
     with pytest.raises(ResultTimeout, match=f"{'1' * 32} was not submitted yet, or its record has expired"):
         await client.task("1" * 32).result(timeout=0.2)
 
@@ -430,7 +428,7 @@ async def bound_by_the_api(item: Input) -> Bound:
     return bound
 
 
-async def test_the_ids_of_random_inputs_are_those_that_a_running_api_answers(client: AsyncClient) -> None:
+async def test_the_ids_of_random_inputs_are_those_of_a_running_api(client: AsyncClient) -> None:
     examples: list[tuple[str, dict[str, Any]]] = [
         ("add", {"a": 2**53}), ("add", {"a": -(2**53) - 1, "b": 10**5000}), ("estimate_pi", {"samples": 10}),
         ("failing", {"message": "\u00fc \U0001f600 \\ \""}), ("slow", {"folder": "/nowhere", "n": 1, "seconds": 0}),
@@ -446,7 +444,7 @@ async def test_the_ids_of_random_inputs_are_those_that_a_running_api_answers(cli
 TOMORROW = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
 
 
-async def test_an_id_that_does_not_follow_from_the_input_is_told(
+async def test_an_id_that_does_not_follow_from_the_input_raises(
     client: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dask_graphql.client.task_types.task_id", lambda *_: "0" * 32)
@@ -454,7 +452,7 @@ async def test_an_id_that_does_not_follow_from_the_input_is_told(
         await client.submit("fibonacci", n=90)
 
 
-async def test_ids_that_only_the_api_can_tell_are_believed(
+async def test_ids_that_only_the_api_can_compute_are_accepted(
     client: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     types = {name: replace(kind, id_from_input=False) for name, kind in (await client.task_types()).items()}
@@ -543,7 +541,7 @@ async def first_end(waits: Sequence[asyncio.Future[Any]], count: int) -> None:
 
 
 @pytest.mark.slow
-async def test_an_api_that_hangs_is_left_and_found_again(tmp_path: Path) -> None:
+async def test_a_hanging_connection_to_the_api_is_closed_and_reopened(tmp_path: Path) -> None:
     """The link stays open and nobody answers: pings notice it."""
     async with (
         System(tmp_path, min_workers=1, max_workers=1) as system,
@@ -569,7 +567,7 @@ async def connected(client: AsyncClient, times: int) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_an_api_that_stays_away_is_told_after_the_clients_patience() -> None:
+async def test_an_unavailable_api_raises_after_the_clients_patience() -> None:
     async with AsyncClient(f"http://127.0.0.1:{free_port()}", patience_seconds=0.7) as client:
         with pytest.raises(ApiUnavailable, match=r"did not respond for 0\.7 s"):
             await client.submit("fibonacci", n=1)
@@ -637,7 +635,7 @@ class CuttingProxy:
             end.close()
 
 
-async def test_a_download_goes_on_where_its_connection_broke(system: System, tmp_path: Path) -> None:
+async def test_a_download_resumes_where_its_connection_broke(system: System, tmp_path: Path) -> None:
     async with CuttingProxy(system.ports[0], 700_000) as proxy, AsyncClient(f"http://127.0.0.1:{proxy.port}") as client:
         handle = await client.submit("fibonacci", n=11_000_000)
         result = await handle.result(timeout=60)
@@ -717,7 +715,7 @@ def errors(code: str, **extensions: Any) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-async def test_a_request_is_repeated_while_a_proxy_or_the_api_says_not_now(scripted: Scripted) -> None:
+async def test_a_request_is_repeated_while_a_proxy_or_the_api_refuses_temporarily(scripted: Scripted) -> None:
     scripted.answers = [
         Response("no upstream", 502), Response("", 503), Response("", 504), Response("", 429, {"Retry-After": "1"}),
         JSONResponse(errors("SERVICE_UNAVAILABLE")), JSONResponse(errors("RATE_LIMITED", retryAfterSeconds=1), 429),
@@ -731,7 +729,7 @@ async def test_a_request_is_repeated_while_a_proxy_or_the_api_says_not_now(scrip
     assert scripted.authorizations == [None] * 7
 
 
-async def test_the_token_goes_with_every_request_and_with_the_greeting(scripted: Scripted) -> None:
+async def test_the_token_is_sent_with_every_request_and_in_connection_init(scripted: Scripted) -> None:
     scripted.answers = [no_types()]
     async with AsyncClient(scripted.url, token="s3cret") as client:
         assert (await client.task(FIB_90).final())["error"]["code"] == "TIMEOUT"
@@ -742,7 +740,7 @@ async def test_the_token_goes_with_every_request_and_with_the_greeting(scripted:
     assert "pong" in scripted.said
 
 
-async def test_a_refusal_that_stays_is_told_at_once(scripted: Scripted) -> None:
+async def test_a_permanent_refusal_raises_at_once(scripted: Scripted) -> None:
     scripted.answers = [JSONResponse(errors("UNAUTHENTICATED"), 401), Response("<html>no such page", 404)]
     scripted.close_code = 4403
     async with AsyncClient(scripted.url) as client:
@@ -758,7 +756,7 @@ async def test_a_refusal_that_stays_is_told_at_once(scripted: Scripted) -> None:
         assert len(scripted.greetings) == 1
 
 
-def test_a_blob_is_looked_for_beside_the_api_wherever_a_proxy_put_it() -> None:
+def test_a_blob_is_requested_below_the_path_where_a_proxy_serves_the_api() -> None:
     assert blob_url("http://host:8000/graphql", "/blobs/a") == "http://host:8000/blobs/a"
     assert blob_url("https://host/api/graphql", "/blobs/a") == "https://host/api/blobs/a"
     assert blob_url("https://host/graphql", "https://bucket/a?sig=1") == "https://bucket/a?sig=1"

@@ -88,7 +88,7 @@ def sent(value: Any, graphql_type: str = "JSON!", **used: UsedType) -> Any:
         ("no span", "Duration!", "no span"),
     ],
 )
-def test_a_value_is_sent_as_the_function_would_write_it(value: Any, graphql_type: str, expected: Any) -> None:
+def test_a_value_is_sent_in_the_form_of_the_task_id(value: Any, graphql_type: str, expected: Any) -> None:
     assert sent(value, graphql_type, PointInput=UsedType("PointInput", (Member("x", "x", "Int!"),))) == expected
 
 
@@ -116,12 +116,12 @@ def test_values_of_pandas_are_sent_as_pythons() -> None:
         ((n for n in range(3)), "takes: thing: .*pass a list"),
     ],
 )
-def test_a_value_that_json_cannot_say_is_refused_by_name(value: Any, words: str) -> None:
+def test_a_value_without_a_json_form_is_refused_by_name(value: Any, words: str) -> None:
     with pytest.raises(BadArguments, match=words):
         sent(value)
 
 
-def test_a_value_that_holds_itself_is_refused_by_name() -> None:
+def test_a_value_that_contains_itself_is_refused_by_name() -> None:
     endless: list[Any] = []
     endless.append(endless)
     with pytest.raises(BadArguments, match="takes: thing: it is nested too deeply, or contains itself"):
@@ -144,7 +144,7 @@ def test_one_of_many_inputs_is_refused_with_its_index() -> None:
         ("String!", "a,b", True),
     ],
 )
-def test_a_text_for_a_list_on_the_command_line_is_refused_with_what_to_write(
+def test_a_string_for_a_list_on_the_command_line_is_refused_with_what_to_write(
     graphql_type: str, value: Any, allowed: bool
 ) -> None:
     if allowed:
@@ -155,13 +155,13 @@ def test_a_text_for_a_list_on_the_command_line_is_refused_with_what_to_write(
     assert "," not in value or """'["a", "b"]'""" in str(caught.value)
 
 
-def test_the_id_of_a_dataclass_with_a_field_that_no_client_gives_is_the_apis_to_tell() -> None:
+def test_only_the_api_knows_the_id_of_a_dataclass_with_a_field_that_clients_do_not_send() -> None:
     assert not is_derivable(Point)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.timedeltas())
-def test_a_span_comes_back_as_it_was_returned_and_has_the_apis_form(span: timedelta) -> None:
+def test_a_duration_is_decoded_as_returned_and_encoded_as_by_the_api(span: timedelta) -> None:
     def spans(n: timedelta) -> timedelta: ...  # type: ignore[empty-body]
 
     task(name="client_spans")(spans)

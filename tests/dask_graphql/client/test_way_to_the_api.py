@@ -130,11 +130,11 @@ def test_what_is_this_machine(url: str, loopback: bool) -> None:
         ("http://host/api/", "http://host/api/"),
     ],
 )
-def test_a_url_may_be_given_in_each_of_its_spellings(given: str, taken: str) -> None:
+def test_each_form_of_an_api_url_is_accepted(given: str, taken: str) -> None:
     assert api_url(given) == taken
 
 
-async def test_a_client_of_a_url_with_a_slash_behind_it_works(url: str) -> None:
+async def test_a_url_with_a_trailing_slash_works(url: str) -> None:
     async with AsyncClient(url + "/") as client:
         assert "fibonacci" in await client.task_types()
     with pytest.raises(ApiUnavailable, match="is not the URL of an api"):
@@ -147,7 +147,7 @@ def test_the_command_connects_to_where_the_settings_point() -> None:
     assert own_url(Settings(host="0.0.0.0")) == "http://127.0.0.1:8000"
 
 
-async def test_a_port_where_nobody_listens_is_said_at_once_and_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_closed_port_is_warned_of_at_once_and_only_once(caplog: pytest.LogCaptureFixture) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     with (
         caplog.at_level(logging.WARNING),
@@ -168,7 +168,7 @@ async def test_a_client_that_only_waits_says_so_too(caplog: pytest.LogCaptureFix
     assert warning.endswith("trying for 1 s")
 
 
-def test_the_command_says_on_stderr_what_it_tries(tmp_path: Path) -> None:
+def test_the_command_warns_on_stderr_while_it_retries(tmp_path: Path) -> None:
     port = free_port()
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "dask_graphql", "submit", "fibonacci", "n=90"],

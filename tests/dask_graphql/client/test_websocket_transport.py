@@ -22,7 +22,7 @@ def subscription(ends: list[ClientError | None], data: list[Any]) -> Subscriptio
     )  # fmt: skip
 
 
-async def test_a_subscription_that_comes_as_the_link_stops_has_a_link_of_its_own() -> None:
+async def test_a_subscription_that_starts_as_the_connection_stops_gets_a_new_connection() -> None:
     sockets = 0
 
     async def babble(socket: ServerConnection) -> None:

@@ -90,7 +90,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("shown", BAD.values(), ids=BAD.keys())
-async def test_a_bad_credential_is_refused_on_every_transport(guarded: System, shown: str) -> None:
+async def test_an_invalid_credential_is_refused_on_every_transport(guarded: System, shown: str) -> None:
     headers = guarded.headers(shown)
     answer = await refused_http(guarded, headers)
     assert answer.status_code == 401
@@ -108,7 +108,7 @@ async def test_a_bad_credential_is_refused_on_every_transport(guarded: System, s
 
 
 @pytest.mark.parametrize("kind", ["key", "token"])
-async def test_a_good_credential_is_let_in_on_every_transport(guarded: System, kind: str) -> None:
+async def test_a_valid_credential_is_accepted_on_every_transport(guarded: System, kind: str) -> None:
     shown = token() if kind == "token" else await guarded.make_key("good", scopes=USER)
     submitted = await guarded.ask(SUBMIT, {"n": 31}, token=shown)
     task_id = submitted["submitFibonacci"]["taskId"]
@@ -196,7 +196,7 @@ async def heard_out(socket: Socket, seconds: float) -> None:
             await socket.connection.recv()
 
 
-async def test_a_revoked_key_ends_its_requests_and_its_sockets(guarded: System) -> None:
+async def test_a_revoked_key_is_refused_and_its_sockets_are_closed(guarded: System) -> None:
     key = await guarded.make_key("leaving", scopes=USER)
     async with Socket.open(guarded.url, key) as socket:
         await socket.send(
@@ -218,7 +218,7 @@ async def test_a_revoked_key_ends_its_requests_and_its_sockets(guarded: System) 
     assert (await refused_http(guarded, guarded.headers(key))).status_code == 401
 
 
-async def test_a_socket_ends_with_its_token(guarded: System) -> None:
+async def test_a_socket_is_closed_when_its_token_expires(guarded: System) -> None:
     # The node allows clocks to differ by 30 s.
     async with Socket.open(guarded.url, token(exp=time.time() - LEEWAY_SECONDS + 2)) as socket:
         with pytest.raises(ConnectionClosed) as closed:
@@ -308,13 +308,13 @@ def test_settings_that_do_not_fit_together_stop_the_node(changes: dict[str, str]
         load_settings({f"DASK_GRAPHQL_{name}": value for name, value in changes.items()})
 
 
-def test_with_authentication_a_public_address_needs_no_further_word() -> None:
+def test_with_authentication_a_public_address_needs_no_other_setting() -> None:
     settings = load_settings({"DASK_GRAPHQL_HOST": "0.0.0.0", "DASK_GRAPHQL_AUTHENTICATION": "required"})
     check_public(settings)
 
 
 @pytest.mark.parametrize("kind", ["key", "token"])
-async def test_the_python_client_shows_its_credential_and_salts_its_ids(guarded: System, kind: str) -> None:
+async def test_the_python_client_sends_its_credential_and_salts_its_ids(guarded: System, kind: str) -> None:
     shown = token() if kind == "token" else await guarded.make_key("python", scopes=USER)
     async with AsyncClient(guarded.url, shown) as client:
         handle = await client.submit("fibonacci", n=64)

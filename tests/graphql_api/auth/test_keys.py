@@ -13,7 +13,7 @@ from graphql_api.auth.callers import Scope
 from graphql_api.auth.keys import ApiKey, KeyRing, create_key, revoke_key
 
 
-async def test_a_key_that_is_made_and_used_while_the_list_is_read_stays_good(
+async def test_a_key_that_is_created_and_used_while_the_list_is_read_stays_valid(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ring = KeyRing(store)

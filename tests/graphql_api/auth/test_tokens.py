@@ -72,7 +72,7 @@ def tokens_of(issuer: Issuer) -> TokenVerifier:
     return TokenVerifier(load_settings({}, oidc_issuer=issuer.url, jwt_audience="dask"))
 
 
-async def test_the_keys_of_an_issuer_are_found_and_kept(issuer: Issuer) -> None:
+async def test_the_keys_of_an_issuer_are_fetched_and_cached(issuer: Issuer) -> None:
     checked = tokens_of(issuer)
     for _ in range(3):
         claims = await checked.claims(issuer.token("one"))
@@ -83,7 +83,7 @@ async def test_the_keys_of_an_issuer_are_found_and_kept(issuer: Issuer) -> None:
     assert await checked.claims(issuer.token("one", aud="other")) is None
 
 
-async def test_a_new_key_is_found_though_nobody_can_make_the_node_ask_all_the_time(
+async def test_a_new_key_is_fetched_but_clients_cannot_trigger_a_request_for_each_token(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked = tokens_of(issuer)
@@ -95,7 +95,7 @@ async def test_a_new_key_is_found_though_nobody_can_make_the_node_ask_all_the_ti
     assert await checked.claims(issuer.token("two"))
 
 
-async def test_an_issuer_that_is_another_or_away_gives_no_keys(issuer: Issuer) -> None:
+async def test_an_unavailable_issuer_or_a_wrong_one_gives_no_keys(issuer: Issuer) -> None:
     issuer.says = "https://other.example"
     with pytest.raises(ServiceUnavailable):
         await tokens_of(issuer).claims(issuer.token("one"))

@@ -154,7 +154,7 @@ def event(record: Record) -> Any:
 
 @settings(deadline=None)
 @given(st.randoms(use_true_random=False), records())
-def test_a_reader_answers_what_graphql_core_answers(chance: Random, record: Record) -> None:
+def test_a_reader_returns_what_graphql_core_returns(chance: Random, record: Record) -> None:
     for root, field, kind in ((task, "taskResult", "Task"), (event, "taskEvents", "TaskEvent")):
         text = f'subscription {{ {field}(taskId: "{"0" * 32}") {selection(CORE.type_map[kind], chance, 4)} }}'
         # Two fields of one name, and wrong values of arguments, are refused before they come here.
@@ -193,7 +193,7 @@ def test_a_plain_selection_is_read_without_graphql_core() -> None:
 
 @settings(deadline=None)
 @given(st.randoms(use_true_random=False), records() | st.sampled_from([BadInput("no", limit=1), ValueError("odd")]))
-def test_a_mutation_is_answered_alike_and_runs_once(chance: Random, answer: Record | Exception) -> None:
+def test_a_compiled_mutation_has_the_same_response_and_runs_once(chance: Random, answer: Record | Exception) -> None:
     field = chance.choice(["submitFibonacci(n: 3)", "submitFibonacciMany(inputs: [{n: 1}, {n: 2}])", "submitAdd(a: 1)"])
     text = f"mutation {{ {field} {selection(CORE.type_map['Submission'], chance, 5)} }}"
     document = parse(text)
@@ -249,7 +249,9 @@ def test_task_types_are_described_once_for_a_process(monkeypatch: pytest.MonkeyP
     ],
 )
 @pytest.mark.parametrize("result", [b'{"n":9,"digits":2,"bit_length":6,"sha256":"86be","text":"34"}', b'"unreadable"'])
-def test_what_clients_ask_is_answered_alike(query: str, variables: dict[str, Any], result: bytes) -> None:
+def test_operations_of_real_clients_have_the_same_responses(
+    query: str, variables: dict[str, Any], result: bytes
+) -> None:
     document = parse(query)
     [operation] = document.definitions
     assert isinstance(operation, OperationDefinitionNode)

@@ -55,7 +55,7 @@ def refusal(text: str) -> str:
         ),
     ],
 )
-def test_each_limit_refuses_what_passes_it_and_says_which(text: str, words: str) -> None:
+def test_each_limit_refuses_what_exceeds_it_and_is_named(text: str, words: str) -> None:
     assert f"at most {words}" in refusal(text)
 
 
@@ -64,7 +64,7 @@ def test_a_fragment_bomb_is_measured_once_and_refused_for_its_cost() -> None:
     assert "points of cost" in refusal("{ ...f0 } " + bomb + "fragment f60 on Query { a }")
 
 
-def test_fragments_in_a_circle_are_left_to_validation() -> None:
+def test_recursive_fragments_are_left_to_validation() -> None:
     text = "{ ...a } fragment a on Query { x ...b } fragment b on Query { y ...a ...nowhere }"
     check_limits(measure_document(parse(text)), LIMITS)
 
@@ -105,14 +105,14 @@ def test_the_values_of_the_variables_are_counted_at_any_depth(variables: dict[st
     assert refused(variables, limit) == (count + items // PLAIN_ITEMS_PER_VALUE > limit)
 
 
-def test_one_input_may_be_a_long_list_of_numbers_and_no_endless_one() -> None:
+def test_one_input_may_be_a_long_but_bounded_list_of_numbers() -> None:
     assert not refused({"values": [0.5] * 20_000}, Settings().variable_values)
     assert not refused({"inputs": [{"values": [0.5] * 50}] * 1_000}, Settings().variable_values)
     assert refused({"values": [0.5] * 200_000}, Settings().variable_values)
     assert refused({"rows": [{"x": 1}] * 20_000}, Settings().variable_values)
 
 
-def test_kept_documents_are_bounded_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_document_cache_is_bounded_by_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("graphql_api.execution.document_cache.CACHE_TOKENS", 10_000)
     documents = DocumentCache(Settings(), PersistedOperations(Settings()))
     for i in range(300):
@@ -146,7 +146,7 @@ async def closed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
         {"query": ALLOWED},
     ],
 )
-async def test_a_persisted_operation_is_named_by_its_hash(closed: System, body: dict[str, Any]) -> None:
+async def test_a_persisted_operation_is_requested_by_its_hash(closed: System, body: dict[str, Any]) -> None:
     async with httpx.AsyncClient() as client:
         assert (await client.post(closed.url, json=body)).json()["data"]["taskTypes"][0]["name"] == "fibonacci"
         if "query" not in body:
@@ -159,7 +159,7 @@ async def test_a_persisted_operation_is_named_by_its_hash(closed: System, body: 
 
 
 @pytest.mark.parametrize("body", [{"query": "{ taskTypes { version } }"}, {"documentId": "0" * 64}])
-async def test_every_other_operation_is_refused_where_only_persisted_ones_are_allowed(
+async def test_other_operations_are_refused_if_only_persisted_ones_are_allowed(
     closed: System, body: dict[str, Any]
 ) -> None:
     code = "PERSISTED_OPERATION_NOT_FOUND"
@@ -173,7 +173,7 @@ async def test_every_other_operation_is_refused_where_only_persisted_ones_are_al
         assert json.loads(await socket.connection.recv())["payload"][0]["extensions"]["code"] == code
 
 
-async def test_without_introspection_nothing_tells_the_schema(closed: System) -> None:
+async def test_without_introspection_no_error_reveals_the_schema(closed: System) -> None:
     answer = await closed.post("{ __schema { types { name } } }")
     assert answer["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
     misspelt = await closed.post("{ taskTypos { name } }")
@@ -188,7 +188,7 @@ async def test_without_graphiql_a_browser_gets_no_page(closed: System) -> None:
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"abc": "{ a }"}', '{"abc": 1}'])
-def test_a_file_of_operations_that_does_not_fit_stops_the_node(tmp_path: Path, text: str) -> None:
+def test_an_invalid_file_of_operations_stops_the_node(tmp_path: Path, text: str) -> None:
     file = tmp_path / "operations.json"
     file.write_text(text)
     with pytest.raises(SettingError, match="DASK_GRAPHQL_PERSISTED_OPERATIONS"):
@@ -198,7 +198,7 @@ def test_a_file_of_operations_that_does_not_fit_stops_the_node(tmp_path: Path, t
 MANY = "mutation($i: [FibonacciInput!]!) { submitFibonacciMany(inputs: $i) { outcome task { result { __typename } } } }"
 
 
-def test_what_is_selected_of_many_counts_for_each_input() -> None:
+def test_the_selection_of_a_many_mutation_counts_for_each_input() -> None:
     documents = DocumentCache(Settings(), PersistedOperations(Settings()))
 
     def allowed(inputs: object, text: str = MANY) -> bool:

@@ -33,7 +33,7 @@ async def submitted(socket: Socket, n: int) -> str:
     return task_id
 
 
-async def test_everybody_gets_what_was_asked_in_its_own_words(system: System) -> None:
+async def test_each_subscriber_gets_the_response_to_its_own_document(system: System) -> None:
     one = "subscription($id: ID!) { taskResult(taskId: $id) { state } }"
     named = (
         "subscription A($id: ID!) { mine: taskResult(taskId: $id) { attempt } }"
@@ -55,7 +55,7 @@ async def test_everybody_gets_what_was_asked_in_its_own_words(system: System) ->
             assert item == {"taskResult": {"state": "SUCCEEDED", "name": "fibonacci"}}
 
 
-async def test_a_task_that_ran_again_is_not_answered_with_its_first_end(system: System) -> None:
+async def test_the_response_of_an_earlier_run_is_not_reused(system: System) -> None:
     asked = "subscription($id: ID!) { taskResult(taskId: $id) { startedAt submissions } }"
     async with Socket.open(system.url) as socket:
         socket.share()
@@ -69,7 +69,7 @@ async def test_a_task_that_ran_again_is_not_answered_with_its_first_end(system: 
         assert second["taskResult"]["startedAt"] > first["taskResult"]["startedAt"]
 
 
-async def test_an_answer_with_an_error_is_given_with_its_error_each_time(system: System) -> None:
+async def test_a_response_with_an_error_is_not_cached(system: System) -> None:
     asked = (
         "subscription($id: ID!) { taskResult(taskId: $id)"
         " { result { ... on FibonacciResult { digitsSlice(offset: -1, length: 1) } } } }"
@@ -87,7 +87,7 @@ async def test_an_answer_with_an_error_is_given_with_its_error_each_time(system:
             assert json.loads(await socket.connection.recv()) == {"id": number, "type": "complete"}
 
 
-def test_kept_answers_are_bounded_and_the_oldest_used_go_first() -> None:
+def test_the_response_cache_is_bounded_and_evicts_the_least_recently_used() -> None:
     answers = ResponseCache()
     count = CACHE_BYTES // (MAX_RESPONSE_BYTES + ENTRY_OVERHEAD_BYTES)
     for i in range(count):
@@ -100,7 +100,7 @@ def test_kept_answers_are_bounded_and_the_oldest_used_go_first() -> None:
     assert answers.get(("long",)) is None
 
 
-def test_an_answer_takes_no_more_memory_than_is_counted() -> None:
+def test_a_cached_response_takes_no_more_memory_than_is_counted() -> None:
     tracemalloc.start()
     try:
         answers = ResponseCache()
@@ -127,7 +127,7 @@ def test_only_a_subscription_of_one_task_is_shared() -> None:
         assert documents.parse_cached(text).operation(None).shared is expected, text
 
 
-async def test_a_large_message_is_packed_by_itself_and_a_small_one_goes_as_it_is(system: System) -> None:
+async def test_a_large_message_is_compressed_and_a_small_one_is_not(system: System) -> None:
     asked = "subscription($id: ID!) { taskResult(taskId: $id) { result { ... on FibonacciResult { value } } } }"
     address = system.url.replace("http", "ws", 1)
     async with connect(address, subprotocols=["graphql-transport-ws"]) as connection:  # type: ignore[list-item]
@@ -155,7 +155,7 @@ def _digits(number: int) -> str:
     return str(gmpy2.mpz(number).digits())
 
 
-def test_a_document_that_does_not_fit_the_schema_is_never_taken_for_one_that_does() -> None:
+def test_an_invalid_document_is_never_cached_as_valid() -> None:
     from cluster.task_types.registry import load_registry
     from graphql_api.execution.document_cache import DocumentRejected
     from graphql_api.schema.builder import make_schema

@@ -79,7 +79,7 @@ def blob(name: str, media_type: str = "text/plain") -> Blob:
         (Model | None, Model(table={}, deeper=Slotted(frozenset([blob("c")]))), blob("c")),
     ],
 )
-async def test_a_blob_is_found_in_whatever_holds_it(tmp_path: Path, annotation: Any, value: Any, asked: Blob) -> None:
+async def test_a_blob_is_found_anywhere_in_an_output(tmp_path: Path, annotation: Any, value: Any, asked: Blob) -> None:
     answer = await Api(tmp_path, annotation, value).get(asked)
     assert (answer.status_code, answer.content) == (200, b"content")
 
@@ -93,13 +93,13 @@ async def test_a_blob_is_found_in_whatever_holds_it(tmp_path: Path, annotation: 
         ('a"b.txt', "inline; filename=\"a_b.txt\"; filename*=UTF-8''a%22b.txt"),
     ],
 )
-async def test_a_file_of_any_name_is_downloaded_by_it(tmp_path: Path, name: str, disposition: str) -> None:
+async def test_a_file_of_any_name_is_downloaded_under_that_name(tmp_path: Path, name: str, disposition: str) -> None:
     answer = await Api(tmp_path, list[Blob], [blob(name)]).get(blob(name))
     assert (answer.status_code, answer.headers["content-disposition"]) == (200, disposition)
 
 
 @pytest.mark.parametrize("media_type", ["täxt/☃", "text/plain\r\nX-More: 1", "text", ""])
-async def test_a_media_type_that_no_header_can_say_is_not_sent(tmp_path: Path, media_type: str) -> None:
+async def test_a_media_type_that_is_not_valid_in_a_header_is_not_sent(tmp_path: Path, media_type: str) -> None:
     answer = await Api(tmp_path, list[Blob], [blob("a", media_type)]).get(blob("a"))
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/octet-stream")
     assert "x-more" not in answer.headers

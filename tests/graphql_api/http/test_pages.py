@@ -58,14 +58,14 @@ async def test_each_page_comes_as_html_from_its_own_origin_only(
     assert "Accept" in answer.headers["vary"]
 
 
-async def test_the_icon_that_browsers_ask_every_origin_for_is_there_and_kept(client: httpx.AsyncClient) -> None:
+async def test_the_icon_is_served_and_cached(client: httpx.AsyncClient) -> None:
     answer = await client.get("/favicon.ico")
     assert (answer.status_code, answer.content) == (200, b"icon")
     assert answer.headers["content-type"] == "image/x-icon"
     assert answer.headers["cache-control"] == "public, max-age=86400"
 
 
-async def test_without_built_pages_the_icon_is_empty_and_no_error(tmp_path: Path) -> None:
+async def test_without_built_pages_the_icon_is_empty_but_not_an_error(tmp_path: Path) -> None:
     answer = await client_of(tmp_path / "none").get("/favicon.ico")
     assert (answer.status_code, answer.content) == (204, b"")
     assert answer.headers["cache-control"] == "no-store"
@@ -84,20 +84,22 @@ def test_the_policy_names_no_other_host_and_runs_no_inline_script() -> None:
     assert "unsafe-eval" not in CONTENT_SECURITY_POLICY
 
 
-async def test_a_page_is_asked_for_again_and_not_sent_again(client: httpx.AsyncClient) -> None:
+async def test_an_unchanged_page_is_revalidated_but_not_sent_again(client: httpx.AsyncClient) -> None:
     first = await client.get("/")
     assert first.headers["cache-control"] == "no-cache"
     again = await client.get("/", headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
 
 
-async def test_hashed_files_are_kept_for_ever_and_others_are_not(client: httpx.AsyncClient) -> None:
+async def test_only_files_with_a_hash_in_their_name_are_cached_for_ever(
+    client: httpx.AsyncClient,
+) -> None:
     hashed = await client.get("/static/assets/index-a1b2c3d4.js")
     assert hashed.headers["cache-control"] == "public, max-age=31536000, immutable"
     assert (await client.get("/static/favicon.svg")).headers["cache-control"] == "no-cache"
 
 
-async def test_a_browser_that_takes_gzip_gets_the_packed_copy(client: httpx.AsyncClient) -> None:
+async def test_a_browser_that_accepts_gzip_gets_the_compressed_copy(client: httpx.AsyncClient) -> None:
     packed = await client.get("/static/assets/index-a1b2c3d4.js", headers={"Accept-Encoding": "gzip, br"})
     assert packed.headers["content-encoding"] == "gzip"
     assert int(packed.headers["content-length"]) < len(CODE)

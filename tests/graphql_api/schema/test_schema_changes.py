@@ -57,7 +57,7 @@ HARMLESS = [
 ]
 
 
-def test_the_committed_schema_breaks_no_client_of_the_released_one_but_as_the_changelog_says() -> None:
+def test_the_committed_schema_breaks_clients_of_the_released_one_only_as_the_changelog_declares() -> None:
     done = subprocess.run([sys.executable, SCRIPT], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -80,24 +80,24 @@ def test_a_breaking_change_that_is_declared_passes(pattern: str, replacement: st
 
 
 @pytest.mark.parametrize(("pattern", "replacement"), HARMLESS)
-def test_a_change_that_breaks_nobody_passes(pattern: str, replacement: str) -> None:
+def test_a_compatible_change_passes(pattern: str, replacement: str) -> None:
     assert CHANGES.problems(RELEASED, edited(pattern, replacement), NONE_DECLARED) == []
 
 
-def test_what_an_older_release_declared_counts_no_more() -> None:
+def test_declarations_of_older_releases_are_ignored() -> None:
     pattern, replacement, description = BREAKING[0]
     changelog = f"# Changelog\n\n## [Unreleased]\n\n## [0.1.0]\n\n### Breaking\n\n- `{description}` Once.\n"
     [problem] = CHANGES.problems(RELEASED, edited(pattern, replacement), changelog)
     assert description in problem
 
 
-def test_a_declaration_of_what_did_not_happen_is_refused() -> None:
+def test_a_declaration_of_a_change_that_was_not_made_is_refused() -> None:
     changelog = "## [Unreleased]\n\n### Breaking\n\n- `Field Query.task was removed.` Gone.\n"
     [problem] = CHANGES.problems(RELEASED, RELEASED, changelog)
     assert "remove the line" in problem
 
 
-def test_the_command_fails_and_a_release_settles_it(tmp_path: Path) -> None:
+def test_the_command_fails_until_the_schema_is_released(tmp_path: Path) -> None:
     pattern, replacement, description = BREAKING[0]
     files = {"released": RELEASED, "current": edited(pattern, replacement), "changelog": NONE_DECLARED}
     for name, text in files.items():

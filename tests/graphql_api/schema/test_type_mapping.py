@@ -284,7 +284,7 @@ class Bounded(BaseModel):
     table: dict[str, int] = Field(default_factory=dict)
 
 
-def test_bounds_and_unwritable_defaults_stand_in_the_descriptions_of_input_fields() -> None:
+def test_descriptions_of_input_fields_have_bounds_and_defaults_that_graphql_cannot_express() -> None:
     printed = print_type(input_type(schema_of(taking(Bounded)), "BoundedInput"))
     for words in (
         "More than 0, less than 1.",
