@@ -108,7 +108,7 @@ def test_what_repeats_is_counted_and_told(log: io.StringIO, monkeypatch: pytest.
         shout("graphql_api.transport")
     shown = lines(log)
     assert len(shown) == MAX_REPEATS
-    assert "not shown" in shown[-1]["message"]
+    assert "are suppressed" in shown[-1]["message"]
     now += 11
     shout("graphql_api.transport")
     assert lines(log)[-1]["message"] == f"a client misbehaves ({1_000 - MAX_REPEATS} similar messages were suppressed)"
