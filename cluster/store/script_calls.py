@@ -21,8 +21,8 @@ R = TypeVar("R")
 LossReason: TypeAlias = Literal["worker", "undelivered", "none", "unbegun", "silent"]
 """Why an attempt is lost. `worker`: it died with its worker; counts against LOST_WORKER_LIMIT. `undelivered`: the
 scheduler does not know it; counts against UNDELIVERED_LIMIT. The others count against UNCHARGED_LIMIT only: `none`;
-`unbegun`, which applies only if the attempt has not started; `silent`, which applies only if it was not heard of in the
-last 30 s."""
+`unbegun`, which applies only if the attempt has not started; `silent`, which applies only if it sent no heartbeat in
+the last 30 s."""
 
 CHECK_AFTER_SECONDS: Final = 15.0
 """How long an open task may be silent before the recoverer asks the scheduler for it."""
@@ -170,7 +170,7 @@ class Calls(Keys):
         self, task_id: str, attempt: int, loss_reason: LossReason, error: dict[str, Any]
     ) -> Call[tuple[str, Due | None]]:
         """As `mark_lost`, for the recoverer: returns also the next attempt, which the caller must dispatch. It is None
-        if there is none, or if its input is long: then it is due, and `claim_due` returns it."""
+        if there is none, or if its input is long: then `claim_due` returns it."""
 
         def parse(reply: bytes) -> tuple[str, Due | None]:
             if reply.isalpha():

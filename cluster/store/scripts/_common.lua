@@ -1,13 +1,15 @@
--- Prefixed to every script. The keys of one task, all in one shard (hash tag), so that they are on one node of a cluster:
+-- Prefixed to every script. The keys of one task, all in one shard (hash tag), so that they are on one node of a
+-- cluster:
 --   KEYS[1]  {shard}:task:<id>    hash    the record (fields: record.py, FIELDS)
 --   KEYS[2]  {shard}:events:<id>  list    the newest events, JSON, oldest first; their seq have no gaps
 --   KEYS[3]  {shard}:watch:<id>   hash    node id -> "f" (notify of the final record) or "e" (notify of every event)
 --   KEYS[4]  {shard}:open         zset    ids of open tasks -> when each is due, ms
 --   KEYS[5]  {shard}:index        base name of the lists, zsets of ids -> submitted_at, ms:
---              index:*, index:s:<state>, index:n:<name>, index:n:<name>:s:<state>; with a tenant also index:t:<tenant>:*, ...
+--              index:*, index:s:<state>, index:n:<name>, index:n:<name>:s:<state>; with a tenant also
+--              index:t:<tenant>:*, ...
 --   KEYS[6]  {shard}:expiry       zset    "<id> <name> <state> <tenant>" of ended tasks -> when to prune them, ms
---   KEYS[7]  {shard}:blobs        zset    ids of tasks that may have blobs -> when to check whether they can be deleted, ms;
---              only for the scripts that say so
+--   KEYS[7]  {shard}:blobs        zset    ids of tasks that may have blobs -> when to check whether they can be
+--              deleted, ms; only for the scripts that say so
 -- ARGV[1] is the key prefix, ARGV[2] the task id; the script's own arguments follow.
 -- All times are the server's, in milliseconds: nodes with wrong clocks cannot disagree.
 local RECORD, EVENTS, WATCH, OPEN, INDEX, EXPIRY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
@@ -108,16 +110,16 @@ local function move_to(state)
   end
 end
 
--- The notification of an end to a node that watches for nothing else: the task's id, then the packed record, which saves the
--- node a read. A long record is left out: Redis disconnects a subscriber with too much in its output buffer.
+-- The notification of an end to a node that watches for nothing else: the task's id, then the packed record, which
+-- saves the node a read. A long record is left out: Redis disconnects a subscriber with too much in its output buffer.
 local function final_notification()
   local record = read_record()
   if #record[3] + #(record[#record] or '') + #(record[#record - 1] or '') > MAX_INCLUDED_BYTES then return ID end
   return ID .. cmsgpack.pack(record)
 end
 
--- Writes the changes, appends an event, and notifies the nodes that watch for it. A notification is only a hint: the record
--- is the truth.
+-- Writes the changes, appends an event, and notifies the nodes that watch for it. A notification is only a hint: the
+-- record is the truth.
 local function commit(kind, attempt, event_limit, progress, message)
   TASK.seq = TASK.seq + 1
   set_field('seq', TASK.seq)

@@ -1,6 +1,7 @@
--- Claims tasks of a shard whose records are gone and that may have left blobs. An entry stays until `unregister_blobs`: if
--- the caller dies before that, another node deletes them.
--- ARGV: 3 limit, 4 pause before the returned entries are due again (ms), 5 the same for tasks that are open or kept for ever
+-- Claims tasks of a shard whose records are gone and that may have left blobs. An entry stays until `unregister_blobs`:
+-- if the caller dies before that, another node deletes them.
+-- ARGV: 3 limit, 4 pause before the returned entries are due again (ms), 5 the same for tasks that are open or kept for
+-- ever
 -- Needs KEYS[7]. Returns how many entries were checked (`limit` means there may be more), then the ids.
 local due = redis.call('ZRANGEBYSCORE', BLOBS, '-inf', NOW_TEXT, 'LIMIT', 0, tonumber(ARGV[3]))
 local reply, scores = {#due}, {}

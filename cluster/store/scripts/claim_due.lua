@@ -1,8 +1,9 @@
 -- The recoverer claims the due tasks of a shard. ARGV[2] is not used.
--- ARGV: 3 cutoff (ms; '' for now), 4 limit, 5 check_after (ms), 6 limit of the inputs' bytes, 7 skip_unstarted_after (ms; ''):
---       skips dispatched attempts that are QUEUED and due after this time, as they may be on their way to the scheduler
+-- ARGV: 3 cutoff (ms; '' for now), 4 limit, 5 check_after (ms), 6 limit of the inputs' bytes, 7 skip_unstarted_after
+--       (ms; ''): skips dispatched attempts that are QUEUED and due after this time, as they may be on their way to the
+--       scheduler
 -- Returns {1 if there may be more, then for each task: id, action, attempt, state, name, input, priority}
---   action 'dispatch': nobody has dispatched this attempt yet, and the caller must
+--   action 'dispatch': this attempt was not dispatched yet, and the caller must dispatch it
 --   action 'check': it was dispatched; the caller asks the scheduler whether it still has it
 -- A cutoff in the future makes every dispatched task due, as a new scheduler knows none of them.
 local cutoff = ARGV[3] == '' and NOW_TEXT or ARGV[3]

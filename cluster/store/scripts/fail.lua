@@ -1,7 +1,9 @@
 -- An attempt ends with an error. ARGV: 3 attempt, 4 error (JSON), 5 ttl (ms), 6 event limit,
 --   7 retries allowed, 8 delay before the first retry (ms; doubled for each further one), 9 message,
---   10 longest delay (ms), 11 the field that counts these retries: 'retries', or 'unstored' if the blob store was unavailable
--- Returns 'FAILED', 'RETRY', or 'REFUSED' by the fence. If the reply was lost and the call is repeated, returns 'FAILED' again.
+--   10 longest delay (ms), 11 the field that counts these retries: 'retries', or 'unstored' if the blob store was
+--   unavailable
+-- Returns 'FAILED', 'RETRY', or 'REFUSED' by the fence. If the reply was lost and the call is repeated, returns
+-- 'FAILED' again.
 local state = load_task()
 if state == 'FAILED' and TASK.attempt == ARGV[3] and get_field('error') == ARGV[4] then return 'FAILED' end
 if not state or is_final(state) or TASK.attempt ~= ARGV[3] then return 'REFUSED' end

@@ -1,7 +1,7 @@
 -- An attempt is lost: nothing runs it any more. The next caller of `claim_due` dispatches the new attempt.
--- ARGV: 3 attempt, 4 reason: 'worker' (it died with its worker, if it had started), 'undelivered' (it was dispatched and
---         the scheduler does not know it), 'none' (through no fault of the task), 'unbegun' (as 'none', unless it has started),
---         'silent' (as 'none', unless it was heard of in the last 30 s),
+-- ARGV: 3 attempt, 4 reason: 'worker' (it died with its worker, if it had started), 'undelivered' (it was dispatched
+--         and the scheduler does not know it), 'none' (through no fault of the task), 'unbegun' (as 'none', unless it
+--         has started), 'silent' (as 'none', unless it sent a heartbeat in the last 30 s),
 --       5 limit of `lost`, 6 limit of `undelivered`, 7 error if a limit is reached (JSON), 8 ttl (ms), 9 event limit,
 --       10 message, 11 limit of `uncharged`, which counts the other reasons, 12 whether to wake the recoverer (0/1),
 --       13 check_after (ms), if the caller dispatches the next attempt itself, or ''

@@ -1,8 +1,9 @@
 -- A worker starts an attempt.
 -- ARGV: 3 attempt, 4 worker, 5 check_after (ms), 6 event limit
 -- Returns why the attempt must not run: 'GONE' (no record), 'STALE' (a newer attempt exists), 'ENDED', 'ALIVE' (it runs
--- elsewhere and was heard of in the last 3 s), 'TAKEN' (it started elsewhere and is silent). Or 'RUN <waited> <trace>': how
--- long the task waited since it could have started (ms; '' unless this is its first attempt), and its trace.
+-- elsewhere and sent a heartbeat in the last 3 s), 'TAKEN' (it started elsewhere and is silent). Or 'RUN <waited>
+-- <trace>': how long the task waited since it could have started (ms; '' unless this is its first attempt), and its
+-- trace.
 local state = load_task()
 if not state then return 'GONE' end
 if is_final(state) then return 'ENDED' end

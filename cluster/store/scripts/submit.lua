@@ -1,10 +1,11 @@
 -- Submits a task.
 -- ARGV: 3 name, 4 version, 5 input, 6 recompute (0/1), 7 priority, 8 not_before (ms or ''), 9 check_after (ms),
---       10 event limit, 11 the request's token: a request that is repeated because its reply was lost gets the same reply,
---       12 tenant, or '' (an id belongs to one tenant, as it is salted), 13 W3C trace context, or '',
---       14 an api node to register as a watcher of the end of an open task, as `watch` does, or '', 15 ttl of that entry (ms)
--- Returns {outcome, dispatch (1: the caller must dispatch this attempt), record (without a long result)}, packed. If the
--- record is new, {outcome, dispatch, attempt, seq, submitted_at}, which is all of it that the caller does not know.
+--       10 event limit, 11 the request's token: a request that is repeated because its reply was lost gets the same
+--       reply, 12 tenant, or '' (an id belongs to one tenant, as it is salted), 13 W3C trace context, or '',
+--       14 an api node to register as a watcher of the end of an open task, as `watch` does, or '',
+--       15 ttl of that entry (ms)
+-- Returns {outcome, dispatch (1: the caller must dispatch this attempt), record (without a long result)}, packed. If
+-- the record is new, {outcome, dispatch, attempt, seq, submitted_at}, which is all of it that the caller does not know.
 local name, version, input, tenant = ARGV[3], ARGV[4], ARGV[5], ARGV[12]
 local function add_watcher()
   if ARGV[14] ~= '' then
@@ -31,8 +32,8 @@ local attempt = 1
 if state then
   -- Attempts are numbered on, as a late attempt of the previous run may still write.
   attempt = tonumber(TASK.attempt) + 1
-  redis.call('HDEL', RECORD, 'started_at', 'heard_at', 'finished_at', 'expires_at', 'progress', 'worker', 'error', 'result',
-    'uncharged', 'unstored')
+  redis.call('HDEL', RECORD, 'started_at', 'heard_at', 'finished_at', 'expires_at', 'progress', 'worker', 'error',
+    'result', 'uncharged', 'unstored')
   redis.call('PERSIST', RECORD)
   redis.call('PERSIST', EVENTS)
   redis.call('ZREM', EXPIRY, expiry_member(name, state, tenant))

@@ -1,4 +1,4 @@
-"""The log: a line for each message, with where it comes from and what it is about, without secrets, and bounded."""
+"""The log: a line for each message, with its node and its task, without secrets, and bounded."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NODE = {"role": "api", "node": "a1"}
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """A log of JSON lines; what pytest had set up comes back afterwards."""
+    """A log of JSON lines; pytest's handlers are restored afterwards."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     stream = io.StringIO()
@@ -44,7 +44,7 @@ def lines(log: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.getvalue().splitlines()]
 
 
-def test_a_line_tells_its_node_and_what_it_is_about(log: io.StringIO) -> None:
+def test_a_line_names_its_node_and_its_task(log: io.StringIO) -> None:
     with log_context(taskId="ab" * 16, attempt=2, traceId=""):
         logging.getLogger("cluster.worker.executor").warning("it is %s", "late")
     [line] = lines(log)
@@ -53,7 +53,7 @@ def test_a_line_tells_its_node_and_what_it_is_about(log: io.StringIO) -> None:
     assert line == {**said, **NODE, "taskId": "ab" * 16, "attempt": 2}
 
 
-def test_what_a_line_is_about_does_not_leak_into_other_threads_or_later_lines(log: io.StringIO) -> None:
+def test_the_context_of_a_line_does_not_leak_into_other_threads_or_later_lines(log: io.StringIO) -> None:
     logger = logging.getLogger("cluster.test")
     with log_context(taskId="x"):
         other = threading.Thread(target=lambda: logger.info("elsewhere"))
@@ -63,7 +63,7 @@ def test_what_a_line_is_about_does_not_leak_into_other_threads_or_later_lines(lo
     assert not any("taskId" in line for line in lines(log))
 
 
-def test_an_error_brings_its_traceback_in_the_same_line(log: io.StringIO) -> None:
+def test_an_error_has_its_traceback_in_the_same_line(log: io.StringIO) -> None:
     try:
         raise ValueError("first\nsecond")
     except ValueError:
@@ -82,7 +82,7 @@ def test_an_error_brings_its_traceback_in_the_same_line(log: io.StringIO) -> Non
         "the password hunter22 by itself",
     ],
 )
-def test_secrets_are_blotted_out(log: io.StringIO, secret: str) -> None:
+def test_secrets_are_redacted(log: io.StringIO, secret: str) -> None:
     logging.getLogger("cluster.test").warning("told %s", secret)
     try:
         raise RuntimeError(secret)
@@ -92,12 +92,12 @@ def test_secrets_are_blotted_out(log: io.StringIO, secret: str) -> None:
     assert "***" in log.getvalue()
 
 
-def test_the_secret_settings_are_known_and_short_ones_do_not_blot_out_words() -> None:
+def test_secret_settings_are_redacted_unless_they_are_too_short() -> None:
     settings = Settings(redis_url="redis://:abc@redis/0", tls_key="/secrets/key.pem")
     assert secret_values(settings) == {"/secrets/key.pem"}
 
 
-def test_what_repeats_is_counted_and_told(log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repeated_messages_are_suppressed_and_counted(log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("cluster.observability.logs.time.monotonic", lambda: now)
 
@@ -114,7 +114,7 @@ def test_what_repeats_is_counted_and_told(log: io.StringIO, monkeypatch: pytest.
     assert lines(log)[-1]["message"] == f"a client misbehaves ({1_000 - MAX_REPEATS} similar messages were suppressed)"
 
 
-def test_what_a_task_function_logs_is_its_authors_and_all_shown(log: io.StringIO) -> None:
+def test_the_log_of_a_task_function_is_not_limited(log: io.StringIO) -> None:
     for _ in range(100):
         logging.getLogger("my_tasks").info("step")
     assert len(lines(log)) == 100

@@ -1,4 +1,4 @@
-"""Metrics: every node of a running system tells its own, and what dashboards and alerts use exists."""
+"""Metrics: every node of a running system exposes its own, and those in dashboards and alerts exist."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Watched(System):
             self.settings = settings
 
     async def text(self, role: str) -> str:
-        """What a node shows."""
+        """Reads a node's metrics."""
         port = self.ports[0] if role == "api" else self.metrics_ports[role]
         async with httpx.AsyncClient(timeout=10) as client:
             found = await client.get(f"http://127.0.0.1:{port}/metrics")
@@ -61,7 +61,7 @@ class Watched(System):
         }
 
     async def reaches(self, role: str, holds: Callable[[dict[str, float]], bool]) -> dict[str, float]:
-        """The samples, once they are as wanted."""
+        """Returns the samples once they satisfy the condition."""
         async with asyncio.timeout(20):
             while not holds(samples := await self.samples(role)):
                 await asyncio.sleep(0.1)
@@ -98,7 +98,7 @@ async def test_a_task_is_counted_where_each_of_its_steps_happens(watched: Watche
     assert api["dask_graphql_queue_depth{task=fibonacci}"] == 0
     assert api["dask_graphql_operations_total{type=mutation}"] >= 2
     assert api["dask_graphql_http_requests_total{route=/graphql}{status=200}"] >= 2
-    # The result is out before it is counted.
+    # The result is delivered before it is counted.
     worker = await watched.reaches(
         "worker", lambda samples: "dask_graphql_attempts_total{outcome=SUCCEEDED}{task=fibonacci}" in samples
     )
@@ -109,12 +109,12 @@ async def test_a_task_is_counted_where_each_of_its_steps_happens(watched: Watche
 
 
 @pytest.mark.slow
-async def test_what_a_dead_worker_process_counted_is_not_lost_with_it(watched: Watched) -> None:
+async def test_the_counts_of_a_dead_worker_process_are_kept(watched: Watched) -> None:
     await run(watched, "submitFibonacci(n: 902)")
     count = "dask_graphql_attempts_total{outcome=SUCCEEDED}{task=fibonacci}"
     before = (await watched.reaches("worker", lambda samples: count in samples))[count]
-    # The dead process's nanny counts it, or the scheduler where that is gone too. A worker of the controller, which may
-    # have taken it, is not asked.
+    # The dead process's nanny counts it, or the scheduler if the nanny is gone too. A worker of the controller may have
+    # run it; its metrics are not read.
     lost = "dask_graphql_attempts_lost_total{cause=worker_died}"
     n = 0
     async with asyncio.timeout(60):
@@ -122,7 +122,7 @@ async def test_what_a_dead_worker_process_counted_is_not_lost_with_it(watched: W
             n += 1
             await run(watched, f"submitDeadly(n: {n})")
     assert (await watched.samples("worker"))[count] == before
-    # The controller may have started a worker meanwhile, which takes some of them.
+    # The controller may have started a worker meanwhile, which runs some of them.
     async with asyncio.timeout(30):
         n = 10_000
         while (await watched.samples("worker"))[count] <= before:
@@ -138,11 +138,11 @@ async def test_dashboards_and_alerts_use_only_metrics_that_a_running_system_has(
         told |= {name.partition("{")[0] for name in await watched.samples(role)}
     for source, expression in expressions():
         used = set(re.findall(r"\b(?:dask_graphql|process)_\w+|\bup\b", expression))
-        assert used, f"{source}: {expression} names no metric of ours"
+        assert used, f"{source}: {expression} uses none of our metrics"
         assert used <= told, f"{source}: {used - told} in {expression}"
 
 
-async def test_each_node_shows_the_metrics_that_it_counts_and_no_others(watched: Watched) -> None:
+async def test_each_node_exposes_the_metrics_that_it_counts_and_no_others(watched: Watched) -> None:
     await run(watched, "submitFibonacci(n: 905)")
     for role in ("api", *ROLES):
         families = {
@@ -151,7 +151,7 @@ async def test_each_node_shows_the_metrics_that_it_counts_and_no_others(watched:
         }
         shown = {name for name in families if name.startswith("dask_graphql_")}
         expected = {item.name for item in DECLARED if role in item.roles}
-        # What has labels of open kinds appears with its first count.
+        # A metric with open label values appears with its first count.
         assert shown <= expected
         assert {item.name for item in DECLARED if role in item.roles and not item.labels} <= shown
 
@@ -184,7 +184,7 @@ async def test_a_metrics_port_that_is_taken_stops_the_node() -> None:
                 pass
 
 
-async def test_a_client_that_says_nothing_holds_up_nobody() -> None:
+async def test_a_silent_client_does_not_block_others() -> None:
     settings = load_settings({}, metrics_port=free_port())
     async with serve_metrics(settings, "controller"):
         silent = [await asyncio.open_connection("127.0.0.1", settings.metrics_port) for _ in range(10)]
@@ -206,13 +206,13 @@ async def test_a_client_that_says_nothing_holds_up_nobody() -> None:
         (b"nonsense", b"405"),
     ],
 )
-def test_the_port_knows_one_path(request_line: bytes, status: bytes) -> None:
+def test_the_port_serves_one_path(request_line: bytes, status: bytes) -> None:
     head = response(request_line + b"\r\n\r\n", Exposition("controller").text)
     assert head.startswith(b"HTTP/1.1 " + status) or (request_line == b"nonsense" and head.startswith(b"HTTP/1.1 4"))
 
 
 def expressions() -> list[tuple[str, str]]:
-    """Every PromQL expression of ops/, with where it stands."""
+    """Every PromQL expression in ops/, with its place."""
     board = json.loads((OPS / "grafana-dashboard.json").read_text())
     shown = [(panel["title"], target["expr"]) for panel in board["panels"] for target in panel.get("targets", ())]
     return [*shown, *((rule["alert"], rule["expr"]) for rule in rules())]

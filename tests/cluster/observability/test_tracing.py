@@ -1,4 +1,4 @@
-"""Traces: one from the mutation to the delivered result, seen by a collector; nothing of it where nobody asks."""
+"""Traces: one from the mutation to the delivered result, received by a collector; none unless asked for."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CALLER = "00f067aa0ba902b7"
 
 
 class Collector:
-    """Takes spans as OTLP over HTTP (protobuf), as an OpenTelemetry collector does."""
+    """Receives spans as OTLP over HTTP (protobuf), as an OpenTelemetry collector does."""
 
     def __init__(self) -> None:
         self.spans: list[dict[str, Any]] = []
@@ -72,7 +72,7 @@ class Collector:
         return {span["name"]: span for span in self.spans if span["trace"] == trace}
 
     def tree(self, trace: str) -> str:
-        """A trace as a person reads it."""
+        """A trace as humans read it."""
         spans = sorted((span for span in self.spans if span["trace"] == trace), key=lambda span: span["began"])
         ids = {span["id"] for span in spans}
 
@@ -91,7 +91,7 @@ class Collector:
 
 @pytest.fixture
 def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
-    """A collector that the processes started from here on send to."""
+    """A collector for the processes that are started from here on."""
     collector = Collector()
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
@@ -100,7 +100,7 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
 
 
 async def submit(system: System, mutation: str, trace: str) -> str:
-    """Submits as a caller that traces; answers the task id."""
+    """Submits as a caller that traces. Returns the task id."""
     async with httpx.AsyncClient(headers={"traceparent": f"00-{trace}-{CALLER}-01"}) as client:
         answer = await client.post(system.url, json={"query": f"mutation {{ {mutation} {{ taskId }} }}"})
     [submission] = answer.json()["data"].values()
@@ -150,7 +150,7 @@ async def test_one_trace_goes_from_the_mutation_to_the_delivered_result(
     assert f'"traceId":"{"1" * 32}"' in (system.folder / "controller.log").read_text()
 
 
-def test_where_nobody_asks_for_traces_opentelemetry_need_not_even_be_installed() -> None:
+def test_without_tracing_opentelemetry_need_not_be_installed() -> None:
     program = """
 import os, sys
 for name in [name for name in os.environ if name.startswith("OTEL_")]:
@@ -194,9 +194,7 @@ def test_the_standard_variables_decide(environment: dict[str, str], expected: bo
 @pytest.mark.parametrize(
     ("variable", "value"), [("OTEL_TRACES_EXPORTER", "zipkin"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]
 )
-def test_what_is_asked_for_and_not_there_stops_the_node(
-    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unsupported_tracing_settings_stop_the_node(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setenv(variable, value)
     with pytest.raises(SettingError, match=variable):

@@ -1,4 +1,4 @@
-"""Calls that share round trips, and the connection that carries them."""
+"""Calls that share round trips, and the connections that carry them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def call(number: int) -> Call[Any]:
 
 
 class Wire:
-    """Stands for Redis: holds every round trip until it is let go, and answers each call with its first key."""
+    """Stands for Redis: holds every round trip until it is released, and replies to each call with its first key."""
 
     def __init__(self) -> None:
         self.trips: list[Sequence[Call[Any]]] = []
@@ -42,7 +42,7 @@ class Wire:
         return [item.keys[0] for item in calls]
 
 
-async def test_calls_that_come_while_others_are_on_their_way_share_the_next_round_trip() -> None:
+async def test_calls_that_arrive_while_others_are_in_flight_share_the_next_round_trip() -> None:
     wire = Wire()
     pipeline = AutoPipeline(wire.send, 10)
     waiting = [asyncio.create_task(pipeline.run(call(i))) for i in range(MAX_IN_FLIGHT)]
@@ -55,7 +55,7 @@ async def test_calls_that_come_while_others_are_on_their_way_share_the_next_roun
     assert len(wire.trips) <= 2 * MAX_IN_FLIGHT
 
 
-async def test_a_call_that_comes_at_the_instant_at_which_the_last_round_trips_end_is_made() -> None:
+async def test_a_call_that_arrives_just_as_the_last_round_trip_ends_is_sent() -> None:
     wire = Wire()
     wire.go.set()
 
@@ -79,7 +79,7 @@ async def test_a_round_trip_is_bounded() -> None:
     assert max(map(len, wire.trips)) <= MAX_BATCH
 
 
-async def test_a_caller_that_leaves_harms_nobody_in_its_round_trip() -> None:
+async def test_a_cancelled_caller_does_not_affect_the_others_in_its_round_trip() -> None:
     wire = Wire()
     pipeline = AutoPipeline(wire.send, 10)
     first, second = (asyncio.create_task(pipeline.run(call(i))) for i in range(2))
@@ -90,7 +90,7 @@ async def test_a_caller_that_leaves_harms_nobody_in_its_round_trip() -> None:
     assert await second == call(1).keys[0]
 
 
-async def test_a_call_waits_no_longer_than_it_may_and_later_ones_are_served() -> None:
+async def test_a_call_times_out_and_later_ones_are_served() -> None:
     wire = Wire()
     pipeline = AutoPipeline(wire.send, 0.05)
     with pytest.raises(TimeoutError):
@@ -99,7 +99,9 @@ async def test_a_call_waits_no_longer_than_it_may_and_later_ones_are_served() ->
     assert await pipeline.run(call(2)) == call(2).keys[0]
 
 
-async def test_the_time_that_the_process_stood_still_is_not_held_against_redis(redis_server: RedisServer) -> None:
+async def test_time_in_which_the_process_stood_still_does_not_count(
+    redis_server: RedisServer,
+) -> None:
     reply = asyncio.Event()
 
     async def send(calls: Sequence[Call[Any]]) -> list[Any]:
@@ -127,7 +129,7 @@ async def test_the_time_that_the_process_stood_still_is_not_held_against_redis(r
         await pool.aclose()
 
 
-async def test_one_call_that_is_refused_fails_alone_and_a_lost_round_trip_is_told_to_all() -> None:
+async def test_a_refused_call_fails_alone_and_a_lost_round_trip_fails_all_its_calls() -> None:
     async def refuses(calls: Sequence[Call[Any]]) -> list[Any]:
         return [ResponseError("no") if item.keys == call(1).keys else "yes" for item in calls]
 
@@ -144,7 +146,7 @@ async def test_one_call_that_is_refused_fails_alone_and_a_lost_round_trip_is_tol
     assert all(isinstance(answer, redis.ConnectionError) for answer in answers)
 
 
-async def test_an_error_of_one_command_leaves_the_answers_of_the_others_in_their_places(
+async def test_an_error_of_one_command_does_not_shift_the_replies_of_the_others(
     redis_server: RedisServer,
 ) -> None:
     pool = redis.asyncio.ConnectionPool.from_url(redis_server.url)
@@ -156,7 +158,7 @@ async def test_an_error_of_one_command_leaves_the_answers_of_the_others_in_their
     await pool.aclose()
 
 
-async def test_answers_that_nobody_read_are_never_anothers(redis_server: RedisServer) -> None:
+async def test_unread_replies_are_never_taken_for_those_of_the_next_caller(redis_server: RedisServer) -> None:
     pool = redis.asyncio.ConnectionPool.from_url(redis_server.url, max_connections=1)
     with pytest.raises(TimeoutError):
         await send_pipeline(pool, [("BLPOP", "channel:nothing", 1), ("ECHO", "old")], 0.1)
@@ -164,7 +166,7 @@ async def test_answers_that_nobody_read_are_never_anothers(redis_server: RedisSe
     await pool.aclose()
 
 
-def test_each_thread_has_a_connection_of_its_own_and_mends_it(redis_server: RedisServer) -> None:
+def test_each_thread_has_its_own_connection_and_reopens_it(redis_server: RedisServer) -> None:
     client = redis.Redis.from_url(redis_server.url)
     channel = ThreadPipeline(client.connection_pool)
     ids: list[int] = []

@@ -81,7 +81,7 @@ def test_a_half_written_file_is_never_seen(tmp_path: Path) -> None:
     assert store.read_sync(KEY, 0, 100) == b"second"
 
 
-async def test_a_part_that_reaches_beyond_the_end_is_what_there_is(blobs: BlobStore) -> None:
+async def test_a_part_beyond_the_end_is_cut_off_at_the_end(blobs: BlobStore) -> None:
     blobs.write(KEY, b"0123456789")
     assert await blobs.read(KEY, 8, 100) == b"89"
 
@@ -91,7 +91,7 @@ async def test_an_empty_blob_is_a_blob(blobs: BlobStore) -> None:
     assert [part async for part in blobs.stream(KEY, 0)] == []
 
 
-async def test_deleting_a_task_spares_one_whose_id_only_begins_alike(blobs: BlobStore) -> None:
+async def test_deleting_a_task_spares_one_whose_id_has_the_same_prefix(blobs: BlobStore) -> None:
     blobs.write("abc/1/x", b"1")
     blobs.write("abcd/1/x", b"2")
     blobs.delete("abc")

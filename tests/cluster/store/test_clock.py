@@ -1,4 +1,4 @@
-"""The latest time that it may be at Redis: never earlier than it is, and close where answers came quickly."""
+"""The upper bound of Redis's clock: never before its time, and close to it after fast replies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cluster.store.clock import STEP_MILLISECONDS, RedisClock
 
 
-def test_nothing_is_known_before_an_answer() -> None:
+def test_nothing_is_known_before_a_reply() -> None:
     assert RedisClock().latest(5.0) == math.inf
 
 
@@ -24,7 +24,7 @@ def test_the_latest_time_is_never_before_the_real_one(answers: list[tuple[float,
         assert real - 0.001 <= clock.latest(now) <= real + 501
 
 
-def test_the_shortest_way_shows_most_until_it_is_long_ago() -> None:
+def test_the_fastest_reply_sets_the_bound_until_drift_outgrows_it() -> None:
     clock = RedisClock()
     clock.observe(10.0, 10_000)
     clock.observe(10.0, 10_400)

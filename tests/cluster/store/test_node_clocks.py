@@ -1,4 +1,4 @@
-"""A node whose clock is wrong by hours answers as any other: what Redis keeps is told by Redis's clock."""
+"""A node whose clock is hours off behaves like any other: only Redis's clock counts."""
 
 from __future__ import annotations
 
@@ -41,23 +41,23 @@ async def test_a_kept_record_is_read(settings: Settings, wrong: None) -> None:
         await store.close()
 
 
-async def test_the_age_of_the_queue_is_told_by_redis(store: Store, wrong: None) -> None:
+async def test_the_age_of_the_queue_is_measured_by_redis(store: Store, wrong: None) -> None:
     await submit(store)
     assert 0 <= await store.queue_age() < 60
 
 
-async def test_a_launch_that_a_controller_with_another_clock_wrote_down_is_known_for_its_minute(
+async def test_a_launch_recorded_by_a_controller_with_another_clock_is_fresh_for_a_minute(
     store: Store, wrong: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = await LaunchJournal(store).begin({"count": 1})
-    # The next controller's clock is right.
+    # The next controller has a correct clock.
     monkeypatch.undo()
     successor = LaunchJournal(store)
     await successor.read()
     assert [launch.token for launch in successor.unconfirmed] == [written.token]
 
 
-async def test_a_key_is_good_for_as_long_as_redis_says(store: Store, wrong: None) -> None:
+async def test_a_key_is_valid_for_as_long_as_redis_says(store: Store, wrong: None) -> None:
     ring = KeyRing(store)
     hour, second = 1 / 24, 1 / 86_400
     good, kept = await create_key(store, "good", "", frozenset({Scope.READ}), hour)

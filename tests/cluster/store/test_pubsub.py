@@ -1,4 +1,4 @@
-"""The pub/sub link of a node: every word is heard, and a link that went deaf is told of."""
+"""The pub/sub connection of a node: every message is received, and a lost connection is reported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import redis.asyncio
-from redis.exceptions import ConnectionError as LinkLost
+from redis.exceptions import ConnectionError as ConnectionLost
 
 from cluster.settings import Settings
 from cluster.store.async_store import Store
@@ -17,7 +17,7 @@ from cluster.store.pubsub import PubSubConnection
 
 
 class Wire:
-    """Stands between a client and Redis, and may stop to carry anything without closing."""
+    """A proxy between a client and Redis, which can stop forwarding without closing."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -51,7 +51,7 @@ async def wire(settings: Settings) -> AsyncIterator[tuple[Wire, PubSubConnection
     server.close()
 
 
-async def test_every_word_is_heard_in_order(store: Store, settings: Settings) -> None:
+async def test_every_message_is_received_in_order(store: Store, settings: Settings) -> None:
     channels = [f"{settings.key_prefix}:a", f"{settings.key_prefix}:b"]
     pubsub = store.pubsub(channels, 5.0)
     await pubsub.open()
@@ -66,7 +66,7 @@ async def test_every_word_is_heard_in_order(store: Store, settings: Settings) ->
     await pubsub.close()
 
 
-async def test_a_silent_link_is_tried_and_lives(wire: tuple[Wire, PubSubConnection], store: Store) -> None:
+async def test_an_idle_connection_is_pinged_and_kept(wire: tuple[Wire, PubSubConnection], store: Store) -> None:
     carrier, pubsub = wire
     await pubsub.open()
     messages = pubsub.messages()
@@ -78,10 +78,10 @@ async def test_a_silent_link_is_tried_and_lives(wire: tuple[Wire, PubSubConnecti
         assert await waiting == (b"two", b"still here")
 
 
-async def test_a_link_that_carries_nothing_any_more_is_lost(wire: tuple[Wire, PubSubConnection]) -> None:
+async def test_a_half_open_connection_is_reported_as_lost(wire: tuple[Wire, PubSubConnection]) -> None:
     carrier, pubsub = wire
     await pubsub.open()
     carrier.carries = False
     async with asyncio.timeout(10):
-        with pytest.raises(LinkLost):
+        with pytest.raises(ConnectionLost):
             await anext(pubsub.messages())

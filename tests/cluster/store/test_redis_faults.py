@@ -1,4 +1,4 @@
-"""A Redis that lives and does not serve is an unavailable store, whatever it says, on every engine."""
+"""A Redis that runs but does not serve is an unavailable store, whatever its error says, on every engine."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def threads(settings: Settings) -> Iterator[ThreadStore]:
 
 
 async def running(store: Store) -> None:
-    """A task whose first attempt runs."""
+    """Starts a task's first attempt."""
     await store.run(store.calls.submit(ID, "t", "1", b"{}"))
     assert (await store.run(store.calls.start(ID, 1, "w"))).verdict == "RUN"
 
@@ -73,10 +73,10 @@ async def test_a_redis_that_refuses_is_unavailable_to_every_kind_of_call_and_ser
         with pytest.raises(StoreUnavailable, match=code):
             await store.command("SET", f"{calls.prefix}:plain", "x")
         if name != "paused":
-            # A paused Redis does what it was asked when the pause is over.
+            # A paused Redis executes what it received once the pause is over.
             with pytest.raises(StoreUnavailable, match=code):
                 await asyncio.to_thread(threads.run_once, calls.progress(ID, 1, 0.8))
-        # A worker that has a result waits with it for as long as it takes.
+        # A worker keeps its result until Redis serves again.
         delivered = asyncio.create_task(asyncio.to_thread(threads.run, calls.finish(ID, 1, b'"done"')))
         await asyncio.sleep(0)
     async with asyncio.timeout(30):
@@ -95,7 +95,7 @@ async def test_scripts_that_redis_forgot_are_sent_again_and_none_runs_twice(
     flush_scripts(redis_server)
     assert await store.run(store.calls.progress(ID, 1, 0.25))
     flush_scripts(redis_server)
-    # The first of the two is known again, the second is not: only what did not run is sent once more.
+    # Redis knows the first script again, but not the second: only the call that did not run is sent again.
     await store.command("SCRIPT", "LOAD", store.calls.submit(ID, "t", "1", b"{}").script.source)
     other = "0" * 31 + "2"
     answers = threads.run_many([threads.calls.submit(other, "t", "1", b"{}"), threads.calls.progress(ID, 1, 0.5)])
@@ -105,7 +105,7 @@ async def test_scripts_that_redis_forgot_are_sent_again_and_none_runs_twice(
 
 @pytest.fixture
 async def pair(engine: Path, tmp_path: Path) -> AsyncIterator[tuple[RedisServer, RedisServer]]:
-    """A primary and its replica, in step."""
+    """A primary and its replica, in sync."""
     servers = []
     for name in ("first", "second"):
         folder = tmp_path / name
@@ -121,9 +121,9 @@ async def pair(engine: Path, tmp_path: Path) -> AsyncIterator[tuple[RedisServer,
 
 
 async def in_step(store: Store) -> None:
-    """Every write so far is on the replica too."""
+    """Returns once the replica has every write so far."""
     async with asyncio.timeout(20):
-        # WAIT counts what was written on the connection that asks.
+        # WAIT covers the writes of its own connection.
         while await store.redis.eval("redis.call('SET', KEYS[1], 1) return 1", 1, "step") and not (
             await store.command("WAIT", 1, 500)
         ):
@@ -157,7 +157,8 @@ async def test_connections_to_a_former_primary_are_closed_and_lead_to_the_new_on
             assert await asyncio.to_thread(threads.run_once, threads.calls.progress(ID, 1, 0.5))
             assert await heard.get() == b"open"
             await in_step(store)
-            # The replica is promoted, the name follows, and the old primary goes on as a replica: it closes nothing.
+            # The replica is promoted, the name moves to it, and the old primary continues as its replica: it closes no
+            # connection.
             name.target = new.port
             command("REPLICAOF", "NO", "ONE")(new)
             command("REPLICAOF", "127.0.0.1", new.port)(old)
@@ -165,7 +166,7 @@ async def test_connections_to_a_former_primary_are_closed_and_lead_to_the_new_on
             await served(lambda: store.run(store.calls.progress(ID, 1, 0.75)))
             assert await asyncio.to_thread(threads.run, threads.calls.finish(ID, 1, b"{}"))
             assert time.monotonic() - began < 5
-            # The node hears the new primary, of which the old one would have told it only by replication.
+            # The subscription leads to the new primary; the old one would deliver the message only by replication.
             assert await heard.get() == b"open"
             command("PUBLISH", channel, "news")(new)
             assert await heard.get() == b"news"

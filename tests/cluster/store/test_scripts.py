@@ -1,4 +1,4 @@
-"""The scripts, each with what it answers and what it leaves in Redis."""
+"""The scripts: what each returns, and what it leaves in Redis."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from cluster.store.async_store import Store
 from cluster.store.keys import SHARDS
 from cluster.store.record import Record, SubmissionOutcome, TaskState
 from cluster.store.replies import SubmitReply, parse_notification
+from cluster.store.script_calls import LossReason
 from cluster.store.thread_store import ThreadStore
 from tests.system import RedisServer
 
@@ -42,8 +43,8 @@ async def finish(store: Store, attempt: int = 1, result: bytes = b"{}") -> bool:
     return await store.run(store.calls.finish(ID, attempt, result))
 
 
-async def lose(store: Store, attempt: int, loss_reason: str = "none") -> str:
-    return await store.run(store.calls.mark_lost(ID, attempt, loss_reason, error("WORKER_LOST", "lost")))  # type: ignore[arg-type]
+async def lose(store: Store, attempt: int, loss_reason: LossReason = "none") -> str:
+    return await store.run(store.calls.mark_lost(ID, attempt, loss_reason, error("WORKER_LOST", "lost")))
 
 
 async def due(store: Store, cutoff: int | None = None) -> list[tuple[str, int]]:
@@ -57,7 +58,7 @@ async def record(store: Store) -> Record:
     return found
 
 
-async def test_a_new_task_is_the_submitters_to_dispatch(store: Store) -> None:
+async def test_the_submitter_of_a_new_task_must_dispatch_it(store: Store) -> None:
     submitted = await submit(store)
     assert (submitted.outcome, submitted.dispatch) == (NEW, True)
     assert (submitted.record.state, submitted.record.attempt, submitted.record.seq) == (TaskState.QUEUED, 1, 1)
@@ -119,7 +120,7 @@ async def test_start_says_why_an_attempt_must_not_run(store: Store) -> None:
     silent_since = int(time.time() * 1000) - 10_000
     await store.redis.hset(store.calls.record_key(ID), mapping={"started_at": silent_since})
     assert await start(store, 1, "w2") == "TAKEN"
-    # The recoverer that looks at it does not speak for it.
+    # A check by the recoverer is no heartbeat.
     await store.run(store.calls.claim_due(ID[0], 10, int(time.time() * 1000) + 60_000))
     assert await start(store, 1, "w2") == "TAKEN"
     assert await store.run(store.calls.progress(ID, 1, None))
@@ -128,7 +129,7 @@ async def test_start_says_why_an_attempt_must_not_run(store: Store) -> None:
     assert await start(store, 1) == "ENDED"
 
 
-async def test_what_is_silent_or_unbegun_is_moved_uncharged_and_nothing_else(store: Store) -> None:
+async def test_only_silent_or_unstarted_attempts_are_moved_and_it_counts_against_nothing(store: Store) -> None:
     await submit(store)
     assert await lose(store, 1, "unbegun") == "QUEUED"
     assert await due(store) == [("dispatch", 2)]
@@ -165,7 +166,7 @@ async def test_a_retry_is_not_due_before_its_delay(store: Store) -> None:
     assert await due(store, int(time.time() * 1000) + 120_000) == []
 
 
-async def test_a_task_may_take_a_bounded_number_of_workers_with_it(store: Store) -> None:
+async def test_a_task_may_lose_a_limited_number_of_workers(store: Store) -> None:
     await submit(store)
     for attempt in (1, 2):
         await start(store, attempt)
@@ -177,7 +178,7 @@ async def test_a_task_may_take_a_bounded_number_of_workers_with_it(store: Store)
     assert (ended.state, ended.lost, ended.error_fields()["code"]) == (TaskState.FAILED, 3, "WORKER_LOST")  # type: ignore[index]
 
 
-async def test_an_attempt_that_had_not_begun_is_not_charged_for_its_worker(store: Store) -> None:
+async def test_a_lost_worker_does_not_count_against_an_attempt_that_had_not_started(store: Store) -> None:
     await submit(store)
     for attempt in range(1, 8):
         assert await lose(store, attempt, "worker") == "QUEUED"
@@ -240,7 +241,7 @@ async def test_a_new_schedulers_cutoff_makes_every_dispatched_task_due_once(stor
     assert await due(store, cutoff) == []
 
 
-async def test_only_the_nodes_that_wait_are_told_and_only_of_what_they_want(store: Store) -> None:
+async def test_only_watching_nodes_are_notified_and_only_of_what_they_want(store: Store) -> None:
     pubsub = store.redis.pubsub()
     await pubsub.subscribe(*[store.calls.node_channel(node) for node in ("final", "every", "gone", "other")])
     for _ in range(4):
@@ -261,7 +262,7 @@ async def test_only_the_nodes_that_wait_are_told_and_only_of_what_they_want(stor
     await pubsub.aclose()  # type: ignore[no-untyped-call]
 
 
-async def test_a_long_record_does_not_come_along_with_its_notice(store: Store) -> None:
+async def test_a_long_record_is_left_out_of_its_notification(store: Store) -> None:
     pubsub = store.redis.pubsub()
     await pubsub.subscribe(store.calls.node_channel("node"))
     await pubsub.get_message(timeout=1)
@@ -275,7 +276,7 @@ async def test_a_long_record_does_not_come_along_with_its_notice(store: Store) -
     await pubsub.aclose()  # type: ignore[no-untyped-call]
 
 
-async def test_watching_a_final_task_answers_it_and_leaves_no_note(store: Store) -> None:
+async def test_watching_a_final_task_returns_it_and_registers_no_watcher(store: Store) -> None:
     await submit(store)
     await start(store)
     await finish(store, result=b"1")
@@ -309,7 +310,7 @@ async def test_the_event_log_is_bounded_and_keeps_the_newest(settings: Settings)
     await store.close()
 
 
-async def test_the_same_progress_twice_is_no_event_but_a_sign_of_life(store: Store) -> None:
+async def test_repeated_progress_is_a_heartbeat_but_no_event(store: Store) -> None:
     await submit(store)
     await start(store)
     await store.run(store.calls.progress(ID, 1, 0.5))
@@ -319,7 +320,7 @@ async def test_the_same_progress_twice_is_no_event_but_a_sign_of_life(store: Sto
     assert (await record(store)).seq == seq
 
 
-async def test_the_list_is_newest_first_and_its_pages_meet_without_gap_or_overlap(store: Store) -> None:
+async def test_the_list_is_newest_first_and_its_pages_have_no_gap_or_overlap(store: Store) -> None:
     ids = [f"{SHARDS[i % 16]}{i:031x}" for i in range(60)]
     for task_id in ids:
         await submit(store, task_id)
@@ -334,7 +335,7 @@ async def test_the_list_is_newest_first_and_its_pages_meet_without_gap_or_overla
     assert times == sorted(times, reverse=True)
 
 
-async def test_the_oldest_waiting_task_tells_since_when(store: Store) -> None:
+async def test_the_age_of_the_queue_is_that_of_its_oldest_task(store: Store) -> None:
     assert await store.oldest_queued_at() is None
     await submit(store)
     record = await store.newest(1)
@@ -380,7 +381,7 @@ async def test_what_has_expired_is_gone_from_reads_and_lists(settings: Settings)
     await store.close()
 
 
-async def test_a_task_that_runs_again_is_not_forgotten_with_its_former_end(settings: Settings) -> None:
+async def test_a_task_that_runs_again_is_not_pruned_with_its_former_end(settings: Settings) -> None:
     store = Store(replace(settings, result_ttl_seconds=1))
     await submit(store)
     await start(store)
@@ -411,7 +412,7 @@ async def test_lost_scripts_are_loaded_again_without_running_anything_twice(stor
     assert [item.outcome for item in claimed] == [JOINED if task_id == ID else NEW for task_id in ids]
 
 
-async def test_a_redis_that_is_gone_is_told_within_two_seconds(settings: Settings, redis_server: RedisServer) -> None:
+async def test_a_missing_redis_is_reported_within_two_seconds(settings: Settings, redis_server: RedisServer) -> None:
     store = Store(replace(settings, redis_url="redis://127.0.0.1:1/0"))
     begun = time.monotonic()
     with pytest.raises(StoreUnavailable):
@@ -420,7 +421,7 @@ async def test_a_redis_that_is_gone_is_told_within_two_seconds(settings: Setting
     await store.close()
 
 
-async def test_a_redis_that_hangs_is_told_within_two_seconds(settings: Settings) -> None:
+async def test_a_hanging_redis_is_reported_within_two_seconds(settings: Settings) -> None:
     async def told(answer: Awaitable[object]) -> float:
         begun = time.monotonic()
         with pytest.raises(StoreUnavailable):
@@ -434,7 +435,7 @@ async def test_a_redis_that_hangs_is_told_within_two_seconds(settings: Settings)
         await store.close()
 
 
-async def test_the_pages_of_one_state_and_name_meet_across_the_lanes(store: Store) -> None:
+async def test_the_pages_of_one_state_and_name_continue_across_the_shards(store: Store) -> None:
     ids = [f"{SHARDS[i % 16]}{i:031x}" for i in range(40)]
     for i, task_id in enumerate(ids):
         await store.run(store.calls.submit(task_id, "even" if i % 2 == 0 else "odd", "1", b"{}"))
@@ -459,7 +460,7 @@ async def test_a_task_submitted_meanwhile_does_not_disturb_the_next_page(store: 
     assert sorted(task_id for _, task_id in first + second) == sorted(ids)
 
 
-async def test_a_note_of_waiting_has_a_time_to_live_and_every_event_outlasts_final(store: Store) -> None:
+async def test_a_watcher_expires_and_one_of_every_event_is_not_replaced_by_one_of_the_end(store: Store) -> None:
     await store.run(store.calls.watch(ID, "node", every_event=True))
     await store.run(store.calls.watch(ID, "node"))
     key = f"{store.calls.shard(ID)}:watch:{ID}"
@@ -478,18 +479,18 @@ async def test_a_cancelled_delayed_task_is_never_dispatched(store: Store) -> Non
 # Faults of today -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_task_that_expired_and_runs_again_stands_in_the_lists_once(store: Store) -> None:
+async def test_a_task_that_expired_and_runs_again_is_in_the_lists_once(store: Store) -> None:
     await submit(store)
     await start(store)
     await finish(store)
-    # What Redis does when their time has come, before the recoverer forgets the task.
+    # As when Redis expires the keys before the task is pruned.
     await store.redis.delete(store.calls.record_key(ID), f"{store.calls.shard(ID)}:events:{ID}")
     assert (await submit(store)).outcome is NEW
     assert [state for state in TaskState if await store.newest(5, state=state)] == [TaskState.QUEUED]
     assert await store.redis.zcard(f"{store.calls.shard(ID)}:expiry") == 0
 
 
-async def test_pages_meet_where_a_whole_lane_was_submitted_in_one_millisecond(store: Store) -> None:
+async def test_pages_continue_where_a_whole_shard_was_submitted_in_one_millisecond(store: Store) -> None:
     ids = {f"0{i:031x}" for i in range(200)}
     await store.redis.zadd(store.calls.index_key("0", None, None), dict.fromkeys(ids, 1_000))
     found: set[str] = set()
@@ -500,7 +501,7 @@ async def test_pages_meet_where_a_whole_lane_was_submitted_in_one_millisecond(st
     assert found == ids
 
 
-async def test_tasks_that_are_not_due_yet_hide_no_dispatched_ones_from_a_sweep(store: Store) -> None:
+async def test_tasks_that_are_not_due_yet_do_not_hide_dispatched_ones_from_a_sweep(store: Store) -> None:
     now = int((await store.redis.time())[0]) * 1000
     for i in range(3):
         await submit(store, f"{ID[0]}{i:031x}", not_before=now + 10_000)
@@ -514,7 +515,7 @@ async def test_tasks_that_are_not_due_yet_hide_no_dispatched_ones_from_a_sweep(s
     assert checked == [ID]
 
 
-async def test_a_start_whose_answer_was_lost_may_be_repeated(store: Store) -> None:
+async def test_a_start_whose_reply_was_lost_may_be_repeated(store: Store) -> None:
     await submit(store)
     assert await start(store, 1, "w1") == "RUN"
     assert await start(store, 1, "w1") == "RUN"
@@ -532,7 +533,7 @@ async def test_a_store_whose_connections_do_not_close_lets_the_rest_of_its_node_
     await close()
 
 
-async def test_a_database_that_the_server_does_not_have_is_a_redis_that_is_away_and_is_told(
+async def test_a_database_that_does_not_exist_is_reported_as_an_unavailable_redis(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     wrong = replace(settings, redis_url=settings.redis_url.rpartition("/")[0] + "/99")

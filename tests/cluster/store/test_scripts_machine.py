@@ -1,4 +1,5 @@
-"""The record as a state machine: random interleavings of all that can happen to one task, held to a small model."""
+"""The record as a state machine: random interleavings of everything that can happen to a task, compared with a
+model."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.every_engine
 ID = "0" * 32
 FINAL = {"SUCCEEDED", "FAILED", "CANCELLED"}
 ATTEMPTS = st.integers(-2, 0)
-"""Which fence acts, counted back from the newest attempt: two old ones and the right one."""
+"""Which attempt acts, counted back from the newest: two old ones and the newest."""
 
 
 def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
@@ -42,7 +43,7 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
             return self.store.run_once(call)
 
         def moved(self, state: str) -> None:
-            """To another state; the result is of the attempt that runs, or that succeeded."""
+            """Moves to another state. The result is that of the attempt that runs, or that succeeded."""
             self.state = state
             self.raised = False
             self.result = self.result if state == "SUCCEEDED" else None
@@ -164,7 +165,7 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
         @precondition(lambda self: self.state in FINAL)
         @rule()
         def expire(self) -> None:
-            """Its time to live is over, and Redis has not dropped the key yet."""
+            """Its time to live is over, but Redis has not deleted the key yet."""
             self.store.redis.hset(self.calls.record_key(ID), "expires_at", "1")
             self.state = None
             self.raised = False
@@ -173,7 +174,7 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
         @precondition(lambda self: self.state)
         @rule()
         def forget(self) -> None:
-            """The sweep finds nothing to forget of a task that is not over its time."""
+            """Pruning does not touch a task that has not expired."""
             assert self.run(self.calls.prune(ID[0], 10)) == 0
 
         def read(self) -> dict[str, str]:
@@ -222,7 +223,7 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
 def test_any_interleaving_keeps_the_record_right(redis_server: RedisServer) -> None:
     machine = make_machine(redis_server)
     run_state_machine_as_test(
-        # A function and not the class itself: CPython 3.11 may fail to parse a class's source at this depth of calls.
+        # A function, not the class itself: CPython 3.11 may fail to parse a class's source at this depth of calls.
         lambda: machine(),  # type: ignore[arg-type]
         settings=settings(
             max_examples=examples(60),

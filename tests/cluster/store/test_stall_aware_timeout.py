@@ -1,4 +1,4 @@
-"""How long Redis is waited for by a process that stands still now and then, by an injected clock."""
+"""Timeouts in a process that sometimes stands still, with an injected clock."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class Clock(asyncio.SelectorEventLoop):
 
 
 def expiry_seconds(seconds: float, stalls: list[float]) -> float:
-    """When a deadline of `seconds` expires in a loop whose timers fire late by each of `stalls`, the last for ever."""
+    """Returns when a timeout of `seconds` expires in a loop whose timers fire late by each of `stalls`, then by the
+    last."""
     loop = Clock()
     expired: list[float] = []
     StallAwareTimeout(loop, seconds, lambda: expired.append(loop.now - 100.0))
@@ -39,19 +40,19 @@ def expiry_seconds(seconds: float, stalls: list[float]) -> float:
                 return expired[0]
     finally:
         loop.close()
-    raise AssertionError("the deadline never expired")
+    raise AssertionError("the timeout never expired")
 
 
-def test_a_deadline_expires_on_time_in_a_process_that_runs() -> None:
+def test_without_stalls_the_timeout_expires_on_time() -> None:
     assert expiry_seconds(0.5, [0.0]) == 0.5
 
 
-def test_a_process_that_stood_still_once_gets_that_much_longer() -> None:
+def test_a_stall_extends_the_timeout_by_its_length() -> None:
     assert round(expiry_seconds(0.5, [0.3, 0.0]), 6) == 1.1
-    # However long it stood still: Redis's answer is read within the limit after it.
+    # However long the stall was: Redis's reply is read within the limit after it.
     assert round(expiry_seconds(0.5, [60.0, 0.0]), 6) == 61.0
 
 
-def test_a_loop_that_stalls_again_and_again_hears_of_its_limit_all_the_same() -> None:
-    # By the extensions: the limit and once more as much, and the stalls themselves.
+def test_a_loop_that_stalls_repeatedly_still_times_out() -> None:
+    # The timeout, an extension of the same length, and the stalls themselves.
     assert expiry_seconds(0.5, [0.25]) <= 2 * 0.5 + 3 * 0.25

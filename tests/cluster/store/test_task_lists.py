@@ -1,4 +1,4 @@
-"""The list of tasks: a Relay connection, newest first, filtered, with cursors that stay."""
+"""The list of tasks: a Relay connection, newest first, filtered, with stable cursors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PAGE = """query($first: Int, $after: String, $since: DateTime, $until: DateTime,
 
 
 async def fill(store: Store, count: int, *, tenant: str = "", name: str = "fibonacci") -> list[str]:
-    """Submits tasks one after another; answers their ids, newest first."""
+    """Submits tasks one after another. Returns their ids, newest first."""
     ids = [f"{i % 16:x}{i:031x}" for i in range(count)]
     for task_id in ids:
         await store.run(store.calls.submit(task_id, name, "1", b"{}", tenant=tenant))
@@ -47,7 +47,7 @@ async def test_pages_follow_each_other_and_newer_tasks_do_not_move_them(system: 
     assert len(set(ids)) == 6
     times = [edge["node"]["submittedAt"] for edge in page["edges"] + after["edges"]]
     assert times == sorted(times, reverse=True)
-    # The cursor of any edge goes on from there.
+    # Any edge's cursor continues after that edge.
     second = (await system.ask(PAGE, {"first": 1, "after": page["edges"][1]["cursor"]}))["tasks"]
     assert second["edges"][0]["node"]["taskId"] == ids[2]
 
@@ -104,12 +104,12 @@ async def test_all_pages_together_are_the_list_whatever_its_times(
     await store.close()
 
 
-async def test_each_tenant_has_a_list_and_everybody_has_one(store: Store) -> None:
+async def test_each_tenant_has_a_list_and_there_is_one_of_all(store: Store) -> None:
     mine = await fill(store, 3, tenant="acme")
     await store.run(store.calls.submit("f" * 32, "fibonacci", "1", b"{}", tenant="other"))
     assert [task_id for _, task_id in await store.newest(9, tenant="acme")] == mine
     assert len(await store.newest(9)) == 4
-    # What ends moves in its tenant's lists too.
+    # A task that ends moves in its tenant's lists too.
     await store.run(store.calls.cancel(mine[0]))
     assert await store.newest(9, tenant="acme", state=next(iter({(await read(store, mine[0])).state})))
     assert len(await store.newest(9, tenant="acme", name="fibonacci")) == 3
@@ -122,7 +122,7 @@ async def read(store: Store, task_id: str) -> Any:
     return record
 
 
-async def test_forgotten_tasks_leave_every_list(settings: Settings) -> None:
+async def test_pruned_tasks_leave_every_list(settings: Settings) -> None:
     from dataclasses import replace
 
     store = Store(replace(settings, result_ttl_seconds=1))

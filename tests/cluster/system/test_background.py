@@ -1,4 +1,4 @@
-"""Background loops and threads never end by themselves, and say how they are."""
+"""Background loops and threads never end by themselves, and report their health."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def counted(name: str) -> float:
 
 
 class Rounds:
-    """Work whose rounds raise what the test says, one after the other, and then succeed."""
+    """Work whose rounds raise the given errors, one after the other, and then succeed."""
 
     def __init__(self, *errors: BaseException) -> None:
         self._errors = list(errors)
@@ -57,7 +57,7 @@ async def test_a_loop_goes_on_after_any_error_logs_its_stack_and_counts_it(caplo
     assert [str(record.exc_info[1]) for record in errors if record.exc_info] == ["odd", "'odder'"]
 
 
-async def test_a_redis_that_is_away_is_waited_for_and_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_unavailable_redis_is_waited_for_and_counts_as_no_failure(caplog: pytest.LogCaptureFixture) -> None:
     rounds = Rounds(StoreUnavailable("gone"), StoreUnavailable("gone still"))
     loop = BackgroundLoop("waiting loop", rounds, pause_seconds=0.001)
     await ended(loop, rounds)
@@ -67,7 +67,7 @@ async def test_a_redis_that_is_away_is_waited_for_and_is_no_failure(caplog: pyte
     assert "waiting loop waits: gone" in caplog.text
 
 
-async def test_a_cancellation_that_a_library_lets_through_ends_no_loop() -> None:
+async def test_a_cancellation_that_a_library_lets_through_does_not_end_the_loop() -> None:
     rounds = Rounds(asyncio.CancelledError())
     loop = BackgroundLoop("cancelled loop", rounds, pause_seconds=0.001)
     await ended(loop, rounds)
@@ -75,7 +75,7 @@ async def test_a_cancellation_that_a_library_lets_through_ends_no_loop() -> None
     assert counted("cancelled loop") == 1
 
 
-async def test_a_closed_loop_has_ended_even_where_its_work_swallows_the_first_cancellation() -> None:
+async def test_a_closed_loop_has_ended_even_if_its_work_swallows_the_first_cancellation() -> None:
     began = asyncio.Event()
 
     async def work() -> None:
@@ -120,7 +120,7 @@ def test_a_loop_counts_as_failing_after_several_failures_and_until_a_round_compl
     assert health.last_error is None
 
 
-def test_pauses_grow_up_to_a_limit_and_begin_anew_after_a_round_that_lasted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pauses_grow_up_to_a_limit_and_are_reset_by_a_long_round(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "FIRST_BACKOFF_SECONDS", 1.0)
     now = 0.0
     health = Health("pausing loop", clock=lambda: now)

@@ -1,4 +1,4 @@
-"""Child processes end with their parent, whatever kills it."""
+"""Child processes end with their parent, however it dies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def test_a_child_ends_when_its_parent_is_killed() -> None:
         async with asyncio.timeout(30):
             while not (children := psutil.Process(parent.process.pid).children()):
                 await asyncio.sleep(0.01)
-            # It is itself when it has become what was asked for, under the same id.
+            # The process has executed the command, under the same id.
             while "time.sleep(60)" not in " ".join(children[0].cmdline()) or "prctl" in " ".join(children[0].cmdline()):
                 await asyncio.sleep(0.01)
             parent.process.kill()
@@ -47,7 +47,7 @@ async def test_a_child_has_its_own_exit_code_and_its_output() -> None:
         assert await child.process.wait() == 7
 
 
-async def test_children_that_do_not_stop_are_ended() -> None:
+async def test_children_that_do_not_stop_are_killed() -> None:
     program = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
     children = [await start_child("worker", [sys.executable, "-c", program]) for _ in range(2)]
     async with asyncio.timeout(30):

@@ -1,4 +1,4 @@
-"""What a worker takes from its ECS task: its name, as the controller makes it, and its memory."""
+"""What a worker reads from its ECS task: the name by which the controller knows it, and its memory."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_an_ecs_task_knows_its_name_and_its_memory(monkeypatch: pytest.MonkeyPat
     assert task.memory_bytes == 2 * 2**30
 
 
-def test_elsewhere_there_is_no_task_and_names_are_never_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outside_ecs_there_is_no_task_and_names_are_unique(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(METADATA_VARIABLE, raising=False)
     assert current_ecs_task() is None
     assert len({random_worker_name() for _ in range(100)}) == 100

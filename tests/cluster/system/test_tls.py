@@ -1,4 +1,4 @@
-"""TLS among scheduler, workers and clients: nobody without a certificate of the system's own authority is let in."""
+"""TLS between scheduler, workers and clients: connections need a certificate of the system's own authority."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.system import System
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Good certificates, others of another authority, and expired ones."""
+    """Valid certificates, others of another authority, and expired ones."""
     root = tmp_path_factory.mktemp("certificates")
     make_certificates(root / "good", days=1)
     make_certificates(root / "foreign", days=1)
@@ -39,11 +39,11 @@ def settings_of(folder: Path, **changes: str) -> Settings:
     return load_settings({}, scheduler="tls://127.0.0.1:1", **(paths | changes))
 
 
-def test_good_certificates_are_taken_as_files_and_as_text(folder: Path) -> None:
+def test_valid_certificates_are_accepted_as_files_and_as_text(folder: Path) -> None:
     settings = settings_of(folder)
     texts = check_certificates(settings)
     assert check_certificates(settings_of(folder, **texts)) == texts
-    # Through the environment of a child, as secrets managers give them.
+    # Through the environment of a child, as secrets managers pass them.
     assert check_certificates(load_settings(settings_of(folder, **texts).environment())) == texts
     assert "PRIVATE KEY" not in repr(settings_of(folder, **texts))
 
@@ -67,7 +67,7 @@ def test_the_private_key_is_readable_by_its_owner_alone(folder: Path) -> None:
         ({"tls_cert": "old/node.pem", "tls_key": "old/node-key.pem"}, "TLS_CERT", "valid now"),
     ],
 )
-def test_a_certificate_that_does_not_fit_stops_the_node(
+def test_a_certificate_that_does_not_match_stops_the_node(
     folder: Path, changes: dict[str, str], variable: str, words: str
 ) -> None:
     ours = ("foreign/", "old/")
@@ -90,7 +90,7 @@ def test_certificates_beside_an_open_scheduler_are_refused() -> None:
     [("tcp://0.0.0.0:8786", False), ("tcp://10.0.0.5:8786", False), ("tcp://scheduler:8786", False),
      ("tcp://127.0.0.1:8786", True), ("tcp://[::1]:8786", True), ("tcp://localhost:8786", True)],
 )  # fmt: skip
-def test_an_open_scheduler_on_a_public_address_needs_a_word_for_it(listen: str, allowed: bool) -> None:
+def test_an_open_scheduler_on_a_public_address_must_be_allowed(listen: str, allowed: bool) -> None:
     settings = load_settings({"DASK_GRAPHQL_SCHEDULER_LISTEN": listen})
     if allowed:
         check_scheduler_address(settings)
@@ -147,12 +147,12 @@ async def worker_address(system: System) -> str:
 
 
 @pytest.mark.slow
-async def test_strangers_are_let_in_neither_by_the_scheduler_nor_by_a_worker(encrypted: System, folder: Path) -> None:
+async def test_the_scheduler_and_the_workers_refuse_strangers(encrypted: System, folder: Path) -> None:
     for address in (encrypted.settings.scheduler, await worker_address(encrypted)):
         assert address.startswith("tls://")
         place = urlsplit(address)
         assert place.hostname is not None
-        # Without TLS: nothing is answered.
+        # Without TLS: there is no reply.
         reader, writer = await asyncio.open_connection(place.hostname, place.port)
         writer.write(b"\0" * 64)
         answer = b""
@@ -166,7 +166,7 @@ async def test_strangers_are_let_in_neither_by_the_scheduler_nor_by_a_worker(enc
         anonymous.check_hostname = False
         with pytest.raises((ssl.SSLError, OSError, EOFError)):
             await talk(place.hostname, place.port, anonymous)
-        # With a certificate of somebody else's authority.
+        # With a certificate of another authority.
         foreign = ssl.create_default_context(cafile=str(folder / "good" / "ca.pem"))
         foreign.check_hostname = False
         foreign.load_cert_chain(folder / "foreign" / "node.pem", folder / "foreign" / "node-key.pem")
@@ -181,7 +181,7 @@ async def test_strangers_are_let_in_neither_by_the_scheduler_nor_by_a_worker(enc
 
 
 async def talk(host: str, port: int | None, context: ssl.SSLContext) -> None:
-    """Raises unless the other side takes us: with TLS 1.3 a refused certificate is told after the handshake."""
+    """Raises if the other side refuses us: with TLS 1.3 it reports a refused certificate after the handshake."""
     reader, writer = await asyncio.open_connection(host, port, ssl=context)
     try:
         async with asyncio.timeout(10):
@@ -192,7 +192,7 @@ async def talk(host: str, port: int | None, context: ssl.SSLContext) -> None:
 
 
 async def health_of(scheduler: System, **changes: str) -> subprocess.CompletedProcess[str]:
-    """What the container's health check says."""
+    """Runs the container's health check."""
     check = [sys.executable, "-I", "-S", "docker/healthcheck.py", "scheduler"]
     return await asyncio.to_thread(
         subprocess.run, check, env=scheduler.settings.environment() | changes, check=False, capture_output=True,
