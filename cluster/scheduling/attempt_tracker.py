@@ -23,7 +23,6 @@ from cluster.scheduling.graph_progress import GraphProgress, parse_tag
 from cluster.scheduling.load_publisher import LoadPublisher
 from cluster.scheduling.loss_writer import LossWriter
 from cluster.scheduling.silent_workers import ROUND_SECONDS, SilentWorkers
-from cluster.settings import Settings
 from cluster.store.async_store import Store
 from cluster.store.script_calls import EPOCH_TTL_SECONDS, milliseconds
 from cluster.system.background import BackgroundLoop
@@ -40,9 +39,8 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
 
     name = "dask-graphql"
 
-    def __init__(self, scheduler: Scheduler, settings: Settings, store: Store) -> None:
+    def __init__(self, scheduler: Scheduler, store: Store) -> None:
         self.scheduler = scheduler
-        self.settings = settings
         self.store = store
         self.epoch = uuid.uuid4().hex
         self.started_at = time.time()

@@ -29,7 +29,7 @@ async def dask_setup(scheduler: Scheduler) -> None:
     load_registry(settings.task_modules)
     from cluster.scheduling.attempt_tracker import AttemptTracker
 
-    tracker = AttemptTracker(scheduler, settings, Store(settings))
+    tracker = AttemptTracker(scheduler, Store(settings))
     scheduler.add_plugin(tracker)
     drop_spans(scheduler)
     tracker.activate()

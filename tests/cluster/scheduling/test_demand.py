@@ -92,7 +92,7 @@ def test_the_next_attempt_of_a_cancelled_one_is_work() -> None:
 async def scheduler(settings: Settings) -> AsyncIterator[tuple[Scheduler, Settings]]:
     """A scheduler with our plugin, without workers, in this process."""
     async with Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0") as running:
-        plugin = AttemptTracker(running, settings, Store(settings))
+        plugin = AttemptTracker(running, Store(settings))
         running.add_plugin(plugin)
         plugin.activate()
         yield running, replace(settings, scheduler=running.address)

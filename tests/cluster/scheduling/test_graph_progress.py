@@ -9,7 +9,6 @@ import pytest
 
 from cluster.scheduling.attempt_keys import GRAPH_ANNOTATION, attempt_key
 from cluster.scheduling.attempt_tracker import AttemptTracker
-from cluster.settings import Settings
 from cluster.store.async_store import Store
 
 ID: Final = "0" * 32
@@ -19,13 +18,13 @@ TAG: Final = f"{ID}:1"
 class Bench:
     """The plugin on a scheduler that holds one attempt."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, store: Store) -> None:
         self.store = store
         self.scheduler: Any = SimpleNamespace(
             tasks={}, task_prefixes={}, workers={}, queued=(), unrunnable=(), total_nthreads=0, allowed_failures=3,
             log_event=lambda *_: None,
         )  # fmt: skip
-        self.plugin = AttemptTracker(self.scheduler, settings, store)
+        self.plugin = AttemptTracker(self.scheduler, store)
         self.key = attempt_key("add", [(ID, 1)])
         self.scheduler.tasks[self.key] = SimpleNamespace(suspicious=0, annotations={})
         self.plugin.update_graph(self.scheduler, tasks=[self.key], annotations={})
@@ -46,10 +45,10 @@ class Bench:
 
 
 @pytest.fixture
-async def bench(settings: Settings, store: Store) -> Bench:
+async def bench(store: Store) -> Bench:
     await store.run(store.calls.submit(ID, "add", "1", b"{}"))
     await store.run(store.calls.start(ID, 1, "w"))
-    return Bench(settings, store)
+    return Bench(store)
 
 
 async def test_a_second_graph_does_not_reduce_progress(bench: Bench) -> None:
