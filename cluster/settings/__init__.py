@@ -16,7 +16,7 @@ from cluster.errors import SettingError
 from cluster.settings.api import ApiSettings
 from cluster.settings.authentication import AuthenticationSettings
 from cluster.settings.controller import ControllerSettings
-from cluster.settings.declaration import PREFIX, variable_of
+from cluster.settings.declaration import PREFIX, SettingsGroup, variable_of
 from cluster.settings.observability import ObservabilitySettings
 from cluster.settings.parsers import InvalidValue
 from cluster.settings.scheduler import SchedulerSettings
@@ -26,17 +26,6 @@ from cluster.settings.worker import WorkerSettings
 
 __all__ = ["GROUPS", "PREFIX", "Settings", "check_public", "load_settings", "variable_of"]
 
-GROUPS: Final = (
-    StoreSettings,
-    SchedulerSettings,
-    TaskSettings,
-    ApiSettings,
-    AuthenticationSettings,
-    WorkerSettings,
-    ControllerSettings,
-    ObservabilitySettings,
-)
-"""The groups of settings, in the order of docs/settings.md."""
 CLIENT_VARIABLES: Final = ("DASK_GRAPHQL_TOKEN",)
 """Variables with our prefix that client commands read; no node does."""
 
@@ -57,6 +46,10 @@ class Settings(
     def environment(self) -> dict[str, str]:
         """Returns these settings as environment variables, for a child process."""
         return {variable_of(item.name): _text(getattr(self, item.name)) for item in fields(self)}
+
+
+GROUPS: Final = tuple(base for base in Settings.__bases__ if issubclass(base, SettingsGroup))
+"""The groups of settings, in the order of docs/settings.md."""
 
 
 def _text(value: Any) -> str:

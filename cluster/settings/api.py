@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from cluster.settings.declaration import setting
+from cluster.settings.declaration import SettingsGroup, setting
 from cluster.settings.parsers import boolean, host_name, integer, origins, proxies, seconds
 
 
 @dataclass(frozen=True)
-class ApiSettings:
-    TITLE: ClassVar[str] = "Api"
+class ApiSettings(SettingsGroup):
+    TITLE = "Api"
 
     host: str = setting("127.0.0.1", host_name, "Address on which the api listens.")
     port: int = setting(8000, integer(1, 65535), "Port on which the api listens.")

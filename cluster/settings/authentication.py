@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from cluster.settings.declaration import setting
+from cluster.settings.declaration import SettingsGroup, setting
 from cluster.settings.parsers import matching, optional, url
 
 
 @dataclass(frozen=True)
-class AuthenticationSettings:
-    TITLE: ClassVar[str] = "Authentication and tenants"
+class AuthenticationSettings(SettingsGroup):
+    TITLE = "Authentication and tenants"
 
     authentication: str = setting(
         "none",

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import ClassVar
 
-from cluster.settings.declaration import setting
+from cluster.settings.declaration import SettingsGroup, setting
 from cluster.settings.parsers import at_least, boolean, fraction, integer, matching, seconds, words
 
 
 @dataclass(frozen=True)
-class ControllerSettings:
-    TITLE: ClassVar[str] = "Controller and fleet"
+class ControllerSettings(SettingsGroup):
+    TITLE = "Controller and fleet"
 
     min_workers: int = setting(1, integer(0), "Minimum number of workers.")
     max_workers: int = setting(os.cpu_count() or 1, integer(1), "Maximum number of workers.")

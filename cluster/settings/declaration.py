@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import field
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final
 
 PREFIX: Final = "DASK_GRAPHQL_"
+
+
+@dataclass(frozen=True)
+class SettingsGroup:
+    """Settings of one role or concern."""
+
+    TITLE: ClassVar[str]
+    """The heading of its table in docs/settings.md."""
 
 
 def variable_of(name: str) -> str:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from cluster.settings.declaration import setting
+from cluster.settings.declaration import SettingsGroup, setting
 from cluster.settings.parsers import host_name, integer, matching
 
 
 @dataclass(frozen=True)
-class ObservabilitySettings:
-    TITLE: ClassVar[str] = "Logs and metrics"
+class ObservabilitySettings(SettingsGroup):
+    TITLE = "Logs and metrics"
 
     metrics_port: int = setting(
         0,

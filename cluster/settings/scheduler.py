@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from cluster.settings.declaration import setting
+from cluster.settings.declaration import SettingsGroup, setting
 from cluster.settings.parsers import boolean, host_and_port, optional, scheduler_address
 
 
 @dataclass(frozen=True)
-class SchedulerSettings:
-    TITLE: ClassVar[str] = "Dask scheduler"
+class SchedulerSettings(SettingsGroup):
+    TITLE = "Dask scheduler"
 
     scheduler: str = setting(
         "tcp://127.0.0.1:8786",

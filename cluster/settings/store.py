@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
-from cluster.settings.declaration import setting
+from cluster.settings.declaration import SettingsGroup, setting
 from cluster.settings.parsers import integer, matching, optional, url, valid_redis_url
 
 
 @dataclass(frozen=True)
-class StoreSettings:
-    TITLE: ClassVar[str] = "Redis and blobs"
+class StoreSettings(SettingsGroup):
+    TITLE = "Redis and blobs"
 
     redis_url: str = setting(
         "redis://127.0.0.1:6379/0",

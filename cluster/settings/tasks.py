@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from cluster.settings.declaration import setting
+from cluster.settings.declaration import SettingsGroup, setting
 from cluster.settings.parsers import boolean, integer, modules
 
 
 @dataclass(frozen=True)
-class TaskSettings:
-    TITLE: ClassVar[str] = "Tasks"
+class TaskSettings(SettingsGroup):
+    TITLE = "Tasks"
 
     task_modules: tuple[str, ...] = setting(
         (), modules, "Importable modules with @task functions, separated by commas; the same list on every node."

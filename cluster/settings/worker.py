@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from cluster.settings.declaration import setting
+from cluster.settings.declaration import SettingsGroup, setting
 from cluster.settings.parsers import integer, seconds
 
 
 @dataclass(frozen=True)
-class WorkerSettings:
-    TITLE: ClassVar[str] = "Workers"
+class WorkerSettings(SettingsGroup):
+    TITLE = "Workers"
 
     worker_threads: int = setting(
         1, integer(1, 256), "Tasks that one worker runs at a time. More than one only for code that releases the GIL."

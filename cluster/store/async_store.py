@@ -121,10 +121,6 @@ class Store(RecordQueries):
 
         return await self._with_timeout("batch", work) if commands else []
 
-    async def ping(self) -> None:
-        """Returns once Redis answers."""
-        await self.command("PING")
-
     def pubsub(self, channels: list[str], ping_seconds: float) -> PubSubConnection:
         """Returns a subscription with a connection of its own, which ends when it is closed or the server stops being
         the primary."""

@@ -192,7 +192,7 @@ async def test_a_call_ends_at_whatever_step_it_is_cancelled(store: Store, delive
         async for _ in deliveries.events(task_id, 0):
             pass
 
-    await store.ping()
+    await store.command("PING")
     for steps in range(25):
         for start in (follow, deliveries.final_record):
             task = asyncio.ensure_future(start(uuid.uuid4().hex))

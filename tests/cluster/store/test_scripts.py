@@ -525,7 +525,7 @@ async def test_a_store_whose_connections_do_not_close_lets_the_rest_of_its_node_
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store(settings)
-    await store.ping()
+    await store.command("PING")
     close = store.redis.aclose
     monkeypatch.setattr(store.redis, "aclose", asyncio.Event().wait)
     monkeypatch.setattr("cluster.store.async_store.CLOSE_TIMEOUT_SECONDS", 0.05)
@@ -539,7 +539,7 @@ async def test_a_database_that_does_not_exist_is_reported_as_an_unavailable_redi
     wrong = replace(settings, redis_url=settings.redis_url.rpartition("/")[0] + "/99")
     store, thread_store = Store(wrong), ThreadStore(wrong, retry_seconds=0)
     with pytest.raises(StoreUnavailable, match="DB index is out of range"):
-        await store.ping()
+        await store.command("PING")
     with pytest.raises(StoreUnavailable, match="DB index is out of range"):
         await store.run(store.calls.watch(ID, "n"))
     with pytest.raises(StoreUnavailable, match="DB index is out of range"):
