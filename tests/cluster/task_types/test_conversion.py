@@ -1,4 +1,4 @@
-"""What functions return of numpy and pandas: exact in Python's own values, or refused with the place."""
+"""Values of numpy and pandas that functions return: converted exactly, or refused with the path."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def returning(annotation: Any, value: Any = None) -> TaskType:
 
 
 def written(annotation: Any, value: Any) -> Any:
-    """The JSON that a record gets, or the words of the refusal."""
+    """The JSON for the record, or the message of the refusal."""
     kind = returning(annotation, value)
     made = encode(kind, call(kind, {}), 100_000)
     return json.loads(made.result) if isinstance(made, Succeeded) else Refused(made)

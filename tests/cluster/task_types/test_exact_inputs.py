@@ -1,4 +1,4 @@
-"""Numbers and times of a request: exact in the task's input, or refused with the place, as literals and variables."""
+"""Numbers and times of a request, as literals and variables: exact in the input, or refused with the path."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ class Api:
             submitter=submitter, registry=self.registry,
             settings=SimpleNamespace(batch_limit=10, submissions_per_minute=0),
         )  # fmt: skip
-        answer = asyncio.run(
+        response = asyncio.run(
             self.schema.execute(
                 f"mutation{head} {{ submitExact({arguments}) {{ taskId }} }}",
                 variable_values=variables, context_value=Context(node=node, known_caller=Caller("test")),
             )
         )  # fmt: skip
-        if answer.errors:
-            return {"message": answer.errors[0].message, **(answer.errors[0].extensions or {})}
+        if response.errors:
+            return {"message": response.errors[0].message, **(response.errors[0].extensions or {})}
         bound: Bound = submitter.bound[0]
         return bound
 

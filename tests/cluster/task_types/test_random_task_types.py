@@ -180,14 +180,14 @@ def send(
     node: Any = SimpleNamespace(
         submitter=submitter, registry=registry, settings=SimpleNamespace(batch_limit=10, submissions_per_minute=0)
     )
-    answer = asyncio.run(
+    response = asyncio.run(
         schema.execute(
             f"mutation({head}) {{ {field}({call}) {{ taskId }} }}",
             variable_values={f"v{i}": value for i, value in enumerate(values)},
             context_value=Context(node=node, known_caller=Caller("test")),
         )
     )
-    return answer, submitter.bound
+    return response, submitter.bound
 
 
 SETTINGS = settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
@@ -198,11 +198,11 @@ SETTINGS = settings(max_examples=examples(40), deadline=None, suppress_health_ch
 def test_a_valid_input_has_the_id_that_a_client_computes_from_what_it_sends(data: Any, kinds: list[Kind]) -> None:
     schema, registry, name = schema_of(kinds)
     pairs = [data.draw(kind.values) for kind in kinds]
-    answer, bound = send(schema, registry, name, kinds, [sent for sent, _ in pairs])
-    assert answer.errors is None, answer.errors
+    response, bound = send(schema, registry, name, kinds, [sent for sent, _ in pairs])
+    assert response.errors is None, response.errors
     kept = {f"arg_{i}": value for i, (_, value) in enumerate(pairs)}
     pre_image = rfc8785.dumps({"input": kept, "task": name, "version": "1"})
-    [data_of] = answer.data.values()
+    [data_of] = response.data.values()
     assert data_of["taskId"] == hashlib.sha256(pre_image).hexdigest()[:32], (bound[0].canonical_input, pre_image)
     task_type = registry[name]
     revived = task_type.read_input(bound[0].canonical_input)
@@ -230,11 +230,11 @@ def test_any_other_value_is_accepted_or_refused_and_never_an_internal_error(
     schema, registry, name = schema_of(kinds)
     values = [data.draw(kind.values)[0] for kind in kinds]
     values[0] = spoiled(values[0], wrong, where)
-    answer, bound = send(schema, registry, name, kinds, values)
-    if answer.errors is None:
+    response, bound = send(schema, registry, name, kinds, values)
+    if response.errors is None:
         assert registry[name].read_input(bound[0].canonical_input) is not None
         return
-    for error in answer.errors:
+    for error in response.errors:
         assert error.extensions["code"] in REFUSALS, error
         if error.extensions["code"] == "BAD_INPUT" and "canonical" not in error.message:
             assert error.extensions["argument"].startswith("arg0"), error
@@ -251,9 +251,9 @@ def test_a_literal_and_a_deep_value_of_any_are_accepted_or_refused() -> None:
     kinds = [Kind(Literal["on", "off"], "String!", same(TEXT)), LEAVES[-1]]
     schema, registry, name = schema_of(kinds)
     kinds[0] = Kind(None, f"Random{name.split('_')[1]}Arg0!", same(TEXT))
-    answer, bound = send(schema, registry, name, kinds, ["on", 1])
-    assert (answer.errors, bound[0].canonical_input) == (None, b'{"arg_0":"on","arg_1":1}')
+    response, bound = send(schema, registry, name, kinds, ["on", 1])
+    assert (response.errors, bound[0].canonical_input) == (None, b'{"arg_0":"on","arg_1":1}')
     for values in (["maybe", 1], ["on", nested(400)], ["on", nested(5_000)], ["on", "\ud800"]):
-        answer, _ = send(schema, registry, name, kinds, values)
-        assert answer.errors is not None
-        assert answer.errors[0].extensions["code"] in REFUSALS
+        response, _ = send(schema, registry, name, kinds, values)
+        assert response.errors is not None
+        assert response.errors[0].extensions["code"] in REFUSALS

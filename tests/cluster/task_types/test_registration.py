@@ -1,4 +1,4 @@
-"""Which functions a task module registers, wherever they were written and in whatever order modules are loaded."""
+"""Which functions a task module registers, wherever they are defined and in any order of imports."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BUILT_IN = {"fibonacci"}
 
 
 class Folder:
-    """A folder of modules that no other test has."""
+    """A folder of modules that no other test uses."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -87,7 +87,7 @@ def test_the_order_of_modules_does_not_matter(folder: Folder, reverse: bool) -> 
         folder.module("others", "import {helper}\nfrom {tasks} import rmse\n"),
     ]
     assert names(load_registry(modules[::-1] if reverse else modules)) == {"rmse", "helped"}
-    assert names(load_registry(modules[2:])) == {"rmse", "helped"}, "also where others were imported before"
+    assert names(load_registry(modules[2:])) == {"rmse", "helped"}, "even if others were imported before"
 
 
 def test_a_task_type_that_a_helper_registers_for_a_module_belongs_to_the_module(folder: Folder) -> None:
@@ -132,7 +132,7 @@ def test_the_command_line_shows_borrowed_functions(tmp_path: Path) -> None:
     assert done.stdout.split() == ["fibonacci", "rmse"]
 
 
-# What is called like a function ---------------------------------------------------------------------------------------
+# Callables that are not functions -------------------------------------------------------------------------------------
 
 
 def scale(n: int, factor: int = 2) -> int:

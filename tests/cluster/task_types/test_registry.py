@@ -1,4 +1,4 @@
-"""What `@task` takes and what it refuses."""
+"""What `@task` accepts and what it refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes in is what the function gets, and what it returns is what clients read; what would not be is refused."""
+"""A function gets exactly what was validated, and clients read exactly what it returns; all else is refused."""
 
 from __future__ import annotations
 

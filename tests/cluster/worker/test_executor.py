@@ -1,4 +1,4 @@
-"""One attempt on the worker: what a function may return, how it may fail, and what the fence lets through."""
+"""One attempt on the worker: what a function may return, how it may fail, and what the fence accepts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Model(BaseModel):
 
 
 def register(function: Callable[..., Any], **limits: Any) -> TaskType:
-    """The task type of a function, under a name that no other test has."""
+    """The task type of a function, under a name that no other test uses."""
     name = f"execute_{function.__name__.strip('_')}"
     task(name=name, **limits)(function)
     return _registered[__name__, name]
@@ -166,7 +166,7 @@ def dask_client() -> Iterator[Any]:
 
 
 def test_a_collection_that_was_persisted_is_computed(dask_client: Any) -> None:
-    """It is awaitable, as every collection of Dask's is."""
+    """It is awaitable, like every Dask collection."""
     import dask.array as da
 
     def persisted(n: int = 100) -> Any:
@@ -226,7 +226,7 @@ def test_an_output_that_holds_itself_is_bad_output(bench: Bench) -> None:
 
 
 class Bench:
-    """An executor on the real store, and what a test asks of it."""
+    """An executor on the real store."""
 
     def __init__(self, settings: Settings) -> None:
         self.store = ThreadStore(settings, retry_seconds=2)
@@ -325,10 +325,10 @@ def saves_a_blob(bench: Bench, **limits: Any) -> Bound:
 
 
 def test_a_blob_store_that_is_away_is_the_platforms_fault(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is tried for a while in place, then later, and none of it counts for the task; and it comes to an end."""
+    """The write is repeated for a while, then the task is retried later without counting its retries, up to a limit."""
     monkeypatch.setattr(cluster.store.blob_store, "WRITE_SECONDS", 0.3)
     monkeypatch.setattr(cluster.worker.executor, "PLATFORM_RETRIES", 2)
-    # Nobody can make folders in a file.
+    # A file cannot contain folders.
     bench.blobs.folder.write_bytes(b"")
     bound = saves_a_blob(bench)
     for attempt in (1, 2):
@@ -337,7 +337,7 @@ def test_a_blob_store_that_is_away_is_the_platforms_fault(bench: Bench, monkeypa
     record = bench.run(bound, 3)
     assert (record.state, code(record), record.retries) == (TaskState.FAILED, "BLOB_STORE", 0)
     bench.blobs.folder.unlink()
-    # What runs anew has all its tries again.
+    # A new run has all its retries again.
     bound = bench.submit(bound.task_type, n=1)
     assert bench.run(bound, 4).state is TaskState.SUCCEEDED
 
@@ -576,11 +576,11 @@ def test_an_attempt_that_was_cancelled_or_superseded_has_no_duration(bench: Benc
     assert len(bench.executor.run(kind.name, members)) == 2
 
 
-# Faults of today -----------------------------------------------------------------------------------------------------
+# Earlier faults ------------------------------------------------------------------------------------------------------
 
 
 def test_an_exception_whose_message_is_not_utf8_fails_the_task(bench: Bench) -> None:
-    """As a message that quotes a file name which is no UTF-8."""
+    """For example a message that quotes a file name that is not UTF-8."""
 
     def names_a_file(n: int) -> int:
         raise ValueError("no such file: " + b"\xff.txt".decode("utf-8", "surrogateescape"))
@@ -614,11 +614,11 @@ def test_the_first_retry_of_a_recomputed_task_has_the_usual_delay(bench: Bench) 
     assert due_at / 1000 - time.time() <= cluster.worker.executor.RETRY_SECONDS + 0.5
 
 
-# Whatever a function raises ------------------------------------------------------------------------------------------
+# Any exception of a function -----------------------------------------------------------------------------------------
 
 
 class Stop(BaseException):
-    """No Exception, as those of some libraries that stop a program."""
+    """Not an Exception, like those of some libraries that stop a program."""
 
 
 class Mute(Exception):

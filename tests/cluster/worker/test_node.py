@@ -1,4 +1,4 @@
-"""One worker node of real processes: what tasks do to it, and how it starts and stops."""
+"""One worker node of real processes: how it copes with tasks, starts and stops."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def ended(system: System, mutation: str, fields: str = ERROR, seconds: flo
 
 
 async def runs(folder: Path, count: int) -> list[Path]:
-    """The marks of so many runs."""
+    """The marks of `count` runs."""
     async with asyncio.timeout(60):
         while len(found := sorted(folder.glob("run-*"))) < count:
             await asyncio.sleep(0.02)
@@ -59,7 +59,7 @@ async def runs(folder: Path, count: int) -> list[Path]:
 
 
 async def lost(system: System, task_id: str) -> tuple[int, int]:
-    """How many attempts were charged, and the number of the newest one."""
+    """How many attempts count as lost, and the number of the newest one."""
     store = Store(system.settings)
     try:
         record = await store.read(task_id)
@@ -118,8 +118,8 @@ async def test_a_long_task_survives_any_number_of_orderly_stops(cell: System, tm
     (tmp_path / "gate").touch()
     async with asyncio.timeout(60):
         assert (await cell.result(task_id, "state"))["state"] == "SUCCEEDED"
-    charged, attempt = await lost(cell, task_id)
-    assert charged == 0
+    lost_count, attempt = await lost(cell, task_id)
+    assert lost_count == 0
     assert attempt > stops
 
 
@@ -145,7 +145,7 @@ async def test_a_worker_that_is_importing_ends_when_it_is_asked_to(
     async with asyncio.timeout(60):
         while not (importing := list(tmp_path.glob("importing-*"))):
             await asyncio.sleep(0.02)
-    # In one process: the nanny's does without.
+    # In one process only: the nanny's process does not import it.
     assert [path.name for path in importing] != [f"importing-{child.process.pid}"]
     begun = time.monotonic()
     child.process.send_signal(signal.SIGTERM)
@@ -160,7 +160,7 @@ async def test_a_worker_that_is_importing_ends_when_it_is_asked_to(
 async def test_work_of_a_frozen_machine_runs_elsewhere_and_work_that_holds_its_interpreter_goes_on(
     tmp_path: Path,
 ) -> None:
-    """Three workers: one whose processes are both stopped, one whose task holds its interpreter, one that is free."""
+    """Three workers: both processes of one are stopped, a task of another holds its interpreter, and one is free."""
     system = System(tmp_path, task_modules=(WILD,), min_workers=0)
     system.redis.start()
     for role in ("scheduler", "api"):
@@ -176,7 +176,7 @@ async def test_work_of_a_frozen_machine_runs_elsewhere_and_work_that_holds_its_i
         folders = [tmp_path / f"task-{n}" for n in range(8)]
         for folder in folders:
             folder.mkdir()
-        # One runs on each of the other two workers; some of the rest wait with one of the three.
+        # One runs on each of the other two workers; some of the rest are queued at one of the three.
         ids = [
             (await submit(system, f'submitMarked(folder: "{folder}", seconds: 600)'))["taskId"] for folder in folders
         ]

@@ -1,4 +1,4 @@
-"""Partial outputs: what a running task shows of its output, to whom it is shown, and when it is gone."""
+"""Partial outputs: what a running task shows of its output, who sees it, and when it disappears."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def test_a_running_task_shows_its_output_as_it_grows_and_the_result_takes_
         async for item in socket.subscribe(SHOWN, {"id": submission["taskId"]}):
             event = item["taskEvents"]
             if event["kind"] != "PROGRESS":
-                # Not before, and not beside the result.
+                # Neither before the task runs nor together with the result.
                 assert event["task"]["partial"] is None or event["task"]["state"] == "RUNNING"
                 last = event
             elif shown := (event["task"]["partial"] or {}).get("value"):
@@ -102,7 +102,7 @@ async def test_cancelling_removes_the_rest_of_the_graph_from_the_workers(system:
     await appears(tmp_path / "begun-4")
     await system.ask("mutation($id: ID!) { cancelTask(taskId: $id) { state } }", {"id": submission["taskId"]})
     async with asyncio.timeout(20):
-        # What runs already goes on; nothing else begins, so the scheduler has no more than these two.
+        # Running parts go on; no others start, so the scheduler has no more than these two.
         while (await system.ask("{ cluster { waiting } }"))["cluster"]["waiting"]:
             await asyncio.sleep(0.05)
     (tmp_path / "open").touch()

@@ -28,7 +28,7 @@ from cluster.worker.worker_process import WorkerProcess
 IDS: Final = [f"{n:032x}" for n in range(1, 60)]
 
 SECONDS: Final = f"7654.{os.getpid()}"
-"""How long the processes sleep: by it, this run knows its own."""
+"""How long the processes sleep; this run recognises its own processes by it."""
 
 CHILD: Final = """
 import os, subprocess, sys, time
@@ -109,7 +109,7 @@ async def bench(settings: Settings, store: Store, tmp_path: Path) -> AsyncIterat
 
 
 def sleepers() -> Iterator[psutil.Process]:
-    """What is left of the processes that the task started."""
+    """The remaining processes that the task started."""
     for process in psutil.process_iter(["cmdline", "status"]):
         if SECONDS in " ".join(process.info["cmdline"] or ()) and process.info["status"] != psutil.STATUS_ZOMBIE:
             yield process
@@ -308,8 +308,8 @@ async def test_a_process_whose_event_loop_is_stuck_is_killed(bench: Bench) -> No
     assert bench.child.wait(5) == -signal.SIGKILL
     bench.watchdog.exits.process_ended(-9, orderly=False)
     await bench.watchdog.check(now + 42)
-    charged = await bench.record(IDS[0])
-    assert (charged.state, charged.lost) == (TaskState.QUEUED, 1)
+    record = await bench.record(IDS[0])
+    assert (record.state, record.lost) == (TaskState.QUEUED, 1)
 
 
 async def test_a_process_whose_interpreter_is_held_or_that_recovers_is_not_killed(bench: Bench) -> None:
