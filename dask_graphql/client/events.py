@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dask_graphql.client.errors import ClientError, refusal
-from dask_graphql.client.websocket_transport import Subscription, WebSocketTransport
+from dask_graphql.client.subscription import Subscription
+from dask_graphql.client.websocket_transport import WebSocketTransport
 
 BUFFER: Final = 256
 """Events buffered for a slow reader. When it is full, the subscription is closed and resumed once they are read."""

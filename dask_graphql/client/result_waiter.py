@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from dask_graphql.client.errors import ClientError, Refused, refusal
+from dask_graphql.client.subscription import Subscription
 from dask_graphql.client.task_types import TaskType
-from dask_graphql.client.websocket_transport import Subscription, WebSocketTransport
+from dask_graphql.client.websocket_transport import WebSocketTransport
 
 MAX_IDS: Final = 500
 """Task ids per subscription at most; lowered if an api says that it takes fewer."""

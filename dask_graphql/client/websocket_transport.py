@@ -12,12 +12,12 @@ import contextlib
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from dask_graphql.client.errors import ApiUnavailable, ClientError, Refused, refusal
 from dask_graphql.client.network import BadProxy, is_loopback
 from dask_graphql.client.retry import RETRYABLE_CODES, RetryBudget, retry_after_seconds
+from dask_graphql.client.subscription import Subscription
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -32,36 +32,6 @@ HANDSHAKE_SECONDS: Final = 10.0
 
 STEADY_SECONDS: Final = 5.0
 """A connection that lasted this long resets the retries; one that is lost sooner counts as another failure."""
-
-
-class Subscription:
-    """One subscription, from `WebSocketTransport.open` to its end.
-
-    Args:
-        query: the document.
-        variables: called at each start, so that a subscription resumes where it was.
-        on_data: called with the data of each item and its errors.
-        on_end: called once, unless the subscription is closed before: with None if it is complete, else with the error.
-        complete: whether everything was received. If not, a `complete` message of the api only means that the api node
-            stopped.
-    """
-
-    def __init__(
-        self,
-        query: str,
-        variables: Callable[[], dict[str, Any]],
-        *,
-        on_data: Callable[[Mapping[str, Any], Sequence[Mapping[str, Any]]], None],
-        on_end: Callable[[ClientError | None], None],
-        complete: Callable[[], bool],
-    ) -> None:
-        self.query = query
-        self.variables = variables
-        self.on_data = on_data
-        self.on_end = on_end
-        self.complete = complete
-        self.operation_id: str | None = None
-        self.budget: RetryBudget | None = None
 
 
 class WebSocketTransport:
@@ -122,7 +92,7 @@ class WebSocketTransport:
 
         budget = RetryBudget(self._patience_seconds, self._url)
         while self._subscriptions:
-            greeted_at = math.inf
+            connected_at = math.inf
             try:
                 async with connect(
                     self._url,
@@ -136,9 +106,9 @@ class WebSocketTransport:
                 ) as socket:
                     async with asyncio.timeout(HANDSHAKE_SECONDS):
                         await self._handshake(socket)
-                    greeted_at = asyncio.get_running_loop().time()
+                    connected_at = asyncio.get_running_loop().time()
                     self.connections += 1
-                    await self._relay(socket)
+                    await self._serve(socket)
                 error: Exception = ConnectionError("the api closed the connection")
             except InvalidURI as wrong:
                 self._end_all(ApiUnavailable(f"{self._url!r} is not the URL of an api: {wrong}"))
@@ -148,12 +118,12 @@ class WebSocketTransport:
                 return
             except (OSError, TimeoutError, WebSocketException) as lost:
                 error = lost
-                if refusal_of := _fatal_refusal(lost):
-                    self._end_all(refusal_of)
+                if fatal := _fatal_refusal(lost):
+                    self._end_all(fatal)
                     return
             if not self._subscriptions:
                 return
-            if asyncio.get_running_loop().time() - greeted_at > STEADY_SECONDS:
+            if asyncio.get_running_loop().time() - connected_at > STEADY_SECONDS:
                 budget.reset()
             try:
                 pause = budget.pause_seconds(error)
@@ -185,7 +155,7 @@ class WebSocketTransport:
             if message.get("type") == "ping":
                 await socket.send('{"type":"pong"}')
 
-    async def _relay(self, socket: ClientConnection) -> None:
+    async def _serve(self, socket: ClientConnection) -> None:
         """Starts every subscription on a new socket and dispatches its messages; returns when the api closes it."""
         self._by_id.clear()
         self._outgoing = asyncio.Queue()

@@ -10,7 +10,8 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection, serve
 
 from dask_graphql.client.errors import ClientError
-from dask_graphql.client.websocket_transport import Subscription, WebSocketTransport
+from dask_graphql.client.subscription import Subscription
+from dask_graphql.client.websocket_transport import WebSocketTransport
 
 
 def subscription(ends: list[ClientError | None], data: list[Any]) -> Subscription:
