@@ -25,12 +25,12 @@ logger = logging.getLogger(__name__)
 
 ROUND_SECONDS: Final = 5.0
 """Pause between two rounds."""
-PAGE: Final = 200
+PAGE_SIZE: Final = 200
 """Maximum number of tasks whose blobs are deleted in one call."""
-STRAY_SECONDS: Final = 3_600.0
+ORPHAN_SEARCH_SECONDS: Final = 3_600.0
 """Interval at which a folder is searched for blobs of unregistered tasks. (In an S3 bucket a lifecycle rule deletes
 those.)"""
-STRAY_AGE_SECONDS: Final = 86_400.0
+ORPHAN_AGE_SECONDS: Final = 86_400.0
 """Unregistered blobs are kept for this long, plus twice the time to live of a record."""
 
 
@@ -41,18 +41,18 @@ class BlobDeleter(LeaderService):
         super().__init__(store, "blob deletion", store.calls.blob_deleter_key, node, pause_seconds=ROUND_SECONDS)
         self._ttl_seconds = settings.result_ttl_seconds
         self._blobs = blobs
-        self._next_stray_search = 0.0
+        self._next_orphan_search = 0.0
 
     async def _round(self) -> None:
         """Deletes the blobs of all expired tasks in every shard."""
         await self.lease.acquired()
-        if time.monotonic() >= self._next_stray_search:
-            self._next_stray_search = time.monotonic() + STRAY_SECONDS
-            await self._register_strays()
+        if time.monotonic() >= self._next_orphan_search:
+            self._next_orphan_search = time.monotonic() + ORPHAN_SEARCH_SECONDS
+            await self._register_orphans()
         for digit in SHARDS:
-            checked = PAGE
-            while checked >= PAGE and self.active:
-                checked, task_ids = await self._store.run(self._store.calls.claim_blobs(digit, PAGE))
+            checked = PAGE_SIZE
+            while checked >= PAGE_SIZE and self.active:
+                checked, task_ids = await self._store.run(self._store.calls.claim_blobs(digit, PAGE_SIZE))
                 if task_ids:
                     await self._delete(digit, task_ids)
 
@@ -66,12 +66,12 @@ class BlobDeleter(LeaderService):
             metrics.BLOB_DELETIONS.labels("failed").inc(failed)
             logger.warning("deleting the blobs of %d tasks failed and will be retried: %s", failed, deletion.problem)
 
-    async def _register_strays(self) -> None:
+    async def _register_orphans(self) -> None:
         """Registers tasks whose folders are older than any record: written by a release that did not register tasks, or
         registered in a Redis that has since lost its data."""
         if not self._ttl_seconds or not isinstance(self._blobs, FolderBlobStore):
             return
-        names = await asyncio.to_thread(self._blobs.folders_older_than, 2 * self._ttl_seconds + STRAY_AGE_SECONDS)
+        names = await asyncio.to_thread(self._blobs.folders_older_than, 2 * self._ttl_seconds + ORPHAN_AGE_SECONDS)
         calls = self._store.calls
         for name in names:
             if TASK_ID.fullmatch(name):

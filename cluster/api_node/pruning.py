@@ -16,7 +16,7 @@ from cluster.store.keys import SHARDS
 
 ROUND_SECONDS: Final = 5.0
 """Pause between two rounds."""
-PAGE: Final = 200
+PAGE_SIZE: Final = 200
 """Maximum number of tasks in one call, during which Redis serves no other client: about 2 ms."""
 PAUSE_SECONDS: Final = 0.01
 """Pause after a full page, which leaves most of Redis's time to other clients. It does not depend on how long the page
@@ -37,9 +37,9 @@ class Pruner(LeaderService):
             while True:
                 if not self.active:
                     return
-                count = await self._store.run(calls.prune(digit, PAGE))
+                count = await self._store.run(calls.prune(digit, PAGE_SIZE))
                 metrics.PRUNED.inc(count)
-                if count < PAGE:
+                if count < PAGE_SIZE:
                     break
                 await asyncio.sleep(PAUSE_SECONDS)
         await self._store.run(calls.record_time(calls.pruned_key))

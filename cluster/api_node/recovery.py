@@ -34,11 +34,11 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 0.5
 """Interval at which due tasks are claimed. A loss that was announced is handled at once."""
-MARK_SECONDS: Final = 1.0
+REPORT_SECONDS: Final = 1.0
 """Interval at which the completion of a round is recorded in Redis."""
 QUEUE_AGE_SECONDS: Final = 30.0
 """Interval at which the age of the queue is logged."""
-PAGE: Final = 64
+PAGE_SIZE: Final = 64
 """Maximum number of tasks per shard in one step: 1,024 in all shards, about 10 ms of Redis's time in 16 slices."""
 IN_TRANSIT_SECONDS: Final = 3.0
 """An attempt that was dispatched more recently may not have reached the scheduler yet."""
@@ -79,7 +79,7 @@ class Recoverer(LeaderService):
         self._swept_epoch: str | None = None
         self._sweep_state: _Sweep | None = None
         self._grace_until = 0.0
-        self._next_mark = self._next_queue_age = 0.0
+        self._next_report = self._next_queue_age = 0.0
 
     def wake(self) -> None:
         """Starts the next round at once, because something is due."""
@@ -102,8 +102,8 @@ class Recoverer(LeaderService):
             await self._recover()
         except SchedulerUnavailable as error:
             logger.info("recovery is waiting for the scheduler: %s", error)
-        if time.monotonic() >= self._next_mark:
-            self._next_mark = time.monotonic() + MARK_SECONDS
+        if time.monotonic() >= self._next_report:
+            self._next_report = time.monotonic() + REPORT_SECONDS
             await self._store.run(self._store.calls.record_time(self._store.calls.recovered_key))
 
     async def _recover(self) -> None:
@@ -163,7 +163,10 @@ class Recoverer(LeaderService):
         while shards and self.active:
             calls = self._store.calls
             replies = await self._store.run_many(
-                [calls.claim_due(digit, PAGE, cutoff, skip_unstarted_after=skip_unstarted_after) for digit in shards]
+                [
+                    calls.claim_due(digit, PAGE_SIZE, cutoff, skip_unstarted_after=skip_unstarted_after)
+                    for digit in shards
+                ]
             )
             await self._handle([item for _, due in replies for item in due])
             # Send this page before claiming the next.

@@ -1,1 +1,1 @@
-"""Everything that touches Dask's scheduler: its node, its plugin, the clients of it."""
+"""Dask's scheduler: its node, its plugin, the client and the keys of attempts."""

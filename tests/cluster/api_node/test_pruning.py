@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Sequence
 
-from cluster.api_node.pruning import PAGE, Pruner
+from cluster.api_node.pruning import PAGE_SIZE, Pruner
 from cluster.attempt_errors import error
 from cluster.store.async_store import Store
 from tests.polling import until
@@ -44,8 +44,8 @@ async def all_gone(store: Store, seconds: float = 15) -> None:
 
 
 async def test_one_round_prunes_all_expired_tasks_of_a_shard(expiring_store: Store) -> None:
-    await end(expiring_store, [an_id() for _ in range(3 * PAGE)], tenant="acme")
-    await end(expiring_store, [an_id() for _ in range(2 * PAGE)], how="fail")
+    await end(expiring_store, [an_id() for _ in range(3 * PAGE_SIZE)], tenant="acme")
+    await end(expiring_store, [an_id() for _ in range(2 * PAGE_SIZE)], how="fail")
     await asyncio.sleep(1.1)
     pruner = Pruner(expiring_store, "n")
     pruner.start()

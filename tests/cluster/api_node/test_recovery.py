@@ -11,7 +11,7 @@ import pytest
 
 from cluster.api_node import recovery
 from cluster.api_node.dispatcher import Dispatchable
-from cluster.api_node.recovery import PAGE, Recoverer
+from cluster.api_node.recovery import PAGE_SIZE, Recoverer
 from cluster.attempt_errors import error
 from cluster.scheduling.scheduler_client import SchedulerUnavailable
 from cluster.store.async_store import Store
@@ -92,7 +92,7 @@ async def test_a_new_scheduler_gets_every_open_task_page_by_page_and_no_loss_cou
     recoverer.start()
     await until(lambda: len(scheduler.attempts) == 1_600)
     assert set(scheduler.attempts.values()) == {2}
-    assert scheduler.largest_wait <= 16 * PAGE
+    assert scheduler.largest_wait <= 16 * PAGE_SIZE
     assert await counted_losses(store, waiting + running) == {(b"0", b"0")}
     async with asyncio.timeout(10):
         while not (swept := await store.redis.get(store.calls.swept_key)):
