@@ -15,7 +15,7 @@ from cluster.api_node.pruning import Pruner
 from cluster.api_node.readiness import Readiness
 from cluster.api_node.recovery import Recoverer
 from cluster.api_node.result_delivery import ResultDelivery
-from cluster.api_node.submission import Submitter
+from cluster.api_node.submission import Submissions
 from cluster.current_settings import use_settings
 from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
@@ -37,7 +37,7 @@ class Node:
     blobs: BlobStore
     scheduler: SchedulerClient
     dispatcher: Dispatcher
-    submitter: Submitter
+    submissions: Submissions
     cancellations: Cancellations
     deliveries: ResultDelivery
     recoverer: Recoverer
@@ -101,7 +101,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         blobs=blobs,
         scheduler=scheduler,
         dispatcher=dispatcher,
-        submitter=Submitter(store, dispatcher, Admission(settings, store), deliveries),
+        submissions=Submissions(store, dispatcher, Admission(settings, store), deliveries),
         cancellations=cancellations,
         deliveries=deliveries,
         recoverer=recoverer,

@@ -34,7 +34,7 @@ class SubmitOptions:
     tenant: str = ""
 
 
-class Submitter:
+class Submissions:
     """Accepts submissions on an api node. The scheduler does not need to be up."""
 
     def __init__(self, store: Store, dispatcher: Dispatcher, admission: Admission, deliveries: ResultDelivery) -> None:

@@ -44,7 +44,7 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
         bound = task_type.bind(to_builtin(values), spell, salt=caller.salt)
         chosen = to_options(options, caller)
         await info.context.authorize_submissions(1)
-        [submitted] = await info.context.node.submitter.submit([bound], chosen)
+        [submitted] = await info.context.node.submissions.submit([bound], chosen)
         return submission(record=submitted.record, outcome=submitted.outcome)
 
     async def submit_many(info: ApiInfo, inputs: list[Any], options: SubmitOptions | None = None) -> Any:
@@ -63,7 +63,7 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
                 raise BadInput(f"{message}; nothing was submitted", **error.details, index=index) from None
         chosen = to_options(options, caller)
         await info.context.authorize_submissions(len(bound))
-        submitted = await info.context.node.submitter.submit(bound, chosen)
+        submitted = await info.context.node.submissions.submit(bound, chosen)
         return [submission(record=item.record, outcome=item.outcome) for item in submitted]
 
     options = inspect.Parameter(

@@ -11,7 +11,7 @@ import pytest
 from cluster.api_node.admission_control import Admission
 from cluster.api_node.dispatcher import Dispatcher
 from cluster.api_node.result_delivery import ResultDelivery
-from cluster.api_node.submission import SubmitOptions, Submitter
+from cluster.api_node.submission import Submissions, SubmitOptions
 from cluster.errors import QueueFull
 from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
@@ -23,24 +23,24 @@ from cluster.task_types.task_type import Bound, TaskType
 FIBONACCI = load_registry()["fibonacci"]
 
 
-def submitter(settings: Settings, store: Store) -> Submitter:
+def submissions(settings: Settings, store: Store) -> Submissions:
     # The dispatcher is not started, so accepted tasks stay QUEUED.
     deliveries = ResultDelivery(store, "node", 10, lambda _: None)
-    return Submitter(store, Dispatcher(store, SchedulerClient(settings)), Admission(settings, store), deliveries)
+    return Submissions(store, Dispatcher(store, SchedulerClient(settings)), Admission(settings, store), deliveries)
 
 
 def bound(numbers: Sequence[int], task_type: TaskType = FIBONACCI) -> list[Bound]:
     return [task_type.bind({"n": n}) for n in numbers]
 
 
-async def outcomes(node: Submitter, numbers: Sequence[int], *, recompute: bool = False) -> list[str]:
+async def outcomes(node: Submissions, numbers: Sequence[int], *, recompute: bool = False) -> list[str]:
     return [str(item.outcome) for item in await node.submit(bound(numbers), SubmitOptions(recompute=recompute))]
 
 
 async def test_a_full_queue_refuses_with_a_code_and_a_retry_time_and_accepts_nothing(
     settings: Settings, store: Store
 ) -> None:
-    node = submitter(replace(settings, queue_limit=5), store)
+    node = submissions(replace(settings, queue_limit=5), store)
     assert await outcomes(node, range(4)) == ["NEW"] * 4
     with pytest.raises(QueueFull) as refused:
         await outcomes(node, [10, 11])
@@ -52,20 +52,20 @@ async def test_a_full_queue_refuses_with_a_code_and_a_retry_time_and_accepts_not
 async def test_joined_and_cached_submissions_are_admitted_even_if_the_queue_is_full(
     settings: Settings, store: Store
 ) -> None:
-    node = submitter(replace(settings, queue_limit=2), store)
+    node = submissions(replace(settings, queue_limit=2), store)
     [done] = bound([1])
     await outcomes(node, [1])
     await store.run(store.calls.start(done.task_id, 1, "w"))
     await store.run(store.calls.finish(done.task_id, 1, b"{}"))
-    assert await outcomes(submitter(replace(settings, queue_limit=2), store), [2, 3]) == ["NEW", "NEW"]
-    node = submitter(replace(settings, queue_limit=2), store)
+    assert await outcomes(submissions(replace(settings, queue_limit=2), store), [2, 3]) == ["NEW", "NEW"]
+    node = submissions(replace(settings, queue_limit=2), store)
     assert await outcomes(node, [1, 2, 3]) == ["CACHED", "JOINED", "JOINED"]
     with pytest.raises(QueueFull):
         await outcomes(node, [1], recompute=True)
 
 
 async def test_the_limit_of_a_task_type_does_not_affect_other_types(settings: Settings, store: Store) -> None:
-    node = submitter(settings, store)
+    node = submissions(settings, store)
     limited = replace(FIBONACCI, queue_limit=1)
     await node.submit(bound([1], limited), SubmitOptions())
     with pytest.raises(QueueFull):
@@ -75,6 +75,6 @@ async def test_the_limit_of_a_task_type_does_not_affect_other_types(settings: Se
 
 async def test_submissions_of_other_nodes_count_too(settings: Settings, store: Store) -> None:
     settings = replace(settings, queue_limit=3)
-    await outcomes(submitter(settings, store), range(3))
+    await outcomes(submissions(settings, store), range(3))
     with pytest.raises(QueueFull):
-        await outcomes(submitter(settings, store), [7])
+        await outcomes(submissions(settings, store), [7])

@@ -21,7 +21,7 @@ from dask_graphql import task
 from graphql_api.auth.callers import Caller
 from graphql_api.context import Context
 from graphql_api.schema.builder import Schema, make_schema
-from tests.cluster.task_types.test_random_task_types import Submitter
+from tests.cluster.task_types.test_random_task_types import Submissions
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class Api:
 
     def submit(self, arguments: str, variables: Any = None, head: str = "") -> Bound | dict[str, Any]:
         """What is submitted, or the error."""
-        submitter = Submitter()
+        submissions = Submissions()
         node: Any = SimpleNamespace(
-            submitter=submitter, registry=self.registry,
+            submissions=submissions, registry=self.registry,
             settings=SimpleNamespace(batch_limit=10, submissions_per_minute=0),
         )  # fmt: skip
         response = asyncio.run(
@@ -71,7 +71,7 @@ class Api:
         )  # fmt: skip
         if response.errors:
             return {"message": response.errors[0].message, **(response.errors[0].extensions or {})}
-        bound: Bound = submitter.bound[0]
+        bound: Bound = submissions.bound[0]
         return bound
 
 

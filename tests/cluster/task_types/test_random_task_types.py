@@ -1,6 +1,6 @@
 """Random signatures: the schema builds, a valid input has the id that a client computes, an invalid one is refused.
 
-The requests go through the whole schema; only the store behind it is replaced, by a submitter that keeps what comes.
+The requests go through the whole schema; only the store behind it is replaced, by a fake that records the submissions.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ KINDS = st.recursive(
 )
 
 
-class Submitter:
+class Submissions:
     """Keeps the inputs that would be submitted."""
 
     def __init__(self) -> None:
@@ -176,9 +176,9 @@ def send(
     field = "submitRandom" + name.split("_")[1]
     head = ", ".join(f"$v{i}: {kind.graphql}" for i, kind in enumerate(kinds))
     call = ", ".join(f"arg{i}: $v{i}" for i in range(len(kinds)))
-    submitter = Submitter()
+    submissions = Submissions()
     node: Any = SimpleNamespace(
-        submitter=submitter, registry=registry, settings=SimpleNamespace(batch_limit=10, submissions_per_minute=0)
+        submissions=submissions, registry=registry, settings=SimpleNamespace(batch_limit=10, submissions_per_minute=0)
     )
     response = asyncio.run(
         schema.execute(
@@ -187,7 +187,7 @@ def send(
             context_value=Context(node=node, known_caller=Caller("test")),
         )
     )
-    return response, submitter.bound
+    return response, submissions.bound
 
 
 SETTINGS = settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))

@@ -414,7 +414,7 @@ async def bound_by_the_api(item: Input) -> Bound:
         return [SimpleNamespace(record=None, outcome=SubmissionOutcome.NEW) for _ in bound]
 
     limits = SimpleNamespace(batch_limit=10, submissions_per_minute=0)
-    node: Any = SimpleNamespace(submitter=SimpleNamespace(submit=submit), settings=limits)
+    node: Any = SimpleNamespace(submissions=SimpleNamespace(submit=submit), settings=limits)
     types = {argument.graphql_name: argument.graphql_type for argument in item.task_type.arguments}
     head = ", ".join(f"${name}: {types[name]}" for name in item.wire)
     inner = ", ".join(f"{name}: ${name}" for name in item.wire)

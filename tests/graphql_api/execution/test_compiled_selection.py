@@ -56,7 +56,7 @@ class Away:
         return None
 
 
-class Submitter:
+class Submissions:
     """Answers every submission with one record, or an error, and notes what was submitted."""
 
     def __init__(self, answer: Record | Exception | None = None) -> None:
@@ -71,15 +71,15 @@ class Submitter:
         return [SubmitReply(SubmissionOutcome.CACHED, False, self.answer) for _ in bound]
 
 
-def context(submitter: Submitter) -> Context:
+def context(submissions: Submissions) -> Context:
     node: Any = SimpleNamespace(
-        registry=REGISTRY, store=Away(), blobs=None, submitter=submitter,
+        registry=REGISTRY, store=Away(), blobs=None, submissions=submissions,
         settings=SimpleNamespace(batch_limit=3, submissions_per_minute=0),
     )  # fmt: skip
     return Context(node, SCHEMA.wrappers, known_caller=Caller("somebody", frozenset(Scope)))
 
 
-CONTEXT = context(Submitter())
+CONTEXT = context(Submissions())
 
 
 @st.composite
@@ -202,8 +202,8 @@ def test_a_compiled_mutation_has_the_same_response_and_runs_once(chance: Random,
     assert isinstance(operation, OperationDefinitionNode)
     both = []
     for execution in (field_execution(CORE, document, operation), lambda built: built.execute_operation()):
-        submitter = Submitter(answer)
-        both.append((asyncio.run(finished(execution(executor(document, context(submitter))))), submitter.submitted))
+        submissions = Submissions(answer)
+        both.append((asyncio.run(finished(execution(executor(document, context(submissions))))), submissions.submitted))
     assert both[0] == both[1], text
 
 
@@ -257,7 +257,7 @@ def test_operations_of_real_clients_have_the_same_responses(
     assert isinstance(operation, OperationDefinitionNode)
     both = []
     for execution in (field_execution(CORE, document, operation), lambda built: built.execute_operation()):
-        submitter = Submitter(replace(of("fibonacci"), result=result))
-        built = executor(document, context(submitter), variables)
-        both.append((asyncio.run(finished(execution(built))), submitter.submitted))
+        submissions = Submissions(replace(of("fibonacci"), result=result))
+        built = executor(document, context(submissions), variables)
+        both.append((asyncio.run(finished(execution(built))), submissions.submitted))
     assert both[0] == both[1]
