@@ -58,8 +58,9 @@ images: $(VENV)/.run ## Builds the images and pushes them to ECR (TAG=...)
 destroy: $(VENV)/.run ## Removes the system from AWS, workers first
 	@$(AWS_ENVIRONMENT) $(BIN)/python scripts/aws/deploy.py destroy
 
-lint: $(VENV)/.lint ## Checks style and common faults (ruff), and undeclared breaking changes of the schema
+lint: $(VENV)/.lint ## Checks style and common faults (ruff), dead code (vulture), undeclared breaking changes of the schema
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/vulture
 	@$(BIN)/python scripts/schema_changes.py
 
 types: $(VENV)/.lint $(VENV)/.test console ## Checks types (mypy, strict; tsc for the web pages)

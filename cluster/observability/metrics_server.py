@@ -2,6 +2,9 @@
 
 Anyone who reaches the port can read the metrics; it listens on loopback unless METRICS_HOST says otherwise. It serves
 one path, and the number, size and duration of requests are bounded.
+
+It is not prometheus_client's `start_http_server`, which keeps a thread for each connection for as long as the client
+likes (300 silent connections are 300 threads, for ever) and serves the metrics on every path.
 """
 
 from __future__ import annotations
