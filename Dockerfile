@@ -17,15 +17,17 @@ ARG NODE_IMAGE=node:22-slim
 ARG CONSOLE=build
 
 
-# What each node needs, as one file per node. All have one name: equal contents then give equal layers, which the images
-# share.
+# What each node needs, in two files per node: the releases that are installed, with their hashes, and the ranges that a
+# user's own packages may move them in. All nodes' have the same names: equal contents then give equal layers, which the
+# images share.
 FROM ${BUILD_IMAGE:-${BASE_IMAGE}} AS requirements
 WORKDIR /src
-COPY setup.cfg ./
-COPY docker/requirements.py docker/
+COPY setup.cfg requirements.lock ./
+COPY scripts/requirements.py scripts/
 RUN set -e; for node in api scheduler worker controller; do \
       mkdir -p /requirements/$node; \
-      python3 docker/requirements.py $node > /requirements/$node/requirements.txt; \
+      python3 scripts/requirements.py $node > /requirements/$node/requirements.txt; \
+      python3 scripts/requirements.py --locked $node > /requirements/$node/requirements.lock; \
     done
 
 
@@ -41,20 +43,20 @@ COPY docker/add-tasks.sh /
 
 
 FROM environment AS dependencies-api
-COPY --from=requirements /requirements/api/requirements.txt /
-RUN --mount=type=cache,target=/root/.cache/pip $INSTALL -r /requirements.txt && $COMPILE /opt/dask-graphql/lib
+COPY --from=requirements /requirements/api/ /
+RUN --mount=type=cache,target=/root/.cache/pip $INSTALL --require-hashes -r /requirements.lock && $COMPILE /opt/dask-graphql/lib
 
 FROM environment AS dependencies-scheduler
-COPY --from=requirements /requirements/scheduler/requirements.txt /
-RUN --mount=type=cache,target=/root/.cache/pip $INSTALL -r /requirements.txt && $COMPILE /opt/dask-graphql/lib
+COPY --from=requirements /requirements/scheduler/ /
+RUN --mount=type=cache,target=/root/.cache/pip $INSTALL --require-hashes -r /requirements.lock && $COMPILE /opt/dask-graphql/lib
 
 FROM environment AS dependencies-worker
-COPY --from=requirements /requirements/worker/requirements.txt /
-RUN --mount=type=cache,target=/root/.cache/pip $INSTALL -r /requirements.txt && $COMPILE /opt/dask-graphql/lib
+COPY --from=requirements /requirements/worker/ /
+RUN --mount=type=cache,target=/root/.cache/pip $INSTALL --require-hashes -r /requirements.lock && $COMPILE /opt/dask-graphql/lib
 
 FROM environment AS dependencies-controller
-COPY --from=requirements /requirements/controller/requirements.txt /
-RUN --mount=type=cache,target=/root/.cache/pip $INSTALL -r /requirements.txt && $COMPILE /opt/dask-graphql/lib
+COPY --from=requirements /requirements/controller/ /
+RUN --mount=type=cache,target=/root/.cache/pip $INSTALL --require-hashes -r /requirements.lock && $COMPILE /opt/dask-graphql/lib
 
 
 # The user's tasks, if any. The folder `tasks` need not exist: a pattern may match nothing.

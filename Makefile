@@ -13,6 +13,11 @@ AWS_ENVIRONMENT = $(if $(REGION),TF_VAR_region=$(REGION))
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+# Installs what requirements.lock pins for these parts of setup.cfg, by hash and without a look at newer releases.
+define install-locked
+	@$(BIN)/python scripts/requirements.py --locked $(1) > $@.txt
+	@$(PIP) install --require-hashes -r $@.txt
+endef
 export PYTHONDONTWRITEBYTECODE :=
 
 # Which of the processes runs which tests: tests/conftest.py. The long tests wait more than they work, so three at a time
@@ -22,7 +27,7 @@ QUICK := (vital or not (slow or aws or browser)) and not other_engine
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all test-rest test-pages test-aws docs bench bench-growth bench-profile bench-autoscaling fuzz audit audit-terraform deploy images destroy chaos soak lint types schema console
-.PHONY: test-images clean setup
+.PHONY: lock test-latest test-images clean setup
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -42,6 +47,10 @@ test-rest: $(VENV)/.test test-pages ## Runs the tests of `make test-all` that `m
 # Without the pages their tests are skipped, or fail where everything must run.
 test-pages: $(VENV)/.run
 	@scripts/build-console.sh $(BIN)/python || echo "the web pages cannot be built here: their tests are skipped" >&2
+
+test-latest: test-pages ## Runs the quick tests with the newest releases that setup.cfg allows, whatever is locked
+	@$(MAKE) --always-make --no-print-directory $(VENV)/latest/.test
+	@$(VENV)/latest/bin/python -m pytest -n 2 -m "$(QUICK)"
 
 test-aws: $(VENV)/.test ## Runs the tests of terraform/ and of the fleet on an emulated AWS (needs terraform)
 	@$(BIN)/python -m pytest tests/aws
@@ -73,6 +82,10 @@ docs: $(VENV)/.docs console ## Builds the documents as a website in site/
 schema: setup ## Writes schema.graphql from the built-in task types
 	@env -u DASK_GRAPHQL_TASK_MODULES $(BIN)/dask-graphql schema > schema.graphql
 
+lock: $(VENV)/.lock ## Renews requirements.lock: the newest releases that setup.cfg allows (PACKAGE=redis: of that one alone)
+	@$(VENV)/lock/bin/uv pip compile setup.cfg --all-extras --universal --python-version 3.11 --generate-hashes --no-header \
+		--quiet $(if $(PACKAGE),--upgrade-package $(PACKAGE),--upgrade) --output-file requirements.lock
+
 console: $(VENV)/.run ## Builds the web pages
 	@scripts/build-console.sh $(BIN)/python
 
@@ -99,7 +112,7 @@ fuzz: $(VENV)/.test ## Sends random input to every transport of a real api (SECO
 	@FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest -s tests/graphql_api/transport/test_fuzz.py
 
 audit: $(VENV)/.run ## Checks the installed packages for known vulnerabilities (needs the network)
-	@$(PIP) install pip-audit
+	@$(PIP) install 'pip-audit>=2.7,<3'
 	@$(BIN)/pip-audit --skip-editable
 
 test-images: ## Builds the images, starts docker-compose.yaml and sends work through it (root, Debian)
@@ -118,16 +131,30 @@ $(BIN)/python:
 	@echo "making the environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: $(BIN)/python setup.cfg pyproject.toml
+$(VENV)/.run: $(BIN)/python setup.cfg pyproject.toml requirements.lock
 	@echo "installing dask-graphql"
-	@$(PIP) install -e '.[dashboard]'
+	$(call install-locked,base dashboard)
+	@$(PIP) install --no-deps -e .
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run
 	@echo "installing what the tests need"
-	@$(PIP) install -e '.[test]'
+	$(call install-locked,test)
 	@scripts/install-browser.sh $(BIN)/python
 	@scripts/install-engines.sh $(BIN)/python
+	@touch $@
+
+# In an environment of its own: what is newer there must not get into the one that requirements.lock describes.
+$(VENV)/latest/.test:
+	@echo "installing the newest releases of everything"
+	@$(PYTHON) -m venv $(VENV)/latest
+	@$(VENV)/latest/bin/python -m pip --disable-pip-version-check -q install --upgrade --upgrade-strategy eager -e '.[dashboard,test]'
+	@scripts/install-browser.sh $(VENV)/latest/bin/python
+	@scripts/install-engines.sh $(VENV)/latest/bin/python
+	@touch $@
+
+$(VENV)/.lock: $(BIN)/python
+	@$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/python -m pip --disable-pip-version-check -q install 'uv>=0.9,<0.20'
 	@touch $@
 
 # In an environment of its own: it pins what the tests need newer.
@@ -138,15 +165,15 @@ $(VENV)/.audit: $(BIN)/python
 
 $(VENV)/.bench: $(VENV)/.run
 	@echo "installing the peers"
-	@$(PIP) install -e '.[bench]'
+	$(call install-locked,bench)
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.run
 	@echo "installing what builds the site"
-	@$(PIP) install -e '.[docs]'
+	$(call install-locked,docs)
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.run
 	@echo "installing the linters"
-	@$(PIP) install -e '.[lint]'
+	$(call install-locked,lint)
 	@touch $@

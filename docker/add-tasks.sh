@@ -23,6 +23,7 @@ for item in ${TASK_PACKAGES:-}; do
     fi
   fi
 done
-# Together with the node's own requirements, so that pip finds versions that satisfy both.
+# Together with the node's own requirements, as ranges: pip keeps the locked releases unless these packages need others,
+# and then finds some that satisfy both.
 # shellcheck disable=SC2086
 [ -z "$packages" ] || python3 -m pip --python "$PYTHON" install --no-compile -r "$requirements" $packages

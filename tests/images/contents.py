@@ -22,7 +22,10 @@ def faults(node: str) -> list[str]:
         found.append(f"build tools are left: {left}")
     if left := [name for name in os.environ if name.startswith("PIP_")]:
         found.append(f"the build's configuration is left: {left}")
-    unwanted = ("/src", "/dist", "/requirements.txt", SITE / "pip", SITE / "graphql_api/console/src")
+    unwanted = (
+        *("/src", "/dist", "/requirements.txt", "/requirements.lock"),
+        *(SITE / "pip", SITE / "graphql_api/console/src"),
+    )
     found.extend(f"{place} is left" for place in unwanted if Path(place).exists())
     pages = SITE / "graphql_api/console/dist/index.html"
     if pages.exists() != (node == "api"):

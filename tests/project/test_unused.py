@@ -13,16 +13,18 @@ DECLARATIONS: Final = ROOT / "cluster" / "settings"
 
 
 def names_read() -> set[str]:
-    """Every attribute that is read, and every text, in the packages outside the settings' own declarations."""
+    """Every attribute that is read in the packages, and every text outside the settings' own declarations."""
     found: set[str] = set()
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
-            if "node_modules" in path.parts or path.is_relative_to(DECLARATIONS):
+            if "node_modules" in path.parts:
                 continue
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
                     found.add(node.attr)
-                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                elif (
+                    isinstance(node, ast.Constant) and isinstance(node.value, str) and DECLARATIONS not in path.parents
+                ):
                     found.add(node.value)
     return found
 
