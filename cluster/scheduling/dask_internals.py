@@ -1,7 +1,7 @@
 """Every private or undocumented interface of Dask that we use: why, and what happens if it is renamed.
 `tests/cluster/scheduling/test_dask_internals.py` verifies that each still has its effect.
 
-Written against distributed 2026.3 to 2026.8. For dask-cloudprovider see `cluster/controller/fleets/ecs_cluster.py`.
+Written against distributed 2026.3 to 2026.8.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class EcsFleet(Fleet):
         if self._cluster is None:
             from cluster.controller.fleets.ecs_cluster import WorkerCluster
 
-            self._cluster = await WorkerCluster(self._settings)
+            self._cluster = WorkerCluster(self._settings)
         return self._cluster
 
     @property

@@ -1,35 +1,35 @@
-"""dask-cloudprovider's ECS cluster, on existing resources, for a controller that may die at any time.
+"""The workers of one key prefix in an ECS cluster, for a controller that may die at any time.
 
-The library's classes provide the session and its clients, a worker object for each ECS task (with its CloudWatch
-log), and the cluster's list of workers. The classes here differ where those fall short (as of 2025.9):
+dask-cloudprovider's ECSCluster describes the cluster and provides the AWS session, but it is never started. Started, it
+does not suit workers that outlive their controller (as of 2025.9):
 
-- a cluster knows only the tasks that it started itself: here `refresh` reads the workers from ECS, so a later
-  controller has those that an earlier one started;
-- each worker is started by its own RunTask, polled without a pause under a lock, and fails for ever: here `launch`
+- it knows only the tasks that it started itself: here `refresh` reads the workers from ECS, so a later controller has
+  those that an earlier one started;
+- it starts each worker by its own RunTask, polls it without a pause under a lock, and fails for ever: here `launch`
   starts up to ten in one call and returns at once; `refresh` sees what becomes of them;
-- names count from 0 in each process and collide: here a worker is named after its task's id
+- its names count from 0 in each process and collide: here a worker is named after its task's id
   (cluster/system/ecs_metadata.py);
-- the command `dask-worker` in the container's override no longer exists: here the task definition's own command runs;
-- closing the cluster ends its workers and its scheduler: here it only closes the clients;
+- it overrides the container's command by `dask-worker`, which no longer exists: here the task definition's own runs;
+- closing it ends its workers and its scheduler: here `close` only closes the connections to AWS;
 - starting it creates or looks up roles, groups and definitions, and connects to the scheduler: here all are given, and
   the controller has its own connection.
+
+So nothing private of it is used: its constructor, `session`, `cluster_arn`, `worker_task_definition_arn` and `close`
+are public.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-import weakref
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Any, Final
 
 from aiobotocore.config import AioConfig
 from botocore.exceptions import ClientError
 from dask_cloudprovider.aws import ECSCluster
-from dask_cloudprovider.aws.ecs import Worker
-from distributed.core import Status
-from distributed.deploy.spec import ProcessInterface
 
 from cluster.settings import Settings
 from cluster.system.ecs_metadata import aws_region, worker_name
@@ -44,14 +44,23 @@ ENDING: Final = ("DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED", "DELET
 CONFIG: Final = AioConfig(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "max_attempts": 2})
 
 
-class WorkerTask(Worker):  # type: ignore[misc]
-    """One worker: an ECS task that was started, by this controller or an earlier one."""
+@dataclass(slots=True)
+class WorkerTask:
+    """One worker: an ECS task that was started, by this controller or an earlier one.
 
-    def __init__(self, scheduler: str, *, task: dict[str, Any], **options: Any) -> None:
-        super().__init__(scheduler, name=worker_name(task["taskArn"]), **options)
-        self.task = task
-        self.task_arn = task["taskArn"]
-        self.status = Status.running
+    Attributes:
+        task: as DescribeTasks has it.
+    """
+
+    task: dict[str, Any]
+
+    @property
+    def task_arn(self) -> str:
+        return str(self.task["taskArn"])
+
+    @property
+    def name(self) -> str:
+        return worker_name(self.task_arn)
 
     @property
     def ends(self) -> bool:
@@ -66,42 +75,22 @@ class WorkerTask(Worker):  # type: ignore[misc]
     def spot(self) -> bool:
         return bool(self.task.get("capacityProviderName") == "FARGATE_SPOT")
 
-    async def close(self, **_: Any) -> None:
-        """Stops the task, without waiting for its end.
 
-        Raises:
-            ClientError, BotoCoreError: ECS refuses or does not respond.
-        """
-        try:
-            async with self._client("ecs") as ecs:
-                await ecs.stop_task(cluster=self.cluster_arn, task=self.task_arn, reason="retired by the controller")
-        except ClientError as error:
-            if "not found" not in str(error):
-                raise
-            logger.debug("the worker %s has ended already", self.name)
-        self.status = Status.closed
+class WorkerCluster:
+    """The workers of one key prefix in one ECS cluster. Create it in the event loop that uses it.
 
-
-class WorkerCluster(ECSCluster):  # type: ignore[misc]
-    """The workers of one key prefix in one ECS cluster. Create it in the event loop that uses it."""
+    Attributes:
+        workers: those that live, by name, as of the last `refresh` and `launch`.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.started_by = "dask-graphql/" + re.sub(r"[^A-Za-z0-9_-]", "_", settings.key_prefix)
-        self._assign_public_ip = settings.ecs_assign_public_ip
-        self._clients = AsyncExitStack()
-        self._open: dict[str, Any] = {}
-        self.workers: dict[str, WorkerTask]
-        self.worker_spec: dict[str, Any]
-        self.new_spec: dict[str, Any]
-        super().__init__(
+        self.workers: dict[str, WorkerTask] = {}
+        self._settings = settings
+        self._cluster = ECSCluster(
             cluster_arn=settings.ecs_cluster,
             worker_task_definition_arn=settings.ecs_task_definition,
             scheduler_address=settings.scheduler,
-            subnets=list(settings.ecs_subnets),
-            security_groups=list(settings.ecs_security_groups),
-            fargate_workers=settings.ecs_capacity == "fargate",
-            fargate_use_private_ip=not settings.ecs_assign_public_ip,
-            worker_nthreads=settings.worker_threads,
             # It would look for resources that the library created in the whole account, and delete them.
             skip_cleanup=True,
             shutdown_on_close=False,
@@ -109,58 +98,35 @@ class WorkerCluster(ECSCluster):  # type: ignore[misc]
             asynchronous=True,
             name="dask-graphql",
         )
+        self._open = AsyncExitStack()
+        self._client: Any = None
 
-    async def _start(self) -> None:
-        # Not running: the controller retires workers itself.
-        self.scheduler = ProcessInterface()
-        self.scheduler.address = self._scheduler_address
-        self.new_spec = {
-            "cls": WorkerTask,
-            "options": {
-                "client": self._client,
-                "cluster_arn": self.cluster_arn,
-                "task_definition_arn": self.worker_task_definition_arn,
-                "vpc_subnets": self._vpc_subnets,
-                "security_groups": self._security_groups,
-                "fargate": self._fargate_workers,
-                "fargate_use_private_ip": self._fargate_use_private_ip,
-                "environment": {},
-                "tags": {},
-                "cpu": 0,
-                "mem": 0,
-                "gpu": 0,
-                "nthreads": self._worker_nthreads,
-                "extra_args": [],
-            },
-        }
-        self.status = Status.running
+    async def close(self) -> None:
+        """Closes the connections to AWS. The workers stay."""
+        await self._open.aclose()
+        await self._cluster.close()
 
-    async def _close(self) -> None:
-        self.status = Status.closed
-        await self._clients.aclose()
-
-    @asynccontextmanager
-    async def _client(self, name: str) -> AsyncIterator[Any]:
-        """One client per service, which stays open: the library creates a new one for every call."""
-        if name not in self._open:
-            made = self.session.create_client(name, region_name=aws_region(), config=CONFIG)
-            self._open[name] = await self._clients.enter_async_context(made)
-        yield self._open[name]
+    async def _ecs(self) -> Any:
+        """The client of ECS, which stays open."""
+        if self._client is None:
+            made = self._cluster.session.create_client("ecs", region_name=aws_region(), config=CONFIG)
+            self._client = await self._open.enter_async_context(made)
+        return self._client
 
     def launch_request(self, count: int, provider: str) -> dict[str, Any]:
         """The arguments of a RunTask for up to MAX_LAUNCH workers. `provider` names a capacity provider; empty for the
         cluster's own default."""
         return {
-            "cluster": self.cluster_arn,
-            "taskDefinition": self.worker_task_definition_arn,
+            "cluster": self._cluster.cluster_arn,
+            "taskDefinition": self._cluster.worker_task_definition_arn,
             "count": count,
             "startedBy": self.started_by,
             "propagateTags": "TASK_DEFINITION",
             "networkConfiguration": {
                 "awsvpcConfiguration": {
-                    "subnets": self._vpc_subnets,
-                    "securityGroups": self._security_groups,
-                    "assignPublicIp": "ENABLED" if self._assign_public_ip else "DISABLED",
+                    "subnets": list(self._settings.ecs_subnets),
+                    "securityGroups": list(self._settings.ecs_security_groups),
+                    "assignPublicIp": "ENABLED" if self._settings.ecs_assign_public_ip else "DISABLED",
                 }
             },
             **({"capacityProviderStrategy": [{"capacityProvider": provider, "weight": 1}]} if provider else {}),
@@ -175,8 +141,7 @@ class WorkerCluster(ECSCluster):  # type: ignore[misc]
             ClientError: ECS refuses.
             BotoCoreError: it is not known whether the request reached ECS.
         """
-        async with self._client("ecs") as ecs:
-            answer = await ecs.run_task(**request, clientToken=token)
+        answer = await (await self._ecs()).run_task(**request, clientToken=token)
         self._take(answer["tasks"])
         reasons = {str(failure.get("reason")) for failure in answer.get("failures", ())}
         return [task["taskArn"] for task in answer["tasks"]], sorted(reasons)
@@ -190,21 +155,21 @@ class WorkerCluster(ECSCluster):  # type: ignore[misc]
         Raises:
             ClientError, BotoCoreError: ECS cannot list them; the workers are unchanged.
         """
-        async with self._client("ecs") as ecs:
-            pages = ecs.get_paginator("list_tasks").paginate(
-                cluster=self.cluster_arn, startedBy=self.started_by, PaginationConfig={"PageSize": MAX_PAGE}
-            )
-            listed = [arn async for page in pages for arn in page["taskArns"]]
-            # Workers that are no longer listed are described once more, to learn why they ended.
-            known = [worker.task_arn for worker in self.workers.values()]
-            tasks: list[dict[str, Any]] = []
-            for chunk in _chunks(list(dict.fromkeys([*listed, *also, *known]))):
-                tasks += (await ecs.describe_tasks(cluster=self.cluster_arn, tasks=chunk))["tasks"]
+        ecs, arn = await self._ecs(), self._cluster.cluster_arn
+        pages = ecs.get_paginator("list_tasks").paginate(
+            cluster=arn, startedBy=self.started_by, PaginationConfig={"PageSize": MAX_PAGE}
+        )
+        listed = [task async for page in pages for task in page["taskArns"]]
+        # Workers that are no longer listed are described once more, to learn why they ended.
+        known = [worker.task_arn for worker in self.workers.values()]
+        tasks: list[dict[str, Any]] = []
+        for chunk in _chunks(list(dict.fromkeys([*listed, *also, *known]))):
+            tasks += (await ecs.describe_tasks(cluster=arn, tasks=chunk))["tasks"]
         self._take(tasks)
         described = {task["taskArn"] for task in tasks}
         gone = [worker for worker in self.workers.values() if worker.ends or worker.task_arn not in described]
         for worker in gone:
-            self._drop(worker.name)
+            del self.workers[worker.name]
         return gone
 
     async def stop(self, names: Collection[str]) -> None:
@@ -215,8 +180,18 @@ class WorkerCluster(ECSCluster):  # type: ignore[misc]
         """
         for name in names:
             if (worker := self.workers.get(name)) is not None:
-                await worker.close()
-                self._drop(name)
+                await self._stop(worker)
+                del self.workers[name]
+
+    async def _stop(self, worker: WorkerTask) -> None:
+        """Stops a worker, without waiting for its end."""
+        ecs, reason = await self._ecs(), "retired by the controller"
+        try:
+            await ecs.stop_task(cluster=self._cluster.cluster_arn, task=worker.task_arn, reason=reason)
+        except ClientError as error:
+            if "not found" not in str(error):
+                raise
+            logger.debug("the worker %s has ended already", worker.name)
 
     def _take(self, tasks: Iterable[dict[str, Any]]) -> None:
         """Adds tasks as workers, whichever controller started them."""
@@ -225,12 +200,7 @@ class WorkerCluster(ECSCluster):  # type: ignore[misc]
             if name in self.workers:
                 self.workers[name].task = task
             elif not ends(task):
-                worker = WorkerTask(self._scheduler_address, task=task, **self.new_spec["options"])
-                worker._cluster = weakref.ref(self)
-                self.worker_spec[name], self.workers[name] = self.new_spec, worker
-
-    def _drop(self, name: str) -> None:
-        del self.worker_spec[name], self.workers[name]
+                self.workers[name] = WorkerTask(task)
 
 
 def ends(task: Mapping[str, Any]) -> bool:
