@@ -21,7 +21,7 @@ from graphql import GraphQLField, GraphQLInputField, GraphQLNamedType, GraphQLOb
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.schema.schema import validate_document
 from strawberry.schema.types.scalar import DEFAULT_SCALAR_REGISTRY
-from strawberry.types.base import get_object_definition
+from strawberry.types import get_object_definition
 from strawberry.types.execution import PreExecutionError
 from strawberry.types.field import StrawberryField
 from strawberry.types.lazy_type import LazyType
@@ -47,7 +47,7 @@ __all__ = [
 ]
 # Passed on as they are, from modules that Strawberry does not document; moved, they raise ImportError at start:
 # `validate_document` holds a document to a schema with given rules; `PreExecutionError` is the result of an operation
-# that was refused before it began, by which Strawberry's handlers tell an `error` message from a `next` message;
+# that was refused before it began, by which a WebSocket tells an `error` message from a `next` message;
 # `to_camel_case` is how Strawberry spells names, and so how `submit<Name>` and error messages must: if its rules
 # change, names in the schema change with it, which `make lint` reports as a breaking change of schema.graphql.
 

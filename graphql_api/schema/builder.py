@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import strawberry
 from pydantic import RootModel
 from strawberry.tools import create_type
-from strawberry.types.base import get_object_definition
+from strawberry.types import get_object_definition
 from strawberry.types.field import StrawberryField
 
 from cluster.settings import Settings
