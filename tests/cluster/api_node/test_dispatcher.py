@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import operator
-import os
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -19,11 +17,7 @@ from hypothesis import strategies as st
 from cluster.api_node.dispatcher import MAX_BATCH, MAX_BATCH_SECONDS, split_into_batches
 from cluster.scheduling.attempt_keys import attempt_key, parse_attempt_key
 from cluster.scheduling.scheduler_client import SchedulerClient
-from cluster.settings import Settings
 from cluster.store.async_store import Store
-from cluster.store.record import TaskState
-from cluster.worker.attempt_table import AttemptTable
-from tests.cluster.worker.test_executor import Bench, register
 from tests.system import Socket, System
 
 IDS = st.text(alphabet="0123456789abcdef", min_size=32, max_size=32)
@@ -55,66 +49,6 @@ def test_the_attempts_in_a_key_can_be_parsed(name: str, members: list[tuple[str,
 @pytest.mark.parametrize("key", ["square-0123", ("a", 1), "add-" + "0" * 32, "Add-" + "0" * 32 + "-1"])
 def test_other_keys_are_not_parsed(key: object) -> None:
     assert parse_attempt_key(key) is None
-
-
-# On the worker --------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def bench(settings: Settings) -> Iterator[Bench]:
-    made = Bench(settings)
-    yield made
-    made.store.close()
-
-
-def test_an_attempt_that_fails_or_was_cancelled_does_not_affect_its_batch(bench: Bench) -> None:
-    def odd(n: int) -> int:
-        if n == 1:
-            raise ValueError("one")
-        return n
-
-    kind = register(odd)
-    bounds = [bench.submit(kind, n=n) for n in range(5)]
-    bench.store.run(bench.calls.cancel(bounds[0].task_id))
-    bench.store.run(bench.calls.cancel(bounds[3].task_id))
-    bench.executor.run(kind.name, [(bound.task_id, 1, bound.canonical_input) for bound in bounds])
-    states = [bench.record(bound.task_id).state for bound in bounds]
-    cancelled, failed, fine = TaskState.CANCELLED, TaskState.FAILED, TaskState.SUCCEEDED
-    assert states == [cancelled, failed, fine, cancelled, fine]
-    assert bench.executor.running == {}
-
-
-def test_an_attempt_that_was_requeued_in_the_meantime_is_not_started(bench: Bench) -> None:
-    ran = []
-
-    def meanwhile(n: int) -> int:
-        ran.append(n)
-        if n == 0:
-            reason = {"code": "X", "message": "", "type": None}
-            assert bench.store.run(bench.calls.mark_lost(bounds[1].task_id, 1, "none", reason)) == "QUEUED"
-        return n
-
-    kind = register(meanwhile)
-    bounds = [bench.submit(kind, n=n) for n in range(3)]
-    bench.executor.run(kind.name, [(bound.task_id, 1, bound.canonical_input) for bound in bounds])
-    assert ran == [0, 2]
-    requeued = bench.record(bounds[1].task_id)
-    assert (requeued.state, requeued.attempt, requeued.lost) == (TaskState.QUEUED, 2, 0)
-
-
-def test_an_attempt_queued_behind_others_is_in_the_table(tmp_path: Path) -> None:
-    table = AttemptTable(tmp_path / "attempts", create=True)
-    table.claim()
-    first, second = table.add("0" * 32, 1), table.add("1" * 32, 1, queued_behind=True)
-    now = time.monotonic() + 5
-    (about_to_begin, waiting) = table.entries(os.getpid())
-    assert about_to_begin.queued_behind_seconds(now) == 0
-    assert waiting.queued_behind_seconds(now) == pytest.approx(5, abs=1)
-    table.start(second, "1" * 32, 1, 60)
-    assert table.entries(os.getpid())[1].queued_behind_seconds(now) == 0
-    table.remove(first)
-    table.remove(second)
-    assert table.entries(os.getpid()) == []
 
 
 # In a system ----------------------------------------------------------------------------------------------------------
