@@ -71,7 +71,7 @@ class Recoverer(LeaderService):
     """One node's candidate for recovery."""
 
     def __init__(self, store: Store, scheduler: SchedulerClient, dispatcher: Dispatcher, node: str) -> None:
-        super().__init__(store, "recovery", store.calls.lease_key, node)
+        super().__init__(store, "recovery", store.calls.recoverer_key, node)
         self._scheduler = scheduler
         self._dispatcher = dispatcher
         self._wake = asyncio.Event()

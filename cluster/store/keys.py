@@ -57,7 +57,7 @@ class Keys:
         return f"{self.prefix}:scheduler"
 
     @property
-    def lease_key(self) -> str:
+    def recoverer_key(self) -> str:
         """The lease of the node that recovers tasks."""
         return f"{self.prefix}:recoverer"
 
@@ -102,7 +102,7 @@ class Keys:
         return f"{self.prefix}:launches"
 
     @property
-    def keys_key(self) -> str:
+    def api_keys_key(self) -> str:
         """The API keys, by id."""
         return f"{self.prefix}:keys"
 

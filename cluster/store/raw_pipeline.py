@@ -1,7 +1,7 @@
 """One round trip over one connection: many commands in one write, then their replies.
 
-A pipeline of redis-py takes a connection, a retry, a timer and a lock for what is here one write and some reads; both
-clients of the store spent more time in it than in Redis.
+With redis-py's own pipelines, both clients of the store spent more time there than in Redis; redis_internals.py says
+why.
 """
 
 from __future__ import annotations

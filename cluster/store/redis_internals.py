@@ -1,11 +1,11 @@
 """Every private or undocumented interface of redis-py and hiredis that we use, each with why, and how it would break.
-`tests/cluster/store/test_redis_internals.py` shows that each still has its effect.
+`tests/cluster/store/test_redis_internals.py` checks that each still has its effect.
 
-redis-py's own pipelines and PubSub take a connection, a retry, a timer, a lock and a lookup of handlers for what is one
-write and some reads; with them a busy node spends more time there than Redis does with the commands. So the connections
-that redis-py makes are written to and read from here. They are made with everything that the pool is configured with
-(TLS, credentials, timeouts, the first commands). What redis-py hooks into its clients and pools instead is not there:
-client-side caching, and maintenance notifications on connections that do not come from the pool.
+redis-py's pipelines and PubSub spend a connection, a retry, a timer, a lock and a lookup of handlers on what is one
+write and some reads; a busy node spent more time in them than Redis on the commands. So this module writes to and reads
+from redis-py's connections directly. They have everything that the pool is configured with (TLS, credentials, timeouts,
+the first commands), but not what redis-py adds in its clients and pools: client-side caching, and, on connections
+outside the pool, maintenance notifications.
 
 Written against redis-py 8.1 and hiredis 3.5.
 """
@@ -27,10 +27,10 @@ Pool: TypeAlias = redis.ConnectionPool | redis.asyncio.ConnectionPool
 
 
 def new_connection(pool: Pool, **changes: Any) -> Any:
-    """Makes a connection as the pool would, which the pool does not know: for a reader or a thread of its own.
+    """Makes a connection like those of the pool, but outside it: for a subscription, or a thread that keeps it.
 
     `pool.connection_class` and `pool.connection_kwargs` are undocumented. Renamed, this raises AttributeError at the
-    first call to Redis. An option that redis-py passes in another way would be missing on these connections alone.
+    first call to Redis. An option that redis-py passed in another way would be missing on these connections only.
 
     Args:
         changes: arguments of the connection that replace the pool's.
@@ -39,9 +39,9 @@ def new_connection(pool: Pool, **changes: Any) -> Any:
 
 
 async def borrow(pool: redis.asyncio.ConnectionPool) -> Any:
-    """Takes a connected connection out of the pool; `pool.release` gives it back.
+    """Takes a connected connection out of the pool; `pool.release` returns it.
 
-    `get_connection` is public, but redis-py documents it for its own clients alone. Renamed, this raises
+    `get_connection` is public, but redis-py documents it only for its own clients. Renamed, this raises
     AttributeError at the first call to Redis.
     """
     return await pool.get_connection()  # type: ignore[no-untyped-call]
@@ -57,7 +57,7 @@ def pack(commands: Sequence[Command]) -> bytes:
 
 
 async def send(connection: Any, commands: Sequence[Command]) -> None:
-    """Writes commands to an asyncio connection at once, whose replies `receive` reads one by one.
+    """Writes commands to an asyncio connection in one write; `receive` reads their replies one by one.
 
     `send_packed_command` is undocumented. Renamed, this raises AttributeError at the first call to Redis.
     """
@@ -65,10 +65,10 @@ async def send(connection: Any, commands: Sequence[Command]) -> None:
 
 
 async def receive(connection: Any) -> Any:
-    """Reads one reply from an asyncio connection, with no limit of time: the caller has one around all of them.
+    """Reads one reply from an asyncio connection, without a timeout: the caller has one for all replies.
 
-    `read_response` is undocumented, and so is `math.inf` for no limit; redis-py plans to write None for it in its next
-    major version. There `math.inf` may set a timer for each reply, which costs time and ends nothing.
+    `read_response` is undocumented, and so is `math.inf` for no timeout; the next major version of redis-py is to use
+    None. There `math.inf` may set a timer for each reply, which costs time and never fires.
 
     Raises:
         ResponseError: Redis refused the command.
@@ -78,9 +78,9 @@ async def receive(connection: Any) -> Any:
 
 
 async def drop(connection: Any) -> None:
-    """Closes an asyncio connection at once, without waiting for the other side. It may be connected again.
+    """Closes an asyncio connection at once, without waiting for the other side. It can connect again.
 
-    `nowait` is undocumented. Without it, closing a connection whose server is gone could wait for as long as TCP does.
+    `nowait` is undocumented. Without it, closing a connection to a lost server could take as long as TCP's timeouts.
     """
     await connection.disconnect(nowait=True)
 

@@ -73,21 +73,21 @@ async def create_key(
     # Redis's clock, which all nodes share: this machine's may be wrong.
     now = await store.server_milliseconds() / 1000
     key = ApiKey(key_id, name, _hash(secret), tenant, scopes, now, None if days is None else now + days * 86_400)
-    await store.command("HSET", store.calls.keys_key, key_id, key.dump())
+    await store.command("HSET", store.calls.api_keys_key, key_id, key.dump())
     await store.command("PUBLISH", store.calls.all_channel, KEYS_CHANGED)
     return f"dgk_{key_id}_{secret}", key
 
 
 async def revoke_key(store: Store, key_id: str) -> bool:
     """Revokes a key on all nodes, which close its connections; False if there is no such key."""
-    removed = await store.command("HDEL", store.calls.keys_key, key_id)
+    removed = await store.command("HDEL", store.calls.api_keys_key, key_id)
     await store.command("PUBLISH", store.calls.all_channel, KEYS_CHANGED)
     return bool(removed)
 
 
 async def list_keys(store: Store) -> list[ApiKey]:
     """All keys, oldest first."""
-    raw = await store.command("HGETALL", store.calls.keys_key)
+    raw = await store.command("HGETALL", store.calls.api_keys_key)
     pairs = raw.items() if isinstance(raw, dict) else zip(raw[::2], raw[1::2], strict=True)
     return sorted((ApiKey.load(key_id.decode(), text) for key_id, text in pairs), key=lambda key: key.created_at)
 
@@ -117,7 +117,7 @@ class KeyRing:
         key = self._keys.get(key_id)
         if key is None:
             # It may be newer than the last refresh.
-            kept = await self._store.command("HGET", self._store.calls.keys_key, key_id)
+            kept = await self._store.command("HGET", self._store.calls.api_keys_key, key_id)
             if kept is None:
                 return None
             key = self._keys[key_id] = self._looked_up[key_id] = ApiKey.load(key_id, kept)

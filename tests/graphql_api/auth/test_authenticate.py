@@ -231,7 +231,7 @@ async def test_a_key_is_not_kept_and_an_expired_one_is_refused(guarded: System) 
     key = await guarded.make_key("short", scopes=USER, days=1e-9)
     assert (await refused_http(guarded, guarded.headers(key))).status_code == 401
     store = Store(guarded.settings)
-    kept = await store.command("HGETALL", store.calls.keys_key)
+    kept = await store.command("HGETALL", store.calls.api_keys_key)
     await store.close()
     assert key.split("_", 2)[2] not in str(kept)
 
