@@ -1,10 +1,10 @@
 """Every private or undocumented interface of graphql-core that we use, each with why, and how it would break.
 `tests/graphql_api/test_graphql_core_internals.py` shows that each still has its effect.
 
-graphql-core executes each operation from its document; we compile what an operation selects once (execution/
-compiled_selection.py) and come back to graphql-core for what is not plain. For that we need its executor: the object
-that holds one operation with its variables and context. It is exported, and new in 3.3, but its methods are not
-described. setup.cfg ends at 3.4 for that reason.
+graphql-core executes each operation from its document; we compile an operation's selection once (execution/
+compiled_selection.py) and fall back to graphql-core for anything unusual. That needs its executor: the object with one
+operation, its variables and its context. It is exported since 3.3, but its methods are undocumented, so setup.cfg
+requires a version below 3.4.
 
 Written against graphql-core 3.3.2.
 """
@@ -42,7 +42,7 @@ __all__ = [
     "output_of",
     "resolve_info",
 ]
-# `is_awaitable` is passed on as it is; graphql-core does not document it. Moved, it raises ImportError at start.
+# `is_awaitable` is re-exported; graphql-core does not document it. If it is moved, importing it fails at start.
 
 Executor: TypeAlias = CoreExecutor[Any]
 """One operation with its variables and context, ready to be executed."""
@@ -56,9 +56,10 @@ def build_executor(
     variables: dict[str, Any] | None,
     operation_name: str | None,
 ) -> Executor | list[GraphQLError]:
-    """Returns what executes an operation of a valid document, or what is wrong with the variables.
+    """Returns the executor of an operation of a valid document, or the errors of the variables.
 
-    `Executor.build` and the names of its arguments are undocumented. Renamed, this raises at the first operation.
+    `Executor.build` and the names of its arguments are undocumented. If one is renamed, this raises at the first
+    operation.
     """
     return CoreExecutor.build(
         schema, document, context_value=context, raw_variable_values=variables, operation_name=operation_name
@@ -66,9 +67,9 @@ def build_executor(
 
 
 def execute(executor: Executor) -> Any:
-    """Executes a query or a mutation from its beginning. Returns an ExecutionResult, or an awaitable of one.
+    """Executes a query or a mutation. Returns an ExecutionResult, or an awaitable of one.
 
-    `execute_operation` is undocumented. Renamed, this raises AttributeError at the first operation.
+    `execute_operation` is undocumented. If it is renamed, this raises AttributeError at the first operation.
     """
     return executor.execute_operation()
 
@@ -76,16 +77,17 @@ def execute(executor: Executor) -> Any:
 def execute_event(executor: Executor, event: Any) -> Any:
     """Executes one event of a subscription, with an executor of its own.
 
-    `build_per_event_executor` is undocumented. Renamed, this raises AttributeError at the first event.
+    `build_per_event_executor` is undocumented. If it is renamed, this raises AttributeError at the first event.
     """
     return execute_subscription_event(executor.build_per_event_executor(event))
 
 
 def event_source(executor: Executor) -> Any:
-    """Returns the events of a subscription as an async iterator, what is wrong with it as an ExecutionResult, or either
-    as an awaitable.
+    """Returns the events of a subscription as an async iterator, or its errors as an ExecutionResult, or an
+    awaitable of either.
 
-    That `create_source_event_stream` takes an executor is undocumented. Changed, this raises at the first subscription.
+    That `create_source_event_stream` accepts an executor is undocumented. If that changes, this raises at the first
+    subscription.
     """
     source: AsyncIterable[Any] | ExecutionResult | Awaitable[Any] = create_source_event_stream(executor)
     return source
@@ -94,22 +96,24 @@ def event_source(executor: Executor) -> Any:
 def resolve_info(
     executor: Executor, field: GraphQLField, nodes: list[FieldNode], kind: GraphQLObjectType, name: str
 ) -> GraphQLResolveInfo[Any]:
-    """Returns the `info` that graphql-core would give the resolver of a root field.
+    """Returns the `info` that graphql-core would pass to the resolver of a root field.
 
-    `build_resolve_info` and `Path` are undocumented. Renamed, this raises AttributeError at the first operation.
+    `build_resolve_info` and `Path` are undocumented. If one is renamed, this raises AttributeError at the first
+    operation.
 
     Args:
-        name: of the field in the response.
+        name: the field's name in the response.
     """
     return executor.build_resolve_info(field, nodes, kind, Path(None, name, kind.name))
 
 
 def execute_from_outcome(executor: Executor, outcome: Any) -> Any:
-    """Executes an operation of one root field whose resolver has run already and must not again. Returns as `execute`.
+    """Executes an operation of one root field whose resolver has run already and must not run again. Returns the same
+    as `execute`.
 
-    A second executor of the same operation gets a middleware that returns `outcome` in the root field's place.
-    `middleware_manager`, set after an executor was built, is undocumented. Without its effect the resolver would run
-    again: a mutation would be done twice.
+    A second executor of the same operation gets a middleware that returns `outcome` instead of calling the root field's
+    resolver. Setting `middleware_manager` after an executor was built is undocumented. If it has no effect, the
+    resolver runs again: a mutation is executed twice.
 
     Args:
         outcome: what the resolver returned, or the exception that it raised.
@@ -128,8 +132,8 @@ def execute_from_outcome(executor: Executor, outcome: Any) -> Any:
 
 
 def output_of(kind: GraphQLLeafType) -> Callable[[Any], Any]:
-    """Returns the function that turns a value of a scalar or an enum into what goes into a response.
+    """Returns the function that converts a value of a scalar or an enum to its form in a response.
 
-    `coerce_output_value` is new in 3.3. Renamed, this raises AttributeError at the first operation.
+    `coerce_output_value` is new in 3.3. If it is renamed, this raises AttributeError at the first operation.
     """
     return kind.coerce_output_value

@@ -1,9 +1,9 @@
 """Every private or undocumented interface of Strawberry that we use, each with why, and how it would break.
 `tests/graphql_api/test_strawberry_internals.py` shows that each still has its effect.
 
-Strawberry is made for types that are written as classes. Ours are made from task types at start, keep the author's own
-classes as values, and are executed by graphql_api/execution, which reads what Strawberry knows of a field once instead
-of for each value.
+Strawberry is made for types that are written as classes. Our types are made from task types at start, their values are
+instances of the author's own classes, and graphql_api/execution executes them, which reads Strawberry's description of
+a field once instead of for each value.
 
 Written against strawberry-graphql 0.341.
 """
@@ -45,15 +45,15 @@ __all__ = [
     "to_camel_case",
     "validate_document",
 ]
-# Passed on as they are, from modules that Strawberry does not document; moved, they raise ImportError at start:
-# `validate_document` holds a document to a schema with given rules; `PreExecutionError` is the result of an operation
-# that was refused before it began, by which a WebSocket tells an `error` message from a `next` message;
-# `to_camel_case` is how Strawberry spells names, and so how `submit<Name>` and error messages must: if its rules
-# change, names in the schema change with it, which `make lint` reports as a breaking change of schema.graphql.
+# Re-exported from modules that Strawberry does not document; if they are moved, importing them fails at start.
+# `validate_document` validates a document against a schema with given rules. `PreExecutionError` is the result of an
+# operation that was refused before it started, which a WebSocket sends as `error` instead of `next`. `to_camel_case`
+# makes Strawberry's names, and must make those of `submit<Name>` and error messages: if its rules change, names in the
+# schema change too, which `make lint` reports as a breaking change of schema.graphql.
 
 DEFINITION: Final = "strawberry-definition"
-"""The entry of a GraphQL element's `extensions` with what Strawberry made it from. If it is renamed, `taskTypes` shows
-GraphQL names in place of Python's, from which clients compute other task ids, and nothing is compiled."""
+"""The key in a GraphQL element's `extensions` of the Strawberry definition that it was made from. If it is renamed,
+`taskTypes` shows GraphQL names instead of Python's, so that clients compute wrong task ids, and nothing is compiled."""
 
 
 def core_schema(schema: strawberry.Schema) -> GraphQLSchema:
@@ -65,17 +65,16 @@ def core_schema(schema: strawberry.Schema) -> GraphQLSchema:
 
 
 def make_field(name: str, annotation: Any = None, **options: Any) -> StrawberryField:
-    """Makes a field of a type that `strawberry.tools.create_type` is given, with a name of GraphQL that is not spelled
-    anew.
+    """Makes a field for `strawberry.tools.create_type`.
 
-    `type_annotation`, `python_name` and `name` are attributes of the field that are documented for no such use: set
-    after the field is made, they win over what Strawberry derives from a class body. If one were computed instead,
-    setting it would raise AttributeError at an api node's start.
+    Setting `type_annotation`, `python_name` and `name` after the field was made is undocumented: they override what
+    Strawberry derives from a class body. If one of them became computed, setting it would raise AttributeError at an
+    api node's start.
 
     Args:
-        name: the field's name in Python and in GraphQL, before `StrawberryConfig` spells it in camelCase.
-        annotation: its type, a Python class of Strawberry's or a scalar; None if `resolver` says it.
-        options: of `strawberry.field`.
+        name: the field's Python name, which `StrawberryConfig` converts to camelCase for GraphQL.
+        annotation: its type, a class of Strawberry's or a scalar; None if the resolver has it.
+        options: passed to `strawberry.field`.
     """
     made: Any = strawberry.field(**options)
     if annotation is not None:
@@ -86,13 +85,13 @@ def make_field(name: str, annotation: Any = None, **options: Any) -> StrawberryF
 
 @dataclass(frozen=True)
 class ForwardReference(LazyType[Any, Any]):
-    """Stands for a class that is being made while one of its own fields needs it: a type that holds itself.
+    """Stands for a class that is still being made, in one of its own fields: a recursive type.
 
-    Strawberry looks for a LazyType's class in a module by its name; ours are in no module. `resolve_type` is
-    undocumented. Renamed, a task type that takes or returns such a type fails at an api node's start.
+    Strawberry looks up a LazyType's class by name in a module; ours are in no module. `resolve_type` is undocumented.
+    If it is renamed, a task type that takes or returns such a type fails at an api node's start.
 
     Attributes:
-        made: the classes that are made so far, by key.
+        made: the classes made so far, by key.
     """
 
     made: dict[Any, Any] = field(default_factory=dict, compare=False)
@@ -103,35 +102,35 @@ class ForwardReference(LazyType[Any, Any]):
 
 
 def set_type_check(made: type, test: Callable[[Any], bool]) -> None:
-    """Makes the members of a union be told apart by `test`: the values are the task author's classes, which Strawberry
-    has not made.
+    """Makes a union determine by `test` whether a value is of this member: the values are instances of the task
+    author's classes, which Strawberry did not make.
 
-    `is_type_of` of a type's definition, set after the type was made, is undocumented. Without its effect a result that
-    is an object cannot be read: `Unexpected type ... for TaskOutput`.
+    Setting `is_type_of` of a type's definition after the type was made is undocumented. If it has no effect, results
+    that are objects cannot be read: `Unexpected type ... for TaskOutput`.
     """
     get_object_definition(made, strict=True).is_type_of = lambda value, _info: test(value)
 
 
 def default_scalar(kind: type) -> Any:
-    """Returns the definition of Strawberry's own scalar for a Python type, for a stricter one to be made from it.
+    """Returns the definition of Strawberry's own scalar for a Python type, as the base of a stricter one.
 
-    `DEFAULT_SCALAR_REGISTRY` is undocumented. Moved, this raises ImportError at start.
+    `DEFAULT_SCALAR_REGISTRY` is undocumented. If it is moved, importing it fails at start.
     """
     return DEFAULT_SCALAR_REGISTRY[kind]
 
 
-# What Strawberry knows of the elements of a finished schema ---------------------------------------------------------
+# The definitions of the elements of a finished schema --------------------------------------------------------------
 
 
 def python_name(element: Any, graphql_name: str) -> str:
-    """Returns how Python spells an argument or a field that GraphQL calls `graphql_name`."""
+    """Returns the Python name of an argument or field that GraphQL calls `graphql_name`."""
     return getattr(element.extensions.get(DEFINITION), "python_name", None) or graphql_name
 
 
 def enum_class(named: GraphQLNamedType) -> Any:
     """Returns the Python Enum of a GraphQL enum; None if Strawberry did not make it.
 
-    `wrapped_cls` of its definition is undocumented. Renamed, `taskTypes` shows an enum's names in place of its values.
+    `wrapped_cls` of its definition is undocumented. If it is renamed, `taskTypes` shows names instead of values.
     """
     return getattr(named.extensions.get(DEFINITION), "wrapped_cls", None)
 
@@ -139,7 +138,8 @@ def enum_class(named: GraphQLNamedType) -> Any:
 def input_default(element: GraphQLInputField) -> tuple[bool, Any]:
     """Returns whether a field of an input type has a default, and the default.
 
-    `default` and `default_factory` of its definition are a dataclass field's. Renamed, `taskTypes` shows no defaults.
+    Its definition has `default` and `default_factory` like a dataclass field. If they are renamed, `taskTypes` shows no
+    defaults.
     """
     definition: Any = element.extensions.get(DEFINITION)
     default = getattr(definition, "default", dataclasses.MISSING)
@@ -151,18 +151,18 @@ def input_default(element: GraphQLInputField) -> tuple[bool, Any]:
 
 
 def strawberry_field(element: GraphQLField) -> StrawberryField | None:
-    """Returns what Strawberry made a field from, unless it was made otherwise or has extensions of Strawberry's."""
+    """Returns the Strawberry field that a field was made from; None if there is none, or if it has extensions."""
     made = (element.extensions or {}).get(DEFINITION)
     return made if isinstance(made, StrawberryField) and not made.extensions else None
 
 
 @dataclass(frozen=True, slots=True)
 class Resolver:
-    """How the value of a field is got from its object.
+    """How to get the value of a field from its object.
 
     Attributes:
-        get: called with the object; with `attribute`, too, if there is one; with the `info`, too, if `takes_info`.
-        attribute: the name of the attribute that is the value.
+        get: called with the object, and also with `attribute` if there is one, and with `info` if `takes_info`.
+        attribute: the name of the attribute with the value.
     """
 
     get: Callable[..., Any]
@@ -171,10 +171,10 @@ class Resolver:
 
 
 def resolver_of(element: GraphQLField) -> Resolver | None:
-    """Returns the plain function that Strawberry calls for a field without arguments; None if it is not so simple.
+    """Returns the plain function that Strawberry calls for a field without arguments; None if there is none.
 
     `base_resolver`, its `wrapped_func`, `signature` and `is_async`, and `default_resolver` of a field are undocumented.
-    Renamed, this raises AttributeError at the first operation.
+    If one is renamed, this raises AttributeError at the first operation.
     """
     made = strawberry_field(element)
     if made is None or element.args:
@@ -192,8 +192,8 @@ def resolver_of(element: GraphQLField) -> Resolver | None:
 def is_of_type(named: GraphQLObjectType, value: Any) -> bool:
     """Whether a value is of an object type.
 
-    `origin` of its definition, the class that Strawberry made, is undocumented. Renamed, this raises AttributeError at
-    the first operation.
+    `origin` of its definition, the class that Strawberry made, is undocumented. If it is renamed, this raises
+    AttributeError at the first operation.
     """
     definition = named.extensions[DEFINITION]
     if definition.is_type_of is not None:

@@ -15,17 +15,16 @@ from starlette.staticfiles import NotModifiedResponse, StaticFiles
 from starlette.types import Scope
 
 __all__ = ["CompressedFiles", "NotModifiedResponse"]
-# `NotModifiedResponse` is passed on as it is: a 304 with those headers of a response that belong there. Starlette does
-# not document it. Moved, it raises ImportError at an api node's start.
+# `NotModifiedResponse`, a 304 with the headers of a response that it may have, is re-exported. Starlette does not
+# document it. If it is moved, importing it fails at an api node's start.
 
 
 class CompressedFiles(StaticFiles):
-    """Files of a folder that need not exist. A client that accepts gzip gets the file with `.gz` beside it, if there is
-    one.
+    """The files of a folder, which need not exist. A client that accepts gzip gets the `.gz` next to a file, if any.
 
-    Starlette's StaticFiles has no such option. `check_config` and `file_response` are undocumented. Renamed, these two
-    are no longer called: an api without built pages answers requests for their files with 500, and a browser gets large
-    files uncompressed.
+    Starlette's StaticFiles has no such options. `check_config` and `file_response` are undocumented. If they are
+    renamed, these two are no longer called: an api without built pages responds with 500 to requests for their files,
+    and browsers get large files uncompressed.
     """
 
     async def check_config(self) -> None:
