@@ -102,7 +102,7 @@ async def test_a_task_that_takes_too_much_memory_fails_and_says_so(fleet: System
     async with asyncio.timeout(90):
         got = await fleet.result(task_id, f"state attempt {ERROR}")
     assert (got["state"], got["attempt"], got["error"]["code"]) == ("FAILED", 3, "OUT_OF_MEMORY")
-    for words in ("took more memory than its limit of 700,000,000 bytes", "ended at 95% of it", "WORKER_MEMORY_BYTES"):
+    for words in ("took more memory than its limit of 700,000,000 bytes", "killed at 95% of it", "WORKER_MEMORY_BYTES"):
         assert words in got["error"]["message"]
 
 
