@@ -28,7 +28,6 @@ from strawberry.types.lazy_type import LazyType
 from strawberry.utils.str_converters import to_camel_case
 
 __all__ = [
-    "DEFINITION",
     "ForwardReference",
     "PreExecutionError",
     "Resolver",

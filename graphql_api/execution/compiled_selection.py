@@ -15,7 +15,6 @@ from typing import Any, TypeAlias
 from graphql import DocumentNode, GraphQLSchema, OperationDefinitionNode, get_argument_values
 from graphql import ExecutionResult as CoreResult
 
-from graphql_api.execution.direct_resolver_call import direct_call
 from graphql_api.execution.selection_compiler import Info, NotCompilable, RootField, SelectionCompiler
 from graphql_api.graphql_core_internals import (
     Executor,
@@ -65,7 +64,6 @@ class _CompiledEvents:
 class _CompiledField:
     def __init__(self, root: RootField) -> None:
         self._root = root
-        self._call = direct_call(root.field)
 
     async def __call__(self, executor: Executor) -> CoreResult:
         root = self._root
@@ -74,9 +72,7 @@ class _CompiledField:
         except Exception:  # noqa: BLE001 - as above: nothing has run yet
             return await _awaited(execute(executor))
         try:
-            value = self._call and self._call(Info(executor.context_value), arguments)
-            if value is None:
-                value = self._call_by_strawberry(executor, arguments)
+            value = self._resolve(executor, arguments)
             if is_awaitable(value):
                 value = await value
         except Exception as error:  # noqa: BLE001 - graphql-core reports it
@@ -86,7 +82,7 @@ class _CompiledField:
         except Exception:  # noqa: BLE001 - as above
             return await self._complete(executor, value)
 
-    def _call_by_strawberry(self, executor: Executor, arguments: dict[str, Any]) -> Any:
+    def _resolve(self, executor: Executor, arguments: dict[str, Any]) -> Any:
         root = self._root
         info = resolve_info(executor, root.field, root.nodes, root.kind, root.name)
         assert root.field.resolve is not None, "Strawberry gives each field one"
