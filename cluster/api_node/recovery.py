@@ -25,10 +25,11 @@ from cluster.observability import metrics
 from cluster.observability.logs import log_context
 from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavailable
 from cluster.store.async_store import Store
+from cluster.store.call_builder import CHECK_AFTER_SECONDS, milliseconds
 from cluster.store.keys import SHARDS
 from cluster.store.lua_scripts import Call
 from cluster.store.replies import Due
-from cluster.store.script_calls import CHECK_AFTER_SECONDS, LossReason, milliseconds
+from cluster.store.task_calls import LossReason
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from cluster.api_node.watch_queue import WatchQueue
 from cluster.errors import StoreUnavailable
 from cluster.observability import metrics
 from cluster.store.async_store import Store
-from cluster.store.script_calls import WATCH_TTL_SECONDS
+from cluster.store.task_calls import WATCH_TTL_SECONDS
 from cluster.system.background import BackgroundLoop
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from cluster.store.async_store import Store
-from cluster.store.script_calls import milliseconds
+from cluster.store.call_builder import milliseconds
 
 RETENTION_SECONDS: Final = 60.0
 """How long a launch stays in the journal; ECS lists a task seconds after it was started."""

@@ -20,8 +20,8 @@ from cluster.observability import metrics
 from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavailable
 from cluster.settings import Settings
 from cluster.store.async_store import Store
+from cluster.store.call_builder import milliseconds
 from cluster.store.leader_lease import LeaderLease
-from cluster.store.script_calls import milliseconds
 from cluster.system.background import BackgroundLoop
 
 logger = logging.getLogger(__name__)

@@ -24,7 +24,8 @@ from cluster.scheduling.load_publisher import LoadPublisher
 from cluster.scheduling.loss_writer import LossWriter
 from cluster.scheduling.silent_workers import ROUND_SECONDS, SilentWorkers
 from cluster.store.async_store import Store
-from cluster.store.script_calls import EPOCH_TTL_SECONDS, milliseconds
+from cluster.store.call_builder import milliseconds
+from cluster.store.script_calls import EPOCH_TTL_SECONDS
 from cluster.system.background import BackgroundLoop
 
 if TYPE_CHECKING:

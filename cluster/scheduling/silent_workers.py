@@ -22,7 +22,7 @@ from cluster.observability import metrics
 from cluster.scheduling.attempt_keys import AttemptId, parse_attempt_key
 from cluster.scheduling.dask_internals import pause_worker, resume_worker
 from cluster.store.async_store import Store
-from cluster.store.script_calls import LossReason
+from cluster.store.task_calls import LossReason
 
 if TYPE_CHECKING:
     from distributed import Scheduler

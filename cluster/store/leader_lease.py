@@ -10,7 +10,7 @@ from typing import Final
 
 from cluster.errors import StoreUnavailable
 from cluster.store.async_store import Store
-from cluster.store.script_calls import milliseconds
+from cluster.store.call_builder import milliseconds
 from cluster.system.background import BackgroundLoop
 
 logger = logging.getLogger(__name__)

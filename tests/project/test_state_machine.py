@@ -12,11 +12,12 @@ import pytest
 
 from cluster.attempt_errors import error
 from cluster.settings import Settings
-from cluster.store import script_calls
+from cluster.store import task_calls
 from cluster.store.async_store import Store
 from cluster.store.lua_scripts import SCRIPTS, Call
 from cluster.store.record import TaskState
-from cluster.store.script_calls import Calls, LossReason
+from cluster.store.script_calls import Calls
+from cluster.store.task_calls import LossReason
 from tests.places import DOCS
 
 PAGE: Final = DOCS / "state-machine.md"
@@ -120,8 +121,8 @@ async def test_the_diagram_shows_what_the_scripts_do(settings: Settings, monkeyp
     numbers = iter(range(1, 10_000))
     edges = set()
     for limit in (1, 100):
-        monkeypatch.setattr(script_calls, "UNDELIVERED_LIMIT", limit)
-        monkeypatch.setattr(script_calls, "UNCHARGED_LIMIT", limit)
+        monkeypatch.setattr(task_calls, "UNDELIVERED_LIMIT", limit)
+        monkeypatch.setattr(task_calls, "UNCHARGED_LIMIT", limit)
         store = Store(replace(settings, lost_worker_limit=limit))
         try:
             edges |= await observed(store, numbers)

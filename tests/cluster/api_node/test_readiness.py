@@ -13,7 +13,8 @@ from cluster.api_node.result_delivery import ResultDelivery
 from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
 from cluster.store.async_store import Store
-from cluster.store.script_calls import EPOCH_TTL_SECONDS, milliseconds
+from cluster.store.call_builder import milliseconds
+from cluster.store.script_calls import EPOCH_TTL_SECONDS
 from cluster.system import background
 from cluster.system.background import BackgroundLoop
 from tests.redis_faults import fault

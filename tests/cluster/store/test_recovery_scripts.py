@@ -59,7 +59,7 @@ async def test_an_outcome_that_is_stored_twice_because_the_reply_was_lost_is_acc
 async def test_losses_that_do_not_count_are_limited_too_and_a_new_run_starts_from_zero(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cluster.store.script_calls.UNCHARGED_LIMIT", 3)
+    monkeypatch.setattr("cluster.store.task_calls.UNCHARGED_LIMIT", 3)
 
     async def lose_until_it_fails(attempt: int) -> int:
         for count in range(1, 10):

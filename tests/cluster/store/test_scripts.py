@@ -17,7 +17,7 @@ from cluster.store.async_store import Store
 from cluster.store.keys import SHARDS
 from cluster.store.record import Record, SubmissionOutcome, TaskState
 from cluster.store.replies import SubmitReply, parse_notification
-from cluster.store.script_calls import LossReason
+from cluster.store.task_calls import LossReason
 from cluster.store.thread_store import ThreadStore
 from tests.system import RedisServer
 

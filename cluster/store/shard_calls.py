@@ -1,0 +1,67 @@
+"""The calls of the scripts that serve a shard: they find the tasks that need something done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from cluster.store.call_builder import BLOBS_CHECK_SECONDS, CHECK_AFTER_SECONDS, CallBuilder, milliseconds
+from cluster.store.lua_scripts import Call
+from cluster.store.replies import Due
+
+CLAIM_INPUT_BYTES: Final = 256 * 1024
+"""Approximate limit for the inputs that one `claim_due` returns: it stops at the first input that exceeds it."""
+
+BLOBS_RETRY_SECONDS: Final = 60.0
+"""Pause before a failed deletion of blobs is repeated; longer than one deletion takes."""
+
+
+class ShardCalls(CallBuilder):
+    def claim_due(
+        self, digit: str, limit: int, cutoff: int | None = None, *, skip_unstarted_after: int | None = None
+    ) -> Call[tuple[bool, list[Due]]]:
+        """Claims the due tasks of a shard. Returns whether there may be more, and what to do with each.
+
+        Args:
+            limit: maximum number of tasks; fewer are returned if their inputs are long (CLAIM_INPUT_BYTES).
+            cutoff: claims tasks due by this time of Redis's clock, milliseconds since 1970; None for now.
+            skip_unstarted_after: skips dispatched attempts that have not started and are due after this time.
+        """
+
+        def parse(reply: Sequence[Any]) -> tuple[bool, list[Due]]:
+            items = []
+            for i in range(1, len(reply), 7):
+                task_id, action, attempt, state, name, input_, priority = reply[i : i + 7]
+                items.append(
+                    Due(task_id.decode(), action.decode(), int(attempt), state == b"RUNNING", name.decode(), input_,
+                        int(priority or 0))
+                )  # fmt: skip
+            return bool(reply[0]), items
+
+        return self._shard_call(
+            "claim_due", digit, "" if cutoff is None else cutoff, limit, milliseconds(CHECK_AFTER_SECONDS),
+            CLAIM_INPUT_BYTES, "" if skip_unstarted_after is None else skip_unstarted_after, parse=parse,
+        )  # fmt: skip
+
+    def prune(self, digit: str, limit: int) -> Call[int]:
+        """Removes expired tasks from the lists of a shard. Returns how many; `limit` means there may be more."""
+        return self._shard_call("prune", digit, limit, parse=int, blobs=True)
+
+    def claim_blobs(self, digit: str, limit: int) -> Call[tuple[int, list[str]]]:
+        """Claims tasks of a shard whose blobs can be deleted.
+
+        Returns how many entries were checked (`limit` means there may be more) and the ids. They are returned again
+        after BLOBS_RETRY_SECONDS unless `unregister_blobs` follows.
+        """
+
+        def parse(reply: Sequence[Any]) -> tuple[int, list[str]]:
+            return int(reply[0]), [item.decode() for item in reply[1:]]
+
+        return self._shard_call(
+            "claim_blobs", digit, limit, milliseconds(BLOBS_RETRY_SECONDS), milliseconds(BLOBS_CHECK_SECONDS),
+            parse=parse, blobs=True,
+        )  # fmt: skip
+
+    def unregister_blobs(self, digit: str, task_ids: Sequence[str]) -> Call[bool]:
+        """Removes tasks of a shard whose blobs have been deleted."""
+        return self._shard_call("unregister_blobs", digit, *task_ids, parse=bool, blobs=True)

@@ -1,0 +1,202 @@
+"""The calls of the scripts that change or read one task."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from typing import Any, Final, Literal, TypeAlias
+
+import orjson
+
+from cluster.settings import Settings
+from cluster.store.call_builder import BLOBS_CHECK_SECONDS, CHECK_AFTER_SECONDS, CallBuilder, milliseconds
+from cluster.store.lua_scripts import Call, unpack
+from cluster.store.record import Record, SubmissionOutcome, TaskState, parse_event, parse_record
+from cluster.store.replies import Due, StartReply, SubmitReply, WatchReply
+
+LossReason: TypeAlias = Literal["worker", "undelivered", "none", "unbegun", "silent"]
+"""Why an attempt is lost. `worker`: it died with its worker; counts against LOST_WORKER_LIMIT. `undelivered`: the
+scheduler does not know it; counts against UNDELIVERED_LIMIT. The others count against UNCHARGED_LIMIT only: `none`;
+`unbegun`, which applies only if the attempt has not started; `silent`, which applies only if it sent no heartbeat in
+the last 30 s."""
+
+WATCH_TTL_SECONDS: Final = 180.0
+"""How long a node stays registered as a watcher of a task; it renews well before."""
+
+UNDELIVERED_LIMIT: Final = 20
+"""How many times a task may be handed to a healthy scheduler that then does not know it."""
+
+UNCHARGED_LIMIT: Final = 1_000
+"""How many attempts of one run may be lost for reasons that count against nothing else: restarts of the scheduler,
+orderly stops of workers. Far more than a task meets in its life, but a task that always stops its worker must end."""
+
+
+class TaskCalls(CallBuilder):
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        # Distinguishes this process's requests from all others.
+        self._token, self._count = f"{secrets.token_hex(6)}:", itertools.count()
+
+    def submit(
+        self,
+        task_id: str,
+        name: str,
+        version: str,
+        canonical_input: bytes,
+        *,
+        recompute: bool = False,
+        priority: int = 0,
+        not_before: int | None = None,
+        tenant: str = "",
+        trace: str = "",
+        node: str = "",
+    ) -> Call[SubmitReply]:
+        """Submits a task.
+
+        Args:
+            not_before: earliest start, milliseconds since 1970.
+            tenant: the owner, if tenants are isolated.
+            trace: W3C trace context of the submission.
+            node: an api node to register as a watcher of the task's end.
+        """
+
+        def parse(reply: bytes) -> SubmitReply:
+            outcome, dispatch, *rest = unpack(reply)
+            if len(rest) == 1:
+                record = parse_record(task_id, rest[0])
+                assert record is not None
+            else:
+                attempt, seq, submitted_at = rest
+                record = Record(
+                    task_id, name, version, canonical_input, TaskState.QUEUED, attempt, seq, submitted_at, None, None,
+                    None, None, priority, not_before, 1, None, 0, 0, tenant, trace, None, None,
+                )  # fmt: skip
+            return SubmitReply(SubmissionOutcome(outcome.decode()), bool(dispatch), record)
+
+        return self._task_call(
+            "submit", task_id, name, version, canonical_input, int(recompute), priority,
+            "" if not_before is None else not_before, milliseconds(CHECK_AFTER_SECONDS), self._event_limit,
+            f"{self._token}{next(self._count)}", tenant, trace, node, milliseconds(WATCH_TTL_SECONDS), parse=parse,
+        )  # fmt: skip
+
+    def start(self, task_id: str, attempt: int, worker: str) -> Call[StartReply]:
+        """Starts an attempt on a worker."""
+
+        def parse(reply: bytes) -> StartReply:
+            verdict, waited, trace = [*reply.decode().split(" "), "", ""][:3]
+            return StartReply(verdict, int(waited) / 1000 if waited else None, trace)
+
+        return self._task_call(
+            "start", task_id, attempt, worker, milliseconds(CHECK_AFTER_SECONDS), self._event_limit, parse=parse
+        )
+
+    def progress(self, task_id: str, attempt: int, fraction: float | None, partial: bytes = b"") -> Call[bool]:
+        """Heartbeat of a running attempt: records its progress and partial output. Returns False if it must stop."""
+        shown = "" if fraction is None else f"{min(1.0, max(0.0, fraction)):.4g}"
+        return self._task_call(
+            "progress", task_id, attempt, shown, milliseconds(CHECK_AFTER_SECONDS), self._event_limit, partial,
+            parse=bool,
+        )  # fmt: skip
+
+    def finish(self, task_id: str, attempt: int, result: bytes) -> Call[bool]:
+        """Stores the result of an attempt. Returns False if the fence refuses it."""
+        return self._task_call("finish", task_id, attempt, result, self._ttl, self._event_limit, parse=bool)
+
+    def fail(
+        self, task_id: str, attempt: int, error: dict[str, Any], *, retries: int = 0, delay_seconds: float = 0,
+        longest_delay_seconds: float = 60.0, counter: Literal["retries", "unstored"] = "retries",
+    ) -> Call[str]:  # fmt: skip
+        """Ends an attempt with an error. Returns 'FAILED', 'RETRY' or 'REFUSED'.
+
+        Args:
+            retries: retries allowed for this kind of error.
+            delay_seconds: pause before the first retry, doubled for each further one up to `longest_delay_seconds`.
+            counter: the record field that counts these retries.
+        """
+        return self._task_call(
+            "fail", task_id, attempt, orjson.dumps(error), self._ttl, self._event_limit, retries,
+            milliseconds(delay_seconds), error["message"], milliseconds(longest_delay_seconds), counter,
+            parse=bytes.decode,
+        )  # fmt: skip
+
+    def mark_lost(
+        self, task_id: str, attempt: int, loss_reason: LossReason, error: dict[str, Any], *, announce: bool = True
+    ) -> Call[str]:
+        """Marks an attempt as lost.
+
+        Returns 'QUEUED', 'FAILED' (a limit is reached; the record gets `error`), 'BEGUN' or 'HEARD' (the reason does
+        not apply), or 'REFUSED'.
+
+        Args:
+            announce: whether to wake the recoverer, which then dispatches the next attempt at once.
+        """
+        return self._task_call(
+            "mark_lost", task_id, *self._loss(attempt, loss_reason, error), int(announce), "", parse=bytes.decode
+        )
+
+    def replace_lost(
+        self, task_id: str, attempt: int, loss_reason: LossReason, error: dict[str, Any]
+    ) -> Call[tuple[str, Due | None]]:
+        """As `mark_lost`, for the recoverer: returns also the next attempt, which the caller must dispatch. It is None
+        if there is none, or if its input is long: then `claim_due` returns it."""
+
+        def parse(reply: bytes) -> tuple[str, Due | None]:
+            if reply.isalpha():
+                return reply.decode(), None
+            name, input_, priority = unpack(reply)
+            due = Due(task_id, "dispatch", attempt + 1, False, name.decode(), input_, int(priority or 0))
+            return "QUEUED", due
+
+        return self._task_call(
+            "mark_lost", task_id, *self._loss(attempt, loss_reason, error), 0, milliseconds(CHECK_AFTER_SECONDS),
+            parse=parse,
+        )  # fmt: skip
+
+    def _loss(self, attempt: int, loss_reason: LossReason, error: dict[str, Any]) -> tuple[Any, ...]:
+        return (
+            attempt, loss_reason, self._lost_limit, UNDELIVERED_LIMIT, orjson.dumps(error), self._ttl,
+            self._event_limit, error["message"], UNCHARGED_LIMIT,
+        )  # fmt: skip
+
+    def release(self, task_id: str, attempt: int) -> Call[bool]:
+        """Releases an attempt that could not be handed to the scheduler."""
+        return self._task_call("release", task_id, attempt, parse=bool)
+
+    def cancel(self, task_id: str) -> Call[tuple[bool, Record | None]]:
+        """Cancels a task. Returns whether it was open, and its record or None."""
+        error = orjson.dumps({"code": "CANCELLED", "message": "the task was cancelled", "type": None})
+
+        def parse(reply: bytes) -> tuple[bool, Record | None]:
+            cancelled, *rest = unpack(reply)
+            return bool(cancelled), parse_record(task_id, rest[0]) if rest else None
+
+        return self._task_call("cancel", task_id, self._ttl, self._event_limit, error, parse=parse)
+
+    def read(self, task_id: str) -> Call[Record | None]:
+        """Reads a record. Its result is included only up to 4,096 bytes (MAX_INCLUDED_BYTES in _common.lua)."""
+        return self._task_call("read", task_id, parse=lambda reply: parse_record(task_id, unpack(reply)))
+
+    def watch(
+        self, task_id: str, node: str, *, every_event: bool = False, after_seq: int | None = None
+    ) -> Call[WatchReply]:
+        """Reads a record as `read` does. Unless the task has ended, registers `node` as a watcher of its end, or of
+        every event. With `after_seq`, returns also the events after it."""
+
+        def parse(reply: bytes) -> WatchReply:
+            events, *rest = unpack(reply)
+            record = parse_record(task_id, rest[0]) if rest else None
+            return WatchReply(record, tuple(parse_event(line) for line in events))
+
+        return self._task_call(
+            "watch", task_id, node, "e" if every_event else "f", milliseconds(WATCH_TTL_SECONDS),
+            "" if after_seq is None else after_seq, parse=parse,
+        )  # fmt: skip
+
+    def unwatch(self, task_id: str, node: str) -> Call[bool]:
+        """Removes `node` from the watchers of a task."""
+        return self._task_call("unwatch", task_id, node, parse=bool)
+
+    def register_blobs(self, task_id: str, *, check_seconds: float = BLOBS_CHECK_SECONDS) -> Call[bool]:
+        """Registers a task that is about to write blobs, so that they are deleted once its record is gone. That is
+        checked when the task is pruned, and after `check_seconds`."""
+        return self._task_call("register_blobs", task_id, milliseconds(check_seconds), parse=bool, blobs=True)
