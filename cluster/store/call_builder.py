@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from cluster.settings import Settings
 from cluster.store.keys import Keys
 from cluster.store.lua_scripts import SCRIPTS, Call
 
@@ -23,13 +22,7 @@ def milliseconds(seconds: float) -> int:
 
 
 class CallBuilder(Keys):
-    """Builds calls for one key prefix, time to live and event limit."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings.key_prefix)
-        self._ttl = milliseconds(settings.result_ttl_seconds)
-        self._event_limit = settings.event_limit
-        self._lost_limit = settings.lost_worker_limit
+    """Builds calls under one key prefix."""
 
     def _task_call(
         self, script: str, task_id: str, *args: Any, parse: Callable[[Any], R], blobs: bool = False

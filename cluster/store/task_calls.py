@@ -32,8 +32,13 @@ orderly stops of workers. Far more than a task meets in its life, but a task tha
 
 
 class TaskCalls(CallBuilder):
+    """Builds the calls with the time to live and the limits of the settings."""
+
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
+        super().__init__(settings.key_prefix)
+        self._ttl = milliseconds(settings.result_ttl_seconds)
+        self._event_limit = settings.event_limit
+        self._lost_limit = settings.lost_worker_limit
         # Distinguishes this process's requests from all others.
         self._token, self._count = f"{secrets.token_hex(6)}:", itertools.count()
 
