@@ -129,24 +129,24 @@ class Ends(SchedulerPlugin):  # type: ignore[misc]
 
     def __init__(self, how: str = "memory") -> None:
         self.how = how
-        self.heard: dict[str, dict[str, Any]] = {}
+        self.received: dict[str, dict[str, Any]] = {}
 
-    def transition(self, key: Any, start: str, finish: str, *args: Any, **told: Any) -> None:
+    def transition(self, key: Any, start: str, finish: str, *args: Any, **details: Any) -> None:
         if finish == self.how:
-            self.heard[key] = told
+            self.received[key] = details
 
 
 async def test_a_worker_reports_how_long_each_attempt_ran(dask: tuple[Scheduler, Worker, Client]) -> None:
     scheduler, _, client = dask
     ends = Ends()
     scheduler.add_plugin(ends, name="ends")
-    await client.submit(report_seconds, [0.5, 0.25], key="told")
+    await client.submit(report_seconds, [0.5, 0.25], key="reported")
     await client.submit(report_seconds, [], key="none ran")
     await client.submit(int, key="older release")
     scheduler.remove_plugin("ends")
-    assert reported_seconds(ends.heard["told"], 4) == [0.5, 0.25]
-    assert reported_seconds(ends.heard["none ran"], 4) == []
-    [seconds] = reported_seconds(ends.heard["older release"], 2)
+    assert reported_seconds(ends.received["reported"], 4) == [0.5, 0.25]
+    assert reported_seconds(ends.received["none ran"], 4) == []
+    [seconds] = reported_seconds(ends.received["older release"], 2)
     assert 0 <= seconds < 10
 
 
@@ -229,11 +229,11 @@ async def test_released_keys_are_removed_from_the_scheduler_and_from_workers_tha
 
 async def test_dask_uses_the_duration_that_was_set(dask: tuple[Scheduler, Worker, Client]) -> None:
     scheduler, _, client = dask
-    await client.submit(int, pure=False, key="told-1")
-    set_duration(scheduler, "told", 30.0)
-    assert scheduler._calc_occupancy({"told": 2}, 0.0) == 60.0
-    set_duration(scheduler, "told", None)
-    assert scheduler.task_prefixes["told"].duration_average == -1
+    await client.submit(int, pure=False, key="timed-1")
+    set_duration(scheduler, "timed", 30.0)
+    assert scheduler._calc_occupancy({"timed": 2}, 0.0) == 60.0
+    set_duration(scheduler, "timed", None)
+    assert scheduler.task_prefixes["timed"].duration_average == -1
     set_duration(scheduler, "unheard-of", 1.0)
 
 
@@ -315,9 +315,9 @@ class FirstLoss(SchedulerPlugin):  # type: ignore[misc]
         for key in tasks:
             fail_at_first_loss(scheduler, key)
 
-    def transition(self, key: Any, start: str, finish: str, *args: Any, **told: Any) -> None:
+    def transition(self, key: Any, start: str, finish: str, *args: Any, **details: Any) -> None:
         if finish == "erred":
-            self.ended.set_result((told.get("exception"), told.get("worker")))
+            self.ended.set_result((details.get("exception"), details.get("worker")))
 
 
 def end_process() -> None:
@@ -346,7 +346,7 @@ async def test_the_exception_of_a_task_can_be_read_on_the_scheduler(dask: tuple[
     scheduler.add_plugin(plugin, name="ends")
     await client.submit(int, "no number", key="fails").exception()
     scheduler.remove_plugin("ends")
-    error = read_exception(plugin.heard["fails"]["exception"])
+    error = read_exception(plugin.received["fails"]["exception"])
     assert isinstance(error, ValueError)
     assert worker_that_died(error, "a worker") is None
 
