@@ -22,11 +22,11 @@ export function TasksPage({ taskTypes, cluster, query }: TasksProps) {
   const above = query.getAll("after");
   const show = (shown: { state?: string; name?: string; above?: string[] }) => {
     const next = { state, name, above: [], ...shown };
-    const words = new URLSearchParams([
+    const parameters = new URLSearchParams([
       ...(next.state ? [["state", next.state]] : []), ...(next.name ? [["type", next.name]] : []),
       ...next.above.map((cursor) => ["after", cursor]),
     ]);
-    location.hash = words.size > 0 ? `#/tasks?${words}` : "#/tasks";
+    location.hash = parameters.size > 0 ? `#/tasks?${parameters}` : "#/tasks";
   };
   const after = above.at(-1);
   const variables = { first: PAGE, ...(after && { after }), ...(state && { state }), ...(name && { name }) };

@@ -31,14 +31,14 @@ export function spansOf(events: TaskEvent[], now: number): Span[] {
   return spans;
 }
 
-const words = ({ kind, attempt, from, to }: Span): string =>
+const spanText = ({ kind, attempt, from, to }: Span): string =>
   `${kind === "waits" ? "waited" : `attempt ${attempt} ran`} ${duration(to - from)}`;
 
 /** What an event means, for users who do not know the states. */
 function meaning({ kind, attempt }: TaskEvent): string {
   switch (kind) {
     case "QUEUED": return "accepted, waiting for a worker";
-    case "STARTED": return attempt > 1 ? `attempt ${attempt} started` : "started";
+    case "STARTED": return attempt > 1 ? `a worker runs attempt ${attempt}` : "a worker runs it";
     case "RETRY": return "failed, will be retried";
     case "LOST": return "the attempt was lost with its worker or scheduler and will be retried";
     case "SUCCEEDED": return "the result is available";
@@ -57,20 +57,20 @@ export function Timeline({ events, now }: { events: TaskEvent[]; now: number }) 
   const reports = events.filter(({ kind }) => kind === "PROGRESS").length;
   return (
     <section className="timeline" aria-label="Timeline">
-      <div className="bar" role="img" aria-label={spans.map(words).join(", ")}>
+      <div className="bar" role="img" aria-label={spans.map(spanText).join(", ")}>
         {spans.map((span, index) => (
           <div
             key={index}
             className={`${span.kind}${open && index === spans.length - 1 ? " open" : ""}`}
             style={{ flexGrow: Math.max(1, span.to - span.from) }}
-            title={words(span)}
+            title={spanText(span)}
           />
         ))}
       </div>
       <p className="legend hint">
         {spans.map((span, index) => (
           <span key={index} className={span.kind}>
-            {words(span)}
+            {spanText(span)}
           </span>
         ))}
       </p>
