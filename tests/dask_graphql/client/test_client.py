@@ -209,7 +209,7 @@ async def test_unknown_task_types_and_arguments_are_refused_without_a_request(cl
         await client.submit("fibonacci", m=1)
     with pytest.raises(BadArguments, match="needs the argument n"):
         await client.submit("fibonacci")
-    with pytest.raises(BadArguments, match="32 hex digits"):
+    with pytest.raises(BadArguments, match="32 lowercase hex digits"):
         client.task("nonsense")
     assert all(issubclass(kind, ClientError) for kind in (UnknownTaskType, BadArguments, Refused, ApiUnavailable))
 
