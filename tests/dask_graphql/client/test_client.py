@@ -459,7 +459,7 @@ async def test_ids_that_only_the_api_can_compute_are_accepted(
     monkeypatch.setattr(client, "_task_types", types)
     monkeypatch.setattr("dask_graphql.client.task_types.task_id", lambda *_: "0" * 32)
     assert (await client.submit("fibonacci", n=90)).task_id == FIB_90
-    with pytest.raises(IdUnknown, match="submit it to learn its id"):
+    with pytest.raises(IdUnknown, match="submit it to get its id"):
         await client.task_id("fibonacci", n=90)
 
 
