@@ -28,6 +28,9 @@ def configure_dask(scratch: Path) -> None:
         # The tick, 50 times a second by default, only detects a blocked event loop, and is half of the work of an idle
         # Dask process.
         "admin": {"log-length": 1_000, "low-level-log-length": 30, "tick": {"interval": "500ms"}},
+        # A scheduler that is never idle adds every graph to its newest "computation", for ever: 0.5 kB for each task.
+        # Nothing shows computations.
+        "diagnostics": {"computations": {"max-history": 0}},
         # Our plugin handles silent workers, because it also gets heartbeats of their nannies: a task may hold the
         # interpreter of its process for as long as it likes. Dask would remove the worker after five minutes.
         "scheduler": {"events-cleanup-delay": "10m", "worker-ttl": None},

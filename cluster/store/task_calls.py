@@ -23,6 +23,10 @@ the last 30 s."""
 WATCH_TTL_SECONDS: Final = 180.0
 """How long a node stays registered as a watcher of a task; it renews well before."""
 
+EXTRA_TTL_SECONDS: Final = 30.0
+"""How much longer a result stays, once, if a submission finds it that short before its expiry; half of
+RESULT_TTL_SECONDS if that is shorter."""
+
 UNDELIVERED_LIMIT: Final = 20
 """How many times a task may be handed to a healthy scheduler that then does not know it."""
 
@@ -81,7 +85,8 @@ class TaskCalls(CallBuilder):
         return self._task_call(
             "submit", task_id, name, version, canonical_input, int(recompute), priority,
             "" if not_before is None else not_before, milliseconds(CHECK_AFTER_SECONDS), self._event_limit,
-            f"{self._token}{next(self._count)}", tenant, trace, node, milliseconds(WATCH_TTL_SECONDS), parse=parse,
+            f"{self._token}{next(self._count)}", tenant, trace, node, milliseconds(WATCH_TTL_SECONDS),
+            self._ttl, min(milliseconds(EXTRA_TTL_SECONDS), self._ttl // 2), parse=parse,
         )  # fmt: skip
 
     def start(self, task_id: str, attempt: int, worker: str) -> Call[StartReply]:

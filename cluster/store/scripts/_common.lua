@@ -50,7 +50,7 @@ local TASK
 local function load_task()
   local found = redis.call('HMGET', RECORD, 'state', 'attempt', 'seq', 'name', 'submitted_at', 'tenant', 'expires_at')
   TASK = {state = not has_expired(found[7]) and found[1], attempt = found[2], seq = tonumber(found[3]) or 0,
-    name = found[4], submitted_at = found[5], tenant = found[6]}
+    name = found[4], submitted_at = found[5], tenant = found[6], expires_at = tonumber(found[7])}
   return TASK.state
 end
 

@@ -3,7 +3,8 @@
 --       10 event limit, 11 the request's token: a request that is repeated because its reply was lost gets the same
 --       reply, 12 tenant, or '' (an id belongs to one tenant, as it is salted), 13 W3C trace context, or '',
 --       14 an api node to register as a watcher of the end of an open task, as `watch` does, or '',
---       15 ttl of that entry (ms)
+--       15 ttl of that entry (ms), 16 ttl of a result (ms), 17 how much longer a result stays that a submission found
+--       shortly before its expiry (ms)
 -- Returns {outcome, dispatch (1: the caller must dispatch this attempt), record (without a long result)}, packed. If
 -- the record is new, {outcome, dispatch, attempt, seq, submitted_at}, which is all of it that the caller does not know.
 local name, version, input, tenant = ARGV[3], ARGV[4], ARGV[5], ARGV[12]
@@ -23,7 +24,20 @@ if state and not is_final(state) then
   add_watcher()
   return cmsgpack.pack({'JOINED', 0, read_brief_record()})
 end
-if state == 'SUCCEEDED' and ARGV[6] == '0' then
+-- A submitter reads the result it is promised by a later request, and would wait for ever if the record expired in
+-- between. So a record that is about to expire stays a little longer; only once, or it would never be computed again.
+local function still_cached()
+  local extra = tonumber(ARGV[17])
+  if not TASK.expires_at or TASK.expires_at - NOW >= extra then return true end
+  local due = tonumber(get_field('finished_at')) + tonumber(ARGV[16])
+  if NOW >= due then return false end
+  redis.call('HSET', RECORD, 'expires_at', int(due + extra))
+  redis.call('ZADD', EXPIRY, int(due + extra), expiry_member(name, state, tenant))
+  redis.call('PEXPIREAT', RECORD, int(due + extra))
+  redis.call('PEXPIREAT', EVENTS, int(due + extra))
+  return true
+end
+if state == 'SUCCEEDED' and ARGV[6] == '0' and still_cached() then
   redis.call('HINCRBY', RECORD, 'submissions', 1)
   return cmsgpack.pack({'CACHED', 0, read_brief_record()})
 end

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import dask
 import orjson
 import pytest
+from distributed import Client, Scheduler, Worker
+from distributed.scheduler import TaskGroup
+
+from cluster.scheduling.dask_internals import drop_spans
+from tests.polling import until
 
 SHOW = """
 import sys, orjson
@@ -41,6 +50,39 @@ def test_our_settings_override_the_defaults_of_dask(tmp_path: Path) -> None:
     # Dask's own variables of a worker process are kept.
     assert environ["MALLOC_MMAP_THRESHOLD_"] == 32 * 2**20
     assert "OMP_NUM_THREADS" in environ
+
+
+HELD, RELEASED = threading.Event(), threading.Event()
+
+
+def hold() -> None:
+    HELD.set()
+    RELEASED.wait(60)
+
+
+async def test_a_scheduler_that_is_never_idle_keeps_nothing_of_graphs_that_have_ended(tmp_path: Path) -> None:
+    key = "distributed.diagnostics.computations.max-history"
+    with dask.config.set({key: configured(tmp_path, key)[0]}):
+        async with (
+            Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0") as scheduler,
+            Worker(scheduler.address, nthreads=2, dashboard_address="127.0.0.1:0") as worker,
+            Client(scheduler.address, asynchronous=True, set_as_default=False) as client,
+        ):
+            # They keep every group, too.
+            drop_spans(scheduler)
+            drop_spans(worker)
+            holding = client.submit(hold, key="holding", pure=False)
+            try:
+                await asyncio.to_thread(HELD.wait, 60)
+                for number in range(5):
+                    assert await client.submit(abs, -number, key=f"part{number}-{number:032x}", pure=False) == number
+                await until(lambda: list(scheduler.tasks) == ["holding"])
+                gc.collect()
+                groups = [group.name for group in gc.get_objects() if isinstance(group, TaskGroup)]
+                assert [name for name in groups if name.startswith("part")] == []
+            finally:
+                RELEASED.set()
+            await holding
 
 
 @pytest.mark.parametrize("value", ["20ms", "1s"])

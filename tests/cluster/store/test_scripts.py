@@ -381,6 +381,34 @@ async def test_what_has_expired_is_gone_from_reads_and_lists(settings: Settings)
     await store.close()
 
 
+async def test_a_submission_that_finds_a_result_can_still_read_it_by_its_next_request(settings: Settings) -> None:
+    """A client that is told CACHED subscribes next, and would wait for ever if the record expired in between."""
+    store = Store(replace(settings, result_ttl_seconds=40))
+    await submit(store)
+    await start(store)
+    await finish(store)
+    record, expiry = store.calls.record_key(ID), f"{store.calls.shard(ID)}:expiry"
+
+    async def age(milliseconds: int) -> None:
+        """As if the task had ended that much earlier."""
+        for field in ("finished_at", "expires_at"):
+            await store.redis.hincrby(record, field, -milliseconds)
+
+    fresh = (await submit(store)).record.expires_at
+    await age(39_000)
+    found = await submit(store)
+    due = found.record.expires_at
+    assert (found.outcome, due) == (CACHED, fresh - 39_000 + 20_000)
+    for key in (record, f"{store.calls.shard(ID)}:events:{ID}"):
+        assert abs(await store.server_milliseconds() + await store.redis.pttl(key) - due) < 1_000
+    assert [score for _, score in await store.redis.zrange(expiry, 0, -1, withscores=True)] == [due]
+    again = await submit(store)
+    assert (again.outcome, again.record.expires_at) == (CACHED, due)
+    await age(1_000)
+    assert (await submit(store)).outcome is RECOMPUTED, "a result does not stay for ever because it is asked for"
+    await store.close()
+
+
 async def test_a_task_that_runs_again_is_not_pruned_with_its_former_end(settings: Settings) -> None:
     store = Store(replace(settings, result_ttl_seconds=1))
     await submit(store)
