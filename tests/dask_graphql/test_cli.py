@@ -64,7 +64,7 @@ class Desk:
 
     def family(self, process: subprocess.Popen[bytes]) -> list[psutil.Process]:
         """The processes that a `dev` started, itself and through others, once the worker is among them."""
-        nodes = [f"cluster {role}" for role in ("scheduler", "controller", "api", "worker")]
+        nodes = [f"dask_graphql {role}" for role in ("scheduler", "controller", "api", "worker")]
         expected = (Path(redis_binary()).name, *nodes, "spawn")
         deadline = time.monotonic() + READY_SECONDS
         while True:

@@ -18,7 +18,7 @@ from tests.places import DOCS, PACKAGES, ROOT
 
 IMPORT: Final = re.compile(r"^\s*(?:>>> |\.\.\. )?(?:from|import) (?:cluster|graphql_api)\b", re.MULTILINE)
 NAME: Final = re.compile(r"\b(?:cluster|graphql_api)\.[a-z_]+(?:\.[A-Za-z_]+)*|\bfrom (?:cluster|graphql_api) import\b")
-PAGES: Final = [ROOT / "README.md", *sorted(DOCS.rglob("*.md")), *sorted((ROOT / "examples").iterdir())]
+PAGES: Final = [ROOT / "README.md", *sorted(DOCS.rglob("*.md")), *sorted((ROOT / "examples").glob("*.*"))]
 NO_MESSAGES: Final = re.compile(
     r"cluster\.(?:worker\.preload|scheduling\.scheduler_node|execute|builtin_tasks\.fibonacci|store)"
 )

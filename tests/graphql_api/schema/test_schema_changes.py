@@ -39,7 +39,7 @@ def edited(pattern: str, replacement: str) -> str:
 
 
 BREAKING = [
-    (r'\n  """How many bits it has."""\n  bitLength: Int!', "", "Field FibonacciResult.bitLength was removed."),
+    (r'\n  """Number of bits."""\n  bitLength: Int!', "", "Field FibonacciResult.bitLength was removed."),
     (r"\n  digits: Int!", "\n  digits: Int", "Field FibonacciResult.digits changed type from Int! to Int."),
     (r"input FibonacciInput \{", "input FibonacciInput {\n  base: Int!",
      "A required field FibonacciInput.base was added."),
@@ -50,7 +50,7 @@ BREAKING = [
 ]  # fmt: skip
 HARMLESS = [
     (r"\n  bitLength: Int!", "\n  bitLength: Int!\n  more: String"),
-    (r"Its place in the sequence", "Where it stands"),
+    (r"Number of the latest event", "Where it stands"),
     (r"input FibonacciInput \{", "input FibonacciInput {\n  base: Int"),
     (r"input FibonacciInput \{", "input FibonacciInput {\n  base: Int! = 10"),
     (r"\n  CANCELLED\n", "\n  CANCELLED\n  LOST\n"),
