@@ -11,7 +11,7 @@ from cluster.api_node.node import Node
 from cluster.errors import RateLimited, TaskNotFound, Unauthenticated
 from cluster.store.record import Record
 from graphql_api.auth.callers import Caller, Scope
-from graphql_api.backlog import Backlog
+from graphql_api.send_window import SendWindow
 
 
 @dataclass
@@ -28,14 +28,14 @@ class Context:
     event_id: int | None = None
     """The id of the item that a subscription yielded last, if it can be resumed after it."""
 
-    _backlog: Backlog | None = None
+    _send_window: SendWindow | None = None
 
     @property
-    def backlog(self) -> Backlog:
+    def send_window(self) -> SendWindow:
         """The large results in transit to this client."""
-        if self._backlog is None:
-            self._backlog = Backlog(self.node.settings.socket_unsent_bytes)
-        return self._backlog
+        if self._send_window is None:
+            self._send_window = SendWindow(self.node.settings.socket_unsent_bytes)
+        return self._send_window
 
     @property
     def caller(self) -> Caller:

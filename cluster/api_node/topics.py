@@ -1,8 +1,9 @@
 """The tasks that subscribers of this node wait for, and which of them a final record belongs to.
 
 A task may run again under the same id, so a record that arrives may belong to an earlier run. A record that was read is
-therefore delivered only to waiters that arrived before the read began, and the record of a notification only to waiters
-known to wait for that run: a read has shown it, or they arrived before that run ended.
+therefore delivered only to waiters that arrived before the read began. The record of a notification is delivered only
+to waiters that certainly wait for its run: a read that began after they arrived found that run in flight, or they
+arrived before it ended.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class Controller:
         self.fleet = fleet
         self.scheduler = SchedulerClient(settings)
         self.store = Store(settings)
-        # Without Redis no other controller can take the lead; but this one might not be alone, so it starts nothing.
+        # While Redis is unavailable no controller can prove that it is the only one, so none starts or stops workers.
         self.lease = LeaderLease(self.store, "controller", self.store.calls.controller_key, uuid.uuid4().hex)
         self._leading = False
         self._membership = WorkerMembership(settings.worker_start_seconds)

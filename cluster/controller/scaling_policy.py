@@ -2,10 +2,10 @@
 
 - **Demand** of this moment: the busy workers, plus enough to finish the waiting work within `drain_seconds`, a third
   more if no worker serves it yet. No worker is started for work that will finish before the worker could be ready.
-- **Retention** for demand to come. For each fleet size, the history has how long that size had not been needed before
-  it was needed again. A size that is no longer needed is kept one and a half times that long: if demand comes and goes
-  within seconds, no worker is stopped only to be started again. If the gap was longer than `max_gap_seconds`, or demand
-  has not come back yet, the size is dropped after `scale_in_delay_seconds`.
+- **Retention** for demand to come. For each fleet size, the history has when it was last needed, and the length of the
+  last gap in its demand. After its last need, a size is kept for `scale_in_delay_seconds`, or for one and a half times
+  that gap if that is longer and the gap was at most `max_gap_seconds`. So if demand comes and goes within seconds, no
+  worker is stopped only to be started again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MIN_GAP_SECONDS: Final = 5.0
 RETENTION_FACTOR: Final = 1.5
 """How much longer a size is kept than its last gap in demand."""
 UNSERVED_STEP: Final = 3
-"""If no worker serves the waiting work yet, one more worker is wanted for this many."""
+"""While no worker is ready for the waiting work, one extra worker is wanted for every so many that it needs."""
 
 
 @dataclass(frozen=True, slots=True)

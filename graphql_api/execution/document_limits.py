@@ -1,4 +1,4 @@
-"""Limits on GraphQL documents, checked before validation, which a hostile document can make expensive.
+"""Limits on GraphQL documents. They are checked before validation, which a hostile document can itself make expensive.
 
 A document is measured in one walk that visits each fragment once, however often it is spread.
 """

@@ -35,7 +35,7 @@ def make_subscription(task: type, task_event: type) -> type:
                 yield task(record=context.require_visible(record))
                 return
             context.require_visible(record)
-            async with context.backlog.result(partial(context.node.deliveries.with_result, record)) as complete:
+            async with context.send_window.result(partial(context.node.deliveries.with_result, record)) as complete:
                 yield task(record=context.require_visible(complete))
 
         @strawberry.subscription(description="Delivers each task as it ends, then completes.")

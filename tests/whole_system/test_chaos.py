@@ -16,7 +16,6 @@ def show(report: Report, *, accepted: int = 20) -> None:
     assert report.accepted >= accepted
 
 
-@pytest.mark.every_engine
 @pytest.mark.slow
 @pytest.mark.vital
 @pytest.mark.timeout(240)

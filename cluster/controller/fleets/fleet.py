@@ -57,4 +57,4 @@ class Fleet(ABC):
 
 
 class FleetUnavailable(Exception):
-    """The platform cannot list its workers now."""
+    """The workers that run cannot be known now: the platform, or the journal of launches, does not answer."""

@@ -22,7 +22,7 @@ import pytest
 from cluster.settings import Settings
 from cluster.store.async_store import Store
 from cluster.store.lua_scripts import Call
-from graphql_api.backlog import Backlog
+from graphql_api.send_window import SendWindow
 from graphql_api.transport import graphql_transport_ws, slow_reader, write_coalescing
 from graphql_api.transport.graphql_transport_ws import GraphQLTransportWsSession
 from graphql_api.transport.slow_reader import SlowReader
@@ -85,7 +85,7 @@ async def test_a_connection_whose_client_reads_is_kept(monkeypatch: pytest.Monke
 
 
 async def test_large_results_beyond_the_bound_are_read_in_turn_and_cancelled_ones_are_skipped() -> None:
-    waiting = Backlog(100)
+    waiting = SendWindow(100)
     running = asyncio.Event()
     read: list[int] = []
 

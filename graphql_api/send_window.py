@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from cluster.store.record import Record
 
 
-class Backlog:
+class SendWindow:
     """The large results in transit to one client.
 
     Args:
