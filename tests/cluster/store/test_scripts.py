@@ -398,6 +398,8 @@ async def test_a_submission_that_finds_a_result_can_still_read_it_by_its_next_re
     await age(39_000)
     found = await submit(store)
     due = found.record.expires_at
+    assert fresh is not None
+    assert due is not None
     assert (found.outcome, due) == (CACHED, fresh - 39_000 + 20_000)
     for key in (record, f"{store.calls.shard(ID)}:events:{ID}"):
         assert abs(await store.server_milliseconds() + await store.redis.pttl(key) - due) < 1_000
