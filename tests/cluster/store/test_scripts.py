@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Awaitable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -403,7 +404,8 @@ async def test_a_submission_that_finds_a_result_can_still_read_it_by_its_next_re
     assert (found.outcome, due) == (CACHED, fresh - 39_000 + 20_000)
     for key in (record, f"{store.calls.shard(ID)}:events:{ID}"):
         assert abs(await store.server_milliseconds() + await store.redis.pttl(key) - due) < 1_000
-    assert [score for _, score in await store.redis.zrange(expiry, 0, -1, withscores=True)] == [due]
+    entries: Any = await store.redis.zrange(expiry, 0, -1, withscores=True)
+    assert [score for _, score in entries] == [due]
     again = await submit(store)
     assert (again.outcome, again.record.expires_at) == (CACHED, due)
     await age(1_000)
