@@ -9,7 +9,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Final
 
-METADATA_VARIABLE: Final = "ECS_CONTAINER_METADATA_VARIABLE_URI_V4"
+METADATA_VARIABLE: Final = "ECS_CONTAINER_METADATA_URI_V4"
 """Holds the address of the Amazon ECS task metadata endpoint, version 4."""
 
 

@@ -8,7 +8,7 @@ from threading import Thread
 
 import pytest
 
-from cluster.system.ecs_metadata import METADATA_VARIABLE, current_ecs_task, random_worker_name, worker_name
+from cluster.system.ecs_metadata import current_ecs_task, random_worker_name, worker_name
 from cluster.worker.node import NANNY_BYTES, worker_memory_bytes
 
 ARN = "arn:aws:ecs:eu-central-1:123456789012:task/workers/0f1e2d3c4b5a69788796a5b4c3d2e1f0"
@@ -30,7 +30,7 @@ class Metadata(BaseHTTPRequestHandler):
 def test_an_ecs_task_knows_its_name_and_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     with HTTPServer(("127.0.0.1", 0), Metadata) as server:
         Thread(target=server.handle_request, daemon=True).start()
-        monkeypatch.setenv(METADATA_VARIABLE, f"http://127.0.0.1:{server.server_port}/v4/abc")
+        monkeypatch.setenv("ECS_CONTAINER_METADATA_URI_V4", f"http://127.0.0.1:{server.server_port}/v4/abc")
         task = current_ecs_task()
     assert task is not None
     assert worker_name(task.arn) == "worker-0f1e2d3c4b5a6978"
@@ -38,7 +38,7 @@ def test_an_ecs_task_knows_its_name_and_its_memory(monkeypatch: pytest.MonkeyPat
 
 
 def test_outside_ecs_there_is_no_task_and_names_are_unique(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(METADATA_VARIABLE, raising=False)
+    monkeypatch.delenv("ECS_CONTAINER_METADATA_URI_V4", raising=False)
     assert current_ecs_task() is None
     assert len({random_worker_name() for _ in range(100)}) == 100
 
