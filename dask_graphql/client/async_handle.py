@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from dask_graphql.client.codec import decode
 from dask_graphql.client.errors import (
@@ -18,13 +18,24 @@ from dask_graphql.client.errors import (
     UnknownTaskType,
 )
 from dask_graphql.client.events import Event, follow
+from dask_graphql.client.http_transport import HttpTransport
+from dask_graphql.client.result_waiter import ResultWaiter
 from dask_graphql.client.task_types import TaskType
-
-if TYPE_CHECKING:
-    from dask_graphql.client.async_client import AsyncClient
+from dask_graphql.client.websocket_transport import WebSocketTransport
 
 STATE_CHECK_SECONDS: Final = 2.0
 """After a timeout, how long to spend on finding out the task's state for the error message."""
+
+
+class Connections(Protocol):
+    """What handles need of the client that they come from."""
+
+    _http: HttpTransport
+    _websocket: WebSocketTransport
+    _results: ResultWaiter
+
+    async def task_types(self) -> Mapping[str, TaskType]:
+        """The task types of the api, by name."""
 
 
 class AsyncHandle:
@@ -39,7 +50,7 @@ class AsyncHandle:
     """
 
     def __init__(
-        self, client: AsyncClient, task_id: str, task_type: TaskType | None = None, outcome: str | None = None
+        self, client: Connections, task_id: str, task_type: TaskType | None = None, outcome: str | None = None
     ) -> None:
         self.task_id = task_id
         self.outcome = outcome
