@@ -38,11 +38,12 @@ run: setup ## Starts the whole system on this machine (PORT=8000)
 test: $(VENV)/.test test-pages ## Runs the quick tests, which cover what matters most (5 minutes)
 	@$(PYTEST) 2 -m "$(QUICK)"
 
-test-all: $(VENV)/.test test-pages ## Runs every test, with many examples of each property (half an hour)
+test-all: $(VENV)/.test test-pages ## Runs every test, on every engine, with many examples of each property (an hour)
 	@TESTS_THOROUGH=1 $(PYTEST) 3
 
-test-rest: $(VENV)/.test test-pages ## Runs the tests of `make test-all` that `make test` does not run
-	@TESTS_THOROUGH=1 $(PYTEST) 3 -m "hypothesis or not ($(QUICK))"
+# Of the long tests that are repeated on another engine, `make test-all` runs all.
+test-rest: $(VENV)/.test test-pages ## Runs what a change needs beyond `make test`: long tests, AWS, the browser, the store on every engine
+	@$(PYTEST) 3 -m "not ($(QUICK)) and not (slow and other_engine)"
 
 # Without the pages their tests are skipped, or fail where everything must run.
 test-pages: $(VENV)/.run
