@@ -31,7 +31,7 @@ from pathlib import Path
 import psutil
 import redis
 
-from dask_graphql.client import AsyncClient, TaskCancelled, TaskFailed
+from dask_graphql import AsyncClient, TaskCancelled, TaskFailed
 from tests.system import System
 
 TTL_SECONDS = 60

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dask_graphql.client import AsyncClient
+from dask_graphql import AsyncClient
 from tests.aws.agents import Agents, Container
 from tests.aws.deployment import Deployment
 from tests.aws.emulated_api import EmulatedAws

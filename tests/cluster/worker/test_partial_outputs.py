@@ -12,7 +12,7 @@ import pytest
 from cluster.store.folder_blob_store import FolderBlobStore
 from cluster.worker.graph_tasks import as_completed
 from cluster.worker.task_context import RunningAttempt, enter, report_partial
-from dask_graphql.client import AsyncClient
+from dask_graphql import AsyncClient
 from tests.system import Socket, System
 from tests.whole_system.test_contract import ERROR, appears, run, submit
 

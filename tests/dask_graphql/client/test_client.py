@@ -37,13 +37,12 @@ from cluster.store.record import SubmissionOutcome
 from cluster.task_types.registry import Registry, load_registry
 from cluster.task_types.task_id import canonical_json
 from cluster.task_types.task_type import Bound
-from dask_graphql import BigInt
-from dask_graphql.client import (
+from dask_graphql import (
     ApiUnavailable,
     AsyncClient,
     AsyncHandle,
     BadArguments,
-    Blob,
+    BigInt,
     Client,
     ClientError,
     IdMismatch,
@@ -55,9 +54,10 @@ from dask_graphql.client import (
     TaskFailed,
     TaskType,
     UnknownTaskType,
-    result_waiter,
 )
 from dask_graphql.client import events as client_events
+from dask_graphql.client import result_waiter
+from dask_graphql.client.codec import Blob
 from dask_graphql.client.http_transport import blob_url
 from dask_graphql.client.submit_command import output_record
 from dask_graphql.client.task_types import DISCOVERY, Input, parse_task_types
@@ -92,7 +92,7 @@ def sync_client(system: System) -> Iterator[Client]:
 
 def test_importing_the_client_loads_neither_the_server_nor_dask() -> None:
     code = (
-        "import sys, dask_graphql.client; "
+        "import sys; from dask_graphql import Client; "
         "print([name for name in ('strawberry', 'graphql', 'dask', 'distributed', 'redis', 'boto3', 'starlette',"
         " 'websockets') if name in sys.modules])"
     )

@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosed
 from cluster.errors import SettingError
 from cluster.settings import check_public, load_settings
 from cluster.store.async_store import Store
-from dask_graphql.client import AsyncClient, Refused
+from dask_graphql import AsyncClient, Refused
 from graphql_api.auth.callers import Scope
 from graphql_api.auth.keys import list_keys, revoke_key
 from graphql_api.auth.tokens import LEEWAY_SECONDS
