@@ -26,7 +26,7 @@ PYTEST := $(BIN)/python -m pytest -n
 QUICK := (vital or not (slow or aws or browser)) and not other_engine
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-rest test-pages test-aws docs bench bench-growth bench-profile bench-autoscaling fuzz audit audit-terraform deploy images destroy chaos soak lint types schema console
+.PHONY: help run test test-all test-rest test-thorough test-pages test-aws docs bench bench-growth bench-profile bench-autoscaling fuzz audit audit-terraform deploy images destroy chaos soak lint types schema console
 .PHONY: lock test-latest test-images clean setup
 
 help: ## Lists the targets
@@ -38,12 +38,13 @@ run: setup ## Starts the whole system on this machine (PORT=8000)
 test: $(VENV)/.test test-pages ## Runs the quick tests, which cover what matters most (5 minutes)
 	@$(PYTEST) 2 -m "$(QUICK)"
 
-test-all: $(VENV)/.test test-pages ## Runs every test, on every engine, with many examples of each property (an hour)
-	@TESTS_THOROUGH=1 $(PYTEST) 3
+test-all: test test-rest ## Runs every test: the quick ones, then the long ones (25 minutes)
 
-# Of the long tests that are repeated on another engine, `make test-all` runs all.
-test-rest: $(VENV)/.test test-pages ## Runs what a change needs beyond `make test`: long tests, AWS, the browser, the store on every engine
+test-rest: $(VENV)/.test test-pages ## Runs the tests that `make test` leaves out: long ones, AWS, the browser, the store on every engine
 	@$(PYTEST) 3 -m "not ($(QUICK)) and not (slow and other_engine)"
+
+test-thorough: $(VENV)/.test test-pages ## Runs every test, the long ones on every engine too, with four times the examples of each property (an hour)
+	@TESTS_THOROUGH=1 $(PYTEST) 3
 
 # Without the pages their tests are skipped, or fail where everything must run.
 test-pages: $(VENV)/.run

@@ -89,7 +89,7 @@ def pytest_unconfigure() -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Runs each test marked `every_engine` once on each supported engine: on two of them in `make test`, the newest and
-    the oldest, and on the others in `make test-all`."""
+    the oldest, and on the others in `make test-all` (its long ones: in `make test-thorough`)."""
     if metafunc.definition.get_closest_marker("every_engine") and "engine" in metafunc.fixturenames:
         engines = [
             name if name in QUICK_ENGINES else pytest.param(name, marks=pytest.mark.other_engine) for name in ENGINES

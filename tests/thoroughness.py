@@ -1,4 +1,4 @@
-"""How many examples property tests try: few in `make test`, many in `make test-all`, which sets TESTS_THOROUGH."""
+"""How many examples property tests try: few in `make test`, many in `make test-thorough`, which sets TESTS_THOROUGH."""
 
 from __future__ import annotations
 
