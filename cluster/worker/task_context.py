@@ -127,8 +127,8 @@ def save_blob(name: str, data: bytes, *, media_type: str = "application/octet-st
     """Stores bytes that are too large for a result, and returns the `Blob` to return in their place.
 
     Args:
-        name: the file name of the download: letters, digits, '.', '-' and '_', at most 200 bytes in UTF-8. Each blob of
-            an attempt needs its own name; saving the same bytes again returns the same blob.
+        name: the file name of the download: letters, digits, '.', '-' and '_', not '.' first, at most 200 bytes in
+            UTF-8. Each blob of an attempt needs its own name; saving the same bytes again returns the same blob.
         media_type: Content-Type of the download, such as `image/png` or `text/csv; charset=utf-8`.
 
     Raises:
@@ -140,7 +140,7 @@ def save_blob(name: str, data: bytes, *, media_type: str = "application/octet-st
     if attempt is None:
         raise RuntimeError(_NOT_RUNNING)
     if not name or not all(char.isalnum() or char in "._-" for char in name) or name.startswith("."):
-        raise ValueError(f"a blob's name may only have letters, digits, '.', '-' and '_', not {name!r}")
+        raise ValueError(f"a blob's name may have letters, digits, '-', '_' and, not first, '.'; this is {name!r}")
     if len(name.encode()) > MAX_BLOB_NAME_BYTES:
         raise ValueError(
             f"a blob's name has at most {MAX_BLOB_NAME_BYTES} bytes, not {len(name.encode())}: {name[:40]!r}..."
