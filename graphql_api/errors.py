@@ -11,6 +11,7 @@ from strawberry.schema.exceptions import InvalidOperationTypeError
 
 from cluster.errors import BlobError, PublicError, StoreUnavailable
 from cluster.observability import metrics
+from graphql_api.error_messages import shorten
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,9 @@ def mask_error(error: GraphQLError) -> None:
         code = "GRAPHQL_PARSE_FAILED" if isinstance(error, GraphQLSyntaxError) else "GRAPHQL_VALIDATION_FAILED"
         extensions.setdefault("code", code)
     elif isinstance(original, PublicError):
-        extensions.update(original.extensions)
+        extensions.update(
+            {name: shorten(value) if isinstance(value, str) else value for name, value in original.extensions.items()}
+        )
     elif isinstance(original, StoreUnavailable):
         logger.warning("%s", original)
         error.message = STORE_UNAVAILABLE
@@ -46,5 +49,6 @@ def mask_error(error: GraphQLError) -> None:
         logger.error("internal error %s", error_id, exc_info=original)
         error.message = f"internal error, logged with the id {error_id}"
         extensions = {"code": "INTERNAL", "id": error_id}
+    error.message = shorten(error.message)
     error.extensions = extensions
     metrics.ERRORS.labels(extensions["code"]).inc()

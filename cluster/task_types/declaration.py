@@ -26,6 +26,8 @@ from cluster.task_types.value_types import Graph
 
 NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 MAX_VERSION_LENGTH: Final = 64
+MAX_NAME_LENGTH: Final = 100
+"""Characters of a name that a client sends and that is not registered: it becomes a part of keys in Redis."""
 
 RESERVED_ARGUMENTS: Final = frozenset({"options", "info", "self", "cls", "root", "model_config"})
 """Argument names with another meaning: in the mutation, in its resolver, or in pydantic's model."""
@@ -113,6 +115,17 @@ def _check_limits(
         raise RegistryError(f"{where}: queue_limit must be 1 or more, not {queue_limit}")
     if retries < 0:
         raise RegistryError(f"{where}: retries must be 0 or more, not {retries}")
+
+
+def check_name(name: str) -> str:
+    """Returns a name that a client sent as that of a task type, which need not be registered (any more).
+
+    Raises:
+        BadInput: no task type can have this name.
+    """
+    if len(name) > MAX_NAME_LENGTH or not NAME.fullmatch(name):
+        raise BadInput(f"a task type has a name like estimate_pi, not {name[:MAX_NAME_LENGTH]!r}", argument="name")
+    return name
 
 
 def _argument(where: str, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Argument:

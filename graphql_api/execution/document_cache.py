@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import sys
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -22,11 +25,12 @@ from strawberry.types.graphql import OperationType
 
 from cluster.errors import DocumentTooLarge, OperationNotAllowed
 from cluster.settings import Settings
+from graphql_api.error_messages import hide_schema
 from graphql_api.execution.compiled_selection import EventExecution, Execution
 from graphql_api.execution.document_limits import (
-    MAX_CHARACTERS,
     DocumentSize,
     Limits,
+    check_length,
     check_limits,
     check_list_cost,
     check_variables,
@@ -35,8 +39,23 @@ from graphql_api.execution.document_limits import (
 from graphql_api.execution.persisted_operations import PersistedOperations
 from graphql_api.strawberry_internals import validate_document
 
-CACHE_TOKENS: Final = 100_000
-"""Size of the cache: the tokens of all documents. A token takes about a kilobyte of syntax tree."""
+CACHE_BYTES: Final = 64_000_000
+"""Size of the cache: the memory of all documents, by `weight_of`."""
+MAX_CACHED_BYTES: Final = 8_000
+"""A longer document is parsed anew for each request, unless it is a persisted one."""
+DOCUMENT_BYTES: Final = 4_000
+"""Memory of a document besides its tokens: its entry in the cache and the reader that is compiled for it."""
+TOKEN_BYTES: Final = 1_000
+"""Memory of one token: its part of the syntax tree."""
+
+
+def weight_of(text: str, tokens: int) -> int:
+    """The memory of a document in bytes, approximately.
+
+    The syntax tree keeps the text, which comments and long names make longer than its tokens suggest; it counts twice,
+    because the tree has copies of its names and strings.
+    """
+    return DOCUMENT_BYTES + max(tokens * TOKEN_BYTES, sys.getsizeof(text) * 2)
 
 
 class DocumentRejected(Exception):
@@ -74,12 +93,17 @@ class CachedDocument:
     """A parsed document.
 
     Attributes:
+        digest: SHA-256 of its text, the key in the cache.
+        weight: its memory in bytes.
+        cacheable: whether it is kept once it is valid.
+        number: unique in this process.
         operations: those that were requested, by the name in the request.
     """
 
-    text: str
+    digest: bytes
     document: DocumentNode
-    tokens: int
+    weight: int
+    cacheable: bool
     number: int
     measured: DocumentSize
     valid: bool = False
@@ -125,7 +149,7 @@ def _awaits_one_task(node: OperationDefinitionNode) -> bool:
 
 
 class DocumentCache:
-    """The documents of one api node."""
+    """The documents of one api node: valid ones, by the SHA-256 of their text, bounded by the memory they take."""
 
     def __init__(self, settings: Settings, persisted: PersistedOperations) -> None:
         self._limits = Limits.of(settings)
@@ -135,8 +159,8 @@ class DocumentCache:
             self._rules += (NoSchemaIntrospectionCustomRule,)
         self._introspection = settings.introspection
         self._numbers = itertools.count()
-        self._documents: OrderedDict[str, CachedDocument] = OrderedDict()
-        self._tokens = 0
+        self._documents: OrderedDict[bytes, CachedDocument] = OrderedDict()
+        self._bytes = 0
 
     def parse_cached(self, text: str | None, variables: Any = None) -> CachedDocument:
         """Returns a parsed document, from the cache if possible. It may not be validated yet.
@@ -149,19 +173,30 @@ class DocumentCache:
             raise MissingQueryError
         try:
             check_variables(variables, self._limits)
-            document = self._documents.get(text) or self._parse(text)
+            document = self._find(text)
             check_list_cost(document.measured, variables, self._limits)
         except (DocumentTooLarge, OperationNotAllowed) as error:
             raise DocumentRejected([GraphQLError(error.message, original_error=error)]) from error
         except GraphQLError as error:
             raise DocumentRejected([error]) from error
-        self._documents.move_to_end(text)
         return document
 
-    def _parse(self, text: str) -> CachedDocument:
+    def _find(self, text: str) -> CachedDocument:
+        persisted = self._persisted.contains(text)
+        if not persisted:
+            check_length(text, self._limits)
+        encoded = text.encode("utf-8", "surrogatepass")
+        if not persisted and len(encoded) > MAX_CACHED_BYTES:
+            return self._parse(text, b"", cacheable=False)
+        digest = hashlib.sha256(encoded).digest()
+        found = self._documents.get(digest)
+        if found is None:
+            return self._parse(text, digest, cacheable=True)
+        self._documents.move_to_end(digest)
+        return found
+
+    def _parse(self, text: str, digest: bytes, *, cacheable: bool) -> CachedDocument:
         self._persisted.check(text)
-        if len(text) > MAX_CHARACTERS:
-            raise DocumentTooLarge(f"a document has at most {MAX_CHARACTERS} characters; send long values as variables")
         try:
             document = parse(text, max_tokens=self._limits.tokens)
             measured = measure_document(document)
@@ -175,14 +210,10 @@ class DocumentCache:
                 ) from None
             raise
         tokens = max(1, document.token_count or self._limits.tokens)
-        cached = self._documents[text] = CachedDocument(text, document, tokens, next(self._numbers), measured)
-        self._tokens += tokens
-        while self._tokens > CACHE_TOKENS:
-            self._tokens -= self._documents.popitem(last=False)[1].tokens
-        return cached
+        return CachedDocument(digest, document, weight_of(text, tokens), cacheable, next(self._numbers), measured)
 
     def validate(self, schema: GraphQLSchema, document: CachedDocument) -> None:
-        """Validates a document against the schema, once.
+        """Validates a document against the schema, once, and keeps it if it is valid.
 
         Raises:
             DocumentRejected: it is not valid.
@@ -190,10 +221,24 @@ class DocumentCache:
         if document.valid:
             return
         errors = validate_document(schema, document.document, self._rules)
-        if errors and not self._introspection:
-            for error in errors:
-                # Suggestions would reveal the schema name by name.
-                error.message = error.message.partition(" Did you mean ")[0]
         if errors:
+            self.hide_schema(errors, document.document)
             raise DocumentRejected(errors)
         document.valid = True
+        if document.cacheable:
+            self._keep(document)
+
+    def _keep(self, document: CachedDocument) -> None:
+        if document.digest in self._documents:
+            return
+        self._documents[document.digest] = document
+        self._bytes += document.weight
+        while self._bytes > CACHE_BYTES:
+            self._bytes -= self._documents.popitem(last=False)[1].weight
+
+    def hide_schema(
+        self, errors: list[GraphQLError], document: DocumentNode, variables: Mapping[str, Any] | None = None
+    ) -> None:
+        """Removes from errors what the client cannot know of the schema if INTROSPECTION is off."""
+        if errors and not self._introspection:
+            hide_schema(errors, document, variables)

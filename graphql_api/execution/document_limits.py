@@ -29,8 +29,10 @@ from graphql import (
 from cluster.errors import DocumentTooLarge
 from cluster.settings import Settings
 
-MAX_CHARACTERS: Final = 64_000
-"""Length of a document. A long name or string is one token, so a limit on tokens alone does not bound the lexer."""
+BYTES_PER_TOKEN: Final = 8
+"""Length of a document, in bytes for each token that it may have: comments and long names are few tokens."""
+MAX_NAME_LENGTH: Final = 200
+"""Characters of an alias or a field's name, which a response repeats for each object of a list."""
 MAX_DIRECTIVES: Final = 50
 """Directives in a document. The schema has no repeatable ones."""
 MAX_FIELD_PAIRS: Final = 5_000
@@ -58,6 +60,11 @@ class Limits:
     list_items: int
     values: int
 
+    @property
+    def document_bytes(self) -> int:
+        """Length of a document's text in UTF-8."""
+        return self.tokens * BYTES_PER_TOKEN
+
     @classmethod
     def of(cls, settings: Settings) -> Limits:
         return cls(
@@ -77,6 +84,7 @@ class DocumentSize:
     depth: int
     cost: int
     per_item: dict[str, int]
+    longest_name: int
     aliases: int
     directives: int
     spreads: int
@@ -96,7 +104,7 @@ class _Walk:
             node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
         }
         self._known: dict[str, tuple[int, int]] = {}
-        self._aliases = self._directives = self._spreads = self._list_items = 0
+        self._aliases = self._directives = self._spreads = self._list_items = self._longest_name = 0
         self._names: Counter[str] = Counter()
         self._per_item: Counter[str] = Counter()
 
@@ -115,8 +123,9 @@ class _Walk:
                 self._fragment(node.name.value)
         pairs = sum(count * (count - 1) // 2 for count in self._names.values())
         return DocumentSize(
-            depth, cost, dict(self._per_item), self._aliases, self._directives, self._spreads, pairs, self._list_items
-        )
+            depth, cost, dict(self._per_item), self._longest_name, self._aliases, self._directives, self._spreads,
+            pairs, self._list_items,
+        )  # fmt: skip
 
     def _selections(self, selections: SelectionSetNode | None, *, root: bool = False) -> tuple[int, int]:
         """Depth and cost of a selection set."""
@@ -135,7 +144,9 @@ class _Walk:
         return depth, cost
 
     def _field(self, node: FieldNode, *, root: bool) -> tuple[int, int]:
-        self._names[node.alias.value if node.alias else node.name.value] += 1
+        name = node.alias.value if node.alias else node.name.value
+        self._names[name] += 1
+        self._longest_name = max(self._longest_name, len(name))
         self._aliases += node.alias is not None
         times, inputs = 1, None
         if node.name.value == "tasks":
@@ -183,12 +194,22 @@ class _Walk:
                 todo += [field.value for field in node.fields]
 
 
+def check_length(text: str, limits: Limits) -> None:
+    """Raises:
+    DocumentTooLarge: the text of a document has too many bytes.
+    """
+    limit = limits.document_bytes
+    if len(text) > limit or (not text.isascii() and len(text.encode("utf-8", "surrogatepass")) > limit):
+        raise DocumentTooLarge(f"a document has at most {limit} bytes; send long values as variables", limit=limit)
+
+
 def check_limits(measured: DocumentSize, limits: Limits) -> None:
     """Raises:
     DocumentTooLarge: the document exceeds a limit, which the message names.
     """
     for what, actual, limit in (
         ("nested fields", measured.depth, limits.depth),
+        ("characters in a name", measured.longest_name, MAX_NAME_LENGTH),
         ("aliases", measured.aliases, limits.aliases),
         ("directives", measured.directives, MAX_DIRECTIVES),
         ("fragment spreads", measured.spreads, MAX_SPREADS),

@@ -119,7 +119,7 @@ class Operations(strawberry.Schema):
         try:
             executor = self._executor(operation, variables, context)
             if isinstance(executor, list):
-                return self._masked(CoreResult(None, executor))
+                return self._masked(operation, variables, CoreResult(None, executor))
             if operation.execution is None:
                 operation.execution = field_execution(self._core, operation.document, operation.node)
             result = operation.execution(executor)
@@ -127,7 +127,7 @@ class Operations(strawberry.Schema):
                 result = await result
         except Exception as error:  # noqa: BLE001 - masked as an internal error
             return self._refused([_as_graphql(error)])
-        return self._masked(result)
+        return self._masked(operation, variables, result)
 
     def _executor(
         self, operation: Operation, variables: dict[str, Any] | None, context: Any
@@ -140,7 +140,9 @@ class Operations(strawberry.Schema):
             self._core, operation.document, context=context, variables=variables, operation_name=operation.name
         )
 
-    def _masked(self, result: CoreResult) -> ExecutionResult:
+    def _masked(self, operation: Operation, variables: dict[str, Any] | None, result: CoreResult) -> ExecutionResult:
+        if result.errors:
+            self._documents.hide_schema(result.errors, operation.document, variables)
         for error in result.errors or ():
             mask_error(error)
         return ExecutionResult(data=result.data, errors=result.errors)
@@ -167,13 +169,14 @@ class Operations(strawberry.Schema):
         try:
             results = await self._subscribe(operation, variables, context)
             if isinstance(results, CoreResult):
+                self._documents.hide_schema(results.errors or [], operation.document, variables)
                 yield self._refused(results.errors or [])
                 return
             async with aclosing(results):  # type: ignore[type-var]
                 async for result in results:
-                    yield self._masked(result)
+                    yield self._masked(operation, variables, result)
         except Exception as error:  # noqa: BLE001 - as above
-            yield self._masked(CoreResult(None, [_as_graphql(error)]))
+            yield self._masked(operation, variables, CoreResult(None, [_as_graphql(error)]))
 
     async def _subscribe(
         self, operation: Operation, variables: dict[str, Any] | None, context: Any

@@ -33,6 +33,10 @@ class PersistedOperations:
             self._documents = _read(settings.persisted_operations)
         self._allowed = frozenset(self._documents.values())
 
+    def contains(self, document: str) -> bool:
+        """Whether the document is one of the operator's."""
+        return document in self._allowed
+
     def check(self, document: str) -> None:
         """Raises:
         OperationNotAllowed: the document's hash is unknown, or only persisted operations are allowed.

@@ -5,13 +5,14 @@
 import base64
 import binascii
 import datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 import strawberry
 
 from cluster.api_node.cluster_snapshot import read_snapshot
 from cluster.errors import BadCursor, BadInput
 from cluster.store.record import TaskState
+from cluster.task_types.declaration import check_name
 from cluster.task_types.task_id import TASK_ID, check_task_id
 from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
@@ -20,6 +21,9 @@ from graphql_api.schema.cluster_types import Cluster, to_cluster
 from graphql_api.schema.record_types import CallerType, PageInfo
 from graphql_api.schema.task_type_description import TaskTypeType
 from graphql_api.schema.times import to_milliseconds
+
+CURSOR_LENGTH: Final = 100
+"""Characters of a cursor; those of `make_cursor` have about 64."""
 
 
 def make_query(task_class: type, connection_class: type) -> type:
@@ -58,6 +62,8 @@ def make_query(task_class: type, connection_class: type) -> type:
             caller.require(Scope.READ)
             store = info.context.node.store
             before = parse_cursor(after) if after else None
+            if name and name not in info.context.node.registry:
+                check_name(name)
             pairs = await store.newest(
                 first + 1,
                 before=before,
@@ -122,6 +128,8 @@ def parse_cursor(cursor: str) -> tuple[int, str]:
         BadCursor: it was not made by `make_cursor`.
     """
     try:
+        if len(cursor) > CURSOR_LENGTH:
+            raise ValueError(cursor[:CURSOR_LENGTH])
         score, task_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split(":")
         if not TASK_ID.fullmatch(task_id) or len(score) > 16:
             raise ValueError(task_id)

@@ -6,18 +6,23 @@ import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from graphql import get_introspection_query, parse
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.errors import DocumentTooLarge, SettingError
 from cluster.settings import Settings, load_settings
-from graphql_api.execution.document_cache import DocumentCache, DocumentRejected
+from cluster.task_types.registry import load_registry
+from graphql_api.auth.callers import Caller
+from graphql_api.context import Context
+from graphql_api.error_messages import shorten
+from graphql_api.execution.document_cache import CachedDocument, DocumentCache, DocumentRejected
 from graphql_api.execution.document_limits import (
     PLAIN_ITEMS_PER_VALUE,
     Limits,
@@ -26,6 +31,7 @@ from graphql_api.execution.document_limits import (
     measure_document,
 )
 from graphql_api.execution.persisted_operations import PersistedOperations
+from graphql_api.schema.builder import make_schema
 from tests.system import Socket, System
 
 LIMITS = Limits.of(Settings())
@@ -112,15 +118,73 @@ def test_one_input_may_be_a_long_but_bounded_list_of_numbers() -> None:
     assert refused({"rows": [{"x": 1}] * 20_000}, Settings().variable_values)
 
 
-def test_the_document_cache_is_bounded_by_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graphql_api.execution.document_cache.CACHE_TOKENS", 10_000)
+SCHEMA = make_schema(load_registry())._core
+
+
+def served(documents: DocumentCache, text: str) -> CachedDocument:
+    """The document as an operation finds it: parsed, validated, and kept if it may be."""
+    document = documents.parse_cached(text)
+    documents.validate(SCHEMA, document)
+    return document
+
+
+@settings(max_examples=20)
+@given(st.lists(st.tuples(st.sampled_from("a\u00e9\u4e2d\U0001f600"), st.integers(0, 9_000), st.integers(1, 99))))
+def test_the_documents_that_are_kept_never_take_more_memory_than_the_cache_has(
+    documents_sent: list[tuple[str, int, int]],
+) -> None:
     documents = DocumentCache(Settings(), PersistedOperations(Settings()))
-    for i in range(300):
-        documents.parse_cached("{" + " ".join(f"f{i}_{j}" for j in range(100)) + "}")
-    assert 5_000 < documents._tokens <= 10_000
-    assert sum(kept.tokens for kept in documents._documents.values()) == documents._tokens
-    again = documents.parse_cached("{ a }")
-    assert documents.parse_cached("{ a }") is again
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("graphql_api.execution.document_cache.CACHE_BYTES", 300_000)
+        for letter, comment, fields in documents_sent:
+            with suppress(DocumentRejected):
+                served(documents, "{" + " __typename" * fields + "}#" + letter * comment)
+            kept = documents._documents.values()
+            assert sum(document.weight for document in kept) == documents._bytes <= 300_000
+
+
+@pytest.mark.parametrize("letter", ["a", "\U0001f600"])
+def test_a_comment_counts_in_bytes_and_a_long_document_is_not_kept(letter: str) -> None:
+    documents = DocumentCache(Settings(), PersistedOperations(Settings()))
+    size = len(letter.encode())
+    short, long = ("{ __typename }#" + letter * (length // size) for length in (7_000, 15_000))
+    assert served(documents, short) is served(documents, short)
+    assert served(documents, long) is not served(documents, long)
+    assert documents._documents[hashlib.sha256(short.encode()).digest()].weight > 2 * len(short.encode())
+    with pytest.raises(DocumentRejected, match="at most 16000 bytes"):
+        documents.parse_cached("{ __typename }#" + letter * (16_000 // size))
+
+
+def test_only_a_valid_document_is_kept() -> None:
+    documents = DocumentCache(Settings(), PersistedOperations(Settings()))
+    for text in ("{ nothing }", "{ __typename } { taskTypes { name } }", "query A { a } query A { a }"):
+        with pytest.raises(DocumentRejected):
+            served(documents, text)
+    assert not documents._documents
+
+
+def test_a_persisted_document_is_kept_however_long_it_is(tmp_path: Path) -> None:
+    text = "{ __typename }" + " " * 50_000
+    file = tmp_path / "operations.json"
+    file.write_text(json.dumps({hashlib.sha256(text.encode()).hexdigest(): text}))
+    chosen = load_settings({"DASK_GRAPHQL_PERSISTED_OPERATIONS": str(file)})
+    documents = DocumentCache(chosen, PersistedOperations(chosen))
+    assert served(documents, text) is served(documents, text)
+
+
+def test_a_name_in_a_document_is_short() -> None:
+    """A response repeats it for each object of a list."""
+    assert "200 characters in a name" in refusal("{" + "a" * 201 + ": cluster { waiting } }")
+    assert "200 characters in a name" in refusal("{" + "a" * 201 + "}")
+
+
+@given(st.text() | st.text("a' .", min_size=1_000) | st.lists(st.sampled_from(["a" * 500, "'b'"])).map(" ".join))
+def test_a_message_repeats_at_most_200_characters_of_a_word(message: str) -> None:
+    shown = shorten(message)
+    assert len(shown) <= 2_001
+    assert all(len(word) <= 201 for word in shown.split())
+    if len(message) <= 200:
+        assert shown == message
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +242,36 @@ async def test_without_introspection_no_error_reveals_the_schema(closed: System)
     assert answer["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
     misspelt = await closed.post("{ taskTypos { name } }")
     assert "taskTypes" not in json.dumps(misspelt)
+
+
+@pytest.mark.parametrize(
+    ("text", "variables", "secret"),
+    [
+        ("mutation($i: [FibonacciInput!]!) { submitFibonacciMany(inputs: $i) { taskId } }", {"i": [{"m": 1}]}, "'n'"),
+        ("query($s: TaskState) { tasks(state: $s) { edges { cursor } } }", {"s": "QUEUD"}, "QUEUED"),
+        (
+            "mutation($o: SubmitOptions) { submitFibonacci(n: 1, options: $o) { taskId } }",
+            {"o": {"priorit": 1}},
+            "priority",
+        ),
+        ("{ task { state } }", None, "taskId"),
+        ("mutation { submitFibonacci { taskId } }", None, "n:"),
+        ("{ taskTypes { nam } }", None, "TaskType"),
+    ],
+)
+async def test_without_introspection_an_error_has_no_name_that_the_client_has_not_sent(
+    text: str, variables: dict[str, Any] | None, secret: str
+) -> None:
+    shown = {}
+    for introspection in (True, False):
+        chosen = replace(Settings(), introspection=introspection)
+        schema = make_schema(load_registry(), DocumentCache(chosen, PersistedOperations(chosen)))
+        result = await schema.execute(text, variables, Context(None, known_caller=Caller("a")))  # type: ignore[arg-type]
+        assert result.errors is not None
+        shown[introspection] = " ".join(error.message for error in result.errors)
+    assert secret in shown[True]
+    assert secret not in shown[False]
+    assert shown[False]
 
 
 async def test_without_graphiql_a_browser_gets_no_page(closed: System) -> None:
