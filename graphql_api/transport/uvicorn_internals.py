@@ -27,10 +27,10 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from graphql_api.transport.bounded_close import BoundedCloseTransport
 from graphql_api.transport.slim_asyncio import SlimEvent, SlimQueue
 from graphql_api.transport.slow_reader import SOCKET_BUFFER_FACTOR, SlowReader, abort
 from graphql_api.transport.websockets_internals import compress_large_messages
-from graphql_api.transport.write_coalescing import WriteCoalescer
 
 INVALID: Final = "Invalid HTTP request received."
 """uvicorn's message."""
@@ -64,9 +64,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         abort(self.transport, f"a WebSocket {reason}")
 
     # What uvicorn and asyncio call ------------------------------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(cast(asyncio.Transport, WriteCoalescer(transport)))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.slow_reader:
@@ -120,6 +117,11 @@ class HttpProtocol(HttpToolsProtocol):
     """
 
     slow_reader: SlowReader | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # A WebSocket inherits this transport.
+        bounded = BoundedCloseTransport(cast(asyncio.Transport, transport), "connection")
+        super().connection_made(cast(asyncio.Transport, bounded))
 
     def pause_writing(self) -> None:
         super().pause_writing()

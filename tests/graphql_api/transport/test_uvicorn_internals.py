@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 
 from cluster.settings import Settings
+from graphql_api.transport.bounded_close import BoundedCloseTransport
 from graphql_api.transport.slim_asyncio import SlimEvent, SlimQueue
-from graphql_api.transport.write_coalescing import WriteCoalescer
 from tests.api_node import api_node
 from tests.sockets import dial, exchange, the_open_connection
 
@@ -22,7 +22,7 @@ async def test_an_idle_socket_keeps_none_of_what_uvicorn_would_keep(settings: Se
         kept = vars(protocol)
         assert [name for name, value in kept.items() if isinstance(value, asyncio.Queue | asyncio.Event)] == []
         assert {type(kept["queue"]), type(kept["writable"])} == {SlimQueue, SlimEvent}
-        assert isinstance(kept["transport"], WriteCoalescer)
+        assert isinstance(kept["transport"], BoundedCloseTransport)
         # The headers of the handshake: uvicorn's two copies, and that of the application's scope.
         assert (len(kept["request"].headers), len(kept["response"].headers)) == (0, 0)
         assert kept["scope"]["headers"] == []
