@@ -26,12 +26,14 @@ class SubmitOptions:
         priority: tasks with a higher priority run first; passed to Dask.
         not_before: earliest start, milliseconds since 1970; None for immediately.
         tenant: owner of the task if tenants are isolated; else empty.
+        account: whose quotas and fair share the task counts against.
     """
 
     recompute: bool = False
     priority: int = 0
     not_before: int | None = None
     tenant: str = ""
+    account: str = ""
 
 
 class Submissions:
@@ -114,4 +116,5 @@ class Submissions:
             tenant=options.tenant,
             trace=trace,
             node=node,
+            account=options.account,
         )

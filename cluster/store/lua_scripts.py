@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final, Generic, TypeVar
 
 import msgpack
 
-from cluster.store.record import FIELDS
+from cluster.store.record import FIELDS, FIELDS_BUT_RESULT, RESULT_AT
 
 R = TypeVar("R")
 
@@ -26,15 +26,22 @@ class Script:
 
 def _load(name: str) -> Script:
     folder = files("cluster.store") / "scripts"
-    fields = ", ".join(f"'{field}'" for field in FIELDS)
     common = (
         (folder / "_common.lua")
         .read_text()
-        .replace("RECORD, FIELDS)", f"RECORD, {fields})")
-        .replace("RECORD, FIELDS_BUT_RESULT)", f"RECORD, {', '.join(fields.split(', ')[:-1])})")
+        .replace("RECORD, FIELDS)", f"RECORD, {_quoted(FIELDS)})")
+        .replace("RECORD, FIELDS_BUT_RESULT)", f"RECORD, {_quoted(FIELDS_BUT_RESULT)})")
+        # Lua counts from 1.
+        .replace("[RESULT_AT]", f"[{RESULT_AT + 1}]")
+        .replace("[ERROR_AT]", f"[{FIELDS.index('error') + 1}]")
+        .replace("[INPUT_AT]", f"[{FIELDS.index('input') + 1}]")
     )
     source = f"{common}\n{(folder / f'{name}.lua').read_text()}".encode()
     return Script(name, source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
 
 
 SCRIPTS: Final = {

@@ -57,8 +57,14 @@ FIELDS: Final = (
     "trace",
     "error",
     "result",
+    "account",
 )
-"""The fields of a record's hash, in the order in which the scripts return them."""
+"""The fields of a record's hash, in the order in which the scripts return them. New ones are added at the end: other
+releases ignore what follows the fields that they know, and read what is missing as empty."""
+
+RESULT_AT: Final = FIELDS.index("result")
+FIELDS_BUT_RESULT: Final = (*FIELDS[:RESULT_AT], "-", *FIELDS[RESULT_AT + 1 :])
+"""The same positions, with a name that no field has in the place of the result."""
 
 
 Run: TypeAlias = tuple[int, int]
@@ -83,6 +89,7 @@ class Record:
         error: JSON object with `code`, `message`, `type`; None unless FAILED or CANCELLED.
         result: JSON of the output; while RUNNING, the partial output of the newest attempt. None if there is none, or
             if it was left out, because it is long or was not requested.
+        account: whose quotas and fair share the run counts against; empty in records of an earlier release.
     """
 
     task_id: str
@@ -107,6 +114,7 @@ class Record:
     trace: str
     error: bytes | None
     result: bytes | None
+    account: str = ""
 
     @property
     def final(self) -> bool:
@@ -129,11 +137,12 @@ class Record:
 
 def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
     """Parses a record in a script's reply: `values` in the order of FIELDS. Returns None if there is no such record.
-    Ignores fields that a later release has added at the end."""
+    Ignores fields that a later release has added at the end, and reads those that an earlier one lacks as empty."""
     if not values or not values[0]:
         return None
+    values = [*values, *[None] * (len(FIELDS) - len(values))]
     (_name, version, input_, state, attempt, seq, submitted, started, finished, expires, progress, priority, not_before,
-     submissions, worker, lost, retries, tenant, trace, error, result) = values[: len(FIELDS)]  # fmt: skip
+     submissions, worker, lost, retries, tenant, trace, error, result, account) = values[: len(FIELDS)]  # fmt: skip
     assert version is not None
     assert input_ is not None
     assert state is not None
@@ -160,6 +169,7 @@ def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
         trace=(trace or b"").decode(),
         error=error or None,
         result=result or None,
+        account=(account or b"").decode(),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cluster.store.keys import SHARDS
-from cluster.store.record import FIELDS, Record, TaskState, parse_record
+from cluster.store.record import FIELDS, FIELDS_BUT_RESULT, Record, TaskState, parse_record
 from cluster.store.script_calls import Calls
 
 
@@ -37,14 +37,14 @@ class RecordQueries(ABC):
         """Returns the records of tasks, in their order, without their results if `results` is false."""
         if not task_ids:
             return []
-        names = FIELDS if results else FIELDS[:-1]
+        names = FIELDS if results else FIELDS_BUT_RESULT
         # Redis may return an expired key for a moment. Expiry is judged by Redis's clock: this node's may be hours off.
         clock, *replies = await self.commands(
             [("TIME",), *(("HMGET", self.calls.record_key(task_id), *names) for task_id in task_ids)]
         )
         now, records = _milliseconds(clock), []
         for task_id, values in zip(task_ids, replies, strict=True):
-            record = parse_record(task_id, values if results else [*values, None])
+            record = parse_record(task_id, values)
             records.append(None if record and record.expires_at and record.expires_at <= now else record)
         return records
 

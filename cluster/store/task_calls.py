@@ -59,6 +59,7 @@ class TaskCalls(CallBuilder):
         tenant: str = "",
         trace: str = "",
         node: str = "",
+        account: str = "",
     ) -> Call[SubmitReply]:
         """Submits a task.
 
@@ -67,6 +68,7 @@ class TaskCalls(CallBuilder):
             tenant: the owner, if tenants are isolated.
             trace: W3C trace context of the submission.
             node: an api node to register as a watcher of the task's end.
+            account: whose quotas and fair share the run counts against.
         """
 
         def parse(reply: bytes) -> SubmitReply:
@@ -79,6 +81,7 @@ class TaskCalls(CallBuilder):
                 record = Record(
                     task_id, name, version, canonical_input, TaskState.QUEUED, attempt, seq, submitted_at, None, None,
                     None, None, priority, not_before, 1, None, 0, 0, tenant, trace, None, None,
+                    account=account,
                 )  # fmt: skip
             return SubmitReply(SubmissionOutcome(outcome.decode()), bool(dispatch), record)
 
@@ -86,7 +89,7 @@ class TaskCalls(CallBuilder):
             "submit", task_id, name, version, canonical_input, int(recompute), priority,
             "" if not_before is None else not_before, milliseconds(CHECK_AFTER_SECONDS), self._event_limit,
             f"{self._token}{next(self._count)}", tenant, trace, node, milliseconds(WATCH_TTL_SECONDS),
-            self._ttl, min(milliseconds(EXTRA_TTL_SECONDS), self._ttl // 2), parse=parse,
+            self._ttl, min(milliseconds(EXTRA_TTL_SECONDS), self._ttl // 2), account, parse=parse,
         )  # fmt: skip
 
     def start(self, task_id: str, attempt: int, worker: str) -> Call[StartReply]:

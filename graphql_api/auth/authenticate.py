@@ -15,7 +15,7 @@ from cluster.errors import Unauthenticated
 from cluster.settings import Settings
 from cluster.store.async_store import Store
 from cluster.system.background import BackgroundLoop
-from graphql_api.auth.callers import Caller, parse_scopes, tenant_name
+from graphql_api.auth.callers import Caller, address_account, parse_scopes, tenant_name
 from graphql_api.auth.connections import ConnectionRegistry
 from graphql_api.auth.keys import KEY, KeyRing
 
@@ -71,7 +71,7 @@ class Authenticator:
             ServiceUnavailable, StoreUnavailable: it cannot be checked now.
         """
         if not self.required:
-            return Caller(f"address:{address}")
+            return Caller(f"address:{address}", account=address_account(address))
         if not credential:
             raise Unauthenticated(f"a credential is required: {HOW_TO_AUTHENTICATE}")
         scheme, _, rest = credential.strip().partition(" ")
@@ -80,7 +80,7 @@ class Authenticator:
             key = await self.keys.find(text)
             if key is None:
                 raise Unauthenticated("the API key is unknown, expired or revoked")
-            made = Caller(f"key:{key.key_id}", key.scopes, key.tenant, "", key.key_id, key.expires_at)
+            made = Caller(f"key:{key.key_id}", key.scopes, key.tenant, "", key.key_id, key.expires_at, key.tenant)
         elif self._verifier is not None:
             made = await self._by_token(text)
         else:
@@ -105,7 +105,7 @@ class Authenticator:
             raise Unauthenticated(f"the token has no usable claim {self._tenant_claim!r}") from None
         return Caller(
             f"jwt:{tenant_name(subject or 'none')[:100]}", parse_scopes(_scope_words(claims)), tenant, "", None,
-            self._verifier.expires_at(claims),
+            self._verifier.expires_at(claims), tenant,
         )  # fmt: skip
 
     async def _with_salt(self, caller: Caller) -> Caller:

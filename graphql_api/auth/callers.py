@@ -37,6 +37,8 @@ class Caller:
         salt: the tenant's `salt` in the pre-images of its task ids; empty if tenants share tasks.
         key_id: id of the API key; None for other credentials.
         expires_at: when the credential expires, in seconds since 1970; None: never.
+        account: whose quotas and fair share the caller uses: the credential's tenant, even where tenants share tasks;
+            `address:<ip>` without authentication. Text without spaces.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Caller:
     salt: str = ""
     key_id: str | None = None
     expires_at: float | None = None
+    account: str = ""
 
     def require(self, scope: Scope) -> None:
         """Checks that the caller has a scope.
@@ -65,6 +68,11 @@ def parse_scopes(words: Iterable[str]) -> frozenset[Scope]:
     """The known scopes among `words`; others, which belong to other systems, are ignored."""
     known = {scope.value: scope for scope in Scope}
     return frozenset(known[word] for word in words if word in known)
+
+
+def address_account(address: str) -> str:
+    """The account of a client without a credential."""
+    return f"address:{quote(address, safe='.:')[:TENANT_LIMIT]}"
 
 
 def tenant_name(text: str) -> str:

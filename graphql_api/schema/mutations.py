@@ -132,7 +132,7 @@ def to_options(options: SubmitOptions | None, caller: Caller) -> Options:
         BadInput: one of them is out of bounds.
     """
     if not options:
-        return Options(tenant=caller.tenant)
+        return Options(tenant=caller.tenant, account=caller.account)
     if not -PRIORITY_LIMIT <= options.priority <= PRIORITY_LIMIT:
         raise BadInput(f"options.priority is from -{PRIORITY_LIMIT} to {PRIORITY_LIMIT}, not {options.priority}")
     not_before = options.not_before or None
@@ -143,6 +143,7 @@ def to_options(options: SubmitOptions | None, caller: Caller) -> Options:
         priority=options.priority,
         not_before=None if not_before is None else round(not_before.timestamp() * 1000),
         tenant=caller.tenant,
+        account=caller.account,
     )
 
 

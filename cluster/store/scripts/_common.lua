@@ -26,14 +26,15 @@ local MAX_INCLUDED_BYTES = 4096
 -- tostring would write numbers above 1e14 in exponent form.
 local function int(number) return string.format('%.0f', number) end
 
--- FIELDS and FIELDS_BUT_RESULT stand for the names in record.py, and are replaced when the script is loaded.
+-- FIELDS and FIELDS_BUT_RESULT stand for the names in record.py, and RESULT_AT, ERROR_AT and INPUT_AT for positions in
+-- them; they are replaced when the script is loaded.
 local function read_record() return redis.call('HMGET', RECORD, FIELDS) end
 
 -- The record without a long result: most callers do not need it, and those that do read it separately.
 local function read_brief_record()
   local record = redis.call('HMGET', RECORD, FIELDS_BUT_RESULT)
   local length = redis.call('HSTRLEN', RECORD, 'result')
-  record[#record + 1] = length > 0 and length <= MAX_INCLUDED_BYTES and redis.call('HGET', RECORD, 'result')
+  record[RESULT_AT] = length > 0 and length <= MAX_INCLUDED_BYTES and redis.call('HGET', RECORD, 'result')
   return record
 end
 
@@ -114,7 +115,7 @@ end
 -- saves the node a read. A long record is left out: Redis disconnects a subscriber with too much in its output buffer.
 local function final_notification()
   local record = read_record()
-  if #record[3] + #(record[#record] or '') + #(record[#record - 1] or '') > MAX_INCLUDED_BYTES then return ID end
+  if #record[INPUT_AT] + #(record[ERROR_AT] or '') + #(record[RESULT_AT] or '') > MAX_INCLUDED_BYTES then return ID end
   return ID .. cmsgpack.pack(record)
 end
 

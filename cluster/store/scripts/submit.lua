@@ -4,7 +4,7 @@
 --       reply, 12 tenant, or '' (an id belongs to one tenant, as it is salted), 13 W3C trace context, or '',
 --       14 an api node to register as a watcher of the end of an open task, as `watch` does, or '',
 --       15 ttl of that entry (ms), 16 ttl of a result (ms), 17 how much longer a result stays that a submission found
---       shortly before its expiry (ms)
+--       shortly before its expiry (ms), 18 account: whose quotas and fair share the run counts against, or ''
 -- Returns {outcome, dispatch (1: the caller must dispatch this attempt), record (without a long result)}, packed. If
 -- the record is new, {outcome, dispatch, attempt, seq, submitted_at}, which is all of it that the caller does not know.
 local name, version, input, tenant = ARGV[3], ARGV[4], ARGV[5], ARGV[12]
@@ -66,7 +66,7 @@ local dispatch = not_before <= NOW
 CHANGES = {
   'name', name, 'version', version, 'input', input, 'state', 'QUEUED', 'attempt', attempt, 'submitted_at', NOW_TEXT,
   'priority', ARGV[7], 'not_before', ARGV[8], 'submissions', 1, 'lost', 0, 'retries', 0, 'undelivered', 0,
-  'tenant', tenant, 'trace', ARGV[13], 'token', ARGV[11], 'outcome', outcome,
+  'tenant', tenant, 'trace', ARGV[13], 'account', ARGV[18] or '', 'token', ARGV[11], 'outcome', outcome,
   'dispatched', dispatch and attempt or attempt - 1,
 }
 TASK.state = 'QUEUED'

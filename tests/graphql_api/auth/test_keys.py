@@ -1,15 +1,19 @@
-"""What one api node knows of the keys while it reads them again."""
+"""What one api node knows of the keys while it reads them again, and whom a key makes of a request."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from cluster.settings import Settings
 from cluster.store.async_store import Store
 from graphql_api.auth import keys
+from graphql_api.auth.authenticate import Authenticator
 from graphql_api.auth.callers import Scope
+from graphql_api.auth.connections import ConnectionRegistry
 from graphql_api.auth.keys import ApiKey, KeyRing, create_key, revoke_key
 
 
@@ -36,3 +40,14 @@ async def test_a_key_that_is_created_and_used_while_the_list_is_read_stays_valid
     ring.mark_stale()
     await asyncio.wait_for(ring.refresh_after(5), 5)
     assert not ring.is_valid(made[0][1].key_id)
+
+
+async def test_a_callers_account_is_its_tenant_or_else_its_address(settings: Settings, store: Store) -> None:
+    text, _ = await create_key(store, "ci", "acme", frozenset({Scope.READ}), None)
+    for tenants, seen in (("shared", ""), ("isolated", "acme")):
+        chosen = replace(settings, authentication="required", tenants=tenants)
+        caller = await Authenticator(chosen, store, ConnectionRegistry(9)).caller(text, "127.0.0.1")
+        assert (caller.account, caller.tenant) == ("acme", seen)
+    anybody = Authenticator(settings, store, ConnectionRegistry(9))
+    assert (await anybody.caller(None, "2001:db8::1")).account == "address:2001:db8::1"
+    assert " " not in (await anybody.caller(None, "made up\n")).account
