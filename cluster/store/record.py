@@ -140,15 +140,17 @@ def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
     Ignores fields that a later release has added at the end, and reads those that an earlier one lacks as empty."""
     if not values or not values[0]:
         return None
-    values = [*values, *[None] * (len(FIELDS) - len(values))]
-    (_name, version, input_, state, attempt, seq, submitted, started, finished, expires, progress, priority, not_before,
+    if len(values) < len(FIELDS):
+        values = [*values, *[None] * (len(FIELDS) - len(values))]
+    (name, version, input_, state, attempt, seq, submitted, started, finished, expires, progress, priority, not_before,
      submissions, worker, lost, retries, tenant, trace, error, result, account) = values[: len(FIELDS)]  # fmt: skip
+    assert name is not None
     assert version is not None
     assert input_ is not None
     assert state is not None
     return Record(
         task_id=task_id,
-        name=values[0].decode(),
+        name=name.decode(),
         version=version.decode(),
         input=input_,
         state=TaskState(state.decode()),
