@@ -7,7 +7,7 @@ import { createClient } from "graphql-ws";
 const client = createClient({
   url: socketUrl, // wss://api.example.com/graphql
   connectionParams: () => (token ? { authorization: `Bearer ${token}` } : null),
-  retryAttempts: Infinity, // a task goes on without its socket: after any pause the result is there
+  retryAttempts: Infinity, // a task continues without its socket: after any pause the result is there
   shouldRetry: () => true,
   keepAlive: 20_000,
   webSocketImpl: WebSocket, // in Node only
