@@ -51,10 +51,12 @@ class BlobError(DaskGraphQLError):
 class PublicError(DaskGraphQLError):
     """An expected refusal, shown to the client unchanged.
 
-    `code` is stable and listed in docs/errors.md. `details` are added to the error's GraphQL extensions.
+    `code` is stable and listed in docs/errors.md. `details` are added to the error's GraphQL extensions. `audited`:
+    whether the refusal is counted and written to the audit log, because it concerns who may do what, and how much.
     """
 
     code = "REFUSED"
+    audited = False
 
     def __init__(self, message: str, **details: Any) -> None:
         super().__init__(message)
@@ -113,30 +115,35 @@ class QueueFull(PublicError):
     """Too many tasks are waiting; `retryAfterSeconds` says when to try again."""
 
     code = "QUEUE_FULL"
+    audited = True
 
 
 class TooManySubscriptions(PublicError):
     """The limit of open subscriptions, or of ids in one subscription, is reached."""
 
     code = "TOO_MANY_SUBSCRIPTIONS"
+    audited = True
 
 
 class Unauthenticated(PublicError):
     """The credential is missing, unknown, expired or revoked."""
 
     code = "UNAUTHENTICATED"
+    audited = True
 
 
 class Forbidden(PublicError):
     """The caller's scopes do not allow this; `scope` is the missing one."""
 
     code = "FORBIDDEN"
+    audited = True
 
 
 class RateLimited(PublicError):
     """The caller submitted too much in the last minute; `retryAfterSeconds` says when to try again."""
 
     code = "RATE_LIMITED"
+    audited = True
 
 
 class DocumentTooLarge(PublicError):

@@ -22,6 +22,8 @@ from cluster.version import __version__
 
 if TYPE_CHECKING:
     from cluster.store.async_store import Store
+    from cluster.store.audit_stream import AuditAction
+    from graphql_api.auth.keys import ApiKey
 
 T = TypeVar("T")
 
@@ -182,6 +184,23 @@ def _in_store(work: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
     return asyncio.run(body())
 
 
+async def _audit_key(store: Store, action: AuditAction, key: ApiKey) -> None:
+    """Writes to the audit log that the user of this command made or revoked a key."""
+    import getpass
+    import socket
+
+    from cluster.store.audit_stream import AuditEntry, append_audit
+
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        user = "unknown"
+    entry = AuditEntry(
+        action, user, f"command:{user}@{socket.gethostname()}", key.tenant, code=f"{key.key_id} {key.name}"
+    )
+    await append_audit(store, [entry], load_settings().audit_entries)
+
+
 @keys.command("create")
 @click.argument("name")
 @click.option(
@@ -194,6 +213,7 @@ def _in_store(work: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
 @click.option("--days", type=click.FloatRange(0, min_open=True), help="Days until it expires. Default: never.")
 def create(name: str, scopes: str, tenant: str | None, days: float | None) -> None:
     """Creates a key for NAME and prints it; it cannot be shown again."""
+    from cluster.store.audit_stream import AuditAction
     from graphql_api.auth.callers import Scope, parse_scopes, tenant_name
     from graphql_api.auth.keys import create_key
 
@@ -205,8 +225,13 @@ def create(name: str, scopes: str, tenant: str | None, days: float | None) -> No
         whose = tenant_name(tenant or name)
     except ValueError as error:
         fail(str(error))
-    text, _ = _in_store(lambda store: create_key(store, name, whose, found, days))
-    print(text)
+
+    async def make(store: Store) -> str:
+        text, key = await create_key(store, name, whose, found, days)
+        await _audit_key(store, AuditAction.KEY_CREATED, key)
+        return text
+
+    print(_in_store(make))
 
 
 @keys.command("list")
@@ -223,11 +248,19 @@ def list_() -> None:
 
 @keys.command("revoke")
 @click.argument("key_id")
-def revoke(key_id: str) -> None:
+def revoke_(key_id: str) -> None:
     """Revokes the key KEY_ID (its part between the underscores) on all nodes and closes its open connections."""
-    from graphql_api.auth.keys import revoke_key
+    from cluster.store.audit_stream import AuditAction
+    from graphql_api.auth.keys import list_keys, revoke_key
 
-    if not _in_store(lambda store: revoke_key(store, key_id)):
+    async def revoke(store: Store) -> bool:
+        key = next((key for key in await list_keys(store) if key.key_id == key_id), None)
+        revoked = await revoke_key(store, key_id)
+        if revoked and key is not None:
+            await _audit_key(store, AuditAction.KEY_REVOKED, key)
+        return revoked
+
+    if not _in_store(revoke):
         fail(f"there is no key {key_id}; `dask-graphql keys list` lists all keys")
 
 

@@ -23,7 +23,7 @@ from cluster.system import gc_tuning
 from cluster.task_types.registry import Registry, load_registry
 from graphql_api.auth.authenticate import Authenticator
 from graphql_api.auth.connections import ConnectionRegistry
-from graphql_api.auth.http import status_of
+from graphql_api.auth.http import audit_refusal, status_of
 from graphql_api.auth.keys import KEYS_CHANGED
 from graphql_api.errors import STORE_UNAVAILABLE
 from graphql_api.execution.document_cache import DocumentCache
@@ -150,8 +150,9 @@ async def store_unavailable(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": STORE_UNAVAILABLE, "code": "SERVICE_UNAVAILABLE"}, 503, {"Retry-After": "2"})
 
 
-async def public_error(_: Request, error: Exception) -> Response:
+async def public_error(request: Request, error: Exception) -> Response:
     """The response to plain HTTP requests that are refused."""
     assert isinstance(error, PublicError)
+    audit_refusal(request, error)
     status, headers = status_of(error)
     return JSONResponse({"error": error.message, "code": error.code}, status, headers)

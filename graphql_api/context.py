@@ -8,7 +8,8 @@ from typing import TypeAlias
 from strawberry.types import Info
 
 from cluster.api_node.node import Node
-from cluster.errors import RateLimited, TaskNotFound, Unauthenticated
+from cluster.errors import PublicError, RateLimited, TaskNotFound, Unauthenticated
+from cluster.store.actor import Actor
 from cluster.store.record import Record
 from graphql_api.auth.callers import Caller, Scope
 from graphql_api.send_window import SendWindow
@@ -47,6 +48,11 @@ class Context:
         if self.known_caller is None:
             raise Unauthenticated("the request has no caller")
         return self.known_caller
+
+    def audit_refusal(self, error: PublicError) -> None:
+        """Counts a refusal and writes it to the audit log, if it is one of those that are audited."""
+        if error.audited:
+            self.node.audit.refused(Actor() if self.known_caller is None else self.known_caller.actor, error)
 
     async def authorize_submissions(self, count: int) -> Caller:
         """Checks the caller's scope and takes `count` tokens of its rate limit; returns the caller.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cluster.api_node.admission_control import Admission
+from cluster.api_node.audit_log import AuditLog
 from cluster.api_node.blob_deletion import BlobDeleter
 from cluster.api_node.cancellation import Cancellations
 from cluster.api_node.cluster_snapshot import SnapshotWatchers
@@ -45,6 +46,7 @@ class Node:
     blob_deleter: BlobDeleter
     snapshots: SnapshotWatchers
     readiness: Readiness
+    audit: AuditLog
     loops: list[BackgroundLoop]
     """All background loops of the node. Parts that are added to the node append theirs."""
     broadcast_listeners: list[Callable[[str], None]]
@@ -55,6 +57,7 @@ class Node:
         self.scheduler.start()
         self.dispatcher.start()
         self.cancellations.start()
+        self.audit.start()
         await self.deliveries.start()
         for service in (self.recoverer, self.pruner, self.blob_deleter):
             service.start()
@@ -66,6 +69,7 @@ class Node:
         await self.cancellations.close()
         await self.deliveries.close()
         await self.scheduler.close()
+        await self.audit.close()
         await self.store.close()
 
 
@@ -89,8 +93,9 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
     pruner = Pruner(store, node_id)
     blob_deleter = BlobDeleter(settings, store, blobs, node_id)
     cancellations = Cancellations(scheduler)
+    audit = AuditLog(store, settings.audit_entries)
     loops = [
-        scheduler.loop, dispatcher.loop, cancellations.loop, *deliveries.loops,
+        scheduler.loop, dispatcher.loop, cancellations.loop, audit.loop, *deliveries.loops,
         *recoverer.loops, *pruner.loops, *blob_deleter.loops,
     ]  # fmt: skip
     return Node(
@@ -101,7 +106,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         blobs=blobs,
         scheduler=scheduler,
         dispatcher=dispatcher,
-        submissions=Submissions(store, dispatcher, Admission(settings, store), deliveries),
+        submissions=Submissions(store, dispatcher, Admission(settings, store), deliveries, audit),
         cancellations=cancellations,
         deliveries=deliveries,
         recoverer=recoverer,
@@ -109,6 +114,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         blob_deleter=blob_deleter,
         snapshots=SnapshotWatchers(store, scheduler, settings.subscription_limit),
         readiness=Readiness(store, node_id, scheduler, deliveries, lambda: loops),
+        audit=audit,
         loops=loops,
         broadcast_listeners=broadcast_listeners,
     )

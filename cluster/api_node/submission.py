@@ -5,16 +5,28 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from cluster.api_node.admission_control import Admission
+from cluster.api_node.audit_log import AuditLog
 from cluster.api_node.dispatcher import Dispatchable, Dispatcher
 from cluster.api_node.result_delivery import ResultDelivery
 from cluster.observability import metrics, tracing
+from cluster.store.actor import NOBODY, Actor
 from cluster.store.async_store import Store
+from cluster.store.audit_stream import AuditAction
 from cluster.store.lua_scripts import Call
 from cluster.store.record import SubmissionOutcome
 from cluster.store.replies import SubmitReply
 from cluster.task_types.task_type import Bound
+
+AUDITED: Final = {
+    SubmissionOutcome.NEW: AuditAction.SUBMIT,
+    SubmissionOutcome.JOINED: AuditAction.JOIN,
+    SubmissionOutcome.CACHED: AuditAction.SUBMIT,
+    SubmissionOutcome.RECOMPUTED: AuditAction.RECOMPUTE,
+}
+"""The action of a submission in the audit log; its code is the outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +39,7 @@ class SubmitOptions:
         not_before: earliest start, milliseconds since 1970; None for immediately.
         tenant: owner of the task if tenants are isolated; else empty.
         account: whose quotas and fair share the task counts against.
+        actor: who submits.
     """
 
     recompute: bool = False
@@ -34,12 +47,16 @@ class SubmitOptions:
     not_before: int | None = None
     tenant: str = ""
     account: str = ""
+    actor: Actor = NOBODY
 
 
 class Submissions:
     """Accepts submissions on an api node. The scheduler does not need to be up."""
 
-    def __init__(self, store: Store, dispatcher: Dispatcher, admission: Admission, deliveries: ResultDelivery) -> None:
+    def __init__(
+        self, store: Store, dispatcher: Dispatcher, admission: Admission, deliveries: ResultDelivery, audit: AuditLog
+    ) -> None:
+        self._audit = audit
         self._store = store
         self._dispatcher = dispatcher
         self._admission = admission
@@ -71,6 +88,7 @@ class Submissions:
         submitted = await self._claim_all(bound, options, trace)
         fresh = (SubmissionOutcome.NEW, SubmissionOutcome.RECOMPUTED)
         self._admission.accepted(bound[0].task_type, sum(item.outcome in fresh for item in submitted))
+        self._audit_all(bound, submitted, options.actor)
         for item, claimed in zip(bound, submitted, strict=True):
             metrics.labelled(metrics.SUBMISSIONS, item.task_type.name, claimed.outcome).inc()
             if claimed.dispatch:
@@ -85,6 +103,17 @@ class Submissions:
                     )
                 )
         return submitted
+
+    def _audit_all(self, bound: Sequence[Bound], submitted: Sequence[SubmitReply], actor: Actor) -> None:
+        name = bound[0].task_type.name
+        if len(bound) == 1:
+            outcome = submitted[0].outcome
+            self._audit.add(AUDITED[outcome], actor, task=name, task_ids=(bound[0].task_id,), code=outcome)
+            return
+        for outcome in SubmissionOutcome:
+            ids = [item.record.task_id for item in submitted if item.outcome is outcome]
+            if ids:
+                self._audit.add(AUDITED[outcome], actor, task=name, task_ids=ids, code=outcome)
 
     async def _claim_all(self, bound: Sequence[Bound], options: SubmitOptions, trace: str) -> list[SubmitReply]:
         """Claims tasks, with a speculative watch for this node if that pays off."""

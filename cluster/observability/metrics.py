@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Final
 
+from cluster.errors import PublicError
 from cluster.observability.metric_declaration import ROLES, RUNS, counter, gauge, histogram
 
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -30,6 +31,15 @@ OPERATIONS = counter(
     type=("query", "mutation", "subscription", "refused"),
 )
 ERRORS = counter("errors", "Errors returned to clients, by code (docs/errors.md).", "api", code=())
+REFUSALS = counter(
+    "refusals",
+    "Requests and connections refused because of who asks, or of how much, on every transport, by code.",
+    "api",
+    code=tuple(sorted(error.code for error in PublicError.__subclasses__() if error.audited)),
+)
+AUDIT_DROPPED = counter(
+    "audit_dropped", "What the audit log does not have, because too much happened or Redis was unavailable.", "api"
+)
 SOCKETS = gauge("sockets_open", "Open WebSockets and event streams.", "api")
 SLOW_READERS = counter("slow_readers", "Connections closed because their client did not read.", "api")
 ASYNCIO_TASKS = gauge("asyncio_tasks", "Tasks of the node's asyncio event loop.", "api")

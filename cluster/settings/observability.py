@@ -33,3 +33,9 @@ class ObservabilitySettings(SettingsGroup):
         matching("DEBUG|INFO|WARNING|ERROR", "DEBUG, INFO, WARNING or ERROR"),
         "Lowest level of the messages that are logged.",
     )
+    audit_entries: int = setting(
+        10_000,
+        integer(0, 1_000_000),
+        "How many entries of the audit log Redis keeps, of at most 4 kB each; 0 turns the audit log off. Its lines are "
+        "also logged, by the logger `audit`.",
+    )

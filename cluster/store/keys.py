@@ -107,6 +107,11 @@ class Keys:
         return f"{self.prefix}:keys"
 
     @property
+    def audit_key(self) -> str:
+        """The audit log, a stream."""
+        return f"{self.prefix}:audit"
+
+    @property
     def salt_key(self) -> str:
         """The secret from which the salts of the tenants' task ids are derived."""
         return f"{self.prefix}:salt"

@@ -71,7 +71,7 @@ class Authenticator:
             ServiceUnavailable, StoreUnavailable: it cannot be checked now.
         """
         if not self.required:
-            return Caller(f"address:{address}", account=address_account(address))
+            return Caller(f"address:{address}", account=address_account(address), address=address)
         if not credential:
             raise Unauthenticated(f"a credential is required: {HOW_TO_AUTHENTICATE}")
         scheme, _, rest = credential.strip().partition(" ")
@@ -80,12 +80,14 @@ class Authenticator:
             key = await self.keys.find(text)
             if key is None:
                 raise Unauthenticated("the API key is unknown, expired or revoked")
-            made = Caller(f"key:{key.key_id}", key.scopes, key.tenant, "", key.key_id, key.expires_at, key.tenant)
+            made = Caller(
+                f"key:{key.key_id}", key.scopes, key.tenant, "", key.key_id, key.expires_at, key.tenant, key.name
+            )
         elif self._verifier is not None:
             made = await self._by_token(text)
         else:
             raise Unauthenticated(f"the credential is not an API key: {HOW_TO_AUTHENTICATE}")
-        return await self._with_salt(made)
+        return replace(await self._with_salt(made), address=address)
 
     def is_valid(self, caller: Caller) -> bool:
         """Whether a caller's credential is still valid."""
@@ -105,7 +107,7 @@ class Authenticator:
             raise Unauthenticated(f"the token has no usable claim {self._tenant_claim!r}") from None
         return Caller(
             f"jwt:{tenant_name(subject or 'none')[:100]}", parse_scopes(_scope_words(claims)), tenant, "", None,
-            self._verifier.expires_at(claims), tenant,
+            self._verifier.expires_at(claims), tenant, subject,
         )  # fmt: skip
 
     async def _with_salt(self, caller: Caller) -> Caller:

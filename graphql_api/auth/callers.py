@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import quote
 
 from cluster.errors import Forbidden
+from cluster.store.actor import Actor
 from cluster.store.record import Record
 
 TENANT_LIMIT: Final = 128
@@ -39,6 +40,8 @@ class Caller:
         expires_at: when the credential expires, in seconds since 1970; None: never.
         account: whose quotas and fair share the caller uses: the credential's tenant, even where tenants share tasks;
             `address:<ip>` without authentication. Text without spaces.
+        title: for people: the name of the API key, or the subject of the JWT; empty without a credential.
+        address: the client's address.
     """
 
     name: str
@@ -48,6 +51,18 @@ class Caller:
     key_id: str | None = None
     expires_at: float | None = None
     account: str = ""
+    title: str = ""
+    address: str = ""
+
+    @property
+    def actor(self) -> Actor:
+        """The caller as records and the audit log name it."""
+        return Actor(self.name, self.account, self.title or self.address, self.address)
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether the caller has no credential, because none is required: it has all scopes, and only an address."""
+        return self.name.startswith("address:")
 
     def require(self, scope: Scope) -> None:
         """Checks that the caller has a scope.

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from starlette.requests import HTTPConnection
 
 from cluster.errors import Forbidden, OperationNotAllowed, PublicError, RateLimited, ServiceUnavailable, Unauthenticated
+from cluster.store.actor import Actor
 from graphql_api.auth.callers import Caller
+
+CALLER: Final = "dask_graphql.caller"
+"""The place of a request's caller in its ASGI scope, once it is known."""
 
 _STATUS: dict[type[PublicError], int] = {
     Unauthenticated: 401,
@@ -33,7 +38,16 @@ async def caller_of(
     headers = connection.headers if headers is None else headers
     shown = headers.get("authorization") or headers.get("x-api-key") or credential
     caller: Caller = await connection.app.state.authenticator.caller(shown, address_of(connection))
+    connection.scope[CALLER] = caller
     return caller
+
+
+def audit_refusal(connection: HTTPConnection, error: PublicError) -> None:
+    """Counts the refusal of a request or a WebSocket and writes it to the audit log, if it is one of those that are
+    audited, with the caller as far as it is known. (Refusals in a GraphQL response: `Context.audit_refusal`.)"""
+    caller: Caller | None = connection.scope.get(CALLER)
+    actor = Actor(address=address_of(connection)) if caller is None else caller.actor
+    connection.app.state.node.audit.refused(actor, error)
 
 
 def address_of(connection: HTTPConnection) -> str:

@@ -42,9 +42,11 @@ MAX_SPREADS: Final = 200
 PLAIN_ITEMS_PER_VALUE: Final = 5
 """This many scalar items of lists in variables count as one value, as a list of numbers is read quickly."""
 DEFAULT_PAGE: Final = 20
-"""Tasks per page without `first`."""
+"""Items per page without `first`."""
 PAGE_LIMIT: Final = 100
-"""Tasks per page at most."""
+"""Items per page at most."""
+PAGED: Final = frozenset({"tasks", "audit"})
+"""The lists with `first`: what is selected below one counts for each item of a page."""
 ROOT_COST: Final = 10
 """Cost of a field that reads from Redis; other fields cost 1."""
 
@@ -149,11 +151,12 @@ class _Walk:
         self._longest_name = max(self._longest_name, len(name))
         self._aliases += node.alias is not None
         times, inputs = 1, None
-        if node.name.value == "tasks":
+        paged = node.name.value in PAGED
+        if paged:
             times = DEFAULT_PAGE
         for argument in node.arguments or ():
             self._values(argument.value)
-            if node.name.value == "tasks" and argument.name.value == "first":
+            if paged and argument.name.value == "first":
                 first = int(argument.value.value) if isinstance(argument.value, IntValueNode) else PAGE_LIMIT
                 times = max(1, min(first, PAGE_LIMIT))
             elif root and argument.name.value == "inputs":

@@ -19,6 +19,7 @@ from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
+from cluster.errors import PublicError
 from cluster.observability import metrics
 from graphql_api.errors import mask_error
 from graphql_api.execution.compiled_selection import EventExecution, event_execution, field_execution
@@ -63,7 +64,7 @@ class Operations(strawberry.Schema):
         try:
             operation = self._prepare(query, variable_values, operation_name, allowed_operation_types)
         except DocumentRejected as refused:
-            return self._refused(refused.errors)
+            return self._refused(refused.errors, context_value)
         return await self._execute(operation, variable_values, context_value)
 
     def kind(self, query: str, variables: Mapping[str, Any] | None, operation_name: str | None) -> OperationType | None:
@@ -110,24 +111,23 @@ class Operations(strawberry.Schema):
         finally:
             metrics.labelled(metrics.OPERATIONS, kind).inc()
 
-    def _refused(self, errors: list[GraphQLError]) -> PreExecutionError:
-        for error in errors:
-            mask_error(error)
+    def _refused(self, errors: list[GraphQLError], context: Any) -> PreExecutionError:
+        _mask(errors, context)
         return PreExecutionError(data=None, errors=errors)
 
     async def _execute(self, operation: Operation, variables: dict[str, Any] | None, context: Any) -> ExecutionResult:
         try:
             executor = self._executor(operation, variables, context)
             if isinstance(executor, list):
-                return self._masked(operation, variables, CoreResult(None, executor))
+                return self._masked(operation, variables, CoreResult(None, executor), context)
             if operation.execution is None:
                 operation.execution = field_execution(self._core, operation.document, operation.node)
             result = operation.execution(executor)
             if isawaitable(result):
                 result = await result
         except Exception as error:  # noqa: BLE001 - masked as an internal error
-            return self._refused([_as_graphql(error)])
-        return self._masked(operation, variables, result)
+            return self._refused([_as_graphql(error)], context)
+        return self._masked(operation, variables, result, context)
 
     def _executor(
         self, operation: Operation, variables: dict[str, Any] | None, context: Any
@@ -140,11 +140,12 @@ class Operations(strawberry.Schema):
             self._core, operation.document, context=context, variables=variables, operation_name=operation.name
         )
 
-    def _masked(self, operation: Operation, variables: dict[str, Any] | None, result: CoreResult) -> ExecutionResult:
+    def _masked(
+        self, operation: Operation, variables: dict[str, Any] | None, result: CoreResult, context: Any
+    ) -> ExecutionResult:
         if result.errors:
             self._documents.hide_schema(result.errors, operation.document, variables)
-        for error in result.errors or ():
-            mask_error(error)
+            _mask(result.errors, context)
         return ExecutionResult(data=result.data, errors=result.errors)
 
     async def _results(
@@ -158,10 +159,10 @@ class Operations(strawberry.Schema):
         try:
             operation = self._prepare(text, variables, name, allowed)
         except DocumentRejected as refused:
-            yield self._refused(refused.errors)
+            yield self._refused(refused.errors, context)
             return
         except (InvalidOperationTypeError, MissingQueryError) as error:
-            yield self._refused([GraphQLError(_message(error), original_error=error)])
+            yield self._refused([GraphQLError(_message(error), original_error=error)], context)
             return
         if operation.kind is not OperationType.SUBSCRIPTION:
             yield await self._execute(operation, variables, context)
@@ -170,13 +171,13 @@ class Operations(strawberry.Schema):
             results = await self._subscribe(operation, variables, context)
             if isinstance(results, CoreResult):
                 self._documents.hide_schema(results.errors or [], operation.document, variables)
-                yield self._refused(results.errors or [])
+                yield self._refused(results.errors or [], context)
                 return
             async with aclosing(results):  # type: ignore[type-var]
                 async for result in results:
-                    yield self._masked(operation, variables, result)
+                    yield self._masked(operation, variables, result, context)
         except Exception as error:  # noqa: BLE001 - as above
-            yield self._masked(operation, variables, CoreResult(None, [_as_graphql(error)]))
+            yield self._masked(operation, variables, CoreResult(None, [_as_graphql(error)]), context)
 
     async def _subscribe(
         self, operation: Operation, variables: dict[str, Any] | None, context: Any
@@ -206,6 +207,14 @@ async def _responses(
         async for event in events:
             result = execute(executor, event)
             yield await result if isawaitable(result) else result
+
+
+def _mask(errors: list[GraphQLError], context: Any) -> None:
+    """Changes errors in place to what a client may see, and leaves refusals in the audit log."""
+    for error in errors:
+        if isinstance(error.original_error, PublicError):
+            context.audit_refusal(error.original_error)
+        mask_error(error)
 
 
 def _as_graphql(error: Exception) -> GraphQLError:

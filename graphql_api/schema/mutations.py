@@ -12,6 +12,7 @@ from strawberry.types.field import StrawberryField
 
 from cluster.api_node.submission import SubmitOptions as Options
 from cluster.errors import BadInput, TaskNotFound
+from cluster.store.audit_stream import AuditAction
 from cluster.task_types.task_id import check_task_id
 from cluster.task_types.task_type import Argument, TaskType
 from graphql_api.auth.callers import Caller, Scope
@@ -115,6 +116,9 @@ def cancel_field(task: type) -> StrawberryField:
             cancelled, record = await store.run(store.calls.cancel(task_id))
             if cancelled and record is not None:
                 node.cancellations.put(record)
+                node.audit.add(
+                    AuditAction.CANCEL, info.context.caller.actor, task=record.name, task_ids=(record.task_id,)
+                )
         if record is None:
             raise TaskNotFound(f"the task {task_id} is unknown: it was never submitted, or its record has expired")
         return task(record=record)
@@ -132,7 +136,7 @@ def to_options(options: SubmitOptions | None, caller: Caller) -> Options:
         BadInput: one of them is out of bounds.
     """
     if not options:
-        return Options(tenant=caller.tenant, account=caller.account)
+        return Options(tenant=caller.tenant, account=caller.account, actor=caller.actor)
     if not -PRIORITY_LIMIT <= options.priority <= PRIORITY_LIMIT:
         raise BadInput(f"options.priority is from -{PRIORITY_LIMIT} to {PRIORITY_LIMIT}, not {options.priority}")
     not_before = options.not_before or None
@@ -144,6 +148,7 @@ def to_options(options: SubmitOptions | None, caller: Caller) -> Options:
         not_before=None if not_before is None else round(not_before.timestamp() * 1000),
         tenant=caller.tenant,
         account=caller.account,
+        actor=caller.actor,
     )
 
 

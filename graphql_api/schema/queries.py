@@ -11,12 +11,14 @@ import strawberry
 
 from cluster.api_node.cluster_snapshot import read_snapshot
 from cluster.errors import BadCursor, BadInput
+from cluster.store.audit_stream import AuditAction, read_audit
 from cluster.store.record import TaskState
 from cluster.task_types.declaration import check_name
 from cluster.task_types.task_id import TASK_ID, check_task_id
 from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
 from graphql_api.execution.document_limits import DEFAULT_PAGE, PAGE_LIMIT
+from graphql_api.schema.audit_types import AuditConnection, audit_filter, parse_audit_cursor, to_audit_connection
 from graphql_api.schema.cluster_types import Cluster, to_cluster
 from graphql_api.schema.record_types import CallerType, PageInfo
 from graphql_api.schema.task_type_description import TaskTypeType
@@ -55,9 +57,7 @@ def make_query(task_class: type, connection_class: type) -> type:
                 datetime.datetime | None, strawberry.argument(description="Only tasks submitted before this time.")
             ] = strawberry.UNSET,
         ) -> connection_class:  # type: ignore[valid-type]
-            first = DEFAULT_PAGE if first is None else first
-            if not 0 <= first <= PAGE_LIMIT:
-                raise BadInput(f"first is from 0 to {PAGE_LIMIT}, not {first}", argument="first", limit=PAGE_LIMIT)
+            first = checked_first(first)
             caller = info.context.caller
             caller.require(Scope.READ)
             store = info.context.node.store
@@ -103,6 +103,28 @@ def make_query(task_class: type, connection_class: type) -> type:
             node = info.context.node
             return to_cluster(await read_snapshot(node.store, node.scheduler), node.settings)
 
+        @strawberry.field(
+            description="The audit log: what callers did, newest first; at most 100 entries per page. Needs the scope "
+            "`admin`; where no authentication is required, callers see what was done from their own address."
+        )
+        async def audit(
+            self,
+            info: ApiInfo,
+            first: int | None = DEFAULT_PAGE,
+            after: str | None = strawberry.UNSET,
+            caller: Annotated[
+                str | None, strawberry.argument(description="Only entries with this `caller` or `callerId`.")
+            ] = strawberry.UNSET,
+            action: AuditAction | None = strawberry.UNSET,
+            task_id: strawberry.ID | None = strawberry.UNSET,
+        ) -> AuditConnection:
+            first = checked_first(first)
+            asking = info.context.caller
+            asking.require(Scope.ADMIN)
+            before = parse_audit_cursor(after) if after else None
+            matches = audit_filter(asking, caller or None, action or None, task_id or None)
+            return to_audit_connection(await read_audit(info.context.node.store, first, before, matches), after or None)
+
         @strawberry.field(description="The caller of this request, with its permissions.")
         def caller(self, info: ApiInfo) -> CallerType:
             caller = info.context.caller
@@ -114,6 +136,18 @@ def make_query(task_class: type, connection_class: type) -> type:
             )
 
     return Query
+
+
+def checked_first(first: int | None) -> int:
+    """The number of items of a page.
+
+    Raises:
+        BadInput: it is out of bounds.
+    """
+    first = DEFAULT_PAGE if first is None else first
+    if not 0 <= first <= PAGE_LIMIT:
+        raise BadInput(f"first is from 0 to {PAGE_LIMIT}, not {first}", argument="first", limit=PAGE_LIMIT)
+    return first
 
 
 def make_cursor(pair: tuple[int, str]) -> str:

@@ -16,7 +16,7 @@ from strawberry.types.graphql import OperationType
 from cluster.api_node.node import Node
 from cluster.errors import PublicError, StoreUnavailable
 from graphql_api.auth.connections import ConnectionRegistry
-from graphql_api.auth.http import caller_of, status_of
+from graphql_api.auth.http import audit_refusal, caller_of, status_of
 from graphql_api.context import Context
 from graphql_api.errors import STORE_UNAVAILABLE
 from graphql_api.execution.persisted_operations import PersistedOperations
@@ -91,6 +91,7 @@ class HttpEndpoint:
         except RequestRefused as error:
             return refusal(error.status, error.message, headers=error.headers)
         except PublicError as error:
+            audit_refusal(request, error)
             status, headers = status_of(error)
             return refusal(status, error.message, error.extensions, headers)
         except StoreUnavailable as error:

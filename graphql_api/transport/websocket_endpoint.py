@@ -12,10 +12,11 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from cluster.api_node.node import Node
+from cluster.errors import TooManySubscriptions
 from cluster.system.background import BackgroundLoop
 from graphql_api.auth.authenticate import Authenticator, credential_in
 from graphql_api.auth.connections import ConnectionRegistry, ConnectionSlot
-from graphql_api.auth.http import address_of, caller_of
+from graphql_api.auth.http import address_of, audit_refusal, caller_of
 from graphql_api.context import Context
 from graphql_api.execution.persisted_operations import PersistedOperations
 from graphql_api.schema.builder import Schema
@@ -73,7 +74,7 @@ class WebSocketEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         websocket = WebSocket(scope, receive, send)
         address = f"address:{address_of(websocket)}"
-        if not self._allows(scope) or self._connections.is_full(address):
+        if not self._allows(scope) or not self._has_room(websocket, address):
             # A close before accept: the handshake gets a 403.
             await websocket.close(POLICY_VIOLATION)
             return
@@ -96,6 +97,14 @@ class WebSocketEndpoint:
     def _allows(self, scope: Scope) -> bool:
         headers = first_headers(scope)
         return is_host(headers.get("host", "")) and self._origins.allows(headers)
+
+    def _has_room(self, websocket: WebSocket, address: str) -> bool:
+        try:
+            self._connections.require_room(address)
+        except TooManySubscriptions as error:
+            audit_refusal(websocket, error)
+            return False
+        return True
 
     def _session(self, websocket: WebSocket, slot: ConnectionSlot, kind: type[WebSocketSession]) -> WebSocketSession:
         return kind(

@@ -13,6 +13,7 @@ from graphql import GraphQLError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from cluster.errors import PublicError, ServiceUnavailable, StoreUnavailable, TooManySubscriptions
+from graphql_api.auth.http import audit_refusal
 from graphql_api.context import Context
 from graphql_api.errors import mask_error
 from graphql_api.execution.persisted_operations import PersistedOperations
@@ -167,11 +168,16 @@ class WebSocketSession(ABC):
         self._init_deadline.reschedule(None)
         try:
             await self._authenticate(self, payload)
-        except (StoreUnavailable, ServiceUnavailable, TooManySubscriptions) as error:
+        except StoreUnavailable as error:
             logger.debug("a WebSocket is closed for now: %s", error)
             await self.close(TRY_AGAIN_LATER, "try again later")
         except PublicError as error:
-            await self.reject_caller(error)
+            audit_refusal(self.websocket, error)
+            if isinstance(error, ServiceUnavailable | TooManySubscriptions):
+                logger.debug("a WebSocket is closed for now: %s", error)
+                await self.close(TRY_AGAIN_LATER, "try again later")
+            else:
+                await self.reject_caller(error)
         else:
             await self.acknowledge()
             self.acknowledged = True
@@ -221,6 +227,7 @@ class WebSocketSession(ABC):
         """Starts an operation, or sends an error if the limit of open operations is reached."""
         if len(self._operations) >= self._operation_limit:
             error = TooManySubscriptions(f"this WebSocket has {self._operation_limit} open operations, its limit")
+            self.context.audit_refusal(error)
             await self.send_errors(operation_id, [masked(error)])
             return
         self._operations[operation_id] = asyncio.create_task(self._run(operation_id, payload))

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from cluster.api_node.admission_control import Admission
+from cluster.api_node.audit_log import AuditLog
 from cluster.api_node.dispatcher import Dispatcher
 from cluster.api_node.result_delivery import ResultDelivery
 from cluster.api_node.submission import Submissions, SubmitOptions
@@ -26,7 +27,9 @@ FIBONACCI = load_registry()["fibonacci"]
 def submissions(settings: Settings, store: Store) -> Submissions:
     # The dispatcher is not started, so accepted tasks stay QUEUED.
     deliveries = ResultDelivery(store, "node", 10, lambda _: None)
-    return Submissions(store, Dispatcher(store, SchedulerClient(settings)), Admission(settings, store), deliveries)
+    return Submissions(
+        store, Dispatcher(store, SchedulerClient(settings)), Admission(settings, store), deliveries, AuditLog(store, 0)
+    )
 
 
 def bound(numbers: Sequence[int], task_type: TaskType = FIBONACCI) -> list[Bound]:

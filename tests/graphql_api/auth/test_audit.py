@@ -1,0 +1,249 @@
+"""Who did what: each action leaves its line, on every transport, and admins can read the lines."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+from click.testing import CliRunner
+from websockets.exceptions import ConnectionClosed
+
+from cluster.api_node import audit_log
+from cluster.settings import Settings
+from cluster.store.async_store import Store
+from cluster.store.audit_stream import AuditAction, AuditEntry, read_audit
+from dask_graphql.cli import command
+from graphql_api.auth.callers import Scope
+from graphql_api.auth.keys import create_key
+from tests.api_node import api_node
+from tests.sockets import dial, receive, send
+
+USER = frozenset({Scope.SUBMIT, Scope.READ, Scope.CANCEL})
+ADMIN = frozenset({Scope.ADMIN})
+SUBMIT = "mutation($n: Int!) { submitFibonacci(n: $n) { taskId outcome } }"
+RECOMPUTE = "mutation($n: Int!) { submitFibonacci(n: $n, options: {recompute: true}) { taskId outcome } }"
+AUDIT = """query($caller: String, $action: AuditAction, $taskId: ID, $first: Int, $after: String) {
+  audit(caller: $caller, action: $action, taskId: $taskId, first: $first, after: $after) {
+    edges { node { at action caller callerId tenant address name taskIds code count } }
+    pageInfo { hasNextPage endCursor } } }"""
+
+Execute = Callable[[str, str, dict[str, Any]], Awaitable[dict[str, Any]]]
+"""Executes an operation with a credential."""
+
+
+class Guarded:
+    """A node that requires credentials, and callers with keys by their names."""
+
+    def __init__(self, url: str, store: Store, client: httpx.AsyncClient) -> None:
+        self.url = url
+        self.client = client
+        self.keys: dict[str, str] = {}
+        self._store = store
+
+    async def make_key(self, name: str, scopes: frozenset[Scope] = USER, tenant: str = "acme") -> str:
+        self.keys[name], _ = await create_key(self._store, name, tenant, scopes, None)
+        return name
+
+    async def http(self, key: str, query: str, variables: dict[str, Any], accept: str = "") -> dict[str, Any]:
+        headers = {"Accept": accept} if accept else {}
+        if key:
+            headers["Authorization"] = f"Bearer {self.keys.get(key, key)}"
+        response = await self.client.post(self.url, json={"query": query, "variables": variables}, headers=headers)
+        if "event: next" in response.text:
+            lines = response.text.splitlines()
+            found: dict[str, Any] = json.loads(lines[lines.index("event: next") + 1].removeprefix("data: "))
+            return found
+        body: dict[str, Any] = response.json()
+        return body
+
+    async def events(self, key: str, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        return await self.http(key, query, variables, "text/event-stream")
+
+    async def socket(self, protocol: str, start: str, key: str, query: str, variables: dict[str, Any]) -> Any:
+        async with dial(self.url, protocol) as socket:
+            payload = {"authorization": f"Bearer {self.keys.get(key, key)}"}
+            await send(socket, {"type": "connection_init", "payload": payload})
+            first = await receive(socket)
+            if first["type"] != "connection_ack":
+                return first
+            await send(socket, {"type": start, "id": "1", "payload": {"query": query, "variables": variables}})
+            while (message := await receive(socket))["type"] not in ("next", "data", "error"):
+                pass
+            return message["payload"]
+
+    async def new_socket(self, key: str, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = await self.socket("graphql-transport-ws", "subscribe", key, query, variables)
+        return found
+
+    async def legacy_socket(self, key: str, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = await self.socket("graphql-ws", "start", key, query, variables)
+        return found
+
+    async def lines(self, count: int, **filters: Any) -> list[dict[str, Any]]:
+        """At least `count` lines that match, oldest first."""
+        async with asyncio.timeout(10):
+            while True:
+                body = await self.http("admin", AUDIT, {"first": 100, **filters})
+                found = [edge["node"] for edge in body["data"]["audit"]["edges"]]
+                if sum(line["count"] for line in found) >= count:
+                    return found[::-1]
+                await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def guarded(settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Guarded]:
+    monkeypatch.setattr(audit_log, "WRITE_SECONDS", 0.05)
+    chosen = replace(
+        settings, authentication="required", legacy_websocket=True, submissions_per_minute=5
+    )
+    async with api_node(chosen) as url, httpx.AsyncClient(verify=False) as client:
+        made = Guarded(url, store, client)
+        for name, scopes in (("anna", USER), ("ben", USER), ("reader", frozenset({Scope.READ})), ("admin", ADMIN)):
+            await made.make_key(name, scopes)
+        yield made
+
+
+DOORS = ("http", "events", "new_socket", "legacy_socket")
+
+
+async def test_each_action_leaves_its_line_on_every_transport(guarded: Guarded) -> None:
+    for n, door in enumerate(DOORS):
+        execute: Execute = getattr(guarded, door)
+        anna, ben = await guarded.make_key(f"anna by {door}"), await guarded.make_key(f"ben by {door}")
+        submitted = (await execute(anna, SUBMIT, {"n": n}))["data"]["submitFibonacci"]
+        task_id = submitted["taskId"]
+        joined = (await execute(ben, SUBMIT, {"n": n}))["data"]["submitFibonacci"]
+        assert (submitted["outcome"], joined["outcome"]) == ("NEW", "JOINED")
+        await execute("admin", "mutation($id: ID!) { cancelTask(taskId: $id) { state } }", {"id": task_id})
+        again = (await execute(ben, RECOMPUTE, {"n": n}))["data"]["submitFibonacci"]
+        assert again["outcome"] == "RECOMPUTED"
+        lines = await guarded.lines(4, taskId=task_id)
+        assert {(line["action"], line["caller"], line["code"]) for line in lines} == {
+            ("SUBMIT", anna, "NEW"),
+            ("JOIN", ben, "JOINED"),
+            ("CANCEL", "admin", None),
+            ("RECOMPUTE", ben, "RECOMPUTED"),
+        }
+        for line in lines:
+            assert line["callerId"].startswith("key:")
+            assert (line["tenant"], line["address"], line["name"]) == ("acme", "127.0.0.1", "fibonacci")
+            assert line["taskIds"] == [task_id]
+
+
+async def test_each_refusal_leaves_its_line_on_every_transport(guarded: Guarded) -> None:
+    for door in DOORS:
+        execute: Execute = getattr(guarded, door)
+        reader = await guarded.make_key(f"reader by {door}", frozenset({Scope.READ}))
+        busy = await guarded.make_key(f"busy by {door}")
+        assert "FORBIDDEN" in json.dumps(await execute(reader, SUBMIT, {"n": 5}))
+        many = "mutation { submitFibonacciMany(inputs: [{n: 1}, {n: 2}, {n: 3}, {n: 4}, {n: 5}, {n: 6}]) { taskId } }"
+        assert "RATE_LIMITED" in json.dumps(await execute(busy, many, {}))
+        with contextlib.suppress(ConnectionClosed):
+            await execute(f"dgk_{'0' * 12}_{'a' * 43}", SUBMIT, {"n": 5})
+        await guarded.lines(1, caller=reader)
+        await guarded.lines(1, caller=busy)
+    lines = await guarded.lines(3 * len(DOORS), action="REFUSED")
+    told = Counter[tuple[Any, ...]]()
+    for line in lines:
+        told[line["caller"], line["tenant"], line["address"], line["code"]] += line["count"]
+    assert told == {
+        **{(f"reader by {door}", "acme", "127.0.0.1", "FORBIDDEN"): 1 for door in DOORS},
+        **{(f"busy by {door}", "acme", "127.0.0.1", "RATE_LIMITED"): 1 for door in DOORS},
+        (None, None, "127.0.0.1", "UNAUTHENTICATED"): len(DOORS),
+    }
+    headers = {"Authorization": f"Bearer {guarded.keys['admin']}"}
+    text = (await guarded.client.get(guarded.url.replace("graphql", "metrics"), headers=headers)).text
+    for code in ("FORBIDDEN", "RATE_LIMITED", "UNAUTHENTICATED", "QUEUE_FULL"):
+        assert f'dask_graphql_refusals_total{{code="{code}"}}' in text
+
+
+async def test_blobs_and_metrics_leave_their_refusals_too(guarded: Guarded) -> None:
+    for path, key, status in (("metrics", "reader", 403), (f"blobs/{'a' * 32}/1/x", "nonsense", 401)):
+        headers = {"Authorization": f"Bearer {guarded.keys.get(key, key)}"}
+        response = await guarded.client.get(guarded.url.replace("graphql", path), headers=headers)
+        assert response.status_code == status
+    lines = await guarded.lines(2, action="REFUSED")
+    assert {(line["caller"], line["code"]) for line in lines} == {("reader", "FORBIDDEN"), (None, "UNAUTHENTICATED")}
+
+
+async def test_only_admins_read_the_log_in_pages_and_by_caller(guarded: Guarded) -> None:
+    refused = await guarded.http("anna", AUDIT, {})
+    assert refused["errors"][0]["extensions"] == {"code": "FORBIDDEN", "scope": "admin"}
+    for n in (10, 11):
+        await guarded.http("ben", SUBMIT, {"n": n})
+        await guarded.lines(n - 9, action="SUBMIT")
+    [line] = [line for line in await guarded.lines(1, action="REFUSED") if line["caller"] == "anna"]
+    assert [line] == await guarded.lines(1, caller="anna") == await guarded.lines(1, caller=line["callerId"])
+    seen: list[str] = []
+    after = None
+    for _ in range(10):
+        page = (await guarded.http("admin", AUDIT, {"first": 1, "after": after, "action": "SUBMIT"}))["data"]["audit"]
+        seen += [task_id for edge in page["edges"] for task_id in edge["node"]["taskIds"]]
+        after = page["pageInfo"]["endCursor"]
+        if not page["pageInfo"]["hasNextPage"]:
+            break
+    assert len(seen) == len(set(seen)) == 2
+    wrong = await guarded.http("admin", AUDIT, {"after": "yesterday"})
+    assert wrong["errors"][0]["extensions"]["code"] == "BAD_CURSOR"
+
+
+async def test_a_batch_is_one_line_and_is_logged_as_one(guarded: Guarded, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "audit")
+    many = "mutation { submitFibonacciMany(inputs: [{n: 1}, {n: 2}, {n: 3}, {n: 4}]) { taskId } }"
+    body = await guarded.http("anna", many, {})
+    ids = [item["taskId"] for item in body["data"]["submitFibonacciMany"]]
+    [line] = await guarded.lines(4, action="SUBMIT")
+    assert (line["count"], line["taskIds"]) == (4, ids)
+    [logged] = [record for record in caplog.records if record.name == "audit"]
+    fields: dict[str, Any] = logged.fields  # type: ignore[attr-defined]
+    assert (fields["action"], fields["caller"], fields["taskIds"]) == ("SUBMIT", "anna", ids)
+    assert guarded.keys["anna"] not in str(fields)
+
+
+async def test_without_authentication_callers_see_only_their_own_address(
+    settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_log, "WRITE_SECONDS", 0.05)
+    async with api_node(replace(settings, trusted_proxies="127.0.0.1")) as url, httpx.AsyncClient() as client:
+        guarded = Guarded(url, store, client)
+        await guarded.http("", SUBMIT, {"n": 1})
+        await client.post(url, json={"query": SUBMIT, "variables": {"n": 2}}, headers={"X-Forwarded-For": "10.1.1.1"})
+        lines = await guarded.lines(1)
+        assert {line["address"] for line in lines} == {"127.0.0.1"}
+        body = {"query": "{ audit { edges { node { address } } } }"}
+        async with asyncio.timeout(10):
+            while True:
+                shown = (await client.post(url, json=body, headers={"X-Forwarded-For": "10.1.1.1"})).json()
+                if edges := shown["data"]["audit"]["edges"]:
+                    break
+                await asyncio.sleep(0.02)
+        assert [edge["node"]["address"] for edge in edges] == ["10.1.1.1"]
+
+
+def test_making_and_revoking_a_key_leaves_a_line(settings: Settings) -> None:
+    def run(*words: str) -> str:
+        done = CliRunner().invoke(command, ["keys", *words], env=settings.environment(), catch_exceptions=False)
+        assert done.exit_code == 0
+        return done.output.strip()
+
+    async def lines() -> list[AuditEntry]:
+        store = Store(settings)
+        page = await read_audit(store, 10, None, lambda _: True)
+        await store.close()
+        return [entry for _, entry in page.entries]
+
+    key_id = run("create", "ci", "--tenant", "acme").split("_")[1]
+    run("revoke", key_id)
+    revoked, created = asyncio.run(lines())
+    assert (created.action, revoked.action) == (AuditAction.KEY_CREATED, AuditAction.KEY_REVOKED)
+    for line in (created, revoked):
+        assert (line.code, line.tenant, line.address) == (f"{key_id} ci", "acme", "")
+        assert line.caller_id.startswith(f"command:{line.caller}@")
