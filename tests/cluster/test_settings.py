@@ -241,6 +241,7 @@ EVERY: dict[str, tuple[str, Any]] = {
     "metrics_host": ("10.0.0.7", "10.0.0.7"),
     "log_format": ("json", "json"),
     "log_level": ("DEBUG", "DEBUG"),
+    "audit_entries": ("500", 500),
 }
 """For each setting a text and what is read from it."""
 
