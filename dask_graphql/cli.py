@@ -81,7 +81,12 @@ def command() -> None:
 @click.option("--host", help="Address that the api listens on.")
 @click.option("--max-workers", type=click.IntRange(1), help="Maximum number of worker processes.")
 @click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Folder of data and logs.")
-@click.option("--tls", is_flag=True, help="TLS between scheduler, workers and clients, with generated certificates.")
+@click.option(
+    "--tls/--no-tls",
+    default=True,
+    help="TLS between scheduler, workers and clients, with certificates made at each start (default). Without it, every "
+    "user of this machine can run code on the workers.",
+)
 def dev(port: int | None, host: str | None, max_workers: int | None, data_dir: Path | None, tls: bool) -> None:
     """Runs the whole system on this machine: Redis, scheduler, controller with local workers, api."""
     settings = load_settings(port=port, host=host, max_workers=max_workers, data_dir=data_dir)

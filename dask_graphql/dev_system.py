@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import socket
+import stat
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
@@ -20,7 +21,7 @@ from typing import Any
 from cluster.settings import Settings, check_public
 from cluster.system.tls import FILES, make_certificates
 from dask_graphql.dev_processes import CannotStart, DevProcesses
-from dask_graphql.redis_server import redis_binary, redis_command, security_warning, wait_for_redis
+from dask_graphql.redis_server import private_redis, redis_binary, security_warning, wait_for_redis
 
 logger = logging.getLogger(__name__)
 
@@ -45,30 +46,36 @@ def check_port_free(host: str, port: int) -> None:
             ) from error
 
 
-async def run_local(settings: Settings, stop: asyncio.Event, *, tls: bool = False) -> None:
+async def run_local(settings: Settings, stop: asyncio.Event, *, tls: bool = True) -> None:
     """Starts the system, prints its addresses, and stops it when `stop` is set. A process that ends in between is
     restarted; the others keep running.
 
+    Other users of the machine cannot read its files or use its Redis and scheduler. All files that this process and its
+    children create from now on are private, those of task functions too.
+
     Args:
-        tls: whether scheduler, workers and clients use TLS, with certificates made in the data folder.
+        tls: whether scheduler, workers and clients use TLS, with certificates made in the data folder. Without it,
+            every user of this machine can run code as this one.
 
     Raises:
-        CannotStart: a port is in use, or a process does not start.
+        CannotStart: the data folder cannot be used, a port is in use, or a process does not start.
     """
     check_public(settings)
     check_port_free(settings.host, settings.port)
     binary = redis_binary()
     folder = Path(settings.data_dir).absolute()
+    os.umask(0o077)
+    make_private(folder)
     logs = folder / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
+    logs.mkdir(exist_ok=True)
     with _locked(folder):
-        redis_port = free_port()
+        redis = private_redis(binary, folder, free_port)
         dashboard = f"127.0.0.1:{free_port()}" if find_spec("bokeh") else ""
         tls_files: dict[str, Any] = _certificates(folder / "tls") if tls else dict.fromkeys(FILES, "")
         settings = replace(
             settings,
             data_dir=folder,
-            redis_url=f"redis://127.0.0.1:{redis_port}/0",
+            redis_url=redis.url,
             scheduler=f"{'tls' if tls else 'tcp'}://127.0.0.1:{free_port()}",
             scheduler_listen="",
             **tls_files,
@@ -77,21 +84,38 @@ async def run_local(settings: Settings, stop: asyncio.Event, *, tls: bool = Fals
             drain_seconds=min(settings.drain_seconds, 1.0),
         )
         async with DevProcesses(logs) as processes:
-            redis_child = await processes.start("redis", redis_command(binary, folder, redis_port))
+            redis_child = await processes.start("redis", redis.command)
             # The nodes wait for Redis by themselves; starting everything at once keeps the start short.
             await processes.node(settings, "scheduler")
             # Each node gets a port of its own, counted up from METRICS_PORT.
             port = settings.metrics_port
             await processes.node(replace(settings, metrics_port=port and port + 1), "controller")
             await processes.node(settings, "api")
-            server = await wait_for_redis(redis_port, redis_child, stop)
+            server = await wait_for_redis(redis.url, redis_child, stop)
             if server and (warning := security_warning(server)):
                 logger.warning(warning)
             await processes.ready(settings, stop)
             if stop.is_set():
                 return
-            _print_addresses(settings, logs)
+            _print_addresses(settings, redis.shown, logs)
             await processes.until(stop)
+
+
+def make_private(folder: Path) -> None:
+    """Makes a folder that only its owner can enter; one that exists is closed to others.
+
+    Raises:
+        CannotStart: it is shared by design, like /tmp, or belongs to somebody else.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if folder.stat().st_mode & stat.S_ISVTX:
+            raise CannotStart(f"all users share {folder}: choose a folder of its own as --data-dir")
+        folder.chmod(0o700)
+    except OSError as error:
+        raise CannotStart(
+            f"the data folder {folder} cannot be made private ({error.strerror}); choose another one: --data-dir"
+        ) from error
 
 
 def _certificates(folder: Path) -> dict[str, str]:
@@ -100,13 +124,13 @@ def _certificates(folder: Path) -> dict[str, str]:
     return {name: str(path) for name, path in make_certificates(folder, days=3650).items()}
 
 
-def _print_addresses(settings: Settings, logs: Path) -> None:
+def _print_addresses(settings: Settings, redis: str, logs: Path) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     print(f"console    http://{host}:{settings.port}/")
     if (settings.host, settings.port) != (Settings.host, Settings.port):
         url = f"http://{host}:{settings.port}"
         print(f"submit     dask-graphql submit fibonacci n=90 --url {url} (or DASK_GRAPHQL_PORT={settings.port})")
-    print(f"redis      {settings.redis_url}")
+    print(f"redis      {redis}")
     print(f"scheduler  {settings.scheduler}")
     if settings.dashboard:
         print(f"dashboard  http://{settings.dashboard}/status")

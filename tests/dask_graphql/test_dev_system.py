@@ -42,7 +42,7 @@ async def test_a_long_file_is_waited_for_as_long_as_redis_loads_it(
     child = await start_child("redis", command)
     try:
         began = time.monotonic()
-        await wait_for_redis(port, child, asyncio.Event())
+        await wait_for_redis(f"redis://127.0.0.1:{port}", child, asyncio.Event())
         assert time.monotonic() - began > 2 * 0.5
         with redis.Redis(port=port) as client:
             assert client.dbsize() == KEYS
@@ -58,7 +58,7 @@ async def test_a_redis_that_makes_no_progress_is_not_waited_for(
     child = await start_child("redis", ["sleep", "30"])
     try:
         with pytest.raises(CannotStart, match="does not respond"):
-            await wait_for_redis(free_port(), child, asyncio.Event())
+            await wait_for_redis(f"redis://127.0.0.1:{free_port()}", child, asyncio.Event())
     finally:
         await stop_children([child], 5)
 
@@ -67,7 +67,7 @@ async def test_a_start_that_waits_for_redis_can_be_stopped() -> None:
     child = await start_child("redis", ["sleep", "30"])
     stop = asyncio.Event()
     try:
-        waiting = asyncio.create_task(wait_for_redis(free_port(), child, stop))
+        waiting = asyncio.create_task(wait_for_redis(f"redis://127.0.0.1:{free_port()}", child, stop))
         await asyncio.sleep(0)
         stop.set()
         await asyncio.wait_for(waiting, 3)
