@@ -202,6 +202,12 @@ def test_dev_runs_a_task_stops_every_process_and_keeps_results_for_the_next_star
     assert "BAD_INPUT" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
 
+    # Nobody else can read or write anything of it, or reach its Redis, and its scheduler wants a certificate.
+    open_to_others = [path for path in (desk.data, *desk.data.rglob("*")) if path.stat().st_mode & 0o077]
+    assert open_to_others == []
+    assert (desk.data / "redis.sock").is_socket()
+    assert (desk.data / "tls" / "node-key.pem").exists()
+
     # A crash of the api is nothing that the others, or the tasks, notice for long.
     [api] = [child for child in family if command_of(child)[-1:] == ["api"]]
     api.kill()

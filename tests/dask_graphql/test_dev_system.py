@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 import redis
 
 from cluster.system.child_processes import start_child, stop_children
 from dask_graphql import redis_server
 from dask_graphql.dev_processes import CannotStart, DevProcesses
-from dask_graphql.dev_system import free_port
-from dask_graphql.redis_server import redis_binary, redis_command, wait_for_redis
+from dask_graphql.dev_system import free_port, make_private
+from dask_graphql.redis_server import private_redis, redis_binary, redis_command, wait_for_redis
 
 KEYS = 10_000
 STEPS = 1_024
@@ -73,6 +78,59 @@ async def test_a_start_that_waits_for_redis_can_be_stopped() -> None:
         await asyncio.wait_for(waiting, 3)
     finally:
         await stop_children([child], 5)
+
+
+CONNECT_AS_NOBODY = "import os, socket, sys; os.setuid(65534); socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+
+
+async def test_its_redis_is_on_a_socket_that_no_other_user_can_open(tmp_path: Path) -> None:
+    make_private(tmp_path)
+    server = private_redis(redis_binary(), tmp_path, free_port)
+    child = await start_child("redis", server.command)
+    try:
+        await wait_for_redis(server.url, child, asyncio.Event())
+        socket = tmp_path / "redis.sock"
+        assert [stat.filemode(path.stat().st_mode) for path in (tmp_path, socket)] == ["drwx------", "srwx------"]
+        connections = psutil.Process(child.process.pid).net_connections("inet")
+        assert [one for one in connections if one.status == "LISTEN"] == []
+        if os.geteuid() == 0:
+            command = [sys.executable, "-c", CONNECT_AS_NOBODY, str(socket)]
+            refused = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert "PermissionError" in refused.stderr
+    finally:
+        await stop_children([child], 5)
+
+
+async def test_a_folder_whose_path_is_too_long_for_a_socket_gets_a_redis_with_a_password(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 103)
+    make_private(folder)
+    server = private_redis(redis_binary(), folder, free_port)
+    child = await start_child("redis", server.command)
+    try:
+        await wait_for_redis(server.url, child, asyncio.Event())
+        parts = urlsplit(server.url)
+        assert parts.password and len(parts.password) == 64
+        assert parts.password not in f"{server.command} {server.shown}"
+        assert stat.filemode((folder / "redis.conf").stat().st_mode) == "-rw-------"
+        with (
+            redis.Redis(port=parts.port or 0) as stranger,
+            pytest.raises(redis.AuthenticationError),
+        ):
+            stranger.get("key")
+    finally:
+        await stop_children([child], 5)
+
+
+def test_a_data_folder_is_closed_to_others_and_one_that_all_share_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    folder.chmod(0o755)
+    make_private(folder)
+    assert stat.filemode(folder.stat().st_mode) == "drwx------"
+    folder.chmod(0o1777)
+    with pytest.raises(CannotStart, match="a folder of its own"):
+        make_private(folder)
+    assert stat.filemode(folder.stat().st_mode) == "drwxrwxrwt"
 
 
 SAYS = "import sys, time; print('up', flush=True); time.sleep(600)"
