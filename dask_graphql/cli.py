@@ -84,8 +84,8 @@ def command() -> None:
 @click.option(
     "--tls/--no-tls",
     default=True,
-    help="TLS between scheduler, workers and clients, with certificates made at each start (default). Without it, every "
-    "user of this machine can run code on the workers.",
+    help="TLS between scheduler, workers and clients, with certificates made at each start (the default). Without it, "
+    "every user of this machine can run code on the workers.",
 )
 def dev(port: int | None, host: str | None, max_workers: int | None, data_dir: Path | None, tls: bool) -> None:
     """Runs the whole system on this machine: Redis, scheduler, controller with local workers, api."""

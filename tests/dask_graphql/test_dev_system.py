@@ -109,7 +109,8 @@ async def test_a_folder_whose_path_is_too_long_for_a_socket_gets_a_redis_with_a_
     try:
         await wait_for_redis(server.url, child, asyncio.Event())
         parts = urlsplit(server.url)
-        assert parts.password and len(parts.password) == 64
+        assert parts.password
+        assert len(parts.password) == 64
         assert parts.password not in f"{server.command} {server.shown}"
         assert stat.filemode((folder / "redis.conf").stat().st_mode) == "-rw-------"
         with (
