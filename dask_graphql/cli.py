@@ -212,7 +212,7 @@ async def _audit_key(store: Store, action: AuditAction, key: ApiKey) -> None:
     "--scopes",
     default="submit,read,cancel",
     show_default=True,
-    help="Comma-separated scopes: submit, read, cancel, admin.",
+    help="Comma-separated scopes: submit, priority, read, cancel, admin.",
 )
 @click.option("--tenant", help="Tenant whose tasks the key can see, if tenants are isolated. Default: NAME.")
 @click.option("--days", type=click.FloatRange(0, min_open=True), help="Days until it expires. Default: never.")

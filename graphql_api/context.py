@@ -83,8 +83,13 @@ class Context:
             TaskNotFound: it belongs to another tenant.
         """
         if not self.caller.can_see(record):
-            raise TaskNotFound(f"the task {record.task_id} is unknown")
+            raise unknown_task(record.task_id)
         return record
+
+
+def unknown_task(task_id: str) -> TaskNotFound:
+    """The refusal of a task id. It is the same for a task of another tenant, whose existence must not be told."""
+    return TaskNotFound(f"the task {task_id} is unknown: it was never submitted, or its record has expired")
 
 
 ApiInfo: TypeAlias = Info[Context, None]

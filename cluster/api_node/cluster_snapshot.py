@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -32,7 +32,7 @@ class ClusterSnapshot:
     Attributes:
         load: the reply of the scheduler's `load` handler; empty if the scheduler is unavailable.
         fleet: the state that the controller last published; None if no controller runs.
-        tasks: number of records in each state.
+        tasks: number of records in each state, of all tenants or of one.
     """
 
     load: Mapping[str, Any]
@@ -54,8 +54,11 @@ class ClusterSnapshot:
         return load, workers, fleet, dict(self.tasks)
 
 
-async def read_snapshot(store: Store, scheduler: SchedulerClient) -> ClusterSnapshot:
+async def read_snapshot(store: Store, scheduler: SchedulerClient, tenant: str | None = None) -> ClusterSnapshot:
     """The cluster now. A scheduler or controller that is unavailable is missing from it.
+
+    Args:
+        tenant: whose tasks are counted; None for all.
 
     Raises:
         StoreUnavailable: Redis does not answer.
@@ -64,7 +67,7 @@ async def read_snapshot(store: Store, scheduler: SchedulerClient) -> ClusterSnap
     with contextlib.suppress(SchedulerUnavailable):
         load = await scheduler.call("dask_graphql_load")
     fleet = await store.command("GET", store.calls.fleet_key)
-    return ClusterSnapshot(load, orjson.loads(fleet) if fleet else None, await store.counts())
+    return ClusterSnapshot(load, orjson.loads(fleet) if fleet else None, await store.counts(tenant))
 
 
 class SnapshotWatchers:
@@ -80,6 +83,9 @@ class SnapshotWatchers:
         self._limit = limit
         self._watchers = 0
         self._latest: ClusterSnapshot | None = None
+        self._counted: ClusterSnapshot | None = None
+        self._counts: dict[str, asyncio.Future[Mapping[TaskState, int]]] = {}
+        """The numbers of tasks by tenant that belong to the snapshot `_counted`."""
         self._changed = asyncio.Condition()
         self._loop: BackgroundLoop | None = None
 
@@ -88,10 +94,13 @@ class SnapshotWatchers:
         """Current number of watchers."""
         return self._watchers
 
-    async def changes(self) -> AsyncGenerator[ClusterSnapshot, None]:
+    async def changes(self, tenant: str | None = None) -> AsyncGenerator[ClusterSnapshot, None]:
         """The cluster now and then after each change, at most once a second; without end.
 
         A slow watcher skips intermediate snapshots, never the newest.
+
+        Args:
+            tenant: whose tasks are counted; None for all. Changes of other tenants' tasks alone are not told.
 
         Raises:
             TooManySubscriptions: the node has reached its limit.
@@ -103,6 +112,7 @@ class SnapshotWatchers:
             self._loop = BackgroundLoop("cluster watcher", self._poll, pause_seconds=POLL_SECONDS)
             self._loop.start()
         seen: ClusterSnapshot | None = None
+        shown: ClusterSnapshot | None = None
         try:
             while True:
                 async with self._changed:
@@ -110,7 +120,10 @@ class SnapshotWatchers:
                         await self._changed.wait()
                 seen = self._latest
                 assert seen is not None
-                yield seen
+                latest = seen if tenant is None else replace(seen, tasks=await self._tenant_counts(tenant))
+                if not latest.equivalent(shown):
+                    shown = latest
+                    yield latest
         finally:
             self._watchers -= 1
             if not self._watchers:
@@ -118,6 +131,16 @@ class SnapshotWatchers:
                 loop, self._loop, self._latest = self._loop, None, None
                 if loop is not None:
                     await loop.close()
+
+    async def _tenant_counts(self, tenant: str) -> Mapping[TaskState, int]:
+        """The number of a tenant's tasks, read once for all its watchers after each change of the cluster."""
+        if self._counted is not self._latest:
+            self._counted, self._counts = self._latest, {}
+        reading = self._counts.get(tenant)
+        if reading is None:
+            reading = self._counts[tenant] = asyncio.ensure_future(self._store.counts(tenant))
+        # A watcher that is cancelled must not cancel the read of the others.
+        return await asyncio.shield(reading)
 
     async def _poll(self) -> None:
         now = await read_snapshot(self._store, self._scheduler)

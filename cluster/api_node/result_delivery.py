@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from cluster.api_node.node_channel import NodeChannel
 from cluster.api_node.result_reader import ResultReader
@@ -33,6 +33,10 @@ MAX_QUEUED_BYTES: Final = 4_096
 """Maximum length of input and error, together, that are kept for a slow reader of `final_records`."""
 RETRY_SECONDS: Final = 0.25
 """Pause of a reader while Redis is unavailable."""
+
+Visible: TypeAlias = Callable[[Record], bool]
+"""Whether a subscriber may see a record. For one that may not, the task never ends and has no events, as if it were
+unknown: nothing tells that it exists."""
 
 
 class ResultDelivery:
@@ -107,11 +111,14 @@ class ResultDelivery:
 
     # Subscribers ------------------------------------------------------------------------------------------------------
 
-    async def final_record(self, task_id: str, *, result: Callable[[], bool] = lambda: True) -> Record:
+    async def final_record(
+        self, task_id: str, *, result: Callable[[], bool] = lambda: True, visible: Visible = lambda _: True
+    ) -> Record:
         """Waits for the final record of a task, which may not have been submitted yet.
 
         Args:
             result: whether the caller needs the result; called if it is too long to be included in the record.
+            visible: whether the caller may see the record; if not, this waits on.
 
         Raises:
             TooManySubscriptions: the node has reached its limit.
@@ -120,6 +127,9 @@ class ResultDelivery:
             topic, waiter = self._add_waiter(task_id)
             try:
                 record = await waiter.future
+                if not visible(record):
+                    # Still one of the node's subscribers, as one that waits for an unknown task is.
+                    await asyncio.get_running_loop().create_future()
             finally:
                 self._remove_waiter(task_id, topic, waiter)
             if not record.result_omitted or not result():
@@ -128,13 +138,13 @@ class ResultDelivery:
                 return complete
 
     async def final_records(
-        self, task_ids: list[str], *, result: Callable[[], bool] = lambda: True
+        self, task_ids: list[str], *, result: Callable[[], bool] = lambda: True, visible: Visible = lambda _: True
     ) -> AsyncIterator[Record]:
         """The final records of tasks, each as its task ends. Long fields of records that a slow reader has not taken
         yet are dropped and read again when it takes them.
 
         Args:
-            result: as for `final_record`.
+            result, visible: as for `final_record`.
 
         Raises:
             TooManySubscriptions: the node has reached its limit.
@@ -145,7 +155,7 @@ class ResultDelivery:
 
         def on_end(future: asyncio.Future[Record]) -> None:
             record = future.result()
-            if record.task_id in waiting:
+            if record.task_id in waiting and visible(record):
                 self._remove_waiter(record.task_id, *waiting.pop(record.task_id))
                 ended.put_nowait(_without_long_fields(record))
 
@@ -184,8 +194,11 @@ class ResultDelivery:
                 return record
             return current if current.final else None
 
-    async def events(self, task_id: str, after_seq: int) -> AsyncIterator[tuple[Event, Record]]:
-        """Every event after `after_seq` with the record at that time; ends after the final event.
+    async def events(
+        self, task_id: str, after_seq: int, *, visible: Visible = lambda _: True
+    ) -> AsyncIterator[tuple[Event, Record]]:
+        """Every event after `after_seq` with the record at that time; ends after the final event. `visible` as for
+        `final_record`.
 
         Only one flag is buffered per reader: a slow reader reads its next events from the event log, which is bounded.
         """
@@ -203,13 +216,14 @@ class ResultDelivery:
                     logger.debug("reading the events of %s will be retried: %s", task_id, error)
                     await asyncio.sleep(RETRY_SECONDS)
                     continue
-                for event in watched.events:
-                    after_seq = event.seq
-                    assert watched.record is not None
-                    metrics.labelled(metrics.DELIVERIES, "event").inc()
-                    yield event, watched.record
-                if watched.record is not None and watched.record.final:
-                    return
+                record = watched.record
+                if record is not None and visible(record):
+                    for event in watched.events:
+                        after_seq = event.seq
+                        metrics.labelled(metrics.DELIVERIES, "event").inc()
+                        yield event, record
+                    if record.final:
+                        return
                 await more.wait()
         finally:
             topic.event_followers.discard(more)

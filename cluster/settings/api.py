@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cluster.settings.declaration import SettingsGroup, setting
-from cluster.settings.parsers import boolean, host_name, integer, origins, proxies, seconds
+from cluster.settings.parsers import boolean, host_name, integer, optional, origins, proxies, seconds
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,10 @@ class ApiSettings(SettingsGroup):
         "Lets the api listen on a non-loopback address without authentication: anyone who reaches it can submit.",
     )
     trusted_proxies: str = setting(
-        "127.0.0.1",
-        proxies,
-        "Addresses or networks of proxies whose X-Forwarded-For header is believed, separated by commas; * for all.",
+        "",
+        optional(proxies),
+        "Addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto headers are believed, separated "
+        "by commas; * for all. By default none: anyone can write these headers.",
     )
     allowed_origins: tuple[str, ...] = setting(
         (),

@@ -90,6 +90,28 @@ def url(*schemes: str) -> Callable[[str], str]:
     return parse
 
 
+def issuer(text: str) -> str:
+    """An issuer of tokens (OpenID Connect Discovery 1.0, section 3). Whoever can change what comes over plain HTTP can
+    forge every token, so that is for tests on this machine."""
+    expected = "a URL that begins with https://, or with http:// on loopback"
+    try:
+        url("https", "http")(text)
+        parts = urlsplit(text)
+        if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+            raise InvalidValue(expected)
+    except InvalidValue:
+        raise InvalidValue(expected) from None
+    return text
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is this machine's own: `localhost`, 127.0.0.0/8 or ::1."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def valid_redis_url(text: str) -> str:
     try:
         return check_redis_url(text)

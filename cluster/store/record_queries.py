@@ -95,18 +95,18 @@ class RecordQueries(ABC):
         [count] = await self._counts([(state, name)])
         return count
 
-    async def counts(self) -> dict[TaskState, int]:
-        """Returns the number of records in each state."""
-        return dict(zip(TaskState, await self._counts([(state, None) for state in TaskState]), strict=True))
+    async def counts(self, tenant: str | None = None) -> dict[TaskState, int]:
+        """Returns the number of records in each state, of one tenant or of all."""
+        return dict(zip(TaskState, await self._counts([(state, None) for state in TaskState], tenant), strict=True))
 
     async def count_queued(self, names: Sequence[str]) -> list[int]:
         """Returns the number of QUEUED records of each of these task types."""
         return await self._counts([(TaskState.QUEUED, name) for name in names])
 
-    async def _counts(self, indexes: Sequence[tuple[TaskState, str | None]]) -> list[int]:
+    async def _counts(self, indexes: Sequence[tuple[TaskState, str | None]], tenant: str | None = None) -> list[int]:
         """Returns the number of records in each index, given by state and task type, over all shards."""
         replies = await self.commands(
-            [("ZCARD", self.calls.index_key(digit, state, name)) for state, name in indexes for digit in SHARDS]
+            [("ZCARD", self.calls.index_key(digit, state, name, tenant)) for state, name in indexes for digit in SHARDS]
         )
         width = len(SHARDS)
         return [sum(replies[i : i + width]) for i in range(0, len(replies), width)]

@@ -15,7 +15,14 @@ from cluster.errors import Unauthenticated
 from cluster.settings import Settings
 from cluster.store.async_store import Store
 from cluster.system.background import BackgroundLoop
-from graphql_api.auth.callers import Caller, address_account, parse_scopes, tenant_name
+from graphql_api.auth.callers import (
+    JWT_PREFIX,
+    Caller,
+    address_caller_name,
+    jwt_caller_name,
+    parse_scopes,
+    tenant_name,
+)
 from graphql_api.auth.connections import ConnectionRegistry
 from graphql_api.auth.keys import KEY, KeyRing
 
@@ -39,6 +46,7 @@ class Authenticator:
         self.required = settings.authentication == "required"
         self._isolated = settings.tenants == "isolated"
         self._tenant_claim = settings.jwt_tenant_claim
+        self._tenant_prefix = "" if settings.jwt_tenants_share_keys else JWT_PREFIX
         self._store = store
         self._sockets = sockets
         self._salt: bytes | None = None
@@ -71,7 +79,8 @@ class Authenticator:
             ServiceUnavailable, StoreUnavailable: it cannot be checked now.
         """
         if not self.required:
-            return Caller(f"address:{address}", account=address_account(address), address=address)
+            name = address_caller_name(address)
+            return Caller(name, account=name, address=address)
         if not credential:
             raise Unauthenticated(f"a credential is required: {HOW_TO_AUTHENTICATE}")
         scheme, _, rest = credential.strip().partition(" ")
@@ -100,15 +109,17 @@ class Authenticator:
         claims = await self._verifier.claims(text)
         if claims is None:
             raise Unauthenticated("the token is not valid: expired, for another audience, or signed by an unknown key")
-        subject = str(claims.get("sub", ""))
         try:
-            tenant = tenant_name(str(claims.get(self._tenant_claim, "")))
+            tenant = self._tenant_prefix + tenant_name(_text_claim(claims, self._tenant_claim))
         except ValueError:
             raise Unauthenticated(f"the token has no usable claim {self._tenant_claim!r}") from None
-        return Caller(
-            f"jwt:{tenant_name(subject or 'none')[:100]}", parse_scopes(_scope_words(claims)), tenant, "", None,
-            self._verifier.expires_at(claims), tenant, subject,
-        )  # fmt: skip
+        try:
+            subject = _text_claim(claims, "sub")
+            name = jwt_caller_name(subject)
+        except ValueError:
+            raise Unauthenticated("the token has no usable claim 'sub'") from None
+        expires_at = self._verifier.expires_at(claims)
+        return Caller(name, parse_scopes(_scope_words(claims)), tenant, "", None, expires_at, tenant, subject)
 
     async def _with_salt(self, caller: Caller) -> Caller:
         if not self._isolated:
@@ -126,12 +137,28 @@ class Authenticator:
         await self._sockets.end(lambda caller: not self.is_valid(caller))
 
 
+def _text_claim(claims: Mapping[str, Any], name: str) -> str:
+    """A claim that names something: its text, or the digits of a number; empty if it is absent.
+
+    Raises:
+        ValueError: it is anything else. (All tokens with the claim `null` would share the name "None".)
+    """
+    value = claims.get(name, "")
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError(f"the claim {name!r} is neither a text nor a whole number")
+    return str(value)
+
+
 def _scope_words(claims: Mapping[str, Any]) -> list[str]:
-    """The scopes of a token: `scope` (RFC 8693, words in one string), `scp` or `permissions` (a string or a list)."""
+    """The scopes of a token: `scope` (RFC 8693, words in one string), `scp` or `permissions` (a string or a list).
+    A claim of another type has none."""
     words: list[str] = []
     for name in ("scope", "scp", "permissions"):
         value = claims.get(name, "")
-        words += value.split() if isinstance(value, str) else [str(item) for item in value or ()]
+        if isinstance(value, str):
+            words += value.split()
+        elif isinstance(value, list):
+            words += [item for item in value if isinstance(item, str)]
     return [word.removeprefix("dask-graphql:") for word in words]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,12 +15,19 @@ from cluster.store.actor import Actor
 from cluster.store.record import Record
 
 TENANT_LIMIT: Final = 128
+"""Maximum number of characters of a tenant's name, percent-encoded."""
+SUBJECT_LIMIT: Final = 100
+"""Maximum number of characters of a JWT's subject in its caller's name; a longer one is cut and gets a hash."""
+JWT_PREFIX: Final = "jwt/"
+"""In front of the tenants that JWTs name. No name of a key's tenant begins with it, as `/` is percent-encoded."""
 
 
 class Scope(StrEnum):
-    """What a caller may do. `admin` includes the other scopes, sees all tenants' tasks, and may read `/metrics`."""
+    """What a caller may do. `admin` includes the other scopes, sees all tenants' tasks, and may read `/metrics`.
+    `priority` allows a priority above 0 beside `submit`."""
 
     SUBMIT = "submit"
+    PRIORITY = "priority"
     READ = "read"
     CANCEL = "cancel"
     ADMIN = "admin"
@@ -64,19 +73,28 @@ class Caller:
         """Whether the caller has no credential, because none is required: it has all scopes, and only an address."""
         return self.name.startswith("address:")
 
+    def has(self, scope: Scope) -> bool:
+        """Whether the caller has a scope, by itself or with `admin`."""
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
     def require(self, scope: Scope) -> None:
         """Checks that the caller has a scope.
 
         Raises:
             Forbidden: it does not.
         """
-        if scope not in self.scopes and Scope.ADMIN not in self.scopes:
+        if not self.has(scope):
             held = ", ".join(sorted(self.scopes)) or "none"
             raise Forbidden(f"this requires the scope {scope.value!r}; the credential has {held}", scope=scope.value)
 
+    @property
+    def tenant_seen(self) -> str | None:
+        """The only tenant whose tasks the caller sees; None for all."""
+        return None if not self.tenant or Scope.ADMIN in self.scopes else self.tenant
+
     def can_see(self, record: Record) -> bool:
         """Whether the task belongs to the caller's tenant, or tenants share tasks."""
-        return record.tenant == self.tenant or Scope.ADMIN in self.scopes or not self.tenant
+        return self.tenant_seen in (None, record.tenant)
 
 
 def parse_scopes(words: Iterable[str]) -> frozenset[Scope]:
@@ -85,18 +103,43 @@ def parse_scopes(words: Iterable[str]) -> frozenset[Scope]:
     return frozenset(known[word] for word in words if word in known)
 
 
-def address_account(address: str) -> str:
-    """The account of a client without a credential."""
-    return f"address:{quote(address, safe='.:')[:TENANT_LIMIT]}"
-
-
 def tenant_name(text: str) -> str:
-    """A tenant as in records and keys: percent-encoded, at most TENANT_LIMIT characters.
+    """A tenant as in records and keys: percent-encoded but for letters, digits and `_.-~@`, so that no name can contain
+    what separates the parts of a key in Redis (`:`, a space, `/`).
 
     Raises:
-        ValueError: the name is empty or too long.
+        ValueError: the name is empty, too long, or no text (a lone surrogate).
     """
-    tenant = quote(text, safe="@:|")
+    tenant = quote(text, safe="@")
     if not 0 < len(tenant) <= TENANT_LIMIT:
         raise ValueError(f"a tenant has 1 to {TENANT_LIMIT} characters, not {text[:40]!r}")
     return tenant
+
+
+def stored_tenant_name(tenant: str) -> str:
+    """A tenant as an API key stores it, which is percent-encoded already; earlier code left `:` and `|` as they are."""
+    return quote(tenant, safe="%@")
+
+
+def jwt_caller_name(subject: str) -> str:
+    """The name of the caller with a JWT of this subject. Different subjects have different names.
+
+    Raises:
+        ValueError: the subject is no text (a lone surrogate).
+    """
+    name = quote(subject or "none", safe="@")
+    if len(name) > SUBJECT_LIMIT:
+        name = f"{name[:SUBJECT_LIMIT]}~{hashlib.sha256(subject.encode()).hexdigest()[:16]}"
+    return f"jwt:{name}"
+
+
+def address_caller_name(address: str) -> str:
+    """The name of the caller at an IP address. One network may have a whole /64 of IPv6 addresses (RFC 6177), so these
+    count as one. What is no address, as a proxy may forward any text, is `address:unknown`."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return "address:unknown"
+    if isinstance(ip, ipaddress.IPv6Address) and not ip.is_loopback:
+        return f"address:{ip.ipv4_mapped or ipaddress.ip_network(f'{ip}/64', strict=False)}"
+    return f"address:{ip}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from typing import Final
 
@@ -9,7 +10,7 @@ from starlette.requests import HTTPConnection
 
 from cluster.errors import Forbidden, OperationNotAllowed, PublicError, RateLimited, ServiceUnavailable, Unauthenticated
 from cluster.store.actor import Actor
-from graphql_api.auth.callers import Caller
+from graphql_api.auth.callers import Caller, address_caller_name
 
 CALLER: Final = "dask_graphql.caller"
 """The place of a request's caller in its ASGI scope, once it is known."""
@@ -51,8 +52,17 @@ def audit_refusal(connection: HTTPConnection, error: PublicError) -> None:
 
 
 def address_of(connection: HTTPConnection) -> str:
-    """The client's address; uvicorn has resolved trusted proxies already."""
-    return connection.client.host if connection.client else "unknown"
+    """The client's address; uvicorn has resolved trusted proxies already. "unknown" if it is none, as on a Unix socket,
+    or because a proxy has forwarded some text."""
+    try:
+        return str(ipaddress.ip_address(connection.client.host)) if connection.client else "unknown"
+    except ValueError:
+        return "unknown"
+
+
+def address_name_of(connection: HTTPConnection) -> str:
+    """The client's address as the name of a caller."""
+    return address_caller_name(address_of(connection))
 
 
 def status_of(error: PublicError) -> tuple[int, dict[str, str]]:

@@ -21,7 +21,7 @@ import orjson
 
 from cluster.errors import StoreUnavailable
 from cluster.store.async_store import Store
-from graphql_api.auth.callers import Scope, parse_scopes
+from graphql_api.auth.callers import Scope, parse_scopes, stored_tenant_name
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +56,8 @@ class ApiKey:
     def load(cls, key_id: str, text: bytes) -> ApiKey:
         raw = orjson.loads(text)
         return cls(
-            key_id, raw["name"], raw["hash"], raw["tenant"], parse_scopes(raw["scopes"]), raw["created_at"],
-            raw["expires_at"],
+            key_id, raw["name"], raw["hash"], stored_tenant_name(raw["tenant"]), parse_scopes(raw["scopes"]),
+            raw["created_at"], raw["expires_at"],
         )  # fmt: skip
 
 

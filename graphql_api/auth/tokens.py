@@ -18,6 +18,7 @@ import jwt
 
 from cluster.errors import ServiceUnavailable, SettingError
 from cluster.settings import Settings, variable_of
+from cluster.settings.parsers import is_loopback
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class TokenVerifier:
     def __init__(self, settings: Settings) -> None:
         self._issuer = settings.oidc_issuer
         self._audience = settings.jwt_audience
+        self._max_age_seconds = settings.jwt_max_age_seconds
         self._file = Path(settings.jwks_file) if settings.jwks_file else None
         self._keys: dict[str | None, Any] = {}
         self._read_at = self._fetched_at = float("-inf")
@@ -49,7 +51,9 @@ class TokenVerifier:
         if self._file is not None:
             try:
                 self._keys = _key_set(self._file.read_bytes())
-            except (OSError, ValueError, jwt.PyJWTError) as error:
+                if not self._keys:
+                    raise ValueError("it has no usable public key")
+            except (OSError, ValueError, KeyError, TypeError, jwt.PyJWTError) as error:
                 raise SettingError(variable_of("jwks_file"), str(self._file), f"a JWKS file ({error})") from None
 
     async def claims(self, token: str) -> dict[str, Any] | None:
@@ -73,15 +77,24 @@ class TokenVerifier:
                 leeway=LEEWAY_SECONDS,
                 options={"require": ["exp"], "verify_iss": bool(self._issuer)},
             )
-        except jwt.PyJWTError as error:
+            if self.expires_at(claims) <= time.time():
+                raise jwt.ExpiredSignatureError("it is older than JWT_MAX_AGE_SECONDS")
+        except (jwt.PyJWTError, TypeError, ValueError, OverflowError) as error:
             logger.debug("refused a token: %s", error)
             return None
         return claims
 
-    @staticmethod
-    def expires_at(claims: dict[str, Any]) -> float:
-        """When a token expires, in seconds since 1970, with the leeway."""
-        return float(claims["exp"]) + LEEWAY_SECONDS
+    def expires_at(self, claims: dict[str, Any]) -> float:
+        """When a token expires, in seconds since 1970, with the leeway: at its `exp`, or JWT_MAX_AGE_SECONDS after its
+        `iat` if that is earlier. One without `iat` may be of any age, so it expires at once if its `exp` is further
+        ahead than that."""
+        expires = float(claims["exp"])
+        if self._max_age_seconds:
+            if "iat" in claims:
+                expires = min(expires, float(claims["iat"]) + self._max_age_seconds)
+            elif expires > time.time() + self._max_age_seconds:
+                expires = float("-inf")
+        return expires + LEEWAY_SECONDS
 
     async def _key(self, key_id: str | None) -> Any:
         if self._file is None:
@@ -109,7 +122,7 @@ class TokenVerifier:
                     if found.get("issuer", "").rstrip("/") != self._issuer.rstrip("/"):
                         raise ValueError(f"it names the issuer {found.get('issuer')!r}")
                     address = str(found["jwks_uri"])
-                    if urlsplit(self._issuer).scheme == "https" and urlsplit(address).scheme != "https":
+                    if urlsplit(address).scheme != "https" and not is_loopback(urlsplit(address).hostname or ""):
                         raise ValueError("its jwks_uri is not https")
                     self._keys = _key_set(await _get(client, address))
                     self._read_at = time.monotonic()
@@ -142,6 +155,13 @@ async def _get(client: Any, address: str) -> bytes:
 
 def _key_set(jwks: bytes) -> dict[str | None, Any]:
     """The public keys of a JWKS (RFC 7517) by `kid`."""
-    keys = jwt.PyJWKSet.from_json(jwks.decode()).keys
+    listed = json.loads(jwks)["keys"]
+    try:
+        keys = jwt.PyJWKSet(listed).keys
+    except jwt.PyJWKSetError:
+        if not isinstance(listed, list):
+            raise
+        # The issuer has withdrawn all its keys, or all that can be used here: the old ones must not be used on.
+        return {}
     # With a symmetric key, anyone who can read the key set could make tokens.
     return {key.key_id: key for key in keys if key.key_type in ("RSA", "EC", "OKP")}

@@ -76,7 +76,10 @@ class Cluster:
     waiting: int = strawberry.field(description="Dask tasks not yet assigned to a worker.")
     processing: int = strawberry.field(description="Dask tasks assigned to workers.")
     fleet: Fleet | None = strawberry.field(description="Null if no controller runs.")
-    tasks: list[TaskCount]
+    tasks: list[TaskCount] = strawberry.field(
+        description="The number of tasks in each state: of the caller's tenant, if tenants are isolated and it is no "
+        "administrator."
+    )
 
 
 def dashboard_url(address: str) -> str | None:

@@ -11,17 +11,17 @@ from strawberry.tools import create_type
 from strawberry.types.field import StrawberryField
 
 from cluster.api_node.submission import SubmitOptions as Options
-from cluster.errors import BadInput, TaskNotFound
+from cluster.errors import BadInput
 from cluster.store.audit_stream import AuditAction
 from cluster.task_types.task_id import check_task_id
 from cluster.task_types.task_type import Argument, TaskType
 from graphql_api.auth.callers import Caller, Scope
-from graphql_api.context import ApiInfo
+from graphql_api.context import ApiInfo, unknown_task
 from graphql_api.schema.arguments import to_builtin
 from graphql_api.schema.client_names import check_names, client_path, pascal_case, upper_camel
 from graphql_api.schema.constraints import description_of
 from graphql_api.schema.defaults import Default, graphql_default, python_default
-from graphql_api.schema.record_types import SubmitOptions
+from graphql_api.schema.record_types import READ_FIELDS, SubmitOptions, selects
 from graphql_api.schema.strawberry_fields import Parameter, input_field, set_signature
 from graphql_api.schema.type_mapping import TypeMap
 from graphql_api.strawberry_internals import make_field
@@ -41,18 +41,21 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
     spell = functools.partial(client_path, task_type)
 
     async def submit_one(info: ApiInfo, options: SubmitOptions | None = None, **values: Any) -> Any:
-        caller = info.context.caller
+        # What the caller may do, and how often, is decided before its arguments are looked at.
+        require_readable(info, Scope.SUBMIT)
+        chosen = to_options(options, info.context.caller)
+        caller = await info.context.authorize_submissions(1)
         bound = task_type.bind(to_builtin(values), spell, salt=caller.salt)
-        chosen = to_options(options, caller)
-        await info.context.authorize_submissions(1)
         [submitted] = await info.context.node.submissions.submit([bound], chosen)
         return submission(record=submitted.record, outcome=submitted.outcome)
 
     async def submit_many(info: ApiInfo, inputs: list[Any], options: SubmitOptions | None = None) -> Any:
+        require_readable(info, Scope.SUBMIT)
         limit = info.context.node.settings.batch_limit
         if len(inputs) > limit:
             raise BadInput(f"at most {limit} inputs at once, not {len(inputs)}", limit=limit)
-        caller = info.context.caller
+        chosen = to_options(options, info.context.caller)
+        caller = await info.context.authorize_submissions(len(inputs))
         bound = []
         for index, item in enumerate(inputs):
             place = f"inputs[{index}]"
@@ -62,8 +65,6 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
             except BadInput as error:
                 message = error.message if place in error.message else f"{place}: {error.message}"
                 raise BadInput(f"{message}; nothing was submitted", **error.details, index=index) from None
-        chosen = to_options(options, caller)
-        await info.context.authorize_submissions(len(bound))
         submitted = await info.context.node.submissions.submit(bound, chosen)
         return [submission(record=item.record, outcome=item.outcome) for item in submitted]
 
@@ -107,7 +108,7 @@ def cancel_field(task: type) -> StrawberryField:
     async def cancel_task(info: ApiInfo, task_id: strawberry.ID) -> Any:
         node = info.context.node
         store = node.store
-        info.context.caller.require(Scope.CANCEL)
+        require_readable(info, Scope.CANCEL)
         check_task_id(task_id)
         record = None
         # A task's tenant never changes, so checking it before cancelling is no race.
@@ -120,7 +121,7 @@ def cancel_field(task: type) -> StrawberryField:
                     AuditAction.CANCEL, info.context.caller.actor, task=record.name, task_ids=(record.task_id,)
                 )
         if record is None:
-            raise TaskNotFound(f"the task {task_id} is unknown: it was never submitted, or its record has expired")
+            raise unknown_task(task_id)
         return task(record=record)
 
     cancel_task.__annotations__["return"] = task | None
@@ -129,14 +130,30 @@ def cancel_field(task: type) -> StrawberryField:
     return make_field("cancel_task", resolver=cancel_task, description=description)
 
 
+def require_readable(info: ApiInfo, scope: Scope) -> None:
+    """Checks, before a mutation does anything, that the caller has a scope, and `read` too if the mutation selects
+    what only readers may see.
+
+    Raises:
+        Forbidden: it has not.
+    """
+    caller = info.context.caller
+    caller.require(scope)
+    if not caller.has(Scope.READ) and any(selects(info, field) for field in READ_FIELDS):
+        caller.require(Scope.READ)
+
+
 def to_options(options: SubmitOptions | None, caller: Caller) -> Options:
     """The options of a submission.
 
     Raises:
         BadInput: one of them is out of bounds.
+        Forbidden: the caller may not have a priority above 0.
     """
     if not options:
         return Options(tenant=caller.tenant, account=caller.account, actor=caller.actor)
+    if options.priority > 0:
+        caller.require(Scope.PRIORITY)
     if not -PRIORITY_LIMIT <= options.priority <= PRIORITY_LIMIT:
         raise BadInput(f"options.priority is from -{PRIORITY_LIMIT} to {PRIORITY_LIMIT}, not {options.priority}")
     not_before = options.not_before or None

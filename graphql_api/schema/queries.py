@@ -69,7 +69,7 @@ def make_query(task_class: type, connection_class: type) -> type:
                 before=before,
                 state=state or None,
                 name=name or None,
-                tenant=None if Scope.ADMIN in caller.scopes else caller.tenant or None,
+                tenant=caller.tenant_seen,
                 since=to_milliseconds(submitted_after or None, "submittedAfter"),
                 until=to_milliseconds(submitted_before or None, "submittedBefore"),
             )
@@ -77,7 +77,7 @@ def make_query(task_class: type, connection_class: type) -> type:
             edges = [
                 connection_class.edge(cursor=make_cursor(pair), node=task_class(record=record))  # type: ignore[attr-defined]
                 for pair, record in zip(pairs, records, strict=False)
-                if record is not None
+                if record is not None and caller.can_see(record)
             ]
             shown = pairs[:first]
             page_info = PageInfo(
@@ -99,9 +99,10 @@ def make_query(task_class: type, connection_class: type) -> type:
 
         @strawberry.field(description="The scheduler, the workers and the fleet.")
         async def cluster(self, info: ApiInfo) -> Cluster:
-            info.context.caller.require(Scope.READ)
+            caller = info.context.caller
+            caller.require(Scope.READ)
             node = info.context.node
-            return to_cluster(await read_snapshot(node.store, node.scheduler), node.settings)
+            return to_cluster(await read_snapshot(node.store, node.scheduler, caller.tenant_seen), node.settings)
 
         @strawberry.field(
             description="The audit log: what callers did, newest first; at most 100 entries per page. Needs the scope "

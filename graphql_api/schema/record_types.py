@@ -3,7 +3,7 @@
 # No `from __future__ import annotations` here: Strawberry must see the types of this schema, not their names.
 
 import datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import strawberry
@@ -14,6 +14,9 @@ from cluster.store.record import Event, Record, SubmissionOutcome, TaskState
 from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
 from graphql_api.schema.times import to_datetime
+
+READ_FIELDS: Final = ("input", "result", "partial", "error", "worker")
+"""The fields of a task that need the scope `read`, also where another scope lets a caller see the task."""
 
 strawberry.enum(TaskState, name="TaskState", description="The state of a task.")
 strawberry.enum(Scope, name="Scope", description="A permission of a caller.")
@@ -79,7 +82,8 @@ def make_task_types(output_union: Any) -> tuple[type, type, type, type]:
             return self.record.version
 
         @strawberry.field(description="The arguments in canonical form.")
-        def input(self) -> strawberry.scalars.JSON:
+        def input(self, info: ApiInfo) -> strawberry.scalars.JSON:
+            info.context.caller.require(Scope.READ)
             return orjson.loads(self.record.input)  # type: ignore[no-any-return]
 
         @strawberry.field
@@ -96,6 +100,7 @@ def make_task_types(output_union: Any) -> tuple[type, type, type, type]:
 
         @strawberry.field(description="The output; null unless SUCCEEDED.")
         def result(self, info: ApiInfo) -> output_union | None:
+            info.context.caller.require(Scope.READ)
             record = self.record
             if record.state is not TaskState.SUCCEEDED or record.name not in info.context.node.registry:
                 return None
@@ -106,13 +111,15 @@ def make_task_types(output_union: Any) -> tuple[type, type, type, type]:
             description="The output that a RUNNING task has reported so far; null before, and once it has ended."
         )
         def partial(self, info: ApiInfo) -> output_union | None:
+            info.context.caller.require(Scope.READ)
             record = self.record
             if record.state is not TaskState.RUNNING or record.name not in info.context.node.registry:
                 return None
             return load_result(record, info) if record.result is None else decode_result(record, record.result, info)
 
         @strawberry.field(description="Null unless FAILED or CANCELLED.")
-        def error(self) -> TaskError | None:
+        def error(self, info: ApiInfo) -> TaskError | None:
+            info.context.caller.require(Scope.READ)
             error = self.record.error_fields()
             return None if error is None else TaskError(**error)
 
@@ -125,7 +132,8 @@ def make_task_types(output_union: Any) -> tuple[type, type, type, type]:
             return self.record.submissions
 
         @strawberry.field(description="The worker of the latest attempt.")
-        def worker(self) -> str | None:
+        def worker(self, info: ApiInfo) -> str | None:
+            info.context.caller.require(Scope.READ)
             return self.record.worker
 
         @strawberry.field

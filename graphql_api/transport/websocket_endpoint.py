@@ -16,7 +16,7 @@ from cluster.errors import TooManySubscriptions
 from cluster.system.background import BackgroundLoop
 from graphql_api.auth.authenticate import Authenticator, credential_in
 from graphql_api.auth.connections import ConnectionRegistry, ConnectionSlot
-from graphql_api.auth.http import address_of, audit_refusal, caller_of
+from graphql_api.auth.http import address_name_of, address_of, audit_refusal, caller_of
 from graphql_api.context import Context
 from graphql_api.execution.persisted_operations import PersistedOperations
 from graphql_api.schema.builder import Schema
@@ -73,7 +73,7 @@ class WebSocketEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         websocket = WebSocket(scope, receive, send)
-        address = f"address:{address_of(websocket)}"
+        address = address_name_of(websocket)
         if not self._allows(scope) or not self._has_room(websocket, address):
             # A close before accept: the handshake gets a 403.
             await websocket.close(POLICY_VIOLATION)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cluster.errors import ServiceUnavailable
 from cluster.settings import load_settings
 from graphql_api.auth import tokens
-from graphql_api.auth.tokens import TokenVerifier
+from graphql_api.auth.tokens import LEEWAY_SECONDS, TokenVerifier
 
 
 class Issuer(ThreadingHTTPServer):
@@ -68,8 +68,8 @@ def issuer() -> Iterator[Issuer]:
         server.shutdown()
 
 
-def tokens_of(issuer: Issuer) -> TokenVerifier:
-    return TokenVerifier(load_settings({}, oidc_issuer=issuer.url, jwt_audience="dask"))
+def tokens_of(issuer: Issuer, **changes: Any) -> TokenVerifier:
+    return TokenVerifier(load_settings({}, oidc_issuer=issuer.url, jwt_audience="dask", **changes))
 
 
 async def test_the_keys_of_an_issuer_are_fetched_and_cached(issuer: Issuer) -> None:
@@ -93,6 +93,46 @@ async def test_a_new_key_is_fetched_but_clients_cannot_trigger_a_request_for_eac
     assert issuer.asked == 2, "not asked again so soon"
     monkeypatch.setattr(tokens, "MIN_FETCH_INTERVAL_SECONDS", 0.0)
     assert await checked.claims(issuer.token("two"))
+
+
+async def test_the_keys_that_an_issuer_withdraws_are_not_used_on(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked, token = tokens_of(issuer), issuer.token("one")
+    assert await checked.claims(token)
+    monkeypatch.setattr(tokens, "MIN_FETCH_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(tokens, "KEY_CACHE_SECONDS", 0.0)
+    assert await checked.claims(token)
+    issuer.keys.clear()
+    assert await checked.claims(token) is None
+
+
+@pytest.mark.parametrize(
+    ("claims", "accepted"),
+    [
+        ({"iat": -3_500, "exp": 900_000}, True),
+        ({"iat": -3_700, "exp": 900_000}, False),
+        ({"iat": -10, "exp": -60}, False),
+        ({"exp": 3_500}, True),
+        ({"exp": 3_700}, False),
+    ],
+)
+async def test_a_token_has_a_greatest_age_whatever_its_end(
+    issuer: Issuer, claims: dict[str, int], accepted: bool
+) -> None:
+    checked = tokens_of(issuer, jwt_max_age_seconds=3_600)
+    times = {name: time.time() + ahead for name, ahead in claims.items()}
+    found = await checked.claims(issuer.token("one", **times))
+    assert (found is not None) == accepted
+    if found and "iat" in times:
+        assert checked.expires_at(found) == pytest.approx(times["iat"] + 3_600 + LEEWAY_SECONDS)
+    unbounded = tokens_of(issuer, jwt_max_age_seconds=0)
+    assert (await unbounded.claims(issuer.token("one", **times)) is not None) == (times["exp"] > time.time())
+
+
+@pytest.mark.parametrize("claims", [{"iat": None}, {"iat": [1]}, {"exp": 10**400}, {"exp": "9" * 5_000}, {"nbf": {}}])
+async def test_times_that_are_none_are_refused(issuer: Issuer, claims: dict[str, Any]) -> None:
+    assert await tokens_of(issuer).claims(issuer.token("one", **claims)) is None
 
 
 async def test_an_unavailable_issuer_or_a_wrong_one_gives_no_keys(issuer: Issuer) -> None:
