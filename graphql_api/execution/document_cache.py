@@ -202,11 +202,11 @@ class DocumentCache:
             measured = measure_document(document)
             check_limits(measured, self._limits)
         except RecursionError:
-            raise DocumentTooLarge(f"a document has at most {self._limits.depth} nested fields") from None
+            raise DocumentTooLarge(f"a document may have at most {self._limits.depth} nested fields") from None
         except GraphQLError as error:
             if "tokens" in error.message:
                 raise DocumentTooLarge(
-                    f"a document has at most {self._limits.tokens} tokens", limit=self._limits.tokens
+                    f"a document may have at most {self._limits.tokens} tokens", limit=self._limits.tokens
                 ) from None
             raise
         tokens = max(1, document.token_count or self._limits.tokens)

@@ -203,7 +203,7 @@ def check_length(text: str, limits: Limits) -> None:
     """
     limit = limits.document_bytes
     if len(text) > limit or (not text.isascii() and len(text.encode("utf-8", "surrogatepass")) > limit):
-        raise DocumentTooLarge(f"a document has at most {limit} bytes; send long values as variables", limit=limit)
+        raise DocumentTooLarge(f"a document may have at most {limit} bytes; send long values as variables", limit=limit)
 
 
 def check_limits(measured: DocumentSize, limits: Limits) -> None:
@@ -221,7 +221,7 @@ def check_limits(measured: DocumentSize, limits: Limits) -> None:
         ("points of cost", measured.cost, limits.cost),
     ):
         if actual > limit:
-            raise DocumentTooLarge(f"a document has at most {limit} {what}, not {actual}", limit=limit)
+            raise DocumentTooLarge(f"a document may have at most {limit} {what}, not {actual}", limit=limit)
 
 
 def check_list_cost(measured: DocumentSize, variables: Any, limits: Limits) -> None:
@@ -236,8 +236,8 @@ def check_list_cost(measured: DocumentSize, variables: Any, limits: Limits) -> N
         cost += each * (len(items) if isinstance(items, list) else 1)
     if cost > limits.cost:
         raise DocumentTooLarge(
-            f"an operation has at most {limits.cost} points of cost, not {cost}: its selection counts for each input; "
-            "select fewer fields, or send fewer inputs at once",
+            f"an operation may have at most {limits.cost} points of cost, not {cost}: its selection counts for each "
+            "input; select fewer fields, or send fewer inputs at once",
             limit=limits.cost,
         )
 
@@ -261,7 +261,7 @@ def check_variables(variables: Any, limits: Limits) -> None:
             items += len(value) - len(nested)
         if count + items // PLAIN_ITEMS_PER_VALUE > limits.values:
             raise DocumentTooLarge(
-                f"the variables of an operation have at most {limits.values} values, where {PLAIN_ITEMS_PER_VALUE} "
+                f"the variables of an operation may have at most {limits.values} values, where {PLAIN_ITEMS_PER_VALUE} "
                 "numbers or strings in a list count as one; send several requests",
                 limit=limits.values,
             )

@@ -38,11 +38,13 @@ class FleetDecision:
 
 @strawberry.type(description="The workers, as known to the controller.")
 class Fleet:
-    wanted: int | None
-    launching: int
-    launch_seconds: float | None = strawberry.field(description="How long recent launches took; null before the first.")
-    running: int
-    retiring: int
+    wanted: int | None = strawberry.field(description="Number of workers wanted; null while the demand is unknown.")
+    launching: int = strawberry.field(description="Workers that were started and have not registered yet.")
+    launch_seconds: float | None = strawberry.field(
+        description="Mean duration of recent launches in seconds; null before the first."
+    )
+    running: int = strawberry.field(description="Workers that are registered with the scheduler.")
+    retiring: int = strawberry.field(description="Workers that get no more tasks and are about to stop.")
     min_workers: int
     max_workers: int
     reason: str = strawberry.field(description="Why the controller wants this number of workers.")

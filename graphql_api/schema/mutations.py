@@ -53,7 +53,7 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
         require_readable(info, Scope.SUBMIT)
         limit = info.context.node.settings.batch_limit
         if len(inputs) > limit:
-            raise BadInput(f"at most {limit} inputs at once, not {len(inputs)}", limit=limit)
+            raise BadInput(f"submit at most {limit} inputs at once, not {len(inputs)}", limit=limit)
         chosen = to_options(options, info.context.caller)
         caller = await info.context.authorize_submissions(len(inputs))
         bound = []
@@ -155,7 +155,7 @@ def to_options(options: SubmitOptions | None, caller: Caller) -> Options:
     if options.priority > 0:
         caller.require(Scope.PRIORITY)
     if not -PRIORITY_LIMIT <= options.priority <= PRIORITY_LIMIT:
-        raise BadInput(f"options.priority is from -{PRIORITY_LIMIT} to {PRIORITY_LIMIT}, not {options.priority}")
+        raise BadInput(f"options.priority must be from -{PRIORITY_LIMIT} to {PRIORITY_LIMIT}, not {options.priority}")
     not_before = options.not_before or None
     if not_before is not None and not_before.tzinfo is None:
         raise BadInput("options.notBefore needs a time zone, as in 2026-01-31T12:00:00Z")

@@ -34,7 +34,7 @@ def make_query(task_class: type, connection_class: type) -> type:
 
     @strawberry.type
     class Query:
-        @strawberry.field(description="One task; null if it is unknown.")
+        @strawberry.field(description="One task; null if it was never submitted, or if its record has expired.")
         async def task(self, info: ApiInfo, task_id: strawberry.ID) -> task_class | None:  # type: ignore[valid-type]
             info.context.caller.require(Scope.READ)
             store = info.context.node.store
@@ -88,7 +88,7 @@ def make_query(task_class: type, connection_class: type) -> type:
             )
             return connection_class(edges=edges, page_info=page_info)  # type: ignore[no-any-return]
 
-        @strawberry.field(description="The registered functions.")
+        @strawberry.field(description="The task types that this api accepts.")
         def task_types(self, info: ApiInfo) -> list[TaskTypeType]:
             info.context.caller.require(Scope.READ)
             if not descriptions:
@@ -147,7 +147,7 @@ def checked_first(first: int | None) -> int:
     """
     first = DEFAULT_PAGE if first is None else first
     if not 0 <= first <= PAGE_LIMIT:
-        raise BadInput(f"first is from 0 to {PAGE_LIMIT}, not {first}", argument="first", limit=PAGE_LIMIT)
+        raise BadInput(f"first must be from 0 to {PAGE_LIMIT}, not {first}", argument="first", limit=PAGE_LIMIT)
     return first
 
 

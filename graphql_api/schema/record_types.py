@@ -18,9 +18,18 @@ from graphql_api.schema.times import to_datetime
 READ_FIELDS: Final = ("input", "result", "partial", "error", "worker")
 """The fields of a task that need the scope `read`, also where another scope lets a caller see the task."""
 
-strawberry.enum(TaskState, name="TaskState", description="The state of a task.")
+strawberry.enum(
+    TaskState,
+    name="TaskState",
+    description="The state of a task: open (QUEUED, RUNNING) or final (SUCCEEDED, FAILED, CANCELLED).",
+)
 strawberry.enum(Scope, name="Scope", description="A permission of a caller.")
-strawberry.enum(SubmissionOutcome, name="SubmissionOutcome", description="The outcome of a submission.")
+strawberry.enum(
+    SubmissionOutcome,
+    name="SubmissionOutcome",
+    description="The outcome of a submission. NEW: the task was unknown. JOINED: it is already open. CACHED: it has "
+    "succeeded. RECOMPUTED: it had ended and starts again.",
+)
 
 
 @strawberry.type(description="Why a task did not succeed.")
@@ -41,11 +50,12 @@ class CallerType:
     )
     scopes: list[Scope] = strawberry.field(description="What the caller may do.")
     task_id_salt: str | None = strawberry.field(
-        description='The member "salt" in the pre-images of this tenant\'s task ids; null if tenants share tasks.'
+        description="The member `salt` of the JSON that is hashed into this tenant's task ids; null if tenants share "
+        "tasks."
     )
 
 
-@strawberry.type(description="The start and the end of a page in a list.")
+@strawberry.type(description="The cursors of a page of a list.")
 class PageInfo:
     has_next_page: bool
     has_previous_page: bool
@@ -53,9 +63,9 @@ class PageInfo:
     end_cursor: str | None
 
 
-@strawberry.input(description="How a task is submitted.")
+@strawberry.input(description="Options of a submission.")
 class SubmitOptions:
-    recompute: bool = strawberry.field(default=False, description="Run the task again even if a result is kept.")
+    recompute: bool = strawberry.field(default=False, description="Run the task again even if a result is stored.")
     priority: int = strawberry.field(default=0, description="From -100 to 100; tasks with a higher priority run first.")
     not_before: datetime.datetime | None = strawberry.field(
         default=strawberry.UNSET, description="Do not run the task before this time."
@@ -123,11 +133,11 @@ def make_task_types(output_union: Any) -> tuple[type, type, type, type]:
             error = self.record.error_fields()
             return None if error is None else TaskError(**error)
 
-        @strawberry.field(description="Share done, 0 to 1, as reported by the latest attempt.")
+        @strawberry.field(description="Progress from 0 to 1, as reported by the latest attempt.")
         def progress(self) -> float | None:
             return self.record.progress
 
-        @strawberry.field(description="Number of submissions that share this task since it last started anew.")
+        @strawberry.field(description="Number of submissions that share the current run, or the last one.")
         def submissions(self) -> int:
             return self.record.submissions
 
@@ -151,7 +161,7 @@ def make_task_types(output_union: Any) -> tuple[type, type, type, type]:
             return to_datetime(self.record.finished_at)
 
         @strawberry.field(
-            description="When the record is deleted; null while the task is open, or if it is kept for ever."
+            description="When the record is deleted; null while the task is open, or if the record is kept for ever."
         )
         def expires_at(self) -> datetime.datetime | None:
             return to_datetime(self.record.expires_at)
@@ -187,7 +197,7 @@ def make_task_types(output_union: Any) -> tuple[type, type, type, type]:
             assert at is not None
             return at
 
-        @strawberry.field(description="Share done, 0 to 1, if the event reports it.")
+        @strawberry.field(description="Progress from 0 to 1, if the event reports it.")
         def progress(self) -> float | None:
             return self.event.progress
 

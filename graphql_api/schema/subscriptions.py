@@ -45,7 +45,7 @@ def make_subscription(task: type, task_event: type) -> type:
             node = info.context.node
             limit = node.settings.batch_limit
             if len(task_ids) > limit:
-                raise BadInput(f"at most {limit} task ids at once, not {len(task_ids)}", limit=limit)
+                raise BadInput(f"name at most {limit} task ids at once, not {len(task_ids)}", limit=limit)
             checked = [check_task_id(task_id) for task_id in task_ids]
             async with aclosing(
                 node.deliveries.final_records(

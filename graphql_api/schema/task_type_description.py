@@ -150,13 +150,13 @@ class TaskTypeType:
     )
     output_type: str = strawberry.field(description="The GraphQL type of its output, a member of `TaskOutput`.")
     wraps_value: bool = strawberry.field(
-        description="Whether `outputType` wraps an output that is no object in a single field `value`."
+        description="Whether `outputType` wraps an output that is not an object in a single field `value`."
     )
     selection: str = strawberry.field(
         description="A selection of everything in `outputType` that needs no arguments, with `__typename`."
     )
     id_from_input: bool = strawberry.field(
-        description="Whether clients can derive the task id: it follows from the arguments' GraphQL types and values."
+        description="Whether clients can compute the task id from the arguments' GraphQL types and values."
     )
     types: list[UsedType] = strawberry.field(description="The objects and enums that the arguments and the output use.")
 

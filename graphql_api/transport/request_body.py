@@ -59,7 +59,7 @@ def body_reader(receive: Receive, headers: Mapping[str, str]) -> Receive:
 
 
 def _too_large() -> RequestRefused:
-    return RequestRefused(413, f"a request body is at most {BODY_LIMIT_BYTES} bytes")
+    return RequestRefused(413, f"a request body may have at most {BODY_LIMIT_BYTES} bytes")
 
 
 def _bounded(receive: Receive) -> Receive:

@@ -319,7 +319,7 @@ async def test_a_link_opens_the_same_task_later_on_another_node(windows: Windows
 async def test_a_page_waits_for_a_task_that_nobody_submitted_yet(windows: Windows, pages_system: System) -> None:
     task = task_id("fibonacci", "1", b'{"n":77}')
     async with windows.open(f"/#/tasks/{task}") as page:
-        await expect(page.get_by_text("this task was not submitted yet")).to_be_visible()
+        await expect(page.get_by_text("not submitted yet, or expired")).to_be_visible()
         await pages_system.ask("mutation { submitFibonacci(n: 77) { taskId } }")
         await see_state(page, "SUCCEEDED")
 

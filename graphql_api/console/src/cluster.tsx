@@ -123,7 +123,7 @@ export function ClusterPage({ watch }: { watch: ClusterWatch }) {
         </header>
         {reason && <RefusalView reason={reason} />}
         {!cluster.schedulerConnected && (
-          <p className="refusal">The scheduler is not connected. Tasks are accepted and wait until it is back.</p>
+          <p className="refusal">The scheduler is not connected. Tasks are accepted, and run when it is back.</p>
         )}
         <div className="figures">
           <Figure name="workers" value={count(workers.length)} more={counted(threads, "thread")} />
@@ -180,7 +180,7 @@ function FleetCard({ fleet }: { fleet: Fleet | null }) {
   return (
     <section className="card" aria-labelledby="fleet-title">
       <h2 id="fleet-title">Fleet</h2>
-      {!fleet && <p className="hint">No controller is running: workers are started and stopped by hand.</p>}
+      {!fleet && <p className="hint">No controller is running, so nothing starts or stops workers automatically.</p>}
       {fleet && (
         <>
           <Facts>
@@ -261,7 +261,7 @@ export function ClusterLine({ watch: { cluster, reason } }: { watch: ClusterWatc
   if (reason) return <span className="light bad">{reason.code ?? "the api does not respond; retrying"}</span>;
   if (!cluster) return <span className="light">connecting</span>;
   const { schedulerConnected, workers, fleet } = cluster;
-  if (!schedulerConnected) return <span className="light bad" title="Tasks are accepted and wait until it is back">no scheduler</span>;
+  if (!schedulerConnected) return <span className="light bad" title="Tasks are accepted, and run when it is back">no scheduler</span>;
   const launching = fleet?.launching ? `, ${fleet.launching} launching` : "";
   return <span className="light good">{`${counted(workers.length, "worker")}${launching}`}</span>;
 }

@@ -188,10 +188,10 @@ function SubmitPage({ chosen, taskId, catalogue: { taskTypes, caller }, watch }:
 const Welcome = ({ count }: { count: number }) => (
   <aside className="card hint welcome">
     <p>
-      You can submit {count} task type{count === 1 ? "" : "s"} here. A submission returns the task's id at once, which follows from
-      the input alone. Progress and result appear here as soon as they exist.
+      You can submit {count} task type{count === 1 ? "" : "s"} here. A submission returns the task's id at once; the same input
+      always has the same id. Progress and result appear here as soon as they exist.
     </p>
-    <p>The address names the task, so you can bookmark and share it: any node opens it for as long as the result is kept.</p>
+    <p>You can bookmark and share the address of a task: it works on any node until the result expires.</p>
   </aside>
 );
 

@@ -97,8 +97,9 @@ function readScalar(typed: string, name: string): Reading {
   if (trimmed === "") throw new Error("Enter a value.");
   if (name === "Int") {
     if (!WHOLE.test(trimmed)) throw new Error("Enter an integer.");
-    if (Math.abs(Number(trimmed)) >= 2 ** 31) throw new Error("The largest Int in GraphQL is 2,147,483,647.");
-    return both(Number(trimmed));
+    const value = Number(trimmed);
+    if (value < -(2 ** 31) || value >= 2 ** 31) throw new Error("An Int in GraphQL is from -2,147,483,648 to 2,147,483,647.");
+    return both(value);
   }
   if (name === "Float") {
     if (!Number.isFinite(Number(trimmed))) throw new Error("Enter a number.");
@@ -106,7 +107,7 @@ function readScalar(typed: string, name: string): Reading {
   }
   if (name === "BigInt") {
     const bare = trimmed.replace(/[\s_,]/g, "");
-    if (!WHOLE.test(bare)) throw new Error("Enter an integer of any length.");
+    if (!WHOLE.test(bare)) throw new Error("Enter an integer.");
     const value = BigInt(bare);
     return { wire: String(value), plain: value >= -SAFE && value <= SAFE ? Number(value) : String(value) };
   }

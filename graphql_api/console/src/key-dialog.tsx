@@ -32,11 +32,11 @@ export function KeyButton({ caller, needed }: { caller: Catalogue["caller"] | un
           <h2 id="key-title">API key</h2>
           <p className="hint">
             {caller && apiKey()
-              ? `You are ${caller.name}${caller.tenant ? ` of ${caller.tenant}` : ""}, with the scopes ${caller.scopes.join(", ").toLowerCase()}.`
+              ? `You are ${caller.name}${caller.tenant ? ` of tenant ${caller.tenant}` : ""}, with the scopes ${caller.scopes.join(", ").toLowerCase()}.`
               : needed
                 ? "This api requires one."
                 : "Only needed if this api requires one."}{" "}
-            The key is kept in this tab until you close it.
+            The key is stored in this tab until you close it.
           </p>
           <div className="field">
             <label htmlFor="key" className="label">API key or JWT</label>

@@ -5,15 +5,16 @@ import type { TaskState } from "./operations.ts";
 
 /** What a person can do about a code; docs/errors.md has all of them. */
 const ADVICE: Record<string, string> = {
-  UNAUTHENTICATED: "Enter an API key or a token: the button is at the top right.",
-  FORBIDDEN: "Your key is valid, but does not permit this.",
+  UNAUTHENTICATED: "Enter an API key or a JWT with the button at the top right.",
+  FORBIDDEN: "Your credential is valid, but does not permit this.",
   QUEUE_FULL: "Too many tasks are queued. Nothing was submitted; try again in a moment.",
   RATE_LIMITED: "You have submitted too many tasks recently. Nothing was submitted; try again in a moment.",
-  SERVICE_UNAVAILABLE: "The store does not respond. Submitting again is safe: the same input has the same id.",
-  WORKER_LOST: "Every worker that ran it ended. Does the task run out of memory?",
+  SERVICE_UNAVAILABLE: "Redis does not respond. Submitting again is safe: the same input has the same id.",
+  WORKER_LOST: "The worker processes that ran it ended. Find out what ends them: a crash in an extension, for example.",
+  OUT_OF_MEMORY: "Give workers more memory, or let the task use less.",
   TIMEOUT: "It ran longer than its task type allows.",
-  RESULT_TOO_LARGE: "Store large results in a blob: save_blob.",
-  RESULT_UNREADABLE: "Submit it again with “run again”.",
+  RESULT_TOO_LARGE: "Store large values with save_blob and return the Blob.",
+  RESULT_UNREADABLE: "The class of the result was changed, but not the task's version. Submit it again with “run again”.",
   TASK_FAILED: "The function raised this. The traceback is in the worker's log.",
 };
 

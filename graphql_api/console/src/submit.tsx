@@ -164,7 +164,7 @@ function storedDrafts(key: string, members: Member[]): Drafts | undefined {
 function whyNoId(type: TaskType, image: string | undefined): string {
   if (!type.idFromInput) return "only the api can compute it for this type of input";
   if (image === undefined) return "shown once the form is complete";
-  return CAN_HASH ? "…" : "computed by the api: browsers compute hashes for https: and localhost only";
+  return CAN_HASH ? "…" : "computed by the api: browsers compute hashes only on pages from https: or localhost";
 }
 
 /** The id of a pre-image, which the browser computes asynchronously. */

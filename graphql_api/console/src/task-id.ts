@@ -1,4 +1,4 @@
-// The task id, derived from the input as the api does it (docs/tasks.md has the rule).
+// The task id, derived from the input as the api does it (docs/wire-format.md has the rule).
 
 /** RFC 8785, which defines numbers, strings and the order of keys (by UTF-16 code units) as in JavaScript. */
 export function canonicalJson(value: unknown): string {

@@ -16,7 +16,7 @@ const POLL_MILLISECONDS = 5000;
 
 const OUTCOMES: Record<Outcome, string> = {
   NEW: "a new task",
-  JOINED: "joined: the same task is already in flight",
+  JOINED: "joined: the same task is already open",
   CACHED: "cached: the result already exists",
   RECOMPUTED: "running again",
 };
@@ -152,7 +152,7 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
     <article className="card task" aria-busy={open}>
       <header className="row">
         <Heading className="call" title={title && title.length > 200 ? title.slice(0, 2000) : undefined}>{title ?? "Task"}</Heading>
-        <span role="status">{state ? <StateMark state={state} /> : <span className="hint">this task was not submitted yet; the page waits for it</span>}</span>
+        <span role="status">{state ? <StateMark state={state} /> : <span className="hint">not submitted yet, or expired; this page waits for it</span>}</span>
         {open && (
           <button type="button" className="quiet end" onClick={cancel} disabled={cancelling}>
             {cancelling ? "Cancelling" : "Cancel"}
@@ -212,7 +212,7 @@ function IdLine({ taskId, name, submitted }: { taskId: string; name: string | un
       )}
       {submitted?.expectedId && submitted.expectedId !== taskId && (
         <p className="refusal">
-          This page computed another id, <code>{submitted.expectedId}</code>: the api reads the input differently.
+          This page computed another id, <code>{submitted.expectedId}</code>: it and the api write the input differently.
         </p>
       )}
     </>
@@ -220,7 +220,7 @@ function IdLine({ taskId, name, submitted }: { taskId: string; name: string | un
 }
 
 function progressWords(progress: number | null | undefined, startedAt: string | null | undefined, now: number): string {
-  if (progress === null || progress === undefined) return "running; no progress is reported";
+  if (progress === null || progress === undefined) return "running; no progress reported";
   const percent = `${Math.floor(progress * 100)} %`;
   const ran = startedAt ? now - Date.parse(startedAt) : 0;
   // An early estimate would jump.

@@ -38,9 +38,9 @@ const spanText = ({ kind, attempt, from, to }: Span): string =>
 function meaning({ kind, attempt }: TaskEvent): string {
   switch (kind) {
     case "QUEUED": return "accepted, waiting for a worker";
-    case "STARTED": return attempt > 1 ? `a worker runs attempt ${attempt}` : "a worker runs it";
-    case "RETRY": return "failed, will be retried";
-    case "LOST": return "the attempt was lost with its worker or scheduler and will be retried";
+    case "STARTED": return attempt > 1 ? `attempt ${attempt} started on a worker` : "started on a worker";
+    case "RETRY": return "failed, another attempt follows";
+    case "LOST": return "lost with its worker or scheduler, another attempt follows";
     case "SUCCEEDED": return "the result is available";
     case "FAILED": return "ended without a result";
     case "CANCELLED": return "was cancelled";
