@@ -7,17 +7,16 @@ python scripts/settings_table.py --write  writes them into docs/settings.md
 
 from __future__ import annotations
 
-import sys
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
+from generated_table import DOCS, row, write_or_print
+
 from cluster.settings import GROUPS, variable_of
 from cluster.settings.parsers import InvalidValue
 
-PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
-BEGIN = "<!-- settings: written by scripts/settings_table.py -->"
-END = "<!-- /settings -->"
+PAGE = DOCS / "settings.md"
 
 MACHINE_DEFAULTS = {"max_workers": "the machine's cores"}
 """Defaults that differ from machine to machine."""
@@ -30,9 +29,8 @@ def tables() -> str:
         lines += ["", f"## {group.TITLE}", "", "| variable | default | expected | meaning |", "|---|---|---|---|"]
         for item in fields(group):
             cells = [f"`{variable_of(item.name)}`", default(item), expected(item), item.metadata["meaning"]]
-            # A bare < begins a tag in Markdown, and a bare | the next cell.
-            lines.append("| " + " | ".join(cell.replace("|", r"\|").replace("<", "&lt;") for cell in cells) + " |")
-    return "\n".join(lines)
+            lines.append(row(cells))
+    return "\n".join([*lines, ""])
 
 
 def default(item: Field[Any]) -> str:
@@ -54,15 +52,5 @@ def expected(item: Field[Any]) -> str:
     return "a path" if isinstance(item.default, Path) else "any text"
 
 
-def filled_in(page: str) -> str:
-    """The page with the tables between its two marks replaced."""
-    head, _, rest = page.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n{tables()}\n\n{END}{tail}"
-
-
 if __name__ == "__main__":
-    if "--write" in sys.argv[1:]:
-        PAGE.write_text(filled_in(PAGE.read_text()))
-    else:
-        print(tables())
+    write_or_print(PAGE, "settings", tables())
