@@ -118,6 +118,12 @@ class QueueFull(PublicError):
     audited = True
 
 
+class StoreFull(PublicError):
+    """Redis is nearly full: nothing new is accepted until records have expired, or it has been given more memory."""
+
+    code = "STORE_FULL"
+
+
 class TooManySubscriptions(PublicError):
     """The limit of open subscriptions, or of ids in one subscription, is reached."""
 

@@ -124,6 +124,11 @@ def private_redis(binary: str, folder: Path, free_port: Callable[[], int]) -> Pr
     return PrivateRedis(f"redis://:{password}@{address}", shown, [binary, str(file), *options])
 
 
+def memory_limit_bytes() -> int:
+    """The memory of a local Redis: a quarter of the machine's."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+
+
 def redis_command(binary: str, folder: Path, listen: int | Path) -> list[str]:
     """The command line of a Redis that keeps its data and refuses writes when it is full.
 
@@ -136,7 +141,8 @@ def redis_command(binary: str, folder: Path, listen: int | Path) -> list[str]:
         place = ["--port", str(listen), "--bind", "127.0.0.1"]
     return [
         binary, *place, "--dir", str(folder), "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
-        "--maxmemory-policy", "noeviction", "--daemonize", "no", "--loglevel", "warning",
+        "--maxmemory", str(memory_limit_bytes()), "--maxmemory-policy", "noeviction", "--daemonize", "no",
+        "--loglevel", "warning",
     ]  # fmt: skip
 
 

@@ -1,8 +1,9 @@
-"""Admission control: submissions are refused while too many tasks are queued.
+"""Admission control: submissions are refused while too many tasks are queued, or Redis is nearly full.
 
 The limits apply to QUEUED tasks, in total and per task type. Each api node reads their number from Redis twice a second
 and adds what it has accepted since. Several nodes together can therefore exceed a limit by what they accept within that
-interval, which still bounds Redis's memory.
+interval. Together with the largest input (INPUT_LIMIT_BYTES) this bounds what waiting tasks take; what ended tasks take
+ends with RESULT_TTL_SECONDS. `store_memory` refuses what would be too much for Redis in any case.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from cluster.errors import QueueFull
+from cluster.api_node.store_memory import StoreMemory
+from cluster.errors import QueueFull, StoreFull
 from cluster.settings import Settings
 from cluster.store.async_store import Store
 from cluster.store.record import Record, TaskState
@@ -32,6 +34,7 @@ class Admission:
         self._store = store
         self._queued: Counter[str | None] = Counter()
         self._counted_at: dict[str | None, float] = {}
+        self._memory = StoreMemory(store)
 
     async def admit(self, bound: Sequence[Bound], *, recompute: bool) -> None:
         """Checks whether these submissions, all of one task type, may be claimed.
@@ -40,15 +43,22 @@ class Admission:
 
         Raises:
             QueueFull: there is no room for the others; none of the submissions may be claimed.
+            StoreFull: Redis is nearly full.
         """
         task_type = bound[0].task_type
         room = await self._room(None, self._limit)
         if task_type.queue_limit is not None:
             room = min(room, await self._room(task_type.name, task_type.queue_limit))
-        if len(bound) <= room:
+        full = await self._memory.is_full()
+        if len(bound) <= room and not full:
             return
         records = await self._store.read_many([item.task_id for item in bound], results=False)
         needed = sum(1 for record in records if _needs_room(record, recompute))
+        if needed and full:
+            raise StoreFull(
+                "the task store is nearly full, so no new task is accepted; try again once results have expired",
+                retryAfterSeconds=RETRY_AFTER_SECONDS,
+            )
         if needed > room:
             raise QueueFull(
                 f"the queue has room for {room} more {task_type.name} tasks, not for {needed}; nothing was accepted, "

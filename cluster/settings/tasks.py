@@ -19,6 +19,15 @@ class TaskSettings(SettingsGroup):
     queue_limit: int = setting(
         100_000, integer(1), "Maximum number of QUEUED tasks, of all task types; further submissions are refused."
     )
+    input_limit_bytes: int = setting(
+        65_536,
+        integer(1_000, 4_000_000),
+        "Largest input of a task, in bytes of its canonical JSON, which is kept in Redis; `@task(input_limit=)` sets "
+        "another limit for a task type.",
+    )
+    not_before_days: int = setting(
+        30, integer(1, 36_500), "How far ahead `notBefore` may be. A task that waits for its time is kept in Redis."
+    )
     lost_worker_limit: int = setting(
         3, integer(1, 100), "How many workers may die while they run one task before it is FAILED with WORKER_LOST."
     )

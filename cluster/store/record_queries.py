@@ -124,6 +124,12 @@ class RecordQueries(ABC):
         scores = [score for reply in replies for _, score in _members(reply)]
         return min(scores) / 1000 if scores else None
 
+    async def memory(self) -> tuple[int, int]:
+        """Returns the bytes that count against Redis's `maxmemory`, and `maxmemory` itself, 0 if there is none."""
+        info = await self.command("INFO", "memory")
+        # Buffers of replicas and of the append-only file do not count (redis.io, "Key eviction").
+        return int(info["used_memory"]) - int(info.get("mem_not_counted_for_evict", 0)), int(info.get("maxmemory", 0))
+
     async def server_milliseconds(self) -> int:
         """Returns the time by Redis's clock, milliseconds since 1970."""
         return _milliseconds(await self.command("TIME"))

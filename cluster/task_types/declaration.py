@@ -28,6 +28,8 @@ NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 MAX_VERSION_LENGTH: Final = 64
 MAX_NAME_LENGTH: Final = 100
 """Characters of a name that a client sends and that is not registered: it becomes a part of keys in Redis."""
+INPUT_LIMIT_BYTES: Final = 4_000_000
+"""Largest `input_limit`: an input is part of a request's body, which has at most this size."""
 
 RESERVED_ARGUMENTS: Final = frozenset({"options", "info", "self", "cls", "root", "model_config"})
 """Argument names with another meaning: in the mutation, in its resolver, or in pydantic's model."""
@@ -45,6 +47,7 @@ def declare(
     queue_limit: int | None = None,
     checks: Callable[..., None] | None = None,
     registered_in: str = "",
+    input_limit: int | None = None,
 ) -> TaskType:
     """The task type of a function; the arguments are those of `task`, and the module that calls it.
 
@@ -54,7 +57,7 @@ def declare(
     reject_unsupported_callable(function, name)
     where = origin_of(function)
     name = name or underlying_function(function).__name__
-    _check_limits(where, name, version, timeout_seconds, retries, queue_limit)
+    _check_limits(where, name, version, timeout_seconds, retries, queue_limit, input_limit)
     try:
         hints = typing.get_type_hints(underlying_function(function), include_extras=True)
     except NameError as error:
@@ -95,14 +98,20 @@ def declare(
     _check_defaults(where, arguments, input_model)
     made = TaskType(
         name, version, function, arguments, timeout_seconds, retries, queue_limit, checks, input_model, output,
-        registered_in,
+        registered_in, input_limit,
     )  # fmt: skip
     _check_default_round_trips(where, made)
     return made
 
 
 def _check_limits(
-    where: str, name: str, version: str, timeout_seconds: float | None, retries: int, queue_limit: int | None
+    where: str,
+    name: str,
+    version: str,
+    timeout_seconds: float | None,
+    retries: int,
+    queue_limit: int | None,
+    input_limit: int | None,
 ) -> None:
     if not NAME.fullmatch(name):
         hint = "; set one with @task(name=...)" if name == "__call__" else ""
@@ -113,6 +122,8 @@ def _check_limits(
         raise RegistryError(f"{where}: timeout_seconds must be above 0, not {timeout_seconds}")
     if queue_limit is not None and queue_limit < 1:
         raise RegistryError(f"{where}: queue_limit must be 1 or more, not {queue_limit}")
+    if input_limit is not None and not 1 <= input_limit <= INPUT_LIMIT_BYTES:
+        raise RegistryError(f"{where}: input_limit must be from 1 to {INPUT_LIMIT_BYTES} bytes, not {input_limit}")
     if retries < 0:
         raise RegistryError(f"{where}: retries must be 0 or more, not {retries}")
 

@@ -79,6 +79,7 @@ def task(
     retries: int = 0,
     queue_limit: int | None = None,
     checks: Callable[..., None] | None = None,
+    input_limit: int | None = None,
 ) -> Callable[[F], F]: ...
 
 
@@ -91,6 +92,7 @@ def task(
     retries: int = 0,
     queue_limit: int | None = None,
     checks: Callable[..., None] | None = None,
+    input_limit: int | None = None,
 ) -> Any:
     """Registers a typed function as a task type; the function itself stays unchanged.
 
@@ -101,6 +103,7 @@ def task(
         timeout_seconds: maximum run time of one attempt; None for no limit.
         retries: how many times a failed attempt is retried.
         queue_limit: maximum number of waiting tasks of this type; None for the system's limit alone.
+        input_limit: maximum size of an input as canonical JSON, in bytes; None for INPUT_LIMIT_BYTES.
         checks: called with the arguments on the api node; raises `BadInput` for inputs that types cannot exclude.
 
     Raises:
@@ -108,7 +111,7 @@ def task(
     """
 
     def register(decorated: F) -> F:
-        made = declare(decorated, name, version, timeout_seconds, retries, queue_limit, checks, caller)
+        made = declare(decorated, name, version, timeout_seconds, retries, queue_limit, checks, caller, input_limit)
         _registered[caller, made.name] = made
         _importing[caller, made.name] = frozenset(being_imported)
         return decorated

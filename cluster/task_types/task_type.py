@@ -59,6 +59,7 @@ class TaskType:
         timeout_seconds: maximum run time of one attempt; None for no limit.
         retries: how many times a failed attempt is retried.
         queue_limit: maximum number of tasks of this type in QUEUED; None for the system's limit alone.
+        input_limit: maximum size of an input's canonical JSON, in bytes; None for INPUT_LIMIT_BYTES.
         checks: called with the validated arguments; raises BadInput for what types cannot express.
         input_model: pydantic model of the arguments.
         output: the declared output.
@@ -76,6 +77,7 @@ class TaskType:
     input_model: type[BaseModel] = field(repr=False)
     output: OutputType = field(repr=False)
     registered_in: str = ""
+    input_limit: int | None = None
 
     @property
     def returns(self) -> Any:
@@ -95,11 +97,16 @@ class TaskType:
         """Whether the other one is the same function with the same version and limits."""
         return self.origin == other.origin and all(
             getattr(self, name) == getattr(other, name)
-            for name in ("version", "timeout_seconds", "retries", "queue_limit", "checks")
+            for name in ("version", "timeout_seconds", "retries", "queue_limit", "checks", "input_limit")
         )
 
     def bind(
-        self, arguments: Mapping[str, Any], format_path: Callable[[ValuePath], str] = python_path, *, salt: str = ""
+        self,
+        arguments: Mapping[str, Any],
+        format_path: Callable[[ValuePath], str] = python_path,
+        *,
+        salt: str = "",
+        limit_bytes: int | None = None,
     ) -> Bound:
         """Validates arguments, fills in defaults and derives the task id.
 
@@ -107,10 +114,11 @@ class TaskType:
             arguments: by name; the fields of models by their names too, never by an alias.
             format_path: how the caller's language writes the path of a value, for the errors.
             salt: of the caller's tenant, if tenants are kept apart.
+            limit_bytes: maximum size of the input, unless the task type has a limit of its own; None for no limit.
 
         Raises:
             BadInput: an argument is unknown, missing, of a wrong type or out of bounds; the message names it, and
-                `argument` in its details is the first one, as `format_path` writes it.
+                `argument` in its details is the first one, as `format_path` writes it. Or the input is too large.
         """
         model = self._validate(arguments, format_path)
         traits = self.input_traits
@@ -130,6 +138,13 @@ class TaskType:
         except (ValueError, RecursionError) as error:
             # pydantic's own errors are ValueErrors: a lone surrogate, or a value nested too deeply.
             raise BadInput(f"{self.name}: the input has no JSON form: {str(error)[:200]}") from None
+        limit = self.input_limit or limit_bytes
+        if limit is not None and len(canonical_input) > limit:
+            raise BadInput(
+                f"{self.name}: an input has at most {limit} bytes of JSON, not {len(canonical_input)}: pass a URL or a "
+                "key of large data instead",
+                limit=limit,
+            )
         if len(canonical_input) > MAX_INT_DIGITS or traits.has_custom_code:
             self._check_input_round_trip(model, canonical_input, format_path)
         return Bound(self, model, canonical_input, task_id(self.name, self.version, canonical_input, salt))

@@ -13,7 +13,7 @@ MAX_PAUSE_SECONDS: Final = 5.0
 """Pauses double from the first to the maximum; each is random within its upper half, so that clients spread out."""
 
 RETRYABLE_CODES: Final = frozenset(
-    {"SERVICE_UNAVAILABLE", "QUEUE_FULL", "RATE_LIMITED", "TOO_MANY_SUBSCRIPTIONS", "BLOB_UNAVAILABLE"}
+    {"SERVICE_UNAVAILABLE", "QUEUE_FULL", "STORE_FULL", "RATE_LIMITED", "TOO_MANY_SUBSCRIPTIONS", "BLOB_UNAVAILABLE"}
 )
 """Codes of temporary refusals: the same request may be accepted a moment later."""
 

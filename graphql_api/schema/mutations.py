@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import time
 from typing import Annotated, Any, Union
 
 import strawberry
@@ -12,6 +13,7 @@ from strawberry.types.field import StrawberryField
 
 from cluster.api_node.submission import SubmitOptions as Options
 from cluster.errors import BadInput
+from cluster.settings import Settings
 from cluster.store.audit_stream import AuditAction
 from cluster.task_types.task_id import check_task_id
 from cluster.task_types.task_type import Argument, TaskType
@@ -43,25 +45,31 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
     async def submit_one(info: ApiInfo, options: SubmitOptions | None = None, **values: Any) -> Any:
         # What the caller may do, and how often, is decided before its arguments are looked at.
         require_readable(info, Scope.SUBMIT)
-        chosen = to_options(options, info.context.caller)
+        settings = info.context.node.settings
+        chosen = to_options(options, info.context.caller, settings)
         caller = await info.context.authorize_submissions(1)
-        bound = task_type.bind(to_builtin(values), spell, salt=caller.salt)
+        bound = task_type.bind(to_builtin(values), spell, salt=caller.salt, limit_bytes=settings.input_limit_bytes)
         [submitted] = await info.context.node.submissions.submit([bound], chosen)
         return submission(record=submitted.record, outcome=submitted.outcome)
 
     async def submit_many(info: ApiInfo, inputs: list[Any], options: SubmitOptions | None = None) -> Any:
         require_readable(info, Scope.SUBMIT)
-        limit = info.context.node.settings.batch_limit
+        settings = info.context.node.settings
+        limit = settings.batch_limit
         if len(inputs) > limit:
             raise BadInput(f"submit at most {limit} inputs at once, not {len(inputs)}", limit=limit)
-        chosen = to_options(options, info.context.caller)
+        chosen = to_options(options, info.context.caller, settings)
         caller = await info.context.authorize_submissions(len(inputs))
         bound = []
         for index, item in enumerate(inputs):
             place = f"inputs[{index}]"
             try:
                 spell_here = functools.partial(spell, prefix=f"{place}.")
-                bound.append(task_type.bind(to_builtin(vars(item)), spell_here, salt=caller.salt))
+                bound.append(
+                    task_type.bind(
+                        to_builtin(vars(item)), spell_here, salt=caller.salt, limit_bytes=settings.input_limit_bytes
+                    )
+                )
             except BadInput as error:
                 message = error.message if place in error.message else f"{place}: {error.message}"
                 raise BadInput(f"{message}; nothing was submitted", **error.details, index=index) from None
@@ -143,7 +151,7 @@ def require_readable(info: ApiInfo, scope: Scope) -> None:
         caller.require(Scope.READ)
 
 
-def to_options(options: SubmitOptions | None, caller: Caller) -> Options:
+def to_options(options: SubmitOptions | None, caller: Caller, settings: Settings) -> Options:
     """The options of a submission.
 
     Raises:
@@ -159,6 +167,9 @@ def to_options(options: SubmitOptions | None, caller: Caller) -> Options:
     not_before = options.not_before or None
     if not_before is not None and not_before.tzinfo is None:
         raise BadInput("options.notBefore needs a time zone, as in 2026-01-31T12:00:00Z")
+    days = settings.not_before_days
+    if not_before is not None and not_before.timestamp() > time.time() + days * 86_400:
+        raise BadInput(f"options.notBefore is at most {days} days ahead", argument="options.notBefore", limit=days)
     return Options(
         recompute=options.recompute,
         priority=options.priority,

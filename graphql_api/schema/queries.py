@@ -93,8 +93,10 @@ def make_query(task_class: type, connection_class: type) -> type:
             info.context.caller.require(Scope.READ)
             if not descriptions:
                 # Neither the registry nor the schema changes during the life of the process.
-                registry = info.context.node.registry
-                descriptions.extend(TaskTypeType.of(task_type, info.schema) for task_type in registry.values())
+                node = info.context.node
+                descriptions.extend(
+                    TaskTypeType.of(task_type, info.schema, node.settings) for task_type in node.registry.values()
+                )
             return descriptions
 
         @strawberry.field(description="The scheduler, the workers and the fleet.")

@@ -25,6 +25,7 @@ from graphql import (
 )
 from pydantic_core import to_jsonable_python
 
+from cluster.settings import Settings
 from cluster.task_types.task_id import canonical
 from cluster.task_types.task_type import TaskType
 from cluster.task_types.value_types import BigIntMark, json_integer
@@ -145,6 +146,7 @@ class TaskTypeType:
     arguments: list[TaskArgument]
     timeout_seconds: float | None
     retries: int
+    input_limit_bytes: int = strawberry.field(description="Largest input, in bytes of its canonical JSON.")
     input_type: str | None = strawberry.field(
         description="The GraphQL type of one input of `<mutation>Many`; null if there are no arguments."
     )
@@ -161,7 +163,7 @@ class TaskTypeType:
     types: list[UsedType] = strawberry.field(description="The objects and enums that the arguments and the output use.")
 
     @classmethod
-    def of(cls, task_type: TaskType, schema: Any) -> Self:
+    def of(cls, task_type: TaskType, schema: Any, settings: Settings) -> Self:
         """Describes a task type of a schema made by `make_schema`."""
         graphql_schema = core_schema(schema)
         assert graphql_schema.mutation_type is not None, "every schema has cancelTask"
@@ -196,6 +198,7 @@ class TaskTypeType:
             ],
             timeout_seconds=task_type.timeout_seconds,
             retries=task_type.retries,
+            input_limit_bytes=task_type.input_limit or settings.input_limit_bytes,
             input_type=f"{pascal_case(task_type.name)}Input" if task_type.arguments else None,
             output_type=output,
             wraps_value=task_type.name in schema.wrappers,

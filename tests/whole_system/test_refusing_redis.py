@@ -121,7 +121,7 @@ async def test_a_system_whose_redis_refuses_says_so_and_then_goes_on_where_it_wa
     seen = [(status, parts) for asked, status, parts in client.ready if began + 2.5 < asked < ended]
     assert seen, "nothing was asked"
     assert all(status == 503 and "redis" in parts for status, parts in seen), seen
-    assert client.codes <= {"SERVICE_UNAVAILABLE"}
+    assert client.codes <= {"SERVICE_UNAVAILABLE"} | ({"STORE_FULL"} if name == "full" else set())
     await healed(refused)
     async with asyncio.timeout(40):
         for task_id, attempts in ((running, {1}), (failing, {2}), (later, {1})):
@@ -129,7 +129,11 @@ async def test_a_system_whose_redis_refuses_says_so_and_then_goes_on_where_it_wa
             assert (got["state"], got["attempt"] in attempts) == ("SUCCEEDED", True), got
         for task_id in client.accepted:
             assert (await refused.result(task_id))["state"] == "SUCCEEDED"
-        assert (await refused.result(await submit(refused, NEW, n=numbers + 99), node=1))["state"] == "SUCCEEDED"
+        # A node may take a full Redis for full for a second longer.
+        while "errors" in (answer := await refused.post(NEW, {"n": numbers + 99})):
+            assert answer["errors"][0]["extensions"]["code"] == "STORE_FULL"
+            await asyncio.sleep(0.1)
+        assert (await refused.result(answer["data"]["it"]["taskId"], node=1))["state"] == "SUCCEEDED"
     assert (tmp_path / f"runs-{numbers}").read_text() == "x", "a task whose result waited for Redis ran once"
     assert processes(refused) == before
 

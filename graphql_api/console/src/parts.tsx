@@ -8,6 +8,7 @@ const ADVICE: Record<string, string> = {
   UNAUTHENTICATED: "Enter an API key or a JWT with the button at the top right.",
   FORBIDDEN: "Your credential is valid, but does not permit this.",
   QUEUE_FULL: "Too many tasks are queued. Nothing was submitted; try again in a moment.",
+  STORE_FULL: "The store has no room for new tasks. Nothing was submitted; running tasks go on.",
   RATE_LIMITED: "You have submitted too many tasks recently. Nothing was submitted; try again in a moment.",
   SERVICE_UNAVAILABLE: "Redis does not respond. Submitting again is safe: the same input has the same id.",
   WORKER_LOST: "The worker processes that ran it ended. Find out what ends them: a crash in an extension, for example.",

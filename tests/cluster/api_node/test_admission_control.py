@@ -12,8 +12,9 @@ from cluster.api_node.admission_control import Admission
 from cluster.api_node.audit_log import AuditLog
 from cluster.api_node.dispatcher import Dispatcher
 from cluster.api_node.result_delivery import ResultDelivery
+from cluster.api_node.store_memory import StoreMemory
 from cluster.api_node.submission import Submissions, SubmitOptions
-from cluster.errors import QueueFull
+from cluster.errors import QueueFull, StoreFull
 from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
 from cluster.store.async_store import Store
@@ -81,3 +82,47 @@ async def test_submissions_of_other_nodes_count_too(settings: Settings, store: S
     await outcomes(submissions(settings, store), range(3))
     with pytest.raises(QueueFull):
         await outcomes(submissions(settings, store), [7])
+
+
+async def test_a_nearly_full_redis_refuses_new_tasks_only(
+    settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.api_node.store_memory.MAX_AGE_SECONDS", 0.0)
+    node = submissions(settings, store)
+    [done] = bound([1])
+    assert await outcomes(node, [1, 2]) == ["NEW", "NEW"]
+    await store.run(store.calls.start(done.task_id, 1, "w"))
+    used, _ = await store.memory()
+    try:
+        await store.command("CONFIG", "SET", "maxmemory", int(used / 0.95))
+        with pytest.raises(StoreFull) as refused:
+            await outcomes(node, [3])
+        assert refused.value.extensions == {"code": "STORE_FULL", "retryAfterSeconds": 5}
+        with pytest.raises(StoreFull):
+            await outcomes(node, [1, 3])
+        # What was accepted goes on, and what is kept is served.
+        assert await store.run(store.calls.finish(done.task_id, 1, b"{}"))
+        assert await outcomes(node, [1, 2]) == ["CACHED", "JOINED"]
+        with pytest.raises(StoreFull):
+            await outcomes(node, [1], recompute=True)
+    finally:
+        await store.command("CONFIG", "SET", "maxmemory", 0)
+    assert await outcomes(node, [3]) == ["NEW"]
+
+
+async def test_the_memory_of_redis_is_read_at_most_once_a_second(
+    settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = 0
+
+    async def memory() -> tuple[int, int]:
+        nonlocal reads
+        reads += 1
+        return 1, 0
+
+    monkeypatch.setattr(store, "memory", memory)
+    clock = iter((0.0, 0.5, 1.0, 1.5, 2.0))
+    memory_of_redis = StoreMemory(store, lambda: next(clock))
+    for _ in range(5):
+        assert not await memory_of_redis.is_full()
+    assert reads == 2

@@ -89,6 +89,8 @@ def test_a_function_that_cannot_be_a_task_is_refused_with_the_reason(function: C
         ({"timeout_seconds": float("inf")}, "timeout_seconds"),
         ({"version": ""}, "version"),
         ({"queue_limit": 0}, "queue_limit"),
+        ({"input_limit": 0}, "input_limit"),
+        ({"input_limit": 4_000_001}, "input_limit"),
     ],
 )
 def test_wrong_limits_are_refused(limits: dict[str, Any], words: str) -> None:

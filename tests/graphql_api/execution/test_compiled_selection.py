@@ -16,6 +16,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cluster.errors import BadInput
+from cluster.settings import Settings
 from cluster.store.record import Event, Record, SubmissionOutcome, TaskState
 from cluster.store.replies import SubmitReply
 from cluster.task_types.registry import load_registry
@@ -74,7 +75,7 @@ class Submissions:
 def context(submissions: Submissions) -> Context:
     node: Any = SimpleNamespace(
         registry=REGISTRY, store=Away(), blobs=None, submissions=submissions,
-        settings=SimpleNamespace(batch_limit=3, submissions_per_minute=0),
+        settings=replace(Settings(), batch_limit=3),
     )  # fmt: skip
     return Context(node, SCHEMA.wrappers, known_caller=Caller("somebody", frozenset(Scope)))
 
@@ -211,9 +212,9 @@ def test_task_types_are_described_once_for_a_process(monkeypatch: pytest.MonkeyP
     described: list[str] = []
     of_task_type = TaskTypeType.of
 
-    def counted(task_type: Any, schema: Any) -> TaskTypeType:
+    def counted(task_type: Any, schema: Any, settings: Any) -> TaskTypeType:
         described.append(task_type.name)
-        return of_task_type(task_type, schema)
+        return of_task_type(task_type, schema, settings)
 
     monkeypatch.setattr(TaskTypeType, "of", counted)
     schema = make_schema(REGISTRY)

@@ -1,0 +1,176 @@
+"""What a caller sends and asks for is bounded in bytes, on every transport."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster.errors import BadCursor, BadInput
+from cluster.settings import Settings
+from cluster.store.async_store import Store
+from cluster.task_types.declaration import NAME, check_name, declare
+from cluster.task_types.registry import Registry, load_registry
+from graphql_api.schema.queries import make_cursor, parse_cursor
+from tests.api_node import api_node
+from tests.sockets import dial, receive, send
+
+Answer = dict[str, Any]
+Door = Callable[[str, str, dict[str, Any]], Coroutine[Any, Any, Answer]]
+
+
+@dataclass
+class Echo:
+    text: str
+
+
+def echo(text: str, n: int = 0) -> Echo:
+    """Returns its text."""
+    return Echo(text)
+
+
+def letter(text: str) -> Echo:
+    """Takes more than others."""
+    return Echo(text)
+
+
+def registry() -> Registry:
+    made = load_registry()
+    made.add(declare(echo))
+    made.add(declare(letter, input_limit=5_000))
+    return made
+
+
+async def over_http(url: str, query: str, variables: dict[str, Any]) -> Answer:
+    async with httpx.AsyncClient(timeout=30) as client:
+        answer: Answer = (await client.post(url, json={"query": query, "variables": variables})).json()
+    return answer
+
+
+async def over_event_stream(url: str, query: str, variables: dict[str, Any]) -> Answer:
+    async with httpx.AsyncClient(timeout=30) as client:
+        body = {"query": query, "variables": variables}
+        answer = await client.post(url, json=body, headers={"Accept": "text/event-stream"})
+    items: list[Answer] = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: {")]
+    return items[0]
+
+
+async def over_socket(url: str, query: str, variables: dict[str, Any], legacy: bool = False) -> Answer:
+    async with dial(url, "graphql-ws" if legacy else "graphql-transport-ws") as socket:
+        payload = {"query": query, "variables": variables}
+        await send(socket, {"type": "connection_init"})
+        await send(socket, {"type": "start" if legacy else "subscribe", "id": "1", "payload": payload})
+        while True:
+            message = await receive(socket)
+            if message.get("id") == "1":
+                found: Answer | list[Answer] = message["payload"]
+                return {"errors": found} if isinstance(found, list) else found
+
+
+async def over_legacy_socket(url: str, query: str, variables: dict[str, Any]) -> Answer:
+    return await over_socket(url, query, variables, legacy=True)
+
+
+DOORS = [over_http, over_event_stream, over_socket, over_legacy_socket]
+
+
+@pytest.fixture
+async def url(settings: Settings) -> AsyncIterator[str]:
+    chosen = replace(settings, input_limit_bytes=1_000, legacy_websocket=True)
+    async with api_node(chosen, registry()) as url:
+        yield url
+
+
+def refusal(answer: Answer) -> dict[str, Any]:
+    [error] = answer["errors"]
+    return {"message": error["message"], **error["extensions"]}
+
+
+# Inputs ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_an_input_beyond_the_limit_is_refused_on_every_transport(url: str, store: Store) -> None:
+    one = "mutation($t: String!) { submitEcho(text: $t) { taskId } }"
+    many = "mutation($i: [EchoInput!]!) { submitEchoMany(inputs: $i) { taskId } }"
+    for door in DOORS:
+        refused = refusal(await door(url, one, {"t": "x" * 1_000}))
+        assert (refused["code"], refused["limit"]) == ("BAD_INPUT", 1_000)
+        assert "at most 1000 bytes" in refused["message"]
+        refused = refusal(await door(url, many, {"i": [{"text": "a"}, {"text": "x" * 1_000}]}))
+        assert (refused["code"], refused["limit"], refused["index"]) == ("BAD_INPUT", 1_000, 1)
+    assert sum((await store.counts()).values()) == 0
+    assert "errors" not in await over_http(url, one, {"t": "x" * 900})
+    letters = "mutation($t: String!) { submitLetter(text: $t) { taskId } }"
+    assert "errors" not in await over_http(url, letters, {"t": "x" * 4_900})
+    assert refusal(await over_http(url, letters, {"t": "x" * 5_000}))["limit"] == 5_000
+    shown = await over_http(url, "{ taskTypes { name inputLimitBytes } }", {})
+    limits = {item["name"]: item["inputLimitBytes"] for item in shown["data"]["taskTypes"]}
+    assert limits == {"fibonacci": 1_000, "echo": 1_000, "letter": 5_000}
+
+
+@given(text=st.text(st.characters(exclude_categories=["Cs"])), limit=st.integers(10, 80))
+def test_the_limit_of_an_input_counts_the_bytes_of_its_canonical_json(text: str, limit: int) -> None:
+    task_type = declare(letter)
+    size = len(task_type.bind({"text": text}).canonical_input)
+    if size <= limit:
+        task_type.bind({"text": text}, limit_bytes=limit)
+    else:
+        with pytest.raises(BadInput, match=f"at most {limit} bytes of JSON, not {size}"):
+            task_type.bind({"text": text}, limit_bytes=limit)
+
+
+async def test_a_task_cannot_be_put_off_for_longer_than_the_limit(url: str) -> None:
+    query = 'mutation($d: DateTime!) { submitEcho(text: "a", options: { notBefore: $d }) { taskId } }'
+    now = datetime.datetime.now(datetime.UTC)
+    for door in DOORS:
+        for late in ("9999-12-31T00:00:00Z", (now + datetime.timedelta(days=30, minutes=1)).isoformat()):
+            refused = refusal(await door(url, query, {"d": late}))
+            assert (refused["code"], refused["limit"]) == ("BAD_INPUT", 30)
+    assert "errors" not in await over_http(url, query, {"d": (now + datetime.timedelta(days=29)).isoformat()})
+
+
+# Names ----------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_text_that_is_no_name_never_reaches_redis(url: str, store: Store) -> None:
+    async def received() -> int:
+        info: dict[str, int] = await store.command("INFO", "stats")
+        return info["total_net_input_bytes"]
+
+    before = await received()
+    for door in DOORS:
+        for argument, code in (("name", "BAD_INPUT"), ("after", "BAD_CURSOR")):
+            query = f"query($n: String) {{ tasks({argument}: $n) {{ edges {{ cursor }} }} }}"
+            refused = refusal(await door(url, query, {"n": "x" * 300_000}))
+            assert refused["code"] == code
+            assert len(refused["message"]) < 500
+        refused = refusal(await door(url, "query($i: ID!) { task(taskId: $i) { taskId } }", {"i": "x" * 300_000}))
+        assert (refused["code"], len(refused["message"]) < 500) == ("BAD_TASK_ID", True)
+    assert await received() - before < 300_000
+    # A task type that is registered no more may still have records.
+    listed = await over_http(url, '{ tasks(name: "of_an_earlier_release") { edges { cursor } } }', {})
+    assert listed["data"]["tasks"]["edges"] == []
+
+
+@given(st.text(max_size=150) | st.from_regex(NAME, fullmatch=True))
+def test_only_the_form_of_a_name_is_a_name(text: str) -> None:
+    if NAME.fullmatch(text) and len(text) <= 100:
+        assert check_name(text) == text
+    else:
+        with pytest.raises(BadInput):
+            check_name(text)
+
+
+@given(st.integers(0, 2**53), st.from_regex(r"[0-9a-f]{32}", fullmatch=True), st.text())
+def test_only_what_this_api_made_is_a_cursor(score: int, task_id: str, text: str) -> None:
+    assert parse_cursor(make_cursor((score, task_id))) == (score, task_id)
+    with suppress(BadCursor):
+        assert parse_cursor(text)[0] < 10**16
