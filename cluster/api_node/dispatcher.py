@@ -20,9 +20,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from cluster.api_node.fair_order import dask_priority
 from cluster.errors import StoreUnavailable
 from cluster.observability import metrics, tracing
 from cluster.scheduling.attempt_keys import attempt_key
+from cluster.scheduling.dask_internals import priority_by_key
 from cluster.scheduling.entry_point import run_attempts
 from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavailable
 from cluster.store.async_store import Store
@@ -52,6 +54,8 @@ class Dispatchable:
 
     Attributes:
         trace: W3C trace context of the submission; empty without tracing and for later attempts.
+        account: whose fair share it uses.
+        turn: its place in the fair order of its priority; None in records of an earlier release.
     """
 
     task_id: str
@@ -60,6 +64,12 @@ class Dispatchable:
     canonical_input: bytes
     priority: int = 0
     trace: str = ""
+    account: str = ""
+    turn: float | None = None
+
+    @property
+    def dask_priority(self) -> float:
+        return dask_priority(self.priority, self.turn)
 
 
 class Dispatcher:
@@ -80,6 +90,10 @@ class Dispatcher:
         """Queues an attempt. Never blocks: the number of requests in progress bounds the queue."""
         self._waiting.append(attempt)
         self._wake.set()
+
+    def expected_seconds(self, name: str) -> float | None:
+        """What an attempt of a task type takes, as measured; None if unknown."""
+        return self._scheduler.load.durations.get(name)
 
     async def drained(self) -> None:
         """Waits until at most one message's worth of attempts is queued. For callers that queue many at once."""
@@ -143,29 +157,37 @@ class Dispatcher:
 
         client, load, began = self._scheduler.client, self._scheduler.load, time.time()
         idle_threads = load.idle_threads
-        for priority, group in _grouped(message, lambda attempt: attempt.priority).items():
-            batches = [
-                (name, batch)
-                for name, same in _grouped(group, lambda attempt: attempt.name).items()
-                for batch in split_into_batches(same, idle_threads, load.durations.get(name) if load.threads else None)
-            ]
-            futures = client.map(
-                run_attempts,
-                [name for name, _ in batches],
-                [[(item.task_id, item.attempt, item.canonical_input) for item in batch] for _, batch in batches],
-                key=[attempt_key(name, ((item.task_id, item.attempt) for item in batch)) for name, batch in batches],
-                priority=priority,
-                pure=False,
+        # Attempts of different priorities, accounts or types share no batch. A batch has the turn of its last member:
+        # none overtakes another account's attempt by being in a batch.
+        groups = _grouped(message, lambda attempt: (attempt.priority, attempt.account, attempt.name))
+        batches = [
+            batch
+            for (_, _, name), same in groups.items()
+            for batch in split_into_batches(
+                sorted(same, key=lambda attempt: attempt.turn or 0.0),
+                idle_threads,
+                load.durations.get(name) if load.threads else None,
             )
-            fire_and_forget(futures)
-            # An estimate until the scheduler publishes its load again.
-            load.outstanding += len(batches)
-            metrics.labelled(metrics.DISPATCHED, "sent").inc(len(group))
-            for _, batch in batches:
-                for item in batch:
-                    tracing.record_span(
-                        "dispatch", "PRODUCER", item.trace, began, task_id=item.task_id, batch_size=len(batch)
-                    )
+        ]
+        keys = [attempt_key(batch[0].name, ((item.task_id, item.attempt) for item in batch)) for batch in batches]
+        priorities = dict(zip(keys, (batch[-1].dask_priority for batch in batches), strict=True))
+        futures = client.map(
+            run_attempts,
+            [batch[0].name for batch in batches],
+            [[(item.task_id, item.attempt, item.canonical_input) for item in batch] for batch in batches],
+            key=keys,
+            priority=priority_by_key(priorities),
+            pure=False,
+        )
+        fire_and_forget(futures)
+        # An estimate until the scheduler publishes its load again.
+        load.outstanding += len(batches)
+        metrics.labelled(metrics.DISPATCHED, "sent").inc(len(message))
+        for batch in batches:
+            for item in batch:
+                tracing.record_span(
+                    "dispatch", "PRODUCER", item.trace, began, task_id=item.task_id, batch_size=len(batch)
+                )
 
     async def _release(self, message: list[Dispatchable]) -> None:
         """Leaves attempts to the recoverer, which sends them once the scheduler is available again."""

@@ -12,6 +12,7 @@ from cluster.api_node.blob_deletion import BlobDeleter
 from cluster.api_node.cancellation import Cancellations
 from cluster.api_node.cluster_snapshot import SnapshotWatchers
 from cluster.api_node.dispatcher import Dispatcher
+from cluster.api_node.policy_cache import PolicyCache
 from cluster.api_node.pruning import Pruner
 from cluster.api_node.readiness import Readiness
 from cluster.api_node.recovery import Recoverer
@@ -47,6 +48,7 @@ class Node:
     snapshots: SnapshotWatchers
     readiness: Readiness
     audit: AuditLog
+    policies: PolicyCache
     loops: list[BackgroundLoop]
     """All background loops of the node. Parts that are added to the node append theirs."""
     broadcast_listeners: list[Callable[[str], None]]
@@ -58,6 +60,7 @@ class Node:
         self.dispatcher.start()
         self.cancellations.start()
         self.audit.start()
+        self.policies.loop.start()
         await self.deliveries.start()
         for service in (self.recoverer, self.pruner, self.blob_deleter):
             service.start()
@@ -69,6 +72,7 @@ class Node:
         await self.cancellations.close()
         await self.deliveries.close()
         await self.scheduler.close()
+        await self.policies.loop.close()
         await self.audit.close()
         await self.store.close()
 
@@ -94,8 +98,11 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
     blob_deleter = BlobDeleter(settings, store, blobs, node_id)
     cancellations = Cancellations(scheduler)
     audit = AuditLog(store, settings.audit_entries)
+    policies = PolicyCache(store)
+    broadcast_listeners.append(policies.on_broadcast)
     loops = [
-        scheduler.loop, dispatcher.loop, cancellations.loop, audit.loop, *deliveries.loops,
+        scheduler.loop, dispatcher.loop, cancellations.loop, audit.loop, policies.loop,
+        *deliveries.loops,
         *recoverer.loops, *pruner.loops, *blob_deleter.loops,
     ]  # fmt: skip
     return Node(
@@ -106,7 +113,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         blobs=blobs,
         scheduler=scheduler,
         dispatcher=dispatcher,
-        submissions=Submissions(store, dispatcher, Admission(settings, store), deliveries, audit),
+        submissions=Submissions(store, dispatcher, Admission(settings, store), deliveries, audit, policies),
         cancellations=cancellations,
         deliveries=deliveries,
         recoverer=recoverer,
@@ -115,6 +122,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         snapshots=SnapshotWatchers(store, scheduler, settings.subscription_limit),
         readiness=Readiness(store, node_id, scheduler, deliveries, lambda: loops),
         audit=audit,
+        policies=policies,
         loops=loops,
         broadcast_listeners=broadcast_listeners,
     )

@@ -20,6 +20,7 @@ import orjson
 
 from cluster import attempt_errors
 from cluster.api_node.dispatcher import Dispatchable, Dispatcher
+from cluster.api_node.fair_clocks import align_clocks
 from cluster.api_node.leader_service import LeaderService
 from cluster.observability import metrics
 from cluster.observability.logs import log_context
@@ -99,6 +100,7 @@ class Recoverer(LeaderService):
         if time.monotonic() >= self._next_queue_age:
             self._next_queue_age = time.monotonic() + QUEUE_AGE_SECONDS
             await self._log_queue_age()
+        await align_clocks(self._store)
         try:
             await self._recover()
         except SchedulerUnavailable as error:
@@ -194,7 +196,10 @@ class Recoverer(LeaderService):
     def _dispatch(self, due: list[Due]) -> None:
         metrics.labelled(metrics.RECOVERIES, "dispatched").inc(len(due))
         for item in due:
-            self._dispatcher.put(Dispatchable(item.task_id, item.attempt, item.name, item.input, item.priority))
+            attempt = Dispatchable(
+                item.task_id, item.attempt, item.name, item.input, item.priority, account=item.account, turn=item.turn
+            )
+            self._dispatcher.put(attempt)
 
     async def _replace_lost(self, lost: list[Due]) -> None:
         """Replaces attempts that the scheduler does not know and dispatches the new ones."""

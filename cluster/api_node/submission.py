@@ -10,6 +10,8 @@ from typing import Final
 from cluster.api_node.admission_control import Admission
 from cluster.api_node.audit_log import AuditLog
 from cluster.api_node.dispatcher import Dispatchable, Dispatcher
+from cluster.api_node.fair_order import step_of
+from cluster.api_node.policy_cache import PolicyCache
 from cluster.api_node.result_delivery import ResultDelivery
 from cluster.observability import metrics, tracing
 from cluster.store.actor import NOBODY, Actor
@@ -54,8 +56,15 @@ class Submissions:
     """Accepts submissions on an api node. The scheduler does not need to be up."""
 
     def __init__(
-        self, store: Store, dispatcher: Dispatcher, admission: Admission, deliveries: ResultDelivery, audit: AuditLog
+        self,
+        store: Store,
+        dispatcher: Dispatcher,
+        admission: Admission,
+        deliveries: ResultDelivery,
+        audit: AuditLog,
+        policies: PolicyCache,
     ) -> None:
+        self._policies = policies
         self._audit = audit
         self._store = store
         self._dispatcher = dispatcher
@@ -100,6 +109,8 @@ class Submissions:
                         item.canonical_input,
                         options.priority,
                         claimed.record.trace,
+                        claimed.record.account,
+                        claimed.record.turn,
                     )
                 )
         return submitted
@@ -133,6 +144,10 @@ class Submissions:
                     self._deliveries.commit_watch(item.task_id, replies.get(item.task_id), sent_at)
         return submitted
 
+    def _step(self, name: str, account: str) -> float:
+        """How much later the account's next turn is after a task of this type."""
+        return step_of(self._dispatcher.expected_seconds(name), self._policies.of(account).weight)
+
     def _claim(self, bound: Bound, options: SubmitOptions, trace: str, node: str) -> Call[SubmitReply]:
         return self._store.calls.submit(
             bound.task_id,
@@ -146,4 +161,5 @@ class Submissions:
             trace=trace,
             node=node,
             account=options.account,
+            step=self._step(bound.task_type.name, options.account),
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from cluster import attempt_errors
@@ -54,6 +54,18 @@ class _NoSpans:
 
     def heartbeat(self, worker: object, reported: object) -> None:
         """Ignores the spans that a worker reports."""
+
+
+def priority_by_key(priorities: Mapping[str, float]) -> float | Callable[[str], float]:
+    """The `priority` of one `Client.map` whose keys have different ones.
+
+    `map` passes its priority on as an annotation, and the scheduler calls an annotation that is a function with each
+    key (as `dask.annotate` documents). The function is a method of a plain dict, as the scheduler unpickles it.
+    If that changes, every task of the call gets the function as its priority, and the scheduler cannot order them.
+    """
+    if len(priorities) == 1:
+        return next(iter(priorities.values()))
+    return dict(priorities).__getitem__
 
 
 def drop_spans(node: Scheduler | Worker) -> None:

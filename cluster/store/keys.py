@@ -34,6 +34,14 @@ class Keys:
             return f"{base}:n:{name}"
         return f"{base}:s:{state}" if state else f"{base}:*"
 
+    def usage_key(self, digit: str) -> str:
+        """What the tasks of each account use in a shard."""
+        return f"{self.shard_prefix(digit)}:usage"
+
+    def clocks_key(self, digit: str) -> str:
+        """The virtual time of each priority in a shard."""
+        return f"{self.shard_prefix(digit)}:clocks"
+
     def probe_key(self, node: str) -> str:
         """The key that a node writes to test whether Redis accepts writes."""
         return f"{self.prefix}:{{{self.prefix}:probe}}:{node}"
@@ -110,6 +118,11 @@ class Keys:
     def audit_key(self) -> str:
         """The audit log, a stream."""
         return f"{self.prefix}:audit"
+
+    @property
+    def tenants_key(self) -> str:
+        """The tenants' policies, by account."""
+        return f"{self.prefix}:tenants"
 
     @property
     def salt_key(self) -> str:

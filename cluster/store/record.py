@@ -58,6 +58,7 @@ FIELDS: Final = (
     "error",
     "result",
     "account",
+    "turn",
 )
 """The fields of a record's hash, in the order in which the scripts return them. New ones are added at the end: other
 releases ignore what follows the fields that they know, and read what is missing as empty."""
@@ -90,6 +91,7 @@ class Record:
         result: JSON of the output; while RUNNING, the partial output of the newest attempt. None if there is none, or
             if it was left out, because it is long or was not requested.
         account: whose quotas and fair share the run counts against; empty in records of an earlier release.
+        turn: place of its newest attempt in the fair order, milliseconds of virtual time; None if it has none yet.
     """
 
     task_id: str
@@ -115,6 +117,7 @@ class Record:
     error: bytes | None
     result: bytes | None
     account: str = ""
+    turn: float | None = None
 
     @property
     def final(self) -> bool:
@@ -143,7 +146,8 @@ def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
     if len(values) < len(FIELDS):
         values = [*values, *[None] * (len(FIELDS) - len(values))]
     (name, version, input_, state, attempt, seq, submitted, started, finished, expires, progress, priority, not_before,
-     submissions, worker, lost, retries, tenant, trace, error, result, account) = values[: len(FIELDS)]  # fmt: skip
+     submissions, worker, lost, retries, tenant, trace, error, result, account,
+     turn) = values[: len(FIELDS)]  # fmt: skip
     assert name is not None
     assert version is not None
     assert input_ is not None
@@ -172,6 +176,7 @@ def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
         error=error or None,
         result=result or None,
         account=(account or b"").decode(),
+        turn=float(turn) if turn else None,
     )
 
 

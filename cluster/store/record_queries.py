@@ -84,7 +84,7 @@ class RecordQueries(ABC):
             commands.append(("ZREVRANGEBYSCORE", key, highest, lowest, "WITHSCORES", "LIMIT", 0, first))
         replies = await self.commands(commands)
         pairs = sorted(
-            ((int(score), member.decode()) for reply in replies for member, score in _members(reply)), reverse=True
+            ((int(score), member.decode()) for reply in replies for member, score in members(reply)), reverse=True
         )
         if before is not None:
             pairs = [pair for pair in pairs if pair < before]
@@ -121,7 +121,7 @@ class RecordQueries(ABC):
         replies = await self.commands(
             [("ZRANGE", self.calls.index_key(digit, TaskState.QUEUED, None), 0, 0, "WITHSCORES") for digit in SHARDS]
         )
-        scores = [score for reply in replies for _, score in _members(reply)]
+        scores = [score for reply in replies for _, score in members(reply)]
         return min(scores) / 1000 if scores else None
 
     async def memory(self) -> tuple[int, int]:
@@ -141,7 +141,7 @@ def _milliseconds(time_reply: Sequence[Any]) -> int:
     return int(seconds) * 1000 + int(microseconds) // 1000
 
 
-def _members(reply: Sequence[Any]) -> Iterator[tuple[bytes, float]]:
+def members(reply: Sequence[Any]) -> Iterator[tuple[bytes, float]]:
     """The (member, score) pairs of a range: a list of pairs under RESP3, a flat list under RESP2."""
     if reply and not isinstance(reply[0], list | tuple):
         return zip(reply[::2], map(float, reply[1::2]), strict=True)

@@ -41,6 +41,8 @@ class Due:
     Attributes:
         action: 'dispatch': hand the attempt to the scheduler. 'check': ask the scheduler whether it still has it.
         running: whether the attempt has started.
+        account: whose fair share it uses.
+        turn: as in the record.
     """
 
     task_id: str
@@ -50,6 +52,8 @@ class Due:
     name: str
     input: bytes
     priority: int
+    account: str = ""
+    turn: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,11 +30,11 @@ class ShardCalls(CallBuilder):
 
         def parse(reply: Sequence[Any]) -> tuple[bool, list[Due]]:
             items = []
-            for i in range(1, len(reply), 7):
-                task_id, action, attempt, state, name, input_, priority = reply[i : i + 7]
+            for i in range(1, len(reply), 9):
+                task_id, action, attempt, state, name, input_, priority, account, turn = reply[i : i + 9]
                 items.append(
                     Due(task_id.decode(), action.decode(), int(attempt), state == b"RUNNING", name.decode(), input_,
-                        int(priority or 0))
+                        int(priority or 0), account.decode(), float(turn) if turn else None)
                 )  # fmt: skip
             return bool(reply[0]), items
 

@@ -60,6 +60,7 @@ class TaskCalls(CallBuilder):
         trace: str = "",
         node: str = "",
         account: str = "",
+        step: float = 0.0,
     ) -> Call[SubmitReply]:
         """Submits a task.
 
@@ -69,6 +70,7 @@ class TaskCalls(CallBuilder):
             trace: W3C trace context of the submission.
             node: an api node to register as a watcher of the task's end.
             account: whose quotas and fair share the run counts against.
+            step: milliseconds that the run is expected to take, divided by the account's weight.
         """
 
         def parse(reply: bytes) -> SubmitReply:
@@ -77,11 +79,11 @@ class TaskCalls(CallBuilder):
                 record = parse_record(task_id, rest[0])
                 assert record is not None
             else:
-                attempt, seq, submitted_at = rest
+                attempt, seq, submitted_at, turn = rest
                 record = Record(
                     task_id, name, version, canonical_input, TaskState.QUEUED, attempt, seq, submitted_at, None, None,
                     None, None, priority, not_before, 1, None, 0, 0, tenant, trace, None, None,
-                    account=account,
+                    account=account, turn=float(turn) if turn else None,
                 )  # fmt: skip
             return SubmitReply(SubmissionOutcome(outcome.decode()), bool(dispatch), record)
 
@@ -89,7 +91,7 @@ class TaskCalls(CallBuilder):
             "submit", task_id, name, version, canonical_input, int(recompute), priority,
             "" if not_before is None else not_before, milliseconds(CHECK_AFTER_SECONDS), self._event_limit,
             f"{self._token}{next(self._count)}", tenant, trace, node, milliseconds(WATCH_TTL_SECONDS),
-            self._ttl, min(milliseconds(EXTRA_TTL_SECONDS), self._ttl // 2), account, parse=parse,
+            self._ttl, min(milliseconds(EXTRA_TTL_SECONDS), self._ttl // 2), account, f"{step:.3f}", parse=parse,
         )  # fmt: skip
 
     def start(self, task_id: str, attempt: int, worker: str) -> Call[StartReply]:
@@ -111,13 +113,18 @@ class TaskCalls(CallBuilder):
             parse=bool,
         )  # fmt: skip
 
-    def finish(self, task_id: str, attempt: int, result: bytes) -> Call[bool]:
-        """Stores the result of an attempt. Returns False if the fence refuses it."""
-        return self._task_call("finish", task_id, attempt, result, self._ttl, self._event_limit, parse=bool)
+    def finish(self, task_id: str, attempt: int, result: bytes, *, blob_bytes: int = 0) -> Call[bool]:
+        """Stores the result of an attempt. Returns False if the fence refuses it.
+
+        Args:
+            blob_bytes: length of the blobs that the attempt saved.
+        """
+        return self._task_call("finish", task_id, attempt, result, self._ttl, self._event_limit, blob_bytes, parse=bool)
 
     def fail(
         self, task_id: str, attempt: int, error: dict[str, Any], *, retries: int = 0, delay_seconds: float = 0,
         longest_delay_seconds: float = 60.0, counter: Literal["retries", "unstored"] = "retries",
+        blob_bytes: int = 0,
     ) -> Call[str]:  # fmt: skip
         """Ends an attempt with an error. Returns 'FAILED', 'RETRY' or 'REFUSED'.
 
@@ -125,10 +132,12 @@ class TaskCalls(CallBuilder):
             retries: retries allowed for this kind of error.
             delay_seconds: pause before the first retry, doubled for each further one up to `longest_delay_seconds`.
             counter: the record field that counts these retries.
+            blob_bytes: length of the blobs that the attempt saved.
         """
         return self._task_call(
             "fail", task_id, attempt, orjson.dumps(error), self._ttl, self._event_limit, retries,
             milliseconds(delay_seconds), error["message"], milliseconds(longest_delay_seconds), counter,
+            blob_bytes,
             parse=bytes.decode,
         )  # fmt: skip
 
@@ -156,8 +165,11 @@ class TaskCalls(CallBuilder):
         def parse(reply: bytes) -> tuple[str, Due | None]:
             if reply.isalpha():
                 return reply.decode(), None
-            name, input_, priority = unpack(reply)
-            due = Due(task_id, "dispatch", attempt + 1, False, name.decode(), input_, int(priority or 0))
+            name, input_, priority, account, turn = unpack(reply)
+            due = Due(
+                task_id, "dispatch", attempt + 1, False, name.decode(), input_, int(priority or 0),
+                (account or b"").decode(), float(turn) if turn else None,
+            )  # fmt: skip
             return "QUEUED", due
 
         return self._task_call(

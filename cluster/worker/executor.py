@@ -151,7 +151,7 @@ class Executor:
                     outcome: Outcome = self._not_installed(name)
                 else:
                     outcome = run_function(task_type, attempt, self.settings, self._process_id)
-                store_outcome = self._store_outcome(task_id, number, name, outcome)
+                store_outcome = self._store_outcome(running, name, outcome)
                 metrics.labelled(metrics.RUN_SECONDS, name).observe(time.perf_counter() - started)
                 replies = self.store.run_many([store_outcome, *([self._start(following)] if following else ())])
                 verdict = _verdict(outcome, replies[0])
@@ -193,19 +193,21 @@ class Executor:
             logger.warning("a partial output is not shown: %s", made.error["message"])
         return None
 
-    def _store_outcome(self, task_id: str, attempt: int, name: str, outcome: Outcome) -> Call[Any]:
-        calls = self.store.calls
+    def _store_outcome(self, running: RunningAttempt, name: str, outcome: Outcome) -> Call[Any]:
+        calls, task_id, attempt = self.store.calls, running.task_id, running.attempt
+        blob_bytes = sum(blob.size_bytes for blob in running.saved.values())
         if isinstance(outcome, Succeeded):
-            return calls.finish(task_id, attempt, outcome.result)
+            return calls.finish(task_id, attempt, outcome.result, blob_bytes=blob_bytes)
         if outcome.platform:
             return calls.fail(
                 task_id, attempt, outcome.error, retries=PLATFORM_RETRIES, delay_seconds=PLATFORM_RETRY_SECONDS,
                 longest_delay_seconds=MAX_PLATFORM_RETRY_SECONDS, counter="unstored",
+                blob_bytes=blob_bytes,
             )  # fmt: skip
         retries = self.registry[name].retries if outcome.retry and name in self.registry else 0
         return calls.fail(
             task_id, attempt, outcome.error, retries=retries, delay_seconds=RETRY_SECONDS,
-            longest_delay_seconds=MAX_RETRY_SECONDS,
+            longest_delay_seconds=MAX_RETRY_SECONDS, blob_bytes=blob_bytes,
         )  # fmt: skip
 
 

@@ -10,10 +10,16 @@
 --   KEYS[6]  {shard}:expiry       zset    "<id> <name> <state> <tenant>" of ended tasks -> when to prune them, ms
 --   KEYS[7]  {shard}:blobs        zset    ids of tasks that may have blobs -> when to check whether they can be
 --              deleted, ms; only for the scripts that say so
+-- and these of the same shard, whose names are built from KEYS[4]:
+--   {shard}:usage         hash    "<account> open", "<account> bytes" -> what the account's tasks use
+--   {shard}:kept          hash    id -> "<account> <bytes> <1 while open, 0 after>": what the task counts for in `usage`
+--   {shard}:clocks        zset    priority -> virtual time: the turn of the task that started last, ms
+--   {shard}:fair:<priority>  zset  account -> when its next turn may begin, ms of virtual time
 -- ARGV[1] is the key prefix, ARGV[2] the task id; the script's own arguments follow.
 -- All times are the server's, in milliseconds: nodes with wrong clocks cannot disagree.
 local RECORD, EVENTS, WATCH, OPEN, INDEX, EXPIRY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local BLOBS = KEYS[7]
+local SHARD = OPEN and string.sub(OPEN, 1, -6)
 local PREFIX, ID = ARGV[1], ARGV[2]
 local clock = redis.call('TIME')
 -- As text and as a number: formatting a number costs as much in Lua as a short command costs in Redis.
@@ -143,11 +149,96 @@ local function commit(kind, attempt, event_limit, progress, message)
   if ended and #watchers > 0 then redis.call('DEL', WATCH) end
 end
 
+-- Usage of accounts ----------------------------------------------------------------------------------------------------
+-- A task counts once: what `kept` says of it is what it has added to `usage`, so it can always be taken back exactly.
+
+-- What a record takes besides input and result: fields, events, entries in the lists.
+local RECORD_BYTES = 1500
+
+local function change_usage(account, open, bytes)
+  local usage = SHARD .. ':usage'
+  local function change(field, by)
+    if by ~= 0 and redis.call('HINCRBY', usage, account .. field, int(by)) <= 0 then
+      redis.call('HDEL', usage, account .. field)
+    end
+  end
+  change(' open', open)
+  change(' bytes', bytes)
+end
+
+-- A new run begins to count.
+local function begin_usage(account, input)
+  if account == '' then return end
+  local bytes = RECORD_BYTES + #input
+  redis.call('HSET', SHARD .. ':kept', ID, account .. ' ' .. bytes .. ' 1')
+  change_usage(account, 1, bytes)
+end
+
+-- The task has ended, and keeps `added` bytes more than before.
+local function end_usage(added)
+  local entry = redis.call('HGET', SHARD .. ':kept', ID)
+  if not entry then return end
+  local account, bytes, open = string.match(entry, '^(%S+) (%d+) (%d)$')
+  redis.call('HSET', SHARD .. ':kept', ID, account .. ' ' .. int(bytes + added) .. ' 0')
+  change_usage(account, -open, added)
+end
+
+-- These tasks count no more: they are gone, or begin anew.
+local function drop_usage(ids)
+  local entries, open, bytes = redis.call('HMGET', SHARD .. ':kept', unpack(ids)), {}, {}
+  for _, entry in ipairs(entries) do
+    if entry then
+      local account, kept, is_open = string.match(entry, '^(%S+) (%d+) (%d)$')
+      open[account], bytes[account] = (open[account] or 0) + is_open, (bytes[account] or 0) + kept
+    end
+  end
+  if next(open) then redis.call('HDEL', SHARD .. ':kept', unpack(ids)) end
+  for account in pairs(open) do change_usage(account, -open[account], -bytes[account]) end
+end
+
+-- Fair order -----------------------------------------------------------------------------------------------------------
+-- Start-time fair queueing within a priority: a task's turn is when its account's previous task would be done, in
+-- virtual time, or now if that is later. `step` is the time that the task is expected to take, divided by the weight of
+-- its account. The dispatcher passes turns to Dask as priorities.
+
+-- Accounts that are remembered for a shard and priority; those that have used least are forgotten first.
+local MAX_FAIR = 1000
+
+-- The task's turn, as text; '' if it has no account.
+local function take_turn(account, priority, step)
+  if not account or account == '' then return '' end
+  local fair = SHARD .. ':fair:' .. priority
+  local clock = tonumber(redis.call('ZSCORE', SHARD .. ':clocks', priority) or 0)
+  local turn = math.max(clock, tonumber(redis.call('ZSCORE', fair, account) or 0))
+  local is_new = redis.call('ZADD', fair, string.format('%.3f', turn + (tonumber(step) or 0)), account) == 1
+  if is_new and redis.call('ZCARD', fair) > MAX_FAIR then redis.call('ZREMRANGEBYRANK', fair, 0, -MAX_FAIR - 1) end
+  return string.format('%.3f', turn)
+end
+
+-- The task starts: virtual time is its turn. Accounts that have used no more than that are as new ones.
+local function begin_turn(turn, priority)
+  if not turn or turn == '' then return end
+  redis.call('ZADD', SHARD .. ':clocks', 'GT', turn, priority)
+  redis.call('ZREMRANGEBYSCORE', SHARD .. ':fair:' .. priority, '-inf', turn)
+end
+
+-- A task that will not run gives its time back to its account.
+local function return_turn()
+  local found = redis.call('HMGET', RECORD, 'turn', 'account', 'priority', 'step')
+  if found[1] and found[1] ~= '' then
+    redis.call('ZADD', SHARD .. ':fair:' .. found[3], 'XX', 'INCR', -(tonumber(found[4]) or 0), found[2])
+  end
+end
+
+-- Bytes that an end adds to what the task keeps: its result or error, and the blobs of the attempt.
+local KEPT_BYTES = 0
+
 -- Ends the task: its state, its place in the lists, its last event, its time to live (0: for ever).
 local function end_task(state, attempt, ttl, event_limit, progress, message)
   set_field('finished_at', NOW_TEXT)
   move_to(state)
   redis.call('ZREM', OPEN, ID)
+  end_usage(KEPT_BYTES)
   if ttl > 0 then
     set_field('expires_at', int(NOW + ttl))
     redis.call('ZADD', EXPIRY, int(NOW + ttl), expiry_member(TASK.name, state, TASK.tenant))
@@ -164,6 +255,7 @@ end
 local function end_with_error(state, attempt, error, ttl, event_limit, message)
   redis.call('HDEL', RECORD, 'result')
   set_field('error', error)
+  KEPT_BYTES = KEPT_BYTES + #error
   end_task(state, attempt, tonumber(ttl), event_limit, '', message)
 end
 

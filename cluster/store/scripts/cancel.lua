@@ -3,5 +3,6 @@
 local state = load_task()
 if not state then return cmsgpack.pack({0}) end
 if is_final(state) then return cmsgpack.pack({0, read_brief_record()}) end
+if state == 'QUEUED' then return_turn() end
 end_with_error('CANCELLED', TASK.attempt, ARGV[5], ARGV[3], ARGV[4])
 return cmsgpack.pack({1, read_record()})

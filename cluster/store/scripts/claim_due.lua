@@ -2,7 +2,8 @@
 -- ARGV: 3 cutoff (ms; '' for now), 4 limit, 5 check_after (ms), 6 limit of the inputs' bytes, 7 skip_unstarted_after
 --       (ms; ''): skips dispatched attempts that are QUEUED and due after this time, as they may be on their way to the
 --       scheduler
--- Returns {1 if there may be more, then for each task: id, action, attempt, state, name, input, priority}
+-- Returns {1 if there may be more, then for each task: id, action, attempt, state, name, input, priority,
+--   account, turn}
 --   action 'dispatch': this attempt was not dispatched yet, and the caller must dispatch it
 --   action 'check': it was dispatched; the caller asks the scheduler whether it still has it
 -- A cutoff in the future makes every dispatched task due, as a new scheduler knows none of them.
@@ -17,7 +18,8 @@ repeat
   for i = 1, #due, 2 do
     local id, due_at = due[i], tonumber(due[i + 1])
     local key = RECORD .. id
-    local record = redis.call('HMGET', key, 'state', 'attempt', 'dispatched', 'name', 'priority')
+    local record = redis.call('HMGET', key, 'state', 'attempt', 'dispatched', 'name', 'priority', 'account', 'turn',
+      'step')
     local state = record[1]
     if not state or is_final(state) then
       redis.call('ZREM', OPEN, id)
@@ -28,9 +30,12 @@ repeat
       elseif bytes_left > 0 then
         local input = redis.call('HGET', key, 'input')
         bytes_left = bytes_left - #input
-        redis.call('HSET', key, 'dispatched', record[2])
+        -- The replacement of a lost attempt keeps its turn.
+        local turn = record[7] or ''
+        if turn == '' then turn = take_turn(record[6], record[5], record[8]) end
+        redis.call('HSET', key, 'dispatched', record[2], 'turn', turn)
         redis.call('ZADD', OPEN, next_check, id)
-        for _, item in ipairs({id, 'dispatch', record[2], state, record[4], input, record[5]}) do
+        for _, item in ipairs({id, 'dispatch', record[2], state, record[4], input, record[5], record[6] or '', turn}) do
           reply[#reply + 1] = item
         end
         count = count + 1
@@ -39,7 +44,7 @@ repeat
       offset = offset + 1
     else
       redis.call('ZADD', OPEN, next_check, id)
-      for _, item in ipairs({id, 'check', record[2], state, record[4], '', ''}) do reply[#reply + 1] = item end
+      for _, item in ipairs({id, 'check', record[2], state, record[4], '', '', '', ''}) do reply[#reply + 1] = item end
       count = count + 1
     end
   end

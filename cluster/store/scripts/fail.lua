@@ -1,7 +1,7 @@
 -- An attempt ends with an error. ARGV: 3 attempt, 4 error (JSON), 5 ttl (ms), 6 event limit,
 --   7 retries allowed, 8 delay before the first retry (ms; doubled for each further one), 9 message,
 --   10 longest delay (ms), 11 the field that counts these retries: 'retries', or 'unstored' if the blob store was
---   unavailable
+--   unavailable, 12 bytes of the blobs that the attempt saved
 -- Returns 'FAILED', 'RETRY', or 'REFUSED' by the fence. If the reply was lost and the call is repeated, returns
 -- 'FAILED' again.
 local state = load_task()
@@ -9,10 +9,13 @@ if state == 'FAILED' and TASK.attempt == ARGV[3] and get_field('error') == ARGV[
 if not state or is_final(state) or TASK.attempt ~= ARGV[3] then return 'REFUSED' end
 local retries = tonumber(get_field(ARGV[11]) or 0)
 if retries >= tonumber(ARGV[7]) then
+  KEPT_BYTES = tonumber(ARGV[12]) or 0
   end_with_error('FAILED', ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[9])
   return 'FAILED'
 end
 local attempt = tonumber(ARGV[3]) + 1
+-- A retry waits for its turn again.
+set_field('turn', '')
 set_field(ARGV[11], retries + 1)
 requeue(attempt)
 redis.call('ZADD', OPEN, int(NOW + math.min(tonumber(ARGV[8]) * 2 ^ retries, tonumber(ARGV[10]))), ID)

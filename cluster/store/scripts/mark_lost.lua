@@ -5,7 +5,7 @@
 --       5 limit of `lost`, 6 limit of `undelivered`, 7 error if a limit is reached (JSON), 8 ttl (ms), 9 event limit,
 --       10 message, 11 limit of `uncharged`, which counts the other reasons, 12 whether to wake the recoverer (0/1),
 --       13 check_after (ms), if the caller dispatches the next attempt itself, or ''
--- Returns 'QUEUED'; {name, input, priority}, packed, if the caller must dispatch the next attempt; 'FAILED'; 'BEGUN' or
+-- Returns 'QUEUED'; {name, input, priority, account, turn}, packed, if the caller must dispatch the next attempt; 'FAILED'; 'BEGUN' or
 -- 'HEARD' if the reason does not apply; or 'REFUSED' by the fence.
 local state = load_task()
 if not state or is_final(state) or TASK.attempt ~= ARGV[3] then return 'REFUSED' end
@@ -34,5 +34,5 @@ if claimed then set_field('dispatched', attempt) end
 redis.call('ZADD', OPEN, claimed and int(NOW + tonumber(ARGV[13])) or NOW_TEXT, ID)
 commit('LOST', attempt, ARGV[9], '', ARGV[10])
 if ARGV[12] == '1' then redis.call('PUBLISH', PREFIX .. ':all', 'due') end
-if claimed then return cmsgpack.pack(redis.call('HMGET', RECORD, 'name', 'input', 'priority')) end
+if claimed then return cmsgpack.pack(redis.call('HMGET', RECORD, 'name', 'input', 'priority', 'account', 'turn')) end
 return 'QUEUED'

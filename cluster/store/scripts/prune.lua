@@ -11,7 +11,7 @@ local function remove(list, id)
   end
   table.insert(ids_by_list[list], id)
 end
-local checks = {}
+local checks, gone = {}, {}
 for _, member in ipairs(due) do
   local id, name, state, tenant = string.match(member, '^(%x+) (%S+) (%S+) ?(%S*)$')
   -- The same id may have been submitted again: then its entries in the lists are the new task's.
@@ -23,12 +23,14 @@ for _, member in ipairs(due) do
       remove(base .. ':s:' .. state, id)
       remove(base .. ':n:' .. name .. ':s:' .. state, id)
     end
+    gone[#gone + 1] = id
     checks[#checks + 1] = NOW_TEXT
     checks[#checks + 1] = id
   end
 end
 redis.call('ZREM', EXPIRY, unpack(due))
 for _, list in ipairs(lists) do redis.call('ZREM', list, unpack(ids_by_list[list])) end
+if #gone > 0 then drop_usage(gone) end
 -- XX: only the tasks that have an entry.
 if #checks > 0 then redis.call('ZADD', BLOBS, 'XX', unpack(checks)) end
 return #due

@@ -4,9 +4,11 @@
 --       reply, 12 tenant, or '' (an id belongs to one tenant, as it is salted), 13 W3C trace context, or '',
 --       14 an api node to register as a watcher of the end of an open task, as `watch` does, or '',
 --       15 ttl of that entry (ms), 16 ttl of a result (ms), 17 how much longer a result stays that a submission found
---       shortly before its expiry (ms), 18 account: whose quotas and fair share the run counts against, or ''
+--       shortly before its expiry (ms), 18 account: whose quotas and fair share the run counts against, or '',
+--       19 step: the time that the run is expected to take, divided by its account's weight (ms)
 -- Returns {outcome, dispatch (1: the caller must dispatch this attempt), record (without a long result)}, packed. If
--- the record is new, {outcome, dispatch, attempt, seq, submitted_at}, which is all of it that the caller does not know.
+-- the record is new, {outcome, dispatch, attempt, seq, submitted_at, turn}, which is all of it that the caller does
+-- not know.
 local name, version, input, tenant = ARGV[3], ARGV[4], ARGV[5], ARGV[12]
 local function add_watcher()
   if ARGV[14] ~= '' then
@@ -43,7 +45,9 @@ if state == 'SUCCEEDED' and ARGV[6] == '0' and still_cached() then
 end
 local outcome = state and 'RECOMPUTED' or 'NEW'
 local attempt = 1
+local account = ARGV[18] or ''
 if state then
+  drop_usage({ID})
   -- Attempts are numbered on, as a late attempt of the previous run may still write.
   attempt = tonumber(TASK.attempt) + 1
   redis.call('HDEL', RECORD, 'started_at', 'heard_at', 'finished_at', 'expires_at', 'progress', 'worker', 'error',
@@ -59,14 +63,18 @@ elseif TASK.attempt or redis.call('ZSCORE', INDEX .. ':*', ID) then
     unindex_state(name, ended, tenant)
   end
   redis.call('DEL', RECORD, EVENTS)
+  drop_usage({ID})
   TASK.seq = 0
 end
 local not_before = tonumber(ARGV[8]) or 0
 local dispatch = not_before <= NOW
+local turn = dispatch and take_turn(account, ARGV[7], ARGV[19]) or ''
+begin_usage(account, input)
 CHANGES = {
   'name', name, 'version', version, 'input', input, 'state', 'QUEUED', 'attempt', attempt, 'submitted_at', NOW_TEXT,
   'priority', ARGV[7], 'not_before', ARGV[8], 'submissions', 1, 'lost', 0, 'retries', 0, 'undelivered', 0,
-  'tenant', tenant, 'trace', ARGV[13], 'account', ARGV[18] or '', 'token', ARGV[11], 'outcome', outcome,
+  'tenant', tenant, 'trace', ARGV[13], 'account', account, 'turn', turn,
+  'step', ARGV[19] or '', 'token', ARGV[11], 'outcome', outcome,
   'dispatched', dispatch and attempt or attempt - 1,
 }
 TASK.state = 'QUEUED'
@@ -74,4 +82,4 @@ index(name, 'QUEUED', NOW_TEXT, tenant)
 redis.call('ZADD', OPEN, dispatch and int(NOW + tonumber(ARGV[9])) or int(not_before), ID)
 commit('QUEUED', attempt, ARGV[10])
 add_watcher()
-return cmsgpack.pack({outcome, dispatch and 1 or 0, attempt, TASK.seq, NOW})
+return cmsgpack.pack({outcome, dispatch and 1 or 0, attempt, TASK.seq, NOW, turn})

@@ -11,6 +11,7 @@ import pytest
 from cluster.api_node.admission_control import Admission
 from cluster.api_node.audit_log import AuditLog
 from cluster.api_node.dispatcher import Dispatcher
+from cluster.api_node.policy_cache import PolicyCache
 from cluster.api_node.result_delivery import ResultDelivery
 from cluster.api_node.store_memory import StoreMemory
 from cluster.api_node.submission import Submissions, SubmitOptions
@@ -29,7 +30,12 @@ def submissions(settings: Settings, store: Store) -> Submissions:
     # The dispatcher is not started, so accepted tasks stay QUEUED.
     deliveries = ResultDelivery(store, "node", 10, lambda _: None)
     return Submissions(
-        store, Dispatcher(store, SchedulerClient(settings)), Admission(settings, store), deliveries, AuditLog(store, 0)
+        store,
+        Dispatcher(store, SchedulerClient(settings)),
+        Admission(settings, store),
+        deliveries,
+        AuditLog(store, 0),
+        PolicyCache(store),
     )
 
 

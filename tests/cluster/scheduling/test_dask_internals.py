@@ -33,6 +33,7 @@ from cluster.scheduling.dask_internals import (
     make_exceptions_portable,
     memory_limit,
     pause_worker,
+    priority_by_key,
     read_exception,
     release_keys,
     report_seconds,
@@ -227,6 +228,26 @@ async def test_released_keys_are_removed_from_the_scheduler_and_from_workers_tha
     release_keys(scheduler, ["later-0"])
 
 
+async def test_the_keys_of_one_call_run_in_the_order_of_their_own_priorities(
+    dask: tuple[Scheduler, Worker, Client],
+) -> None:
+    scheduler, worker, client = dask
+    GATES["order"] = threading.Event()
+    blocking = client.submit(wait_for, "order", pure=False)
+    async with asyncio.timeout(10):
+        while worker.state.executing_count == 0:
+            await asyncio.sleep(0.01)
+    priorities = {"ordered-0": -3.5, "ordered-1": 2.0**46 - 7.25, "ordered-2": -0.001, "ordered-3": 0.0}
+    futures = client.map(append, range(4), key=list(priorities), priority=priority_by_key(priorities), pure=False)
+    alone = client.map(append, [9], key=["ordered-9"], priority=priority_by_key({"ordered-9": -1.0}), pure=False)
+    async with asyncio.timeout(10):
+        while "ordered-9" not in scheduler.tasks:
+            await asyncio.sleep(0.01)
+    GATES["order"].set()
+    await client.gather([blocking, *futures, *alone])
+    assert ORDER == [1, 3, 2, 9, 0]
+
+
 async def test_dask_uses_the_duration_that_was_set(dask: tuple[Scheduler, Worker, Client]) -> None:
     scheduler, _, client = dask
     await client.submit(int, pure=False, key="timed-1")
@@ -373,6 +394,7 @@ async def test_the_load_of_a_scheduler_can_be_read(dask: tuple[Scheduler, Worker
 
 
 GATES: dict[str, threading.Event] = {}
+ORDER: list[int] = []
 
 
 def wait_for(name: str) -> None:
@@ -381,3 +403,7 @@ def wait_for(name: str) -> None:
 
 def note(name: str) -> None:
     GATES[name].set()
+
+
+def append(number: int) -> None:
+    ORDER.append(number)

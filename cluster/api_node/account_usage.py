@@ -1,0 +1,68 @@
+"""What an account's tasks use: read from the counters of all shards, with what this node has accepted since."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from cluster.store.async_store import Store
+from cluster.store.keys import SHARDS
+
+USAGE_MAX_AGE_SECONDS: Final = 0.5
+"""How long what was read is used."""
+MAX_ACCOUNTS: Final = 10_000
+"""Maximum number of accounts that a node remembers."""
+
+
+@dataclass(slots=True)
+class Usage:
+    """Attributes:
+    open: tasks that have not ended.
+    bytes: of inputs, results, errors and blobs, and a fixed number for each record.
+    """
+
+    open: int = 0
+    bytes: int = 0
+
+
+async def read_usage(store: Store, account: str) -> Usage:
+    """The sums over the shards. A shard whose counters are read while a task moves is counted before or after it.
+
+    Raises:
+        StoreUnavailable: Redis does not answer.
+    """
+    replies = await store.commands(
+        [("HMGET", store.calls.usage_key(digit), f"{account} open", f"{account} bytes") for digit in SHARDS]
+    )
+    return Usage(*(max(0, sum(int(value or 0) for value in column)) for column in zip(*replies, strict=True)))
+
+
+class AccountUsage:
+    """The usage of the accounts that submit on this node."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: dict[str, tuple[float, Usage]] = {}
+
+    async def of(self, account: str) -> Usage:
+        """The usage of an account, at most USAGE_MAX_AGE_SECONDS old."""
+        now = time.monotonic()
+        read_at, usage = self._known.get(account, (float("-inf"), Usage()))
+        if now - read_at > USAGE_MAX_AGE_SECONDS:
+            # Before the read, so that others use what is known meanwhile.
+            self._known[account] = now, usage
+            fresh = await read_usage(self._store, account)
+            usage.open, usage.bytes = fresh.open, fresh.bytes
+            if len(self._known) > MAX_ACCOUNTS:
+                self._known = {
+                    name: known for name, known in self._known.items() if now - known[0] <= USAGE_MAX_AGE_SECONDS
+                }
+        return usage
+
+    def add(self, account: str, count: int, size: int) -> None:
+        """Counts tasks that this node has just accepted."""
+        if account in self._known:
+            usage = self._known[account][1]
+            usage.open += count
+            usage.bytes += size
