@@ -308,7 +308,9 @@ async def measure(rounds: int, tasks: int, held_minutes: float, folder: Path) ->
     for _ in range(rounds):
         await record(report.IMPORT, report.OURS, import_seconds())
         await record(report.START, report.OURS, start_seconds(folder / "dev"))
-    async with System(folder / "ours", min_workers=2, max_workers=2, sockets_per_client=100_000) as system:
+    async with System(
+        folder / "ours", min_workers=2, max_workers=2, sockets_per_client=100_000, connections_per_address=100_000
+    ) as system:
         peer_redis.start()
         peers.REDIS, peers.SCHEDULER = peer_redis.url, system.settings.scheduler
         starlette, endpoints = free_port(), {kind: free_port() for kind in ("taskiq", "celery", "dramatiq")}

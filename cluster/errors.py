@@ -131,6 +131,12 @@ class TooManySubscriptions(PublicError):
     audited = True
 
 
+class TooManyConnections(PublicError):
+    """The address holds too many connections, or too much of requests that are not complete."""
+
+    code = "TOO_MANY_CONNECTIONS"
+
+
 class Unauthenticated(PublicError):
     """The credential is missing, unknown, expired or revoked."""
 

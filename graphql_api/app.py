@@ -33,6 +33,7 @@ from graphql_api.http.health import healthz, readyz, show_metrics
 from graphql_api.http.pages import page_routes
 from graphql_api.http.request_metrics import MetricsMiddleware, TracingMiddleware
 from graphql_api.schema.builder import make_schema
+from graphql_api.transport.address_limits import AddressLimits
 from graphql_api.transport.http_endpoint import HttpEndpoint
 from graphql_api.transport.origin_check import Origins
 from graphql_api.transport.websocket_endpoint import WebSocketEndpoint
@@ -66,7 +67,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         authenticator = app.state.authenticator = Authenticator(settings, node.store, sockets)
         websockets = WebSocketEndpoint(schema, node, authenticator, sockets, persisted, origins)
         app.state.graphql = {
-            "http": HttpEndpoint(schema, node, sockets, persisted, origins),
+            "http": HttpEndpoint(schema, node, sockets, app.state.address_limits, persisted, origins),
             "websocket": websockets,
         }
         node.loops += [authenticator.loop, *websockets.loops]
@@ -84,7 +85,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
             await authenticator.close()
             await node.close()
 
-    return Api(
+    app = Api(
         MetricsMiddleware(TracingMiddleware(graphql) if tracing.enabled() else graphql),
         GraphQLRoute(),
         routes=[
@@ -100,6 +101,8 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         lifespan=lifespan,
         exception_handlers={StoreUnavailable: store_unavailable, PublicError: public_error},
     )
+    app.state.address_limits = AddressLimits(settings)
+    return app
 
 
 class Api(Starlette):

@@ -42,6 +42,12 @@ AUDIT_DROPPED = counter(
 )
 SOCKETS = gauge("sockets_open", "Open WebSockets and event streams.", "api")
 SLOW_READERS = counter("slow_readers", "Connections closed because their client did not read.", "api")
+REFUSED_CONNECTIONS = counter(
+    "refused_connections", "Connections refused because their address, or the node, had too many.", "api"
+)
+REFUSED_REQUESTS = counter(
+    "refused_requests", "HTTP requests refused before they were read, by status: too large, too slow.", "api", status=()
+)
 ASYNCIO_TASKS = gauge("asyncio_tasks", "Tasks of the node's asyncio event loop.", "api")
 
 # Tasks ----------------------------------------------------------------------------------------------------------------

@@ -62,6 +62,12 @@ class ApiSettings(SettingsGroup):
         integer(0),
         "Maximum submissions per minute of one caller (without authentication: of one address); 0 for no limit.",
     )
+    connections_per_address: int = setting(
+        2_000,
+        integer(1),
+        "Maximum number of open connections of one address (of IPv6: of one /64 network) on one api node, counted from "
+        "accept on. Those of TRUSTED_PROXIES are not counted.",
+    )
     sockets_per_client: int = setting(
         1_000,
         integer(1),

@@ -45,6 +45,19 @@ class ConnectionRegistry:
         """A slot for one more connection, to be used with `with`."""
         return ConnectionSlot(self._count, self._open)
 
+    def take_slot(self, *clients: str) -> ConnectionSlot:
+        """A slot that is counted against an address and a caller, to be released.
+
+        Raises:
+            TooManySubscriptions: one of them has `limit` connections already.
+        """
+        for client in set(clients):
+            self.require_room(client)
+        slot = self.slot()
+        for client in set(clients):
+            slot.count(client)
+        return slot
+
     async def end(self, ended: Callable[[Caller], bool]) -> None:
         """Closes the connections of callers for which `ended` is true."""
         closing = [close() for caller, close in list(self._open.values()) if ended(caller)]
@@ -74,6 +87,10 @@ class ConnectionSlot:
         self._open[self] = (caller, close)
 
     def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """The connection is closed. Further calls do nothing."""
         self._open.pop(self, None)
         for client in self._names:
             self._count[client] -= 1

@@ -8,7 +8,15 @@ from typing import Final
 
 from starlette.requests import HTTPConnection
 
-from cluster.errors import Forbidden, OperationNotAllowed, PublicError, RateLimited, ServiceUnavailable, Unauthenticated
+from cluster.errors import (
+    Forbidden,
+    OperationNotAllowed,
+    PublicError,
+    RateLimited,
+    ServiceUnavailable,
+    TooManyConnections,
+    Unauthenticated,
+)
 from cluster.store.actor import Actor
 from graphql_api.auth.callers import Caller, address_caller_name
 
@@ -20,6 +28,7 @@ _STATUS: dict[type[PublicError], int] = {
     Forbidden: 403,
     OperationNotAllowed: 400,
     RateLimited: 429,
+    TooManyConnections: 429,
     ServiceUnavailable: 503,
 }
 

@@ -41,6 +41,8 @@ MAX_SPREADS: Final = 200
 """Fragment spreads in a document."""
 PLAIN_ITEMS_PER_VALUE: Final = 5
 """This many scalar items of lists in variables count as one value, as a list of numbers is read quickly."""
+VALUES_BESIDE_VARIABLES: Final = 1_000
+"""Values of a request that are not in its variables."""
 DEFAULT_PAGE: Final = 20
 """Items per page without `first`."""
 PAGE_LIMIT: Final = 100
@@ -66,6 +68,11 @@ class Limits:
     def document_bytes(self) -> int:
         """Length of a document's text in UTF-8."""
         return self.tokens * BYTES_PER_TOKEN
+
+    @property
+    def json_values(self) -> int:
+        """Values in the JSON of a request whose variables are within the limit."""
+        return PLAIN_ITEMS_PER_VALUE * self.values + VALUES_BESIDE_VARIABLES
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:

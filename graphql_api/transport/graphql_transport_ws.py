@@ -10,9 +10,8 @@ from graphql import GraphQLError
 
 from cluster.errors import PublicError
 from graphql_api.transport.websocket_messages import InvalidMessage, optional_object, read_id
-from graphql_api.transport.websocket_session import FORBIDDEN, UNAUTHORIZED, WebSocketSession
+from graphql_api.transport.websocket_session import BAD_REQUEST, FORBIDDEN, UNAUTHORIZED, WebSocketSession
 
-BAD_REQUEST: Final = 4400
 SUBSCRIBER_EXISTS: Final = 4409
 NO_PONG: Final = 4499
 """The code with which graphql-ws (npm) ends a connection whose peer does not respond; its clients connect again."""

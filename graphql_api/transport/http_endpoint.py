@@ -16,12 +16,14 @@ from strawberry.types.graphql import OperationType
 from cluster.api_node.node import Node
 from cluster.errors import PublicError, StoreUnavailable
 from graphql_api.auth.connections import ConnectionRegistry
-from graphql_api.auth.http import audit_refusal, caller_of, status_of
+from graphql_api.auth.http import address_name_of, audit_refusal, caller_of, status_of
 from graphql_api.context import Context
 from graphql_api.errors import STORE_UNAVAILABLE
+from graphql_api.execution.document_limits import Limits
 from graphql_api.execution.persisted_operations import PersistedOperations
 from graphql_api.http.pages import graphiql_page
 from graphql_api.schema.builder import Schema
+from graphql_api.transport.address_limits import AddressLimits, UnfinishedMessage
 from graphql_api.transport.json import json_bytes, result_payload
 from graphql_api.transport.negotiation import GRAPHQL, accepts_events, media_type, prefers_events, was_executed
 from graphql_api.transport.origin_check import Origins, is_host
@@ -49,12 +51,15 @@ class HttpEndpoint:
         schema: Schema,
         node: Node,
         connections: ConnectionRegistry,
+        addresses: AddressLimits,
         persisted: PersistedOperations,
         origins: Origins,
     ) -> None:
         self._schema = schema
         self._node = node
         self._connections = connections
+        self._addresses = addresses
+        self._max_values = Limits.of(node.settings).json_values
         self._persisted = persisted
         self._origins = origins
 
@@ -65,6 +70,7 @@ class HttpEndpoint:
     async def _respond(self, scope: Scope, receive: Receive) -> Response:
         request = Request(scope)
         headers = first_headers(scope)
+        unfinished = UnfinishedMessage(self._addresses, request.client.host if request.client else "unknown")
         try:
             if not is_host(headers.get("host", "")):
                 raise RequestRefused(400, "the Host header must be a name or an address, with an optional port")
@@ -72,7 +78,7 @@ class HttpEndpoint:
                 raise RequestRefused(403, "pages of this origin may not use this API (ALLOWED_ORIGINS)")
             if request.method not in ("GET", "POST"):
                 raise RequestRefused(405, "GraphQL accepts GET and POST", {"Allow": "GET, POST"})
-            request = Request(scope, body_reader(receive, headers))
+            request = Request(scope, body_reader(receive, headers, unfinished))
             accepted = headers.get("accept", "")
             if self._wants_page(request, accepted):
                 return graphiql_page()
@@ -81,11 +87,12 @@ class HttpEndpoint:
                 raise RequestRefused(415, "POST needs Content-Type: application/json")
             caller = await caller_of(request, headers=headers)
             context = Context(self._node, self._schema.wrappers, known_caller=caller)
-            operation = await read_operation(request, self._persisted)
+            operation = await read_operation(request, self._persisted, self._max_values)
+            unfinished.release()
             if not self._streams(accepted, operation):
                 return await self._execute(request.method, accepted, context, operation)
-            self._connections.require_room(caller.name)
-            return await event_stream(request, operation, self._schema, context, self._connections)
+            slot = self._connections.take_slot(caller.name, address_name_of(request))
+            return await event_stream(request, operation, self._schema, context, slot)
         except ClientDisconnect:
             return Response(status_code=400)  # the client is gone
         except RequestRefused as error:
@@ -97,6 +104,8 @@ class HttpEndpoint:
         except StoreUnavailable as error:
             logger.warning("%s", error)
             return refusal(503, STORE_UNAVAILABLE, {"code": "SERVICE_UNAVAILABLE"}, {"Retry-After": "2"})
+        finally:
+            unfinished.release()
 
     def _wants_page(self, request: Request, accepted: str) -> bool:
         """Whether this is a browser that opens GraphiQL, not a request for data."""

@@ -10,15 +10,17 @@ from graphql import GraphQLError
 
 from cluster.errors import PublicError
 from graphql_api.transport.websocket_messages import InvalidMessage, read_id
-from graphql_api.transport.websocket_session import UNAUTHORIZED, WebSocketSession
+from graphql_api.transport.websocket_session import BAD_REQUEST, FORBIDDEN, UNAUTHORIZED, WebSocketSession
 
 NORMAL: Final = 1000
-REJECTED: Final = 1011
-"""The code with which subscriptions-transport-ws (npm) closes after a `connection_error`."""
 
 
 class LegacyGraphQLWsSession(WebSocketSession):
-    """One graphql-ws socket. Its clients send queries and mutations over it too."""
+    """One graphql-ws socket. Its clients send queries and mutations over it too.
+
+    The protocol lets a server pass over what comes before `connection_init`, and leave a socket open that never sends
+    one. Here the close codes of graphql-transport-ws apply: anybody can open a socket.
+    """
 
     subprotocol = "graphql-ws"
     keep_alive_seconds = 12.0
@@ -27,6 +29,9 @@ class LegacyGraphQLWsSession(WebSocketSession):
     __slots__ = ()
 
     async def handle(self, message: dict[str, Any]) -> None:
+        if not self.acknowledged and message["type"] != "connection_init":
+            await self.close(UNAUTHORIZED, "Unauthorized")
+            return
         match message["type"]:
             case "connection_init":
                 await self.initialise(message)
@@ -44,9 +49,6 @@ class LegacyGraphQLWsSession(WebSocketSession):
     async def _start(self, message: dict[str, Any]) -> None:
         operation_id = read_id(message)
         payload = self.read_operation(message)
-        if not self.acknowledged:
-            await self.close(UNAUTHORIZED, "Unauthorized")
-            return
         # If the id is in use, the new operation replaces the old one.
         self.stop(operation_id)
         await self.start(operation_id, payload)
@@ -58,11 +60,13 @@ class LegacyGraphQLWsSession(WebSocketSession):
 
     async def reject_message(self, error: InvalidMessage) -> None:
         await self.send({"type": "connection_error", "payload": {"message": str(error)}})
+        if not self.acknowledged:
+            await self.close(BAD_REQUEST, str(error))
 
     async def reject_caller(self, error: PublicError) -> None:
         payload = {"message": error.message, **error.extensions}
         await self.send({"type": "connection_error", "payload": payload})
-        await self.close(REJECTED, "")
+        await self.close(FORBIDDEN, "Forbidden")
 
     async def send_result(self, operation_id: str, result: dict[str, Any]) -> None:
         await self.send({"type": "data", "id": operation_id, "payload": result})

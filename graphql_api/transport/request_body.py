@@ -9,6 +9,10 @@ from typing import Any, Final
 from starlette.responses import JSONResponse
 from starlette.types import Message, Receive
 
+from cluster.errors import TooManyConnections
+from graphql_api.transport.address_limits import UnfinishedMessage
+from graphql_api.transport.unpacking import UNPACKED_RATIO, unpacked_limit
+
 BODY_LIMIT_BYTES: Final = 4_000_000
 """Largest request body, decompressed. (1,000 inputs of a large task fit easily.)"""
 
@@ -37,12 +41,16 @@ def refusal(
     return JSONResponse({"errors": [error]}, status, headers)
 
 
-def body_reader(receive: Receive, headers: Mapping[str, str]) -> Receive:
+def body_reader(receive: Receive, headers: Mapping[str, str], unfinished: UnfinishedMessage) -> Receive:
     """Wraps `receive` so that it decompresses the body and bounds it to BODY_LIMIT_BYTES.
+
+    Args:
+        unfinished: counts a body that comes in several parts against the client's address.
 
     Raises:
         RequestRefused: the headers announce a body that is too large, or an unknown coding. What is returned raises it
             too, as soon as the body turns out to be too large or malformed.
+        TooManyConnections: raised by what is returned: the address sends too much at once.
     """
     length = headers.get("content-length", "0")
     if not length.isdecimal() or len(length) > 18 or int(length) > BODY_LIMIT_BYTES:
@@ -55,11 +63,25 @@ def body_reader(receive: Receive, headers: Mapping[str, str]) -> Receive:
             {"Accept-Encoding": "gzip, deflate"},
         )
     bounded = _bounded(receive)
-    return bounded if coding == "identity" else _decompressed(bounded, _WINDOWS[coding])
+    return _counted(bounded if coding == "identity" else _decompressed(bounded, _WINDOWS[coding]), unfinished)
 
 
 def _too_large() -> RequestRefused:
     return RequestRefused(413, f"a request body may have at most {BODY_LIMIT_BYTES} bytes")
+
+
+def _counted(receive: Receive, unfinished: UnfinishedMessage) -> Receive:
+    size = 0
+
+    async def read() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if message.get("more_body", False) and not unfinished.grow_to(size):
+            raise TooManyConnections("too many bodies of requests from this address are not complete")
+        return message
+
+    return read
 
 
 def _bounded(receive: Receive) -> Receive:
@@ -100,6 +122,7 @@ class _Decompressor:
     def __init__(self, window: int) -> None:
         self._window = window
         self._stream = zlib.decompressobj(window)
+        self._consumed = 0
         self._produced = 0
 
     @property
@@ -114,16 +137,20 @@ class _Decompressor:
             zlib.error: the data is malformed, or continues after the end of the stream.
         """
         parts = []
+        self._consumed += len(data)
+        limit = min(BODY_LIMIT_BYTES, unpacked_limit(self._consumed))
         while data:
             if self._stream.eof:
                 if self._window == zlib.MAX_WBITS:
                     raise zlib.error("data after the end")
                 self._stream = zlib.decompressobj(self._window)
             # At most one byte beyond the limit is produced, however high the compression ratio is.
-            part = self._stream.decompress(data, BODY_LIMIT_BYTES - self._produced + 1)
+            part = self._stream.decompress(data, limit - self._produced + 1)
             self._produced += len(part)
             if self._produced > BODY_LIMIT_BYTES:
                 raise _too_large()
+            if self._produced > limit:
+                raise RequestRefused(413, f"a request body unpacks to at most {UNPACKED_RATIO} times its size")
             parts.append(part)
             data = self._stream.unused_data
         return b"".join(parts)

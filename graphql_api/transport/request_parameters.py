@@ -16,10 +16,11 @@ OBJECTS: Final = ("variables", "extensions")
 """Parameters that are JSON objects; the query of a GET has them as JSON texts."""
 
 
-async def read_operation(request: Request, persisted: PersistedOperations) -> Mapping[str, Any]:
-    """The operation of an HTTP request.
+async def read_operation(request: Request, persisted: PersistedOperations, max_values: int) -> Mapping[str, Any]:
+    """The operation of an HTTP request, whose JSON has at most `max_values` values.
 
     Raises:
+        PublicError: it is too large, or names no persisted operation.
         RequestRefused: it cannot be read; the message says what was expected.
     """
     try:
@@ -28,9 +29,9 @@ async def read_operation(request: Request, persisted: PersistedOperations) -> Ma
             operation: Any = {name: text for name, text in request.query_params.items() if text}
             for name in OBJECTS:
                 if name in operation:
-                    operation[name] = parse_json(operation[name])
+                    operation[name] = parse_json(operation[name], max_values)
         else:
-            operation = parse_json(await request.body())
+            operation = parse_json(await request.body(), max_values)
     except json.JSONDecodeError as error:
         raise RequestRefused(400, f"the request is not JSON: {error}") from None
     if isinstance(operation, list):

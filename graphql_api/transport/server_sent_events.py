@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from graphql_api.auth.connections import ConnectionRegistry
+from graphql_api.auth.connections import ConnectionSlot
 from graphql_api.context import Context
 from graphql_api.schema.builder import Schema
 from graphql_api.transport.json import json_bytes, result_payload
@@ -36,9 +36,27 @@ STREAMED_OPERATIONS: Final = {
 
 
 async def event_stream(
-    request: Request, operation: Mapping[str, Any], schema: Schema, context: Context, sockets: ConnectionRegistry
+    request: Request, operation: Mapping[str, Any], schema: Schema, context: Context, slot: ConnectionSlot
 ) -> Response:
-    """Executes one operation and streams its results; responds with 204 if the client has received the last one."""
+    """Executes one operation and streams its results; responds with 204 if the client has received the last one.
+
+    Args:
+        slot: taken for this stream before anything was executed, so that streams that are opened at once are counted
+            too. Released when the stream ends.
+    """
+    try:
+        response = await _respond(request, operation, schema, context, slot)
+    except BaseException:
+        slot.release()
+        raise
+    if not isinstance(response, EventStream):
+        slot.release()
+    return response
+
+
+async def _respond(
+    request: Request, operation: Mapping[str, Any], schema: Schema, context: Context, slot: ConnectionSlot
+) -> Response:
     last = request.headers.get("last-event-id", "")
     context.last_event_id = int(last) if last.isdecimal() and len(last) < 16 else None
     results = StreamedResults(
@@ -52,12 +70,9 @@ async def event_stream(
             allowed_operation_types=STREAMED_OPERATIONS[request.method],
         )
     )
-    if context.last_event_id is not None:
-        with sockets.slot() as slot:
-            slot.count(context.caller.name)
-            if await results.end_within(RESUME_SECONDS):
-                return Response(status_code=204)
-    return EventStream(results, context, sockets)
+    if context.last_event_id is not None and await results.end_within(RESUME_SECONDS):
+        return Response(status_code=204)
+    return EventStream(results, context, slot)
 
 
 class StreamedResults:
@@ -103,10 +118,15 @@ class StreamedResults:
 
 
 class EventStream(StreamingResponse):
-    """A streamed response that counts as one of its caller's connections, and ends with the caller's credential."""
+    """A streamed response that counts as one of its caller's connections, and ends with the caller's credential.
 
-    def __init__(self, results: StreamedResults, context: Context, sockets: ConnectionRegistry) -> None:
-        self._body = self._counted_messages(context, sockets)
+    Args:
+        slot: released when the stream ends.
+    """
+
+    def __init__(self, results: StreamedResults, context: Context, slot: ConnectionSlot) -> None:
+        self._body = self._messages_until_revoked(context, slot)
+        self._slot = slot
         super().__init__(
             self._body,
             media_type="text/event-stream",
@@ -119,10 +139,11 @@ class EventStream(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             # The client may disconnect at any moment: the operation must end then too.
+            self._slot.release()
             await self._body.aclose()
             await self._results.close()
 
-    async def _counted_messages(self, context: Context, sockets: ConnectionRegistry) -> AsyncGenerator[bytes, None]:
+    async def _messages_until_revoked(self, context: Context, slot: ConnectionSlot) -> AsyncGenerator[bytes, None]:
         ended = asyncio.Event()
 
         async def end() -> None:
@@ -130,11 +151,9 @@ class EventStream(StreamingResponse):
 
         ending = asyncio.ensure_future(ended.wait())
         try:
-            with sockets.slot() as slot:
-                slot.count(context.caller.name)
-                slot.register(context.caller, end)
-                async for message in self._messages(context, ending):
-                    yield message
+            slot.register(context.caller, end)
+            async for message in self._messages(context, ending):
+                yield message
         finally:
             ending.cancel()
 

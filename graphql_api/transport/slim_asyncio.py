@@ -56,6 +56,9 @@ class SlimQueue:
         self._arrived.set()
 
     async def get(self) -> Any:
+        if self._items:
+            # A client that sends without a pause must not keep all others waiting.
+            await asyncio.sleep(0)
         while not self._items:
             self._arrived.clear()
             await self._arrived.wait()

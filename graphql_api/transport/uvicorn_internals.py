@@ -2,38 +2,73 @@
 `tests/graphql_api/transport/test_uvicorn_internals.py` shows that each still has its effect.
 
 uvicorn has no public interface for what happens to the bytes of a connection. Its protocols are subclassed here so that
-slow readers are bounded and ended, an idle WebSocket takes 9 KB less, and a request with an offer to upgrade keeps its
-body. `connection_made`, `connection_lost`, `data_received`, `pause_writing` and `resume_writing` are public:
+what arrives is bounded in size and time before anything reads it, slow readers are bounded and ended, an idle WebSocket
+takes 9 KB less, and a request with an offer to upgrade keeps its body. `connection_made`, `connection_lost`, `data_received`, `pause_writing` and `resume_writing` are public:
 asyncio calls them.
 
 Written against uvicorn 0.54.
 
 | interface | use | what happens if it changes |
 |---|---|---|
+| `config.app` | finds the node's `AddressLimits` | `AttributeError` at the first connection |
 | `queue`, `writable` of `WebSocketsSansIOProtocol` | replaced by slimmer ones | uvicorn uses its own: 4 KB more for each socket, and slow readers are not noticed. If it calls methods that ours lack: `AttributeError` at the first message. |
 | `conn` | offers our compression (`websockets_internals`) | `AttributeError` at the handshake |
 | `start_keepalive`, `request`, `response` | drop the headers of the handshake when it is done | 5 KB more for each socket, or `AttributeError` at the handshake |
 | `run_asgi`, `scope` | give the application its `Connection` | `KeyError` at the handshake |
+| `frames`, `close_timeout`, `handle_ping`, `send_receive_event_to_app`, `handle_parser_exception`, `read_paused`, `receive`, `handshake_initiated` | bound what arrives: messages before the acknowledgement, unfinished ones, small frames in large number | such messages are bounded by `ws_max_size` only, or `AttributeError` at the first message |
 | `send`, `transport` | bound what waits for a slow reader | a slow reader holds memory until `SlowReader` ends the connection |
-| `parser`, `url`, `headers`, `_get_upgrade`, `_should_upgrade`, `handle_websocket_upgrade`, `send_400_response`, `_unset_keepalive_if_required` of `HttpToolsProtocol` | ignore offers to upgrade to anything but WebSocket | such requests lose their bodies, or `AttributeError` at the first request |
+| `on_message_begin`, `on_headers_complete`, `on_body`, `on_message_complete`, `on_response_complete`, `cycle`, `flow`, `pipeline` of `HttpToolsProtocol` | bound heads, bodies and their times | they are not bounded, or `AttributeError` at the first request |
+| `parser`, `url`, `headers`, `_get_upgrade`, `_should_upgrade`, `handle_websocket_upgrade`, `_unset_keepalive_if_required` | ignore offers to upgrade to anything but WebSocket | such requests lose their bodies, or `AttributeError` at the first request |
 """  # noqa: E501 - a table
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any, Final, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from cluster.observability import metrics
+from graphql_api.transport.address_limits import AddressLimits, UnfinishedMessage
+from graphql_api.transport.arrival import (
+    BODY_BYTES_PER_SECOND,
+    BODY_SECONDS,
+    HEAD_BYTES,
+    HEAD_SECONDS,
+    LINGER_SECONDS,
+    PIPELINE_LIMIT,
+    ArrivalRefused,
+    ArrivalTimer,
+    check_head,
+    head_too_large,
+)
 from graphql_api.transport.bounded_close import BoundedCloseTransport
 from graphql_api.transport.slim_asyncio import SlimEvent, SlimQueue
 from graphql_api.transport.slow_reader import SOCKET_BUFFER_FACTOR, SlowReader, abort
-from graphql_api.transport.websockets_internals import compress_large_messages
+from graphql_api.transport.websockets_internals import (
+    FIRST_MESSAGE_BYTES,
+    allow_large_messages,
+    compress_large_messages,
+    unread_bytes,
+)
 
-INVALID: Final = "Invalid HTTP request received."
-"""uvicorn's message."""
+logger = logging.getLogger(__name__)
+
+INVALID: Final = "this is not an HTTP request"
+PROXY_SILENT_SECONDS: Final = 75.0
+"""How long a connection of a trusted proxy may be open before its first request: proxies may connect in advance."""
+BEFORE_ACK_BYTES: Final = 32 * 1024
+"""What a WebSocket may send in all before it is acknowledged, and thereby authenticated."""
+CLOSE_HANDSHAKE_SECONDS: Final = 2.0
+"""How long a client may take to respond to a close frame."""
+SLICE_BYTES: Final = 8 * 1024
+"""WebSocket data is parsed in slices of this size: a thousand of the smallest frames, some milliseconds."""
+MESSAGE_TOO_BIG: Final = 1009
+POLICY_VIOLATION: Final = 1008
+TRY_AGAIN_LATER: Final = 1013
 UPGRADE_HEADERS: Final = frozenset({b"upgrade", b"http2-settings"})
 """Headers of an offer to upgrade."""
 
@@ -44,12 +79,22 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     unsent_bytes = 0
     """Size of the messages that wait for the transport."""
     slow_reader: SlowReader | None = None
+    address: str | None = None
+    """The address that this connection is counted against."""
+    acknowledged = False
+    _before_ack = 0
+    _rest = b""
+    """What was received and not parsed yet."""
+    _messages = 0
+    _unfinished: UnfinishedMessage | None = None
+    _timer: ArrivalTimer | None = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.queue = cast(Any, SlimQueue())
         self.writable = cast(Any, SlimEvent())
         self.writable.set()
+        self.close_timeout = CLOSE_HANDSHAKE_SECONDS
         compress_large_messages(self.conn)
 
     # What the application uses ----------------------------------------------------------------------------------------
@@ -63,12 +108,121 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Ends the connection at once, without sending what its client has not read."""
         abort(self.transport, f"a WebSocket {reason}")
 
+    def acknowledge(self) -> None:
+        """Accepts messages of any size that `ws_max_size` allows: the client is authenticated."""
+        self.acknowledged = True
+        allow_large_messages(self.conn)
+
     # What uvicorn and asyncio call ------------------------------------------------------------------------------------
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.slow_reader:
             self.slow_reader.resume()
+        if self._timer:
+            self._timer.stop()
+        if self._unfinished:
+            self._unfinished.release()
+        if self.address is not None:
+            address_limits(self).disconnect(self.address)
+        self._rest = b""
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.handshake_initiated and not self.acknowledged:
+            self._before_ack += len(data)
+            if self._before_ack > BEFORE_ACK_BYTES:
+                self.fail(MESSAGE_TOO_BIG, f"at most {BEFORE_ACK_BYTES} bytes before the connection is acknowledged")
+                self.transport.close()
+                return
+        if self._rest:
+            self._rest += data
+            self.transport.pause_reading()
+        elif len(data) > SLICE_BYTES and self.handshake_initiated:
+            self._rest = data
+            self._parse_slice()
+        else:
+            self._parse(data)
+
+    def _parse_slice(self) -> None:
+        """Parses a slice of what was received, and gives way to other connections before the next one. The slice waits
+        while the application has a message to handle: `receive` continues then."""
+        part, self._rest = self._rest[:SLICE_BYTES], self._rest[SLICE_BYTES:]
+        self._parse(part)
+        if self.close_sent or self.transport.is_closing():
+            self._rest = b""
+        elif self._rest:
+            self.transport.pause_reading()
+            if not self.read_paused:
+                self.loop.call_soon(self._parse_slice)
+        elif not self.read_paused:
+            self.transport.resume_reading()
+
+    async def receive(self) -> Any:
+        message = await super().receive()
+        if self._rest and not self.read_paused:
+            self.transport.pause_reading()
+            self.loop.call_soon(self._parse_slice)
+        return message
+
+    def _parse(self, data: bytes) -> None:
+        super().data_received(data)
+        held = unread_bytes(self.conn) + sum(map(len, self.frames))
+        if held or self._unfinished:
+            self._bound_unfinished(held)
+
+    def _bound_unfinished(self, held: int) -> None:
+        """Counts the `held` bytes of an unfinished message, and bounds the time that it may take."""
+        if self.close_sent or self.transport.is_closing():
+            held = 0
+        if self._unfinished is None:
+            client = self.scope.get("client") if self.handshake_initiated else self.client
+            self._unfinished = UnfinishedMessage(address_limits(self), client[0] if client else "unknown")
+        self._timer = self._timer or ArrivalTimer(self._message_is_late)
+        self._timer.watch(self._messages if held else None, BODY_SECONDS)
+        if held > FIRST_MESSAGE_BYTES and not self.acknowledged:
+            self._fail_large_first_message()
+        elif not self._unfinished.grow_to(held):
+            self.fail(TRY_AGAIN_LATER, "too many unfinished messages come from this address")
+        elif not held:
+            self._unfinished = self._timer = None
+
+    def _message_is_late(self) -> None:
+        if self.read_paused or self._rest:
+            # The client waits for us.
+            self._bound_unfinished(unread_bytes(self.conn) + sum(map(len, self.frames)))
+        else:
+            self.fail(POLICY_VIOLATION, f"a message took more than {BODY_SECONDS:g} s")
+
+    def send_receive_event_to_app(self) -> None:
+        self._messages += 1
+        if not self.acknowledged and not self.close_sent and sum(map(len, self.frames)) > FIRST_MESSAGE_BYTES:
+            self._fail_large_first_message()
+        else:
+            super().send_receive_event_to_app()
+
+    def _fail_large_first_message(self) -> None:
+        self.fail(
+            MESSAGE_TOO_BIG, f"a message is at most {FIRST_MESSAGE_BYTES} bytes before the connection is acknowledged"
+        )
+
+    def fail(self, code: int, reason: str) -> None:
+        """Closes the connection without waiting for the client's close frame."""
+        self._rest = b""
+        if self.close_sent or self.transport.is_closing():
+            return
+        self.frames = []
+        self.conn.fail(code, reason)
+        self.handle_parser_exception()
+        if self._unfinished:
+            self._unfinished.release()
+
+    def handle_ping(self) -> None:
+        if self.blocked:
+            # A client that reads nothing would have a pong for every ping wait here (RFC 6455, section 5.5.3, allows
+            # to respond to the last one only).
+            self.conn.data_to_send()
+        else:
+            super().handle_ping()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -117,11 +271,42 @@ class HttpProtocol(HttpToolsProtocol):
     """
 
     slow_reader: SlowReader | None = None
+    address: str | None = None
+    """The address that this connection is counted against; None once a WebSocket has taken over."""
+    _arriving = ""
+    """The part of a request that has begun to arrive: "head", "body", or none."""
+    _requests = 0
+    _unparsed = 0
+    """Bytes received since the parser last completed a head, a piece of a body or a request: all that it may keep."""
+    _body_bytes = 0
+    """What has arrived of a body since its time was last looked at."""
+    _refusal: ArrivalRefused | None = None
+    _refused = False
+
+    # The connection ---------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # A WebSocket inherits this transport.
         bounded = BoundedCloseTransport(cast(asyncio.Transport, transport), "connection")
         super().connection_made(cast(asyncio.Transport, bounded))
+        self._timer = ArrivalTimer(self._is_late)
+        limits, host = address_limits(self), self.client[0] if self.client else "unknown"
+        if limits.connect(host):
+            self.address = host
+            self._timer.watch("first request", PROXY_SILENT_SECONDS if limits.is_proxy(host) else HEAD_SECONDS)
+            return
+        metrics.REFUSED_CONNECTIONS.inc()
+        self._refused = True
+        self.transport.write(ArrivalRefused(429, "too many connections of this address are open").response())
+        self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.slow_reader:
+            self.slow_reader.resume()
+        self._timer.stop()
+        if self.address is not None:
+            address_limits(self).disconnect(self.address)
+        super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -133,24 +318,114 @@ class HttpProtocol(HttpToolsProtocol):
             self.slow_reader.resume()
         super().resume_writing()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self.slow_reader:
-            self.slow_reader.resume()
-        super().connection_lost(exc)
+    # What arrives -----------------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         self._unset_keepalive_if_required()
+        self._unparsed += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             rest = data[upgrade.args[0] :]
             if self._get_upgrade() == b"websocket":
-                self.handle_websocket_upgrade()
-            else:
-                self._parse_again(rest)
+                self._upgrade()
+                return
+            self._parse_again(rest)
         except httptools.HttpParserError:
-            self.logger.warning(INVALID)
-            self.send_400_response(INVALID)
+            self._refuse(self._refusal or ArrivalRefused(400, INVALID))
+            return
+        if self._unparsed > HEAD_BYTES:
+            self._refuse(head_too_large())
+        elif not self._refused:
+            self._watch()
+
+    def _watch(self) -> None:
+        """Bounds the time that the rest of what has begun to arrive may take."""
+        responding = self.cycle is not None and not self.cycle.response_complete
+        if self._arriving == "body" and responding:
+            self._timer.watch((self._requests, "body"), BODY_SECONDS)
+        elif self._arriving or not responding:
+            # A head, a body that nobody reads, or empty lines between requests.
+            self._timer.watch((self._requests, self._arriving, "unread"), HEAD_SECONDS)
+        else:
+            self._timer.watch(None, 0)
+
+    def _is_late(self) -> None:
+        """What is watched did not arrive in time."""
+        enough = self._body_bytes >= BODY_SECONDS * BODY_BYTES_PER_SECOND and not self.cycle.response_complete
+        self._body_bytes = 0
+        if self._arriving and (self.flow.read_paused or enough):
+            # The client waits for us, or sends fast enough.
+            self._watch()
+        elif self._requests and self._arriving:
+            self._refuse(ArrivalRefused(408, f"the {self._arriving} of the request did not arrive in time"))
+        else:
+            self.transport.close()
+
+    def _refuse(self, refused: ArrivalRefused) -> None:
+        """Responds, unless a response is under way, and closes the connection."""
+        self._refused = True
+        self._timer.stop()
+        metrics.REFUSED_REQUESTS.labels(str(refused.status)).inc()
+        logger.debug("refused a request of %s: %s", self.address, refused)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.close()
+        elif not self.transport.is_closing():
+            self.transport.write(refused.response())
+            self.transport.write_eof()
+            self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    # What the parser calls --------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._requests += 1
+        self._arriving = "head"
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._arriving = "body"
+        self._unparsed = self._body_bytes = 0
+        try:
+            check_head(self.url, self.headers)
+            if len(self.pipeline) >= PIPELINE_LIMIT:
+                raise ArrivalRefused(429, f"at most {PIPELINE_LIMIT} requests of a connection may wait")
+        except ArrivalRefused as refused:
+            # The parser ends with an error of its own.
+            self._refusal = refused
+            raise
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._unparsed = 0
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._unparsed = 0
+        self._arriving = ""
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._arriving == "body" and not self._refused:
+            self._watch()
+
+    # Offers to upgrade ------------------------------------------------------------------------------------------------
+
+    def _upgrade(self) -> None:
+        """Hands the connection to a WebSocket's protocol."""
+        self._timer.stop()
+        self.handle_websocket_upgrade()
+        protocol = cast(Any, self.transport).get_protocol()
+        if protocol.handshake_initiated:
+            protocol.address, self.address = self.address, None
+        else:
+            # The library for WebSockets takes no line of more than 8 kB, and no more than 128 headers.
+            cast(Any, self.transport).set_protocol(self)
+            protocol.connections.discard(protocol)
+            self._refuse(ArrivalRefused(400, "the handshake of the WebSocket is malformed, or too long"))
 
     def _should_upgrade(self) -> bool:
         # uvicorn calls this where the parser has stopped, and begins no request if it is True. (The parser stops at
@@ -169,3 +444,9 @@ class HttpProtocol(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self.data_received(b"".join([*head, b"\r\n", rest]))
+
+
+def address_limits(protocol: HttpProtocol | WebSocketProtocol) -> AddressLimits:
+    """The limits of the node that serves a connection."""
+    limits: AddressLimits = cast(Any, protocol.config.app).state.address_limits
+    return limits

@@ -18,6 +18,7 @@ from graphql_api.auth.authenticate import Authenticator, credential_in
 from graphql_api.auth.connections import ConnectionRegistry, ConnectionSlot
 from graphql_api.auth.http import address_name_of, address_of, audit_refusal, caller_of
 from graphql_api.context import Context
+from graphql_api.execution.document_limits import Limits
 from graphql_api.execution.persisted_operations import PersistedOperations
 from graphql_api.schema.builder import Schema
 from graphql_api.transport.graphql_transport_ws import GraphQLTransportWsSession
@@ -53,6 +54,7 @@ class WebSocketEndpoint:
         self._connections = connections
         self._persisted = persisted
         self._origins = origins
+        self._max_values = Limits.of(node.settings).json_values
         served: list[type[WebSocketSession]] = [GraphQLTransportWsSession]
         if node.settings.legacy_websocket:
             served.append(LegacyGraphQLWsSession)
@@ -115,6 +117,7 @@ class WebSocketEndpoint:
             partial(self._authenticate, slot),
             self._persisted,
             self._node.settings.socket_operation_limit,
+            self._max_values,
         )
 
     async def _authenticate(self, slot: ConnectionSlot, session: WebSocketSession, payload: Mapping[str, Any]) -> None:

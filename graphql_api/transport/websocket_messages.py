@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from cluster.errors import DocumentTooLarge
 from graphql_api.execution.persisted_operations import PersistedOperations
 from graphql_api.transport.json import parse_json
 
@@ -14,19 +15,22 @@ class InvalidMessage(Exception):
     """A message that violates the protocol; the text says what was expected."""
 
 
-def read_message(text: str | None) -> dict[str, Any]:
+def read_message(text: str | None, max_values: int) -> dict[str, Any]:
     """Parses a message of either protocol.
 
     Args:
         text: None for a binary message.
+        max_values: maximum number of values in its JSON.
 
     Raises:
-        InvalidMessage: it is not a JSON object with a `type`.
+        InvalidMessage: it is not a JSON object with a `type`, or is too large.
     """
     if text is None:
         raise InvalidMessage("expected a text message")
     try:
-        message = parse_json(text)
+        message = parse_json(text, max_values)
+    except DocumentTooLarge as error:
+        raise InvalidMessage(error.message) from None
     except json.JSONDecodeError:
         raise InvalidMessage("expected JSON") from None
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):

@@ -30,6 +30,7 @@ REASON_BYTES: Final = 123
 """Longest reason of a close frame (RFC 6455, section 5.5.1)."""
 
 TRY_AGAIN_LATER: Final = 1013
+BAD_REQUEST: Final = 4400
 UNAUTHORIZED: Final = 4401
 FORBIDDEN: Final = 4403
 INIT_TIMEOUT: Final = 4408
@@ -51,6 +52,9 @@ class Connection(Protocol):
     def abort(self, reason: str) -> None:
         """Ends the connection at once, without sending what its client has not read."""
 
+    def acknowledge(self) -> None:
+        """Accepts large messages from now on."""
+
 
 class WebSocketSession(ABC):
     """Reads the messages of one accepted WebSocket until it is closed. A subclass speaks one subprotocol.
@@ -64,6 +68,7 @@ class WebSocketSession(ABC):
             StoreUnavailable.
         persisted: resolves operations that clients name by hash.
         operation_limit: maximum number of open operations.
+        max_values: maximum number of values in the JSON of a message.
     """
 
     subprotocol: ClassVar[str]
@@ -71,8 +76,8 @@ class WebSocketSession(ABC):
     """Time between two calls of `keep_alive`."""
 
     __slots__ = (
-        "_authenticate", "_closed", "_init_deadline", "_initialised", "_operation_limit", "_operations", "_persisted",
-        "_schema", "_stopping", "acknowledged", "connection", "context", "websocket",
+        "_authenticate", "_closed", "_init_deadline", "_initialised", "_max_values", "_operation_limit", "_operations",
+        "_persisted", "_schema", "_stopping", "acknowledged", "connection", "context", "websocket",
     )  # fmt: skip
 
     def __init__(
@@ -84,6 +89,7 @@ class WebSocketSession(ABC):
         authenticate: Callable[[WebSocketSession, Mapping[str, Any]], Awaitable[None]],
         persisted: PersistedOperations,
         operation_limit: int,
+        max_values: int,
     ) -> None:
         self.websocket = websocket
         self.connection = connection
@@ -92,6 +98,7 @@ class WebSocketSession(ABC):
         self._authenticate = authenticate
         self._persisted = persisted
         self._operation_limit = operation_limit
+        self._max_values = max_values
         self._initialised = False
         self.acknowledged = False
         self._closed = False
@@ -140,7 +147,7 @@ class WebSocketSession(ABC):
                     if received["type"] == "websocket.disconnect":
                         break
                     try:
-                        await self.handle(read_message(received.get("text")))
+                        await self.handle(read_message(received.get("text"), self._max_values))
                     except InvalidMessage as error:
                         await self.reject_message(error)
         except SocketClosed:
@@ -179,6 +186,7 @@ class WebSocketSession(ABC):
             else:
                 await self.reject_caller(error)
         else:
+            self.connection.acknowledge()
             await self.acknowledge()
             self.acknowledged = True
 

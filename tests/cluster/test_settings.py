@@ -198,6 +198,7 @@ EVERY: dict[str, tuple[str, Any]] = {
     "tenants": ("isolated", "isolated"),
     "submissions_per_minute": ("60", 60),
     "trusted_proxies": ("10.0.0.0/16, ::1", "10.0.0.0/16,::1"),
+    "connections_per_address": ("7", 7),
     "sockets_per_client": ("5", 5),
     "allowed_origins": ("https://a.example, http://localhost:3000", ("https://a.example", "http://localhost:3000")),
     "introspection": ("off", False),

@@ -28,7 +28,12 @@ KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 async def alone(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     folder = tmp_path_factory.mktemp("vanishing")
     async with System(
-        folder, min_workers=0, max_workers=1, sockets_per_client=100_000, legacy_websocket=True
+        folder,
+        min_workers=0,
+        max_workers=1,
+        sockets_per_client=100_000,
+        connections_per_address=100_000,
+        legacy_websocket=True,
     ) as running:
         yield running
 

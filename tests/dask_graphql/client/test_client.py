@@ -420,7 +420,7 @@ async def bound_by_the_api(item: Input) -> Bound:
     inner = ", ".join(f"{name}: ${name}" for name in item.wire)
     answer = await SCHEMA.execute(
         f"mutation({head}) {{ {item.task_type.mutation}({inner}) {{ outcome }} }}",
-        variable_values=parse_json(json.dumps(item.wire)),
+        variable_values=parse_json(json.dumps(item.wire), 100_000),
         context_value=Context(node, SCHEMA.wrappers, known_caller=Caller("test")),
     )
     assert not answer.errors, answer.errors

@@ -77,7 +77,13 @@ async def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
     """A system without workers: accepted tasks stay in the queue, whose limit is tested too."""
     folder = tmp_path_factory.mktemp("fuzzed")
     async with System(
-        folder, min_workers=0, max_workers=1, queue_limit=200, sockets_per_client=10_000, legacy_websocket=True
+        folder,
+        min_workers=0,
+        max_workers=1,
+        queue_limit=200,
+        sockets_per_client=10_000,
+        connections_per_address=10_000,
+        legacy_websocket=True,
     ) as running:
         yield running
 

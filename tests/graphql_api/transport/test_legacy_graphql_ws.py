@@ -74,8 +74,6 @@ EXCHANGES: dict[str, list[Exchange]] = {
     "connection_init has no payload": [CONNECT],
     "connection_init has null as its payload": [(INIT | {"payload": None}, CONNECT[1])],
     "connection_init has an object as its payload": [(INIT | {"payload": {"any": 1}}, CONNECT[1])],
-    "connection_init has a list as its payload": [
-        (INIT | {"payload": []}, invalid('expected "payload" to be an object or null')), CONNECT],
     "start has a query": [CONNECT, QUERY],
     "start has a mutation": [CONNECT, (start(query="mutation { __typename }"), single({"__typename": "Mutation"}))],
     "start has a subscription": [CONNECT, (start(query=ENDLESS), [])],
@@ -85,9 +83,9 @@ EXCHANGES: dict[str, list[Exchange]] = {
         CONNECT, ({"id": "1", "type": "start"}, invalid('expected a payload with "query", a string'))],
     "stop ends a subscription": [CONNECT, (start(query=ENDLESS), []), (stop(), [complete()]), QUERY],
     "stop has an unknown id": [CONNECT, (stop("unknown"), []), QUERY, (stop(), [])],
-    "a message is binary": [(b"{}", invalid("expected a text message")), CONNECT],
-    "a message is not JSON": [("no json", invalid("expected JSON")), CONNECT],
-    "a message has no type": [({}, invalid('expected a JSON object with "type", a string')), CONNECT],
+    "a message is binary": [CONNECT, (b"{}", invalid("expected a text message"))],
+    "a message is not JSON": [CONNECT, ("no json", invalid("expected JSON"))],
+    "a message has no type": [CONNECT, ({}, invalid('expected a JSON object with "type", a string'))],
 }  # fmt: skip
 
 
@@ -102,6 +100,8 @@ async def test_the_server_responds_when(url: str, rule: str) -> None:
     [
         ([CONNECT], {"type": "connection_terminate"}, 1000, ""),
         ([], start(), 4401, "Unauthorized"),
+        ([], stop(), 4401, "Unauthorized"),
+        ([], {"type": "odd"}, 4401, "Unauthorized"),
         ([CONNECT], INIT, 4429, "Too many initialisation requests"),
     ],
 )
@@ -111,6 +111,23 @@ async def test_the_server_closes_the_socket_upon(
     async with connected(url) as socket:
         await exchange(socket, *before, (message, []))
         assert await close_of(socket) == (code, reason)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (INIT | {"payload": []}, 'expected "payload" to be an object or null'),
+        (b"{}", "expected a text message"),
+        ("no json", "expected JSON"),
+        ({}, 'expected a JSON object with "type", a string'),
+    ],
+)
+async def test_before_the_acknowledgement_the_server_closes_the_socket_upon_any_malformed_message(
+    url: str, message: Any, reason: str
+) -> None:
+    async with connected(url) as socket:
+        await exchange(socket, (message, invalid(reason)))
+        assert await close_of(socket) == (4400, reason)
 
 
 async def test_an_operation_that_is_not_executed_is_an_error_without_complete(url: str) -> None:
@@ -148,7 +165,7 @@ async def test_a_credential_that_is_not_good_is_a_connection_error_and_a_close(
     async with connected(url) as socket:
         payload = {"message": "the API key is unknown", "code": "UNAUTHENTICATED"}
         await exchange(socket, (INIT, [{"type": "connection_error", "payload": payload}]))
-        assert await close_of(socket) == (1011, "")
+        assert await close_of(socket) == (4403, "Forbidden")
 
 
 async def test_a_caller_that_cannot_be_found_now_is_closed_with_1013(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,5 +191,4 @@ async def test_a_socket_without_connection_init_is_closed_with_4408(
 ) -> None:
     monkeypatch.setattr(websocket_session, "INIT_SECONDS", 0.2)
     async with api_node(node_settings) as url, connected(url) as socket:
-        await exchange(socket, STILL_OPEN)
         assert await close_of(socket) == (4408, "Connection initialisation timeout")
