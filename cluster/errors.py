@@ -124,6 +124,12 @@ class StoreFull(PublicError):
     code = "STORE_FULL"
 
 
+class QuotaExceeded(PublicError):
+    """The account keeps as many bytes of records and blobs as it may."""
+
+    code = "QUOTA_EXCEEDED"
+
+
 class TooManySubscriptions(PublicError):
     """The limit of open subscriptions, or of ids in one subscription, is reached."""
 
@@ -152,7 +158,7 @@ class Forbidden(PublicError):
 
 
 class RateLimited(PublicError):
-    """The caller submitted too much in the last minute; `retryAfterSeconds` says when to try again."""
+    """The caller, or its tenant, requested too much in the last minute; `retryAfterSeconds` says when to try again."""
 
     code = "RATE_LIMITED"
     audited = True

@@ -11,6 +11,8 @@ from cluster.store.keys import SHARDS
 
 USAGE_MAX_AGE_SECONDS: Final = 0.5
 """How long what was read is used."""
+RECORD_BYTES: Final = 1_500
+"""What a record counts for besides its input, result and blobs; the same number is in _common.lua."""
 MAX_ACCOUNTS: Final = 10_000
 """Maximum number of accounts that a node remembers."""
 

@@ -75,7 +75,8 @@ class Submissions:
         """Claims tasks of one type in one round trip and dispatches those that are not in flight yet.
 
         Raises:
-            QueueFull: too many tasks are queued; nothing was accepted.
+            QueueFull: too many tasks are queued, in all or of this account; nothing was accepted.
+            QuotaExceeded: the account keeps too many bytes; nothing was accepted.
             StoreUnavailable: Redis does not answer. Submissions may have been accepted nevertheless; repeating them is
                 safe.
         """
@@ -93,10 +94,11 @@ class Submissions:
         return submitted
 
     async def _submit(self, bound: Sequence[Bound], options: SubmitOptions, trace: str) -> list[SubmitReply]:
-        await self._admission.admit(bound, recompute=options.recompute)
+        await self._admission.admit(
+            bound, recompute=options.recompute, account=options.account, not_before=options.not_before
+        )
         submitted = await self._claim_all(bound, options, trace)
-        fresh = (SubmissionOutcome.NEW, SubmissionOutcome.RECOMPUTED)
-        self._admission.accepted(bound[0].task_type, sum(item.outcome in fresh for item in submitted))
+        self._admission.accepted(submitted, not_before=options.not_before)
         self._audit_all(bound, submitted, options.actor)
         for item, claimed in zip(bound, submitted, strict=True):
             metrics.labelled(metrics.SUBMISSIONS, item.task_type.name, claimed.outcome).inc()

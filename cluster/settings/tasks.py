@@ -19,6 +19,18 @@ class TaskSettings(SettingsGroup):
     queue_limit: int = setting(
         100_000, integer(1), "Maximum number of QUEUED tasks, of all task types; further submissions are refused."
     )
+    queue_limit_per_tenant: int = setting(
+        50_000,
+        integer(1),
+        "Maximum number of open tasks of one tenant (without authentication: of one address). Tasks whose `notBefore` "
+        "is more than an hour ahead count here, not in QUEUE_LIMIT.",
+    )
+    tenant_bytes: int = setting(
+        10_000_000_000,
+        integer(100_000),
+        "Maximum bytes of one tenant's records and blobs: inputs, results and errors, and 1,500 for each record. "
+        "Further submissions are refused.",
+    )
     input_limit_bytes: int = setting(
         65_536,
         integer(1_000, 4_000_000),

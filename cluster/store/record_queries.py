@@ -111,6 +111,14 @@ class RecordQueries(ABC):
         width = len(SHARDS)
         return [sum(replies[i : i + width]) for i in range(0, len(replies), width)]
 
+    async def count_due_after(self, milliseconds: int) -> int:
+        """Returns the number of open tasks that are due later than this from now."""
+        after = await self.server_milliseconds() + milliseconds
+        replies = await self.commands(
+            [("ZCOUNT", f"{self.calls.shard_prefix(digit)}:open", f"({after}", "+inf") for digit in SHARDS]
+        )
+        return sum(replies)
+
     async def queue_age(self) -> float:
         """Returns the seconds since the oldest QUEUED task was submitted; 0 if none is QUEUED."""
         oldest = await self.oldest_queued_at()

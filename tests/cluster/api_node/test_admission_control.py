@@ -3,11 +3,14 @@ admitted."""
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
+from cluster.api_node.account_usage import RECORD_BYTES, read_usage
 from cluster.api_node.admission_control import Admission
 from cluster.api_node.audit_log import AuditLog
 from cluster.api_node.dispatcher import Dispatcher
@@ -15,11 +18,12 @@ from cluster.api_node.policy_cache import PolicyCache
 from cluster.api_node.result_delivery import ResultDelivery
 from cluster.api_node.store_memory import StoreMemory
 from cluster.api_node.submission import Submissions, SubmitOptions
-from cluster.errors import QueueFull, StoreFull
+from cluster.errors import QueueFull, QuotaExceeded, StoreFull
 from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
 from cluster.store.async_store import Store
 from cluster.store.record import TaskState
+from cluster.store.tenant_policies import POLICIES_CHANGED, TenantPolicy, remove_policy, set_policy
 from cluster.task_types.registry import load_registry
 from cluster.task_types.task_type import Bound, TaskType
 
@@ -32,7 +36,7 @@ def submissions(settings: Settings, store: Store) -> Submissions:
     return Submissions(
         store,
         Dispatcher(store, SchedulerClient(settings)),
-        Admission(settings, store),
+        Admission(settings, store, PolicyCache(store)),
         deliveries,
         AuditLog(store, 0),
         PolicyCache(store),
@@ -88,6 +92,69 @@ async def test_submissions_of_other_nodes_count_too(settings: Settings, store: S
     await outcomes(submissions(settings, store), range(3))
     with pytest.raises(QueueFull):
         await outcomes(submissions(settings, store), [7])
+
+
+async def test_an_account_is_refused_beyond_its_own_limit_and_others_are_not(settings: Settings, store: Store) -> None:
+    node = submissions(replace(settings, queue_limit_per_tenant=3), store)
+    acme, bank = SubmitOptions(account="acme"), SubmitOptions(account="bank")
+    await node.submit(bound([1, 2, 3]), acme)
+    with pytest.raises(QueueFull, match="acme"):
+        await node.submit(bound([4]), acme)
+    with pytest.raises(QueueFull, match="acme"):
+        await node.submit(bound([4]), replace(acme, not_before=int(time.time() * 1000) + 10**9))
+    # What needs no room is admitted, and so are others.
+    assert (await node.submit(bound([1]), acme))[0].outcome == "JOINED"
+    assert (await node.submit(bound([4]), bank))[0].outcome == "NEW"
+    with pytest.raises(QueueFull, match="acme"):
+        await submissions(replace(settings, queue_limit_per_tenant=3), store).submit(bound([5]), acme)
+    await store.run(store.calls.cancel(bound([1])[0].task_id))
+    fresh = submissions(replace(settings, queue_limit_per_tenant=3), store)
+    assert (await fresh.submit(bound([5]), acme))[0].outcome == "NEW"
+
+
+async def test_an_account_keeps_no_more_bytes_than_it_may(settings: Settings, store: Store) -> None:
+    node = submissions(replace(settings, tenant_bytes=5 * RECORD_BYTES), store)
+    acme = SubmitOptions(account="acme")
+    await node.submit(bound([1, 2, 3, 4]), acme)
+    with pytest.raises(QuotaExceeded) as refused:
+        await node.submit(bound([5]), acme)
+    assert refused.value.extensions == {"code": "QUOTA_EXCEEDED", "limit": 5 * RECORD_BYTES}
+    assert (await node.submit(bound([1]), acme))[0].outcome == "JOINED"
+    assert (await node.submit(bound([5]), SubmitOptions(account="bank")))[0].outcome == "NEW"
+    assert (await read_usage(store, "acme")).bytes == sum(
+        RECORD_BYTES + len(item.canonical_input) for item in bound([1, 2, 3, 4])
+    )
+
+
+async def test_a_policy_takes_the_place_of_the_settings(settings: Settings, store: Store) -> None:
+    await set_policy(store, "acme", TenantPolicy(queue_limit=1))
+    policies = PolicyCache(store)
+    policies.loop.start()
+    async with asyncio.timeout(5):
+        while policies.of("acme").queue_limit is None:
+            await asyncio.sleep(0.01)
+    admission = Admission(settings, store, policies)
+    await admission.admit(bound([1]), recompute=False, account="acme")
+    with pytest.raises(QueueFull):
+        await admission.admit(bound([1, 2]), recompute=False, account="acme")
+    await remove_policy(store, "acme")
+    policies.on_broadcast(POLICIES_CHANGED)
+    async with asyncio.timeout(5):
+        while policies.of("acme").queue_limit is not None:
+            await asyncio.sleep(0.01)
+    await policies.loop.close()
+
+
+async def test_tasks_of_a_far_day_take_no_room_in_the_queue_that_all_share(settings: Settings, store: Store) -> None:
+    settings = replace(settings, queue_limit=3)
+    node = submissions(settings, store)
+    tomorrow = SubmitOptions(not_before=int(time.time() * 1000) + 86_400_000, account="acme")
+    await node.submit(bound(range(10)), tomorrow)
+    await node.submit(bound(range(10, 13)), SubmitOptions(account="bank"))
+    for other in (node, submissions(settings, store)):
+        with pytest.raises(QueueFull):
+            await other.submit(bound([20]), SubmitOptions(account="bank"))
+        await other.submit(bound([30]), tomorrow)
 
 
 async def test_a_nearly_full_redis_refuses_new_tasks_only(
