@@ -44,7 +44,14 @@ class Cancellations:
     def put(self, record: Record) -> None:
         """Queues the record of a task that was just cancelled. Never blocks."""
         # `started_at` is set while the attempt runs: from `start` until it is lost or fails.
-        self._waiting[record.task_id, record.attempt] = record.started_at is not None
+        self._put(record.task_id, record.attempt, started=record.started_at is not None)
+
+    def put_superseded(self, task_id: str, attempt: int) -> None:
+        """Queues an attempt that had not started when another one took its place. Never blocks."""
+        self._put(task_id, attempt, started=False)
+
+    def _put(self, task_id: str, attempt: int, *, started: bool) -> None:
+        self._waiting[task_id, attempt] = started
         if len(self._waiting) > MAX_WAITING:
             del self._waiting[next(iter(self._waiting))]
         self._wake.set()

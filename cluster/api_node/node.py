@@ -113,7 +113,9 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         blobs=blobs,
         scheduler=scheduler,
         dispatcher=dispatcher,
-        submissions=Submissions(store, dispatcher, Admission(settings, store, policies), deliveries, audit, policies),
+        submissions=Submissions(
+            store, dispatcher, Admission(settings, store, policies), deliveries, cancellations, audit, policies
+        ),
         cancellations=cancellations,
         deliveries=deliveries,
         recoverer=recoverer,

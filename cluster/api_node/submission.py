@@ -9,6 +9,7 @@ from typing import Final
 
 from cluster.api_node.admission_control import Admission
 from cluster.api_node.audit_log import AuditLog
+from cluster.api_node.cancellation import Cancellations
 from cluster.api_node.dispatcher import Dispatchable, Dispatcher
 from cluster.api_node.fair_order import step_of
 from cluster.api_node.policy_cache import PolicyCache
@@ -61,10 +62,12 @@ class Submissions:
         dispatcher: Dispatcher,
         admission: Admission,
         deliveries: ResultDelivery,
+        cancellations: Cancellations,
         audit: AuditLog,
         policies: PolicyCache,
     ) -> None:
         self._policies = policies
+        self._cancellations = cancellations
         self._audit = audit
         self._store = store
         self._dispatcher = dispatcher
@@ -103,13 +106,16 @@ class Submissions:
         for item, claimed in zip(bound, submitted, strict=True):
             metrics.labelled(metrics.SUBMISSIONS, item.task_type.name, claimed.outcome).inc()
             if claimed.dispatch:
+                if claimed.outcome is SubmissionOutcome.JOINED and claimed.record.attempt > 1:
+                    # The attempt before it may wait in the scheduler, with a lower priority.
+                    self._cancellations.put_superseded(item.task_id, claimed.record.attempt - 1)
                 self._dispatcher.put(
                     Dispatchable(
                         item.task_id,
                         claimed.record.attempt,
                         item.task_type.name,
                         item.canonical_input,
-                        options.priority,
+                        claimed.record.priority,
                         claimed.record.trace,
                         claimed.record.account,
                         claimed.record.turn,
@@ -164,4 +170,5 @@ class Submissions:
             node=node,
             account=options.account,
             step=self._step(bound.task_type.name, options.account),
+            actor=options.actor,
         )

@@ -59,6 +59,9 @@ FIELDS: Final = (
     "result",
     "account",
     "turn",
+    "submitted_by",
+    "cancelled_by",
+    "previous_at",
 )
 """The fields of a record's hash, in the order in which the scripts return them. New ones are added at the end: other
 releases ignore what follows the fields that they know, and read what is missing as empty."""
@@ -92,6 +95,9 @@ class Record:
             if it was left out, because it is long or was not requested.
         account: whose quotas and fair share the run counts against; empty in records of an earlier release.
         turn: place of its newest attempt in the fair order, milliseconds of virtual time; None if it has none yet.
+        submitted_by: the text of the actor whose submission began this run (`Actor.parse`); empty if unknown.
+        cancelled_by: the text of the actor that ended it; empty unless CANCELLED.
+        previous_at: when the earlier run finished whose result is kept until this run has one; None if none is kept.
     """
 
     task_id: str
@@ -118,6 +124,9 @@ class Record:
     result: bytes | None
     account: str = ""
     turn: float | None = None
+    submitted_by: str = ""
+    cancelled_by: str = ""
+    previous_at: int | None = None
 
     @property
     def final(self) -> bool:
@@ -146,8 +155,8 @@ def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
     if len(values) < len(FIELDS):
         values = [*values, *[None] * (len(FIELDS) - len(values))]
     (name, version, input_, state, attempt, seq, submitted, started, finished, expires, progress, priority, not_before,
-     submissions, worker, lost, retries, tenant, trace, error, result, account,
-     turn) = values[: len(FIELDS)]  # fmt: skip
+     submissions, worker, lost, retries, tenant, trace, error, result, account, turn, submitted_by,
+     cancelled_by, previous_at) = values[: len(FIELDS)]  # fmt: skip
     assert name is not None
     assert version is not None
     assert input_ is not None
@@ -177,6 +186,9 @@ def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
         result=result or None,
         account=(account or b"").decode(),
         turn=float(turn) if turn else None,
+        submitted_by=(submitted_by or b"").decode(),
+        cancelled_by=(cancelled_by or b"").decode(),
+        previous_at=int(previous_at) if previous_at else None,
     )
 
 

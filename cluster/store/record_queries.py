@@ -48,6 +48,11 @@ class RecordQueries(ABC):
             records.append(None if record and record.expires_at and record.expires_at <= now else record)
         return records
 
+    async def read_previous_result(self, task_id: str) -> bytes | None:
+        """Returns the result of the run before, while a task is computed again and has no new one; else None."""
+        result: bytes | None = await self.command("HGET", self.calls.record_key(task_id), "previous")
+        return result
+
     async def newest(
         self,
         first: int,

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, TypeAlias
 import orjson
 
 from cluster.settings import Settings
+from cluster.store.actor import NOBODY, Actor
 from cluster.store.call_builder import BLOBS_CHECK_SECONDS, CHECK_AFTER_SECONDS, CallBuilder, milliseconds
 from cluster.store.lua_scripts import Call, unpack
 from cluster.store.record import Record, SubmissionOutcome, TaskState, parse_event, parse_record
@@ -19,6 +20,11 @@ LossReason: TypeAlias = Literal["worker", "undelivered", "none", "unbegun", "sil
 scheduler does not know it; counts against UNDELIVERED_LIMIT. The others count against UNCHARGED_LIMIT only: `none`;
 `unbegun`, which applies only if the attempt has not started; `silent`, which applies only if it sent no heartbeat in
 the last 30 s."""
+
+CancelMode: TypeAlias = Literal["force", "cancel", "cancel_any", "withdraw"]
+"""Whom `cancel` asks. `force`: nobody. `withdraw`: takes the actor off the submitters, and ends the task if nobody else
+wants it. `cancel`: ends the task if no other submitter wants it, or if the actor is no submitter and the only one has
+the same account; `cancel_any`: or any account."""
 
 WATCH_TTL_SECONDS: Final = 180.0
 """How long a node stays registered as a watcher of a task; it renews well before."""
@@ -61,6 +67,7 @@ class TaskCalls(CallBuilder):
         node: str = "",
         account: str = "",
         step: float = 0.0,
+        actor: Actor = NOBODY,
     ) -> Call[SubmitReply]:
         """Submits a task.
 
@@ -71,6 +78,7 @@ class TaskCalls(CallBuilder):
             node: an api node to register as a watcher of the task's end.
             account: whose quotas and fair share the run counts against.
             step: milliseconds that the run is expected to take, divided by the account's weight.
+            actor: who submits.
         """
 
         def parse(reply: bytes) -> SubmitReply:
@@ -79,11 +87,12 @@ class TaskCalls(CallBuilder):
                 record = parse_record(task_id, rest[0])
                 assert record is not None
             else:
-                attempt, seq, submitted_at, turn = rest
+                attempt, seq, submitted_at, turn, *previous = rest
                 record = Record(
                     task_id, name, version, canonical_input, TaskState.QUEUED, attempt, seq, submitted_at, None, None,
                     None, None, priority, not_before, 1, None, 0, 0, tenant, trace, None, None,
-                    account=account, turn=float(turn) if turn else None,
+                    account=account, turn=float(turn) if turn else None, submitted_by=actor.text,
+                    previous_at=int(previous[0]) if previous else None,
                 )  # fmt: skip
             return SubmitReply(SubmissionOutcome(outcome.decode()), bool(dispatch), record)
 
@@ -91,7 +100,8 @@ class TaskCalls(CallBuilder):
             "submit", task_id, name, version, canonical_input, int(recompute), priority,
             "" if not_before is None else not_before, milliseconds(CHECK_AFTER_SECONDS), self._event_limit,
             f"{self._token}{next(self._count)}", tenant, trace, node, milliseconds(WATCH_TTL_SECONDS),
-            self._ttl, min(milliseconds(EXTRA_TTL_SECONDS), self._ttl // 2), account, f"{step:.3f}", parse=parse,
+            self._ttl, min(milliseconds(EXTRA_TTL_SECONDS), self._ttl // 2), account, f"{step:.3f}",
+            actor.text, parse=parse,
         )  # fmt: skip
 
     def start(self, task_id: str, attempt: int, worker: str) -> Call[StartReply]:
@@ -187,15 +197,19 @@ class TaskCalls(CallBuilder):
         """Releases an attempt that could not be handed to the scheduler."""
         return self._task_call("release", task_id, attempt, parse=bool)
 
-    def cancel(self, task_id: str) -> Call[tuple[bool, Record | None]]:
-        """Cancels a task. Returns whether it was open, and its record or None."""
-        error = orjson.dumps({"code": "CANCELLED", "message": "the task was cancelled", "type": None})
+    def cancel(
+        self, task_id: str, actor: Actor = NOBODY, mode: CancelMode = "force"
+    ) -> Call[tuple[bool, Record | None]]:
+        """Cancels a task, or withdraws a submission. Returns whether this ended the task, and its record or None. An
+        open task that did not end is wanted by other submitters."""
+        message = "its last submitter has withdrawn" if mode == "withdraw" else "the task was cancelled"
+        error = orjson.dumps({"code": "CANCELLED", "message": message, "type": None})
 
         def parse(reply: bytes) -> tuple[bool, Record | None]:
             cancelled, *rest = unpack(reply)
             return bool(cancelled), parse_record(task_id, rest[0]) if rest else None
 
-        return self._task_call("cancel", task_id, self._ttl, self._event_limit, error, parse=parse)
+        return self._task_call("cancel", task_id, self._ttl, self._event_limit, error, actor.text, mode, parse=parse)
 
     def read(self, task_id: str) -> Call[Record | None]:
         """Reads a record. Its result is included only up to 4,096 bytes (MAX_INCLUDED_BYTES in _common.lua)."""

@@ -155,13 +155,26 @@ class AsyncHandle:
         """Cancels the task and returns its state, which is not CANCELLED if it had already ended.
 
         Raises:
+            Refused: TASK_NOT_FOUND if the api does not know the task; FORBIDDEN if others submitted it too: then
+                `withdraw`.
+        """
+        return await self._end("cancelTask")
+
+    async def withdraw(self) -> str:
+        """Takes back this client's submission and returns the task's state: CANCELLED if nobody else wants the task,
+        else as it was.
+
+        Raises:
             Refused: TASK_NOT_FOUND if the api does not know the task.
         """
+        return await self._end("withdrawTask")
+
+    async def _end(self, mutation: str) -> str:
         data = await self._client._http.execute(
-            "mutation($id: ID!) { cancelTask(taskId: $id) { state progress } }", {"id": self.task_id}
+            f"mutation($id: ID!) {{ task: {mutation}(taskId: $id) {{ state progress }} }}", {"id": self.task_id}
         )
-        self._update(data["cancelTask"])
-        return str(data["cancelTask"]["state"])
+        self._update(data["task"])
+        return str(data["task"]["state"])
 
     async def read_field(self, field: str, /, **arguments: Any) -> Any:
         """Reads one field of the output that takes arguments, such as `digits_slice` of `fibonacci`.

@@ -194,6 +194,10 @@ class Handle:
         """Cancels the task and returns its state, which is not CANCELLED if it had already ended."""
         return self._client._run(self._handle.cancel())
 
+    def withdraw(self) -> str:
+        """Takes back this client's submission and returns the task's state: CANCELLED if nobody else wants it."""
+        return self._client._run(self._handle.withdraw())
+
     def read_field(self, field: str, /, **arguments: Any) -> Any:
         """Reads one field of the output that takes arguments, such as `digits_slice` of `fibonacci`."""
         return self._client._run(self._handle.read_field(field, **arguments))

@@ -77,6 +77,11 @@ class Caller:
         """Whether the caller has a scope, by itself or with `admin`."""
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
+    def can_name(self, actor: Actor) -> bool:
+        """Whether the caller may know who did something: admins may, and callers of the same tenant (without
+        authentication: of the same address)."""
+        return actor.account == self.account or (Scope.ADMIN in self.scopes and not self.anonymous)
+
     def require(self, scope: Scope) -> None:
         """Checks that the caller has a scope.
 

@@ -94,10 +94,13 @@ async def find_blob(node: Node, key: str, caller: Caller) -> Blob | None:
         return None
     record = await node.store.read(task_id)
     task_type = record and node.registry.get(record.name)
-    if record is None or record.result is None or not task_type or not caller.can_see(record):
+    if record is None or not task_type or not caller.can_see(record):
         return None
-    value = task_type.output.read(record.result)
-    return next((blob for blob in _blobs_of(value) if blob.key == key), None)
+    kept = [] if record.result is None else [record.result]
+    if record.previous_at is not None and (previous := await node.store.read_previous_result(task_id)) is not None:
+        kept.append(previous)
+    values = [task_type.output.read(result) for result in kept]
+    return next((blob for blob in _blobs_of(values) if blob.key == key), None)
 
 
 def _blobs_of(value: object) -> list[Blob]:

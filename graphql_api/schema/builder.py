@@ -23,7 +23,7 @@ from graphql_api.execution.operations import Operations
 from graphql_api.execution.persisted_operations import PersistedOperations
 from graphql_api.schema.client_names import pascal_case
 from graphql_api.schema.constraints import description_of
-from graphql_api.schema.mutations import cancel_field, submit_fields
+from graphql_api.schema.mutations import end_fields, submit_fields
 from graphql_api.schema.queries import make_query
 from graphql_api.schema.record_types import SubmitOptions, make_task_types
 from graphql_api.schema.scalars import CONFIG
@@ -101,7 +101,7 @@ def _assemble(
     return Schema(
         documents or DocumentCache(Settings(), PersistedOperations(Settings())),
         query=make_query(task, connection),
-        mutation=create_type("Mutation", [*members(submission), cancel_field(task)]),
+        mutation=create_type("Mutation", [*members(submission), *end_fields(task)]),
         subscription=make_subscription(task, task_event),
         types=outputs,
         config=CONFIG,

@@ -1,4 +1,4 @@
-"""The mutations: `submit<Name>` and `submit<Name>Many` for every task type, and `cancelTask`."""
+"""The mutations: `submit<Name>` and `submit<Name>Many` for every task type, `cancelTask`, `withdrawTask`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from strawberry.tools import create_type
 from strawberry.types.field import StrawberryField
 
 from cluster.api_node.submission import SubmitOptions as Options
-from cluster.errors import BadInput
+from cluster.errors import BadInput, Forbidden
 from cluster.settings import Settings
 from cluster.store.audit_stream import AuditAction
+from cluster.store.record import Record
+from cluster.store.task_calls import CancelMode
 from cluster.task_types.task_id import check_task_id
 from cluster.task_types.task_type import Argument, TaskType
 from graphql_api.auth.callers import Caller, Scope
@@ -110,32 +112,78 @@ def _argument(item: Argument, task: str, task_type: TaskType, type_map: TypeMap)
     return item, kind, graphql_default(item.annotation, item.default, None, where)
 
 
-def cancel_field(task: type) -> StrawberryField:
-    """`cancelTask`."""
+def end_fields(task: type) -> list[StrawberryField]:
+    """`cancelTask` and `withdrawTask`."""
 
     async def cancel_task(info: ApiInfo, task_id: strawberry.ID) -> Any:
-        node = info.context.node
-        store = node.store
+        caller = info.context.caller
         require_readable(info, Scope.CANCEL)
-        check_task_id(task_id)
-        record = None
-        # A task's tenant never changes, so checking it before cancelling is no race.
-        found = await store.run(store.calls.read(task_id)) if info.context.caller.tenant else None
-        if not info.context.caller.tenant or (found and info.context.require_visible(found)):
-            cancelled, record = await store.run(store.calls.cancel(task_id))
-            if cancelled and record is not None:
-                node.cancellations.put(record)
-                node.audit.add(
-                    AuditAction.CANCEL, info.context.caller.actor, task=record.name, task_ids=(record.task_id,)
-                )
-        if record is None:
-            raise unknown_task(task_id)
+        # Without authentication every caller has every scope, and addresses tell them apart only roughly.
+        mode: CancelMode = "cancel_any" if caller.anonymous else "force" if caller.has(Scope.ADMIN) else "cancel"
+        ended, record = await _end(info, task_id, mode)
+        if not ended and not record.final:
+            raise Forbidden(
+                "others want this task too: withdrawTask takes back your own submission; to end it for all needs the "
+                "scope 'admin'",
+                scope=Scope.ADMIN.value,
+            )
+        if ended:
+            _audit(info, AuditAction.CANCEL, record, "")
         return task(record=record)
 
-    cancel_task.__annotations__["return"] = task | None
-    cancel_task.__annotations__ |= {"info": ApiInfo, "task_id": strawberry.ID}
-    description = "Cancels an open task. A task that has ended is not changed."
-    return make_field("cancel_task", resolver=cancel_task, description=description)
+    async def withdraw_task(info: ApiInfo, task_id: strawberry.ID) -> Any:
+        caller = info.context.caller
+        require_readable(info, Scope.CANCEL if caller.has(Scope.CANCEL) else Scope.SUBMIT)
+        ended, record = await _end(info, task_id, "withdraw")
+        if not record.final or ended:
+            _audit(info, AuditAction.WITHDRAW, record, "ENDED" if ended else "")
+        return task(record=record)
+
+    fields = []
+    for name, resolver, description in (
+        (
+            "cancel_task",
+            cancel_task,
+            "Cancels an open task. A task that has ended is not changed. One that other callers submitted too is only "
+            "cancelled for an admin (FORBIDDEN); `withdrawTask` is for the others.",
+        ),
+        (
+            "withdraw_task",
+            withdraw_task,
+            "Takes back what the caller submitted. The task is cancelled if nobody else wants it, and continues "
+            "otherwise. Does nothing if the caller did not submit it. Needs the scope `submit` or `cancel`.",
+        ),
+    ):
+        resolver.__annotations__ |= {"return": task | None, "info": ApiInfo, "task_id": strawberry.ID}
+        fields.append(make_field(name, resolver=resolver, description=description))
+    return fields
+
+
+async def _end(info: ApiInfo, task_id: str, mode: CancelMode) -> tuple[bool, Record]:
+    """Cancels a task or withdraws from it. Returns whether that ended it, and its record.
+
+    Raises:
+        TaskNotFound: there is no such task, or the caller may not see it.
+    """
+    node, caller = info.context.node, info.context.caller
+    store = node.store
+    check_task_id(task_id)
+    record = None
+    # A task's tenant never changes, so checking it before cancelling is no race.
+    found = await store.run(store.calls.read(task_id)) if caller.tenant else None
+    ended = False
+    if not caller.tenant or (found and info.context.require_visible(found)):
+        ended, record = await store.run(store.calls.cancel(task_id, caller.actor, mode))
+        if ended and record is not None:
+            node.cancellations.put(record)
+    if record is None:
+        raise unknown_task(task_id)
+    return ended, record
+
+
+def _audit(info: ApiInfo, action: AuditAction, record: Record, code: str) -> None:
+    actor = info.context.caller.actor
+    info.context.node.audit.add(action, actor, task=record.name, task_ids=(record.task_id,), code=code)
 
 
 def require_readable(info: ApiInfo, scope: Scope) -> None:

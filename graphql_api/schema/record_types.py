@@ -10,6 +10,7 @@ import strawberry
 from pydantic import ValidationError
 
 from cluster.errors import ResultGone, ResultUnreadable
+from cluster.store.actor import Actor
 from cluster.store.record import Event, Record, SubmissionOutcome, TaskState
 from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
@@ -108,12 +109,17 @@ def make_task_types(output_union: Any) -> tuple[type, type, type, type]:
         def seq(self) -> int:
             return self.record.seq
 
-        @strawberry.field(description="The output; null unless SUCCEEDED.")
+        @strawberry.field(
+            description="The output; null unless SUCCEEDED. Of a task that is computed again (RECOMPUTED) it is the "
+            "output of the run before, until there is a new one; also if the new run fails or is cancelled."
+        )
         def result(self, info: ApiInfo) -> output_union | None:
             info.context.caller.require(Scope.READ)
             record = self.record
-            if record.state is not TaskState.SUCCEEDED or record.name not in info.context.node.registry:
+            if record.name not in info.context.node.registry:
                 return None
+            if record.state is not TaskState.SUCCEEDED:
+                return load_previous_result(record, info) if record.previous_at is not None else None
             # Lists of tasks are read without results, which must then be loaded.
             return load_result(record, info) if record.result is None else decode_result(record, record.result, info)
 
@@ -136,6 +142,17 @@ def make_task_types(output_union: Any) -> tuple[type, type, type, type]:
         @strawberry.field(description="Progress from 0 to 1, as reported by the latest attempt.")
         def progress(self) -> float | None:
             return self.record.progress
+
+        @strawberry.field(
+            description="Who began the current run, or the last one: the name of an API key, the subject of a JWT, or "
+            "an address. Null unless the caller is an admin or of the same tenant."
+        )
+        def submitted_by(self, info: ApiInfo) -> str | None:
+            return _name_of(self.record.submitted_by, info)
+
+        @strawberry.field(description="Who cancelled it; null as `submittedBy`, and unless CANCELLED.")
+        def cancelled_by(self, info: ApiInfo) -> str | None:
+            return _name_of(self.record.cancelled_by, info) if self.record.state is TaskState.CANCELLED else None
 
         @strawberry.field(description="Number of submissions that share the current run, or the last one.")
         def submissions(self) -> int:
@@ -250,6 +267,20 @@ async def load_result(record: Record, info: ApiInfo) -> Any:
             f"the result of {record.task_id} has expired, or the task was submitted again: request it again"
         )
     return None
+
+
+async def load_previous_result(record: Record, info: ApiInfo) -> Any:
+    """Loads the output of the run before, which a task keeps that is computed again; None if there is a newer one."""
+    previous = await info.context.node.store.read_previous_result(record.task_id)
+    return None if previous is None else decode_result(record, previous, info)
+
+
+def _name_of(text: str, info: ApiInfo) -> str | None:
+    """Who did something, if the caller may know."""
+    actor = Actor.parse(text)
+    if actor is None or not info.context.caller.can_name(actor):
+        return None
+    return actor.title or actor.name
 
 
 def selects(info: Any, field: str) -> bool:

@@ -51,7 +51,17 @@ def test_the_protocol_page_names_every_script_and_every_field() -> None:
     from cluster.store.record import FIELDS
 
     fields = re.findall(r"^\| `([a-z_]+)` \|", page, re.MULTILINE)
-    assert set(fields) == {*FIELDS, "dispatched", "undelivered", "uncharged", "unstored", "heard_at", "step"}
+    assert set(fields) == {
+        *FIELDS,
+        "dispatched",
+        "undelivered",
+        "uncharged",
+        "unstored",
+        "heard_at",
+        "step",
+        "previous",
+        "submitters",
+    }
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

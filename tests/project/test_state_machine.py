@@ -13,11 +13,12 @@ import pytest
 from cluster.attempt_errors import error
 from cluster.settings import Settings
 from cluster.store import task_calls
+from cluster.store.actor import Actor
 from cluster.store.async_store import Store
 from cluster.store.lua_scripts import SCRIPTS, Call
 from cluster.store.record import TaskState
 from cluster.store.script_calls import Calls
-from cluster.store.task_calls import LossReason
+from cluster.store.task_calls import CancelMode, LossReason
 from tests.places import DOCS
 
 PAGE: Final = DOCS / "state-machine.md"
@@ -25,6 +26,7 @@ NONE: Final = "[*]"
 """How Mermaid writes that there is no record."""
 STATES: Final = (NONE, *TaskState)
 LOSS_REASONS: Final[tuple[LossReason, ...]] = ("worker", "undelivered", "none", "unbegun", "silent")
+CANCEL_MODES: Final[tuple[CancelMode, ...]] = ("force", "cancel", "cancel_any", "withdraw")
 WITHOUT_A_TASK: Final = {"take_tokens", "write_time"}
 """Scripts that do not concern tasks."""
 
@@ -54,6 +56,7 @@ def tries(calls: Calls, task_id: str) -> Iterator[Call[Any]]:
     failure = error("TASK_FAILED", "it failed")
     for recompute in (False, True):
         yield calls.submit(task_id, "fibonacci", "1", b'{"n":90}', recompute=recompute)
+    yield calls.submit(task_id, "fibonacci", "1", b'{"n":90}', priority=1)
     yield calls.start(task_id, 1, "worker-2")
     yield calls.progress(task_id, 1, 0.5)
     yield calls.finish(task_id, 1, b"{}")
@@ -62,7 +65,8 @@ def tries(calls: Calls, task_id: str) -> Iterator[Call[Any]]:
     for reason in LOSS_REASONS:
         yield calls.mark_lost(task_id, 1, reason, failure)
     yield calls.release(task_id, 1)
-    yield calls.cancel(task_id)
+    for mode in CANCEL_MODES:
+        yield calls.cancel(task_id, Actor("key:other", "other", "other"), mode)
     yield calls.read(task_id)
     yield calls.watch(task_id, "node")
     yield calls.unwatch(task_id, "node")

@@ -55,9 +55,11 @@ end
 -- The task at the start of the script. Its state is false if there is no record, or an expired one.
 local TASK
 local function load_task()
-  local found = redis.call('HMGET', RECORD, 'state', 'attempt', 'seq', 'name', 'submitted_at', 'tenant', 'expires_at')
+  local found = redis.call('HMGET', RECORD, 'state', 'attempt', 'seq', 'name', 'submitted_at', 'tenant', 'expires_at',
+    'previous_at')
   TASK = {state = not has_expired(found[7]) and found[1], attempt = found[2], seq = tonumber(found[3]) or 0,
-    name = found[4], submitted_at = found[5], tenant = found[6], expires_at = tonumber(found[7])}
+    name = found[4], submitted_at = found[5], tenant = found[6], expires_at = tonumber(found[7]),
+    previous_at = found[8]}
   return TASK.state
 end
 
@@ -166,10 +168,10 @@ local function change_usage(account, open, bytes)
   change(' bytes', bytes)
 end
 
--- A new run begins to count.
-local function begin_usage(account, input)
+-- A new run begins to count; `previous`: the bytes of the result of the run before, which it keeps.
+local function begin_usage(account, input, previous)
   if account == '' then return end
-  local bytes = RECORD_BYTES + #input
+  local bytes = RECORD_BYTES + #input + previous
   redis.call('HSET', SHARD .. ':kept', ID, account .. ' ' .. bytes .. ' 1')
   change_usage(account, 1, bytes)
 end
@@ -232,6 +234,22 @@ end
 
 -- Bytes that an end adds to what the task keeps: its result or error, and the blobs of the attempt.
 local KEPT_BYTES = 0
+
+-- The submitters of an open task: the callers who want it. One that nobody has joined has only `submitted_by`. Once
+-- there are several, `submitters` counts them and each has a field `by:<name>`, up to this number of them: a submitter
+-- beyond it cannot withdraw.
+local MAX_SUBMITTERS = 1000
+
+-- What identifies an actor (`<name> <account> <title>`), and its account; nothing if it is unknown.
+local function parse_actor(actor) return string.match(actor or '', '^(%S+) (%S*)') end
+
+-- Who began the run, how many submitters there are, and whether `name` is one of them.
+local function read_submitters(name)
+  local found = redis.call('HMGET', RECORD, 'submitted_by', 'submitters', 'by:' .. (name or ''))
+  local first = found[1] or ''
+  if found[2] then return first, tonumber(found[2]), found[3] and true end
+  return first, 1, name ~= nil and parse_actor(first) == name
+end
 
 -- Ends the task: its state, its place in the lists, its last event, its time to live (0: for ever).
 local function end_task(state, attempt, ttl, event_limit, progress, message)

@@ -6,5 +6,9 @@ if state ~= 'RUNNING' then return state == 'SUCCEEDED' and get_field('result') =
 set_field('result', ARGV[4])
 set_field('progress', '1')
 KEPT_BYTES = #ARGV[4] + (tonumber(ARGV[7]) or 0)
+if TASK.previous_at then
+  KEPT_BYTES = KEPT_BYTES - redis.call('HSTRLEN', RECORD, 'previous')
+  redis.call('HDEL', RECORD, 'previous', 'previous_at')
+end
 end_task('SUCCEEDED', ARGV[3], tonumber(ARGV[5]), ARGV[6], '1')
 return 1

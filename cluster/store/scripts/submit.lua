@@ -5,10 +5,11 @@
 --       14 an api node to register as a watcher of the end of an open task, as `watch` does, or '',
 --       15 ttl of that entry (ms), 16 ttl of a result (ms), 17 how much longer a result stays that a submission found
 --       shortly before its expiry (ms), 18 account: whose quotas and fair share the run counts against, or '',
---       19 step: the time that the run is expected to take, divided by its account's weight (ms)
+--       19 step: the time that the run is expected to take, divided by its account's weight (ms),
+--       20 who submits (`<name> <account> <title>`), or ''
 -- Returns {outcome, dispatch (1: the caller must dispatch this attempt), record (without a long result)}, packed. If
--- the record is new, {outcome, dispatch, attempt, seq, submitted_at, turn}, which is all of it that the caller does
--- not know.
+-- the record is new, {outcome, dispatch, attempt, seq, submitted_at, turn, previous_at (or nil)}, which is all of
+-- it that the caller does not know.
 local name, version, input, tenant = ARGV[3], ARGV[4], ARGV[5], ARGV[12]
 local function add_watcher()
   if ARGV[14] ~= '' then
@@ -21,10 +22,62 @@ if state and get_field('token') == ARGV[11] then
   local dispatch = not is_final(state) and get_field('dispatched') == TASK.attempt
   return cmsgpack.pack({get_field('outcome'), dispatch and 1 or 0, read_brief_record()})
 end
+local function add_submitter(actor)
+  local name = parse_actor(actor)
+  local first, count, is_submitter = read_submitters(name)
+  if is_submitter then return end
+  local first_name = count == 1 and parse_actor(first)
+  if first_name and not get_field('submitters') then redis.call('HSET', RECORD, 'by:' .. first_name, first) end
+  if name and count < MAX_SUBMITTERS then redis.call('HSET', RECORD, 'by:' .. name, actor) end
+  redis.call('HSET', RECORD, 'submitters', count + 1)
+end
+
+-- A task never keeps a submitter waiting longer than its own submission would have: it starts as early as any of its
+-- submitters allows, and has the highest priority that any of them gave it. The pause before a retry is not shortened.
+-- Returns whether the caller must dispatch the newest attempt.
+local function hasten()
+  local found = redis.call('HMGET', RECORD, 'dispatched', 'not_before', 'priority')
+  local is_dispatched = tonumber(found[1]) >= tonumber(TASK.attempt)
+  local not_before = tonumber(ARGV[8]) or 0
+  local is_sooner = not is_dispatched and (tonumber(found[2]) or 0) > math.max(NOW, not_before)
+  local is_higher = tonumber(ARGV[7]) > (tonumber(found[3]) or 0)
+  local attempt = tonumber(TASK.attempt)
+  if is_higher then
+    -- Each priority has a virtual time of its own, so the task takes another turn at its next dispatch.
+    if state == 'QUEUED' then return_turn() end
+    redis.call('HSET', RECORD, 'priority', ARGV[7], 'turn', '')
+  end
+  if is_sooner then
+    set_field('not_before', ARGV[8])
+    if not_before > NOW then redis.call('ZADD', OPEN, int(not_before), ID) end
+  elseif is_higher and is_dispatched and state == 'QUEUED' then
+    -- It waits in the scheduler with its old priority. The fence refuses that attempt when its turn comes.
+    attempt = attempt + 1
+    set_field('attempt', attempt)
+  end
+  local dispatch = is_sooner and not_before <= NOW or attempt > tonumber(TASK.attempt)
+  if dispatch then
+    local fair = redis.call('HMGET', RECORD, 'account', 'priority', 'step')
+    set_field('turn', take_turn(fair[1], fair[2], fair[3]))
+    -- A repeated request must get the same reply, or nobody would dispatch the attempt for a while.
+    for field, value in pairs({token = ARGV[11], outcome = 'JOINED', dispatched = attempt}) do set_field(field, value) end
+    redis.call('ZADD', OPEN, int(NOW + tonumber(ARGV[9])), ID)
+  end
+  if attempt > tonumber(TASK.attempt) then
+    TASK.attempt = attempt
+    commit('QUEUED', attempt, ARGV[10], '', 'joined by a submission with a higher priority')
+  elseif #CHANGES > 0 then
+    redis.call('HSET', RECORD, unpack(CHANGES))
+  end
+  return dispatch
+end
+
 if state and not is_final(state) then
   redis.call('HINCRBY', RECORD, 'submissions', 1)
+  add_submitter(ARGV[20])
+  local dispatch = hasten()
   add_watcher()
-  return cmsgpack.pack({'JOINED', 0, read_brief_record()})
+  return cmsgpack.pack({'JOINED', dispatch and 1 or 0, read_brief_record()})
 end
 -- A submitter reads the result it is promised by a later request, and would wait for ever if the record expired in
 -- between. So a record that is about to expire stays a little longer; only once, or it would never be computed again.
@@ -50,8 +103,21 @@ if state then
   drop_usage({ID})
   -- Attempts are numbered on, as a late attempt of the previous run may still write.
   attempt = tonumber(TASK.attempt) + 1
+  local result = state == 'SUCCEEDED' and get_field('result')
+  if result then
+    -- The old result stays readable until there is a new one.
+    TASK.previous_at = get_field('finished_at')
+    redis.call('HSET', RECORD, 'previous', result, 'previous_at', TASK.previous_at)
+  end
+  if get_field('submitters') then
+    local old = {'submitters'}
+    for _, field in ipairs(redis.call('HKEYS', RECORD)) do
+      if string.sub(field, 1, 3) == 'by:' then old[#old + 1] = field end
+    end
+    redis.call('HDEL', RECORD, unpack(old))
+  end
   redis.call('HDEL', RECORD, 'started_at', 'heard_at', 'finished_at', 'expires_at', 'progress', 'worker', 'error',
-    'result', 'uncharged', 'unstored')
+    'result', 'uncharged', 'unstored', 'cancelled_by')
   redis.call('PERSIST', RECORD)
   redis.call('PERSIST', EVENTS)
   redis.call('ZREM', EXPIRY, expiry_member(name, state, tenant))
@@ -64,17 +130,17 @@ elseif TASK.attempt or redis.call('ZSCORE', INDEX .. ':*', ID) then
   end
   redis.call('DEL', RECORD, EVENTS)
   drop_usage({ID})
-  TASK.seq = 0
+  TASK.seq, TASK.previous_at = 0, nil
 end
 local not_before = tonumber(ARGV[8]) or 0
 local dispatch = not_before <= NOW
 local turn = dispatch and take_turn(account, ARGV[7], ARGV[19]) or ''
-begin_usage(account, input)
+begin_usage(account, input, TASK.previous_at and redis.call('HSTRLEN', RECORD, 'previous') or 0)
 CHANGES = {
   'name', name, 'version', version, 'input', input, 'state', 'QUEUED', 'attempt', attempt, 'submitted_at', NOW_TEXT,
   'priority', ARGV[7], 'not_before', ARGV[8], 'submissions', 1, 'lost', 0, 'retries', 0, 'undelivered', 0,
   'tenant', tenant, 'trace', ARGV[13], 'account', account, 'turn', turn,
-  'step', ARGV[19] or '', 'token', ARGV[11], 'outcome', outcome,
+  'step', ARGV[19] or '', 'submitted_by', ARGV[20] or '', 'token', ARGV[11], 'outcome', outcome,
   'dispatched', dispatch and attempt or attempt - 1,
 }
 TASK.state = 'QUEUED'
@@ -82,4 +148,4 @@ index(name, 'QUEUED', NOW_TEXT, tenant)
 redis.call('ZADD', OPEN, dispatch and int(NOW + tonumber(ARGV[9])) or int(not_before), ID)
 commit('QUEUED', attempt, ARGV[10])
 add_watcher()
-return cmsgpack.pack({outcome, dispatch and 1 or 0, attempt, TASK.seq, NOW, turn})
+return cmsgpack.pack({outcome, dispatch and 1 or 0, attempt, TASK.seq, NOW, turn, TASK.previous_at})

@@ -13,6 +13,7 @@ import pytest
 from cluster.api_node.account_usage import RECORD_BYTES, read_usage
 from cluster.api_node.admission_control import Admission
 from cluster.api_node.audit_log import AuditLog
+from cluster.api_node.cancellation import Cancellations
 from cluster.api_node.dispatcher import Dispatcher
 from cluster.api_node.policy_cache import PolicyCache
 from cluster.api_node.result_delivery import ResultDelivery
@@ -33,13 +34,11 @@ FIBONACCI = load_registry()["fibonacci"]
 def submissions(settings: Settings, store: Store) -> Submissions:
     # The dispatcher is not started, so accepted tasks stay QUEUED.
     deliveries = ResultDelivery(store, "node", 10, lambda _: None)
+    scheduler, audit = SchedulerClient(settings), AuditLog(store, 0)
+    dispatcher, cancellations = Dispatcher(store, scheduler), Cancellations(scheduler)
+    policies = PolicyCache(store)
     return Submissions(
-        store,
-        Dispatcher(store, SchedulerClient(settings)),
-        Admission(settings, store, PolicyCache(store)),
-        deliveries,
-        AuditLog(store, 0),
-        PolicyCache(store),
+        store, dispatcher, Admission(settings, store, policies), deliveries, cancellations, audit, policies
     )
 
 

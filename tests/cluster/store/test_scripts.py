@@ -14,11 +14,12 @@ import pytest
 from cluster.attempt_errors import error
 from cluster.errors import StoreUnavailable
 from cluster.settings import Settings
+from cluster.store.actor import Actor
 from cluster.store.async_store import Store
 from cluster.store.keys import SHARDS
 from cluster.store.record import Record, SubmissionOutcome, TaskState
 from cluster.store.replies import SubmitReply, parse_notification
-from cluster.store.task_calls import LossReason
+from cluster.store.task_calls import CancelMode, LossReason
 from cluster.store.thread_store import ThreadStore
 from tests.system import RedisServer
 
@@ -579,3 +580,149 @@ async def test_a_database_that_does_not_exist_is_reported_as_an_unavailable_redi
     await store.close()
     assert [record.message for record in caplog.records if record.levelname == "WARNING"].count(caplog.messages[0]) == 1
     assert "DB index is out of range" in caplog.text
+
+
+# Several submitters --------------------------------------------------------------------------------------------------
+
+ANNA, BEN, EVE = (Actor(f"key:{name}", tenant, name) for name, tenant in (("anna", "a"), ("ben", "a"), ("eve", "e")))
+LATER = 253_402_300_799_000
+
+
+async def submit_as(store: Store, actor: Actor, **options: Any) -> SubmitReply:
+    return await store.run(store.calls.submit(ID, "fibonacci", "1", b'{"n":90}', actor=actor, **options))
+
+
+async def end(store: Store, actor: Actor, mode: CancelMode) -> bool:
+    """Whether it ended the task."""
+    ended, _ = await store.run(store.calls.cancel(ID, actor, mode))
+    return ended
+
+
+async def test_who_joins_need_not_wait_for_the_not_before_of_others(store: Store) -> None:
+    first = await submit_as(store, EVE, not_before=LATER)
+    assert not first.dispatch
+    soon = await store.server_milliseconds() + 60_000
+    earlier = await submit_as(store, BEN, not_before=soon)
+    assert (earlier.outcome, earlier.dispatch, earlier.record.not_before) == (JOINED, False, soon)
+    later = await submit_as(store, EVE, not_before=LATER)
+    assert (later.dispatch, later.record.not_before) == (False, soon)
+    now = await submit_as(store, ANNA)
+    assert (now.outcome, now.dispatch, now.record.not_before, now.record.attempt) == (JOINED, True, None, 1)
+    assert await due(store) == []
+    assert not (await submit_as(store, BEN)).dispatch
+    assert await start(store) == "RUN"
+
+
+async def test_who_joins_does_not_shorten_the_pause_before_a_retry(store: Store) -> None:
+    await submit_as(store, ANNA)
+    await start(store)
+    failed = store.calls.fail(ID, 1, error("TASK_FAILED", "no"), retries=1, delay_seconds=60)
+    assert await store.run(failed) == "RETRY"
+    assert not (await submit_as(store, BEN, priority=5)).dispatch
+    assert await due(store) == []
+    assert (await record(store)).priority == 5
+
+
+async def test_the_highest_priority_counts_and_an_attempt_that_waits_is_replaced(store: Store) -> None:
+    await submit_as(store, ANNA, priority=-1)
+    assert not (await submit_as(store, BEN, priority=-2)).dispatch
+    raised = await submit_as(store, BEN, priority=7)
+    assert (raised.outcome, raised.dispatch, raised.record.attempt, raised.record.priority) == (JOINED, True, 2, 7)
+    assert await start(store, 1) == "STALE"
+    assert await start(store, 2) == "RUN"
+    running = await submit_as(store, EVE, priority=9)
+    assert (running.dispatch, running.record.attempt, running.record.priority) == (False, 2, 9)
+    assert await finish(store, 2)
+
+
+async def test_a_join_that_hastens_may_be_repeated_if_its_reply_is_lost(store: Store) -> None:
+    await submit_as(store, EVE, not_before=LATER)
+    call = store.calls.submit(ID, "fibonacci", "1", b'{"n":90}', actor=ANNA)
+    replies = [await store.run(call) for _ in range(2)]
+    assert [(reply.outcome, reply.dispatch, reply.record.attempt) for reply in replies] == [(JOINED, True, 1)] * 2
+    assert replies[1].record.submissions == 2
+
+
+async def test_the_old_result_stays_until_there_is_a_new_one(store: Store) -> None:
+    await submit_as(store, ANNA)
+    await start(store)
+    await finish(store, result=b'"old"')
+    finished_at = (await record(store)).finished_at
+    again = await submit_as(store, EVE, recompute=True, not_before=LATER)
+    assert (again.outcome, again.record.result, again.record.previous_at) == (RECOMPUTED, None, finished_at)
+    assert await store.read_previous_result(ID) == b'"old"'
+    assert (await submit_as(store, ANNA)).dispatch
+    await start(store, 2)
+    await store.run(store.calls.progress(ID, 2, 0.5, b'"part"'))
+    assert ((await record(store)).result, await store.read_previous_result(ID)) == (b'"part"', b'"old"')
+    await store.run(store.calls.fail(ID, 2, error("TASK_FAILED", "no")))
+    assert (await record(store)).previous_at == finished_at
+    assert await store.read_previous_result(ID) == b'"old"'
+    assert (await submit_as(store, ANNA)).record.previous_at == finished_at
+    await start(store, 3)
+    await finish(store, 3, b'"new"')
+    assert ((await record(store)).result, (await record(store)).previous_at) == (b'"new"', None)
+    assert await store.read_previous_result(ID) is None
+
+
+async def test_a_task_ends_when_its_last_submitter_withdraws(store: Store) -> None:
+    await submit_as(store, ANNA)
+    for actor in (BEN, EVE, BEN, ANNA):
+        await submit_as(store, actor)
+    assert not await end(store, Actor("key:nobody", "a", "nobody"), "withdraw")
+    for actor in (ANNA, ANNA, BEN):
+        assert not await end(store, actor, "withdraw")
+    await submit_as(store, ANNA)
+    assert not await end(store, EVE, "withdraw")
+    assert await end(store, ANNA, "withdraw")
+    ended = await record(store)
+    assert (ended.state, Actor.parse(ended.cancelled_by), Actor.parse(ended.submitted_by)) == (
+        TaskState.CANCELLED, ANNA, ANNA,
+    )  # fmt: skip
+    again = await submit_as(store, BEN)
+    assert (again.outcome, (await record(store)).cancelled_by) == (RECOMPUTED, "")
+    assert await end(store, BEN, "withdraw")
+
+
+@pytest.mark.parametrize(
+    ("submitters", "mode", "ends"),
+    [
+        ((ANNA,), "cancel", True),
+        ((BEN,), "cancel", True),
+        ((EVE,), "cancel", False),
+        ((EVE,), "cancel_any", True),
+        ((EVE,), "force", True),
+        ((ANNA, BEN), "cancel", False),
+        ((BEN, EVE), "cancel", False),
+        ((BEN, EVE), "cancel_any", False),
+        ((BEN, EVE), "force", True),
+        ((Actor(),), "cancel", True),
+        ((ANNA, Actor()), "cancel", False),
+    ],
+)
+async def test_only_what_no_other_caller_wants_is_cancelled(
+    store: Store, submitters: tuple[Actor, ...], mode: CancelMode, *, ends: bool
+) -> None:
+    for actor in submitters:
+        await submit_as(store, actor)
+    assert await end(store, ANNA, mode) is ends
+    assert ((await record(store)).state is TaskState.CANCELLED) is ends
+
+
+async def test_who_withdraws_from_a_shared_task_may_not_cancel_it_for_another_tenant(store: Store) -> None:
+    for actor in (EVE, ANNA):
+        await submit_as(store, actor)
+    assert not await end(store, ANNA, "withdraw")
+    assert not await end(store, ANNA, "cancel")
+    assert await end(store, EVE, "cancel")
+
+
+async def test_more_submitters_than_are_named_keep_the_task_alive(store: Store) -> None:
+    crowd = [Actor(f"address:{number}", "", "x") for number in range(1_003)]
+    await store.run_many([store.calls.submit(ID, "fibonacci", "1", b'{"n":90}', actor=actor) for actor in crowd])
+    replies = await store.run_many([store.calls.cancel(ID, actor, "withdraw") for actor in crowd])
+    assert not any(ended for ended, _ in replies)
+    assert await store.command("HGET", store.calls.record_key(ID), "submitters") == b"3"
+    assert await end(store, ANNA, "force")
+    await submit_as(store, ANNA)
+    assert await end(store, ANNA, "withdraw")

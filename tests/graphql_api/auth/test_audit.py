@@ -22,89 +22,21 @@ from cluster.store.async_store import Store
 from cluster.store.audit_stream import AuditAction, AuditEntry, read_audit
 from dask_graphql.cli import command
 from graphql_api.auth.callers import Scope
-from graphql_api.auth.keys import create_key
 from tests.api_node import api_node
-from tests.sockets import dial, receive, send
+from tests.guarded import AUDIT, USER, Guarded, guarded_node
 
-USER = frozenset({Scope.SUBMIT, Scope.READ, Scope.CANCEL})
-ADMIN = frozenset({Scope.ADMIN})
 SUBMIT = "mutation($n: Int!) { submitFibonacci(n: $n) { taskId outcome } }"
 RECOMPUTE = "mutation($n: Int!) { submitFibonacci(n: $n, options: {recompute: true}) { taskId outcome } }"
-AUDIT = """query($caller: String, $action: AuditAction, $taskId: ID, $first: Int, $after: String) {
-  audit(caller: $caller, action: $action, taskId: $taskId, first: $first, after: $after) {
-    edges { node { at action caller callerId tenant address name taskIds code count } }
-    pageInfo { hasNextPage endCursor } } }"""
 
 Execute = Callable[[str, str, dict[str, Any]], Awaitable[dict[str, Any]]]
 """Executes an operation with a credential."""
 
 
-class Guarded:
-    """A node that requires credentials, and callers with keys by their names."""
-
-    def __init__(self, url: str, store: Store, client: httpx.AsyncClient) -> None:
-        self.url = url
-        self.client = client
-        self.keys: dict[str, str] = {}
-        self._store = store
-
-    async def make_key(self, name: str, scopes: frozenset[Scope] = USER, tenant: str = "acme") -> str:
-        self.keys[name], _ = await create_key(self._store, name, tenant, scopes, None)
-        return name
-
-    async def http(self, key: str, query: str, variables: dict[str, Any], accept: str = "") -> dict[str, Any]:
-        headers = {"Accept": accept} if accept else {}
-        if key:
-            headers["Authorization"] = f"Bearer {self.keys.get(key, key)}"
-        response = await self.client.post(self.url, json={"query": query, "variables": variables}, headers=headers)
-        if "event: next" in response.text:
-            lines = response.text.splitlines()
-            found: dict[str, Any] = json.loads(lines[lines.index("event: next") + 1].removeprefix("data: "))
-            return found
-        body: dict[str, Any] = response.json()
-        return body
-
-    async def events(self, key: str, query: str, variables: dict[str, Any]) -> dict[str, Any]:
-        return await self.http(key, query, variables, "text/event-stream")
-
-    async def socket(self, protocol: str, start: str, key: str, query: str, variables: dict[str, Any]) -> Any:
-        async with dial(self.url, protocol) as socket:
-            payload = {"authorization": f"Bearer {self.keys.get(key, key)}"}
-            await send(socket, {"type": "connection_init", "payload": payload})
-            first = await receive(socket)
-            if first["type"] != "connection_ack":
-                return first
-            await send(socket, {"type": start, "id": "1", "payload": {"query": query, "variables": variables}})
-            while (message := await receive(socket))["type"] not in ("next", "data", "error"):
-                pass
-            return message["payload"]
-
-    async def new_socket(self, key: str, query: str, variables: dict[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = await self.socket("graphql-transport-ws", "subscribe", key, query, variables)
-        return found
-
-    async def legacy_socket(self, key: str, query: str, variables: dict[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = await self.socket("graphql-ws", "start", key, query, variables)
-        return found
-
-    async def lines(self, count: int, **filters: Any) -> list[dict[str, Any]]:
-        """At least `count` lines that match, oldest first."""
-        async with asyncio.timeout(10):
-            while True:
-                body = await self.http("admin", AUDIT, {"first": 100, **filters})
-                found = [edge["node"] for edge in body["data"]["audit"]["edges"]]
-                if sum(line["count"] for line in found) >= count:
-                    return found[::-1]
-                await asyncio.sleep(0.02)
-
-
 @pytest.fixture
 async def guarded(settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Guarded]:
     monkeypatch.setattr(audit_log, "WRITE_SECONDS", 0.05)
-    chosen = replace(settings, authentication="required", legacy_websocket=True, submissions_per_minute=5)
-    async with api_node(chosen) as url, httpx.AsyncClient(verify=False) as client:
-        made = Guarded(url, store, client)
-        for name, scopes in (("anna", USER), ("ben", USER), ("reader", frozenset({Scope.READ})), ("admin", ADMIN)):
+    async with guarded_node(settings, store, submissions_per_minute=5) as made:
+        for name, scopes in (("anna", USER), ("ben", USER), ("reader", frozenset({Scope.READ}))):
             await made.make_key(name, scopes)
         yield made
 

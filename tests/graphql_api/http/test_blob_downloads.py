@@ -46,17 +46,21 @@ class Api:
         registry.add(_registered[__name__, "makes_files"])
         made = encode(registry["makes_files"], value, 10_000)
         assert isinstance(made, Succeeded)
-        record = SimpleNamespace(name="makes_files", result=made.result, tenant="")
+        self.record = record = SimpleNamespace(name="makes_files", result=made.result, tenant="", previous_at=None)
 
         async def read(task_id: str) -> Any:
             return record
+
+        async def read_previous_result(task_id: str) -> bytes:
+            return made.result
 
         async def caller(*_: Any) -> Caller:
             return Caller("test")
 
         self.blobs = FolderBlobStore(folder)
         app = Starlette(routes=[Route("/blobs/{key:path}", graphql_api.http.blob_downloads.download)])
-        app.state.node = SimpleNamespace(store=SimpleNamespace(read=read), registry=registry, blobs=self.blobs)
+        store = SimpleNamespace(read=read, read_previous_result=read_previous_result)
+        app.state.node = SimpleNamespace(store=store, registry=registry, blobs=self.blobs)
         app.state.authenticator = SimpleNamespace(caller=caller)
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api")
 
@@ -82,6 +86,17 @@ def blob(name: str, media_type: str = "text/plain") -> Blob:
 async def test_a_blob_is_found_anywhere_in_an_output(tmp_path: Path, annotation: Any, value: Any, asked: Blob) -> None:
     answer = await Api(tmp_path, annotation, value).get(asked)
     assert (answer.status_code, answer.content) == (200, b"content")
+
+
+@pytest.mark.parametrize("partial", [None, b"[]"])
+async def test_a_blob_of_the_run_before_is_found_until_there_is_a_new_result(
+    tmp_path: Path, partial: bytes | None
+) -> None:
+    api = Api(tmp_path, list[Blob], [blob("old")])
+    api.record.result = partial
+    assert (await api.get(blob("old"))).status_code == 404
+    api.record.previous_at = 1
+    assert (await api.get(blob("old"))).status_code == 200
 
 
 @pytest.mark.parametrize(
