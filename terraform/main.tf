@@ -110,13 +110,23 @@ locals {
 
 # The nodes --------------------------------------------------------------------------------------------------------------
 
-module "api" {
-  source     = "./modules/api"
+locals {
+  placement = {
+    cluster_arn      = module.cluster.arn
+    subnet_ids       = module.network.private_subnet_ids
+    assign_public_ip = var.assign_public_ip
+  }
+}
+
+module "api_node" {
+  source     = "./modules/node"
   name       = var.name
+  node       = "api"
   common     = local.common
   repository = module.images.repositories["api"]
   cpu        = var.api_cpu
   memory_mib = var.api_memory_mib
+  ports      = [local.api_port]
   environment = {
     HOST           = "0.0.0.0"
     PORT           = tostring(local.api_port)
@@ -125,12 +135,16 @@ module "api" {
     # The load balancer, in any private network (RFC 1918): it alone reaches the nodes, and says who its clients are.
     TRUSTED_PROXIES = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
   }
-  policies          = { results = data.aws_iam_policy_document.api.json }
-  cluster_arn       = module.cluster.arn
-  cluster_name      = module.cluster.name
-  subnet_ids        = module.network.private_subnet_ids
-  security_group_id = module.network.security_group_ids["api"]
-  assign_public_ip  = var.assign_public_ip
+  stop_timeout_seconds = 60
+  policies             = { results = data.aws_iam_policy_document.api.json }
+}
+
+module "api" {
+  source              = "./modules/api"
+  name                = var.name
+  task_definition_arn = module.api_node.task_definition_arn
+  placement           = merge(local.placement, { security_group_id = module.network.security_group_ids["api"] })
+  cluster_name        = module.cluster.name
 
   port                      = local.api_port
   minimum                   = var.api_min
@@ -147,8 +161,8 @@ module "api" {
   deletion_protection             = var.protect_data
 }
 
-module "scheduler" {
-  source     = "./modules/service"
+module "scheduler_node" {
+  source     = "./modules/node"
   name       = var.name
   node       = "scheduler"
   common     = local.common
@@ -159,31 +173,43 @@ module "scheduler" {
   environment = {
     SCHEDULER_LISTEN = "tls://0.0.0.0:${local.scheduler_port}"
   }
-  cluster_arn       = module.cluster.arn
-  subnet_ids        = module.network.private_subnet_ids
-  security_group_id = module.network.security_group_ids["scheduler"]
-  assign_public_ip  = var.assign_public_ip
-  registry_arns     = [module.cluster.scheduler_registry_arn]
+}
+
+module "scheduler" {
+  source              = "./modules/service"
+  node                = "scheduler"
+  task_definition_arn = module.scheduler_node.task_definition_arn
+  placement           = merge(local.placement, { security_group_id = module.network.security_group_ids["scheduler"] })
+  registry_arns       = [module.cluster.scheduler_registry_arn]
   # Never two: workers would be split between them.
   overlap = false
 }
 
+# A task definition without a service: the controller starts and stops workers, and they are in no state of Terraform's.
 module "worker" {
-  source                = "./modules/worker"
+  source                = "./modules/node"
   name                  = var.name
+  node                  = "worker"
   common                = local.common
   repository            = module.images.repositories["worker"]
   cpu                   = var.worker_cpu
   memory_mib            = var.worker_memory_mib
   ephemeral_storage_gib = var.worker_storage_gib
   launch_type           = var.ec2_capacity == null ? "FARGATE" : "EC2"
-  bucket_arn            = module.results.arn
-  bucket_prefix         = local.results_prefix
-  policy_arns           = var.worker_policy_arns
+  # The most that Fargate allows, and what Spot leaves after its notice.
+  stop_timeout_seconds = 120
+  policies             = { results = data.aws_iam_policy_document.worker.json }
 }
 
-module "controller" {
-  source     = "./modules/service"
+# What the tasks themselves need, such as their own data.
+resource "aws_iam_role_policy_attachment" "tasks" {
+  for_each   = toset(var.worker_policy_arns)
+  role       = module.worker.task_role_name
+  policy_arn = each.value
+}
+
+module "controller_node" {
+  source     = "./modules/node"
   name       = var.name
   node       = "controller"
   common     = local.common
@@ -200,11 +226,14 @@ module "controller" {
     ECS_SPOT_SHARE       = tostring(var.spot_share)
     ECS_CAPACITY         = var.ec2_capacity == null ? "fargate" : "ec2"
   }
-  policies          = { workers = data.aws_iam_policy_document.controller.json }
-  cluster_arn       = module.cluster.arn
-  subnet_ids        = module.network.private_subnet_ids
-  security_group_id = module.network.security_group_ids["controller"]
-  assign_public_ip  = var.assign_public_ip
+  policies = { workers = data.aws_iam_policy_document.controller.json }
+}
+
+module "controller" {
+  source              = "./modules/service"
+  node                = "controller"
+  task_definition_arn = module.controller_node.task_definition_arn
+  placement           = merge(local.placement, { security_group_id = module.network.security_group_ids["controller"] })
   # While a new one starts, the old one still replaces workers.
   overlap = true
 }
@@ -221,9 +250,9 @@ module "observability" {
   redis_memory_percent    = 80
   monthly_budget_usd      = var.monthly_budget_usd
   log_groups = {
-    api        = module.api.log_group
-    scheduler  = module.scheduler.log_group
-    controller = module.controller.log_group
+    api        = module.api_node.log_group
+    scheduler  = module.scheduler_node.log_group
+    controller = module.controller_node.log_group
     worker     = module.worker.log_group
   }
 }

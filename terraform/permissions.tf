@@ -1,4 +1,4 @@
-# What api nodes and the controller may do. A scheduler may do nothing; a worker, see modules/worker.
+# What api nodes, workers and the controller may do. A scheduler may do nothing.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -22,6 +22,14 @@ data "aws_iam_policy_document" "api" {
       variable = "s3:prefix"
       values   = ["${local.results_prefix}/*"]
     }
+  }
+}
+
+data "aws_iam_policy_document" "worker" {
+  statement {
+    sid       = "WriteResults"
+    actions   = ["s3:PutObject"]
+    resources = ["${module.results.arn}/${local.results_prefix}/*"]
   }
 }
 

@@ -169,7 +169,8 @@ def test_a_new_image_tag_touches_only_task_definitions_and_services(deployment: 
     touched = {c["address"]: c["change"]["actions"] for c in changes if c["change"]["actions"] != ["no-op"]}
     read = {address for address, actions in touched.items() if actions == ["read"]}
     assert touched.keys() - read == {
-        *(f"module.{node}.module.node.aws_ecs_task_definition.this" for node in (*services, "worker")),
+        *(f"module.{node}_node.aws_ecs_task_definition.this" for node in services),
+        "module.worker.aws_ecs_task_definition.this",
         *(f"module.{node}.aws_ecs_service.this" for node in services),
     }
     for node in services:

@@ -1,23 +1,9 @@
 # The api nodes and what stands before them. Their number is owned by the autoscaling in autoscaling.tf.
 
-module "node" {
-  source               = "../node"
-  name                 = var.name
-  node                 = "api"
-  common               = var.common
-  repository           = var.repository
-  environment          = var.environment
-  cpu                  = var.cpu
-  memory_mib           = var.memory_mib
-  ports                = [var.port]
-  stop_timeout_seconds = 60
-  policies             = var.policies
-}
-
 resource "aws_ecs_service" "this" {
   name                               = "api"
-  cluster                            = var.cluster_arn
-  task_definition                    = module.node.task_definition_arn
+  cluster                            = var.placement.cluster_arn
+  task_definition                    = var.task_definition_arn
   launch_type                        = "FARGATE"
   platform_version                   = "1.4.0"
   desired_count                      = var.minimum
@@ -33,9 +19,9 @@ resource "aws_ecs_service" "this" {
   }
 
   network_configuration {
-    subnets          = var.subnet_ids
-    security_groups  = [var.security_group_id]
-    assign_public_ip = var.assign_public_ip
+    subnets          = var.placement.subnet_ids
+    security_groups  = [var.placement.security_group_id]
+    assign_public_ip = var.placement.assign_public_ip
   }
 
   load_balancer {

@@ -23,11 +23,6 @@ output "target_group_dimension" {
   value       = aws_lb_target_group.this.arn_suffix
 }
 
-output "log_group" {
-  description = "Where api nodes log."
-  value       = module.node.log_group
-}
-
 output "dns_name" {
   description = "Name of the load balancer."
   value       = aws_lb.this.dns_name

@@ -3,63 +3,19 @@ variable "name" {
   description = "Prefix of every name."
 }
 
-variable "common" {
+variable "task_definition_arn" {
+  type        = string
+  description = "Task definition of the node, from modules/node."
+}
+
+variable "placement" {
   type = object({
-    image_tag          = string
-    architecture       = string
-    log_retention_days = number
-    environment        = map(string)
-    secrets            = map(string)
-    secret_arns        = list(string)
+    cluster_arn       = string
+    subnet_ids        = list(string)
+    security_group_id = string
+    assign_public_ip  = bool
   })
-  description = "What all nodes have in common; see modules/node."
-}
-
-variable "repository" {
-  type        = object({ arn = string, url = string })
-  description = "ECR repository of the image."
-}
-
-variable "cpu" {
-  type        = number
-  description = "CPU units, 1024 for one vCPU."
-}
-
-variable "memory_mib" {
-  type        = number
-  description = "Memory in MiB."
-}
-
-variable "cluster_arn" {
-  type        = string
-  description = "The ECS cluster."
-}
-
-variable "subnet_ids" {
-  type        = list(string)
-  description = "Subnets of the nodes."
-}
-
-variable "security_group_id" {
-  type        = string
-  description = "Security group of the nodes."
-}
-
-variable "assign_public_ip" {
-  type        = bool
-  description = "Whether nodes get public addresses."
-}
-
-variable "environment" {
-  type        = map(string)
-  description = "Settings of this node alone, without the prefix DASK_GRAPHQL_."
-  default     = {}
-}
-
-variable "policies" {
-  type        = map(string)
-  description = "What the node may do: name -> policy (JSON)."
-  default     = {}
+  description = "Where the node runs: the ECS cluster, subnets and security group, and whether it gets a public address."
 }
 
 variable "cluster_name" {

@@ -10,14 +10,9 @@ output "family" {
   value       = aws_ecs_task_definition.this.family
 }
 
-output "execution_role_arn" {
-  description = "Role with which ECS starts the node."
-  value       = aws_iam_role.execution.arn
-}
-
-output "task_role_arn" {
-  description = "Role that the node has."
-  value       = aws_iam_role.task.arn
+output "role_arns" {
+  description = "The two roles that whoever starts the node passes on: ECS's and the node's own."
+  value       = [aws_iam_role.execution.arn, aws_iam_role.task.arn]
 }
 
 output "task_role_name" {

@@ -55,7 +55,8 @@ variable "ports" {
 
 variable "stop_timeout_seconds" {
   type        = number
-  description = "Seconds between SIGTERM and SIGKILL."
+  description = "Seconds between SIGTERM and SIGKILL, at most 120."
+  default     = 30
 }
 
 variable "launch_type" {

@@ -1,23 +1,9 @@
 # A node of which there is exactly one: the scheduler, the controller.
 
-module "node" {
-  source               = "../node"
-  name                 = var.name
-  node                 = var.node
-  common               = var.common
-  repository           = var.repository
-  environment          = var.environment
-  cpu                  = var.cpu
-  memory_mib           = var.memory_mib
-  ports                = var.ports
-  stop_timeout_seconds = 30
-  policies             = var.policies
-}
-
 resource "aws_ecs_service" "this" {
   name             = var.node
-  cluster          = var.cluster_arn
-  task_definition  = module.node.task_definition_arn
+  cluster          = var.placement.cluster_arn
+  task_definition  = var.task_definition_arn
   launch_type      = "FARGATE"
   platform_version = "1.4.0"
   # Owned here: an apply brings one back that someone scaled away.
@@ -34,9 +20,9 @@ resource "aws_ecs_service" "this" {
   }
 
   network_configuration {
-    subnets          = var.subnet_ids
-    security_groups  = [var.security_group_id]
-    assign_public_ip = var.assign_public_ip
+    subnets          = var.placement.subnet_ids
+    security_groups  = [var.placement.security_group_id]
+    assign_public_ip = var.placement.assign_public_ip
   }
 
   dynamic "service_registries" {
