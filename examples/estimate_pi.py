@@ -17,7 +17,7 @@ from pydantic import Field
 from dask_graphql import Graph, cancelled, report_progress, task
 
 STEP = 100_000
-"""Points between two looks at progress and cancellation."""
+"""Points between two checks for cancellation."""
 
 
 @dataclass
@@ -51,7 +51,7 @@ def estimate_pi(samples: Annotated[int, Field(gt=0)], seed: int = 0) -> Estimate
 def estimate_pi_wide(
     samples: Annotated[int, Field(gt=0)], parts: Annotated[int, Field(ge=1, le=1000)] = 8, seed: int = 0
 ) -> Graph[Estimate]:
-    """Estimates pi in `parts`, spread over the fleet; progress is the share of finished parts."""
+    """Estimates pi in `parts`, spread over the workers; progress is the fraction of finished parts."""
     sizes = [samples // parts + (part < samples % parts) for part in range(parts)]
     inside = [dask.delayed(_throw_part)(size, seed + part) for part, size in enumerate(sizes)]
     return dask.delayed(_estimate)(inside, samples)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""A picture as a result: a task that draws the Mandelbrot set in tiles, all over the fleet, and shows it as it grows.
+"""A picture as a result: a task that draws the Mandelbrot set in tiles, on all workers, and shows it as it grows.
 
 Start the whole system with it, from the top of the clone, and submit it on the console page:
 
@@ -21,17 +21,17 @@ from pydantic import Field
 from dask_graphql import as_completed, report_partial, task
 
 TILE_ROWS: Final = 8
-"""Rows of one tile: few enough that the picture is seen to grow, enough that the work outweighs Dask's share."""
+"""Rows of one tile: few, so that the picture grows visibly, but enough that Dask's overhead stays small."""
 WIDEST: Final = 960
-"""In pixels: even one that does not pack at all fits into a record, which carries up to 1 MB of result."""
+"""In pixels: even a picture that cannot be compressed fits into a record, which holds up to 1 MB of result."""
 INSIDE: Final = 0
-"""The colour of what belongs to the set; 1 to 254 run from far away to its edge."""
+"""The colour of points in the set; 1 to 254 run from far outside to its edge."""
 UNDRAWN: Final = 255
-"""The colour of what is not drawn yet, which is none."""
+"""The transparent colour of pixels that are not drawn yet."""
 
 
 class Palette(enum.Enum):
-    """The colours outside of the set."""
+    """The colours outside the set."""
 
     EMBER = "ember"
     OCEAN = "ocean"
@@ -43,7 +43,7 @@ RAMPS: Final = {
     Palette.OCEAN: ((4, 12, 36), (10, 60, 120), (40, 150, 190), (170, 230, 220), (250, 255, 250)),
     Palette.SLATE: ((20, 22, 26), (120, 128, 140), (250, 250, 250)),
 }
-"""Colours (red, green, blue) that the shades of a palette pass, from far away to the edge."""
+"""Colours (red, green, blue) that the shades of a palette pass through, from far outside to the edge."""
 
 
 @dataclass
@@ -55,19 +55,19 @@ class Picture:
     width: int
     height: int
     inside: float
-    """Share of the pixels that belong to the set, as far as `depth` steps can tell."""
+    """Fraction of the pixels that belong to the set, as far as `depth` steps can tell."""
 
 
 @task(version="2", timeout_seconds=300)
 def mandelbrot(
     real: Annotated[float, Field(ge=-2, le=2, description="Centre, real part.")] = -0.6,
     imaginary: Annotated[float, Field(ge=-2, le=2, description="Centre, imaginary part.")] = 0.0,
-    span: Annotated[float, Field(gt=0, le=4, description="Width of what is seen.")] = 3.2,
+    span: Annotated[float, Field(gt=0, le=4, description="Width of the visible part.")] = 3.2,
     width: Annotated[int, Field(ge=16, le=WIDEST, description="In pixels; the height is three quarters of it.")] = 640,
     depth: Annotated[int, Field(ge=1, le=5000, description="Steps until a point counts as inside.")] = 150,
     palette: Palette = Palette.EMBER,
 ) -> Picture:
-    """Draws the Mandelbrot set in tiles, spread over the fleet; progress is the share of finished tiles."""
+    """Draws the Mandelbrot set in tiles, spread over the workers; progress is the fraction of finished tiles."""
     height = width * 3 // 4
     step = span / width
     left, top = real - span / 2, imaginary + step * height / 2
@@ -91,7 +91,7 @@ def draw(left: float, top: float, step: float, width: int, rows: int, depth: int
 def shade(point: complex, depth: int) -> int:
     """INSIDE, or a shade by how many steps it takes from this point to leave the circle of radius 16."""
     if abs(1 - (1 - 4 * point) ** 0.5) <= 1 or abs(point + 1) <= 0.25:
-        return INSIDE  # the two largest parts of the set are known, and would cost all steps
+        return INSIDE  # the formulas of the set's two largest parts, which would otherwise take all steps
     z = 0j
     for count in range(depth):
         z = z * z + point
@@ -103,7 +103,7 @@ def shade(point: complex, depth: int) -> int:
 
 
 def assemble(shades: bytes | bytearray, width: int, height: int, palette: Palette) -> Picture:
-    """The shades as a PNG of 256 colours, one of them clear."""
+    """The shades as a PNG of 256 colours, one of them transparent."""
     rows = b"".join(b"\0" + shades[first : first + width] for first in range(0, len(shades), width))
     ramp = RAMPS[palette]
     colours = bytes(3) + b"".join(blend(ramp, index / 253) for index in range(254)) + bytes(3)
@@ -121,9 +121,9 @@ def assemble(shades: bytes | bytearray, width: int, height: int, palette: Palett
     return Picture(png=url, width=width, height=height, inside=shades.count(INSIDE) / len(shades))
 
 
-def blend(ramp: tuple[tuple[int, int, int], ...], share: float) -> bytes:
-    """The colour at a share, 0 to 1, of the way along a ramp."""
-    place = share * (len(ramp) - 1)
+def blend(ramp: tuple[tuple[int, int, int], ...], position: float) -> bytes:
+    """The colour at a position on a ramp, from 0 to 1."""
+    place = position * (len(ramp) - 1)
     index = min(int(place), len(ramp) - 2)
     rest = place - index
     return bytes(round(a + (b - a) * rest) for a, b in zip(ramp[index], ramp[index + 1], strict=True))

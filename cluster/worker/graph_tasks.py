@@ -53,7 +53,7 @@ def as_completed(collections: Iterable[Any]) -> Iterator[tuple[int, Any]]:
     """Runs Dask collections in parallel, on all workers, and yields each value as soon as it is ready.
 
     For a task function that shows its output as it grows; one that needs only the final value returns the collection.
-    The share of finished parts becomes the task's progress. If no task runs, as in a unit test, the collections are
+    The fraction of finished parts becomes the task's progress. If no task runs, as in a unit test, the collections are
     computed in this process, in order.
 
     Args:

@@ -80,7 +80,7 @@ def report_partial(make: Callable[[], Any]) -> None:
     Call it as often as you like: `make` is called when the next one is due, at most four times a second, less often for
     long ones, by this or a later call, or by `as_completed` while it waits; always in this thread. Subscribers see it
     as `Task.partial` until the task ends; it is not kept. One that is too long for a record is not shown: the worker
-    logs that, and the task goes on.
+    logs that, and the task continues.
 
     Args:
         make: returns the output so far, of the type that the task declares.

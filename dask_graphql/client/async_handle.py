@@ -44,7 +44,7 @@ class AsyncHandle:
     Attributes:
         task_id: its id.
         outcome: outcome of the submission: NEW, JOINED, CACHED or RECOMPUTED; None if it was not submitted here.
-        progress: the share done, 0 to 1, as last reported by the submission, `state`, `events` or `final`; None if
+        progress: from 0 to 1, as last reported by the submission, `state`, `events` or `final`; None if
             unknown. Reading it sends no request.
         last_state: the state as last reported; None if unknown.
     """
@@ -95,7 +95,7 @@ class AsyncHandle:
         """Waits for the task to end and returns its output as a Python value.
 
         An object becomes a dict whose keys are the field names of the task function's class; a plain value (a number, a
-        list) is returned as it is. `dask_graphql.client.codec` lists which GraphQL type becomes which Python type.
+        list) is returned as it is. docs/python-client.md lists which GraphQL type becomes which Python type.
 
         Args:
             timeout: seconds; None for no limit.

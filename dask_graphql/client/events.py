@@ -33,7 +33,7 @@ class Event:
         state: the task's state after it.
         attempt: number of the newest try to run the task.
         at: time of the change, in UTC.
-        progress: the share done, 0 to 1, if the event reports it.
+        progress: from 0 to 1, if the event reports it.
     """
 
     seq: int

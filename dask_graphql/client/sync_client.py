@@ -162,7 +162,7 @@ class Handle:
 
     @property
     def progress(self) -> float | None:
-        """The share done, 0 to 1, as last reported; None if unknown. Reading it sends no request."""
+        """Progress from 0 to 1, as last reported; None if unknown. Reading it sends no request."""
         return self._handle.progress
 
     @property

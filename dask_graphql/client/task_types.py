@@ -26,10 +26,10 @@ class TaskType:
         mutation: the mutation that submits it; `<mutation>Many` submits many.
         input_type: GraphQL type of one input of `<mutation>Many`; None if the task type has no arguments.
         output_type: GraphQL type of its output.
-        wraps_value: the function returns no object, so `output_type` wraps the value in the single field `value`.
+        wraps_value: whether `output_type` wraps a value that is not an object in the single field `value`.
         selection: GraphQL selection of every field of `output_type` that needs no arguments.
         id_from_input: whether a client can derive the task id.
-        salt: the `salt` of the caller's tenant in the id's pre-image; empty if tenants share tasks.
+        salt: the `salt` of the caller's tenant in the JSON that is hashed into the id; empty if tenants share tasks.
     """
 
     name: str
