@@ -88,7 +88,10 @@ def command() -> None:
     "every user of this machine can run code on the workers.",
 )
 def dev(port: int | None, host: str | None, max_workers: int | None, data_dir: Path | None, tls: bool) -> None:
-    """Runs the whole system on this machine: Redis, scheduler, controller with local workers, api."""
+    """Runs the whole system on this machine.
+
+    It starts Redis, the scheduler, a controller with local workers, and an api node.
+    """
     settings = load_settings(port=port, host=host, max_workers=max_workers, data_dir=data_dir)
     from dask_graphql.dev_system import run_local
 
@@ -130,7 +133,10 @@ def worker(name: str | None) -> None:
 
 @command.command()
 def controller() -> None:
-    """Runs the controller, which starts and stops workers: processes on this machine, or tasks of an ECS cluster."""
+    """Starts and stops workers.
+
+    The workers are processes on this machine, or tasks of an ECS cluster (DASK_GRAPHQL_FLEET).
+    """
     settings = load_settings()
     from cluster.controller.fleets.ecs import EcsFleet
     from cluster.controller.fleets.local import LocalFleet
@@ -142,7 +148,10 @@ def controller() -> None:
 
 @command.command()
 def schema() -> None:
-    """Prints the GraphQL schema (SDL) of the registered task types."""
+    """Prints the GraphQL schema.
+
+    It has the built-in task types and those of DASK_GRAPHQL_TASK_MODULES, as SDL.
+    """
     settings = load_settings()
     from cluster.task_types.registry import load_registry
     from graphql_api.schema.builder import make_schema
@@ -156,7 +165,9 @@ def schema() -> None:
     "--days", type=click.FloatRange(0, min_open=True), default=825, show_default=True, help="Days until they expire."
 )
 def certificates(out: Path, days: float) -> None:
-    """Makes certificates for TLS between scheduler, workers and clients: TLS_CA, TLS_CERT and TLS_KEY.
+    """Makes TLS certificates for the nodes.
+
+    TLS_CA, TLS_CERT and TLS_KEY protect the connections between scheduler, workers and clients.
 
     All nodes of one system use the same three files. Peers without a certificate of this authority are refused.
     """
@@ -254,7 +265,10 @@ def list_() -> None:
 @keys.command("revoke")
 @click.argument("key_id")
 def revoke_(key_id: str) -> None:
-    """Revokes the key KEY_ID (its part between the underscores) on all nodes and closes its open connections."""
+    """Revokes a key on all nodes.
+
+    KEY_ID is the part of the key between the underscores. The key's open connections are closed.
+    """
     from cluster.store.audit_stream import AuditAction
     from graphql_api.auth.keys import list_keys, revoke_key
 
@@ -312,7 +326,10 @@ def submit(task: str, arguments: tuple[str, ...], wait: bool, url: str | None, t
 @click.option("--url", default=None, help="URL of the api. Default: from DASK_GRAPHQL_HOST and DASK_GRAPHQL_PORT.")
 @click.option("--token", envvar="DASK_GRAPHQL_TOKEN", show_envvar=True, help="Sent as Authorization: Bearer.")
 def status(once: bool, as_json: bool, url: str | None, token: str | None) -> None:
-    """Shows scheduler, workers, fleet and tasks until Ctrl-C, over HTTP. An API key needs the scope `read`."""
+    """Shows scheduler, workers and tasks.
+
+    It reads them over HTTP, and updates the tables until Ctrl-C. A credential needs the scope `read`.
+    """
     settings = load_settings()
     try:
         from dask_graphql.client.status_command import show_status

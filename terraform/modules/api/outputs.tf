@@ -4,7 +4,7 @@ output "service_name" {
 }
 
 output "url" {
-  description = "Where clients find the api. With a certificate, use a name that it holds for."
+  description = "Address of the api. With a certificate, use a name that the certificate contains."
   value       = "${local.https ? "https" : "http"}://${aws_lb.this.dns_name}"
 }
 

@@ -30,22 +30,22 @@ variable "port" {
 
 variable "minimum" {
   type        = number
-  description = "Fewest api nodes."
+  description = "Minimum number of api nodes."
 }
 
 variable "maximum" {
   type        = number
-  description = "Most api nodes."
+  description = "Maximum number of api nodes."
 }
 
 variable "scale_requests_per_minute" {
   type        = number
-  description = "Requests a minute that one node should have."
+  description = "Requests per minute and node, above which another node is started."
 }
 
 variable "scale_connections" {
   type        = number
-  description = "Open connections that one node should have; the load balancer counts both sides of each."
+  description = "Open connections per node, above which another node is started; the load balancer counts both sides of each."
 }
 
 variable "vpc_id" {
@@ -75,7 +75,7 @@ variable "certificate_arn" {
 
 variable "idle_timeout_seconds" {
   type        = number
-  description = "Seconds that a connection may be silent."
+  description = "Seconds that a connection may be idle."
 }
 
 variable "deletion_protection" {

@@ -11,12 +11,12 @@ output "arn" {
 }
 
 output "scheduler_host" {
-  description = "Name by which the scheduler is found."
+  description = "DNS name of the scheduler."
   value       = "${aws_service_discovery_service.scheduler.name}.${aws_service_discovery_private_dns_namespace.this.name}"
 }
 
 output "scheduler_registry_arn" {
-  description = "Cloud Map service in which the scheduler's address is entered."
+  description = "Cloud Map service in which the scheduler is registered."
   value       = aws_service_discovery_service.scheduler.arn
 }
 
@@ -31,6 +31,6 @@ output "capacity_providers" {
 }
 
 output "default_capacity_provider" {
-  description = "The provider of a task that names none."
+  description = "The capacity provider of tasks that name none."
   value       = one(aws_ecs_cluster_capacity_providers.this.default_capacity_provider_strategy).capacity_provider
 }

@@ -48,5 +48,5 @@ variable "ec2" {
 
 variable "secret_recovery_days" {
   type        = number
-  description = "Days in which a deleted secret can be brought back."
+  description = "Days in which a deleted secret can be restored."
 }

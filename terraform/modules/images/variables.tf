@@ -5,5 +5,5 @@ variable "name" {
 
 variable "kept" {
   type        = number
-  description = "Images that each repository keeps."
+  description = "Number of images that each repository keeps."
 }

@@ -1,15 +1,15 @@
 output "vpc_id" {
-  description = "The VPC, made or given."
+  description = "The VPC, created or existing."
   value       = local.vpc_id
 }
 
 output "public_subnet_ids" {
-  description = "Where the load balancer stands."
+  description = "Subnets of the load balancer."
   value       = local.public_subnet_ids
 }
 
 output "private_subnet_ids" {
-  description = "Where the nodes and Redis stand."
+  description = "Subnets of the nodes and of Redis."
   value       = local.private_subnet_ids
   # A node that starts before the way out exists cannot pull its image.
   depends_on = [aws_route.nat, aws_route_table_association.private, aws_vpc_endpoint.s3, aws_vpc_endpoint.interface]
@@ -26,7 +26,7 @@ output "security_group_ids" {
 }
 
 output "made" {
-  description = "What was made of the network, beside security groups: `<kind> <id>`."
+  description = "Created parts of the network, without security groups: `<kind> <id>`."
   value = concat(
     [for id in aws_vpc.this[*].id : "vpc ${id}"],
     [for id in concat(aws_subnet.public[*].id, aws_subnet.private[*].id) : "subnet ${id}"],

@@ -16,7 +16,7 @@ output "role_arns" {
 }
 
 output "task_role_name" {
-  description = "Name of the role that the node has."
+  description = "Name of the role of the node itself."
   value       = aws_iam_role.task.name
 }
 

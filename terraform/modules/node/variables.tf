@@ -27,7 +27,7 @@ variable "repository" {
 
 variable "environment" {
   type        = map(string)
-  description = "Settings of this node alone, without the prefix DASK_GRAPHQL_; an empty text is left out."
+  description = "Settings of this node alone, without the prefix DASK_GRAPHQL_; empty values are omitted."
   default     = {}
 }
 

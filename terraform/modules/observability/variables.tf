@@ -5,7 +5,7 @@ variable "name" {
 
 variable "email" {
   type        = string
-  description = "Who is told; empty for nobody."
+  description = "Address that receives alarms; empty for none."
 }
 
 variable "cluster_name" {
@@ -25,7 +25,7 @@ variable "target_group_dimension" {
 
 variable "redis_member_ids" {
   type        = list(string)
-  description = "Cache cluster ids of Redis; empty where Redis is not ours."
+  description = "Cache cluster ids of Redis; empty with your own Redis."
 }
 
 variable "log_groups" {
@@ -35,7 +35,7 @@ variable "log_groups" {
 
 variable "queue_age_seconds" {
   type        = number
-  description = "Seconds that a task may wait."
+  description = "Seconds that the oldest queued task may wait before an alarm."
 }
 
 variable "redis_memory_percent" {

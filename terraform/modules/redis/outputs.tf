@@ -14,6 +14,6 @@ output "url_secret_arn" {
 }
 
 output "address" {
-  description = "host:port of the primary, which moves with it."
+  description = "host:port of the current primary."
   value       = "${aws_elasticache_replication_group.this.primary_endpoint_address}:${var.port}"
 }

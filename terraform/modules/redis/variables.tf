@@ -40,5 +40,5 @@ variable "security_group_id" {
 
 variable "secret_recovery_days" {
   type        = number
-  description = "Days in which a deleted secret can be brought back."
+  description = "Days in which a deleted secret can be restored."
 }

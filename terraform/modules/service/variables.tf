@@ -25,6 +25,6 @@ variable "overlap" {
 
 variable "registry_arns" {
   type        = list(string)
-  description = "Cloud Map service in which the node's address is entered, if any."
+  description = "Cloud Map service in which the node is registered, if any."
   default     = []
 }
