@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -35,7 +34,7 @@ from graphql_api.http.request_metrics import MetricsMiddleware, TracingMiddlewar
 from graphql_api.schema.builder import make_schema
 from graphql_api.transport.address_limits import AddressLimits
 from graphql_api.transport.http_endpoint import HttpEndpoint
-from graphql_api.transport.origin_check import Origins
+from graphql_api.transport.request_guard import RequestGuard
 from graphql_api.transport.websocket_endpoint import WebSocketEndpoint
 
 
@@ -55,8 +54,9 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     persisted = PersistedOperations(settings)
     schema = make_schema(registry, DocumentCache(settings, persisted))
 
-    origins = Origins(settings)
-    graphql = origins.middleware(CompressionMiddleware(GraphQLRoute()))
+    graphql: ASGIApp = CompressionMiddleware(GraphQLRoute())
+    if tracing.enabled():
+        graphql = TracingMiddleware(graphql)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -65,9 +65,9 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         app.state.exposition = Exposition("api")
         sockets = app.state.sockets = ConnectionRegistry(settings.sockets_per_client)
         authenticator = app.state.authenticator = Authenticator(settings, node.store, sockets)
-        websockets = WebSocketEndpoint(schema, node, authenticator, sockets, persisted, origins)
+        websockets = WebSocketEndpoint(schema, node, authenticator, sockets, persisted)
         app.state.graphql = {
-            "http": HttpEndpoint(schema, node, sockets, app.state.address_limits, persisted, origins),
+            "http": HttpEndpoint(schema, node, sockets, app.state.address_limits, persisted),
             "websocket": websockets,
         }
         node.loops += [authenticator.loop, *websockets.loops]
@@ -86,8 +86,8 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
             await node.close()
 
     app = Api(
-        MetricsMiddleware(TracingMiddleware(graphql) if tracing.enabled() else graphql),
-        GraphQLRoute(),
+        {"http": graphql, "websocket": GraphQLRoute()},
+        lambda served: MetricsMiddleware(RequestGuard(served, settings)),
         routes=[
             Route("/healthz", healthz),
             Route("/readyz", readyz),
@@ -97,7 +97,6 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
             Route("/graphql", graphql),
             *page_routes(),
         ],
-        middleware=[Middleware(MetricsMiddleware)],
         lifespan=lifespan,
         exception_handlers={StoreUnavailable: store_unavailable, PublicError: public_error},
     )
@@ -110,22 +109,28 @@ class Api(Starlette):
     not need, cost a tenth of a mutation and some kilobytes per WebSocket.
 
     Args:
-        graphql: serves `/graphql` over HTTP, with its middleware.
-        sockets: serves the WebSockets of `/graphql`.
+        graphql: serves `/graphql`, by the type of the scope.
+        guarded: what every request passes first, on whatever route: makes it from the application that serves it.
         options: passed to Starlette.
     """
 
-    def __init__(self, graphql: ASGIApp, sockets: ASGIApp, **options: Any) -> None:
+    def __init__(self, graphql: dict[str, ASGIApp], guarded: Callable[[ASGIApp], ASGIApp], **options: Any) -> None:
         super().__init__(**options)
-        self._graphql_apps = {"http": graphql, "websocket": sockets}
+        self._graphql = graphql
+        self._guarded = guarded(self._route)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        graphql = self._graphql_apps.get(scope["type"])
-        if graphql is None or scope["path"] != "/graphql":
+        if scope["type"] not in self._graphql:
             await super().__call__(scope, receive, send)
             return
         scope["app"] = self
-        await graphql(scope, receive, send)
+        await self._guarded(scope, receive, send)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/graphql":
+            await self._graphql[scope["type"]](scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 class CompressionMiddleware:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cluster.settings.declaration import SettingsGroup, setting
-from cluster.settings.parsers import boolean, host_name, integer, optional, origins, proxies, seconds
+from cluster.settings.parsers import boolean, host_name, hosts, integer, optional, origins, proxies, seconds
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,13 @@ class ApiSettings(SettingsGroup):
         optional(proxies),
         "Addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto headers are believed, separated "
         "by commas; * for all. By default none: anyone can write these headers.",
+    )
+    allowed_hosts: tuple[str, ...] = setting(
+        (),
+        hosts,
+        "Names under which clients reach the api, such as api.example.com or *.example.com, separated by commas; * for "
+        "all. By default loopback's own names if HOST is loopback, else all. The address that a connection was made to "
+        "is always allowed.",
     )
     allowed_origins: tuple[str, ...] = setting(
         (),

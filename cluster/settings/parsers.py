@@ -169,6 +169,24 @@ def proxies(text: str) -> str:
     return ",".join(names)
 
 
+def hosts(text: str) -> tuple[str, ...]:
+    """Names or addresses as in a Host header, in lower case and without a port."""
+    names = tuple(name.lower().removeprefix("[").removesuffix("]") for name in words(text))
+    for name in names:
+        if name != "*" and not re.fullmatch(r"(\*\.)?[^\s/?#@:*\[\]]+", name) and not _is_ip(name):
+            raise InvalidValue(
+                "names such as api.example.com or *.example.com, without a port, separated by commas, or *"
+            )
+    return names
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(text))
+    except ValueError:
+        return False
+
+
 def origins(text: str) -> tuple[str, ...]:
     names = words(text)
     for origin in names:

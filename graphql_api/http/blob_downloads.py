@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
-from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -15,10 +14,11 @@ from cluster.errors import BlobError
 from cluster.store.blob_store import CHUNK_BYTES
 from cluster.task_types.annotations import fields_of, is_dataclass_or_model
 from cluster.task_types.task_id import TASK_ID
-from cluster.task_types.value_types import MEDIA_TYPE, Blob
+from cluster.task_types.value_types import Blob
 from graphql_api.auth.callers import Caller, Scope
 from graphql_api.auth.http import caller_of
 from graphql_api.errors import BLOBS_UNAVAILABLE
+from graphql_api.http.untrusted_content import content_headers
 
 _RANGE = re.compile(r"bytes=[ \t]*(?:([0-9]+)-([0-9]*)|-([0-9]+))[ \t]*", re.IGNORECASE)
 
@@ -33,8 +33,7 @@ async def download(request: Request) -> Response:
     if blob is None:
         return JSONResponse({"error": "there is no such blob, or its task expired", "code": "BLOB_NOT_FOUND"}, 404)
     first, last, status = 0, blob.size_bytes - 1, 200
-    headers = {"Accept-Ranges": "bytes", "Content-Disposition": disposition(key.rsplit("/", 1)[-1]),
-               "X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=3600"}  # fmt: skip
+    headers = {"Accept-Ranges": "bytes", **content_headers(key.rsplit("/", 1)[-1], blob.media_type)}
     if asked := asked_range(request.headers, blob.size_bytes):
         first, last = asked
         if first > last:
@@ -52,16 +51,7 @@ async def download(request: Request) -> Response:
         for offset in range(first + len(head), last + 1, CHUNK_BYTES):
             yield await node.blobs.read(key, offset, min(CHUNK_BYTES, last + 1 - offset))
 
-    # A task may have made the Blob itself, with any media type.
-    media_type = blob.media_type if MEDIA_TYPE.fullmatch(blob.media_type) else "application/octet-stream"
-    return StreamingResponse(body(), status, headers, media_type=media_type)
-
-
-def disposition(name: str) -> str:
-    """A Content-Disposition with a file name: in ASCII for all clients, and exactly for those that know RFC 8187."""
-    plain = re.sub(r'[^ -~]|["\\\\]', "_", name)
-    exact = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
-    return f'inline; filename="{plain}"{exact}'
+    return StreamingResponse(body(), status, headers)
 
 
 def asked_range(headers: Mapping[str, str], size_bytes: int) -> tuple[int, int] | None:

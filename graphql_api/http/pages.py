@@ -115,7 +115,7 @@ def icon(file: Path) -> Response:
     Args:
         file: the icon in the folder of the built pages.
     """
-    headers = {**SECURITY_HEADERS, "Cache-Control": DAY}
+    headers = {**SECURITY_HEADERS, "Cache-Control": DAY, "Cross-Origin-Resource-Policy": "cross-origin"}
     try:
         status = file.stat()
     except FileNotFoundError:

@@ -26,7 +26,6 @@ from graphql_api.schema.builder import Schema
 from graphql_api.transport.address_limits import AddressLimits, UnfinishedMessage
 from graphql_api.transport.json import json_bytes, result_payload
 from graphql_api.transport.negotiation import GRAPHQL, accepts_events, media_type, prefers_events, was_executed
-from graphql_api.transport.origin_check import Origins, is_host
 from graphql_api.transport.request_body import RequestRefused, body_reader, refusal
 from graphql_api.transport.request_headers import first_headers, without_parameters
 from graphql_api.transport.request_parameters import read_operation
@@ -34,8 +33,8 @@ from graphql_api.transport.server_sent_events import event_stream
 
 logger = logging.getLogger(__name__)
 
-VARY: Final = "Accept, Accept-Encoding"
-"""The request headers that determine the response format."""
+VARY: Final = "Accept, Accept-Encoding, Authorization, X-API-Key"
+"""The request headers that determine the response: its format, and what the caller may see."""
 OPERATIONS: Final = {
     "GET": frozenset({OperationType.QUERY}),
     "POST": frozenset({OperationType.QUERY, OperationType.MUTATION}),
@@ -53,7 +52,6 @@ class HttpEndpoint:
         connections: ConnectionRegistry,
         addresses: AddressLimits,
         persisted: PersistedOperations,
-        origins: Origins,
     ) -> None:
         self._schema = schema
         self._node = node
@@ -61,7 +59,6 @@ class HttpEndpoint:
         self._addresses = addresses
         self._max_values = Limits.of(node.settings).json_values
         self._persisted = persisted
-        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = await self._respond(scope, receive)
@@ -72,10 +69,6 @@ class HttpEndpoint:
         headers = first_headers(scope)
         unfinished = UnfinishedMessage(self._addresses, request.client.host if request.client else "unknown")
         try:
-            if not is_host(headers.get("host", "")):
-                raise RequestRefused(400, "the Host header must be a name or an address, with an optional port")
-            if not self._origins.allows(headers):
-                raise RequestRefused(403, "pages of this origin may not use this API (ALLOWED_ORIGINS)")
             if request.method not in ("GET", "POST"):
                 raise RequestRefused(405, "GraphQL accepts GET and POST", {"Allow": "GET, POST"})
             request = Request(scope, body_reader(receive, headers, unfinished))

@@ -130,7 +130,7 @@ class EventStream(StreamingResponse):
         super().__init__(
             self._body,
             media_type="text/event-stream",
-            headers={"Cache-Control": "no-cache", "Vary": "Accept", "X-Accel-Buffering": "no"},
+            headers={"Vary": "Accept, Authorization, X-API-Key", "X-Accel-Buffering": "no"},
         )
         self._results = results
 

@@ -24,13 +24,11 @@ from graphql_api.schema.builder import Schema
 from graphql_api.transport.graphql_transport_ws import GraphQLTransportWsSession
 from graphql_api.transport.keep_alive import KeepAlive
 from graphql_api.transport.legacy_graphql_ws import LegacyGraphQLWsSession
-from graphql_api.transport.origin_check import Origins, is_host
-from graphql_api.transport.request_headers import first_headers
+from graphql_api.transport.request_guard import POLICY_VIOLATION
 from graphql_api.transport.websocket_session import WebSocketSession
 
 logger = logging.getLogger(__name__)
 
-POLICY_VIOLATION: Final = 1008
 SUBPROTOCOL_NOT_ACCEPTABLE: Final = 4406
 LEGACY_IS_OFF: Final = "graphql-ws is off here (LEGACY_WEBSOCKET); use graphql-transport-ws"
 """At most 123 bytes: the reason of a close frame."""
@@ -46,14 +44,12 @@ class WebSocketEndpoint:
         authenticator: Authenticator,
         connections: ConnectionRegistry,
         persisted: PersistedOperations,
-        origins: Origins,
     ) -> None:
         self._schema = schema
         self._node = node
         self._authenticator = authenticator
         self._connections = connections
         self._persisted = persisted
-        self._origins = origins
         self._max_values = Limits.of(node.settings).json_values
         served: list[type[WebSocketSession]] = [GraphQLTransportWsSession]
         if node.settings.legacy_websocket:
@@ -76,7 +72,7 @@ class WebSocketEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         websocket = WebSocket(scope, receive, send)
         address = address_name_of(websocket)
-        if not self._allows(scope) or not self._has_room(websocket, address):
+        if not self._has_room(websocket, address):
             # A close before accept: the handshake gets a 403.
             await websocket.close(POLICY_VIOLATION)
             return
@@ -95,10 +91,6 @@ class WebSocketEndpoint:
                 await session.serve()
             finally:
                 keep_alive.remove(session)
-
-    def _allows(self, scope: Scope) -> bool:
-        headers = first_headers(scope)
-        return is_host(headers.get("host", "")) and self._origins.allows(headers)
 
     def _has_room(self, websocket: WebSocket, address: str) -> bool:
         try:

@@ -1,0 +1,85 @@
+"""The first thing that every request of every route meets: is it for this api, and may a page of its origin use it?
+
+And the last thing that every response meets: the headers that keep browsers from making more of it than it is.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cluster.settings import Settings
+from graphql_api.transport.host_check import Hosts, is_host
+from graphql_api.transport.origin_check import Origins
+from graphql_api.transport.request_body import refusal
+
+POLICY_VIOLATION: Final = 1008
+"""Close code of a refused WebSocket; as it was not accepted yet, its client gets a 403."""
+
+
+class RequestGuard:
+    """Refuses requests for other hosts (421) and of foreign origins (403), and completes the headers of all responses.
+
+    A response that sets one of the headers itself keeps it. By default nothing may be run from a response (Content
+    Security Policy), embedded by other sites (Cross-Origin-Resource-Policy), taken for another type (nosniff), or
+    stored by anyone (OWASP REST Security Cheat Sheet).
+
+    Args:
+        app: serves what is not refused.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._hosts = Hosts(settings)
+        self._origins = Origins(settings)
+        self._app = self._origins.middleware(app)
+        self._headers = {
+            b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+            b"x-content-type-options": b"nosniff",
+            # Does not concern what pages of allowed origins fetch, which CORS decides.
+            b"cross-origin-resource-policy": b"cross-origin" if "*" in self._origins.allowed else b"same-origin",
+            b"referrer-policy": b"no-referrer",
+            b"cache-control": b"private, no-store",
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refused = self._refusal(scope)
+        if scope["type"] == "websocket":
+            if refused is not None:
+                await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+                return
+            await self._app(scope, receive, send)
+            return
+
+        async def send_completed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = message["headers"]
+                present = {name for name, _ in headers}
+                headers.extend(item for item in self._headers.items() if item[0] not in present)
+            await send(message)
+
+        await (refused or self._app)(scope, receive, send_completed)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        """The response to a request that is not served."""
+        host, origin = "", None
+        for name, value in scope["headers"]:
+            if name == b"host":
+                host = value.decode("latin-1")
+            elif name == b"origin":
+                origin = value.decode("latin-1")
+        if not is_host(host):
+            return _refused(scope, 400, "the Host header must be a name or an address, with an optional port")
+        server = scope.get("server")
+        if not self._hosts.allows(host, server[0] if server else ""):
+            return _refused(scope, 421, "this API is not served under this name (ALLOWED_HOSTS)")
+        if not self._origins.allows(origin, host, scope["scheme"]):
+            return _refused(scope, 403, "pages of this origin may not use this API (ALLOWED_ORIGINS)")
+        return None
+
+
+def _refused(scope: Scope, status: int, message: str) -> Response:
+    if scope["path"] == "/graphql":
+        return refusal(status, message)
+    return JSONResponse({"error": message, "code": "BAD_REQUEST"}, status)
