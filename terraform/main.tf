@@ -134,6 +134,8 @@ module "api_node" {
     ALLOW_PUBLIC   = var.authentication == "none" ? "true" : ""
     # The load balancer, in any private network (RFC 1918): it alone reaches the nodes, and says who its clients are.
     TRUSTED_PROXIES = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
+    # Its health checks name a node by its address, which the node always takes for its own.
+    ALLOWED_HOSTS = join(",", var.allowed_hosts)
   }
   stop_timeout_seconds = 60
   policies             = { results = data.aws_iam_policy_document.api.json }

@@ -217,6 +217,16 @@ variable "certificate_arn" {
   }
 }
 
+variable "allowed_hosts" {
+  type        = list(string)
+  description = "Names under which clients reach the api, such as `api.example.com`, against DNS rebinding; empty for all. The load balancer's own name is one of them only if it is listed."
+  default     = []
+  validation {
+    condition     = alltrue([for host in var.allowed_hosts : can(regex("^(\\*|(\\*\\.)?[^\\s/?#@:*]+)$", host))])
+    error_message = "allowed_hosts: names such as api.example.com or *.example.com, without a port, or *."
+  }
+}
+
 variable "allowed_cidrs" {
   type        = list(string)
   description = "Address ranges (IPv4) from which clients may connect."

@@ -118,3 +118,27 @@ async def test_a_media_type_that_is_not_valid_in_a_header_is_not_sent(tmp_path: 
     answer = await Api(tmp_path, list[Blob], [blob("a", media_type)]).get(blob("a"))
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/octet-stream")
     assert "x-more" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("media_type", "kind"),
+    [
+        ("image/png", "inline"),
+        ("IMAGE/JPEG", "inline"),
+        ("text/plain; charset=utf-8", "inline"),
+        ("application/pdf", "inline"),
+        ("text/html", "attachment"),
+        ("image/svg+xml", "attachment"),
+        ("text/xml;x=image/png", "attachment"),
+        ("text/csv", "attachment"),
+        ("application/octet-stream", "attachment"),
+        ("image/png\r\nX-More: 1", "attachment"),
+    ],
+)
+async def test_only_what_has_no_scripts_is_shown_and_all_is_sandboxed(
+    tmp_path: Path, media_type: str, kind: str
+) -> None:
+    answer = await Api(tmp_path, list[Blob], [blob("a", media_type)]).get(blob("a"))
+    assert answer.headers["content-disposition"] == f'{kind}; filename="a"'
+    assert answer.headers["content-security-policy"].startswith("sandbox; default-src 'none'; ")
+    assert "allow-" not in answer.headers["content-security-policy"]

@@ -46,9 +46,9 @@ async def api(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactor
 async def test_a_request_for_another_host_is_refused_on_every_route(api: httpx.AsyncClient, path: str) -> None:
     port = api.base_url.port
     for host in ("evil.example", f"evil.example:{port}", "localhost.evil.example", "0.0.0.0", "127.0.0.1.evil.example"):
-        for method in ("GET", "POST", "OPTIONS", "HEAD"):
-            answer = await api.request(method, path, headers={"Host": host})
-            assert answer.status_code == 421, host
+        assert (await api.get(path, headers={"Host": host})).status_code == 421, host
+    for method in ("POST", "OPTIONS", "HEAD"):
+        assert (await api.request(method, path, headers={"Host": "evil.example"})).status_code == 421, method
     for host in ("localhost", f"LOCALHOST:{port}", "127.0.0.1", f"[::1]:{port}", "localhost.", "127.0.0.2"):
         assert (await api.get(path, headers={"Host": host})).status_code != 421, host
 
