@@ -87,7 +87,10 @@ def command() -> None:
     help="TLS between scheduler, workers and clients, with certificates made at each start (the default). Without it, "
     "every user of this machine can run code on the workers.",
 )
-def dev(port: int | None, host: str | None, max_workers: int | None, data_dir: Path | None, tls: bool) -> None:
+@click.option("--dashboard", is_flag=True, help="Dask's dashboard on a free port of this machine (needs bokeh).")
+def dev(
+    port: int | None, host: str | None, max_workers: int | None, data_dir: Path | None, tls: bool, dashboard: bool
+) -> None:
     """Runs the whole system on this machine.
 
     It starts Redis, the scheduler, a controller with local workers, and an api node.
@@ -95,7 +98,9 @@ def dev(port: int | None, host: str | None, max_workers: int | None, data_dir: P
     settings = load_settings(port=port, host=host, max_workers=max_workers, data_dir=data_dir)
     from dask_graphql.dev_system import run_local
 
-    serve(replace(settings, metrics_port=0), "dev", lambda stop: run_local(settings, stop, tls=tls))
+    serve(
+        replace(settings, metrics_port=0), "dev", lambda stop: run_local(settings, stop, tls=tls, dashboard=dashboard)
+    )
 
 
 @command.command()

@@ -46,7 +46,7 @@ def check_port_free(host: str, port: int) -> None:
             ) from error
 
 
-async def run_local(settings: Settings, stop: asyncio.Event, *, tls: bool = True) -> None:
+async def run_local(settings: Settings, stop: asyncio.Event, *, tls: bool = True, dashboard: bool = False) -> None:
     """Starts the system, prints its addresses, and stops it when `stop` is set. A process that ends in between is
     restarted; the others keep running.
 
@@ -56,12 +56,17 @@ async def run_local(settings: Settings, stop: asyncio.Event, *, tls: bool = True
     Args:
         tls: whether scheduler, workers and clients use TLS, with certificates made in the data folder. Without it,
             every user of this machine can run code as this one.
+        dashboard: whether Dask's dashboard is served on a free port of loopback, where every user of this machine sees
+            the arguments of tasks; a DASHBOARD of the settings is served in any case.
 
     Raises:
-        CannotStart: the data folder cannot be used, a port is in use, or a process does not start.
+        CannotStart: bokeh is missing for the dashboard, the data folder cannot be used, a port is in use, or a process
+            does not start.
     """
     check_public(settings)
     check_port_free(settings.host, settings.port)
+    if dashboard and find_spec("bokeh") is None:
+        raise CannotStart('Dask\'s dashboard needs bokeh: pip install "dask-graphql[dashboard]"')
     binary = redis_binary()
     folder = Path(settings.data_dir).absolute()
     os.umask(0o077)
@@ -70,7 +75,6 @@ async def run_local(settings: Settings, stop: asyncio.Event, *, tls: bool = True
     logs.mkdir(exist_ok=True)
     with _locked(folder):
         redis = private_redis(binary, folder, free_port)
-        dashboard = f"127.0.0.1:{free_port()}" if find_spec("bokeh") else ""
         tls_files: dict[str, Any] = _certificates(folder / "tls") if tls else dict.fromkeys(FILES, "")
         settings = replace(
             settings,
@@ -79,7 +83,7 @@ async def run_local(settings: Settings, stop: asyncio.Event, *, tls: bool = True
             scheduler=f"{'tls' if tls else 'tcp'}://127.0.0.1:{free_port()}",
             scheduler_listen="",
             **tls_files,
-            dashboard=dashboard,
+            dashboard=settings.dashboard or (f"127.0.0.1:{free_port()}" if dashboard else ""),
             # Ctrl-C stops a local system at once; interrupted tasks run again at the next start.
             drain_seconds=min(settings.drain_seconds, 1.0),
         )

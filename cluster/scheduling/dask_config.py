@@ -13,15 +13,18 @@ def keep_dask_in(folder: Path) -> None:
     os.environ.setdefault("DASK_CONFIG", str(folder / "dask"))
 
 
-def configure_dask(scratch: Path) -> None:
+def configure_dask(scratch: Path, *, pages: bool = False) -> None:
     """Configures a process that runs Dask or is its client. The user's own settings (DASK_*, files) win.
 
     Args:
         scratch: folder for temporary files.
+        pages: whether Dask's HTTP servers have their pages, which show arguments, results, logs and stacks to whoever
+            reaches them. If not, only /health and /metrics are left.
     """
     import dask
     import distributed  # noqa: F401 - sets its defaults at import, and later defaults win
 
+    forget_our_variables()
     distributed_defaults: dict[str, Any] = {
         # A scheduler's memory grows with its logs (distributed issue 3898), and every stream keeps its last messages,
         # each of which may be a batch of tasks.
@@ -45,4 +48,21 @@ def configure_dask(scratch: Path) -> None:
         # Nodes start in any order: a worker waits this long for its scheduler.
         "comm": {"timeouts": {"connect": "30s"}},
     }
+    if not pages:
+        distributed_defaults["scheduler"]["http"] = {"routes": _routes("scheduler")}
+        distributed_defaults["worker"]["http"] = {"routes": _routes("worker")}
     dask.config.update_defaults({"temporary-directory": str(scratch), "distributed": distributed_defaults})
+
+
+def _routes(role: str) -> list[str]:
+    """The modules of `/metrics` and `/health` (`distributed.<role>.http.routes`)."""
+    return [f"distributed.http.{role}.prometheus", "distributed.http.health"]
+
+
+def forget_our_variables() -> None:
+    """Removes our settings from Dask's configuration: it collects every variable that begins with DASK_ at import, with
+    passwords and keys, and a nanny sends its configuration to the worker process."""
+    import dask
+
+    for name in [name for name in dask.config.config if name.replace("-", "_").startswith("graphql_")]:
+        del dask.config.config[name]

@@ -38,7 +38,7 @@ async def dask_setup(scheduler: Scheduler) -> None:
 async def run_scheduler(settings: Settings, stop: asyncio.Event) -> None:
     """Runs the scheduler until `stop` is set."""
     scratch = Path(settings.data_dir).absolute() / "scratch"
-    configure_dask(scratch)
+    configure_dask(scratch, pages=bool(settings.dashboard))
     # Dask ignores a preload that fails. Here a module that cannot be imported stops the node, and the error names it.
     load_registry(settings.task_modules)
     from distributed import Scheduler

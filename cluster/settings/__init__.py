@@ -7,7 +7,7 @@ the settings of one role or concern.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -24,7 +24,7 @@ from cluster.settings.store import StoreSettings
 from cluster.settings.tasks import TaskSettings
 from cluster.settings.worker import WorkerSettings
 
-__all__ = ["GROUPS", "PREFIX", "Settings", "check_public", "load_settings", "variable_of"]
+__all__ = ["GROUPS", "PREFIX", "Settings", "check_public", "load_settings", "remove_secrets", "variable_of"]
 
 CLIENT_VARIABLES: Final = ("DASK_GRAPHQL_TOKEN",)
 """Variables with our prefix that client commands read; no node does."""
@@ -58,6 +58,13 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
+
+
+def remove_secrets(environment: MutableMapping[str, str]) -> None:
+    """Removes the variables that hold secrets of ours: settings that are declared so, and a client's token."""
+    secrets = [variable_of(item.name) for item in fields(Settings) if item.metadata["secret"]]
+    for variable in (*secrets, *CLIENT_VARIABLES):
+        environment.pop(variable, None)
 
 
 def load_settings(environment: Mapping[str, str] | None = None, **options: Any) -> Settings:

@@ -19,7 +19,7 @@ from cluster.errors import RegistryError, StoreUnavailable
 from cluster.observability.logs import set_up_logging
 from cluster.scheduling import dask_internals
 from cluster.scheduling.dask_config import configure_dask
-from cluster.settings import Settings
+from cluster.settings import Settings, remove_secrets
 from cluster.store.async_store import Store
 from cluster.system.background import BackgroundLoop
 from cluster.system.bind_address import own_address
@@ -56,10 +56,11 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
     Raises:
         RegistryError: the worker process cannot import a task module; the message names it.
     """
+    remove_secrets(os.environ)  # before the first child process, which would inherit them
     descendants = Descendants()
     scratch = Path(settings.data_dir).absolute() / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
-    configure_dask(scratch)
+    configure_dask(scratch, pages=bool(settings.dashboard))
     ecs = await asyncio.to_thread(current_ecs_task)
     name = name or (worker_name(ecs.arn) if ecs else random_worker_name())
     set_up_logging(settings, "worker", name)
@@ -137,6 +138,7 @@ def _nanny(
             memory_limit=worker_memory_bytes(settings.worker_memory_bytes, task_bytes, dask_internals.machine_memory()),
             local_directory=str(scratch),
             preload=["cluster.worker.preload"],
+            # By a pipe, which nobody else can read; the preload takes the secrets out of the environment again.
             env=settings.environment(),
             security=dask_security(settings),
             # Its pages could not be reached from outside, where only the api is visible; Dask opens their port anyway.

@@ -13,9 +13,10 @@ from cluster.current_settings import use_settings
 from cluster.errors import RegistryError
 from cluster.observability.logs import set_up_logging
 from cluster.observability.tracing import set_up_tracing, shut_down_tracing
+from cluster.scheduling.dask_config import forget_our_variables
 from cluster.scheduling.dask_internals import drop_spans, make_exceptions_portable, shorten_linger
 from cluster.scheduling.entry_point import use_runner
-from cluster.settings import Settings, load_settings
+from cluster.settings import Settings, load_settings, remove_secrets
 from cluster.store.blob_url import open_blob_store
 from cluster.store.thread_store import ThreadStore
 from cluster.system import gc_tuning
@@ -41,6 +42,9 @@ def dask_setup(worker: Worker) -> None:
     Dask would ignore a failed preload and then run nothing, so the process exits instead, and its nanny reads why.
     """
     settings = load_settings()
+    # Before a task module is imported: neither tasks nor the programs that they start need them.
+    remove_secrets(os.environ)
+    forget_our_variables()
     path = table_path(settings, str(worker.name))
     try:
         _set_up(worker, settings, path)

@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import dask
+import httpx
 import orjson
 import pytest
 from distributed import Client, Scheduler, Worker
@@ -24,18 +25,18 @@ import sys, orjson
 from pathlib import Path
 from cluster.scheduling.dask_config import configure_dask, keep_dask_in
 keep_dask_in(Path(sys.argv[1]))
-configure_dask(Path(sys.argv[1]) / "scratch")
+configure_dask(Path(sys.argv[1]) / "scratch", pages=sys.argv[2] == "True")
 import dask, distributed
-print(orjson.dumps([dask.config.get(key) for key in sys.argv[2:]]).decode())
+print(orjson.dumps([dask.config.get(key) for key in sys.argv[3:]]).decode())
 """
 ENVIRON = "distributed.nanny.pre-spawn-environ"
 
 
-def configured(folder: Path, *keys: str, **variables: str) -> list[object]:
+def configured(folder: Path, *keys: str, pages: bool = False, **variables: str) -> list[object]:
     """The values that one of our processes finds in Dask's configuration."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DASK_")}
     answer = subprocess.run(
-        [sys.executable, "-c", SHOW, str(folder), *keys], env={**environment, **variables}, check=True,
+        [sys.executable, "-c", SHOW, str(folder), str(pages), *keys], env={**environment, **variables}, check=True,
         capture_output=True, timeout=60,
     )  # fmt: skip
     return list(orjson.loads(answer.stdout))
@@ -83,6 +84,30 @@ async def test_a_scheduler_that_is_never_idle_keeps_nothing_of_graphs_that_have_
             finally:
                 RELEASED.set()
             await holding
+
+
+PAGES = ("/info/main/workers.html", "/info/main/logs.html", "/info/call-stacks", "/json/identity.json", "/status",
+         "/json/index.html", "/statics/css/base.css", "/individual-plots.json")  # fmt: skip
+
+
+async def test_the_http_servers_of_dask_serve_health_and_metrics_and_no_page(tmp_path: Path) -> None:
+    keys = [f"distributed.{role}.http.routes" for role in ("scheduler", "worker")]
+    with dask.config.set(dict(zip(keys, configured(tmp_path, *keys), strict=True))):
+        async with (
+            Scheduler(host="127.0.0.1", port=0, dashboard=False, dashboard_address="127.0.0.1:0") as scheduler,
+            Worker(scheduler.address, nthreads=1, dashboard=False, dashboard_address="127.0.0.1:0") as worker,
+            httpx.AsyncClient(trust_env=False) as client,
+        ):
+            for node in (scheduler, worker):
+                base = f"http://127.0.0.1:{node.http_server.port}"
+                found = {path: (await client.get(base + path)).status_code for path in ("/health", "/metrics", *PAGES)}
+                assert found == {"/health": 200, "/metrics": 200, **dict.fromkeys(PAGES, 404)}
+
+
+def test_pages_are_left_where_there_is_a_dashboard(tmp_path: Path) -> None:
+    [routes] = configured(tmp_path, "distributed.scheduler.http.routes", pages=True)
+    assert isinstance(routes, list)
+    assert "distributed.http.scheduler.info" in routes
 
 
 @pytest.mark.parametrize("value", ["20ms", "1s"])

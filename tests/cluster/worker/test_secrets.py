@@ -1,0 +1,83 @@
+"""A task's environment holds no secret of ours: not its process, not what it starts, not Dask's configuration."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from cluster.settings import PREFIX, Settings, load_settings, remove_secrets, variable_of
+from cluster.system.tls import make_certificates
+from tests.system import System
+
+SECRETS = {
+    "DASK_GRAPHQL_REDIS_URL": "redis://:hunter2@127.0.0.1:1/0",
+    "DASK_GRAPHQL_SCHEDULER": "tls://127.0.0.1:8786",
+    "DASK_GRAPHQL_TLS_KEY": "-----BEGIN hunter2",
+    "DASK_GRAPHQL_TOKEN": "hunter2",
+}
+FIELDS = "state result { ... on EnvironmentResult { value } }"
+SET_UP = """
+import os, dask
+from types import SimpleNamespace
+from cluster.worker import preload
+assert "hunter2" in str(dask.config.config), "Dask collects our variables"
+preload._set_up = lambda worker, settings, path: print(dict(os.environ), dask.config.config, settings.redis_url)
+preload.dask_setup(SimpleNamespace(name="w1"))
+"""
+
+
+def test_the_variables_of_secrets_are_removed_and_the_others_stay() -> None:
+    environment = {**Settings(max_workers=3).environment(), "DASK_GRAPHQL_TOKEN": "x", "AWS_REGION": "eu-west-1"}
+    before = set(environment)
+    remove_secrets(environment)
+    declared = {variable_of(item.name) for item in fields(Settings) if item.metadata["secret"]}
+    assert before - set(environment) == {*declared, "DASK_GRAPHQL_TOKEN"}
+    assert {"DASK_GRAPHQL_REDIS_URL", "DASK_GRAPHQL_TLS_KEY"} <= declared
+    assert load_settings(environment).max_workers == 3
+
+
+def test_no_setting_that_may_hold_a_secret_is_declared_without_saying_so() -> None:
+    suspicious = ("password", "secret", "private key", "credential")
+    open_ones = [item.name for item in fields(Settings) if not item.metadata["secret"]]
+    meanings = {item.name: item.metadata["meaning"].lower() for item in fields(Settings)}
+    assert [name for name in open_ones if any(word in meanings[name] for word in suspicious)] == []
+
+
+def test_the_worker_process_forgets_secrets_before_it_imports_task_modules(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    environment |= {**SECRETS, "DASK_GRAPHQL_DATA_DIR": str(tmp_path), "DASK_CONFIG": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", SET_UP], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    # The settings still have the URL: the worker needs it.
+    assert done.stdout.count("hunter2") == 1
+    assert done.stdout.strip().endswith("redis://:hunter2@127.0.0.1:1/0")
+
+
+@pytest.mark.slow
+async def test_no_task_finds_a_secret_in_its_environment_even_after_its_worker_process_was_replaced(
+    tmp_path: Path,
+) -> None:
+    files = {name: path.read_text() for name, path in make_certificates(tmp_path / "tls", days=1).items()}
+    key = "".join(files["tls_key"].splitlines()[1:-1])
+    modules = ("tests.task_modules.environment",)
+    async with System(tmp_path, tls=True, min_workers=1, max_workers=1, task_modules=modules, **files) as system:
+        for kill_first in ("false", "true"):
+            mutation = f'mutation {{ submitEnvironment(folder: "{tmp_path}", killFirst: {kill_first}) {{ taskId }} }}'
+            submitted = await system.ask(mutation)
+            record = await system.result(submitted["submitEnvironment"]["taskId"], FIELDS)
+            assert record["state"] == "SUCCEEDED"
+            process, initial, child, configuration = record["result"]["value"]
+            for text in (process, initial, child):
+                assert "DASK_GRAPHQL_DATA_DIR" in text or text == initial
+                assert "DASK_GRAPHQL_REDIS_URL" not in text
+                assert "DASK_GRAPHQL_TLS_KEY" not in text
+                assert key[:40] not in text.replace("\\n", "")
+            assert "graphql" not in configuration
+        assert (tmp_path / "killed").exists()
