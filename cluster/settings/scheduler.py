@@ -34,7 +34,7 @@ class SchedulerSettings(SettingsGroup):
     dashboard: str = setting(
         "",
         optional(host_and_port),
-        "HOST:PORT of Dask's own dashboard on the scheduler; empty for none, and then Dask's HTTP servers have /health and "
+        "HOST:PORT of Dask's own dashboard on the scheduler; empty for none: Dask's HTTP servers have then /health and "
         "/metrics only. Needs the extra `dashboard` (bokeh).",
     )
 

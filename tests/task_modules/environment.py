@@ -24,6 +24,5 @@ def environment(folder: str, kill_first: bool = False) -> list[str]:
         os.kill(os.getpid(), signal.SIGKILL)
     child = subprocess.run([sys.executable, "-c", SHOW], capture_output=True, text=True, check=True)
     initial = Path("/proc/self/environ")
-    return [
-        str(dict(os.environ)), initial.read_text() if initial.exists() else "", child.stdout, str(sorted(dask.config.config)),
-    ]  # fmt: skip
+    began_with = initial.read_text() if initial.exists() else ""
+    return [str(dict(os.environ)), began_with, child.stdout, str(sorted(dask.config.config))]
