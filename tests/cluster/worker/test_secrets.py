@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,7 +65,7 @@ def test_the_worker_process_forgets_secrets_before_it_imports_task_modules(tmp_p
 async def test_no_task_finds_a_secret_in_its_environment_even_after_its_worker_process_was_replaced(
     tmp_path: Path,
 ) -> None:
-    files = {name: path.read_text() for name, path in make_certificates(tmp_path / "tls", days=1).items()}
+    files: dict[str, Any] = {name: path.read_text() for name, path in make_certificates(tmp_path / "tls", days=1).items()}
     key = "".join(files["tls_key"].splitlines()[1:-1])
     modules = ("tests.task_modules.environment",)
     async with System(tmp_path, tls=True, min_workers=1, max_workers=1, task_modules=modules, **files) as system:
