@@ -65,7 +65,8 @@ def test_the_worker_process_forgets_secrets_before_it_imports_task_modules(tmp_p
 async def test_no_task_finds_a_secret_in_its_environment_even_after_its_worker_process_was_replaced(
     tmp_path: Path,
 ) -> None:
-    files: dict[str, Any] = {name: path.read_text() for name, path in make_certificates(tmp_path / "tls", days=1).items()}
+    paths = make_certificates(tmp_path / "tls", days=1)
+    files: dict[str, Any] = {name: path.read_text() for name, path in paths.items()}
     key = "".join(files["tls_key"].splitlines()[1:-1])
     modules = ("tests.task_modules.environment",)
     async with System(tmp_path, tls=True, min_workers=1, max_workers=1, task_modules=modules, **files) as system:

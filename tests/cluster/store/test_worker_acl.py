@@ -1,0 +1,96 @@
+"""A Redis user with the rules for workers runs what a worker runs, and is refused everything else, on every engine."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+
+import pytest
+import redis
+
+from cluster.attempt_errors import error, worker_lost
+from cluster.settings import Settings
+from cluster.store.async_store import Store
+from cluster.store.record import TaskState
+from cluster.store.thread_store import ThreadStore
+from cluster.store.worker_acl import worker_rules
+
+pytestmark = pytest.mark.every_engine
+
+IDS = [f"{digit}{'0' * 31}" for digit in "09af"]
+READ_ANY_HASH = "return redis.call('HGETALL', KEYS[1])"
+
+
+@pytest.fixture
+async def worker(settings: Settings, store: Store) -> AsyncIterator[Settings]:
+    """The settings of a worker that has a user of its own."""
+    name = f"worker-{uuid.uuid4().hex[:8]}"
+    await store.redis.execute_command("ACL", "SETUSER", name, "on", ">secret", *worker_rules(settings.key_prefix))
+    yield replace(settings, redis_url=settings.redis_url.replace("://", f"://{name}:secret@"))
+    await store.redis.execute_command("ACL", "DELUSER", name)
+
+
+@pytest.fixture
+def threads(worker: Settings) -> Iterator[ThreadStore]:
+    threads = ThreadStore(worker)
+    yield threads
+    threads.close()
+
+
+async def test_its_threads_run_attempts_to_every_outcome(store: Store, threads: ThreadStore) -> None:
+    calls = threads.calls
+    for task_id in IDS:
+        await store.run(store.calls.submit(task_id, "t", "1", b"{}", tenant="acme"))
+    # A worker may be the first to meet a server that was started anew.
+    await store.redis.script_flush()
+    for task_id in IDS:
+        reply = threads.run(calls.start(task_id, 1, "w"))
+        assert reply.verdict == "RUN"
+        assert threads.run(calls.progress(task_id, 1, 0.5, b"1"))
+        threads.run(calls.register_blobs(task_id))
+    done, failed, retried, lost = IDS
+    assert threads.run(calls.finish(done, 1, b"1"))
+    assert threads.run(calls.fail(failed, 1, error("FAILED", "no"), retries=0, delay_seconds=1.0)) == "FAILED"
+    assert threads.run(calls.fail(retried, 1, error("FAILED", "no"), retries=1, delay_seconds=1.0)) == "RETRY"
+    threads.run(calls.mark_lost(lost, 1, "worker", worker_lost("w")))
+    records = [await store.read(task_id) for task_id in IDS]
+    assert [record and record.state for record in records] == [
+        TaskState.SUCCEEDED, TaskState.FAILED, TaskState.QUEUED, TaskState.QUEUED,
+    ]  # fmt: skip
+
+
+async def test_its_nanny_reports_lost_attempts(store: Store, worker: Settings) -> None:
+    await store.run(store.calls.submit(IDS[0], "t", "1", b"{}"))
+    nanny = Store(worker)
+    try:
+        await nanny.run(nanny.calls.start(IDS[0], 1, "w"))
+        await nanny.run_many([nanny.calls.progress(IDS[0], 1, None)])
+        await nanny.run_many([nanny.calls.mark_lost(IDS[0], 1, "none", worker_lost(None))])
+    finally:
+        await nanny.close()
+    record = await store.read(IDS[0])
+    assert record is not None
+    assert (record.state, record.attempt) == (TaskState.QUEUED, 2)
+
+
+async def test_it_is_refused_keys_of_the_api_leases_other_commands_and_other_scripts(
+    settings: Settings, store: Store, threads: ThreadStore
+) -> None:
+    calls = store.calls
+    await store.redis.hset(calls.api_keys_key, mapping={"id": "hash"})
+    foreign = f"{settings.key_prefix}x:{{{settings.key_prefix}x:0}}:task:1"
+    sha = threads.redis.script_load(READ_ANY_HASH)
+    refused = [
+        ("HGETALL", calls.api_keys_key), ("HSET", calls.api_keys_key, "id", "mine"), ("DEL", calls.api_keys_key),
+        ("GET", calls.salt_key), ("HGETALL", foreign), ("DEL", calls.recoverer_key), ("DEL", calls.rate_key("c")),
+        ("EVALSHA", sha, 1, calls.api_keys_key), ("EVAL", "return 1", 0),
+        ("FLUSHALL",), ("FLUSHDB",), ("CONFIG", "GET", "*"), ("CONFIG", "SET", "dir", "/tmp"), ("KEYS", "*"),
+        ("SCAN", "0"), ("MONITOR",), ("SHUTDOWN",), ("ACL", "LIST"), ("CLIENT", "LIST"),
+        ("CLIENT", "KILL", "TYPE", "normal"), ("SCRIPT", "FLUSH"), ("SAVE",), ("REPLICAOF", "127.0.0.1", "1"),
+        ("MIGRATE", "127.0.0.1", "1", "k", "0", "1"), ("PUBLISH", "elsewhere", "x"), ("INFO",),
+    ]  # fmt: skip
+    for command in refused:
+        with pytest.raises(redis.ResponseError, match="(?i)permission|can't run this command"):
+            threads.redis.execute_command(*command)
+    assert await store.redis.hgetall(calls.api_keys_key) == {b"id": b"hash"}
