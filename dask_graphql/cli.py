@@ -187,6 +187,17 @@ def certificates(out: Path, days: float) -> None:
         print(f"{variable_of(name)}={path.absolute()}")
 
 
+@command.command("worker-acl")
+def worker_acl() -> None:
+    """Prints the rules of a Redis user for workers, who may change tasks and nothing else.
+
+    ACL SETUSER worker on ">PASSWORD" $(dask-graphql worker-acl)
+    """
+    from cluster.store.worker_acl import worker_rules
+
+    print(*worker_rules(load_settings().key_prefix))
+
+
 @command.group()
 def keys() -> None:
     """Creates, lists and revokes API keys. Redis stores only their hashes."""

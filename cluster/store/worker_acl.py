@@ -16,8 +16,8 @@ WORKER_SCRIPTS: Final = ("start", "progress", "finish", "fail", "mark_lost", "re
 """The scripts that a worker and its nanny run."""
 
 CONNECTION: Final = ("auth", "hello", "select", "ping", "client|setname", "evalsha", "script|load")
-"""The commands that a worker sends. redis-py also sends `client|setinfo`, which Redis 7.0 does not know, and passes over
-a refusal."""
+"""The commands that a worker sends. redis-py also sends `client|setinfo`, which Redis 7.0 does not know, and ignores a
+refusal."""
 
 
 def worker_rules(prefix: str) -> list[str]:

@@ -91,6 +91,6 @@ async def test_it_is_refused_keys_of_the_api_leases_other_commands_and_other_scr
         ("MIGRATE", "127.0.0.1", "1", "k", "0", "1"), ("PUBLISH", "elsewhere", "x"), ("INFO",),
     ]  # fmt: skip
     for command in refused:
-        with pytest.raises(redis.ResponseError, match="(?i)permission|can't run this command"):
+        with pytest.raises(redis.ResponseError, match=r"(?i)permission|can't run this command"):
             threads.redis.execute_command(*command)
     assert await store.redis.hgetall(calls.api_keys_key) == {b"id": b"hash"}
