@@ -196,7 +196,7 @@ make_node_image() {
 
 make_redis_image() {
   printf '%s\n' "FROM $BASE_IMAGE" 'RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-server' \
-    'VOLUME /data' >"$work/redis.Dockerfile"
+    'RUN install -d -o redis -g redis /data' 'VOLUME /data' >"$work/redis.Dockerfile"
   quietly build -t "redis:$tag" -f "$work/redis.Dockerfile" "$work/build"
   made+=("redis:$tag")
 }
@@ -261,8 +261,8 @@ free_ports() {
 sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
 print(*(s.getsockname()[1] for s in sockets))' "$1"
 }
-read -r PORT redis_port scheduler_port dashboard_port < <(free_ports 4)
-export PORT IMAGE_TAG=$tag CONSOLE=build TASK_PACKAGES=""
+read -r PORT redis_port scheduler_port < <(free_ports 3)
+export PORT IMAGE_TAG=$tag CONSOLE=build TASK_PACKAGES="" REDIS_PASSWORD=first$$ REDIS_WORKER_PASSWORD=second$$
 url=http://127.0.0.1:$PORT/graphql
 
 has_bridge() {
@@ -276,20 +276,20 @@ has_bridge() {
 # Everything on loopback, with ports that are free here.
 write_host_override() {
   # An override can add ports but not take them away.
-  sed -i '/^    ports:$/,/^      - /d' "$work/context/docker-compose.yaml"
-  python3 - "$redis_port" "$scheduler_port" "$dashboard_port" "$PORT" >"$work/context/host.yaml" <<'END'
+  sed -i -e '/^    ports:$/,/^      - /d' -e "s/^      - redis-server$/&\n      - --port\n      - \"$redis_port\"\n      - --bind\n      - 127.0.0.1/" \
+    "$work/context/docker-compose.yaml"
+  python3 - "$redis_port" "$scheduler_port" "$PORT" "$REDIS_PASSWORD" "$REDIS_WORKER_PASSWORD" >"$work/context/host.yaml" <<'END'
 import json, sys
-redis, scheduler, dashboard, port = sys.argv[1:]
-environment = {"DASK_GRAPHQL_REDIS_URL": f"redis://127.0.0.1:{redis}/0",
+redis, scheduler, port, password, worker_password = sys.argv[1:]
+environment = {"DASK_GRAPHQL_REDIS_URL": f"redis://:{password}@127.0.0.1:{redis}/0",
                "DASK_GRAPHQL_SCHEDULER": f"tcp://127.0.0.1:{scheduler}"}
-listen = {"DASK_GRAPHQL_SCHEDULER_LISTEN": f"tcp://127.0.0.1:{scheduler}",
-          "DASK_GRAPHQL_DASHBOARD": f"127.0.0.1:{dashboard}"}
+listen = {"DASK_GRAPHQL_SCHEDULER_LISTEN": f"tcp://127.0.0.1:{scheduler}"}
 services = {name: {"network_mode": "host", "environment": environment} for name in ("worker", "scheduler", "api")}
 services["scheduler"]["environment"] = environment | listen
+services["worker"]["environment"] = environment | {
+    "DASK_GRAPHQL_REDIS_URL": f"redis://worker:{worker_password}@127.0.0.1:{redis}/0"}
 services["api"]["environment"] = environment | {"DASK_GRAPHQL_HOST": "127.0.0.1", "DASK_GRAPHQL_PORT": port}
-services["redis"] = {"network_mode": "host", "healthcheck": {"test": ["CMD", "redis-cli", "-p", redis, "ping"]},
-    "command": ["redis-server", "--bind", "127.0.0.1", "--port", redis, "--appendonly", "yes", "--save", "",
-                "--maxmemory-policy", "noeviction", "--dir", "/data"]}
+services["redis"] = {"network_mode": "host", "healthcheck": {"test": ["CMD", "redis-cli", "-p", redis, "ping"]}}
 print(json.dumps({"services": services}))
 END
   files+=(-f host.yaml)
@@ -360,7 +360,7 @@ client fibonacci 90 NEW
 say "the controller, which compose has not: by its image's own command, with a worker of its own"
 docker run --rm --entrypoint python3 "dask-graphql-controller:$tag" -c 'import cluster.controller.fleets.ecs_cluster' ||
   fail "the controller's image cannot speak to ECS"
-docker inspect -f '{{range .Config.Env}}{{println .}}{{end}}' "$(container_of worker)" |
+docker inspect -f '{{range .Config.Env}}{{println .}}{{end}}' "$(container_of scheduler)" |
   grep -E '^DASK_GRAPHQL_(REDIS_URL|SCHEDULER|BLOB_URL)=' >"$work/controller.env"
 docker run -d --name "$project-controller" --network "container:$(container_of worker)" --env-file "$work/controller.env" \
   -e DASK_GRAPHQL_MIN_WORKERS=1 -e DASK_GRAPHQL_MAX_WORKERS=1 "dask-graphql-controller:$tag" >/dev/null ||

@@ -26,9 +26,9 @@ READ_ANY_HASH = "return redis.call('HGETALL', KEYS[1])"
 async def worker(settings: Settings, store: Store) -> AsyncIterator[Settings]:
     """The settings of a worker that has a user of its own."""
     name = f"worker-{uuid.uuid4().hex[:8]}"
-    await store.redis.execute_command("ACL", "SETUSER", name, "on", ">secret", *worker_rules(settings.key_prefix))
+    await store.command("ACL", "SETUSER", name, "on", ">secret", *worker_rules(settings.key_prefix))
     yield replace(settings, redis_url=settings.redis_url.replace("://", f"://{name}:secret@"))
-    await store.redis.execute_command("ACL", "DELUSER", name)
+    await store.command("ACL", "DELUSER", name)
 
 
 @pytest.fixture
@@ -92,5 +92,5 @@ async def test_it_is_refused_keys_of_the_api_leases_other_commands_and_other_scr
     ]  # fmt: skip
     for command in refused:
         with pytest.raises(redis.ResponseError, match=r"(?i)permission|can't run this command"):
-            threads.redis.execute_command(*command)
+            threads.redis.execute_command(*command)  # type: ignore[no-untyped-call]
     assert await store.redis.hgetall(calls.api_keys_key) == {b"id": b"hash"}
