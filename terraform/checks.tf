@@ -1,4 +1,4 @@
-# Said with every plan, but no reason to stop one.
+# Warnings, shown with every plan; they do not stop it.
 
 check "keys_in_clear_text" {
   assert {
@@ -10,6 +10,6 @@ check "keys_in_clear_text" {
 check "open_to_the_world" {
   assert {
     condition     = var.authentication == "required" || var.internal || !contains(var.allowed_cidrs, "0.0.0.0/0")
-    error_message = "Anyone on the internet may submit tasks, at your cost: authentication is none and allowed_cidrs names everybody."
+    error_message = "Anyone on the internet may submit tasks, at your cost: authentication is none and allowed_cidrs contains 0.0.0.0/0."
   }
 }

@@ -146,7 +146,7 @@ variable "worker_memory_mib" {
       var.worker_cpu == 256 ? contains([512, 1024, 2048], var.worker_memory_mib) :
       var.worker_memory_mib >= (var.worker_cpu == 512 ? 1024 : 2 * var.worker_cpu) && var.worker_memory_mib <= (var.worker_cpu == 16384 ? 122880 : min(8 * var.worker_cpu, 61440)) && var.worker_memory_mib % (var.worker_cpu >= 16384 ? 8192 : var.worker_cpu >= 8192 ? 4096 : 1024) == 0
     )
-    error_message = "worker_memory_mib: not one that Fargate has with this worker_cpu, such as 2048 to 8192 in steps of 1024 with 1024."
+    error_message = "worker_memory_mib: a size that Fargate offers with this worker_cpu; with 1024, 2048 to 8192 in steps of 1024."
   }
 }
 
@@ -191,7 +191,7 @@ variable "ec2_capacity" {
   }
   validation {
     condition     = var.ec2_capacity == null || var.worker_storage_gib == 20
-    error_message = "worker_storage_gib is Fargate's; workers on EC2 share the disk of their machine."
+    error_message = "worker_storage_gib applies to Fargate only; workers on EC2 share the disk of their machine."
   }
 }
 
@@ -309,7 +309,7 @@ variable "api_memory_mib" {
   default     = 1024
   validation {
     condition     = var.api_memory_mib >= 512 && var.api_memory_mib <= 30720
-    error_message = "api_memory_mib: 512 to 30720, as Fargate has it with api_cpu."
+    error_message = "api_memory_mib: 512 to 30720, in a size that Fargate offers with api_cpu."
   }
 }
 
@@ -329,7 +329,7 @@ variable "scheduler_memory_mib" {
   default     = 1024
   validation {
     condition     = var.scheduler_memory_mib >= 512 && var.scheduler_memory_mib <= 30720
-    error_message = "scheduler_memory_mib: 512 to 30720, as Fargate has it with scheduler_cpu."
+    error_message = "scheduler_memory_mib: 512 to 30720, in a size that Fargate offers with scheduler_cpu."
   }
 }
 
@@ -349,7 +349,7 @@ variable "controller_memory_mib" {
   default     = 512
   validation {
     condition     = var.controller_memory_mib >= 512 && var.controller_memory_mib <= 30720
-    error_message = "controller_memory_mib: 512 to 30720, as Fargate has it with controller_cpu."
+    error_message = "controller_memory_mib: 512 to 30720, in a size that Fargate offers with controller_cpu."
   }
 }
 
@@ -359,7 +359,7 @@ variable "images_kept" {
   default     = 20
   validation {
     condition     = var.images_kept >= 2
-    error_message = "images_kept: 2 or more, or nothing could be rolled back."
+    error_message = "images_kept: 2 or more, so that a rollback is possible."
   }
 }
 
@@ -425,7 +425,7 @@ variable "assign_public_ip" {
   default     = false
   validation {
     condition     = !var.assign_public_ip || var.existing_vpc != null
-    error_message = "assign_public_ip: only with existing_vpc; in our own VPC nodes stand in private subnets, where a public address leads nowhere."
+    error_message = "assign_public_ip: only with existing_vpc; otherwise nodes are in private subnets, where a public address has no effect."
   }
 }
 
@@ -522,7 +522,7 @@ variable "log_retention_days" {
   default     = 30
   validation {
     condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
-    error_message = "log_retention_days: one that CloudWatch has: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, ..."
+    error_message = "log_retention_days: a period that CloudWatch offers: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, ..."
   }
 }
 
