@@ -170,6 +170,12 @@ class DocumentTooLarge(PublicError):
     code = "DOCUMENT_TOO_LARGE"
 
 
+class AnswerTooLarge(PublicError):
+    """An answer, or an item of a subscription, would exceed ANSWER_BYTES. A mutation was carried out all the same."""
+
+    code = "ANSWER_TOO_LARGE"
+
+
 class OperationNotAllowed(PublicError):
     """The operation is not among those that the operator allows, or its hash is unknown."""
 

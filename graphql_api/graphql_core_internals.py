@@ -11,7 +11,7 @@ Written against graphql-core 3.3.2.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable, Sized
 from typing import Any, TypeAlias
 
 from graphql import (
@@ -31,7 +31,11 @@ from graphql import (
 from graphql import Executor as CoreExecutor
 from graphql.pyutils import Path, is_awaitable
 
+from cluster.errors import AnswerTooLarge
+from graphql_api.answer_size import FIELD_BYTES, LIST_ITEM_BYTES, Answer, current_answer
+
 __all__ = [
+    "CountingExecutor",
     "Executor",
     "build_executor",
     "event_source",
@@ -48,6 +52,55 @@ Executor: TypeAlias = CoreExecutor[Any]
 """One operation with its variables and context, ready to be executed."""
 
 
+class CountingExecutor(CoreExecutor[Any]):
+    """Counts what it writes into the current answer (`answer_size`), which is refused if it becomes too large.
+
+    From then on it writes nothing more, without errors: an error for each item of a list would be another long answer.
+
+    `execute_fields`, `complete_iterable_value` and `complete_leaf_value` are undocumented. If one is renamed, answers
+    that graphql-core executes are not bounded by ANSWER_BYTES.
+    """
+
+    def execute_fields(
+        self, parent_type: Any, source_value: Any, path: Any, grouped_field_set: Any, position_context: Any
+    ) -> Any:
+        answer = current_answer()
+        if answer.refused:
+            return {}
+        _count(answer, sum(map(len, grouped_field_set)) + FIELD_BYTES * len(grouped_field_set))
+        return super().execute_fields(parent_type, source_value, path, grouped_field_set, position_context)
+
+    def complete_iterable_value(
+        self, item_type: Any, field_details_list: Any, info: Any, path: Any, items: Any, position_context: Any
+    ) -> Any:
+        answer = current_answer()
+        if answer.refused:
+            return []
+        if isinstance(items, Sized):
+            _count(answer, LIST_ITEM_BYTES * len(items))
+        return super().complete_iterable_value(item_type, field_details_list, info, path, items, position_context)
+
+    def complete_leaf_value(self, return_type: Any, result: Any) -> Any:  # type: ignore[override]
+        answer = current_answer()
+        if answer.refused:
+            return ""
+        made = super().complete_leaf_value(return_type, result)
+        try:
+            answer.write_leaf(made)
+        except AnswerTooLarge:
+            answer.refused = True
+            raise
+        return made
+
+
+def _count(answer: Answer, size: int) -> None:
+    try:
+        answer.write(size)
+    except AnswerTooLarge:
+        answer.refused = True
+        raise
+
+
 def build_executor(
     schema: GraphQLSchema,
     document: DocumentNode,
@@ -61,7 +114,7 @@ def build_executor(
     `Executor.build` and the names of its arguments are undocumented. If one is renamed, this raises at the first
     operation.
     """
-    return CoreExecutor.build(
+    return CountingExecutor.build(
         schema, document, context_value=context, raw_variable_values=variables, operation_name=operation_name
     )
 

@@ -70,7 +70,7 @@ class Admission:
         full = await self._memory.is_full()
         if len(bound) <= min(room, tasks) and _size(bound) <= size and not full:
             return
-        records = await self._store.read_many([item.task_id for item in bound], results=False)
+        records = await self._store.read_many([item.task_id for item in bound], inputs=False, results=False)
         new = [item for item, record in zip(bound, records, strict=True) if _needs_room(record, recompute)]
         if new and full:
             raise StoreFull(

@@ -126,6 +126,12 @@ def _check_combinations(settings: Settings) -> None:
         raise SettingError(
             variable_of("min_workers"), str(settings.min_workers), f"at most MAX_WORKERS, {settings.max_workers}"
         )
+    if settings.answer_bytes < 2 * settings.inline_limit_bytes:
+        raise SettingError(
+            variable_of("answer_bytes"),
+            str(settings.answer_bytes),
+            f"at least twice INLINE_LIMIT_BYTES, {2 * settings.inline_limit_bytes}, so that every result can be read",
+        )
     if settings.fleet == "ecs":
         for name in ("ecs_cluster", "ecs_task_definition", "ecs_subnets", "ecs_security_groups"):
             if not getattr(settings, name):

@@ -55,6 +55,12 @@ class ApiSettings(SettingsGroup):
         integer(10),
         "Maximum cost of an operation: 10 for a field that reads Redis, 1 for others, multiplied by list sizes.",
     )
+    answer_bytes: int = setting(
+        16_000_000,
+        integer(10_000),
+        "Maximum bytes of one answer, or of one item of a subscription, and of the inputs and results read for it; at "
+        "least twice INLINE_LIMIT_BYTES.",
+    )
     variable_values: int = setting(
         20_000,
         integer(10),

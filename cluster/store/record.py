@@ -80,7 +80,7 @@ class Record:
     """What Redis stores about a task. Times are milliseconds since 1970, or None if the event has not happened.
 
     Attributes:
-        input: the canonical JSON of the arguments.
+        input: the canonical JSON of the arguments; empty if it was not requested.
         attempt: number of the newest attempt, from 1; the fence.
         seq: number of the newest event.
         progress: fraction done, 0 to 1, as the newest attempt reported it.
@@ -159,13 +159,12 @@ def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
      cancelled_by, previous_at) = values[: len(FIELDS)]  # fmt: skip
     assert name is not None
     assert version is not None
-    assert input_ is not None
     assert state is not None
     return Record(
         task_id=task_id,
         name=name.decode(),
         version=version.decode(),
-        input=input_,
+        input=input_ or b"",
         state=TaskState(state.decode()),
         attempt=int(attempt or 0),
         seq=int(seq or 0),

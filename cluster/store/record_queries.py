@@ -33,11 +33,16 @@ class RecordQueries(ABC):
         [record] = await self.read_many([task_id])
         return record
 
-    async def read_many(self, task_ids: Sequence[str], *, results: bool = True) -> list[Record | None]:
-        """Returns the records of tasks, in their order, without their results if `results` is false."""
+    async def read_many(
+        self, task_ids: Sequence[str], *, inputs: bool = True, results: bool = True
+    ) -> list[Record | None]:
+        """Returns the records of tasks, in their order, with empty inputs if `inputs` is false, and without their
+        results if `results` is."""
         if not task_ids:
             return []
         names = FIELDS if results else FIELDS_BUT_RESULT
+        if not inputs:
+            names = tuple("-" if name == "input" else name for name in names)
         # Redis may return an expired key for a moment. Expiry is judged by Redis's clock: this node's may be hours off.
         clock, *replies = await self.commands(
             [("TIME",), *(("HMGET", self.calls.record_key(task_id), *names) for task_id in task_ids)]
@@ -52,6 +57,14 @@ class RecordQueries(ABC):
         """Returns the result of the run before, while a task is computed again and has no new one; else None."""
         result: bytes | None = await self.command("HGET", self.calls.record_key(task_id), "previous")
         return result
+
+    async def lengths(self, task_ids: Sequence[str], fields: Sequence[str]) -> int:
+        """Returns the bytes of these fields in the records of tasks, together."""
+        return sum(
+            await self.commands(
+                [("HSTRLEN", self.calls.record_key(task_id), field) for task_id in task_ids for field in fields]
+            )
+        )
 
     async def newest(
         self,

@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from graphql import DocumentNode, GraphQLSchema, OperationDefinitionNode, get_argument_values
+from graphql import DocumentNode, GraphQLError, GraphQLSchema, OperationDefinitionNode, get_argument_values
 from graphql import ExecutionResult as CoreResult
 
+from cluster.errors import AnswerTooLarge
+from graphql_api.answer_size import current_answer
 from graphql_api.execution.selection_compiler import Info, NotCompilable, RootField, SelectionCompiler
 from graphql_api.graphql_core_internals import (
     Executor,
@@ -56,7 +58,9 @@ class _CompiledEvents:
 
     def __call__(self, executor: Executor, event: Any) -> Any:
         try:
-            return CoreResult({self._name: self._read(event, Info(executor.context_value))}, None)
+            return CoreResult({self._name: self._read(event, Info(executor.context_value, current_answer()))}, None)
+        except AnswerTooLarge as error:
+            return _too_large(error, self._name)
         except Exception:  # noqa: BLE001 - graphql-core meets it again and reports it
             return execute_event(executor, event)
 
@@ -78,7 +82,9 @@ class _CompiledField:
         except Exception as error:  # noqa: BLE001 - graphql-core reports it
             return await self._complete(executor, error)
         try:
-            return CoreResult({root.name: root.read(value, Info(executor.context_value))}, None)
+            return CoreResult({root.name: root.read(value, Info(executor.context_value, current_answer()))}, None)
+        except AnswerTooLarge as error:
+            return _too_large(error, root.name)
         except Exception:  # noqa: BLE001 - as above
             return await self._complete(executor, value)
 
@@ -91,6 +97,10 @@ class _CompiledField:
     async def _complete(self, executor: Executor, outcome: Any) -> CoreResult:
         """Lets graphql-core complete the outcome of the root field: a value or an error."""
         return await _awaited(execute_from_outcome(executor, outcome))
+
+
+def _too_large(error: AnswerTooLarge, name: str) -> CoreResult:
+    return CoreResult(None, [GraphQLError(error.message, path=[name], original_error=error)])
 
 
 async def _awaited(result: Any) -> CoreResult:

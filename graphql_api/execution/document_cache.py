@@ -154,6 +154,7 @@ class DocumentCache:
     def __init__(self, settings: Settings, persisted: PersistedOperations) -> None:
         self._limits = Limits.of(settings)
         self._persisted = persisted
+        self.answer_bytes = settings.answer_bytes
         self._rules = tuple(specified_rules)
         if not settings.introspection:
             self._rules += (NoSchemaIntrospectionCustomRule,)

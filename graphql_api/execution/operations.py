@@ -19,8 +19,9 @@ from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from cluster.errors import PublicError
+from cluster.errors import AnswerTooLarge, PublicError
 from cluster.observability import metrics
+from graphql_api.answer_size import Answer, counted_answer
 from graphql_api.errors import mask_error
 from graphql_api.execution.compiled_selection import EventExecution, event_execution, field_execution
 from graphql_api.execution.document_cache import DocumentCache, DocumentRejected, Operation
@@ -44,6 +45,7 @@ class Operations(strawberry.Schema):
         self._core = core_schema(self)
         self._documents = documents
         self._response_cache = ResponseCache()
+        self._answer_bytes = documents.answer_bytes
 
     async def execute(  # type: ignore[override]
         self,
@@ -122,9 +124,11 @@ class Operations(strawberry.Schema):
                 return self._masked(operation, variables, CoreResult(None, executor), context)
             if operation.execution is None:
                 operation.execution = field_execution(self._core, operation.document, operation.node)
-            result = operation.execution(executor)
-            if isawaitable(result):
-                result = await result
+            with counted_answer(self._answer_bytes) as answer:
+                result = operation.execution(executor)
+                if isawaitable(result):
+                    result = await result
+            result = _bounded(result, answer, carried_out=operation.kind is OperationType.MUTATION)
         except Exception as error:  # noqa: BLE001 - masked as an internal error
             return self._refused([_as_graphql(error)], context)
         return self._masked(operation, variables, result, context)
@@ -196,17 +200,33 @@ class Operations(strawberry.Schema):
         execute = operation.event_execution
         if operation.shared:
             execute = CachedExecution(self._response_cache, operation, execute, variables)
-        return _responses(executor, source, execute)
+        return self._responses(executor, source, execute)
+
+    async def _responses(
+        self, executor: Executor, source: AsyncIterable[Any], execute: EventExecution
+    ) -> AsyncIterator[CoreResult]:
+        """MapSourceToResponseEvent (GraphQL, section 6.2.3.2). Graphql-core's own copies its executor for every
+        event."""
+        async with aclosing(source) as events:  # type: ignore[type-var]
+            async for event in events:
+                with counted_answer(self._answer_bytes) as answer:
+                    result = execute(executor, event)
+                    if isawaitable(result):
+                        result = await result
+                yield _bounded(result, answer)
 
 
-async def _responses(
-    executor: Executor, source: AsyncIterable[Any], execute: EventExecution
-) -> AsyncIterator[CoreResult]:
-    """MapSourceToResponseEvent (GraphQL, section 6.2.3.2). Graphql-core's own copies its executor for every event."""
-    async with aclosing(source) as events:  # type: ignore[type-var]
-        async for event in events:
-            result = execute(executor, event)
-            yield await result if isawaitable(result) else result
+def _bounded(result: CoreResult, answer: Answer, *, carried_out: bool = False) -> CoreResult:
+    """The result, or the refusal of one that is too large; `carried_out` if it is that of a mutation."""
+    if not answer.exceeded:
+        return result
+    errors = [error for error in result.errors or () if isinstance(error.original_error, AnswerTooLarge)]
+    # graphql-core drops errors below a position that another error has made null.
+    refused = answer.refusal()
+    error = errors[0] if errors else GraphQLError(refused.message, original_error=refused)
+    if carried_out:
+        error.message += "; the mutation itself was carried out"
+    return CoreResult(None, [error])
 
 
 def _mask(errors: list[GraphQLError], context: Any) -> None:

@@ -28,6 +28,7 @@ from graphql import (
     is_leaf_type,
 )
 
+from graphql_api.answer_size import FIELD_BYTES, LIST_ITEM_BYTES, Answer
 from graphql_api.graphql_core_internals import is_awaitable, output_of
 from graphql_api.strawberry_internals import is_of_type, resolver_of
 
@@ -41,9 +42,14 @@ class NotCompilable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """The part of Strawberry's Info that the resolvers of this schema use."""
+    """The part of Strawberry's Info that the resolvers of this schema use.
+
+    Attributes:
+        answer: where readers count what they write.
+    """
 
     context: Any
+    answer: Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +155,10 @@ class SelectionCompiler:
             constants[name] = None
             fields.append((name, _resolver(field), self.value(field.type, asked)))
 
+        size = sum(len(name) + FIELD_BYTES for name in constants)
+
         def read(value: Any, info: Info) -> dict[str, Any]:
+            info.answer.write(size)
             made = constants.copy()  # which has the fields in the document's order
             for name, resolve, complete in fields:
                 made[name] = complete(resolve(value, info), info)
@@ -179,10 +188,11 @@ def _resolver(field: GraphQLField) -> Reader:
 
 
 def _leaf(coerce: Callable[[Any], Any]) -> Reader:
-    def read(value: Any, _info: Info) -> Any:
+    def read(value: Any, info: Info) -> Any:
         made = coerce(value)
         if made is None:
             raise NotCompilable
+        info.answer.write_leaf(made)
         return made
 
     return read
@@ -192,6 +202,7 @@ def _list_of(read: Reader) -> Reader:
     def read_all(values: Any, info: Info) -> list[Any]:
         if not isinstance(values, list | tuple):
             raise NotCompilable
+        info.answer.write(LIST_ITEM_BYTES * len(values))
         return [read(value, info) for value in values]
 
     return read_all

@@ -15,12 +15,13 @@ from cluster.store.audit_stream import AuditAction, read_audit
 from cluster.store.record import TaskState
 from cluster.task_types.declaration import check_name
 from cluster.task_types.task_id import TASK_ID, check_task_id
+from graphql_api.answer_size import current_answer
 from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
 from graphql_api.execution.document_limits import DEFAULT_PAGE, PAGE_LIMIT
 from graphql_api.schema.audit_types import AuditConnection, audit_filter, parse_audit_cursor, to_audit_connection
 from graphql_api.schema.cluster_types import Cluster, to_cluster
-from graphql_api.schema.record_types import CallerType, PageInfo
+from graphql_api.schema.record_types import CallerType, PageInfo, read_page
 from graphql_api.schema.task_type_description import TaskTypeType
 from graphql_api.schema.times import to_milliseconds
 
@@ -38,7 +39,8 @@ def make_query(task_class: type, connection_class: type) -> type:
         async def task(self, info: ApiInfo, task_id: strawberry.ID) -> task_class | None:  # type: ignore[valid-type]
             info.context.caller.require(Scope.READ)
             store = info.context.node.store
-            record = await store.run(store.calls.read(check_task_id(task_id)))
+            check_task_id(task_id)
+            record = await current_answer().record(task_id, lambda: store.run(store.calls.read(task_id)))
             seen = record is not None and info.context.caller.can_see(record)
             return task_class(record=record) if seen else None
 
@@ -73,7 +75,7 @@ def make_query(task_class: type, connection_class: type) -> type:
                 since=to_milliseconds(submitted_after or None, "submittedAfter"),
                 until=to_milliseconds(submitted_before or None, "submittedBefore"),
             )
-            records = await store.read_many([task_id for _, task_id in pairs[:first]], results=False)
+            records = await read_page(info, [task_id for _, task_id in pairs[:first]])
             edges = [
                 connection_class.edge(cursor=make_cursor(pair), node=task_class(record=record))  # type: ignore[attr-defined]
                 for pair, record in zip(pairs, records, strict=False)

@@ -3,6 +3,7 @@
 # No `from __future__ import annotations` here: Strawberry must see the types of this schema, not their names.
 
 import datetime
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from cluster.errors import ResultGone, ResultUnreadable
 from cluster.store.actor import Actor
 from cluster.store.record import Event, Record, SubmissionOutcome, TaskState
+from graphql_api.answer_size import current_answer
 from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
 from graphql_api.schema.times import to_datetime
@@ -259,7 +261,8 @@ async def load_result(record: Record, info: ApiInfo) -> Any:
     Raises:
         ResultGone: the record has expired, or belongs to another run by now.
     """
-    now = await info.context.node.deliveries.results.complete(record)
+    results = info.context.node.deliveries.results
+    now = await current_answer().record((record.task_id, record.run), lambda: results.complete(record))
     if now is not None and now.run == record.run and now.result is not None and now.state is record.state:
         return decode_result(record, now.result, info)
     if record.final:
@@ -271,7 +274,9 @@ async def load_result(record: Record, info: ApiInfo) -> Any:
 
 async def load_previous_result(record: Record, info: ApiInfo) -> Any:
     """Loads the output of the run before, which a task keeps that is computed again; None if there is a newer one."""
-    previous = await info.context.node.store.read_previous_result(record.task_id)
+    answer = current_answer()
+    previous = await answer.in_turn(info.context.node.store.read_previous_result(record.task_id))
+    answer.read(len(previous or b""))
     return None if previous is None else decode_result(record, previous, info)
 
 
@@ -283,13 +288,28 @@ def _name_of(text: str, info: ApiInfo) -> str | None:
     return actor.title or actor.name
 
 
-def selects(info: Any, field: str) -> bool:
-    """Whether an operation selects a field with this name, at any depth."""
+def selects(info: Any, *fields: str) -> bool:
+    """Whether an operation selects a field with one of these names, at any depth."""
 
     def among(selections: Any) -> bool:
-        return any(getattr(item, "name", None) == field or among(item.selections) for item in selections)
+        return any(getattr(item, "name", None) in fields or among(item.selections) for item in selections)
 
     return among(info.selected_fields)
+
+
+async def read_page(info: Any, task_ids: Sequence[str]) -> list[Record | None]:
+    """The records of tasks, with their inputs and results only if the operation selects them.
+
+    Raises:
+        AnswerTooLarge: they are too large for one answer; they are measured before they are read.
+    """
+    store = info.context.node.store
+    inputs, results = selects(info, "input"), selects(info, "result", "partial")
+    fields = [name for name, wanted in (("input", inputs), ("result", results)) if wanted]
+    if fields:
+        current_answer().read(await store.lengths(task_ids, fields))
+    records: list[Record | None] = await store.read_many(task_ids, inputs=inputs, results=results)
+    return records
 
 
 def decode_result(record: Record, encoded: bytes, info: ApiInfo) -> Any:

@@ -35,7 +35,9 @@ from cluster.task_types.input_errors import describe_value
 from cluster.task_types.result_checks import INT_MAX, INT_MIN
 from cluster.task_types.result_fields import HiddenMark, result_fields
 from cluster.task_types.value_types import BigIntMark, Blob
+from graphql_api.answer_size import current_answer
 from graphql_api.context import ApiInfo
+from graphql_api.graphql_core_internals import is_awaitable
 from graphql_api.schema.arguments import to_builtin
 from graphql_api.schema.client_names import NAME, check_names, graphql_name, upper_camel
 from graphql_api.schema.constraints import constraints_in, description_of
@@ -255,7 +257,9 @@ class TypeMap:
                     problem = error.errors(include_url=False, include_context=False)[0]["msg"]
                     raise BadInput(f"{argument}: {problem}, not {describe_value(value)}", argument=argument) from None
             values.update(dict.fromkeys(injected, info.context.node.blobs))
-            return method(root, **values)
+            value = method(root, **values)
+            # A value from the blob store: one answer must not read hundreds of them at once.
+            return current_answer().in_turn(value) if injected and is_awaitable(value) else value
 
         returns = self._map(hints["return"], place, base, is_input=False)
         set_signature(

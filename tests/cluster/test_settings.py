@@ -218,6 +218,7 @@ EVERY: dict[str, tuple[str, Any]] = {
     "data_dir": ("/x/y", Path("/x/y")),
     "result_ttl_seconds": ("0", 0),
     "inline_limit_bytes": ("1000", 1_000),
+    "answer_bytes": ("50000000", 50_000_000),
     "input_limit_bytes": ("4000000", 4_000_000),
     "not_before_days": ("1", 1),
     "fibonacci_max_n": ("5", 5),

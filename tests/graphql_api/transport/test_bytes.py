@@ -85,7 +85,9 @@ DOORS = [over_http, over_event_stream, over_socket, over_legacy_socket]
 
 @pytest.fixture
 async def url(settings: Settings) -> AsyncIterator[str]:
-    chosen = replace(settings, input_limit_bytes=1_000, legacy_websocket=True)
+    chosen = replace(
+        settings, input_limit_bytes=1_000, inline_limit_bytes=100_000, answer_bytes=250_000, legacy_websocket=True
+    )
     async with api_node(chosen, registry()) as url:
         yield url
 
@@ -177,3 +179,149 @@ def test_only_what_this_api_made_is_a_cursor(score: int, task_id: str, text: str
     assert parse_cursor(make_cursor((score, task_id))) == (score, task_id)
     with suppress(BadCursor):
         assert parse_cursor(text)[0] < 10**16
+
+
+# Answers --------------------------------------------------------------------------------------------------------------
+
+TEXT = "{ result { ... on Echo { text } } }"
+LONG = 90_000
+"""Length of a result: two of them fit into an answer, three do not."""
+
+
+async def ended(store: Store, *results: bytes, name: str = "echo", **arguments: Any) -> list[str]:
+    """Tasks that have succeeded with these results."""
+    ids = []
+    for n, result in enumerate(results):
+        given = arguments or {"text": "a", "n": n}
+        bound = registry()[name].bind(given)
+        await store.run(store.calls.submit(bound.task_id, name, "1", bound.canonical_input))
+        await store.run(store.calls.start(bound.task_id, 1, "w"))
+        assert await store.run(store.calls.finish(bound.task_id, 1, result))
+        ids.append(bound.task_id)
+    return ids
+
+
+def text_of(length: int) -> bytes:
+    return b'{"text":"%s"}' % (b"x" * length)
+
+
+class Traffic:
+    """What Redis sends, by its own count."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def sent(self) -> int:
+        info: dict[str, int] = await self._store.command("INFO", "stats")
+        return info["total_net_output_bytes"]
+
+
+async def test_an_answer_beyond_the_limit_is_refused_as_a_whole_on_every_transport(url: str, store: Store) -> None:
+    [task_id] = await ended(store, text_of(LONG))
+    document = "query($i: ID!) {{ task(taskId: $i) {{ taskId {} }} }}"
+    twice, thrice = (
+        document.format(" ".join(f"t{i}: result {{ ... on Echo {{ text }} }}" for i in range(times)))
+        for times in (2, 3)
+    )
+    inside = document.format("result { ... on Echo { a: text b: text c: text } }")
+    for door in DOORS:
+        for query in (thrice, inside):
+            answer = await door(url, query, {"i": task_id})
+            assert answer["data"] is None
+            refused = refusal(answer)
+            assert (refused["code"], refused["limit"]) == ("ANSWER_TOO_LARGE", 250_000)
+            assert "more than 250000 bytes" in refused["message"]
+        answer = await door(url, twice, {"i": task_id})
+        assert "errors" not in answer
+        assert len(answer["data"]["task"]["t1"]["text"]) == LONG
+
+
+async def test_a_page_is_measured_before_it_is_read(url: str, store: Store) -> None:
+    await ended(store, *[text_of(LONG)] * 20)
+    traffic = Traffic(store)
+    before = await traffic.sent()
+    for door in DOORS:
+        refused = refusal(await door(url, f"{{ tasks(first: 100) {{ edges {{ node {TEXT} }} }} }}", {}))
+        assert refused["code"] == "ANSWER_TOO_LARGE"
+        assert "more than 250000 bytes of inputs and results" in refused["message"]
+        # Two pages that fit are too much for one answer.
+        page = f"tasks(first: 2) {{ edges {{ node {TEXT} }} }}"
+        assert refusal(await door(url, f"{{ a: {page} b: {page} }}", {}))["code"] == "ANSWER_TOO_LARGE"
+    assert await traffic.sent() - before < len(DOORS) * 2.5 * LONG
+    listed = await over_http(url, "{ tasks(first: 100) { edges { node { taskId state } } } }", {})
+    assert len(listed["data"]["tasks"]["edges"]) == 20
+
+
+async def test_inputs_count_and_a_list_reads_them_only_if_it_shows_them(settings: Settings, store: Store) -> None:
+    for n in range(30):
+        bound = registry()["echo"].bind({"text": "x" * 60_000, "n": n})
+        await store.run(store.calls.submit(bound.task_id, "echo", "1", bound.canonical_input))
+    traffic = Traffic(store)
+    async with api_node(replace(settings, answer_bytes=2_000_000), registry()) as url:
+        before = await traffic.sent()
+        for _ in range(5):
+            listed = await over_http(url, "{ tasks(first: 100) { edges { node { taskId state } } } }", {})
+            assert len(listed["data"]["tasks"]["edges"]) == 30
+        aliases = (
+            "{ a: tasks(first: 30) { edges { node { input } } } b: tasks(first: 30) { edges { node { input } } } }"
+        )
+        assert await traffic.sent() - before < 200_000
+        assert refusal(await over_http(url, aliases, {}))["code"] == "ANSWER_TOO_LARGE"
+        shown = await over_http(url, "{ tasks(first: 30) { edges { node { input } } } }", {})
+        assert len(shown["data"]["tasks"]["edges"][7]["node"]["input"]["text"]) == 60_000
+
+
+async def test_equal_inputs_of_a_batch_are_read_once(url: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    await ended(store, text_of(10_000), text="a")
+    reads: list[str] = []
+    read = Store.read
+
+    async def counted(self: Store, task_id: str) -> Any:
+        reads.append(task_id)
+        return await read(self, task_id)
+
+    monkeypatch.setattr(Store, "read", counted)
+    query = f"mutation($i: [EchoInput!]!) {{ submitEchoMany(inputs: $i) {{ outcome task {TEXT} }} }}"
+    answer = await over_http(url, query, {"i": [{"text": "a"}] * 20})
+    assert [item["outcome"] for item in answer["data"]["submitEchoMany"]] == ["CACHED"] * 20
+    assert len(reads) == 1
+    refused = await over_http(url, query, {"i": [{"text": "a"}] * 100})
+    assert (refused["data"], refusal(refused)["code"]) == (None, "ANSWER_TOO_LARGE")
+    assert len(reads) == 2
+
+
+async def test_a_mutation_whose_answer_is_too_large_was_carried_out(url: str, store: Store) -> None:
+    await ended(store, text_of(LONG), text="a")
+    call = 'submitEcho(text: "a") { task { result { ... on Echo { text } } } }'
+    query = f'mutation {{ a: {call} b: {call} c: {call} d: submitEcho(text: "new") {{ taskId }} }}'
+    assert refusal(await over_http(url, query, {}))["code"] == "ANSWER_TOO_LARGE"
+    assert (await store.counts())["QUEUED"] == 1  # type: ignore[index]
+
+
+async def test_slices_count_and_are_not_all_read_at_once(url: str, store: Store) -> None:
+    record = {"n": 400_000, "digits": 83_600, "bit_length": 1, "sha256": "", "text": "7" * 83_600, "blob": None}
+    [task_id] = await ended(store, json.dumps(record).encode(), name="fibonacci", n=400_000)
+    slices = " ".join(f"s{i}: digitsSlice(offset: {i}, length: 80000)" for i in range(100))
+    query = f"query($i: ID!) {{ task(taskId: $i) {{ result {{ ... on FibonacciResult {{ {slices} }} }} }} }}"
+    for door in DOORS:
+        assert refusal(await door(url, query, {"i": task_id}))["code"] == "ANSWER_TOO_LARGE"
+
+
+async def test_each_item_of_a_subscription_has_a_limit_of_its_own(url: str, store: Store) -> None:
+    ids = await ended(store, *[text_of(length) for length in (LONG, 10_000, LONG, LONG)])
+    fields = "taskId result { ... on Echo { a: text b: text c: text } }"
+    query = f"subscription($i: [ID!]!) {{ taskResults(taskIds: $i) {{ {fields} }} }}"
+    async with httpx.AsyncClient(timeout=30) as client:
+        body = {"query": query, "variables": {"i": ids}}
+        answer = await client.post(url, json=body, headers={"Accept": "text/event-stream"})
+    items = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: {")]
+    assert sorted("errors" in item for item in items) == [False, True, True, True]
+    assert {refusal(item)["code"] for item in items if "errors" in item} == {"ANSWER_TOO_LARGE"}
+    small = query.replace("b: text c: text", "")
+    async with dial(url, "graphql-transport-ws") as socket:
+        await send(socket, {"type": "connection_init"})
+        await send(socket, {"type": "subscribe", "id": "1", "payload": {"query": small, "variables": {"i": ids}}})
+        got = []
+        while (message := await receive(socket))["type"] != "complete":
+            got.append(message)
+    assert {item["payload"]["data"]["taskResults"]["taskId"] for item in got[1:]} == set(ids)
