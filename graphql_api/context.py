@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -59,22 +61,52 @@ class Context:
 
         Raises:
             Forbidden: the caller may not submit.
-            RateLimited: it submitted too much in the last minute.
+            RateLimited: it, or its tenant, submitted too much in the last minute.
         """
         self.caller.require(Scope.SUBMIT)
-        limit = self.node.settings.submissions_per_minute
-        if limit and count:
-            store = self.node.store
-            wait = await store.run(store.calls.take_tokens(self.caller.name, limit, limit, count))
-            if wait:
-                seconds = -(-wait // 1000)
-                self.response_headers["Retry-After"] = str(seconds)
-                raise RateLimited(
-                    f"at most {limit} submissions per minute; nothing was submitted, try again in {seconds} s",
-                    limit=limit,
-                    retryAfterSeconds=seconds,
-                )
+        account = self.caller.account
+        tenant_limit = self.node.policies.of(account).submissions_per_minute
+        if tenant_limit is not None:
+            await self._take_tokens(f"tenant:{account}", tenant_limit, count, "by your tenant")
+        await self._take_tokens(self.caller.name, self.node.settings.submissions_per_minute, count, "by one caller")
         return self.caller
+
+    async def _take_tokens(self, bucket: str, limit: int, count: int, whose: str) -> None:
+        if not limit or not count:
+            return
+        store = self.node.store
+        wait = await store.run(store.calls.take_tokens(bucket, limit, limit, count))
+        if wait:
+            seconds = -(-wait // 1000)
+            self.response_headers["Retry-After"] = str(seconds)
+            raise RateLimited(
+                f"at most {limit} submissions per minute {whose}; nothing was submitted, try again in {seconds} s",
+                limit=limit,
+                retryAfterSeconds=seconds,
+            )
+
+    def authorize_operation(self) -> None:
+        """Takes a token of the caller's operations on this node.
+
+        Raises:
+            RateLimited: it sent too many operations in the last minute.
+        """
+        caller, rates = self.caller, self.node.operation_rates
+        if wait := rates.take(caller.name, caller.account):
+            limit, seconds = rates.limit_of(caller.account), math.ceil(wait)
+            raise RateLimited(
+                f"at most {limit} operations per minute of one caller; try again in {seconds} s",
+                limit=limit,
+                retryAfterSeconds=seconds,
+            )
+
+    def waiter_slots(self, count: int) -> AbstractContextManager[None]:
+        """Counts a subscription that waits for so many tasks against the caller's account, while it is open.
+
+        Raises:
+            TooManySubscriptions: the account has too many, when the block is entered.
+        """
+        return self.node.waiters.slots(self.caller.account, count)
 
     def require_visible(self, record: Record) -> Record:
         """Returns the record if the caller may see it.

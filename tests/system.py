@@ -135,7 +135,8 @@ class System:
             key_prefix=f"t{uuid.uuid4().hex[:8]}",
             scheduler=f"{'tls' if tls else 'tcp'}://127.0.0.1:{free_port()}",
             data_dir=folder,
-            **{"task_modules": (TASKS,), **changes},
+            # One address plays all clients.
+            **{"task_modules": (TASKS,), "operations_per_minute": 0, "waiters_per_client": 20_000, **changes},
         )
         self.ports = [free_port() for _ in range(api_nodes)]
         self.children: dict[str, Child] = {}

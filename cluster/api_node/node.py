@@ -12,12 +12,14 @@ from cluster.api_node.blob_deletion import BlobDeleter
 from cluster.api_node.cancellation import Cancellations
 from cluster.api_node.cluster_snapshot import SnapshotWatchers
 from cluster.api_node.dispatcher import Dispatcher
+from cluster.api_node.operation_rates import OperationRates
 from cluster.api_node.policy_cache import PolicyCache
 from cluster.api_node.pruning import Pruner
 from cluster.api_node.readiness import Readiness
 from cluster.api_node.recovery import Recoverer
 from cluster.api_node.result_delivery import ResultDelivery
 from cluster.api_node.submission import Submissions
+from cluster.api_node.waiters import Waiters
 from cluster.current_settings import use_settings
 from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
@@ -49,6 +51,8 @@ class Node:
     readiness: Readiness
     audit: AuditLog
     policies: PolicyCache
+    operation_rates: OperationRates
+    waiters: Waiters
     loops: list[BackgroundLoop]
     """All background loops of the node. Parts that are added to the node append theirs."""
     broadcast_listeners: list[Callable[[str], None]]
@@ -125,6 +129,8 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         readiness=Readiness(store, node_id, scheduler, deliveries, lambda: loops),
         audit=audit,
         policies=policies,
+        operation_rates=OperationRates(settings.operations_per_minute, policies),
+        waiters=Waiters(settings.waiters_per_client),
         loops=loops,
         broadcast_listeners=broadcast_listeners,
     )

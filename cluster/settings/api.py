@@ -81,6 +81,18 @@ class ApiSettings(SettingsGroup):
         "Maximum number of open connections of one address (of IPv6: of one /64 network) on one api node, counted from "
         "accept on. Those of TRUSTED_PROXIES are not counted.",
     )
+    operations_per_minute: int = setting(
+        60_000,
+        integer(0),
+        "Maximum operations per minute of one caller (without authentication: of one address) on one api node, over "
+        "all transports; 0 for no limit.",
+    )
+    waiters_per_client: int = setting(
+        2_000,
+        integer(1),
+        "Maximum number of tasks that the open subscriptions of one tenant (without authentication: of one address) "
+        "wait for on one api node.",
+    )
     sockets_per_client: int = setting(
         1_000,
         integer(1),

@@ -27,17 +27,18 @@ def make_subscription(task: type, task_event: type) -> type:
         async def task_result(self, info: ApiInfo, task_id: strawberry.ID) -> AsyncGenerator[task, None]:  # type: ignore[valid-type]
             info.context.caller.require(Scope.READ)
             context = info.context
-            record = await context.node.deliveries.final_record(
-                check_task_id(task_id), result=lambda: False, visible=context.caller.can_see
-            )
-            if record.seq == context.last_event_id:
-                return  # a reconnected event stream whose client has received the end already
-            context.event_id = record.seq
-            if not record.result_omitted or not selects(info, "result"):
-                yield task(record=record)
-                return
-            async with context.send_window.result(partial(context.node.deliveries.with_result, record)) as complete:
-                yield task(record=context.require_visible(complete))
+            with context.waiter_slots(1):
+                record = await context.node.deliveries.final_record(
+                    check_task_id(task_id), result=lambda: False, visible=context.caller.can_see
+                )
+                if record.seq == context.last_event_id:
+                    return  # a reconnected event stream whose client has received the end already
+                context.event_id = record.seq
+                if not record.result_omitted or not selects(info, "result"):
+                    yield task(record=record)
+                    return
+                async with context.send_window.result(partial(context.node.deliveries.with_result, record)) as complete:
+                    yield task(record=context.require_visible(complete))
 
         @strawberry.subscription(description="Delivers each task as it ends, then completes.")
         async def task_results(self, info: ApiInfo, task_ids: list[strawberry.ID]) -> AsyncGenerator[task, None]:  # type: ignore[valid-type]
@@ -47,13 +48,13 @@ def make_subscription(task: type, task_event: type) -> type:
             if len(task_ids) > limit:
                 raise BadInput(f"name at most {limit} task ids at once, not {len(task_ids)}", limit=limit)
             checked = [check_task_id(task_id) for task_id in task_ids]
-            async with aclosing(
-                node.deliveries.final_records(
-                    checked, result=lambda: selects(info, "result"), visible=info.context.caller.can_see
-                )
-            ) as records:  # type: ignore[type-var]
-                async for record in records:
-                    yield task(record=record)
+            records = node.deliveries.final_records(
+                checked, result=lambda: selects(info, "result"), visible=info.context.caller.can_see
+            )
+            with info.context.waiter_slots(len(set(checked))):
+                async with aclosing(records) as stream:  # type: ignore[type-var]
+                    async for record in stream:
+                        yield task(record=record)
 
         @strawberry.subscription(
             description="Delivers every change after `afterSeq` (default: all that are kept), then completes."
@@ -66,10 +67,11 @@ def make_subscription(task: type, task_event: type) -> type:
             events = info.context.node.deliveries.events(
                 check_task_id(task_id), seen, visible=info.context.caller.can_see
             )
-            async with aclosing(events) as stream:  # type: ignore[type-var]
-                async for event, record in stream:
-                    info.context.event_id = event.seq
-                    yield task_event(event=event, record=record)
+            with info.context.waiter_slots(1):
+                async with aclosing(events) as stream:  # type: ignore[type-var]
+                    async for event, record in stream:
+                        info.context.event_id = event.seq
+                        yield task_event(event=event, record=record)
 
         @strawberry.subscription(
             description="Delivers the cluster now and after each change, at most once a second; does not complete."
@@ -77,8 +79,9 @@ def make_subscription(task: type, task_event: type) -> type:
         async def cluster_changes(self, info: ApiInfo) -> AsyncGenerator[Cluster, None]:
             caller = info.context.caller
             caller.require(Scope.READ)
-            async with aclosing(info.context.node.snapshots.changes(caller.tenant_seen)) as snapshots:
-                async for snapshot in snapshots:
-                    yield to_cluster(snapshot, info.context.node.settings)
+            with info.context.waiter_slots(1):
+                async with aclosing(info.context.node.snapshots.changes(caller.tenant_seen)) as snapshots:
+                    async for snapshot in snapshots:
+                        yield to_cluster(snapshot, info.context.node.settings)
 
     return Subscription

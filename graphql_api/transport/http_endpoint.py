@@ -80,6 +80,7 @@ class HttpEndpoint:
                 raise RequestRefused(415, "POST needs Content-Type: application/json")
             caller = await caller_of(request, headers=headers)
             context = Context(self._node, self._schema.wrappers, known_caller=caller)
+            context.authorize_operation()
             operation = await read_operation(request, self._persisted, self._max_values)
             unfinished.release()
             if not self._streams(accepted, operation):

@@ -232,13 +232,22 @@ class WebSocketSession(ABC):
         return read_operation(message, self._persisted)
 
     async def start(self, operation_id: str, payload: Mapping[str, Any]) -> None:
-        """Starts an operation, or sends an error if the limit of open operations is reached."""
-        if len(self._operations) >= self._operation_limit:
-            error = TooManySubscriptions(f"this WebSocket has {self._operation_limit} open operations, its limit")
+        """Starts an operation, or sends an error if the socket, or its caller, may not start one now."""
+        try:
+            self._require_room()
+        except PublicError as error:
             self.context.audit_refusal(error)
             await self.send_errors(operation_id, [masked(error)])
             return
         self._operations[operation_id] = asyncio.create_task(self._run(operation_id, payload))
+
+    def _require_room(self) -> None:
+        """Raises:
+        TooManySubscriptions, RateLimited: the socket, or its caller, may not start an operation now.
+        """
+        if len(self._operations) >= self._operation_limit:
+            raise TooManySubscriptions(f"this WebSocket has {self._operation_limit} open operations, its limit")
+        self.context.authorize_operation()
 
     def stop(self, operation_id: str) -> bool:
         """Cancels an operation; nothing more is sent for it. Returns False if no operation has this id."""

@@ -99,7 +99,7 @@ async def test_five_tenants_share_the_workers_by_their_weights(tenants: System, 
     ids = dict(zip(weights, await asyncio.gather(*map(queue, weights)), strict=True))
     everything = [task_id for those in ids.values() for task_id in those]
     async with asyncio.timeout(120):
-        while sum(record.final for record in await read(store, everything)) < 350:
+        while sum(record.final for record in await read(store, everything)) < 600:
             await asyncio.sleep(0.2)
     records = await read(store, everything)
     begun = max(record.submitted_at for record in records)
@@ -108,8 +108,9 @@ async def test_five_tenants_share_the_workers_by_their_weights(tenants: System, 
         for record in records
         if record.started_at is not None and record.started_at > begun
     )
-    shares = Counter(account for _, account in started[:300])
+    # Each account begins with a task in each shard at once, whatever its weight.
+    shares = Counter(account for _, account in started[100:400])
     await store.close()
     print(shares)
     for name, weight in weights.items():
-        assert shares[name] / 300 == pytest.approx(weight / 15, rel=0.25), shares
+        assert shares[name] / 300 == pytest.approx(weight / 15, abs=0.04), shares

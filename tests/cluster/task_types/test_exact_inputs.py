@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from cluster.store.tenant_policies import TenantPolicy
 from cluster.task_types.registry import Registry, _registered
 from cluster.task_types.task_type import Bound
 from dask_graphql import task
@@ -60,7 +61,7 @@ class Api:
         """What is submitted, or the error."""
         submissions = Submissions()
         node: Any = SimpleNamespace(
-            submissions=submissions, registry=self.registry,
+            submissions=submissions, registry=self.registry, policies=SimpleNamespace(of=lambda _: TenantPolicy()),
             settings=SimpleNamespace(batch_limit=10, submissions_per_minute=0),
         )  # fmt: skip
         response = asyncio.run(

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from pydantic import Field, create_model
 from strawberry.utils.str_converters import to_camel_case
 
+from cluster.store.tenant_policies import TenantPolicy
 from cluster.task_types.registry import Registry, _registered
 from cluster.task_types.task_type import Bound
 from dask_graphql import BigInt, task
@@ -178,7 +179,10 @@ def send(
     call = ", ".join(f"arg{i}: $v{i}" for i in range(len(kinds)))
     submissions = Submissions()
     node: Any = SimpleNamespace(
-        submissions=submissions, registry=registry, settings=SimpleNamespace(batch_limit=10, submissions_per_minute=0)
+        submissions=submissions,
+        registry=registry,
+        settings=SimpleNamespace(batch_limit=10, submissions_per_minute=0),
+        policies=SimpleNamespace(of=lambda _: TenantPolicy()),
     )
     response = asyncio.run(
         schema.execute(

@@ -34,6 +34,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from cluster.store.record import SubmissionOutcome
+from cluster.store.tenant_policies import TenantPolicy
 from cluster.task_types.registry import Registry, load_registry
 from cluster.task_types.task_id import canonical_json
 from cluster.task_types.task_type import Bound
@@ -414,7 +415,8 @@ async def bound_by_the_api(item: Input) -> Bound:
         return [SimpleNamespace(record=None, outcome=SubmissionOutcome.NEW) for _ in bound]
 
     limits = SimpleNamespace(batch_limit=10, submissions_per_minute=0)
-    node: Any = SimpleNamespace(submissions=SimpleNamespace(submit=submit), settings=limits)
+    policies = SimpleNamespace(of=lambda _: TenantPolicy())
+    node: Any = SimpleNamespace(submissions=SimpleNamespace(submit=submit), settings=limits, policies=policies)
     types = {argument.graphql_name: argument.graphql_type for argument in item.task_type.arguments}
     head = ", ".join(f"${name}: {types[name]}" for name in item.wire)
     inner = ", ".join(f"{name}: ${name}" for name in item.wire)

@@ -19,6 +19,7 @@ from cluster.errors import BadInput
 from cluster.settings import Settings
 from cluster.store.record import Event, Record, SubmissionOutcome, TaskState
 from cluster.store.replies import SubmitReply
+from cluster.store.tenant_policies import TenantPolicy
 from cluster.task_types.registry import load_registry
 from cluster.task_types.task_type import Bound
 from graphql_api.auth.callers import Caller, Scope
@@ -75,6 +76,7 @@ class Submissions:
 def context(submissions: Submissions) -> Context:
     node: Any = SimpleNamespace(
         registry=REGISTRY, store=Away(), blobs=None, submissions=submissions,
+        policies=SimpleNamespace(of=lambda _: TenantPolicy()),
         settings=replace(Settings(), batch_limit=3),
     )  # fmt: skip
     return Context(node, SCHEMA.wrappers, known_caller=Caller("somebody", frozenset(Scope)))

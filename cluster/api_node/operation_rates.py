@@ -1,0 +1,48 @@
+"""How many operations each caller may send to an api node, counted in its memory: refusing one costs no round trip."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from cluster.api_node.policy_cache import PolicyCache
+
+MAX_BUCKETS: Final = 10_000
+"""Callers whose rates are remembered; beyond it those are forgotten that have sent nothing for a minute."""
+
+
+class OperationRates:
+    """A token bucket for each caller: as many operations at once as in a minute.
+
+    Args:
+        limit: operations per minute of a caller; 0 for no limit. A tenant's policy takes its place.
+        clock: the time, seconds.
+    """
+
+    def __init__(self, limit: int, policies: PolicyCache, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit = limit
+        self._policies = policies
+        self._clock = clock
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    def limit_of(self, account: str) -> int:
+        """Operations per minute of each caller of an account; 0 for no limit."""
+        limit = self._policies.of(account).operations_per_minute
+        return self._limit if limit is None else limit
+
+    def take(self, caller: str, account: str) -> float:
+        """Takes one token of a caller's bucket. Returns 0, or the seconds until there is one."""
+        limit = self.limit_of(account)
+        if not limit:
+            return 0.0
+        now = self._clock()
+        tokens, at = self._buckets.get(caller, (float(limit), now))
+        tokens = min(limit, tokens + (now - at) * limit / 60)
+        if tokens < 1:
+            return (1 - tokens) * 60 / limit
+        self._buckets[caller] = tokens - 1, now
+        if len(self._buckets) > MAX_BUCKETS:
+            # A bucket that was not used for a minute is full.
+            self._buckets = {name: bucket for name, bucket in self._buckets.items() if now - bucket[1] < 60}
+        return 0.0
