@@ -62,7 +62,7 @@ class Api:
         submissions = Submissions()
         node: Any = SimpleNamespace(
             submissions=submissions, registry=self.registry, policies=SimpleNamespace(of=lambda _: TenantPolicy()),
-            settings=SimpleNamespace(batch_limit=10, submissions_per_minute=0),
+            settings=SimpleNamespace(batch_limit=10, submissions_per_minute=0, input_limit_bytes=65_536),
         )  # fmt: skip
         response = asyncio.run(
             self.schema.execute(

@@ -181,7 +181,7 @@ def send(
     node: Any = SimpleNamespace(
         submissions=submissions,
         registry=registry,
-        settings=SimpleNamespace(batch_limit=10, submissions_per_minute=0),
+        settings=SimpleNamespace(batch_limit=10, submissions_per_minute=0, input_limit_bytes=65_536),
         policies=SimpleNamespace(of=lambda _: TenantPolicy()),
     )
     response = asyncio.run(

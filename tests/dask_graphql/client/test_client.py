@@ -33,6 +33,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from cluster.settings import Settings
 from cluster.store.record import SubmissionOutcome
 from cluster.store.tenant_policies import TenantPolicy
 from cluster.task_types.registry import Registry, load_registry
@@ -305,7 +306,9 @@ def test_a_closed_client_says_so(system: System) -> None:
 def types_of(registry: Registry) -> dict[str, TaskType]:
     """What a client of an api with this registry knows."""
     schema = make_schema(registry)
-    context: Any = Context(SimpleNamespace(registry=registry), schema.wrappers, known_caller=Caller("test"))  # type: ignore[arg-type]
+    context: Any = Context(
+        SimpleNamespace(registry=registry, settings=Settings()), schema.wrappers, known_caller=Caller("test")
+    )  # type: ignore[arg-type]
     answer = asyncio.run(schema.execute(DISCOVERY, context_value=context))
     assert not answer.errors
     assert answer.data is not None
@@ -414,7 +417,7 @@ async def bound_by_the_api(item: Input) -> Bound:
         heard.extend(bound)
         return [SimpleNamespace(record=None, outcome=SubmissionOutcome.NEW) for _ in bound]
 
-    limits = SimpleNamespace(batch_limit=10, submissions_per_minute=0)
+    limits = SimpleNamespace(batch_limit=10, submissions_per_minute=0, input_limit_bytes=65_536)
     policies = SimpleNamespace(of=lambda _: TenantPolicy())
     node: Any = SimpleNamespace(submissions=SimpleNamespace(submit=submit), settings=limits, policies=policies)
     types = {argument.graphql_name: argument.graphql_type for argument in item.task_type.arguments}
