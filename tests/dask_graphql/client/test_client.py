@@ -306,9 +306,8 @@ def test_a_closed_client_says_so(system: System) -> None:
 def types_of(registry: Registry) -> dict[str, TaskType]:
     """What a client of an api with this registry knows."""
     schema = make_schema(registry)
-    context: Any = Context(
-        SimpleNamespace(registry=registry, settings=Settings()), schema.wrappers, known_caller=Caller("test")
-    )  # type: ignore[arg-type]
+    node: Any = SimpleNamespace(registry=registry, settings=Settings())
+    context: Any = Context(node, schema.wrappers, known_caller=Caller("test"))
     answer = asyncio.run(schema.execute(DISCOVERY, context_value=context))
     assert not answer.errors
     assert answer.data is not None
