@@ -27,7 +27,7 @@ QUICK := (vital or not (slow or aws or browser)) and not other_engine
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all test-rest test-thorough test-pages test-aws docs bench bench-growth bench-profile bench-autoscaling fuzz audit audit-terraform deploy images destroy chaos soak lint types schema console
-.PHONY: lock test-latest test-images clean setup
+.PHONY: lock pin-images test-latest test-images clean setup
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -87,6 +87,9 @@ schema: setup ## Writes schema.graphql from the built-in task types
 lock: $(VENV)/.lock ## Renews requirements.lock: the newest releases that setup.cfg allows (PACKAGE=redis: of that one alone)
 	@$(VENV)/lock/bin/uv pip compile setup.cfg --all-extras --universal --python-version 3.11 --generate-hashes --no-header \
 		--quiet $(if $(PACKAGE),--upgrade-package $(PACKAGE),--upgrade) --output-file requirements.lock
+
+pin-images: ## Writes the digests of the base images into Dockerfile and docker-compose.yaml (needs docker and the network)
+	@scripts/pin-images.sh
 
 console: $(VENV)/.run ## Builds the web pages
 	@scripts/build-console.sh $(BIN)/python

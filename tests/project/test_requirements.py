@@ -78,6 +78,27 @@ def test_the_lock_pins_a_release_that_setup_cfg_allows(environment: dict[str, st
                 assert release in requirement.specifier, f"{part}: {requirement}, locked {release}; run `make lock`"
 
 
+FAULTY = {
+    "bokeh": ("3.8.1", "CVE-2026-21883"),
+    "cryptography": ("49.0.0", "CVE-2026-69247, CVE-2026-39892, CVE-2026-26007, CVE-2024-12797"),
+    "msgpack": ("1.2.0", "CVE-2026-57585"),
+    "orjson": ("3.11.5", "CVE-2025-67221"),
+    "pyjwt": ("2.11.0", "CVE-2026-32597, CVE-2024-53861"),
+    "starlette": ("1.3.0", "CVE-2025-62727, CVE-2026-48710"),
+}
+"""The last release before the one in which these vulnerabilities were fixed."""
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_no_part_admits_a_release_with_a_known_vulnerability(name: str) -> None:
+    release, vulnerabilities = FAULTY[name]
+    requirements = [Requirement(line) for lines in parts().values() for line in lines]
+    found = [requirement for requirement in requirements if canonicalize_name(requirement.name) == name]
+    assert found
+    for requirement in found:
+        assert release not in requirement.specifier, f"{requirement}: {vulnerabilities}"
+
+
 def test_the_lock_holds_nothing_that_no_part_needs() -> None:
     entries = pins()
     everything = [line for lines in parts().values() for line in lines]
