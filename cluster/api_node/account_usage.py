@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,6 +39,25 @@ async def read_usage(store: Store, account: str) -> Usage:
         [("HMGET", store.calls.usage_key(digit), f"{account} open", f"{account} bytes") for digit in SHARDS]
     )
     return Usage(*(max(0, sum(int(value or 0) for value in column)) for column in zip(*replies, strict=True)))
+
+
+async def read_all_usage(store: Store) -> dict[str, Usage]:
+    """The usage of every account that has any, summed over the shards.
+
+    Raises:
+        StoreUnavailable: Redis does not answer.
+    """
+    found: defaultdict[str, Usage] = defaultdict(Usage)
+    for reply in await store.commands([("HGETALL", store.calls.usage_key(digit)) for digit in SHARDS]):
+        pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
+        for name, value in pairs:
+            account, _, kind = name.decode().rpartition(" ")
+            usage = found[account]
+            if kind == "open":
+                usage.open += int(value)
+            else:
+                usage.bytes += int(value)
+    return dict(found)
 
 
 class AccountUsage:

@@ -71,7 +71,7 @@ class Submissions:
         self._audit = audit
         self._store = store
         self._dispatcher = dispatcher
-        self._admission = admission
+        self.admission = admission
         self._deliveries = deliveries
 
     async def submit(self, bound: Sequence[Bound], options: SubmitOptions) -> list[SubmitReply]:
@@ -97,11 +97,11 @@ class Submissions:
         return submitted
 
     async def _submit(self, bound: Sequence[Bound], options: SubmitOptions, trace: str) -> list[SubmitReply]:
-        await self._admission.admit(
+        await self.admission.admit(
             bound, recompute=options.recompute, account=options.account, not_before=options.not_before
         )
         submitted = await self._claim_all(bound, options, trace)
-        self._admission.accepted(submitted, not_before=options.not_before)
+        self.admission.accepted(submitted, not_before=options.not_before)
         self._audit_all(bound, submitted, options.actor)
         for item, claimed in zip(bound, submitted, strict=True):
             metrics.labelled(metrics.SUBMISSIONS, item.task_type.name, claimed.outcome).inc()

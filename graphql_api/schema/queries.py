@@ -24,6 +24,7 @@ from graphql_api.schema.cluster_types import Cluster, to_cluster
 from graphql_api.schema.record_types import CallerType, PageInfo, read_page
 from graphql_api.schema.task_type_description import TaskTypeType
 from graphql_api.schema.times import to_milliseconds
+from graphql_api.schema.usage_types import UsageType, all_usage, usage_of
 
 CURSOR_LENGTH: Final = 100
 """Characters of a cursor; those of `make_cursor` have about 64."""
@@ -129,6 +130,18 @@ def make_query(task_class: type, connection_class: type) -> type:
             before = parse_audit_cursor(after) if after else None
             matches = audit_filter(asking, caller or None, action or None, task_id or None)
             return to_audit_connection(await read_audit(info.context.node.store, first, before, matches), after or None)
+
+        @strawberry.field(
+            description="What the caller's tenant uses and may use. Another account needs the scope `admin`; where no "
+            "authentication is required, callers see their own address."
+        )
+        async def usage(self, info: ApiInfo, account: str | None = strawberry.UNSET) -> UsageType:
+            info.context.caller.require(Scope.READ)
+            return await usage_of(info.context.node, info.context.caller, account or None)
+
+        @strawberry.field(description="The accounts that use most bytes; at most 100. Needs the scope `admin`.")
+        async def all_usage(self, info: ApiInfo, first: int | None = PAGE_LIMIT) -> list[UsageType]:
+            return await all_usage(info.context.node, info.context.caller, checked_first(first))
 
         @strawberry.field(description="The caller of this request, with its permissions.")
         def caller(self, info: ApiInfo) -> CallerType:
