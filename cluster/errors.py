@@ -122,12 +122,14 @@ class StoreFull(PublicError):
     """Redis is nearly full: nothing new is accepted until records have expired, or it has been given more memory."""
 
     code = "STORE_FULL"
+    audited = True
 
 
 class QuotaExceeded(PublicError):
     """The account keeps as many bytes of records and blobs as it may."""
 
     code = "QUOTA_EXCEEDED"
+    audited = True
 
 
 class TooManySubscriptions(PublicError):
@@ -141,6 +143,7 @@ class TooManyConnections(PublicError):
     """The address holds too many connections, or too much of requests that are not complete."""
 
     code = "TOO_MANY_CONNECTIONS"
+    audited = True
 
 
 class Unauthenticated(PublicError):

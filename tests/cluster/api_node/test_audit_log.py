@@ -8,7 +8,7 @@ import pytest
 
 from cluster.api_node import audit_log
 from cluster.api_node.audit_log import AuditLog
-from cluster.errors import BadInput, Forbidden, StoreUnavailable
+from cluster.errors import BadInput, Forbidden, PublicError, StoreUnavailable
 from cluster.observability import metrics
 from cluster.settings import Settings
 from cluster.store.actor import Actor
@@ -128,3 +128,18 @@ def test_an_actor_is_kept_as_one_text(actor: Actor, text: str) -> None:
     assert actor.text == text
     read = Actor.parse(text)
     assert (read and read.text) == (text or None)
+
+
+def test_every_refusal_is_audited_but_those_that_concern_only_the_request() -> None:
+    assert {error.code for error in PublicError.__subclasses__() if not error.audited} == {
+        "BAD_CURSOR",
+        "BAD_INPUT",
+        "BAD_TASK_ID",
+        "DOCUMENT_TOO_LARGE",
+        # Apollo's clients ask with the hash of each document first.
+        "PERSISTED_OPERATION_NOT_FOUND",
+        "RESULT_GONE",
+        "RESULT_UNREADABLE",
+        "SERVICE_UNAVAILABLE",
+        "TASK_NOT_FOUND",
+    }
