@@ -53,7 +53,8 @@ class ApiSettings(SettingsGroup):
     document_cost: int = setting(
         10_000,
         integer(10),
-        "Maximum cost of an operation: 10 for a field that reads Redis, 1 for others, multiplied by list sizes.",
+        "Maximum cost of an operation: 10 for a field that reads or writes Redis or that may be long, 1 for others, "
+        "multiplied by list sizes, and 3 for each input or id of a batch.",
     )
     answer_bytes: int = setting(
         16_000_000,

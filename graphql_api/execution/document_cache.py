@@ -6,15 +6,18 @@ import hashlib
 import itertools
 import sys
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from graphql import (
     DocumentNode,
     FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
     GraphQLError,
     GraphQLSchema,
+    InlineFragmentNode,
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     parse,
@@ -74,6 +77,8 @@ class Operation:
         number: number of the document, unique in this process.
         name: name of the operation.
         shared: its response for a final record depends on nothing but the document and the variables.
+        introspects: it selects `__schema` or `__type`.
+        constant: it selects nothing else, so that its response never changes.
         execution: executes a query or mutation; made on first use.
         event_execution: executes an event of a subscription; made on first use.
     """
@@ -84,6 +89,8 @@ class Operation:
     kind: OperationType
     name: str | None
     shared: bool
+    introspects: bool = False
+    constant: bool = False
     execution: Execution | None = None
     event_execution: EventExecution | None = None
 
@@ -132,9 +139,27 @@ class CachedDocument:
             own = node.name.value if node.name else None
             if name is None or name == own:
                 kind = OperationType(node.operation.value)
-                return Operation(self.document, node, self.number, kind, own, _awaits_one_task(node))
+                names = set(_root_fields(self.document, node))
+                introspects = not names.isdisjoint({"__schema", "__type"})
+                constant = introspects and not node.variable_definitions and all(n.startswith("__") for n in names)
+                shared = _awaits_one_task(node)
+                return Operation(self.document, node, self.number, kind, own, shared, introspects, constant)
         message = "Must provide an operation." if name is None else f"Unknown operation named '{name}'."
         raise DocumentRejected([GraphQLError(message)])
+
+
+def _root_fields(document: DocumentNode, operation: OperationDefinitionNode) -> Iterator[str]:
+    """The names of the root fields of an operation, which may be in fragments."""
+    fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
+    todo = [operation.selection_set]
+    while todo:
+        for node in todo.pop().selections:
+            if isinstance(node, FieldNode):
+                yield node.name.value
+            elif isinstance(node, InlineFragmentNode):
+                todo.append(node.selection_set)
+            elif isinstance(node, FragmentSpreadNode) and (found := fragments.pop(node.name.value, None)):
+                todo.append(found.selection_set)
 
 
 def _awaits_one_task(node: OperationDefinitionNode) -> bool:
@@ -155,6 +180,8 @@ class DocumentCache:
         self._limits = Limits.of(settings)
         self._persisted = persisted
         self.answer_bytes = settings.answer_bytes
+        self.result_fields: Collection[str] = ()
+        """The GraphQL names of the schema's `@result_field` methods, which cost more than other fields."""
         self._rules = tuple(specified_rules)
         if not settings.introspection:
             self._rules += (NoSchemaIntrospectionCustomRule,)
@@ -200,7 +227,7 @@ class DocumentCache:
         self._persisted.check(text)
         try:
             document = parse(text, max_tokens=self._limits.tokens)
-            measured = measure_document(document)
+            measured = measure_document(document, self.result_fields)
             check_limits(measured, self._limits)
         except RecursionError:
             raise DocumentTooLarge(f"a document may have at most {self._limits.depth} nested fields") from None

@@ -6,9 +6,9 @@ A document is measured in one walk that visits each fragment once, however often
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from graphql import (
     DirectiveNode,
@@ -50,7 +50,18 @@ PAGE_LIMIT: Final = 100
 PAGED: Final = frozenset({"tasks", "audit"})
 """The lists with `first`: what is selected below one counts for each item of a page."""
 ROOT_COST: Final = 10
-"""Cost of a field that reads from Redis; other fields cost 1."""
+"""Cost of a field that reads or writes Redis, or reads a long value; other fields cost 1."""
+BATCHED_COST: Final = 3
+"""Cost of one input of `submit<Name>Many`, or of one id of `taskResults`: many are written or watched together."""
+BATCHES: Final = {"inputs": True, "taskIds": False}
+"""The arguments of such root fields, and whether the selection counts for each item: those of a subscription are
+executed one by one, as they come."""
+LONG_FIELDS: Final = frozenset({"input", "result", "partial"})
+"""Fields of a task that may be long, and are read for each task of a list."""
+SCHEMA_LISTS: Final = {"types": 100, "fields": 5, "inputFields": 3, "enumValues": 2}
+"""Usual lengths of the longer lists in `__schema` and `__type`, for their cost."""
+SCHEMA_COST: Final = 100_000
+"""Cost of all `__schema` and `__type` in an operation: twice that of the query that tools send, whatever the schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +98,16 @@ class DocumentSize:
     """The size of a document: the depth of its deepest field, the cost of its most expensive operation, and counts.
 
     Attributes:
+        schema_cost: the cost of what the most expensive operation asks of the schema itself.
         per_item: the additional cost per item of a list variable, by name: the inputs of `submit<Name>Many`.
+        defaults: the number of items of list variables that are omitted, by name.
     """
 
     depth: int
     cost: int
+    schema_cost: int
     per_item: dict[str, int]
+    defaults: dict[str, int]
     longest_name: int
     aliases: int
     directives: int
@@ -101,91 +116,122 @@ class DocumentSize:
     list_items: int
 
 
-def measure_document(document: DocumentNode) -> DocumentSize:
-    """Measures a document. Fragments may be missing or recursive, which validation reports later."""
-    return _Walk(document).measure()
+def measure_document(document: DocumentNode, result_fields: Collection[str] = ()) -> DocumentSize:
+    """Measures a document. Fragments may be missing or recursive, which validation reports later.
+
+    Args:
+        result_fields: the GraphQL names of `@result_field` methods, whose values are made when they are read.
+    """
+    return _Walk(document, LONG_FIELDS.union(result_fields)).measure()
+
+
+class _Size(NamedTuple):
+    """The size of a selection set."""
+
+    depth: int = 0
+    cost: int = 0
+    schema_cost: int = 0
 
 
 class _Walk:
-    def __init__(self, document: DocumentNode) -> None:
+    def __init__(self, document: DocumentNode, long_fields: Collection[str]) -> None:
         self._document = document
+        self._long_fields = long_fields
         self._fragments = {
             node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
         }
-        self._known: dict[str, tuple[int, int]] = {}
+        self._known: dict[tuple[str, bool], _Size] = {}
         self._aliases = self._directives = self._spreads = self._list_items = self._longest_name = 0
         self._names: Counter[str] = Counter()
         self._per_item: Counter[str] = Counter()
+        self._defaults: dict[str, int] = {}
 
     def measure(self) -> DocumentSize:
-        depth = cost = 0
+        depth = cost = schema_cost = 0
         for node in self._document.definitions:
             if isinstance(node, OperationDefinitionNode):
                 self._count_directives(node.directives)
                 for variable in node.variable_definitions or ():
                     self._values(variable.default_value)
                     self._count_directives(variable.directives)
-                selected_depth, selected_cost = self._selections(node.selection_set, root=True)
-                depth, cost = max(depth, selected_depth), max(cost, selected_cost)
+                    if isinstance(variable.default_value, ListValueNode):
+                        self._defaults[variable.variable.name.value] = len(variable.default_value.values)
+                size = self._selections(node.selection_set, root=True)
+                depth, cost = max(depth, size.depth), max(cost, size.cost)
+                schema_cost = max(schema_cost, size.schema_cost)
             elif isinstance(node, FragmentDefinitionNode):
                 # Even if nothing spreads it: it is validated all the same.
                 self._fragment(node.name.value)
         pairs = sum(count * (count - 1) // 2 for count in self._names.values())
         return DocumentSize(
-            depth, cost, dict(self._per_item), self._longest_name, self._aliases, self._directives, self._spreads,
-            pairs, self._list_items,
+            depth, cost, schema_cost, dict(self._per_item), self._defaults, self._longest_name, self._aliases,
+            self._directives, self._spreads, pairs, self._list_items,
         )  # fmt: skip
 
-    def _selections(self, selections: SelectionSetNode | None, *, root: bool = False) -> tuple[int, int]:
-        """Depth and cost of a selection set."""
-        depth = cost = 0
+    def _selections(self, selections: SelectionSetNode | None, *, root: bool = False, of_schema: bool = False) -> _Size:
+        """The size of a selection set; below `__schema` and `__type`, `cost` is that of SCHEMA_LISTS."""
+        depth = cost = schema_cost = 0
         for node in () if selections is None else selections.selections:
             self._count_directives(node.directives)
             if isinstance(node, FieldNode):
-                selected_depth, selected_cost = self._field(node, root=root)
+                size = self._field(node, root=root, of_schema=of_schema)
             elif isinstance(node, InlineFragmentNode):
-                selected_depth, selected_cost = self._selections(node.selection_set, root=root)
+                size = self._selections(node.selection_set, root=root, of_schema=of_schema)
             else:
                 assert isinstance(node, FragmentSpreadNode)
                 self._spreads += 1
-                selected_depth, selected_cost = self._fragment(node.name.value)
-            depth, cost = max(depth, selected_depth), cost + selected_cost
-        return depth, cost
+                size = self._fragment(node.name.value, of_schema=of_schema)
+            depth, cost, schema_cost = max(depth, size.depth), cost + size.cost, schema_cost + size.schema_cost
+        return _Size(depth, cost, schema_cost)
 
-    def _field(self, node: FieldNode, *, root: bool) -> tuple[int, int]:
-        name = node.alias.value if node.alias else node.name.value
-        self._names[name] += 1
-        self._longest_name = max(self._longest_name, len(name))
+    def _field(self, node: FieldNode, *, root: bool, of_schema: bool) -> _Size:
+        name = node.name.value
+        shown = node.alias.value if node.alias else name
+        self._names[shown] += 1
+        self._longest_name = max(self._longest_name, len(shown))
         self._aliases += node.alias is not None
-        times, inputs = 1, None
-        paged = node.name.value in PAGED
-        if paged:
-            times = DEFAULT_PAGE
         for argument in node.arguments or ():
             self._values(argument.value)
-            if paged and argument.name.value == "first":
-                first = int(argument.value.value) if isinstance(argument.value, IntValueNode) else PAGE_LIMIT
-                times = max(1, min(first, PAGE_LIMIT))
-            elif root and argument.name.value == "inputs":
-                inputs = argument.value
-        depth, cost = self._selections(node.selection_set)
-        if isinstance(inputs, ListValueNode):
-            times = max(1, len(inputs.values))
-        elif isinstance(inputs, VariableNode):
-            # The number of items is known only with the variables (`check_list_cost`).
-            self._per_item[inputs.name.value] += cost
-            times = 0
-        # The results of a list of tasks are read one by one.
-        own = ROOT_COST if root or node.name.value in ("result", "partial") else 1
-        return depth + 1, own + cost * times
+        if of_schema:
+            size = self._selections(node.selection_set, of_schema=True)
+            return _Size(size.depth + 1, 1 + size.cost * SCHEMA_LISTS.get(name, 1))
+        if name in ("__schema", "__type"):
+            size = self._selections(node.selection_set, of_schema=True)
+            return _Size(size.depth + 1, ROOT_COST, size.cost)
+        size = self._selections(node.selection_set)
+        own = ROOT_COST if root or name in self._long_fields else 1
+        times = self._page_size(node) if name == "tasks" else 1
+        cost = size.cost * times
+        for argument in node.arguments or ():
+            each = BATCHES.get(argument.name.value)
+            if root and each is not None:
+                cost = self._batch_cost(argument.value, size.cost, each=each)
+        return _Size(size.depth + 1, own + cost, size.schema_cost * times)
 
-    def _fragment(self, name: str) -> tuple[int, int]:
-        if name not in self._known:
-            self._known[name] = (0, 0)  # for recursive spreads
+    def _page_size(self, node: FieldNode) -> int:
+        for argument in node.arguments or ():
+            if argument.name.value == "first":
+                first = int(argument.value.value) if isinstance(argument.value, IntValueNode) else PAGE_LIMIT
+                return max(1, min(first, PAGE_LIMIT))
+        return DEFAULT_PAGE
+
+    def _batch_cost(self, items: Node, selection: int, *, each: bool) -> int:
+        """The cost of a batch, without that of a variable's items, whose number is known only with the variables
+        (`check_list_cost`)."""
+        item, once = (BATCHED_COST + selection, 0) if each else (BATCHED_COST, selection)
+        if isinstance(items, VariableNode):
+            self._per_item[items.name.value] += item
+            return once
+        return once + item * (max(1, len(items.values)) if isinstance(items, ListValueNode) else 1)
+
+    def _fragment(self, name: str, *, of_schema: bool = False) -> _Size:
+        known = name, of_schema
+        if known not in self._known:
+            self._known[known] = _Size()  # for recursive spreads
             if name in self._fragments:
                 self._count_directives(self._fragments[name].directives)
-                self._known[name] = self._selections(self._fragments[name].selection_set)
-        return self._known[name]
+                self._known[known] = self._selections(self._fragments[name].selection_set, of_schema=of_schema)
+        return self._known[known]
 
     def _count_directives(self, directives: Iterable[DirectiveNode] | None) -> None:
         for directive in directives or ():
@@ -226,6 +272,7 @@ def check_limits(measured: DocumentSize, limits: Limits) -> None:
         ("items in a list", measured.list_items, limits.list_items),
         ("pairs of fields with one name", measured.pairs, MAX_FIELD_PAIRS),
         ("points of cost", measured.cost, limits.cost),
+        ("points of cost for its introspection", measured.schema_cost, SCHEMA_COST),
     ):
         if actual > limit:
             raise DocumentTooLarge(f"a document may have at most {limit} {what}, not {actual}", limit=limit)
@@ -235,16 +282,18 @@ def check_list_cost(measured: DocumentSize, variables: Any, limits: Limits) -> N
     """Raises:
     DocumentTooLarge: the document costs too much, given the number of items in the variables.
     """
-    if not measured.per_item or not isinstance(variables, dict):
+    if not measured.per_item:
         return
+    given = variables if isinstance(variables, dict) else {}
     cost = measured.cost
     for name, each in measured.per_item.items():
-        items = variables.get(name)
-        cost += each * (len(items) if isinstance(items, list) else 1)
+        items = given.get(name)
+        count = len(items) if isinstance(items, list) else 1
+        cost += each * (count if name in given else measured.defaults.get(name, 1))
     if cost > limits.cost:
         raise DocumentTooLarge(
-            f"an operation may have at most {limits.cost} points of cost, not {cost}: its selection counts for each "
-            "input; select fewer fields, or send fewer inputs at once",
+            f"an operation has at most {limits.cost} points of cost, not {cost}: its selection counts for each input; "
+            "select fewer fields, or send fewer inputs at once",
             limit=limits.cost,
         )
 

@@ -6,11 +6,13 @@ of extensions, a context of its own) costs as much as the execution, and this ap
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Collection, Mapping
 from contextlib import aclosing
 from inspect import isawaitable
-from typing import Any, Final
+from typing import Any, Final, cast
 
+import orjson
 import strawberry
 from graphql import ExecutionResult as CoreResult
 from graphql import GraphQLError
@@ -22,11 +24,12 @@ from strawberry.types.graphql import OperationType
 from cluster.errors import AnswerTooLarge, PublicError
 from cluster.observability import metrics
 from graphql_api.answer_size import Answer, counted_answer
+from graphql_api.auth.callers import Scope
 from graphql_api.errors import mask_error
 from graphql_api.execution.compiled_selection import EventExecution, event_execution, field_execution
 from graphql_api.execution.document_cache import DocumentCache, DocumentRejected, Operation
-from graphql_api.execution.response_cache import CachedExecution, ResponseCache
-from graphql_api.graphql_core_internals import Executor, build_executor, event_source
+from graphql_api.execution.response_cache import CachedExecution, ResponseCache, compact
+from graphql_api.graphql_core_internals import Executor, build_executor, event_source, execute
 from graphql_api.strawberry_internals import PreExecutionError, core_schema
 
 ALL_OPERATIONS: Final = frozenset(OperationType)
@@ -43,9 +46,11 @@ class Operations(strawberry.Schema):
     def __init__(self, documents: DocumentCache, **options: Any) -> None:
         super().__init__(**options)
         self._core = core_schema(self)
-        self._documents = documents
+        self.documents = self._documents = documents
         self._response_cache = ResponseCache()
         self._answer_bytes = documents.answer_bytes
+        # One at a time: threads that compute keep the event loop from running.
+        self._introspecting = asyncio.Lock()
 
     async def execute(  # type: ignore[override]
         self,
@@ -122,6 +127,10 @@ class Operations(strawberry.Schema):
             executor = self._executor(operation, variables, context)
             if isinstance(executor, list):
                 return self._masked(operation, variables, CoreResult(None, executor), context)
+            if operation.introspects:
+                context.caller.require(Scope.READ)
+                if operation.constant:
+                    return self._masked(operation, variables, await self._introspect(operation, executor), context)
             if operation.execution is None:
                 operation.execution = field_execution(self._core, operation.document, operation.node)
             with counted_answer(self._answer_bytes) as answer:
@@ -132,6 +141,21 @@ class Operations(strawberry.Schema):
         except Exception as error:  # noqa: BLE001 - masked as an internal error
             return self._refused([_as_graphql(error)], context)
         return self._masked(operation, variables, result, context)
+
+    async def _introspect(self, operation: Operation, executor: Executor) -> CoreResult:
+        """Executes an operation that asks only of the schema: once for as long as its response is cached, and in a
+        thread, because it takes tens of milliseconds."""
+        key = "introspection", operation.number, operation.name
+        async with self._introspecting:
+            data = self._response_cache.get(key)
+            if data is None:
+                with counted_answer(self._answer_bytes) as answer:
+                    result = await asyncio.to_thread(lambda: _bounded(execute(executor), answer))
+                if result.errors:
+                    return result
+                data = compact(orjson.dumps(result.data))
+                self._response_cache.put(key, data)
+        return CoreResult(cast(Any, orjson.Fragment(data)), None)
 
     def _executor(
         self, operation: Operation, variables: dict[str, Any] | None, context: Any

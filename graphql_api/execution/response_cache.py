@@ -19,7 +19,7 @@ CACHE_BYTES: Final = 16 * 2**20
 """Size of the cache: the bytes of all entries."""
 ENTRY_OVERHEAD_BYTES: Final = 800
 """What an entry takes besides its response, approximately: its key and its place in the dict."""
-MAX_RESPONSE_BYTES: Final = 2**20
+MAX_RESPONSE_BYTES: Final = 4 * 2**20
 """Larger responses are not cached."""
 
 

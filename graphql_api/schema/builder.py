@@ -74,6 +74,7 @@ def make_schema(registry: Registry, documents: DocumentCache | None = None) -> S
 
     schema = _assemble(outputs, members, documents)
     schema.wrappers, schema.outputs = wrappers, names
+    schema.documents.result_fields = frozenset(type_map.result_fields)
     return schema
 
 

@@ -72,6 +72,8 @@ class TypeMap:
             sorted(SCALAR_NAMES.union(reserved)), ("dask-graphql itself", None)
         )
         self._outputs: set[type] = set()
+        self.result_fields: set[str] = set()
+        """The GraphQL names of `@result_field` methods."""
 
     def claim(self, name: str, origin: str, owner: Any = None) -> None:
         """Reserves a GraphQL name for its owner.
@@ -265,6 +267,7 @@ class TypeMap:
         set_signature(
             resolver, [positional_parameter("root", Any), positional_parameter("info", ApiInfo), *parameters], returns
         )
+        self.result_fields.add(to_camel_case(method.__name__))
         return make_field(method.__name__, resolver=resolver, description=docstring_of(method))
 
 

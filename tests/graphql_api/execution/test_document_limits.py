@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
@@ -12,26 +13,30 @@ from typing import Any
 
 import httpx
 import pytest
-from graphql import get_introspection_query, parse
+from graphql import get_introspection_query, graphql, parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.errors import DocumentTooLarge, SettingError
 from cluster.settings import Settings, load_settings
 from cluster.task_types.registry import load_registry
-from graphql_api.auth.callers import Caller
+from graphql_api.auth.callers import Caller, Scope
 from graphql_api.context import Context
 from graphql_api.error_messages import shorten
 from graphql_api.execution.document_cache import CachedDocument, DocumentCache, DocumentRejected
 from graphql_api.execution.document_limits import (
     PLAIN_ITEMS_PER_VALUE,
+    SCHEMA_COST,
     Limits,
     check_limits,
+    check_list_cost,
     check_variables,
     measure_document,
 )
 from graphql_api.execution.persisted_operations import PersistedOperations
+from graphql_api.graphql_core_internals import execute
 from graphql_api.schema.builder import make_schema
+from graphql_api.transport.json import json_bytes
 from tests.system import Socket, System
 
 LIMITS = Limits.of(Settings())
@@ -301,8 +306,8 @@ def test_the_selection_of_a_many_mutation_counts_for_each_input() -> None:
             return True
         return False
 
-    assert allowed([{"n": 1}] * 700)
-    assert not allowed([{"n": 1}] * 800)
+    assert allowed([{"n": 1}] * 600)
+    assert not allowed([{"n": 1}] * 700)
     assert allowed({"n": 1})
     # What clients send for a full batch: plain fields.
     assert allowed([{"n": 1}] * 1_000, MANY.replace("result { __typename }", "taskId state attempt submittedAt"))
@@ -316,3 +321,123 @@ def test_the_selection_of_a_many_mutation_counts_for_each_input() -> None:
     check_limits(measure_document(parse(spelled)), LIMITS)
     dear = spelled.replace("__typename", " ".join(f"f{i}" for i in range(40)))
     assert "points of cost" in refusal(dear)
+
+
+# Cost -----------------------------------------------------------------------------------------------------------------
+
+
+def cost_of(text: str, **variables: Any) -> int:
+    """The smallest DOCUMENT_COST with which an operation is allowed."""
+    measured = measure_document(parse(text), {"digitsSlice"})
+    low, high = 0, 10**9
+    while low < high:
+        middle = (low + high) // 2
+        try:
+            check_limits(measured, replace(LIMITS, cost=middle))
+            check_list_cost(measured, variables, replace(LIMITS, cost=middle))
+        except DocumentTooLarge:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@given(st.integers(1, 1_000), st.integers(0, 5), st.sampled_from(["variable", "literal", "default"]))
+@settings(max_examples=30)
+def test_each_input_of_a_batch_costs_its_write_and_the_selection(inputs: int, fields: int, how: str) -> None:
+    selection = " ".join(f"f{i}" for i in range(fields)) + " last"
+    items = "[" + " 1" * inputs + "]"
+    texts = {
+        "variable": f"mutation($i: [X]) {{ submitMany(inputs: $i) {{ {selection} }} }}",
+        "literal": f"mutation {{ submitMany(inputs: {items}) {{ {selection} }} }}",
+        "default": f"mutation($i: [X] = {items}) {{ submitMany(inputs: $i) {{ {selection} }} }}",
+    }
+    given_variables = {"i": [1] * inputs} if how == "variable" else {}
+    assert cost_of(texts[how], **given_variables) == 10 + inputs * (3 + fields + 1)
+
+
+def test_each_id_of_a_subscription_costs_its_watch_and_the_selection_counts_once() -> None:
+    text = "subscription($i: [ID!]!) { taskResults(taskIds: $i) { taskId result { x } } }"
+    assert cost_of(text, i=["0"] * 500) == 10 + 500 * 3 + 1 + 10 + 1
+    assert cost_of(text, i=["0"] * 1_000) < Settings().document_cost
+
+
+@pytest.mark.parametrize("field", ["input", "result { x }", "partial { x }", "digitsSlice(offset: 0, length: 9)"])
+def test_a_long_value_costs_as_much_as_a_read_and_counts_for_each_task_of_a_list(field: str) -> None:
+    one = 10 + ("x" in field)
+    assert cost_of(f"{{ task(taskId: 1) {{ {field} }} }}") == 10 + one
+    assert cost_of(f"{{ tasks(first: 50) {{ edges {{ node {{ {field} }} }} }} }}") == 10 + 50 * (2 + one)
+    many = f"mutation {{ submitMany(inputs: [1 2 3]) {{ task {{ {field} }} }} }}"
+    assert cost_of(many) == 10 + 3 * (3 + 1 + one)
+
+
+def test_the_schema_knows_which_fields_are_made_when_they_are_read() -> None:
+    documents = DocumentCache(Settings(), PersistedOperations(Settings()))
+    make_schema(load_registry(), documents)
+    assert documents.result_fields == {"value", "digitsSlice"}
+
+
+# Introspection --------------------------------------------------------------------------------------------------------
+
+EVERYTHING = get_introspection_query(
+    specified_by_url=True, directive_is_repeatable=True, schema_description=True, input_value_deprecation=True,
+    experimental_directive_deprecation=True, one_of=True,
+)  # fmt: skip
+ON_TYPE = "fragment F on __Type { name kind description fields { name args { name type { name } } type { name } } }"
+
+
+def test_an_introspection_may_ask_twice_what_tools_ask() -> None:
+    assert measure_document(parse(EVERYTHING)).schema_cost * 2 == pytest.approx(SCHEMA_COST, rel=0.1)
+    for allowed in (EVERYTHING, f"{{ __schema {{ types {{ ...F }} }} }} {ON_TYPE}"):
+        check_limits(measure_document(parse(allowed)), LIMITS)
+    types = f'{{ {" ".join(f"""t{i}: __type(name: "Task") {{ ...F }}""" for i in range(99))} }} {ON_TYPE}'
+    check_limits(measure_document(parse(types)), LIMITS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{ __schema { " + " ".join(f"t{i}: types {{ ...F }}" for i in range(100)) + " } } " + ON_TYPE,
+        "{ " + " ".join(f"s{i}: __schema {{ types {{ ...F }} }}" for i in range(60)) + " } " + ON_TYPE,
+        "{ ...Q } fragment Q on Query { __schema { "
+        + " ".join(f"t{i}: types {{ ...F }}" for i in range(100))
+        + " } } "
+        + ON_TYPE,
+        "{ __schema { types { fields { type { fields { " + " ".join(f"n{i}: name" for i in range(190)) + " } } } } } }",
+        EVERYTHING.replace("__schema {", "__schema { a: types { ...FullType } b: types { ...FullType }", 1),
+    ],
+)
+def test_an_introspection_that_repeats_itself_is_refused_for_its_cost(text: str) -> None:
+    assert "points of cost for its introspection" in refusal(text)
+
+
+async def test_an_introspection_is_executed_once_and_needs_the_scope_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = make_schema(load_registry())
+    executions = 0
+
+    def counted(executor: Any) -> Any:
+        nonlocal executions
+        executions += 1
+        return execute(executor)
+
+    monkeypatch.setattr("graphql_api.execution.operations.execute", counted)
+    reader = Context(None, known_caller=Caller("reader", frozenset({Scope.READ})))  # type: ignore[arg-type]
+    answers = await asyncio.gather(*(schema.execute(EVERYTHING, context_value=reader) for _ in range(5)))
+    assert executions == 1
+    first, *others = [json_bytes(answer.data) for answer in answers]
+    assert all(other == first for other in others)
+    assert json.loads(first) == (await graphql(schema._core, EVERYTHING)).data
+    submitter = Context(None, known_caller=Caller("submitter", frozenset({Scope.SUBMIT})))  # type: ignore[arg-type]
+    monkeypatch.setattr(submitter, "audit_refusal", lambda _: None)
+    for text in (
+        EVERYTHING,
+        '{ t: __type(name: "Task") { name } }',
+        "{ ...F } fragment F on Query { __schema { description } }",
+    ):
+        refused = await schema.execute(text, context_value=submitter)
+        assert refused.data is None
+        assert [error.extensions["code"] for error in refused.errors or ()] == ["FORBIDDEN"]
+    named = "query($n: String!) { __type(name: $n) { name } }"
+    for name in ("Task", "Submission"):
+        found = await schema.execute(named, {"n": name}, reader)
+        assert found.data == {"__type": {"name": name}}
