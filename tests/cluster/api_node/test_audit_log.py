@@ -132,6 +132,7 @@ def test_an_actor_is_kept_as_one_text(actor: Actor, text: str) -> None:
 
 def test_every_refusal_is_audited_but_those_that_concern_only_the_request() -> None:
     assert {error.code for error in PublicError.__subclasses__() if not error.audited} == {
+        "ANSWER_TOO_LARGE",
         "BAD_CURSOR",
         "BAD_INPUT",
         "BAD_TASK_ID",
