@@ -26,8 +26,13 @@ PYTEST := $(BIN)/python -m pytest -n
 QUICK := (vital or not (slow or aws or browser)) and not other_engine
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help run test test-all test-rest test-thorough test-pages test-aws docs bench bench-growth bench-profile bench-autoscaling fuzz audit audit-terraform deploy images destroy chaos soak lint types schema console
 .PHONY: lock pin-images test-latest test-images clean setup
+=======
+.PHONY: help run test test-all test-rest test-thorough test-pages test-aws docs bench bench-growth bench-profile bench-autoscaling fuzz audit audit-terraform deploy images destroy attack chaos soak lint types schema console
+.PHONY: lock test-latest test-images clean setup
+>>>>>>> 1bfc523 (make attack: what a caller without credentials costs a node; the kernel ends connections whose clients take nothing)
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -96,6 +101,9 @@ console: $(VENV)/.run ## Builds the web pages
 
 chaos: $(VENV)/.test ## Kills and stops processes at random under load, and checks every guarantee (SECONDS=600 SEED=1 ENGINE=valkey-8)
 	@$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED) $(if $(ENGINE),--engine $(ENGINE))
+
+attack: $(VENV)/.test ## Attacks a node as hostile callers do, for longer than CI does, and prints what it costs (SECONDS=600)
+	@ATTACK_SECONDS=$(SECONDS) $(BIN)/python -m pytest -s tests/attack
 
 soak: SECONDS := $(if $(filter file,$(origin SECONDS)),3600,$(SECONDS))
 soak: $(VENV)/.test ## Runs mixed work for SECONDS=3600 and measures growth: memory, files, threads, keys (RATE=20)

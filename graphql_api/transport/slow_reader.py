@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import struct
+from contextlib import suppress
 from typing import Final
 
 from cluster.observability import metrics
@@ -16,6 +17,8 @@ SLOW_SECONDS: Final = 25.0
 """Period over which a client's reading speed is measured."""
 SLOW_BYTES_PER_SECOND: Final = 4_096
 """A client that reads more slowly than this is disconnected."""
+STALLED_SECONDS: Final = 30.0
+"""How long the kernel tries to send what a client's window has no room for, or what it does not acknowledge."""
 SETTLE_SECONDS: Final = 0.5
 """Delay between a full buffer and the first measurement: the rest of a long message may follow."""
 SOCKET_BUFFER_FACTOR: Final = 8
@@ -61,6 +64,18 @@ class SlowReader:
             return
         self._timer = None
         abort(self._transport, f"{self._what} whose client read {max(0, taken)} bytes in {SLOW_SECONDS:g} s")
+
+
+def bound_stalled_writes(transport: asyncio.BaseTransport) -> None:
+    """Lets the kernel end a connection whose client takes nothing for STALLED_SECONDS (RFC 5482).
+
+    The kernel buffers some megabytes for each connection, also for a closed one, and tries for a quarter of an hour to
+    send them; `SlowReader` sees only what does not fit there. Linux has this option.
+    """
+    connection = transport.get_extra_info("socket")
+    if connection is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+        with suppress(OSError):  # not TCP
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(STALLED_SECONDS * 1_000))
 
 
 def abort(transport: asyncio.Transport, what: str) -> None:

@@ -47,7 +47,7 @@ from graphql_api.transport.arrival import (
 )
 from graphql_api.transport.bounded_close import BoundedCloseTransport
 from graphql_api.transport.slim_asyncio import SlimEvent, SlimQueue
-from graphql_api.transport.slow_reader import SOCKET_BUFFER_FACTOR, SlowReader, abort
+from graphql_api.transport.slow_reader import SOCKET_BUFFER_FACTOR, SlowReader, abort, bound_stalled_writes
 from graphql_api.transport.websockets_internals import (
     FIRST_MESSAGE_BYTES,
     allow_large_messages,
@@ -286,6 +286,7 @@ class HttpProtocol(HttpToolsProtocol):
     # The connection ---------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        bound_stalled_writes(transport)
         # A WebSocket inherits this transport.
         bounded = BoundedCloseTransport(cast(asyncio.Transport, transport), "connection")
         super().connection_made(cast(asyncio.Transport, bounded))
@@ -371,7 +372,12 @@ class HttpProtocol(HttpToolsProtocol):
         metrics.REFUSED_REQUESTS.labels(str(refused.status)).inc()
         logger.debug("refused a request of %s: %s", self.address, refused)
         if self.cycle is not None and not self.cycle.response_complete:
-            self.transport.close()
+            if self._arriving == "body" or self.pipeline:
+                self.transport.close()
+            else:
+                # The response to an earlier request is under way.
+                self.cycle.keep_alive = False
+                self.flow.pause_reading()
         elif not self.transport.is_closing():
             self.transport.write(refused.response())
             self.transport.write_eof()
