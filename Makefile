@@ -26,13 +26,8 @@ PYTEST := $(BIN)/python -m pytest -n
 QUICK := (vital or not (slow or aws or browser)) and not other_engine
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help run test test-all test-rest test-thorough test-pages test-aws docs bench bench-growth bench-profile bench-autoscaling fuzz audit audit-terraform deploy images destroy chaos soak lint types schema console
-.PHONY: lock pin-images test-latest test-images clean setup
-=======
 .PHONY: help run test test-all test-rest test-thorough test-pages test-aws docs bench bench-growth bench-profile bench-autoscaling fuzz audit audit-terraform deploy images destroy attack chaos soak lint types schema console
-.PHONY: lock test-latest test-images clean setup
->>>>>>> 1bfc523 (make attack: what a caller without credentials costs a node; the kernel ends connections whose clients take nothing)
+.PHONY: lock pin-images test-latest test-images clean setup
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
