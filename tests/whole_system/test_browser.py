@@ -255,6 +255,26 @@ async def test_a_running_task_is_cancelled(windows: Windows, tmp_path: Path) -> 
         await expect(page.get_by_role("region", name="Timeline")).to_contain_text("CANCELLED was cancelled")
 
 
+async def test_the_earlier_result_is_shown_until_there_is_a_new_one(
+    windows: Windows, pages_system: System, tmp_path: Path
+) -> None:
+    (tmp_path / "gate-4").touch()
+    query = """mutation($folder: String!, $options: SubmitOptions) {
+      submitGated(folder: $folder, n: 4, options: $options) { taskId } }"""
+    asked = {"folder": str(tmp_path)}
+    found = (await pages_system.ask(query, asked))["submitGated"]["taskId"]
+    await pages_system.result(found)
+    (tmp_path / "gate-4").unlink()
+    await pages_system.ask(query, asked | {"options": {"recompute": True}})
+    async with windows.open(f"/#/tasks/{found}") as page:
+        await see_state(page, "RUNNING")
+        hint = page.get_by_text("result of an earlier run")
+        await expect(hint).to_be_visible()
+        (tmp_path / "gate-4").touch()
+        await see_state(page, "SUCCEEDED")
+        await expect(hint).not_to_be_visible()
+
+
 async def test_the_timeline_shows_every_attempt(windows: Windows) -> None:
     async with windows.open("/#/submit/estimate_pi") as page:
         # It divides by zero, and has two retries.

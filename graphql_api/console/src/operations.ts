@@ -56,9 +56,16 @@ export const EVENTS = `subscription Events($taskId: ID!) {
 
 export const CANCEL = "mutation Cancel($taskId: ID!) { cancelTask(taskId: $taskId) { taskId } }";
 
+export const WITHDRAW = "mutation Withdraw($taskId: ID!) { withdrawTask(taskId: $taskId) { taskId } }";
+
 /** The final record with its whole result; without the result if the api no longer has the task type. */
 export const resultOf = (type: TaskType | undefined): string => `subscription Result($taskId: ID!) {
   taskResult(taskId: $taskId) { ${TASK} ${type ? `result { ... on ${type.outputType} { ${type.selection} } }` : ""} }
+}`;
+
+/** The result of the run before, of a task that is computed again; null if there is none. */
+export const earlierOf = (type: TaskType): string => `query Earlier($taskId: ID!) {
+  task(taskId: $taskId) { state result { ... on ${type.outputType} { ${type.selection} } } }
 }`;
 
 /** The partial result of a running task, each time that it changes; nothing once the task has ended. */

@@ -10,7 +10,6 @@ const ADVICE: Record<string, string> = {
   QUEUE_FULL: "Too many tasks are queued. Nothing was submitted; try again in a moment.",
   STORE_FULL: "The store has no room for new tasks. Nothing was submitted; running tasks go on.",
   QUOTA_EXCEEDED: "Nothing was submitted. Wait until results expire, or ask the operator for more.",
-  STORE_FULL: "Redis is nearly full. Nothing was submitted; try again later, or tell the operator.",
   RATE_LIMITED: "You have submitted too many tasks recently. Nothing was submitted; try again in a moment.",
   SERVICE_UNAVAILABLE: "Redis does not respond. Submitting again is safe: the same input has the same id.",
   WORKER_LOST: "The worker processes that ran it ended. Find out what ends them: a crash in an extension, for example.",

@@ -4,7 +4,8 @@ import { type Refusal, refusal, request, subscribe } from "./api.ts";
 import { call, count, counted, duration } from "./format.ts";
 import { useNow, usePoll } from "./hooks.ts";
 import {
-  CANCEL, type Cluster, EVENTS, isFinal, type Outcome, partialOf, READ, resultOf, STATE, type Task, type TaskEvent, type TaskState,
+  CANCEL, type Cluster, earlierOf, EVENTS, isFinal, type Outcome, partialOf, READ, resultOf, STATE, type Task, type TaskEvent, type TaskState,
+  WITHDRAW,
 } from "./operations.ts";
 import { Fact, Facts, Progress, RefusalView, StateMark } from "./parts.tsx";
 import { CopyButton, ResultView } from "./result.tsx";
@@ -61,9 +62,11 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
   const [record, setRecord] = useState<Task>();
   const [final, setFinal] = useState<Task>();
   const [partial, setPartial] = useState<Task["result"]>();
+  const [earlier, setEarlier] = useState<Task["result"]>();
   const [events, setEvents] = useState<TaskEvent[]>([]);
   const [reason, setReason] = useState<Refusal>();
   const [cancelling, setCancelling] = useState(false);
+  const [shared, setShared] = useState(false);
 
   useEffect(
     () =>
@@ -111,6 +114,21 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
     });
   }, [taskId, wish]);
 
+  // Attempts are numbered on when a task is computed again, so a first attempt has no earlier result.
+  const again = type && record && !isFinal(record.state) && record.attempt > 1 ? earlierOf(type) : undefined;
+  useEffect(() => {
+    if (!again) return;
+    let current = true;
+    request<{ task: { state: TaskState; result: Task["result"] } | null }>(again, { taskId }).then(
+      // Once it has ended, `taskResult` delivers the new result.
+      ({ task }) => current && task && !isFinal(task.state) && setEarlier(task.result),
+      () => undefined,
+    );
+    return () => {
+      current = false;
+    };
+  }, [taskId, again]);
+
   const shows = type && record?.state === "RUNNING" && !final ? partialOf(type) : undefined;
   useEffect(() => {
     if (!shows) return;
@@ -128,7 +146,8 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
     // Show the state in the tab's title, for users who wait in another tab.
     if (Heading === "h1" && title && state) document.title = `${state} ${title}`;
   }, [Heading, title, state]);
-  const shown = final ? final.result : partial;
+  const shown = final ? final.result : (partial ?? earlier);
+  const isEarlier = Boolean(shown) && (final ? final.state !== "SUCCEEDED" : shown === earlier);
   const open = state !== undefined && !isFinal(state);
   const now = useNow(open);
   // Of the latest run alone: a task that is submitted again starts over.
@@ -143,9 +162,21 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
   const cancel = () => {
     setCancelling(true);
     request(CANCEL, { taskId }).catch((why: unknown) => {
-      setReason(refusal(why));
+      const refused = refusal(why);
+      setReason(refused);
+      setShared(refused.code === "FORBIDDEN");
       setCancelling(false);
     });
+  };
+  // Others want the task too: it continues for them.
+  const withdraw = () => {
+    request(WITHDRAW, { taskId }).then(
+      () => {
+        setReason(undefined);
+        setShared(false);
+      },
+      (why: unknown) => setReason(refusal(why)),
+    );
   };
 
   return (
@@ -153,7 +184,12 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
       <header className="row">
         <Heading className="call" title={title && title.length > 200 ? title.slice(0, 2000) : undefined}>{title ?? "Task"}</Heading>
         <span role="status">{state ? <StateMark state={state} /> : <span className="hint">not submitted yet, or expired; this page waits for it</span>}</span>
-        {open && (
+        {open && shared && (
+          <button type="button" className="quiet end" onClick={withdraw} title="Others who want this task still get its result">
+            Withdraw
+          </button>
+        )}
+        {open && !shared && (
           <button type="button" className="quiet end" onClick={cancel} disabled={cancelling}>
             {cancelling ? "Cancelling" : "Cancel"}
           </button>
@@ -169,7 +205,8 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
       {state === "QUEUED" && <Waiting cluster={cluster} />}
       {reason && <RefusalView reason={reason} />}
       {final?.error && <RefusalView reason={final.error} />}
-      {shown && type && <ResultView taskId={taskId} type={type} result={shown} whole={shown === final?.result} />}
+      {isEarlier && <p className="hint">This is the result of an earlier run{open && ", until there is a new one"}:</p>}
+      {shown && type && <ResultView taskId={taskId} type={type} result={shown} whole={shown === final?.result || isEarlier} />}
       {final?.state === "SUCCEEDED" && !type && (
         <p className="hint">This api no longer has the task type {final.name}, so it cannot show the result.</p>
       )}
