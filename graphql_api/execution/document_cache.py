@@ -50,6 +50,8 @@ DOCUMENT_BYTES: Final = 4_000
 """Memory of a document besides its tokens: its entry in the cache and the reader that is compiled for it."""
 TOKEN_BYTES: Final = 1_000
 """Memory of one token: its part of the syntax tree."""
+CALLER_FIELDS: Final = frozenset({"submittedBy", "cancelledBy"})
+"""The fields of a task whose values depend on the caller that asks."""
 
 
 def weight_of(text: str, tokens: int) -> int:
@@ -142,7 +144,7 @@ class CachedDocument:
                 names = set(_root_fields(self.document, node))
                 introspects = not names.isdisjoint({"__schema", "__type"})
                 constant = introspects and not node.variable_definitions and all(n.startswith("__") for n in names)
-                shared = _awaits_one_task(node)
+                shared = _awaits_one_task(node) and not _asks_who(self.document)
                 return Operation(self.document, node, self.number, kind, own, shared, introspects, constant)
         message = "Must provide an operation." if name is None else f"Unknown operation named '{name}'."
         raise DocumentRejected([GraphQLError(message)])
@@ -171,6 +173,22 @@ def _awaits_one_task(node: OperationDefinitionNode) -> bool:
         and isinstance(fields[0], FieldNode)
         and fields[0].name.value == "taskResult"
     )
+
+
+def _asks_who(document: DocumentNode) -> bool:
+    """Whether a document selects a field whose value depends on the caller that asks, anywhere."""
+    sets = [
+        node.selection_set
+        for node in document.definitions
+        if isinstance(node, OperationDefinitionNode | FragmentDefinitionNode)
+    ]
+    while sets:
+        for node in sets.pop().selections:
+            if isinstance(node, FieldNode) and node.name.value in CALLER_FIELDS:
+                return True
+            if isinstance(node, FieldNode | InlineFragmentNode) and node.selection_set is not None:
+                sets.append(node.selection_set)
+    return False
 
 
 class DocumentCache:

@@ -100,10 +100,10 @@ async def world(redis: RedisServer, folder: Path, **changes: Any) -> AsyncIterat
     public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(PRIVATE.public_key()))
     jwks = folder / "jwks.json"
     jwks.write_text(json.dumps({"keys": [{**public, "kid": "one", "use": "sig", "alg": "ES256"}]}))
+    options = {"authentication": "required", "tenants": "isolated", **changes}
     settings = load_settings(
-        {}, redis_url=redis.url, key_prefix=f"t{uuid.uuid4().hex[:8]}", data_dir=folder, authentication="required",
-        tenants="isolated", jwks_file=str(jwks), jwt_audience="dask", legacy_websocket=True, log_level="WARNING",
-        task_modules=(PICTURES,), **changes,
+        {}, redis_url=redis.url, key_prefix=f"t{uuid.uuid4().hex[:8]}", data_dir=folder, jwks_file=str(jwks),
+        jwt_audience="dask", legacy_websocket=True, log_level="WARNING", task_modules=(PICTURES,), **options,
     )  # fmt: skip
     store = Store(settings)
     async with api_node(settings, load_registry((PICTURES,))) as url, httpx.AsyncClient() as client:
@@ -400,6 +400,35 @@ async def test_a_priority_above_zero_needs_its_scope(shared: World) -> None:
     await shared.ask(user, mutation(-5))
     for scopes in (USER | {Scope.PRIORITY}, frozenset({Scope.ADMIN}), EVERYTHING):
         await shared.ask(await shared.key(f"hurried-{len(scopes)}", scopes), mutation(100))
+
+
+async def test_a_response_that_is_made_once_for_all_names_nobody_to_callers_of_other_tenants(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    async with world(redis_server, tmp_path, tenants="shared") as open_:
+        anna, eve = await open_.key("acme"), await open_.key("evil")
+        task_id = (await open_.submit(anna))["taskId"]
+        await open_.end(task_id)
+        fragment = "fragment F on Task { ... { by: submittedBy } }"
+        query = f'subscription {{ taskResult(taskId: "{task_id}") {{ ...F }} }} {fragment}'
+        for token, shown in ((anna, '"by":"acme"'), (eve, '"by":null'), (anna, '"by":"acme"')):
+            assert shown in (await open_.post(token, query, Accept="text/event-stream")).text
+
+
+async def test_addresses_that_clients_forward_are_not_believed(redis_server: RedisServer, tmp_path: Path) -> None:
+    query, made_up = {"query": "{ caller { name } }"}, ("192.0.2.1", "<script>a b", "key:1")
+    for proxies, names in (
+        ("", {"address:127.0.0.1"}),
+        ("127.0.0.1", {"address:192.0.2.1", "address:unknown"}),
+    ):
+        async with world(
+            redis_server, tmp_path, authentication="none", tenants="shared", trusted_proxies=proxies
+        ) as open_:
+            answers = [
+                await open_.client.post(open_.url, json=query, headers={"X-Forwarded-For": address})
+                for address in made_up
+            ]
+        assert {answer.json()["data"]["caller"]["name"] for answer in answers} == names
 
 
 async def test_a_scope_is_checked_before_the_arguments(shared: World) -> None:
