@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from enum import Enum, auto
+from functools import lru_cache
 from typing import Final
 
 from cluster.settings import Settings
@@ -15,11 +17,18 @@ from cluster.settings.parsers import is_loopback
 
 _HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]\\<>^`{|}\"]*)(?::[0-9]{0,5})?")
 """A host and an optional port (RFC 9110, section 7.2). Checks only what is needed to tell the two apart."""
+MAX_HOST_CHARACTERS: Final = 300
+"""More than the longest domain name (RFC 1035: 253) with a port."""
+CACHED_HOSTS: Final = 1_000
+"""Headers whose check is remembered: parsing addresses takes longer than all else that is done with a head."""
 
 
-def is_host(host: str) -> bool:
-    """Whether a Host header is well-formed; an empty one is."""
-    return _HOST.fullmatch(host) is not None
+class HostCheck(Enum):
+    """What a Host header is."""
+
+    OURS = auto()
+    FOREIGN = auto()
+    MALFORMED = auto()
 
 
 class Hosts:
@@ -35,18 +44,23 @@ class Hosts:
         self._all = "*" in names
         self._names = frozenset(names)
         self._endings = tuple(name[1:] for name in names if name.startswith("*."))
+        self._check = lru_cache(CACHED_HOSTS)(self._checked)
 
-    def allows(self, host: str, address: str) -> bool:
-        """Whether a request may be served.
+    def check(self, host: str, address: str) -> HostCheck:
+        """What a request's Host header is.
 
         Args:
-            host: a well-formed Host header. An empty one is allowed: browsers always send one.
+            host: the header. An empty one is ours: browsers always send one.
             address: this node's end of the connection.
         """
-        if self._all:
-            return True
+        return self._check(host, address) if len(host) <= MAX_HOST_CHARACTERS else HostCheck.MALFORMED
+
+    def _checked(self, host: str, address: str) -> HostCheck:
+        if not _HOST.fullmatch(host):
+            return HostCheck.MALFORMED
         name = _name(host.lower())
-        return not name or name in self._names or name.endswith(self._endings or ("\0",)) or _is_own(name, address)
+        ours = self._all or not name or name in self._names or name.endswith(self._endings) or _is_own(name, address)
+        return HostCheck.OURS if ours else HostCheck.FOREIGN
 
 
 def _name(host: str) -> str:

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cluster.settings import Settings
-from graphql_api.transport.host_check import Hosts, is_host
+from graphql_api.transport.host_check import HostCheck, Hosts
 from graphql_api.transport.origin_check import Origins
 from graphql_api.transport.request_body import refusal
 
@@ -69,10 +69,11 @@ class RequestGuard:
                 host = value.decode("latin-1")
             elif name == b"origin":
                 origin = value.decode("latin-1")
-        if not is_host(host):
-            return _refused(scope, 400, "the Host header must be a name or an address, with an optional port")
         server = scope.get("server")
-        if not self._hosts.allows(host, server[0] if server else ""):
+        checked = self._hosts.check(host, server[0] if server else "")
+        if checked is HostCheck.MALFORMED:
+            return _refused(scope, 400, "the Host header must be a name or an address, with an optional port")
+        if checked is HostCheck.FOREIGN:
             return _refused(scope, 421, "this API is not served under this name (ALLOWED_HOSTS)")
         if not self._origins.allows(origin, host, scope["scheme"]):
             return _refused(scope, 403, "pages of this origin may not use this API (ALLOWED_ORIGINS)")

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from cluster.settings import Settings, load_settings
-from graphql_api.transport.host_check import Hosts
+from graphql_api.transport.host_check import HostCheck, Hosts
 from graphql_api.transport.origin_check import Origins
 from tests.api_node import api_node
 from tests.system import RedisServer
@@ -136,7 +136,13 @@ OPEN = Settings(host="0.0.0.0", allow_public=True)
     ],
 )
 def test_a_host_is_allowed_or_refused(settings: Settings, host: str, address: str, allowed: bool) -> None:
-    assert Hosts(settings).allows(host, address) is allowed
+    assert Hosts(settings).check(host, address) is (HostCheck.OURS if allowed else HostCheck.FOREIGN)
+
+
+@pytest.mark.parametrize("settings", [Settings(), OPEN])
+@pytest.mark.parametrize("host", ["[", "a b", "a:b", "x" * 301])
+def test_a_malformed_host_is_told_from_a_foreign_one(settings: Settings, host: str) -> None:
+    assert Hosts(settings).check(host, "127.0.0.1") is HostCheck.MALFORMED
 
 
 @pytest.mark.parametrize(
