@@ -22,7 +22,7 @@ class ApiSettings(SettingsGroup):
     trusted_proxies: str = setting(
         "",
         optional(proxies),
-        "Addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto headers are believed, separated "
+        "Addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto headers are trusted, separated "
         "by commas; * for all. By default none: anyone can write these headers.",
     )
     allowed_hosts: tuple[str, ...] = setting(
@@ -37,7 +37,7 @@ class ApiSettings(SettingsGroup):
         origins,
         "Other sites whose pages may use this api, such as https://app.example.com, separated by commas; * for all.",
     )
-    introspection: bool = setting(True, boolean, "Whether clients may query the schema.")
+    introspection: bool = setting(True, boolean, "Whether clients may read the schema by introspection.")
     graphiql: bool = setting(True, boolean, "Whether a browser gets GraphiQL at /graphql.")
     persisted_operations: str = setting(
         "",
@@ -59,8 +59,8 @@ class ApiSettings(SettingsGroup):
     answer_bytes: int = setting(
         16_000_000,
         integer(10_000),
-        "Maximum bytes of one answer, or of one item of a subscription, and of the inputs and results read for it; at "
-        "least twice INLINE_LIMIT_BYTES.",
+        "Maximum bytes of one response, or of one item of a subscription, and of the inputs and results read for it; "
+        "at least twice INLINE_LIMIT_BYTES.",
     )
     variable_values: int = setting(
         20_000,

@@ -36,8 +36,8 @@ class AuthenticationSettings(SettingsGroup):
     jwt_tenants_share_keys: bool = setting(
         False,
         boolean,
-        "Whether a JWT whose tenant is called like that of API keys is of their tenant. By default the tenants of JWTs "
-        "are their own: `jwt/` stands in front of their names.",
+        "Whether JWTs and API keys with the same tenant name share one tenant. By default JWTs have tenants of their "
+        "own, whose names begin with `jwt/`.",
     )
     tenants: str = setting(
         "shared",

@@ -34,8 +34,8 @@ class SchedulerSettings(SettingsGroup):
     dashboard: str = setting(
         "",
         optional(host_and_port),
-        "HOST:PORT of Dask's own dashboard on the scheduler; empty for none: Dask's HTTP servers have then /health and "
-        "/metrics only. Needs the extra `dashboard` (bokeh).",
+        "HOST:PORT of Dask's own dashboard on the scheduler. Empty for no dashboard: Dask's HTTP servers then serve "
+        "only /health and /metrics. Needs the extra `dashboard` (bokeh).",
     )
 
     @property

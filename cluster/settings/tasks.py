@@ -41,8 +41,10 @@ class TaskSettings(SettingsGroup):
         30, integer(1, 36_500), "How far ahead `notBefore` may be. A task that waits for its time is kept in Redis."
     )
     lost_worker_limit: int = setting(
-        3, integer(1, 100), "How many workers may die while they run one task before it is FAILED with WORKER_LOST."
+        3,
+        integer(1, 100),
+        "How many workers may die while they run one task before it is FAILED with WORKER_LOST or OUT_OF_MEMORY.",
     )
     expose_tracebacks: bool = setting(
-        False, boolean, "Keeps the traceback of a failed task in its record, where clients can read it."
+        False, boolean, "Stores the traceback of a failed task in its record, where clients can read it."
     )

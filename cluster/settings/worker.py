@@ -25,10 +25,10 @@ class WorkerSettings(SettingsGroup):
         120.0,
         seconds(0),
         "How long the event loop of a worker process may be blocked while its threads run before the process is "
-        "replaced. Time in which a task holds the interpreter does not count. 0: for ever.",
+        "replaced. Time in which a task holds the GIL does not count. 0: for ever.",
     )
     drain_seconds: float = setting(
         100.0,
         seconds(0),
-        "How long a worker that is asked to stop goes on with the tasks it runs. Fargate Spot allows 120 s in all.",
+        "How long a worker that is asked to stop continues the tasks that it runs. Fargate Spot allows 120 s in all.",
     )
