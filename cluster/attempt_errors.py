@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 MESSAGE_LIMIT: Final = 2_000
-"""Characters of an exception's message that a record keeps."""
+"""Characters of an error's message that a record keeps."""
+EVENT_MESSAGE_LIMIT: Final = 500
+"""Characters of an error's message that an event keeps: a task may have a thousand of them, and the record has all."""
+NAME_LIMIT: Final = 200
+"""Characters of an error's code, and of the type of its exception."""
 
 
 def error(code: str, message: str, kind: str | None = None) -> dict[str, Any]:
     """Returns the error of a record: a stable code, a message for humans, and the type of the exception if there was
     one."""
-    return {"code": code, "message": utf8_text(message), "type": kind}
+    return {
+        "code": utf8_text(code[:NAME_LIMIT]),
+        "message": utf8_text(message[:MESSAGE_LIMIT]),
+        "type": None if kind is None else utf8_text(kind[:NAME_LIMIT]),
+    }
+
+
+def event_message(fields: Mapping[str, Any]) -> str:
+    """Returns the message of an event that an error causes."""
+    return str(fields["message"])[:EVENT_MESSAGE_LIMIT]
 
 
 def from_exception(code: str, exception: BaseException) -> dict[str, Any]:

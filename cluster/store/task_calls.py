@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import orjson
 
+from cluster.attempt_errors import event_message
 from cluster.settings import Settings
 from cluster.store.actor import NOBODY, Actor
 from cluster.store.call_builder import BLOBS_CHECK_SECONDS, CHECK_AFTER_SECONDS, CallBuilder, milliseconds
@@ -146,7 +147,7 @@ class TaskCalls(CallBuilder):
         """
         return self._task_call(
             "fail", task_id, attempt, orjson.dumps(error), self._ttl, self._event_limit, retries,
-            milliseconds(delay_seconds), error["message"], milliseconds(longest_delay_seconds), counter,
+            milliseconds(delay_seconds), event_message(error), milliseconds(longest_delay_seconds), counter,
             blob_bytes,
             parse=bytes.decode,
         )  # fmt: skip
@@ -190,7 +191,7 @@ class TaskCalls(CallBuilder):
     def _loss(self, attempt: int, loss_reason: LossReason, error: dict[str, Any]) -> tuple[Any, ...]:
         return (
             attempt, loss_reason, self._lost_limit, UNDELIVERED_LIMIT, orjson.dumps(error), self._ttl,
-            self._event_limit, error["message"], UNCHARGED_LIMIT,
+            self._event_limit, event_message(error), UNCHARGED_LIMIT,
         )  # fmt: skip
 
     def release(self, task_id: str, attempt: int) -> Call[bool]:

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 OVERHEAD_BYTES: Final = 10_000
 """How much longer a result may be than the limit of one value: for field names and small fields."""
 MAX_TRACEBACK_LENGTH: Final = 20_000
-"""Characters of a traceback that a record keeps, from its end, which is the most useful part."""
+"""Characters of a traceback that a log line or a record keeps, from its end, which is the most useful part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +78,13 @@ def run_function(task_type: TaskType, attempt: AttemptInput, settings: Settings,
     except BlobError as error:
         return Failed(attempt_errors.from_exception("BLOB_STORE", error), retry=True, platform=error.temporary)
     except BaseException as error:  # noqa: BLE001 - any exception of a user's function is the task's outcome
-        logger.info("task %s attempt %d raised:\n%s", task_id, number, traceback.format_exc())
+        shown = traceback.format_exc()[-MAX_TRACEBACK_LENGTH:]
+        logger.info("task %s attempt %d raised:\n%s", task_id, number, shown)
         # Dask raises it for a part of a graph that killed its workers; their logs say how.
         lost = type(error).__name__ == "KilledWorker"
         fields = attempt_errors.from_exception("WORKER_LOST" if lost else "TASK_FAILED", error)
         if settings.expose_tracebacks:
-            fields["traceback"] = attempt_errors.utf8_text(traceback.format_exc()[-MAX_TRACEBACK_LENGTH:])
+            fields["traceback"] = attempt_errors.utf8_text(shown)
         return Failed(fields, retry=True)
 
 

@@ -14,12 +14,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 import cluster.store.blob_store
 import cluster.worker.executor
-from cluster.attempt_errors import MESSAGE_LIMIT
+from cluster import attempt_errors
+from cluster.attempt_errors import EVENT_MESSAGE_LIMIT, MESSAGE_LIMIT, NAME_LIMIT
 from cluster.errors import BlobError
 from cluster.scheduling import entry_point
 from cluster.scheduling.entry_point import run_attempts, use_runner
@@ -30,7 +34,7 @@ from cluster.store.thread_store import ThreadStore
 from cluster.task_types.registry import _registered, load_registry
 from cluster.task_types.task_type import Bound, TaskType
 from cluster.worker.executor import Executor
-from cluster.worker.outcome import Failed, Succeeded, call, encode
+from cluster.worker.outcome import MAX_TRACEBACK_LENGTH, Failed, Succeeded, call, encode
 from dask_graphql import BigInt, Blob, Graph, TaskError, cancelled, report_partial, report_progress, save_blob, task
 from tests import outside
 from tests.system import TASKS
@@ -288,6 +292,28 @@ def test_a_long_message_is_cut(bench: Bench) -> None:
     fields = bench.run(bench.submit("failing", message="y" * 50_000)).error_fields()
     assert fields is not None
     assert fields["message"] == "y" * MESSAGE_LIMIT
+
+
+def test_nothing_that_a_failure_leaves_is_long(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    record = bench.run(bench.submit("refusing", code="N" * 50_000))
+    assert code(record) == "N" * NAME_LIMIT
+    with caplog.at_level("INFO"):
+        bound = bench.submit("failing", message="é" * 50_000)
+        bench.run(bound)
+    assert all(len(line.getMessage()) < MAX_TRACEBACK_LENGTH + 200 for line in caplog.records)
+    events = bench.store.run(bench.calls.watch(bound.task_id, "n", after_seq=0)).events
+    assert events[-1].message == "é" * EVENT_MESSAGE_LIMIT
+
+
+@settings(max_examples=30)
+@given(st.text(), st.text(), st.none() | st.text(), st.integers(1, 3_000))
+def test_the_error_of_a_record_is_bounded_and_has_a_json_form(
+    code: str, message: str, kind: str | None, n: int
+) -> None:
+    fields = attempt_errors.error(code * n, message * n, kind)
+    # The longest escape of a character, `\\U0010ffff`, has ten.
+    assert len(orjson.dumps(fields)) < 20 * (MESSAGE_LIMIT + 2 * NAME_LIMIT) + 100
+    assert len(attempt_errors.event_message(fields)) <= EVENT_MESSAGE_LIMIT
 
 
 def test_a_task_error_keeps_its_code(bench: Bench) -> None:
