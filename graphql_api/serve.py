@@ -10,9 +10,12 @@ from starlette.types import ASGIApp
 
 from cluster.observability.logs import set_up_logging
 from cluster.observability.tracing import set_up_tracing
-from cluster.settings import Settings
+from cluster.settings import Settings, variable_of
+from cluster.settings.parsers import is_loopback
 from graphql_api.app import create_app
 from graphql_api.transport.uvicorn_internals import HttpProtocol, WebSocketProtocol
+
+logger = logging.getLogger(__name__)
 
 KEEP_ALIVE_SECONDS: Final = 75
 """Idle HTTP connections stay open longer than a load balancer keeps them (60 s at AWS), which otherwise might send a
@@ -27,6 +30,12 @@ def run_api(settings: Settings) -> None:
     set_up_tracing("api")
     # uvicorn logs two lines per WebSocket, which would fill a busy node's disk.
     logging.getLogger("uvicorn.error").addFilter(lambda record: not str(record.msg).startswith(PER_SOCKET_MESSAGES))
+    if settings.authentication == "none" and not settings.allowed_hosts and not is_loopback(settings.host):
+        logger.warning(
+            "without authentication any page can use this api by a name that its owner points to %s: set %s",
+            settings.host,
+            variable_of("allowed_hosts"),
+        )
     uvicorn.run(**server_options(settings, create_app(settings)))
 
 

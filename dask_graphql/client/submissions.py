@@ -25,7 +25,7 @@ class SubmitOptions:
     Attributes:
         recompute: run the task again even if a result is kept. If the response is lost and the request repeated, it may
             run twice.
-        priority: from -100 to 100; tasks with a higher priority run first.
+        priority: from -100 to 100; tasks with a higher priority run first. Above 0 it needs the scope `priority`.
         not_before: do not run the task before this time, which needs a time zone. None: run it now.
     """
 

@@ -69,7 +69,10 @@ class PageInfo:
 @strawberry.input(description="Options of a submission.")
 class SubmitOptions:
     recompute: bool = strawberry.field(default=False, description="Run the task again even if a result is stored.")
-    priority: int = strawberry.field(default=0, description="From -100 to 100; tasks with a higher priority run first.")
+    priority: int = strawberry.field(
+        default=0,
+        description="From -100 to 100; tasks with a higher priority run first. Above 0 it needs the scope `priority`.",
+    )
     not_before: datetime.datetime | None = strawberry.field(
         default=strawberry.UNSET, description="Do not run the task before this time."
     )
