@@ -56,8 +56,11 @@ class ArrivalRefused(Exception):
         return head.encode() + body
 
 
-def check_head(url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
+def check_head(url: bytes, headers: Sequence[tuple[bytes, bytes]], received_bytes: int) -> None:
     """Checks the size of a request's head.
+
+    Args:
+        received_bytes: all that was received for it, the head included; 0 if that is not known.
 
     Raises:
         ArrivalRefused: it is too large.
@@ -66,7 +69,8 @@ def check_head(url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
         raise ArrivalRefused(414, f"a URL is at most {URL_BYTES} bytes long; send the operation by POST")
     if len(headers) > HEADER_LIMIT:
         raise ArrivalRefused(431, f"a request has at most {HEADER_LIMIT} headers")
-    if len(url) + sum(len(name) + len(value) for name, value in headers) > HEAD_BYTES:
+    surely_small = 0 < received_bytes <= HEAD_BYTES
+    if not surely_small and len(url) + sum(len(name) + len(value) for name, value in headers) > HEAD_BYTES:
         raise head_too_large()
 
 

@@ -392,9 +392,10 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._arriving = "body"
+        received_bytes = self._unparsed
         self._unparsed = self._body_bytes = 0
         try:
-            check_head(self.url, self.headers)
+            check_head(self.url, self.headers, received_bytes)
             if len(self.pipeline) >= PIPELINE_LIMIT:
                 raise ArrivalRefused(429, f"at most {PIPELINE_LIMIT} requests of a connection may wait")
         except ArrivalRefused as refused:

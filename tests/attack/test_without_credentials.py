@@ -31,6 +31,7 @@ LONGEST_PAUSE_SECONDS = 2.0
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(SECONDS + 300)
 @pytest.mark.skipif(sys.platform != "linux", reason="connections are counted in Linux's /proc/net/tcp")
 async def test_what_a_caller_without_credentials_costs(redis_server: RedisServer, tmp_path: Path) -> None:
     speed, scale = (1.0, 5) if SECONDS else (SPEED, 1)

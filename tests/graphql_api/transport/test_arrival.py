@@ -438,6 +438,33 @@ async def test_connections_of_an_address_are_bounded_and_given_back(settings: Se
                     await asyncio.sleep(0.01)
 
 
+async def test_event_streams_that_are_opened_at_once_are_bounded_by_address_and_given_back(settings: Settings) -> None:
+    settings = replace(settings, sockets_per_client=3)
+    subscription = {"query": f'subscription {{ taskResult(taskId: "{"f" * 32}") {{ state }} }}'}
+    async with api_node(settings) as url, httpx.AsyncClient(timeout=10) as client:
+
+        async def opened(until: asyncio.Event) -> int:
+            async with client.stream(
+                "POST", url, json=subscription, headers={"Accept": "text/event-stream"}
+            ) as response:
+                statuses.append(response.status_code)
+                if len(statuses) == 12:
+                    until.set()
+                await until.wait()
+                return response.status_code
+
+        for _ in range(2):
+            statuses: list[int] = []
+            streams = [asyncio.create_task(opened(all_opened)) for all_opened in [asyncio.Event()] for _ in range(12)]
+            assert sorted(await asyncio.gather(*streams)) == [200] * 3 + [400] * 9
+            # The node notices that the streams are closed.
+            async with asyncio.timeout(10):
+                while (
+                    "dask_graphql_sockets_open 0.0" not in (await client.get(url.replace("/graphql", "/metrics"))).text
+                ):
+                    await asyncio.sleep(0.02)
+
+
 def limits(settings: Settings, **changes: Any) -> AddressLimits:
     return AddressLimits(replace(settings, **changes))
 

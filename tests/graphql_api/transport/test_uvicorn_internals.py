@@ -1,16 +1,20 @@
 """Each private interface of uvicorn that we use has its effect: a test fails if a release renames one of them.
 
-Slow readers are in test_slow_readers.py, offers to upgrade in test_odd_requests.py, orderly stops in
-test_graphql_transport_ws.py, compression in test_websockets_internals.py.
+Bounds on what arrives are in test_arrival.py, slow readers in test_slow_readers.py, offers to upgrade in
+test_odd_requests.py, orderly stops in test_graphql_transport_ws.py, compression in test_websockets_internals.py.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
+
+import pytest
 
 from cluster.settings import Settings
 from graphql_api.transport.bounded_close import BoundedCloseTransport
 from graphql_api.transport.slim_asyncio import SlimEvent, SlimQueue
+from graphql_api.transport.slow_reader import STALLED_SECONDS
 from tests.api_node import api_node
 from tests.sockets import dial, exchange, the_open_connection
 
@@ -43,3 +47,12 @@ async def test_a_connection_says_when_it_is_blocked_and_can_be_aborted(settings:
         async with asyncio.timeout(5):
             await socket.wait_closed()
         assert socket.close_code == 1006
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="an option of Linux")
+async def test_the_kernel_ends_connections_whose_clients_take_nothing(settings: Settings) -> None:
+    async with api_node(settings) as url, dial(url, "graphql-transport-ws") as client:
+        await exchange(client, ({"type": "connection_init"}, [{"type": "connection_ack"}]))
+        served = the_open_connection().transport.get_extra_info("socket")
+        milliseconds = served.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+        assert milliseconds == STALLED_SECONDS * 1_000
