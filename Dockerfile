@@ -122,6 +122,9 @@ ENV PATH=/opt/dask-graphql/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     DASK_GRAPHQL_DATA_DIR=/var/lib/dask-graphql
 WORKDIR /var/lib/dask-graphql
+# All that a node writes to: everything else may be read-only. On Fargate, only a volume that is declared here keeps its
+# owner and mode.
+VOLUME ["/tmp", "/var/lib/dask-graphql"]
 # By number, so that a platform can see that it is not root.
 USER 10001:10001
 ENTRYPOINT ["dask-graphql"]

@@ -79,6 +79,9 @@ module "cluster" {
 locals {
   redis_url_secret_arn = var.existing_redis == null ? module.redis[0].url_secret_arn : var.existing_redis.url_secret_arn
 
+  # Of a user who may do what workers do, where there is one: a task can find the URL of its worker.
+  worker_redis_url_secret_arn = try(coalesce(var.existing_redis.worker_url_secret_arn), local.redis_url_secret_arn)
+
   # The prefix DASK_GRAPHQL_ is added by modules/node.
   environment = merge(var.settings, {
     SCHEDULER          = "tls://${module.cluster.scheduler_host}:${local.scheduler_port}"
@@ -106,6 +109,11 @@ locals {
     }
     secret_arns = [local.redis_url_secret_arn, module.cluster.dask_tls_secret_arn]
   }
+
+  worker_common = merge(local.common, {
+    secrets     = merge(local.common.secrets, { REDIS_URL = local.worker_redis_url_secret_arn })
+    secret_arns = [local.worker_redis_url_secret_arn, module.cluster.dask_tls_secret_arn]
+  })
 }
 
 # The nodes --------------------------------------------------------------------------------------------------------------
@@ -192,7 +200,7 @@ module "worker" {
   source                = "./modules/node"
   name                  = var.name
   node                  = "worker"
-  common                = local.common
+  common                = local.worker_common
   repository            = module.images.repositories["worker"]
   cpu                   = var.worker_cpu
   memory_mib            = var.worker_memory_mib

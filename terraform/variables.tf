@@ -473,14 +473,18 @@ variable "redis_snapshot_days" {
 
 variable "existing_redis" {
   type = object({
-    url_secret_arn = string
-    port           = number
+    url_secret_arn        = string
+    port                  = number
+    worker_url_secret_arn = optional(string)
   })
-  description = "Your own Redis, not in cluster mode: the secret that contains its URL (rediss://...), and its port. It must accept the output `redis_security_group_id`."
+  description = "Your own Redis, not in cluster mode: the secret that contains its URL (rediss://...), its port, and the secret with the URL of a user for workers (`dask-graphql worker-acl`; empty: the same URL). It must accept the output `redis_security_group_id`."
   default     = null
   validation {
-    condition     = var.existing_redis == null ? true : can(regex("^arn:aws[a-z-]*:secretsmanager:", var.existing_redis.url_secret_arn))
-    error_message = "existing_redis: the ARN of a secret in Secrets Manager, and a port."
+    condition = var.existing_redis == null ? true : alltrue([
+      for arn in compact([var.existing_redis.url_secret_arn, var.existing_redis.worker_url_secret_arn]) :
+      can(regex("^arn:aws[a-z-]*:secretsmanager:", arn))
+    ])
+    error_message = "existing_redis: the ARNs of secrets in Secrets Manager, and a port."
   }
 }
 

@@ -130,6 +130,28 @@ run "a_redis_of_ones_own" {
     condition     = length(module.redis) == 0 && output.redis_url_secret_arn == "arn:aws:secretsmanager:us-east-1:123456789012:secret:my-redis-url-AbCdEf"
     error_message = "No ElastiCache is made, and the nodes read the secret that was given."
   }
+  assert {
+    condition     = local.worker_redis_url_secret_arn == local.redis_url_secret_arn
+    error_message = "Workers read the same one, unless they have one of their own."
+  }
+}
+
+run "a_redis_user_for_workers" {
+  variables {
+    existing_redis = {
+      url_secret_arn        = "arn:aws:secretsmanager:us-east-1:123456789012:secret:my-redis-url-AbCdEf"
+      port                  = 6379
+      worker_url_secret_arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:for-workers-AbCdEf"
+    }
+  }
+  assert {
+    condition     = !contains(local.worker_common.secret_arns, local.redis_url_secret_arn) && local.worker_common.secrets.REDIS_URL == "arn:aws:secretsmanager:us-east-1:123456789012:secret:for-workers-AbCdEf"
+    error_message = "Workers read their own secret, and may not read that of the other nodes."
+  }
+  assert {
+    condition     = local.common.secrets.REDIS_URL == local.redis_url_secret_arn
+    error_message = "The other nodes read the URL that may do everything."
+  }
 }
 
 run "results_for_ever" {

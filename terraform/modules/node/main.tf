@@ -29,6 +29,15 @@ resource "aws_ecs_task_definition" "this" {
     }
   }
 
+  # The image's folders that a node writes to; the rest of the image cannot be changed. Their owners and modes are those
+  # that the Dockerfile gives its volumes.
+  dynamic "volume" {
+    for_each = local.writable
+    content {
+      name = volume.key
+    }
+  }
+
   # Its key order and its empty lists are those in which ECS answers: a plan after an apply must be empty.
   container_definitions = jsonencode([{
     name        = var.node
@@ -49,10 +58,11 @@ resource "aws_ecs_task_definition" "this" {
     secrets = [
       for key in sort(keys(var.common.secrets)) : { name = "DASK_GRAPHQL_${key}", valueFrom = var.common.secrets[key] }
     ]
-    portMappings   = [for port in var.ports : { containerPort = port, hostPort = port, protocol = "tcp" }]
-    mountPoints    = []
-    volumesFrom    = []
-    systemControls = []
+    portMappings           = [for port in var.ports : { containerPort = port, hostPort = port, protocol = "tcp" }]
+    mountPoints            = [for name, path in local.writable : { containerPath = path, readOnly = false, sourceVolume = name }]
+    readonlyRootFilesystem = true
+    volumesFrom            = []
+    systemControls         = []
     linuxParameters = {
       # Reaps what a task's own subprocesses leave behind.
       initProcessEnabled = true
@@ -89,4 +99,5 @@ resource "aws_ecs_task_definition" "this" {
 
 locals {
   environment = merge(var.common.environment, var.environment)
+  writable    = { data = "/var/lib/dask-graphql", tmp = "/tmp" }
 }
