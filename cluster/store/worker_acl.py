@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-WORKER_SCRIPTS: Final = ("start", "progress", "finish", "fail", "mark_lost", "register_blobs")
-"""The scripts that a worker and its nanny run."""
-
 COMMANDS: Final = (
     # What a worker sends. redis-py also sends `client|setinfo`, which Redis 7.0 does not know, and ignores a refusal.
     *("+auth", "+hello", "+select", "+ping", "+client|setname", "+evalsha", "+script|load"),

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from cluster.settings import PREFIX, Settings, load_settings, remove_secrets, variable_of
+from cluster.store.worker_acl import worker_rules
 from cluster.system.tls import make_certificates
 from tests.system import System
 
@@ -61,15 +63,29 @@ def test_the_worker_process_forgets_secrets_before_it_imports_task_modules(tmp_p
     assert done.stdout.strip().endswith("redis://:hunter2@127.0.0.1:1/0")
 
 
+async def start_worker_with_a_user_of_its_own(system: System) -> None:
+    """Starts a worker that may change tasks and nothing else in Redis, in the place of the controller's."""
+    await system.kill("controller")
+    with redis.Redis(port=system.redis.port) as client:
+        client.acl_setuser("worker", enabled=True, passwords=["+hunter2"], reset_passwords=True)
+        client.execute_command("ACL", "SETUSER", "worker", *worker_rules(system.settings.key_prefix))  # type: ignore[no-untyped-call]
+    everything = system.settings
+    system.settings = replace(everything, redis_url=everything.redis_url.replace("://", "://worker:hunter2@"))
+    await system.start("worker")
+    system.settings = everything
+
+
 @pytest.mark.slow
 async def test_no_task_finds_a_secret_in_its_environment_even_after_its_worker_process_was_replaced(
     tmp_path: Path,
 ) -> None:
+    """The worker has a Redis user of its own, which is enough to run tasks and to report a lost process."""
     paths = make_certificates(tmp_path / "tls", days=1)
     files: dict[str, Any] = {name: path.read_text() for name, path in paths.items()}
     key = "".join(files["tls_key"].splitlines()[1:-1])
     modules = ("tests.task_modules.environment",)
-    async with System(tmp_path, tls=True, min_workers=1, max_workers=1, task_modules=modules, **files) as system:
+    async with System(tmp_path, tls=True, min_workers=0, max_workers=1, task_modules=modules, **files) as system:
+        await start_worker_with_a_user_of_its_own(system)
         for kill_first in ("false", "true"):
             mutation = f'mutation {{ submitEnvironment(folder: "{tmp_path}", killFirst: {kill_first}) {{ taskId }} }}'
             submitted = await system.ask(mutation)
@@ -81,5 +97,6 @@ async def test_no_task_finds_a_secret_in_its_environment_even_after_its_worker_p
                 assert "DASK_GRAPHQL_REDIS_URL" not in text
                 assert "DASK_GRAPHQL_TLS_KEY" not in text
                 assert key[:40] not in text.replace("\\n", "")
+                assert "hunter2" not in text
             assert "graphql" not in configuration
         assert (tmp_path / "killed").exists()
