@@ -84,6 +84,7 @@ async def test_it_is_refused_keys_of_the_api_leases_other_commands_and_other_scr
     refused = [
         ("HGETALL", calls.api_keys_key), ("HSET", calls.api_keys_key, "id", "mine"), ("DEL", calls.api_keys_key),
         ("GET", calls.salt_key), ("HGETALL", foreign), ("DEL", calls.recoverer_key), ("DEL", calls.rate_key("c")),
+        ("DEL", calls.audit_key), ("HGETALL", calls.tenants_key), ("DEL", calls.launches_key), ("GET", calls.fleet_key),
         ("EVALSHA", sha, 1, calls.api_keys_key), ("EVAL", "return 1", 0),
         ("FLUSHALL",), ("FLUSHDB",), ("CONFIG", "GET", "*"), ("CONFIG", "SET", "dir", "/tmp"), ("KEYS", "*"),
         ("SCAN", "0"), ("MONITOR",), ("SHUTDOWN",), ("ACL", "LIST"), ("CLIENT", "LIST"),
