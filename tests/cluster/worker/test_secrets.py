@@ -68,7 +68,7 @@ async def start_worker_with_a_user_of_its_own(system: System) -> None:
     await system.kill("controller")
     with redis.Redis(port=system.redis.port) as client:
         client.acl_setuser("worker", enabled=True, passwords=["+hunter2"], reset_passwords=True)
-        client.execute_command("ACL", "SETUSER", "worker", *worker_rules(system.settings.key_prefix))  # type: ignore[no-untyped-call]
+        client.execute_command("ACL", "SETUSER", "worker", *worker_rules(system.settings.key_prefix))
     everything = system.settings
     system.settings = replace(everything, redis_url=everything.redis_url.replace("://", "://worker:hunter2@"))
     await system.start("worker")
