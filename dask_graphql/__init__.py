@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cluster.errors import BadInput, TaskError
     from cluster.store.blob_store import BlobStore
+    from cluster.task_types.concurrency import Limit
     from cluster.task_types.registry import task
     from cluster.task_types.result_fields import Hidden, result_field
     from cluster.task_types.value_types import BigInt, Blob, Graph
@@ -55,6 +56,7 @@ __all__ = [
     "Hidden",
     "IdMismatch",
     "IdUnknown",
+    "Limit",
     "Refused",
     "ResultTimeout",
     "SubmitOptions",
@@ -76,6 +78,7 @@ __all__ = [
 _MODULES = {
     "cluster.errors": ("BadInput", "TaskError"),
     "cluster.store.blob_store": ("BlobStore",),
+    "cluster.task_types.concurrency": ("Limit",),
     "cluster.task_types.registry": ("task",),
     "cluster.task_types.result_fields": ("Hidden", "result_field"),
     "cluster.task_types.value_types": ("BigInt", "Blob", "Graph"),

@@ -12,12 +12,15 @@ from cluster.api_node.blob_deletion import BlobDeleter
 from cluster.api_node.cancellation import Cancellations
 from cluster.api_node.cluster_snapshot import SnapshotWatchers
 from cluster.api_node.dispatcher import Dispatcher
+from cluster.api_node.limits import Limits
 from cluster.api_node.operation_rates import OperationRates
+from cluster.api_node.paused_types import PausedTypes, Recalls
 from cluster.api_node.policy_cache import PolicyCache
 from cluster.api_node.pruning import Pruner
 from cluster.api_node.readiness import Readiness
 from cluster.api_node.recovery import Recoverer
 from cluster.api_node.result_delivery import ResultDelivery
+from cluster.api_node.slot_claimer import SlotClaimer
 from cluster.api_node.submission import Submissions
 from cluster.api_node.waiters import Waiters
 from cluster.current_settings import use_settings
@@ -44,6 +47,9 @@ class Node:
     submissions: Submissions
     cancellations: Cancellations
     deliveries: ResultDelivery
+    paused_types: PausedTypes
+    slot_claimer: SlotClaimer
+    recalls: Recalls
     recoverer: Recoverer
     pruner: Pruner
     blob_deleter: BlobDeleter
@@ -66,12 +72,16 @@ class Node:
         self.audit.start()
         self.policies.loop.start()
         await self.deliveries.start()
-        for service in (self.recoverer, self.pruner, self.blob_deleter):
+        self.paused_types.loop.start()
+        self.recalls.loop.start()
+        for service in (self.slot_claimer, self.recoverer, self.pruner, self.blob_deleter):
             service.start()
 
     async def close(self) -> None:
-        for service in (self.blob_deleter, self.pruner, self.recoverer):
+        for service in (self.blob_deleter, self.pruner, self.recoverer, self.slot_claimer):
             await service.close()
+        await self.recalls.loop.close()
+        await self.paused_types.loop.close()
         await self.dispatcher.close()
         await self.cancellations.close()
         await self.deliveries.close()
@@ -90,8 +100,20 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
     blobs = open_blob_store(settings.blob_store_url)
     scheduler = SchedulerClient(settings, subscribe_to_load=True)
     dispatcher = Dispatcher(store, scheduler)
-    recoverer = Recoverer(store, scheduler, dispatcher, node_id)
-    broadcast_listeners: list[Callable[[str], None]] = [lambda _: recoverer.wake()]
+    cancellations = Cancellations(scheduler)
+    paused_types = PausedTypes(store, lambda: on_paused())
+    policies = PolicyCache(store, lambda: slot_claimer.on_limits_changed())
+    limits = Limits(registry, lambda: paused_types.names, lambda account: policies.of(account).max_running)
+    slot_claimer = SlotClaimer(store, scheduler, dispatcher, limits, node_id)
+    recalls = Recalls(store, paused_types, cancellations, lambda: slot_claimer.active)
+    recoverer = Recoverer(store, scheduler, dispatcher, node_id, lambda: paused_types.names)
+
+    def on_paused() -> None:
+        slot_claimer.on_limits_changed()
+        recalls.wake()
+
+    wakes = {"woken": slot_claimer.wake, "paused": paused_types.refresh, "due": recoverer.wake, "epoch": recoverer.wake}
+    broadcast_listeners: list[Callable[[str], None]] = [lambda message: wakes.get(message, lambda: None)()]
 
     def on_broadcast(message: str) -> None:
         for listener in broadcast_listeners:
@@ -100,14 +122,12 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
     deliveries = ResultDelivery(store, node_id, settings.subscription_limit, on_broadcast)
     pruner = Pruner(store, node_id)
     blob_deleter = BlobDeleter(settings, store, blobs, node_id)
-    cancellations = Cancellations(scheduler)
     audit = AuditLog(store, settings.audit_entries)
-    policies = PolicyCache(store)
     broadcast_listeners.append(policies.on_broadcast)
     loops = [
         scheduler.loop, dispatcher.loop, cancellations.loop, audit.loop, policies.loop,
         *deliveries.loops,
-        *recoverer.loops, *pruner.loops, *blob_deleter.loops,
+        paused_types.loop, recalls.loop, *slot_claimer.loops, *recoverer.loops, *pruner.loops, *blob_deleter.loops,
     ]  # fmt: skip
     return Node(
         node_id=node_id,
@@ -118,10 +138,13 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         scheduler=scheduler,
         dispatcher=dispatcher,
         submissions=Submissions(
-            store, dispatcher, Admission(settings, store, policies), deliveries, cancellations, audit, policies
+            store, dispatcher, Admission(settings, store, policies), deliveries, cancellations, audit, policies, limits
         ),
         cancellations=cancellations,
         deliveries=deliveries,
+        paused_types=paused_types,
+        slot_claimer=slot_claimer,
+        recalls=recalls,
         recoverer=recoverer,
         pruner=pruner,
         blob_deleter=blob_deleter,

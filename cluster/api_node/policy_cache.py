@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -17,10 +18,15 @@ DEFAULT: Final = TenantPolicy()
 
 
 class PolicyCache:
-    """The policies by account."""
+    """The policies by account.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        on_change: called when they have changed.
+    """
+
+    def __init__(self, store: Store, on_change: Callable[[], None] = lambda: None) -> None:
         self._store = store
+        self._on_change = on_change
         self._policies: dict[str, TenantPolicy] = {}
         self._changed = asyncio.Event()
         self.loop = BackgroundLoop("tenants' policies", self._refresh)
@@ -36,7 +42,10 @@ class PolicyCache:
 
     async def _refresh(self) -> None:
         self._changed.clear()
-        self._policies = await list_policies(self._store)
+        policies = await list_policies(self._store)
+        if policies != self._policies:
+            self._policies = policies
+            self._on_change()
         with suppress(TimeoutError):
             async with asyncio.timeout(REFRESH_SECONDS):
                 await self._changed.wait()

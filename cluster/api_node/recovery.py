@@ -12,6 +12,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -70,10 +71,22 @@ class _Sweep:
 
 
 class Recoverer(LeaderService):
-    """One node's candidate for recovery."""
+    """One node's candidate for recovery.
 
-    def __init__(self, store: Store, scheduler: SchedulerClient, dispatcher: Dispatcher, node: str) -> None:
+    Args:
+        paused: returns the names of the paused task types, whose due tasks are held.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        scheduler: SchedulerClient,
+        dispatcher: Dispatcher,
+        node: str,
+        paused: Callable[[], Collection[str]] = tuple,
+    ) -> None:
         super().__init__(store, "recovery", store.calls.recoverer_key, node)
+        self._paused = paused
         self._scheduler = scheduler
         self._dispatcher = dispatcher
         self._wake = asyncio.Event()
@@ -167,7 +180,9 @@ class Recoverer(LeaderService):
             calls = self._store.calls
             replies = await self._store.run_many(
                 [
-                    calls.claim_due(digit, PAGE_SIZE, cutoff, skip_unstarted_after=skip_unstarted_after)
+                    calls.claim_due(
+                        digit, PAGE_SIZE, cutoff, skip_unstarted_after=skip_unstarted_after, paused=self._paused()
+                    )
                     for digit in shards
                 ]
             )
@@ -224,7 +239,8 @@ class Recoverer(LeaderService):
     def _replace_call(self, item: Due, *, in_grace: bool) -> Call[tuple[str, Due | None]]:
         loss_reason: LossReason = "none" if in_grace else "worker" if item.running else "undelivered"
         error = _WORKER_LOST if item.running else _UNKNOWN
-        return self._store.calls.replace_lost(item.task_id, item.attempt, loss_reason, error)
+        hold = item.name in self._paused()
+        return self._store.calls.replace_lost(item.task_id, item.attempt, loss_reason, error, claim=not hold)
 
     async def _log_queue_age(self) -> None:
         """Logs one line, from which terraform/modules/observability derives a metric. Tasks that wait for their

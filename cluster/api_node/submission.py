@@ -12,6 +12,7 @@ from cluster.api_node.audit_log import AuditLog
 from cluster.api_node.cancellation import Cancellations
 from cluster.api_node.dispatcher import Dispatchable, Dispatcher
 from cluster.api_node.fair_order import step_of
+from cluster.api_node.limits import Limits
 from cluster.api_node.policy_cache import PolicyCache
 from cluster.api_node.result_delivery import ResultDelivery
 from cluster.observability import metrics, tracing
@@ -65,6 +66,7 @@ class Submissions:
         cancellations: Cancellations,
         audit: AuditLog,
         policies: PolicyCache,
+        limits: Limits,
     ) -> None:
         self._policies = policies
         self._cancellations = cancellations
@@ -73,6 +75,7 @@ class Submissions:
         self._dispatcher = dispatcher
         self.admission = admission
         self._deliveries = deliveries
+        self._limits = limits
 
     async def submit(self, bound: Sequence[Bound], options: SubmitOptions) -> list[SubmitReply]:
         """Claims tasks of one type in one round trip and dispatches those that are not in flight yet.
@@ -171,4 +174,5 @@ class Submissions:
             account=options.account,
             step=self._step(bound.task_type.name, options.account),
             actor=options.actor,
+            limits=self._limits.limits_of(bound, options.account),
         )

@@ -111,6 +111,13 @@ RECOVERIES = counter(
     "api",
     action=("dispatched", "checked", "lost"),
 )
+HELD_TASKS = counter(
+    "held_tasks",
+    "Held tasks that were dispatched because their limits had room (`claimed`), and attempts of a paused task type "
+    "that are held again (`recalled`).",
+    "api",
+    action=("claimed", "recalled"),
+)
 RECOVERER = gauge("recoverer_active", "1 on the api node that recovers tasks: the sum over all api nodes is 1.", "api")
 PRUNED = counter("pruned", "Expired records that were removed from the lists.", "api")
 BLOB_DELETIONS = counter(

@@ -56,7 +56,8 @@ class Keys:
 
     @property
     def all_channel(self) -> str:
-        """The channel of all api nodes: 'due' (open tasks wait to be dispatched), 'epoch' (a new scheduler)."""
+        """The channel of all api nodes: 'due' (open tasks wait to be dispatched), 'epoch' (a new scheduler),
+        'woken' (held tasks may have room), 'paused' (a task type was paused or resumed)."""
         return f"{self.prefix}:all"
 
     @property
@@ -93,6 +94,21 @@ class Keys:
     def blob_deleter_key(self) -> str:
         """The lease of the node that deletes the blobs of expired tasks."""
         return f"{self.prefix}:blob_deleter"
+
+    @property
+    def slot_lease_key(self) -> str:
+        """The lease of the node that claims held tasks when their limits have room."""
+        return f"{self.prefix}:slot_claimer"
+
+    @property
+    def claimers_key(self) -> str:
+        """How many claimers of held tasks there have been; the newest has this number."""
+        return f"{self.prefix}:claimers"
+
+    @property
+    def paused_key(self) -> str:
+        """The paused task types: name -> when it was paused, milliseconds since 1970."""
+        return f"{self.prefix}:paused"
 
     @property
     def controller_key(self) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Final
 
 from cluster.store.call_builder import milliseconds
+from cluster.store.limit_calls import LimitCalls
 from cluster.store.lua_scripts import Call
 from cluster.store.shard_calls import ShardCalls
 from cluster.store.task_calls import TaskCalls
@@ -17,7 +18,7 @@ PROBE_TTL_SECONDS: Final = 60.0
 """How long the key is kept that a node writes to test whether Redis accepts writes."""
 
 
-class Calls(TaskCalls, ShardCalls):
+class Calls(TaskCalls, ShardCalls, LimitCalls):
     """The calls of tasks and of shards, and those that have a single key."""
 
     def record_time(self, key: str, suffix: str = "") -> Call[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from cluster.store.call_builder import BLOBS_CHECK_SECONDS, CHECK_AFTER_SECONDS, CallBuilder, milliseconds
@@ -18,7 +18,13 @@ BLOBS_RETRY_SECONDS: Final = 60.0
 
 class ShardCalls(CallBuilder):
     def claim_due(
-        self, digit: str, limit: int, cutoff: int | None = None, *, skip_unstarted_after: int | None = None
+        self,
+        digit: str,
+        limit: int,
+        cutoff: int | None = None,
+        *,
+        skip_unstarted_after: int | None = None,
+        paused: Iterable[str] = (),
     ) -> Call[tuple[bool, list[Due]]]:
         """Claims the due tasks of a shard. Returns whether there may be more, and what to do with each.
 
@@ -26,6 +32,7 @@ class ShardCalls(CallBuilder):
             limit: maximum number of tasks; fewer are returned if their inputs are long (CLAIM_INPUT_BYTES).
             cutoff: claims tasks due by this time of Redis's clock, milliseconds since 1970; None for now.
             skip_unstarted_after: skips dispatched attempts that have not started and are due after this time.
+            paused: names of paused task types: their due tasks are held.
         """
 
         def parse(reply: Sequence[Any]) -> tuple[bool, list[Due]]:
@@ -40,7 +47,7 @@ class ShardCalls(CallBuilder):
 
         return self._shard_call(
             "claim_due", digit, "" if cutoff is None else cutoff, limit, milliseconds(CHECK_AFTER_SECONDS),
-            CLAIM_INPUT_BYTES, "" if skip_unstarted_after is None else skip_unstarted_after, parse=parse,
+            CLAIM_INPUT_BYTES, "" if skip_unstarted_after is None else skip_unstarted_after, *paused, parse=parse,
         )  # fmt: skip
 
     def prune(self, digit: str, limit: int) -> Call[int]:

@@ -69,6 +69,7 @@ class TaskCalls(CallBuilder):
         account: str = "",
         step: float = 0.0,
         actor: Actor = NOBODY,
+        limits: str = "",
     ) -> Call[SubmitReply]:
         """Submits a task.
 
@@ -80,6 +81,8 @@ class TaskCalls(CallBuilder):
             account: whose quotas and fair share the run counts against.
             step: milliseconds that the run is expected to take, divided by the account's weight.
             actor: who submits.
+            limits: the limits that the task is subject to (`LimitList` in limit_calls.py); it is held until they have
+                room.
         """
 
         def parse(reply: bytes) -> SubmitReply:
@@ -102,7 +105,7 @@ class TaskCalls(CallBuilder):
             "" if not_before is None else not_before, milliseconds(CHECK_AFTER_SECONDS), self._event_limit,
             f"{self._token}{next(self._count)}", tenant, trace, node, milliseconds(WATCH_TTL_SECONDS),
             self._ttl, min(milliseconds(EXTRA_TTL_SECONDS), self._ttl // 2), account, f"{step:.3f}",
-            actor.text, parse=parse,
+            actor.text, limits, parse=parse,
         )  # fmt: skip
 
     def start(self, task_id: str, attempt: int, worker: str) -> Call[StartReply]:
@@ -168,10 +171,11 @@ class TaskCalls(CallBuilder):
         )
 
     def replace_lost(
-        self, task_id: str, attempt: int, loss_reason: LossReason, error: dict[str, Any]
+        self, task_id: str, attempt: int, loss_reason: LossReason, error: dict[str, Any], *, claim: bool = True
     ) -> Call[tuple[str, Due | None]]:
         """As `mark_lost`, for the recoverer: returns also the next attempt, which the caller must dispatch. It is None
-        if there is none, or if its input is long: then `claim_due` returns it."""
+        if there is none; and if its input is long, it has limits, or `claim` is false: then `claim_due` returns or
+        holds it."""
 
         def parse(reply: bytes) -> tuple[str, Due | None]:
             if reply.isalpha():
@@ -184,8 +188,8 @@ class TaskCalls(CallBuilder):
             return "QUEUED", due
 
         return self._task_call(
-            "mark_lost", task_id, *self._loss(attempt, loss_reason, error), 0, milliseconds(CHECK_AFTER_SECONDS),
-            parse=parse,
+            "mark_lost", task_id, *self._loss(attempt, loss_reason, error), 0,
+            milliseconds(CHECK_AFTER_SECONDS) if claim else "", parse=parse,
         )  # fmt: skip
 
     def _loss(self, attempt: int, loss_reason: LossReason, error: dict[str, Any]) -> tuple[Any, ...]:

@@ -17,6 +17,7 @@ from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from cluster.errors import BadInput, RegistryError
 from cluster.task_types.annotations import reject_opaque_types
 from cluster.task_types.callables import origin_of, reject_unsupported_callable, underlying_function
+from cluster.task_types.concurrency import Limit, parse_concurrency
 from cluster.task_types.core_schema import reject_lossy_types
 from cluster.task_types.input_errors import describe_value
 from cluster.task_types.output_type import OutputType
@@ -48,6 +49,7 @@ def declare(
     checks: Callable[..., None] | None = None,
     registered_in: str = "",
     input_limit: int | None = None,
+    concurrency: int | Limit | None = None,
 ) -> TaskType:
     """The task type of a function; the arguments are those of `task`, and the module that calls it.
 
@@ -98,7 +100,7 @@ def declare(
     _check_defaults(where, arguments, input_model)
     made = TaskType(
         name, version, function, arguments, timeout_seconds, retries, queue_limit, checks, input_model, output,
-        registered_in, input_limit,
+        registered_in, input_limit, parse_concurrency(where, concurrency, [item.name for item in arguments]),
     )  # fmt: skip
     _check_default_round_trips(where, made)
     return made

@@ -14,6 +14,7 @@ from types import FrameType, ModuleType
 from typing import Any, Final, TypeVar, overload
 
 from cluster.errors import RegistryError
+from cluster.task_types.concurrency import Limit
 from cluster.task_types.declaration import declare
 from cluster.task_types.task_type import TaskType
 
@@ -80,6 +81,7 @@ def task(
     queue_limit: int | None = None,
     checks: Callable[..., None] | None = None,
     input_limit: int | None = None,
+    concurrency: int | Limit | None = None,
 ) -> Callable[[F], F]: ...
 
 
@@ -93,6 +95,7 @@ def task(
     queue_limit: int | None = None,
     checks: Callable[..., None] | None = None,
     input_limit: int | None = None,
+    concurrency: int | Limit | None = None,
 ) -> Any:
     """Registers a typed function as a task type; the function itself stays unchanged.
 
@@ -105,13 +108,16 @@ def task(
         queue_limit: maximum number of waiting tasks of this type; None for the system's limit alone.
         input_limit: maximum size of an input as canonical JSON, in bytes; None for INPUT_LIMIT_BYTES.
         checks: called with the arguments on the api node; raises `BadInput` for inputs that types cannot exclude.
+        concurrency: how many tasks of this type run at once, or a `Limit`; None for no limit. Further ones stay QUEUED.
 
     Raises:
         RegistryError: the function is not fully typed, or a type has no JSON form.
     """
 
     def register(decorated: F) -> F:
-        made = declare(decorated, name, version, timeout_seconds, retries, queue_limit, checks, caller, input_limit)
+        made = declare(
+            decorated, name, version, timeout_seconds, retries, queue_limit, checks, caller, input_limit, concurrency
+        )
         _registered[caller, made.name] = made
         _importing[caller, made.name] = frozenset(being_imported)
         return decorated

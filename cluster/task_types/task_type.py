@@ -18,6 +18,7 @@ from pydantic_core import SchemaValidator, to_json
 
 from cluster.errors import BadInput, PublicError
 from cluster.task_types.callables import origin_of, underlying_function
+from cluster.task_types.concurrency import Limit
 from cluster.task_types.core_schema import Traits, traits_of
 from cluster.task_types.input_errors import ValuePath, describe_exception, python_path, validation_refusal
 from cluster.task_types.json_form import NonFiniteNumber, stable_json
@@ -64,6 +65,7 @@ class TaskType:
         input_model: pydantic model of the arguments.
         output: the declared output.
         registered_in: the module that called `task`; the function may come from another one.
+        concurrency: how many tasks of this type may run at once; None for no limit.
     """
 
     name: str
@@ -78,6 +80,7 @@ class TaskType:
     output: OutputType = field(repr=False)
     registered_in: str = ""
     input_limit: int | None = None
+    concurrency: Limit | None = None
 
     @property
     def returns(self) -> Any:
@@ -97,7 +100,7 @@ class TaskType:
         """Whether the other one is the same function with the same version and limits."""
         return self.origin == other.origin and all(
             getattr(self, name) == getattr(other, name)
-            for name in ("version", "timeout_seconds", "retries", "queue_limit", "checks", "input_limit")
+            for name in ("version", "timeout_seconds", "retries", "queue_limit", "checks", "input_limit", "concurrency")
         )
 
     def bind(

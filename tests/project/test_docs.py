@@ -61,6 +61,7 @@ def test_the_protocol_page_names_every_script_and_every_field() -> None:
         "step",
         "previous",
         "submitters",
+        "limits",
     }
 
 

@@ -72,6 +72,11 @@ def tries(calls: Calls, task_id: str) -> Iterator[Call[Any]]:
     yield calls.unwatch(task_id, "node")
     digit, future = task_id[0], 1 << 45
     yield calls.claim_due(digit, 100, future)
+    yield calls.become_claimer(digit, 1)
+    yield calls.peek_held(digit, ["t:fibonacci"], ["t:fibonacci"], 1)
+    yield calls.claim_held(digit, 1, [("t:fibonacci", task_id)])
+    yield calls.check_slots(digit, ["t:fibonacci"])
+    yield calls.recall(digit, "fibonacci", 0, 100)
     yield calls.prune(digit, 100)
     yield calls.register_blobs(task_id)
     yield calls.claim_blobs(digit, 100)

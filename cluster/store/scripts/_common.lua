@@ -56,10 +56,10 @@ end
 local TASK
 local function load_task()
   local found = redis.call('HMGET', RECORD, 'state', 'attempt', 'seq', 'name', 'submitted_at', 'tenant', 'expires_at',
-    'previous_at')
+    'previous_at', 'limits')
   TASK = {state = not has_expired(found[7]) and found[1], attempt = found[2], seq = tonumber(found[3]) or 0,
     name = found[4], submitted_at = found[5], tenant = found[6], expires_at = tonumber(found[7]),
-    previous_at = found[8]}
+    previous_at = found[8], limits = found[9]}
   return TASK.state
 end
 
@@ -251,12 +251,67 @@ local function read_submitters(name)
   return first, 1, name ~= nil and parse_actor(first) == name
 end
 
+-- Limits: what follows concerns only tasks whose record has `limits`. Keys, all of the shard:
+--   {shard}:held            set     the lists of limits that held tasks have
+--   {shard}:held:<limits>   zset    ids of held tasks with this list of limits -> their order
+--   {shard}:slots:<limit>   set     ids of tasks with an attempt that was dispatched or runs: each holds a slot
+--   {shard}:woken           set     what may have room: '+<limits>' (a task was held), '-<limit>' (a slot was freed)
+--   {shard}:claimer         string  the newest claimer of held tasks; an older one is refused
+
+-- The names of the limits in a list: 't:etl=4 a:acme' has 't:etl' and 'a:acme'.
+local function limit_names(limits)
+  local names = {}
+  for name in string.gmatch(limits, '([^ =]+)=?[^ ]*') do names[#names + 1] = name end
+  return names
+end
+
+local function announce_woken() redis.call('PUBLISH', PREFIX .. ':all', 'woken') end
+
+-- Holds a task that has no dispatched attempt: by priority, then by submission. Returns whether it is the first of its
+-- kind in this shard: then the caller announces it, as the claimer does not know of it.
+local function hold(id, limits, priority, submitted_at)
+  local held = SHARD .. ':held:' .. limits
+  redis.call('ZREM', OPEN, id)
+  redis.call('ZADD', held, int((100 - tonumber(priority)) * 2 ^ 41 + tonumber(submitted_at)), id)
+  if redis.call('ZRANK', held, id) > 0 then return false end
+  redis.call('SADD', SHARD .. ':held', limits)
+  redis.call('SADD', SHARD .. ':woken', '+' .. limits)
+  return true
+end
+
+-- Removes a task from those held. Returns whether it was one of them.
+local function unhold(id, limits)
+  if redis.call('ZREM', SHARD .. ':held:' .. limits, id) == 0 then return false end
+  if redis.call('EXISTS', SHARD .. ':held:' .. limits) == 0 then redis.call('SREM', SHARD .. ':held', limits) end
+  return true
+end
+
+-- Frees the slots of a task. Returns whether it had any.
+local function free_slots(id, limits)
+  local freed = false
+  for _, limit in ipairs(limit_names(limits)) do
+    if redis.call('SREM', SHARD .. ':slots:' .. limit, id) == 1 then
+      redis.call('SADD', SHARD .. ':woken', '-' .. limit)
+      freed = true
+    end
+  end
+  return freed
+end
+
+-- The task ends, or its attempt does: it is no longer held and holds no slot.
+local function leave_limits()
+  if not TASK.limits then return end
+  unhold(ID, TASK.limits)
+  if free_slots(ID, TASK.limits) then announce_woken() end
+end
+
 -- Ends the task: its state, its place in the lists, its last event, its time to live (0: for ever).
 local function end_task(state, attempt, ttl, event_limit, progress, message)
   set_field('finished_at', NOW_TEXT)
   move_to(state)
   redis.call('ZREM', OPEN, ID)
   end_usage(KEPT_BYTES)
+  leave_limits()
   if ttl > 0 then
     set_field('expires_at', int(NOW + ttl))
     redis.call('ZADD', EXPIRY, int(NOW + ttl), expiry_member(TASK.name, state, TASK.tenant))
@@ -282,4 +337,5 @@ local function requeue(attempt)
   redis.call('HDEL', RECORD, 'progress', 'started_at', 'heard_at', 'worker', 'result')
   set_field('attempt', attempt)
   move_to('QUEUED')
+  leave_limits()
 end

@@ -28,8 +28,8 @@ if limit_reached then
 end
 local attempt = tonumber(ARGV[3]) + 1
 requeue(attempt)
--- A long input is left to `claim_due`, which limits the size of its reply.
-local claimed = ARGV[13] ~= '' and redis.call('HSTRLEN', RECORD, 'input') <= 16384
+-- A long input is left to `claim_due`, which limits the size of its reply; so is a task with limits, which needs slots.
+local claimed = ARGV[13] ~= '' and not TASK.limits and redis.call('HSTRLEN', RECORD, 'input') <= 16384
 if claimed then set_field('dispatched', attempt) end
 redis.call('ZADD', OPEN, claimed and int(NOW + tonumber(ARGV[13])) or NOW_TEXT, ID)
 commit('LOST', attempt, ARGV[9], '', ARGV[10])

@@ -6,7 +6,8 @@
 --       15 ttl of that entry (ms), 16 ttl of a result (ms), 17 how much longer a result stays that a submission found
 --       shortly before its expiry (ms), 18 account: whose quotas and fair share the run counts against, or '',
 --       19 step: the time that the run is expected to take, divided by its account's weight (ms),
---       20 who submits (`<name> <account> <title>`), or ''
+--       20 who submits (`<name> <account> <title>`), or '',
+--       21 the limits that the task is subject to, or '': it is held when it is due, and `claim_held` dispatches it
 -- Returns {outcome, dispatch (1: the caller must dispatch this attempt), record (without a long result)}, packed. If
 -- the record is new, {outcome, dispatch, attempt, seq, submitted_at, turn, previous_at (or nil)}, which is all of
 -- it that the caller does not know.
@@ -19,7 +20,7 @@ local function add_watcher()
 end
 local state = load_task()
 if state and get_field('token') == ARGV[11] then
-  local dispatch = not is_final(state) and get_field('dispatched') == TASK.attempt
+  local dispatch = not is_final(state) and not TASK.limits and get_field('dispatched') == TASK.attempt
   return cmsgpack.pack({get_field('outcome'), dispatch and 1 or 0, read_brief_record()})
 end
 local function add_submitter(actor)
@@ -56,6 +57,14 @@ local function hasten()
     set_field('attempt', attempt)
   end
   local dispatch = is_sooner and not_before <= NOW or attempt > tonumber(TASK.attempt)
+  -- A task with limits is held when it is due, in the order of its new priority.
+  local limits = TASK.limits or (ARGV[21] or '') ~= '' and ARGV[21]
+  local is_held = TASK.limits and redis.call('ZSCORE', SHARD .. ':held:' .. limits, ID)
+  if limits and not is_dispatched and (dispatch or is_held and is_higher) then
+    dispatch = false
+    if not TASK.limits then set_field('limits', limits) end
+    if hold(ID, limits, is_higher and ARGV[7] or found[3], TASK.submitted_at) then announce_woken() end
+  end
   if dispatch then
     local fair = redis.call('HMGET', RECORD, 'account', 'priority', 'step')
     set_field('turn', take_turn(fair[1], fair[2], fair[3]))
@@ -117,7 +126,7 @@ if state then
     redis.call('HDEL', RECORD, unpack(old))
   end
   redis.call('HDEL', RECORD, 'started_at', 'heard_at', 'finished_at', 'expires_at', 'progress', 'worker', 'error',
-    'result', 'uncharged', 'unstored', 'cancelled_by')
+    'result', 'uncharged', 'unstored', 'cancelled_by', 'limits')
   redis.call('PERSIST', RECORD)
   redis.call('PERSIST', EVENTS)
   redis.call('ZREM', EXPIRY, expiry_member(name, state, tenant))
@@ -133,7 +142,8 @@ elseif TASK.attempt or redis.call('ZSCORE', INDEX .. ':*', ID) then
   TASK.seq, TASK.previous_at = 0, nil
 end
 local not_before = tonumber(ARGV[8]) or 0
-local dispatch = not_before <= NOW
+local due, limits = not_before <= NOW, ARGV[21] or ''
+local dispatch = due and limits == ''
 local turn = dispatch and take_turn(account, ARGV[7], ARGV[19]) or ''
 begin_usage(account, input, TASK.previous_at and redis.call('HSTRLEN', RECORD, 'previous') or 0)
 CHANGES = {
@@ -143,9 +153,14 @@ CHANGES = {
   'step', ARGV[19] or '', 'submitted_by', ARGV[20] or '', 'token', ARGV[11], 'outcome', outcome,
   'dispatched', dispatch and attempt or attempt - 1,
 }
+if limits ~= '' then set_field('limits', limits) end
 TASK.state = 'QUEUED'
 index(name, 'QUEUED', NOW_TEXT, tenant)
-redis.call('ZADD', OPEN, dispatch and int(NOW + tonumber(ARGV[9])) or int(not_before), ID)
+if due and limits ~= '' then
+  if hold(ID, limits, ARGV[7], NOW) then announce_woken() end
+else
+  redis.call('ZADD', OPEN, dispatch and int(NOW + tonumber(ARGV[9])) or int(not_before), ID)
+end
 commit('QUEUED', attempt, ARGV[10])
 add_watcher()
 return cmsgpack.pack({outcome, dispatch and 1 or 0, attempt, TASK.seq, NOW, turn, TASK.previous_at})

@@ -15,6 +15,7 @@ from cluster.api_node.admission_control import Admission
 from cluster.api_node.audit_log import AuditLog
 from cluster.api_node.cancellation import Cancellations
 from cluster.api_node.dispatcher import Dispatcher
+from cluster.api_node.limits import Limits
 from cluster.api_node.policy_cache import PolicyCache
 from cluster.api_node.result_delivery import ResultDelivery
 from cluster.api_node.store_memory import StoreMemory
@@ -37,8 +38,9 @@ def submissions(settings: Settings, store: Store) -> Submissions:
     scheduler, audit = SchedulerClient(settings), AuditLog(store, 0)
     dispatcher, cancellations = Dispatcher(store, scheduler), Cancellations(scheduler)
     policies = PolicyCache(store)
+    limits = Limits(load_registry(), frozenset, lambda _: None)
     return Submissions(
-        store, dispatcher, Admission(settings, store, policies), deliveries, cancellations, audit, policies
+        store, dispatcher, Admission(settings, store, policies), deliveries, cancellations, audit, policies, limits
     )
 
 
