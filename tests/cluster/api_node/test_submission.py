@@ -6,6 +6,7 @@ from cluster.api_node.admission_control import Admission
 from cluster.api_node.audit_log import AuditLog
 from cluster.api_node.cancellation import Cancellations
 from cluster.api_node.dispatcher import Dispatcher
+from cluster.api_node.limits import Limits
 from cluster.api_node.policy_cache import PolicyCache
 from cluster.api_node.result_delivery import ResultDelivery
 from cluster.api_node.submission import Submissions, SubmitOptions
@@ -28,6 +29,7 @@ async def test_an_attempt_that_waits_with_a_lower_priority_is_replaced_and_leave
         cancellations,
         AuditLog(store, 0),
         policies,
+        Limits(load_registry(), frozenset, lambda _: None),
     )
     bound = load_registry()["fibonacci"].bind({"n": 90})
     for priority in (-5, 5, 0, 5):
