@@ -28,6 +28,12 @@ class Usage:
     open: int = 0
     bytes: int = 0
 
+    def add(self, counter: str | bytes | int) -> None:
+        """Adds what a shard counts, in one number: open tasks times 2**42, and bytes."""
+        open_, size = divmod(int(counter), 2**42)
+        self.open += open_
+        self.bytes += size
+
 
 async def read_usage(store: Store, account: str) -> Usage:
     """The sums over the shards. A shard whose counters are read while a task moves is counted before or after it.
@@ -35,10 +41,11 @@ async def read_usage(store: Store, account: str) -> Usage:
     Raises:
         StoreUnavailable: Redis does not answer.
     """
-    replies = await store.commands(
-        [("HMGET", store.calls.usage_key(digit), f"{account} open", f"{account} bytes") for digit in SHARDS]
-    )
-    return Usage(*(max(0, sum(int(value or 0) for value in column)) for column in zip(*replies, strict=True)))
+    replies = await store.commands([("HGET", store.calls.usage_key(digit), account) for digit in SHARDS])
+    usage = Usage()
+    for reply in replies:
+        usage.add(reply or 0)
+    return usage
 
 
 async def read_all_usage(store: Store) -> dict[str, Usage]:
@@ -51,12 +58,7 @@ async def read_all_usage(store: Store) -> dict[str, Usage]:
     for reply in await store.commands([("HGETALL", store.calls.usage_key(digit)) for digit in SHARDS]):
         pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
         for name, value in pairs:
-            account, _, kind = name.decode().rpartition(" ")
-            usage = found[account]
-            if kind == "open":
-                usage.open += int(value)
-            else:
-                usage.bytes += int(value)
+            found[name.decode()].add(value)
     return dict(found)
 
 

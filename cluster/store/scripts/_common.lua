@@ -11,7 +11,7 @@
 --   KEYS[7]  {shard}:blobs        zset    ids of tasks that may have blobs -> when to check whether they can be
 --              deleted, ms; only for the scripts that say so
 -- and these of the same shard, whose names are built from KEYS[4]:
---   {shard}:usage         hash    "<account> open", "<account> bytes" -> what the account's tasks use
+--   {shard}:usage         hash    account -> open tasks * 2^42 + bytes: what the account's tasks use
 --   {shard}:kept          hash    id -> "<account> <bytes> <1 while open, 0 after>": what the task counts for in `usage`
 --   {shard}:clocks        zset    priority -> virtual time: the turn of the task that started last, ms
 --   {shard}:fair:<priority>  zset  account -> when its next turn may begin, ms of virtual time
@@ -157,15 +157,14 @@ end
 -- What a record takes besides input and result: fields, events, entries in the lists.
 local RECORD_BYTES = 1500
 
+-- Open tasks and bytes are one number, so that one command changes both: open * 2^42 + bytes.
+local OPEN_TASK = 4398046511104
+
 local function change_usage(account, open, bytes)
-  local usage = SHARD .. ':usage'
-  local function change(field, by)
-    if by ~= 0 and redis.call('HINCRBY', usage, account .. field, int(by)) <= 0 then
-      redis.call('HDEL', usage, account .. field)
-    end
+  local by = open * OPEN_TASK + bytes
+  if by ~= 0 and redis.call('HINCRBY', SHARD .. ':usage', account, int(by)) <= 0 then
+    redis.call('HDEL', SHARD .. ':usage', account)
   end
-  change(' open', open)
-  change(' bytes', bytes)
 end
 
 -- A new run begins to count; `previous`: the bytes of the result of the run before, which it keeps.
@@ -213,15 +212,18 @@ local function take_turn(account, priority, step)
   local clock = tonumber(redis.call('ZSCORE', SHARD .. ':clocks', priority) or 0)
   local turn = math.max(clock, tonumber(redis.call('ZSCORE', fair, account) or 0))
   local is_new = redis.call('ZADD', fair, string.format('%.3f', turn + (tonumber(step) or 0)), account) == 1
-  if is_new and redis.call('ZCARD', fair) > MAX_FAIR then redis.call('ZREMRANGEBYRANK', fair, 0, -MAX_FAIR - 1) end
+  if is_new then
+    -- Accounts that have used no more than virtual time are as new ones.
+    redis.call('ZREMRANGEBYSCORE', fair, '-inf', '(' .. string.format('%.3f', clock))
+    if redis.call('ZCARD', fair) > MAX_FAIR then redis.call('ZREMRANGEBYRANK', fair, 0, -MAX_FAIR - 1) end
+  end
   return string.format('%.3f', turn)
 end
 
--- The task starts: virtual time is its turn. Accounts that have used no more than that are as new ones.
+-- The task starts: virtual time is its turn.
 local function begin_turn(turn, priority)
   if not turn or turn == '' then return end
   redis.call('ZADD', SHARD .. ':clocks', 'GT', turn, priority)
-  redis.call('ZREMRANGEBYSCORE', SHARD .. ':fair:' .. priority, '-inf', turn)
 end
 
 -- A task that will not run gives its time back to its account.
