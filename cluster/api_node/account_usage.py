@@ -28,9 +28,9 @@ class Usage:
     open: int = 0
     bytes: int = 0
 
-    def add(self, counter: str | bytes | int) -> None:
+    def add(self, counter: int) -> None:
         """Adds what a shard counts, in one number: open tasks times 2**42, and bytes."""
-        open_, size = divmod(int(counter), 2**42)
+        open_, size = divmod(counter, 2**42)
         self.open += open_
         self.bytes += size
 
@@ -44,7 +44,7 @@ async def read_usage(store: Store, account: str) -> Usage:
     replies = await store.commands([("HGET", store.calls.usage_key(digit), account) for digit in SHARDS])
     usage = Usage()
     for reply in replies:
-        usage.add(reply or 0)
+        usage.add(int(reply or 0))
     return usage
 
 
@@ -58,7 +58,7 @@ async def read_all_usage(store: Store) -> dict[str, Usage]:
     for reply in await store.commands([("HGETALL", store.calls.usage_key(digit)) for digit in SHARDS]):
         pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
         for name, value in pairs:
-            found[name.decode()].add(value)
+            found[name.decode()].add(int(value))
     return dict(found)
 
 
