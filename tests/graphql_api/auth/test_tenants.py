@@ -317,11 +317,14 @@ async def test_an_event_stream_of_a_foreign_task_is_silent(shared: World, query:
                 await anext(reader)
 
 
-async def test_a_foreign_task_cannot_be_cancelled_and_the_refusal_is_that_of_an_unknown_one(shared: World) -> None:
-    victim, other = await shared.key("bank"), await shared.key("cancelling")
-    foreign = (await shared.submit(victim, "to cancel"))["taskId"]
+@pytest.mark.parametrize("mutation", ["cancelTask", "withdrawTask"])
+async def test_a_foreign_task_cannot_be_ended_and_the_refusal_is_that_of_an_unknown_one(
+    shared: World, mutation: str
+) -> None:
+    victim, other = await shared.key("bank"), await shared.key("ending")
+    foreign = (await shared.submit(victim, mutation))["taskId"]
     refusals = [
-        await shared.refusal(other, f'mutation {{ cancelTask(taskId: "{task_id}") {{ state }} }}')
+        await shared.refusal(other, f'mutation {{ {mutation}(taskId: "{task_id}") {{ state }} }}')
         for task_id in (foreign, "0" * 32)
     ]
     assert refusals[0]["code"] == "TASK_NOT_FOUND"
