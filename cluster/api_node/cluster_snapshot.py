@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
 
-from cluster.errors import TooManySubscriptions
+from cluster.errors import StoreUnavailable, TooManySubscriptions
 from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavailable
 from cluster.store.async_store import Store
 from cluster.store.record import TaskState
 from cluster.system.background import BackgroundLoop
+
+logger = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 1.0
 """Interval at which the cluster is read."""
@@ -120,7 +123,13 @@ class SnapshotWatchers:
                         await self._changed.wait()
                 seen = self._latest
                 assert seen is not None
-                latest = seen if tenant is None else replace(seen, tasks=await self._tenant_counts(tenant))
+                try:
+                    latest = seen if tenant is None else replace(seen, tasks=await self._tenant_counts(tenant))
+                except StoreUnavailable as error:
+                    logger.debug("counting the tasks of a tenant will be retried: %s", error)
+                    seen = None
+                    await asyncio.sleep(POLL_SECONDS)
+                    continue
                 if not latest.equivalent(shown):
                     shown = latest
                     yield latest
@@ -139,8 +148,15 @@ class SnapshotWatchers:
         reading = self._counts.get(tenant)
         if reading is None:
             reading = self._counts[tenant] = asyncio.ensure_future(self._store.counts(tenant))
-        # A watcher that is cancelled must not cancel the read of the others.
-        return await asyncio.shield(reading)
+            # Marks the exception as retrieved, even if all watchers have been cancelled.
+            reading.add_done_callback(lambda done: done.cancelled() or done.exception())
+        try:
+            # A watcher that is cancelled must not cancel the read of the others.
+            return await asyncio.shield(reading)
+        except StoreUnavailable:
+            if self._counts.get(tenant) is reading:
+                del self._counts[tenant]
+            raise
 
     async def _poll(self) -> None:
         now = await read_snapshot(self._store, self._scheduler)

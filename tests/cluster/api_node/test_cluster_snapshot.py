@@ -16,7 +16,7 @@ import pytest
 
 from cluster.api_node import cluster_snapshot
 from cluster.api_node.cluster_snapshot import MEMORY_STEP_BYTES, ClusterSnapshot, SnapshotWatchers
-from cluster.errors import TooManySubscriptions
+from cluster.errors import StoreUnavailable, TooManySubscriptions
 from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.store.async_store import Store
 from cluster.store.record import TaskState
@@ -43,7 +43,7 @@ class Scene:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = seen()
-        self.reads = 0
+        self.reads = self.counted = self.own = 0
         monkeypatch.setattr(cluster_snapshot, "read_snapshot", self.read_snapshot)
         monkeypatch.setattr(cluster_snapshot, "POLL_SECONDS", 0.01)
 
@@ -51,8 +51,15 @@ class Scene:
         self.reads += 1
         return self.now
 
+    async def counts(self, tenant: str) -> dict[TaskState, int]:
+        """As the store counts a tenant's tasks."""
+        self.counted += 1
+        if self.counted == 1:
+            raise StoreUnavailable("not yet")
+        return {**dict.fromkeys(TaskState, 0), TaskState.SUCCEEDED: self.own}
+
     def watchers(self, limit: int = 100) -> SnapshotWatchers:
-        return SnapshotWatchers(cast(Store, None), cast(SchedulerClient, None), limit)
+        return SnapshotWatchers(cast(Store, self), cast(SchedulerClient, None), limit)
 
     async def wait_for_reads(self, count: int) -> None:
         """Waits for this many further reads."""
@@ -82,6 +89,24 @@ async def test_a_change_is_sent_once_and_constant_fluctuations_are_ignored(monke
         assert not following.done()
         scene.now = seen(succeeded=1)
         assert (await following).tasks[TaskState.SUCCEEDED] == 1
+
+
+async def test_a_tenant_is_told_of_its_own_tasks_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene(monkeypatch)
+    scene.now, scene.own = seen(succeeded=50), 2
+    snapshots = scene.watchers()
+    streams = [snapshots.changes("acme") for _ in range(5)]
+    first = await asyncio.gather(*(anext(stream) for stream in streams))
+    assert [snapshot.tasks[TaskState.SUCCEEDED] for snapshot in first] == [2] * 5
+    assert scene.counted == 2, "once for all watchers of a tenant, after a failure that is not told"
+    following = [asyncio.ensure_future(anext(stream)) for stream in streams]
+    scene.now = seen(succeeded=51)
+    await scene.wait_for_reads(3)
+    assert not any(item.done() for item in following)
+    scene.now, scene.own = seen(succeeded=52), 3
+    assert [(await item).tasks[TaskState.SUCCEEDED] for item in following] == [3] * 5
+    for stream in streams:
+        await stream.aclose()
 
 
 async def test_a_new_watcher_gets_no_old_snapshot_and_without_watchers_nothing_is_read(
