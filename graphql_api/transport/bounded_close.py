@@ -13,25 +13,31 @@ CLOSE_SECONDS: Final = 10.0
 
 class BoundedCloseTransport:
     """An asyncio.Transport that, once closed, is aborted if its client has not read the rest after CLOSE_SECONDS: a
-    client that does not read would hold the socket and its buffer for ever. Everything but `close` is the wrapped
-    transport's own.
+    client that does not read would hold the socket and its buffer for ever. Everything but `write` and `close` is the
+    wrapped transport's own.
 
     Args:
         what: the kind of connection, for the log.
     """
 
-    # These three are called for every message, so they are looked up once.
-    __slots__ = ("_transport", "_what", "get_write_buffer_size", "is_closing", "write")
+    # These are called for every message, so they are looked up once.
+    __slots__ = ("_transport", "_what", "_write", "get_write_buffer_size", "is_closing")
 
     def __init__(self, transport: asyncio.Transport, what: str) -> None:
         self._transport = transport
         self._what = what
-        self.write = transport.write
+        self._write = transport.write
         self.is_closing = transport.is_closing
         self.get_write_buffer_size = transport.get_write_buffer_size
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Writes, unless the connection is closed: a response may be ready just after its client was given up, and
+        uvloop raises RuntimeError then."""
+        if not self.is_closing():
+            self._write(data)
 
     def close(self) -> None:
         self._transport.close()

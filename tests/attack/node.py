@@ -56,6 +56,10 @@ class Cost:
     cpu_seconds: float = 0.0
     pause_seconds: float = 0.0
 
+    @property
+    def growth(self) -> int:
+        return self.memory_most - self.memory_before
+
 
 class Node:
     """A running node, with the processes that measure it.

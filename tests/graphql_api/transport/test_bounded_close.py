@@ -63,5 +63,13 @@ async def test_a_closed_connection_with_nothing_unsent_needs_no_abort(monkeypatc
     assert not inner.aborted.is_set()
 
 
+async def test_what_is_written_to_a_closed_connection_is_dropped() -> None:
+    inner = RecordingTransport(unsent=0)
+    transport = wrapped(inner)
+    transport.close()
+    transport.write(b"too late")
+    assert inner.calls == ["close"]
+
+
 async def test_everything_else_is_the_transports_own() -> None:
     assert wrapped(RecordingTransport(0)).get_extra_info("peername") == "its peername"
