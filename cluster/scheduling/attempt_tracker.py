@@ -80,6 +80,7 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
         """Writes the epoch. Notifies all nodes after a start and after Redis was unavailable."""
         calls = self.store.calls
         self._measure()
+        dask_internals.trim_key_cache()
         # Keys that could not be released at once, because Dask had not yet registered that their client wants them.
         dask_internals.release_keys(self.scheduler, self._demand.cancelled_keys())
         heartbeat = orjson.dumps(

@@ -30,17 +30,24 @@ def configure_dask(scratch: Path, *, pages: bool = False) -> None:
         # each of which may be a batch of tasks.
         # The tick, 50 times a second by default, only detects a blocked event loop, and is half of the work of an idle
         # Dask process.
-        "admin": {"log-length": 1_000, "low-level-log-length": 30, "tick": {"interval": "500ms"}},
+        # The system monitor keeps an hour of its samples by default, 3 MB in each process; the dashboard shows minutes.
+        "admin": {
+            "log-length": 1_000,
+            "low-level-log-length": 30,
+            "tick": {"interval": "500ms"},
+            "system-monitor": {"log-length": 600},
+        },
         # A scheduler that is never idle adds every graph to its newest "computation", for ever: 0.5 kB for each task.
         # Nothing shows computations.
         "diagnostics": {"computations": {"max-history": 0}},
         # Our plugin handles silent workers, because it also gets heartbeats of their nannies: a task may hold the
         # interpreter of its process for as long as it likes. Dask would remove the worker after five minutes.
         "scheduler": {"events-cleanup-delay": "10m", "worker-ttl": None},
-        # The statistical profile on the dashboard: the default of 10 ms takes 3 to 4 % of a busy worker.
+        # Only the dashboard shows the statistical profile: at the default of 10 ms 3 to 4 % of a busy worker,
+        # and the profiles of the last hour, one a second, take 10 MB.
         # A daemon process of multiprocessing must not have children, but a task may start some; descendants.py ends
         # them with it.
-        "worker": {"profile": {"interval": "100ms"}, "daemon": False},
+        "worker": {"profile": {"enabled": pages, "interval": "100ms"}, "daemon": False},
         # Dask makes glibc return freed memory early (MALLOC_TRIM_THRESHOLD_), which disables glibc's dynamic mmap
         # threshold: each large block is mapped anew, and long numbers took 14 % longer. This is the value that glibc
         # would reach by itself.

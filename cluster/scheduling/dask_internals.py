@@ -29,6 +29,10 @@ FIRE_AND_FORGET: Final = "fire-and-forget"
 """Name of the pseudo-client that wants the keys of `fire_and_forget`."""
 
 
+MAX_CACHED_KEYS: Final = 2_000
+"""Maximum number of keys whose prefixes Dask's cache keeps after `trim_key_cache`."""
+
+
 class GraphPartFailed(Exception):
     """A part of a task's graph raised an exception that Dask cannot send to the task's process.
 
@@ -80,6 +84,18 @@ def drop_spans(node: Scheduler | Worker) -> None:
 
     if node.extensions.pop("spans", None) is not None and isinstance(node, Scheduler):
         node.extensions["spans"] = _NoSpans()
+
+
+def trim_key_cache() -> None:
+    """Empties Dask's cache of key prefixes if it has grown beyond MAX_CACHED_KEYS; to be called regularly.
+
+    Dask keeps the last 100,000 (`functools.lru_cache`): at a few tasks a second it grows for hours, up to 30 MB.
+    Our keys are split twice in their lives, at most. If the function is no longer cached, this raises AttributeError.
+    """
+    from dask.utils import key_split
+
+    if key_split.cache_info().currsize > MAX_CACHED_KEYS:
+        key_split.cache_clear()
 
 
 def pause_worker(scheduler: Scheduler, address: str) -> bool:

@@ -14,7 +14,7 @@ from cluster.errors import RegistryError
 from cluster.observability.logs import set_up_logging
 from cluster.observability.tracing import set_up_tracing, shut_down_tracing
 from cluster.scheduling.dask_config import forget_our_variables
-from cluster.scheduling.dask_internals import drop_spans, make_exceptions_portable, shorten_linger
+from cluster.scheduling.dask_internals import drop_spans, make_exceptions_portable, shorten_linger, trim_key_cache
 from cluster.scheduling.entry_point import use_runner
 from cluster.settings import Settings, load_settings, remove_secrets
 from cluster.store.blob_url import open_blob_store
@@ -98,6 +98,7 @@ def _set_up(worker: Worker, settings: Settings, path: Path) -> None:
 
 async def _heartbeat(table: AttemptTable) -> None:
     table.record_loop_heartbeat()
+    trim_key_cache()
 
 
 async def dask_teardown(worker: Worker) -> None:

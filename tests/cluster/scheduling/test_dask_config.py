@@ -53,6 +53,18 @@ def test_our_settings_override_the_defaults_of_dask(tmp_path: Path) -> None:
     assert "OMP_NUM_THREADS" in environ
 
 
+@pytest.mark.parametrize("pages", [False, True])
+def test_profiles_are_kept_only_if_the_dashboard_shows_them(tmp_path: Path, pages: bool) -> None:
+    assert configured(tmp_path, "distributed.worker.profile.enabled", pages=pages) == [pages]
+
+
+def test_the_system_monitor_keeps_five_minutes(tmp_path: Path) -> None:
+    length, interval = configured(
+        tmp_path, "distributed.admin.system-monitor.log-length", "distributed.admin.system-monitor.interval"
+    )
+    assert (length, interval) == (600, "500ms")
+
+
 HELD, RELEASED = threading.Event(), threading.Event()
 
 

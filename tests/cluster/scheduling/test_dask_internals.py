@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dask.utils import key_split
 from distributed import Client, Nanny, Scheduler, SchedulerPlugin, Worker, fire_and_forget
 from distributed.batched import BatchedSend
 from distributed.metrics import time
@@ -20,6 +21,7 @@ from distributed.scheduler import KilledWorker
 from cluster.attempt_errors import message_of, type_of
 from cluster.scheduling.dask_config import configure_dask
 from cluster.scheduling.dask_internals import (
+    MAX_CACHED_KEYS,
     add_handlers,
     call_handler,
     connection_of,
@@ -42,6 +44,7 @@ from cluster.scheduling.dask_internals import (
     set_duration,
     shorten_linger,
     shorten_linger_to_worker,
+    trim_key_cache,
     waiting_by_prefix,
     worker_that_died,
 )
@@ -407,3 +410,14 @@ def note(name: str) -> None:
 
 def append(number: int) -> None:
     ORDER.append(number)
+
+
+def test_the_cache_of_key_prefixes_is_emptied_when_it_has_grown() -> None:
+    key_split.cache_clear()
+    for number in range(MAX_CACHED_KEYS):
+        key_split(f"add-{number:032x}")
+    trim_key_cache()
+    assert key_split.cache_info().currsize == MAX_CACHED_KEYS
+    key_split("one-more")
+    trim_key_cache()
+    assert key_split.cache_info().currsize == 0
