@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from click.testing import CliRunner
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from cluster.api_node import audit_log
 from cluster.settings import Settings
@@ -24,6 +24,7 @@ from dask_graphql.cli import command
 from graphql_api.auth.callers import Scope
 from tests.api_node import api_node
 from tests.guarded import AUDIT, USER, Guarded, guarded_node
+from tests.sockets import dial, receive, send
 
 SUBMIT = "mutation($n: Int!) { submitFibonacci(n: $n) { taskId outcome } }"
 RECOMPUTE = "mutation($n: Int!) { submitFibonacci(n: $n, options: {recompute: true}) { taskId outcome } }"
@@ -102,6 +103,21 @@ async def test_blobs_and_metrics_leave_their_refusals_too(guarded: Guarded) -> N
         assert response.status_code == status
     lines = await guarded.lines(2, action="REFUSED")
     assert {(line["caller"], line["code"]) for line in lines} == {("reader", "FORBIDDEN"), (None, "UNAUTHENTICATED")}
+
+
+async def test_a_connection_too_many_leaves_a_line(
+    settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_log, "WRITE_SECONDS", 0.05)
+    async with guarded_node(settings, store, sockets_per_client=1) as guarded:
+        async with dial(guarded.url, "graphql-transport-ws") as socket:
+            payload = {"authorization": f"Bearer {guarded.keys['admin']}"}
+            await send(socket, {"type": "connection_init", "payload": payload})
+            assert (await receive(socket))["type"] == "connection_ack"
+            with pytest.raises(InvalidStatus):
+                await guarded.new_socket("admin", "{ __typename }", {})
+        [line] = await guarded.lines(1, action="REFUSED")
+        assert (line["caller"], line["address"], line["code"]) == (None, "127.0.0.1", "TOO_MANY_SUBSCRIPTIONS")
 
 
 async def test_only_admins_read_the_log_in_pages_and_by_caller(guarded: Guarded) -> None:
