@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import os
+import signal
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,7 @@ from dask_graphql import (
     BigInt,
     Blob,
     Graph,
+    Limit,
     TaskError,
     as_completed,
     cancelled,
@@ -96,6 +98,20 @@ def slow(folder: str, n: int, seconds: float) -> int:
     """Leaves a trace of every run, then works for a while."""
     _trace(folder, n)
     time.sleep(seconds)
+    return n
+
+
+@task(concurrency=Limit(1, key="folder"))
+def one_at_a_time(folder: str, n: int, dies: bool = False) -> int:
+    """Writes when it begins and ends. Ends its worker process in its first run, if it should."""
+    log = Path(folder) / "turns"
+    first = f"begin {n}\n" not in (log.read_text() if log.exists() else "")
+    with log.open("a") as file:
+        print("begin", n, file=file, flush=True)
+        if dies and first:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.02)
+        print("end", n, file=file, flush=True)
     return n
 
 

@@ -49,6 +49,19 @@ async def records(system: System, task_ids: list[str], fields: str = "state atte
     return await asyncio.gather(*(system.result(task_id, fields) for task_id in task_ids))
 
 
+async def test_a_limit_of_one_holds_and_a_killed_worker_gives_its_slot_back(fleet: System, tmp_path: Path) -> None:
+    inputs = [{"folder": str(tmp_path), "n": n, "dies": n == 1} for n in range(4)]
+    query = "mutation($i: [OneAtATimeInput!]!) { submitOneAtATimeMany(inputs: $i) { taskId } }"
+    submitted = (await fleet.ask(query, {"i": inputs}))["submitOneAtATimeMany"]
+    found = await records(fleet, [item["taskId"] for item in submitted], "state")
+    assert {item["state"] for item in found} == {"SUCCEEDED"}
+    turns = (tmp_path / "turns").read_text().split("\n")[:-1]
+    assert turns.count("begin 1") == 2
+    turns.remove("begin 1")
+    assert [line.replace("begin", "end") for line in turns[::2]] == turns[1::2]
+    assert len(turns) == 8
+
+
 async def test_a_traceback_is_shown_where_the_operator_allows_it(fleet: System) -> None:
     task_id = (await submit(fleet, 'submitFailing(message: "why")'))["taskId"]
     error = (await fleet.result(task_id, ERROR))["error"]
