@@ -36,8 +36,8 @@ def limits(*paused: str) -> Limits:
     return Limits(REGISTRY, lambda: paused, lambda account: 5 if account == "acme" else None)
 
 
-def limits_of(name: str, account: str = "", *paused: str, **arguments: object) -> str:
-    return limits(*paused).limits_of(REGISTRY[name].bind(arguments), account)
+def limits_of(name: str, caller: str = "", *paused: str, **arguments: object) -> str:
+    return limits(*paused).limits_of(REGISTRY[name].bind(arguments), caller)
 
 
 def test_most_submissions_have_no_limits() -> None:
@@ -86,7 +86,7 @@ def test_a_paused_type_has_no_slots() -> None:
     assert limits("by_account").slots("k:by_account:1f=3") == 3
 
 
-@pytest.mark.parametrize("concurrency", [0, -1, True, 1.5, Limit(0), Limit(2, key="nobody"), Limit(2, key="N")])
+@pytest.mark.parametrize("concurrency", [0, -1, True, Limit(0), Limit(2, key="nobody"), Limit(2, key="N")])
 def test_a_limit_that_cannot_hold_is_refused_at_registration(concurrency: int | Limit) -> None:
     with pytest.raises(RegistryError, match="concurrency"):
         declare(free, concurrency=concurrency)
