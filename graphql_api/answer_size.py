@@ -27,6 +27,8 @@ FIELD_BYTES: Final = 4
 """Quotes, colon and comma of a field."""
 LIST_ITEM_BYTES: Final = 4
 """A short item of a list, with its comma. Items of other kinds are counted for themselves too."""
+COUNTED_LEAVES: Final = frozenset({str, dict, list})
+"""The kinds of scalars that `Answer.write_leaf` counts."""
 LONG_TEXT: Final = 1_000
 """Characters from which on the JSON form of a text is measured, which for control characters is six times as long."""
 

@@ -28,7 +28,7 @@ from graphql import (
     is_leaf_type,
 )
 
-from graphql_api.answer_size import FIELD_BYTES, LIST_ITEM_BYTES, Answer
+from graphql_api.answer_size import COUNTED_LEAVES, FIELD_BYTES, LIST_ITEM_BYTES, Answer
 from graphql_api.graphql_core_internals import is_awaitable, output_of
 from graphql_api.strawberry_internals import is_of_type, resolver_of
 
@@ -192,7 +192,8 @@ def _leaf(coerce: Callable[[Any], Any]) -> Reader:
         made = coerce(value)
         if made is None:
             raise NotCompilable
-        info.answer.write_leaf(made)
+        if made.__class__ in COUNTED_LEAVES:
+            info.answer.write_leaf(made)
         return made
 
     return read

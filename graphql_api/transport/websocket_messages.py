@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from cluster.errors import DocumentTooLarge
 from graphql_api.execution.persisted_operations import PersistedOperations
@@ -38,6 +38,10 @@ def read_message(text: str | None, max_values: int) -> dict[str, Any]:
     return message
 
 
+MAX_ID_LENGTH: Final = 200
+"""Characters of an operation's id, which every message of the operation repeats."""
+
+
 def read_id(message: Mapping[str, Any]) -> str:
     """The `id` of a message.
 
@@ -45,8 +49,8 @@ def read_id(message: Mapping[str, Any]) -> str:
         InvalidMessage: the message has no usable id.
     """
     operation_id = message.get("id")
-    if not isinstance(operation_id, str) or not operation_id:
-        raise InvalidMessage('expected "id" to be a non-empty string')
+    if not isinstance(operation_id, str) or not 0 < len(operation_id) <= MAX_ID_LENGTH:
+        raise InvalidMessage(f'expected "id" to be a string of 1 to {MAX_ID_LENGTH} characters')
     return operation_id
 
 

@@ -78,7 +78,7 @@ EXCHANGES: dict[str, list[Exchange]] = {
     "start has a mutation": [CONNECT, (start(query="mutation { __typename }"), single({"__typename": "Mutation"}))],
     "start has a subscription": [CONNECT, (start(query=ENDLESS), [])],
     "start has an id that is in use": [CONNECT, (start(query=ENDLESS), []), QUERY],
-    "start is malformed": [CONNECT, (start(""), invalid('expected "id" to be a non-empty string')), QUERY],
+    "start is malformed": [CONNECT, (start(""), invalid('expected "id" to be a string of 1 to 200 characters')), QUERY],
     "start has no query": [
         CONNECT, ({"id": "1", "type": "start"}, invalid('expected a payload with "query", a string'))],
     "stop ends a subscription": [CONNECT, (start(query=ENDLESS), []), (stop(), [complete()]), QUERY],
