@@ -49,5 +49,5 @@ async def test_a_callers_account_is_its_tenant_or_else_its_address(settings: Set
         caller = await Authenticator(chosen, store, ConnectionRegistry(9)).caller(text, "127.0.0.1")
         assert (caller.account, caller.tenant) == ("acme", seen)
     anybody = Authenticator(settings, store, ConnectionRegistry(9))
-    assert (await anybody.caller(None, "2001:db8::1")).account == "address:2001:db8::1"
+    assert (await anybody.caller(None, "2001:db8::1")).account == "address:2001:db8::/64"
     assert " " not in (await anybody.caller(None, "made up\n")).account
