@@ -259,8 +259,8 @@ async def test_a_slow_websocket_is_ended_and_does_not_delay_others(
 @pytest.mark.slow
 @pytest.mark.parametrize("transport", ["event stream", "answer"])
 async def test_a_slow_http_connection_is_ended(settings: Settings, store: Store, soon: None, transport: str) -> None:
-    # More than the kernel's buffers take.
-    task_ids = await results(store, 20, 900_000)
+    # More than the kernel's buffers take, and less than ANSWER_BYTES.
+    task_ids = await results(store, 16, 900_000)
     ids = json.dumps(task_ids)
     query, accept = (
         (f"subscription {{ taskResults(taskIds: {ids}) {{ result {{ ... on FibonacciResult {{ value }} }} }} }}",
