@@ -207,3 +207,18 @@ async def test_due_and_dispatched_attempts_of_a_paused_type_are_held_without_lim
     assert {member.decode() for member in held} == {waiting, retried}
     assert (await store.run(store.calls.start(waiting, 1, "w"))).verdict == "STALE"
     assert await store.run(store.calls.finish(running, 1, b"1"))
+
+
+async def test_a_join_with_a_higher_priority_moves_a_held_task_forward_and_one_with_an_earlier_time_holds_it(
+    store: Store,
+) -> None:
+    first, second, delayed = (f"b{n:031x}" for n in range(3))
+    for task_id in (first, second):
+        await submit(store, task_id)
+    await submit(store, delayed, not_before=await store.server_milliseconds() + 60_000)
+    assert not (await submit(store, second, priority=5)).dispatch
+    assert not (await submit(store, delayed)).dispatch
+    _, [found] = await store.run(store.calls.peek_held("b", [], [LIMITS], 10))
+    assert found[0].task_id == second
+    assert {task.task_id for task in found} == {first, second, delayed}
+    assert await due(store) == []
