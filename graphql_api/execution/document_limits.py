@@ -200,7 +200,7 @@ class _Walk:
             return _Size(size.depth + 1, ROOT_COST, size.cost)
         size = self._selections(node.selection_set)
         own = ROOT_COST if root or name in self._long_fields else 1
-        times = self._page_size(node) if name == "tasks" else 1
+        times = self._page_size(node) if name in PAGED else 1
         cost = size.cost * times
         for argument in node.arguments or ():
             each = BATCHES.get(argument.name.value)
