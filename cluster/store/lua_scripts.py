@@ -10,6 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgpack
 
+from cluster.store.lua_source import with_common
 from cluster.store.record import FIELDS, FIELDS_BUT_RESULT, RESULT_AT
 
 R = TypeVar("R")
@@ -36,7 +37,7 @@ def _load(name: str) -> Script:
         .replace("[ERROR_AT]", f"[{FIELDS.index('error') + 1}]")
         .replace("[INPUT_AT]", f"[{FIELDS.index('input') + 1}]")
     )
-    source = f"{common}\n{(folder / f'{name}.lua').read_text()}".encode()
+    source = with_common(common, (folder / f"{name}.lua").read_text()).encode()
     return Script(name, source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
 
 

@@ -1,5 +1,6 @@
--- Prefixed to every script. The keys of one task, all in one shard (hash tag), so that they are on one node of a
--- cluster:
+-- Prefixed to every script, without the functions that it does not use (lua_source.py: a function ends with `end` at the
+-- start of a line, or on its first line). The keys of one task, all in one shard (hash tag), so that they are on one
+-- node of a cluster:
 --   KEYS[1]  {shard}:task:<id>    hash    the record (fields: record.py, FIELDS)
 --   KEYS[2]  {shard}:events:<id>  list    the newest events, JSON, oldest first; their seq have no gaps
 --   KEYS[3]  {shard}:watch:<id>   hash    node id -> "f" (notify of the final record) or "e" (notify of every event)

@@ -1,4 +1,5 @@
--- An attempt delivers its result. ARGV: 3 attempt, 4 result, 5 ttl (ms, 0: for ever), 6 event limit, 7 bytes of the blobs that the attempt saved
+-- An attempt delivers its result. ARGV: 3 attempt, 4 result, 5 ttl (ms, 0: for ever), 6 event limit,
+--   7 bytes of the blobs that the attempt saved
 -- Returns 1, or 0 if the fence refuses it. If the reply was lost and the call is repeated, returns 1 again.
 local state = load_task()
 if TASK.attempt ~= ARGV[3] then return 0 end

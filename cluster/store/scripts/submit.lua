@@ -23,65 +23,68 @@ if state and get_field('token') == ARGV[11] then
   local dispatch = not is_final(state) and not TASK.limits and get_field('dispatched') == TASK.attempt
   return cmsgpack.pack({get_field('outcome'), dispatch and 1 or 0, read_brief_record()})
 end
-local function add_submitter(actor)
-  local name = parse_actor(actor)
-  local first, count, is_submitter = read_submitters(name)
-  if is_submitter then return end
-  local first_name = count == 1 and parse_actor(first)
-  if first_name and not get_field('submitters') then redis.call('HSET', RECORD, 'by:' .. first_name, first) end
-  if name and count < MAX_SUBMITTERS then redis.call('HSET', RECORD, 'by:' .. name, actor) end
-  redis.call('HSET', RECORD, 'submitters', count + 1)
-end
-
--- A task never keeps a submitter waiting longer than its own submission would have: it starts as early as any of its
--- submitters allows, and has the highest priority that any of them gave it. The pause before a retry is not shortened.
--- Returns whether the caller must dispatch the newest attempt.
-local function hasten()
-  local found = redis.call('HMGET', RECORD, 'dispatched', 'not_before', 'priority')
-  local is_dispatched = tonumber(found[1]) >= tonumber(TASK.attempt)
-  local not_before = tonumber(ARGV[8]) or 0
-  local is_sooner = not is_dispatched and (tonumber(found[2]) or 0) > math.max(NOW, not_before)
-  local is_higher = tonumber(ARGV[7]) > (tonumber(found[3]) or 0)
-  local attempt = tonumber(TASK.attempt)
-  if is_higher then
-    -- Each priority has a virtual time of its own, so the task takes another turn at its next dispatch.
-    if state == 'QUEUED' then return_turn() end
-    redis.call('HSET', RECORD, 'priority', ARGV[7], 'turn', '')
-  end
-  if is_sooner then
-    set_field('not_before', ARGV[8])
-    if not_before > NOW then redis.call('ZADD', OPEN, int(not_before), ID) end
-  elseif is_higher and is_dispatched and state == 'QUEUED' then
-    -- It waits in the scheduler with its old priority. The fence refuses that attempt when its turn comes.
-    attempt = attempt + 1
-    set_field('attempt', attempt)
-  end
-  local dispatch = is_sooner and not_before <= NOW or attempt > tonumber(TASK.attempt)
-  -- A task with limits is held when it is due, in the order of its new priority.
-  local limits = TASK.limits or (ARGV[21] or '') ~= '' and ARGV[21]
-  local is_held = TASK.limits and redis.call('ZSCORE', SHARD .. ':held:' .. limits, ID)
-  if limits and not is_dispatched and (dispatch or is_held and is_higher) then
-    dispatch = false
-    if not TASK.limits then set_field('limits', limits) end
-    if hold(ID, limits, is_higher and ARGV[7] or found[3], TASK.submitted_at) then announce_woken() end
-  end
-  if dispatch then
-    local fair = redis.call('HMGET', RECORD, 'account', 'priority', 'step')
-    set_field('turn', take_turn(fair[1], fair[2], fair[3]))
-    -- A repeated request must get the same reply, or nobody would dispatch the attempt for a while.
-    for field, value in pairs({token = ARGV[11], outcome = 'JOINED', dispatched = attempt}) do set_field(field, value) end
-    redis.call('ZADD', OPEN, int(NOW + tonumber(ARGV[9])), ID)
-  end
-  if attempt > tonumber(TASK.attempt) then
-    TASK.attempt = attempt
-    commit('QUEUED', attempt, ARGV[10], '', 'joined by a submission with a higher priority')
-  elseif #CHANGES > 0 then
-    redis.call('HSET', RECORD, unpack(CHANGES))
-  end
-  return dispatch
-end
-
 if state and not is_final(state) then
+  -- Defined here, as defining them costs each call of the script.
+  local function add_submitter(actor)
+    local name = parse_actor(actor)
+    local first, count, is_submitter = read_submitters(name)
+    if is_submitter then return end
+    local first_name = count == 1 and parse_actor(first)
+    if first_name and not get_field('submitters') then redis.call('HSET', RECORD, 'by:' .. first_name, first) end
+    if name and count < MAX_SUBMITTERS then redis.call('HSET', RECORD, 'by:' .. name, actor) end
+    redis.call('HSET', RECORD, 'submitters', count + 1)
+  end
+
+  -- A task never keeps a submitter waiting longer than its own submission would have: it starts as early as any of
+  -- its submitters allows, and has the highest priority that any of them gave it. The pause before a retry is not
+  -- shortened. Returns whether the caller must dispatch the newest attempt.
+  local function hasten()
+    local found = redis.call('HMGET', RECORD, 'dispatched', 'not_before', 'priority')
+    local is_dispatched = tonumber(found[1]) >= tonumber(TASK.attempt)
+    local not_before = tonumber(ARGV[8]) or 0
+    local is_sooner = not is_dispatched and (tonumber(found[2]) or 0) > math.max(NOW, not_before)
+    local is_higher = tonumber(ARGV[7]) > (tonumber(found[3]) or 0)
+    local attempt = tonumber(TASK.attempt)
+    if is_higher then
+      -- Each priority has a virtual time of its own, so the task takes another turn at its next dispatch.
+      if state == 'QUEUED' then return_turn() end
+      redis.call('HSET', RECORD, 'priority', ARGV[7], 'turn', '')
+    end
+    if is_sooner then
+      set_field('not_before', ARGV[8])
+      if not_before > NOW then redis.call('ZADD', OPEN, int(not_before), ID) end
+    elseif is_higher and is_dispatched and state == 'QUEUED' then
+      -- It waits in the scheduler with its old priority. The fence refuses that attempt when its turn comes.
+      attempt = attempt + 1
+      set_field('attempt', attempt)
+    end
+    local dispatch = is_sooner and not_before <= NOW or attempt > tonumber(TASK.attempt)
+    -- A task with limits is held when it is due, in the order of its new priority.
+    local limits = TASK.limits or (ARGV[21] or '') ~= '' and ARGV[21]
+    local is_held = TASK.limits and redis.call('ZSCORE', SHARD .. ':held:' .. limits, ID)
+    if limits and not is_dispatched and (dispatch or is_held and is_higher) then
+      dispatch = false
+      if not TASK.limits then set_field('limits', limits) end
+      if hold(ID, limits, is_higher and ARGV[7] or found[3], TASK.submitted_at) then announce_woken() end
+    end
+    if dispatch then
+      local fair = redis.call('HMGET', RECORD, 'account', 'priority', 'step')
+      set_field('turn', take_turn(fair[1], fair[2], fair[3]))
+      -- A repeated request must get the same reply, or nobody would dispatch the attempt for a while.
+      set_field('token', ARGV[11])
+      set_field('outcome', 'JOINED')
+      set_field('dispatched', attempt)
+      redis.call('ZADD', OPEN, int(NOW + tonumber(ARGV[9])), ID)
+    end
+    if attempt > tonumber(TASK.attempt) then
+      TASK.attempt = attempt
+      commit('QUEUED', attempt, ARGV[10], '', 'joined by a submission with a higher priority')
+    elseif #CHANGES > 0 then
+      redis.call('HSET', RECORD, unpack(CHANGES))
+    end
+    return dispatch
+  end
+
   redis.call('HINCRBY', RECORD, 'submissions', 1)
   add_submitter(ARGV[20])
   local dispatch = hasten()
