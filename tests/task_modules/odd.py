@@ -279,7 +279,7 @@ def too_large(n: int) -> Page[int]:
     return Page[int](items=[1, 2**31 + n])
 
 
-@task
+@task(input_limit=1_000_000)
 def sum_all(values: list[int] | None = None, weights: list[float | None] = []) -> Graph[float]:  # noqa: B006
     """A graph task with lists."""
     import dask
