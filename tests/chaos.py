@@ -287,7 +287,7 @@ class Chaos(System):
                     assert task_id == known
                     return self.tasks.setdefault(task_id, Accepted(task_id, n))
                 self.report.refused[body["errors"][0]["extensions"]["code"]] += 1
-                if body["errors"][0]["extensions"]["code"] != "SERVICE_UNAVAILABLE":
+                if body["errors"][0]["extensions"]["code"] not in ("SERVICE_UNAVAILABLE", "STORE_FULL"):
                     self.report.wrong.append(f"submit was refused: {body['errors'][0]}")
             except (httpx.HTTPError, json.JSONDecodeError) as error:
                 self.report.refused[type(error).__name__] += 1

@@ -53,7 +53,8 @@ class RequestGuard:
             return
 
         async def send_completed(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            # A 304 has no content: a browser would replace headers of the stored response with these (RFC 9111, 3.2).
+            if message["type"] == "http.response.start" and message["status"] != 304:
                 headers = message["headers"]
                 present = {name for name, _ in headers}
                 headers.extend(item for item in self._headers.items() if item[0] not in present)

@@ -176,3 +176,12 @@ async def test_a_request_without_a_host_is_served(api: httpx.AsyncClient) -> Non
     writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
     assert b" 200 " in await reader.readline()
     writer.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/static/favicon.svg"])
+async def test_a_304_leaves_the_headers_of_the_stored_response_as_they_are(api: httpx.AsyncClient, path: str) -> None:
+    first = await api.get(path)
+    again = await api.get(path, headers={"If-None-Match": first.headers["etag"]})
+    assert again.status_code == 304
+    changed = {name for name, value in again.headers.items() if first.headers.get(name, value) != value}
+    assert changed <= {"date"}
