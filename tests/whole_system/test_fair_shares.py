@@ -1,4 +1,4 @@
-"""Tenants share the workers: one tenant's long queue delays another's task by no more than what runs already."""
+"""Tenants share the workers: one tenant's long queue hardly delays another's task."""
 
 from __future__ import annotations
 
@@ -51,18 +51,19 @@ async def read(store: Store, ids: list[str]) -> list[Record]:
 
 
 @pytest.mark.parametrize("length", ["long tasks", "short ones in batches"])
-async def test_thousands_of_tasks_of_one_tenant_delay_the_only_one_of_another_by_less_than_a_task(
+async def test_thousands_of_tasks_of_one_tenant_delay_the_only_one_of_another_by_a_task_in_each_shard(
     tenants: System, tmp_path: Path, length: str
 ) -> None:
     acme, bank = [await tenants.make_key(name, scopes=USER) for name in ("acme", "bank")]
     folder = str(tmp_path)
     if length == "long tasks":
-        query, most = SLOW, 2
+        # Turns are counted in each shard: of each account, one task in each may have the same turn. And the worker has
+        # two tasks, or batches, at any time.
+        query, most = SLOW, len(SHARDS) + 2
         queue: list[dict[str, Any]] = [{"folder": folder, "n": n, "seconds": 0.3} for n in range(QUEUE)]
         one: dict[str, Any] = {"folder": folder, "n": QUEUE, "seconds": 0.3}
     else:
-        # At most two batches of 64 are with the worker at any time.
-        query, most = MOODY, 2 * 64
+        query, most = MOODY, 4 * 64
         queue, one = [{"n": n} for n in range(QUEUE)], {"n": QUEUE}
         for first in range(20_000, 20_300, 100):
             # So that the scheduler has measured how short they are.
@@ -74,8 +75,8 @@ async def test_thousands_of_tasks_of_one_tenant_delay_the_only_one_of_another_by
     store = Store(tenants.settings)
     async with asyncio.timeout(60):
         # Each account begins with a task in each shard at once.
-        while sum(record.started_at is not None for record in await read(store, ids[:1_000])) <= len(SHARDS):
-            await asyncio.sleep(0.1)
+        while sum(record.started_at is not None for record in await read(store, ids)) <= len(SHARDS):
+            await asyncio.sleep(0.5)
     [only] = await submit(tenants, query, [one], bank)
     assert (await tenants.result(only, token=bank))["state"] == "SUCCEEDED"
     [record] = await read(store, [only])
