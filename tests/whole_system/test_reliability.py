@@ -49,6 +49,7 @@ async def records(system: System, task_ids: list[str], fields: str = "state atte
     return await asyncio.gather(*(system.result(task_id, fields) for task_id in task_ids))
 
 
+@pytest.mark.slow
 async def test_a_limit_of_one_holds_and_a_killed_worker_gives_its_slot_back(fleet: System, tmp_path: Path) -> None:
     inputs = [{"folder": str(tmp_path), "n": n, "dies": n == 1} for n in range(4)]
     query = "mutation($i: [OneAtATimeInput!]!) { submitOneAtATimeMany(inputs: $i) { taskId } }"

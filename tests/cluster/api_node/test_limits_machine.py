@@ -25,6 +25,8 @@ from cluster.store.thread_store import ThreadStore
 from tests.system import RedisServer
 from tests.thoroughness import examples
 
+pytestmark = pytest.mark.slow
+
 LISTS: Final = ("t:x=2", "t:y k:y:a=1", "t:y k:y:a=1 a:acme", "t:y a:acme", "t:y k:y:b=1 a:acme", "")
 """The limits of the tasks, by their number modulo six; the last kind has none."""
 HELD_LISTS: Final = (*LISTS[:-1], "t:y")

@@ -193,6 +193,7 @@ async def test_nothing_long_is_kept_for_a_slow_reader_and_expired_records_are_re
 # Batches --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_batch_may_take_longer_than_the_timeout_of_one_reply(store: Store) -> None:
     # So long that Redis reads and answers one at a time.
     busy = "EVAL", "for i = 1, 1e7 do end return 1", 0, b"x" * 100_000

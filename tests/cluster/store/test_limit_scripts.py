@@ -15,7 +15,7 @@ from cluster.store.record import SubmissionOutcome
 from cluster.store.replies import SubmitReply
 from cluster.store.script_calls import Calls
 
-pytestmark = pytest.mark.every_engine
+pytestmark = [pytest.mark.every_engine, pytest.mark.slow]
 
 ID = "b9a7c7263c0332d12e52f09809754586"
 LIMITS = "t:etl k:etl:1f=2"

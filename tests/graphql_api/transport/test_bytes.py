@@ -23,6 +23,8 @@ from graphql_api.schema.queries import make_cursor, parse_cursor
 from tests.api_node import api_node
 from tests.sockets import dial, receive, send
 
+pytestmark = pytest.mark.slow
+
 Answer = dict[str, Any]
 Door = Callable[[str, str, dict[str, Any]], Coroutine[Any, Any, Answer]]
 
