@@ -35,6 +35,7 @@ RUN set -e; for node in api scheduler worker controller; do \
 # source does not depend on what a copy does to file times.
 FROM ${BUILD_IMAGE:-${BASE_IMAGE}} AS environment
 ENV PYTHON=/opt/dask-graphql/bin/python \
+    PIP_CACHE_DIR=/var/cache/pip \
     INSTALL="python3 -m pip --python /opt/dask-graphql/bin/python install --no-compile --disable-pip-version-check" \
     COMPILE="python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash"
 RUN python3 -m venv --without-pip /opt/dask-graphql
@@ -44,41 +45,41 @@ COPY docker/add-tasks.sh /
 
 FROM environment AS dependencies-api
 COPY --from=requirements /requirements/api/ /
-RUN --mount=type=cache,target=/root/.cache/pip $INSTALL --require-hashes -r /requirements.lock && $COMPILE /opt/dask-graphql/lib
+RUN --mount=type=cache,target=/var/cache/pip $INSTALL --require-hashes -r /requirements.lock && $COMPILE /opt/dask-graphql/lib
 
 FROM environment AS dependencies-scheduler
 COPY --from=requirements /requirements/scheduler/ /
-RUN --mount=type=cache,target=/root/.cache/pip $INSTALL --require-hashes -r /requirements.lock && $COMPILE /opt/dask-graphql/lib
+RUN --mount=type=cache,target=/var/cache/pip $INSTALL --require-hashes -r /requirements.lock && $COMPILE /opt/dask-graphql/lib
 
 FROM environment AS dependencies-worker
 COPY --from=requirements /requirements/worker/ /
-RUN --mount=type=cache,target=/root/.cache/pip $INSTALL --require-hashes -r /requirements.lock && $COMPILE /opt/dask-graphql/lib
+RUN --mount=type=cache,target=/var/cache/pip $INSTALL --require-hashes -r /requirements.lock && $COMPILE /opt/dask-graphql/lib
 
 FROM environment AS dependencies-controller
 COPY --from=requirements /requirements/controller/ /
-RUN --mount=type=cache,target=/root/.cache/pip $INSTALL --require-hashes -r /requirements.lock && $COMPILE /opt/dask-graphql/lib
+RUN --mount=type=cache,target=/var/cache/pip $INSTALL --require-hashes -r /requirements.lock && $COMPILE /opt/dask-graphql/lib
 
 
 # The user's tasks, if any. The folder `tasks` need not exist: a pattern may match nothing.
 FROM dependencies-api AS tasks-api
 ARG TASK_PACKAGES=""
 COPY task[s] tasks/
-RUN --mount=type=cache,target=/root/.cache/pip /add-tasks.sh /requirements.txt && $COMPILE /opt/dask-graphql/lib
+RUN --mount=type=cache,target=/var/cache/pip /add-tasks.sh /requirements.txt && $COMPILE /opt/dask-graphql/lib
 
 FROM dependencies-scheduler AS tasks-scheduler
 ARG TASK_PACKAGES=""
 COPY task[s] tasks/
-RUN --mount=type=cache,target=/root/.cache/pip /add-tasks.sh /requirements.txt && $COMPILE /opt/dask-graphql/lib
+RUN --mount=type=cache,target=/var/cache/pip /add-tasks.sh /requirements.txt && $COMPILE /opt/dask-graphql/lib
 
 FROM dependencies-worker AS tasks-worker
 ARG TASK_PACKAGES=""
 COPY task[s] tasks/
-RUN --mount=type=cache,target=/root/.cache/pip /add-tasks.sh /requirements.txt && $COMPILE /opt/dask-graphql/lib
+RUN --mount=type=cache,target=/var/cache/pip /add-tasks.sh /requirements.txt && $COMPILE /opt/dask-graphql/lib
 
 FROM dependencies-controller AS tasks-controller
 ARG TASK_PACKAGES=""
 COPY task[s] tasks/
-RUN --mount=type=cache,target=/root/.cache/pip /add-tasks.sh /requirements.txt && $COMPILE /opt/dask-graphql/lib
+RUN --mount=type=cache,target=/var/cache/pip /add-tasks.sh /requirements.txt && $COMPILE /opt/dask-graphql/lib
 
 
 # The product itself, as a tree that is laid over an environment.
@@ -89,14 +90,14 @@ COPY scripts/build_backend.py scripts/
 COPY cluster cluster
 COPY dask_graphql dask_graphql
 COPY graphql_api graphql_api
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     rm -rf graphql_api/console \
     && $INSTALL --no-deps --config-settings console=none --prefix /product . && $COMPILE /product
 
 FROM ${NODE_IMAGE} AS console-build
 WORKDIR /console
 COPY graphql_api/console/package.json graphql_api/console/package-lock.json ./
-RUN --mount=type=cache,target=/root/.npm npm ci --no-audit --no-fund
+RUN --mount=type=cache,target=/var/cache/npm npm ci --cache /var/cache/npm --no-audit --no-fund
 COPY graphql_api/console ./
 RUN rm -rf dist && npm run build
 

@@ -75,13 +75,12 @@ class AccountUsage:
         read_at, usage = self._known.get(account, (float("-inf"), Usage()))
         if now - read_at > USAGE_MAX_AGE_SECONDS:
             # Before the read, so that others use what is known meanwhile.
+            self._known.pop(account, None)  # the newest last
             self._known[account] = now, usage
+            if len(self._known) > MAX_ACCOUNTS:
+                del self._known[next(iter(self._known))]
             fresh = await read_usage(self._store, account)
             usage.open, usage.bytes = fresh.open, fresh.bytes
-            if len(self._known) > MAX_ACCOUNTS:
-                self._known = {
-                    name: known for name, known in self._known.items() if now - known[0] <= USAGE_MAX_AGE_SECONDS
-                }
         return usage
 
     def add(self, account: str, count: int, size: int) -> None:

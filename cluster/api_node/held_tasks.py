@@ -16,6 +16,8 @@ from cluster.store.limit_calls import HeldTask, LimitList
 
 FIRST_QUEUES: Final = 4
 """How many queues are looked at first when a limit has room; four times as many each time if it still has."""
+STALE_FACTOR: Final = 4
+"""A heap of waiting queues is cleaned when it has this many times as many entries as queues wait."""
 
 
 def limit_names(limits: LimitList) -> list[str]:
@@ -144,7 +146,12 @@ class HeldTasks:
                 taken[name] = taken.get(name, 0) + 1
         for limits, limit, order in decided.waiting:
             self._waits_at[limits] = limit, order
-            heapq.heappush(self._waiting.setdefault(limit, []), (order, limits))
+            heap = self._waiting.setdefault(limit, [])
+            heapq.heappush(heap, (order, limits))
+            if len(heap) > STALE_FACTOR * (len(self._waits_at) + FIRST_QUEUES):
+                # A queue whose first task changes while its limit stays full leaves an entry each time.
+                heap[:] = {entry for entry in heap if self._waits_at.get(entry[1]) == (limit, entry[0])}
+                heapq.heapify(heap)
         for limits in decided.unfinished:
             self._to_look_at[limits] = None
         for limit in decided.passed_over:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
+from contextlib import suppress
 
 from cluster.store.async_store import Store
 from cluster.store.leader_lease import LeaderLease
@@ -21,8 +23,20 @@ class LeaderService(ABC):
 
     def __init__(self, store: Store, name: str, lease_key: str, node: str, *, pause_seconds: float = 0.0) -> None:
         self._store = store
+        self._woken = asyncio.Event()
         self.lease = LeaderLease(store, name, lease_key, node)
         self.loop = BackgroundLoop(name, self._round, pause_seconds=pause_seconds)
+
+    def wake(self) -> None:
+        """Ends `_wait_for_work` at once, because there is something to do."""
+        self._woken.set()
+
+    async def _wait_for_work(self, seconds: float) -> None:
+        """Waits until `wake` is called, but no longer than `seconds`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        self._woken.clear()
 
     @property
     def active(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 from cluster.api_node.policy_cache import PolicyCache
 
 MAX_BUCKETS: Final = 10_000
-"""Callers whose rates are remembered; beyond it those are forgotten that have sent nothing for a minute."""
+"""Callers whose rates are remembered; beyond it the one is forgotten that has sent nothing for longest."""
 
 
 class OperationRates:
@@ -37,12 +37,10 @@ class OperationRates:
         if not limit:
             return 0.0
         now = self._clock()
-        tokens, at = self._buckets.get(caller, (float(limit), now))
+        tokens, at = self._buckets.pop(caller, (float(limit), now))
         tokens = min(limit, tokens + (now - at) * limit / 60)
-        if tokens < 1:
-            return (1 - tokens) * 60 / limit
-        self._buckets[caller] = tokens - 1, now
+        is_taken = tokens >= 1
+        self._buckets[caller] = tokens - is_taken, now  # the newest last, also if it is refused
         if len(self._buckets) > MAX_BUCKETS:
-            # A bucket that was not used for a minute is full.
-            self._buckets = {name: bucket for name, bucket in self._buckets.items() if now - bucket[1] < 60}
-        return 0.0
+            del self._buckets[next(iter(self._buckets))]
+        return 0.0 if is_taken else (1 - tokens) * 60 / limit

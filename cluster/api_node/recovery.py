@@ -8,12 +8,10 @@ is claimed. Attempts that were lost with the previous scheduler do not count aga
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -89,23 +87,15 @@ class Recoverer(LeaderService):
         self._paused = paused
         self._scheduler = scheduler
         self._dispatcher = dispatcher
-        self._wake = asyncio.Event()
         self._term = 0
         self._swept_epoch: str | None = None
         self._sweep_state: _Sweep | None = None
         self._grace_until = 0.0
         self._next_report = self._next_queue_age = 0.0
 
-    def wake(self) -> None:
-        """Starts the next round at once, because something is due."""
-        self._wake.set()
-
     async def _round(self) -> None:
         """Waits until something may be due, then claims and handles it."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(POLL_SECONDS):
-                await self._wake.wait()
-        self._wake.clear()
+        await self._wait_for_work(POLL_SECONDS)
         if not self.active:
             return
         if self._term != self.lease.term:
@@ -234,7 +224,7 @@ class Recoverer(LeaderService):
                         "task %s attempt %d is unknown to the scheduler: %s", item.task_id, item.attempt, verdict
                     )
         if any(verdict == "QUEUED" and due is None for verdict, due in replies):
-            self._wake.set()
+            self.wake()
 
     def _replace_call(self, item: Due, *, in_grace: bool) -> Call[tuple[str, Due | None]]:
         loss_reason: LossReason = "none" if in_grace else "worker" if item.running else "undelivered"

@@ -7,10 +7,8 @@ cluster/store.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import defaultdict
-from contextlib import suppress
 from typing import Final
 
 from cluster.api_node.dispatcher import Dispatchable, Dispatcher
@@ -43,29 +41,21 @@ class SlotClaimer(LeaderService):
         self._scheduler = scheduler
         self._dispatcher = dispatcher
         self._limits = limits
-        self._wake = asyncio.Event()
         self._held = HeldTasks()
         self._term = 0
         self._number: int | None = None
         self._next_check = 0.0
         self._to_check: list[str] = []
 
-    def wake(self) -> None:
-        """Starts the next round at once, because a held task may have room."""
-        self._wake.set()
-
     def on_limits_changed(self) -> None:
         """A limit may have another number, or none any more."""
         for limit in self._held.limits:
             self._held.on_room(limit)
-        self._wake.set()
+        self.wake()
 
     async def _round(self) -> None:
         """Waits until there may be room, then claims. Without a scheduler, tasks stay held."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(POLL_SECONDS):
-                await self._wake.wait()
-        self._wake.clear()
+        await self._wait_for_work(POLL_SECONDS)
         if not self.active:
             self._number, self._held = None, HeldTasks()
         if not self.active or not self._scheduler.connected:

@@ -40,7 +40,7 @@ class Whole:
 
 def whole(n: int) -> Whole:
     """Has texts, numbers, lists and objects."""
-    raise NotImplementedError
+    raise AssertionError("its results are written by the test")
 
 
 def schema_with(limit: int) -> Any:

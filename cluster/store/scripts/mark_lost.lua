@@ -5,8 +5,8 @@
 --       5 limit of `lost`, 6 limit of `undelivered`, 7 error if a limit is reached (JSON), 8 ttl (ms), 9 event limit,
 --       10 message, 11 limit of `uncharged`, which counts the other reasons, 12 whether to wake the recoverer (0/1),
 --       13 check_after (ms), if the caller dispatches the next attempt itself, or ''
--- Returns 'QUEUED'; {name, input, priority, account, turn}, packed, if the caller must dispatch the next attempt; 'FAILED'; 'BEGUN' or
--- 'HEARD' if the reason does not apply; or 'REFUSED' by the fence.
+-- Returns 'QUEUED'; {name, input, priority, account, turn}, packed, if the caller must dispatch the next attempt;
+-- 'FAILED'; 'BEGUN' or 'HEARD' if the reason does not apply; or 'REFUSED' by the fence.
 local state = load_task()
 if not state or is_final(state) or TASK.attempt ~= ARGV[3] then return 'REFUSED' end
 if state == 'RUNNING' then

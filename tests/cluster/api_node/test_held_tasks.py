@@ -137,3 +137,13 @@ def test_no_room_is_infinite_room_less_one() -> None:
     queue = Queue("t:x", [task(n) for n in range(50)], complete=False)
     decided = allocate([queue], {"t:x": math.inf}, {})
     assert (len(decided.claims), decided.unfinished) == (50, ["t:x"])
+
+
+def test_a_queue_whose_first_task_changes_at_a_full_limit_leaves_nothing_behind() -> None:
+    store = Store({"a": 0, "b": 0, "c": 0})
+    for order in range(2_000, 0, -1):
+        store.hold(order, "a")
+        assert store.claim(page=10, first=10) == []
+    assert sum(map(len, store.held._waiting.values())) < 50
+    store.free("a")
+    assert store.claim(page=10, first=10) == [(1, "a")]

@@ -67,7 +67,7 @@ class Claimer(SlotClaimer):
 
     def __init__(self, store: Store, outside: Outside) -> None:
         super().__init__(store, outside, outside, outside, "n")  # type: ignore[arg-type]
-        self._wake.set()
+        self.wake()
 
     @property
     def active(self) -> bool:

@@ -46,7 +46,7 @@ FILES: Final = {
 
 def shelf(n: int) -> list[Blob]:
     """Files of many kinds."""
-    raise NotImplementedError
+    raise AssertionError("its results are written by the test")
 
 
 @dataclass

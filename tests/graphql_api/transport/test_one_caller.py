@@ -12,6 +12,7 @@ import httpx
 import pytest
 from websockets.asyncio.client import connect
 
+from cluster.api_node import operation_rates
 from cluster.api_node.operation_rates import OperationRates
 from cluster.api_node.policy_cache import PolicyCache
 from cluster.api_node.waiters import Waiters
@@ -122,6 +123,15 @@ def test_a_bucket_refills_and_other_callers_have_their_own(store: Store) -> None
     now[0] = 1.0
     assert rates.take("one", "a") == 0.0
     assert rates.take("one", "a") > 0
+
+
+def test_no_more_than_so_many_callers_are_remembered(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operation_rates, "MAX_BUCKETS", 10)
+    rates = OperationRates(60, PolicyCache(store), lambda: 0.0)
+    for number in range(100):
+        assert rates.take("regular", "a") == rates.take(f"address:{number}", "a") == 0.0 or number >= 60
+    assert len(rates._buckets) == 10
+    assert rates.take("regular", "a") > 0, "the caller who came last is forgotten last"
 
 
 def test_waiters_are_counted_off_and_nothing_is_left_of_an_account() -> None:
