@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from cluster.settings import Settings, load_settings
-from dask_graphql.cli import own_url
+from dask_graphql.cli.over_http import own_url
 from dask_graphql.client.async_client import AsyncClient
 from dask_graphql.client.errors import ApiUnavailable
 from dask_graphql.client.http_transport import api_url

@@ -1,0 +1,57 @@
+"""The commands that print or write what a deployment needs: the schema, certificates, the rules of a Redis user."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cluster.settings import load_settings
+from dask_graphql.cli.failure import fail
+
+
+@click.command()
+def schema() -> None:
+    """Prints the GraphQL schema.
+
+    It has the built-in task types and those of DASK_GRAPHQL_TASK_MODULES, as SDL.
+    """
+    settings = load_settings()
+    from cluster.task_types.registry import load_registry
+    from graphql_api.schema.builder import make_schema
+
+    print(make_schema(load_registry(settings.task_modules)).as_str())
+
+
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the files.")
+@click.option(
+    "--days", type=click.FloatRange(0, min_open=True), default=825, show_default=True, help="Days until they expire."
+)
+def certificates(out: Path, days: float) -> None:
+    """Makes TLS certificates for the nodes.
+
+    TLS_CA, TLS_CERT and TLS_KEY protect the connections between scheduler, workers and clients.
+
+    All nodes of one system use the same three files. Peers without a certificate of this authority are refused.
+    """
+    from cluster.settings import variable_of
+    from cluster.system.tls import make_certificates
+
+    try:
+        paths = make_certificates(out, days)
+    except OSError as error:
+        fail(f"cannot write the certificates: {error}")
+    for name, path in paths.items():
+        print(f"{variable_of(name)}={path.absolute()}")
+
+
+@click.command("worker-acl")
+def worker_acl() -> None:
+    """Prints the rules of a Redis user for workers, who may change tasks and nothing else.
+
+    ACL SETUSER worker on ">PASSWORD" $(dask-graphql worker-acl)
+    """
+    from cluster.store.worker_acl import worker_rules
+
+    print(*worker_rules(load_settings().key_prefix))

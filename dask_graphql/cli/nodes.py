@@ -1,0 +1,117 @@
+"""The commands that run nodes: the whole system on this machine, or one node of it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cluster.observability.multiprocess import multiprocess_metrics
+from cluster.scheduling.dask_config import keep_dask_in
+from cluster.settings import Settings, load_settings
+
+
+def serve(
+    settings: Settings, role: str, run: Callable[[asyncio.Event], Coroutine[Any, Any, None]], name: str = ""
+) -> None:
+    """Runs a node until SIGTERM or Ctrl-C.
+
+    Args:
+        role: `scheduler`, `worker`, `controller`, or `dev` for all of them.
+        name: the node's name, if it has one.
+    """
+    keep_dask_in(Path(settings.data_dir).absolute())
+    # Imported here: `shared_counts` of a worker must have set the metrics directory of its processes first.
+    from cluster.observability.logs import set_up_logging
+    from cluster.observability.metrics_server import serve_metrics
+
+    set_up_logging(settings, role, name)
+
+    async def body() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        async with serve_metrics(settings, role):
+            await run(stop)
+
+    asyncio.run(body())
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the api.")
+@click.option("--host", help="Address that the api listens on.")
+@click.option("--max-workers", type=click.IntRange(1), help="Maximum number of worker processes.")
+@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Folder of data and logs.")
+@click.option(
+    "--tls/--no-tls",
+    default=True,
+    help="TLS between scheduler, workers and clients, with certificates made at each start (the default). Without it, "
+    "every user of this machine can run code on the workers.",
+)
+@click.option("--dashboard", is_flag=True, help="Dask's dashboard on a free port of this machine (needs bokeh).")
+def dev(
+    port: int | None, host: str | None, max_workers: int | None, data_dir: Path | None, tls: bool, dashboard: bool
+) -> None:
+    """Runs the whole system on this machine.
+
+    It starts Redis, the scheduler, a controller with local workers, and an api node.
+    """
+    settings = load_settings(port=port, host=host, max_workers=max_workers, data_dir=data_dir)
+    from dask_graphql.dev_system import run_local
+
+    serve(
+        replace(settings, metrics_port=0), "dev", lambda stop: run_local(settings, stop, tls=tls, dashboard=dashboard)
+    )
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the api.")
+@click.option("--host", help="Address that the api listens on.")
+def api(port: int | None, host: str | None) -> None:
+    """Runs one api node."""
+    settings = load_settings(port=port, host=host)
+    keep_dask_in(Path(settings.data_dir).absolute())
+    from graphql_api.serve import run_api
+
+    run_api(settings)
+
+
+@click.command()
+def scheduler() -> None:
+    """Runs the Dask scheduler."""
+    settings = load_settings()
+    from cluster.scheduling.scheduler_node import run_scheduler
+
+    serve(settings, "scheduler", lambda stop: run_scheduler(settings, stop))
+
+
+@click.command()
+@click.option("--name", help="Name of the worker, unique among running workers.")
+def worker(name: str | None) -> None:
+    """Runs one Dask worker."""
+    settings = load_settings()
+    keep_dask_in(Path(settings.data_dir).absolute())
+    with multiprocess_metrics(settings):
+        from cluster.worker.node import run_worker
+
+        serve(settings, "worker", lambda stop: run_worker(settings, stop, name=name), name or "")
+
+
+@click.command()
+def controller() -> None:
+    """Starts and stops workers.
+
+    The workers are processes on this machine, or tasks of an ECS cluster (DASK_GRAPHQL_FLEET).
+    """
+    settings = load_settings()
+    from cluster.controller.fleets.ecs import EcsFleet
+    from cluster.controller.fleets.local import LocalFleet
+    from cluster.controller.reconciler import run_controller
+
+    fleet = EcsFleet(settings) if settings.fleet == "ecs" else LocalFleet(settings)
+    serve(settings, "controller", lambda stop: run_controller(settings, fleet, stop))

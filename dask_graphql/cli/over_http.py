@@ -1,0 +1,87 @@
+"""The commands that are clients of an api, as any program is: `submit`, `status`, `usage`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+
+import click
+
+from cluster.settings import Settings, load_settings
+from dask_graphql.cli.failure import fail
+
+
+def own_url(settings: Settings) -> str:
+    """The URL of the api with these settings."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - as one connects to it
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+
+
+@click.command()
+@click.option("--account", help="The tenant. Default: your own; another needs a key with the scope `admin`.")
+@click.option("--all", "everybody", is_flag=True, help="All tenants, those first that use most bytes.")
+@click.option("--json", "as_json", is_flag=True, help="Print lines of JSON instead of a table.")
+@click.option("--url", default=None, help="URL of the api. Default: from DASK_GRAPHQL_HOST and DASK_GRAPHQL_PORT.")
+@click.option("--token", envvar="DASK_GRAPHQL_TOKEN", show_envvar=True, help="Sent as Authorization: Bearer.")
+def usage(account: str | None, everybody: bool, as_json: bool, url: str | None, token: str | None) -> None:
+    """Shows what a tenant uses and may use, over HTTP. An API key needs the scope `read`."""
+    settings = load_settings()
+    try:
+        from dask_graphql.client.usage_command import show_usage
+    except ModuleNotFoundError as error:
+        fail(f'usage needs {error.name}: pip install "dask-graphql[client]"')
+
+    asyncio.run(show_usage(url or own_url(settings), token, account, everybody=everybody, as_json=as_json))
+
+
+@click.command()
+@click.argument("task")
+@click.argument("arguments", nargs=-1, metavar="[name=value ...]")
+@click.option("--wait", is_flag=True, help="Wait for the result and print it.")
+@click.option("--url", default=None, help="URL of the api. Default: from DASK_GRAPHQL_HOST and DASK_GRAPHQL_PORT.")
+@click.option("--token", envvar="DASK_GRAPHQL_TOKEN", show_envvar=True, help="Sent as Authorization: Bearer.")
+def submit(task: str, arguments: tuple[str, ...], wait: bool, url: str | None, token: str | None) -> None:
+    """Submits TASK over HTTP, as any client would. Values are JSON; anything else is a string."""
+    settings = load_settings()
+    try:
+        from dask_graphql.client.errors import ApiUnavailable
+        from dask_graphql.client.submit_command import submit_and_print
+    except ModuleNotFoundError as error:
+        # The image of a worker or a scheduler has no HTTP client.
+        fail(f'submit needs {error.name}: pip install "dask-graphql[client]"')
+
+    values = {}
+    for argument in arguments:
+        name, equals, text = argument.partition("=")
+        if not equals or not name:
+            fail(f"expected an argument of the form name=value, not {argument!r}")
+        try:
+            values[name] = json.loads(text)
+        except ValueError:
+            values[name] = text
+    try:
+        sys.exit(asyncio.run(submit_and_print(url or own_url(settings), token, task, values, wait=wait)))
+    except ApiUnavailable as error:
+        fail(f"{error}; set the api's address with --url, or with DASK_GRAPHQL_HOST and DASK_GRAPHQL_PORT")
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Show it once and exit.")
+@click.option("--json", "as_json", is_flag=True, help="Print lines of JSON instead of tables.")
+@click.option("--url", default=None, help="URL of the api. Default: from DASK_GRAPHQL_HOST and DASK_GRAPHQL_PORT.")
+@click.option("--token", envvar="DASK_GRAPHQL_TOKEN", show_envvar=True, help="Sent as Authorization: Bearer.")
+def status(once: bool, as_json: bool, url: str | None, token: str | None) -> None:
+    """Shows scheduler, workers and tasks.
+
+    It reads them over HTTP, and updates the tables until Ctrl-C. A credential needs the scope `read`.
+    """
+    settings = load_settings()
+    try:
+        from dask_graphql.client.status_command import show_status
+    except ModuleNotFoundError as error:
+        fail(f'status needs {error.name}: pip install "dask-graphql[client]"')
+
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(show_status(url or own_url(settings), token, once=once, as_json=as_json))
