@@ -60,7 +60,7 @@ def test_every_requirement_has_a_lower_and_an_upper_bound(part: str) -> None:
 
 
 def test_an_extra_bounds_a_package_as_the_whole_package_does() -> None:
-    everywhere = {Requirement(line).name: Requirement(line).specifier for line in parts()["base"]}
+    everywhere = {Requirement(line).name: Requirement(line).specifier for line in (*parts()["base"], *parts()["data"])}
     for part in ("worker", "scheduler", "controller", "api"):
         for line in parts()[part]:
             requirement = Requirement(line)
