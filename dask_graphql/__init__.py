@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cluster.task_types.concurrency import Limit
     from cluster.task_types.registry import task
     from cluster.task_types.result_fields import Hidden, result_field
+    from cluster.task_types.retry_policy import Retries
     from cluster.task_types.value_types import BigInt, Blob, Graph
     from cluster.version import __version__
     from cluster.worker.graph_tasks import as_completed
@@ -59,6 +60,7 @@ __all__ = [
     "Limit",
     "Refused",
     "ResultTimeout",
+    "Retries",
     "SubmitOptions",
     "TaskCancelled",
     "TaskError",
@@ -81,6 +83,7 @@ _MODULES = {
     "cluster.task_types.concurrency": ("Limit",),
     "cluster.task_types.registry": ("task",),
     "cluster.task_types.result_fields": ("Hidden", "result_field"),
+    "cluster.task_types.retry_policy": ("Retries",),
     "cluster.task_types.value_types": ("BigInt", "Blob", "Graph"),
     "cluster.version": ("__version__",),
     "cluster.worker.graph_tasks": ("as_completed",),

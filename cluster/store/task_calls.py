@@ -15,6 +15,7 @@ from cluster.store.call_builder import BLOBS_CHECK_SECONDS, CHECK_AFTER_SECONDS,
 from cluster.store.lua_scripts import Call, unpack
 from cluster.store.record import Record, SubmissionOutcome, TaskState, parse_event, parse_record
 from cluster.store.replies import Due, StartReply, SubmitReply, WatchReply
+from cluster.task_types.retry_policy import NO_RETRIES, Retries
 
 LossReason: TypeAlias = Literal["worker", "undelivered", "none", "unbegun", "silent"]
 """Why an attempt is lost. `worker`: it died with its worker; counts against LOST_WORKER_LIMIT. `undelivered`: the
@@ -136,23 +137,22 @@ class TaskCalls(CallBuilder):
         return self._task_call("finish", task_id, attempt, result, self._ttl, self._event_limit, blob_bytes, parse=bool)
 
     def fail(
-        self, task_id: str, attempt: int, error: dict[str, Any], *, retries: int = 0, delay_seconds: float = 0,
-        longest_delay_seconds: float = 60.0, counter: Literal["retries", "unstored"] = "retries",
-        blob_bytes: int = 0,
+        self, task_id: str, attempt: int, error: dict[str, Any], *, retries: Retries = NO_RETRIES,
+        allowed: int | None = None, counter: Literal["retries", "unstored"] = "retries", blob_bytes: int = 0,
     ) -> Call[str]:  # fmt: skip
         """Ends an attempt with an error. Returns 'FAILED', 'RETRY' or 'REFUSED'.
 
         Args:
-            retries: retries allowed for this kind of error.
-            delay_seconds: pause before the first retry, doubled for each further one up to `longest_delay_seconds`.
+            retries: how errors are retried: the pauses, and how often.
+            allowed: how often this error is; None for the limit of `retries`.
             counter: the record field that counts these retries.
             blob_bytes: length of the blobs that the attempt saved.
         """
         return self._task_call(
-            "fail", task_id, attempt, orjson.dumps(error), self._ttl, self._event_limit, retries,
-            milliseconds(delay_seconds), event_message(error), milliseconds(longest_delay_seconds), counter,
-            blob_bytes,
-            parse=bytes.decode,
+            "fail", task_id, attempt, orjson.dumps(error), self._ttl, self._event_limit,
+            retries.limit if allowed is None else allowed, milliseconds(retries.delay), event_message(error),
+            milliseconds(retries.longest_seconds), counter, blob_bytes, f"{retries.factor:g}",
+            f"{retries.draw_spread():.4f}", parse=bytes.decode,
         )  # fmt: skip
 
     def mark_lost(

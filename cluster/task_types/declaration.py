@@ -22,6 +22,7 @@ from cluster.task_types.core_schema import reject_lossy_types
 from cluster.task_types.input_errors import describe_value
 from cluster.task_types.output_type import OutputType
 from cluster.task_types.pydantic_internals import core_schema_of
+from cluster.task_types.retry_policy import Retries, parse_retries
 from cluster.task_types.task_type import Argument, TaskType
 from cluster.task_types.value_types import Graph
 
@@ -44,7 +45,7 @@ def declare(
     name: str | None = None,
     version: str = "1",
     timeout_seconds: float | None = None,
-    retries: int = 0,
+    retries: int | Retries = 0,
     queue_limit: int | None = None,
     checks: Callable[..., None] | None = None,
     registered_in: str = "",
@@ -59,7 +60,7 @@ def declare(
     reject_unsupported_callable(function, name)
     where = origin_of(function)
     name = name or underlying_function(function).__name__
-    _check_limits(where, name, version, timeout_seconds, retries, queue_limit, input_limit)
+    _check_limits(where, name, version, timeout_seconds, queue_limit, input_limit)
     try:
         hints = typing.get_type_hints(underlying_function(function), include_extras=True)
     except NameError as error:
@@ -99,8 +100,9 @@ def declare(
         ) from error
     _check_defaults(where, arguments, input_model)
     made = TaskType(
-        name, version, function, arguments, timeout_seconds, retries, queue_limit, checks, input_model, output,
-        registered_in, input_limit, parse_concurrency(where, concurrency, [item.name for item in arguments]),
+        name, version, function, arguments, timeout_seconds, parse_retries(where, retries), queue_limit, checks,
+        input_model, output, registered_in, input_limit,
+        parse_concurrency(where, concurrency, [item.name for item in arguments]),
     )  # fmt: skip
     _check_default_round_trips(where, made)
     return made
@@ -111,7 +113,6 @@ def _check_limits(
     name: str,
     version: str,
     timeout_seconds: float | None,
-    retries: int,
     queue_limit: int | None,
     input_limit: int | None,
 ) -> None:
@@ -126,8 +127,6 @@ def _check_limits(
         raise RegistryError(f"{where}: queue_limit must be 1 or more, not {queue_limit}")
     if input_limit is not None and not 1 <= input_limit <= INPUT_LIMIT_BYTES:
         raise RegistryError(f"{where}: input_limit must be from 1 to {INPUT_LIMIT_BYTES} bytes, not {input_limit}")
-    if retries < 0:
-        raise RegistryError(f"{where}: retries must be 0 or more, not {retries}")
 
 
 def check_name(name: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar, overload
 from cluster.errors import RegistryError
 from cluster.task_types.concurrency import Limit
 from cluster.task_types.declaration import declare
+from cluster.task_types.retry_policy import Retries
 from cluster.task_types.task_type import TaskType
 
 BUILT_IN: Final = ("cluster.builtin_tasks.fibonacci",)
@@ -77,7 +78,7 @@ def task(
     name: str | None = None,
     version: str = "1",
     timeout_seconds: float | None = None,
-    retries: int = 0,
+    retries: int | Retries = 0,
     queue_limit: int | None = None,
     checks: Callable[..., None] | None = None,
     input_limit: int | None = None,
@@ -91,7 +92,7 @@ def task(
     name: str | None = None,
     version: str = "1",
     timeout_seconds: float | None = None,
-    retries: int = 0,
+    retries: int | Retries = 0,
     queue_limit: int | None = None,
     checks: Callable[..., None] | None = None,
     input_limit: int | None = None,
@@ -104,7 +105,8 @@ def task(
         version: part of the task id. Change it when the function's results change, so that stored results are not
             served for the new function.
         timeout_seconds: maximum run time of one attempt; None for no limit.
-        retries: how many times a failed attempt is retried.
+        retries: how many times a failed attempt is retried; or a `Retries`, which says on which exceptions, and after
+            which pauses. A number alone means every exception, and pauses of 1 s, doubled each time up to 60 s.
         queue_limit: maximum number of waiting tasks of this type; None for the system's limit alone.
         input_limit: maximum size of an input as canonical JSON, in bytes; None for INPUT_LIMIT_BYTES.
         checks: called with the arguments on the api node; raises `BadInput` for inputs that types cannot exclude.

@@ -25,6 +25,7 @@ from cluster.task_types.json_form import NonFiniteNumber, stable_json
 from cluster.task_types.json_reader import json_reader
 from cluster.task_types.output_type import OutputType
 from cluster.task_types.pydantic_internals import core_schema_of, serializer_of, validator_of
+from cluster.task_types.retry_policy import Retries
 from cluster.task_types.round_trip import difference
 from cluster.task_types.task_id import canonical_json, task_id
 
@@ -58,7 +59,7 @@ class TaskType:
 
     Attributes:
         timeout_seconds: maximum run time of one attempt; None for no limit.
-        retries: how many times a failed attempt is retried.
+        retries: which failures are retried, how often, and after which pause.
         queue_limit: maximum number of tasks of this type in QUEUED; None for the system's limit alone.
         input_limit: maximum size of an input's canonical JSON, in bytes; None for INPUT_LIMIT_BYTES.
         checks: called with the validated arguments; raises BadInput for what types cannot express.
@@ -73,7 +74,7 @@ class TaskType:
     function: Callable[..., Any]
     arguments: tuple[Argument, ...]
     timeout_seconds: float | None
-    retries: int
+    retries: Retries
     queue_limit: int | None
     checks: Callable[..., None] | None
     input_model: type[BaseModel] = field(repr=False)

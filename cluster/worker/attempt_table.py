@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from cluster.settings import Settings
+from cluster.task_types.retry_policy import NO_RETRIES, Retries
 
 SLOTS: Final = 512
 """Attempts in the table at most; a worker that runs more runs the rest without the watchdog's care."""
@@ -23,7 +24,7 @@ SLOTS: Final = 512
 _OWNER: Final = struct.Struct("<q")
 _HEARTBEAT: Final = struct.Struct("<d")
 _HEADER_BYTES: Final = _OWNER.size + 2 * _HEARTBEAT.size
-_SLOT: Final = struct.Struct("<32sqddq")
+_SLOT: Final = struct.Struct("<32sqddqdddd")
 _EMPTY: Final = b"\0" * 32
 _NEVER: Final = float("inf")
 
@@ -39,14 +40,14 @@ class Entry:
         started: when it started; infinite until then.
         deadline: when it times out; infinite if the task type has no limit. For an attempt that is queued behind
             others: when it was queued.
-        retries: how many times a failed attempt is retried, as the worker's task type declares.
+        retries: how an attempt that times out is retried, as the worker's task type declares.
     """
 
     task_id: str
     attempt: int
     started: float
     deadline: float
-    retries: int = 0
+    retries: Retries = NO_RETRIES
 
     @property
     def key(self) -> AttemptKey:
@@ -97,22 +98,29 @@ class AttemptTable:
             if not self._free:
                 return None
             slot = self._free.pop()
-        self._write(slot, task_id, attempt, _NEVER, time.monotonic() if queued_behind else _NEVER, 0)
+        self._write(slot, task_id, attempt, _NEVER, time.monotonic() if queued_behind else _NEVER, NO_RETRIES)
         return slot
 
     def start(
-        self, slot: int | None, task_id: str, attempt: int, timeout_seconds: float | None, retries: int = 0
+        self,
+        slot: int | None,
+        task_id: str,
+        attempt: int,
+        timeout_seconds: float | None,
+        retries: Retries = NO_RETRIES,
     ) -> None:
-        """Marks an attempt as running from now on, for `timeout_seconds` at most; a timeout is retried `retries`
-        times."""
+        """Marks an attempt as running from now on, for `timeout_seconds` at most; `retries` says how a timeout is
+        retried."""
         if slot is None:
             return
         started = time.monotonic()
         deadline = _NEVER if timeout_seconds is None else started + timeout_seconds
         self._write(slot, task_id, attempt, started, deadline, retries)
 
-    def _write(self, slot: int, task_id: str, attempt: int, started: float, deadline: float, retries: int) -> None:
-        packed = _SLOT.pack(task_id.encode(), attempt, started, deadline, retries)
+    def _write(self, slot: int, task_id: str, attempt: int, started: float, deadline: float, retries: Retries) -> None:
+        allowed = retries.allowed_for(TimeoutError())
+        pauses = (retries.delay, retries.factor, retries.longest_seconds, retries.jitter)
+        packed = _SLOT.pack(task_id.encode(), attempt, started, deadline, allowed, *pauses)
         offset = _HEADER_BYTES + slot * _SLOT.size
         self._map[offset : offset + 32] = _EMPTY
         self._map[offset + 32 : offset + _SLOT.size] = packed[32:]
@@ -161,9 +169,16 @@ class AttemptTable:
         """The current entries; empty if this process does not own the table."""
         if not process_id or self.owner != process_id:
             return []
+        slots = _SLOT.iter_unpack(self._map[_HEADER_BYTES:])
         return [
-            Entry(task_id.decode(), attempt, started, deadline, retries)
-            for task_id, attempt, started, deadline, retries in _SLOT.iter_unpack(self._map[_HEADER_BYTES:])
+            Entry(
+                task_id.decode(),
+                attempt,
+                started,
+                deadline,
+                Retries(allowed, delay=delay, factor=factor, jitter=jitter, max_delay=longest),
+            )
+            for task_id, attempt, started, deadline, allowed, delay, factor, longest, jitter in slots
             if task_id != _EMPTY
         ]
 

@@ -24,6 +24,7 @@ from cluster.store.lua_scripts import Call
 from cluster.store.replies import StartReply
 from cluster.store.thread_store import ThreadStore
 from cluster.task_types.registry import Registry
+from cluster.task_types.retry_policy import NO_RETRIES, Retries
 from cluster.task_types.task_type import TaskType
 from cluster.worker.attempt_table import AttemptKey, AttemptTable
 from cluster.worker.outcome import Failed, Outcome, Succeeded, encode, run_function
@@ -31,14 +32,8 @@ from cluster.worker.task_context import RunningAttempt, enter, running_attempt
 
 logger = logging.getLogger(__name__)
 
-RETRY_SECONDS: Final = 1.0
-"""Delay of the first retry of a failed task; doubled for each further one, up to MAX_RETRY_SECONDS."""
-MAX_RETRY_SECONDS: Final = 60.0
-
-PLATFORM_RETRIES: Final = 10
+PLATFORM_RETRIES: Final = Retries(10, delay=5, max_delay=300)
 """Retries of a task whose blobs could not be stored, in addition to its own `retries`: half an hour in all."""
-PLATFORM_RETRY_SECONDS: Final = 5.0
-MAX_PLATFORM_RETRY_SECONDS: Final = 300.0
 
 
 class Executor:
@@ -137,7 +132,7 @@ class Executor:
         attributes = {"task": name, "task_id": task_id, "attempt": number, "worker": self.worker}
         with tracing.span(f"run {name}", "CONSUMER", trace, **attributes) as span:
             if self.table:
-                limit, retries = (task_type.timeout_seconds, task_type.retries) if task_type else (None, 0)
+                limit, retries = (task_type.timeout_seconds, task_type.retries) if task_type else (None, NO_RETRIES)
                 self.table.start(slot, task_id, number, limit, retries)
             running = RunningAttempt(
                 task_id, number, self.blobs, partial(self._encode_partial, task_type),
@@ -173,8 +168,7 @@ class Executor:
                 f"the worker {self.worker} does not know the task {name!r}: add its module to "
                 "DASK_GRAPHQL_TASK_MODULES on the workers too, which is "
                 f"{','.join(self.settings.task_modules)!r} here",
-            ),
-            retry=False,
+            )
         )
 
     def _encode_partial(self, task_type: TaskType | None, value: Any) -> bytes | None:
@@ -200,15 +194,12 @@ class Executor:
             return calls.finish(task_id, attempt, outcome.result, blob_bytes=blob_bytes)
         if outcome.platform:
             return calls.fail(
-                task_id, attempt, outcome.error, retries=PLATFORM_RETRIES, delay_seconds=PLATFORM_RETRY_SECONDS,
-                longest_delay_seconds=MAX_PLATFORM_RETRY_SECONDS, counter="unstored",
-                blob_bytes=blob_bytes,
-            )  # fmt: skip
-        retries = self.registry[name].retries if outcome.retry and name in self.registry else 0
+                task_id, attempt, outcome.error, retries=PLATFORM_RETRIES, counter="unstored", blob_bytes=blob_bytes
+            )
+        retries = self.registry[name].retries if name in self.registry else NO_RETRIES
         return calls.fail(
-            task_id, attempt, outcome.error, retries=retries, delay_seconds=RETRY_SECONDS,
-            longest_delay_seconds=MAX_RETRY_SECONDS, blob_bytes=blob_bytes,
-        )  # fmt: skip
+            task_id, attempt, outcome.error, retries=retries, allowed=outcome.retries, blob_bytes=blob_bytes
+        )
 
 
 def _verdict(outcome: Outcome, reply: Any) -> str:

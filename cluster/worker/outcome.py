@@ -44,12 +44,12 @@ class Failed:
     """The function raised, or returned a value that it did not declare.
 
     Attributes:
-        retry: whether another attempt may succeed.
+        retries: how many retries the task type allows after this error; 0 if another attempt would fail too.
         platform: whether the platform is at fault, so that the task's `retries` do not count.
     """
 
     error: dict[str, Any]
-    retry: bool
+    retries: int = 0
     platform: bool = False
 
 
@@ -73,10 +73,11 @@ def run_function(task_type: TaskType, attempt: AttemptInput, settings: Settings,
         code, retry = getattr(error, "code", None), getattr(error, "retry", False)
         return Failed(
             attempt_errors.from_exception(code if code and isinstance(code, str) else "TASK_FAILED", error),
-            bool(retry),
+            task_type.retries.limit if retry else 0,
         )
     except BlobError as error:
-        return Failed(attempt_errors.from_exception("BLOB_STORE", error), retry=True, platform=error.temporary)
+        allowed = task_type.retries.allowed_for(error)
+        return Failed(attempt_errors.from_exception("BLOB_STORE", error), allowed, platform=error.temporary)
     except BaseException as error:  # noqa: BLE001 - any exception of a user's function is the task's outcome
         shown = traceback.format_exc()[-MAX_TRACEBACK_LENGTH:]
         logger.info("task %s attempt %d raised:\n%s", task_id, number, shown)
@@ -85,7 +86,8 @@ def run_function(task_type: TaskType, attempt: AttemptInput, settings: Settings,
         fields = attempt_errors.from_exception("WORKER_LOST" if lost else "TASK_FAILED", error)
         if settings.expose_tracebacks:
             fields["traceback"] = attempt_errors.utf8_text(shown)
-        return Failed(fields, retry=True)
+        # A lost worker is not the function's error, whichever of those are retried.
+        return Failed(fields, task_type.retries.limit if lost else task_type.retries.allowed_for(error))
 
 
 @contextmanager
@@ -136,8 +138,7 @@ def encode(task_type: TaskType, value: Any, limit_bytes: int) -> Outcome:
                 f"{task_type.name} did not return what it declares, {task_type.returns!r}: "
                 f"{attempt_errors.message_of(error)}",
                 type(error).__name__,
-            ),
-            retry=False,
+            )
         )
     if len(encoded) > limit_bytes + OVERHEAD_BYTES:
         return Failed(
@@ -145,7 +146,6 @@ def encode(task_type: TaskType, value: Any, limit_bytes: int) -> Outcome:
                 "RESULT_TOO_LARGE",
                 f"{task_type.name} returned {len(encoded)} bytes of JSON, but a record holds {limit_bytes}: store "
                 "large values with dask_graphql.save_blob and return the Blob",
-            ),
-            retry=False,
+            )
         )
     return Succeeded(encoded)

@@ -197,7 +197,7 @@ class TaskTypeType:
                 for argument in task_type.arguments
             ],
             timeout_seconds=task_type.timeout_seconds,
-            retries=task_type.retries,
+            retries=task_type.retries.limit,
             input_limit_bytes=task_type.input_limit or settings.input_limit_bytes,
             input_type=f"{pascal_case(task_type.name)}Input" if task_type.arguments else None,
             output_type=output,

@@ -19,6 +19,7 @@ from cluster.store.lua_scripts import SCRIPTS, Call
 from cluster.store.record import TaskState
 from cluster.store.script_calls import Calls
 from cluster.store.task_calls import CancelMode, LossReason
+from cluster.task_types.retry_policy import Retries
 from tests.places import DOCS
 
 PAGE: Final = DOCS / "state-machine.md"
@@ -61,7 +62,7 @@ def tries(calls: Calls, task_id: str) -> Iterator[Call[Any]]:
     yield calls.progress(task_id, 1, 0.5)
     yield calls.finish(task_id, 1, b"{}")
     for retries in (0, 1):
-        yield calls.fail(task_id, 1, failure, retries=retries)
+        yield calls.fail(task_id, 1, failure, retries=Retries(retries))
     for reason in LOSS_REASONS:
         yield calls.mark_lost(task_id, 1, reason, failure)
     yield calls.release(task_id, 1)

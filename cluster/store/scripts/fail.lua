@@ -1,7 +1,7 @@
 -- An attempt ends with an error. ARGV: 3 attempt, 4 error (JSON), 5 ttl (ms), 6 event limit,
---   7 retries allowed, 8 delay before the first retry (ms; doubled for each further one), 9 message,
+--   7 retries allowed, 8 delay before the first retry (ms; multiplied by the factor for each further one), 9 message,
 --   10 longest delay (ms), 11 the field that counts these retries: 'retries', or 'unstored' if the blob store was
---   unavailable, 12 bytes of the blobs that the attempt saved
+--   unavailable, 12 bytes of the blobs that the attempt saved, 13 factor, 14 what the delay is multiplied by in the end
 -- Returns 'FAILED', 'RETRY', or 'REFUSED' by the fence. If the reply was lost and the call is repeated, returns
 -- 'FAILED' again.
 local state = load_task()
@@ -18,6 +18,9 @@ local attempt = tonumber(ARGV[3]) + 1
 set_field('turn', '')
 set_field(ARGV[11], retries + 1)
 requeue(attempt)
-redis.call('ZADD', OPEN, int(NOW + math.min(tonumber(ARGV[8]) * 2 ^ retries, tonumber(ARGV[10]))), ID)
+-- No pause is as long as 1e12 ms, and 0 times infinity is no number.
+local growth = math.min((tonumber(ARGV[13]) or 2) ^ retries, 1e12)
+local delay = math.min(tonumber(ARGV[8]) * growth, tonumber(ARGV[10])) * (tonumber(ARGV[14]) or 1)
+redis.call('ZADD', OPEN, int(NOW + delay), ID)
 commit('RETRY', attempt, ARGV[6], '', ARGV[9])
 return 'RETRY'

@@ -22,6 +22,7 @@ from cluster.store.async_store import Store
 from cluster.store.keys import SHARDS
 from cluster.store.limit_calls import HeldTask
 from cluster.store.thread_store import ThreadStore
+from cluster.task_types.retry_policy import Retries
 from tests.system import RedisServer
 from tests.thoroughness import examples
 
@@ -163,7 +164,11 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
         def fail(self, number: int, back: int, retries: int) -> None:
             record = self.record(number)
             if record and int(record["dispatched"]) >= self.attempt(number, back):
-                self.run(self.calls.fail(task_id(number), self.attempt(number, back), error("X", "x"), retries=retries))
+                self.run(
+                    self.calls.fail(
+                        task_id(number), self.attempt(number, back), error("X", "x"), retries=Retries(retries)
+                    )
+                )
 
         @rule(number=NUMBERS, back=BACK, reason=st.sampled_from(["worker", "none", "undelivered"]))
         def lose(self, number: int, back: int, reason: Any) -> None:
@@ -195,7 +200,7 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
                 self.run(self.calls.start(member, attempt, "w"))
             call = {
                 "finish": self.calls.finish(member, attempt, b"1"),
-                "retry": self.calls.fail(member, attempt, error("X", "x"), retries=9),
+                "retry": self.calls.fail(member, attempt, error("X", "x"), retries=Retries(9)),
                 "lose": self.calls.mark_lost(member, attempt, "none", error("X", "x")),
                 "release": self.calls.release(member, attempt),
                 "cancel": self.calls.cancel(member),

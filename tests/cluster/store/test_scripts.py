@@ -21,6 +21,7 @@ from cluster.store.record import Record, SubmissionOutcome, TaskState
 from cluster.store.replies import SubmitReply, parse_notification
 from cluster.store.task_calls import CancelMode, LossReason
 from cluster.store.thread_store import ThreadStore
+from cluster.task_types.retry_policy import Retries
 from tests.system import RedisServer
 
 pytestmark = pytest.mark.every_engine
@@ -147,12 +148,12 @@ async def test_only_silent_or_unstarted_attempts_are_moved_and_it_counts_against
 async def test_a_failing_attempt_is_retried_after_its_delay_as_often_as_allowed(store: Store) -> None:
     await submit(store)
     await start(store)
-    fail = store.calls.fail(ID, 1, error("TASK_FAILED", "no"), retries=1, delay_seconds=0)
+    fail = store.calls.fail(ID, 1, error("TASK_FAILED", "no"), retries=Retries(1, delay=0))
     assert await store.run(fail) == "RETRY"
     assert (await record(store)).state is TaskState.QUEUED
     assert await due(store) == [("dispatch", 2)]
     await start(store, 2)
-    fail = store.calls.fail(ID, 2, error("TASK_FAILED", "no"), retries=1, delay_seconds=0)
+    fail = store.calls.fail(ID, 2, error("TASK_FAILED", "no"), retries=Retries(1, delay=0))
     assert await store.run(fail) == "FAILED"
     ended = await record(store)
     assert (ended.state, ended.retries, ended.error_fields()) == (
@@ -160,10 +161,40 @@ async def test_a_failing_attempt_is_retried_after_its_delay_as_often_as_allowed(
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("retries", "pauses"),
+    [
+        (Retries(9), [1, 2, 4, 8]),
+        (Retries(9, delay=3, factor=3, max_delay=20), [3, 9, 20, 20]),
+        (Retries(9, delay=100), [100, 100]),
+        (Retries(9, delay=0, factor=1_000), [0, 0, 0]),
+    ],
+)
+async def test_the_pauses_before_retries_grow_up_to_the_longest(
+    store: Store, retries: Retries, pauses: list[float]
+) -> None:
+    await submit(store)
+    for attempt, pause in enumerate(pauses, 1):
+        before = await store.server_milliseconds()
+        assert await store.run(store.calls.fail(ID, attempt, error("X", "no"), retries=retries)) == "RETRY"
+        due_at = float(await store.command("ZSCORE", f"{store.calls.shard(ID)}:open", ID))
+        assert pause * 1_000 <= due_at - before <= pause * 1_000 + 500
+
+
+async def test_jitter_spreads_the_pause_and_a_very_long_run_of_retries_stays_bounded(store: Store) -> None:
+    retries = Retries(1_000, delay=10, factor=1_000, jitter=0.5)
+    await submit(store)
+    await store.command("HSET", store.calls.record_key(ID), "retries", 999)
+    before = await store.server_milliseconds()
+    await store.run(store.calls.fail(ID, 1, error("X", "no"), retries=retries))
+    due_at = float(await store.command("ZSCORE", f"{store.calls.shard(ID)}:open", ID))
+    assert 30_000 <= due_at - before <= 90_500
+
+
 async def test_a_retry_is_not_due_before_its_delay(store: Store) -> None:
     await submit(store)
     await start(store)
-    await store.run(store.calls.fail(ID, 1, error("X", "no"), retries=1, delay_seconds=60))
+    await store.run(store.calls.fail(ID, 1, error("X", "no"), retries=Retries(1, delay=60)))
     assert await due(store) == []
     assert await due(store, int(time.time() * 1000) + 120_000) == []
 
@@ -616,7 +647,7 @@ async def test_who_joins_need_not_wait_for_the_not_before_of_others(store: Store
 async def test_who_joins_does_not_shorten_the_pause_before_a_retry(store: Store) -> None:
     await submit_as(store, ANNA)
     await start(store)
-    failed = store.calls.fail(ID, 1, error("TASK_FAILED", "no"), retries=1, delay_seconds=60)
+    failed = store.calls.fail(ID, 1, error("TASK_FAILED", "no"), retries=Retries(1, delay=60))
     assert await store.run(failed) == "RETRY"
     assert not (await submit_as(store, BEN, priority=5)).dispatch
     assert await due(store) == []

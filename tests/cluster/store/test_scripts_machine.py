@@ -15,6 +15,7 @@ from cluster.attempt_errors import error
 from cluster.settings import Settings
 from cluster.store.record import TaskState
 from cluster.store.thread_store import ThreadStore
+from cluster.task_types.retry_policy import Retries
 from tests.system import RedisServer
 from tests.thoroughness import examples
 
@@ -103,7 +104,7 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
         @rule(back=ATTEMPTS, retries=st.integers(0, 2))
         def fail(self, back: int, retries: int) -> None:
             attempt, right = self.fence(back)
-            verdict = self.run(self.calls.fail(ID, attempt, error("X", "x"), retries=retries))
+            verdict = self.run(self.calls.fail(ID, attempt, error("X", "x"), retries=Retries(retries)))
             if self.state in FINAL or not right:
                 assert verdict == ("FAILED" if self.raised and right else "REFUSED")
             elif self.retries < retries:

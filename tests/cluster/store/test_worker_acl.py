@@ -15,6 +15,7 @@ from cluster.store.async_store import Store
 from cluster.store.record import TaskState
 from cluster.store.thread_store import ThreadStore
 from cluster.store.worker_acl import worker_rules
+from cluster.task_types.retry_policy import Retries
 
 pytestmark = pytest.mark.every_engine
 
@@ -51,8 +52,8 @@ async def test_its_threads_run_attempts_to_every_outcome(store: Store, threads: 
         threads.run(calls.register_blobs(task_id))
     done, failed, retried, lost = IDS
     assert threads.run(calls.finish(done, 1, b"1"))
-    assert threads.run(calls.fail(failed, 1, error("FAILED", "no"), retries=0, delay_seconds=1.0)) == "FAILED"
-    assert threads.run(calls.fail(retried, 1, error("FAILED", "no"), retries=1, delay_seconds=1.0)) == "RETRY"
+    assert threads.run(calls.fail(failed, 1, error("FAILED", "no"), retries=Retries(0))) == "FAILED"
+    assert threads.run(calls.fail(retried, 1, error("FAILED", "no"), retries=Retries(1))) == "RETRY"
     threads.run(calls.mark_lost(lost, 1, "worker", worker_lost("w")))
     records = [await store.read(task_id) for task_id in IDS]
     assert [record and record.state for record in records] == [

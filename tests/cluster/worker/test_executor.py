@@ -32,6 +32,7 @@ from cluster.store.folder_blob_store import FolderBlobStore
 from cluster.store.record import Record, TaskState
 from cluster.store.thread_store import ThreadStore
 from cluster.task_types.registry import _registered, load_registry
+from cluster.task_types.retry_policy import Retries
 from cluster.task_types.task_type import Bound, TaskType
 from cluster.worker.executor import Executor
 from cluster.worker.outcome import MAX_TRACEBACK_LENGTH, Failed, Succeeded, call, encode
@@ -121,7 +122,7 @@ def test_an_output_that_was_not_declared_is_bad_output_and_not_retried(annotatio
     assert isinstance(outcome, Failed)
     assert outcome.error["code"] == "BAD_OUTPUT"
     assert outcome.error["message"].startswith("execute_returns did not return what it declares")
-    assert not outcome.retry
+    assert not outcome.retries
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ def test_a_result_beyond_the_limit_is_refused_with_its_size_and_the_way_out() ->
     assert isinstance(encode(kind, "x" * room, 1_000), Succeeded)
     outcome = encode(kind, "x" * (room + 1), 1_000)
     assert isinstance(outcome, Failed)
-    assert (outcome.error["code"], outcome.retry) == ("RESULT_TOO_LARGE", False)
+    assert (outcome.error["code"], outcome.retries) == ("RESULT_TOO_LARGE", 0)
     assert "11001 bytes" in outcome.error["message"]
     assert "save_blob" in outcome.error["message"]
 
@@ -326,16 +327,23 @@ def test_wrong_output_fails_the_task(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("raised", "retries"),
-    [(RuntimeError("x"), True), (TaskError("A", "x"), False), (TaskError("A", "x", retry=True), True)],
+    ("raised", "declared", "retries"),
+    [
+        (RuntimeError("x"), 1, True),
+        (TaskError("A", "x"), 1, False),
+        (TaskError("A", "x", retry=True), 1, True),
+        (ConnectionError("x"), Retries(1, on=OSError), True),
+        (RuntimeError("x"), Retries(1, on=OSError), False),
+        (TaskError("A", "x", retry=True), Retries(1, on=OSError), True),
+    ],
 )
 def test_only_a_failure_that_another_attempt_may_avoid_is_retried(
-    bench: Bench, raised: Exception, retries: bool
+    bench: Bench, raised: Exception, declared: int | Retries, retries: bool
 ) -> None:
     def flaky(n: int) -> int:
         raise raised
 
-    bound = bench.submit(register(flaky, retries=1), n=1)
+    bound = bench.submit(register(flaky, retries=declared), n=1)
     record = bench.run(bound)
     assert record.state is (TaskState.QUEUED if retries else TaskState.FAILED)
     if retries:
@@ -353,7 +361,7 @@ def saves_a_blob(bench: Bench, **limits: Any) -> Bound:
 def test_a_blob_store_that_is_away_is_the_platforms_fault(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The write is repeated for a while, then the task is retried later without counting its retries, up to a limit."""
     monkeypatch.setattr(cluster.store.blob_store, "WRITE_SECONDS", 0.3)
-    monkeypatch.setattr(cluster.worker.executor, "PLATFORM_RETRIES", 2)
+    monkeypatch.setattr(cluster.worker.executor, "PLATFORM_RETRIES", Retries(2))
     # A file cannot contain folders.
     bench.blobs.folder.write_bytes(b"")
     bound = saves_a_blob(bench)
@@ -637,7 +645,7 @@ def test_the_first_retry_of_a_recomputed_task_has_the_usual_delay(bench: Bench) 
     bound = bench.submit(kind, recompute=True, n=1)
     assert bench.run(bound, 6).retries == 1
     due_at: Any = bench.store.redis.zscore(f"{bench.calls.shard(bound.task_id)}:open", bound.task_id)
-    assert due_at / 1000 - time.time() <= cluster.worker.executor.RETRY_SECONDS + 0.5
+    assert due_at / 1000 - time.time() <= 1.5
 
 
 # Any exception of a function -----------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from cluster.settings import Settings
 from cluster.store.async_store import Store
 from cluster.store.record import Record, TaskState
 from cluster.system import memory
+from cluster.task_types.retry_policy import Retries
 from cluster.worker.attempt_table import AttemptTable
 from cluster.worker.descendants import Descendants
 from cluster.worker.watchdog import GRACE_SECONDS, Watchdog
@@ -84,7 +85,7 @@ class Bench:
         assert slot is not None
         if not queued_behind:
             await self.store.run(self.store.calls.start(task_id, 1, "w"))
-            self.table.start(slot, task_id, 1, timeout, retries)
+            self.table.start(slot, task_id, 1, timeout, Retries(retries))
         return slot
 
     async def record(self, task_id: str) -> Record:
