@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from cluster.task_types.value_types import BigInt, Blob, Graph
     from cluster.version import __version__
     from cluster.worker.graph_tasks import as_completed
-    from cluster.worker.task_context import cancelled, report_partial, report_progress, save_blob
+    from cluster.worker.saved_blobs import save_blob
+    from cluster.worker.task_context import cancelled, report_partial, report_progress
 
 __all__ = [
     "BadInput",
@@ -37,7 +38,7 @@ _MODULES = {
     "Graph": "task_types.value_types", "Hidden": "task_types.result_fields", "TaskError": "errors",
     "__version__": "version", "as_completed": "worker.graph_tasks", "cancelled": "worker.task_context",
     "report_partial": "worker.task_context", "report_progress": "worker.task_context",
-    "result_field": "task_types.result_fields", "save_blob": "worker.task_context", "task": "task_types.registry",
+    "result_field": "task_types.result_fields", "save_blob": "worker.saved_blobs", "task": "task_types.registry",
 }  # fmt: skip
 
 

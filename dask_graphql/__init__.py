@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from cluster.task_types.value_types import BigInt, Blob, Graph
     from cluster.version import __version__
     from cluster.worker.graph_tasks import as_completed
-    from cluster.worker.task_context import cancelled, report_partial, report_progress, save_blob
+    from cluster.worker.saved_blobs import save_blob
+    from cluster.worker.task_context import cancelled, report_partial, report_progress
     from dask_graphql.client.async_client import AsyncClient
     from dask_graphql.client.async_handle import AsyncHandle
     from dask_graphql.client.errors import (
@@ -87,7 +88,8 @@ _MODULES = {
     "cluster.task_types.value_types": ("BigInt", "Blob", "Graph"),
     "cluster.version": ("__version__",),
     "cluster.worker.graph_tasks": ("as_completed",),
-    "cluster.worker.task_context": ("cancelled", "report_partial", "report_progress", "save_blob"),
+    "cluster.worker.saved_blobs": ("save_blob",),
+    "cluster.worker.task_context": ("cancelled", "report_partial", "report_progress"),
     "dask_graphql.client.async_client": ("AsyncClient",),
     "dask_graphql.client.async_handle": ("AsyncHandle",),
     "dask_graphql.client.errors": (

@@ -15,7 +15,7 @@ from cluster.store.blob_store import BlobStore
 from cluster.task_types.registry import task
 from cluster.task_types.result_fields import Hidden, result_field
 from cluster.task_types.value_types import BigInt, Blob
-from cluster.worker.task_context import save_blob
+from cluster.worker.saved_blobs import save_blob
 
 MAX_SLICE = 1_000_000
 """Digits that one `digitsSlice` returns at most."""

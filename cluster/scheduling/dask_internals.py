@@ -244,6 +244,38 @@ def describe_workers(scheduler: Scheduler) -> list[dict[str, Any]]:
     ]
 
 
+class RunningPart(NamedTuple):
+    """One run of a Dask task in the calling thread.
+
+    Attributes:
+        key: its key.
+        tag: the value of the annotation that was asked for.
+        started: when this run began, to tell it from others of the same key.
+    """
+
+    key: str
+    tag: str
+    started: float
+
+
+def running_part(annotation: str) -> RunningPart | None:
+    """Returns what the calling thread runs for Dask, if that has a certain annotation; None outside a worker's thread.
+
+    `get_worker` and `get_current_task` are public. `WorkerState.tasks` and its `annotations` and `start_time` are
+    documented as internals. If one is renamed, this raises AttributeError: `save_blob` fails in the parts of graphs.
+    """
+    from distributed import get_worker
+
+    try:
+        worker = get_worker()
+        key = worker.get_current_task()
+    except (ValueError, KeyError):
+        return None
+    state = worker.state.tasks.get(key)
+    tag = state and (state.annotations or {}).get(annotation)
+    return RunningPart(str(key), str(tag), state.start_time or 0.0) if state and tag else None
+
+
 def read_exception(received: Any) -> Any:
     """Returns the exception that a plugin received with a Dask task's transition to `erred`.
 

@@ -4,21 +4,26 @@ S3."""
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Event
-from typing import Final
+from typing import Final, TypeVar
 
 from cluster.errors import BlobError
 from cluster.observability import metrics
+from cluster.store.blob_writer import BlobWriter, Written
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
 CHUNK_BYTES: Final = 1 << 20
-"""How much of a blob an api node holds at a time while it streams one."""
+"""How much of a blob is held at a time while it is streamed."""
 WRITE_SECONDS: Final = 20.0
 """How long a task retries a write in place; a blob store is usually full or unavailable only for a moment."""
 
@@ -37,33 +42,70 @@ class Deletion:
 
 
 class BlobStore(ABC):
-    """Named bytes. A name is `<task id>/<attempt>/<file>`; the content of a name never changes."""
+    """Named bytes. A name is `<task id>/<attempt>/<file>` or `files/<random>/data`; its content never changes.
+
+    Attributes:
+        buffer_bytes: what an open `BlobWriter` holds in memory, besides what is being written to it.
+    """
+
+    buffer_bytes: int = 0
 
     @abstractmethod
-    def write(self, key: str, data: bytes) -> None:
-        """Writes a blob, whole or not at all.
+    def open_write(self, key: str) -> BlobWriter:
+        """Begins to write a blob; `with blobs.open_write(key) as file: ...` makes it, whole or not at all.
 
         Raises:
             BlobError: the store refuses or does not answer.
         """
 
-    def write_with_retries(self, key: str, data: bytes, stop: Event) -> None:
-        """As `write`, retried for WRITE_SECONDS, or until `stop` is set.
+    def write(self, key: str, data: bytes) -> Written:
+        """Writes a blob, whole or not at all.
 
         Raises:
-            BlobError: as with `write`.
+            BlobError: the store refuses or does not answer.
         """
-        deadline, pause = time.monotonic() + WRITE_SECONDS, 0.25
-        while True:
-            try:
-                self.write(key, data)
-                return
-            except BlobError as error:
-                metrics.BLOB_FAILURES.inc()
-                if not error.temporary or time.monotonic() + pause > deadline or stop.wait(pause):
-                    raise
-                logger.warning("%s; trying again", error)
-                pause = min(2.0, pause * 2)
+        return self.write_from(key, (data,))
+
+    def write_from(self, key: str, chunks: Iterable[bytes | memoryview]) -> Written:
+        """As `write`, from pieces of any size; only one of them is in memory at a time."""
+        with self.open_write(key) as file:
+            for chunk in chunks:
+                file.write(chunk)
+        return file.written
+
+    def write_with_retries(self, key: str, data: bytes, stop: Event) -> Written:
+        """As `write`, with `retry`."""
+        return retry(lambda: self.write(key, data), stop)
+
+    @abstractmethod
+    def link(self, source: str, target: str) -> None:
+        """Gives a blob a second name, with no bytes passing through this process. The two are deleted independently.
+
+        Raises:
+            BlobError: there is no such blob (then `temporary` is False), or the store does not answer.
+        """
+
+    @abstractmethod
+    def read_chunks(self, key: str, offset: int = 0) -> Iterator[bytes]:
+        """Yields a blob from `offset` to its end, at most CHUNK_BYTES at a time, in one request.
+
+        Raises:
+            BlobError: the blob does not exist, or the store does not answer.
+        """
+
+    def read_to(self, key: str, path: Path) -> Written:
+        """Copies a blob into a file, and hashes it on the way.
+
+        Raises:
+            BlobError: as `read_chunks`.
+            OSError: the file cannot be written.
+        """
+        digest, size = hashlib.sha256(), 0
+        with path.open("wb") as file:
+            for chunk in self.read_chunks(key):
+                digest.update(chunk)
+                size += file.write(chunk)
+        return Written(size, digest.hexdigest())
 
     @abstractmethod
     def read_sync(self, key: str, offset: int, length: int) -> bytes:
@@ -86,7 +128,7 @@ class BlobStore(ABC):
         """
 
     @abstractmethod
-    def delete_many(self, task_ids: Sequence[str], *, before: float) -> Deletion:
+    def delete_many(self, task_ids: Sequence[str], *, before: float | None) -> Deletion:
         """As `delete`, for many tasks. Raises nothing: failed deletions are to be tried again."""
 
     async def read(self, key: str, offset: int, length: int) -> bytes:
@@ -97,3 +139,21 @@ class BlobStore(ABC):
         """Yields a whole blob, CHUNK_BYTES at a time."""
         for offset in range(0, size_bytes, CHUNK_BYTES):
             yield await self.read(key, offset, min(CHUNK_BYTES, size_bytes - offset))
+
+
+def retry(work: Callable[[], T], stop: Event) -> T:
+    """Calls `work`, which may raise BlobError, and calls it again for WRITE_SECONDS, or until `stop` is set.
+
+    Raises:
+        BlobError: the last one, or one that is not temporary.
+    """
+    deadline, pause = time.monotonic() + WRITE_SECONDS, 0.25
+    while True:
+        try:
+            return work()
+        except BlobError as error:
+            metrics.BLOB_FAILURES.inc()
+            if not error.temporary or time.monotonic() + pause > deadline or stop.wait(pause):
+                raise
+            logger.warning("%s; trying again", error)
+            pause = min(2.0, pause * 2)

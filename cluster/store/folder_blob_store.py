@@ -7,12 +7,17 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from cluster.errors import BlobError
-from cluster.store.blob_store import BlobStore, Deletion
+from cluster.store.blob_store import CHUNK_BYTES, BlobStore, Deletion
+from cluster.store.blob_writer import BlobWriter
+
+NO_LINKS: Final = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
+"""A file system that cannot link the file (a second time): it is copied."""
 
 
 class FolderBlobStore(BlobStore):
@@ -28,23 +33,32 @@ class FolderBlobStore(BlobStore):
             raise BlobError(f"{key!r} is not the name of a blob", temporary=False)
         return path
 
-    def write(self, key: str, data: bytes) -> None:
-        path = self._path(key)
+    def open_write(self, key: str) -> BlobWriter:
+        return FolderWriter(key, self._path(key))
+
+    def link(self, source: str, target: str) -> None:
+        path, link = self._path(source), self._path(target)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Written to a temporary file, then renamed: another process must never see half a blob.
-            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-                try:
-                    file.write(data)
-                    file.flush()
-                    os.chmod(file.name, 0o644)
-                    os.replace(file.name, path)
-                except BaseException:
-                    os.unlink(file.name)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(path, link)
+            except OSError as error:
+                if error.errno not in NO_LINKS:
                     raise
+                shutil.copyfile(path, link)
+        except FileNotFoundError as error:
+            raise BlobError(f"there is no blob {source}", temporary=False) from error
         except OSError as error:
-            temporary = error.errno not in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
-            raise BlobError(f"cannot write the blob {key}: {error.strerror}", temporary=temporary) from error
+            raise BlobError(f"cannot link the blob {source}: {error.strerror}") from error
+
+    def read_chunks(self, key: str, offset: int = 0) -> Iterator[bytes]:
+        try:
+            with self._path(key).open("rb") as file:
+                file.seek(offset)
+                while chunk := file.read(CHUNK_BYTES):
+                    yield chunk
+        except OSError as error:
+            raise _unreadable(key, error) from error
 
     def read_sync(self, key: str, offset: int, length: int) -> bytes:
         try:
@@ -52,7 +66,7 @@ class FolderBlobStore(BlobStore):
                 file.seek(offset)
                 return file.read(length)
         except OSError as error:
-            raise BlobError(f"cannot read the blob {key}: {error.strerror}") from error
+            raise _unreadable(key, error) from error
 
     def delete(self, task_id: str, *, before: float | None = None) -> None:
         folder = self._path(task_id)
@@ -70,7 +84,7 @@ class FolderBlobStore(BlobStore):
         except OSError as error:
             raise BlobError(f"cannot delete the blobs of {task_id}: {error.strerror}") from error
 
-    def delete_many(self, task_ids: Sequence[str], *, before: float) -> Deletion:
+    def delete_many(self, task_ids: Sequence[str], *, before: float | None) -> Deletion:
         deleted, problem = [], None
         for task_id in task_ids:
             try:
@@ -91,3 +105,47 @@ class FolderBlobStore(BlobStore):
                     if entry.is_dir() and entry.stat().st_mtime < limit:
                         found.append(entry.name)
         return found
+
+
+class FolderWriter(BlobWriter):
+    """Writes a temporary file, which is renamed at the end: another process must never see half a blob."""
+
+    def __init__(self, key: str, path: Path) -> None:
+        super().__init__()
+        self._key, self._path = key, path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = tempfile.NamedTemporaryFile(dir=path.parent, delete=False)  # noqa: SIM115 - until the commit
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _write(self, data: memoryview) -> None:
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def commit(self) -> None:
+        try:
+            self._file.close()
+            os.chmod(self._file.name, 0o644)
+            os.replace(self._file.name, self._path)
+        except OSError as error:
+            self.discard()
+            raise self._failed(error) from error
+
+    def discard(self) -> None:
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            os.unlink(self._file.name)
+
+    def _failed(self, error: OSError) -> BlobError:
+        temporary = error.errno not in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
+        return BlobError(f"cannot write the blob {self._key}: {error.strerror}", temporary=temporary)
+
+
+def _unreadable(key: str, error: OSError) -> BlobError:
+    return BlobError(
+        f"cannot read the blob {key}: {error.strerror}", temporary=not isinstance(error, FileNotFoundError)
+    )

@@ -8,11 +8,13 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 from pydantic_core import SchemaValidator
 
+from cluster.task_types.annotations import classes_in
 from cluster.task_types.conversion import to_builtin
 from cluster.task_types.core_schema import Traits, traits_of
 from cluster.task_types.json_reader import json_reader, output_validator
 from cluster.task_types.result_checks import DeclaredType, InvalidOutput, check_output
 from cluster.task_types.round_trip import difference
+from cluster.task_types.value_types import Blob
 
 
 class OutputType:
@@ -70,6 +72,11 @@ class OutputType:
             ValidationError: it does not fit the declared type.
         """
         return self._reader.validate_json(encoded, by_alias=False, by_name=True)
+
+    @cached_property
+    def has_blobs(self) -> bool:
+        """Whether there may be a Blob in a value."""
+        return any(cls is Blob for cls, _ in classes_in(self.annotation))
 
     @cached_property
     def _declared(self) -> DeclaredType:

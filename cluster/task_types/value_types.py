@@ -77,11 +77,13 @@ class Blob:
         key: the object's name in the blob store.
         size_bytes: its length.
         media_type: for the download's Content-Type.
+        sha256: hash of the bytes, 64 lower-case hex digits; None in a record of an earlier release.
     """
 
     key: str
     size_bytes: int
     media_type: str = "application/octet-stream"
+    sha256: str | None = None
 
 
 def allow_long_integers() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -26,9 +26,10 @@ from cluster.store.thread_store import ThreadStore
 from cluster.task_types.registry import Registry
 from cluster.task_types.retry_policy import NO_RETRIES, Retries
 from cluster.task_types.task_type import TaskType
+from cluster.task_types.value_types import Blob
 from cluster.worker.attempt_table import AttemptKey, AttemptTable
 from cluster.worker.outcome import Failed, Outcome, Succeeded, encode, run_function
-from cluster.worker.task_context import RunningAttempt, enter, running_attempt
+from cluster.worker.task_context import RunningAttempt, enter, running_attempt, use_parts
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class Executor:
         self.table = table
         self.running: dict[AttemptKey, RunningAttempt] = {}
         self._process_id = os.getpid()
+        use_parts(self._attempt_of_part)
 
     def run(self, name: str, attempts: Sequence[AttemptInput]) -> list[float]:
         """Runs attempts of one task type one after the other; their outcomes are in the records afterwards.
@@ -134,10 +136,7 @@ class Executor:
             if self.table:
                 limit, retries = (task_type.timeout_seconds, task_type.retries) if task_type else (None, NO_RETRIES)
                 self.table.start(slot, task_id, number, limit, retries)
-            running = RunningAttempt(
-                task_id, number, self.blobs, partial(self._encode_partial, task_type),
-                register_blobs=partial(self.store.run, self.store.calls.register_blobs(task_id)),
-            )  # fmt: skip
+            running = self._attempt(task_id, number, partial(self._encode_partial, task_type))
             self.running[task_id, number] = running
             enter(running)
             started = time.perf_counter()
@@ -160,6 +159,14 @@ class Executor:
             if isinstance(outcome, Succeeded) and not replies[0]:
                 logger.info("task %s attempt %d: its result is too late and is refused", task_id, number)
             return replies[1] if following else None
+
+    def _attempt(self, task_id: str, attempt: int, encode: Callable[[Any], bytes | None]) -> RunningAttempt:
+        register_blobs = partial(self.store.run, self.store.calls.register_blobs(task_id))
+        return RunningAttempt(task_id, attempt, self.blobs, encode, register_blobs=register_blobs)
+
+    def _attempt_of_part(self, task_id: str, attempt: int) -> RunningAttempt:
+        """The attempt that a part of its graph belongs to, which runs in another process or thread."""
+        return self._attempt(task_id, attempt, lambda _: None)
 
     def _not_installed(self, name: str) -> Failed:
         return Failed(
@@ -189,7 +196,7 @@ class Executor:
 
     def _store_outcome(self, running: RunningAttempt, name: str, outcome: Outcome) -> Call[Any]:
         calls, task_id, attempt = self.store.calls, running.task_id, running.attempt
-        blob_bytes = sum(blob.size_bytes for blob in running.saved.values())
+        blob_bytes = sum(blob.size_bytes for blob in _saved_blobs(running, outcome))
         if isinstance(outcome, Succeeded):
             return calls.finish(task_id, attempt, outcome.result, blob_bytes=blob_bytes)
         if outcome.platform:
@@ -200,6 +207,14 @@ class Executor:
         return calls.fail(
             task_id, attempt, outcome.error, retries=retries, allowed=outcome.retries, blob_bytes=blob_bytes
         )
+
+
+def _saved_blobs(running: RunningAttempt, outcome: Outcome) -> set[Blob]:
+    """The blobs of an attempt: those that its own thread saved, and those that parts of its graph did, if it returned
+    them."""
+    returned = outcome.blobs if isinstance(outcome, Succeeded) else ()
+    prefix = f"{running.blob_prefix}/"
+    return {*running.saved.values(), *(blob for blob in returned if blob.key.startswith(prefix))}
 
 
 def _verdict(outcome: Outcome, reply: Any) -> str:

@@ -22,6 +22,8 @@ from cluster.scheduling.entry_point import AttemptInput
 from cluster.settings import Settings
 from cluster.task_types.result_checks import InvalidOutput
 from cluster.task_types.task_type import TaskType
+from cluster.task_types.value_types import Blob
+from cluster.task_types.walk import instances_in
 from cluster.worker.graph_tasks import compute, is_collection, is_future, wait_for
 
 logger = logging.getLogger(__name__)
@@ -34,9 +36,15 @@ MAX_TRACEBACK_LENGTH: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """The function returned; `result` is the JSON of its output."""
+    """The function returned.
+
+    Attributes:
+        result: the JSON of its output.
+        blobs: those in its output.
+    """
 
     result: bytes
+    blobs: tuple[Blob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,4 +156,4 @@ def encode(task_type: TaskType, value: Any, limit_bytes: int) -> Outcome:
                 "large values with dask_graphql.save_blob and return the Blob",
             )
         )
-    return Succeeded(encoded)
+    return Succeeded(encoded, tuple(instances_in(value, Blob)) if task_type.output.has_blobs else ())

@@ -1,17 +1,19 @@
-"""Functions for a running task: report progress and partial outputs, save blobs, check whether it was cancelled."""
+"""Functions for a running task: report progress and partial outputs, check whether it was cancelled."""
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from threading import Event
+from threading import Event, local
 from typing import Any, Final
 
-from cluster.errors import BlobError, StoreUnavailable
+from cluster.scheduling.attempt_keys import GRAPH_ANNOTATION
+from cluster.scheduling.dask_internals import running_part
 from cluster.store.blob_store import BlobStore
-from cluster.task_types.value_types import MEDIA_TYPE, Blob
+from cluster.task_types.value_types import Blob
 
 _attempt: ContextVar[RunningAttempt | None] = ContextVar("attempt", default=None)
 
@@ -22,10 +24,15 @@ PARTIAL_BYTES_PER_SECOND: Final = 256 * 1024
 OVERSIZED_PARTIAL_SECONDS: Final = 10.0
 """Time until the next partial output after one that was too long to show."""
 
-MAX_BLOB_NAME_BYTES: Final = 200
-"""Maximum length of a blob's name in UTF-8; file systems allow 255."""
+PART_DIGITS: Final = 16
+"""Hex digits of a part's name in the keys of its blobs: parts with equal names for their blobs write different ones."""
 
-_NOT_RUNNING: Final = "no task is running here: call this from a task function, in its own thread"
+_NOT_RUNNING: Final = (
+    "no task is running here: call this from a task function, in its own thread, or from a part of its graph"
+)
+
+_parts = local()
+_make_part: Callable[[str, int], RunningAttempt] | None = None
 
 
 @dataclass
@@ -41,6 +48,7 @@ class RunningAttempt:
         partial_dropped: whether one was too long to show, which is logged once.
         saved: the blobs that it saved, by name.
         register_blobs: records in Redis that the task may have blobs, before the first one is written.
+        part: identifies the part of the graph; empty in the task's own function.
     """
 
     task_id: str
@@ -55,6 +63,12 @@ class RunningAttempt:
     stop: Event = field(default_factory=Event)
     partial_dropped: bool = False
     saved: dict[str, Blob] = field(default_factory=dict)
+    part: str = ""
+
+    @property
+    def blob_prefix(self) -> str:
+        """The keys of its blobs, up to their names."""
+        return f"{self.task_id}/{self.attempt}" + (f"/{self.part}" if self.part else "")
 
 
 def enter(attempt: RunningAttempt | None) -> None:
@@ -123,43 +137,29 @@ def cancelled() -> bool:
     return attempt is not None and attempt.stop.is_set()
 
 
-def save_blob(name: str, data: bytes, *, media_type: str = "application/octet-stream") -> Blob:
-    """Stores bytes that are too large for a result, and returns the `Blob` to return in their place.
+def use_parts(make_part: Callable[[str, int], RunningAttempt] | None) -> None:
+    """Sets how this process makes the attempt that a part of a graph belongs to; called by the worker's executor."""
+    global _make_part
+    _make_part = make_part
 
-    Args:
-        name: the file name of the download: letters, digits, '.', '-' and '_', not '.' first, at most 200 bytes in
-            UTF-8. Each blob of an attempt needs its own name; saving the same bytes again returns the same blob.
-        media_type: Content-Type of the download, such as `image/png` or `text/csv; charset=utf-8`.
+
+def attempt_or_part() -> RunningAttempt:
+    """The attempt that the calling thread runs, or whose graph it runs a part of.
 
     Raises:
-        RuntimeError: no task is running in this thread.
-        ValueError: the name or the media type is invalid, or this attempt has saved other bytes under the name.
-        BlobError: the blob store refuses or does not respond.
+        RuntimeError: neither.
     """
     attempt = _attempt.get()
-    if attempt is None:
+    if attempt is not None:
+        return attempt
+    found = running_part(GRAPH_ANNOTATION) if _make_part else None
+    if _make_part is None or found is None:
         raise RuntimeError(_NOT_RUNNING)
-    if not name or not all(char.isalnum() or char in "._-" for char in name) or name.startswith("."):
-        raise ValueError(f"a blob's name may have letters, digits, '-', '_' and, not first, '.'; this is {name!r}")
-    if len(name.encode()) > MAX_BLOB_NAME_BYTES:
-        raise ValueError(
-            f"a blob's name has at most {MAX_BLOB_NAME_BYTES} bytes, not {len(name.encode())}: {name[:40]!r}..."
-        )
-    if not MEDIA_TYPE.fullmatch(media_type):
-        raise ValueError(f"a media type is ASCII text like 'text/csv; charset=utf-8', not {media_type[:100]!r}")
-    blob = Blob(f"{attempt.task_id}/{attempt.attempt}/{name}", len(data), media_type)
-    if name in attempt.saved:
-        if attempt.saved[name] == blob and attempt.blobs.read_sync(blob.key, 0, len(data)) == bytes(data):
-            return blob
-        raise ValueError(
-            f"this attempt has already saved other bytes as {name!r}, and both would have the same URL: give each blob "
-            "its own name, by a number for example"
-        )
-    if not attempt.saved:
-        try:
-            attempt.register_blobs()
-        except StoreUnavailable as error:
-            raise BlobError(f"the blob {blob.key} cannot be registered for deletion: {error}") from error
-    attempt.blobs.write_with_retries(blob.key, data, attempt.stop)
-    attempt.saved[name] = blob
-    return blob
+    # One thread runs one part at a time; a part that runs again begins anew.
+    if getattr(_parts, "run", None) != found:
+        task_id, _, number = found.tag.rpartition(":")
+        part = _make_part(task_id, int(number))
+        part.part = hashlib.sha256(found.key.encode()).hexdigest()[:PART_DIGITS]
+        _parts.run, _parts.attempt = found, part
+    made: RunningAttempt = _parts.attempt
+    return made

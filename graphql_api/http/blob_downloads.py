@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -12,9 +11,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from cluster.api_node.node import Node
 from cluster.errors import BlobError
 from cluster.store.blob_store import CHUNK_BYTES
-from cluster.task_types.annotations import fields_of, is_dataclass_or_model
 from cluster.task_types.task_id import TASK_ID
 from cluster.task_types.value_types import Blob
+from cluster.task_types.walk import instances_in
 from graphql_api.auth.callers import Caller, Scope
 from graphql_api.auth.http import caller_of
 from graphql_api.errors import BLOBS_UNAVAILABLE
@@ -90,18 +89,4 @@ async def find_blob(node: Node, key: str, caller: Caller) -> Blob | None:
     if record.previous_at is not None and (previous := await node.store.read_previous_result(task_id)) is not None:
         kept.append(previous)
     values = [task_type.output.read(result) for result in kept]
-    return next((blob for blob in _blobs_of(values) if blob.key == key), None)
-
-
-def _blobs_of(value: object) -> list[Blob]:
-    """All blobs in an output, however deep."""
-    if isinstance(value, Blob):
-        return [value]
-    if isinstance(value, list | tuple | set | frozenset):
-        return [blob for item in value for blob in _blobs_of(item)]
-    if isinstance(value, dict):
-        return [blob for item in value.values() for blob in _blobs_of(item)]
-    kind: Any = type(value)
-    if is_dataclass_or_model(kind):
-        return _blobs_of([getattr(value, field.name, None) for field in fields_of(kind)])
-    return []
+    return next((blob for blob in instances_in(values, Blob) if blob.key == key), None)

@@ -16,7 +16,8 @@ from cluster.store.async_store import Store
 from cluster.store.blob_store import Deletion
 from cluster.store.folder_blob_store import FolderBlobStore
 from cluster.store.thread_store import ThreadStore
-from cluster.worker.task_context import RunningAttempt, enter, save_blob
+from cluster.worker.saved_blobs import save_blob
+from cluster.worker.task_context import RunningAttempt, enter
 from tests.cluster.api_node.test_pruning import SHARD, an_id, end
 from tests.polling import until
 

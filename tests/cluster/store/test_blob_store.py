@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from cluster.errors import BlobError
-from cluster.store.blob_store import BlobStore
+from cluster.store import s3_blob_store
+from cluster.store.blob_store import CHUNK_BYTES, BlobStore
 from cluster.store.blob_url import open_blob_store
 from cluster.store.folder_blob_store import FolderBlobStore
 
@@ -38,6 +41,68 @@ def blobs(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     boto3.client("s3").create_bucket(Bucket=bucket)
     yield open_blob_store(f"s3://{bucket}/some/prefix")
     server.stop()
+
+
+def test_a_blob_that_is_written_piece_by_piece_is_hashed_on_the_way(blobs: BlobStore) -> None:
+    data = bytes(range(256)) * 10_000
+    with blobs.open_write(KEY) as file:
+        for start in range(0, len(data), 70_001):
+            file.write(data[start : start + 70_001])
+        assert file.tell() == len(data)
+        with pytest.raises(BlobError):
+            blobs.read_sync(KEY, 0, 1)
+    assert (file.written.size_bytes, file.written.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    assert b"".join(blobs.read_chunks(KEY)) == data
+    assert b"".join(blobs.read_chunks(KEY, len(data) - 5)) == data[-5:]
+    assert max(map(len, blobs.read_chunks(KEY))) <= CHUNK_BYTES
+
+
+@pytest.mark.parametrize("size", [0, 10, 20, 55])
+def test_a_large_object_is_written_in_parts(
+    blobs: BlobStore, size: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(s3_blob_store, "PART_BYTES", 10)
+    monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
+    monkeypatch.setattr(s3_blob_store, "PARTS_OF_A_SIZE", 2)
+    data = bytes(range(size))
+    written = blobs.write_from(KEY, (data[start : start + 7] for start in range(0, size, 7)))
+    assert written == blobs.read_to(KEY, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == data
+
+
+def test_a_write_that_is_given_up_leaves_no_blob_and_the_old_one(blobs: BlobStore, tmp_path: Path) -> None:
+    blobs.write(KEY, b"old")
+    with pytest.raises(ZeroDivisionError), blobs.open_write(KEY) as file:
+        file.write(b"new" * 5_000_000)
+        raise ZeroDivisionError
+    assert b"".join(blobs.read_chunks(KEY)) == b"old"
+    if isinstance(blobs, FolderBlobStore):
+        assert len(list((blobs.folder / KEY).parent.iterdir())) == 1
+
+
+def test_a_library_writes_to_it_as_to_any_binary_file(blobs: BlobStore) -> None:
+    with blobs.open_write(KEY) as file, io.TextIOWrapper(io.BufferedWriter(file), encoding="utf-8") as text:
+        text.write("a,b\n1,2\n")
+    assert b"".join(blobs.read_chunks(KEY)) == b"a,b\n1,2\n"
+
+
+def test_a_linked_blob_outlives_the_first_one(blobs: BlobStore) -> None:
+    blobs.write(KEY, b"shared")
+    blobs.link(KEY, "files/abc/data")
+    blobs.delete(KEY.split("/")[0])
+    assert b"".join(blobs.read_chunks("files/abc/data")) == b"shared"
+    assert blobs.delete_many(["files/abc"], before=None).deleted == ["files/abc"]
+    with pytest.raises(BlobError):
+        blobs.read_sync("files/abc/data", 0, 1)
+
+
+def test_a_blob_that_does_not_exist_is_not_a_fault_of_the_store(blobs: BlobStore, tmp_path: Path) -> None:
+    with pytest.raises(BlobError) as linked:
+        blobs.link(KEY, "files/abc/data")
+    with pytest.raises(BlobError) as read:
+        blobs.read_to(KEY, tmp_path / "copy")
+    assert not linked.value.temporary
+    assert not read.value.temporary
 
 
 async def test_parts_are_read_as_they_were_written(blobs: BlobStore) -> None:

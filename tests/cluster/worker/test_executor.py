@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import math
 import os
@@ -10,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -398,10 +401,10 @@ def test_a_cancelled_task_does_not_wait_for_the_blob_store(bench: Bench) -> None
 def test_a_blob_that_no_store_would_accept_is_a_failure_of_the_task(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(key: str, data: bytes) -> None:
+    def refuse(key: str) -> None:
         raise BlobError("longer than an object may be", temporary=False)
 
-    monkeypatch.setattr(bench.blobs, "write", refuse)
+    monkeypatch.setattr(bench.blobs, "open_write", refuse)
     bound = saves_a_blob(bench, retries=1)
     record = bench.run(bound)
     assert (record.state, record.retries) == (TaskState.QUEUED, 1)
@@ -434,6 +437,52 @@ def test_the_same_bytes_under_one_name_are_one_blob(bench: Bench) -> None:
         return [save_blob("a.txt", b"same", media_type="text/plain") for _ in range(2)]
 
     assert bench.run(bench.submit(register(twice), n=1)).state is TaskState.SUCCEEDED
+
+
+def test_a_file_is_saved_from_its_path_or_from_an_open_file(bench: Bench, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 9_000
+    (tmp_path / "large").write_bytes(content)
+
+    def saves(n: int) -> list[Blob]:
+        with (tmp_path / "large").open("rb") as file:
+            file.seek(1)
+            opened = save_blob("b.bin", file)
+            assert save_blob("b.bin", content[1:]) == opened
+            assert save_blob("b.bin", file) == opened  # from where it began to be read
+        return [save_blob("a.bin", tmp_path / "large"), opened, save_blob("c.bin", memoryview(content))]
+
+    record = bench.run(bench.submit(register(saves), n=1))
+    assert record.result is not None
+    blobs = json.loads(record.result)
+    assert [blob["size_bytes"] for blob in blobs] == [len(content), len(content) - 1, len(content)]
+    assert [blob["sha256"] for blob in blobs] == [hashlib.sha256(content[skip:]).hexdigest() for skip in (0, 1, 0)]
+    assert [bench.blobs.read_to(blob["key"], tmp_path / "copy").sha256 for blob in blobs] == [
+        blob["sha256"] for blob in blobs
+    ]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: "text", "encode a text"),
+        (lambda: io.StringIO("text"), "mode 'rb'"),
+        (lambda: Path("/nowhere/file"), "No such file"),
+    ],
+)
+def test_what_cannot_be_saved_is_refused_with_what_to_do(bench: Bench, make: Callable[[], Any], words: str) -> None:
+    def saves(n: int) -> Blob:
+        return save_blob("a.txt", make())
+
+    fields = bench.run(bench.submit(register(saves), n=1)).error_fields()
+    assert fields is not None
+    assert words in fields["message"]
+
+
+def test_a_blob_of_an_earlier_release_has_no_hash() -> None:
+    kind = returning(Blob)
+    assert kind.output.read(b'{"key":"a/1/b","size_bytes":3,"media_type":"text/plain"}') == Blob(
+        "a/1/b", 3, "text/plain"
+    )
 
 
 @pytest.mark.parametrize(
