@@ -12,6 +12,7 @@ T = TypeVar("T")
 
 def instances_in(value: Any, kind: type[T]) -> Iterator[T]:
     """Yields the instances of `kind` in a value, however deep in containers, dataclasses and models, in their order."""
+    cls: Any
     if isinstance(value, kind):
         yield value
     elif isinstance(value, list | tuple | set | frozenset):
@@ -20,6 +21,6 @@ def instances_in(value: Any, kind: type[T]) -> Iterator[T]:
     elif isinstance(value, dict):
         for item in value.values():
             yield from instances_in(item, kind)
-    elif is_dataclass_or_model(type(value)):
-        for field in fields_of(type(value)):
+    elif is_dataclass_or_model(cls := type(value)):
+        for field in fields_of(cls):
             yield from instances_in(getattr(value, field.name, None), kind)

@@ -93,8 +93,10 @@ class _Source:
         if isinstance(data, str):
             raise TypeError("save_blob takes bytes, a Path or a binary file: encode a text, or write Path(...)")
         self._data = data
-        self._start = data.tell() if hasattr(data, "seekable") and data.seekable() else None
-        self._can_repeat = not hasattr(data, "read") or self._start is not None
+        self._start: int | None = None
+        self._can_repeat = isinstance(data, bytes | bytearray | memoryview | os.PathLike)
+        if not isinstance(data, bytes | bytearray | memoryview | os.PathLike) and data.seekable():
+            self._start, self._can_repeat = data.tell(), True
 
     def hash(self) -> Written:
         digest, size = hashlib.sha256(), 0

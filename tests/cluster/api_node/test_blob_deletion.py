@@ -30,7 +30,7 @@ class Blobs(FolderBlobStore):
         self.away = False
         self.asked: list[list[str]] = []
 
-    def delete_many(self, task_ids: Sequence[str], *, before: float) -> Deletion:
+    def delete_many(self, task_ids: Sequence[str], *, before: float | None) -> Deletion:
         self.asked.append(list(task_ids))
         return Deletion([], "away") if self.away else super().delete_many(task_ids, before=before)
 
