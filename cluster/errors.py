@@ -146,6 +146,20 @@ class TooManyConnections(PublicError):
     audited = True
 
 
+class ForeignHost(PublicError):
+    """The request is for a name that this api is not served under."""
+
+    code = "FOREIGN_HOST"
+    audited = True
+
+
+class ForeignOrigin(PublicError):
+    """The request comes from a page of an origin that may not use this api."""
+
+    code = "FOREIGN_ORIGIN"
+    audited = True
+
+
 class Unauthenticated(PublicError):
     """The credential is missing, unknown, expired or revoked."""
 

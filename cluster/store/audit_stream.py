@@ -34,6 +34,10 @@ class AuditAction(StrEnum):
     WITHDRAW = "WITHDRAW"
     KEY_CREATED = "KEY_CREATED"
     KEY_REVOKED = "KEY_REVOKED"
+    TENANT_SET = "TENANT_SET"
+    TENANT_REMOVED = "TENANT_REMOVED"
+    TYPE_PAUSED = "TYPE_PAUSED"
+    TYPE_RESUMED = "TYPE_RESUMED"
     REFUSED = "REFUSED"
 
 
@@ -44,11 +48,11 @@ class AuditEntry:
     Attributes:
         caller: the name of the API key, the subject of the JWT, or the address; of the command, the user that ran it.
         caller_id: `key:<id>`, `jwt:<subject>`, `address:<ip>` or `command:<user>@<host>`.
-        tenant: the caller's tenant; empty if unknown.
+        tenant: the caller's tenant; empty if unknown. Of the command, the tenant that it changed.
         address: from where; empty for the command.
         task: the task type, if it concerns tasks.
         task_ids: the first tasks that it concerns.
-        code: the outcome of a submission, the code of a refusal, or the id and the name of an API key.
+        code: the outcome of a submission, the code of a refusal, id and name of an API key, or a tenant's new policy.
         count: how often it was done.
     """
 

@@ -50,7 +50,7 @@ SCRIPTS: Final = {
     for name in (
         "submit", "start", "progress", "finish", "fail", "mark_lost", "release", "cancel", "watch", "unwatch", "read",
         "claim_due", "prune", "take_tokens", "register_blobs", "claim_blobs", "unregister_blobs", "write_time",
-        "become_claimer", "peek_held", "claim_held", "check_slots", "recall",
+        "become_claimer", "peek_held", "claim_held", "check_slots", "recall", "replace_field",
     )
 }  # fmt: skip
 

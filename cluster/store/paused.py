@@ -5,10 +5,11 @@ from __future__ import annotations
 from cluster.store.async_store import Store
 
 
-async def pause_type(store: Store, name: str) -> None:
-    """Pauses a task type; one that is paused keeps its time."""
-    await store.command("HSETNX", store.calls.paused_key, name, await store.server_milliseconds())
+async def pause_type(store: Store, name: str) -> bool:
+    """Pauses a task type. Returns whether it was not paused before; one that is paused keeps its time."""
+    new = await store.command("HSETNX", store.calls.paused_key, name, await store.server_milliseconds())
     await store.command("PUBLISH", store.calls.all_channel, "paused")
+    return bool(new)
 
 
 async def resume_type(store: Store, name: str) -> bool:

@@ -33,3 +33,7 @@ class Calls(TaskCalls, ShardCalls, LimitCalls):
     def take_tokens(self, caller: str, size: int, per_minute: int, cost: int) -> Call[int]:
         """Takes `cost` tokens from a caller's bucket of `size`. Returns 0, or the milliseconds until it has them."""
         return self._key_call("take_tokens", self.rate_key(caller), size, per_minute, cost)
+
+    def replace_policy(self, account: str, old: bytes, new: bytes) -> Call[int]:
+        """Replaces the stored policy of an account if it still is `old` (empty: none). Returns whether it was."""
+        return self._key_call("replace_field", self.tenants_key, account, old, new)

@@ -5,8 +5,8 @@ An account without a policy has weight 1 and the limits of the settings.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Final
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
 
 import orjson
 
@@ -39,6 +39,10 @@ class TenantPolicy:
     def dump(self) -> bytes:
         return orjson.dumps({name: value for name, value in asdict(self).items() if value is not None})
 
+    def summary(self) -> str:
+        """For people: `weight=2.5 queue_limit=7`, without what the settings say."""
+        return " ".join(f"{name}={value:.15g}" for name, value in asdict(self).items() if value is not None)
+
     @classmethod
     def load(cls, text: bytes) -> TenantPolicy:
         """Reads a stored policy. Ignores what a later release has added."""
@@ -53,10 +57,14 @@ async def list_policies(store: Store) -> dict[str, TenantPolicy]:
     return {account.decode(): TenantPolicy.load(text) for account, text in pairs}
 
 
-async def set_policy(store: Store, account: str, policy: TenantPolicy) -> None:
-    """Sets a tenant's policy on all nodes."""
-    await store.command("HSET", store.calls.tenants_key, account, policy.dump())
-    await store.command("PUBLISH", store.calls.all_channel, POLICIES_CHANGED)
+async def change_policy(store: Store, account: str, **changes: Any) -> TenantPolicy:
+    """Changes some attributes of a tenant's policy on all nodes; two changes at once both count. Returns the policy."""
+    while True:
+        old = await store.command("HGET", store.calls.tenants_key, account) or b""
+        policy = replace(TenantPolicy.load(old) if old else TenantPolicy(), **changes)
+        if await store.run(store.calls.replace_policy(account, old, policy.dump())):
+            await store.command("PUBLISH", store.calls.all_channel, POLICIES_CHANGED)
+            return policy
 
 
 async def remove_policy(store: Store, account: str) -> bool:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cluster.settings import load_settings
 from dask_graphql.cli.failure import fail
-from dask_graphql.cli.in_store import in_store
+from dask_graphql.cli.in_store import audit, in_store
 
 if TYPE_CHECKING:
     from cluster.store.async_store import Store
@@ -22,20 +21,7 @@ def keys() -> None:
 
 
 async def _audit_key(store: Store, action: AuditAction, key: ApiKey) -> None:
-    """Writes to the audit log that the user of this command made or revoked a key."""
-    import getpass
-    import socket
-
-    from cluster.store.audit_stream import AuditEntry, append_audit
-
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):  # a container's user may have no name
-        user = "unknown"
-    entry = AuditEntry(
-        action, user, f"command:{user}@{socket.gethostname()}", key.tenant, code=f"{key.key_id} {key.name}"
-    )
-    await append_audit(store, [entry], load_settings().audit_entries)
+    await audit(store, action, tenant=key.tenant, code=f"{key.key_id} {key.name}")
 
 
 @keys.command("create")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from cluster.settings import load_settings
 from dask_graphql.cli.failure import fail
-from dask_graphql.cli.in_store import in_store
+from dask_graphql.cli.in_store import audit, in_store
+
+if TYPE_CHECKING:
+    from cluster.store.async_store import Store
 
 
 @click.group()
@@ -18,21 +23,33 @@ def types() -> None:
 @click.argument("name")
 def pause(name: str) -> None:
     """Pauses the task type NAME on all nodes: no further task of it starts, also if the scheduler already has it."""
+    from cluster.store.audit_stream import AuditAction
     from cluster.store.paused import pause_type
     from cluster.task_types.declaration import NAME
 
     if not NAME.fullmatch(name):
         fail(f"a task type's name is in snake case, like estimate_pi, not {name!r}")
-    in_store(lambda store: pause_type(store, name))
+
+    async def pause_it(store: Store) -> None:
+        if await pause_type(store, name):
+            await audit(store, AuditAction.TYPE_PAUSED, task=name)
+
+    in_store(pause_it)
 
 
 @types.command("resume")
 @click.argument("name")
 def resume(name: str) -> None:
     """Resumes the task type NAME on all nodes."""
+    from cluster.store.audit_stream import AuditAction
     from cluster.store.paused import resume_type
 
-    if not in_store(lambda store: resume_type(store, name)):
+    async def resume_it(store: Store) -> bool:
+        if resumed := await resume_type(store, name):
+            await audit(store, AuditAction.TYPE_RESUMED, task=name)
+        return resumed
+
+    if not in_store(resume_it):
         fail(f"{name} is not paused; `dask-graphql types list` lists all task types")
 
 

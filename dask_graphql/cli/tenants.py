@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
 from dask_graphql.cli.failure import fail
-from dask_graphql.cli.in_store import in_store
+from dask_graphql.cli.in_store import audit, in_store
 
 if TYPE_CHECKING:
     from cluster.store.async_store import Store
@@ -35,9 +34,8 @@ def set_tenant(name: str, **values: float | None) -> None:
 
     NAME is as `keys list` shows it; jwt/NAME for the tenants of JWTs; address:192.0.2.7 without authentication.
     """
-    from dataclasses import replace
-
-    from cluster.store.tenant_policies import TenantPolicy, list_policies, set_policy
+    from cluster.store.audit_stream import AuditAction
+    from cluster.store.tenant_policies import change_policy
 
     given = {option: value for option, value in values.items() if value is not None}
     if " " in name or not name:
@@ -46,8 +44,8 @@ def set_tenant(name: str, **values: float | None) -> None:
         fail("tenants set needs at least one option; `dask-graphql tenants set --help` lists them")
 
     async def change(store: Store) -> None:
-        old = (await list_policies(store)).get(name, TenantPolicy())
-        await set_policy(store, name, replace(old, **given))  # type: ignore[arg-type]
+        policy = await change_policy(store, name, **given)
+        await audit(store, AuditAction.TENANT_SET, tenant=name, code=policy.summary())
 
     in_store(change)
 
@@ -58,14 +56,20 @@ def list_tenants() -> None:
     from cluster.store.tenant_policies import list_policies
 
     for name, policy in sorted(in_store(list_policies).items()):
-        print(name, " ".join(f"{key}={value:g}" for key, value in json.loads(policy.dump()).items()))
+        print(name, policy.summary())
 
 
 @tenants.command("remove")
 @click.argument("name")
 def remove_tenant(name: str) -> None:
     """Removes the policy of the tenant NAME."""
+    from cluster.store.audit_stream import AuditAction
     from cluster.store.tenant_policies import remove_policy
 
-    if not in_store(lambda store: remove_policy(store, name)):
+    async def remove(store: Store) -> bool:
+        if removed := await remove_policy(store, name):
+            await audit(store, AuditAction.TENANT_REMOVED, tenant=name)
+        return removed
+
+    if not in_store(remove):
         fail(f"the tenant {name} has no policy; `dask-graphql tenants list` lists those that have one")

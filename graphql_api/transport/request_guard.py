@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from cluster.errors import ForeignHost, ForeignOrigin, PublicError
 from cluster.settings import Settings
+from graphql_api.auth.http import audit_refusal
 from graphql_api.transport.host_check import HostCheck, Hosts
 from graphql_api.transport.origin_check import Origins
 from graphql_api.transport.request_body import refusal
@@ -73,15 +76,20 @@ class RequestGuard:
         server = scope.get("server")
         checked = self._hosts.check(host, server[0] if server else "")
         if checked is HostCheck.MALFORMED:
-            return _refused(scope, 400, "the Host header must be a name or an address, with an optional port")
+            return _response(scope, 400, "the Host header must be a name or an address, with an optional port")
         if checked is HostCheck.FOREIGN:
-            return _refused(scope, 421, "this API is not served under this name (ALLOWED_HOSTS)")
+            return _refused(scope, 421, ForeignHost("this API is not served under this name (ALLOWED_HOSTS)"))
         if not self._origins.allows(origin, host, scope["scheme"]):
-            return _refused(scope, 403, "pages of this origin may not use this API (ALLOWED_ORIGINS)")
+            return _refused(scope, 403, ForeignOrigin("pages of this origin may not use this API (ALLOWED_ORIGINS)"))
         return None
 
 
-def _refused(scope: Scope, status: int, message: str) -> Response:
+def _refused(scope: Scope, status: int, error: PublicError) -> Response:
+    audit_refusal(HTTPConnection(scope), error)
+    return _response(scope, status, error.message, error.code)
+
+
+def _response(scope: Scope, status: int, message: str, code: str = "BAD_REQUEST") -> Response:
     if scope["path"] == "/graphql":
-        return refusal(status, message)
-    return JSONResponse({"error": message, "code": "BAD_REQUEST"}, status)
+        return refusal(status, message, {"code": code})
+    return JSONResponse({"error": message, "code": code}, status)

@@ -10,7 +10,7 @@ Written against uvicorn 0.54.
 
 | interface | use | what happens if it changes |
 |---|---|---|
-| `config.app` | finds the node's `AddressLimits` | `AttributeError` at the first connection |
+| `config.app` | finds the node's `AddressLimits` and its audit log | `AttributeError` at the first connection |
 | `queue`, `writable` of `WebSocketsSansIOProtocol` | replaced by slimmer ones | uvicorn uses its own: 4 KB more for each socket, and slow readers are not noticed. If it calls methods that ours lack: `AttributeError` at the first message. |
 | `conn` | offers our compression (`websockets_internals`) | `AttributeError` at the handshake |
 | `start_keepalive`, `request`, `response` | drop the headers of the handshake when it is done | 5 KB more for each socket, or `AttributeError` at the handshake |
@@ -25,13 +25,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from http import HTTPStatus
 from typing import Any, Final, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from cluster.errors import TooManyConnections
 from cluster.observability import metrics
+from cluster.store.actor import Actor
 from graphql_api.transport.address_limits import AddressLimits, UnfinishedMessage
 from graphql_api.transport.arrival import (
     BODY_BYTES_PER_SECOND,
@@ -87,6 +90,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     """What was received and not parsed yet."""
     _messages = 0
     _unfinished: UnfinishedMessage | None = None
+    _host = ""
+    """The address that `_unfinished` is counted against."""
     _timer: ArrivalTimer | None = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -176,13 +181,16 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             held = 0
         if self._unfinished is None:
             client = self.scope.get("client") if self.handshake_initiated else self.client
-            self._unfinished = UnfinishedMessage(address_limits(self), client[0] if client else "unknown")
+            self._host = client[0] if client else "unknown"
+            self._unfinished = UnfinishedMessage(address_limits(self), self._host)
         self._timer = self._timer or ArrivalTimer(self._message_is_late)
         self._timer.watch(self._messages if held else None, BODY_SECONDS)
         if held > FIRST_MESSAGE_BYTES and not self.acknowledged:
             self._fail_large_first_message()
         elif not self._unfinished.grow_to(held):
-            self.fail(TRY_AGAIN_LATER, "too many unfinished messages come from this address")
+            reason = "too many unfinished messages come from this address"
+            audit_refused_connection(self, self._host, reason)
+            self.fail(TRY_AGAIN_LATER, reason)
         elif not held:
             self._unfinished = self._timer = None
 
@@ -298,7 +306,9 @@ class HttpProtocol(HttpToolsProtocol):
             return
         metrics.REFUSED_CONNECTIONS.inc()
         self._refused = True
-        self.transport.write(ArrivalRefused(429, "too many connections of this address are open").response())
+        refused = ArrivalRefused(429, "too many connections of this address are open")
+        audit_refused_connection(self, host, refused.message)
+        self.transport.write(refused.response())
         self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -370,6 +380,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._refused = True
         self._timer.stop()
         metrics.REFUSED_REQUESTS.labels(str(refused.status)).inc()
+        if refused.status == HTTPStatus.TOO_MANY_REQUESTS:
+            audit_refused_connection(self, self.client[0] if self.client else "unknown", refused.message)
         logger.debug("refused a request of %s: %s", self.address, refused)
         if self.cycle is not None and not self.cycle.response_complete:
             if self._arriving == "body" or self.pipeline:
@@ -451,6 +463,12 @@ class HttpProtocol(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self.data_received(b"".join([*head, b"\r\n", rest]))
+
+
+def audit_refused_connection(protocol: HttpProtocol | WebSocketProtocol, host: str, reason: str) -> None:
+    """Counts the refusal of a connection, or of what it sends, because its address holds too much, and writes it to the
+    audit log."""
+    cast(Any, protocol.config.app).state.node.audit.refused(Actor(address=host), TooManyConnections(reason))
 
 
 def address_limits(protocol: HttpProtocol | WebSocketProtocol) -> AddressLimits:

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from cluster.settings import Settings
 from cluster.store.async_store import Store
+from cluster.store.tenant_policies import TenantPolicy, change_policy, list_policies
 from dask_graphql.cli import command
 from graphql_api.auth.callers import Scope
 from graphql_api.auth.keys import create_key
@@ -61,3 +62,10 @@ async def test_a_policy_that_is_set_is_listed_told_by_usage_and_removed(settings
     assert (await run("tenants", "list")).output == ""
     for wrong in (["acme"], ["a b", "--weight", "1"], ["acme", "--weight", "0"]):
         assert (await run("tenants", "set", *wrong)).exit_code != 0
+
+
+async def test_changes_of_one_policy_at_once_all_count(store: Store) -> None:
+    limits = ("max_running", "queue_limit", "max_bytes", "submissions_per_minute", "operations_per_minute")
+    await change_policy(store, "acme", weight=2.5)
+    await asyncio.gather(*(change_policy(store, "acme", **{limit: 7}) for limit in limits))
+    assert await list_policies(store) == {"acme": TenantPolicy(2.5, 7, 7, 7, 7, 7)}

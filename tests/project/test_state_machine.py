@@ -28,7 +28,7 @@ NONE: Final = "[*]"
 STATES: Final = (NONE, *TaskState)
 LOSS_REASONS: Final[tuple[LossReason, ...]] = ("worker", "undelivered", "none", "unbegun", "silent")
 CANCEL_MODES: Final[tuple[CancelMode, ...]] = ("force", "cancel", "cancel_any", "withdraw")
-WITHOUT_A_TASK: Final = {"take_tokens", "write_time"}
+WITHOUT_A_TASK: Final = {"take_tokens", "write_time", "replace_field"}
 """Scripts that do not concern tasks."""
 
 Edge = tuple[str, str, str]

@@ -13,7 +13,7 @@ import pytest
 from cluster.store.async_store import Store
 from cluster.store.keys import SHARDS
 from cluster.store.record import Record
-from cluster.store.tenant_policies import TenantPolicy, set_policy
+from cluster.store.tenant_policies import change_policy
 from graphql_api.auth.callers import Scope
 from tests.system import System
 from tests.thoroughness import THOROUGH
@@ -98,7 +98,7 @@ async def test_five_tenants_share_the_workers_by_their_weights(tenants: System, 
     weights = {"a": 1, "b": 2, "c": 3, "d": 4, "e": 5}
     keys = {}
     for name, weight in weights.items():
-        await set_policy(store, name, TenantPolicy(weight=weight))
+        await change_policy(store, name, weight=weight)
         keys[name] = await tenants.make_key(name, scopes=USER)
 
     async def queue(name: str) -> list[str]:

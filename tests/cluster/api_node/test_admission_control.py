@@ -25,7 +25,7 @@ from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
 from cluster.store.async_store import Store
 from cluster.store.record import TaskState
-from cluster.store.tenant_policies import POLICIES_CHANGED, TenantPolicy, remove_policy, set_policy
+from cluster.store.tenant_policies import POLICIES_CHANGED, change_policy, remove_policy
 from cluster.task_types.registry import load_registry
 from cluster.task_types.task_type import Bound, TaskType
 
@@ -128,7 +128,7 @@ async def test_an_account_keeps_no_more_bytes_than_it_may(settings: Settings, st
 
 
 async def test_a_policy_takes_the_place_of_the_settings(settings: Settings, store: Store) -> None:
-    await set_policy(store, "acme", TenantPolicy(queue_limit=1))
+    await change_policy(store, "acme", queue_limit=1)
     policies = PolicyCache(store)
     policies.loop.start()
     async with asyncio.timeout(5):

@@ -14,7 +14,9 @@ from typing import Any
 import httpx
 import pytest
 from click.testing import CliRunner
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Origin
 
 from cluster.api_node import audit_log
 from cluster.settings import Settings
@@ -120,6 +122,35 @@ async def test_a_connection_too_many_leaves_a_line(
         assert (line["caller"], line["address"], line["code"]) == (None, "127.0.0.1", "TOO_MANY_SUBSCRIPTIONS")
 
 
+async def test_what_is_refused_before_anybody_asks_for_a_credential_leaves_a_line(
+    settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_log, "WRITE_SECONDS", 0.05)
+    async with guarded_node(settings, store, connections_per_address=2) as guarded:
+        client, health = guarded.client, guarded.url.replace("graphql", "healthz")
+        for url, headers, status, code in (
+            (guarded.url, {"Host": "evil.example"}, 421, "FOREIGN_HOST"),
+            (health, {"Host": "evil.example"}, 421, "FOREIGN_HOST"),
+            (guarded.url, {"Origin": "https://evil.example"}, 403, "FOREIGN_ORIGIN"),
+        ):
+            response = await client.post(url, headers=headers)
+            assert (response.status_code, code in response.text) == (status, True)
+        # The client holds one connection, the socket the other.
+        async with dial(guarded.url, "graphql-transport-ws"), httpx.AsyncClient() as another:
+            assert (await another.get(health)).status_code == 429
+        with pytest.raises(InvalidStatus):
+            await connect(guarded.url.replace("http", "ws", 1), origin=Origin("https://evil.example"))
+        lines = await guarded.lines(5, action="REFUSED")
+    told = Counter[tuple[Any, ...]]()
+    for line in lines:
+        told[line["caller"], line["address"], line["code"]] += line["count"]
+    assert told == {
+        (None, "127.0.0.1", "FOREIGN_HOST"): 2,
+        (None, "127.0.0.1", "FOREIGN_ORIGIN"): 2,
+        (None, "127.0.0.1", "TOO_MANY_CONNECTIONS"): 1,
+    }
+
+
 async def test_only_admins_read_the_log_in_pages_and_by_caller(guarded: Guarded) -> None:
     refused = await guarded.http("anna", AUDIT, {})
     assert refused["errors"][0]["extensions"] == {"code": "FORBIDDEN", "scope": "admin"}
@@ -174,22 +205,34 @@ async def test_without_authentication_callers_see_only_their_own_address(
         assert [edge["node"]["address"] for edge in edges] == ["10.1.1.1"]
 
 
-def test_making_and_revoking_a_key_leaves_a_line(settings: Settings) -> None:
+def test_what_the_command_changes_leaves_a_line(settings: Settings) -> None:
     def run(*words: str) -> str:
-        done = CliRunner().invoke(command, ["keys", *words], env=settings.environment(), catch_exceptions=False)
+        done = CliRunner().invoke(command, words, env=settings.environment(), catch_exceptions=False)
         assert done.exit_code == 0
         return done.output.strip()
 
     async def lines() -> list[AuditEntry]:
         store = Store(settings)
-        page = await read_audit(store, 10, None, lambda _: True)
+        page = await read_audit(store, 20, None, lambda _: True)
         await store.close()
-        return [entry for _, entry in page.entries]
+        return [entry for _, entry in page.entries][::-1]
 
-    key_id = run("create", "ci", "--tenant", "acme").split("_")[1]
-    run("revoke", key_id)
-    revoked, created = asyncio.run(lines())
-    assert (created.action, revoked.action) == (AuditAction.KEY_CREATED, AuditAction.KEY_REVOKED)
-    for line in (created, revoked):
-        assert (line.code, line.tenant, line.address) == (f"{key_id} ci", "acme", "")
-        assert line.caller_id.startswith(f"command:{line.caller}@")
+    key_id = run("keys", "create", "ci", "--tenant", "acme").split("_")[1]
+    run("keys", "revoke", key_id)
+    run("tenants", "set", "acme", "--weight", "2.5")
+    run("tenants", "set", "acme", "--max-bytes", "123456789012")
+    run("tenants", "remove", "acme")
+    for _ in range(2):  # what is paused already is not paused by this one
+        run("types", "pause", "fibonacci")
+    run("types", "resume", "fibonacci")
+    found = asyncio.run(lines())
+    assert [(line.action, line.tenant, line.task, line.code) for line in found] == [
+        (AuditAction.KEY_CREATED, "acme", "", f"{key_id} ci"),
+        (AuditAction.KEY_REVOKED, "acme", "", f"{key_id} ci"),
+        (AuditAction.TENANT_SET, "acme", "", "weight=2.5"),
+        (AuditAction.TENANT_SET, "acme", "", "weight=2.5 max_bytes=123456789012"),
+        (AuditAction.TENANT_REMOVED, "acme", "", ""),
+        (AuditAction.TYPE_PAUSED, "", "fibonacci", ""),
+        (AuditAction.TYPE_RESUMED, "", "fibonacci", ""),
+    ]
+    assert all(line.caller_id.startswith(f"command:{line.caller}@") and not line.address for line in found)

@@ -19,7 +19,7 @@ from cluster.api_node.waiters import Waiters
 from cluster.errors import TooManySubscriptions
 from cluster.settings import Settings
 from cluster.store.async_store import Store
-from cluster.store.tenant_policies import TenantPolicy, set_policy
+from cluster.store.tenant_policies import change_policy
 from graphql_api.auth.callers import Scope
 from graphql_api.auth.keys import create_key
 from tests.api_node import api_node
@@ -94,7 +94,7 @@ async def test_a_subscription_to_many_ids_counts_as_many_waiters_however_it_is_s
 
 
 async def test_the_keys_of_a_tenant_share_its_rate_of_submissions(settings: Settings, store: Store) -> None:
-    await set_policy(store, "acme", TenantPolicy(submissions_per_minute=3))
+    await change_policy(store, "acme", submissions_per_minute=3)
     keys = [
         (await create_key(store, f"key{n}", tenant, frozenset({Scope.SUBMIT}), None))[0]
         for n, tenant in enumerate(["acme", "acme", "bank"])
