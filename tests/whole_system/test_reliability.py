@@ -9,11 +9,13 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from subprocess import DEVNULL
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from websockets.asyncio.client import connect
 
 from cluster.api_node.dispatcher import Dispatcher
@@ -22,6 +24,7 @@ from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
 from cluster.store.async_store import Store
 from cluster.task_types.registry import load_registry
+from dask_graphql import cli
 from tests.system import TASKS, System
 from tests.whole_system.test_contract import appears, run, submit
 
@@ -61,6 +64,40 @@ async def test_a_limit_of_one_holds_and_a_killed_worker_gives_its_slot_back(flee
     turns.remove("begin 1")
     assert [line.replace("begin", "end") for line in turns[::2]] == turns[1::2]
     assert len(turns) == 8
+
+
+async def test_an_account_runs_no_more_tasks_at_once_than_its_policy_allows(fleet: System, tmp_path: Path) -> None:
+    async def command(*words: str) -> None:
+        done = await asyncio.to_thread(CliRunner(env=fleet.settings.environment()).invoke, cli.command, words)
+        assert done.exit_code == 0, done.output
+
+    async def known(ceiling: int | None) -> None:
+        async with asyncio.timeout(10):
+            for node in range(2):
+                while (await fleet.ask("{ usage { maxRunning } }", node=node))["usage"]["maxRunning"] != ceiling:
+                    await asyncio.sleep(0.01)
+
+    await command("tenants", "set", "address:127.0.0.1", "--max-running", "2")
+    await known(2)
+    query = "mutation($i: [SlowInput!]!) { submitSlowMany(inputs: $i) { taskId } }"
+    ids: list[str] = []
+    for node in range(2):
+        inputs = [{"folder": str(tmp_path), "n": 10 * node + n, "seconds": 0.1} for n in range(10)]
+        ids += [item["taskId"] for item in (await fleet.ask(query, {"i": inputs}, node=node))["submitSlowMany"]]
+    assert {item["state"] for item in await records(fleet, ids, "state")} == {"SUCCEEDED"}
+    store = Store(fleet.settings)
+    changes = [
+        change
+        for record in await store.read_many(ids)
+        if record
+        for change in ((record.started_at or 0, 1), (record.finished_at or 0, -1))
+    ]
+    await store.close()
+    # The four threads of the fleet were free. (What ended and what began in the same millisecond did so in this order.)
+    assert max(accumulate(change for _, change in sorted(changes))) == 2
+    assert len(changes) == 2 * len(ids)
+    await command("tenants", "remove", "address:127.0.0.1")
+    await known(None)
 
 
 async def test_a_traceback_is_shown_where_the_operator_allows_it(fleet: System) -> None:
