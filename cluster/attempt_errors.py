@@ -75,6 +75,15 @@ def out_of_memory(worker: str, limit_bytes: int | None, how: str) -> dict[str, A
     )
 
 
+def expired_before_start() -> dict[str, Any]:
+    """Returns the error of a task that had not started when it should have."""
+    return error(
+        "EXPIRED_BEFORE_START",
+        "no worker had started the task by the time that its submission or its task type set (startBefore, "
+        "start_before); submit it again if it is still wanted",
+    )
+
+
 def undelivered(reason: str) -> dict[str, Any]:
     """Returns the error of a task that the scheduler could not run."""
     return error("NOT_RUN", f"the cluster could not run the task: {reason}")

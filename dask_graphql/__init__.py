@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cluster.task_types.retry_policy import Retries
     from cluster.task_types.value_types import BigInt, Blob, Graph
     from cluster.version import __version__
+    from cluster.worker.checkpoints import checkpoint
     from cluster.worker.graph_tasks import as_completed
     from cluster.worker.saved_blobs import save_blob
     from cluster.worker.task_context import cancelled, report_partial, report_progress
@@ -71,6 +72,7 @@ __all__ = [
     "__version__",
     "as_completed",
     "cancelled",
+    "checkpoint",
     "report_partial",
     "report_progress",
     "result_field",
@@ -87,6 +89,7 @@ _MODULES = {
     "cluster.task_types.retry_policy": ("Retries",),
     "cluster.task_types.value_types": ("BigInt", "Blob", "Graph"),
     "cluster.version": ("__version__",),
+    "cluster.worker.checkpoints": ("checkpoint",),
     "cluster.worker.graph_tasks": ("as_completed",),
     "cluster.worker.saved_blobs": ("save_blob",),
     "cluster.worker.task_context": ("cancelled", "report_partial", "report_progress"),

@@ -106,7 +106,9 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
     limits = Limits(registry, lambda: paused_types.names, lambda account: policies.of(account).max_running)
     slot_claimer = SlotClaimer(store, scheduler, dispatcher, limits, node_id)
     recalls = Recalls(store, paused_types, cancellations, lambda: slot_claimer.active)
-    recoverer = Recoverer(store, scheduler, dispatcher, node_id, lambda: paused_types.names)
+    recoverer = Recoverer(
+        store, scheduler, dispatcher, node_id, lambda: paused_types.names, cancellations.put_superseded
+    )
 
     def on_paused() -> None:
         slot_claimer.on_limits_changed()

@@ -73,6 +73,7 @@ class Recoverer(LeaderService):
 
     Args:
         paused: returns the names of the paused task types, whose due tasks are held.
+        forget: called with id and attempt of a task that has ended, which the scheduler may still have.
     """
 
     def __init__(
@@ -82,9 +83,10 @@ class Recoverer(LeaderService):
         dispatcher: Dispatcher,
         node: str,
         paused: Callable[[], Collection[str]] = tuple,
+        forget: Callable[[str, int], None] = lambda task_id, attempt: None,
     ) -> None:
         super().__init__(store, "recovery", store.calls.recoverer_key, node)
-        self._paused = paused
+        self._paused, self._forget = paused, forget
         self._scheduler = scheduler
         self._dispatcher = dispatcher
         self._term = 0
@@ -104,6 +106,7 @@ class Recoverer(LeaderService):
             self._next_queue_age = time.monotonic() + QUEUE_AGE_SECONDS
             await self._log_queue_age()
         await align_clocks(self._store)
+        await self._expire_unstarted()
         try:
             await self._recover()
         except SchedulerUnavailable as error:
@@ -124,6 +127,18 @@ class Recoverer(LeaderService):
         if epoch != self._swept_epoch:
             await self._sweep(epoch)
         await self._claim()
+
+    async def _expire_unstarted(self) -> None:
+        """Ends the tasks that have not started in time, whether or not there is a scheduler."""
+        shards = list(SHARDS)
+        while shards and self.active:
+            calls = [self._store.calls.expire_unstarted(digit, PAGE_SIZE) for digit in shards]
+            replies = await self._store.run_many(calls)
+            for count, ended in replies:
+                metrics.labelled(metrics.RECOVERIES, "expired").inc(count)
+                for task_id, attempt in ended:
+                    self._forget(task_id, attempt)
+            shards = [digit for digit, (count, _) in zip(shards, replies, strict=True) if count == PAGE_SIZE]
 
     async def _on_leadership_acquired(self) -> None:
         """Continues from the state of the previous lease holder."""

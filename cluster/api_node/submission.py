@@ -41,6 +41,8 @@ class SubmitOptions:
         recompute: run again even if a result is stored.
         priority: tasks with a higher priority run first; passed to Dask.
         not_before: earliest start, milliseconds since 1970; None for immediately.
+        ttl_seconds: how long the result is kept; None for what the task type declares.
+        start_before: when the task must have started, milliseconds since 1970; None for what the task type declares.
         tenant: owner of the task if tenants are isolated; else empty.
         account: whose quotas and fair share the task counts against.
         actor: who submits.
@@ -49,6 +51,8 @@ class SubmitOptions:
     recompute: bool = False
     priority: int = 0
     not_before: int | None = None
+    ttl_seconds: float | None = None
+    start_before: int | None = None
     tenant: str = ""
     account: str = ""
     actor: Actor = NOBODY
@@ -175,4 +179,7 @@ class Submissions:
             step=self._step(bound.task_type.name, options.account),
             actor=options.actor,
             limits=self._limits.limits_of(bound, options.account),
+            ttl_seconds=bound.task_type.ttl_seconds if options.ttl_seconds is None else options.ttl_seconds,
+            start_before=options.start_before,
+            start_within_seconds=bound.task_type.start_within_seconds,
         )

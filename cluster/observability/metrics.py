@@ -106,10 +106,10 @@ OVERDUE = counter("attempts_overdue", "Attempts that the watchdog failed at thei
 BLOB_FAILURES = counter("blob_failures", "Failed writes to the blob store, counting each try.", "worker")
 RECOVERIES = counter(
     "recoveries",
-    "Open tasks that the recoverer dispatched (`dispatched`), looked up at the scheduler (`checked`), or found lost "
-    "(`lost`).",
+    "Open tasks that the recoverer dispatched (`dispatched`), looked up at the scheduler (`checked`), found lost "
+    "(`lost`), or ended because they had not started in time (`expired`).",
     "api",
-    action=("dispatched", "checked", "lost"),
+    action=("dispatched", "checked", "lost", "expired"),
 )
 HELD_TASKS = counter(
     "held_tasks",

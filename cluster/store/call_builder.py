@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+from cluster.settings import Settings
 from cluster.store.keys import Keys
 from cluster.store.lua_scripts import SCRIPTS, Call
 
@@ -22,7 +23,12 @@ def milliseconds(seconds: float) -> int:
 
 
 class CallBuilder(Keys):
-    """Builds calls under one key prefix."""
+    """Builds calls under one key prefix, with the time to live and the limit of events of the settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings.key_prefix)
+        self._ttl = milliseconds(settings.result_ttl_seconds)
+        self._event_limit = settings.event_limit
 
     def _task_call(
         self, script: str, task_id: str, *args: Any, parse: Callable[[Any], R], blobs: bool = False

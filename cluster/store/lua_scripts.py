@@ -9,7 +9,9 @@ from importlib.resources import files
 from typing import Any, Final, Generic, TypeVar
 
 import msgpack
+import orjson
 
+from cluster.attempt_errors import event_message, expired_before_start
 from cluster.store.lua_source import with_common
 from cluster.store.record import FIELDS, FIELDS_BUT_RESULT, RESULT_AT
 
@@ -36,21 +38,32 @@ def _load(name: str) -> Script:
         .replace("[RESULT_AT]", f"[{RESULT_AT + 1}]")
         .replace("[ERROR_AT]", f"[{FIELDS.index('error') + 1}]")
         .replace("[INPUT_AT]", f"[{FIELDS.index('input') + 1}]")
+        .replace(" EXPIRED_ERROR,", f" {_lua_text(orjson.dumps(EXPIRED).decode())},")
+        .replace(" EXPIRED_MESSAGE)", f" {_lua_text(event_message(EXPIRED))})")
     )
     source = with_common(common, (folder / f"{name}.lua").read_text()).encode()
     return Script(name, source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
+
+
+def _lua_text(text: str) -> str:
+    assert "]]" not in text, "it would end the literal"
+    return f"[[{text}]]"
 
 
 def _quoted(names: Sequence[str]) -> str:
     return ", ".join(f"'{name}'" for name in names)
 
 
+EXPIRED: Final = expired_before_start()
+"""The error of a task that has not started in time: part of the scripts, as each start would have to pass it."""
+
 SCRIPTS: Final = {
     name: _load(name)
     for name in (
         "submit", "start", "progress", "finish", "fail", "mark_lost", "release", "cancel", "watch", "unwatch", "read",
         "claim_due", "prune", "take_tokens", "register_blobs", "claim_blobs", "unregister_blobs", "write_time",
-        "become_claimer", "peek_held", "claim_held", "check_slots", "recall", "replace_field",
+        "become_claimer", "peek_held", "claim_held", "check_slots", "recall", "replace_field", "expire_unstarted",
+        "record_checkpoint",
     )
 }  # fmt: skip
 

@@ -24,14 +24,16 @@ class StartReply:
     """The reply to `start`.
 
     Attributes:
-        verdict: 'RUN', or why the attempt must not run: 'GONE', 'STALE', 'ENDED', 'TAKEN', 'ALIVE'.
+        verdict: 'RUN', or why the attempt must not run: 'GONE', 'STALE', 'ENDED', 'TAKEN', 'ALIVE', 'EXPIRED'.
         waited_seconds: how long the task waited after it could have started; None unless this is its first attempt.
         trace: W3C trace context of the submission, or empty.
+        checkpoint: key of the blob with the latest checkpoint of this run, or empty.
     """
 
     verdict: str
     waited_seconds: float | None = None
     trace: str = ""
+    checkpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,19 @@ class ShardCalls(CallBuilder):
             CLAIM_INPUT_BYTES, "" if skip_unstarted_after is None else skip_unstarted_after, *paused, parse=parse,
         )  # fmt: skip
 
+    def expire_unstarted(self, digit: str, limit: int) -> Call[tuple[int, list[tuple[str, int]]]]:
+        """Ends tasks of a shard that have not started by the time set for them.
+
+        Returns how many were looked at (`limit` means there may be more), and id and attempt of those that ended and
+        that the scheduler may still have.
+        """
+
+        def parse(reply: Sequence[Any]) -> tuple[int, list[tuple[str, int]]]:
+            found = [(reply[i].decode(), int(reply[i + 1])) for i in range(1, len(reply), 2)]
+            return int(reply[0]), found
+
+        return self._shard_call("expire_unstarted", digit, limit, self._ttl, self._event_limit, parse=parse)
+
     def prune(self, digit: str, limit: int) -> Call[int]:
         """Removes expired tasks from the lists of a shard. Returns how many; `limit` means there may be more."""
         return self._shard_call("prune", digit, limit, parse=int, blobs=True)

@@ -32,8 +32,8 @@ WATCH_TTL_SECONDS: Final = 180.0
 """How long a node stays registered as a watcher of a task; it renews well before."""
 
 EXTRA_TTL_SECONDS: Final = 30.0
-"""How much longer a result stays, once, if a submission finds it that short before its expiry; half of
-RESULT_TTL_SECONDS if that is shorter."""
+"""How much longer a result stays, once, if a submission finds it that short before its expiry; half of its time to
+live if that is shorter."""
 
 UNDELIVERED_LIMIT: Final = 20
 """How many times a task may be handed to a healthy scheduler that then does not know it."""
@@ -47,9 +47,7 @@ class TaskCalls(CallBuilder):
     """Builds the calls with the time to live and the limits of the settings."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings.key_prefix)
-        self._ttl = milliseconds(settings.result_ttl_seconds)
-        self._event_limit = settings.event_limit
+        super().__init__(settings)
         self._lost_limit = settings.lost_worker_limit
         # Distinguishes this process's requests from all others.
         self._token, self._count = f"{secrets.token_hex(6)}:", itertools.count()
@@ -71,6 +69,9 @@ class TaskCalls(CallBuilder):
         step: float = 0.0,
         actor: Actor = NOBODY,
         limits: str = "",
+        ttl_seconds: float | None = None,
+        start_before: int | None = None,
+        start_within_seconds: float | None = None,
     ) -> Call[SubmitReply]:
         """Submits a task.
 
@@ -84,7 +85,13 @@ class TaskCalls(CallBuilder):
             actor: who submits.
             limits: the limits that the task is subject to (`LimitList` in limit_calls.py); it is held until they have
                 room.
+            ttl_seconds: how long the record is kept after the end; None, or a longer time than RESULT_TTL_SECONDS, for
+                that.
+            start_before: when the task must have started, milliseconds since 1970; after that it ends.
+            start_within_seconds: the same, counted from the submission or from `not_before`, if there is no
+                `start_before`.
         """
+        ttl = None if ttl_seconds is None else milliseconds(ttl_seconds)
 
         def parse(reply: bytes) -> SubmitReply:
             outcome, dispatch, *rest = unpack(reply)
@@ -105,20 +112,22 @@ class TaskCalls(CallBuilder):
             "submit", task_id, name, version, canonical_input, int(recompute), priority,
             "" if not_before is None else not_before, milliseconds(CHECK_AFTER_SECONDS), self._event_limit,
             f"{self._token}{next(self._count)}", tenant, trace, node, milliseconds(WATCH_TTL_SECONDS),
-            self._ttl, min(milliseconds(EXTRA_TTL_SECONDS), self._ttl // 2), account, f"{step:.3f}",
-            actor.text, limits, parse=parse,
+            self._ttl, milliseconds(EXTRA_TTL_SECONDS), account, f"{step:.3f}", actor.text, limits,
+            "" if ttl is None or 0 < self._ttl <= ttl else ttl, "" if start_before is None else start_before,
+            "" if start_within_seconds is None else milliseconds(start_within_seconds), parse=parse,
         )  # fmt: skip
 
     def start(self, task_id: str, attempt: int, worker: str) -> Call[StartReply]:
         """Starts an attempt on a worker."""
 
         def parse(reply: bytes) -> StartReply:
-            verdict, waited, trace = [*reply.decode().split(" "), "", ""][:3]
-            return StartReply(verdict, int(waited) / 1000 if waited else None, trace)
+            verdict, waited, trace, checkpoint = [*reply.decode().split(" "), "", "", ""][:4]
+            return StartReply(verdict, int(waited) / 1000 if waited else None, trace, checkpoint)
 
         return self._task_call(
-            "start", task_id, attempt, worker, milliseconds(CHECK_AFTER_SECONDS), self._event_limit, parse=parse
-        )
+            "start", task_id, attempt, worker, milliseconds(CHECK_AFTER_SECONDS), self._event_limit, self._ttl,
+            parse=parse,
+        )  # fmt: skip
 
     def progress(self, task_id: str, attempt: int, fraction: float | None, partial: bytes = b"") -> Call[bool]:
         """Heartbeat of a running attempt: records its progress and partial output. Returns False if it must stop."""
@@ -127,6 +136,11 @@ class TaskCalls(CallBuilder):
             "progress", task_id, attempt, shown, milliseconds(CHECK_AFTER_SECONDS), self._event_limit, partial,
             parse=bool,
         )  # fmt: skip
+
+    def record_checkpoint(self, task_id: str, attempt: int, key: str) -> Call[bool]:
+        """Records the key of the blob with a running attempt's checkpoint, for later attempts. Returns False if the
+        attempt must stop."""
+        return self._task_call("record_checkpoint", task_id, attempt, key, parse=bool)
 
     def finish(self, task_id: str, attempt: int, result: bytes, *, blob_bytes: int = 0) -> Call[bool]:
         """Stores the result of an attempt. Returns False if the fence refuses it.

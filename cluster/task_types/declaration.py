@@ -33,6 +33,11 @@ MAX_NAME_LENGTH: Final = 100
 INPUT_LIMIT_BYTES: Final = 4_000_000
 """Largest `input_limit`: an input is part of a request's body, which has at most this size."""
 
+MIN_TTL_SECONDS: Final = 1.0
+"""Shortest time for which a result is kept: its submitters need a moment to read it."""
+MAX_TTL_SECONDS: Final = 3_153_600_000
+"""Longest one, a hundred years: times stay numbers of milliseconds that Lua holds exactly."""
+
 RESERVED_ARGUMENTS: Final = frozenset({"options", "info", "self", "cls", "root", "model_config"})
 """Argument names with another meaning: in the mutation, in its resolver, or in pydantic's model."""
 
@@ -51,6 +56,8 @@ def declare(
     registered_in: str = "",
     input_limit: int | None = None,
     concurrency: int | Limit | None = None,
+    ttl: float | None = None,
+    start_before: float | None = None,
 ) -> TaskType:
     """The task type of a function; the arguments are those of `task`, and the module that calls it.
 
@@ -61,6 +68,8 @@ def declare(
     where = origin_of(function)
     name = name or underlying_function(function).__name__
     _check_limits(where, name, version, timeout_seconds, queue_limit, input_limit)
+    _check_seconds(where, "ttl", ttl, MIN_TTL_SECONDS)
+    _check_seconds(where, "start_before", start_before, 0)
     try:
         hints = typing.get_type_hints(underlying_function(function), include_extras=True)
     except NameError as error:
@@ -102,7 +111,7 @@ def declare(
     made = TaskType(
         name, version, function, arguments, timeout_seconds, parse_retries(where, retries), queue_limit, checks,
         input_model, output, registered_in, input_limit,
-        parse_concurrency(where, concurrency, [item.name for item in arguments]),
+        parse_concurrency(where, concurrency, [item.name for item in arguments]), ttl, start_before,
     )  # fmt: skip
     _check_default_round_trips(where, made)
     return made
@@ -127,6 +136,11 @@ def _check_limits(
         raise RegistryError(f"{where}: queue_limit must be 1 or more, not {queue_limit}")
     if input_limit is not None and not 1 <= input_limit <= INPUT_LIMIT_BYTES:
         raise RegistryError(f"{where}: input_limit must be from 1 to {INPUT_LIMIT_BYTES} bytes, not {input_limit}")
+
+
+def _check_seconds(where: str, name: str, seconds: float | None, lowest: float) -> None:
+    if seconds is not None and not lowest <= seconds <= MAX_TTL_SECONDS:
+        raise RegistryError(f"{where}: {name} must be from {lowest:g} to {MAX_TTL_SECONDS} seconds, not {seconds!r}")
 
 
 def check_name(name: str) -> str:

@@ -83,6 +83,8 @@ def task(
     checks: Callable[..., None] | None = None,
     input_limit: int | None = None,
     concurrency: int | Limit | None = None,
+    ttl: float | None = None,
+    start_before: float | None = None,
 ) -> Callable[[F], F]: ...
 
 
@@ -97,6 +99,8 @@ def task(
     checks: Callable[..., None] | None = None,
     input_limit: int | None = None,
     concurrency: int | Limit | None = None,
+    ttl: float | None = None,
+    start_before: float | None = None,
 ) -> Any:
     """Registers a typed function as a task type; the function itself stays unchanged.
 
@@ -111,6 +115,9 @@ def task(
         input_limit: maximum size of an input as canonical JSON, in bytes; None for INPUT_LIMIT_BYTES.
         checks: called with the arguments on the api node; raises `BadInput` for inputs that types cannot exclude.
         concurrency: how many tasks of this type run at once, or a `Limit`; None for no limit. Further ones stay QUEUED.
+        ttl: how long results are kept, in seconds; None, or a longer time than RESULT_TTL_SECONDS, for that.
+        start_before: how long after its submission (or after its `notBefore`) a task must have started, in seconds, or
+            it fails with EXPIRED_BEFORE_START; None for no limit.
 
     Raises:
         RegistryError: the function is not fully typed, or a type has no JSON form.
@@ -118,8 +125,9 @@ def task(
 
     def register(decorated: F) -> F:
         made = declare(
-            decorated, name, version, timeout_seconds, retries, queue_limit, checks, caller, input_limit, concurrency
-        )
+            decorated, name, version, timeout_seconds, retries, queue_limit, checks, caller, input_limit, concurrency,
+            ttl, start_before,
+        )  # fmt: skip
         _registered[caller, made.name] = made
         _importing[caller, made.name] = frozenset(being_imported)
         return decorated

@@ -40,6 +40,13 @@ STRICT_REFUSALS: Final = frozenset(
 """Errors that pydantic's strict mode raises for Python values although it accepts the same values in JSON."""
 
 
+COMPARED: Final = (
+    "version", "timeout_seconds", "retries", "queue_limit", "checks", "input_limit", "concurrency", "ttl_seconds",
+    "start_within_seconds",
+)  # fmt: skip
+"""What two registrations of one function under one name must have in common."""
+
+
 @dataclass(frozen=True)
 class Argument:
     """One argument of a task type. `default` is `inspect.Parameter.empty` if the argument is required."""
@@ -67,6 +74,8 @@ class TaskType:
         output: the declared output.
         registered_in: the module that called `task`; the function may come from another one.
         concurrency: how many tasks of this type may run at once; None for no limit.
+        ttl_seconds: how long records are kept after the end; None for RESULT_TTL_SECONDS, which is also the limit.
+        start_within_seconds: how long after its submission a task must have started; None for no limit.
     """
 
     name: str
@@ -82,6 +91,8 @@ class TaskType:
     registered_in: str = ""
     input_limit: int | None = None
     concurrency: Limit | None = None
+    ttl_seconds: float | None = None
+    start_within_seconds: float | None = None
 
     @property
     def returns(self) -> Any:
@@ -99,10 +110,7 @@ class TaskType:
 
     def has_same_declaration(self, other: TaskType) -> bool:
         """Whether the other one is the same function with the same version and limits."""
-        return self.origin == other.origin and all(
-            getattr(self, name) == getattr(other, name)
-            for name in ("version", "timeout_seconds", "retries", "queue_limit", "checks", "input_limit", "concurrency")
-        )
+        return self.origin == other.origin and all(getattr(self, name) == getattr(other, name) for name in COMPARED)
 
     def bind(
         self,

@@ -88,7 +88,7 @@ class Executor:
                 may_run = self._may_run(name, attempt, reply)
                 with log_context(taskId=attempt[0], attempt=attempt[1]):
                     if reply and may_run:
-                        reply = self._run(name, attempt, slots[i], following, reply.trace, durations)
+                        reply = self._run(name, attempt, slots[i], following, reply, durations)
                     else:
                         reply = self.store.run(self._start(following)) if following else None
                 # Last, because a worker that drains exits when its table is empty.
@@ -125,18 +125,19 @@ class Executor:
         attempt: AttemptInput,
         slot: int | None,
         following: AttemptInput | None,
-        trace: str,
+        start: StartReply,
         durations: list[float],
     ) -> StartReply | None:
         """Runs a started attempt, stores its outcome, and starts the next one. Returns the reply to that start."""
         task_id, number, _ = attempt
         task_type = self.registry.get(name)
         attributes = {"task": name, "task_id": task_id, "attempt": number, "worker": self.worker}
-        with tracing.span(f"run {name}", "CONSUMER", trace, **attributes) as span:
+        with tracing.span(f"run {name}", "CONSUMER", start.trace, **attributes) as span:
             if self.table:
                 limit, retries = (task_type.timeout_seconds, task_type.retries) if task_type else (None, NO_RETRIES)
                 self.table.start(slot, task_id, number, limit, retries)
             running = self._attempt(task_id, number, partial(self._encode_partial, task_type))
+            running.checkpoint = start.checkpoint
             self.running[task_id, number] = running
             enter(running)
             started = time.perf_counter()
@@ -162,7 +163,10 @@ class Executor:
 
     def _attempt(self, task_id: str, attempt: int, encode: Callable[[Any], bytes | None]) -> RunningAttempt:
         register_blobs = partial(self.store.run, self.store.calls.register_blobs(task_id))
-        return RunningAttempt(task_id, attempt, self.blobs, encode, register_blobs=register_blobs)
+        return RunningAttempt(
+            task_id, attempt, self.blobs, encode, register_blobs,
+            record_checkpoint=lambda key: self.store.run(self.store.calls.record_checkpoint(task_id, attempt, key)),
+        )  # fmt: skip
 
     def _attempt_of_part(self, task_id: str, attempt: int) -> RunningAttempt:
         """The attempt that a part of its graph belongs to, which runs in another process or thread."""
@@ -196,7 +200,7 @@ class Executor:
 
     def _store_outcome(self, running: RunningAttempt, name: str, outcome: Outcome) -> Call[Any]:
         calls, task_id, attempt = self.store.calls, running.task_id, running.attempt
-        blob_bytes = sum(blob.size_bytes for blob in _saved_blobs(running, outcome))
+        blob_bytes = running.checkpoint_bytes + sum(blob.size_bytes for blob in _saved_blobs(running, outcome))
         if isinstance(outcome, Succeeded):
             return calls.finish(task_id, attempt, outcome.result, blob_bytes=blob_bytes)
         if outcome.platform:

@@ -49,6 +49,9 @@ class RunningAttempt:
         saved: the blobs that it saved, by name.
         register_blobs: records in Redis that the task may have blobs, before the first one is written.
         part: identifies the part of the graph; empty in the task's own function.
+        record_checkpoint: records the key of its first checkpoint; returns False if the attempt must stop.
+        checkpoint: key of the newest checkpoint of this run, its own or an earlier attempt's; empty if there is none.
+        checkpoint_bytes: length of its own checkpoint.
     """
 
     task_id: str
@@ -56,6 +59,9 @@ class RunningAttempt:
     blobs: BlobStore
     encode: Callable[[Any], bytes | None]
     register_blobs: Callable[[], object] = lambda: None
+    record_checkpoint: Callable[[str], bool] = lambda key: True
+    checkpoint: str = ""
+    checkpoint_bytes: int = 0
     progress: float | None = None
     make: Callable[[], Any] | None = None
     partial: bytes | None = None
@@ -129,6 +135,18 @@ def show_partial() -> None:
 def running_attempt() -> RunningAttempt | None:
     """The attempt that the calling thread runs; None outside a running task, as in a unit test."""
     return _attempt.get()
+
+
+def require_attempt() -> RunningAttempt:
+    """The attempt that the calling thread runs.
+
+    Raises:
+        RuntimeError: no task is running in this thread.
+    """
+    attempt = _attempt.get()
+    if attempt is None:
+        raise RuntimeError(_NOT_RUNNING)
+    return attempt
 
 
 def cancelled() -> bool:

@@ -27,16 +27,24 @@ class SubmitOptions:
             run twice.
         priority: from -100 to 100; tasks with a higher priority run first. Above 0 it needs the scope `priority`.
         not_before: do not run the task before this time, which needs a time zone. None: run it now.
+        start_before: if no worker has started the task by this time, it fails with EXPIRED_BEFORE_START. None: what its
+            task type declares.
+        ttl_seconds: how long the result is kept after the task's end, at most RESULT_TTL_SECONDS of the api. None: what
+            the task type declares, or that.
     """
 
     recompute: bool = False
     priority: int = 0
     not_before: datetime.datetime | None = None
+    start_before: datetime.datetime | None = None
+    ttl_seconds: float | None = None
 
     def wire(self) -> dict[str, Any]:
         """The options as a GraphQL variable."""
         fields: dict[str, Any] = {"recompute": self.recompute, "priority": self.priority}
-        return fields if self.not_before is None else fields | {"notBefore": self.not_before.isoformat()}
+        times = {"notBefore": self.not_before, "startBefore": self.start_before}
+        fields |= {name: time.isoformat() for name, time in times.items() if time is not None}
+        return fields if self.ttl_seconds is None else fields | {"ttlSeconds": self.ttl_seconds}
 
 
 Request = tuple[str, dict[str, Any]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 import inspect
 import time
@@ -17,6 +18,7 @@ from cluster.settings import Settings
 from cluster.store.audit_stream import AuditAction
 from cluster.store.record import Record
 from cluster.store.task_calls import CancelMode
+from cluster.task_types.declaration import MAX_TTL_SECONDS, MIN_TTL_SECONDS
 from cluster.task_types.task_id import check_task_id
 from cluster.task_types.task_type import Argument, TaskType
 from graphql_api.auth.callers import Caller, Scope
@@ -218,14 +220,36 @@ def to_options(options: SubmitOptions | None, caller: Caller, settings: Settings
     days = settings.not_before_days
     if not_before is not None and not_before.timestamp() > time.time() + days * 86_400:
         raise BadInput(f"options.notBefore is at most {days} days ahead", argument="options.notBefore", limit=days)
+    start_before = options.start_before or None
+    if start_before is not None and start_before.tzinfo is None:
+        raise BadInput("options.startBefore needs a time zone, as in 2026-01-31T12:00:00Z")
+    if start_before is not None and not_before is not None and start_before <= not_before:
+        raise BadInput(
+            "options.startBefore must be later than options.notBefore, or the task can never start",
+            argument="options.startBefore",
+        )
+    ttl_seconds = None if options.ttl_seconds is strawberry.UNSET else options.ttl_seconds
+    longest = settings.result_ttl_seconds or MAX_TTL_SECONDS
+    if ttl_seconds is not None and not MIN_TTL_SECONDS <= ttl_seconds <= longest:
+        raise BadInput(
+            f"options.ttlSeconds must be from {MIN_TTL_SECONDS:g} to {longest}, not {ttl_seconds:g}",
+            argument="options.ttlSeconds",
+            limit=longest,
+        )
     return Options(
         recompute=options.recompute,
         priority=options.priority,
-        not_before=None if not_before is None else round(not_before.timestamp() * 1000),
+        not_before=_milliseconds(not_before),
+        ttl_seconds=ttl_seconds,
+        start_before=_milliseconds(start_before),
         tenant=caller.tenant,
         account=caller.account,
         actor=caller.actor,
     )
+
+
+def _milliseconds(time: datetime.datetime | None) -> int | None:
+    return None if time is None else round(time.timestamp() * 1000)
 
 
 def _parameter(item: Argument, kind: Any, default: Default) -> inspect.Parameter:

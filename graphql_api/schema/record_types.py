@@ -76,6 +76,16 @@ class SubmitOptions:
     not_before: datetime.datetime | None = strawberry.field(
         default=strawberry.UNSET, description="Do not run the task before this time."
     )
+    start_before: datetime.datetime | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="If no worker has started the task by this time, it ends as FAILED with the code "
+        "EXPIRED_BEFORE_START. Default: what its task type declares.",
+    )
+    ttl_seconds: float | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="How long the result is kept after the task's end. Default: what its task type declares, or "
+        "RESULT_TTL_SECONDS. The task is kept as long as the submission asks that asks for most.",
+    )
 
 
 def make_task_types(output_union: Any) -> tuple[type, type, type, type]:

@@ -62,6 +62,9 @@ def test_the_protocol_page_names_every_script_and_every_field() -> None:
         "previous",
         "submitters",
         "limits",
+        "ttl",
+        "start_before",
+        "checkpoint",
     }
 
 

@@ -80,11 +80,13 @@ def tries(calls: Calls, task_id: str) -> Iterator[Call[Any]]:
     yield calls.recall(digit, "fibonacci", 0, 100)
     yield calls.prune(digit, 100)
     yield calls.register_blobs(task_id)
+    yield calls.record_checkpoint(task_id, 1, f"{task_id}/1/.checkpoint")
+    yield calls.expire_unstarted(digit, 100)
     yield calls.claim_blobs(digit, 100)
     yield calls.unregister_blobs(digit, [task_id])
 
 
-async def prepare(store: Store, task_id: str, state: str) -> None:
+async def prepare(store: Store, task_id: str, state: str, start_before: int | None = None) -> None:
     """Brings a task into a state, with attempt 1 as its newest."""
     calls = store.calls
     steps: dict[str, list[Call[Any]]] = {
@@ -96,7 +98,7 @@ async def prepare(store: Store, task_id: str, state: str) -> None:
         "CANCELLED": [calls.cancel(task_id)],
     }
     if state != NONE:
-        await store.run(calls.submit(task_id, "fibonacci", "1", b'{"n":90}'))
+        await store.run(calls.submit(task_id, "fibonacci", "1", b'{"n":90}', start_before=start_before))
     for step in steps[state]:
         await store.run(step)
 
@@ -111,10 +113,10 @@ async def observed(store: Store, numbers: Iterator[int]) -> set[Edge]:
     """The transitions that the scripts make: each change of the state or of the newest attempt."""
     edges = set()
     tried = set()
-    for state in STATES:
+    for state, start_before in [*((state, None) for state in STATES), ("QUEUED", 1)]:
         for place in range(len(list(tries(store.calls, "0" * 32)))):
             task_id = f"{next(numbers):032x}"
-            await prepare(store, task_id, state)
+            await prepare(store, task_id, state, start_before)
             before = await look(store, task_id)
             assert before[0] == state
             call = list(tries(store.calls, task_id))[place]

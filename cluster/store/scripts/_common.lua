@@ -16,6 +16,7 @@
 --   {shard}:kept          hash    id -> "<account> <bytes> <1 while open, 0 after>": what the task counts for in `usage`
 --   {shard}:clocks        zset    priority -> virtual time: the turn of the task that started last, ms
 --   {shard}:fair:<priority>  zset  account -> when its next turn may begin, ms of virtual time
+--   {shard}:start_before  zset    ids of tasks that have not started -> when they must have, ms
 -- ARGV[1] is the key prefix, ARGV[2] the task id; the script's own arguments follow.
 -- All times are the server's, in milliseconds: nodes with wrong clocks cannot disagree.
 local RECORD, EVENTS, WATCH, OPEN, INDEX, EXPIRY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
@@ -57,10 +58,10 @@ end
 local TASK
 local function load_task()
   local found = redis.call('HMGET', RECORD, 'state', 'attempt', 'seq', 'name', 'submitted_at', 'tenant', 'expires_at',
-    'previous_at', 'limits')
+    'previous_at', 'limits', 'ttl', 'start_before')
   TASK = {state = not has_expired(found[7]) and found[1], attempt = found[2], seq = tonumber(found[3]) or 0,
     name = found[4], submitted_at = found[5], tenant = found[6], expires_at = tonumber(found[7]),
-    previous_at = found[8], limits = found[9]}
+    previous_at = found[8], limits = found[9], ttl = tonumber(found[10]), start_before = tonumber(found[11])}
   return TASK.state
 end
 
@@ -308,8 +309,23 @@ local function leave_limits()
   if free_slots(ID, TASK.limits) then announce_woken() end
 end
 
--- Ends the task: its state, its place in the lists, its last event, its time to live (0: for ever).
+-- The task must start before this time (ms), or it ends; nil: it may start whenever.
+local function set_start_before(at)
+  TASK.start_before = at
+  if at then
+    redis.call('HSET', RECORD, 'start_before', int(at))
+    redis.call('ZADD', SHARD .. ':start_before', int(at), ID)
+  else
+    redis.call('HDEL', RECORD, 'start_before')
+    redis.call('ZREM', SHARD .. ':start_before', ID)
+  end
+end
+
+-- Ends the task: its state, its place in the lists, its last event, its time to live (0: for ever), unless its
+-- submission or its type set another.
 local function end_task(state, attempt, ttl, event_limit, progress, message)
+  ttl = TASK.ttl or ttl
+  if TASK.start_before then set_start_before(nil) end
   set_field('finished_at', NOW_TEXT)
   move_to(state)
   redis.call('ZREM', OPEN, ID)
@@ -333,6 +349,12 @@ local function end_with_error(state, attempt, error, ttl, event_limit, message)
   set_field('error', error)
   KEPT_BYTES = KEPT_BYTES + #error
   end_task(state, attempt, tonumber(ttl), event_limit, '', message)
+end
+
+-- Ends a QUEUED task whose time to start has passed. EXPIRED_ERROR and EXPIRED_MESSAGE stand for texts in Python.
+local function expire_before_start(ttl, event_limit)
+  return_turn()
+  end_with_error('FAILED', TASK.attempt, EXPIRED_ERROR, ttl, event_limit, EXPIRED_MESSAGE)
 end
 
 -- Returns the task to QUEUED with its next attempt. The caller sets when that is due, and commits.

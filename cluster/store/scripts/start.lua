@@ -1,20 +1,27 @@
 -- A worker starts an attempt.
--- ARGV: 3 attempt, 4 worker, 5 check_after (ms), 6 event limit
+-- ARGV: 3 attempt, 4 worker, 5 check_after (ms), 6 event limit, 7 ttl if it has expired (ms)
 -- Returns why the attempt must not run: 'GONE' (no record), 'STALE' (a newer attempt exists), 'ENDED', 'ALIVE' (it runs
--- elsewhere and sent a heartbeat in the last 3 s), 'TAKEN' (it started elsewhere and is silent). Or 'RUN <waited>
--- <trace>': how long the task waited since it could have started (ms; '' unless this is its first attempt), and its
--- trace.
+-- elsewhere and sent a heartbeat in the last 3 s), 'TAKEN' (it started elsewhere and is silent), 'EXPIRED' (it should
+-- have started before: it has ended now). Or 'RUN <waited> <trace> <checkpoint>': how long the task waited since it
+-- could have started (ms; '' unless this is its first attempt), its trace, and the key of the blob with its checkpoint.
 local state = load_task()
 if not state then return 'GONE' end
 if is_final(state) then return 'ENDED' end
 if TASK.attempt ~= ARGV[3] then return 'STALE' end
 local more = redis.call('HMGET', RECORD, 'trace', 'worker', 'lost', 'retries', 'undelivered', 'not_before',
-  'turn', 'priority')
-local trace = more[1] or ''
+  'turn', 'priority', 'checkpoint')
+local trace = (more[1] or '') .. ' ' .. (more[9] or '')
 if state == 'RUNNING' then
   -- The same worker asks again because our reply was lost: Dask runs a key in one place, and a name is used once.
   if more[2] == ARGV[4] then return 'RUN  ' .. trace end
   return NOW - last_heard_at() < 3000 and 'ALIVE' or 'TAKEN'
+end
+if TASK.start_before then
+  if TASK.start_before <= NOW then
+    expire_before_start(ARGV[7], ARGV[6])
+    return 'EXPIRED'
+  end
+  set_start_before(nil)
 end
 begin_turn(more[7], more[8])
 set_field('started_at', NOW_TEXT)

@@ -7,11 +7,27 @@
 --       shortly before its expiry (ms), 18 account: whose quotas and fair share the run counts against, or '',
 --       19 step: the time that the run is expected to take, divided by its account's weight (ms),
 --       20 who submits (`<name> <account> <title>`), or '',
---       21 the limits that the task is subject to, or '': it is held when it is due, and `claim_held` dispatches it
+--       21 the limits that the task is subject to, or '': it is held when it is due, and `claim_held` dispatches it,
+--       22 ttl of this task's record (ms), or '' for that of all, which is never shorter, 23 when it must have started
+--       (ms), or '', 24 how long after its submission, or after not_before, it must have started (ms), or '': 23 goes
+--       first
 -- Returns {outcome, dispatch (1: the caller must dispatch this attempt), record (without a long result)}, packed. If
 -- the record is new, {outcome, dispatch, attempt, seq, submitted_at, turn, previous_at (or nil)}, which is all of
 -- it that the caller does not know.
 local name, version, input, tenant = ARGV[3], ARGV[4], ARGV[5], ARGV[12]
+local own_ttl = tonumber(ARGV[22])
+-- When this submission would have the task started at the latest; nil for no such time.
+local function latest_start()
+  local within = tonumber(ARGV[24])
+  return tonumber(ARGV[23]) or within and math.max(NOW, tonumber(ARGV[8]) or 0) + within
+end
+-- What is kept serves every submitter as long as that one asks. Returns whether the time to live is longer now.
+local function lengthen_ttl()
+  if not TASK.ttl or own_ttl and own_ttl <= TASK.ttl then return false end
+  TASK.ttl = own_ttl
+  if own_ttl then redis.call('HSET', RECORD, 'ttl', own_ttl) else redis.call('HDEL', RECORD, 'ttl') end
+  return true
+end
 local function add_watcher()
   if ARGV[14] ~= '' then
     redis.call('HSETNX', WATCH, ARGV[14], 'f')
@@ -87,6 +103,12 @@ if state and not is_final(state) then
 
   redis.call('HINCRBY', RECORD, 'submissions', 1)
   add_submitter(ARGV[20])
+  lengthen_ttl()
+  if TASK.start_before then
+    -- It ends early only if no submitter would have waited longer.
+    local at = latest_start()
+    if not at or at > TASK.start_before then set_start_before(at) end
+  end
   local dispatch = hasten()
   add_watcher()
   return cmsgpack.pack({'JOINED', dispatch and 1 or 0, read_brief_record()})
@@ -94,14 +116,30 @@ end
 -- A submitter reads the result it is promised by a later request, and would wait for ever if the record expired in
 -- between. So a record that is about to expire stays a little longer; only once, or it would never be computed again.
 local function still_cached()
-  local extra = tonumber(ARGV[17])
-  if not TASK.expires_at or TASK.expires_at - NOW >= extra then return true end
-  local due = tonumber(get_field('finished_at')) + tonumber(ARGV[16])
+  local function expire_at(at)
+    TASK.expires_at = at
+    redis.call('HSET', RECORD, 'expires_at', int(at))
+    redis.call('ZADD', EXPIRY, int(at), expiry_member(name, state, tenant))
+    redis.call('PEXPIREAT', RECORD, int(at))
+    redis.call('PEXPIREAT', EVENTS, int(at))
+  end
+  if not TASK.expires_at then return true end
+  if lengthen_ttl() then
+    if not own_ttl and ARGV[16] == '0' then
+      redis.call('HDEL', RECORD, 'expires_at')
+      redis.call('ZREM', EXPIRY, expiry_member(name, state, tenant))
+      redis.call('PERSIST', RECORD)
+      redis.call('PERSIST', EVENTS)
+      return true
+    end
+    expire_at(math.max(TASK.expires_at, tonumber(get_field('finished_at')) + (own_ttl or tonumber(ARGV[16]))))
+  end
+  local ttl = TASK.ttl or tonumber(ARGV[16])
+  local extra = math.min(tonumber(ARGV[17]), math.floor(ttl / 2))
+  if TASK.expires_at - NOW >= extra then return true end
+  local due = tonumber(get_field('finished_at')) + ttl
   if NOW >= due then return false end
-  redis.call('HSET', RECORD, 'expires_at', int(due + extra))
-  redis.call('ZADD', EXPIRY, int(due + extra), expiry_member(name, state, tenant))
-  redis.call('PEXPIREAT', RECORD, int(due + extra))
-  redis.call('PEXPIREAT', EVENTS, int(due + extra))
+  expire_at(due + extra)
   return true
 end
 if state == 'SUCCEEDED' and ARGV[6] == '0' and still_cached() then
@@ -129,7 +167,7 @@ if state then
     redis.call('HDEL', RECORD, unpack(old))
   end
   redis.call('HDEL', RECORD, 'started_at', 'heard_at', 'finished_at', 'expires_at', 'progress', 'worker', 'error',
-    'result', 'uncharged', 'unstored', 'cancelled_by', 'limits')
+    'result', 'uncharged', 'unstored', 'cancelled_by', 'limits', 'ttl', 'start_before', 'checkpoint')
   redis.call('PERSIST', RECORD)
   redis.call('PERSIST', EVENTS)
   redis.call('ZREM', EXPIRY, expiry_member(name, state, tenant))
@@ -157,6 +195,9 @@ CHANGES = {
   'dispatched', dispatch and attempt or attempt - 1,
 }
 if limits ~= '' then set_field('limits', limits) end
+if own_ttl then set_field('ttl', own_ttl) end
+local start_before = latest_start()
+if start_before then set_start_before(start_before) end
 TASK.state = 'QUEUED'
 index(name, 'QUEUED', NOW_TEXT, tenant)
 if due and limits ~= '' then

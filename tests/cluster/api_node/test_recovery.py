@@ -15,6 +15,7 @@ from cluster.api_node.recovery import PAGE_SIZE, Recoverer
 from cluster.scheduling.scheduler_client import SchedulerUnavailable
 from cluster.store.async_store import Store
 from cluster.store.keys import SHARDS
+from cluster.store.record import TaskState
 from tests.polling import until
 
 
@@ -77,6 +78,26 @@ async def counted_losses(store: Store, ids: list[str]) -> set[tuple[bytes | None
     """How many losses count against each task: with its worker, and as undelivered."""
     found = await store.commands([("HMGET", store.calls.record_key(i), "lost", "undelivered") for i in ids])
     return {tuple(item) for item in found}
+
+
+async def test_a_task_that_has_not_started_in_time_ends_without_a_scheduler_and_is_forgotten(
+    store: Store, scheduler: Scheduler
+) -> None:
+    forgotten: dict[str, int] = {}
+    scheduler.connected = False
+    recoverer = Recoverer(store, scheduler, scheduler, "n", forget=forgotten.__setitem__)  # type: ignore[arg-type]
+    soon = await store.server_milliseconds() + 100
+    ids = [SHARDS[i % 16] + uuid.uuid4().hex[1:] for i in range(70)]
+    await store.run_many([store.calls.submit(task_id, "t", "1", b"{}", start_before=soon) for task_id in ids])
+    kept = await many(store, 2)
+    recoverer.start()
+    try:
+        await until(lambda: len(forgotten) == len(ids))
+    finally:
+        await recoverer.close()
+    assert forgotten == dict.fromkeys(ids, 1)
+    states = [record.state for record in [await store.read(task_id) for task_id in [*ids, *kept]] if record]
+    assert states == [TaskState.FAILED] * 70 + [TaskState.QUEUED] * 2
 
 
 async def test_a_new_scheduler_gets_every_open_task_page_by_page_and_no_loss_counts(

@@ -91,6 +91,9 @@ def test_a_function_that_cannot_be_a_task_is_refused_with_the_reason(function: C
         ({"queue_limit": 0}, "queue_limit"),
         ({"input_limit": 0}, "input_limit"),
         ({"input_limit": 4_000_001}, "input_limit"),
+        ({"ttl": 0.5}, "ttl must be from 1 to"),
+        ({"ttl": float("nan")}, "ttl must be"),
+        ({"start_before": -1}, "start_before must be from 0 to"),
     ],
 )
 def test_wrong_limits_are_refused(limits: dict[str, Any], words: str) -> None:

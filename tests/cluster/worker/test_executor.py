@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,7 +40,19 @@ from cluster.task_types.retry_policy import Retries
 from cluster.task_types.task_type import Bound, TaskType
 from cluster.worker.executor import Executor
 from cluster.worker.outcome import MAX_TRACEBACK_LENGTH, Failed, Succeeded, call, encode
-from dask_graphql import BigInt, Blob, Graph, TaskError, cancelled, report_partial, report_progress, save_blob, task
+from cluster.worker.task_context import RunningAttempt, enter, running_attempt
+from dask_graphql import (
+    BigInt,
+    Blob,
+    Graph,
+    TaskError,
+    cancelled,
+    checkpoint,
+    report_partial,
+    report_progress,
+    save_blob,
+    task,
+)
 from tests import outside
 from tests.system import TASKS
 
@@ -696,6 +709,92 @@ def test_the_first_retry_of_a_recomputed_task_has_the_usual_delay(bench: Bench) 
     assert bench.run(bound, 6).retries == 1
     due_at: Any = bench.store.redis.zscore(f"{bench.calls.shard(bound.task_id)}:open", bound.task_id)
     assert due_at / 1000 - time.time() <= 1.5
+
+
+# Checkpoints ---------------------------------------------------------------------------------------------------------
+
+
+def counts_to_ten(bench: Bench) -> TaskType:
+    """Fails once at 5, and continues where it was."""
+
+    def counts(n: int) -> list[int]:
+        done: list[int] = checkpoint.load(default=[])
+        for number in range(len(done), n):
+            if number == 5 and not failed:
+                failed.append(True)
+                raise OSError("the disk")
+            done.append(number)
+            checkpoint.save(done)
+        return [*done, running_attempt().attempt]  # type: ignore[union-attr]
+
+    failed: list[bool] = []
+    return register(counts, retries=1)
+
+
+def test_a_retry_continues_from_the_checkpoint_and_a_new_run_begins_without_one(bench: Bench) -> None:
+    kind = counts_to_ten(bench)
+    bound = bench.submit(kind, n=10)
+    assert bench.run(bound).state is TaskState.QUEUED
+    usage = bench.calls.usage_key(bound.task_id[0])
+    assert bench.run(bound, 2).result == b"[0,1,2,3,4,5,6,7,8,9,2]"
+    assert bench.store.redis.exists(usage) == 0  # the run has no account
+    written = {path.name for path in (bench.blobs.folder / bound.task_id).rglob("*") if path.is_file()}
+    assert written == {".checkpoint"}
+    bench.submit(kind, recompute=True, n=10)
+    assert bench.store.redis.hget(bench.calls.record_key(bound.task_id), "checkpoint") is None
+
+
+def test_the_successor_of_a_lost_attempt_continues_and_its_predecessor_overwrites_nothing(bench: Bench) -> None:
+    def saves(n: int) -> str:
+        before = checkpoint.load()
+        checkpoint.save(b"one")
+        number = running_attempt().attempt  # type: ignore[union-attr]
+        bench.store.run(bench.calls.mark_lost(bound.task_id, number, "none", attempt_errors.worker_lost(None)))
+        bench.store.run(bench.calls.start(bound.task_id, number + 1, "w2"))
+        try:
+            checkpoint.save(b"two")  # its own blob, which nobody has replaced yet
+            running_attempt().checkpoint = ""  # type: ignore[union-attr]
+            checkpoint.save(b"three")
+        except TaskError as error:
+            seen.append((before, error.code))
+        return "late"
+
+    seen: list[Any] = []
+    bound = bench.submit(register(saves), n=1)
+    bench.executor.store.run(bench.calls.claim_due(bound.task_id[0], 100))
+    assert bench.run(bound).attempt == 2
+    assert seen == [(None, "CANCELLED")]
+    key: Any = bench.store.redis.hget(bench.calls.record_key(bound.task_id), "checkpoint")
+    assert key.decode() == f"{bound.task_id}/1/.checkpoint"
+
+
+@pytest.mark.parametrize("value", [b"", b"\x00\xff", None, True, 2**63, -1.5, "ä", [1, [2]], {"a": [None]}])
+def test_a_checkpoint_comes_back_as_it_was_saved(tmp_path: Path, value: Any) -> None:
+    enter(RunningAttempt("0" * 32, 1, FolderBlobStore(tmp_path), lambda value: None))
+    try:
+        checkpoint.save(value)
+        assert checkpoint.load("none") == value
+    finally:
+        enter(None)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [({1: 2}, "JSON"), (object(), "JSON"), (date(2026, 1, 1), "JSON"), (b"x" * 64 * 2**20, "at most 67108864")],
+)
+def test_what_a_checkpoint_cannot_hold_is_refused(tmp_path: Path, value: Any, message: str) -> None:
+    enter(RunningAttempt("0" * 32, 1, FolderBlobStore(tmp_path), lambda value: None))
+    try:
+        with pytest.raises(ValueError, match=message):
+            checkpoint.save(value)
+        assert checkpoint.load("none") == "none"
+    finally:
+        enter(None)
+
+
+def test_outside_a_task_there_is_no_checkpoint() -> None:
+    with pytest.raises(RuntimeError, match="no task is running here"):
+        checkpoint.load()
 
 
 # Any exception of a function -----------------------------------------------------------------------------------------

@@ -440,7 +440,10 @@ async def test_the_ids_of_random_inputs_are_those_of_a_running_api(client: Async
     ]  # fmt: skip
     for name, arguments in examples:
         expected = await client.task_id(name, **arguments)
-        handle = await client.submit(name, options=SubmitOptions(not_before=TOMORROW), **arguments)
+        options = SubmitOptions(
+            not_before=TOMORROW, start_before=TOMORROW + datetime.timedelta(hours=1), ttl_seconds=60
+        )
+        handle = await client.submit(name, options=options, **arguments)
         assert handle.task_id == expected, name
         await handle.cancel()
 

@@ -1,0 +1,50 @@
+"""The options of a submission: what they become, and what is refused."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cluster.errors import BadInput
+from cluster.settings import load_settings
+from graphql_api.auth.callers import Caller
+from graphql_api.schema.mutations import to_options
+from graphql_api.schema.record_types import SubmitOptions
+
+SETTINGS = load_settings({})
+CALLER = Caller("address:127.0.0.1")
+NOON = datetime.datetime(2026, 1, 31, 12, tzinfo=datetime.UTC)
+
+
+def test_options_that_are_left_out_or_null_leave_everything_to_the_task_type() -> None:
+    for options in (SubmitOptions(), SubmitOptions(not_before=None, start_before=None, ttl_seconds=None)):
+        made = to_options(options, CALLER, SETTINGS)
+        assert (made.not_before, made.start_before, made.ttl_seconds) == (None, None, None)
+
+
+def test_times_become_milliseconds() -> None:
+    made = to_options(SubmitOptions(start_before=NOON, ttl_seconds=1.5), CALLER, SETTINGS)
+    assert (made.start_before, made.ttl_seconds) == (1_769_860_800_000, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"start_before": NOON.replace(tzinfo=None)}, "options.startBefore needs a time zone"),
+        ({"start_before": NOON, "not_before": NOON}, "options.startBefore must be later than options.notBefore"),
+        ({"ttl_seconds": 0}, "options.ttlSeconds must be from 1 to 86400, not 0"),
+        ({"ttl_seconds": 86_401}, "options.ttlSeconds must be from 1 to 86400, not 86401"),
+        ({"ttl_seconds": float("nan")}, "options.ttlSeconds must be"),
+    ],
+)
+def test_an_option_out_of_bounds_is_refused_with_its_name(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        to_options(SubmitOptions(**options), CALLER, SETTINGS)
+
+
+def test_where_results_stay_for_ever_any_time_is_allowed() -> None:
+    forever = replace(SETTINGS, result_ttl_seconds=0)
+    assert to_options(SubmitOptions(ttl_seconds=10**8), CALLER, forever).ttl_seconds == 10**8
