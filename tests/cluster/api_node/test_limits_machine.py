@@ -166,7 +166,7 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
             if record and int(record["dispatched"]) >= self.attempt(number, back):
                 self.run(
                     self.calls.fail(
-                        task_id(number), self.attempt(number, back), error("X", "x"), retries=Retries(retries)
+                        task_id(number), self.attempt(number, back), error("X", "x"), retries=Retries(retries, delay=0)
                     )
                 )
 
@@ -200,7 +200,7 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
                 self.run(self.calls.start(member, attempt, "w"))
             call = {
                 "finish": self.calls.finish(member, attempt, b"1"),
-                "retry": self.calls.fail(member, attempt, error("X", "x"), retries=Retries(9)),
+                "retry": self.calls.fail(member, attempt, error("X", "x"), retries=Retries(9, delay=0)),
                 "lose": self.calls.mark_lost(member, attempt, "none", error("X", "x")),
                 "release": self.calls.release(member, attempt),
                 "cancel": self.calls.cancel(member),

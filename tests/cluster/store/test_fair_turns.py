@@ -86,7 +86,7 @@ async def test_a_lost_attempt_keeps_its_turn_and_a_retry_waits_again(store: Stor
     assert due is not None
     assert (due.account, due.turn) == ("acme", 0)
     await start(store, task(0), 2)
-    await store.run(store.calls.fail(task(0), 2, error("TASK_FAILED", "boom"), retries=Retries(1)))
+    await store.run(store.calls.fail(task(0), 2, error("TASK_FAILED", "boom"), retries=Retries(1, delay=0)))
     _, [again] = await store.run(store.calls.claim_due("a", 10))
     assert (again.attempt, again.account, again.turn) == (3, "acme", 300)
 
@@ -184,7 +184,7 @@ async def test_usage_is_the_sum_of_what_is_kept_whatever_happened(
         elif step == "finish":
             await store.run(calls.finish(task_id, attempt, b"x" * number, blob_bytes=number))
         elif step == "fail":
-            await store.run(calls.fail(task_id, attempt, error("TASK_FAILED", "boom"), retries=Retries(1)))
+            await store.run(calls.fail(task_id, attempt, error("TASK_FAILED", "boom"), retries=Retries(1, delay=0)))
         elif step == "cancel":
             await store.run(calls.cancel(task_id))
         else:

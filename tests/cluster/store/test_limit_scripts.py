@@ -72,7 +72,7 @@ def started(*calls: Callable[[Calls], Call[Any]]) -> list[Callable[[Calls], Call
         (started(lambda c: c.fail(ID, 1, FAILURE)), False),
         (started(lambda c: c.cancel(ID)), False),
         ([lambda c: c.cancel(ID)], False),
-        (started(lambda c: c.fail(ID, 1, FAILURE, retries=Retries(1))), True),
+        (started(lambda c: c.fail(ID, 1, FAILURE, retries=Retries(1, delay=0))), True),
         (started(lambda c: c.mark_lost(ID, 1, "worker", LOST)), True),
         ([lambda c: c.mark_lost(ID, 1, "undelivered", LOST)], True),
         ([lambda c: c.replace_lost(ID, 1, "none", LOST)], True),
@@ -200,7 +200,7 @@ async def test_due_and_dispatched_attempts_of_a_paused_type_are_held_without_lim
         assert (await submit(store, task_id, limits="")).dispatch
     for task_id in (retried, running):
         await store.run(store.calls.start(task_id, 1, "w"))
-    await store.run(store.calls.fail(retried, 1, FAILURE, retries=Retries(1)))
+    await store.run(store.calls.fail(retried, 1, FAILURE, retries=Retries(1, delay=0)))
     assert await store.run(store.calls.recall("b", "etl", 0, 1)) == (1, [(waiting, 1)])
     assert await store.run(store.calls.recall("b", "etl", 1, 2)) == (1, [])
     assert await due(store, paused=["etl", "other"]) == []

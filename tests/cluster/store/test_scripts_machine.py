@@ -104,7 +104,7 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
         @rule(back=ATTEMPTS, retries=st.integers(0, 2))
         def fail(self, back: int, retries: int) -> None:
             attempt, right = self.fence(back)
-            verdict = self.run(self.calls.fail(ID, attempt, error("X", "x"), retries=Retries(retries)))
+            verdict = self.run(self.calls.fail(ID, attempt, error("X", "x"), retries=Retries(retries, delay=0)))
             if self.state in FINAL or not right:
                 assert verdict == ("FAILED" if self.raised and right else "REFUSED")
             elif self.retries < retries:
