@@ -25,6 +25,10 @@ class Keys:
     def record_key(self, task_id: str) -> str:
         return f"{self.shard(task_id)}:task:{task_id}"
 
+    def log_key(self, task_id: str) -> str:
+        """The newest lines that a task has printed or logged."""
+        return f"{self.shard(task_id)}:logs:{task_id}"
+
     def index_key(self, digit: str, state: str | None, name: str | None, tenant: str | None = None) -> str:
         """The list of a shard's tasks, newest last, filtered by what is given."""
         base = f"{self.shard_prefix(digit)}:index" + (f":t:{tenant}" if tenant else "")

@@ -216,3 +216,26 @@ def parse_event(line: bytes) -> Event:
         progress=raw.get("progress"),
         message=raw.get("message"),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line that a task has printed or logged.
+
+    Attributes:
+        number: from 1 within the task; numbers jump where lines were dropped.
+        at: milliseconds since 1970.
+        level: such as `INFO`, which printed lines have too.
+    """
+
+    number: int
+    attempt: int
+    at: int
+    level: str
+    text: str
+
+
+def parse_log_line(line: bytes) -> LogLine:
+    """Parses one line of a task's log: number, attempt, time, level and text, separated by spaces."""
+    number, attempt, at, level, text = line.decode(errors="replace").split(" ", 4)
+    return LogLine(int(number), int(attempt), int(at), level, text)

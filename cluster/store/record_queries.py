@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cluster.store.keys import SHARDS
-from cluster.store.record import FIELDS, FIELDS_BUT_RESULT, Record, TaskState, parse_record
+from cluster.store.record import FIELDS, FIELDS_BUT_RESULT, LogLine, Record, TaskState, parse_log_line, parse_record
 from cluster.store.script_calls import Calls
 
 
@@ -57,6 +57,11 @@ class RecordQueries(ABC):
         """Returns the result of the run before, while a task is computed again and has no new one; else None."""
         result: bytes | None = await self.command("HGET", self.calls.record_key(task_id), "previous")
         return result
+
+    async def read_log(self, task_id: str) -> list[LogLine]:
+        """Returns the newest lines that a task has printed or logged, in its current or last run, oldest first."""
+        reply = await self.command("LRANGE", self.calls.log_key(task_id), 0, -1)
+        return [parse_log_line(line) for line in reply]
 
     async def lengths(self, task_ids: Sequence[str], fields: Sequence[str]) -> int:
         """Returns the bytes of these fields in the records of tasks, together."""

@@ -129,12 +129,15 @@ class TaskCalls(CallBuilder):
             parse=parse,
         )  # fmt: skip
 
-    def progress(self, task_id: str, attempt: int, fraction: float | None, partial: bytes = b"") -> Call[bool]:
-        """Heartbeat of a running attempt: records its progress and partial output. Returns False if it must stop."""
+    def progress(
+        self, task_id: str, attempt: int, fraction: float | None, partial: bytes = b"", lines: bytes = b""
+    ) -> Call[bool]:
+        """Heartbeat of a running attempt: records its progress, partial output and printed lines (`TaskLog.pending`).
+        Returns False if it must stop."""
         shown = "" if fraction is None else f"{min(1.0, max(0.0, fraction)):.4g}"
         return self._task_call(
             "progress", task_id, attempt, shown, milliseconds(CHECK_AFTER_SECONDS), self._event_limit, partial,
-            parse=bool,
+            lines, parse=bool,
         )  # fmt: skip
 
     def record_checkpoint(self, task_id: str, attempt: int, key: str) -> Call[bool]:
@@ -142,17 +145,23 @@ class TaskCalls(CallBuilder):
         attempt must stop."""
         return self._task_call("record_checkpoint", task_id, attempt, key, parse=bool)
 
-    def finish(self, task_id: str, attempt: int, result: bytes, *, blob_bytes: int = 0) -> Call[bool]:
+    def finish(
+        self, task_id: str, attempt: int, result: bytes, *, blob_bytes: int = 0, lines: bytes = b""
+    ) -> Call[bool]:
         """Stores the result of an attempt. Returns False if the fence refuses it.
 
         Args:
             blob_bytes: length of the blobs that the attempt saved.
+            lines: its last lines (`TaskLog.pending`).
         """
-        return self._task_call("finish", task_id, attempt, result, self._ttl, self._event_limit, blob_bytes, parse=bool)
+        return self._task_call(
+            "finish", task_id, attempt, result, self._ttl, self._event_limit, blob_bytes, lines, parse=bool
+        )
 
     def fail(
         self, task_id: str, attempt: int, error: dict[str, Any], *, retries: Retries = NO_RETRIES,
         allowed: int | None = None, counter: Literal["retries", "unstored"] = "retries", blob_bytes: int = 0,
+        lines: bytes = b"",
     ) -> Call[str]:  # fmt: skip
         """Ends an attempt with an error. Returns 'FAILED', 'RETRY' or 'REFUSED'.
 
@@ -161,12 +170,13 @@ class TaskCalls(CallBuilder):
             allowed: how often this error is; None for the limit of `retries`.
             counter: the record field that counts these retries.
             blob_bytes: length of the blobs that the attempt saved.
+            lines: its last lines (`TaskLog.pending`).
         """
         return self._task_call(
             "fail", task_id, attempt, orjson.dumps(error), self._ttl, self._event_limit,
             retries.limit if allowed is None else allowed, milliseconds(retries.delay), event_message(error),
             milliseconds(retries.longest_seconds), counter, blob_bytes, f"{retries.factor:g}",
-            f"{retries.draw_spread():.4f}", parse=bytes.decode,
+            f"{retries.draw_spread():.4f}", lines, parse=bytes.decode,
         )  # fmt: skip
 
     def mark_lost(

@@ -29,6 +29,7 @@ from cluster.task_types.task_type import TaskType
 from cluster.task_types.value_types import Blob
 from cluster.worker.attempt_table import AttemptKey, AttemptTable
 from cluster.worker.outcome import Failed, Outcome, Succeeded, encode, run_function
+from cluster.worker.output_capture import finish_lines
 from cluster.worker.task_context import RunningAttempt, enter, running_attempt, use_parts
 
 logger = logging.getLogger(__name__)
@@ -201,16 +202,20 @@ class Executor:
     def _store_outcome(self, running: RunningAttempt, name: str, outcome: Outcome) -> Call[Any]:
         calls, task_id, attempt = self.store.calls, running.task_id, running.attempt
         blob_bytes = running.checkpoint_bytes + sum(blob.size_bytes for blob in _saved_blobs(running, outcome))
+        finish_lines(running)
+        _, lines = running.log.pending()
         if isinstance(outcome, Succeeded):
-            return calls.finish(task_id, attempt, outcome.result, blob_bytes=blob_bytes)
+            return calls.finish(task_id, attempt, outcome.result, blob_bytes=blob_bytes, lines=lines)
         if outcome.platform:
             return calls.fail(
-                task_id, attempt, outcome.error, retries=PLATFORM_RETRIES, counter="unstored", blob_bytes=blob_bytes
-            )
+                task_id, attempt, outcome.error, retries=PLATFORM_RETRIES, counter="unstored", blob_bytes=blob_bytes,
+                lines=lines,
+            )  # fmt: skip
         retries = self.registry[name].retries if name in self.registry else NO_RETRIES
         return calls.fail(
-            task_id, attempt, outcome.error, retries=retries, allowed=outcome.retries, blob_bytes=blob_bytes
-        )
+            task_id, attempt, outcome.error, retries=retries, allowed=outcome.retries, blob_bytes=blob_bytes,
+            lines=lines,
+        )  # fmt: skip
 
 
 def _saved_blobs(running: RunningAttempt, outcome: Outcome) -> set[Blob]:

@@ -16,7 +16,8 @@ HEARTBEAT_SECONDS: Final = 1.0
 
 class HeartbeatThread:
     """Sends the heartbeats of a worker's running attempts from a thread of its own, so that no task function waits for
-    Redis. A heartbeat carries progress and partial output; its reply stops an attempt that must not go on."""
+    Redis. A heartbeat carries progress, partial output and printed lines; its reply stops an attempt that must not
+    continue."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
@@ -35,11 +36,16 @@ class HeartbeatThread:
             fraction, last = self._sent.setdefault(key, (None, self._round_number))
             partial = attempt.partial
             silent_seconds = (self._round_number - last) * ROUND_SECONDS
-            if attempt.progress == fraction and not partial and silent_seconds < HEARTBEAT_SECONDS:
+            has_lines = attempt.log.due()
+            nothing_new = attempt.progress == fraction and not partial and not has_lines
+            if nothing_new and silent_seconds < HEARTBEAT_SECONDS:
                 continue
             fraction = attempt.progress
-            may_continue = store.run_once(store.calls.progress(*key, fraction, partial or b""))
+            last_line, lines = attempt.log.pending() if has_lines else (0, b"")
+            may_continue = store.run_once(store.calls.progress(*key, fraction, partial or b"", lines))
             self._sent[key] = (fraction, self._round_number)
+            if has_lines:
+                attempt.log.sent(last_line)
             if partial is not None:
                 # Only now that Redis has it. The task's thread writes the next one only if there is none.
                 attempt.partial = None

@@ -26,6 +26,7 @@ from cluster.task_types.value_types import allow_long_integers
 from cluster.worker.attempt_table import AttemptTable, failure_path, table_path
 from cluster.worker.executor import Executor
 from cluster.worker.heartbeat import HeartbeatThread
+from cluster.worker.output_capture import capture_output
 
 if TYPE_CHECKING:
     from distributed import Worker
@@ -61,6 +62,7 @@ def dask_setup(worker: Worker) -> None:
 
 def _set_up(worker: Worker, settings: Settings, path: Path) -> None:
     set_up_logging(settings, "worker", str(worker.name))
+    capture_output(tracebacks=settings.expose_tracebacks)
     set_up_tracing("worker", str(worker.name))
     use_settings(settings)
     allow_long_integers()

@@ -14,6 +14,7 @@ from cluster.scheduling.attempt_keys import GRAPH_ANNOTATION
 from cluster.scheduling.dask_internals import running_part
 from cluster.store.blob_store import BlobStore
 from cluster.task_types.value_types import Blob
+from cluster.worker.task_log import TaskLog
 
 _attempt: ContextVar[RunningAttempt | None] = ContextVar("attempt", default=None)
 
@@ -52,6 +53,8 @@ class RunningAttempt:
         record_checkpoint: records the key of its first checkpoint; returns False if the attempt must stop.
         checkpoint: key of the newest checkpoint of this run, its own or an earlier attempt's; empty if there is none.
         checkpoint_bytes: length of its own checkpoint.
+        log: the lines that it prints and logs.
+        unfinished_lines: what it has printed to `stdout` and `stderr` without a line feed.
     """
 
     task_id: str
@@ -70,6 +73,8 @@ class RunningAttempt:
     partial_dropped: bool = False
     saved: dict[str, Blob] = field(default_factory=dict)
     part: str = ""
+    log: TaskLog = field(default_factory=TaskLog)
+    unfinished_lines: dict[str, str] = field(default_factory=dict)
 
     @property
     def blob_prefix(self) -> str:

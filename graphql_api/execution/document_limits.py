@@ -56,7 +56,7 @@ BATCHED_COST: Final = 3
 BATCHES: Final = {"inputs": True, "taskIds": False}
 """The arguments of such root fields, and whether the selection counts for each item: those of a subscription are
 executed one by one, as they come."""
-LONG_FIELDS: Final = frozenset({"input", "result", "partial"})
+LONG_FIELDS: Final = frozenset({"input", "result", "partial", "logs"})
 """Fields of a task that may be long, and are read for each task of a list."""
 SCHEMA_LISTS: Final = {"types": 100, "fields": 5, "inputFields": 3, "enumValues": 2}
 """Usual lengths of the longer lists in `__schema` and `__type`, for their cost."""
@@ -318,6 +318,7 @@ def check_variables(variables: Any, limits: Limits) -> None:
         if count + items // PLAIN_ITEMS_PER_VALUE > limits.values:
             raise DocumentTooLarge(
                 f"the variables of an operation may have at most {limits.values} values, where {PLAIN_ITEMS_PER_VALUE} "
-                "numbers or strings in a list count as one; send several requests",
+                "numbers or strings in a list count as one; send several requests, or let the operator raise "
+                "DASK_GRAPHQL_VARIABLE_VALUES",
                 limit=limits.values,
             )

@@ -4,13 +4,13 @@
 
 import datetime
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import orjson
 import strawberry
 from pydantic import ValidationError
 
-from cluster.errors import ResultGone, ResultUnreadable
+from cluster.errors import BadInput, ResultGone, ResultUnreadable
 from cluster.store.actor import Actor
 from cluster.store.record import Event, Record, SubmissionOutcome, TaskState
 from graphql_api.answer_size import current_answer
@@ -18,7 +18,7 @@ from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
 from graphql_api.schema.times import to_datetime
 
-READ_FIELDS: Final = ("input", "result", "partial", "error", "worker")
+READ_FIELDS: Final = ("input", "result", "partial", "error", "worker", "logs")
 """The fields of a task that need the scope `read`, also where another scope lets a caller see the task."""
 
 strawberry.enum(
@@ -43,6 +43,18 @@ class TaskError:
     traceback: str | None = strawberry.field(
         default=None, description="Traceback of the exception; null unless the operator set EXPOSE_TRACEBACKS."
     )
+
+
+@strawberry.type(name="LogLine", description="A line that a task has printed or logged.")
+class LogLineType:
+    number: int = strawberry.field(
+        description="From 1 within the task; to continue, pass the last one as `after`. Numbers jump where lines were "
+        "dropped."
+    )
+    at: datetime.datetime = strawberry.field(description="When it was written, by the clock of Redis.")
+    attempt: int = strawberry.field(description="The attempt that wrote it.")
+    level: str = strawberry.field(description="DEBUG, INFO, WARNING, ERROR or CRITICAL; of printed lines INFO.")
+    text: str
 
 
 @strawberry.type(name="Caller", description="The caller of a request.")
@@ -153,6 +165,23 @@ def make_task_types(output_union: Any) -> tuple[type, type, type, type]:
             info.context.caller.require(Scope.READ)
             error = self.record.error_fields()
             return None if error is None else TaskError(**error)
+
+        @strawberry.field(
+            description="The newest lines that the current run, or the last one, has printed or logged, oldest first: "
+            "at most 200 lines and 64 kB are kept. A running task's lines come about once a second."
+        )
+        async def logs(
+            self,
+            info: ApiInfo,
+            after: Annotated[
+                int | None, strawberry.argument(description="Only lines with a higher `number`.")
+            ] = strawberry.UNSET,
+            first: Annotated[
+                int | None, strawberry.argument(description="How many of them at most; null: all.")
+            ] = strawberry.UNSET,
+        ) -> list[LogLineType]:
+            info.context.caller.require(Scope.READ)
+            return await load_log(self.record, info, after or 0, first if isinstance(first, int) else None)
 
         @strawberry.field(description="Progress from 0 to 1, as reported by the latest attempt.")
         def progress(self) -> float | None:
@@ -291,6 +320,24 @@ async def load_previous_result(record: Record, info: ApiInfo) -> Any:
     previous = await answer.in_turn(info.context.node.store.read_previous_result(record.task_id))
     answer.read(len(previous or b""))
     return None if previous is None else decode_result(record, previous, info)
+
+
+async def load_log(record: Record, info: ApiInfo, after: int, first: int | None) -> list[LogLineType]:
+    """Loads the lines of a task after the one with the number `after`; at most `first` of them.
+
+    Raises:
+        BadInput: `first` is negative.
+    """
+    if first is not None and first < 0:
+        raise BadInput(f"first must be at least 0, not {first}", argument="first")
+    answer = current_answer()
+    lines = await answer.in_turn(info.context.node.store.read_log(record.task_id))
+    found = [line for line in lines if line.number > after][:first]
+    answer.read(sum(len(line.text) for line in found))
+    return [
+        LogLineType(number=line.number, at=to_datetime(line.at), attempt=line.attempt, level=line.level, text=line.text)
+        for line in found
+    ]
 
 
 def _name_of(text: str, info: ApiInfo) -> str | None:

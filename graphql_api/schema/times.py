@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import datetime
+from typing import overload
 
 from cluster.errors import BadInput
+
+
+@overload
+def to_datetime(milliseconds: int) -> datetime.datetime: ...
+
+
+@overload
+def to_datetime(milliseconds: int | None) -> datetime.datetime | None: ...
 
 
 def to_datetime(milliseconds: int | None) -> datetime.datetime | None:

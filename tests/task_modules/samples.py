@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import logging
 import os
 import signal
 import time
@@ -145,6 +146,17 @@ def stepping(steps: int) -> int:
         report_progress((step + 1) / steps)
         time.sleep(0.3)
     return steps
+
+
+@task
+def talking(folder: str, n: int) -> int:
+    """Prints and logs a line, and another one when the file exists that it waits for."""
+    print("prints", n)
+    logging.getLogger(__name__).warning("logs %d", n)
+    while not cancelled() and not (Path(folder) / "go").exists():
+        time.sleep(0.05)
+    print("the end", end="")
+    return n
 
 
 @task

@@ -73,6 +73,31 @@ async def test_many_at_once_come_back_each_as_it_ends(system: System) -> None:
     assert len(items) == len(numbers)
 
 
+async def test_what_a_task_prints_and_logs_can_be_read_while_it_runs_and_afterwards(
+    system: System, tmp_path: Path
+) -> None:
+    submission = await submit(system, f"submitTalking(folder: {json.dumps(str(tmp_path))}, n: 7)")
+    task_id = submission["taskId"]
+    query = """query($id: ID!, $after: Int) {
+        task(taskId: $id) { logs(after: $after) { number attempt level text } all: logs(first: 1) { text } } }"""
+
+    async def read(after: int) -> list[dict[str, Any]]:
+        task = (await system.ask(query, {"id": task_id, "after": after}))["task"]
+        assert task["all"] in ([], [{"text": "prints 7"}])
+        return list(task["logs"])
+
+    async with asyncio.timeout(20):
+        while len(lines := await read(0)) < 2:
+            await asyncio.sleep(0.05)
+    assert lines == [
+        {"number": 1, "attempt": 1, "level": "INFO", "text": "prints 7"},
+        {"number": 2, "attempt": 1, "level": "WARNING", "text": "logs 7"},
+    ]
+    (tmp_path / "go").touch()
+    await system.result(task_id, "state")
+    assert await read(2) == [{"number": 3, "attempt": 1, "level": "INFO", "text": "the end"}]
+
+
 async def test_events_tell_every_change_and_can_be_resumed(system: System) -> None:
     submission = await submit(system, "submitStepping(steps: 3)")
     query = (

@@ -14,6 +14,7 @@
 -- and these of the same shard, whose names are built from KEYS[4]:
 --   {shard}:usage         hash    account -> open tasks * 2^42 + bytes: what the account's tasks use
 --   {shard}:kept          hash    id -> "<account> <bytes> <1 while open, 0 after>": what the task counts for in `usage`
+--   {shard}:logs:<id>     list    the newest lines that the task has printed or logged (append_log)
 --   {shard}:clocks        zset    priority -> virtual time: the turn of the task that started last, ms
 --   {shard}:fair:<priority>  zset  account -> when its next turn may begin, ms of virtual time
 --   {shard}:start_before  zset    ids of tasks that have not started -> when they must have, ms
@@ -58,10 +59,11 @@ end
 local TASK
 local function load_task()
   local found = redis.call('HMGET', RECORD, 'state', 'attempt', 'seq', 'name', 'submitted_at', 'tenant', 'expires_at',
-    'previous_at', 'limits', 'ttl', 'start_before')
+    'previous_at', 'limits', 'ttl', 'start_before', 'log')
   TASK = {state = not has_expired(found[7]) and found[1], attempt = found[2], seq = tonumber(found[3]) or 0,
     name = found[4], submitted_at = found[5], tenant = found[6], expires_at = tonumber(found[7]),
-    previous_at = found[8], limits = found[9], ttl = tonumber(found[10]), start_before = tonumber(found[11])}
+    previous_at = found[8], limits = found[9], ttl = tonumber(found[10]), start_before = tonumber(found[11]),
+    log = found[12]}
   return TASK.state
 end
 
@@ -321,6 +323,49 @@ local function set_start_before(at)
   end
 end
 
+-- Lines that a task has printed or logged: the newest ones, up to these limits.
+local MAX_LOG_LINES, MAX_LOG_BYTES = 200, 65536
+
+local function log_key() return SHARD .. ':logs:' .. ID end
+
+-- The field `log`: number of the newest line, bytes of the list, attempt of the newest line, its number in that attempt.
+local function parse_log()
+  local newest, bytes, attempt, seen = string.match(TASK.log or '', '^(%d+) (%d+) (%d+) (%d+)$')
+  return tonumber(newest) or 0, tonumber(bytes) or 0, attempt, tonumber(seen) or 0
+end
+
+-- Appends lines of an attempt. `lines`: the number of the first one within the attempt, then each as '<age, ms> <level>
+-- <text>', separated by line feeds. A call may be repeated, so lines that are there already are skipped. Numbers jump
+-- where the worker has dropped lines.
+local function append_log(attempt, lines)
+  if not lines or lines == '' then return end
+  local newest, bytes, of, seen = parse_log()
+  if of ~= attempt then seen = 0 end
+  local first, rest = string.match(lines, '^(%d+)\n(.*)$')
+  local number = tonumber(first) - 1
+  for line in string.gmatch(rest, '[^\n]+') do
+    number = number + 1
+    if number > seen then
+      newest, seen = newest + number - seen, number
+      local age, text = string.match(line, '^(%d+) (.*)$')
+      line = int(newest) .. ' ' .. attempt .. ' ' .. int(NOW - tonumber(age)) .. ' ' .. text
+      local count = redis.call('RPUSH', log_key(), line)
+      bytes = bytes + #line
+      while count > MAX_LOG_LINES or bytes > MAX_LOG_BYTES do
+        bytes, count = bytes - #redis.call('LPOP', log_key()), count - 1
+      end
+    end
+  end
+  TASK.log = int(newest) .. ' ' .. int(bytes) .. ' ' .. attempt .. ' ' .. int(seen)
+  redis.call('HSET', RECORD, 'log', TASK.log)
+end
+
+-- What the lines count for in `usage` once the task has ended.
+local function log_bytes()
+  local _, bytes = parse_log()
+  return bytes
+end
+
 -- Ends the task: its state, its place in the lists, its last event, its time to live (0: for ever), unless its
 -- submission or its type set another.
 local function end_task(state, attempt, ttl, event_limit, progress, message)
@@ -329,7 +374,7 @@ local function end_task(state, attempt, ttl, event_limit, progress, message)
   set_field('finished_at', NOW_TEXT)
   move_to(state)
   redis.call('ZREM', OPEN, ID)
-  end_usage(KEPT_BYTES)
+  end_usage(KEPT_BYTES + log_bytes())
   leave_limits()
   if ttl > 0 then
     set_field('expires_at', int(NOW + ttl))
@@ -340,6 +385,7 @@ local function end_task(state, attempt, ttl, event_limit, progress, message)
   if ttl > 0 then
     redis.call('PEXPIRE', RECORD, ttl)
     redis.call('PEXPIRE', EVENTS, ttl)
+    if TASK.log then redis.call('PEXPIRE', log_key(), ttl) end
   end
 end
 

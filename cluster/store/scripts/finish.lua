@@ -1,9 +1,10 @@
 -- An attempt delivers its result. ARGV: 3 attempt, 4 result, 5 ttl (ms, 0: for ever), 6 event limit,
---   7 bytes of the blobs that the attempt saved
+--   7 bytes of the blobs that the attempt saved, 8 its last lines (append_log; '' for none)
 -- Returns 1, or 0 if the fence refuses it. If the reply was lost and the call is repeated, returns 1 again.
 local state = load_task()
 if TASK.attempt ~= ARGV[3] then return 0 end
 if state ~= 'RUNNING' then return state == 'SUCCEEDED' and get_field('result') == ARGV[4] and 1 or 0 end
+append_log(ARGV[3], ARGV[8])
 set_field('result', ARGV[4])
 set_field('progress', '1')
 KEPT_BYTES = #ARGV[4] + (tonumber(ARGV[7]) or 0)

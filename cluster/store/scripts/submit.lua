@@ -122,6 +122,7 @@ local function still_cached()
     redis.call('ZADD', EXPIRY, int(at), expiry_member(name, state, tenant))
     redis.call('PEXPIREAT', RECORD, int(at))
     redis.call('PEXPIREAT', EVENTS, int(at))
+    redis.call('PEXPIREAT', log_key(), int(at))
   end
   if not TASK.expires_at then return true end
   if lengthen_ttl() then
@@ -130,6 +131,7 @@ local function still_cached()
       redis.call('ZREM', EXPIRY, expiry_member(name, state, tenant))
       redis.call('PERSIST', RECORD)
       redis.call('PERSIST', EVENTS)
+      redis.call('PERSIST', log_key())
       return true
     end
     expire_at(math.max(TASK.expires_at, tonumber(get_field('finished_at')) + (own_ttl or tonumber(ARGV[16]))))
@@ -170,6 +172,7 @@ if state then
     'result', 'uncharged', 'unstored', 'cancelled_by', 'limits', 'ttl', 'start_before', 'checkpoint')
   redis.call('PERSIST', RECORD)
   redis.call('PERSIST', EVENTS)
+  if TASK.log then redis.call('DEL', log_key()) end
   redis.call('ZREM', EXPIRY, expiry_member(name, state, tenant))
   unindex_state(name, state, tenant)
 elseif TASK.attempt or redis.call('ZSCORE', INDEX .. ':*', ID) then
@@ -178,9 +181,9 @@ elseif TASK.attempt or redis.call('ZSCORE', INDEX .. ':*', ID) then
     redis.call('ZREM', EXPIRY, expiry_member(name, ended, tenant))
     unindex_state(name, ended, tenant)
   end
-  redis.call('DEL', RECORD, EVENTS)
+  redis.call('DEL', RECORD, EVENTS, log_key())
   drop_usage({ID})
-  TASK.seq, TASK.previous_at = 0, nil
+  TASK.seq, TASK.previous_at, TASK.log = 0, nil, nil
 end
 local not_before = tonumber(ARGV[8]) or 0
 local due, limits = not_before <= NOW, ARGV[21] or ''
@@ -198,6 +201,8 @@ if limits ~= '' then set_field('limits', limits) end
 if own_ttl then set_field('ttl', own_ttl) end
 local start_before = latest_start()
 if start_before then set_start_before(start_before) end
+-- The lines of the run before are gone; numbers continue.
+if TASK.log then set_field('log', int((parse_log())) .. ' 0 0 0') end
 TASK.state = 'QUEUED'
 index(name, 'QUEUED', NOW_TEXT, tenant)
 if due and limits ~= '' then

@@ -343,6 +343,61 @@ async def test_the_event_log_is_bounded_and_keeps_the_newest(settings: Settings)
     await store.close()
 
 
+def lines(first: int, *texts: str) -> bytes:
+    """Lines as a worker sends them, each a second old."""
+    return "\n".join([str(first), *(f"1000 INFO {text}" for text in texts)]).encode()
+
+
+async def log_of(store: Store) -> list[tuple[int, int, str]]:
+    return [(line.number, line.attempt, line.text) for line in await store.read_log(ID)]
+
+
+async def test_lines_of_a_task_are_numbered_through_its_attempts_and_kept_as_long_as_the_record(store: Store) -> None:
+    calls = store.calls
+    await submit(store)
+    await start(store)
+    before = await store.server_milliseconds()
+    await store.run(calls.progress(ID, 1, None, b"", lines(1, "a", "b c")))
+    await store.run(calls.progress(ID, 1, 0.5, b"", lines(2, "b c", "d")))  # the reply to the first one was lost
+    assert await log_of(store) == [(1, 1, "a"), (2, 1, "b c"), (3, 1, "d")]
+    assert abs((await store.read_log(ID))[0].at - (before - 1000)) < 1000
+    assert await store.run(calls.fail(ID, 1, error("X", "x"), retries=Retries(1), lines=lines(4, "e"))) == "RETRY"
+    await store.run(calls.claim_due(ID[0], 100, await store.server_milliseconds() + 60_000))
+    await start(store, 2)
+    # Lines 1 and 2 of this attempt were dropped by the worker.
+    await store.run(calls.finish(ID, 2, b"1", lines=lines(3, "f")))
+    assert await log_of(store) == [(1, 1, "a"), (2, 1, "b c"), (3, 1, "d"), (4, 1, "e"), (7, 2, "f")]
+    assert await store.redis.pttl(calls.log_key(ID)) > 0
+    await submit(store, recompute=True)
+    assert await log_of(store) == []
+    await start(store, 3)
+    await store.run(calls.progress(ID, 3, None, b"", lines(1, "g")))
+    assert await log_of(store) == [(8, 3, "g")]
+
+
+async def test_lines_of_an_attempt_that_may_not_run_are_refused(store: Store) -> None:
+    await submit(store)
+    await start(store)
+    await store.run(store.calls.cancel(ID))
+    assert not await store.run(store.calls.progress(ID, 1, None, b"", lines(1, "late")))
+    assert not await store.run(store.calls.finish(ID, 1, b"1", lines=lines(1, "late")))
+    assert await log_of(store) == []
+
+
+async def test_the_log_of_a_task_is_bounded_and_counts_for_its_account(store: Store) -> None:
+    calls = store.calls
+    await store.run(calls.submit(ID, "fibonacci", "1", b'{"n":90}', account="acme"))
+    await start(store)
+    await store.run(calls.progress(ID, 1, None, b"", lines(1, *(str(number) for number in range(300)))))
+    assert [number for number, _, _ in await log_of(store)] == list(range(101, 301))
+    await store.run(calls.progress(ID, 1, None, b"", lines(301, *["x" * 2000] * 40)))
+    stored = await store.redis.lrange(calls.log_key(ID), 0, -1)
+    assert 60_000 < sum(map(len, stored)) <= 65_536
+    await store.run(calls.finish(ID, 1, b"1"))
+    kept_bytes = 1500 + len(b'{"n":90}') + 1 + sum(map(len, stored))
+    assert await store.redis.hget(f"{calls.shard(ID)}:kept", ID) == f"acme {kept_bytes} 0".encode()
+
+
 async def test_repeated_progress_is_a_heartbeat_but_no_event(store: Store) -> None:
     await submit(store)
     await start(store)

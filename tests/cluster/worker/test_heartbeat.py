@@ -25,7 +25,7 @@ class ScriptedStore:
         self._answers = list(answers)
 
     def run_once(self, call: Call[Any]) -> bool:
-        self.shown.append(call.args[-1])
+        self.shown.append(call.args[6])
         answer = self._answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
