@@ -23,7 +23,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # Which of the processes runs which tests: tests/conftest.py. The long tests wait more than they work, so three at a time
 # keep two cores busy.
 PYTEST := $(BIN)/python -m pytest -n
-QUICK := (vital or not (slow or aws or browser)) and not other_engine
+QUICK := (vital or not (slow or aws or browser)) and not (other_engine or oldest_engine)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all test-rest test-thorough test-pages test-aws docs bench bench-growth bench-profile bench-autoscaling fuzz audit audit-terraform deploy images destroy attack chaos soak lint types schema console

@@ -6,11 +6,11 @@ the processes that it starts put into the machine's folder for temporary files g
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
 import tempfile
 import uuid
+from collections import defaultdict
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from cluster.settings import Settings, load_settings  # noqa: E402
 from cluster.store.async_store import Store  # noqa: E402
 from tests.engines import ENGINES, QUICK_ENGINES, default_binary, engine_binary  # noqa: E402
 from tests.outside import STRICT  # noqa: E402
-from tests.places import ROOT  # noqa: E402
+from tests.shared_systems import LAST_OF_ITS_SCOPE, SharedSystems, scope_of  # noqa: E402
 from tests.system import TASKS, RedisServer, System  # noqa: E402
 from tests.thoroughness import load_profile  # noqa: E402
 
@@ -41,25 +41,43 @@ SLOW_SECONDS = 5.0
 """A test that takes longer on a quiet machine is marked `slow`, which `make test` skips."""
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Lets the test processes begin with what takes longest, so that at the end none waits for another's long test."""
+    if not hasattr(config, "workerinput"):
+        return
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for item in items:
+        seconds[scope_of(item.nodeid)] += expected_seconds(item)
+    # A scope of several tests begins with a fixture that takes long to make.
+    items.sort(key=lambda item: -seconds[scope_of(item.nodeid)] - 10 * (scope_of(item.nodeid) != item.nodeid))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    if hasattr(item.config, "workerinput"):
+        item.stash[LAST_OF_ITS_SCOPE] = nextitem is None or scope_of(nextitem.nodeid) != scope_of(item.nodeid)
+
+
+def expected_seconds(item: pytest.Item) -> float:
+    """A guess: a tenth of the time limit of a long test."""
+    if not any(item.get_closest_marker(name) for name in ("slow", "aws", "browser")):
+        return 0.1
+    limit = item.get_closest_marker("timeout")
+    return float(limit.args[0] if limit and limit.args else item.config.getini("timeout")) / 10
+
+
 class SharedFixturesScheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Decides which test process runs which tests. Tests of a file that share an expensive fixture run in one process,
-    which creates it once; so do the tests of a file on one engine. All others run in any free process."""
+    """Decides which test process runs which tests: those of one scope run together, in the order of collection."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file, _, test = nodeid.partition("::")
-        if not shares_a_fixture(file):
-            return nodeid
-        engine = next((name for name in ENGINES if name in test), "")
-        return f"{file} {engine}"
-
-
-@functools.cache
-def shares_a_fixture(file: str) -> bool:
-    return 'scope="module"' in (ROOT / file).read_text()
+        return scope_of(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> SharedFixturesScheduling:
+    # xdist would begin with the scopes that have most tests.
+    config.option.loadscopereorder = False
     return SharedFixturesScheduling(config, log)
 
 
@@ -89,11 +107,17 @@ def pytest_unconfigure() -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Runs each test marked `every_engine` once on each supported engine: on two of them in `make test`, the newest and
-    the oldest, and on the others in `make test-all` (its long ones: in `make test-thorough`)."""
-    if metafunc.definition.get_closest_marker("every_engine") and "engine" in metafunc.fixturenames:
-        engines = [
-            name if name in QUICK_ENGINES else pytest.param(name, marks=pytest.mark.other_engine) for name in ENGINES
-        ]
+    the oldest, and on the others in `make test-all` (its long ones: in `make test-thorough`).
+
+    `every_engine("newest first")`, for tests of a whole system: in `make test` on the newest, in `make test-all` on the
+    oldest, and on the others in `make test-thorough`."""
+    marker = metafunc.definition.get_closest_marker("every_engine")
+    if marker and "engine" in metafunc.fixturenames:
+        other = [pytest.mark.other_engine, pytest.mark.slow] if marker.args else [pytest.mark.other_engine]
+        marks = {name: [] if name in QUICK_ENGINES else other for name in ENGINES}
+        if marker.args:
+            marks[QUICK_ENGINES[0]] = [pytest.mark.oldest_engine]
+        engines = [pytest.param(name, marks=marks[name]) for name in ENGINES]
         metafunc.parametrize("engine", engines, indirect=True, scope="session")
 
 
@@ -135,16 +159,48 @@ async def store(settings: Settings) -> AsyncIterator[Store]:
 
 
 @pytest.fixture(scope="session")
-async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+async def shared_systems() -> AsyncIterator[SharedSystems]:
+    systems = SharedSystems()
+    yield systems
+    await systems.stop_all()
+
+
+@pytest.fixture
+async def system(
+    shared_systems: SharedSystems, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[System]:
     """A whole system that tests share and must not break: Redis, scheduler, two workers, two api nodes, all task types
     of the tests. Pages of https://app.example may use it."""
-    async with System(
-        tmp_path_factory.mktemp("system"),
-        api_nodes=2,
-        min_workers=2,
-        max_workers=2,
-        task_modules=(TASKS, "tests.task_modules.odd"),
-        allowed_origins=("https://app.example",),
-        legacy_websocket=True,
-    ) as running:
-        yield running
+
+    def make() -> System:
+        return System(
+            tmp_path_factory.mktemp("system"),
+            api_nodes=2,
+            min_workers=2,
+            max_workers=2,
+            task_modules=(TASKS, "tests.task_modules.odd"),
+            allowed_origins=("https://app.example",),
+            legacy_websocket=True,
+        )
+
+    yield await shared_systems.started("system", None, make)
+    if request.node.stash.get(LAST_OF_ITS_SCOPE, False):
+        await shared_systems.stop("system")
+
+
+@pytest.fixture
+async def broken(
+    shared_systems: SharedSystems,
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    engine: Path,
+) -> AsyncIterator[System]:
+    """A whole system that tests break and leave healed: two api nodes, two workers."""
+
+    def make() -> System:
+        folder = tmp_path_factory.mktemp("broken")
+        return System(folder, redis_binary=engine, api_nodes=2, min_workers=2, max_workers=2)
+
+    yield await shared_systems.started("broken", engine, make)
+    if request.node.stash.get(LAST_OF_ITS_SCOPE, False):
+        await shared_systems.stop("broken")

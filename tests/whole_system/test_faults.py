@@ -1,7 +1,4 @@
-"""One process dies, and nothing that was accepted is lost: api, worker, scheduler, Redis, and a task that kills.
-
-The tests share one system that each leaves healed, as a start costs seconds.
-"""
+"""One process dies, and nothing that was accepted is lost: api, worker, scheduler, Redis, and a task that kills."""
 
 from __future__ import annotations
 
@@ -19,19 +16,11 @@ import pytest
 
 from tests.system import Socket, System
 
-pytestmark = [pytest.mark.every_engine, pytest.mark.slow, pytest.mark.vital]
+pytestmark = [pytest.mark.every_engine("newest first"), pytest.mark.slow, pytest.mark.vital]
 
 GATED = "mutation($f: String!, $n: Int!) { submitGated(folder: $f, n: $n) { taskId outcome } }"
 RESULT = "subscription($id: ID!) { taskResult(taskId: $id) { taskId state attempt error { code } } }"
 ENDED = {"state": "SUCCEEDED", "error": None}
-
-
-@pytest.fixture(scope="module")
-async def broken(tmp_path_factory: pytest.TempPathFactory, engine: Path) -> AsyncIterator[System]:
-    """A system that tests break and repair: two api nodes, two workers."""
-    folder = tmp_path_factory.mktemp("broken")
-    async with System(folder, redis_binary=engine, api_nodes=2, min_workers=2, max_workers=2) as running:
-        yield running
 
 
 async def appear(*paths: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +17,7 @@ import pytest
 from tests.redis_faults import FAULTS, fault, flush_scripts
 from tests.system import System
 
-pytestmark = pytest.mark.every_engine
+pytestmark = pytest.mark.every_engine("newest first")
 
 LATER = "mutation($n: Int!, $at: DateTime!) { it: submitFibonacci(n: $n, options: {notBefore: $at}) { taskId } }"
 GATED = "mutation($f: String!, $n: Int!) { it: submitGated(folder: $f, n: $n) { taskId } }"
@@ -29,14 +28,6 @@ SILENT_SECONDS = 5.0
 """The duration of a fault in which Redis does not answer at all: each request takes two seconds."""
 HEALED_SECONDS = 20.0
 PARAMETERS = [pytest.param(name, marks=[] if name == "read-only" else pytest.mark.slow) for name in FAULTS]
-
-
-@pytest.fixture(scope="module")
-async def refused(tmp_path_factory: pytest.TempPathFactory, engine: Path) -> AsyncIterator[System]:
-    """A system that each test leaves working."""
-    folder = tmp_path_factory.mktemp("refused")
-    async with System(folder, redis_binary=engine, api_nodes=2, min_workers=2, max_workers=2) as running:
-        yield running
 
 
 @dataclass
@@ -98,20 +89,20 @@ async def healed(system: System) -> None:
 
 @pytest.mark.parametrize("name", PARAMETERS)
 async def test_a_system_whose_redis_refuses_says_so_and_then_goes_on_where_it_was(
-    name: str, refused: System, tmp_path: Path
+    name: str, broken: System, tmp_path: Path
 ) -> None:
     numbers = 1_000 + 100 * list(FAULTS).index(name)
-    before = processes(refused)
-    running = await submit(refused, GATED, f=str(tmp_path), n=numbers)
-    failing = await submit(refused, FAILING, f=str(tmp_path), n=numbers)
+    before = processes(broken)
+    running = await submit(broken, GATED, f=str(tmp_path), n=numbers)
+    failing = await submit(broken, FAILING, f=str(tmp_path), n=numbers)
     async with asyncio.timeout(20):
         while not (tmp_path / f"begun-{numbers}").exists() or not (tmp_path / f"failed-{numbers}").exists():
             await asyncio.sleep(0.02)
     at = datetime.now(UTC) + timedelta(seconds=2)
-    later = await submit(refused, LATER, n=numbers, at=at.isoformat())
-    client = Client(refused)
+    later = await submit(broken, LATER, n=numbers, at=at.isoformat())
+    client = Client(broken)
     seconds = SILENT_SECONDS if name in ("loading", "paused") else HELD_SECONDS
-    with fault(name, refused.redis):
+    with fault(name, broken.redis):
         began = time.monotonic()
         listening = asyncio.create_task(client.run(numbers + 1, began + seconds, began + 2.5))
         await asyncio.sleep(seconds / 2)
@@ -123,31 +114,31 @@ async def test_a_system_whose_redis_refuses_says_so_and_then_goes_on_where_it_wa
     assert seen
     assert all(status == 503 and "redis" in parts for status, parts in seen), seen
     assert client.codes <= {"SERVICE_UNAVAILABLE"} | ({"STORE_FULL"} if name == "full" else set())
-    await healed(refused)
+    await healed(broken)
     async with asyncio.timeout(40):
         for task_id, attempts in ((running, {1}), (failing, {2}), (later, {1})):
-            got = await refused.result(task_id, "state attempt error { code message }")
+            got = await broken.result(task_id, "state attempt error { code message }")
             assert (got["state"], got["attempt"] in attempts) == ("SUCCEEDED", True), got
         for task_id in client.accepted:
-            assert (await refused.result(task_id))["state"] == "SUCCEEDED"
+            assert (await broken.result(task_id))["state"] == "SUCCEEDED"
         # A node may take a full Redis for full for a second longer.
-        while "errors" in (answer := await refused.post(NEW, {"n": numbers + 99})):
+        while "errors" in (answer := await broken.post(NEW, {"n": numbers + 99})):
             assert answer["errors"][0]["extensions"]["code"] == "STORE_FULL"
             await asyncio.sleep(0.1)
-        assert (await refused.result(answer["data"]["it"]["taskId"], node=1))["state"] == "SUCCEEDED"
+        assert (await broken.result(answer["data"]["it"]["taskId"], node=1))["state"] == "SUCCEEDED"
     assert (tmp_path / f"runs-{numbers}").read_text() == "x", "a task whose result waited for Redis ran once"
-    assert processes(refused) == before
+    assert processes(broken) == before
 
 
-async def test_a_system_whose_redis_forgets_its_scripts_goes_on(refused: System, tmp_path: Path) -> None:
-    before = processes(refused)
-    running = await submit(refused, GATED, f=str(tmp_path), n=1)
+async def test_a_system_whose_redis_forgets_its_scripts_goes_on(broken: System, tmp_path: Path) -> None:
+    before = processes(broken)
+    running = await submit(broken, GATED, f=str(tmp_path), n=1)
     async with asyncio.timeout(20):
         while not (tmp_path / "begun-1").exists():
             await asyncio.sleep(0.02)
-    flush_scripts(refused.redis)
+    flush_scripts(broken.redis)
     (tmp_path / "gate-1").touch()
-    assert (await refused.result(running, "state attempt"))["attempt"] == 1
-    flush_scripts(refused.redis)
-    assert (await refused.result(await submit(refused, NEW, n=77)))["state"] == "SUCCEEDED"
-    assert processes(refused) == before
+    assert (await broken.result(running, "state attempt"))["attempt"] == 1
+    flush_scripts(broken.redis)
+    assert (await broken.result(await submit(broken, NEW, n=77)))["state"] == "SUCCEEDED"
+    assert processes(broken) == before

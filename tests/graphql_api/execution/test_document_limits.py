@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 import pytest
 from graphql import get_introspection_query, graphql, parse
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from cluster.errors import DocumentTooLarge, SettingError
@@ -37,7 +38,8 @@ from graphql_api.execution.persisted_operations import PersistedOperations
 from graphql_api.graphql_core_internals import execute
 from graphql_api.schema.builder import make_schema
 from graphql_api.transport.json import json_bytes
-from tests.system import Socket, System
+from tests.api_node import api_node
+from tests.system import Socket
 
 LIMITS = Limits.of(Settings())
 ALLOWED = "query Types { taskTypes { name } }"
@@ -133,7 +135,7 @@ def served(documents: DocumentCache, text: str) -> CachedDocument:
     return document
 
 
-@settings(max_examples=20)
+@examples(max_examples=20)
 @given(st.lists(st.tuples(st.sampled_from("a\u00e9\u4e2d\U0001f600"), st.integers(0, 9_000), st.integers(1, 99))))
 def test_the_documents_that_are_kept_never_take_more_memory_than_the_cache_has(
     documents_sent: list[tuple[str, int, int]],
@@ -192,18 +194,17 @@ def test_a_message_repeats_at_most_200_characters_of_a_word(message: str) -> Non
         assert shown == message
 
 
-@pytest.fixture(scope="module")
-async def closed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
-    """A system that allows two persisted operations, no introspection and no GraphiQL."""
-    folder = tmp_path_factory.mktemp("closed")
+@pytest.fixture
+async def closed(settings: Settings, tmp_path: Path) -> AsyncIterator[str]:
+    """A node that allows some persisted operations, no introspection and no GraphiQL."""
     allowed = [ALLOWED, "{ cluster { workers { name } } }", "{ __schema { types { name } } }", "{ taskTypos { name } }"]
-    file = folder / "operations.json"
+    file = tmp_path / "operations.json"
     file.write_text(json.dumps({hashlib.sha256(text.encode()).hexdigest(): text for text in allowed}))
-    async with System(
-        folder, persisted_operations=str(file), persisted_operations_only=True, introspection=False, graphiql=False,
-        min_workers=0, max_workers=1,
-    ) as running:  # fmt: skip
-        yield running
+    settings = replace(
+        settings, persisted_operations=str(file), persisted_operations_only=True, introspection=False, graphiql=False
+    )
+    async with api_node(settings) as url:
+        yield url
 
 
 @pytest.mark.parametrize(
@@ -215,38 +216,39 @@ async def closed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
         {"query": ALLOWED},
     ],
 )
-async def test_a_persisted_operation_is_requested_by_its_hash(closed: System, body: dict[str, Any]) -> None:
+async def test_a_persisted_operation_is_requested_by_its_hash(closed: str, body: dict[str, Any]) -> None:
     async with httpx.AsyncClient() as client:
-        assert (await client.post(closed.url, json=body)).json()["data"]["taskTypes"][0]["name"] == "fibonacci"
+        assert (await client.post(closed, json=body)).json()["data"]["taskTypes"][0]["name"] == "fibonacci"
         if "query" not in body:
             shown = {name: value if isinstance(value, str) else json.dumps(value) for name, value in body.items()}
-            answer = await client.get(closed.url, params=shown)
+            answer = await client.get(closed, params=shown)
             assert answer.json()["data"]["taskTypes"][0]["name"] == "fibonacci"
-    async with Socket.open(closed.url) as socket:
+    async with Socket.open(closed) as socket:
         await socket.send({"id": "1", "type": "subscribe", "payload": body})
         assert json.loads(await socket.connection.recv())["payload"]["data"]["taskTypes"][0]["name"] == "fibonacci"
 
 
 @pytest.mark.parametrize("body", [{"query": "{ taskTypes { version } }"}, {"documentId": "0" * 64}])
 async def test_other_operations_are_refused_if_only_persisted_ones_are_allowed(
-    closed: System, body: dict[str, Any]
+    closed: str, body: dict[str, Any]
 ) -> None:
     code = "PERSISTED_OPERATION_NOT_FOUND"
     async with httpx.AsyncClient() as client:
-        answer = (await client.post(closed.url, json=body)).json()
-        stream = await client.post(closed.url, json=body, headers={"Accept": "text/event-stream"})
+        answer = (await client.post(closed, json=body)).json()
+        stream = await client.post(closed, json=body, headers={"Accept": "text/event-stream"})
     assert answer["errors"][0]["extensions"]["code"] == code
     assert code in stream.text
-    async with Socket.open(closed.url) as socket:
+    async with Socket.open(closed) as socket:
         await socket.send({"id": "1", "type": "subscribe", "payload": body})
         assert json.loads(await socket.connection.recv())["payload"][0]["extensions"]["code"] == code
 
 
-async def test_without_introspection_no_error_reveals_the_schema(closed: System) -> None:
-    answer = await closed.post("{ __schema { types { name } } }")
-    assert answer["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
-    misspelt = await closed.post("{ taskTypos { name } }")
-    assert "taskTypes" not in json.dumps(misspelt)
+async def test_without_introspection_no_error_reveals_the_schema(closed: str) -> None:
+    async with httpx.AsyncClient() as client:
+        answer = (await client.post(closed, json={"query": "{ __schema { types { name } } }"})).json()
+        assert answer["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+        misspelt = (await client.post(closed, json={"query": "{ taskTypos { name } }"})).text
+    assert "taskTypes" not in misspelt
 
 
 @pytest.mark.parametrize(
@@ -279,9 +281,9 @@ async def test_without_introspection_an_error_has_no_name_that_the_client_has_no
     assert shown[False]
 
 
-async def test_without_graphiql_a_browser_gets_no_page(closed: System) -> None:
+async def test_without_graphiql_a_browser_gets_no_page(closed: str) -> None:
     async with httpx.AsyncClient() as client:
-        answer = await client.get(closed.url, headers={"Accept": "text/html"})
+        answer = await client.get(closed, headers={"Accept": "text/html"})
     assert answer.status_code in (400, 404)
     assert "<html" not in answer.text
 
@@ -343,7 +345,7 @@ def cost_of(text: str, **variables: Any) -> int:
 
 
 @given(st.integers(1, 1_000), st.integers(0, 5), st.sampled_from(["variable", "literal", "default"]))
-@settings(max_examples=30)
+@examples(max_examples=30)
 def test_each_input_of_a_batch_costs_its_write_and_the_selection(inputs: int, fields: int, how: str) -> None:
     selection = " ".join(f"f{i}" for i in range(fields)) + " last"
     items = "[" + " 1" * inputs + "]"
