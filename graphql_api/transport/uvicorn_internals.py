@@ -48,7 +48,7 @@ from graphql_api.transport.arrival import (
     check_head,
     head_too_large,
 )
-from graphql_api.transport.bounded_close import BoundedCloseTransport
+from graphql_api.transport.client_transport import ClientTransport
 from graphql_api.transport.slim_asyncio import SlimEvent, SlimQueue
 from graphql_api.transport.slow_reader import SOCKET_BUFFER_FACTOR, SlowReader, abort, bound_stalled_writes
 from graphql_api.transport.websockets_internals import (
@@ -296,8 +296,8 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         bound_stalled_writes(transport)
         # A WebSocket inherits this transport.
-        bounded = BoundedCloseTransport(cast(asyncio.Transport, transport), "connection")
-        super().connection_made(cast(asyncio.Transport, bounded))
+        client = ClientTransport(cast(asyncio.Transport, transport), "connection")
+        super().connection_made(cast(asyncio.Transport, client))
         self._timer = ArrivalTimer(self._is_late)
         limits, host = address_limits(self), self.client[0] if self.client else "unknown"
         if limits.connect(host):

@@ -26,12 +26,12 @@ from cluster.settings import Settings, load_settings
 from dask_graphql.dev_system import free_port
 from graphql_api import serve
 from graphql_api.app import create_app
-from graphql_api.transport import bounded_close, slow_reader, uvicorn_internals, websocket_session
+from graphql_api.transport import client_transport, slow_reader, uvicorn_internals, websocket_session
 from tests.places import ROOT
 from tests.system import RedisServer
 
 TIMES: tuple[tuple[Any, str], ...] = (
-    (bounded_close, "CLOSE_SECONDS"),
+    (client_transport, "CLOSE_SECONDS"),
     (serve, "KEEP_ALIVE_SECONDS"),
     (slow_reader, "SETTLE_SECONDS"),
     (slow_reader, "SLOW_SECONDS"),

@@ -23,7 +23,7 @@ from cluster.settings import Settings
 from cluster.store.async_store import Store
 from cluster.store.lua_scripts import Call
 from graphql_api.send_window import SendWindow
-from graphql_api.transport import bounded_close, graphql_transport_ws, slow_reader
+from graphql_api.transport import client_transport, graphql_transport_ws, slow_reader
 from graphql_api.transport.graphql_transport_ws import GraphQLTransportWsSession
 from graphql_api.transport.slow_reader import SlowReader
 from tests.api_node import api_node
@@ -289,7 +289,7 @@ async def test_a_websocket_that_ignores_a_ping_is_ended_even_if_its_close_frame_
     monkeypatch.setattr(graphql_transport_ws, "CLOSE_SECONDS", 0.2)
     # Only the pings end it here.
     monkeypatch.setattr(slow_reader, "SLOW_SECONDS", 600.0)
-    monkeypatch.setattr(bounded_close, "CLOSE_SECONDS", 600.0)
+    monkeypatch.setattr(client_transport, "CLOSE_SECONDS", 600.0)
     [task_id] = await results(store, 1, 30_000)
     async with api_node(settings) as url, ready(url), slow_socket(url, SUBSCRIBE, [task_id]) as silent:
         assert await asyncio.to_thread(read_slowly, silent, 20) < 10

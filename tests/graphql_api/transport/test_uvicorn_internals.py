@@ -12,7 +12,7 @@ import socket
 import pytest
 
 from cluster.settings import Settings
-from graphql_api.transport.bounded_close import BoundedCloseTransport
+from graphql_api.transport.client_transport import ClientTransport
 from graphql_api.transport.slim_asyncio import SlimEvent, SlimQueue
 from graphql_api.transport.slow_reader import STALLED_SECONDS
 from tests.api_node import api_node
@@ -26,7 +26,7 @@ async def test_an_idle_socket_keeps_none_of_what_uvicorn_would_keep(settings: Se
         kept = vars(protocol)
         assert [name for name, value in kept.items() if isinstance(value, asyncio.Queue | asyncio.Event)] == []
         assert {type(kept["queue"]), type(kept["writable"])} == {SlimQueue, SlimEvent}
-        assert isinstance(kept["transport"], BoundedCloseTransport)
+        assert isinstance(kept["transport"], ClientTransport)
         # The headers of the handshake: uvicorn's two copies, and that of the application's scope.
         assert (len(kept["request"].headers), len(kept["response"].headers)) == (0, 0)
         assert kept["scope"]["headers"] == []
