@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cluster.task_types.registry import task
     from cluster.task_types.result_fields import Hidden, result_field
     from cluster.task_types.retry_policy import Retries
+    from cluster.task_types.table_types import Table
     from cluster.task_types.value_types import BigInt, Blob, Graph
     from cluster.version import __version__
     from cluster.worker.checkpoints import checkpoint
@@ -64,6 +65,7 @@ __all__ = [
     "ResultTimeout",
     "Retries",
     "SubmitOptions",
+    "Table",
     "TaskCancelled",
     "TaskError",
     "TaskFailed",
@@ -87,6 +89,7 @@ _MODULES = {
     "cluster.task_types.registry": ("task",),
     "cluster.task_types.result_fields": ("Hidden", "result_field"),
     "cluster.task_types.retry_policy": ("Retries",),
+    "cluster.task_types.table_types": ("Table",),
     "cluster.task_types.value_types": ("BigInt", "Blob", "Graph"),
     "cluster.version": ("__version__",),
     "cluster.worker.checkpoints": ("checkpoint",),

@@ -31,6 +31,7 @@ from graphql_api.http.blob_downloads import download
 from graphql_api.http.health import healthz, readyz, show_metrics
 from graphql_api.http.pages import page_routes
 from graphql_api.http.request_metrics import MetricsMiddleware, TracingMiddleware
+from graphql_api.http.table_downloads import Conversions, download_table
 from graphql_api.schema.builder import make_schema
 from graphql_api.transport.address_limits import AddressLimits
 from graphql_api.transport.http_endpoint import HttpEndpoint
@@ -93,6 +94,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
             Route("/readyz", readyz),
             Route("/metrics", show_metrics),
             Route("/blobs/{key:path}", download),
+            Route("/tables/{key:path}", download_table),
             # Only so that `/graphql/` is redirected: requests to `/graphql` bypass the router.
             Route("/graphql", graphql),
             *page_routes(),
@@ -101,6 +103,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         exception_handlers={StoreUnavailable: store_unavailable, PublicError: public_error},
     )
     app.state.address_limits = AddressLimits(settings)
+    app.state.table_conversions = Conversions()
     return app
 
 

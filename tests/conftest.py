@@ -178,7 +178,7 @@ async def system(
             api_nodes=2,
             min_workers=2,
             max_workers=2,
-            task_modules=(TASKS, "tests.task_modules.odd"),
+            task_modules=(TASKS, "tests.task_modules.odd", "tests.task_modules.frames"),
             allowed_origins=("https://app.example",),
             legacy_websocket=True,
         )

@@ -24,6 +24,7 @@ from cluster.api_node.slot_claimer import SlotClaimer
 from cluster.api_node.submission import Submissions
 from cluster.api_node.waiters import Waiters
 from cluster.current_settings import use_settings
+from cluster.data.table_reader import TableReader
 from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
 from cluster.store.async_store import Store
@@ -42,6 +43,7 @@ class Node:
     registry: Registry
     store: Store
     blobs: BlobStore
+    tables: TableReader
     scheduler: SchedulerClient
     dispatcher: Dispatcher
     submissions: Submissions
@@ -137,6 +139,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         registry=registry,
         store=store,
         blobs=blobs,
+        tables=TableReader(blobs, settings.answer_bytes),
         scheduler=scheduler,
         dispatcher=dispatcher,
         submissions=Submissions(

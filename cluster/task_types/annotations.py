@@ -144,10 +144,11 @@ def classes_in(annotation: Any, seen: set[Any] | None = None) -> Iterator[tuple[
             yield from classes_in(argument, seen)
 
 
+_A_TABLE: Final = "declare Table or Table[Row] (from dask_graphql) to return it, and File or list[Row] to take it"
 _REPLACEMENTS: Final = {
     "ndarray": "declare list[float] (list[list[float]], list[int], ...): a returned array is converted",
-    "DataFrame": "declare list[Row] with a dataclass Row of the columns, and return frame.to_dict('records')",
-    "Series": "declare list[float] (or the type of its values), and return series.tolist()",
+    **dict.fromkeys(("DataFrame", "LazyFrame", "Table", "RecordBatch", "RecordBatchReader"), _A_TABLE),
+    "Series": "declare list[float] (or the type of its values): a returned one is converted; a Table for a long one",
     "Index": "declare list[str] (or the type of its values), and return index.tolist()",
     "generic": "declare bool, int, BigInt, float or str: a returned numpy scalar is converted",
 }
@@ -180,7 +181,8 @@ def _opaque_type_problem(cls: type) -> str | None:
         )
         return f"{library}.{cls.__name__} does not declare its content; {replacement}"
     if library in ("dask", "distributed"):
-        return f"{library}'s {cls.__name__} does not declare what it computes; declare that: -> Graph[list[float]]"
+        kind = "-> Table" if cls.__name__ == "DataFrame" else "-> Graph[list[float]]"
+        return f"{library}'s {cls.__name__} does not declare what it computes; declare that: {kind}"
     if cls is Graph:
         return "Graph is only a return type, and needs the type that the graph computes: -> Graph[float]"
     if cls in _GENERATORS:

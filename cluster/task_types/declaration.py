@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
 from cluster.errors import BadInput, RegistryError
-from cluster.task_types.annotations import reject_opaque_types
+from cluster.task_types.annotations import classes_in, reject_opaque_types
 from cluster.task_types.callables import origin_of, reject_unsupported_callable, underlying_function
 from cluster.task_types.concurrency import Limit, parse_concurrency
 from cluster.task_types.core_schema import reject_lossy_types
@@ -23,6 +23,7 @@ from cluster.task_types.input_errors import describe_value
 from cluster.task_types.output_type import OutputType
 from cluster.task_types.pydantic_internals import core_schema_of
 from cluster.task_types.retry_policy import Retries, parse_retries
+from cluster.task_types.table_types import check_row, is_table
 from cluster.task_types.task_type import Argument, TaskType
 from cluster.task_types.value_types import Graph
 
@@ -87,6 +88,9 @@ def declare(
     for item in arguments:
         reject_opaque_types(item.annotation, f"{where}, {item.name}")
     reject_opaque_types(returns, f"{where}, the return type")
+    for cls, _ in classes_in(returns):
+        if is_table(cls) and cls.row is not None:
+            check_row(cls.row, f"{where}, the return type")
     model_fields: dict[str, Any] = {
         item.name: (item.annotation, ... if item.required else item.default) for item in arguments
     }

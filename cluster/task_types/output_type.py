@@ -37,7 +37,7 @@ class OutputType:
             ValidationError: it does not fit the declared type.
             InvalidOutput: a value in it has no built-in equivalent.
         """
-        value = to_builtin(value, self._declared)
+        value = to_builtin(value, self.declared)
         if isinstance(value, BaseModel) or hasattr(value, "__dataclass_fields__"):
             return value
         return self._validator.validate_python(value, by_alias=False, by_name=True)
@@ -58,7 +58,7 @@ class OutputType:
             InvalidOutput: GraphQL cannot represent it, or the author's code produced a value that its JSON does not
                 express.
         """
-        check_output(self._declared, value)
+        check_output(self.declared, value)
         found = self.read(encoded)
         if self._traits.has_custom_code:
             path = difference(found, value, is_input=False)
@@ -79,7 +79,8 @@ class OutputType:
         return any(cls is Blob for cls, _ in classes_in(self.annotation))
 
     @cached_property
-    def _declared(self) -> DeclaredType:
+    def declared(self) -> DeclaredType:
+        """What conversions and checks need of the annotation."""
         return DeclaredType(self.annotation)
 
     @cached_property

@@ -9,6 +9,7 @@ from typing import Any, Final, Self, get_args, get_origin
 
 from cluster.task_types.annotations import (
     EMPTY,
+    classes_in,
     fields_of,
     is_dataclass_or_model,
     item_type,
@@ -16,6 +17,7 @@ from cluster.task_types.annotations import (
     without_none,
 )
 from cluster.task_types.result_fields import HiddenMark
+from cluster.task_types.table_types import is_table
 from cluster.task_types.value_types import BigIntMark
 
 INT_MAX: Final = 2**31 - 1
@@ -54,7 +56,7 @@ class DeclaredType:
         any_integer: whether integers beyond GraphQL's Int are allowed.
     """
 
-    __slots__ = ("_fields", "_item", "_values", "any_integer", "bare", "nullable")
+    __slots__ = ("_fields", "_holds_data", "_item", "_values", "any_integer", "bare", "nullable")
 
     def __init__(self, annotation: Any) -> None:
         inner, self.nullable = without_none(annotation)
@@ -67,6 +69,19 @@ class DeclaredType:
         self._item: DeclaredType | None = None
         self._values: DeclaredType | None = None
         self._fields: dict[str, DeclaredType] | None = None
+        self._holds_data: bool | None = None
+
+    @property
+    def is_data(self) -> bool:
+        """Whether it is a table or an array itself."""
+        return is_table(self.bare)
+
+    @property
+    def holds_data(self) -> bool:
+        """Whether it is a table or an array, or has one in it."""
+        if self._holds_data is None:
+            self._holds_data = any(is_table(cls) for cls, _ in classes_in(self.bare))
+        return self._holds_data
 
     @property
     def is_list(self) -> bool:

@@ -17,6 +17,9 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from cluster import attempt_errors
+from cluster.data.data_sink import DataSink
+from cluster.data.libraries import DataExtraMissing
+from cluster.data.outputs import store_data
 from cluster.errors import BlobError, TaskError
 from cluster.scheduling.entry_point import AttemptInput
 from cluster.settings import Settings
@@ -24,6 +27,7 @@ from cluster.task_types.result_checks import InvalidOutput
 from cluster.task_types.task_type import TaskType
 from cluster.task_types.value_types import Blob
 from cluster.task_types.walk import instances_in
+from cluster.worker.attempt_data import attempt_sink, is_written_by_parts
 from cluster.worker.graph_tasks import compute, is_collection, is_future, wait_for
 
 logger = logging.getLogger(__name__)
@@ -75,7 +79,10 @@ def run_function(task_type: TaskType, attempt: AttemptInput, settings: Settings,
         with _exit_in_forks(process_id):
             value = call(task_type, task_type.read_input(canonical_input))
             # Inside, because an output may be computed while it is read: by a generator, or by a class's serializer.
-            return encode(task_type, value, settings.inline_limit_bytes)
+            sink = attempt_sink() if task_type.output.declared.holds_data else None
+            return encode(task_type, value, settings.inline_limit_bytes, sink)
+    except DataExtraMissing as error:
+        return Failed(attempt_errors.from_exception("NOT_INSTALLED", error))
     except TaskError as error:
         # A subclass with its own __init__ may have neither.
         code, retry = getattr(error, "code", None), getattr(error, "retry", False)
@@ -120,20 +127,28 @@ def call(task_type: TaskType, arguments: dict[str, Any]) -> Any:
     # Collections and futures are awaitable too.
     if inspect.isawaitable(value) and not is_collection(value) and not is_future(value):
         value = asyncio.run(_await(value))
-    if is_collection(value):
+    whole = not task_type.output.declared.holds_data
+    if is_collection(value) and (whole or not is_written_by_parts(value)):
         value = compute(value)
     elif is_future(value):
         value = wait_for(value)
-    return list(value) if inspect.isgenerator(value) else value
+    # A table is written piece by piece, as its generator makes it.
+    return list(value) if inspect.isgenerator(value) and not task_type.output.declared.is_data else value
 
 
 async def _await(awaitable: Any) -> Any:
     return await awaitable
 
 
-def encode(task_type: TaskType, value: Any, limit_bytes: int) -> Outcome:
-    """The JSON of an output, after checks against the declared type and the size limit."""
+def encode(task_type: TaskType, value: Any, limit_bytes: int, sink: DataSink | None = None) -> Outcome:
+    """The JSON of an output, after checks against the declared type and the size limit.
+
+    Args:
+        sink: where its tables and arrays are written; None for a partial output, which cannot have any.
+    """
     try:
+        if task_type.output.declared.holds_data:
+            value = store_data(value, task_type.output.declared, sink)
         value = task_type.output.validate(value)
         encoded = task_type.output.dump(value)
         if len(encoded) <= limit_bytes + OVERHEAD_BYTES:
@@ -153,7 +168,7 @@ def encode(task_type: TaskType, value: Any, limit_bytes: int) -> Outcome:
             attempt_errors.error(
                 "RESULT_TOO_LARGE",
                 f"{task_type.name} returned {len(encoded)} bytes of JSON, but a record holds {limit_bytes}: store "
-                "large values with dask_graphql.save_blob and return the Blob",
+                "large values with dask_graphql.save_blob and return the Blob, or declare Table or Array",
             )
         )
     return Succeeded(encoded, tuple(instances_in(value, Blob)) if task_type.output.has_blobs else ())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -31,9 +32,19 @@ async def download(request: Request) -> Response:
     blob = await find_blob(node, key, caller)
     if blob is None:
         return JSONResponse({"error": "there is no such blob, or its task expired", "code": "BLOB_NOT_FOUND"}, 404)
+    return await serve_blob(node, blob, key.rsplit("/", 1)[-1], request.headers)
+
+
+async def serve_blob(node: Node, blob: Blob, name: str, request_headers: Mapping[str, str]) -> Response:
+    """The response with a blob, or with the range of it that is asked for.
+
+    Args:
+        name: the file name of the download.
+    """
+    key = blob.key
     first, last, status = 0, blob.size_bytes - 1, 200
-    headers = {"Accept-Ranges": "bytes", **content_headers(key.rsplit("/", 1)[-1], blob.media_type)}
-    if asked := asked_range(request.headers, blob.size_bytes):
+    headers = {"Accept-Ranges": "bytes", **content_headers(name, blob.media_type)}
+    if asked := asked_range(request_headers, blob.size_bytes):
         first, last = asked
         if first > last:
             return Response(status_code=416, headers={"Content-Range": f"bytes */{blob.size_bytes}"})
@@ -78,15 +89,20 @@ def _number(text: str | None) -> int | None:
 
 async def find_blob(node: Node, key: str, caller: Caller) -> Blob | None:
     """The blob with this key, if the caller may see it and its task's record still exists."""
-    task_id = key.split("/")[0]
+    values = await kept_outputs(node, key.split("/")[0], caller)
+    return next((blob for blob in instances_in(values, Blob) if blob.key == key), None)
+
+
+async def kept_outputs(node: Node, task_id: str, caller: Caller) -> list[Any]:
+    """The outputs of a task that are kept: of its last run, and of the one before while it runs again. None if the
+    caller may not see them."""
     if not TASK_ID.fullmatch(task_id):
-        return None
+        return []
     record = await node.store.read(task_id)
     task_type = record and node.registry.get(record.name)
     if record is None or not task_type or not caller.can_see(record):
-        return None
+        return []
     kept = [] if record.result is None else [record.result]
     if record.previous_at is not None and (previous := await node.store.read_previous_result(task_id)) is not None:
         kept.append(previous)
-    values = [task_type.output.read(result) for result in kept]
-    return next((blob for blob in instances_in(values, Blob) if blob.key == key), None)
+    return [task_type.output.read(result) for result in kept]

@@ -14,6 +14,7 @@ from pydantic_core import to_jsonable_python
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.scalar import ScalarDefinition
 
+from cluster.data.json_cells import JsonRow
 from cluster.task_types.value_types import decimal_text, json_integer, parse_big_int
 from graphql_api.strawberry_internals import default_scalar
 
@@ -90,6 +91,8 @@ DURATION: Final[ScalarDefinition] = strawberry.scalar(
 
 def _serialize_json(value: Any) -> Any:
     """Any value of a result as JSON, with integers beyond 2^53 as strings of digits."""
+    if isinstance(value, JsonRow):
+        return dict(value)
     return _safe_integers(to_jsonable_python(value))
 
 

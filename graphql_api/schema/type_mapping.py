@@ -34,6 +34,7 @@ from cluster.task_types.declaration import output_annotation
 from cluster.task_types.input_errors import describe_value
 from cluster.task_types.result_checks import INT_MAX, INT_MIN
 from cluster.task_types.result_fields import HiddenMark, result_fields
+from cluster.task_types.table_types import is_table
 from cluster.task_types.value_types import BigIntMark, Blob
 from graphql_api.answer_size import current_answer
 from graphql_api.context import ApiInfo
@@ -50,6 +51,7 @@ from graphql_api.schema.strawberry_fields import (
     positional_parameter,
     set_signature,
 )
+from graphql_api.schema.table_types import READING_FIELDS, TableType, typed_table
 from graphql_api.schema.unsupported_types import unsupported_text
 from graphql_api.strawberry_internals import ForwardReference, make_field, set_type_check, to_camel_case
 
@@ -126,6 +128,10 @@ class TypeMap:
             if is_input:
                 raise RegistryError(f"{where}: a Blob cannot be an argument; pass a URL or a key of its bytes instead")
             return BlobType
+        if is_table(bare):
+            if is_input:
+                raise RegistryError(f"{where}: a Table cannot be an argument; pass a File, or rows as list[Row]")
+            return self._table(bare, where)
         if isinstance(bare, type) and get_origin(bare) is None:
             if issubclass(bare, enum.Enum):
                 return self._enum(bare, where)
@@ -191,6 +197,18 @@ class TypeMap:
             set_type_check(made, lambda value: self._is_of(value, cls))
         self._made[cls, is_input] = made
         return made
+
+    def _table(self, table: Any, where: str) -> Any:
+        self.result_fields |= READING_FIELDS
+        for name in ("Table", "TableColumn", "TablePart"):
+            self.claim(name, "dask-graphql itself", TableType)
+        if table.row is None:
+            return TableType
+        if (table, False) not in self._made:
+            name = f"{graphql_name(table.row)}Table"
+            self.claim(name, f"Table[{_qualified_name(table.row)}]", table)
+            self._made[table, False] = typed_table(name, table, self._object(table.row, where, is_input=False))
+        return self._made[table, False]
 
     def _is_of(self, value: Any, cls: type) -> bool:
         """Whether `cls` is the nearest base of a value's class with a GraphQL type: one output may inherit another."""

@@ -15,6 +15,7 @@ FLOORS: Final = (
     ("cluster.current_settings", "cluster.observability"),
     ("cluster.system",),
     ("cluster.store",),
+    ("cluster.data",),
     ("cluster.scheduling",),
     ("cluster.api_node", "cluster.worker", "cluster.controller", "cluster.execute"),
     ("cluster.builtin_tasks",),

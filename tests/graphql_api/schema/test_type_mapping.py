@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field, RootModel
 from cluster.errors import RegistryError
 from cluster.task_types.registry import Registry, _registered
 from cluster.task_types.task_type import TaskType
-from dask_graphql import BigInt, Blob, task
+from dask_graphql import BigInt, Blob, Table, task
 from graphql_api.schema.builder import Schema, make_schema, reserved_names
 from tests.places import ROOT
 
@@ -142,6 +142,7 @@ DataFrame.__module__ = "pandas.core.frame"
         (Camels, "'max_depth' and 'maxDepth' are both 'maxDepth'"),
         (Accents, "'größe' is not a valid GraphQL name"),
         (Blob, "cannot be an argument"),
+        (Table, "a Table cannot be an argument; pass a File"),
         (typing.Sequence[int], r"use list\[...\]"),
         (Annotated[int, Field(le=2**31)], "declare BigInt"),
         (Annotated[int, Field(ge=-(2**40))], "declare BigInt"),
@@ -159,7 +160,7 @@ def test_a_type_without_a_graphql_form_is_refused_with_what_to_write(annotation:
         (np.ndarray, r"numpy.ndarray does not declare its content; declare list\[float\]"),
         (np.float64, "declare bool, int, BigInt, float or str"),
         (WithArray, "WithArray.rows: numpy.ndarray"),
-        (list[DataFrame], r"pandas.DataFrame .* frame.to_dict\('records'\)"),
+        (list[DataFrame], r"pandas.DataFrame .* declare Table or Table\[Row\] \(from dask_graphql\) to return it"),
     ],
 )
 @pytest.mark.parametrize("make", [taking, giving])

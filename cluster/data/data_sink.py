@@ -1,0 +1,78 @@
+"""Where a task's tables and arrays are written: the blobs of its attempt."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from typing import Any, Final
+
+from cluster.store.blob_store import CHUNK_BYTES, BlobStore, retry
+from cluster.store.blob_writer import Written
+
+MAX_NAME_LENGTH: Final = 60
+
+
+@dataclass
+class DataSink:
+    """The blobs of one attempt.
+
+    Attributes:
+        prefix: first part of their names, `<task id>/<attempt>`, so that they are deleted with the task's other blobs.
+        stop: set if the attempt was cancelled.
+        as_completed: computes Dask collections on the workers and yields the index and the value of each.
+        before_write: registers the task for the deletion of its blobs, before the first one.
+        on_written: told of each blob, by its name.
+    """
+
+    blobs: BlobStore
+    prefix: str
+    as_completed: Callable[[Iterable[Any]], Iterator[tuple[int, Any]]]
+    before_write: Callable[[], object] = lambda: None
+    on_written: Callable[[str, int], object] = lambda name, size: None
+    stop: Event = field(default_factory=Event)
+    _keys: set[str] = field(default_factory=set)
+
+    def key(self, path: str) -> str:
+        """A name for the data at this place of the output, such as `.summary`: `<prefix>/data/summary`."""
+        name = re.sub(r"[^A-Za-z0-9_]+", "-", path).strip("-")[:MAX_NAME_LENGTH] or "result"
+        numbered = (name if number == 0 else f"{name}-{number}" for number in range(len(self._keys) + 1))
+        made = next(name for name in numbered if name not in self._keys)
+        self._keys.add(made)
+        # No blob of `save_blob` has a `/` in its name.
+        return f"{self.prefix}/data/{made}"
+
+    def write_file(self, key: str, path: Path) -> Written:
+        """Copies a local file into the blob store.
+
+        Raises:
+            BlobError: the store refuses or does not answer.
+        """
+        self.before_write()
+        written = copy_file(self.blobs, key, path, self.stop)
+        self.on_written(key, written.size_bytes)
+        return written
+
+    def write(self, key: str, data: bytes) -> Written:
+        """Writes a blob.
+
+        Raises:
+            BlobError: the store refuses or does not answer.
+        """
+        self.before_write()
+        written = self.blobs.write_with_retries(key, data, self.stop)
+        self.on_written(key, written.size_bytes)
+        return written
+
+
+def copy_file(blobs: BlobStore, key: str, path: Path, stop: Event) -> Written:
+    """Copies a local file into the blob store, from its beginning if a try fails."""
+    return retry(lambda: blobs.write_from(key, _chunks(path)), stop)
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk

@@ -1,0 +1,37 @@
+"""Tables and arrays of the attempt that the calling thread runs."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from cluster.data.data_sink import DataSink
+from cluster.task_types.value_types import Blob
+from cluster.worker.graph_tasks import as_completed
+from cluster.worker.saved_blobs import register
+from cluster.worker.task_context import RunningAttempt, running_attempt
+
+
+def attempt_sink() -> DataSink | None:
+    """Where the running attempt writes its tables and arrays; None outside a task."""
+    attempt = running_attempt()
+    if attempt is None:
+        return None
+    return DataSink(
+        attempt.blobs,
+        attempt.blob_prefix,
+        as_completed,
+        before_write=partial(register, attempt),
+        on_written=partial(_count, attempt),
+        stop=attempt.stop,
+    )
+
+
+def _count(attempt: RunningAttempt, key: str, size_bytes: int) -> None:
+    """Counts a blob against the task's tenant, as those of `save_blob`."""
+    attempt.saved[key] = Blob(key, size_bytes)
+
+
+def is_written_by_parts(value: Any) -> bool:
+    """Whether it is a Dask collection whose parts the workers write, so that it must not be computed as a whole."""
+    return hasattr(value, "to_delayed") and (hasattr(value, "npartitions") or hasattr(value, "chunks"))

@@ -1,0 +1,127 @@
+"""Downloads of tables as Parquet, Arrow or CSV, made row group by row group while they are sent."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from cluster.api_node.node import Node
+from cluster.data.libraries import DataExtraMissing
+from cluster.data.table_streams import arrow_stream, csv_stream, parquet_stream
+from cluster.errors import BlobError
+from cluster.task_types.table_types import Table, part_key
+from cluster.task_types.value_types import Blob
+from cluster.task_types.walk import instances_in
+from graphql_api.auth.callers import Caller, Scope
+from graphql_api.auth.http import caller_of
+from graphql_api.errors import BLOBS_UNAVAILABLE
+from graphql_api.http.blob_downloads import kept_outputs, serve_blob
+from graphql_api.http.untrusted_content import content_headers
+
+MEDIA_TYPES: Final = {
+    "parquet": "application/vnd.apache.parquet",
+    "arrow": "application/vnd.apache.arrow.stream",
+    "csv": "text/csv; charset=utf-8; header=present",
+}
+"""By format; IANA has registered all three."""
+MAX_CONVERSIONS: Final = 8
+"""Downloads that one node converts at the same time, each with a row group in memory; further ones are to try again."""
+
+
+async def download_table(request: Request) -> Response:
+    """`/tables/<key>.<format>`, as in `Table.parquet`, `arrow` and `csv`, and `/tables/<key>.<part>.parquet`."""
+    node: Node = request.app.state.node
+    caller = await caller_of(request)
+    caller.require(Scope.READ)
+    key, _, form = request.path_params["key"].rpartition(".")
+    found = await _find(node, key, caller) if form in MEDIA_TYPES else None
+    if found is None:
+        return JSONResponse({"error": "there is no such table, or its task expired", "code": "BLOB_NOT_FOUND"}, 404)
+    table, number = found
+    name = f"{key.rsplit('/', 1)[-1]}.{form}"
+    if form == "parquet" and (number is not None or len(table.parts) == 1):
+        part = table.parts[number or 0]
+        blob = Blob(part_key(table.key, number or 0), part.size_bytes, MEDIA_TYPES[form])
+        return await serve_blob(node, blob, name, request.headers)
+    if number is not None:
+        return JSONResponse({"error": "a part of a table is only kept as Parquet", "code": "BLOB_NOT_FOUND"}, 404)
+    if form == "csv":
+        keep = request.query_params.get("formulas") == "keep"
+        return await _stream(request, csv_stream(node.tables, table, keep_formulas=keep), name, form)
+    return await _stream(request, (arrow_stream if form == "arrow" else parquet_stream)(node.tables, table), name, form)
+
+
+async def _find(node: Node, key: str, caller: Caller) -> tuple[Table[Any], int | None] | None:
+    """The table with this key, or with the part that has it, and the number of the part."""
+    for table in instances_in(await kept_outputs(node, key.split("/")[0], caller), Table):
+        if table.key == key:
+            return table, None
+        prefix, _, number = key.rpartition(".")
+        if prefix == table.key and number.isdecimal() and len(number) < 6 and int(number) < len(table.parts):
+            return table, int(number)
+    return None
+
+
+async def _stream(request: Request, pieces: Iterator[bytes], name: str, form: str) -> Response:
+    """The response with pieces that are made in a thread, one by one, as the client reads them."""
+    node: Node = request.app.state.node
+    conversions: Conversions = request.app.state.table_conversions
+    if not conversions.take():
+        error = f"this node converts {MAX_CONVERSIONS} tables at a time: try again, or download Parquet"
+        return JSONResponse({"error": error, "code": "SERVICE_UNAVAILABLE"}, 503, {"Retry-After": "2"})
+
+    async def following() -> bytes | None:
+        return await node.tables.in_thread(lambda: next(pieces, None))
+
+    try:
+        head = await following()
+    except (BlobError, DataExtraMissing) as error:
+        conversions.release()
+        text = BLOBS_UNAVAILABLE if isinstance(error, BlobError) else str(error)
+        return JSONResponse({"error": text, "code": "BLOB_UNAVAILABLE"}, 503)
+    except BaseException:
+        conversions.release()
+        raise
+
+    async def body() -> AsyncIterator[bytes]:
+        piece = head
+        while piece is not None:
+            yield piece
+            piece = await following()
+
+    return _Download(body(), conversions.release, content_headers(name, MEDIA_TYPES[form]))
+
+
+class _Download(StreamingResponse):
+    """A response that tells when it has ended, however it did."""
+
+    def __init__(self, body: AsyncIterator[bytes], on_end: Callable[[], None], headers: dict[str, str]) -> None:
+        super().__init__(body, headers=headers)
+        self._on_end = on_end
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._on_end()
+
+
+class Conversions:
+    """The downloads of one node that are being converted."""
+
+    def __init__(self) -> None:
+        self._running = 0
+
+    def take(self) -> bool:
+        """Counts one more, unless there are too many."""
+        if self._running >= MAX_CONVERSIONS:
+            return False
+        self._running += 1
+        return True
+
+    def release(self) -> None:
+        """One has ended."""
+        self._running -= 1

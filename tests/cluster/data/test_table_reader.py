@@ -1,0 +1,117 @@
+"""Pages of a table: only the row groups that they need are decoded, and what is too long is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import cluster.data.parquet_writer
+from cluster.current_settings import current_settings, use_settings
+from cluster.data.parquet_writer import write_parquet
+from cluster.errors import AnswerTooLarge
+from cluster.store.folder_blob_store import FolderBlobStore
+from cluster.task_types.result_checks import InvalidOutput
+from cluster.task_types.table_types import Table
+from tests.cluster.data.tables import reader, stored
+
+
+class Kind(Enum):
+    A = "a"
+
+
+@dataclass
+class Inner:
+    kind: Kind
+    numbers: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    n: int
+    inner: Inner | None
+
+
+@pytest.fixture(scope="module")
+def blobs(tmp_path_factory: pytest.TempPathFactory) -> FolderBlobStore:
+    return FolderBlobStore(tmp_path_factory.mktemp("blobs"))
+
+
+@pytest.fixture(scope="module")
+def tables(blobs: FolderBlobStore) -> list[Table[Any]]:
+    """The numbers from 0 to 999 in one file of ten row groups, and in seven files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cluster.data.parquet_writer, "ROW_GROUP_ROWS", 100)
+        frame = pd.DataFrame({"n": np.arange(1000)})
+        settings = current_settings()
+        use_settings(replace(settings, blob_url=blobs.folder.as_uri()))
+        try:
+            return [stored(blobs, frame), stored(blobs, dd.from_pandas(frame, npartitions=7))]
+        finally:
+            use_settings(settings)
+
+
+@given(first=st.integers(0, 1100), rows=st.integers(0, 400), which=st.integers(0, 1))
+def test_a_page_has_the_rows_that_were_asked_for(
+    blobs: FolderBlobStore, tables: list[Table[Any]], first: int, rows: int, which: int
+) -> None:
+    page = reader(blobs).page(tables[which], first, rows)
+    assert page.column("n").to_pylist() == list(range(min(first, 1000), min(first + rows, 1000)))
+
+
+def test_only_the_row_groups_of_a_page_are_decoded(blobs: FolderBlobStore, tables: list[Table[Any]]) -> None:
+    decoded = [rows for _, _, _, rows in reader(blobs)._groups(tables[0], 150, 350)]
+    assert decoded == [50, 100, 50]
+    assert [number for number, *_ in reader(blobs)._groups(tables[1], 150, 350)] == [1, 1, 2]
+
+
+def test_rows_longer_than_a_page_are_refused(blobs: FolderBlobStore, tables: list[Table[Any]]) -> None:
+    with pytest.raises(AnswerTooLarge, match="ask for fewer of them, or download the table"):
+        reader(blobs, page_bytes=1_000).page(tables[0], 0, 200)
+    assert reader(blobs, page_bytes=1_000).page(tables[0], 0, 100).num_rows == 100
+
+
+async def test_typed_records_are_instances_of_the_row(blobs: FolderBlobStore) -> None:
+    rows = [Row(1, Inner(Kind.A, [1, 2])), Row(2, None)]
+    assert await reader(blobs).records(stored(blobs, rows, Table[Row]), 0, 10) == rows
+
+
+def test_long_rows_end_a_row_group_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyarrow.parquet as pq
+
+    monkeypatch.setattr(cluster.data.parquet_writer, "ROW_GROUP_BYTES", 10_000)
+    write_parquet([pa.table({"text": ["x" * 1_000] * 95})], tmp_path / "file")
+    metadata = pq.read_metadata(tmp_path / "file")
+    assert {metadata.row_group(number).num_rows for number in range(metadata.num_row_groups - 1)} == {9}
+
+
+def test_pieces_must_have_the_same_columns_and_types(tmp_path: Path) -> None:
+    with pytest.raises(InvalidOutput, match="has other columns from row 1 on: b, and before a"):
+        write_parquet([pa.table({"a": [1]}), pa.table({"b": [1]})], tmp_path / "file")
+    with pytest.raises(InvalidOutput, match="has the column 'a' as string from row 1 on, and as int64 before"):
+        write_parquet([pa.table({"a": [1]}), pa.table({"a": ["x"]})], tmp_path / "file")
+
+
+def test_columns_of_partitions_that_say_less_get_the_types_of_the_others(blobs: FolderBlobStore) -> None:
+    parts = [pd.DataFrame({"a": [1]}), pd.DataFrame({"a": [None]}, dtype="float64"), pd.DataFrame({"a": [2.5]})]
+    settings = current_settings()
+    use_settings(replace(settings, blob_url=blobs.folder.as_uri()))
+    try:
+        table = stored(blobs, dd.from_map(lambda i: parts[i], range(3), meta=pd.DataFrame({"a": [1.0]})))
+        assert table.columns[0].type == "double"
+        assert reader(blobs).page(table, 0, 9).column("a").to_pylist() == [1.0, None, 2.5]
+        unlike = [parts[0], pd.DataFrame({"a": ["x"]})]
+        mixed = dd.from_map(lambda i: unlike[i], range(2), meta=parts[0])
+        with pytest.raises(InvalidOutput, match="has a column whose type differs between partitions"):
+            stored(blobs, mixed)
+    finally:
+        use_settings(settings)

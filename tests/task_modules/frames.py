@@ -1,0 +1,74 @@
+"""Task types that return tables, as a user of pandas, polars and Dask would write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dask_graphql import Table, task
+
+
+@dataclass
+class Reading:
+    station: str
+    number: int
+    value: float | None
+
+
+@dataclass
+class Summary:
+    readings: Table[Reading]
+    stations: int
+    extra: Table | None = None
+
+
+def frame(rows: int) -> Any:
+    import numpy as np
+    import pandas as pd
+
+    numbers = np.arange(rows)
+    return pd.DataFrame({"station": [f"s{n % 7}" for n in numbers], "number": numbers, "value": numbers / 4})
+
+
+@task
+def make_table(rows: int) -> Table:
+    """Returns a DataFrame."""
+    return frame(rows)  # type: ignore[no-any-return]
+
+
+@task
+def make_readings(rows: int) -> Table[Reading]:
+    """Returns a DataFrame with declared columns."""
+    return frame(rows)  # type: ignore[no-any-return]
+
+
+@task
+def make_pieces(rows: int, pieces: int) -> Table:
+    """Yields DataFrames, which are never in memory together."""
+
+    def parts() -> Iterator[Any]:
+        for _ in range(pieces):
+            yield frame(rows)
+
+    return parts()  # type: ignore[return-value]
+
+
+@task
+def make_partitions(rows: int, partitions: int) -> Table:
+    """Returns a Dask DataFrame, whose partitions the workers write."""
+    import dask.dataframe as dd
+
+    return dd.from_pandas(frame(rows), npartitions=partitions)  # type: ignore[no-any-return]
+
+
+@task
+def summarise(rows: int) -> Summary:
+    """Returns a table inside an object."""
+    return Summary(frame(rows), 7)
+
+
+@task
+def not_a_table(n: int) -> Table:
+    """Returns what is no table."""
+    return n  # type: ignore[return-value]

@@ -1,0 +1,116 @@
+"""Tables through the whole system: written by workers, read in pages and downloaded from any api node."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import httpx
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.system import System
+from tests.task_modules.frames import frame
+
+
+async def made(system: System, call: str, fields: str) -> dict[str, Any]:
+    """The result of a task, once it has succeeded."""
+    data = await system.ask(f"mutation {{ task: {call} {{ taskId }} }}")
+    record = await system.result(data["task"]["taskId"], f"state error {{ code message }} result {{ {fields} }}")
+    assert record["state"] == "SUCCEEDED", record["error"]
+    return record["result"]  # type: ignore[no-any-return]
+
+
+async def download(system: System, path: str, **headers: str) -> httpx.Response:
+    async with httpx.AsyncClient() as client:
+        return await client.get(system.url.removesuffix("/graphql") + path, headers=headers)
+
+
+ALL = "... on Table { rowCount columns { name type nullable } sizeBytes parquet arrow csv parts { url rowCount } %s }"
+
+
+async def test_a_data_frame_is_read_in_pages_and_downloaded_in_three_formats(system: System) -> None:
+    got = await made(system, "submitMakeTable(rows: 20000)", ALL % "rows(offset: 19998, limit: 5)")
+    assert got["rowCount"] == "20000"
+    assert got["columns"] == [
+        {"name": "station", "type": "string", "nullable": False},
+        {"name": "number", "type": "int64", "nullable": False},
+        {"name": "value", "type": "double", "nullable": False},
+    ]
+    assert got["rows"] == [
+        {"station": "s6", "number": 19998, "value": 4999.5},
+        {"station": "s0", "number": 19999, "value": 4999.75},
+    ]
+    whole = frame(20_000)
+    parquet = await download(system, got["parquet"])
+    assert len(parquet.content) == int(got["sizeBytes"])
+    pd.testing.assert_frame_equal(pq.read_table(io.BytesIO(parquet.content)).to_pandas(), whole)
+    part = await download(system, got["parquet"], range="bytes=0-3")
+    assert (part.status_code, part.content) == (206, b"PAR1")
+    arrow = pa.ipc.open_stream((await download(system, got["arrow"])).content).read_all()
+    pd.testing.assert_frame_equal(arrow.to_pandas(), whole)
+    csv = (await download(system, got["csv"])).content
+    pd.testing.assert_frame_equal(pd.read_csv(io.BytesIO(csv)), whole, check_dtype=False)
+
+
+async def test_typed_records_have_the_fields_of_the_declared_row(system: System) -> None:
+    fields = (
+        "... on ReadingTable { rowCount columns { nullable } records(limit: 2, offset: 1) { station number value } }"
+    )
+    got = await made(system, "submitMakeReadings(rows: 3)", fields)
+    assert got == {
+        "rowCount": "3",
+        "columns": [{"nullable": False}, {"nullable": False}, {"nullable": True}],
+        "records": [{"station": "s1", "number": 1, "value": 0.25}, {"station": "s2", "number": 2, "value": 0.5}],
+    }
+    inside = '... on Summary { stations readings { rowCount rows(limit: 1, columns: ["number"]) } extra { rowCount } }'
+    assert await made(system, "submitSummarise(rows: 3)", inside) == {
+        "stations": 7, "readings": {"rowCount": "3", "rows": [{"number": 0}]}, "extra": None,
+    }  # fmt: skip
+
+
+async def test_workers_write_the_partitions_of_a_dask_data_frame_themselves(system: System) -> None:
+    got = await made(system, "submitMakePartitions(rows: 1000, partitions: 5)", ALL % "rows(offset: 199, limit: 2)")
+    assert [part["rowCount"] for part in got["parts"]] == ["200"] * 5
+    assert [row["number"] for row in got["rows"]] == [199, 200]
+    whole = frame(1000)
+    for form in ("parquet", "arrow"):
+        content = (await download(system, got[form])).content
+        read = pq.read_table(io.BytesIO(content)) if form == "parquet" else pa.ipc.open_stream(content).read_all()
+        pd.testing.assert_frame_equal(read.to_pandas(), whole, check_dtype=False)
+    part = await download(system, got["parts"][3]["url"])
+    assert pq.read_table(io.BytesIO(part.content))["number"].to_pylist() == list(range(600, 800))
+
+
+async def test_a_generator_of_data_frames_is_one_table(system: System) -> None:
+    got = await made(system, "submitMakePieces(rows: 100, pieces: 3)", ALL % "rows(offset: 299, limit: 9)")
+    assert (got["rowCount"], got["rows"]) == ("300", [{"station": "s1", "number": 99, "value": 24.75}])
+
+
+async def test_what_is_no_table_is_refused_with_what_to_return(system: System) -> None:
+    data = await system.ask("mutation { task: submitNotATable(n: 3) { taskId } }")
+    record = await system.result(data["task"]["taskId"], "state error { code message }")
+    assert record["error"]["code"] == "BAD_OUTPUT"
+    assert "return a pandas, polars or Arrow table, a list of records" in record["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("limit: 10001", "limit must be from 0 to 10000 rows, not 10001"),
+        ("limit: 1, offset: -1", "offset must be 0 or more, not -1"),
+        ('limit: 1, columns: ["x"]', "the table has no column 'x'; it has station, number, value"),
+    ],
+)
+async def test_a_page_that_the_table_does_not_have_is_refused(system: System, arguments: str, expected: str) -> None:
+    data = await system.ask("mutation { task: submitMakeTable(rows: 20000) { taskId } }")
+    task_id = data["task"]["taskId"]
+    await system.result(task_id, "state")
+    query = f'{{ task(taskId: "{task_id}") {{ result {{ ... on Table {{ rows({arguments}) }} }} }} }}'
+    async with httpx.AsyncClient() as client:
+        answer = (await client.post(system.url, json={"query": query})).json()
+    assert answer["errors"][0]["extensions"]["code"] == "BAD_INPUT", json.dumps(answer)
+    assert answer["errors"][0]["message"] == expected
