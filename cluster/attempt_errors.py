@@ -75,6 +75,11 @@ def out_of_memory(worker: str, limit_bytes: int | None, how: str) -> dict[str, A
     )
 
 
+def timeout(limit_seconds: float) -> dict[str, Any]:
+    """Returns the error of an attempt that ran longer than its task type allows."""
+    return error("TIMEOUT", f"the task ran longer than its limit of {limit_seconds:g} s")
+
+
 def expired_before_start() -> dict[str, Any]:
     """Returns the error of a task that had not started when it should have."""
     return error(

@@ -14,6 +14,7 @@ from types import FrameType, ModuleType
 from typing import Any, Final, TypeVar, overload
 
 from cluster.errors import RegistryError
+from cluster.task_types.callables import origin_of
 from cluster.task_types.concurrency import Limit
 from cluster.task_types.declaration import declare
 from cluster.task_types.retry_policy import Retries
@@ -145,6 +146,18 @@ def _callers(frame: FrameType) -> tuple[str, list[str]]:
             imported.append(str(found.f_globals.get("__name__", "")))
         found = found.f_back
     return str(frame.f_globals.get("__name__", "")), imported
+
+
+def task_type_of(function: Callable[..., Any]) -> TaskType:
+    """The task type of a function that was registered; of several, the first.
+
+    Raises:
+        RegistryError: it was not.
+    """
+    for made in _registered.values():
+        if made.function == function:
+            return made
+    raise RegistryError(f"{origin_of(function)} is no task: put @task on it, or call task(...) with it")
 
 
 def load_registry(modules: Iterable[str] = ()) -> Registry:

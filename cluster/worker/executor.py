@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any, Final
 
 from cluster import attempt_errors
-from cluster.errors import TaskError
 from cluster.observability import metrics, tracing
 from cluster.observability.logs import log_context
 from cluster.scheduling.entry_point import AttemptInput
@@ -28,9 +27,10 @@ from cluster.task_types.retry_policy import NO_RETRIES, Retries
 from cluster.task_types.task_type import TaskType
 from cluster.task_types.value_types import Blob
 from cluster.worker.attempt_table import AttemptKey, AttemptTable
-from cluster.worker.outcome import Failed, Outcome, Succeeded, encode, run_function
+from cluster.worker.outcome import Failed, Outcome, Succeeded, run_function
 from cluster.worker.output_capture import finish_lines
-from cluster.worker.task_context import RunningAttempt, enter, running_attempt, use_parts
+from cluster.worker.partial_outputs import encode_partial
+from cluster.worker.task_context import RunningAttempt, enter, use_parts
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ class Executor:
             if self.table:
                 limit, retries = (task_type.timeout_seconds, task_type.retries) if task_type else (None, NO_RETRIES)
                 self.table.start(slot, task_id, number, limit, retries)
-            running = self._attempt(task_id, number, partial(self._encode_partial, task_type))
+            running = self._attempt(task_id, number, self._partial_encoder(task_type))
             running.checkpoint = start.checkpoint
             self.running[task_id, number] = running
             enter(running)
@@ -169,6 +169,9 @@ class Executor:
             record_checkpoint=lambda key: self.store.run(self.store.calls.record_checkpoint(task_id, attempt, key)),
         )  # fmt: skip
 
+    def _partial_encoder(self, task_type: TaskType | None) -> Callable[[Any], bytes | None]:
+        return partial(encode_partial, task_type, self.settings) if task_type else lambda _: None
+
     def _attempt_of_part(self, task_id: str, attempt: int) -> RunningAttempt:
         """The attempt that a part of its graph belongs to, which runs in another process or thread."""
         return self._attempt(task_id, attempt, lambda _: None)
@@ -182,22 +185,6 @@ class Executor:
                 f"{','.join(self.settings.task_modules)!r} here",
             )
         )
-
-    def _encode_partial(self, task_type: TaskType | None, value: Any) -> bytes | None:
-        """The JSON of a partial output; None if it is too long to show."""
-        assert task_type is not None, "its function runs"
-        made = encode(task_type, value, self.settings.inline_limit_bytes)
-        if isinstance(made, Succeeded):
-            return made.result
-        if made.error["code"] != "RESULT_TOO_LARGE":
-            raise TaskError(made.error["code"], f"a partial output: {made.error['message']}")
-        # Showing an output must not fail the work on it.
-        metrics.labelled(metrics.PARTIALS_DROPPED, task_type.name).inc()
-        running = running_attempt()
-        if running and not running.partial_dropped:
-            running.partial_dropped = True
-            logger.warning("a partial output is not shown: %s", made.error["message"])
-        return None
 
     def _store_outcome(self, running: RunningAttempt, name: str, outcome: Outcome) -> Call[Any]:
         calls, task_id, attempt = self.store.calls, running.task_id, running.attempt

@@ -37,7 +37,8 @@ def wait_for(future: Any) -> Any:
     Raises:
         TaskError: the task was cancelled.
     """
-    if running_attempt() is None:
+    attempt = running_attempt()
+    if attempt is None or attempt.compute_here:
         return future.result()
     from distributed import worker_client
 
@@ -76,8 +77,9 @@ def as_completed(collections: Iterable[Any]) -> Iterator[tuple[int, Any]]:
                 f"not {type(collection).__name__}"
             )
     attempt = running_attempt()
-    if attempt is None:
-        yield from ((index, collection.compute()) for index, collection in enumerate(wanted))
+    if attempt is None or attempt.compute_here:
+        for index, collection in enumerate(wanted):
+            yield index, attempt.compute_here(collection) if attempt and attempt.compute_here else collection.compute()
         return
 
     from distributed import worker_client

@@ -50,6 +50,7 @@ class RunningAttempt:
         saved: the blobs that it saved, by name.
         register_blobs: records in Redis that the task may have blobs, before the first one is written.
         part: identifies the part of the graph; empty in the task's own function.
+        compute_here: computes a Dask collection in this process; None on a worker, where the cluster does.
         record_checkpoint: records the key of its first checkpoint; returns False if the attempt must stop.
         checkpoint: key of the newest checkpoint of this run, its own or an earlier attempt's; empty if there is none.
         checkpoint_bytes: length of its own checkpoint.
@@ -75,6 +76,7 @@ class RunningAttempt:
     part: str = ""
     log: TaskLog = field(default_factory=TaskLog)
     unfinished_lines: dict[str, str] = field(default_factory=dict)
+    compute_here: Callable[[Any], Any] | None = None
 
     @property
     def blob_prefix(self) -> str:
@@ -166,6 +168,11 @@ def use_parts(make_part: Callable[[str, int], RunningAttempt] | None) -> None:
     _make_part = make_part
 
 
+def part_id(key: str) -> str:
+    """Identifies a part of a graph in the keys of its blobs."""
+    return hashlib.sha256(key.encode()).hexdigest()[:PART_DIGITS]
+
+
 def attempt_or_part() -> RunningAttempt:
     """The attempt that the calling thread runs, or whose graph it runs a part of.
 
@@ -182,7 +189,7 @@ def attempt_or_part() -> RunningAttempt:
     if getattr(_parts, "run", None) != found:
         task_id, _, number = found.tag.rpartition(":")
         part = _make_part(task_id, int(number))
-        part.part = hashlib.sha256(found.key.encode()).hexdigest()[:PART_DIGITS]
+        part.part = part_id(found.key)
         _parts.run, _parts.attempt = found, part
     made: RunningAttempt = _parts.attempt
     return made

@@ -95,8 +95,8 @@ class Watchdog:
 
     async def _time_out(self, entry: Entry, now: float) -> None:
         limit = entry.deadline - entry.started
-        error = attempt_errors.error("TIMEOUT", f"the task ran longer than its limit of {limit:g} s")
-        verdict = await self._store.run(self._store.calls.fail(*entry.key, error, retries=entry.retries))
+        call = self._store.calls.fail(*entry.key, attempt_errors.timeout(limit), retries=entry.retries)
+        verdict = await self._store.run(call)
         if verdict != "REFUSED":
             metrics.OVERDUE.inc()
         with log_context(taskId=entry.task_id, attempt=entry.attempt):

@@ -31,6 +31,7 @@ FLOORS: Final = (
     ("dask_graphql.client", "dask_graphql.dev_processes"),
     ("dask_graphql.redis_server",),
     ("dask_graphql.dev_system",),
+    ("dask_graphql.testing",),
     ("dask_graphql.cli",),
     ("dask_graphql.__main__",),
 )
