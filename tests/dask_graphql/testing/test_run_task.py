@@ -178,14 +178,14 @@ async def test_an_async_task_runs_in_an_async_test_too() -> None:
 
 
 def test_a_graph_runs_in_this_process_and_its_parts_have_blobs_of_their_own() -> None:
-    @dask.delayed
+    @dask.delayed  # type: ignore[untyped-decorator]
     def part(n: int) -> Blob:
         assert not cancelled()
         return save_blob("part.txt", str(n).encode())
 
     @task(name="kit_graph")
     def graph(n: int) -> Graph[list[Blob]]:
-        return dask.delayed(list)([part(i) for i in range(n)])
+        return dask.delayed(list)([part(i) for i in range(n)])  # type: ignore[no-any-return]
 
     outcome = run_task(graph, n=3)
     assert sorted(outcome.read(blob) for blob in outcome.value) == [b"0", b"1", b"2"]

@@ -1,7 +1,7 @@
 """Tests of a user's task module, as docs/testing.md shows them."""
 
 import pytest
-from orders import Invoice, make_invoice
+from orders import Invoice, make_invoice  # type: ignore[import-not-found]
 
 from dask_graphql import BadInput, Client
 from dask_graphql.testing import run_task
