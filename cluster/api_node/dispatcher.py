@@ -20,11 +20,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from cluster.api_node.fair_order import dask_priority
 from cluster.errors import StoreUnavailable
 from cluster.observability import metrics, tracing
-from cluster.scheduling.attempt_keys import attempt_key
-from cluster.scheduling.dask_internals import priority_by_key
+from cluster.scheduling.attempt_keys import SHARE_ANNOTATION, attempt_key
+from cluster.scheduling.dask_internals import annotation_by_key
 from cluster.scheduling.entry_point import run_attempts
 from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavailable
 from cluster.store.async_store import Store
@@ -55,7 +54,7 @@ class Dispatchable:
     Attributes:
         trace: W3C trace context of the submission; empty without tracing and for later attempts.
         account: whose fair share it uses.
-        turn: its place in the fair order of its priority; None in records of an earlier release.
+        resumes: it replaces an attempt that had started, and need not wait for its account's turn again.
     """
 
     task_id: str
@@ -65,17 +64,20 @@ class Dispatchable:
     priority: int = 0
     trace: str = ""
     account: str = ""
-    turn: float | None = None
-
-    @property
-    def dask_priority(self) -> float:
-        return dask_priority(self.priority, self.turn)
+    resumes: bool = False
 
 
 class Dispatcher:
-    """Collects attempts and sends them in the background."""
+    """Collects attempts and sends them in the background.
 
-    def __init__(self, store: Store, scheduler: SchedulerClient) -> None:
+    Args:
+        weight_of: returns the weight of an account, its share of the workers.
+    """
+
+    def __init__(
+        self, store: Store, scheduler: SchedulerClient, weight_of: Callable[[str], float] = lambda _: 1.0
+    ) -> None:
+        self._weight_of = weight_of
         self._store = store
         self._scheduler = scheduler
         self._waiting: list[Dispatchable] = []
@@ -90,10 +92,6 @@ class Dispatcher:
         """Queues an attempt. Never blocks: the number of requests in progress bounds the queue."""
         self._waiting.append(attempt)
         self._wake.set()
-
-    def expected_seconds(self, name: str) -> float | None:
-        """What an attempt of a task type takes, as measured; None if unknown."""
-        return self._scheduler.load.durations.get(name)
 
     async def drained(self) -> None:
         """Waits until at most one message's worth of attempts is queued. For callers that queue many at once."""
@@ -153,32 +151,33 @@ class Dispatcher:
         return MAX_MESSAGE
 
     def _send(self, message: list[Dispatchable]) -> None:
+        import dask
         from distributed import fire_and_forget
 
         client, load, began = self._scheduler.client, self._scheduler.load, time.time()
         idle_threads = load.idle_threads
-        # Attempts of different priorities, accounts or types share no batch. A batch has the turn of its last member:
-        # none overtakes another account's attempt by being in a batch.
-        groups = _grouped(message, lambda attempt: (attempt.priority, attempt.account, attempt.name))
+        # Attempts of different priorities, accounts or types share no batch.
+        groups = _grouped(message, lambda item: (item.priority, item.account, item.resumes, item.name))
         batches = [
             batch
-            for (_, _, name), same in groups.items()
-            for batch in split_into_batches(
-                sorted(same, key=lambda attempt: attempt.turn or 0.0),
-                idle_threads,
-                load.durations.get(name) if load.threads else None,
-            )
+            for (_, _, _, name), same in groups.items()
+            for batch in split_into_batches(same, idle_threads, load.durations.get(name) if load.threads else None)
         ]
-        keys = [attempt_key(batch[0].name, ((item.task_id, item.attempt) for item in batch)) for batch in batches]
-        priorities = dict(zip(keys, (batch[-1].dask_priority for batch in batches), strict=True))
-        futures = client.map(
-            run_attempts,
-            [batch[0].name for batch in batches],
-            [[(item.task_id, item.attempt, item.canonical_input) for item in batch] for batch in batches],
-            key=keys,
-            priority=priority_by_key(priorities),
-            pure=False,
-        )
+        keyed = {
+            attempt_key(batch[0].name, ((item.task_id, item.attempt) for item in batch)): batch for batch in batches
+        }
+        shares = {
+            key: (first.account, self._weight_of(first.account), first.resumes) for key, (first, *_) in keyed.items()
+        }
+        with dask.annotate(**{SHARE_ANNOTATION: annotation_by_key(shares)}):
+            futures = client.map(
+                run_attempts,
+                [batch[0].name for batch in batches],
+                [[(item.task_id, item.attempt, item.canonical_input) for item in batch] for batch in batches],
+                key=list(keyed),
+                priority=annotation_by_key({key: batch[0].priority for key, batch in keyed.items()}),
+                pure=False,
+            )
         fire_and_forget(futures)
         # An estimate until the scheduler publishes its load again.
         load.outstanding += len(batches)

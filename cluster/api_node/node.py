@@ -101,7 +101,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
     store = Store(settings)
     blobs = open_blob_store(settings.blob_store_url)
     scheduler = SchedulerClient(settings, subscribe_to_load=True)
-    dispatcher = Dispatcher(store, scheduler)
+    dispatcher = Dispatcher(store, scheduler, lambda account: policies.of(account).weight)
     cancellations = Cancellations(scheduler)
     paused_types = PausedTypes(store, lambda: on_paused())
     policies = PolicyCache(store, lambda: slot_claimer.on_limits_changed())
@@ -143,7 +143,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         scheduler=scheduler,
         dispatcher=dispatcher,
         submissions=Submissions(
-            store, dispatcher, Admission(settings, store, policies), deliveries, cancellations, audit, policies, limits
+            store, dispatcher, Admission(settings, store, policies), deliveries, cancellations, audit, limits
         ),
         cancellations=cancellations,
         deliveries=deliveries,

@@ -19,7 +19,6 @@ import orjson
 
 from cluster import attempt_errors
 from cluster.api_node.dispatcher import Dispatchable, Dispatcher
-from cluster.api_node.fair_clocks import align_clocks
 from cluster.api_node.leader_service import LeaderService
 from cluster.observability import metrics
 from cluster.observability.logs import log_context
@@ -105,7 +104,6 @@ class Recoverer(LeaderService):
         if time.monotonic() >= self._next_queue_age:
             self._next_queue_age = time.monotonic() + QUEUE_AGE_SECONDS
             await self._log_queue_age()
-        await align_clocks(self._store)
         await self._expire_unstarted()
         try:
             await self._recover()
@@ -217,7 +215,7 @@ class Recoverer(LeaderService):
         metrics.labelled(metrics.RECOVERIES, "dispatched").inc(len(due))
         for item in due:
             attempt = Dispatchable(
-                item.task_id, item.attempt, item.name, item.input, item.priority, account=item.account, turn=item.turn
+                item.task_id, item.attempt, item.name, item.input, item.priority, "", item.account, item.resumes
             )
             self._dispatcher.put(attempt)
 

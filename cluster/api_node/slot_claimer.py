@@ -152,7 +152,7 @@ class SlotClaimer(LeaderService):
                         item.priority,
                         item.trace,
                         item.account,
-                        item.turn,
+                        item.resumes,
                     )
                 )
             metrics.labelled(metrics.HELD_TASKS, "claimed").inc(len(claimed))

@@ -11,9 +11,7 @@ from cluster.api_node.admission_control import Admission
 from cluster.api_node.audit_log import AuditLog
 from cluster.api_node.cancellation import Cancellations
 from cluster.api_node.dispatcher import Dispatchable, Dispatcher
-from cluster.api_node.fair_order import step_of
 from cluster.api_node.limits import Limits
-from cluster.api_node.policy_cache import PolicyCache
 from cluster.api_node.result_delivery import ResultDelivery
 from cluster.observability import metrics, tracing
 from cluster.store.actor import NOBODY, Actor
@@ -69,10 +67,8 @@ class Submissions:
         deliveries: ResultDelivery,
         cancellations: Cancellations,
         audit: AuditLog,
-        policies: PolicyCache,
         limits: Limits,
     ) -> None:
-        self._policies = policies
         self._cancellations = cancellations
         self._audit = audit
         self._store = store
@@ -125,7 +121,6 @@ class Submissions:
                         claimed.record.priority,
                         claimed.record.trace,
                         claimed.record.account,
-                        claimed.record.turn,
                     )
                 )
         return submitted
@@ -159,10 +154,6 @@ class Submissions:
                     self._deliveries.commit_watch(item.task_id, replies.get(item.task_id), sent_at)
         return submitted
 
-    def _step(self, name: str, account: str) -> float:
-        """How much later the account's next turn is after a task of this type."""
-        return step_of(self._dispatcher.expected_seconds(name), self._policies.of(account).weight)
-
     def _claim(self, bound: Bound, options: SubmitOptions, trace: str, node: str) -> Call[SubmitReply]:
         return self._store.calls.submit(
             bound.task_id,
@@ -176,7 +167,6 @@ class Submissions:
             trace=trace,
             node=node,
             account=options.account,
-            step=self._step(bound.task_type.name, options.account),
             actor=options.actor,
             limits=self._limits.limits_of(bound, options.account),
             ttl_seconds=bound.task_type.ttl_seconds if options.ttl_seconds is None else options.ttl_seconds,

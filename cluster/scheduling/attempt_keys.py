@@ -13,6 +13,9 @@ GRAPH_ANNOTATION: Final = "dask_graphql_attempt"
 """Annotation on the keys of a task's own graph, `<task id>:<attempt>`: the scheduler's plugin publishes its
 progress."""
 
+SHARE_ANNOTATION: Final = "dask_graphql_share"
+"""Annotation on the key of an attempt: the fields of a `Share`, by which the scheduler's plugin orders it."""
+
 _KEY: Final = re.compile(r"(?P<name>[a-z][a-z0-9_]*)(?P<members>(?:-[0-9a-f]{32}-[0-9]+)+)")
 
 

@@ -10,13 +10,14 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 from cluster import attempt_errors
 
 if TYPE_CHECKING:
     from distributed import Client, Nanny, Scheduler, Worker
 
+T = TypeVar("T")
 
 SECONDS_KEY: Final = "dask_graphql_seconds"
 """Entry of a Dask task's metadata with the durations of its attempts."""
@@ -60,16 +61,43 @@ class _NoSpans:
         """Ignores the spans that a worker reports."""
 
 
-def priority_by_key(priorities: Mapping[str, float]) -> float | Callable[[str], float]:
-    """The `priority` of one `Client.map` whose keys have different ones.
+def annotation_by_key(values: Mapping[str, T]) -> T | Callable[[str], T]:
+    """An annotation of one `Client.map` whose keys have different ones; also its `priority`, which it passes on as an
+    annotation.
 
-    `map` passes its priority on as an annotation, and the scheduler calls an annotation that is a function with each
-    key (as `dask.annotate` documents). The function is a method of a plain dict, as the scheduler unpickles it.
-    If that changes, every task of the call gets the function as its priority, and the scheduler cannot order them.
+    The scheduler calls an annotation that is a function with each key (as `dask.annotate` documents). The function is
+    a method of a plain dict, as the scheduler unpickles it. If that changes, every task of the call gets the function
+    as its annotation: the scheduler cannot order them, and the plugin fails to read it.
     """
-    if len(priorities) == 1:
-        return next(iter(priorities.values()))
-    return dict(priorities).__getitem__
+    first = next(iter(values.values()))
+    if all(value == first for value in values.values()):
+        return first
+    return dict(values).__getitem__
+
+
+def set_priority(scheduler: Scheduler, key: Any, first: tuple[float, ...]) -> None:
+    """Puts this in front of what Dask orders a task by. To be called from the plugin's `update_graph`, before the task
+    is queued.
+
+    `TaskState.priority` is documented; that it may be changed in `update_graph` is not. If the hook is called later,
+    or the workers take no longer tuples, tasks run in the order of their priorities and submissions.
+    """
+    task = scheduler.tasks[key]
+    task.priority = (*first, *task.priority[-2:])
+
+
+def reorder(scheduler: Scheduler, places: Mapping[str, tuple[float, ...]]) -> None:
+    """As `set_priority`, for tasks that wait already.
+
+    `Scheduler.queued` is documented as an internal: a heap that does not notice if a task's priority changes, so it is
+    filled anew. If it is another kind of collection, this fails or has no effect.
+    """
+    for key, first in places.items():
+        set_priority(scheduler, key, first)
+    queued = list(scheduler.queued)
+    scheduler.queued.clear()
+    for task in queued:
+        scheduler.queued.add(task)
 
 
 def drop_spans(node: Scheduler | Worker) -> None:

@@ -59,19 +59,18 @@ class Demand:
         """The Dask key that contains an attempt; None if it is unknown."""
         return self._keys.get(attempt)
 
-    def add(self, key: object) -> bool:
-        """Adds a new Dask task. Returns whether it is one of ours."""
+    def add(self, key: object) -> tuple[str, Sequence[AttemptId]] | None:
+        """Adds a new Dask task. Returns the task type's name and the attempts in it; None if it is not ours or was
+        already added."""
         parsed = parse_attempt_key(key)
-        if parsed is None or not isinstance(key, str):
-            return False
-        if key in self._batches:
-            return True
+        if parsed is None or not isinstance(key, str) or key in self._batches:
+            return None
         self._batches[key] = batch = _Batch(*parsed)
         for attempt in batch.attempts:
             self._keys[attempt] = key
             if attempt in self._early_cancellations:
                 self._cancel(key, batch, attempt, self._early_cancellations.pop(attempt)[1])
-        return True
+        return parsed
 
     def set_state(self, key: Any, state: str) -> None:
         """Records the new state of a Dask task."""

@@ -42,10 +42,6 @@ class Keys:
         """What the tasks of each account use in a shard."""
         return f"{self.shard_prefix(digit)}:usage"
 
-    def clocks_key(self, digit: str) -> str:
-        """The virtual time of each priority in a shard."""
-        return f"{self.shard_prefix(digit)}:clocks"
-
     def probe_key(self, node: str) -> str:
         """The key that a node writes to test whether Redis accepts writes."""
         return f"{self.prefix}:{{{self.prefix}:probe}}:{node}"

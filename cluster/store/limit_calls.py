@@ -35,7 +35,7 @@ class Claimed:
     priority: int
     trace: str
     account: str
-    turn: float | None
+    resumes: bool
 
 
 class LimitCalls(CallBuilder):
@@ -74,8 +74,8 @@ class LimitCalls(CallBuilder):
                 return None
             return [
                 Claimed(task_id.decode(), int(attempt), name.decode(), input_, int(priority or 0),
-                        (trace or b"").decode(), account.decode(), float(turn) if turn else None)
-                for task_id, attempt, name, input_, priority, trace, account, turn in items[1:]
+                        (trace or b"").decode(), account.decode(), bool(resumes))
+                for task_id, attempt, name, input_, priority, trace, account, resumes in items[1:]
             ]  # fmt: skip
 
         return self._shard_call(

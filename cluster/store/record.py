@@ -58,7 +58,6 @@ FIELDS: Final = (
     "error",
     "result",
     "account",
-    "turn",
     "submitted_by",
     "cancelled_by",
     "previous_at",
@@ -94,7 +93,6 @@ class Record:
         result: JSON of the output; while RUNNING, the partial output of the newest attempt. None if there is none, or
             if it was left out, because it is long or was not requested.
         account: whose quotas and fair share the run counts against; empty in records of an earlier release.
-        turn: place of its newest attempt in the fair order, milliseconds of virtual time; None if it has none yet.
         submitted_by: the text of the actor whose submission began this run (`Actor.parse`); empty if unknown.
         cancelled_by: the text of the actor that ended it; empty unless CANCELLED.
         previous_at: when the earlier run finished whose result is kept until this run has one; None if none is kept.
@@ -123,7 +121,6 @@ class Record:
     error: bytes | None
     result: bytes | None
     account: str = ""
-    turn: float | None = None
     submitted_by: str = ""
     cancelled_by: str = ""
     previous_at: int | None = None
@@ -155,7 +152,7 @@ def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
     if len(values) < len(FIELDS):
         values = [*values, *[None] * (len(FIELDS) - len(values))]
     (name, version, input_, state, attempt, seq, submitted, started, finished, expires, progress, priority, not_before,
-     submissions, worker, lost, retries, tenant, trace, error, result, account, turn, submitted_by,
+     submissions, worker, lost, retries, tenant, trace, error, result, account, submitted_by,
      cancelled_by, previous_at) = values[: len(FIELDS)]  # fmt: skip
     assert name is not None
     assert version is not None
@@ -184,7 +181,6 @@ def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
         error=error or None,
         result=result or None,
         account=(account or b"").decode(),
-        turn=float(turn) if turn else None,
         submitted_by=(submitted_by or b"").decode(),
         cancelled_by=(cancelled_by or b"").decode(),
         previous_at=int(previous_at) if previous_at else None,

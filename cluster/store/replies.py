@@ -44,7 +44,7 @@ class Due:
         action: 'dispatch': hand the attempt to the scheduler. 'check': ask the scheduler whether it still has it.
         running: whether the attempt has started.
         account: whose fair share it uses.
-        turn: as in the record.
+        resumes: the attempt replaces one that had started.
     """
 
     task_id: str
@@ -55,7 +55,7 @@ class Due:
     input: bytes
     priority: int
     account: str = ""
-    turn: float | None = None
+    resumes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,10 +38,10 @@ class ShardCalls(CallBuilder):
         def parse(reply: Sequence[Any]) -> tuple[bool, list[Due]]:
             items = []
             for i in range(1, len(reply), 9):
-                task_id, action, attempt, state, name, input_, priority, account, turn = reply[i : i + 9]
+                task_id, action, attempt, state, name, input_, priority, account, resumes = reply[i : i + 9]
                 items.append(
                     Due(task_id.decode(), action.decode(), int(attempt), state == b"RUNNING", name.decode(), input_,
-                        int(priority or 0), account.decode(), float(turn) if turn else None)
+                        int(priority or 0), account.decode(), bool(resumes))
                 )  # fmt: skip
             return bool(reply[0]), items
 

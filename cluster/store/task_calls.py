@@ -66,7 +66,6 @@ class TaskCalls(CallBuilder):
         trace: str = "",
         node: str = "",
         account: str = "",
-        step: float = 0.0,
         actor: Actor = NOBODY,
         limits: str = "",
         ttl_seconds: float | None = None,
@@ -81,7 +80,6 @@ class TaskCalls(CallBuilder):
             trace: W3C trace context of the submission.
             node: an api node to register as a watcher of the task's end.
             account: whose quotas and fair share the run counts against.
-            step: milliseconds that the run is expected to take, divided by the account's weight.
             actor: who submits.
             limits: the limits that the task is subject to (`LimitList` in limit_calls.py); it is held until they have
                 room.
@@ -99,11 +97,11 @@ class TaskCalls(CallBuilder):
                 record = parse_record(task_id, rest[0])
                 assert record is not None
             else:
-                attempt, seq, submitted_at, turn, *previous = rest
+                attempt, seq, submitted_at, *previous = rest
                 record = Record(
                     task_id, name, version, canonical_input, TaskState.QUEUED, attempt, seq, submitted_at, None, None,
                     None, None, priority, not_before, 1, None, 0, 0, tenant, trace, None, None,
-                    account=account, turn=float(turn) if turn else None, submitted_by=actor.text,
+                    account=account, submitted_by=actor.text,
                     previous_at=int(previous[0]) if previous else None,
                 )  # fmt: skip
             return SubmitReply(SubmissionOutcome(outcome.decode()), bool(dispatch), record)
@@ -112,7 +110,7 @@ class TaskCalls(CallBuilder):
             "submit", task_id, name, version, canonical_input, int(recompute), priority,
             "" if not_before is None else not_before, milliseconds(CHECK_AFTER_SECONDS), self._event_limit,
             f"{self._token}{next(self._count)}", tenant, trace, node, milliseconds(WATCH_TTL_SECONDS),
-            self._ttl, milliseconds(EXTRA_TTL_SECONDS), account, f"{step:.3f}", actor.text, limits,
+            self._ttl, milliseconds(EXTRA_TTL_SECONDS), account, "", actor.text, limits,
             "" if ttl is None or 0 < self._ttl <= ttl else ttl, "" if start_before is None else start_before,
             "" if start_within_seconds is None else milliseconds(start_within_seconds), parse=parse,
         )  # fmt: skip
@@ -204,10 +202,10 @@ class TaskCalls(CallBuilder):
         def parse(reply: bytes) -> tuple[str, Due | None]:
             if reply.isalpha():
                 return reply.decode(), None
-            name, input_, priority, account, turn = unpack(reply)
+            name, input_, priority, account, resumes = unpack(reply)
             due = Due(
                 task_id, "dispatch", attempt + 1, False, name.decode(), input_, int(priority or 0),
-                (account or b"").decode(), float(turn) if turn else None,
+                (account or b"").decode(), bool(resumes),
             )  # fmt: skip
             return "QUEUED", due
 

@@ -58,7 +58,7 @@ def test_the_protocol_page_names_every_script_and_every_field() -> None:
         "uncharged",
         "unstored",
         "heard_at",
-        "step",
+        "resumes",
         "previous",
         "submitters",
         "limits",

@@ -15,8 +15,6 @@
 --   {shard}:usage         hash    account -> open tasks * 2^42 + bytes: what the account's tasks use
 --   {shard}:kept          hash    id -> "<account> <bytes> <1 while open, 0 after>": what the task counts for in `usage`
 --   {shard}:logs:<id>     list    the newest lines that the task has printed or logged (append_log)
---   {shard}:clocks        zset    priority -> virtual time: the turn of the task that started last, ms
---   {shard}:fair:<priority>  zset  account -> when its next turn may begin, ms of virtual time
 --   {shard}:start_before  zset    ids of tasks that have not started -> when they must have, ms
 -- ARGV[1] is the key prefix, ARGV[2] the task id; the script's own arguments follow.
 -- All times are the server's, in milliseconds: nodes with wrong clocks cannot disagree.
@@ -201,43 +199,6 @@ local function drop_usage(ids)
   for account in pairs(open) do change_usage(account, -open[account], -bytes[account]) end
 end
 
--- Fair order -----------------------------------------------------------------------------------------------------------
--- Start-time fair queueing within a priority: a task's turn is when its account's previous task would be done, in
--- virtual time, or now if that is later. `step` is the time that the task is expected to take, divided by the weight of
--- its account. The dispatcher passes turns to Dask as priorities.
-
--- Accounts that are remembered for a shard and priority; those that have used least are forgotten first.
-local MAX_FAIR = 1000
-
--- The task's turn, as text; '' if it has no account.
-local function take_turn(account, priority, step)
-  if not account or account == '' then return '' end
-  local fair = SHARD .. ':fair:' .. priority
-  local clock = tonumber(redis.call('ZSCORE', SHARD .. ':clocks', priority) or 0)
-  local turn = math.max(clock, tonumber(redis.call('ZSCORE', fair, account) or 0))
-  local is_new = redis.call('ZADD', fair, string.format('%.3f', turn + (tonumber(step) or 0)), account) == 1
-  if is_new then
-    -- Accounts that have used no more than virtual time are as new ones.
-    redis.call('ZREMRANGEBYSCORE', fair, '-inf', '(' .. string.format('%.3f', clock))
-    if redis.call('ZCARD', fair) > MAX_FAIR then redis.call('ZREMRANGEBYRANK', fair, 0, -MAX_FAIR - 1) end
-  end
-  return string.format('%.3f', turn)
-end
-
--- The task starts: virtual time is its turn.
-local function begin_turn(turn, priority)
-  if not turn or turn == '' then return end
-  redis.call('ZADD', SHARD .. ':clocks', 'GT', turn, priority)
-end
-
--- A task that will not run gives its time back to its account.
-local function return_turn()
-  local found = redis.call('HMGET', RECORD, 'turn', 'account', 'priority', 'step')
-  if found[1] and found[1] ~= '' then
-    redis.call('ZADD', SHARD .. ':fair:' .. found[3], 'XX', 'INCR', -(tonumber(found[4]) or 0), found[2])
-  end
-end
-
 -- Bytes that an end adds to what the task keeps: its result or error, and the blobs of the attempt.
 local KEPT_BYTES = 0
 
@@ -399,7 +360,6 @@ end
 
 -- Ends a QUEUED task whose time to start has passed. EXPIRED_ERROR and EXPIRED_MESSAGE stand for texts in Python.
 local function expire_before_start(ttl, event_limit)
-  return_turn()
   end_with_error('FAILED', TASK.attempt, EXPIRED_ERROR, ttl, event_limit, EXPIRED_MESSAGE)
 end
 

@@ -35,6 +35,5 @@ if mode ~= 'force' then
   end
 end
 if actor ~= '' then set_field('cancelled_by', actor) end
-if state == 'QUEUED' then return_turn() end
 end_with_error('CANCELLED', TASK.attempt, ARGV[5], ARGV[3], ARGV[4])
 return cmsgpack.pack({1, read_record()})

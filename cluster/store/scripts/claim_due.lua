@@ -4,7 +4,7 @@
 --       scheduler, 8... names of paused task types
 -- A due task that is subject to limits, or of a paused type, is held instead.
 -- Returns {1 if there may be more, then for each task: id, action, attempt, state, name, input, priority,
---   account, turn}
+--   account, resumes (1: the attempt replaces one that had started; or '')}
 --   action 'dispatch': this attempt was not dispatched yet, and the caller must dispatch it
 --   action 'check': it was dispatched; the caller asks the scheduler whether it still has it
 -- A cutoff in the future makes every dispatched task due, as a new scheduler knows none of them.
@@ -21,8 +21,8 @@ repeat
   for i = 1, #due, 2 do
     local id, due_at = due[i], tonumber(due[i + 1])
     local key = RECORD .. id
-    local record = redis.call('HMGET', key, 'state', 'attempt', 'dispatched', 'name', 'priority', 'account', 'turn',
-      'step', 'limits', 'submitted_at')
+    local record = redis.call('HMGET', key, 'state', 'attempt', 'dispatched', 'name', 'priority', 'account',
+      'resumes', 'limits', 'submitted_at')
     local state = record[1]
     if not state or is_final(state) then
       redis.call('ZREM', OPEN, id)
@@ -30,19 +30,17 @@ repeat
       if due_at > NOW then
         -- A delayed task keeps its score, so it stays in the range and is skipped.
         offset = offset + 1
-      elseif record[9] or paused[record[4]] then
-        if not record[9] then redis.call('HSET', key, 'limits', 't:' .. record[4]) end
-        held = hold(id, record[9] or 't:' .. record[4], record[5], record[10]) or held
+      elseif record[8] or paused[record[4]] then
+        if not record[8] then redis.call('HSET', key, 'limits', 't:' .. record[4]) end
+        held = hold(id, record[8] or 't:' .. record[4], record[5], record[9]) or held
         count = count + 1
       elseif bytes_left > 0 then
         local input = redis.call('HGET', key, 'input')
         bytes_left = bytes_left - #input
-        -- The replacement of a lost attempt keeps its turn.
-        local turn = record[7] or ''
-        if turn == '' then turn = take_turn(record[6], record[5], record[8]) end
-        redis.call('HSET', key, 'dispatched', record[2], 'turn', turn)
+        redis.call('HSET', key, 'dispatched', record[2])
         redis.call('ZADD', OPEN, next_check, id)
-        for _, item in ipairs({id, 'dispatch', record[2], state, record[4], input, record[5], record[6] or '', turn}) do
+        for _, item in ipairs({id, 'dispatch', record[2], state, record[4], input, record[5], record[6] or '',
+          record[7] or ''}) do
           reply[#reply + 1] = item
         end
         count = count + 1

@@ -16,8 +16,8 @@ if retries >= tonumber(ARGV[7]) then
   return 'FAILED'
 end
 local attempt = tonumber(ARGV[3]) + 1
--- A retry waits for its turn again.
-set_field('turn', '')
+-- A retry waits for its account's turn again.
+set_field('resumes', '')
 set_field(ARGV[11], retries + 1)
 requeue(attempt)
 -- No pause is as long as 1e12 ms, and 0 times infinity is no number.

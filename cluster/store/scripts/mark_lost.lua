@@ -5,7 +5,7 @@
 --       5 limit of `lost`, 6 limit of `undelivered`, 7 error if a limit is reached (JSON), 8 ttl (ms), 9 event limit,
 --       10 message, 11 limit of `uncharged`, which counts the other reasons, 12 whether to wake the recoverer (0/1),
 --       13 check_after (ms), if the caller dispatches the next attempt itself, or ''
--- Returns 'QUEUED'; {name, input, priority, account, turn}, packed, if the caller must dispatch the next attempt;
+-- Returns 'QUEUED'; {name, input, priority, account, resumes}, packed, if the caller must dispatch the next attempt;
 -- 'FAILED'; 'BEGUN' or 'HEARD' if the reason does not apply; or 'REFUSED' by the fence.
 local state = load_task()
 if not state or is_final(state) or TASK.attempt ~= ARGV[3] then return 'REFUSED' end
@@ -27,6 +27,8 @@ if limit_reached then
   return 'FAILED'
 end
 local attempt = tonumber(ARGV[3]) + 1
+-- It has had its account's turn, also if its worker died before it started.
+if state == 'RUNNING' or ARGV[4] == 'worker' then set_field('resumes', 1) end
 requeue(attempt)
 -- A long input is left to `claim_due`, which limits the size of its reply; so is a task with limits, which needs slots.
 local claimed = ARGV[13] ~= '' and not TASK.limits and redis.call('HSTRLEN', RECORD, 'input') <= 16384
@@ -34,5 +36,5 @@ if claimed then set_field('dispatched', attempt) end
 redis.call('ZADD', OPEN, claimed and int(NOW + tonumber(ARGV[13])) or NOW_TEXT, ID)
 commit('LOST', attempt, ARGV[9], '', ARGV[10])
 if ARGV[12] == '1' then redis.call('PUBLISH', PREFIX .. ':all', 'due') end
-if claimed then return cmsgpack.pack(redis.call('HMGET', RECORD, 'name', 'input', 'priority', 'account', 'turn')) end
+if claimed then return cmsgpack.pack(redis.call('HMGET', RECORD, 'name', 'input', 'priority', 'account', 'resumes')) end
 return 'QUEUED'

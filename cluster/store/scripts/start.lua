@@ -9,8 +9,8 @@ if not state then return 'GONE' end
 if is_final(state) then return 'ENDED' end
 if TASK.attempt ~= ARGV[3] then return 'STALE' end
 local more = redis.call('HMGET', RECORD, 'trace', 'worker', 'lost', 'retries', 'undelivered', 'not_before',
-  'turn', 'priority', 'checkpoint')
-local trace = (more[1] or '') .. ' ' .. (more[9] or '')
+  'checkpoint')
+local trace = (more[1] or '') .. ' ' .. (more[7] or '')
 if state == 'RUNNING' then
   -- The same worker asks again because our reply was lost: Dask runs a key in one place, and a name is used once.
   if more[2] == ARGV[4] then return 'RUN  ' .. trace end
@@ -23,7 +23,6 @@ if TASK.start_before then
   end
   set_start_before(nil)
 end
-begin_turn(more[7], more[8])
 set_field('started_at', NOW_TEXT)
 set_field('worker', ARGV[4])
 move_to('RUNNING')

@@ -5,15 +5,15 @@
 --       14 an api node to register as a watcher of the end of an open task, as `watch` does, or '',
 --       15 ttl of that entry (ms), 16 ttl of a result (ms), 17 how much longer a result stays that a submission found
 --       shortly before its expiry (ms), 18 account: whose quotas and fair share the run counts against, or '',
---       19 step: the time that the run is expected to take, divided by its account's weight (ms),
+--       19 not used,
 --       20 who submits (`<name> <account> <title>`), or '',
 --       21 the limits that the task is subject to, or '': it is held when it is due, and `claim_held` dispatches it,
 --       22 ttl of this task's record (ms), or '' for that of all, which is never shorter, 23 when it must have started
 --       (ms), or '', 24 how long after its submission, or after not_before, it must have started (ms), or '': 23 goes
 --       first
 -- Returns {outcome, dispatch (1: the caller must dispatch this attempt), record (without a long result)}, packed. If
--- the record is new, {outcome, dispatch, attempt, seq, submitted_at, turn, previous_at (or nil)}, which is all of
--- it that the caller does not know.
+-- the record is new, {outcome, dispatch, attempt, seq, submitted_at, previous_at (or nil)}, which is all of it
+-- that the caller does not know.
 local name, version, input, tenant = ARGV[3], ARGV[4], ARGV[5], ARGV[12]
 local own_ttl = tonumber(ARGV[22])
 -- When this submission would have the task started at the latest; nil for no such time.
@@ -61,11 +61,7 @@ if state and not is_final(state) then
     local is_sooner = not is_dispatched and (tonumber(found[2]) or 0) > math.max(NOW, not_before)
     local is_higher = tonumber(ARGV[7]) > (tonumber(found[3]) or 0)
     local attempt = tonumber(TASK.attempt)
-    if is_higher then
-      -- Each priority has a virtual time of its own, so the task takes another turn at its next dispatch.
-      if state == 'QUEUED' then return_turn() end
-      redis.call('HSET', RECORD, 'priority', ARGV[7], 'turn', '')
-    end
+    if is_higher then redis.call('HSET', RECORD, 'priority', ARGV[7]) end
     if is_sooner then
       set_field('not_before', ARGV[8])
       if not_before > NOW then redis.call('ZADD', OPEN, int(not_before), ID) end
@@ -84,8 +80,6 @@ if state and not is_final(state) then
       if hold(ID, limits, is_higher and ARGV[7] or found[3], TASK.submitted_at) then announce_woken() end
     end
     if dispatch then
-      local fair = redis.call('HMGET', RECORD, 'account', 'priority', 'step')
-      set_field('turn', take_turn(fair[1], fair[2], fair[3]))
       -- A repeated request must get the same reply, or nobody would dispatch the attempt for a while.
       set_field('token', ARGV[11])
       set_field('outcome', 'JOINED')
@@ -169,7 +163,8 @@ if state then
     redis.call('HDEL', RECORD, unpack(old))
   end
   redis.call('HDEL', RECORD, 'started_at', 'heard_at', 'finished_at', 'expires_at', 'progress', 'worker', 'error',
-    'result', 'uncharged', 'unstored', 'cancelled_by', 'limits', 'ttl', 'start_before', 'checkpoint')
+    'result', 'uncharged', 'unstored', 'cancelled_by', 'limits', 'ttl', 'start_before', 'checkpoint',
+    'resumes')
   redis.call('PERSIST', RECORD)
   redis.call('PERSIST', EVENTS)
   if TASK.log then redis.call('DEL', log_key()) end
@@ -188,13 +183,12 @@ end
 local not_before = tonumber(ARGV[8]) or 0
 local due, limits = not_before <= NOW, ARGV[21] or ''
 local dispatch = due and limits == ''
-local turn = dispatch and take_turn(account, ARGV[7], ARGV[19]) or ''
 begin_usage(account, input, TASK.previous_at and redis.call('HSTRLEN', RECORD, 'previous') or 0)
 CHANGES = {
   'name', name, 'version', version, 'input', input, 'state', 'QUEUED', 'attempt', attempt, 'submitted_at', NOW_TEXT,
   'priority', ARGV[7], 'not_before', ARGV[8], 'submissions', 1, 'lost', 0, 'retries', 0, 'undelivered', 0,
-  'tenant', tenant, 'trace', ARGV[13], 'account', account, 'turn', turn,
-  'step', ARGV[19] or '', 'submitted_by', ARGV[20] or '', 'token', ARGV[11], 'outcome', outcome,
+  'tenant', tenant, 'trace', ARGV[13], 'account', account,
+  'submitted_by', ARGV[20] or '', 'token', ARGV[11], 'outcome', outcome,
   'dispatched', dispatch and attempt or attempt - 1,
 }
 if limits ~= '' then set_field('limits', limits) end
@@ -212,4 +206,4 @@ else
 end
 commit('QUEUED', attempt, ARGV[10])
 add_watcher()
-return cmsgpack.pack({outcome, dispatch and 1 or 0, attempt, TASK.seq, NOW, turn, TASK.previous_at})
+return cmsgpack.pack({outcome, dispatch and 1 or 0, attempt, TASK.seq, NOW, TASK.previous_at})

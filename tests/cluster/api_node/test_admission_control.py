@@ -40,7 +40,7 @@ def submissions(settings: Settings, store: Store) -> Submissions:
     policies = PolicyCache(store)
     limits = Limits(load_registry(), frozenset, lambda _: None)
     return Submissions(
-        store, dispatcher, Admission(settings, store, policies), deliveries, cancellations, audit, policies, limits
+        store, dispatcher, Admission(settings, store, policies), deliveries, cancellations, audit, limits
     )
 
 

@@ -28,12 +28,11 @@ async def test_an_attempt_that_waits_with_a_lower_priority_is_replaced_and_leave
         ResultDelivery(store, "node", 10, lambda _: None),
         cancellations,
         AuditLog(store, 0),
-        policies,
         Limits(load_registry(), frozenset, lambda _: None),
     )
     bound = load_registry()["fibonacci"].bind({"n": 90})
     for priority in (-5, 5, 0, 5):
         await node.submit([bound], SubmitOptions(priority=priority, account="acme"))
-    sent = [(item.attempt, item.priority, item.turn is not None) for item in dispatcher._waiting]
-    assert sent == [(1, -5, True), (2, 5, True)]
+    sent = [(item.attempt, item.priority) for item in dispatcher._waiting]
+    assert sent == [(1, -5), (2, 5)]
     assert cancellations._waiting == {(bound.task_id, 1): False}

@@ -4,6 +4,7 @@ scheduler."""
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -157,3 +158,56 @@ async def test_attempts_cancelled_before_their_start_do_not_affect_the_average_d
         use_runner(None)
         await dispatcher.close()
         await link.close()
+
+
+async def test_the_only_attempt_of_an_account_starts_next_and_one_that_had_started_comes_before_its_accounts_others(
+    scheduler: tuple[Scheduler, Settings], store: Store
+) -> None:
+    running, settings = scheduler
+    link = SchedulerClient(settings, subscribe_to_load=True)
+    dispatcher = Dispatcher(store, link, {"acme": 4.0, "bank": 0.5, "carl": 1.0}.__getitem__)
+    gate = threading.Event()
+    ran: list[str] = []
+
+    def run(name: str, members: Any) -> list[float]:
+        gate.wait(10)
+        ran.extend(task_id for task_id, *_ in members)
+        return []
+
+    async def put(*attempts: tuple[str, str, bool]) -> None:
+        known = len(running.tasks)
+        for task_id, account, resumes in attempts:
+            dispatcher.put(Dispatchable(task_id, 1, "long", b"{}", account=account, resumes=resumes))
+        async with asyncio.timeout(20):
+            while len(running.tasks) != known + len(attempts):
+                await asyncio.sleep(0.01)
+
+    use_runner(run)
+    link.start()
+    dispatcher.start()
+    try:
+        async with Worker(running.address, nthreads=1, dashboard_address="127.0.0.1:0"):
+            async with asyncio.timeout(20):
+                while not link.connected:
+                    await asyncio.sleep(0.01)
+            many = [uuid4().hex for _ in range(20)]
+            await put(*((task_id, "acme", False) for task_id in many))
+            again, only, two = uuid4().hex, uuid4().hex, [uuid4().hex for _ in range(2)]
+            await put((only, "bank", False))
+            await put((again, "acme", True))
+            await put(*((task_id, "carl", False) for task_id in two))
+            gate.set()
+            async with asyncio.timeout(20):
+                while len(ran) < 24:
+                    await asyncio.sleep(0.01)
+    finally:
+        use_runner(None)
+        await dispatcher.close()
+        await link.close()
+    # The scheduler has given some to the worker before the others came.
+    place = {
+        task_id: position for position, task_id in enumerate(task_id for task_id in ran if task_id not in many[:3])
+    }
+    # Half a second counts for 125 ms of an account of weight 4, so its sixth turn is after the only other of carl's.
+    assert [place[task_id] for task_id in (only, again, two[0])] == [0, 1, 2]
+    assert place[many[3]] < place[two[1]] < place[many[-1]]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dask import annotate as dask_annotate
 from dask.utils import key_split
 from distributed import Client, Nanny, Scheduler, SchedulerPlugin, Worker, fire_and_forget
 from distributed.batched import BatchedSend
@@ -23,6 +24,7 @@ from cluster.scheduling.dask_config import configure_dask
 from cluster.scheduling.dask_internals import (
     MAX_CACHED_KEYS,
     add_handlers,
+    annotation_by_key,
     call_handler,
     connection_of,
     count_tasks,
@@ -35,13 +37,14 @@ from cluster.scheduling.dask_internals import (
     make_exceptions_portable,
     memory_limit,
     pause_worker,
-    priority_by_key,
     read_exception,
     release_keys,
+    reorder,
     report_seconds,
     reported_seconds,
     resume_worker,
     set_duration,
+    set_priority,
     shorten_linger,
     shorten_linger_to_worker,
     trim_key_cache,
@@ -241,14 +244,53 @@ async def test_the_keys_of_one_call_run_in_the_order_of_their_own_priorities(
         while worker.state.executing_count == 0:
             await asyncio.sleep(0.01)
     priorities = {"ordered-0": -3.5, "ordered-1": 2.0**46 - 7.25, "ordered-2": -0.001, "ordered-3": 0.0}
-    futures = client.map(append, range(4), key=list(priorities), priority=priority_by_key(priorities), pure=False)
-    alone = client.map(append, [9], key=["ordered-9"], priority=priority_by_key({"ordered-9": -1.0}), pure=False)
+    futures = client.map(append, range(4), key=list(priorities), priority=annotation_by_key(priorities), pure=False)
+    alone = client.map(append, [9], key=["ordered-9"], priority=annotation_by_key({"ordered-9": -1.0}), pure=False)
     async with asyncio.timeout(10):
         while "ordered-9" not in scheduler.tasks:
             await asyncio.sleep(0.01)
     GATES["order"].set()
     await client.gather([blocking, *futures, *alone])
     assert ORDER == [1, 3, 2, 9, 0]
+
+
+class Reversed(SchedulerPlugin):  # type: ignore[misc]
+    """Orders the tasks that have an annotation by it, the highest first."""
+
+    name = "reversed"
+
+    def update_graph(self, scheduler: Scheduler, *, annotations: dict[str, dict[str, Any]], **_: Any) -> None:
+        for key, place in annotations.get("place", {}).items():
+            set_priority(scheduler, key, (-place[0], 0))
+
+
+async def test_a_plugin_orders_tasks_by_their_annotations_before_they_are_queued_and_again_later(
+    dask: tuple[Scheduler, Worker, Client],
+) -> None:
+    scheduler, worker, client = dask
+    scheduler.add_plugin(Reversed())
+    GATES["places"] = threading.Event()
+    ORDER.clear()
+    blocking = client.submit(wait_for, "places", pure=False)
+    async with asyncio.timeout(10):
+        while worker.state.executing_count == 0:
+            await asyncio.sleep(0.01)
+    futures = []
+    # More than the scheduler gives to the worker at once, and in more than one call.
+    for numbers in (range(4), range(4, 8)):
+        places = {f"placed-{n}": (n,) for n in numbers}
+        with dask_annotate(place=annotation_by_key(places)):
+            futures += client.map(append, numbers, key=list(places), pure=False)
+    async with asyncio.timeout(10):
+        while "placed-7" not in scheduler.tasks:
+            await asyncio.sleep(0.01)
+    reorder(scheduler, {"placed-2": (-9.0, 0)})
+    GATES["places"].set()
+    await client.gather([blocking, *futures])
+    scheduler.remove_plugin("reversed")
+    # The worker had one more before the second call came.
+    assert ORDER[1:3] == [2, 7]
+    assert ORDER[2:] == sorted(ORDER[2:], reverse=True)
 
 
 async def test_dask_uses_the_duration_that_was_set(dask: tuple[Scheduler, Worker, Client]) -> None:

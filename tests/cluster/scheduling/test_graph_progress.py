@@ -26,14 +26,15 @@ class Bench:
         )  # fmt: skip
         self.plugin = AttemptTracker(self.scheduler, store)
         self.key = attempt_key("add", [(ID, 1)])
-        self.scheduler.tasks[self.key] = SimpleNamespace(suspicious=0, annotations={})
-        self.plugin.update_graph(self.scheduler, tasks=[self.key], annotations={})
+        self.scheduler.tasks[self.key] = SimpleNamespace(suspicious=0, annotations={}, priority=(0, 1, 0))
+        self.plugin.update_graph(self.scheduler, tasks=[self.key], annotations={}, priority={self.key: (0, 1, 0)})
 
     def graph(self, *keys: str) -> None:
         for key in keys:
             self.scheduler.tasks[key] = SimpleNamespace(suspicious=0, annotations={GRAPH_ANNOTATION: TAG})
         annotated = {GRAPH_ANNOTATION: dict.fromkeys(keys, TAG)}
-        self.plugin.update_graph(self.scheduler, tasks=list(keys), annotations=annotated)
+        priority: dict[Any, tuple[float, ...]] = dict.fromkeys(keys, (0, 1, 0))
+        self.plugin.update_graph(self.scheduler, tasks=list(keys), annotations=annotated, priority=priority)
 
     async def done(self, *keys: str) -> float | None:
         for key in keys:

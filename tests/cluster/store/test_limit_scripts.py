@@ -55,7 +55,7 @@ async def test_a_task_with_limits_is_held_until_it_is_claimed_and_then_holds_a_s
     submitted = await submit(store, priority=3, trace="00-aa-bb-01", account="acme")
     assert (submitted.outcome, submitted.dispatch) == (SubmissionOutcome.NEW, False)
     assert await keys(store) == {"held": {ID}, "woken": {f"+{LIMITS}"}}
-    assert await claim(store) == [Claimed(ID, 1, "etl", b"{}", 3, "00-aa-bb-01", "acme", 0.0)]
+    assert await claim(store) == [Claimed(ID, 1, "etl", b"{}", 3, "00-aa-bb-01", "acme", False)]
     assert await keys(store) == {"slots": {ID}, "woken": {f"+{LIMITS}"}}
     assert await claim(store) == []
     assert (await store.run(store.calls.start(ID, 1, "w"))).verdict == "RUN"
@@ -171,7 +171,7 @@ async def test_an_older_claimer_is_refused_and_takes_nothing(store: Store) -> No
     assert not await store.run(store.calls.become_claimer("b", 1))
     assert await store.run(store.calls.claim_held("b", 1, [(LIMITS, ID)])) is None
     assert (await keys(store))["held"] == {ID}
-    assert await claim(store, number=2) == [Claimed(ID, 1, "etl", b"{}", 0, "", "", None)]
+    assert await claim(store, number=2) == [Claimed(ID, 1, "etl", b"{}", 0, "", "", False)]
 
 
 async def test_a_claim_is_limited_by_the_length_of_the_inputs(store: Store) -> None:
