@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -20,6 +21,12 @@ SUBJECT_LIMIT: Final = 100
 """Maximum number of characters of a JWT's subject in its caller's name; a longer one is cut and gets a hash."""
 JWT_PREFIX: Final = "jwt/"
 """In front of the tenants that JWTs name. No name of a key's tenant begins with it, as `/` is percent-encoded."""
+
+ADDRESS_CHARACTERS: Final = 64
+"""Maximum number of characters of an IP address: 45 (RFC 4291), and the name of an interface in Linux."""
+ADDRESSES_KEPT: Final = 1_000
+"""Number of addresses that are not parsed again."""
+UNKNOWN_ADDRESS: Final = "address:unknown"
 
 
 class Scope(StrEnum):
@@ -138,13 +145,27 @@ def jwt_caller_name(subject: str) -> str:
     return f"jwt:{name}"
 
 
+def parse_address(text: str) -> str | None:
+    """The usual form of an IP address; None if the text, which a proxy may have forwarded, is none."""
+    return _parsed_address(text)[0] if len(text) <= ADDRESS_CHARACTERS else None
+
+
 def address_caller_name(address: str) -> str:
     """The name of the caller at an IP address. One network may have a whole /64 of IPv6 addresses (RFC 6177), so these
     count as one. What is no address, as a proxy may forward any text, is `address:unknown`."""
+    return _parsed_address(address)[1] if len(address) <= ADDRESS_CHARACTERS else UNKNOWN_ADDRESS
+
+
+@lru_cache(ADDRESSES_KEPT)
+def _parsed_address(text: str) -> tuple[str | None, str]:
+    """An address, and the name of the caller at it: each request asks for them, and parsing costs 10 µs."""
     try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
+        ip = ipaddress.ip_address(text)
     except ValueError:
-        return "address:unknown"
-    if isinstance(ip, ipaddress.IPv6Address) and not ip.is_loopback:
-        return f"address:{ip.ipv4_mapped or ipaddress.ip_network(f'{ip}/64', strict=False)}"
-    return f"address:{ip}"
+        return None, UNKNOWN_ADDRESS
+    if not isinstance(ip, ipaddress.IPv6Address):
+        return str(ip), f"address:{ip}"
+    bare = ipaddress.IPv6Address(text.partition("%")[0])
+    if bare.is_loopback:
+        return str(ip), f"address:{bare}"
+    return str(ip), f"address:{bare.ipv4_mapped or ipaddress.ip_network(f'{bare}/64', strict=False)}"

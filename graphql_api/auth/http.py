@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from typing import Final
 
@@ -18,7 +17,7 @@ from cluster.errors import (
     Unauthenticated,
 )
 from cluster.store.actor import Actor
-from graphql_api.auth.callers import Caller, address_caller_name
+from graphql_api.auth.callers import Caller, address_caller_name, parse_address
 
 CALLER: Final = "dask_graphql.caller"
 """The place of a request's caller in its ASGI scope, once it is known."""
@@ -63,10 +62,8 @@ def audit_refusal(connection: HTTPConnection, error: PublicError) -> None:
 def address_of(connection: HTTPConnection) -> str:
     """The client's address; uvicorn has resolved trusted proxies already. "unknown" if it is none, as on a Unix socket,
     or because a proxy has forwarded some text."""
-    try:
-        return str(ipaddress.ip_address(connection.client.host)) if connection.client else "unknown"
-    except ValueError:
-        return "unknown"
+    address = parse_address(connection.client.host) if connection.client else None
+    return address or "unknown"
 
 
 def address_name_of(connection: HTTPConnection) -> str:

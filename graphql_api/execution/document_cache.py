@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import sys
 from collections import OrderedDict
@@ -54,6 +53,10 @@ CALLER_FIELDS: Final = frozenset({"submittedBy", "cancelledBy"})
 """The fields of a task whose values depend on the caller that asks."""
 
 
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
 def weight_of(text: str, tokens: int) -> int:
     """The memory of a document in bytes, approximately.
 
@@ -102,14 +105,14 @@ class CachedDocument:
     """A parsed document.
 
     Attributes:
-        digest: SHA-256 of its text, the key in the cache.
+        text: the key in the cache, which the syntax tree keeps anyway.
         weight: its memory in bytes.
         cacheable: whether it is kept once it is valid.
         number: unique in this process.
         operations: those that were requested, by the name in the request.
     """
 
-    digest: bytes
+    text: str
     document: DocumentNode
     weight: int
     cacheable: bool
@@ -205,7 +208,7 @@ class DocumentCache:
             self._rules += (NoSchemaIntrospectionCustomRule,)
         self._introspection = settings.introspection
         self._numbers = itertools.count()
-        self._documents: OrderedDict[bytes, CachedDocument] = OrderedDict()
+        self._documents: OrderedDict[str, CachedDocument] = OrderedDict()
         self._bytes = 0
 
     def parse_cached(self, text: str | None, variables: Any = None) -> CachedDocument:
@@ -228,20 +231,16 @@ class DocumentCache:
         return document
 
     def _find(self, text: str) -> CachedDocument:
+        found = self._documents.get(text)
+        if found is not None:
+            self._documents.move_to_end(text)
+            return found
         persisted = self._persisted.contains(text)
         if not persisted:
             check_length(text, self._limits)
-        encoded = text.encode("utf-8", "surrogatepass")
-        if not persisted and len(encoded) > MAX_CACHED_BYTES:
-            return self._parse(text, b"", cacheable=False)
-        digest = hashlib.sha256(encoded).digest()
-        found = self._documents.get(digest)
-        if found is None:
-            return self._parse(text, digest, cacheable=True)
-        self._documents.move_to_end(digest)
-        return found
+        return self._parse(text, cacheable=persisted or _size(text) <= MAX_CACHED_BYTES)
 
-    def _parse(self, text: str, digest: bytes, *, cacheable: bool) -> CachedDocument:
+    def _parse(self, text: str, *, cacheable: bool) -> CachedDocument:
         self._persisted.check(text)
         try:
             document = parse(text, max_tokens=self._limits.tokens)
@@ -256,7 +255,7 @@ class DocumentCache:
                 ) from None
             raise
         tokens = max(1, document.token_count or self._limits.tokens)
-        return CachedDocument(digest, document, weight_of(text, tokens), cacheable, next(self._numbers), measured)
+        return CachedDocument(text, document, weight_of(text, tokens), cacheable, next(self._numbers), measured)
 
     def validate(self, schema: GraphQLSchema, document: CachedDocument) -> None:
         """Validates a document against the schema, once, and keeps it if it is valid.
@@ -275,9 +274,9 @@ class DocumentCache:
             self._keep(document)
 
     def _keep(self, document: CachedDocument) -> None:
-        if document.digest in self._documents:
+        if document.text in self._documents:
             return
-        self._documents[document.digest] = document
+        self._documents[document.text] = document
         self._bytes += document.weight
         while self._bytes > CACHE_BYTES:
             self._bytes -= self._documents.popitem(last=False)[1].weight

@@ -189,6 +189,7 @@ def test_the_names_of_callers_are_as_different_as_their_subjects(one: str, other
         ("<script>a b", "address:unknown"),
         ("", "address:unknown"),
         ("1.2.3.4:key", "address:unknown"),
+        ("fe80::1%" + "a" * 10_000, "address:unknown"),
     ],
 )
 def test_a_caller_without_a_credential_is_named_by_its_network(address: str, name: str) -> None:
