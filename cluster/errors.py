@@ -132,6 +132,24 @@ class QuotaExceeded(PublicError):
     audited = True
 
 
+class FileNotFound(PublicError):
+    """There is no file with this id, or none that the caller may use: it is uploaded (again) first."""
+
+    code = "FILE_NOT_FOUND"
+
+
+class FileTooLarge(PublicError):
+    """A file is longer than FILE_LIMIT_BYTES."""
+
+    code = "FILE_TOO_LARGE"
+
+
+class FileMismatch(PublicError):
+    """The bytes of an upload do not have the length or the hash that was announced."""
+
+    code = "FILE_MISMATCH"
+
+
 class TooManySubscriptions(PublicError):
     """The limit of open subscriptions, or of ids in one subscription, is reached."""
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cluster.errors import BadInput, TaskError
     from cluster.store.blob_store import BlobStore
     from cluster.task_types.concurrency import Limit
+    from cluster.task_types.file import File
     from cluster.task_types.registry import task
     from cluster.task_types.result_fields import Hidden, result_field
     from cluster.task_types.retry_policy import Retries
@@ -55,6 +56,7 @@ __all__ = [
     "Client",
     "ClientError",
     "Event",
+    "File",
     "Graph",
     "Handle",
     "Hidden",
@@ -86,6 +88,7 @@ _MODULES = {
     "cluster.errors": ("BadInput", "TaskError"),
     "cluster.store.blob_store": ("BlobStore",),
     "cluster.task_types.concurrency": ("Limit",),
+    "cluster.task_types.file": ("File",),
     "cluster.task_types.registry": ("task",),
     "cluster.task_types.result_fields": ("Hidden", "result_field"),
     "cluster.task_types.retry_policy": ("Retries",),

@@ -27,6 +27,7 @@ from graphql_api.auth.keys import KEYS_CHANGED
 from graphql_api.errors import STORE_UNAVAILABLE
 from graphql_api.execution.document_cache import DocumentCache
 from graphql_api.execution.persisted_operations import PersistedOperations
+from graphql_api.http import files
 from graphql_api.http.blob_downloads import download
 from graphql_api.http.health import healthz, readyz, show_metrics
 from graphql_api.http.pages import page_routes
@@ -95,6 +96,8 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
             Route("/metrics", show_metrics),
             Route("/blobs/{key:path}", download),
             Route("/tables/{key:path}", download_table),
+            Route("/files", files.upload, methods=["POST"]),
+            Route("/files/{id}", files.download),
             # Only so that `/graphql/` is redirected: requests to `/graphql` bypass the router.
             Route("/graphql", graphql),
             *page_routes(),

@@ -178,7 +178,7 @@ async def system(
             api_nodes=2,
             min_workers=2,
             max_workers=2,
-            task_modules=(TASKS, "tests.task_modules.odd", "tests.task_modules.frames"),
+            task_modules=(TASKS, "tests.task_modules.odd", "tests.task_modules.frames", "tests.task_modules.files"),
             allowed_origins=("https://app.example",),
             legacy_websocket=True,
         )

@@ -87,8 +87,9 @@ class Admission:
             )
         if _size(new) > size:
             raise QuotaExceeded(
-                f"your account ({account}) may keep {self.byte_limit(account)} bytes of records and blobs, and has "
-                f"room for {size} more, not for {_size(new)}; nothing was accepted: results make room when they expire",
+                f"your account ({account}) may keep {self.byte_limit(account)} bytes of records, blobs and files, and "
+                f"has room for {size} more, not for {_size(new)}; nothing was accepted: results make room when they "
+                "expire",
                 limit=self.byte_limit(account),
             )
 
@@ -102,6 +103,30 @@ class Admission:
         self._queued[new[0].record.name] += len(new)
         size = sum(RECORD_BYTES + len(item.record.input) for item in new)
         self._usage.add(new[0].record.account, len(new), size)
+
+    async def admit_bytes(self, account: str, size: int) -> None:
+        """Checks whether an account may keep `size` more bytes of files.
+
+        Raises:
+            QuotaExceeded: it has no room for them.
+            StoreFull: Redis is nearly full.
+        """
+        _, room = await self._account_room(account)
+        if size > room:
+            raise QuotaExceeded(
+                f"your account ({account}) may keep {self.byte_limit(account)} bytes of records, blobs and files, and "
+                f"has room for {room} more, not for {size}: results and files make room when they expire",
+                limit=self.byte_limit(account),
+            )
+        if await self._memory.is_full():
+            raise StoreFull(
+                "the task store is nearly full, so no new file is accepted; try again once results have expired",
+                retryAfterSeconds=RETRY_AFTER_SECONDS,
+            )
+
+    def count_bytes(self, account: str, size: int) -> None:
+        """Counts a file that this node has just accepted."""
+        self._usage.add(account, 0, size)
 
     def task_limit(self, account: str) -> int:
         """How many open tasks an account may have."""

@@ -1,4 +1,4 @@
-"""Deletes the blobs of expired tasks.
+"""Deletes the blobs of expired tasks, and files that nobody uses (file_deletion.py).
 
 A worker registers a task in Redis before it writes the task's first blob, so only tasks with blobs are checked, however
 their attempts ended. The entry is removed only after the blobs are deleted: a deleter that dies or a blob store that is
@@ -12,6 +12,7 @@ import logging
 import time
 from typing import Final
 
+from cluster.api_node.file_deletion import delete_files
 from cluster.api_node.leader_service import LeaderService
 from cluster.observability import metrics
 from cluster.settings import Settings
@@ -44,17 +45,20 @@ class BlobDeleter(LeaderService):
         self._next_orphan_search = 0.0
 
     async def _round(self) -> None:
-        """Deletes the blobs of all expired tasks in every shard."""
+        """Deletes the blobs of all expired tasks, and unused files, in every shard."""
         await self.lease.acquired()
         if time.monotonic() >= self._next_orphan_search:
             self._next_orphan_search = time.monotonic() + ORPHAN_SEARCH_SECONDS
             await self._register_orphans()
+            if isinstance(self._blobs, FolderBlobStore):
+                await asyncio.to_thread(self._blobs.delete_unfinished, ORPHAN_AGE_SECONDS)
         for digit in SHARDS:
             checked = PAGE_SIZE
             while checked >= PAGE_SIZE and self.active:
                 checked, task_ids = await self._store.run(self._store.calls.claim_blobs(digit, PAGE_SIZE))
                 if task_ids:
                     await self._delete(digit, task_ids)
+            await delete_files(self._store, self._blobs, digit, lambda: self.active)
 
     async def _delete(self, digit: str, task_ids: list[str]) -> None:
         # Only blobs older than now: the task may be submitted again meanwhile and write new blobs under the same id.

@@ -12,6 +12,7 @@ from cluster.api_node.blob_deletion import BlobDeleter
 from cluster.api_node.cancellation import Cancellations
 from cluster.api_node.cluster_snapshot import SnapshotWatchers
 from cluster.api_node.dispatcher import Dispatcher
+from cluster.api_node.files import Files
 from cluster.api_node.limits import Limits
 from cluster.api_node.operation_rates import OperationRates
 from cluster.api_node.paused_types import PausedTypes, Recalls
@@ -47,6 +48,7 @@ class Node:
     scheduler: SchedulerClient
     dispatcher: Dispatcher
     submissions: Submissions
+    files: Files
     cancellations: Cancellations
     deliveries: ResultDelivery
     paused_types: PausedTypes
@@ -127,6 +129,8 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
     pruner = Pruner(store, node_id)
     blob_deleter = BlobDeleter(settings, store, blobs, node_id)
     audit = AuditLog(store, settings.audit_entries)
+    admission = Admission(settings, store, policies)
+    files = Files(settings, store, blobs, admission)
     broadcast_listeners.append(policies.on_broadcast)
     loops = [
         scheduler.loop, dispatcher.loop, cancellations.loop, audit.loop, policies.loop,
@@ -143,8 +147,9 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         scheduler=scheduler,
         dispatcher=dispatcher,
         submissions=Submissions(
-            store, dispatcher, Admission(settings, store, policies), deliveries, cancellations, audit, limits
+            store, dispatcher, admission, deliveries, cancellations, audit, limits, files
         ),
+        files=files,
         cancellations=cancellations,
         deliveries=deliveries,
         paused_types=paused_types,

@@ -11,6 +11,7 @@ from cluster.api_node.admission_control import Admission
 from cluster.api_node.audit_log import AuditLog
 from cluster.api_node.cancellation import Cancellations
 from cluster.api_node.dispatcher import Dispatchable, Dispatcher
+from cluster.api_node.files import Files, Owner
 from cluster.api_node.limits import Limits
 from cluster.api_node.result_delivery import ResultDelivery
 from cluster.observability import metrics, tracing
@@ -68,7 +69,9 @@ class Submissions:
         cancellations: Cancellations,
         audit: AuditLog,
         limits: Limits,
+        files: Files,
     ) -> None:
+        self._files = files
         self._cancellations = cancellations
         self._audit = audit
         self._store = store
@@ -83,6 +86,7 @@ class Submissions:
         Raises:
             QueueFull: too many tasks are queued, in all or of this account; nothing was accepted.
             QuotaExceeded: the account keeps too many bytes; nothing was accepted.
+            FileNotFound: a file of the input does not exist; nothing was accepted.
             StoreUnavailable: Redis does not answer. Submissions may have been accepted nevertheless; repeating them is
                 safe.
         """
@@ -103,6 +107,7 @@ class Submissions:
         await self.admission.admit(
             bound, recompute=options.recompute, account=options.account, not_before=options.not_before
         )
+        await self._files.use(bound, Owner(options.tenant, options.account))
         submitted = await self._claim_all(bound, options, trace)
         self.admission.accepted(submitted, not_before=options.not_before)
         self._audit_all(bound, submitted, options.actor)

@@ -127,6 +127,8 @@ BLOB_DELETIONS = counter(
     outcome=("deleted", "failed"),
 )
 
+UPLOADED_BYTES = counter("uploaded_bytes", "Bytes of files that were uploaded to an api node.", "api")
+
 # Delivery -------------------------------------------------------------------------------------------------------------
 
 SUBSCRIPTIONS = gauge("subscriptions_open", "Subscribers that wait for a task.", "api")

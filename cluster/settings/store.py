@@ -40,6 +40,16 @@ class StoreSettings(SettingsGroup):
         integer(1_000, 16_000_000),
         "Largest value that is stored in the record itself; larger ones go to the blob store.",
     )
+    file_limit_bytes: int = setting(
+        5_000_000_000,
+        integer(1_000, 5_000_000_000_000),
+        "Largest file that can be uploaded. It also counts in TENANT_BYTES.",
+    )
+    file_ttl_seconds: int = setting(
+        86_400,
+        integer(1),
+        "How long a file is kept after its last use; longer while a task that uses it is open or its record is kept.",
+    )
     event_limit: int = setting(
         1_000, integer(10, 100_000), "Maximum number of events kept for one task; the oldest are dropped first."
     )

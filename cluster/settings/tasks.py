@@ -28,7 +28,8 @@ class TaskSettings(SettingsGroup):
     tenant_bytes: int = setting(
         10_000_000_000,
         integer(100_000),
-        "Maximum bytes of one tenant's records and blobs: inputs, results and errors, and 1,500 for each record. "
+        "Maximum bytes of one tenant's records, blobs and files: inputs, results and errors, and 1,500 for each "
+        "record. "
         "Further submissions are refused.",
     )
     input_limit_bytes: int = setting(

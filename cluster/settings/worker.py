@@ -27,6 +27,12 @@ class WorkerSettings(SettingsGroup):
         "How long the event loop of a worker process may be blocked while its threads run before the process is "
         "replaced. Time in which a task holds the GIL does not count. 0: for ever.",
     )
+    file_cache_bytes: int = setting(
+        10_000_000_000,
+        integer(0),
+        "How much of a worker machine's disk the files of tasks may take, in `file-cache` in DATA_DIR; those that were "
+        "used least recently are deleted first. Files that running tasks use are kept beyond it.",
+    )
     drain_seconds: float = setting(
         100.0,
         seconds(0),

@@ -16,6 +16,8 @@ from cluster.errors import BlobError
 from cluster.store.blob_store import CHUNK_BYTES, BlobStore, Deletion
 from cluster.store.blob_writer import BlobWriter
 
+FILES: Final = "files"
+"""The folder of the places of files; all others are named by tasks."""
 NO_LINKS: Final = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
 """A file system that cannot link the file (a second time): it is copied."""
 
@@ -105,6 +107,15 @@ class FolderBlobStore(BlobStore):
                     if entry.is_dir() and entry.stat().st_mtime < limit:
                         found.append(entry.name)
         return found
+
+    def delete_unfinished(self, seconds: float) -> None:
+        """Deletes what was written of files whose upload ended more than `seconds` ago with the node that served it."""
+        limit = time.time() - seconds
+        with suppress(FileNotFoundError), os.scandir(self.folder / FILES) as places:
+            for place in places:
+                with suppress(OSError):  # another node deletes it too
+                    if place.stat().st_mtime < limit and not os.path.exists(f"{place.path}/data"):
+                        shutil.rmtree(place.path)
 
 
 class FolderWriter(BlobWriter):

@@ -64,6 +64,8 @@ SCRIPTS: Final = {
         "claim_due", "prune", "take_tokens", "register_blobs", "claim_blobs", "unregister_blobs", "write_time",
         "become_claimer", "peek_held", "claim_held", "check_slots", "recall", "replace_field", "expire_unstarted",
         "record_checkpoint",
+        "register_place", "register_file", "use_file", "borrow_file", "claim_files", "check_file", "claim_places",
+        "unregister_places",
     )
 }  # fmt: skip
 

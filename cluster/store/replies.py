@@ -28,12 +28,14 @@ class StartReply:
         waited_seconds: how long the task waited after it could have started; None unless this is its first attempt.
         trace: W3C trace context of the submission, or empty.
         checkpoint: key of the blob with the latest checkpoint of this run, or empty.
+        tenant: the owner, if tenants are isolated.
     """
 
     verdict: str
     waited_seconds: float | None = None
     trace: str = ""
     checkpoint: str = ""
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from cluster.settings import Settings
 from cluster.store.call_builder import milliseconds
+from cluster.store.file_calls import FileCalls
 from cluster.store.limit_calls import LimitCalls
 from cluster.store.lua_scripts import Call
 from cluster.store.shard_calls import ShardCalls
@@ -18,8 +20,12 @@ PROBE_TTL_SECONDS: Final = 60.0
 """How long the key is kept that a node writes to test whether Redis accepts writes."""
 
 
-class Calls(TaskCalls, ShardCalls, LimitCalls):
-    """The calls of tasks and of shards, and those that have a single key."""
+class Calls(TaskCalls, ShardCalls, LimitCalls, FileCalls):
+    """The calls of tasks, of shards and of files, and those that have a single key."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._file_ttl = milliseconds(settings.file_ttl_seconds)
 
     def record_time(self, key: str, suffix: str = "") -> Call[int]:
         """Writes the time, and `suffix` after it, to a key. Returns the time, milliseconds since 1970 by Redis's

@@ -119,8 +119,8 @@ class TaskCalls(CallBuilder):
         """Starts an attempt on a worker."""
 
         def parse(reply: bytes) -> StartReply:
-            verdict, waited, trace, checkpoint = [*reply.decode().split(" "), "", "", ""][:4]
-            return StartReply(verdict, int(waited) / 1000 if waited else None, trace, checkpoint)
+            verdict, waited, trace, checkpoint, tenant = [*reply.decode().split(" "), "", "", "", ""][:5]
+            return StartReply(verdict, int(waited) / 1000 if waited else None, trace, checkpoint, tenant)
 
         return self._task_call(
             "start", task_id, attempt, worker, milliseconds(CHECK_AFTER_SECONDS), self._event_limit, self._ttl,

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from cluster.errors import RegistryError
+from cluster.task_types.file import to_file, to_text
 from cluster.task_types.pydantic_internals import is_inner_serializer, is_pydantics
 from cluster.task_types.value_types import json_integer, parse_big_int
 
@@ -21,6 +22,9 @@ NOT_SCHEMAS: Final = frozenset({"serialization", "metadata", "default", "config"
 
 _UNSTABLE: Final = frozenset({"set", "frozenset", "dict", "any", "function-plain"})
 """Types whose JSON may differ from process to process, or hide a float that is not finite."""
+
+OWN_VALIDATORS: Final = (parse_big_int, to_text, to_file)
+"""Validators of our own value types."""
 
 WRAPPERS: Final = frozenset({"function-before", "function-after", "function-wrap"})
 
@@ -73,7 +77,7 @@ def _is_custom(node: Schema) -> bool:
         return True
     if kind in WRAPPERS or kind == "function-plain":
         function = node["function"]["function"]
-        return function is not parse_big_int and not is_enum_value(node)
+        return function not in OWN_VALIDATORS and not is_enum_value(node)
     if kind == "model":
         hook = getattr(node["cls"], node.get("post_init") or "", None)
         return bool(node.get("custom_init")) or (hook is not None and not is_pydantics(hook))
@@ -153,4 +157,4 @@ def _has_own_serializer(node: Schema) -> bool:
     if not written or written["type"] not in ("function-plain", "function-wrap", "format", "to-string"):
         return False
     function = written.get("function")
-    return function is not json_integer and not is_inner_serializer(function)
+    return function not in (json_integer, to_text) and not is_inner_serializer(function)

@@ -13,9 +13,9 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic_core import SchemaValidator
 
-from cluster.task_types.core_schema import NOT_SCHEMAS, WRAPPERS, Schema, is_enum_value
+from cluster.task_types.core_schema import NOT_SCHEMAS, OWN_VALIDATORS, WRAPPERS, Schema, is_enum_value
 from cluster.task_types.pydantic_internals import make_unvalidated, private_values
-from cluster.task_types.value_types import SAFE_INTEGER, parse_big_int
+from cluster.task_types.value_types import SAFE_INTEGER
 
 
 def json_reader(schema: Schema, *, canonical: bool = False) -> SchemaValidator:
@@ -55,7 +55,7 @@ def _read(node: Schema, canonical: bool) -> dict[str, Any]:
 def _read_as(node: Schema, canonical: bool) -> dict[str, Any]:
     kind: str = node["type"]
     if kind in WRAPPERS:
-        if node["function"]["function"] is parse_big_int:
+        if node["function"]["function"] in OWN_VALIDATORS:
             return {"type": kind, "function": node["function"], "schema": _read(node["schema"], canonical)}
         if is_enum_value(node):
             return {"type": "literal", "expected": [member.value for member in node["schema"]["members"]]}

@@ -17,9 +17,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import SchemaValidator, to_json
 
 from cluster.errors import BadInput, PublicError
+from cluster.task_types.annotations import classes_in
 from cluster.task_types.callables import origin_of, underlying_function
 from cluster.task_types.concurrency import Limit
 from cluster.task_types.core_schema import Traits, traits_of
+from cluster.task_types.file import File
 from cluster.task_types.input_errors import ValuePath, describe_exception, python_path, validation_refusal
 from cluster.task_types.json_form import NonFiniteNumber, stable_json
 from cluster.task_types.json_reader import json_reader
@@ -28,6 +30,7 @@ from cluster.task_types.pydantic_internals import core_schema_of, serializer_of,
 from cluster.task_types.retry_policy import Retries
 from cluster.task_types.round_trip import difference
 from cluster.task_types.task_id import canonical_json, task_id
+from cluster.task_types.walk import instances_in
 
 logger = logging.getLogger(__name__)
 
@@ -153,13 +156,15 @@ class TaskType:
         limit = self.input_limit or limit_bytes
         if limit is not None and len(canonical_input) > limit:
             raise BadInput(
-                f"{self.name}: an input has at most {limit} bytes of JSON, not {len(canonical_input)}: pass a URL or a "
-                "key of large data instead",
+                f"{self.name}: an input has at most {limit} bytes of JSON, not {len(canonical_input)}: declare a "
+                "File, and upload large data",
                 limit=limit,
             )
         if len(canonical_input) > MAX_INT_DIGITS or traits.has_custom_code:
             self._check_input_round_trip(model, canonical_input, format_path)
-        return Bound(self, model, canonical_input, task_id(self.name, self.version, canonical_input, salt))
+        return Bound(
+            self, model, canonical_input, task_id(self.name, self.version, canonical_input, salt), self._files_in(model)
+        )
 
     def _validate(self, arguments: Mapping[str, Any], format_path: Callable[[ValuePath], str]) -> BaseModel:
         """The arguments after validation and the author's check."""
@@ -234,6 +239,16 @@ class TaskType:
                 return name, path
         return None
 
+    @cached_property
+    def has_files(self) -> bool:
+        """Whether there may be files in an input."""
+        return any(cls is File for item in self.arguments for cls, _ in classes_in(item.annotation))
+
+    def _files_in(self, model: BaseModel) -> tuple[str, ...]:
+        if not self.has_files:
+            return ()
+        return tuple(dict.fromkeys(file.sha256 for file in instances_in(model, File)))
+
     def values(self, model: BaseModel) -> dict[str, Any]:
         """The arguments to call the function with."""
         return {argument.name: getattr(model, argument.name) for argument in self.arguments}
@@ -265,3 +280,5 @@ class Bound:
     model: BaseModel
     canonical_input: bytes
     task_id: str
+    files: tuple[str, ...] = ()
+    """The SHA-256 of each file in the input."""

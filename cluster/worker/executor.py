@@ -22,11 +22,14 @@ from cluster.store.blob_store import BlobStore
 from cluster.store.lua_scripts import Call
 from cluster.store.replies import StartReply
 from cluster.store.thread_store import ThreadStore
+from cluster.task_types.file import File, FileContent, resolve, use_fetcher
 from cluster.task_types.registry import Registry
 from cluster.task_types.retry_policy import NO_RETRIES, Retries
 from cluster.task_types.task_type import TaskType
 from cluster.task_types.value_types import Blob
+from cluster.task_types.walk import instances_in
 from cluster.worker.attempt_table import AttemptKey, AttemptTable
+from cluster.worker.file_cache import FileCache
 from cluster.worker.outcome import Failed, Outcome, Succeeded, run_function
 from cluster.worker.output_capture import finish_lines
 from cluster.worker.partial_outputs import encode_partial
@@ -67,6 +70,7 @@ class Executor:
         self.running: dict[AttemptKey, RunningAttempt] = {}
         self._process_id = os.getpid()
         use_parts(self._attempt_of_part)
+        use_fetcher(FileCache(settings.data_dir / "file-cache", settings.file_cache_bytes, blobs).fetch)
 
     def run(self, name: str, attempts: Sequence[AttemptInput]) -> list[float]:
         """Runs attempts of one task type one after the other; their outcomes are in the records afterwards.
@@ -146,10 +150,14 @@ class Executor:
                 if task_type is None:
                     outcome: Outcome = self._not_installed(name)
                 else:
-                    outcome = run_function(task_type, attempt, self.settings, self._process_id)
+                    resolve = partial(self._resolve_files, task_id, start.tenant)
+                    outcome = run_function(task_type, attempt, self.settings, self._process_id, resolve)
+                borrow = self._borrow_files(running, outcome, start.tenant)
                 store_outcome = self._store_outcome(running, name, outcome)
                 metrics.labelled(metrics.RUN_SECONDS, name).observe(time.perf_counter() - started)
-                replies = self.store.run_many([store_outcome, *([self._start(following)] if following else ())])
+                # The blobs first: whoever sees the result may use them as files.
+                calls = [*borrow, store_outcome, *([self._start(following)] if following else ())]
+                replies = self.store.run_many(calls)[len(borrow) :]
                 verdict = _verdict(outcome, replies[0])
                 metrics.labelled(metrics.ATTEMPTS, name, verdict).inc()
                 if verdict != "REFUSED":
@@ -175,6 +183,30 @@ class Executor:
     def _attempt_of_part(self, task_id: str, attempt: int) -> RunningAttempt:
         """The attempt that a part of its graph belongs to, which runs in another process or thread."""
         return self._attempt(task_id, attempt, lambda _: None)
+
+    def _resolve_files(self, task_id: str, tenant: str, arguments: dict[str, Any]) -> None:
+        """Looks up where the files among the arguments are.
+
+        Raises:
+            TaskError: one of them is gone.
+        """
+        files = list(instances_in(arguments, File))
+        calls = [self.store.calls.use_file(tenant, file.sha256, task_id) for file in files]
+        for file, found in zip(files, self.store.run_many(calls) if calls else (), strict=True):
+            if found is None or not found.place:
+                raise TaskError("FILE_NOT_FOUND", f"there is no file {file.id}: upload it, and submit again")
+            resolve(file, FileContent(found.key, found.size_bytes, found.media_type, found.name))
+
+    def _borrow_files(self, running: RunningAttempt, outcome: Outcome, tenant: str) -> list[Call[bool]]:
+        """The calls that make the blobs of an output files, which other tasks take as arguments."""
+        return [
+            self.store.calls.borrow_file(
+                tenant, blob.sha256, blob.key, running.task_id, blob.size_bytes, blob.media_type,
+                blob.key.rpartition("/")[2],
+            )
+            for blob in _saved_blobs(running, outcome)
+            if blob.sha256 is not None and isinstance(outcome, Succeeded)
+        ]  # fmt: skip
 
     def _not_installed(self, name: str) -> Failed:
         return Failed(

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -68,16 +68,26 @@ class Failed:
 Outcome: TypeAlias = Succeeded | Failed
 
 
-def run_function(task_type: TaskType, attempt: AttemptInput, settings: Settings, process_id: int) -> Outcome:
+def run_function(
+    task_type: TaskType,
+    attempt: AttemptInput,
+    settings: Settings,
+    process_id: int,
+    resolve_files: Callable[[dict[str, Any]], None],
+) -> Outcome:
     """Runs the task function of an attempt.
 
     Args:
         process_id: of the worker process; a fork of it that comes back from the function exits.
+        resolve_files: finds out where the files among the arguments are.
     """
     task_id, number, canonical_input = attempt
     try:
         with _exit_in_forks(process_id):
-            value = call(task_type, task_type.read_input(canonical_input))
+            arguments = task_type.read_input(canonical_input)
+            if task_type.has_files:
+                resolve_files(arguments)
+            value = call(task_type, arguments)
             # Inside, because an output may be computed while it is read: by a generator, or by a class's serializer.
             sink = attempt_sink() if task_type.output.declared.holds_data else None
             return encode(task_type, value, settings.inline_limit_bytes, sink)

@@ -8,9 +8,12 @@ from typing import Final
 from starlette.requests import HTTPConnection
 
 from cluster.errors import (
+    FileNotFound,
+    FileTooLarge,
     Forbidden,
     OperationNotAllowed,
     PublicError,
+    QuotaExceeded,
     RateLimited,
     ServiceUnavailable,
     TooManyConnections,
@@ -25,6 +28,9 @@ CALLER: Final = "dask_graphql.caller"
 _STATUS: dict[type[PublicError], int] = {
     Unauthenticated: 401,
     Forbidden: 403,
+    FileNotFound: 404,
+    FileTooLarge: 413,
+    QuotaExceeded: 413,
     OperationNotAllowed: 400,
     RateLimited: 429,
     TooManyConnections: 429,

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from cluster.api_node.node import Node
 from cluster.errors import BlobError
-from cluster.store.blob_store import CHUNK_BYTES
+from cluster.store.blob_store import CHUNK_BYTES, BlobStore
 from cluster.task_types.task_id import TASK_ID
 from cluster.task_types.value_types import Blob
 from cluster.task_types.walk import instances_in
@@ -32,34 +32,36 @@ async def download(request: Request) -> Response:
     blob = await find_blob(node, key, caller)
     if blob is None:
         return JSONResponse({"error": "there is no such blob, or its task expired", "code": "BLOB_NOT_FOUND"}, 404)
-    return await serve_blob(node, blob, key.rsplit("/", 1)[-1], request.headers)
+    return await serve_blob(request, node.blobs, blob, key.rsplit("/", 1)[-1])
 
 
-async def serve_blob(node: Node, blob: Blob, name: str, request_headers: Mapping[str, str]) -> Response:
-    """The response with a blob, or with the range of it that is asked for.
+async def serve_blob(request: Request, blobs: BlobStore, blob: Blob, name: str) -> Response:
+    """The response with a blob, or with the range of it that is asked for; for a HEAD only with its headers.
 
     Args:
         name: the file name of the download.
     """
-    key = blob.key
-    first, last, status = 0, blob.size_bytes - 1, 200
+    key, size_bytes = blob.key, blob.size_bytes
+    first, last, status = 0, size_bytes - 1, 200
     headers = {"Accept-Ranges": "bytes", **content_headers(name, blob.media_type)}
-    if asked := asked_range(request_headers, blob.size_bytes):
+    if asked := asked_range(request.headers, size_bytes):
         first, last = asked
         if first > last:
-            return Response(status_code=416, headers={"Content-Range": f"bytes */{blob.size_bytes}"})
+            return Response(status_code=416, headers={"Content-Range": f"bytes */{size_bytes}"})
         status = 206
-        headers["Content-Range"] = f"bytes {first}-{last}/{blob.size_bytes}"
+        headers["Content-Range"] = f"bytes {first}-{last}/{size_bytes}"
     headers["Content-Length"] = str(last - first + 1)
+    if request.method == "HEAD":
+        return Response(None, status, headers)
     try:
-        head = await node.blobs.read(key, first, min(CHUNK_BYTES, last - first + 1))
+        head = await blobs.read(key, first, min(CHUNK_BYTES, last - first + 1))
     except BlobError:
         return JSONResponse({"error": BLOBS_UNAVAILABLE, "code": "BLOB_UNAVAILABLE"}, 503)
 
     async def body() -> AsyncIterator[bytes]:
         yield head
         for offset in range(first + len(head), last + 1, CHUNK_BYTES):
-            yield await node.blobs.read(key, offset, min(CHUNK_BYTES, last + 1 - offset))
+            yield await blobs.read(key, offset, min(CHUNK_BYTES, last + 1 - offset))
 
     return StreamingResponse(body(), status, headers)
 

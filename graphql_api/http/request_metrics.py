@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cluster.observability import metrics, tracing
 
-ROUTES: Final = ("/graphql", "/blobs", "/static", "/metrics", "/healthz", "/readyz")
+ROUTES: Final = ("/graphql", "/blobs", "/files", "/static", "/metrics", "/healthz", "/readyz")
 
 
 class MetricsMiddleware:

@@ -45,7 +45,7 @@ async def download_table(request: Request) -> Response:
     if form == "parquet" and (number is not None or len(table.parts) == 1):
         part = table.parts[number or 0]
         blob = Blob(part_key(table.key, number or 0), part.size_bytes, MEDIA_TYPES[form])
-        return await serve_blob(node, blob, name, request.headers)
+        return await serve_blob(request, node.blobs, blob, name)
     if number is not None:
         return JSONResponse({"error": "a part of a table is only kept as Parquet", "code": "BLOB_NOT_FOUND"}, 404)
     if form == "csv":

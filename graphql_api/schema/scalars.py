@@ -15,6 +15,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types.scalar import ScalarDefinition
 
 from cluster.data.json_cells import JsonRow
+from cluster.task_types.file import FILE_ID, file_id, to_text
 from cluster.task_types.value_types import decimal_text, json_integer, parse_big_int
 from graphql_api.strawberry_internals import default_scalar
 
@@ -41,6 +42,24 @@ BIG_INT: Final[ScalarDefinition] = strawberry.scalar(
     description="An integer of any size: a string of decimal digits. Input accepts a string or an integer.",
     serialize=_serialize_big_int,
     parse_value=_parse_big_int,
+)
+
+
+FileId = NewType("FileId", str)
+"""The GraphQL scalar: `sha256:` and 64 lower-case hex digits."""
+
+
+def _parse_file_id(value: Any) -> str:
+    if not isinstance(value, str) or not FILE_ID.fullmatch(value):
+        raise GraphQLError(f"a FileId is sha256: and 64 lower-case hex digits, not {str(value)[:80]!r}")
+    return value
+
+
+FILE_ID_SCALAR: Final[ScalarDefinition] = strawberry.scalar(
+    name="FileId",
+    description="A file by the SHA-256 of its bytes: `sha256:` and 64 lower-case hex digits. Upload one to `/files`.",
+    serialize=to_text,
+    parse_value=_parse_file_id,
 )
 
 
@@ -118,6 +137,7 @@ JSON: Final[ScalarDefinition] = strawberry.scalar(
 CONFIG: Final = StrawberryConfig(
     scalar_map={
         BigInt: BIG_INT,
+        FileId: FILE_ID_SCALAR,
         datetime.timedelta: DURATION,
         strawberry.scalars.JSON: JSON,
         datetime.datetime: _exact_time(datetime.datetime),
@@ -125,7 +145,9 @@ CONFIG: Final = StrawberryConfig(
     }
 )
 
-SCALAR_NAMES: Final = frozenset({"Date", "DateTime", "Time", "Duration", "Decimal", "UUID", "BigInt", "JSON", "Blob"})
+SCALAR_NAMES: Final = frozenset(
+    {"Date", "DateTime", "Time", "Duration", "Decimal", "UUID", "BigInt", "FileId", "JSON", "Blob"}
+)
 """GraphQL names that task authors' types cannot have, even if the schema does not use them yet."""
 
 
@@ -134,9 +156,17 @@ class BlobType:
     """The GraphQL type of `dask_graphql.Blob`."""
 
     key: strawberry.Private[str]
+    sha256: strawberry.Private[str | None]
     size_bytes: BigInt = strawberry.field(description="Length in bytes.")
     media_type: str = strawberry.field(description="Content-Type of the download.")
 
     @strawberry.field(description="Path of the download on this api. Supports Range requests.")
     def url(self) -> str:
         return f"/blobs/{self.key}"
+
+    @strawberry.field(
+        description="The value of a `FileId` argument that passes these bytes on to another task. Null for a blob of "
+        "an earlier release."
+    )
+    def file_id(self) -> FileId | None:
+        return FileId(file_id(self.sha256)) if self.sha256 else None

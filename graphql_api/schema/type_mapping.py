@@ -31,6 +31,7 @@ from cluster.task_types.annotations import (
     without_none,
 )
 from cluster.task_types.declaration import output_annotation
+from cluster.task_types.file import File
 from cluster.task_types.input_errors import describe_value
 from cluster.task_types.result_checks import INT_MAX, INT_MIN
 from cluster.task_types.result_fields import HiddenMark, result_fields
@@ -44,7 +45,7 @@ from graphql_api.schema.client_names import NAME, check_names, graphql_name, upp
 from graphql_api.schema.constraints import constraints_in, description_of
 from graphql_api.schema.defaults import graphql_default
 from graphql_api.schema.docstrings import attribute_docs, docstring_of
-from graphql_api.schema.scalars import SCALAR_NAMES, BigInt, BlobType
+from graphql_api.schema.scalars import SCALAR_NAMES, BigInt, BlobType, FileId
 from graphql_api.schema.strawberry_fields import (
     Parameter,
     input_field,
@@ -126,12 +127,16 @@ class TypeMap:
             return self._literal(get_args(bare), where, hint)
         if bare is Blob:
             if is_input:
-                raise RegistryError(f"{where}: a Blob cannot be an argument; pass a URL or a key of its bytes instead")
+                raise RegistryError(
+                    f"{where}: a Blob cannot be an argument; declare File: a Blob's fileId is its value"
+                )
             return BlobType
         if is_table(bare):
             if is_input:
                 raise RegistryError(f"{where}: a Table cannot be an argument; pass a File, or rows as list[Row]")
             return self._table(bare, where)
+        if bare is File:
+            return FileId
         if isinstance(bare, type) and get_origin(bare) is None:
             if issubclass(bare, enum.Enum):
                 return self._enum(bare, where)

@@ -37,7 +37,7 @@ def _suggestion(annotation: Any) -> str:
     if typing.is_typeddict(annotation) or (isinstance(annotation, type) and issubclass(annotation, tuple)):
         return "declare a dataclass with the same fields"
     if origin is bytes:
-        return "accept a base64 str, and return a Blob from dask_graphql.save_blob"
+        return "accept a File, and return a Blob from dask_graphql.save_blob"
     if isinstance(origin, type) and origin.__module__ in ("collections.abc", "collections"):
         return "use list[...] or dict[str, ...]"
     return "use plain types, enums, lists, dataclasses or models"

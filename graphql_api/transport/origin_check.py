@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from cluster.settings import Settings
 
 REQUEST_HEADERS: Final = (
-    "authorization", "content-type", "content-encoding", "last-event-id", "range", "x-api-key",
+    "authorization", "content-type", "content-encoding", "content-digest", "last-event-id", "range", "x-api-key",
     "apollographql-client-name", "apollographql-client-version",
 )  # fmt: skip
 RESPONSE_HEADERS: Final = ("retry-after", "content-range", "content-disposition", "accept-ranges")

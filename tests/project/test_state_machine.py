@@ -15,6 +15,7 @@ from cluster.settings import Settings
 from cluster.store import task_calls
 from cluster.store.actor import Actor
 from cluster.store.async_store import Store
+from cluster.store.file_calls import FileUser
 from cluster.store.lua_scripts import SCRIPTS, Call
 from cluster.store.record import TaskState
 from cluster.store.script_calls import Calls
@@ -78,6 +79,15 @@ def tries(calls: Calls, task_id: str) -> Iterator[Call[Any]]:
     yield calls.claim_held(digit, 1, [("t:fibonacci", task_id)])
     yield calls.check_slots(digit, ["t:fibonacci"])
     yield calls.recall(digit, "fibonacci", 0, 100)
+    sha256 = digit * 64
+    yield calls.register_place("files/a", sha256, offered_to="")
+    yield calls.register_file("", sha256, "files/a", 1, "", "", "")
+    yield calls.use_file("", sha256, task_id)
+    yield calls.borrow_file("", sha256, f"{task_id}/1/a", task_id, 1, "", "a")
+    yield calls.claim_files(digit, 100)
+    yield calls.check_file("", sha256, [(FileUser(task_id, "1"), None)])
+    yield calls.claim_places(digit, 100)
+    yield calls.unregister_places(digit, ["files/a"])
     yield calls.prune(digit, 100)
     yield calls.register_blobs(task_id)
     yield calls.record_checkpoint(task_id, 1, f"{task_id}/1/.checkpoint")

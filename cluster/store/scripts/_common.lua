@@ -370,3 +370,20 @@ local function requeue(attempt)
   move_to('QUEUED')
   leave_limits()
 end
+
+-- Files ----------------------------------------------------------------------------------------------------------------
+-- A file is known by tenant and SHA-256, and its shard is the first digit of that. Keys, all of the shard:
+--   {shard}:file:<tenant>:<sha>        hash  place, size_bytes, media_type, name, account, created_at, used_at; source
+--                                            (a blob of a task) or offered (a place that a client may write), without
+--                                            a place
+--   {shard}:file_users:<tenant>:<sha>  zset  ids of tasks that use it -> when to look whether they are gone, ms
+--   {shard}:files                      zset  <tenant>:<sha> -> when to check whether it can be deleted, ms
+--   {shard}:places                     zset  '+<place>' that belongs to no file -> when to delete it; '-<place>' that is
+--                                            being deleted -> when to try again, ms
+
+local function file_key(tenant, sha) return SHARD .. ':file:' .. tenant .. ':' .. sha end
+
+local function file_users_key(tenant, sha) return SHARD .. ':file_users:' .. tenant .. ':' .. sha end
+
+-- The bytes at this place are deleted soon.
+local function give_up_place(place) redis.call('ZADD', SHARD .. ':places', NOW_TEXT, '+' .. place) end

@@ -15,6 +15,7 @@ from cluster.api_node.admission_control import Admission
 from cluster.api_node.audit_log import AuditLog
 from cluster.api_node.cancellation import Cancellations
 from cluster.api_node.dispatcher import Dispatcher
+from cluster.api_node.files import Files
 from cluster.api_node.limits import Limits
 from cluster.api_node.policy_cache import PolicyCache
 from cluster.api_node.result_delivery import ResultDelivery
@@ -24,6 +25,7 @@ from cluster.errors import QueueFull, QuotaExceeded, StoreFull
 from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
 from cluster.store.async_store import Store
+from cluster.store.folder_blob_store import FolderBlobStore
 from cluster.store.record import TaskState
 from cluster.store.tenant_policies import POLICIES_CHANGED, change_policy, remove_policy
 from cluster.task_types.registry import load_registry
@@ -39,9 +41,9 @@ def submissions(settings: Settings, store: Store) -> Submissions:
     dispatcher, cancellations = Dispatcher(store, scheduler), Cancellations(scheduler)
     policies = PolicyCache(store)
     limits = Limits(load_registry(), frozenset, lambda _: None)
-    return Submissions(
-        store, dispatcher, Admission(settings, store, policies), deliveries, cancellations, audit, limits
-    )
+    admission = Admission(settings, store, policies)
+    files = Files(settings, store, FolderBlobStore(settings.data_dir), admission)
+    return Submissions(store, dispatcher, admission, deliveries, cancellations, audit, limits, files)
 
 
 def bound(numbers: Sequence[int], task_type: TaskType = FIBONACCI) -> list[Bound]:

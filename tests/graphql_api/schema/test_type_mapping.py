@@ -132,7 +132,7 @@ DataFrame.__module__ = "pandas.core.frame"
         (Literal["mro"], "declare an Enum"),
         (Row, "TypedDict"),
         (Pair, "declare a dataclass with the same fields"),
-        (bytes, "base64"),
+        (bytes, "accept a File"),
         (Box[int], "a generic dataclass loses its type arguments"),
         (Many, "declare its root type"),
         (Bits, r"use list\[\.\.\.\] of an Enum"),

@@ -1,0 +1,161 @@
+"""Files: `POST /files` takes the bytes of one, `HEAD` and `GET /files/<id>` return it.
+
+An upload streams into the blob store: an api node holds about a megabyte of it (with S3 nine), however long it is.
+Repeating one is harmless, as equal bytes are the same file.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from cluster.api_node.files import DEFAULT_MEDIA_TYPE, Announced, Owner
+from cluster.api_node.node import Node
+from cluster.errors import BadInput, BlobError, FileNotFound, RateLimited, TooManyConnections
+from cluster.observability import metrics
+from cluster.store.audit_stream import AuditAction
+from cluster.store.file_calls import StoredFile
+from cluster.task_types.file import FILE_ID, file_id
+from cluster.task_types.value_types import MEDIA_TYPE, Blob
+from graphql_api.auth.callers import Caller, Scope
+from graphql_api.auth.http import caller_of
+from graphql_api.errors import BLOBS_UNAVAILABLE
+from graphql_api.http.blob_downloads import serve_blob
+
+MAX_NAME_BYTES: Final = 200
+"""Maximum length of a file's name in UTF-8."""
+_DIGEST: Final = re.compile(r"(?:^|,)[ \t]*sha-256=:([A-Za-z0-9+/=]*):[ \t]*(?=,|$)")
+"""The SHA-256 in a Content-Digest (RFC 9530, section 2; algorithms that we do not know are to be ignored)."""
+
+
+async def upload(request: Request) -> Response:
+    """`POST /files?name=<file name>`: its bytes are the body, its type Content-Type, its hash Content-Digest."""
+    node: Node = request.app.state.node
+    caller = await caller_of(request)
+    caller.require(Scope.SUBMIT)
+    take_operation(node, caller)
+    announced = announced_by(request.headers, request.query_params.get("name", ""))
+    # Counted as what it holds here, not by its length.
+    host, held = request.client.host if request.client else "unknown", node.files.upload_memory_bytes
+    limits = request.app.state.address_limits
+    try:
+        if not limits.hold(host, held):
+            raise TooManyConnections("too many uploads from this address are not complete", retryAfterSeconds=1)
+        file, is_new = await node.files.upload(request.stream(), owner_of(caller), announced)
+    except ClientDisconnect:
+        return Response(status_code=400)  # the client is gone, or was too slow
+    except BlobError:
+        return blobs_unavailable()
+    finally:
+        limits.hold(host, -held)
+    metrics.UPLOADED_BYTES.inc(file.size_bytes)
+    verdict = "NEW" if is_new else "KNOWN"
+    node.audit.add(AuditAction.UPLOAD, caller.actor, code=verdict)
+    body = {"id": file_id(file.sha256), "sizeBytes": file.size_bytes, "mediaType": file.media_type}
+    return JSONResponse(body, 201 if is_new else 200, {"Location": f"/files/{body['id']}"})
+
+
+async def download(request: Request) -> Response:
+    """`GET` or `HEAD /files/<id>`. A HEAD asks whether the file is there, so that it need not be uploaded."""
+    node: Node = request.app.state.node
+    caller = await caller_of(request)
+    is_head = request.method == "HEAD"
+    caller.require(Scope.SUBMIT if is_head and caller.has(Scope.SUBMIT) else Scope.READ)
+    take_operation(node, caller)
+    match = FILE_ID.fullmatch(request.path_params["id"])
+    try:
+        file: StoredFile | None = match and await node.files.find(owner_of(caller), match[1])
+    except BlobError:
+        return blobs_unavailable()
+    if file is None:
+        raise FileNotFound("there is no such file: upload it by POST /files")
+    blob = Blob(file.key, file.size_bytes, file.media_type)
+    return await serve_blob(request, node.blobs, blob, file.name or file.sha256[:16])
+
+
+def announced_by(headers: Mapping[str, str], name: str) -> Announced:
+    """What the headers of an upload say of it.
+
+    Raises:
+        BadInput: one of them cannot be meant so.
+    """
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise BadInput("send the bytes of a file as they are, without a Content-Encoding")
+    media_type = headers.get("content-type", DEFAULT_MEDIA_TYPE)
+    if media_type.startswith("multipart/"):
+        raise BadInput("send the bytes of a file as the body, not as a form: curl -X POST -T FILE .../files")
+    if media_type.startswith("application/x-www-form-urlencoded"):
+        media_type = DEFAULT_MEDIA_TYPE  # what curl --data-binary says of anything
+    check_media_type(media_type)
+    return Announced(_length(headers), _digest(headers), media_type, check_name(name))
+
+
+def check_media_type(text: str) -> str:
+    """Returns a media type that a client gave.
+
+    Raises:
+        BadInput: it is none.
+    """
+    if not MEDIA_TYPE.fullmatch(text):
+        raise BadInput(f"a media type is ASCII text like 'text/csv; charset=utf-8', not {text[:80]!r}")
+    return text
+
+
+def check_name(name: str) -> str:
+    """Returns the name that a client gave to a file.
+
+    Raises:
+        BadInput: it is too long, or names more than a file.
+    """
+    if len(name.encode(errors="replace")) > MAX_NAME_BYTES or not all(c.isprintable() and c not in "/\\" for c in name):
+        raise BadInput(f"a file's name has at most {MAX_NAME_BYTES} bytes in UTF-8, and no '/', not {name[:80]!r}")
+    return name
+
+
+def _length(headers: Mapping[str, str]) -> int | None:
+    text = headers.get("content-length", "")
+    return int(text) if text.isdecimal() and len(text) < 19 else None
+
+
+def _digest(headers: Mapping[str, str]) -> str | None:
+    match = _DIGEST.search(headers.get("content-digest", ""))
+    if match is None:
+        return None
+    try:
+        digest = base64.b64decode(match[1], validate=True)
+    except binascii.Error:
+        digest = b""
+    if len(digest) != 32:
+        raise BadInput("Content-Digest is sha-256=:<base64 of 32 bytes>:, as in RFC 9530")
+    return digest.hex()
+
+
+def owner_of(caller: Caller) -> Owner:
+    """Whose the files of a caller are."""
+    return Owner(caller.tenant, caller.account)
+
+
+def take_operation(node: Node, caller: Caller) -> None:
+    """Takes a token of the caller's operations on this node.
+
+    Raises:
+        RateLimited: it sent too many in the last minute.
+    """
+    if wait := node.operation_rates.take(caller.name, caller.account):
+        limit, seconds = node.operation_rates.limit_of(caller.account), math.ceil(wait)
+        raise RateLimited(
+            f"at most {limit} operations per minute of one caller; try again in {seconds} s",
+            limit=limit,
+            retryAfterSeconds=seconds,
+        )
+
+
+def blobs_unavailable() -> Response:
+    return JSONResponse({"error": BLOBS_UNAVAILABLE, "code": "BLOB_UNAVAILABLE"}, 503, {"Retry-After": "2"})

@@ -1,0 +1,40 @@
+"""Files through a whole system: uploaded on one node, read by tasks, returned as blobs, and passed on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+import httpx
+
+from tests.system import System
+
+BLOB = "result { ... on Pieces { blobs { url sizeBytes fileId } } }"
+
+
+async def test_a_file_is_an_argument_and_what_a_task_made_of_it_is_one_of_the_next(system: System) -> None:
+    content = os.urandom(3_000_000)
+    api = [system.url_of(node).removesuffix("/graphql") for node in range(2)]
+    async with httpx.AsyncClient() as http:
+        sent = (await http.post(f"{api[0]}/files?name=noise.bin", content=content)).json()
+        query = "mutation($file: FileId!) { submitSplitFile(file: $file) { taskId } }"
+        submitted = await system.ask(query, {"file": sent["id"]}, node=1)
+        blobs = (await system.result(submitted["submitSplitFile"]["taskId"], BLOB))["result"]["blobs"]
+        pieces = [content[start : start + 1_000_000] for start in range(0, 3_000_000, 1_000_000)]
+        assert [blob["fileId"] for blob in blobs] == [f"sha256:{hashlib.sha256(piece).hexdigest()}" for piece in pieces]
+        # Parts of a graph write blobs of the same name, each its own.
+        assert [(await http.get(api[0] + blob["url"])).content for blob in blobs] == pieces
+        assert (await http.head(f"{api[1]}/files/{blobs[1]['fileId']}")).headers["content-length"] == "1000000"
+    query = "mutation($file: FileId!) { submitDigestFile(file: $file) { taskId } }"
+    submitted = await system.ask(query, {"file": blobs[1]["fileId"]})
+    fields = "result { ... on Digest { sha256 sizeBytes name } }"
+    result = (await system.result(submitted["submitDigestFile"]["taskId"], fields))["result"]
+    assert result == {"sha256": blobs[1]["fileId"][7:], "sizeBytes": 1_000_000, "name": "piece.bin"}
+
+
+async def test_a_file_that_was_never_uploaded_is_refused_before_anything_is_submitted(system: System) -> None:
+    query = "mutation($file: FileId!) { submitDigestFile(file: $file) { taskId } }"
+    missing = f"sha256:{'0' * 64}"
+    answer = await system.post(query, {"file": missing})
+    error = answer["errors"][0]
+    assert (error["extensions"]["code"], error["extensions"]["fileId"]) == ("FILE_NOT_FOUND", missing)
