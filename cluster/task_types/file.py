@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -171,6 +171,13 @@ def use_fetcher(fetch: Callable[[str, FileContent], OpenedFile] | None) -> None:
 def resolve(file: File, content: FileContent) -> None:
     """Tells a file what is known of its bytes."""
     file._content = content
+
+
+def resolve_like(files: Iterable[File], known: Iterable[File]) -> None:
+    """Tells files what is known of those with the same ids."""
+    contents = {file.id: file._content for file in known}
+    for file in files:
+        file._content = contents.get(file.id)
 
 
 def to_text(value: Any) -> Any:

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Final
 
 from cluster import attempt_errors
+from cluster.errors import TaskError
 from cluster.observability import metrics, tracing
 from cluster.observability.logs import log_context
 from cluster.scheduling.entry_point import AttemptInput

@@ -23,9 +23,11 @@ from cluster import attempt_errors
 from cluster.settings import Settings, load_settings
 from cluster.store.folder_blob_store import FolderBlobStore
 from cluster.store.record import TaskState
+from cluster.task_types.file import File, resolve_like
 from cluster.task_types.registry import task_type_of
 from cluster.task_types.task_type import Bound
 from cluster.task_types.value_types import allow_long_integers
+from cluster.task_types.walk import instances_in
 from cluster.worker import outcome as outcomes
 from cluster.worker.partial_outputs import encode_partial
 from cluster.worker.task_context import enter
@@ -60,7 +62,7 @@ def run_task(function: Callable[..., Any], options: RunOptions | None = None, /,
     Args:
         function: a function with `@task`.
         options: when to cancel it, and other settings.
-        inputs: the arguments.
+        inputs: the arguments; a file is `File.from_path(...)`.
 
     Raises:
         RegistryError: the function is no task.
@@ -69,8 +71,9 @@ def run_task(function: Callable[..., Any], options: RunOptions | None = None, /,
     options = options or RunOptions()
     settings = options.settings or load_settings({}, expose_tracebacks=True)
     bound = task_type_of(function).bind(inputs, limit_bytes=settings.input_limit_bytes)
+    files = list(instances_in(dict(inputs), File))
     allow_long_integers()
-    return _outside_event_loops(lambda: _run(bound, options, settings))
+    return _outside_event_loops(lambda: _run(bound, options, settings, files))
 
 
 def _outside_event_loops(work: Callable[[], T]) -> T:
@@ -83,7 +86,7 @@ def _outside_event_loops(work: Callable[[], T]) -> T:
         return executor.submit(work).result()
 
 
-def _run(bound: Bound, options: RunOptions, settings: Settings) -> Outcome:
+def _run(bound: Bound, options: RunOptions, settings: Settings, files: list[File]) -> Outcome:
     blobs = FolderBlobStore(Path(tempfile.mkdtemp(prefix="dask-graphql-run-")))
     ended = Outcome(bound, blobs)
     checkpoint, retries = "", 0
@@ -92,7 +95,7 @@ def _run(bound: Bound, options: RunOptions, settings: Settings) -> Outcome:
         ended.attempts.append(attempt)
         running = _attempt(bound, attempt, blobs, options, settings)
         running.checkpoint = checkpoint
-        found = _run_attempt(bound, running, options, settings)
+        found = _run_attempt(bound, running, options, settings, files)
         checkpoint = running.checkpoint
         attempt.blobs = running.all_blobs
         if running.cancelled:
@@ -125,8 +128,14 @@ def _attempt(
     return running
 
 
-def _run_attempt(bound: Bound, running: RecordedAttempt, options: RunOptions, settings: Settings) -> outcomes.Outcome:
+def _run_attempt(
+    bound: Bound, running: RecordedAttempt, options: RunOptions, settings: Settings, files: list[File]
+) -> outcomes.Outcome:
     task_type = bound.task_type
+
+    def resolve_files(arguments: dict[str, Any]) -> None:
+        resolve_like(instances_in(arguments, File), files)
+
     timers = [
         threading.Timer(seconds, stop)
         for seconds, stop in (
@@ -142,7 +151,7 @@ def _run_attempt(bound: Bound, running: RecordedAttempt, options: RunOptions, se
     started = time.monotonic()
     try:
         member = (bound.task_id, running.attempt, bound.canonical_input)
-        found = outcomes.run_function(task_type, member, settings, os.getpid())
+        found = outcomes.run_function(task_type, member, settings, os.getpid(), resolve_files)
     finally:
         enter(None)
         for timer in timers:

@@ -22,6 +22,7 @@ from cluster.task_types.task_type import Bound
 from cluster.worker.executor import Executor
 from cluster.worker.file_cache import FileCache
 from dask_graphql import File
+from dask_graphql.testing import run_task
 from tests.task_modules.files import digest_file
 
 
@@ -100,6 +101,8 @@ def test_a_function_is_called_with_a_file_of_the_machine_in_a_test(tmp_path: Pat
     (tmp_path / "a.txt").write_bytes(b"content")
     digest = digest_file(File.from_path(tmp_path / "a.txt", media_type="text/plain"))
     assert (digest.sha256, digest.name) == (hashlib.sha256(b"content").hexdigest(), "a.txt")
+    outcome = run_task(digest_file, file=File.from_path(tmp_path / "a.txt"))
+    assert outcome.value().sha256 == digest.sha256
     file = File.from_path(tmp_path / "a.txt")
     assert (file.read(), file.open().read(), pickle.loads(pickle.dumps(file)).read()) == (b"content",) * 3
     with pytest.raises(RuntimeError, match="from_path"):
