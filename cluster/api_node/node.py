@@ -146,9 +146,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         tables=TableReader(blobs, settings.answer_bytes),
         scheduler=scheduler,
         dispatcher=dispatcher,
-        submissions=Submissions(
-            store, dispatcher, admission, deliveries, cancellations, audit, limits, files
-        ),
+        submissions=Submissions(store, dispatcher, admission, deliveries, cancellations, audit, limits, files),
         files=files,
         cancellations=cancellations,
         deliveries=deliveries,

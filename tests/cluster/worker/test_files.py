@@ -102,7 +102,7 @@ def test_a_function_is_called_with_a_file_of_the_machine_in_a_test(tmp_path: Pat
     digest = digest_file(File.from_path(tmp_path / "a.txt", media_type="text/plain"))
     assert (digest.sha256, digest.name) == (hashlib.sha256(b"content").hexdigest(), "a.txt")
     outcome = run_task(digest_file, file=File.from_path(tmp_path / "a.txt"))
-    assert outcome.value().sha256 == digest.sha256
+    assert outcome.value.sha256 == digest.sha256
     file = File.from_path(tmp_path / "a.txt")
     assert (file.read(), file.open().read(), pickle.loads(pickle.dumps(file)).read()) == (b"content",) * 3
     with pytest.raises(RuntimeError, match="from_path"):
