@@ -20,8 +20,8 @@ define install-locked
 endef
 export PYTHONDONTWRITEBYTECODE :=
 
-# Which of the processes runs which tests: tests/conftest.py. The long tests wait more than they work, so three at a time
-# keep two cores busy.
+# Which of the processes runs which tests: tests/shared_systems.py. Tests of whole systems wait more than they work, so
+# three at a time keep two cores busy.
 PYTEST := $(BIN)/python -m pytest -n
 QUICK := (vital or not (slow or aws or browser)) and not (other_engine or oldest_engine)
 
@@ -36,7 +36,7 @@ run: setup ## Starts the whole system on this machine (PORT=8000)
 	@exec $(BIN)/dask-graphql dev --port $(PORT)
 
 test: $(VENV)/.test test-pages ## Runs the quick tests, which cover what matters most (5 minutes)
-	@$(PYTEST) 2 -m "$(QUICK)"
+	@$(PYTEST) 3 -m "$(QUICK)"
 
 test-all: test test-rest ## Runs every test: the quick ones, then the long ones (25 minutes)
 
@@ -52,7 +52,7 @@ test-pages: $(VENV)/.run
 
 test-latest: test-pages ## Runs the quick tests with the newest releases that setup.cfg allows, whatever is locked
 	@$(MAKE) --always-make --no-print-directory $(VENV)/latest/.test
-	@$(VENV)/latest/bin/python -m pytest -n 2 -m "$(QUICK)"
+	@$(VENV)/latest/bin/python -m pytest -n 3 -m "$(QUICK)"
 
 test-aws: $(VENV)/.test ## Runs the tests of terraform/ and of the fleet on an emulated AWS (needs terraform)
 	@$(BIN)/python -m pytest tests/aws

@@ -52,7 +52,7 @@ def scope_of(nodeid: str) -> str:
     file, _, test = nodeid.partition("::")
     engine = next((name for name in ENGINES if name in test), "")
     if system := _systems_of(file).get(test.partition("[")[0]):
-        return f"{system} {engine}"
+        return f"{system} {engine or ENGINES[-1]}"
     return f"{file} {engine}" if _shares_a_fixture(file) else nodeid
 
 

@@ -89,19 +89,6 @@ async def play(page: Page, tab: str) -> None:
 # Submitting -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.vital
-async def test_a_task_is_submitted_and_its_result_is_seen(windows: Windows) -> None:
-    async with windows.open() as page:
-        await submit(page, "fibonacci", n="90")
-        await see_state(page, "SUCCEEDED")
-        number = page.get_by_role("region", name="fibonacci-value")
-        await expect(number).to_have_text("2 880 067 194 370 816 120".replace(" ", "\u2009"))
-        await expect(page.get_by_text("19 digits")).to_be_visible()
-        async with page.expect_download() as download:
-            await page.get_by_role("button", name="Save digits").click()
-        assert Path(await (await download.value).path()).read_text() == "2880067194370816120"
-
-
 async def test_the_id_is_known_before_the_request_and_the_api_gives_the_same(windows: Windows) -> None:
     async with windows.open("/#/submit/fibonacci") as page:
         await fill(page, "fibonacci", n="90")
@@ -509,22 +496,6 @@ async def test_a_task_is_submitted_by_keyboard_alone(windows: Windows) -> None:
 
 
 # GraphiQL -------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.vital
-@pytest.mark.parametrize("path", ["/", "/graphql"])
-async def test_the_first_screen_logs_nothing_and_gets_all_that_it_asks_for(windows: Windows, path: str) -> None:
-    async with windows.open("about:blank") as page:
-        logged: list[str] = []
-        refused: list[str] = []
-        page.on("console", lambda message: logged.append(f"{message.type}: {message.text}"))
-        page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
-        await page.goto(f"{windows.base}{path}", wait_until="networkidle")
-        await expect(page.locator("#root > *").first).to_be_visible()
-        icon = await page.request.get(f"{windows.base}/favicon.ico")
-        assert (icon.status, icon.headers["content-type"]) == (200, "image/x-icon")
-        assert [text for text in logged if text.startswith(("error", "warning"))] == []
-        assert refused == []
 
 
 async def test_graphiql_runs_a_subscription_and_a_mutation(windows: Windows) -> None:

@@ -9,18 +9,11 @@ import pytest
 from tests.chaos import Report, chaos
 
 
-def show(report: Report, *, accepted: int = 20) -> None:
-    """Prints the report of a run, and checks that it found no violation in at least this many tasks."""
+def show(report: Report) -> None:
+    """Prints the report of a run, and checks that it found no violation in at least twenty tasks."""
     print(report.table())
     assert report.wrong == []
-    assert report.accepted >= accepted
-
-
-@pytest.mark.slow
-@pytest.mark.vital
-@pytest.mark.timeout(240)
-async def test_a_few_seconds_of_chaos_lose_nothing_that_was_accepted(engine: Path, tmp_path: Path) -> None:
-    show(await chaos(6, 11, tmp_path, engine=engine), accepted=5)
+    assert report.accepted >= 20
 
 
 @pytest.mark.every_engine

@@ -69,12 +69,14 @@ async def lost(system: System, task_id: str) -> tuple[int, int]:
         await store.close()
 
 
+@pytest.mark.slow
 async def test_processes_of_multiprocessing_work_in_a_task(cell: System) -> None:
     got = await ended(cell, "submitPooled(n: 3)", f"{ERROR} result {{ ... on PooledResult {{ value }} }}")
     assert got["error"] is None
     assert got["result"] == {"value": [3, 2, 1, 3]}
 
 
+@pytest.mark.slow
 async def test_a_program_that_a_task_waits_for_ends_at_its_time_limit(cell: System) -> None:
     seconds = f"8{os.getpid()}.25"
     got = await ended(cell, f"submitShelling(seconds: {seconds})")
