@@ -38,9 +38,12 @@ if TYPE_CHECKING:
         UnknownTaskType,
     )
     from dask_graphql.client.events import Event
+    from dask_graphql.client.handle import Handle
+    from dask_graphql.client.handles import Handles
     from dask_graphql.client.network import BadProxy
     from dask_graphql.client.submissions import SubmitOptions
-    from dask_graphql.client.sync_client import Client, Handle
+    from dask_graphql.client.sync_client import Client
+    from dask_graphql.client.task_list import LogLine, TaskList, TaskSummary
     from dask_graphql.client.task_types import TaskType
 
 __all__ = [
@@ -59,10 +62,12 @@ __all__ = [
     "File",
     "Graph",
     "Handle",
+    "Handles",
     "Hidden",
     "IdMismatch",
     "IdUnknown",
     "Limit",
+    "LogLine",
     "Refused",
     "ResultTimeout",
     "Retries",
@@ -71,6 +76,8 @@ __all__ = [
     "TaskCancelled",
     "TaskError",
     "TaskFailed",
+    "TaskList",
+    "TaskSummary",
     "TaskType",
     "UnknownTaskType",
     "__version__",
@@ -108,7 +115,10 @@ _MODULES = {
     "dask_graphql.client.events": ("Event",),
     "dask_graphql.client.network": ("BadProxy",),
     "dask_graphql.client.submissions": ("SubmitOptions",),
-    "dask_graphql.client.sync_client": ("Client", "Handle"),
+    "dask_graphql.client.handle": ("Handle",),
+    "dask_graphql.client.handles": ("Handles",),
+    "dask_graphql.client.sync_client": ("Client",),
+    "dask_graphql.client.task_list": ("LogLine", "TaskList", "TaskSummary"),
     "dask_graphql.client.task_types": ("TaskType",),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

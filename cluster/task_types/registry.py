@@ -30,6 +30,11 @@ _importing: dict[tuple[str, str], frozenset[str]] = {}
 """The modules that were being imported during that call: the task type belongs to each of them."""
 
 
+def registered_as(function: Callable[..., Any]) -> list[TaskType]:
+    """The task types that a function is registered as, in this process."""
+    return [task_type for task_type in _registered.values() if task_type.function is function]
+
+
 class Registry(Mapping[str, TaskType]):
     """The task types by name, in the order of their registration."""
 

@@ -5,17 +5,30 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
+from functools import partial
 from typing import Any, BinaryIO, Final, Self
 
 from cluster.errors import BadTaskId
 from cluster.task_types.task_id import check_task_id
 from dask_graphql.client.async_handle import AsyncHandle
 from dask_graphql.client.codec import Blob
-from dask_graphql.client.errors import BadArguments, IdMismatch, Refused, UnknownTaskType
+from dask_graphql.client.errors import (
+    BadArguments,
+    IdMismatch,
+    Refused,
+    TaskCancelled,
+    TaskFailed,
+    UnknownTaskType,
+)
+from dask_graphql.client.handles import Handles
+from dask_graphql.client.html import client_html
 from dask_graphql.client.http_transport import HttpTransport
+from dask_graphql.client.progress_bar import ProgressBar
 from dask_graphql.client.result_waiter import ResultWaiter
 from dask_graphql.client.submissions import SubmitOptions, batch_request, bind_all, single_request, split_batches
+from dask_graphql.client.task_function import NOT_DECLARED, Task, by_name, name_of
+from dask_graphql.client.task_list import PAGE, TASKS, TaskList, to_summary
 from dask_graphql.client.task_types import DISCOVERY, Input, TaskType, find, parse_task_types
 from dask_graphql.client.websocket_transport import WebSocketTransport
 
@@ -31,14 +44,24 @@ class AsyncClient:
         token: sent as `Authorization: Bearer` over HTTP, and in the WebSocket's `connection_init`; None to send none.
         patience_seconds: how long to repeat a request, or to reconnect, before raising ApiUnavailable.
         ping_seconds: ping interval of the WebSocket; it is reopened if no pong comes within the same time.
+        connect_seconds: how long to repeat requests until the api has responded once; None: `patience_seconds`. With 0
+            a wrong address fails at once.
+
+    Wherever a task type is asked for, its name or its decorated function will do.
 
     Use it with `async with`, or `close` it. It belongs to the event loop that uses it first.
     """
 
     def __init__(
-        self, url: str, token: str | None = None, *, patience_seconds: float = 60.0, ping_seconds: float = 15.0
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        patience_seconds: float = 60.0,
+        ping_seconds: float = 15.0,
+        connect_seconds: float | None = None,
     ) -> None:
-        self._http = HttpTransport(url, token, patience_seconds)
+        self._http = HttpTransport(url, token, patience_seconds, connect_seconds=connect_seconds)
         self.url = self._http.url
         self._websocket = WebSocketTransport(
             self.url, token, patience_seconds=patience_seconds, ping_seconds=ping_seconds
@@ -46,6 +69,12 @@ class AsyncClient:
         self._results = ResultWaiter(self._websocket)
         self._task_types: dict[str, TaskType] | None = None
         self._batch_limit = BATCH_LIMIT
+
+    def __repr__(self) -> str:
+        return f"<AsyncClient of {self.url}>"
+
+    def _repr_html_(self) -> str:
+        return client_html(self.url, (self._task_types or {}).values())
 
     async def __aenter__(self) -> Self:
         return self
@@ -64,20 +93,24 @@ class AsyncClient:
             self._task_types = parse_task_types(await self._http.execute(DISCOVERY))
         return self._task_types
 
-    async def task_id(self, task: str, /, **arguments: Any) -> str:
+    async def task_id(self, task: Task, /, *args: Any, **arguments: Any) -> str:
         """The id that the api would give this task. Submits nothing and does not validate the arguments.
 
         Raises:
             UnknownTaskType, BadArguments, IdUnknown: the id cannot be derived.
         """
-        return find(await self.task_types(), task).bind(arguments).task_id()
+        name, _ = name_of(task)
+        return find(await self.task_types(), name).bind(by_name(task, args, arguments)).task_id()
 
-    async def submit(self, task: str, /, *, options: SubmitOptions | None = None, **arguments: Any) -> AsyncHandle:
+    async def submit(
+        self, task: Task, /, *args: Any, options: SubmitOptions | None = None, **arguments: Any
+    ) -> AsyncHandle:
         """Submits a task. Repeats the request while the api is unavailable or full, which is safe: the same input is
         the same task.
 
         Args:
-            task: name of the task type.
+            task: the task type's name, or its function: then the result is an instance of the declared class.
+            args: the function's arguments by position, only with the function itself.
             arguments: the function's, by its own names. Dataclasses, enums, dates and the like need no conversion.
 
         Raises:
@@ -86,46 +119,109 @@ class AsyncClient:
             ApiUnavailable: the api did not respond within `patience_seconds`. It may have accepted the task.
             IdMismatch: the api returned a different id than the one derived from these arguments.
         """
-        return await self._send_one((await self._find(task)).bind(arguments), options)
+        name, declared = name_of(task)
+        bound = (await self._find(name)).bind(by_name(task, args, arguments))
+        return await self._send_one(bound, options, declared)
 
     async def submit_many(
-        self, task: str, /, inputs: Iterable[Mapping[str, Any]], *, options: SubmitOptions | None = None
-    ) -> list[AsyncHandle]:
+        self, task: Task, /, inputs: Iterable[Mapping[str, Any]], *, options: SubmitOptions | None = None
+    ) -> Handles[AsyncHandle]:
         """Submits many inputs of one task type in batches.
 
         Raises: as `submit`; batches that were accepted before the error continue.
         """
-        task_type = await self._find(task)
+        name, declared = name_of(task)
+        task_type = await self._find(name)
         bound = bind_all(task_type, list(inputs))
         if task_type.input_type is None:
-            return [await self._send_one(item, options) for item in bound]
-        return await self._send_batches(bound, options)
+            return Handles([await self._send_one(item, options, declared) for item in bound])
+        return Handles(await self._send_batches(bound, options, declared))
 
-    def task(self, task_id: str) -> AsyncHandle:
+    def task(self, task_id: str, task: Task | None = None) -> AsyncHandle:
         """A handle of a task by its id; the task need not be submitted yet.
+
+        Args:
+            task: its function, for results that are instances of the declared class.
 
         Raises:
             BadArguments: the string is not a task id.
         """
         try:
-            return AsyncHandle(self, check_task_id(task_id))
+            declared = NOT_DECLARED if task is None else name_of(task)[1]
+            return AsyncHandle(self, check_task_id(task_id), declared=declared)
         except BadTaskId as error:
             raise BadArguments(error.message) from None
 
+    async def tasks(self, first: int = 20, *, state: str | None = None, name: str | None = None) -> TaskList:
+        """The newest tasks of the api that the caller may see.
+
+        Args:
+            first: how many at most.
+            state: only tasks in this state, such as FAILED.
+            name: only tasks of this task type.
+        """
+        found = TaskList()
+        after = None
+        while len(found) < first:
+            wanted = {"first": min(PAGE, first - len(found)), "after": after, "state": state, "name": name}
+            page = (await self._http.execute(TASKS, wanted))["tasks"]
+            found += [to_summary(edge["node"]) for edge in page["edges"]]
+            if not page["pageInfo"]["hasNextPage"]:
+                break
+            after = page["pageInfo"]["endCursor"]
+        return found
+
     async def map(
-        self, task: str, /, inputs: Iterable[Mapping[str, Any]], *, options: SubmitOptions | None = None
+        self,
+        task: Task,
+        /,
+        inputs: Iterable[Mapping[str, Any]],
+        *,
+        options: SubmitOptions | None = None,
+        return_exceptions: bool = False,
+        progress: bool = False,
     ) -> AsyncGenerator[Any, None]:
         """Submits all inputs and yields their results in the order of the inputs.
+
+        Args:
+            return_exceptions: yield the TaskFailed or TaskCancelled of a task that did not succeed in the place of its
+                result, instead of raising it.
+            progress: show a progress bar, on stderr if it is a terminal, or in the notebook.
 
         Raises: as `submit`, and as `result` at the first task that did not succeed; the other tasks continue.
         """
         handles = await self.submit_many(task, inputs, options=options)
         results = [asyncio.ensure_future(handle.result()) for handle in handles]
-        try:
-            for result in results:
-                yield await result
-        finally:
-            await cancel_all(results)
+        with ProgressBar(len(results)) if progress else nullcontext() as bar:
+            if bar is not None:
+                for handle, wait in zip(handles, results, strict=True):
+                    wait.add_done_callback(partial(_on_end, bar, handle))
+            try:
+                for result in results:
+                    try:
+                        value = await result
+                    except (TaskFailed, TaskCancelled) as error:
+                        if not return_exceptions:
+                            raise
+                        value = error
+                    yield value
+            finally:
+                await cancel_all(results)
+
+    async def progress(self, handles: AsyncHandle | Iterable[AsyncHandle]) -> None:
+        """Shows a progress bar until all these tasks have ended, in whatever state; of a single task, its progress."""
+        if isinstance(handles, AsyncHandle):
+            with ProgressBar(1) as bar:
+                async with aclosing(handles.events()) as events:
+                    async for event in events:
+                        bar.at(event.progress)
+                bar.ended(handles.last_state)
+            return
+        handles = list(handles)
+        with ProgressBar(len(handles)) as bar:
+            async with aclosing(self.as_completed(handles)) as ended:
+                async for handle in ended:
+                    bar.ended(handle.last_state)
 
     async def as_completed(self, handles: Iterable[AsyncHandle]) -> AsyncGenerator[AsyncHandle, None]:
         """Yields each handle when its task ends, in whatever state; its `result` then returns without waiting."""
@@ -174,15 +270,19 @@ class AsyncClient:
         except UnknownTaskType:
             return find(await self.task_types(refresh=True), task)
 
-    async def _send_one(self, item: Input, options: SubmitOptions | None) -> AsyncHandle:
+    async def _send_one(self, item: Input, options: SubmitOptions | None, declared: Any) -> AsyncHandle:
         data = await self._http.execute(*single_request(item, options))
-        return await self._handle(item, data["submission"])
+        return await self._handle(item, data["submission"], declared)
 
-    async def _send_batches(self, inputs: Sequence[Input], options: SubmitOptions | None) -> list[AsyncHandle]:
+    async def _send_batches(
+        self, inputs: Sequence[Input], options: SubmitOptions | None, declared: Any
+    ) -> list[AsyncHandle]:
         batches = split_batches(inputs, self._batch_limit)
-        return [handle for batch in batches for handle in await self._send_batch(batch, options)]
+        return [handle for batch in batches for handle in await self._send_batch(batch, options, declared)]
 
-    async def _send_batch(self, batch: Sequence[Input], options: SubmitOptions | None) -> list[AsyncHandle]:
+    async def _send_batch(
+        self, batch: Sequence[Input], options: SubmitOptions | None, declared: Any
+    ) -> list[AsyncHandle]:
         try:
             data = await self._http.execute(*batch_request(batch, options))
         except Refused as refused:
@@ -191,19 +291,21 @@ class AsyncClient:
                 "index" not in refused.extensions
             ):  # fmt: skip
                 self._batch_limit = limit
-                return await self._send_batches(batch, options)
+                return await self._send_batches(batch, options, declared)
             if refused.code == "DOCUMENT_TOO_LARGE" and len(batch) > 1:
                 # Too many values in one request, of which nothing was submitted.
                 half = len(batch) // 2
                 return [
-                    *await self._send_batch(batch[:half], options), *await self._send_batch(batch[half:], options),
+                    *await self._send_batch(batch[:half], options, declared),
+                    *await self._send_batch(batch[half:], options, declared),
                 ]  # fmt: skip
             raise
         return [
-            await self._handle(item, submission) for item, submission in zip(batch, data["submissions"], strict=True)
+            await self._handle(item, submission, declared)
+            for item, submission in zip(batch, data["submissions"], strict=True)
         ]
 
-    async def _handle(self, item: Input, submission: Mapping[str, Any]) -> AsyncHandle:
+    async def _handle(self, item: Input, submission: Mapping[str, Any], declared: Any) -> AsyncHandle:
         """The handle of a submission, after checking that its id follows from the input.
 
         Raises:
@@ -220,9 +322,16 @@ class AsyncClient:
                     f"input {again.plain} of {task_type.name}, version {task_type.version}; the task was accepted "
                     "under the api's id"
                 )
-        handle = AsyncHandle(self, submission["taskId"], task_type, submission["outcome"])
+        handle = AsyncHandle(
+            self, submission["taskId"], task_type, submission["outcome"], arguments=item.given, declared=declared
+        )
         handle._update(submission["task"])
         return handle
+
+
+def _on_end(bar: ProgressBar, handle: AsyncHandle, wait: asyncio.Future[Any]) -> None:
+    if not wait.cancelled():
+        bar.ended(handle.last_state)
 
 
 async def cancel_all(waits: Iterable[asyncio.Future[Any]]) -> None:

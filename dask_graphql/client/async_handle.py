@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import aclosing, suppress
 from typing import Any, Final, Protocol
 
@@ -12,14 +12,18 @@ from dask_graphql.client.codec import decode
 from dask_graphql.client.errors import (
     BadArguments,
     ClientError,
+    Refused,
     ResultTimeout,
     TaskCancelled,
     TaskFailed,
     UnknownTaskType,
 )
-from dask_graphql.client.events import Event, follow
+from dask_graphql.client.events import FINAL_STATES, Event, follow
+from dask_graphql.client.html import handle_html
 from dask_graphql.client.http_transport import HttpTransport
 from dask_graphql.client.result_waiter import ResultWaiter
+from dask_graphql.client.task_function import NOT_DECLARED, rebuild
+from dask_graphql.client.task_list import LOGS, LogLine, to_log_line
 from dask_graphql.client.task_types import TaskType
 from dask_graphql.client.websocket_transport import WebSocketTransport
 
@@ -47,13 +51,24 @@ class AsyncHandle:
         progress: from 0 to 1, as last reported by the submission, `state`, `events` or `final`; None if
             unknown. Reading it sends no request.
         last_state: the state as last reported; None if unknown.
+        arguments: those that it was submitted with; None if it was not submitted here.
     """
 
     def __init__(
-        self, client: Connections, task_id: str, task_type: TaskType | None = None, outcome: str | None = None
+        self,
+        client: Connections,
+        task_id: str,
+        task_type: TaskType | None = None,
+        outcome: str | None = None,
+        *,
+        arguments: dict[str, Any] | None = None,
+        declared: Any = NOT_DECLARED,
     ) -> None:
         self.task_id = task_id
         self.outcome = outcome
+        self.arguments = arguments
+        self._declared = declared
+        """The output type that the task's function declares, if the caller has that function."""
         self.progress: float | None = None
         self.last_state: str | None = None
         self._client = client
@@ -61,8 +76,34 @@ class AsyncHandle:
         self._final: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
-        name = self._task_type.name if self._task_type else "task"
-        return f"<{name} {self.task_id} {self.last_state or 'unknown'}>"
+        return f"<{self.name or 'task'} {self.task_id} {self.last_state or 'unknown'}>"
+
+    def _repr_html_(self) -> str:
+        return handle_html(self)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self.result().__await__()
+
+    @property
+    def name(self) -> str | None:
+        """Name of its task type; None if unknown."""
+        return self._task_type.name if self._task_type else None
+
+    @property
+    def error(self) -> TaskFailed | None:
+        """The error of a task that failed, if the final record was received; else None."""
+        if self._final is None or self._final["state"] != "FAILED":
+            return None
+        error = self._final["error"]
+        return TaskFailed(error["code"], error["message"], error.get("type"), error.get("traceback"))
+
+    def done(self) -> bool:
+        """Whether the task has ended, as last reported. Sends no request."""
+        return self.last_state in FINAL_STATES
+
+    def cancelled(self) -> bool:
+        """Whether the task has ended as CANCELLED, as last reported. Sends no request."""
+        return self.last_state == "CANCELLED"
 
     async def state(self) -> str | None:
         """The current state: QUEUED, RUNNING, SUCCEEDED, FAILED or CANCELLED; None if the task is unknown."""
@@ -94,8 +135,9 @@ class AsyncHandle:
     async def result(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109
         """Waits for the task to end and returns its output as a Python value.
 
-        An object becomes a dict whose keys are the field names of the task function's class; a plain value (a number, a
-        list) is returned as it is. docs/python-client.md lists which GraphQL type becomes which Python type.
+        An object becomes a dict whose keys are the field names of the task function's class, or an instance of that
+        class if the task was submitted by its function; a plain value (a number, a list) is returned as it is.
+        docs/python-client.md lists which GraphQL type becomes which Python type.
 
         Args:
             timeout: seconds; None for no limit.
@@ -105,15 +147,32 @@ class AsyncHandle:
             ResultTimeout: the task did not end in time. It continues.
             Refused, ApiUnavailable: the result cannot be read.
         """
-        record = await self.final(timeout)
+        return self.value_of(await self.final(timeout))
+
+    async def exception(self, timeout: float | None = None) -> TaskFailed | None:  # noqa: ASYNC109
+        """Waits for the task to end. Returns the error of one that failed, and None if it succeeded.
+
+        Args:
+            timeout: seconds; None for no limit.
+
+        Raises:
+            TaskCancelled, ResultTimeout, Refused, ApiUnavailable: as `result`.
+        """
+        try:
+            await self.result(timeout)
+        except TaskFailed as error:
+            return error
+        return None
+
+    def value_of(self, record: Mapping[str, Any]) -> Any:
+        """The output in a final record as a Python value. Raises as `result`."""
         if record["state"] == "SUCCEEDED":
             if self._task_type is None or record["result"] is None:
                 raise UnknownTaskType(f"the api has a result of {record['name']!r} but no task type of that name")
-            return self._task_type.decode(record["result"])
-        error = record["error"] or {}
-        if record["state"] == "CANCELLED":
-            raise TaskCancelled(f"{self.task_id}: {error.get('message', 'cancelled')}")
-        raise TaskFailed(error["code"], error["message"], error.get("type"))
+            return rebuild(self._declared, self._task_type.decode(record["result"]))
+        if (failed := self.error) is not None:
+            raise failed
+        raise TaskCancelled(f"{self.task_id}: {(record['error'] or {}).get('message', 'cancelled')}")
 
     async def partial(self) -> Any:
         """The output that the running task has reported so far, in the form of `result`.
@@ -138,7 +197,7 @@ class AsyncHandle:
         if task is None:
             return None
         self._update(task)
-        return None if task["partial"] is None else task_type.decode(task["partial"])
+        return None if task["partial"] is None else rebuild(self._declared, task_type.decode(task["partial"]))
 
     async def events(self, after_seq: int = 0) -> AsyncGenerator[Event, None]:
         """Yields every change of the task after `after_seq`, past and future, up to the final one.
@@ -151,14 +210,27 @@ class AsyncHandle:
                 self.progress = self.progress if event.progress is None else event.progress
                 yield event
 
-    async def cancel(self) -> str:
-        """Cancels the task and returns its state, which is not CANCELLED if it had already ended.
+    async def logs(self, after: int = 0) -> list[LogLine]:
+        """The newest lines that the task has printed or logged, after the one with the number `after`; about a second
+        late while it runs.
+
+        Raises:
+            Refused: TASK_NOT_FOUND if the api does not know the task.
+        """
+        task = (await self._client._http.execute(LOGS, {"id": self.task_id, "after": after}))["task"]
+        if task is None:
+            raise Refused("TASK_NOT_FOUND", f"{self.task_id} was never submitted, or its record has expired")
+        self.last_state = task["state"]
+        return [to_log_line(line) for line in task["logs"]]
+
+    async def cancel(self) -> bool:
+        """Cancels the task. Returns whether it is cancelled now: False if it had already ended otherwise.
 
         Raises:
             Refused: TASK_NOT_FOUND if the api does not know the task; FORBIDDEN if others submitted it too: then
                 `withdraw`.
         """
-        return await self._end("cancelTask")
+        return await self._end("cancelTask") == "CANCELLED"
 
     async def withdraw(self) -> str:
         """Takes back this client's submission and returns the task's state: CANCELLED if nobody else wants the task,
@@ -168,6 +240,22 @@ class AsyncHandle:
             Refused: TASK_NOT_FOUND if the api does not know the task.
         """
         return await self._end("withdrawTask")
+
+    async def retry(self) -> str | None:
+        """Submits the task again if it failed or was cancelled, with the input of its record. Returns the outcome of
+        the submission: RECOMPUTED; CACHED if the task has succeeded, JOINED if it is open.
+
+        Raises:
+            Refused: TASK_NOT_FOUND if the api does not know the task; BAD_INPUT if its task type has changed since.
+        """
+        data = await self._client._http.execute(
+            "mutation($id: ID!) { it: retryTask(taskId: $id) { outcome task { state progress } } }",
+            {"id": self.task_id},
+        )
+        self._final = None
+        self._update(data["it"]["task"])
+        self.outcome = str(data["it"]["outcome"])
+        return self.outcome
 
     async def _end(self, mutation: str) -> str:
         data = await self._client._http.execute(
@@ -186,7 +274,7 @@ class AsyncHandle:
             BadArguments: the output has no such field.
             TaskFailed, TaskCancelled, Refused, ApiUnavailable: the field cannot be read.
         """
-        await self.result()
+        self.value_of(await self.final())
         assert self._task_type is not None
         task_type = self._task_type
         members = task_type.types[task_type.output_type].fields

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import CancelledError
 from typing import Any
 
 from cluster.errors import DaskGraphQLError
@@ -56,16 +57,21 @@ class TaskFailed(ClientError):
         code: stable, for programs, such as TASK_FAILED or TIMEOUT; docs/errors.md lists them.
         message: for people.
         type: type of the exception that the function raised, if any.
+        traceback: where it was raised, on the worker; None unless the api tells this caller. Python shows it below the
+            message.
     """
 
-    def __init__(self, code: str, message: str, type: str | None = None) -> None:
+    def __init__(self, code: str, message: str, type: str | None = None, traceback: str | None = None) -> None:
         super().__init__(f"{code}: {message}" if type is None else f"{code}: {type}: {message}")
         self.code = code
         self.message = message
         self.type = type
+        self.traceback = traceback
+        if traceback:
+            self.add_note(f"\nOn the worker:\n{traceback}")
 
 
-class TaskCancelled(ClientError):
+class TaskCancelled(ClientError, CancelledError):
     """The task ended as CANCELLED."""
 
 

@@ -31,15 +31,20 @@ class HttpTransport:
         url: the api, such as `http://127.0.0.1:8000`, or its `/graphql`.
         token: sent as `Authorization: Bearer`; None to send none.
         patience_seconds: how long to repeat one request.
+        connect_seconds: the same until the api has responded once; None: as long.
 
     Raises:
         BadProxy: the environment names a proxy that cannot be used.
     """
 
-    def __init__(self, url: str, token: str | None, patience_seconds: float) -> None:
+    def __init__(
+        self, url: str, token: str | None, patience_seconds: float, *, connect_seconds: float | None = None
+    ) -> None:
         self.url = api_url(url)
         self._authorization = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._patience_seconds = patience_seconds
+        self._connect_seconds = patience_seconds if connect_seconds is None else connect_seconds
+        self._responded = False
         self._client = open_http(self.url)
         self._other_origins_client: httpx.AsyncClient | None = None
         """For blobs at other origins, which may need a proxy where the api does not, or the reverse."""
@@ -58,7 +63,7 @@ class HttpTransport:
             Refused: the api refuses it, and repeating it cannot help or did not help within `patience_seconds`.
             ApiUnavailable: the api did not respond within `patience_seconds`.
         """
-        budget = RetryBudget(self._patience_seconds, self.url)
+        budget = RetryBudget(self._patience_seconds if self._responded else self._connect_seconds, self.url)
         while True:
             try:
                 return await self._execute_once({"query": query, "variables": dict(variables or {})})
@@ -75,7 +80,7 @@ class HttpTransport:
 
     def _warn_unreachable_once(self, error: Exception) -> None:
         """Warns at once if the first request gets no response: a wrong port is the likely cause."""
-        if self._never_answered:
+        if self._never_answered and self._connect_seconds > 0:
             self._never_answered = False
             logger.warning(
                 "%s does not respond (%s); retrying for %g s", self.url, str(error) or type(error).__name__,
@@ -85,6 +90,7 @@ class HttpTransport:
     async def _execute_once(self, body: dict[str, Any]) -> dict[str, Any]:
         response = await self._client.post(self.url, json=body, headers=self._authorization)
         self._never_answered = False
+        self._responded = True
         payload = _json_object(response)
         if payload is not None and payload.get("errors"):
             raise refusal(payload["errors"], _status_code(response) if response.is_error else "ERROR")

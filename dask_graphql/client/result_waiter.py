@@ -17,7 +17,7 @@ MAX_IDS: Final = 500
 MERGE_THRESHOLD: Final = 16
 """This many small subscriptions for one task type are merged into one."""
 
-FIELDS: Final = "taskId name state attempt progress error { code message type }"
+FIELDS: Final = "taskId name state attempt progress error { code message type traceback }"
 """Selected of every final record, besides its result."""
 
 

@@ -6,15 +6,18 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Mapping
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Executor, ThreadPoolExecutor
 from typing import Any, BinaryIO, Self, TypeVar
 
 from dask_graphql.client.async_client import AsyncClient
-from dask_graphql.client.async_handle import AsyncHandle
 from dask_graphql.client.codec import Blob
-from dask_graphql.client.errors import ClientError
-from dask_graphql.client.events import Event
+from dask_graphql.client.errors import ClientError, TaskCancelled, TaskFailed
+from dask_graphql.client.handle import Handle
+from dask_graphql.client.handles import Handles
+from dask_graphql.client.progress_bar import ProgressBar
 from dask_graphql.client.submissions import SubmitOptions
+from dask_graphql.client.task_function import Task
+from dask_graphql.client.task_list import TaskList
 from dask_graphql.client.task_types import TaskType
 
 T = TypeVar("T")
@@ -27,9 +30,19 @@ class Client:
     """
 
     def __init__(
-        self, url: str, token: str | None = None, *, patience_seconds: float = 60.0, ping_seconds: float = 15.0
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        patience_seconds: float = 60.0,
+        ping_seconds: float = 15.0,
+        connect_seconds: float | None = None,
     ) -> None:
-        self._client = AsyncClient(url, token, patience_seconds=patience_seconds, ping_seconds=ping_seconds)
+        self._client = AsyncClient(
+            url, token, patience_seconds=patience_seconds, ping_seconds=ping_seconds, connect_seconds=connect_seconds
+        )
+        self._callback_thread: Executor | None = None
+        self._callback_lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
         # A daemon, so that a program that forgot to close its client still exits.
         self._thread = threading.Thread(target=self._loop.run_forever, name="dask-graphql-client", daemon=True)
@@ -39,6 +52,12 @@ class Client:
     def url(self) -> str:
         """The api's `/graphql`."""
         return self._client.url
+
+    def __repr__(self) -> str:
+        return f"<Client of {self.url}>"
+
+    def _repr_html_(self) -> str:
+        return self._client._repr_html_()
 
     def __enter__(self) -> Self:
         return self
@@ -54,6 +73,8 @@ class Client:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        if self._callback_thread is not None:
+            self._callback_thread.shutdown(wait=False)
 
     async def _end(self) -> None:
         await self._client.close()
@@ -67,31 +88,70 @@ class Client:
         """The api's task types by name; requested once, and again with `refresh`."""
         return self._run(self._client.task_types(refresh=refresh))
 
-    def task_id(self, task: str, /, **arguments: Any) -> str:
+    def task_id(self, task: Task, /, *args: Any, **arguments: Any) -> str:
         """The id that the api would give this task. Submits nothing and does not validate the arguments."""
-        return self._run(self._client.task_id(task, **arguments))
+        return self._run(self._client.task_id(task, *args, **arguments))
 
-    def submit(self, task: str, /, *, options: SubmitOptions | None = None, **arguments: Any) -> Handle:
+    def submit(self, task: Task, /, *args: Any, options: SubmitOptions | None = None, **arguments: Any) -> Handle:
         """Submits a task. Repeats the request while the api is unavailable or full, which is safe: the same input is
         the same task."""
-        return Handle(self, self._run(self._client.submit(task, options=options, **arguments)))
+        return Handle(self, self._run(self._client.submit(task, *args, options=options, **arguments)))
 
     def submit_many(
-        self, task: str, /, inputs: Iterable[Mapping[str, Any]], *, options: SubmitOptions | None = None
-    ) -> list[Handle]:
+        self, task: Task, /, inputs: Iterable[Mapping[str, Any]], *, options: SubmitOptions | None = None
+    ) -> Handles[Handle]:
         """Submits many inputs of one task type in batches."""
         handles = self._run(self._client.submit_many(task, list(inputs), options=options))
-        return [Handle(self, handle) for handle in handles]
+        return Handles([Handle(self, handle) for handle in handles])
 
-    def task(self, task_id: str) -> Handle:
+    def task(self, task_id: str, task: Task | None = None) -> Handle:
         """A handle of a task by its id; the task need not be submitted yet."""
-        return Handle(self, self._client.task(task_id))
+        return Handle(self, self._client.task(task_id, task))
+
+    def tasks(self, first: int = 20, *, state: str | None = None, name: str | None = None) -> TaskList:
+        """The newest tasks of the api that the caller may see."""
+        return self._run(self._client.tasks(first, state=state, name=name))
 
     def map(
-        self, task: str, /, inputs: Iterable[Mapping[str, Any]], *, options: SubmitOptions | None = None
+        self,
+        task: Task,
+        /,
+        inputs: Iterable[Mapping[str, Any]],
+        *,
+        options: SubmitOptions | None = None,
+        return_exceptions: bool = False,
+        progress: bool = False,
     ) -> Iterator[Any]:
         """Submits all inputs and yields their results in the order of the inputs."""
-        return self._iterate(self._client.map(task, list(inputs), options=options))
+        inputs = list(inputs)
+        if not progress:
+            results = self._client.map(task, inputs, options=options, return_exceptions=return_exceptions)
+            yield from self._iterate(results)
+            return
+        handles = self.submit_many(task, inputs, options=options)
+        self.progress(handles)
+        for handle in handles:
+            try:
+                value = handle.result()
+            except (TaskFailed, TaskCancelled) as error:
+                if not return_exceptions:
+                    raise
+                value = error
+            yield value
+
+    def progress(self, handles: Handle | Iterable[Handle]) -> None:
+        """Shows a progress bar until all these tasks have ended, in whatever state; of a single task, its progress."""
+        # Drawn by the caller's thread: a notebook shows what another thread draws in no cell, or in a wrong one.
+        if isinstance(handles, Handle):
+            with ProgressBar(1) as bar:
+                for event in handles.events():
+                    bar.at(event.progress)
+                bar.ended(handles.last_state)
+            return
+        handles = list(handles)
+        with ProgressBar(len(handles)) as bar:
+            for handle in self.as_completed(handles):
+                bar.ended(handle.last_state)
 
     def as_completed(self, handles: Iterable[Handle]) -> Iterator[Handle]:
         """Yields each handle when its task ends, in whatever state; its `result` then returns without waiting."""
@@ -106,6 +166,13 @@ class Client:
     def read(self, blob: Blob) -> bytes:
         """All bytes of a blob."""
         return self._run(self._client.read(blob))
+
+    def _callbacks(self) -> Executor:
+        """Runs the callbacks of handles, one after the other."""
+        with self._callback_lock:
+            if self._callback_thread is None:
+                self._callback_thread = ThreadPoolExecutor(1, thread_name_prefix="dask-graphql-callbacks")
+            return self._callback_thread
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         if self._loop.is_closed():
@@ -138,66 +205,3 @@ class Client:
         finally:
             if not self._loop.is_closed():
                 self._run(leave())
-
-
-class Handle:
-    """A task of the api. The methods and what they raise are those of `AsyncHandle`."""
-
-    def __init__(self, client: Client, handle: AsyncHandle) -> None:
-        self._client = client
-        self._handle = handle
-
-    def __repr__(self) -> str:
-        return repr(self._handle)
-
-    @property
-    def task_id(self) -> str:
-        """Its id."""
-        return self._handle.task_id
-
-    @property
-    def outcome(self) -> str | None:
-        """Outcome of the submission: NEW, JOINED, CACHED or RECOMPUTED; None if it was not submitted here."""
-        return self._handle.outcome
-
-    @property
-    def progress(self) -> float | None:
-        """Progress from 0 to 1, as last reported; None if unknown. Reading it sends no request."""
-        return self._handle.progress
-
-    @property
-    def last_state(self) -> str | None:
-        """The state as last reported; None if unknown. Reading it sends no request."""
-        return self._handle.last_state
-
-    def state(self) -> str | None:
-        """The current state; None if the api does not know the task."""
-        return self._client._run(self._handle.state())
-
-    def final(self, timeout: float | None = None) -> dict[str, Any]:
-        """Waits at most `timeout` seconds for the final record and returns it with GraphQL's names and values."""
-        return self._client._run(self._handle.final(timeout))
-
-    def result(self, timeout: float | None = None) -> Any:
-        """Waits at most `timeout` seconds for the task to end and returns its output as a Python value."""
-        return self._client._run(self._handle.result(timeout))
-
-    def partial(self) -> Any:
-        """The output that the running task has reported so far; None if there is none."""
-        return self._client._run(self._handle.partial())
-
-    def events(self, after_seq: int = 0) -> Iterator[Event]:
-        """Yields every change of the task after `after_seq`, past and future, up to the final one."""
-        return self._client._iterate(self._handle.events(after_seq))
-
-    def cancel(self) -> str:
-        """Cancels the task and returns its state, which is not CANCELLED if it had already ended."""
-        return self._client._run(self._handle.cancel())
-
-    def withdraw(self) -> str:
-        """Takes back this client's submission and returns the task's state: CANCELLED if nobody else wants it."""
-        return self._client._run(self._handle.withdraw())
-
-    def read_field(self, field: str, /, **arguments: Any) -> Any:
-        """Reads one field of the output that takes arguments, such as `digits_slice` of `fibonacci`."""
-        return self._client._run(self._handle.read_field(field, **arguments))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cluster.errors import BadInput
@@ -68,7 +68,7 @@ class TaskType:
                 raise BadArguments(f"{self.name}: {name}: {error}") from error
             except RecursionError as error:
                 raise BadArguments(f"{self.name}: {name}: it is nested too deeply, or contains itself") from error
-        return Input(self, wire, plain)
+        return Input(self, wire, plain, dict(arguments))
 
     def decode(self, result: Mapping[str, Any]) -> Any:
         """The Python value of a result as the api sent it (`codec.decode` lists the types)."""
@@ -78,11 +78,13 @@ class TaskType:
 
 @dataclass(frozen=True)
 class Input:
-    """The arguments of one submission: `wire` as GraphQL variables, `plain` with defaults filled in, for the id."""
+    """The arguments of one submission: `wire` as GraphQL variables, `plain` with defaults filled in, for the id, and
+    `given` as the caller passed them."""
 
     task_type: TaskType
     wire: dict[str, Any]
     plain: dict[str, Any]
+    given: dict[str, Any] = field(default_factory=dict)
 
     def task_id(self) -> str:
         """The id that the api would give this input (cluster/task_types/task_id.py has the rule). Validates nothing.
@@ -132,7 +134,7 @@ def _task_type(payload: Mapping[str, Any], salt: str) -> TaskType:
         types={
             item["name"]: UsedType(
                 item["name"],
-                tuple(_member(field, has_default=field["hasDefault"]) for field in item["fields"]),
+                tuple(_member(each, has_default=each["hasDefault"]) for each in item["fields"]),
                 {member["name"]: member["value"] for member in item["members"]},
             )
             for item in payload["types"]

@@ -1,0 +1,88 @@
+"""Lists of tasks, and the lines that a task has printed or logged, as a client reads them."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from dask_graphql.client.html import tasks_html
+
+PAGE: Final = 100
+"""Tasks per request at most, as the api allows."""
+
+TASKS: Final = """query($first: Int, $after: String, $state: TaskState, $name: String) {
+  tasks(first: $first, after: $after, state: $state, name: $name) {
+    edges { node { taskId name state progress attempt submittedAt startedAt finishedAt error { code type message } } }
+    pageInfo { hasNextPage endCursor }
+  }
+}"""
+LOGS: Final = """query($id: ID!, $after: Int) {
+  task(taskId: $id) { state logs(after: $after) { number at attempt level text } } }"""
+
+
+@dataclass(frozen=True)
+class TaskSummary:
+    """A task in a list.
+
+    Attributes:
+        progress: from 0 to 1; None if unknown.
+        submitted_at, started_at, finished_at: in UTC; None if it has not happened.
+        error: `code`, `type` and `message` of a task that failed or was cancelled; else None.
+    """
+
+    task_id: str
+    name: str
+    state: str
+    progress: float | None
+    attempt: int
+    submitted_at: datetime.datetime
+    started_at: datetime.datetime | None
+    finished_at: datetime.datetime | None
+    error: Mapping[str, Any] | None
+
+
+class TaskList(list[TaskSummary]):
+    """Tasks, newest first; a notebook shows them as a table."""
+
+    def _repr_html_(self) -> str:
+        return tasks_html(self)
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A line that a task has printed or logged.
+
+    Attributes:
+        number: from 1 within the task; numbers jump where lines were dropped.
+        at: when it was written, in UTC.
+        attempt: the attempt that wrote it.
+        level: such as INFO, which printed lines have too.
+    """
+
+    number: int
+    at: datetime.datetime
+    attempt: int
+    level: str
+    text: str
+
+
+def to_summary(node: Mapping[str, Any]) -> TaskSummary:
+    """A task in the response to TASKS."""
+    submitted_at = _time(node["submittedAt"])
+    assert submitted_at is not None
+    return TaskSummary(
+        node["taskId"], node["name"], node["state"], node["progress"], node["attempt"], submitted_at,
+        _time(node["startedAt"]), _time(node["finishedAt"]), node["error"],
+    )  # fmt: skip
+
+
+def to_log_line(node: Mapping[str, Any]) -> LogLine:
+    """A line in the response to LOGS."""
+    at = datetime.datetime.fromisoformat(node["at"])
+    return LogLine(node["number"], at, node["attempt"], node["level"], node["text"])
+
+
+def _time(text: str | None) -> datetime.datetime | None:
+    return None if text is None else datetime.datetime.fromisoformat(text)
