@@ -181,6 +181,8 @@ class Client:
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
+        except TaskCancelled:
+            raise  # a CancelledError too, but of the task
         except CancelledError:
             raise ClientError("the client is closed") from None
         except BaseException:

@@ -26,6 +26,7 @@ from graphql_api.schema.constraints import description_of
 from graphql_api.schema.mutations import end_fields, submit_fields
 from graphql_api.schema.queries import make_query
 from graphql_api.schema.record_types import SubmitOptions, make_task_types
+from graphql_api.schema.retry_task import retry_field
 from graphql_api.schema.scalars import CONFIG
 from graphql_api.schema.strawberry_fields import set_signature
 from graphql_api.schema.subscriptions import make_subscription
@@ -102,7 +103,7 @@ def _assemble(
     return Schema(
         documents or DocumentCache(Settings(), PersistedOperations(Settings())),
         query=make_query(task, connection),
-        mutation=create_type("Mutation", [*members(submission), *end_fields(task)]),
+        mutation=create_type("Mutation", [*members(submission), *end_fields(task), retry_field(submission)]),
         subscription=make_subscription(task, task_event),
         types=outputs,
         config=CONFIG,

@@ -24,6 +24,7 @@ TASK = """query($id: ID!) { task(taskId: $id) {
   state attempt submittedBy cancelledBy error { message } result { ... on FibonacciResult { value } } } }"""
 CANCEL = "mutation($id: ID!) { cancelTask(taskId: $id) { state cancelledBy } }"
 WITHDRAW = "mutation($id: ID!) { withdrawTask(taskId: $id) { state } }"
+RETRY = "mutation($id: ID!) { retryTask(taskId: $id) { taskId outcome task { state attempt } } }"
 RESULT = """subscription($id: ID!) { taskResult(taskId: $id) {
   state result { ... on FibonacciResult { value } } } }"""
 LATER = (datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=29)).isoformat()
@@ -105,6 +106,43 @@ async def test_a_lone_task_is_cancelled_by_its_own_tenant_and_any_task_by_an_adm
         await submit(guarded, key, 9)
     cancelled = await guarded.http("admin", CANCEL, {"id": task_id})
     assert cancelled["data"]["cancelTask"] == {"state": "CANCELLED", "cancelledBy": "admin"}
+
+
+async def test_a_task_that_was_cancelled_is_retried_by_its_id_as_if_it_were_submitted(
+    guarded: Guarded, store: Store
+) -> None:
+    task_id = (await submit(guarded, "anna", 13, priority=-7))["taskId"]
+    await guarded.http("admin", CANCEL, {"id": task_id})
+    retried = (await guarded.http("ben", RETRY, {"id": task_id}))["data"]["retryTask"]
+    assert retried == {"taskId": task_id, "outcome": "RECOMPUTED", "task": {"state": "QUEUED", "attempt": 2}}
+    assert await field(store, task_id, "priority") == b"-7"
+    assert (await field(store, task_id, "submitted_by") or b"").endswith(b" ben")
+    assert (await guarded.http("eve", RETRY, {"id": task_id}))["data"]["retryTask"]["outcome"] == "JOINED"
+    await run(store, task_id, 2, 233)
+    assert (await guarded.http("eve", RETRY, {"id": task_id}))["data"]["retryTask"]["outcome"] == "CACHED"
+    audit = "query($id: ID) { audit(taskId: $id) { edges { node { action caller code } } } }"
+    async with asyncio.timeout(10):
+        while True:
+            found = (await guarded.http("admin", audit, {"id": task_id}))["data"]["audit"]["edges"]
+            actions = [(edge["node"]["action"], edge["node"]["caller"], edge["node"]["code"]) for edge in found]
+            if len(actions) == 5:
+                break
+            await asyncio.sleep(0.05)
+    assert actions[2] == ("RECOMPUTE", "ben", "RECOMPUTED")
+    await guarded.make_key("reader", [Scope.READ])
+    [error] = (await guarded.http("reader", RETRY, {"id": task_id}))["errors"]
+    assert error["extensions"] == {"code": "FORBIDDEN", "scope": "submit"}
+    [error] = (await guarded.http("anna", RETRY, {"id": "0" * 32}))["errors"]
+    assert error["extensions"]["code"] == "TASK_NOT_FOUND"
+
+
+async def test_a_task_whose_type_has_changed_is_not_retried(guarded: Guarded, store: Store) -> None:
+    task_id = (await submit(guarded, "anna", 14))["taskId"]
+    await guarded.http("admin", CANCEL, {"id": task_id})
+    await store.command("HSET", store.calls.record_key(task_id), "input", b'{"n":15}')
+    [error] = (await guarded.http("anna", RETRY, {"id": task_id}))["errors"]
+    assert error["extensions"]["code"] == "BAD_INPUT"
+    assert "has changed since" in error["message"]
 
 
 async def test_not_before_of_one_caller_denies_nobody(guarded: Guarded, store: Store) -> None:
