@@ -18,9 +18,13 @@ NOTEBOOK = ROOT / "examples" / "notebook.ipynb"
 def run_cell(source: str, names: dict[str, Any]) -> Any:
     """Runs a cell and returns the value of its last expression, which a notebook shows."""
     tree = ast.parse(source, str(NOTEBOOK))
-    last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+    last = tree.body[-1]
+    if not isinstance(last, ast.Expr):
+        exec(compile(tree, str(NOTEBOOK), "exec"), names)
+        return None
+    tree.body.pop()
     exec(compile(tree, str(NOTEBOOK), "exec"), names)
-    return None if last is None else eval(compile(ast.Expression(last.value), str(NOTEBOOK), "eval"), names)
+    return eval(compile(ast.Expression(last.value), str(NOTEBOOK), "eval"), names)
 
 
 def test_the_notebook_runs_from_its_first_cell_to_its_last(system: System, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,7 +129,7 @@ async def test_a_task_that_was_cancelled_is_retried_by_its_id_as_if_it_were_subm
                 break
             await asyncio.sleep(0.05)
     assert actions[2] == ("RECOMPUTE", "ben", "RECOMPUTED")
-    await guarded.make_key("reader", [Scope.READ])
+    await guarded.make_key("reader", frozenset({Scope.READ}))
     [error] = (await guarded.http("reader", RETRY, {"id": task_id}))["errors"]
     assert error["extensions"] == {"code": "FORBIDDEN", "scope": "submit"}
     [error] = (await guarded.http("anna", RETRY, {"id": "0" * 32}))["errors"]
