@@ -150,13 +150,9 @@ def test_if_no_worker_serves_the_work_yet_a_third_more_are_wanted() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "share"),
-    [
-        ("steady", 0.5),
-        pytest.param("few long among short", 0.5, marks=pytest.mark.slow),
-        pytest.param("clumps of short ones", 0.9, marks=pytest.mark.slow),
-    ],
+    ("name", "share"), [("steady", 0.5), ("few long among short", 0.5), ("clumps of short ones", 0.9)]
 )
 def test_the_bill_is_a_share_of_adaptives_and_no_wait_is_longer(name: str, share: float) -> None:
     trace = traces()[name]
