@@ -161,15 +161,10 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
             if added := self._demand.add(key):
                 name, attempts = added
                 dask_internals.fail_at_first_loss(scheduler, key)
-                place = self._order.add(
-                    key,
-                    name,
-                    len(attempts),
-                    int(priorities.get(key, 0)),
-                    # A dispatcher of an earlier release names no account.
-                    Share(*shares.get(key, ("",))),
-                )
-                dask_internals.set_priority(scheduler, key, place)
+                # A dispatcher of an earlier release says nothing of shares: what it sends comes first.
+                if key in shares:
+                    place = self._order.add(key, name, len(attempts), priorities.get(key, 0), Share(*shares[key]))
+                    dask_internals.set_priority(scheduler, key, place)
         for key, tag in annotations.get(GRAPH_ANNOTATION, {}).items():
             # The graph of an attempt that has already ended would never be removed.
             if self._demand.key(parse_tag(tag)) is not None:
