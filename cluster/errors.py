@@ -217,6 +217,10 @@ class OperationNotAllowed(PublicError):
     code = "PERSISTED_OPERATION_NOT_FOUND"
 
 
+class StreamLost(DaskGraphQLError):
+    """Redis has lost items that a running attempt had sent; its stream must begin anew."""
+
+
 class TaskError(DaskGraphQLError):
     """Raise it in a task function to fail with a code of your own.
 

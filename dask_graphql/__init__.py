@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cluster.task_types.result_fields import Hidden, result_field
     from cluster.task_types.retry_policy import Retries
     from cluster.task_types.table_types import Table
-    from cluster.task_types.value_types import BigInt, Blob, Graph
+    from cluster.task_types.value_types import BigInt, Blob, Graph, Stream
     from cluster.version import __version__
     from cluster.worker.checkpoints import checkpoint
     from cluster.worker.graph_tasks import as_completed
@@ -71,6 +71,7 @@ __all__ = [
     "Refused",
     "ResultTimeout",
     "Retries",
+    "Stream",
     "SubmitOptions",
     "Table",
     "TaskCancelled",
@@ -100,7 +101,7 @@ _MODULES = {
     "cluster.task_types.result_fields": ("Hidden", "result_field"),
     "cluster.task_types.retry_policy": ("Retries",),
     "cluster.task_types.table_types": ("Table",),
-    "cluster.task_types.value_types": ("BigInt", "Blob", "Graph"),
+    "cluster.task_types.value_types": ("BigInt", "Blob", "Graph", "Stream"),
     "cluster.version": ("__version__",),
     "cluster.worker.checkpoints": ("checkpoint",),
     "cluster.worker.graph_tasks": ("as_completed",),

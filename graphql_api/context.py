@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from strawberry.types import Info
 
@@ -22,7 +23,7 @@ class Context:
     """One request, or one WebSocket with all its operations."""
 
     node: Node
-    wrappers: dict[str, type] = field(default_factory=dict)
+    wrappers: dict[str, Callable[..., Any]] = field(default_factory=dict)
     known_caller: Caller | None = None
     response_headers: dict[str, str] = field(default_factory=dict)
     """Additional headers of the HTTP response."""

@@ -12,8 +12,9 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import Final
 
+from cluster.api_node.followers import RETRY_SECONDS, Followers, Visible
 from cluster.api_node.node_channel import NodeChannel
 from cluster.api_node.result_reader import ResultReader
 from cluster.api_node.speculative_watch import SpeculativeWatches
@@ -21,31 +22,27 @@ from cluster.api_node.topics import Topic, Topics, Waiter
 from cluster.api_node.watch_loop import WatchLoop
 from cluster.api_node.watch_queue import WatchQueue
 from cluster.errors import ResultGone, StoreUnavailable
-from cluster.observability import metrics
 from cluster.store.async_store import Store
 from cluster.store.clock import RedisClock
-from cluster.store.record import Event, Record, SubmissionOutcome
+from cluster.store.record import Record, SubmissionOutcome
 from cluster.store.replies import SubmitReply
 
 logger = logging.getLogger(__name__)
 
 MAX_QUEUED_BYTES: Final = 4_096
 """Maximum length of input and error, together, that are kept for a slow reader of `final_records`."""
-RETRY_SECONDS: Final = 0.25
-"""Pause of a reader while Redis is unavailable."""
-
-Visible: TypeAlias = Callable[[Record], bool]
-"""Whether a subscriber may see a record. For one that may not, the task never ends and has no events, as if it were
-unknown: nothing tells that it exists."""
 
 
 class ResultDelivery:
-    """Delivers records and events to the subscribers of one api node.
+    """Delivers records to the subscribers of one api node.
 
     Args:
         node: this node's id, unique among running nodes.
         limit: maximum number of subscribers.
         on_broadcast: called with each message to all nodes.
+
+    Attributes:
+        followers: delivers events and the items of streams.
     """
 
     def __init__(self, store: Store, node: str, limit: int, on_broadcast: Callable[[str], None]) -> None:
@@ -58,6 +55,7 @@ class ResultDelivery:
         self._watches = WatchLoop(store, node, self._queue, self._topics, self._speculative)
         self._channel = NodeChannel(store, node, self._queue, self._topics, self._speculative, on_broadcast)
         self.results = ResultReader(store)
+        self.followers = Followers(store, node, self._topics)
         self.loops = (self._channel.loop, *self._watches.loops)
 
     async def start(self) -> None:
@@ -193,41 +191,6 @@ class ResultDelivery:
             if current is None:
                 return record
             return current if current.final else None
-
-    async def events(
-        self, task_id: str, after_seq: int, *, visible: Visible = lambda _: True
-    ) -> AsyncIterator[tuple[Event, Record]]:
-        """Every event after `after_seq` with the record at that time; ends after the final event. `visible` as for
-        `final_record`.
-
-        Only one flag is buffered per reader: a slow reader reads its next events from the event log, which is bounded.
-        """
-        more = asyncio.Event()
-        topic = self._topics.join(task_id)
-        topic.event_followers.add(more)
-        try:
-            while True:
-                more.clear()
-                try:
-                    watched = await self._store.run(
-                        self._store.calls.watch(task_id, self.node, every_event=True, after_seq=after_seq)
-                    )
-                except StoreUnavailable as error:
-                    logger.debug("reading the events of %s will be retried: %s", task_id, error)
-                    await asyncio.sleep(RETRY_SECONDS)
-                    continue
-                record = watched.record
-                if record is not None and visible(record):
-                    for event in watched.events:
-                        after_seq = event.seq
-                        metrics.labelled(metrics.DELIVERIES, "event").inc()
-                        yield event, record
-                    if record.final:
-                        return
-                await more.wait()
-        finally:
-            topic.event_followers.discard(more)
-            self._topics.leave(task_id, topic)
 
     def _add_waiter(self, task_id: str) -> tuple[Topic, Waiter]:
         waiter = Waiter(self._watches.reads, self._clock.latest(time.monotonic()))

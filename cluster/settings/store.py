@@ -40,6 +40,11 @@ class StoreSettings(SettingsGroup):
         integer(1_000, 16_000_000),
         "Largest value that is stored in the record itself; larger ones go to the blob store.",
     )
+    stream_limit_bytes: int = setting(
+        16_000_000,
+        integer(1_000, 500_000_000),
+        "Largest stream of a task, in bytes of JSON: its items are kept in Redis with the record.",
+    )
     file_limit_bytes: int = setting(
         5_000_000_000,
         integer(1_000, 5_000_000_000_000),

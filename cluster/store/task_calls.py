@@ -144,21 +144,21 @@ class TaskCalls(CallBuilder):
         return self._task_call("record_checkpoint", task_id, attempt, key, parse=bool)
 
     def finish(
-        self, task_id: str, attempt: int, result: bytes, *, blob_bytes: int = 0, lines: bytes = b""
+        self, task_id: str, attempt: int, result: bytes, *, kept_bytes: int = 0, lines: bytes = b""
     ) -> Call[bool]:
         """Stores the result of an attempt. Returns False if the fence refuses it.
 
         Args:
-            blob_bytes: length of the blobs that the attempt saved.
+            kept_bytes: length of the blobs and items of the attempt.
             lines: its last lines (`TaskLog.pending`).
         """
         return self._task_call(
-            "finish", task_id, attempt, result, self._ttl, self._event_limit, blob_bytes, lines, parse=bool
+            "finish", task_id, attempt, result, self._ttl, self._event_limit, kept_bytes, lines, parse=bool
         )
 
     def fail(
         self, task_id: str, attempt: int, error: dict[str, Any], *, retries: Retries = NO_RETRIES,
-        allowed: int | None = None, counter: Literal["retries", "unstored"] = "retries", blob_bytes: int = 0,
+        allowed: int | None = None, counter: Literal["retries", "unstored"] = "retries", kept_bytes: int = 0,
         lines: bytes = b"",
     ) -> Call[str]:  # fmt: skip
         """Ends an attempt with an error. Returns 'FAILED', 'RETRY' or 'REFUSED'.
@@ -167,13 +167,13 @@ class TaskCalls(CallBuilder):
             retries: how errors are retried: the pauses, and how often.
             allowed: how often this error is; None for the limit of `retries`.
             counter: the record field that counts these retries.
-            blob_bytes: length of the blobs that the attempt saved.
+            kept_bytes: length of the blobs and items of the attempt.
             lines: its last lines (`TaskLog.pending`).
         """
         return self._task_call(
             "fail", task_id, attempt, orjson.dumps(error), self._ttl, self._event_limit,
             retries.limit if allowed is None else allowed, milliseconds(retries.delay), event_message(error),
-            milliseconds(retries.longest_seconds), counter, blob_bytes, f"{retries.factor:g}",
+            milliseconds(retries.longest_seconds), counter, kept_bytes, f"{retries.factor:g}",
             f"{retries.draw_spread():.4f}", lines, parse=bytes.decode,
         )  # fmt: skip
 

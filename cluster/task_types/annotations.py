@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from cluster.errors import RegistryError
-from cluster.task_types.value_types import Graph
+from cluster.task_types.value_types import Graph, Stream
 
 EMPTY: Final = inspect.Parameter.empty
 LISTS: Final = (list, tuple, set, frozenset)
@@ -185,8 +185,13 @@ def _opaque_type_problem(cls: type) -> str | None:
         return f"{library}'s {cls.__name__} does not declare what it computes; declare that: {kind}"
     if cls is Graph:
         return "Graph is only a return type, and needs the type that the graph computes: -> Graph[float]"
+    if cls is Stream:
+        return "Stream is only a return type, and needs the type of its items: -> Stream[float]"
     if cls in _GENERATORS:
-        return f"{cls.__name__} has no JSON form; declare list[...]: the items of a generator are collected"
+        return (
+            f"{cls.__name__} has no JSON form; declare list[...], which collects the items of a generator, or "
+            "Stream[...], which delivers each as it comes"
+        )
     if typing.is_typeddict(cls):
         return f"{cls.__name__} is a TypedDict; declare a dataclass with the same fields"
     return None

@@ -40,9 +40,5 @@ def reject_unsupported_callable(function: Any, name: str | None) -> None:
         raise RegistryError(f"{function.__module__}.{function.__qualname__} is a class; put @task on a function")
     if not callable(function):
         raise RegistryError(f"{reprlib.repr(function)} is not a function; put @task on a function")
-    if inspect.isasyncgenfunction(underlying_function(function)):
-        raise RegistryError(
-            f"{origin_of(function)} is an async generator; return a list, and show it as it grows with report_partial"
-        )
     if name is None and not hasattr(underlying_function(function), "__name__"):
         raise RegistryError(f"{origin_of(function)} has no name; set one with @task(name=...)")

@@ -25,7 +25,7 @@ from cluster.task_types.pydantic_internals import core_schema_of
 from cluster.task_types.retry_policy import Retries, parse_retries
 from cluster.task_types.table_types import check_row, is_table
 from cluster.task_types.task_type import Argument, TaskType
-from cluster.task_types.value_types import Graph
+from cluster.task_types.value_types import Graph, Stream, StreamSummary
 
 NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 MAX_VERSION_LENGTH: Final = 64
@@ -84,10 +84,15 @@ def declare(
     arguments = tuple(_argument(where, parameter, hints) for parameter in parameters)
     if "return" not in hints or hints["return"] in (None, type(None)):
         raise RegistryError(f"{where}: declare what it returns (a dataclass, a pydantic model or a plain type)")
-    returns = output_annotation(hints["return"])
+    yielded = stream_item(hints["return"])
+    if yielded is None and inspect.isasyncgenfunction(underlying_function(function)):
+        raise RegistryError(
+            f"{where} is an async generator; declare -> Stream[...] of what it yields, or return a list"
+        )
+    returns = StreamSummary if yielded is not None else output_annotation(hints["return"])
     for item in arguments:
         reject_opaque_types(item.annotation, f"{where}, {item.name}")
-    reject_opaque_types(returns, f"{where}, the return type")
+    reject_opaque_types(returns if yielded is None else yielded, f"{where}, the return type")
     for cls, _ in classes_in(returns):
         if is_table(cls) and cls.row is not None:
             check_row(cls.row, f"{where}, the return type")
@@ -104,8 +109,11 @@ def declare(
                 **model_fields,
             )
         output = OutputType(returns)
+        items = None if yielded is None else OutputType(yielded)
+        if items is not None and items.declared.holds_data:
+            raise RegistryError(f"{where}: the items of a Stream cannot be tables; return one Table, or yield its rows")
         reject_lossy_types(core_schema_of(input_model), where, arguments_of=input_model.__name__)
-        reject_lossy_types(output.adapter.core_schema, f"{where}, the return type")
+        reject_lossy_types((items or output).adapter.core_schema, f"{where}, the return type")
     except (PydanticUserError, PydanticUndefinedAnnotation) as error:
         reason = str(error).splitlines()[0].partition(". Set `")[0].rstrip(".")
         raise RegistryError(
@@ -115,7 +123,7 @@ def declare(
     made = TaskType(
         name, version, function, arguments, timeout_seconds, parse_retries(where, retries), queue_limit, checks,
         input_model, output, registered_in, input_limit,
-        parse_concurrency(where, concurrency, [item.name for item in arguments]), ttl, start_before,
+        parse_concurrency(where, concurrency, [item.name for item in arguments]), ttl, start_before, items,
     )  # fmt: skip
     _check_default_round_trips(where, made)
     return made
@@ -209,6 +217,13 @@ def _check_default_round_trips(where: str, made: TaskType) -> None:
         raise RegistryError(
             f"{where}: the default of {changed[0]!r} does not survive JSON ({changed[1]}); choose one that does"
         )
+
+
+def stream_item(annotation: Any) -> Any:
+    """`T` of `Stream[T]`; None for anything else."""
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return get_args(annotation)[0] if get_origin(annotation) is Stream else None
 
 
 def output_annotation(annotation: Any) -> Any:

@@ -79,6 +79,7 @@ class TaskType:
         concurrency: how many tasks of this type may run at once; None for no limit.
         ttl_seconds: how long records are kept after the end; None for RESULT_TTL_SECONDS, which is also the limit.
         start_within_seconds: how long after its submission a task must have started; None for no limit.
+        items: the declared type of the items, if the output is a stream; None otherwise.
     """
 
     name: str
@@ -96,10 +97,11 @@ class TaskType:
     concurrency: Limit | None = None
     ttl_seconds: float | None = None
     start_within_seconds: float | None = None
+    items: OutputType | None = field(default=None, repr=False)
 
     @property
     def returns(self) -> Any:
-        """The declared output type; `T` of `Graph[T]`."""
+        """The declared output type; `T` of `Graph[T]`; `StreamSummary` for a stream."""
         return self.output.annotation
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, Protocol, TypeVar
 
 from pydantic import BeforeValidator, PlainSerializer
 
@@ -31,6 +31,20 @@ class BigIntMark:
 
 class Graph(Generic[T]):
     """Return annotation of a graph task: `-> Graph[Estimate]` returns a Dask collection that computes an `Estimate`."""
+
+
+if TYPE_CHECKING:
+    T_co = TypeVar("T_co", covariant=True)
+
+    class Stream(Protocol[T_co]):
+        """A protocol without members: type checkers accept it as the return type of functions that yield, async ones
+        too, and of those that return an iterable."""
+
+else:
+
+    class Stream(Generic[T]):
+        """Return annotation of a task whose output is delivered item by item: `-> Stream[Row]` yields `Row`s, or
+        returns an iterable of them. The items are kept with the record; a new attempt begins anew."""
 
 
 def parse_big_int(value: Any) -> Any:
@@ -84,6 +98,24 @@ class Blob:
     size_bytes: int
     media_type: str = "application/octet-stream"
     sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class StreamSummary:
+    """What the record of a task keeps as the output of its stream, beside the items.
+
+    Attributes:
+        attempt: the attempt that the items are of.
+        count: number of items.
+        size_bytes: length of their JSON.
+        blobs: those in the items.
+    """
+
+    task_id: str
+    attempt: int
+    count: int
+    size_bytes: int
+    blobs: list[Blob]
 
 
 def allow_long_integers() -> None:

@@ -34,6 +34,7 @@ from cluster.worker.file_cache import FileCache
 from cluster.worker.outcome import Failed, Outcome, Succeeded, run_function
 from cluster.worker.output_capture import finish_lines
 from cluster.worker.partial_outputs import encode_partial
+from cluster.worker.stream_writer import StreamWriter
 from cluster.worker.task_context import RunningAttempt, enter, use_parts
 
 logger = logging.getLogger(__name__)
@@ -144,6 +145,10 @@ class Executor:
                 self.table.start(slot, task_id, number, limit, retries)
             running = self._attempt(task_id, number, self._partial_encoder(task_type))
             running.checkpoint = start.checkpoint
+            if task_type is not None and task_type.items is not None:
+                running.stream = StreamWriter(
+                    partial(self._append_items, task_id, number), running.stop, self.settings.stream_limit_bytes
+                )
             self.running[task_id, number] = running
             enter(running)
             started = time.perf_counter()
@@ -180,6 +185,9 @@ class Executor:
 
     def _partial_encoder(self, task_type: TaskType | None) -> Callable[[Any], bytes | None]:
         return partial(encode_partial, task_type, self.settings) if task_type else lambda _: None
+
+    def _append_items(self, task_id: str, attempt: int, before: int, items: Sequence[bytes]) -> int:
+        return self.store.run(self.store.calls.append_items(task_id, attempt, before, items))
 
     def _attempt_of_part(self, task_id: str, attempt: int) -> RunningAttempt:
         """The attempt that a part of its graph belongs to, which runs in another process or thread."""
@@ -221,19 +229,21 @@ class Executor:
 
     def _store_outcome(self, running: RunningAttempt, name: str, outcome: Outcome) -> Call[Any]:
         calls, task_id, attempt = self.store.calls, running.task_id, running.attempt
-        blob_bytes = running.checkpoint_bytes + sum(blob.size_bytes for blob in _saved_blobs(running, outcome))
+        kept_bytes = running.checkpoint_bytes + sum(blob.size_bytes for blob in _saved_blobs(running, outcome))
+        if running.stream:
+            kept_bytes += running.stream.size_bytes
         finish_lines(running)
         _, lines = running.log.pending()
         if isinstance(outcome, Succeeded):
-            return calls.finish(task_id, attempt, outcome.result, blob_bytes=blob_bytes, lines=lines)
+            return calls.finish(task_id, attempt, outcome.result, kept_bytes=kept_bytes, lines=lines)
         if outcome.platform:
             return calls.fail(
-                task_id, attempt, outcome.error, retries=PLATFORM_RETRIES, counter="unstored", blob_bytes=blob_bytes,
+                task_id, attempt, outcome.error, retries=PLATFORM_RETRIES, counter="unstored", kept_bytes=kept_bytes,
                 lines=lines,
             )  # fmt: skip
         retries = self.registry[name].retries if name in self.registry else NO_RETRIES
         return calls.fail(
-            task_id, attempt, outcome.error, retries=retries, allowed=outcome.retries, blob_bytes=blob_bytes,
+            task_id, attempt, outcome.error, retries=retries, allowed=outcome.retries, kept_bytes=kept_bytes,
             lines=lines,
         )  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from cluster.system.background import BackgroundThread
@@ -34,20 +36,26 @@ class HeartbeatThread:
         for key, attempt in running.items():
             # Short tasks finish before they are seen twice, and cost nothing here.
             fraction, last = self._sent.setdefault(key, (None, self._round_number))
-            partial = attempt.partial
+            if attempt.stream:
+                attempt.stream.send_overdue(partial(self._append_items, *key))
+            shown = attempt.partial
             silent_seconds = (self._round_number - last) * ROUND_SECONDS
             has_lines = attempt.log.due()
-            nothing_new = attempt.progress == fraction and not partial and not has_lines
+            nothing_new = attempt.progress == fraction and not shown and not has_lines
             if nothing_new and silent_seconds < HEARTBEAT_SECONDS:
                 continue
             fraction = attempt.progress
             last_line, lines = attempt.log.pending() if has_lines else (0, b"")
-            may_continue = store.run_once(store.calls.progress(*key, fraction, partial or b"", lines))
+            may_continue = store.run_once(store.calls.progress(*key, fraction, shown or b"", lines))
             self._sent[key] = (fraction, self._round_number)
             if has_lines:
                 attempt.log.sent(last_line)
-            if partial is not None:
+            if shown is not None:
                 # Only now that Redis has it. The task's thread writes the next one only if there is none.
                 attempt.partial = None
             if not may_continue:
                 attempt.stop.set()
+
+    def _append_items(self, task_id: str, attempt: int, before: int, items: Sequence[bytes]) -> int:
+        store = self._executor.store
+        return store.run_once(store.calls.append_items(task_id, attempt, before, items))

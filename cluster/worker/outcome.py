@@ -20,7 +20,7 @@ from cluster import attempt_errors
 from cluster.data.data_sink import DataSink
 from cluster.data.libraries import DataExtraMissing
 from cluster.data.outputs import store_data
-from cluster.errors import BlobError, TaskError
+from cluster.errors import BlobError, StreamLost, TaskError
 from cluster.scheduling.entry_point import AttemptInput
 from cluster.settings import Settings
 from cluster.task_types.result_checks import InvalidOutput
@@ -29,6 +29,8 @@ from cluster.task_types.value_types import Blob
 from cluster.task_types.walk import instances_in
 from cluster.worker.attempt_data import attempt_sink, is_written_by_parts
 from cluster.worker.graph_tasks import compute, is_collection, is_future, wait_for
+from cluster.worker.stream_items import write_stream
+from cluster.worker.task_context import attempt_or_part
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +90,8 @@ def run_function(
             if task_type.has_files:
                 resolve_files(arguments)
             value = call(task_type, arguments)
+            if task_type.items is not None:
+                value = write_stream(task_type, value, attempt_or_part())
             # Inside, because an output may be computed while it is read: by a generator, or by a class's serializer.
             sink = attempt_sink() if task_type.output.declared.holds_data else None
             return encode(task_type, value, settings.inline_limit_bytes, sink)
@@ -100,6 +104,8 @@ def run_function(
             attempt_errors.from_exception(code if code and isinstance(code, str) else "TASK_FAILED", error),
             task_type.retries.limit if retry else 0,
         )
+    except StreamLost as error:
+        return Failed(attempt_errors.from_exception("STREAM_LOST", error), platform=True)
     except BlobError as error:
         allowed = task_type.retries.allowed_for(error)
         return Failed(attempt_errors.from_exception("BLOB_STORE", error), allowed, platform=error.temporary)
@@ -142,8 +148,9 @@ def call(task_type: TaskType, arguments: dict[str, Any]) -> Any:
         value = compute(value)
     elif is_future(value):
         value = wait_for(value)
-    # A table is written piece by piece, as its generator makes it.
-    return list(value) if inspect.isgenerator(value) and not task_type.output.declared.is_data else value
+    # A table and a stream are written piece by piece, as their generator makes them.
+    in_pieces = task_type.output.declared.is_data or task_type.items is not None
+    return list(value) if inspect.isgenerator(value) and not in_pieces else value
 
 
 async def _await(awaitable: Any) -> Any:

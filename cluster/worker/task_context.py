@@ -14,6 +14,7 @@ from cluster.scheduling.attempt_keys import GRAPH_ANNOTATION
 from cluster.scheduling.dask_internals import running_part
 from cluster.store.blob_store import BlobStore
 from cluster.task_types.value_types import Blob
+from cluster.worker.stream_writer import StreamWriter
 from cluster.worker.task_log import TaskLog
 
 _attempt: ContextVar[RunningAttempt | None] = ContextVar("attempt", default=None)
@@ -49,6 +50,7 @@ class RunningAttempt:
         partial_dropped: whether one was too long to show, which is logged once.
         saved: the blobs that it saved, by name.
         register_blobs: records in Redis that the task may have blobs, before the first one is written.
+        stream: where its items go, if the output is a stream.
         part: identifies the part of the graph; empty in the task's own function.
         compute_here: computes a Dask collection in this process; None on a worker, where the cluster does.
         record_checkpoint: records the key of its first checkpoint; returns False if the attempt must stop.
@@ -73,6 +75,7 @@ class RunningAttempt:
     stop: Event = field(default_factory=Event)
     partial_dropped: bool = False
     saved: dict[str, Blob] = field(default_factory=dict)
+    stream: StreamWriter | None = None
     part: str = ""
     log: TaskLog = field(default_factory=TaskLog)
     unfinished_lines: dict[str, str] = field(default_factory=dict)

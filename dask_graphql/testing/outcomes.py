@@ -23,6 +23,7 @@ class Attempt:
         progress: every fraction that it reported, in order.
         partials: every partial output that it reported, as clients read it.
         blobs: what it saved, by `save_blob`.
+        items: the items of its stream, read back from their JSON.
         error: JSON object with `code`, `message`, `type`, and `traceback` if the function raised; None if it succeeded.
         retry_allowed: whether the task type allows another attempt after this error, if any is left.
     """
@@ -31,6 +32,7 @@ class Attempt:
     progress: list[float] = field(default_factory=list)
     partials: list[Any] = field(default_factory=list)
     blobs: list[Blob] = field(default_factory=list)
+    items: list[Any] = field(default_factory=list)
     error: dict[str, Any] | None = None
     retry_allowed: bool = False
 
@@ -57,6 +59,7 @@ class Outcome:
         self.attempts: list[Attempt] = []
         self.blob_store = blob_store
         self._output = bound.task_type.output
+        self._is_stream = bound.task_type.items is not None
         weakref.finalize(self, shutil.rmtree, blob_store.folder, ignore_errors=True)
 
     def __repr__(self) -> str:
@@ -65,7 +68,7 @@ class Outcome:
 
     @property
     def value(self) -> Any:
-        """The output, read back from its JSON.
+        """The output, read back from its JSON; of a stream, the list of its items.
 
         Raises:
             TaskFailed: the task failed; with the traceback, if the function raised.
@@ -79,7 +82,7 @@ class Outcome:
                 failed.add_note(traceback)
             raise failed
         assert self.result is not None
-        return self._output.read(self.result)
+        return self.attempts[-1].items if self._is_stream else self._output.read(self.result)
 
     @property
     def progress(self) -> list[float]:

@@ -12,7 +12,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +30,7 @@ from cluster.task_types.value_types import allow_long_integers
 from cluster.task_types.walk import instances_in
 from cluster.worker import outcome as outcomes
 from cluster.worker.partial_outputs import encode_partial
+from cluster.worker.stream_writer import StreamWriter
 from cluster.worker.task_context import enter
 from dask_graphql.testing.attempt import RecordedAttempt
 from dask_graphql.testing.outcomes import Attempt, Outcome
@@ -125,6 +126,13 @@ def _attempt(
     running = RecordedAttempt(bound.task_id, attempt.number, blobs, partial(encode_partial, bound.task_type, settings))
     running.on_progress = on_progress
     running.on_partial = lambda written: attempt.partials.append(output.read(written))
+    if (declared := bound.task_type.items) is not None:
+
+        def append(_: int, items: Sequence[bytes]) -> int:
+            attempt.items += [declared.read(item) for item in items]
+            return 1
+
+        running.stream = StreamWriter(append, running.stop, settings.stream_limit_bytes)
     return running
 
 

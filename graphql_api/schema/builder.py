@@ -29,6 +29,7 @@ from graphql_api.schema.record_types import SubmitOptions, make_task_types
 from graphql_api.schema.retry_task import retry_field
 from graphql_api.schema.scalars import CONFIG
 from graphql_api.schema.strawberry_fields import set_signature
+from graphql_api.schema.stream_types import StreamType, StreamValue, make_task_item, stream_type
 from graphql_api.schema.subscriptions import make_subscription
 from graphql_api.schema.type_mapping import TypeMap
 from graphql_api.strawberry_internals import core_schema, make_field
@@ -38,11 +39,11 @@ class Schema(Operations):
     """The schema of the registered task types.
 
     Attributes:
-        wrappers: by task name, the object types that wrap outputs which are not objects.
+        wrappers: by task name, what wraps outputs which are not objects of their own GraphQL type.
         outputs: by task name, the GraphQL names of all output types.
     """
 
-    wrappers: dict[str, type]
+    wrappers: dict[str, Callable[..., Any]]
     outputs: dict[str, str]
 
 
@@ -56,16 +57,22 @@ def make_schema(registry: Registry, documents: DocumentCache | None = None) -> S
         RegistryError: a type has no GraphQL form, or two need the same name.
     """
     type_map = TypeMap(reserved_names())
-    wrappers: dict[str, type] = {}
+    wrappers: dict[str, Callable[..., Any]] = {}
+    streams: dict[str, StreamType] = {}
     outputs: list[Any] = []
     names: dict[str, str] = {}
     task_types = sorted(registry.values(), key=lambda task_type: task_type.name)
     for task_type in task_types:
         returns, _ = unwrap_annotated(task_type.returns)
-        if returns is not Blob and is_dataclass_or_model(returns) and not issubclass(returns, RootModel):
+        if task_type.items is not None:
+            streams[task_type.name] = stream_type(task_type, type_map)
+            made = streams[task_type.name].output
+            wrappers[task_type.name] = functools.partial(StreamValue, task_type.name)
+        elif returns is not Blob and is_dataclass_or_model(returns) and not issubclass(returns, RootModel):
             made = type_map.output(returns, task_type.origin, "")
         else:
-            made = wrappers[task_type.name] = _wrapper(task_type, type_map)
+            made = _wrapper(task_type, type_map)
+            wrappers[task_type.name] = made
         names[task_type.name] = get_object_definition(made, strict=True).name
         if made not in outputs:
             outputs.append(made)
@@ -73,7 +80,7 @@ def make_schema(registry: Registry, documents: DocumentCache | None = None) -> S
     def members(submission: type) -> list[StrawberryField]:
         return [field for task_type in task_types for field in submit_fields(task_type, type_map, submission)]
 
-    schema = _assemble(outputs, members, documents)
+    schema = _assemble(outputs, members, documents, streams)
     schema.wrappers, schema.outputs = wrappers, names
     schema.documents.result_fields = frozenset(type_map.result_fields)
     return schema
@@ -96,16 +103,25 @@ def reserved_names() -> frozenset[str]:
 
 
 def _assemble(
-    outputs: list[Any], members: Callable[[type], list[StrawberryField]], documents: DocumentCache | None = None
+    outputs: list[Any],
+    members: Callable[[type], list[StrawberryField]],
+    documents: DocumentCache | None = None,
+    streams: dict[str, StreamType] | None = None,
 ) -> Schema:
     union: Any = Annotated[_union(outputs), strawberry.union("TaskOutput", description="The output of any task type.")]
     task, task_event, submission, connection = make_task_types(union)
+    items = list(dict.fromkeys(stream.item for stream in (streams or {}).values()))
+    item_union: Any = None
+    if items:
+        description = "The items of any task type that yields them."
+        item_union = Annotated[_union(items), strawberry.union("StreamItem", description=description)]
+    task_item = make_task_item(item_union, streams or {})
     return Schema(
         documents or DocumentCache(Settings(), PersistedOperations(Settings())),
         query=make_query(task, connection),
         mutation=create_type("Mutation", [*members(submission), *end_fields(task), retry_field(submission)]),
-        subscription=make_subscription(task, task_event),
-        types=outputs,
+        subscription=make_subscription(task, task_event, task_item),
+        types=[*outputs, *items],
         config=CONFIG,
     )
 

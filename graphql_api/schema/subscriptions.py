@@ -1,4 +1,4 @@
-"""The subscriptions: `taskResult`, `taskResults`, `taskEvents`, `clusterChanges`."""
+"""The subscriptions: `taskResult`, `taskResults`, `taskEvents`, `taskItems`, `clusterChanges`."""
 
 # No `from __future__ import annotations` here: Strawberry must see the types of this schema, not their names.
 
@@ -14,10 +14,11 @@ from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
 from graphql_api.schema.cluster_types import Cluster, to_cluster
 from graphql_api.schema.record_types import selects
+from graphql_api.schema.stream_types import event_id, parse_cursor, parse_event_id
 
 
-def make_subscription(task: type, task_event: type) -> type:
-    """The subscription type for a schema's `Task` and `TaskEvent`."""
+def make_subscription(task: type, task_event: type, task_item: type) -> type:
+    """The subscription type for a schema's `Task`, `TaskEvent` and `TaskItem`."""
 
     @strawberry.type
     class Subscription:
@@ -64,7 +65,7 @@ def make_subscription(task: type, task_event: type) -> type:
         ) -> AsyncGenerator[task_event, None]:  # type: ignore[valid-type]
             info.context.caller.require(Scope.READ)
             seen = max(0, after_seq or 0, info.context.last_event_id or 0)
-            events = info.context.node.deliveries.events(
+            events = info.context.node.deliveries.followers.events(
                 check_task_id(task_id), seen, visible=info.context.caller.can_see
             )
             with info.context.waiter_slots(1):
@@ -72,6 +73,25 @@ def make_subscription(task: type, task_event: type) -> type:
                     async for event, record in stream:
                         info.context.event_id = event.seq
                         yield task_event(event=event, record=record)
+
+        @strawberry.subscription(
+            description="Delivers every item of a task's stream after `after` (default: all) as it comes, then "
+            "completes with the task. If another attempt begins, its items follow from number 1."
+        )
+        async def task_items(
+            self, info: ApiInfo, task_id: strawberry.ID, after: str | None = strawberry.UNSET
+        ) -> AsyncGenerator[task_item, None]:  # type: ignore[valid-type]
+            info.context.caller.require(Scope.READ)
+            last = info.context.last_event_id
+            attempt, number = parse_event_id(last) if last else parse_cursor(after or None)
+            items = info.context.node.deliveries.followers.items(
+                check_task_id(task_id), attempt, number, visible=info.context.caller.can_see
+            )
+            with info.context.waiter_slots(1):
+                async with aclosing(items) as stream:  # type: ignore[type-var]
+                    async for item in stream:
+                        info.context.event_id = event_id(item)
+                        yield task_item(item=item)
 
         @strawberry.subscription(
             description="Delivers the cluster now and after each change, at most once a second; does not complete."

@@ -231,6 +231,7 @@ EVERY: dict[str, tuple[str, Any]] = {
     "legacy_websocket": ("true", True),
     "socket_operation_limit": ("2", 2),
     "socket_unsent_bytes": ("64000", 64_000),
+    "stream_limit_bytes": ("1000", 1000),
     "event_limit": ("10", 10),
     "fleet": ("ecs", "ecs"),
     "ecs_cluster": ("arn:aws:ecs:eu-central-1:1:cluster/c", "arn:aws:ecs:eu-central-1:1:cluster/c"),

@@ -61,6 +61,8 @@ def tries(calls: Calls, task_id: str) -> Iterator[Call[Any]]:
     yield calls.submit(task_id, "fibonacci", "1", b'{"n":90}', priority=1)
     yield calls.start(task_id, 1, "worker-2")
     yield calls.progress(task_id, 1, 0.5)
+    yield calls.append_items(task_id, 1, 0, [b"1"])
+    yield calls.read_items(task_id, None, 0, node="node")
     yield calls.finish(task_id, 1, b"{}")
     for retries in (0, 1):
         yield calls.fail(task_id, 1, failure, retries=Retries(retries))

@@ -19,6 +19,7 @@ from dask_graphql import (
     Blob,
     Graph,
     Limit,
+    Stream,
     TaskError,
     as_completed,
     cancelled,
@@ -267,3 +268,29 @@ def _part(folder: str, part: int) -> int:
     while turn >= 3 and not (Path(folder) / "open").exists():
         time.sleep(0.02)
     return part
+
+
+@task(retries=1)
+def dripping(folder: str, items: int, fails: bool = False) -> Stream[Point]:
+    """Yields each item once its file is there; the first attempt fails after the second one if asked to."""
+    begun = Path(folder) / "begun"
+    first = not begun.exists()
+    begun.touch()
+    for x in range(items):
+        while not (Path(folder) / f"item-{x}").exists():
+            time.sleep(0.01)
+        if fails and first and x == 2:
+            raise ConnectionError("lost on the way")
+        yield Point(x=x)
+
+
+@task
+def counting(upto: int) -> Stream[int]:
+    yield from range(upto)
+
+
+@task
+async def pieces(upto: int) -> Stream[Blob]:
+    for n in range(upto):
+        yield save_blob(f"{n}.txt", str(n).encode())
+        await asyncio.sleep(0)

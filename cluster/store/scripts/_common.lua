@@ -15,6 +15,7 @@
 --   {shard}:usage         hash    account -> open tasks * 2^42 + bytes: what the account's tasks use
 --   {shard}:kept          hash    id -> "<account> <bytes> <1 while open, 0 after>": what the task counts for in `usage`
 --   {shard}:logs:<id>     list    the newest lines that the task has printed or logged (append_log)
+--   {shard}:items:<id>    list    the items of the task's stream, JSON (append_items.lua)
 --   {shard}:start_before  zset    ids of tasks that have not started -> when they must have, ms
 -- ARGV[1] is the key prefix, ARGV[2] the task id; the script's own arguments follow.
 -- All times are the server's, in milliseconds: nodes with wrong clocks cannot disagree.
@@ -57,11 +58,12 @@ end
 local TASK
 local function load_task()
   local found = redis.call('HMGET', RECORD, 'state', 'attempt', 'seq', 'name', 'submitted_at', 'tenant', 'expires_at',
-    'previous_at', 'limits', 'ttl', 'start_before', 'log')
+    'previous_at', 'limits', 'ttl', 'start_before', 'log',
+    'stream')
   TASK = {state = not has_expired(found[7]) and found[1], attempt = found[2], seq = tonumber(found[3]) or 0,
     name = found[4], submitted_at = found[5], tenant = found[6], expires_at = tonumber(found[7]),
     previous_at = found[8], limits = found[9], ttl = tonumber(found[10]), start_before = tonumber(found[11]),
-    log = found[12]}
+    log = found[12], stream = found[13]}
   return TASK.state
 end
 
@@ -327,6 +329,8 @@ local function log_bytes()
   return bytes
 end
 
+local function items_key() return SHARD .. ':items:' .. ID end
+
 -- Ends the task: its state, its place in the lists, its last event, its time to live (0: for ever), unless its
 -- submission or its type set another.
 local function end_task(state, attempt, ttl, event_limit, progress, message)
@@ -347,6 +351,7 @@ local function end_task(state, attempt, ttl, event_limit, progress, message)
     redis.call('PEXPIRE', RECORD, ttl)
     redis.call('PEXPIRE', EVENTS, ttl)
     if TASK.log then redis.call('PEXPIRE', log_key(), ttl) end
+    if TASK.stream then redis.call('PEXPIRE', items_key(), ttl) end
   end
 end
 

@@ -117,6 +117,7 @@ local function still_cached()
     redis.call('PEXPIREAT', RECORD, int(at))
     redis.call('PEXPIREAT', EVENTS, int(at))
     redis.call('PEXPIREAT', log_key(), int(at))
+    redis.call('PEXPIREAT', items_key(), int(at))
   end
   if not TASK.expires_at then return true end
   if lengthen_ttl() then
@@ -126,6 +127,7 @@ local function still_cached()
       redis.call('PERSIST', RECORD)
       redis.call('PERSIST', EVENTS)
       redis.call('PERSIST', log_key())
+      redis.call('PERSIST', items_key())
       return true
     end
     expire_at(math.max(TASK.expires_at, tonumber(get_field('finished_at')) + (own_ttl or tonumber(ARGV[16]))))
@@ -176,7 +178,7 @@ elseif TASK.attempt or redis.call('ZSCORE', INDEX .. ':*', ID) then
     redis.call('ZREM', EXPIRY, expiry_member(name, ended, tenant))
     unindex_state(name, ended, tenant)
   end
-  redis.call('DEL', RECORD, EVENTS, log_key())
+  redis.call('DEL', RECORD, EVENTS, log_key(), items_key())
   drop_usage({ID})
   TASK.seq, TASK.previous_at, TASK.log = 0, nil, nil
 end

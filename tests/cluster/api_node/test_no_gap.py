@@ -189,7 +189,7 @@ async def test_a_call_ends_at_whatever_step_it_is_cancelled(store: Store, delive
     """A swallowed cancellation would leave a disconnected client subscribed for ever."""
 
     async def follow(task_id: str) -> None:
-        async for _ in deliveries.events(task_id, 0):
+        async for _ in deliveries.followers.events(task_id, 0):
             pass
 
     await store.command("PING")
@@ -312,7 +312,7 @@ async def test_a_slow_reader_of_events_gets_all_events_when_its_task_runs_again(
     kinds: list[str] = []
 
     async def read() -> None:
-        async for event, _ in deliveries.events(task_id, 0):
+        async for event, _ in deliveries.followers.events(task_id, 0):
             kinds.append(event.kind)
             begun.set()
             await go_on.wait()
@@ -339,7 +339,7 @@ async def test_every_event_reaches_a_slow_and_a_fast_reader_in_order(store: Stor
 
     async def read(pause: int) -> list[int]:
         seen = []
-        async for event, _ in deliveries.events(task_id, 0):
+        async for event, _ in deliveries.followers.events(task_id, 0):
             seen.append(event.seq)
             for _ in range(pause):
                 await asyncio.sleep(0)

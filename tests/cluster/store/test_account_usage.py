@@ -44,7 +44,7 @@ async def test_usage_counts_open_tasks_and_kept_bytes_until_they_are_pruned(sett
     await submit(store, task(1, "b"), "acme")
     assert await read_usage(store, "acme") == Usage(2, 2 * first.bytes)
     await start(store, task(0))
-    await store.run(calls.finish(task(0), 1, b"x" * 500, blob_bytes=3_000))
+    await store.run(calls.finish(task(0), 1, b"x" * 500, kept_bytes=3_000))
     assert await read_usage(store, "acme") == Usage(1, 2 * first.bytes + 3_500)
     await store.run(calls.cancel(task(1, "b")))
     await asyncio.sleep(1.02)
@@ -88,7 +88,7 @@ async def test_usage_is_the_sum_of_what_is_kept_whatever_happened(
         elif step == "start":
             await store.run(calls.start(task_id, attempt, "w1"))
         elif step == "finish":
-            await store.run(calls.finish(task_id, attempt, b"x" * number, blob_bytes=number))
+            await store.run(calls.finish(task_id, attempt, b"x" * number, kept_bytes=number))
         elif step == "fail":
             await store.run(calls.fail(task_id, attempt, error("TASK_FAILED", "boom"), retries=Retries(1)))
         elif step == "cancel":

@@ -195,7 +195,7 @@ async def streaming(n: int) -> AsyncIterator[int]:
         (dask.delayed(scale)(1), "put it on a plain function"),
         (Scaler, "Scaler is a class; put @task on a function"),
         (Scaler(5), "'__call__' is not in snake case.*name=..."),
-        (streaming, "streaming is an async generator; return a list"),
+        (streaming, "streaming is an async generator; declare -> Stream"),
         (3, "3 is not a function"),
         (max, "declare what it returns|cannot be inspected"),
     ],

@@ -19,6 +19,7 @@ from dask_graphql import (
     BlobStore,
     Graph,
     Retries,
+    Stream,
     TaskCancelled,
     TaskError,
     TaskFailed,
@@ -137,6 +138,22 @@ def test_the_value_of_a_failed_task_raises_its_error_with_the_traceback() -> Non
     assert 'raise KeyError("there")' in "".join(raised.value.__notes__)
     assert (run_task(fails, kind="output").error or {})["code"] == "BAD_OUTPUT"
     assert (run_task(fails, kind="tide").error or {})["code"] == "TIDE_TOO_LOW"
+
+
+@task(retries=1)
+def run_task_stream(upto: int, fails_at: int | None = None) -> Stream[int]:
+    for n in range(upto):
+        if n == fails_at and checkpoint.load() is None:
+            checkpoint.save(n)
+            raise ConnectionError("lost on the way")
+        yield n
+
+
+def test_the_items_of_a_stream_are_its_value_and_an_attempt_begins_anew() -> None:
+    assert run_task(run_task_stream, upto=2000).value == list(range(2000))
+    ended = run_task(run_task_stream, upto=3, fails_at=2)
+    assert [attempt.items for attempt in ended.attempts][-1] == ended.value == [0, 1, 2]
+    assert len(ended.attempts) == 2
 
 
 def test_a_task_beyond_its_time_ends_with_timeout_and_sees_it_before() -> None:
