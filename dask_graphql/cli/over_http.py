@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import json
 import sys
+from pathlib import Path
+from typing import Any
 
 import click
 
@@ -39,11 +41,15 @@ def usage(account: str | None, everybody: bool, as_json: bool, url: str | None, 
 @click.command()
 @click.argument("task")
 @click.argument("arguments", nargs=-1, metavar="[name=value ...]")
+@click.option("--file", "files", multiple=True, metavar="name=PATH", help="Upload a file: the same as name=@PATH.")
 @click.option("--wait", is_flag=True, help="Wait for the result and print it.")
 @click.option("--url", default=None, help="URL of the api. Default: from DASK_GRAPHQL_HOST and DASK_GRAPHQL_PORT.")
 @click.option("--token", envvar="DASK_GRAPHQL_TOKEN", show_envvar=True, help="Sent as Authorization: Bearer.")
-def submit(task: str, arguments: tuple[str, ...], wait: bool, url: str | None, token: str | None) -> None:
-    """Submits TASK over HTTP, as any client would. Values are JSON; anything else is a string."""
+def submit(
+    task: str, arguments: tuple[str, ...], files: tuple[str, ...], wait: bool, url: str | None, token: str | None
+) -> None:
+    """Submits TASK over HTTP, as any client would. Values are JSON; anything else is a string, but @PATH a file to
+    upload."""
     settings = load_settings()
     try:
         from dask_graphql.client.errors import ApiUnavailable
@@ -52,11 +58,19 @@ def submit(task: str, arguments: tuple[str, ...], wait: bool, url: str | None, t
         # The image of a worker or a scheduler has no HTTP client.
         fail(f'submit needs {error.name}: pip install "dask-graphql[client]"')
 
-    values = {}
+    values: dict[str, Any] = {}
+    for argument in files:
+        name, equals, path = argument.partition("=")
+        if not equals or not name or not path:
+            fail(f"expected --file name=PATH, not {argument!r}")
+        values[name] = Path(path)
     for argument in arguments:
         name, equals, text = argument.partition("=")
         if not equals or not name:
             fail(f"expected an argument of the form name=value, not {argument!r}")
+        if text.startswith("@"):
+            values[name] = Path(text[1:])
+            continue
         try:
             values[name] = json.loads(text)
         except ValueError:

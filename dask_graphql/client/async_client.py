@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, BinaryIO, Final, Self
 
 from cluster.errors import BadTaskId
+from cluster.task_types.file import File
 from cluster.task_types.task_id import check_task_id
 from dask_graphql.client.async_handle import AsyncHandle
 from dask_graphql.client.codec import Blob
@@ -30,6 +31,7 @@ from dask_graphql.client.submissions import SubmitOptions, batch_request, bind_a
 from dask_graphql.client.task_function import NOT_DECLARED, Task, by_name, name_of
 from dask_graphql.client.task_list import PAGE, TASKS, TaskList, to_summary
 from dask_graphql.client.task_types import DISCOVERY, Input, TaskType, find, parse_task_types
+from dask_graphql.client.uploads import Content, OnProgress, open_source, with_uploads
 from dask_graphql.client.websocket_transport import WebSocketTransport
 
 BATCH_LIMIT: Final = 500
@@ -120,8 +122,9 @@ class AsyncClient:
             IdMismatch: the api returned a different id than the one derived from these arguments.
         """
         name, declared = name_of(task)
-        bound = (await self._find(name)).bind(by_name(task, args, arguments))
-        return await self._send_one(bound, options, declared)
+        task_type = await self._find(name)
+        [ready] = await self._upload_files(task_type, [by_name(task, args, arguments)])
+        return await self._send_one(task_type.bind(ready), options, declared)
 
     async def submit_many(
         self, task: Task, /, inputs: Iterable[Mapping[str, Any]], *, options: SubmitOptions | None = None
@@ -132,7 +135,7 @@ class AsyncClient:
         """
         name, declared = name_of(task)
         task_type = await self._find(name)
-        bound = bind_all(task_type, list(inputs))
+        bound = bind_all(task_type, await self._upload_files(task_type, list(inputs)))
         if task_type.input_type is None:
             return Handles([await self._send_one(item, options, declared) for item in bound])
         return Handles(await self._send_batches(bound, options, declared))
@@ -260,6 +263,55 @@ class AsyncClient:
         """All bytes of a blob. Raises as `download`."""
         async with aclosing(self._http.chunks(blob)) as chunks:
             return b"".join([chunk async for chunk in chunks])
+
+    async def upload(
+        self,
+        content: Content,
+        *,
+        name: str | None = None,
+        media_type: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> File:
+        """Uploads a file, unless the api has it, and returns it for an argument of type `File`.
+
+        `submit` does this itself for a `Path`, an open file or bytes; this is for what several submissions share, and
+        to follow a long upload.
+
+        Args:
+            content: bytes, the `Path` of a file, or a binary file that can seek, which is read from its current
+                position.
+            name: its file name. Default: that of the file.
+            media_type: its Content-Type. Default: guessed from the name.
+            on_progress: called with the bytes that were sent, and their number in all.
+
+        Raises:
+            BadArguments: the file object cannot be uploaded.
+            OSError: the file cannot be read.
+            Refused: the api refuses the file.
+            ApiUnavailable: the api did not respond within `patience_seconds`.
+        """
+        source = await asyncio.to_thread(open_source, content, name, media_type)
+        try:
+            await self._http.upload(source, on_progress)
+        finally:
+            source.close()
+        return File(source.id)
+
+    async def _upload_files(
+        self, task_type: TaskType, inputs: Sequence[Mapping[str, Any]]
+    ) -> Sequence[Mapping[str, Any]]:
+        """The arguments of submissions, with `File`s in place of what was uploaded for them."""
+        if not any(item.graphql_type.strip("[]!") in ("FileId", *task_type.types) for item in task_type.arguments):
+            return inputs
+        kinds = {name: item.graphql_type for item in task_type.arguments for name in (item.graphql_name, item.name)}
+        seen: dict[int, File] = {}
+        return [
+            {
+                name: await with_uploads(value, kinds.get(name, ""), task_type.types, self.upload, seen)
+                for name, value in arguments.items()
+            }
+            for arguments in inputs
+        ]
 
     # Submitting -------------------------------------------------------------------------------------------------------
 

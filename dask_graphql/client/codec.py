@@ -15,6 +15,7 @@ from pydantic_core import to_jsonable_python
 
 from cluster.task_types.annotations import fields_of, is_dataclass_or_model
 from cluster.task_types.conversion import to_builtin
+from cluster.task_types.file import File
 from cluster.task_types.input_errors import ValuePath
 from cluster.task_types.json_form import NonFiniteNumber
 from cluster.task_types.result_checks import InvalidOutput
@@ -106,6 +107,8 @@ def _jsonable(value: Any) -> Any:
     kind: Any = type(value)
     if kind in _LEAVES:
         return value
+    if isinstance(value, File):
+        return value.id
     if isinstance(value, float):
         if not math.isfinite(value):
             raise NonFiniteNumber(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -15,6 +16,7 @@ from dask_graphql.client.codec import Blob
 from dask_graphql.client.errors import ApiUnavailable, Refused, refusal
 from dask_graphql.client.network import is_loopback, open_http
 from dask_graphql.client.retry import RETRYABLE_CODES, RetryBudget, retry_after_seconds
+from dask_graphql.client.uploads import OnProgress, Source
 
 logger = logging.getLogger(__name__)
 
@@ -129,6 +131,53 @@ class HttpTransport:
                     raise
                 pause = budget.pause_seconds(refused, retry_after_seconds(refused))
             await asyncio.sleep(pause)
+
+    async def upload(self, source: Source, on_progress: OnProgress | None) -> None:
+        """Sends a file, unless the api has it.
+
+        Raises:
+            Refused: the api refuses it: it is too long, or the caller may not upload.
+            ApiUnavailable: the api did not respond within `patience_seconds`.
+        """
+        url = blob_url(self.url, f"/files/{source.id}")
+        budget = RetryBudget(self._patience_seconds, url)
+        while True:
+            try:
+                head = await self._client.head(url, headers=self._authorization)
+                if head.status_code == 200:
+                    if on_progress is not None:
+                        on_progress(source.size_bytes, source.size_bytes)
+                    return
+                if head.status_code == 404:
+                    head = await self._send(source, on_progress)
+                if head.is_success:
+                    return
+                raise _http_refusal(head, head.text)
+            except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+                raise _bad_api_url(self.url, error) from error
+            except httpx.TransportError as error:
+                pause = budget.pause_seconds(error)
+                self._warn_unreachable_once(error)
+            except Refused as refused:
+                if refused.code not in RETRYABLE_CODES | {"TOO_MANY_CONNECTIONS"} | TRANSIENT_CODES:
+                    raise
+                pause = budget.pause_seconds(refused, retry_after_seconds(refused))
+            await asyncio.sleep(pause)
+
+    async def _send(self, source: Source, on_progress: OnProgress | None) -> httpx.Response:
+        digest = base64.b64encode(bytes.fromhex(source.sha256)).decode()
+        headers = {
+            **self._authorization,
+            "Content-Type": source.media_type,
+            "Content-Length": str(source.size_bytes),
+            "Content-Digest": f"sha-256=:{digest}:",
+        }
+        return await self._client.post(
+            blob_url(self.url, "/files"),
+            params={"name": source.name},
+            content=source.chunks(on_progress),
+            headers=headers,
+        )
 
     def _client_for(self, url: str) -> httpx.AsyncClient:
         if is_loopback(url) == is_loopback(self.url):

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Mappi
 from concurrent.futures import CancelledError, Executor, ThreadPoolExecutor
 from typing import Any, BinaryIO, Self, TypeVar
 
+from cluster.task_types.file import File
 from dask_graphql.client.async_client import AsyncClient
 from dask_graphql.client.codec import Blob
 from dask_graphql.client.errors import ClientError, TaskCancelled, TaskFailed
@@ -19,6 +20,7 @@ from dask_graphql.client.submissions import SubmitOptions
 from dask_graphql.client.task_function import Task
 from dask_graphql.client.task_list import TaskList
 from dask_graphql.client.task_types import TaskType
+from dask_graphql.client.uploads import Content, OnProgress
 
 T = TypeVar("T")
 
@@ -166,6 +168,18 @@ class Client:
     def read(self, blob: Blob) -> bytes:
         """All bytes of a blob."""
         return self._run(self._client.read(blob))
+
+    def upload(
+        self,
+        content: Content,
+        *,
+        name: str | None = None,
+        media_type: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> File:
+        """Uploads a file, unless the api has it, and returns it for an argument of type `File`. (`on_progress` is
+        called in the client's own thread.)"""
+        return self._run(self._client.upload(content, name=name, media_type=media_type, on_progress=on_progress))
 
     def _callbacks(self) -> Executor:
         """Runs the callbacks of handles, one after the other."""

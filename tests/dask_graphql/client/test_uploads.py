@@ -1,0 +1,79 @@
+"""Files among the arguments of the Python client and the command: uploaded unless the api has them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cluster.settings import Settings
+from cluster.store.async_store import Store
+from cluster.task_types.registry import load_registry
+from dask_graphql import AsyncClient, BadArguments, File
+from dask_graphql.cli.over_http import submit
+from tests.api_node import api_node
+
+CONTENT = bytes(range(256)) * 9_000
+ID = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
+
+
+@pytest.fixture
+async def client(settings: Settings) -> AsyncIterator[AsyncClient]:
+    async with api_node(settings, load_registry(["tests.task_modules.files"])) as url, AsyncClient(url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    (tmp_path / "noise.csv").write_bytes(CONTENT)
+    return tmp_path / "noise.csv"
+
+
+async def test_a_path_or_an_open_file_is_uploaded_once_and_is_the_same_input(
+    client: AsyncClient, path: Path, store: Store, settings: Settings
+) -> None:
+    first = await client.submit("digest_file", file=path)
+    with path.open("rb") as opened:
+        second = await client.submit("digest_file", file=opened)
+    third = await client.submit("digest_file", file=CONTENT)
+    assert (first.outcome, second.outcome, third.outcome) == ("NEW", "JOINED", "JOINED")
+    assert await client.task_id("digest_file", file=File(ID)) == first.task_id
+    assert await client.task_id("digest_file", file=ID) == first.task_id
+    [kept] = (settings.data_dir / "blobs" / "files").iterdir()
+    assert (kept / "data").read_bytes() == CONTENT
+    record = await store.read(first.task_id)
+    assert record is not None
+    assert record.input == f'{{"file":"{ID}","note":""}}'.encode()
+
+
+async def test_its_name_and_type_are_told_and_progress_is_reported(client: AsyncClient, path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    assert await client.upload(path, on_progress=lambda *sent: seen.append(sent)) == File(ID)
+    assert seen == [(1 << 20, len(CONTENT)), (2 << 20, len(CONTENT)), (len(CONTENT), len(CONTENT))]
+    assert await client.upload(path, on_progress=lambda *sent: seen.append(sent)) == File(ID)
+    assert len(seen) == 4  # it was there
+    head = await client._http._client.head(client.url.replace("/graphql", f"/files/{ID}"))
+    assert head.headers["content-type"] == "text/csv"
+    assert "noise.csv" in head.headers["content-disposition"]
+
+
+async def test_many_inputs_share_their_files(client: AsyncClient, path: Path) -> None:
+    inputs = [{"file": path, "note": str(number)} for number in range(3)]
+    assert len({handle.task_id for handle in await client.submit_many("digest_file", inputs)}) == 3
+
+
+async def test_what_cannot_be_uploaded_is_refused_with_what_to_do(client: AsyncClient) -> None:
+    with pytest.raises(BadArguments, match="mode 'rb'"):
+        await client.submit("digest_file", file=io.StringIO("text"))
+
+
+async def test_the_command_uploads_files(client: AsyncClient, path: Path) -> None:
+    for arguments in (["--file", f"file={path}"], [f"file=@{path}"]):
+        shown = await asyncio.to_thread(CliRunner().invoke, submit, ["digest_file", *arguments, "--url", client.url])
+        assert shown.exit_code == 0, shown.output
+        assert await client.task_id("digest_file", file=ID) in shown.output
