@@ -13,6 +13,8 @@ from collections.abc import Callable, Hashable, Sequence
 from http import HTTPStatus
 from typing import Final
 
+from graphql_api.transport.response_headers import SAFE_HEADERS
+
 HEAD_BYTES: Final = 32 * 1024
 """Size of a request's URL and headers together."""
 URL_BYTES: Final = 16 * 1024
@@ -51,9 +53,10 @@ class ArrivalRefused(Exception):
         body = json.dumps({"errors": [{"message": self.message, "extensions": {"code": code}}]}).encode()
         head = (
             f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n"
         )
-        return head.encode() + body
+        safe = b"".join(b"%s: %s\r\n" % item for item in SAFE_HEADERS.items())
+        return b"%s%s\r\n%s" % (head.encode(), safe, body)
 
 
 def check_head(url: bytes, headers: Sequence[tuple[bytes, bytes]], received_bytes: int) -> None:

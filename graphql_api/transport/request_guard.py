@@ -17,6 +17,7 @@ from graphql_api.auth.http import audit_refusal
 from graphql_api.transport.host_check import HostCheck, Hosts
 from graphql_api.transport.origin_check import Origins
 from graphql_api.transport.request_body import refusal
+from graphql_api.transport.response_headers import SAFE_HEADERS
 
 POLICY_VIOLATION: Final = 1008
 """Close code of a refused WebSocket; as it was not accepted yet, its client gets a 403."""
@@ -25,9 +26,8 @@ POLICY_VIOLATION: Final = 1008
 class RequestGuard:
     """Refuses requests for other hosts (421) and of foreign origins (403), and completes the headers of all responses.
 
-    A response that sets one of the headers itself keeps it. By default nothing may be run from a response (Content
-    Security Policy), embedded by other sites (Cross-Origin-Resource-Policy), taken for another type (nosniff), or
-    stored by anyone (OWASP REST Security Cheat Sheet).
+    A response that sets one of the headers itself keeps it. (What is refused before a request is complete never comes
+    here; it gets them in `ArrivalRefused.response`.)
 
     Args:
         app: serves what is not refused.
@@ -37,14 +37,10 @@ class RequestGuard:
         self._hosts = Hosts(settings)
         self._origins = Origins(settings)
         self._app = self._origins.middleware(app)
-        self._headers = {
-            b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
-            b"x-content-type-options": b"nosniff",
+        self._headers = dict(SAFE_HEADERS)
+        if "*" in self._origins.allowed:
             # Does not concern what pages of allowed origins fetch, which CORS decides.
-            b"cross-origin-resource-policy": b"cross-origin" if "*" in self._origins.allowed else b"same-origin",
-            b"referrer-policy": b"no-referrer",
-            b"cache-control": b"private, no-store",
-        }
+            self._headers[b"cross-origin-resource-policy"] = b"cross-origin"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         refused = self._refusal(scope)

@@ -29,6 +29,7 @@ from graphql_api.transport import address_limits, uvicorn_internals
 from graphql_api.transport.address_limits import AddressLimits, UnfinishedMessage
 from graphql_api.transport.arrival import HEAD_BYTES, HEADER_LIMIT, URL_BYTES
 from graphql_api.transport.json import has_more_values
+from graphql_api.transport.response_headers import SAFE_HEADERS
 from graphql_api.transport.uvicorn_internals import BEFORE_ACK_BYTES
 from graphql_api.transport.websockets_internals import FIRST_MESSAGE_BYTES
 from tests.api_node import api_node
@@ -87,12 +88,15 @@ async def connected(url: str) -> AsyncIterator[tuple[asyncio.StreamReader, async
 
 
 async def response_to(url: str, *parts: bytes) -> tuple[int, dict[str, Any]]:
-    """The status and the body of the only response to what is sent, after which the server closes the connection."""
+    """The status and the body of the only response to what is sent, after which the server closes the connection. It
+    has the headers of every response, though no application has seen the request."""
     async with connected(url) as (reader, writer):
         for part in parts:
             writer.write(part)
             await writer.drain()
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        lines = [line.lower() for line in head.split(b"\r\n")]
+        assert all(lines.count(b"%s: %s" % (name, value.lower())) == 1 for name, value in SAFE_HEADERS.items())
         return int(head.split()[1]), json.loads(body)["errors"][0]
 
 
