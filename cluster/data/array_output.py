@@ -26,6 +26,7 @@ from cluster.data.zarr_format import (
     group_metadata,
     indexes,
 )
+from cluster.store.blob_writer import Written
 from cluster.task_types.array_types import Array, Coordinate, coordinate_key
 from cluster.task_types.conversion import to_builtin
 from cluster.task_types.result_checks import InvalidOutput
@@ -71,7 +72,7 @@ def store_array(value: Any, path: str, sink: DataSink) -> Array:
         return _store_lazy(value, key, sink, common, coords)
     value = np.asarray(value)
     if value.nbytes <= NPY_LIMIT_BYTES:
-        written = sink.write(f"{key}.npy", npy_bytes(value))
+        written = sink.write(f"{key}.npy", npy_bytes(value), "application/octet-stream")
         stats = merged([block_stats(value)])
         return Array(
             key, str(value.dtype), list(value.shape), written.size_bytes, stats=stats, sha256=written.sha256, **common
@@ -185,7 +186,7 @@ def _store_lazy(array: Any, key: str, sink: DataSink, common: dict[str, Any], co
     stats: list[BlockStats | None] = [None] * len(parts)
     size = 0
     for number, (found, length) in sink.as_completed(parts):
-        sink.on_written(keys[number], length)
+        sink.on_written(keys[number], Written(length, ""), None)
         stats[number] = found
         size += length
     return _finished(key, array.dtype, array.shape, chunks, size, stats, sink, common, coords)

@@ -15,8 +15,9 @@ from cluster.data.data_sink import DataSink, copy_file
 from cluster.data.libraries import pyarrow
 from cluster.data.parquet_writer import columns_of, local_folder, write_parquet
 from cluster.data.row_schema import conform
+from cluster.store.blob_writer import Written
 from cluster.task_types.result_checks import InvalidOutput
-from cluster.task_types.table_types import Part, Table, part_key
+from cluster.task_types.table_types import PARQUET, Part, Table, part_key
 
 MAX_PARTS: Final = 5_000
 """Partitions of a Dask DataFrame; the record lists them."""
@@ -62,7 +63,8 @@ def store_partitions(collection: Any, declared: type[Table[Any]], key: str, sink
     ]
     found: dict[int, _WrittenPart] = {}
     for number, written in sink.as_completed(parts):
-        sink.on_written(part_key(key, number), written.size_bytes)
+        alone = PARQUET if len(parts) == 1 else None
+        sink.on_written(part_key(key, number), Written(written.size_bytes, written.sha256), alone)
         found[number] = written
     written_parts = [found[number] for number in range(len(parts))]
     schema = _common_schema([part.schema for part in written_parts])

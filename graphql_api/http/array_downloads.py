@@ -35,12 +35,12 @@ async def download_array(request: Request) -> Response:
     for array in instances_in(await kept_outputs(node, key.split("/")[0], caller), Array):
         if key == array.npy_key:
             if array.chunks is None:
-                return await serve_blob(node, Blob(key, array.size_bytes, BYTES), _name(key), request.headers)
+                return await serve_blob(request, node.blobs, Blob(key, array.size_bytes, BYTES), _name(key))
             if band_rows(array):
                 return await stream(request, node.arrays.npy_stream(array), _name(key), BYTES)
         for number, coordinate in enumerate(array.coords):
             if key == coordinate_key(array.key, number):
-                return await serve_blob(node, Blob(key, coordinate.size_bytes, BYTES), _name(key), request.headers)
+                return await serve_blob(request, node.blobs, Blob(key, coordinate.size_bytes, BYTES), _name(key))
         if array.chunks is not None and key.startswith(f"{array.zarr_key}/"):
             return await _zarr_file(node, key, key.removeprefix(f"{array.zarr_key}/"))
     return _missing()

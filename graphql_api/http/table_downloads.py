@@ -12,7 +12,7 @@ from cluster.api_node.node import Node
 from cluster.data.libraries import DataExtraMissing
 from cluster.data.table_streams import arrow_stream, csv_stream, parquet_stream
 from cluster.errors import BlobError
-from cluster.task_types.table_types import Table, part_key
+from cluster.task_types.table_types import PARQUET, Table, part_key
 from cluster.task_types.value_types import Blob
 from cluster.task_types.walk import instances_in
 from graphql_api.auth.callers import Caller, Scope
@@ -22,7 +22,7 @@ from graphql_api.http.blob_downloads import kept_outputs, serve_blob
 from graphql_api.http.untrusted_content import content_headers
 
 MEDIA_TYPES: Final = {
-    "parquet": "application/vnd.apache.parquet",
+    "parquet": PARQUET,
     "arrow": "application/vnd.apache.arrow.stream",
     "csv": "text/csv; charset=utf-8; header=present",
 }

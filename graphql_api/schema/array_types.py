@@ -9,8 +9,9 @@ import strawberry
 from cluster.data.array_reader import MAX_VALUES, band_rows
 from cluster.errors import BadInput
 from cluster.task_types.array_types import Array, coordinate_key
+from cluster.task_types.file import file_id
 from graphql_api.context import ApiInfo
-from graphql_api.schema.scalars import BigInt
+from graphql_api.schema.scalars import BigInt, FileId
 from graphql_api.schema.table_types import read_rows
 from graphql_api.strawberry_internals import set_type_check
 
@@ -62,6 +63,7 @@ class ArrayType:
 
     key: strawberry.Private[str]
     chunks: strawberry.Private[list[int] | None]
+    sha256: strawberry.Private[str | None]
     dtype: str = strawberry.field(description="numpy's name of its type: float64, int32, datetime64[ns], ...")
     shape: list[BigInt]
     dims: list[str] = strawberry.field(description="The names of its dimensions; empty if they have none.")
@@ -111,6 +113,13 @@ class ArrayType:
     def zarr(self) -> str | None:
         array: Any = self
         return None if array.chunks is None else f"/arrays/{array.zarr_key}"
+
+    @strawberry.field(
+        description="The value of a `FileId` argument that passes its .npy file on to another task; null if it is kept "
+        "in chunks."
+    )
+    def file_id(self) -> FileId | None:
+        return FileId(file_id(self.sha256)) if self.sha256 else None
 
 
 set_type_check(ArrayType, lambda value: type(value) is Array)

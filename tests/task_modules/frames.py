@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from dask_graphql import Array, Table, task
+from dask_graphql import Array, File, Table, task
 
 
 @dataclass
@@ -109,3 +109,11 @@ def make_field(rows: int) -> Fields:
         attrs={"units": "K"},
     )
     return Fields(field, rows)
+
+
+@task
+def count_rows(table: File) -> int:
+    """Reads a Parquet file, such as another task's table."""
+    import pyarrow.parquet as pq
+
+    return int(pq.read_metadata(table.path()).num_rows)

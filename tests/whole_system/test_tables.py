@@ -57,6 +57,12 @@ async def test_a_data_frame_is_read_in_pages_and_downloaded_in_three_formats(sys
     pd.testing.assert_frame_equal(pd.read_csv(io.BytesIO(csv)), whole, check_dtype=False)
 
 
+async def test_a_table_is_a_file_that_the_next_task_takes(system: System) -> None:
+    table = await made(system, "submitMakeTable(rows: 20000)", "... on Table { fileId }")
+    call = f'submitCountRows(table: "{table["fileId"]}")'
+    assert await made(system, call, "... on CountRowsResult { value }") == {"value": 20_000}
+
+
 async def test_typed_records_have_the_fields_of_the_declared_row(system: System) -> None:
     fields = (
         "... on ReadingTable { rowCount columns { nullable } records(limit: 2, offset: 1) { station number value } }"
