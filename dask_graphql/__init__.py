@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cluster.errors import BadInput, TaskError
     from cluster.store.blob_store import BlobStore
-    from cluster.task_types.array_types import Array
     from cluster.task_types.concurrency import Limit
     from cluster.task_types.file import File
     from cluster.task_types.registry import task
@@ -49,7 +48,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ApiUnavailable",
-    "Array",
     "AsyncClient",
     "AsyncHandle",
     "BadArguments",
@@ -97,7 +95,6 @@ __all__ = [
 _MODULES = {
     "cluster.errors": ("BadInput", "TaskError"),
     "cluster.store.blob_store": ("BlobStore",),
-    "cluster.task_types.array_types": ("Array",),
     "cluster.task_types.concurrency": ("Limit",),
     "cluster.task_types.file": ("File",),
     "cluster.task_types.registry": ("task",),

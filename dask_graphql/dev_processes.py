@@ -9,6 +9,7 @@ import logging
 import time
 import urllib.request
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -19,6 +20,8 @@ from cluster.system.child_processes import Child, start_child, start_node, stop_
 logger = logging.getLogger(__name__)
 
 START_SECONDS: Final = 60.0
+WORKER_SECONDS: Final = 10.0
+"""How long a start waits for the first worker, which imports the task modules."""
 STOP_SECONDS: Final = 3.0
 FIRST_PAUSE_SECONDS: Final = 0.5
 MAX_PAUSE_SECONDS: Final = 30.0
@@ -62,6 +65,10 @@ class DevProcesses(contextlib.AbstractAsyncContextManager["DevProcesses"]):
         """Starts one of our nodes as a process."""
         return await self._start(role, lambda: start_node(settings, role, output=self._log(role)))
 
+    def child(self, role: str) -> Child:
+        """The newest process of a role."""
+        return self._children[role]
+
     async def _start(self, role: str, start: Callable[[], Coroutine[Any, Any, Child]]) -> Child:
         self._starts[role] = start
         starting = asyncio.ensure_future(start())
@@ -82,16 +89,29 @@ class DevProcesses(contextlib.AbstractAsyncContextManager["DevProcesses"]):
         url = f"http://{settings.host}:{settings.port}/readyz"
         try:
             async with asyncio.timeout(START_SECONDS):
-                while not stop.is_set() and not await asyncio.to_thread(is_ready, url):
+                while not stop.is_set() and not (await asyncio.to_thread(read_state, url)).serves:
                     self._check()
                     await asyncio.sleep(0.05)
         except TimeoutError:
             raise CannotStart(f"the system is not ready after {START_SECONDS:g} s; see {self._logs}") from None
 
-    async def until(self, stop: asyncio.Event) -> None:
-        """Restarts every process that ends, until `stop` is set."""
+    async def first_worker(self, settings: Settings, stop: asyncio.Event) -> bool:
+        """Waits until a worker serves, for at most WORKER_SECONDS, or until `stop` is set. Returns whether one does."""
+        url = f"http://{settings.host}:{settings.port}/readyz"
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WORKER_SECONDS if settings.min_workers else 0):
+                while not stop.is_set():
+                    if (await asyncio.to_thread(read_state, url)).has_workers:
+                        return True
+                    self._check()
+                    await asyncio.sleep(0.05)
+        return False
+
+    async def until(self, stop: asyncio.Event, *others: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Restarts every process that ends, and does what else goes on until then, until `stop` is set."""
         async with asyncio.TaskGroup() as group:
             keepers = [group.create_task(self._keep(role)) for role in self._children]
+            keepers += [group.create_task(other()) for other in others]
             await stop.wait()
             for keeper in keepers:
                 keeper.cancel()
@@ -140,12 +160,20 @@ def exit_text(code: int) -> str:
     return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
 
 
-def is_ready(url: str) -> bool:
-    """Whether an api's `/readyz` reports that it is ready and has a scheduler."""
+@dataclass(frozen=True, slots=True)
+class ApiState:
+    """What an api's `/readyz` reports: whether it is ready and has a scheduler, and whether that has workers."""
+
+    serves: bool = False
+    has_workers: bool = False
+
+
+def read_state(url: str) -> ApiState:
+    """Asks an api's `/readyz`; an api that does not answer is not ready."""
     try:
         # Without the environment's proxies, which cannot reach this machine.
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=1) as response:
             state = json.load(response)
-            return bool(state["ready"] and state["scheduler"])
+            return ApiState(bool(state["ready"] and state["scheduler"]), state["workerThreads"] > 0)
     except (OSError, ValueError):
-        return False
+        return ApiState()

@@ -21,6 +21,7 @@ from typing import Any
 from cluster.settings import Settings, check_public
 from cluster.system.tls import FILES, make_certificates
 from dask_graphql.dev_processes import CannotStart, DevProcesses
+from dask_graphql.dev_reload import Reloader
 from dask_graphql.redis_server import private_redis, redis_binary, security_warning, wait_for_redis
 
 logger = logging.getLogger(__name__)
@@ -86,8 +87,11 @@ async def run_local(settings: Settings, stop: asyncio.Event, *, tls: bool = True
             dashboard=settings.dashboard or (f"127.0.0.1:{free_port()}" if dashboard else ""),
             # Ctrl-C stops a local system at once; interrupted tasks run again at the next start.
             drain_seconds=min(settings.drain_seconds, 1.0),
+            worker_logs=str(logs),
+            # A person reads them, also in a container.
+            log_format="text" if settings.log_format == "auto" else settings.log_format,
         )
-        async with DevProcesses(logs) as processes:
+        async with DevProcesses(logs) as processes, Reloader(settings, logs, processes.child) as reloader:
             redis_child = await processes.start("redis", redis.command)
             # The nodes wait for Redis by themselves; starting everything at once keeps the start short.
             await processes.node(settings, "scheduler")
@@ -98,11 +102,13 @@ async def run_local(settings: Settings, stop: asyncio.Event, *, tls: bool = True
             server = await wait_for_redis(redis.url, redis_child, stop)
             if server and (warning := security_warning(server)):
                 logger.warning(warning)
+            await reloader.checked(stop)
             await processes.ready(settings, stop)
+            has_worker = await processes.first_worker(settings, stop)
             if stop.is_set():
                 return
-            _print_addresses(settings, redis.shown, logs)
-            await processes.until(stop)
+            _print_addresses(settings, redis.shown, logs, has_worker=has_worker)
+            await processes.until(stop, reloader.run)
 
 
 def make_private(folder: Path) -> None:
@@ -128,18 +134,22 @@ def _certificates(folder: Path) -> dict[str, str]:
     return {name: str(path) for name, path in make_certificates(folder, days=3650).items()}
 
 
-def _print_addresses(settings: Settings, redis: str, logs: Path) -> None:
+def _print_addresses(settings: Settings, redis: str, logs: Path, *, has_worker: bool) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     print(f"console    http://{host}:{settings.port}/")
-    if (settings.host, settings.port) != (Settings.host, Settings.port):
-        url = f"http://{host}:{settings.port}"
-        print(f"submit     dask-graphql submit fibonacci n=90 --url {url} (or DASK_GRAPHQL_PORT={settings.port})")
+    is_default = (settings.host, settings.port) == (Settings.host, Settings.port)
+    elsewhere = f" --url http://{host}:{settings.port} (or DASK_GRAPHQL_PORT={settings.port})"
+    print(f"submit     dask-graphql submit fibonacci n=90{'' if is_default else elsewhere}")
     print(f"redis      {redis}")
     print(f"scheduler  {settings.scheduler}")
     if settings.dashboard:
         print(f"dashboard  http://{settings.dashboard}/status")
     print(f"data       {settings.data_dir}")
     print(f"logs       {logs}")
+    if settings.reload_task_modules and settings.task_modules:
+        print("reload     changes of the task modules are served at once (--no-reload: not)")
+    if not has_worker:
+        print(f"worker     {'the first one is starting' if settings.min_workers else 'starts with the first task'}")
     print(f"ready http://{host}:{settings.port}/graphql", flush=True)
 
 

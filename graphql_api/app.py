@@ -15,11 +15,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cluster.api_node.node import make_node
 from cluster.errors import PublicError, StoreUnavailable
+from cluster.node_registry import load_node_registry
 from cluster.observability import tracing
 from cluster.observability.exposition import Exposition
 from cluster.settings import Settings, check_public, load_settings
 from cluster.system import gc_tuning
-from cluster.task_types.registry import Registry, load_registry
+from cluster.task_types.registry import Registry
 from graphql_api.auth.authenticate import Authenticator
 from graphql_api.auth.connections import ConnectionRegistry
 from graphql_api.auth.http import audit_refusal, status_of
@@ -28,13 +29,13 @@ from graphql_api.errors import STORE_UNAVAILABLE
 from graphql_api.execution.document_cache import DocumentCache
 from graphql_api.execution.persisted_operations import PersistedOperations
 from graphql_api.http import files
-from graphql_api.http.array_downloads import download_array
 from graphql_api.http.blob_downloads import download
 from graphql_api.http.health import healthz, readyz, show_metrics
 from graphql_api.http.pages import page_routes
 from graphql_api.http.request_metrics import MetricsMiddleware, TracingMiddleware
 from graphql_api.http.table_downloads import Conversions, download_table
-from graphql_api.schema.builder import make_schema
+from graphql_api.reloading import Reloading
+from graphql_api.schema.builder import Schema, make_schema
 from graphql_api.transport.address_limits import AddressLimits
 from graphql_api.transport.http_endpoint import HttpEndpoint
 from graphql_api.transport.request_guard import RequestGuard
@@ -53,10 +54,13 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     """
     settings = load_settings() if settings is None else settings
     check_public(settings)
-    registry = load_registry(settings.task_modules) if registry is None else registry
+    registry = load_node_registry(settings) if registry is None else registry
     persisted = PersistedOperations(settings)
-    schema = make_schema(registry, DocumentCache(settings, persisted))
 
+    def make(registry: Registry) -> Schema:
+        return make_schema(registry, DocumentCache(settings, persisted))
+
+    schema = make(registry)
     graphql: ASGIApp = CompressionMiddleware(GraphQLRoute())
     if tracing.enabled():
         graphql = TracingMiddleware(graphql)
@@ -68,23 +72,40 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         app.state.exposition = Exposition("api")
         sockets = app.state.sockets = ConnectionRegistry(settings.sockets_per_client)
         authenticator = app.state.authenticator = Authenticator(settings, node.store, sockets)
-        websockets = WebSocketEndpoint(schema, node, authenticator, sockets, persisted)
-        app.state.graphql = {
-            "http": HttpEndpoint(schema, node, sockets, app.state.address_limits, persisted),
-            "websocket": websockets,
-        }
-        node.loops += [authenticator.loop, *websockets.loops]
+
+        def endpoints(schema: Schema) -> dict[str, Any]:
+            return {
+                "http": HttpEndpoint(schema, node, sockets, app.state.address_limits, persisted),
+                "websocket": WebSocketEndpoint(schema, node, authenticator, sockets, persisted),
+            }
+
+        async def serve(schema: Schema) -> None:
+            """Serves another schema: requests get it from now on, and sockets when they have connected again."""
+            before: WebSocketEndpoint = app.state.graphql["websocket"]
+            app.state.graphql = endpoints(schema)
+            websockets: WebSocketEndpoint = app.state.graphql["websocket"]
+            node.loops[:] = [loop for loop in node.loops if loop not in before.loops] + websockets.loops
+            websockets.start()
+            await before.close()
+            await before.end_sessions()
+
+        app.state.graphql = endpoints(schema)
+        reloading = Reloading(node, make, serve)
+        node.loops += [authenticator.loop, *app.state.graphql["websocket"].loops]
         node.broadcast_listeners.append(
             lambda message: authenticator.keys.mark_stale() if message == KEYS_CHANGED else None
         )
         await node.start()
         authenticator.start()
-        websockets.start()
+        app.state.graphql["websocket"].start()
+        if settings.reload_task_modules:
+            reloading.start()
         gc_tuning.freeze_gc()
         try:
             yield
         finally:
-            await websockets.close()
+            await reloading.loop.close()
+            await app.state.graphql["websocket"].close()
             await authenticator.close()
             await node.close()
 
@@ -99,7 +120,6 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
             Route("/tables/{key:path}", download_table),
             Route("/files", files.upload, methods=["POST"]),
             Route("/files/{id}", files.download),
-            Route("/arrays/{key:path}", download_array),
             # Only so that `/graphql/` is redirected: requests to `/graphql` bypass the router.
             Route("/graphql", graphql),
             *page_routes(),

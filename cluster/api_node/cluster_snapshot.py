@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import orjson
 
+from cluster.api_node.reloads import Reload, Reloads
 from cluster.errors import StoreUnavailable, TooManySubscriptions
 from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavailable
 from cluster.store.async_store import Store
@@ -36,11 +37,13 @@ class ClusterSnapshot:
         load: the reply of the scheduler's `load` handler; empty if the scheduler is unavailable.
         fleet: the state that the controller last published; None if no controller runs.
         tasks: number of records in each state, of all tenants or of one.
+        reload: the newest change of the task modules; None if this node does not reload them.
     """
 
     load: Mapping[str, Any]
     fleet: Mapping[str, Any] | None
     tasks: Mapping[TaskState, int]
+    reload: Reload | None = None
 
     def equivalent(self, other: ClusterSnapshot | None) -> bool:
         """Whether the two differ only in what watchers need not be told."""
@@ -54,10 +57,12 @@ class ClusterSnapshot:
         ]
         # The reason contains numbers that change with every round of the controller.
         fleet = {name: value for name, value in (self.fleet or {}).items() if name not in ("at", "reason")}
-        return load, workers, fleet, dict(self.tasks)
+        return load, workers, fleet, dict(self.tasks), self.reload
 
 
-async def read_snapshot(store: Store, scheduler: SchedulerClient, tenant: str | None = None) -> ClusterSnapshot:
+async def read_snapshot(
+    store: Store, scheduler: SchedulerClient, reloads: Reloads, tenant: str | None = None
+) -> ClusterSnapshot:
     """The cluster now. A scheduler or controller that is unavailable is missing from it.
 
     Args:
@@ -70,7 +75,7 @@ async def read_snapshot(store: Store, scheduler: SchedulerClient, tenant: str | 
     with contextlib.suppress(SchedulerUnavailable):
         load = await scheduler.call("dask_graphql_load")
     fleet = await store.command("GET", store.calls.fleet_key)
-    return ClusterSnapshot(load, orjson.loads(fleet) if fleet else None, await store.counts(tenant))
+    return ClusterSnapshot(load, orjson.loads(fleet) if fleet else None, await store.counts(tenant), reloads.latest)
 
 
 class SnapshotWatchers:
@@ -80,9 +85,10 @@ class SnapshotWatchers:
         limit: maximum number of watchers.
     """
 
-    def __init__(self, store: Store, scheduler: SchedulerClient, limit: int) -> None:
+    def __init__(self, store: Store, scheduler: SchedulerClient, limit: int, reloads: Reloads) -> None:
         self._store = store
         self._scheduler = scheduler
+        self._reloads = reloads
         self._limit = limit
         self._watchers = 0
         self._latest: ClusterSnapshot | None = None
@@ -159,7 +165,7 @@ class SnapshotWatchers:
             raise
 
     async def _poll(self) -> None:
-        now = await read_snapshot(self._store, self._scheduler)
+        now = await read_snapshot(self._store, self._scheduler, self._reloads)
         if not now.equivalent(self._latest):
             self._latest = now
             async with self._changed:

@@ -20,20 +20,21 @@ from cluster.api_node.policy_cache import PolicyCache
 from cluster.api_node.pruning import Pruner
 from cluster.api_node.readiness import Readiness
 from cluster.api_node.recovery import Recoverer
+from cluster.api_node.reloads import Reloads
 from cluster.api_node.result_delivery import ResultDelivery
 from cluster.api_node.slot_claimer import SlotClaimer
 from cluster.api_node.submission import Submissions
 from cluster.api_node.waiters import Waiters
 from cluster.current_settings import use_settings
-from cluster.data.array_reader import ArrayReader
 from cluster.data.table_reader import TableReader
+from cluster.node_registry import load_node_registry
 from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
 from cluster.store.async_store import Store
 from cluster.store.blob_store import BlobStore
 from cluster.store.blob_url import open_blob_store
 from cluster.system.background import BackgroundLoop
-from cluster.task_types.registry import Registry, load_registry
+from cluster.task_types.registry import Registry
 
 
 @dataclass
@@ -46,7 +47,6 @@ class Node:
     store: Store
     blobs: BlobStore
     tables: TableReader
-    arrays: ArrayReader
     scheduler: SchedulerClient
     dispatcher: Dispatcher
     submissions: Submissions
@@ -65,6 +65,7 @@ class Node:
     policies: PolicyCache
     operation_rates: OperationRates
     waiters: Waiters
+    reloads: Reloads
     loops: list[BackgroundLoop]
     """All background loops of the node. Parts that are added to the node append theirs."""
     broadcast_listeners: list[Callable[[str], None]]
@@ -100,7 +101,7 @@ class Node:
 def make_node(settings: Settings, registry: Registry | None = None) -> Node:
     """Wires a node. Must be called in the event loop that will run it."""
     use_settings(settings)
-    registry = load_registry(settings.task_modules) if registry is None else registry
+    registry = load_node_registry(settings) if registry is None else registry
     node_id = uuid.uuid4().hex[:12]
     store = Store(settings)
     blobs = open_blob_store(settings.blob_store_url)
@@ -128,6 +129,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
             listener(message)
 
     deliveries = ResultDelivery(store, node_id, settings.subscription_limit, on_broadcast)
+    reloads = Reloads()
     pruner = Pruner(store, node_id)
     blob_deleter = BlobDeleter(settings, store, blobs, node_id)
     audit = AuditLog(store, settings.audit_entries)
@@ -146,7 +148,6 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         store=store,
         blobs=blobs,
         tables=TableReader(blobs, settings.answer_bytes),
-        arrays=ArrayReader(blobs),
         scheduler=scheduler,
         dispatcher=dispatcher,
         submissions=Submissions(store, dispatcher, admission, deliveries, cancellations, audit, limits, files),
@@ -159,12 +160,13 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         recoverer=recoverer,
         pruner=pruner,
         blob_deleter=blob_deleter,
-        snapshots=SnapshotWatchers(store, scheduler, settings.subscription_limit),
+        snapshots=SnapshotWatchers(store, scheduler, settings.subscription_limit, reloads),
         readiness=Readiness(store, node_id, scheduler, deliveries, lambda: loops),
         audit=audit,
         policies=policies,
         operation_rates=OperationRates(settings.operations_per_minute, policies),
         waiters=Waiters(settings.waiters_per_client),
+        reloads=reloads,
         loops=loops,
         broadcast_listeners=broadcast_listeners,
     )

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from cluster.node_registry import NodeRegistry, load_node_registry
 from cluster.scheduling.dask_config import configure_dask
 from cluster.scheduling.dask_internals import drop_spans
+from cluster.scheduling.reloading import set_import
 from cluster.settings import Settings, load_settings
 from cluster.store.async_store import Store
 from cluster.system import gc_tuning
 from cluster.system.tls import check_scheduler_address, dask_security
-from cluster.task_types.registry import load_registry
 
 if TYPE_CHECKING:
     from distributed import Scheduler
@@ -26,7 +27,7 @@ async def dask_setup(scheduler: Scheduler) -> None:
     """Preload of the scheduler process (`dask scheduler --preload cluster.scheduling.scheduler_node`)."""
     settings = load_settings()
     # Dask unpickles graphs on the scheduler, so the modules of graph tasks must be importable here too.
-    load_registry(settings.task_modules)
+    set_import(scheduler, NodeRegistry(settings).reload)
     from cluster.scheduling.attempt_tracker import AttemptTracker
 
     tracker = AttemptTracker(scheduler, Store(settings))
@@ -40,7 +41,7 @@ async def run_scheduler(settings: Settings, stop: asyncio.Event) -> None:
     scratch = Path(settings.data_dir).absolute() / "scratch"
     configure_dask(scratch, pages=bool(settings.dashboard))
     # Dask ignores a preload that fails. Here a module that cannot be imported stops the node, and the error names it.
-    load_registry(settings.task_modules)
+    load_node_registry(settings)
     from distributed import Scheduler
 
     address = urlsplit(settings.scheduler_bind)

@@ -21,6 +21,12 @@ class ControllerSettings(SettingsGroup):
         "How long a running worker may take until it serves, the import of its task modules included, before the "
         "controller stops it. The next one gets twice as long, up to ten times this.",
     )
+    worker_logs: str = setting(
+        "",
+        str,
+        "Folder in which each worker of a local fleet has a log of its own; the newest 50 are kept. Empty: they write "
+        "to the controller's output. `dev` sets it.",
+    )
     fleet: str = setting(
         "local",
         matching("local|ecs", "local or ecs"),

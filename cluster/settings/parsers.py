@@ -153,8 +153,9 @@ def words(text: str) -> tuple[str, ...]:
 def modules(text: str) -> tuple[str, ...]:
     names = words(text)
     for name in names:
-        if not all(part.isidentifier() for part in name.split(".")):
-            raise InvalidValue("importable module names, separated by commas")
+        is_path = "/" in name or name.endswith(".py")
+        if not is_path and not all(part.isidentifier() for part in name.split(".")):
+            raise InvalidValue("importable module names or paths of files, separated by commas")
     return names
 
 

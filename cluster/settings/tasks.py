@@ -13,7 +13,27 @@ class TaskSettings(SettingsGroup):
     TITLE = "Tasks"
 
     task_modules: tuple[str, ...] = setting(
-        (), modules, "Importable modules with @task functions, separated by commas; the same list on every node."
+        (),
+        modules,
+        "Modules with @task functions, separated by commas; the same list on every node. Each is an importable name, "
+        "or the path of a file, of a package's folder, or of a name below a folder (`/srv/pkg.tasks`).",
+    )
+    task_entry_points: bool = setting(
+        True,
+        boolean,
+        "Loads the task modules of installed distributions too, which they offer as entry points in the group "
+        "`dask_graphql.tasks`.",
+    )
+    source_versions: bool = setting(
+        False,
+        boolean,
+        "Ends the version of every task type, except the built-in ones, with a hash of its source, so that a changed "
+        "function never serves a result of the old one. `dev` sets it.",
+    )
+    reload_task_modules: bool = setting(
+        False,
+        boolean,
+        "Lets the nodes load changed task modules anew while they run. `dev` sets it, except with `--no-reload`.",
     )
     fibonacci_max_n: int = setting(1_000_000_000, integer(0, 2**31 - 1), "Largest n that `fibonacci` accepts.")
     queue_limit: int = setting(
@@ -47,5 +67,8 @@ class TaskSettings(SettingsGroup):
         "How many workers may die while they run one task before it is FAILED with WORKER_LOST or OUT_OF_MEMORY.",
     )
     expose_tracebacks: bool = setting(
-        False, boolean, "Stores the traceback of a failed task in its record, where clients can read it."
+        False,
+        boolean,
+        "Stores the traceback of a failed task in its record, where clients with `read` and `admin` can read it. "
+        "`dev` sets it.",
     )

@@ -29,6 +29,7 @@ class StartReply:
         trace: W3C trace context of the submission, or empty.
         checkpoint: key of the blob with the latest checkpoint of this run, or empty.
         tenant: the owner, if tenants are isolated.
+        version: that the task was submitted for; empty unless it may run.
     """
 
     verdict: str
@@ -36,6 +37,7 @@ class StartReply:
     trace: str = ""
     checkpoint: str = ""
     tenant: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,8 +119,8 @@ class TaskCalls(CallBuilder):
         """Starts an attempt on a worker."""
 
         def parse(reply: bytes) -> StartReply:
-            verdict, waited, trace, checkpoint, tenant = [*reply.decode().split(" "), "", "", "", ""][:5]
-            return StartReply(verdict, int(waited) / 1000 if waited else None, trace, checkpoint, tenant)
+            verdict, waited, *rest = [*reply.decode().split(" ", 5), *[""] * 5][:6]
+            return StartReply(verdict, int(waited) / 1000 if waited else None, *rest)
 
         return self._task_call(
             "start", task_id, attempt, worker, milliseconds(CHECK_AFTER_SECONDS), self._event_limit, self._ttl,
@@ -144,16 +144,25 @@ class TaskCalls(CallBuilder):
         return self._task_call("record_checkpoint", task_id, attempt, key, parse=bool)
 
     def finish(
-        self, task_id: str, attempt: int, result: bytes, *, kept_bytes: int = 0, lines: bytes = b""
+        self,
+        task_id: str,
+        attempt: int,
+        result: bytes,
+        *,
+        kept_bytes: int = 0,
+        lines: bytes = b"",
+        made_by: str = "",
     ) -> Call[bool]:
         """Stores the result of an attempt. Returns False if the fence refuses it.
 
         Args:
             kept_bytes: length of the blobs and items of the attempt.
             lines: its last lines (`TaskLog.pending`).
+            made_by: the version of the code that made it, if that is not the record's: then a later submission computes
+                the task again.
         """
         return self._task_call(
-            "finish", task_id, attempt, result, self._ttl, self._event_limit, kept_bytes, lines, parse=bool
+            "finish", task_id, attempt, result, self._ttl, self._event_limit, kept_bytes, lines, made_by, parse=bool
         )
 
     def fail(

@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any, Final, TypeVar, overload
 
 from cluster.errors import RegistryError
-from cluster.task_types.callables import origin_of
+from cluster.task_types.callables import origin_of, underlying_function
 from cluster.task_types.concurrency import Limit
 from cluster.task_types.declaration import declare
 from cluster.task_types.retry_policy import Retries
+from cluster.task_types.source_version import source_hash
+from cluster.task_types.task_modules import TaskModule, task_module
 from cluster.task_types.task_type import TaskType
 
 BUILT_IN: Final = ("cluster.builtin_tasks.fibonacci",)
+
+AUTO: Final = "auto"
+"""The `version` that stands for the hash of the function's source."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -73,6 +79,10 @@ class Registry(Mapping[str, TaskType]):
             )
         self._types[task_type.name] = task_type
 
+    def replace(self, other: Registry) -> None:
+        """Takes over the task types of another registry: everything that holds this one sees them at once."""
+        self._types = other._types
+
 
 @overload
 def task(function: F) -> F: ...
@@ -113,7 +123,7 @@ def task(
     Args:
         name: the task's name in snake case; default: the function's.
         version: part of the task id. Change it when the function's results change, so that stored results are not
-            served for the new function.
+            served for the new function; or write "auto" for a hash of the function's source.
         timeout_seconds: maximum run time of one attempt; None for no limit.
         retries: how many times a failed attempt is retried; or a `Retries`, which says on which exceptions, and after
             which pauses. A number alone means every exception, and pauses of 1 s, doubled each time up to 60 s.
@@ -165,41 +175,93 @@ def task_type_of(function: Callable[..., Any]) -> TaskType:
     raise RegistryError(f"{origin_of(function)} is no task: put @task on it, or call task(...) with it")
 
 
-def load_registry(modules: Iterable[str] = ()) -> Registry:
+def load_registry(
+    modules: Iterable[str] = (), installed: Iterable[TaskModule] = (), *, source_versions: bool = False
+) -> Registry:
     """Imports the built-in and the given modules and returns their task types.
 
     A module owns what it registers, what is registered while it is imported, and what it imports from another module;
     so neither the order of the modules nor an earlier import makes a difference.
 
+    Args:
+        modules: entries of TASK_MODULES, as `task_module` reads them.
+        installed: further modules, as `installed_task_modules` finds them.
+        source_versions: whether the version of every task type, except the built-in ones, ends with the hash of its
+            source.
+
     Raises:
         RegistryError: a module cannot be imported or registers nothing, or two task types clash.
     """
     registry = Registry()
-    for module in (*BUILT_IN, *modules):
-        _import(module)
-        found = _task_types_of(module)
-        if not found:
-            raise RegistryError(f"the task module {module!r} has no @task function")
-        for made in found:
+    for name in BUILT_IN:
+        for made in _load(TaskModule(name, "built in")):
             registry.add(made)
+    for module in (*map(task_module, modules), *installed):
+        for made in _load(module):
+            registry.add(_with_version(made, source_versions=source_versions))
     return registry
 
 
-def _import(module: str) -> None:
-    """Imports a task module; the error names it, whatever the module's own code raises."""
+def unregister(modules: Collection[str]) -> Callable[[], None]:
+    """Removes what these modules have registered, before they are imported again. Returns a function that undoes it,
+    and removes what was registered since."""
+    registered, importing = dict(_registered), dict(_importing)
+    for key in registered:
+        if key[0] in modules:
+            del _registered[key]
+            del _importing[key]
+
+    def undo() -> None:
+        _registered.clear()
+        _registered.update(registered)
+        _importing.clear()
+        _importing.update(importing)
+
+    return undo
+
+
+def _load(module: TaskModule) -> list[TaskType]:
+    """Imports a task module and returns its task types; the error names it, whatever the module's own code raises."""
+    module.make_importable()
     try:
-        importlib.import_module(module)
+        importlib.import_module(module.name)
     except SystemExit as error:
         # An exit would look like success.
         raise RegistryError(
-            f"the task module {module!r} (DASK_GRAPHQL_TASK_MODULES) ends the process when it is imported, by "
+            f"the task module {module.name!r} ({module.origin}) ends the process when it is imported, by "
             f'sys.exit({error.code!r}) or an argument parser: put that below if __name__ == "__main__"'
         ) from error
     except Exception as error:
         raise RegistryError(
-            f"cannot import the task module {module!r} (DASK_GRAPHQL_TASK_MODULES): {type(error).__name__}: {error}"
-            f"{_working_folder_hint(module, error)}"
+            f"cannot import the task module {module.name!r} ({module.origin}): {type(error).__name__}: {error}"
+            f"{_working_folder_hint(module.name, error)}"
         ) from error
+    found = _task_types_of(module.name)
+    if not found:
+        raise RegistryError(f"the task module {module.name!r} ({module.origin}) has no @task function")
+    return found
+
+
+def source_modules(task_type: TaskType) -> tuple[str, ...]:
+    """The modules that define a task type: that of its function, and the one that registered it."""
+    return str(underlying_function(task_type.function).__module__), task_type.registered_in
+
+
+def _with_version(made: TaskType, *, source_versions: bool) -> TaskType:
+    """The task type with its source's hash in its version, if it declares so or all do.
+
+    Raises:
+        RegistryError: its version is "auto", but it has no source files.
+    """
+    if made.version != AUTO and not source_versions:
+        return made
+    found = source_hash(source_modules(made))
+    if found is None and made.version == AUTO:
+        raise RegistryError(
+            f'{made.origin}: version="auto" hashes the source of the function, which has no .py file here; write a '
+            "version"
+        )
+    return made if found is None else replace(made, version=f"{made.version}-{found}")
 
 
 def _task_types_of(module: str) -> list[TaskType]:
@@ -224,4 +286,4 @@ def _working_folder_hint(module: str, error: Exception) -> str:
         return ""
     if not (Path(f"{top}.py").is_file() or Path(top).is_dir()):
         return ""
-    return "; it is in the working folder, so set PYTHONPATH=."
+    return "; it is in the working folder: name it by its path, ./" + (module if "." in module else f"{module}.py")

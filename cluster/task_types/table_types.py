@@ -36,10 +36,6 @@ else:
     T = typing.TypeVar("T")
 
 
-PARQUET: Final = "application/vnd.apache.parquet"
-"""The media type of a table's files."""
-
-
 @dataclass(frozen=True)
 class Column:
     """A column of a table.

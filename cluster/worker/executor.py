@@ -159,7 +159,7 @@ class Executor:
                     resolve = partial(self._resolve_files, task_id, start.tenant)
                     outcome = run_function(task_type, attempt, self.settings, self._process_id, resolve)
                 borrow = self._borrow_files(running, outcome, start.tenant)
-                store_outcome = self._store_outcome(running, name, outcome)
+                store_outcome = self._store_outcome(running, task_type, start.version, outcome)
                 metrics.labelled(metrics.RUN_SECONDS, name).observe(time.perf_counter() - started)
                 # The blobs first: whoever sees the result may use them as files.
                 calls = [*borrow, store_outcome, *([self._start(following)] if following else ())]
@@ -227,7 +227,10 @@ class Executor:
             )
         )
 
-    def _store_outcome(self, running: RunningAttempt, name: str, outcome: Outcome) -> Call[Any]:
+    def _store_outcome(
+        self, running: RunningAttempt, task_type: TaskType | None, version: str, outcome: Outcome
+    ) -> Call[Any]:
+        """The call that stores an outcome of a task that was submitted for this version of its type."""
         calls, task_id, attempt = self.store.calls, running.task_id, running.attempt
         kept_bytes = running.checkpoint_bytes + sum(blob.size_bytes for blob in _saved_blobs(running, outcome))
         if running.stream:
@@ -235,13 +238,17 @@ class Executor:
         finish_lines(running)
         _, lines = running.log.pending()
         if isinstance(outcome, Succeeded):
-            return calls.finish(task_id, attempt, outcome.result, kept_bytes=kept_bytes, lines=lines)
+            # The code has changed since, or is older on this worker.
+            made_by = task_type.version if task_type and version not in ("", task_type.version) else ""
+            return calls.finish(
+                task_id, attempt, outcome.result, kept_bytes=kept_bytes, lines=lines, made_by=made_by
+            )
         if outcome.platform:
             return calls.fail(
                 task_id, attempt, outcome.error, retries=PLATFORM_RETRIES, counter="unstored", kept_bytes=kept_bytes,
                 lines=lines,
             )  # fmt: skip
-        retries = self.registry[name].retries if name in self.registry else NO_RETRIES
+        retries = task_type.retries if task_type else NO_RETRIES
         return calls.fail(
             task_id, attempt, outcome.error, retries=retries, allowed=outcome.retries, kept_bytes=kept_bytes,
             lines=lines,

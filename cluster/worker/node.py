@@ -19,6 +19,7 @@ from cluster.errors import RegistryError, StoreUnavailable
 from cluster.observability.logs import set_up_logging
 from cluster.scheduling import dask_internals
 from cluster.scheduling.dask_config import configure_dask
+from cluster.scheduling.reloading import set_release
 from cluster.settings import Settings, remove_secrets
 from cluster.store.async_store import Store
 from cluster.system.background import BackgroundLoop
@@ -85,6 +86,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
                 return
             logger.info("worker %s serves %s", nanny.worker_address, settings.scheduler)
             dask_internals.on_worker_exit(nanny, watchdog.exits.process_ended)
+            set_release(nanny, watchdog.end_process)
             loops = (
                 BackgroundLoop("watchdog", lambda: watchdog.check(time.monotonic()), pause_seconds=CHECK_SECONDS),
                 BackgroundLoop("memory", watchdog.health.check_memory, pause_seconds=MEMORY_CHECK_SECONDS),

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from pydantic import ValidationError
@@ -36,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 OVERHEAD_BYTES: Final = 10_000
 """How much longer a result may be than the limit of one value: for field names and small fields."""
+OWN_FOLDER: Final = f"{Path(__file__).parents[1]}{os.sep}"
 MAX_TRACEBACK_LENGTH: Final = 20_000
 """Characters of a traceback that a log line or a record keeps, from its end, which is the most useful part."""
 
@@ -110,7 +112,7 @@ def run_function(
         allowed = task_type.retries.allowed_for(error)
         return Failed(attempt_errors.from_exception("BLOB_STORE", error), allowed, platform=error.temporary)
     except BaseException as error:  # noqa: BLE001 - any exception of a user's function is the task's outcome
-        shown = traceback.format_exc()[-MAX_TRACEBACK_LENGTH:]
+        shown = _traceback(error)[-MAX_TRACEBACK_LENGTH:]
         logger.info("task %s attempt %d raised:\n%s", task_id, number, shown)
         # Dask raises it for a part of a graph that killed its workers; their logs say how.
         lost = type(error).__name__ == "KilledWorker"
@@ -119,6 +121,14 @@ def run_function(
             fields["traceback"] = attempt_errors.utf8_text(shown)
         # A lost worker is not the function's error, whichever of those are retried.
         return Failed(fields, task_type.retries.limit if lost else task_type.retries.allowed_for(error))
+
+
+def _traceback(error: BaseException) -> str:
+    """The traceback of an exception, from the first frame outside this package on: the task's function."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(OWN_FOLDER):
+        frames = frames.tb_next
+    return "".join(traceback.format_exception(type(error), error, frames or error.__traceback__))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from functools import partial
@@ -11,17 +12,18 @@ from typing import TYPE_CHECKING, Final
 from cluster import attempt_errors
 from cluster.current_settings import use_settings
 from cluster.errors import RegistryError
+from cluster.node_registry import NodeRegistry
 from cluster.observability.logs import set_up_logging
 from cluster.observability.tracing import set_up_tracing, shut_down_tracing
 from cluster.scheduling.dask_config import forget_our_variables
 from cluster.scheduling.dask_internals import drop_spans, make_exceptions_portable, shorten_linger, trim_key_cache
 from cluster.scheduling.entry_point import use_runner
+from cluster.scheduling.reloading import set_import
 from cluster.settings import Settings, load_settings, remove_secrets
 from cluster.store.blob_url import open_blob_store
 from cluster.store.thread_store import ThreadStore
 from cluster.system import gc_tuning
 from cluster.system.background import BackgroundLoop, BackgroundThread
-from cluster.task_types.registry import load_registry
 from cluster.task_types.value_types import allow_long_integers
 from cluster.worker.attempt_table import AttemptTable, failure_path, table_path
 from cluster.worker.executor import Executor
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+REGISTRATION_POLL_SECONDS: Final = 0.05
 PROCESS_HEARTBEAT_SECONDS: Final = 0.5
 """How often the event loop and a thread of the worker process record heartbeats in the attempt table."""
 
@@ -70,9 +73,10 @@ def _set_up(worker: Worker, settings: Settings, path: Path) -> None:
     if path.exists():
         table = AttemptTable(path)
         table.claim()
+    task_modules = NodeRegistry(settings)
     executor = Executor(
         settings,
-        load_registry(settings.task_modules),
+        task_modules.registry,
         ThreadStore(settings),
         open_blob_store(settings.blob_store_url),
         str(worker.name),
@@ -94,8 +98,18 @@ def _set_up(worker: Worker, settings: Settings, path: Path) -> None:
         )
         for recorder in worker.__dict__["dask_graphql_process_heartbeats"]:
             recorder.start()
+    if settings.reload_task_modules:
+        set_import(worker, task_modules.reload)
+        # Nobody reaches this process before it has registered, so it looks itself for changes until then.
+        worker.__dict__["dask_graphql_first_look"] = asyncio.create_task(_reload_once_registered(worker, task_modules))
     gc_tuning.freeze_gc()
     worker.__dict__["dask_graphql_heartbeat"] = heartbeat
+
+
+async def _reload_once_registered(worker: Worker, task_modules: NodeRegistry) -> None:
+    while worker.status.name in ("undefined", "init", "starting"):  # noqa: ASYNC110 - Dask has no event for it
+        await asyncio.sleep(REGISTRATION_POLL_SECONDS)
+    task_modules.reload_if_changed()
 
 
 async def _heartbeat(table: AttemptTable) -> None:

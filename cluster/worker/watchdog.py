@@ -116,15 +116,34 @@ class Watchdog:
             for key in overdue:
                 with log_context(taskId=key[0], attempt=key[1]):
                     logger.warning("task %s attempt %d does not return; its worker process is killed", *key)
-            # Requeued before the process is gone, so that the fence refuses the loss that Dask reports then; and after
-            # the scheduler was notified, or it would send them here again.
-            await self._process.announce_leaving(True)
-            try:
-                await self.requeue([entry for entry in entries if entry.key not in overdue])
-            except BaseException:
-                await self._process.announce_leaving(False)
-                raise
-            self.exits.kill(process_id)
+            await self._kill(process_id, [entry for entry in entries if entry.key not in overdue])
+
+    async def end_process(self, started_before: float | None = None) -> bool:
+        """Ends the worker process if it runs an attempt that started before a time (of `time.monotonic`), or in any
+        case without one; its attempts are requeued. The nanny starts another process. Returns whether it was ended.
+
+        Raises:
+            StoreUnavailable: it goes on.
+        """
+        async with self._process.ending, self._process.suspended() as process_id:
+            entries = self._table.entries(process_id)
+            old = [entry for entry in entries if entry.running and entry.started < (started_before or 0.0)]
+            if process_id is None or not (old or started_before is None):
+                return False
+            await self._kill(process_id, entries)
+            return True
+
+    async def _kill(self, process_id: int, requeued: Sequence[Entry]) -> None:
+        """Kills the worker process, which must be suspended."""
+        # Requeued before the process is gone, so that the fence refuses the loss that Dask reports then; and after the
+        # scheduler was notified, or it would send them here again.
+        await self._process.announce_leaving(True)
+        try:
+            await self.requeue(requeued)
+        except BaseException:
+            await self._process.announce_leaving(False)
+            raise
+        self.exits.kill(process_id)
 
     async def requeue(self, entries: Sequence[Entry]) -> None:
         """Requeues attempts to run elsewhere, not counted as lost: the fence lets them neither start nor finish here.

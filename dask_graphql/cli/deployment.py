@@ -17,10 +17,10 @@ def schema() -> None:
     It has the built-in task types and those of DASK_GRAPHQL_TASK_MODULES, as SDL.
     """
     settings = load_settings()
-    from cluster.task_types.registry import load_registry
+    from cluster.node_registry import load_node_registry
     from graphql_api.schema.builder import make_schema
 
-    print(make_schema(load_registry(settings.task_modules)).as_str())
+    print(make_schema(load_node_registry(settings)).as_str())
 
 
 @click.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -13,7 +14,8 @@ import click
 
 from cluster.observability.multiprocess import multiprocess_metrics
 from cluster.scheduling.dask_config import keep_dask_in
-from cluster.settings import Settings, load_settings
+from cluster.settings import Settings, load_settings, variable_of
+from cluster.task_types.task_modules import located
 
 
 def serve(
@@ -43,6 +45,7 @@ def serve(
 
 
 @click.command()
+@click.argument("task_modules", nargs=-1, metavar="[FILE.py | MODULE]...")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the api.")
 @click.option("--host", help="Address that the api listens on.")
 @click.option("--max-workers", type=click.IntRange(1), help="Maximum number of worker processes.")
@@ -53,15 +56,38 @@ def serve(
     help="TLS between scheduler, workers and clients, with certificates made at each start (the default). Without it, "
     "every user of this machine can run code on the workers.",
 )
+@click.option(
+    "--reload/--no-reload",
+    default=True,
+    help="Serve each change of the task modules within seconds (the default); tasks that run start again.",
+)
 @click.option("--dashboard", is_flag=True, help="Dask's dashboard on a free port of this machine (needs bokeh).")
 def dev(
-    port: int | None, host: str | None, max_workers: int | None, data_dir: Path | None, tls: bool, dashboard: bool
+    task_modules: tuple[str, ...],
+    port: int | None,
+    host: str | None,
+    max_workers: int | None,
+    data_dir: Path | None,
+    tls: bool,
+    reload: bool,
+    dashboard: bool,
 ) -> None:
-    """Runs the whole system on this machine.
+    """Runs the whole system on this machine, with the task functions of these files, packages and modules.
 
-    It starts Redis, the scheduler, a controller with local workers, and an api node.
+    It starts Redis, the scheduler, a controller with local workers, and an api node. Modules that
+    DASK_GRAPHQL_TASK_MODULES names are served too. In this system the version of each task type ends with a hash of its
+    source, so that a changed function never serves an old result, and tasks keep their tracebacks.
     """
     settings = load_settings(port=port, host=host, max_workers=max_workers, data_dir=data_dir)
+    entries = (*settings.task_modules, *(located(text, Path.cwd()) for text in task_modules))
+    # What is set in the environment stays as it is set.
+    settings = replace(
+        settings,
+        task_modules=tuple(dict.fromkeys(entries)),
+        reload_task_modules=reload,
+        source_versions=settings.source_versions or not os.environ.get(variable_of("source_versions")),
+        expose_tracebacks=settings.expose_tracebacks or not os.environ.get(variable_of("expose_tracebacks")),
+    )
     from dask_graphql.dev_system import run_local
 
     serve(

@@ -58,11 +58,11 @@ def list_types() -> None:
     """Lists the task types: name, how many run at once, since when it is paused."""
     from datetime import UTC, datetime
 
+    from cluster.node_registry import load_node_registry
     from cluster.store.paused import paused_types
-    from cluster.task_types.registry import load_registry
 
     paused = in_store(paused_types)
-    registry = load_registry(load_settings().task_modules)
+    registry = load_node_registry(load_settings())
     for name in sorted({*registry, *paused}):
         limit = registry[name].concurrency if name in registry else None
         at_once = "-" if limit is None else f"{limit.max_running}" + (f" for each {limit.key}" if limit.key else "")

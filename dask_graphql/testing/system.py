@@ -16,7 +16,7 @@ from typing import IO, Final
 from cluster.errors import DaskGraphQLError
 from cluster.system.child_processes import with_parent_death_signal
 from dask_graphql.client.sync_client import Client
-from dask_graphql.dev_processes import is_ready
+from dask_graphql.dev_processes import read_state
 from dask_graphql.dev_system import free_port
 
 START_SECONDS: Final = 90.0
@@ -85,7 +85,7 @@ def _start(
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while not is_ready(f"http://127.0.0.1:{port}/readyz"):
+    while not read_state(f"http://127.0.0.1:{port}/readyz").serves:
         code = process.poll()
         if code is not None or time.monotonic() > deadline:
             reason = f"is not ready after {START_SECONDS:g} s" if code is None else f"ended with exit code {code}"

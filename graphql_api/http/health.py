@@ -37,6 +37,7 @@ async def readyz(request: Request) -> Response:
         "redis": report.redis,
         "listening": node.deliveries.listening.is_set(),
         "scheduler": report.scheduler,
+        "workerThreads": node.scheduler.load.threads,
         "recoverer": node.recoverer.active,
         "heartbeatAgeSeconds": report.heartbeat_age_seconds,
         "recoveryAgeSeconds": report.recovery_age_seconds,

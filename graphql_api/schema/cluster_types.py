@@ -9,6 +9,7 @@ from typing import Any, Self
 import strawberry
 
 import graphql_api.schema.record_types  # noqa: F401 - gives the enum TaskState its description
+from cluster.api_node import reloads
 from cluster.api_node.cluster_snapshot import ClusterSnapshot
 from cluster.settings import Settings
 from cluster.store.record import TaskState
@@ -64,6 +65,21 @@ class Fleet:
         return cls(**{**values, "problem": payload.get("problem") or None, "decisions": decisions})
 
 
+@strawberry.type(description="The newest change of the task modules, which `dask-graphql dev` reloads.")
+class Reload:
+    count: int = strawberry.field(description="How many times they were loaded anew since the start.")
+    at: datetime.datetime | None = strawberry.field(description="When; null before the first time.")
+    error: str | None = strawberry.field(
+        description="Why the newest change is not served, with file and line; null if it is served."
+    )
+
+    @classmethod
+    def of(cls, reload: reloads.Reload) -> Self:
+        """The newest change as its GraphQL type."""
+        at = None if reload.at is None else to_datetime(round(reload.at * 1000))
+        return cls(count=reload.count, at=at, error=reload.error or None)
+
+
 @strawberry.type(description="The number of tasks in one state.")
 class TaskCount:
     state: TaskState
@@ -82,6 +98,9 @@ class Cluster:
     tasks: list[TaskCount] = strawberry.field(
         description="The number of tasks in each state: of the caller's tenant, if tenants are isolated and it is no "
         "administrator."
+    )
+    reload: Reload | None = strawberry.field(
+        description="The newest change of the task modules; null if this node does not reload them."
     )
 
 
@@ -112,4 +131,5 @@ def to_cluster(snapshot: ClusterSnapshot, settings: Settings) -> Cluster:
         processing=load.get("processing", 0),
         fleet=None if snapshot.fleet is None else Fleet.of(dict(snapshot.fleet)),
         tasks=[TaskCount(state=state, count=snapshot.tasks[state]) for state in TaskState],
+        reload=None if snapshot.reload is None else Reload.of(snapshot.reload),
     )

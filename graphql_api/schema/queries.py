@@ -95,7 +95,7 @@ def make_query(task_class: type, connection_class: type) -> type:
         def task_types(self, info: ApiInfo) -> list[TaskTypeType]:
             info.context.caller.require(Scope.READ)
             if not descriptions:
-                # Neither the registry nor the schema changes during the life of the process.
+                # A changed registry gets a schema of its own.
                 node = info.context.node
                 descriptions.extend(
                     TaskTypeType.of(task_type, info.schema, node.settings) for task_type in node.registry.values()
@@ -107,7 +107,8 @@ def make_query(task_class: type, connection_class: type) -> type:
             caller = info.context.caller
             caller.require(Scope.READ)
             node = info.context.node
-            return to_cluster(await read_snapshot(node.store, node.scheduler, caller.tenant_seen), node.settings)
+            snapshot = await read_snapshot(node.store, node.scheduler, node.reloads, caller.tenant_seen)
+            return to_cluster(snapshot, node.settings)
 
         @strawberry.field(
             description="The audit log: what callers did, newest first; at most 100 entries per page. Needs the scope "

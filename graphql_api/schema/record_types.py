@@ -41,7 +41,9 @@ class TaskError:
     message: str = strawberry.field(description="A message for people.")
     type: str | None = strawberry.field(description="Type of the exception that the function raised, if any.")
     traceback: str | None = strawberry.field(
-        default=None, description="Traceback of the exception; null unless the operator set EXPOSE_TRACEBACKS."
+        default=None,
+        description="Traceback of the exception, for callers with the scope `admin`; null unless EXPOSE_TRACEBACKS is "
+        "set, as in `dask-graphql dev`.",
     )
 
 
@@ -164,7 +166,11 @@ def make_task_types(output_union: Any) -> tuple[type, type, type, type]:
         def error(self, info: ApiInfo) -> TaskError | None:
             info.context.caller.require(Scope.READ)
             error = self.record.error_fields()
-            return None if error is None else TaskError(**error)
+            if error is None:
+                return None
+            # It shows code and perhaps values of variables, which a submitter need not know.
+            shown = error if info.context.caller.has(Scope.ADMIN) else {**error, "traceback": None}
+            return TaskError(**shown)
 
         @strawberry.field(
             description="The newest lines that the current run, or the last one, has printed or logged, oldest first: "

@@ -31,6 +31,14 @@ class KeepAlive:
     def remove(self, session: WebSocketSession) -> None:
         self._sessions.discard(session)
 
+    async def close_sessions(self, code: int, reason: str) -> None:
+        """Closes all sessions; one whose client does not read is cut off."""
+        for session in list(self._sessions):
+            if session.connection.blocked:
+                session.connection.abort("whose schema has changed")
+            else:
+                await session.close(code, reason)
+
     async def _round(self) -> None:
         await asyncio.sleep(self._kind.keep_alive_seconds)
         failure: Exception | None = None

@@ -30,6 +30,8 @@ from graphql_api.transport.websocket_session import WebSocketSession
 logger = logging.getLogger(__name__)
 
 SUBPROTOCOL_NOT_ACCEPTABLE: Final = 4406
+SERVICE_RESTART: Final = 1012
+"""Clients may connect again (WebSocket Close Code Number Registry, IANA)."""
 LEGACY_IS_OFF: Final = "graphql-ws is off here (LEGACY_WEBSOCKET); use graphql-transport-ws"
 """At most 123 bytes: the reason of a close frame."""
 
@@ -68,6 +70,11 @@ class WebSocketEndpoint:
     async def close(self) -> None:
         for loop in self.loops:
             await loop.close()
+
+    async def end_sessions(self) -> None:
+        """Closes the sockets, as they know only this endpoint's schema; clients connect again by themselves."""
+        for keep_alive in self._keep_alive.values():
+            await keep_alive.close_sessions(SERVICE_RESTART, "the task modules have changed")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         websocket = WebSocket(scope, receive, send)

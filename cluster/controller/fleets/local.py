@@ -8,7 +8,8 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from pathlib import Path
+from typing import IO, Final
 
 from cluster.controller.fleets.fleet import Fleet
 from cluster.controller.scaling_policy import Policy
@@ -23,6 +24,9 @@ STOP_SECONDS: Final = 5.0
 """How much longer than `DRAIN_SECONDS` a worker may take to stop; then it is killed."""
 STEADY_SECONDS: Final = 60.0
 """A worker that has run for this long has started successfully, however it ends."""
+KEPT_LOGS: Final = 50
+"""Logs of workers in their folder, those of running ones included: as each worker has a name of its own, they would
+pile up."""
 BACKOFF_SECONDS: Final = 1.0
 MAX_BACKOFF_SECONDS: Final = 60.0
 """Pause before the next start after a worker ended soon after its start; doubled each time."""
@@ -35,6 +39,19 @@ class _Worker:
     child: Child
     started_at: float
     kill_at: float | None = None
+
+
+def open_worker_log(folder: str, name: str) -> contextlib.AbstractContextManager[IO[bytes] | None]:
+    """The log of a worker, in a folder of which the newest KEPT_LOGS are kept; None if there is no folder: the worker
+    then writes to the controller's output."""
+    if not folder:
+        return contextlib.nullcontext()
+    logs = Path(folder)
+    logs.mkdir(parents=True, exist_ok=True)
+    known = sorted(logs.glob("worker-*.log"), key=lambda log: log.stat().st_mtime, reverse=True)
+    for old in known[KEPT_LOGS - 1 :]:
+        old.unlink(missing_ok=True)
+    return (logs / f"worker-{name.removeprefix('worker-')}.log").open("ab")
 
 
 class LocalFleet(Fleet):
@@ -95,7 +112,9 @@ class LocalFleet(Fleet):
         for _ in range(count):
             # A name is never reused: Dask refuses that of a running worker, and may still remember that of a dead one.
             name = random_worker_name()
-            self._workers[name] = _Worker(await start_node(settings, "worker", "--name", name), self._clock())
+            with open_worker_log(settings.worker_logs, name) as output:
+                child = await start_node(settings, "worker", "--name", name, output=output)
+            self._workers[name] = _Worker(child, self._clock())
         return count
 
     async def stop(self, names: Collection[str]) -> None:

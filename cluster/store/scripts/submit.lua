@@ -140,7 +140,7 @@ local function still_cached()
   expire_at(due + extra)
   return true
 end
-if state == 'SUCCEEDED' and ARGV[6] == '0' and still_cached() then
+if state == 'SUCCEEDED' and ARGV[6] == '0' and not get_field('made_by') and still_cached() then
   redis.call('HINCRBY', RECORD, 'submissions', 1)
   return cmsgpack.pack({'CACHED', 0, read_brief_record()})
 end
@@ -166,7 +166,7 @@ if state then
   end
   redis.call('HDEL', RECORD, 'started_at', 'heard_at', 'finished_at', 'expires_at', 'progress', 'worker', 'error',
     'result', 'uncharged', 'unstored', 'cancelled_by', 'limits', 'ttl', 'start_before', 'checkpoint',
-    'resumes')
+    'resumes', 'made_by')
   redis.call('PERSIST', RECORD)
   redis.call('PERSIST', EVENTS)
   if TASK.log then redis.call('DEL', log_key()) end

@@ -25,6 +25,11 @@ function App() {
   const main = useRef<HTMLElement>(null);
   const shown = useRef(page);
   const refused = reason ?? watch.reason;
+  const reload = watch.cluster?.reload;
+  // Other task types are served now.
+  useEffect(() => {
+    if (reload?.count) refresh();
+  }, [reload?.count, refresh]);
 
   useEffect(() => {
     document.title = `${PAGES[page as keyof typeof PAGES] ?? "Console"} - dask-graphql`;
@@ -55,6 +60,12 @@ function App() {
         </span>
         <KeyButton caller={catalogue?.caller} needed={refused?.code === "UNAUTHENTICATED"} />
       </header>
+      {reload?.error && (
+        <div className="refusal" role="alert">
+          <p>The newest change of the task modules has an error. The system serves what it had before.</p>
+          <pre className="scroll">{reload.error}</pre>
+        </div>
+      )}
       <main ref={main} id="main" tabIndex={-1}>
         {reason && !catalogue ? (
           <section className="card">

@@ -18,7 +18,7 @@ export interface TaskLine {
   submittedAt: string;
   startedAt: string | null;
   finishedAt: string | null;
-  error: { code: string; message: string; type: string | null } | null;
+  error: { code: string; message: string; type: string | null; traceback: string | null } | null;
 }
 
 export interface Task extends TaskLine {
@@ -42,7 +42,7 @@ export interface TaskEvent {
 
 export type Outcome = "NEW" | "JOINED" | "CACHED" | "RECOMPUTED";
 
-const LINE = "taskId name input state attempt progress submittedAt startedAt finishedAt error { code message type }";
+const LINE = "taskId name input state attempt progress submittedAt startedAt finishedAt error { code message type traceback }";
 
 const TASK = `${LINE} version seq submissions worker expiresAt`;
 
@@ -125,6 +125,8 @@ export interface Cluster {
   workers: Worker[];
   fleet: Fleet | null;
   tasks: { state: TaskState; count: number }[];
+  /** Only of a system that loads changed task modules while it runs. */
+  reload: { count: number; error: string | null } | null;
 }
 
 export const CLUSTER = `subscription Cluster {
@@ -136,6 +138,7 @@ export const CLUSTER = `subscription Cluster {
       decisions { at wanted started stopped reason }
     }
     tasks { state count }
+    reload { count error }
   }
 }`;
 

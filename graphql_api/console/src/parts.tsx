@@ -20,7 +20,7 @@ const ADVICE: Record<string, string> = {
   TASK_FAILED: "The function raised this. The traceback is in the worker's log.",
 };
 
-export function RefusalView({ reason }: { reason: Refusal & { type?: string | null } }) {
+export function RefusalView({ reason }: { reason: Refusal & { type?: string | null; traceback?: string | null } }) {
   const advice = reason.code && ADVICE[reason.code];
   return (
     <div className="refusal" role="alert">
@@ -29,6 +29,12 @@ export function RefusalView({ reason }: { reason: Refusal & { type?: string | nu
         {reason.message}
       </p>
       {advice && <p className="hint">{advice}</p>}
+      {reason.traceback && (
+        <details>
+          <summary>Traceback</summary>
+          <pre className="scroll">{reason.traceback}</pre>
+        </details>
+      )}
     </div>
   );
 }

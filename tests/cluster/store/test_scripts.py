@@ -79,6 +79,26 @@ async def test_a_task_in_flight_is_joined_and_a_done_one_is_cached(store: Store)
     assert (cached.outcome, cached.dispatch, cached.record.result) == (CACHED, False, b'{"n":90}')
 
 
+async def test_a_result_that_another_version_of_the_code_made_is_delivered_but_not_reused(store: Store) -> None:
+    await submit(store)
+    assert await start(store) == "RUN"
+    assert await store.run(store.calls.finish(ID, 1, b"{}", made_by="2"))
+    assert (await record(store)).result == b"{}"
+    again = await submit(store)
+    assert (again.outcome, again.record.attempt) == ("RECOMPUTED", 2)
+    assert await start(store, 2) == "RUN"
+    assert await finish(store, 2)
+    assert (await submit(store)).outcome == "CACHED"
+
+
+async def test_a_worker_is_told_which_version_a_task_was_submitted_for(store: Store) -> None:
+    await store.run(store.calls.submit(ID, "demo", "2 of us", b"{}"))
+    reply = await store.run(store.calls.start(ID, 1, "w1"))
+    assert (reply.verdict, reply.trace, reply.version) == ("RUN", "", "2 of us")
+    again = await store.run(store.calls.start(ID, 1, "w1"))
+    assert (again.waited_seconds, again.version) == (None, "2 of us"), "the reply to a repeated call"
+
+
 async def test_recompute_runs_a_done_task_again_with_a_higher_attempt(store: Store) -> None:
     await submit(store)
     await start(store)

@@ -284,13 +284,13 @@ def test_a_task_module_that_ends_the_process_stops_the_node_and_is_named(
         load_registry([module])
 
 
-def test_a_task_module_in_the_working_folder_is_found_only_with_pythonpath(
+def test_a_task_module_in_the_working_folder_is_not_found_by_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "of_this_folder.py").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [part for part in sys.path if part])
-    with pytest.raises(RegistryError, match=r"it is in the working folder, so set PYTHONPATH=\.$"):
+    with pytest.raises(RegistryError, match=r"in the working folder: name it by its path, \./of_this_folder\.py$"):
         load_registry(["of_this_folder"])
     with pytest.raises(RegistryError, match=r"No module named 'of_no_folder'$"):
         load_registry(["of_no_folder"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -35,7 +36,7 @@ from cluster.settings import Settings
 from cluster.store.folder_blob_store import FolderBlobStore
 from cluster.store.record import Record, TaskState
 from cluster.store.thread_store import ThreadStore
-from cluster.task_types.registry import _registered, load_registry
+from cluster.task_types.registry import Registry, _registered, load_registry
 from cluster.task_types.retry_policy import Retries
 from cluster.task_types.task_type import Bound, TaskType
 from cluster.worker.executor import Executor
@@ -292,6 +293,16 @@ def test_an_attempt_starts_runs_and_stores_its_result(bench: Bench) -> None:
     assert (record.state, record.worker, record.attempt, record.seq) == (TaskState.SUCCEEDED, "w1", 1, 3)
     assert record.result is not None
     assert json.loads(record.result)["text"] == "2880067194370816120"
+
+
+def test_a_task_that_was_submitted_for_other_code_gets_a_result_that_no_later_submission_reuses(bench: Bench) -> None:
+    bound = bench.submit("add", a=1, b=2)
+    changed = dataclasses.replace(bound.task_type, version="2")
+    bench.executor.registry.replace(Registry())
+    bench.executor.registry.add(changed)
+    assert bench.run(bound).state is TaskState.SUCCEEDED
+    again = bench.store.run(bench.calls.submit(bound.task_id, "add", "1", bound.canonical_input))
+    assert again.outcome == "RECOMPUTED"
 
 
 def test_an_exception_fails_the_task_with_its_type_and_message(bench: Bench) -> None:

@@ -23,7 +23,7 @@ from dask_graphql.client.http_transport import api_url
 from dask_graphql.client.network import BadProxy, is_loopback
 from dask_graphql.client.submit_command import submit_and_print
 from dask_graphql.client.sync_client import Client
-from dask_graphql.dev_processes import is_ready
+from dask_graphql.dev_processes import read_state
 from dask_graphql.dev_system import free_port
 from tests.api_node import api_node
 from tests.system import RedisServer
@@ -75,7 +75,7 @@ def test_no_proxy_leads_to_the_system_that_dev_starts() -> None:
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(json.dumps({"ready": True, "scheduler": True}).encode())
+            self.wfile.write(json.dumps({"ready": True, "scheduler": True, "workerThreads": 0}).encode())
 
         def log_message(self, *_: object) -> None:
             """Says nothing."""
@@ -83,7 +83,7 @@ def test_no_proxy_leads_to_the_system_that_dev_starts() -> None:
     server = HTTPServer(("127.0.0.1", 0), Ready)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        assert is_ready(f"http://127.0.0.1:{server.server_port}/readyz")
+        assert read_state(f"http://127.0.0.1:{server.server_port}/readyz").serves
     finally:
         server.shutdown()
         server.server_close()
