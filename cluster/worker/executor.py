@@ -240,9 +240,7 @@ class Executor:
         if isinstance(outcome, Succeeded):
             # The code has changed since, or is older on this worker.
             made_by = task_type.version if task_type and version not in ("", task_type.version) else ""
-            return calls.finish(
-                task_id, attempt, outcome.result, kept_bytes=kept_bytes, lines=lines, made_by=made_by
-            )
+            return calls.finish(task_id, attempt, outcome.result, kept_bytes=kept_bytes, lines=lines, made_by=made_by)
         if outcome.platform:
             return calls.fail(
                 task_id, attempt, outcome.error, retries=PLATFORM_RETRIES, counter="unstored", kept_bytes=kept_bytes,
