@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cluster.errors import BadInput, TaskError
     from cluster.store.blob_store import BlobStore
+    from cluster.task_types.array_types import Array
     from cluster.task_types.concurrency import Limit
     from cluster.task_types.file import File
     from cluster.task_types.registry import task
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ApiUnavailable",
+    "Array",
     "AsyncClient",
     "AsyncHandle",
     "BadArguments",
@@ -95,6 +97,7 @@ __all__ = [
 _MODULES = {
     "cluster.errors": ("BadInput", "TaskError"),
     "cluster.store.blob_store": ("BlobStore",),
+    "cluster.task_types.array_types": ("Array",),
     "cluster.task_types.concurrency": ("Limit",),
     "cluster.task_types.file": ("File",),
     "cluster.task_types.registry": ("task",),

@@ -29,6 +29,7 @@ from graphql_api.errors import STORE_UNAVAILABLE
 from graphql_api.execution.document_cache import DocumentCache
 from graphql_api.execution.persisted_operations import PersistedOperations
 from graphql_api.http import files
+from graphql_api.http.array_downloads import download_array
 from graphql_api.http.blob_downloads import download
 from graphql_api.http.health import healthz, readyz, show_metrics
 from graphql_api.http.pages import page_routes
@@ -120,6 +121,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
             Route("/tables/{key:path}", download_table),
             Route("/files", files.upload, methods=["POST"]),
             Route("/files/{id}", files.download),
+            Route("/arrays/{key:path}", download_array),
             # Only so that `/graphql/` is redirected: requests to `/graphql` bypass the router.
             Route("/graphql", graphql),
             *page_routes(),

@@ -26,6 +26,7 @@ from cluster.api_node.slot_claimer import SlotClaimer
 from cluster.api_node.submission import Submissions
 from cluster.api_node.waiters import Waiters
 from cluster.current_settings import use_settings
+from cluster.data.array_reader import ArrayReader
 from cluster.data.table_reader import TableReader
 from cluster.node_registry import load_node_registry
 from cluster.scheduling.scheduler_client import SchedulerClient
@@ -47,6 +48,7 @@ class Node:
     store: Store
     blobs: BlobStore
     tables: TableReader
+    arrays: ArrayReader
     scheduler: SchedulerClient
     dispatcher: Dispatcher
     submissions: Submissions
@@ -148,6 +150,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         store=store,
         blobs=blobs,
         tables=TableReader(blobs, settings.answer_bytes),
+        arrays=ArrayReader(blobs),
         scheduler=scheduler,
         dispatcher=dispatcher,
         submissions=Submissions(store, dispatcher, admission, deliveries, cancellations, audit, limits, files),

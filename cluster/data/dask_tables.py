@@ -4,21 +4,20 @@ and none passes through another process."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from threading import Event
 from typing import Any, Final
 
 from cluster.current_settings import current_settings
 from cluster.data.arrow_conversion import arrow_tables
+from cluster.data.blob_stores import blob_store
 from cluster.data.data_sink import DataSink, copy_file
 from cluster.data.libraries import pyarrow
 from cluster.data.parquet_writer import columns_of, local_folder, write_parquet
 from cluster.data.row_schema import conform
-from cluster.store.blob_store import BlobStore
-from cluster.store.blob_url import open_blob_store
+from cluster.store.blob_writer import Written
 from cluster.task_types.result_checks import InvalidOutput
-from cluster.task_types.table_types import Part, Table, part_key
+from cluster.task_types.table_types import PARQUET, Part, Table, part_key
 
 MAX_PARTS: Final = 5_000
 """Partitions of a Dask DataFrame; the record lists them."""
@@ -64,7 +63,8 @@ def store_partitions(collection: Any, declared: type[Table[Any]], key: str, sink
     ]
     found: dict[int, _WrittenPart] = {}
     for number, written in sink.as_completed(parts):
-        sink.on_written(part_key(key, number), written.size_bytes)
+        alone = PARQUET if len(parts) == 1 else None
+        sink.on_written(part_key(key, number), Written(written.size_bytes, written.sha256), alone)
         found[number] = written
     written_parts = [found[number] for number in range(len(parts))]
     schema = _common_schema([part.schema for part in written_parts])
@@ -86,15 +86,9 @@ def write_part(partition: Any, key: str, row: Any, blob_store_url: str) -> _Writ
     tables = arrow_tables(partition)
     with local_folder() as folder:
         file = write_parquet(tables if row is None else (conform(it, row) for it in tables), Path(folder, "part"))
-        written = copy_file(_blob_store(blob_store_url), key, file.path, Event())
+        written = copy_file(blob_store(blob_store_url), key, file.path, Event())
     schema = file.schema.remove_metadata().serialize().to_pybytes()
     return _WrittenPart(schema, file.row_count, written.size_bytes, written.sha256, file.with_missing)
-
-
-@lru_cache(maxsize=4)
-def _blob_store(url: str) -> BlobStore:
-    """The blob store in a worker process; once per process, because a client of S3 is expensive."""
-    return open_blob_store(url)
 
 
 def _common_schema(encoded: list[bytes]) -> Any:

@@ -24,14 +24,14 @@ class DataSink:
         stop: set if the attempt was cancelled.
         as_completed: computes Dask collections on the workers and yields the index and the value of each.
         before_write: registers the task for the deletion of its blobs, before the first one.
-        on_written: told of each blob, by its name.
+        on_written: told of each blob: its name, what was written, and its media type if it is a file of its own.
     """
 
     blobs: BlobStore
     prefix: str
     as_completed: Callable[[Iterable[Any]], Iterator[tuple[int, Any]]]
     before_write: Callable[[], object] = lambda: None
-    on_written: Callable[[str, int], object] = lambda name, size: None
+    on_written: Callable[[str, Written, str | None], object] = lambda key, written, media_type: None
     stop: Event = field(default_factory=Event)
     _keys: set[str] = field(default_factory=set)
 
@@ -44,26 +44,29 @@ class DataSink:
         # No blob of `save_blob` has a `/` in its name.
         return f"{self.prefix}/data/{made}"
 
-    def write_file(self, key: str, path: Path) -> Written:
-        """Copies a local file into the blob store.
+    def write_file(self, key: str, path: Path, media_type: str) -> Written:
+        """Copies a local file into the blob store, as a file that other tasks can take.
 
         Raises:
             BlobError: the store refuses or does not answer.
         """
         self.before_write()
         written = copy_file(self.blobs, key, path, self.stop)
-        self.on_written(key, written.size_bytes)
+        self.on_written(key, written, media_type)
         return written
 
-    def write(self, key: str, data: bytes) -> Written:
+    def write(self, key: str, data: bytes, media_type: str | None = None) -> Written:
         """Writes a blob.
+
+        Args:
+            media_type: if it is a file that other tasks can take.
 
         Raises:
             BlobError: the store refuses or does not answer.
         """
         self.before_write()
         written = self.blobs.write_with_retries(key, data, self.stop)
-        self.on_written(key, written.size_bytes)
+        self.on_written(key, written, media_type)
         return written
 
 

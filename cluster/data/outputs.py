@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from cluster.data.data_sink import DataSink
+from cluster.task_types.array_types import is_array
 from cluster.task_types.result_checks import ANY, DeclaredType, InvalidOutput
 from cluster.task_types.table_types import Table, is_table
 
@@ -83,4 +84,8 @@ def _writer_of(bare: Any) -> Callable[[Any, str, DataSink], Any] | None:
 
         table: type[Table[Any]] = bare
         return lambda value, path, sink: store_table(value, table, path, sink)
+    if is_array(bare):
+        from cluster.data.array_output import store_array
+
+        return store_array
     return None

@@ -10,7 +10,7 @@ from cluster.data.dask_tables import is_partitioned, store_partitions
 from cluster.data.data_sink import DataSink
 from cluster.data.parquet_writer import columns_of, local_folder, write_parquet
 from cluster.data.row_schema import conform
-from cluster.task_types.table_types import Part, Table, part_key
+from cluster.task_types.table_types import PARQUET, Part, Table, part_key
 
 
 def store_table(value: Any, declared: type[Table[Any]], path: str, sink: DataSink) -> Table[Any]:
@@ -31,7 +31,7 @@ def store_table(value: Any, declared: type[Table[Any]], path: str, sink: DataSin
     tables = arrow_tables(value)
     with local_folder() as folder:
         file = write_parquet(tables if row is None else (conform(it, row) for it in tables), Path(folder, "table"))
-        written = sink.write_file(part_key(key, 0), file.path)
+        written = sink.write_file(part_key(key, 0), file.path, PARQUET)
     return declared(
         key,
         file.row_count,

@@ -146,7 +146,9 @@ def classes_in(annotation: Any, seen: set[Any] | None = None) -> Iterator[tuple[
 
 _A_TABLE: Final = "declare Table or Table[Row] (from dask_graphql) to return it, and File or list[Row] to take it"
 _REPLACEMENTS: Final = {
-    "ndarray": "declare list[float] (list[list[float]], list[int], ...): a returned array is converted",
+    "ndarray": "declare list[float] (list[list[float]], list[int], ...): a returned array is converted; or Array",
+    "DataArray": "declare Array (from dask_graphql) to return it, and File to take it",
+    "Dataset": "declare a dataclass with an Array (from dask_graphql) for each variable",
     **dict.fromkeys(("DataFrame", "LazyFrame", "Table", "RecordBatch", "RecordBatchReader"), _A_TABLE),
     "Series": "declare list[float] (or the type of its values): a returned one is converted; a Table for a long one",
     "Index": "declare list[str] (or the type of its values), and return index.tolist()",
@@ -181,7 +183,7 @@ def _opaque_type_problem(cls: type) -> str | None:
         )
         return f"{library}.{cls.__name__} does not declare its content; {replacement}"
     if library in ("dask", "distributed"):
-        kind = "-> Table" if cls.__name__ == "DataFrame" else "-> Graph[list[float]]"
+        kind = {"DataFrame": "-> Table", "Array": "-> Array"}.get(cls.__name__, "-> Graph[list[float]]")
         return f"{library}'s {cls.__name__} does not declare what it computes; declare that: {kind}"
     if cls is Graph:
         return "Graph is only a return type, and needs the type that the graph computes: -> Graph[float]"

@@ -16,6 +16,7 @@ from cluster.task_types.annotations import (
     unwrap_annotated,
     without_none,
 )
+from cluster.task_types.array_types import is_array
 from cluster.task_types.result_fields import HiddenMark
 from cluster.task_types.table_types import is_table
 from cluster.task_types.value_types import BigIntMark
@@ -74,13 +75,13 @@ class DeclaredType:
     @property
     def is_data(self) -> bool:
         """Whether it is a table or an array itself."""
-        return is_table(self.bare)
+        return is_table(self.bare) or is_array(self.bare)
 
     @property
     def holds_data(self) -> bool:
         """Whether it is a table or an array, or has one in it."""
         if self._holds_data is None:
-            self._holds_data = any(is_table(cls) for cls, _ in classes_in(self.bare))
+            self._holds_data = any(is_table(cls) or is_array(cls) for cls, _ in classes_in(self.bare))
         return self._holds_data
 
     @property

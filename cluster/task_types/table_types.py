@@ -36,6 +36,10 @@ else:
     T = typing.TypeVar("T")
 
 
+PARQUET: Final = "application/vnd.apache.parquet"
+"""The media type of a table's files."""
+
+
 @dataclass(frozen=True)
 class Column:
     """A column of a table.

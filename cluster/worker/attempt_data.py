@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from cluster.data.data_sink import DataSink
+from cluster.store.blob_writer import Written
 from cluster.task_types.value_types import Blob
 from cluster.worker.graph_tasks import as_completed
 from cluster.worker.saved_blobs import register
@@ -27,9 +29,11 @@ def attempt_sink() -> DataSink | None:
     )
 
 
-def _count(attempt: RunningAttempt, key: str, size_bytes: int) -> None:
-    """Counts a blob against the task's tenant, as those of `save_blob`."""
-    attempt.saved[key] = Blob(key, size_bytes)
+def _count(attempt: RunningAttempt, key: str, written: Written, media_type: str | None) -> None:
+    """Counts a blob against the task's tenant, as those of `save_blob`; one that is a file of its own can be the
+    argument of another task."""
+    blob = Blob(key, written.size_bytes)
+    attempt.saved[key] = blob if media_type is None else replace(blob, media_type=media_type, sha256=written.sha256)
 
 
 def is_written_by_parts(value: Any) -> bool:

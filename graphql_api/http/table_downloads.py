@@ -12,7 +12,7 @@ from cluster.api_node.node import Node
 from cluster.data.libraries import DataExtraMissing
 from cluster.data.table_streams import arrow_stream, csv_stream, parquet_stream
 from cluster.errors import BlobError
-from cluster.task_types.table_types import Table, part_key
+from cluster.task_types.table_types import PARQUET, Table, part_key
 from cluster.task_types.value_types import Blob
 from cluster.task_types.walk import instances_in
 from graphql_api.auth.callers import Caller, Scope
@@ -22,7 +22,7 @@ from graphql_api.http.blob_downloads import kept_outputs, serve_blob
 from graphql_api.http.untrusted_content import content_headers
 
 MEDIA_TYPES: Final = {
-    "parquet": "application/vnd.apache.parquet",
+    "parquet": PARQUET,
     "arrow": "application/vnd.apache.arrow.stream",
     "csv": "text/csv; charset=utf-8; header=present",
 }
@@ -50,8 +50,9 @@ async def download_table(request: Request) -> Response:
         return JSONResponse({"error": "a part of a table is only kept as Parquet", "code": "BLOB_NOT_FOUND"}, 404)
     if form == "csv":
         keep = request.query_params.get("formulas") == "keep"
-        return await _stream(request, csv_stream(node.tables, table, keep_formulas=keep), name, form)
-    return await _stream(request, (arrow_stream if form == "arrow" else parquet_stream)(node.tables, table), name, form)
+        return await stream(request, csv_stream(node.tables, table, keep_formulas=keep), name, MEDIA_TYPES[form])
+    pieces = (arrow_stream if form == "arrow" else parquet_stream)(node.tables, table)
+    return await stream(request, pieces, name, MEDIA_TYPES[form])
 
 
 async def _find(node: Node, key: str, caller: Caller) -> tuple[Table[Any], int | None] | None:
@@ -65,7 +66,7 @@ async def _find(node: Node, key: str, caller: Caller) -> tuple[Table[Any], int |
     return None
 
 
-async def _stream(request: Request, pieces: Iterator[bytes], name: str, form: str) -> Response:
+async def stream(request: Request, pieces: Iterator[bytes], name: str, media_type: str) -> Response:
     """The response with pieces that are made in a thread, one by one, as the client reads them."""
     node: Node = request.app.state.node
     conversions: Conversions = request.app.state.table_conversions
@@ -92,7 +93,7 @@ async def _stream(request: Request, pieces: Iterator[bytes], name: str, form: st
             yield piece
             piece = await following()
 
-    return _Download(body(), conversions.release, content_headers(name, MEDIA_TYPES[form]))
+    return _Download(body(), conversions.release, content_headers(name, media_type))
 
 
 class _Download(StreamingResponse):

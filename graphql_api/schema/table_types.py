@@ -12,11 +12,12 @@ from strawberry.types import get_object_definition
 from cluster.data.libraries import DataExtraMissing
 from cluster.data.table_reader import MAX_RECORDS, MAX_ROWS
 from cluster.errors import BlobError, ServiceUnavailable
+from cluster.task_types.file import file_id
 from cluster.task_types.table_types import Table, part_key
 from graphql_api.answer_size import current_answer
 from graphql_api.context import ApiInfo
 from graphql_api.errors import BLOBS_UNAVAILABLE
-from graphql_api.schema.scalars import BigInt
+from graphql_api.schema.scalars import BigInt, FileId
 from graphql_api.schema.strawberry_fields import positional_parameter, set_signature
 from graphql_api.strawberry_internals import make_field, set_type_check
 
@@ -72,6 +73,7 @@ class TableType:
     """The GraphQL type of `dask_graphql.Table`; its values are instances of that."""
 
     key: strawberry.Private[str]
+    sha256: strawberry.Private[str | None]
     row_count: BigInt
     columns: list[ColumnType]
     size_bytes: BigInt = strawberry.field(description="Length of its Parquet files.")
@@ -101,6 +103,13 @@ class TableType:
     )
     def csv(self) -> str:
         return f"/tables/{self.key}.csv"
+
+    @strawberry.field(
+        description="The value of a `FileId` argument that passes its Parquet file on to another task; null if it has "
+        "several `parts`."
+    )
+    def file_id(self) -> FileId | None:
+        return FileId(file_id(self.sha256)) if self.sha256 else None
 
     @strawberry.field(description="Its Parquet files, in the order of the rows.")
     def parts(self) -> list[PartType]:

@@ -30,6 +30,7 @@ from cluster.task_types.annotations import (
     unwrap_annotated,
     without_none,
 )
+from cluster.task_types.array_types import is_array
 from cluster.task_types.declaration import output_annotation
 from cluster.task_types.file import File
 from cluster.task_types.input_errors import describe_value
@@ -40,7 +41,9 @@ from cluster.task_types.value_types import BigIntMark, Blob
 from graphql_api.answer_size import current_answer
 from graphql_api.context import ApiInfo
 from graphql_api.graphql_core_internals import is_awaitable
+from graphql_api.schema import array_types
 from graphql_api.schema.arguments import to_builtin
+from graphql_api.schema.array_types import ArrayType
 from graphql_api.schema.client_names import NAME, check_names, graphql_name, upper_camel
 from graphql_api.schema.constraints import constraints_in, description_of
 from graphql_api.schema.defaults import graphql_default
@@ -137,6 +140,13 @@ class TypeMap:
             return self._table(bare, where)
         if bare is File:
             return FileId
+        if is_array(bare):
+            if is_input:
+                raise RegistryError(f"{where}: an Array cannot be an argument; pass a File, or list[float]")
+            self.result_fields |= array_types.READING_FIELDS
+            for name in ("Array", "ArrayStats", "ArrayCoordinate"):
+                self.claim(name, "dask-graphql itself", ArrayType)
+            return ArrayType
         if isinstance(bare, type) and get_origin(bare) is None:
             if issubclass(bare, enum.Enum):
                 return self._enum(bare, where)

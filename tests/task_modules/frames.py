@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from dask_graphql import Table, task
+from dask_graphql import Array, File, Table, task
 
 
 @dataclass
@@ -72,3 +72,48 @@ def summarise(rows: int) -> Summary:
 def not_a_table(n: int) -> Table:
     """Returns what is no table."""
     return n  # type: ignore[return-value]
+
+
+@dataclass
+class Fields:
+    mean: Array
+    count: int
+
+
+@task
+def make_array(rows: int, columns: int) -> Array:
+    """Returns an array of numpy."""
+    import numpy as np
+
+    return np.arange(rows * columns, dtype="float64").reshape(rows, columns)  # type: ignore[return-value]
+
+
+@task
+def make_chunks(rows: int, columns: int, chunk: int) -> Array:
+    """Returns an array of Dask, whose chunks the workers write."""
+    import dask.array as da
+
+    return da.arange(rows * columns, dtype="float64").reshape(rows, columns).rechunk(chunk)  # type: ignore[no-any-return]
+
+
+@task
+def make_field(rows: int) -> Fields:
+    """Returns an array of xarray inside an object."""
+    import numpy as np
+    import xarray as xr
+
+    field = xr.DataArray(
+        np.arange(2.0 * rows).reshape(2, rows),
+        dims=("time", "x"),
+        coords={"time": np.array(["2020-01-01", "2020-01-02"], "M8[ns]"), "x": np.arange(rows)},
+        attrs={"units": "K"},
+    )
+    return Fields(field, rows)
+
+
+@task
+def count_rows(table: File) -> int:
+    """Reads a Parquet file, such as another task's table."""
+    import pyarrow.parquet as pq
+
+    return int(pq.read_metadata(table.path()).num_rows)

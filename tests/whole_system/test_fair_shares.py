@@ -36,8 +36,8 @@ async def tenants(tmp_path: Path) -> AsyncIterator[System]:
 
 async def submit(system: System, query: str, inputs: list[dict[str, Any]], token: str) -> list[str]:
     ids: list[str] = []
-    for first in range(0, len(inputs), 1_000):
-        answer = await system.ask(query, {"i": inputs[first : first + 1_000]}, token=token)
+    for first in range(0, len(inputs), 500):
+        answer = await system.ask(query, {"i": inputs[first : first + 500]}, token=token)
         [submitted] = answer.values()
         ids += [item["taskId"] for item in submitted]
     return ids

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import httpx
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -56,6 +57,12 @@ async def test_a_data_frame_is_read_in_pages_and_downloaded_in_three_formats(sys
     pd.testing.assert_frame_equal(pd.read_csv(io.BytesIO(csv)), whole, check_dtype=False)
 
 
+async def test_a_table_is_a_file_that_the_next_task_takes(system: System) -> None:
+    table = await made(system, "submitMakeTable(rows: 20000)", "... on Table { fileId }")
+    call = f'submitCountRows(table: "{table["fileId"]}")'
+    assert await made(system, call, "... on CountRowsResult { value }") == {"value": 20_000}
+
+
 async def test_typed_records_have_the_fields_of_the_declared_row(system: System) -> None:
     fields = (
         "... on ReadingTable { rowCount columns { nullable } records(limit: 2, offset: 1) { station number value } }"
@@ -72,6 +79,7 @@ async def test_typed_records_have_the_fields_of_the_declared_row(system: System)
     }  # fmt: skip
 
 
+@pytest.mark.slow
 async def test_workers_write_the_partitions_of_a_dask_data_frame_themselves(system: System) -> None:
     got = await made(system, "submitMakePartitions(rows: 1000, partitions: 5)", ALL % "rows(offset: 199, limit: 2)")
     assert [part["rowCount"] for part in got["parts"]] == ["200"] * 5
@@ -114,3 +122,43 @@ async def test_a_page_that_the_table_does_not_have_is_refused(system: System, ar
         answer = (await client.post(system.url, json={"query": query})).json()
     assert answer["errors"][0]["extensions"]["code"] == "BAD_INPUT", json.dumps(answer)
     assert answer["errors"][0]["message"] == expected
+
+
+ARRAY = """... on Array { dtype shape dims stats { min max mean } npy zarr
+    slice(start: [1, 0], stop: [-1, 5], step: [1, 2]) }"""
+
+
+async def test_an_array_is_sliced_and_downloaded(system: System) -> None:
+    got = await made(system, "submitMakeArray(rows: 4, columns: 6)", ARRAY)
+    assert (got["dtype"], got["shape"], got["dims"], got["zarr"]) == ("float64", ["4", "6"], [], None)
+    assert got["slice"] == [[6, 8, 10], [12, 14, 16]]
+    assert got["stats"] == {"min": 0, "max": 23, "mean": 11.5}
+    content = (await download(system, got["npy"])).content
+    np.testing.assert_array_equal(np.load(io.BytesIO(content)), np.arange(24.0).reshape(4, 6))
+
+
+@pytest.mark.slow
+async def test_workers_write_the_chunks_of_a_dask_array_themselves(system: System) -> None:
+    got = await made(system, "submitMakeChunks(rows: 4, columns: 6, chunk: 3)", ARRAY)
+    assert got["slice"] == [[6, 8, 10], [12, 14, 16]]
+    assert got["stats"] == {"min": 0, "max": 23, "mean": 11.5}
+    content = (await download(system, got["npy"])).content
+    np.testing.assert_array_equal(np.load(io.BytesIO(content)), np.arange(24.0).reshape(4, 6))
+    metadata = (await download(system, f"{got['zarr']}/data/zarr.json")).json()
+    assert metadata["chunk_grid"]["configuration"] == {"chunk_shape": [3, 3]}
+    assert (await download(system, f"{got['zarr']}/data/c/1/1")).status_code == 200
+    for file in ("data/c/9/9", "zarr.json/..", "data", "../../../x"):
+        assert (await download(system, f"{got['zarr']}/{file}")).status_code == 404, file
+
+
+async def test_a_data_array_keeps_its_coordinates(system: System) -> None:
+    fields = "... on Fields { count mean { dims attrs coords { name dims dtype values(limit: 2) npy } } }"
+    got = await made(system, "submitMakeField(rows: 3)", fields)
+    mean = got["mean"]
+    assert (mean["dims"], mean["attrs"]) == (["time", "x"], {"units": "K"})
+    times = ["2020-01-01T00:00:00.000000000", "2020-01-02T00:00:00.000000000"]
+    assert [(it["name"], it["dims"], it["values"]) for it in mean["coords"]] == [
+        ("time", ["time"], times), ("x", ["x"], [0, 1]),
+    ]  # fmt: skip
+    content = (await download(system, mean["coords"][1]["npy"])).content
+    np.testing.assert_array_equal(np.load(io.BytesIO(content)), np.arange(3))
