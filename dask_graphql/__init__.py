@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cluster.task_types.retry_policy import Retries
     from cluster.task_types.table_types import Table
     from cluster.task_types.value_types import BigInt, Blob, Graph, Stream
+    from cluster.task_types.worker_state import worker_state
     from cluster.version import __version__
     from cluster.worker.checkpoints import checkpoint
     from cluster.worker.graph_tasks import as_completed
@@ -92,6 +93,7 @@ __all__ = [
     "result_field",
     "save_blob",
     "task",
+    "worker_state",
 ]
 
 _MODULES = {
@@ -105,6 +107,7 @@ _MODULES = {
     "cluster.task_types.retry_policy": ("Retries",),
     "cluster.task_types.table_types": ("Table",),
     "cluster.task_types.value_types": ("BigInt", "Blob", "Graph", "Stream"),
+    "cluster.task_types.worker_state": ("worker_state",),
     "cluster.version": ("__version__",),
     "cluster.worker.checkpoints": ("checkpoint",),
     "cluster.worker.graph_tasks": ("as_completed",),

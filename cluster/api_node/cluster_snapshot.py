@@ -50,14 +50,16 @@ class ClusterSnapshot:
         return other is not None and self._relevant() == other._relevant()
 
     def _relevant(self) -> tuple[Any, ...]:
-        load = {name: value for name, value in self.load.items() if name not in ("waiting_seconds", "workers")}
+        changing = ("waiting_seconds", "workers", "starting")
+        load = {name: value for name, value in self.load.items() if name not in changing}
         workers = [
             (worker["name"], worker["threads"], worker["processing"], worker["memory_bytes"] // MEMORY_STEP_BYTES)
             for worker in self.load.get("workers", ())
         ]
         # The reason contains numbers that change with every round of the controller.
         fleet = {name: value for name, value in (self.fleet or {}).items() if name not in ("at", "reason")}
-        return load, workers, fleet, dict(self.tasks), self.reload
+        starting = [(worker["name"], worker["error"]) for worker in self.load.get("starting", ())]
+        return load, workers, starting, fleet, dict(self.tasks), self.reload
 
 
 async def read_snapshot(

@@ -94,7 +94,10 @@ class WorkerMembership:
     def _limit(self, name: str) -> float:
         if not self._running[name]:
             return MAX_LAUNCH_SECONDS
-        return MAX_ABSENCE_SECONDS if name in self._has_registered else self._register_seconds
+        if name not in self._has_registered:
+            return self._register_seconds
+        # Its nanny may have started a new process, which makes its worker states again.
+        return max(MAX_ABSENCE_SECONDS, min(self._register_seconds, 2 * (self.launch_seconds or 0.0)))
 
     def forget(self, names: set[str]) -> None:
         """Removes workers that were overdue."""
@@ -104,7 +107,7 @@ class WorkerMembership:
             self._register_seconds = min(MAX_REGISTER_FACTOR * self._initial_register_seconds, 2 * waited)
             self.problem = (
                 f"workers did not register within {waited:g} s: can they reach the scheduler, or do their task modules "
-                "take longer to import (DASK_GRAPHQL_WORKER_START_SECONDS)? "
+                "take longer to import, or their worker states to be made (DASK_GRAPHQL_WORKER_START_SECONDS)? "
                 f"The next ones get {self._register_seconds:g} s"
             )
         elif any(not self._running[name] for name in names):

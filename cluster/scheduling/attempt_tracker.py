@@ -24,6 +24,7 @@ from cluster.scheduling.graph_progress import GraphProgress, parse_tag
 from cluster.scheduling.load_publisher import LoadPublisher
 from cluster.scheduling.loss_writer import LossWriter
 from cluster.scheduling.silent_workers import ROUND_SECONDS, SilentWorkers
+from cluster.scheduling.starting_workers import StartingWorkers
 from cluster.store.async_store import Store
 from cluster.store.call_builder import milliseconds
 from cluster.store.script_calls import EPOCH_TTL_SECONDS
@@ -53,6 +54,7 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
         self._next_reorder = 0.0
         self._losses = LossWriter(store)
         self._silent_workers = SilentWorkers(scheduler, store)
+        self._starting_workers = StartingWorkers()
         self._announced = False
         self._loops = [
             BackgroundLoop("scheduler heartbeat", self._heartbeat, pause_seconds=HEARTBEAT_SECONDS),
@@ -68,6 +70,7 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
             "dask_graphql_cancelled": self.cancelled,
             "dask_graphql_alive": self._silent_workers.on_nanny_heartbeat,
             "dask_graphql_leaving": self._silent_workers.on_worker_leaving,
+            "dask_graphql_starting": self._starting_workers.on_report,
         }
         dask_internals.add_handlers(self.scheduler, handlers)
         for loop in self._loops:
@@ -139,12 +142,14 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
                 self._load.durations, dask_internals.waiting_by_prefix(scheduler)
             ),
             "workers": dask_internals.describe_workers(scheduler),
+            "starting": self._starting_workers.describe(),
         }
 
     # Events -----------------------------------------------------------------------------------------------------------
 
     def add_worker(self, scheduler: Scheduler, worker: str) -> None:
         dask_internals.shorten_linger_to_worker(scheduler, worker)
+        self._starting_workers.on_registered(str(scheduler.workers[worker].name))
 
     def update_graph(
         self,

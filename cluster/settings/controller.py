@@ -18,8 +18,8 @@ class ControllerSettings(SettingsGroup):
     worker_start_seconds: float = setting(
         120.0,
         seconds(1),
-        "How long a running worker may take until it serves, the import of its task modules included, before the "
-        "controller stops it. The next one gets twice as long, up to ten times this.",
+        "How long a running worker may take until it serves, with the import of its task modules and the making of its "
+        "worker states, before the controller stops it. The next one gets twice as long, up to ten times this.",
     )
     worker_logs: str = setting(
         "",

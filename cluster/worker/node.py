@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from cluster.observability.logs import set_up_logging
 from cluster.scheduling import dask_internals
 from cluster.scheduling.dask_config import configure_dask
 from cluster.scheduling.reloading import set_release
+from cluster.scheduling.starting_workers import REPORT_SECONDS
 from cluster.settings import Settings, remove_secrets
 from cluster.store.async_store import Store
 from cluster.system.background import BackgroundLoop
@@ -81,7 +83,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
                 settings.worker_stuck_seconds,
             )
             watchdog = Watchdog(store, table, descendants, process)
-            if not await _start(nanny, stop, path):
+            if not await _start(nanny, stop, path, partial(_report_starting, settings, name)):
                 await watchdog.requeue_before_exit(table.entries(table.owner))
                 return
             logger.info("worker %s serves %s", nanny.worker_address, settings.scheduler)
@@ -150,16 +152,20 @@ def _nanny(
     return nanny, float(share or 0)
 
 
-async def _start(nanny: Nanny, stop: asyncio.Event, path: Path) -> bool:
-    """Starts the worker process; returns False if `stop` was set before it served.
+async def _start(nanny: Nanny, stop: asyncio.Event, path: Path, report: Callable[..., Awaitable[None]]) -> bool:
+    """Starts the worker process and reports to the scheduler that it starts; returns False if `stop` was set before it
+    served.
 
     Raises:
         RegistryError: the process cannot serve; the message says why.
     """
+    reports = BackgroundLoop("starting", report, pause_seconds=REPORT_SECONDS)
+    reports.start()
     starting = asyncio.ensure_future(nanny.start())
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
+    await reports.close()
     if stop.is_set():
         # It may have just registered, and already run something.
         await asyncio.wait({starting}, timeout=MAX_LEAVING_SECONDS)
@@ -179,9 +185,29 @@ async def _start(nanny: Nanny, stop: asyncio.Event, path: Path) -> bool:
         await starting
     except RuntimeError as error:
         if failure_path(path).exists():
-            raise RegistryError(failure_path(path).read_text()) from error
+            reason = failure_path(path).read_text()
+            await report(reason)
+            raise RegistryError(reason) from error
         raise
     return True
+
+
+async def _report_starting(settings: Settings, name: str, error: str = "") -> None:
+    """Tells the scheduler that the worker process starts, or why it could not. The nanny's own connection is closed when
+    its process failed."""
+    from distributed import rpc
+
+    security = dask_security(settings)
+    connection = security.get_connection_args("worker") if security else {}
+    try:
+        async with (
+            asyncio.timeout(MAX_LEAVING_SECONDS),
+            rpc(settings.scheduler, connection_args=connection) as scheduler,
+        ):
+            await scheduler.dask_graphql_starting(name=name, error=error)
+    except (OSError, TimeoutError, ValueError, AttributeError) as failure:
+        # It is not there, or, in an earlier release, does not know the operation.
+        logger.debug("the scheduler could not be notified that this worker starts: %s", failure)
 
 
 async def _announce_leaving(nanny: Nanny, leaving: bool) -> None:

@@ -25,6 +25,7 @@ from cluster.store.thread_store import ThreadStore
 from cluster.system import gc_tuning
 from cluster.system.background import BackgroundLoop, BackgroundThread
 from cluster.task_types.value_types import allow_long_integers
+from cluster.task_types.worker_state import make_worker_states
 from cluster.worker.attempt_table import AttemptTable, failure_path, table_path
 from cluster.worker.executor import Executor
 from cluster.worker.heartbeat import HeartbeatThread
@@ -74,6 +75,8 @@ def _set_up(worker: Worker, settings: Settings, path: Path) -> None:
         table = AttemptTable(path)
         table.claim()
     task_modules = NodeRegistry(settings)
+    # The worker registers with the scheduler after this, so no task waits for a state, nor fails for want of one.
+    make_worker_states()
     executor = Executor(
         settings,
         task_modules.registry,

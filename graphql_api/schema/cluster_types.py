@@ -4,6 +4,7 @@
 
 import dataclasses
 import datetime
+import enum
 from typing import Any, Self
 
 import strawberry
@@ -16,9 +17,24 @@ from cluster.store.record import TaskState
 from graphql_api.schema.times import to_datetime
 
 
+@strawberry.enum(name="WorkerState", description="Whether a worker takes tasks.")
+class WorkerStateName(enum.Enum):
+    STARTING = strawberry.enum_value(
+        "STARTING", description="It imports the task modules or makes its worker states; it takes no tasks yet."
+    )
+    RUNNING = strawberry.enum_value("RUNNING", description="It takes tasks.")
+
+
 @strawberry.type(description="A worker, as seen by the scheduler.")
 class Worker:
     name: str
+    state: WorkerStateName
+    starting_seconds: float | None = strawberry.field(
+        description="How long it has been STARTING; null for one that runs."
+    )
+    problem: str | None = strawberry.field(
+        description="Why it could not start; such a worker is shown for a minute, and another one is started."
+    )
     threads: int
     processing: int = strawberry.field(description="Dask tasks assigned to it.")
     memory_bytes: float
@@ -124,8 +140,24 @@ def to_cluster(snapshot: ClusterSnapshot, settings: Settings) -> Cluster:
                 processing=worker["processing"],
                 memory_bytes=float(worker["memory_bytes"]),
                 memory_limit_bytes=float(worker["memory_limit_bytes"] or 0),
+                state=WorkerStateName.RUNNING,
+                starting_seconds=None,
+                problem=None,
             )
             for worker in load.get("workers", [])
+        ]
+        + [
+            Worker(
+                name=worker["name"],
+                threads=0,
+                processing=0,
+                memory_bytes=0.0,
+                memory_limit_bytes=0.0,
+                state=WorkerStateName.STARTING,
+                starting_seconds=worker["seconds"],
+                problem=worker["error"] or None,
+            )
+            for worker in load.get("starting", [])
         ],
         waiting=load.get("queued", 0) + load.get("no_worker", 0),
         processing=load.get("processing", 0),
