@@ -193,8 +193,8 @@ async def _start(nanny: Nanny, stop: asyncio.Event, path: Path, report: Callable
 
 
 async def _report_starting(settings: Settings, name: str, error: str = "") -> None:
-    """Tells the scheduler that the worker process starts, or why it could not. The nanny's own connection is closed when
-    its process failed."""
+    """Tells the scheduler that the worker process starts, or why it could not. The connection is one of its own: the
+    nanny's is closed when its process failed."""
     from distributed import rpc
 
     security = dask_security(settings)
