@@ -67,9 +67,7 @@ def installed(
     the variables to run it with."""
     folder = tmp_path_factory.mktemp("environment")
     run([sys.executable, "-m", "venv", folder / "venv"], without_node, folder)
-    # What runs is compiled when it is imported; what does not would take a minute of a core.
-    pip: list[str | Path] = [folder / "venv" / "bin" / "python", "-m", "pip", "-q", "install", "--no-compile"]
-    run([*pip, f"git+file://{clone}"], without_node, folder)
+    run([folder / "venv" / "bin" / "python", "-m", "pip", "-q", "install", f"git+file://{clone}"], without_node, folder)
     yield folder / "venv" / "bin" / "dask-graphql", without_node
     shutil.rmtree(folder, ignore_errors=True)
 

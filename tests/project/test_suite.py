@@ -1,4 +1,4 @@
-"""The suite leaves nothing on the machine, and reports what the machine lacks."""
+"""The suite leaves nothing on the machine, reports what the machine lacks, and starts each shared system once."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from tests import outside
 from tests.places import ROOT
+from tests.shared_systems import scope_of
 
 
 def test_a_run_leaves_no_temporary_files(tmp_path: Path) -> None:
@@ -36,3 +37,14 @@ def test_a_missing_tool_is_a_failure_if_everything_must_run(monkeypatch: pytest.
     monkeypatch.setattr(outside, "STRICT", True)
     with pytest.raises(pytest.fail.Exception, match=r"no such browser .*TESTS_STRICT"):
         outside.missing("no such browser")
+
+
+def test_the_tests_of_a_shared_system_run_in_one_process_on_each_engine() -> None:
+    faults = "tests/whole_system/test_faults.py::test_what_a_dead_worker_ran_is_run_again_by_another"
+    refusals = "tests/whole_system/test_refusing_redis.py::test_a_system_whose_redis_forgets_its_scripts_goes_on"
+    assert scope_of(f"{faults}[valkey-9]") == scope_of(f"{refusals}[valkey-9]") != scope_of(f"{faults}[redis-6.2]")
+    by_a_fixture_of_its_file = "tests/dask_graphql/client/test_client.py::test_many_are_mapped_and_taken_as_they_end"
+    itself = "tests/whole_system/test_contract.py::test_many_at_once_come_back_each_as_it_ends"
+    assert scope_of(by_a_fixture_of_its_file) == scope_of(itself) != scope_of(f"{faults}[valkey-9]")
+    alone = "tests/dask_graphql/client/test_client.py::test_importing_the_client_loads_neither_the_server_nor_dask"
+    assert scope_of(alone) == alone
