@@ -6,6 +6,7 @@ the processes that it starts put into the machine's folder for temporary files g
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import tempfile
@@ -14,6 +15,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
@@ -35,6 +37,10 @@ from tests.system import TASKS, RedisServer, System  # noqa: E402
 from tests.thoroughness import load_profile  # noqa: E402
 
 load_profile()
+# Each client of httpx reads the machine's certificates, which takes 20 ms. Here all share what the first has read.
+pytest.MonkeyPatch().setattr(
+    "httpx._transports.default.create_ssl_context", functools.cache(httpx.create_ssl_context), raising=False
+)
 
 
 SLOW_SECONDS = 5.0
