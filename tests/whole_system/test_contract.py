@@ -343,6 +343,7 @@ async def test_the_task_types_tell_what_a_client_needs_to_derive_ids(system: Sys
 async def test_the_cluster_tells_its_workers_and_its_fleet(system: System) -> None:
     query = """{ cluster { schedulerConnected schedulerEpoch workers { name threads } fleet { wanted running reason }
         tasks { state count } } }"""
+    await system.ready()  # an earlier test may have ended a worker process
     cluster = (await system.ask(query))["cluster"]
     assert cluster["schedulerConnected"]
     assert len(cluster["workers"]) == 2

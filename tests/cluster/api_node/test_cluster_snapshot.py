@@ -137,6 +137,7 @@ async def test_a_subscriber_sees_the_cluster_at_once_and_then_its_changes(system
     def succeeded(snapshot: dict[str, Any]) -> int:
         return sum(row["count"] for row in snapshot["tasks"] if row["state"] == "SUCCEEDED")
 
+    await system.ready()  # an earlier test may have ended a worker process
     async with Socket.open(system.url) as socket, aclosing(socket.subscribe(WATCH)) as items:  # type: ignore[type-var]
         first = (await anext(items))["clusterChanges"]
         assert first["schedulerConnected"]
