@@ -18,6 +18,7 @@ from cluster.data.data_sink import DataSink
 from cluster.data.libraries import numpy
 from cluster.data.zarr_format import (
     DATA,
+    MAX_CHUNK_BYTES,
     array_metadata,
     chunk_key,
     chunk_shape,
@@ -35,8 +36,6 @@ NPY_LIMIT_BYTES: Final = 64_000_000
 """The longest array that is kept as one `.npy` file."""
 MAX_CHUNKS: Final = 50_000
 """Chunks of a Dask array."""
-MAX_CHUNK_BYTES: Final = 128_000_000
-"""Size of a chunk of a Dask array: readers decode a whole one."""
 ACCEPTED: Final = "return a numpy array, a Dask array, or an xarray DataArray"
 
 

@@ -6,16 +6,17 @@ import io
 import math
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from cluster.data.array_output import MAX_CHUNK_BYTES
 from cluster.data.blob_file import BlobFile
 from cluster.data.json_cells import json_values
 from cluster.data.libraries import numpy, pyarrow
-from cluster.data.zarr_format import DATA, chunk_key, decode_chunk
+from cluster.data.zarr_format import DATA, MAX_CHUNK_BYTES, chunk_key, decode_chunk
 from cluster.errors import AnswerTooLarge, BadInput
-from cluster.store.blob_store import BlobStore
 from cluster.task_types.array_types import Array, Coordinate, coordinate_key
+
+if TYPE_CHECKING:
+    from cluster.store.blob_store import BlobStore  # which a client of the api need not have
 
 MAX_VALUES: Final = 250_000
 """Values of one slice."""
@@ -26,10 +27,15 @@ BAND_BYTES: Final = 32_000_000
 
 
 class ArrayReader:
-    """The arrays that one api node reads. All methods block."""
+    """Reads arrays from their files. All methods block.
 
-    def __init__(self, blobs: BlobStore) -> None:
+    Args:
+        max_read_bytes: maximum size of the chunks, decoded, that are read for one part; None for no limit.
+    """
+
+    def __init__(self, blobs: BlobStore, max_read_bytes: int | None = MAX_READ_BYTES) -> None:
         self._blobs = blobs
+        self._max_read_bytes = max_read_bytes
 
     def part(self, array: Array, start: Sequence[int], stop: Sequence[int], step: Sequence[int]) -> Any:
         """The part of an array as nested lists in JSON form.
@@ -51,9 +57,13 @@ class ArrayReader:
 
     def coordinate(self, array: Array, number: int, limit: int) -> Any:
         """The first values of a coordinate as nested lists in JSON form."""
-        coordinate = array.coords[number]
-        found = self._npy(coordinate_key(array.key, number), coordinate, [slice(None)] * len(coordinate.shape))
+        found = self.coordinate_values(array, number)
         return json_array(found[:limit] if found.ndim else found)
+
+    def coordinate_values(self, array: Array, number: int) -> Any:
+        """A coordinate as a numpy array."""
+        coordinate = array.coords[number]
+        return self._npy(coordinate_key(array.key, number), coordinate, [slice(None)] * len(coordinate.shape))
 
     def read(self, array: Array, slices: Sequence[slice]) -> Any:
         """The part of an array as a numpy array."""
@@ -67,11 +77,11 @@ class ArrayReader:
             return found
         touched = [sorted({position // size for position in it}) for it, size in zip(ranges, array.chunks, strict=True)]
         chunk_bytes = math.prod(array.chunks) * dtype.itemsize
-        if math.prod(map(len, touched)) * chunk_bytes > max(MAX_READ_BYTES, chunk_bytes):
+        limit = self._max_read_bytes
+        if limit is not None and math.prod(map(len, touched)) * chunk_bytes > max(limit, chunk_bytes):
             raise AnswerTooLarge(
-                f"the slice touches more than {MAX_READ_BYTES} bytes of chunks: ask for a smaller one, or download the "
-                "array",
-                limit=MAX_READ_BYTES,
+                f"the slice touches more than {limit} bytes of chunks: ask for a smaller one, or download the array",
+                limit=limit,
             )
         for index in product(*touched):
             block = self.chunk(array, index)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 
-from cluster.store.blob_store import BlobStore
+if TYPE_CHECKING:
+    from cluster.store.blob_store import BlobStore  # which a client of the api need not have
 
 
 class BlobFile(io.RawIOBase):

@@ -12,15 +12,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from threading import Lock
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cluster.data.blob_file import BlobFile
 from cluster.data.json_cells import JsonRow, json_rows
 from cluster.data.libraries import pyarrow
 from cluster.data.row_objects import row_objects
 from cluster.errors import AnswerTooLarge, BadInput
-from cluster.store.blob_store import BlobStore
 from cluster.task_types.table_types import Table, part_key
+
+if TYPE_CHECKING:
+    from cluster.store.blob_store import BlobStore  # which a client of the api need not have
 
 T = TypeVar("T")
 

@@ -3,17 +3,18 @@ consolidated metadata, which xarray and other libraries open (https://zarr-specs
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any, Final
 
-import orjson
-
 from cluster.data.libraries import numpy, pyarrow
 
 DATA: Final = "data"
 """The array's name in its group, unless it has one."""
+MAX_CHUNK_BYTES: Final = 128_000_000
+"""Size of a chunk of a Dask array: readers decode a whole one."""
 CHUNK_BYTES: Final = 8_000_000
 """Size of a chunk of an array that was in memory, before compression."""
 _CODEC: Final = "zstd"
@@ -44,9 +45,8 @@ def array_metadata(
 def group_metadata(arrays: dict[str, dict[str, Any]]) -> bytes:
     """The content of a group's `zarr.json`, with the metadata of its arrays."""
     consolidated = {"kind": "inline", "must_understand": False, "metadata": arrays}
-    return orjson.dumps(
-        {"zarr_format": 3, "node_type": "group", "attributes": {}, "consolidated_metadata": consolidated}
-    )
+    group = {"zarr_format": 3, "node_type": "group", "attributes": {}, "consolidated_metadata": consolidated}
+    return json.dumps(group, allow_nan=False).encode()
 
 
 def _data_type(dtype: Any) -> Any:

@@ -26,6 +26,7 @@ from dask_graphql.client.handles import Handles
 from dask_graphql.client.html import client_html
 from dask_graphql.client.http_transport import HttpTransport
 from dask_graphql.client.progress_bar import ProgressBar
+from dask_graphql.client.remote_data import async_data
 from dask_graphql.client.result_waiter import ResultWaiter
 from dask_graphql.client.submissions import SubmitOptions, batch_request, bind_all, single_request, split_batches
 from dask_graphql.client.task_function import NOT_DECLARED, Task, by_name, name_of
@@ -69,6 +70,7 @@ class AsyncClient:
             self.url, token, patience_seconds=patience_seconds, ping_seconds=ping_seconds
         )
         self._results = ResultWaiter(self._websocket)
+        self.make_data = async_data(self._http)
         self._task_types: dict[str, TaskType] | None = None
         self._batch_limit = BATCH_LIMIT
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import aclosing, suppress
 from typing import Any, Final, Protocol
 
-from dask_graphql.client.codec import decode
+from dask_graphql.client.codec import MakeData, decode
 from dask_graphql.client.errors import (
     BadArguments,
     ClientError,
@@ -37,6 +37,7 @@ class Connections(Protocol):
     _http: HttpTransport
     _websocket: WebSocketTransport
     _results: ResultWaiter
+    make_data: MakeData
 
     async def task_types(self) -> Mapping[str, TaskType]:
         """The task types of the api, by name."""
@@ -169,7 +170,7 @@ class AsyncHandle:
         if record["state"] == "SUCCEEDED":
             if self._task_type is None or record["result"] is None:
                 raise UnknownTaskType(f"the api has a result of {record['name']!r} but no task type of that name")
-            return rebuild(self._declared, self._task_type.decode(record["result"]))
+            return rebuild(self._declared, self._task_type.decode(record["result"], self._client.make_data))
         if (failed := self.error) is not None:
             raise failed
         raise TaskCancelled(f"{self.task_id}: {(record['error'] or {}).get('message', 'cancelled')}")
@@ -287,7 +288,7 @@ class AsyncHandle:
         task = await self._query(f"result {{ ... on {task_type.output_type} {{ {call} }} }}")
         if task is None or task["result"] is None:
             raise ClientError(f"the result of {self.task_id} is no longer kept; submit it again")
-        return decode(task["result"][found.graphql_name], found.graphql_type, task_type.types)
+        return decode(task["result"][found.graphql_name], found.graphql_type, task_type.types, self._client.make_data)
 
     async def _query(self, selection: str) -> dict[str, Any] | None:
         """The selected fields of the task; None if the api does not know it."""

@@ -177,17 +177,30 @@ def _key(value: Any) -> tuple[type, Any]:
     return type(value), value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
-def decode(value: Any, graphql_type: str, types: Types) -> Any:
+DATA_FIELDS: Final = {
+    "Table": frozenset({"row_count", "columns", "parts", "parquet", "arrow", "csv"}),
+    "Array": frozenset({"dtype", "shape", "dims", "coords", "npy", "zarr"}),
+}
+"""The fields by which a table or an array is recognized, whatever its GraphQL type is named."""
+
+MakeData = Callable[[str, dict[str, Any]], Any]
+"""Makes the handle of a table or an array from its kind, a key of DATA_FIELDS, and its fields."""
+
+
+def decode(value: Any, graphql_type: str, types: Types, make_data: MakeData | None = None) -> Any:
     """Converts a value of a response to Python.
 
     BigInt becomes int; DateTime, Date, Time, Duration, Decimal and UUID become their Python types; an enum's name
     becomes its value; a Blob becomes a `Blob`; an object becomes a dict with the task function's own field names.
+
+    Args:
+        make_data: makes the handles of tables and arrays; None leaves them as dicts.
     """
     kind = graphql_type.rstrip("!")
     if value is None:
         return None
     if kind.startswith("["):
-        return [decode(item, kind[1:-1], types) for item in value]
+        return [decode(item, kind[1:-1], types, make_data) for item in value]
     if kind in _FROM_WIRE:
         return _FROM_WIRE[kind](value)
     used = types.get(value.get("__typename", kind) if isinstance(value, dict) else kind)
@@ -196,10 +209,14 @@ def decode(value: Any, graphql_type: str, types: Types) -> Any:
     if used.members:
         return used.members.get(value, value)
     found = {
-        member.name: decode(value[member.graphql_name], member.graphql_type, types)
+        member.name: decode(value[member.graphql_name], member.graphql_type, types, make_data)
         for member in used.fields
         if member.graphql_name in value
     }
+    if make_data is not None:
+        for data, names in DATA_FIELDS.items():
+            if found.keys() >= names:
+                return make_data(data, found)
     return Blob(**found) if used.name == "Blob" and found.keys() >= {"url", "size_bytes", "media_type"} else found
 
 

@@ -132,6 +132,31 @@ class HttpTransport:
                 pause = budget.pause_seconds(refused, retry_after_seconds(refused))
             await asyncio.sleep(pause)
 
+    async def read_range(self, path: str, first: int, length: int) -> bytes:
+        """Bytes of a file on the api, from `first` on; fewer if it ends before.
+
+        Raises:
+            Refused, ApiUnavailable: as `chunks`.
+        """
+        url = blob_url(self.url, path)
+        asked = {**self._authorization, "Accept-Encoding": "identity", "Range": f"bytes={first}-{first + length - 1}"}
+        budget = RetryBudget(self._patience_seconds, url)
+        while True:
+            try:
+                response = await self._client.get(url, headers=asked)
+                if response.status_code == 200:
+                    return response.content[first : first + length]
+                if response.status_code == 206:
+                    return response.content
+                raise _http_refusal(response, response.text)
+            except httpx.TransportError as error:
+                pause = budget.pause_seconds(error)
+            except Refused as refused:
+                if refused.code not in RETRYABLE_CODES and refused.code not in TRANSIENT_CODES:
+                    raise
+                pause = budget.pause_seconds(refused, retry_after_seconds(refused))
+            await asyncio.sleep(pause)
+
     async def upload(self, source: Source, on_progress: OnProgress | None) -> None:
         """Sends a file, unless the api has it.
 

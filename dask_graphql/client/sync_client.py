@@ -16,6 +16,7 @@ from dask_graphql.client.errors import ClientError, TaskCancelled, TaskFailed
 from dask_graphql.client.handle import Handle
 from dask_graphql.client.handles import Handles
 from dask_graphql.client.progress_bar import ProgressBar
+from dask_graphql.client.remote_data import sync_data
 from dask_graphql.client.submissions import SubmitOptions
 from dask_graphql.client.task_function import Task
 from dask_graphql.client.task_list import TaskList
@@ -46,6 +47,7 @@ class Client:
         self._callback_thread: Executor | None = None
         self._callback_lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
+        self._client.make_data = sync_data(self._client._http, self._loop)
         # A daemon, so that a program that forgot to close its client still exits.
         self._thread = threading.Thread(target=self._loop.run_forever, name="dask-graphql-client", daemon=True)
         self._thread.start()

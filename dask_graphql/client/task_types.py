@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from cluster.errors import BadInput
 from cluster.task_types.task_id import canonical_json, task_id
-from dask_graphql.client.codec import Member, Types, UsedType, decode, encode
+from dask_graphql.client.codec import MakeData, Member, Types, UsedType, decode, encode
 from dask_graphql.client.errors import BadArguments, IdUnknown, UnknownTaskType
 
 DISCOVERY: Final = """{ caller { taskIdSalt } taskTypes {
@@ -70,9 +70,9 @@ class TaskType:
                 raise BadArguments(f"{self.name}: {name}: it is nested too deeply, or contains itself") from error
         return Input(self, wire, plain, dict(arguments))
 
-    def decode(self, result: Mapping[str, Any]) -> Any:
+    def decode(self, result: Mapping[str, Any], make_data: MakeData | None = None) -> Any:
         """The Python value of a result as the api sent it (`codec.decode` lists the types)."""
-        value = decode(result, self.output_type, self.types)
+        value = decode(result, self.output_type, self.types, make_data)
         return value["value"] if self.wraps_value else value
 
 

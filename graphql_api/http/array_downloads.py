@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from cluster.api_node.node import Node
-from cluster.data.array_output import MAX_CHUNK_BYTES
 from cluster.data.array_reader import band_rows
+from cluster.data.zarr_format import MAX_CHUNK_BYTES
 from cluster.errors import BlobError
 from cluster.task_types.array_types import Array, coordinate_key
 from cluster.task_types.value_types import Blob

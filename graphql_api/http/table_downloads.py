@@ -37,7 +37,7 @@ async def download_table(request: Request) -> Response:
     caller = await caller_of(request)
     caller.require(Scope.READ)
     key, _, form = request.path_params["key"].rpartition(".")
-    found = await _find(node, key, caller) if form in MEDIA_TYPES else None
+    found = await _find(node, key, caller) if form in (*MEDIA_TYPES, "schema") else None
     if found is None:
         return JSONResponse({"error": "there is no such table, or its task expired", "code": "BLOB_NOT_FOUND"}, 404)
     table, number = found
@@ -46,6 +46,10 @@ async def download_table(request: Request) -> Response:
         part = table.parts[number or 0]
         blob = Blob(part_key(table.key, number or 0), part.size_bytes, MEDIA_TYPES[form])
         return await serve_blob(request, node.blobs, blob, name)
+    if form == "schema":
+        # For clients that read the parts themselves.
+        encoded = await node.tables.in_thread(lambda: node.tables.schema(table).serialize().to_pybytes())
+        return Response(encoded, headers=content_headers(name, "application/octet-stream"))
     if number is not None:
         return JSONResponse({"error": "a part of a table is only kept as Parquet", "code": "BLOB_NOT_FOUND"}, 404)
     if form == "csv":

@@ -62,7 +62,7 @@ class ArrayType:
     """The GraphQL type of `dask_graphql.Array`; its values are instances of that."""
 
     key: strawberry.Private[str]
-    chunks: strawberry.Private[list[int] | None]
+    chunks: list[BigInt] | None = strawberry.field(description="The shape of a chunk; null if it is kept as one file.")
     sha256: strawberry.Private[str | None]
     dtype: str = strawberry.field(description="numpy's name of its type: float64, int32, datetime64[ns], ...")
     shape: list[BigInt]
