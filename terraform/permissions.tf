@@ -9,8 +9,8 @@ locals {
 
 data "aws_iam_policy_document" "api" {
   statement {
-    sid       = "ReadAndExpireResults"
-    actions   = ["s3:GetObject", "s3:DeleteObject"]
+    sid       = "ReadAndExpireResultsTakeFiles"
+    actions   = ["s3:GetObject", "s3:DeleteObject", "s3:PutObject", "s3:AbortMultipartUpload"]
     resources = ["${module.results.arn}/${local.results_prefix}/*"]
   }
   statement {
@@ -27,8 +27,8 @@ data "aws_iam_policy_document" "api" {
 
 data "aws_iam_policy_document" "worker" {
   statement {
-    sid       = "WriteResults"
-    actions   = ["s3:PutObject"]
+    sid       = "WriteResultsReadFiles"
+    actions   = ["s3:PutObject", "s3:AbortMultipartUpload", "s3:GetObject"]
     resources = ["${module.results.arn}/${local.results_prefix}/*"]
   }
 }

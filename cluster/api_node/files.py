@@ -14,14 +14,16 @@ from cluster.api_node.admission_control import Admission
 from cluster.errors import BlobError, FileMismatch, FileNotFound, FileTooLarge
 from cluster.settings import Settings
 from cluster.store.async_store import Store
-from cluster.store.blob_store import CHUNK_BYTES, BlobStore
+from cluster.store.blob_store import CHUNK_BYTES, BlobStore, UploadTarget
 from cluster.store.blob_writer import BlobWriter, Written
-from cluster.store.file_calls import StoredFile
+from cluster.store.file_calls import PLACE_SECONDS, StoredFile
 from cluster.task_types.file import file_id
 from cluster.task_types.task_type import Bound
 
 T = TypeVar("T")
 
+OFFER_SECONDS: Final = PLACE_SECONDS / 2
+"""How long a client may begin to send a file to the blob store itself; its place is kept for twice as long."""
 DEFAULT_MEDIA_TYPE: Final = "application/octet-stream"
 
 
@@ -118,6 +120,35 @@ class Files:
             return None if record is None else found
         return await self._adopt(found, owner)
 
+    async def offer(self, owner: Owner, announced: Announced) -> UploadTarget | None:
+        """Where a client may send a file itself; None if it is to send it to an api node.
+
+        Args:
+            announced: with a length and a hash.
+
+        Raises:
+            FileTooLarge, QuotaExceeded: it is too long.
+        """
+        assert announced.sha256 is not None
+        assert announced.size_bytes is not None
+        self._check_length(announced.size_bytes)
+        await self._check_room(owner.account, announced.size_bytes)
+        content = Written(announced.size_bytes, announced.sha256)
+        place = _new_place()
+        target = await asyncio.to_thread(self._offer_at, place, content, announced.media_type)
+        if target is None:
+            return None
+        kept = await self._store.run(
+            self._store.calls.register_place(
+                place, content.sha256, offered_to=owner.tenant, size_bytes=content.size_bytes,
+                media_type=announced.media_type, name=announced.name,
+            )
+        )  # fmt: skip
+        return target if kept == place else await asyncio.to_thread(self._offer_at, kept, content, announced.media_type)
+
+    def _offer_at(self, place: str, content: Written, media_type: str) -> UploadTarget | None:
+        return self._blobs.offer_upload(f"{place}/data", content, media_type, OFFER_SECONDS)
+
     async def use(self, bound: Sequence[Bound], owner: Owner) -> None:
         """Notes that tasks use their files, before they are submitted.
 
@@ -159,7 +190,15 @@ class Files:
                 return None
             file, _ = await self._register(replace(found, place=place), owner)
             return file
+        content = Written(found.size_bytes, found.sha256)
+        if found.offered and await self._has_uploaded(found.offered, content):
+            await self._check_room(owner.account, found.size_bytes)
+            file, _ = await self._register(replace(found, place=found.offered, offered=""), owner)
+            return file
         return None
+
+    async def _has_uploaded(self, place: str, content: Written) -> bool:
+        return await asyncio.to_thread(lambda: self._blobs.has_uploaded(f"{place}/data", content))
 
     async def _register(self, file: StoredFile, owner: Owner) -> tuple[StoredFile, bool]:
         calls = self._store.calls
@@ -185,7 +224,7 @@ class Files:
 
 
 def _new_place() -> str:
-    return f"files/{secrets.token_hex(16)}"
+    return f"uploads/{secrets.token_hex(16)}"
 
 
 def _writing(writer: BlobWriter, chunk: bytes) -> Callable[[], int]:

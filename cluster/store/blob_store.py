@@ -29,6 +29,18 @@ WRITE_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
+class UploadTarget:
+    """Where a client may send the bytes of one blob itself, with a PUT.
+
+    Attributes:
+        headers: that the request must have; the store checks the length and the SHA-256 by them.
+    """
+
+    url: str
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Deletion:
     """The outcome of deleting the blobs of several tasks.
 
@@ -42,7 +54,7 @@ class Deletion:
 
 
 class BlobStore(ABC):
-    """Named bytes. A name is `<task id>/<attempt>/<file>` or `files/<random>/data`; its content never changes.
+    """Named bytes. A name is `<task id>/<attempt>/<file>` or `uploads/<random>/data`; its content never changes.
 
     Attributes:
         buffer_bytes: what an open `BlobWriter` holds in memory, besides what is being written to it.
@@ -84,6 +96,18 @@ class BlobStore(ABC):
         Raises:
             BlobError: there is no such blob (then `temporary` is False), or the store does not answer.
         """
+
+    def offer_upload(self, key: str, content: Written, media_type: str, seconds: float) -> UploadTarget | None:
+        """Lets a client write a blob of this length and hash itself, for some time; None if the store cannot."""
+        return None
+
+    def has_uploaded(self, key: str, content: Written) -> bool:
+        """Whether a client has written what `offer_upload` let it.
+
+        Raises:
+            BlobError: the store does not answer.
+        """
+        return False
 
     @abstractmethod
     def read_chunks(self, key: str, offset: int = 0) -> Iterator[bytes]:

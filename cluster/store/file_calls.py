@@ -60,14 +60,18 @@ class FileCalls(CallBuilder):
 
     _file_ttl: int
 
-    def register_place(self, place: str, sha256: str, *, offered_to: str | None = None) -> Call[str]:
+    def register_place(
+        self, place: str, sha256: str, *, offered_to: str | None = None, size_bytes: int = 0, media_type: str = "",
+        name: str = "",
+    ) -> Call[str]:  # fmt: skip
         """Registers a place before its bytes are there; it is deleted after PLACE_SECONDS if `register_file` does not
         follow. Returns the place to use.
 
         Args:
-            offered_to: a tenant whose client will write there itself; an earlier offer to it is extended.
+            offered_to: a tenant whose client will write there itself; an earlier offer to it is extended. What it says
+                of the file is kept.
         """
-        offer = ("", "") if offered_to is None else (offered_to, sha256)
+        offer = ("", "") if offered_to is None else (offered_to, sha256, size_bytes, media_type, name)
         return self._shard_call(
             "register_place", sha256[0], place, milliseconds(PLACE_SECONDS), *offer, parse=bytes.decode
         )

@@ -16,7 +16,7 @@ from cluster.errors import BlobError
 from cluster.store.blob_store import CHUNK_BYTES, BlobStore, Deletion
 from cluster.store.blob_writer import BlobWriter
 
-FILES: Final = "files"
+FILES: Final = "uploads"
 """The folder of the places of files; all others are named by tasks."""
 NO_LINKS: Final = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
 """A file system that cannot link the file (a second time): it is copied."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from cluster.errors import BlobError
-from cluster.store.blob_store import CHUNK_BYTES, BlobStore, Deletion
-from cluster.store.blob_writer import BlobWriter
+from cluster.store.blob_store import CHUNK_BYTES, BlobStore, Deletion, UploadTarget
+from cluster.store.blob_writer import BlobWriter, Written
 from cluster.system.ecs_metadata import aws_region
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ PART_BYTES: Final = 8 << 20
 """A blob beyond this size is written in parts of at least this size."""
 PARTS_OF_A_SIZE: Final = 1_000
 """After so many parts they get larger by PART_BYTES, as an object has at most 10,000 of them."""
+MAX_PUT_BYTES: Final = 5_000_000_000
+"""Largest object in one request; S3's own limit is 5 GiB."""
 PERMANENT_ERRORS: Final = ("EntityTooLarge", "InvalidArgument", "KeyTooLongError")
 """Errors of S3 that another try would get as well."""
 
@@ -42,6 +46,9 @@ class S3BlobStore(BlobStore):
             "s3",
             region_name=aws_region(),
             config=Config(
+                # Without it, the URLs that clients upload to would not bind them to a length and a hash.
+                signature_version="s3v4",
+                s3={"addressing_style": _addressing_style(bucket)},
                 connect_timeout=5,
                 read_timeout=60,
                 max_pool_connections=32,
@@ -66,6 +73,40 @@ class S3BlobStore(BlobStore):
             raise BlobError(
                 f"cannot copy the blob {source} in S3: {error}", temporary=not _is_missing(error)
             ) from error
+
+    def offer_upload(self, key: str, content: Written, media_type: str, seconds: float) -> UploadTarget | None:
+        if content.size_bytes > MAX_PUT_BYTES:
+            return None
+        signed = {
+            "ContentType": media_type,
+            "ContentLength": content.size_bytes,
+            "ChecksumAlgorithm": "SHA256",
+            "ChecksumSHA256": base64.b64encode(bytes.fromhex(content.sha256)).decode(),
+        }
+        url = self.client.generate_presigned_url(
+            "put_object",
+            {"Bucket": self.bucket, "Key": self._key(key), **signed},
+            ExpiresIn=round(seconds),
+        )
+        headers = {
+            "Content-Type": media_type,
+            "Content-Length": str(content.size_bytes),
+            "x-amz-checksum-sha256": signed["ChecksumSHA256"],
+            "x-amz-sdk-checksum-algorithm": "SHA256",
+        }
+        return UploadTarget(url, {name: str(value) for name, value in headers.items()})
+
+    def has_uploaded(self, key: str, content: Written) -> bool:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            found = self.client.head_object(Bucket=self.bucket, Key=self._key(key), ChecksumMode="ENABLED")
+        except (BotoCoreError, ClientError) as error:
+            if _is_missing(error):
+                return False
+            raise _unreadable(key, error) from error
+        expected = base64.b64encode(bytes.fromhex(content.sha256)).decode()
+        return found.get("ChecksumSHA256") == expected
 
     def read_chunks(self, key: str, offset: int = 0) -> Iterator[bytes]:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -210,6 +251,13 @@ class S3Writer(BlobWriter):
             raise BlobError(
                 f"cannot write the blob {self._key} to S3: {error}", temporary=code not in PERMANENT_ERRORS
             ) from error
+
+
+def _addressing_style(bucket: str) -> Literal["auto", "virtual"]:
+    """How URLs name the bucket: in the host name, or those that clients upload to would name no region, and S3 would
+    redirect them. Another server than AWS's, or TLS with a dot in the name, may not know that."""
+    is_other = any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"))
+    return "auto" if is_other or "." in bucket else "virtual"
 
 
 def _is_missing(error: Exception) -> bool:

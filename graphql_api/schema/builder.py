@@ -32,6 +32,7 @@ from graphql_api.schema.strawberry_fields import set_signature
 from graphql_api.schema.stream_types import StreamType, StreamValue, make_task_item, stream_type
 from graphql_api.schema.subscriptions import make_subscription
 from graphql_api.schema.type_mapping import TypeMap
+from graphql_api.schema.upload_types import upload_field
 from graphql_api.strawberry_internals import core_schema, make_field
 
 
@@ -119,7 +120,9 @@ def _assemble(
     return Schema(
         documents or DocumentCache(Settings(), PersistedOperations(Settings())),
         query=make_query(task, connection),
-        mutation=create_type("Mutation", [*members(submission), *end_fields(task), retry_field(submission)]),
+        mutation=create_type(
+            "Mutation", [*members(submission), *end_fields(task), retry_field(submission), upload_field()]
+        ),
         subscription=make_subscription(task, task_event, task_item),
         types=[*outputs, *items],
         config=CONFIG,

@@ -58,19 +58,27 @@ resource "aws_s3_bucket_policy" "this" {
 }
 
 # The api nodes delete what expires. This takes what they never knew of: a worker that died between blob and record.
+# Results are named by their tasks, whose ids are hex digits; files ("uploads/") may be in use for longer.
 resource "aws_s3_bucket_lifecycle_configuration" "this" {
   bucket = aws_s3_bucket.this.id
+  dynamic "rule" {
+    for_each = var.expiration_days > 0 ? split("", "0123456789abcdef") : []
+    content {
+      id     = "expire-${rule.value}"
+      status = "Enabled"
+      filter {
+        prefix = "${var.prefix}/${rule.value}"
+      }
+      expiration {
+        days = var.expiration_days
+      }
+    }
+  }
   rule {
-    id     = "expire"
+    id     = "abort-uploads"
     status = "Enabled"
     filter {
       prefix = "${var.prefix}/"
-    }
-    dynamic "expiration" {
-      for_each = var.expiration_days > 0 ? [var.expiration_days] : []
-      content {
-        days = expiration.value
-      }
     }
     abort_incomplete_multipart_upload {
       days_after_initiation = 1

@@ -8,12 +8,14 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from cluster.errors import BlobError
 from cluster.store import s3_blob_store
 from cluster.store.blob_store import CHUNK_BYTES, BlobStore
 from cluster.store.blob_url import open_blob_store
+from cluster.store.blob_writer import Written
 from cluster.store.folder_blob_store import FolderBlobStore
 
 KEY = "b9a7c7263c0332d12e52f09809754586/1/digits.txt"
@@ -92,17 +94,32 @@ def test_a_library_writes_to_it_as_to_any_binary_file(blobs: BlobStore) -> None:
 
 def test_a_linked_blob_outlives_the_first_one(blobs: BlobStore) -> None:
     blobs.write(KEY, b"shared")
-    blobs.link(KEY, "files/abc/data")
+    blobs.link(KEY, "uploads/abc/data")
     blobs.delete(KEY.split("/")[0])
-    assert b"".join(blobs.read_chunks("files/abc/data")) == b"shared"
-    assert blobs.delete_many(["files/abc"], before=None).deleted == ["files/abc"]
+    assert b"".join(blobs.read_chunks("uploads/abc/data")) == b"shared"
+    assert blobs.delete_many(["uploads/abc"], before=None).deleted == ["uploads/abc"]
     with pytest.raises(BlobError):
-        blobs.read_sync("files/abc/data", 0, 1)
+        blobs.read_sync("uploads/abc/data", 0, 1)
+
+
+def test_a_client_writes_to_s3_itself_if_the_hash_is_right(blobs: BlobStore) -> None:
+    content = Written(7, hashlib.sha256(b"content").hexdigest())
+    assert not blobs.has_uploaded("uploads/a/data", content)
+    target = blobs.offer_upload("uploads/a/data", content, "text/plain", 60)
+    if isinstance(blobs, FolderBlobStore):
+        assert target is None
+        return
+    assert target is not None
+    # Only with these headers is the signature valid, so that S3 refuses other bytes.
+    assert "x-amz-checksum-sha256" in target.url
+    assert httpx.put(target.url, content=b"content", headers=target.headers).status_code == 200
+    assert blobs.has_uploaded("uploads/a/data", content)
+    assert not blobs.has_uploaded("uploads/a/data", Written(7, "0" * 64))
 
 
 def test_a_blob_that_does_not_exist_is_not_a_fault_of_the_store(blobs: BlobStore, tmp_path: Path) -> None:
     with pytest.raises(BlobError) as linked:
-        blobs.link(KEY, "files/abc/data")
+        blobs.link(KEY, "uploads/abc/data")
     with pytest.raises(BlobError) as read:
         blobs.read_to(KEY, tmp_path / "copy")
     assert not linked.value.temporary

@@ -20,7 +20,7 @@ ID = "b9a7c7263c0332d12e52f09809754586"
 TENANT = "jwt/acme%20inc"
 
 
-async def place_file(store: Store, place: str = "files/one", tenant: str = TENANT, account: str = "acme") -> str:
+async def place_file(store: Store, place: str = "uploads/one", tenant: str = TENANT, account: str = "acme") -> str:
     await store.run(store.calls.register_place(place, SHA))
     return await store.run(store.calls.register_file(tenant, SHA, place, 7, "text/plain", "a b.txt", account))
 
@@ -50,36 +50,36 @@ async def places(store: Store) -> list[str]:
 async def test_a_file_is_known_to_its_tenant_only_and_counts_against_its_account(store: Store) -> None:
     assert await use(store) is None
     assert await place_file(store) == "NEW"
-    assert await use(store) == StoredFile(SHA, "files/one", 7, "text/plain", "a b.txt", "", "")
+    assert await use(store) == StoredFile(SHA, "uploads/one", 7, "text/plain", "a b.txt", "", "")
     assert await use(store, tenant="") is None
     assert (await read_usage(store, "acme")).bytes == 7
     # A lost reply: the call is repeated.
-    assert await store.run(store.calls.register_file(TENANT, SHA, "files/one", 7, "", "", "acme")) == "NEW"
+    assert await store.run(store.calls.register_file(TENANT, SHA, "uploads/one", 7, "", "", "acme")) == "NEW"
     assert (await read_usage(store, "acme")).bytes == 7
 
 
 async def test_equal_bytes_are_one_file_and_the_second_place_is_deleted(store: Store) -> None:
     await place_file(store)
-    assert await place_file(store, "files/two") == "KNOWN"
+    assert await place_file(store, "uploads/two") == "KNOWN"
     found = await use(store)
     assert found is not None
-    assert found.place == "files/one"
+    assert found.place == "uploads/one"
     assert (await read_usage(store, "acme")).bytes == 7
-    assert await places(store) == ["files/two"]
-    await store.run(store.calls.unregister_places(SHA[0], ["files/two"]))
+    assert await places(store) == ["uploads/two"]
+    await store.run(store.calls.unregister_places(SHA[0], ["uploads/two"]))
     await make_due(store, "places")
     assert await places(store) == []
 
 
 async def test_a_place_that_became_no_files_is_deleted_and_cannot_become_one_then(store: Store) -> None:
-    await store.run(store.calls.register_place("files/one", SHA))
+    await store.run(store.calls.register_place("uploads/one", SHA))
     assert await places(store) == []
     await make_due(store, "places")
-    assert await places(store) == ["files/one"]
-    assert await store.run(store.calls.register_file("", SHA, "files/one", 7, "", "", "")) == "GONE"
+    assert await places(store) == ["uploads/one"]
+    assert await store.run(store.calls.register_file("", SHA, "uploads/one", 7, "", "", "")) == "GONE"
     # The deleter died: another one gets it later.
     await make_due(store, "places")
-    assert await places(store) == ["files/one"]
+    assert await places(store) == ["uploads/one"]
 
 
 async def test_a_file_stays_while_a_task_needs_it_and_is_deleted_after_that(store: Store, settings: Settings) -> None:
@@ -102,7 +102,7 @@ async def test_a_file_stays_while_a_task_needs_it_and_is_deleted_after_that(stor
     assert await store.run(calls.check_file(TENANT, SHA, []))
     assert await use(store) is None
     assert (await read_usage(store, "acme")).bytes == 0
-    assert await places(store) == ["files/one"]
+    assert await places(store) == ["uploads/one"]
     await make_due(store, "files")
     assert await store.run(store.calls.claim_files(SHA[0], 10)) == []
 
@@ -129,19 +129,19 @@ async def test_a_borrowed_file_gets_a_place_of_its_own(store: Store) -> None:
     assert not await store.run(borrow)
     found = await use(store)
     assert found is not None
-    assert (found.place, found.source) == ("files/one", "")
+    assert (found.place, found.source) == ("uploads/one", "")
 
 
 async def test_an_offer_is_extended_until_it_becomes_a_file(store: Store, settings: Settings) -> None:
-    offer = store.calls.register_place("files/one", SHA, offered_to=TENANT)
-    assert await store.run(offer) == "files/one"
-    again = store.calls.register_place("files/two", SHA, offered_to=TENANT)
-    assert await store.run(again) == "files/one"
+    offer = store.calls.register_place("uploads/one", SHA, offered_to=TENANT)
+    assert await store.run(offer) == "uploads/one"
+    again = store.calls.register_place("uploads/two", SHA, offered_to=TENANT)
+    assert await store.run(again) == "uploads/one"
     found = await use(store)
     assert found is not None
-    assert (found.key, found.offered) == ("", "files/one")
+    assert (found.key, found.offered) == ("", "uploads/one")
     await make_due(store, "files")
     assert not await store.run(shortly(store, settings).check_file(TENANT, SHA, []))
     await make_due(store, "places")
-    assert await places(store) == ["files/one"]
-    assert await store.run(again) == "files/two"
+    assert await places(store) == ["uploads/one"]
+    assert await store.run(again) == "uploads/two"

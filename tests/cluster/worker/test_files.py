@@ -39,7 +39,7 @@ class Blobs(FolderBlobStore):
 
     def add(self, content: bytes) -> tuple[str, FileContent]:
         sha256 = hashlib.sha256(content).hexdigest()
-        key = f"files/{sha256}/data"
+        key = f"uploads/{sha256}/data"
         self.write(key, content)
         return sha256, FileContent(key, len(content), "text/plain", "a.txt")
 

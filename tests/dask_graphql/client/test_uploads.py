@@ -44,7 +44,7 @@ async def test_a_path_or_an_open_file_is_uploaded_once_and_is_the_same_input(
     assert (first.outcome, second.outcome, third.outcome) == ("NEW", "JOINED", "JOINED")
     assert await client.task_id("digest_file", file=File(ID)) == first.task_id
     assert await client.task_id("digest_file", file=ID) == first.task_id
-    [kept] = (settings.data_dir / "blobs" / "files").iterdir()
+    [kept] = (settings.data_dir / "blobs" / "uploads").iterdir()
     assert (kept / "data").read_bytes() == CONTENT
     record = await store.read(first.task_id)
     assert record is not None

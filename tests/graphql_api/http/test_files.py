@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -58,7 +59,27 @@ async def test_a_file_comes_back_as_it_was_sent_and_is_uploaded_once(
     head = await api.head(f"/files/sha256:{SHA}")
     assert (head.status_code, head.headers["content-length"], head.content) == (200, str(len(CONTENT)), b"")
     assert (await read_usage(store, "address:127.0.0.1")).bytes == len(CONTENT)
-    assert len(list((settings.data_dir / "blobs" / "files").glob("*/data"))) in (1, 2)  # the second one may be deleted
+    assert len(list((settings.data_dir / "blobs" / "uploads").glob("*/data"))) in (
+        1,
+        2,
+    )  # the second one may be deleted
+
+
+async def test_create_upload_says_where_to_send_a_file_or_that_it_is_there(api: httpx.AsyncClient) -> None:
+    query = """mutation($size: BigInt!, $sha256: String!) { createUpload(sha256: $sha256, sizeBytes: $size) {
+        fileId present method url headers { name value } } }"""
+
+    async def create(sha256: str = SHA, size: int = len(CONTENT)) -> dict[str, Any]:
+        variables = {"sha256": sha256, "size": size}
+        return dict((await api.post("/graphql", json={"query": query, "variables": variables})).json())
+
+    upload = (await create())["data"]["createUpload"]
+    assert (upload["fileId"], upload["present"], upload["method"]) == (f"sha256:{SHA}", False, "POST")
+    headers = {header["name"]: header["value"] for header in upload["headers"]}
+    assert (await api.post(upload["url"], content=CONTENT, headers=headers)).status_code == 201
+    assert (await create())["data"]["createUpload"]["present"]
+    for sha256, size, code in (("x", 1, "BAD_INPUT"), ("0" * 64, 3_000_001, "FILE_TOO_LARGE")):
+        assert (await create(sha256, size))["errors"][0]["extensions"]["code"] == code
 
 
 @pytest.mark.parametrize("id", [f"sha256:{'0' * 64}", "sha256:xyz", "..%2f..%2fsecret"])
@@ -89,7 +110,7 @@ async def test_what_cannot_be_a_file_is_refused_and_leaves_nothing(
     assert sent.status_code == status
     assert words in sent.json()["error"]
     await asyncio.sleep(0)
-    assert not list((settings.data_dir / "blobs").glob("files/*/data"))
+    assert not list((settings.data_dir / "blobs").glob("uploads/*/data"))
 
 
 async def test_an_account_with_no_room_uploads_nothing(settings: Settings) -> None:
@@ -120,7 +141,7 @@ async def test_an_upload_that_arrives_steadily_may_take_long_and_one_that_stalls
     reader, writer = await begin_upload(api)
     assert await asyncio.wait_for(reader.read(), 5) == b""
     writer.close()
-    assert len(list((settings.data_dir / "blobs").glob("files/*/data"))) == 1
+    assert len(list((settings.data_dir / "blobs").glob("uploads/*/data"))) == 1
 
 
 async def begin_upload(api: httpx.AsyncClient) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
