@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cluster.errors import BadInput, TaskError
     from cluster.store.blob_store import BlobStore
     from cluster.task_types.array_types import Array
+    from cluster.task_types.batching import Batch
     from cluster.task_types.concurrency import Limit
     from cluster.task_types.file import File
     from cluster.task_types.registry import task
@@ -56,6 +57,7 @@ __all__ = [
     "BadArguments",
     "BadInput",
     "BadProxy",
+    "Batch",
     "BigInt",
     "Blob",
     "BlobStore",
@@ -100,6 +102,7 @@ _MODULES = {
     "cluster.errors": ("BadInput", "TaskError"),
     "cluster.store.blob_store": ("BlobStore",),
     "cluster.task_types.array_types": ("Array",),
+    "cluster.task_types.batching": ("Batch",),
     "cluster.task_types.concurrency": ("Limit",),
     "cluster.task_types.file": ("File",),
     "cluster.task_types.registry": ("task",),

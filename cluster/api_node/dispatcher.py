@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from cluster.errors import StoreUnavailable
 from cluster.observability import metrics, tracing
@@ -28,6 +28,7 @@ from cluster.scheduling.entry_point import run_attempts
 from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavailable
 from cluster.store.async_store import Store
 from cluster.system.background import BackgroundLoop
+from cluster.task_types.batching import Batch
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -45,6 +46,10 @@ LINGER_SECONDS: Final = 0.02
 """How long an attempt waits for others while the workers are busy."""
 BUSY_TASKS_PER_THREAD: Final = 1
 """The workers are busy if there are at least this many unfinished Dask tasks per thread."""
+
+
+Group: TypeAlias = tuple[int, str, bool, str]
+"""What attempts that may share a Dask task have in common: priority, account, whether they resume, task type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +77,20 @@ class Dispatcher:
 
     Args:
         weight_of: returns the weight of an account, its share of the workers.
+        batch_of: returns how attempts of a task type are put together for one call of its function; None if they are
+            not.
     """
 
     def __init__(
-        self, store: Store, scheduler: SchedulerClient, weight_of: Callable[[str], float] = lambda _: 1.0
+        self,
+        store: Store,
+        scheduler: SchedulerClient,
+        weight_of: Callable[[str], float] = lambda _: 1.0,
+        batch_of: Callable[[str], Batch | None] = lambda _: None,
     ) -> None:
         self._weight_of = weight_of
+        self._batch_of = batch_of
+        self._collected: dict[Group, list[Dispatchable]] = {}
         self._store = store
         self._scheduler = scheduler
         self._waiting: list[Dispatchable] = []
@@ -90,8 +103,29 @@ class Dispatcher:
 
     def put(self, attempt: Dispatchable) -> None:
         """Queues an attempt. Never blocks: the number of requests in progress bounds the queue."""
+        batch = self._batch_of(attempt.name)
+        if batch is not None and batch.wait_ms and batch.max_size > 1:
+            self._collect(attempt, batch)
+            return
         self._waiting.append(attempt)
         self._wake.set()
+
+    def _collect(self, attempt: Dispatchable, batch: Batch) -> None:
+        """Keeps an attempt of a type with `batch` until there are enough for one call, or the first has waited."""
+        group = _group_of(attempt)
+        collected = self._collected.setdefault(group, [])
+        collected.append(attempt)
+        if len(collected) >= batch.max_size:
+            self._queue_collected(group, collected)
+        elif len(collected) == 1:
+            asyncio.get_running_loop().call_later(batch.wait_ms / 1000, self._queue_collected, group, collected)
+
+    def _queue_collected(self, group: Group, collected: list[Dispatchable]) -> None:
+        # A full batch was queued before its time, and another one may have begun.
+        if self._collected.get(group) is collected:
+            del self._collected[group]
+            self._waiting += collected
+            self._wake.set()
 
     async def drained(self) -> None:
         """Waits until at most one message's worth of attempts is queued. For callers that queue many at once."""
@@ -102,6 +136,8 @@ class Dispatcher:
     async def close(self) -> None:
         """Stops, and sends what is queued."""
         await self.loop.close()
+        for group, collected in list(self._collected.items()):
+            self._queue_collected(group, collected)
         await self._flush()
 
     async def _round(self) -> None:
@@ -157,12 +193,15 @@ class Dispatcher:
         client, load, began = self._scheduler.client, self._scheduler.load, time.time()
         idle_threads = load.idle_threads
         # Attempts of different priorities, accounts or types share no batch.
-        groups = _grouped(message, lambda item: (item.priority, item.account, item.resumes, item.name))
-        batches = [
-            batch
-            for (_, _, _, name), same in groups.items()
-            for batch in split_into_batches(same, idle_threads, load.durations.get(name) if load.threads else None)
-        ]
+        groups = _grouped(message, _group_of)
+        batches: list[Sequence[Dispatchable]] = []
+        for (_, _, _, name), same in groups.items():
+            together = self._batch_of(name)
+            if together is not None:
+                batches += [same[i : i + together.max_size] for i in range(0, len(same), together.max_size)]
+            else:
+                duration = load.durations.get(name) if load.threads else None
+                batches += split_into_batches(same, idle_threads, duration)
         keyed = {
             attempt_key(batch[0].name, ((item.task_id, item.attempt) for item in batch)): batch for batch in batches
         }
@@ -210,6 +249,10 @@ def split_into_batches(attempts: Sequence[T], idle_threads: int, duration: float
         return [attempts[i : i + 1] for i in range(len(attempts))]
     size = max(1, min(MAX_BATCH, int(MAX_BATCH_SECONDS / duration), len(attempts) // max(1, idle_threads)))
     return [attempts[i : i + size] for i in range(0, len(attempts), size)]
+
+
+def _group_of(attempt: Dispatchable) -> Group:
+    return attempt.priority, attempt.account, attempt.resumes, attempt.name
 
 
 def _grouped(attempts: Iterable[Dispatchable], by: Callable[[Dispatchable], K]) -> dict[K, list[Dispatchable]]:

@@ -108,7 +108,10 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
     store = Store(settings)
     blobs = open_blob_store(settings.blob_store_url)
     scheduler = SchedulerClient(settings, subscribe_to_load=True)
-    dispatcher = Dispatcher(store, scheduler, lambda account: policies.of(account).weight)
+    dispatcher = Dispatcher(
+        store, scheduler, lambda account: policies.of(account).weight,
+        lambda name: registry[name].batch if name in registry else None,
+    )  # fmt: skip
     cancellations = Cancellations(scheduler)
     paused_types = PausedTypes(store, lambda: on_paused())
     policies = PolicyCache(store, lambda: slot_claimer.on_limits_changed())

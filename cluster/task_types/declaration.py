@@ -16,6 +16,7 @@ from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
 from cluster.errors import BadInput, RegistryError
 from cluster.task_types.annotations import classes_in, reject_opaque_types
+from cluster.task_types.batching import Batch, check_batch, single_types
 from cluster.task_types.callables import origin_of, reject_unsupported_callable, underlying_function
 from cluster.task_types.concurrency import Limit, parse_concurrency
 from cluster.task_types.core_schema import reject_lossy_types
@@ -59,6 +60,7 @@ def declare(
     concurrency: int | Limit | None = None,
     ttl: float | None = None,
     start_before: float | None = None,
+    batch: Batch | None = None,
 ) -> TaskType:
     """The task type of a function; the arguments are those of `task`, and the module that calls it.
 
@@ -75,6 +77,9 @@ def declare(
         hints = typing.get_type_hints(underlying_function(function), include_extras=True)
     except NameError as error:
         raise RegistryError(f"{where}: a type cannot be resolved: {error}") from error
+    if batch is not None:
+        check_batch(where, batch)
+        hints = single_types(where, hints)
     try:
         parameters = inspect.signature(function).parameters.values()
     except ValueError as error:
@@ -82,6 +87,9 @@ def declare(
             f"{where}: its arguments cannot be inspected; call it from a function of your own"
         ) from error
     arguments = tuple(_argument(where, parameter, hints) for parameter in parameters)
+    for item in arguments:
+        if batch is not None and not item.required:
+            raise RegistryError(f"{where}: an argument of a function with batch=... has no default: {item.name!r}")
     if "return" not in hints or hints["return"] in (None, type(None)):
         raise RegistryError(f"{where}: declare what it returns (a dataclass, a pydantic model or a plain type)")
     yielded = stream_item(hints["return"])
@@ -123,8 +131,10 @@ def declare(
     made = TaskType(
         name, version, function, arguments, timeout_seconds, parse_retries(where, retries), queue_limit, checks,
         input_model, output, registered_in, input_limit,
-        parse_concurrency(where, concurrency, [item.name for item in arguments]), ttl, start_before, items,
+        parse_concurrency(where, concurrency, [item.name for item in arguments]), ttl, start_before, items, batch,
     )  # fmt: skip
+    if batch is not None and output.declared.holds_data:
+        raise RegistryError(f"{where}: a function with batch=... cannot return tables or arrays: {returns!r}")
     _check_default_round_trips(where, made)
     return made
 

@@ -15,6 +15,7 @@ from types import FrameType, ModuleType
 from typing import Any, Final, TypeVar, overload
 
 from cluster.errors import RegistryError
+from cluster.task_types.batching import Batch
 from cluster.task_types.callables import origin_of, underlying_function
 from cluster.task_types.concurrency import Limit
 from cluster.task_types.declaration import declare
@@ -101,6 +102,7 @@ def task(
     concurrency: int | Limit | None = None,
     ttl: float | None = None,
     start_before: float | None = None,
+    batch: Batch | None = None,
 ) -> Callable[[F], F]: ...
 
 
@@ -117,6 +119,7 @@ def task(
     concurrency: int | Limit | None = None,
     ttl: float | None = None,
     start_before: float | None = None,
+    batch: Batch | None = None,
 ) -> Any:
     """Registers a typed function as a task type; the function itself stays unchanged.
 
@@ -134,6 +137,8 @@ def task(
         ttl: how long results are kept, in seconds; None, or a longer time than RESULT_TTL_SECONDS, for that.
         start_before: how long after its submission (or after its `notBefore`) a task must have started, in seconds, or
             it fails with EXPIRED_BEFORE_START; None for no limit.
+        batch: one call of the function serves several tasks that wait; None for one call each. The function then has a
+            list for each argument, with an item of each task, and returns a list of their outputs.
 
     Raises:
         RegistryError: the function is not fully typed, or a type has no JSON form.
@@ -142,7 +147,7 @@ def task(
     def register(decorated: F) -> F:
         made = declare(
             decorated, name, version, timeout_seconds, retries, queue_limit, checks, caller, input_limit, concurrency,
-            ttl, start_before,
+            ttl, start_before, batch,
         )  # fmt: skip
         _registered[caller, made.name] = made
         _importing[caller, made.name] = frozenset(being_imported)

@@ -18,6 +18,7 @@ from pydantic_core import SchemaValidator, to_json
 
 from cluster.errors import BadInput, PublicError
 from cluster.task_types.annotations import classes_in
+from cluster.task_types.batching import Batch
 from cluster.task_types.callables import origin_of, underlying_function
 from cluster.task_types.concurrency import Limit
 from cluster.task_types.core_schema import Traits, traits_of
@@ -45,7 +46,7 @@ STRICT_REFUSALS: Final = frozenset(
 
 COMPARED: Final = (
     "version", "timeout_seconds", "retries", "queue_limit", "checks", "input_limit", "concurrency", "ttl_seconds",
-    "start_within_seconds",
+    "start_within_seconds", "batch",
 )  # fmt: skip
 """What two registrations of one function under one name must have in common."""
 
@@ -78,6 +79,7 @@ class TaskType:
         registered_in: the module that called `task`; the function may come from another one.
         concurrency: how many tasks of this type may run at once; None for no limit.
         ttl_seconds: how long records are kept after the end; None for RESULT_TTL_SECONDS, which is also the limit.
+        batch: how tasks are put together for one call of the function; None for one call each.
         start_within_seconds: how long after its submission a task must have started; None for no limit.
         items: the declared type of the items, if the output is a stream; None otherwise.
     """
@@ -98,6 +100,7 @@ class TaskType:
     ttl_seconds: float | None = None
     start_within_seconds: float | None = None
     items: OutputType | None = field(default=None, repr=False)
+    batch: Batch | None = None
 
     @property
     def returns(self) -> Any:

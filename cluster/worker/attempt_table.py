@@ -24,7 +24,7 @@ SLOTS: Final = 512
 _OWNER: Final = struct.Struct("<q")
 _HEARTBEAT: Final = struct.Struct("<d")
 _HEADER_BYTES: Final = _OWNER.size + 2 * _HEARTBEAT.size
-_SLOT: Final = struct.Struct("<32sqddqdddd")
+_SLOT: Final = struct.Struct("<32sqddqddddq")
 _EMPTY: Final = b"\0" * 32
 _NEVER: Final = float("inf")
 
@@ -40,6 +40,7 @@ class Entry:
         started: when it started; infinite until then.
         deadline: when it times out; infinite if the task type has no limit. For an attempt that is queued behind
             others: when it was queued.
+        group: the same number for all attempts that one call of a function serves; 0 for an attempt that has its own.
         retries: how an attempt that times out is retried, as the worker's task type declares.
     """
 
@@ -48,6 +49,7 @@ class Entry:
     started: float
     deadline: float
     retries: Retries = NO_RETRIES
+    group: int = 0
 
     @property
     def key(self) -> AttemptKey:
@@ -108,6 +110,7 @@ class AttemptTable:
         attempt: int,
         timeout_seconds: float | None,
         retries: Retries = NO_RETRIES,
+        group: int = 0,
     ) -> None:
         """Marks an attempt as running from now on, for `timeout_seconds` at most; `retries` says how a timeout is
         retried."""
@@ -115,12 +118,14 @@ class AttemptTable:
             return
         started = time.monotonic()
         deadline = _NEVER if timeout_seconds is None else started + timeout_seconds
-        self._write(slot, task_id, attempt, started, deadline, retries)
+        self._write(slot, task_id, attempt, started, deadline, retries, group)
 
-    def _write(self, slot: int, task_id: str, attempt: int, started: float, deadline: float, retries: Retries) -> None:
+    def _write(
+        self, slot: int, task_id: str, attempt: int, started: float, deadline: float, retries: Retries, group: int = 0
+    ) -> None:
         allowed = retries.allowed_for(TimeoutError())
         pauses = (retries.delay, retries.factor, retries.longest_seconds, retries.jitter)
-        packed = _SLOT.pack(task_id.encode(), attempt, started, deadline, allowed, *pauses)
+        packed = _SLOT.pack(task_id.encode(), attempt, started, deadline, allowed, *pauses, group)
         offset = _HEADER_BYTES + slot * _SLOT.size
         self._map[offset : offset + 32] = _EMPTY
         self._map[offset + 32 : offset + _SLOT.size] = packed[32:]
@@ -177,8 +182,9 @@ class AttemptTable:
                 started,
                 deadline,
                 Retries(allowed, delay=delay, factor=factor, jitter=jitter, max_delay=longest),
+                group,
             )
-            for task_id, attempt, started, deadline, allowed, delay, factor, longest, jitter in slots
+            for task_id, attempt, started, deadline, allowed, delay, factor, longest, jitter, group in slots
             if task_id != _EMPTY
         ]
 

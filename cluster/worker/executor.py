@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from cluster import attempt_errors
 from cluster.errors import TaskError
@@ -30,8 +30,9 @@ from cluster.task_types.task_type import TaskType
 from cluster.task_types.value_types import Blob
 from cluster.task_types.walk import instances_in
 from cluster.worker.attempt_table import AttemptKey, AttemptTable
+from cluster.worker.batch_outcomes import run_batch
 from cluster.worker.file_cache import FileCache
-from cluster.worker.outcome import Failed, Outcome, Succeeded, run_function
+from cluster.worker.outcome import Failed, Outcome, Succeeded, read_arguments, run_function
 from cluster.worker.output_capture import finish_lines
 from cluster.worker.partial_outputs import encode_partial
 from cluster.worker.stream_writer import StreamWriter
@@ -41,6 +42,15 @@ logger = logging.getLogger(__name__)
 
 PLATFORM_RETRIES: Final = Retries(10, delay=5, max_delay=300)
 """Retries of a task whose blobs could not be stored, in addition to its own `retries`: half an hour in all."""
+
+
+class _Started(NamedTuple):
+    """An attempt of a batch that the store lets run."""
+
+    attempt: AttemptInput
+    slot: int | None
+    reply: StartReply
+    running: RunningAttempt
 
 
 class Executor:
@@ -75,7 +85,8 @@ class Executor:
         use_fetcher(FileCache(settings.data_dir / "file-cache", settings.file_cache_bytes, blobs).fetch)
 
     def run(self, name: str, attempts: Sequence[AttemptInput]) -> list[float]:
-        """Runs attempts of one task type one after the other; their outcomes are in the records afterwards.
+        """Runs attempts of one task type, one after the other or, with `batch`, in one call of its function; their
+        outcomes are in the records afterwards.
 
         Returns:
             The run time in seconds of each attempt whose outcome counted, without cancelled and superseded ones.
@@ -83,6 +94,9 @@ class Executor:
         Raises:
             StoreUnavailable: Redis was unavailable for minutes; the remaining attempts count as undelivered.
         """
+        task_type = self.registry.get(name)
+        if task_type is not None and task_type.batch is not None:
+            return self._run_together(task_type, attempts)
         durations: list[float] = []
         # All are in the table before the first one starts: the watchdog must know every attempt that would be lost with
         # the process, and requeues those that are queued behind a slow one.
@@ -106,6 +120,61 @@ class Executor:
             for slot in slots:
                 if self.table:
                     self.table.remove(slot)
+        return durations
+
+    def _run_together(self, task_type: TaskType, attempts: Sequence[AttemptInput]) -> list[float]:
+        """Starts attempts of a task type with `batch`, and calls its function once for those that may run."""
+        slots = [self.table.add(task_id, number) if self.table else None for task_id, number, _ in attempts]
+        try:
+            replies = self.store.run_many([self._start(attempt) for attempt in attempts])
+            started = [
+                _Started(attempt, slot, reply, self._attempt(attempt[0], attempt[1], lambda _: None))
+                for attempt, slot, reply in zip(attempts, slots, replies, strict=True)
+                if self._may_run(task_type.name, attempt, reply)
+            ]
+            return self._call_once(task_type, started) if started else []
+        finally:
+            for slot in slots:
+                if self.table:
+                    self.table.remove(slot)
+
+    def _call_once(self, task_type: TaskType, started: Sequence[_Started]) -> list[float]:
+        """Calls a function for several attempts and stores the outcome of each."""
+        name, began = task_type.name, time.perf_counter()
+        tenants = {item.attempt[0]: item.reply.tenant for item in started}
+
+        def read(attempt: AttemptInput) -> dict[str, Any]:
+            resolve = partial(self._resolve_files, attempt[0], tenants[attempt[0]])
+            return read_arguments(task_type, attempt, resolve)
+
+        attributes = {"task": name, "count": len(started), "worker": self.worker}
+        with tracing.span(f"run {name}", "CONSUMER", started[0].reply.trace, **attributes) as span:
+            for item in started[1:]:
+                span.link(item.reply.trace)
+            for item in started:
+                if self.table:
+                    limit, group = task_type.timeout_seconds, (started[0].slot or 0) + 1
+                    self.table.start(item.slot, *item.attempt[:2], limit, task_type.retries, group)
+                self.running[item.running.task_id, item.running.attempt] = item.running
+            try:
+                members = [item.attempt for item in started]
+                outcomes = run_batch(task_type, members, self.settings, self._process_id, read)
+                calls = [
+                    self._store_outcome(item.running, task_type, item.reply.version, outcome)
+                    for item, outcome in zip(started, outcomes, strict=True)
+                ]
+                seconds = time.perf_counter() - began
+                replies = self.store.run_many(calls)
+            finally:
+                for item in started:
+                    del self.running[item.running.task_id, item.running.attempt]
+        durations = []
+        for outcome, reply in zip(outcomes, replies, strict=True):
+            metrics.labelled(metrics.RUN_SECONDS, name).observe(seconds)
+            verdict = _verdict(outcome, reply)
+            metrics.labelled(metrics.ATTEMPTS, name, verdict).inc()
+            if verdict != "REFUSED":
+                durations.append(seconds / len(started))
         return durations
 
     def _start(self, attempt: AttemptInput) -> Call[StartReply]:

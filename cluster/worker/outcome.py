@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
@@ -70,6 +70,7 @@ class Failed:
 
 
 Outcome: TypeAlias = Succeeded | Failed
+T = TypeVar("T")
 
 
 def run_function(
@@ -85,18 +86,36 @@ def run_function(
         process_id: of the worker process; a fork of it that comes back from the function exits.
         resolve_files: finds out where the files among the arguments are.
     """
-    task_id, number, canonical_input = attempt
+
+    def work() -> Outcome:
+        value = call(task_type, read_arguments(task_type, attempt, resolve_files))
+        if task_type.items is not None:
+            value = write_stream(task_type, value, attempt_or_part())
+        # Inside, because an output may be computed while it is read: by a generator, or by a class's serializer.
+        sink = attempt_sink() if task_type.output.declared.holds_data else None
+        return encode(task_type, value, settings.inline_limit_bytes, sink)
+
+    return outcome_of(task_type, attempt, settings, process_id, work)
+
+
+def read_arguments(
+    task_type: TaskType, attempt: AttemptInput, resolve_files: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
+    """The arguments of an attempt, from its canonical input."""
+    arguments = task_type.read_input(attempt[2])
+    if task_type.has_files:
+        resolve_files(arguments)
+    return arguments
+
+
+def outcome_of(
+    task_type: TaskType, attempt: AttemptInput, settings: Settings, process_id: int, work: Callable[[], T]
+) -> T | Failed:
+    """What `work` returns, or the failure that the exception means which it raises."""
+    task_id, number, _ = attempt
     try:
         with _exit_in_forks(process_id):
-            arguments = task_type.read_input(canonical_input)
-            if task_type.has_files:
-                resolve_files(arguments)
-            value = call(task_type, arguments)
-            if task_type.items is not None:
-                value = write_stream(task_type, value, attempt_or_part())
-            # Inside, because an output may be computed while it is read: by a generator, or by a class's serializer.
-            sink = attempt_sink() if task_type.output.declared.holds_data else None
-            return encode(task_type, value, settings.inline_limit_bytes, sink)
+            return work()
     except DataExtraMissing as error:
         return Failed(attempt_errors.from_exception("NOT_INSTALLED", error))
     except TaskError as error:

@@ -71,7 +71,10 @@ class Watchdog:
         for entry in running.values():
             if now > entry.deadline and entry.key not in self._revoked:
                 await self._time_out(entry, now)
-        if overdue := {key for key, since in self._revoked.items() if now - since > GRACE_SECONDS}:
+        overdue = {key for key, since in self._revoked.items() if now - since > GRACE_SECONDS}
+        # A call that serves several attempts goes on as long as one of them is wanted.
+        wanted = {entry.group for entry in running.values() if entry.group and entry.key not in overdue}
+        if overdue := {key for key in overdue if running[key].group not in wanted}:
             await self._kill_process_of(overdue)
         else:
             await self.health.check_event_loop(process_id, now)

@@ -29,6 +29,7 @@ from cluster.task_types.task_type import Bound
 from cluster.task_types.value_types import allow_long_integers
 from cluster.task_types.walk import instances_in
 from cluster.worker import outcome as outcomes
+from cluster.worker.batch_outcomes import run_batch
 from cluster.worker.partial_outputs import encode_partial
 from cluster.worker.stream_writer import StreamWriter
 from cluster.worker.task_context import enter
@@ -159,7 +160,13 @@ def _run_attempt(
     started = time.monotonic()
     try:
         member = (bound.task_id, running.attempt, bound.canonical_input)
-        found = outcomes.run_function(task_type, member, settings, os.getpid(), resolve_files)
+        if task_type.batch is None:
+            found = outcomes.run_function(task_type, member, settings, os.getpid(), resolve_files)
+        else:
+            # Without a context, as in a worker.
+            enter(None)
+            read = partial(outcomes.read_arguments, task_type, resolve_files=resolve_files)
+            [found] = run_batch(task_type, [member], settings, os.getpid(), read)
     finally:
         enter(None)
         for timer in timers:

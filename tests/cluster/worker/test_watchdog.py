@@ -77,7 +77,13 @@ class Bench:
         return psutil.Process(self.child.pid).status() == psutil.STATUS_STOPPED
 
     async def begin(
-        self, task_id: str, *, queued_behind: bool = False, timeout: float | None = None, retries: int = 0
+        self,
+        task_id: str,
+        *,
+        queued_behind: bool = False,
+        timeout: float | None = None,
+        retries: int = 0,
+        group: int = 0,
     ) -> int:
         """An attempt in the store and in the table."""
         await self.store.run(self.store.calls.submit(task_id, "add", "1", b"{}"))
@@ -85,7 +91,7 @@ class Bench:
         assert slot is not None
         if not queued_behind:
             await self.store.run(self.store.calls.start(task_id, 1, "w"))
-            self.table.start(slot, task_id, 1, timeout, Retries(retries))
+            self.table.start(slot, task_id, 1, timeout, Retries(retries), group)
         return slot
 
     async def record(self, task_id: str) -> Record:
@@ -144,6 +150,19 @@ async def test_other_attempts_are_requeued_only_after_the_scheduler_knows_that_t
     assert seen == [TaskState.RUNNING]
     other = await bench.record(IDS[1])
     assert (other.state, other.attempt, other.lost) == (TaskState.QUEUED, 2, 0)
+
+
+async def test_a_call_that_serves_several_attempts_is_ended_only_when_none_of_them_is_wanted(bench: Bench) -> None:
+    for task_id in IDS[:2]:
+        await bench.begin(task_id, group=1)
+    over = await bench.cancel(IDS[0])
+    await bench.watchdog.check(over)
+    assert bench.process_id()
+    assert (await bench.record(IDS[1])).attempt == 1
+    await bench.store.run(bench.store.calls.cancel(IDS[1]))
+    await bench.watchdog.check(over + 2)
+    await bench.watchdog.check(over + 3 + GRACE_SECONDS)
+    assert bench.child.wait(5) == -signal.SIGKILL
 
 
 async def test_an_overdue_attempt_that_returns_at_the_last_moment_saves_its_process(bench: Bench) -> None:
