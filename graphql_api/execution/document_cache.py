@@ -45,7 +45,7 @@ CACHE_BYTES: Final = 64_000_000
 """Size of the cache: the memory of all documents, by `weight_of`."""
 MAX_CACHED_BYTES: Final = 8_000
 """A longer document is parsed anew for each request, unless it is a persisted one."""
-DOCUMENT_BYTES: Final = 4_000
+DOCUMENT_BYTES: Final = 8_000
 """Memory of a document besides its tokens: its entry in the cache and the reader that is compiled for it."""
 TOKEN_BYTES: Final = 1_000
 """Memory of one token: its part of the syntax tree."""
@@ -60,10 +60,10 @@ def _size(text: str) -> int:
 def weight_of(text: str, tokens: int) -> int:
     """The memory of a document in bytes, approximately.
 
-    The syntax tree keeps the text, which comments and long names make longer than its tokens suggest; it counts twice,
-    because the tree has copies of its names and strings.
+    The syntax tree keeps the text, which comments and long strings make longer than its tokens suggest; it counts three
+    times, because a string in it is also in the tree and in the compiled reader.
     """
-    return DOCUMENT_BYTES + max(tokens * TOKEN_BYTES, sys.getsizeof(text) * 2)
+    return DOCUMENT_BYTES + max(tokens * TOKEN_BYTES, sys.getsizeof(text) * 3)
 
 
 class DocumentRejected(Exception):

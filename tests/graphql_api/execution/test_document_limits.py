@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import json
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
@@ -24,6 +26,7 @@ from cluster.task_types.registry import load_registry
 from graphql_api.auth.callers import Caller, Scope
 from graphql_api.context import Context
 from graphql_api.error_messages import shorten
+from graphql_api.execution.compiled_selection import field_execution
 from graphql_api.execution.document_cache import CachedDocument, DocumentCache, DocumentRejected
 from graphql_api.execution.document_limits import (
     PLAIN_ITEMS_PER_VALUE,
@@ -157,9 +160,35 @@ def test_a_comment_counts_in_bytes_and_a_long_document_is_not_kept(letter: str) 
     short, long = ("{ __typename }#" + letter * (length // size) for length in (7_000, 15_000))
     assert served(documents, short) is served(documents, short)
     assert served(documents, long) is not served(documents, long)
-    assert documents._documents[short].weight > 2 * len(short.encode())
+    assert documents._documents[short].weight > 3 * len(short.encode())
     with pytest.raises(DocumentRejected, match="at most 16000 bytes"):
         documents.parse_cached("{ __typename }#" + letter * (16_000 // size))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{ task(taskId: "%s") { state } }', "{ __typename }#\U0001f600%s"],
+    ids=["string", "comment of wide characters"],
+)
+def test_a_long_text_takes_no_more_memory_than_it_counts_for(text: str) -> None:
+    documents = DocumentCache(Settings(), PersistedOperations(Settings()))
+
+    def kept(number: int) -> int:
+        document = served(documents, text % str(number).ljust(7_900, "x"))
+        operation = document.operation(None)
+        operation.execution = field_execution(SCHEMA, operation.document, operation.node)
+        return document.weight
+
+    for number in range(3):
+        kept(number)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        counted = sum(kept(number) for number in range(100, 130))
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] <= counted
+    finally:
+        tracemalloc.stop()
 
 
 def test_only_a_valid_document_is_kept() -> None:
