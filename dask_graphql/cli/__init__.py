@@ -9,7 +9,7 @@ import click
 
 from cluster.errors import DaskGraphQLError
 from cluster.version import __version__
-from dask_graphql.cli import deployment, keys, nodes, over_http, task_types, tenants
+from dask_graphql.cli import deployment, keys, nodes, over_http, task_types, tasks, tenants
 from dask_graphql.cli.failure import fail
 
 
@@ -45,5 +45,9 @@ for _each in (
     over_http.usage,
     over_http.submit,
     over_http.status,
+    tasks.tasks,
+    tasks.logs,
+    tasks.cancel,
+    tasks.retry,
 ):
     command.add_command(_each)

@@ -6,13 +6,16 @@ import asyncio
 import contextlib
 import json
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from cluster.settings import Settings, load_settings
 from dask_graphql.cli.failure import fail
+
+T = TypeVar("T")
 
 
 def own_url(settings: Settings) -> str:
@@ -21,12 +24,31 @@ def own_url(settings: Settings) -> str:
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
+def api_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that every command here has."""
+    command = click.option(
+        "--token", envvar="DASK_GRAPHQL_TOKEN", show_envvar=True, help="Sent as Authorization: Bearer."
+    )(command)
+    return click.option(
+        "--url", default=None, help="URL of the api. Default: from DASK_GRAPHQL_HOST and DASK_GRAPHQL_PORT."
+    )(command)
+
+
+def run_command(work: Coroutine[Any, Any, T]) -> T:
+    """Runs a command that asks an api; if there is none, the error says how to set its address."""
+    from dask_graphql.client.errors import ApiUnavailable
+
+    try:
+        return asyncio.run(work)
+    except ApiUnavailable as error:
+        fail(f"{error}; set the api's address with --url, or with DASK_GRAPHQL_HOST and DASK_GRAPHQL_PORT")
+
+
 @click.command()
 @click.option("--account", help="The tenant. Default: your own; another needs a key with the scope `admin`.")
 @click.option("--all", "everybody", is_flag=True, help="All tenants, those first that use most bytes.")
 @click.option("--json", "as_json", is_flag=True, help="Print lines of JSON instead of a table.")
-@click.option("--url", default=None, help="URL of the api. Default: from DASK_GRAPHQL_HOST and DASK_GRAPHQL_PORT.")
-@click.option("--token", envvar="DASK_GRAPHQL_TOKEN", show_envvar=True, help="Sent as Authorization: Bearer.")
+@api_options
 def usage(account: str | None, everybody: bool, as_json: bool, url: str | None, token: str | None) -> None:
     """Shows what a tenant uses and may use, over HTTP. An API key needs the scope `read`."""
     settings = load_settings()
@@ -35,7 +57,7 @@ def usage(account: str | None, everybody: bool, as_json: bool, url: str | None, 
     except ModuleNotFoundError as error:
         fail(f'usage needs {error.name}: pip install "dask-graphql[client]"')
 
-    asyncio.run(show_usage(url or own_url(settings), token, account, everybody=everybody, as_json=as_json))
+    run_command(show_usage(url or own_url(settings), token, account, everybody=everybody, as_json=as_json))
 
 
 @click.command()
@@ -43,16 +65,29 @@ def usage(account: str | None, everybody: bool, as_json: bool, url: str | None, 
 @click.argument("arguments", nargs=-1, metavar="[name=value ...]")
 @click.option("--file", "files", multiple=True, metavar="name=PATH", help="Upload a file: the same as name=@PATH.")
 @click.option("--wait", is_flag=True, help="Wait for the result and print it.")
-@click.option("--url", default=None, help="URL of the api. Default: from DASK_GRAPHQL_HOST and DASK_GRAPHQL_PORT.")
-@click.option("--token", envvar="DASK_GRAPHQL_TOKEN", show_envvar=True, help="Sent as Authorization: Bearer.")
+@click.option("--recompute", is_flag=True, help="Run the task again even if a result is kept.")
+@click.option(
+    "--priority",
+    type=click.IntRange(-100, 100),
+    default=0,
+    help="Tasks with a higher priority run first. Above 0 it needs the scope `priority`.",
+)
+@api_options
 def submit(
-    task: str, arguments: tuple[str, ...], files: tuple[str, ...], wait: bool, url: str | None, token: str | None
+    task: str,
+    arguments: tuple[str, ...],
+    files: tuple[str, ...],
+    wait: bool,
+    recompute: bool,
+    priority: int,
+    url: str | None,
+    token: str | None,
 ) -> None:
     """Submits TASK over HTTP, as any client would. Values are JSON; anything else is a string, but @PATH a file to
     upload."""
     settings = load_settings()
     try:
-        from dask_graphql.client.errors import ApiUnavailable
+        from dask_graphql.client.submissions import SubmitOptions
         from dask_graphql.client.submit_command import submit_and_print
     except ModuleNotFoundError as error:
         # The image of a worker or a scheduler has no HTTP client.
@@ -75,17 +110,15 @@ def submit(
             values[name] = json.loads(text)
         except ValueError:
             values[name] = text
-    try:
-        sys.exit(asyncio.run(submit_and_print(url or own_url(settings), token, task, values, wait=wait)))
-    except ApiUnavailable as error:
-        fail(f"{error}; set the api's address with --url, or with DASK_GRAPHQL_HOST and DASK_GRAPHQL_PORT")
+    options = SubmitOptions(recompute=recompute, priority=priority) if recompute or priority else None
+    work = submit_and_print(url or own_url(settings), token, task, values, wait=wait, options=options)
+    sys.exit(run_command(work))
 
 
 @click.command()
 @click.option("--once", is_flag=True, help="Show it once and exit.")
 @click.option("--json", "as_json", is_flag=True, help="Print lines of JSON instead of tables.")
-@click.option("--url", default=None, help="URL of the api. Default: from DASK_GRAPHQL_HOST and DASK_GRAPHQL_PORT.")
-@click.option("--token", envvar="DASK_GRAPHQL_TOKEN", show_envvar=True, help="Sent as Authorization: Bearer.")
+@api_options
 def status(once: bool, as_json: bool, url: str | None, token: str | None) -> None:
     """Shows scheduler, workers and tasks.
 
@@ -98,4 +131,4 @@ def status(once: bool, as_json: bool, url: str | None, token: str | None) -> Non
         fail(f'status needs {error.name}: pip install "dask-graphql[client]"')
 
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(show_status(url or own_url(settings), token, once=once, as_json=as_json))
+        run_command(show_status(url or own_url(settings), token, once=once, as_json=as_json))

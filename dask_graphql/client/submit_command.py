@@ -11,11 +11,13 @@ from typing import Any, Final
 from dask_graphql.client.async_client import AsyncClient
 from dask_graphql.client.async_handle import AsyncHandle
 from dask_graphql.client.errors import BadArguments
+from dask_graphql.client.submissions import SubmitOptions
 from dask_graphql.client.task_types import TaskType, find
 
 SUBMIT_SECONDS: Final = 15.0
-"""How long to retry a submission without --wait: long enough for an api node that is being replaced, short enough
-for a mistyped port."""
+"""How long to retry a submission without --wait, once the api has responded: for an api node that is being replaced."""
+ERROR_FIELDS: Final = ("code", "type", "message", "traceback")
+"""Of an error, in this order, without those that it does not have."""
 WAIT_SECONDS: Final = 60.0
 """How long to retry with --wait."""
 
@@ -27,14 +29,12 @@ async def submit_and_print(
     values: dict[str, Any],
     *,
     wait: bool,
-    patience_seconds: float | None = None,
+    options: SubmitOptions | None = None,
 ) -> int:
     """Submits a task and prints the submission as a line of JSON; with `wait` also the final record, as another line.
 
-    On a terminal, the task's progress is shown on stderr meanwhile.
-
-    Args:
-        patience_seconds: how long to retry; default: SUBMIT_SECONDS or, with `wait`, WAIT_SECONDS.
+    On a terminal, the task's progress is shown on stderr meanwhile. If nothing responds at the address, that is an
+    error at once; requests after the first are repeated.
 
     Returns:
         The exit code: 1 if the task did not succeed.
@@ -42,25 +42,28 @@ async def submit_and_print(
     Raises:
         ClientError: the api refuses, or does not respond.
     """
-    if patience_seconds is None:
-        patience_seconds = WAIT_SECONDS if wait else SUBMIT_SECONDS
-    async with AsyncClient(url, token, patience_seconds=patience_seconds) as client:
+    patience_seconds = WAIT_SECONDS if wait else SUBMIT_SECONDS
+    async with AsyncClient(url, token, patience_seconds=patience_seconds, connect_seconds=0) as client:
         check_lists(find(await client.task_types(), task), values)
-        handle = await client.submit(task, **values)
-        payload = {"taskId": handle.task_id, "outcome": handle.outcome, "task": {"state": handle.last_state}}
-        print(json.dumps(payload), flush=True)
-        if not wait:
-            return 0
-        watching = asyncio.create_task(show_progress(handle)) if sys.stderr.isatty() else None
-        try:
-            record = await handle.final()
-        finally:
-            if watching is not None:
-                watching.cancel()
-                await asyncio.wait([watching])
-                print(file=sys.stderr)
-        print(json.dumps(output_record(record)), flush=True)
-        return 0 if record["state"] == "SUCCEEDED" else 1
+        return await wait_and_print(await client.submit(task, options=options, **values), wait=wait)
+
+
+async def wait_and_print(handle: AsyncHandle, *, wait: bool) -> int:
+    """Prints a submission, and with `wait` the final record. Returns the exit code: 1 if the task did not succeed."""
+    payload = {"taskId": handle.task_id, "outcome": handle.outcome, "task": {"state": handle.last_state}}
+    print(json.dumps(payload), flush=True)
+    if not wait:
+        return 0
+    watching = asyncio.create_task(show_progress(handle)) if sys.stderr.isatty() else None
+    try:
+        record = await handle.final()
+    finally:
+        if watching is not None:
+            watching.cancel()
+            await asyncio.wait([watching])
+            print(file=sys.stderr)
+    print(json.dumps(output_record(record)), flush=True)
+    return 0 if record["state"] == "SUCCEEDED" else 1
 
 
 def check_lists(task_type: TaskType, values: Mapping[str, Any]) -> None:
@@ -89,7 +92,7 @@ def output_record(record: dict[str, Any]) -> dict[str, Any]:
     error, result = record["error"], record["result"]
     return {
         **{name: record[name] for name in ("taskId", "name", "state", "attempt")},
-        "error": error and {name: error[name] for name in ("code", "message")},
+        "error": error and {name: error[name] for name in ERROR_FIELDS if error.get(name) is not None},
         "result": result and without_type_names({"typename": result["__typename"], **result}),
     }
 

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
-import os
-import subprocess
-import sys
 import threading
+import time
 import uuid
 from collections.abc import AsyncIterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from cluster.settings import Settings, load_settings
+from dask_graphql.cli import command as cli
 from dask_graphql.cli.over_http import own_url
 from dask_graphql.client.async_client import AsyncClient
 from dask_graphql.client.errors import ApiUnavailable
 from dask_graphql.client.http_transport import api_url
 from dask_graphql.client.network import BadProxy, is_loopback
-from dask_graphql.client.submit_command import submit_and_print
 from dask_graphql.client.sync_client import Client
 from dask_graphql.dev_processes import read_state
 from dask_graphql.dev_system import free_port
@@ -149,11 +148,12 @@ def test_the_command_connects_to_where_the_settings_point() -> None:
 
 async def test_a_closed_port_is_warned_of_at_once_and_only_once(caplog: pytest.LogCaptureFixture) -> None:
     url = f"http://127.0.0.1:{free_port()}"
-    with (
-        caplog.at_level(logging.WARNING),
-        pytest.raises(ApiUnavailable, match=rf"{url}/graphql did not respond for 1 s"),
-    ):
-        await submit_and_print(url, None, "fibonacci", {"n": 1}, wait=False, patience_seconds=1)
+    async with AsyncClient(url, patience_seconds=1) as client:
+        with (
+            caplog.at_level(logging.WARNING),
+            pytest.raises(ApiUnavailable, match=rf"{url}/graphql did not respond for 1 s"),
+        ):
+            await client.submit("fibonacci", n=1)
     [warning] = caplog.messages
     assert warning.startswith(f"{url}/graphql does not respond (")
     assert warning.endswith("trying for 1 s")
@@ -168,14 +168,26 @@ async def test_a_client_that_only_waits_says_so_too(caplog: pytest.LogCaptureFix
     assert warning.endswith("trying for 1 s")
 
 
-def test_the_command_warns_on_stderr_while_it_retries(tmp_path: Path) -> None:
-    port = free_port()
-    with subprocess.Popen(
-        [sys.executable, "-P", "-m", "dask_graphql", "submit", "fibonacci", "n=90"],
-        env={**os.environ, "DASK_GRAPHQL_PORT": str(port)}, cwd=tmp_path, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        assert process.stderr is not None
-        line = process.stderr.readline()
-        process.kill()
-    assert f"http://127.0.0.1:{port}/graphql does not respond" in line
-    assert "trying for 15 s" in line
+async def test_a_client_can_refuse_a_wrong_address_at_once_and_still_be_patient_afterwards(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    async with AsyncClient(url, connect_seconds=0) as client, asyncio.timeout(5):
+        with pytest.raises(ApiUnavailable, match=rf"{url}/graphql did not respond: "):
+            await client.submit("fibonacci", n=1)
+        assert caplog.messages == []
+        client._http._responded = True
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await client.submit("fibonacci", n=1)
+
+
+@pytest.mark.parametrize("command", [("submit", "fibonacci", "n=90"), ("tasks",), ("logs", "0" * 32), ("status",)])
+def test_a_command_that_finds_no_api_says_at_once_how_to_set_the_address(command: tuple[str, ...]) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    started = time.monotonic()
+    done = CliRunner().invoke(cli, [*command, "--url", url, *(["--once"] if command == ("status",) else [])])
+    assert done.exit_code == 2
+    assert f"{url}/graphql did not respond: " in done.stderr
+    assert "set the api's address with --url" in done.stderr
+    assert time.monotonic() - started < 5

@@ -1,0 +1,68 @@
+"""`dask-graphql submit`, `tasks`, `logs`, `cancel`, `retry`: against an api node, with a worker that the test plays."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from cluster.attempt_errors import error
+from cluster.settings import Settings
+from cluster.store.async_store import Store
+from dask_graphql.cli import command
+from tests.api_node import api_node
+
+
+async def test_tasks_are_listed_followed_cancelled_and_retried(settings: Settings, store: Store) -> None:
+    calls = store.calls
+
+    async with api_node(settings) as url:
+
+        async def run(*words: str) -> Result:
+            return await asyncio.to_thread(CliRunner().invoke, command, [*words, "--url", url])
+
+        async def lines(*words: str, exit_code: int = 0) -> list[dict[str, Any]]:
+            done = await run(*words)
+            assert done.exit_code == exit_code, done.output
+            return [json.loads(line) for line in done.stdout.splitlines()]
+
+        [submitted] = await lines("submit", "fibonacci", "n=40", "--priority", "-3")
+        task_id = submitted["taskId"]
+        assert submitted["outcome"] == "NEW"
+        assert await store.command("HGET", calls.record_key(task_id), "priority") == b"-3"
+        [task] = await lines("tasks", "--json", "--state", "queued", "--name", "fibonacci")
+        assert (task["task_id"], task["error"]) == (task_id, None)
+        assert await lines("tasks", "--json", "--state", "FAILED") == []
+
+        await store.run(calls.start(task_id, 1, "worker"))
+        await store.run(calls.progress(task_id, 1, 0.5, b"", b"1\n0 INFO first line\n0 WARNING second line"))
+        shown = (await run("logs", task_id)).stdout.splitlines()
+        assert [line.split("Z ", 1)[1] for line in shown] == ["INFO first line", "WARNING second line"]
+        following = asyncio.create_task(run("logs", "--follow", task_id))
+        await asyncio.sleep(0)
+        failure = error("TASK_FAILED", "no such file", "FileNotFoundError") | {"traceback": "Traceback: line 3"}
+        await store.run(calls.fail(task_id, 1, failure, lines=b"3\n0 INFO the last line"))
+        assert (await following).stdout.splitlines()[-1].endswith("INFO the last line")
+
+        assert "FAILED" in (await run("tasks")).stdout
+        assert await lines("cancel", task_id, exit_code=1) == [{"taskId": task_id, "state": "FAILED"}]
+        waiting = asyncio.create_task(lines("retry", task_id, "--wait", exit_code=1))
+        async with asyncio.timeout(10):
+            while (await store.run(calls.start(task_id, 2, "worker"))).verdict != "RUN":
+                await asyncio.sleep(0.02)
+        await store.run(calls.fail(task_id, 2, failure))
+        retried, record = await waiting
+        assert retried == {"taskId": task_id, "outcome": "RECOMPUTED", "task": {"state": "QUEUED"}}
+        assert record["error"] == {
+            "code": "TASK_FAILED", "type": "FileNotFoundError", "message": "no such file",
+            "traceback": "Traceback: line 3",
+        }  # fmt: skip
+
+        [again] = await lines("submit", "fibonacci", "n=40", "--recompute")
+        assert again["outcome"] == "RECOMPUTED"
+        assert await lines("cancel", task_id) == [{"taskId": task_id, "state": "CANCELLED"}]
+        unknown = await run("logs", "0" * 32)
+        assert unknown.exit_code == 1
+        assert "was never submitted" in str(unknown.exception)
