@@ -2,25 +2,54 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
+from cluster.node_registry import load_node_registry
 from cluster.settings import load_settings
+from cluster.task_types.registry import Registry
 from dask_graphql.cli.failure import fail
+from dask_graphql.source_lock import differences, make_lock, read_lock, write_lock
 
 
 @click.command()
-def schema() -> None:
+@click.option(
+    "--lock",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Instead, write to this file which source each version stands for; commit it beside the task modules.",
+)
+@click.option(
+    "--check",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Instead, compare with that file: exit code 1 if a function's source has changed and its version has not.",
+)
+def schema(lock: Path | None, check: Path | None) -> None:
     """Prints the GraphQL schema.
 
     It has the built-in task types and those of DASK_GRAPHQL_TASK_MODULES, as SDL.
     """
-    settings = load_settings()
-    from cluster.node_registry import load_node_registry
+    settings = replace(load_settings(), source_versions=False) if lock or check else load_settings()
+    if lock or check:
+        _lock_sources(load_node_registry(settings), lock, check)
+        return
     from graphql_api.schema.builder import make_schema
 
     print(make_schema(load_node_registry(settings)).as_str())
+
+
+def _lock_sources(registry: Registry, lock: Path | None, check: Path | None) -> None:
+    now = make_lock(registry)
+    if check:
+        found = list(differences(read_lock(check), now))
+        for line in found:
+            print(f"dask-graphql: {line}", file=sys.stderr)
+        if found:
+            sys.exit(1)
+    if lock:
+        write_lock(lock, now)
 
 
 @click.command()

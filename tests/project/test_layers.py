@@ -30,7 +30,7 @@ FLOORS: Final = (
     ("graphql_api.app",),
     ("graphql_api.serve",),
     ("dask_graphql.client", "dask_graphql.dev_processes"),
-    ("dask_graphql.redis_server", "dask_graphql.dev_reload"),
+    ("dask_graphql.redis_server", "dask_graphql.dev_reload", "dask_graphql.source_lock"),
     ("dask_graphql.dev_probe",),
     ("dask_graphql.dev_system",),
     ("dask_graphql.testing",),
