@@ -2,7 +2,7 @@
 
 Start the whole system with it, from the top of the clone:
 
-    PYTHONPATH=examples DASK_GRAPHQL_TASK_MODULES=estimate_pi dask-graphql dev
+    dask-graphql dev examples/estimate_pi.py
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Start the whole system with it, from the top of the clone, and submit it on the console page:
 
-    PYTHONPATH=examples DASK_GRAPHQL_TASK_MODULES=mandelbrot make run
+    dask-graphql dev examples/mandelbrot.py
 """
 
 from __future__ import annotations

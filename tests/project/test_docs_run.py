@@ -58,7 +58,7 @@ ADDRESS: Final = "127.0.0.1:8000"
 """The address of the system in the documents."""
 PATIENCE_SECONDS: Final = 60.0
 """How long to wait for something that must happen; only a failure takes this long."""
-STARTS: Final = re.compile(r"\b(?:make run|dask-graphql dev)$", re.MULTILINE)
+STARTS: Final = re.compile(r"(?:\.venv/bin/|\b)(?:make run|dask-graphql dev)((?: [\w./-]+)*)$", re.MULTILINE)
 """How a page starts its own system."""
 SILENT: Final = ("text", "mermaid", "markdown")
 """Languages of blocks that are only read. tests/project/test_docs.py checks that diagrams can be drawn."""
@@ -91,7 +91,6 @@ class Elsewhere:
 MONEY: Final = "it needs an AWS account"
 ELSEWHERE: Final = [
     Elsewhere("README.md", "sh", "make run     #", ".ci/run", "make test", "this is a part of `make test`"),
-    Elsewhere("examples/README.md", "graphql", "subscription", "docs/first-task.md", "taskEvents", "its task is long"),
     Elsewhere(
         "docs/releasing.md", "sh", "", "tests/project/test_releasing.py", "blocks_of(PAGE)", "it changes the clone"
     ),
@@ -410,7 +409,7 @@ async def developing(block: Block, desk: Desk) -> AsyncIterator[None]:
     recipe = subprocess.run(["make", "-n", "run", "PORT=8000"], cwd=ROOT, capture_output=True, text=True).stdout
     assert "exec .venv/bin/dask-graphql dev --port 8000\n" in recipe, recipe
     data = shlex.quote(tempfile.mkdtemp(dir=desk.folder))
-    command = STARTS.sub(f"exec dask-graphql dev --data-dir {data}", block.text)
+    command = STARTS.sub(rf"exec dask-graphql dev --data-dir {data}\1", block.text)
     process = await asyncio.create_subprocess_exec(
         "bash", "-c", command, cwd=desk.folder, env=desk.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
     )  # fmt: skip
