@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from dask_graphql.client.events import Event
     from dask_graphql.client.handle import Handle
     from dask_graphql.client.handles import Handles
+    from dask_graphql.client.items import Item
     from dask_graphql.client.network import BadProxy
     from dask_graphql.client.submissions import SubmitOptions
     from dask_graphql.client.sync_client import Client
@@ -71,6 +72,7 @@ __all__ = [
     "Hidden",
     "IdMismatch",
     "IdUnknown",
+    "Item",
     "Limit",
     "LogLine",
     "Refused",
@@ -123,6 +125,7 @@ _MODULES = {
         "TaskCancelled", "TaskFailed", "UnknownTaskType",
     ),
     "dask_graphql.client.events": ("Event",),
+    "dask_graphql.client.items": ("Item",),
     "dask_graphql.client.network": ("BadProxy",),
     "dask_graphql.client.submissions": ("SubmitOptions",),
     "dask_graphql.client.handle": ("Handle",),

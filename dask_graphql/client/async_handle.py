@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from dask_graphql.client.codec import MakeData, decode
@@ -21,6 +22,7 @@ from dask_graphql.client.errors import (
 from dask_graphql.client.events import FINAL_STATES, Event, follow
 from dask_graphql.client.html import handle_html
 from dask_graphql.client.http_transport import HttpTransport
+from dask_graphql.client.items import Item, follow_items
 from dask_graphql.client.result_waiter import ResultWaiter
 from dask_graphql.client.task_function import NOT_DECLARED, rebuild
 from dask_graphql.client.task_list import LOGS, LogLine, to_log_line
@@ -137,7 +139,8 @@ class AsyncHandle:
         """Waits for the task to end and returns its output as a Python value.
 
         An object becomes a dict whose keys are the field names of the task function's class, or an instance of that
-        class if the task was submitted by its function; a plain value (a number, a list) is returned as it is.
+        class if the task was submitted by its function; a plain value (a number, a list) is returned as it is; of a
+        stream, the list of all items.
         docs/python-client.md lists which GraphQL type becomes which Python type.
 
         Args:
@@ -148,7 +151,10 @@ class AsyncHandle:
             ResultTimeout: the task did not end in time. It continues.
             Refused, ApiUnavailable: the result cannot be read.
         """
-        return self.value_of(await self.final(timeout))
+        value = self.value_of(await self.final(timeout))
+        if self._task_type is None or self._task_type.stream is None:
+            return value
+        return [item.value async for item in self.items()]
 
     async def exception(self, timeout: float | None = None) -> TaskFailed | None:  # noqa: ASYNC109
         """Waits for the task to end. Returns the error of one that failed, and None if it succeeded.
@@ -170,7 +176,8 @@ class AsyncHandle:
         if record["state"] == "SUCCEEDED":
             if self._task_type is None or record["result"] is None:
                 raise UnknownTaskType(f"the api has a result of {record['name']!r} but no task type of that name")
-            return rebuild(self._declared, self._task_type.decode(record["result"], self._client.make_data))
+            value = self._task_type.decode(record["result"], self._client.make_data)
+            return value if self._task_type.stream else rebuild(self._declared, value)
         if (failed := self.error) is not None:
             raise failed
         raise TaskCancelled(f"{self.task_id}: {(record['error'] or {}).get('message', 'cancelled')}")
@@ -184,14 +191,9 @@ class AsyncHandle:
             UnknownTaskType: the api has no such task type.
             Refused, ApiUnavailable: the output cannot be read.
         """
-        if self._task_type is None:
-            task = await self._query("name")
-            if task is None:
-                return None
-            self._task_type = (await self._client.task_types()).get(task["name"])
-            if self._task_type is None:
-                raise UnknownTaskType(f"the api has no task type {task['name']!r}")
-        task_type = self._task_type
+        task_type = self._task_type or await self._find_task_type()
+        if task_type is None:
+            return None
         task = await self._query(
             f"state progress partial {{ ... on {task_type.output_type} {{ {task_type.selection} }} }}"
         )
@@ -210,6 +212,30 @@ class AsyncHandle:
                 self.last_state = event.state
                 self.progress = self.progress if event.progress is None else event.progress
                 yield event
+
+    async def items(self, after: str | None = None) -> AsyncGenerator[Item, None]:
+        """Yields the items of the task's stream as they come, until it has ended.
+
+        None is lost with a connection. If an attempt is lost or retried, the items of the next one follow from number
+        1, with a higher `attempt`.
+
+        Args:
+            after: the `cursor` of the last item processed, to resume in another process; None for all items.
+
+        Raises:
+            BadArguments: its output is not a stream.
+            UnknownTaskType: the api does not know its task type.
+            Refused, ApiUnavailable: the items cannot be read.
+        """
+        task_type = self._task_type or await self._find_task_type()
+        if task_type is None:
+            raise Refused("TASK_NOT_FOUND", f"{self.task_id} was never submitted, or its record has expired")
+        if task_type.stream is None:
+            raise BadArguments(f"the output of {task_type.name} is no stream; it declares no Stream[...]")
+        items = follow_items(self._client._websocket, self._client._http, self.task_id, task_type, after)
+        async with aclosing(items):
+            async for item in items:
+                yield replace(item, value=rebuild(self._declared, item.value))
 
     async def logs(self, after: int = 0) -> list[LogLine]:
         """The newest lines that the task has printed or logged, after the one with the number `after`; about a second
@@ -289,6 +315,20 @@ class AsyncHandle:
         if task is None or task["result"] is None:
             raise ClientError(f"the result of {self.task_id} is no longer kept; submit it again")
         return decode(task["result"][found.graphql_name], found.graphql_type, task_type.types, self._client.make_data)
+
+    async def _find_task_type(self) -> TaskType | None:
+        """The task's type; None if the api does not know the task.
+
+        Raises:
+            UnknownTaskType: the api has no such task type.
+        """
+        task = await self._query("name")
+        if task is None:
+            return None
+        self._task_type = (await self._client.task_types()).get(task["name"])
+        if self._task_type is None:
+            raise UnknownTaskType(f"the api has no task type {task['name']!r}")
+        return self._task_type
 
     async def _query(self, selection: str) -> dict[str, Any] | None:
         """The selected fields of the task; None if the api does not know it."""

@@ -13,6 +13,7 @@ from dask_graphql.client.async_handle import AsyncHandle
 from dask_graphql.client.errors import ClientError, TaskFailed
 from dask_graphql.client.events import FINAL_STATES, Event
 from dask_graphql.client.html import handle_html
+from dask_graphql.client.items import Item
 from dask_graphql.client.task_list import LogLine
 
 logger = logging.getLogger(__name__)
@@ -177,6 +178,10 @@ class Handle(Future[Any]):
     def events(self, after_seq: int = 0) -> Iterator[Event]:
         """Yields every change of the task after `after_seq`, past and future, up to the final one."""
         return self._client._iterate(self._handle.events(after_seq))
+
+    def items(self, after: str | None = None) -> Iterator[Item]:
+        """Yields the items of the task's stream as they come, until it has ended; those after a cursor."""
+        return self._client._iterate(self._handle.items(after))
 
     def logs(self, after: int = 0) -> list[LogLine]:
         """The newest lines that the task has printed or logged, after the one with the number `after`."""

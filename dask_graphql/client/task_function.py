@@ -21,7 +21,8 @@ NOT_DECLARED: Final = inspect.Parameter.empty
 
 
 def name_of(task: Task) -> tuple[str, Any]:
-    """The name of a task type, and the output type that its function declares, or NOT_DECLARED.
+    """The name of a task type, and the output type that its function declares (of a stream, that of its items), or
+    NOT_DECLARED.
 
     Raises:
         BadArguments: the function is no task type, or more than one.
@@ -38,7 +39,7 @@ def name_of(task: Task) -> tuple[str, Any]:
     if len(found) > 1:
         raise BadArguments(f"{shown} is registered as {' and '.join(sorted(found))}: pass one of these names")
     [(name, task_type)] = found.items()
-    return name, task_type.returns
+    return name, task_type.items.annotation if task_type.items else task_type.returns
 
 
 def by_name(task: Task, positional: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:

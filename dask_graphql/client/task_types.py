@@ -13,9 +13,25 @@ from dask_graphql.client.errors import BadArguments, IdUnknown, UnknownTaskType
 
 DISCOVERY: Final = """{ caller { taskIdSalt } taskTypes {
   name version description mutation inputType outputType wrapsValue selection idFromInput
+  stream { itemType wrapsValue selection }
   arguments { name graphqlName graphqlType required default }
   types { name fields { name graphqlName graphqlType hasDefault default } members { name value } }
 } }"""
+
+
+@dataclass(frozen=True)
+class StreamType:
+    """What a task type yields item by item.
+
+    Attributes:
+        item_type: GraphQL type of an item.
+        wraps_value: whether `item_type` wraps a value that is not an object in the single field `value`.
+        selection: GraphQL selection of every field of `item_type` that needs no arguments.
+    """
+
+    item_type: str
+    wraps_value: bool
+    selection: str
 
 
 @dataclass(frozen=True)
@@ -29,6 +45,7 @@ class TaskType:
         wraps_value: whether `output_type` wraps a value that is not an object in the single field `value`.
         selection: GraphQL selection of every field of `output_type` that needs no arguments.
         id_from_input: whether a client can derive the task id.
+        stream: what it yields item by item; None if its output is not a stream.
         salt: the `salt` of the caller's tenant in the JSON that is hashed into the id; empty if tenants share tasks.
     """
 
@@ -43,6 +60,7 @@ class TaskType:
     selection: str
     id_from_input: bool
     types: Types
+    stream: StreamType | None = None
     salt: str = ""
 
     def bind(self, arguments: Mapping[str, Any]) -> Input:
@@ -74,6 +92,12 @@ class TaskType:
         """The Python value of a result as the api sent it (`codec.decode` lists the types)."""
         value = decode(result, self.output_type, self.types, make_data)
         return value["value"] if self.wraps_value else value
+
+    def decode_item(self, item: Mapping[str, Any]) -> Any:
+        """The Python value of an item of its stream as the api sent it."""
+        assert self.stream is not None
+        value = decode(item, self.stream.item_type, self.types)
+        return value["value"] if self.stream.wraps_value else value
 
 
 @dataclass(frozen=True)
@@ -131,6 +155,7 @@ def _task_type(payload: Mapping[str, Any], salt: str) -> TaskType:
         wraps_value=payload["wrapsValue"],
         selection=payload["selection"],
         id_from_input=payload["idFromInput"],
+        stream=_stream_type(payload["stream"]),
         types={
             item["name"]: UsedType(
                 item["name"],
@@ -141,6 +166,10 @@ def _task_type(payload: Mapping[str, Any], salt: str) -> TaskType:
         },
         salt=salt,
     )
+
+
+def _stream_type(payload: Mapping[str, Any] | None) -> StreamType | None:
+    return StreamType(payload["itemType"], payload["wrapsValue"], payload["selection"]) if payload else None
 
 
 def _member(payload: Mapping[str, Any], *, has_default: bool) -> Member:

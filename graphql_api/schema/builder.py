@@ -42,10 +42,12 @@ class Schema(Operations):
     Attributes:
         wrappers: by task name, what wraps outputs which are not objects of their own GraphQL type.
         outputs: by task name, the GraphQL names of all output types.
+        streams: by task name, the types of those that yield items.
     """
 
     wrappers: dict[str, Callable[..., Any]]
     outputs: dict[str, str]
+    streams: dict[str, StreamType]
 
 
 def make_schema(registry: Registry, documents: DocumentCache | None = None) -> Schema:
@@ -82,7 +84,7 @@ def make_schema(registry: Registry, documents: DocumentCache | None = None) -> S
         return [field for task_type in task_types for field in submit_fields(task_type, type_map, submission)]
 
     schema = _assemble(outputs, members, documents, streams)
-    schema.wrappers, schema.outputs = wrappers, names
+    schema.wrappers, schema.outputs, schema.streams = wrappers, names, streams
     schema.documents.result_fields = frozenset(type_map.result_fields)
     return schema
 

@@ -10,6 +10,7 @@ import orjson
 import strawberry
 from pydantic import RootModel, ValidationError
 from strawberry.tools import create_type
+from strawberry.types import get_object_definition
 
 from cluster.api_node.followers import Item
 from cluster.errors import BadInput, ResultGone, ResultUnreadable
@@ -56,11 +57,18 @@ class StreamType:
         output: the member of the union `TaskOutput`.
         item: the member of the union `StreamItem`.
         wrap: makes an item a value of `item`.
+        wraps_value: whether `item` wraps a value that is not an object.
     """
 
     output: type
     item: type
     wrap: Callable[[Any], Any]
+    wraps_value: bool
+
+    @property
+    def item_name(self) -> str:
+        """The GraphQL name of `item`."""
+        return get_object_definition(self.item, strict=True).name
 
 
 def stream_type(task_type: TaskType, type_map: TypeMap) -> StreamType:
@@ -77,19 +85,21 @@ def stream_type(task_type: TaskType, type_map: TypeMap) -> StreamType:
     if bare is not Blob and is_dataclass_or_model(bare) and not issubclass(bare, RootModel):
         item = mapped = type_map.output(annotation, where, f"{name}Item")
         wrap: Callable[[Any], Any] = lambda value: value  # noqa: E731
+        wraps_value = False
     else:
         type_map.claim(f"{name}Item", task_type.origin)
         mapped = type_map.output(annotation, where, f"{name}ItemValue")
         value = make_field("value", mapped, description="The item itself.")
         item = create_type(f"{name}Item", [value], description=f"An item of `{task_type.name}`.")
         wrap = lambda value: item(value=value)  # noqa: E731
+        wraps_value = True
     type_map.result_fields.add("items")
     count = make_field("count", int, description="Number of items.")
     size = make_field("size_bytes", BigInt, description="Length of their JSON.")
     members = [count, size, _items_field(task_type.items, mapped)]
     output = create_type(f"{name}Result", members, description=f"The output of `{task_type.name}`: a stream of items.")
     set_type_check(output, lambda value: isinstance(value, StreamValue) and value.task == task_type.name)
-    return StreamType(output, item, wrap)
+    return StreamType(output, item, wrap, wraps_value)
 
 
 def _items_field(declared: OutputType, mapped: Any) -> Any:

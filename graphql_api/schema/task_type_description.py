@@ -58,14 +58,14 @@ class UsedType:
     members: list[TypeMember] = strawberry.field(description="The members of an enum.")
 
 
-def used_types(schema: GraphQLSchema, task_type: TaskType, mutation: str, output: str) -> list[UsedType]:
-    """Every object and enum that a task type's arguments or output use, ordered by name."""
+def used_types(schema: GraphQLSchema, task_type: TaskType, mutation: str, *outputs: str) -> list[UsedType]:
+    """Every object and enum that a task type's arguments, output or items use, ordered by name."""
     assert schema.mutation_type is not None
     arguments = schema.mutation_type.fields[mutation].args
     names = {argument.name for argument in task_type.arguments}
     found: dict[str, GraphQLNamedType] = {}
     waiting: list[Any] = [argument.type for name, argument in arguments.items() if python_name(argument, name) in names]
-    waiting.append(schema.type_map[output])
+    waiting += [schema.type_map[output] for output in outputs]
     while waiting:
         named = get_named_type(waiting.pop())
         if named.name in found or (is_leaf_type(named) and not isinstance(named, GraphQLEnumType)):
@@ -137,6 +137,17 @@ class TaskArgument:
     graphql_type: str = strawberry.field(description="Its GraphQL type, such as `[Int!]!`.")
 
 
+@strawberry.type(description="The items that a task type yields one by one.")
+class StreamDescription:
+    item_type: str = strawberry.field(description="The GraphQL type of an item, a member of `StreamItem`.")
+    wraps_value: bool = strawberry.field(
+        description="Whether `itemType` wraps an item that is not an object in a single field `value`."
+    )
+    selection: str = strawberry.field(
+        description="A selection of everything in `itemType` that needs no arguments, with `__typename`."
+    )
+
+
 @strawberry.type(name="TaskType", description="A registered function.")
 class TaskTypeType:
     name: str
@@ -157,6 +168,9 @@ class TaskTypeType:
     selection: str = strawberry.field(
         description="A selection of everything in `outputType` that needs no arguments, with `__typename`."
     )
+    stream: StreamDescription | None = strawberry.field(
+        description="What `taskItems` delivers of it; null unless its output is a stream."
+    )
     id_from_input: bool = strawberry.field(
         description="Whether clients can compute the task id from the arguments' GraphQL types and values."
     )
@@ -169,6 +183,7 @@ class TaskTypeType:
         assert graphql_schema.mutation_type is not None, "every schema has cancelTask"
         mutation = f"submit{pascal_case(task_type.name)}"
         output = schema.outputs[task_type.name]
+        stream = _stream(task_type, schema, graphql_schema)
         names = {python_name(item, name): (name, str(item.type), item.description) for name, item in
                  graphql_schema.mutation_type.fields[mutation].args.items()}  # fmt: skip
 
@@ -201,11 +216,23 @@ class TaskTypeType:
             input_limit_bytes=task_type.input_limit or settings.input_limit_bytes,
             input_type=f"{pascal_case(task_type.name)}Input" if task_type.arguments else None,
             output_type=output,
-            wraps_value=task_type.name in schema.wrappers,
+            wraps_value=task_type.name in schema.wrappers and task_type.items is None,
             selection=selection(graphql_schema.type_map[output]),
+            stream=stream,
             id_from_input=all(is_derivable(argument.annotation) for argument in task_type.arguments),
-            types=used_types(graphql_schema, task_type, mutation, output),
+            types=used_types(graphql_schema, task_type, mutation, output, *([stream.item_type] if stream else ())),
         )
+
+
+def _stream(task_type: TaskType, schema: Any, graphql_schema: GraphQLSchema) -> StreamDescription | None:
+    if task_type.name not in schema.streams:
+        return None
+    stream = schema.streams[task_type.name]
+    return StreamDescription(
+        item_type=stream.item_name,
+        wraps_value=stream.wraps_value,
+        selection=selection(graphql_schema.type_map[stream.item_name]),
+    )
 
 
 def type_text(annotation: Any) -> str:

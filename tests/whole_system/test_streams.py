@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
+from dask_graphql import AsyncClient, BadArguments, Client
 from tests.system import Refused, Socket, System
+from tests.task_modules.samples import Point, dripping
 from tests.whole_system.test_contract import ERROR, run, submit
 
 ITEMS = """subscription($id: ID!, $after: String) { taskItems(taskId: $id, after: $after) {
@@ -83,3 +86,30 @@ async def test_a_wrong_cursor_is_refused(system: System) -> None:
         with pytest.raises(Refused) as raised:
             await socket.collect(ITEMS, {"id": "0" * 32, "after": "nonsense"})
     assert raised.value.code == "BAD_INPUT"
+
+
+async def test_the_python_client_yields_items_and_returns_them_all_as_the_declared_class(
+    system: System, tmp_path: Path
+) -> None:
+    (tmp_path / "item-0").touch()
+    async with AsyncClient(system.url) as client:
+        handle = await client.submit(dripping, folder=str(tmp_path), items=3)
+        seen = []
+        async for item in handle.items():
+            seen.append(item)
+            (tmp_path / f"item-{len(seen)}").touch()
+        assert [(item.value, item.number, item.attempt) for item in seen] == [(Point(x=n), n + 1, 1) for n in range(3)]
+        assert await handle.result() == [Point(x=n) for n in range(3)]
+        assert [item.value async for item in handle.items(seen[1].cursor)] == [Point(x=2)]
+        many = await client.submit("counting", upto=3000)
+        assert await many.result() == list(range(3000))
+        assert [blob.size_bytes for blob in await (await client.submit("pieces", upto=2)).result()] == [1, 1]
+        with pytest.raises(BadArguments, match="the output of add is no stream"):
+            await anext((await client.submit("add", a=1)).items())
+
+
+def test_the_synchronous_client_yields_items_and_returns_them_all(system: System) -> None:
+    with Client(system.url) as client:
+        handle = client.submit("counting", upto=5)
+        assert [item.value for item in handle.items()] == handle.result() == [0, 1, 2, 3, 4]
+        assert [future.result() for future in concurrent.futures.as_completed([handle])] == [[0, 1, 2, 3, 4]]
