@@ -67,6 +67,7 @@ def test_the_protocol_page_names_every_script_and_every_field() -> None:
         "checkpoint",
         "log",
         "stream",
+        "made_by",
     }
 
 

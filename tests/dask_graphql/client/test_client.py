@@ -57,8 +57,8 @@ from dask_graphql import (
     TaskType,
     UnknownTaskType,
 )
-from dask_graphql.client import events as client_events
 from dask_graphql.client import result_waiter
+from dask_graphql.client import resumed as client_resumed
 from dask_graphql.client.codec import Blob
 from dask_graphql.client.http_transport import blob_url
 from dask_graphql.client.submit_command import output_record
@@ -155,7 +155,7 @@ def test_events_and_progress_are_followed_without_asyncio(sync_client: Client) -
 
 
 async def test_a_slow_reader_gets_every_event(client: AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_events, "BUFFER", 2)
+    monkeypatch.setattr(client_resumed, "BUFFER", 2)
     handle = await client.submit("stepping", steps=4, options=SubmitOptions(recompute=True))
     await handle.result(timeout=30)
     seen = []
