@@ -86,7 +86,7 @@ class HttpTransport:
             self._never_answered = False
             logger.warning(
                 "%s does not respond (%s); retrying for %g s", self.url, str(error) or type(error).__name__,
-                self._patience_seconds,
+                self._connect_seconds,
             )  # fmt: skip
 
     async def _execute_once(self, body: dict[str, Any]) -> dict[str, Any]:

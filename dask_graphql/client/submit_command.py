@@ -14,6 +14,9 @@ from dask_graphql.client.errors import BadArguments
 from dask_graphql.client.submissions import SubmitOptions
 from dask_graphql.client.task_types import TaskType, find
 
+CONNECT_SECONDS: Final = 10.0
+"""How long to retry until the api has responded once: for one that was killed and starts again. A warning says so at
+once, as a wrong address is more likely."""
 SUBMIT_SECONDS: Final = 15.0
 """How long to retry a submission without --wait, once the api has responded: for an api node that is being replaced."""
 ERROR_FIELDS: Final = ("code", "type", "message", "traceback")
@@ -33,8 +36,8 @@ async def submit_and_print(
 ) -> int:
     """Submits a task and prints the submission as a line of JSON; with `wait` also the final record, as another line.
 
-    On a terminal, the task's progress is shown on stderr meanwhile. If nothing responds at the address, that is an
-    error at once; requests after the first are repeated.
+    On a terminal, the task's progress is shown on stderr meanwhile. If nothing responds at the address, a
+    warning says so at once.
 
     Returns:
         The exit code: 1 if the task did not succeed.
@@ -43,7 +46,7 @@ async def submit_and_print(
         ClientError: the api refuses, or does not respond.
     """
     patience_seconds = WAIT_SECONDS if wait else SUBMIT_SECONDS
-    async with AsyncClient(url, token, patience_seconds=patience_seconds, connect_seconds=0) as client:
+    async with AsyncClient(url, token, patience_seconds=patience_seconds, connect_seconds=CONNECT_SECONDS) as client:
         check_lists(find(await client.task_types(), task), values)
         return await wait_and_print(await client.submit(task, options=options, **values), wait=wait)
 

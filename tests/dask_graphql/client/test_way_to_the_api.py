@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from cluster.settings import Settings, load_settings
 from dask_graphql.cli import command as cli
 from dask_graphql.cli.over_http import own_url
+from dask_graphql.client import submit_command
 from dask_graphql.client.async_client import AsyncClient
 from dask_graphql.client.errors import ApiUnavailable
 from dask_graphql.client.http_transport import api_url
@@ -182,7 +183,7 @@ async def test_a_client_can_refuse_a_wrong_address_at_once_and_still_be_patient_
                 await client.submit("fibonacci", n=1)
 
 
-@pytest.mark.parametrize("command", [("submit", "fibonacci", "n=90"), ("tasks",), ("logs", "0" * 32), ("status",)])
+@pytest.mark.parametrize("command", [("tasks",), ("logs", "0" * 32), ("status",)])
 def test_a_command_that_finds_no_api_says_at_once_how_to_set_the_address(command: tuple[str, ...]) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     started = time.monotonic()
@@ -191,3 +192,14 @@ def test_a_command_that_finds_no_api_says_at_once_how_to_set_the_address(command
     assert f"{url}/graphql did not respond: " in done.stderr
     assert "set the api's address with --url" in done.stderr
     assert time.monotonic() - started < 5
+
+
+async def test_a_submission_that_finds_no_api_warns_at_once_and_waits_only_for_a_restart(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submit_command, "CONNECT_SECONDS", 1.0)
+    url = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(ApiUnavailable, match="did not respond for 1 s"):
+        await submit_command.submit_and_print(url, None, "fibonacci", {"n": 1}, wait=True)
+    [warning] = caplog.messages
+    assert warning.endswith("retrying for 1 s")
