@@ -99,8 +99,8 @@ def open_source(content: Content, name: str | None = None, media_type: str | Non
 
 
 def is_content(value: Any) -> bool:
-    """Whether a value is something to upload."""
-    return isinstance(value, bytes | os.PathLike) or (hasattr(value, "read") and not isinstance(value, File))
+    """Whether a value is something to upload. (A `File`, which is a path too on a worker, has been.)"""
+    return not isinstance(value, File) and (isinstance(value, bytes | os.PathLike) or hasattr(value, "read"))
 
 
 async def with_uploads(

@@ -41,7 +41,9 @@ async def test_a_path_or_an_open_file_is_uploaded_once_and_is_the_same_input(
     with path.open("rb") as opened:
         second = await client.submit("digest_file", file=opened)
     third = await client.submit("digest_file", file=CONTENT)
-    assert (first.outcome, second.outcome, third.outcome) == ("NEW", "JOINED", "JOINED")
+    fourth = await client.submit("digest_file", file=File(ID))
+    fifth = await client.submit("digest_file", file=ID)
+    assert [handle.outcome for handle in (first, second, third, fourth, fifth)] == ["NEW"] + ["JOINED"] * 4
     assert await client.task_id("digest_file", file=File(ID)) == first.task_id
     assert await client.task_id("digest_file", file=ID) == first.task_id
     [kept] = (settings.data_dir / "blobs" / "uploads").iterdir()
