@@ -37,5 +37,8 @@ def _count(attempt: RunningAttempt, key: str, written: Written, media_type: str 
 
 
 def is_written_by_parts(value: Any) -> bool:
-    """Whether it is a Dask collection whose parts the workers write, so that it must not be computed as a whole."""
-    return hasattr(value, "to_delayed") and (hasattr(value, "npartitions") or hasattr(value, "chunks"))
+    """Whether it is a Dask collection whose parts the workers write, so that it must not be computed as a whole: a
+    DataFrame, a bag, an array, or an xarray DataArray of one."""
+    if hasattr(value, "to_delayed"):
+        return hasattr(value, "npartitions") or hasattr(value, "chunks")
+    return type(value).__name__ == "DataArray" and getattr(value, "chunks", None) is not None
