@@ -69,6 +69,6 @@ def station_days(
     """The readings, a partition for each day, with their distance from the day's mean."""
     import dask.dataframe as dd
 
-    readings = dd.from_map(one_day, range(days), per_day=per_day)
-    days = readings.map_partitions(lambda day: day.assign(distance=day.degrees - day.degrees.mean()))
-    return days  # type: ignore[no-any-return]
+    readings: Any = dd.from_map(one_day, range(days), per_day=per_day)
+    table: Table = readings.map_partitions(lambda day: day.assign(distance=day.degrees - day.degrees.mean()))
+    return table

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import base64
 import math
-import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from cluster.data.libraries import pyarrow
 from cluster.task_types.value_types import json_integer
-
-_OFFSET: Final = re.compile(r"T.*[+-]\d{4}\Z")
 
 
 class JsonRow(dict[str, Any]):
@@ -38,18 +35,29 @@ def json_values(column: Any) -> list[Any]:
         return json_values(pa.concat_arrays([chunk.dictionary_decode() for chunk in _chunks(column)]))
     if isinstance(kind, pa.BaseExtensionType):
         return json_values(pa.concat_arrays([chunk.storage for chunk in _chunks(column)]))
-    if types.is_timestamp(kind):
-        return [_iso(text) for text in column.cast(pa.string()).to_pylist()]
-    if types.is_date(kind):
-        return column.cast(pa.date32()).cast(pa.string()).to_pylist()  # type: ignore[no-any-return]
-    if types.is_time(kind) or types.is_decimal(kind):
-        return column.cast(pa.string()).to_pylist()  # type: ignore[no-any-return]
+    if (texts := text_column(column)) is not None:
+        return texts.to_pylist()  # type: ignore[no-any-return]
     if types.is_duration(kind):
         scale = {"s": 0, "ms": 3, "us": 6, "ns": 9}[kind.unit]
         return _each(column.cast(pa.int64()).to_pylist(), lambda value: iso_duration(value, scale))
     convert = _converter(kind)
     values = column.to_pylist()
     return values if convert is None else _each(values, convert)
+
+
+def text_column(column: Any) -> Any:
+    """Times, dates and decimals as Arrow texts; None for any other column."""
+    pa = pyarrow()
+    import pyarrow.compute as pc
+
+    types, kind = pa.types, column.type
+    if types.is_timestamp(kind):
+        # Arrow writes `2026-01-31 12:00:00.250000+0100`.
+        texts = pc.replace_substring(column.cast(pa.string()), " ", "T", max_replacements=1)
+        return texts if kind.tz is None else pc.replace_substring_regex(texts, r"([+-]\d{2})(\d{2})$", r"\1:\2")
+    if types.is_date(kind):
+        return column.cast(pa.date32()).cast(pa.string())
+    return column.cast(pa.string()) if types.is_time(kind) or types.is_decimal(kind) else None
 
 
 def _chunks(column: Any) -> list[Any]:
@@ -102,14 +110,6 @@ def json_float(value: float) -> float | str:
     if math.isfinite(value):
         return value
     return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
-
-
-def _iso(text: str | None) -> str | None:
-    """Arrow's `2026-01-31 12:00:00.250000+0100` as `2026-01-31T12:00:00.250000+01:00`."""
-    if text is None:
-        return None
-    text = text.replace(" ", "T", 1)
-    return f"{text[:-2]}:{text[-2:]}" if _OFFSET.search(text) else text
 
 
 def iso_duration(value: int, scale: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from cluster.data.json_cells import json_values
+from cluster.data.json_cells import json_values, text_column
 from cluster.data.libraries import pyarrow
 from cluster.data.table_reader import TableReader
 from cluster.task_types.table_types import Table
@@ -80,6 +80,8 @@ def csv_cells(column: Any, *, keep_formulas: bool = False) -> Any:
         return column.cast(pa.float32()) if types.is_float16(kind) else column
     if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
         return column if keep_formulas else _escaped(column)
+    if (written := text_column(column)) is not None:
+        return written
     values = json_values(column)
     nested = types.is_nested(kind)
     texts = [None if it is None else orjson.dumps(it).decode() if nested else it for it in values]
