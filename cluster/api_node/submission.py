@@ -45,6 +45,7 @@ class SubmitOptions:
         tenant: owner of the task if tenants are isolated; else empty.
         account: whose quotas and fair share the task counts against.
         actor: who submits.
+        tags: texts by which people recognise the task.
     """
 
     recompute: bool = False
@@ -55,6 +56,7 @@ class SubmitOptions:
     tenant: str = ""
     account: str = ""
     actor: Actor = NOBODY
+    tags: tuple[str, ...] = ()
 
 
 class Submissions:
@@ -173,6 +175,7 @@ class Submissions:
             node=node,
             account=options.account,
             actor=options.actor,
+            tags=options.tags,
             limits=self._limits.limits_of(bound, options.account),
             ttl_seconds=bound.task_type.ttl_seconds if options.ttl_seconds is None else options.ttl_seconds,
             start_before=options.start_before,

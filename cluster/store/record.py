@@ -61,6 +61,7 @@ FIELDS: Final = (
     "submitted_by",
     "cancelled_by",
     "previous_at",
+    "tags",
 )
 """The fields of a record's hash, in the order in which the scripts return them. New ones are added at the end: other
 releases ignore what follows the fields that they know, and read what is missing as empty."""
@@ -96,6 +97,7 @@ class Record:
         submitted_by: the text of the actor whose submission began this run (`Actor.parse`); empty if unknown.
         cancelled_by: the text of the actor that ended it; empty unless CANCELLED.
         previous_at: when the earlier run finished whose result is kept until this run has one; None if none is kept.
+        tags: what the submission that began this run was tagged with.
     """
 
     task_id: str
@@ -124,6 +126,7 @@ class Record:
     submitted_by: str = ""
     cancelled_by: str = ""
     previous_at: int | None = None
+    tags: tuple[str, ...] = ()
 
     @property
     def final(self) -> bool:
@@ -153,7 +156,7 @@ def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
         values = [*values, *[None] * (len(FIELDS) - len(values))]
     (name, version, input_, state, attempt, seq, submitted, started, finished, expires, progress, priority, not_before,
      submissions, worker, lost, retries, tenant, trace, error, result, account, submitted_by,
-     cancelled_by, previous_at) = values[: len(FIELDS)]  # fmt: skip
+     cancelled_by, previous_at, tags) = values[: len(FIELDS)]  # fmt: skip
     assert name is not None
     assert version is not None
     assert state is not None
@@ -184,6 +187,7 @@ def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
         submitted_by=(submitted_by or b"").decode(),
         cancelled_by=(cancelled_by or b"").decode(),
         previous_at=int(previous_at) if previous_at else None,
+        tags=tuple(orjson.loads(tags)) if tags else (),
     )
 
 

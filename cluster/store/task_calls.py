@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+from collections.abc import Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 import orjson
@@ -71,6 +72,7 @@ class TaskCalls(CallBuilder):
         ttl_seconds: float | None = None,
         start_before: int | None = None,
         start_within_seconds: float | None = None,
+        tags: Sequence[str] = (),
     ) -> Call[SubmitReply]:
         """Submits a task.
 
@@ -86,6 +88,7 @@ class TaskCalls(CallBuilder):
             ttl_seconds: how long the record is kept after the end; None, or a longer time than RESULT_TTL_SECONDS, for
                 that.
             start_before: when the task must have started, milliseconds since 1970; after that it ends.
+            tags: kept in the record if the submission begins a run.
             start_within_seconds: the same, counted from the submission or from `not_before`, if there is no
                 `start_before`.
         """
@@ -102,7 +105,7 @@ class TaskCalls(CallBuilder):
                     task_id, name, version, canonical_input, TaskState.QUEUED, attempt, seq, submitted_at, None, None,
                     None, None, priority, not_before, 1, None, 0, 0, tenant, trace, None, None,
                     account=account, submitted_by=actor.text,
-                    previous_at=int(previous[0]) if previous else None,
+                    previous_at=int(previous[0]) if previous else None, tags=tuple(tags),
                 )  # fmt: skip
             return SubmitReply(SubmissionOutcome(outcome.decode()), bool(dispatch), record)
 
@@ -112,7 +115,8 @@ class TaskCalls(CallBuilder):
             f"{self._token}{next(self._count)}", tenant, trace, node, milliseconds(WATCH_TTL_SECONDS),
             self._ttl, milliseconds(EXTRA_TTL_SECONDS), account, "", actor.text, limits,
             "" if ttl is None or 0 < self._ttl <= ttl else ttl, "" if start_before is None else start_before,
-            "" if start_within_seconds is None else milliseconds(start_within_seconds), parse=parse,
+            "" if start_within_seconds is None else milliseconds(start_within_seconds),
+            orjson.dumps(list(tags)) if tags else "", parse=parse,
         )  # fmt: skip
 
     def start(self, task_id: str, attempt: int, worker: str) -> Call[StartReply]:

@@ -72,6 +72,7 @@ def usage(account: str | None, everybody: bool, as_json: bool, url: str | None, 
     default=0,
     help="Tasks with a higher priority run first. Above 0 it needs the scope `priority`.",
 )
+@click.option("--tag", "tags", multiple=True, help="A text by which you recognise the task; up to 8.")
 @api_options
 def submit(
     task: str,
@@ -80,6 +81,7 @@ def submit(
     wait: bool,
     recompute: bool,
     priority: int,
+    tags: tuple[str, ...],
     url: str | None,
     token: str | None,
 ) -> None:
@@ -110,7 +112,8 @@ def submit(
             values[name] = json.loads(text)
         except ValueError:
             values[name] = text
-    options = SubmitOptions(recompute=recompute, priority=priority) if recompute or priority else None
+    chosen = SubmitOptions(recompute=recompute, priority=priority, tags=tags)
+    options = None if chosen == SubmitOptions() else chosen
     work = submit_and_print(url or own_url(settings), token, task, values, wait=wait, options=options)
     sys.exit(run_command(work))
 

@@ -31,6 +31,7 @@ class SubmitOptions:
             task type declares.
         ttl_seconds: how long the result is kept after the task's end, at most RESULT_TTL_SECONDS of the api. None: what
             the task type declares, or that.
+        tags: texts by which people recognise the task: at most 8, of at most 64 characters. They do not change its id.
     """
 
     recompute: bool = False
@@ -38,12 +39,15 @@ class SubmitOptions:
     not_before: datetime.datetime | None = None
     start_before: datetime.datetime | None = None
     ttl_seconds: float | None = None
+    tags: tuple[str, ...] = ()
 
     def wire(self) -> dict[str, Any]:
         """The options as a GraphQL variable."""
         fields: dict[str, Any] = {"recompute": self.recompute, "priority": self.priority}
         times = {"notBefore": self.not_before, "startBefore": self.start_before}
         fields |= {name: time.isoformat() for name, time in times.items() if time is not None}
+        if self.tags:
+            fields["tags"] = list(self.tags)
         return fields if self.ttl_seconds is None else fields | {"ttlSeconds": self.ttl_seconds}
 
 

@@ -14,7 +14,9 @@ PAGE: Final = 100
 
 TASKS: Final = """query($first: Int, $after: String, $state: TaskState, $name: String) {
   tasks(first: $first, after: $after, state: $state, name: $name) {
-    edges { node { taskId name state progress attempt submittedAt startedAt finishedAt error { code type message } } }
+    edges { node {
+      taskId name state progress attempt tags submittedAt startedAt finishedAt error { code type message }
+    } }
     pageInfo { hasNextPage endCursor }
   }
 }"""
@@ -29,6 +31,7 @@ class TaskSummary:
     Attributes:
         progress: from 0 to 1; None if unknown.
         submitted_at, started_at, finished_at: in UTC; None if it has not happened.
+        tags: those of the submission that began the task's current run, or the last one.
         error: `code`, `type` and `message` of a task that failed or was cancelled; else None.
     """
 
@@ -41,6 +44,7 @@ class TaskSummary:
     started_at: datetime.datetime | None
     finished_at: datetime.datetime | None
     error: Mapping[str, Any] | None
+    tags: tuple[str, ...] = ()
 
 
 class TaskList(list[TaskSummary]):
@@ -74,7 +78,7 @@ def to_summary(node: Mapping[str, Any]) -> TaskSummary:
     assert submitted_at is not None
     return TaskSummary(
         node["taskId"], node["name"], node["state"], node["progress"], node["attempt"], submitted_at,
-        _time(node["startedAt"]), _time(node["finishedAt"]), node["error"],
+        _time(node["startedAt"]), _time(node["finishedAt"]), node["error"], tuple(node["tags"]),
     )  # fmt: skip
 
 

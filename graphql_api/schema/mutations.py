@@ -6,6 +6,7 @@ import datetime
 import functools
 import inspect
 import time
+from collections.abc import Sequence
 from typing import Annotated, Any, Union
 
 import strawberry
@@ -33,6 +34,10 @@ from graphql_api.schema.type_mapping import TypeMap
 from graphql_api.strawberry_internals import make_field
 
 PRIORITY_LIMIT = 100
+MAX_TAGS = 8
+"""Tags of a task."""
+MAX_TAG_LENGTH = 64
+"""Characters of a tag."""
 
 
 def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> list[StrawberryField]:
@@ -241,11 +246,30 @@ def to_options(options: SubmitOptions | None, caller: Caller, settings: Settings
         priority=options.priority,
         not_before=_milliseconds(not_before),
         ttl_seconds=ttl_seconds,
+        tags=_tags(options.tags or []),
         start_before=_milliseconds(start_before),
         tenant=caller.tenant,
         account=caller.account,
         actor=caller.actor,
     )
+
+
+def _tags(tags: Sequence[str]) -> tuple[str, ...]:
+    """The tags of a submission, each once.
+
+    Raises:
+        BadInput: there are too many, or one is empty, too long or of more than one line.
+    """
+    tags = tuple(dict.fromkeys(tags))
+    if len(tags) > MAX_TAGS:
+        raise BadInput(f"a task has at most {MAX_TAGS} tags, not {len(tags)}", argument="options.tags", limit=MAX_TAGS)
+    for tag in tags:
+        if not 0 < len(tag) <= MAX_TAG_LENGTH or not tag.isprintable():
+            raise BadInput(
+                f"a tag has 1 to {MAX_TAG_LENGTH} printable characters, unlike {tag[: MAX_TAG_LENGTH + 1]!r}",
+                argument="options.tags", limit=MAX_TAG_LENGTH,
+            )  # fmt: skip
+    return tags
 
 
 def _milliseconds(time: datetime.datetime | None) -> int | None:

@@ -100,6 +100,11 @@ class SubmitOptions:
         description="How long the result is kept after the task's end. Default: what its task type declares, or "
         "RESULT_TTL_SECONDS. The task is kept as long as the submission asks that asks for most.",
     )
+    tags: list[str] | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="Texts by which people recognise the task: at most 8, of at most 64 characters. They do not change "
+        "its id; a submission that joins a task or finds its result leaves the tags as they are.",
+    )
 
 
 def make_task_types(output_union: Any) -> tuple[type, type, type, type]:
@@ -212,6 +217,10 @@ def make_task_types(output_union: Any) -> tuple[type, type, type, type]:
         def worker(self, info: ApiInfo) -> str | None:
             info.context.caller.require(Scope.READ)
             return self.record.worker
+
+        @strawberry.field(description="The tags of the submission that began the current run, or the last one.")
+        def tags(self) -> list[str]:
+            return list(self.record.tags)
 
         @strawberry.field
         def submitted_at(self) -> datetime.datetime:

@@ -32,7 +32,7 @@ def retry_field(submission: type) -> StrawberryField:
             raise unknown_task(task_id)
         options = Options(
             priority=record.priority if caller.has(Scope.PRIORITY) else min(0, record.priority),
-            tenant=caller.tenant, account=caller.account, actor=caller.actor,
+            tenant=caller.tenant, account=caller.account, actor=caller.actor, tags=record.tags,
         )  # fmt: skip
         # Without `recompute`: a task that has succeeded meanwhile, or is open, is not run again.
         [submitted] = await node.submissions.submit([_bound_again(info, record, caller)], options)
@@ -44,7 +44,8 @@ def retry_field(submission: type) -> StrawberryField:
         resolver=retry_task,
         description="Submits a task that failed or was cancelled again, with the input of its record: RECOMPUTED. One "
         "that is open is joined, and one that has succeeded is not run again (CACHED). What `submit<Name>` needs, this "
-        "needs too; options of the earlier submission other than its priority do not apply.",
+        "needs too; of the options of the earlier submission, its priority and its "
+        "tags apply.",
     )
 
 

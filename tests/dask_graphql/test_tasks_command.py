@@ -28,12 +28,14 @@ async def test_tasks_are_listed_followed_cancelled_and_retried(settings: Setting
             assert done.exit_code == exit_code, done.output
             return [json.loads(line) for line in done.stdout.splitlines()]
 
-        [submitted] = await lines("submit", "fibonacci", "n=40", "--priority", "-3")
+        [submitted] = await lines(
+            "submit", "fibonacci", "n=40", "--priority", "-3", "--tag", "nightly", "--tag", "of Anna"
+        )
         task_id = submitted["taskId"]
         assert submitted["outcome"] == "NEW"
         assert await store.command("HGET", calls.record_key(task_id), "priority") == b"-3"
         [task] = await lines("tasks", "--json", "--state", "queued", "--name", "fibonacci")
-        assert (task["task_id"], task["error"]) == (task_id, None)
+        assert (task["task_id"], task["error"], task["tags"]) == (task_id, None, ["nightly", "of Anna"])
         assert await lines("tasks", "--json", "--state", "FAILED") == []
 
         await store.run(calls.start(task_id, 1, "worker"))

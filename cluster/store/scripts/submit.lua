@@ -10,7 +10,7 @@
 --       21 the limits that the task is subject to, or '': it is held when it is due, and `claim_held` dispatches it,
 --       22 ttl of this task's record (ms), or '' for that of all, which is never shorter, 23 when it must have started
 --       (ms), or '', 24 how long after its submission, or after not_before, it must have started (ms), or '': 23 goes
---       first
+--       first, 25 tags (JSON), or ''
 -- Returns {outcome, dispatch (1: the caller must dispatch this attempt), record (without a long result)}, packed. If
 -- the record is new, {outcome, dispatch, attempt, seq, submitted_at, previous_at (or nil)}, which is all of it
 -- that the caller does not know.
@@ -185,12 +185,13 @@ end
 local not_before = tonumber(ARGV[8]) or 0
 local due, limits = not_before <= NOW, ARGV[21] or ''
 local dispatch = due and limits == ''
-begin_usage(account, input, TASK.previous_at and redis.call('HSTRLEN', RECORD, 'previous') or 0)
+local tags = ARGV[25] or ''
+begin_usage(account, input, (TASK.previous_at and redis.call('HSTRLEN', RECORD, 'previous') or 0) + #tags)
 CHANGES = {
   'name', name, 'version', version, 'input', input, 'state', 'QUEUED', 'attempt', attempt, 'submitted_at', NOW_TEXT,
   'priority', ARGV[7], 'not_before', ARGV[8], 'submissions', 1, 'lost', 0, 'retries', 0, 'undelivered', 0,
   'tenant', tenant, 'trace', ARGV[13], 'account', account,
-  'submitted_by', ARGV[20] or '', 'token', ARGV[11], 'outcome', outcome,
+  'submitted_by', ARGV[20] or '', 'token', ARGV[11], 'outcome', outcome, 'tags', tags,
   'dispatched', dispatch and attempt or attempt - 1,
 }
 if limits ~= '' then set_field('limits', limits) end

@@ -111,11 +111,12 @@ async def test_a_lone_task_is_cancelled_by_its_own_tenant_and_any_task_by_an_adm
 async def test_a_task_that_was_cancelled_is_retried_by_its_id_as_if_it_were_submitted(
     guarded: Guarded, store: Store
 ) -> None:
-    task_id = (await submit(guarded, "anna", 13, priority=-7))["taskId"]
+    task_id = (await submit(guarded, "anna", 13, priority=-7, tags=["a", "b", "a"]))["taskId"]
     await guarded.http("admin", CANCEL, {"id": task_id})
     retried = (await guarded.http("ben", RETRY, {"id": task_id}))["data"]["retryTask"]
     assert retried == {"taskId": task_id, "outcome": "RECOMPUTED", "task": {"state": "QUEUED", "attempt": 2}}
     assert await field(store, task_id, "priority") == b"-7"
+    assert await field(store, task_id, "tags") == b'["a","b"]'
     assert (await field(store, task_id, "submitted_by") or b"").endswith(b" ben")
     assert (await guarded.http("eve", RETRY, {"id": task_id}))["data"]["retryTask"]["outcome"] == "JOINED"
     await run(store, task_id, 2, 233)
@@ -134,6 +135,12 @@ async def test_a_task_that_was_cancelled_is_retried_by_its_id_as_if_it_were_subm
     assert error["extensions"] == {"code": "FORBIDDEN", "scope": "submit"}
     [error] = (await guarded.http("anna", RETRY, {"id": "0" * 32}))["errors"]
     assert error["extensions"]["code"] == "TASK_NOT_FOUND"
+
+
+@pytest.mark.parametrize("tags", [[str(n) for n in range(9)], [""], ["x" * 65], ["two\nlines"]])
+async def test_tags_are_few_and_short(guarded: Guarded, tags: list[str]) -> None:
+    [error] = (await guarded.http("anna", SUBMIT, {"n": 1, "options": {"tags": tags}}))["errors"]
+    assert (error["extensions"]["code"], error["extensions"]["argument"]) == ("BAD_INPUT", "options.tags")
 
 
 async def test_a_task_whose_type_has_changed_is_not_retried(guarded: Guarded, store: Store) -> None:
