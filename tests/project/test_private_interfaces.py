@@ -14,6 +14,7 @@ from tests.places import PACKAGES, ROOT
 DOCUMENTED: Final = {
     "_exit",  # os: documented
     "_getframe",  # sys: documented
+    "_asdict",
     "_replace",  # of a named tuple: documented
 }
 UNDOCUMENTED: Final = (

@@ -137,6 +137,9 @@ def test_every_refusal_is_audited_but_those_that_concern_only_the_request() -> N
         "BAD_INPUT",
         "BAD_TASK_ID",
         "DOCUMENT_TOO_LARGE",
+        "FILE_MISMATCH",
+        "FILE_NOT_FOUND",
+        "FILE_TOO_LARGE",
         # Apollo's clients ask with the hash of each document first.
         "PERSISTED_OPERATION_NOT_FOUND",
         "RESULT_GONE",
