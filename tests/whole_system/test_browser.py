@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import re
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ from typing import Final
 import pytest
 from playwright.async_api import Browser, Page, WebSocketRoute, expect
 
-from cluster.task_types.task_id import task_id
+from cluster.task_types.task_id import canonical_json, task_id
 from graphql_api.auth.callers import Scope
 from tests.browser import PATIENCE_MILLISECONDS, Windows, grave_findings, need_pages, needed_chromium, started
 from tests.node import environment
@@ -22,6 +23,7 @@ from tests.task_modules.pictures import DOT
 FIB_90: Final = "b9a7c7263c0332d12e52f09809754586"
 ODD: Final = "tests.task_modules.odd"
 PICTURES: Final = "tests.task_modules.pictures"
+FILES: Final = "tests.task_modules.files"
 PHONE: Final = {"width": 390, "height": 844}
 
 expect.set_options(timeout=PATIENCE_MILLISECONDS)
@@ -39,7 +41,7 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest.fixture(scope="module")
 async def pages_system(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     """Two api nodes, and one worker, so that tests can hold a task in the queue."""
-    modules = (TASKS, ODD, PICTURES, "examples.mandelbrot")
+    modules = (TASKS, ODD, PICTURES, FILES, "examples.mandelbrot")
     async with System(
         tmp_path_factory.mktemp("pages"), api_nodes=2, min_workers=1, max_workers=2, task_modules=modules
     ) as running:
@@ -134,6 +136,28 @@ async def test_a_form_takes_nested_inputs_lists_and_enums(windows: Windows) -> N
         table = page.get_by_role("region", name="report-points")
         await expect(table.get_by_role("row")).to_have_text(["xy", "13", "23"])
         await expect(page.get_by_role("link", name="Download report.txt")).to_be_visible()
+
+
+async def test_a_file_is_sent_when_it_is_chosen_or_dropped_and_is_an_argument(windows: Windows, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 100
+    (tmp_path / "noise.bin").write_bytes(content)
+    id_ = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    async with windows.open("/#/submit/digest_file") as page:
+        form = page.get_by_role("form", name="digest_file")
+        await form.locator("input[type=file]").set_input_files(tmp_path / "noise.bin")
+        await expect(form.get_by_label(re.compile(r"^file\b"))).to_have_value(id_)
+        await form.get_by_label(re.compile(r"^file\b")).fill("")
+        transfer = await page.evaluate_handle(
+            """text => { const data = new DataTransfer(); data.items.add(new File([text], "a.txt")); return data; }""",
+            "dropped",
+        )
+        await form.locator(".drop").dispatch_event("drop", {"dataTransfer": transfer})
+        dropped = f"sha256:{hashlib.sha256(b'dropped').hexdigest()}"
+        await expect(form.get_by_label(re.compile(r"^file\b"))).to_have_value(dropped)
+        task = await submit(page, "digest_file", file=id_)
+        assert task == task_id("digest_file", "1", canonical_json({"file": id_, "note": ""}))
+        await see_state(page, "SUCCEEDED")
+        assert await grave_findings(page) == []
 
 
 async def test_a_form_takes_every_kind_of_type(windows: Windows) -> None:

@@ -1,5 +1,6 @@
 // The fields of a form: one component per shape of GraphQL type.
 import { useId } from "react";
+import { FileInput } from "./file-field.tsx";
 import { type Draft, type Drafts, emptyDraft, type Problems } from "./draft.ts";
 import { type Member, type Shape, shapeOf, type UsedType } from "./task-types.ts";
 
@@ -194,6 +195,8 @@ function LeafField({ shape, label, description, draft, onChange, problems, path,
     );
   } else if (shape.name === "Boolean") {
     input = <input {...common} type="checkbox" checked={draft === true} onChange={(e) => onChange(e.target.checked)} />;
+  } else if (shape.name === "FileId") {
+    input = <FileInput common={common} value={value} placeholder={shape.nullable ? "none" : "sha256:..."} onChange={onChange} />;
   } else if (shape.name === "JSON") {
     const rows = Math.min(12, value.split("\n").length + 1);
     input = <textarea {...common} rows={rows} spellCheck={false} placeholder={HINTS["JSON"]} value={value} onChange={(e) => onChange(e.target.value)} />;
