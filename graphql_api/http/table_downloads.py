@@ -72,6 +72,8 @@ async def _find(node: Node, key: str, caller: Caller) -> tuple[Table[Any], int |
 
 async def stream(request: Request, pieces: Iterator[bytes], name: str, media_type: str) -> Response:
     """The response with pieces that are made in a thread, one by one, as the client reads them."""
+    if request.method == "HEAD":
+        return Response(headers=content_headers(name, media_type))
     node: Node = request.app.state.node
     conversions: Conversions = request.app.state.table_conversions
     if not conversions.take():

@@ -32,6 +32,7 @@ def test_a_table_becomes_a_data_frame_or_pages_of_rows(client: Client) -> None:
     assert (summary["stations"], summary["readings"].row_count, summary["extra"]) == (7, 3, None)
 
 
+@pytest.mark.slow
 def test_parts_of_an_array_are_read_alone(client: Client) -> None:
     array = client.submit("make_array", rows=4, columns=6).result(60)
     expected = np.arange(24.0).reshape(4, 6)

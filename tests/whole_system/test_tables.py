@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pandas as pd
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -96,6 +97,24 @@ async def test_workers_write_the_partitions_of_a_dask_data_frame_themselves(syst
 async def test_a_generator_of_data_frames_is_one_table(system: System) -> None:
     got = await made(system, "submitMakePieces(rows: 100, pieces: 3)", ALL % "rows(offset: 299, limit: 9)")
     assert (got["rowCount"], got["rows"]) == ("300", [{"station": "s1", "number": 99, "value": 24.75}])
+
+
+@pytest.mark.slow
+async def test_an_api_node_holds_a_part_of_a_table_however_long_it_is(system: System) -> None:
+    got = await made(system, "submitMakePieces(rows: 100000, pieces: 20)", ALL % "rows(offset: 1999999, limit: 1)")
+    assert (got["rowCount"], got["rows"][0]["number"]) == ("2000000", 99_999)
+    api = psutil.Process(system.children["api0"].process.pid)
+    before = peak = api.memory_info().rss
+    sizes = dict.fromkeys(("parquet", "arrow", "csv"), 0)
+    async with httpx.AsyncClient() as client:
+        for form in sizes:
+            async with client.stream("GET", system.url.removesuffix("/graphql") + got[form]) as answer:
+                async for piece in answer.aiter_bytes(1 << 20):
+                    sizes[form] += len(piece)
+                    peak = max(peak, api.memory_info().rss)
+    assert sizes["parquet"] == int(got["sizeBytes"])
+    assert min(sizes["arrow"], sizes["csv"]) > 35_000_000
+    assert peak - before < 100_000_000, sizes
 
 
 async def test_what_is_no_table_is_refused_with_what_to_return(system: System) -> None:
