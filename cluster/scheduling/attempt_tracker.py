@@ -131,7 +131,7 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
     async def load(self, **_: Any) -> dict[str, Any]:
         """Returns the demand and the workers, for the controller and the `cluster` query."""
         scheduler = self.scheduler
-        tasks = dask_internals.count_tasks(scheduler)
+        tasks, workers = dask_internals.count_tasks(scheduler), dask_internals.describe_workers(scheduler)
         return {
             "epoch": self.epoch,
             "dashboard": dask_internals.dashboard_port(scheduler),
@@ -141,8 +141,8 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
             "waiting_seconds": self._demand.waiting_seconds(
                 self._load.durations, dask_internals.waiting_by_prefix(scheduler)
             ),
-            "workers": dask_internals.describe_workers(scheduler),
-            "starting": self._starting_workers.describe(),
+            "workers": workers,
+            "starting": self._starting_workers.describe({worker["name"] for worker in workers}),
         }
 
     # Events -----------------------------------------------------------------------------------------------------------

@@ -4,13 +4,13 @@ imported the task modules and made its worker states."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
 REPORT_SECONDS: Final = 2.0
 """How often a nanny reports that its worker process starts."""
-MAX_SILENCE_SECONDS: Final = 3 * REPORT_SECONDS
+MAX_SILENCE_SECONDS: Final = 4 * REPORT_SECONDS
 """A worker that starts and is not reported for this long has registered or is gone."""
 SHOW_ERROR_SECONDS: Final = 60.0
 """How long the error of a worker that could not start is shown."""
@@ -49,11 +49,16 @@ class StartingWorkers:
         """A worker process has registered."""
         self._workers.pop(name, None)
 
-    def describe(self) -> list[dict[str, Any]]:
-        """Each worker that starts or could not: its name, since how many seconds, and its error."""
+    def describe(self, registered: Collection[str] = ()) -> list[dict[str, Any]]:
+        """Each worker that starts or could not: its name, since how many seconds, and its error.
+
+        Args:
+            registered: names of registered workers: a report of one may have been on its way.
+        """
         now = self._clock()
         self._workers = {name: worker for name, worker in self._workers.items() if worker.until > now}
         return [
             {"name": name, "seconds": now - worker.since, "error": worker.error}
             for name, worker in self._workers.items()
+            if name not in registered
         ]

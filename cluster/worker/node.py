@@ -94,7 +94,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
                 BackgroundLoop("memory", watchdog.health.check_memory, pause_seconds=MEMORY_CHECK_SECONDS),
                 BackgroundLoop(
                     "scheduler heartbeat",
-                    partial(_send_heartbeat, nanny, process),
+                    partial(_send_heartbeat, nanny, process, partial(_report_starting, settings, name)),
                     pause_seconds=SCHEDULER_HEARTBEAT_SECONDS,
                 ),
             )
@@ -223,10 +223,13 @@ async def _announce_leaving(nanny: Nanny, leaving: bool) -> None:
         logger.info("the scheduler could not be notified that this worker process ends: %s", error)
 
 
-async def _send_heartbeat(nanny: Nanny, process: WorkerProcess) -> None:
+async def _send_heartbeat(nanny: Nanny, process: WorkerProcess, report: Callable[[], Awaitable[None]]) -> None:
     """Tells the scheduler that the worker process is alive, which it cannot do itself while a task holds its
-    interpreter."""
+    interpreter; or that it starts again."""
     if nanny.pid is None or process.is_stopped:
+        return
+    if not dask_internals.is_process_running(nanny):
+        await report()
         return
     try:
         async with asyncio.timeout(SCHEDULER_HEARTBEAT_SECONDS):

@@ -25,6 +25,7 @@ async def test_a_worker_starts_while_its_nanny_reports_it_and_until_it_registers
     ]
     clock.now += 2
     assert [worker["name"] for worker in workers.describe()] == ["w1"]
+    assert workers.describe({"w1"}) == []
     workers.on_registered("w1")
     workers.on_registered("unknown")
     assert workers.describe() == []

@@ -779,6 +779,21 @@ def test_the_successor_of_a_lost_attempt_continues_and_its_predecessor_overwrite
     assert key.decode() == f"{bound.task_id}/1/.checkpoint"
 
 
+def test_an_attempt_after_a_lost_one_begins_where_that_was(bench: Bench) -> None:
+    def adds(n: int) -> int:
+        attempt = running_attempt()
+        assert attempt is not None
+        total = int(checkpoint.load(default=0)) + n
+        checkpoint.save(total)
+        if attempt.attempt == 1:
+            bench.store.run(bench.calls.mark_lost(attempt.task_id, 1, "none", attempt_errors.worker_lost(None)))
+        return total
+
+    bound = bench.submit(register(adds), n=5)
+    assert bench.run(bound).state is TaskState.QUEUED
+    assert bench.run(bound, 2).result == b"10"
+
+
 @pytest.mark.parametrize("value", [b"", b"\x00\xff", None, True, 2**63, -1.5, "ä", [1, [2]], {"a": [None]}])
 def test_a_checkpoint_comes_back_as_it_was_saved(tmp_path: Path, value: Any) -> None:
     enter(RunningAttempt("0" * 32, 1, FolderBlobStore(tmp_path), lambda value: None))
