@@ -15,7 +15,7 @@ from cluster.scheduling.dask_internals import running_part
 from cluster.store.blob_store import BlobStore
 from cluster.task_types.value_types import Blob
 from cluster.worker.stream_writer import StreamWriter
-from cluster.worker.task_log import TaskLog
+from cluster.worker.task_log import PrintedCount, TaskLog
 
 _attempt: ContextVar[RunningAttempt | None] = ContextVar("attempt", default=None)
 
@@ -58,6 +58,7 @@ class RunningAttempt:
         checkpoint_bytes: length of its own checkpoint.
         log: the lines that it prints and logs.
         unfinished_lines: what it has printed to `stdout` and `stderr` without a line feed.
+        printed: how many lines it has printed in this second.
     """
 
     task_id: str
@@ -79,6 +80,7 @@ class RunningAttempt:
     part: str = ""
     log: TaskLog = field(default_factory=TaskLog)
     unfinished_lines: dict[str, str] = field(default_factory=dict)
+    printed: PrintedCount = field(default_factory=PrintedCount)
     compute_here: Callable[[Any], Any] | None = None
 
     @property

@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from cluster.attempt_errors import utf8_text
@@ -27,6 +28,20 @@ class _Line(NamedTuple):
     at: float
     """`time.monotonic()`: Redis makes a time of its age, as clocks differ."""
     text: bytes
+
+
+@dataclass(slots=True)
+class PrintedCount:
+    """Lines that an attempt has printed within a second.
+
+    Attributes:
+        began: when the second began, by `time.monotonic`.
+        suppressed: those of them that the worker's log does not get.
+    """
+
+    began: float = 0.0
+    count: int = 0
+    suppressed: int = 0
 
 
 class TaskLog:

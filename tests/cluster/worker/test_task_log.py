@@ -18,7 +18,7 @@ import pytest
 from cluster.observability.logs import log_context, set_up_logging
 from cluster.settings import Settings
 from cluster.store.folder_blob_store import FolderBlobStore
-from cluster.worker.output_capture import capture_output, finish_lines
+from cluster.worker.output_capture import LOGGED_PER_SECOND, capture_output, finish_lines
 from cluster.worker.task_context import RunningAttempt, enter
 from cluster.worker.task_log import MAX_BYTES, MAX_LINE_LENGTH, MAX_LINES, TaskLog
 
@@ -88,6 +88,18 @@ def test_messages_of_the_tasks_own_loggers_are_kept_and_those_of_the_platform_ar
         assert "a warning of numpy" in found[2]
         assert found[-1] == "ERROR failed: bad dgk_0123abcd_***"
         assert "of the platform" in worker_log.getvalue()
+
+
+def test_a_task_that_prints_in_a_loop_fills_its_own_log_and_not_the_workers(attempt: RunningAttempt) -> None:
+    with captured() as worker_log:
+        for number in range(3 * LOGGED_PER_SECOND):
+            print(number)
+        finish_lines(attempt)
+    logged = [orjson.loads(line)["message"] for line in worker_log.getvalue().splitlines()]
+    assert logged[:LOGGED_PER_SECOND] == [str(number) for number in range(LOGGED_PER_SECOND)]
+    counts = [int(line[1:].split(" ")[0]) for line in logged if line.endswith("more lines were printed)")]
+    assert len(logged) - len(counts) + sum(counts) == 3 * LOGGED_PER_SECOND
+    assert texts(attempt.log)[-1] == f"INFO {3 * LOGGED_PER_SECOND - 1}"
 
 
 def test_a_progress_bar_is_kept_as_its_last_state(attempt: RunningAttempt) -> None:
