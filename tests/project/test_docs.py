@@ -65,6 +65,7 @@ def test_the_protocol_page_names_every_script_and_every_field() -> None:
         "ttl",
         "start_before",
         "checkpoint",
+        "made_by",
         "log",
         "stream",
         "made_by",
