@@ -44,16 +44,18 @@ class TaskModule:
         spec = PathFinder.find_spec(top)
         builtin = top in sys.builtin_module_names
         places = [str(spec.origin or ""), *(spec.submodule_search_locations or ())] if spec else []
-        if builtin or not any(Path(place).is_relative_to(self.folder / top) or Path(place) == self._file(top)
-                              for place in places):  # fmt: skip
+        if builtin or not any(self._holds(top, place) for place in places if place):
             found = "a built-in module" if builtin else next(filter(None, places), "nothing")
             raise RegistryError(
                 f"the task module {self.name!r} in {self.folder}: for `import {top}` Python finds {found}; rename "
                 f"{'the file' if '.' not in self.name else 'the package'}, to my_{top} for example"
             )
 
-    def _file(self, top: str) -> Path | None:
-        return None if self.folder is None else self.folder / f"{top}.py"
+    def _holds(self, top: str, place: str) -> bool:
+        """Whether a file, or a folder of a package, is the top-level module's in the folder, by whatever path."""
+        assert self.folder is not None
+        own, found = (self.folder / top).resolve(), Path(place).resolve()
+        return found.is_relative_to(own) or found == (self.folder / f"{top}.py").resolve()
 
 
 def task_module(text: str, origin: str = "DASK_GRAPHQL_TASK_MODULES") -> TaskModule:

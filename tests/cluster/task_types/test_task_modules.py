@@ -95,6 +95,13 @@ def test_a_file_never_takes_the_place_of_another_module(folder: Path, name: str)
         task_module(str(write(folder / f"{name}.py", ""))).make_importable()
 
 
+def test_a_file_may_be_on_the_path_already_by_another_name_of_its_folder(folder: Path) -> None:
+    write(folder / "real" / "linked_primes.py", "")
+    (folder / "link").symlink_to(folder / "real")
+    sys.path.insert(0, str(folder / "real"))
+    task_module(f"{folder}/link/linked_primes.py").make_importable()
+
+
 def test_a_folder_with_a_comma_in_its_name_is_refused(folder: Path) -> None:
     file = write(folder / "a,b" / "primes.py", "")
     with pytest.raises(RegistryError, match="has a comma"):
