@@ -68,7 +68,6 @@ def test_the_protocol_page_names_every_script_and_every_field() -> None:
         "made_by",
         "log",
         "stream",
-        "made_by",
     }
 
 
