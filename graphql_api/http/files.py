@@ -10,7 +10,7 @@ import base64
 import binascii
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
@@ -48,18 +48,32 @@ async def upload(request: Request) -> Response:
     try:
         if not limits.hold(host, held):
             raise TooManyConnections("too many uploads from this address are not complete", retryAfterSeconds=1)
-        file, is_new = await node.files.upload(request.stream(), owner_of(caller), announced)
+        file, is_new = await take_upload(node, caller, request.stream(), announced)
     except ClientDisconnect:
         return Response(status_code=400)  # the client is gone, or was too slow
     except BlobError:
         return blobs_unavailable()
     finally:
         limits.hold(host, -held)
+    body = {"id": file_id(file.sha256), "sizeBytes": file.size_bytes, "mediaType": file.media_type}
+    return JSONResponse(body, 201 if is_new else 200, {"Location": f"/files/{body['id']}"})
+
+
+async def take_upload(
+    node: Node, caller: Caller, chunks: AsyncIterator[bytes], announced: Announced
+) -> tuple[StoredFile, bool]:
+    """Stores a file of a caller. Returns it, and whether its tenant did not have it before.
+
+    Raises:
+        Forbidden: the caller may not submit.
+        BlobError, StoreUnavailable, PublicError: as `Files.upload`.
+    """
+    caller.require(Scope.SUBMIT)
+    file, is_new = await node.files.upload(chunks, owner_of(caller), announced)
     metrics.UPLOADED_BYTES.inc(file.size_bytes)
     verdict = "NEW" if is_new else "KNOWN"
     node.audit.add(AuditAction.UPLOAD, caller.actor, code=verdict)
-    body = {"id": file_id(file.sha256), "sizeBytes": file.size_bytes, "mediaType": file.media_type}
-    return JSONResponse(body, 201 if is_new else 200, {"Location": f"/files/{body['id']}"})
+    return file, is_new
 
 
 async def download(request: Request) -> Response:

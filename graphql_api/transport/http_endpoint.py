@@ -25,10 +25,11 @@ from graphql_api.http.pages import graphiql_page
 from graphql_api.schema.builder import Schema
 from graphql_api.transport.address_limits import AddressLimits, UnfinishedMessage
 from graphql_api.transport.json import json_bytes, result_payload
+from graphql_api.transport.multipart_request import require_preflight
 from graphql_api.transport.negotiation import GRAPHQL, accepts_events, media_type, prefers_events, was_executed
 from graphql_api.transport.request_body import RequestRefused, body_reader, refusal
 from graphql_api.transport.request_headers import first_headers, without_parameters
-from graphql_api.transport.request_parameters import read_operation
+from graphql_api.transport.request_parameters import read_form, read_operation
 from graphql_api.transport.server_sent_events import event_stream
 
 logger = logging.getLogger(__name__)
@@ -75,13 +76,20 @@ class HttpEndpoint:
             accepted = headers.get("accept", "")
             if self._wants_page(request, accepted):
                 return graphiql_page()
-            if request.method == "POST" and without_parameters(headers.get("content-type", "")) != "application/json":
+            posted = without_parameters(headers.get("content-type", ""))
+            is_form = request.method == "POST" and posted == "multipart/form-data"
+            if is_form:
+                require_preflight(headers)
+            elif request.method == "POST" and posted != "application/json":
                 # This also forces browsers to send a preflight request before a page of another site can post (CSRF).
                 raise RequestRefused(415, "POST needs Content-Type: application/json")
             caller = await caller_of(request, headers=headers)
             context = Context(self._node, self._schema.wrappers, known_caller=caller)
             context.authorize_operation()
-            operation = await read_operation(request, self._persisted, self._max_values)
+            if is_form:
+                operation = await read_form(request, self._persisted, self._max_values, self._node, caller)
+            else:
+                operation = await read_operation(request, self._persisted, self._max_values)
             unfinished.release()
             if not self._streams(accepted, operation):
                 return await self._execute(request.method, accepted, context, operation)

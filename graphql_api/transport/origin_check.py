@@ -15,6 +15,7 @@ from cluster.settings import Settings
 
 REQUEST_HEADERS: Final = (
     "authorization", "content-type", "content-encoding", "content-digest", "last-event-id", "range", "x-api-key",
+    "graphql-require-preflight", "apollo-require-preflight", "x-apollo-operation-name",
     "apollographql-client-name", "apollographql-client-version",
 )  # fmt: skip
 RESPONSE_HEADERS: Final = ("retry-after", "content-range", "content-disposition", "accept-ranges")

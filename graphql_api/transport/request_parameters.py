@@ -8,8 +8,11 @@ from typing import Any, Final
 
 from starlette.requests import Request
 
+from cluster.api_node.node import Node
+from graphql_api.auth.callers import Caller
 from graphql_api.execution.persisted_operations import PersistedOperations
 from graphql_api.transport.json import parse_json
+from graphql_api.transport.multipart_request import operation_of, parse_form, store_files
 from graphql_api.transport.request_body import RequestRefused
 
 OBJECTS: Final = ("variables", "extensions")
@@ -34,6 +37,35 @@ async def read_operation(request: Request, persisted: PersistedOperations, max_v
             operation = parse_json(await request.body(), max_values)
     except json.JSONDecodeError as error:
         raise RequestRefused(400, f"the request is not JSON: {error}") from None
+    return check_operation(operation, persisted)
+
+
+async def read_form(
+    request: Request, persisted: PersistedOperations, max_values: int, node: Node, caller: Caller
+) -> Mapping[str, Any]:
+    """The operation of a multipart request, whose files are stored.
+
+    Raises:
+        PublicError: it is too large, or names no persisted operation; or a file is refused.
+        RequestRefused: it cannot be read; the message says what was expected.
+    """
+    form = parse_form(request.headers.get("content-type", ""), await request.body())
+    try:
+        operation, paths = operation_of(form, max_values)
+    except json.JSONDecodeError as error:
+        raise RequestRefused(400, f"the request is not JSON: {error}") from None
+    checked = dict(check_operation(operation, persisted))
+    await store_files(form, paths, checked, node, caller)
+    return checked
+
+
+def check_operation(operation: Any, persisted: PersistedOperations) -> Mapping[str, Any]:
+    """Returns an operation with its document.
+
+    Raises:
+        PublicError: it names no persisted operation.
+        RequestRefused: it is none; the message says what was expected.
+    """
     if isinstance(operation, list):
         raise RequestRefused(
             400, "expected one operation, not a list; submit<Name>Many accepts many inputs in one operation"
