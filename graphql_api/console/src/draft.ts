@@ -12,6 +12,7 @@ export type Problems = Record<string, string>;
 const WHOLE = /^[+-]?\d+$/;
 const ZONED = /(Z|[+-]\d\d:\d\d)$/;
 const SAFE = 2n ** 53n;
+const FILE_ID = /^sha256:[0-9a-f]{64}$/;
 
 /** The drafts of the defaults, or of a task id's input. */
 export const draftsOf = (members: Member[], types: UsedType[], input: Record<string, unknown> = {}): Drafts =>
@@ -94,6 +95,10 @@ function readScalar(typed: string, name: string): Reading {
   const both = (value: unknown): Reading => ({ wire: value, plain: value });
   if (name === "String") return both(typed);
   const trimmed = typed.trim();
+  if (name === "FileId") {
+    if (!FILE_ID.test(trimmed)) throw new Error("Choose a file and wait until it is sent, or enter an id: sha256: and 64 lower-case hex digits.");
+    return both(trimmed);
+  }
   if (trimmed === "") throw new Error("Enter a value.");
   if (name === "Int") {
     if (!WHOLE.test(trimmed)) throw new Error("Enter an integer.");

@@ -1,7 +1,7 @@
 // The fields of a form: one component per shape of GraphQL type.
 import { useId } from "react";
-import { FileInput } from "./file-field.tsx";
 import { type Draft, type Drafts, emptyDraft, type Problems } from "./draft.ts";
+import { FileField } from "./file-field.tsx";
 import { type Member, type Shape, shapeOf, type UsedType } from "./task-types.ts";
 
 /** Scalars with an input type of the browser; any other is a text input. */
@@ -55,7 +55,7 @@ export function Field(props: FieldProps) {
   if (shape.kind === "object") return <ObjectField {...props} shape={shape} />;
   if (shape.kind !== "list") return <LeafField {...props} shape={shape} />;
   const item = shapeOf(shape.name, types);
-  const inLines = item.kind === "scalar" && !item.nullable && !["Boolean", "JSON"].includes(item.name);
+  const inLines = item.kind === "scalar" && !item.nullable && !["Boolean", "JSON", "FileId"].includes(item.name);
   return inLines ? <LinesField {...props} item={item} shape={shape} /> : <ListField {...props} shape={shape} />;
 }
 
@@ -193,10 +193,10 @@ function LeafField({ shape, label, description, draft, onChange, problems, path,
         ))}
       </select>
     );
+  } else if (shape.name === "FileId") {
+    input = <FileField {...{ id, label, value, onChange }} note={`${id}-note`} required={!shape.nullable} invalid={Boolean(problem)} />;
   } else if (shape.name === "Boolean") {
     input = <input {...common} type="checkbox" checked={draft === true} onChange={(e) => onChange(e.target.checked)} />;
-  } else if (shape.name === "FileId") {
-    input = <FileInput common={common} value={value} placeholder={shape.nullable ? "none" : "sha256:..."} onChange={onChange} />;
   } else if (shape.name === "JSON") {
     const rows = Math.min(12, value.split("\n").length + 1);
     input = <textarea {...common} rows={rows} spellCheck={false} placeholder={HINTS["JSON"]} value={value} onChange={(e) => onChange(e.target.value)} />;

@@ -1,56 +1,116 @@
-// The field of a file: dropped or chosen, sent at once, and shown as the id that the task takes.
-import { type DragEvent, useRef, useState } from "react";
-import { refusal } from "./api.ts";
-import { upload } from "./upload.ts";
+// A `File` argument: a file is chosen or dropped, and sent at once; or the id of one is entered.
+import { type DragEvent, useEffect, useId, useRef, useState } from "react";
+import { type Refusal, refusal } from "./api.ts";
+import { bytes } from "./format.ts";
+import { Progress, RefusalView } from "./parts.tsx";
+import { type Step, upload } from "./upload.ts";
 
-interface FileInputProps {
-  /** The attributes of the text input with the id. */
-  common: Record<string, unknown>;
+interface FileFieldProps {
+  /** The id of the text field, which the label is for. */
+  id: string;
+  label: string;
+  /** The id of the element that describes the field. */
+  note: string;
+  /** The id of a file, or what was typed. */
   value: string;
-  placeholder: string;
-  onChange(id: string): void;
+  required: boolean;
+  invalid: boolean;
+  onChange(fileId: string): void;
 }
 
-export function FileInput({ common, value, placeholder, onChange }: FileInputProps) {
-  const [status, setStatus] = useState("");
-  const [over, setOver] = useState(false);
-  const chooser = useRef<HTMLInputElement>(null);
-  /** Of several files in a row the last one counts. */
-  const newest = useRef<File>(undefined);
+interface Sending {
+  file: File;
+  step: Step;
+  stop: AbortController;
+}
 
-  const take = async (file: File | undefined) => {
-    if (!file) return;
-    newest.current = file;
-    setStatus(`Sending ${file.name} ...`);
+export function FileField({ id, label, note, value, required, invalid, onChange }: FileFieldProps) {
+  const [sending, setSending] = useState<Sending>();
+  const [sent, setSent] = useState<{ id: string; words: string }>();
+  const [reason, setReason] = useState<Refusal>();
+  const [over, setOver] = useState(false);
+  const picker = useRef<HTMLInputElement>(null);
+  const latest = useRef<AbortController>(undefined);
+  const progress = useId();
+  // The form changes while a file is sent; its newest `onChange` knows the other fields.
+  const change = useRef(onChange);
+  change.current = onChange;
+  useEffect(() => () => latest.current?.abort(), []);
+
+  const take = async (file: File) => {
+    latest.current?.abort();
+    const stop = new AbortController();
+    latest.current = stop;
+    setReason(undefined);
+    setSent(undefined);
+    change.current("");
+    const onStep = (step: Step) => !stop.signal.aborted && setSending({ file, step, stop });
     try {
-      const id = await upload(file);
-      if (newest.current !== file) return;
-      setStatus(file.name);
-      onChange(id);
+      const { id: fileId, present } = await upload(file, onStep, stop.signal);
+      stop.signal.throwIfAborted();
+      setSent({ id: fileId, words: `${file.name}, ${bytes(file.size)}: ${present ? "the api has it already" : "sent"}` });
+      change.current(fileId);
     } catch (why) {
-      if (newest.current === file) setStatus(`${file.name}: ${refusal(why).message}`);
+      if (!stop.signal.aborted) setReason(refusal(why));
+    } finally {
+      if (latest.current === stop) setSending(undefined);
     }
   };
-  const drag = (event: DragEvent) => {
+  const onDrop = (event: DragEvent) => {
     event.preventDefault();
-    setOver(event.type === "dragover");
+    setOver(false);
+    const file = event.dataTransfer.files[0];
+    if (file) void take(file);
   };
-  const drop = (event: DragEvent) => {
-    drag(event);
-    void take(event.dataTransfer.files[0]);
+  const cancel = () => {
+    latest.current?.abort();
+    setSending(undefined);
   };
 
   return (
-    <div className={over ? "drop over" : "drop"} onDragOver={drag} onDragLeave={drag} onDrop={drop}>
-      <input {...common} type="text" autoComplete="off" spellCheck={false} placeholder={placeholder} value={value} onChange={(e) => onChange(e.target.value.trim())} />
-      <span className="row">
-        <button type="button" className="quiet" onClick={() => chooser.current?.click()}>
+    <div
+      className={over ? "drop over" : "drop"}
+      onDragOver={(event) => { event.preventDefault(); setOver(true); }}
+      onDragLeave={() => setOver(false)}
+      onDrop={onDrop}
+    >
+      <p className="row">
+        <button type="button" className="quiet" onClick={() => picker.current?.click()} aria-label={`Choose a file for ${label}`}>
           Choose a file
         </button>
         <span className="hint">or drop it here</span>
-        <span role="status">{status}</span>
-      </span>
-      <input ref={chooser} type="file" hidden onChange={(e) => void take(e.target.files?.[0])} />
+      </p>
+      <input
+        ref={picker} type="file" hidden aria-label={`File for ${label}`}
+        onChange={({ target }) => {
+          const file = target.files?.[0];
+          if (file) void take(file);
+          target.value = ""; // the same file may be chosen again
+        }}
+      />
+      <input
+        id={id} type="text" autoComplete="off" spellCheck={false} value={value} placeholder="sha256:…, the id of a file"
+        aria-invalid={invalid} aria-required={required ? true : undefined} aria-describedby={`${note} ${progress}`}
+        onChange={(event) => onChange(event.target.value)}
+      />
+      <div id={progress} aria-live="polite">
+        {sending && (
+          <>
+            <p className="row hint">
+              <span>{stepWords(sending)}</span>
+              <button type="button" className="quiet end" onClick={cancel}>Cancel the upload</button>
+            </p>
+            <Progress label="Upload" value={sending.step.doing === "sending" && sending.file.size ? sending.step.sentBytes / sending.file.size : null} />
+          </>
+        )}
+        {sent?.id === value && <p className="hint">{sent.words}</p>}
+      </div>
+      {reason && <RefusalView reason={reason} />}
     </div>
   );
 }
+
+const stepWords = ({ file, step }: Sending): string =>
+  step.doing === "hashing"
+    ? `${file.name}, ${bytes(file.size)}: computing its SHA-256`
+    : `${file.name}: ${bytes(Math.min(step.sentBytes, file.size))} of ${bytes(file.size)} sent`;

@@ -83,6 +83,10 @@ export function submissionOf(type: TaskType, given: Record<string, unknown>): st
 }`;
 }
 
+export const CREATE_UPLOAD = `mutation CreateUpload($sha256: String!, $sizeBytes: BigInt!, $mediaType: String, $name: String) {
+  createUpload(sha256: $sha256, sizeBytes: $sizeBytes, mediaType: $mediaType, name: $name) { fileId present }
+}`;
+
 export const TASKS = `query Tasks($first: Int!, $after: String, $state: TaskState, $name: String) {
   tasks(first: $first, after: $after, state: $state, name: $name) {
     edges { node { ${LINE} } }

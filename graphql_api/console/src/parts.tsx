@@ -10,6 +10,7 @@ const ADVICE: Record<string, string> = {
   QUEUE_FULL: "Too many tasks are queued. Nothing was submitted; try again in a moment.",
   STORE_FULL: "The store has no room for new tasks. Nothing was submitted; running tasks go on.",
   QUOTA_EXCEEDED: "Nothing was submitted. Wait until results expire, or ask the operator for more.",
+  FILE_NOT_FOUND: "The file has expired, or was never sent. Choose it again.",
   RATE_LIMITED: "You have submitted too many tasks recently. Nothing was submitted; try again in a moment.",
   SERVICE_UNAVAILABLE: "Redis does not respond. Submitting again is safe: the same input has the same id.",
   WORKER_LOST: "The worker processes that ran it ended. Find out what ends them: a crash in an extension, for example.",
@@ -54,6 +55,6 @@ export function Fact({ name, title, children }: { name: string; title?: string |
   );
 }
 
-export const Progress = ({ value }: { value: number | null | undefined }) => (
-  <progress {...(value === null || value === undefined ? {} : { value })} aria-label="Progress" />
+export const Progress = ({ value, label = "Progress" }: { value: number | null | undefined; label?: string }) => (
+  <progress {...(value === null || value === undefined ? {} : { value })} aria-label={label} />
 );
