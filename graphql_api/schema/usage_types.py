@@ -18,7 +18,7 @@ class UsageType:
     open_tasks: int = strawberry.field(description="Tasks that have not ended.")
     open_task_limit: int
     bytes: BigInt = strawberry.field(
-        description="Of records and blobs: inputs, results and errors, and 1,500 for each record."
+        description="Of records, blobs and files: inputs, results and errors, and 1,500 for each record."
     )
     byte_limit: BigInt
     weight: float = strawberry.field(

@@ -138,8 +138,8 @@ def test_redis_and_the_bucket_are_closed_and_encrypted(deployment: Deployment) -
     rules = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
     expiring = {rule["Filter"]["Prefix"]: rule["Expiration"]["Days"] for rule in rules if "Expiration" in rule}
     # A result is kept for a day, and S3 counts whole days from the write. Uploads may be in use for longer.
-    assert expiring == {f"blobs/{digit}": 2 for digit in "0123456789abcdef"}
-    assert [rule["Filter"]["Prefix"] for rule in rules if "AbortIncompleteMultipartUpload" in rule] == ["blobs/"]
+    assert expiring == {f"results/{digit}": 2 for digit in "0123456789abcdef"}
+    assert [rule["Filter"]["Prefix"] for rule in rules if "AbortIncompleteMultipartUpload" in rule] == ["results/"]
 
 
 def test_only_the_load_balancer_is_open_and_only_known_parts_talk(deployment: Deployment) -> None:
