@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -30,7 +30,7 @@ class Starter:
         self.children: list[Child] = []
         monkeypatch.setattr(local, "start_node", self.start)
 
-    async def start(self, settings: Settings, role: str, *arguments: str) -> Child:
+    async def start(self, settings: Settings, role: str, *arguments: str, output: IO[bytes] | None) -> Child:
         self.children.append(await start_child(role, [sys.executable, "-c", self.program]))
         return self.children[-1]
 
