@@ -10,7 +10,7 @@ on the form, and the tiles appear as they are made. In Python:
 
     with Client() as client:
         for item in client.submit(cut_tiles, Path("cells.pgm")).items():
-            client.download(item.value["image"], f"{item.number}.png")
+            client.download(item.value.image, f"{item.number}.png")
 """
 
 from __future__ import annotations
