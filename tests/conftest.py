@@ -7,6 +7,7 @@ the processes that it starts put into the machine's folder for temporary files g
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import shutil
 import tempfile
@@ -87,10 +88,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> SharedFix
     return SharedFixturesScheduling(config, log)
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Under TESTS_STRICT every skip is a failure."""
-    report = yield
+    # To show a failure, pytest parses source. If the collector ran in the middle, a finalizer that logs an exception
+    # would parse too, which CPython 3.11 does not survive: the whole run would end.
+    gc.disable()
+    try:
+        report = yield
+    finally:
+        gc.enable()
     if STRICT and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped, which TESTS_STRICT forbids: {report.longrepr}"
