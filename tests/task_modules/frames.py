@@ -89,6 +89,14 @@ def make_array(rows: int, columns: int) -> Array:
 
 
 @task
+def make_grid(shape: list[int]) -> Array:
+    """Returns an array of any number of dimensions."""
+    import numpy as np
+
+    return np.arange(np.prod(shape), dtype="int64").reshape(shape)  # type: ignore[return-value]
+
+
+@task
 def make_chunks(rows: int, columns: int, chunk: int) -> Array:
     """Returns an array of Dask, whose chunks the workers write."""
     import dask.array as da

@@ -44,7 +44,12 @@ async def pages_system(browser: Browser, tmp_path_factory: pytest.TempPathFactor
     """Two api nodes, and one worker, so that tests can hold a task in the queue."""
     modules = (TASKS, ODD, PICTURES, FILES, FRAMES, "examples.mandelbrot")
     async with System(
-        tmp_path_factory.mktemp("pages"), api_nodes=2, min_workers=1, max_workers=2, task_modules=modules
+        tmp_path_factory.mktemp("pages"),
+        api_nodes=2,
+        min_workers=1,
+        max_workers=2,
+        task_modules=modules,
+        expose_tracebacks=True,
     ) as running:
         yield running
 
@@ -254,6 +259,79 @@ async def test_a_list_of_objects_is_a_table_and_its_pictures_are_seen(windows: W
         await expect(table.get_by_role("img")).to_have_count(3)
 
 
+async def test_a_table_is_read_in_pages_sorted_drawn_and_downloaded(windows: Windows) -> None:
+    async with windows.open("/#/submit/make_table", viewport=PHONE) as page:
+        await submit(page, "make_table", rows="120")
+        table = page.get_by_role("region", name="make_table", exact=True)
+        await expect(table.get_by_role("columnheader")).to_have_text(["stationstring", "numberint64", "valuedouble"])
+        await expect(table.get_by_role("row").nth(1)).to_have_text("s000")
+        await table.get_by_role("button", name="value").click(click_count=2, delay=50)
+        await expect(table.get_by_role("row").nth(1)).to_have_text("s04912.25")
+        await expect(page.get_by_text("sorted by value, this page only")).to_be_visible()
+        await page.get_by_role("button", name="Last").click()
+        await expect(page.get_by_text("rows 101 to 120")).to_be_visible()
+        await expect(table.get_by_role("row")).to_have_count(21)
+        await page.get_by_label("Chart of").select_option("value")
+        await expect(page.get_by_role("img", name="value: 20 values from 25 to 29.75")).to_be_visible()
+        async with page.expect_download() as download:
+            await page.get_by_role("link", name="Download CSV").click()
+        assert Path(await (await download.value).path()).read_text().startswith('"station","number","value"')
+        assert not await page.evaluate("document.documentElement.scrollWidth > innerWidth")
+    async with windows.open("/#/submit/summarise") as page:
+        await submit(page, "summarise", rows="3")
+        inside = page.get_by_role("region", name="summarise-readings", exact=True)
+        await expect(inside.get_by_role("row")).to_have_count(4)
+
+
+async def test_an_array_is_a_line_a_heat_map_or_slices_of_one(windows: Windows) -> None:
+    async with windows.open("/#/submit/make_grid") as page:
+        await submit(page, "make_grid", shape="2500")
+        await expect(page.get_by_role("img", name="axis 0: 834 values from 0 to 2499")).to_be_visible()
+        await expect(page.get_by_text("1 in 3 along axis 0")).to_be_visible()
+        await expect(page.get_by_role("link", name="Download .npy")).to_be_visible()
+        await submit(page, "make_grid", shape="3\n4\n5")
+        picture = page.get_by_role("img", name="make_grid: a heat map of 4 by 5 values from 0 to 19")
+        await expect(picture).to_be_visible()
+        colour = "canvas => [...canvas.getContext('2d').getImageData(4, 3, 1, 1).data]"
+        assert await picture.evaluate(colour) == [253, 231, 37, 255]
+        await page.get_by_label("axis 0").fill("2")
+        await expect(page.get_by_role("img", name="a heat map of 4 by 5 values from 40 to 59")).to_be_visible()
+        await expect(page.get_by_role("region", name="Result")).to_contain_text("std17.3181")
+
+
+@pytest.mark.slow
+async def test_the_items_of_a_stream_are_seen_as_they_come_then_in_pages(windows: Windows, tmp_path: Path) -> None:
+    async with windows.open("/#/submit/dripping") as page:
+        await fill(page, "dripping", folder=str(tmp_path), items="3")
+        await page.get_by_role("form", name="dripping").get_by_label(re.compile("^fails")).check()
+        await submit(page, "dripping")
+        coming = page.get_by_role("region", name="Items so far")
+        for x in range(2):
+            (tmp_path / f"item-{x}").touch()
+            await expect(coming.get_by_role("row")).to_have_count(2 + x)
+        # The second attempt begins anew.
+        (tmp_path / "item-2").touch()
+        await see_state(page, "SUCCEEDED")
+        await expect(page.get_by_text("items 1 to 3 of 3")).to_be_visible()
+        await expect(page.get_by_role("region", name="dripping-items").get_by_role("row")).to_have_count(4)
+    async with windows.open("/#/submit/counting") as page:
+        await submit(page, "counting", upto="120")
+        await page.get_by_role("button", name="Next").click()
+        await expect(page.get_by_role("region", name="counting-items")).to_contain_text("50, 51,")
+        await page.get_by_role("button", name="Next").click()
+        await expect(page.get_by_text("items 101 to 120 of 120")).to_be_visible()
+
+
+async def test_what_a_task_prints_is_seen_while_it_runs_and_afterwards(windows: Windows, tmp_path: Path) -> None:
+    async with windows.open("/#/submit/talking") as page:
+        await submit(page, "talking", folder=str(tmp_path), n="3")
+        log = page.get_by_role("list", name="Log")
+        await expect(log.get_by_role("listitem")).to_contain_text(["prints 3", "WARNING logs 3"])
+        (tmp_path / "go").touch()
+        await see_state(page, "SUCCEEDED")
+        await expect(log.get_by_role("listitem")).to_contain_text(["prints 3", "WARNING logs 3", "the end"])
+
+
 async def test_a_number_too_long_for_the_record_is_shown_by_its_ends(windows: Windows) -> None:
     async with windows.open("/#/submit/fibonacci") as page:
         await submit(page, "fibonacci", n="5000000")
@@ -269,6 +347,8 @@ async def test_a_failure_is_shown_with_its_code_and_message(windows: Windows) ->
         alert = page.get_by_role("alert")
         await expect(alert).to_contain_text("TASK_FAILED")
         await expect(alert).to_contain_text("ValueError: the tide is too low")
+        await alert.get_by_text("Traceback", exact=True).click()
+        await expect(alert.get_by_role("region", name="Traceback")).to_contain_text("samples.py")
 
 
 async def test_an_input_is_changed_and_submitted_again(windows: Windows, pages_system: System) -> None:

@@ -33,7 +33,7 @@ export function Chart({ title, series, span, format = String }: {
       <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label={`${title}: ${newest}, over ${span}`}>
         <line x1="0" x2={WIDTH} y1={HEIGHT - 0.5} y2={HEIGHT - 0.5} />
         {series.map(({ name, className, values }) => (
-          <path key={name} className={className} d={pathOf(values, most)} />
+          <path key={name} className={className} d={pathOf(values, { low: 0, high: most, width: WIDTH, height: HEIGHT })} />
         ))}
       </svg>
       <p className="row hint">
@@ -44,9 +44,17 @@ export function Chart({ title, series, span, format = String }: {
   );
 }
 
+interface Frame {
+  /** The values at the bottom and at the top. */
+  low: number;
+  high: number;
+  width: number;
+  height: number;
+}
+
 /** A line with a gap wherever there is no value. */
-function pathOf(values: (number | null)[], most: number): string {
-  const step = WIDTH / Math.max(1, values.length - 1);
+export function pathOf(values: (number | null)[], { low, high, width, height }: Frame): string {
+  const step = width / Math.max(1, values.length - 1);
   let begun = false;
   return values
     .map((value, index) => {
@@ -54,7 +62,7 @@ function pathOf(values: (number | null)[], most: number): string {
         begun = false;
         return "";
       }
-      const place = `${begun ? "L" : "M"}${(index * step).toFixed(1)} ${(HEIGHT - 1 - (value / most) * (HEIGHT - 6)).toFixed(1)}`;
+      const place = `${begun ? "L" : "M"}${(index * step).toFixed(1)} ${(height - 1 - ((value - low) / (high - low)) * (height - 6)).toFixed(1)}`;
       begun = true;
       return place;
     })

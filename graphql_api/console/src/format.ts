@@ -6,6 +6,9 @@ export const count = (value: number): string => whole.format(value);
 
 export const counted = (value: number, noun: string): string => `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
 
+/** A measured number: at most six digits. */
+export const figure = (value: number): string => String(Number(value.toPrecision(6)));
+
 /** Groups of three digits from the right, separated by thin spaces instead of commas so that a long number can wrap. */
 export function grouped(digits: string): string {
   // Not the well-known lookahead, which scans to the end from every digit: there may be tens of thousands.

@@ -1,5 +1,5 @@
 // The operations of the console and the types of their responses, as in schema.graphql.
-import type { TaskType } from "./task-types.ts";
+import type { Stream, TaskType } from "./task-types.ts";
 
 export const STATES = ["QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"] as const;
 
@@ -82,6 +82,23 @@ export function submissionOf(type: TaskType, given: Record<string, unknown>): st
   submission: ${type.mutation}(${body.join(", ")}) { taskId outcome }
 }`;
 }
+
+/** Every item of a stream as it comes. */
+export const itemsOf = (stream: Stream): string => `subscription Items($taskId: ID!) {
+  taskItems(taskId: $taskId) { attempt number typed { ... on ${stream.itemType} { ${stream.selection} } } }
+}`;
+
+export interface LogLine {
+  number: number;
+  at: string;
+  attempt: number;
+  level: string;
+  text: string;
+}
+
+export const LOGS = `query Logs($taskId: ID!, $after: Int) {
+  task(taskId: $taskId) { logs(after: $after) { number at attempt level text } }
+}`;
 
 export const CREATE_UPLOAD = `mutation CreateUpload($sha256: String!, $sizeBytes: BigInt!, $mediaType: String, $name: String) {
   createUpload(sha256: $sha256, sizeBytes: $sizeBytes, mediaType: $mediaType, name: $name) { fileId present }

@@ -22,7 +22,7 @@ const ADVICE: Record<string, string> = {
 };
 
 export function RefusalView({ reason }: { reason: Refusal & { type?: string | null; traceback?: string | null } }) {
-  const advice = reason.code && ADVICE[reason.code];
+  const advice = reason.code && !reason.traceback && ADVICE[reason.code];
   return (
     <div className="refusal" role="alert">
       <p>
@@ -33,7 +33,7 @@ export function RefusalView({ reason }: { reason: Refusal & { type?: string | nu
       {reason.traceback && (
         <details>
           <summary>Traceback</summary>
-          <pre className="scroll">{reason.traceback}</pre>
+          <pre className="scroll" tabIndex={0} role="region" aria-label="Traceback">{reason.traceback}</pre>
         </details>
       )}
     </div>

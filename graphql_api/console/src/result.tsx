@@ -1,11 +1,15 @@
-// A result by its type: a number, an image, a download, a table, a text.
-import { type ReactNode, useEffect, useState } from "react";
+// A result by its type: a number, an image, a download, a table, an array, a stream, a text.
+import { type ReactNode, useEffect, useMemo, useState } from "react";
 import { type Refusal, refusal, request } from "./api.ts";
+import { ArrayView, type ArrayValue } from "./array-view.tsx";
+import { Download, useDownload } from "./download.tsx";
 import { bytes, count, grouped, inTens } from "./format.ts";
-import { apiKey, authorization } from "./key.ts";
 import { ENDS } from "./operations.ts";
 import { shapeOf, type TaskType, type UsedType } from "./task-types.ts";
 import { Facts, Fact, RefusalView } from "./parts.tsx";
+import { type Path, ResultContext } from "./read-result.ts";
+import { StreamPages } from "./stream-view.tsx";
+import { type TableValue, TableView } from "./table-view.tsx";
 
 const END_DIGITS = 300;
 /** Of a longer number only both ends are shown, as a browser takes seconds to lay out a million digits. */
@@ -37,11 +41,18 @@ export function ResultView({ taskId, type, result, whole }: ResultProps) {
   const graphqlType = type.wrapsValue
     ? (type.types.find(({ name }) => name === type.outputType)?.fields[0]?.graphqlType ?? "JSON")
     : type.outputType;
+  const context = useMemo(() => (whole ? { taskId, outputType: type.outputType } : undefined), [whole, taskId, type.outputType]);
   return (
     <section className="result" aria-label={whole ? "Result" : "Result so far"}>
       {whole && type.outputType === "FibonacciResult" && result["value"] === null && <LongNumber taskId={taskId} result={result} />}
-      <Value value={value} graphqlType={graphqlType} types={type.types} name={type.name} />
-      {whole && (
+      <ResultContext value={context}>
+        {type.stream ? (
+          <StreamPages type={type} stream={type.stream} count={Number(result["count"])} />
+        ) : (
+          <Value value={value} graphqlType={graphqlType} types={type.types} name={type.name} path={type.wrapsValue ? ["value"] : []} />
+        )}
+      </ResultContext>
+      {whole && !type.stream && (
         <p className="row">
           <SaveButtons text={JSON.stringify(value, null, 2)} file={`${taskId}.json`} mediaType="application/json" noun="JSON" />
         </p>
@@ -56,14 +67,18 @@ interface ValueProps {
   types: UsedType[];
   /** For the names of saved files, and for screen readers. */
   name: string;
+  /** Where it is in the result. */
+  path: Path;
 }
 
-function Value({ value, graphqlType, types, name }: ValueProps): ReactNode {
+export function Value({ value, graphqlType, types, name, path }: ValueProps): ReactNode {
   const { kind, name: typeName, type } = shapeOf(graphqlType, types);
   if (value === null || value === undefined) return <span className="hint">none</span>;
-  if (kind === "list") return <List items={value as unknown[]} graphqlType={typeName} types={types} name={name} />;
+  if (kind === "list") return <List items={value as unknown[]} graphqlType={typeName} types={types} name={name} path={path} />;
   if (typeName === "Blob") return <BlobView blob={value as unknown as BlobValue} name={name} />;
-  if (kind === "object" && type) return <ObjectView fields={value as Fields} type={type} types={types} name={name} />;
+  if (isTable(type)) return <TableView table={value as unknown as TableValue} path={path} name={name} />;
+  if (typeName === "Array") return <ArrayView array={value as unknown as ArrayValue} path={path} name={name} />;
+  if (kind === "object" && type) return <ObjectView fields={value as Fields} type={type} types={types} name={name} path={path} />;
   if (typeName === "BigInt") return <NumberView digits={String(value)} name={name} />;
   if (typeName === "Int" || typeName === "Float") return <span className="figure">{String(value)}</span>;
   if (typeName === "JSON") return <Text text={JSON.stringify(value, null, 2)} name={name} />;
@@ -72,12 +87,16 @@ function Value({ value, graphqlType, types, name }: ValueProps): ReactNode {
   return <span>{String(value)}</span>;
 }
 
+/** `Table`, or the type of a `Table[Row]`, which has a name of its own. */
+const isTable = (type: UsedType | undefined): boolean =>
+  ["rowCount", "columns", "parquet"].every((name) => type?.fields.some(({ graphqlName }) => graphqlName === name));
+
 /** Large members first, at full width; small ones as facts below. */
-function ObjectView({ fields, type, types, name }: { fields: Fields; type: UsedType; types: UsedType[]; name: string }) {
+function ObjectView({ fields, type, types, name, path }: Omit<ValueProps, "value" | "graphqlType"> & { fields: Fields; type: UsedType }) {
   const shown = type.fields.filter(({ graphqlName }) => fields[graphqlName] !== undefined && fields[graphqlName] !== null);
   const large = shown.filter(({ graphqlName, graphqlType }) => isLarge(fields[graphqlName], graphqlType, types));
   const of = (field: (typeof shown)[number]) => (
-    <Value value={fields[field.graphqlName]} graphqlType={field.graphqlType} types={types} name={`${name}-${field.graphqlName}`} />
+    <Value value={fields[field.graphqlName]} graphqlType={field.graphqlType} types={types} name={`${name}-${field.graphqlName}`} path={[...path, field.graphqlName]} />
   );
   return (
     <>
@@ -105,10 +124,10 @@ function isLarge(value: unknown, graphqlType: string, types: UsedType[]): boolea
   return typeof value === "string" && (name === "BigInt" || value.length > 80);
 }
 
-function List({ items, graphqlType, types, name }: { items: unknown[]; graphqlType: string; types: UsedType[]; name: string }) {
+function List({ items, graphqlType, types, name, path }: Omit<ValueProps, "value"> & { items: unknown[] }) {
   const [all, setAll] = useState(false);
   const { kind, type, name: inner } = shapeOf(graphqlType, types);
-  const columns = kind === "object" && type && type.name !== "Blob" ? type.fields.filter((field) => !field.graphqlName.startsWith("__")) : undefined;
+  const columns = kind === "object" && type && !["Blob", "Array"].includes(type.name) && !isTable(type) ? type.fields.filter((field) => !field.graphqlName.startsWith("__")) : undefined;
   const shown = all ? items : items.slice(0, SHOWN_ROWS);
   if (items.length === 0) return <span className="hint">an empty list</span>;
   const more = items.length > shown.length && (
@@ -116,7 +135,7 @@ function List({ items, graphqlType, types, name }: { items: unknown[]; graphqlTy
       Show all {count(items.length)}
     </button>
   );
-  if (!columns && kind !== "list" && inner !== "Blob" && inner !== "JSON" && !shown.some((item) => PICTURE.test(String(item)))) {
+  if (!columns && kind !== "list" && kind !== "object" && inner !== "JSON" && !shown.some((item) => PICTURE.test(String(item)))) {
     return (
       <>
         <Scrolled label={name}>{shown.map((item) => (item === null ? "none" : String(item))).join(", ")}</Scrolled>
@@ -146,16 +165,16 @@ function List({ items, graphqlType, types, name }: { items: unknown[]; graphqlTy
                 {columns
                   ? columns.map((field) => (
                       <td key={field.name}>
-                        <Value value={(row as Fields | null)?.[field.graphqlName]} graphqlType={field.graphqlType} types={types} name={field.name} />
+                        <Value value={(row as Fields | null)?.[field.graphqlName]} graphqlType={field.graphqlType} types={types} name={field.name} path={[...path, index, field.graphqlName]} />
                       </td>
                     ))
                   : kind === "list"
                     ? Array.from({ length: width }, (_, place) => (
                         <td key={place}>
-                          <Value value={(row as unknown[] | null)?.[place] ?? null} graphqlType={inner} types={types} name={name} />
+                          <Value value={(row as unknown[] | null)?.[place] ?? null} graphqlType={inner} types={types} name={name} path={[...path, index, place]} />
                         </td>
                       ))
-                    : <td><Value value={row} graphqlType={graphqlType} types={types} name={`${name}-${index}`} /></td>}
+                    : <td><Value value={row} graphqlType={graphqlType} types={types} name={`${name}-${index}`} path={[...path, index]} /></td>}
               </tr>
             ))}
           </tbody>
@@ -246,50 +265,17 @@ const Picture = ({ url, name, size }: { url: string; name: string; size: number 
   </>
 );
 
-/** A download or image of a blob. Images and links cannot send a header, so with a key the blob is fetched first. */
+/** A download or image of a blob. */
 function BlobView({ blob, name }: { blob: BlobValue; name: string }) {
-  const [local, setLocal] = useState<string>();
-  const [reason, setReason] = useState<Refusal>();
-  const [wanted, setWanted] = useState(false);
-  const guarded = apiKey() !== "";
   const isPicture = blob.mediaType.startsWith("image/");
+  const { local, reason } = useDownload(blob.url, isPicture);
   const file = blob.url.split("/").at(-1) ?? name;
-  const fetchIt = guarded && (isPicture || wanted);
-
-  useEffect(() => {
-    if (!fetchIt) return;
-    let made = "";
-    let current = true;
-    const read = async () => {
-      const response = await fetch(blob.url, { headers: authorization() });
-      if (!response.ok) throw new Error(`The download returned the status ${response.status} ${response.statusText}`);
-      const body = await response.blob();
-      if (!current) return;
-      made = URL.createObjectURL(body);
-      setLocal(made);
-    };
-    read().catch((why: unknown) => current && setReason(refusal(why)));
-    return () => {
-      current = false;
-      if (made) URL.revokeObjectURL(made);
-    };
-  }, [fetchIt, blob.url]);
-
-  const url = guarded ? local : blob.url;
   return (
     <>
-      {isPicture && url && <img className="picture" src={url} alt={name} />}
-      {reason && <RefusalView reason={reason} />}
+      {isPicture && local && <img className="picture" src={local} alt={name} />}
+      {isPicture && reason && <RefusalView reason={reason} />}
       <p>
-        {url ? (
-          <a href={url} download={file}>
-            Download {file}
-          </a>
-        ) : (
-          <button type="button" className="quiet" onClick={() => setWanted(true)} disabled={fetchIt}>
-            Fetch {file}
-          </button>
-        )}{" "}
+        {isPicture ? local && <a href={local} download={file}>Download {file}</a> : <Download url={blob.url} file={file} />}{" "}
         <span className="hint">
           {bytes(Number(blob.sizeBytes))}, {blob.mediaType}
         </span>

@@ -21,6 +21,13 @@ export interface UsedType {
   members: { name: string; value: unknown }[];
 }
 
+export interface Stream {
+  itemType: string;
+  wrapsValue: boolean;
+  /** Everything in `itemType` that needs no arguments. */
+  selection: string;
+}
+
 export interface TaskType {
   name: string;
   version: string;
@@ -30,6 +37,8 @@ export interface TaskType {
   wrapsValue: boolean;
   /** Everything in `outputType` that needs no arguments. */
   selection: string;
+  /** Of a task type that yields items. */
+  stream: Stream | null;
   idFromInput: boolean;
   timeoutSeconds: number | null;
   retries: number;
@@ -47,7 +56,7 @@ const MEMBER = "name graphqlName graphqlType description default";
 export const CATALOGUE = `query Catalogue {
   caller { name tenant scopes taskIdSalt }
   taskTypes {
-    name version description mutation outputType wrapsValue selection idFromInput timeoutSeconds retries
+    name version description mutation outputType wrapsValue selection stream { itemType wrapsValue selection } idFromInput timeoutSeconds retries
     arguments { ${MEMBER} required }
     types { name fields { ${MEMBER} hasDefault } members { name value } }
   }

@@ -3,12 +3,14 @@ import { useEffect, useState } from "react";
 import { type Refusal, refusal, request, subscribe } from "./api.ts";
 import { call, count, counted, duration } from "./format.ts";
 import { useNow, usePoll } from "./hooks.ts";
+import { TaskLogs } from "./logs.tsx";
 import {
   CANCEL, type Cluster, earlierOf, EVENTS, isFinal, type Outcome, partialOf, READ, resultOf, STATE, type Task, type TaskEvent, type TaskState,
   WITHDRAW,
 } from "./operations.ts";
 import { Fact, Facts, Progress, RefusalView, StateMark } from "./parts.tsx";
 import { CopyButton, ResultView } from "./result.tsx";
+import { LiveItems } from "./stream-view.tsx";
 import type { TaskType } from "./task-types.ts";
 import { type Span, spansOf, Timeline } from "./timeline.tsx";
 
@@ -129,7 +131,7 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
     };
   }, [taskId, again]);
 
-  const shows = type && record?.state === "RUNNING" && !final ? partialOf(type) : undefined;
+  const shows = type && !type.stream && record?.state === "RUNNING" && !final ? partialOf(type) : undefined;
   useEffect(() => {
     if (!shows) return;
     // From the latest event on, which comes with the current partial result. Errors are left to the result's subscription.
@@ -146,9 +148,11 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
     // Show the state in the tab's title, for users who wait in another tab.
     if (Heading === "h1" && title && state) document.title = `${state} ${title}`;
   }, [Heading, title, state]);
-  const shown = final ? final.result : (partial ?? earlier);
+  // The items of a stream's earlier run are replaced by those that come.
+  const shown = final ? final.result : (partial ?? (type?.stream ? null : earlier));
   const isEarlier = Boolean(shown) && (final ? final.state !== "SUCCEEDED" : shown === earlier);
   const open = state !== undefined && !isFinal(state);
+  const hasRun = events.some((event) => event.state === "RUNNING");
   const now = useNow(open);
   // Of the latest run alone: a task that is submitted again starts over.
   const spans = spansOf(latestRun(events), now);
@@ -207,6 +211,7 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
       {final?.error && <RefusalView reason={final.error} />}
       {isEarlier && <p className="hint">This is the result of an earlier run{open && ", until there is a new one"}:</p>}
       {shown && type && <ResultView taskId={taskId} type={type} result={shown} whole={shown === final?.result || isEarlier} />}
+      {type?.stream && hasRun && final?.state !== "SUCCEEDED" && !isEarlier && <LiveItems taskId={taskId} type={type} stream={type.stream} />}
       {final?.state === "SUCCEEDED" && !type && (
         <p className="hint">This api no longer has the task type {final.name}, so it cannot show the result.</p>
       )}
@@ -219,6 +224,7 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
         <Fact name="Version">{task?.version}</Fact>
         <Fact name="Kept until">{final?.expiresAt && new Date(final.expiresAt).toLocaleString("en-GB")}</Fact>
       </Facts>
+      {hasRun && <TaskLogs taskId={taskId} open={open} />}
       <Timeline events={latestRun(events)} now={now} />
     </article>
   );
