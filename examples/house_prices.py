@@ -22,7 +22,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from dask_graphql import BadInput, Blob, File, TaskError, report_progress, save_blob, task
+from dask_graphql import Blob, File, TaskError, report_progress, save_blob, task
 
 Rows = Annotated[list[list[float]], Field(min_length=1, max_length=10_000)]
 
@@ -63,7 +63,7 @@ def predict_prices(model: File, houses: Rows) -> list[float]:
     """The price of each house, from its features in the order of the model's."""
     loaded = load(model.id, model)
     if {len(house) for house in houses} != {len(loaded["mean"])}:
-        raise BadInput(f"predict_prices: the model has {len(loaded['mean'])} features", argument="houses")
+        raise TaskError("BAD_HOUSES", f"each house needs the {len(loaded['mean'])} features of the model")
     return apply(loaded, np.array(houses))  # type: ignore[no-any-return]
 
 

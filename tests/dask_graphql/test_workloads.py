@@ -77,7 +77,7 @@ def test_a_model_file_predicts_what_it_was_trained_on(tmp_path: Path) -> None:
     model = written(tmp_path / "prices.npz", trained.read(trained.value.weights))
     prices = run_task(predict_prices, model=model, houses=[[100.0, 4.0], [50.0, 1.0]]).value
     assert prices == pytest.approx([390, 210], abs=5)
-    with pytest.raises(TaskFailed, match="the model has 2 features"):
+    with pytest.raises(TaskFailed, match="needs the 2 features"):
         run_task(predict_prices, model=model, houses=[[100.0]]).value  # noqa: B018
 
 
