@@ -259,6 +259,7 @@ async def test_a_list_of_objects_is_a_table_and_its_pictures_are_seen(windows: W
         await expect(table.get_by_role("img")).to_have_count(3)
 
 
+@pytest.mark.slow
 async def test_a_table_is_read_in_pages_sorted_drawn_and_downloaded(windows: Windows) -> None:
     async with windows.open("/#/submit/make_table", viewport=PHONE) as page:
         await submit(page, "make_table", rows="120")
@@ -602,16 +603,25 @@ async def test_decisions_cost_and_problems_of_a_paid_fleet_are_shown(windows: Wi
 
 
 @pytest.mark.slow
-async def test_no_page_has_what_keeps_people_from_using_it(windows: Windows) -> None:
+async def test_no_page_has_what_keeps_people_from_using_it(windows: Windows, pages_system: System) -> None:
     await asyncio.to_thread(environment)
+    calls = ("submitMakeTable(rows: 120)", "submitMakeGrid(shape: [3, 4, 5])", "submitCounting(upto: 120)")
+    data_tasks = []
+    for call in calls:
+        submitted = await pages_system.ask(f"mutation {{ task: {call} {{ taskId }} }}")
+        data_tasks.append(f"tasks/{submitted['task']['taskId']}")
+        await pages_system.result(submitted["task"]["taskId"], "state")
     for scheme in ("light", "dark"):
         async with windows.open("/#/submit/echo_everything", color_scheme=scheme, viewport=PHONE) as page:
             await page.get_by_role("button", name="Set maybe").click()
             await page.get_by_text("More", exact=True).click()
             assert await grave_findings(page) == []
-            for path in ("submit/fibonacci", "submit/digest_file", f"tasks/{FIB_90}", "tasks", "cluster"):
+            for path in ("submit/fibonacci", "submit/digest_file", f"tasks/{FIB_90}", *data_tasks, "tasks", "cluster"):
                 await page.goto(f"{windows.base}/#/{path}")
                 await expect(page.get_by_role("heading", level=1)).to_be_visible()
+                if path in data_tasks:
+                    shown = page.locator(".grid td, .heat, .data pre")
+                    await expect(shown.first).to_be_visible()
                 assert await grave_findings(page) == [], path
                 wide = await page.evaluate("document.documentElement.scrollWidth > innerWidth")
                 assert not wide, f"{path} is wider than a phone"

@@ -49,7 +49,7 @@ export function ArrayView({ array, path, name }: { array: ArrayValue; path: Path
     <div className="data">
       <Facts>
         <Fact name="Type">{array.dtype}</Fact>
-        <Fact name="Shape">{shape.length === 0 ? "a single value" : shape.map((length, dimension) => `${dims[dimension]} ${count(length)}`).join(" × ")}</Fact>
+        <Fact name="Shape">{shape.length === 0 ? "a single value" : shape.map((length, dimension) => [array.dims[dimension], count(length)].filter(Boolean).join(" ")).join(" × ")}</Fact>
         <Fact name="Size">{bytes(Number(array.sizeBytes))}{array.chunks && `, in chunks of ${array.chunks.map(Number).map(count).join(" × ")}`}</Fact>
         {array.stats && (["min", "max", "mean", "std"] as const).map((key) => (
           <Fact key={key} name={key}>{array.stats![key] !== null && figure(array.stats![key])}</Fact>

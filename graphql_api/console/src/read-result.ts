@@ -2,6 +2,9 @@
 import { createContext, useContext, useEffect, useState } from "react";
 import { type Refusal, refusal, request } from "./api.ts";
 
+/** A slider that is moved asks for many slices: only the one that it stays at is read. */
+const PAUSE_MILLISECONDS = 100;
+
 /** Field names, and the indexes of items in lists. */
 export type Path = (string | number)[];
 
@@ -26,17 +29,20 @@ export function useResult<Data>(path: Path, fields: string | undefined): Reading
     if (!query) return;
     let current = true;
     setReading((last) => ({ ...last, busy: true }));
-    request<{ task: { result: unknown } | null }>(query, { taskId }).then(
-      ({ task }) => {
-        const data = path.reduce<unknown>((value, step) => (value as Record<string | number, unknown> | null)?.[step], task?.result);
-        if (!current) return;
-        if (data) setReading({ data: data as Data, reason: undefined, busy: false });
-        else setReading({ data: undefined, reason: { message: "The result has expired.", code: undefined }, busy: false });
-      },
-      (why: unknown) => current && setReading(({ data }) => ({ data, reason: refusal(why), busy: false })),
-    );
+    const read = () =>
+      request<{ task: { result: unknown } | null }>(query, { taskId }).then(
+        ({ task }) => {
+          const data = path.reduce<unknown>((value, step) => (value as Record<string | number, unknown> | null)?.[step], task?.result);
+          if (!current) return;
+          if (data) setReading({ data: data as Data, reason: undefined, busy: false });
+          else setReading({ data: undefined, reason: { message: "The result has expired.", code: undefined }, busy: false });
+        },
+        (why: unknown) => current && setReading(({ data }) => ({ data, reason: refusal(why), busy: false })),
+      );
+    const timer = setTimeout(read, reading.data ? PAUSE_MILLISECONDS : 0);
     return () => {
       current = false;
+      clearTimeout(timer);
     };
   }, [query, taskId, place]);
   return reading;
