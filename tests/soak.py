@@ -118,7 +118,10 @@ class Soak(System):
     """A system under steady mixed work."""
 
     def __init__(self, folder: Path, seconds: float, ttl_seconds: int) -> None:
-        super().__init__(folder, api_nodes=2, min_workers=2, max_workers=2, result_ttl_seconds=ttl_seconds)
+        super().__init__(
+            folder, api_nodes=2, min_workers=2, max_workers=2, result_ttl_seconds=ttl_seconds,
+            file_ttl_seconds=ttl_seconds,
+        )  # fmt: skip
         self.report = Report(seconds)
         self.traces = folder / "traces"
         self.traces.mkdir()

@@ -63,7 +63,8 @@ def running_system(*task_modules: str, max_workers: int = 2, **settings: str) ->
 
 def _environment(task_modules: tuple[str, ...], settings: dict[str, str]) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("DASK_GRAPHQL_")}
-    chosen = {"TASK_MODULES": ",".join(task_modules)} | settings
+    # Versions as declared, so that a task has the id that `run_task` gives it.
+    chosen = {"TASK_MODULES": ",".join(task_modules), "SOURCE_VERSIONS": "false"} | settings
     return (
         inherited
         | {f"DASK_GRAPHQL_{name}": value for name, value in chosen.items()}

@@ -233,6 +233,7 @@ def desk(tmp_path: Path, documents_system: System) -> Desk:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # the page of examples starts several systems
 @pytest.mark.parametrize("page", [page for page in PAGES if any(blocks_of(page))])
 async def test_the_blocks_of_a_page_work(page: str, desk: Desk, task_modules: dict[str, Path]) -> None:
     if lacking := [tool for tool in ("bash", "curl", "make", "sha256sum") if shutil.which(tool) is None]:
