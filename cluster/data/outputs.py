@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
-from pydantic import BaseModel
-
 from cluster.data.data_sink import DataSink
 from cluster.task_types.array_types import is_array
+from cluster.task_types.conversion import with_fields
 from cluster.task_types.result_checks import ANY, DeclaredType, InvalidOutput
 from cluster.task_types.table_types import Table, is_table
 
@@ -60,14 +58,7 @@ def _object(value: Any, declared: DeclaredType, path: str, sink: DataSink | None
         new = _part(old, field, f"{path}.{name}", f".{name}", sink)
         if new is not old:
             changes[name] = new
-    if not changes:
-        return value
-    if isinstance(value, BaseModel):
-        return value.model_copy(update=changes)
-    changed = copy.copy(value)
-    for name, new in changes.items():
-        object.__setattr__(changed, name, new)  # works for frozen dataclasses too
-    return changed
+    return with_fields(value, changes)
 
 
 def _part(value: Any, declared: DeclaredType, path: str, step: str, sink: DataSink | None) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -107,6 +108,11 @@ def _object(value: Any, declared: DeclaredType) -> Any:
             raise error.inside(f".{name}") from None
         if new is not old:
             changes[name] = new
+    return with_fields(value, changes)
+
+
+def with_fields(value: Any, changes: Mapping[str, Any]) -> Any:
+    """A dataclass instance or model with other values in some fields, which are not validated; itself without any."""
     if not changes:
         return value
     if isinstance(value, BaseModel):

@@ -51,6 +51,16 @@ async def test_a_call_whose_reply_was_lost_may_be_repeated(store: Store) -> None
     assert await read(store) == (1, 0, (b"1", b"2", b"3"), False)
 
 
+async def test_a_call_that_a_frozen_server_runs_after_its_successors_takes_nothing_away(store: Store) -> None:
+    await begin(store)
+    await append(store, 1, 0)
+    await append(store, 1, 0, b"1", b"2", b"3")
+    await append(store, 1, 3, b"4")
+    for late in ((0,), (0, b"1"), (0, b"1", b"2"), (2, b"3")):
+        assert await append(store, 1, late[0], *late[1:]) == 1
+    assert await read(store) == (1, 0, (b"1", b"2", b"3", b"4"), False)
+
+
 async def test_a_new_attempt_begins_anew_and_the_old_one_must_stop(store: Store) -> None:
     await begin(store)
     await append(store, 1, 0, b"1", b"2")
