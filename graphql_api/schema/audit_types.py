@@ -10,7 +10,7 @@ import strawberry
 from cluster.errors import BadCursor
 from cluster.store.audit_stream import ENTRY_ID, AuditAction, AuditEntry, AuditPage
 from graphql_api.auth.callers import Caller
-from graphql_api.schema.record_types import PageInfo
+from graphql_api.schema.paging import PageInfo
 from graphql_api.schema.times import to_datetime
 
 strawberry.enum(AuditAction, name="AuditAction", description="What was done, in the audit log.")

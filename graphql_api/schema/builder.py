@@ -25,12 +25,16 @@ from graphql_api.schema.client_names import pascal_case
 from graphql_api.schema.constraints import description_of
 from graphql_api.schema.mutations import end_fields, submit_fields
 from graphql_api.schema.queries import make_query
-from graphql_api.schema.record_types import SubmitOptions, make_task_types
 from graphql_api.schema.retry_task import retry_field
 from graphql_api.schema.scalars import CONFIG
 from graphql_api.schema.strawberry_fields import set_signature
 from graphql_api.schema.stream_types import StreamType, StreamValue, make_task_item, stream_type
+from graphql_api.schema.submission_type import make_submission
+from graphql_api.schema.submit_options import SubmitOptions
 from graphql_api.schema.subscriptions import make_subscription
+from graphql_api.schema.task_connection import make_task_connection
+from graphql_api.schema.task_event import make_task_event
+from graphql_api.schema.task_object import make_task
 from graphql_api.schema.type_mapping import TypeMap
 from graphql_api.schema.upload_types import upload_field
 from graphql_api.strawberry_internals import core_schema, make_field
@@ -112,7 +116,8 @@ def _assemble(
     streams: dict[str, StreamType] | None = None,
 ) -> Schema:
     union: Any = Annotated[_union(outputs), strawberry.union("TaskOutput", description="The output of any task type.")]
-    task, task_event, submission, connection = make_task_types(union)
+    task = make_task(union)
+    submission = make_submission(task)
     items = list(dict.fromkeys(stream.item for stream in (streams or {}).values()))
     item_union: Any = None
     if items:
@@ -121,11 +126,11 @@ def _assemble(
     task_item = make_task_item(item_union, streams or {})
     return Schema(
         documents or DocumentCache(Settings(), PersistedOperations(Settings())),
-        query=make_query(task, connection),
+        query=make_query(task, make_task_connection(task)),
         mutation=create_type(
             "Mutation", [*members(submission), *end_fields(task), retry_field(submission), upload_field()]
         ),
-        subscription=make_subscription(task, task_event, task_item),
+        subscription=make_subscription(task, make_task_event(task), task_item),
         types=[*outputs, *items],
         config=CONFIG,
     )

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import strawberry
 
-import graphql_api.schema.record_types  # noqa: F401 - gives the enum TaskState its description
+import graphql_api.schema.enums  # noqa: F401 - gives the enum TaskState its description
 from cluster.api_node import reloads
 from cluster.api_node.cluster_snapshot import ClusterSnapshot
 from cluster.settings import Settings

@@ -2,42 +2,31 @@
 
 from __future__ import annotations
 
-import datetime
 import functools
 import inspect
-import time
-from collections.abc import Sequence
 from typing import Annotated, Any, Union
 
 import strawberry
 from strawberry.tools import create_type
 from strawberry.types.field import StrawberryField
 
-from cluster.api_node.submission import SubmitOptions as Options
 from cluster.errors import BadInput, Forbidden
-from cluster.settings import Settings
 from cluster.store.audit_stream import AuditAction
 from cluster.store.record import Record
 from cluster.store.task_calls import CancelMode
-from cluster.task_types.declaration import MAX_TTL_SECONDS, MIN_TTL_SECONDS
 from cluster.task_types.task_id import check_task_id
 from cluster.task_types.task_type import Argument, TaskType
-from graphql_api.auth.callers import Caller, Scope
+from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo, unknown_task
 from graphql_api.schema.arguments import to_builtin
 from graphql_api.schema.client_names import check_names, client_path, pascal_case, upper_camel
 from graphql_api.schema.constraints import description_of
 from graphql_api.schema.defaults import Default, graphql_default, python_default
-from graphql_api.schema.record_types import READ_FIELDS, SubmitOptions, selects
+from graphql_api.schema.selected_fields import READ_FIELDS, selects
 from graphql_api.schema.strawberry_fields import Parameter, input_field, set_signature
+from graphql_api.schema.submit_options import SubmitOptions, to_options
 from graphql_api.schema.type_mapping import TypeMap
 from graphql_api.strawberry_internals import make_field
-
-PRIORITY_LIMIT = 100
-MAX_TAGS = 8
-"""Tags of a task."""
-MAX_TAG_LENGTH = 64
-"""Characters of a tag."""
 
 
 def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> list[StrawberryField]:
@@ -204,76 +193,6 @@ def require_readable(info: ApiInfo, scope: Scope) -> None:
     caller.require(scope)
     if not caller.has(Scope.READ) and any(selects(info, field) for field in READ_FIELDS):
         caller.require(Scope.READ)
-
-
-def to_options(options: SubmitOptions | None, caller: Caller, settings: Settings) -> Options:
-    """The options of a submission.
-
-    Raises:
-        BadInput: one of them is out of bounds.
-        Forbidden: the caller may not have a priority above 0.
-    """
-    if not options:
-        return Options(tenant=caller.tenant, account=caller.account, actor=caller.actor)
-    if options.priority > 0:
-        caller.require(Scope.PRIORITY)
-    if not -PRIORITY_LIMIT <= options.priority <= PRIORITY_LIMIT:
-        raise BadInput(f"options.priority must be from -{PRIORITY_LIMIT} to {PRIORITY_LIMIT}, not {options.priority}")
-    not_before = options.not_before or None
-    if not_before is not None and not_before.tzinfo is None:
-        raise BadInput("options.notBefore needs a time zone, as in 2026-01-31T12:00:00Z")
-    days = settings.not_before_days
-    if not_before is not None and not_before.timestamp() > time.time() + days * 86_400:
-        raise BadInput(f"options.notBefore is at most {days} days ahead", argument="options.notBefore", limit=days)
-    start_before = options.start_before or None
-    if start_before is not None and start_before.tzinfo is None:
-        raise BadInput("options.startBefore needs a time zone, as in 2026-01-31T12:00:00Z")
-    if start_before is not None and not_before is not None and start_before <= not_before:
-        raise BadInput(
-            "options.startBefore must be later than options.notBefore, or the task can never start",
-            argument="options.startBefore",
-        )
-    ttl_seconds = None if options.ttl_seconds is strawberry.UNSET else options.ttl_seconds
-    longest = settings.result_ttl_seconds or MAX_TTL_SECONDS
-    if ttl_seconds is not None and not MIN_TTL_SECONDS <= ttl_seconds <= longest:
-        raise BadInput(
-            f"options.ttlSeconds must be from {MIN_TTL_SECONDS:g} to {longest}, not {ttl_seconds:g}",
-            argument="options.ttlSeconds",
-            limit=longest,
-        )
-    return Options(
-        recompute=options.recompute,
-        priority=options.priority,
-        not_before=_milliseconds(not_before),
-        ttl_seconds=ttl_seconds,
-        tags=_tags(options.tags or []),
-        start_before=_milliseconds(start_before),
-        tenant=caller.tenant,
-        account=caller.account,
-        actor=caller.actor,
-    )
-
-
-def _tags(tags: Sequence[str]) -> tuple[str, ...]:
-    """The tags of a submission, each once.
-
-    Raises:
-        BadInput: there are too many, or one is empty, too long or of more than one line.
-    """
-    tags = tuple(dict.fromkeys(tags))
-    if len(tags) > MAX_TAGS:
-        raise BadInput(f"a task has at most {MAX_TAGS} tags, not {len(tags)}", argument="options.tags", limit=MAX_TAGS)
-    for tag in tags:
-        if not 0 < len(tag) <= MAX_TAG_LENGTH or not tag.isprintable():
-            raise BadInput(
-                f"a tag has 1 to {MAX_TAG_LENGTH} printable characters, unlike {tag[: MAX_TAG_LENGTH + 1]!r}",
-                argument="options.tags", limit=MAX_TAG_LENGTH,
-            )  # fmt: skip
-    return tags
-
-
-def _milliseconds(time: datetime.datetime | None) -> int | None:
-    return None if time is None else round(time.timestamp() * 1000)
 
 
 def _parameter(item: Argument, kind: Any, default: Default) -> inspect.Parameter:

@@ -2,32 +2,28 @@
 
 # No `from __future__ import annotations` here: Strawberry must see the types of this schema, not their names.
 
-import base64
-import binascii
 import datetime
-from typing import Annotated, Final
+from typing import Annotated
 
 import strawberry
 
 from cluster.api_node.cluster_snapshot import read_snapshot
-from cluster.errors import BadCursor, BadInput
 from cluster.store.audit_stream import AuditAction, read_audit
 from cluster.store.record import TaskState
 from cluster.task_types.declaration import check_name
-from cluster.task_types.task_id import TASK_ID, check_task_id
+from cluster.task_types.task_id import check_task_id
 from graphql_api.answer_size import current_answer
 from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
 from graphql_api.execution.document_limits import DEFAULT_PAGE, PAGE_LIMIT
 from graphql_api.schema.audit_types import AuditConnection, audit_filter, parse_audit_cursor, to_audit_connection
+from graphql_api.schema.caller_type import CallerType
 from graphql_api.schema.cluster_types import Cluster, to_cluster
-from graphql_api.schema.record_types import CallerType, PageInfo, read_page
+from graphql_api.schema.paging import PageInfo, checked_first, make_cursor, parse_cursor
+from graphql_api.schema.selected_fields import read_page
 from graphql_api.schema.task_type_description import TaskTypeType
 from graphql_api.schema.times import to_milliseconds
 from graphql_api.schema.usage_types import UsageType, all_usage, usage_of
-
-CURSOR_LENGTH: Final = 100
-"""Characters of a cursor; those of `make_cursor` have about 64."""
 
 
 def make_query(task_class: type, connection_class: type) -> type:
@@ -155,37 +151,3 @@ def make_query(task_class: type, connection_class: type) -> type:
             )
 
     return Query
-
-
-def checked_first(first: int | None) -> int:
-    """The number of items of a page.
-
-    Raises:
-        BadInput: it is out of bounds.
-    """
-    first = DEFAULT_PAGE if first is None else first
-    if not 0 <= first <= PAGE_LIMIT:
-        raise BadInput(f"first must be from 0 to {PAGE_LIMIT}, not {first}", argument="first", limit=PAGE_LIMIT)
-    return first
-
-
-def make_cursor(pair: tuple[int, str]) -> str:
-    """An opaque cursor: a position in the list, which does not change as newer tasks are added."""
-    return base64.urlsafe_b64encode(f"{pair[0]}:{pair[1]}".encode()).decode().rstrip("=")
-
-
-def parse_cursor(cursor: str) -> tuple[int, str]:
-    """The position that a cursor stands for.
-
-    Raises:
-        BadCursor: it was not made by `make_cursor`.
-    """
-    try:
-        if len(cursor) > CURSOR_LENGTH:
-            raise ValueError(cursor[:CURSOR_LENGTH])
-        score, task_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split(":")
-        if not TASK_ID.fullmatch(task_id) or len(score) > 16:
-            raise ValueError(task_id)
-        return int(score), task_id
-    except (ValueError, binascii.Error):
-        raise BadCursor(f"`after` must be an endCursor of this list, not {cursor[:64]!r}") from None

@@ -13,7 +13,7 @@ from cluster.task_types.task_id import check_task_id
 from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
 from graphql_api.schema.cluster_types import Cluster, to_cluster
-from graphql_api.schema.record_types import selects
+from graphql_api.schema.selected_fields import selects
 from graphql_api.schema.stream_types import event_id, parse_cursor, parse_event_id
 
 

@@ -11,8 +11,7 @@ import pytest
 from cluster.errors import BadInput
 from cluster.settings import load_settings
 from graphql_api.auth.callers import Caller
-from graphql_api.schema.mutations import to_options
-from graphql_api.schema.record_types import SubmitOptions
+from graphql_api.schema.submit_options import SubmitOptions, to_options
 
 SETTINGS = load_settings({})
 CALLER = Caller("address:127.0.0.1")

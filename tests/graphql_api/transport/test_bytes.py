@@ -19,7 +19,7 @@ from cluster.settings import Settings
 from cluster.store.async_store import Store
 from cluster.task_types.declaration import NAME, check_name, declare
 from cluster.task_types.registry import Registry, load_registry
-from graphql_api.schema.queries import make_cursor, parse_cursor
+from graphql_api.schema.paging import make_cursor, parse_cursor
 from tests.api_node import api_node
 from tests.sockets import dial, receive, send
 

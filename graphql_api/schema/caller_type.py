@@ -1,0 +1,22 @@
+"""The GraphQL type of the caller of a request."""
+
+# No `from __future__ import annotations` here: Strawberry must see the types of this schema, not their names.
+
+import strawberry
+
+from graphql_api.auth.callers import Scope
+
+strawberry.enum(Scope, name="Scope", description="A permission of a caller.")
+
+
+@strawberry.type(name="Caller", description="The caller of a request.")
+class CallerType:
+    name: str
+    tenant: str | None = strawberry.field(
+        description="The tenant whose tasks the caller sees; null if tenants share tasks."
+    )
+    scopes: list[Scope] = strawberry.field(description="What the caller may do.")
+    task_id_salt: str | None = strawberry.field(
+        description="The member `salt` of the JSON that is hashed into this tenant's task ids; null if tenants share "
+        "tasks."
+    )

@@ -1,0 +1,19 @@
+"""The enums of records, which several types of the schema use."""
+
+from __future__ import annotations
+
+import strawberry
+
+from cluster.store.record import SubmissionOutcome, TaskState
+
+strawberry.enum(
+    TaskState,
+    name="TaskState",
+    description="The state of a task: open (QUEUED, RUNNING) or final (SUCCEEDED, FAILED, CANCELLED).",
+)
+strawberry.enum(
+    SubmissionOutcome,
+    name="SubmissionOutcome",
+    description="The outcome of a submission. NEW: the task was unknown. JOINED: it is already open. CACHED: it has "
+    "succeeded. RECOMPUTED: it had ended and starts again.",
+)

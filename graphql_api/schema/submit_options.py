@@ -1,0 +1,118 @@
+"""The options of a submission: the GraphQL input, and its checks."""
+
+# No `from __future__ import annotations` here: Strawberry must see the types of this schema, not their names.
+
+import datetime
+import time
+from collections.abc import Sequence
+
+import strawberry
+
+from cluster.api_node.submission import SubmitOptions as Options
+from cluster.errors import BadInput
+from cluster.settings import Settings
+from cluster.task_types.declaration import MAX_TTL_SECONDS, MIN_TTL_SECONDS
+from graphql_api.auth.callers import Caller, Scope
+
+PRIORITY_LIMIT = 100
+MAX_TAGS = 8
+"""Tags of a task."""
+MAX_TAG_LENGTH = 64
+"""Characters of a tag."""
+
+
+@strawberry.input(description="Options of a submission.")
+class SubmitOptions:
+    recompute: bool = strawberry.field(default=False, description="Run the task again even if a result is stored.")
+    priority: int = strawberry.field(
+        default=0,
+        description="From -100 to 100; tasks with a higher priority run first. Above 0 it needs the scope `priority`.",
+    )
+    not_before: datetime.datetime | None = strawberry.field(
+        default=strawberry.UNSET, description="Do not run the task before this time."
+    )
+    start_before: datetime.datetime | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="If no worker has started the task by this time, it ends as FAILED with the code "
+        "EXPIRED_BEFORE_START. Default: what its task type declares.",
+    )
+    ttl_seconds: float | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="How long the result is kept after the task's end. Default: what its task type declares, or "
+        "RESULT_TTL_SECONDS. The task is kept as long as the submission asks that asks for most.",
+    )
+    tags: list[str] | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="Texts by which people recognise the task: at most 8, of at most 64 characters. They do not change "
+        "its id; a submission that joins a task or finds its result leaves the tags as they are.",
+    )
+
+
+def to_options(options: SubmitOptions | None, caller: Caller, settings: Settings) -> Options:
+    """The options of a submission.
+
+    Raises:
+        BadInput: one of them is out of bounds.
+        Forbidden: the caller may not have a priority above 0.
+    """
+    if not options:
+        return Options(tenant=caller.tenant, account=caller.account, actor=caller.actor)
+    if options.priority > 0:
+        caller.require(Scope.PRIORITY)
+    if not -PRIORITY_LIMIT <= options.priority <= PRIORITY_LIMIT:
+        raise BadInput(f"options.priority must be from -{PRIORITY_LIMIT} to {PRIORITY_LIMIT}, not {options.priority}")
+    not_before = options.not_before or None
+    if not_before is not None and not_before.tzinfo is None:
+        raise BadInput("options.notBefore needs a time zone, as in 2026-01-31T12:00:00Z")
+    days = settings.not_before_days
+    if not_before is not None and not_before.timestamp() > time.time() + days * 86_400:
+        raise BadInput(f"options.notBefore is at most {days} days ahead", argument="options.notBefore", limit=days)
+    start_before = options.start_before or None
+    if start_before is not None and start_before.tzinfo is None:
+        raise BadInput("options.startBefore needs a time zone, as in 2026-01-31T12:00:00Z")
+    if start_before is not None and not_before is not None and start_before <= not_before:
+        raise BadInput(
+            "options.startBefore must be later than options.notBefore, or the task can never start",
+            argument="options.startBefore",
+        )
+    ttl_seconds = None if options.ttl_seconds is strawberry.UNSET else options.ttl_seconds
+    longest = settings.result_ttl_seconds or MAX_TTL_SECONDS
+    if ttl_seconds is not None and not MIN_TTL_SECONDS <= ttl_seconds <= longest:
+        raise BadInput(
+            f"options.ttlSeconds must be from {MIN_TTL_SECONDS:g} to {longest}, not {ttl_seconds:g}",
+            argument="options.ttlSeconds",
+            limit=longest,
+        )
+    return Options(
+        recompute=options.recompute,
+        priority=options.priority,
+        not_before=_milliseconds(not_before),
+        ttl_seconds=ttl_seconds,
+        tags=_tags(options.tags or []),
+        start_before=_milliseconds(start_before),
+        tenant=caller.tenant,
+        account=caller.account,
+        actor=caller.actor,
+    )
+
+
+def _tags(tags: Sequence[str]) -> tuple[str, ...]:
+    """The tags of a submission, each once.
+
+    Raises:
+        BadInput: there are too many, or one is empty, too long or of more than one line.
+    """
+    tags = tuple(dict.fromkeys(tags))
+    if len(tags) > MAX_TAGS:
+        raise BadInput(f"a task has at most {MAX_TAGS} tags, not {len(tags)}", argument="options.tags", limit=MAX_TAGS)
+    for tag in tags:
+        if not 0 < len(tag) <= MAX_TAG_LENGTH or not tag.isprintable():
+            raise BadInput(
+                f"a tag has 1 to {MAX_TAG_LENGTH} printable characters, unlike {tag[: MAX_TAG_LENGTH + 1]!r}",
+                argument="options.tags", limit=MAX_TAG_LENGTH,
+            )  # fmt: skip
+    return tags
+
+
+def _milliseconds(time: datetime.datetime | None) -> int | None:
+    return None if time is None else round(time.timestamp() * 1000)

@@ -1,0 +1,165 @@
+"""The GraphQL type `Task`: a record, as its fields show it."""
+
+# No `from __future__ import annotations` here: Strawberry must see the types of this schema, not their names.
+
+import datetime
+from typing import Annotated, Any
+
+import orjson
+import strawberry
+
+import graphql_api.schema.enums  # noqa: F401 - gives the enum TaskState its description
+from cluster.store.actor import Actor
+from cluster.store.record import Record, TaskState
+from graphql_api.auth.callers import Scope
+from graphql_api.context import ApiInfo
+from graphql_api.schema.log_lines import LogLineType, load_log
+from graphql_api.schema.results import decode_result, load_previous_result, load_result
+from graphql_api.schema.task_error import TaskError
+from graphql_api.schema.times import to_datetime
+
+
+def make_task(output_union: Any) -> type:
+    """`Task` for a schema whose results are `output_union`."""
+
+    @strawberry.type(description="A task type applied to one input.")
+    class Task:
+        record: strawberry.Private[Record]
+
+        @strawberry.field(description="Hash of the task's name, version and input.")
+        def task_id(self) -> strawberry.ID:
+            return strawberry.ID(self.record.task_id)
+
+        @strawberry.field(description="Name of the task type.")
+        def name(self) -> str:
+            return self.record.name
+
+        @strawberry.field
+        def version(self) -> str:
+            return self.record.version
+
+        @strawberry.field(description="The arguments in canonical form.")
+        def input(self, info: ApiInfo) -> strawberry.scalars.JSON:
+            info.context.caller.require(Scope.READ)
+            return orjson.loads(self.record.input)  # type: ignore[no-any-return]
+
+        @strawberry.field
+        def state(self) -> TaskState:
+            return self.record.state
+
+        @strawberry.field(description="Number of the latest attempt to run it, from 1.")
+        def attempt(self) -> int:
+            return self.record.attempt
+
+        @strawberry.field(description="Number of the latest event.")
+        def seq(self) -> int:
+            return self.record.seq
+
+        @strawberry.field(
+            description="The output; null unless SUCCEEDED. Of a task that is computed again (RECOMPUTED) it is the "
+            "output of the run before, until there is a new one; also if the new run fails or is cancelled."
+        )
+        def result(self, info: ApiInfo) -> output_union | None:
+            info.context.caller.require(Scope.READ)
+            record = self.record
+            if record.name not in info.context.node.registry:
+                return None
+            if record.state is not TaskState.SUCCEEDED:
+                return load_previous_result(record, info) if record.previous_at is not None else None
+            # Lists of tasks are read without results, which must then be loaded.
+            return load_result(record, info) if record.result is None else decode_result(record, record.result, info)
+
+        @strawberry.field(
+            description="The output that a RUNNING task has reported so far; null before, and once it has ended."
+        )
+        def partial(self, info: ApiInfo) -> output_union | None:
+            info.context.caller.require(Scope.READ)
+            record = self.record
+            if record.state is not TaskState.RUNNING or record.name not in info.context.node.registry:
+                return None
+            return load_result(record, info) if record.result is None else decode_result(record, record.result, info)
+
+        @strawberry.field(description="Null unless FAILED or CANCELLED.")
+        def error(self, info: ApiInfo) -> TaskError | None:
+            info.context.caller.require(Scope.READ)
+            error = self.record.error_fields()
+            if error is None:
+                return None
+            # It shows code and perhaps values of variables, which a submitter need not know.
+            shown = error if info.context.caller.has(Scope.ADMIN) else {**error, "traceback": None}
+            return TaskError(**shown)
+
+        @strawberry.field(
+            description="The newest lines that the current run, or the last one, has printed or logged, oldest first: "
+            "at most 200 lines and 64 kB are kept. A running task's lines come about once a second."
+        )
+        async def logs(
+            self,
+            info: ApiInfo,
+            after: Annotated[
+                int | None, strawberry.argument(description="Only lines with a higher `number`.")
+            ] = strawberry.UNSET,
+            first: Annotated[
+                int | None, strawberry.argument(description="How many of them at most; null: all.")
+            ] = strawberry.UNSET,
+        ) -> list[LogLineType]:
+            info.context.caller.require(Scope.READ)
+            return await load_log(self.record, info, after or 0, first if isinstance(first, int) else None)
+
+        @strawberry.field(description="Progress from 0 to 1, as reported by the latest attempt.")
+        def progress(self) -> float | None:
+            return self.record.progress
+
+        @strawberry.field(
+            description="Who began the current run, or the last one: the name of an API key, the subject of a JWT, or "
+            "an address. Null unless the caller is an admin or of the same tenant."
+        )
+        def submitted_by(self, info: ApiInfo) -> str | None:
+            return _name_of(self.record.submitted_by, info)
+
+        @strawberry.field(description="Who cancelled it; null as `submittedBy`, and unless CANCELLED.")
+        def cancelled_by(self, info: ApiInfo) -> str | None:
+            return _name_of(self.record.cancelled_by, info) if self.record.state is TaskState.CANCELLED else None
+
+        @strawberry.field(description="Number of submissions that share the current run, or the last one.")
+        def submissions(self) -> int:
+            return self.record.submissions
+
+        @strawberry.field(description="The worker of the latest attempt.")
+        def worker(self, info: ApiInfo) -> str | None:
+            info.context.caller.require(Scope.READ)
+            return self.record.worker
+
+        @strawberry.field(description="The tags of the submission that began the current run, or the last one.")
+        def tags(self) -> list[str]:
+            return list(self.record.tags)
+
+        @strawberry.field
+        def submitted_at(self) -> datetime.datetime:
+            submitted_at = to_datetime(self.record.submitted_at)
+            assert submitted_at is not None
+            return submitted_at
+
+        @strawberry.field
+        def started_at(self) -> datetime.datetime | None:
+            return to_datetime(self.record.started_at)
+
+        @strawberry.field
+        def finished_at(self) -> datetime.datetime | None:
+            return to_datetime(self.record.finished_at)
+
+        @strawberry.field(
+            description="When the record is deleted; null while the task is open, or if the record is kept for ever."
+        )
+        def expires_at(self) -> datetime.datetime | None:
+            return to_datetime(self.record.expires_at)
+
+    return Task
+
+
+def _name_of(text: str, info: ApiInfo) -> str | None:
+    """Who did something, if the caller may know."""
+    actor = Actor.parse(text)
+    if actor is None or not info.context.caller.can_name(actor):
+        return None
+    return actor.title or actor.name
