@@ -89,8 +89,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> SharedFix
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Under TESTS_STRICT every skip is a failure."""
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Under TESTS_STRICT every skip is a failure. A failure shows the last lines of its nodes' logs."""
     # To show a failure, pytest parses source. If the collector ran in the middle, a finalizer that logs an exception
     # would parse too, which CPython 3.11 does not survive: the whole run would end.
     gc.disable()
@@ -101,6 +101,9 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     if STRICT and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped, which TESTS_STRICT forbids: {report.longrepr}"
+    if report.failed and report.when == "call" and isinstance(item, pytest.Function):
+        for system in [value for value in item.funcargs.values() if isinstance(value, System)]:
+            report.sections += [(f"end of {name}", text) for name, text in system.ends_of_logs()]
     return report
 
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -157,6 +157,11 @@ class System:
         with (self.folder / f"{name}.log").open("ab") as log:
             self.children[name] = await start_node(settings, role, output=log)
         return self.children[name]
+
+    def ends_of_logs(self, lines: int = 25) -> Iterator[tuple[str, str]]:
+        """The name of each node's log and its last lines."""
+        for path in sorted(self.folder.rglob("*.log")):
+            yield path.name, "\n".join(line[:400] for line in path.read_text(errors="replace").splitlines()[-lines:])
 
     async def kill(self, name: str) -> None:
         """Kills the process with SIGKILL, like a crash."""

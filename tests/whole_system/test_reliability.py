@@ -64,6 +64,8 @@ async def test_a_limit_of_one_holds_and_a_killed_worker_gives_its_slot_back(flee
     turns.remove("begin 1")
     assert [line.replace("begin", "end") for line in turns[::2]] == turns[1::2]
     assert len(turns) == 8
+    # The killed worker serves again: the other tests of this file need both.
+    await fleet.ready()
 
 
 async def test_an_account_runs_no_more_tasks_at_once_than_its_policy_allows(fleet: System, tmp_path: Path) -> None:
@@ -133,12 +135,15 @@ async def test_a_cancelled_task_that_never_yields_is_ended_by_force_and_its_work
     fleet: System, tmp_path: Path
 ) -> None:
     ids = [(await submit(fleet, f'submitSpinning(folder: "{tmp_path}", n: {n})'))["taskId"] for n in range(4)]
-    for n in range(4):
-        await appears(tmp_path / f"begun-{n}")
     waiting = asyncio.ensure_future(records(fleet, ids, "state"))
-    begun = time.monotonic()
-    for task_id in ids:
-        await fleet.ask("mutation($id: ID!) { cancelTask(taskId: $id) { state } }", {"id": task_id}, node=1)
+    try:
+        for n in range(4):
+            await appears(tmp_path / f"begun-{n}")
+    finally:
+        # Otherwise they would hold their threads for ever, and the next tests would fail for want of them.
+        begun = time.monotonic()
+        for task_id in ids:
+            await fleet.ask("mutation($id: ID!) { cancelTask(taskId: $id) { state } }", {"id": task_id}, node=1)
     assert {item["state"] for item in await waiting} == {"CANCELLED"}
     assert time.monotonic() - begun < 10
     # All four threads of the fleet were busy, so this runs only when they are free again.
