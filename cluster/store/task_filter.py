@@ -1,0 +1,94 @@
+"""Which tasks are meant: one filter for lists, changes and bulk operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from cluster.store.actor import Actor
+from cluster.store.record import Record, TaskState
+
+MAX_LISTS: Final = 10
+"""Lists of one shard, of task types and states, that are read together. With more of them, states are compared with the
+records instead."""
+
+
+def anybody(actor: Actor) -> bool:
+    """A caller who may know every submitter."""
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFilter:
+    """Conditions that a task must all meet; None means no condition.
+
+    Attributes:
+        states: the states that it may be in; an empty set matches nothing.
+        names: the task types that it may be of; an empty set matches nothing.
+        tag: one of its tags.
+        error_code: the code of its error.
+        submitted_by: who began its current run, or the last one: the actor's name, or its title.
+        since, until: it was submitted at or after `since` and before `until`, milliseconds since 1970.
+        text: what its id, its task type's name, its input's JSON, a tag or its error's message contains; upper and
+            lower case are the same.
+    """
+
+    states: frozenset[TaskState] | None = None
+    names: frozenset[str] | None = None
+    tag: str | None = None
+    error_code: str | None = None
+    submitted_by: str | None = None
+    since: int | None = None
+    until: int | None = None
+    text: str | None = None
+
+    def matches(self, record: Record, may_know: Callable[[Actor], bool] = anybody) -> bool:
+        """Whether a task meets the conditions.
+
+        Args:
+            record: without its input, only the other texts are searched.
+            may_know: whether the caller may know that this actor submitted a task; else `submitted_by` does not match.
+        """
+        return (
+            (self.states is None or record.state in self.states)
+            and (self.names is None or record.name in self.names)
+            and (self.since is None or record.submitted_at >= self.since)
+            and (self.until is None or record.submitted_at < self.until)
+            and (self.tag is None or self.tag in record.tags)
+            and (self.submitted_by is None or _is_by(record, self.submitted_by, may_know))
+            and (self.error_code is None or (record.error_fields() or {}).get("code") == self.error_code)
+            and (self.text is None or _contains(record, self.text.casefold()))
+        )
+
+    @property
+    def lists(self) -> list[tuple[TaskState | None, str | None]]:
+        """The lists of each shard, by state and task type, that together contain all tasks that match."""
+        names = [None] if self.names is None else sorted(self.names)
+        states = [None] if self.states is None or self.states == set(TaskState) else sorted(self.states)
+        if len(names) * len(states) > MAX_LISTS and len(names) <= MAX_LISTS:
+            states = [None]
+        return [(state, name) for name in names for state in states]
+
+    @property
+    def needs_records(self) -> bool:
+        """Whether records must be read to decide what matches; otherwise it is exactly what is in `lists` and in the
+        time span."""
+        beyond = (self.tag, self.error_code, self.submitted_by, self.text) != (None,) * 4
+        unlisted = self.states not in (None, set(TaskState)) and any(state is None for state, _ in self.lists)
+        return beyond or unlisted
+
+
+def _is_by(record: Record, who: str, may_know: Callable[[Actor], bool]) -> bool:
+    actor = Actor.parse(record.submitted_by)
+    return actor is not None and who in (actor.name, actor.title) and may_know(actor)
+
+
+def _contains(record: Record, text: str) -> bool:
+    return (
+        text in record.task_id
+        or text in record.name.casefold()
+        or any(text in tag.casefold() for tag in record.tags)
+        or text in str((record.error_fields() or {}).get("message", "")).casefold()
+        or text in record.input.decode(errors="replace").casefold()
+    )

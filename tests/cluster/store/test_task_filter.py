@@ -1,0 +1,79 @@
+"""The filter of tasks: a pure predicate over records."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import orjson
+import pytest
+
+from cluster.store.record import FIELDS, Record, TaskState, parse_record
+from cluster.store.task_filter import MAX_LISTS, TaskFilter
+
+VALUES = {
+    "name": b"estimate_pi", "version": b"1", "input": b'{"city":"K\xc3\xb6ln","samples":7}', "state": b"FAILED",
+    "submitted_at": b"1000", "error": orjson.dumps({"code": "NO_MONEY", "message": "The till is Empty", "type": None}),
+    "submitted_by": b"key:k1 acme Ada", "tags": b'["nightly","eu"]',
+}  # fmt: skip
+FOUND = parse_record("ab" * 16, [VALUES.get(field) for field in FIELDS])
+assert FOUND is not None
+RECORD: Record = FOUND
+
+
+@pytest.mark.parametrize(
+    ("wanted", "matches"),
+    [
+        (TaskFilter(), True),
+        (TaskFilter(states=frozenset({TaskState.FAILED, TaskState.QUEUED})), True),
+        (TaskFilter(states=frozenset({TaskState.QUEUED})), False),
+        (TaskFilter(states=frozenset()), False),
+        (TaskFilter(names=frozenset({"fibonacci", "estimate_pi"})), True),
+        (TaskFilter(names=frozenset({"fibonacci"})), False),
+        (TaskFilter(names=frozenset()), False),
+        (TaskFilter(tag="eu"), True),
+        (TaskFilter(tag="e"), False),
+        (TaskFilter(error_code="NO_MONEY"), True),
+        (TaskFilter(error_code="TIMEOUT"), False),
+        (TaskFilter(submitted_by="Ada"), True),
+        (TaskFilter(submitted_by="key:k1"), True),
+        (TaskFilter(submitted_by="acme"), False),
+        (TaskFilter(since=1000, until=1001), True),
+        (TaskFilter(since=1001), False),
+        (TaskFilter(until=1000), False),
+        (TaskFilter(text="KÖLN"), True),
+        (TaskFilter(text='"samples":7'), True),
+        (TaskFilter(text="NIGHT"), True),
+        (TaskFilter(text="till is empty"), True),
+        (TaskFilter(text="Estimate"), True),
+        (TaskFilter(text="abab"), True),
+        (TaskFilter(text="berlin"), False),
+        (TaskFilter(tag="eu", text="berlin"), False),
+    ],
+)
+def test_a_task_is_meant_if_it_meets_every_condition(wanted: TaskFilter, matches: bool) -> None:
+    assert wanted.matches(RECORD) is matches
+
+
+def test_who_submitted_a_task_is_no_condition_for_callers_who_may_not_know_it() -> None:
+    assert not TaskFilter(submitted_by="Ada").matches(RECORD, lambda actor: actor.account == "other")
+    assert TaskFilter(submitted_by="Ada").matches(RECORD, lambda actor: actor.account == "acme")
+    assert not TaskFilter(submitted_by="Ada").matches(replace(RECORD, submitted_by=""))
+
+
+def test_states_task_types_and_times_are_decided_by_the_lists_alone() -> None:
+    wanted = TaskFilter(states=frozenset({TaskState.FAILED, TaskState.QUEUED}), names=frozenset({"a", "b"}), since=5)
+    assert not wanted.needs_records
+    assert sorted(wanted.lists) == [
+        (state, name) for state in (TaskState.FAILED, TaskState.QUEUED) for name in ("a", "b")
+    ]  # fmt: skip
+    assert TaskFilter().lists == TaskFilter(states=frozenset(TaskState)).lists == [(None, None)]
+    assert TaskFilter(names=frozenset()).lists == TaskFilter(states=frozenset()).lists == []
+    for beyond in ("tag", "error_code", "submitted_by", "text"):
+        assert TaskFilter(**{beyond: "x"}).needs_records  # type: ignore[arg-type]
+
+
+def test_many_lists_are_never_read_together() -> None:
+    names = frozenset(f"n{i}" for i in range(MAX_LISTS))
+    wanted = TaskFilter(names=names, states=frozenset({TaskState.FAILED, TaskState.QUEUED}))
+    assert wanted.lists == [(None, name) for name in sorted(names)]
+    assert wanted.needs_records
