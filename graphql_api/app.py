@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cluster.api_node.node import make_node
@@ -33,11 +33,13 @@ from graphql_api.http.array_downloads import download_array
 from graphql_api.http.blob_downloads import download
 from graphql_api.http.health import healthz, readyz, show_metrics
 from graphql_api.http.pages import page_routes
+from graphql_api.http.public_url import path_of
 from graphql_api.http.request_metrics import MetricsMiddleware, TracingMiddleware
 from graphql_api.http.table_downloads import Conversions, download_table
 from graphql_api.reloading import Reloading
 from graphql_api.schema.builder import Schema, make_schema
 from graphql_api.transport.address_limits import AddressLimits
+from graphql_api.transport.forwarded import ForwardedHeaders
 from graphql_api.transport.http_endpoint import HttpEndpoint
 from graphql_api.transport.request_guard import RequestGuard
 from graphql_api.transport.websocket_endpoint import WebSocketEndpoint
@@ -110,28 +112,57 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
             await authenticator.close()
             await node.close()
 
+    routes: list[BaseRoute] = [
+        Route("/healthz", healthz),
+        Route("/readyz", readyz),
+        Route("/metrics", show_metrics),
+        Route("/blobs/{key:path}", download),
+        Route("/tables/{key:path}", download_table),
+        Route("/files", files.upload, methods=["POST"]),
+        Route("/files/{id}", files.download),
+        Route("/arrays/{key:path}", download_array),
+        *page_routes(),
+    ]
+    address_limits = AddressLimits(settings)
     app = Api(
         {"http": graphql, "websocket": GraphQLRoute()},
-        lambda served: MetricsMiddleware(RequestGuard(served, settings)),
-        routes=[
-            Route("/healthz", healthz),
-            Route("/readyz", readyz),
-            Route("/metrics", show_metrics),
-            Route("/blobs/{key:path}", download),
-            Route("/tables/{key:path}", download_table),
-            Route("/files", files.upload, methods=["POST"]),
-            Route("/files/{id}", files.download),
-            Route("/arrays/{key:path}", download_array),
-            # Only so that `/graphql/` is redirected: requests to `/graphql` bypass the router.
-            Route("/graphql", graphql),
-            *page_routes(),
-        ],
+        lambda served: ForwardedHeaders(
+            MetricsMiddleware(RequestGuard(served, settings)),
+            settings,
+            address_limits.is_proxy,
+            {"graphql", *first_segments(routes)},
+        ),
+        routes=routes,
         lifespan=lifespan,
         exception_handlers={StoreUnavailable: store_unavailable, PublicError: public_error},
     )
-    app.state.address_limits = AddressLimits(settings)
+    # `corrected_path` does it, without the host: a proxy may have changed it.
+    app.router.redirect_slashes = False
+    app.state.address_limits = address_limits
     app.state.table_conversions = Conversions()
     return app
+
+
+def corrected_path(scope: Scope) -> str:
+    """The Location of a redirect, for a path with a slash too many or too few; else "".
+
+    It is relative to the request's URL, and so right under every host and prefix (RFC 9110, section 10.2.2).
+    """
+    path = path_of(scope)
+    if not path:
+        location = f"{scope['root_path'].rpartition('/')[2]}/"
+    elif path in ("/graphql/", "/healthz/", "/readyz/", "/metrics/"):
+        location = f"..{path[:-1]}"
+    else:
+        return ""
+    query = scope["query_string"].decode("latin-1")
+    return f"{location}?{query}" if query else location
+
+
+def first_segments(routes: Iterable[BaseRoute]) -> set[str]:
+    """The first segments of the paths that are served: blobs, graphql, ..."""
+    paths = (route.path for route in routes if isinstance(route, Route | Mount))
+    return {segment for path in paths if (segment := path.split("/")[1])}
 
 
 class Api(Starlette):
@@ -157,8 +188,10 @@ class Api(Starlette):
         await self._guarded(scope, receive, send)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] == "/graphql":
+        if path_of(scope) == "/graphql":
             await self._graphql[scope["type"]](scope, receive, send)
+        elif scope["type"] == "http" and (location := corrected_path(scope)):
+            await RedirectResponse(location)(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 

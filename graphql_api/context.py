@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 from strawberry.types import Info
 
@@ -25,6 +26,8 @@ class Context:
     node: Node
     wrappers: dict[str, Callable[..., Any]] = field(default_factory=dict)
     known_caller: Caller | None = None
+    public_url: str = ""
+    """The URL under which the client reaches the API; see `public_url`."""
     response_headers: dict[str, str] = field(default_factory=dict)
     """Additional headers of the HTTP response."""
     last_event_id: int | None = None
@@ -33,6 +36,11 @@ class Context:
     """The id of the item that a subscription yielded last, if it can be resumed after it."""
 
     _send_window: SendWindow | None = None
+
+    @property
+    def base_path(self) -> str:
+        """The path of `public_url`, with which the paths of downloads begin; "" if there is none."""
+        return urlsplit(self.public_url).path
 
     @property
     def send_window(self) -> SendWindow:

@@ -48,9 +48,8 @@ def server_options(settings: Settings, app: ASGIApp) -> dict[str, Any]:
         log_config=None,
         log_level=settings.log_level.lower(),
         access_log=False,
-        # Without trusted proxies, uvicorn would trust those of its own variable FORWARDED_ALLOW_IPS.
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=settings.trusted_proxies,
+        # `ForwardedHeaders` reads them. uvicorn would trust the proxies of its own variable FORWARDED_ALLOW_IPS.
+        proxy_headers=False,
         # By default uvicorn waits for open sockets without limit.
         timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
         timeout_keep_alive=KEEP_ALIVE_SECONDS,

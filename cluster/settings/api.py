@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from cluster.settings.declaration import SettingsGroup, setting
-from cluster.settings.parsers import boolean, host_name, hosts, integer, optional, origins, proxies, seconds
+from cluster.settings.parsers import (
+    boolean,
+    host_name,
+    hosts,
+    integer,
+    optional,
+    origins,
+    proxies,
+    public_url,
+    root_path,
+    seconds,
+)
 
 
 @dataclass(frozen=True)
@@ -22,8 +34,21 @@ class ApiSettings(SettingsGroup):
     trusted_proxies: str = setting(
         "",
         optional(proxies),
-        "Addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto headers are trusted, separated "
-        "by commas; * for all. By default none: anyone can write these headers.",
+        "Addresses or networks of proxies whose X-Forwarded-For, -Proto, -Host and -Prefix headers are trusted, "
+        "separated by commas; * for all. By default none: anyone can write these headers.",
+    )
+    public_url: str = setting(
+        "",
+        optional(public_url),
+        "URL under which clients reach the api, such as https://example.com/tasks: links in responses begin with it, "
+        "its host is allowed beside ALLOWED_HOSTS, and its own pages may use the api whatever Host a proxy sends. "
+        "By default what requests and TRUSTED_PROXIES say.",
+    )
+    root_path: str = setting(
+        "",
+        root_path,
+        "Path under which a proxy serves the api, such as /tasks, whether or not the proxy removes it from the URLs "
+        "that it passes on. By default the path of PUBLIC_URL. X-Forwarded-Prefix of TRUSTED_PROXIES comes first.",
     )
     allowed_hosts: tuple[str, ...] = setting(
         (),
@@ -115,3 +140,8 @@ class ApiSettings(SettingsGroup):
     shutdown_seconds: float = setting(
         8.0, seconds(0.1), "How long a stopping api node waits for requests to end before it closes its sockets."
     )
+
+    @property
+    def base_path(self) -> str:
+        """The path under which clients reach the api: ROOT_PATH, or the path of PUBLIC_URL."""
+        return self.root_path or urlsplit(self.public_url).path

@@ -128,6 +128,32 @@ def scheduler_address(text: str) -> str:
     return text
 
 
+ROOT_PATH = r"(/[A-Za-z0-9._~-]+)+"
+"""The path of a prefix: of characters that mean the same in every URL, HTML page and configuration of a proxy."""
+
+
+def root_path(text: str) -> str:
+    """A path such as `/tasks`, or none; without a slash at its end."""
+    path = text.rstrip("/")
+    if path and (not re.fullmatch(ROOT_PATH, path) or {".", ".."} & set(path.split("/"))):
+        raise InvalidValue("a path such as /tasks, of letters, digits and the characters - . _ ~ between slashes")
+    return path
+
+
+def public_url(text: str) -> str:
+    """The base of links, without a slash at its end."""
+    expected = "a URL such as https://api.example.com or https://example.com/tasks, without a query"
+    try:
+        parts = urlsplit(url("https", "http")(text))
+        root_path(parts.path)
+        _ = parts.port
+    except (InvalidValue, ValueError):
+        raise InvalidValue(expected) from None
+    if parts.query or parts.fragment or "@" in parts.netloc or not parts.hostname or re.search(r"[\s<>\"\\]", text):
+        raise InvalidValue(expected)
+    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
+
+
 def host_name(text: str) -> str:
     try:
         known = ":" not in text or bool(ipaddress.ip_address(text))
@@ -161,13 +187,16 @@ def modules(text: str) -> tuple[str, ...]:
 
 def proxies(text: str) -> str:
     names = words(text)
-    for name in names:
-        try:
-            if name != "*":
-                ipaddress.ip_network(name, strict=False)
-        except ValueError:
-            raise InvalidValue("IP addresses or networks such as 10.0.0.0/16, separated by commas, or *") from None
-    return ",".join(names)
+    try:
+        return "*" if "*" in names else ",".join(map(_proxy, names))
+    except ValueError:
+        raise InvalidValue("IP addresses or networks such as 10.0.0.0/16, separated by commas, or *") from None
+
+
+def _proxy(name: str) -> str:
+    """An address or a network, without the bits behind a network's prefix, as uvicorn expects."""
+    network = ipaddress.ip_network(name, strict=False)
+    return str(network) if "/" in name else name
 
 
 def hosts(text: str) -> tuple[str, ...]:

@@ -239,10 +239,20 @@ def api_url(url: str) -> str:
 
 
 def blob_url(api: str, url: str) -> str:
-    """The URL of a blob. Its path is relative to the path of the api's `/graphql`, which a proxy may have moved."""
-    if url.startswith("/") and urlsplit(api).path.endswith("/graphql"):
-        return urljoin(api, urlsplit(api).path.removesuffix("/graphql") + url)
-    return urljoin(api, url)
+    """The URL of a download, below the path of the api's `/graphql`. A proxy may have moved that without the api's
+    knowledge: then the paths that the api names lack it."""
+    return urljoin(api, f"{_base_path(api)}{own_path(api, url)}" if url.startswith("/") else url)
+
+
+def own_path(api: str, url: str) -> str:
+    """The path of a download below that of the api's `/graphql`: `/blobs/...`, `/tables/...`, `/arrays/...`."""
+    base = _base_path(api)
+    return url.removeprefix(base) if url.startswith(f"{base}/") else url
+
+
+def _base_path(api: str) -> str:
+    path = urlsplit(api).path
+    return path.removesuffix("/graphql") if path.endswith("/graphql") else ""
 
 
 def _status_code(response: httpx.Response) -> str:

@@ -17,7 +17,7 @@ from cluster.data.table_reader import TableReader, check_page
 from cluster.task_types.array_types import Array, ArrayStats, Coordinate
 from cluster.task_types.table_types import Column, Part, Table, part_key
 from dask_graphql.client.codec import Blob
-from dask_graphql.client.http_transport import HttpTransport
+from dask_graphql.client.http_transport import HttpTransport, own_path
 
 PAGE_BYTES: Final = 1 << 40
 """Pages of a client have no limit but its memory."""
@@ -32,6 +32,10 @@ class HttpFiles:
 
     def __init__(self, http: HttpTransport, loop: asyncio.AbstractEventLoop) -> None:
         self._http, self._loop = http, loop
+
+    def key(self, path: str) -> str:
+        """The key of a file, from its path on the api: what follows `/tables/` or `/arrays/`."""
+        return own_path(self._http.url, path).split("/", 2)[2]
 
     def read_sync(self, key: str, offset: int, length: int) -> bytes:
         """Bytes of a file; those up to its end if it is shorter."""
@@ -70,7 +74,7 @@ class RemoteTable:
         self.csv: str = fields["csv"]
         self.file_id: str | None = fields["file_id"]
         self._files = files
-        key = self.parquet.removeprefix("/tables/").removesuffix(".parquet")
+        key = files.key(self.parquet).removesuffix(".parquet")
         parts = [Part(it["row_count"], it["size_bytes"]) for it in fields["parts"]]
         self._table: Table[Any] = Table(key, self.row_count, self.columns, self.size_bytes, parts)
 
@@ -193,8 +197,7 @@ class RemoteArray:
         self.file_id: str | None = fields["file_id"]
         self._files = files
         self._zarr: str | None = fields["zarr"]
-        url = self._zarr or fields["npy"]
-        key = url.removeprefix("/arrays/").removesuffix(".zarr").removesuffix(".npy")
+        key = files.key(self._zarr or fields["npy"]).removesuffix(".zarr").removesuffix(".npy")
         coords = [
             Coordinate(it["name"], it["dims"], it["dtype"], it["shape"], _UNKNOWN_BYTES) for it in fields["coords"]
         ]

@@ -56,7 +56,9 @@ async def upload(request: Request) -> Response:
     finally:
         limits.hold(host, -held)
     body = {"id": file_id(file.sha256), "sizeBytes": file.size_bytes, "mediaType": file.media_type}
-    return JSONResponse(body, 201 if is_new else 200, {"Location": f"/files/{body['id']}"})
+    return JSONResponse(
+        body, 201 if is_new else 200, {"Location": f"{request.scope.get('root_path', '')}/files/{body['id']}"}
+    )
 
 
 async def take_upload(

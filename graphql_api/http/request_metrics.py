@@ -9,8 +9,9 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cluster.observability import metrics, tracing
+from graphql_api.http.public_url import path_of
 
-ROUTES: Final = ("/graphql", "/blobs", "/files", "/static", "/metrics", "/healthz", "/readyz")
+ROUTES: Final = ("/graphql", "/blobs", "/files", "/tables", "/arrays", "/static", "/metrics", "/healthz", "/readyz")
 
 
 class MetricsMiddleware:
@@ -23,7 +24,7 @@ class MetricsMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, route = time.perf_counter(), route_of(scope["path"])
+        began, route = time.perf_counter(), route_of(path_of(scope))
         status = 0
 
         async def measured(message: Message) -> None:
@@ -50,7 +51,7 @@ class TracingMiddleware:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != "/graphql":
+        if scope["type"] != "http" or path_of(scope) != "/graphql":
             await self._app(scope, receive, send)
             return
         method = scope["method"]
@@ -69,4 +70,4 @@ class TracingMiddleware:
 def route_of(path: str) -> str:
     """The route of a path as a metric label: one of a few names, as clients may send any path."""
     first = "/" + path.lstrip("/").partition("/")[0]
-    return "/" if path == "/" else first if first in ROUTES else "other"
+    return "/" if path in ("", "/") else first if first in ROUTES else "other"

@@ -42,8 +42,8 @@ class CoordinateType:
     shape: list[BigInt]
 
     @strawberry.field(description="Path of a download as numpy's .npy file.")
-    def npy(self) -> str:
-        return f"/arrays/{coordinate_key(self.array.key, self.number)}"
+    def npy(self, info: ApiInfo) -> str:
+        return f"{info.context.base_path}/arrays/{coordinate_key(self.array.key, self.number)}"
 
     @strawberry.field(description=f"Its first values along its first dimension, at most {MAX_COORDINATE_VALUES}.")
     async def values(self, info: ApiInfo, limit: int) -> strawberry.scalars.JSON:
@@ -102,17 +102,18 @@ class ArrayType:
     @strawberry.field(
         description="Path of a download as numpy's .npy file; null if the array is too large for that: use `zarr`."
     )
-    def npy(self) -> str | None:
+    def npy(self, info: ApiInfo) -> str | None:
         array: Any = self
-        return f"/arrays/{array.npy_key}" if array.chunks is None or band_rows(array) else None
+        kept_whole = array.chunks is None or band_rows(array)
+        return f"{info.context.base_path}/arrays/{array.npy_key}" if kept_whole else None
 
     @strawberry.field(
         description="Path of a Zarr 3 group with the array `data`, for libraries that open URLs; null unless the array "
         "is kept in chunks."
     )
-    def zarr(self) -> str | None:
+    def zarr(self, info: ApiInfo) -> str | None:
         array: Any = self
-        return None if array.chunks is None else f"/arrays/{array.zarr_key}"
+        return None if array.chunks is None else f"{info.context.base_path}/arrays/{array.zarr_key}"
 
     @strawberry.field(
         description="The value of a `FileId` argument that passes its .npy file on to another task; null if it is kept "

@@ -17,6 +17,7 @@ from strawberry.types.scalar import ScalarDefinition
 from cluster.data.json_cells import JsonRow
 from cluster.task_types.file import FILE_ID, file_id, to_text
 from cluster.task_types.value_types import decimal_text, json_integer, parse_big_int
+from graphql_api.context import ApiInfo
 from graphql_api.strawberry_internals import default_scalar
 
 BigInt = NewType("BigInt", int)
@@ -161,8 +162,8 @@ class BlobType:
     media_type: str = strawberry.field(description="Content-Type of the download.")
 
     @strawberry.field(description="Path of the download on this api. Supports Range requests.")
-    def url(self) -> str:
-        return f"/blobs/{self.key}"
+    def url(self, info: ApiInfo) -> str:
+        return f"{info.context.base_path}/blobs/{self.key}"
 
     @strawberry.field(
         description="The value of a `FileId` argument that passes these bytes on to another task. Null for a blob of "

@@ -46,9 +46,13 @@ class ColumnType:
 
 @strawberry.type(name="TablePart", description="One Parquet file of a table.")
 class PartType:
-    url: str = strawberry.field(description="Path of the download on this api. Supports Range requests.")
+    key: strawberry.Private[str]
     row_count: BigInt
     size_bytes: BigInt
+
+    @strawberry.field(description="Path of the download on this api. Supports Range requests.")
+    def url(self, info: ApiInfo) -> str:
+        return f"{info.context.base_path}/tables/{self.key}"
 
 
 async def read_rows(rows: Awaitable[T]) -> T:
@@ -90,19 +94,19 @@ class TableType:
         return rows  # type: ignore[no-any-return]
 
     @strawberry.field(description="Path of a download as one Parquet file.")
-    def parquet(self) -> str:
-        return f"/tables/{self.key}.parquet"
+    def parquet(self, info: ApiInfo) -> str:
+        return f"{info.context.base_path}/tables/{self.key}.parquet"
 
     @strawberry.field(description="Path of a download as a stream of Arrow's IPC format.")
-    def arrow(self) -> str:
-        return f"/tables/{self.key}.arrow"
+    def arrow(self, info: ApiInfo) -> str:
+        return f"{info.context.base_path}/tables/{self.key}.arrow"
 
     @strawberry.field(
         description="Path of a download as CSV. Texts that a spreadsheet would take for a formula begin with '; with "
         "`?formulas=keep` they do not."
     )
-    def csv(self) -> str:
-        return f"/tables/{self.key}.csv"
+    def csv(self, info: ApiInfo) -> str:
+        return f"{info.context.base_path}/tables/{self.key}.csv"
 
     @strawberry.field(
         description="The value of a `FileId` argument that passes its Parquet file on to another task; null if it has "
@@ -115,7 +119,7 @@ class TableType:
     def parts(self) -> list[PartType]:
         table: Any = self
         return [
-            PartType(url=f"/tables/{part_key(table.key, number)}", row_count=part.row_count, size_bytes=part.size_bytes)
+            PartType(key=part_key(table.key, number), row_count=part.row_count, size_bytes=part.size_bytes)
             for number, part in enumerate(table.parts)
         ]
 

@@ -11,6 +11,7 @@ import re
 from enum import Enum, auto
 from functools import lru_cache
 from typing import Final
+from urllib.parse import urlsplit
 
 from cluster.settings import Settings
 from cluster.settings.parsers import is_loopback
@@ -24,7 +25,7 @@ CACHED_HOSTS: Final = 1_000
 
 
 class HostCheck(Enum):
-    """What a Host header is."""
+    """What a Host or X-Forwarded-Host header is."""
 
     OURS = auto()
     FOREIGN = auto()
@@ -33,7 +34,7 @@ class HostCheck(Enum):
 
 class Hosts:
     """Decides by its Host header whether a request is for this api: ALLOWED_HOSTS, or only loopback's own names if HOST
-    is loopback.
+    is loopback; and always the host of PUBLIC_URL.
 
     The address that a connection was made to is always allowed, as no DNS leads there: a load balancer's health checks
     name their target by its address. (AWS: docs/aws.md.)
@@ -42,7 +43,7 @@ class Hosts:
     def __init__(self, settings: Settings) -> None:
         names = settings.allowed_hosts or (() if is_loopback(settings.host) else ("*",))
         self._all = "*" in names
-        self._names = frozenset(names)
+        self._names = frozenset(names) | {urlsplit(settings.public_url).hostname}
         self._endings = tuple(name[1:] for name in names if name.startswith("*."))
         self._check = lru_cache(CACHED_HOSTS)(self._checked)
 

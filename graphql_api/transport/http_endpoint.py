@@ -22,6 +22,7 @@ from graphql_api.errors import STORE_UNAVAILABLE
 from graphql_api.execution.document_limits import Limits
 from graphql_api.execution.persisted_operations import PersistedOperations
 from graphql_api.http.pages import graphiql_page
+from graphql_api.http.public_url import public_url
 from graphql_api.schema.builder import Schema
 from graphql_api.transport.address_limits import AddressLimits, UnfinishedMessage
 from graphql_api.transport.json import json_bytes, result_payload
@@ -84,7 +85,7 @@ class HttpEndpoint:
                 # This also forces browsers to send a preflight request before a page of another site can post (CSRF).
                 raise RequestRefused(415, "POST needs Content-Type: application/json")
             caller = await caller_of(request, headers=headers)
-            context = Context(self._node, self._schema.wrappers, known_caller=caller)
+            context = Context(self._node, self._schema.wrappers, known_caller=caller, public_url=public_url(request))
             context.authorize_operation()
             if is_form:
                 operation = await read_form(request, self._persisted, self._max_values, self._node, caller)

@@ -7,6 +7,7 @@ not prevent it: browsers send simple requests (a GET, an EventSource, a WebSocke
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
@@ -26,16 +27,18 @@ class Origins:
 
     def __init__(self, settings: Settings) -> None:
         self.allowed = frozenset(settings.allowed_origins)
+        scheme, host, *_ = urlsplit(settings.public_url)
+        self._own = f"{scheme}://{host}" if host else None
 
     def allows(self, origin: str | None, host: str, scheme: str) -> bool:
         """Whether a request comes from an allowed page, from one of our own, or from no page.
 
         Args:
             origin: its Origin header, if it has one.
-            host: its Host header.
+            host: the host that the page used: the Host header, or what a trusted proxy says that it was.
             scheme: that of the request: http, https, ws or wss.
         """
-        if origin is None or origin in self.allowed or "*" in self.allowed:
+        if origin is None or origin in self.allowed or "*" in self.allowed or origin == self._own:
             return True
         of_page, slashes, authority = origin.lower().partition("://")
         if not slashes or not host or authority != host.lower():

@@ -12,9 +12,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cluster.errors import ForeignHost, ForeignOrigin, PublicError
-from cluster.settings import Settings
+from cluster.settings import Settings, variable_of
 from graphql_api.auth.http import audit_refusal
-from graphql_api.transport.host_check import HostCheck, Hosts
+from graphql_api.http.public_url import path_of
+from graphql_api.transport.forwarded import BAD_PREFIX, PROXY_HOST
+from graphql_api.transport.host_check import MAX_HOST_CHARACTERS, HostCheck, Hosts
 from graphql_api.transport.origin_check import Origins
 from graphql_api.transport.request_body import refusal
 from graphql_api.transport.response_headers import SAFE_HEADERS
@@ -70,14 +72,35 @@ class RequestGuard:
             elif name == b"origin":
                 origin = value.decode("latin-1")
         server = scope.get("server")
-        checked = self._hosts.check(host, server[0] if server else "")
-        if checked is HostCheck.MALFORMED:
-            return _response(scope, 400, "the Host header must be a name or an address, with an optional port")
-        if checked is HostCheck.FOREIGN:
-            return _refused(scope, 421, ForeignHost("this API is not served under this name (ALLOWED_HOSTS)"))
+        # Both the name that the client used and the one that a trusted proxy used: a proxy may pass on an
+        # X-Forwarded-Host that a client has written.
+        for name in dict.fromkeys((host, scope.get(PROXY_HOST, host))):
+            checked = self._hosts.check(name, server[0] if server else "")
+            if checked is HostCheck.MALFORMED:
+                return _response(scope, 400, "the Host header must be a name or an address, with an optional port")
+            if checked is HostCheck.FOREIGN:
+                return _refused(scope, 421, foreign_host(name))
+        if BAD_PREFIX in scope:
+            return _response(scope, 400, "X-Forwarded-Prefix must be a path such as /tasks")
         if not self._origins.allows(origin, host, scope["scheme"]):
-            return _refused(scope, 403, ForeignOrigin("pages of this origin may not use this API (ALLOWED_ORIGINS)"))
+            return _refused(scope, 403, foreign_origin(origin or "", host, scope["scheme"]))
         return None
+
+
+def foreign_host(host: str) -> ForeignHost:
+    return ForeignHost(
+        f"this API is not served under the name {host!r}: add it to {variable_of('allowed_hosts')}, or set "
+        f"{variable_of('public_url')}"
+    )
+
+
+def foreign_origin(origin: str, host: str, scheme: str) -> ForeignOrigin:
+    served = f"{'https' if scheme in ('https', 'wss') else 'http'}://{host}"
+    return ForeignOrigin(
+        f"pages of the origin {origin[:MAX_HOST_CHARACTERS]!r} may not use this API, which is {served!r} for this "
+        f"request: add the origin to {variable_of('allowed_origins')}; or, if a proxy serves both under one name, let "
+        f"it pass on the Host header, or set {variable_of('public_url')}"
+    )
 
 
 def _refused(scope: Scope, status: int, error: PublicError) -> Response:
@@ -86,6 +109,6 @@ def _refused(scope: Scope, status: int, error: PublicError) -> Response:
 
 
 def _response(scope: Scope, status: int, message: str, code: str = "BAD_REQUEST") -> Response:
-    if scope["path"] == "/graphql":
+    if path_of(scope) == "/graphql":
         return refusal(status, message, {"code": code})
     return JSONResponse({"error": message, "code": code}, status)

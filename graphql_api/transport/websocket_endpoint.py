@@ -20,6 +20,7 @@ from graphql_api.auth.http import address_name_of, address_of, audit_refusal, ca
 from graphql_api.context import Context
 from graphql_api.execution.document_limits import Limits
 from graphql_api.execution.persisted_operations import PersistedOperations
+from graphql_api.http.public_url import public_url
 from graphql_api.schema.builder import Schema
 from graphql_api.transport.graphql_transport_ws import GraphQLTransportWsSession
 from graphql_api.transport.keep_alive import KeepAlive
@@ -112,7 +113,7 @@ class WebSocketEndpoint:
             websocket,
             websocket.scope["dask_graphql.connection"],
             self._schema,
-            Context(self._node, self._schema.wrappers),
+            Context(self._node, self._schema.wrappers, public_url=public_url(websocket)),
             partial(self._authenticate, slot),
             self._persisted,
             self._node.settings.socket_operation_limit,

@@ -766,6 +766,7 @@ async def test_a_permanent_refusal_raises_at_once(scripted: Scripted) -> None:
 def test_a_blob_is_requested_below_the_path_where_a_proxy_serves_the_api() -> None:
     assert blob_url("http://host:8000/graphql", "/blobs/a") == "http://host:8000/blobs/a"
     assert blob_url("https://host/api/graphql", "/blobs/a") == "https://host/api/blobs/a"
+    assert blob_url("https://host/api/graphql", "/api/blobs/a") == "https://host/api/blobs/a"
     assert blob_url("https://host/graphql", "https://bucket/a?sig=1") == "https://bucket/a?sig=1"
 
 
