@@ -15,7 +15,8 @@ from cluster.api_node.node import Node
 from cluster.errors import PublicError, RateLimited, TaskNotFound, Unauthenticated
 from cluster.store.actor import Actor
 from cluster.store.record import Record
-from graphql_api.auth.callers import Caller, Scope
+from graphql_api.auth.callers import Caller
+from graphql_api.auth.task_tokens import TaskTokens
 from graphql_api.send_window import SendWindow
 
 
@@ -34,6 +35,9 @@ class Context:
     """The `Last-Event-ID` of an event stream's request: the last event that its client has received."""
     event_id: int | None = None
     """The id of the item that a subscription yielded last, if it can be resumed after it."""
+
+    task_tokens: TaskTokens | None = None
+    """Makes tokens for the caller."""
 
     _send_window: SendWindow | None = None
 
@@ -65,14 +69,15 @@ class Context:
         if error.audited:
             self.node.audit.refused(Actor() if self.known_caller is None else self.known_caller.actor, error)
 
-    async def authorize_submissions(self, count: int) -> Caller:
-        """Checks the caller's scope and takes `count` tokens of its rate limit; returns the caller.
+    async def authorize_submissions(self, name: str, count: int) -> Caller:
+        """Checks that the caller may submit tasks of this type, and takes `count` tokens of its rate limit; returns the
+        caller.
 
         Raises:
             Forbidden: the caller may not submit.
             RateLimited: it, or its tenant, submitted too much in the last minute.
         """
-        self.caller.require(Scope.SUBMIT)
+        self.caller.require_submit(name)
         account = self.caller.account
         tenant_limit = self.node.policies.of(account).submissions_per_minute
         if tenant_limit is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cluster.settings.declaration import SettingsGroup, setting
-from cluster.settings.parsers import boolean, integer, issuer, matching, optional
+from cluster.settings.parsers import boolean, integer, issuer, matching, optional, seconds, secrets
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,20 @@ class AuthenticationSettings(SettingsGroup):
         boolean,
         "Whether JWTs and API keys with the same tenant name share one tenant. By default JWTs have tenants of their "
         "own, whose names begin with `jwt/`.",
+    )
+    task_token_secrets: tuple[str, ...] = setting(
+        (),
+        secrets,
+        "What signs task tokens (`createTaskToken`): texts of at least 32 random characters, separated by commas. The "
+        "first one signs, all are accepted; to rotate, put a new one in front and remove the old one once its tokens "
+        "have expired. By default a secret is generated and kept in Redis.",
+        secret=True,
+    )
+    task_token_seconds: float = setting(
+        900.0, seconds(1), "How long a task token and an `href` are valid that are made without `expiresIn`."
+    )
+    task_token_max_seconds: float = setting(
+        86_400.0, seconds(1), "The longest `expiresIn` of a task token and of an `href`."
     )
     tenants: str = setting(
         "shared",

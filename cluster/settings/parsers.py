@@ -176,6 +176,15 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def secrets(text: str) -> tuple[str, ...]:
+    names = words(text)
+    if not names or any(len(name) < 32 for name in names):
+        raise InvalidValue(
+            "random texts of at least 32 characters, as `openssl rand -hex 32` makes, separated by commas"
+        )
+    return names
+
+
 def modules(text: str) -> tuple[str, ...]:
     names = words(text)
     for name in names:

@@ -144,3 +144,8 @@ class Keys:
     def salt_key(self) -> str:
         """The secret from which the salts of the tenants' task ids are derived."""
         return f"{self.prefix}:salt"
+
+    @property
+    def task_token_secret_key(self) -> str:
+        """The secret that signs task tokens, unless TASK_TOKEN_SECRETS is set."""
+        return f"{self.prefix}:token_secret"

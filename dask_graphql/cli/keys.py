@@ -1,4 +1,4 @@
-"""`dask-graphql keys`: creates, lists and revokes API keys."""
+"""`dask-graphql keys`: creates, lists and revokes API keys, and revokes task tokens."""
 
 from __future__ import annotations
 
@@ -88,3 +88,21 @@ def revoke_(key_id: str) -> None:
 
     if not in_store(revoke):
         fail(f"there is no key {key_id}; `dask-graphql keys list` lists all keys")
+
+
+@keys.command("revoke-tokens")
+def revoke_tokens_() -> None:
+    """Revokes all task tokens and `href`s on all nodes, and closes the tokens' connections.
+
+    Not those that are signed with DASK_GRAPHQL_TASK_TOKEN_SECRETS: change that variable to revoke them.
+    """
+    from cluster.store.audit_stream import AuditAction
+    from graphql_api.auth.keys import KEYS_CHANGED
+    from graphql_api.auth.task_tokens import revoke_tokens
+
+    async def revoke(store: Store) -> None:
+        await revoke_tokens(store)
+        await store.command("PUBLISH", store.calls.all_channel, KEYS_CHANGED)
+        await audit(store, AuditAction.TOKENS_REVOKED)
+
+    in_store(revoke)

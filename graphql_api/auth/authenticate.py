@@ -17,7 +17,9 @@ from cluster.store.async_store import Store
 from cluster.system.background import BackgroundLoop
 from graphql_api.auth.callers import (
     JWT_PREFIX,
+    TOKEN_NAME,
     Caller,
+    Scope,
     address_caller_name,
     jwt_caller_name,
     parse_scopes,
@@ -25,6 +27,7 @@ from graphql_api.auth.callers import (
 )
 from graphql_api.auth.connections import ConnectionRegistry
 from graphql_api.auth.keys import KEY, KeyRing
+from graphql_api.auth.task_tokens import PREFIX, TaskTokens
 
 if TYPE_CHECKING:
     from graphql_api.auth.tokens import TokenVerifier
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 HOW_TO_AUTHENTICATE: Final = (
-    "send `Authorization: Bearer <API key or JWT>`, in a header or in a WebSocket's connection_init payload"
+    "send `Authorization: Bearer <API key, JWT or task token>`, in a header or in a WebSocket's connection_init payload"
 )
 
 CHECK_SECONDS: Final = 5.0
@@ -51,6 +54,7 @@ class Authenticator:
         self._sockets = sockets
         self._salt: bytes | None = None
         self.keys = KeyRing(store)
+        self.task_tokens = TaskTokens(settings, store, self.keys.now)
         self._verifier: TokenVerifier | None = None
         if settings.oidc_issuer or settings.jwks_file:
             # Imported only if needed: its libraries take a sixteenth of an api node's start.
@@ -78,13 +82,16 @@ class Authenticator:
             Unauthenticated: the credential is missing, unknown, expired or revoked.
             ServiceUnavailable, StoreUnavailable: it cannot be checked now.
         """
+        text = _bare(credential) if credential else ""
+        if text.startswith(PREFIX):
+            # Also where none is required, so that a page gets there what it will get elsewhere.
+            made = await self._by_task_token(text)
+            return replace(await self._with_salt(made) if self.required else made, address=address)
         if not self.required:
             name = address_caller_name(address)
             return Caller(name, account=name, address=address)
-        if not credential:
+        if not text:
             raise Unauthenticated(f"a credential is required: {HOW_TO_AUTHENTICATE}")
-        scheme, _, rest = credential.strip().partition(" ")
-        text = rest.strip() if scheme.lower() == "bearer" else credential.strip()
         if KEY.fullmatch(text):
             key = await self.keys.find(text)
             if key is None:
@@ -100,9 +107,10 @@ class Authenticator:
 
     def is_valid(self, caller: Caller) -> bool:
         """Whether a caller's credential is still valid."""
-        if caller.key_id is not None:
-            return self.keys.is_valid(caller.key_id)
-        return caller.expires_at is None or caller.expires_at > time.time()
+        if caller.key_id is not None and not self.keys.is_valid(caller.key_id):
+            return False
+        now = time.time() if caller.confinement is None else self.keys.now()
+        return caller.expires_at is None or caller.expires_at > now
 
     async def _by_token(self, text: str) -> Caller:
         assert self._verifier is not None
@@ -121,6 +129,28 @@ class Authenticator:
         expires_at = self._verifier.expires_at(claims)
         return Caller(name, parse_scopes(_scope_words(claims)), tenant, "", None, expires_at, tenant, subject)
 
+    async def _by_task_token(self, text: str) -> Caller:
+        claims = await self.task_tokens.read(text)
+        if claims is None:
+            raise Unauthenticated("the task token is not valid: forged, expired or revoked; make another one")
+        tenant, title, scopes = "", claims.creator, claims.scopes
+        if self.required:
+            if claims.creator.startswith("address:"):
+                raise Unauthenticated("the task token was made while no authentication was required")
+            tenant = claims.account
+            if claims.key_id is not None:
+                key = await self.keys.find_by_id(claims.key_id)
+                if key is None:
+                    raise Unauthenticated(
+                        "the API key that the task token was made with is unknown, expired or revoked"
+                    )
+                title = key.name
+                scopes = scopes if Scope.ADMIN in key.scopes else scopes & key.scopes
+        return Caller(
+            f"{TOKEN_NAME}{claims.creator}", scopes, tenant, "", claims.key_id, claims.expires_at, claims.account,
+            f"task token of {title}", "", claims.confinement,
+        )  # fmt: skip
+
     async def _with_salt(self, caller: Caller) -> Caller:
         if not self._isolated:
             return replace(caller, tenant="")
@@ -132,9 +162,16 @@ class Authenticator:
         return replace(caller, salt=salt)
 
     async def _close_connections(self) -> None:
-        """Closes the connections of revoked keys and of expired credentials."""
-        await self.keys.refresh_after(CHECK_SECONDS)
+        """Closes the connections of revoked keys and tokens, and of expired credentials."""
+        if await self.keys.refresh_after(CHECK_SECONDS) and await self.task_tokens.refresh():
+            await self._sockets.end(lambda caller: caller.confinement is not None)
         await self._sockets.end(lambda caller: not self.is_valid(caller))
+
+
+def _bare(credential: str) -> str:
+    """A credential without the scheme of an Authorization header."""
+    scheme, _, rest = credential.strip().partition(" ")
+    return rest.strip() if scheme.lower() == "bearer" else credential.strip()
 
 
 def _text_claim(claims: Mapping[str, Any], name: str) -> str:

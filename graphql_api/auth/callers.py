@@ -14,6 +14,7 @@ from urllib.parse import quote
 from cluster.errors import Forbidden
 from cluster.store.actor import Actor
 from cluster.store.record import Record
+from graphql_api.auth.confinement import Confinement
 
 TENANT_LIMIT: Final = 128
 """Maximum number of characters of a tenant's name, percent-encoded."""
@@ -27,6 +28,8 @@ ADDRESS_CHARACTERS: Final = 64
 ADDRESSES_KEPT: Final = 1_000
 """Number of addresses that are not parsed again."""
 UNKNOWN_ADDRESS: Final = "address:unknown"
+TOKEN_NAME: Final = "token:"  # noqa: S105 - a prefix of names
+"""In front of the creator's name in that of a caller with a task token."""
 
 
 class Scope(StrEnum):
@@ -48,16 +51,18 @@ class Caller:
     """The authenticated maker of a request.
 
     Attributes:
-        name: for limits and logs: `key:<id>`, `jwt:<subject>` or `address:<ip>`.
+        name: for limits and logs: `key:<id>`, `jwt:<subject>` or `address:<ip>`; with a task token, `token:` and the
+            name of its creator.
         scopes: what the caller may do.
         tenant: whose tasks the caller sees; empty if tenants share tasks.
         salt: the tenant's `salt` in the pre-images of its task ids; empty if tenants share tasks.
-        key_id: id of the API key; None for other credentials.
+        key_id: id of the API key, or of the one that the task token was made with; None for other credentials.
         expires_at: when the credential expires, in seconds since 1970; None: never.
         account: whose quotas and fair share the caller uses: the credential's tenant, even where tenants share tasks;
             `address:<ip>` without authentication. Text without spaces.
         title: for people: the name of the API key, or the subject of the JWT; empty without a credential.
         address: the client's address.
+        confinement: which of the tenant's tasks a task token is for; None for other credentials, which are for all.
     """
 
     name: str
@@ -69,6 +74,7 @@ class Caller:
     account: str = ""
     title: str = ""
     address: str = ""
+    confinement: Confinement | None = None
 
     @property
     def actor(self) -> Actor:
@@ -105,8 +111,32 @@ class Caller:
         return None if not self.tenant or Scope.ADMIN in self.scopes else self.tenant
 
     def can_see(self, record: Record) -> bool:
-        """Whether the task belongs to the caller's tenant, or tenants share tasks."""
-        return self.tenant_seen in (None, record.tenant)
+        """Whether the task belongs to the caller's tenant, or tenants share tasks; and a task token is for it."""
+        confined = self.confinement
+        return self.tenant_seen in (None, record.tenant) and (confined is None or confined.covers(record))
+
+    def can_list(self, record: Record) -> bool:
+        """Whether the caller may find the task without knowing its id, and end it if its scopes allow that."""
+        return self.can_see(record) and (self.confinement is None or self.confinement.owns(record))
+
+    def require_unconfined(self, what: str) -> None:
+        """Checks that the caller may do what is not about single tasks.
+
+        Raises:
+            Forbidden: it has a task token.
+        """
+        if self.confinement is not None:
+            raise Forbidden(f"a task token is for its tasks only: {what} needs an API key or a JWT")
+
+    def require_submit(self, name: str) -> None:
+        """Checks that the caller may submit tasks of this type.
+
+        Raises:
+            Forbidden: it may not.
+        """
+        self.require(Scope.SUBMIT)
+        if self.confinement is not None and name not in self.confinement.names:
+            raise Forbidden(f"this task token may not submit {name}: its `names` are what it may submit")
 
 
 def parse_scopes(words: Iterable[str]) -> frozenset[Scope]:

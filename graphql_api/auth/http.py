@@ -21,6 +21,8 @@ from cluster.errors import (
 )
 from cluster.store.actor import Actor
 from graphql_api.auth.callers import Caller, address_caller_name, parse_address
+from graphql_api.auth.confinement import Confinement
+from graphql_api.auth.url_token import url_token_of
 
 CALLER: Final = "dask_graphql.caller"
 """The place of a request's caller in its ASGI scope, once it is known."""
@@ -44,17 +46,29 @@ async def caller_of(
     """The caller that makes a request or opens a WebSocket.
 
     Args:
-        credential: from a WebSocket's connection_init; a header takes precedence.
+        credential: from a WebSocket's connection_init; a header takes precedence, also over a token in the URL.
         headers: the connection's headers, if they were parsed already.
 
     Raises:
         Unauthenticated, ServiceUnavailable, StoreUnavailable: as `Authenticator.caller`.
     """
     headers = connection.headers if headers is None else headers
-    shown = headers.get("authorization") or headers.get("x-api-key") or credential
+    shown = headers.get("authorization") or headers.get("x-api-key") or credential or url_token_of(connection.scope)
     caller: Caller = await connection.app.state.authenticator.caller(shown, address_of(connection))
+    if caller.confinement is not None and caller.confinement.path:
+        _require_download(connection, caller.confinement)
     connection.scope[CALLER] = caller
     return caller
+
+
+def _require_download(connection: HTTPConnection, confinement: Confinement) -> None:
+    """Raises:
+    Unauthenticated: the token is for another download.
+    """
+    scope = connection.scope
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    if scope["type"] != "http" or not confinement.allows(scope["method"], path):
+        raise Unauthenticated("the token is for one download, which is not this one")
 
 
 def audit_refusal(connection: HTTPConnection, error: PublicError) -> None:

@@ -114,6 +114,15 @@ class KeyRing:
         if match is None:
             return None
         key_id, secret = match.groups()
+        key = await self.find_by_id(key_id)
+        return key if key is not None and hmac.compare_digest(key.secret_hash, _hash(secret)) else None
+
+    async def find_by_id(self, key_id: str) -> ApiKey | None:
+        """The key with this id; None if it is unknown, revoked or expired.
+
+        Raises:
+            StoreUnavailable: a key that is not cached could not be looked up.
+        """
         key = self._keys.get(key_id)
         if key is None:
             # It may be newer than the last refresh.
@@ -121,8 +130,6 @@ class KeyRing:
             if kept is None:
                 return None
             key = self._keys[key_id] = self._looked_up[key_id] = ApiKey.load(key_id, kept)
-        if not hmac.compare_digest(key.secret_hash, _hash(secret)):
-            return None
         return None if self._has_expired(key) else key
 
     def is_valid(self, key_id: str) -> bool:
@@ -131,21 +138,24 @@ class KeyRing:
         return key is not None and not self._has_expired(key)
 
     def _has_expired(self, key: ApiKey) -> bool:
-        """Whether a key has expired by Redis's clock, or by this node's own until Redis's is known."""
-        now = time.time() if self._clock_offset_seconds is None else time.monotonic() + self._clock_offset_seconds
-        return key.expires_at is not None and key.expires_at <= now
+        return key.expires_at is not None and key.expires_at <= self.now()
+
+    def now(self) -> float:
+        """The time by Redis's clock, or by this node's own until Redis's is known, in seconds since 1970."""
+        return time.time() if self._clock_offset_seconds is None else time.monotonic() + self._clock_offset_seconds
 
     def mark_stale(self) -> None:
         """Makes `refresh_after` read the keys at once: they have changed."""
         self._changed.set()
 
-    async def refresh_after(self, seconds: float) -> None:
-        """Waits for `seconds`, or until the keys change, and reads the keys again if they changed or are too old."""
+    async def refresh_after(self, seconds: float) -> bool:
+        """Waits for `seconds`, or until the keys change, and reads the keys again if they changed or are too old;
+        returns whether it did."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._changed.wait()
         if not self._changed.is_set() and time.monotonic() - self._read_at < REFRESH_SECONDS:
-            return
+            return False
         self._changed.clear()
         self._looked_up.clear()
         try:
@@ -158,3 +168,5 @@ class KeyRing:
             # Valid keys stay valid while Redis is unavailable: callers can do nothing with them anyway.
             logger.debug("cannot read the API keys: %s", error)
             self._read_at = float("-inf")
+            return False
+        return True

@@ -83,7 +83,10 @@ async def download(request: Request) -> Response:
     node: Node = request.app.state.node
     caller = await caller_of(request)
     is_head = request.method == "HEAD"
-    caller.require(Scope.SUBMIT if is_head and caller.has(Scope.SUBMIT) else Scope.READ)
+    submits = caller.has(Scope.SUBMIT)
+    if not (caller.confinement and caller.confinement.path) and not (is_head and submits):
+        caller.require_unconfined("the download of a file by its id")
+    caller.require(Scope.SUBMIT if is_head and submits else Scope.READ)
     take_operation(node, caller)
     match = FILE_ID.fullmatch(request.path_params["id"])
     try:

@@ -35,6 +35,7 @@ from graphql_api.schema.subscriptions import make_subscription
 from graphql_api.schema.task_connection import make_task_connection
 from graphql_api.schema.task_event import make_task_event
 from graphql_api.schema.task_object import make_task
+from graphql_api.schema.task_token import token_field
 from graphql_api.schema.type_mapping import TypeMap
 from graphql_api.schema.upload_types import upload_field
 from graphql_api.strawberry_internals import core_schema, make_field
@@ -128,7 +129,8 @@ def _assemble(
         documents or DocumentCache(Settings(), PersistedOperations(Settings())),
         query=make_query(task, make_task_connection(task)),
         mutation=create_type(
-            "Mutation", [*members(submission), *end_fields(task), retry_field(submission), upload_field()]
+            "Mutation",
+            [*members(submission), *end_fields(task), retry_field(submission), upload_field(), token_field()],
         ),
         subscription=make_subscription(task, make_task_event(task), task_item),
         types=[*outputs, *items],

@@ -45,7 +45,7 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
         require_readable(info, Scope.SUBMIT)
         settings = info.context.node.settings
         chosen = to_options(options, info.context.caller, settings)
-        caller = await info.context.authorize_submissions(1)
+        caller = await info.context.authorize_submissions(task_type.name, 1)
         bound = task_type.bind(to_builtin(values), spell, salt=caller.salt, limit_bytes=settings.input_limit_bytes)
         [submitted] = await info.context.node.submissions.submit([bound], chosen)
         return submission(record=submitted.record, outcome=submitted.outcome)
@@ -57,7 +57,7 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
         if len(inputs) > limit:
             raise BadInput(f"submit at most {limit} inputs at once, not {len(inputs)}", limit=limit)
         chosen = to_options(options, info.context.caller, settings)
-        caller = await info.context.authorize_submissions(len(inputs))
+        caller = await info.context.authorize_submissions(task_type.name, len(inputs))
         bound = []
         for index, item in enumerate(inputs):
             place = f"inputs[{index}]"
@@ -129,7 +129,9 @@ def end_fields(task: type) -> list[StrawberryField]:
 
     async def withdraw_task(info: ApiInfo, task_id: strawberry.ID) -> Any:
         caller = info.context.caller
-        require_readable(info, Scope.CANCEL if caller.has(Scope.CANCEL) else Scope.SUBMIT)
+        # What a task token may submit belongs to others too, whose credentials have the same tenant.
+        by_cancel = caller.has(Scope.CANCEL) or caller.confinement is not None
+        require_readable(info, Scope.CANCEL if by_cancel else Scope.SUBMIT)
         ended, record = await _end(info, task_id, "withdraw")
         if not record.final or ended:
             _audit(info, AuditAction.WITHDRAW, record, "ENDED" if ended else "")
@@ -166,9 +168,10 @@ async def _end(info: ApiInfo, task_id: str, mode: CancelMode) -> tuple[bool, Rec
     check_task_id(task_id)
     record = None
     # A task's tenant never changes, so checking it before cancelling is no race.
-    found = await store.run(store.calls.read(task_id)) if caller.tenant else None
+    checked = bool(caller.tenant) or caller.confinement is not None
+    found = await store.run(store.calls.read(task_id)) if checked else None
     ended = False
-    if not caller.tenant or (found and info.context.require_visible(found)):
+    if not checked or (found and caller.can_list(found)):
         ended, record = await store.run(store.calls.cancel(task_id, caller.actor, mode))
         if ended and record is not None:
             node.cancellations.put(record)

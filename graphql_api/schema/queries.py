@@ -59,6 +59,7 @@ def make_query(task_class: type, connection_class: type) -> type:
             first = checked_first(first)
             caller = info.context.caller
             caller.require(Scope.READ)
+            caller.require_unconfined("`tasks`")
             store = info.context.node.store
             before = parse_cursor(after) if after else None
             if name and name not in info.context.node.registry:
@@ -102,6 +103,7 @@ def make_query(task_class: type, connection_class: type) -> type:
         async def cluster(self, info: ApiInfo) -> Cluster:
             caller = info.context.caller
             caller.require(Scope.READ)
+            caller.require_unconfined("`cluster`")
             node = info.context.node
             snapshot = await read_snapshot(node.store, node.scheduler, node.reloads, caller.tenant_seen)
             return to_cluster(snapshot, node.settings)
@@ -134,6 +136,7 @@ def make_query(task_class: type, connection_class: type) -> type:
         )
         async def usage(self, info: ApiInfo, account: str | None = strawberry.UNSET) -> UsageType:
             info.context.caller.require(Scope.READ)
+            info.context.caller.require_unconfined("`usage`")
             return await usage_of(info.context.node, info.context.caller, account or None)
 
         @strawberry.field(description="The accounts that use most bytes; at most 100. Needs the scope `admin`.")
@@ -147,7 +150,8 @@ def make_query(task_class: type, connection_class: type) -> type:
                 name=caller.name,
                 tenant=caller.tenant or None,
                 scopes=sorted(caller.scopes),
-                task_id_salt=caller.salt or None,
+                # Of use to whoever submits only: others could try with it which inputs their tenant has computed.
+                task_id_salt=(caller.salt or None) if caller.confinement is None or caller.has(Scope.SUBMIT) else None,
             )
 
     return Query

@@ -26,10 +26,10 @@ def retry_field(submission: type) -> StrawberryField:
         require_readable(info, Scope.SUBMIT)
         node = info.context.node
         check_task_id(task_id)
-        caller = await info.context.authorize_submissions(1)
         record = await node.store.run(node.store.calls.read(task_id))
-        if record is None or (caller.tenant and not info.context.require_visible(record)):
+        if record is None or not info.context.caller.can_see(record):
             raise unknown_task(task_id)
+        caller = await info.context.authorize_submissions(record.name, 1)
         options = Options(
             priority=record.priority if caller.has(Scope.PRIORITY) else min(0, record.priority),
             tenant=caller.tenant, account=caller.account, actor=caller.actor, tags=record.tags,

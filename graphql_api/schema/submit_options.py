@@ -9,10 +9,11 @@ from collections.abc import Sequence
 import strawberry
 
 from cluster.api_node.submission import SubmitOptions as Options
-from cluster.errors import BadInput
+from cluster.errors import BadInput, Forbidden
 from cluster.settings import Settings
 from cluster.task_types.declaration import MAX_TTL_SECONDS, MIN_TTL_SECONDS
 from graphql_api.auth.callers import Caller, Scope
+from graphql_api.auth.confinement import Confinement
 
 PRIORITY_LIMIT = 100
 MAX_TAGS = 8
@@ -53,10 +54,13 @@ def to_options(options: SubmitOptions | None, caller: Caller, settings: Settings
 
     Raises:
         BadInput: one of them is out of bounds.
-        Forbidden: the caller may not have a priority above 0.
+        Forbidden: the caller may not have a priority above 0; or a task token does not allow tags or `recompute`.
     """
+    tags = check_tags(options.tags or []) if options else ()
+    if caller.confinement is not None:
+        tags = _confined_tags(caller.confinement, tags, recompute=bool(options and options.recompute))
     if not options:
-        return Options(tenant=caller.tenant, account=caller.account, actor=caller.actor)
+        return Options(tenant=caller.tenant, account=caller.account, actor=caller.actor, tags=tags)
     if options.priority > 0:
         caller.require(Scope.PRIORITY)
     if not -PRIORITY_LIMIT <= options.priority <= PRIORITY_LIMIT:
@@ -88,7 +92,7 @@ def to_options(options: SubmitOptions | None, caller: Caller, settings: Settings
         priority=options.priority,
         not_before=_milliseconds(not_before),
         ttl_seconds=ttl_seconds,
-        tags=_tags(options.tags or []),
+        tags=tags,
         start_before=_milliseconds(start_before),
         tenant=caller.tenant,
         account=caller.account,
@@ -96,20 +100,33 @@ def to_options(options: SubmitOptions | None, caller: Caller, settings: Settings
     )
 
 
-def _tags(tags: Sequence[str]) -> tuple[str, ...]:
-    """The tags of a submission, each once.
+def _confined_tags(confinement: Confinement, tags: tuple[str, ...], *, recompute: bool) -> tuple[str, ...]:
+    """The tags of a submission with a task token: that of the token.
+
+    Raises:
+        Forbidden: it asks for other tags, or to run again what has succeeded, which would take the tags from a task of
+            others.
+    """
+    own = (confinement.tag,) if confinement.tag else ()
+    if recompute or set(tags) - set(own):
+        raise Forbidden("a task token submits with the tag that it was made for, and without recompute")
+    return own
+
+
+def check_tags(tags: Sequence[str], argument: str = "options.tags") -> tuple[str, ...]:
+    """Tags that a client gave, each once.
 
     Raises:
         BadInput: there are too many, or one is empty, too long or of more than one line.
     """
     tags = tuple(dict.fromkeys(tags))
     if len(tags) > MAX_TAGS:
-        raise BadInput(f"a task has at most {MAX_TAGS} tags, not {len(tags)}", argument="options.tags", limit=MAX_TAGS)
+        raise BadInput(f"a task has at most {MAX_TAGS} tags, not {len(tags)}", argument=argument, limit=MAX_TAGS)
     for tag in tags:
         if not 0 < len(tag) <= MAX_TAG_LENGTH or not tag.isprintable():
             raise BadInput(
                 f"a tag has 1 to {MAX_TAG_LENGTH} printable characters, unlike {tag[: MAX_TAG_LENGTH + 1]!r}",
-                argument="options.tags", limit=MAX_TAG_LENGTH,
+                argument=argument, limit=MAX_TAG_LENGTH,
             )  # fmt: skip
     return tags
 

@@ -99,6 +99,7 @@ def make_subscription(task: type, task_event: type, task_item: type) -> type:
         async def cluster_changes(self, info: ApiInfo) -> AsyncGenerator[Cluster, None]:
             caller = info.context.caller
             caller.require(Scope.READ)
+            caller.require_unconfined("`clusterChanges`")
             with info.context.waiter_slots(1):
                 async with aclosing(info.context.node.snapshots.changes(caller.tenant_seen)) as snapshots:
                     async for snapshot in snapshots:

@@ -86,6 +86,7 @@ class HttpEndpoint:
                 raise RequestRefused(415, "POST needs Content-Type: application/json")
             caller = await caller_of(request, headers=headers)
             context = Context(self._node, self._schema.wrappers, known_caller=caller, public_url=public_url(request))
+            context.task_tokens = request.app.state.authenticator.task_tokens
             context.authorize_operation()
             if is_form:
                 operation = await read_form(request, self._persisted, self._max_values, self._node, caller)

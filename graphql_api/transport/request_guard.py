@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cluster.errors import ForeignHost, ForeignOrigin, PublicError
 from cluster.settings import Settings, variable_of
 from graphql_api.auth.http import audit_refusal
+from graphql_api.auth.url_token import hide_url_token
 from graphql_api.http.public_url import path_of
 from graphql_api.transport.forwarded import BAD_PREFIX, PROXY_HOST
 from graphql_api.transport.host_check import MAX_HOST_CHARACTERS, HostCheck, Hosts
@@ -45,6 +46,7 @@ class RequestGuard:
             self._headers[b"cross-origin-resource-policy"] = b"cross-origin"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        hide_url_token(scope)
         refused = self._refusal(scope)
         if scope["type"] == "websocket":
             if refused is not None:

@@ -127,6 +127,7 @@ class WebSocketEndpoint:
             PublicError, StoreUnavailable: the credential is not valid, or the caller cannot be served now.
         """
         caller = session.context.known_caller = await caller_of(session.websocket, credential_in(payload))
+        session.context.task_tokens = self._authenticator.task_tokens
         if self._authenticator.required:
             self._connections.require_room(caller.name)
             slot.count(caller.name)

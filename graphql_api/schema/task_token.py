@@ -1,0 +1,157 @@
+"""`createTaskToken`: a credential for a browser, which can do little and not for long."""
+
+# No `from __future__ import annotations` here: Strawberry must see the types of this schema, not their names.
+
+import datetime
+from typing import Annotated, Any, Final
+
+import strawberry
+from pydantic import TypeAdapter, ValidationError
+from strawberry.types.field import StrawberryField
+
+from cluster.errors import BadInput, Forbidden
+from cluster.settings import Settings
+from cluster.store.audit_stream import AuditAction
+from cluster.task_types.registry import Registry
+from cluster.task_types.task_id import check_task_id
+from graphql_api.auth.callers import Caller, Scope
+from graphql_api.auth.confinement import Confinement
+from graphql_api.auth.task_tokens import GRANTED
+from graphql_api.context import ApiInfo
+from graphql_api.schema.submit_options import check_tags
+from graphql_api.schema.times import to_datetime
+from graphql_api.strawberry_internals import make_field
+
+MAX_TASKS: Final = 100
+"""Task ids in one token, which is sent with every request."""
+MAX_NAMES: Final = 10
+"""Task types that one token may submit."""
+DURATION: Final = TypeAdapter(datetime.timedelta)
+
+
+@strawberry.type(description="A short-lived credential for some tasks, which a page may hold.")
+class TaskToken:
+    token: str = strawberry.field(
+        description="Sent as `Authorization: Bearer ...`, in `connection_init`, or, for an EventSource or a "
+        "download, as `?token=...`."
+    )
+    expires_at: datetime.datetime
+    scopes: list[Scope] = strawberry.field(description="What it allows.")
+
+
+async def create_task_token(
+    info: ApiInfo,
+    task_ids: Annotated[
+        list[strawberry.ID] | None, strawberry.argument(description=f"For these tasks; at most {MAX_TASKS}.")
+    ] = strawberry.UNSET,
+    tag: Annotated[
+        str | None,
+        strawberry.argument(description="For the tasks that have this tag when they are asked for, and those to come."),
+    ] = strawberry.UNSET,
+    names: Annotated[
+        list[str] | None,
+        strawberry.argument(
+            description=f"With the scope `submit`: the task types that may be submitted; at most {MAX_NAMES}. Their "
+            "tasks get `tag`, and may be read by id, as by submitting their input; without `tag` or `taskIds` they are "
+            "neither listed nor cancelled."
+        ),
+    ] = strawberry.UNSET,
+    scopes: Annotated[
+        list[Scope] | None,
+        strawberry.argument(
+            description="Of `read`, `cancel` and `submit`, what the caller itself may. Default: `read`."
+        ),
+    ] = strawberry.UNSET,
+    expires_in: Annotated[
+        datetime.timedelta | None,
+        strawberry.argument(
+            description="How long it is valid, such as 900 (seconds) or `PT15M`; never longer than the caller's own "
+            "credential. Default: TASK_TOKEN_SECONDS; at most TASK_TOKEN_MAX_SECONDS."
+        ),
+    ] = strawberry.UNSET,
+) -> TaskToken:
+    context = info.context
+    caller, node = context.caller, context.node
+    caller.require_unconfined("making another token")
+    granted = _checked_scopes(caller, scopes or [Scope.READ])
+    confinement = _confinement(node.registry, granted, task_ids or [], tag or None, names or [])
+    seconds = checked_seconds(expires_in, node.settings)
+    assert context.task_tokens is not None
+    issued = await context.task_tokens.issue(caller, granted, confinement, seconds)
+    node.audit.add(
+        AuditAction.TOKEN_CREATED,
+        caller.actor,
+        task_ids=sorted(confinement.task_ids),
+        code=" ".join([*sorted(issued.scopes), *sorted(confinement.names), *([f"tag={tag}"] if tag else [])]),
+    )
+    expires_at = to_datetime(issued.expires_at * 1000)
+    assert expires_at is not None
+    return TaskToken(token=issued.text, expires_at=expires_at, scopes=sorted(issued.scopes))
+
+
+def checked_seconds(expires_in: Any, settings: Settings) -> float:
+    """How long a token is to be valid.
+
+    Args:
+        expires_in: a Duration that a client gave.
+
+    Raises:
+        BadInput: it is no duration, or out of bounds.
+    """
+    if expires_in is None or expires_in is strawberry.UNSET:
+        return min(settings.task_token_seconds, settings.task_token_max_seconds)
+    try:
+        seconds = DURATION.validate_python(expires_in).total_seconds()
+    except ValidationError:
+        seconds = 0.0
+    longest = settings.task_token_max_seconds
+    if not 1 <= seconds <= longest:
+        raise BadInput(
+            f"expiresIn is a duration from 1 s to {longest:g} s, such as 900 or PT15M, not {str(expires_in)[:40]!r}",
+            argument="expiresIn",
+            limit=longest,
+        )
+    return seconds
+
+
+def _checked_scopes(caller: Caller, wanted: list[Scope]) -> list[Scope]:
+    for scope in wanted:
+        if scope not in GRANTED:
+            raise BadInput(
+                f"a task token has no scope {scope.value!r}, only read, cancel and submit", argument="scopes"
+            )
+        if not caller.has(scope):
+            raise Forbidden(f"a token can do no more than its creator, who has no {scope.value!r}", scope=scope.value)
+    return wanted
+
+
+def _confinement(
+    registry: Registry, scopes: list[Scope], task_ids: list[Any], tag: str | None, names: list[str]
+) -> Confinement:
+    """What a token is to be confined to.
+
+    Raises:
+        BadInput: to nothing, or to what does not exist.
+    """
+    if (Scope.SUBMIT in scopes) != bool(names):
+        raise BadInput("the scope submit and `names`, the task types to be submitted, go together", argument="names")
+    if not (task_ids or tag or names):
+        raise BadInput("a task token is for some tasks: give taskIds, tag or names", argument="taskIds")
+    for argument, given, limit in (("taskIds", task_ids, MAX_TASKS), ("names", names, MAX_NAMES)):
+        if len(given) > limit:
+            raise BadInput(f"{argument} has at most {limit} items, not {len(given)}", argument=argument, limit=limit)
+    for name in names:
+        if name not in registry:
+            raise BadInput(f"this api has no task type {name[:100]!r}", argument="names")
+    tags = check_tags([tag] if tag else [], "tag")
+    return Confinement(frozenset(check_task_id(task_id) for task_id in task_ids), "".join(tags), frozenset(names))
+
+
+def token_field() -> StrawberryField:
+    """`createTaskToken`."""
+    return make_field(
+        "create_task_token",
+        resolver=create_task_token,
+        description="Makes a credential for a browser: for some tasks, for a short time, and for no more than the "
+        "caller itself may do. It ends with the caller's own credential.",
+    )
