@@ -33,10 +33,10 @@ from graphql_api.http.array_downloads import download_array
 from graphql_api.http.blob_downloads import download
 from graphql_api.http.health import healthz, readyz, show_metrics
 from graphql_api.http.pages import page_routes
-from graphql_api.http.public_url import path_of
 from graphql_api.http.request_metrics import MetricsMiddleware, TracingMiddleware
 from graphql_api.http.table_downloads import Conversions, download_table
 from graphql_api.reloading import Reloading
+from graphql_api.request_path import path_of
 from graphql_api.schema.builder import Schema, make_schema
 from graphql_api.transport.address_limits import AddressLimits
 from graphql_api.transport.forwarded import ForwardedHeaders

@@ -23,6 +23,7 @@ from cluster.store.actor import Actor
 from graphql_api.auth.callers import Caller, address_caller_name, parse_address
 from graphql_api.auth.confinement import Confinement
 from graphql_api.auth.url_token import url_token_of
+from graphql_api.request_path import path_of
 
 CALLER: Final = "dask_graphql.caller"
 """The place of a request's caller in its ASGI scope, once it is known."""
@@ -66,8 +67,7 @@ def _require_download(connection: HTTPConnection, confinement: Confinement) -> N
     Unauthenticated: the token is for another download.
     """
     scope = connection.scope
-    path = scope["path"].removeprefix(scope.get("root_path", ""))
-    if scope["type"] != "http" or not confinement.allows(scope["method"], path):
+    if scope["type"] != "http" or not confinement.allows(scope["method"], path_of(scope)):
         raise Unauthenticated("the token is for one download, which is not this one")
 
 

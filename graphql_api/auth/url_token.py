@@ -14,6 +14,7 @@ from starlette.types import Scope
 from cluster.errors import Unauthenticated
 from graphql_api.auth.confinement import DOWNLOADS
 from graphql_api.auth.task_tokens import PREFIX
+from graphql_api.request_path import path_of
 
 PARAMETER: Final = "token"
 URL_TOKEN: Final = "dask_graphql.url_token"  # noqa: S105 - the name of a place
@@ -45,7 +46,7 @@ def url_token_of(scope: Scope) -> str | None:
     if not text.startswith(PREFIX):
         raise Unauthenticated("only a task token may be in a URL; send other credentials in a header")
     if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
-        path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+        path = path_of(scope)
         streams = any(name == b"accept" and b"text/event-stream" in value for name, value in scope["headers"])
         if path.startswith(DOWNLOADS) or (path == "/graphql" and streams):
             return text

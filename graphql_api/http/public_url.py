@@ -1,9 +1,8 @@
-"""The URL under which a client reaches the API, which links in responses begin with, and paths below it."""
+"""The URL under which a client reaches the API, which links in responses begin with."""
 
 from __future__ import annotations
 
 from starlette.requests import HTTPConnection
-from starlette.types import Scope
 
 from cluster.settings import Settings
 
@@ -22,12 +21,6 @@ def public_url(request: HTTPConnection) -> str:
     scheme = "https" if scope["scheme"] in ("https", "wss") else "http"
     host = request.headers.get("host") or _address(scope.get("server"))
     return f"{scheme}://{host}{scope.get('root_path', '')}"
-
-
-def path_of(scope: Scope) -> str:
-    """A request's path below the prefix under which the API is served: "" for the prefix itself."""
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", ""))
 
 
 def _address(server: tuple[str, int | None] | None) -> str:

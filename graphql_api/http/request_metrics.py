@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cluster.observability import metrics, tracing
-from graphql_api.http.public_url import path_of
+from graphql_api.request_path import path_of
 
 ROUTES: Final = ("/graphql", "/blobs", "/files", "/tables", "/arrays", "/static", "/metrics", "/healthz", "/readyz")
 

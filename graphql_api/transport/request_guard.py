@@ -15,7 +15,7 @@ from cluster.errors import ForeignHost, ForeignOrigin, PublicError
 from cluster.settings import Settings, variable_of
 from graphql_api.auth.http import audit_refusal
 from graphql_api.auth.url_token import hide_url_token
-from graphql_api.http.public_url import path_of
+from graphql_api.request_path import path_of
 from graphql_api.transport.forwarded import BAD_PREFIX, PROXY_HOST
 from graphql_api.transport.host_check import MAX_HOST_CHARACTERS, HostCheck, Hosts
 from graphql_api.transport.origin_check import Origins

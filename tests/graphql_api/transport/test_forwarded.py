@@ -17,7 +17,8 @@ from starlette.requests import HTTPConnection
 from cluster.errors import SettingError
 from cluster.settings import Settings, load_settings
 from graphql_api.app import create_app
-from graphql_api.http.public_url import path_of, public_url
+from graphql_api.http.public_url import public_url
+from graphql_api.request_path import path_of
 from graphql_api.transport.forwarded import ForwardedHeaders
 from tests.api_node import api_node
 from tests.system import RedisServer
