@@ -109,6 +109,12 @@ class ResultDelivery:
 
     # Subscribers ------------------------------------------------------------------------------------------------------
 
+    def require_room(self) -> None:
+        """Raises:
+        TooManySubscriptions: the node has reached its limit.
+        """
+        self._topics.require_room()
+
     async def final_record(
         self, task_id: str, *, result: Callable[[], bool] = lambda: True, visible: Visible = lambda _: True
     ) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,6 +82,7 @@ class Submissions:
         self.admission = admission
         self._deliveries = deliveries
         self._limits = limits
+        self._claiming: set[asyncio.Task[list[SubmitReply]]] = set()
 
     async def submit(self, bound: Sequence[Bound], options: SubmitOptions) -> list[SubmitReply]:
         """Claims tasks of one type in one round trip and dispatches those that are not in flight yet.
@@ -110,6 +112,15 @@ class Submissions:
             bound, recompute=options.recompute, account=options.account, not_before=options.not_before
         )
         await self._files.use(bound, Owner(options.tenant, options.account))
+        # A caller that goes away now must not leave tasks that are claimed for this node and never dispatched.
+        claiming = asyncio.create_task(self._claim_and_dispatch(bound, options, trace))
+        self._claiming.add(claiming)
+        claiming.add_done_callback(self._claiming.discard)
+        return await asyncio.shield(claiming)
+
+    async def _claim_and_dispatch(
+        self, bound: Sequence[Bound], options: SubmitOptions, trace: str
+    ) -> list[SubmitReply]:
         submitted = await self._claim_all(bound, options, trace)
         self.admission.accepted(submitted, not_before=options.not_before)
         self._audit_all(bound, submitted, options.actor)

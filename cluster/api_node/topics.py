@@ -109,14 +109,20 @@ class Topics:
 
     # Subscribers ------------------------------------------------------------------------------------------------------
 
+    def require_room(self) -> None:
+        """Raises:
+        TooManySubscriptions: the node has reached its limit.
+        """
+        if self.subscribers >= self._limit:
+            raise TooManySubscriptions(f"this node has {self._limit} open subscriptions, its limit; try again later")
+
     def join(self, task_id: str) -> Topic:
         """Adds one subscriber. `leave` must follow.
 
         Raises:
             TooManySubscriptions: the node has reached its limit.
         """
-        if self.subscribers >= self._limit:
-            raise TooManySubscriptions(f"this node has {self._limit} open subscriptions, its limit; try again later")
+        self.require_room()
         self.subscribers += 1
         topic = self._topics.get(task_id)
         if topic is None:

@@ -81,6 +81,7 @@ class Operation:
     Attributes:
         number: number of the document, unique in this process.
         name: name of the operation.
+        root_fields: the names of its root fields.
         shared: its response for a final record depends on nothing but the document and the variables.
         introspects: it selects `__schema` or `__type`.
         constant: it selects nothing else, so that its response never changes.
@@ -93,6 +94,7 @@ class Operation:
     number: int
     kind: OperationType
     name: str | None
+    root_fields: frozenset[str]
     shared: bool
     introspects: bool = False
     constant: bool = False
@@ -144,11 +146,11 @@ class CachedDocument:
             own = node.name.value if node.name else None
             if name is None or name == own:
                 kind = OperationType(node.operation.value)
-                names = set(_root_fields(self.document, node))
+                names = frozenset(_root_fields(self.document, node))
                 introspects = not names.isdisjoint({"__schema", "__type"})
                 constant = introspects and not node.variable_definitions and all(n.startswith("__") for n in names)
                 shared = _awaits_one_task(node) and not _asks_who(self.document)
-                return Operation(self.document, node, self.number, kind, own, shared, introspects, constant)
+                return Operation(self.document, node, self.number, kind, own, names, shared, introspects, constant)
         message = "Must provide an operation." if name is None else f"Unknown operation named '{name}'."
         raise DocumentRejected([GraphQLError(message)])
 
@@ -203,6 +205,8 @@ class DocumentCache:
         self.answer_bytes = settings.answer_bytes
         self.result_fields: Collection[str] = ()
         """The GraphQL names of the schema's `@result_field` methods, which cost more than other fields."""
+        self.run_fields: Collection[str] = ()
+        """The GraphQL names of the schema's subscriptions that submit a task."""
         self._rules = tuple(specified_rules)
         if not settings.introspection:
             self._rules += (NoSchemaIntrospectionCustomRule,)
@@ -256,6 +260,10 @@ class DocumentCache:
             raise
         tokens = max(1, document.token_count or self._limits.tokens)
         return CachedDocument(text, document, weight_of(text, tokens), cacheable, next(self._numbers), measured)
+
+    def changes_something(self, operation: Operation) -> bool:
+        """Whether an operation does more than read: it is a mutation, or a subscription that submits a task."""
+        return operation.kind is OperationType.MUTATION or not operation.root_fields.isdisjoint(self.run_fields)
 
     def validate(self, schema: GraphQLSchema, document: CachedDocument) -> None:
         """Validates a document against the schema, once, and keeps it if it is valid.

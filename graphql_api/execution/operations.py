@@ -81,6 +81,14 @@ class Operations(strawberry.Schema):
         except (DocumentRejected, MissingQueryError):
             return None
 
+    def changes_something(self, query: str, variables: Mapping[str, Any] | None, operation_name: str | None) -> bool:
+        """Whether an operation does more than read, before it is executed; False if it is refused."""
+        try:
+            document = self._documents.parse_cached(query, variables)
+            return self._documents.changes_something(document.operation(operation_name))
+        except (DocumentRejected, MissingQueryError):
+            return False
+
     async def stream(  # type: ignore[override]
         self,
         query: str | None,
@@ -110,8 +118,11 @@ class Operations(strawberry.Schema):
         try:
             document = self._documents.parse_cached(text, variables)
             operation = document.operation(name)
-            if operation.kind not in (allowed or ALL_OPERATIONS):
+            allowed = allowed or ALL_OPERATIONS
+            if operation.kind not in allowed:
                 raise InvalidOperationTypeError(operation.kind)
+            if OperationType.MUTATION not in allowed and self._documents.changes_something(operation):
+                raise InvalidOperationTypeError(OperationType.MUTATION)
             kind = operation.kind.value
             self._documents.validate(self._core, document)
             return operation

@@ -26,6 +26,7 @@ from graphql_api.schema.constraints import description_of
 from graphql_api.schema.mutations import end_fields, submit_fields
 from graphql_api.schema.queries import make_query
 from graphql_api.schema.retry_task import retry_field
+from graphql_api.schema.run_field import run_field, run_name
 from graphql_api.schema.scalars import CONFIG
 from graphql_api.schema.strawberry_fields import set_signature
 from graphql_api.schema.stream_types import StreamType, StreamValue, make_task_item, stream_type
@@ -88,9 +89,13 @@ def make_schema(registry: Registry, documents: DocumentCache | None = None) -> S
     def members(submission: type) -> list[StrawberryField]:
         return [field for task_type in task_types for field in submit_fields(task_type, type_map, submission)]
 
-    schema = _assemble(outputs, members, documents, streams)
+    def run_members(task: type) -> list[StrawberryField]:
+        return [run_field(task_type, type_map, task) for task_type in task_types]
+
+    schema = _assemble(outputs, members, run_members, documents, streams)
     schema.wrappers, schema.outputs, schema.streams = wrappers, names, streams
     schema.documents.result_fields = frozenset(type_map.result_fields)
+    schema.documents.run_fields = frozenset(map(run_name, task_types))
     return schema
 
 
@@ -107,12 +112,13 @@ def reserved_names() -> frozenset[str]:
         set_signature(submit, [options], submission)
         return [make_field("submit", resolver=submit)]
 
-    return frozenset(core_schema(_assemble([nothing], members)).type_map) - {"_Nothing"}
+    return frozenset(core_schema(_assemble([nothing], members, lambda _: [])).type_map) - {"_Nothing"}
 
 
 def _assemble(
     outputs: list[Any],
     members: Callable[[type], list[StrawberryField]],
+    run_members: Callable[[type], list[StrawberryField]],
     documents: DocumentCache | None = None,
     streams: dict[str, StreamType] | None = None,
 ) -> Schema:
@@ -132,7 +138,7 @@ def _assemble(
             "Mutation",
             [*members(submission), *end_fields(task), retry_field(submission), upload_field(), token_field()],
         ),
-        subscription=make_subscription(task, make_task_event(task), task_item),
+        subscription=make_subscription(task, make_task_event(task), task_item, run_members(task)),
         types=[*outputs, *items],
         config=CONFIG,
     )

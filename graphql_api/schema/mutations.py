@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Union
 
 import strawberry
@@ -13,6 +15,7 @@ from strawberry.types.field import StrawberryField
 from cluster.errors import BadInput, Forbidden
 from cluster.store.audit_stream import AuditAction
 from cluster.store.record import Record
+from cluster.store.replies import SubmitReply
 from cluster.store.task_calls import CancelMode
 from cluster.task_types.task_id import check_task_id
 from cluster.task_types.task_type import Argument, TaskType
@@ -37,17 +40,12 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
     type_map.claim(f"submit{name}Many", task_type.origin)
     type_map.claim(input_name, task_type.origin)
     check_names((*(item.name for item in task_type.arguments), "options"), task_type.origin)
-    arguments = [_argument(item, name, task_type, type_map) for item in task_type.arguments]
+    arguments = task_arguments(task_type, type_map)
     spell = functools.partial(client_path, task_type)
 
     async def submit_one(info: ApiInfo, options: SubmitOptions | None = None, **values: Any) -> Any:
-        # What the caller may do, and how often, is decided before its arguments are looked at.
         require_readable(info, Scope.SUBMIT)
-        settings = info.context.node.settings
-        chosen = to_options(options, info.context.caller, settings)
-        caller = await info.context.authorize_submissions(task_type.name, 1)
-        bound = task_type.bind(to_builtin(values), spell, salt=caller.salt, limit_bytes=settings.input_limit_bytes)
-        [submitted] = await info.context.node.submissions.submit([bound], chosen)
+        submitted = await submit_arguments(info, task_type, values, options)
         return submission(record=submitted.record, outcome=submitted.outcome)
 
     async def submit_many(info: ApiInfo, inputs: list[Any], options: SubmitOptions | None = None) -> Any:
@@ -74,17 +72,11 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
         submitted = await info.context.node.submissions.submit(bound, chosen)
         return [submission(record=item.record, outcome=item.outcome) for item in submitted]
 
-    options = inspect.Parameter(
-        "options", inspect.Parameter.KEYWORD_ONLY, default=strawberry.UNSET, annotation=SubmitOptions | None
-    )
-    info = inspect.Parameter("info", inspect.Parameter.KEYWORD_ONLY, annotation=ApiInfo)
-    set_signature(submit_one, [info, *(_parameter(*argument) for argument in arguments), options], submission)
+    info, options = resolver_parameters()
+    set_signature(submit_one, [info, *map(argument_parameter, arguments), options], submission)
     fields = [make_field(f"submit_{task_type.name}", resolver=submit_one, description=task_type.description)]
     if arguments:
-        members = [
-            input_field(item.name, kind, default, description_of(item.annotation, None, default.sentence))
-            for item, kind, default in arguments
-        ]
+        members = [input_field(item.declared.name, item.kind, item.default, item.description) for item in arguments]
         input_type = create_type(
             input_name, members, is_input=True, description=f"The arguments of `{task_type.name}`."
         )
@@ -101,11 +93,42 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
     return fields
 
 
-def _argument(item: Argument, task: str, task_type: TaskType, type_map: TypeMap) -> tuple[Argument, Any, Default]:
-    """An argument with its GraphQL type and default."""
-    where = f"{task_type.origin}, {item.name}"
-    kind = type_map.input(item.annotation, where, task + upper_camel(item.name))
-    return item, kind, graphql_default(item.annotation, item.default, None, where)
+async def submit_arguments(
+    info: ApiInfo, task_type: TaskType, values: Mapping[str, Any], options: SubmitOptions | None
+) -> SubmitReply:
+    """Submits one task by its GraphQL arguments."""
+    # What the caller may do, and how often, is decided before its arguments are looked at.
+    settings = info.context.node.settings
+    chosen = to_options(options, info.context.caller, settings)
+    caller = await info.context.authorize_submissions(task_type.name, 1)
+    spell = functools.partial(client_path, task_type)
+    bound = task_type.bind(to_builtin(values), spell, salt=caller.salt, limit_bytes=settings.input_limit_bytes)
+    [submitted] = await info.context.node.submissions.submit([bound], chosen)
+    return submitted
+
+
+@dataclass(frozen=True, slots=True)
+class TaskArgument:
+    """An argument of a task type with its GraphQL type and default."""
+
+    declared: Argument
+    kind: Any
+    default: Default
+
+    @property
+    def description(self) -> str | None:
+        return description_of(self.declared.annotation, None, self.default.sentence)
+
+
+def task_arguments(task_type: TaskType, type_map: TypeMap) -> list[TaskArgument]:
+    """The arguments of a task type in GraphQL."""
+    name = pascal_case(task_type.name)
+    made = []
+    for item in task_type.arguments:
+        where = f"{task_type.origin}, {item.name}"
+        kind = type_map.input(item.annotation, where, name + upper_camel(item.name))
+        made.append(TaskArgument(item, kind, graphql_default(item.annotation, item.default, None, where)))
+    return made
 
 
 def end_fields(task: type) -> list[StrawberryField]:
@@ -198,9 +221,20 @@ def require_readable(info: ApiInfo, scope: Scope) -> None:
         caller.require(Scope.READ)
 
 
-def _parameter(item: Argument, kind: Any, default: Default) -> inspect.Parameter:
-    description = description_of(item.annotation, None, default.sentence)
-    annotation = Union[kind, None] if default.nullable else kind  # noqa: UP007 - a lazy type has no `|` of its own
-    if description:
-        annotation = Annotated[annotation, strawberry.argument(description=description)]
-    return Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=python_default(default))
+def resolver_parameters() -> tuple[inspect.Parameter, inspect.Parameter]:
+    """The parameters `info` and `options` of the resolvers that submit."""
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return (
+        inspect.Parameter("info", kind, annotation=ApiInfo),
+        inspect.Parameter("options", kind, default=strawberry.UNSET, annotation=SubmitOptions | None),
+    )
+
+
+def argument_parameter(item: TaskArgument) -> inspect.Parameter:
+    """The parameter of a resolver for one argument of its task type."""
+    # Not `kind | None`: a lazy type does not support `|`.
+    annotation = Union[item.kind, None] if item.default.nullable else item.kind  # noqa: UP007
+    if item.description:
+        annotation = Annotated[annotation, strawberry.argument(description=item.description)]
+    default = python_default(item.default)
+    return Parameter(item.declared.name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)

@@ -1,24 +1,26 @@
-"""The subscriptions: `taskResult`, `taskResults`, `taskEvents`, `taskItems`, `clusterChanges`."""
+"""The subscriptions: `run<Name>`, `taskResult`, `taskResults`, `taskEvents`, `taskItems`, `clusterChanges`."""
 
 # No `from __future__ import annotations` here: Strawberry must see the types of this schema, not their names.
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from functools import partial
 
 import strawberry
+from strawberry.tools import create_type, merge_types
+from strawberry.types.field import StrawberryField
 
 from cluster.errors import BadInput
 from cluster.task_types.task_id import check_task_id
 from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
 from graphql_api.schema.cluster_types import Cluster, to_cluster
+from graphql_api.schema.delivery import complete_record
 from graphql_api.schema.selected_fields import selects
 from graphql_api.schema.stream_types import event_id, parse_cursor, parse_event_id
 
 
-def make_subscription(task: type, task_event: type, task_item: type) -> type:
-    """The subscription type for a schema's `Task`, `TaskEvent` and `TaskItem`."""
+def make_subscription(task: type, task_event: type, task_item: type, run_fields: list[StrawberryField]) -> type:
+    """The subscription type of a schema with these types, and the `run<Name>` of its task types."""
 
     @strawberry.type
     class Subscription:
@@ -35,11 +37,8 @@ def make_subscription(task: type, task_event: type, task_item: type) -> type:
                 if record.seq == context.last_event_id:
                     return  # a reconnected event stream whose client has received the end already
                 context.event_id = record.seq
-                if not record.result_omitted or not selects(info, "result"):
-                    yield task(record=record)
-                    return
-                async with context.send_window.result(partial(context.node.deliveries.with_result, record)) as complete:
-                    yield task(record=context.require_visible(complete))
+                async with complete_record(info, record) as complete:
+                    yield task(record=complete)
 
         @strawberry.subscription(description="Delivers each task as it ends, then completes.")
         async def task_results(self, info: ApiInfo, task_ids: list[strawberry.ID]) -> AsyncGenerator[task, None]:  # type: ignore[valid-type]
@@ -105,4 +104,6 @@ def make_subscription(task: type, task_event: type, task_item: type) -> type:
                     async for snapshot in snapshots:
                         yield to_cluster(snapshot, info.context.node.settings)
 
-    return Subscription
+    if not run_fields:
+        return Subscription
+    return merge_types("Subscription", (create_type("RunSubscription", run_fields), Subscription))

@@ -43,6 +43,8 @@ OPERATIONS: Final = {
 }
 """The kinds of operation that each method executes; subscriptions go over a WebSocket or an event stream."""
 
+GET_ONLY_READS: Final = "GET executes only operations that read; send a mutation, or a run<Name>, by POST"
+
 
 class HttpEndpoint:
     """Responds to the HTTP requests of one node."""
@@ -95,6 +97,11 @@ class HttpEndpoint:
             unfinished.release()
             if not self._streams(accepted, operation):
                 return await self._execute(request.method, accepted, context, operation)
+            if request.method == "GET" and self._schema.changes_something(
+                operation["query"], operation.get("variables"), operation.get("operationName")
+            ):
+                # Not an error in the stream: an EventSource would connect again for ever.
+                raise RequestRefused(405, GET_ONLY_READS, {"Allow": "POST"})
             slot = self._connections.take_slot(caller.name, address_name_of(request))
             return await event_stream(request, operation, self._schema, context, slot)
         except ClientDisconnect:
@@ -147,7 +154,7 @@ class HttpEndpoint:
         except InvalidOperationTypeError as error:
             if error.operation_type is OperationType.SUBSCRIPTION:
                 raise RequestRefused(400, "subscribe over a WebSocket, or with Accept: text/event-stream") from None
-            raise RequestRefused(405, "GET executes queries only; send a mutation by POST", {"Allow": "POST"}) from None
+            raise RequestRefused(405, GET_ONLY_READS, {"Allow": "POST"}) from None
         except MissingQueryError:
             raise RequestRefused(400, 'expected a JSON object with "query", a string') from None
         body = result_payload(result)

@@ -1,6 +1,10 @@
-"""A submission that joins with a higher priority: what the node sends to the scheduler, and takes back."""
+"""A node's submissions: what it sends to the scheduler, and takes back."""
 
 from __future__ import annotations
+
+import asyncio
+
+import pytest
 
 from cluster.api_node.admission_control import Admission
 from cluster.api_node.audit_log import AuditLog
@@ -18,13 +22,20 @@ from cluster.store.folder_blob_store import FolderBlobStore
 from cluster.task_types.registry import load_registry
 
 
-async def test_an_attempt_that_waits_with_a_lower_priority_is_replaced_and_leaves_the_scheduler(
-    settings: Settings, store: Store
-) -> None:
-    scheduler, policies = SchedulerClient(settings), PolicyCache(store)
-    dispatcher, cancellations = Dispatcher(store, scheduler), Cancellations(scheduler)
-    admission = Admission(settings, store, policies)
-    node = Submissions(
+@pytest.fixture
+def dispatcher(settings: Settings, store: Store) -> Dispatcher:
+    return Dispatcher(store, SchedulerClient(settings))
+
+
+@pytest.fixture
+def cancellations(settings: Settings) -> Cancellations:
+    return Cancellations(SchedulerClient(settings))
+
+
+@pytest.fixture
+def node(settings: Settings, store: Store, dispatcher: Dispatcher, cancellations: Cancellations) -> Submissions:
+    admission = Admission(settings, store, PolicyCache(store))
+    return Submissions(
         store,
         dispatcher,
         admission,
@@ -34,9 +45,33 @@ async def test_an_attempt_that_waits_with_a_lower_priority_is_replaced_and_leave
         Limits(load_registry(), frozenset, lambda _: None),
         Files(settings, store, FolderBlobStore(settings.data_dir), admission),
     )
+
+
+async def test_an_attempt_that_waits_with_a_lower_priority_is_replaced_and_leaves_the_scheduler(
+    node: Submissions, dispatcher: Dispatcher, cancellations: Cancellations
+) -> None:
     bound = load_registry()["fibonacci"].bind({"n": 90})
     for priority in (-5, 5, 0, 5):
         await node.submit([bound], SubmitOptions(priority=priority, account="acme"))
     sent = [(item.attempt, item.priority) for item in dispatcher._waiting]
     assert sent == [(1, -5), (2, 5)]
     assert cancellations._waiting == {(bound.task_id, 1): False}
+
+
+async def test_every_task_that_was_accepted_is_dispatched_though_its_caller_went_away_at_any_moment(
+    store: Store, node: Submissions, dispatcher: Dispatcher
+) -> None:
+    """It would be queued until the recoverer asks the scheduler for it."""
+    kind = load_registry()["fibonacci"]
+    tasks = [kind.bind({"n": n}) for n in range(1_000, 1_040)]
+    for steps, bound in enumerate(tasks):
+        submitting = asyncio.ensure_future(node.submit([bound], SubmitOptions()))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        submitting.cancel()
+    async with asyncio.timeout(5):
+        while node._claiming:
+            await asyncio.sleep(0.01)
+    accepted = {bound.task_id for bound in tasks if await store.read(bound.task_id) is not None}
+    assert accepted == {item.task_id for item in dispatcher._waiting}
+    assert accepted, "none was cancelled after it was sent"
