@@ -24,7 +24,12 @@ const precompressed = {
 };
 
 export default defineConfig({
-  base: "/static/",
+  // Relative, because a proxy may serve the api under any path. The pages are at `./` and `./graphql`, their files in
+  // `./static/`; the files name each other relative to themselves.
+  base: "./",
+  experimental: {
+    renderBuiltUrl: (file, { hostType }) => (hostType === "html" ? `./static/${file}` : { relative: true }),
+  },
   logLevel: "warn",
   worker: { format: "es" },
   plugins: [precompressed],

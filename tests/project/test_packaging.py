@@ -132,7 +132,7 @@ async def test_the_installed_command_serves_both_pages(installed: tuple[Path, di
             for path in ("/", "/graphql"):
                 html = (await client.get(path, headers={"Accept": "text/html"})).text
                 assert "were not built" not in html
-                scripts = re.findall(r'src="(/static/[^"]+)"', html)
+                scripts = re.findall(r'src="[.](/static/[^"]+)"', html)
                 assert scripts
                 for script in scripts:
                     assert (await client.get(script)).status_code == 200

@@ -2,10 +2,12 @@
 import { createClient } from "graphql-ws";
 import { authorization, onKeyChange } from "./key.ts";
 
-export const HTTP_URL = "/graphql";
+/** Where the api is: the folder of this page, at the page's own origin and under any path that a proxy gives it. */
+export const API_URL = new URL("./", location.href).href;
 
-/** The page may be served over TLS or on any port, so the WebSocket uses the page's own origin. */
-export const SOCKET_URL = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/graphql`;
+export const HTTP_URL = `${API_URL}graphql`;
+
+export const SOCKET_URL = HTTP_URL.replace(/^http/, "ws");
 
 /** Close code of a WebSocket without a valid credential; a retry would not help. */
 const FORBIDDEN = 4403;

@@ -53,7 +53,7 @@ function App() {
               {title}
             </a>
           ))}
-          <a href="/graphql">GraphiQL</a>
+          <a href="graphql">GraphiQL</a>
         </nav>
         <span className="end" role="status">
           <ClusterLine watch={watch} />

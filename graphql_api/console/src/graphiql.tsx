@@ -39,7 +39,7 @@ createRoot(document.getElementById("root")!).render(
     shouldPersistHeaders={false}
   >
     <GraphiQL.Logo>
-      <a className="home" href="/">
+      <a className="home" href="./">
         dask-graphql
       </a>
     </GraphiQL.Logo>

@@ -1,6 +1,6 @@
 // One task as it goes: its events live, then its result.
 import { useEffect, useState } from "react";
-import { type Refusal, refusal, request, subscribe } from "./api.ts";
+import { API_URL, type Refusal, refusal, request, subscribe } from "./api.ts";
 import { call, count, counted, duration } from "./format.ts";
 import { useNow, usePoll } from "./hooks.ts";
 import { TaskLogs } from "./logs.tsx";
@@ -235,7 +235,7 @@ const latestRun = (events: TaskEvent[]): TaskEvent[] =>
   events.slice(events.findLastIndex(({ state }, index) => isFinal(state) && index < events.length - 1) + 1);
 
 function IdLine({ taskId, name, submitted }: { taskId: string; name: string | undefined; submitted: Submitted | undefined }) {
-  const link = `${location.origin}/#/tasks/${taskId}`;
+  const link = `${API_URL}#/tasks/${taskId}`;
   return (
     <>
       <p className="row id">

@@ -1,5 +1,5 @@
 // Sending a file to the api: hash it, ask whether the api has it, and send it if not.
-import { request } from "./api.ts";
+import { API_URL, request } from "./api.ts";
 import { authorization } from "./key.ts";
 import { CREATE_UPLOAD } from "./operations.ts";
 import { CAN_HASH } from "./task-id.ts";
@@ -48,7 +48,7 @@ function send(
   return new Promise((resolve, reject) => {
     const sending = new XMLHttpRequest();
     const stop = () => sending.abort();
-    sending.open("POST", `/files?name=${encodeURIComponent(name)}`);
+    sending.open("POST", `${API_URL}files?name=${encodeURIComponent(name)}`);
     const headers = {
       ...authorization(),
       "content-type": mediaType(file),
