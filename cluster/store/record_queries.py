@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from cluster.store.keys import SHARDS
 from cluster.store.record import FIELDS, FIELDS_BUT_RESULT, LogLine, Record, TaskState, parse_log_line, parse_record
 from cluster.store.script_calls import Calls
+from cluster.store.task_filter import EVERYTHING, TaskFilter
+
+Position: TypeAlias = tuple[int, str]
+"""The place of a task in the lists: when it was submitted, milliseconds since 1970, and its id."""
 
 
 class RecordQueries(ABC):
@@ -71,47 +75,57 @@ class RecordQueries(ABC):
             )
         )
 
-    async def newest(
+    async def input_lengths(self, task_ids: Sequence[str]) -> list[int]:
+        """Returns the bytes of the input of each task; 0 for one that is gone."""
+        return await self.commands([("HSTRLEN", self.calls.record_key(task_id), "input") for task_id in task_ids])
+
+    async def list_tasks(
         self,
-        first: int,
+        limit: int,
         *,
-        before: tuple[int, str] | None = None,
-        state: TaskState | None = None,
-        name: str | None = None,
+        newest_first: bool = True,
+        below: Position | None = None,
+        above: Position | None = None,
+        wanted: TaskFilter = EVERYTHING,
         tenant: str | None = None,
-        since: int | None = None,
-        until: int | None = None,
-    ) -> list[tuple[int, str]]:
-        """Lists tasks, newest first, as (submitted_at, task id).
+    ) -> list[Position]:
+        """Lists tasks by the time of their submission, as (submitted_at, task id).
 
         Args:
-            first: maximum number of tasks.
-            before: cursor: the last pair of the previous page.
-            state, name, tenant: only tasks that match.
-            since, until: only tasks submitted at or after `since` and before `until`, milliseconds since 1970.
+            limit: maximum number of tasks.
+            newest_first: the order, and from which end the list is read.
+            below, above: only tasks before the one in time, and after the other.
+            wanted: only tasks in these lists and this span of time; other conditions are for the caller to check.
+            tenant: only tasks of this tenant.
         """
-        if before is not None and until is not None and before[0] >= until:
-            before = None
-        if before is not None and since is not None and before[0] < since:
-            return []
-        highest = "+inf" if until is None else f"({until}"
-        if before is not None:
-            highest = f"({before[0]}"
-        lowest = "-inf" if since is None else since
+        lowest, highest = _span(wanted)
+        if above is not None and (wanted.since is None or above[0] >= wanted.since):
+            lowest = f"({above[0]}"
+        if below is not None and (wanted.until is None or below[0] < wanted.until):
+            highest = f"({below[0]}"
+        # Any number of ids from a cursor's own millisecond may be on either side of it, so they are all read.
+        edges = {cursor[0] for cursor in (above, below) if cursor is not None and wanted.spans(cursor[0])}
+        verb, ends = ("ZREVRANGEBYSCORE", (highest, lowest)) if newest_first else ("ZRANGEBYSCORE", (lowest, highest))
         commands: list[tuple[Any, ...]] = []
-        for digit in SHARDS:
-            key = self.calls.index_key(digit, state, name, tenant)
-            if before is not None:
-                # Any number of ids from the cursor's own millisecond may sort before the cursor, so read them all.
-                commands.append(("ZREVRANGEBYSCORE", key, before[0], before[0], "WITHSCORES"))
-            commands.append(("ZREVRANGEBYSCORE", key, highest, lowest, "WITHSCORES", "LIMIT", 0, first))
-        replies = await self.commands(commands)
-        pairs = sorted(
-            ((int(score), member.decode()) for reply in replies for member, score in members(reply)), reverse=True
-        )
-        if before is not None:
-            pairs = [pair for pair in pairs if pair < before]
-        return pairs[:first]
+        for key in self._index_keys(wanted, tenant):
+            commands += [(verb, key, edge, edge, "WITHSCORES") for edge in edges]
+            commands.append((verb, key, *ends, "WITHSCORES", "LIMIT", 0, limit))
+        replies = await self.commands(commands) if commands else []
+        # A task that changes its state meanwhile may be in two of the lists.
+        pairs = {(int(score), member.decode()) for reply in replies for member, score in members(reply)}
+        between = [pair for pair in pairs if (below is None or pair < below) and (above is None or pair > above)]
+        return sorted(between, reverse=newest_first)[:limit]
+
+    async def count_tasks(self, wanted: TaskFilter, tenant: str | None = None) -> int:
+        """Returns the number of tasks in the lists and the span of time of a filter, of one tenant or of all. Records
+        that have expired and are not pruned yet are counted too."""
+        lowest, highest = _span(wanted)
+        commands = [("ZCOUNT", key, lowest, highest) for key in self._index_keys(wanted, tenant)]
+        return sum(await self.commands(commands)) if commands else 0
+
+    def _index_keys(self, wanted: TaskFilter, tenant: str | None) -> list[str]:
+        lists = wanted.lists
+        return [self.calls.index_key(digit, state, name, tenant) for digit in SHARDS for state, name in lists]
 
     async def count(self, state: TaskState, name: str | None = None) -> int:
         """Returns the number of records in a state, of one task type or of all."""
@@ -164,6 +178,11 @@ class RecordQueries(ABC):
     async def server_milliseconds(self) -> int:
         """Returns the time by Redis's clock, milliseconds since 1970."""
         return _milliseconds(await self.command("TIME"))
+
+
+def _span(wanted: TaskFilter) -> tuple[str | int, str | int]:
+    """The lowest and the highest score of what a filter wants."""
+    return "-inf" if wanted.since is None else wanted.since, "+inf" if wanted.until is None else f"({wanted.until}"
 
 
 def _milliseconds(time_reply: Sequence[Any]) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
 
 from cluster.store.actor import Actor
 from cluster.store.record import Record, TaskState
+
+T = TypeVar("T")
 
 MAX_LISTS: Final = 10
 """Lists of one shard, of task types and states, that are read together. With more of them, states are compared with the
@@ -53,13 +55,26 @@ class TaskFilter:
         return (
             (self.states is None or record.state in self.states)
             and (self.names is None or record.name in self.names)
-            and (self.since is None or record.submitted_at >= self.since)
-            and (self.until is None or record.submitted_at < self.until)
+            and self.spans(record.submitted_at)
             and (self.tag is None or self.tag in record.tags)
             and (self.submitted_by is None or _is_by(record, self.submitted_by, may_know))
             and (self.error_code is None or (record.error_fields() or {}).get("code") == self.error_code)
             and (self.text is None or _contains(record, self.text.casefold()))
         )
+
+    def narrowed(self, by: TaskFilter) -> TaskFilter:
+        """This filter with the states, task types and times of another one too."""
+        return replace(
+            self,
+            states=_both(self.states, by.states),
+            names=_both(self.names, by.names),
+            since=max((at for at in (self.since, by.since) if at is not None), default=None),
+            until=min((at for at in (self.until, by.until) if at is not None), default=None),
+        )
+
+    def spans(self, submitted_at: int) -> bool:
+        """Whether this time is in the span of `since` and `until`."""
+        return (self.since is None or submitted_at >= self.since) and (self.until is None or submitted_at < self.until)
 
     @property
     def lists(self) -> list[tuple[TaskState | None, str | None]]:
@@ -77,6 +92,13 @@ class TaskFilter:
         beyond = (self.tag, self.error_code, self.submitted_by, self.text) != (None,) * 4
         unlisted = self.states not in (None, set(TaskState)) and any(state is None for state, _ in self.lists)
         return beyond or unlisted
+
+
+def _both(one: frozenset[T] | None, other: frozenset[T] | None) -> frozenset[T] | None:
+    return other if one is None else one if other is None else one & other
+
+
+EVERYTHING: Final = TaskFilter()
 
 
 def _is_by(record: Record, who: str, may_know: Callable[[Actor], bool]) -> bool:

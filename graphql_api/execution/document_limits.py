@@ -44,11 +44,11 @@ PLAIN_ITEMS_PER_VALUE: Final = 5
 VALUES_BESIDE_VARIABLES: Final = 1_000
 """Values of a request that are not in its variables."""
 DEFAULT_PAGE: Final = 20
-"""Items per page without `first`."""
+"""Items per page without `first` and `last`."""
 PAGE_LIMIT: Final = 100
 """Items per page at most."""
 PAGED: Final = frozenset({"tasks", "audit"})
-"""The lists with `first`: what is selected below one counts for each item of a page."""
+"""The lists with `first` or `last`: what is selected below one counts for each item of a page."""
 ROOT_COST: Final = 10
 """Cost of a field that reads or writes Redis, or reads a long value; other fields cost 1."""
 BATCHED_COST: Final = 3
@@ -209,11 +209,11 @@ class _Walk:
         return _Size(size.depth + 1, own + cost, size.schema_cost * times)
 
     def _page_size(self, node: FieldNode) -> int:
-        for argument in node.arguments or ():
-            if argument.name.value == "first":
-                first = int(argument.value.value) if isinstance(argument.value, IntValueNode) else PAGE_LIMIT
-                return max(1, min(first, PAGE_LIMIT))
-        return DEFAULT_PAGE
+        sizes = [
+            int(argument.value.value) if isinstance(argument.value, IntValueNode) else PAGE_LIMIT
+            for argument in node.arguments or () if argument.name.value in ("first", "last")
+        ]  # fmt: skip
+        return max(1, min(max(sizes, default=DEFAULT_PAGE), PAGE_LIMIT))
 
     def _batch_cost(self, items: Node, selection: int, *, each: bool) -> int:
         """The cost of a batch, without that of a variable's items, whose number is known only with the variables

@@ -12,6 +12,11 @@ import strawberry
 from cluster.errors import BadInput
 
 
+def given(value: Any) -> Any:
+    """The value of an optional argument; None if it was omitted."""
+    return None if value is strawberry.UNSET else value
+
+
 def to_builtin(values: Mapping[str, Any]) -> dict[str, Any]:
     """Converts GraphQL arguments to JSON-like values by Python name; omitted arguments are omitted.
 

@@ -10,17 +10,20 @@ import strawberry
 from cluster.api_node.cluster_snapshot import read_snapshot
 from cluster.store.audit_stream import AuditAction, read_audit
 from cluster.store.record import TaskState
+from cluster.store.task_filter import TaskFilter
 from cluster.task_types.declaration import check_name
 from cluster.task_types.task_id import check_task_id
 from graphql_api.answer_size import current_answer
 from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
 from graphql_api.execution.document_limits import DEFAULT_PAGE, PAGE_LIMIT
+from graphql_api.schema.arguments import given
 from graphql_api.schema.audit_types import AuditConnection, audit_filter, parse_audit_cursor, to_audit_connection
 from graphql_api.schema.caller_type import CallerType
 from graphql_api.schema.cluster_types import Cluster, to_cluster
-from graphql_api.schema.paging import PageInfo, checked_first, make_cursor, parse_cursor
-from graphql_api.schema.selected_fields import read_page
+from graphql_api.schema.paging import checked_number, page_arguments
+from graphql_api.schema.task_connection import TaskOrder, TaskPages
+from graphql_api.schema.task_filter_input import TaskFilterInput, to_task_filter
 from graphql_api.schema.task_type_description import TaskTypeType
 from graphql_api.schema.times import to_milliseconds
 from graphql_api.schema.usage_types import UsageType, all_usage, usage_of
@@ -29,6 +32,7 @@ from graphql_api.schema.usage_types import UsageType, all_usage, usage_of
 def make_query(task_class: type, connection_class: type) -> type:
     """The query type for a schema's `Task` and `TaskConnection`."""
     descriptions: list[TaskTypeType] = []
+    pages = TaskPages(task_class, connection_class)
 
     @strawberry.type
     class Query:
@@ -41,52 +45,59 @@ def make_query(task_class: type, connection_class: type) -> type:
             seen = record is not None and info.context.caller.can_see(record)
             return task_class(record=record) if seen else None
 
-        @strawberry.field(description="Tasks, newest first; at most 100 per page.")
+        @strawberry.field(
+            description="The tasks that the caller may see; at most 100 per page: the `first` ones after `after`, or "
+            "the `last` ones before `before`. Without either the first 20."
+        )
         async def tasks(
             self,
             info: ApiInfo,
-            first: int | None = DEFAULT_PAGE,
-            after: str | None = strawberry.UNSET,
-            state: TaskState | None = strawberry.UNSET,
-            name: str | None = strawberry.UNSET,
+            first: Annotated[
+                int | None, strawberry.argument(description="Not together with `last`.")
+            ] = strawberry.UNSET,
+            after: Annotated[
+                str | None, strawberry.argument(description="The `endCursor` of a page, or any edge's `cursor`.")
+            ] = strawberry.UNSET,
+            last: int | None = strawberry.UNSET,
+            before: Annotated[
+                str | None, strawberry.argument(description="The `startCursor` of a page, or any edge's `cursor`.")
+            ] = strawberry.UNSET,
+            where: TaskFilterInput | None = strawberry.UNSET,
+            order_by: TaskOrder | None = TaskOrder.NEWEST_FIRST,
+            state: Annotated[
+                TaskState | None, strawberry.argument(deprecation_reason="Use `where: {states: [...]}`.")
+            ] = strawberry.UNSET,
+            name: Annotated[
+                str | None, strawberry.argument(deprecation_reason="Use `where: {names: [...]}`.")
+            ] = strawberry.UNSET,
             submitted_after: Annotated[
-                datetime.datetime | None, strawberry.argument(description="Only tasks submitted at this time or later.")
+                datetime.datetime | None,
+                strawberry.argument(
+                    description="Only tasks submitted at this time or later.",
+                    deprecation_reason="Use `where: {submittedAfter: ...}`.",
+                ),
             ] = strawberry.UNSET,
             submitted_before: Annotated[
-                datetime.datetime | None, strawberry.argument(description="Only tasks submitted before this time.")
+                datetime.datetime | None,
+                strawberry.argument(
+                    description="Only tasks submitted before this time.",
+                    deprecation_reason="Use `where: {submittedBefore: ...}`.",
+                ),
             ] = strawberry.UNSET,
         ) -> connection_class:  # type: ignore[valid-type]
-            first = checked_first(first)
-            caller = info.context.caller
-            caller.require(Scope.READ)
-            caller.require_unconfined("`tasks`")
-            store = info.context.node.store
-            before = parse_cursor(after) if after else None
-            if name and name not in info.context.node.registry:
-                check_name(name)
-            pairs = await store.newest(
-                first + 1,
-                before=before,
-                state=state or None,
-                name=name or None,
-                tenant=caller.tenant_seen,
+            page = page_arguments(given(first), after or None, given(last), before or None)
+            info.context.caller.require(Scope.READ)
+            info.context.caller.require_unconfined("`tasks`")
+            old = TaskFilter(
+                states=frozenset({state}) if state else None,
+                names=frozenset({name}) if name else None,
                 since=to_milliseconds(submitted_after or None, "submittedAfter"),
                 until=to_milliseconds(submitted_before or None, "submittedBefore"),
             )
-            records = await read_page(info, [task_id for _, task_id in pairs[:first]])
-            edges = [
-                connection_class.edge(cursor=make_cursor(pair), node=task_class(record=record))  # type: ignore[attr-defined]
-                for pair, record in zip(pairs, records, strict=False)
-                if record is not None and caller.can_see(record)
-            ]
-            shown = pairs[:first]
-            page_info = PageInfo(
-                has_next_page=len(pairs) > first,
-                has_previous_page=before is not None,
-                start_cursor=make_cursor(shown[0]) if shown else None,
-                end_cursor=make_cursor(shown[-1]) if shown else None,
-            )
-            return connection_class(edges=edges, page_info=page_info)  # type: ignore[no-any-return]
+            if name and name not in info.context.node.registry:
+                check_name(name)
+            wanted = to_task_filter(where or None).narrowed(old)
+            return await pages.read(info, wanted, order_by or TaskOrder.NEWEST_FIRST, page)  # type: ignore[no-any-return]
 
         @strawberry.field(description="The task types that this api accepts.")
         def task_types(self, info: ApiInfo) -> list[TaskTypeType]:
@@ -123,7 +134,7 @@ def make_query(task_class: type, connection_class: type) -> type:
             action: AuditAction | None = strawberry.UNSET,
             task_id: strawberry.ID | None = strawberry.UNSET,
         ) -> AuditConnection:
-            first = checked_first(first)
+            first = checked_number(first, "first")
             asking = info.context.caller
             asking.require(Scope.ADMIN)
             before = parse_audit_cursor(after) if after else None
@@ -141,7 +152,7 @@ def make_query(task_class: type, connection_class: type) -> type:
 
         @strawberry.field(description="The accounts that use most bytes; at most 100. Needs the scope `admin`.")
         async def all_usage(self, info: ApiInfo, first: int | None = PAGE_LIMIT) -> list[UsageType]:
-            return await all_usage(info.context.node, info.context.caller, checked_first(first))
+            return await all_usage(info.context.node, info.context.caller, checked_number(first, "first"))
 
         @strawberry.field(description="The caller of this request, with its permissions.")
         def caller(self, info: ApiInfo) -> CallerType:

@@ -4,7 +4,7 @@
 
 import datetime
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import strawberry
 
@@ -14,6 +14,7 @@ from cluster.store.record import Record, TaskState
 from cluster.store.task_filter import MAX_LISTS, TaskFilter
 from cluster.task_types.declaration import check_name
 from graphql_api.auth.callers import Caller
+from graphql_api.schema.arguments import given
 from graphql_api.schema.times import to_milliseconds
 
 MAX_TEXT_LENGTH: Final = 200
@@ -62,14 +63,14 @@ def to_task_filter(where: TaskFilterInput | None, place: str = "where") -> TaskF
     """
     if not where:
         return TaskFilter()
-    names = _given(where.names)
+    names = given(where.names)
     if names is not None and len(set(names)) > MAX_LISTS:
         raise BadInput(
             f"{place}.names has at most {MAX_LISTS} names, not {len(set(names))}",
             argument=f"{place}.names",
             limit=MAX_LISTS,
         )
-    states = _given(where.states)
+    states = given(where.states)
     return TaskFilter(
         states=None if states is None else frozenset(states),
         names=None if names is None else frozenset(check_name(name) for name in names),
@@ -91,17 +92,13 @@ def shown_to(caller: Caller, wanted: TaskFilter) -> Callable[[Record], bool]:
     return matches
 
 
-def _given(value: Any) -> Any:
-    return None if value is strawberry.UNSET else value
-
-
 def _text(value: str | None, argument: str) -> str | None:
     """A text of a filter.
 
     Raises:
         BadInput: it is empty, which is more likely a mistake than a wish for all tasks, or too long.
     """
-    text: str | None = _given(value)
+    text: str | None = given(value)
     if text is not None and not 0 < len(text) <= MAX_TEXT_LENGTH:
         raise BadInput(
             f"{argument} has 1 to {MAX_TEXT_LENGTH} characters, not {len(text)}",

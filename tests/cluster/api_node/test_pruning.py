@@ -65,4 +65,4 @@ async def test_pruning_spares_a_task_that_runs_again(expiring_store: Store) -> N
     await expiring_store.redis.zadd(expiry, {str(entries[0][0], "ascii"): 1, "no such entry": 2})  # type: ignore[arg-type]
     assert await expiring_store.run(expiring_store.calls.prune(SHARD, 10)) == 2
     assert await expiring_store.redis.zcard(expiry) == 0
-    assert [found for _, found in await expiring_store.newest(5)] == [task_id]
+    assert [found for _, found in await expiring_store.list_tasks(5)] == [task_id]

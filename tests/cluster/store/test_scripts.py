@@ -20,6 +20,7 @@ from cluster.store.keys import SHARDS
 from cluster.store.record import Record, SubmissionOutcome, TaskState
 from cluster.store.replies import SubmitReply, parse_notification
 from cluster.store.task_calls import CancelMode, LossReason
+from cluster.store.task_filter import TaskFilter
 from cluster.store.thread_store import ThreadStore
 from cluster.task_types.retry_policy import Retries
 from tests.system import RedisServer
@@ -434,7 +435,7 @@ async def test_the_list_is_newest_first_and_its_pages_have_no_gap_or_overlap(sto
         await submit(store, task_id)
     pages: list[str] = []
     before = None
-    while page := await store.newest(7, before=before):
+    while page := await store.list_tasks(7, below=before):
         pages += [task_id for _, task_id in page]
         before = page[-1]
     assert sorted(pages) == sorted(ids)
@@ -446,7 +447,7 @@ async def test_the_list_is_newest_first_and_its_pages_have_no_gap_or_overlap(sto
 async def test_the_age_of_the_queue_is_that_of_its_oldest_task(store: Store) -> None:
     assert await store.oldest_queued_at() is None
     await submit(store)
-    record = await store.newest(1)
+    record = await store.list_tasks(1)
     assert await store.oldest_queued_at() == pytest.approx(record[0][0] / 1_000, abs=0.001)
     await start(store)
     assert await store.oldest_queued_at() is None
@@ -458,7 +459,9 @@ async def test_the_lists_by_state_and_name_follow_the_record(store: Store) -> No
             f"{state}/{name}"
             for state in TaskState
             for name in (None, "fibonacci")
-            if await store.newest(5, state=state, name=name)
+            if await store.list_tasks(
+                5, wanted=TaskFilter(states=frozenset({state}), names=None if name is None else frozenset({name}))
+            )
         ]
 
     await submit(store)
@@ -468,7 +471,7 @@ async def test_the_lists_by_state_and_name_follow_the_record(store: Store) -> No
     await finish(store)
     assert await places() == ["SUCCEEDED/None", "SUCCEEDED/fibonacci"]
     assert (await store.counts())[TaskState.SUCCEEDED] == 1
-    assert await store.newest(5, name="other") == []
+    assert await store.list_tasks(5, wanted=TaskFilter(names=frozenset({"other"}))) == []
 
 
 async def test_what_has_expired_is_gone_from_reads_and_lists(settings: Settings) -> None:
@@ -483,7 +486,7 @@ async def test_what_has_expired_is_gone_from_reads_and_lists(settings: Settings)
     async with asyncio.timeout(5):
         while not await store.run(store.calls.prune(ID[0], 10)):
             await asyncio.sleep(0.05)
-    assert await store.newest(5) == []
+    assert await store.list_tasks(5) == []
     assert (await submit(store)).outcome is NEW
     await store.redis.delete(f"{store.calls.shard(ID)}:watch:{ID}")
     await store.close()
@@ -569,7 +572,7 @@ async def test_a_hanging_redis_is_reported_within_two_seconds(settings: Settings
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         store = Store(replace(settings, redis_url=f"redis://127.0.0.1:{silent.getsockname()[1]}/0"))
-        waits = await asyncio.gather(told(submit(store)), told(store.read(ID)), told(store.newest(5)))
+        waits = await asyncio.gather(told(submit(store)), told(store.read(ID)), told(store.list_tasks(5)))
         assert max(waits) < 2
         await store.close()
 
@@ -582,7 +585,9 @@ async def test_the_pages_of_one_state_and_name_continue_across_the_shards(store:
             await store.run(store.calls.cancel(task_id))
     pages: list[str] = []
     before = None
-    while page := await store.newest(3, before=before, state=TaskState.QUEUED, name="even"):
+    while page := await store.list_tasks(
+        3, below=before, wanted=TaskFilter(states=frozenset({TaskState.QUEUED}), names=frozenset({"even"}))
+    ):
         pages += [task_id for _, task_id in page]
         before = page[-1]
     assert len(pages) == len(set(pages))
@@ -593,9 +598,9 @@ async def test_a_task_submitted_meanwhile_does_not_disturb_the_next_page(store: 
     ids = [f"{SHARDS[i % 16]}{i:031x}" for i in range(10)]
     for task_id in ids:
         await submit(store, task_id)
-    first = await store.newest(5)
+    first = await store.list_tasks(5)
     await submit(store, "f" * 32)
-    second = await store.newest(50, before=first[-1])
+    second = await store.list_tasks(50, below=first[-1])
     assert sorted(task_id for _, task_id in first + second) == sorted(ids)
 
 
@@ -625,7 +630,9 @@ async def test_a_task_that_expired_and_runs_again_is_in_the_lists_once(store: St
     # As when Redis expires the keys before the task is pruned.
     await store.redis.delete(store.calls.record_key(ID), f"{store.calls.shard(ID)}:events:{ID}")
     assert (await submit(store)).outcome is NEW
-    assert [state for state in TaskState if await store.newest(5, state=state)] == [TaskState.QUEUED]
+    assert [
+        state for state in TaskState if await store.list_tasks(5, wanted=TaskFilter(states=frozenset({state})))
+    ] == [TaskState.QUEUED]
     assert await store.redis.zcard(f"{store.calls.shard(ID)}:expiry") == 0
 
 
@@ -634,7 +641,7 @@ async def test_pages_continue_where_a_whole_shard_was_submitted_in_one_milliseco
     await store.redis.zadd(store.calls.index_key("0", None, None), dict.fromkeys(ids, 1_000))
     found: set[str] = set()
     before = None
-    while page := await store.newest(5, before=before):
+    while page := await store.list_tasks(5, below=before):
         found |= {task_id for _, task_id in page}
         before = page[-1]
     assert found == ids

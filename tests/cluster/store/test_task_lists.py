@@ -13,7 +13,10 @@ from hypothesis import settings as configured
 from hypothesis import strategies as st
 
 from cluster.settings import Settings
+from cluster.store import task_search
 from cluster.store.async_store import Store
+from cluster.store.task_filter import TaskFilter
+from cluster.store.task_search import find_tasks
 from tests.system import System
 from tests.thoroughness import examples
 
@@ -92,27 +95,142 @@ async def test_all_pages_together_are_the_list_whatever_its_times(
     ids = [f"{i % 16:x}{i:031x}" for i in range(len(times))]
     for task_id, at in zip(ids, times, strict=True):
         await store.command("ZADD", key(task_id[0], None, None), at, task_id)
+    wanted = TaskFilter(since=since, until=until)
     expected = sorted(
-        ((at, task_id) for at, task_id in zip(times, ids, strict=True)
-         if (since is None or at >= since) and (until is None or at < until)), reverse=True,
+        (at, task_id) for at, task_id in zip(times, ids, strict=True)
+        if (since is None or at >= since) and (until is None or at < until)
     )  # fmt: skip
-    got: list[tuple[int, str]] = []
-    while more := await store.newest(page, before=got[-1] if got else None, since=since, until=until):
-        got += more
-        assert len(got) <= len(expected)
-    assert got == expected
+    assert await store.count_tasks(wanted) == len(expected)
+    for newest_first in (True, False):
+        got: list[tuple[int, str]] = []
+        end = None
+        while more := await store.list_tasks(
+            page,
+            newest_first=newest_first,
+            below=end if newest_first else None,
+            above=None if newest_first else end,
+            wanted=wanted,
+        ):
+            end = more[-1]
+            got += more
+            assert len(got) <= len(expected)
+        assert got == (expected[::-1] if newest_first else expected)
+    # Between two cursors, which need not be in the list themselves.
+    above, below = (3, "8" * 32), (6, "8" * 32)
+    between = [position for position in expected if above < position < below]
+    assert await store.list_tasks(page, newest_first=False, above=above, below=below, wanted=wanted) == between[:page]
     await store.close()
+
+
+async def test_what_only_records_decide_is_found_by_a_bounded_search_that_a_cursor_continues(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_search, "SCANNED_TASKS", 8)
+    monkeypatch.setattr(task_search, "CHUNK", 4)
+    ids = [f"{i % 16:x}{i:031x}" for i in range(30)]
+    for number, task_id in enumerate(ids):
+        tags = ("odd",) if number % 2 else ()
+        await store.run(store.calls.submit(task_id, "fibonacci", "1", b'{"n":%d}' % number, tags=tags))
+    oldest_first = [task_id for _, task_id in await store.list_tasks(30, newest_first=False)]
+    for wanted, expected in (
+        (TaskFilter(tag="odd"), set(ids[1::2])),
+        (TaskFilter(text='"n":7'), {ids[7]}),
+        (TaskFilter(text="nowhere"), set()),
+        (TaskFilter(error_code="CANCELLED"), set()),
+    ):
+        for newest_first in (True, False):
+            found: list[str] = []
+            end, pages, more = None, 0, True
+            while more:
+                page = await find_tasks(
+                    store, wanted, wanted.matches, 3, newest_first=newest_first,
+                    below=end if newest_first else None, above=None if newest_first else end,
+                )  # fmt: skip
+                found += [task_id for _, task_id in page.tasks]
+                end, more, pages = page.end, page.more, pages + 1
+            order = oldest_first[::-1] if newest_first else oldest_first
+            assert found == [task_id for task_id in order if task_id in expected]
+            assert pages >= len(ids) // 8
+
+
+async def test_a_long_input_is_not_searched(store: Store) -> None:
+    for task_id, size in (("a" * 32, 15_000), ("b" * 32, 17_000)):
+        await store.run(store.calls.submit(task_id, "long", "1", b'{"needle":"%s"}' % (b"x" * size)))
+    wanted = TaskFilter(text="needle")
+    assert [task_id for _, task_id in (await find_tasks(store, wanted, wanted.matches, 5)).tasks] == ["a" * 32]
+
+
+CONNECTION = """query($first: Int, $after: String, $last: Int, $before: String, $where: TaskFilter, $order: TaskOrder) {
+  tasks(first: $first, after: $after, last: $last, before: $before, where: $where, orderBy: $order) {
+    nodes { taskId } edges { cursor node { taskId } } totalCount
+    pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+  }
+}"""
+
+
+async def test_a_connection_pages_both_ways_in_both_orders_and_counts_itself(system: System) -> None:
+    tag = "pages-both-ways"
+    mutation = """mutation($n: Int!, $tag: String!) {
+      submitFibonacci(n: $n, options: {tags: [$tag]}) { task { taskId submittedAt } }
+    }"""
+    made = [(await system.ask(mutation, {"n": 6_100 + n, "tag": tag}))["submitFibonacci"]["task"] for n in range(5)]
+    ids = [task["taskId"] for task in made]
+    span = {
+        "submittedAfter": made[0]["submittedAt"], "names": ["fibonacci"], "states": ["QUEUED", "RUNNING", "SUCCEEDED"],
+    }  # fmt: skip
+
+    async def page(**variables: Any) -> tuple[list[str], dict[str, Any], int | None]:
+        tasks = (await system.ask(CONNECTION, {"where": span, **variables}))["tasks"]
+        nodes = [node["taskId"] for node in tasks["nodes"]]
+        assert nodes == [edge["node"]["taskId"] for edge in tasks["edges"]]
+        return nodes, tasks["pageInfo"], tasks["totalCount"]
+
+    oldest, _, total = await page(order="OLDEST_FIRST")
+    assert set(oldest) == set(ids)
+    assert total == 5
+    assert (await page())[0] == oldest[::-1]
+    nodes, info, _ = await page(last=2)
+    assert nodes == oldest[::-1][-2:]
+    assert (info["hasPreviousPage"], info["hasNextPage"]) == (True, False)
+    nodes, info, _ = await page(last=2, before=info["startCursor"])
+    assert nodes == oldest[::-1][1:3]
+    assert (info["hasPreviousPage"], info["hasNextPage"]) == (True, True)
+    nodes, info, _ = await page(first=2, after=info["endCursor"])
+    assert nodes == oldest[::-1][3:]
+    assert (info["hasPreviousPage"], info["hasNextPage"]) == (True, False)
+    tagged = await page(where={"tag": tag}, order="OLDEST_FIRST", first=3)
+    assert (tagged[0], tagged[2]) == (oldest[:3], None)
+    assert (await page(where={"tag": tag, "text": made[2]["taskId"][:20].upper()}))[0] == [ids[2]]
+    assert (await page(where={"states": []}))[::2] == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "argument"),
+    [
+        ("first: 1, last: 1", "last"),
+        ("last: 101", "last"),
+        ('where: {tag: ""}', "where.tag"),
+        ('where: {text: "%s"}' % ("x" * 201), "where.text"),
+        ('where: {submittedAfter: "2026-01-31T12:00:00"}', "where.submittedAfter"),
+        ('where: {names: ["' + '","'.join(map(chr, range(97, 108))) + '"]}', "where.names"),
+    ],
+)
+async def test_a_wrong_filter_or_page_is_refused_by_its_place(system: System, arguments: str, argument: str) -> None:
+    answer = await system.post(f"{{ tasks({arguments}) {{ totalCount }} }}")
+    extensions = answer["errors"][0]["extensions"]
+    assert (extensions["code"], extensions["argument"]) == ("BAD_INPUT", argument)
 
 
 async def test_each_tenant_has_a_list_and_there_is_one_of_all(store: Store) -> None:
     mine = await fill(store, 3, tenant="acme")
     await store.run(store.calls.submit("f" * 32, "fibonacci", "1", b"{}", tenant="other"))
-    assert [task_id for _, task_id in await store.newest(9, tenant="acme")] == mine
-    assert len(await store.newest(9)) == 4
+    assert [task_id for _, task_id in await store.list_tasks(9, tenant="acme")] == mine
+    assert len(await store.list_tasks(9)) == 4
     # A task that ends moves in its tenant's lists too.
     await store.run(store.calls.cancel(mine[0]))
-    assert await store.newest(9, tenant="acme", state=next(iter({(await read(store, mine[0])).state})))
-    assert len(await store.newest(9, tenant="acme", name="fibonacci")) == 3
+    state = (await read(store, mine[0])).state
+    assert await store.list_tasks(9, tenant="acme", wanted=TaskFilter(states=frozenset({state})))
+    assert len(await store.list_tasks(9, tenant="acme", wanted=TaskFilter(names=frozenset({"fibonacci"})))) == 3
 
 
 async def read(store: Store, task_id: str) -> Any:
@@ -130,7 +248,7 @@ async def test_pruned_tasks_leave_every_list(settings: Settings) -> None:
     for task_id in ("0" * 32, "1" + f"{1:031x}"):
         await store.run(store.calls.cancel(task_id))
     async with asyncio.timeout(20):
-        while await store.newest(9, tenant="acme") or await store.newest(9):
+        while await store.list_tasks(9, tenant="acme") or await store.list_tasks(9):
             for digit in "01":
                 await store.run(store.calls.prune(digit, 10))
             await asyncio.sleep(0.1)
@@ -146,7 +264,7 @@ async def test_a_page_reads_a_bounded_number_of_entries_however_many_tasks_exist
         await store.command("ZADD", store.calls.index_key(digit, None, None), *pairs)
     await store.command("CONFIG", "RESETSTAT")
     begun = time.monotonic()
-    assert len(await store.newest(20)) == 20
+    assert len(await store.list_tasks(20)) == 20
     assert time.monotonic() - begun < 5
     stats = await store.command("INFO", "commandstats")
     text = stats.decode() if isinstance(stats, bytes) else str(stats)

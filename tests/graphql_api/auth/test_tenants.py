@@ -130,11 +130,14 @@ FILTERS: Final = {
     "state": "first: 100, state: SUCCEEDED",
     "name": 'first: 100, name: "portrait"',
     "both": 'first: 100, state: SUCCEEDED, name: "portrait"',
+    "where": 'last: 100, where: {states: [SUCCEEDED], names: ["portrait"]}',
+    "text": 'last: 100, orderBy: OLDEST_FIRST, where: {text: "portrait"}',
 }
+PAGE: Final = "{ edges { node { taskId input } } totalCount }"
 LISTS: Final = " ".join(
     [
         "{ cluster { tasks { state count } }",
-        *(f"{alias}: tasks({text}) {{ edges {{ node {{ taskId input }} }} }}" for alias, text in FILTERS.items()),
+        *(f"{alias}: tasks({text}) {PAGE}" for alias, text in FILTERS.items()),
         "}",
     ]
 )
@@ -145,6 +148,8 @@ async def listed(world: World, token: str) -> tuple[set[frozenset[str]], int]:
     """The different sets of ids in a caller's lists, and how many SUCCEEDED tasks it is told of."""
     data = await world.ask(token, LISTS)
     ids = {frozenset(edge["node"]["taskId"] for edge in data[alias]["edges"]) for alias in FILTERS}
+    # What is counted is what is listed; a search for a text counts nothing.
+    assert {data[alias]["totalCount"] for alias in FILTERS} == {len(data["all"]["edges"]), None}
     return ids, next(item["count"] for item in data["cluster"]["tasks"] if item["state"] == "SUCCEEDED")
 
 
