@@ -11,19 +11,22 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from cluster.api_node.admission_control import Admission
-from cluster.errors import BlobError, FileMismatch, FileNotFound, FileTooLarge
+from cluster.data.manifest import MAGIC, MAX_BYTES, NotAManifest, read_manifest
+from cluster.errors import BadInput, BlobError, FileMismatch, FileNotFound, FileTooLarge
 from cluster.settings import Settings
 from cluster.store.async_store import Store
 from cluster.store.blob_store import CHUNK_BYTES, BlobStore, UploadTarget
 from cluster.store.blob_writer import BlobWriter, Written
 from cluster.store.file_calls import PLACE_SECONDS, StoredFile
-from cluster.task_types.file import file_id
+from cluster.task_types.file import MANIFEST, file_id
 from cluster.task_types.task_type import Bound
 
 T = TypeVar("T")
 
 OFFER_SECONDS: Final = PLACE_SECONDS / 2
 """How long a client may begin to send a file to the blob store itself; its place is kept for twice as long."""
+PARALLEL_LINKS: Final = 16
+"""Files of one table or array that are linked, or copied in S3, at the same time."""
 DEFAULT_MEDIA_TYPE: Final = "application/octet-stream"
 
 
@@ -78,6 +81,7 @@ class Files:
         Raises:
             FileTooLarge, QuotaExceeded: it is too long.
             FileMismatch: its bytes are not what was announced.
+        BadInput: they are those of a manifest, which only workers write.
             BlobError: the blob store refuses or does not answer.
             StoreUnavailable: Redis does not answer. Repeating the upload is safe.
         """
@@ -90,6 +94,8 @@ class Files:
             size = 0
             try:
                 async for chunk in _joined(chunks):
+                    if not size:
+                        _check_head(chunk)
                     size += len(chunk)
                     self._arriving[owner.account] += len(chunk)
                     self._check_length(size)
@@ -183,7 +189,9 @@ class Files:
             place = _new_place()
             await self._store.run(self._store.calls.register_place(place, found.sha256))
             try:
-                await asyncio.to_thread(self._blobs.link, found.source, f"{place}/data")
+                await asyncio.to_thread(self._link, found, f"{place}/data")
+            except NotAManifest:
+                return None
             except BlobError as error:
                 if error.temporary:
                     raise
@@ -192,10 +200,23 @@ class Files:
             return file
         content = Written(found.size_bytes, found.sha256)
         if found.offered and await self._has_uploaded(found.offered, content):
+            head = await self._blobs.read(f"{found.offered}/data", 0, min(len(MAGIC), found.size_bytes))
+            if head == MAGIC:
+                return None
             await self._check_room(owner.account, found.size_bytes)
             file, _ = await self._register(replace(found, place=found.offered, offered=""), owner)
             return file
         return None
+
+    def _link(self, found: StoredFile, key: str) -> None:
+        """Gives the blob of a task a second name, and to the files that it lists, if it is a manifest."""
+        if found.media_type == MANIFEST:
+            manifest = read_manifest(self._blobs.read_sync(found.source, 0, MAX_BYTES))
+            with ThreadPoolExecutor(PARALLEL_LINKS, thread_name_prefix="link") as pool:
+                links = [pool.submit(self._blobs.link, found.source + name, key + name) for name in manifest.files]
+                for link in links:
+                    link.result()
+        self._blobs.link(found.source, key)
 
     async def _has_uploaded(self, place: str, content: Written) -> bool:
         return await asyncio.to_thread(lambda: self._blobs.has_uploaded(f"{place}/data", content))
@@ -229,6 +250,19 @@ def _new_place() -> str:
 
 def _writing(writer: BlobWriter, chunk: bytes) -> Callable[[], int]:
     return lambda: writer.write(chunk)
+
+
+def _check_head(chunk: bytes) -> None:
+    """Refuses the bytes of a manifest: what it lists would be missing.
+
+    Raises:
+        BadInput: they are.
+    """
+    if chunk.startswith(MAGIC):
+        raise BadInput(
+            "these bytes are the list of the files of a table or an array, without the files: pass on the fileId of "
+            "the task's result, or upload its download"
+        )
 
 
 def _check(written: Written, announced: Announced) -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -184,19 +185,19 @@ def _store_lazy(array: Any, key: str, sink: DataSink, common: dict[str, Any], co
     ]
     stats: list[BlockStats | None] = [None] * len(parts)
     size = 0
-    for number, (found, length) in sink.as_completed(parts):
-        sink.on_written(keys[number], Written(length, ""), None)
+    for number, (found, written) in sink.as_completed(parts):
+        sink.note(keys[number], written)
         stats[number] = found
-        size += length
+        size += written.size_bytes
     return _finished(key, array.dtype, array.shape, chunks, size, stats, sink, common, coords)
 
 
-def write_chunk(block: Any, key: str, chunks: Sequence[int], blob_store_url: str) -> tuple[BlockStats | None, int]:
-    """Runs on a worker: writes one chunk; returns its statistics and its length in bytes."""
+def write_chunk(block: Any, key: str, chunks: Sequence[int], blob_store_url: str) -> tuple[BlockStats | None, Written]:
+    """Runs on a worker: writes one chunk; returns its statistics and what was written."""
     np = numpy()
     block = np.asarray(block)
     written = blob_store(blob_store_url).write(key, encode_chunk(block, chunks))
-    return block_stats(block), written.size_bytes
+    return block_stats(block), written
 
 
 def _finished(
@@ -215,4 +216,5 @@ def _finished(
     for name, content in metadata.items():
         sink.write(f"{key}.zarr/{name}/zarr.json", orjson.dumps(content))
     sink.write(f"{key}.zarr/zarr.json", group_metadata(metadata))
-    return Array(key, str(dtype), list(shape), size, stats=merged(stats), chunks=list(chunks), **common)
+    array = Array(key, str(dtype), list(shape), size, stats=merged(stats), chunks=list(chunks), **common)
+    return replace(array, sha256=sink.write_manifest(array))

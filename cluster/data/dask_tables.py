@@ -3,7 +3,7 @@ and none passes through another process."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 from typing import Any, Final
@@ -64,21 +64,22 @@ def store_partitions(collection: Any, declared: type[Table[Any]], key: str, sink
     found: dict[int, _WrittenPart] = {}
     for number, written in sink.as_completed(parts):
         alone = PARQUET if len(parts) == 1 else None
-        sink.on_written(part_key(key, number), Written(written.size_bytes, written.sha256), alone)
+        sink.note(part_key(key, number), Written(written.size_bytes, written.sha256), alone)
         found[number] = written
     written_parts = [found[number] for number in range(len(parts))]
     schema = _common_schema([part.schema for part in written_parts])
     if len(parts) > 1:
         sink.write(f"{key}.schema", schema.serialize().to_pybytes())
     missing = frozenset[str]().union(*(part.with_missing for part in written_parts))
-    return declared(
+    table = declared(
         key,
         sum(part.row_count for part in written_parts),
         columns_of(schema, missing, declared=declared.row is not None),
         sum(part.size_bytes for part in written_parts),
         [Part(part.row_count, part.size_bytes) for part in written_parts],
-        written_parts[0].sha256 if len(parts) == 1 else None,
+        written_parts[0].sha256,
     )
+    return table if len(parts) == 1 else replace(table, sha256=sink.write_manifest(table))
 
 
 def write_part(partition: Any, key: str, row: Any, blob_store_url: str) -> _WrittenPart:

@@ -9,8 +9,12 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Final
 
+from cluster.data.manifest import MAX_FILES, Manifest
 from cluster.store.blob_store import CHUNK_BYTES, BlobStore, retry
 from cluster.store.blob_writer import Written
+from cluster.task_types.array_types import Array
+from cluster.task_types.file import MANIFEST
+from cluster.task_types.table_types import Table
 
 MAX_NAME_LENGTH: Final = 60
 
@@ -22,6 +26,7 @@ class DataSink:
     Attributes:
         prefix: first part of their names, `<task id>/<attempt>`, so that they are deleted with the task's other blobs.
         stop: set if the attempt was cancelled.
+        files: all that was written, by name.
         as_completed: computes Dask collections on the workers and yields the index and the value of each.
         before_write: registers the task for the deletion of its blobs, before the first one.
         on_written: told of each blob: its name, what was written, and its media type if it is a file of its own.
@@ -33,6 +38,7 @@ class DataSink:
     before_write: Callable[[], object] = lambda: None
     on_written: Callable[[str, Written, str | None], object] = lambda key, written, media_type: None
     stop: Event = field(default_factory=Event)
+    files: dict[str, Written] = field(default_factory=dict)
     _keys: set[str] = field(default_factory=set)
 
     def key(self, path: str) -> str:
@@ -51,9 +57,7 @@ class DataSink:
             BlobError: the store refuses or does not answer.
         """
         self.before_write()
-        written = copy_file(self.blobs, key, path, self.stop)
-        self.on_written(key, written, media_type)
-        return written
+        return self.note(key, copy_file(self.blobs, key, path, self.stop), media_type)
 
     def write(self, key: str, data: bytes, media_type: str | None = None) -> Written:
         """Writes a blob.
@@ -65,9 +69,25 @@ class DataSink:
             BlobError: the store refuses or does not answer.
         """
         self.before_write()
-        written = self.blobs.write_with_retries(key, data, self.stop)
+        return self.note(key, self.blobs.write_with_retries(key, data, self.stop), media_type)
+
+    def note(self, key: str, written: Written, media_type: str | None = None) -> Written:
+        """Notes a blob that was written, here or by a part of a graph."""
+        self.files[key] = written
         self.on_written(key, written, media_type)
         return written
+
+    def write_manifest(self, data: Table[Any] | Array) -> str | None:
+        """Makes the files of a table or an array one file that other tasks can take, and returns its SHA-256; None if
+        they are too many.
+
+        Raises:
+            BlobError: the store refuses or does not answer.
+        """
+        files = {name.removeprefix(data.key): it for name, it in self.files.items() if name.startswith(f"{data.key}.")}
+        if len(files) > MAX_FILES:
+            return None
+        return self.write(data.key, Manifest(data, files).encode(), MANIFEST).sha256
 
 
 def copy_file(blobs: BlobStore, key: str, path: Path, stop: Event) -> Written:

@@ -144,10 +144,10 @@ def classes_in(annotation: Any, seen: set[Any] | None = None) -> Iterator[tuple[
             yield from classes_in(argument, seen)
 
 
-_A_TABLE: Final = "declare Table or Table[Row] (from dask_graphql) to return it, and File or list[Row] to take it"
+_A_TABLE: Final = "declare Table (from dask_graphql), or Table[Row] to return it, and list[Row] to take a few rows"
 _REPLACEMENTS: Final = {
     "ndarray": "declare list[float] (list[list[float]], list[int], ...): a returned array is converted; or Array",
-    "DataArray": "declare Array (from dask_graphql) to return it, and File to take it",
+    "DataArray": "declare Array (from dask_graphql)",
     "Dataset": "declare a dataclass with an Array (from dask_graphql) for each variable",
     **dict.fromkeys(("DataFrame", "LazyFrame", "Table", "RecordBatch", "RecordBatchReader"), _A_TABLE),
     "Series": "declare list[float] (or the type of its values): a returned one is converted; a Table for a long one",

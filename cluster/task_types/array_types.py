@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from cluster.task_types.value_types import BigInt
 
@@ -43,6 +44,9 @@ class Array:
     A return annotation: `-> Array`. The function returns a numpy array, a Dask array, whose chunks the workers write in
     parallel, or an xarray DataArray of either.
 
+    As an argument, the array of another task or a `.npy` file that a client has uploaded: `to_numpy()`, `to_dask()` and
+    `to_xarray()` read it.
+
     Attributes:
         key: the common part of its files' names in the blob store.
         dtype: numpy's name of its type: `float64`, `datetime64[ns]`, `<U5`.
@@ -51,7 +55,7 @@ class Array:
         chunks: the shape of a chunk, if it is kept as Zarr; None if it is kept as one `.npy` file.
         size_bytes: length of its files, without coordinates.
         name: of a DataArray.
-        sha256: of the `.npy` file, in hex.
+        sha256: in hex, of the `.npy` file, or of the manifest of its chunks; None if these are too many.
     """
 
     key: str
@@ -65,6 +69,13 @@ class Array:
     coords: list[Coordinate] = field(default_factory=list)
     name: str | None = None
     sha256: str | None = None
+
+    if TYPE_CHECKING:
+        # An argument that is declared `Array` is an ArrayFile (data_files.py), which has these.
+        def to_numpy(self) -> Any: ...
+        def to_dask(self) -> Any: ...
+        def to_xarray(self) -> Any: ...
+        def path(self) -> Path: ...
 
     @property
     def npy_key(self) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from cluster.errors import RegistryError
-from cluster.task_types.file import to_file, to_text
+from cluster.task_types.data_files import ArrayFile, TableFile
+from cluster.task_types.file import File, to_text
 from cluster.task_types.pydantic_internals import is_inner_serializer, is_pydantics
 from cluster.task_types.value_types import json_integer, parse_big_int
 
@@ -23,7 +24,7 @@ NOT_SCHEMAS: Final = frozenset({"serialization", "metadata", "default", "config"
 _UNSTABLE: Final = frozenset({"set", "frozenset", "dict", "any", "function-plain"})
 """Types whose JSON may differ from process to process, or hide a float that is not finite."""
 
-OWN_VALIDATORS: Final = (parse_big_int, to_text, to_file)
+OWN_VALIDATORS: Final = (parse_big_int, to_text, File, TableFile, ArrayFile)
 """Validators of our own value types."""
 
 WRAPPERS: Final = frozenset({"function-before", "function-after", "function-wrap"})

@@ -20,6 +20,7 @@ from cluster.task_types.batching import Batch, check_batch, single_types
 from cluster.task_types.callables import origin_of, reject_unsupported_callable, underlying_function
 from cluster.task_types.concurrency import Limit, parse_concurrency
 from cluster.task_types.core_schema import reject_lossy_types
+from cluster.task_types.data_files import argument_annotation
 from cluster.task_types.input_errors import describe_value
 from cluster.task_types.output_type import OutputType
 from cluster.task_types.pydantic_internals import core_schema_of
@@ -189,7 +190,8 @@ def _argument(where: str, parameter: inspect.Parameter, hints: Mapping[str, Any]
         or (parameter.name.startswith("model_") and hasattr(BaseModel, parameter.name))
     ):
         raise RegistryError(f"{where}: an argument cannot be named {parameter.name!r} here; rename it")
-    return Argument(parameter.name, hints[parameter.name], parameter.default)
+    annotation = argument_annotation(hints[parameter.name], f"{where}, {parameter.name}")
+    return Argument(parameter.name, annotation, parameter.default)
 
 
 def _check_defaults(where: str, arguments: Iterable[Argument], input_model: type[BaseModel]) -> None:

@@ -8,13 +8,15 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, Self
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 FILE_ID: Final = re.compile(r"sha256:([0-9a-f]{64})")
 HASH_CHUNK_BYTES: Final = 1 << 20
+MANIFEST: Final = "application/vnd.dask-graphql.parts+json"
+"""The media type of a file that lists those of a table or an array (cluster/data/manifest.py)."""
 
 
 def file_id(sha256: str) -> str:
@@ -48,7 +50,7 @@ class OpenedFile:
 
 
 class File:
-    """Bytes that a client has uploaded, or that another task has returned as a Blob.
+    """Bytes that a client has uploaded, or that another task has returned as a Blob, a Table or an Array.
 
     The value of an argument of this type is the text `sha256:<64 hex digits>`, so equal bytes are the same input. In
     the function, the bytes are fetched when they are first asked for, at most once per worker machine. A `File` can be
@@ -68,7 +70,7 @@ class File:
         self._opened: OpenedFile | None = None
 
     @classmethod
-    def from_path(cls, path: str | os.PathLike[str], *, media_type: str = "application/octet-stream") -> File:
+    def from_path(cls, path: str | os.PathLike[str], *, media_type: str = "application/octet-stream") -> Self:
         """A file of this machine, for a test that calls a task function.
 
         Raises:
@@ -106,17 +108,15 @@ class File:
     def path(self) -> Path:
         """The path of a read-only copy on this machine. It stays as long as this object.
 
+        Of a table of several Parquet files, or of an array in chunks, it is a folder: with the Parquet files in the
+        order of the rows, or a Zarr group. Declare the argument `Table` or `Array` to read only what you need of it.
+
         Raises:
             BlobError: the bytes cannot be fetched.
         """
         if self._opened is None:
             known = self._known
-            if known.local:
-                self._opened = OpenedFile(Path(known.local))
-            elif _fetch is None:
-                raise RuntimeError(_NOT_RUNNING)
-            else:
-                self._opened = _fetch(self.sha256, known)
+            self._opened = OpenedFile(Path(known.local)) if known.local else fetch(self.sha256, known)
         return self._opened.path
 
     def open(self) -> BinaryIO:
@@ -146,13 +146,13 @@ class File:
         return hash(self.id)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.id, self._content)
+        return _restore, (type(self), self.id, self._content)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         text = core_schema.no_info_before_validator_function(to_text, core_schema.str_schema())
         return core_schema.no_info_after_validator_function(
-            to_file, text, serialization=core_schema.plain_serializer_function_ser_schema(to_text)
+            cls, text, serialization=core_schema.plain_serializer_function_ser_schema(to_text)
         )
 
 
@@ -166,6 +166,27 @@ def use_fetcher(fetch: Callable[[str, FileContent], OpenedFile] | None) -> None:
     """Sets how this process gets the bytes of files; called by the worker's executor."""
     global _fetch
     _fetch = fetch
+
+
+def fetch(sha256: str, content: FileContent) -> OpenedFile:
+    """Brings a file to this machine.
+
+    Raises:
+        BlobError: its bytes cannot be fetched.
+        RuntimeError: this process is no worker.
+    """
+    if _fetch is None:
+        raise RuntimeError(_NOT_RUNNING)
+    return _fetch(sha256, content)
+
+
+def content_of(file: File) -> FileContent:
+    """What is known of a file.
+
+    Raises:
+        RuntimeError: nothing, outside a running task.
+    """
+    return file._known
 
 
 def resolve(file: File, content: FileContent) -> None:
@@ -185,12 +206,7 @@ def to_text(value: Any) -> Any:
     return value.id if isinstance(value, File) else value
 
 
-def to_file(text: str) -> File:
-    """The file with this id."""
-    return File(text)
-
-
-def _restore(id: str, content: FileContent | None) -> File:
-    made = File(id)
+def _restore(cls: type[File], id: str, content: FileContent | None) -> File:
+    made = cls(id)
     made._content = content
     return made

@@ -11,9 +11,10 @@ import datetime
 import enum
 import typing
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, TypeGuard, get_args, get_origin
 
 from cluster.errors import RegistryError
@@ -70,11 +71,14 @@ class Table(Generic[T]):
     returns a pandas, polars or Arrow table, a list of records, a dict of columns, a generator of records or of tables,
     or a Dask DataFrame, whose partitions the workers write in parallel.
 
+    As an argument, the table of another task or a Parquet file that a client has uploaded: `to_pandas()`, `to_arrow()`,
+    `to_polars()` and `to_dask()` read it.
+
     Attributes:
         key: the common part of its files' names in the blob store.
         size_bytes: length of all its files.
         parts: its files, in the order of the rows.
-        sha256: of the file, in hex, if there is exactly one.
+        sha256: in hex, of its file, or of the manifest of several; None in a record of an earlier release.
         row: the class of its rows, if declared.
     """
 
@@ -89,6 +93,14 @@ class Table(Generic[T]):
 
     def __class_getitem__(cls, row: Any) -> Any:
         return _table_of(row)
+
+    if TYPE_CHECKING:
+        # An argument that is declared `Table` is a TableFile (data_files.py), which has these.
+        def to_arrow(self, columns: Sequence[str] | None = None) -> Any: ...
+        def to_pandas(self, columns: Sequence[str] | None = None) -> Any: ...
+        def to_polars(self, columns: Sequence[str] | None = None) -> Any: ...
+        def to_dask(self, columns: Sequence[str] | None = None) -> Any: ...
+        def path(self) -> Path: ...
 
     @property
     def schema_key(self) -> str:

@@ -247,7 +247,7 @@ class TaskType:
     @cached_property
     def has_files(self) -> bool:
         """Whether there may be files in an input."""
-        return any(cls is File for item in self.arguments for cls, _ in classes_in(item.annotation))
+        return any(issubclass(cls, File) for item in self.arguments for cls, _ in classes_in(item.annotation))
 
     def _files_in(self, model: BaseModel) -> tuple[str, ...]:
         if not self.has_files:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
 from cluster import attempt_errors
+from cluster.data.file_arrays import FileArray
+from cluster.data.file_tables import FileTable
 from cluster.errors import TaskError
 from cluster.observability import metrics, tracing
 from cluster.observability.logs import log_context
@@ -23,7 +25,8 @@ from cluster.store.blob_store import BlobStore
 from cluster.store.lua_scripts import Call
 from cluster.store.replies import StartReply
 from cluster.store.thread_store import ThreadStore
-from cluster.task_types.file import File, FileContent, resolve, use_fetcher
+from cluster.task_types.data_files import use_readers
+from cluster.task_types.file import MANIFEST, File, FileContent, resolve, use_fetcher
 from cluster.task_types.registry import Registry
 from cluster.task_types.retry_policy import NO_RETRIES, Retries
 from cluster.task_types.task_type import TaskType
@@ -83,6 +86,7 @@ class Executor:
         self._process_id = os.getpid()
         use_parts(self._attempt_of_part)
         use_fetcher(FileCache(settings.data_dir / "file-cache", settings.file_cache_bytes, blobs).fetch)
+        use_readers(FileTable, FileArray)
 
     def run(self, name: str, attempts: Sequence[AttemptInput]) -> list[float]:
         """Runs attempts of one task type, one after the other or, with `batch`, in one call of its function; their
@@ -277,13 +281,14 @@ class Executor:
 
     def _borrow_files(self, running: RunningAttempt, outcome: Outcome, tenant: str) -> list[Call[bool]]:
         """The calls that make the blobs of an output files, which other tasks take as arguments."""
+        saved = _saved_blobs(running, outcome) if isinstance(outcome, Succeeded) else set()
         return [
             self.store.calls.borrow_file(
-                tenant, blob.sha256, blob.key, running.task_id, blob.size_bytes, blob.media_type,
+                tenant, blob.sha256, blob.key, running.task_id, _size_as_file(blob, saved), blob.media_type,
                 blob.key.rpartition("/")[2],
             )
-            for blob in _saved_blobs(running, outcome)
-            if blob.sha256 is not None and isinstance(outcome, Succeeded)
+            for blob in saved
+            if blob.sha256 is not None
         ]  # fmt: skip
 
     def _not_installed(self, name: str) -> Failed:
@@ -328,6 +333,13 @@ def _saved_blobs(running: RunningAttempt, outcome: Outcome) -> set[Blob]:
     returned = outcome.blobs if isinstance(outcome, Succeeded) else ()
     prefix = f"{running.blob_prefix}/"
     return {*running.saved.values(), *(blob for blob in returned if blob.key.startswith(prefix))}
+
+
+def _size_as_file(blob: Blob, saved: Iterable[Blob]) -> int:
+    """The length of a file that other tasks take; of a manifest, that of all that it lists too."""
+    if blob.media_type != MANIFEST:
+        return blob.size_bytes
+    return blob.size_bytes + sum(it.size_bytes for it in saved if it.key.startswith(f"{blob.key}."))
 
 
 def _verdict(outcome: Outcome, reply: Any) -> str:

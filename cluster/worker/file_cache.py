@@ -10,15 +10,26 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 from threading import Event
+from typing import Final
 
+from cluster.data.manifest import manifest_itself, read_manifest
 from cluster.errors import BlobError
 from cluster.store.blob_store import BlobStore, retry
-from cluster.task_types.file import FileContent, OpenedFile
+from cluster.task_types.file import MANIFEST, FileContent, OpenedFile, content_of
 from cluster.worker.task_context import running_attempt
+
+FOLDER: Final = "folder-"
+"""How the names of the folders begin that manifests stand for."""
+PARALLEL_FETCHES: Final = 8
+"""Files of a manifest that are fetched at the same time."""
 
 
 class FileCache:
@@ -39,6 +50,8 @@ class FileCache:
         Raises:
             BlobError: the blob store does not have it, or does not answer; or the disk is full.
         """
+        if content.media_type == MANIFEST:
+            return self._fetch_folder(sha256, content)
         path = self._folder / sha256
         while True:
             pin = _pin(path)
@@ -53,6 +66,37 @@ class FileCache:
                         self._download(path, sha256, content)
             except OSError as error:
                 raise BlobError(f"cannot keep the file {sha256} in {self._folder}: {error.strerror}") from error
+
+    def _fetch_folder(self, sha256: str, content: FileContent) -> OpenedFile:
+        """A folder with the files that a manifest lists. It is deleted with the returned object, or else when another
+        one is made after the process has died."""
+        opened = self.fetch(sha256, manifest_itself(content))
+        manifest = read_manifest(opened.path.read_bytes())
+
+        def add(name: str, path: str) -> None:
+            file = manifest.file(name, content.key)
+            fetched = self.fetch(file.sha256, content_of(file))
+            target = folder.path / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # A second name: what makes room in the cache does not take it away.
+            os.link(fetched.path, target)
+
+        try:
+            with _locked(self._folder / "lock-folders"):
+                self._delete_left_folders()
+                folder = _Folder(self._folder / f"{FOLDER}{secrets.token_hex(8)}")
+            with ThreadPoolExecutor(PARALLEL_FETCHES) as pool:
+                # In the attempt's context, whose cancellation ends a fetch.
+                for added in [pool.submit(copy_context().run, partial(add, *it)) for it in manifest.paths()]:
+                    added.result()
+        except OSError as error:
+            raise BlobError(f"cannot keep the files of {sha256} in {self._folder}: {error.strerror}") from error
+        return OpenedFile(folder.path, folder)
+
+    def _delete_left_folders(self) -> None:
+        for left in self._folder.glob(f"{FOLDER}*"):
+            if (pin := _pin(left)) is not None and pin.is_alone():
+                shutil.rmtree(left, ignore_errors=True)
 
     def _download(self, path: Path, sha256: str, content: FileContent) -> None:
         for left in self._folder.glob(f"part-{sha256[:2]}*"):  # by a process that died
@@ -97,6 +141,26 @@ class _Pin:
 
     def __del__(self) -> None:
         os.close(self._descriptor)
+
+    def is_alone(self) -> bool:
+        """Whether nobody else has pinned it; then nobody can any more."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+class _Folder:
+    """A folder that is deleted with this object."""
+
+    def __init__(self, path: Path) -> None:
+        path.mkdir()
+        self.path = path
+        self._pin = _pin(path)
+
+    def __del__(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
 
 
 def _pin(path: Path) -> _Pin | None:

@@ -25,8 +25,18 @@ LONG_BITS: Final = 13_000
 """Integers from this length on are sent as strings: Python's JSON encoder refuses more than 4,300 digits."""
 
 
+class PassedOn:
+    """What a result has in the place of bytes, rows or values: it can be an argument of another task.
+
+    Attributes:
+        file_id: the argument's value; None if it cannot be passed on.
+    """
+
+    file_id: str | None
+
+
 @dataclass(frozen=True)
-class Blob:
+class Blob(PassedOn):
     """Bytes that were too large for a result; read them with `Client.download` or `Client.read`.
 
     Attributes:
@@ -109,6 +119,10 @@ def _jsonable(value: Any) -> Any:
         return value
     if isinstance(value, File):
         return value.id
+    if isinstance(value, PassedOn):
+        if value.file_id is None:
+            raise NotSendable(f"{value!r} has no file_id, so it cannot be passed on: download it, and pass the file")
+        return value.file_id
     if isinstance(value, float):
         if not math.isfinite(value):
             raise NonFiniteNumber(value)

@@ -16,7 +16,7 @@ from cluster.data.libraries import pyarrow
 from cluster.data.table_reader import TableReader, check_page
 from cluster.task_types.array_types import Array, ArrayStats, Coordinate
 from cluster.task_types.table_types import Column, Part, Table, part_key
-from dask_graphql.client.codec import Blob
+from dask_graphql.client.codec import Blob, PassedOn
 from dask_graphql.client.http_transport import HttpTransport, own_path
 
 PAGE_BYTES: Final = 1 << 40
@@ -54,7 +54,7 @@ class HttpFiles:
         asyncio.run_coroutine_threadsafe(copy(), self._loop).result()
 
 
-class RemoteTable:
+class RemoteTable(PassedOn):
     """A table in a result. Its methods need pyarrow: `pip install 'dask-graphql[client,data]'`.
 
     Attributes:
@@ -62,7 +62,7 @@ class RemoteTable:
         columns: their names, types and whether values may be missing.
         size_bytes: length of its Parquet files.
         parquet, arrow, csv: paths of downloads on the api.
-        file_id: passes its Parquet file on to another task, as a `File` argument; None if it has several.
+        file_id: passes it on to another task, as the table itself does: `client.submit("f", table=table)`.
     """
 
     def __init__(self, fields: Mapping[str, Any], files: HttpFiles) -> None:
@@ -146,12 +146,13 @@ class RemoteTable:
         self._files.save(Blob(f"/tables/{key}", self._table.parts[number].size_bytes, ""), path)
 
 
-class AsyncRemoteTable:
+class AsyncRemoteTable(PassedOn):
     """A table in a result of `AsyncClient`: as `RemoteTable`, with methods to await."""
 
     def __init__(self, fields: Mapping[str, Any], files: HttpFiles) -> None:
         self.table = RemoteTable(fields, files)
         """What is known of it without a request."""
+        self.file_id = self.table.file_id
 
     def __repr__(self) -> str:
         return repr(self.table)
@@ -175,7 +176,7 @@ class AsyncRemoteTable:
         return await asyncio.to_thread(self.table.to_polars)
 
 
-class RemoteArray:
+class RemoteArray(PassedOn):
     """An array in a result. Its methods need numpy and pyarrow: `pip install 'dask-graphql[client,data]'`.
 
     Attributes:
@@ -184,7 +185,7 @@ class RemoteArray:
         dims: the names of its dimensions; empty if they have none.
         attrs: of a DataArray.
         stats: minimum, maximum, mean and standard deviation; None unless it is of numbers.
-        file_id: passes its `.npy` file on to another task, as a `File` argument; None if it is kept in chunks.
+        file_id: passes it on to another task, as the array itself does; None if it has more than 10,000 chunks.
     """
 
     def __init__(self, fields: Mapping[str, Any], files: HttpFiles) -> None:
@@ -242,12 +243,13 @@ class RemoteArray:
         return xarray.DataArray(self.to_numpy(), coords, self.dims or None, self.name, self.attrs)
 
 
-class AsyncRemoteArray:
+class AsyncRemoteArray(PassedOn):
     """An array in a result of `AsyncClient`: as `RemoteArray`, with methods to await."""
 
     def __init__(self, fields: Mapping[str, Any], files: HttpFiles) -> None:
         self.array = RemoteArray(fields, files)
         """What is known of it without a request."""
+        self.file_id = self.array.file_id
 
     def __repr__(self) -> str:
         return repr(self.array)

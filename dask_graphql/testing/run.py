@@ -20,9 +20,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cluster import attempt_errors
+from cluster.data.file_arrays import FileArray
+from cluster.data.file_tables import FileTable
 from cluster.settings import Settings, load_settings
 from cluster.store.folder_blob_store import FolderBlobStore
 from cluster.store.record import TaskState
+from cluster.task_types.data_files import use_readers
 from cluster.task_types.file import File, resolve_like
 from cluster.task_types.registry import task_type_of
 from cluster.task_types.task_type import Bound
@@ -75,6 +78,7 @@ def run_task(function: Callable[..., Any], options: RunOptions | None = None, /,
     bound = task_type_of(function).bind(inputs, limit_bytes=settings.input_limit_bytes)
     files = list(instances_in(dict(inputs), File))
     allow_long_integers()
+    use_readers(FileTable, FileArray)
     return _outside_event_loops(lambda: _run(bound, options, settings, files))
 
 

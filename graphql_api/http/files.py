@@ -18,16 +18,18 @@ from starlette.responses import JSONResponse, Response
 
 from cluster.api_node.files import DEFAULT_MEDIA_TYPE, Announced, Owner
 from cluster.api_node.node import Node
+from cluster.data.manifest import MAX_BYTES
 from cluster.errors import BadInput, BlobError, FileNotFound, RateLimited, TooManyConnections
 from cluster.observability import metrics
 from cluster.store.audit_stream import AuditAction
 from cluster.store.file_calls import StoredFile
-from cluster.task_types.file import FILE_ID, file_id
+from cluster.task_types.file import FILE_ID, MANIFEST, file_id
 from cluster.task_types.value_types import MEDIA_TYPE, Blob
 from graphql_api.auth.callers import Caller, Scope
 from graphql_api.auth.http import caller_of
 from graphql_api.errors import BLOBS_UNAVAILABLE
 from graphql_api.http.blob_downloads import serve_blob
+from graphql_api.http.untrusted_content import content_headers
 
 MAX_NAME_BYTES: Final = 200
 """Maximum length of a file's name in UTF-8."""
@@ -95,8 +97,19 @@ async def download(request: Request) -> Response:
         return blobs_unavailable()
     if file is None:
         raise FileNotFound("there is no such file: upload it by POST /files")
+    if file.media_type == MANIFEST:
+        return await _serve_manifest(node, file)
     blob = Blob(file.key, file.size_bytes, file.media_type)
     return await serve_blob(request, node.blobs, blob, file.name or file.sha256[:16])
+
+
+async def _serve_manifest(node: Node, file: StoredFile) -> Response:
+    """The list of a table's or an array's files, which are downloaded from its task."""
+    try:
+        content = await node.blobs.read(file.key, 0, MAX_BYTES)
+    except BlobError:
+        return blobs_unavailable()
+    return Response(content, headers=content_headers(f"{file.name}.json", MANIFEST))
 
 
 def announced_by(headers: Mapping[str, str], name: str) -> Announced:
@@ -112,8 +125,7 @@ def announced_by(headers: Mapping[str, str], name: str) -> Announced:
         raise BadInput("send the bytes of a file as the body, not as a form: curl -X POST -T FILE .../files")
     if media_type.startswith("application/x-www-form-urlencoded"):
         media_type = DEFAULT_MEDIA_TYPE  # what curl --data-binary says of anything
-    check_media_type(media_type)
-    return Announced(_length(headers), _digest(headers), media_type, check_name(name))
+    return Announced(_length(headers), _digest(headers), check_media_type(media_type), check_name(name))
 
 
 def check_media_type(text: str) -> str:
@@ -124,6 +136,8 @@ def check_media_type(text: str) -> str:
     """
     if not MEDIA_TYPE.fullmatch(text):
         raise BadInput(f"a media type is ASCII text like 'text/csv; charset=utf-8', not {text[:80]!r}")
+    if text == MANIFEST:
+        raise BadInput(f"only workers write files of the type {MANIFEST}: pass on the fileId of a task's result")
     return text
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 import strawberry
 
 from cluster.data.array_reader import MAX_VALUES, band_rows
+from cluster.data.manifest import MAX_FILES
 from cluster.errors import BadInput
 from cluster.task_types.array_types import Array, coordinate_key
 from cluster.task_types.file import file_id
@@ -116,8 +117,8 @@ class ArrayType:
         return None if array.chunks is None else f"{info.context.base_path}/arrays/{array.zarr_key}"
 
     @strawberry.field(
-        description="The value of a `FileId` argument that passes its .npy file on to another task; null if it is kept "
-        "in chunks."
+        description="The value of a `FileId` argument that passes it on to another task; null if it is kept in more "
+        f"than {MAX_FILES} files."
     )
     def file_id(self) -> FileId | None:
         return FileId(file_id(self.sha256)) if self.sha256 else None

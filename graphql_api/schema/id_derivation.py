@@ -14,13 +14,14 @@ from annotated_types import BaseMetadata
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from cluster.task_types.data_files import ArrayFile, TableFile
 from cluster.task_types.file import File
 from cluster.task_types.pydantic_internals import has_own_rules
 from cluster.task_types.value_types import BigIntMark
 
 _PLAIN: Final = (
     bool, int, float, str, datetime.datetime, datetime.date, datetime.time, decimal.Decimal, uuid.UUID, dict, Any,
-    File,
+    File, TableFile, ArrayFile,
 )  # fmt: skip
 
 

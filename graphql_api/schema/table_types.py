@@ -109,8 +109,8 @@ class TableType:
         return f"{info.context.base_path}/tables/{self.key}.csv"
 
     @strawberry.field(
-        description="The value of a `FileId` argument that passes its Parquet file on to another task; null if it has "
-        "several `parts`."
+        description="The value of a `FileId` argument that passes it on to another task. Null for one of several parts "
+        "of an earlier release."
     )
     def file_id(self) -> FileId | None:
         return FileId(file_id(self.sha256)) if self.sha256 else None

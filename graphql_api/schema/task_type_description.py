@@ -240,7 +240,9 @@ def type_text(annotation: Any) -> str:
     if get_origin(annotation) is Annotated:
         base, *marks = get_args(annotation)
         return "BigInt" if any(isinstance(mark, BigIntMark) for mark in marks) else type_text(base)
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
+    if isinstance(annotation, type):
+        return str(getattr(annotation, "declared_as", annotation.__name__))
+    return str(annotation).replace("typing.", "")
 
 
 def _safe(value: Any) -> Any:

@@ -136,13 +136,13 @@ class TypeMap:
             return BlobType
         if is_table(bare):
             if is_input:
-                raise RegistryError(f"{where}: a Table cannot be an argument; pass a File, or rows as list[Row]")
+                raise RegistryError(f"{where}: a Table must be an argument of its own, or in a list of them")
             return self._table(bare, where)
-        if bare is File:
+        if isinstance(bare, type) and issubclass(bare, File):
             return FileId
         if is_array(bare):
             if is_input:
-                raise RegistryError(f"{where}: an Array cannot be an argument; pass a File, or list[float]")
+                raise RegistryError(f"{where}: an Array must be an argument of its own, or in a list of them")
             self.result_fields |= array_types.READING_FIELDS
             for name in ("Array", "ArrayStats", "ArrayCoordinate"):
                 self.claim(name, "dask-graphql itself", ArrayType)

@@ -125,3 +125,52 @@ def count_rows(table: File) -> int:
     import pyarrow.parquet as pq
 
     return int(pq.read_metadata(table.path()).num_rows)
+
+
+@dataclass
+class TableFacts:
+    row_count: int
+    columns: list[str]
+    numbers: int
+    stations: int
+    files: int
+
+
+@task
+def describe_table(table: Table, more: list[Table] | None = None) -> TableFacts:
+    """Reads a table in every way."""
+    import pandas as pd
+
+    tables = [table, *(more or [])]
+    for it in tables:
+        assert it.to_dask().compute()["number"].tolist() == it.to_pandas()["number"].tolist()
+    folder = table.path()
+    files = len(list(folder.iterdir())) if folder.is_dir() else 1
+    read = pd.read_parquet(folder)
+    stations = table.to_arrow(["station"]).num_rows
+    rows = sum(it.row_count for it in tables)
+    return TableFacts(rows, [it.name for it in table.columns], int(read["number"].sum()), stations, files)
+
+
+@task
+def sum_by_station(table: Table) -> Table:
+    """Computes with a table where its parts are read, and returns what the workers write."""
+    return table.to_dask(["station", "value"]).groupby("station").sum()  # type: ignore[no-any-return]
+
+
+@task
+def double_array(array: Array) -> Array:
+    """Computes with an array where its chunks are read, and returns what the workers write."""
+    return array.to_dask() * 2  # type: ignore[no-any-return]
+
+
+@task
+def sum_array(array: Array) -> float:
+    """Reads an array in every way."""
+    import numpy as np
+
+    values = array.to_numpy()
+    assert (array.to_xarray().values == values).all()
+    assert values.shape == tuple(array.shape)
+    assert np.asarray(array).dtype == array.dtype
+    return float(values.sum())

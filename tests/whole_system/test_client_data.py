@@ -54,7 +54,9 @@ def test_what_dask_wrote_in_parts_is_read_as_a_whole(client: Client) -> None:
     table = client.submit("make_partitions", rows=1000, partitions=5).result(60)
     pd.testing.assert_frame_equal(table.to_pandas(), frame(1000), check_dtype=False)
     assert [row["number"] for row in table.rows(199, 2)] == [199, 200]
+    assert client.submit("describe_table", table=table).result(60)["row_count"] == 1000
     array = client.submit("make_chunks", rows=4, columns=6, chunk=3).result(60)
+    assert client.submit("sum_array", array=array).result(60) == 276.0
     np.testing.assert_array_equal(array.to_numpy(), np.arange(24.0).reshape(4, 6))
     np.testing.assert_array_equal(array[2:, 1::2], np.arange(24.0).reshape(4, 6)[2:, 1::2])
 

@@ -64,6 +64,28 @@ async def test_a_table_is_a_file_that_the_next_task_takes(system: System) -> Non
     assert await made(system, call, "... on CountRowsResult { value }") == {"value": 20_000}
 
 
+@pytest.mark.slow
+async def test_a_table_or_an_array_of_several_files_is_an_argument_of_the_next_task(system: System) -> None:
+    table = await made(system, "submitMakePartitions(rows: 1000, partitions: 5)", "... on Table { fileId sizeBytes }")
+    facts = "... on TableFacts { rowCount columns numbers stations files }"
+    call = f'submitDescribeTable(table: "{table["fileId"]}", more: ["{table["fileId"]}"])'
+    assert await made(system, call, facts) == {
+        "rowCount": 2000, "columns": ["station", "number", "value"], "numbers": 499_500, "stations": 1000, "files": 5,
+    }  # fmt: skip
+    call = f'submitSumByStation(table: "{table["fileId"]}")'
+    sums = await made(system, call, "... on Table { fileId rowCount rows(limit: 1) }")
+    assert (sums["rowCount"], sums["rows"]) == ("7", [{"station": "s0", "value": 17767.75}])
+    # The list of its files, which is what the id names.
+    listed = await download(system, f"/files/{table['fileId']}")
+    assert len(listed.json()["files"]) == 6
+    array = await made(system, "submitMakeChunks(rows: 4, columns: 6, chunk: 3)", "... on Array { fileId }")
+    call = f'submitDoubleArray(array: "{array["fileId"]}")'
+    twice = await made(system, call, "... on Array { fileId chunks stats { max } }")
+    assert (twice["chunks"], twice["stats"]) == (["3", "3"], {"max": 46})
+    call = f'submitSumArray(array: "{twice["fileId"]}")'
+    assert await made(system, call, "... on SumArrayResult { value }") == {"value": 552.0}
+
+
 async def test_typed_records_have_the_fields_of_the_declared_row(system: System) -> None:
     fields = (
         "... on ReadingTable { rowCount columns { nullable } records(limit: 2, offset: 1) { station number value } }"

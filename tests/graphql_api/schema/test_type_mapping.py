@@ -113,6 +113,11 @@ class WithArray:
     rows: list[np.ndarray]
 
 
+@dataclass
+class HasTable:
+    table: Table
+
+
 class DataFrame:
     """Stands for pandas.DataFrame, which is recognised by its module and name."""
 
@@ -142,7 +147,8 @@ DataFrame.__module__ = "pandas.core.frame"
         (Camels, "'max_depth' and 'maxDepth' are both 'maxDepth'"),
         (Accents, "'größe' is not a valid GraphQL name"),
         (Blob, "cannot be an argument"),
-        (Table, "a Table cannot be an argument; pass a File"),
+        (HasTable, "a Table must be an argument of its own"),
+        (Table[HasTable], r"Table\[...\] is only a return type; declare Table"),
         (typing.Sequence[int], r"use list\[...\]"),
         (Annotated[int, Field(le=2**31)], "declare BigInt"),
         (Annotated[int, Field(ge=-(2**40))], "declare BigInt"),
@@ -160,7 +166,7 @@ def test_a_type_without_a_graphql_form_is_refused_with_what_to_write(annotation:
         (np.ndarray, r"numpy.ndarray does not declare its content; declare list\[float\]"),
         (np.float64, "declare bool, int, BigInt, float or str"),
         (WithArray, "WithArray.rows: numpy.ndarray"),
-        (list[DataFrame], r"pandas.DataFrame .* declare Table or Table\[Row\] \(from dask_graphql\) to return it"),
+        (list[DataFrame], r"pandas.DataFrame .* declare Table \(from dask_graphql\), or Table\[Row\] to return it"),
     ],
 )
 @pytest.mark.parametrize("make", [taking, giving])
