@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from dask_graphql.client.network import BadProxy
     from dask_graphql.client.submissions import SubmitOptions
     from dask_graphql.client.sync_client import Client
-    from dask_graphql.client.task_list import LogLine, TaskList, TaskSummary
+    from dask_graphql.client.task_list import LogLine, TaskList, TaskSummary, Waiting
     from dask_graphql.client.task_types import TaskType
 
 __all__ = [
@@ -88,6 +88,7 @@ __all__ = [
     "TaskSummary",
     "TaskType",
     "UnknownTaskType",
+    "Waiting",
     "__version__",
     "as_completed",
     "cancelled",
@@ -131,7 +132,7 @@ _MODULES = {
     "dask_graphql.client.handle": ("Handle",),
     "dask_graphql.client.handles": ("Handles",),
     "dask_graphql.client.sync_client": ("Client",),
-    "dask_graphql.client.task_list": ("LogLine", "TaskList", "TaskSummary"),
+    "dask_graphql.client.task_list": ("LogLine", "TaskList", "TaskSummary", "Waiting"),
     "dask_graphql.client.task_types": ("TaskType",),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

@@ -50,7 +50,7 @@ class ClusterSnapshot:
         return other is not None and self._relevant() == other._relevant()
 
     def _relevant(self) -> tuple[Any, ...]:
-        changing = ("waiting_seconds", "workers", "starting")
+        changing = ("waiting_seconds", "workers", "starting", "running_threads")
         load = {name: value for name, value in self.load.items() if name not in changing}
         workers = [
             (worker["name"], worker["threads"], worker["processing"], worker["memory_bytes"] // MEMORY_STEP_BYTES)

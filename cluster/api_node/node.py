@@ -24,6 +24,7 @@ from cluster.api_node.reloads import Reloads
 from cluster.api_node.result_delivery import ResultDelivery
 from cluster.api_node.slot_claimer import SlotClaimer
 from cluster.api_node.submission import Submissions
+from cluster.api_node.wait_reader import WaitReader
 from cluster.api_node.waiters import Waiters
 from cluster.current_settings import use_settings
 from cluster.data.array_reader import ArrayReader
@@ -67,6 +68,7 @@ class Node:
     policies: PolicyCache
     operation_rates: OperationRates
     waiters: Waiters
+    waits: WaitReader
     reloads: Reloads
     loops: list[BackgroundLoop]
     """All background loops of the node. Parts that are added to the node append theirs."""
@@ -172,6 +174,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         policies=policies,
         operation_rates=OperationRates(settings.operations_per_minute, policies),
         waiters=Waiters(settings.waiters_per_client),
+        waits=WaitReader(store, scheduler, limits, paused_types),
         reloads=reloads,
         loops=loops,
         broadcast_listeners=broadcast_listeners,

@@ -23,6 +23,7 @@ from cluster.scheduling.fair_order import FairOrder, Share
 from cluster.scheduling.graph_progress import GraphProgress, parse_tag
 from cluster.scheduling.load_publisher import LoadPublisher
 from cluster.scheduling.loss_writer import LossWriter
+from cluster.scheduling.queue_places import QueuePlaces
 from cluster.scheduling.silent_workers import ROUND_SECONDS, SilentWorkers
 from cluster.scheduling.starting_workers import StartingWorkers
 from cluster.store.async_store import Store
@@ -52,6 +53,7 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
         self._load = LoadPublisher(scheduler)
         self._order = FairOrder(self._load.durations)
         self._next_reorder = 0.0
+        self._places = QueuePlaces(scheduler, self._demand, self._load.durations)
         self._losses = LossWriter(store)
         self._silent_workers = SilentWorkers(scheduler, store)
         self._starting_workers = StartingWorkers()
@@ -128,8 +130,12 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
         self._demand.cancel(attempts)
         dask_internals.release_keys(self.scheduler, self._demand.cancelled_keys())
 
-    async def load(self, **_: Any) -> dict[str, Any]:
-        """Returns the demand and the workers, for the controller and the `cluster` query."""
+    async def load(self, attempts: Sequence[AttemptId] = (), **_: Any) -> dict[str, Any]:
+        """Returns the demand and the workers, for the controller and the `cluster` query.
+
+        Args:
+            attempts: attempts that wait: the reply says where.
+        """
         scheduler = self.scheduler
         tasks, workers = dask_internals.count_tasks(scheduler), dask_internals.describe_workers(scheduler)
         return {
@@ -141,6 +147,8 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
             "waiting_seconds": self._demand.waiting_seconds(
                 self._load.durations, dask_internals.waiting_by_prefix(scheduler)
             ),
+            "places": self._places.of((task_id, attempt) for task_id, attempt in attempts) if attempts else [],
+            "running_threads": dask_internals.running_threads(scheduler),
             "workers": workers,
             "starting": self._starting_workers.describe({worker["name"] for worker in workers}),
         }

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from cluster import attempt_errors
 
@@ -270,6 +270,36 @@ def describe_workers(scheduler: Scheduler) -> list[dict[str, Any]]:
         }
         for worker in scheduler.workers.values()
     ]
+
+
+def running_threads(scheduler: Scheduler) -> int:
+    """Returns the threads of the workers that take tasks: those that retire or are paused do not.
+
+    `Scheduler.running` is documented as an internal. If it is renamed, this raises AttributeError: nobody learns why a
+    task waits.
+    """
+    return sum(worker.nthreads for worker in scheduler.running)
+
+
+OrderedTasks: TypeAlias = list[tuple[str, float]]
+"""Keys of Dask tasks in the order in which they run, each with Dask's average duration, negative if unknown."""
+
+
+def ordered_tasks(scheduler: Scheduler, limit: int) -> tuple[list[tuple[int, OrderedTasks]], OrderedTasks]:
+    """Returns for each worker its threads and the Dask tasks that it was given, and those that wait for a worker; none
+    of these if there are more than `limit`.
+
+    `queued`, `unrunnable`, `processing` and the priorities are documented as internals. If one is renamed, this raises
+    AttributeError, with the same consequences as in `running_threads`.
+    """
+
+    def ordered(tasks: Collection[Any]) -> OrderedTasks:
+        first = sorted(tasks, key=lambda task: task.priority)
+        return [(str(task.key), task.prefix.duration_average) for task in first]
+
+    workers = [(worker.nthreads, ordered(worker.processing)) for worker in scheduler.workers.values()]
+    waiting = len(scheduler.queued) + len(scheduler.unrunnable)
+    return workers, ordered([*scheduler.queued, *scheduler.unrunnable]) if waiting <= limit else []
 
 
 class RunningPart(NamedTuple):

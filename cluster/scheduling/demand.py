@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, Final
 
 from cluster.scheduling.attempt_keys import AttemptId, parse_attempt_key
@@ -58,6 +59,17 @@ class Demand:
     def key(self, attempt: AttemptId) -> str | None:
         """The Dask key that contains an attempt; None if it is unknown."""
         return self._keys.get(attempt)
+
+    def batch(self, key: str) -> tuple[str, int] | None:
+        """The task type's name of one of our Dask tasks, and the number of attempts in it that are not cancelled; None
+        if it is not ours."""
+        batch = self._batches.get(key)
+        return None if batch is None else (batch.name, batch.remaining)
+
+    def position(self, key: str, attempt: AttemptId) -> int:
+        """The number of attempts that come first in the Dask task that contains an attempt."""
+        before = takewhile(lambda other: other != attempt, self._batches[key].attempts)
+        return sum(other not in self._cancelled for other in before)
 
     def add(self, key: object) -> tuple[str, Sequence[AttemptId]] | None:
         """Adds a new Dask task. Returns the task type's name and the attempts in it; None if it is not ours or was

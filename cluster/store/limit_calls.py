@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from cluster.store.call_builder import CHECK_AFTER_SECONDS, CallBuilder, milliseconds
 from cluster.store.lua_scripts import Call, unpack
+from cluster.store.replies import WaitReply
 from cluster.store.shard_calls import CLAIM_INPUT_BYTES
 
 LimitList: TypeAlias = str
@@ -63,6 +64,24 @@ class LimitCalls(CallBuilder):
             ]
 
         return self._shard_call("peek_held", digit, len(limits), first, *limits, *lists, parse=parse)
+
+    def held_list_key(self, digit: str, limits: LimitList) -> str:
+        """The held tasks of a shard with the same limits, by their order."""
+        return f"{self.shard_prefix(digit)}:held:{limits}"
+
+    def read_wait(self, task_id: str) -> Call[WaitReply | None]:
+        """Reads what a task waits for; None if it is not QUEUED."""
+
+        def parse(reply: bytes) -> WaitReply | None:
+            if not (found := unpack(reply)):
+                return None
+            now, attempt, dispatched, due_at, limits, order = found
+            return WaitReply(
+                now, attempt, bool(dispatched), int(float(due_at)) if due_at else None, limits.decode(),
+                int(float(order)) if order else None,
+            )  # fmt: skip
+
+        return self._task_call("read_wait", task_id, parse=parse)
 
     def claim_held(self, digit: str, number: int, tasks: Sequence[tuple[LimitList, str]]) -> Call[list[Claimed] | None]:
         """Claims held tasks, given as limits and id, which take their slots. Returns those that the caller must

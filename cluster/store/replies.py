@@ -70,6 +70,26 @@ class WatchReply:
     events: tuple[Event, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class WaitReply:
+    """What a QUEUED task waits for, as far as Redis knows. Times are milliseconds since 1970 by Redis's clock.
+
+    Attributes:
+        now: when it was read.
+        dispatched: whether the newest attempt was handed to the scheduler.
+        due_at: when that attempt is due; None while it is held.
+        limits: the limits that the task is subject to; empty for none.
+        order: of the task among those held with the same limits: the lowest is next; None unless it is held.
+    """
+
+    now: int
+    attempt: int
+    dispatched: bool
+    due_at: int | None
+    limits: str
+    order: int | None
+
+
 def split_notification(data: bytes) -> tuple[str, bytes]:
     """Splits a notification into the task's id and the packed record, which may be empty."""
     return data[:ID_DIGITS].decode(), data[ID_DIGITS:]

@@ -25,7 +25,7 @@ from dask_graphql.client.http_transport import HttpTransport
 from dask_graphql.client.items import Item, follow_items
 from dask_graphql.client.result_waiter import ResultWaiter
 from dask_graphql.client.task_function import NOT_DECLARED, rebuild
-from dask_graphql.client.task_list import LOGS, LogLine, to_log_line
+from dask_graphql.client.task_list import LOGS, LogLine, Waiting, to_log_line, to_waiting
 from dask_graphql.client.task_types import TaskType
 from dask_graphql.client.websocket_transport import WebSocketTransport
 
@@ -249,6 +249,18 @@ class AsyncHandle:
             raise Refused("TASK_NOT_FOUND", f"{self.task_id} was never submitted, or its record has expired")
         self.last_state = task["state"]
         return [to_log_line(line) for line in task["logs"]]
+
+    async def waiting(self) -> Waiting | None:
+        """Why the task waits; None unless it is QUEUED.
+
+        Raises:
+            Refused: TASK_NOT_FOUND if the api does not know the task.
+        """
+        task = await self._query("state waiting { reason ahead etaSeconds }")
+        if task is None:
+            raise Refused("TASK_NOT_FOUND", f"{self.task_id} was never submitted, or its record has expired")
+        self.last_state = task["state"]
+        return to_waiting(task["waiting"])
 
     async def cancel(self) -> bool:
         """Cancels the task. Returns whether it is cancelled now: False if it had already ended otherwise.

@@ -14,7 +14,7 @@ from dask_graphql.client.errors import ClientError, TaskFailed
 from dask_graphql.client.events import FINAL_STATES, Event
 from dask_graphql.client.html import handle_html
 from dask_graphql.client.items import Item
-from dask_graphql.client.task_list import LogLine
+from dask_graphql.client.task_list import LogLine, Waiting
 
 logger = logging.getLogger(__name__)
 
@@ -187,6 +187,11 @@ class Handle(Future[Any]):
         """The newest lines that the task has printed or logged, after the one with the number `after`."""
         lines: list[LogLine] = self._client._run(self._handle.logs(after))
         return lines
+
+    def waiting(self) -> Waiting | None:
+        """Why the task waits; None unless it is QUEUED."""
+        found: Waiting | None = self._client._run(self._handle.waiting())
+        return found
 
     def withdraw(self) -> str:
         """Takes back this client's submission and returns the task's state: CANCELLED if nobody else wants it."""

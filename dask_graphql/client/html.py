@@ -55,11 +55,11 @@ def tasks_html(tasks: Sequence[TaskSummary]) -> str:
         [
             _text(task.name), f"<code>{escape(task.task_id)}</code>", _text(task.state), progress_html(task.progress),
             _text(f"{task.submitted_at:%Y-%m-%d %H:%M:%S}"),
-            _text("" if task.error is None else error_text(task.error)),
+            _text(str(task.waiting or "") if task.error is None else error_text(task.error)),
         ]
         for task in tasks[:MAX_ROWS]
     ]  # fmt: skip
-    return _table(("task", "id", "state", "progress", "submitted (UTC)", "error"), rows, len(tasks))
+    return _table(("task", "id", "state", "progress", "submitted (UTC)", "waits for, or error"), rows, len(tasks))
 
 
 def client_html(url: str, task_types: Iterable[TaskType]) -> str:

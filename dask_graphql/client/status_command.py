@@ -14,6 +14,7 @@ from rich.text import Text
 from dask_graphql.client.errors import ApiUnavailable, Refused
 from dask_graphql.client.http_transport import HttpTransport
 from dask_graphql.client.retry import RETRYABLE_CODES
+from dask_graphql.client.task_list import to_waiting
 
 REFRESH_SECONDS: Final = 1.0
 MAX_ROWS: Final = 30
@@ -27,6 +28,7 @@ QUERY: Final = """{
     fleet { wanted launching running retiring minWorkers maxWorkers reason problem costPerHour
             decisions { at started stopped reason } }
   }
+  tasks(first: 1, state: QUEUED) { edges { node { waiting { reason ahead etaSeconds } } } }
 }"""
 
 
@@ -43,16 +45,23 @@ async def show_status(url: str, token: str | None, *, once: bool, as_json: bool)
     http = HttpTransport(url, token, 0)
     try:
         if once:
-            cluster = (await http.execute(QUERY))["cluster"]
+            cluster = await _read(http)
             print(json.dumps(cluster)) if as_json else Console().print(render(http.url, cluster))
         elif as_json:
             while True:
-                print(json.dumps((await http.execute(QUERY))["cluster"]), flush=True)
+                print(json.dumps(await _read(http)), flush=True)
                 await asyncio.sleep(REFRESH_SECONDS)
         else:
             await _live(http)
     finally:
         await http.close()
+
+
+async def _read(http: HttpTransport) -> dict[str, Any]:
+    """The cluster, and as `waitingFor` why the newest QUEUED task waits; None if there is none."""
+    data = await http.execute(QUERY)
+    newest = [edge["node"]["waiting"] for edge in data["tasks"]["edges"]]
+    return {**data["cluster"], "waitingFor": newest[0] if newest else None}
 
 
 async def _live(http: HttpTransport) -> None:
@@ -61,7 +70,7 @@ async def _live(http: HttpTransport) -> None:
         while True:
             missing = ""
             try:
-                cluster = (await http.execute(QUERY))["cluster"]
+                cluster = await _read(http)
             except (ApiUnavailable, Refused) as error:
                 if isinstance(error, Refused) and error.code not in RETRYABLE_CODES:
                     raise
@@ -95,6 +104,8 @@ def _summary(cluster: dict[str, Any]) -> Table:
     counts = "  ".join(f"{item['count']} {item['state'].lower()}" for item in cluster["tasks"])
     table.add_row("tasks", counts)
     table.add_row("in Dask", f"{cluster['waiting']} waiting  {cluster['processing']} processing")
+    if (waiting := to_waiting(cluster.get("waitingFor"))) is not None:
+        table.add_row("queue", f"the newest task waits: {waiting}")
     fleet = cluster["fleet"]
     if fleet is None:
         table.add_row("fleet", Text("no controller", "yellow"))

@@ -16,12 +16,33 @@ TASKS: Final = """query($first: Int, $after: String, $state: TaskState, $name: S
   tasks(first: $first, after: $after, state: $state, name: $name) {
     edges { node {
       taskId name state progress attempt tags submittedAt startedAt finishedAt error { code type message }
+      waiting { reason ahead etaSeconds }
     } }
     pageInfo { hasNextPage endCursor }
   }
 }"""
 LOGS: Final = """query($id: ID!, $after: Int) {
   task(taskId: $id) { state logs(after: $after) { number at attempt level text } } }"""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Why a task waits.
+
+    Attributes:
+        reason: QUEUED_BEHIND, NO_WORKER, LAUNCHING, NOT_BEFORE, RETRY, LIMIT, PAUSED or SCHEDULER_AWAY.
+        ahead: number of tasks that wait for the same and come first; None if that is not known.
+        eta_seconds: expected time until it starts; of NOT_BEFORE and RETRY, until its time has come. None without a
+            basis.
+    """
+
+    reason: str
+    ahead: int | None = None
+    eta_seconds: float | None = None
+
+    def __str__(self) -> str:
+        ahead = "" if self.ahead is None else f", {self.ahead} ahead"
+        return self.reason + ahead + ("" if self.eta_seconds is None else f", about {self.eta_seconds:.0f} s")
 
 
 @dataclass(frozen=True)
@@ -33,6 +54,7 @@ class TaskSummary:
         submitted_at, started_at, finished_at: in UTC; None if it has not happened.
         tags: those of the submission that began the task's current run, or the last one.
         error: `code`, `type` and `message` of a task that failed or was cancelled; else None.
+        waiting: why a QUEUED task waits; else None.
     """
 
     task_id: str
@@ -45,6 +67,7 @@ class TaskSummary:
     finished_at: datetime.datetime | None
     error: Mapping[str, Any] | None
     tags: tuple[str, ...] = ()
+    waiting: Waiting | None = None
 
 
 class TaskList(list[TaskSummary]):
@@ -79,7 +102,13 @@ def to_summary(node: Mapping[str, Any]) -> TaskSummary:
     return TaskSummary(
         node["taskId"], node["name"], node["state"], node["progress"], node["attempt"], submitted_at,
         _time(node["startedAt"]), _time(node["finishedAt"]), node["error"], tuple(node["tags"]),
+        to_waiting(node["waiting"]),
     )  # fmt: skip
+
+
+def to_waiting(node: Mapping[str, Any] | None) -> Waiting | None:
+    """Why a task waits, in a response."""
+    return None if node is None else Waiting(node["reason"], node["ahead"], node["etaSeconds"])
 
 
 def to_log_line(node: Mapping[str, Any]) -> LogLine:

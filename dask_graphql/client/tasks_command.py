@@ -48,12 +48,12 @@ async def list_tasks(
 
 def render(tasks: TaskList) -> Table:
     """The table of a list of tasks."""
-    table = Table("task", "id", "state", "progress", "submitted (UTC)", "error")
+    table = Table("task", "id", "state", "progress", "submitted (UTC)", "waits for, or error")
     for task in tasks:
         table.add_row(
             task.name, task.task_id, Text(task.state, STYLES.get(task.state, "")),
             "" if task.progress is None else f"{task.progress:.0%}", f"{task.submitted_at:%Y-%m-%d %H:%M:%S}",
-            Text("" if task.error is None else error_text(task.error)),
+            Text(str(task.waiting or "") if task.error is None else error_text(task.error)),
         )  # fmt: skip
     return table
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from cluster.store.record import Record
 from graphql_api.answer_size import current_answer
 
-READ_FIELDS: Final = ("input", "result", "partial", "error", "worker", "logs")
+READ_FIELDS: Final = ("input", "result", "partial", "error", "worker", "logs", "waiting")
 """The fields of a task that need the scope `read`, also where another scope lets a caller see the task."""
 
 

@@ -17,6 +17,7 @@ from graphql_api.schema.log_lines import LogLineType, load_log
 from graphql_api.schema.results import decode_result, load_previous_result, load_result
 from graphql_api.schema.task_error import TaskError
 from graphql_api.schema.times import to_datetime
+from graphql_api.schema.waiting_type import WaitingType, to_waiting
 
 
 def make_task(output_union: Any) -> type:
@@ -109,6 +110,11 @@ def make_task(output_union: Any) -> type:
         @strawberry.field(description="Progress from 0 to 1, as reported by the latest attempt.")
         def progress(self) -> float | None:
             return self.record.progress
+
+        @strawberry.field(description="Why it waits; null unless QUEUED.")
+        async def waiting(self, info: ApiInfo) -> WaitingType | None:
+            info.context.caller.require(Scope.READ)
+            return to_waiting(await info.context.node.waits.read(self.record))
 
         @strawberry.field(
             description="Who began the current run, or the last one: the name of an API key, the subject of a JWT, or "

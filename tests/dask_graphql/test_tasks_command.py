@@ -21,7 +21,7 @@ async def test_tasks_are_listed_followed_cancelled_and_retried(settings: Setting
     async with api_node(settings) as url:
 
         async def run(*words: str) -> Result:
-            return await asyncio.to_thread(CliRunner().invoke, command, [*words, "--url", url])
+            return await asyncio.to_thread(CliRunner(env={"COLUMNS": "200"}).invoke, command, [*words, "--url", url])
 
         async def lines(*words: str, exit_code: int = 0) -> list[dict[str, Any]]:
             done = await run(*words)
@@ -37,6 +37,9 @@ async def test_tasks_are_listed_followed_cancelled_and_retried(settings: Setting
         [task] = await lines("tasks", "--json", "--state", "queued", "--name", "fibonacci")
         assert (task["task_id"], task["error"], task["tags"]) == (task_id, None, ["nightly", "of Anna"])
         assert await lines("tasks", "--json", "--state", "FAILED") == []
+        assert task["waiting"] == {"reason": "SCHEDULER_AWAY", "ahead": None, "eta_seconds": None}
+        assert "SCHEDULER_AWAY" in (await run("tasks")).stdout
+        assert "SCHEDULER_AWAY" in (await run("status", "--once")).stdout
 
         await store.run(calls.start(task_id, 1, "worker"))
         await store.run(calls.progress(task_id, 1, 0.5, b"", b"1\n0 INFO first line\n0 WARNING second line"))

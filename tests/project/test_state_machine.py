@@ -72,6 +72,7 @@ def tries(calls: Calls, task_id: str) -> Iterator[Call[Any]]:
     for mode in CANCEL_MODES:
         yield calls.cancel(task_id, Actor("key:other", "other", "other"), mode)
     yield calls.read(task_id)
+    yield calls.read_wait(task_id)
     yield calls.watch(task_id, "node")
     yield calls.unwatch(task_id, "node")
     digit, future = task_id[0], 1 << 45

@@ -50,6 +50,14 @@ export const READ = `query Read($taskId: ID!) { task(taskId: $taskId) { ${TASK} 
 
 export const STATE = "query State($taskId: ID!) { task(taskId: $taskId) { seq state } }";
 
+export interface Waiting {
+  reason: "QUEUED_BEHIND" | "NO_WORKER" | "LAUNCHING" | "NOT_BEFORE" | "RETRY" | "LIMIT" | "PAUSED" | "SCHEDULER_AWAY";
+  ahead: number | null;
+  etaSeconds: number | null;
+}
+
+export const WAITING = "query Waiting($taskId: ID!) { task(taskId: $taskId) { waiting { reason ahead etaSeconds } } }";
+
 export const EVENTS = `subscription Events($taskId: ID!) {
   taskEvents(taskId: $taskId) { seq kind state attempt at progress message }
 }`;

@@ -13,6 +13,7 @@ import { CopyButton, ResultView } from "./result.tsx";
 import { LiveItems } from "./stream-view.tsx";
 import type { TaskType } from "./task-types.ts";
 import { type Span, spansOf, Timeline } from "./timeline.tsx";
+import { WaitingLine } from "./waiting.tsx";
 
 const KEPT_EVENTS = 500;
 const POLL_MILLISECONDS = 5000;
@@ -206,7 +207,7 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
           <span className="hint">{progressWords(progress, task?.startedAt, now)}</span>
         </div>
       )}
-      {state === "QUEUED" && <Waiting cluster={cluster} />}
+      {state === "QUEUED" && <WaitingLine taskId={taskId} problem={cluster?.fleet?.problem} />}
       {reason && <RefusalView reason={reason} />}
       {final?.error && <RefusalView reason={final.error} />}
       {isEarlier && <p className="hint">This is the result of an earlier run{open && ", until there is a new one"}:</p>}
@@ -269,21 +270,4 @@ function progressWords(progress: number | null | undefined, startedAt: string | 
   // An early estimate would jump.
   if (progress < 0.05 || progress >= 1 || ran < 1000) return percent;
   return `${percent}, about ${duration((ran / progress) * (1 - progress))} left`;
-}
-
-/** Why a task waits, as far as the state of the cluster shows. */
-function Waiting({ cluster }: { cluster: Cluster | undefined }) {
-  if (!cluster) return null;
-  const { fleet, workers, schedulerConnected, waiting } = cluster;
-  const launching = fleet?.launching ?? 0;
-  return (
-    <p className="waiting">
-      {!schedulerConnected && "The scheduler is not connected. The task is safe and continues when it is back. "}
-      {schedulerConnected && workers.length === 0 && launching === 0 && "There is no worker yet. "}
-      {launching > 0 && `Waiting for a worker: ${counted(launching, "worker")} ${launching === 1 ? "is" : "are"} being launched${
-        fleet?.launchSeconds ? `, which recently took ${Math.round(fleet.launchSeconds)} s` : ""}. `}
-      {schedulerConnected && workers.length > 0 && waiting > 0 && `${counted(waiting, "task")} in the queue; ${counted(workers.length, "worker")} connected. `}
-      {fleet?.problem}
-    </p>
-  );
 }

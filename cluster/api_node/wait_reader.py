@@ -1,0 +1,129 @@
+"""Reads why tasks wait: from Redis, from the scheduler, and from the fleet's state.
+
+The scheduler is asked once for all tasks that callers ask about within GATHER_SECONDS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Final, TypeAlias
+
+import orjson
+
+from cluster.api_node.limits import Limits
+from cluster.api_node.paused_types import PausedTypes
+from cluster.api_node.waiting import HeldQueue, Waiting, Workers, explain
+from cluster.scheduling.attempt_keys import AttemptId
+from cluster.scheduling.queue_places import Place
+from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavailable
+from cluster.store.async_store import Store
+from cluster.store.keys import SHARDS
+from cluster.store.limit_calls import LimitList
+from cluster.store.record import Record, TaskState
+
+logger = logging.getLogger(__name__)
+
+GATHER_SECONDS: Final = 0.005
+"""How long a question waits for others, so that the scheduler is asked at most 200 times a second."""
+
+Asked: TypeAlias = tuple[AttemptId, "asyncio.Future[Workers | None]"]
+
+
+class WaitReader:
+    """Tells why tasks wait, as one node knows it."""
+
+    def __init__(self, store: Store, scheduler: SchedulerClient, limits: Limits, paused: PausedTypes) -> None:
+        self._store = store
+        self._scheduler = scheduler
+        self._limits = limits
+        self._paused = paused
+        self._asked: list[Asked] = []
+        self._asking: set[asyncio.Task[None]] = set()
+
+    async def read(self, record: Record) -> Waiting | None:
+        """Why a task waits; None if it is not QUEUED, or has just started.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+        if record.state is not TaskState.QUEUED:
+            return None
+        wait = await self._store.run(self._store.calls.read_wait(record.task_id))
+        if wait is None:
+            return None
+        paused = record.name in self._paused.names
+        held = None
+        if wait.order is not None and not paused:
+            held = HeldQueue(await self._count_before(wait.limits, wait.order), self._slots(wait.limits))
+        waits_for_workers = held is None and (wait.dispatched or wait.due_at is None or wait.due_at <= wait.now)
+        if waits_for_workers and not paused:
+            workers = await self._ask((record.task_id, wait.attempt))
+        else:
+            workers = Workers(0) if self._scheduler.connected else None
+        return explain(
+            wait,
+            not_before=record.not_before,
+            paused=paused,
+            workers=workers,
+            held=held,
+            duration=self._scheduler.load.durations.get(record.name),
+        )
+
+    async def _count_before(self, limits: LimitList, order: int) -> int:
+        """How many held tasks with these limits come before this place."""
+        calls = self._store.calls
+        counts = await self._store.commands(
+            [("ZCOUNT", calls.held_list_key(digit, limits), "-inf", f"({order}") for digit in SHARDS]
+        )
+        return sum(counts)
+
+    def _slots(self, limits: LimitList) -> float:
+        """The slots of the narrowest limit."""
+        return min(self._limits.slots(limit) for limit in limits.split(" "))
+
+    async def _ask(self, attempt: AttemptId) -> Workers | None:
+        """The workers, with the place of an attempt; None without a scheduler."""
+        if not self._scheduler.connected:
+            return None
+        answer: asyncio.Future[Workers | None] = asyncio.get_running_loop().create_future()
+        self._asked.append((attempt, answer))
+        if len(self._asked) == 1:
+            asking = asyncio.create_task(self._answer())
+            self._asking.add(asking)
+            asking.add_done_callback(self._asking.discard)
+        return await answer
+
+    async def _answer(self) -> None:
+        """Answers all that was asked meanwhile."""
+        await asyncio.sleep(GATHER_SECONDS)
+        asked, self._asked = self._asked, []
+        try:
+            workers = await self._workers([attempt for attempt, _ in asked])
+        except Exception as error:  # noqa: BLE001 - each of those who wait gets it
+            for _, answer in asked:
+                if not answer.done():
+                    answer.set_exception(error)
+            return
+        for (_, answer), place in zip(asked, workers, strict=True):
+            if not answer.done():
+                answer.set_result(place)
+
+    async def _workers(self, attempts: list[AttemptId]) -> list[Workers | None]:
+        try:
+            load = await self._scheduler.call("dask_graphql_load", attempts=attempts)
+        except SchedulerUnavailable as error:
+            logger.debug("the scheduler does not tell where tasks wait: %s", error)
+            return [None] * len(attempts)
+        # A scheduler of an earlier release tells no places.
+        places = [Place(*place) for place in load.get("places", ())] or [Place()] * len(attempts)
+        threads = load.get("running_threads", sum(worker["threads"] for worker in load["workers"]))
+        launching, launch_seconds = (0, None) if threads else await self._launching(load)
+        return [Workers(threads, launching, launch_seconds, place) for place in places]
+
+    async def _launching(self, load: dict[str, Any]) -> tuple[int, float | None]:
+        """How many workers are being launched, as the controller or their nannies say, and how long a launch takes."""
+        stored = await self._store.command("GET", self._store.calls.fleet_key)
+        fleet = orjson.loads(stored) if stored else {}
+        starting = sum(not worker["error"] for worker in load.get("starting", ()))
+        return max(starting, fleet.get("launching", 0)), fleet.get("launch_seconds")
