@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from cluster.settings.declaration import SettingsGroup, setting
 from cluster.settings.parsers import (
     boolean,
+    header_names,
     host_name,
     hosts,
     integer,
@@ -61,6 +62,12 @@ class ApiSettings(SettingsGroup):
         (),
         origins,
         "Other sites whose pages may use this api, such as https://app.example.com, separated by commas; * for all.",
+    )
+    allowed_headers: tuple[str, ...] = setting(
+        ("*",),
+        header_names,
+        "Request headers that pages of ALLOWED_ORIGINS may send beside those that the api reads, such as sentry-trace, "
+        "separated by commas; * for all.",
     )
     introspection: bool = setting(True, boolean, "Whether clients may read the schema by introspection.")
     graphiql: bool = setting(True, boolean, "Whether a browser gets GraphiQL at /graphql.")

@@ -226,6 +226,14 @@ def _is_ip(text: str) -> bool:
         return False
 
 
+def header_names(text: str) -> tuple[str, ...]:
+    names = tuple(name.lower() for name in words(text))
+    for name in names:
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9a-z-]+", name):  # RFC 9110, section 5.6.2
+            raise InvalidValue("names of headers such as x-request-id, separated by commas, or *")
+    return names
+
+
 def origins(text: str) -> tuple[str, ...]:
     names = words(text)
     for origin in names:

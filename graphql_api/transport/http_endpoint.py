@@ -39,6 +39,7 @@ VARY: Final = "Accept, Accept-Encoding, Authorization, X-API-Key"
 """The request headers that determine the response: its format, and what the caller may see."""
 OPERATIONS: Final = {
     "GET": frozenset({OperationType.QUERY}),
+    "HEAD": frozenset({OperationType.QUERY}),
     "POST": frozenset({OperationType.QUERY, OperationType.MUTATION}),
 }
 """The kinds of operation that each method executes; subscriptions go over a WebSocket or an event stream."""
@@ -73,8 +74,8 @@ class HttpEndpoint:
         headers = first_headers(scope)
         unfinished = UnfinishedMessage(self._addresses, request.client.host if request.client else "unknown")
         try:
-            if request.method not in ("GET", "POST"):
-                raise RequestRefused(405, "GraphQL accepts GET and POST", {"Allow": "GET, POST"})
+            if request.method not in ("GET", "HEAD", "POST"):
+                raise RequestRefused(405, "GraphQL accepts GET, HEAD and POST", {"Allow": "GET, HEAD, POST"})
             request = Request(scope, body_reader(receive, headers, unfinished))
             accepted = headers.get("accept", "")
             if self._wants_page(request, accepted):
@@ -95,7 +96,7 @@ class HttpEndpoint:
             else:
                 operation = await read_operation(request, self._persisted, self._max_values)
             unfinished.release()
-            if not self._streams(accepted, operation):
+            if request.method == "HEAD" or not self._streams(accepted, operation):
                 return await self._execute(request.method, accepted, context, operation)
             if request.method == "GET" and self._schema.changes_something(
                 operation["query"], operation.get("variables"), operation.get("operationName")
@@ -122,7 +123,7 @@ class HttpEndpoint:
         """Whether this is a browser that opens GraphiQL, not a request for data."""
         return (
             self._node.settings.graphiql
-            and request.method == "GET"
+            and request.method in ("GET", "HEAD")
             and "text/html" in accepted
             and not {"query", "documentId", "extensions"} & set(request.query_params)
             and not prefers_events(accepted)
@@ -138,7 +139,8 @@ class HttpEndpoint:
         )
 
     async def _execute(self, method: str, accepted: str, context: Context, operation: Mapping[str, Any]) -> Response:
-        """Executes one query or mutation; a GET may only query.
+        """Executes one query or mutation; a GET may only query, and so may a HEAD, whose response the server sends
+        without the body (RFC 9110, section 9.3.2).
 
         Raises:
             RequestRefused: there is no operation, or its kind is not allowed with this method.

@@ -16,10 +16,11 @@ from cluster.settings import Settings
 
 REQUEST_HEADERS: Final = (
     "authorization", "content-type", "content-encoding", "content-digest", "last-event-id", "range", "x-api-key",
-    "graphql-require-preflight", "apollo-require-preflight", "x-apollo-operation-name",
-    "apollographql-client-name", "apollographql-client-version",
+    "graphql-require-preflight", "apollo-require-preflight", "traceparent", "tracestate",
 )  # fmt: skip
-RESPONSE_HEADERS: Final = ("retry-after", "content-range", "content-disposition", "accept-ranges")
+"""The request headers that the API reads: allowed beside those of ALLOWED_HEADERS."""
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+"""A method that a route does not serve gets its 405 in a form that the page can read."""
 
 
 class Origins:
@@ -27,6 +28,9 @@ class Origins:
 
     def __init__(self, settings: Settings) -> None:
         self.allowed = frozenset(settings.allowed_origins)
+        # Else each preflight request gets what it asks for: libraries for tracing and monitoring add headers of their
+        # own to every request of a page, and what the API does not know it does not read.
+        self._headers = ["*"] if "*" in settings.allowed_headers else [*REQUEST_HEADERS, *settings.allowed_headers]
         scheme, host, *_ = urlsplit(settings.public_url)
         self._own = f"{scheme}://{host}" if host else None
 
@@ -54,7 +58,8 @@ class Origins:
         return CORSMiddleware(
             app,
             allow_origins=sorted(self.allowed),
-            allow_methods=["GET", "HEAD", "POST"],
-            allow_headers=REQUEST_HEADERS,
-            expose_headers=RESPONSE_HEADERS,
+            allow_methods=METHODS,
+            allow_headers=self._headers,
+            # All: a page gets no response that is not meant for it (Fetch standard, "CORS-exposed header-name list").
+            expose_headers=["*"],
         )

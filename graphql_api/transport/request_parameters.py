@@ -27,7 +27,7 @@ async def read_operation(request: Request, persisted: PersistedOperations, max_v
         RequestRefused: it cannot be read; the message says what was expected.
     """
     try:
-        if request.method == "GET":
+        if request.method in ("GET", "HEAD"):
             # An empty parameter counts as absent; GraphQL over HTTP, section 5.2, requires it of operationName.
             operation: Any = {name: text for name, text in request.query_params.items() if text}
             for name in OBJECTS:

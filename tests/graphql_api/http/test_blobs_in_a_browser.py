@@ -51,15 +51,37 @@ def shelf(n: int) -> list[Blob]:
 
 @dataclass
 class Shelf:
-    """An api node with one task that made all of FILES, and a browser."""
+    """An api node with one task that made all of FILES, a browser, and a site whose pages may use the api."""
 
     url: str
+    app: str
     folder: str
     browser: Browser
 
 
+@asynccontextmanager
+async def other_site() -> AsyncIterator[str]:
+    """The address of an empty page on another port, which is another origin."""
+
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        page = b"<!doctype html>"
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n" + page)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(respond, "127.0.0.1") as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+
+
 @pytest.fixture(scope="module")
-async def files(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shelf]:
+async def app() -> AsyncIterator[str]:
+    async with other_site() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+async def files(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory, app: str) -> AsyncIterator[Shelf]:
     need_pages()
     path = needed_chromium()
     task(shelf)
@@ -70,6 +92,7 @@ async def files(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFact
         redis_url=redis_server.url,
         key_prefix=f"t{uuid.uuid4().hex[:8]}",
         data_dir=tmp_path_factory.mktemp("shelf"),
+        allowed_origins=(app.rstrip("/"),),
         log_level="WARNING",
     )
     task_id, store, blobs = "0" * 32, Store(settings), open_blob_store(settings.blob_store_url)
@@ -84,7 +107,7 @@ async def files(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFact
     await store.close()
     async with api_node(settings, registry) as url, started(path) as browser:
         base = url.removesuffix("/graphql")
-        yield Shelf(base, f"{base}/blobs/{task_id}/1", browser)
+        yield Shelf(base, app, f"{base}/blobs/{task_id}/1", browser)
 
 
 @pytest.mark.parametrize("name", ["page.html", "drawing.svg", "feed.xml"])
@@ -130,19 +153,26 @@ async def test_pictures_and_texts_are_shown(files: Shelf) -> None:
     await page.close()
 
 
-@asynccontextmanager
-async def other_site() -> AsyncIterator[str]:
-    """The address of an empty page on another port, which is another origin."""
-
-    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        page = b"<!doctype html>"
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n" + page)
-        await writer.drain()
-        writer.close()
-
-    async with await asyncio.start_server(respond, "127.0.0.1") as server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+async def test_a_page_of_an_allowed_site_reads_blobs_and_data_with_the_headers_that_frontends_send(
+    files: Shelf,
+) -> None:
+    page = await files.browser.new_page()
+    await page.goto(files.app)
+    read = """([url, headers]) => fetch(url, {headers}).then(
+        async response => [response.status, response.headers.get('content-range'), await response.text()],
+        error => [0, String(error), ''])"""
+    traced = {
+        "authorization": "Bearer x", "traceparent": f"00-{'1' * 32}-{'2' * 16}-01", "tracestate": "a=1",
+        "baggage": "b=2", "sentry-trace": "3", "x-request-id": "4",
+        "apollo-require-preflight": "true", "x-apollo-operation-name": "Q",
+    }  # fmt: skip
+    notes = await page.evaluate(read, [f"{files.folder}/notes.txt", {**traced, "range": "bytes=0-7"}])
+    size = len(FILES["notes.txt"][1])
+    assert notes == [206, f"bytes 0-7/{size}", "<script>"]
+    for path in ("/graphql?query={__typename}", "/readyz", "/tables/none.parquet", "/files/none", "/arrays/none"):
+        status, _, text = await page.evaluate(read, [f"{files.url}{path}", traced])
+        assert status != 0, text
+    await page.close()
 
 
 async def test_a_page_of_the_api_embeds_pictures_and_other_sites_do_not(files: Shelf) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 
 from cluster.settings import Settings, load_settings
 from graphql_api.transport.host_check import HostCheck, Hosts
@@ -185,3 +186,19 @@ async def test_a_304_leaves_the_headers_of_the_stored_response_as_they_are(api: 
     assert again.status_code == 304
     changed = {name for name, value in again.headers.items() if first.headers.get(name, value) != value}
     assert changed <= {"date"}
+
+
+@pytest.mark.parametrize(("allowed", "status"), [(("*",), 200), (("x-request-id",), 200), ((), 400)])
+@pytest.mark.parametrize("path", ["/graphql", "/blobs/x", "/files", "/tables/x", "/arrays/x", "/files/x", "/healthz"])
+async def test_a_preflight_request_is_answered_on_every_route_by_the_setting(
+    path: str, allowed: tuple[str, ...], status: int
+) -> None:
+    settings = Settings(allowed_origins=("https://app.example",), allowed_headers=allowed)
+    ask = {"Access-Control-Request-Method": "POST", "Origin": "https://app.example"}
+    app = Origins(settings).middleware(Starlette())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api.example") as client:
+        own = {**ask, "Access-Control-Request-Headers": "authorization, range, traceparent"}
+        assert (await client.options(path, headers=own)).status_code == 200
+        answer = await client.options(path, headers={**ask, "Access-Control-Request-Headers": "x-request-id"})
+    assert answer.status_code == status
+    assert ("x-request-id" in answer.headers["access-control-allow-headers"]) == (status == 200)
