@@ -101,6 +101,14 @@ class BlobStore(ABC):
         """Lets a client write a blob of this length and hash itself, for some time; None if the store cannot."""
         return None
 
+    def offer_download(self, key: str, media_type: str, disposition: str, seconds: float) -> str | None:
+        """A URL from which anyone may download a blob for some time; None if the store has none.
+
+        Args:
+            media_type, disposition: the Content-Type and Content-Disposition that the response must have.
+        """
+        return None
+
     def has_uploaded(self, key: str, content: Written) -> bool:
         """Whether a client has written what `offer_upload` let it.
 

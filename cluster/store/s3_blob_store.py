@@ -28,6 +28,8 @@ PARTS_OF_A_SIZE: Final = 1_000
 """After so many parts they get larger by PART_BYTES, as an object has at most 10,000 of them."""
 MAX_PUT_BYTES: Final = 5_000_000_000
 """Largest object in one request; S3's own limit is 5 GiB."""
+MAX_SIGNED_SECONDS: Final = 7 * 86_400
+"""How long a signed URL is valid at most; S3's own limit."""
 PERMANENT_ERRORS: Final = ("EntityTooLarge", "InvalidArgument", "KeyTooLongError")
 """Errors of S3 that another try would get as well."""
 
@@ -95,6 +97,14 @@ class S3BlobStore(BlobStore):
             "x-amz-sdk-checksum-algorithm": "SHA256",
         }
         return UploadTarget(url, {name: str(value) for name, value in headers.items()})
+
+    def offer_download(self, key: str, media_type: str, disposition: str, seconds: float) -> str | None:
+        response = {"ResponseContentType": media_type, "ResponseContentDisposition": disposition}
+        return self.client.generate_presigned_url(
+            "get_object",
+            {"Bucket": self.bucket, "Key": self._key(key), **response},
+            ExpiresIn=round(min(seconds, MAX_SIGNED_SECONDS)),
+        )
 
     def has_uploaded(self, key: str, content: Written) -> bool:
         from botocore.exceptions import BotoCoreError, ClientError

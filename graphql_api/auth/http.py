@@ -22,7 +22,7 @@ from cluster.errors import (
 from cluster.store.actor import Actor
 from graphql_api.auth.callers import Caller, address_caller_name, parse_address
 from graphql_api.auth.confinement import Confinement
-from graphql_api.auth.url_token import url_token_of
+from graphql_api.auth.url_token import BY_URL, url_token_of
 from graphql_api.request_path import path_of
 
 CALLER: Final = "dask_graphql.caller"
@@ -54,8 +54,10 @@ async def caller_of(
         Unauthenticated, ServiceUnavailable, StoreUnavailable: as `Authenticator.caller`.
     """
     headers = connection.headers if headers is None else headers
-    shown = headers.get("authorization") or headers.get("x-api-key") or credential or url_token_of(connection.scope)
-    caller: Caller = await connection.app.state.authenticator.caller(shown, address_of(connection))
+    shown = headers.get("authorization") or headers.get("x-api-key") or credential
+    in_url = None if shown else url_token_of(connection.scope)
+    caller: Caller = await connection.app.state.authenticator.caller(shown or in_url, address_of(connection))
+    connection.scope[BY_URL] = in_url is not None
     if caller.confinement is not None and caller.confinement.path:
         _require_download(connection, caller.confinement)
     connection.scope[CALLER] = caller

@@ -84,14 +84,28 @@ class TaskTokens:
         self._configured = bool(settings.task_token_secrets)
         self._keys = [_signing_key(secret) for secret in settings.task_token_secrets]
 
-    async def issue(self, creator: Caller, scopes: Iterable[Scope], confinement: Confinement, seconds: float) -> Issued:
+    async def issue(
+        self,
+        creator: Caller,
+        scopes: Iterable[Scope],
+        confinement: Confinement,
+        seconds: float,
+        *,
+        steady_seconds: float = 0.0,
+    ) -> Issued:
         """Makes a token that can do no more than its creator, and ends no later.
+
+        Args:
+            steady_seconds: for so long the same token is made again; it may end so much earlier.
 
         Raises:
             StoreUnavailable: the secret is in Redis, which does not answer.
         """
         await self._load()
-        ends = self._now() + seconds if creator.expires_at is None else min(self._now() + seconds, creator.expires_at)
+        now = self._now()
+        ends = now + seconds - (now % steady_seconds if steady_seconds else 0.0)
+        if creator.expires_at is not None:
+            ends = min(ends, creator.expires_at)
         claims = Claims(
             creator.name.removeprefix(TOKEN_NAME), creator.account, creator.key_id,
             frozenset(scope for scope in scopes if creator.has(scope)), confinement, int(ends),

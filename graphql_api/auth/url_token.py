@@ -20,6 +20,9 @@ PARAMETER: Final = "token"
 URL_TOKEN: Final = "dask_graphql.url_token"  # noqa: S105 - the name of a place
 """The place of a request's token in its ASGI scope."""
 
+BY_URL: Final = "dask_graphql.by_url"
+"""In the ASGI scope of a request that was authenticated by a token in its URL."""
+
 
 def hide_url_token(scope: Scope) -> None:
     """Moves `?token=` out of the query string, before anything can log it."""

@@ -100,7 +100,12 @@ async def download(request: Request) -> Response:
     if file.media_type == MANIFEST:
         return await _serve_manifest(node, file)
     blob = Blob(file.key, file.size_bytes, file.media_type)
-    return await serve_blob(request, node.blobs, blob, file.name or file.sha256[:16])
+    return await serve_blob(request, node.blobs, blob, download_name(file))
+
+
+def download_name(file: StoredFile) -> str:
+    """The file name of a file's download."""
+    return file.name or file.sha256[:16]
 
 
 async def _serve_manifest(node: Node, file: StoredFile) -> Response:

@@ -12,7 +12,10 @@ from cluster.errors import BadInput
 from cluster.task_types.array_types import Array, coordinate_key
 from cluster.task_types.file import file_id
 from graphql_api.context import ApiInfo
+from graphql_api.http.array_downloads import BYTES
+from graphql_api.schema.expires_in import ExpiresIn
 from graphql_api.schema.scalars import BigInt, FileId
+from graphql_api.schema.signed_links import HREF, Kept, file_name, signed_link
 from graphql_api.schema.table_types import read_rows
 from graphql_api.strawberry_internals import set_type_check
 
@@ -45,6 +48,11 @@ class CoordinateType:
     @strawberry.field(description="Path of a download as numpy's .npy file.")
     def npy(self, info: ApiInfo) -> str:
         return f"{info.context.base_path}/arrays/{coordinate_key(self.array.key, self.number)}"
+
+    @strawberry.field(description=HREF)
+    async def href(self, info: ApiInfo, expires_in: ExpiresIn = strawberry.UNSET) -> str:
+        key = coordinate_key(self.array.key, self.number)
+        return await signed_link(info, f"/arrays/{key}", expires_in, Kept(key, BYTES, file_name(key)))
 
     @strawberry.field(description=f"Its first values along its first dimension, at most {MAX_COORDINATE_VALUES}.")
     async def values(self, info: ApiInfo, limit: int) -> strawberry.scalars.JSON:
@@ -107,6 +115,14 @@ class ArrayType:
         array: Any = self
         kept_whole = array.chunks is None or band_rows(array)
         return f"{info.context.base_path}/arrays/{array.npy_key}" if kept_whole else None
+
+    @strawberry.field(description=f"{HREF} The .npy file; null as `npy` is.")
+    async def href(self, info: ApiInfo, expires_in: ExpiresIn = strawberry.UNSET) -> str | None:
+        array: Any = self
+        path = f"/arrays/{array.npy_key}"
+        if array.chunks is None:
+            return await signed_link(info, path, expires_in, Kept(array.npy_key, BYTES, file_name(path)))
+        return await signed_link(info, path, expires_in) if band_rows(array) else None
 
     @strawberry.field(
         description="Path of a Zarr 3 group with the array `data`, for libraries that open URLs; null unless the array "

@@ -22,6 +22,7 @@ from graphql_api.schema.audit_types import AuditConnection, audit_filter, parse_
 from graphql_api.schema.caller_type import CallerType
 from graphql_api.schema.cluster_types import Cluster, to_cluster
 from graphql_api.schema.paging import checked_number, page_arguments
+from graphql_api.schema.stored_file import StoredFileType, find_file
 from graphql_api.schema.task_connection import TaskOrder, TaskPages
 from graphql_api.schema.task_filter_input import TaskFilterInput, to_task_filter
 from graphql_api.schema.task_type_description import TaskTypeType
@@ -140,6 +141,10 @@ def make_query(task_class: type, connection_class: type) -> type:
             before = parse_audit_cursor(after) if after else None
             matches = audit_filter(asking, caller or None, action or None, task_id or None)
             return to_audit_connection(await read_audit(info.context.node.store, first, before, matches), after or None)
+
+        file: StoredFileType | None = strawberry.field(
+            resolver=find_file, description="A file that was uploaded, or that a task made; null if there is none."
+        )
 
         @strawberry.field(
             description="What the caller's tenant uses and may use. Another account needs the scope `admin`; where no "

@@ -18,6 +18,8 @@ from cluster.data.json_cells import JsonRow
 from cluster.task_types.file import FILE_ID, file_id, to_text
 from cluster.task_types.value_types import decimal_text, json_integer, parse_big_int
 from graphql_api.context import ApiInfo
+from graphql_api.schema.expires_in import ExpiresIn
+from graphql_api.schema.signed_links import HREF, Kept, file_name, signed_link
 from graphql_api.strawberry_internals import default_scalar
 
 BigInt = NewType("BigInt", int)
@@ -164,6 +166,12 @@ class BlobType:
     @strawberry.field(description="Path of the download on this api. Supports Range requests.")
     def url(self, info: ApiInfo) -> str:
         return f"{info.context.base_path}/blobs/{self.key}"
+
+    @strawberry.field(description=HREF)
+    async def href(self, info: ApiInfo, expires_in: ExpiresIn = strawberry.UNSET) -> str:
+        return await signed_link(
+            info, f"/blobs/{self.key}", expires_in, Kept(self.key, self.media_type, file_name(self.key))
+        )
 
     @strawberry.field(
         description="The value of a `FileId` argument that passes these bytes on to another task. Null for a blob of "

@@ -3,6 +3,7 @@
 # No `from __future__ import annotations` here: Strawberry must see the types of this schema, not their names.
 
 from collections.abc import Awaitable
+from enum import Enum
 from typing import Annotated, Any, Final, TypeVar
 
 import strawberry
@@ -13,11 +14,13 @@ from cluster.data.libraries import DataExtraMissing
 from cluster.data.table_reader import MAX_RECORDS, MAX_ROWS
 from cluster.errors import BlobError, ServiceUnavailable
 from cluster.task_types.file import file_id
-from cluster.task_types.table_types import Table, part_key
+from cluster.task_types.table_types import PARQUET, Table, part_key
 from graphql_api.answer_size import current_answer
 from graphql_api.context import ApiInfo
 from graphql_api.errors import BLOBS_UNAVAILABLE
+from graphql_api.schema.expires_in import ExpiresIn
 from graphql_api.schema.scalars import BigInt, FileId
+from graphql_api.schema.signed_links import HREF, Kept, file_name, signed_link
 from graphql_api.schema.strawberry_fields import positional_parameter, set_signature
 from graphql_api.strawberry_internals import make_field, set_type_check
 
@@ -25,6 +28,14 @@ T = TypeVar("T")
 
 READING_FIELDS: Final = frozenset({"rows", "records"})
 """The fields that read rows."""
+
+
+@strawberry.enum(description="The formats in which a table is downloaded.")
+class TableFormat(Enum):
+    PARQUET = "parquet"
+    ARROW = "arrow"
+    CSV = "csv"
+
 
 Offset = Annotated[BigInt, strawberry.argument(description="Number of rows to skip.")]
 Columns = Annotated[
@@ -53,6 +64,10 @@ class PartType:
     @strawberry.field(description="Path of the download on this api. Supports Range requests.")
     def url(self, info: ApiInfo) -> str:
         return f"{info.context.base_path}/tables/{self.key}"
+
+    @strawberry.field(description=HREF)
+    async def href(self, info: ApiInfo, expires_in: ExpiresIn = strawberry.UNSET) -> str:
+        return await signed_link(info, f"/tables/{self.key}", expires_in, Kept(self.key, PARQUET, file_name(self.key)))
 
 
 async def read_rows(rows: Awaitable[T]) -> T:
@@ -107,6 +122,16 @@ class TableType:
     )
     def csv(self, info: ApiInfo) -> str:
         return f"{info.context.base_path}/tables/{self.key}.csv"
+
+    @strawberry.field(description=HREF)
+    async def href(
+        self, info: ApiInfo, format: TableFormat = TableFormat.PARQUET, expires_in: ExpiresIn = strawberry.UNSET
+    ) -> str:
+        table: Any = self
+        path, kept = f"/tables/{self.key}.{format.value}", None
+        if format is TableFormat.PARQUET and len(table.parts) == 1:
+            kept = Kept(part_key(self.key, 0), PARQUET, file_name(path))
+        return await signed_link(info, path, expires_in, kept)
 
     @strawberry.field(
         description="The value of a `FileId` argument that passes it on to another task. Null for one of several parts "

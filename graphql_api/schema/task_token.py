@@ -6,11 +6,9 @@ import datetime
 from typing import Annotated, Any, Final
 
 import strawberry
-from pydantic import TypeAdapter, ValidationError
 from strawberry.types.field import StrawberryField
 
 from cluster.errors import BadInput, Forbidden
-from cluster.settings import Settings
 from cluster.store.audit_stream import AuditAction
 from cluster.task_types.registry import Registry
 from cluster.task_types.task_id import check_task_id
@@ -18,6 +16,7 @@ from graphql_api.auth.callers import Caller, Scope
 from graphql_api.auth.confinement import Confinement
 from graphql_api.auth.task_tokens import GRANTED
 from graphql_api.context import ApiInfo
+from graphql_api.schema.expires_in import ExpiresIn, checked_seconds
 from graphql_api.schema.submit_options import check_tags
 from graphql_api.schema.times import to_datetime
 from graphql_api.strawberry_internals import make_field
@@ -26,7 +25,6 @@ MAX_TASKS: Final = 100
 """Task ids in one token, which is sent with every request."""
 MAX_NAMES: Final = 10
 """Task types that one token may submit."""
-DURATION: Final = TypeAdapter(datetime.timedelta)
 
 
 @strawberry.type(description="A short-lived credential for some tasks, which a page may hold.")
@@ -62,13 +60,7 @@ async def create_task_token(
             description="Of `read`, `cancel` and `submit`, what the caller itself may. Default: `read`."
         ),
     ] = strawberry.UNSET,
-    expires_in: Annotated[
-        datetime.timedelta | None,
-        strawberry.argument(
-            description="How long it is valid, such as 900 (seconds) or `PT15M`; never longer than the caller's own "
-            "credential. Default: TASK_TOKEN_SECONDS; at most TASK_TOKEN_MAX_SECONDS."
-        ),
-    ] = strawberry.UNSET,
+    expires_in: ExpiresIn = strawberry.UNSET,
 ) -> TaskToken:
     context = info.context
     caller, node = context.caller, context.node
@@ -87,31 +79,6 @@ async def create_task_token(
     expires_at = to_datetime(issued.expires_at * 1000)
     assert expires_at is not None
     return TaskToken(token=issued.text, expires_at=expires_at, scopes=sorted(issued.scopes))
-
-
-def checked_seconds(expires_in: Any, settings: Settings) -> float:
-    """How long a token is to be valid.
-
-    Args:
-        expires_in: a Duration that a client gave.
-
-    Raises:
-        BadInput: it is no duration, or out of bounds.
-    """
-    if expires_in is None or expires_in is strawberry.UNSET:
-        return min(settings.task_token_seconds, settings.task_token_max_seconds)
-    try:
-        seconds = DURATION.validate_python(expires_in).total_seconds()
-    except ValidationError:
-        seconds = 0.0
-    longest = settings.task_token_max_seconds
-    if not 1 <= seconds <= longest:
-        raise BadInput(
-            f"expiresIn is a duration from 1 s to {longest:g} s, such as 900 or PT15M, not {str(expires_in)[:40]!r}",
-            argument="expiresIn",
-            limit=longest,
-        )
-    return seconds
 
 
 def _checked_scopes(caller: Caller, wanted: list[Scope]) -> list[Scope]:

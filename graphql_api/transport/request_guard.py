@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cluster.errors import ForeignHost, ForeignOrigin, PublicError
 from cluster.settings import Settings, variable_of
 from graphql_api.auth.http import audit_refusal
-from graphql_api.auth.url_token import hide_url_token
+from graphql_api.auth.url_token import BY_URL, hide_url_token
 from graphql_api.request_path import path_of
 from graphql_api.transport.forwarded import BAD_PREFIX, PROXY_HOST
 from graphql_api.transport.host_check import MAX_HOST_CHARACTERS, HostCheck, Hosts
@@ -22,6 +22,7 @@ from graphql_api.transport.origin_check import Origins
 from graphql_api.transport.request_body import refusal
 from graphql_api.transport.response_headers import SAFE_HEADERS
 
+EMBEDDABLE: Final = (b"cross-origin-resource-policy", b"cross-origin")
 POLICY_VIOLATION: Final = 1008
 """Close code of a refused WebSocket; as it was not accepted yet, its client gets a 403."""
 
@@ -60,6 +61,10 @@ class RequestGuard:
             if message["type"] == "http.response.start" and message["status"] != 304:
                 headers = message["headers"]
                 present = {name for name, _ in headers}
+                if scope.get(BY_URL):
+                    # Whoever has the URL may read it: a page of another site that has been given it, too.
+                    headers.append(EMBEDDABLE)
+                    present.add(EMBEDDABLE[0])
                 headers.extend(item for item in self._headers.items() if item[0] not in present)
             await send(message)
 
