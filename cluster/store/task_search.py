@@ -48,6 +48,7 @@ async def find_tasks(
     below: Position | None = None,
     above: Position | None = None,
     tenant: str | None = None,
+    looks: bool = False,
 ) -> TaskPage:
     """Finds up to `limit` tasks.
 
@@ -60,33 +61,42 @@ async def find_tasks(
         newest_first: the order, and from which end the list is read.
         below, above: only tasks before the one in time, and after the other.
         tenant: only tasks of this tenant.
+        looks: whether only records decide, whatever `wanted` is: `matches` knows more. Then `end` names no task that
+            does not match.
 
     Raises:
         StoreUnavailable: Redis does not answer.
     """
     read = partial(store.list_tasks, newest_first=newest_first, wanted=wanted, tenant=tenant)
-    if not wanted.needs_records:
+    if not (wanted.needs_records or looks):
         positions = await read(limit + 1, below=below, above=above)
         page = positions[:limit]
         return TaskPage(page, len(positions) > limit, page[-1] if page else None)
     found: list[Position] = []
     end: Position | None = None
     looked_at = read_bytes = 0
+
+    def shown(end: Position | None) -> Position | None:
+        if not looks or end is None:
+            return end
+        # The end of its millisecond, which is looked at again.
+        return found[-1] if found else (end[0], ("f" if newest_first else "0") * 32)
+
     while True:
         positions = await read(CHUNK, below=below, above=above)
         records = await _searched(store, [task_id for _, task_id in positions], inputs=wanted.text is not None)
         for position, record in zip(positions, records, strict=True):
             if record is not None and matches(record):
                 if len(found) == limit:
-                    return TaskPage(found, more=True, end=end)
+                    return TaskPage(found, more=True, end=shown(end))
                 found.append(position)
             end = position
         looked_at += len(positions)
         read_bytes += sum(len(record.input) for record in records if record is not None)
         if len(positions) < CHUNK:
-            return TaskPage(found, more=False, end=end)
+            return TaskPage(found, more=False, end=shown(end))
         if looked_at >= SCANNED_TASKS or read_bytes >= SCANNED_BYTES:
-            return TaskPage(found, more=True, end=end)
+            return TaskPage(found, more=True, end=shown(end))
         below, above = (end, above) if newest_first else (below, end)
 
 

@@ -88,7 +88,6 @@ def make_query(task_class: type, connection_class: type) -> type:
         ) -> connection_class:  # type: ignore[valid-type]
             page = page_arguments(given(first), after or None, given(last), before or None)
             info.context.caller.require(Scope.READ)
-            info.context.caller.require_unconfined("`tasks`")
             old = TaskFilter(
                 states=frozenset({state}) if state else None,
                 names=frozenset({name}) if name else None,

@@ -47,13 +47,14 @@ def make_task_connection(task_class: type) -> type:
 
         @strawberry.field(
             description="How many tasks there are on all pages, counted without reading them; tasks that have just "
-            "expired may be among them. Null with `tag`, `errorCode`, `submittedBy` or `text` in `where`: every "
-            "record would have to be read."
+            "expired may be among them. Null with `tag`, `errorCode`, `submittedBy` or `text` in `where`, and for "
+            "a task token: every record would have to be read."
         )
         async def total_count(self, info: ApiInfo) -> int | None:
-            if self.wanted.needs_records:
+            caller = info.context.caller
+            if self.wanted.needs_records or caller.confinement is not None:
                 return None
-            return await info.context.node.store.count_tasks(self.wanted, info.context.caller.tenant_seen)
+            return await info.context.node.store.count_tasks(self.wanted, caller.tenant_seen)
 
     TaskConnection.edge = TaskEdge  # type: ignore[attr-defined]
     return TaskConnection
@@ -89,13 +90,14 @@ class TaskPages:
             below=below,
             above=above,
             tenant=caller.tenant_seen,
+            looks=caller.confinement is not None,
         )
         positions = found.tasks[::-1] if page.backward else found.tasks
         records = await read_page(info, [task_id for _, task_id in positions])
         edges = [
             self.connection.edge(cursor=make_cursor(position), node=self.task(record=record))
             for position, record in zip(positions, records, strict=True)
-            if record is not None and caller.can_see(record)
+            if record is not None and caller.can_list(record)
         ]
         cursors = [make_cursor(position) for position in positions]
         return self.connection(

@@ -84,10 +84,10 @@ def to_task_filter(where: TaskFilterInput | None, place: str = "where") -> TaskF
 
 
 def shown_to(caller: Caller, wanted: TaskFilter) -> Callable[[Record], bool]:
-    """Whether a task is one that `wanted` means, among those that the caller may see."""
+    """Whether a task is one that `wanted` means, among those that the caller may find."""
 
     def matches(record: Record) -> bool:
-        return caller.can_see(record) and wanted.matches(record, caller.can_name)
+        return caller.can_list(record) and wanted.matches(record, caller.can_name)
 
     return matches
 

@@ -22,6 +22,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from cluster.settings import Settings, load_settings
+from cluster.store import task_search
 from cluster.store.async_store import Store
 from dask_graphql.cli import command
 from graphql_api.auth.callers import Caller, Scope
@@ -253,6 +254,47 @@ async def test_a_token_submits_the_types_that_it_names_with_its_tag(shared: Worl
     gallery = await shared.ask(creator, "mutation { submitGallery(count: 2) { taskId } }")
     retry = f'mutation {{ retryTask(taskId: "{gallery["submitGallery"]["taskId"]}") {{ taskId }} }}'
     assert await code_of(shared, token, retry) == "TASK_NOT_FOUND"
+
+
+LIST: Final = """{{ tasks(first: {}, after: {}{}) {{
+  totalCount nodes {{ taskId }} pageInfo {{ hasNextPage endCursor }} }} }}"""
+
+
+async def pages(world: World, token: str, first: int, where: str = "") -> tuple[list[str], list[str]]:
+    """The ids in all pages of the list, and the ids in their cursors."""
+    ids: list[str] = []
+    cursors: list[str] = []
+    after, more = "null", True
+    while more:
+        found = (await world.ask(token, LIST.format(first, after, where)))["tasks"]
+        assert found["totalCount"] is None
+        ids += [node["taskId"] for node in found["nodes"]]
+        more, after = found["pageInfo"]["hasNextPage"], json.dumps(found["pageInfo"]["endCursor"])
+        if after != "null":
+            cursors.append(base64.urlsafe_b64decode(json.loads(after) + "==").decode().partition(":")[2])
+    return ids, cursors
+
+
+async def test_a_list_has_the_tasks_of_the_token_and_tells_no_other_id(
+    shared: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_search, "CHUNK", 3)
+    monkeypatch.setattr(task_search, "SCANNED_TASKS", 6)
+    creator = await shared.key("listing")
+    tagged = 'mutation {{ submitPortrait(name: "{}", options: {{tags: ["{}"]}}) {{ taskId }} }}'
+    made: dict[str, list[str]] = {"one": [], "two": []}
+    for n in range(24):
+        tag = "one" if n % 8 < 2 else "two"
+        made[tag].append((await shared.ask(creator, tagged.format(f"{tag}-{n}", tag)))["submitPortrait"]["taskId"])
+    by_tag = await make_token(shared, creator, 'tag: "one", names: ["portrait"], scopes: [SUBMIT, READ]')
+    by_id = await make_token(shared, creator, f"taskIds: {json.dumps(made['one'])}")
+    allowed = {*made["one"], "f" * 32, "0" * 32}
+    for token in (by_tag, by_id):
+        for first, where in ((100, ""), (2, ""), (2, ", orderBy: OLDEST_FIRST"), (3, ', where: {names: ["portrait"]}')):
+            ids, cursors = await pages(shared, token, first, where)
+            assert sorted(ids) == sorted(made["one"])
+            assert set(cursors) <= allowed
+        assert (await pages(shared, token, 5, ', where: {tag: "two"}'))[0] == []
 
 
 def resigned(token: str, **changes: Any) -> str:
