@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -35,6 +35,8 @@ class Context:
     """The `Last-Event-ID` of an event stream's request: the last event that its client has received."""
     event_id: int | None = None
     """The id of the item that a subscription yielded last, if it can be resumed after it."""
+    client_gone: Callable[[], Awaitable[None]] | None = None
+    """Waits until the client of a request has disconnected; None where that cancels the operation anyway."""
 
     task_tokens: TaskTokens | None = None
     """Makes tokens for the caller."""

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Final
 
@@ -109,11 +110,11 @@ class ResultDelivery:
 
     # Subscribers ------------------------------------------------------------------------------------------------------
 
-    def require_room(self) -> None:
+    def require_room(self, count: int = 1) -> None:
         """Raises:
-        TooManySubscriptions: the node has reached its limit.
+        TooManySubscriptions: the node cannot take so many more subscribers.
         """
-        self._topics.require_room()
+        self._topics.require_room(count)
 
     async def final_record(
         self, task_id: str, *, result: Callable[[], bool] = lambda: True, visible: Visible = lambda _: True
@@ -142,7 +143,7 @@ class ResultDelivery:
                 return complete
 
     async def final_records(
-        self, task_ids: list[str], *, result: Callable[[], bool] = lambda: True, visible: Visible = lambda _: True
+        self, task_ids: Sequence[str], *, result: Callable[[], bool] = lambda: True, visible: Visible = lambda _: True
     ) -> AsyncIterator[Record]:
         """The final records of tasks, each as its task ends. Long fields of records that a slow reader has not taken
         yet are dropped and read again when it takes them.
@@ -178,6 +179,23 @@ class ResultDelivery:
         finally:
             for task_id in list(waiting):
                 self._remove_waiter(task_id, *waiting.pop(task_id))
+
+    async def ended_within(
+        self, task_ids: Sequence[str], seconds: float, *, visible: Visible = lambda _: True
+    ) -> dict[str, Record]:
+        """Waits until all of these tasks have ended, for at most `seconds`. Returns the final records that there are by
+        then, by task id, without long results.
+
+        Raises:
+            TooManySubscriptions, ResultGone: as for `final_records`.
+        """
+        ended: dict[str, Record] = {}
+        records = self.final_records(task_ids, result=lambda: False, visible=visible)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds), aclosing(records) as stream:  # type: ignore[type-var]
+                async for record in stream:
+                    ended[record.task_id] = record
+        return ended
 
     async def with_result(self, record: Record, *, result: Callable[[], bool] = lambda: True) -> Record:
         """Reads a final record again with its long result. If the task runs again by now, waits for the end of that

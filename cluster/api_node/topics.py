@@ -109,11 +109,11 @@ class Topics:
 
     # Subscribers ------------------------------------------------------------------------------------------------------
 
-    def require_room(self) -> None:
+    def require_room(self, count: int = 1) -> None:
         """Raises:
-        TooManySubscriptions: the node has reached its limit.
+        TooManySubscriptions: the node cannot take so many more subscribers.
         """
-        if self.subscribers >= self._limit:
+        if self.subscribers + count > self._limit:
             raise TooManySubscriptions(f"this node has {self._limit} open subscriptions, its limit; try again later")
 
     def join(self, task_id: str) -> Topic:

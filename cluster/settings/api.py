@@ -126,6 +126,12 @@ class ApiSettings(SettingsGroup):
         "Maximum number of tasks that the open subscriptions of one tenant (without authentication: of one address) "
         "wait for on one api node.",
     )
+    wait_limit_seconds: float = setting(
+        55.0,
+        seconds(0),
+        "Longest `waitSeconds` of a query or submission, in seconds. Proxies end a request that is idle for 60 s by "
+        "default.",
+    )
     sockets_per_client: int = setting(
         1_000,
         integer(1),

@@ -25,6 +25,7 @@ from graphql_api.schema.arguments import to_builtin
 from graphql_api.schema.client_names import check_names, client_path, pascal_case, upper_camel
 from graphql_api.schema.constraints import description_of
 from graphql_api.schema.defaults import Default, graphql_default, python_default
+from graphql_api.schema.end_wait import TasksWait, TaskWait, end_wait, wait_parameter
 from graphql_api.schema.selected_fields import READ_FIELDS, selects
 from graphql_api.schema.strawberry_fields import Parameter, input_field, set_signature
 from graphql_api.schema.submit_options import SubmitOptions, to_options
@@ -39,16 +40,25 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
     type_map.claim(f"submit{name}", task_type.origin)
     type_map.claim(f"submit{name}Many", task_type.origin)
     type_map.claim(input_name, task_type.origin)
-    check_names((*(item.name for item in task_type.arguments), "options"), task_type.origin)
+    check_names((*(item.name for item in task_type.arguments), "options", "wait_seconds"), task_type.origin)
     arguments = task_arguments(task_type, type_map)
     spell = functools.partial(client_path, task_type)
 
-    async def submit_one(info: ApiInfo, options: SubmitOptions | None = None, **values: Any) -> Any:
+    async def submit_one(
+        info: ApiInfo, options: SubmitOptions | None = None, wait_seconds: float | None = None, **values: Any
+    ) -> Any:
         require_readable(info, Scope.SUBMIT)
-        submitted = await submit_arguments(info, task_type, values, options)
-        return submission(record=submitted.record, outcome=submitted.outcome)
+        with end_wait(info, wait_seconds, 1) as wait:
+            submitted = await submit_arguments(info, task_type, values, options)
+            [record] = await wait.records([submitted.record])
+        return submission(record=record, outcome=submitted.outcome)
 
-    async def submit_many(info: ApiInfo, inputs: list[Any], options: SubmitOptions | None = None) -> Any:
+    async def submit_many(
+        info: ApiInfo,
+        inputs: list[Any],
+        options: SubmitOptions | None = None,
+        wait_seconds: float | None = None,
+    ) -> Any:
         require_readable(info, Scope.SUBMIT)
         settings = info.context.node.settings
         limit = settings.batch_limit
@@ -69,11 +79,16 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
             except BadInput as error:
                 message = error.message if place in error.message else f"{place}: {error.message}"
                 raise BadInput(f"{message}; nothing was submitted", **error.details, index=index) from None
-        submitted = await info.context.node.submissions.submit(bound, chosen)
-        return [submission(record=item.record, outcome=item.outcome) for item in submitted]
+        with end_wait(info, wait_seconds, len({item.task_id for item in bound})) as wait:
+            submitted = await info.context.node.submissions.submit(bound, chosen)
+            records = await wait.records([item.record for item in submitted])
+        return [
+            submission(record=record, outcome=item.outcome) for record, item in zip(records, submitted, strict=True)
+        ]
 
     info, options = resolver_parameters()
-    set_signature(submit_one, [info, *map(argument_parameter, arguments), options], submission)
+    parameters = [info, *map(argument_parameter, arguments), options, wait_parameter(TaskWait)]
+    set_signature(submit_one, parameters, submission)
     fields = [make_field(f"submit_{task_type.name}", resolver=submit_one, description=task_type.description)]
     if arguments:
         members = [input_field(item.declared.name, item.kind, item.default, item.description) for item in arguments]
@@ -81,7 +96,7 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
             input_name, members, is_input=True, description=f"The arguments of `{task_type.name}`."
         )
         inputs = inspect.Parameter("inputs", inspect.Parameter.KEYWORD_ONLY, annotation=list[input_type])  # type: ignore[valid-type]
-        set_signature(submit_many, [info, inputs, options], list[submission])  # type: ignore[valid-type]
+        set_signature(submit_many, [info, inputs, options, wait_parameter(TasksWait)], list[submission])  # type: ignore[valid-type]
         fields.append(
             make_field(
                 f"submit_{task_type.name}_many",

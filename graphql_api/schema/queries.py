@@ -21,6 +21,7 @@ from graphql_api.schema.arguments import given
 from graphql_api.schema.audit_types import AuditConnection, audit_filter, parse_audit_cursor, to_audit_connection
 from graphql_api.schema.caller_type import CallerType
 from graphql_api.schema.cluster_types import Cluster, to_cluster
+from graphql_api.schema.end_wait import TaskWait, end_wait
 from graphql_api.schema.paging import checked_number, page_arguments
 from graphql_api.schema.stored_file import StoredFileType, find_file
 from graphql_api.schema.task_connection import TaskOrder, TaskPages
@@ -37,11 +38,20 @@ def make_query(task_class: type, connection_class: type) -> type:
 
     @strawberry.type
     class Query:
-        @strawberry.field(description="One task; null if it was never submitted, or if its record has expired.")
-        async def task(self, info: ApiInfo, task_id: strawberry.ID) -> task_class | None:  # type: ignore[valid-type]
+        @strawberry.field(
+            description="One task; null if it was never submitted, or if its record has expired. `waitSeconds` waits "
+            "for a task that is not submitted yet, too."
+        )
+        async def task(
+            self, info: ApiInfo, task_id: strawberry.ID, wait_seconds: TaskWait = strawberry.UNSET
+        ) -> task_class | None:  # type: ignore[valid-type]
             info.context.caller.require(Scope.READ)
             store = info.context.node.store
             check_task_id(task_id)
+            with end_wait(info, wait_seconds, 1) as wait:
+                ended = await wait.ended([task_id])
+            if ended:
+                return task_class(record=ended[task_id])  # type: ignore[no-any-return]
             record = await current_answer().record(task_id, lambda: store.run(store.calls.read(task_id)))
             seen = record is not None and info.context.caller.can_see(record)
             return task_class(record=record) if seen else None

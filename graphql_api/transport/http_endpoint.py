@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from starlette.requests import ClientDisconnect, Request
@@ -97,6 +98,7 @@ class HttpEndpoint:
                 operation = await read_operation(request, self._persisted, self._max_values)
             unfinished.release()
             if request.method == "HEAD" or not self._streams(accepted, operation):
+                context.client_gone = partial(_disconnected, receive)
                 return await self._execute(request.method, accepted, context, operation)
             if request.method == "GET" and self._schema.changes_something(
                 operation["query"], operation.get("variables"), operation.get("operationName")
@@ -168,3 +170,9 @@ class HttpEndpoint:
         status = 400 if chosen == GRAPHQL and not executed else 200
         headers = {"Content-Type": f"{chosen}; charset=utf-8", "Vary": VARY, **context.response_headers}
         return Response(json_bytes(body), status, headers)
+
+
+async def _disconnected(receive: Receive) -> None:
+    """Waits until the client of a request whose body was read has disconnected."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
