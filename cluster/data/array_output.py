@@ -6,13 +6,13 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 import orjson
 
-from cluster.current_settings import current_settings
 from cluster.data.array_stats import BlockStats, block_stats, merged
 from cluster.data.blob_stores import blob_store
 from cluster.data.data_sink import DataSink
@@ -37,6 +37,8 @@ NPY_LIMIT_BYTES: Final = 64_000_000
 """The longest array that is kept as one `.npy` file."""
 MAX_CHUNKS: Final = 50_000
 """Chunks of a Dask array."""
+NAME: Final = re.compile(r"(?!__)[^/\0]{1,60}")
+"""A coordinate's name that can be one of an array in a Zarr group; the others are only kept as `.npy`."""
 ACCEPTED: Final = "return a numpy array, a Dask array, or an xarray DataArray"
 
 
@@ -55,22 +57,24 @@ def store_array(value: Any, path: str, sink: DataSink) -> Array:
     library = type(value).__module__.partition(".")[0]
     if library == "xarray":
         dims, attrs, coords, name, value = _parts_of(value)
-    if library in ("list", "tuple") or isinstance(value, list | tuple | int | float):
-        value = np.asarray(value)
-    if isinstance(value, np.ma.MaskedArray):
-        if value.dtype.kind != "f" and np.ma.is_masked(value):
-            raise InvalidOutput("is a masked array: fill in what is masked, .filled(...)")
-        value = value.filled(np.nan) if np.ma.is_masked(value) else value.data
-    lazy = hasattr(value, "__dask_graph__") and hasattr(value, "chunks")
+    if isinstance(value, list | tuple | int | float):
+        try:
+            value = np.asarray(value)
+        except ValueError as error:
+            raise InvalidOutput(f"is no regular list of lists ({error}): {ACCEPTED}") from error
+    lazy = is_chunked(value)
     if not lazy and not isinstance(value, np.ndarray | np.generic):
         value = _from_protocol(value)
+    value = unmasked(value)
     _check_dtype(value.dtype)
+    value = _plain(value)
     key = sink.key(path)
     kept = [_store_coordinate(number, it, coords[it], key, sink) for number, it in enumerate(coords)]
     common: dict[str, Any] = {"dims": dims, "attrs": attrs, "coords": kept, "name": name}
     if lazy:
         return _store_lazy(value, key, sink, common, coords)
     value = np.asarray(value)
+    _check_texts(value)
     if value.nbytes <= NPY_LIMIT_BYTES:
         written = sink.write(f"{key}.npy", npy_bytes(value), "application/octet-stream")
         stats = merged([block_stats(value)])
@@ -86,6 +90,38 @@ def store_array(value: Any, path: str, sink: DataSink) -> Array:
         stats_of.append(block_stats(block))
         size += sink.write(f"{key}.zarr/{DATA}/{chunk_key(index)}", encode_chunk(block, chunks)).size_bytes
     return _finished(key, value.dtype, value.shape, chunks, size, stats_of, sink, common, coords)
+
+
+def is_chunked(value: Any) -> bool:
+    """Whether it is a Dask array."""
+    # Of its class: a `delayed` value claims to have every attribute.
+    return hasattr(value, "__dask_graph__") and hasattr(type(value), "rechunk")
+
+
+def unmasked(value: Any) -> Any:
+    """An array without a mask: masked floats are `NaN`.
+
+    Raises:
+        InvalidOutput: other values are masked.
+    """
+    np = numpy()
+    if not isinstance(value, np.ma.MaskedArray):
+        return value
+    if not np.ma.is_masked(value):
+        return value.data
+    if value.dtype.kind not in "fc":
+        raise InvalidOutput("is a masked array: fill in what is masked, .filled(...)")
+    return value.filled(np.nan)
+
+
+def _plain(value: Any) -> Any:
+    """An array of numpy or Dask in the machine's byte order, and with times in whole units, which all readers know."""
+    np = numpy()
+    dtype = value.dtype.newbyteorder("=")
+    if dtype.kind in "mM":
+        unit, factor = np.datetime_data(dtype)
+        dtype = dtype if factor == 1 else np.dtype(f"{dtype.kind}8[{unit}]")
+    return value if dtype == value.dtype else value.astype(dtype)
 
 
 def npy_bytes(value: Any) -> bytes:
@@ -115,6 +151,16 @@ def _check_dtype(dtype: Any) -> None:
         advice = "round it, .astype(float)"
     if advice:
         raise InvalidOutput(f"is an array of {dtype}: {advice}")
+
+
+def _check_texts(values: Any) -> None:
+    np = numpy()
+    if values.dtype.kind == "U":
+        points = np.frombuffer(np.ascontiguousarray(values).tobytes(), values.dtype.str[0] + "u4")
+        if ((points >= 0xD800) & (points < 0xE000)).any():
+            raise InvalidOutput(
+                "has texts with lone surrogates, which are no Unicode: decode their bytes, or drop them"
+            )
 
 
 def _parts_of(value: Any) -> tuple[list[str], dict[str, Any], dict[str, Any], str | None, Any]:
@@ -151,6 +197,8 @@ def coordinate_values(name: str, coordinate: Any) -> Any:
         values = values.astype(str)
     try:
         _check_dtype(values.dtype)
+        values = _plain(values)
+        _check_texts(values)
     except InvalidOutput as error:
         raise error.inside(f".coords[{name!r}]") from None
     if values.nbytes > NPY_LIMIT_BYTES:
@@ -167,7 +215,9 @@ def _store_lazy(array: Any, key: str, sink: DataSink, common: dict[str, Any], co
     if any(math.isnan(size) for sizes in array.chunks for size in sizes):
         raise InvalidOutput("is a Dask array whose chunks have unknown sizes: call .compute_chunk_sizes()")
     chunks = [max(sizes, default=1) or 1 for sizes in array.chunks]
-    if any(size != chunk for sizes, chunk in zip(array.chunks, chunks, strict=True) for size in sizes[:-1]):
+    regular = [[chunk] * (length // chunk) + [length % chunk] * (length % chunk > 0) for length, chunk in
+               zip(array.shape, chunks, strict=True)]  # fmt: skip
+    if [list(sizes) for sizes in array.chunks] != regular:
         array = array.rechunk(chunks)  # Zarr's chunks are all of one shape
     if math.prod(chunks) * array.dtype.itemsize > MAX_CHUNK_BYTES or array.dtype.kind == "U":
         chunks = chunk_shape(chunks, array.dtype.itemsize)
@@ -177,11 +227,18 @@ def _store_lazy(array: Any, key: str, sink: DataSink, common: dict[str, Any], co
         raise InvalidOutput(f"has {math.prod(grid)} chunks, but an array at most {MAX_CHUNKS}: .rechunk('auto')")
     sink.before_write()
     write = dask.delayed(write_chunk, pure=False, traverse=False)
-    url = current_settings().blob_store_url
-    keys = [f"{key}.zarr/{DATA}/{chunk_key(index)}" for index in indexes(grid)]
+    url = sink.blobs.url
+    places = list(indexes(grid))
+    keys = [f"{key}.zarr/{DATA}/{chunk_key(index)}" for index in places]
+    shapes = [
+        [min(chunk, length - i * chunk) for i, chunk, length in zip(index, chunks, array.shape, strict=True)]
+        for index in places
+    ]
+    # An array without values has a block, but no chunk.
+    blocks = array.to_delayed(optimize_graph=True).ravel().tolist() if keys else []
     parts = [
-        write(block, name, chunks, url)
-        for block, name in zip(array.to_delayed(optimize_graph=True).ravel().tolist(), keys, strict=True)
+        write(block, name, chunks, url, array.dtype.str, shape)
+        for block, name, shape in zip(blocks, keys, shapes, strict=True)
     ]
     stats: list[BlockStats | None] = [None] * len(parts)
     size = 0
@@ -192,10 +249,32 @@ def _store_lazy(array: Any, key: str, sink: DataSink, common: dict[str, Any], co
     return _finished(key, array.dtype, array.shape, chunks, size, stats, sink, common, coords)
 
 
-def write_chunk(block: Any, key: str, chunks: Sequence[int], blob_store_url: str) -> tuple[BlockStats | None, Written]:
-    """Runs on a worker: writes one chunk; returns its statistics and what was written."""
+def write_chunk(
+    block: Any, key: str, chunks: Sequence[int], blob_store_url: str, dtype: str, shape: Sequence[int]
+) -> tuple[BlockStats | None, Written]:
+    """Runs on a worker: writes one chunk; returns its statistics and what was written.
+
+    Args:
+        dtype, shape: what Dask says of the block; it is told, and does not look.
+
+    Raises:
+        InvalidOutput: the block is another one, or has masked values that are no floats.
+    """
     np = numpy()
-    block = np.asarray(block)
+    declared = np.dtype(dtype)
+    block = np.asarray(unmasked(block))
+    if list(block.shape) != list(shape):
+        raise InvalidOutput(
+            f"is a Dask array with a block of the shape {list(block.shape)} that was declared as {list(shape)}: give "
+            "map_blocks the right chunks="
+        )
+    if not np.can_cast(block.dtype, declared, "safe"):
+        raise InvalidOutput(
+            f"is a Dask array of {declared} with a block of {block.dtype}: give map_blocks the right dtype=, or "
+            ".astype(...) its blocks"
+        )
+    block = block.astype(declared, copy=False)
+    _check_texts(block)
     written = blob_store(blob_store_url).write(key, encode_chunk(block, chunks))
     return block_stats(block), written
 
@@ -209,8 +288,9 @@ def _finished(
     metadata = {DATA: array_metadata(shape, chunks, dtype, dims, common["attrs"])}
     for name, coordinate in coords.items():
         values = coordinate_values(name, coordinate)
-        if values.dtype.kind == "U" or name == DATA or "/" in name:
-            continue  # Zarr 3 has no standard type for texts: they are in the `.npy` of the coordinate
+        # Zarr 3 has no standard type for texts: they are in the `.npy` of the coordinate.
+        if values.dtype.kind == "U" or not NAME.fullmatch(name) or name in (DATA, ".", "..", "zarr.json"):
+            continue
         metadata[name] = array_metadata(values.shape, values.shape, values.dtype, [str(it) for it in coordinate.dims])
         sink.write(f"{key}.zarr/{name}/{chunk_key([0] * values.ndim)}", encode_chunk(values, values.shape))
     for name, content in metadata.items():

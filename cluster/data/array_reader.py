@@ -9,7 +9,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
 from cluster.data.blob_file import BlobFile
-from cluster.data.json_cells import json_values
+from cluster.data.json_cells import iso_duration, json_values
 from cluster.data.libraries import numpy, pyarrow
 from cluster.data.zarr_format import DATA, MAX_CHUNK_BYTES, chunk_key, decode_chunk
 from cluster.errors import AnswerTooLarge, BadInput
@@ -139,6 +139,9 @@ class ArrayReader:
         header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": tuple(array.shape)}
         np.lib.format.write_array_header_1_0(head, header)
         yield head.getvalue()
+        if not array.shape:
+            yield np.ascontiguousarray(self.read(array, []), dtype).tobytes()
+            return
         whole = [slice(None)] * (len(array.shape) - 1)
         for first in range(0, array.shape[0], band):
             part = self.read(array, [slice(first, min(array.shape[0], first + band)), *whole])
@@ -149,6 +152,8 @@ def band_rows(array: Array) -> int:
     """Rows of a chunked array that are sent at a time: whole chunks, of about BAND_BYTES. 0 if those of a single chunk
     are too long to be sent as `.npy`."""
     assert array.chunks is not None
+    if not array.chunks:
+        return 1
     row_bytes = math.prod(array.shape[1:]) * numpy().dtype(array.dtype).itemsize
     chunk = array.chunks[0]
     if chunk * row_bytes > MAX_READ_BYTES // 2:
@@ -181,13 +186,25 @@ def json_array(values: Any) -> Any:
     if values.dtype.kind == "c":
         return json_array(np.stack([values.real, values.imag], axis=-1))
     flat = np.ascontiguousarray(values).ravel()
-    if flat.dtype.kind in "mM" and np.datetime_data(flat.dtype)[0] not in ("D", "s", "ms", "us", "ns"):
+    unit = np.datetime_data(flat.dtype)[0] if flat.dtype.kind in "mM" else None
+    if flat.dtype.kind == "m" and unit in _SPANS:
+        factor, scale = _SPANS[unit]
+        missing, numbers = np.isnat(flat).tolist(), flat.view("i8").tolist()
+        cells = [None if no else iso_duration(it * factor, scale) for no, it in zip(missing, numbers, strict=True)]
+    elif unit is not None and unit not in ("D", "s", "ms", "us", "ns"):
         cells = [None if np.isnat(it) else str(it) for it in flat]
     elif flat.dtype.kind == "U":
         cells = flat.tolist()
     else:
         cells = json_values(pa.array(flat))
     return _nested(cells, list(values.shape))
+
+
+_SPANS: Final = {
+    "W": (604_800, 0), "D": (86_400, 0), "h": (3_600, 0), "m": (60, 0), "s": (1, 0),
+    "ms": (1, 3), "us": (1, 6), "ns": (1, 9), "ps": (1, 12), "fs": (1, 15), "as": (1, 18),
+}  # fmt: skip
+"""Units of `timedelta64` that have a length: how many units of 10^-scale seconds, and the scale."""
 
 
 def _nested(cells: list[Any], shape: list[int]) -> Any:

@@ -20,6 +20,7 @@ ROWS_PER_CHUNK: Final = 65_536
 MAX_COLUMNS: Final = 5_000
 """Columns of a table; each is described in the record."""
 
+_END: Final = object()
 ACCEPTED: Final = (
     "return a pandas, polars or Arrow table, a list of records (dicts or dataclasses), a dict of columns, or a "
     "generator of records or of tables"
@@ -40,11 +41,12 @@ def arrow_tables(value: Any) -> Iterator[Any]:
         yield from arrow_tables(value.collect())
     elif library == "polars" and kind.__name__ == "Series":
         yield from arrow_tables(value.to_frame())
+    elif library == "polars" and kind.__name__ == "DataFrame":
+        yield _from_polars(value)
     elif hasattr(value, "__arrow_c_stream__"):
         yield from _from_stream(value)
     elif hasattr(value, "__arrow_c_array__"):  # a pyarrow RecordBatch
-        pa = pyarrow()
-        yield _checked(pa.Table.from_batches([pa.record_batch(value)]))
+        yield from _from_stream(_one_batch(value))
     elif library == "numpy" and getattr(getattr(value, "dtype", None), "names", None):
         yield _from_columns({name: value[name] for name in value.dtype.names})
     elif isinstance(value, Mapping):
@@ -58,8 +60,8 @@ def arrow_tables(value: Any) -> Iterator[Any]:
 def _from_items(items: Iterable[Any]) -> Iterator[Any]:
     """Records, or tables of the same columns, one after the other."""
     iterator = iter(items)
-    first = next(iterator, None)
-    if first is None:
+    first = next(iterator, _END)
+    if first is _END:
         yield pyarrow().table({})
         return
     iterator = itertools.chain([first], iterator)
@@ -144,7 +146,14 @@ def _array(values: Any) -> Any:
         zones = {item.tzinfo is None for item in values if hasattr(item, "tzinfo")}
         if len(zones) > 1:
             raise ValueError("some of its times have a time zone, and some have none")
+    if hasattr(values, "dtype") and getattr(values.dtype, "byteorder", "=") not in "=|":
+        values = _native(values)
     return pa.array(values, from_pandas=type(values).__module__.partition(".")[0] == "pandas")
+
+
+def _native(values: Any) -> Any:
+    """An array or column of another byte order, as files of scientific formats have it, in the machine's."""
+    return values.astype(values.dtype.newbyteorder("="))
 
 
 def _from_pandas(value: Any) -> Any:
@@ -160,6 +169,12 @@ def _from_pandas(value: Any) -> Any:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InvalidOutput(f"has two columns named {twice!r}: rename one of them")
+    swapped = {
+        name: dtype.newbyteorder("=")
+        for name, dtype in zip(frame.columns, frame.dtypes, strict=True)
+        if getattr(dtype, "byteorder", "=") not in "=|"
+    }
+    frame = frame.astype(swapped) if swapped else frame
     for name, dtype in zip(names, frame.dtypes, strict=True):
         if advice := _PANDAS_ADVICE.get(type(dtype).__name__):
             raise InvalidOutput(f"has the column {name!r} of the type {dtype}: {advice}")
@@ -201,13 +216,45 @@ def _column_at_fault(frame: Any) -> str:
     return str(frame.columns[0])
 
 
+def _from_polars(value: Any) -> Any:
+    import polars
+
+    for name, dtype in value.schema.items():
+        if dtype == polars.Object:
+            raise InvalidOutput(f"has the column {name!r} of Python objects: convert it to text, numbers or structs")
+    try:
+        return _checked(value.to_arrow())
+    except pyarrow().ArrowException as error:
+        # It does not say of which column: integers of 128 bits are one that Arrow lacks.
+        raise InvalidOutput(f"has a column that Arrow does not know ({error}), among {value.schema}") from error
+
+
+def _one_batch(value: Any) -> Any:
+    """A stream of one RecordBatch."""
+    pa = pyarrow()
+    try:
+        batch = pa.record_batch(value)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise InvalidOutput(f"is no table for Arrow ({error}): {ACCEPTED}") from error
+    return pa.RecordBatchReader.from_batches(batch.schema, [batch])
+
+
 def _from_stream(value: Any) -> Iterator[Any]:
     pa = pyarrow()
-    reader = pa.RecordBatchReader.from_stream(value)
+    try:
+        reader = pa.RecordBatchReader.from_stream(value)
+    except pa.ArrowException as error:
+        raise InvalidOutput(f"is no table for Arrow ({error}): {ACCEPTED}") from error
     none_yet = True
     for batch in reader:
         none_yet = False
-        yield _checked(pa.Table.from_batches([batch]))
+        table = pa.Table.from_batches([batch])
+        try:
+            # Whoever made it may have put any bytes into it.
+            table.validate(full=True)
+        except pa.ArrowException as error:
+            raise InvalidOutput(f"is no valid table: {error}") from error
+        yield _checked(table)
     if none_yet:
         yield _checked(reader.schema.empty_table())
 
@@ -223,18 +270,29 @@ def _checked(table: Any) -> Any:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InvalidOutput(f"has two columns named {twice!r}: rename one of them")
-    fields = []
-    for field in table.schema:
+    columns, fields = [], []
+    for field, column in zip(table.schema, table.columns, strict=True):
         if problem := _type_problem(field.type):
             raise InvalidOutput(f"has the column {field.name!r} of the type {field.type}: {problem}")
-        stored = _STORED.get(str(field.type))
-        fields.append(field.with_type(getattr(pa, stored)()) if stored else field)
+        column = _stored(column)
+        columns.append(column)
+        fields.append(field.with_type(column.type))
     schema = pa.schema(fields, metadata=table.schema.metadata)
-    return table if schema.equals(table.schema) else table.cast(schema)
+    return table if schema.equals(table.schema) else pa.table(columns, schema=schema)
 
 
-_STORED: Final = {"string_view": "large_string", "binary_view": "large_binary"}
-"""Arrow's newer layouts, as the ones that all readers know."""
+def _stored(column: Any) -> Any:
+    """A column in a type that all readers of Parquet know: without Arrow's newer layouts, and without extensions, of
+    which UUIDs become texts."""
+    pa = pyarrow()
+    kind = column.type
+    if isinstance(kind, pa.BaseExtensionType):
+        if kind.extension_name == "arrow.uuid":
+            return pa.chunked_array([[None if it is None else str(it) for it in column.to_pylist()]], pa.string())
+        stored = pa.chunked_array([chunk.storage for chunk in column.chunks], kind.storage_type)
+        return _stored(stored.cast(pa.bool_()) if kind.extension_name == "arrow.bool8" else stored)
+    views = {"string_view": "large_string", "binary_view": "large_binary"}
+    return column.cast(getattr(pa, views[str(kind)])()) if str(kind) in views else column
 
 
 def _type_problem(kind: Any) -> str | None:
@@ -252,8 +310,12 @@ def column_error(name: Any, error: Exception) -> InvalidOutput:
     """The refusal of a column that Arrow cannot convert."""
     problem = str(error.args[0] if error.args else error).strip().rstrip(".")
     hint = "give all its values one type, for example .astype(str)"
-    if isinstance(error, OverflowError):
+    if isinstance(error, UnicodeEncodeError):
+        hint = "texts are Unicode: decode the bytes they came from, .str.encode('utf-8', 'surrogateescape')"
+    elif isinstance(error, OverflowError):
         hint = "integers of a column have at most 64 bits: convert it to text, .astype(str)"
+    elif "numpy type 13" in problem:
+        hint = "a float has 64 bits: round it, .astype(float)"
     elif "numpy type" in problem:
         hint = "give its parts columns of their own, .real and .imag, or convert it"
     elif "time zone" in problem or "dimensions" in problem:

@@ -8,7 +8,6 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Final
 
-from cluster.current_settings import current_settings
 from cluster.data.arrow_conversion import arrow_tables
 from cluster.data.blob_stores import blob_store
 from cluster.data.data_sink import DataSink, copy_file
@@ -36,7 +35,8 @@ class _WrittenPart:
 
 def is_partitioned(value: Any) -> bool:
     """Whether it is a Dask collection of partitions: a DataFrame, Series or bag."""
-    return hasattr(value, "__dask_graph__") and hasattr(value, "npartitions") and hasattr(value, "to_delayed")
+    # Of its class: a `delayed` value claims to have every attribute. One number, as `.sum()`, is no partitions either.
+    return hasattr(type(value), "map_partitions") and type(value).__name__ != "Scalar"
 
 
 def store_partitions(collection: Any, declared: type[Table[Any]], key: str, sink: DataSink) -> Table[Any]:
@@ -55,7 +55,7 @@ def store_partitions(collection: Any, declared: type[Table[Any]], key: str, sink
 
     sink.before_write()
     write = dask.delayed(write_part, pure=False, traverse=False)
-    url = current_settings().blob_store_url
+    url = sink.blobs.url
     # Each partition is a part of the graph of its own; optimized together, those that share inputs share them.
     parts = [
         write(part, part_key(key, number), declared.row, url)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from cluster.data.array_output import is_chunked
+from cluster.data.dask_tables import is_partitioned
 from cluster.data.data_sink import DataSink
 from cluster.task_types.array_types import is_array
 from cluster.task_types.conversion import with_fields
@@ -34,6 +36,8 @@ def _store(value: Any, declared: DeclaredType, path: str, sink: DataSink | None)
             return value
         if sink is None:
             raise InvalidOutput("is a table or an array, which a partial output cannot have: report a few rows of it")
+        if is_collection(value) and not is_written_by_parts(value):
+            [(_, value)] = sink.as_completed([value])
         return store(value, path, sink)
     if not declared.holds_data:
         return value
@@ -42,6 +46,19 @@ def _store(value: Any, declared: DeclaredType, path: str, sink: DataSink | None)
     if isinstance(value, dict):
         return {name: _entry(name, item, declared, path, sink) for name, item in value.items()}
     return _object(value, declared, path, sink)
+
+
+def is_collection(value: Any) -> bool:
+    """Whether it is a Dask collection; does not import Dask, which would cost every plain task."""
+    return hasattr(value, "__dask_graph__") and not isinstance(value, type) and value.__dask_graph__() is not None
+
+
+def is_written_by_parts(value: Any) -> bool:
+    """Whether it is a Dask collection whose parts the workers write, so that it must not be computed as a whole: a
+    DataFrame, a bag, an array, or an xarray DataArray of one."""
+    if is_partitioned(value) or is_chunked(value):
+        return True
+    return type(value).__name__ == "DataArray" and getattr(value, "chunks", None) is not None
 
 
 def _entry(name: Any, item: Any, declared: DeclaredType, path: str, sink: DataSink | None) -> Any:

@@ -6,18 +6,21 @@ The local file lets a failed transfer begin anew although a generator cannot, an
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from cluster.data.libraries import pyarrow
+from cluster.data.value_sizes import least_json_bytes
 from cluster.task_types.result_checks import InvalidOutput
 from cluster.task_types.table_types import Column
 
 ROW_GROUP_ROWS: Final = 65_536
 ROW_GROUP_BYTES: Final = 32_000_000
 """A row group ends at either of the two, whatever comes first; readers decode a whole one for a page."""
+MANY_PIECES: Final = 64
 
 
 @dataclass(frozen=True)
@@ -48,49 +51,79 @@ def write_parquet(tables: Iterable[Any], path: Path) -> ParquetFile:
     """
     import pyarrow.parquet as pq
 
-    pa = pyarrow()
     iterator = iter(tables)
     first = next(iterator)
     schema = first.schema
     rows = 0
     missing: set[str] = set()
     waiting: list[Any] = []
-    try:
-        with pq.ParquetWriter(path, schema) as writer:
-            table: Any = first
-            while table is not None:
-                table = _like(table, schema, rows)
-                rows += table.num_rows
-                missing |= {name for name in table.column_names if table.column(name).null_count}
-                waiting.append(table)
-                if (
-                    sum(it.num_rows for it in waiting) >= ROW_GROUP_ROWS
-                    or sum(it.nbytes for it in waiting) >= ROW_GROUP_BYTES
-                ):
-                    waiting = _write_full_groups(writer, pa.concat_tables(waiting))
-                table = next(iterator, None)
-            rest = pa.concat_tables(waiting) if waiting else None
-            if rest is not None and (rest.num_rows or not rows):
-                writer.write_table(rest, row_group_size=_group_rows(rest))
-    except pa.ArrowNotImplementedError as error:
-        raise InvalidOutput(f"has a column that Parquet cannot hold: {error}") from error
+    rows_waiting = bytes_waiting = 0
+    with _refusing():
+        writer = pq.ParquetWriter(path, schema)
+    with writer:
+        table: Any = first
+        while table is not None:
+            table = _like(table, schema, rows)
+            rows += table.num_rows
+            missing |= {name for name in table.column_names if table.column(name).null_count}
+            waiting.append(table)
+            rows_waiting += table.num_rows
+            bytes_waiting += _size(table)
+            if rows_waiting >= ROW_GROUP_ROWS or bytes_waiting >= ROW_GROUP_BYTES:
+                *full, last = row_groups(_joined(waiting))
+                for group in full:
+                    _write(writer, group)
+                waiting, rows_waiting, bytes_waiting = [last], last.num_rows, _size(last)
+            table = next(iterator, None)
+        rest = _joined(waiting)
+        if rest.num_rows or not rows:
+            for group in row_groups(rest):
+                _write(writer, group)
     return ParquetFile(path, schema, rows, frozenset(missing))
 
 
-def _write_full_groups(writer: Any, table: Any) -> list[Any]:
-    """Writes the full row groups at the beginning of a table and returns the rest, as it stays in memory."""
-    size = _group_rows(table)
-    full = table.num_rows - table.num_rows % size
-    if full:
-        writer.write_table(table.slice(0, full), row_group_size=size)
-    rest = table.slice(full)
-    return [rest] if rest.num_rows else []
+def _joined(tables: list[Any]) -> Any:
+    """Waiting tables as one."""
+    joined = pyarrow().concat_tables(tables)
+    # Slices of a table of thousands of chunks would take longer than a copy of what is short.
+    return joined.combine_chunks() if len(tables) > MANY_PIECES else joined
 
 
-def _group_rows(table: Any) -> int:
-    """Rows of a row group within both limits."""
-    by_bytes = table.num_rows * ROW_GROUP_BYTES // max(1, table.nbytes)
-    return int(max(1, min(ROW_GROUP_ROWS, by_bytes)))
+def row_groups(table: Any) -> Iterator[Any]:
+    """The row groups of a table, within both limits, unless a single row is longer; at least one."""
+    if table.num_rows <= ROW_GROUP_ROWS:
+        yield from _halves(table)
+        return
+    for start in range(0, table.num_rows, ROW_GROUP_ROWS):
+        yield from _halves(table.slice(start, ROW_GROUP_ROWS))
+
+
+def _halves(table: Any) -> Iterator[Any]:
+    if table.num_rows < 2 or _size(table) <= ROW_GROUP_BYTES:
+        yield table
+        return
+    half = table.num_rows // 2
+    yield from _halves(table.slice(0, half))
+    yield from _halves(table.slice(half))
+
+
+def _size(table: Any) -> int:
+    """What readers decode a table to: Arrow counts a category once, however many rows have it."""
+    return max(int(table.nbytes), sum(map(least_json_bytes, table.columns)))
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Around what writes, not around what makes the tables: its exceptions are the function's own."""
+    try:
+        yield
+    except pyarrow().ArrowException as error:
+        raise InvalidOutput(f"has a column that Parquet cannot hold: {error}") from error
+
+
+def _write(writer: Any, group: Any) -> None:
+    with _refusing():
+        writer.write_table(group, row_group_size=max(1, group.num_rows))
 
 
 def _like(table: Any, schema: Any, row: int) -> Any:

@@ -18,6 +18,7 @@ from cluster.data.blob_file import BlobFile
 from cluster.data.json_cells import JsonRow, json_rows
 from cluster.data.libraries import pyarrow
 from cluster.data.row_objects import row_objects
+from cluster.data.value_sizes import least_json_bytes
 from cluster.errors import AnswerTooLarge, BadInput
 from cluster.task_types.table_types import Table, part_key
 
@@ -85,20 +86,24 @@ class TableReader:
         pa = pyarrow()
         names = [column.name for column in table.columns] if columns is None else list(dict.fromkeys(columns))
         last = min(offset + limit, table.row_count)
-        found = [
-            self._group(table, number, group, names).slice(start, length)
-            for number, group, start, length in self._groups(table, offset, last)
-        ]
+        found: list[Any] = []
+        rows = size = 0
+        for number, group, start, length in self._groups(table, offset, last):
+            part = self._group(table, number, group, names).slice(start, length)
+            found.append(part)
+            rows += length
+            size += max(part.nbytes, _least_json_bytes(part))
+            # Now, not at the end: a page of long rows has many row groups.
+            if size > self._page_bytes:
+                raise AnswerTooLarge(
+                    f"the first {rows} of these rows have {size} bytes or more: ask for fewer rows or columns, or "
+                    "download the table",
+                    limit=self._page_bytes,
+                )
         if not found:
             schema = self.schema(table)
             return pa.schema([schema.field(name) for name in names]).empty_table()
-        page = pa.concat_tables(found)
-        if page.nbytes > self._page_bytes:
-            raise AnswerTooLarge(
-                f"these {page.num_rows} rows have {page.nbytes} bytes: ask for fewer of them, or download the table",
-                limit=self._page_bytes,
-            )
-        return page
+        return pa.concat_tables(found)
 
     def _groups(self, table: Table[Any], first: int, last: int) -> Iterator[tuple[int, int, int, int]]:
         """The row groups that hold the rows [first, last): part, group, first row in the group, number of rows."""
@@ -189,6 +194,12 @@ class _FooterCache:
             self._kept[key], self._sizes[key] = footer, size_bytes
             while len(self._kept) > 1 and sum(self._sizes.values()) > MAX_FOOTER_BYTES:
                 del self._sizes[self._kept.popitem(last=False)[0]]
+
+
+def _least_json_bytes(rows: Any) -> int:
+    """A lower bound of the length of rows as JSON objects."""
+    names = sum(len(name) + 4 for name in rows.column_names)
+    return int(rows.num_rows) * names + sum(map(least_json_bytes, rows.columns))
 
 
 def _decoded_bytes(group: Any, names: Sequence[str]) -> int:

@@ -62,6 +62,11 @@ class BlobStore(ABC):
 
     buffer_bytes: int = 0
 
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """By which another process opens the same store: `open_blob_store(url)`."""
+
     @abstractmethod
     def open_write(self, key: str) -> BlobWriter:
         """Begins to write a blob; `with blobs.open_write(key) as file: ...` makes it, whole or not at all.

@@ -28,6 +28,10 @@ class FolderBlobStore(BlobStore):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    @property
+    def url(self) -> str:
+        return self.folder.absolute().as_uri()
+
     def _path(self, key: str) -> Path:
         parts = key.split("/")
         path = self.folder.joinpath(*parts)

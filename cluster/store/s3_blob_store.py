@@ -58,6 +58,10 @@ class S3BlobStore(BlobStore):
             ),
         )
 
+    @property
+    def url(self) -> str:
+        return f"s3://{self.bucket}/{self.prefix}"
+
     def _key(self, key: str) -> str:
         return f"{self.prefix}/{key}" if self.prefix else key
 

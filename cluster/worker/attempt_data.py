@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from cluster.data.data_sink import DataSink
 from cluster.store.blob_writer import Written
@@ -34,11 +33,3 @@ def _count(attempt: RunningAttempt, key: str, written: Written, media_type: str 
     argument of another task."""
     blob = Blob(key, written.size_bytes)
     attempt.saved[key] = blob if media_type is None else replace(blob, media_type=media_type, sha256=written.sha256)
-
-
-def is_written_by_parts(value: Any) -> bool:
-    """Whether it is a Dask collection whose parts the workers write, so that it must not be computed as a whole: a
-    DataFrame, a bag, an array, or an xarray DataArray of one."""
-    if hasattr(value, "to_delayed"):
-        return hasattr(value, "npartitions") or hasattr(value, "chunks")
-    return type(value).__name__ == "DataArray" and getattr(value, "chunks", None) is not None

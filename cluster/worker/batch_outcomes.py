@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence, Set
+from typing import Any, Protocol, runtime_checkable
 
 from cluster import attempt_errors
 from cluster.scheduling.entry_point import AttemptInput
@@ -28,26 +28,40 @@ def run_batch(
         process_id: of the worker process.
         read: returns the arguments of an attempt.
     """
-    returned: list[Any] = []
 
-    def call_once() -> Outcome | None:
+    def call_once() -> Any:
         inputs = [read(attempt) for attempt in attempts]
         columns = {item.name: [values[item.name] for values in inputs] for item in task_type.arguments}
-        returned.extend(call(task_type, columns))
-        return None
+        return call(task_type, columns)
 
-    failed = outcome_of(task_type, attempts[0], settings, process_id, call_once)
-    if failed is not None and len(attempts) > 1:
+    returned = outcome_of(task_type, attempts[0], settings, process_id, call_once)
+    if isinstance(returned, Failed) and len(attempts) > 1:
         return [run_batch(task_type, [attempt], settings, process_id, read)[0] for attempt in attempts]
-    if failed is not None:
-        return [failed]
-    if len(returned) != len(attempts):
-        message = f"{task_type.name} returned {len(returned)} outputs for a batch of {len(attempts)}"
-        return [Failed(attempt_errors.error("BAD_OUTPUT", message))] * len(attempts)
+    if isinstance(returned, Failed):
+        return [returned]
+    if problem := _not_a_list_for(returned, len(attempts)):
+        return [Failed(attempt_errors.error("BAD_OUTPUT", f"{task_type.name} {problem}"))] * len(attempts)
     return [
         outcome_of(task_type, attempt, settings, process_id, lambda value=value: _encode(task_type, value, settings))  # type: ignore[misc]
         for attempt, value in zip(attempts, returned, strict=True)
     ]
+
+
+def _not_a_list_for(returned: Any, attempts: int) -> str | None:
+    """What is wrong with the outputs of a batch as a whole."""
+    if isinstance(returned, str | bytes | Mapping | Set) or not isinstance(returned, Sequence | _Array):
+        return f"returned a {type(returned).__name__} for a batch of {attempts}: return a list with an output for each"
+    if len(returned) != attempts:
+        return f"returned {len(returned)} outputs for a batch of {attempts}"
+    return None
+
+
+@runtime_checkable
+class _Array(Protocol):
+    """An array of numpy, a column of pandas."""
+
+    def __len__(self) -> int: ...
+    def __array__(self) -> Any: ...
 
 
 def _encode(task_type: TaskType, value: Any, settings: Settings) -> Outcome:

@@ -15,11 +15,6 @@ POLL_SECONDS: Final = 0.25
 """How often a waiting graph task checks whether it was cancelled, and shows its latest partial output."""
 
 
-def is_collection(value: Any) -> bool:
-    """Whether it is a Dask collection; does not import Dask, which would cost every plain task."""
-    return hasattr(value, "__dask_graph__") and not isinstance(value, type) and value.__dask_graph__() is not None
-
-
 def is_future(value: Any) -> bool:
     """Whether it is a Dask future, as `client.submit` returns it."""
     return type(value).__module__ == "distributed.client" and type(value).__name__ == "Future"

@@ -20,7 +20,7 @@ from pydantic_core import PydanticSerializationError
 from cluster import attempt_errors
 from cluster.data.data_sink import DataSink
 from cluster.data.libraries import DataExtraMissing
-from cluster.data.outputs import store_data
+from cluster.data.outputs import is_collection, is_written_by_parts, store_data
 from cluster.errors import BlobError, StreamLost, TaskError
 from cluster.scheduling.entry_point import AttemptInput
 from cluster.settings import Settings
@@ -28,8 +28,8 @@ from cluster.task_types.result_checks import InvalidOutput
 from cluster.task_types.task_type import TaskType
 from cluster.task_types.value_types import Blob
 from cluster.task_types.walk import instances_in
-from cluster.worker.attempt_data import attempt_sink, is_written_by_parts
-from cluster.worker.graph_tasks import compute, is_collection, is_future, wait_for
+from cluster.worker.attempt_data import attempt_sink
+from cluster.worker.graph_tasks import compute, is_future, wait_for
 from cluster.worker.stream_items import write_stream
 from cluster.worker.task_context import attempt_or_part
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import uuid
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cluster.data.array_output
-from cluster.current_settings import current_settings, use_settings
 from cluster.data.array_output import store_array
 from cluster.data.array_reader import ArrayReader, json_array
 from cluster.data.data_sink import DataSink
@@ -30,12 +28,8 @@ from cluster.worker.graph_tasks import as_completed
 
 
 @pytest.fixture(scope="module")
-def blobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FolderBlobStore]:
-    folder = tmp_path_factory.mktemp("blobs")
-    settings = current_settings()
-    use_settings(replace(settings, blob_url=folder.as_uri()))
-    yield FolderBlobStore(folder)
-    use_settings(settings)
+def blobs(tmp_path_factory: pytest.TempPathFactory) -> FolderBlobStore:
+    return FolderBlobStore(tmp_path_factory.mktemp("blobs"))
 
 
 def stored(blobs: FolderBlobStore, value: Any) -> Array:
@@ -126,12 +120,65 @@ def test_statistics_of_chunks_are_those_of_the_whole(blobs: FolderBlobStore) -> 
         (lambda: xr.Dataset({"a": ("x", [1])}), "is an xarray Dataset: return one variable of it, or a dataclass"),
         (lambda: xr.DataArray([1], attrs={"f": print}), "has attributes that JSON lacks"),
         (lambda: (lambda x: x[x > 2])(da.arange(9, chunks=3)), "call .compute_chunk_sizes()"),
+        (lambda: [[1, 2], [3]], "is no regular list of lists"),
+        (lambda: np.array(["\udc80"]), "has texts with lone surrogates"),
+        (lambda: da.map_blocks(lambda b: b[:1], da.ones(4, chunks=2), dtype="f8"), "give map_blocks the right chunks="),
+        (lambda: da.map_blocks(lambda b: b + 0.5, da.ones(4, chunks=2, dtype="i8"), dtype="i8"),
+         "is a Dask array of int64 with a block of float64: give map_blocks the right dtype="),
+        (lambda: da.ma.masked_greater(da.arange(4, chunks=2), 2), "is a masked array: fill in what is masked"),
     ],
 )  # fmt: skip
 def test_what_is_no_array_is_refused_with_what_to_do(blobs: FolderBlobStore, value: Any, expected: str) -> None:
     with pytest.raises(InvalidOutput) as refused:
         stored(blobs, value())
     assert expected in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.arange(6, dtype=">i4").reshape(2, 3), np.array([1.5, np.nan], ">f8"), np.array(["2026-01-01"], ">M8[s]"),
+        np.array([1, 2], "M8[25s]"), np.array([[1]], "m8[2h]"), np.array(5), np.zeros((0, 3)),
+        np.arange(128).reshape([2] * 7),
+    ],
+)  # fmt: skip
+def test_arrays_of_any_byte_order_unit_and_shape_are_read_as_they_were(blobs: FolderBlobStore, values: Any) -> None:
+    whole = [slice(None)] * values.ndim
+    for made in (values, da.from_array(values, chunks=2)):
+        array = stored(blobs, made)
+        found = ArrayReader(blobs).read(array, whole)
+        np.testing.assert_array_equal(found, values)
+        assert found.dtype.isnative
+        json_array(found)
+        if array.chunks is not None:
+            npy = np.load(io.BytesIO(b"".join(ArrayReader(blobs).npy_stream(array))))
+            np.testing.assert_array_equal(npy, values)
+
+
+def test_masked_floats_of_a_dask_array_are_missing(blobs: FolderBlobStore) -> None:
+    array = stored(blobs, da.ma.masked_greater(da.arange(4.0, chunks=2), 1))
+    np.testing.assert_array_equal(ArrayReader(blobs).read(array, [slice(None)]), [0, 1, np.nan, np.nan])
+    assert array.stats is not None
+    assert array.stats.missing == 2
+
+
+def test_blocks_of_dask_have_the_declared_type_and_sizes(blobs: FolderBlobStore) -> None:
+    narrow = da.map_blocks(lambda b: b.astype("f4"), da.ones(4, chunks=2), dtype="f8")
+    np.testing.assert_array_equal(ArrayReader(blobs).read(stored(blobs, narrow), [slice(None)]), np.ones(4))
+    for sizes in ((4, 0), (0, 4), (1, 0, 3), (0, 0)):
+        values = da.from_array(np.arange(sum(sizes)), chunks=(sizes,))
+        np.testing.assert_array_equal(
+            ArrayReader(blobs).read(stored(blobs, values), [slice(None)]), np.arange(sum(sizes))
+        )
+
+
+def test_a_coordinate_whose_name_cannot_be_a_file_is_kept_beside_the_zarr_group(blobs: FolderBlobStore) -> None:
+    names = ("..", ".", "", "zarr.json", "../../x", "__x", "x" * 300, "data", "fine")
+    array = stored(blobs, xr.DataArray(da.ones(2, chunks=1), dims="x", coords={name: ("x", [3, 4]) for name in names}))
+    for number, _ in enumerate(names):
+        assert ArrayReader(blobs).coordinate(array, number, 5) == [3, 4]
+    group = xr.open_zarr(blobs.folder / array.zarr_key)
+    assert set(group.variables) == {"data", "fine"}
 
 
 def test_a_slice_that_does_not_fit_is_refused(blobs: FolderBlobStore, grids: list[Array]) -> None:
@@ -151,6 +198,8 @@ def test_every_kind_of_value_has_a_json_form() -> None:
     assert json_array(np.array([2**60, 1])) == [str(2**60), 1]
     assert json_array(np.array(["2020-01", "NaT"], "M8[M]")) == ["2020-01", None]
     assert json_array(np.array(["2020-01-01", "NaT"], "M8[D]")) == ["2020-01-01", None]
+    assert json_array(np.array([90, "NaT"], "m8[m]")) == ["PT5400S", None]
+    assert json_array(np.array([-1, 1500], "m8[ps]")) == ["-PT0.000000000001S", "PT0.0000000015S"]
     assert json_array(np.array([True, False])) == [True, False]
     assert json_array(np.zeros((2, 0, 3))) == [[], []]
     assert json_array(np.array(1.5)) == 1.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -62,6 +63,21 @@ def test_whatever_holds_rows_becomes_the_same_table(value: Callable[[], Any]) ->
     assert table(value()).to_pylist() == [{"x": 1, "y": "a"}, {"x": 2, "y": None}]
 
 
+def test_columns_of_another_byte_order_or_layout_keep_their_values() -> None:
+    swapped = pd.DataFrame({"i": np.array([1, 2], ">i4"), "f": np.array([1.5, np.nan], ">f8")})
+    assert table(swapped).to_pylist() == [{"i": 1, "f": 1.5}, {"i": 2, "f": None}]
+    assert table({"i": np.array([1, 2], ">u2")}).to_pylist() == [{"i": 1}, {"i": 2}]
+    categories = pl.DataFrame(
+        {"c": pl.Series(["a", None], dtype=pl.Categorical), "e": pl.Series(["x", "x"], dtype=pl.Enum(["x"]))}
+    )
+    assert table(categories).to_pylist() == [{"c": "a", "e": "x"}, {"c": None, "e": "x"}]
+    some = uuid.UUID(int=5)
+    flags = pa.ExtensionArray.from_storage(pa.bool8(), pa.array([1, None], pa.int8()))
+    extended = table(pa.table({"id": pa.array([some.bytes, None], pa.uuid()), "flag": flags}))
+    assert extended.to_pylist() == [{"id": str(some), "flag": True}, {"id": None, "flag": None}]
+    assert [str(field.type) for field in extended.schema] == ["string", "bool"]
+
+
 def test_an_index_becomes_columns_unless_it_only_numbers_the_rows() -> None:
     frame = pd.DataFrame({"a": [1, 2]})
     assert table(frame).column_names == ["a"]
@@ -91,6 +107,15 @@ def test_an_index_becomes_columns_unless_it_only_numbers_the_rows() -> None:
             "some of its times have a time zone, and some have none",
         ),
         (lambda: [Point(1, "a"), 3], "has a int among its rows"),
+        (lambda: [None, {"a": 1}], "is a builtins.NoneType, which is no table"),
+        (lambda: pa.array([1, 2]), "is no table for Arrow"),
+        (lambda: {"a": np.array([1.5], "longdouble")}, "round it, .astype(float)"),
+        (lambda: {"a": ["\udc80"]}, "texts are Unicode"),
+        (lambda: pl.DataFrame({"a": [object()]}), "has the column 'a' of Python objects"),
+        (lambda: pl.DataFrame({"a": pl.Series([2**70], dtype=pl.Int128)}), "has a column that Arrow does not know"),
+        (lambda: pa.table({"a": pa.Array.from_buffers(pa.string(), 1, [
+            None, pa.py_buffer(np.array([0, 2], "i4").tobytes()), pa.py_buffer(b"\xff\xfe")])}),
+         "is no valid table: Column 0: In chunk 0: Invalid: Invalid UTF8"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_with_what_to_do(value: Callable[[], Any], expected: str) -> None:

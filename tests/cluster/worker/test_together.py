@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cluster import attempt_errors
@@ -46,6 +47,11 @@ def short(n: list[int]) -> list[int]:
     return n[1:]
 
 
+@task(name="together_no_list", batch=Batch())
+def anything_else(n: list[int]) -> list[int]:
+    return [None, "abc", {1: 2, 3: 4, 5: 6}, {1, 2, 3}, np.array(n)][n[0]]  # type: ignore[return-value]
+
+
 @task(name="together_blob", batch=Batch())
 def blobs(n: list[int]) -> list[int]:
     save_blob("a", b"")
@@ -60,7 +66,7 @@ class Bench:
         self.table = AttemptTable(settings.data_dir / "table", create=True)
         self.table.claim()
         self.registry = load_registry()
-        for function in (halves, short, blobs):
+        for function in (halves, short, anything_else, blobs):
             self.registry.add(task_type_of(function))
         blob_store = FolderBlobStore(settings.data_dir / "blobs")
         self.executor = Executor(settings, self.registry, self.store, blob_store, "w1", self.table)
@@ -121,6 +127,15 @@ def test_another_number_of_outputs_is_bad_output_for_all(bench: Bench) -> None:
     _, records = bench.run([bench.submit("together_short", n=n) for n in range(3)])
     assert {code(record) for record in records} == {"BAD_OUTPUT"}
     assert "2 outputs for a batch of 3" in (records[0].error_fields() or {})["message"]
+
+
+def test_a_batch_that_returns_no_list_is_bad_output_for_all(bench: Bench) -> None:
+    for first, kind in enumerate(("NoneType", "str", "dict", "set")):
+        _, records = bench.run([bench.submit("together_no_list", n=first)])
+        assert code(records[0]) == "BAD_OUTPUT"
+        assert f"returned a {kind} for a batch of 1: return a list" in (records[0].error_fields() or {})["message"]
+    _, records = bench.run([bench.submit("together_no_list", n=n) for n in (4, 5)])
+    assert [record.result for record in records] == [b"4", b"5"]
 
 
 def test_a_superseded_or_cancelled_attempt_is_left_out_and_a_late_one_is_refused(bench: Bench) -> None:

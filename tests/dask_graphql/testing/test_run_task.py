@@ -5,21 +5,30 @@ from __future__ import annotations
 import gc
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import dask
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
 import pytest
 from pydantic import Field
 
+from cluster.data.array_reader import ArrayReader
+from cluster.data.table_reader import TableReader
 from cluster.errors import BadInput, RegistryError
 from cluster.store.record import TaskState
 from dask_graphql import (
+    Array,
     BigInt,
     Blob,
     BlobStore,
     Graph,
     Retries,
     Stream,
+    Table,
     TaskCancelled,
     TaskError,
     TaskFailed,
@@ -33,6 +42,14 @@ from dask_graphql import (
     task,
 )
 from dask_graphql.testing import RunOptions, run_task
+
+
+@dataclass
+class Data:
+    rows: Table
+    late: Table
+    grid: Array
+    number: Array
 
 
 @dataclass
@@ -218,6 +235,27 @@ def test_a_graph_runs_in_this_process_and_its_parts_have_blobs_of_their_own() ->
 
     assert run_task(parts, n=3).value == [0, 2, 6]
     assert run_task(parts, RunOptions(cancel_at_progress=0.3), n=3).state is TaskState.CANCELLED
+
+
+def test_tables_and_arrays_of_dask_are_in_the_store_of_the_outcome(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    @task(name="kit_data")
+    def data(n: int) -> Data:
+        rows = dd.from_pandas(pd.DataFrame({"n": range(n)}), npartitions=2)
+        late = dask.delayed(pd.DataFrame)({"n": [n]})
+        return Data(rows, late, da.arange(n, chunks=2), dask.delayed(np.ones)(n))
+
+    outcome = run_task(data, n=5)
+    value = outcome.value
+    tables, arrays = TableReader(outcome.blob_store, 10_000), ArrayReader(outcome.blob_store)
+    assert tables.page(value.rows, 0, 9).column("n").to_pylist() == [0, 1, 2, 3, 4]
+    assert tables.page(value.late, 0, 9).column("n").to_pylist() == [5]
+    assert arrays.read(value.grid, [slice(None)]).tolist() == [0, 1, 2, 3, 4]
+    assert arrays.read(value.number, [slice(None)]).tolist() == [1] * 5
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_of_a_run_is_left_in_the_thread() -> None:
