@@ -212,9 +212,27 @@ class AnswerTooLarge(PublicError):
 
 
 class OperationNotAllowed(PublicError):
-    """The operation is not among those that the operator allows, or its hash is unknown."""
+    """The operation is not among those that the operator allows, or its `documentId` is unknown."""
 
     code = "PERSISTED_OPERATION_NOT_FOUND"
+
+
+class PersistedQueryNotFound(OperationNotAllowed):
+    """No document is registered under the hash on this node: the client sends it with its hash."""
+
+    code = "PERSISTED_QUERY_NOT_FOUND"
+
+
+class PersistedQueryNotSupported(OperationNotAllowed):
+    """Documents cannot be registered on this node: the client sends them without a hash."""
+
+    code = "PERSISTED_QUERY_NOT_SUPPORTED"
+
+
+class PersistedQueryMismatch(OperationNotAllowed):
+    """The hash that came with a document is not the document's."""
+
+    code = "PERSISTED_QUERY_MISMATCH"
 
 
 class StreamLost(DaskGraphQLError):

@@ -74,10 +74,18 @@ class ApiSettings(SettingsGroup):
     persisted_operations: str = setting(
         "",
         str,
-        "JSON file of operations that clients may call by hash: an object of SHA-256 (hex) -> document. Read at start.",
+        "JSON file of operations that clients may call by hash, as relay-compiler, GraphQL Code Generator and "
+        "@apollo/generate-persisted-query-manifest write it. Read at start.",
     )
     persisted_operations_only: bool = setting(
         False, boolean, "Refuses every operation that is not in PERSISTED_OPERATIONS."
+    )
+    registered_document_bytes: int = setting(
+        8_000_000,
+        integer(0),
+        "Maximum memory, in bytes, of documents that clients have registered by their hash on one api node (Apollo's "
+        "automatic persisted queries); one takes at most a sixteenth. 0 refuses to register any, and so does "
+        "PERSISTED_OPERATIONS_ONLY.",
     )
     document_tokens: int = setting(2_000, integer(10), "Maximum number of tokens in a GraphQL document.")
     document_depth: int = setting(20, integer(1, 100), "Maximum nesting of the fields in a GraphQL document.")

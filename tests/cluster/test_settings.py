@@ -224,6 +224,7 @@ EVERY: dict[str, tuple[str, Any]] = {
     "graphiql": ("no", False),
     "persisted_operations": ("/x/operations.json", "/x/operations.json"),
     "persisted_operations_only": ("true", True),
+    "registered_document_bytes": ("0", 0),
     "document_tokens": ("100", 100),
     "document_depth": ("9", 9),
     "document_aliases": ("0", 0),

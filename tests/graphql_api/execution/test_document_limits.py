@@ -47,6 +47,7 @@ from tests.system import Socket
 LIMITS = Limits.of(Settings())
 ALLOWED = "query Types { taskTypes { name } }"
 HASH = hashlib.sha256(ALLOWED.encode()).hexdigest()
+MD5, SHA1 = (hashlib.new(name, ALLOWED.encode()).hexdigest() for name in ("md5", "sha1"))
 
 
 def refusal(text: str) -> str:
@@ -257,6 +258,39 @@ async def test_a_persisted_operation_is_requested_by_its_hash(closed: str, body:
         assert json.loads(await socket.connection.recv())["payload"]["data"]["taskTypes"][0]["name"] == "fibonacci"
 
 
+@pytest.mark.parametrize(
+    ("manifest", "name"),
+    [
+        # relay-compiler, by default and with `algorithm`.
+        ({MD5: ALLOWED}, MD5),
+        ({SHA1: ALLOWED}, SHA1),
+        # The client preset of GraphQL Code Generator 6.
+        ({f"sha256:{HASH}": ALLOWED}, f"sha256:{HASH}"),
+        (
+            {
+                "format": "apollo-persisted-query-manifest",
+                "version": 1,
+                "operations": [{"id": HASH, "name": "Q", "type": "query", "body": ALLOWED}],
+            },
+            HASH,
+        ),
+        (
+            {"format": "apollo-persisted-query-manifest", "operations": [{"id": "my/Query-1", "body": ALLOWED}]},
+            "my/Query-1",
+        ),
+    ],
+)
+def test_the_manifests_of_relay_codegen_and_apollo_are_read_as_they_are(
+    tmp_path: Path, manifest: dict[str, Any], name: str
+) -> None:
+    file = tmp_path / "manifest.json"
+    file.write_text(json.dumps(manifest))
+    persisted = PersistedOperations(load_settings({"DASK_GRAPHQL_PERSISTED_OPERATIONS": str(file)}))
+    by_apollo = {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": name}}}
+    for request in ({"documentId": name}, {**by_apollo, "query": ""}, by_apollo):
+        assert persisted.resolve(request)["query"] == ALLOWED
+
+
 @pytest.mark.parametrize("body", [{"query": "{ taskTypes { version } }"}, {"documentId": "0" * 64}])
 async def test_other_operations_are_refused_if_only_persisted_ones_are_allowed(
     closed: str, body: dict[str, Any]
@@ -317,7 +351,15 @@ async def test_without_graphiql_a_browser_gets_no_page(closed: str) -> None:
     assert "<html" not in answer.text
 
 
-@pytest.mark.parametrize("text", ["[]", "{", '{"abc": "{ a }"}', '{"abc": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]", "{", '{"abc": "{ a }"}', '{"abc": 1}', json.dumps({"0" * 32: "{ a }"}),
+        json.dumps({f"md5:{HASH}": ALLOWED}), '{"format": "apollo-persisted-query-manifest"}',
+        '{"format": "apollo-persisted-query-manifest", "operations": [{"id": "a"}]}',
+        json.dumps({"format": "apollo-persisted-query-manifest", "operations": [{"id": "0" * 64, "body": "{ a }"}]}),
+    ],
+)  # fmt: skip
 def test_an_invalid_file_of_operations_stops_the_node(tmp_path: Path, text: str) -> None:
     file = tmp_path / "operations.json"
     file.write_text(text)

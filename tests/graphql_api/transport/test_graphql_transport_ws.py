@@ -106,7 +106,8 @@ EXCHANGES: dict[str, list[Exchange]] = {
         CONNECT, (subscribe(query=ENDLESS), []), (complete(), []), QUERY],
     "an id is used again after Error": [CONNECT, (subscribe(documentId="sha256:0", query=""), [
         {"id": "1", "type": "error", "payload": [
-            {"message": "PersistedQueryNotFound", "extensions": {"code": "PERSISTED_OPERATION_NOT_FOUND"}}]}]), QUERY],
+            {"message": "no persisted operation has this documentId",
+             "extensions": {"code": "PERSISTED_OPERATION_NOT_FOUND"}}]}]), QUERY],
     "an id is any string": [CONNECT, (subscribe("\ud800 \0"), single({"__typename": "Query"}, "\ud800 \0"))],
     "a query comes beside a subscription": [CONNECT, (subscribe("2", ENDLESS), []), QUERY],
     "Complete has an unknown id": [CONNECT, (complete("unknown"), []), (complete("unknown"), [])],
