@@ -44,10 +44,11 @@ if TYPE_CHECKING:
     from dask_graphql.client.handle import Handle
     from dask_graphql.client.handles import Handles
     from dask_graphql.client.items import Item
+    from dask_graphql.client.log_lines import LogLine
     from dask_graphql.client.network import BadProxy
     from dask_graphql.client.submissions import SubmitOptions
     from dask_graphql.client.sync_client import Client
-    from dask_graphql.client.task_list import LogLine, TaskList, TaskSummary, Waiting
+    from dask_graphql.client.task_list import TaskList, TaskSummary, Waiting
     from dask_graphql.client.task_types import TaskType
 
 __all__ = [
@@ -132,7 +133,8 @@ _MODULES = {
     "dask_graphql.client.handle": ("Handle",),
     "dask_graphql.client.handles": ("Handles",),
     "dask_graphql.client.sync_client": ("Client",),
-    "dask_graphql.client.task_list": ("LogLine", "TaskList", "TaskSummary", "Waiting"),
+    "dask_graphql.client.log_lines": ("LogLine",),
+    "dask_graphql.client.task_list": ("TaskList", "TaskSummary", "Waiting"),
     "dask_graphql.client.task_types": ("TaskType",),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

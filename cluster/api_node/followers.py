@@ -1,4 +1,4 @@
-"""Followers of open tasks: subscribers that get every event, or every item of a stream, and then the end.
+"""Followers of open tasks: subscribers that get every event, item of a stream or line of the log, and then the end.
 
 Each keeps one flag and its place, so a slow reader holds nothing: it reads on from the event log or the stream, which
 are bounded.
@@ -18,7 +18,7 @@ from cluster.errors import StoreUnavailable
 from cluster.observability import metrics
 from cluster.store.async_store import Store
 from cluster.store.lua_scripts import Call
-from cluster.store.record import Event, Record
+from cluster.store.record import Event, LogLine, Record
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +47,18 @@ class Item:
     number: int
     json: bytes
     record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedLine:
+    """One line that a task has printed or logged.
+
+    Attributes:
+        dropped: number of lines before it, since the one that the subscriber got last, that were dropped.
+    """
+
+    line: LogLine
+    dropped: int
 
 
 class Followers:
@@ -109,6 +121,30 @@ class Followers:
                         yield Item(attempt, after, item, record)
                     if page.more:
                         continue
+                    if record.final:
+                        return
+                await more.wait()
+
+    async def lines(
+        self, task_id: str, after: int, *, visible: Visible = lambda _: True
+    ) -> AsyncIterator[FollowedLine]:
+        """Every line that the task prints or logs after the one with the number `after`; ends with the task.
+
+        Raises:
+            TooManySubscriptions: the node has reached its limit.
+        """
+        with self._followed(task_id) as more:
+            while True:
+                more.clear()
+                page = await self._read(self._store.calls.read_log(task_id, after, node=self._node))
+                record = page.record
+                if record is not None and visible(record):
+                    for line in page.lines:
+                        # The record expired and the task was submitted anew: its lines begin anew.
+                        before = after if line.number > after else 0
+                        after = line.number
+                        metrics.labelled(metrics.DELIVERIES, "line").inc()
+                        yield FollowedLine(line, line.number - before - 1)
                     if record.final:
                         return
                 await more.wait()

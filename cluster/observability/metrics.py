@@ -133,7 +133,12 @@ UPLOADED_BYTES = counter("uploaded_bytes", "Bytes of files that were uploaded to
 
 SUBSCRIPTIONS = gauge("subscriptions_open", "Subscribers that wait for a task.", "api")
 WATCHES = gauge("watches_open", "Tasks that the node watches for its subscribers.", "api")
-DELIVERIES = counter("deliveries", "Final records and events delivered to subscribers.", "api", kind=("final", "event"))
+DELIVERIES = counter(
+    "deliveries",
+    "Final records, events, items of streams and lines of logs delivered to subscribers.",
+    "api",
+    kind=("final", "event", "item", "line"),
+)
 DELIVERY_SECONDS = histogram(
     "delivery_seconds",
     "From the end of a task, or the subscription if that came later, to the delivery of its final record. Assumes that "

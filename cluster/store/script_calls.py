@@ -10,6 +10,7 @@ from cluster.store.call_builder import milliseconds
 from cluster.store.file_calls import FileCalls
 from cluster.store.item_calls import ItemCalls
 from cluster.store.limit_calls import LimitCalls
+from cluster.store.log_calls import LogCalls
 from cluster.store.lua_scripts import Call
 from cluster.store.shard_calls import ShardCalls
 from cluster.store.task_calls import TaskCalls
@@ -21,7 +22,7 @@ PROBE_TTL_SECONDS: Final = 60.0
 """How long the key is kept that a node writes to test whether Redis accepts writes."""
 
 
-class Calls(TaskCalls, ShardCalls, LimitCalls, ItemCalls, FileCalls):
+class Calls(TaskCalls, ShardCalls, LimitCalls, ItemCalls, LogCalls, FileCalls):
     """The calls of tasks, of shards and of files, and those that have a single key."""
 
     def __init__(self, settings: Settings) -> None:

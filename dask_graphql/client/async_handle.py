@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol, overload
 
 from dask_graphql.client.codec import MakeData, decode
 from dask_graphql.client.errors import (
@@ -23,9 +23,10 @@ from dask_graphql.client.events import FINAL_STATES, Event, follow
 from dask_graphql.client.html import handle_html
 from dask_graphql.client.http_transport import HttpTransport
 from dask_graphql.client.items import Item, follow_items
+from dask_graphql.client.log_lines import LogLine, follow_lines, read_lines
 from dask_graphql.client.result_waiter import ResultWaiter
 from dask_graphql.client.task_function import NOT_DECLARED, rebuild
-from dask_graphql.client.task_list import LOGS, LogLine, Waiting, to_log_line, to_waiting
+from dask_graphql.client.task_list import Waiting, to_waiting
 from dask_graphql.client.task_types import TaskType
 from dask_graphql.client.websocket_transport import WebSocketTransport
 
@@ -237,18 +238,35 @@ class AsyncHandle:
             async for item in items:
                 yield replace(item, value=rebuild(self._declared, item.value))
 
-    async def logs(self, after: int = 0) -> list[LogLine]:
-        """The newest lines that the task has printed or logged, after the one with the number `after`; about a second
-        late while it runs.
+    @overload
+    def logs(self, after: int = 0, *, follow: Literal[False] = False) -> Coroutine[Any, Any, list[LogLine]]: ...
+
+    @overload
+    def logs(self, after: int = 0, *, follow: Literal[True]) -> AsyncGenerator[LogLine, None]: ...
+
+    def logs(
+        self, after: int = 0, *, follow: bool = False
+    ) -> Coroutine[Any, Any, list[LogLine]] | AsyncGenerator[LogLine, None]:
+        """The lines that the task has printed or logged, about a second late while it runs: `await handle.logs()`, or
+        `async for line in handle.logs(follow=True)`.
+
+        The newest 200 lines are kept. Of a task that prints more in a second, some are dropped: `LogLine.dropped`.
+
+        Args:
+            after: the `number` of the last line processed; 0 for all that are kept.
+            follow: also yields those to come, until the task has ended.
 
         Raises:
             Refused: TASK_NOT_FOUND if the api does not know the task.
+            ApiUnavailable: the api does not respond.
         """
-        task = (await self._client._http.execute(LOGS, {"id": self.task_id, "after": after}))["task"]
-        if task is None:
-            raise Refused("TASK_NOT_FOUND", f"{self.task_id} was never submitted, or its record has expired")
-        self.last_state = task["state"]
-        return [to_log_line(line) for line in task["logs"]]
+        if follow:
+            return follow_lines(self._client._websocket, self._client._http, self.task_id, after)
+        return self._read_log(after)
+
+    async def _read_log(self, after: int) -> list[LogLine]:
+        self.last_state, lines = await read_lines(self._client._http, self.task_id, after)
+        return lines
 
     async def waiting(self) -> Waiting | None:
         """Why the task waits; None unless it is QUEUED.

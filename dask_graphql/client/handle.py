@@ -7,14 +7,15 @@ import logging
 import threading
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Executor, Future
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, overload
 
 from dask_graphql.client.async_handle import AsyncHandle
 from dask_graphql.client.errors import ClientError, TaskFailed
 from dask_graphql.client.events import FINAL_STATES, Event
 from dask_graphql.client.html import handle_html
 from dask_graphql.client.items import Item
-from dask_graphql.client.task_list import LogLine, Waiting
+from dask_graphql.client.log_lines import LogLine
+from dask_graphql.client.task_list import Waiting
 
 logger = logging.getLogger(__name__)
 
@@ -183,8 +184,17 @@ class Handle(Future[Any]):
         """Yields the items of the task's stream as they come, until it has ended; those after a cursor."""
         return self._client._iterate(self._handle.items(after))
 
-    def logs(self, after: int = 0) -> list[LogLine]:
-        """The newest lines that the task has printed or logged, after the one with the number `after`."""
+    @overload
+    def logs(self, after: int = 0, *, follow: Literal[False] = False) -> list[LogLine]: ...
+
+    @overload
+    def logs(self, after: int = 0, *, follow: Literal[True]) -> Iterator[LogLine]: ...
+
+    def logs(self, after: int = 0, *, follow: bool = False) -> list[LogLine] | Iterator[LogLine]:
+        """The lines that the task has printed or logged, after the one with the number `after`; about a second late
+        while it runs. With `follow`, an iterator that also yields those to come, until the task has ended."""
+        if follow:
+            return self._client._iterate(self._handle.logs(after, follow=True))
         lines: list[LogLine] = self._client._run(self._handle.logs(after))
         return lines
 

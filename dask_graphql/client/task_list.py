@@ -21,8 +21,6 @@ TASKS: Final = """query($first: Int, $after: String, $state: TaskState, $name: S
     pageInfo { hasNextPage endCursor }
   }
 }"""
-LOGS: Final = """query($id: ID!, $after: Int) {
-  task(taskId: $id) { state logs(after: $after) { number at attempt level text } } }"""
 
 
 @dataclass(frozen=True)
@@ -77,24 +75,6 @@ class TaskList(list[TaskSummary]):
         return tasks_html(self)
 
 
-@dataclass(frozen=True)
-class LogLine:
-    """A line that a task has printed or logged.
-
-    Attributes:
-        number: from 1 within the task; numbers jump where lines were dropped.
-        at: when it was written, in UTC.
-        attempt: the attempt that wrote it.
-        level: such as INFO, which printed lines have too.
-    """
-
-    number: int
-    at: datetime.datetime
-    attempt: int
-    level: str
-    text: str
-
-
 def to_summary(node: Mapping[str, Any]) -> TaskSummary:
     """A task in the response to TASKS."""
     submitted_at = _time(node["submittedAt"])
@@ -109,12 +89,6 @@ def to_summary(node: Mapping[str, Any]) -> TaskSummary:
 def to_waiting(node: Mapping[str, Any] | None) -> Waiting | None:
     """Why a task waits, in a response."""
     return None if node is None else Waiting(node["reason"], node["ahead"], node["etaSeconds"])
-
-
-def to_log_line(node: Mapping[str, Any]) -> LogLine:
-    """A line in the response to LOGS."""
-    at = datetime.datetime.fromisoformat(node["at"])
-    return LogLine(node["number"], at, node["attempt"], node["level"], node["text"])
 
 
 def _time(text: str | None) -> datetime.datetime | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import asdict
 from typing import Final
 
@@ -16,11 +16,10 @@ from rich.text import Text
 from dask_graphql.client.async_client import AsyncClient
 from dask_graphql.client.async_handle import AsyncHandle
 from dask_graphql.client.html import error_text
+from dask_graphql.client.log_lines import LogLine
 from dask_graphql.client.submit_command import SUBMIT_SECONDS, WAIT_SECONDS, wait_and_print
-from dask_graphql.client.task_list import LogLine, TaskList
+from dask_graphql.client.task_list import TaskList
 
-FOLLOW_SECONDS: Final = 1.0
-"""How often `logs --follow` asks for new lines; workers send them about as often."""
 STYLES: Final = {"FAILED": "bold red", "CANCELLED": "yellow", "SUCCEEDED": "green", "RUNNING": "bold"}
 
 
@@ -66,16 +65,19 @@ async def print_logs(url: str, token: str | None, task_id: str, *, follow: bool)
     """
     async with open_client(url, token, WAIT_SECONDS if follow else SUBMIT_SECONDS) as client:
         handle = client.task(task_id)
-        last = _print_lines(await handle.logs(), 0)
-        while follow and not handle.done():
-            await asyncio.sleep(FOLLOW_SECONDS)
-            last = _print_lines(await handle.logs(last), last)
+        if not follow:
+            for line in await handle.logs():
+                _print_line(line)
+            return
+        async with aclosing(handle.logs(follow=True)) as lines:
+            async for line in lines:
+                _print_line(line)
 
 
-def _print_lines(lines: Sequence[LogLine], last: int) -> int:
-    for line in lines:
-        print(f"{line.at:%Y-%m-%dT%H:%M:%S}Z {line.level} {line.text}", flush=True)
-    return lines[-1].number if lines else last
+def _print_line(line: LogLine) -> None:
+    if line.dropped:
+        print(f"({line.dropped} lines before were dropped)", file=sys.stderr, flush=True)
+    print(f"{line.at:%Y-%m-%dT%H:%M:%S}Z {line.level} {line.text}", flush=True)
 
 
 async def cancel_tasks(url: str, token: str | None, task_ids: Sequence[str]) -> int:

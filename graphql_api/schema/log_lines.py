@@ -7,7 +7,7 @@ import datetime
 import strawberry
 
 from cluster.errors import BadInput
-from cluster.store.record import Record
+from cluster.store.record import LogLine, Record
 from graphql_api.answer_size import current_answer
 from graphql_api.context import ApiInfo
 from graphql_api.schema.times import to_datetime
@@ -21,6 +21,10 @@ class LogLineType:
     )
     at: datetime.datetime = strawberry.field(description="When it was written, by the clock of Redis.")
     attempt: int = strawberry.field(description="The attempt that wrote it.")
+    dropped: int = strawberry.field(
+        description="How many lines were dropped between the previous one, or `after`, and this one: a task keeps its "
+        "newest 200, and its worker sends no more than these once a second."
+    )
     level: str = strawberry.field(description="DEBUG, INFO, WARNING, ERROR or CRITICAL; of printed lines INFO.")
     text: str
 
@@ -37,7 +41,21 @@ async def load_log(record: Record, info: ApiInfo, after: int, first: int | None)
     lines = await answer.in_turn(info.context.node.store.read_log(record.task_id))
     found = [line for line in lines if line.number > after][:first]
     answer.read(sum(len(line.text) for line in found))
-    return [
-        LogLineType(number=line.number, at=to_datetime(line.at), attempt=line.attempt, level=line.level, text=line.text)
-        for line in found
-    ]
+    before = [after, *(line.number for line in found)]
+    return [to_log_line(line, line.number - last - 1) for line, last in zip(found, before, strict=False)]
+
+
+def to_log_line(line: LogLine, dropped: int) -> LogLineType:
+    """The GraphQL value of a line.
+
+    Args:
+        dropped: number of lines before it that were dropped.
+    """
+    return LogLineType(
+        number=line.number,
+        at=to_datetime(line.at),
+        attempt=line.attempt,
+        dropped=dropped,
+        level=line.level,
+        text=line.text,
+    )

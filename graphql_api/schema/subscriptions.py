@@ -1,4 +1,4 @@
-"""The subscriptions: `run<Name>`, `taskResult`, `taskResults`, `taskEvents`, `taskItems`, `clusterChanges`."""
+"""The subscriptions: `run<Name>`, and those that follow tasks and the cluster."""
 
 # No `from __future__ import annotations` here: Strawberry must see the types of this schema, not their names.
 
@@ -15,6 +15,7 @@ from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
 from graphql_api.schema.cluster_types import Cluster, to_cluster
 from graphql_api.schema.delivery import complete_record
+from graphql_api.schema.log_lines import LogLineType, to_log_line
 from graphql_api.schema.selected_fields import selects
 from graphql_api.schema.stream_types import event_id, parse_cursor, parse_event_id
 
@@ -91,6 +92,24 @@ def make_subscription(task: type, task_event: type, task_item: type, run_fields:
                     async for item in stream:
                         info.context.event_id = event_id(item)
                         yield task_item(item=item)
+
+        @strawberry.subscription(
+            description="Delivers the lines that a task prints or logs after the one with the number `after` (default: "
+            "all that are kept), about once a second while it runs, then completes with the task."
+        )
+        async def task_logs(
+            self, info: ApiInfo, task_id: strawberry.ID, after: int | None = strawberry.UNSET
+        ) -> AsyncGenerator[LogLineType, None]:
+            info.context.caller.require(Scope.READ)
+            seen = max(0, after or 0, info.context.last_event_id or 0)
+            lines = info.context.node.deliveries.followers.lines(
+                check_task_id(task_id), seen, visible=info.context.caller.can_see
+            )
+            with info.context.waiter_slots(1):
+                async with aclosing(lines) as stream:  # type: ignore[type-var]
+                    async for followed in stream:
+                        info.context.event_id = followed.line.number
+                        yield to_log_line(followed.line, followed.dropped)
 
         @strawberry.subscription(
             description="Delivers the cluster now and after each change, at most once a second; does not complete."

@@ -63,6 +63,7 @@ def tries(calls: Calls, task_id: str) -> Iterator[Call[Any]]:
     yield calls.progress(task_id, 1, 0.5)
     yield calls.append_items(task_id, 1, 0, [b"1"])
     yield calls.read_items(task_id, None, 0, node="node")
+    yield calls.read_log(task_id, 0, node="node")
     yield calls.finish(task_id, 1, b"{}")
     for retries in (0, 1):
         yield calls.fail(task_id, 1, failure, retries=Retries(retries))

@@ -155,6 +155,14 @@ local function commit(kind, attempt, event_limit, progress, message)
   if ended and #watchers > 0 then redis.call('DEL', WATCH) end
 end
 
+-- Notifies the nodes that watch for every event of something that is none: items of a stream, lines of the log.
+local function notify_followers()
+  local watchers = redis.call('HGETALL', WATCH)
+  for i = 1, #watchers, 2 do
+    if watchers[i + 1] == 'e' then redis.call('PUBLISH', PREFIX .. ':node:' .. watchers[i], ID) end
+  end
+end
+
 -- Usage of accounts ----------------------------------------------------------------------------------------------------
 -- A task counts once: what `kept` says of it is what it has added to `usage`, so it can always be taken back exactly.
 

@@ -15,8 +15,5 @@ redis.call('ZADD', OPEN, int(NOW + tonumber(ARGV[5])), ID)
 redis.call('HSET', RECORD, 'heard_at', NOW_TEXT, 'stream', ARGV[3])
 local first_new = 6 + length - before
 if first_new <= #ARGV then redis.call('RPUSH', items_key(), unpack(ARGV, first_new)) end
-local watchers = redis.call('HGETALL', WATCH)
-for i = 1, #watchers, 2 do
-  if watchers[i + 1] == 'e' then redis.call('PUBLISH', PREFIX .. ':node:' .. watchers[i], ID) end
-end
+notify_followers()
 return 1

@@ -13,5 +13,9 @@ if changed then
   set_field('progress', progress)
 end
 if ARGV[7] ~= '' then set_field('result', ARGV[7]) end
-if changed or ARGV[7] ~= '' then commit('PROGRESS', ARGV[3], ARGV[6], progress) end
+if changed or ARGV[7] ~= '' then
+  commit('PROGRESS', ARGV[3], ARGV[6], progress)
+elseif ARGV[8] and ARGV[8] ~= '' then
+  notify_followers()
+end
 return 1
