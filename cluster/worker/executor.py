@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -218,6 +218,7 @@ class Executor:
                 self.table.start(slot, task_id, number, limit, retries)
             running = self._attempt(task_id, number, self._partial_encoder(task_type))
             running.checkpoint = start.checkpoint
+            running.make_files = lambda blobs: self.store.run_many(self._borrow_files(running, blobs, start.tenant))
             if task_type is not None and task_type.items is not None:
                 running.stream = StreamWriter(
                     partial(self._append_items, task_id, number), running.stop, self.settings.stream_limit_bytes
@@ -231,7 +232,8 @@ class Executor:
                 else:
                     resolve = partial(self._resolve_files, task_id, start.tenant)
                     outcome = run_function(task_type, attempt, self.settings, self._process_id, resolve)
-                borrow = self._borrow_files(running, outcome, start.tenant)
+                made = _saved_blobs(running, outcome) if isinstance(outcome, Succeeded) else set()
+                borrow = self._borrow_files(running, made, start.tenant)
                 store_outcome = self._store_outcome(running, task_type, start.version, outcome)
                 metrics.labelled(metrics.RUN_SECONDS, name).observe(time.perf_counter() - started)
                 # The blobs first: whoever sees the result may use them as files.
@@ -279,16 +281,15 @@ class Executor:
                 raise TaskError("FILE_NOT_FOUND", f"there is no file {file.id}: upload it, and submit again")
             resolve(file, FileContent(found.key, found.size_bytes, found.media_type, found.name))
 
-    def _borrow_files(self, running: RunningAttempt, outcome: Outcome, tenant: str) -> list[Call[bool]]:
-        """The calls that make the blobs of an output files, which other tasks take as arguments."""
-        saved = _saved_blobs(running, outcome) if isinstance(outcome, Succeeded) else set()
+    def _borrow_files(self, running: RunningAttempt, blobs: Collection[Blob], tenant: str) -> list[Call[bool]]:
+        """The calls that make blobs of an attempt files, which other tasks take as arguments."""
         return [
             self.store.calls.borrow_file(
-                tenant, blob.sha256, blob.key, running.task_id, _size_as_file(blob, saved), blob.media_type,
+                tenant, blob.sha256, blob.key, running.task_id, _size_as_file(blob, blobs), blob.media_type,
                 blob.key.rpartition("/")[2],
             )
-            for blob in saved
-            if blob.sha256 is not None
+            for blob in blobs
+            if blob.sha256 is not None and blob.key.startswith(f"{running.blob_prefix}/")
         ]  # fmt: skip
 
     def _not_installed(self, name: str) -> Failed:

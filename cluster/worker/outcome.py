@@ -21,7 +21,7 @@ from cluster import attempt_errors
 from cluster.data.data_sink import DataSink
 from cluster.data.libraries import DataExtraMissing
 from cluster.data.outputs import is_collection, is_written_by_parts, store_data
-from cluster.errors import BlobError, StreamLost, TaskError
+from cluster.errors import BadInput, BlobError, StreamLost, TaskError
 from cluster.scheduling.entry_point import AttemptInput
 from cluster.settings import Settings
 from cluster.task_types.result_checks import InvalidOutput
@@ -118,6 +118,9 @@ def outcome_of(
             return work()
     except DataExtraMissing as error:
         return Failed(attempt_errors.from_exception("NOT_INSTALLED", error))
+    except BadInput as error:
+        # The same input is as bad in another attempt.
+        return Failed(attempt_errors.from_exception("BAD_INPUT", error))
     except TaskError as error:
         # A subclass with its own __init__ may have neither.
         code, retry = getattr(error, "code", None), getattr(error, "retry", False)

@@ -43,11 +43,14 @@ def write_stream(task_type: TaskType, value: Any, attempt: RunningAttempt) -> St
     def write(item: Any) -> None:
         if attempt.stop.is_set():
             raise TaskError("CANCELLED", "the task was cancelled")
-        writer.add(_encode(task_type.name, declared, item, writer))
-        if declared.has_blobs:
-            blobs.extend(instances_in(item, Blob))
+        encoded = _encode(task_type.name, declared, item, writer)
+        if declared.has_blobs and (found := list(instances_in(item, Blob))):
+            blobs.extend(found)
             if len(blobs) > MAX_BLOBS:
                 raise TaskError("STREAM_TOO_LARGE", f"the items of a stream have at most {MAX_BLOBS} blobs")
+            # First, because whoever sees the item may use its `fileId` while this task runs on.
+            attempt.make_files(found)
+        writer.add(encoded)
 
     if hasattr(value, "__aiter__"):
         asyncio.run(_each_async(value, write))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from threading import Event, local
@@ -53,6 +53,7 @@ class RunningAttempt:
         stream: where its items go, if the output is a stream.
         part: identifies the part of the graph; empty in the task's own function.
         compute_here: computes a Dask collection in this process; None on a worker, where the cluster does.
+        make_files: makes blobs of its stream's items files that other tasks take, before the items are seen.
         record_checkpoint: records the key of its first checkpoint; returns False if the attempt must stop.
         checkpoint: key of the newest checkpoint of this run, its own or an earlier attempt's; empty if there is none.
         checkpoint_bytes: length of its own checkpoint.
@@ -82,6 +83,7 @@ class RunningAttempt:
     unfinished_lines: dict[str, str] = field(default_factory=dict)
     printed: PrintedCount = field(default_factory=PrintedCount)
     compute_here: Callable[[Any], Any] | None = None
+    make_files: Callable[[Sequence[Blob]], object] = lambda blobs: None
 
     @property
     def blob_prefix(self) -> str:

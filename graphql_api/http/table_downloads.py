@@ -72,8 +72,10 @@ async def _find(node: Node, key: str, caller: Caller) -> tuple[Table[Any], int |
 
 async def stream(request: Request, pieces: Iterator[bytes], name: str, media_type: str) -> Response:
     """The response with pieces that are made in a thread, one by one, as the client reads them."""
+    # A range would need all that comes before it to be made again (RFC 9110, section 14.3).
+    headers = {"Accept-Ranges": "none", **content_headers(name, media_type)}
     if request.method == "HEAD":
-        return Response(headers=content_headers(name, media_type))
+        return Response(headers=headers)
     node: Node = request.app.state.node
     conversions: Conversions = request.app.state.table_conversions
     if not conversions.take():
@@ -99,7 +101,7 @@ async def stream(request: Request, pieces: Iterator[bytes], name: str, media_typ
             yield piece
             piece = await following()
 
-    return _Download(body(), conversions.release, content_headers(name, media_type))
+    return _Download(body(), conversions.release, headers)
 
 
 class _Download(StreamingResponse):

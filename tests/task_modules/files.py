@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import dask
 
-from dask_graphql import Blob, File, Graph, save_blob, task
+from dask_graphql import Blob, File, Graph, Stream, cancelled, save_blob, task
 
 
 @dataclass
@@ -43,3 +46,21 @@ def split_file(file: File, parts: int = 3) -> Graph[Pieces]:
     pieces = [dask.delayed(piece)(index, file) for index in range(parts)]
     joined: Graph[Pieces] = dask.delayed(lambda blobs: Pieces(list(blobs)))(pieces)
     return joined
+
+
+@dataclass
+class Shard:
+    source: File
+    blob: Blob
+
+
+@task
+def drip_blobs(file: File, folder: str) -> Stream[Shard]:
+    """Yields a blob, and then waits for a file `go` in a folder."""
+
+    def items() -> Iterator[Shard]:
+        yield Shard(file, save_blob("shard.bin", file.read()[:10]))
+        while not Path(folder, "go").exists() and not cancelled():
+            time.sleep(0.02)
+
+    return items()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import aclosing
+from pathlib import Path
 
 import httpx
 
-from tests.system import System
+from tests.system import Socket, System
 
 BLOB = "result { ... on Pieces { blobs { url sizeBytes fileId } } }"
 
@@ -38,3 +40,27 @@ async def test_a_file_that_was_never_uploaded_is_refused_before_anything_is_subm
     answer = await system.post(query, {"file": missing})
     error = answer["errors"][0]
     assert (error["extensions"]["code"], error["extensions"]["fileId"]) == ("FILE_NOT_FOUND", missing)
+
+
+async def test_a_blob_in_an_item_of_a_stream_is_an_argument_while_the_stream_runs_on(
+    system: System, tmp_path: Path
+) -> None:
+    content = os.urandom(1_000)
+    async with httpx.AsyncClient() as http:
+        sent = (await http.post(f"{system.url_of(0).removesuffix('/graphql')}/files", content=content)).json()
+    query = "mutation($file: FileId!, $folder: String!) { submitDripBlobs(file: $file, folder: $folder) { taskId } }"
+    submitted = await system.ask(query, {"file": sent["id"], "folder": str(tmp_path)})
+    task_id = submitted["submitDripBlobs"]["taskId"]
+    items = """subscription($id: ID!) { taskItems(taskId: $id) {
+        typed { ... on Shard { source blob { fileId } } } } }"""
+    async with Socket.open(system.url) as socket, aclosing(socket.subscribe(items, {"id": task_id})) as arriving:
+        shard = (await anext(arriving))["taskItems"]["typed"]
+        assert shard["source"] == sent["id"]
+        for file, expected in ((shard["blob"]["fileId"], content[:10]), (shard["source"], content)):
+            query = "mutation($file: FileId!) { submitDigestFile(file: $file) { taskId } }"
+            digest = (await system.ask(query, {"file": file}))["submitDigestFile"]
+            result = (await system.result(digest["taskId"], "result { ... on Digest { sha256 } }"))["result"]
+            assert result == {"sha256": hashlib.sha256(expected).hexdigest()}
+        assert (await system.ask(f'{{ task(taskId: "{task_id}") {{ state }} }}'))["task"]["state"] == "RUNNING"
+        (tmp_path / "go").touch()
+        assert [item async for item in arriving] == []

@@ -29,7 +29,7 @@ import cluster.store.blob_store
 import cluster.worker.executor
 from cluster import attempt_errors
 from cluster.attempt_errors import EVENT_MESSAGE_LIMIT, MESSAGE_LIMIT, NAME_LIMIT
-from cluster.errors import BlobError
+from cluster.errors import BadInput, BlobError
 from cluster.scheduling import entry_point
 from cluster.scheduling.entry_point import run_attempts, use_runner
 from cluster.settings import Settings
@@ -358,6 +358,7 @@ def test_wrong_output_fails_the_task(bench: Bench) -> None:
     [
         (RuntimeError("x"), 1, True),
         (TaskError("A", "x"), 1, False),
+        (BadInput("x"), Retries(1, on=Exception), False),
         (TaskError("A", "x", retry=True), 1, True),
         (ConnectionError("x"), Retries(1, on=OSError), True),
         (RuntimeError("x"), Retries(1, on=OSError), False),
@@ -373,6 +374,8 @@ def test_only_a_failure_that_another_attempt_may_avoid_is_retried(
     bound = bench.submit(register(flaky, retries=declared), n=1)
     record = bench.run(bound)
     assert record.state is (TaskState.QUEUED if retries else TaskState.FAILED)
+    if isinstance(raised, BadInput):
+        assert record.error_fields() == {"code": "BAD_INPUT", "message": "x", "type": "BadInput"}
     if retries:
         assert (record.attempt, record.retries) == (2, 1)
         assert bench.run(bound, 2).state is TaskState.FAILED

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import dask.dataframe
 import httpx
 import pandas as pd
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from cluster.current_settings import use_settings
 from cluster.data.array_reader import ArrayReader
 from cluster.data.data_sink import DataSink
 from cluster.data.outputs import store_data
 from cluster.data.table_reader import TableReader
+from cluster.settings import Settings
 from cluster.store.folder_blob_store import FolderBlobStore
 from cluster.task_types.registry import Registry, _registered
 from cluster.task_types.result_checks import DeclaredType
+from cluster.worker.graph_tasks import as_completed
 from cluster.worker.outcome import Succeeded, encode
 from dask_graphql import Array, Table, task
 from graphql_api.auth.callers import Caller, Scope
@@ -39,7 +44,8 @@ class Api:
         registry = Registry()
         registry.add(_registered[__name__, "makes_data"])
         blobs = FolderBlobStore(folder)
-        sink = DataSink(blobs, f"{TASK_ID}/1", lambda _: iter(()))
+        sink = DataSink(blobs, f"{TASK_ID}/1", as_completed)
+        use_settings(Settings(blob_url=folder.as_uri()))
         made = encode(registry["makes_data"], value, 10_000, sink)
         assert isinstance(made, Succeeded)
         record = SimpleNamespace(name="makes_data", result=made.result, tenant="a", previous_at=None)
@@ -65,9 +71,29 @@ class Api:
         return await self.client.get(path)
 
 
+@pytest.fixture(autouse=True)
+def _settings_of_a_node() -> Iterator[None]:
+    yield
+    use_settings(Settings())
+
+
 @pytest.fixture
 def api(tmp_path: Path) -> Api:
     return Api(tmp_path, Table, pd.DataFrame({"a": [1, 2], "b": ["x", "=y"]}))
+
+
+async def test_what_is_made_while_it_is_sent_says_that_it_has_no_ranges(api: Api, tmp_path: Path) -> None:
+    frame = dask.dataframe.from_pandas(pd.DataFrame({"a": range(6)}), npartitions=2)
+    parts = Api(tmp_path / "parts", Table, frame)
+    for one, form, ranges in (
+        (api, "parquet", "bytes"), (api, "csv", "none"), (api, "arrow", "none"), (parts, "parquet", "none"),
+        (parts, "0.parquet", "bytes"),
+    ):  # fmt: skip
+        path = f"/tables/{TASK_ID}/1/data/result.{form}"
+        head = await one.client.head(path)
+        part = await one.client.get(path, headers={"Range": "bytes=0-3"})
+        assert (head.headers["accept-ranges"], part.headers["accept-ranges"]) == (ranges, ranges), form
+        assert (part.status_code, len(part.content) == 4) == ((206, True) if ranges == "bytes" else (200, False)), form
 
 
 async def test_each_format_has_its_media_type_and_a_file_name(api: Api) -> None:
