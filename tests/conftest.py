@@ -215,7 +215,10 @@ async def broken(
 
     def make() -> System:
         folder = tmp_path_factory.mktemp("broken")
-        return System(folder, redis_binary=engine, api_nodes=2, min_workers=2, max_workers=2)
+        return System(
+            folder, redis_binary=engine, api_nodes=2, min_workers=2, max_workers=2, file_ttl_seconds=2,
+            task_modules=(TASKS, "tests.task_modules.frames"),
+        )  # fmt: skip
 
     yield await shared_systems.started("broken", engine, make)
     if request.node.stash.get(LAST_OF_ITS_SCOPE, False):

@@ -156,8 +156,9 @@ class TaskCalls(CallBuilder):
         kept_bytes: int = 0,
         lines: bytes = b"",
         made_by: str = "",
-    ) -> Call[bool]:
-        """Stores the result of an attempt. Returns False if the fence refuses it.
+    ) -> Call[int]:
+        """Stores the result of an attempt. Returns 0 if the fence refuses it, and 2 if what earlier attempts wrote into
+        the blob store can be deleted.
 
         Args:
             kept_bytes: length of the blobs and items of the attempt.
@@ -166,7 +167,7 @@ class TaskCalls(CallBuilder):
                 the task again.
         """
         return self._task_call(
-            "finish", task_id, attempt, result, self._ttl, self._event_limit, kept_bytes, lines, made_by, parse=bool
+            "finish", task_id, attempt, result, self._ttl, self._event_limit, kept_bytes, lines, made_by, parse=int
         )
 
     def fail(

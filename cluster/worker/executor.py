@@ -11,12 +11,13 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
+from threading import Thread
 from typing import Any, Final, NamedTuple
 
 from cluster import attempt_errors
 from cluster.data.file_arrays import FileArray
 from cluster.data.file_tables import FileTable
-from cluster.errors import TaskError
+from cluster.errors import BlobError, TaskError
 from cluster.observability import metrics, tracing
 from cluster.observability.logs import log_context
 from cluster.scheduling.entry_point import AttemptInput
@@ -43,6 +44,8 @@ from cluster.worker.task_context import RunningAttempt, enter, use_parts
 
 logger = logging.getLogger(__name__)
 
+NOTHING_KEPT: Final = 2
+"""The reply to `finish` if no earlier attempt has a result that is kept."""
 PLATFORM_RETRIES: Final = Retries(10, delay=5, max_delay=300)
 """Retries of a task whose blobs could not be stored, in addition to its own `retries`: half an hour in all."""
 
@@ -247,9 +250,22 @@ class Executor:
             finally:
                 enter(None)
                 del self.running[task_id, number]
+            if made and replies[0] == NOTHING_KEPT and _needs_no_earlier(running, outcome, start):
+                Thread(target=self._delete_earlier, args=(task_id, number), daemon=True).start()
             if isinstance(outcome, Succeeded) and not replies[0]:
                 logger.info("task %s attempt %d: its result is too late and is refused", task_id, number)
             return replies[1] if following else None
+
+    def _delete_earlier(self, task_id: str, attempt: int) -> None:
+        """Deletes what the attempts before this one wrote, which may be parts of a large table. If it fails, that goes
+        with the record."""
+        for number in range(1, attempt):
+            try:
+                self.blobs.delete(f"{task_id}/{number}")
+            except BlobError as error:
+                logger.info(
+                    "the blobs of attempt %d of task %s stay until its record expires: %s", number, task_id, error
+                )
 
     def _attempt(self, task_id: str, attempt: int, encode: Callable[[Any], bytes | None]) -> RunningAttempt:
         register_blobs = partial(self.store.run, self.store.calls.register_blobs(task_id))
@@ -334,6 +350,13 @@ def _saved_blobs(running: RunningAttempt, outcome: Outcome) -> set[Blob]:
     returned = outcome.blobs if isinstance(outcome, Succeeded) else ()
     prefix = f"{running.blob_prefix}/"
     return {*running.saved.values(), *(blob for blob in returned if blob.key.startswith(prefix))}
+
+
+def _needs_no_earlier(running: RunningAttempt, outcome: Outcome, start: StartReply) -> bool:
+    """Whether a successful attempt uses nothing that earlier ones saved, to which a checkpoint may have led it."""
+    returned = outcome.blobs if isinstance(outcome, Succeeded) else ()
+    own = all(blob.key.startswith(f"{running.blob_prefix}/") for blob in returned)
+    return running.attempt > 1 and own and not start.checkpoint
 
 
 def _size_as_file(blob: Blob, saved: Iterable[Blob]) -> int:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, nullcontext
 from functools import partial
-from typing import Any, BinaryIO, Final, Self
+from typing import Any, BinaryIO, Final, Self, TypeVar
 
 from cluster.errors import BadTaskId
 from cluster.task_types.file import File
@@ -34,6 +34,8 @@ from dask_graphql.client.task_list import PAGE, TASKS, TaskList, to_summary
 from dask_graphql.client.task_types import DISCOVERY, Input, TaskType, find, parse_task_types
 from dask_graphql.client.uploads import Content, OnProgress, open_source, with_uploads
 from dask_graphql.client.websocket_transport import WebSocketTransport
+
+T = TypeVar("T")
 
 BATCH_LIMIT: Final = 500
 """Inputs per request at most; lowered if an api says that it takes fewer."""
@@ -125,8 +127,12 @@ class AsyncClient:
         """
         name, declared = name_of(task)
         task_type = await self._find(name)
-        [ready] = await self._upload_files(task_type, [by_name(task, args, arguments)])
-        return await self._send_one(task_type.bind(ready), options, declared)
+        given = [by_name(task, args, arguments)]
+
+        async def send(ready: Sequence[Mapping[str, Any]]) -> AsyncHandle:
+            return await self._send_one(task_type.bind(ready[0]), options, declared)
+
+        return await self._with_files(task_type, given, send)
 
     async def submit_many(
         self, task: Task, /, inputs: Iterable[Mapping[str, Any]], *, options: SubmitOptions | None = None
@@ -137,10 +143,14 @@ class AsyncClient:
         """
         name, declared = name_of(task)
         task_type = await self._find(name)
-        bound = bind_all(task_type, await self._upload_files(task_type, list(inputs)))
-        if task_type.input_type is None:
-            return Handles([await self._send_one(item, options, declared) for item in bound])
-        return Handles(await self._send_batches(bound, options, declared))
+
+        async def send(ready: Sequence[Mapping[str, Any]]) -> Handles[AsyncHandle]:
+            bound = bind_all(task_type, ready)
+            if task_type.input_type is None:
+                return Handles([await self._send_one(item, options, declared) for item in bound])
+            return Handles(await self._send_batches(bound, options, declared))
+
+        return await self._with_files(task_type, list(inputs), send)
 
     def task(self, task_id: str, task: Task | None = None) -> AsyncHandle:
         """A handle of a task by its id; the task need not be submitted yet.
@@ -299,21 +309,39 @@ class AsyncClient:
             source.close()
         return File(source.id)
 
+    async def _with_files(
+        self,
+        task_type: TaskType,
+        inputs: Sequence[Mapping[str, Any]],
+        send: Callable[[Sequence[Mapping[str, Any]]], Awaitable[T]],
+    ) -> T:
+        """Uploads the files among the arguments of submissions and sends them; both once more if the api has lost one
+        meanwhile. What it had accepted by then is the same tasks."""
+        ready, uploaded = await self._upload_files(task_type, inputs)
+        try:
+            return await send(ready)
+        except Refused as refused:
+            if refused.code != "FILE_NOT_FOUND" or not uploaded:
+                raise
+        ready, _ = await self._upload_files(task_type, inputs)
+        return await send(ready)
+
     async def _upload_files(
         self, task_type: TaskType, inputs: Sequence[Mapping[str, Any]]
-    ) -> Sequence[Mapping[str, Any]]:
-        """The arguments of submissions, with `File`s in place of what was uploaded for them."""
+    ) -> tuple[Sequence[Mapping[str, Any]], bool]:
+        """The arguments of submissions, with `File`s in place of what was uploaded for them; and whether any was."""
         if not any(item.graphql_type.strip("[]!") in ("FileId", *task_type.types) for item in task_type.arguments):
-            return inputs
+            return inputs, False
         kinds = {name: item.graphql_type for item in task_type.arguments for name in (item.graphql_name, item.name)}
         seen: dict[int, File] = {}
-        return [
+        ready = [
             {
                 name: await with_uploads(value, kinds.get(name, ""), task_type.types, self.upload, seen)
                 for name, value in arguments.items()
             }
             for arguments in inputs
         ]
+        return ready, bool(seen)
 
     # Submitting -------------------------------------------------------------------------------------------------------
 

@@ -25,6 +25,10 @@ TRANSIENT_STATUSES: Final = frozenset({429, 502, 503, 504})
 
 CHUNK_BYTES: Final = 1 << 18
 
+CREATE_UPLOAD: Final = """mutation($sha256: String!, $size: BigInt!, $type: String!, $name: String!) {
+  createUpload(sha256: $sha256, sizeBytes: $size, mediaType: $type, name: $name) {
+    present method url headers { name value } } }"""
+
 
 class HttpTransport:
     """The client's HTTP connections.
@@ -50,6 +54,7 @@ class HttpTransport:
         self._client = open_http(self.url)
         self._other_origins_client: httpx.AsyncClient | None = None
         """For blobs at other origins, which may need a proxy where the api does not, or the reverse."""
+        self._reaches_blob_store = True
         self._never_answered = True
         """The api has not responded yet, and no warning of that was logged."""
 
@@ -158,26 +163,30 @@ class HttpTransport:
             await asyncio.sleep(pause)
 
     async def upload(self, source: Source, on_progress: OnProgress | None) -> None:
-        """Sends a file, unless the api has it.
+        """Sends a file, unless the api has it: to the blob store itself if that takes it, else through the api.
 
         Raises:
             Refused: the api refuses it: it is too long, or the caller may not upload.
             ApiUnavailable: the api did not respond within `patience_seconds`.
         """
         url = blob_url(self.url, f"/files/{source.id}")
+        offer = await self._create_upload(source)
+        is_present = None if offer is None else bool(offer["present"])
+        if offer is not None and offer["method"] == "PUT" and self._reaches_blob_store:
+            # It becomes a file when the api is asked for it.
+            is_present = None if await self._send_to_blob_store(offer, source, on_progress) else False
         budget = RetryBudget(self._patience_seconds, url)
         while True:
             try:
-                head = await self._client.head(url, headers=self._authorization)
-                if head.status_code == 200:
+                if await self._has(url) if is_present is None else is_present:
                     if on_progress is not None:
                         on_progress(source.size_bytes, source.size_bytes)
                     return
-                if head.status_code == 404:
-                    head = await self._send(source, on_progress)
-                if head.is_success:
+                is_present = None
+                sent = await self._send(source, on_progress)
+                if sent.is_success:
                     return
-                raise _http_refusal(head, head.text)
+                raise _http_refusal(sent, sent.text)
             except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
                 raise _bad_api_url(self.url, error) from error
             except httpx.TransportError as error:
@@ -188,6 +197,45 @@ class HttpTransport:
                     raise
                 pause = budget.pause_seconds(refused, retry_after_seconds(refused))
             await asyncio.sleep(pause)
+
+    async def _create_upload(self, source: Source) -> dict[str, Any] | None:
+        """What the api says of a file that is to be uploaded; None from an api that cannot be asked."""
+        wanted = {"sha256": source.sha256, "size": source.size_bytes, "type": source.media_type, "name": source.name}
+        try:
+            offer: dict[str, Any] = (await self.execute(CREATE_UPLOAD, wanted))["createUpload"]
+        except Refused as refused:
+            if refused.code not in ("GRAPHQL_VALIDATION_FAILED", "PERSISTED_OPERATION_NOT_FOUND"):
+                raise
+            return None
+        return offer
+
+    async def _send_to_blob_store(
+        self, offer: Mapping[str, Any], source: Source, on_progress: OnProgress | None
+    ) -> bool:
+        """Sends a file past the api. Returns False if that fails, for whatever reason: the api takes it too."""
+        headers = {item["name"]: item["value"] for item in offer["headers"]}
+        try:
+            client = self._client_for(offer["url"])
+            sent = await client.put(offer["url"], content=source.chunks(on_progress), headers=headers)
+            problem = "" if sent.is_success else f"{sent.status_code} {sent.text[:200]}"
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            # It may be out of this network's reach: each further file would wait for that again.
+            self._reaches_blob_store = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            problem = str(error) or type(error).__name__
+        if problem:
+            logger.info("the blob store does not take %s (%s): it is sent through the api", source.id, problem)
+        return not problem
+
+    async def _has(self, url: str) -> bool:
+        """Whether the api has a file.
+
+        Raises:
+            Refused: it does not say.
+        """
+        head = await self._client.head(url, headers=self._authorization)
+        if head.status_code not in (200, 404):
+            raise _http_refusal(head, head.text)
+        return head.status_code == 200
 
     async def _send(self, source: Source, on_progress: OnProgress | None) -> httpx.Response:
         digest = base64.b64encode(bytes.fromhex(source.sha256)).decode()

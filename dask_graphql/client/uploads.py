@@ -64,9 +64,11 @@ class Source:
                 on_progress(sent, self.size_bytes)
 
     def close(self) -> None:
-        """Closes the file, if it was opened for the upload."""
+        """Closes the file, if it was opened for the upload. Otherwise it is where it was, to be uploaded again."""
         if self.opened:
             self.file.close()
+        else:
+            self.file.seek(self.start)
 
 
 def open_source(content: Content, name: str | None = None, media_type: str | None = None) -> Source:

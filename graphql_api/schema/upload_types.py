@@ -10,10 +10,11 @@ import strawberry
 from strawberry.types.field import StrawberryField
 
 from cluster.api_node.files import DEFAULT_MEDIA_TYPE, Announced, Owner
-from cluster.errors import BadInput
+from cluster.errors import BadInput, BlobError, ServiceUnavailable
 from cluster.task_types.file import file_id
 from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
+from graphql_api.errors import BLOBS_UNAVAILABLE
 from graphql_api.http.files import check_media_type, check_name
 from graphql_api.schema.scalars import BigInt, FileId
 from graphql_api.strawberry_internals import make_field
@@ -55,9 +56,12 @@ async def create_upload(
     )
     owner, files = Owner(caller.tenant, caller.account), info.context.node.files
     wanted = FileId(file_id(sha256))
-    if await files.find(owner, sha256) is not None:
-        return Upload(file_id=wanted, present=True, method=None, url=None, headers=[])
-    target = await files.offer(owner, announced)
+    try:
+        if await files.find(owner, sha256) is not None:
+            return Upload(file_id=wanted, present=True, method=None, url=None, headers=[])
+        target = await files.offer(owner, announced)
+    except BlobError:
+        raise ServiceUnavailable(BLOBS_UNAVAILABLE) from None
     if target is None:
         digest = base64.b64encode(bytes.fromhex(sha256)).decode()
         headers = {"Content-Type": announced.media_type, "Content-Digest": f"sha-256=:{digest}:"}

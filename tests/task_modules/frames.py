@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from dask_graphql import Array, File, Table, task
@@ -174,3 +176,18 @@ def sum_array(array: Array) -> float:
     assert values.shape == tuple(array.shape)
     assert np.asarray(array).dtype == array.dtype
     return float(values.sum())
+
+
+@task
+def make_gated_partitions(rows: int, partitions: int, folder: str) -> Table:
+    """Returns a Dask DataFrame whose last partition waits for a file `gate` in a folder."""
+    import dask.dataframe as dd
+
+    size = rows // partitions
+
+    def part(number: int) -> Any:
+        while number == partitions - 1 and not Path(folder, "gate").exists():
+            time.sleep(0.02)
+        return frame(rows)[number * size : (number + 1) * size]
+
+    return dd.from_map(part, range(partitions), meta=frame(1)[:0])  # type: ignore[no-any-return]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import aclosing
 from pathlib import Path
 
 import httpx
@@ -53,7 +52,8 @@ async def test_a_blob_in_an_item_of_a_stream_is_an_argument_while_the_stream_run
     task_id = submitted["submitDripBlobs"]["taskId"]
     items = """subscription($id: ID!) { taskItems(taskId: $id) {
         typed { ... on Shard { source blob { fileId } } } } }"""
-    async with Socket.open(system.url) as socket, aclosing(socket.subscribe(items, {"id": task_id})) as arriving:
+    async with Socket.open(system.url) as socket:
+        arriving = socket.subscribe(items, {"id": task_id})
         shard = (await anext(arriving))["taskItems"]["typed"]
         assert shard["source"] == sent["id"]
         for file, expected in ((shard["blob"]["fileId"], content[:10]), (shard["source"], content)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from cluster.store.blob_store import CHUNK_BYTES, BlobStore
 from cluster.store.blob_url import open_blob_store
 from cluster.store.blob_writer import Written
 from cluster.store.folder_blob_store import FolderBlobStore
+from tests.s3 import bucket
 
 KEY = "b9a7c7263c0332d12e52f09809754586/1/digits.txt"
 
@@ -26,23 +26,8 @@ def blobs(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     if request.param == "folder":
         yield open_blob_store(tmp_path.as_uri())
         return
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    bucket = f"results-{uuid.uuid4().hex}"
-    boto3.client("s3").create_bucket(Bucket=bucket)
-    yield open_blob_store(f"s3://{bucket}/some/prefix")
-    server.stop()
+    with bucket(monkeypatch) as url:
+        yield open_blob_store(url)
 
 
 def test_a_blob_that_is_written_piece_by_piece_is_hashed_on_the_way(blobs: BlobStore) -> None:

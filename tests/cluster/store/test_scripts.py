@@ -43,7 +43,7 @@ async def start(store: Store, attempt: int = 1, worker: str = "w1") -> str:
     return (await store.run(store.calls.start(ID, attempt, worker))).verdict
 
 
-async def finish(store: Store, attempt: int = 1, result: bytes = b"{}") -> bool:
+async def finish(store: Store, attempt: int = 1, result: bytes = b"{}") -> int:
     return await store.run(store.calls.finish(ID, attempt, result))
 
 
@@ -759,7 +759,8 @@ async def test_a_join_that_hastens_may_be_repeated_if_its_reply_is_lost(store: S
 async def test_the_old_result_stays_until_there_is_a_new_one(store: Store) -> None:
     await submit_as(store, ANNA)
     await start(store)
-    await finish(store, result=b'"old"')
+    assert await finish(store, result=b'"old"') == 2, "no earlier result is kept"
+    assert await finish(store, result=b'"old"') == 1, "repeated"
     finished_at = (await record(store)).finished_at
     again = await submit_as(store, EVE, recompute=True, not_before=LATER)
     assert (again.outcome, again.record.result, again.record.previous_at) == (RECOMPUTED, None, finished_at)
@@ -773,7 +774,7 @@ async def test_the_old_result_stays_until_there_is_a_new_one(store: Store) -> No
     assert await store.read_previous_result(ID) == b'"old"'
     assert (await submit_as(store, ANNA)).record.previous_at == finished_at
     await start(store, 3)
-    await finish(store, 3, b'"new"')
+    assert await finish(store, 3, b'"new"') == 1
     assert ((await record(store)).result, (await record(store)).previous_at) == (b'"new"', None)
     assert await store.read_previous_result(ID) is None
 

@@ -41,7 +41,7 @@ from cluster.task_types.retry_policy import Retries
 from cluster.task_types.task_type import Bound, TaskType
 from cluster.worker.executor import Executor
 from cluster.worker.outcome import MAX_TRACEBACK_LENGTH, Failed, Succeeded, call, encode
-from cluster.worker.task_context import RunningAttempt, enter, running_attempt
+from cluster.worker.task_context import RunningAttempt, enter, require_attempt, running_attempt
 from dask_graphql import (
     BigInt,
     Blob,
@@ -386,6 +386,46 @@ def saves_a_blob(bench: Bench, **limits: Any) -> Bound:
         return save_blob("a.txt", b"x")
 
     return bench.submit(register(saves, **limits), n=1)
+
+
+def kept(bench: Bench, bound: Bound) -> list[str]:
+    """The attempts that have blobs, once nothing deletes any."""
+    for thread in threading.enumerate():
+        if thread.name.endswith("(_delete_earlier)"):
+            thread.join()
+    return sorted(path.name for path in (bench.blobs.folder / bound.task_id).iterdir())
+
+
+def lost(bench: Bench, bound: Bound, attempt: int) -> None:
+    """An attempt is lost after it has written a blob."""
+    bench.store.run(bench.calls.start(bound.task_id, attempt, "w2"))
+    bench.store.run(bench.calls.register_blobs(bound.task_id))
+    bench.blobs.write(f"{bound.task_id}/{attempt}/data/result.0.parquet", b"x")
+    bench.store.run(bench.calls.mark_lost(bound.task_id, attempt, "none", attempt_errors.worker_lost(None)))
+
+
+def test_what_a_lost_attempt_wrote_is_deleted_when_another_has_succeeded(bench: Bench) -> None:
+    bound = saves_a_blob(bench)
+    lost(bench, bound, 1)
+    assert kept(bench, bound) == ["1"]
+    assert bench.run(bound, 2).state is TaskState.SUCCEEDED
+    assert kept(bench, bound) == ["2"]
+    # The files of a result that was kept until now may be in use.
+    bench.submit(bound.task_type, n=1, recompute=True)
+    assert bench.run(bound, 3).state is TaskState.SUCCEEDED
+    assert kept(bench, bound) == ["2", "3"]
+
+
+def test_what_a_lost_attempt_saved_stays_if_the_next_one_returns_it(bench: Bench) -> None:
+    def resumes(n: int) -> list[Blob]:
+        attempt = require_attempt()
+        saved = save_blob("a.txt", b"x")
+        return [saved, dataclasses.replace(saved, key=f"{attempt.task_id}/1/data/result.0.parquet")]
+
+    bound = bench.submit(register(resumes), n=1)
+    lost(bench, bound, 1)
+    assert bench.run(bound, 2).state is TaskState.SUCCEEDED
+    assert kept(bench, bound) == ["1", "2"]
 
 
 def test_a_blob_store_that_is_away_is_the_platforms_fault(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
