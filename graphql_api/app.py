@@ -25,6 +25,7 @@ from graphql_api.auth.authenticate import Authenticator
 from graphql_api.auth.connections import ConnectionRegistry
 from graphql_api.auth.http import audit_refusal, status_of
 from graphql_api.auth.keys import KEYS_CHANGED
+from graphql_api.auth.sign_in import SignIn
 from graphql_api.errors import STORE_UNAVAILABLE
 from graphql_api.execution.document_cache import DocumentCache
 from graphql_api.execution.persisted_operations import PersistedOperations
@@ -139,6 +140,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     # `corrected_path` does it, without the host: a proxy may have changed it.
     app.router.redirect_slashes = False
     app.state.address_limits = address_limits
+    app.state.sign_in = SignIn(settings)
     app.state.table_conversions = Conversions()
     return app
 

@@ -155,5 +155,9 @@ def _check_combinations(settings: Settings) -> None:
         raise SettingError(
             variable_of("jwt_audience"), None, "the audience that the issuer writes into tokens for this api"
         )
+    if settings.oidc_client_id and not (settings.oidc_issuer and settings.authentication == "required"):
+        raise SettingError(
+            variable_of("oidc_client_id"), settings.oidc_client_id, "OIDC_ISSUER and AUTHENTICATION=required with it"
+        )
     if settings.persisted_operations_only and not settings.persisted_operations:
         raise SettingError(variable_of("persisted_operations_only"), "true", "false, or a file in PERSISTED_OPERATIONS")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cluster.settings.declaration import SettingsGroup, setting
-from cluster.settings.parsers import boolean, integer, issuer, matching, optional, seconds, secrets
+from cluster.settings.parsers import boolean, integer, issuer, matching, optional, scopes, seconds, secrets
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,29 @@ class AuthenticationSettings(SettingsGroup):
         optional(issuer),
         "Issuer of JWTs; its keys are found by OpenID Connect discovery. https://, or http:// on loopback.",
     )
+    oidc_client_id: str = setting(
+        "",
+        str,
+        "Client id of the pages of this api at OIDC_ISSUER: a public client (authorization code with PKCE, no secret) "
+        "whose redirect URI is the console's URL. The console then offers to sign in; `/auth/config` tells other pages "
+        "how.",
+    )
+    oidc_scopes: str = setting(
+        "openid profile",
+        str,
+        "Scopes that a page asks for to sign in; `offline_access` may give longer sessions.",
+    )
+    oidc_token: str = setting(
+        "access_token",
+        matching("access_token|id_token", "access_token or id_token"),
+        "Which token a page sends to this api after it has signed in: access_token, if the issuer makes it a JWT for "
+        "JWT_AUDIENCE; otherwise id_token, and then JWT_AUDIENCE is OIDC_CLIENT_ID.",
+    )
+    oidc_parameters: str = setting(
+        "",
+        str,
+        "Further parameters of the request to sign in, such as audience=https://api.example.com, as in a query string.",
+    )
     jwks_file: str = setting("", str, "File with the JSON Web Key Set that verifies JWTs, instead of discovery.")
     jwt_audience: str = setting(
         "", str, "The `aud` claim that a JWT must have. Required with OIDC_ISSUER or JWKS_FILE."
@@ -31,6 +54,12 @@ class AuthenticationSettings(SettingsGroup):
         integer(0),
         "How long a JWT may be used after it was issued (`iat`), whatever its `exp`; without `iat`, how far ahead "
         "`exp` may be. 0 for no limit.",
+    )
+    jwt_default_scopes: tuple[str, ...] = setting(
+        (),
+        scopes,
+        "What a JWT allows that names none of this api's scopes, such as submit,read,cancel, separated by commas. By "
+        "default nothing.",
     )
     jwt_tenant_claim: str = setting("sub", str, "The claim of a JWT that names the caller's tenant.")
     jwt_tenants_share_keys: bool = setting(

@@ -176,6 +176,13 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def scopes(text: str) -> tuple[str, ...]:
+    names = words(text)
+    if not names or not set(names) <= {"submit", "priority", "read", "cancel"}:
+        raise InvalidValue("of submit, priority, read and cancel, separated by commas")
+    return names
+
+
 def secrets(text: str) -> tuple[str, ...]:
     names = words(text)
     if not names or any(len(name) < 32 for name in names):

@@ -50,6 +50,7 @@ class Authenticator:
         self._isolated = settings.tenants == "isolated"
         self._tenant_claim = settings.jwt_tenant_claim
         self._tenant_prefix = "" if settings.jwt_tenants_share_keys else JWT_PREFIX
+        self._default_scopes = parse_scopes(settings.jwt_default_scopes)
         self._store = store
         self._sockets = sockets
         self._salt: bytes | None = None
@@ -127,7 +128,8 @@ class Authenticator:
         except ValueError:
             raise Unauthenticated("the token has no usable claim 'sub'") from None
         expires_at = self._verifier.expires_at(claims)
-        return Caller(name, parse_scopes(_scope_words(claims)), tenant, "", None, expires_at, tenant, subject)
+        scopes = parse_scopes(_scope_words(claims)) or self._default_scopes
+        return Caller(name, scopes, tenant, "", None, expires_at, tenant, subject)
 
     async def _by_task_token(self, text: str) -> Caller:
         claims = await self.task_tokens.read(text)

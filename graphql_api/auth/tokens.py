@@ -12,13 +12,12 @@ import logging
 import time
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import jwt
 
 from cluster.errors import ServiceUnavailable, SettingError
 from cluster.settings import Settings, variable_of
-from cluster.settings.parsers import is_loopback
+from graphql_api.auth.provider import TIMEOUT_SECONDS, discover, endpoint, get_bounded
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +28,6 @@ KEY_CACHE_SECONDS: Final = 600.0
 """How long the issuer's keys are used before they are fetched again."""
 MIN_FETCH_INTERVAL_SECONDS: Final = 30.0
 """Minimum interval between two requests to the issuer, however many tokens name unknown keys."""
-MAX_RESPONSE_BYTES: Final = 1_000_000
 MAX_TOKEN_CHARACTERS: Final = 8_192
 
 
@@ -115,16 +113,9 @@ class TokenVerifier:
             if time.monotonic() - self._fetched_at <= MIN_FETCH_INTERVAL_SECONDS:
                 return
             try:
-                async with httpx.AsyncClient(timeout=5, follow_redirects=False) as client:
-                    found = json.loads(
-                        await _get(client, self._issuer.rstrip("/") + "/.well-known/openid-configuration")
-                    )
-                    if found.get("issuer", "").rstrip("/") != self._issuer.rstrip("/"):
-                        raise ValueError(f"it names the issuer {found.get('issuer')!r}")
-                    address = str(found["jwks_uri"])
-                    if urlsplit(address).scheme != "https" and not is_loopback(urlsplit(address).hostname or ""):
-                        raise ValueError("its jwks_uri is not https")
-                    self._keys = _key_set(await _get(client, address))
+                async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS, follow_redirects=False) as client:
+                    document = await discover(client, self._issuer)
+                    self._keys = _key_set(await get_bounded(client, endpoint(document, "jwks_uri")))
                     self._read_at = time.monotonic()
             except (
                 # InvalidURL and ImportError: the environment names a proxy that cannot be used.
@@ -134,23 +125,6 @@ class TokenVerifier:
                 logger.warning("cannot fetch the keys of %s: %s", self._issuer, error)
             finally:
                 self._fetched_at = time.monotonic()
-
-
-async def _get(client: Any, address: str) -> bytes:
-    """The body of a response.
-
-    Raises:
-        ValueError: its status is not 200, or it is longer than MAX_RESPONSE_BYTES.
-    """
-    body = b""
-    async with client.stream("GET", address) as response:
-        if response.status_code != 200:
-            raise ValueError(f"{address} returned the status {response.status_code}")
-        async for part in response.aiter_bytes():
-            body += part
-            if len(body) > MAX_RESPONSE_BYTES:
-                raise ValueError(f"{address} returned more than {MAX_RESPONSE_BYTES} bytes")
-    return body
 
 
 def _key_set(jwks: bytes) -> dict[str | None, Any]:

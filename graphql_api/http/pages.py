@@ -7,15 +7,17 @@ it says how to build the pages.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import Scope
 
+from graphql_api.auth.sign_in import SignIn
 from graphql_api.http.starlette_internals import CompressedFiles, NotModifiedResponse
 
 DIST: Final = Path(__file__).parent.parent / "console" / "dist"
@@ -39,6 +41,12 @@ CONTENT_SECURITY_POLICY: Final = "; ".join(
         "frame-ancestors 'none'",
     ]
 )
+
+
+def policy_for(origins: Sequence[str]) -> str:
+    """The policy of a page that also connects to other origins: of the provider that it signs in with."""
+    return CONTENT_SECURITY_POLICY.replace("connect-src 'self'", " ".join(["connect-src 'self'", *origins]))
+
 
 SECURITY_HEADERS: Final = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
@@ -73,7 +81,8 @@ def page_routes(dist: Path = DIST) -> list[BaseRoute]:
     """
 
     async def console(request: Request) -> Response:
-        return page(dist / "index.html", request.headers)
+        sign_in: SignIn = request.app.state.sign_in
+        return page(dist / "index.html", request.headers, await sign_in.origins())
 
     async def favicon(request: Request) -> Response:
         return icon(dist / "favicon.ico")
@@ -81,8 +90,17 @@ def page_routes(dist: Path = DIST) -> list[BaseRoute]:
     return [
         Route("/", console),
         Route("/favicon.ico", favicon),
+        Route("/auth/config", auth_config),
         Mount("/static", PageFiles(directory=dist, check_dir=False), name="static"),
     ]
+
+
+async def auth_config(request: Request) -> Response:
+    """`/auth/config`: how a page's callers authenticate, and how people sign in. Not secret, as every page has it."""
+    sign_in: SignIn = request.app.state.sign_in
+    described = await sign_in.described() if sign_in.offered else None
+    required = request.app.state.authenticator.required
+    return JSONResponse({"authentication": "required" if required else "none", "signIn": described})
 
 
 def graphiql_page(dist: Path = DIST) -> Response:
@@ -90,15 +108,17 @@ def graphiql_page(dist: Path = DIST) -> Response:
     return page(dist / "graphiql.html")
 
 
-def page(file: Path, request_headers: Headers | None = None) -> Response:
+def page(file: Path, request_headers: Headers | None = None, origins: Sequence[str] = ()) -> Response:
     """The response with a page, or with instructions if it was not built.
 
     Args:
         file: the page in the folder of the built pages.
         request_headers: if given, a browser that has this version gets 304 Not Modified.
+        origins: other origins that the page connects to.
     """
     # `/graphql` is GraphiQL or the api depending on Accept: without Vary a cache would mix them up.
     headers = {**SECURITY_HEADERS, "Cache-Control": REVALIDATE, "Vary": "Accept"}
+    headers["Content-Security-Policy"] = policy_for(origins)
     try:
         status = file.stat()
     except FileNotFoundError:

@@ -4,10 +4,11 @@ import { createRoot } from "react-dom/client";
 import { ClusterLine, ClusterPage, type ClusterWatch, useCluster } from "./cluster.tsx";
 import "./console.css";
 import { usePoll, useRoute } from "./hooks.ts";
-import { apiKey, onKeyChange } from "./key.ts";
+import { onKeyChange } from "./key.ts";
 import { KeyButton } from "./key-dialog.tsx";
 import { TASKS, type TaskPage } from "./operations.ts";
 import { RefusalView } from "./parts.tsx";
+import { completeSignIn, identity, keepFresh } from "./sign-in.ts";
 import { TaskForm } from "./submit.tsx";
 import { type Submitted, TaskView } from "./task.tsx";
 import { CATALOGUE, type Catalogue } from "./task-types.ts";
@@ -18,7 +19,7 @@ const RECENT_MILLISECONDS = 3000;
 const PAGES = { submit: "Submit", tasks: "Tasks", cluster: "Cluster" };
 
 /** `#/submit/<task type>/<task id>`, `#/tasks?state=<state>&type=<task type>&after=<cursor>`, `#/tasks/<task id>`, `#/cluster`. */
-function App() {
+function App({ failure }: { failure: string | undefined }) {
   const { parts: [page = "submit", ...rest], query } = useRoute();
   const watch = useCluster();
   const { data: catalogue, reason, refresh } = usePoll<Catalogue>(CATALOGUE, {}, CATALOGUE_MILLISECONDS);
@@ -58,7 +59,7 @@ function App() {
         <span className="end" role="status">
           <ClusterLine watch={watch} />
         </span>
-        <KeyButton caller={catalogue?.caller} needed={refused?.code === "UNAUTHENTICATED"} />
+        <KeyButton caller={catalogue?.caller} needed={refused?.code === "UNAUTHENTICATED"} failure={failure} />
       </header>
       {reload?.error && (
         <div className="refusal" role="alert">
@@ -206,14 +207,17 @@ const Welcome = ({ count }: { count: number }) => (
   </aside>
 );
 
-/** Everything shown belongs to one key; another key starts over. */
-function Session() {
-  const key = useSyncExternalStore(onKeyChange, apiKey);
-  return <App key={key} />;
+/** Everything shown belongs to one caller; another one starts over. */
+function Session({ refused }: { refused: string | undefined }) {
+  const caller = useSyncExternalStore(onKeyChange, identity);
+  const [failure, setFailure] = useState(refused);
+  useEffect(() => keepFresh(setFailure), []);
+  return <App key={caller} failure={caller ? undefined : failure} />;
 }
 
+const refused = await completeSignIn().then(() => undefined, (reason: unknown) => (reason instanceof Error ? reason.message : String(reason)));
 createRoot(document.getElementById("root")!).render(
   <StrictMode>
-    <Session />
+    <Session refused={refused} />
   </StrictMode>,
 );

@@ -1,38 +1,65 @@
-// The dialog for the API key or token of this tab.
+// The dialog in which people sign in, or enter the API key or token of this tab.
 import { type FormEvent, useEffect, useRef, useState } from "react";
 import { apiKey, setApiKey } from "./key.ts";
+import { forget, provider, type Provider, signedIn, signIn, signOut } from "./sign-in.ts";
 import type { Catalogue } from "./task-types.ts";
 
-export function KeyButton({ caller, needed }: { caller: Catalogue["caller"] | undefined; needed: boolean }) {
+interface KeyButtonProps {
+  caller: Catalogue["caller"] | undefined;
+  needed: boolean;
+  /** Why the last attempt to sign in failed. */
+  failure: string | undefined;
+}
+
+export function KeyButton({ caller, needed, failure }: KeyButtonProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const [typed, setTyped] = useState("");
+  const [offered, setOffered] = useState<Provider>();
+  const [reason, setReason] = useState(failure);
+  const name = signedIn();
 
+  const open = () => {
+    if (!dialog.current?.open) dialog.current?.showModal();
+  };
   useEffect(() => {
-    if (needed && !apiKey()) dialog.current?.showModal();
-  }, [needed]);
+    provider().then(setOffered, (why: unknown) => setReason(why instanceof Error ? why.message : String(why)));
+  }, []);
+  useEffect(() => {
+    if (failure !== undefined) setReason(failure);
+    if (failure !== undefined || (needed && !apiKey())) open();
+  }, [needed, failure]);
 
   const keep = (event: FormEvent) => {
     event.preventDefault();
+    forget();
     setApiKey(typed.trim());
     setTyped("");
-    dialog.current?.close();
-  };
-  const forget = () => {
-    setApiKey("");
     dialog.current?.close();
   };
 
   return (
     <>
-      <button type="button" className="quiet" onClick={() => dialog.current?.showModal()}>
-        {apiKey() ? (caller?.name ?? "API key") : "API key"}
+      <button type="button" className="quiet" onClick={open}>
+        {name ?? (apiKey() ? (caller?.name ?? "API key") : offered ? "Sign in" : "API key")}
       </button>
       <dialog ref={dialog} aria-labelledby="key-title">
         <form onSubmit={keep}>
-          <h2 id="key-title">API key</h2>
+          <h2 id="key-title">{offered ? "Sign in" : "API key"}</h2>
+          {reason !== undefined && <p className="refusal" role="alert">You are not signed in: {reason}.</p>}
+          {name !== undefined && (
+            <div className="row">
+              <span>You are signed in as {name}.</span>
+              <button type="button" onClick={signOut}>Sign out</button>
+            </div>
+          )}
+          {name === undefined && offered && (
+            <div className="row">
+              <button type="button" autoFocus onClick={() => void signIn(offered)}>Sign in with {new URL(offered.issuer).host}</button>
+            </div>
+          )}
           <p className="hint">
             {caller && apiKey()
-              ? `You are ${caller.name}${caller.tenant ? ` of tenant ${caller.tenant}` : ""}, with the scopes ${caller.scopes.join(", ").toLowerCase()}.`
+              ? `You are ${caller.name}${caller.tenant ? ` of tenant ${caller.tenant}` : ""}, with the scopes ${caller.scopes.join(", ").toLowerCase() || "none"}.`
               : needed
                 ? "This api requires one."
                 : "Only needed if this api requires one."}{" "}
@@ -40,11 +67,11 @@ export function KeyButton({ caller, needed }: { caller: Catalogue["caller"] | un
           </p>
           <div className="field">
             <label htmlFor="key" className="label">API key or JWT</label>
-            <input id="key" type="password" autoComplete="off" spellCheck={false} autoFocus value={typed} onChange={(e) => setTyped(e.target.value)} />
+            <input id="key" type="password" autoComplete="off" spellCheck={false} autoFocus={!offered} value={typed} onChange={(e) => setTyped(e.target.value)} />
           </div>
           <div className="row">
             <button type="submit" disabled={!typed.trim()}>Use key</button>
-            {apiKey() && <button type="button" className="quiet" onClick={forget}>Forget key</button>}
+            {apiKey() && name === undefined && <button type="button" className="quiet" onClick={() => { forget(); dialog.current?.close(); }}>Forget key</button>}
             <button type="button" className="quiet" onClick={() => dialog.current?.close()}>Close</button>
           </div>
         </form>

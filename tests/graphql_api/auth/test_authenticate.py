@@ -8,6 +8,7 @@ import hashlib
 import json
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from cluster.errors import SettingError
-from cluster.settings import check_public, load_settings
+from cluster.settings import Settings, check_public, load_settings
 from cluster.store.async_store import Store
 from dask_graphql import AsyncClient, Refused
+from graphql_api.auth.authenticate import Authenticator
 from graphql_api.auth.callers import Scope
+from graphql_api.auth.connections import ConnectionRegistry
 from graphql_api.auth.keys import list_keys, revoke_key
 from graphql_api.auth.tokens import LEEWAY_SECONDS
 from tests.system import Socket, System
@@ -314,3 +317,18 @@ async def test_the_python_client_sends_its_credential_and_salts_its_ids(guarded:
         with pytest.raises(Refused) as refused:
             await client.submit("fibonacci", n=64)
     assert refused.value.code == "UNAUTHENTICATED"
+
+
+async def test_a_jwt_without_a_scope_of_ours_has_the_default_ones(
+    store: Store, settings: Settings, tmp_path: Path
+) -> None:
+    public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(PRIVATE.public_key()))
+    jwks = tmp_path / "jwks.json"
+    jwks.write_text(json.dumps({"keys": [{**public, "kid": "one", "alg": "ES256"}]}))
+    for default, scopes in (((), frozenset()), (("read",), READ)):
+        changed = replace(
+            settings, authentication="required", jwks_file=str(jwks), jwt_audience="dask", jwt_default_scopes=default
+        )
+        checked = Authenticator(changed, store, ConnectionRegistry(1))
+        assert (await checked.caller(token(scope="openid"), "127.0.0.1")).scopes == scopes
+        assert (await checked.caller(token(scope="submit"), "127.0.0.1")).scopes == {Scope.SUBMIT}

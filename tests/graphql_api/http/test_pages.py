@@ -13,6 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from cluster.settings import Settings
+from graphql_api.auth.sign_in import SignIn
 from graphql_api.http.pages import CONTENT_SECURITY_POLICY, DIST, graphiql_page, page_routes
 from tests.browser import need_pages
 
@@ -37,6 +39,7 @@ def client_of(dist: Path) -> httpx.AsyncClient:
         return graphiql_page(dist)
 
     app = Starlette(routes=[Route("/graphql", graphql), *page_routes(dist)])
+    app.state.sign_in = SignIn(Settings())
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api.test")
 
 
