@@ -26,6 +26,7 @@ class Context:
 
     node: Node
     wrappers: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    json_writers: dict[str, Callable[[Any, Any], Any]] = field(default_factory=dict)
     known_caller: Caller | None = None
     public_url: str = ""
     """The URL under which the client reaches the API; see `public_url`."""

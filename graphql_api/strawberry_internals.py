@@ -11,7 +11,7 @@ Written against strawberry-graphql 0.341.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from inspect import isfunction
 from typing import Any, Final
@@ -42,6 +42,7 @@ __all__ = [
     "set_type_check",
     "strawberry_field",
     "to_camel_case",
+    "type_name",
     "validate_document",
 ]
 # Re-exported from modules that Strawberry does not document; if they are moved, importing them fails at start.
@@ -98,6 +99,21 @@ class ForwardReference(LazyType[Any, Any]):
 
     def resolve_type(self) -> type[Any]:
         return self.made[self.key]  # type: ignore[no-any-return]
+
+
+def type_name(kind: Any, scalars: Mapping[Any, Any]) -> str:
+    """Returns the GraphQL name of a scalar, an enum or an object, as Strawberry's annotations have them.
+
+    The definition of an enum is in an undocumented attribute of its class. If it is renamed, a task type that returns
+    an enum fails at an api node's start.
+
+    Args:
+        scalars: the schema's own scalars, which Strawberry's do not know.
+    """
+    if isinstance(kind, LazyType):
+        return kind.type_name
+    definition = scalars.get(kind) or getattr(kind, "__strawberry_definition__", None) or default_scalar(kind)
+    return str(definition.name)
 
 
 def set_type_check(made: type, test: Callable[[Any], bool]) -> None:

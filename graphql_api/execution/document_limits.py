@@ -56,7 +56,7 @@ BATCHED_COST: Final = 3
 BATCHES: Final = {"inputs": True, "taskIds": False}
 """The arguments of such root fields, and whether the selection counts for each item: those of a subscription are
 executed one by one, as they come."""
-LONG_FIELDS: Final = frozenset({"input", "result", "partial", "logs"})
+LONG_FIELDS: Final = frozenset({"input", "result", "output", "partial", "logs"})
 """Fields of a task that may be long, and are read for each task of a list."""
 SCHEMA_LISTS: Final = {"types": 100, "fields": 5, "inputFields": 3, "enumValues": 2}
 """Usual lengths of the longer lists in `__schema` and `__type`, for their cost."""
@@ -203,7 +203,7 @@ class _Walk:
         times = self._page_size(node) if name in PAGED else 1
         cost = size.cost * times
         for argument in node.arguments or ():
-            each = BATCHES.get(argument.name.value)
+            each = BATCHES.get(argument.name.value) if name != "nodes" else True
             if root and each is not None:
                 cost = self._batch_cost(argument.value, size.cost, each=each)
         return _Size(size.depth + 1, own + cost, size.schema_cost * times)

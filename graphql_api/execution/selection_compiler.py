@@ -16,6 +16,7 @@ from graphql import (
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLField,
+    GraphQLInterfaceType,
     GraphQLList,
     GraphQLNonNull,
     GraphQLObjectType,
@@ -117,9 +118,13 @@ class SelectionCompiler:
                 raise NotCompilable
             condition = fragment.type_condition
             named = kind if condition is None else self._schema.get_type(condition.name.value)
-            if not isinstance(named, GraphQLObjectType | GraphQLUnionType):
+            if not isinstance(named, GraphQLObjectType | GraphQLUnionType | GraphQLInterfaceType):
                 raise NotCompilable
-            if named is kind or (isinstance(named, GraphQLUnionType) and kind in named.types):
+            if (
+                named is kind
+                or named in kind.interfaces
+                or (isinstance(named, GraphQLUnionType) and kind in named.types)
+            ):
                 yield from self._fields(kind, fragment.selection_set)
 
     def value(self, kind: GraphQLOutputType, nodes: Sequence[FieldNode]) -> Reader:

@@ -16,14 +16,13 @@ from strawberry.types.field import StrawberryField
 from cluster.settings import Settings
 from cluster.task_types.annotations import is_dataclass_or_model, unwrap_annotated
 from cluster.task_types.registry import Registry
-from cluster.task_types.task_type import TaskType
 from cluster.task_types.value_types import Blob
 from graphql_api.execution.document_cache import DocumentCache
 from graphql_api.execution.operations import Operations
 from graphql_api.execution.persisted_operations import PersistedOperations
-from graphql_api.schema.client_names import pascal_case
-from graphql_api.schema.constraints import description_of
 from graphql_api.schema.mutations import end_fields, submit_fields
+from graphql_api.schema.output_json import Writer, json_writer
+from graphql_api.schema.output_wrapper import output_wrapper
 from graphql_api.schema.queries import make_query
 from graphql_api.schema.retry_task import retry_field
 from graphql_api.schema.run_field import run_field, run_name
@@ -47,11 +46,13 @@ class Schema(Operations):
 
     Attributes:
         wrappers: by task name, what wraps outputs which are not objects of their own GraphQL type.
+        json_writers: by task name, what writes whole outputs as JSON.
         outputs: by task name, the GraphQL names of all output types.
         streams: by task name, the types of those that yield items.
     """
 
     wrappers: dict[str, Callable[..., Any]]
+    json_writers: dict[str, Writer]
     outputs: dict[str, str]
     streams: dict[str, StreamType]
 
@@ -80,7 +81,7 @@ def make_schema(registry: Registry, documents: DocumentCache | None = None) -> S
         elif returns is not Blob and is_dataclass_or_model(returns) and not issubclass(returns, RootModel):
             made = type_map.output(returns, task_type.origin, "")
         else:
-            made = _wrapper(task_type, type_map)
+            made = output_wrapper(task_type, type_map)
             wrappers[task_type.name] = made
         names[task_type.name] = get_object_definition(made, strict=True).name
         if made not in outputs:
@@ -94,6 +95,10 @@ def make_schema(registry: Registry, documents: DocumentCache | None = None) -> S
 
     schema = _assemble(outputs, members, run_members, documents, streams)
     schema.wrappers, schema.outputs, schema.streams = wrappers, names, streams
+    types = core_schema(schema).type_map
+    schema.json_writers = {
+        task: json_writer(types[name], unwrap=task in wrappers and task not in streams) for task, name in names.items()
+    }
     schema.documents.result_fields = frozenset(type_map.result_fields)
     schema.documents.run_fields = frozenset(map(run_name, task_types))
     return schema
@@ -149,13 +154,3 @@ def _union(outputs: list[Any]) -> Any:
     for output in outputs[1:]:
         union = union | output
     return union
-
-
-def _wrapper(task_type: TaskType, type_map: TypeMap) -> type:
-    """An object type that wraps an output which is not an object: `<Name>Result { value }`."""
-    name = f"{pascal_case(task_type.name)}Result"
-    type_map.claim(name, task_type.origin)
-    returns = type_map.output(task_type.returns, f"{task_type.origin}, what it returns", f"{name}Value")
-    description = description_of(task_type.returns, "The output itself.")
-    value = make_field("value", returns, description=description)
-    return create_type(name, [value], description=f"The output of `{task_type.name}`.")

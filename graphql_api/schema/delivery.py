@@ -8,7 +8,7 @@ from functools import partial
 
 from cluster.store.record import Record
 from graphql_api.context import ApiInfo
-from graphql_api.schema.selected_fields import selects
+from graphql_api.schema.selected_fields import RESULT_FIELDS, selects
 
 
 @asynccontextmanager
@@ -20,7 +20,7 @@ async def complete_record(info: ApiInfo, record: Record) -> AsyncIterator[Record
         TaskNotFound: the task was submitted anew by a caller whose tasks this one may not see.
     """
     context = info.context
-    if not record.result_omitted or not selects(info, "result"):
+    if not record.result_omitted or not selects(info, *RESULT_FIELDS):
         yield record
         return
     async with context.send_window.result(partial(context.node.deliveries.with_result, record)) as complete:

@@ -88,7 +88,7 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
 
     info, options = resolver_parameters()
     parameters = [info, *map(argument_parameter, arguments), options, wait_parameter(TaskWait)]
-    set_signature(submit_one, parameters, submission)
+    set_signature(submit_one, parameters, submission | None)
     fields = [make_field(f"submit_{task_type.name}", resolver=submit_one, description=task_type.description)]
     if arguments:
         members = [input_field(item.declared.name, item.kind, item.default, item.description) for item in arguments]
@@ -96,7 +96,7 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
             input_name, members, is_input=True, description=f"The arguments of `{task_type.name}`."
         )
         inputs = inspect.Parameter("inputs", inspect.Parameter.KEYWORD_ONLY, annotation=list[input_type])  # type: ignore[valid-type]
-        set_signature(submit_many, [info, inputs, options, wait_parameter(TasksWait)], list[submission])  # type: ignore[valid-type]
+        set_signature(submit_many, [info, inputs, options, wait_parameter(TasksWait)], list[submission] | None)  # type: ignore[valid-type]
         fields.append(
             make_field(
                 f"submit_{task_type.name}_many",

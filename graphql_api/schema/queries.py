@@ -12,8 +12,6 @@ from cluster.store.audit_stream import AuditAction, read_audit
 from cluster.store.record import TaskState
 from cluster.store.task_filter import TaskFilter
 from cluster.task_types.declaration import check_name
-from cluster.task_types.task_id import check_task_id
-from graphql_api.answer_size import current_answer
 from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
 from graphql_api.execution.document_limits import DEFAULT_PAGE, PAGE_LIMIT
@@ -22,6 +20,7 @@ from graphql_api.schema.audit_types import AuditConnection, audit_filter, parse_
 from graphql_api.schema.caller_type import CallerType
 from graphql_api.schema.cluster_types import Cluster, to_cluster
 from graphql_api.schema.end_wait import TaskWait, end_wait
+from graphql_api.schema.node_interface import Node, read_task, read_tasks
 from graphql_api.schema.paging import checked_number, page_arguments
 from graphql_api.schema.stored_file import StoredFileType, find_file
 from graphql_api.schema.task_connection import TaskOrder, TaskPages
@@ -36,6 +35,7 @@ def make_query(task_class: type, connection_class: type) -> type:
     descriptions: list[TaskTypeType] = []
     pages = TaskPages(task_class, connection_class)
 
+    # Every field may be null, so that a refusal of one costs those beside it nothing.
     @strawberry.type
     class Query:
         @strawberry.field(
@@ -46,15 +46,20 @@ def make_query(task_class: type, connection_class: type) -> type:
             self, info: ApiInfo, task_id: strawberry.ID, wait_seconds: TaskWait = strawberry.UNSET
         ) -> task_class | None:  # type: ignore[valid-type]
             info.context.caller.require(Scope.READ)
-            store = info.context.node.store
             check_task_id(task_id)
             with end_wait(info, wait_seconds, 1) as wait:
                 ended = await wait.ended([task_id])
             if ended:
                 return task_class(record=ended[task_id])  # type: ignore[no-any-return]
-            record = await current_answer().record(task_id, lambda: store.run(store.calls.read(task_id)))
-            seen = record is not None and info.context.caller.can_see(record)
-            return task_class(record=record) if seen else None
+            return await read_task(info, task_class, task_id)  # type: ignore[no-any-return]
+
+        @strawberry.field(description="The object with this id; null as `task` is.")
+        async def node(self, info: ApiInfo, id: strawberry.ID) -> Node | None:
+            return await read_task(info, task_class, id)  # type: ignore[no-any-return]
+
+        @strawberry.field(description="The objects with these ids, at most 100, in their order; null for one unknown.")
+        async def nodes(self, info: ApiInfo, ids: list[strawberry.ID]) -> list[Node | None] | None:
+            return await read_tasks(info, task_class, ids)  # type: ignore[no-any-return]
 
         @strawberry.field(
             description="The tasks that the caller may see; at most 100 per page: the `first` ones after `after`, or "
@@ -95,7 +100,7 @@ def make_query(task_class: type, connection_class: type) -> type:
                     deprecation_reason="Use `where: {submittedBefore: ...}`.",
                 ),
             ] = strawberry.UNSET,
-        ) -> connection_class:  # type: ignore[valid-type]
+        ) -> connection_class | None:  # type: ignore[valid-type]
             page = page_arguments(given(first), after or None, given(last), before or None)
             info.context.caller.require(Scope.READ)
             old = TaskFilter(
@@ -110,7 +115,7 @@ def make_query(task_class: type, connection_class: type) -> type:
             return await pages.read(info, wanted, order_by or TaskOrder.NEWEST_FIRST, page)  # type: ignore[no-any-return]
 
         @strawberry.field(description="The task types that this api accepts.")
-        def task_types(self, info: ApiInfo) -> list[TaskTypeType]:
+        def task_types(self, info: ApiInfo) -> list[TaskTypeType] | None:
             info.context.caller.require(Scope.READ)
             if not descriptions:
                 # A changed registry gets a schema of its own.
@@ -121,7 +126,7 @@ def make_query(task_class: type, connection_class: type) -> type:
             return descriptions
 
         @strawberry.field(description="The scheduler, the workers and the fleet.")
-        async def cluster(self, info: ApiInfo) -> Cluster:
+        async def cluster(self, info: ApiInfo) -> Cluster | None:
             caller = info.context.caller
             caller.require(Scope.READ)
             caller.require_unconfined("`cluster`")
@@ -143,7 +148,7 @@ def make_query(task_class: type, connection_class: type) -> type:
             ] = strawberry.UNSET,
             action: AuditAction | None = strawberry.UNSET,
             task_id: strawberry.ID | None = strawberry.UNSET,
-        ) -> AuditConnection:
+        ) -> AuditConnection | None:
             first = checked_number(first, "first")
             asking = info.context.caller
             asking.require(Scope.ADMIN)
@@ -159,17 +164,17 @@ def make_query(task_class: type, connection_class: type) -> type:
             description="What the caller's tenant uses and may use. Another account needs the scope `admin`; where no "
             "authentication is required, callers see their own address."
         )
-        async def usage(self, info: ApiInfo, account: str | None = strawberry.UNSET) -> UsageType:
+        async def usage(self, info: ApiInfo, account: str | None = strawberry.UNSET) -> UsageType | None:
             info.context.caller.require(Scope.READ)
             info.context.caller.require_unconfined("`usage`")
             return await usage_of(info.context.node, info.context.caller, account or None)
 
         @strawberry.field(description="The accounts that use most bytes; at most 100. Needs the scope `admin`.")
-        async def all_usage(self, info: ApiInfo, first: int | None = PAGE_LIMIT) -> list[UsageType]:
+        async def all_usage(self, info: ApiInfo, first: int | None = PAGE_LIMIT) -> list[UsageType] | None:
             return await all_usage(info.context.node, info.context.caller, checked_number(first, "first"))
 
         @strawberry.field(description="The caller of this request, with its permissions.")
-        def caller(self, info: ApiInfo) -> CallerType:
+        def caller(self, info: ApiInfo) -> CallerType | None:
             caller = info.context.caller
             return CallerType(
                 name=caller.name,

@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+from inspect import iscoroutine
 from typing import Any
 
 from pydantic import ValidationError
 
 from cluster.errors import ResultGone, ResultUnreadable
-from cluster.store.record import Record
+from cluster.store.record import Record, TaskState
 from graphql_api.answer_size import current_answer
 from graphql_api.context import ApiInfo
+from graphql_api.schema.output_json import Writer
+
+
+def read_result(record: Record, info: ApiInfo) -> Any:
+    """The output of a record, or an awaitable that loads it; None if it has none, or no task type any more."""
+    if record.name not in info.context.node.registry:
+        return None
+    if record.state is not TaskState.SUCCEEDED:
+        return load_previous_result(record, info) if record.previous_at is not None else None
+    # Lists of tasks are read without results, which must then be loaded.
+    return load_result(record, info) if record.result is None else decode_result(record, record.result, info)
+
+
+def read_output(record: Record, info: ApiInfo) -> Any:
+    """The output of a record as JSON, or an awaitable of that."""
+    value = read_result(record, info)
+    write = info.context.json_writers.get(record.name)
+    if value is None or write is None:
+        return None
+    return _written(value, write, info) if iscoroutine(value) else write(value, info)
+
+
+async def _written(value: Awaitable[Any], write: Writer, info: ApiInfo) -> Any:
+    loaded = await value
+    return None if loaded is None else write(loaded, info)
 
 
 async def load_result(record: Record, info: ApiInfo) -> Any:

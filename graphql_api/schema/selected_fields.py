@@ -8,8 +8,12 @@ from typing import Any, Final
 from cluster.store.record import Record
 from graphql_api.answer_size import current_answer
 
-READ_FIELDS: Final = ("input", "result", "partial", "error", "worker", "logs", "waiting")
+READ_FIELDS: Final = ("input", "result", "output", "partial", "error", "worker", "logs", "waiting")
 """The fields of a task that need the scope `read`, also where another scope lets a caller see the task."""
+
+
+RESULT_FIELDS: Final = ("result", "output")
+"""The fields of a task that need its result."""
 
 
 def selects(info: Any, *fields: str) -> bool:
@@ -28,7 +32,7 @@ async def read_page(info: Any, task_ids: Sequence[str]) -> list[Record | None]:
         AnswerTooLarge: they are too large for one answer; they are measured before they are read.
     """
     store = info.context.node.store
-    inputs, results = selects(info, "input"), selects(info, "result", "partial")
+    inputs, results = selects(info, "input"), selects(info, *RESULT_FIELDS, "partial")
     fields = [name for name, wanted in (("input", inputs), ("result", results)) if wanted]
     if fields:
         current_answer().read(await store.lengths(task_ids, fields))

@@ -16,7 +16,7 @@ from graphql_api.context import ApiInfo
 from graphql_api.schema.cluster_types import Cluster, to_cluster
 from graphql_api.schema.delivery import complete_record
 from graphql_api.schema.log_lines import LogLineType, to_log_line
-from graphql_api.schema.selected_fields import selects
+from graphql_api.schema.selected_fields import RESULT_FIELDS, selects
 from graphql_api.schema.stream_types import event_id, parse_cursor, parse_event_id
 
 
@@ -50,7 +50,7 @@ def make_subscription(task: type, task_event: type, task_item: type, run_fields:
                 raise BadInput(f"name at most {limit} task ids at once, not {len(task_ids)}", limit=limit)
             checked = [check_task_id(task_id) for task_id in task_ids]
             records = node.deliveries.final_records(
-                checked, result=lambda: selects(info, "result"), visible=info.context.caller.can_see
+                checked, result=lambda: selects(info, *RESULT_FIELDS), visible=info.context.caller.can_see
             )
             with info.context.waiter_slots(len(set(checked))):
                 async with aclosing(records) as stream:  # type: ignore[type-var]

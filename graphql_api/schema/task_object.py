@@ -14,7 +14,8 @@ from cluster.store.record import Record, TaskState
 from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
 from graphql_api.schema.log_lines import LogLineType, load_log
-from graphql_api.schema.results import decode_result, load_previous_result, load_result
+from graphql_api.schema.node_interface import Node
+from graphql_api.schema.results import decode_result, load_result, read_output, read_result
 from graphql_api.schema.task_error import TaskError
 from graphql_api.schema.times import to_datetime
 from graphql_api.schema.waiting_type import WaitingType, to_waiting
@@ -24,8 +25,12 @@ def make_task(output_union: Any) -> type:
     """`Task` for a schema whose results are `output_union`."""
 
     @strawberry.type(description="A task type applied to one input.")
-    class Task:
+    class Task(Node):
         record: strawberry.Private[Record]
+
+        @strawberry.field(description="The same as `taskId`, for clients that keep objects by their `id`.")
+        def id(self) -> strawberry.ID:
+            return strawberry.ID(self.record.task_id)
 
         @strawberry.field(description="Hash of the task's name, version and input.")
         def task_id(self) -> strawberry.ID:
@@ -62,13 +67,16 @@ def make_task(output_union: Any) -> type:
         )
         def result(self, info: ApiInfo) -> output_union | None:
             info.context.caller.require(Scope.READ)
-            record = self.record
-            if record.name not in info.context.node.registry:
-                return None
-            if record.state is not TaskState.SUCCEEDED:
-                return load_previous_result(record, info) if record.previous_at is not None else None
-            # Lists of tasks are read without results, which must then be loaded.
-            return load_result(record, info) if record.result is None else decode_result(record, record.result, info)
+            return read_result(self.record, info)
+
+        @strawberry.field(
+            description="The whole `result` as JSON, whatever the task type: what the selection of all fields without "
+            "arguments would give, without `__typename`; an output that is not an object by itself, without `value`. "
+            "Values that are read from the blob store are not in it."
+        )
+        def output(self, info: ApiInfo) -> strawberry.scalars.JSON | None:
+            info.context.caller.require(Scope.READ)
+            return read_output(self.record, info)  # type: ignore[no-any-return]
 
         @strawberry.field(
             description="The output that a RUNNING task has reported so far; null before, and once it has ended."

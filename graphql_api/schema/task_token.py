@@ -61,7 +61,7 @@ async def create_task_token(
         ),
     ] = strawberry.UNSET,
     expires_in: ExpiresIn = strawberry.UNSET,
-) -> TaskToken:
+) -> TaskToken | None:
     context = info.context
     caller, node = context.caller, context.node
     caller.require_unconfined("making another token")

@@ -109,8 +109,9 @@ def _json(value: Any) -> Any:
     return canonical(to_jsonable_python(value, fallback=str))
 
 
-def selection(named: GraphQLNamedType, above: tuple[str, ...] = ()) -> str:
-    """A selection of everything in an output type that needs no arguments, without recursion into the same type."""
+def selection(named: GraphQLNamedType, above: tuple[str, ...] = (), *, wraps_value: bool = False) -> str:
+    """A selection of everything in an output type that needs no arguments, without recursion into the same type; of one
+    that wraps a value, without the value's second field."""
     if isinstance(named, GraphQLUnionType | GraphQLInterfaceType):
         members = named.types if isinstance(named, GraphQLUnionType) else ()
         return " ".join(
@@ -120,7 +121,7 @@ def selection(named: GraphQLNamedType, above: tuple[str, ...] = ()) -> str:
     parts = ["__typename"]
     for name, field in named.fields.items():
         inner = get_named_type(field.type)
-        if _needs_arguments(field) or inner.name in (*above, named.name):
+        if (wraps_value and name != "value") or _needs_arguments(field) or inner.name in (*above, named.name):
             continue
         parts.append(name if is_leaf_type(inner) else f"{name} {{ {selection(inner, (*above, named.name))} }}")
     return " ".join(parts)
@@ -183,6 +184,7 @@ class TaskTypeType:
         assert graphql_schema.mutation_type is not None, "every schema has cancelTask"
         mutation = f"submit{pascal_case(task_type.name)}"
         output = schema.outputs[task_type.name]
+        wraps_value = task_type.name in schema.wrappers and task_type.items is None
         stream = _stream(task_type, schema, graphql_schema)
         names = {python_name(item, name): (name, str(item.type), item.description) for name, item in
                  graphql_schema.mutation_type.fields[mutation].args.items()}  # fmt: skip
@@ -216,8 +218,8 @@ class TaskTypeType:
             input_limit_bytes=task_type.input_limit or settings.input_limit_bytes,
             input_type=f"{pascal_case(task_type.name)}Input" if task_type.arguments else None,
             output_type=output,
-            wraps_value=task_type.name in schema.wrappers and task_type.items is None,
-            selection=selection(graphql_schema.type_map[output]),
+            wraps_value=wraps_value,
+            selection=selection(graphql_schema.type_map[output], wraps_value=wraps_value),
             stream=stream,
             id_from_input=all(is_derivable(argument.annotation) for argument in task_type.arguments),
             types=used_types(graphql_schema, task_type, mutation, output, *([stream.item_type] if stream else ())),

@@ -44,7 +44,7 @@ class Upload:
 
 async def create_upload(
     info: ApiInfo, sha256: str, size_bytes: BigInt, media_type: str | None = None, name: str | None = None
-) -> Upload:
+) -> Upload | None:
     caller = info.context.caller
     caller.require(Scope.SUBMIT)
     if not SHA256.fullmatch(sha256):

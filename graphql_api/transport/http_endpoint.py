@@ -89,7 +89,10 @@ class HttpEndpoint:
                 # This also forces browsers to send a preflight request before a page of another site can post (CSRF).
                 raise RequestRefused(415, "POST needs Content-Type: application/json")
             caller = await caller_of(request, headers=headers)
-            context = Context(self._node, self._schema.wrappers, known_caller=caller, public_url=public_url(request))
+            schema = self._schema
+            context = Context(
+                self._node, schema.wrappers, schema.json_writers, known_caller=caller, public_url=public_url(request)
+            )
             context.task_tokens = request.app.state.authenticator.task_tokens
             context.authorize_operation()
             if is_form:

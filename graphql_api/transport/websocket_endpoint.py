@@ -113,7 +113,7 @@ class WebSocketEndpoint:
             websocket,
             websocket.scope["dask_graphql.connection"],
             self._schema,
-            Context(self._node, self._schema.wrappers, public_url=public_url(websocket)),
+            Context(self._node, self._schema.wrappers, self._schema.json_writers, public_url=public_url(websocket)),
             partial(self._authenticate, slot),
             self._persisted,
             self._node.settings.socket_operation_limit,

@@ -87,7 +87,7 @@ def test_an_answer_is_refused_if_and_only_if_it_is_too_long(
     fields = " ".join(f"a{i}: title b{i}: parts {{ text numbers }} c{i}: anything" for i in range(times))
     directive = "" if plain else "@skip(if: false)"
     text = f'{{ task(taskId: "{"0" * 32}") {{ result {directive} {{ ... on Whole {{ {fields} }} }} }} }}'
-    context = Context(node, schema.wrappers, known_caller=Caller("somebody"))
+    context = Context(node, schema.wrappers, schema.json_writers, known_caller=Caller("somebody"))
     made = asyncio.run(schema.execute(text, context_value=context))
     whole = json.dumps(
         {"task": {"result": {f"{key}{i}": output[name] for i in range(times)

@@ -53,14 +53,14 @@ class Landmark(Place):
     label: str = "here"
 
 
-class Node(BaseModel):
+class Branch(BaseModel):
     """A tree."""
 
     model_config = ConfigDict(frozen=True)
 
     value: int
-    children: list[Node] = Field(default_factory=list, max_length=3)
-    parent: Node | None = None
+    children: list[Branch] = Field(default_factory=list, max_length=3)
+    parent: Branch | None = None
 
 
 class Person(BaseModel):
@@ -166,7 +166,7 @@ def take_defaults(
     table: dict[str, int] = {"a": 1},  # noqa: B006
     place: Place = Place(1, tags=["t"]),
     places: tuple[Place, ...] = (Place(2),),
-    node: Node = Node(value=1, children=[Node(value=2)]),  # noqa: B008
+    node: Branch = Branch(value=1, children=[Branch(value=2)]),  # noqa: B008
     person: Person = Person.model_validate({"fullName": "Ada"}),  # noqa: B008
     at: datetime.datetime = datetime.datetime(2026, 1, 31, 12, tzinfo=datetime.UTC),
     span: datetime.timedelta = datetime.timedelta(hours=1.5),
@@ -197,9 +197,9 @@ def check_bounds(
 
 
 @task
-def grow(node: Node, depth: Annotated[int, Field(ge=0, le=20)] = 1) -> Node:
+def grow(node: Branch, depth: Annotated[int, Field(ge=0, le=20)] = 1) -> Branch:
     """A type that holds itself, in and out."""
-    return Node(value=node.value + depth, children=[node], parent=None)
+    return Branch(value=node.value + depth, children=[node], parent=None)
 
 
 @task

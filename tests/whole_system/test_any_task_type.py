@@ -84,7 +84,7 @@ async def test_introspection_tells_every_default(system: System) -> None:
     [
         (
             "submitGrow(node: {value: 1, children: [{value: 2}]}, depth: 2)",
-            "... on Node { value parent { value } children { value children { value children { value } } } }",
+            "... on Branch { value parent { value } children { value children { value children { value } } } }",
             {"value": 3, "parent": None,
              "children": [{"value": 1, "children": [{"value": 2, "children": []}]}]},
         ),

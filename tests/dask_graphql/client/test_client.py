@@ -307,7 +307,7 @@ def types_of(registry: Registry) -> dict[str, TaskType]:
     """What a client of an api with this registry knows."""
     schema = make_schema(registry)
     node: Any = SimpleNamespace(registry=registry, settings=Settings())
-    context: Any = Context(node, schema.wrappers, known_caller=Caller("test"))
+    context: Any = Context(node, schema.wrappers, schema.json_writers, known_caller=Caller("test"))
     answer = asyncio.run(schema.execute(DISCOVERY, context_value=context))
     assert not answer.errors
     assert answer.data is not None
@@ -425,7 +425,7 @@ async def bound_by_the_api(item: Input) -> Bound:
     answer = await SCHEMA.execute(
         f"mutation({head}) {{ {item.task_type.mutation}({inner}) {{ outcome }} }}",
         variable_values=parse_json(json.dumps(item.wire), 100_000),
-        context_value=Context(node, SCHEMA.wrappers, known_caller=Caller("test")),
+        context_value=Context(node, SCHEMA.wrappers, SCHEMA.json_writers, known_caller=Caller("test")),
     )
     assert not answer.errors, answer.errors
     [bound] = heard

@@ -79,7 +79,7 @@ def context(submissions: Submissions) -> Context:
         policies=SimpleNamespace(of=lambda _: TenantPolicy()),
         settings=replace(Settings(), batch_limit=3),
     )  # fmt: skip
-    return Context(node, SCHEMA.wrappers, known_caller=Caller("somebody", frozenset(Scope)))
+    return Context(node, SCHEMA.wrappers, SCHEMA.json_writers, known_caller=Caller("somebody", frozenset(Scope)))
 
 
 CONTEXT = context(Submissions())
