@@ -12,6 +12,7 @@ from cluster.store.audit_stream import AuditAction, read_audit
 from cluster.store.record import TaskState
 from cluster.store.task_filter import TaskFilter
 from cluster.task_types.declaration import check_name
+from cluster.task_types.task_id import check_task_id
 from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
 from graphql_api.execution.document_limits import DEFAULT_PAGE, PAGE_LIMIT
