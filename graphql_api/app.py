@@ -207,8 +207,12 @@ class CompressionMiddleware:
         self._gzip = GZipMiddleware(app, minimum_size=1_400, compresslevel=4)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        accepts_gzip = any(name == b"accept-encoding" and b"gzip" in value for name, value in scope["headers"])
-        await (self._gzip if accepts_gzip else self._app)(scope, receive, send)
+        accepts_gzip = streams_parts = False
+        for name, value in scope["headers"]:
+            accepts_gzip |= name == b"accept-encoding" and b"gzip" in value
+            # Starlette excludes event streams only; other streams it would hold back until a block is full.
+            streams_parts |= name == b"accept" and b"subscriptionspec" in value.lower()
+        await (self._gzip if accepts_gzip and not streams_parts else self._app)(scope, receive, send)
 
 
 class GraphQLRoute:

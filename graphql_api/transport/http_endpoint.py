@@ -28,11 +28,20 @@ from graphql_api.schema.builder import Schema
 from graphql_api.transport.address_limits import AddressLimits, UnfinishedMessage
 from graphql_api.transport.json import json_bytes, result_payload
 from graphql_api.transport.multipart_request import require_preflight
-from graphql_api.transport.negotiation import GRAPHQL, accepts_events, media_type, prefers_events, was_executed
+from graphql_api.transport.negotiation import (
+    EVENTS,
+    GRAPHQL,
+    MULTIPART,
+    media_type,
+    prefers_events,
+    streamed_type,
+    was_executed,
+)
+from graphql_api.transport.operation_stream import operation_stream
 from graphql_api.transport.request_body import RequestRefused, body_reader, refusal
 from graphql_api.transport.request_headers import first_headers, without_parameters
 from graphql_api.transport.request_parameters import read_form, read_operation
-from graphql_api.transport.server_sent_events import event_stream
+from graphql_api.transport.stream_formats import FORMATS, StreamFormat
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +109,8 @@ class HttpEndpoint:
             else:
                 operation = await read_operation(request, self._persisted, self._max_values)
             unfinished.release()
-            if request.method == "HEAD" or not self._streams(accepted, operation):
+            stream_format = None if request.method == "HEAD" else self._stream_format(accepted, operation)
+            if stream_format is None:
                 context.client_gone = partial(_disconnected, receive)
                 return await self._execute(request.method, accepted, context, operation)
             if request.method == "GET" and self._schema.changes_something(
@@ -109,7 +119,7 @@ class HttpEndpoint:
                 # Not an error in the stream: an EventSource would connect again for ever.
                 raise RequestRefused(405, GET_ONLY_READS, {"Allow": "POST"})
             slot = self._connections.take_slot(caller.name, address_name_of(request))
-            return await event_stream(request, operation, self._schema, context, slot)
+            return await operation_stream(request, operation, self._schema, context, slot, stream_format)
         except ClientDisconnect:
             return Response(status_code=400)  # the client is gone
         except RequestRefused as error:
@@ -134,14 +144,15 @@ class HttpEndpoint:
             and not prefers_events(accepted)
         )
 
-    def _streams(self, accepted: str, operation: Mapping[str, Any]) -> bool:
-        """Whether to respond with an event stream: the client prefers one, or accepts one and subscribes."""
-        if not accepts_events(accepted):
-            return False
-        return prefers_events(accepted) or (
-            self._schema.kind(operation["query"], operation.get("variables"), operation.get("operationName"))
-            is OperationType.SUBSCRIPTION
-        )
+    def _stream_format(self, accepted: str, operation: Mapping[str, Any]) -> StreamFormat | None:
+        """How to stream the results: as events if the client prefers that, and a subscription in any way it accepts."""
+        stream_type = streamed_type(accepted)
+        if stream_type is None:
+            return None
+        if prefers_events(accepted):
+            return FORMATS[EVENTS]
+        kind = self._schema.kind(operation["query"], operation.get("variables"), operation.get("operationName"))
+        return FORMATS[stream_type] if kind is OperationType.SUBSCRIPTION else None
 
     async def _execute(self, method: str, accepted: str, context: Context, operation: Mapping[str, Any]) -> Response:
         """Executes one query or mutation; a GET may only query, and so may a HEAD, whose response the server sends
@@ -160,7 +171,9 @@ class HttpEndpoint:
             )
         except InvalidOperationTypeError as error:
             if error.operation_type is OperationType.SUBSCRIPTION:
-                raise RequestRefused(400, "subscribe over a WebSocket, or with Accept: text/event-stream") from None
+                raise RequestRefused(
+                    400, f"subscribe over a WebSocket, or with Accept: {EVENTS} or {MULTIPART}"
+                ) from None
             raise RequestRefused(405, GET_ONLY_READS, {"Allow": "POST"}) from None
         except MissingQueryError:
             raise RequestRefused(400, 'expected a JSON object with "query", a string') from None

@@ -7,12 +7,17 @@ status 200 for every well-formed request; with `application/graphql-response+jso
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 JSON: Final = "application/json"
 GRAPHQL: Final = "application/graphql-response+json"
 EVENTS: Final = "text/event-stream"
+MULTIPART: Final = "multipart/mixed;subscriptionSpec=1.0"
+"""Apollo's multipart subscription protocol. `multipart/mixed` without the parameter means something else: urql's
+clients send it with every request, for `@defer`."""
+_SUBSCRIPTION_SPEC: Final = re.compile(r'subscriptionspec\s*=\s*"?1\.0"?')
 
 _SINGLE: Final = {GRAPHQL: GRAPHQL, JSON: JSON, "application/*": JSON, "*/*": JSON}
 _ANY: Final = {**_SINGLE, EVENTS: EVENTS, "text/*": EVENTS}
@@ -28,9 +33,15 @@ def prefers_events(accept: str) -> bool:
     return _best(accept, _ANY) == EVENTS
 
 
-def accepts_events(accept: str) -> bool:
-    """Whether the client names event streams as acceptable, so that a subscription is streamed."""
-    return any(name == EVENTS and _quality(parameters) > 0 for name, parameters in _items(accept))
+def streamed_type(accept: str) -> str | None:
+    """The type in which a subscription is streamed: the best of those that the client names, EVENTS or MULTIPART."""
+    best, best_quality = None, 0.0
+    for name, parameters in _items(accept):
+        is_multipart = name == "multipart/mixed" and any(map(_SUBSCRIPTION_SPEC.fullmatch, parameters))
+        quality = _quality(parameters)
+        if (name == EVENTS or is_multipart) and quality > best_quality:
+            best, best_quality = MULTIPART if is_multipart else EVENTS, quality
+    return best
 
 
 def _best(accept: str, offers: Mapping[str, str]) -> str:

@@ -1,27 +1,18 @@
 // Apollo Client: HTTP for queries and mutations, a WebSocket for subscriptions.
-import WebSocket from "ws";
-import { N, RESULT, SUBMIT, TYPES, socketUrl, tell, token, url } from "./common.mjs";
+import { N, RESULT, SUBMIT, TYPES, tell, token, url } from "./common.mjs";
+import { socket } from "./socket.mjs";
 // [docs]
 import { ApolloClient, ApolloLink, HttpLink, InMemoryCache, gql } from "@apollo/client";
 import { GraphQLWsLink } from "@apollo/client/link/subscriptions";
 import { OperationTypeNode } from "graphql";
-import { createClient } from "graphql-ws";
 
 const http = new HttpLink({
   uri: url, // https://api.example.com/graphql
   headers: token ? { authorization: `Bearer ${token}` } : {},
 });
-const socket = new GraphQLWsLink(
-  createClient({
-    url: socketUrl, // wss://api.example.com/graphql
-    connectionParams: () => (token ? { authorization: `Bearer ${token}` } : null),
-    retryAttempts: Infinity,
-    shouldRetry: () => true,
-    webSocketImpl: WebSocket, // in Node only
-  }),
-);
+const subscriptions = new GraphQLWsLink(socket); // of graphql-ws, above
 const client = new ApolloClient({
-  link: ApolloLink.split(({ operationType }) => operationType === OperationTypeNode.SUBSCRIPTION, socket, http),
+  link: ApolloLink.split(({ operationType }) => operationType === OperationTypeNode.SUBSCRIPTION, subscriptions, http),
   // A task is one object wherever it comes from, by its id.
   cache: new InMemoryCache({ typePolicies: { Task: { keyFields: ["taskId"] } } }),
 });

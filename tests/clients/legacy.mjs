@@ -1,5 +1,4 @@
 // subscriptions-transport-ws: the legacy protocol, which older Apollo clients and servers speak.
-import WebSocket from "ws";
 import { N, RESULT, SUBMIT, TYPES, socketUrl, tell, token } from "./common.mjs";
 // [docs]
 import transport from "subscriptions-transport-ws";
@@ -7,7 +6,7 @@ import transport from "subscriptions-transport-ws";
 const client = new transport.SubscriptionClient(
   socketUrl,
   { reconnect: true, connectionParams: token ? { authorization: `Bearer ${token}` } : {} },
-  WebSocket, // in Node only
+  WebSocket,
 );
 // [/docs]
 

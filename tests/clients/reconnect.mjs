@@ -1,25 +1,14 @@
 // graphql-ws through a restart of the api: a result that waits, then a lost socket, then the result.
 //   prints `waiting` when it is subscribed
-import WebSocket from "ws";
-import { RESULT, socketUrl } from "./common.mjs";
-import { createClient } from "graphql-ws";
+import { RESULT } from "./common.mjs";
+import { socket } from "./socket.mjs";
 
 let connections = 0;
-const client = createClient({
-  url: socketUrl,
-  retryAttempts: Infinity,
-  shouldRetry: () => true,
-  retryWait: () => new Promise((resolve) => setTimeout(resolve, 200)),
-  webSocketImpl: WebSocket,
-  on: { connected: () => (connections += 1) },
+socket.on("connected", () => {
+  connections += 1;
+  if (connections === 1) console.log("waiting");
 });
-const results = client.iterate({ query: RESULT, variables: { id: process.argv[3] } });
-client.on("message", () => {});
-const ready = client.on("connected", () => {
-  console.log("waiting");
-  ready();
-});
-const { value } = await results.next();
+const { value } = await socket.iterate({ query: RESULT, variables: { id: process.argv[3] } }).next();
 console.log(JSON.stringify({ connections, state: value.data.taskResult.state }));
-await client.dispose();
+await socket.dispose();
 process.exit(0);

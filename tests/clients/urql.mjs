@@ -1,17 +1,9 @@
 // urql: HTTP for queries and mutations, a WebSocket for subscriptions.
-import WebSocket from "ws";
-import { N, RESULT, SUBMIT, TYPES, socketUrl, tell, token, url } from "./common.mjs";
+import { N, RESULT, SUBMIT, TYPES, tell, token, url } from "./common.mjs";
+import { socket } from "./socket.mjs";
 // [docs]
 import { Client, cacheExchange, fetchExchange, subscriptionExchange } from "@urql/core";
-import { createClient } from "graphql-ws";
 
-const socket = createClient({
-  url: socketUrl, // wss://api.example.com/graphql
-  connectionParams: () => (token ? { authorization: `Bearer ${token}` } : null),
-  retryAttempts: Infinity,
-  shouldRetry: () => true,
-  webSocketImpl: WebSocket, // in Node only
-});
 const client = new Client({
   url, // https://api.example.com/graphql
   preferGetMethod: false,
@@ -22,6 +14,7 @@ const client = new Client({
     subscriptionExchange({
       forwardSubscription: (request) => ({
         subscribe: (sink) => ({
+          // The socket of graphql-ws, above.
           unsubscribe: socket.subscribe({ ...request, query: request.query ?? "" }, sink),
         }),
       }),

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from cluster.settings import load_settings
 from graphql_api.http.blob_downloads import asked_range
-from graphql_api.transport.negotiation import EVENTS, GRAPHQL, JSON, accepts_events, prefers_events
+from graphql_api.transport.negotiation import EVENTS, GRAPHQL, JSON, prefers_events, streamed_type
 from graphql_api.transport.request_body import BODY_LIMIT_BYTES
 from tests import outside
 from tests.api_node import api_node
@@ -146,7 +146,7 @@ async def test_an_empty_parameter_counts_as_absent(url: str) -> None:
     ],
 )
 def test_an_event_stream_is_chosen_by_the_accept_header(accept: str, takes: bool, prefers: bool) -> None:
-    assert (accepts_events(accept), prefers_events(accept)) == (takes, prefers)
+    assert (streamed_type(accept) == EVENTS, prefers_events(accept)) == (takes, prefers)
 
 
 async def test_a_query_is_streamed_only_if_the_client_prefers_a_stream(url: str) -> None:

@@ -1,6 +1,6 @@
-"""Server-sent events: the distinct connections mode of graphql-sse (github.com/enisdenjo/graphql-sse, PROTOCOL.md).
+"""One operation whose results are streamed in an HTTP response, in one of the formats of `stream_formats`.
 
-The id of an item of `taskEvents` or `taskResult` is the record's `seq`, so a browser's EventSource resumes by
+The id of an event of `taskEvents` or `taskResult` is the record's `seq`, so a browser's EventSource resumes by
 `Last-Event-ID` where it was. An EventSource also reconnects after the end of a stream, for ever, unless it gets a 204
 (HTML, section 9.2): it gets one if it has received the final event.
 """
@@ -20,10 +20,7 @@ from strawberry.types.graphql import OperationType
 from graphql_api.auth.connections import ConnectionSlot
 from graphql_api.context import Context
 from graphql_api.schema.builder import Schema
-from graphql_api.transport.json import json_bytes, result_payload
-
-KEEP_ALIVE_SECONDS: Final = 12.0
-"""Interval of the comments on an idle event stream, which keep proxies from closing it."""
+from graphql_api.transport.stream_formats import StreamFormat
 
 RESUME_SECONDS: Final = 0.5
 """How long a resumed stream waits, before its response begins, for its first item or its end: one read of Redis."""
@@ -35,8 +32,13 @@ STREAMED_OPERATIONS: Final = {
 """The kinds of operation that each method may stream."""
 
 
-async def event_stream(
-    request: Request, operation: Mapping[str, Any], schema: Schema, context: Context, slot: ConnectionSlot
+async def operation_stream(
+    request: Request,
+    operation: Mapping[str, Any],
+    schema: Schema,
+    context: Context,
+    slot: ConnectionSlot,
+    stream_format: StreamFormat,
 ) -> Response:
     """Executes one operation and streams its results; responds with 204 if the client has received the last one.
 
@@ -45,17 +47,22 @@ async def event_stream(
             too. Released when the stream ends.
     """
     try:
-        response = await _respond(request, operation, schema, context, slot)
+        response = await _respond(request, operation, schema, context, slot, stream_format)
     except BaseException:
         slot.release()
         raise
-    if not isinstance(response, EventStream):
+    if not isinstance(response, OperationStream):
         slot.release()
     return response
 
 
 async def _respond(
-    request: Request, operation: Mapping[str, Any], schema: Schema, context: Context, slot: ConnectionSlot
+    request: Request,
+    operation: Mapping[str, Any],
+    schema: Schema,
+    context: Context,
+    slot: ConnectionSlot,
+    stream_format: StreamFormat,
 ) -> Response:
     last = request.headers.get("last-event-id", "")
     context.last_event_id = int(last) if last.isdecimal() and len(last) < 16 else None
@@ -72,7 +79,7 @@ async def _respond(
     )
     if context.last_event_id is not None and await results.end_within(RESUME_SECONDS):
         return Response(status_code=204)
-    return EventStream(results, context, slot)
+    return OperationStream(results, context, slot, stream_format)
 
 
 class StreamedResults:
@@ -117,20 +124,26 @@ class StreamedResults:
             await self._results.aclose()
 
 
-class EventStream(StreamingResponse):
+class OperationStream(StreamingResponse):
     """A streamed response that counts as one of its caller's connections, and ends with the caller's credential.
 
     Args:
         slot: released when the stream ends.
     """
 
-    def __init__(self, results: StreamedResults, context: Context, slot: ConnectionSlot) -> None:
+    def __init__(
+        self, results: StreamedResults, context: Context, slot: ConnectionSlot, stream_format: StreamFormat
+    ) -> None:
+        self._format = stream_format
         self._body = self._messages_until_revoked(context, slot)
         self._slot = slot
         super().__init__(
             self._body,
-            media_type="text/event-stream",
-            headers={"Vary": "Accept, Authorization, X-API-Key", "X-Accel-Buffering": "no"},
+            headers={
+                "Content-Type": stream_format.content_type,
+                "Vary": "Accept, Authorization, X-API-Key",
+                "X-Accel-Buffering": "no",
+            },
         )
         self._results = results
 
@@ -158,16 +171,15 @@ class EventStream(StreamingResponse):
             ending.cancel()
 
     async def _messages(self, context: Context, ending: asyncio.Future[Any]) -> AsyncIterator[bytes]:
-        """`next` for each result, a comment if none came for a while, `complete` at the end."""
-        yield b":\n\n"
+        """The results, and signs of life while there are none."""
+        yield self._format.beginning
         while not ending.done():
             try:
-                result = await self._results.take(KEEP_ALIVE_SECONDS, ending)
+                result = await self._results.take(self._format.idle_seconds, ending)
             except StopAsyncIteration:
                 break
             if result is None:
-                yield b":\n\n"
-                continue
-            event_id = b"" if context.event_id is None else b"id: %d\n" % context.event_id
-            yield event_id + b"event: next\ndata: " + json_bytes(result_payload(result)) + b"\n\n"
-        yield b"event: complete\ndata:\n\n"
+                yield self._format.idle
+            else:
+                yield self._format.item(result, context.event_id)
+        yield self._format.revoked if ending.done() else self._format.end
