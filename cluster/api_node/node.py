@@ -10,6 +10,7 @@ from cluster.api_node.admission_control import Admission
 from cluster.api_node.audit_log import AuditLog
 from cluster.api_node.blob_deletion import BlobDeleter
 from cluster.api_node.cancellation import Cancellations
+from cluster.api_node.change_feed import ChangeFeed
 from cluster.api_node.cluster_snapshot import SnapshotWatchers
 from cluster.api_node.dispatcher import Dispatcher
 from cluster.api_node.files import Files
@@ -63,6 +64,7 @@ class Node:
     pruner: Pruner
     blob_deleter: BlobDeleter
     snapshots: SnapshotWatchers
+    changes: ChangeFeed
     readiness: Readiness
     audit: AuditLog
     policies: PolicyCache
@@ -169,6 +171,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         pruner=pruner,
         blob_deleter=blob_deleter,
         snapshots=SnapshotWatchers(store, scheduler, settings.subscription_limit, reloads),
+        changes=ChangeFeed(store, settings.subscription_limit),
         readiness=Readiness(store, node_id, scheduler, deliveries, lambda: loops),
         audit=audit,
         policies=policies,

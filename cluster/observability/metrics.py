@@ -135,9 +135,9 @@ SUBSCRIPTIONS = gauge("subscriptions_open", "Subscribers that wait for a task.",
 WATCHES = gauge("watches_open", "Tasks that the node watches for its subscribers.", "api")
 DELIVERIES = counter(
     "deliveries",
-    "Final records, events, items of streams and lines of logs delivered to subscribers.",
+    "Final records, events, items of streams, lines of logs and changes delivered to subscribers.",
     "api",
-    kind=("final", "event", "item", "line"),
+    kind=("final", "event", "item", "line", "change"),
 )
 DELIVERY_SECONDS = histogram(
     "delivery_seconds",

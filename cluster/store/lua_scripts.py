@@ -65,7 +65,7 @@ SCRIPTS: Final = {
         "become_claimer", "peek_held", "claim_held", "check_slots", "recall", "replace_field", "expire_unstarted",
         "record_checkpoint",
         "register_place", "register_file", "use_file", "borrow_file", "claim_files", "check_file", "claim_places",
-        "unregister_places", "append_items", "read_items", "read_log", "read_wait",
+        "unregister_places", "append_items", "read_items", "read_log", "read_wait", "read_changes",
     )
 }  # fmt: skip
 

@@ -84,7 +84,7 @@ async def find_tasks(
 
     while True:
         positions = await read(CHUNK, below=below, above=above)
-        records = await _searched(store, [task_id for _, task_id in positions], inputs=wanted.text is not None)
+        records = await searched_records(store, [task_id for _, task_id in positions], inputs=wanted.text is not None)
         for position, record in zip(positions, records, strict=True):
             if record is not None and matches(record):
                 if len(found) == limit:
@@ -100,7 +100,7 @@ async def find_tasks(
         below, above = (end, above) if newest_first else (below, end)
 
 
-async def _searched(store: Store, task_ids: Sequence[str], *, inputs: bool) -> list[Record | None]:
+async def searched_records(store: Store, task_ids: Sequence[str], *, inputs: bool) -> list[Record | None]:
     """The records of tasks, without their results and long inputs; with `inputs` false, without any."""
     if not inputs:
         return await store.read_many(task_ids, inputs=False, results=False)

@@ -32,6 +32,7 @@ from graphql_api.schema.stream_types import StreamType, StreamValue, make_task_i
 from graphql_api.schema.submission_type import make_submission
 from graphql_api.schema.submit_options import SubmitOptions
 from graphql_api.schema.subscriptions import make_subscription
+from graphql_api.schema.task_change import make_task_change
 from graphql_api.schema.task_connection import make_task_connection
 from graphql_api.schema.task_event import make_task_event
 from graphql_api.schema.task_object import make_task
@@ -143,7 +144,9 @@ def _assemble(
             "Mutation",
             [*members(submission), *end_fields(task), retry_field(submission), upload_field(), token_field()],
         ),
-        subscription=make_subscription(task, make_task_event(task), task_item, run_members(task)),
+        subscription=make_subscription(
+            task, make_task_event(task), task_item, make_task_change(task), run_members(task)
+        ),
         types=[*outputs, *items],
         config=CONFIG,
     )

@@ -18,9 +18,12 @@ from graphql_api.schema.delivery import complete_record
 from graphql_api.schema.log_lines import LogLineType, to_log_line
 from graphql_api.schema.selected_fields import RESULT_FIELDS, selects
 from graphql_api.schema.stream_types import event_id, parse_cursor, parse_event_id
+from graphql_api.schema.task_change import make_tasks_changed
 
 
-def make_subscription(task: type, task_event: type, task_item: type, run_fields: list[StrawberryField]) -> type:
+def make_subscription(
+    task: type, task_event: type, task_item: type, task_change: type, run_fields: list[StrawberryField]
+) -> type:
     """The subscription type of a schema with these types, and the `run<Name>` of its task types."""
 
     @strawberry.type
@@ -123,6 +126,5 @@ def make_subscription(task: type, task_event: type, task_item: type, run_fields:
                     async for snapshot in snapshots:
                         yield to_cluster(snapshot, info.context.node.settings)
 
-    if not run_fields:
-        return Subscription
-    return merge_types("Subscription", (create_type("RunSubscription", run_fields), Subscription))
+    runs = [create_type("RunSubscription", run_fields)] if run_fields else []
+    return merge_types("Subscription", (*runs, Subscription, make_tasks_changed(task_change)))

@@ -83,6 +83,7 @@ def tries(calls: Calls, task_id: str) -> Iterator[Call[Any]]:
     yield calls.claim_held(digit, 1, [("t:fibonacci", task_id)])
     yield calls.check_slots(digit, ["t:fibonacci"])
     yield calls.recall(digit, "fibonacci", 0, 100)
+    yield calls.read_changes(digit, None, listen=True)
     sha256 = digit * 64
     yield calls.register_place("uploads/a", sha256, offered_to="")
     yield calls.register_file("", sha256, "uploads/a", 1, "", "", "")

@@ -17,6 +17,7 @@
 --   {shard}:logs:<id>     list    the newest lines that the task has printed or logged (append_log)
 --   {shard}:items:<id>    list    the items of the task's stream, JSON (append_items.lua)
 --   {shard}:start_before  zset    ids of tasks that have not started -> when they must have, ms
+--   {shard}:changes       hash    the shard's newest changes, while an api node wants them (record_change)
 -- ARGV[1] is the key prefix, ARGV[2] the task id; the script's own arguments follow.
 -- All times are the server's, in milliseconds: nodes with wrong clocks cannot disagree.
 local RECORD, EVENTS, WATCH, OPEN, INDEX, EXPIRY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
@@ -116,6 +117,7 @@ local function expiry_member(name, state, tenant) return ID .. ' ' .. name .. ' 
 -- Moves the task to a state, in its record and in the lists.
 local function move_to(state)
   if TASK.state ~= state then
+    TASK.was = TASK.state
     unindex_state(TASK.name, TASK.state, TASK.tenant)
     index_state(TASK.name, state, TASK.submitted_at, TASK.tenant)
     TASK.state = state
@@ -131,6 +133,24 @@ local function final_notification()
   return ID .. cmsgpack.pack(record)
 end
 
+-- The changes of a shard, as long as an api node wants them (read_changes.lua): a ring. Fields: `last`, the number of the
+-- newest one; its number modulo CHANGES_KEPT -> the change; `armed`, if the nodes want to be notified of the next one.
+local CHANGES_KEPT = 4096
+
+local function changes_key() return SHARD .. ':changes' end
+
+-- Packed: number, id, state before (or ''), event (JSON), then what a filter asks first: name, tenant, submitted_at,
+-- tags, submitted_by.
+local function record_change(event)
+  local number = redis.call('HINCRBY', changes_key(), 'last', 1)
+  local change = redis.call('HMGET', RECORD, 'name', 'tenant', 'submitted_at', 'tags', 'submitted_by')
+  redis.call('HSET', changes_key(), number % CHANGES_KEPT,
+    cmsgpack.pack({number, ID, TASK.was or TASK.state, event, unpack(change)}))
+  if redis.call('HDEL', changes_key(), 'armed') == 1 then
+    redis.call('PUBLISH', PREFIX .. ':changes', string.sub(SHARD, -2, -2))
+  end
+end
+
 -- Writes the changes, appends an event, and notifies the nodes that watch for it. A notification is only a hint: the
 -- record is the truth.
 local function commit(kind, attempt, event_limit, progress, message)
@@ -140,11 +160,16 @@ local function commit(kind, attempt, event_limit, progress, message)
   local event = {seq = TASK.seq, kind = kind, state = TASK.state, attempt = tonumber(attempt), at = NOW}
   if progress and progress ~= '' then event.progress = tonumber(progress) end
   if message and message ~= '' then event.message = message end
-  redis.call('RPUSH', EVENTS, cjson.encode(event))
+  event = cjson.encode(event)
+  redis.call('RPUSH', EVENTS, event)
   -- The list is never longer than the newest seq.
   if TASK.seq > tonumber(event_limit) then redis.call('LTRIM', EVENTS, -tonumber(event_limit), -1) end
-  local ended = is_final(TASK.state)
-  local watchers, notification = redis.call('HGETALL', WATCH), nil
+  -- One command for the usual case: nobody watches this task, and nobody wants the changes of the shard.
+  local found = redis.call('EXISTS', WATCH, changes_key())
+  if found == 0 then return end
+  local watchers, ended = redis.call('HGETALL', WATCH), is_final(TASK.state)
+  if found == 2 or #watchers == 0 then record_change(event) end
+  local notification
   for i = 1, #watchers, 2 do
     local wants = watchers[i + 1]
     if ended or wants == 'e' then

@@ -200,7 +200,7 @@ local start_before = latest_start()
 if start_before then set_start_before(start_before) end
 -- The lines of the run before are gone; numbers continue.
 if TASK.log then set_field('log', int((parse_log())) .. ' 0 0 0') end
-TASK.state = 'QUEUED'
+TASK.was, TASK.state = state or '', 'QUEUED'
 index(name, 'QUEUED', NOW_TEXT, tenant)
 if due and limits ~= '' then
   if hold(ID, limits, ARGV[7], NOW) then announce_woken() end

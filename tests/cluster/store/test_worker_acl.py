@@ -43,6 +43,8 @@ async def test_its_threads_run_attempts_to_every_outcome(store: Store, threads: 
     calls = threads.calls
     for task_id in IDS:
         await store.run(store.calls.submit(task_id, "t", "1", b"{}", tenant="acme"))
+        # It records changes too, if a node wants them.
+        await store.run(store.calls.read_changes(task_id[0], None, listen=True))
     # A worker may be the first to meet a server that was started anew.
     await store.redis.script_flush()
     for task_id in IDS:
