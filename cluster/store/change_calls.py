@@ -72,10 +72,6 @@ class ChangeCalls(CallBuilder):
         """The channel of nodes that want changes: the digit of a shard that has new ones."""
         return f"{self.prefix}:changes"
 
-    def changes_key(self, digit: str) -> str:
-        """The newest changes of a shard."""
-        return f"{self.shard_prefix(digit)}:changes"
-
     def read_changes(
         self, digit: str, after: int | None, *, limit: int = PAGE_CHANGES, listen: bool = False
     ) -> Call[ChangePage]:

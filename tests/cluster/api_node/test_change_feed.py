@@ -134,13 +134,13 @@ async def test_a_position_that_is_gone_resumes_with_a_reset_and_then_has_every_c
     feed = ChangeFeed(store, 10)
     async with aclosing(feed.changes(everyones())) as items:
         cursor = await take_reset(items)
-    await store.commands([("DEL", store.calls.changes_key(digit)) for digit in SHARDS])
+    await store.commands([("DEL", f"{store.calls.shard_prefix(digit)}:changes") for digit in SHARDS])
     async with aclosing(feed.changes(everyones(), cursor)) as items:
         assert await take_reset(items) != cursor
         await run(store, 1)
         assert shown(await take(items, 3)) == whole(1)
         # While it listens, as after a failover that lost the newest changes.
-        await store.command("DEL", store.calls.changes_key("1"))
+        await store.command("DEL", f"{store.calls.shard_prefix('1')}:changes")
         await run(store, 2)
         await store.command("PUBLISH", store.calls.changes_channel, "1")
         found = await take(items, 4)

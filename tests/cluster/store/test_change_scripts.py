@@ -19,6 +19,10 @@ ANNA = Actor("key:1", "acme", "Anna")
 S = TaskState
 
 
+def changes_key(store: Store) -> str:
+    return f"{store.calls.shard(ID)}:changes"
+
+
 async def begin(store: Store) -> int:
     """Has the shard record its changes from now on; returns the position."""
     page = await store.run(store.calls.read_changes("b", None, listen=True))
@@ -70,11 +74,11 @@ async def test_nothing_is_recorded_unless_a_node_wants_it_nor_after_it_no_longer
     await store.run(calls.submit(ID, "etl", "1", b"{}"))
     await store.run(calls.watch(ID, "node"))
     await store.run(calls.start(ID, 1, "w"))
-    assert await store.command("EXISTS", calls.changes_key("b")) == 0
+    assert await store.command("EXISTS", changes_key(store)) == 0
     assert await read(store, 1) == ChangePage(0, None)
     monkeypatch.setattr(change_calls, "RECORDED_SECONDS", 0.05)
     after = await begin(store)
-    while await store.command("EXISTS", calls.changes_key("b")):
+    while await store.command("EXISTS", changes_key(store)):
         pass
     await store.run(calls.finish(ID, 1, b"1"))
     assert await begin(store) == after, "the numbers begin anew"
@@ -90,7 +94,7 @@ async def test_a_position_that_is_gone_is_told_from_one_after_which_nothing_happ
     await store.run(calls.submit(ID, "etl", "1", b"{}"))
     old = (await read(store, after)).changes[0]
     # As after a failover that lost the last write: another change gets the number.
-    await store.command("HSET", calls.changes_key("b"), "last", after)
+    await store.command("HSET", changes_key(store), "last", after)
     await store.run(calls.submit(OTHER, "etl", "1", b"{}"))
     anchor = (await read(store, old.number)).anchor
     assert anchor is not None
@@ -104,13 +108,13 @@ async def test_only_the_newest_changes_are_kept_and_older_positions_are_gone(sto
     await store.run(calls.start(ID, 1, "w"))
     # As if this many changes had come before.
     last = 4096 * 3
-    await store.command("HSET", calls.changes_key("b"), "last", last - 1)
+    await store.command("HSET", changes_key(store), "last", last - 1)
     await store.run(calls.progress(ID, 1, 0.1))
     await store.run(calls.progress(ID, 1, 0.2))
     assert (await read(store, after)).anchor is None
     page = await read(store, last)
     assert [change.number for change in page.changes] == [last + 1]
-    assert await store.command("HLEN", calls.changes_key("b")) <= 4096 + 2
+    assert await store.command("HLEN", changes_key(store)) <= 4096 + 2
 
 
 async def test_nodes_are_notified_once_until_one_of_them_reads_again(store: Store) -> None:
@@ -123,7 +127,7 @@ async def test_nodes_are_notified_once_until_one_of_them_reads_again(store: Stor
         await store.run(calls.submit(ID, "etl", "1", b"{}"))
         await store.run(calls.start(ID, 1, "w"))
         assert (await anext(messages))[1] == b"b"
-        assert await store.command("HEXISTS", calls.changes_key("b"), "armed") == 0
+        assert await store.command("HEXISTS", changes_key(store), "armed") == 0
         await read(store, after)
         await store.run(calls.progress(ID, 1, 0.1))
         await store.run(calls.read_changes("b", after, listen=True))
