@@ -138,6 +138,12 @@ class FileNotFound(PublicError):
     code = "FILE_NOT_FOUND"
 
 
+class WebhookNotFound(PublicError):
+    """The caller's tenant has no webhook, or no delivery, with this id."""
+
+    code = "WEBHOOK_NOT_FOUND"
+
+
 class FileTooLarge(PublicError):
     """A file is longer than FILE_LIMIT_BYTES."""
 

@@ -197,6 +197,7 @@ async def system(
             task_modules=(TASKS, "tests.task_modules.odd", "tests.task_modules.frames", "tests.task_modules.files"),
             allowed_origins=("https://app.example",),
             legacy_websocket=True,
+            webhook_networks="127.0.0.0/8",
         )
 
     yield await shared_systems.started("system", None, make)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from cluster.api_node.slot_claimer import SlotClaimer
 from cluster.api_node.submission import Submissions
 from cluster.api_node.wait_reader import WaitReader
 from cluster.api_node.waiters import Waiters
+from cluster.api_node.webhook_delivery import WebhookDeliverer
+from cluster.api_node.webhooks import Webhooks
 from cluster.current_settings import use_settings
 from cluster.data.array_reader import ArrayReader
 from cluster.data.table_reader import TableReader
@@ -38,6 +41,8 @@ from cluster.store.blob_store import BlobStore
 from cluster.store.blob_url import open_blob_store
 from cluster.system.background import BackgroundLoop
 from cluster.task_types.registry import Registry
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -55,6 +60,8 @@ class Node:
     dispatcher: Dispatcher
     submissions: Submissions
     files: Files
+    webhooks: Webhooks
+    webhook_deliverer: WebhookDeliverer
     cancellations: Cancellations
     deliveries: ResultDelivery
     paused_types: PausedTypes
@@ -87,12 +94,18 @@ class Node:
         await self.deliveries.start()
         self.paused_types.loop.start()
         self.recalls.loop.start()
-        for service in (self.slot_claimer, self.recoverer, self.pruner, self.blob_deleter):
+        self.webhooks.table.loop.start()
+        for service in (
+            self.slot_claimer, self.recoverer, self.pruner, self.blob_deleter, self.webhook_deliverer,
+        ):  # fmt: skip
             service.start()
 
     async def close(self) -> None:
-        for service in (self.blob_deleter, self.pruner, self.recoverer, self.slot_claimer):
+        for service in (
+            self.webhook_deliverer, self.blob_deleter, self.pruner, self.recoverer, self.slot_claimer,
+        ):  # fmt: skip
             await service.close()
+        await self.webhooks.table.loop.close()
         await self.recalls.loop.close()
         await self.paused_types.loop.close()
         await self.dispatcher.close()
@@ -126,12 +139,22 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         store, scheduler, dispatcher, node_id, lambda: paused_types.names, cancellations.put_superseded
     )
 
+    webhooks = Webhooks(settings, store)
+    webhook_deliverer = WebhookDeliverer(store, webhooks, node_id)
+
     def on_paused() -> None:
+        logger.info("paused task types: %s", ", ".join(sorted(paused_types.names)) or "none")
         slot_claimer.on_limits_changed()
         recalls.wake()
 
-    wakes = {"woken": slot_claimer.wake, "paused": paused_types.refresh, "due": recoverer.wake, "epoch": recoverer.wake}
-    broadcast_listeners: list[Callable[[str], None]] = [lambda message: wakes.get(message, lambda: None)()]
+    wakes = {
+        "woken": slot_claimer.wake, "due": recoverer.wake, "epoch": recoverer.wake, "delivery": webhook_deliverer.wake,
+    }  # fmt: skip
+    broadcast_listeners: list[Callable[[str], None]] = [
+        lambda message: wakes.get(message, lambda: None)(),
+        paused_types.on_broadcast,
+        webhooks.table.on_broadcast,
+    ]
 
     def on_broadcast(message: str) -> None:
         for listener in broadcast_listeners:
@@ -144,11 +167,13 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
     audit = AuditLog(store, settings.audit_entries)
     admission = Admission(settings, store, policies)
     files = Files(settings, store, blobs, admission)
+    submissions = Submissions(store, dispatcher, admission, deliveries, cancellations, audit, limits, files, webhooks)
     broadcast_listeners.append(policies.on_broadcast)
     loops = [
         scheduler.loop, dispatcher.loop, cancellations.loop, audit.loop, policies.loop,
         *deliveries.loops,
         paused_types.loop, recalls.loop, *slot_claimer.loops, *recoverer.loops, *pruner.loops, *blob_deleter.loops,
+        webhooks.table.loop, *webhook_deliverer.loops,
     ]  # fmt: skip
     return Node(
         node_id=node_id,
@@ -160,8 +185,10 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         arrays=ArrayReader(blobs),
         scheduler=scheduler,
         dispatcher=dispatcher,
-        submissions=Submissions(store, dispatcher, admission, deliveries, cancellations, audit, limits, files),
+        submissions=submissions,
         files=files,
+        webhooks=webhooks,
+        webhook_deliverer=webhook_deliverer,
         cancellations=cancellations,
         deliveries=deliveries,
         paused_types=paused_types,

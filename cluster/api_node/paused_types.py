@@ -12,8 +12,10 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
+from cluster.api_node.announced_cache import REFRESH_SECONDS, AnnouncedCache
 from cluster.api_node.cancellation import Cancellations
 from cluster.observability import metrics
 from cluster.store.async_store import Store
@@ -22,8 +24,8 @@ from cluster.system.background import BackgroundLoop
 
 logger = logging.getLogger(__name__)
 
-REFRESH_SECONDS: Final = 5.0
-"""Interval at which the paused types are read if nothing was announced."""
+PAUSED_CHANGED: Final = "paused"
+"""The message on the channel of all nodes after a change."""
 RECALL_AGAIN_SECONDS: Final = 2 * REFRESH_SECONDS
 """When attempts are recalled for the second time: after this time every node knows of the pause."""
 RECALL_SECONDS: Final = 60.0
@@ -32,34 +34,19 @@ PAGE_SIZE: Final = 256
 """Maximum number of tasks per shard that one step of a recall looks at."""
 
 
-class PausedTypes:
-    """The paused types, as this node knows them.
-
-    Args:
-        on_change: called when they have changed.
-    """
+class PausedTypes(AnnouncedCache[frozenset[str]]):
+    """The names of the paused types."""
 
     def __init__(self, store: Store, on_change: Callable[[], None]) -> None:
-        self.names: frozenset[str] = frozenset()
-        self._store = store
-        self._on_change = on_change
-        self._announced = asyncio.Event()
-        self.loop = BackgroundLoop("paused types", self._round)
+        super().__init__("paused types", PAUSED_CHANGED, partial(_read_names, store), frozenset(), on_change)
 
-    def refresh(self) -> None:
-        """Reads them again now."""
-        self._announced.set()
+    @property
+    def names(self) -> frozenset[str]:
+        return self.value
 
-    async def _round(self) -> None:
-        self._announced.clear()
-        names = frozenset(name.decode() for name in await self._store.command("HKEYS", self._store.calls.paused_key))
-        if names != self.names:
-            logger.info("paused task types: %s", ", ".join(sorted(names)) or "none")
-            self.names = names
-            self._on_change()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(REFRESH_SECONDS):
-                await self._announced.wait()
+
+async def _read_names(store: Store) -> frozenset[str]:
+    return frozenset(name.decode() for name in await store.command("HKEYS", store.calls.paused_key))
 
 
 class Recalls:

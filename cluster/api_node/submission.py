@@ -15,6 +15,7 @@ from cluster.api_node.dispatcher import Dispatchable, Dispatcher
 from cluster.api_node.files import Files, Owner
 from cluster.api_node.limits import Limits
 from cluster.api_node.result_delivery import ResultDelivery
+from cluster.api_node.webhooks import Webhooks
 from cluster.observability import metrics, tracing
 from cluster.store.actor import NOBODY, Actor
 from cluster.store.async_store import Store
@@ -47,6 +48,7 @@ class SubmitOptions:
         account: whose quotas and fair share the task counts against.
         actor: who submits.
         tags: texts by which people recognise the task.
+        webhook: URL that is told of the task's end; None for none.
     """
 
     recompute: bool = False
@@ -58,6 +60,7 @@ class SubmitOptions:
     account: str = ""
     actor: Actor = NOBODY
     tags: tuple[str, ...] = ()
+    webhook: str | None = None
 
 
 class Submissions:
@@ -73,7 +76,9 @@ class Submissions:
         audit: AuditLog,
         limits: Limits,
         files: Files,
+        webhooks: Webhooks,
     ) -> None:
+        self._webhooks = webhooks
         self._files = files
         self._cancellations = cancellations
         self._audit = audit
@@ -187,6 +192,9 @@ class Submissions:
             account=options.account,
             actor=options.actor,
             tags=options.tags,
+            webhooks=self._webhooks.interested(
+                options.tenant, options.account, bound.task_type.name, options.tags, options.webhook
+            ),
             limits=self._limits.limits_of(bound, options.account),
             ttl_seconds=bound.task_type.ttl_seconds if options.ttl_seconds is None else options.ttl_seconds,
             start_before=options.start_before,

@@ -127,6 +127,14 @@ BLOB_DELETIONS = counter(
     outcome=("deleted", "failed"),
 )
 
+WEBHOOK_DELIVERIES = counter(
+    "webhook_deliveries",
+    "Tries of deliveries to webhooks, by outcome: `RETRY` (it is tried again), `FAILED` (it is not), `POSTPONED` (its "
+    "receiver is busy) or `DROPPED` (its webhook does not want it, or is gone).",
+    "api",
+    outcome=("DELIVERED", "FAILED", "RETRY", "POSTPONED", "DROPPED"),
+)
+
 UPLOADED_BYTES = counter("uploaded_bytes", "Bytes of files that were uploaded to an api node.", "api")
 
 # Delivery -------------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from cluster.settings.parsers import (
     host_name,
     hosts,
     integer,
+    networks,
     optional,
     origins,
     proxies,
@@ -160,6 +161,17 @@ class ApiSettings(SettingsGroup):
     subscription_limit: int = setting(20_000, integer(1), "Maximum number of open subscriptions of one api node.")
     shutdown_seconds: float = setting(
         8.0, seconds(0.1), "How long a stopping api node waits for requests to end before it closes its sockets."
+    )
+    webhooks_per_account: int = setting(
+        20,
+        integer(0, 1_000),
+        "Maximum number of webhooks that one tenant registers; 0 turns webhooks off, those of submissions too.",
+    )
+    webhook_networks: str = setting(
+        "",
+        networks,
+        "Private networks that webhooks may reach, also without TLS, such as 10.1.0.0/16, separated by commas. By "
+        "default webhooks reach public addresses only.",
     )
 
     @property

@@ -215,6 +215,15 @@ def _proxy(name: str) -> str:
     return str(network) if "/" in name else name
 
 
+def networks(text: str) -> str:
+    """Networks or addresses, separated by commas."""
+    names = words(text)
+    try:
+        return ",".join(str(ipaddress.ip_network(name, strict=False)) for name in names)
+    except ValueError:
+        raise InvalidValue("IP addresses or networks such as 10.0.0.0/16, separated by commas") from None
+
+
 def hosts(text: str) -> tuple[str, ...]:
     """Names or addresses as in a Host header, in lower case and without a port."""
     names = tuple(name.lower().removeprefix("[").removesuffix("]") for name in words(text))

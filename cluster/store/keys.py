@@ -8,6 +8,11 @@ SHARDS: Final = tuple("0123456789abcdef")
 """A task's shard is the first digit of its id, and the hash tag of its keys: a cluster spreads tasks over 16 slots."""
 
 
+def shard_digit(delivery_id: str) -> str:
+    """The shard of a delivery of a webhook: that of its task."""
+    return delivery_id.removeprefix("msg_")[0]
+
+
 class Keys:
     """The names under one key prefix."""
 
@@ -41,6 +46,21 @@ class Keys:
     def usage_key(self, digit: str) -> str:
         """What the tasks of each account use in a shard."""
         return f"{self.shard_prefix(digit)}:usage"
+
+    def delivery_key(self, delivery_id: str) -> str:
+        """A delivery of a webhook."""
+        return f"{self._delivery_shard(delivery_id)}:delivery:{delivery_id}"
+
+    def due_deliveries_key(self, delivery_id: str) -> str:
+        """The deliveries of a shard that are not done, and when each is due."""
+        return f"{self._delivery_shard(delivery_id)}:deliveries"
+
+    def deliveries_of_key(self, digit: str, account: str) -> str:
+        """The deliveries of an account in a shard."""
+        return f"{self.shard_prefix(digit)}:delivery_list:{account}"
+
+    def _delivery_shard(self, delivery_id: str) -> str:
+        return self.shard_prefix(shard_digit(delivery_id))
 
     def probe_key(self, node: str) -> str:
         """The key that a node writes to test whether Redis accepts writes."""
@@ -141,8 +161,18 @@ class Keys:
         return f"{self.prefix}:tenants"
 
     @property
+    def webhooks_key(self) -> str:
+        """The registered webhooks by id, and the generations of the accounts' secrets."""
+        return f"{self.prefix}:webhooks"
+
+    @property
+    def webhook_sender_key(self) -> str:
+        """The lease of the node that delivers webhooks."""
+        return f"{self.prefix}:webhook_sender"
+
+    @property
     def salt_key(self) -> str:
-        """The secret from which the salts of the tenants' task ids are derived."""
+        """The root secret (root_secret.py)."""
         return f"{self.prefix}:salt"
 
     @property

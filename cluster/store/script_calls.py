@@ -15,6 +15,7 @@ from cluster.store.log_calls import LogCalls
 from cluster.store.lua_scripts import Call
 from cluster.store.shard_calls import ShardCalls
 from cluster.store.task_calls import TaskCalls
+from cluster.store.webhook_calls import WebhookCalls
 
 EPOCH_TTL_SECONDS: Final = 5.0
 """How long a heartbeat of the scheduler is valid."""
@@ -23,7 +24,7 @@ PROBE_TTL_SECONDS: Final = 60.0
 """How long the key is kept that a node writes to test whether Redis accepts writes."""
 
 
-class Calls(TaskCalls, ShardCalls, LimitCalls, ItemCalls, LogCalls, FileCalls, ChangeCalls):
+class Calls(TaskCalls, ShardCalls, LimitCalls, ItemCalls, LogCalls, FileCalls, ChangeCalls, WebhookCalls):
     """The calls of tasks, of shards and of files, and those that have a single key."""
 
     def __init__(self, settings: Settings) -> None:
@@ -43,6 +44,6 @@ class Calls(TaskCalls, ShardCalls, LimitCalls, ItemCalls, LogCalls, FileCalls, C
         """Takes `cost` tokens from a caller's bucket of `size`. Returns 0, or the milliseconds until it has them."""
         return self._key_call("take_tokens", self.rate_key(caller), size, per_minute, cost)
 
-    def replace_policy(self, account: str, old: bytes, new: bytes) -> Call[int]:
-        """Replaces the stored policy of an account if it still is `old` (empty: none). Returns whether it was."""
-        return self._key_call("replace_field", self.tenants_key, account, old, new)
+    def replace_field(self, key: str, field: str, old: bytes, new: bytes) -> Call[int]:
+        """Replaces a field of a hash if it still is `old` (empty: none). Returns whether it was."""
+        return self._key_call("replace_field", key, field, old, new)

@@ -73,6 +73,7 @@ class TaskCalls(CallBuilder):
         start_before: int | None = None,
         start_within_seconds: float | None = None,
         tags: Sequence[str] = (),
+        webhooks: Sequence[str] = (),
     ) -> Call[SubmitReply]:
         """Submits a task.
 
@@ -89,6 +90,8 @@ class TaskCalls(CallBuilder):
                 that.
             start_before: when the task must have started, milliseconds since 1970; after that it ends.
             tags: kept in the record if the submission begins a run.
+            webhooks: to whom its end is delivered, each `<account>|<webhook id or URL>`; those of all submissions that
+                share a run count.
             start_within_seconds: the same, counted from the submission or from `not_before`, if there is no
                 `start_before`.
         """
@@ -116,7 +119,7 @@ class TaskCalls(CallBuilder):
             self._ttl, milliseconds(EXTRA_TTL_SECONDS), account, "", actor.text, limits,
             "" if ttl is None or 0 < self._ttl <= ttl else ttl, "" if start_before is None else start_before,
             "" if start_within_seconds is None else milliseconds(start_within_seconds),
-            orjson.dumps(list(tags)) if tags else "", parse=parse,
+            orjson.dumps(list(tags)) if tags else "", " ".join(webhooks), parse=parse,
         )  # fmt: skip
 
     def start(self, task_id: str, attempt: int, worker: str) -> Call[StartReply]:

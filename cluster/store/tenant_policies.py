@@ -62,7 +62,7 @@ async def change_policy(store: Store, account: str, **changes: Any) -> TenantPol
     while True:
         old = await store.command("HGET", store.calls.tenants_key, account) or b""
         policy = replace(TenantPolicy.load(old) if old else TenantPolicy(), **changes)
-        if await store.run(store.calls.replace_policy(account, old, policy.dump())):
+        if await store.run(store.calls.replace_field(store.calls.tenants_key, account, old, policy.dump())):
             await store.command("PUBLISH", store.calls.all_channel, POLICIES_CHANGED)
             return policy
 

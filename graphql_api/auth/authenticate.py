@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cluster.errors import Unauthenticated
 from cluster.settings import Settings
 from cluster.store.async_store import Store
+from cluster.store.root_secret import root_secret
 from cluster.system.background import BackgroundLoop
 from graphql_api.auth.callers import (
     JWT_PREFIX,
@@ -157,9 +157,7 @@ class Authenticator:
         if not self._isolated:
             return replace(caller, tenant="")
         if self._salt is None:
-            key = self._store.calls.salt_key
-            await self._store.command("SET", key, secrets.token_hex(32), "NX")
-            self._salt = bytes.fromhex((await self._store.command("GET", key)).decode())
+            self._salt = await root_secret(self._store)
         salt = hmac.new(self._salt, caller.tenant.encode(), hashlib.sha256).hexdigest()[:32]
         return replace(caller, salt=salt)
 

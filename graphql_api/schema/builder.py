@@ -39,6 +39,7 @@ from graphql_api.schema.task_object import make_task
 from graphql_api.schema.task_token import token_field
 from graphql_api.schema.type_mapping import TypeMap
 from graphql_api.schema.upload_types import upload_field
+from graphql_api.schema.webhook_types import webhook_mutations
 from graphql_api.strawberry_internals import core_schema, make_field
 
 
@@ -142,7 +143,14 @@ def _assemble(
         query=make_query(task, make_task_connection(task)),
         mutation=create_type(
             "Mutation",
-            [*members(submission), *end_fields(task), retry_field(submission), upload_field(), token_field()],
+            [
+                *members(submission),
+                *end_fields(task),
+                retry_field(submission),
+                upload_field(),
+                token_field(),
+                *webhook_mutations(),
+            ],
         ),
         subscription=make_subscription(
             task, make_task_event(task), task_item, make_task_change(task), run_members(task)

@@ -4,6 +4,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
@@ -97,8 +98,11 @@ def make_cursor(pair: tuple[int, str]) -> str:
     return base64.urlsafe_b64encode(f"{pair[0]}:{pair[1]}".encode()).decode().rstrip("=")
 
 
-def parse_cursor(cursor: str, argument: str = "after") -> tuple[int, str]:
+def parse_cursor(cursor: str, argument: str = "after", identifier: re.Pattern[str] = TASK_ID) -> tuple[int, str]:
     """The position that a cursor stands for.
+
+    Args:
+        identifier: what the ids in the list look like.
 
     Raises:
         BadCursor: it was not made by `make_cursor`.
@@ -107,7 +111,7 @@ def parse_cursor(cursor: str, argument: str = "after") -> tuple[int, str]:
         if len(cursor) > CURSOR_LENGTH:
             raise ValueError(cursor[:CURSOR_LENGTH])
         score, task_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split(":")
-        if not TASK_ID.fullmatch(task_id) or len(score) > 16:
+        if not identifier.fullmatch(task_id) or len(score) > 16:
             raise ValueError(task_id)
         return int(score), task_id
     except (ValueError, binascii.Error):

@@ -29,6 +29,13 @@ from graphql_api.schema.task_filter_input import TaskFilterInput, to_task_filter
 from graphql_api.schema.task_type_description import TaskTypeType
 from graphql_api.schema.times import to_milliseconds
 from graphql_api.schema.usage_types import UsageType, all_usage, usage_of
+from graphql_api.schema.webhook_types import (
+    WebhookDeliveryConnection,
+    WebhookType,
+    list_webhooks,
+    webhook_deliveries,
+    webhook_secret,
+)
 
 
 def make_query(task_class: type, connection_class: type) -> type:
@@ -173,6 +180,21 @@ def make_query(task_class: type, connection_class: type) -> type:
         @strawberry.field(description="The accounts that use most bytes; at most 100. Needs the scope `admin`.")
         async def all_usage(self, info: ApiInfo, first: int | None = PAGE_LIMIT) -> list[UsageType] | None:
             return await all_usage(info.context.node, info.context.caller, checked_number(first, "first"))
+
+        webhooks: list[WebhookType] = strawberry.field(
+            resolver=list_webhooks,
+            description="The webhooks of the caller's tenant, oldest first. Needs the scopes `submit` and `read`, as "
+            "all of webhooks does.",
+        )
+        webhook_secret: str = strawberry.field(
+            resolver=webhook_secret,
+            description="What signs the deliveries to URLs that a submission of this tenant names (`options.webhook`).",
+        )
+        webhook_deliveries: WebhookDeliveryConnection = strawberry.field(
+            resolver=webhook_deliveries,
+            description="What was delivered, and what is to be, to webhooks of the caller's tenant, newest first; at "
+            "most 100 per page.",
+        )
 
         @strawberry.field(description="The caller of this request, with its permissions.")
         def caller(self, info: ApiInfo) -> CallerType | None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import strawberry
 
 from cluster.api_node.submission import SubmitOptions as Options
+from cluster.api_node.webhooks import Webhooks
 from cluster.errors import BadInput, Forbidden
 from cluster.settings import Settings
 from cluster.task_types.declaration import MAX_TTL_SECONDS, MIN_TTL_SECONDS
@@ -47,9 +48,14 @@ class SubmitOptions:
         description="Texts by which people recognise the task: at most 8, of at most 64 characters. They do not change "
         "its id; a submission that joins a task or finds its result leaves the tags as they are.",
     )
+    webhook: str | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="URL that is told of the task's end: a POST of JSON, signed with `webhookSecret`. Each submission "
+        "that shares a run may name its own.",
+    )
 
 
-def to_options(options: SubmitOptions | None, caller: Caller, settings: Settings) -> Options:
+def to_options(options: SubmitOptions | None, caller: Caller, settings: Settings, webhooks: Webhooks) -> Options:
     """The options of a submission.
 
     Raises:
@@ -93,6 +99,7 @@ def to_options(options: SubmitOptions | None, caller: Caller, settings: Settings
         not_before=_milliseconds(not_before),
         ttl_seconds=ttl_seconds,
         tags=tags,
+        webhook=_webhook(options.webhook, caller, webhooks) if options.webhook else None,
         start_before=_milliseconds(start_before),
         tenant=caller.tenant,
         account=caller.account,
@@ -133,3 +140,15 @@ def check_tags(tags: Sequence[str], argument: str = "options.tags") -> tuple[str
 
 def _milliseconds(time: datetime.datetime | None) -> int | None:
     return None if time is None else round(time.timestamp() * 1000)
+
+
+def _webhook(url: str, caller: Caller, webhooks: Webhooks) -> str:
+    """The URL that is told of a task's end.
+
+    Raises:
+        BadInput: it cannot be used.
+        Forbidden: the caller is a page with a task token: what its user makes up is not sent in the tenant's name.
+    """
+    if caller.confinement is not None:
+        raise Forbidden("a task token names no webhook: create one with the tenant's own credential")
+    return webhooks.check_url(url, "options.webhook")

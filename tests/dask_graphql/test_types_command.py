@@ -31,7 +31,7 @@ async def test_a_paused_type_is_listed_and_what_the_scheduler_has_not_started_is
     assert (await run("list")).output == "fibonacci  -  -\n"
     assert (await run("pause", "fibonacci")).exit_code == 0
     assert "fibonacci  -  paused 20" in (await run("list")).output
-    reading = asyncio.ensure_future(paused._round())
+    paused.loop.start()
     while not changes:
         await asyncio.sleep(0.01)
     assert await recalls._recall("fibonacci") == 15
@@ -39,9 +39,7 @@ async def test_a_paused_type_is_listed_and_what_the_scheduler_has_not_started_is
     assert await recalls._recall("fibonacci") == 0
 
     assert (await run("resume", "fibonacci")).exit_code == 0
-    paused.refresh()
-    await reading
-    paused.loop.start()
+    paused.on_broadcast("paused")
     async with asyncio.timeout(10):
         while paused.names:
             await asyncio.sleep(0.01)

@@ -15,7 +15,7 @@ FLOORS: Final = (
     ("cluster.current_settings", "cluster.node_registry", "cluster.observability"),
     ("cluster.system",),
     ("cluster.store",),
-    ("cluster.data",),
+    ("cluster.data", "cluster.webhooks"),
     ("cluster.scheduling",),
     ("cluster.api_node", "cluster.worker", "cluster.controller", "cluster.execute"),
     ("cluster.builtin_tasks",),

@@ -18,6 +18,7 @@
 --   {shard}:items:<id>    list    the items of the task's stream, JSON (append_items.lua)
 --   {shard}:start_before  zset    ids of tasks that have not started -> when they must have, ms
 --   {shard}:changes       hash    the shard's newest changes, while an api node wants them (record_change)
+--   {shard}:deliveries    zset    ids of webhook deliveries -> when each is due, ms (deliver_webhooks)
 -- ARGV[1] is the key prefix, ARGV[2] the task id; the script's own arguments follow.
 -- All times are the server's, in milliseconds: nodes with wrong clocks cannot disagree.
 local RECORD, EVENTS, WATCH, OPEN, INDEX, EXPIRY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
@@ -60,11 +61,11 @@ local TASK
 local function load_task()
   local found = redis.call('HMGET', RECORD, 'state', 'attempt', 'seq', 'name', 'submitted_at', 'tenant', 'expires_at',
     'previous_at', 'limits', 'ttl', 'start_before', 'log',
-    'stream')
+    'stream', 'webhooks')
   TASK = {state = not has_expired(found[7]) and found[1], attempt = found[2], seq = tonumber(found[3]) or 0,
     name = found[4], submitted_at = found[5], tenant = found[6], expires_at = tonumber(found[7]),
     previous_at = found[8], limits = found[9], ttl = tonumber(found[10]), start_before = tonumber(found[11]),
-    log = found[12], stream = found[13]}
+    log = found[12], stream = found[13], webhooks = found[14]}
   return TASK.state
 end
 
@@ -364,6 +365,37 @@ end
 
 local function items_key() return SHARD .. ':items:' .. ID end
 
+-- Deliveries of webhooks. Keys, all of the shard:
+--   {shard}:delivery:<id>            hash  task, run, account, to, name, state, at, status, tries, reply, tried_at
+--   {shard}:deliveries               zset  ids of those that are not done -> when each is due, ms
+--   {shard}:delivery_list:<account>  zset  ids of all that an account has -> when they came to be, ms
+
+-- An account keeps the newest of them in each shard, for this long.
+local MAX_DELIVERIES, DELIVERY_TTL = 1000, 864000000
+
+-- The task has ended: every webhook in the list ('<account>|<webhook id or URL>', separated by spaces) gets a delivery,
+-- or, if this run has one for it, that one is due again.
+local function deliver_webhooks(webhooks, state)
+  for webhook in string.gmatch(webhooks, '%S+') do
+    local account, to = string.match(webhook, '^([^|]*)|(.*)$')
+    local id = 'msg_' .. string.sub(ID, 1, 1) .. redis.sha1hex(ID .. ' ' .. TASK.submitted_at .. ' ' .. webhook)
+    local key, list = SHARD .. ':delivery:' .. id, SHARD .. ':delivery_list:' .. account
+    redis.call('HSET', key, 'task', ID, 'run', TASK.submitted_at, 'account', account, 'to', to, 'name', TASK.name,
+      'state', state, 'at', NOW_TEXT, 'status', 'PENDING', 'tries', 0, 'reply', '', 'tried_at', '')
+    redis.call('PEXPIRE', key, DELIVERY_TTL)
+    redis.call('ZADD', SHARD .. ':deliveries', NOW_TEXT, id)
+    redis.call('ZADD', list, NOW_TEXT, id)
+    redis.call('PEXPIRE', list, DELIVERY_TTL)
+    if redis.call('ZCARD', list) > MAX_DELIVERIES then
+      local oldest = redis.call('ZRANGE', list, 0, 0)[1]
+      redis.call('ZREM', list, oldest)
+      redis.call('ZREM', SHARD .. ':deliveries', oldest)
+      redis.call('DEL', SHARD .. ':delivery:' .. oldest)
+    end
+  end
+  redis.call('PUBLISH', PREFIX .. ':all', 'delivery')
+end
+
 -- Ends the task: its state, its place in the lists, its last event, its time to live (0: for ever), unless its
 -- submission or its type set another.
 local function end_task(state, attempt, ttl, event_limit, progress, message)
@@ -379,6 +411,7 @@ local function end_task(state, attempt, ttl, event_limit, progress, message)
     redis.call('ZADD', EXPIRY, int(NOW + ttl), expiry_member(TASK.name, state, TASK.tenant))
   end
   commit(state, attempt, event_limit, progress, message)
+  if TASK.webhooks then deliver_webhooks(TASK.webhooks, state) end
   -- After the last event, so that record and events expire together.
   if ttl > 0 then
     redis.call('PEXPIRE', RECORD, ttl)

@@ -10,12 +10,13 @@
 --       21 the limits that the task is subject to, or '': it is held when it is due, and `claim_held` dispatches it,
 --       22 ttl of this task's record (ms), or '' for that of all, which is never shorter, 23 when it must have started
 --       (ms), or '', 24 how long after its submission, or after not_before, it must have started (ms), or '': 23 goes
---       first, 25 tags (JSON), or ''
+--       first, 25 tags (JSON), or '', 26 webhooks to deliver its end to (deliver_webhooks), or ''
 -- Returns {outcome, dispatch (1: the caller must dispatch this attempt), record (without a long result)}, packed. If
 -- the record is new, {outcome, dispatch, attempt, seq, submitted_at, previous_at (or nil)}, which is all of it
 -- that the caller does not know.
 local name, version, input, tenant = ARGV[3], ARGV[4], ARGV[5], ARGV[12]
 local own_ttl = tonumber(ARGV[22])
+local webhooks, MAX_WEBHOOK_BYTES = ARGV[26] or '', 65536
 -- When this submission would have the task started at the latest; nil for no such time.
 local function latest_start()
   local within = tonumber(ARGV[24])
@@ -95,8 +96,20 @@ if state and not is_final(state) then
     return dispatch
   end
 
+  -- Up to as many bytes as a client could send: a task that thousands join has bounded webhooks.
+  local function add_webhooks()
+    local all = ' ' .. (TASK.webhooks or '') .. ' '
+    for webhook in string.gmatch(webhooks, '%S+') do
+      if not string.find(all, ' ' .. webhook .. ' ', 1, true) and #all + #webhook < MAX_WEBHOOK_BYTES then
+        all = all .. webhook .. ' '
+      end
+    end
+    set_field('webhooks', string.match(all, '^%s*(.-)%s*$'))
+  end
+
   redis.call('HINCRBY', RECORD, 'submissions', 1)
   add_submitter(ARGV[20])
+  if webhooks ~= '' then add_webhooks() end
   lengthen_ttl()
   if TASK.start_before then
     -- It ends early only if no submitter would have waited longer.
@@ -142,6 +155,7 @@ local function still_cached()
 end
 if state == 'SUCCEEDED' and ARGV[6] == '0' and not get_field('made_by') and still_cached() then
   redis.call('HINCRBY', RECORD, 'submissions', 1)
+  if webhooks ~= '' then deliver_webhooks(webhooks, state) end
   return cmsgpack.pack({'CACHED', 0, read_brief_record()})
 end
 local outcome = state and 'RECOMPUTED' or 'NEW'
@@ -166,7 +180,7 @@ if state then
   end
   redis.call('HDEL', RECORD, 'started_at', 'heard_at', 'finished_at', 'expires_at', 'progress', 'worker', 'error',
     'result', 'uncharged', 'unstored', 'cancelled_by', 'limits', 'ttl', 'start_before', 'checkpoint',
-    'resumes', 'made_by')
+    'resumes', 'made_by', 'webhooks')
   redis.call('PERSIST', RECORD)
   redis.call('PERSIST', EVENTS)
   if TASK.log then redis.call('DEL', log_key()) end
@@ -186,7 +200,7 @@ local not_before = tonumber(ARGV[8]) or 0
 local due, limits = not_before <= NOW, ARGV[21] or ''
 local dispatch = due and limits == ''
 local tags = ARGV[25] or ''
-begin_usage(account, input, (TASK.previous_at and redis.call('HSTRLEN', RECORD, 'previous') or 0) + #tags)
+begin_usage(account, input, (TASK.previous_at and redis.call('HSTRLEN', RECORD, 'previous') or 0) + #tags + #webhooks)
 CHANGES = {
   'name', name, 'version', version, 'input', input, 'state', 'QUEUED', 'attempt', attempt, 'submitted_at', NOW_TEXT,
   'priority', ARGV[7], 'not_before', ARGV[8], 'submissions', 1, 'lost', 0, 'retries', 0, 'undelivered', 0,
@@ -196,6 +210,7 @@ CHANGES = {
 }
 if limits ~= '' then set_field('limits', limits) end
 if own_ttl then set_field('ttl', own_ttl) end
+if webhooks ~= '' then set_field('webhooks', webhooks) end
 local start_before = latest_start()
 if start_before then set_start_before(start_before) end
 -- The lines of the run before are gone; numbers continue.

@@ -21,6 +21,7 @@ from cluster.api_node.policy_cache import PolicyCache
 from cluster.api_node.result_delivery import ResultDelivery
 from cluster.api_node.store_memory import StoreMemory
 from cluster.api_node.submission import Submissions, SubmitOptions
+from cluster.api_node.webhooks import Webhooks
 from cluster.errors import QueueFull, QuotaExceeded, StoreFull
 from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
@@ -43,7 +44,9 @@ def submissions(settings: Settings, store: Store) -> Submissions:
     limits = Limits(load_registry(), frozenset, lambda _: None)
     admission = Admission(settings, store, policies)
     files = Files(settings, store, FolderBlobStore(settings.data_dir), admission)
-    return Submissions(store, dispatcher, admission, deliveries, cancellations, audit, limits, files)
+    return Submissions(
+        store, dispatcher, admission, deliveries, cancellations, audit, limits, files, Webhooks(settings, store)
+    )
 
 
 def bound(numbers: Sequence[int], task_type: TaskType = FIBONACCI) -> list[Bound]:

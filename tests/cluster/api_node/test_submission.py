@@ -15,6 +15,7 @@ from cluster.api_node.limits import Limits
 from cluster.api_node.policy_cache import PolicyCache
 from cluster.api_node.result_delivery import ResultDelivery
 from cluster.api_node.submission import Submissions, SubmitOptions
+from cluster.api_node.webhooks import Webhooks
 from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.settings import Settings
 from cluster.store.async_store import Store
@@ -44,6 +45,7 @@ def node(settings: Settings, store: Store, dispatcher: Dispatcher, cancellations
         AuditLog(store, 0),
         Limits(load_registry(), frozenset, lambda _: None),
         Files(settings, store, FolderBlobStore(settings.data_dir), admission),
+        Webhooks(settings, store),
     )
 
 
