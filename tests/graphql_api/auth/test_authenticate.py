@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import hashlib
+import hmac
 import json
 import time
 from collections.abc import AsyncIterator
@@ -16,6 +18,7 @@ import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -79,6 +82,15 @@ async def close_code(url: str, protocol: str, init: dict[str, Any], headers: dic
         return socket.close_code
 
 
+def signed_by_a_public_key(claims: dict[str, Any]) -> str:
+    """A JWT whose maker takes the issuer's public key, which everybody has, for a secret of HS256."""
+    public = PRIVATE.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    head = {"alg": "HS256", "kid": "one", "typ": "JWT"}
+    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (head, claims)]
+    signature = base64.urlsafe_b64encode(hmac.digest(public, b".".join(parts), "sha256")).rstrip(b"=")
+    return b".".join([*parts, signature]).decode()
+
+
 BAD = {
     "nothing": "",
     "no key": "secret",
@@ -89,6 +101,9 @@ BAD = {
     "a token without an end": jwt.encode({"sub": "a", "org": "b", "aud": "dask"}, PRIVATE, "ES256", {"kid": "one"}),
     "a token without signature": jwt.encode({"sub": "a", "aud": "dask", "exp": time.time() + 9}, "", "none"),
     "a token without tenant": token(org=""),
+    "a token of another algorithm": signed_by_a_public_key(
+        {"sub": "anna", "org": "acme", "aud": "dask", "exp": time.time() + 600, "scope": "submit read"}
+    ),
 }
 
 
