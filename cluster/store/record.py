@@ -62,6 +62,8 @@ FIELDS: Final = (
     "cancelled_by",
     "previous_at",
     "tags",
+    "message",
+    "data",
 )
 """The fields of a record's hash, in the order in which the scripts return them. New ones are added at the end: other
 releases ignore what follows the fields that they know, and read what is missing as empty."""
@@ -98,6 +100,8 @@ class Record:
         cancelled_by: the text of the actor that ended it; empty unless CANCELLED.
         previous_at: when the earlier run finished whose result is kept until this run has one; None if none is kept.
         tags: what the submission that began this run was tagged with.
+        message: what the newest attempt reported with its progress, for people; empty for none.
+        data: the same for programs: JSON; None for none.
     """
 
     task_id: str
@@ -127,6 +131,8 @@ class Record:
     cancelled_by: str = ""
     previous_at: int | None = None
     tags: tuple[str, ...] = ()
+    message: str = ""
+    data: bytes | None = None
 
     @property
     def final(self) -> bool:
@@ -156,7 +162,7 @@ def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
         values = [*values, *[None] * (len(FIELDS) - len(values))]
     (name, version, input_, state, attempt, seq, submitted, started, finished, expires, progress, priority, not_before,
      submissions, worker, lost, retries, tenant, trace, error, result, account, submitted_by,
-     cancelled_by, previous_at, tags) = values[: len(FIELDS)]  # fmt: skip
+     cancelled_by, previous_at, tags, message, data) = values[: len(FIELDS)]  # fmt: skip
     assert name is not None
     assert version is not None
     assert state is not None
@@ -188,6 +194,8 @@ def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
         cancelled_by=(cancelled_by or b"").decode(),
         previous_at=int(previous_at) if previous_at else None,
         tags=tuple(orjson.loads(tags)) if tags else (),
+        message=(message or b"").decode(),
+        data=data or None,
     )
 
 
@@ -202,6 +210,8 @@ class Event:
     at: int
     progress: float | None
     message: str | None
+    data: bytes | None = None
+    """JSON, if the event reports any."""
 
 
 def parse_event(line: bytes) -> Event:
@@ -215,6 +225,7 @@ def parse_event(line: bytes) -> Event:
         at=int(raw["at"]),
         progress=raw.get("progress"),
         message=raw.get("message"),
+        data=raw["data"].encode() if "data" in raw else None,
     )
 
 

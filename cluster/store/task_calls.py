@@ -135,14 +135,26 @@ class TaskCalls(CallBuilder):
         )  # fmt: skip
 
     def progress(
-        self, task_id: str, attempt: int, fraction: float | None, partial: bytes = b"", lines: bytes = b""
+        self,
+        task_id: str,
+        attempt: int,
+        fraction: float | None,
+        partial: bytes = b"",
+        lines: bytes = b"",
+        message: str | None = None,
+        data: bytes = b"",
     ) -> Call[bool]:
         """Heartbeat of a running attempt: records its progress, partial output and printed lines (`TaskLog.pending`).
-        Returns False if it must stop."""
+        Returns False if it must stop.
+
+        Args:
+            message: the message of the latest report, empty for none; None leaves message and data as they are.
+            data: JSON of its data; empty for none.
+        """
         shown = "" if fraction is None else f"{min(1.0, max(0.0, fraction)):.4g}"
         return self._task_call(
             "progress", task_id, attempt, shown, milliseconds(CHECK_AFTER_SECONDS), self._event_limit, partial,
-            lines, parse=bool,
+            lines, *(() if message is None else (message, data)), parse=bool,
         )  # fmt: skip
 
     def record_checkpoint(self, task_id: str, attempt: int, key: str) -> Call[bool]:

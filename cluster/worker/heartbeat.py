@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 from cluster.system.background import BackgroundThread
 from cluster.worker.executor import Executor
+from cluster.worker.progress_note import ProgressNote
 
 ROUND_SECONDS: Final = 0.25
 """How often running attempts report new progress and check whether they were cancelled."""
+
+Report: TypeAlias = tuple[float | None, ProgressNote]
+"""The fraction, and what was reported beside it."""
 
 HEARTBEAT_SECONDS: Final = 1.0
 """How often an attempt without new progress sends a heartbeat."""
@@ -23,8 +27,8 @@ class HeartbeatThread:
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
-        self._sent: dict[tuple[str, int], tuple[float | None, int]] = {}
-        """The progress that was last sent for each attempt, and the number of the round."""
+        self._sent: dict[tuple[str, int], tuple[Report, int]] = {}
+        """The report that was last sent for each attempt, and the number of the round."""
         self._round_number = 0
         self.thread = BackgroundThread("heartbeat", self._round, pause_seconds=ROUND_SECONDS)
 
@@ -35,19 +39,19 @@ class HeartbeatThread:
         self._sent = {key: value for key, value in self._sent.items() if key in running}
         for key, attempt in running.items():
             # Short tasks finish before they are seen twice, and cost nothing here.
-            fraction, last = self._sent.setdefault(key, (None, self._round_number))
+            sent, last = self._sent.setdefault(key, ((None, ProgressNote()), self._round_number))
             if attempt.stream:
                 attempt.stream.send_overdue(partial(self._append_items, *key))
             shown = attempt.partial
             silent_seconds = (self._round_number - last) * ROUND_SECONDS
             has_lines = attempt.log.due()
-            nothing_new = attempt.progress == fraction and not shown and not has_lines
+            report = attempt.progress, attempt.note
+            nothing_new = report == sent and not shown and not has_lines
             if nothing_new and silent_seconds < HEARTBEAT_SECONDS:
                 continue
-            fraction = attempt.progress
             last_line, lines = attempt.log.pending() if has_lines else (0, b"")
-            may_continue = store.run_once(store.calls.progress(*key, fraction, shown or b"", lines))
-            self._sent[key] = (fraction, self._round_number)
+            may_continue = store.run_once(store.calls.progress(*key, report[0], shown or b"", lines, *report[1]))
+            self._sent[key] = (report, self._round_number)
             if has_lines:
                 attempt.log.sent(last_line)
             if shown is not None:

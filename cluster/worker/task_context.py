@@ -14,6 +14,7 @@ from cluster.scheduling.attempt_keys import GRAPH_ANNOTATION
 from cluster.scheduling.dask_internals import running_part
 from cluster.store.blob_store import BlobStore
 from cluster.task_types.value_types import Blob
+from cluster.worker.progress_note import ProgressNote, progress_note
 from cluster.worker.stream_writer import StreamWriter
 from cluster.worker.task_log import PrintedCount, TaskLog
 
@@ -44,6 +45,7 @@ class RunningAttempt:
     Attributes:
         encode: returns the JSON of an output, or None if it is too long for a record; raises TaskError if it is not
             what the task type declares.
+        note: the message and the data of the latest report.
         make: makes the latest reported partial output, until it is shown.
         partial: a partial output, until a heartbeat has carried it.
         partial_due: when the next one is due, by `time.monotonic`.
@@ -71,6 +73,7 @@ class RunningAttempt:
     checkpoint: str = ""
     checkpoint_bytes: int = 0
     progress: float | None = None
+    note: ProgressNote = ProgressNote()
     make: Callable[[], Any] | None = None
     partial: bytes | None = None
     partial_due: float = 0.0
@@ -96,16 +99,25 @@ def enter(attempt: RunningAttempt | None) -> None:
     _attempt.set(attempt)
 
 
-def report_progress(fraction: float) -> None:
-    """Reports how far the running task is, from 0 to 1. Cheap: call it as often as you like; the latest value is sent.
+def report_progress(fraction: float | None, message: str | None = None, data: Any = None) -> None:
+    """Reports how far the running task is. Cheap: call it as often as you like; the latest report is sent, about four
+    times a second. It replaces the message and the data of the report before.
+
+    Args:
+        fraction: from 0 to 1; None if it is unknown, which leaves the last one.
+        message: what the task is doing, for people; the first 500 characters are shown.
+        data: anything with a JSON form, for programs, such as `{"epoch": 3}`; at most 2,000 bytes of JSON.
 
     Raises:
-        ValueError: the fraction is not from 0 to 1.
+        ValueError: the fraction is not from 0 to 1, or the data have no JSON form or are too long.
     """
-    if not 0 <= fraction <= 1:
+    if fraction is not None and not 0 <= fraction <= 1:
         raise ValueError(f"progress is a number from 0 to 1, not {fraction!r}")
+    note = progress_note(message, data)
     if attempt := _attempt.get():
-        attempt.progress = fraction
+        attempt.note = note
+        if fraction is not None:
+            attempt.progress = fraction
 
 
 def report_partial(make: Callable[[], Any]) -> None:

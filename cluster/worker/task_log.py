@@ -44,6 +44,11 @@ class PrintedCount:
     suppressed: int = 0
 
 
+def without_control(text: str) -> str:
+    """A text in which control characters are question marks."""
+    return _CONTROL.sub("?", text)
+
+
 class TaskLog:
     """The newest lines of one attempt. The task's threads add lines, and the heartbeat thread sends them."""
 
@@ -61,7 +66,7 @@ class TaskLog:
             level: such as `INFO`.
         """
         for line in message[: MAX_LINES * MAX_LINE_LENGTH].splitlines():
-            shown = _CONTROL.sub("?", line[:MAX_LINE_LENGTH])
+            shown = without_control(line[:MAX_LINE_LENGTH])
             text = f"{level} {utf8_text(shown)}".encode()
             with self._lock:
                 self._count += 1

@@ -14,7 +14,7 @@ from dask_graphql.client.websocket_transport import WebSocketTransport
 FINAL_STATES: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 
 QUERY: Final = """subscription($id: ID!, $after: Int) {
-  taskEvents(taskId: $id, afterSeq: $after) { seq kind state attempt at progress message }
+  taskEvents(taskId: $id, afterSeq: $after) { seq kind state attempt at progress message data }
 }"""
 
 
@@ -29,6 +29,8 @@ class Event:
         attempt: number of the newest try to run the task.
         at: time of the change, in UTC.
         progress: from 0 to 1, if the event reports it.
+        message: what the task reported with its progress, or why it was retried, lost or ended.
+        data: what the task reported with its progress for programs, if the event reports any.
     """
 
     seq: int
@@ -38,6 +40,7 @@ class Event:
     at: datetime.datetime
     progress: float | None
     message: str | None
+    data: Any = None
 
 
 async def follow(websocket: WebSocketTransport, task_id: str, after_seq: int) -> AsyncGenerator[Event, None]:

@@ -8,7 +8,9 @@ from typing import Any, Final
 from cluster.store.record import Record
 from graphql_api.answer_size import current_answer
 
-READ_FIELDS: Final = ("input", "result", "output", "partial", "error", "worker", "logs", "waiting")
+READ_FIELDS: Final = (
+    "input", "result", "output", "partial", "error", "worker", "logs", "waiting", "message", "data",
+)  # fmt: skip
 """The fields of a task that need the scope `read`, also where another scope lets a caller see the task."""
 
 

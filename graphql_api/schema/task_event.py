@@ -4,6 +4,7 @@
 
 import datetime
 
+import orjson
 import strawberry
 
 from cluster.store.record import Event, Record, TaskState
@@ -48,9 +49,13 @@ def make_task_event(task_class: type) -> type:
         def progress(self) -> float | None:
             return self.event.progress
 
-        @strawberry.field
+        @strawberry.field(description="What the task reported with its progress, or why it was retried, lost or ended.")
         def message(self) -> str | None:
             return self.event.message
+
+        @strawberry.field(description="The data that the task reported with its progress, if the event reports any.")
+        def data(self) -> strawberry.scalars.JSON | None:
+            return None if self.event.data is None else orjson.loads(self.event.data)
 
         @strawberry.field(description="The task as it is now, which may be ahead of this event.")
         def task(self) -> task_class:  # type: ignore[valid-type]

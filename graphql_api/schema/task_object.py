@@ -119,6 +119,16 @@ def make_task(output_union: Any) -> type:
         def progress(self) -> float | None:
             return self.record.progress
 
+        @strawberry.field(description="What the latest attempt reported with its progress, for people.")
+        def message(self, info: ApiInfo) -> str | None:
+            info.context.caller.require(Scope.READ)
+            return self.record.message or None
+
+        @strawberry.field(description="What the latest attempt reported with its progress, for programs.")
+        def data(self, info: ApiInfo) -> strawberry.scalars.JSON | None:
+            info.context.caller.require(Scope.READ)
+            return None if self.record.data is None else orjson.loads(self.record.data)
+
         @strawberry.field(description="Why it waits; null unless QUEUED.")
         async def waiting(self, info: ApiInfo) -> WaitingType | None:
             info.context.caller.require(Scope.READ)

@@ -154,22 +154,28 @@ end
 
 -- Writes the changes, appends an event, and notifies the nodes that watch for it. A notification is only a hint: the
 -- record is the truth.
-local function commit(kind, attempt, event_limit, progress, message)
+local function commit(kind, attempt, event_limit, progress, message, data)
   TASK.seq = TASK.seq + 1
   set_field('seq', TASK.seq)
   redis.call('HSET', RECORD, unpack(CHANGES))
   local event = {seq = TASK.seq, kind = kind, state = TASK.state, attempt = tonumber(attempt), at = NOW}
   if progress and progress ~= '' then event.progress = tonumber(progress) end
   if message and message ~= '' then event.message = message end
-  event = cjson.encode(event)
-  redis.call('RPUSH', EVENTS, event)
+  local line = cjson.encode(event)
+  local change = line
+  if data and data ~= '' then
+    -- A string of JSON: decoded here, its numbers would change. The changes of the shard are without it, as they are many.
+    event.data = data
+    line = cjson.encode(event)
+  end
+  redis.call('RPUSH', EVENTS, line)
   -- The list is never longer than the newest seq.
   if TASK.seq > tonumber(event_limit) then redis.call('LTRIM', EVENTS, -tonumber(event_limit), -1) end
   -- One command for the usual case: nobody watches this task, and nobody wants the changes of the shard.
   local found = redis.call('EXISTS', WATCH, changes_key())
   if found == 0 then return end
   local watchers, ended = redis.call('HGETALL', WATCH), is_final(TASK.state)
-  if found == 2 or #watchers == 0 then record_change(event) end
+  if found == 2 or #watchers == 0 then record_change(change) end
   local notification
   for i = 1, #watchers, 2 do
     local wants = watchers[i + 1]
@@ -436,7 +442,7 @@ end
 
 -- Returns the task to QUEUED with its next attempt. The caller sets when that is due, and commits.
 local function requeue(attempt)
-  redis.call('HDEL', RECORD, 'progress', 'started_at', 'heard_at', 'worker', 'result')
+  redis.call('HDEL', RECORD, 'progress', 'message', 'data', 'started_at', 'heard_at', 'worker', 'result')
   set_field('attempt', attempt)
   move_to('QUEUED')
   leave_limits()

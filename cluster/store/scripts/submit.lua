@@ -180,7 +180,7 @@ if state then
   end
   redis.call('HDEL', RECORD, 'started_at', 'heard_at', 'finished_at', 'expires_at', 'progress', 'worker', 'error',
     'result', 'uncharged', 'unstored', 'cancelled_by', 'limits', 'ttl', 'start_before', 'checkpoint',
-    'resumes', 'made_by', 'webhooks')
+    'resumes', 'made_by', 'webhooks', 'message', 'data')
   redis.call('PERSIST', RECORD)
   redis.call('PERSIST', EVENTS)
   if TASK.log then redis.call('DEL', log_key()) end

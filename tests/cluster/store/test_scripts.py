@@ -429,6 +429,29 @@ async def test_repeated_progress_is_a_heartbeat_but_no_event(store: Store) -> No
     assert (await record(store)).seq == seq
 
 
+async def test_a_report_has_a_message_and_data_until_the_next_one_or_another_attempt(store: Store) -> None:
+    """The data are returned byte for byte: decoded and encoded in Lua, numbers would change."""
+    await submit(store)
+    await start(store)
+    data = b'{"big":12345678901234567890,"share":0.10,"none":[]}'
+    for _ in range(2):
+        assert await store.run(store.calls.progress(ID, 1, 0.5, message="reading", data=data))
+    # A heartbeat of an earlier release, and of the watchdog.
+    assert await store.run(store.calls.progress(ID, 1, None))
+    found = await record(store)
+    assert (found.progress, found.message, found.data) == (0.5, "reading", data)
+    assert await store.run(store.calls.progress(ID, 1, None, message="writing"))
+    found = await record(store)
+    assert (found.progress, found.message, found.data) == (0.5, "writing", None)
+    watched = await store.run(store.calls.watch(ID, "node", every_event=True, after_seq=2))
+    assert [(event.kind, event.progress, event.message, event.data) for event in watched.events] == [
+        ("PROGRESS", 0.5, "reading", data), ("PROGRESS", 0.5, "writing", None),
+    ]  # fmt: skip
+    await store.run(store.calls.mark_lost(ID, 1, "worker", error("WORKER_LOST", "it died")))
+    found = await record(store)
+    assert (found.message, found.data) == ("", None)
+
+
 async def test_the_list_is_newest_first_and_its_pages_have_no_gap_or_overlap(store: Store) -> None:
     ids = [f"{SHARDS[i % 16]}{i:031x}" for i in range(60)]
     for task_id in ids:

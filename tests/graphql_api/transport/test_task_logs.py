@@ -51,9 +51,9 @@ async def follow(url: str, transport: str, after: int = 0) -> AsyncGenerator[dic
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_lines_come_as_they_are_printed_until_the_task_has_ended(url: str, store: Store, transport: str) -> None:
     """The next ones are printed only when those before have been received, so that none is polled for."""
+    await begin(store)
     async with aclosing(follow(url, transport)) as received:
         first = asyncio.ensure_future(anext(received))
-        await begin(store)
         await print_lines(store, 1, "one", "two")
         assert await first == {"number": 1, "attempt": 1, "dropped": 0, "level": "INFO", "text": "one"}
         assert (await anext(received))["text"] == "two"
