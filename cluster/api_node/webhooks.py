@@ -59,8 +59,8 @@ class Webhooks:
         wanted = [f"{account}|{url}"] if url else []
         wanted += [
             f"{webhook.account}|{webhook.webhook_id}"
-            for webhook in self.table.value.webhooks.values()
-            if webhook.tenant == tenant and webhook.disabled_at is None and _may_match(webhook.where, name, tags)
+            for webhook in self.table.value.by_tenant.get(tenant, ())
+            if _may_match(webhook.where, name, tags)
         ]
         return wanted
 

@@ -117,6 +117,8 @@ class WebhookTable:
 
     webhooks: dict[str, Webhook] = field(default_factory=dict)
     secrets: dict[str, Secret] = field(default_factory=dict)
+    by_tenant: dict[str, list[Webhook]] = field(default_factory=dict)
+    """Those that are told, as every submission looks for its tenant's."""
 
     def of(self, account: str) -> list[Webhook]:
         """The webhooks of an account, oldest first."""
@@ -140,7 +142,9 @@ async def read_webhooks(store: Store) -> WebhookTable:
         if kind == "account":
             table.secrets[account] = Secret(**orjson.loads(text))
         else:
-            table.webhooks[name.decode()] = Webhook.load(text)
+            webhook = table.webhooks[name.decode()] = Webhook.load(text)
+            if webhook.disabled_at is None:
+                table.by_tenant.setdefault(webhook.tenant, []).append(webhook)
     return table
 
 

@@ -73,6 +73,7 @@ def usage(account: str | None, everybody: bool, as_json: bool, url: str | None, 
     help="Tasks with a higher priority run first. Above 0 it needs the scope `priority`.",
 )
 @click.option("--tag", "tags", multiple=True, help="A text by which you recognise the task; up to 8.")
+@click.option("--webhook", metavar="URL", help="Tell this URL of the task's end.")
 @api_options
 def submit(
     task: str,
@@ -82,6 +83,7 @@ def submit(
     recompute: bool,
     priority: int,
     tags: tuple[str, ...],
+    webhook: str | None,
     url: str | None,
     token: str | None,
 ) -> None:
@@ -112,7 +114,7 @@ def submit(
             values[name] = json.loads(text)
         except ValueError:
             values[name] = text
-    chosen = SubmitOptions(recompute=recompute, priority=priority, tags=tags)
+    chosen = SubmitOptions(recompute=recompute, priority=priority, tags=tags, webhook=webhook)
     options = None if chosen == SubmitOptions() else chosen
     work = submit_and_print(url or own_url(settings), token, task, values, wait=wait, options=options)
     sys.exit(run_command(work))

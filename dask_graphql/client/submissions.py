@@ -32,6 +32,7 @@ class SubmitOptions:
         ttl_seconds: how long the result is kept after the task's end, at most RESULT_TTL_SECONDS of the api. None: what
             the task type declares, or that.
         tags: texts by which people recognise the task: at most 8, of at most 64 characters. They do not change its id.
+        webhook: URL that is told of the task's end (docs/webhooks.md).
     """
 
     recompute: bool = False
@@ -40,6 +41,7 @@ class SubmitOptions:
     start_before: datetime.datetime | None = None
     ttl_seconds: float | None = None
     tags: tuple[str, ...] = ()
+    webhook: str | None = None
 
     def wire(self) -> dict[str, Any]:
         """The options as a GraphQL variable."""
@@ -48,6 +50,8 @@ class SubmitOptions:
         fields |= {name: time.isoformat() for name, time in times.items() if time is not None}
         if self.tags:
             fields["tags"] = list(self.tags)
+        if self.webhook is not None:
+            fields["webhook"] = self.webhook
         return fields if self.ttl_seconds is None else fields | {"ttlSeconds": self.ttl_seconds}
 
 

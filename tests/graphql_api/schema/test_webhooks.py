@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import httpx
 import pytest
-from httpx import AsyncClient
 
+from dask_graphql import AsyncClient, SubmitOptions
 from tests.cluster.api_node.test_webhook_delivery import Receiver, is_signed, receiver  # noqa: F401 - a fixture
 from tests.system import System
 
@@ -33,20 +34,20 @@ async def test_a_submission_and_a_filter_are_told_of_the_end_and_a_delivery_is_r
     create = "mutation($u: String!, $w: TaskFilter) { createWebhook(url: $u, where: $w) { id url secret disabledAt } }"
     where = {"states": ["SUCCEEDED"], "tag": tmp_path.name}
     made = (await system.ask(create, {"u": receiver.url + "&by=filter", "w": where}))["createWebhook"]
-    submit = "mutation($o: SubmitOptions) { submitFibonacci(n: 77123, options: $o) { taskId } }"
-    options = {"webhook": receiver.url + "&by=submission", "tags": [tmp_path.name]}
+    options = SubmitOptions(webhook=receiver.url + "&by=submission", tags=(tmp_path.name,))
     # The other node knows the webhook a moment later.
     async with asyncio.timeout(10):
         while made not in (await system.ask("{ webhooks { id url secret disabledAt } }", node=1))["webhooks"]:
             await asyncio.sleep(0.02)
-    task_id = (await system.ask(submit, {"o": options}, node=1))["submitFibonacci"]["taskId"]
+    async with AsyncClient(system.url_of(1).removesuffix("/graphql")) as client:
+        task_id = (await client.submit("fibonacci", n=77123, options=options)).task_id
     got = {headers[":"].partition("by=")[2]: (headers, body) for headers, body in await receiver.requests(2)}
     assert is_signed(*got["filter HTTP/1.1"], made["secret"])
     assert is_signed(*got["submission HTTP/1.1"], (await system.ask("{ webhookSecret }"))["webhookSecret"])
     found = await deliveries(system, task_id, "DELIVERED", 2)
     assert {(item["webhookId"], item["url"]) for item in found} == {
         (made["id"], made["url"]),
-        (None, options["webhook"]),
+        (None, options.webhook),
     }
     assert {(item["name"], item["state"], item["tries"], item["reply"], item["nextTryAt"]) for item in found} == {
         ("fibonacci", "SUCCEEDED", 1, "HTTP 204", None)
@@ -74,6 +75,6 @@ async def test_a_submission_and_a_filter_are_told_of_the_end_and_a_delivery_is_r
     ],
 )
 async def test_what_cannot_be_is_refused_with_its_code(system: System, operation: str, code: str) -> None:
-    async with AsyncClient() as client:
+    async with httpx.AsyncClient() as client:
         answer = (await client.post(system.url, json={"query": operation})).json()
     assert answer["errors"][0]["extensions"]["code"] == code
