@@ -35,6 +35,24 @@ class SubmissionOutcome(StrEnum):
     RECOMPUTED = "RECOMPUTED"
 
 
+class EventKind(StrEnum):
+    """What an event tells. A kind that a later release has added is read as PROGRESS: the event's state is true, and
+    its message says more."""
+
+    QUEUED = "QUEUED"
+    STARTED = "STARTED"
+    PROGRESS = "PROGRESS"
+    RETRY = "RETRY"
+    LOST = "LOST"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @classmethod
+    def _missing_(cls, value: object) -> EventKind:
+        return cls.PROGRESS
+
+
 FIELDS: Final = (
     "name",
     "version",
@@ -204,7 +222,7 @@ class Event:
     """One change of a record, numbered by `seq` from 1 within the task. `at` is milliseconds since 1970."""
 
     seq: int
-    kind: str
+    kind: EventKind
     state: TaskState
     attempt: int
     at: int
@@ -219,7 +237,7 @@ def parse_event(line: bytes) -> Event:
     raw = orjson.loads(line)
     return Event(
         seq=int(raw["seq"]),
-        kind=raw["kind"],
+        kind=EventKind(raw["kind"]),
         state=TaskState(raw["state"]),
         attempt=int(raw["attempt"]),
         at=int(raw["at"]),

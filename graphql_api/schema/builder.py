@@ -20,6 +20,7 @@ from cluster.task_types.value_types import Blob
 from graphql_api.execution.document_cache import DocumentCache
 from graphql_api.execution.operations import Operations
 from graphql_api.execution.persisted_operations import PersistedOperations
+from graphql_api.schema.error_codes import ErrorCode
 from graphql_api.schema.mutations import end_fields, submit_fields
 from graphql_api.schema.output_json import Writer, json_writer
 from graphql_api.schema.output_wrapper import output_wrapper
@@ -155,7 +156,7 @@ def _assemble(
         subscription=make_subscription(
             task, make_task_event(task), task_item, make_task_change(task), run_members(task)
         ),
-        types=[*outputs, *items],
+        types=[*outputs, *items, ErrorCode],
         config=CONFIG,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import strawberry
 
-from cluster.store.record import SubmissionOutcome, TaskState
+from cluster.store.record import EventKind, SubmissionOutcome, TaskState
 
 strawberry.enum(
     TaskState,
@@ -16,4 +16,11 @@ strawberry.enum(
     name="SubmissionOutcome",
     description="The outcome of a submission. NEW: the task was unknown. JOINED: it is already open. CACHED: it has "
     "succeeded. RECOMPUTED: it had ended and starts again.",
+)
+strawberry.enum(
+    EventKind,
+    name="TaskEventKind",
+    description="What happened. QUEUED: submitted, or submitted again. STARTED: a worker runs it. PROGRESS: it "
+    "reported something. RETRY: the attempt failed, and another one follows. LOST: the attempt's worker is gone, and "
+    "another one follows. SUCCEEDED, FAILED, CANCELLED: it has ended.",
 )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import decimal
 import math
 import re
+import uuid
 from typing import Any, Final, NewType
 
 import strawberry
@@ -21,6 +23,8 @@ from graphql_api.context import ApiInfo
 from graphql_api.schema.expires_in import ExpiresIn
 from graphql_api.schema.signed_links import HREF, Kept, file_name, signed_link
 from graphql_api.strawberry_internals import default_scalar
+
+RFC_3339: Final = "https://www.rfc-editor.org/rfc/rfc3339#section-5.6"
 
 BigInt = NewType("BigInt", int)
 """The GraphQL scalar: a decimal string out, a string or an integer in."""
@@ -43,6 +47,7 @@ def _parse_big_int(value: Any) -> int:
 BIG_INT: Final[ScalarDefinition] = strawberry.scalar(
     name="BigInt",
     description="An integer of any size: a string of decimal digits. Input accepts a string or an integer.",
+    specified_by_url="https://www.w3.org/TR/xmlschema11-2/#integer",
     serialize=_serialize_big_int,
     parse_value=_parse_big_int,
 )
@@ -61,6 +66,7 @@ def _parse_file_id(value: Any) -> str:
 FILE_ID_SCALAR: Final[ScalarDefinition] = strawberry.scalar(
     name="FileId",
     description="A file by the SHA-256 of its bytes: `sha256:` and 64 lower-case hex digits. Upload one to `/files`.",
+    specified_by_url="https://github.com/opencontainers/image-spec/blob/v1.1.0/descriptor.md#digests",
     serialize=to_text,
     parse_value=_parse_file_id,
 )
@@ -77,7 +83,13 @@ def _refuse_sub_microsecond(value: Any) -> None:
         raise GraphQLError(f"a time has a resolution of a microsecond, unlike {str(value)[:80]!r}")
 
 
-def _exact_time(kind: type) -> ScalarDefinition:
+def _utc_as_z(value: datetime.datetime | datetime.time) -> str:
+    """A time as inputs are kept too (pydantic's form): UTC is `Z`, and a time without a zone stays without one."""
+    text = value.isoformat()
+    return f"{text[:-6]}Z" if text.endswith("+00:00") else text
+
+
+def _exact_time(kind: type, description: str) -> ScalarDefinition:
     """Strawberry's scalar for a time, which refuses values finer than a microsecond instead of truncating them."""
     default = default_scalar(kind)
 
@@ -85,7 +97,15 @@ def _exact_time(kind: type) -> ScalarDefinition:
         _refuse_sub_microsecond(value)
         return default.parse_value(value)
 
-    made: ScalarDefinition = dataclasses.replace(default, parse_value=parse)
+    made: ScalarDefinition = dataclasses.replace(
+        default, parse_value=parse, serialize=_utc_as_z, description=description, specified_by_url=RFC_3339
+    )
+    return made
+
+
+def _specified(kind: type, description: str, url: str) -> ScalarDefinition:
+    """Strawberry's scalar for a type, with what it is."""
+    made: ScalarDefinition = dataclasses.replace(default_scalar(kind), description=description, specified_by_url=url)
     return made
 
 
@@ -143,8 +163,24 @@ CONFIG: Final = StrawberryConfig(
         FileId: FILE_ID_SCALAR,
         datetime.timedelta: DURATION,
         strawberry.scalars.JSON: JSON,
-        datetime.datetime: _exact_time(datetime.datetime),
-        datetime.time: _exact_time(datetime.time),
+        datetime.datetime: _exact_time(
+            datetime.datetime,
+            "A date and time as RFC 3339 has it, such as `2026-01-31T12:00:00.5Z`, to the microsecond. UTC is written "
+            "as `Z`. Values of your own tasks may lack the offset, if they are given without it.",
+        ),
+        datetime.time: _exact_time(
+            datetime.time,
+            "A time of day as RFC 3339 has it, such as `12:00:00.5`, with or without an offset; UTC is written as `Z`.",
+        ),
+        datetime.date: _specified(datetime.date, "A date as RFC 3339 has it: `2026-01-31`.", RFC_3339),
+        decimal.Decimal: _specified(
+            decimal.Decimal,
+            "A decimal number with all its digits, as a string.",
+            "https://speleotrove.com/decimal/daconvs.html",
+        ),
+        uuid.UUID: _specified(
+            uuid.UUID, "A UUID: 32 hex digits with hyphens.", "https://www.rfc-editor.org/rfc/rfc9562#section-4"
+        ),
     }
 )
 

@@ -7,7 +7,7 @@ import datetime
 import orjson
 import strawberry
 
-from cluster.store.record import Event, Record, TaskState
+from cluster.store.record import Event, EventKind, Record, TaskState
 from graphql_api.schema.times import to_datetime
 
 
@@ -27,8 +27,8 @@ def make_task_event(task_class: type) -> type:
         def seq(self) -> int:
             return self.event.seq
 
-        @strawberry.field(description="QUEUED, STARTED, PROGRESS, RETRY, LOST, SUCCEEDED, FAILED or CANCELLED.")
-        def kind(self) -> str:
+        @strawberry.field
+        def kind(self) -> EventKind:
             return self.event.kind
 
         @strawberry.field(description="The state after this event.")

@@ -49,6 +49,7 @@ async def test_every_kind_of_type_goes_in_and_comes_out(system: System) -> None:
     assert sorted(result.pop("frozen")) == ["a", "b"]
     assert result == {
         **{name: value for name, value in EVERYTHING.items() if name not in ("unique", "frozen")},
+        "at": "2026-01-31T12:00:00Z",
         "place": {"xAxis": 1, "yAxis": 3, "tags": ["t"], "colour": "BLUE"},
         "table": {"my_key": str(2**60)},
         "anything": {"a": [1, None, {"b": str(2**60)}]},

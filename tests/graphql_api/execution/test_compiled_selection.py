@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from cluster.errors import BadInput
 from cluster.settings import Settings
-from cluster.store.record import Event, Record, SubmissionOutcome, TaskState
+from cluster.store.record import Event, EventKind, Record, SubmissionOutcome, TaskState
 from cluster.store.replies import SubmitReply
 from cluster.store.tenant_policies import TenantPolicy
 from cluster.task_types.registry import load_registry
@@ -152,7 +152,7 @@ def task(record: Record) -> Any:
 
 def event(record: Record) -> Any:
     made: Any = CORE.type_map["TaskEvent"].extensions["strawberry-definition"].origin
-    return made(event=Event(3, "PROGRESS", record.state, 1, 5, 0.5, "half"), record=record)
+    return made(event=Event(3, EventKind.PROGRESS, record.state, 1, 5, 0.5, "half"), record=record)
 
 
 @settings(deadline=None)
@@ -189,7 +189,7 @@ def test_a_plain_selection_is_read_without_graphql_core() -> None:
     asked = "{ taskId state finishedAt result { __typename ... on FibonacciResult { value } } error { code message } }"
     assert read_only(f"subscription($i: ID!) {{ taskResult(taskId: $i) {asked} }}") == (
         '{"taskResult":{"taskId":"00000000000000000000000000000000","state":"SUCCEEDED",'
-        '"finishedAt":"1970-01-01T00:00:00.003000+00:00","result":{"__typename":"FibonacciResult",'
+        '"finishedAt":"1970-01-01T00:00:00.003000Z","result":{"__typename":"FibonacciResult",'
         '"value":"34"},"error":null}}'
     )
 
