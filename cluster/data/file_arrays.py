@@ -13,7 +13,7 @@ from cluster.data.manifest import Manifest
 from cluster.errors import BadInput
 from cluster.task_types.array_types import Array
 from cluster.task_types.data_files import ArrayFile
-from cluster.task_types.file import content_of
+from cluster.task_types.file import FileContent, content_of
 
 
 class FileArray:
@@ -76,7 +76,7 @@ class FileArray:
     @cached_property
     def _reader(self) -> ArrayReader:
         assert self._manifest is not None
-        blobs: Any = _ManifestFiles(self._manifest, content_of(self._file).key)
+        blobs: Any = _ManifestFiles(self._manifest, content_of(self._file))
         return ArrayReader(blobs, max_read_bytes=None)
 
     @cached_property
@@ -91,11 +91,11 @@ class FileArray:
 class _ManifestFiles:
     """The files of a manifest with the reading half of a blob store's interface."""
 
-    def __init__(self, manifest: Manifest, key: str) -> None:
-        self._manifest, self._key = manifest, key
+    def __init__(self, manifest: Manifest, content: FileContent) -> None:
+        self._manifest, self._content = manifest, content
 
     def read_sync(self, key: str, offset: int, length: int) -> bytes:
-        with self._manifest.file(key, self._key).open() as file:
+        with self._manifest.file(key, self._content).open() as file:
             file.seek(offset)
             return file.read(length)
 

@@ -37,7 +37,7 @@ class FileTable:
         names = list(self._manifest.files)
         if ".schema" not in names:
             return _parquet(self._part(0)).schema_arrow
-        encoded = self._manifest.file(".schema", content_of(self._file).key).read()
+        encoded = self._manifest.file(".schema", content_of(self._file)).read()
         return pyarrow().ipc.read_schema(pyarrow().py_buffer(encoded))
 
     @cached_property
@@ -100,7 +100,7 @@ class FileTable:
     def _part(self, number: int) -> File:
         if self._manifest is None:
             return self._file
-        return self._manifest.file(f".{number}.parquet", content_of(self._file).key)
+        return self._manifest.file(f".{number}.parquet", content_of(self._file))
 
 
 def _parquet(file: File) -> Any:

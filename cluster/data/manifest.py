@@ -53,15 +53,16 @@ class Manifest:
         files = [[name, it.size_bytes, it.sha256] for name, it in sorted(self.files.items())]
         return orjson.dumps({"dask-graphql": "parts", kind: described, "files": files})
 
-    def file(self, name: str, key: str) -> File:
+    def file(self, name: str, manifest: FileContent) -> File:
         """One of its files.
 
         Args:
-            key: of the manifest.
+            manifest: what is known of the manifest itself.
         """
         written = self.files[name]
         made = File(file_id(written.sha256))
-        resolve(made, FileContent(f"{key}{name}", written.size_bytes))
+        local = manifest.local and f"{manifest.local}{name}"
+        resolve(made, FileContent(f"{manifest.key}{name}", written.size_bytes, local=local))
         return made
 
     def paths(self) -> Iterator[tuple[str, str]]:

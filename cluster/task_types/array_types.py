@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from cluster.task_types.data_reading import Grid
 from cluster.task_types.value_types import BigInt
 
 
@@ -38,7 +39,7 @@ class Coordinate:
 
 
 @dataclass(frozen=True)
-class Array:
+class Array(Grid):
     """An array of any size, kept in the blob store.
 
     A return annotation: `-> Array`. The function returns a numpy array, a Dask array, whose chunks the workers write in
@@ -71,10 +72,7 @@ class Array:
     sha256: str | None = None
 
     if TYPE_CHECKING:
-        # An argument that is declared `Array` is an ArrayFile (data_files.py), which has these.
-        def to_numpy(self) -> Any: ...
-        def to_dask(self) -> Any: ...
-        def to_xarray(self) -> Any: ...
+        # An argument that is declared `Array` is an ArrayFile (data_files.py).
         def path(self) -> Path: ...
 
     @property

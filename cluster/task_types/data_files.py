@@ -5,45 +5,15 @@ Nothing here imports a table library: a worker's executor says how such files ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Final, Protocol, get_origin
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, get_origin
 
 from cluster.errors import RegistryError
 from cluster.task_types.annotations import EMPTY, item_type, unwrap_annotated, without_none
 from cluster.task_types.array_types import is_array
+from cluster.task_types.data_reading import Grid, GridReader, RowReader, Rows
 from cluster.task_types.file import File
 from cluster.task_types.table_types import Column, is_table
-
-
-class RowReader(Protocol):
-    """Reads one table."""
-
-    @property
-    def row_count(self) -> int: ...
-
-    @property
-    def columns(self) -> list[Column]: ...
-
-    def to_arrow(self, columns: Sequence[str] | None) -> Any: ...
-
-    def to_dask(self, columns: Sequence[str] | None) -> Any: ...
-
-
-class GridReader(Protocol):
-    """Reads one array."""
-
-    @property
-    def dtype(self) -> str: ...
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-    def to_numpy(self) -> Any: ...
-
-    def to_dask(self) -> Any: ...
-
-    def to_xarray(self) -> Any: ...
-
 
 _NO_READERS: Final = (
     "tables and arrays are read in a running task only; in a test, call dask_graphql.testing.run_task, with "
@@ -58,107 +28,65 @@ def use_readers(table: Callable[[TableFile], RowReader], array: Callable[[ArrayF
     _readers = table, array
 
 
-class TableFile(File):
+class TableFile(File, Rows):
     """A table as an argument: the `fileId` of another task's Table, or a Parquet file that a client has uploaded.
 
     The argument is declared `Table`. Only what is asked for is fetched. It can be passed to the parts of a graph.
-
-    Raises, in every method:
-        BlobError: the bytes cannot be fetched.
-        BadInput: the file is no table.
     """
 
-    __slots__ = ("_reader",)
+    __slots__ = ("_opened_reader",)
     declared_as: ClassVar = "Table"
-    _reader: RowReader
+    _opened_reader: RowReader
 
     @property
     def row_count(self) -> int:
-        """Number of its rows."""
-        return self._opened_reader().row_count
+        """Number of its rows. Raises as `to_arrow`."""
+        return self._reader().row_count
 
     @property
     def columns(self) -> list[Column]:
-        """The names and types of its columns."""
-        return self._opened_reader().columns
+        """The names and types of its columns. Raises as `to_arrow`."""
+        return self._reader().columns
 
-    def to_arrow(self, columns: Sequence[str] | None = None) -> Any:
-        """The table as a pyarrow Table, which must fit into memory.
-
-        Args:
-            columns: only these; None for all.
-        """
-        return self._opened_reader().to_arrow(columns)
-
-    def to_pandas(self, columns: Sequence[str] | None = None) -> Any:
-        """The table as a pandas DataFrame; else as `to_arrow`."""
-        return self.to_arrow(columns).to_pandas()
-
-    def to_polars(self, columns: Sequence[str] | None = None) -> Any:
-        """The table as a polars DataFrame; else as `to_arrow`."""
-        import polars
-
-        return polars.from_arrow(self.to_arrow(columns))
-
-    def to_dask(self, columns: Sequence[str] | None = None) -> Any:
-        """The table as a Dask DataFrame, whose partitions are read by the workers that compute with them."""
-        return self._opened_reader().to_dask(columns)
-
-    def _opened_reader(self) -> RowReader:
-        if not hasattr(self, "_reader"):
+    def _reader(self) -> RowReader:
+        if not hasattr(self, "_opened_reader"):
             if _readers is None:
                 raise RuntimeError(_NO_READERS)
-            self._reader = _readers[0](self)
-        return self._reader
+            self._opened_reader = _readers[0](self)
+        return self._opened_reader
 
 
-class ArrayFile(File):
+class ArrayFile(File, Grid):
     """An array as an argument: the `fileId` of another task's Array, or a `.npy` file that a client has uploaded.
 
     The argument is declared `Array`. It can be passed to the parts of a graph, and to every function that takes an
     array of numpy.
-
-    Raises, in every method:
-        BlobError: the bytes cannot be fetched.
-        BadInput: the file is no array.
     """
 
-    __slots__ = ("_reader",)
+    __slots__ = ("_opened_reader",)
     declared_as: ClassVar = "Array"
-    _reader: GridReader
+    _opened_reader: GridReader
 
     @property
     def dtype(self) -> str:
-        """numpy's name of its type."""
-        return self._opened_reader().dtype
+        """numpy's name of its type. Raises as `to_numpy`."""
+        return self._reader().dtype
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Its length along each dimension."""
-        return self._opened_reader().shape
-
-    def to_numpy(self) -> Any:
-        """The whole array, which must fit into memory."""
-        return self._opened_reader().to_numpy()
-
-    def to_dask(self) -> Any:
-        """The array as a Dask array, whose chunks are read by the workers that compute with them."""
-        return self._opened_reader().to_dask()
-
-    def to_xarray(self) -> Any:
-        """The array as an xarray DataArray with its coordinates; its values are a Dask array if it is in chunks."""
-        return self._opened_reader().to_xarray()
+        """Its length along each dimension. Raises as `to_numpy`."""
+        return self._reader().shape
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         values = self.to_numpy()
         return values if dtype is None else values.astype(dtype)
 
-    def _opened_reader(self) -> GridReader:
-        if not hasattr(self, "_reader"):
+    def _reader(self) -> GridReader:
+        if not hasattr(self, "_opened_reader"):
             if _readers is None:
                 raise RuntimeError(_NO_READERS)
-            self._reader = _readers[1](self)
-        return self._reader
+            self._opened_reader = _readers[1](self)
+        return self._opened_reader
 
 
 def argument_annotation(annotation: Any, where: str) -> Any:

@@ -116,7 +116,9 @@ class File:
         """
         if self._opened is None:
             known = self._known
-            self._opened = OpenedFile(Path(known.local)) if known.local else fetch(self.sha256, known)
+            if known.local and known.media_type == MANIFEST:
+                raise RuntimeError("in run_task, a table or an array of several files has no folder: use its methods")
+            self._opened = fetch(self.sha256, known)
         return self._opened.path
 
     def open(self) -> BinaryIO:
@@ -173,8 +175,10 @@ def fetch(sha256: str, content: FileContent) -> OpenedFile:
 
     Raises:
         BlobError: its bytes cannot be fetched.
-        RuntimeError: this process is no worker.
+        RuntimeError: this process is no worker, and the file is not on this machine.
     """
+    if content.local:
+        return OpenedFile(Path(content.local))
     if _fetch is None:
         raise RuntimeError(_NOT_RUNNING)
     return _fetch(sha256, content)

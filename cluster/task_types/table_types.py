@@ -11,7 +11,7 @@ import datetime
 import enum
 import typing
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,6 +26,7 @@ from cluster.task_types.annotations import (
     unwrap_annotated,
     without_none,
 )
+from cluster.task_types.data_reading import Rows
 from cluster.task_types.value_types import BigInt, BigIntMark
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Table(Generic[T]):
+class Table(Rows, Generic[T]):
     """Rows and columns of any number, kept as Parquet files in the blob store.
 
     A return annotation: `-> Table`, or `-> Table[Row]` with a dataclass or model Row of the columns. The function
@@ -95,11 +96,7 @@ class Table(Generic[T]):
         return _table_of(row)
 
     if TYPE_CHECKING:
-        # An argument that is declared `Table` is a TableFile (data_files.py), which has these.
-        def to_arrow(self, columns: Sequence[str] | None = None) -> Any: ...
-        def to_pandas(self, columns: Sequence[str] | None = None) -> Any: ...
-        def to_polars(self, columns: Sequence[str] | None = None) -> Any: ...
-        def to_dask(self, columns: Sequence[str] | None = None) -> Any: ...
+        # An argument that is declared `Table` is a TableFile (data_files.py).
         def path(self) -> Path: ...
 
     @property

@@ -74,7 +74,7 @@ class FileCache:
         manifest = read_manifest(opened.path.read_bytes())
 
         def add(name: str, path: str) -> None:
-            file = manifest.file(name, content.key)
+            file = manifest.file(name, content)
             fetched = self.fetch(file.sha256, content_of(file))
             target = folder.path / path
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from cluster.store.record import TaskState
 from cluster.task_types.task_type import Bound
 from cluster.task_types.value_types import Blob
 from dask_graphql.client.errors import TaskCancelled, TaskFailed
+from dask_graphql.testing.kept_data import make_readable
 
 
 @dataclass
@@ -68,7 +69,8 @@ class Outcome:
 
     @property
     def value(self) -> Any:
-        """The output, read back from its JSON; of a stream, the list of its items.
+        """The output, read back from its JSON; of a stream, the list of its items. Tables and arrays in it have the
+        methods of a client's: `to_pandas()`, `to_arrow()`, `to_numpy()` and others.
 
         Raises:
             TaskFailed: the task failed; with the traceback, if the function raised.
@@ -82,7 +84,9 @@ class Outcome:
                 failed.add_note(traceback)
             raise failed
         assert self.result is not None
-        return self.attempts[-1].items if self._is_stream else self._output.read(self.result)
+        if self._is_stream:
+            return self.attempts[-1].items
+        return make_readable(self._output.read(self.result), self)
 
     @property
     def progress(self) -> list[float]:

@@ -37,6 +37,7 @@ from cluster.worker.partial_outputs import encode_partial
 from cluster.worker.stream_writer import StreamWriter
 from cluster.worker.task_context import enter
 from dask_graphql.testing.attempt import RecordedAttempt
+from dask_graphql.testing.kept_data import passed_on
 from dask_graphql.testing.outcomes import Attempt, Outcome
 
 T = TypeVar("T")
@@ -67,7 +68,8 @@ def run_task(function: Callable[..., Any], options: RunOptions | None = None, /,
     Args:
         function: a function with `@task`.
         options: when to cancel it, and other settings.
-        inputs: the arguments; a file is `File.from_path(...)`.
+        inputs: the arguments. A file is `File.from_path(...)`; a table or an array may also be that of another
+            outcome's `value`.
 
     Raises:
         RegistryError: the function is no task.
@@ -75,8 +77,9 @@ def run_task(function: Callable[..., Any], options: RunOptions | None = None, /,
     """
     options = options or RunOptions()
     settings = options.settings or load_settings({}, expose_tracebacks=True)
-    bound = task_type_of(function).bind(inputs, limit_bytes=settings.input_limit_bytes)
-    files = list(instances_in(dict(inputs), File))
+    given = {name: passed_on(value) for name, value in inputs.items()}
+    bound = task_type_of(function).bind(given, limit_bytes=settings.input_limit_bytes)
+    files = list(instances_in(given, File))
     allow_long_integers()
     use_readers(FileTable, FileArray)
     return _outside_event_loops(lambda: _run(bound, options, settings, files))

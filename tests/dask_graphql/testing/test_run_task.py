@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import time
 from dataclasses import dataclass
@@ -42,6 +43,16 @@ from dask_graphql import (
     task,
 )
 from dask_graphql.testing import RunOptions, run_task
+from tests.task_modules.frames import (
+    describe_table,
+    double_array,
+    make_array,
+    make_chunks,
+    make_partitions,
+    make_table,
+    sum_array,
+    sum_by_station,
+)
 
 
 @dataclass
@@ -273,3 +284,23 @@ def _no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("redis.Redis.__init__", refuse)
     monkeypatch.setattr("distributed.Client.__init__", refuse)
+
+
+def test_tables_and_arrays_are_read_as_a_client_reads_them_and_passed_on() -> None:
+    several = run_task(make_partitions, rows=20, partitions=3).value
+    for table in (run_task(make_table, rows=20).value, several):
+        assert table.to_pandas()["number"].tolist() == list(range(20))
+        assert table.to_arrow(["station"]).num_rows == len(table.to_polars()) == len(table.to_dask()) == 20
+        sums = run_task(sum_by_station, table=table).value.to_pandas()
+        assert sums["value"].sum() == table.to_pandas()["value"].sum()
+    for array in (
+        run_task(make_array, rows=4, columns=6).value,
+        run_task(make_chunks, rows=4, columns=6, chunk=3).value,
+    ):
+        assert array.to_numpy().tolist() == array.to_dask().compute().tolist() == array.to_xarray().values.tolist()
+        assert run_task(sum_array, array=run_task(double_array, array=array).value).value == 2 * sum(range(24))
+    with pytest.raises(RuntimeError, match="clients read them"):
+        dataclasses.replace(several).to_pandas()
+    folder = run_task(describe_table, table=several)
+    assert folder.error is not None
+    assert "has no folder" in folder.error["message"]
