@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cluster.worker.task_context import cancelled, report_partial, report_progress
     from dask_graphql.client.async_client import AsyncClient
     from dask_graphql.client.async_handle import AsyncHandle
+    from dask_graphql.client.changes import Change
     from dask_graphql.client.errors import (
         ApiUnavailable,
         BadArguments,
@@ -63,6 +64,7 @@ __all__ = [
     "BigInt",
     "Blob",
     "BlobStore",
+    "Change",
     "Client",
     "ClientError",
     "Event",
@@ -126,6 +128,7 @@ _MODULES = {
         "ApiUnavailable", "BadArguments", "ClientError", "IdMismatch", "IdUnknown", "Refused", "ResultTimeout",
         "TaskCancelled", "TaskFailed", "UnknownTaskType",
     ),
+    "dask_graphql.client.changes": ("Change",),
     "dask_graphql.client.events": ("Event",),
     "dask_graphql.client.items": ("Item",),
     "dask_graphql.client.network": ("BadProxy",),

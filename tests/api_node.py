@@ -17,9 +17,12 @@ from graphql_api.serve import server_options
 
 
 @asynccontextmanager
-async def api_node(settings: Settings, registry: Registry | None = None) -> AsyncIterator[str]:
-    """Serves an api node as `dask-graphql api` does, and yields the URL of its `/graphql`."""
-    settings = replace(settings, port=free_port())
+async def api_node(
+    settings: Settings, registry: Registry | None = None, *, port: int | None = None
+) -> AsyncIterator[str]:
+    """Serves an api node as `dask-graphql api` does, on a free port by default, and yields the URL of its
+    `/graphql`."""
+    settings = replace(settings, port=port or free_port())
     server = uvicorn.Server(uvicorn.Config(**server_options(settings, create_app(settings, registry))))
     serving = asyncio.ensure_future(server.serve())
     while not server.started:

@@ -18,19 +18,29 @@ from dask_graphql.cli.over_http import api_options, own_url, run_command
 @click.option("--first", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many at most.")
 @click.option("--state", type=click.Choice(list(TaskState), case_sensitive=False), help="Only tasks in this state.")
 @click.option("--name", help="Only tasks of this task type.")
+@click.option("--tag", help="Only tasks with this tag.")
+@click.option("--follow", "-f", is_flag=True, help="Continue with every change of these tasks, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print lines of JSON instead of a table.")
 @api_options
 def tasks(
-    first: int, state: TaskState | None, name: str | None, as_json: bool, url: str | None, token: str | None
+    first: int,
+    state: TaskState | None,
+    name: str | None,
+    tag: str | None,
+    follow: bool,
+    as_json: bool,
+    url: str | None,
+    token: str | None,
 ) -> None:
     """Lists tasks over HTTP, newest first. A credential needs the scope `read`."""
     commands = _commands("tasks")
     address = url or own_url(load_settings())
-    run_command(
-        commands.list_tasks(
-            address, token, first=first, state=None if state is None else state.value, name=name, as_json=as_json
-        )
-    )
+    wanted = {"state": None if state is None else state.value, "name": name, "tag": tag}
+    with contextlib.suppress(KeyboardInterrupt):
+        if follow:
+            run_command(commands.follow_tasks(address, token, first=first, wanted=wanted, as_json=as_json))
+        else:
+            run_command(commands.list_tasks(address, token, first=first, wanted=wanted, as_json=as_json))
 
 
 @click.command()

@@ -13,6 +13,7 @@ from cluster.errors import BadTaskId
 from cluster.task_types.file import File
 from cluster.task_types.task_id import check_task_id
 from dask_graphql.client.async_handle import AsyncHandle
+from dask_graphql.client.changes import Change, follow_changes, to_filter
 from dask_graphql.client.codec import Blob
 from dask_graphql.client.errors import (
     BadArguments,
@@ -167,24 +168,49 @@ class AsyncClient:
         except BadTaskId as error:
             raise BadArguments(error.message) from None
 
-    async def tasks(self, first: int = 20, *, state: str | None = None, name: str | None = None) -> TaskList:
+    async def tasks(
+        self, first: int = 20, *, state: str | None = None, name: str | None = None, tag: str | None = None
+    ) -> TaskList:
         """The newest tasks of the api that the caller may see.
 
         Args:
             first: how many at most.
             state: only tasks in this state, such as FAILED.
             name: only tasks of this task type.
+            tag: only tasks with this tag.
         """
         found = TaskList()
         after = None
+        where = to_filter({"states": state and [state], "names": name and [name], "tag": tag})
         while len(found) < first:
-            wanted = {"first": min(PAGE, first - len(found)), "after": after, "state": state, "name": name}
+            wanted = {"first": min(PAGE, first - len(found)), "after": after, "where": where}
             page = (await self._http.execute(TASKS, wanted))["tasks"]
-            found += [to_summary(edge["node"]) for edge in page["edges"]]
+            found += map(to_summary, page["nodes"])
             if not page["pageInfo"]["hasNextPage"]:
                 break
             after = page["pageInfo"]["endCursor"]
         return found
+
+    async def changes(
+        self, where: Mapping[str, Any] | None = None, *, after: str | None = None
+    ) -> AsyncGenerator[Change, None]:
+        """Yields every change of the tasks that `where` means and the caller may see, without end.
+
+        The first one has `reset`: whoever keeps a list of tasks reads it then, with `tasks`. Another such one comes
+        whenever changes may have been missed. None is lost with a connection.
+
+        Args:
+            where: the fields of the api's `TaskFilter`: `states`, `names`, `tag`, `error_code`, `submitted_by`,
+                `submitted_after` and `submitted_before` (as `datetime`), `text`. None for all tasks.
+            after: continue after the change with this `cursor`.
+
+        Raises:
+            Refused: the api refuses the filter or the cursor.
+            ApiUnavailable: the api did not respond within `patience_seconds`.
+        """
+        async with aclosing(follow_changes(self._websocket, where, after)) as changes:
+            async for change in changes:
+                yield change
 
     async def map(
         self,

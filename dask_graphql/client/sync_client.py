@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Self, TypeVar
 
 from cluster.task_types.file import File
 from dask_graphql.client.async_client import AsyncClient
+from dask_graphql.client.changes import Change
 from dask_graphql.client.codec import Blob
 from dask_graphql.client.errors import ClientError, TaskCancelled, TaskFailed
 from dask_graphql.client.handle import Handle
@@ -112,9 +113,15 @@ class Client:
         """A handle of a task by its id; the task need not be submitted yet."""
         return Handle(self, self._client.task(task_id, task))
 
-    def tasks(self, first: int = 20, *, state: str | None = None, name: str | None = None) -> TaskList:
+    def tasks(
+        self, first: int = 20, *, state: str | None = None, name: str | None = None, tag: str | None = None
+    ) -> TaskList:
         """The newest tasks of the api that the caller may see."""
-        return self._run(self._client.tasks(first, state=state, name=name))
+        return self._run(self._client.tasks(first, state=state, name=name, tag=tag))
+
+    def changes(self, where: Mapping[str, Any] | None = None, *, after: str | None = None) -> Iterator[Change]:
+        """Yields every change of the tasks that `where` means, without end."""
+        return self._iterate(self._client.changes(where, after=after))
 
     def map(
         self,

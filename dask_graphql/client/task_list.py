@@ -12,15 +12,15 @@ from dask_graphql.client.html import tasks_html
 PAGE: Final = 100
 """Tasks per request at most, as the api allows."""
 
-TASKS: Final = """query($first: Int, $after: String, $state: TaskState, $name: String) {
-  tasks(first: $first, after: $after, state: $state, name: $name) {
-    edges { node {
-      taskId name state progress attempt tags submittedAt startedAt finishedAt error { code type message }
-      waiting { reason ahead etaSeconds }
-    } }
-    pageInfo { hasNextPage endCursor }
-  }
-}"""
+NODE: Final = """taskId name state progress attempt tags submittedAt startedAt finishedAt
+      error { code type message } waiting { reason ahead etaSeconds }"""
+"""What a `TaskSummary` is made of."""
+TASKS: Final = f"""query($first: Int, $after: String, $where: TaskFilter) {{
+  tasks(first: $first, after: $after, where: $where) {{
+    nodes {{ {NODE} }}
+    pageInfo {{ hasNextPage endCursor }}
+  }}
+}}"""
 
 
 @dataclass(frozen=True)

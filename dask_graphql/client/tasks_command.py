@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 from typing import Final
@@ -29,18 +29,46 @@ def open_client(url: str, token: str | None, patience_seconds: float = SUBMIT_SE
 
 
 async def list_tasks(
-    url: str, token: str | None, *, first: int, state: str | None, name: str | None, as_json: bool
+    url: str, token: str | None, *, first: int, wanted: Mapping[str, str | None], as_json: bool
 ) -> None:
     """Prints the newest tasks as a table or as lines of JSON.
+
+    Args:
+        wanted: `state`, `name` and `tag` of the tasks; None for any.
 
     Raises:
         ClientError: the api refuses, or does not respond.
     """
     async with open_client(url, token) as client:
-        tasks = await client.tasks(first, state=state, name=name)
+        _print_tasks(await client.tasks(first, **wanted), as_json)
+
+
+async def follow_tasks(
+    url: str, token: str | None, *, first: int, wanted: Mapping[str, str | None], as_json: bool
+) -> None:
+    """As `list_tasks`, and then prints a line for every change, until it is cancelled. The list is printed again if
+    changes may have been missed.
+
+    Raises:
+        ClientError: the api refuses, or does not respond.
+    """
+    state, name = wanted["state"], wanted["name"]
+    where = {"states": state and [state], "names": name and [name], "tag": wanted["tag"]}
+    async with open_client(url, token, WAIT_SECONDS) as client, aclosing(client.changes(where)) as changes:
+        async for change in changes:
+            if change.reset:
+                _print_tasks(await client.tasks(first, **wanted), as_json)
+            elif as_json:
+                print(json.dumps(asdict(change), default=str), flush=True)
+            else:
+                name = "" if change.task is None else change.task.name
+                print(f"{change.at:%Y-%m-%dT%H:%M:%S}Z {change.kind} {name} {change.task_id}", flush=True)
+
+
+def _print_tasks(tasks: TaskList, as_json: bool) -> None:
     if as_json:
         for task in tasks:
-            print(json.dumps(asdict(task), default=str))
+            print(json.dumps(asdict(task), default=str), flush=True)
     else:
         Console().print(render(tasks))
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
+import pytest
 from click.testing import CliRunner, Result
 
 from cluster.attempt_errors import error
 from cluster.settings import Settings
 from cluster.store.async_store import Store
+from dask_graphql import AsyncClient, Client
 from dask_graphql.cli import command
+from dask_graphql.client.tasks_command import follow_tasks
+from dask_graphql.dev_system import free_port
 from tests.api_node import api_node
 
 
@@ -71,3 +76,57 @@ async def test_tasks_are_listed_followed_cancelled_and_retried(settings: Setting
         unknown = await run("logs", "0" * 32)
         assert unknown.exit_code == 1
         assert "was never submitted" in str(unknown.exception)
+
+
+async def test_changes_are_followed_across_nodes_by_the_clients(settings: Settings, store: Store) -> None:
+    calls = store.calls
+    settings = replace(settings, port=free_port())
+    task_id = "5" * 32
+
+    async with AsyncClient(f"http://127.0.0.1:{settings.port}", patience_seconds=20) as client:
+        changes = client.changes({"states": ["QUEUED", "FAILED"], "tag": "nightly"})
+        async with asyncio.timeout(30):
+            async with api_node(settings, port=settings.port):
+                assert (await anext(changes)).reset
+                await store.run(calls.submit(task_id, "fibonacci", "1", b'{"n":3}', tags=("nightly",)))
+                queued = await anext(changes)
+                assert (queued.kind, queued.state, queued.task_id, queued.seq) == ("QUEUED", "QUEUED", task_id, 1)
+                assert queued.task is not None
+                assert queued.task.tags == ("nightly",)
+            # No api node runs meanwhile.
+            await store.run(calls.start(task_id, 1, "w"))
+            await store.run(calls.fail(task_id, 1, error("TASK_FAILED", "no such file")))
+            async with api_node(settings, port=settings.port) as url:
+                started, failed = await anext(changes), await anext(changes)
+                assert (started.kind, started.matches) == ("STARTED", False)
+                assert (failed.kind, failed.matches) == ("FAILED", True)
+                assert failed.task is not None
+                assert (failed.task.error or {})["message"] == "no such file"
+                await changes.aclose()
+
+                def read_sync() -> list[str | None]:
+                    with Client(url) as sync:
+                        return [change.kind for _, change in zip("12", sync.changes(after=queued.cursor), strict=False)]
+
+                assert await asyncio.to_thread(read_sync) == ["STARTED", "FAILED"]
+
+
+async def test_the_shell_follows_tasks(settings: Settings, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    async with api_node(settings) as url:
+        wanted = {"state": None, "name": "fibonacci", "tag": None}
+        for as_json in (False, True):
+            following = asyncio.create_task(follow_tasks(url, None, first=5, wanted=wanted, as_json=as_json))
+            task_id, shown = f"{as_json:d}" * 32, ""
+            async with asyncio.timeout(20):
+                # The list comes first.
+                while not shown and not as_json:
+                    await asyncio.sleep(0.02)
+                    shown += capsys.readouterr().out
+                while "QUEUED" not in shown:
+                    await store.run(store.calls.submit(task_id, "fibonacci", "1", b'{"n":3}', recompute=True))
+                    await store.run(store.calls.cancel(task_id))
+                    await asyncio.sleep(0.05)
+                    shown += capsys.readouterr().out
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+            assert task_id in shown

@@ -6,16 +6,15 @@ import "./console.css";
 import { usePoll, useRoute } from "./hooks.ts";
 import { onKeyChange } from "./key.ts";
 import { KeyButton } from "./key-dialog.tsx";
-import { TASKS, type TaskPage } from "./operations.ts";
 import { RefusalView } from "./parts.tsx";
 import { completeSignIn, identity, keepFresh } from "./sign-in.ts";
 import { TaskForm } from "./submit.tsx";
 import { type Submitted, TaskView } from "./task.tsx";
+import { useTaskPage } from "./task-page.ts";
 import { CATALOGUE, type Catalogue } from "./task-types.ts";
 import { RecentTasks, TasksPage } from "./tasks.tsx";
 
 const CATALOGUE_MILLISECONDS = 60_000;
-const RECENT_MILLISECONDS = 3000;
 const PAGES = { submit: "Submit", tasks: "Tasks", cluster: "Cluster" };
 
 /** `#/submit/<task type>/<task id>`, `#/tasks?state=<state>&type=<task type>&after=<cursor>`, `#/tasks/<task id>`, `#/cluster`. */
@@ -154,7 +153,7 @@ function SubmitPage({ chosen, taskId, catalogue: { taskTypes, caller }, watch }:
   watch: ClusterWatch;
 }) {
   const [submitted, setSubmitted] = useState<Submitted>();
-  const { data, refresh } = usePoll<TaskPage>(TASKS, { first: 8 }, RECENT_MILLISECONDS);
+  const { data, refresh } = useTaskPage({}, 8);
   const type = taskTypes.find(({ name }) => name === chosen) ?? taskTypes[0];
   if (!type) return <p className="card">This api has no task types: set DASK_GRAPHQL_TASK_MODULES to their modules.</p>;
 

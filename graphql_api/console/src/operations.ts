@@ -14,6 +14,7 @@ export interface TaskLine {
   input: unknown;
   state: TaskState;
   attempt: number;
+  seq: number;
   progress: number | null;
   submittedAt: string;
   startedAt: string | null;
@@ -23,7 +24,6 @@ export interface TaskLine {
 
 export interface Task extends TaskLine {
   version: string;
-  seq: number;
   submissions: number;
   worker: string | null;
   expiresAt: string | null;
@@ -42,9 +42,9 @@ export interface TaskEvent {
 
 export type Outcome = "NEW" | "JOINED" | "CACHED" | "RECOMPUTED";
 
-const LINE = "taskId name input state attempt progress submittedAt startedAt finishedAt error { code message type traceback }";
+const LINE = "taskId name input state attempt seq progress submittedAt startedAt finishedAt error { code message type traceback }";
 
-const TASK = `${LINE} version seq submissions worker expiresAt`;
+const TASK = `${LINE} version submissions worker expiresAt`;
 
 export const READ = `query Read($taskId: ID!) { task(taskId: $taskId) { ${TASK} } }`;
 
@@ -112,8 +112,25 @@ export const CREATE_UPLOAD = `mutation CreateUpload($sha256: String!, $sizeBytes
   createUpload(sha256: $sha256, sizeBytes: $sizeBytes, mediaType: $mediaType, name: $name) { fileId present }
 }`;
 
-export const TASKS = `query Tasks($first: Int!, $after: String, $state: TaskState, $name: String) {
-  tasks(first: $first, after: $after, state: $state, name: $name) {
+export interface TaskFilter {
+  states?: TaskState[];
+  names?: string[];
+}
+
+export interface TaskChange {
+  reset: boolean;
+  matches: boolean;
+  taskId: string | null;
+  task: TaskLine | null;
+}
+
+/** Every change of the tasks in a list; those that leave it with `matches: false`. */
+export const CHANGES = `subscription Changes($where: TaskFilter!) {
+  tasksChanged(where: $where) { reset matches taskId task { ${LINE} } }
+}`;
+
+export const TASKS = `query Tasks($first: Int!, $after: String, $where: TaskFilter) {
+  tasks(first: $first, after: $after, where: $where) {
     edges { node { ${LINE} } }
     pageInfo { hasNextPage endCursor }
   }

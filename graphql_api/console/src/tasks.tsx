@@ -1,12 +1,12 @@
 // The list of tasks, live.
 import { ago, between, call, count } from "./format.ts";
-import { useNow, usePoll } from "./hooks.ts";
-import { type Cluster, isFinal, STATES, type TaskLine, TASKS, type TaskPage } from "./operations.ts";
+import { useNow } from "./hooks.ts";
+import { type Cluster, isFinal, STATES, type TaskLine } from "./operations.ts";
 import { Progress, RefusalView, StateMark } from "./parts.tsx";
+import { useTaskPage } from "./task-page.ts";
 import type { TaskType } from "./task-types.ts";
 
 const PAGE = 25;
-const REFRESH_MILLISECONDS = 1500;
 
 interface TasksProps {
   taskTypes: TaskType[];
@@ -29,8 +29,7 @@ export function TasksPage({ taskTypes, cluster, query }: TasksProps) {
     location.hash = parameters.size > 0 ? `#/tasks?${parameters}` : "#/tasks";
   };
   const after = above.at(-1);
-  const variables = { first: PAGE, ...(after && { after }), ...(state && { state }), ...(name && { name }) };
-  const { data, reason } = usePoll<TaskPage>(TASKS, variables, REFRESH_MILLISECONDS);
+  const { data, reason } = useTaskPage({ ...(state && { states: [state] }), ...(name && { names: [name] }) }, PAGE, after);
   const counts = Object.fromEntries(cluster?.tasks.map((item) => [item.state, item.count]) ?? []);
   const { hasNextPage, endCursor } = data?.tasks.pageInfo ?? { hasNextPage: false, endCursor: null };
 
