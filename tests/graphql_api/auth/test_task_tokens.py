@@ -376,6 +376,9 @@ async def test_all_tokens_end_when_the_secret_is_replaced(shared: World, monkeyp
         ran = await asyncio.to_thread(CliRunner().invoke, command, ["keys", "revoke-tokens"])
         assert ran.exit_code == 0, ran.output
         await closed(socket)
+    monkeypatch.setenv("DASK_GRAPHQL_TASK_TOKEN_SECRETS", SECRET)
+    useless = await asyncio.to_thread(CliRunner().invoke, command, ["keys", "revoke-tokens"])
+    assert useless.exit_code != 0
     assert (await shared.post(token, "{ caller { name } }")).status_code == 401
     assert (await shared.post(await make_token(shared, creator, 'tag: "x"'), "{ caller { name } }")).status_code == 200
 
