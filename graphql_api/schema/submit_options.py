@@ -149,6 +149,5 @@ def _webhook(url: str, caller: Caller, webhooks: Webhooks) -> str:
         BadInput: it cannot be used.
         Forbidden: the caller is a page with a task token: what its user makes up is not sent in the tenant's name.
     """
-    if caller.confinement is not None:
-        raise Forbidden("a task token names no webhook: create one with the tenant's own credential")
+    caller.require_unconfined("naming a webhook")
     return webhooks.check_url(url, "options.webhook")

@@ -9,7 +9,7 @@ import strawberry
 from strawberry.types.field import StrawberryField
 
 from cluster.api_node.webhooks import Webhooks
-from cluster.errors import Forbidden, WebhookNotFound
+from cluster.errors import WebhookNotFound
 from cluster.store.audit_stream import AuditAction
 from cluster.store.record import TaskState
 from cluster.store.webhook_deliveries import DELIVERY_ID, Delivery, DeliveryPage, DeliveryStatus, read_deliveries
@@ -163,8 +163,7 @@ def _authorized(info: ApiInfo) -> Caller:
     caller = info.context.caller
     caller.require(Scope.SUBMIT)
     caller.require(Scope.READ)
-    if caller.confinement is not None:
-        raise Forbidden("webhooks are not for task tokens")
+    caller.require_unconfined("webhooks")
     return caller
 
 

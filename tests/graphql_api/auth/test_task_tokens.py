@@ -237,6 +237,10 @@ async def test_a_token_submits_the_types_that_it_names_with_its_tag(shared: Worl
     assert mine["task"] == {"tags": ["user-3"], "submittedBy": "task token of running"}
     caller = (await shared.ask(token, "{ caller { taskIdSalt } }"))["caller"]
     assert caller == (await shared.ask(creator, "{ caller { taskIdSalt } }"))["caller"]
+    # What a page makes up is not sent elsewhere in its tenant's name.
+    named = 'mutation { submitPortrait(name: "x", options: {webhook: "https://app.example.com"}) { taskId } }'
+    for query in ("{ webhookSecret }", "{ webhooks { id } }", named):
+        assert await code_of(shared, token, query) == "FORBIDDEN"
     # What others submitted first it may read, as it could submit the same; but it is not its to end.
     theirs = await shared.submit(creator, "run by others")
     assert (await shared.submit(token, "run by others"))["outcome"] == "JOINED"
