@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.system import Socket, System
 
@@ -41,6 +42,7 @@ async def test_a_file_that_was_never_uploaded_is_refused_before_anything_is_subm
     assert (error["extensions"]["code"], error["extensions"]["fileId"]) == ("FILE_NOT_FOUND", missing)
 
 
+@pytest.mark.slow
 async def test_a_blob_in_an_item_of_a_stream_is_an_argument_while_the_stream_runs_on(
     system: System, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from cluster.api_node.admission_control import Admission
 from cluster.api_node.file_deletion import delete_files
 from cluster.api_node.files import Announced, Files, Owner
 from cluster.api_node.policy_cache import PolicyCache
+from cluster.data.manifest import MAGIC
 from cluster.errors import FileNotFound, FileTooLarge
 from cluster.settings import Settings
 from cluster.store.async_store import Store
@@ -71,6 +72,17 @@ async def test_what_a_client_sent_to_the_blob_store_is_a_file_when_it_is_used(fi
     assert (found.key, found.size_bytes, found.name) == (target.url, len(CONTENT), "a.txt")
     with pytest.raises(FileNotFound):
         await files.use([bound], Owner("other", "other"))
+
+
+async def test_the_list_of_a_tables_files_is_no_file_if_a_client_sent_it_to_the_blob_store(
+    files: Files, blobs: Blobs
+) -> None:
+    listed = MAGIC + b',"files":[]}'
+    sha256 = hashlib.sha256(listed).hexdigest()
+    target = await files.offer(OWNER, Announced(len(listed), sha256))
+    assert target is not None
+    blobs.write(target.url, listed)
+    assert await files.find(OWNER, sha256) is None
 
 
 async def test_a_blob_that_is_passed_on_outlives_its_task(files: Files, blobs: Blobs, store: Store) -> None:

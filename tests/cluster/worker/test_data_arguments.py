@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,11 @@ from cluster.data.file_arrays import FileArray
 from cluster.data.file_tables import FileTable
 from cluster.data.manifest import MAGIC, NotAManifest, read_manifest
 from cluster.data.outputs import store_data
-from cluster.errors import BadInput, FileNotFound
+from cluster.errors import BadInput, BlobError, FileNotFound
 from cluster.settings import Settings
 from cluster.store.async_store import Store
+from cluster.store.blob_store import BlobStore
+from cluster.store.blob_url import open_blob_store
 from cluster.store.folder_blob_store import FolderBlobStore
 from cluster.task_types.data_files import ArrayFile, TableFile, use_readers
 from cluster.task_types.file import MANIFEST, File, FileContent, resolve, use_fetcher
@@ -35,6 +38,7 @@ from cluster.worker.file_cache import FileCache
 from cluster.worker.graph_tasks import as_completed
 from dask_graphql import Array, Table
 from dask_graphql.testing import run_task
+from tests.s3 import bucket
 from tests.task_modules.frames import describe_table, frame, sum_array
 
 OWNER = Owner("acme", "acme")
@@ -58,7 +62,7 @@ def cache(tmp_path: Path, blobs: FolderBlobStore) -> Iterator[FileCache]:
     use_fetcher(None)
 
 
-def stored(blobs: FolderBlobStore, value: Any, declared: Any, task_id: str = "b" * 32) -> tuple[Any, DataSink]:
+def stored(blobs: BlobStore, value: Any, declared: Any, task_id: str = "b" * 32) -> tuple[Any, DataSink]:
     sink = DataSink(blobs, f"{task_id}/1", as_completed)
     return store_data(value, DeclaredType(declared), sink), sink
 
@@ -133,10 +137,40 @@ def test_an_array_in_chunks_is_read_whole_by_chunks_or_as_a_zarr_group(blobs: Fo
 
 
 def test_equal_data_has_an_equal_id_whatever_task_made_it(blobs: FolderBlobStore) -> None:
-    for value, declared in ((partitions(), Table), (da.arange(10, chunks=3), Array)):
-        one, two = (stored(blobs, value, declared, task_id * 32)[0].sha256 for task_id in "cd")
-        assert one == two
-    assert stored(blobs, partitions(101), Table, "e" * 32)[0].sha256 != stored(blobs, partitions(), Table)[0].sha256
+    ids = []
+    for rows, task_id in ((20, "c"), (20, "d"), (21, "e")):
+        for value, declared in (
+            (dd.from_pandas(frame(rows), npartitions=2), Table),
+            (da.arange(rows, chunks=9), Array),
+        ):
+            ids.append(stored(blobs, value, declared, task_id * 32)[0].sha256)
+    assert ids[:2] == ids[2:4]
+    assert len(set(ids)) == 4
+
+
+@pytest.mark.slow
+async def test_in_s3_what_is_passed_on_is_copied_by_s3(
+    settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bucket(monkeypatch) as url:
+        made = open_blob_store(url)
+        use_settings(replace(settings, blob_url=url))
+        array, _ = stored(made, da.arange(20, chunks=6), Array)
+        await store.run(store.calls.submit("b" * 32, "t", "1", b"{}", tenant="acme"))
+        await store.run(store.calls.borrow_file("acme", array.sha256, array.key, "b" * 32, 1, MANIFEST, "result"))
+        files = Files(settings, store, made, Admission(settings, store, PolicyCache(store)))
+        bound = load_registry(["tests.task_modules.frames"])["sum_array"].bind({"array": f"sha256:{array.sha256}"})
+        await files.use([bound], OWNER)
+        made.delete("b" * 32)
+        found = await files.find(OWNER, array.sha256)
+        assert found is not None
+        use_fetcher(FileCache(settings.data_dir / "cache", 10_000_000, made).fetch)
+        given = ArrayFile(f"sha256:{array.sha256}")
+        resolve(given, FileContent(found.key, 1, MANIFEST))
+        assert given.to_numpy().tolist() == list(range(20))
+        assert made.delete_many([found.place], before=None).problem is None
+        with pytest.raises(BlobError):
+            given.path()
 
 
 async def test_what_is_passed_on_has_files_of_its_own_which_are_deleted_together(

@@ -84,6 +84,7 @@ async def test_what_cannot_be_uploaded_is_refused_with_what_to_do(client: AsyncC
         await client.submit("digest_file", file=io.StringIO("text"))
 
 
+@pytest.mark.slow
 async def test_a_file_is_sent_to_the_bucket_itself_or_else_through_the_api(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
