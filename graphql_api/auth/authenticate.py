@@ -63,9 +63,16 @@ class Authenticator:
 
             self._verifier = TokenVerifier(settings)
         self.loop = BackgroundLoop("credential watch", self._close_connections)
+        self._watching = False
 
     def start(self) -> None:
         if self.required:
+            self._watch()
+
+    def _watch(self) -> None:
+        """Starts to close the connections of credentials that end."""
+        if not self._watching:
+            self._watching = True
             self.keys.mark_stale()
             self.loop.start()
 
@@ -87,6 +94,7 @@ class Authenticator:
         if text.startswith(PREFIX):
             # Also where none is required, so that a page gets there what it will get elsewhere.
             made = await self._by_task_token(text)
+            self._watch()
             return replace(await self._with_salt(made) if self.required else made, address=address)
         if not self.required:
             name = address_caller_name(address)

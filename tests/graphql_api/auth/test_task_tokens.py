@@ -469,20 +469,33 @@ async def test_where_no_credential_is_required_a_token_confines_all_the_same(
         assert (await made.ask(token, of_task(ids[0])))["task"] is not None
         assert (await made.ask(token, of_task(ids[1])))["task"] is None
         assert (await made.post(token[:-2] + "aa", of_task(ids[0]))).status_code == 401
+        short = await make_token(made, "", f'taskIds: ["{ids[0]}"], expiresIn: 1')
+        async with dial(made.url, "graphql-transport-ws") as socket:
+            await send(socket, {"type": "connection_init", "payload": {"authorization": f"Bearer {short}"}})
+            assert (await receive(socket))["type"] == "connection_ack"
+            await asyncio.sleep(1)
+            await made.store.command("PUBLISH", made.store.calls.all_channel, KEYS_CHANGED)
+            await closed(socket)
         guarded = replace(made.settings, authentication="required")
         async with api_node(guarded) as url:
             headers = {"Authorization": f"Bearer {token}"}
             assert (await made.client.post(url, json={"query": of_task(ids[0])}, headers=headers)).status_code == 401
 
 
-async def test_limits_of_a_token_are_those_of_its_creators_account(shared: World) -> None:
-    creator = await shared.key("limited")
-    names = [
-        (await shared.ask(await make_token(shared, creator, f'tag: "user-{n}"'), "{ caller { name tenant } }"))[
-            "caller"
-        ]
-        for n in (1, 2)
-    ]
-    # One bucket for all tokens of a creator, and not the creator's own.
-    key_id = creator.split("_")[1]
-    assert names == [{"name": f"token:key:{key_id}", "tenant": "limited"}] * 2
+async def test_all_tokens_of_a_creator_have_its_limits_together(redis_server: RedisServer, tmp_path: Path) -> None:
+    async with world(redis_server, tmp_path, operations_per_minute=4, waiters_per_client=1) as made:
+        creator = await made.key("limited")
+        tokens = [await make_token(made, creator, f'tag: "user-{n}"') for n in range(2)]
+        names = [(await made.ask(token, "{ caller { name tenant } }"))["caller"] for token in tokens]
+        # Beside the creator itself, whom no page can use up.
+        assert names == [{"name": f"token:key:{creator.split('_')[1]}", "tenant": "limited"}] * 2
+        wait = 'subscription { taskResult(taskId: "' + "0" * 32 + '") { taskId } }'
+        async with dial(made.url, "graphql-transport-ws") as socket:
+            await send(socket, {"type": "connection_init", "payload": {"authorization": f"Bearer {tokens[0]}"}})
+            assert (await receive(socket))["type"] == "connection_ack"
+            await send(socket, {"id": "1", "type": "subscribe", "payload": {"query": wait}})
+            refused = await first_item(made, tokens[1], wait)
+        assert "TOO_MANY_SUBSCRIPTIONS" in json.dumps(refused)
+        answers = [(await made.post(tokens[1], "{ caller { name } }")).text for _ in range(3)]
+        assert "RATE_LIMITED" in answers[-1]
+        assert (await made.ask(creator, "{ caller { name } }"))["caller"]["name"].startswith("key:")
