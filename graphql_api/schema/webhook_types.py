@@ -85,12 +85,12 @@ class WebhookDeliveryConnection:
     page_info: PageInfo
 
 
-async def list_webhooks(info: ApiInfo) -> list[WebhookType]:
+async def list_webhooks(info: ApiInfo) -> list[WebhookType] | None:
     caller, webhooks = _authorized(info), info.context.node.webhooks
     return [await WebhookType.of(webhooks, item) for item in (await webhooks.table.refresh()).of(caller.account)]
 
 
-async def webhook_secret(info: ApiInfo) -> str:
+async def webhook_secret(info: ApiInfo) -> str | None:
     caller = _authorized(info)
     [secret, *_] = await info.context.node.webhooks.secrets(caller.account, "")
     return secret
@@ -102,7 +102,7 @@ async def webhook_deliveries(
     after: str | None = strawberry.UNSET,
     status: DeliveryStatus | None = strawberry.UNSET,
     task_id: strawberry.ID | None = strawberry.UNSET,
-) -> WebhookDeliveryConnection:
+) -> WebhookDeliveryConnection | None:
     caller, node = _authorized(info), info.context.node
     first = checked_number(first, "first")
     if task_id:

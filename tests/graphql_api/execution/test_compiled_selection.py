@@ -75,7 +75,7 @@ class Submissions:
 
 def context(submissions: Submissions) -> Context:
     node: Any = SimpleNamespace(
-        registry=REGISTRY, store=Away(), blobs=None, submissions=submissions,
+        registry=REGISTRY, store=Away(), blobs=None, submissions=submissions, webhooks=None,
         policies=SimpleNamespace(of=lambda _: TenantPolicy()),
         settings=replace(Settings(), batch_limit=3),
     )  # fmt: skip
