@@ -181,16 +181,16 @@ def make_query(task_class: type, connection_class: type) -> type:
         async def all_usage(self, info: ApiInfo, first: int | None = PAGE_LIMIT) -> list[UsageType] | None:
             return await all_usage(info.context.node, info.context.caller, checked_number(first, "first"))
 
-        webhooks: list[WebhookType] = strawberry.field(
+        webhooks: list[WebhookType] | None = strawberry.field(
             resolver=list_webhooks,
             description="The webhooks of the caller's tenant, oldest first. Needs the scopes `submit` and `read`, as "
             "all of webhooks does.",
         )
-        webhook_secret: str = strawberry.field(
+        webhook_secret: str | None = strawberry.field(
             resolver=webhook_secret,
             description="What signs the deliveries to URLs that a submission of this tenant names (`options.webhook`).",
         )
-        webhook_deliveries: WebhookDeliveryConnection = strawberry.field(
+        webhook_deliveries: WebhookDeliveryConnection | None = strawberry.field(
             resolver=webhook_deliveries,
             description="What was delivered, and what is to be, to webhooks of the caller's tenant, newest first; at "
             "most 100 per page.",
