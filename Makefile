@@ -26,7 +26,7 @@ PYTEST := $(BIN)/python -m pytest -n
 QUICK := (vital or not (slow or aws or browser)) and not (other_engine or oldest_engine)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-rest test-thorough test-pages test-aws docs bench bench-growth bench-profile bench-workloads bench-autoscaling fuzz audit audit-terraform deploy images destroy attack chaos soak lint types schema console
+.PHONY: help run test test-all test-rest test-thorough test-pages test-aws docs bench bench-growth bench-profile bench-run bench-workloads bench-autoscaling fuzz audit audit-terraform deploy images destroy attack chaos soak lint types schema console
 .PHONY: lock pin-images test-latest test-images clean setup
 
 help: ## Lists the targets
@@ -112,6 +112,9 @@ bench-growth: $(VENV)/.bench ## Measures the system with 1 to 4 api nodes and wo
 
 bench-profile: $(VENV)/.bench ## Measures the processor time that a short task costs in each process
 	@$(BIN)/python -m benchmarks.profile
+
+bench-run: $(VENV)/.bench ## Compares run<Name>, submit and subscribe, and waitSeconds: latency and cost (ROUNDS=3)
+	@$(BIN)/python -m benchmarks.one_operation --rounds $(ROUNDS)
 
 bench-workloads: $(VENV)/.test ## Measures time and memory of the example workloads, and of tables out and files in
 	@$(BIN)/python -m benchmarks.workloads

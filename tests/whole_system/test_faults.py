@@ -14,11 +14,16 @@ import httpx
 import psutil
 import pytest
 
+from tests.sockets import dial, send
 from tests.system import Socket, System
 
 pytestmark = [pytest.mark.every_engine("newest first"), pytest.mark.slow, pytest.mark.vital]
 
 GATED = "mutation($f: String!, $n: Int!) { submitGated(folder: $f, n: $n) { taskId outcome } }"
+RUN = """subscription($f: String!, $n: Int!) {
+  runGated(folder: $f, n: $n) { state attempt submissions error { code } }
+}"""
+COUNT_QUEUED = '{ tasks(first: 1, where: { states: [QUEUED], names: ["gated"] }) { edges { node { taskId } } } }'
 RESULT = "subscription($id: ID!) { taskResult(taskId: $id) { taskId state attempt error { code } } }"
 ENDED = {"state": "SUCCEEDED", "error": None}
 
@@ -68,10 +73,21 @@ async def test_an_api_node_that_dies_after_it_accepted_leaves_the_result_to_the_
 ) -> None:
     running, waiting_ = await gated(broken, tmp_path, 1), await gated(broken, tmp_path, 2)
     await appear(tmp_path / "begun-1", tmp_path / "begun-2")
-    async with subscribed(broken, running, node=1) as early:
+    async with subscribed(broken, running, node=1) as early, dial(broken.url, "graphql-transport-ws") as socket:
+        # Submitted by the node that dies, in the operation that waits for the result.
+        arguments = {"f": str(tmp_path), "n": 3}
+        operation = {"query": RUN, "variables": arguments}
+        await send(socket, {"type": "connection_init"}, {"type": "subscribe", "id": "1", "payload": operation})
+        async with asyncio.timeout(10):
+            while not (await broken.ask(COUNT_QUEUED, {}, node=1))["tasks"]["edges"]:
+                await asyncio.sleep(0.02)
         await broken.kill("api0")
         (tmp_path / "gate-1").touch()
+        (tmp_path / "gate-3").touch()
         assert await ended(early) == ENDED | {"taskId": running, "attempt": 1}
+    async with Socket.open(broken.url_of(1)) as again:
+        [item] = [item async for item in again.subscribe(RUN, arguments)]
+    assert item["runGated"] == ENDED | {"attempt": 1, "submissions": 2}
     # A client that subscribes only after the death is served as well.
     (tmp_path / "gate-2").touch()
     assert (await broken.result(waiting_, "attempt state", node=1))["state"] == "SUCCEEDED"
