@@ -22,7 +22,7 @@ MAX_VALUES: Final = 250_000
 """Values of one slice."""
 MAX_READ_BYTES: Final = 256_000_000
 """Bytes of the chunks, decoded, that one slice touches."""
-BAND_BYTES: Final = 32_000_000
+BAND_BYTES: Final = 8_000_000
 """Size of the pieces, decoded, in which a chunked array is sent as `.npy`."""
 
 

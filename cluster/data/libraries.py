@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from cluster.errors import DaskGraphQLError
@@ -39,3 +40,9 @@ def numpy() -> Any:
             "arrays need numpy on the workers that write them and on the api nodes: pip install 'dask-graphql[data]'"
         ) from error
     return numpy
+
+
+def release_unused() -> None:
+    """Returns to the system what Arrow's allocator keeps for reuse, after a lot of work."""
+    if "pyarrow" in sys.modules:
+        pyarrow().default_memory_pool().release_unused()

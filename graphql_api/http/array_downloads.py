@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import AsyncIterator
 from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from cluster.api_node.node import Node
 from cluster.data.array_reader import band_rows
-from cluster.data.zarr_format import MAX_CHUNK_BYTES
 from cluster.errors import BlobError
 from cluster.task_types.array_types import Array, coordinate_key
 from cluster.task_types.value_types import Blob
@@ -49,13 +50,25 @@ async def download_array(request: Request) -> Response:
 async def _zarr_file(node: Node, key: str, file: str) -> Response:
     if not ZARR_FILE.fullmatch(file):
         return _missing()
+    pieces = node.blobs.read_chunks(key)
+
+    async def following() -> bytes:
+        return await asyncio.to_thread(next, pieces, b"")
+
     try:
-        content = await node.tables.in_thread(lambda: node.blobs.read_sync(key, 0, 2 * MAX_CHUNK_BYTES))
+        head = await following()
     except BlobError:
         # Readers ask for files that a group may have.
         return _missing()
+
+    async def body() -> AsyncIterator[bytes]:
+        piece = head
+        while piece:
+            yield piece
+            piece = await following()
+
     media_type = "application/json" if file.endswith(".json") else BYTES
-    return Response(content, headers=content_headers(_name(key), media_type))
+    return StreamingResponse(body(), headers=content_headers(_name(key), media_type))
 
 
 def _name(key: str) -> str:

@@ -9,9 +9,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from cluster.api_node.node import Node
-from cluster.data.libraries import DataExtraMissing
+from cluster.data.libraries import DataExtraMissing, release_unused
 from cluster.data.table_streams import arrow_stream, csv_stream, parquet_stream
 from cluster.errors import BlobError
+from cluster.store.blob_store import CHUNK_BYTES
 from cluster.task_types.table_types import PARQUET, Table, part_key
 from cluster.task_types.value_types import Blob
 from cluster.task_types.walk import instances_in
@@ -86,7 +87,7 @@ async def stream(request: Request, pieces: Iterator[bytes], name: str, media_typ
         return await node.tables.in_thread(lambda: next(pieces, None))
 
     try:
-        head = await following()
+        head: bytes | None = await following()
     except (BlobError, DataExtraMissing) as error:
         conversions.release()
         text = BLOBS_UNAVAILABLE if isinstance(error, BlobError) else str(error)
@@ -95,13 +96,20 @@ async def stream(request: Request, pieces: Iterator[bytes], name: str, media_typ
         conversions.release()
         raise
 
+    def on_end() -> None:
+        conversions.release()
+        release_unused()
+
     async def body() -> AsyncIterator[bytes]:
         piece = head
         while piece is not None:
-            yield piece
+            # In parts, as what is handed to the server waits in its buffer beside the whole.
+            for start in range(0, len(piece), CHUNK_BYTES):
+                yield piece[start : start + CHUNK_BYTES]
+            del piece
             piece = await following()
 
-    return _Download(body(), conversions.release, headers)
+    return _Download(body(), on_end, headers)
 
 
 class _Download(StreamingResponse):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,17 +11,20 @@ from typing import Any
 
 import dask.dataframe
 import httpx
+import numpy as np
 import pandas as pd
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+import cluster.data.array_output
 from cluster.current_settings import use_settings
 from cluster.data.array_reader import ArrayReader
 from cluster.data.data_sink import DataSink
 from cluster.data.outputs import store_data
 from cluster.data.table_reader import TableReader
 from cluster.settings import Settings
+from cluster.store.blob_store import CHUNK_BYTES
 from cluster.store.folder_blob_store import FolderBlobStore
 from cluster.task_types.registry import Registry, _registered
 from cluster.task_types.result_checks import DeclaredType
@@ -58,7 +63,7 @@ class Api:
             return self.caller
 
         routes = [Route("/tables/{key:path}", download_table), Route("/arrays/{key:path}", download_array)]
-        app = Starlette(routes=routes)
+        self.app = app = Starlette(routes=routes)
         app.state.node = SimpleNamespace(
             store=SimpleNamespace(read=read), registry=registry, blobs=blobs, tables=TableReader(blobs, 1_000_000),
             arrays=ArrayReader(blobs),
@@ -125,6 +130,29 @@ async def test_a_table_of_another_tenant_is_not_found(api: Api, tmp_path: Path) 
         assert (await one.get("/" + path % TASK_ID)).status_code == 200
         one.caller = Caller("test", tenant="b", scopes=frozenset({Scope.READ}))
         assert (await one.get("/" + path % TASK_ID)).status_code == 404
+
+
+async def test_what_is_handed_to_the_server_at_a_time_is_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster.data.array_output, "NPY_LIMIT_BYTES", 0)
+    values = np.random.default_rng(1).random((700, 2_000))
+    array = Api(tmp_path / "array", Array, values)
+    table = Api(tmp_path / "table", Table, {"text": [f"{number}" * 300 for number in range(10_000)]})
+    for api, path in ((array, "arrays/%s/1/data/result.npy"), (array, "arrays/%s/1/data/result.zarr/data/c/0/0"),
+                      (table, "tables/%s/1/data/result.csv")):  # fmt: skip
+        parts: list[int] = []
+
+        async def send(message: Any, parts: list[int] = parts) -> None:
+            parts.append(len(message.get("body", b"")))
+
+        async def receive() -> Any:
+            await asyncio.Event().wait()
+
+        scope = {"type": "http", "method": "GET", "path": "/" + path % TASK_ID, "headers": [], "query_string": b""}
+        await api.app(scope, receive, send)
+        assert sum(parts) > 5 * CHUNK_BYTES
+        assert max(parts) <= CHUNK_BYTES
+    npy = await array.get(f"/arrays/{TASK_ID}/1/data/result.npy")
+    np.testing.assert_array_equal(np.load(io.BytesIO(npy.content)), values)
 
 
 async def test_conversions_beyond_the_limit_are_to_try_again(api: Api) -> None:
