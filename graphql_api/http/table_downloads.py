@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final
 
@@ -98,7 +99,7 @@ async def stream(request: Request, pieces: Iterator[bytes], name: str, media_typ
 
     def on_end() -> None:
         conversions.release()
-        release_unused()
+        asyncio.get_running_loop().run_in_executor(None, release_unused)
 
     async def body() -> AsyncIterator[bytes]:
         piece = head
