@@ -4,7 +4,6 @@ and none passes through another process."""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from threading import Event
 from typing import Any, Final
 
@@ -12,7 +11,7 @@ from cluster.data.arrow_conversion import arrow_tables
 from cluster.data.blob_stores import blob_store
 from cluster.data.data_sink import DataSink, copy_file
 from cluster.data.libraries import pyarrow
-from cluster.data.parquet_writer import columns_of, local_folder, write_parquet
+from cluster.data.parquet_writer import columns_of, local_file, write_parquet
 from cluster.data.row_schema import conform
 from cluster.store.blob_writer import Written
 from cluster.task_types.result_checks import InvalidOutput
@@ -85,9 +84,9 @@ def store_partitions(collection: Any, declared: type[Table[Any]], key: str, sink
 def write_part(partition: Any, key: str, row: Any, blob_store_url: str) -> _WrittenPart:
     """Runs on a worker: writes one partition."""
     tables = arrow_tables(partition)
-    with local_folder() as folder:
-        file = write_parquet(tables if row is None else (conform(it, row) for it in tables), Path(folder, "part"))
-        written = copy_file(blob_store(blob_store_url), key, file.path, Event())
+    with local_file() as copied:
+        file = write_parquet(tables if row is None else (conform(it, row) for it in tables), copied)
+        written = copy_file(blob_store(blob_store_url), key, copied, Event())
     schema = file.schema.remove_metadata().serialize().to_pybytes()
     return _WrittenPart(schema, file.row_count, written.size_bytes, written.sha256, file.with_missing)
 

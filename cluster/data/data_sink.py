@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import Event
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from cluster.data.manifest import MAX_FILES, Manifest
 from cluster.store.blob_store import CHUNK_BYTES, BlobStore, retry
@@ -50,14 +49,14 @@ class DataSink:
         # No blob of `save_blob` has a `/` in its name.
         return f"{self.prefix}/data/{made}"
 
-    def write_file(self, key: str, path: Path, media_type: str) -> Written:
+    def write_file(self, key: str, file: IO[bytes], media_type: str) -> Written:
         """Copies a local file into the blob store, as a file that other tasks can take.
 
         Raises:
             BlobError: the store refuses or does not answer.
         """
         self.before_write()
-        return self.note(key, copy_file(self.blobs, key, path, self.stop), media_type)
+        return self.note(key, copy_file(self.blobs, key, file, self.stop), media_type)
 
     def write(self, key: str, data: bytes, media_type: str | None = None) -> Written:
         """Writes a blob.
@@ -90,12 +89,12 @@ class DataSink:
         return self.write(data.key, Manifest(data, files).encode(), MANIFEST).sha256
 
 
-def copy_file(blobs: BlobStore, key: str, path: Path, stop: Event) -> Written:
+def copy_file(blobs: BlobStore, key: str, file: IO[bytes], stop: Event) -> Written:
     """Copies a local file into the blob store, from its beginning if a try fails."""
-    return retry(lambda: blobs.write_from(key, _chunks(path)), stop)
+    return retry(lambda: blobs.write_from(key, _chunks(file)), stop)
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            yield chunk
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    file.seek(0)
+    while chunk := file.read(CHUNK_BYTES):
+        yield chunk

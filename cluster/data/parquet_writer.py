@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from cluster.data.libraries import pyarrow
 from cluster.data.value_sizes import least_json_bytes
@@ -32,18 +32,17 @@ class ParquetFile:
         with_missing: the names of the columns in which values are missing.
     """
 
-    path: Path
     schema: Any
     row_count: int
     with_missing: frozenset[str]
 
 
-def local_folder() -> tempfile.TemporaryDirectory[str]:
-    """A folder for one file, on the worker's own disk."""
-    return tempfile.TemporaryDirectory(prefix="dask-graphql-table-")
+def local_file() -> IO[bytes]:
+    """A file on the worker's own disk without a name: it is gone with the process, however that ends."""
+    return tempfile.TemporaryFile(prefix="dask-graphql-table-")
 
 
-def write_parquet(tables: Iterable[Any], path: Path) -> ParquetFile:
+def write_parquet(tables: Iterable[Any], file: Path | IO[bytes]) -> ParquetFile:
     """Writes pyarrow Tables of the same columns into one file. Missing columns and other types are refused.
 
     Raises:
@@ -59,7 +58,7 @@ def write_parquet(tables: Iterable[Any], path: Path) -> ParquetFile:
     waiting: list[Any] = []
     rows_waiting = bytes_waiting = 0
     with _refusing():
-        writer = pq.ParquetWriter(path, schema)
+        writer = pq.ParquetWriter(file, schema)
     with writer:
         table: Any = first
         while table is not None:
@@ -79,7 +78,7 @@ def write_parquet(tables: Iterable[Any], path: Path) -> ParquetFile:
         if rest.num_rows or not rows:
             for group in row_groups(rest):
                 _write(writer, group)
-    return ParquetFile(path, schema, rows, frozenset(missing))
+    return ParquetFile(schema, rows, frozenset(missing))
 
 
 def _joined(tables: list[Any]) -> Any:

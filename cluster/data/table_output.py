@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from cluster.data.arrow_conversion import arrow_tables
 from cluster.data.dask_tables import is_partitioned, store_partitions
 from cluster.data.data_sink import DataSink
-from cluster.data.parquet_writer import columns_of, local_folder, write_parquet
+from cluster.data.parquet_writer import columns_of, local_file, write_parquet
 from cluster.data.row_schema import conform
 from cluster.task_types.table_types import PARQUET, Part, Table, part_key
 
@@ -29,9 +28,9 @@ def store_table(value: Any, declared: type[Table[Any]], path: str, sink: DataSin
         return store_partitions(value, declared, key, sink)
     row = declared.row
     tables = arrow_tables(value)
-    with local_folder() as folder:
-        file = write_parquet(tables if row is None else (conform(it, row) for it in tables), Path(folder, "table"))
-        written = sink.write_file(part_key(key, 0), file.path, PARQUET)
+    with local_file() as copied:
+        file = write_parquet(tables if row is None else (conform(it, row) for it in tables), copied)
+        written = sink.write_file(part_key(key, 0), copied, PARQUET)
     return declared(
         key,
         file.row_count,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -172,3 +173,18 @@ def test_what_parquet_cannot_hold_is_the_output_s_fault_and_what_the_generator_r
 
     with pytest.raises(pa.ArrowInvalid, match="mine"):
         write_parquet(raising(), tmp_path / "made.parquet")
+
+
+def test_a_table_that_is_being_written_leaves_nothing_behind_if_its_process_is_killed(
+    blobs: FolderBlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left: list[Path] = []
+
+    def pieces() -> Any:
+        for number in range(3):
+            yield pd.DataFrame({"n": np.arange(70_000) + number})
+            left.extend(tmp_path.iterdir())
+
+    assert stored(blobs, pieces()).row_count == 210_000
+    assert left == []
