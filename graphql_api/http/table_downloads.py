@@ -102,7 +102,8 @@ async def stream(request: Request, pieces: Iterator[bytes], name: str, media_typ
         asyncio.get_running_loop().run_in_executor(None, release_unused)
 
     async def body() -> AsyncIterator[bytes]:
-        piece = head
+        nonlocal head
+        piece, head = head, None
         while piece is not None:
             # In parts, as what is handed to the server waits in its buffer beside the whole.
             for start in range(0, len(piece), CHUNK_BYTES):
