@@ -156,6 +156,7 @@ $(VENV)/.test: $(VENV)/.run
 	$(call install-locked,test)
 	@scripts/install-browser.sh $(BIN)/python
 	@scripts/install-engines.sh $(BIN)/python
+	@scripts/install-proxies.sh $(BIN)/python
 	@touch $@
 
 # In an environment of its own: what is newer there must not get into the one that requirements.lock describes.
@@ -165,6 +166,7 @@ $(VENV)/latest/.test:
 	@$(VENV)/latest/bin/python -m pip --disable-pip-version-check -q install --upgrade --upgrade-strategy eager -e '.[dashboard,test]'
 	@scripts/install-browser.sh $(VENV)/latest/bin/python
 	@scripts/install-engines.sh $(VENV)/latest/bin/python
+	@scripts/install-proxies.sh $(VENV)/latest/bin/python
 	@touch $@
 
 $(VENV)/.lock: $(BIN)/python
