@@ -95,11 +95,16 @@ RUN --mount=type=cache,target=/var/cache/pip \
     && $INSTALL --no-deps --config-settings console=none --prefix /product . && $COMPILE /product
 
 FROM ${NODE_IMAGE} AS console-build
-WORKDIR /console
-COPY graphql_api/console/package.json graphql_api/console/package-lock.json ./
+WORKDIR /src
+COPY package.json package-lock.json ./
+COPY clients/js/client/package.json clients/js/client/
+COPY clients/js/react/package.json clients/js/react/
+COPY graphql_api/console/package.json graphql_api/console/
 RUN --mount=type=cache,target=/var/cache/npm npm ci --cache /var/cache/npm --no-audit --no-fund
-COPY graphql_api/console ./
-RUN rm -rf dist && npm run build
+COPY clients/js clients/js
+COPY graphql_api/console graphql_api/console
+RUN rm -rf clients/js/*/dist graphql_api/console/dist && npx --no-install tsc --build clients/js/react \
+    && npm run build --workspace graphql_api/console && mkdir /console && mv graphql_api/console/dist /console/
 
 FROM scratch AS console-prebuilt
 COPY graphql_api/console/dist /console/dist

@@ -74,9 +74,9 @@ lint: $(VENV)/.lint ## Checks style and common faults (ruff), dead code (vulture
 	@$(BIN)/vulture
 	@$(BIN)/python scripts/schema_changes.py
 
-types: $(VENV)/.lint $(VENV)/.test console ## Checks types (mypy, strict; tsc for the web pages)
+types: $(VENV)/.lint $(VENV)/.test console ## Checks types (mypy, strict; tsc for the packages and the web pages)
 	@$(BIN)/mypy
-	@cd graphql_api/console && PATH="$$PATH:$(CURDIR)/$(BIN)" npm run --silent check
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm run --silent check --workspace graphql_api/console
 
 docs: $(VENV)/.docs console ## Builds the documents as a website in site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
@@ -91,7 +91,7 @@ lock: $(VENV)/.lock ## Renews requirements.lock: the newest releases that setup.
 pin-images: ## Writes the digests of the base images into Dockerfile and docker-compose.yaml (needs docker and the network)
 	@scripts/pin-images.sh
 
-console: $(VENV)/.run ## Builds the web pages
+console: $(VENV)/.run ## Builds the JavaScript packages and the web pages
 	@scripts/build-console.sh $(BIN)/python
 
 chaos: $(VENV)/.test ## Kills and stops processes at random under load, and checks every guarantee (SECONDS=600 SEED=1 ENGINE=valkey-8)
@@ -133,7 +133,8 @@ test-images: ## Builds the images, starts docker-compose.yaml and sends work thr
 	@tests/images/run.sh
 
 clean: ## Removes the environment, the builds and the data
-	rm -rf $(VENV) .data build dist site *.egg-info graphql_api/console/dist graphql_api/console/node_modules
+	rm -rf $(VENV) .data build dist site *.egg-info graphql_api/console/dist clients/js/*/dist examples/web-*/dist
+	rm -rf node_modules examples/web-*/node_modules tests/clients/node_modules
 	rm -f scripts/site/mermaid.min.js
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 

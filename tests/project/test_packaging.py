@@ -77,7 +77,7 @@ def test_the_source_distribution_contains_the_pages_and_their_sources(built: Pat
     with tarfile.open(archive) as file:
         names = {name.partition("/")[2] for name in file.getnames()}
     assert names >= PAGES
-    assert names >= {"scripts/build_backend.py", "scripts/build-console.sh", "graphql_api/console/package-lock.json"}
+    assert names >= {"scripts/build_backend.py", "scripts/build-console.sh", "package-lock.json"}
     assert not any("node_modules" in name for name in names)
 
 

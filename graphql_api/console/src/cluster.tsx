@@ -1,10 +1,11 @@
 // The cluster, live: workers, queue and throughput over time, and the controller's decisions with their reasons.
+import { isFinal, type TaskState } from "@dask-graphql/client";
 import { useEffect, useRef, useState } from "react";
-import { onDisconnect, type Refusal, subscribe } from "./api.ts";
+import { onDisconnect, type Refusal, subscribe, UNAVAILABLE } from "./api.ts";
 import { Chart } from "./chart.tsx";
 import { ago, bytes, clock, count, counted, duration } from "./format.ts";
 import { onKeyChange } from "./key.ts";
-import { type Cluster, CLUSTER, type Fleet, isFinal, type TaskState } from "./operations.ts";
+import { type Cluster, CLUSTER, type Fleet } from "./operations.ts";
 import { Fact, Facts, RefusalView } from "./parts.tsx";
 
 const RETRY_MILLISECONDS = 5000;
@@ -29,8 +30,6 @@ export interface ClusterWatch {
   reason: Refusal | undefined;
   history: Sample[];
 }
-
-const UNAVAILABLE: Refusal = { message: "The api does not respond.", code: undefined };
 
 /** Watches the cluster while the page is visible, whichever part of it is shown. */
 export function useCluster(): ClusterWatch {

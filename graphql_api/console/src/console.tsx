@@ -1,6 +1,8 @@
 // The console: its frame, and the page that the address names.
+import { DaskGraphQLProvider } from "@dask-graphql/react";
 import { Component, type ReactNode, StrictMode, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { createRoot } from "react-dom/client";
+import { client } from "./api.ts";
 import { ClusterLine, ClusterPage, type ClusterWatch, useCluster } from "./cluster.tsx";
 import "./console.css";
 import { usePoll, useRoute } from "./hooks.ts";
@@ -211,7 +213,11 @@ function Session({ refused }: { refused: string | undefined }) {
   const caller = useSyncExternalStore(onKeyChange, identity);
   const [failure, setFailure] = useState(refused);
   useEffect(() => keepFresh(setFailure), []);
-  return <App key={caller} failure={caller ? undefined : failure} />;
+  return (
+    <DaskGraphQLProvider client={client}>
+      <App key={caller} failure={caller ? undefined : failure} />
+    </DaskGraphQLProvider>
+  );
 }
 
 const refused = await completeSignIn().then(() => undefined, (reason: unknown) => (reason instanceof Error ? reason.message : String(reason)));

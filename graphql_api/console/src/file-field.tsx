@@ -1,9 +1,10 @@
 // A `File` argument: a file is chosen or dropped, and sent at once; or the id of one is entered.
-import { type DragEvent, useEffect, useId, useRef, useState } from "react";
-import { type Refusal, refusal } from "./api.ts";
+import type { UploadStep } from "@dask-graphql/client";
+import { useUpload } from "@dask-graphql/react";
+import { type DragEvent, useId, useRef, useState } from "react";
+import { refusal } from "./api.ts";
 import { bytes } from "./format.ts";
 import { Progress, RefusalView } from "./parts.tsx";
-import { type Step, upload } from "./upload.ts";
 
 interface FileFieldProps {
   /** The id of the text field, which the label is for. */
@@ -18,43 +19,21 @@ interface FileFieldProps {
   onChange(fileId: string): void;
 }
 
-interface Sending {
-  file: File;
-  step: Step;
-  stop: AbortController;
-}
-
 export function FileField({ id, label, note, value, required, invalid, onChange }: FileFieldProps) {
-  const [sending, setSending] = useState<Sending>();
-  const [sent, setSent] = useState<{ id: string; words: string }>();
-  const [reason, setReason] = useState<Refusal>();
+  const sending = useUpload();
   const [over, setOver] = useState(false);
   const picker = useRef<HTMLInputElement>(null);
-  const latest = useRef<AbortController>(undefined);
   const progress = useId();
   // The form changes while a file is sent; its newest `onChange` knows the other fields.
   const change = useRef(onChange);
   change.current = onChange;
-  useEffect(() => () => latest.current?.abort(), []);
+  const { file, step, fileId, present, error } = sending;
+  const name = file instanceof File ? file.name : "";
 
-  const take = async (file: File) => {
-    latest.current?.abort();
-    const stop = new AbortController();
-    latest.current = stop;
-    setReason(undefined);
-    setSent(undefined);
+  const take = async (chosen: File) => {
     change.current("");
-    const onStep = (step: Step) => !stop.signal.aborted && setSending({ file, step, stop });
-    try {
-      const { id: fileId, present } = await upload(file, onStep, stop.signal);
-      stop.signal.throwIfAborted();
-      setSent({ id: fileId, words: `${file.name}, ${bytes(file.size)}: ${present ? "the api has it already" : "sent"}` });
-      change.current(fileId);
-    } catch (why) {
-      if (!stop.signal.aborted) setReason(refusal(why));
-    } finally {
-      if (latest.current === stop) setSending(undefined);
-    }
+    const sent = await sending.upload(chosen);
+    if (sent) change.current(sent);
   };
   const onDrop = (event: DragEvent) => {
     event.preventDefault();
@@ -62,11 +41,6 @@ export function FileField({ id, label, note, value, required, invalid, onChange 
     const file = event.dataTransfer.files[0];
     if (file) void take(file);
   };
-  const cancel = () => {
-    latest.current?.abort();
-    setSending(undefined);
-  };
-
   return (
     <div
       className={over ? "drop over" : "drop"}
@@ -94,23 +68,23 @@ export function FileField({ id, label, note, value, required, invalid, onChange 
         onChange={(event) => onChange(event.target.value)}
       />
       <div id={progress} aria-live="polite">
-        {sending && (
+        {file && step && (
           <>
             <p className="row hint">
-              <span>{stepWords(sending)}</span>
-              <button type="button" className="quiet end" onClick={cancel}>Cancel the upload</button>
+              <span>{stepWords(name, step)}</span>
+              <button type="button" className="quiet end" onClick={sending.cancel}>Cancel the upload</button>
             </p>
-            <Progress label="Upload" value={sending.step.doing === "sending" && sending.file.size ? sending.step.sentBytes / sending.file.size : null} />
+            <Progress label="Upload" value={sending.progress} />
           </>
         )}
-        {sent?.id === value && <p className="hint">{sent.words}</p>}
+        {file && fileId === value && <p className="hint">{`${name}, ${bytes(file.size)}: ${present ? "the api has it already" : "sent"}`}</p>}
       </div>
-      {reason && <RefusalView reason={reason} />}
+      {error && <RefusalView reason={refusal(error)} />}
     </div>
   );
 }
 
-const stepWords = ({ file, step }: Sending): string =>
-  step.doing === "hashing"
-    ? `${file.name}, ${bytes(file.size)}: computing its SHA-256`
-    : `${file.name}: ${bytes(Math.min(step.sentBytes, file.size))} of ${bytes(file.size)} sent`;
+const stepWords = (name: string, { doing, doneBytes, sizeBytes }: UploadStep): string =>
+  doing === "hashing"
+    ? `${name}, ${bytes(sizeBytes)}: computing its SHA-256`
+    : `${name}: ${bytes(Math.min(doneBytes, sizeBytes))} of ${bytes(sizeBytes)} sent`;

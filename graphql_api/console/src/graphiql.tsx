@@ -5,7 +5,7 @@ import { type DocumentNode, parse } from "graphql";
 import "graphiql/setup-workers/vite";
 import "graphiql/style.css";
 import { createRoot } from "react-dom/client";
-import { HTTP_URL, SOCKET_URL } from "./api.ts";
+import { HTTP_URL, SOCKET_URL } from "./address.ts";
 import { EXAMPLES } from "./examples.ts";
 import "./graphiql.css";
 import { apiKey, authorization } from "./key.ts";

@@ -1,8 +1,9 @@
 // What a task prints and logs.
+import type { LogLine } from "@dask-graphql/client";
 import { useEffect, useRef, useState } from "react";
 import { request } from "./api.ts";
 import { clock } from "./format.ts";
-import { type LogLine, LOGS } from "./operations.ts";
+import { LOGS } from "./operations.ts";
 
 /** As many as the api keeps. */
 const KEPT_LINES = 200;

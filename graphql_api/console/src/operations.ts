@@ -1,12 +1,8 @@
 // The operations of the console and the types of their responses, as in schema.graphql.
+import type { TaskState } from "@dask-graphql/client";
 import type { Stream, TaskType } from "./task-types.ts";
 
-export const STATES = ["QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"] as const;
-
-export type TaskState = (typeof STATES)[number];
-
-export const isFinal = (state: TaskState | undefined): boolean =>
-  state === "SUCCEEDED" || state === "FAILED" || state === "CANCELLED";
+export const STATES = ["QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"] as const satisfies TaskState[];
 
 export interface TaskLine {
   taskId: string;
@@ -30,18 +26,6 @@ export interface Task extends TaskLine {
   result?: Record<string, unknown> | null;
 }
 
-export interface TaskEvent {
-  seq: number;
-  kind: string;
-  state: TaskState;
-  attempt: number;
-  at: string;
-  progress: number | null;
-  message: string | null;
-}
-
-export type Outcome = "NEW" | "JOINED" | "CACHED" | "RECOMPUTED";
-
 const LINE = "taskId name input state attempt seq progress submittedAt startedAt finishedAt error { code message type traceback }";
 
 const TASK = `${LINE} version submissions worker expiresAt`;
@@ -57,10 +41,6 @@ export interface Waiting {
 }
 
 export const WAITING = "query Waiting($taskId: ID!) { task(taskId: $taskId) { waiting { reason ahead etaSeconds } } }";
-
-export const EVENTS = `subscription Events($taskId: ID!) {
-  taskEvents(taskId: $taskId) { seq kind state attempt at progress message }
-}`;
 
 export const CANCEL = "mutation Cancel($taskId: ID!) { cancelTask(taskId: $taskId) { taskId } }";
 
@@ -81,41 +61,14 @@ export const partialOf = (type: TaskType): string => `subscription Partial($task
   taskEvents(taskId: $taskId, afterSeq: $afterSeq) { task { partial { ... on ${type.outputType} { ${type.selection} } } } }
 }`;
 
-/** Declares only the given arguments: a variable of a type `T!` cannot be omitted, although its argument can. */
-export function submissionOf(type: TaskType, given: Record<string, unknown>): string {
-  const used = type.arguments.filter(({ graphqlName }) => graphqlName in given);
-  const head = [...used.map(({ graphqlName, graphqlType }) => `$${graphqlName}: ${graphqlType}`), "$options: SubmitOptions"];
-  const body = [...used.map(({ graphqlName }) => graphqlName), "options"].map((name) => `${name}: $${name}`);
-  return `mutation Submit(${head.join(", ")}) {
-  submission: ${type.mutation}(${body.join(", ")}) { taskId outcome }
-}`;
-}
-
 /** Every item of a stream as it comes. */
-export const itemsOf = (stream: Stream): string => `subscription Items($taskId: ID!) {
-  taskItems(taskId: $taskId) { attempt number typed { ... on ${stream.itemType} { ${stream.selection} } } }
+export const itemsOf = (stream: Stream): string => `subscription Items($taskId: ID!, $after: String) {
+  taskItems(taskId: $taskId, after: $after) { cursor attempt number typed { ... on ${stream.itemType} { ${stream.selection} } } }
 }`;
-
-export interface LogLine {
-  number: number;
-  at: string;
-  attempt: number;
-  level: string;
-  text: string;
-}
 
 export const LOGS = `query Logs($taskId: ID!, $after: Int) {
   task(taskId: $taskId) { logs(after: $after) { number at attempt level text } }
 }`;
-
-export const CREATE_UPLOAD = `mutation CreateUpload($sha256: String!, $sizeBytes: BigInt!, $mediaType: String, $name: String) {
-  createUpload(sha256: $sha256, sizeBytes: $sizeBytes, mediaType: $mediaType, name: $name) { fileId present }
-}`;
-
-export interface TaskFilter {
-  states?: TaskState[];
-  names?: string[];
-}
 
 export interface TaskChange {
   reset: boolean;

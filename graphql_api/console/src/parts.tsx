@@ -1,7 +1,7 @@
 // Small components shared by the pages.
+import type { TaskState } from "@dask-graphql/client";
 import type { ReactNode } from "react";
 import type { Refusal } from "./api.ts";
-import type { TaskState } from "./operations.ts";
 
 /** What a person can do about a code; docs/errors.md has all of them. */
 const ADVICE: Record<string, string> = {

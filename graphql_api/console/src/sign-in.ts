@@ -1,6 +1,6 @@
 // Signs in with an OpenID Connect provider: authorization code with PKCE (RFC 7636), in this page, without a secret.
 // What it keeps is in sessionStorage: it ends with the tab, and no other page can read it.
-import { API_URL } from "./api.ts";
+import { API_URL } from "./address.ts";
 import { apiKey, onKeyChange, setApiKey } from "./key.ts";
 
 /** What `/auth/config` tells of the provider. */

@@ -48,6 +48,7 @@ interface Came {
 const NOTHING: Came = { attempt: 0, count: 0, items: [] };
 
 interface TaskItem {
+  cursor: string;
   attempt: number;
   number: number;
   typed: Record<string, unknown> | null;
@@ -64,11 +65,12 @@ export function LiveItems({ taskId, type, stream }: StreamProps & { taskId: stri
       timer = undefined;
       setShown(came);
     };
-    const end = subscribe<{ taskItems: TaskItem }>(itemsOf(stream), { taskId }, {
+    let after: string | null = null;
+    const end = subscribe<{ taskItems: TaskItem }>(itemsOf(stream), () => ({ taskId, after }), {
       error: setReason,
-      next: ({ taskItems: { attempt, number, typed } }) => {
-        // After a reconnect the first ones arrive again; another attempt begins anew.
-        if (attempt < came.attempt || (attempt === came.attempt && number <= came.count)) return;
+      next: ({ taskItems: { cursor, attempt, number, typed } }) => {
+        after = cursor;
+        // Another attempt begins anew.
         const item = stream.wrapsValue ? typed?.["value"] : typed;
         const before = attempt === came.attempt ? came.items : [];
         came = { attempt, count: number, items: [...before, item].slice(-LIVE_ITEMS) };

@@ -1,13 +1,13 @@
 // The form of any task type, generated from `taskTypes`.
+import { hashId, preImage, type SubmissionOutcome, submissionOf } from "@dask-graphql/client";
 import { type FormEvent, useEffect, useRef, useState } from "react";
 import { type Refusal, refusal, request } from "./api.ts";
 import { type Drafts, draftsOf, type Problems, readMembers } from "./draft.ts";
 import { Field, Members } from "./fields.tsx";
 import { count, counted } from "./format.ts";
-import { type Outcome, READ, submissionOf } from "./operations.ts";
+import { READ } from "./operations.ts";
 import { RefusalView } from "./parts.tsx";
 import type { Submitted } from "./task.tsx";
-import { CAN_HASH, preImage, taskId } from "./task-id.ts";
 import { argumentsOf, type Member, type TaskType } from "./task-types.ts";
 
 /** Example inputs of the built-in task. */
@@ -66,7 +66,7 @@ export function TaskForm({ type, salt, from, onSubmitted }: FormProps) {
   const problems: Problems = {};
   const { wire, plain } = readMembers(drafts, members, type.types, problems);
   const image = Object.keys(problems).length === 0 && type.idFromInput ? preImage(type, plain, salt) : undefined;
-  const expectedId = useTaskId(image);
+  const expectedId = image && hashId(image);
 
   const submit = async (event: FormEvent) => {
     event.preventDefault();
@@ -76,11 +76,10 @@ export function TaskForm({ type, salt, from, onSubmitted }: FormProps) {
     if (Object.keys(problems).length > 0) return;
     setBusy(true);
     try {
-      const computed = image && CAN_HASH ? await taskId(image) : undefined;
-      const { submission } = await request<{ submission: { taskId: string; outcome: Outcome } }>(
+      const { submission } = await request<{ submission: { taskId: string; outcome: SubmissionOutcome } }>(
         submissionOf(type, wire), { ...wire, options: { ...chosen, recompute } },
       );
-      onSubmitted({ ...submission, expectedId: computed });
+      onSubmitted({ ...submission, expectedId });
     } catch (why) {
       const { argument, ...rest } = refusal(why);
       setReason({ ...rest, argument });
@@ -121,7 +120,7 @@ export function TaskForm({ type, salt, from, onSubmitted }: FormProps) {
       )}
       <p className="row id" aria-live="off">
         <span className="hint">Task id</span>
-        {expectedId ? <code data-testid="expected-id">{expectedId}</code> : <span className="hint">{whyNoId(type, image)}</span>}
+        {expectedId ? <code data-testid="expected-id">{expectedId}</code> : <span className="hint">{whyNoId(type)}</span>}
       </p>
       <details>
         <summary>More</summary>
@@ -161,22 +160,5 @@ function storedDrafts(key: string, members: Member[]): Drafts | undefined {
   }
 }
 
-function whyNoId(type: TaskType, image: string | undefined): string {
-  if (!type.idFromInput) return "only the api can compute it for this type of input";
-  if (image === undefined) return "shown once the form is complete";
-  return CAN_HASH ? "…" : "computed by the api: browsers compute hashes only on pages from https: or localhost";
-}
-
-/** The id of a pre-image, which the browser computes asynchronously. */
-function useTaskId(image: string | undefined): string | undefined {
-  const [known, setKnown] = useState<{ image: string; id: string }>();
-  useEffect(() => {
-    if (image === undefined || !CAN_HASH) return;
-    let current = true;
-    void taskId(image).then((id) => current && setKnown({ image, id }));
-    return () => {
-      current = false;
-    };
-  }, [image]);
-  return known?.image === image ? known?.id : undefined;
-}
+const whyNoId = (type: TaskType): string =>
+  type.idFromInput ? "shown once the form is complete" : "only the api can compute it for this type of input";

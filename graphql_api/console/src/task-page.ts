@@ -1,8 +1,9 @@
 // A page of the list of tasks, kept up to date by the changes that the api announces.
+import type { TaskFilter } from "@dask-graphql/client";
 import { useEffect, useRef, useState } from "react";
 import { onDisconnect, subscribe } from "./api.ts";
 import { type Poll, usePoll } from "./hooks.ts";
-import { CHANGES, type TaskChange, type TaskFilter, type TaskLine, TASKS, type TaskPage } from "./operations.ts";
+import { CHANGES, type TaskChange, type TaskLine, TASKS, type TaskPage } from "./operations.ts";
 
 /** How often the page is requested while its changes do not arrive. */
 const FALLBACK_MILLISECONDS = 1500;

@@ -1,24 +1,12 @@
 // The task types from the api's `taskTypes`, and the shapes of their GraphQL types.
+import type * as client from "@dask-graphql/client";
 
-/** An argument of a task type, or a field of an object. */
-export interface Member {
-  /** Its name in Python and in the task id's input. */
-  name: string;
-  graphqlName: string;
-  /** Such as `[Int!]!`. */
-  graphqlType: string;
+export interface Member extends client.Member {
   description: string | null;
-  hasDefault: boolean;
-  /** In the form of the task id's input. */
-  default: unknown;
 }
 
-export interface UsedType {
-  name: string;
-  /** The fields of an object. */
+export interface UsedType extends client.UsedType {
   fields: Member[];
-  /** The members of an enum, by their names in the schema. */
-  members: { name: string; value: unknown }[];
 }
 
 export interface Stream {
@@ -28,18 +16,10 @@ export interface Stream {
   selection: string;
 }
 
-export interface TaskType {
-  name: string;
-  version: string;
+export interface TaskType extends Omit<client.TaskType, "arguments"> {
   description: string;
-  mutation: string;
-  outputType: string;
-  wrapsValue: boolean;
-  /** Everything in `outputType` that needs no arguments. */
-  selection: string;
   /** Of a task type that yields items. */
   stream: Stream | null;
-  idFromInput: boolean;
   timeoutSeconds: number | null;
   retries: number;
   arguments: (Omit<Member, "hasDefault"> & { required: boolean })[];

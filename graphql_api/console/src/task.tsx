@@ -1,13 +1,12 @@
 // One task as it goes: its events live, then its result.
+import { isFinal, type SubmissionOutcome, type TaskEvent, type TaskState } from "@dask-graphql/client";
 import { useEffect, useState } from "react";
-import { API_URL, type Refusal, refusal, request, subscribe } from "./api.ts";
+import { API_URL } from "./address.ts";
+import { client, deliver, type Refusal, refusal, request, subscribe } from "./api.ts";
 import { call, count, counted, duration } from "./format.ts";
 import { useNow, usePoll } from "./hooks.ts";
 import { TaskLogs } from "./logs.tsx";
-import {
-  CANCEL, type Cluster, earlierOf, EVENTS, isFinal, type Outcome, partialOf, READ, resultOf, STATE, type Task, type TaskEvent, type TaskState,
-  WITHDRAW,
-} from "./operations.ts";
+import { CANCEL, type Cluster, earlierOf, partialOf, READ, resultOf, STATE, type Task, WITHDRAW } from "./operations.ts";
 import { Fact, Facts, Progress, RefusalView, StateMark } from "./parts.tsx";
 import { CopyButton, ResultView } from "./result.tsx";
 import { LiveItems } from "./stream-view.tsx";
@@ -18,7 +17,7 @@ import { WaitingLine } from "./waiting.tsx";
 const KEPT_EVENTS = 500;
 const POLL_MILLISECONDS = 5000;
 
-const OUTCOMES: Record<Outcome, string> = {
+const OUTCOMES: Record<SubmissionOutcome, string> = {
   NEW: "a new task",
   JOINED: "joined: the same task is already open",
   CACHED: "cached: the result already exists",
@@ -27,7 +26,7 @@ const OUTCOMES: Record<Outcome, string> = {
 
 export interface Submitted {
   taskId: string;
-  outcome: Outcome;
+  outcome: SubmissionOutcome;
   /** The id as computed here before the request; undefined if that is not possible. */
   expectedId: string | undefined;
   /** Distinguishes two submissions of one task. */
@@ -73,11 +72,10 @@ function TaskLife({ taskId, taskTypes, cluster, submitted, onChange, onEnd, head
 
   useEffect(
     () =>
-      subscribe<{ taskEvents: TaskEvent }>(EVENTS, { taskId }, {
+      deliver((signal) => client.events(taskId, { signal }), {
         error: setReason,
-        next: ({ taskEvents: event }) => {
-          // Events arrive in order; after a reconnect the first ones arrive again.
-          setEvents((known) => (event.seq <= (known.at(-1)?.seq ?? 0) ? known : [...known, event].slice(-KEPT_EVENTS)));
+        next: (event) => {
+          setEvents((known) => [...known, event].slice(-KEPT_EVENTS));
           if (event.kind !== "PROGRESS") onChange?.();
         },
       }),

@@ -1,7 +1,8 @@
 // The list of tasks, live.
+import { isFinal } from "@dask-graphql/client";
 import { ago, between, call, count } from "./format.ts";
 import { useNow } from "./hooks.ts";
-import { type Cluster, isFinal, STATES, type TaskLine } from "./operations.ts";
+import { type Cluster, STATES, type TaskLine } from "./operations.ts";
 import { Progress, RefusalView, StateMark } from "./parts.tsx";
 import { useTaskPage } from "./task-page.ts";
 import type { TaskType } from "./task-types.ts";

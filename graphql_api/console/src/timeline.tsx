@@ -1,6 +1,6 @@
 // The life of a task as a bar of its phases, and as a list of its events.
+import { isFinal, type TaskEvent } from "@dask-graphql/client";
 import { clock, counted, duration } from "./format.ts";
-import { isFinal, type TaskEvent } from "./operations.ts";
 
 export interface Span {
   kind: "waits" | "runs";

@@ -1,0 +1,106 @@
+// What the api tells of tasks, as in schema.graphql.
+
+export type TaskState = "QUEUED" | "RUNNING" | "SUCCEEDED" | "FAILED" | "CANCELLED";
+
+export type FinalState = "SUCCEEDED" | "FAILED" | "CANCELLED";
+
+export const isFinal = (state: TaskState | null | undefined): state is FinalState =>
+  state === "SUCCEEDED" || state === "FAILED" || state === "CANCELLED";
+
+export type SubmissionOutcome = "NEW" | "JOINED" | "CACHED" | "RECOMPUTED";
+
+export interface Submission {
+  taskId: string;
+  outcome: SubmissionOutcome;
+}
+
+export interface TaskFailure {
+  code: string;
+  message: string;
+  /** Type of the exception that the function raised, if any. */
+  type: string | null;
+}
+
+/** One change of a task. */
+export interface TaskEvent {
+  taskId: string;
+  /** Counts from 1 within the task. */
+  seq: number;
+  kind: string;
+  state: TaskState;
+  attempt: number;
+  at: string;
+  /** From 0 to 1, if the event reports it. */
+  progress: number | null;
+  message: string | null;
+}
+
+/** A task in a list: without its result. */
+export interface TaskSummary {
+  taskId: string;
+  name: string;
+  version: string;
+  input: unknown;
+  state: TaskState;
+  attempt: number;
+  seq: number;
+  /** From 0 to 1, as reported by the latest attempt. */
+  progress: number | null;
+  submittedAt: string;
+  startedAt: string | null;
+  finishedAt: string | null;
+  expiresAt: string | null;
+  error: TaskFailure | null;
+}
+
+/** The record of a task. */
+export interface TaskRecord<Output = unknown> extends TaskSummary {
+  /**
+   * What the function returned: an object by the names of its GraphQL type, a plain value (number, list, ...) as it is; null
+   * unless SUCCEEDED. `BigInt` is a string of digits.
+   */
+  output: Output | null;
+}
+
+/** A line that a task has printed or logged. */
+export interface LogLine {
+  /** From 1 within the task; jumps where lines were dropped. */
+  number: number;
+  at: string;
+  attempt: number;
+  /** How many lines were dropped before this one. */
+  dropped: number;
+  level: "DEBUG" | "INFO" | "WARNING" | "ERROR" | "CRITICAL";
+  text: string;
+}
+
+export interface SubmitOptions {
+  /** Run the task again even if a result is stored. */
+  recompute?: boolean;
+  /** From -100 to 100; tasks with a higher priority run first. */
+  priority?: number;
+  /** Do not run the task before this time. */
+  notBefore?: Date | string;
+  /** If no worker has started it by this time, it fails with EXPIRED_BEFORE_START. */
+  startBefore?: Date | string;
+  /** How long the result is kept after the task's end. */
+  ttlSeconds?: number;
+  tags?: readonly string[];
+}
+
+/** Which tasks: those that fulfil all of it. */
+export interface TaskFilter {
+  states?: readonly TaskState[];
+  /** Of one of these task types; at most 10. */
+  names?: readonly string[];
+  tag?: string;
+  errorCode?: string;
+  submittedBy?: string;
+  submittedAfter?: Date | string;
+  submittedBefore?: Date | string;
+  /** In the id, the name, the input, a tag or the error's message. */
+  text?: string;
+}
+
+export const SUMMARY = `taskId name version input state attempt seq progress submittedAt startedAt finishedAt expiresAt
+error { code message type }`;
