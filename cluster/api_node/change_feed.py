@@ -67,6 +67,7 @@ class ChangeFeed:
         self._users = 0
         # A new subscriber must not start a reader beside one that is being stopped.
         self._changing = asyncio.Lock()
+        self._stopping: set[asyncio.Task[None]] = set()
 
     @property
     def subscribers(self) -> int:
@@ -115,7 +116,11 @@ class ChangeFeed:
             if subscriber is not None:
                 self._subscribers.remove(subscriber)
             self._users -= 1
-            await self._stop_if_unused()
+            # A subscriber may be cancelled again while it waits for this, which must be done nevertheless.
+            stopping = asyncio.create_task(self._stop_if_unused())
+            self._stopping.add(stopping)
+            stopping.add_done_callback(self._stopping.discard)
+            await asyncio.shield(stopping)
 
     async def _start(self) -> None:
         async with self._changing:
@@ -177,9 +182,10 @@ class ChangeFeed:
         """
         calls = self._store.calls
         if self._place is None:
+            # Before the reading: a notification that comes meanwhile is about what it has not seen.
+            self._dirty.clear()
             pages = await self._store.run_many([calls.read_changes(digit, None, listen=True) for digit in SHARDS])
             self._place = Place(_anchor(page) for page in pages)
-            self._dirty.clear()
             self._placed.set()
             return
         digits, self._dirty = sorted(self._dirty & set(SHARDS)), set()

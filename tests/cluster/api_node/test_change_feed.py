@@ -174,6 +174,30 @@ async def test_a_node_has_a_limit_of_subscribers(store: Store) -> None:
         await take_reset(items)
 
 
+async def test_a_subscriber_that_is_cancelled_while_it_leaves_does_not_stop_the_changes_of_the_next_one(
+    store: Store,
+) -> None:
+    feed = ChangeFeed(store, 10)
+
+    async def read(begun: asyncio.Event) -> None:
+        async with aclosing(feed.changes(everyones())) as items:
+            async for _ in items:
+                begun.set()
+
+    for number in range(4):
+        begun = asyncio.Event()
+        reading = asyncio.create_task(read(begun))
+        await begun.wait()
+        for _ in range(number + 1):
+            reading.cancel()
+            await asyncio.sleep(0)
+        await asyncio.gather(reading, return_exceptions=True)
+        async with aclosing(feed.changes(everyones())) as items:
+            await take_reset(items)
+            await run(store, number)
+            assert shown(await take(items, 3)) == whole(number)
+
+
 @pytest.mark.every_engine
 async def test_a_restart_of_redis_loses_no_change_or_tells(settings: Settings, engine: Path, tmp_path: Path) -> None:
     """Two nodes; the server is killed, and comes back with its file, or without the end of it."""
