@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -100,6 +101,20 @@ def test_a_client_writes_to_s3_itself_if_the_hash_is_right(blobs: BlobStore) -> 
     assert httpx.put(target.url, content=b"content", headers=target.headers).status_code == 200
     assert blobs.has_uploaded("uploads/a/data", content)
     assert not blobs.has_uploaded("uploads/a/data", Written(7, "0" * 64))
+
+
+def test_anyone_with_a_signed_url_of_s3_downloads_one_blob_as_the_api_would_send_it(blobs: BlobStore) -> None:
+    blobs.write(KEY, b"<script>")
+    url = blobs.offer_download(KEY, "text/html", 'attachment; filename="page.html"', 60.4)
+    if isinstance(blobs, FolderBlobStore):
+        assert url is None
+        return
+    assert url is not None
+    answer = httpx.get(url)
+    assert (answer.status_code, answer.content) == (200, b"<script>")
+    assert answer.headers["content-type"] == "text/html"
+    assert answer.headers["content-disposition"] == 'attachment; filename="page.html"'
+    assert parse_qs(urlsplit(url).query)["X-Amz-Expires"] == ["60"]
 
 
 def test_a_blob_that_does_not_exist_is_not_a_fault_of_the_store(blobs: BlobStore, tmp_path: Path) -> None:

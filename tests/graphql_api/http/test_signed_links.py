@@ -19,9 +19,7 @@ import pytest
 from cluster.data.data_sink import DataSink
 from cluster.settings import Settings, load_settings
 from cluster.store.async_store import Store
-from cluster.store.blob_store import BlobStore
 from cluster.store.blob_url import open_blob_store
-from cluster.store.s3_blob_store import S3BlobStore
 from cluster.task_types.registry import Registry, _registered
 from cluster.worker.outcome import Succeeded, encode
 from dask_graphql import Array, Blob, Table, task
@@ -182,18 +180,3 @@ async def test_a_file_has_a_link(api: Api) -> None:
     answer = await api.client.get(found["href"])
     assert (answer.content, answer.headers["content-disposition"]) == (b"text", 'inline; filename="a.txt"')
     assert (await api.ask(query.replace(sent["id"], "sha256:" + "0" * 64)))["file"] is None
-
-
-def test_s3_serves_a_link_itself_as_the_api_would(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    blobs: BlobStore = S3BlobStore("bucket", "prefix")
-    link = blobs.offer_download("a/1/page.html", "text/html", 'attachment; filename="page.html"', 60.4)
-    assert link is not None
-    parts, signed = urlsplit(link), parse_qs(urlsplit(link).query)
-    assert parts.path.endswith("/prefix/a/1/page.html")
-    assert signed["response-content-disposition"] == ['attachment; filename="page.html"']
-    assert signed["response-content-type"] == ["text/html"]
-    assert signed["X-Amz-Expires"] == ["60"]
-    assert "X-Amz-Signature" in signed
