@@ -3,6 +3,7 @@ begin with."""
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
@@ -16,6 +17,10 @@ from starlette.requests import HTTPConnection
 
 from cluster.errors import SettingError
 from cluster.settings import Settings, load_settings
+from cluster.store.async_store import Store
+from cluster.store.blob_url import open_blob_store
+from cluster.task_types.registry import Registry, _registered
+from dask_graphql import Blob, task
 from graphql_api.app import create_app
 from graphql_api.http.public_url import public_url
 from graphql_api.request_path import path_of
@@ -23,6 +28,8 @@ from graphql_api.transport.forwarded import ForwardedHeaders
 from tests.api_node import api_node
 from tests.system import RedisServer
 
+TASK_ID = "0" * 32
+BLOB_KEY = f"{TASK_ID}/1/notes.txt"
 CALLER = {"query": "{ caller { name } }"}
 
 
@@ -45,11 +52,26 @@ async def proxied(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+def makes_a_blob(n: int) -> Blob:
+    """Its result is written by the test."""
+    raise AssertionError
+
+
 @pytest.fixture(scope="module")
 async def public(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an API node that trusts no proxy, and knows its public URL."""
+    """A client of an API node that trusts no proxy, and knows its public URL. A task has made a blob."""
     known = replace(settings, public_url="https://api.example/tasks")
-    async with api_node(known) as url, httpx.AsyncClient(base_url=url.removesuffix("/graphql")) as client:
+    task(makes_a_blob)
+    registry = Registry()
+    registry.add(_registered[__name__, "makes_a_blob"])
+    store = Store(known)
+    open_blob_store(known.blob_store_url).write(BLOB_KEY, b"text")
+    await store.run(store.calls.submit(TASK_ID, "makes_a_blob", "1", b'{"n":1}'))
+    await store.run(store.calls.start(TASK_ID, 1, "worker"))
+    made = {"key": BLOB_KEY, "size_bytes": 4, "media_type": "text/plain"}
+    await store.run(store.calls.finish(TASK_ID, 1, json.dumps(made).encode()))
+    await store.close()
+    async with api_node(known, registry) as url, httpx.AsyncClient(base_url=url.removesuffix("/graphql")) as client:
         yield client
 
 
@@ -140,6 +162,14 @@ async def test_a_slash_too_many_is_redirected_below_the_same_host_and_prefix(
 async def test_an_upload_is_named_below_the_prefix(public: httpx.AsyncClient) -> None:
     answer = await public.post("/files", content=b"x")
     assert answer.headers["location"].startswith("/tasks/files/sha256:")
+
+
+async def test_the_path_of_a_blob_begins_with_the_prefix_and_is_served_there(public: httpx.AsyncClient) -> None:
+    query = f'{{ task(taskId: "{TASK_ID}") {{ result {{ ... on MakesABlobResult {{ value {{ url }} }} }} }} }}'
+    answer = (await public.post("/graphql", json={"query": query})).json()
+    path = answer["data"]["task"]["result"]["value"]["url"]
+    assert path == f"/tasks/blobs/{BLOB_KEY}"
+    assert (await public.get(path)).text == "text"
 
 
 @pytest.mark.parametrize("changes", [{"root_path": "/graphql"}, {"public_url": "https://api.example/blobs/x"}])
