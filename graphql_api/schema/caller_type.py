@@ -11,7 +11,10 @@ strawberry.enum(Scope, name="Scope", description="A permission of a caller.")
 
 @strawberry.type(name="Caller", description="The caller of a request.")
 class CallerType:
-    name: str
+    name: str = strawberry.field(description="For programs: `key:<id>`, `jwt:<subject>`, `address:<ip>`.")
+    title: str = strawberry.field(
+        description="For people: the name of the API key, the subject of the JWT, or the address."
+    )
     tenant: str | None = strawberry.field(
         description="The tenant whose tasks the caller sees; null if tenants share tasks."
     )

@@ -201,6 +201,7 @@ def make_query(task_class: type, connection_class: type) -> type:
             caller = info.context.caller
             return CallerType(
                 name=caller.name,
+                title=caller.actor.title,
                 tenant=caller.tenant or None,
                 scopes=sorted(caller.scopes),
                 # Of use to whoever submits only: others could try with it which inputs their tenant has computed.

@@ -40,7 +40,7 @@ export function KeyButton({ caller, needed, failure }: KeyButtonProps) {
   return (
     <>
       <button type="button" className="quiet" onClick={open}>
-        {name ?? (apiKey() ? (caller?.name ?? "API key") : offered ? "Sign in" : "API key")}
+        {name ?? (apiKey() ? (caller?.title ?? "API key") : offered ? "Sign in" : "API key")}
       </button>
       <dialog ref={dialog} aria-labelledby="key-title">
         <form onSubmit={keep}>
@@ -59,7 +59,7 @@ export function KeyButton({ caller, needed, failure }: KeyButtonProps) {
           )}
           <p className="hint">
             {caller && apiKey()
-              ? `You are ${caller.name}${caller.tenant ? ` of tenant ${caller.tenant}` : ""}, with the scopes ${caller.scopes.join(", ").toLowerCase() || "none"}.`
+              ? `You are ${caller.title} (${caller.name})${caller.tenant ? ` of tenant ${caller.tenant}` : ""}, with the scopes ${caller.scopes.join(", ").toLowerCase() || "none"}.`
               : needed
                 ? "This api requires one."
                 : "Only needed if this api requires one."}{" "}

@@ -28,13 +28,13 @@ export interface TaskType extends Omit<client.TaskType, "arguments"> {
 
 export interface Catalogue {
   taskTypes: TaskType[];
-  caller: { name: string; tenant: string | null; scopes: string[]; taskIdSalt: string | null };
+  caller: { name: string; title: string; tenant: string | null; scopes: string[]; taskIdSalt: string | null };
 }
 
 const MEMBER = "name graphqlName graphqlType description default";
 
 export const CATALOGUE = `query Catalogue {
-  caller { name tenant scopes taskIdSalt }
+  caller { name title tenant scopes taskIdSalt }
   taskTypes {
     name version description mutation outputType wrapsValue selection stream { itemType wrapsValue selection } idFromInput timeoutSeconds retries
     arguments { ${MEMBER} required }

@@ -183,7 +183,9 @@ async def test_a_tenant_sees_only_its_own_tasks_and_salts_their_ids(guarded: Sys
     ids = [(await guarded.ask(SUBMIT, {"n": 77}, token=key))["submitFibonacci"] for key in (one, two)]
     assert [item["outcome"] for item in ids] == ["NEW", "NEW"]
     assert ids[0]["taskId"] != ids[1]["taskId"]
-    salt = (await guarded.ask("{ caller { name tenant scopes taskIdSalt } }", token=one))["caller"]["taskIdSalt"]
+    caller = (await guarded.ask("{ caller { title tenant scopes taskIdSalt } }", token=one))["caller"]
+    assert caller["title"] == "one"
+    salt = caller["taskIdSalt"]
     pre_image = b'{"input":{"n":77},"salt":"%s","task":"fibonacci","version":"1"}' % salt.encode()
     assert hashlib.sha256(pre_image).hexdigest()[:32] == ids[0]["taskId"]
     await guarded.result(ids[0]["taskId"], token=one)
