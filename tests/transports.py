@@ -10,8 +10,10 @@ import httpx
 
 from tests.sockets import dial
 
-TRANSPORTS: Final = ("graphql-transport-ws", "graphql-ws", "event stream")
+TRANSPORTS: Final = ("graphql-transport-ws", "graphql-ws", "event stream", "multipart")
 """The legacy one needs the setting LEGACY_WEBSOCKET."""
+STREAMS: Final = {"event stream": "text/event-stream", "multipart": "multipart/mixed;subscriptionSpec=1.0"}
+"""The `Accept` of those over HTTP."""
 START: Final = {"graphql-transport-ws": "subscribe", "graphql-ws": "start"}
 
 
@@ -21,15 +23,17 @@ async def payloads(
     """The payload of each result until the operation is complete. A refusal is a payload with `errors` too."""
     operation = {"query": query, "variables": variables or {}}
     credential = {"Authorization": f"Bearer {token}"} if token else {}
-    if transport == "event stream":
-        headers = {"Accept": "text/event-stream", **credential}
+    if transport in STREAMS:
+        headers = {"Accept": f"{STREAMS[transport]}, application/json;q=0.5", **credential}
         async with (
             httpx.AsyncClient(timeout=20) as client,
             client.stream("POST", url, json=operation, headers=headers) as answer,
         ):
             async for line in answer.aiter_lines():
-                if line.startswith("data: {"):
-                    yield json.loads(line.removeprefix("data: "))
+                data = line.removeprefix("data: ")
+                if data.startswith("{") and (item := json.loads(data)):
+                    # Apollo's protocol wraps the results of a subscription, and sends `{}` to keep the connection open.
+                    yield item.get("payload", item)
         return
     async with dial(url, transport) as socket:
         await socket.send(json.dumps({"type": "connection_init", "payload": credential}))

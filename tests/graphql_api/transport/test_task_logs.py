@@ -24,7 +24,7 @@ ID = f"{10:032x}"
 
 @pytest.fixture
 async def url(settings: Settings) -> AsyncIterator[str]:
-    async with api_node(replace(settings, legacy_websocket=True, waiters_per_client=3)) as served:
+    async with api_node(replace(settings, legacy_websocket=True, waiters_per_client=len(TRANSPORTS))) as served:
         # The first operation of a process takes long, and the test's own Redis client would wait for it.
         assert [item async for item in payloads(served, TRANSPORTS[0], "{ __typename }")]
         yield served
