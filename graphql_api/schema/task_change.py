@@ -5,12 +5,12 @@
 import datetime
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Annotated
+from typing import Annotated, Any
 
 import strawberry
 
 from cluster.api_node.change_subscribers import ChangeFilter, ChangeItem
-from cluster.store.record import Record, TaskState
+from cluster.store.record import TaskState
 from cluster.store.task_filter import TaskFilter
 from graphql_api.answer_size import current_answer
 from graphql_api.auth.callers import Caller, Scope
@@ -81,20 +81,19 @@ def make_task_change(task_class: type) -> type:
             description="The task as it is now, which may be ahead of this change; null with `reset`, and if it has "
             "expired."
         )
-        async def task(self, info: ApiInfo) -> task_class | None:  # type: ignore[valid-type]
+        def task(self, info: ApiInfo) -> task_class | None:  # type: ignore[valid-type]
             record = self.item.record
-            if record is not None and selects(info, "input"):
-                # Left out until a reader takes the item and asks for it.
-                record = await _read_with_input(info, record.task_id)
-            return None if record is None else task_class(record=record)
+            if record is None:
+                return None
+            # The input is left out until a reader takes the item and asks for it.
+            return with_input(info, record.task_id) if selects(info, "input") else task_class(record=record)
+
+    async def with_input(info: ApiInfo, task_id: str) -> Any:
+        store = info.context.node.store
+        record = await current_answer().record(task_id, lambda: store.run(store.calls.read(task_id)))
+        return task_class(record=record) if record is not None and info.context.caller.can_see(record) else None
 
     return TaskChange
-
-
-async def _read_with_input(info: ApiInfo, task_id: str) -> Record | None:
-    store = info.context.node.store
-    record = await current_answer().record(task_id, lambda: store.run(store.calls.read(task_id)))
-    return record if record is not None and info.context.caller.can_see(record) else None
 
 
 def change_filter(caller: Caller, wanted: TaskFilter) -> ChangeFilter:

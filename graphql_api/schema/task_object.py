@@ -18,7 +18,7 @@ from graphql_api.schema.node_interface import Node
 from graphql_api.schema.results import decode_result, load_result, read_output, read_result
 from graphql_api.schema.task_error import TaskError
 from graphql_api.schema.times import to_datetime
-from graphql_api.schema.waiting_type import WaitingType, to_waiting
+from graphql_api.schema.waiting_type import WaitingType, load_waiting
 
 
 def make_task(output_union: Any) -> type:
@@ -130,9 +130,10 @@ def make_task(output_union: Any) -> type:
             return None if self.record.data is None else orjson.loads(self.record.data)
 
         @strawberry.field(description="Why it waits; null unless QUEUED.")
-        async def waiting(self, info: ApiInfo) -> WaitingType | None:
+        def waiting(self, info: ApiInfo) -> WaitingType | None:
             info.context.caller.require(Scope.READ)
-            return to_waiting(await info.context.node.waits.read(self.record))
+            # Awaited by the executor; most tasks of a list do not wait.
+            return load_waiting(self.record, info) if self.record.state is TaskState.QUEUED else None  # type: ignore[return-value]
 
         @strawberry.field(
             description="Who began the current run, or the last one: the name of an API key, the subject of a JWT, or "

@@ -3,10 +3,12 @@
 # No `from __future__ import annotations` here: Strawberry must see the types of this schema, not their names.
 
 import enum
+from typing import Any
 
 import strawberry
 
-from cluster.api_node import waiting
+from cluster.store.record import Record
+from graphql_api.context import ApiInfo
 
 
 @strawberry.enum(name="WaitingReason", description="Why a QUEUED task does not run.")
@@ -37,8 +39,9 @@ class WaitingType:
     )
 
 
-def to_waiting(found: waiting.Waiting | None) -> WaitingType | None:
-    """Why a task waits, as its GraphQL type."""
+async def load_waiting(record: Record, info: ApiInfo) -> Any:
+    """Why a QUEUED task waits; None if it has just started."""
+    found = await info.context.node.waits.read(record)
     if found is None:
         return None
     return WaitingType(reason=WaitingReasonName[found.reason], ahead=found.ahead, eta_seconds=found.eta_seconds)
