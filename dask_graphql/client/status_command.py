@@ -24,7 +24,7 @@ QUERY: Final = """{
   cluster {
     schedulerConnected schedulerEpoch waiting processing
     tasks { state count }
-    workers { name threads processing memoryBytes memoryLimitBytes }
+    workers { name state startingSeconds problem threads processing memoryBytes memoryLimitBytes }
     fleet { wanted launching running retiring minWorkers maxWorkers reason problem costPerHour
             decisions { at started stopped reason } }
   }
@@ -121,15 +121,25 @@ def _summary(cluster: dict[str, Any]) -> Table:
     return table
 
 
+def _state(worker: dict[str, Any]) -> Text:
+    """Whether it takes tasks, and why not."""
+    if worker["problem"]:
+        return Text(worker["problem"], "bold red")
+    seconds = worker["startingSeconds"]
+    return Text(worker["state"].lower() + ("" if seconds is None else f" for {seconds:.0f} s"))
+
+
 def _workers(workers: list[dict[str, Any]]) -> Table:
     table = Table("worker", title=f"{len(workers)} workers", title_justify="left")
+    table.add_column("state")
     for name in ("threads", "tasks", "memory"):
         table.add_column(name, justify="right")
     for worker in workers[:MAX_ROWS]:
         used, limit = worker["memoryBytes"] / 2**20, worker["memoryLimitBytes"] / 2**20
         memory = f"{used:,.0f} MiB" + (f" of {limit:,.0f}" if limit else "")
         busy = "bold" if worker["processing"] else "dim"
-        table.add_row(Text(worker["name"]), str(worker["threads"]), str(worker["processing"]), memory, style=busy)
+        name, state = Text(worker["name"]), _state(worker)
+        table.add_row(name, state, str(worker["threads"]), str(worker["processing"]), memory, style=busy)
     if len(workers) > MAX_ROWS:
         table.add_row(f"... and {len(workers) - MAX_ROWS} more")
     return table

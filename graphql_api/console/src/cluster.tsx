@@ -236,10 +236,14 @@ const WorkersCard = ({ cluster }: { cluster: Cluster }) => (
             </tr>
           </thead>
           <tbody>
-            {cluster.workers.map(({ name, threads, processing, memoryBytes, memoryLimitBytes }) => (
+            {cluster.workers.map(({ name, state, startingSeconds, problem, threads, processing, memoryBytes, memoryLimitBytes }) => (
               <tr key={name}>
                 <th scope="row"><code>{name}</code></th>
-                <td>{processing > 0 ? <span className="state RUNNING">BUSY</span> : <span className="state">IDLE</span>}</td>
+                <td>
+                  {state === "STARTING" ? (
+                    <><span className="state QUEUED">STARTING</span> {problem ?? `for ${Math.round(startingSeconds ?? 0)} s`}</>
+                  ) : processing > 0 ? <span className="state RUNNING">BUSY</span> : <span className="state">IDLE</span>}
+                </td>
                 <td>{threads}</td>
                 <td>{processing}</td>
                 <td>

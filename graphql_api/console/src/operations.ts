@@ -95,6 +95,9 @@ export interface TaskPage {
 
 export interface Worker {
   name: string;
+  state: "STARTING" | "RUNNING";
+  startingSeconds: number | null;
+  problem: string | null;
   threads: number;
   processing: number;
   memoryBytes: number;
@@ -131,7 +134,7 @@ export interface Cluster {
 export const CLUSTER = `subscription Cluster {
   clusterChanges {
     schedulerConnected schedulerEpoch dashboardUrl waiting processing
-    workers { name threads processing memoryBytes memoryLimitBytes }
+    workers { name state startingSeconds problem threads processing memoryBytes memoryLimitBytes }
     fleet {
       wanted launching launchSeconds running retiring minWorkers maxWorkers reason problem costPerHour
       decisions { at wanted started stopped reason }
