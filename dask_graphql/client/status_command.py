@@ -138,8 +138,8 @@ def _workers(workers: list[dict[str, Any]]) -> Table:
         used, limit = worker["memoryBytes"] / 2**20, worker["memoryLimitBytes"] / 2**20
         memory = f"{used:,.0f} MiB" + (f" of {limit:,.0f}" if limit else "")
         busy = "bold" if worker["processing"] else "dim"
-        name, state = Text(worker["name"]), _state(worker)
-        table.add_row(name, state, str(worker["threads"]), str(worker["processing"]), memory, style=busy)
+        title, state = Text(worker["name"]), _state(worker)
+        table.add_row(title, state, str(worker["threads"]), str(worker["processing"]), memory, style=busy)
     if len(workers) > MAX_ROWS:
         table.add_row(f"... and {len(workers) - MAX_ROWS} more")
     return table
