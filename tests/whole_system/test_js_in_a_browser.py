@@ -100,6 +100,8 @@ async def test_the_hooks_follow_runs_lists_and_uploads(browser: Browser, api: Sy
         windows = Windows(browser, base)
         async with windows.open("about:blank") as page:
             documents = await sent(page)
+            workers: list[str] = []
+            page.on("worker", lambda worker: workers.append(worker.url))
             await page.goto(base)
             tasks = page.locator("ul li")
             await expect(tasks).to_have_text(["unknown - - -"] * 2)
@@ -126,4 +128,5 @@ async def test_the_hooks_follow_runs_lists_and_uploads(browser: Browser, api: Sy
             for present in ("-", "present"):
                 await page.get_by_label("file").set_input_files(tmp_path / "long.bin")
                 await expect(page.get_by_test_id("upload")).to_have_text(f"- {file_id} {present} -")
+            assert ["hash-worker" in url for url in workers] == [True, True]
         assert windows.faults == []

@@ -26,7 +26,10 @@ function Page() {
       <button onClick={reset}>Reset</button>
       <button onClick={() => setShown(!shown)}>Toggle</button>
       <button onClick={refresh}>Refresh</button>
-      <input type="file" aria-label="file" onChange={(event) => event.target.files?.[0] && void upload(event.target.files[0])} />
+      <input type="file" aria-label="file" onChange={({ target }) => {
+        if (target.files?.[0]) void upload(target.files[0]);
+        target.value = ""; // the same file may be chosen again
+      }} />
       <p data-testid="run">{[outcome ?? "-", isRunning ? "running" : "idle", output ? "has output" : "-", error?.code ?? "-"].join(" ")}</p>
       <p data-testid="upload">{[step?.doing ?? "-", fileId ?? "-", present ? "present" : "-", refusal?.code ?? "-"].join(" ")}</p>
       <ul>{shown && [1, 2].map((key) => <Task key={key} taskId={taskId} />)}</ul>
