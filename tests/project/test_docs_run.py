@@ -341,12 +341,21 @@ async def do_graphql(block: Block, desk: Desk) -> None:
         desk.answer = json.dumps(answer)
 
 
+ENDLESS: Final = ("tasksChanged", "clusterChanges")
+"""Subscriptions that never end, of which the first item is enough."""
+
+
 async def subscribed(base: str, text: str, established: asyncio.Event) -> list[Any]:
     """The items of a subscription until its end; sets `established` once it is sent."""
     try:
         async with Socket.open(f"{base}/graphql") as socket:
             established.set()
-            return [item async for item in socket.subscribe(text)]
+            items = []
+            async for item in socket.subscribe(text):
+                items.append(item)
+                if any(field in text for field in ENDLESS):
+                    break
+            return items
     finally:
         established.set()
 
