@@ -49,8 +49,17 @@ def notes(version: str) -> str:
     return section[1].strip() + "\n"
 
 
+NPM_FILES = [
+    ROOT / "package-lock.json",
+    *sorted(ROOT.glob("clients/js/*/package.json")),
+    ROOT / "graphql_api" / "console" / "package.json",
+    ROOT / "examples" / "web-vite" / "package.json",
+]
+"""What names the version of the JavaScript packages, which is that of the product."""
+
+
 def prepare(version: str, today: datetime.date) -> None:
-    """Writes the version, the changelog's heading and the released schema.
+    """Writes the version, also that of the JavaScript packages, the changelog's heading and the released schema.
 
     Raises:
         SystemExit: the version does not follow the current one, or nothing stands under Unreleased.
@@ -70,7 +79,16 @@ def prepare(version: str, today: datetime.date) -> None:
     dated = f"## [Unreleased]\n\n## [{version}] - {today.isoformat()}\n"
     CHANGELOG.write_text(changelog[: heading.start()] + dated + changelog[heading.end() :])
     VERSION_FILE.write_text(ASSIGNMENT.sub(f'__version__ = "{version}"', VERSION_FILE.read_text()))
+    for path in NPM_FILES:
+        path.write_text(with_npm_version(path.read_text(), version))
     shutil.copyfile(SCHEMA, RELEASED_SCHEMA)
+
+
+def with_npm_version(text: str, version: str) -> str:
+    """A manifest or the lock file of npm with another version of our packages, and of what others need of them."""
+    spelt = re.sub(r"rc(\d+)$", r"-rc.\1", version)
+    text = re.sub(r'("@dask-graphql/\w+": "\^)[^"]+', rf"\g<1>{spelt}", text)
+    return re.sub(r'("name": "@dask-graphql/\w+",\s+"version": ")[^"]+', rf"\g<1>{spelt}", text)
 
 
 def numbers(version: str) -> tuple[int, ...]:
