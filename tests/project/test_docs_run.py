@@ -104,6 +104,14 @@ ELSEWHERE: Final = [
         "taskId",
         "it needs containers",
     ),
+    Elsewhere(
+        "docs/clients.md",
+        "graphql",
+        "createTaskToken",
+        "tests/graphql_api/http/test_without_backend.py",
+        "createTaskToken",
+        "its task type is the reader's own",
+    ),
     Elsewhere("docs/reliability.md", "sh", "make soak", "tests/whole_system/test_soak.py", "soak", "it takes an hour"),
     Elsewhere(
         "docs/reliability.md", "sh", "make chaos", "tests/whole_system/test_chaos.py", "chaos", "it takes ten minutes"

@@ -20,6 +20,7 @@ from cluster.store.lua_scripts import SCRIPTS, Call
 from cluster.store.record import TaskState
 from cluster.store.script_calls import Calls
 from cluster.store.task_calls import CancelMode, LossReason
+from cluster.store.webhook_calls import DeliveryOutcome, DueDelivery
 from cluster.task_types.retry_policy import Retries
 from tests.places import DOCS
 
@@ -91,6 +92,11 @@ def tries(calls: Calls, task_id: str) -> Iterator[Call[Any]]:
     yield calls.borrow_file("", sha256, f"{task_id}/1/a", task_id, 1, "", "a")
     yield calls.claim_files(digit, 100)
     yield calls.check_file("", sha256, [(FileUser(task_id, "1"), None)])
+    yield calls.claim_deliveries(digit, 100)
+    delivery_id = f"msg_{digit}{'0' * 40}"
+    claimed = DueDelivery(delivery_id, task_id, 1, "acme", "https://app.example.com/", "fibonacci", "SUCCEEDED", 1, 0)
+    yield calls.end_delivery(claimed, DeliveryOutcome.DELIVERED)
+    yield calls.redeliver(delivery_id, "acme")
     yield calls.claim_places(digit, 100)
     yield calls.unregister_places(digit, ["uploads/a"])
     yield calls.prune(digit, 100)

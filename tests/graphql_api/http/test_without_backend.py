@@ -37,7 +37,7 @@ class Shop(ThreadingHTTPServer):
         self.api = self.key = ""
 
     def token(self) -> str:
-        body = {"query": block("graphql"), "variables": {"user": "ada"}}
+        body = {"query": block("graphql")}
         answer = httpx.post(self.api, json=body, headers={"Authorization": f"Bearer {self.key}"}).json()
         return str(answer["data"]["createTaskToken"]["token"])
 
