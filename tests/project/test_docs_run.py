@@ -107,7 +107,7 @@ ELSEWHERE: Final = [
     Elsewhere(
         "docs/clients.md",
         "graphql",
-        "createTaskToken",
+        "mutation {\n  createTaskToken",
         "tests/graphql_api/http/test_without_backend.py",
         "createTaskToken",
         "its task type is the reader's own",
