@@ -106,6 +106,14 @@ ELSEWHERE: Final = [
     ),
     Elsewhere(
         "docs/clients.md",
+        "html",
+        "",
+        "tests/graphql_api/http/test_without_backend.py",
+        'block("html")',
+        "a browser runs it",
+    ),
+    Elsewhere(
+        "docs/clients.md",
         "graphql",
         "mutation {\n  createTaskToken",
         "tests/graphql_api/http/test_without_backend.py",
