@@ -43,7 +43,7 @@ BREAKING = [
     (r"\n  digits: Int!", "\n  digits: Int", "Field FibonacciResult.digits changed type from Int! to Int."),
     (r"input FibonacciInput \{", "input FibonacciInput {\n  base: Int!",
      "A required field FibonacciInput.base was added."),
-    (r"\n  CANCELLED\n", "\n", "Enum value TaskState.CANCELLED was removed."),
+    (r"(enum TaskState \{[^}]*)\n  CANCELLED\n", r"\1\n", "Enum value TaskState.CANCELLED was removed."),
     (r"cancelTask\(taskId: ID!\)", "cancelTask(id: ID!)", "Argument Mutation.cancelTask(taskId:) was removed."),
     (r"afterSeq: Int", "afterSeq: Int!",
      "Argument Subscription.taskEvents(afterSeq:) has changed type from Int to Int!."),
@@ -53,7 +53,7 @@ HARMLESS = [
     (r"Number of the latest event", "Where it stands"),
     (r"input FibonacciInput \{", "input FibonacciInput {\n  base: Int"),
     (r"input FibonacciInput \{", "input FibonacciInput {\n  base: Int! = 10"),
-    (r"\n  CANCELLED\n", "\n  CANCELLED\n  LOST\n"),
+    (r"(enum TaskState \{[^}]*)\n  CANCELLED\n", r"\1\n  CANCELLED\n  LOST\n"),
 ]
 
 
