@@ -1,14 +1,13 @@
 // What a task prints and logs.
 import type { LogLine } from "@dask-graphql/client";
 import { useEffect, useRef, useState } from "react";
-import { request } from "./api.ts";
-import { clock } from "./format.ts";
-import { LOGS } from "./operations.ts";
+import { client, deliver } from "./api.ts";
+import { clock, counted } from "./format.ts";
 
 /** As many as the api keeps. */
 const KEPT_LINES = 200;
-/** Workers send the lines of a running task about once a second. */
-const POLL_MILLISECONDS = 1500;
+/** Lines may come by the hundred in a second: they are shown together. */
+const SHOW_MILLISECONDS = 200;
 
 /** `open`: the task has not ended, so lines may follow. Renders nothing before the first line. */
 export function TaskLogs({ taskId, open }: { taskId: string; open: boolean }) {
@@ -17,28 +16,27 @@ export function TaskLogs({ taskId, open }: { taskId: string; open: boolean }) {
   const list = useRef<HTMLOListElement>(null);
 
   useEffect(() => {
-    let current = true;
+    let fresh: LogLine[] = [];
     let timer: ReturnType<typeof setTimeout> | undefined;
-    const read = async () => {
-      if (document.visibilityState === "visible") {
-        try {
-          const { task } = await request<{ task: { logs: LogLine[] } | null }>(LOGS, { taskId, after: last.current });
-          const fresh = task?.logs ?? [];
-          if (!current) return;
-          if (fresh.length > 0) {
-            last.current = fresh.at(-1)!.number;
-            setLines((known) => [...known, ...fresh].slice(-KEPT_LINES));
-          }
-        } catch {
-          // The page's other requests show why; the next one may succeed.
-        }
-      }
-      if (current && open) timer = setTimeout(read, POLL_MILLISECONDS);
+    const show = () => {
+      timer = undefined;
+      const shown = fresh;
+      fresh = [];
+      setLines((known) => [...known, ...shown].slice(-KEPT_LINES));
     };
-    void read();
+    // The api ends it with the task. `open` is a dependency as a task that ended may run again.
+    const stop = deliver((signal) => client.logs(taskId, { after: last.current, signal }), {
+      next: (line) => {
+        last.current = line.number;
+        fresh.push(line);
+        timer ??= setTimeout(show, SHOW_MILLISECONDS);
+      },
+      error: () => undefined, // the page's other requests show why
+    });
     return () => {
-      current = false;
+      stop();
       clearTimeout(timer);
+      show();
     };
   }, [taskId, open]);
 
@@ -54,8 +52,9 @@ export function TaskLogs({ taskId, open }: { taskId: string; open: boolean }) {
     <figure>
       <figcaption>Log{lines[0]!.number > 1 && `, the last ${lines.length} lines`}</figcaption>
       <ol ref={list} className="scroll logs" tabIndex={0} aria-label="Log">
-        {lines.map(({ number, at, attempt, level, text }) => (
+        {lines.map(({ number, at, attempt, dropped, level, text }) => (
           <li key={number} className={level}>
+            {dropped > 0 && <i className="hint">{counted(dropped, "line")} dropped </i>}
             <time dateTime={at}>{clock(at)}</time>
             {attempts && <span className="hint">attempt {attempt} </span>}
             {level !== "INFO" && <b>{level} </b>}

@@ -66,10 +66,6 @@ export const itemsOf = (stream: Stream): string => `subscription Items($taskId: 
   taskItems(taskId: $taskId, after: $after) { cursor attempt number typed { ... on ${stream.itemType} { ${stream.selection} } } }
 }`;
 
-export const LOGS = `query Logs($taskId: ID!, $after: Int) {
-  task(taskId: $taskId) { logs(after: $after) { number at attempt level text } }
-}`;
-
 export interface TaskChange {
   reset: boolean;
   matches: boolean;

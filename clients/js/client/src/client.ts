@@ -7,7 +7,7 @@ import { DaskGraphQLError, Refused, TaskFailed } from "./errors.ts";
 import { Http } from "./http.ts";
 import { inputOf } from "./input.ts";
 import {
-  isFinal, type LogLine, type Submission, type SubmitOptions, SUMMARY, type TaskEvent, type TaskFilter, type TaskRecord, type TaskState, type TaskSummary,
+  isFinal, type LogLine, type Submission, type SubmitOptions, SUMMARY, type TaskChange, type TaskEvent, type TaskFilter, type TaskRecord, type TaskState, type TaskSummary,
 } from "./records.ts";
 import { preImage, hashId } from "./task-id.ts";
 import { type Uploaded, type UploadOptions, upload } from "./upload.ts";
@@ -54,8 +54,10 @@ export interface TaskProgress<Output = unknown> {
   seq: number;
   /** From 0 to 1; null if the attempt has not reported any. */
   progress: number | null;
-  /** The latest message of an event, such as the reason of a retry. */
+  /** The latest message of an event: what the task reported, or the reason of a retry. */
   message: string | null;
+  /** The latest data that the task reported, any JSON; null if it has reported none. */
+  data: unknown;
   /** The final record, once the task has ended. */
   final: TaskRecord<Output> | null;
 }
@@ -205,11 +207,11 @@ export class Client<Tasks extends AnyTaskTypes = AnyTaskTypes> {
     taskId: string, { name, signal }: { name?: string } & Cancellable = {},
   ): AsyncGenerator<TaskProgress<Output>, void, void> {
     const wait = signal ? { signal } : {};
-    let task: TaskProgress<Output> = { taskId, state: null, attempt: 0, seq: 0, progress: null, message: null, final: null };
+    let task: TaskProgress<Output> = { taskId, state: null, attempt: 0, seq: 0, progress: null, message: null, data: null, final: null };
     for await (const event of this.events(taskId, wait)) {
       const { attempt, seq, state, message } = event;
       const progress = event.progress ?? (attempt === task.attempt ? task.progress : null);
-      task = { ...task, attempt, seq, state, progress, message: message ?? task.message };
+      task = { ...task, attempt, seq, state, progress, message: message ?? task.message, data: event.data ?? task.data };
       if (!isFinal(state)) yield task;
     }
     const final = await this.final<Output>(taskId, { ...(name ? { name } : {}), ...wait });
@@ -256,6 +258,21 @@ export class Client<Tasks extends AnyTaskTypes = AnyTaskTypes> {
     const { tasks } = await this.request<{ tasks: WirePage }>(TASKS, { first: 20, ...query }, signal ? { signal } : {});
     const { nodes, totalCount, pageInfo } = tasks;
     return { tasks: nodes, totalCount, endCursor: pageInfo.hasNextPage ? pageInfo.endCursor : null };
+  }
+
+  /**
+   * Every change of the tasks that a filter means, until it is aborted.
+   *
+   * Read the list after each item with `reset`: one comes first, unless `after` resumes, and another one after a
+   * connection was lost for so long that changes may be missing.
+   */
+  async *changes(where: TaskFilter = {}, { after = null, signal }: { after?: string | null } & Cancellable = {}): AsyncGenerator<TaskChange, void, void> {
+    let cursor = after;
+    const items = this.connection.subscribe<{ tasksChanged: TaskChange }>(CHANGES, () => ({ where, after: cursor }), signal);
+    for await (const { tasksChanged: change } of items) {
+      cursor = change.cursor;
+      yield change;
+    }
   }
 
   /** Cancels an open task. @throws Refused FORBIDDEN if other callers submitted it too: `withdraw` is for them. */
@@ -330,11 +347,15 @@ export class Client<Tasks extends AnyTaskTypes = AnyTaskTypes> {
 }
 
 const EVENTS = `subscription Events($taskId: ID!, $afterSeq: Int!) {
-  taskEvents(taskId: $taskId, afterSeq: $afterSeq) { taskId seq kind state attempt at progress message }
+  taskEvents(taskId: $taskId, afterSeq: $afterSeq) { taskId seq kind state attempt at progress message data }
 }`;
 
 const LOGS = `subscription Logs($taskId: ID!, $after: Int) {
   taskLogs(taskId: $taskId, after: $after) { number at attempt dropped level text }
+}`;
+
+const CHANGES = `subscription Changes($where: TaskFilter!, $after: String) {
+  tasksChanged(where: $where, after: $after) { cursor reset taskId matches kind state stateBefore seq at }
 }`;
 
 const NAME = "query Name($taskId: ID!) { task(taskId: $taskId) { name } }";

@@ -13,7 +13,7 @@ export type { ErrorCode, ErrorExtensions, OtherCode, TaskErrorCode } from "./err
 export { DaskGraphQLError, Refused, TaskFailed, Unreachable } from "./errors.ts";
 export { isFinal } from "./records.ts";
 export type {
-  FinalState, LogLine, Submission, SubmissionOutcome, SubmitOptions, TaskEvent, TaskFailure, TaskFilter, TaskRecord, TaskState, TaskSummary,
+  FinalState, LogLine, Submission, SubmissionOutcome, SubmitOptions, TaskChange, TaskEvent, TaskFailure, TaskFilter, TaskRecord, TaskState, TaskSummary,
 } from "./records.ts";
 export { hashId, preImage, taskId } from "./task-id.ts";
 export type { Uploaded, UploadOptions, UploadStep } from "./upload.ts";

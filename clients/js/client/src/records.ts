@@ -32,7 +32,10 @@ export interface TaskEvent {
   at: string;
   /** From 0 to 1, if the event reports it. */
   progress: number | null;
+  /** What the task reported for people, or why it was retried or failed. */
   message: string | null;
+  /** What the task reported for programs, any JSON. */
+  data: unknown;
 }
 
 /** A task in a list: without its result. */
@@ -50,7 +53,25 @@ export interface TaskSummary {
   startedAt: string | null;
   finishedAt: string | null;
   expiresAt: string | null;
+  tags: string[];
   error: TaskFailure | null;
+}
+
+/** One change of one of the tasks that a filter means. */
+export interface TaskChange {
+  /** Pass that of the last item as `after` to continue later. */
+  cursor: string;
+  /** Changes may have been missed: read the list of tasks now. The other fields are null. */
+  reset: boolean;
+  taskId: string | null;
+  /** Whether the task meets the filter after this change; if not, it did before. */
+  matches: boolean;
+  kind: string | null;
+  state: TaskState | null;
+  stateBefore: TaskState | null;
+  /** Number of the task's event. */
+  seq: number | null;
+  at: string | null;
 }
 
 /** The record of a task. */
@@ -86,6 +107,8 @@ export interface SubmitOptions {
   /** How long the result is kept after the task's end. */
   ttlSeconds?: number;
   tags?: readonly string[];
+  /** URL that is told of the task's end. */
+  webhook?: string;
 }
 
 /** Which tasks: those that fulfil all of it. */
@@ -102,5 +125,5 @@ export interface TaskFilter {
   text?: string;
 }
 
-export const SUMMARY = `taskId name version input state attempt seq progress submittedAt startedAt finishedAt expiresAt
+export const SUMMARY = `taskId name version input state attempt seq progress submittedAt startedAt finishedAt expiresAt tags
 error { code message type }`;

@@ -67,6 +67,21 @@ test("a task may be followed before it is submitted, and through lost connection
   assert.deepEqual(seqs, [...new Set(seqs)].sort((a, b) => a - b));
 });
 
+test("the changes of tasks with a tag arrive, after what says that the list is to be read", async () => {
+  const tag = `js ${randomInt(2 ** 40)}`;
+  const changes = client.changes({ tag });
+  assert.equal((await changes.next()).value.reset, true);
+  const { taskId } = await client.submit("add", { a: randomInt(2 ** 40) }, { tags: [tag] });
+  const kinds = [];
+  for await (const change of changes) {
+    assert.equal(change.taskId, taskId);
+    kinds.push(change.kind);
+    if (change.state === "SUCCEEDED") break;
+  }
+  assert.deepEqual(kinds, ["QUEUED", "STARTED", "SUCCEEDED"]);
+  assert.deepEqual((await client.tasks({ where: { tag } })).tasks.map(({ taskId: id, tags }) => [id, tags]), [[taskId, [tag]]]);
+});
+
 test("what a task prints arrives line by line", async () => {
   const folder = mkdtempSync(join(tmpdir(), "talking-"));
   const { taskId } = await client.submit("talking", { folder, n: 3 });

@@ -42,6 +42,25 @@ test("events continue after a lost connection with the last seq, without repetit
   assert.ok(states.has("lost") && states.has("connected"));
 });
 
+test("changes continue after a lost connection with the cursor of the last one", async (t) => {
+  const asked = [];
+  const change = (cursor) => ({ tasksChanged: { cursor, reset: cursor === "a", taskId: "t", matches: true } });
+  const { client } = await pair(t, {
+    subscribe: ({ variables }, emit) => {
+      asked.push([variables.where.tag, variables.after]);
+      (asked.length === 1 ? ["a", "b"] : ["c"]).forEach((cursor) => emit.next(change(cursor)));
+      if (asked.length === 1) setTimeout(() => emit.cut(), 20);
+    },
+  });
+  const seen = [];
+  for await (const { cursor } of client.changes({ tag: "x" })) {
+    seen.push(cursor);
+    if (cursor === "c") break;
+  }
+  assert.deepEqual(seen, ["a", "b", "c"]);
+  assert.deepEqual(asked, [["x", null], ["x", "b"]]);
+});
+
 test("a refused token is renewed once, and the subscription continues", async (t) => {
   const asked = [];
   let valid = "first";

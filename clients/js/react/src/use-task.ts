@@ -10,6 +10,8 @@ export interface TaskView<Output = unknown> {
   /** From 0 to 1; null if the attempt has not reported any, so that it can be the `value` of a <progress> as `?? undefined`. */
   progress: number | null;
   message: string | null;
+  /** The latest data that the task reported beside its progress, any JSON. */
+  data: unknown;
   attempt: number;
   /** What the function returned; null unless SUCCEEDED. */
   output: Output | null;
@@ -30,9 +32,9 @@ export function useTask<Output = unknown>(taskId: string | null | undefined): Ta
   const client = useClient();
   const watch = taskId ? watchOf(client, taskId) : undefined;
   const task = useSyncExternalStore(watch?.subscribe ?? never, watch?.read ?? nothing, nothing) as Watched<Output>;
-  const { state, progress, message, attempt, final, error } = task;
+  const { state, progress, message, data, attempt, final, error } = task;
   return {
-    taskId: taskId || null, state, progress, message, attempt, output: final?.output ?? null, error,
+    taskId: taskId || null, state, progress, message, data, attempt, output: final?.output ?? null, error,
     isOpen: state !== null && !isFinal(state),
   };
 }

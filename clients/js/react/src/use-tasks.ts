@@ -14,12 +14,20 @@ export interface TaskList {
   refresh: () => void;
 }
 
+export interface TasksOptions {
+  live?: boolean;
+  pauseMilliseconds?: number;
+}
+
 const EMPTY = { tasks: undefined, endCursor: null, error: null };
 
 /**
- * A page of tasks, newest first, read again every `refreshMilliseconds` (0: never) while the page is visible.
+ * A page of tasks, newest first, which follows their changes while the page is visible.
+ *
+ * @param options.live whether it follows them; default true.
+ * @param options.pauseMilliseconds between two readings of the page, however fast the tasks change; default 500.
  */
-export function useTasks(query: TaskQuery = {}, { refreshMilliseconds = 2000 }: { refreshMilliseconds?: number } = {}): TaskList {
+export function useTasks(query: TaskQuery = {}, { live = true, pauseMilliseconds = 500 }: TasksOptions = {}): TaskList {
   const client = useClient();
   const [list, setList] = useState<Omit<TaskList, "refresh">>(EMPTY);
   const [asked, setAsked] = useState(0);
@@ -28,30 +36,37 @@ export function useTasks(query: TaskQuery = {}, { refreshMilliseconds = 2000 }: 
   useEffect(() => setList(EMPTY), [client, key]);
 
   useEffect(() => {
+    const { where = {}, ...page } = JSON.parse(key) as TaskQuery;
     const stop = new AbortController();
-    let timer: ReturnType<typeof setTimeout> | undefined;
+    const { signal } = stop;
+    const show = (change: Partial<TaskList>) => signal.aborted || setList((last) => ({ ...last, ...change }));
+    const fail = (reason: unknown) => show({ error: errorOf(reason) });
+    let stale = true; // whether something has changed since the last reading began
+    let busy = false; // whether it is being read, or has just been
     const read = async () => {
-      clearTimeout(timer);
-      if (document.visibilityState === "visible") {
-        try {
-          const page = await client.tasks(JSON.parse(key) as TaskQuery, { signal: stop.signal });
-          setList({ ...page, error: null });
-        } catch (reason) {
-          if (stop.signal.aborted) return;
-          setList((last) => ({ ...last, error: errorOf(reason) }));
-        }
-      }
-      if (refreshMilliseconds > 0 && !stop.signal.aborted) timer = setTimeout(() => void read(), refreshMilliseconds);
+      if (!stale || busy || signal.aborted || document.visibilityState !== "visible") return;
+      [stale, busy] = [false, true];
+      await client.tasks({ where, ...page }, { signal }).then((found) => show({ ...found, error: null }), fail);
+      setTimeout(() => {
+        busy = false;
+        void read();
+      }, pauseMilliseconds);
     };
-    const onVisibilityChange = () => document.visibilityState === "visible" && void read();
+    const follow = async () => {
+      for await (const _ of client.changes(where, { signal })) {
+        stale = true;
+        void read();
+      }
+    };
+    const onVisibilityChange = () => void read();
     void read();
+    if (live) follow().catch(fail);
     document.addEventListener("visibilitychange", onVisibilityChange);
     return () => {
       stop.abort();
-      clearTimeout(timer);
       document.removeEventListener("visibilitychange", onVisibilityChange);
     };
-  }, [client, key, refreshMilliseconds, asked]);
+  }, [client, key, live, pauseMilliseconds, asked]);
 
   const refresh = useCallback(() => setAsked((last) => last + 1), []);
   return { ...list, refresh };

@@ -11,7 +11,7 @@ export interface Watched<Output = unknown> extends TaskProgress<Output> {
 }
 
 export const NOTHING: Watched<never> = Object.freeze({
-  taskId: "", state: null, attempt: 0, seq: 0, progress: null, message: null, final: null, error: null,
+  taskId: "", state: null, attempt: 0, seq: 0, progress: null, message: null, data: null, final: null, error: null,
 });
 
 export class Watch {

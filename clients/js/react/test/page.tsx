@@ -16,7 +16,7 @@ function Page() {
   const [samples, setSamples] = useState("1000000");
   const [shown, setShown] = useState(true);
   const { run, reset, taskId, outcome, isRunning, output, error } = useRun<{ samples: number }, { pi: number }>("estimate_pi");
-  const { tasks, refresh } = useTasks({ where: { names: ["estimate_pi"] }, first: 2 }, { refreshMilliseconds: 0 });
+  const { tasks, refresh } = useTasks({ where: { names: ["estimate_pi"] }, first: 2 });
   const { upload, step, fileId, present, error: refusal } = useUpload();
   return (
     <>
