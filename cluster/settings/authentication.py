@@ -25,7 +25,7 @@ class AuthenticationSettings(SettingsGroup):
     oidc_client_id: str = setting(
         "",
         str,
-        "Client id of the pages of this api at OIDC_ISSUER: a public client (authorization code with PKCE, no secret) "
+        "Client id of the pages of this api at OIDC_ISSUER: a public client (authorization code with PKCE) "
         "whose redirect URI is the console's URL. The console then offers to sign in; `/auth/config` tells other pages "
         "how.",
     )

@@ -64,7 +64,7 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
         limit = settings.batch_limit
         if len(inputs) > limit:
             raise BadInput(f"submit at most {limit} inputs at once, not {len(inputs)}", limit=limit)
-        chosen = to_options(options, info.context.caller, settings, info.context.node.webhooks)
+        chosen = to_options(options, info.context.caller, info.context.node)
         caller = await info.context.authorize_submissions(task_type.name, len(inputs))
         bound = []
         for index, item in enumerate(inputs):
@@ -114,7 +114,7 @@ async def submit_arguments(
     """Submits one task by its GraphQL arguments."""
     # What the caller may do, and how often, is decided before its arguments are looked at.
     settings = info.context.node.settings
-    chosen = to_options(options, info.context.caller, settings, info.context.node.webhooks)
+    chosen = to_options(options, info.context.caller, info.context.node)
     caller = await info.context.authorize_submissions(task_type.name, 1)
     spell = functools.partial(client_path, task_type)
     bound = task_type.bind(to_builtin(values), spell, salt=caller.salt, limit_bytes=settings.input_limit_bytes)

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 
 import strawberry
 
+from cluster.api_node.node import Node
 from cluster.api_node.submission import SubmitOptions as Options
-from cluster.api_node.webhooks import Webhooks
 from cluster.errors import BadInput, Forbidden
-from cluster.settings import Settings
 from cluster.task_types.declaration import MAX_TTL_SECONDS, MIN_TTL_SECONDS
 from graphql_api.auth.callers import Caller, Scope
 from graphql_api.auth.confinement import Confinement
@@ -55,7 +54,7 @@ class SubmitOptions:
     )
 
 
-def to_options(options: SubmitOptions | None, caller: Caller, settings: Settings, webhooks: Webhooks) -> Options:
+def to_options(options: SubmitOptions | None, caller: Caller, node: Node) -> Options:
     """The options of a submission.
 
     Raises:
@@ -74,7 +73,7 @@ def to_options(options: SubmitOptions | None, caller: Caller, settings: Settings
     not_before = options.not_before or None
     if not_before is not None and not_before.tzinfo is None:
         raise BadInput("options.notBefore needs a time zone, as in 2026-01-31T12:00:00Z")
-    days = settings.not_before_days
+    days = node.settings.not_before_days
     if not_before is not None and not_before.timestamp() > time.time() + days * 86_400:
         raise BadInput(f"options.notBefore is at most {days} days ahead", argument="options.notBefore", limit=days)
     start_before = options.start_before or None
@@ -86,7 +85,7 @@ def to_options(options: SubmitOptions | None, caller: Caller, settings: Settings
             argument="options.startBefore",
         )
     ttl_seconds = None if options.ttl_seconds is strawberry.UNSET else options.ttl_seconds
-    longest = settings.result_ttl_seconds or MAX_TTL_SECONDS
+    longest = node.settings.result_ttl_seconds or MAX_TTL_SECONDS
     if ttl_seconds is not None and not MIN_TTL_SECONDS <= ttl_seconds <= longest:
         raise BadInput(
             f"options.ttlSeconds must be from {MIN_TTL_SECONDS:g} to {longest}, not {ttl_seconds:g}",
@@ -99,7 +98,7 @@ def to_options(options: SubmitOptions | None, caller: Caller, settings: Settings
         not_before=_milliseconds(not_before),
         ttl_seconds=ttl_seconds,
         tags=tags,
-        webhook=_webhook(options.webhook, caller, webhooks) if options.webhook else None,
+        webhook=_webhook(options.webhook, caller, node) if options.webhook else None,
         start_before=_milliseconds(start_before),
         tenant=caller.tenant,
         account=caller.account,
@@ -142,7 +141,7 @@ def _milliseconds(time: datetime.datetime | None) -> int | None:
     return None if time is None else round(time.timestamp() * 1000)
 
 
-def _webhook(url: str, caller: Caller, webhooks: Webhooks) -> str:
+def _webhook(url: str, caller: Caller, node: Node) -> str:
     """The URL that is told of a task's end.
 
     Raises:
@@ -150,4 +149,4 @@ def _webhook(url: str, caller: Caller, webhooks: Webhooks) -> str:
         Forbidden: the caller is a page with a task token: what its user makes up is not sent in the tenant's name.
     """
     caller.require_unconfined("naming a webhook")
-    return webhooks.check_url(url, "options.webhook")
+    return node.webhooks.check_url(url, "options.webhook")

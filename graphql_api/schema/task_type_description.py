@@ -109,9 +109,14 @@ def _json(value: Any) -> Any:
     return canonical(to_jsonable_python(value, fallback=str))
 
 
+def _is_link(name: str, field: Any) -> bool:
+    """Whether it is `href`: such a link is signed for whoever asks for it."""
+    return name == "href" and bool(field.args)
+
+
 def selection(named: GraphQLNamedType, above: tuple[str, ...] = (), *, wraps_value: bool = False) -> str:
-    """A selection of everything in an output type that needs no arguments, without recursion into the same type; of one
-    that wraps a value, without the value's second field."""
+    """A selection of everything in an output type that needs no arguments but signed links, without recursion into the
+    same type; of one that wraps a value, without the value's second field."""
     if isinstance(named, GraphQLUnionType | GraphQLInterfaceType):
         members = named.types if isinstance(named, GraphQLUnionType) else ()
         return " ".join(
@@ -121,7 +126,9 @@ def selection(named: GraphQLNamedType, above: tuple[str, ...] = (), *, wraps_val
     parts = ["__typename"]
     for name, field in named.fields.items():
         inner = get_named_type(field.type)
-        if (wraps_value and name != "value") or _needs_arguments(field) or inner.name in (*above, named.name):
+        if (wraps_value and name != "value") or _needs_arguments(field) or _is_link(name, field):
+            continue
+        if inner.name in (*above, named.name):
             continue
         parts.append(name if is_leaf_type(inner) else f"{name} {{ {selection(inner, (*above, named.name))} }}")
     return " ".join(parts)

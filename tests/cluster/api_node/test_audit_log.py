@@ -146,4 +146,5 @@ def test_every_refusal_is_audited_but_those_that_concern_only_the_request() -> N
         "RESULT_UNREADABLE",
         "SERVICE_UNAVAILABLE",
         "TASK_NOT_FOUND",
+        "WEBHOOK_NOT_FOUND",
     }

@@ -95,7 +95,8 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
             attempt, right = self.fence(back)
             stored = self.run(self.calls.finish(ID, attempt, result))
             repeated = self.state == "SUCCEEDED" and right and self.result == result
-            assert stored == (self.state == "RUNNING" and right) or repeated
+            # 2: no earlier run's result was kept.
+            assert bool(stored) == (self.state == "RUNNING" and right) or repeated
             if stored and not repeated:
                 self.result = result
                 self.moved("SUCCEEDED")

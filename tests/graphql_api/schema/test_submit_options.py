@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,18 +18,18 @@ from graphql_api.schema.submit_options import SubmitOptions, to_options
 
 SETTINGS = load_settings({})
 CALLER = Caller("address:127.0.0.1")
-WEBHOOKS = Webhooks(SETTINGS, Store(SETTINGS))
+NODE: Any = SimpleNamespace(settings=SETTINGS, webhooks=Webhooks(SETTINGS, Store(SETTINGS)))
 NOON = datetime.datetime(2026, 1, 31, 12, tzinfo=datetime.UTC)
 
 
 def test_options_that_are_left_out_or_null_leave_everything_to_the_task_type() -> None:
     for options in (SubmitOptions(), SubmitOptions(not_before=None, start_before=None, ttl_seconds=None)):
-        made = to_options(options, CALLER, SETTINGS, WEBHOOKS)
+        made = to_options(options, CALLER, NODE)
         assert (made.not_before, made.start_before, made.ttl_seconds) == (None, None, None)
 
 
 def test_times_become_milliseconds() -> None:
-    made = to_options(SubmitOptions(start_before=NOON, ttl_seconds=1.5), CALLER, SETTINGS, WEBHOOKS)
+    made = to_options(SubmitOptions(start_before=NOON, ttl_seconds=1.5), CALLER, NODE)
     assert (made.start_before, made.ttl_seconds) == (1_769_860_800_000, 1.5)
 
 
@@ -44,9 +45,9 @@ def test_times_become_milliseconds() -> None:
 )
 def test_an_option_out_of_bounds_is_refused_with_its_name(options: dict[str, Any], message: str) -> None:
     with pytest.raises(BadInput, match=message):
-        to_options(SubmitOptions(**options), CALLER, SETTINGS, WEBHOOKS)
+        to_options(SubmitOptions(**options), CALLER, NODE)
 
 
 def test_where_results_stay_for_ever_any_time_is_allowed() -> None:
-    forever = replace(SETTINGS, result_ttl_seconds=0)
-    assert to_options(SubmitOptions(ttl_seconds=10**8), CALLER, forever, WEBHOOKS).ttl_seconds == 10**8
+    forever: Any = SimpleNamespace(settings=replace(SETTINGS, result_ttl_seconds=0))
+    assert to_options(SubmitOptions(ttl_seconds=10**8), CALLER, forever).ttl_seconds == 10**8

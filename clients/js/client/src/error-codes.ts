@@ -34,7 +34,8 @@ export type ErrorCode =
   | "TASK_NOT_FOUND"
   | "TOO_MANY_CONNECTIONS"
   | "TOO_MANY_SUBSCRIPTIONS"
-  | "UNAUTHENTICATED";
+  | "UNAUTHENTICATED"
+  | "WEBHOOK_NOT_FOUND";
 
 /** The codes of the platform in `Task.error.code`. */
 export type TaskErrorCode =
@@ -43,6 +44,7 @@ export type TaskErrorCode =
   | "BLOB_STORE"
   | "CANCELLED"
   | "EXPIRED_BEFORE_START"
+  | "FILE_NOT_FOUND"
   | "NOT_INSTALLED"
   | "NOT_RUN"
   | "OUT_OF_MEMORY"
