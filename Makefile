@@ -134,7 +134,7 @@ test-images: ## Builds the images, starts docker-compose.yaml and sends work thr
 
 clean: ## Removes the environment, the builds and the data
 	rm -rf $(VENV) .data build dist site *.egg-info graphql_api/console/dist clients/js/*/dist examples/web-*/dist
-	rm -rf node_modules examples/web-*/node_modules tests/clients/node_modules
+	rm -rf node_modules examples/web-*/node_modules tests/clients/node_modules tests/clients/recipes/node_modules
 	rm -f scripts/site/mermaid.min.js
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 

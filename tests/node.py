@@ -14,6 +14,8 @@ from tests.outside import missing
 from tests.places import ROOT
 
 CLIENTS = Path(__file__).parent / "clients"
+RECIPES = CLIENTS / "recipes"
+"""The tools of docs/frontends.md: some hundred megabytes, so they have a folder of their own."""
 
 
 def environment() -> dict[str, str]:
@@ -41,25 +43,37 @@ def _node_path() -> tuple[str, str]:
 
 
 @functools.cache
-def _prepared() -> tuple[str, str]:
-    """PATH with node, once the packages of the clients are installed, and the reason if they cannot be."""
+def _prepared(folder: Path = CLIENTS) -> tuple[str, str]:
+    """PATH with node, once the packages of a folder are installed, and the reason if they cannot be."""
     path, reason = _node_path()
     if reason:
         return path, reason
-    installed = CLIENTS / "node_modules" / ".installed-lock.json"
-    lock = CLIENTS / "package-lock.json"
-    with (CLIENTS / "package.json").open() as file:
+    installed = folder / "node_modules" / ".installed-lock.json"
+    lock = folder / "package-lock.json"
+    with (folder / "package.json").open() as file:
         # Two test processes must not install into the same folder.
         fcntl.flock(file, fcntl.LOCK_EX)
         if not installed.exists() or installed.read_bytes() != lock.read_bytes():
             command = ["npm", "ci", "--no-audit", "--no-fund"]
             done = subprocess.run(
-                command, cwd=CLIENTS, env={**os.environ, "PATH": path}, check=False, capture_output=True, text=True
+                command, cwd=folder, env={**os.environ, "PATH": path}, check=False, capture_output=True, text=True
             )
             if done.returncode != 0:
-                return path, f"the packages of tests/clients cannot be installed: {done.stderr.strip()[-300:]}"
+                name = folder.relative_to(ROOT)
+                return path, f"the packages of {name} cannot be installed: {done.stderr.strip()[-300:]}"
             shutil.copy(lock, installed)
     return path, ""
+
+
+def recipes_environment() -> dict[str, str]:
+    """The environment with node on PATH, and the tools of docs/frontends.md installed.
+
+    If they are not available, the test is skipped with the reason, or fails under TESTS_STRICT.
+    """
+    path, reason = _prepared(RECIPES)
+    if reason:
+        missing(reason)
+    return {**os.environ, "PATH": path}
 
 
 def command(script: str, *words: str) -> list[str]:

@@ -12,7 +12,7 @@ const http = new HttpLink({
 });
 const client = new ApolloClient({
   link: new PersistedQueryLink({ sha256 }).concat(http),
-  cache: new InMemoryCache({ typePolicies: { Task: { keyFields: ["taskId"] } } }),
+  cache: new InMemoryCache({ typePolicies: { Task: { keyFields: ["id"] } } }),
 });
 // [/docs]
 
@@ -27,7 +27,7 @@ const registered = sent.splice(0);
 await client.query({ query: gql(TYPES), fetchPolicy: "network-only" });
 const again = sent.splice(0);
 const submitted = await client.mutate({ mutation: gql(SUBMIT), variables: { n: N } });
-const query = gql(RESULT.replace("{ state", "{ taskId state"));
+const query = gql(RESULT.replace("{ state", "{ id state"));
 const variables = { id: submitted.data.submitFibonacci.taskId };
 const items = [];
 await new Promise((complete, error) => {

@@ -13,14 +13,14 @@ const http = new HttpLink({
 const subscriptions = new GraphQLWsLink(socket); // of graphql-ws, above
 const client = new ApolloClient({
   link: ApolloLink.split(({ operationType }) => operationType === OperationTypeNode.SUBSCRIPTION, subscriptions, http),
-  // A task is one object wherever it comes from, by its id.
-  cache: new InMemoryCache({ typePolicies: { Task: { keyFields: ["taskId"] } } }),
+  // A task is one object wherever it comes from, by its id: select `id`.
+  cache: new InMemoryCache({ typePolicies: { Task: { keyFields: ["id"] } } }),
 });
 // [/docs]
 
 const types = await client.query({ query: gql(TYPES) });
 const submitted = await client.mutate({ mutation: gql(SUBMIT), variables: { n: N } });
-const query = gql(RESULT.replace("{ state", "{ taskId state"));
+const query = gql(RESULT.replace("{ state", "{ id state"));
 const variables = { id: submitted.data.submitFibonacci.taskId };
 const result = await new Promise((resolve, reject) => {
   client.subscribe({ query, variables }).subscribe({ next: resolve, error: reject });

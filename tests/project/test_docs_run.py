@@ -141,7 +141,17 @@ ELSEWHERE: Final = [
         "docs/javascript.md", "tsx", "", "tests/whole_system/test_js_in_a_browser.py", "javascript.md", "it is a page"
     ),
     Elsewhere("docs/javascript.md", "ts", "const api", "examples/web-vite/vite.config.js", "proxy", "it is a setting"),
-    Elsewhere("docs/clients.md", "ts", "// codegen.ts", "", "", "it is read by a tool that is not installed here"),
+    *(
+        Elsewhere(
+            "docs/frontends.md",
+            language,
+            "",
+            "tests/graphql_api/schema/test_frontend_tools.py",
+            "frontends.md",
+            "it is read by the tools of frontends",
+        )
+        for language in ("ts", "json", "jsonc")
+    ),
 ]
 
 
