@@ -46,7 +46,8 @@ same<NonNullable<Task["output"]>, NonNullable<Json>>(true);
 same<NonNullable<Output["anything"]>, NonNullable<Json>>(true);
 """
 """Compiles only if `Answer`, the type that a tool made of DOCUMENT, has the right type for every scalar."""
-pytestmark = [pytest.mark.slow, pytest.mark.other_engine, pytest.mark.timeout(300)]
+TOOLS: Final = [pytest.mark.slow, pytest.mark.other_engine, pytest.mark.timeout(300)]
+"""Marks of what needs the tools, whose installation takes longer than all of these tests."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> Project:
     return made
 
 
-@pytest.mark.parametrize("project", ["Relay"], indirect=True)
+@pytest.mark.parametrize("project", [pytest.param("Relay", marks=TOOLS)], indirect=True)
 def test_relay_compiles_the_documents_and_its_store_keeps_one_record_of_a_task(project: Project, schema: str) -> None:
     project.run("relay-compiler")
     project.write("schema.graphql", schema)
@@ -147,7 +148,7 @@ def test_relay_compiles_the_documents_and_its_store_keeps_one_record_of_a_task(p
     project.run_script("relay")
 
 
-@pytest.mark.parametrize("project", ["GraphQL Code Generator"], indirect=True)
+@pytest.mark.parametrize("project", [pytest.param("GraphQL Code Generator", marks=TOOLS)], indirect=True)
 def test_codegen_makes_the_right_type_of_every_scalar(project: Project, schema: str) -> None:
     project.run("graphql-codegen")
     project.write("schema.graphql", schema)
@@ -166,7 +167,7 @@ def test_codegen_makes_the_right_type_of_every_scalar(project: Project, schema: 
     project.check_types()
 
 
-@pytest.mark.parametrize("project", ["gql.tada"], indirect=True)
+@pytest.mark.parametrize("project", [pytest.param("gql.tada", marks=TOOLS)], indirect=True)
 def test_gql_tada_makes_the_right_type_of_every_scalar(project: Project, schema: str) -> None:
     project.write("schema.graphql", schema)
     project.write(
@@ -187,12 +188,12 @@ def test_gql_tada_makes_the_right_type_of_every_scalar(project: Project, schema:
     project.check_types()
 
 
-@pytest.mark.parametrize("project", ["Apollo Client"], indirect=True)
+@pytest.mark.parametrize("project", [pytest.param("Apollo Client", marks=TOOLS)], indirect=True)
 def test_apollo_s_cache_keeps_one_record_of_a_task_and_joins_the_pages_of_a_list(project: Project) -> None:
     project.run_script("apollo")
 
 
-@pytest.mark.parametrize("project", ["urql"], indirect=True)
+@pytest.mark.parametrize("project", [pytest.param("urql", marks=TOOLS)], indirect=True)
 def test_graphcache_keeps_one_record_of_a_task_and_the_document_cache_reads_lists_again(project: Project) -> None:
     project.run_script("urql")
 
