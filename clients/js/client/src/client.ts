@@ -82,16 +82,17 @@ export class Client<Tasks extends AnyTaskTypes = AnyTaskTypes> {
   private readonly credential: Credential;
   private readonly http: Http;
   private readonly connection: Connection;
-  private readonly url: string;
+  private readonly url: () => string;
   private catalogue: Promise<Catalogue> | undefined;
 
   constructor({ url, socketUrl, token, headers = {}, fetch: send, webSocketImpl, idleMilliseconds = 3000 }: ClientOptions) {
-    this.url = absolute(url);
+    // Read with the first request: on a server that only renders the page there is none to make it absolute.
+    this.url = () => absolute(url);
     this.credential = new Credential(typeof token === "function" ? token : () => token);
     // A function of the window must be called as one.
     this.http = new Http(this.url, this.credential, send ?? ((...request) => globalThis.fetch(...request)), headers);
     this.connection = new Connection(
-      socketUrl ?? this.url.replace(/^http/, "ws"), this.credential, idleMilliseconds, webSocketImpl,
+      () => socketUrl ?? this.url().replace(/^http/, "ws"), this.credential, idleMilliseconds, webSocketImpl,
     );
   }
 
@@ -286,8 +287,8 @@ export class Client<Tasks extends AnyTaskTypes = AnyTaskTypes> {
   }
 
   /** Sends a file, unless the api has it; its id is the value of a `FileId` argument. */
-  upload(file: Blob, options: UploadOptions = {}): Promise<Uploaded> {
-    return upload(file, options, { http: this.http, credential: this.credential, url: new URL("files", this.url).href });
+  async upload(file: Blob, options: UploadOptions = {}): Promise<Uploaded> {
+    return await upload(file, options, { http: this.http, credential: this.credential, url: new URL("files", this.url()).href });
   }
 
   get connectionState(): ConnectionState {

@@ -21,17 +21,30 @@ export type ConnectionState = "idle" | "connecting" | "connected" | "lost" | "re
 export class Connection {
   state: ConnectionState = "idle";
   private readonly listeners = new Set<() => void>();
-  private readonly socket: Client;
+  private opened: Client | undefined;
   /** How many sockets the api has accepted: tells whether a token was ever good. */
   private accepted = 0;
   private readonly ended = new AbortController();
 
-  constructor(url: string, private readonly credential: Credential, lazyCloseTimeout: number, webSocketImpl: unknown) {
+  constructor(
+    private readonly url: () => string,
+    private readonly credential: Credential,
+    private readonly lazyCloseTimeout: number,
+    private readonly webSocketImpl: unknown,
+  ) {}
+
+  /** Made for the first subscription: a page that is rendered on a server makes its client there too, and needs no socket. */
+  private get socket(): Client {
+    return (this.opened ??= this.made());
+  }
+
+  private made(): Client {
+    const { credential, lazyCloseTimeout, webSocketImpl } = this;
     if (!webSocketImpl && typeof WebSocket === "undefined") {
       throw new TypeError("this runtime has no WebSocket (Node has one from version 22 on): pass webSocketImpl, such as that of the package ws");
     }
-    this.socket = createClient({
-      url,
+    return createClient({
+      url: this.url(),
       connectionParams: () => authorization(credential.current),
       lazyCloseTimeout,
       keepAlive: PING_MILLISECONDS,
@@ -66,16 +79,18 @@ export class Connection {
    * cursor that it reads continues where the last item was. A refused token is renewed once for each connection.
    *
    * @throws Refused the api refused the operation or the credential.
+   * @throws TypeError this runtime has no WebSocket, or no page that the api's address is relative to.
    */
   async *subscribe<Data>(query: string, variables: () => Record<string, unknown>, signal?: AbortSignal): AsyncGenerator<Data, void, void> {
     const stop = signal ? AbortSignal.any([signal, this.ended.signal]) : this.ended.signal;
+    const { socket } = this;
     let failures = 0;
     let refusedAt: number | undefined;
     for (;;) {
       stop.throwIfAborted();
       const token = await this.credential.get();
       try {
-        for await (const data of this.once<Data>(query, variables(), stop)) {
+        for await (const data of this.once<Data>(socket, query, variables(), stop)) {
           failures = 0;
           yield data;
         }
@@ -98,14 +113,14 @@ export class Connection {
   /** Closes the socket; operations continue on another one, with the token as it is then. */
   reconnect(): void {
     this.credential.forget();
-    this.socket.terminate();
+    this.opened?.terminate();
   }
 
   /** Ends all operations: they throw an AbortError. */
   async close(): Promise<void> {
     this.ended.abort(new DOMException("the client was closed", "AbortError"));
     // It waits for a socket that is being opened, which may fail.
-    await Promise.resolve(this.socket.dispose()).catch(() => undefined);
+    await Promise.resolve(this.opened?.dispose()).catch(() => undefined);
   }
 
   /** Renews the token, unless no socket was accepted since the last time: then the new one was refused too. */
@@ -116,7 +131,9 @@ export class Connection {
   }
 
   /** The items until the socket is lost. Ends at once when `stop` does, even while the socket is being opened. */
-  private async *once<Data>(query: string, variables: Record<string, unknown>, stop: AbortSignal): AsyncGenerator<Data, void, void> {
+  private async *once<Data>(
+    socket: Client, query: string, variables: Record<string, unknown>, stop: AbortSignal,
+  ): AsyncGenerator<Data, void, void> {
     const arrived: FormattedExecutionResult<Data, unknown>[] = [];
     let outcome: { reason: unknown } | undefined;
     let wake = () => {};
@@ -125,7 +142,7 @@ export class Connection {
       wake();
     };
     const onAbort = () => settle(stop.reason);
-    const unsubscribe = this.socket.subscribe<Data>({ query, variables }, {
+    const unsubscribe = socket.subscribe<Data>({ query, variables }, {
       next: (item) => {
         arrived.push(item);
         wake();

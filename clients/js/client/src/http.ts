@@ -9,7 +9,7 @@ interface Answer {
 
 export class Http {
   constructor(
-    private readonly url: string,
+    private readonly url: () => string,
     private readonly credential: Credential,
     private readonly fetch: typeof globalThis.fetch,
     private readonly headers: Record<string, string>,
@@ -30,7 +30,7 @@ export class Http {
   private async send<Data>(
     query: string, variables: object | undefined, token: string | null | undefined, signal: AbortSignal | undefined,
   ): Promise<Data> {
-    const response = await this.exchange(this.url, {
+    const response = await this.exchange(this.url(), {
       method: "POST",
       // With this media type a refusal has the status 200 too, so that browsers do not log it as a network error.
       headers: { "content-type": "application/json", accept: "application/json", ...this.headers, ...authorization(token) },

@@ -50,6 +50,10 @@ test("SHA-256 in pieces of every size is that of Node", async () => {
   assert.deepEqual(told, [1_000_000, 2_000_000, 2_500_000]);
 });
 
-test("the address must be absolute outside a page", () => {
-  assert.throws(() => createClient({ url: "/graphql", webSocketImpl: class {} }), /absolute/);
+test("a client can be made on the server that renders a page; its address must be absolute for requests", async () => {
+  const client = createClient({ url: "/graphql", webSocketImpl: class {} });
+  await assert.rejects(client.request("{ __typename }"), /absolute/);
+  await assert.rejects(client.subscribe("subscription { x }").next(), /absolute/);
+  await assert.rejects(client.upload(new Blob([])), /absolute/);
+  await client.close();
 });
