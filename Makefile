@@ -41,9 +41,9 @@ test: $(VENV)/.test test-pages ## Runs the quick tests, which cover what matters
 test-all: test test-rest ## Runs every test: the quick ones, then the long ones (25 minutes)
 
 test-rest: $(VENV)/.test test-pages ## Runs the tests that `make test` leaves out: long ones, AWS, the browser, the store on every engine
-	@$(PYTEST) 3 -m "not ($(QUICK)) and not (slow and other_engine)"
+	@$(PYTEST) 3 -m "not ($(QUICK)) and not (slow and other_engine) and not nightly"
 
-test-thorough: $(VENV)/.test test-pages ## Runs every test, the long ones on every engine too, with four times the examples of each property (an hour)
+test-thorough: $(VENV)/.test test-pages ## Runs every test, the long ones on every engine and Next.js too, with four times the examples of each property (an hour)
 	@TESTS_THOROUGH=1 $(PYTEST) 3
 
 # Without the pages their tests are skipped, or fail where everything must run.
@@ -133,7 +133,7 @@ test-images: ## Builds the images, starts docker-compose.yaml and sends work thr
 	@tests/images/run.sh
 
 clean: ## Removes the environment, the builds and the data
-	rm -rf $(VENV) .data build dist site *.egg-info graphql_api/console/dist clients/js/*/dist examples/web-*/dist
+	rm -rf $(VENV) .data build dist site *.egg-info graphql_api/console/dist clients/js/*/dist examples/web-*/dist examples/web-*/.next
 	rm -rf node_modules examples/web-*/node_modules tests/clients/node_modules tests/clients/recipes/node_modules
 	rm -f scripts/site/mermaid.min.js
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -54,6 +54,7 @@ NPM_FILES = [
     *sorted(ROOT.glob("clients/js/*/package.json")),
     ROOT / "graphql_api" / "console" / "package.json",
     ROOT / "examples" / "web-vite" / "package.json",
+    ROOT / "examples" / "web-next" / "package-lock.json",
 ]
 """What names the version of the JavaScript packages, which is that of the product."""
 
@@ -88,7 +89,11 @@ def with_npm_version(text: str, version: str) -> str:
     """A manifest or the lock file of npm with another version of our packages, and of what others need of them."""
     spelt = re.sub(r"rc(\d+)$", r"-rc.\1", version)
     text = re.sub(r'("@dask-graphql/\w+": "\^)[^"]+', rf"\g<1>{spelt}", text)
-    return re.sub(r'("name": "@dask-graphql/\w+",\s+"version": ")[^"]+', rf"\g<1>{spelt}", text)
+    return re.sub(
+        r'("name": "@dask-graphql/\w+",\s+"version": "|"node_modules/@dask-graphql/\w+": \{\s+"version": ")[^"]+',
+        rf"\g<1>{spelt}",
+        text,
+    )
 
 
 def numbers(version: str) -> tuple[int, ...]:

@@ -24,6 +24,34 @@ INSTALLED: Final = Path(sys.prefix) / "proxies"
 """Where scripts/install-proxies.sh puts programs."""
 VITE: Final = ROOT / "graphql_api" / "console" / "node_modules"
 STARTING_SECONDS: Final = 30.0
+TRANSPORTS: Final = """async base => {
+    const url = new URL(`${base}graphql`, location.href).href;
+    const query = "subscription { clusterChanges { workers { name } } }";
+    const posted = await fetch(url, { method: "POST", headers: { "content-type": "application/json" },
+                                      body: JSON.stringify({ query: "{ __typename }" }) });
+    const socket = new WebSocket(url.replace("http", "ws"), "graphql-transport-ws");
+    const acknowledged = await new Promise((done, fail) => {
+        socket.onopen = () => socket.send('{"type":"connection_init"}');
+        socket.onmessage = ({ data }) => done(JSON.parse(data).type);
+        socket.onclose = ({ code }) => fail(new Error(`closed ${code}`));
+    });
+    socket.onclose = null;
+    socket.close();
+    const source = new EventSource(`${url}?query=${encodeURIComponent(query)}`);
+    const event = await new Promise((done, fail) => {
+        source.addEventListener("next", ({ data }) => done(JSON.parse(data)));
+        source.onerror = () => fail(new Error("no event stream"));
+    });
+    source.close();
+    const parts = await fetch(url, { method: "POST", body: JSON.stringify({ query }), headers: {
+        "content-type": "application/json", accept: "multipart/mixed;subscriptionSpec=1.0" } });
+    const reader = parts.body.getReader();
+    let text = "";
+    while (!text.includes('{"payload"')) text += new TextDecoder().decode((await reader.read()).value);
+    await reader.cancel();
+    return [posted.status, acknowledged, Object.keys(event.data), parts.status];
+}"""
+"""What a page evaluates with the path of the API: a request, and the first message of each kind of subscription."""
 
 
 def blocks(title: str, language: str) -> list[str]:

@@ -127,7 +127,8 @@ def test_a_version_that_cannot_follow_is_refused(clone: Path, version: str, said
 
 def test_a_release_is_prepared_once_and_never_without_an_entry(clone: Path) -> None:
     run(clone, "python scripts/release.py prepare 7.0.0")
-    for manifest in ("package-lock.json", "clients/js/client/package.json", "clients/js/react/package.json"):
+    manifests = ("package-lock.json", "clients/js/client/package.json", "clients/js/react/package.json")
+    for manifest in (*manifests, "examples/web-next/package-lock.json"):
         assert '"version": "7.0.0"' in (clone / manifest).read_text()
     assert "has a section [7.0.0] already" in refusal(clone, "prepare", "7.0.0")
     assert "nothing under [Unreleased]" in refusal(clone, "prepare", "7.0.1")

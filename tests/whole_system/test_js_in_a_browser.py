@@ -18,9 +18,12 @@ from dask_graphql.dev_system import free_port
 from tests.browser import PATIENCE_MILLISECONDS, Windows, needed_chromium, started
 from tests.node import packages_environment
 from tests.places import ROOT
+from tests.proxies import blocks
 from tests.system import System
 
 EXAMPLE = ROOT / "examples" / "web-vite"
+NEXT = ROOT / "examples" / "web-next"
+COMPONENTS = {"Vite": EXAMPLE / "src" / "estimate.tsx", "Next.js": NEXT / "app" / "estimate.tsx"}
 HOOKS = ROOT / "clients" / "js" / "react" / "test"
 
 expect.set_options(timeout=PATIENCE_MILLISECONDS)
@@ -89,10 +92,16 @@ async def test_the_example_shows_progress_and_the_result(browser: Browser, api: 
         assert windows.faults == []
 
 
-def test_the_component_of_the_example_has_fewer_than_25_lines_and_is_the_one_of_the_docs() -> None:
-    source = (EXAMPLE / "src" / "estimate.tsx").read_text()
+@pytest.mark.parametrize("example", COMPONENTS)
+def test_the_component_of_the_example_has_fewer_than_25_lines_and_is_the_one_of_the_docs(example: str) -> None:
+    source = COMPONENTS[example].read_text()
     assert len(source.splitlines()) < 25
     assert f"```tsx\n{source}```" in (ROOT / "docs" / "javascript.md").read_text()
+
+
+def test_the_configuration_of_the_example_with_next_is_the_one_of_the_page_of_proxies() -> None:
+    [block] = blocks("Next.js", "js")
+    assert set(block.splitlines()) <= set((NEXT / "next.config.mjs").read_text().splitlines())
 
 
 async def test_the_hooks_follow_runs_lists_and_uploads(browser: Browser, api: System, tmp_path: Path) -> None:

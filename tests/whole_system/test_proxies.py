@@ -15,7 +15,7 @@ from cluster.settings import load_settings
 from dask_graphql.dev_system import free_port
 from tests.api_node import api_node
 from tests.browser import PATIENCE_MILLISECONDS, Windows, need_pages, needed_chromium, started
-from tests.proxies import blocks, caddy, nginx, variables, vite
+from tests.proxies import TRANSPORTS, blocks, caddy, nginx, variables, vite
 from tests.system import RedisServer, System
 
 NAME: Final = "api.localhost"
@@ -26,33 +26,6 @@ PROXIES: Final = {
     "Caddy": (caddy, "Caddy", 0, ""),
     "Caddy under a path": (caddy, "Caddy", 0, "/tasks"),
 }
-TRANSPORTS: Final = """async base => {
-    const url = new URL(`${base}graphql`, location.href).href;
-    const query = "subscription { clusterChanges { workers { name } } }";
-    const posted = await fetch(url, { method: "POST", headers: { "content-type": "application/json" },
-                                      body: JSON.stringify({ query: "{ __typename }" }) });
-    const socket = new WebSocket(url.replace("http", "ws"), "graphql-transport-ws");
-    const acknowledged = await new Promise((done, fail) => {
-        socket.onopen = () => socket.send('{"type":"connection_init"}');
-        socket.onmessage = ({ data }) => done(JSON.parse(data).type);
-        socket.onclose = ({ code }) => fail(new Error(`closed ${code}`));
-    });
-    socket.onclose = null;
-    socket.close();
-    const source = new EventSource(`${url}?query=${encodeURIComponent(query)}`);
-    const event = await new Promise((done, fail) => {
-        source.addEventListener("next", ({ data }) => done(JSON.parse(data)));
-        source.onerror = () => fail(new Error("no event stream"));
-    });
-    source.close();
-    const parts = await fetch(url, { method: "POST", body: JSON.stringify({ query }), headers: {
-        "content-type": "application/json", accept: "multipart/mixed;subscriptionSpec=1.0" } });
-    const reader = parts.body.getReader();
-    let text = "";
-    while (!text.includes('{"payload"')) text += new TextDecoder().decode((await reader.read()).value);
-    await reader.cancel();
-    return [posted.status, acknowledged, Object.keys(event.data), parts.status];
-}"""
 
 expect.set_options(timeout=PATIENCE_MILLISECONDS)
 

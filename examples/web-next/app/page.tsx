@@ -1,0 +1,9 @@
+import { Estimate } from "./estimate";
+
+export default function Page() {
+  return (
+    <main>
+      <Estimate />
+    </main>
+  );
+}
