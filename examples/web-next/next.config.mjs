@@ -5,6 +5,7 @@ const paths = ["graphql", "blobs/:path*", "files/:path*", "tables/:path*", "arra
 export default {
   rewrites: async () => paths.map((path) => ({ source: `/${path}`, destination: `${api}/${path}` })),
   compress: false, // it would hold back event streams
+  experimental: { proxyClientMaxBodySize: "100mb" }, // of an upload, which Next.js keeps in memory; without it 10 MB
   // This folder alone, although the repository has a lock file too.
   turbopack: { root: import.meta.dirname },
 };

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
+import httpx
 import pytest
 from playwright.async_api import Browser, expect
 
@@ -30,8 +31,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.nightly, pytest
 
 @pytest.fixture(scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    async with started(needed_chromium()) as running:
-        yield running
+    async with started(needed_chromium()) as chromium:
+        yield chromium
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ async def served(mode: str, api: System, env: dict[str, str], folder: Path) -> A
     """The address of the example, by `next dev`, or by `next start` once it is built."""
     env = {**env, "API": api.url.removesuffix("/graphql")}
     if mode == "start":
-        built = await command(["npx", "--no-install", "next", "build"], env)
+        built = await command(["npm", "run", "build"], env)
         assert built.returncode == 0, built.stdout + built.stderr
     port = free_port()
     program = str(EXAMPLE / "node_modules" / "next" / "dist" / "bin" / "next")
@@ -89,6 +90,13 @@ async def test_the_example_shows_progress_and_the_result(
             await expect(page.get_by_role("progressbar")).to_be_hidden()
             assert await page.evaluate(TRANSPORTS, "/") == [200, "connection_ack", ["clusterChanges"], 200]
         assert windows.faults == []
+        async with httpx.AsyncClient(base_url=base) as client:
+            # More than what Next.js passes on unless it is told to.
+            uploaded = await client.post("/files", content=mode.encode() * 3_000_000)
+            assert uploaded.status_code == 201
+            query = {"query": "{ __typename }"}
+            forged = await client.post("/graphql", json=query, headers={"X-Forwarded-Host": "evil.example"})
+            assert forged.status_code == 200  # Next.js replaces it
 
 
 async def test_the_example_has_no_errors_of_types(environment: dict[str, str]) -> None:
