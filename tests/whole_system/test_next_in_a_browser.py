@@ -49,8 +49,9 @@ async def environment() -> dict[str, str]:
 @pytest.fixture(scope="module")
 async def api(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     folder = tmp_path_factory.mktemp("next")
-    changes = {"task_modules": ("examples.estimate_pi",), "trusted_proxies": "127.0.0.1"}
-    async with System(folder, min_workers=1, max_workers=1, **changes) as system:
+    async with System(
+        folder, min_workers=1, max_workers=1, task_modules=("examples.estimate_pi",), trusted_proxies="127.0.0.1"
+    ) as system:
         yield system
 
 
