@@ -46,7 +46,7 @@ same<NonNullable<Task["output"]>, NonNullable<Json>>(true);
 same<NonNullable<Output["anything"]>, NonNullable<Json>>(true);
 """
 """Compiles only if `Answer`, the type that a tool made of DOCUMENT, has the right type for every scalar."""
-TOOLS: Final = [pytest.mark.slow, pytest.mark.other_engine, pytest.mark.timeout(300)]
+TOOLS: Final = [pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(300)]
 """Marks of what needs the tools, whose installation takes longer than all of these tests."""
 
 
