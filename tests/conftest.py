@@ -221,6 +221,9 @@ async def broken(
             task_modules=(TASKS, "tests.task_modules.frames"),
         )  # fmt: skip
 
-    yield await shared_systems.started("broken", engine, make)
-    if request.node.stash.get(LAST_OF_ITS_SCOPE, False):
+    system = await shared_systems.started("broken", engine, make)
+    yield system
+    # A test that failed in the middle has left it broken: the next one gets another.
+    healed = system.redis.alive and all(child.process.returncode is None for child in system.children.values())
+    if not healed or request.node.stash.get(LAST_OF_ITS_SCOPE, False):
         await shared_systems.stop("broken")

@@ -22,7 +22,7 @@ NAME: Final = "api.example.com"
 """The name of the API in the page's configurations."""
 INSTALLED: Final = Path(sys.prefix) / "proxies"
 """Where scripts/install-proxies.sh puts programs."""
-VITE: Final = ROOT / "graphql_api" / "console" / "node_modules"
+VITE: Final = ROOT / "node_modules"
 STARTING_SECONDS: Final = 30.0
 TRANSPORTS: Final = """async base => {
     const url = new URL(`${base}graphql`, location.href).href;

@@ -143,6 +143,29 @@ ELSEWHERE: Final = [
     Elsewhere("docs/javascript.md", "ts", "const api", "examples/web-vite/vite.config.js", "proxy", "it is a setting"),
     *(
         Elsewhere(
+            "docs/proxies.md", language, "", "tests/proxies.py", "proxies.md", "a proxy runs it, or a shell reads it"
+        )
+        for language in ("nginx", "caddyfile", "js", "sh")
+    ),
+    Elsewhere(
+        "docs/webhooks.md",
+        "json",
+        "",
+        "tests/cluster/api_node/test_webhook_delivery.py",
+        '"task.succeeded"',
+        "it is sent to a receiver",
+    ),
+    Elsewhere("docs/webhooks.md", "python", "", "", "", "it needs the standard's library, and runs at the receiver"),
+    Elsewhere(
+        "examples/README.md",
+        "python",
+        'from dask_graphql import Client\n\nwith Client("http://127.0.0.1:8000") as client:\n    days',
+        "tests/dask_graphql/test_workloads.py",
+        "taxi_trips",
+        "the system of the pages lacks these examples, which import pandas and xarray",
+    ),
+    *(
+        Elsewhere(
             "docs/frontends.md",
             language,
             "",
@@ -176,7 +199,8 @@ class Desk:
             (self.folder / name).symlink_to(ROOT / name)
         (self.folder / "node_modules" / "@dask-graphql").mkdir(parents=True)
         (self.folder / "node_modules" / "@dask-graphql" / "client").symlink_to(ROOT / "clients" / "js" / "client")
-        (self.folder / "node_modules" / "ws").symlink_to(CLIENTS / "node_modules" / "ws")
+        for name in ("graphql-ws", "ws"):
+            (self.folder / "node_modules" / name).symlink_to(CLIENTS / "node_modules" / name)
         # redis-cli connects to the Redis of the system.
         port = urlsplit(self.variables["DASK_GRAPHQL_REDIS_URL"]).port
         tool = command_line_client()

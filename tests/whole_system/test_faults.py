@@ -87,7 +87,9 @@ async def test_an_api_node_that_dies_after_it_accepted_leaves_the_result_to_the_
         assert await ended(early) == ENDED | {"taskId": running, "attempt": 1}
     async with Socket.open(broken.url_of(1)) as again:
         [item] = [item async for item in again.subscribe(RUN, arguments)]
-    assert item["runGated"] == ENDED | {"attempt": 1, "submissions": 2}
+    # Attempt 2, if it died between the acceptance and the dispatch.
+    assert item["runGated"] | {"attempt": 0} == ENDED | {"attempt": 0, "submissions": 2}
+    assert item["runGated"]["attempt"] in (1, 2)
     # A client that subscribes only after the death is served as well.
     (tmp_path / "gate-2").touch()
     assert (await broken.result(waiting_, "attempt state", node=1))["state"] == "SUCCEEDED"
