@@ -125,14 +125,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Runs each test marked `every_engine` once on each supported engine: on two of them in `make test`, the newest and
     the oldest, and on the others in `make test-all` (its long ones: in `make test-thorough`).
 
-    `every_engine("newest first")`, for tests of a whole system: in `make test` on the newest, in `make test-all` on the
-    oldest, and on the others in `make test-thorough`."""
+    `every_engine("newest first")`, for tests of a whole system: in `make test` on the newest, and on all others in
+    `make test-thorough`. (`make test-all` runs a whole system on the oldest one too: test_chaos.py.)"""
     marker = metafunc.definition.get_closest_marker("every_engine")
     if marker and "engine" in metafunc.fixturenames:
         other = [pytest.mark.other_engine, pytest.mark.slow] if marker.args else [pytest.mark.other_engine]
         marks = {name: [] if name in QUICK_ENGINES else other for name in ENGINES}
         if marker.args:
-            marks[QUICK_ENGINES[0]] = [pytest.mark.oldest_engine]
+            marks[QUICK_ENGINES[0]] = [pytest.mark.oldest_engine, *other]
         engines = [pytest.param(name, marks=marks[name]) for name in ENGINES]
         metafunc.parametrize("engine", engines, indirect=True, scope="session")
 
