@@ -10,6 +10,7 @@ from typing import Any, Final
 from graphql import (
     GraphQLEnumType,
     GraphQLInputObjectType,
+    GraphQLInterfaceType,
     GraphQLList,
     GraphQLNamedType,
     GraphQLNonNull,
@@ -54,13 +55,13 @@ def selection(kind: GraphQLNamedType, chance: Random, depth: int) -> str:
         members = chance.sample(kind.types, min(2, len(kind.types)))
         parts = [f"... on {member.name} {selection(member, chance, depth - 1)}" for member in members]
         return "{ __typename " + " ".join(parts) + " }"
-    assert isinstance(kind, GraphQLObjectType)
+    assert isinstance(kind, GraphQLObjectType | GraphQLInterfaceType)
     names = [name for name, field in kind.fields.items() if depth > 1 or is_leaf_type(_named(field.type))]
     parts = [_field(kind, name, chance, depth) for name in chance.sample(names, min(len(names), chance.randint(1, 4)))]
     return "{ " + " ".join(parts or ["__typename"]) + " }"
 
 
-def _field(kind: GraphQLObjectType, name: str, chance: Random, depth: int) -> str:
+def _field(kind: GraphQLObjectType | GraphQLInterfaceType, name: str, chance: Random, depth: int) -> str:
     field = kind.fields[name]
     given = [
         f"{argument}: {value(item.type, chance)}"

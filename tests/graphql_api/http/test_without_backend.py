@@ -80,7 +80,7 @@ async def test_the_page_shows_progress_and_picture_with_nothing_but_a_token(
             page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
             page.on("pageerror", lambda error: faults.append(str(error)))
             await page.goto(server.url)
-            listed = '{ tasks(where: {tag: "ada"}) { nodes { taskId state } } }'
+            listed = '{ tasks(where: {tag: "user-7"}) { nodes { taskId state } } }'
             async with asyncio.timeout(20):
                 while not (nodes := (await api.ask(server.key, listed))["tasks"]["nodes"]):
                     await asyncio.sleep(0.05)
