@@ -102,7 +102,8 @@ def test_an_answer_is_refused_if_and_only_if_it_is_too_long(
         assert 2 * size + 100 > limit or len(json.dumps(output)) > limit
     else:
         assert len(json.dumps(made.data, separators=(",", ":"), ensure_ascii=False).encode()) == size
-        assert size <= 1.5 * limit
+        # Names and punctuation, and control characters, which are written as six bytes.
+        assert size <= 1.5 * limit + 100
 
 
 async def test_a_record_is_kept_for_the_whole_answer_and_at_most_four_are_read_at_the_same_time() -> None:
