@@ -27,6 +27,7 @@ class AnnouncedCache(Generic[T]):
 
     Attributes:
         value: the table.
+        is_read: whether it has been read at all.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class AnnouncedCache(Generic[T]):
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self.value = empty
+        self.is_read = False
         self.loop = BackgroundLoop(name, self._wait_and_refresh)
         self._message = message
         self._read = read
@@ -56,6 +58,7 @@ class AnnouncedCache(Generic[T]):
             StoreUnavailable: Redis does not answer.
         """
         found = await self._read()
+        self.is_read = True
         if found != self.value:
             self.value = found
             self._on_change()

@@ -117,6 +117,7 @@ class Submissions:
             bound, recompute=options.recompute, account=options.account, not_before=options.not_before
         )
         await self._files.use(bound, Owner(options.tenant, options.account))
+        await self._webhooks.loaded()
         # A caller that goes away now must not leave tasks that are claimed for this node and never dispatched.
         claiming = asyncio.create_task(self._claim_and_dispatch(bound, options, trace))
         self._claiming.add(claiming)

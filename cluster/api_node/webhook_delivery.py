@@ -11,11 +11,13 @@ import logging
 import random
 import time
 from collections import Counter
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 from cluster.api_node.leader_service import LeaderService
 from cluster.api_node.webhooks import Webhooks
+from cluster.errors import StoreUnavailable
 from cluster.observability import metrics
 from cluster.store.async_store import Store
 from cluster.store.keys import SHARDS
@@ -32,10 +34,24 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS: Final = 1.0
 """How often due deliveries are looked for. The end of a task wakes the node at once."""
 MAX_IN_FLIGHT: Final = 64
+MAX_PER_ACCOUNT: Final = 24
 MAX_PER_RECEIVER: Final = 8
-"""Requests to one receiver at once, so that a slow one leaves room for the others."""
-POSTPONED_SECONDS: Final = 2.0
-"""Pause of a delivery whose receiver has its share of requests in flight."""
+"""Requests at once to one host for one account, so that a slow one leaves room for the others. What an account's
+receivers answer, or how slowly, never holds up another account, also if both use the same host."""
+MIN_POSTPONED_SECONDS: Final = 0.5
+"""Shortest pause of a delivery that must wait for its turn. A slow receiver's are twice as long as its last answer
+took, so that thousands of them are not claimed in vain each second."""
+KEPT_RECEIVER_SECONDS: Final = 60.0
+
+
+@dataclass(slots=True)
+class _Receiver:
+    """One host, for one account. Times are those of `time.monotonic`."""
+
+    in_flight: int = 0
+    took_seconds: float = 0.0
+    rests_until: float = 0.0
+    used_at: float = 0.0
 
 
 class WebhookDeliverer(LeaderService):
@@ -46,8 +62,8 @@ class WebhookDeliverer(LeaderService):
         self._webhooks = webhooks
         self._sender: Sender | None = None
         self._sending: set[asyncio.Task[None]] = set()
-        self._per_receiver: Counter[str] = Counter()
-        self._rests_until: dict[str, float] = {}
+        self._per_account: Counter[str] = Counter()
+        self._receivers: dict[tuple[str, str], _Receiver] = {}
 
     async def close(self) -> None:
         """Stops; what is in flight is abandoned, and due again a minute after its claim."""
@@ -62,13 +78,16 @@ class WebhookDeliverer(LeaderService):
     async def _round(self) -> None:
         """Claims what is due and begins to send it."""
         await self.lease.acquired()
+        if self._sender is None:
+            # Before the first delivery: of a table that was not read yet, no webhook and no rotated secret is known.
+            await self._webhooks.table.refresh()
+            self._sender = Sender(self._webhooks.networks)
         free = MAX_IN_FLIGHT - len(self._sending)
         claimed: list[DueDelivery] = []
         if free > 0:
             calls = [self._store.calls.claim_deliveries(digit, -(-free // len(SHARDS))) for digit in SHARDS]
             claimed = [item for reply in await self._store.run_many(calls) for item in reply]
-        now = time.monotonic()
-        self._rests_until = {host: until for host, until in self._rests_until.items() if until > now}
+        self._forget_receivers(time.monotonic())
         for delivery in claimed:
             task = asyncio.create_task(self._deliver(delivery))
             self._sending.add(task)
@@ -82,41 +101,55 @@ class WebhookDeliverer(LeaderService):
         self._sending.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             # It stays claimed, and is due again when the claim ends.
-            logger.warning("a delivery of a webhook is put off: %s", error, exc_info=error)
+            known = isinstance(error, StoreUnavailable)
+            logger.warning("a delivery of a webhook is put off: %s", error, exc_info=None if known else error)
+
+    def _forget_receivers(self, now: float) -> None:
+        kept = {
+            key: each
+            for key, each in self._receivers.items()
+            if each.in_flight or max(each.rests_until, each.used_at + KEPT_RECEIVER_SECONDS) > now
+        }
+        if len(kept) < len(self._receivers):
+            self._receivers = kept
 
     async def _deliver(self, delivery: DueDelivery) -> None:
         record = await self._store.run(self._store.calls.read(delivery.task_id))
         if record is not None and record.submitted_at != delivery.run:
             record = None  # of another run
-        url = self._receiver(delivery, record)
+        url = await self._url(delivery, record)
         if url is None:
             await self._end(delivery, Verdict(DeliveryOutcome.DROPPED), "")
             return
-        host = urlsplit(url).netloc
-        rest = self._rests_until.get(host, 0.0) - time.monotonic()
-        if rest > 0 or self._per_receiver[host] >= MAX_PER_RECEIVER:
-            pause = max(rest, POSTPONED_SECONDS) * (1.0 + random.random() / 2)  # noqa: S311 - no secret
-            await self._end(delivery, Verdict(DeliveryOutcome.POSTPONED, pause), "")
+        account, now = delivery.account, time.monotonic()
+        receiver = self._receivers.setdefault((account, urlsplit(url).netloc), _Receiver())
+        receiver.used_at = now
+        rest = receiver.rests_until - now
+        if rest > 0 or receiver.in_flight >= MAX_PER_RECEIVER or self._per_account[account] >= MAX_PER_ACCOUNT:
+            pause = max(rest, 2 * receiver.took_seconds, MIN_POSTPONED_SECONDS)
+            await self._end(delivery, Verdict(DeliveryOutcome.POSTPONED, pause * (1.0 + _draw() / 2)), "")
             return
-        self._per_receiver[host] += 1
+        receiver.in_flight += 1
+        self._per_account[account] += 1
         try:
             answer = await self._send(url, delivery, record)
         finally:
-            self._per_receiver[host] -= 1
-            if not self._per_receiver[host]:
-                del self._per_receiver[host]
+            receiver.in_flight -= 1
+            self._per_account[account] -= 1
+            if not self._per_account[account]:
+                del self._per_account[account]
+            receiver.took_seconds = time.monotonic() - now
         if answer.rest_seconds:
-            self._rests_until[host] = time.monotonic() + answer.rest_seconds
+            receiver.rests_until = time.monotonic() + answer.rest_seconds
         if answer.gone and WEBHOOK_ID.fullmatch(delivery.to):
             await self._webhooks.disable(delivery.to)
-        spread = random.random()  # noqa: S311 - no secret
-        await self._end(delivery, decide(answer, delivery.tries, spread), answer.text)
+        await self._end(delivery, decide(answer, delivery.tries, _draw()), answer.text)
 
-    def _receiver(self, delivery: DueDelivery, record: Record | None) -> str | None:
+    async def _url(self, delivery: DueDelivery, record: Record | None) -> str | None:
         """The URL to send to; None if nobody wants this delivery any more."""
         if not WEBHOOK_ID.fullmatch(delivery.to):
             return delivery.to
-        webhook = self._webhooks.table.value.webhooks.get(delivery.to)
+        webhook = await self._webhooks.latest(delivery.to)
         if webhook is None or webhook.disabled_at is not None:
             return None
         where = webhook.where
@@ -128,8 +161,7 @@ class WebhookDeliverer(LeaderService):
         return None if unwanted else webhook.url
 
     async def _send(self, url: str, delivery: DueDelivery, record: Record | None) -> Answer:
-        if self._sender is None:
-            self._sender = Sender(self._webhooks.networks)
+        assert self._sender is not None
         body = make_payload(delivery, record)
         secrets = await self._webhooks.secrets(delivery.account, delivery.to)
         headers = signed_headers(delivery.delivery_id, int(time.time()), body, secrets)
@@ -141,3 +173,7 @@ class WebhookDeliverer(LeaderService):
         )
         await self._store.run(call)
         metrics.WEBHOOK_DELIVERIES.labels(verdict.outcome).inc()
+
+
+def _draw() -> float:
+    return random.random()  # noqa: S311 - no secret

@@ -6,7 +6,7 @@ import ipaddress
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from cluster.api_node.announced_cache import AnnouncedCache
 from cluster.errors import BadInput, WebhookNotFound
@@ -26,6 +26,9 @@ from cluster.store.webhooks import (
     remove_webhook,
 )
 from cluster.webhooks.receiver_url import check_receiver_url
+
+MAX_PER_TENANT: Final = 500
+"""Webhooks of all accounts that share tasks: the record of a task names each that may be told of it, in 45 bytes."""
 
 
 class Webhooks:
@@ -52,6 +55,27 @@ class Webhooks:
         if not self._limit:
             raise BadInput("webhooks are off here (WEBHOOKS_PER_ACCOUNT)", argument=argument)
         return check_receiver_url(url, self.networks, argument)
+
+    async def loaded(self) -> None:
+        """Returns once the webhooks have been read: without them a submission would concern none.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+        if not self.table.is_read:
+            await self.table.refresh()
+
+    async def latest(self, webhook_id: str) -> Webhook | None:
+        """A webhook; None if there is none. One that this node does not know, or knows as disabled, is looked up: it
+        may have been changed a moment ago.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+        known = self.table.value.webhooks.get(webhook_id)
+        if known is None or known.disabled_at is not None:
+            known = (await self.table.refresh()).webhooks.get(webhook_id)
+        return known
 
     def interested(self, tenant: str, account: str, name: str, tags: Sequence[str], url: str | None) -> list[str]:
         """To whom the end of a task is delivered that is submitted now, as its record keeps it: the registered webhooks
@@ -88,6 +112,8 @@ class Webhooks:
             raise BadInput(
                 f"a tenant has at most {self._limit} webhooks (WEBHOOKS_PER_ACCOUNT): delete one", limit=self._limit
             )
+        if len(self.table.value.by_tenant.get(tenant, ())) >= MAX_PER_TENANT:
+            raise BadInput(f"those who share tasks have at most {MAX_PER_TENANT} webhooks", limit=MAX_PER_TENANT)
         webhook = Webhook.new(account, tenant, url, where, time.time(), created_by)
         await add_webhook(self._store, webhook)
         await self.table.refresh()

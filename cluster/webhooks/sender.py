@@ -68,6 +68,8 @@ class Sender:
                 return Answer(response.status, f"HTTP {response.status}", parse_retry_after(wait, time.time()))
         except TimeoutError:
             return Answer(None, f"no answer within {TIMEOUT_SECONDS:g} s")
+        except UnicodeError:
+            return Answer(None, "the name cannot be resolved")  # a label of more than 63 characters, or none
         except (OSError, httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
             return Answer(None, _in_words(error))
 

@@ -238,6 +238,53 @@ async def test_a_receiver_that_hangs_leaves_room_for_the_others(
     server.close()
 
 
+async def test_what_another_node_has_just_changed_is_known_before_anything_is_dropped_or_signed(
+    settings: Settings, store: Store, deliverer: WebhookDeliverer, receiver: Receiver
+) -> None:
+    async with asyncio.timeout(10):
+        while not deliverer.active:
+            await asyncio.sleep(0.01)
+    elsewhere = Webhooks(replace(settings, webhook_networks="127.0.0.0/8"), store)
+    made = await elsewhere.create("acme", "", receiver.url, TaskFilter(), "")
+    await elsewhere.disable(made.webhook_id)
+    await elsewhere.enable("acme", made.webhook_id)
+    await end(store, elsewhere)
+    [(headers, body)] = await receiver.requests(1)
+    [secret] = await elsewhere.secrets("acme", made.webhook_id)
+    assert is_signed(headers, body, secret)
+
+
+async def test_a_node_that_has_just_started_knows_all_webhooks_and_secrets(
+    settings: Settings, store: Store, receiver: Receiver
+) -> None:
+    webhook_settings = replace(settings, webhook_networks="127.0.0.0/8")
+    elsewhere = Webhooks(webhook_settings, store)
+    await elsewhere.rotate("acme", None)
+    await end(store, elsewhere, url=receiver.url)
+    started = Webhooks(webhook_settings, store)
+    await started.loaded()
+    assert started.table.value == elsewhere.table.value
+    fresh = WebhookDeliverer(store, Webhooks(webhook_settings, store), "fresh")
+    fresh.start()
+    [(headers, body)] = await receiver.requests(1)
+    newest, _ = await elsewhere.secrets("acme", receiver.url)
+    assert is_signed(headers, body, newest)
+    await fresh.close()
+
+
+async def test_what_a_host_answers_one_account_does_not_hold_up_another(
+    store: Store, webhooks: Webhooks, deliverer: WebhookDeliverer, receiver: Receiver
+) -> None:
+    receiver.answers.append("429 Too Many\r\nRetry-After: 3600")
+    await end(store, webhooks, url=receiver.url)
+    await receiver.requests(1)
+    await deliveries(store, DeliveryStatus.PENDING)
+    other = "c" + ID[1:]
+    await store.run(store.calls.submit(other, "add", "1", b"{}", webhooks=[f"bank|{receiver.url}"], account="bank"))
+    await store.run(store.calls.cancel(other))
+    assert json.loads((await receiver.requests(2))[1][1])["data"]["taskId"] == other
+
+
 async def test_a_deliverer_that_dies_in_the_middle_leaves_its_deliveries_to_the_next(
     store: Store, webhooks: Webhooks, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,6 +309,8 @@ async def test_a_deliverer_that_dies_in_the_middle_leaves_its_deliveries_to_the_
         ("https://localhost:1/", "it must be public"),
         ("http://localhost:1/", "it must be public"),
         ("https://no-such-name.invalid/", "cannot be resolved"),
+        (f"https://{'a' * 64}.example/", "cannot be resolved"),
+        ("https://a..example/", "cannot be resolved"),
     ],
 )
 async def test_a_name_that_resolves_to_a_private_address_is_not_reached(url: str, words: str) -> None:
