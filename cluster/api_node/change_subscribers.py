@@ -1,7 +1,7 @@
 """The subscribers of one node to changes, and which of them want a change. No I/O.
 
 With many subscribers a change is compared only with those whose filter may match: they are found by the tag, the
-submitter, the task type or the state that their filter asks for.
+submitter, the id, the task type or the state that their filter asks for.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class ChangeItem:
         cursor: resumes after this item.
         change: None if changes before this item may have been missed.
         record: the task as it is now, without its input and result; None if it has expired, or there is no change.
-        matches: whether the task meets the conditions after the change; if not, it did before.
+        matches: whether the task meets the conditions after the change; if not, it did before, as far as is known.
     """
 
     cursor: str
@@ -54,14 +54,18 @@ class ChangeFilter:
         self.wanted = wanted
         self._matches = matches
         # What a change itself does not tell is left to the record.
-        self._coarse = replace(wanted, error_code=None, text=None)
+        self._coarse = wanted.of_changes
         self.needs_input = wanted.text is not None
 
     def keys(self) -> list[Key]:
         """Under which a subscriber with this filter is found; a change that it wants has at least one of them."""
         wanted = self.wanted
+        if wanted.ids is not None:
+            return [("id", task_id) for task_id in wanted.ids]
         if wanted.tag is not None:
             return [("tag", wanted.tag)]
+        if wanted.tags is not None:
+            return [("tag", tag) for tag in wanted.tags]
         if wanted.submitted_by is not None:
             return [("by", wanted.submitted_by)]
         if wanted.names is not None:
@@ -79,12 +83,17 @@ class ChangeFilter:
         it.
 
         Args:
-            record: the task as it is now.
+            record: the task as it is now; None if it is gone: then it meets none any more, and what it met is left to
+                what the change tells.
         """
-        before_and_after = [
-            self._matches(each, self.wanted) for each in _around(change, change.summary() if record is None else record)
-        ]
-        return any(before_and_after), before_and_after[-1]
+        if record is None:
+            return self.may_want(change), False
+        *before, after = _around(change, record)
+        matches = self._matches(after, self.wanted)
+        # Error and times of the run before are gone with it.
+        begins_anew = change.was is not None and change.was.final and not change.event.state.final
+        did_match = any(self._matches(each, self._coarse if begins_anew else self.wanted) for each in before)
+        return matches or did_match, matches
 
 
 def _around(change: Change, record: Record) -> list[Record]:
@@ -101,6 +110,7 @@ def _around(change: Change, record: Record) -> list[Record]:
 def keys_of(change: Change) -> Iterator[Key]:
     """The keys under which those are found who may want a change."""
     yield "", ""
+    yield "id", change.task_id
     yield "name", change.name
     yield "state", change.event.state
     if change.was not in (None, change.event.state):

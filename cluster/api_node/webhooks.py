@@ -183,4 +183,8 @@ class Webhooks:
 
 
 def _may_match(where: TaskFilter, name: str, tags: Sequence[str]) -> bool:
-    return (where.names is None or name in where.names) and (where.tag is None or where.tag in tags)
+    return (
+        (where.names is None or name in where.names)
+        and (where.tag is None or where.tag in tags)
+        and (where.tags is None or not where.tags.isdisjoint(tags))
+    )

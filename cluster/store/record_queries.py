@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from cluster.store.keys import SHARDS
@@ -95,9 +95,27 @@ class RecordQueries(ABC):
             limit: maximum number of tasks.
             newest_first: the order, and from which end the list is read.
             below, above: only tasks before the one in time, and after the other.
-            wanted: only tasks in these lists and this span of time; other conditions are for the caller to check.
-            tenant: only tasks of this tenant.
+            wanted: only tasks in these lists and this span of time, or those with its `ids`; other conditions are for
+                the caller to check.
+            tenant: only tasks of this tenant; of those with `ids`, the caller checks that too.
         """
+        if wanted.ids is not None:
+            pairs = await self._positions(wanted.ids)
+        else:
+            pairs = await self._listed(limit, newest_first, below, above, wanted, tenant)
+        between = [pair for pair in pairs if (below is None or pair < below) and (above is None or pair > above)]
+        return sorted(between, reverse=newest_first)[:limit]
+
+    async def _listed(
+        self,
+        limit: int,
+        newest_first: bool,
+        below: Position | None,
+        above: Position | None,
+        wanted: TaskFilter,
+        tenant: str | None,
+    ) -> set[Position]:
+        """The tasks that are in the lists between two positions, and some beside them."""
         lowest, highest = _span(wanted)
         if above is not None and (wanted.since is None or above[0] >= wanted.since):
             lowest = f"({above[0]}"
@@ -112,9 +130,13 @@ class RecordQueries(ABC):
             commands.append((verb, key, *ends, "WITHSCORES", "LIMIT", 0, limit))
         replies = await self.commands(commands) if commands else []
         # A task that changes its state meanwhile may be in two of the lists.
-        pairs = {(int(score), member.decode()) for reply in replies for member, score in members(reply)}
-        between = [pair for pair in pairs if (below is None or pair < below) and (above is None or pair > above)]
-        return sorted(between, reverse=newest_first)[:limit]
+        return {(int(score), member.decode()) for reply in replies for member, score in members(reply)}
+
+    async def _positions(self, task_ids: Collection[str]) -> set[Position]:
+        """The positions of the tasks with these ids that have a record."""
+        ids = list(task_ids)
+        times = await self.commands([("HGET", self.calls.record_key(task_id), "submitted_at") for task_id in ids])
+        return {(int(at), task_id) for task_id, at in zip(ids, times, strict=True) if at}
 
     async def count_tasks(self, wanted: TaskFilter, tenant: str | None = None) -> int:
         """Returns the number of tasks in the lists and the span of time of a filter, of one tenant or of all. Records

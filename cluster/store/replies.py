@@ -41,6 +41,23 @@ class StartReply:
 
 
 @dataclass(frozen=True, slots=True)
+class EndReply:
+    """The reply to `cancel` and `forget`.
+
+    Attributes:
+        done: whether the task was ended, or deleted; or would be.
+        record: None if there is no such task. As it was before, if it was deleted.
+        others: how many others want the task, or had wanted it.
+        is_submitter: whether the actor does.
+    """
+
+    done: bool
+    record: Record | None = None
+    others: int = 0
+    is_submitter: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Due:
     """An open task that is due, as `claim_due` returns it.
 

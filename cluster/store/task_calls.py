@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import secrets
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final, Literal, TypeAlias
 
 import orjson
@@ -15,7 +16,7 @@ from cluster.store.actor import NOBODY, Actor
 from cluster.store.call_builder import BLOBS_CHECK_SECONDS, CHECK_AFTER_SECONDS, CallBuilder, milliseconds
 from cluster.store.lua_scripts import Call, unpack
 from cluster.store.record import Record, SubmissionOutcome, TaskState, parse_event, parse_record
-from cluster.store.replies import Due, StartReply, SubmitReply, WatchReply
+from cluster.store.replies import Due, EndReply, StartReply, SubmitReply, WatchReply
 from cluster.task_types.retry_policy import NO_RETRIES, Retries
 
 LossReason: TypeAlias = Literal["worker", "undelivered", "none", "unbegun", "silent"]
@@ -28,6 +29,9 @@ CancelMode: TypeAlias = Literal["force", "cancel", "cancel_any", "withdraw"]
 """Whom `cancel` asks. `force`: nobody. `withdraw`: takes the actor off the submitters, and ends the task if nobody else
 wants it. `cancel`: ends the task if no other submitter wants it, or if the actor is no submitter and the only one has
 the same account; `cancel_any`: or any account."""
+
+DecideMode: TypeAlias = Literal["force", "cancel", "cancel_any"]
+"""Of these, those by which an actor decides for all who want a task."""
 
 WATCH_TTL_SECONDS: Final = 180.0
 """How long a node stays registered as a watcher of a task; it renews well before."""
@@ -258,14 +262,36 @@ class TaskCalls(CallBuilder):
     ) -> Call[tuple[bool, Record | None]]:
         """Cancels a task, or withdraws a submission. Returns whether this ended the task, and its record or None. An
         open task that did not end is wanted by other submitters."""
+        ending = self.end(task_id, actor, mode)
+        return Call(ending.script, ending.keys, ending.args, lambda reply: _done_and_record(ending.parse(reply)))
+
+    def end(
+        self, task_id: str, actor: Actor = NOBODY, mode: CancelMode = "force", *, dry_run: bool = False
+    ) -> Call[EndReply]:
+        """As `cancel`, but also returns how many others want the task.
+
+        Args:
+            dry_run: change nothing, and return what would be.
+        """
         message = "its last submitter has withdrawn" if mode == "withdraw" else "the task was cancelled"
         error = orjson.dumps({"code": "CANCELLED", "message": message, "type": None})
+        return self._task_call(
+            "cancel", task_id, self._ttl, self._event_limit, error, actor.text, mode, int(dry_run),
+            parse=partial(_parse_end, task_id),
+        )  # fmt: skip
 
-        def parse(reply: bytes) -> tuple[bool, Record | None]:
-            cancelled, *rest = unpack(reply)
-            return bool(cancelled), parse_record(task_id, rest[0]) if rest else None
+    def forget(
+        self, task_id: str, actor: Actor = NOBODY, mode: DecideMode = "force", *, dry_run: bool = False
+    ) -> Call[EndReply]:
+        """Deletes a task that has ended, with its result, events and lines; its blobs are deleted soon after. One that
+        is open, or that the actor may not decide about, stays.
 
-        return self._task_call("cancel", task_id, self._ttl, self._event_limit, error, actor.text, mode, parse=parse)
+        Args:
+            dry_run: change nothing, and return what would be.
+        """
+        return self._task_call(
+            "forget", task_id, actor.text, mode, int(dry_run), parse=partial(_parse_end, task_id), blobs=True
+        )
 
     def read(self, task_id: str) -> Call[Record | None]:
         """Reads a record. Its result is included only up to 4,096 bytes (MAX_INCLUDED_BYTES in _common.lua)."""
@@ -295,3 +321,15 @@ class TaskCalls(CallBuilder):
         """Registers a task that is about to write blobs, so that they are deleted once its record is gone. That is
         checked when the task is pruned, and after `check_seconds`."""
         return self._task_call("register_blobs", task_id, milliseconds(check_seconds), parse=bool, blobs=True)
+
+
+def _parse_end(task_id: str, reply: bytes) -> EndReply:
+    done, *rest = unpack(reply)
+    if not rest:
+        return EndReply(done=False)
+    record, others, is_submitter = rest
+    return EndReply(bool(done), parse_record(task_id, record), others, bool(is_submitter))
+
+
+def _done_and_record(reply: EndReply) -> tuple[bool, Record | None]:
+    return reply.done, reply.record

@@ -34,6 +34,12 @@ class TaskFilter:
         since, until: it was submitted at or after `since` and before `until`, milliseconds since 1970.
         text: what its id, its task type's name, its input's JSON, a tag or its error's message contains; upper and
             lower case are the same.
+        ids: the task ids that it may have; an empty set matches nothing, as of the following ones.
+        tags: it has at least one of these.
+        error_codes: the codes that its error may have.
+        min_run_seconds, max_run_seconds: how long its newest attempt ran, bounds included; a task that has not ended,
+            or that no worker began, does not match.
+        worker: the name of the worker of its newest attempt.
     """
 
     states: frozenset[TaskState] | None = None
@@ -44,6 +50,12 @@ class TaskFilter:
     since: int | None = None
     until: int | None = None
     text: str | None = None
+    ids: frozenset[str] | None = None
+    tags: frozenset[str] | None = None
+    error_codes: frozenset[str] | None = None
+    min_run_seconds: float | None = None
+    max_run_seconds: float | None = None
+    worker: str | None = None
 
     def matches(self, record: Record, may_know: Callable[[Actor], bool] = anybody) -> bool:
         """Whether a task meets the conditions.
@@ -56,9 +68,14 @@ class TaskFilter:
             (self.states is None or record.state in self.states)
             and (self.names is None or record.name in self.names)
             and self.spans(record.submitted_at)
+            and (self.ids is None or record.task_id in self.ids)
             and (self.tag is None or self.tag in record.tags)
+            and (self.tags is None or not self.tags.isdisjoint(record.tags))
+            and (self.worker is None or record.worker == self.worker)
+            and self._runs_as_long(record)
             and (self.submitted_by is None or _is_by(record, self.submitted_by, may_know))
-            and (self.error_code is None or (record.error_fields() or {}).get("code") == self.error_code)
+            and (self.error_code is None or _error_code(record) == self.error_code)
+            and (self.error_codes is None or _error_code(record) in self.error_codes)
             and (self.text is None or _contains(record, self.text.casefold()))
         )
 
@@ -70,6 +87,22 @@ class TaskFilter:
             names=_both(self.names, by.names),
             since=max((at for at in (self.since, by.since) if at is not None), default=None),
             until=min((at for at in (self.until, by.until) if at is not None), default=None),
+        )
+
+    def _runs_as_long(self, record: Record) -> bool:
+        shortest, longest = self.min_run_seconds, self.max_run_seconds
+        if shortest is None and longest is None:
+            return True
+        if record.started_at is None or record.finished_at is None:
+            return False
+        seconds = (record.finished_at - record.started_at) / 1000
+        return (shortest is None or seconds >= shortest) and (longest is None or seconds <= longest)
+
+    @property
+    def of_changes(self) -> TaskFilter:
+        """This filter without what a change of a task does not tell, but its record does."""
+        return replace(
+            self, error_code=None, error_codes=None, text=None, worker=None, min_run_seconds=None, max_run_seconds=None
         )
 
     def spans(self, submitted_at: int) -> bool:
@@ -89,7 +122,8 @@ class TaskFilter:
     def needs_records(self) -> bool:
         """Whether records must be read to decide what matches; otherwise it is exactly what is in `lists` and in the
         time span."""
-        beyond = (self.tag, self.error_code, self.submitted_by, self.text) != (None,) * 4
+        by_lists = TaskFilter(self.states, self.names, since=self.since, until=self.until)
+        beyond = self != by_lists
         unlisted = self.states not in (None, set(TaskState)) and any(state is None for state, _ in self.lists)
         return beyond or unlisted
 
@@ -99,6 +133,10 @@ def _both(one: frozenset[T] | None, other: frozenset[T] | None) -> frozenset[T] 
 
 
 EVERYTHING: Final = TaskFilter()
+
+
+def _error_code(record: Record) -> object:
+    return (record.error_fields() or {}).get("code")
 
 
 def _is_by(record: Record, who: str, may_know: Callable[[Actor], bool]) -> bool:

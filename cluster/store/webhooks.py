@@ -104,8 +104,9 @@ class Webhook:
         where = {name: raw["where"].get(name) for name in TaskFilter.__dataclass_fields__}
         if where["states"] is not None:
             where["states"] = frozenset(map(TaskState, where["states"]))
-        if where["names"] is not None:
-            where["names"] = frozenset(where["names"])
+        for name in ("names", "ids", "tags", "error_codes"):
+            if where[name] is not None:
+                where[name] = frozenset(where[name])
         secret = Secret(**{name: raw["secret"][name] for name in Secret.__dataclass_fields__})
         plain = {name: raw.get(name) for name in cls.__dataclass_fields__ if name not in ("where", "secret")}
         return cls(**plain, where=TaskFilter(**where), secret=secret)

@@ -56,6 +56,10 @@ BATCHED_COST: Final = 3
 BATCHES: Final = {"inputs": True, "taskIds": False}
 """The arguments of such root fields, and whether the selection counts for each item: those of a subscription are
 executed one by one, as they come."""
+BULK: Final = frozenset({"cancelTasks", "withdrawTasks", "retryTasks", "forgetTasks"})
+"""The mutations of a page of tasks: each task costs as one input of a batch."""
+BULK_PAGE: Final = 1_000
+"""Tasks of such a page at most."""
 LONG_FIELDS: Final = frozenset({"input", "result", "output", "partial", "logs"})
 """Fields of a task that may be long, and are read for each task of a list."""
 SCHEMA_LISTS: Final = {"types": 100, "fields": 5, "inputFields": 3, "enumValues": 2}
@@ -200,6 +204,8 @@ class _Walk:
             return _Size(size.depth + 1, ROOT_COST, size.cost)
         size = self._selections(node.selection_set)
         own = ROOT_COST if root or name in self._long_fields else 1
+        if root and name in BULK:
+            own += BATCHED_COST * self._page_size(node, BULK_PAGE, BULK_PAGE)
         times = self._page_size(node) if name in PAGED else 1
         cost = size.cost * times
         for argument in node.arguments or ():
@@ -208,12 +214,12 @@ class _Walk:
                 cost = self._batch_cost(argument.value, size.cost, each=each)
         return _Size(size.depth + 1, own + cost, size.schema_cost * times)
 
-    def _page_size(self, node: FieldNode) -> int:
+    def _page_size(self, node: FieldNode, default: int = DEFAULT_PAGE, limit: int = PAGE_LIMIT) -> int:
         sizes = [
-            int(argument.value.value) if isinstance(argument.value, IntValueNode) else PAGE_LIMIT
+            int(argument.value.value) if isinstance(argument.value, IntValueNode) else limit
             for argument in node.arguments or () if argument.name.value in ("first", "last")
         ]  # fmt: skip
-        return max(1, min(max(sizes, default=DEFAULT_PAGE), PAGE_LIMIT))
+        return max(1, min(max(sizes, default=default), limit))
 
     def _batch_cost(self, items: Node, selection: int, *, each: bool) -> int:
         """The cost of a batch, without that of a variable's items, whose number is known only with the variables

@@ -20,6 +20,7 @@ from cluster.task_types.value_types import Blob
 from graphql_api.execution.document_cache import DocumentCache
 from graphql_api.execution.operations import Operations
 from graphql_api.execution.persisted_operations import PersistedOperations
+from graphql_api.schema.bulk_mutations import bulk_fields
 from graphql_api.schema.error_codes import ErrorCode
 from graphql_api.schema.mutations import end_fields, submit_fields
 from graphql_api.schema.output_json import Writer, json_writer
@@ -148,6 +149,7 @@ def _assemble(
                 *members(submission),
                 *end_fields(task),
                 retry_field(submission),
+                *bulk_fields(),
                 upload_field(),
                 token_field(),
                 *webhook_mutations(),

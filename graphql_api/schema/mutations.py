@@ -1,4 +1,5 @@
-"""The mutations: `submit<Name>` and `submit<Name>Many` for every task type, `cancelTask`, `withdrawTask`."""
+"""The mutations: `submit<Name>` and `submit<Name>Many` for every task type, `cancelTask`, `withdrawTask`,
+`forgetTask`."""
 
 from __future__ import annotations
 
@@ -16,10 +17,10 @@ from cluster.errors import BadInput, Forbidden
 from cluster.store.audit_stream import AuditAction
 from cluster.store.record import Record
 from cluster.store.replies import SubmitReply
-from cluster.store.task_calls import CancelMode
+from cluster.store.task_calls import CancelMode, DecideMode
 from cluster.task_types.task_id import check_task_id
 from cluster.task_types.task_type import Argument, TaskType
-from graphql_api.auth.callers import Scope
+from graphql_api.auth.callers import Caller, Scope
 from graphql_api.context import ApiInfo, unknown_task
 from graphql_api.schema.arguments import to_builtin
 from graphql_api.schema.client_names import check_names, client_path, pascal_case, upper_camel
@@ -147,36 +148,52 @@ def task_arguments(task_type: TaskType, type_map: TypeMap) -> list[TaskArgument]
 
 
 def end_fields(task: type) -> list[StrawberryField]:
-    """`cancelTask` and `withdrawTask`."""
+    """`cancelTask`, `withdrawTask` and `forgetTask`."""
 
     async def cancel_task(info: ApiInfo, task_id: strawberry.ID) -> Any:
-        caller = info.context.caller
         require_readable(info, Scope.CANCEL)
-        # Without authentication every caller has every scope, and addresses tell them apart only roughly.
-        mode: CancelMode = "cancel_any" if caller.anonymous else "force" if caller.has(Scope.ADMIN) else "cancel"
-        ended, record = await _end(info, task_id, mode)
+        ended, record = await _end(info, task_id, decide_mode(info.context.caller))
         if not ended and not record.final:
-            raise Forbidden(
-                "others want this task too: withdrawTask takes back your own submission; to end it for all needs the "
-                "scope 'admin'",
-                scope=Scope.ADMIN.value,
-            )
+            raise others_want("withdrawTask takes back your own submission; to end it for all needs the scope 'admin'")
         if ended:
-            _audit(info, AuditAction.CANCEL, record, "")
+            audit_end(info, AuditAction.CANCEL, record)
         return task(record=record)
 
     async def withdraw_task(info: ApiInfo, task_id: strawberry.ID) -> Any:
-        caller = info.context.caller
-        # What a task token may submit belongs to others too, whose credentials have the same tenant.
-        by_cancel = caller.has(Scope.CANCEL) or caller.confinement is not None
-        require_readable(info, Scope.CANCEL if by_cancel else Scope.SUBMIT)
+        require_readable(info, withdraw_scope(info.context.caller))
         ended, record = await _end(info, task_id, "withdraw")
         if not record.final or ended:
-            _audit(info, AuditAction.WITHDRAW, record, "ENDED" if ended else "")
+            audit_end(info, AuditAction.WITHDRAW, record, "ENDED" if ended else "")
+        return task(record=record)
+
+    async def forget_task(info: ApiInfo, task_id: strawberry.ID) -> Any:
+        require_readable(info, Scope.CANCEL)
+        node, caller = info.context.node, info.context.caller
+        await _require_listed(info, check_task_id(task_id))
+        reply = await node.store.run(node.store.calls.forget(task_id, caller.actor, decide_mode(caller)))
+        record = reply.record
+        if record is None:
+            raise unknown_task(task_id)
+        if not reply.done and not record.final:
+            raise BadInput(
+                f"{task_id} is {record.state}: only a task that has ended is deleted; cancel it first",
+                argument="taskId",
+            )
+        if not reply.done:
+            raise others_want("to delete it for all needs the scope 'admin'")
+        audit_end(info, AuditAction.FORGET, record)
         return task(record=record)
 
     fields = []
     for name, resolver, description in (
+        (
+            "forget_task",
+            forget_task,
+            "Deletes a task that has ended: its record, result, events and lines at once, its blobs within a minute. "
+            "One that others submitted too is only deleted for an admin (FORBIDDEN). Returns the task as it was. Then "
+            "its id is unknown, as if it had expired: a submission computes it anew, and who waits for it waits for "
+            "that one.",
+        ),
         (
             "cancel_task",
             cancel_task,
@@ -195,6 +212,23 @@ def end_fields(task: type) -> list[StrawberryField]:
     return fields
 
 
+def decide_mode(caller: Caller) -> DecideMode:
+    """How a caller decides about tasks that others may want too."""
+    # Without authentication every caller has every scope, and addresses tell them apart only roughly.
+    return "cancel_any" if caller.anonymous else "force" if caller.has(Scope.ADMIN) else "cancel"
+
+
+def withdraw_scope(caller: Caller) -> Scope:
+    """The scope with which a caller takes back what it submitted."""
+    # What a task token may submit belongs to others too, whose credentials have the same tenant.
+    return Scope.CANCEL if caller.has(Scope.CANCEL) or caller.confinement is not None else Scope.SUBMIT
+
+
+def others_want(advice: str) -> Forbidden:
+    """The refusal of what would end or delete a task for others."""
+    return Forbidden(f"others want this task too: {advice}", scope=Scope.ADMIN.value)
+
+
 async def _end(info: ApiInfo, task_id: str, mode: CancelMode) -> tuple[bool, Record]:
     """Cancels a task or withdraws from it. Returns whether that ended it, and its record.
 
@@ -204,21 +238,31 @@ async def _end(info: ApiInfo, task_id: str, mode: CancelMode) -> tuple[bool, Rec
     node, caller = info.context.node, info.context.caller
     store = node.store
     check_task_id(task_id)
-    record = None
-    # A task's tenant never changes, so checking it before cancelling is no race.
-    checked = bool(caller.tenant) or caller.confinement is not None
-    found = await store.run(store.calls.read(task_id)) if checked else None
-    ended = False
-    if not checked or (found and caller.can_list(found)):
-        ended, record = await store.run(store.calls.cancel(task_id, caller.actor, mode))
-        if ended and record is not None:
-            node.cancellations.put(record)
+    await _require_listed(info, task_id)
+    ended, record = await store.run(store.calls.cancel(task_id, caller.actor, mode))
     if record is None:
         raise unknown_task(task_id)
+    if ended:
+        node.cancellations.put(record)
     return ended, record
 
 
-def _audit(info: ApiInfo, action: AuditAction, record: Record, code: str) -> None:
+async def _require_listed(info: ApiInfo, task_id: str) -> None:
+    """Checks that the caller may end this task, as far as that is about whose it is.
+
+    Raises:
+        TaskNotFound: there is no such task, or the caller may not see it.
+    """
+    caller, store = info.context.caller, info.context.node.store
+    # A task's tenant never changes, so checking it before ending the task is no race.
+    if caller.tenant or caller.confinement is not None:
+        found = await store.run(store.calls.read(task_id))
+        if found is None or not caller.can_list(found):
+            raise unknown_task(task_id)
+
+
+def audit_end(info: ApiInfo, action: AuditAction, record: Record, code: str = "") -> None:
+    """Records that the caller has ended, withdrawn or deleted a task."""
     actor = info.context.caller.actor
     info.context.node.audit.add(action, actor, task=record.name, task_ids=(record.task_id,), code=code)
 

@@ -30,12 +30,9 @@ def retry_field(submission: type) -> StrawberryField:
         if record is None or not info.context.caller.can_see(record):
             raise unknown_task(task_id)
         caller = await info.context.authorize_submissions(record.name, 1)
-        options = Options(
-            priority=record.priority if caller.has(Scope.PRIORITY) else min(0, record.priority),
-            tenant=caller.tenant, account=caller.account, actor=caller.actor, tags=record.tags,
-        )  # fmt: skip
         # Without `recompute`: a task that has succeeded meanwhile, or is open, is not run again.
-        [submitted] = await node.submissions.submit([_bound_again(info, record, caller)], options)
+        options = options_again(record, caller)
+        [submitted] = await node.submissions.submit([bound_again(info, record)], options)
         return submission(record=submitted.record, outcome=submitted.outcome)
 
     retry_task.__annotations__ |= {"return": submission | None, "info": ApiInfo, "task_id": strawberry.ID}
@@ -49,7 +46,15 @@ def retry_field(submission: type) -> StrawberryField:
     )
 
 
-def _bound_again(info: ApiInfo, record: Record, caller: Caller) -> Bound:
+def options_again(record: Record, caller: Caller) -> Options:
+    """What applies to a task that this caller submits again."""
+    return Options(
+        priority=record.priority if caller.has(Scope.PRIORITY) else min(0, record.priority),
+        tenant=caller.tenant, account=caller.account, actor=caller.actor, tags=record.tags,
+    )  # fmt: skip
+
+
+def bound_again(info: ApiInfo, record: Record) -> Bound:
     """The task of a record, as if it were submitted by its arguments.
 
     Raises:
@@ -59,7 +64,7 @@ def _bound_again(info: ApiInfo, record: Record, caller: Caller) -> Bound:
     if task_type is None:
         raise BadInput(f"this api has no task type {record.name!r} any more")
     limit_bytes = info.context.node.settings.input_limit_bytes
-    bound = task_type.bind(orjson.loads(record.input), salt=caller.salt, limit_bytes=limit_bytes)
+    bound = task_type.bind(orjson.loads(record.input), salt=info.context.caller.salt, limit_bytes=limit_bytes)
     if bound.task_id != record.task_id:
         raise BadInput(
             f"{record.name} has changed since {record.task_id} was submitted (version {record.version}, now "

@@ -47,7 +47,7 @@ def make_task_change(task_class: type) -> type:
 
         @strawberry.field(
             description="Whether the task meets the conditions after this change; if not, it did before, and leaves "
-            "the list."
+            "the list. Without a `task` it is gone: it has expired, or was forgotten."
         )
         def matches(self) -> bool:
             return self.item.matches
@@ -79,7 +79,7 @@ def make_task_change(task_class: type) -> type:
 
         @strawberry.field(
             description="The task as it is now, which may be ahead of this change; null with `reset`, and if it has "
-            "expired."
+            "expired or was forgotten."
         )
         def task(self, info: ApiInfo) -> task_class | None:  # type: ignore[valid-type]
             record = self.item.record

@@ -32,9 +32,9 @@ def make_task_connection(task_class: type) -> type:
         node: task_class  # type: ignore[valid-type]
 
     @strawberry.type(
-        description="A page of tasks. With `tag`, `errorCode`, `submittedBy` or `text` in `where`, the api looks at "
-        "2,000 records for one page: it may then have fewer tasks than asked for, or none, and still be followed by "
-        "another one, which `pageInfo` tells."
+        description="A page of tasks. With anything but `states`, `names` and times of submission in `where`, the api "
+        "looks at 2,000 records for one page: it may then have fewer tasks than asked for, or none, and still be "
+        "followed by another one, which `pageInfo` tells."
     )
     class TaskConnection:
         wanted: strawberry.Private[TaskFilter]
@@ -47,8 +47,8 @@ def make_task_connection(task_class: type) -> type:
 
         @strawberry.field(
             description="How many tasks there are on all pages, counted without reading them; tasks that have just "
-            "expired may be among them. Null with `tag`, `errorCode`, `submittedBy` or `text` in `where`, and for "
-            "a task token: every record would have to be read."
+            "expired may be among them. Null with anything but `states`, `names` and times of submission in `where`, "
+            "and for a task token: every record would have to be read."
         )
         async def total_count(self, info: ApiInfo) -> int | None:
             caller = info.context.caller

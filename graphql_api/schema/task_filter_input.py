@@ -13,12 +13,17 @@ from cluster.errors import BadInput
 from cluster.store.record import Record, TaskState
 from cluster.store.task_filter import MAX_LISTS, TaskFilter
 from cluster.task_types.declaration import check_name
+from cluster.task_types.task_id import check_task_id
 from graphql_api.auth.callers import Caller
 from graphql_api.schema.arguments import given
 from graphql_api.schema.times import to_milliseconds
 
 MAX_TEXT_LENGTH: Final = 200
 """Characters of a text in a filter."""
+MAX_IDS: Final = 1_000
+"""Task ids in a filter."""
+MAX_TEXTS: Final = 100
+"""Tags, or codes of errors, in a filter."""
 
 
 @strawberry.input(
@@ -50,6 +55,26 @@ class TaskFilterInput:
         description="With this text in the task id, the name, the JSON of the input, a tag or the error's message. "
         "Upper and lower case are the same. In lists, inputs of more than 16 kB are not searched.",
     )
+    ids: list[strawberry.ID] | None = strawberry.field(
+        default=strawberry.UNSET, description="With one of these task ids; at most 1,000."
+    )
+    tags: list[str] | None = strawberry.field(
+        default=strawberry.UNSET, description="With at least one of these tags; at most 100."
+    )
+    error_codes: list[str] | None = strawberry.field(
+        default=strawberry.UNSET, description="With an error of one of these codes; at most 100."
+    )
+    min_run_seconds: float | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="Ended, and the latest attempt ran for this long or longer. With either bound, tasks that have not "
+        "ended, or that no worker began, are not meant.",
+    )
+    max_run_seconds: float | None = strawberry.field(
+        default=strawberry.UNSET, description="Ended, and the latest attempt ran for this long or shorter."
+    )
+    worker: str | None = strawberry.field(
+        default=strawberry.UNSET, description="The latest attempt ran, or runs, on the worker of this name."
+    )
 
 
 def to_task_filter(where: TaskFilterInput | None, place: str = "where") -> TaskFilter:
@@ -80,6 +105,12 @@ def to_task_filter(where: TaskFilterInput | None, place: str = "where") -> TaskF
         since=to_milliseconds(where.submitted_after or None, f"{place}.submittedAfter"),
         until=to_milliseconds(where.submitted_before or None, f"{place}.submittedBefore"),
         text=_text(where.text, f"{place}.text"),
+        ids=_ids(where.ids, f"{place}.ids"),
+        tags=_texts(where.tags, f"{place}.tags"),
+        error_codes=_texts(where.error_codes, f"{place}.errorCodes"),
+        min_run_seconds=_seconds(where.min_run_seconds, f"{place}.minRunSeconds"),
+        max_run_seconds=_seconds(where.max_run_seconds, f"{place}.maxRunSeconds"),
+        worker=_text(where.worker, f"{place}.worker"),
     )
 
 
@@ -106,3 +137,46 @@ def _text(value: str | None, argument: str) -> str | None:
             limit=MAX_TEXT_LENGTH,
         )
     return text
+
+
+def _ids(values: list[strawberry.ID] | None, argument: str) -> frozenset[str] | None:
+    """The task ids of a filter.
+
+    Raises:
+        BadInput: there are too many.
+        BadTaskId: one of them is no task id.
+    """
+    ids = given(values)
+    return None if ids is None else frozenset(map(check_task_id, _few(ids, MAX_IDS, argument)))
+
+
+def _texts(values: list[str] | None, argument: str) -> frozenset[str] | None:
+    """The texts of a filter, of which a task has one.
+
+    Raises:
+        BadInput: there are too many, or one of them is empty or too long.
+    """
+    texts = given(values)
+    if texts is None:
+        return None
+    for text in _few(texts, MAX_TEXTS, argument):
+        _text(text, argument)
+    return frozenset(texts)
+
+
+def _few(values: list[str], limit: int, argument: str) -> list[str]:
+    if len(values) > limit:
+        raise BadInput(f"{argument} has at most {limit} items, not {len(values)}", argument=argument, limit=limit)
+    return values
+
+
+def _seconds(value: float | None, argument: str) -> float | None:
+    """A number of seconds in a filter.
+
+    Raises:
+        BadInput: it is negative.
+    """
+    seconds: float | None = given(value)
+    if seconds is not None and seconds < 0:
+        raise BadInput(f"{argument} is at least 0, not {seconds:g}", argument=argument)
+    return seconds

@@ -9,7 +9,7 @@ import strawberry
 from strawberry.types.field import StrawberryField
 
 from cluster.api_node.webhooks import Webhooks
-from cluster.errors import WebhookNotFound
+from cluster.errors import BadInput, WebhookNotFound
 from cluster.store.audit_stream import AuditAction
 from cluster.store.record import TaskState
 from cluster.store.webhook_deliveries import DELIVERY_ID, Delivery, DeliveryPage, DeliveryStatus, read_deliveries
@@ -118,7 +118,10 @@ async def webhook_deliveries(
 
 async def create_webhook(info: ApiInfo, url: str, where: TaskFilterInput | None = None) -> WebhookType | None:
     caller, node = _authorized(info), info.context.node
-    made = await node.webhooks.create(caller.account, caller.tenant, url, to_task_filter(where), caller.actor.text)
+    wanted = to_task_filter(where)
+    if wanted.ids is not None:
+        raise BadInput("a webhook is for tasks to come: leave out `where.ids`", argument="where.ids")
+    made = await node.webhooks.create(caller.account, caller.tenant, url, wanted, caller.actor.text)
     node.audit.add(AuditAction.WEBHOOK_CREATED, caller.actor, code=made.webhook_id)
     return await WebhookType.of(node.webhooks, made)
 

@@ -73,6 +73,8 @@ def tries(calls: Calls, task_id: str) -> Iterator[Call[Any]]:
     yield calls.release(task_id, 1)
     for mode in CANCEL_MODES:
         yield calls.cancel(task_id, Actor("key:other", "other", "other"), mode)
+        if mode != "withdraw":
+            yield calls.forget(task_id, Actor("key:other", "other", "other"), mode)
     yield calls.read(task_id)
     yield calls.read_wait(task_id)
     yield calls.watch(task_id, "node")

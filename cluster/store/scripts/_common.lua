@@ -260,6 +260,30 @@ local function read_submitters(name)
   return first, 1, name ~= nil and parse_actor(first) == name
 end
 
+-- Of the others who want the task, besides this actor: how many, and whether the actor is a submitter too.
+local function count_others(actor)
+  local _, count, is_submitter = read_submitters(parse_actor(actor))
+  return is_submitter and count - 1 or count, is_submitter
+end
+
+-- The account of the only submitter; nothing if it is unknown.
+local function only_account()
+  local found = redis.call('HMGET', RECORD, 'submitted_by', 'submitters')
+  if not found[2] then return select(2, parse_actor(found[1])) end
+  for _, field in ipairs(redis.call('HKEYS', RECORD)) do
+    if string.sub(field, 1, 3) == 'by:' then return select(2, parse_actor(get_field(field))) end
+  end
+end
+
+-- Whether an actor may decide about the task, by mode: 'force': always; 'cancel': if no other submitter wants it, or if
+-- the actor is no submitter and the only one has the actor's account; 'cancel_any': the same, of whatever account.
+local function may_decide(mode, actor, others, is_submitter)
+  if mode == 'force' or others == 0 then return true end
+  if is_submitter or others > 1 then return false end
+  local owner = mode == 'cancel' and only_account()
+  return not owner or owner == select(2, parse_actor(actor))
+end
+
 -- Limits: what follows concerns only tasks whose record has `limits`. Keys, all of the shard:
 --   {shard}:held            set     the lists of limits that held tasks have
 --   {shard}:held:<limits>   zset    ids of held tasks with this list of limits -> their order

@@ -12,7 +12,7 @@ from cluster.api_node.change_subscribers import ChangeFilter, ChangeItem, Subscr
 from cluster.errors import BadCursor
 from cluster.store.actor import Actor
 from cluster.store.change_calls import Change
-from cluster.store.record import Event, TaskState
+from cluster.store.record import Event, EventKind, TaskState
 from cluster.store.task_filter import TaskFilter
 
 S = TaskState
@@ -35,6 +35,12 @@ FILTERS = st.builds(
     st.none() | st.integers(0, 3),
     st.none() | st.integers(0, 3),
     st.none() | st.just("x"),
+    st.none() | st.frozensets(st.sampled_from(["0" * 32, "f" * 32])),
+    st.none() | st.frozensets(st.sampled_from(["a", "b", "c"])),
+    st.none() | st.frozensets(st.just("TASK_FAILED")),
+    st.none() | st.just(1.0),
+    st.none() | st.just(2.0),
+    st.none() | st.just("w"),
 )
 ANCHORS = st.lists(st.tuples(st.integers(1, 2**40), st.integers(0, 2**32 - 1)), min_size=16, max_size=16)
 
@@ -60,14 +66,23 @@ def test_what_is_wanted_may_be_wanted_and_meets_the_conditions_before_or_after(
     wanted: TaskFilter, change: Change
 ) -> None:
     asked = everyones(wanted)
-    is_wanted, matches = asked.wants(change, None)
+    is_wanted, matches = asked.wants(change, change.summary())
     assert asked.may_want(change) or not is_wanted
     assert is_wanted or not matches
     if matches:
         assert wanted.states is None or change.event.state in wanted.states
     elif is_wanted:
-        assert wanted.states is not None
-        assert change.was in wanted.states
+        assert change.was is not None
+        assert wanted.states is None or change.was in wanted.states
+    # A task that is gone meets nothing any more.
+    assert asked.wants(change, None) == (asked.may_want(change), False)
+
+
+def test_a_failed_task_that_begins_anew_leaves_the_list_of_its_error() -> None:
+    asked = everyones(TaskFilter(error_code="TASK_FAILED", min_run_seconds=1))
+    event = Event(7, EventKind.QUEUED, S.QUEUED, 2, 0, None, None)
+    change = Change(1, 0, "0" * 32, S.FAILED, event, "etl", "", 1, (), "")
+    assert asked.wants(change, change.summary()) == (True, False)
 
 
 @given(ANCHORS)

@@ -175,9 +175,22 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
 
         @precondition(lambda self: self.state)
         @rule()
-        def forget(self) -> None:
+        def prune(self) -> None:
             """Pruning does not touch a task that has not expired."""
             assert self.run(self.calls.prune(ID[0], 10)) == 0
+
+        @precondition(lambda self: self.state)
+        @rule()
+        def forget(self) -> None:
+            """It leaves nothing of a task that has ended, and does nothing to an open one."""
+            reply = self.run(self.calls.forget(ID))
+            assert reply.record.state == self.state
+            assert reply.done == (self.state in FINAL)
+            if reply.done:
+                assert self.store.redis.keys(f"{self.calls.prefix}:*") == []
+                self.state = None
+                self.raised = False
+                self.attempt = self.dispatched = self.seq = 0
 
         def read(self) -> dict[str, str]:
             raw: Any = self.store.redis.hgetall(self.calls.record_key(ID))
@@ -201,7 +214,7 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
         @invariant()
         def the_lists_agree_with_the_state(self) -> None:
             if self.state is None:
-                return  # what has expired keeps its places until it is forgotten or submitted again
+                return  # what has expired keeps its places until it is pruned or submitted again
             for name in (None, "t"):
                 for state in TaskState:
                     score = self.store.redis.zscore(self.calls.index_key(ID[0], state, name), ID)

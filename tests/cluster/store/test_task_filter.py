@@ -13,7 +13,8 @@ from cluster.store.task_filter import MAX_LISTS, TaskFilter
 VALUES = {
     "name": b"estimate_pi", "version": b"1", "input": b'{"city":"K\xc3\xb6ln","samples":7}', "state": b"FAILED",
     "submitted_at": b"1000", "error": orjson.dumps({"code": "NO_MONEY", "message": "The till is Empty", "type": None}),
-    "submitted_by": b"key:k1 acme Ada", "tags": b'["nightly","eu"]',
+    "submitted_by": b"key:k1 acme Ada", "tags": b'["nightly","eu"]', "worker": b"w-7",
+    "started_at": b"1500", "finished_at": b"4000",
 }  # fmt: skip
 FOUND = parse_record("ab" * 16, [VALUES.get(field) for field in FIELDS])
 assert FOUND is not None
@@ -47,6 +48,21 @@ RECORD: Record = FOUND
         (TaskFilter(text="Estimate"), True),
         (TaskFilter(text="abab"), True),
         (TaskFilter(text="berlin"), False),
+        (TaskFilter(ids=frozenset({"ab" * 16, "cd" * 16})), True),
+        (TaskFilter(ids=frozenset({"cd" * 16})), False),
+        (TaskFilter(ids=frozenset()), False),
+        (TaskFilter(tags=frozenset({"eu", "us"})), True),
+        (TaskFilter(tags=frozenset({"us"})), False),
+        (TaskFilter(tags=frozenset()), False),
+        (TaskFilter(tags=frozenset({"eu"}), tag="weekly"), False),
+        (TaskFilter(error_codes=frozenset({"NO_MONEY", "TIMEOUT"})), True),
+        (TaskFilter(error_codes=frozenset({"TIMEOUT"})), False),
+        (TaskFilter(error_codes=frozenset()), False),
+        (TaskFilter(min_run_seconds=2.5, max_run_seconds=2.5), True),
+        (TaskFilter(min_run_seconds=2.6), False),
+        (TaskFilter(max_run_seconds=2.4), False),
+        (TaskFilter(worker="w-7"), True),
+        (TaskFilter(worker="w"), False),
         (TaskFilter(tag="eu", text="berlin"), False),
     ],
 )
@@ -60,6 +76,13 @@ def test_who_submitted_a_task_is_no_condition_for_callers_who_may_not_know_it() 
     assert not TaskFilter(submitted_by="Ada").matches(replace(RECORD, submitted_by=""))
 
 
+@pytest.mark.parametrize("missing", ["started_at", "finished_at"])
+def test_a_task_that_has_not_run_to_its_end_ran_for_no_time(missing: str) -> None:
+    record = replace(RECORD, **{missing: None})  # type: ignore[arg-type]
+    assert not TaskFilter(min_run_seconds=0).matches(record)
+    assert not TaskFilter(max_run_seconds=1e9).matches(record)
+
+
 def test_states_task_types_and_times_are_decided_by_the_lists_alone() -> None:
     wanted = TaskFilter(states=frozenset({TaskState.FAILED, TaskState.QUEUED}), names=frozenset({"a", "b"}), since=5)
     assert not wanted.needs_records
@@ -68,7 +91,7 @@ def test_states_task_types_and_times_are_decided_by_the_lists_alone() -> None:
     ]  # fmt: skip
     assert TaskFilter().lists == TaskFilter(states=frozenset(TaskState)).lists == [(None, None)]
     assert TaskFilter(names=frozenset()).lists == TaskFilter(states=frozenset()).lists == []
-    for beyond in ("tag", "error_code", "submitted_by", "text"):
+    for beyond in set(TaskFilter.__dataclass_fields__) - {"states", "names", "since", "until"}:
         assert TaskFilter(**{beyond: "x"}).needs_records  # type: ignore[arg-type]
 
 

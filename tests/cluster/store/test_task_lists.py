@@ -12,9 +12,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as configured
 from hypothesis import strategies as st
 
+from cluster.attempt_errors import error
 from cluster.settings import Settings
 from cluster.store import task_search
 from cluster.store.async_store import Store
+from cluster.store.record import TaskState
 from cluster.store.task_filter import TaskFilter
 from cluster.store.task_search import find_tasks
 from tests.system import System
@@ -151,6 +153,59 @@ async def test_what_only_records_decide_is_found_by_a_bounded_search_that_a_curs
             order = oldest_first[::-1] if newest_first else oldest_first
             assert found == [task_id for task_id in order if task_id in expected]
             assert pages >= len(ids) // 8
+
+
+FILTERS = st.builds(
+    TaskFilter,
+    states=st.none() | st.frozensets(st.sampled_from(TaskState), max_size=3),
+    names=st.none() | st.frozensets(st.sampled_from(["etl", "train"]), max_size=2),
+    tag=st.none() | st.sampled_from(["t0", "t1"]),
+    error_code=st.none() | st.just("BROKEN"),
+    since=st.none(),
+    until=st.none(),
+    text=st.none() | st.sampled_from(["trai", '"n":1', "0001"]),
+    ids=st.none() | st.frozensets(st.integers(0, 13).map(lambda i: f"{i % 16:x}{i:031x}")),
+    tags=st.none() | st.frozensets(st.sampled_from(["t0", "t1", "t2"])),
+    error_codes=st.none() | st.frozensets(st.sampled_from(["BROKEN", "CANCELLED"])),
+    min_run_seconds=st.none() | st.sampled_from([0.0, 60.0]),
+    max_run_seconds=st.none() | st.sampled_from([0.0, 60.0]),
+    worker=st.none() | st.sampled_from(["w0", "w1"]),
+)
+
+
+@given(wanted=FILTERS, limit=st.integers(1, 5), newest_first=st.booleans())
+@configured(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=examples(60))
+async def test_the_pages_of_any_filter_have_exactly_the_tasks_that_meet_its_conditions(
+    store: Store, wanted: TaskFilter, limit: int, newest_first: bool
+) -> None:
+    ids = [f"{i % 16:x}{i:031x}" for i in range(12)]
+    if await store.read(ids[0]) is None:
+        calls = store.calls
+        for i, task_id in enumerate(ids):
+            name, tags = ("etl", "train")[i % 2], (f"t{i % 3}",)
+            await store.run(calls.submit(task_id, name, "1", b'{"n":%d}' % i, tags=tags))
+            if i % 4:
+                await store.run(calls.start(task_id, 1, f"w{i % 2}"))
+            if i % 4 == 2:
+                await store.run(calls.finish(task_id, 1, b"{}"))
+            if i % 4 == 3:
+                await store.run(calls.fail(task_id, 1, error("BROKEN", "it failed")))
+        await store.run(calls.cancel(ids[4]))
+    records = {record.task_id: record for record in await store.read_many(ids) if record is not None}
+    found: list[str] = []
+    end, more = None, True
+    while more:
+        page = await find_tasks(
+            store, wanted, wanted.matches, limit, newest_first=newest_first,
+            below=end if newest_first else None, above=None if newest_first else end,
+        )  # fmt: skip
+        found += [task_id for _, task_id in page.tasks]
+        end, more = page.end, page.more
+        assert len(found) <= len(ids)
+    expected = sorted(
+        (record.submitted_at, record.task_id) for record in records.values() if wanted.matches(record)
+    )  # fmt: skip
+    assert found == [task_id for _, task_id in (expected[::-1] if newest_first else expected)]
 
 
 async def test_a_long_input_is_not_searched(store: Store) -> None:
