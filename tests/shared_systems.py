@@ -47,9 +47,11 @@ class SharedSystems:
 
 
 def scope_of(nodeid: str) -> str:
-    """What runs in one process: all tests of a shared system, on one engine; the tests of a file that share another
-    fixture, on one engine, so that it is made once; and each other test for itself."""
+    """What runs in one process: all tests of a shared system, on one engine; those of the console; the tests of a file
+    that share another fixture, on one engine, so that it is made once; and each other test for itself."""
     file, _, test = nodeid.partition("::")
+    if file.startswith("tests/console/"):
+        return "console"
     engine = next((name for name in ENGINES if name in test), "")
     if system := _systems_of(file).get(test.partition("[")[0]):
         return f"{system} {engine or ENGINES[-1]}"

@@ -1,0 +1,28 @@
+// How the system is, in a few words at the top right of every page.
+import type { ClusterWatch } from "../cluster/watch.ts";
+import { counted } from "../ui/format.ts";
+import { Icon } from "../ui/icon.tsx";
+
+export function Health({ watch: { cluster, reason } }: { watch: ClusterWatch }) {
+  const [icon, words, more] = reason ? ["offline", "No connection", undefined] as const : healthOf(cluster);
+  return (
+    <span role="status">
+      <a className="health" href="#/cluster" title={more ? `${words}, ${more}` : words}>
+        <Icon name={icon} />
+        <span>
+          {words}
+          {more && <b className="muted"> · {more}</b>}
+        </span>
+      </a>
+    </span>
+  );
+}
+
+function healthOf(cluster: ClusterWatch["cluster"]) {
+  if (!cluster) return ["idle", "Connecting", undefined] as const;
+  const { schedulerConnected, workers, fleet } = cluster;
+  if (!schedulerConnected) return ["warning", "No scheduler", "tasks are kept"] as const;
+  const problem = fleet?.problem || workers.some((worker) => worker.problem);
+  const launching = fleet?.launching ? `${fleet.launching} starting` : undefined;
+  return [problem ? "warning" : "check", counted(workers.length, "worker"), problem ? "1 problem" : launching] as const;
+}

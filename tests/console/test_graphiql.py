@@ -1,0 +1,25 @@
+"""GraphiQL."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser import Windows
+from tests.console.steps import play
+
+FIB_90: Final = "b9a7c7263c0332d12e52f09809754586"
+PICTURES: Final = "tests.task_modules.pictures"
+PHONE: Final = {"width": 390, "height": 844}
+
+pytestmark = pytest.mark.browser
+
+
+async def test_graphiql_runs_a_subscription_and_a_mutation(windows: Windows) -> None:
+    async with windows.open("/graphql") as page:
+        await play(page, "Submit")
+        await expect(page.locator(".graphiql-response")).to_contain_text(FIB_90)
+        await play(page, "Result")
+        await expect(page.locator(".graphiql-response")).to_contain_text("2880067194370816120")

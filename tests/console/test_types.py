@@ -1,0 +1,196 @@
+"""The catalogue and the forms of task types."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+from playwright.async_api import Route, expect
+
+from cluster.task_types.task_id import canonical_json, task_id
+from tests.browser import Windows
+from tests.console.steps import fill, see_state, submit
+from tests.system import System
+
+FIB_90: Final = "b9a7c7263c0332d12e52f09809754586"
+PICTURES: Final = "tests.task_modules.pictures"
+PHONE: Final = {"width": 390, "height": 844}
+
+pytestmark = pytest.mark.browser
+
+
+async def test_the_id_is_known_before_the_request_and_the_api_gives_the_same(windows: Windows) -> None:
+    async with windows.open("/#/submit/fibonacci") as page:
+        await fill(page, "fibonacci", n="90")
+        await expect(page.get_by_test_id("expected-id")).to_have_text(FIB_90)
+        assert await submit(page, "fibonacci", n="90") == FIB_90
+        await expect(page.get_by_text("✓ the id that this page computed")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("task", "values", "pre_image"),
+    [
+        ("add", {"a": "1180591620717411303424"}, b'{"a":"1180591620717411303424","b":5}'),
+        ("add", {"a": "-9007199254740992", "b": "007"}, b'{"a":-9007199254740992,"b":7}'),
+        ("stepping", {"steps": "1"}, b'{"steps":1}'),
+        ("failing", {"message": 'ü "\u2028\\'}, '{"message":"ü \\"\u2028\\\\"}'.encode()),
+        ("report", {"size": "3"}, b'{"colour":"red","points":null,"size":3}'),
+        ("mandelbrot", {"span": "1e-7", "width": "16"}, b'{"depth":150,"imaginary":0,"palette":"ember","real":-0.6,'
+                                                        b'"span":1e-7,"width":16}'),
+    ],
+)  # fmt: skip
+async def test_ids_of_every_kind_of_input_are_computed_alike(
+    windows: Windows, task: str, values: dict[str, str], pre_image: bytes
+) -> None:
+    async with windows.open(f"/#/submit/{task}") as page:
+        await fill(page, task, **values)
+        expected = task_id(task, "2" if task == "mandelbrot" else "1", pre_image)
+        await expect(page.get_by_test_id("expected-id")).to_have_text(expected)
+        assert await submit(page, task) == expected
+
+
+async def test_a_form_takes_nested_inputs_lists_and_enums(windows: Windows) -> None:
+    async with windows.open("/#/submit/report") as page:
+        form = page.get_by_role("form", name="report")
+        await fill(page, "report", size="7")
+        await form.get_by_label(re.compile(r"^colour\b")).select_option("BLUE")
+        await form.get_by_role("button", name="Set points").click()
+        for x in ("1", "2"):
+            await form.get_by_role("button", name="Add to points").click()
+            await form.get_by_label(re.compile(r"^x\b")).last.fill(x)
+        pre_image = b'{"colour":"blue","points":[{"x":1,"y":3},{"x":2,"y":3}],"size":7}'
+        assert await submit(page, "report") == task_id("report", "1", pre_image)
+        await see_state(page, "SUCCEEDED")
+        table = page.get_by_role("region", name="report-points")
+        await expect(table.get_by_role("row")).to_have_text(["xy", "13", "23"])
+        await expect(page.get_by_role("link", name="Download report.txt")).to_be_visible()
+
+
+async def test_a_file_is_sent_when_it_is_chosen_or_dropped_and_is_an_argument(windows: Windows, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 100
+    (tmp_path / "noise.bin").write_bytes(content)
+    id_ = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    async with windows.open("/#/submit/digest_file") as page:
+        form = page.get_by_role("form", name="digest_file")
+        for words in ("sent", "the api has it already"):
+            await form.locator("input[type=file]").set_input_files(tmp_path / "noise.bin")
+            await expect(form.get_by_text(f"noise.bin, 25.6 kB: {words}")).to_be_visible()
+            await expect(form.get_by_label(re.compile(r"^file\b"))).to_have_value(id_)
+        await form.get_by_label(re.compile(r"^file\b")).fill("")
+        transfer = await page.evaluate_handle(
+            """text => { const data = new DataTransfer(); data.items.add(new File([text], "a.txt")); return data; }""",
+            "dropped",
+        )
+        await form.locator(".drop").dispatch_event("drop", {"dataTransfer": transfer})
+        dropped = f"sha256:{hashlib.sha256(b'dropped').hexdigest()}"
+        await expect(form.get_by_label(re.compile(r"^file\b"))).to_have_value(dropped)
+        task = await submit(page, "digest_file", file=id_)
+        assert task == task_id("digest_file", "1", canonical_json({"file": id_, "note": ""}))
+        await see_state(page, "SUCCEEDED")
+
+
+async def test_a_form_takes_every_kind_of_type(windows: Windows) -> None:
+    async with windows.open("/#/submit/echo_everything") as page:
+        form = page.get_by_role("form", name="echo_everything")
+        await form.get_by_role("button", name="Add to grid").click()
+        await fill(
+            page, "echo_everything", count="-5", big="1180591620717411303424", share="2.5e-1", text="ü",
+            at="2026-01-31T12:00", day="2026-01-31", hour="12:30", span="PT1H30M", price="1.10",
+            key="00000000-0000-0000-0000-00000000000A",
+            unique="3\n1\n3", frozen="b\na", row="1.5\n2", table='{"my_key": 1}', anything='{"a": [1, null]}',
+            xAxis="1", tags="t",
+        )  # fmt: skip
+        await form.get_by_label(re.compile(r"^grid\[0\]")).last.fill("1\n2")
+        await form.get_by_label(re.compile("^mode")).select_option("fast")
+        await form.get_by_role("checkbox", name=re.compile("^flag")).check()
+        await expect(page.get_by_text("only the api can compute it")).to_be_visible()
+        await submit(page, "echo_everything")
+        await see_state(page, "SUCCEEDED")
+        result = page.get_by_role("region", name="Result")
+        for shown in ("2026-01-31T12:00:00", "12:30:00", "PT1H30M", "1.10", "0.25", '"my_key": 1', "CALM", "SMALL"):
+            await expect(result).to_contain_text(shown)
+
+
+async def test_an_upload_is_seen_cancelled_and_told_why_it_failed(windows: Windows) -> None:
+    windows.expected = ("net::ERR_FAILED",)
+    held = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await held.wait()
+        await route.abort()
+
+    async with windows.open("/#/submit/digest_file", viewport=PHONE) as page:
+        await page.route("**/files?*", hold)
+        form = page.get_by_role("form", name="digest_file")
+        # Dropped, as from a folder.
+        transfer = await page.evaluate_handle(
+            """() => {
+                const data = new DataTransfer();
+                data.items.add(new File([crypto.getRandomValues(new Uint8Array(2000))], "a/b.bin"));
+                return data;
+            }"""
+        )
+        drop = form.locator(".drop")
+        await drop.dispatch_event("drop", {"dataTransfer": transfer})
+        await expect(form.get_by_role("progressbar", name="Upload")).to_be_visible()
+        await form.get_by_role("button", name="Cancel the upload").click()
+        await expect(form.get_by_role("progressbar", name="Upload")).not_to_be_visible()
+        await expect(form.get_by_role("alert")).not_to_be_visible()
+        held.set()
+        await drop.dispatch_event("drop", {"dataTransfer": transfer})
+        await expect(form.get_by_role("alert")).to_contain_text("The api does not respond")
+
+
+async def test_a_refusal_stands_beside_the_field_that_it_is_about(windows: Windows) -> None:
+    async with windows.open("/#/submit/mandelbrot") as page:
+        await fill(page, "mandelbrot", width="5000")
+        form = page.get_by_role("form", name="mandelbrot")
+        await form.get_by_role("button", name="Submit").click()
+        await expect(page.get_by_role("alert")).to_contain_text("BAD_INPUT")
+        width = form.get_by_label(re.compile(r"^width\b"))
+        await expect(width).to_have_attribute("aria-invalid", "true")
+        await expect(width).to_have_accessible_description(re.compile("less than or equal to 960"))
+
+
+async def test_an_input_is_changed_and_submitted_again(windows: Windows, pages_system: System) -> None:
+    got = await pages_system.ask("mutation { submitReport(size: 11, colour: BLUE, points: [{x: 4}]) { taskId } }")
+    async with windows.open(f"/#/tasks/{got['submitReport']['taskId']}") as page:
+        await page.get_by_role("link", name="Submit again").click()
+        form = page.get_by_role("form", name="report")
+        await expect(form.get_by_label(re.compile(r"^size\b"))).to_have_value("11")
+        await expect(form.get_by_label(re.compile(r"^colour\b"))).to_have_value("BLUE")
+        await expect(form.get_by_label(re.compile(r"^x\b"))).to_have_value("4")
+        await expect(page.get_by_test_id("expected-id")).to_have_text(got["submitReport"]["taskId"])
+        pre_image = b'{"colour":"blue","points":[{"x":5,"y":3}],"size":11}'
+        await submit(page, "report", x="5")
+        await page.wait_for_url(re.compile(task_id("report", "1", pre_image)))
+        await see_state(page, "SUCCEEDED")
+
+
+async def test_what_was_typed_is_there_again_after_another_page(windows: Windows) -> None:
+    async with windows.open("/#/submit/add") as page:
+        await fill(page, "add", a="123")
+        await page.get_by_role("link", name="GraphiQL").click()
+        await page.wait_for_url(re.compile("/graphql$"))
+        await page.go_back()
+        await expect(page.get_by_label(re.compile(r"^a\b"))).to_have_value("123")
+        await page.get_by_label("Task type").select_option("fibonacci")
+        await fill(page, "fibonacci", n="55")
+        await page.get_by_label("Task type").select_option("add")
+        await expect(page.get_by_label(re.compile(r"^a\b"))).to_have_value("123")
+
+
+async def test_a_form_that_is_refused_leads_to_its_first_wrong_field(windows: Windows) -> None:
+    async with windows.open("/#/submit/add", viewport={"width": 390, "height": 300}) as page:
+        await fill(page, "add", a="ten", b="x")
+        form = page.get_by_role("form", name="add")
+        await form.get_by_role("button", name="Submit").click()
+        await expect(form.get_by_label(re.compile(r"^a\b"))).to_be_focused()
+        await expect(form.get_by_role("alert")).to_have_text("Nothing was submitted: 2 values are invalid: a, b")
+        await fill(page, "add", a="10", b="x")
+        await form.get_by_role("button", name="Submit").click()
+        await expect(form.get_by_label(re.compile(r"^b\b"))).to_be_focused()
