@@ -59,9 +59,16 @@ def pack(commands: Sequence[Command]) -> bytes:
 async def send(connection: Any, commands: Sequence[Command]) -> None:
     """Writes commands to an asyncio connection in one write; `receive` reads their replies one by one.
 
-    `send_packed_command` is undocumented. Renamed, this raises AttributeError at the first call to Redis.
+    It does not wait until they are on their way: Redis answers the first of many long commands while the last are still
+    being sent, and who waited for the sending would count none of those replies. A connection that is lost meanwhile
+    ends `receive`.
+
+    `_writer` is private; `send_packed_command` waits for the sending. Renamed, this raises AttributeError at the first
+    call to Redis.
     """
-    await connection.send_packed_command(pack(commands))
+    if not connection.is_connected:
+        await connection.connect()
+    connection._writer.write(pack(commands))
 
 
 async def receive(connection: Any) -> Any:

@@ -4,7 +4,6 @@ other."""
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 import uuid
 from collections.abc import Sequence
@@ -20,7 +19,6 @@ from cluster.errors import ResultGone, StoreUnavailable
 from cluster.settings import Settings
 from cluster.store.async_store import Store
 from cluster.store.record import Record, TaskState
-from cluster.store.round_trip import TIMEOUT_SECONDS
 from tests.cluster.api_node.test_no_gap import count_watches, run_task
 from tests.polling import until
 
@@ -191,18 +189,6 @@ async def test_nothing_long_is_kept_for_a_slow_reader_and_expired_records_are_re
 
 
 # Batches --------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-async def test_a_batch_may_take_longer_than_the_timeout_of_one_reply(store: Store) -> None:
-    # So long that Redis reads and answers one at a time.
-    busy = "EVAL", "for i = 1, 1e7 do end return 1", 0, b"x" * 100_000
-    began = time.monotonic()
-    await store.commands([busy] * 4)
-    count = math.ceil(2.5 * TIMEOUT_SECONDS / ((time.monotonic() - began) / 4))
-    began = time.monotonic()
-    assert await store.commands([busy] * count) == [1] * count
-    assert time.monotonic() - began > TIMEOUT_SECONDS, "the batch was too short for this test"
 
 
 async def test_a_record_that_cannot_be_read_does_not_delay_others(store: Store, deliveries: ResultDelivery) -> None:
