@@ -47,7 +47,7 @@ DEFAULT_PAGE: Final = 20
 """Items per page without `first` and `last`."""
 PAGE_LIMIT: Final = 100
 """Items per page at most."""
-PAGED: Final = frozenset({"tasks", "audit"})
+PAGED: Final = frozenset({"tasks", "audit", "webhookDeliveries"})
 """The lists with `first` or `last`: what is selected below one counts for each item of a page."""
 ROOT_COST: Final = 10
 """Cost of a field that reads or writes Redis, or reads a long value; other fields cost 1."""

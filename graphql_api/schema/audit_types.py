@@ -53,6 +53,10 @@ class AuditConnection:
     edges: list[AuditEdge]
     page_info: PageInfo
 
+    @strawberry.field(description="The entries of `edges`.")
+    def nodes(self) -> list[AuditEntryType]:
+        return [edge.node for edge in self.edges]
+
 
 def audit_filter(
     caller: Caller, who: str | None, action: AuditAction | None, task_id: str | None

@@ -76,13 +76,23 @@ class WebhookDeliveryType:
     next_try_at: datetime.datetime | None = strawberry.field(description="Null unless it is PENDING.")
 
 
+@strawberry.type(description="One delivery in a list.")
+class WebhookDeliveryEdge:
+    cursor: str
+    node: WebhookDeliveryType
+
+
 @strawberry.type(
     description="A page of deliveries, newest first. With a filter it may have fewer than `first`, or none, and still "
     "be followed by another one."
 )
 class WebhookDeliveryConnection:
-    nodes: list[WebhookDeliveryType]
+    edges: list[WebhookDeliveryEdge]
     page_info: PageInfo
+
+    @strawberry.field(description="The deliveries of `edges`.")
+    def nodes(self) -> list[WebhookDeliveryType]:
+        return [edge.node for edge in self.edges]
 
 
 async def list_webhooks(info: ApiInfo) -> list[WebhookType] | None:
@@ -129,6 +139,7 @@ async def create_webhook(info: ApiInfo, url: str, where: TaskFilterInput | None 
 async def enable_webhook(info: ApiInfo, id: _WebhookId) -> WebhookType | None:
     caller, node = _authorized(info), info.context.node
     webhook = await node.webhooks.enable(caller.account, id)
+    node.audit.add(AuditAction.WEBHOOK_ENABLED, caller.actor, code=id)
     return await WebhookType.of(node.webhooks, webhook)
 
 
@@ -171,15 +182,18 @@ def _authorized(info: ApiInfo) -> Caller:
 
 
 def _to_connection(page: DeliveryPage, webhooks: Webhooks, *, has_previous: bool) -> WebhookDeliveryConnection:
-    found, end = page.deliveries, page.next_after
-    last = found[-1].position if found else None
+    edges = [
+        WebhookDeliveryEdge(cursor=make_cursor(item.position), node=_to_delivery(item, webhooks))
+        for item in page.deliveries
+    ]
+    last = edges[-1].cursor if edges else None
     return WebhookDeliveryConnection(
-        nodes=[_to_delivery(item, webhooks) for item in found],
+        edges=edges,
         page_info=PageInfo(
-            has_next_page=end is not None,
+            has_next_page=page.next_after is not None,
             has_previous_page=has_previous,
-            start_cursor=make_cursor(found[0].position) if found else None,
-            end_cursor=make_cursor(position) if (position := end or last) else None,
+            start_cursor=edges[0].cursor if edges else None,
+            end_cursor=make_cursor(page.next_after) if page.next_after else last,
         ),
     )
 

@@ -205,6 +205,22 @@ async def test_without_authentication_callers_see_only_their_own_address(
         assert [edge["node"]["address"] for edge in edges] == ["10.1.1.1"]
 
 
+async def test_each_change_of_a_webhook_leaves_a_line(guarded: Guarded) -> None:
+    async def change(operation: str) -> Any:
+        [answer] = (await guarded.http("anna", f"mutation {{ {operation} }}", {}))["data"].values()
+        return answer
+
+    made = (await change('createWebhook(url: "https://1.1.1.1/hooks") { id }'))["id"]
+    await change(f'enableWebhook(id: "{made}") {{ id }}')
+    await change(f'rotateWebhookSecret(id: "{made}")')
+    await change(f'deleteWebhook(id: "{made}")')
+    lines = await guarded.lines(4, caller="anna")
+    assert [(line["action"], line["code"]) for line in lines] == [
+        ("WEBHOOK_CREATED", made), ("WEBHOOK_ENABLED", made), ("WEBHOOK_SECRET_ROTATED", made),
+        ("WEBHOOK_DELETED", made),
+    ]  # fmt: skip
+
+
 def test_what_the_command_changes_leaves_a_line(settings: Settings) -> None:
     def run(*words: str) -> str:
         done = CliRunner().invoke(command, words, env=settings.environment(), catch_exceptions=False)

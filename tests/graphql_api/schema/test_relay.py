@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from graphql import GraphQLInterfaceType, GraphQLObjectType, parse
 
-from graphql_api.execution.document_limits import measure_document
+from graphql_api.execution.document_limits import PAGED, ROOT_COST, measure_document
 from tests.graphql_api.execution.test_compiled_selection import CORE
 from tests.system import System
 
@@ -27,7 +27,10 @@ def test_a_task_is_a_node_that_one_root_field_finds_by_its_id() -> None:
     assert {name: str(item.type) for name, item in query.fields["nodes"].args.items()} == {"ids": "[ID!]!"}
 
 
-@pytest.mark.parametrize("name", ["TaskConnection", "AuditConnection"])
+CONNECTIONS = sorted(name for name in CORE.type_map if name.endswith("Connection"))
+
+
+@pytest.mark.parametrize("name", CONNECTIONS)
 def test_a_list_in_pages_is_a_connection(name: str) -> None:
     connection: Any = CORE.type_map[name]
     edge: Any = CORE.type_map[f"{name.removesuffix('Connection')}Edge"]
@@ -35,10 +38,21 @@ def test_a_list_in_pages_is_a_connection(name: str) -> None:
     assert str(connection.fields["edges"].type) == f"[{edge.name}!]!"
     assert str(edge.fields["cursor"].type) == "String!"
     assert isinstance(edge.fields["node"].type.of_type, GraphQLObjectType)
+    assert str(connection.fields["nodes"].type) == f"[{edge.fields['node'].type}]!"
     info: Any = CORE.type_map["PageInfo"]
     assert {field: str(kind.type) for field, kind in info.fields.items()} == {
         "hasNextPage": "Boolean!", "hasPreviousPage": "Boolean!", "startCursor": "String", "endCursor": "String",
     }  # fmt: skip
+
+
+def test_what_a_list_in_pages_selects_counts_for_each_item() -> None:
+    query = CORE.query_type
+    assert query is not None
+    paged = {name for name, field in query.fields.items() if str(field.type) in CONNECTIONS}
+    assert paged == PAGED
+    for name in paged:
+        sizes = [measure_document(parse(f"{{ {name}(first: {n}) {{ nodes {{ id }} }} }}")).cost for n in (1, 90)]
+        assert sizes[1] > 80 * (sizes[0] - ROOT_COST)
 
 
 def test_what_nodes_and_a_page_from_the_end_select_counts_for_each_task() -> None:

@@ -14,6 +14,8 @@ from tests.system import System
 
 DELIVERIES = """query($task: ID, $status: DeliveryStatus) { webhookDeliveries(taskId: $task, status: $status) {
   nodes { id taskId webhookId url name state status tries reply nextTryAt } pageInfo { hasNextPage } } }"""
+PAGE = """query($task: ID, $after: String) { webhookDeliveries(taskId: $task, first: 1, after: $after) {
+  edges { cursor node { id } } nodes { id } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }"""
 
 
 async def deliveries(system: System, task_id: str, status: str, count: int = 1) -> list[dict[str, object]]:
@@ -52,6 +54,17 @@ async def test_a_submission_and_a_filter_are_told_of_the_end_and_a_delivery_is_r
     assert {(item["name"], item["state"], item["tries"], item["reply"], item["nextTryAt"]) for item in found} == {
         ("fibonacci", "SUCCEEDED", 1, "HTTP 204", None)
     }
+    pages, after = list[str](), None
+    for _ in found:
+        page = (await system.ask(PAGE, {"task": task_id, "after": after}))["webhookDeliveries"]
+        [edge] = page["edges"]
+        assert page["nodes"] == [edge["node"]]
+        assert page["pageInfo"]["startCursor"] == edge["cursor"]
+        assert page["pageInfo"]["hasPreviousPage"] == bool(pages)
+        pages.append(edge["node"]["id"])
+        after = edge["cursor"]
+    assert pages == [item["id"] for item in found]
+    assert not page["pageInfo"]["hasNextPage"]
     again = "mutation($id: ID!) { redeliverWebhook(deliveryId: $id) }"
     assert (await system.ask(again, {"id": found[0]["id"]}))["redeliverWebhook"] == found[0]["id"]
     assert (await receiver.requests(3))[2][0]["webhook-id"] == found[0]["id"]
