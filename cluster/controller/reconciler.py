@@ -7,6 +7,7 @@ import logging
 import time
 import uuid
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavai
 from cluster.settings import Settings
 from cluster.store.async_store import Store
 from cluster.store.call_builder import milliseconds
+from cluster.store.drains import drop_drains, requested_drains
 from cluster.store.leader_lease import LeaderLease
 from cluster.system.background import BackgroundLoop
 
@@ -107,6 +109,7 @@ class Controller:
 
     async def _reconcile(self) -> None:
         members = await self.fleet.list_workers()
+        await self._take_drains(members)
         await self._stop_retired()
         try:
             load: dict[str, Any] | None = await self.scheduler.call("dask_graphql_load")
@@ -164,6 +167,23 @@ class Controller:
             except (SchedulerUnavailable, OSError, TimeoutError) as error:
                 logger.warning("the workers could not be retired first: %s", error)
             await self._stop_retired()
+
+    async def _take_drains(self, members: Mapping[str, bool]) -> None:
+        """Retires the workers that operators asked to drain. Their nodes let running tasks end."""
+        try:
+            asked = await requested_drains(self.store)
+            for name, actor in asked.items():
+                if name not in members:
+                    self._record_decision(reason=f"{actor} asked to drain {name}, which is no worker of this fleet")
+                elif name not in self._membership.retiring:
+                    logger.info("the worker %s is drained: %s asked for it", name, actor)
+                    self._record_decision(stopped=1, reason=f"{actor} asked to drain {name}")
+                    self._membership.retiring.add(name)
+                    self._unstopped.add(name)
+            if asked:
+                await drop_drains(self.store, asked)
+        except StoreUnavailable as error:
+            logger.debug("requests to drain workers could not be read: %s", error)
 
     async def _stop_retired(self) -> None:
         """Stops retired workers; if this round is abandoned, the next one does."""

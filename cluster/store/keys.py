@@ -30,9 +30,18 @@ class Keys:
     def record_key(self, task_id: str) -> str:
         return f"{self.shard(task_id)}:task:{task_id}"
 
+    def events_key(self, task_id: str) -> str:
+        """The newest events of a task."""
+        return f"{self.shard(task_id)}:events:{task_id}"
+
     def log_key(self, task_id: str) -> str:
         """The newest lines that a task has printed or logged."""
         return f"{self.shard(task_id)}:logs:{task_id}"
+
+    @property
+    def drains_key(self) -> str:
+        """The workers that operators asked to drain, until the controller has stopped them."""
+        return f"{self.prefix}:drains"
 
     def index_key(self, digit: str, state: str | None, name: str | None, tenant: str | None = None) -> str:
         """The list of a shard's tasks, newest last, filtered by what is given."""

@@ -230,6 +230,8 @@ class Event:
     message: str | None
     data: bytes | None = None
     """JSON, if the event reports any."""
+    worker: str | None = None
+    """Of STARTED: the worker that began the attempt; None in events of an earlier release."""
 
 
 def parse_event(line: bytes) -> Event:
@@ -244,6 +246,7 @@ def parse_event(line: bytes) -> Event:
         progress=raw.get("progress"),
         message=raw.get("message"),
         data=raw["data"].encode() if "data" in raw else None,
+        worker=raw.get("worker"),
     )
 
 

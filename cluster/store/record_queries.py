@@ -7,7 +7,17 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from cluster.store.keys import SHARDS
-from cluster.store.record import FIELDS, FIELDS_BUT_RESULT, LogLine, Record, TaskState, parse_log_line, parse_record
+from cluster.store.record import (
+    FIELDS,
+    FIELDS_BUT_RESULT,
+    Event,
+    LogLine,
+    Record,
+    TaskState,
+    parse_event,
+    parse_log_line,
+    parse_record,
+)
 from cluster.store.script_calls import Calls
 from cluster.store.task_filter import EVERYTHING, TaskFilter
 
@@ -66,6 +76,11 @@ class RecordQueries(ABC):
         """Returns the newest lines that a task has printed or logged, in its current or last run, oldest first."""
         reply = await self.command("LRANGE", self.calls.log_key(task_id), 0, -1)
         return [parse_log_line(line) for line in reply]
+
+    async def read_events(self, task_id: str) -> list[Event]:
+        """Returns the events of a task that are kept, oldest first."""
+        reply = await self.command("LRANGE", self.calls.events_key(task_id), 0, -1)
+        return [parse_event(line) for line in reply]
 
     async def lengths(self, task_ids: Sequence[str], fields: Sequence[str]) -> int:
         """Returns the bytes of these fields in the records of tasks, together."""

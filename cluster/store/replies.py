@@ -42,19 +42,21 @@ class StartReply:
 
 @dataclass(frozen=True, slots=True)
 class EndReply:
-    """The reply to `cancel` and `forget`.
+    """The reply to `cancel`, `forget` and `set_priority`.
 
     Attributes:
-        done: whether the task was ended, or deleted; or would be.
+        done: whether the task was ended, deleted or changed; or would be.
         record: None if there is no such task. As it was before, if it was deleted.
         others: how many others want the task, or had wanted it.
         is_submitter: whether the actor does.
+        superseded: the attempt that another one has replaced; 0 for none.
     """
 
     done: bool
     record: Record | None = None
     others: int = 0
     is_submitter: bool = False
+    superseded: int = 0
 
 
 @dataclass(frozen=True, slots=True)

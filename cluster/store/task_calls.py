@@ -293,6 +293,15 @@ class TaskCalls(CallBuilder):
             "forget", task_id, actor.text, mode, int(dry_run), parse=partial(_parse_end, task_id), blobs=True
         )
 
+    def set_priority(
+        self, task_id: str, priority: int, actor: Actor = NOBODY, mode: DecideMode = "force"
+    ) -> Call[EndReply]:
+        """Changes the priority of an open task. If its attempt waits in the scheduler, the next one takes its place,
+        which the recoverer or the slot claimer dispatches."""
+        return self._task_call(
+            "set_priority", task_id, priority, self._event_limit, actor.text, mode, parse=partial(_parse_end, task_id)
+        )
+
     def read(self, task_id: str) -> Call[Record | None]:
         """Reads a record. Its result is included only up to 4,096 bytes (MAX_INCLUDED_BYTES in _common.lua)."""
         return self._task_call("read", task_id, parse=lambda reply: parse_record(task_id, unpack(reply)))
@@ -327,8 +336,8 @@ def _parse_end(task_id: str, reply: bytes) -> EndReply:
     done, *rest = unpack(reply)
     if not rest:
         return EndReply(done=False)
-    record, others, is_submitter = rest
-    return EndReply(bool(done), parse_record(task_id, record), others, bool(is_submitter))
+    record, others, is_submitter, *superseded = rest
+    return EndReply(bool(done), parse_record(task_id, record), others, bool(is_submitter), *superseded)
 
 
 def _done_and_record(reply: EndReply) -> tuple[bool, Record | None]:

@@ -53,6 +53,8 @@ ROOT_COST: Final = 10
 """Cost of a field that reads or writes Redis, or reads a long value; other fields cost 1."""
 BATCHED_COST: Final = 3
 """Cost of one input of `submit<Name>Many`, or of one id of `taskResults`: many are written or watched together."""
+SEARCH_COST: Final = 500
+"""Cost of `failures`, which looks at as many records as a page of a search."""
 BATCHES: Final = {"inputs": True, "taskIds": False}
 """The arguments of such root fields, and whether the selection counts for each item: those of a subscription are
 executed one by one, as they come."""
@@ -60,7 +62,7 @@ BULK: Final = frozenset({"cancelTasks", "withdrawTasks", "retryTasks", "forgetTa
 """The mutations of a page of tasks: each task costs as one input of a batch."""
 BULK_PAGE: Final = 1_000
 """Tasks of such a page at most."""
-LONG_FIELDS: Final = frozenset({"input", "result", "output", "partial", "logs"})
+LONG_FIELDS: Final = frozenset({"input", "result", "output", "partial", "logs", "attempts"})
 """Fields of a task that may be long, and are read for each task of a list."""
 SCHEMA_LISTS: Final = {"types": 100, "fields": 5, "inputFields": 3, "enumValues": 2}
 """Usual lengths of the longer lists in `__schema` and `__type`, for their cost."""
@@ -204,6 +206,8 @@ class _Walk:
             return _Size(size.depth + 1, ROOT_COST, size.cost)
         size = self._selections(node.selection_set)
         own = ROOT_COST if root or name in self._long_fields else 1
+        if root and name == "failures":
+            own += SEARCH_COST
         if root and name in BULK:
             own += BATCHED_COST * self._page_size(node, BULK_PAGE, BULK_PAGE)
         times = self._page_size(node) if name in PAGED else 1

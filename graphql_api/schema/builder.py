@@ -23,6 +23,7 @@ from graphql_api.execution.persisted_operations import PersistedOperations
 from graphql_api.schema.bulk_mutations import bulk_fields
 from graphql_api.schema.error_codes import ErrorCode
 from graphql_api.schema.mutations import end_fields, submit_fields
+from graphql_api.schema.operator_mutations import operator_fields
 from graphql_api.schema.output_json import Writer, json_writer
 from graphql_api.schema.output_wrapper import output_wrapper
 from graphql_api.schema.queries import make_query
@@ -150,6 +151,7 @@ def _assemble(
                 *end_fields(task),
                 retry_field(submission),
                 *bulk_fields(),
+                *operator_fields(task),
                 upload_field(),
                 token_field(),
                 *webhook_mutations(),

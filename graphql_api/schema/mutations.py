@@ -169,7 +169,7 @@ def end_fields(task: type) -> list[StrawberryField]:
     async def forget_task(info: ApiInfo, task_id: strawberry.ID) -> Any:
         require_readable(info, Scope.CANCEL)
         node, caller = info.context.node, info.context.caller
-        await _require_listed(info, check_task_id(task_id))
+        await require_listed(info, check_task_id(task_id))
         reply = await node.store.run(node.store.calls.forget(task_id, caller.actor, decide_mode(caller)))
         record = reply.record
         if record is None:
@@ -238,7 +238,7 @@ async def _end(info: ApiInfo, task_id: str, mode: CancelMode) -> tuple[bool, Rec
     node, caller = info.context.node, info.context.caller
     store = node.store
     check_task_id(task_id)
-    await _require_listed(info, task_id)
+    await require_listed(info, task_id)
     ended, record = await store.run(store.calls.cancel(task_id, caller.actor, mode))
     if record is None:
         raise unknown_task(task_id)
@@ -247,7 +247,7 @@ async def _end(info: ApiInfo, task_id: str, mode: CancelMode) -> tuple[bool, Rec
     return ended, record
 
 
-async def _require_listed(info: ApiInfo, task_id: str) -> None:
+async def require_listed(info: ApiInfo, task_id: str) -> None:
     """Checks that the caller may end this task, as far as that is about whose it is.
 
     Raises:

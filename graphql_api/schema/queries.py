@@ -21,6 +21,7 @@ from graphql_api.schema.audit_types import AuditConnection, audit_filter, parse_
 from graphql_api.schema.caller_type import CallerType
 from graphql_api.schema.cluster_types import Cluster, to_cluster
 from graphql_api.schema.end_wait import TaskWait, end_wait
+from graphql_api.schema.failure_groups import FailureGroupType, failures
 from graphql_api.schema.node_interface import Node, read_task, read_tasks
 from graphql_api.schema.paging import checked_number, page_arguments
 from graphql_api.schema.stored_file import StoredFileType, find_file
@@ -121,6 +122,12 @@ def make_query(task_class: type, connection_class: type) -> type:
                 check_name(name)
             wanted = to_task_filter(where or None).narrowed(old)
             return await pages.read(info, wanted, order_by or TaskOrder.NEWEST_FIRST, page)  # type: ignore[no-any-return]
+
+        failures: list[FailureGroupType] | None = strawberry.field(
+            resolver=failures,
+            description="What failed tasks have in common, the largest group first: of those that are meant, the 2,000 "
+            "that were submitted last. At most 100 groups; without `first` 20.",
+        )
 
         @strawberry.field(description="The task types that this api accepts.")
         def task_types(self, info: ApiInfo) -> list[TaskTypeType] | None:

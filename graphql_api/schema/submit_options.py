@@ -68,8 +68,7 @@ def to_options(options: SubmitOptions | None, caller: Caller, node: Node) -> Opt
         return Options(tenant=caller.tenant, account=caller.account, actor=caller.actor, tags=tags)
     if options.priority > 0:
         caller.require(Scope.PRIORITY)
-    if not -PRIORITY_LIMIT <= options.priority <= PRIORITY_LIMIT:
-        raise BadInput(f"options.priority must be from -{PRIORITY_LIMIT} to {PRIORITY_LIMIT}, not {options.priority}")
+    check_priority(options.priority, "options.priority")
     not_before = options.not_before or None
     if not_before is not None and not_before.tzinfo is None:
         raise BadInput("options.notBefore needs a time zone, as in 2026-01-31T12:00:00Z")
@@ -135,6 +134,16 @@ def check_tags(tags: Sequence[str], argument: str = "options.tags") -> tuple[str
                 argument=argument, limit=MAX_TAG_LENGTH,
             )  # fmt: skip
     return tags
+
+
+def check_priority(priority: int, argument: str) -> None:
+    """Raises:
+    BadInput: a priority is out of bounds.
+    """
+    if not -PRIORITY_LIMIT <= priority <= PRIORITY_LIMIT:
+        raise BadInput(
+            f"{argument} must be from -{PRIORITY_LIMIT} to {PRIORITY_LIMIT}, not {priority}", argument=argument
+        )
 
 
 def _milliseconds(time: datetime.datetime | None) -> int | None:

@@ -57,6 +57,10 @@ def make_task_event(task_class: type) -> type:
         def data(self) -> strawberry.scalars.JSON | None:
             return None if self.event.data is None else orjson.loads(self.event.data)
 
+        @strawberry.field(description="Of STARTED: the worker that began the attempt.")
+        def worker(self) -> str | None:
+            return self.event.worker
+
         @strawberry.field(description="The task as it is now, which may be ahead of this event.")
         def task(self) -> task_class:  # type: ignore[valid-type]
             return task_class(record=self.record)  # type: ignore[no-any-return]

@@ -13,6 +13,7 @@ from cluster.store.actor import Actor
 from cluster.store.record import Record, TaskState
 from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
+from graphql_api.schema.attempt_type import AttemptType, load_attempts
 from graphql_api.schema.log_lines import LogLineType, load_log
 from graphql_api.schema.node_interface import Node
 from graphql_api.schema.results import decode_result, load_result, read_output, read_result
@@ -114,6 +115,14 @@ def make_task(output_union: Any) -> type:
         ) -> list[LogLineType]:
             info.context.caller.require(Scope.READ)
             return await load_log(self.record, info, after or 0, first if isinstance(first, int) else None)
+
+        @strawberry.field(
+            description="The attempts that a worker began or that ended, of all runs whose events are kept: who ran "
+            "them, and why they ended."
+        )
+        async def attempts(self, info: ApiInfo) -> list[AttemptType]:
+            info.context.caller.require(Scope.READ)
+            return await load_attempts(self.record, info)
 
         @strawberry.field(description="Progress from 0 to 1, as reported by the latest attempt.")
         def progress(self) -> float | None:

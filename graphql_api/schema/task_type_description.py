@@ -29,6 +29,7 @@ from cluster.settings import Settings
 from cluster.task_types.task_id import canonical
 from cluster.task_types.task_type import TaskType
 from cluster.task_types.value_types import BigIntMark, json_integer
+from graphql_api.context import ApiInfo
 from graphql_api.schema.client_names import pascal_case
 from graphql_api.schema.id_derivation import is_derivable
 from graphql_api.strawberry_internals import core_schema, enum_class, input_default, python_name
@@ -183,6 +184,10 @@ class TaskTypeType:
         description="Whether clients can compute the task id from the arguments' GraphQL types and values."
     )
     types: list[UsedType] = strawberry.field(description="The objects and enums that the arguments and the output use.")
+
+    @strawberry.field(description="Whether an operator has paused it: its tasks are accepted and stay QUEUED.")
+    def paused(self, info: ApiInfo) -> bool:
+        return self.name in info.context.node.paused_types.names
 
     @classmethod
     def of(cls, task_type: TaskType, schema: Any, settings: Settings) -> Self:

@@ -75,6 +75,7 @@ def tries(calls: Calls, task_id: str) -> Iterator[Call[Any]]:
         yield calls.cancel(task_id, Actor("key:other", "other", "other"), mode)
         if mode != "withdraw":
             yield calls.forget(task_id, Actor("key:other", "other", "other"), mode)
+            yield calls.set_priority(task_id, 7, Actor("key:other", "other", "other"), mode)
     yield calls.read(task_id)
     yield calls.read_wait(task_id)
     yield calls.watch(task_id, "node")

@@ -154,13 +154,14 @@ end
 
 -- Writes the changes, appends an event, and notifies the nodes that watch for it. A notification is only a hint: the
 -- record is the truth.
-local function commit(kind, attempt, event_limit, progress, message, data)
+local function commit(kind, attempt, event_limit, progress, message, data, worker)
   TASK.seq = TASK.seq + 1
   set_field('seq', TASK.seq)
   redis.call('HSET', RECORD, unpack(CHANGES))
   local event = {seq = TASK.seq, kind = kind, state = TASK.state, attempt = tonumber(attempt), at = NOW}
   if progress and progress ~= '' then event.progress = tonumber(progress) end
   if message and message ~= '' then event.message = message end
+  event.worker = worker
   local line = cjson.encode(event)
   local change = line
   if data and data ~= '' then

@@ -19,6 +19,7 @@ from cluster.controller.scaling_policy import Decision, DemandHistory, Policy
 from cluster.errors import StoreUnavailable
 from cluster.scheduling.scheduler_client import SchedulerUnavailable
 from cluster.settings import Settings
+from cluster.store.drains import ask_to_drain, requested_drains
 from cluster.system.child_processes import Child, start_child
 
 
@@ -175,6 +176,30 @@ async def test_a_redis_that_is_away_stops_no_workers(make: Make, monkeypatch: py
     controller.lease._held_until = time.monotonic()
     await controller.round()
     assert fleet.leadership_losses == 0
+
+
+async def test_an_operator_drains_a_worker_and_one_of_another_fleet_stays(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controller, fleet = make()
+    await ask_to_drain(controller.store, "a", "anna")
+    await ask_to_drain(controller.store, "z", "anna")
+    await controller._reconcile()
+    assert fleet.stopped == [{"a"}]
+    assert controller._membership.retiring == {"a"}
+    assert {(each["stopped"], each["reason"]) for each in controller._decisions} == {
+        (1, "anna asked to drain a"), (0, "anna asked to drain z, which is no worker of this fleet"),
+    }  # fmt: skip
+    assert await requested_drains(controller.store) == {}
+    await ask_to_drain(controller.store, "a", "ben")
+    await controller._reconcile()
+    assert fleet.stopped == [{"a"}], "it is on its way"
+
+    async def away(*_: object) -> None:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(controller.store, "command", away)
+    await controller._reconcile()
 
 
 async def test_a_worker_that_an_abandoned_round_retired_is_stopped_in_the_next_one(

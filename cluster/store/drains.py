@@ -1,0 +1,35 @@
+"""Workers that operators asked to drain. The controller takes the request: the worker begins no task any more, running
+ones may end within DRAIN_SECONDS, and what is left is requeued."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+from cluster.store.async_store import Store
+
+REQUEST_SECONDS: Final = 600
+"""How long a request waits for a controller."""
+
+
+async def ask_to_drain(store: Store, name: str, actor: str) -> None:
+    """Asks the controller to drain the worker of this name.
+
+    Args:
+        actor: who asks, for people.
+    """
+    await store.commands(
+        [("HSET", store.calls.drains_key, name, actor), ("EXPIRE", store.calls.drains_key, REQUEST_SECONDS)]
+    )
+
+
+async def requested_drains(store: Store) -> dict[str, str]:
+    """The workers that are to be drained, and who asked for it."""
+    flat = await store.command("HGETALL", store.calls.drains_key)
+    pairs = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
+    return {name.decode(): actor.decode() for name, actor in pairs}
+
+
+async def drop_drains(store: Store, names: Collection[str]) -> None:
+    """Removes requests that were carried out, or cannot be."""
+    await store.command("HDEL", store.calls.drains_key, *names)
