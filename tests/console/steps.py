@@ -21,10 +21,10 @@ async def fill(page: Page, task: str, **values: str) -> None:
 
 
 async def submit(page: Page, task: str, **values: str) -> str:
-    """Fills and submits the form; returns the id in the address."""
+    """Fills the form and runs the task; returns the id in the address."""
     await fill(page, task, **values)
-    await page.get_by_role("form", name=task).get_by_role("button", name="Submit").click()
-    await page.wait_for_url(re.compile(rf"#/submit/{task}/[0-9a-f]{{32}}$"))
+    await page.get_by_role("form", name=task).get_by_role("button", name="Run", exact=True).click()
+    await page.wait_for_url(re.compile(rf"#/types/{task}/[0-9a-f]{{32}}$"))
     return page.url.rpartition("/")[2]
 
 

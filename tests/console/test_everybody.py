@@ -21,10 +21,12 @@ PHONE: Final = {"width": 390, "height": 844}
 pytestmark = pytest.mark.browser
 
 
-async def test_an_address_of_nothing_shows_nothing_else_in_its_place(windows: Windows) -> None:
-    async with windows.open("/#/submit/nope") as page:
+async def test_an_address_of_nothing_shows_nothing_else_in_its_place_and_old_ones_lead_on(windows: Windows) -> None:
+    async with windows.open("/#/types/nope") as page:
         await expect(page.get_by_role("heading", name="There is no such task type")).to_be_visible()
         await expect(page.get_by_role("form")).to_have_count(0)
+        await page.goto(f"{windows.base}/#/submit/fibonacci?from=1")
+        await page.wait_for_url(re.compile(r"#/types/fibonacci\?from=1$"))
         await page.goto(f"{windows.base}/#/nowhere")
         await expect(page.get_by_role("heading", name="There is no such page")).to_be_visible()
 
@@ -39,11 +41,11 @@ async def test_no_page_has_what_keeps_people_from_using_it(windows: Windows, pag
         data_tasks.append(f"tasks/{submitted['task']['taskId']}")
         await pages_system.result(submitted["task"]["taskId"], "state")
     for scheme in ("light", "dark"):
-        async with windows.open("/#/submit/echo_everything", color_scheme=scheme, viewport=PHONE) as page:
+        async with windows.open("/#/types/echo_everything", color_scheme=scheme, viewport=PHONE) as page:
             await page.get_by_role("button", name="Set maybe").click()
             await page.get_by_text("More", exact=True).click()
             assert await grave_findings(page) == []
-            for path in ("submit/fibonacci", "submit/digest_file", f"tasks/{FIB_90}", *data_tasks, "tasks", "cluster"):
+            for path in ("types/fibonacci", "types/digest_file", f"tasks/{FIB_90}", *data_tasks, "tasks", "cluster"):
                 await page.goto(f"{windows.base}/#/{path}")
                 await expect(page.get_by_role("heading", level=1)).to_be_visible()
                 if path in data_tasks:
@@ -57,7 +59,7 @@ async def test_no_page_has_what_keeps_people_from_using_it(windows: Windows, pag
 
 
 async def test_a_task_is_submitted_by_keyboard_alone(windows: Windows) -> None:
-    async with windows.open("/#/submit/fibonacci") as page:
+    async with windows.open("/#/types/fibonacci") as page:
         await expect(page.get_by_label(re.compile(r"^n\b"))).to_be_focused()
         await page.keyboard.type("91")
         await page.keyboard.press("Enter")

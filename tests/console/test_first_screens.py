@@ -28,7 +28,7 @@ async def windows(system: System) -> AsyncIterator[Windows]:
 
 
 async def test_a_task_is_submitted_and_its_result_is_seen(windows: Windows) -> None:
-    async with windows.open("/#/submit/fibonacci") as page:
+    async with windows.open("/#/types/fibonacci") as page:
         await submit(page, "fibonacci", n="88")
         await see_state(page, "SUCCEEDED")
         number = page.get_by_role("region", name="fibonacci-value")

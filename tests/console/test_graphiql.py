@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import urlencode
 
 import pytest
 from playwright.async_api import expect
@@ -23,3 +24,14 @@ async def test_graphiql_runs_a_subscription_and_a_mutation(windows: Windows) -> 
         await expect(page.locator(".graphiql-response")).to_contain_text(FIB_90)
         await play(page, "Result")
         await expect(page.locator(".graphiql-response")).to_contain_text("2880067194370816120")
+
+
+async def test_a_link_opens_an_operation_in_a_tab_of_its_own_and_leads_back(windows: Windows) -> None:
+    link = urlencode({"query": "query Linked($id: ID!) { task(taskId: $id) { taskId } }", "back": "#/cluster"})
+    async with windows.open(f"/graphql#{link}") as page:
+        editor = page.locator(".graphiql-query-editor .view-lines")
+        await expect(editor).to_contain_text("Linked")
+        await expect(page.get_by_role("link", name="Back to the console")).to_have_attribute("href", "./#/cluster")
+        await page.reload()
+        await expect(editor).to_contain_text("Linked")
+        await expect(page.get_by_title("Linked", exact=True)).to_have_count(1)

@@ -30,7 +30,7 @@ async def test_a_key_is_asked_for_kept_in_the_tab_and_sent_on_both_ways(browser:
         key = await system.make_key("anna", scopes=frozenset({Scope.SUBMIT, Scope.READ, Scope.CANCEL}))
         windows = Windows(browser, base_of(system))
         windows.expected = ("401 (Unauthorized)",)
-        async with windows.open("/#/submit/portrait") as page:
+        async with windows.open("/#/types/portrait") as page:
             field = page.get_by_label("API key or JWT")
             await field.fill("dgk_000000000000_wrong")
             await field.press("Enter")

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.browser
 
 
 async def test_a_picture_is_drawn_in_tiles_and_shown(windows: Windows) -> None:
-    async with windows.open("/#/submit/mandelbrot") as page:
+    async with windows.open("/#/types/mandelbrot") as page:
         await submit(page, "mandelbrot", width="800", depth="400")
         growing = page.get_by_role("region", name="Result so far").get_by_role("img")
         await expect(growing).to_be_visible()
@@ -31,7 +31,7 @@ async def test_a_picture_is_drawn_in_tiles_and_shown(windows: Windows) -> None:
 
 
 async def test_a_list_of_objects_is_a_table_and_its_pictures_are_seen(windows: Windows) -> None:
-    async with windows.open("/#/submit/gallery") as page:
+    async with windows.open("/#/types/gallery") as page:
         await submit(page, "gallery", count="3")
         table = page.get_by_role("region", name="gallery")
         await expect(table.get_by_role("columnheader")).to_have_text(["title", "image"])
@@ -40,7 +40,7 @@ async def test_a_list_of_objects_is_a_table_and_its_pictures_are_seen(windows: W
 
 @pytest.mark.slow
 async def test_a_table_is_read_in_pages_sorted_drawn_and_downloaded(windows: Windows) -> None:
-    async with windows.open("/#/submit/make_table", viewport=PHONE) as page:
+    async with windows.open("/#/types/make_table", viewport=PHONE) as page:
         await submit(page, "make_table", rows="120")
         table = page.get_by_role("region", name="make_table", exact=True)
         await expect(table.get_by_role("columnheader")).to_have_text(["stationstring", "numberint64", "valuedouble"])
@@ -57,14 +57,14 @@ async def test_a_table_is_read_in_pages_sorted_drawn_and_downloaded(windows: Win
             await page.get_by_role("link", name="Download CSV").click()
         assert Path(await (await download.value).path()).read_text().startswith('"station","number","value"')
         assert not await page.evaluate("document.documentElement.scrollWidth > innerWidth")
-    async with windows.open("/#/submit/summarise") as page:
+    async with windows.open("/#/types/summarise") as page:
         await submit(page, "summarise", rows="3")
         inside = page.get_by_role("region", name="summarise-readings", exact=True)
         await expect(inside.get_by_role("row")).to_have_count(4)
 
 
 async def test_an_array_is_a_line_a_heat_map_or_slices_of_one(windows: Windows) -> None:
-    async with windows.open("/#/submit/make_grid") as page:
+    async with windows.open("/#/types/make_grid") as page:
         await submit(page, "make_grid", shape="2500")
         await expect(page.get_by_role("img", name="axis 0: 834 values from 0 to 2499")).to_be_visible()
         await expect(page.get_by_text("1 in 3 along axis 0")).to_be_visible()
@@ -81,7 +81,7 @@ async def test_an_array_is_a_line_a_heat_map_or_slices_of_one(windows: Windows) 
 
 @pytest.mark.slow
 async def test_the_items_of_a_stream_are_seen_as_they_come_then_in_pages(windows: Windows, tmp_path: Path) -> None:
-    async with windows.open("/#/submit/dripping") as page:
+    async with windows.open("/#/types/dripping") as page:
         await fill(page, "dripping", folder=str(tmp_path), items="3")
         await page.get_by_role("form", name="dripping").get_by_label(re.compile("^fails")).check()
         await submit(page, "dripping")
@@ -94,7 +94,7 @@ async def test_the_items_of_a_stream_are_seen_as_they_come_then_in_pages(windows
         await see_state(page, "SUCCEEDED")
         await expect(page.get_by_text("items 1 to 3 of 3")).to_be_visible()
         await expect(page.get_by_role("region", name="dripping-items").get_by_role("row")).to_have_count(4)
-    async with windows.open("/#/submit/counting") as page:
+    async with windows.open("/#/types/counting") as page:
         await submit(page, "counting", upto="120")
         await page.get_by_role("button", name="Next").click()
         await expect(page.get_by_role("region", name="counting-items")).to_contain_text("50, 51,")
@@ -103,7 +103,7 @@ async def test_the_items_of_a_stream_are_seen_as_they_come_then_in_pages(windows
 
 
 async def test_a_number_too_long_for_the_record_is_shown_by_its_ends(windows: Windows) -> None:
-    async with windows.open("/#/submit/fibonacci") as page:
+    async with windows.open("/#/types/fibonacci") as page:
         await submit(page, "fibonacci", n="5000000")
         await expect(page.get_by_role("region", name="value")).to_contain_text("7108285972\u20090585272369")
         await expect(page.get_by_role("region", name="value")).to_contain_text("more digits")

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.browser
 
 
 async def test_progress_is_seen_as_it_is_made(windows: Windows) -> None:
-    async with windows.open("/#/submit/stepping") as page:
+    async with windows.open("/#/types/stepping") as page:
         await submit(page, "stepping", steps="14")
         bar = page.locator(".task").get_by_role("progressbar")
         await expect(bar).to_have_attribute("value", re.compile(r"^0\.[0-4]"))
@@ -32,7 +32,7 @@ async def test_progress_is_seen_as_it_is_made(windows: Windows) -> None:
 
 
 async def test_what_a_task_prints_is_seen_while_it_runs_and_afterwards(windows: Windows, tmp_path: Path) -> None:
-    async with windows.open("/#/submit/talking") as page:
+    async with windows.open("/#/types/talking") as page:
         await submit(page, "talking", folder=str(tmp_path), n="3")
         log = page.get_by_role("list", name="Log")
         await expect(log.get_by_role("listitem")).to_contain_text(["prints 3", "WARNING logs 3"])
@@ -42,7 +42,7 @@ async def test_what_a_task_prints_is_seen_while_it_runs_and_afterwards(windows: 
 
 
 async def test_a_failure_is_shown_with_its_code_and_message(windows: Windows) -> None:
-    async with windows.open("/#/submit/failing") as page:
+    async with windows.open("/#/types/failing") as page:
         await submit(page, "failing", message="the tide is too low")
         await see_state(page, "FAILED")
         alert = page.get_by_role("alert")
@@ -53,7 +53,7 @@ async def test_a_failure_is_shown_with_its_code_and_message(windows: Windows) ->
 
 
 async def test_a_running_task_is_cancelled(windows: Windows, tmp_path: Path) -> None:
-    async with windows.open("/#/submit/gated") as page:
+    async with windows.open("/#/types/gated") as page:
         await submit(page, "gated", folder=str(tmp_path), n="1")
         await see_state(page, "RUNNING")
         await page.get_by_role("button", name="Cancel").click()
@@ -82,7 +82,7 @@ async def test_the_earlier_result_is_shown_until_there_is_a_new_one(
 
 
 async def test_the_timeline_shows_every_attempt(windows: Windows) -> None:
-    async with windows.open("/#/submit/estimate_pi") as page:
+    async with windows.open("/#/types/estimate_pi") as page:
         # It divides by zero, and has two retries.
         await submit(page, "estimate_pi", samples="0")
         await see_state(page, "FAILED")
@@ -95,7 +95,7 @@ async def test_the_timeline_shows_every_attempt(windows: Windows) -> None:
 
 async def test_two_windows_on_two_nodes_see_one_task(windows: Windows, pages_system: System, tmp_path: Path) -> None:
     async with (
-        windows.open("/#/submit/gated") as first,
+        windows.open("/#/types/gated") as first,
         windows.open("/#/tasks", base=base_of(pages_system, 1)) as second,
     ):
         await submit(first, "gated", folder=str(tmp_path), n="2")
@@ -119,7 +119,7 @@ async def test_a_page_waits_through_a_restart_of_its_api_node(
     windows: Windows, pages_system: System, tmp_path: Path
 ) -> None:
     windows.expected = ("net::ERR_", "WebSocket connection")
-    async with windows.open("/#/submit/gated", base=base_of(pages_system, 1)) as page:
+    async with windows.open("/#/types/gated", base=base_of(pages_system, 1)) as page:
         await submit(page, "gated", folder=str(tmp_path), n="3")
         await see_state(page, "RUNNING")
         await pages_system.kill("api1")

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.browser
 
 
 async def test_the_id_is_known_before_the_request_and_the_api_gives_the_same(windows: Windows) -> None:
-    async with windows.open("/#/submit/fibonacci") as page:
+    async with windows.open("/#/types/fibonacci") as page:
         await fill(page, "fibonacci", n="90")
         await expect(page.get_by_test_id("expected-id")).to_have_text(FIB_90)
         assert await submit(page, "fibonacci", n="90") == FIB_90
@@ -46,7 +46,7 @@ async def test_the_id_is_known_before_the_request_and_the_api_gives_the_same(win
 async def test_ids_of_every_kind_of_input_are_computed_alike(
     windows: Windows, task: str, values: dict[str, str], pre_image: bytes
 ) -> None:
-    async with windows.open(f"/#/submit/{task}") as page:
+    async with windows.open(f"/#/types/{task}") as page:
         await fill(page, task, **values)
         expected = task_id(task, "2" if task == "mandelbrot" else "1", pre_image)
         await expect(page.get_by_test_id("expected-id")).to_have_text(expected)
@@ -54,7 +54,7 @@ async def test_ids_of_every_kind_of_input_are_computed_alike(
 
 
 async def test_a_form_takes_nested_inputs_lists_and_enums(windows: Windows) -> None:
-    async with windows.open("/#/submit/report") as page:
+    async with windows.open("/#/types/report") as page:
         form = page.get_by_role("form", name="report")
         await fill(page, "report", size="7")
         await form.get_by_label(re.compile(r"^colour\b")).select_option("BLUE")
@@ -74,7 +74,7 @@ async def test_a_file_is_sent_when_it_is_chosen_or_dropped_and_is_an_argument(wi
     content = bytes(range(256)) * 100
     (tmp_path / "noise.bin").write_bytes(content)
     id_ = f"sha256:{hashlib.sha256(content).hexdigest()}"
-    async with windows.open("/#/submit/digest_file") as page:
+    async with windows.open("/#/types/digest_file") as page:
         form = page.get_by_role("form", name="digest_file")
         for words in ("sent", "the api has it already"):
             await form.locator("input[type=file]").set_input_files(tmp_path / "noise.bin")
@@ -94,7 +94,7 @@ async def test_a_file_is_sent_when_it_is_chosen_or_dropped_and_is_an_argument(wi
 
 
 async def test_a_form_takes_every_kind_of_type(windows: Windows) -> None:
-    async with windows.open("/#/submit/echo_everything") as page:
+    async with windows.open("/#/types/echo_everything") as page:
         form = page.get_by_role("form", name="echo_everything")
         await form.get_by_role("button", name="Add to grid").click()
         await fill(
@@ -123,7 +123,7 @@ async def test_an_upload_is_seen_cancelled_and_told_why_it_failed(windows: Windo
         await held.wait()
         await route.abort()
 
-    async with windows.open("/#/submit/digest_file", viewport=PHONE) as page:
+    async with windows.open("/#/types/digest_file", viewport=PHONE) as page:
         await page.route("**/files?*", hold)
         form = page.get_by_role("form", name="digest_file")
         # Dropped, as from a folder.
@@ -146,10 +146,10 @@ async def test_an_upload_is_seen_cancelled_and_told_why_it_failed(windows: Windo
 
 
 async def test_a_refusal_stands_beside_the_field_that_it_is_about(windows: Windows) -> None:
-    async with windows.open("/#/submit/mandelbrot") as page:
+    async with windows.open("/#/types/mandelbrot") as page:
         await fill(page, "mandelbrot", width="5000")
         form = page.get_by_role("form", name="mandelbrot")
-        await form.get_by_role("button", name="Submit").click()
+        await form.get_by_role("button", name="Run", exact=True).click()
         await expect(page.get_by_role("alert")).to_contain_text("BAD_INPUT")
         width = form.get_by_label(re.compile(r"^width\b"))
         await expect(width).to_have_attribute("aria-invalid", "true")
@@ -172,7 +172,7 @@ async def test_an_input_is_changed_and_submitted_again(windows: Windows, pages_s
 
 
 async def test_what_was_typed_is_there_again_after_another_page(windows: Windows) -> None:
-    async with windows.open("/#/submit/add") as page:
+    async with windows.open("/#/types/add") as page:
         await fill(page, "add", a="123")
         await page.get_by_role("link", name="GraphiQL").click()
         await page.wait_for_url(re.compile("/graphql$"))
@@ -185,12 +185,12 @@ async def test_what_was_typed_is_there_again_after_another_page(windows: Windows
 
 
 async def test_a_form_that_is_refused_leads_to_its_first_wrong_field(windows: Windows) -> None:
-    async with windows.open("/#/submit/add", viewport={"width": 390, "height": 300}) as page:
+    async with windows.open("/#/types/add", viewport={"width": 390, "height": 300}) as page:
         await fill(page, "add", a="ten", b="x")
         form = page.get_by_role("form", name="add")
-        await form.get_by_role("button", name="Submit").click()
+        await form.get_by_role("button", name="Run", exact=True).click()
         await expect(form.get_by_label(re.compile(r"^a\b"))).to_be_focused()
         await expect(form.get_by_role("alert")).to_have_text("Nothing was submitted: 2 values are invalid: a, b")
         await fill(page, "add", a="10", b="x")
-        await form.get_by_role("button", name="Submit").click()
+        await form.get_by_role("button", name="Run", exact=True).click()
         await expect(form.get_by_label(re.compile(r"^b\b"))).to_be_focused()

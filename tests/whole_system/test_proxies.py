@@ -56,9 +56,9 @@ async def test_pages_sockets_and_streams_work_behind_a_proxy_as_the_page_sets_it
         async with windows.open(f"{prefix}/") as page:
             form = page.get_by_role("form", name="fibonacci")
             await form.get_by_label("n").first.fill("90")
-            await form.get_by_role("button", name="Submit").click()
+            await form.get_by_role("button", name="Run", exact=True).click()
             await expect(page.locator(".task header [role=status]")).to_have_text("QUEUED")
-            assert page.url.startswith(f"{base}#/submit/fibonacci/")
+            assert page.url.startswith(f"{base}#/types/fibonacci/")
             assert await page.evaluate(TRANSPORTS, base) == [200, "connection_ack", ["clusterChanges"], 200]
             await page.get_by_role("link", name="GraphiQL").click()
             await expect(page.get_by_role("tab", name="Cluster")).to_be_visible()

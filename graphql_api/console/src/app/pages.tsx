@@ -1,10 +1,13 @@
-// Which page an address names.
-import { ClusterPage } from "../cluster/cluster.tsx";
-import { TaskView } from "../task/task.tsx";
-import { TasksPage } from "../tasks/tasks.tsx";
-import { SubmitPage } from "../types/submit-page.tsx";
-import { Empty } from "../ui/banner.tsx";
+// Which page an address names. The code of a page is loaded with the page: the first one needs little.
+import { lazy, Suspense, useEffect } from "react";
+import { Empty, Loading } from "../ui/banner.tsx";
+import { address, go } from "./route.ts";
 import { useSession } from "./session.ts";
+
+const ClusterPage = lazy(() => import("../cluster/cluster.tsx").then((module) => ({ default: module.ClusterPage })));
+const TaskView = lazy(() => import("../task/task.tsx").then((module) => ({ default: module.TaskView })));
+const TasksPage = lazy(() => import("../tasks/tasks.tsx").then((module) => ({ default: module.TasksPage })));
+const SubmitPage = lazy(() => import("../types/submit-page.tsx").then((module) => ({ default: module.SubmitPage })));
 
 interface PageProps {
   page: string;
@@ -13,7 +16,13 @@ interface PageProps {
   query: URLSearchParams;
 }
 
-export function Page({ page, rest, query }: PageProps) {
+export const Page = (props: PageProps) => (
+  <Suspense fallback={<Loading what="the page" />}>
+    <Named {...props} />
+  </Suspense>
+);
+
+function Named({ page, rest, query }: PageProps) {
   const { catalogue, watch } = useSession();
   const { taskTypes } = catalogue;
   const cluster = watch.cluster;
@@ -22,13 +31,20 @@ export function Page({ page, rest, query }: PageProps) {
       return <Old><ClusterPage watch={watch} /></Old>;
     case "tasks":
       return <Old>{rest[0] ? <TaskView key={rest[0]} taskId={rest[0]} taskTypes={taskTypes} cluster={cluster} heading="h1" /> : <TasksPage taskTypes={taskTypes} cluster={cluster} query={query} />}</Old>;
-    // `submit` is the name in links of earlier versions.
+    // The name in links of earlier versions.
     case "submit":
+      return <Moved to={address(["types", ...rest], Object.fromEntries(query))} />;
     case "types":
       if (rest[0] && !taskTypes.some(({ name }) => name === rest[0])) return <NotFound title="There is no such task type" what={rest[0]} taskId={rest[1]} />;
-      return <Old><SubmitPage chosen={rest[0]} taskId={rest[1]} catalogue={catalogue} watch={watch} /></Old>;
+      return <Old><SubmitPage chosen={rest[0]} taskId={rest[1]} from={query.get("from") ?? undefined} catalogue={catalogue} watch={watch} /></Old>;
   }
   return <NotFound title="There is no such page" what={`#/${[page, ...rest].join("/")}`} />;
+}
+
+/** An address that people may have saved. */
+function Moved({ to }: { to: string }) {
+  useEffect(() => go(to, { replace: true }), [to]);
+  return null;
 }
 
 /** A page that has not yet been drawn anew. */

@@ -9,6 +9,7 @@ import { HTTP_URL, SOCKET_URL } from "../api/address.ts";
 import { EXAMPLES } from "./examples.ts";
 import "./graphiql.css";
 import { apiKey, authorization } from "../api/key.ts";
+import { linkedOperation } from "./link.ts";
 
 // With the URL, not with our own client: the toolkit then sends the headers editor's headers in connection_init.
 const send = createGraphiQLFetcher({ url: HTTP_URL, subscriptionUrl: SOCKET_URL });
@@ -29,18 +30,26 @@ const fetcher: Fetcher = (params, options) => {
 // The key that was entered in the console in this tab; for this api only.
 const HEADERS = apiKey() ? JSON.stringify(authorization(), null, 2) : "";
 
+// An operation that a link brought. It is shown, and runs only if the reader runs it.
+const { operation, back } = linkedOperation(location.hash);
+// It becomes a tab; a reload must not bring another one.
+history.replaceState(null, "", location.pathname + location.search);
+
+const EXAMPLE_TABS = EXAMPLES.map(({ query, variables = "" }) => ({ query, variables, headers: HEADERS }));
+
 createRoot(document.getElementById("root")!).render(
   <GraphiQL
     fetcher={fetcher}
-    defaultTabs={EXAMPLES.map(({ query, variables = "" }) => ({ query, variables, headers: HEADERS }))}
+    defaultTabs={operation ? [{ ...operation, headers: HEADERS }, ...EXAMPLE_TABS] : EXAMPLE_TABS}
+    {...(operation && { initialQuery: operation.query, initialVariables: operation.variables })}
     defaultHeaders={HEADERS}
     defaultEditorToolsVisibility={apiKey() ? "headers" : "variables"}
     isHeadersEditorEnabled
     shouldPersistHeaders={false}
   >
     <GraphiQL.Logo>
-      <a className="home" href="./">
-        dask-graphql
+      <a className="home" href={`./${back}`}>
+        {back ? "Back to the console" : "dask-graphql"}
       </a>
     </GraphiQL.Logo>
   </GraphiQL>,

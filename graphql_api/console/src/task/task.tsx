@@ -240,10 +240,10 @@ function IdLine({ taskId, name, submitted }: { taskId: string; name: string | un
       <p className="row id">
         <code>{taskId}</code>
         <CopyButton text={link} label="Copy link" />
-        {location.hash.startsWith("#/submit/") ? (
+        {location.hash.startsWith("#/types/") ? (
           <a href={`#/tasks/${taskId}`}>Task page</a>
         ) : (
-          name && <a href={`#/submit/${name}/${taskId}`}>Submit again</a>
+          name && <a href={`#/types/${name}?from=${taskId}`}>Submit again</a>
         )}
       </p>
       {submitted && (

@@ -7,9 +7,11 @@ import { useTaskPage } from "../tasks/task-page.ts";
 import { RecentTasks } from "../tasks/tasks.tsx";
 import { TaskForm } from "./submit.tsx";
 
-export function SubmitPage({ chosen, taskId, catalogue: { taskTypes, caller }, watch }: {
+export function SubmitPage({ chosen, taskId, from, catalogue: { taskTypes, caller }, watch }: {
   chosen: string | undefined;
   taskId: string | undefined;
+  /** A task whose input fills the form. */
+  from: string | undefined;
   catalogue: Catalogue;
   watch: ClusterWatch;
 }) {
@@ -20,7 +22,7 @@ export function SubmitPage({ chosen, taskId, catalogue: { taskTypes, caller }, w
 
   const onSubmitted = (submission: Omit<Submitted, "round">) => {
     setSubmitted((last) => ({ ...submission, round: (last?.round ?? 0) + 1 }));
-    location.hash = `#/submit/${type.name}/${submission.taskId}`;
+    location.hash = `#/types/${type.name}/${submission.taskId}`;
     refresh();
   };
   const own = submitted?.taskId === taskId ? submitted : undefined;
@@ -36,13 +38,13 @@ export function SubmitPage({ chosen, taskId, catalogue: { taskTypes, caller }, w
         <section className="card" aria-labelledby="submit-title">
           <header className="row">
             <h1 id="submit-title">Submit</h1>
-            <select aria-label="Task type" value={type.name} onChange={(e) => (location.hash = `#/submit/${e.target.value}`)}>
+            <select aria-label="Task type" value={type.name} onChange={(e) => (location.hash = `#/types/${e.target.value}`)}>
               {taskTypes.map(({ name }) => (
                 <option key={name}>{name}</option>
               ))}
             </select>
           </header>
-          <TaskForm key={`${type.name} ${type.version}`} type={type} salt={caller.taskIdSalt} from={taskId} onSubmitted={onSubmitted} />
+          <TaskForm key={`${type.name} ${type.version}`} type={type} salt={caller.taskIdSalt} from={from ?? taskId} onSubmitted={onSubmitted} />
         </section>
         <RecentTasks tasks={data?.tasks.edges.map(({ node }) => node)} shown={taskId} />
       </div>

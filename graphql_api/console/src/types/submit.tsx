@@ -105,7 +105,7 @@ export function TaskForm({ type, salt, from, onSubmitted }: FormProps) {
       )}
       <div className="row">
         <button type="submit" disabled={busy}>
-          Submit
+          Run
         </button>
         <label>
           <input type="checkbox" checked={recompute} onChange={(e) => setRecompute(e.target.checked)} /> run again even if a
