@@ -23,9 +23,9 @@ pytestmark = pytest.mark.browser
 async def test_the_cluster_is_shown_live(windows: Windows, tmp_path: Path) -> None:
     async with windows.open("/#/cluster") as page, windows.open("/#/types/gated") as other:
         await expect(page.get_by_role("region", name="Workers").get_by_role("row")).not_to_have_count(1)
-        await expect(page.get_by_role("img", name=re.compile("^Tasks: queued 0, running 0"))).to_be_visible()
+        await expect(page.get_by_role("slider", name=re.compile("^Tasks, .*Running 0 now"))).to_be_visible()
         await submit(other, "gated", folder=str(tmp_path), n="4")
-        await expect(page.get_by_role("img", name=re.compile("^Tasks: queued 0, running 1"))).to_be_visible()
+        await expect(page.get_by_role("slider", name=re.compile("^Tasks, .*Running 1 now"))).to_be_visible()
         await expect(page.get_by_text("BUSY")).to_be_visible()
         (tmp_path / "gate-4").touch()
         await expect(page.get_by_text("BUSY")).to_be_hidden()

@@ -1,6 +1,6 @@
 // The cluster, live: workers, queue and throughput over time, and the controller's decisions with their reasons.
 import { Chart } from "../ui/chart.tsx";
-import { ago, bytes, clock, count, counted, duration } from "../ui/format.ts";
+import { ago, bytes, clock, count, counted } from "../ui/format.ts";
 import type { Cluster, Fleet } from "../api/operations.ts";
 import { Fact, Facts, RefusalView } from "../ui/parts.tsx";
 import { type ClusterWatch, inState, type Sample } from "./watch.ts";
@@ -17,7 +17,7 @@ export function ClusterPage({ watch }: { watch: ClusterWatch }) {
   if (!cluster) return <section className="card"><h1>Cluster</h1>{reason ? <RefusalView reason={reason} /> : <p className="hint">Loading …</p>}</section>;
   const { fleet, workers } = cluster;
   const threads = workers.reduce((sum, worker) => sum + worker.threads, 0);
-  const span = `the last ${duration((history.at(-1)?.at ?? 0) - (history[0]?.at ?? 0))} on this page`;
+  const times = history.map(({ at }) => at);
   return (
     <div className="column">
       <section className="card" aria-labelledby="cluster-title">
@@ -42,25 +42,22 @@ export function ClusterPage({ watch }: { watch: ClusterWatch }) {
             <Figure name="cost" value={`$${fleet.costPerHour.toFixed(fleet.costPerHour < 1 ? 3 : 2)}`} more="per hour" />
           )}
         </div>
-        <div className="charts">
+        <div className="chartgrid">
           <Chart
-            title="Workers" span={span}
+            title="Workers" times={times}
             series={[
-              { name: "wanted", className: "line-c", values: history.map(({ wanted }) => wanted) },
-              { name: "connected", className: "line-a", values: history.map(({ workers }) => workers) },
+              { name: "Wanted", tone: 6, look: "dash", values: history.map(({ wanted }) => wanted) },
+              { name: "Connected", tone: 1, values: history.map(({ workers }) => workers) },
             ]}
           />
           <Chart
-            title="Tasks" span={span}
+            title="Tasks" times={times}
             series={[
-              { name: "queued", className: "line-c", values: history.map(({ waiting }) => waiting) },
-              { name: "running", className: "line-a", values: history.map(({ processing }) => processing) },
+              { name: "Waiting", tone: 4, look: "dash", values: history.map(({ waiting }) => waiting) },
+              { name: "Running", tone: 1, values: history.map(({ processing }) => processing) },
             ]}
           />
-          <Chart
-            title="Throughput" span={span} format={(value) => `${value.toFixed(1)}/s`}
-            series={[{ name: "ended", className: "line-b", values: rates(history) }]}
-          />
+          <Chart title="Finished tasks a second" times={times.slice(1)} unit="rate" series={[{ name: "Finished", tone: 2, look: "area", values: rates(history) }]} />
         </div>
         <Facts>
           {cluster.tasks.map(({ state, count: number }) => (

@@ -36,6 +36,17 @@ export function dateTime(time: string | number): string {
   return date.toLocaleString(undefined, { day: "numeric", month: "short", ...year, hour: "2-digit", minute: "2-digit", ...zone() });
 }
 
+const DAY_AND_A_HALF = 36 * 3600 * 1000;
+
+/** A time at an axis that covers `span` milliseconds: `14:36`, or the day of a longer one. */
+export const axisTime = (time: number, span: number): string =>
+  span > DAY_AND_A_HALF
+    ? new Date(time).toLocaleDateString(undefined, { day: "numeric", month: "short", ...zone() })
+    : new Date(time).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", ...zone() });
+
+/** The time below the cursor of a chart: with seconds today, with the date before. */
+export const wholeAxisTime = (time: number): string => shortTime(new Date(time).toISOString());
+
 /** The time today, date and time before. */
 export const shortTime = (time: string): string =>
   new Date(time).toLocaleDateString(undefined, zone()) === new Date().toLocaleDateString(undefined, zone()) ? clock(time) : dateTime(time);

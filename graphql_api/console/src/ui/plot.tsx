@@ -1,34 +1,20 @@
-// A line through numbers, as our own SVG, with its range.
-import { pathOf } from "./chart.tsx";
+// A line through numbers that have no time, with its range.
+import { useId } from "react";
+import { Chart } from "./chart.tsx";
 import { count, figure } from "./format.ts";
 
-const WIDTH = 600;
-const HEIGHT = 140;
+const UNIT = { format: figure, least: 1e-9 };
 
 /** `from` and `to` are the positions of the first and the last value, as text. */
 export function Plot({ title, values, from, to }: { title: string; values: (number | null)[]; from: string; to: string }) {
-  const known = values.filter((value) => value !== null);
-  if (known.length === 0) return <p className="hint">{title}: no numbers to draw.</p>;
-  const low = known.reduce((a, b) => Math.min(a, b));
-  const high = known.reduce((a, b) => Math.max(a, b));
+  const group = useId();
+  const last = values.length - 1;
+  const at = (x: number, whole = false) => (x === 0 ? from : x === last ? to : whole ? count(Math.round(x)) : "");
   return (
-    <figure className="chart plot">
-      <figcaption className="row">
-        <strong>{title}</strong>
-        <span className="key">min <b>{figure(low)}</b></span>
-        <span className="key">max <b>{figure(high)}</b></span>
-      </figcaption>
-      <svg
-        viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img"
-        aria-label={`${title}: ${count(known.length)} values from ${figure(low)} to ${figure(high)}`}
-      >
-        <path className="line-a" d={pathOf(values, { low, high: high === low ? low + 1 : high, width: WIDTH, height: HEIGHT })} />
-      </svg>
-      <p className="row hint">
-        <span>{from}</span>
-        <span className="end">{to}</span>
-      </p>
-    </figure>
+    <Chart
+      title={title} heading="h3" times={values.map((_, index) => index)} series={[{ name: "Value", tone: 1, values }]}
+      unit={UNIT} base="lowest" at={at} group={group} empty="There are no numbers to draw."
+    />
   );
 }
 
