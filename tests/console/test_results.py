@@ -52,7 +52,7 @@ async def test_a_table_is_read_in_pages_sorted_drawn_and_downloaded(windows: Win
         await expect(page.get_by_text("rows 101 to 120")).to_be_visible()
         await expect(table.get_by_role("row")).to_have_count(21)
         await page.get_by_label("Chart of").select_option("value")
-        await expect(page.get_by_role("img", name="value: 20 values from 25 to 29.75")).to_be_visible()
+        await expect(page.get_by_role("slider", name="value: 20 values from 25 to 29.75")).to_be_visible()
         async with page.expect_download() as download:
             await page.get_by_role("link", name="Download CSV").click()
         assert Path(await (await download.value).path()).read_text().startswith('"station","number","value"')
@@ -66,7 +66,7 @@ async def test_a_table_is_read_in_pages_sorted_drawn_and_downloaded(windows: Win
 async def test_an_array_is_a_line_a_heat_map_or_slices_of_one(windows: Windows) -> None:
     async with windows.open("/#/types/make_grid") as page:
         await submit(page, "make_grid", shape="2500")
-        await expect(page.get_by_role("img", name="axis 0: 834 values from 0 to 2499")).to_be_visible()
+        await expect(page.get_by_role("slider", name="axis 0: 834 values from 0 to 2499")).to_be_visible()
         await expect(page.get_by_text("1 in 3 along axis 0")).to_be_visible()
         await expect(page.get_by_role("link", name="Download .npy")).to_be_visible()
         await submit(page, "make_grid", shape="3\n4\n5")

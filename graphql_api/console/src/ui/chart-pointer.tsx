@@ -6,6 +6,7 @@ import { moveCursor, useCursor } from "./cursor.ts";
 
 interface PointerProps {
   title: string;
+  summary: string | undefined;
   times: number[];
   series: Series[];
   from: number;
@@ -19,7 +20,7 @@ interface PointerProps {
 /** A shorter drag is a click. */
 const LEAST_DRAG_PIXELS = 8;
 
-export function Pointer({ title, times, series, from, to, group, onPeriod, text, format }: PointerProps) {
+export function Pointer({ title, summary, times, series, from, to, group, onPeriod, text, format }: PointerProps) {
   const cursor = useCursor(group);
   /** Where a mark began, and where it is now. */
   const [mark, setMark] = useState<[start: number, end: number]>();
@@ -31,6 +32,10 @@ export function Pointer({ title, times, series, from, to, group, onPeriod, text,
     return from + (Math.min(box.width, Math.max(0, event.clientX - box.left)) / box.width) * (to - from);
   };
   const said = (place: number) => series.map(({ name, values }) => `${name} ${values[place] == null ? "–" : format(values[place])}`).join(" · ");
+
+  const label = summary
+    ? `${title}: ${summary}`
+    : `${title}, ${text(from)} to ${text(to)}: ${series.map(({ name, values }) => trend(name, times, values, format, text)).join("; ")}`;
 
   const settle = () => {
     if (mark && onPeriod && mark[0] !== mark[1]) onPeriod(Math.min(...mark), Math.max(...mark));
@@ -66,7 +71,7 @@ export function Pointer({ title, times, series, from, to, group, onPeriod, text,
         </>
       )}
       <div
-        className="hand" role="slider" tabIndex={0} aria-label={`${title}, ${text(from)} to ${text(to)}: ${series.map(({ name, values }) => trend(name, times, values, format, text)).join("; ")}`}
+        className="hand" role="slider" tabIndex={0} aria-label={label}
         aria-valuemin={0} aria-valuemax={Math.max(0, times.length - 1)} aria-valuenow={index ?? times.length - 1}
         aria-valuetext={index === undefined ? "Newest" : `${text(x!, true)}: ${said(index)}`}
         onKeyDown={onKeyDown}

@@ -30,6 +30,8 @@ export interface ChartProps {
   base?: "zero" | "lowest";
   /** A position as text, for an axis or as a whole; without it a position is a time. */
   at?: (x: number, whole?: boolean) => string;
+  /** What the chart says, in words, for those who do not see it; without it, the newest and highest values. */
+  summary?: string;
   /** Charts of one group share their cursor. */
   group?: string;
   /** Called with the period that a person has marked, by dragging or with Shift and the arrow keys. */
@@ -94,7 +96,7 @@ function Numbers({ title, times, series, unit = "count", at }: ChartProps) {
 
 const EDGES = [0, 0.25, 0.5, 0.75, 1];
 
-function Drawing({ title, times, series, stacked = false, unit = "count", base = "zero", at, group = "time", onPeriod, ...axis }: ChartProps) {
+function Drawing({ title, times, series, stacked = false, unit = "count", base = "zero", at, summary, group = "time", onPeriod, ...axis }: ChartProps) {
   const from = axis.from ?? times[0] ?? 0;
   const to = axis.to ?? times.at(-1) ?? 1;
   const lines = stacked ? stack(series.map(({ values }) => values)) : series.map(({ values }) => values);
@@ -125,7 +127,7 @@ function Drawing({ title, times, series, stacked = false, unit = "count", base =
             );
           })}
         </svg>
-        <Pointer {...{ title, times, series, from, to, group, onPeriod, text, format: unitOf(unit).format }} />
+        <Pointer {...{ title, summary, times, series, from, to, group, onPeriod, text, format: unitOf(unit).format }} />
       </div>
       <div className="x" aria-hidden="true">
         {EDGES.map((edge) => <span key={edge} style={{ left: `${edge * 100}%` }}>{text(from + edge * (to - from))}</span>)}

@@ -9,11 +9,13 @@ const UNIT = { format: figure, least: 1e-9 };
 export function Plot({ title, values, from, to }: { title: string; values: (number | null)[]; from: string; to: string }) {
   const group = useId();
   const last = values.length - 1;
+  const known = values.filter((value) => value !== null);
+  const [low, high] = [known.reduce((a, b) => Math.min(a, b), Infinity), known.reduce((a, b) => Math.max(a, b), -Infinity)];
   const at = (x: number, whole = false) => (x === 0 ? from : x === last ? to : whole ? count(Math.round(x)) : "");
   return (
     <Chart
       title={title} heading="h3" times={values.map((_, index) => index)} series={[{ name: "Value", tone: 1, values }]}
-      unit={UNIT} base="lowest" at={at} group={group} empty="There are no numbers to draw."
+      unit={UNIT} base="lowest" at={at} group={group} summary={`${count(known.length)} values from ${figure(low)} to ${figure(high)}`} empty="There are no numbers to draw."
     />
   );
 }
