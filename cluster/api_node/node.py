@@ -24,6 +24,7 @@ from cluster.api_node.readiness import Readiness
 from cluster.api_node.recovery import Recoverer
 from cluster.api_node.reloads import Reloads
 from cluster.api_node.result_delivery import ResultDelivery
+from cluster.api_node.served_versions import ServedVersions
 from cluster.api_node.slot_claimer import SlotClaimer
 from cluster.api_node.submission import Submissions
 from cluster.api_node.wait_reader import WaitReader
@@ -79,6 +80,7 @@ class Node:
     waiters: Waiters
     waits: WaitReader
     reloads: Reloads
+    served_versions: ServedVersions
     loops: list[BackgroundLoop]
     """All background loops of the node. Parts that are added to the node append theirs."""
     broadcast_listeners: list[Callable[[str], None]]
@@ -95,6 +97,7 @@ class Node:
         self.paused_types.loop.start()
         self.recalls.loop.start()
         self.webhooks.table.loop.start()
+        self.served_versions.loop.start()
         for service in (
             self.slot_claimer, self.recoverer, self.pruner, self.blob_deleter, self.webhook_deliverer,
         ):  # fmt: skip
@@ -105,6 +108,7 @@ class Node:
             self.webhook_deliverer, self.blob_deleter, self.pruner, self.recoverer, self.slot_claimer,
         ):  # fmt: skip
             await service.close()
+        await self.served_versions.loop.close()
         await self.webhooks.table.loop.close()
         await self.recalls.loop.close()
         await self.paused_types.loop.close()
@@ -162,6 +166,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
 
     deliveries = ResultDelivery(store, node_id, settings.subscription_limit, on_broadcast)
     reloads = Reloads()
+    served_versions = ServedVersions(store, registry)
     pruner = Pruner(store, node_id)
     blob_deleter = BlobDeleter(settings, store, blobs, node_id)
     audit = AuditLog(store, settings.audit_entries)
@@ -173,7 +178,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         scheduler.loop, dispatcher.loop, cancellations.loop, audit.loop, policies.loop,
         *deliveries.loops,
         paused_types.loop, recalls.loop, *slot_claimer.loops, *recoverer.loops, *pruner.loops, *blob_deleter.loops,
-        webhooks.table.loop, *webhook_deliverer.loops,
+        webhooks.table.loop, *webhook_deliverer.loops, served_versions.loop,
     ]  # fmt: skip
     return Node(
         node_id=node_id,
@@ -206,6 +211,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         waiters=Waiters(settings.waiters_per_client),
         waits=WaitReader(store, scheduler, limits, paused_types),
         reloads=reloads,
+        served_versions=served_versions,
         loops=loops,
         broadcast_listeners=broadcast_listeners,
     )

@@ -38,6 +38,10 @@ class Keys:
         """The newest lines that a task has printed or logged."""
         return f"{self.shard(task_id)}:logs:{task_id}"
 
+    def versions_key(self, name: str) -> str:
+        """The versions of a task type that api nodes have served."""
+        return f"{self.prefix}:versions:{name}"
+
     @property
     def drains_key(self) -> str:
         """The workers that operators asked to drain, until the controller has stopped them."""

@@ -47,8 +47,9 @@ DEFAULT_PAGE: Final = 20
 """Items per page without `first` and `last`."""
 PAGE_LIMIT: Final = 100
 """Items per page at most."""
-PAGED: Final = frozenset({"tasks", "audit", "webhookDeliveries"})
-"""The lists with `first` or `last`: what is selected below one counts for each item of a page."""
+PAGED: Final = frozenset({"tasks", "audit", "webhookDeliveries", "otherVersions"})
+"""The lists with `first` or `last`, or of at most DEFAULT_PAGE items: what is selected below one counts for each item
+of a page."""
 ROOT_COST: Final = 10
 """Cost of a field that reads or writes Redis, or reads a long value; other fields cost 1."""
 BATCHED_COST: Final = 3
@@ -62,7 +63,7 @@ BULK: Final = frozenset({"cancelTasks", "withdrawTasks", "retryTasks", "forgetTa
 """The mutations of a page of tasks: each task costs as one input of a batch."""
 BULK_PAGE: Final = 1_000
 """Tasks of such a page at most."""
-LONG_FIELDS: Final = frozenset({"input", "result", "output", "partial", "logs", "attempts"})
+LONG_FIELDS: Final = frozenset({"input", "result", "output", "partial", "logs", "attempts", "otherVersions"})
 """Fields of a task that may be long, and are read for each task of a list."""
 SCHEMA_LISTS: Final = {"types": 100, "fields": 5, "inputFields": 3, "enumValues": 2}
 """Usual lengths of the longer lists in `__schema` and `__type`, for their cost."""

@@ -9,7 +9,8 @@ from cluster.store.record import Record
 from graphql_api.answer_size import current_answer
 
 READ_FIELDS: Final = (
-    "input", "result", "output", "partial", "error", "worker", "logs", "attempts", "waiting", "message", "data",
+    "input", "result", "output", "partial", "error", "worker", "logs", "attempts", "otherVersions", "waiting",
+    "message", "data",
 )  # fmt: skip
 """The fields of a task that need the scope `read`, also where another scope lets a caller see the task."""
 

@@ -16,14 +16,19 @@ from graphql_api.context import ApiInfo
 from graphql_api.schema.attempt_type import AttemptType, load_attempts
 from graphql_api.schema.log_lines import LogLineType, load_log
 from graphql_api.schema.node_interface import Node
+from graphql_api.schema.other_versions import load_other_versions
 from graphql_api.schema.results import decode_result, load_result, read_output, read_result
 from graphql_api.schema.task_error import TaskError
 from graphql_api.schema.times import to_datetime
 from graphql_api.schema.waiting_type import WaitingType, load_waiting
+from graphql_api.strawberry_internals import ForwardReference
 
 
 def make_task(output_union: Any) -> type:
     """`Task` for a schema whose results are `output_union`."""
+
+    made: dict[str, type] = {}
+    this = ForwardReference("Task", __name__, made=made, key="Task")
 
     @strawberry.type(description="A task type applied to one input.")
     class Task(Node):
@@ -49,6 +54,23 @@ def make_task(output_union: Any) -> type:
         def input(self, info: ApiInfo) -> strawberry.scalars.JSON:
             info.context.caller.require(Scope.READ)
             return orjson.loads(self.record.input)  # type: ignore[no-any-return]
+
+        @strawberry.field(
+            description="How often an attempt that fails may be followed by another one, as its task type declares; 0 "
+            "if this api does not have the task type any more."
+        )
+        def retries(self, info: ApiInfo) -> int:
+            task_type = info.context.node.registry.get(self.record.name)
+            return 0 if task_type is None else task_type.retries.limit
+
+        @strawberry.field(
+            description="The tasks of the same input under other versions of the task type, the version that was "
+            "served last first. At most 20 versions are known; an input whose arguments have changed is another one. "
+            "Empty for callers of another tenant."
+        )
+        async def other_versions(self, info: ApiInfo) -> list[this]:  # type: ignore[valid-type]
+            info.context.caller.require(Scope.READ)
+            return [Task(record=record) for record in await load_other_versions(self.record, info)]
 
         @strawberry.field
         def state(self) -> TaskState:
@@ -188,6 +210,7 @@ def make_task(output_union: Any) -> type:
         def expires_at(self) -> datetime.datetime | None:
             return to_datetime(self.record.expires_at)
 
+    made["Task"] = Task
     return Task
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,6 +13,8 @@ from cluster.attempt_errors import error
 from cluster.settings import Settings
 from cluster.store.async_store import Store
 from cluster.store.drains import requested_drains
+from cluster.store.versions import read_versions, record_versions
+from cluster.task_types.task_id import task_id as derive_id
 from graphql_api.auth.callers import Scope
 from graphql_api.schema import operator_mutations
 from tests.guarded import USER, Guarded, guarded_node
@@ -118,3 +121,40 @@ async def test_attempts_and_failures_are_read(guarded: Guarded, store: Store) ->
     assert (await ask(guarded, "anna", failures, f=101))["argument"] == "first"
     await guarded.make_key("writer", frozenset({Scope.SUBMIT}))
     assert (await ask(guarded, "writer", failures))["scope"] == "read"
+
+
+async def test_a_task_names_those_of_the_same_input_under_other_versions(settings: Settings, store: Store) -> None:
+    async with guarded_node(settings, store, tenants="isolated") as guarded:
+        await guarded.make_key("anna")
+        await guarded.make_key("eve", tenant="evil")
+        mine = await submit(guarded, "anna", 3)
+        salt = (await ask(guarded, "anna", "{ caller { taskIdSalt } }"))["taskIdSalt"]
+        others = [derive_id("fibonacci", version, b'{"n":3}', salt) for version in ("0", "0.5", "0.7")]
+        for version, other in zip(("0", "0.5"), others, strict=False):
+            await store.run(store.calls.submit(other, "fibonacci", version, b'{"n":3}', tenant="acme"))
+        for version in ("0", "0.5", "0.7"):
+            await record_versions(store, {"fibonacci": version})
+            await asyncio.sleep(0.002)
+        shown = "query($id: ID!) { task(taskId: $id) { retries otherVersions { taskId version } } }"
+        found = await ask(guarded, "anna", shown, id=mine)
+        assert found["retries"] == 0
+        older = [{"taskId": others[1], "version": "0.5"}, {"taskId": others[0], "version": "0"}]
+        assert found["otherVersions"] == older
+        # This node notes its own version.
+        async with asyncio.timeout(20):
+            while len((await ask(guarded, "anna", shown, id=others[0]))["otherVersions"]) < 2:
+                await asyncio.sleep(0.05)
+        listed = await ask(guarded, "anna", "{ tasks { nodes { taskId otherVersions { version } } } }")
+        [node] = [node for node in listed["nodes"] if node["taskId"] == mine]
+        assert [each["version"] for each in node["otherVersions"]] == ["0.5", "0"]
+        await guarded.make_key("root", frozenset({Scope.ADMIN}), "evil")
+        assert (await ask(guarded, "root", shown, id=mine))["otherVersions"] == [], "its ids have another salt"
+        assert await ask(guarded, "eve", shown, id=mine) is None
+
+
+async def test_the_newest_twenty_versions_are_remembered(store: Store) -> None:
+    for number in range(25):
+        await record_versions(store, {"etl": str(number)})
+        await asyncio.sleep(0.002)
+    assert await read_versions(store, "etl") == [str(number) for number in range(24, 4, -1)]
+    assert await read_versions(store, "other") == []

@@ -123,6 +123,17 @@ export interface TaskFilter {
   submittedBefore?: Date | string;
   /** In the id, the name, the input, a tag or the error's message. */
   text?: string;
+  /** At most 1,000. */
+  ids?: readonly string[];
+  /** With at least one of these; at most 100. */
+  tags?: readonly string[];
+  /** At most 100. */
+  errorCodes?: readonly string[];
+  /** Ended, and the latest attempt ran for this long or longer. */
+  minRunSeconds?: number;
+  maxRunSeconds?: number;
+  /** Of the latest attempt. */
+  worker?: string;
 }
 
 export const SUMMARY = `taskId name version input state attempt seq progress submittedAt startedAt finishedAt expiresAt tags
