@@ -24,7 +24,6 @@ from cluster.task_types.registry import Registry
 from graphql_api.auth.authenticate import Authenticator
 from graphql_api.auth.connections import ConnectionRegistry
 from graphql_api.auth.http import audit_refusal, status_of
-from graphql_api.auth.keys import KEYS_CHANGED
 from graphql_api.auth.sign_in import SignIn
 from graphql_api.errors import STORE_UNAVAILABLE
 from graphql_api.execution.document_cache import DocumentCache
@@ -95,10 +94,8 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
 
         app.state.graphql = endpoints(schema)
         reloading = Reloading(node, make, serve)
-        node.loops += [authenticator.loop, *app.state.graphql["websocket"].loops]
-        node.broadcast_listeners.append(
-            lambda message: authenticator.keys.mark_stale() if message == KEYS_CHANGED else None
-        )
+        node.loops += [*authenticator.loops, *app.state.graphql["websocket"].loops]
+        node.broadcast_listeners.append(authenticator.on_broadcast)
         await node.start()
         authenticator.start()
         app.state.graphql["websocket"].start()

@@ -192,3 +192,8 @@ class Keys:
     def task_token_secret_key(self) -> str:
         """The secret that signs task tokens, unless TASK_TOKEN_SECRETS is set."""
         return f"{self.prefix}:token_secret"
+
+    @property
+    def revoked_tokens_key(self) -> str:
+        """The task tokens that were revoked one by one, by the seconds at which they would have ended."""
+        return f"{self.prefix}:revoked_tokens"

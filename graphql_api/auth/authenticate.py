@@ -26,7 +26,7 @@ from graphql_api.auth.callers import (
     tenant_name,
 )
 from graphql_api.auth.connections import ConnectionRegistry
-from graphql_api.auth.keys import KEY, KeyRing
+from graphql_api.auth.keys import KEY, KEYS_CHANGED, KeyRing
 from graphql_api.auth.task_tokens import PREFIX, TaskTokens
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Authenticator:
         self._sockets = sockets
         self._salt: bytes | None = None
         self.keys = KeyRing(store)
-        self.task_tokens = TaskTokens(settings, store, self.keys.now)
+        self.task_tokens = TaskTokens(settings, store, self.keys.now, self.keys.mark_stale)
         self._verifier: TokenVerifier | None = None
         if settings.oidc_issuer or settings.jwks_file:
             # Imported only if needed: its libraries take a sixteenth of an api node's start.
@@ -63,6 +63,7 @@ class Authenticator:
 
             self._verifier = TokenVerifier(settings)
         self.loop = BackgroundLoop("credential watch", self._close_connections)
+        self.loops = [self.loop, self.task_tokens.revoked.loop]
         self._watching = False
 
     def start(self) -> None:
@@ -75,9 +76,17 @@ class Authenticator:
             self._watching = True
             self.keys.mark_stale()
             self.loop.start()
+            self.task_tokens.revoked.loop.start()
 
     async def close(self) -> None:
         await self.loop.close()
+        await self.task_tokens.revoked.loop.close()
+
+    def on_broadcast(self, message: str) -> None:
+        """Handles a message to all nodes."""
+        if message == KEYS_CHANGED:
+            self.keys.mark_stale()
+        self.task_tokens.revoked.on_broadcast(message)
 
     async def caller(self, credential: str | None, address: str) -> Caller:
         """The caller with this credential.
@@ -118,6 +127,8 @@ class Authenticator:
         """Whether a caller's credential is still valid."""
         if caller.key_id is not None and not self.keys.is_valid(caller.key_id):
             return False
+        if self.task_tokens.revoked.knows(caller.token_ids):
+            return False
         now = time.time() if caller.confinement is None else self.keys.now()
         return caller.expires_at is None or caller.expires_at > now
 
@@ -141,7 +152,7 @@ class Authenticator:
 
     async def _by_task_token(self, text: str) -> Caller:
         claims = await self.task_tokens.read(text)
-        if claims is None:
+        if claims is None or await self.task_tokens.revoked.has(claims.token_ids):
             raise Unauthenticated("the task token is not valid: forged, expired or revoked; make another one")
         tenant, title, scopes = "", claims.creator, claims.scopes
         if self.required:
@@ -158,7 +169,7 @@ class Authenticator:
                 scopes = scopes if Scope.ADMIN in key.scopes else scopes & key.scopes
         return Caller(
             f"{TOKEN_NAME}{claims.creator}", scopes, tenant, "", claims.key_id, claims.expires_at, claims.account,
-            f"task token of {title}", "", claims.confinement,
+            f"task token of {title}", "", claims.confinement, claims.token_ids,
         )  # fmt: skip
 
     async def _with_salt(self, caller: Caller) -> Caller:

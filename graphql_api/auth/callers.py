@@ -65,6 +65,7 @@ class Caller:
         title: for people: the name of the API key, or the subject of the JWT; empty without a credential.
         address: the client's address.
         confinement: which of the tenant's tasks a task token is for; None for other credentials, which are for all.
+        token_ids: of a task token, its id and that of the one it was made with: it ends if one of them is revoked.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Caller:
     title: str = ""
     address: str = ""
     confinement: Confinement | None = None
+    token_ids: tuple[str, ...] = ()
 
     @property
     def actor(self) -> Actor:

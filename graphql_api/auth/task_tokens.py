@@ -8,6 +8,7 @@ for it: JWTs are only accepted with asymmetric keys of an issuer, and never begi
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
 import logging
 import re
@@ -23,6 +24,7 @@ from cluster.settings import Settings
 from cluster.store.async_store import Store
 from graphql_api.auth.callers import TOKEN_NAME, Caller, Scope, parse_scopes
 from graphql_api.auth.confinement import Confinement
+from graphql_api.auth.revoked_tokens import RevokedTokens
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +45,9 @@ class Claims:
         account: the creator's.
         key_id: the creator's API key, with which the token ends; None if it had none.
         expires_at: seconds since 1970.
+        nonce: random, so that no two tokens have the same text; empty in the tokens of links.
+        made_with: id of the task token with which a link was made; empty for other credentials.
+        token_id: what the token is revoked by; empty until it is read.
     """
 
     creator: str
@@ -51,13 +56,21 @@ class Claims:
     scopes: frozenset[Scope]
     confinement: Confinement
     expires_at: int
+    nonce: str = ""
+    made_with: str = ""
+    token_id: str = ""
+
+    @property
+    def token_ids(self) -> tuple[str, ...]:
+        """The tokens that this one ends with."""
+        return tuple(filter(None, (self.token_id, self.made_with)))
 
     def dump(self) -> bytes:
         confined = self.confinement
         named = {
             "by": self.creator, "acc": self.account, "key": self.key_id, "scp": sorted(self.scopes),
             "ids": sorted(confined.task_ids), "tag": confined.tag, "run": sorted(confined.names), "get": confined.path,
-            "exp": self.expires_at,
+            "exp": self.expires_at, "jti": self.nonce, "via": self.made_with,
         }  # fmt: skip
         return orjson.dumps({name: value for name, value in named.items() if value})
 
@@ -67,7 +80,10 @@ class Claims:
         confinement = Confinement(
             frozenset(raw.get("ids", ())), raw.get("tag", ""), frozenset(raw.get("run", ())), raw.get("get", "")
         )
-        return cls(raw["by"], raw["acc"], raw.get("key"), parse_scopes(raw.get("scp", ())), confinement, raw["exp"])
+        return cls(
+            raw["by"], raw["acc"], raw.get("key"), parse_scopes(raw.get("scp", ())), confinement, raw["exp"],
+            raw.get("jti", ""), raw.get("via", ""), _encode(hashlib.sha256(text).digest()[:16]),
+        )  # fmt: skip
 
 
 class TaskTokens:
@@ -75,9 +91,16 @@ class TaskTokens:
 
     Args:
         now: the time in seconds since 1970, by a clock that the nodes share.
+        on_revoked: called when a token was revoked by itself.
+
+    Attributes:
+        revoked: the tokens that were, which `read` does not ask for.
     """
 
-    def __init__(self, settings: Settings, store: Store, now: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, now: Callable[[], float], on_revoked: Callable[[], None] = lambda: None
+    ) -> None:
+        self.revoked = RevokedTokens(store, now, on_revoked)
         self._store = store
         self._now = now
         self._configured = bool(settings.task_token_secrets)
@@ -108,6 +131,7 @@ class TaskTokens:
         claims = Claims(
             creator.name.removeprefix(TOKEN_NAME), creator.account, creator.key_id,
             frozenset(scope for scope in scopes if creator.has(scope)), confinement, int(ends),
+            "" if steady_seconds else secrets.token_hex(8), *creator.token_ids[:1],
         )  # fmt: skip
         payload = _encode(claims.dump())
         return Issued(f"{PREFIX}{payload}.{_signature(self._keys[0], payload)}", claims.expires_at, claims.scopes)

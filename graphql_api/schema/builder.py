@@ -39,7 +39,7 @@ from graphql_api.schema.task_change import make_task_change
 from graphql_api.schema.task_connection import make_task_connection
 from graphql_api.schema.task_event import make_task_event
 from graphql_api.schema.task_object import make_task
-from graphql_api.schema.task_token import token_field
+from graphql_api.schema.task_token import token_mutations
 from graphql_api.schema.type_mapping import TypeMap
 from graphql_api.schema.upload_types import upload_field
 from graphql_api.schema.webhook_types import webhook_mutations
@@ -153,7 +153,7 @@ def _assemble(
                 *bulk_fields(),
                 *operator_fields(task),
                 upload_field(),
-                token_field(),
+                *token_mutations(),
                 *webhook_mutations(),
             ],
         ),

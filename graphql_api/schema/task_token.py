@@ -3,12 +3,14 @@
 # No `from __future__ import annotations` here: Strawberry must see the types of this schema, not their names.
 
 import datetime
+from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
 import strawberry
 from strawberry.types.field import StrawberryField
 
 from cluster.errors import BadInput, Forbidden
+from cluster.store.actor import Actor
 from cluster.store.audit_stream import AuditAction
 from cluster.task_types.registry import Registry
 from cluster.task_types.task_id import check_task_id
@@ -74,11 +76,41 @@ async def create_task_token(
         AuditAction.TOKEN_CREATED,
         caller.actor,
         task_ids=sorted(confinement.task_ids),
-        code=" ".join([*sorted(issued.scopes), *sorted(confinement.names), *([f"tag={tag}"] if tag else [])]),
+        code=_summary(issued.scopes, confinement),
     )
     expires_at = to_datetime(issued.expires_at * 1000)
     assert expires_at is not None
     return TaskToken(token=issued.text, expires_at=expires_at, scopes=sorted(issued.scopes))
+
+
+async def revoke_task_token(info: ApiInfo, token: str) -> bool | None:
+    context = info.context
+    caller, node = context.caller, context.node
+    assert context.task_tokens is not None
+    claims = await context.task_tokens.read(token)
+    if claims is None or await context.task_tokens.revoked.has(claims.token_ids):
+        return False
+    if claims.confinement.path:
+        raise BadInput("a link ends by itself, or with the credential that it was made with", argument="token")
+    if caller.confinement is None:
+        if not caller.can_name(Actor(claims.creator, claims.account)):
+            raise Forbidden("a task token can be revoked by callers of the tenant that made it, and by admins")
+    elif claims.token_id not in caller.token_ids:
+        raise Forbidden("with a task token no other can be revoked than that one")
+    await context.task_tokens.revoked.add(claims.token_id, claims.account, claims.expires_at)
+    node.audit.add(
+        AuditAction.TOKEN_REVOKED,
+        caller.actor,
+        task_ids=sorted(claims.confinement.task_ids),
+        code=_summary(claims.scopes, claims.confinement),
+    )
+    return True
+
+
+def _summary(scopes: Iterable[Scope], confinement: Confinement) -> str:
+    """A token in the audit log."""
+    tag = [f"tag={confinement.tag}"] if confinement.tag else []
+    return " ".join([*sorted(scopes), *sorted(confinement.names), *tag])
 
 
 def _checked_scopes(caller: Caller, wanted: list[Scope]) -> list[Scope]:
@@ -114,11 +146,20 @@ def _confinement(
     return Confinement(frozenset(check_task_id(task_id) for task_id in task_ids), "".join(tags), frozenset(names))
 
 
-def token_field() -> StrawberryField:
-    """`createTaskToken`."""
-    return make_field(
-        "create_task_token",
-        resolver=create_task_token,
-        description="Makes a credential for a browser: for some tasks, for a short time, and for no more than the "
-        "caller itself may do. It ends with the caller's own credential.",
-    )
+def token_mutations() -> list[StrawberryField]:
+    """What makes task tokens and ends them."""
+    return [
+        make_field(
+            "create_task_token",
+            resolver=create_task_token,
+            description="Makes a credential for a browser: for some tasks, for a short time, and for no more than the "
+            "caller itself may do. It ends with the caller's own credential.",
+        ),
+        make_field(
+            "revoke_task_token",
+            resolver=revoke_task_token,
+            description="Ends a task token on all nodes, with its open connections and the links that were made with "
+            "it: one that the caller's tenant made, or the token that the caller itself has, as when a user of a page "
+            "signs out. False if it was not valid any more.",
+        ),
+    ]

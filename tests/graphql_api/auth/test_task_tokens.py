@@ -21,19 +21,22 @@ from hypothesis import strategies as st
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
+from cluster.errors import BadInput, StoreUnavailable
 from cluster.settings import Settings, load_settings
 from cluster.store import task_search
 from cluster.store.async_store import Store
+from cluster.task_types.registry import load_registry
 from dask_graphql.cli import command
 from graphql_api.auth.callers import Caller, Scope
 from graphql_api.auth.confinement import Confinement
 from graphql_api.auth.keys import KEYS_CHANGED, revoke_key
+from graphql_api.auth.revoked_tokens import RevokedTokens
 from graphql_api.auth.task_tokens import TaskTokens
 from tests.api_node import api_node
 from tests.sockets import dial, receive, send
 from tests.system import RedisServer
 from tests.task_modules.pictures import DOT
-from tests.tenants import World, world
+from tests.tenants import PICTURES, World, world
 
 SECRET: Final = "0123456789abcdef" * 4
 
@@ -385,6 +388,83 @@ async def test_all_tokens_end_when_the_secret_is_replaced(shared: World, monkeyp
     assert useless.exit_code != 0
     assert (await shared.post(token, "{ caller { name } }")).status_code == 401
     assert (await shared.post(await make_token(shared, creator, 'tag: "x"'), "{ caller { name } }")).status_code == 200
+
+
+async def revoke(world: World, credential: str, token: str) -> Any:
+    answer = (await world.post(credential, f'mutation {{ revokeTaskToken(token: "{token}") }}')).json()
+    [error] = answer.get("errors") or [None]
+    return error["extensions"]["code"] if error else answer["data"]["revokeTaskToken"]
+
+
+async def test_one_token_is_revoked_with_its_sockets_and_links_on_every_node(shared: World) -> None:
+    creator = await shared.key("one by one")
+    task_id = (await shared.submit(creator, "linked"))["taskId"]
+    await shared.end(task_id)
+    token, twin = [await make_token(shared, creator, f'taskIds: ["{task_id}"]') for _ in range(2)]
+    assert token != twin
+    query = f'{{ task(taskId: "{task_id}") {{ result {{ ... on Portrait {{ image {{ href }} }} }} }} }}'
+    link, other_link = [(await shared.ask(one, query))["task"]["result"]["image"]["href"] for one in (token, twin)]
+    assert (await shared.client.get(link)).status_code == 200
+    async with api_node(shared.settings, load_registry((PICTURES,))) as other_node:
+        headers = {"Authorization": f"Bearer {token}"}
+        body = {"query": "{ caller { name } }"}
+        assert (await shared.client.post(other_node, json=body, headers=headers)).status_code == 200
+        async with dial(other_node, "graphql-transport-ws") as socket:
+            await send(socket, {"type": "connection_init", "payload": {"authorization": f"Bearer {token}"}})
+            assert (await receive(socket))["type"] == "connection_ack"
+            assert await revoke(shared, creator, token) is True
+            await closed(socket)
+        assert (await shared.client.post(other_node, json=body, headers=headers)).status_code == 401
+    assert (await shared.post(token, "{ caller { name } }")).status_code == 401
+    assert (await shared.client.get(link)).status_code == 401
+    assert await revoke(shared, creator, token) is False
+    assert (await shared.ask(twin, "{ caller { name } }"))["caller"] is not None
+    assert (await shared.client.get(other_link)).status_code == 200
+    admin = await shared.key("auditor", frozenset({Scope.ADMIN}))
+    async with asyncio.timeout(5):
+        while not (
+            lines := (await shared.ask(admin, "{ audit(action: TOKEN_REVOKED) { nodes { taskIds code } } }"))["audit"]
+        )["nodes"]:
+            await asyncio.sleep(0.05)
+    assert lines["nodes"] == [{"taskIds": [task_id], "code": "read"}]
+
+
+async def test_a_token_is_revoked_by_its_tenant_an_admin_or_itself(shared: World) -> None:
+    creator, stranger = await shared.key("owner"), await shared.key("stranger")
+    admin = await shared.key("chief", frozenset({Scope.ADMIN}))
+    first, second, third = [await make_token(shared, creator, 'tag: "x"') for _ in range(3)]
+    for other in (stranger, third):
+        assert await revoke(shared, other, first) == "FORBIDDEN"
+    assert [await revoke(shared, by, token) for by, token in ((creator, first), (admin, second), (third, third))] == [
+        True
+    ] * 3
+    for token in (first, second, third):
+        assert (await shared.post(token, "{ caller { name } }")).status_code == 401
+    assert await revoke(shared, stranger, "dgt_x.y") is False
+
+
+async def test_revoked_tokens_are_bounded_and_dropped_when_they_would_have_ended(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr("graphql_api.auth.revoked_tokens.MAX_PER_ACCOUNT", 2)
+    revoked = RevokedTokens(store, lambda: now)
+    await revoked.add("a", "acme", 1_010)
+    await revoked.add("b", "acme", 1_020)
+    with pytest.raises(BadInput, match="revoke the API key"):
+        await revoked.add("c", "acme", 1_020)
+    await revoked.add("d", "bank", 1_020)
+    now = 1_015.0
+    await revoked.add("c", "acme", 1_020)
+    assert await RevokedTokens(store, lambda: now).has(["c"])
+    assert await store.command("ZCARD", store.calls.revoked_tokens_key) == 3
+
+
+async def test_a_node_that_cannot_read_the_revoked_tokens_accepts_none(settings: Settings) -> None:
+    closed_port = Store(replace(settings, redis_url="redis://127.0.0.1:1/0"))
+    with pytest.raises(StoreUnavailable):
+        await RevokedTokens(closed_port, time.time).has(["a"])
+    await closed_port.close()
 
 
 async def test_secrets_of_the_setting_are_rotated_without_a_gap(store: Store, settings: Settings) -> None:
