@@ -26,6 +26,7 @@ from cluster.api_node.reloads import Reloads
 from cluster.api_node.result_delivery import ResultDelivery
 from cluster.api_node.served_versions import ServedVersions
 from cluster.api_node.slot_claimer import SlotClaimer
+from cluster.api_node.stream_blobs import StreamBlobs
 from cluster.api_node.submission import Submissions
 from cluster.api_node.wait_reader import WaitReader
 from cluster.api_node.waiters import Waiters
@@ -61,6 +62,7 @@ class Node:
     dispatcher: Dispatcher
     submissions: Submissions
     files: Files
+    stream_blobs: StreamBlobs
     webhooks: Webhooks
     webhook_deliverer: WebhookDeliverer
     cancellations: Cancellations
@@ -144,7 +146,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
     )
 
     webhooks = Webhooks(settings, store)
-    webhook_deliverer = WebhookDeliverer(store, webhooks, node_id)
+    webhook_deliverer = WebhookDeliverer(store, webhooks, registry, node_id)
 
     def on_paused() -> None:
         logger.info("paused task types: %s", ", ".join(sorted(paused_types.names)) or "none")
@@ -192,6 +194,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         dispatcher=dispatcher,
         submissions=submissions,
         files=files,
+        stream_blobs=StreamBlobs(store),
         webhooks=webhooks,
         webhook_deliverer=webhook_deliverer,
         cancellations=cancellations,

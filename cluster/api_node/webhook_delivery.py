@@ -24,6 +24,7 @@ from cluster.store.keys import SHARDS
 from cluster.store.record import Record, TaskState
 from cluster.store.webhook_calls import DeliveryOutcome, DueDelivery
 from cluster.store.webhooks import WEBHOOK_ID
+from cluster.task_types.registry import Registry
 from cluster.webhooks.payload import make_payload
 from cluster.webhooks.retry_schedule import Answer, Verdict, decide
 from cluster.webhooks.sender import Sender
@@ -55,11 +56,16 @@ class _Receiver:
 
 
 class WebhookDeliverer(LeaderService):
-    """One node's candidate for the delivery of webhooks."""
+    """One node's candidate for the delivery of webhooks.
 
-    def __init__(self, store: Store, webhooks: Webhooks, node: str) -> None:
+    Args:
+        registry: the task types, whose outputs say what is hidden.
+    """
+
+    def __init__(self, store: Store, webhooks: Webhooks, registry: Registry, node: str) -> None:
         super().__init__(store, "webhook delivery", store.calls.webhook_sender_key, node)
         self._webhooks = webhooks
+        self._registry = registry
         self._sender: Sender | None = None
         self._sending: set[asyncio.Task[None]] = set()
         self._per_account: Counter[str] = Counter()
@@ -162,7 +168,8 @@ class WebhookDeliverer(LeaderService):
 
     async def _send(self, url: str, delivery: DueDelivery, record: Record | None) -> Answer:
         assert self._sender is not None
-        body = make_payload(delivery, record)
+        task_type = self._registry.get(delivery.name)
+        body = make_payload(delivery, record, task_type and task_type.output)
         secrets = await self._webhooks.secrets(delivery.account, delivery.to)
         headers = signed_headers(delivery.delivery_id, int(time.time()), body, secrets)
         return await self._sender.send(url, headers, body)

@@ -21,6 +21,7 @@ from cluster.task_types.callables import origin_of, reject_unsupported_callable,
 from cluster.task_types.concurrency import Limit, parse_concurrency
 from cluster.task_types.core_schema import reject_lossy_types
 from cluster.task_types.data_files import argument_annotation
+from cluster.task_types.hidden_fields import reject_shown
 from cluster.task_types.input_errors import describe_value
 from cluster.task_types.output_type import OutputType
 from cluster.task_types.pydantic_internals import core_schema_of
@@ -102,6 +103,7 @@ def declare(
     for item in arguments:
         reject_opaque_types(item.annotation, f"{where}, {item.name}")
     reject_opaque_types(returns if yielded is None else yielded, f"{where}, the return type")
+    reject_shown(hints["return"] if yielded is None else yielded, f"{where}, the return type")
     for cls, _ in classes_in(returns):
         if is_table(cls) and cls.row is not None:
             check_row(cls.row, f"{where}, the return type")

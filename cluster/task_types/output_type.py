@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic_core import SchemaValidator
 from cluster.task_types.annotations import classes_in
 from cluster.task_types.conversion import to_builtin
 from cluster.task_types.core_schema import Traits, traits_of
+from cluster.task_types.hidden_fields import Strip, hidden_stripper
 from cluster.task_types.json_reader import json_reader, output_validator
 from cluster.task_types.result_checks import DeclaredType, InvalidOutput, check_output
 from cluster.task_types.round_trip import difference
@@ -73,6 +75,14 @@ class OutputType:
         """
         return self._reader.validate_json(encoded, by_alias=False, by_name=True)
 
+    def shown(self, encoded: bytes) -> bytes:
+        """The JSON of a value as clients may see it: without `Hidden` fields."""
+        strip = self._strip_hidden
+        if strip is None:
+            return encoded
+        # Not orjson, which reads integers beyond 64 bits as floats.
+        return json.dumps(strip(json.loads(encoded)), ensure_ascii=False, separators=(",", ":")).encode()
+
     @cached_property
     def has_blobs(self) -> bool:
         """Whether there may be a Blob in a value."""
@@ -82,6 +92,10 @@ class OutputType:
     def declared(self) -> DeclaredType:
         """What conversions and checks need of the annotation."""
         return DeclaredType(self.annotation)
+
+    @cached_property
+    def _strip_hidden(self) -> Strip | None:
+        return hidden_stripper(self.annotation)
 
     @cached_property
     def _traits(self) -> Traits:

@@ -6,13 +6,16 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from cluster.api_node.node import Node
-from cluster.errors import BlobError
+from cluster.errors import BlobError, ResultUnreadable
 from cluster.store.blob_store import CHUNK_BYTES, BlobStore
+from cluster.store.record import Record
 from cluster.task_types.task_id import TASK_ID
+from cluster.task_types.task_type import TaskType
 from cluster.task_types.value_types import Blob
 from cluster.task_types.walk import instances_in
 from graphql_api.auth.callers import Caller, Scope
@@ -91,20 +94,44 @@ def _number(text: str | None) -> int | None:
 
 async def find_blob(node: Node, key: str, caller: Caller) -> Blob | None:
     """The blob with this key, if the caller may see it and its task's record still exists."""
-    values = await kept_outputs(node, key.split("/")[0], caller)
-    return next((blob for blob in instances_in(values, Blob) if blob.key == key), None)
+    found = await _visible_task(node, key.split("/")[0], caller)
+    if found is None:
+        return None
+    record, task_type = found
+    values = await _outputs_of(node, record, task_type)
+    blob = next((blob for blob in instances_in(values, Blob) if blob.key == key), None)
+    if blob is None and record.result is None and task_type.items is not None:
+        blob = await node.stream_blobs.find(record, task_type.items, key)
+    return blob
 
 
 async def kept_outputs(node: Node, task_id: str, caller: Caller) -> list[Any]:
     """The outputs of a task that are kept: of its last run, and of the one before while it runs again. None if the
-    caller may not see them."""
+    caller may not see them.
+
+    Raises:
+        ResultUnreadable: one does not fit what the task type returns today.
+    """
+    found = await _visible_task(node, task_id, caller)
+    return [] if found is None else await _outputs_of(node, *found)
+
+
+async def _visible_task(node: Node, task_id: str, caller: Caller) -> tuple[Record, TaskType] | None:
     if not TASK_ID.fullmatch(task_id):
-        return []
+        return None
     record = await node.store.read(task_id)
     task_type = record and node.registry.get(record.name)
-    if record is None or not task_type or not caller.can_see(record):
-        return []
+    return None if record is None or not task_type or not caller.can_see(record) else (record, task_type)
+
+
+async def _outputs_of(node: Node, record: Record, task_type: TaskType) -> list[Any]:
     kept = [] if record.result is None else [record.result]
-    if record.previous_at is not None and (previous := await node.store.read_previous_result(task_id)) is not None:
+    if record.previous_at is not None and (previous := await node.store.read_previous_result(record.task_id)):
         kept.append(previous)
-    return [task_type.output.read(result) for result in kept]
+    try:
+        return [task_type.output.read(result) for result in kept]
+    except ValidationError:
+        raise ResultUnreadable(
+            f"the kept result of {record.task_id} does not fit what {record.name} returns today; submit the task with "
+            "recompute: true"
+        ) from None

@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations` here: Strawberry must see the types of this schema, not their names.
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -29,6 +30,8 @@ from graphql_api.strawberry_internals import make_field, set_type_check
 
 DEFAULT_ITEMS: Final = 100
 """Items in one page of a kept stream without `first`."""
+CURSOR: Final = re.compile("([0-9]{1,10}):([0-9]{1,10})")
+"""Attempt and number of an item. Neither ever has more digits, and the scripts read longer ones as other numbers."""
 NUMBER_BITS: Final = 32
 """Bits of an item's number in the id of its server-sent event; those above are its attempt."""
 
@@ -157,9 +160,15 @@ def make_task_item(item_union: Any, streams: dict[str, StreamType]) -> type:
         def number(self) -> int:
             return self.item.number
 
-        @strawberry.field(description="The item as JSON, with the names of the task's types.")
-        def value(self) -> strawberry.scalars.JSON | None:
-            return orjson.loads(self.item.json)  # type: ignore[no-any-return]
+        @strawberry.field(
+            description="The item as JSON, with the names of the task's types; null if the api does not know the task "
+            "type."
+        )
+        def value(self, info: ApiInfo) -> strawberry.scalars.JSON | None:
+            declared = info.context.node.registry.get(self.item.record.name)
+            if declared is None or declared.items is None:
+                return None  # nothing tells what is hidden
+            return orjson.loads(declared.items.shown(self.item.json))  # type: ignore[no-any-return]
 
         if item_union is not None:
 
@@ -196,10 +205,9 @@ def parse_cursor(cursor: str | None) -> tuple[int | None, int]:
     """
     if not cursor:
         return None, 0
-    attempt, _, number = cursor.partition(":")
-    if not (attempt.isdecimal() and number.isdecimal() and len(cursor) <= 30):
+    if not (match := CURSOR.fullmatch(cursor)):
         raise BadInput(f"after is the cursor of an item, not {cursor[:40]!r}", argument="after")
-    return int(attempt), int(number)
+    return int(match[1]), int(match[2])
 
 
 def event_id(item: Item) -> int:

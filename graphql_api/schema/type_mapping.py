@@ -33,9 +33,10 @@ from cluster.task_types.annotations import (
 from cluster.task_types.array_types import is_array
 from cluster.task_types.declaration import output_annotation
 from cluster.task_types.file import File
+from cluster.task_types.hidden_fields import is_hidden
 from cluster.task_types.input_errors import describe_value
 from cluster.task_types.result_checks import INT_MAX, INT_MIN
-from cluster.task_types.result_fields import HiddenMark, result_fields
+from cluster.task_types.result_fields import result_fields
 from cluster.task_types.table_types import is_table
 from cluster.task_types.value_types import BigIntMark, Blob
 from graphql_api.answer_size import current_answer
@@ -233,7 +234,7 @@ class TypeMap:
         docs = attribute_docs(cls)
         members: list[StrawberryField] = []
         for item in fields_of(cls):
-            if _hidden(item.annotation) and not is_input:
+            if is_hidden(item.annotation) and not is_input:
                 continue
             if not item.settable:
                 if is_input:
@@ -326,7 +327,3 @@ def _is_enum_name(name: str) -> bool:
 
 def _qualified_name(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
-
-
-def _hidden(annotation: Any) -> bool:
-    return any(isinstance(mark, HiddenMark) for mark in unwrap_annotated(annotation)[1])

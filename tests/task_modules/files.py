@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import dask
 
-from dask_graphql import Blob, File, Graph, Stream, cancelled, save_blob, task
+from dask_graphql import Blob, File, Graph, Hidden, Stream, cancelled, save_blob, task
 
 
 @dataclass
@@ -52,6 +53,7 @@ def split_file(file: File, parts: int = 3) -> Graph[Pieces]:
 class Shard:
     source: File
     blob: Blob
+    note: Annotated[str, Hidden] = "for nobody"
 
 
 @task

@@ -43,7 +43,7 @@ async def test_a_file_that_was_never_uploaded_is_refused_before_anything_is_subm
 
 
 @pytest.mark.slow
-async def test_a_blob_in_an_item_of_a_stream_is_an_argument_while_the_stream_runs_on(
+async def test_a_blob_in_an_item_of_a_stream_is_a_download_and_an_argument_while_the_stream_runs_on(
     system: System, tmp_path: Path
 ) -> None:
     content = os.urandom(1_000)
@@ -53,11 +53,18 @@ async def test_a_blob_in_an_item_of_a_stream_is_an_argument_while_the_stream_run
     submitted = await system.ask(query, {"file": sent["id"], "folder": str(tmp_path)})
     task_id = submitted["submitDripBlobs"]["taskId"]
     items = """subscription($id: ID!) { taskItems(taskId: $id) {
-        typed { ... on Shard { source blob { fileId } } } } }"""
+        value typed { ... on Shard { source blob { fileId url href } } } } }"""
     async with Socket.open(system.url) as socket:
         arriving = socket.subscribe(items, {"id": task_id})
-        shard = (await anext(arriving))["taskItems"]["typed"]
+        item = (await anext(arriving))["taskItems"]
+        shard = item["typed"]
         assert shard["source"] == sent["id"]
+        assert item["value"].keys() == {"source", "blob"}  # without what is hidden
+        async with httpx.AsyncClient() as http:
+            # Each node finds it by itself.
+            for url in (shard["blob"]["href"], system.url_of(1).removesuffix("/graphql") + shard["blob"]["url"]):
+                assert (await http.get(url)).content == content[:10]
+                assert (await http.get(url.replace("shard.bin", "other.bin").partition("?")[0])).status_code == 404
         for file, expected in ((shard["blob"]["fileId"], content[:10]), (shard["source"], content)):
             query = "mutation($file: FileId!) { submitDigestFile(file: $file) { taskId } }"
             digest = (await system.ask(query, {"file": file}))["submitDigestFile"]

@@ -83,9 +83,10 @@ async def test_blobs_of_items_can_be_downloaded(system: System) -> None:
 async def test_a_wrong_cursor_is_refused(system: System) -> None:
     async with Socket.open(system.url) as socket:
         socket.share()
-        with pytest.raises(Refused) as raised:
-            await socket.collect(ITEMS, {"id": "0" * 32, "after": "nonsense"})
-    assert raised.value.code == "BAD_INPUT"
+        for cursor in ("nonsense", "1:-1", f"1:{10**20}", f"{2**64}:1", "\u0661:1"):
+            with pytest.raises(Refused) as raised:
+                await socket.collect(ITEMS, {"id": "0" * 32, "after": cursor})
+            assert raised.value.code == "BAD_INPUT"
 
 
 async def test_the_python_client_yields_items_and_returns_them_all_as_the_declared_class(

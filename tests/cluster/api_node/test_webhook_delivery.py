@@ -10,7 +10,7 @@ import hmac
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 
@@ -22,9 +22,29 @@ from cluster.store.async_store import Store
 from cluster.store.record import TaskState
 from cluster.store.task_filter import TaskFilter
 from cluster.store.webhook_deliveries import Delivery, DeliveryStatus, read_deliveries
+from cluster.task_types.registry import Registry, _registered
 from cluster.webhooks.sender import Sender
+from dask_graphql import Hidden, task
 
 ID = "b9a7c7263c0332d12e52f09809754586"
+
+
+@dataclass
+class Sum:
+    sum: int
+    secret: Annotated[str | None, Hidden] = None
+
+
+def add(a: int) -> Sum:
+    return Sum(a)
+
+
+@pytest.fixture
+def registry() -> Registry:
+    task(name="add")(add)
+    made = Registry()
+    made.add(_registered[__name__, "add"])
+    return made
 
 
 @dataclass
@@ -85,8 +105,8 @@ def webhooks(settings: Settings, store: Store) -> Webhooks:
 
 
 @pytest.fixture
-async def deliverer(store: Store, webhooks: Webhooks) -> AsyncIterator[WebhookDeliverer]:
-    made = WebhookDeliverer(store, webhooks, "node")
+async def deliverer(store: Store, webhooks: Webhooks, registry: Registry) -> AsyncIterator[WebhookDeliverer]:
+    made = WebhookDeliverer(store, webhooks, registry, "node")
     made.start()
     yield made
     await made.close()
@@ -149,6 +169,18 @@ async def test_a_failure_is_told_with_its_error_and_a_long_output_is_left_out(
     told = [json.loads(body)["data"] for _, body in await receiver.requests(2)]
     assert told[0]["error"] == {"code": "SHORT_OF_LUCK", "message": "it broke", "type": "ValueError"}
     assert "output" not in told[0] | told[1]
+
+
+async def test_an_output_is_told_without_what_it_hides_and_not_at_all_if_nothing_says_what_that_is(
+    store: Store, webhooks: Webhooks, registry: Registry, deliverer: WebhookDeliverer, receiver: Receiver
+) -> None:
+    await end(store, webhooks, url=receiver.url, result=b'{"sum":5,"secret":"the vault is open"}')
+    await receiver.requests(1)
+    registry.replace(Registry())
+    await end(store, webhooks, "c" + ID[1:], url=receiver.url)
+    known, unknown = (json.loads(body)["data"] for _, body in await receiver.requests(2))
+    assert known["output"] == {"sum": 5}
+    assert "output" not in unknown
 
 
 async def test_a_webhook_is_told_of_what_meets_its_filter_and_nothing_else(
@@ -255,7 +287,7 @@ async def test_what_another_node_has_just_changed_is_known_before_anything_is_dr
 
 
 async def test_a_node_that_has_just_started_knows_all_webhooks_and_secrets(
-    settings: Settings, store: Store, receiver: Receiver
+    settings: Settings, store: Store, registry: Registry, receiver: Receiver
 ) -> None:
     webhook_settings = replace(settings, webhook_networks="127.0.0.0/8")
     elsewhere = Webhooks(webhook_settings, store)
@@ -264,7 +296,7 @@ async def test_a_node_that_has_just_started_knows_all_webhooks_and_secrets(
     started = Webhooks(webhook_settings, store)
     await started.loaded()
     assert started.table.value == elsewhere.table.value
-    fresh = WebhookDeliverer(store, Webhooks(webhook_settings, store), "fresh")
+    fresh = WebhookDeliverer(store, Webhooks(webhook_settings, store), registry, "fresh")
     fresh.start()
     [(headers, body)] = await receiver.requests(1)
     newest, _ = await elsewhere.secrets("acme", receiver.url)
@@ -286,16 +318,16 @@ async def test_what_a_host_answers_one_account_does_not_hold_up_another(
 
 
 async def test_a_deliverer_that_dies_in_the_middle_leaves_its_deliveries_to_the_next(
-    store: Store, webhooks: Webhooks, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    store: Store, webhooks: Webhooks, registry: Registry, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cluster.store.webhook_calls.LEASE_SECONDS", 1.0)
     receiver.answers.append("silence")
-    first = WebhookDeliverer(store, webhooks, "first")
+    first = WebhookDeliverer(store, webhooks, registry, "first")
     first.start()
     await end(store, webhooks, url=receiver.url)
     await receiver.requests(1)
     await first.close()
-    second = WebhookDeliverer(store, webhooks, "second")
+    second = WebhookDeliverer(store, webhooks, registry, "second")
     second.start()
     (one, _), (two, _) = await receiver.requests(2)
     assert one["webhook-id"] == two["webhook-id"]

@@ -15,11 +15,13 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 import graphql_api.http.blob_downloads
+from cluster.errors import ResultUnreadable
 from cluster.store.folder_blob_store import FolderBlobStore
 from cluster.task_types.registry import Registry, _registered
 from cluster.worker.outcome import Succeeded, encode
 from dask_graphql import Blob, task
 from graphql_api.auth.callers import Caller
+from graphql_api.auth.http import status_of
 
 TASK_ID = "0" * 32
 
@@ -46,7 +48,9 @@ class Api:
         registry.add(_registered[__name__, "makes_files"])
         made = encode(registry["makes_files"], value, 10_000)
         assert isinstance(made, Succeeded)
-        self.record = record = SimpleNamespace(name="makes_files", result=made.result, tenant="", previous_at=None)
+        self.record = record = SimpleNamespace(
+            task_id=TASK_ID, name="makes_files", result=made.result, tenant="", previous_at=None
+        )
 
         async def read(task_id: str) -> Any:
             return record
@@ -97,6 +101,14 @@ async def test_a_blob_of_the_run_before_is_found_until_there_is_a_new_result(
     assert (await api.get(blob("old"))).status_code == 404
     api.record.previous_at = 1
     assert (await api.get(blob("old"))).status_code == 200
+
+
+async def test_a_result_of_an_earlier_type_is_refused_as_in_graphql(tmp_path: Path) -> None:
+    api = Api(tmp_path, list[Blob], [blob("a")])
+    api.record.result = b'{"older": 1}'
+    with pytest.raises(ResultUnreadable) as raised:
+        await api.get(blob("a"))
+    assert status_of(raised.value) == (404, {})
 
 
 @pytest.mark.parametrize(
