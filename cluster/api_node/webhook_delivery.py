@@ -169,7 +169,7 @@ class WebhookDeliverer(LeaderService):
     async def _send(self, url: str, delivery: DueDelivery, record: Record | None) -> Answer:
         assert self._sender is not None
         task_type = self._registry.get(delivery.name)
-        body = make_payload(delivery, record, task_type and task_type.output)
+        body = make_payload(delivery, record, None if task_type is None else task_type.output)
         secrets = await self._webhooks.secrets(delivery.account, delivery.to)
         headers = signed_headers(delivery.delivery_id, int(time.time()), body, secrets)
         return await self._sender.send(url, headers, body)
