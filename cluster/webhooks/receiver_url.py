@@ -18,12 +18,15 @@ MAX_URL_LENGTH: Final = 2_048
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_CARRIERS: Final = (
-    # Addresses of IPv6 that stand for one of IPv4, in their last 32 bits: compatible, NAT64 (RFC 6052, RFC 8215).
-    ipaddress.IPv6Network("::/96"),
-    ipaddress.IPv6Network("64:ff9b::/96"),
-    ipaddress.IPv6Network("64:ff9b:1::/48"),
-)
+_CARRIERS: Final = tuple(map(ipaddress.IPv6Network, ("::/96", "64:ff9b::/96")))
+"""Addresses of IPv6 that stand for one of IPv4, in their last 32 bits: compatible ones, and NAT64 (RFC 6052)."""
+_ISATAP: Final = (0x5EFE, 0x0200_5EFE)
+"""Before the address of IPv4, in the last 64 bits of any prefix (RFC 5214, section 6.1)."""
+_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
+"""All of IPv6 that IANA gives out for global use. Outside are site-local addresses (fec0::/10), translated ones
+(::ffff:0:0:0/96) and local NAT64 (64:ff9b:1::/48), some of which `is_global` takes for public in some Pythons."""
+_SPECIAL: Final = tuple(map(ipaddress.ip_network, ("3fff::/20", "192.0.0.0/24", "192.88.99.0/24")))
+"""Not the internet either: examples (RFC 9637), protocols of this network (RFC 6890), retired relays (RFC 7526)."""
 
 
 def check_receiver_url(text: str, networks: Sequence[Network], argument: str) -> str:
@@ -77,16 +80,22 @@ def is_allowed(address: Address, networks: Sequence[Network], *, secure: bool) -
         secure: whether it is sent over TLS.
     """
     address = _plain(address)
-    if any(address.version == network.version and address in network for network in networks):
+    if _is_in(address, networks):
         return True
-    return secure and address.is_global and not address.is_multicast
+    unicast = address.version == 4 or address in _UNICAST
+    return secure and address.is_global and unicast and not address.is_multicast and not _is_in(address, _SPECIAL)
+
+
+def _is_in(address: Address, networks: Sequence[Network]) -> bool:
+    return any(address.version == network.version and address in network for network in networks)
 
 
 def _plain(address: Address) -> Address:
     """The IPv4 address that an IPv6 address stands for, or the address itself."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
-        if inner is None and any(address in network for network in _CARRIERS) and int(address) > 1:
+        carried = _is_in(address, _CARRIERS) or int(address) >> 32 & 0xFFFF_FFFF in _ISATAP
+        if inner is None and carried and int(address) > 1:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         return inner or address
     return address

@@ -5,6 +5,7 @@
 import base64
 import re
 from typing import Final
+from urllib.parse import urlencode
 
 import strawberry
 from strawberry.types.field import StrawberryField
@@ -34,7 +35,7 @@ class Upload:
     present: bool = strawberry.field(description="Whether the file is there already, and nothing need be sent.")
     method: str | None = strawberry.field(description="`POST` or `PUT`; null if the file is present.")
     url: str | None = strawberry.field(
-        description="Where to send the bytes: `/files` of this api, or a URL of the blob store that is valid for half "
+        description="Where to send the bytes: a path of this api, or a URL of the blob store that is valid for half "
         "an hour. Null if the file is present."
     )
     headers: list[UploadHeader] = strawberry.field(
@@ -65,7 +66,9 @@ async def create_upload(
     if target is None:
         digest = base64.b64encode(bytes.fromhex(sha256)).decode()
         headers = {"Content-Type": announced.media_type, "Content-Digest": f"sha-256=:{digest}:"}
-        method, url = "POST", "/files"
+        method, url = "POST", f"{info.context.base_path}/files"
+        if announced.name:
+            url += f"?{urlencode({'name': announced.name})}"
     else:
         method, url, headers = "PUT", target.url, target.headers
     shown = [UploadHeader(name=header, value=value) for header, value in headers.items()]

@@ -27,7 +27,7 @@ SHA = hashlib.sha256(CONTENT).hexdigest()
 @pytest.fixture
 async def api(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     async with (
-        api_node(replace(settings, file_limit_bytes=3_000_000)) as url,
+        api_node(replace(settings, file_limit_bytes=3_000_000, root_path="/tasks")) as url,
         httpx.AsyncClient(base_url=url.removesuffix("/graphql")) as client,
     ):
         yield client
@@ -66,8 +66,9 @@ async def test_a_file_comes_back_as_it_was_sent_and_is_uploaded_once(
 
 
 async def test_create_upload_says_where_to_send_a_file_or_that_it_is_there(api: httpx.AsyncClient) -> None:
-    query = """mutation($size: BigInt!, $sha256: String!) { createUpload(sha256: $sha256, sizeBytes: $size) {
-        fileId present method url headers { name value } } }"""
+    query = """mutation($size: BigInt!, $sha256: String!) {
+        createUpload(sha256: $sha256, sizeBytes: $size, name: "größe & Zahl.csv") {
+            fileId present method url headers { name value } } }"""
 
     async def create(sha256: str = SHA, size: int = len(CONTENT)) -> dict[str, Any]:
         variables = {"sha256": sha256, "size": size}
@@ -75,9 +76,12 @@ async def test_create_upload_says_where_to_send_a_file_or_that_it_is_there(api: 
 
     upload = (await create())["data"]["createUpload"]
     assert (upload["fileId"], upload["present"], upload["method"]) == (f"sha256:{SHA}", False, "POST")
+    assert upload["url"].startswith("/tasks/files?")  # the path under which clients reach the api
     headers = {header["name"]: header["value"] for header in upload["headers"]}
     assert (await api.post(upload["url"], content=CONTENT, headers=headers)).status_code == 201
     assert (await create())["data"]["createUpload"]["present"]
+    stored = await api.post("/graphql", json={"query": f'{{ file(fileId: "sha256:{SHA}") {{ name }} }}'})
+    assert stored.json()["data"]["file"]["name"] == "größe & Zahl.csv"
     for sha256, size, code in (("x", 1, "BAD_INPUT"), ("0" * 64, 3_000_001, "FILE_TOO_LARGE")):
         assert (await create(sha256, size))["errors"][0]["extensions"]["code"] == code
 
