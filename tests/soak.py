@@ -50,7 +50,7 @@ BOUNDS = {
 """Maximum growth in an hour: MB of a role's process and of Redis's data, keys, open files and threads of a process."""
 
 
-KEPT_KEYS = r":claimer$"
+KEPT_KEYS = r":claimer$|:ends:\d+$"
 """Keys of a shard that belong to no task: at most a few, each of bounded size (PROTOCOL.md)."""
 
 

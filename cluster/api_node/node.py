@@ -13,12 +13,17 @@ from cluster.api_node.blob_deletion import BlobDeleter
 from cluster.api_node.cancellation import Cancellations
 from cluster.api_node.change_feed import ChangeFeed
 from cluster.api_node.cluster_snapshot import SnapshotWatchers
+from cluster.api_node.costs import CostReader
 from cluster.api_node.dispatcher import Dispatcher
 from cluster.api_node.files import Files
+from cluster.api_node.history_keeper import HistoryKeeper
+from cluster.api_node.history_reader import HistoryReader
 from cluster.api_node.limits import Limits
+from cluster.api_node.open_tasks import OpenTasks
 from cluster.api_node.operation_rates import OperationRates
 from cluster.api_node.paused_types import PausedTypes, Recalls
 from cluster.api_node.policy_cache import PolicyCache
+from cluster.api_node.problem_reader import ProblemReader
 from cluster.api_node.pruning import Pruner
 from cluster.api_node.readiness import Readiness
 from cluster.api_node.recovery import Recoverer
@@ -73,6 +78,11 @@ class Node:
     recoverer: Recoverer
     pruner: Pruner
     blob_deleter: BlobDeleter
+    history_keeper: HistoryKeeper
+    history: HistoryReader
+    open_tasks: OpenTasks
+    problems: ProblemReader
+    costs: CostReader
     snapshots: SnapshotWatchers
     changes: ChangeFeed
     readiness: Readiness
@@ -102,11 +112,13 @@ class Node:
         self.served_versions.loop.start()
         for service in (
             self.slot_claimer, self.recoverer, self.pruner, self.blob_deleter, self.webhook_deliverer,
+            self.history_keeper,
         ):  # fmt: skip
             service.start()
 
     async def close(self) -> None:
         for service in (
+            self.history_keeper,
             self.webhook_deliverer, self.blob_deleter, self.pruner, self.recoverer, self.slot_claimer,
         ):  # fmt: skip
             await service.close()
@@ -170,6 +182,8 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
     reloads = Reloads()
     served_versions = ServedVersions(store, registry)
     pruner = Pruner(store, node_id)
+    history_keeper, history = HistoryKeeper(store, scheduler, node_id), HistoryReader(store)
+    open_tasks = OpenTasks(store)
     blob_deleter = BlobDeleter(settings, store, blobs, node_id)
     audit = AuditLog(store, settings.audit_entries)
     admission = Admission(settings, store, policies)
@@ -180,7 +194,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         scheduler.loop, dispatcher.loop, cancellations.loop, audit.loop, policies.loop,
         *deliveries.loops,
         paused_types.loop, recalls.loop, *slot_claimer.loops, *recoverer.loops, *pruner.loops, *blob_deleter.loops,
-        webhooks.table.loop, *webhook_deliverer.loops, served_versions.loop,
+        webhooks.table.loop, *webhook_deliverer.loops, *history_keeper.loops, served_versions.loop,
     ]  # fmt: skip
     return Node(
         node_id=node_id,
@@ -205,6 +219,11 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         recoverer=recoverer,
         pruner=pruner,
         blob_deleter=blob_deleter,
+        history_keeper=history_keeper,
+        history=history,
+        open_tasks=open_tasks,
+        problems=ProblemReader(store, history, open_tasks),
+        costs=CostReader(store),
         snapshots=SnapshotWatchers(store, scheduler, settings.subscription_limit, reloads),
         changes=ChangeFeed(store, settings.subscription_limit),
         readiness=Readiness(store, node_id, scheduler, deliveries, lambda: loops),

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from cluster.controller.cost_ledger import CostLedger
 from cluster.controller.fleets.fleet import Fleet, FleetUnavailable
 from cluster.controller.scaling_policy import Decision, DemandHistory, Observation, plan
 from cluster.controller.worker_membership import WorkerMembership
@@ -66,6 +67,7 @@ class Controller:
         self._leading = False
         self._membership = WorkerMembership(settings.worker_start_seconds)
         self._policy = fleet.policy()
+        self._costs = CostLedger(self.store)
         self._history = DemandHistory()
         self._decisions: deque[dict[str, Any]] = deque(maxlen=MAX_DECISIONS)
         self._last_reason = ""
@@ -109,6 +111,7 @@ class Controller:
 
     async def _reconcile(self) -> None:
         members = await self.fleet.list_workers()
+        await self._costs.add(self.fleet.cost_per_hour)
         await self._take_drains(members)
         await self._stop_retired()
         try:

@@ -26,6 +26,7 @@ from cluster.scheduling.loss_writer import LossWriter
 from cluster.scheduling.queue_places import QueuePlaces
 from cluster.scheduling.silent_workers import ROUND_SECONDS, SilentWorkers
 from cluster.scheduling.starting_workers import StartingWorkers
+from cluster.scheduling.worker_tallies import WorkerTallies
 from cluster.store.async_store import Store
 from cluster.store.call_builder import milliseconds
 from cluster.store.script_calls import EPOCH_TTL_SECONDS
@@ -57,6 +58,7 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
         self._losses = LossWriter(store)
         self._silent_workers = SilentWorkers(scheduler, store)
         self._starting_workers = StartingWorkers()
+        self._tallies = WorkerTallies()
         self._announced = False
         self._loops = [
             BackgroundLoop("scheduler heartbeat", self._heartbeat, pause_seconds=HEARTBEAT_SECONDS),
@@ -149,7 +151,7 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
             ),
             "places": self._places.of((task_id, attempt) for task_id, attempt in attempts) if attempts else [],
             "running_threads": dask_internals.running_threads(scheduler),
-            "workers": workers,
+            "workers": [worker | self._tallies.describe(worker["address"]) for worker in workers],
             "starting": self._starting_workers.describe({worker["name"] for worker in workers}),
         }
 
@@ -158,6 +160,10 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
     def add_worker(self, scheduler: Scheduler, worker: str) -> None:
         dask_internals.shorten_linger_to_worker(scheduler, worker)
         self._starting_workers.on_registered(str(scheduler.workers[worker].name))
+        self._tallies.add_worker(worker)
+
+    def remove_worker(self, scheduler: Scheduler, worker: str, **_: Any) -> None:
+        self._tallies.remove_worker(worker)
 
     def update_graph(
         self,
@@ -203,6 +209,7 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
     ) -> None:
         for attempt in attempts:
             self.graphs.remove(attempt)
+        self._tallies.add_ended(details.get("worker"), len(attempts))
         self._load.publish_again()
         if finish == "memory":
             if seconds := dask_internals.reported_seconds(details, len(attempts)):

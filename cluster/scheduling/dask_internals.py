@@ -267,6 +267,8 @@ def describe_workers(scheduler: Scheduler) -> list[dict[str, Any]]:
             "processing": len(worker.processing),
             "occupancy_seconds": float(worker.occupancy),
             "last_seen": worker.last_seen,
+            # A percentage of one CPU, which the worker reports with each heartbeat.
+            "cpu": (worker.metrics.get("cpu") or 0.0) / 100,
         }
         for worker in scheduler.workers.values()
     ]

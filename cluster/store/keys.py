@@ -60,6 +60,10 @@ class Keys:
         """What the tasks of each account use in a shard."""
         return f"{self.shard_prefix(digit)}:usage"
 
+    def ends_key(self, digit: str, minute: int) -> str:
+        """How many tasks of a shard ended in a minute (minutes since 1970), and how."""
+        return f"{self.shard_prefix(digit)}:ends:{minute}"
+
     def delivery_key(self, delivery_id: str) -> str:
         """A delivery of a webhook."""
         return f"{self._delivery_shard(delivery_id)}:delivery:{delivery_id}"
@@ -152,6 +156,25 @@ class Keys:
     def fleet_key(self) -> str:
         """The controller's latest observation and decision."""
         return f"{self.prefix}:fleet"
+
+    @property
+    def history_key(self) -> str:
+        """The history of the last day, by minutes and by blocks of ten minutes."""
+        return f"{self.prefix}:history"
+
+    @property
+    def history_keeper_key(self) -> str:
+        """The lease of the node that keeps the history."""
+        return f"{self.prefix}:history_keeper"
+
+    @property
+    def costs_key(self) -> str:
+        """What the workers cost on each day, and when that was last added up."""
+        return f"{self.prefix}:costs"
+
+    def busy_key(self, day: str) -> str:
+        """How long tasks of each type ran on a day (YYYY-MM-DD, UTC)."""
+        return f"{self.prefix}:busy:{day}"
 
     @property
     def launches_key(self) -> str:

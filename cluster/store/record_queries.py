@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from cluster.store.keys import SHARDS
 from cluster.store.record import (
@@ -23,6 +23,8 @@ from cluster.store.task_filter import EVERYTHING, TaskFilter
 
 Position: TypeAlias = tuple[int, str]
 """The place of a task in the lists: when it was submitted, milliseconds since 1970, and its id."""
+
+OPEN_STATES: Final = tuple(state for state in TaskState if not state.final)
 
 
 class RecordQueries(ABC):
@@ -173,6 +175,11 @@ class RecordQueries(ABC):
         """Returns the number of records in each state, of one tenant or of all."""
         return dict(zip(TaskState, await self._counts([(state, None) for state in TaskState], tenant), strict=True))
 
+    async def count_open(self, names: Sequence[str], tenant: str | None = None) -> list[int]:
+        """Returns the number of QUEUED and RUNNING records of each of these task types, of one tenant or of all."""
+        counts = await self._counts([(state, name) for name in names for state in OPEN_STATES], tenant)
+        return [sum(counts[i : i + len(OPEN_STATES)]) for i in range(0, len(counts), len(OPEN_STATES))]
+
     async def count_queued(self, names: Sequence[str]) -> list[int]:
         """Returns the number of QUEUED records of each of these task types."""
         return await self._counts([(TaskState.QUEUED, name) for name in names])
@@ -198,11 +205,11 @@ class RecordQueries(ABC):
         oldest = await self.oldest_queued_at()
         return 0.0 if oldest is None else max(0.0, await self.server_milliseconds() / 1000 - oldest)
 
-    async def oldest_queued_at(self) -> float | None:
-        """Returns when the oldest QUEUED task was submitted, seconds since 1970; None if none is QUEUED."""
-        replies = await self.commands(
-            [("ZRANGE", self.calls.index_key(digit, TaskState.QUEUED, None), 0, 0, "WITHSCORES") for digit in SHARDS]
-        )
+    async def oldest_queued_at(self, tenant: str | None = None) -> float | None:
+        """Returns when the oldest QUEUED task was submitted, of one tenant or of all, seconds since 1970; None if none
+        is QUEUED."""
+        keys = [self.calls.index_key(digit, TaskState.QUEUED, None, tenant) for digit in SHARDS]
+        replies = await self.commands([("ZRANGE", key, 0, 0, "WITHSCORES") for key in keys])
         scores = [score for reply in replies for _, score in members(reply)]
         return min(scores) / 1000 if scores else None
 

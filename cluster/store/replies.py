@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from cluster.store.lua_scripts import unpack
 from cluster.store.record import Event, Record, SubmissionOutcome, parse_record
@@ -118,3 +119,8 @@ def parse_notification(data: bytes) -> tuple[str, Record | None]:
     """Reads a notification to a node that watches a task: the task's id, and the final record if it was included."""
     task_id, packed = split_notification(data)
     return task_id, parse_record(task_id, unpack(packed)) if packed else None
+
+
+def hash_fields(reply: Mapping[bytes, bytes] | Sequence[Any]) -> dict[bytes, bytes]:
+    """The fields of a reply to HGETALL: a map under RESP3, a flat list under RESP2."""
+    return dict(reply) if isinstance(reply, Mapping) else dict(zip(reply[::2], reply[1::2], strict=True))

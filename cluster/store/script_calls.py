@@ -20,6 +20,12 @@ from cluster.store.webhook_calls import WebhookCalls
 EPOCH_TTL_SECONDS: Final = 5.0
 """How long a heartbeat of the scheduler is valid."""
 
+MAX_UNCONTROLLED_SECONDS: Final = 86_400.0
+"""Longest time without a controller in which workers are taken to have cost what they cost before and after it."""
+
+COST_DAYS: Final = 93
+"""Days of which the costs are kept."""
+
 PROBE_TTL_SECONDS: Final = 60.0
 """How long the key is kept that a node writes to test whether Redis accepts writes."""
 
@@ -43,6 +49,17 @@ class Calls(TaskCalls, ShardCalls, LimitCalls, ItemCalls, LogCalls, FileCalls, C
     def take_tokens(self, caller: str, size: int, per_minute: int, cost: int) -> Call[int]:
         """Takes `cost` tokens from a caller's bucket of `size`. Returns 0, or the milliseconds until it has them."""
         return self._key_call("take_tokens", self.rate_key(caller), size, per_minute, cost)
+
+    def add_cost(self, per_hour: float) -> Call[int]:
+        """Adds what the workers have cost since the last call to the costs of the day. Returns the time, as
+        `record_time`.
+
+        Args:
+            per_hour: what they cost now, in US dollars.
+        """
+        return self._key_call(
+            "add_cost", self.costs_key, f"{per_hour:.6f}", milliseconds(MAX_UNCONTROLLED_SECONDS), COST_DAYS
+        )
 
     def replace_field(self, key: str, field: str, old: bytes, new: bytes) -> Call[int]:
         """Replaces a field of a hash if it still is `old` (empty: none). Returns whether it was."""

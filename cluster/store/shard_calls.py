@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from cluster.store.call_builder import BLOBS_CHECK_SECONDS, CHECK_AFTER_SECONDS, CallBuilder, milliseconds
-from cluster.store.lua_scripts import Call
+from cluster.store.lua_scripts import Call, unpack
+from cluster.store.record import TaskState
 from cluster.store.replies import Due
 
 CLAIM_INPUT_BYTES: Final = 256 * 1024
@@ -62,6 +63,31 @@ class ShardCalls(CallBuilder):
             return int(reply[0]), found
 
         return self._shard_call("expire_unstarted", digit, limit, self._ttl, self._event_limit, parse=parse)
+
+    def count_buckets(
+        self,
+        digit: str,
+        since: int,
+        length: int,
+        spans: int,
+        lists: Sequence[tuple[TaskState | None, str | None]],
+        failed: Sequence[tuple[TaskState | None, str | None]],
+        tenant: str | None,
+    ) -> Call[list[int]]:
+        """Counts the tasks of a shard by when they were submitted. Returns the number of all in each span, then that of
+        failed ones.
+
+        Args:
+            since, length: begin of the first span, milliseconds since 1970, and length of each.
+            lists: those of all tasks, by state and task type.
+            failed: those of failed tasks.
+            tenant: only tasks of this tenant.
+        """
+        base = len(f"{self.shard_prefix(digit)}:index")
+        names = [self.index_key(digit, state, name, tenant)[base:] for state, name in (*lists, *failed)]
+        return self._shard_call(
+            "count_buckets", digit, since, length, spans, len(lists), *names, parse=lambda reply: list(unpack(reply))
+        )
 
     def prune(self, digit: str, limit: int) -> Call[int]:
         """Removes expired tasks from the lists of a shard. Returns how many; `limit` means there may be more."""

@@ -63,8 +63,10 @@ BULK: Final = frozenset({"cancelTasks", "withdrawTasks", "retryTasks", "forgetTa
 """The mutations of a page of tasks: each task costs as one input of a batch."""
 BULK_PAGE: Final = 1_000
 """Tasks of such a page at most."""
-LONG_FIELDS: Final = frozenset({"input", "result", "output", "partial", "logs", "attempts", "otherVersions"})
-"""Fields of a task that may be long, and are read for each task of a list."""
+LONG_FIELDS: Final = frozenset(
+    {"input", "result", "output", "partial", "logs", "attempts", "otherVersions", "histogram"}
+)
+"""Fields of a task that may be long and are read for each task of a list, and one of a list that makes Redis count."""
 SCHEMA_LISTS: Final = {"types": 100, "fields": 5, "inputFields": 3, "enumValues": 2}
 """Usual lengths of the longer lists in `__schema` and `__type`, for their cost."""
 SCHEMA_COST: Final = 100_000

@@ -5,7 +5,7 @@
 import dataclasses
 import datetime
 import enum
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import strawberry
 
@@ -13,8 +13,16 @@ import graphql_api.schema.enums  # noqa: F401 - gives the enum TaskState its des
 from cluster.api_node import reloads
 from cluster.api_node.cluster_snapshot import ClusterSnapshot
 from cluster.settings import Settings
-from cluster.store.record import TaskState
+from cluster.store.record import Record, TaskState
+from graphql_api.auth.callers import Scope
+from graphql_api.context import ApiInfo
+from graphql_api.schema.cost_types import Cost
+from graphql_api.schema.history_types import History, read_history
+from graphql_api.schema.problem_types import Problem
 from graphql_api.schema.times import to_datetime
+
+MAX_TENANTS: Final = 100
+"""Tenants in `queueByTenant`."""
 
 
 @strawberry.enum(name="WorkerState", description="Whether a worker takes tasks.")
@@ -23,6 +31,14 @@ class WorkerStateName(enum.Enum):
         "STARTING", description="It imports the task modules or makes its worker states; it takes no tasks yet."
     )
     RUNNING = strawberry.enum_value("RUNNING", description="It takes tasks.")
+
+
+@strawberry.type(description="A task that a worker runs.")
+class WorkerRun:
+    task_id: strawberry.ID
+    name: str = strawberry.field(description="Its task type.")
+    started_at: datetime.datetime | None
+    progress: float | None = strawberry.field(description="From 0 to 1, as it has reported.")
 
 
 @strawberry.type(description="A worker, as seen by the scheduler.")
@@ -39,6 +55,42 @@ class Worker:
     processing: int = strawberry.field(description="Dask tasks assigned to it.")
     memory_bytes: float
     memory_limit_bytes: float
+    since: datetime.datetime | None = strawberry.field(
+        description="Since when it has been registered with the scheduler; null while it starts."
+    )
+    cpu: float | None = strawberry.field(
+        description="CPU that its process uses, as a share of its threads: 1 is all of them busy. Some seconds old; "
+        "null while it starts."
+    )
+    finished: int | None = strawberry.field(
+        description="Attempts that have ended on it since then, with or without a result; null while it starts."
+    )
+
+    @strawberry.field(
+        description="The ids of the tasks that it runs now, of those that the caller may see; parts of graphs are not "
+        "told."
+    )
+    async def running_task_ids(self, info: ApiInfo) -> list[strawberry.ID]:
+        return [strawberry.ID(record.task_id) for record in await _running_on(self.name, info)]
+
+    @strawberry.field(description="The tasks of `runningTaskIds`, the newest first.")
+    async def runs(self, info: ApiInfo) -> list[WorkerRun]:
+        return [
+            WorkerRun(
+                task_id=strawberry.ID(record.task_id),
+                name=record.name,
+                started_at=to_datetime(record.started_at),
+                progress=record.progress,
+            )
+            for record in await _running_on(self.name, info)
+        ]
+
+
+async def _running_on(worker: str, info: ApiInfo) -> list[Record]:
+    """The tasks that a worker runs and that the caller may see."""
+    caller = info.context.caller
+    running = await info.context.node.open_tasks.running(caller.tenant_seen)
+    return [record for record in running.get(worker, ()) if caller.can_list(record)]
 
 
 @strawberry.type(description="A decision of the controller, with its reason.")
@@ -102,8 +154,16 @@ class TaskCount:
     count: int
 
 
+@strawberry.type(description="The open tasks of a tenant, or without authentication of an address.")
+class TenantQueue:
+    tenant: str = strawberry.field(description="The tenant, or `address:<ip>`.")
+    waiting: int = strawberry.field(description="Its QUEUED tasks.")
+    running: int = strawberry.field(description="Its RUNNING tasks, of the newest 1,000 of all tenants.")
+
+
 @strawberry.type(description="The cluster behind this api, as seen by this node.")
 class Cluster:
+    snapshot: strawberry.Private[ClusterSnapshot]
     scheduler_connected: bool = strawberry.field(description="Whether this node is connected to the scheduler.")
     scheduler_epoch: str | None = strawberry.field(description="Identifies one run of the scheduler.")
     dashboard_url: str | None = strawberry.field(description="URL of Dask's own dashboard, if the settings name one.")
@@ -119,6 +179,45 @@ class Cluster:
         description="The newest change of the task modules; null if this node does not reload them."
     )
 
+    @strawberry.field(
+        description="The last so many seconds, 60 to 86,400, in at most so many points, 1 to 1,440, beside the current "
+        "one. At most 2 seconds old."
+    )
+    async def history(self, info: ApiInfo, seconds: int = 3600, points: int = 120) -> History | None:
+        return await read_history(info, seconds, points)
+
+    @strawberry.field(
+        description="How long the oldest QUEUED task has waited since its submission, of those that are counted in "
+        "`tasks`; null if none is QUEUED."
+    )
+    async def oldest_waiting_seconds(self, info: ApiInfo) -> float | None:
+        return await info.context.node.open_tasks.oldest_waiting_seconds(info.context.caller.tenant_seen)
+
+    @strawberry.field(description="What is wrong, the most urgent first; empty if nothing is.")
+    async def problems(self, info: ApiInfo) -> list[Problem] | None:
+        found = await info.context.node.problems.read(self.snapshot, info.context.caller.tenant_seen)
+        return [Problem.of(problem) for problem in found]
+
+    @strawberry.field(description="What the workers cost; null where no controller knows prices.")
+    async def cost(self, info: ApiInfo) -> Cost | None:
+        per_hour = (self.snapshot.fleet or {}).get("cost_per_hour")
+        costs = await info.context.node.costs.read(per_hour)
+        return None if costs is None else Cost.of(costs, per_hour, types=info.context.caller.tenant_seen is None)
+
+    @strawberry.field(
+        description="The open tasks of each tenant, those with most waiting first, 100 at most; null unless the caller "
+        "is an authenticated administrator."
+    )
+    async def queue_by_tenant(self, info: ApiInfo) -> list[TenantQueue] | None:
+        caller = info.context.caller
+        if caller.anonymous or not caller.has(Scope.ADMIN):
+            return None
+        queues = await info.context.node.open_tasks.by_account()
+        return [
+            TenantQueue(tenant=queue.account, waiting=queue.waiting, running=queue.running)
+            for queue in queues[:MAX_TENANTS]
+        ]
+
 
 def dashboard_url(address: str) -> str | None:
     """The URL of Dask's dashboard from its HOST:PORT; None if it is off, or listens on all addresses."""
@@ -130,6 +229,7 @@ def to_cluster(snapshot: ClusterSnapshot, settings: Settings) -> Cluster:
     """A snapshot of the cluster as its GraphQL type."""
     load = snapshot.load
     return Cluster(
+        snapshot=snapshot,
         scheduler_connected=bool(load),
         scheduler_epoch=load.get("epoch"),
         dashboard_url=dashboard_url(settings.dashboard),
@@ -143,6 +243,10 @@ def to_cluster(snapshot: ClusterSnapshot, settings: Settings) -> Cluster:
                 state=WorkerStateName.RUNNING,
                 starting_seconds=None,
                 problem=None,
+                # A scheduler of an earlier release does not tell these.
+                since=to_datetime(round(worker["since"] * 1000)) if "since" in worker else None,
+                cpu=worker["cpu"] / worker["threads"] if "cpu" in worker else None,
+                finished=worker.get("finished"),
             )
             for worker in load.get("workers", [])
         ]
@@ -156,6 +260,9 @@ def to_cluster(snapshot: ClusterSnapshot, settings: Settings) -> Cluster:
                 state=WorkerStateName.STARTING,
                 starting_seconds=worker["seconds"],
                 problem=worker["error"] or None,
+                since=None,
+                cpu=None,
+                finished=None,
             )
             for worker in load.get("starting", [])
         ],

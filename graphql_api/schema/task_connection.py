@@ -2,25 +2,37 @@
 
 # No `from __future__ import annotations` here: Strawberry must see the types of this schema, not their names.
 
+import datetime
 import enum
 from dataclasses import dataclass
 from typing import Any
 
 import strawberry
 
+from cluster.errors import BadInput
 from cluster.store.record_queries import Position
 from cluster.store.task_filter import TaskFilter
+from cluster.store.task_histogram import MAX_BUCKETS, count_spans
 from cluster.store.task_search import find_tasks
 from graphql_api.context import ApiInfo
 from graphql_api.schema.paging import PageArguments, PageInfo, make_cursor
 from graphql_api.schema.selected_fields import read_page
 from graphql_api.schema.task_filter_input import shown_to
+from graphql_api.schema.times import to_datetime
 
 
 @strawberry.enum(description="The order of a list of tasks.")
 class TaskOrder(enum.Enum):
     NEWEST_FIRST = strawberry.enum_value("NEWEST_FIRST", description="By `submittedAt`, the latest one first.")
     OLDEST_FIRST = strawberry.enum_value("OLDEST_FIRST", description="By `submittedAt`, the earliest one first.")
+
+
+@strawberry.type(description="The tasks of a list that were submitted in a span of time.")
+class TaskBucket:
+    from_: datetime.datetime = strawberry.field(name="from", description="Submitted at this time or later.")
+    to: datetime.datetime = strawberry.field(description="Submitted before this time.")
+    count: int
+    failed: int = strawberry.field(description="Those of them that are FAILED.")
 
 
 def make_task_connection(task_class: type) -> type:
@@ -55,6 +67,27 @@ def make_task_connection(task_class: type) -> type:
             if self.wanted.needs_records or caller.confinement is not None:
                 return None
             return await info.context.node.store.count_tasks(self.wanted, caller.tenant_seen)
+
+        @strawberry.field(
+            description="How many of all these tasks were submitted when, in so many spans of the same length, 1 to "
+            "120: from `submittedAfter`, or the oldest task, to `submittedBefore`, or now. Empty if there is no task; "
+            "null as `totalCount` is."
+        )
+        async def histogram(self, info: ApiInfo, buckets: int = 60) -> list[TaskBucket] | None:
+            caller = info.context.caller
+            if not 1 <= buckets <= MAX_BUCKETS:
+                raise BadInput(
+                    f"buckets must be from 1 to {MAX_BUCKETS}, not {buckets}", argument="buckets", limit=MAX_BUCKETS
+                )
+            if self.wanted.needs_records or caller.confinement is not None:
+                return None
+            spans = await count_spans(info.context.node.store, self.wanted, buckets, caller.tenant_seen)
+            return [
+                TaskBucket(
+                    from_=to_datetime(span.since), to=to_datetime(span.until), count=span.count, failed=span.failed
+                )
+                for span in spans
+            ]
 
     TaskConnection.edge = TaskEdge  # type: ignore[attr-defined]
     return TaskConnection

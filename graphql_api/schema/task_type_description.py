@@ -31,6 +31,7 @@ from cluster.task_types.task_type import TaskType
 from cluster.task_types.value_types import BigIntMark, json_integer
 from graphql_api.context import ApiInfo
 from graphql_api.schema.client_names import pascal_case
+from graphql_api.schema.history_types import TaskTypeStats, read_type_stats
 from graphql_api.schema.id_derivation import is_derivable
 from graphql_api.strawberry_internals import core_schema, enum_class, input_default, python_name
 
@@ -188,6 +189,23 @@ class TaskTypeType:
     @strawberry.field(description="Whether an operator has paused it: its tasks are accepted and stay QUEUED.")
     def paused(self, info: ApiInfo) -> bool:
         return self.name in info.context.node.paused_types.names
+
+    @strawberry.field(
+        description="How its tasks ended in the last so many seconds, 60 to 86,400. All task types of a query are read "
+        "together, at most every 2 seconds."
+    )
+    async def stats(self, info: ApiInfo, seconds: int = 86_400) -> TaskTypeStats | None:
+        return await read_type_stats(info, self.name, seconds)
+
+    @strawberry.field(
+        description="Its tasks that are QUEUED or RUNNING now, of those that the caller may see. All task types of a "
+        "query are counted together; null with a task token."
+    )
+    async def open(self, info: ApiInfo) -> int | None:
+        node, caller = info.context.node, info.context.caller
+        if caller.confinement is not None:
+            return None
+        return (await node.open_tasks.by_type(node.registry.keys(), caller.tenant_seen)).get(self.name, 0)
 
     @classmethod
     def of(cls, task_type: TaskType, schema: Any, settings: Settings) -> Self:

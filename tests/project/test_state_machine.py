@@ -30,7 +30,7 @@ NONE: Final = "[*]"
 STATES: Final = (NONE, *TaskState)
 LOSS_REASONS: Final[tuple[LossReason, ...]] = ("worker", "undelivered", "none", "unbegun", "silent")
 CANCEL_MODES: Final[tuple[CancelMode, ...]] = ("force", "cancel", "cancel_any", "withdraw")
-WITHOUT_A_TASK: Final = {"take_tokens", "write_time", "replace_field"}
+WITHOUT_A_TASK: Final = {"take_tokens", "write_time", "replace_field", "add_cost"}
 """Scripts that do not concern tasks."""
 
 Edge = tuple[str, str, str]
@@ -103,6 +103,7 @@ def tries(calls: Calls, task_id: str) -> Iterator[Call[Any]]:
     yield calls.claim_places(digit, 100)
     yield calls.unregister_places(digit, ["uploads/a"])
     yield calls.prune(digit, 100)
+    yield calls.count_buckets(digit, 0, 1, 1, [(None, None)], [], None)
     yield calls.register_blobs(task_id)
     yield calls.record_checkpoint(task_id, 1, f"{task_id}/1/.checkpoint")
     yield calls.expire_unstarted(digit, 100)

@@ -427,6 +427,33 @@ local function deliver_webhooks(webhooks, state)
   redis.call('PUBLISH', PREFIX .. ':all', 'delivery')
 end
 
+-- The minutes of the history: {shard}:ends:<minutes since 1970> is a hash of
+-- '<first letter of the state> <bucket of the wait> <bucket of the run> <name> <tenant> <code of the error>' -> tasks.
+-- One field for all of it, so that an end costs one command. An api node adds them up within seconds and deletes the hash
+-- (history_keeper.py); without one, it expires.
+local ENDS_TTL = 7200000
+
+-- Bucket 0 is less than a millisecond; bucket n is from 2 ^ ((n - 1) / 2) ms to 2 ^ (n / 2) ms (log_histogram.py).
+local function time_bucket(milliseconds)
+  if milliseconds < 1 then return '0' end
+  return int(math.floor(2 * math.log(milliseconds) / math.log(2) + 1e-9) + 1)
+end
+
+-- Counts an end. A wait is counted as `start` returns it, for a first attempt only.
+local function count_end(state)
+  local found = redis.call('HMGET', RECORD, 'started_at', 'not_before', 'lost', 'retries', 'undelivered')
+  local waited, ran, started_at = '', '', tonumber(found[1])
+  if started_at then
+    ran = time_bucket(NOW - started_at)
+    if (found[3] or '0') == '0' and (found[4] or '0') == '0' and (found[5] or '0') == '0' then
+      waited = time_bucket(started_at - math.max(tonumber(TASK.submitted_at), tonumber(found[2]) or 0))
+    end
+  end
+  local key = SHARD .. ':ends:' .. int(math.floor(NOW / 60000))
+  local field = table.concat({string.sub(state, 1, 1), waited, ran, TASK.name, TASK.tenant or '', TASK.code or ''}, ' ')
+  if redis.call('HINCRBY', key, field, 1) == 1 then redis.call('PEXPIRE', key, ENDS_TTL) end
+end
+
 -- Ends the task: its state, its place in the lists, its last event, its time to live (0: for ever), unless its
 -- submission or its type set another.
 local function end_task(state, attempt, ttl, event_limit, progress, message)
@@ -434,6 +461,7 @@ local function end_task(state, attempt, ttl, event_limit, progress, message)
   if TASK.start_before then set_start_before(nil) end
   set_field('finished_at', NOW_TEXT)
   move_to(state)
+  count_end(state)
   redis.call('ZREM', OPEN, ID)
   end_usage(KEPT_BYTES + log_bytes())
   leave_limits()
@@ -456,6 +484,8 @@ end
 local function end_with_error(state, attempt, error, ttl, event_limit, message)
   redis.call('HDEL', RECORD, 'result')
   set_field('error', error)
+  -- A code of other characters, which only a task can have made up, is counted without a name.
+  TASK.code = state == 'FAILED' and string.match(error, '^{"code":"([%w_.-]+)"') or ''
   KEPT_BYTES = KEPT_BYTES + #error
   end_task(state, attempt, tonumber(ttl), event_limit, '', message)
 end
