@@ -53,7 +53,8 @@ def test_what_is_too_old_expires() -> None:
 
 @given(st.sets(st.integers(NOW - 2_000, NOW)), st.integers(1, 3_000))
 def test_the_history_stays_bounded_whatever_was_missed(minutes: set[int], later: int) -> None:
-    kept, blocks, now = set(minutes), set(), max(minutes, default=NOW) + 1
+    kept, now = set(minutes), max(minutes, default=NOW) + 1
+    blocks: set[int] = set()
     for moment in (now, now + later, now + later + 1, now + later + 30):
         due = due_spans(kept, blocks, at(moment) + 3_000)
         kept |= set(due.minutes)
