@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cluster.worker.task_context import cancelled, report_partial, report_progress
     from dask_graphql.client.async_client import AsyncClient
     from dask_graphql.client.async_handle import AsyncHandle
+    from dask_graphql.client.bulk import BulkRefusal, BulkResult, FailureGroup
     from dask_graphql.client.changes import Change
     from dask_graphql.client.errors import (
         ApiUnavailable,
@@ -64,10 +65,13 @@ __all__ = [
     "BigInt",
     "Blob",
     "BlobStore",
+    "BulkRefusal",
+    "BulkResult",
     "Change",
     "Client",
     "ClientError",
     "Event",
+    "FailureGroup",
     "File",
     "Graph",
     "Handle",
@@ -128,6 +132,7 @@ _MODULES = {
         "ApiUnavailable", "BadArguments", "ClientError", "IdMismatch", "IdUnknown", "Refused", "ResultTimeout",
         "TaskCancelled", "TaskFailed", "UnknownTaskType",
     ),
+    "dask_graphql.client.bulk": ("BulkRefusal", "BulkResult", "FailureGroup"),
     "dask_graphql.client.changes": ("Change",),
     "dask_graphql.client.events": ("Event",),
     "dask_graphql.client.items": ("Item",),

@@ -1,4 +1,5 @@
-"""The commands about submitted tasks, which are clients of an api: `tasks`, `logs`, `cancel`, `retry`."""
+"""The commands about submitted tasks, which are clients of an api: `tasks`, with those of `bulk.py` below it, `logs`,
+`cancel`, `retry`."""
 
 from __future__ import annotations
 
@@ -10,11 +11,12 @@ import click
 
 from cluster.settings import load_settings
 from cluster.store.record import TaskState
+from dask_graphql.cli import bulk
 from dask_graphql.cli.failure import fail
 from dask_graphql.cli.over_http import api_options, own_url, run_command
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--first", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many at most.")
 @click.option("--state", type=click.Choice(list(TaskState), case_sensitive=False), help="Only tasks in this state.")
 @click.option("--name", help="Only tasks of this task type.")
@@ -22,7 +24,9 @@ from dask_graphql.cli.over_http import api_options, own_url, run_command
 @click.option("--follow", "-f", is_flag=True, help="Continue with every change of these tasks, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print lines of JSON instead of a table.")
 @api_options
+@click.pass_context
 def tasks(
+    context: click.Context,
     first: int,
     state: TaskState | None,
     name: str | None,
@@ -32,7 +36,10 @@ def tasks(
     url: str | None,
     token: str | None,
 ) -> None:
-    """Lists tasks over HTTP, newest first. A credential needs the scope `read`."""
+    """Lists tasks over HTTP, newest first; its own commands are about many tasks at once. A credential needs the scope
+    `read`."""
+    if context.invoked_subcommand is not None:
+        return
     commands = _commands("tasks")
     address = url or own_url(load_settings())
     wanted = {"state": None if state is None else state.value, "name": name, "tag": tag}
@@ -41,6 +48,10 @@ def tasks(
             run_command(commands.follow_tasks(address, token, first=first, wanted=wanted, as_json=as_json))
         else:
             run_command(commands.list_tasks(address, token, first=first, wanted=wanted, as_json=as_json))
+
+
+for _each in (bulk.cancel_many, bulk.retry_many, bulk.forget_many, bulk.failures):
+    tasks.add_command(_each)
 
 
 @click.command()

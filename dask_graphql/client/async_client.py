@@ -13,6 +13,7 @@ from cluster.errors import BadTaskId
 from cluster.task_types.file import File
 from cluster.task_types.task_id import check_task_id
 from dask_graphql.client.async_handle import AsyncHandle
+from dask_graphql.client.bulk import BulkResult, FailureGroup, OnPage, act_on_all, read_failures
 from dask_graphql.client.changes import Change, follow_changes, to_filter
 from dask_graphql.client.codec import Blob
 from dask_graphql.client.errors import (
@@ -200,8 +201,9 @@ class AsyncClient:
         whenever changes may have been missed. None is lost with a connection.
 
         Args:
-            where: the fields of the api's `TaskFilter`: `states`, `names`, `tag`, `error_code`, `submitted_by`,
-                `submitted_after` and `submitted_before` (as `datetime`), `text`. None for all tasks.
+            where: the fields of the api's `TaskFilter`: `states`, `names`, `tag`, `tags`, `error_code`, `error_codes`,
+                `submitted_by`, `submitted_after` and `submitted_before` (as `datetime`), `text`, `ids`,
+                `min_run_seconds`, `max_run_seconds`, `worker`. None for all tasks.
             after: continue after the change with this `cursor`.
 
         Raises:
@@ -211,6 +213,56 @@ class AsyncClient:
         async with aclosing(follow_changes(self._websocket, where, after)) as changes:
             async for change in changes:
                 yield change
+
+    async def cancel_tasks(
+        self, where: Mapping[str, Any], *, dry_run: bool = False, on_page: OnPage | None = None
+    ) -> BulkResult:
+        """Cancels the open tasks that `where` means, as `cancel` of a handle does.
+
+        Those that the api refuses are counted in the result. Pages of 1,000 tasks follow each other, the newest first;
+        a page is repeated if the api has no room for it now, or its answer was lost, which does no harm.
+
+        Args:
+            where: as of `changes`, with at least one condition; any number of `ids`.
+            dry_run: change nothing, and count what would be done.
+            on_page: called after each page with what became of all tasks so far.
+
+        Raises:
+            Refused: the api refuses the filter or the caller.
+            ApiUnavailable: the api did not respond within `patience_seconds`. What was done until then is done.
+        """
+        return await act_on_all(self._http, "cancelTasks", where, dry_run=dry_run, on_page=on_page)
+
+    async def withdraw_tasks(
+        self, where: Mapping[str, Any], *, dry_run: bool = False, on_page: OnPage | None = None
+    ) -> BulkResult:
+        """Takes back what the caller submitted, of the open tasks that `where` means. Arguments and errors as those
+        of `cancel_tasks`."""
+        return await act_on_all(self._http, "withdrawTasks", where, dry_run=dry_run, on_page=on_page)
+
+    async def retry_tasks(
+        self, where: Mapping[str, Any], *, dry_run: bool = False, on_page: OnPage | None = None
+    ) -> BulkResult:
+        """Submits the tasks that `where` means and that failed or were cancelled again. Arguments and errors as those
+        of `cancel_tasks`."""
+        return await act_on_all(self._http, "retryTasks", where, dry_run=dry_run, on_page=on_page)
+
+    async def forget_tasks(
+        self, where: Mapping[str, Any], *, dry_run: bool = False, on_page: OnPage | None = None
+    ) -> BulkResult:
+        """Deletes the tasks that `where` means and that have ended, with their results, events and lines. Arguments and
+        errors as those of `cancel_tasks`."""
+        return await act_on_all(self._http, "forgetTasks", where, dry_run=dry_run, on_page=on_page)
+
+    async def failures(self, where: Mapping[str, Any] | None = None, first: int = 20) -> list[FailureGroup]:
+        """Failed tasks by what went wrong, the largest group first: of those that `where` means, the 2,000 that were
+        submitted last.
+
+        Args:
+            where: as of `changes`; None for all failed tasks.
+            first: how many groups at most, up to 100.
+        """
+        return await read_failures(self._http, where, first)
 
     async def map(
         self,

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Self, TypeVar
 
 from cluster.task_types.file import File
 from dask_graphql.client.async_client import AsyncClient
+from dask_graphql.client.bulk import BulkResult, FailureGroup, OnPage
 from dask_graphql.client.changes import Change
 from dask_graphql.client.codec import Blob
 from dask_graphql.client.errors import ClientError, TaskCancelled, TaskFailed
@@ -122,6 +123,37 @@ class Client:
     def changes(self, where: Mapping[str, Any] | None = None, *, after: str | None = None) -> Iterator[Change]:
         """Yields every change of the tasks that `where` means, without end."""
         return self._iterate(self._client.changes(where, after=after))
+
+    def cancel_tasks(
+        self, where: Mapping[str, Any], *, dry_run: bool = False, on_page: OnPage | None = None
+    ) -> BulkResult:
+        """Cancels the open tasks that `where` means, as `cancel` of a handle does.
+
+        `on_page` is called on the client's own thread.
+        """
+        return self._run(self._client.cancel_tasks(where, dry_run=dry_run, on_page=on_page))
+
+    def withdraw_tasks(
+        self, where: Mapping[str, Any], *, dry_run: bool = False, on_page: OnPage | None = None
+    ) -> BulkResult:
+        """Takes back what the caller submitted, of the open tasks that `where` means."""
+        return self._run(self._client.withdraw_tasks(where, dry_run=dry_run, on_page=on_page))
+
+    def retry_tasks(
+        self, where: Mapping[str, Any], *, dry_run: bool = False, on_page: OnPage | None = None
+    ) -> BulkResult:
+        """Submits the tasks that `where` means and that failed or were cancelled again."""
+        return self._run(self._client.retry_tasks(where, dry_run=dry_run, on_page=on_page))
+
+    def forget_tasks(
+        self, where: Mapping[str, Any], *, dry_run: bool = False, on_page: OnPage | None = None
+    ) -> BulkResult:
+        """Deletes the tasks that `where` means and that have ended, with their results, events and lines."""
+        return self._run(self._client.forget_tasks(where, dry_run=dry_run, on_page=on_page))
+
+    def failures(self, where: Mapping[str, Any] | None = None, first: int = 20) -> list[FailureGroup]:
+        """Failed tasks by what went wrong, the largest group first."""
+        return self._run(self._client.failures(where, first))
 
     def map(
         self,

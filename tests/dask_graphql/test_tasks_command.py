@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
 from dataclasses import replace
 from typing import Any
@@ -13,10 +14,13 @@ from click.testing import CliRunner, Result
 from cluster.attempt_errors import error
 from cluster.settings import Settings
 from cluster.store.async_store import Store
-from dask_graphql import AsyncClient, Client
+from dask_graphql import AsyncClient, BulkRefusal, BulkResult, Client, SubmitOptions
 from dask_graphql.cli import command
+from dask_graphql.cli.bulk import parse_time
+from dask_graphql.client import bulk
 from dask_graphql.client.tasks_command import follow_tasks
 from dask_graphql.dev_system import free_port
+from graphql_api.schema import bulk_mutations
 from tests.api_node import api_node
 
 
@@ -130,3 +134,100 @@ async def test_the_shell_follows_tasks(settings: Settings, store: Store, capsys:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
             assert task_id in shown
+
+
+async def test_many_tasks_are_counted_asked_for_and_done(settings: Settings, store: Store) -> None:
+    async with api_node(settings) as url:
+
+        async def run(*words: str, given: str | None = None) -> Result:
+            runner = CliRunner(env={"COLUMNS": "200"})
+            return await asyncio.to_thread(runner.invoke, command, ["tasks", *words, "--url", url], input=given)
+
+        async with AsyncClient(url) as client:
+            handles = await client.submit_many(
+                "fibonacci", [{"n": n} for n in range(50, 55)], options=SubmitOptions(tags=("bulk",))
+            )
+            for handle in handles[:3]:
+                await store.run(store.calls.fail(handle.task_id, 1, error("NO_MONEY", "no money")))
+            chosen = [
+                "--tag",
+                "bulk",
+                "--state",
+                "failed",
+                "--error",
+                "NO_MONEY",
+                "--type",
+                "fibonacci",
+                "--since",
+                "1h",
+            ]
+
+            shown = await run("failures", "--json", *chosen)
+            [group] = map(json.loads, shown.stdout.splitlines())
+            assert (group["code"], group["count"], len(group["task_ids"])) == ("NO_MONEY", 3, 3)
+            assert "NO_MONEY" in (await run("failures")).stdout
+
+            dry = await run("retry", *chosen, "--dry-run")
+            assert (dry.exit_code, json.loads(dry.stdout)["done"]) == (0, 3)
+            declined = await run("retry", *chosen, given="n\n")
+            assert declined.exit_code == 1
+            assert "3 tasks are meant: retry 3 of them. Go on? [y/N]" in declined.output
+            records = await store.read_many([each.task_id for each in handles[:3]])
+            assert {record.state for record in records if record} == {"FAILED"}
+            retried = await run("retry", *chosen, given="y\n")
+            assert retried.exit_code == 0
+            assert json.loads(retried.stdout.splitlines()[-1]) == {
+                "matched": 3, "done": 3, "wanted_by_others": 0, "refused": [],
+            }  # fmt: skip
+            cancelled = await run("cancel", "--tag", "bulk", "--yes")
+            assert json.loads(cancelled.stdout)["done"] == 5
+            nothing = await run("cancel", "--tag", "bulk")
+            assert (nothing.exit_code, json.loads(nothing.stdout)["matched"]) == (0, 0)
+            ids = [word for handle in handles for word in ("--id", handle.task_id)]
+            assert json.loads((await run("forget", *ids, "--yes")).stdout)["done"] == 5
+            assert await store.read(handles[0].task_id) is None
+
+            unchosen = await run("cancel", "--yes")
+            assert (unchosen.exit_code, "choose tasks" in unchosen.output) == (2, True)
+            for wrong in (("--since", "soon"), ("--until", "9" * 12 + "d")):
+                assert (await run("cancel", *wrong)).exit_code == 2
+
+
+async def test_a_client_goes_through_all_pages_and_parts(
+    settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "IDS", 2)
+    monkeypatch.setattr(bulk_mutations, "BULK_PAGE", 1)
+
+    def in_a_thread(url: str, ids: list[str]) -> list[tuple[int, int]]:
+        with Client(url) as client:
+            seen: list[BulkResult] = []
+            assert client.withdraw_tasks({"ids": ids[:1]}).done == 1
+            assert client.cancel_tasks({"ids": ids}, on_page=seen.append).done == 4
+            assert client.retry_tasks({"ids": ids}, dry_run=True).done == 5
+            assert client.failures({"ids": ids}) == []
+            assert client.forget_tasks({"ids": [*ids, ids[0]]}).done == 5
+            return [(each.matched, each.done) for each in seen]
+
+    async with api_node(settings) as url, AsyncClient(url) as client:
+        handles = await client.submit_many("fibonacci", [{"n": n} for n in range(60, 65)])
+        pages = await asyncio.to_thread(in_a_thread, url, [handle.task_id for handle in handles])
+        assert pages[-1] == (4, 4)
+        assert len(pages) >= 4
+
+
+def test_results_of_pages_add_up_by_code() -> None:
+    one = BulkResult(5, 2, 1, (BulkRefusal("A", "first", 3, ("1", "2", "3")),))
+    two = BulkResult(4, 0, 0, (BulkRefusal("B", "other", 1, ("9",)), BulkRefusal("A", "second", 3, ("4", "5", "6"))))
+    assert one + two == BulkResult(
+        9, 2, 1, (BulkRefusal("A", "first", 6, ("1", "2", "3", "4", "5")), BulkRefusal("B", "other", 1, ("9",)))
+    )
+    assert BulkResult() + one == one
+
+
+def test_a_time_is_a_span_or_iso_8601() -> None:
+    now = datetime.datetime(2026, 1, 31, 12, tzinfo=datetime.UTC)
+    for text, seconds in (("90s", 90), ("30m", 1_800), ("24h", 86_400), ("7d", 604_800)):
+        assert (now - parse_time(text, now)).total_seconds() == seconds
+    assert parse_time("2026-01-31T11:00:00Z", now) == now - datetime.timedelta(hours=1)
+    assert parse_time("2026-01-31", now).tzinfo is not None
