@@ -149,18 +149,8 @@ async def test_many_tasks_are_counted_asked_for_and_done(settings: Settings, sto
             )
             for handle in handles[:3]:
                 await store.run(store.calls.fail(handle.task_id, 1, error("NO_MONEY", "no money")))
-            chosen = [
-                "--tag",
-                "bulk",
-                "--state",
-                "failed",
-                "--error",
-                "NO_MONEY",
-                "--type",
-                "fibonacci",
-                "--since",
-                "1h",
-            ]
+            failed = ["--state", "failed", "--error", "NO_MONEY"]
+            chosen = ["--tag", "bulk", *failed, "--type", "fibonacci", "--since", "1h"]
 
             shown = await run("failures", "--json", *chosen)
             [group] = map(json.loads, shown.stdout.splitlines())
