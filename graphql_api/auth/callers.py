@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -84,6 +84,11 @@ class Caller:
     def actor(self) -> Actor:
         """The caller as records and the audit log name it."""
         return Actor(self.name, self.account, self.title or self.address, self.address)
+
+    @property
+    def view(self) -> Hashable:
+        """What the caller sees: callers with the same view get the same answer about a record that does not change."""
+        return self.tenant_seen, self.salt, self.account, self.scopes, self.confinement
 
     @property
     def anonymous(self) -> bool:

@@ -49,8 +49,8 @@ DOCUMENT_BYTES: Final = 8_000
 """Memory of a document besides its tokens: its entry in the cache and the reader that is compiled for it."""
 TOKEN_BYTES: Final = 1_000
 """Memory of one token: its part of the syntax tree."""
-CALLER_FIELDS: Final = frozenset({"submittedBy", "cancelledBy"})
-"""The fields of a task whose values depend on the caller that asks."""
+LIVE_FIELDS: Final = frozenset({"href", "otherVersions"})
+"""The fields below a final record whose values change all the same: links that expire, and other records."""
 
 
 def _size(text: str) -> int:
@@ -82,7 +82,8 @@ class Operation:
         number: number of the document, unique in this process.
         name: name of the operation.
         root_fields: the names of its root fields.
-        shared: its response for a final record depends on nothing but the document and the variables.
+        shared: its response for a final record depends on nothing but the document, the variables and what its caller
+            may see.
         introspects: it selects `__schema` or `__type`.
         constant: it selects nothing else, so that its response never changes.
         execution: executes a query or mutation; made on first use.
@@ -149,7 +150,7 @@ class CachedDocument:
                 names = frozenset(_root_fields(self.document, node))
                 introspects = not names.isdisjoint({"__schema", "__type"})
                 constant = introspects and not node.variable_definitions and all(n.startswith("__") for n in names)
-                shared = _awaits_one_task(node) and not _asks_who(self.document)
+                shared = _awaits_one_task(node) and not _selects_live(self.document)
                 return Operation(self.document, node, self.number, kind, own, names, shared, introspects, constant)
         message = "Must provide an operation." if name is None else f"Unknown operation named '{name}'."
         raise DocumentRejected([GraphQLError(message)])
@@ -180,8 +181,8 @@ def _awaits_one_task(node: OperationDefinitionNode) -> bool:
     )
 
 
-def _asks_who(document: DocumentNode) -> bool:
-    """Whether a document selects a field whose value depends on the caller that asks, anywhere."""
+def _selects_live(document: DocumentNode) -> bool:
+    """Whether a document selects one of LIVE_FIELDS, anywhere."""
     sets = [
         node.selection_set
         for node in document.definitions
@@ -189,7 +190,7 @@ def _asks_who(document: DocumentNode) -> bool:
     ]
     while sets:
         for node in sets.pop().selections:
-            if isinstance(node, FieldNode) and node.name.value in CALLER_FIELDS:
+            if isinstance(node, FieldNode) and node.name.value in LIVE_FIELDS:
                 return True
             if isinstance(node, FieldNode | InlineFragmentNode) and node.selection_set is not None:
                 sets.append(node.selection_set)

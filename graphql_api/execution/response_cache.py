@@ -1,4 +1,5 @@
-"""A cache of responses for final records, which are executed and serialised once for all who send the same request."""
+"""A cache of responses for final records, which are executed and serialised once for all who send the same request and
+see the same things."""
 
 from __future__ import annotations
 
@@ -11,13 +12,14 @@ import orjson
 from graphql import ExecutionResult as CoreResult
 
 from cluster.store.record import Record
+from graphql_api.context import Context
 from graphql_api.execution.compiled_selection import EventExecution
 from graphql_api.execution.document_cache import Operation
 from graphql_api.graphql_core_internals import Executor
 
 CACHE_BYTES: Final = 16 * 2**20
 """Size of the cache: the bytes of all entries."""
-ENTRY_OVERHEAD_BYTES: Final = 800
+ENTRY_OVERHEAD_BYTES: Final = 1_000
 """What an entry takes besides its response, approximately: its key and its place in the dict."""
 MAX_RESPONSE_BYTES: Final = 4 * 2**20
 """Larger responses are not cached."""
@@ -47,7 +49,8 @@ class ResponseCache:
 
 @dataclass(frozen=True, slots=True)
 class CachedExecution:
-    """Executes the event of a final record once for all subscriptions with the same document and variables."""
+    """Executes the event of a final record once for all subscriptions with the same document and variables, of callers
+    with the same view under the same URL, as paths and links begin with that."""
 
     responses: ResponseCache
     operation: Operation
@@ -58,8 +61,8 @@ class CachedExecution:
         record: Record = event.record
         if not record.final:
             return self.execute(executor, event)
-        # The same request about the same end of the same task has the same response. Whether the caller may see the
-        # record was checked before.
+        # The same request about the same end of the same task has the same response for those who see the same. Whether
+        # the caller may see the record was checked before.
         try:
             variables = compact(orjson.dumps(self.variables or {}))
         except TypeError:
@@ -67,7 +70,8 @@ class CachedExecution:
             return self.execute(executor, event)
         request = self.operation.number, self.operation.name, variables
         end = record.attempt, record.seq, record.finished_at, record.submissions, record.expires_at
-        key = (record.task_id, *end, *request)
+        context: Context = executor.context_value
+        key = (record.task_id, *end, *request, context.public_url, context.caller.view)
         data = self.responses.get(key)
         if data is not None:
             return CoreResult(cast(Any, orjson.Fragment(data)), None)

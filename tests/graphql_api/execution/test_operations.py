@@ -107,7 +107,9 @@ def test_a_cached_response_takes_no_more_memory_than_is_counted() -> None:
         before = tracemalloc.get_traced_memory()[0]
         for i in range(1000):
             made = orjson.dumps({"data": "x" * 20, "number": i})
-            answers.put((f"{i:032x}", 1, 2, None, 1, None, i, None, compact(orjson.dumps({"id": i}))), compact(made))
+            request = i, None, compact(orjson.dumps({"id": i})), f"https://api.example.com/{i}"
+            view = (None, "", f"tenant{i}", frozenset(), None)
+            answers.put((f"{i:032x}", 1, 2, None, 1, None, *request, view), compact(made))
         taken = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
