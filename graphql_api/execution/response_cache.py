@@ -20,9 +20,9 @@ from graphql_api.graphql_core_internals import Executor
 CACHE_BYTES: Final = 16 * 2**20
 """Size of the cache: the bytes of all entries."""
 ENTRY_OVERHEAD_BYTES: Final = 1_000
-"""What an entry takes besides its response, approximately: its key and its place in the dict."""
+"""What an entry takes besides its response and the texts of its key, approximately: its place in the dict."""
 MAX_RESPONSE_BYTES: Final = 4 * 2**20
-"""Larger responses are not cached."""
+"""Responses that are larger, with the texts of their key, are not cached."""
 
 
 class ResponseCache:
@@ -39,12 +39,18 @@ class ResponseCache:
         return data
 
     def put(self, key: tuple[Any, ...], data: bytes) -> None:
-        if len(data) > MAX_RESPONSE_BYTES or key in self._entries:
+        weight = _weight(key, data)
+        if weight > MAX_RESPONSE_BYTES + ENTRY_OVERHEAD_BYTES or key in self._entries:
             return
         self._entries[key] = data
-        self._bytes += len(data) + ENTRY_OVERHEAD_BYTES
+        self._bytes += weight
         while self._bytes > CACHE_BYTES:
-            self._bytes -= len(self._entries.popitem(last=False)[1]) + ENTRY_OVERHEAD_BYTES
+            self._bytes -= _weight(*self._entries.popitem(last=False))
+
+
+def _weight(key: tuple[Any, ...], data: bytes) -> int:
+    """What an entry takes. A client decides how long its variables are, and the name of the host."""
+    return len(data) + ENTRY_OVERHEAD_BYTES + sum(len(part) for part in key if isinstance(part, bytes | str))
 
 
 @dataclass(frozen=True, slots=True)

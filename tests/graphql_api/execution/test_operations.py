@@ -12,6 +12,7 @@ from graphql import GraphQLError
 from websockets.asyncio.client import connect
 
 from cluster.settings import Settings
+from graphql_api.auth.callers import Caller
 from graphql_api.execution.document_cache import DocumentCache
 from graphql_api.execution.persisted_operations import PersistedOperations
 from graphql_api.execution.response_cache import (
@@ -96,8 +97,17 @@ def test_the_response_cache_is_bounded_and_evicts_the_least_recently_used() -> N
     answers.put((count,), b"x" * MAX_RESPONSE_BYTES)
     assert answers.get((0,)) is not None
     assert answers.get((1,)) is None
-    answers.put(("long",), b"x" * (MAX_RESPONSE_BYTES + 1))
-    assert answers.get(("long",)) is None
+    answers.put((0, "long"), b"x" * (MAX_RESPONSE_BYTES - 3))
+    assert answers.get((0, "long")) is None
+
+
+def test_the_response_cache_counts_what_a_client_writes_into_its_request() -> None:
+    answers = ResponseCache()
+    long = CACHE_BYTES // 5
+    for i in range(6):
+        answers.put((i, b"v" * long), b"{}")
+    assert answers.get((0, b"v" * long)) is None
+    assert answers.get((5, b"v" * long)) == b"{}"
 
 
 def test_a_cached_response_takes_no_more_memory_than_is_counted() -> None:
@@ -108,7 +118,7 @@ def test_a_cached_response_takes_no_more_memory_than_is_counted() -> None:
         for i in range(1000):
             made = orjson.dumps({"data": "x" * 20, "number": i})
             request = i, None, compact(orjson.dumps({"id": i})), f"https://api.example.com/{i}"
-            view = (None, "", f"tenant{i}", frozenset(), None)
+            view = Caller("key:1", account=f"tenant{i}").view
             answers.put((f"{i:032x}", 1, 2, None, 1, None, *request, view), compact(made))
         taken = tracemalloc.get_traced_memory()[0] - before
     finally:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from graphql import GraphQLObjectType
 
 from cluster.attempt_errors import error
 from cluster.settings import Settings
@@ -74,7 +75,9 @@ async def test_links_and_paths_are_those_of_the_name_that_the_client_used(open_h
 
 def test_every_field_of_a_task_is_known_to_change_or_not_once_it_has_ended() -> None:
     schema = core_schema(make_schema(load_registry()))
-    fields = schema.type_map["Task"].fields.keys()
+    task = schema.type_map["Task"]
+    assert isinstance(task, GraphQLObjectType)
+    fields = task.fields.keys()
     assert fields - LIVE_FIELDS == SAME_WHENEVER_ASKED, "is it the same whenever it is asked for? Else: LIVE_FIELDS"
 
 
