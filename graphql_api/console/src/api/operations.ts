@@ -114,6 +114,15 @@ export interface Fleet {
   decisions: { at: string; wanted: number | null; started: number; stopped: number; reason: string }[];
 }
 
+export interface Problem {
+  code: string;
+  message: string;
+  advice: string;
+  since: string | null;
+  /** The task type that it is about. */
+  name: string | null;
+}
+
 export interface Cluster {
   schedulerConnected: boolean;
   schedulerEpoch: string | null;
@@ -123,6 +132,9 @@ export interface Cluster {
   workers: Worker[];
   fleet: Fleet | null;
   tasks: { state: TaskState; count: number }[];
+  /** What is wrong, the most urgent first. */
+  problems: Problem[] | null;
+  oldestWaitingSeconds: number | null;
   /** Only of a system that loads changed task modules while it runs. */
   reload: { count: number; error: string | null } | null;
 }
@@ -136,6 +148,8 @@ export const CLUSTER = `subscription Cluster {
       decisions { at wanted started stopped reason }
     }
     tasks { state count }
+    problems { code message advice since name }
+    oldestWaitingSeconds
     reload { count error }
   }
 }`;

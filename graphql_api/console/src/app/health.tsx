@@ -20,9 +20,9 @@ export function Health({ watch: { cluster, reason } }: { watch: ClusterWatch }) 
 
 function healthOf(cluster: ClusterWatch["cluster"]) {
   if (!cluster) return ["idle", "Connecting", undefined] as const;
-  const { schedulerConnected, workers, fleet } = cluster;
+  const { schedulerConnected, workers, fleet, problems } = cluster;
   if (!schedulerConnected) return ["warning", "No scheduler", "tasks are kept"] as const;
-  const problem = fleet?.problem || workers.some((worker) => worker.problem);
-  const launching = fleet?.launching ? `${fleet.launching} starting` : undefined;
-  return [problem ? "warning" : "check", counted(workers.length, "worker"), problem ? "1 problem" : launching] as const;
+  const starting = fleet?.launching ? `${fleet.launching} starting` : undefined;
+  const connected = workers.filter(({ state }) => state === "RUNNING").length;
+  return [problems?.length ? "warning" : "check", counted(connected, "worker"), problems?.length ? counted(problems.length, "problem") : starting] as const;
 }

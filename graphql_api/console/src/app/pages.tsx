@@ -28,7 +28,7 @@ function Named({ page, rest, query }: PageProps) {
   const cluster = watch.cluster;
   switch (page) {
     case "cluster":
-      return <Old><ClusterPage watch={watch} /></Old>;
+      return <ClusterPage query={query} />;
     case "tasks":
       return <Old>{rest[0] ? <TaskView key={rest[0]} taskId={rest[0]} taskTypes={taskTypes} cluster={cluster} heading="h1" /> : <TasksPage taskTypes={taskTypes} cluster={cluster} query={query} />}</Old>;
     // The name in links of earlier versions.

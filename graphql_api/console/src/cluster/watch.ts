@@ -1,94 +1,85 @@
-// What the api says of the cluster, as it changes, while the page is visible.
-import { isFinal, type TaskState } from "@dask-graphql/client";
-import { useEffect, useRef, useState } from "react";
-import { onDisconnect, type Refusal, subscribe, UNAVAILABLE } from "../api/client.ts";
+// What the api says of the cluster, as it changes, while the page is visible; and whether there is a connection at all.
+import type { TaskState } from "@dask-graphql/client";
+import { useCallback, useEffect, useRef, useState } from "react";
+import { client, onDisconnect, type Refusal, subscribe, UNAVAILABLE } from "../api/client.ts";
 import { onKeyChange } from "../api/key.ts";
 import { type Cluster, CLUSTER } from "../api/operations.ts";
 
-const RETRY_MILLISECONDS = 5000;
-const SAMPLE_MILLISECONDS = 2000;
-/** Ten minutes. */
-const KEPT_SAMPLES = 300;
-
-/** One point of the charts. */
-export interface Sample {
-  at: number;
-  workers: number;
-  wanted: number | null;
-  waiting: number;
-  processing: number;
-  /** Tasks that have ended and whose records are still kept. */
-  ended: number;
-}
+/** Seconds until each further try after a lost connection; the last one repeats. */
+const PAUSES = [1, 2, 4, 8, 15];
 
 export interface ClusterWatch {
   cluster: Cluster | undefined;
   /** Why there are no updates now; `cluster` keeps the last one. */
   reason: Refusal | undefined;
-  history: Sample[];
+  /** When the connection was lost, milliseconds since 1970: `cluster` is of that time. */
+  lostAt: number | undefined;
+  /** When the next try is; undefined while one is under way. */
+  nextTryAt: number | undefined;
+  tryNow(): void;
 }
 
 /** Watches the cluster while the page is visible, whichever part of it is shown. */
 export function useCluster(): ClusterWatch {
   const [cluster, setCluster] = useState<Cluster>();
   const [reason, setReason] = useState<Refusal>();
-  const [history, setHistory] = useState<Sample[]>([]);
-  const latest = useRef<Cluster>(undefined);
+  const [lostAt, setLostAt] = useState<number>();
+  const [nextTryAt, setNextTryAt] = useState<number>();
+  const watchNow = useRef(() => {});
 
   useEffect(() => {
-    const fail = (why: Refusal) => {
-      latest.current = undefined;
-      setReason(why);
-    };
     let end = () => {};
     let again: ReturnType<typeof setTimeout> | undefined;
+    let tries = 0;
+    const fail = (why: Refusal) => {
+      end();
+      setReason(why);
+      setLostAt((before) => before ?? Date.now());
+      clearTimeout(again);
+      again = undefined;
+      // After these only another key helps, whose change calls `watch`.
+      if (why.code === "UNAUTHENTICATED" || why.code === "FORBIDDEN" || document.visibilityState !== "visible") return;
+      const pause = PAUSES[Math.min(tries, PAUSES.length - 1)]! * 1000;
+      tries += 1;
+      setNextTryAt(Date.now() + pause);
+      again = setTimeout(watch, pause);
+    };
     const watch = () => {
       end();
       clearTimeout(again);
-      latest.current = undefined;
-      end = document.visibilityState !== "visible" ? () => {} : subscribe<{ clusterChanges: Cluster }>(CLUSTER, {}, {
-        error: (why) => {
-          fail(why);
-          // After these only another key helps, whose change calls `watch`.
-          if (why.code !== "UNAUTHENTICATED" && why.code !== "FORBIDDEN") again = setTimeout(watch, RETRY_MILLISECONDS);
-        },
+      again = undefined;
+      setNextTryAt(undefined);
+      if (document.visibilityState !== "visible") return;
+      end = subscribe<{ clusterChanges: Cluster }>(CLUSTER, {}, {
+        error: fail,
         next: ({ clusterChanges }) => {
-          // Add the first one to the charts at once.
-          if (!latest.current) setHistory((known) => sampled(known, clusterChanges));
-          latest.current = clusterChanges;
+          tries = 0;
           setCluster(clusterChanges);
           setReason(undefined);
+          setLostAt(undefined);
         },
       });
     };
-    // The subscription delivers changes only: extend the charts while nothing changes.
-    const timer = setInterval(() => {
-      const cluster = latest.current;
-      if (cluster) setHistory((known) => sampled(known, cluster));
-    }, SAMPLE_MILLISECONDS);
-    const ends = [onDisconnect(() => fail(UNAVAILABLE)), onKeyChange(watch)];
-    document.addEventListener("visibilitychange", watch);
+    const afresh = () => {
+      tries = 0;
+      watch();
+    };
+    watchNow.current = afresh;
+    // Another part of the page may get a socket first.
+    const onConnected = () => client.connectionState === "connected" && tries > 0 && watch();
+    // While a try is planned, others that fail change nothing.
+    const ends = [onDisconnect(() => again === undefined && fail(UNAVAILABLE)), onKeyChange(afresh), client.onConnectionChange(onConnected)];
+    document.addEventListener("visibilitychange", afresh);
     watch();
     return () => {
       end();
       clearTimeout(again);
-      clearInterval(timer);
       ends.forEach((stop) => stop());
-      document.removeEventListener("visibilitychange", watch);
+      document.removeEventListener("visibilitychange", afresh);
     };
   }, []);
-  return { cluster, reason, history };
+  const tryNow = useCallback(() => watchNow.current(), []);
+  return { cluster, reason, lostAt, nextTryAt, tryNow };
 }
 
-const sampled = (history: Sample[], cluster: Cluster): Sample[] => [...history, sampleOf(cluster)].slice(-KEPT_SAMPLES);
-
 export const inState = (cluster: Cluster, wanted: TaskState): number => cluster.tasks.find(({ state }) => state === wanted)?.count ?? 0;
-
-const sampleOf = (cluster: Cluster): Sample => ({
-  at: Date.now(),
-  workers: cluster.workers.length,
-  wanted: cluster.fleet?.wanted ?? null,
-  waiting: inState(cluster, "QUEUED"),
-  processing: inState(cluster, "RUNNING"),
-  ended: cluster.tasks.filter(({ state }) => isFinal(state)).reduce((sum, { count }) => sum + count, 0),
-});

@@ -1,5 +1,5 @@
 // What a chart computes before it draws: the values at its axes, the paths of its lines, and its trend in words.
-import { count, duration } from "./format.ts";
+import { count, dollars, duration } from "./format.ts";
 
 /** How values are written, and which steps their axis has. */
 export interface Unit {
@@ -18,7 +18,7 @@ export const UNITS = {
   /** Numbers that may have decimals, such as a rate. */
   rate: { format: rounded, least: 0.1 },
   seconds: { format: (value) => (value === 0 ? "0" : duration(value * 1000).replace(/ 0 s$| 0 min$/, "").replace(/\.0 s$/, " s")), least: 0.001, clock: true },
-  dollars: { format: (value) => `$${value.toFixed(value < 1 && value > 0 ? 3 : 2)}`, least: 0.001 },
+  dollars: { format: dollars, least: 0.001 },
 } as const satisfies Record<string, Unit>;
 
 const INTERVALS = 3;

@@ -10,6 +10,12 @@ export const counted = (value: number, noun: string): string => `${count(value)}
 /** A measured number: at most six digits. */
 export const figure = (value: number): string => String(Number(value.toPrecision(6)));
 
+const money = (digits: number) => new Intl.NumberFormat(undefined, { style: "currency", currency: "USD", currencyDisplay: "narrowSymbol", minimumFractionDigits: digits, maximumFractionDigits: digits });
+const [CENTS, TENTHS] = [money(2), money(3)];
+
+/** US dollars: `$1,402.18`, and `$0.247` of less than one. */
+export const dollars = (value: number): string => (value > 0 && value < 1 ? TENTHS : CENTS).format(value);
+
 /** Groups of three digits from the right, separated by thin spaces instead of commas so that a long number can wrap. */
 export function grouped(digits: string): string {
   // Not the well-known lookahead, which scans to the end from every digit: there may be tens of thousands.
