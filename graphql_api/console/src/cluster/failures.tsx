@@ -30,7 +30,7 @@ export function FailuresCard({ period }: { period: Period }) {
               <tr key={`${name} ${code} ${message}`}>
                 <td className="num"><a href={address(["tasks"], { state: "failed", type: name, error: code, since: period.key })}>{count(number)}</a></td>
                 <td className="strong">{name}</td>
-                <td className="clip message" title={message}><a className="strongname" href={address(["tasks", taskIds[0]!])}>{message || code}</a></td>
+                <td className="message" title={message}><a className="strongname" href={address(["tasks", taskIds[0]!])}>{message || code}</a></td>
                 <td className="nowrap">{newestAt && <time dateTime={newestAt} title={wholeTime(newestAt)}>{shortTime(newestAt)}</time>}</td>
               </tr>
             ))}

@@ -133,7 +133,7 @@ function Row({ worker, detail, now, retiring, onRetire }: RowProps) {
       <td className="num">{starts ? "–" : threads}</td>
       <td>{detail?.cpu == null ? <span className="muted">–</span> : <Meter share={detail.cpu}>{Math.round(detail.cpu * 100)} %</Meter>}</td>
       <td>{starts ? <span className="muted">–</span> : <Meter share={full} warning={full > NEARLY_FULL}>{bytes(memoryBytes)}{memoryLimitBytes > 0 && ` of ${bytes(memoryLimitBytes)}`}</Meter>}</td>
-      <td>{worker.problem ? <span className="clip message" title={worker.problem}>{worker.problem}</span> : <Runs detail={detail} />}</td>
+      <td className="message" title={worker.problem ?? undefined}>{worker.problem ?? <Runs detail={detail} />}</td>
       <td className="num">
         {starts ? duration((worker.startingSeconds ?? 0) * 1000) : detail?.since ? <time dateTime={detail.since} title={`Since ${wholeTime(detail.since)}`}>{duration(now - Date.parse(detail.since))}</time> : "–"}
       </td>

@@ -55,7 +55,8 @@ export function linePath(xs: number[], values: (number | null)[], { x, y }: Plac
       return "";
     }
     const alone = !begun && (values[index + 1] ?? null) === null;
-    const part = `${begun ? "L" : "M"}${x(at).toFixed(1)} ${y(value).toFixed(1)}${alone ? "h0.1" : ""}`;
+    // A value without neighbours is a short dash.
+    const part = `${begun ? "L" : "M"}${(x(at) - (alone ? 4 : 0)).toFixed(1)} ${y(value).toFixed(1)}${alone ? "h8" : ""}`;
     begun = true;
     return part;
   }).join("");

@@ -122,7 +122,7 @@ function Drawing({ title, times, series, stacked = false, unit = "count", base =
             return (
               <g key={name}>
                 {look === "area" && <path className={`area k${tone}`} d={areaPath(times, line, floor, place)} />}
-                <path className={`k${tone} ${look}`} d={linePath(times, line, place)} />
+                <path className={look === "area" ? `k${tone}` : `k${tone} ${look}`} d={linePath(times, line, place)} />
               </g>
             );
           })}
