@@ -14,6 +14,7 @@ from typing import Any, Final
 import orjson
 
 from cluster.controller.cost_ledger import CostLedger
+from cluster.controller.decision_words import count
 from cluster.controller.fleets.fleet import Fleet, FleetUnavailable
 from cluster.controller.scaling_policy import Decision, DemandHistory, Observation, plan
 from cluster.controller.worker_membership import WorkerMembership
@@ -71,6 +72,7 @@ class Controller:
         self._history = DemandHistory()
         self._decisions: deque[dict[str, Any]] = deque(maxlen=MAX_DECISIONS)
         self._last_reason = ""
+        self._problem_since: float | None = None
         self._unstopped: set[str] = set()
         """Retired workers that still have to be stopped."""
 
@@ -121,13 +123,17 @@ class Controller:
         if load is None:
             # Without a scheduler a new worker has nothing to do. Running workers close themselves and are then seen as
             # ended, so a replaced scheduler gets new workers.
-            await self._publish(None, "the scheduler does not respond: no worker is started or stopped")
+            await self._publish(None, "The scheduler does not respond. No worker is started or stopped until it does.")
             return
         self._membership.reconcile(members, {str(worker["name"]) for worker in load["workers"]}, time.monotonic())
         if overdue := self._membership.unregistered(time.monotonic()):
             # They are billed but do no work.
             logger.warning("%d workers are stopped because they did not register: %s", len(overdue), _some(overdue))
-            self._record_decision(stopped=len(overdue), reason=f"they did not register: {_some(overdue)}")
+            self._record_decision(
+                stopped=len(overdue),
+                reason=f"Stopped {count(len(overdue), 'worker')} that did not connect to the scheduler in time: "
+                f"{_some(overdue)}.",
+            )
             await self.fleet.stop(overdue)
             self._membership.forget(overdue)
         decision = self._plan(load)
@@ -157,11 +163,13 @@ class Controller:
         if decision.start:
             started = await self.fleet.start(decision.start)
             if started:
-                logger.info("%d workers are started: %s", started, decision.reason)
-                self._record_decision(wanted=decision.wanted, started=started, reason=decision.reason)
+                reason = f"Added {count(started, 'worker')}: {decision.change}"
+                logger.info("%s", reason)
+                self._record_decision(wanted=decision.wanted, started=started, reason=reason)
         if decision.retire:
-            logger.info("%d workers are retired: %s", len(decision.retire), decision.reason)
-            self._record_decision(wanted=decision.wanted, stopped=len(decision.retire), reason=decision.reason)
+            reason = f"Retired {count(len(decision.retire), 'worker')}: {decision.change}"
+            logger.info("%s", reason)
+            self._record_decision(wanted=decision.wanted, stopped=len(decision.retire), reason=reason)
             self._membership.retiring |= set(decision.retire)
             # Before the first await: an abandoned round must not leave a worker retired but never stopped.
             self._unstopped |= set(decision.retire)
@@ -177,10 +185,10 @@ class Controller:
             asked = await requested_drains(self.store)
             for name, actor in asked.items():
                 if name not in members:
-                    self._record_decision(reason=f"{actor} asked to drain {name}, which is no worker of this fleet")
+                    self._record_decision(reason=f"{actor} asked to drain {name}, which is no worker of this fleet.")
                 elif name not in self._membership.retiring:
                     logger.info("the worker %s is drained: %s asked for it", name, actor)
-                    self._record_decision(stopped=1, reason=f"{actor} asked to drain {name}")
+                    self._record_decision(stopped=1, reason=f"Retired 1 worker: {actor} asked to drain {name}.")
                     self._membership.retiring.add(name)
                     self._unstopped.add(name)
             if asked:
@@ -213,6 +221,8 @@ class Controller:
     async def _publish(self, decision: Decision | None, reason: str) -> None:
         """Publishes the fleet status, for `cluster` in GraphQL."""
         membership = self._membership
+        problem = self.fleet.problem or membership.problem
+        self._problem_since = (self._problem_since or time.time()) if problem else None
         status = {
             "at": milliseconds(time.time()),
             "wanted": decision.wanted if decision else None,
@@ -223,7 +233,8 @@ class Controller:
             "min_workers": self.settings.min_workers,
             "max_workers": self.settings.max_workers,
             "reason": reason,
-            "problem": self.fleet.problem or self._membership.problem,
+            "problem": problem,
+            "problem_since": self._problem_since,
             "cost_per_hour": self.fleet.cost_per_hour,
             "decisions": list(self._decisions),
         }

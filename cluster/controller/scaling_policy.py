@@ -14,6 +14,8 @@ import math
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from cluster.controller.decision_words import Considered, explain_retirement, explain_start, explain_state
+
 MIN_GAP_SECONDS: Final = 5.0
 """A shorter gap in demand does not count as one."""
 RETENTION_FACTOR: Final = 1.5
@@ -108,35 +110,68 @@ def _needed(size: SizeDemand, now: float) -> SizeDemand:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How many workers are wanted, how many to start, which to retire, and why, for people."""
+    """How many workers are wanted, how many to start, and which to retire.
+
+    Attributes:
+        reason: what is done and why, in a sentence, for people.
+        change: why workers are started or retired, to go on after "Added 2 workers: "; empty if none are.
+    """
 
     wanted: int
     start: int
     retire: tuple[str, ...]
     reason: str
+    change: str
     history: DemandHistory
 
 
 def plan(seen: Observation, policy: Policy, history: DemandHistory, now: float) -> Decision:
     """Decides how many workers are wanted, and which may go."""
-    demand, reason = _demand(seen, policy)
-    history = history.updated(min(demand, policy.max_workers), now)
+    need = _need(seen, policy)
+    history = history.updated(min(need.workers, policy.max_workers), now)
     retained = history.retained(policy, now)
-    wanted = min(policy.max_workers, max(policy.min_workers, demand, retained))
-    if retained > demand:
-        reason += f"; {retained} are kept, as the demand is likely to return"
-    reason += f"; bounds {policy.min_workers} to {policy.max_workers}"
+    wanted = min(policy.max_workers, max(policy.min_workers, need.workers, retained))
     surplus = max(0, seen.workers - wanted)
     # Workers stay for as long as they are billed; the oldest are retired first.
     may_retire = sorted(
         (worker for worker in seen.idle if worker[1] >= policy.minimum_billing_seconds), key=lambda worker: -worker[1]
     )
-    retire = tuple(name for name, _ in may_retire[:surplus])
-    return Decision(wanted, max(0, wanted - seen.workers), retire, reason, history)
+    start, retire = max(0, wanted - seen.workers), tuple(name for name, _ in may_retire[:surplus])
+    considered = Considered(
+        waiting=seen.waiting,
+        tasks=seen.tasks,
+        busy=len(seen.busy),
+        idle=len(seen.idle),
+        launching=seen.launching,
+        seconds=need.seconds,
+        threads=seen.threads,
+        drain_seconds=policy.drain_seconds,
+        unserved=need.unserved,
+        demand=need.workers,
+        wanted=wanted,
+        min_workers=policy.min_workers,
+        max_workers=policy.max_workers,
+    )
+    change = explain_start(considered) if start else explain_retirement(considered) if retire else ""
+    reason = explain_state(considered, starts=start, retires=len(retire))
+    return Decision(wanted, start, retire, reason, change, history)
 
 
-def _demand(seen: Observation, policy: Policy) -> tuple[int, str]:
-    """How many workers the work of this moment needs, and why."""
+class _Need(NamedTuple):
+    """What the work of a moment needs.
+
+    Attributes:
+        workers: how many.
+        seconds: the work beside long tasks, in seconds of one thread.
+        unserved: no worker is ready for it.
+    """
+
+    workers: int
+    seconds: float
+    unserved: bool
+
+
+def _need(seen: Observation, policy: Policy) -> _Need:
     long_running = [work for work in seen.busy if work > policy.drain_seconds * seen.threads]
     rest = seen.waiting_seconds + sum(work for work in seen.busy if work <= policy.drain_seconds * seen.threads)
     # Workers for the rest, now or after their launch.
@@ -149,10 +184,8 @@ def _demand(seen: Observation, policy: Policy) -> tuple[int, str]:
         drain += math.ceil(drain / UNSERVED_STEP)
     # There is no use for more workers than tasks.
     drain = min(drain, math.ceil((seen.waiting + max(0, seen.tasks - len(long_running))) / seen.threads))
-    reason = f"{seen.waiting + seen.tasks} tasks, {rest:.1f} s of work besides {len(long_running)} long-running: "
     in_time = (available - seen.launching) * seen.threads * min(policy.launch_seconds, policy.drain_seconds)
     if drain > available and rest < in_time:
-        return seen.workers, reason + f"done before a new worker is ready in {policy.launch_seconds:.0f} s"
-    demand = max(len(long_running) + drain, len(seen.busy))
-    more = ", with extra workers because none serves it yet" if unserved and seen.waiting else ""
-    return demand, reason + f"{demand} workers to finish it in {policy.drain_seconds:g} s{more}"
+        # It is done before a new worker would be ready.
+        return _Need(seen.workers, rest, unserved)
+    return _Need(max(len(long_running) + drain, len(seen.busy)), rest, unserved)

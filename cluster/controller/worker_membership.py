@@ -106,11 +106,13 @@ class WorkerMembership:
             waited = self._register_seconds
             self._register_seconds = min(MAX_REGISTER_FACTOR * self._initial_register_seconds, 2 * waited)
             self.problem = (
-                f"workers did not register within {waited:g} s: can they reach the scheduler, or do their task modules "
-                "take longer to import, or their worker states to be made (DASK_GRAPHQL_WORKER_START_SECONDS)? "
-                f"The next ones get {self._register_seconds:g} s"
+                f"Workers started and did not connect to the scheduler within {waited:g} s. Check that they can reach "
+                "it. If their task modules take longer to import, or their worker states to be made, raise "
+                f"DASK_GRAPHQL_WORKER_START_SECONDS. The next ones get {self._register_seconds:g} s."
             )
         elif any(not self._running[name] for name in names):
-            self.problem = f"workers did not start to run within {MAX_LAUNCH_SECONDS:g} s"
+            self.problem = (
+                f"The platform accepted workers and did not start them within {MAX_LAUNCH_SECONDS / 60:g} min."
+            )
         self._members -= names
         self.retiring -= names

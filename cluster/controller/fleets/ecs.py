@@ -127,7 +127,7 @@ class EcsFleet(Fleet):
             await (await self.cluster()).stop(names)
         except (ClientError, BotoCoreError) as error:
             # The remaining ones stay in the list, and are stopped again because they do not register.
-            self._back_off(f"ECS refuses StopTask: {error}")
+            self._back_off(f"ECS does not stop a worker (StopTask): {error}")
 
     async def close(self) -> None:
         """Leaves the workers to the next controller."""
@@ -156,7 +156,7 @@ class EcsFleet(Fleet):
             try:
                 launch = await self._journal.begin(cluster.launch_request(some, provider))
             except StoreUnavailable as error:
-                self._back_off(f"no worker is started while Redis is unavailable: {error}")
+                self._back_off(f"No worker is started while Redis is unavailable: {error}")
                 break
             tasks = await self._run(launch, provider)
             started += tasks
@@ -171,20 +171,23 @@ class EcsFleet(Fleet):
         try:
             tasks, reasons = await (await self.cluster()).launch(launch.request, launch.token)
         except ClientError as error:
-            self._back_off(f"ECS refuses RunTask: {error}")
+            self._back_off(f"ECS does not start workers (RunTask): {error}")
             await self._journal_write(self._journal.remove(launch))
             return 0
         except BotoCoreError as error:
             # It stays in the journal, and is repeated with its token.
-            self._back_off(f"ECS does not respond to RunTask: {error}")
+            self._back_off(f"ECS does not respond when a worker is to be started (RunTask): {error}")
             return 0
         await self._journal_write(self._journal.complete(launch, tasks))
         if reasons and provider == "FARGATE_SPOT":
             self._spot_again_at = time.monotonic() + SPOT_PAUSE_SECONDS
-            problem = f"no Spot workers for {SPOT_PAUSE_SECONDS:g} s, on-demand instead: {'; '.join(reasons)}"
+            problem = (
+                f"ECS has no capacity for Spot workers ({'; '.join(reasons)}). For {SPOT_PAUSE_SECONDS / 60:g} min, "
+                "on-demand workers are started instead."
+            )
             self._set_problem(problem, SPOT_PAUSE_SECONDS)
         elif reasons:
-            self._back_off(f"ECS did not start all workers: {'; '.join(reasons)}")
+            self._back_off(f"ECS did not start all workers: {'; '.join(reasons)}.")
         return len(tasks)
 
     async def _repeat_unconfirmed(self) -> None:
@@ -211,7 +214,7 @@ class EcsFleet(Fleet):
         logger.info("the worker %s ended: %s", worker.name, reason or "ECS gives no reason")
         if not worker.task.get("startedAt") and worker.task.get("stopCode") != "UserInitiated":
             # An image that cannot be pulled, a secret that cannot be read: the next one would fail the same way.
-            self._back_off(f"workers stop before they start to run: {reason}")
+            self._back_off(f"Workers stop before they start to run: {reason}")
 
     async def _journal_write(self, write: Awaitable[None]) -> None:
         try:

@@ -95,10 +95,10 @@ class LocalFleet(Fleet):
         # The next one would probably do the same.
         self._paused_until = now + self._backoff
         self._problem = (
-            f"workers end soon after their start: {name} did after {now - worker.started_at:.0f} s, with exit code "
-            f"{code}; see its log. The next one is started later"
+            f"Workers end soon after their start. {name} ended after {now - worker.started_at:.0f} s with exit code "
+            f"{code}; its log says why. The next one is started later."
         )
-        logger.warning("%s, in %g s", self._problem, self._backoff)
+        logger.warning("%s (in %g s)", self._problem, self._backoff)
         self._backoff = min(MAX_BACKOFF_SECONDS, self._backoff * 2)
 
     async def start(self, count: int) -> int:

@@ -188,7 +188,8 @@ async def test_an_operator_drains_a_worker_and_one_of_another_fleet_stays(
     assert fleet.stopped == [{"a"}]
     assert controller._membership.retiring == {"a"}
     assert {(each["stopped"], each["reason"]) for each in controller._decisions} == {
-        (1, "anna asked to drain a"), (0, "anna asked to drain z, which is no worker of this fleet"),
+        (1, "Retired 1 worker: anna asked to drain a."),
+        (0, "anna asked to drain z, which is no worker of this fleet."),
     }  # fmt: skip
     assert await requested_drains(controller.store) == {}
     await ask_to_drain(controller.store, "a", "ben")
@@ -215,7 +216,9 @@ async def test_a_worker_that_an_abandoned_round_retired_is_stopped_in_the_next_o
         raise SchedulerUnavailable
 
     monkeypatch.setattr(type(controller.scheduler), "client", property(lambda _: Client()))
-    decision = Decision(wanted=0, start=0, retire=("a",), reason="idle", history=DemandHistory())
+    decision = Decision(
+        wanted=0, start=0, retire=("a",), reason="", change="nothing is left to do.", history=DemandHistory()
+    )
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await controller._apply(decision)
