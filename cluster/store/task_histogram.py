@@ -27,8 +27,8 @@ class TaskSpan:
 
 
 async def count_spans(store: Store, wanted: TaskFilter, spans: int, tenant: str | None) -> list[TaskSpan]:
-    """Counts the tasks that a filter wants, by when they were submitted, in spans of the same length; none if there is
-    no task. Records that have expired and are not pruned yet are counted too.
+    """Counts the tasks that a filter wants, by when they were submitted, in spans of the same length; none if there
+    is no task, or no time. Records that have expired and are not pruned yet are counted too.
 
     Args:
         wanted: conditions that the lists decide. Without `since`, the first span begins with the oldest task; without
@@ -55,6 +55,8 @@ async def count_spans(store: Store, wanted: TaskFilter, spans: int, tenant: str 
         if not oldest:
             return []
         since = int(min(oldest))
+    if until <= since:
+        return []
     length = max(1, -(-(until - since) // spans))
     calls = [
         store.calls.count_buckets(digit, since, length, spans, lists, failed, tenant) for digit in SHARDS
