@@ -85,7 +85,11 @@ def explain_state(seen: Considered, *, starts: int, retires: int) -> str:
         return f"{_wait(seen.waiting)}. {count(seen.launching, 'worker')} {_verb(seen.launching, 'start')}."
     if seen.waiting and seen.demand > seen.max_workers:
         return f"{_wait(seen.waiting)}. All {count(seen.max_workers, 'worker')} run that are allowed."
-    return f"{seen.busy} of {count(seen.workers, 'worker')} {_verb(seen.busy, 'be')} busy, which is enough for now."
+    if seen.busy == seen.workers:
+        busy = "The worker is" if seen.busy == 1 else f"All {seen.busy:,} workers are"
+    else:
+        busy = f"{seen.busy:,} of {count(seen.workers, 'worker')} {_verb(seen.busy, 'be')}"
+    return f"{busy} busy, which is enough for now."
 
 
 def _why_kept(seen: Considered) -> str:

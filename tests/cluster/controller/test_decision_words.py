@@ -67,9 +67,9 @@ def reason(seen: Observation, policy: Policy = LOCAL, history: DemandHistory | N
         (
             Observation(waiting=300, waiting_seconds=54.0, busy=(0.2,) * 7, tasks=7),
             FARGATE,
-            "7 of 7 workers are busy, which is enough for now.",
+            "All 7 workers are busy, which is enough for now.",
         ),
-        (Observation(busy=(1.0,), tasks=1), LOCAL, "1 of 1 worker is busy, which is enough for now."),
+        (Observation(busy=(1.0,), tasks=1), LOCAL, "The worker is busy, which is enough for now."),
         (
             Observation(busy=(1.0,) * 2, tasks=4, idle=(("a", 1.0),)),
             FARGATE,

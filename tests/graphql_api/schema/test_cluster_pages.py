@@ -201,7 +201,7 @@ async def test_in_a_system_workers_tell_what_they_run_since_when_and_how_much_th
         return any(task_id in worker["runningTaskIds"] for worker in workers)
 
     try:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while not await runs():
                 await asyncio.sleep(0.05)
         [worker] = [worker for worker in found.values() if task_id in worker["runningTaskIds"]]
