@@ -29,7 +29,8 @@ async def submit(page: Page, task: str, **values: str) -> str:
 
 
 async def see_state(page: Page, state: str) -> None:
-    await expect(page.locator(".task header [role=status]")).to_have_text(state)
+    """The state of the task that the page or its panel shows, in words: `Succeeded`, or `SUCCEEDED` as the api has it."""
+    await expect(page.get_by_role("status", name="State")).to_have_text(state.capitalize())
 
 
 async def play(page: Page, tab: str) -> None:

@@ -5,7 +5,7 @@ import { address, go } from "./route.ts";
 import { useSession } from "./session.ts";
 
 const ClusterPage = lazy(() => import("../cluster/cluster.tsx").then((module) => ({ default: module.ClusterPage })));
-const TaskView = lazy(() => import("../task/task.tsx").then((module) => ({ default: module.TaskView })));
+const TaskPage = lazy(() => import("../task/task.tsx").then((module) => ({ default: module.TaskPage })));
 const TasksPage = lazy(() => import("../tasks/tasks.tsx").then((module) => ({ default: module.TasksPage })));
 const SubmitPage = lazy(() => import("../types/submit-page.tsx").then((module) => ({ default: module.SubmitPage })));
 
@@ -30,7 +30,8 @@ function Named({ page, rest, query }: PageProps) {
     case "cluster":
       return <ClusterPage query={query} />;
     case "tasks":
-      return <Old>{rest[0] ? <TaskView key={rest[0]} taskId={rest[0]} taskTypes={taskTypes} cluster={cluster} heading="h1" /> : <TasksPage taskTypes={taskTypes} cluster={cluster} query={query} />}</Old>;
+      if (rest[0]) return <TaskPage key={rest[0]} taskId={rest[0]} section={rest[1]} query={query} />;
+      return <Old><TasksPage taskTypes={taskTypes} cluster={cluster} query={query} /></Old>;
     // The name in links of earlier versions.
     case "submit":
       return <Moved to={address(["types", ...rest], Object.fromEntries(query))} />;

@@ -1,92 +1,185 @@
-// The life of a task as a bar of its phases, and as a list of its events.
+// The run of a task over time: when it waited, and each attempt with its worker and why it ended.
 import { isFinal, type TaskEvent } from "@dask-graphql/client";
+import type { CSSProperties, ReactNode } from "react";
 import { clock, counted, duration } from "../ui/format.ts";
+import { Icon, type IconName } from "../ui/icon.tsx";
+import { type Axis, axisOf, placeOf, ticksOf } from "./axis.ts";
+import { leftWords } from "./parts.tsx";
+import { type Attempt, attemptsOf, type Wait, waitsOf } from "./spans.ts";
+import type { TaskRun } from "./use-task.ts";
 
-export interface Span {
-  kind: "waits" | "runs";
-  attempt: number;
-  from: number;
-  to: number;
-}
+/** A bar has its text inside if it is at least this wide, in percent. */
+const ROOMY = 22;
+/** How far the axis may reach beyond now for what is still to come, as a share of what was. */
+const AHEAD = 1.5;
 
-const ENDS_A_RUN = ["RETRY", "LOST", "SUCCEEDED", "FAILED", "CANCELLED"];
-
-/** The phases of waiting and running; the last one of an open task ends now. */
-export function spansOf(events: TaskEvent[], now: number): Span[] {
-  const spans: Span[] = [];
-  let kind: Span["kind"] | undefined;
-  let from = 0;
-  let attempt = 1;
-  const close = (to: number) => {
-    if (kind) spans.push({ kind, attempt, from, to: Math.max(from, to) });
-    kind = undefined;
-  };
-  for (const event of events) {
-    const at = Date.parse(event.at);
-    if (event.kind === "QUEUED" || event.kind === "STARTED" || ENDS_A_RUN.includes(event.kind)) close(at);
-    if (event.kind === "STARTED") [kind, from, attempt] = ["runs", at, event.attempt];
-    else if (event.state === "QUEUED") [kind, from, attempt] = ["waits", at, event.attempt];
-  }
-  close(Math.max(now, from));
-  return spans;
-}
-
-const spanText = ({ kind, attempt, from, to }: Span): string =>
-  `${kind === "waits" ? "waited" : `attempt ${attempt} ran`} ${duration(to - from)}`;
-
-/** What an event means, for users who do not know the states. */
-function meaning({ kind, attempt }: TaskEvent): string {
-  switch (kind) {
-    case "QUEUED": return "accepted, waiting for a worker";
-    case "STARTED": return attempt > 1 ? `attempt ${attempt} started on a worker` : "started on a worker";
-    case "RETRY": return "failed, another attempt follows";
-    case "LOST": return "lost with its worker or scheduler, another attempt follows";
-    case "SUCCEEDED": return "the result is available";
-    case "FAILED": return "ended without a result";
-    case "CANCELLED": return "was cancelled";
-    default: return "";
-  }
-}
-
-export function Timeline({ events, now }: { events: TaskEvent[]; now: number }) {
-  const spans = spansOf(events, now);
+export function Timeline({ run, now }: { run: TaskRun; now: number }) {
+  const { events, record, progress, state } = run;
   const first = events[0];
   if (!first) return null;
-  const open = !isFinal(events.at(-1)?.state);
+  const open = !isFinal(state);
+  const attempts = attemptsOf(events, now);
+  const waits = waitsOf(events, now);
   const start = Date.parse(first.at);
-  const reports = events.filter(({ kind }) => kind === "PROGRESS").length;
+  const last = open ? now : Date.parse(events.at(-1)!.at);
+  const current = attempts.at(-1);
+  const left = current?.open && progress !== null && progress > 0.05 ? ((now - current.from) / progress) * (1 - progress) : 0;
+  const axis = axisOf(start, last + Math.min(left, (last - start) * AHEAD));
+  const style = { "--grid": `${(axis.step / (axis.end - axis.start)) * 100}%` } as CSSProperties;
+  const before = waits.filter(({ from }) => !attempts[0] || from < attempts[0].from);
+  const after = waits.find((wait) => wait.open && attempts.length > 0);
+  const line = open && <i className="now" style={{ left: `${placeOf(axis, now)}%` }} />;
+  const workerOf = ({ attempt }: Attempt) => record?.attempts.find(({ number }) => number === attempt)?.worker;
+  const reports = events.filter(({ kind }) => kind === "PROGRESS");
+
   return (
-    <section className="timeline" aria-label="Timeline">
-      <div className="bar" role="img" aria-label={spans.map(spanText).join(", ")}>
-        {spans.map((span, index) => (
-          <div
-            key={index}
-            className={`${span.kind}${open && index === spans.length - 1 ? " open" : ""}`}
-            style={{ flexGrow: Math.max(1, span.to - span.from) }}
-            title={spanText(span)}
-          />
-        ))}
+    <section className="card" id="timeline" aria-label="Timeline">
+      <header><h2>Timeline</h2></header>
+      <div className="body">
+        <div className="gantt" style={style} role="img" aria-label={[...before.map(waitText), ...attempts.map(attemptText)].join(", ")}>
+          <div className="axis">
+            <span />
+            <div>
+              {ticksOf(axis).map((offset) => (
+                <span key={offset} style={{ left: `${(offset / (axis.end - axis.start)) * 100}%` }}>{offset === 0 ? clock(start) : `+${duration(offset)}`}</span>
+              ))}
+            </div>
+          </div>
+          {before.length > 0 && (
+            <Lane icon="queued" kind="queued" name="Waiting">
+              {before.map((wait) => <Bar key={wait.from} axis={axis} span={wait} kind="wait" text={duration(wait.to - wait.from)} />)}
+              {line}
+            </Lane>
+          )}
+          {attempts.map((attempt, index) => {
+            const pause = index > 0 && waits.find(({ from, to }) => from >= attempts[index - 1]!.to && to <= attempt.from);
+            const { kind, icon } = lookOf(attempt);
+            return (
+              <Lane key={attempt.attempt} icon={icon} kind={kind} name={`Attempt ${attempt.number}`} detail={workerOf(attempt)}>
+                {pause && <Bar axis={axis} span={pause} kind="wait" />}
+                <Bar axis={axis} span={attempt} kind={`s-${kind}`} text={barText(attempt)} />
+                {line}
+                {attempt.open && left > 0 && <span className="note" style={{ left: `${placeOf(axis, now) + 1}%` }}>{leftWords(progress, record?.startedAt, now)}</span>}
+              </Lane>
+            );
+          })}
+          {after && (
+            <Lane icon="queued" kind="queued" name="Waiting">
+              <Bar axis={axis} span={after} kind="wait" text={duration(after.to - after.from)} />
+              {line}
+            </Lane>
+          )}
+        </div>
+        <ol className="attempts" aria-label="What happened">
+          {attempts.map((attempt, index) => (
+            <li key={attempt.attempt}>
+              <Mark look={lookOf(attempt)} name={`Attempt ${attempt.number}`} />
+              <span className="anywhere">{endWords(attempt, attempts[index + 1], workerOf(attempt))}</span>
+            </li>
+          ))}
+          {reports.length > 0 && (
+            <li>
+              <span className="muted">Progress</span>
+              <span>{counted(reports.length, "update")}, the last one at {clock(reports.at(-1)!.at)}</span>
+            </li>
+          )}
+        </ol>
+        <details className="allevents">
+          <summary>All {counted(events.length - reports.length, "event")}</summary>
+          <ol className="events">
+            {events.filter(({ kind }) => kind !== "PROGRESS").map((event) => (
+              <li key={event.seq}>
+                <time dateTime={event.at}>{clock(event.at, true)}</time>
+                <span className="muted nowrap">+{duration(Date.parse(event.at) - start)}</span>
+                <span className="anywhere">{meaning(event)}{event.message && <span className="muted"> {event.message}</span>}</span>
+              </li>
+            ))}
+          </ol>
+        </details>
       </div>
-      <p className="legend hint">
-        {spans.map((span, index) => (
-          <span key={index} className={span.kind}>
-            {spanText(span)}
-          </span>
-        ))}
-      </p>
-      <ol className="events">
-        {events.filter(({ kind }) => kind !== "PROGRESS").map((event) => (
-          <li key={event.seq}>
-            <time dateTime={event.at}>{clock(event.at)}</time>
-            <span className="hint offset">+{duration(Date.parse(event.at) - start)}</span>
-            <span>
-              <span className={`state ${event.kind === "STARTED" ? "RUNNING" : event.kind}`}>{event.kind}</span> {meaning(event)}
-              {event.message && <span className="hint"> {event.message}</span>}
-            </span>
-          </li>
-        ))}
-      </ol>
-      {reports > 0 && <p className="hint">and {counted(reports, "progress report")}</p>}
     </section>
   );
+}
+
+type Kind = "queued" | "running" | "succeeded" | "failed" | "cancelled" | "warning";
+
+interface LaneProps {
+  icon: IconName;
+  kind: Kind;
+  name: string;
+  detail?: string | null | undefined;
+  children: ReactNode;
+}
+
+const Mark = ({ look: { icon, kind }, name }: { look: { icon: IconName; kind: Kind }; name: string }) => (
+  <span className={`state s-${kind}`}><Icon name={icon} />{name}</span>
+);
+
+const Lane = ({ icon, kind, name, detail, children }: LaneProps) => (
+  <div>
+    <div>
+      <Mark look={{ icon, kind }} name={name} />
+      {detail && <span className="muted small clip" title={detail}>{detail}</span>}
+    </div>
+    <div className="lane">{children}</div>
+  </div>
+);
+
+function Bar({ axis, span, kind, text }: { axis: Axis; span: { from: number; to: number }; kind: string; text?: string }) {
+  const from = placeOf(axis, span.from);
+  const width = Math.max(0.4, placeOf(axis, span.to) - from);
+  const inside = text && kind !== "wait" && width >= ROOMY;
+  const beside = from + width < 70 ? { left: `calc(${from + width}% + 0.375rem)` } : { right: `calc(${100 - from}% + 0.375rem)` };
+  return (
+    <>
+      <span className={`bar ${kind}`} style={{ left: `${from}%`, width: `${width}%` }} title={text}>{inside && text}</span>
+      {text && !inside && <span className="note" style={kind === "wait" && width >= ROOMY ? { left: `calc(${from}% + 0.375rem)` } : beside}>{text}</span>}
+    </>
+  );
+}
+
+function lookOf({ open, end }: Attempt): { icon: IconName; kind: Kind } {
+  if (open) return { icon: "running", kind: "running" };
+  if (end?.kind === "LOST") return { icon: "warning", kind: "warning" };
+  if (end?.kind === "SUCCEEDED") return { icon: "succeeded", kind: "succeeded" };
+  return end?.kind === "CANCELLED" ? { icon: "cancelled", kind: "cancelled" } : { icon: "failed", kind: "failed" };
+}
+
+const waitText = ({ from, to }: Wait): string => `waited ${duration(to - from)}`;
+const attemptText = ({ number, from, to, open }: Attempt): string => `attempt ${number} ${open ? "has run for" : "ran"} ${duration(to - from)}`;
+
+function barText({ from, to, open, end }: Attempt): string {
+  const time = duration(to - from);
+  if (open) return `${time} so far`;
+  return end?.kind === "LOST" ? `Worker lost after ${time}` : time;
+}
+
+/** What became of an attempt, in a sentence. */
+function endWords({ from, to, open, end }: Attempt, next: Attempt | undefined, worker: string | null | undefined): string {
+  const time = duration(to - from);
+  const place = worker ? ` on ${worker}` : "";
+  const reason = end?.message ? `: ${end.message}` : "";
+  const again = next ? ` Tried again ${duration(next.from - to)} later.` : "";
+  if (open) return `Started at ${clock(from)}${place}.`;
+  switch (end?.kind) {
+    case "SUCCEEDED": return `Succeeded after ${time}${place}.`;
+    case "CANCELLED": return `Cancelled after ${time}${place}${reason}.`;
+    case "LOST": return `Lost after ${time}${reason}.${again || " It runs again."} This does not count as a failure of the task.`;
+    case "RETRY": return `Failed after ${time}${place}${reason}.${again || " Another attempt follows."}`;
+    default: return `Failed after ${time}${place}${reason}. No attempts left.`;
+  }
+}
+
+/** What an event means, for people who do not know the states. */
+function meaning({ kind, attempt }: TaskEvent): string {
+  switch (kind) {
+    case "QUEUED": return "Queued: waits for a worker.";
+    case "STARTED": return attempt > 1 ? `Attempt ${attempt} started on a worker.` : "Started on a worker.";
+    case "RETRY": return "Failed; another attempt follows.";
+    case "LOST": return "Worker or scheduler lost; started again.";
+    case "SUCCEEDED": return "Succeeded: the result is there.";
+    case "FAILED": return "Failed: there is no result.";
+    case "CANCELLED": return "Cancelled.";
+    default: return "";
+  }
 }

@@ -1,21 +1,51 @@
 // Why a task waits, in a line of plain words.
-import { counted, duration } from "../ui/format.ts";
-import { usePoll } from "../api/poll.ts";
+import { useEffect, useState } from "react";
+import { request } from "../api/client.ts";
 import { WAITING, type Waiting } from "../api/operations.ts";
+import { useNow } from "../api/poll.ts";
+import { useSession } from "../app/session.ts";
+import { Icon } from "../ui/icon.tsx";
+import { counted, duration } from "../ui/format.ts";
 
-/** How often it is asked again: places and times change with every task that ends. */
-const REFRESH_MILLISECONDS = 2000;
+/** Many tasks may end in a second: their changes are taken together. */
+const PAUSE_MILLISECONDS = 500;
 
-export function WaitingLine({ taskId, problem }: { taskId: string; problem: string | null | undefined }) {
-  const { data } = usePoll<{ task: { waiting: Waiting | null } | null }>(WAITING, { taskId }, REFRESH_MILLISECONDS);
-  const waiting = data?.task?.waiting;
-  if (!waiting) return null;
-  const noWorker = waiting.reason === "NO_WORKER" || waiting.reason === "LAUNCHING";
-  return <p className="waiting">{[waitingWords(waiting), noWorker && problem].filter(Boolean).join(" ")}</p>;
+/** Places and times change with what the cluster does, which the page watches anyway: nothing is polled. */
+export function WaitingLine({ taskId }: { taskId: string }) {
+  const { cluster } = useSession().watch;
+  const [known, setKnown] = useState<{ waiting: Waiting | null; at: number }>();
+  const now = useNow(true);
+  useEffect(() => {
+    let current = true;
+    const read = () =>
+      request<{ task: { waiting: Waiting | null } | null }>(WAITING, { taskId }).then(
+        ({ task }) => current && setKnown({ waiting: task?.waiting ?? null, at: Date.now() }),
+        () => undefined, // the frame tells that there is no connection
+      );
+    const timer = setTimeout(read, known ? PAUSE_MILLISECONDS : 0);
+    return () => {
+      current = false;
+      clearTimeout(timer);
+    };
+  }, [taskId, cluster]);
+
+  if (!known?.waiting) return null;
+  const { reason, etaSeconds } = known.waiting;
+  const left = etaSeconds === null ? null : Math.max(0, etaSeconds - (now - known.at) / 1000);
+  const problem = reason === "NO_WORKER" || reason === "LAUNCHING" ? cluster?.fleet?.problem : undefined;
+  return (
+    <p className="row waiting">
+      <Icon name="queued" />
+      <span className="grow">{[waitingWords({ ...known.waiting, etaSeconds: left }), problem].filter(Boolean).join(" ")}</span>
+    </p>
+  );
 }
 
+/** A time that is counted down: whole seconds, and nothing below one. */
+const about = (seconds: number | null): string | undefined => (seconds === null ? undefined : seconds < 1 ? "a second" : duration(Math.round(seconds) * 1000));
+
 export function waitingWords({ reason, ahead, etaSeconds }: Waiting): string {
-  const time = etaSeconds === null ? undefined : duration(etaSeconds * 1000);
+  const time = about(etaSeconds);
   const place = ahead === null ? "" : ahead === 0 ? " It is next." : ` ${counted(ahead, "task")} ${ahead === 1 ? "comes" : "come"} first.`;
   const start = time ? ` It starts in about ${time}.` : "";
   switch (reason) {
@@ -24,16 +54,16 @@ export function waitingWords({ reason, ahead, etaSeconds }: Waiting): string {
     case "NO_WORKER":
       return "There is no worker yet.";
     case "LAUNCHING":
-      return `A worker is being launched${time ? `, which recently took ${time}` : ""}.`;
+      return `A worker is starting${time ? `; that took about ${time} of late` : ""}.`;
     case "NOT_BEFORE":
-      return `It was submitted to start later${time ? `: in ${time}` : ""}.`;
+      return `It is planned for later${time ? `: it starts in ${time}` : ""}.`;
     case "RETRY":
       return `An attempt failed. The next one begins${time ? ` in ${time}` : " soon"}.`;
     case "LIMIT":
       return `As many of its kind run as are allowed to at once.${place}${start}`;
     case "PAUSED":
-      return "An operator has paused this task type. The task is safe and continues when it is resumed.";
+      return "An administrator has paused this task type. The task is safe, and runs when it is resumed.";
     case "SCHEDULER_AWAY":
-      return "The scheduler is not connected. The task is safe and continues when it is back.";
+      return "The scheduler is not connected. The task is safe, and runs when it is back.";
   }
 }

@@ -2,12 +2,12 @@
 import { useEffect, useRef, useState } from "react";
 import type { Catalogue } from "../api/task-types.ts";
 import type { ClusterWatch } from "../cluster/watch.ts";
-import { type Submitted, TaskView } from "../task/task.tsx";
+import { TaskPanel } from "../task/panel.tsx";
 import { useTaskPage } from "../tasks/task-page.ts";
 import { RecentTasks } from "../tasks/tasks.tsx";
-import { TaskForm } from "./submit.tsx";
+import { type Submitted, TaskForm } from "./submit.tsx";
 
-export function SubmitPage({ chosen, taskId, from, catalogue: { taskTypes, caller }, watch }: {
+export function SubmitPage({ chosen, taskId, from, catalogue: { taskTypes, caller } }: {
   chosen: string | undefined;
   taskId: string | undefined;
   /** A task whose input fills the form. */
@@ -50,7 +50,7 @@ export function SubmitPage({ chosen, taskId, from, catalogue: { taskTypes, calle
       </div>
       <div ref={view}>
         {taskId ? (
-          <TaskView key={taskId} taskId={taskId} taskTypes={taskTypes} cluster={watch.cluster} submitted={own} onChange={refresh} heading="h2" />
+          <TaskPanel key={taskId} taskId={taskId} outcome={own?.outcome} />
         ) : (
           <Welcome count={taskTypes.length} />
         )}

@@ -7,7 +7,6 @@ import { Field, Members } from "./fields.tsx";
 import { count, counted } from "../ui/format.ts";
 import { READ } from "../api/operations.ts";
 import { RefusalView } from "../ui/parts.tsx";
-import type { Submitted } from "../task/task.tsx";
 import { argumentsOf, type Member, type TaskType } from "../api/task-types.ts";
 
 /** Example inputs of the built-in task. */
@@ -17,6 +16,15 @@ const OPTIONS: Member[] = [
   { name: "priority", graphqlName: "priority", graphqlType: "Int", description: "From -100 to 100; tasks with a higher priority run first.", hasDefault: true, default: null },
   { name: "notBefore", graphqlName: "notBefore", graphqlType: "DateTime", description: "Do not run the task before this time.", hasDefault: true, default: null },
 ];
+
+export interface Submitted {
+  taskId: string;
+  outcome: SubmissionOutcome;
+  /** The id as computed here before the request; undefined if that is not possible. */
+  expectedId: string | undefined;
+  /** Distinguishes two submissions of one task. */
+  round: number;
+}
 
 interface FormProps {
   type: TaskType;

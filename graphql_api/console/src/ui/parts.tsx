@@ -2,59 +2,60 @@
 import type { TaskState } from "@dask-graphql/client";
 import type { ReactNode } from "react";
 import type { Refusal } from "../api/client.ts";
+import { Banner } from "./banner.tsx";
 
 /** What a person can do about a code; docs/errors.md has all of them. */
 const ADVICE: Record<string, string> = {
-  UNAUTHENTICATED: "Enter an API key or a JWT with the button at the top right.",
-  FORBIDDEN: "Your credential is valid, but does not permit this.",
-  QUEUE_FULL: "Too many tasks are queued. Nothing was submitted; try again in a moment.",
-  STORE_FULL: "The store has no room for new tasks. Nothing was submitted; running tasks go on.",
-  QUOTA_EXCEEDED: "Nothing was submitted. Wait until results expire, or ask the operator for more.",
+  UNAUTHENTICATED: "Sign in with the button at the top right.",
+  FORBIDDEN: "You are signed in, but may not do this. An administrator can change that.",
+  QUEUE_FULL: "Too many tasks are queued. Nothing was started; try again in a moment.",
+  STORE_FULL: "There is no room for new tasks. Nothing was started; running tasks go on.",
+  QUOTA_EXCEEDED: "Nothing was started. Wait until results expire, or ask an administrator for more.",
   FILE_NOT_FOUND: "The file has expired, or was never sent. Choose it again.",
-  RATE_LIMITED: "You have submitted too many tasks recently. Nothing was submitted; try again in a moment.",
-  SERVICE_UNAVAILABLE: "Redis does not respond. Submitting again is safe: the same input has the same id.",
-  WORKER_LOST: "The worker processes that ran it ended. Find out what ends them: a crash in an extension, for example.",
-  OUT_OF_MEMORY: "Give workers more memory, or let the task use less.",
+  RATE_LIMITED: "You have started many tasks in a short time. Nothing was started; try again in a moment.",
+  SERVICE_UNAVAILABLE: "The server cannot reach its store. It is safe to run the task again: the same input is never computed twice.",
+  WORKER_LOST: "The workers that ran it ended, each time. A crash in a native library is a usual cause; the log has its last lines.",
+  OUT_OF_MEMORY: "Give the workers more memory, or let the task use less.",
   TIMEOUT: "It ran longer than its task type allows.",
-  RESULT_TOO_LARGE: "Store large values with save_blob and return the Blob.",
-  RESULT_UNREADABLE: "The class of the result was changed, but not the task's version. Submit it again with “run again”.",
-  TASK_FAILED: "The function raised this. The traceback is in the worker's log.",
+  EXPIRED_BEFORE_START: "No worker was free before the time that it had to start by. Run it again.",
+  BAD_INPUT: "The input does not fit the task type as it is now. Edit it and run it again.",
+  RESULT_TOO_LARGE: "Return large values with save_blob.",
+  RESULT_UNREADABLE: "The result's type has changed since. Run the task again for a result of the new type.",
 };
 
-export function RefusalView({ reason }: { reason: Refusal & { type?: string | null; traceback?: string | null } }) {
-  const advice = reason.code && !reason.traceback && ADVICE[reason.code];
+export const adviceOn = (code: string | null | undefined): string | undefined => (code ? ADVICE[code] : undefined);
+
+/** Why something was refused, and what to do about it. */
+export function RefusalView({ reason: { message, code }, actions }: { reason: Refusal; actions?: ReactNode }) {
+  const advice = adviceOn(code);
   return (
-    <div className="refusal" role="alert">
-      <p>
-        {reason.code && <code>{reason.code}</code>} {reason.type && <span>{reason.type}: </span>}
-        {reason.message}
-      </p>
-      {advice && <p className="hint">{advice}</p>}
-      {reason.traceback && (
-        <details>
-          <summary>Traceback</summary>
-          <pre className="scroll" tabIndex={0} role="region" aria-label="Traceback">{reason.traceback}</pre>
-        </details>
+    <Banner kind="failed" title={<span className="anywhere">{message}</span>} actions={actions}>
+      {(advice || code) && (
+        <p className="small muted">
+          {advice} {code && <code>{code}</code>}
+        </p>
       )}
-    </div>
+    </Banner>
   );
 }
 
 export const StateMark = ({ state }: { state: TaskState }) => <span className={`state ${state}`}>{state}</span>;
 
-export const Facts = ({ children }: { children: ReactNode }) => <dl>{children}</dl>;
+/** Names and values, in two columns. */
+export const Facts = ({ children, className = "" }: { children: ReactNode; className?: string }) => <dl className={`facts ${className}`}>{children}</dl>;
 
 /** Renders nothing if there is no value. */
 export function Fact({ name, title, children }: { name: string; title?: string | null; children: ReactNode }) {
-  if (children === undefined || children === null || children === false) return null;
+  if (children === undefined || children === null || children === false || children === "") return null;
   return (
-    <div>
+    <>
       <dt title={title ?? undefined}>{name}</dt>
       <dd>{children}</dd>
-    </div>
+    </>
   );
 }
 
+/** How far a task is, from 0 to 1; moves to and fro if that is not known. */
 export const Progress = ({ value, label = "Progress" }: { value: number | null | undefined; label?: string }) => (
   <progress {...(value === null || value === undefined ? {} : { value })} aria-label={label} />
 );

@@ -1,0 +1,70 @@
+// The operations of the page of a task.
+import type { TaskEvent } from "@dask-graphql/client";
+import type { TaskLine } from "../api/operations.ts";
+import type { TaskType } from "../api/task-types.ts";
+
+/** The record of a task, without its result. */
+export interface TaskRecord extends TaskLine {
+  version: string;
+  submissions: number;
+  submittedBy: string | null;
+  cancelledBy: string | null;
+  worker: string | null;
+  tags: string[];
+  expiresAt: string | null;
+  /** Of all runs whose events are kept. */
+  attempts: AttemptRecord[];
+}
+
+export interface AttemptRecord {
+  /** Through all runs. */
+  number: number;
+  worker: string | null;
+  startedAt: string | null;
+  endedAt: string | null;
+  end: TaskEvent["kind"] | null;
+  reason: string | null;
+}
+
+/** With the result, or what there is of it; null if there is none. */
+export interface TaskWithResult extends TaskRecord {
+  result?: Fields | null;
+}
+
+export type Fields = Record<string, unknown>;
+
+const RECORD = `taskId name input state attempt seq progress submittedAt startedAt finishedAt error { code message type traceback }
+  version submissions submittedBy cancelledBy worker tags expiresAt
+  attempts { number worker startedAt endedAt end reason }`;
+
+const selected = ({ outputType, selection }: TaskType): string => `{ ... on ${outputType} { ${selection} } }`;
+
+export const READ_TASK = `query Read($taskId: ID!) { task(taskId: $taskId) { ${RECORD} } }`;
+
+/** Tells when a task is submitted, submitted again, or forgotten. */
+export const WATCH = `subscription Watch($taskId: ID!) {
+  tasksChanged(where: { ids: [$taskId] }) { reset seq task { seq } }
+}`;
+
+/** The final record with its whole result; without the result if the api no longer has the task type. */
+export const finalOf = (type: TaskType | undefined): string => `subscription Result($taskId: ID!) {
+  taskResult(taskId: $taskId) { ${RECORD} ${type ? `result ${selected(type)}` : ""} }
+}`;
+
+/** The result of the run before, of a task that is computed again; null if there is none. */
+export const earlierOf = (type: TaskType): string => `query Earlier($taskId: ID!) {
+  task(taskId: $taskId) { seq result ${selected(type)} }
+}`;
+
+/** The partial result of a running task, each time that it changes; nothing once the task has ended. */
+export const partialOf = (type: TaskType): string => `subscription Partial($taskId: ID!, $afterSeq: Int!) {
+  taskEvents(taskId: $taskId, afterSeq: $afterSeq) { task { partial ${selected(type)} } }
+}`;
+
+export const RETRY = "mutation Retry($taskId: ID!) { submission: retryTask(taskId: $taskId) { taskId outcome } }";
+
+export const CANCEL = "mutation Cancel($taskId: ID!) { cancelTask(taskId: $taskId) { taskId } }";
+
+export const WITHDRAW = "mutation Withdraw($taskId: ID!) { withdrawTask(taskId: $taskId) { taskId } }";
+
+export const FORGET = "mutation Forget($taskId: ID!) { forgetTask(taskId: $taskId) { taskId } }";
