@@ -29,7 +29,7 @@ async def submit(page: Page, task: str, **values: str) -> str:
 
 
 async def see_state(page: Page, state: str) -> None:
-    """The state of the task that the page or its panel shows, in words: `Succeeded`, or `SUCCEEDED` as the api has it."""
+    """The state of the task that the page or its panel shows. The page has `Succeeded` for the api's `SUCCEEDED`."""
     await expect(page.get_by_role("status", name="State")).to_have_text(state.capitalize())
 
 

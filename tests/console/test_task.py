@@ -36,7 +36,9 @@ async def test_what_a_task_prints_is_seen_while_it_runs_and_afterwards(windows: 
         await submit(page, "talking", folder=str(tmp_path), n="3")
         await page.get_by_role("link", name="Open").click()
         log = page.get_by_role("list", name="Log lines")
-        await expect(log.get_by_role("listitem")).to_contain_text([re.compile("INFO.*prints 3"), re.compile("WARN.*logs 3")])
+        await expect(log.get_by_role("listitem")).to_contain_text(
+            [re.compile("INFO.*prints 3"), re.compile("WARN.*logs 3")]
+        )
         await expect(page.get_by_role("status").filter(has_text="Live")).to_be_visible()
         (tmp_path / "go").touch()
         await see_state(page, "SUCCEEDED")
@@ -116,7 +118,11 @@ async def test_the_timeline_shows_every_attempt(windows: Windows) -> None:
         line = page.get_by_role("region", name="Timeline")
         attempts = line.get_by_role("list", name="What happened").get_by_role("listitem")
         await expect(attempts).to_contain_text(
-            [re.compile(r"Attempt 1.*division by zero\. Tried again .* later"), "Attempt 2", re.compile("Attempt 3.*No attempts left")]
+            [
+                re.compile(r"Attempt 1.*division by zero\. Tried again .* later"),
+                "Attempt 2",
+                re.compile("Attempt 3.*No attempts left"),
+            ]
         )
         await expect(line.locator(".gantt")).to_contain_text("worker-")
         await expect(line.get_by_role("img")).to_have_accessible_name(
