@@ -21,6 +21,9 @@ from cluster.store.record import (
 from cluster.store.script_calls import Calls
 from cluster.store.task_filter import EVERYTHING, TaskFilter
 
+MIN_READ: Final = 100
+"""Entries of each list that are read together at least."""
+
 Position: TypeAlias = tuple[int, str]
 """The place of a task in the lists: when it was submitted, milliseconds since 1970, and its id."""
 
@@ -116,12 +119,17 @@ class RecordQueries(ABC):
                 the caller to check.
             tenant: only tasks of this tenant; of those with `ids`, the caller checks that too.
         """
-        if wanted.ids is not None:
-            pairs = await self._positions(wanted.ids)
-        else:
-            pairs = await self._listed(limit, newest_first, below, above, wanted, tenant)
-        between = [pair for pair in pairs if (below is None or pair < below) and (above is None or pair > above)]
-        return sorted(between, reverse=newest_first)[:limit]
+        found: list[Position] = []
+        while True:
+            if wanted.ids is not None:
+                pairs, end = await self._positions(wanted.ids), None
+            else:
+                pairs, end = await self._listed(limit - len(found), newest_first, below, above, wanted, tenant)
+            between = [pair for pair in pairs if (below is None or pair < below) and (above is None or pair > above)]
+            found += sorted(between, reverse=newest_first)
+            if end is None or len(found) >= limit:
+                return found[:limit]
+            below, above = (end, above) if newest_first else (below, end)
 
     async def _listed(
         self,
@@ -131,8 +139,9 @@ class RecordQueries(ABC):
         above: Position | None,
         wanted: TaskFilter,
         tenant: str | None,
-    ) -> set[Position]:
-        """The tasks that are in the lists between two positions, and some beside them."""
+    ) -> tuple[set[Position], Position | None]:
+        """The next tasks in the lists between two positions, and some before them: all as far as the position that is
+        returned, or None if there are no further ones."""
         lowest, highest = _span(wanted)
         if above is not None and (wanted.since is None or above[0] >= wanted.since):
             lowest = f"({above[0]}"
@@ -141,13 +150,19 @@ class RecordQueries(ABC):
         # Any number of ids from a cursor's own millisecond may be on either side of it, so they are all read.
         edges = {cursor[0] for cursor in (above, below) if cursor is not None and wanted.spans(cursor[0])}
         verb, ends = ("ZREVRANGEBYSCORE", (highest, lowest)) if newest_first else ("ZRANGEBYSCORE", (lowest, highest))
-        commands: list[tuple[Any, ...]] = []
-        for key in self._index_keys(wanted, tenant):
-            commands += [(verb, key, edge, edge, "WITHSCORES") for edge in edges]
-            commands.append((verb, key, *ends, "WITHSCORES", "LIMIT", 0, limit))
-        replies = await self.commands(commands) if commands else []
+        keys = self._index_keys(wanted, tenant)
+        # The ids of a time are spread evenly over the shards, so each has about its share of a long page.
+        first = min(limit, max(MIN_READ, 2 * limit // len(SHARDS)))
+        pages = [(verb, key, *ends, "WITHSCORES", "LIMIT", 0, first) for key in keys]
+        at_edges = [(verb, key, edge, edge, "WITHSCORES") for key in keys for edge in edges]
+        replies = [_pairs(reply) for reply in await self.commands([*pages, *at_edges])]
+        cut_off = [pairs[-1] for pairs in replies[: len(pages)] if len(pairs) == first]
+        end = None if not cut_off else max(cut_off) if newest_first else min(cut_off)
         # A task that changes its state meanwhile may be in two of the lists.
-        return {(int(score), member.decode()) for reply in replies for member, score in members(reply)}
+        found = {pair for pairs in replies for pair in pairs}
+        if end is None:
+            return found, None
+        return {pair for pair in found if (pair >= end if newest_first else pair <= end)}, end
 
     async def _positions(self, task_ids: Collection[str]) -> set[Position]:
         """The positions of the tasks with these ids that have a record."""
@@ -227,6 +242,11 @@ class RecordQueries(ABC):
 def _span(wanted: TaskFilter) -> tuple[str | int, str | int]:
     """The lowest and the highest score of what a filter wants."""
     return "-inf" if wanted.since is None else wanted.since, "+inf" if wanted.until is None else f"({wanted.until}"
+
+
+def _pairs(reply: Sequence[Any]) -> list[Position]:
+    """The positions in a range, in its order."""
+    return [(int(score), member.decode()) for member, score in members(reply)]
 
 
 def _milliseconds(time_reply: Sequence[Any]) -> int:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cluster.attempt_errors import error
 from cluster.settings import Settings
-from cluster.store import task_search
+from cluster.store import record_queries, task_search
 from cluster.store.async_store import Store
 from cluster.store.record import TaskState
 from cluster.store.task_filter import TaskFilter
@@ -83,14 +83,17 @@ async def test_a_time_without_a_zone_is_refused(system: System) -> None:
 
 @given(
     times=st.lists(st.integers(0, 8), max_size=40),
-    page=st.integers(1, 9),
+    page=st.integers(1, 9) | st.just(60),
     since=st.none() | st.integers(0, 9),
     until=st.none() | st.integers(0, 9),
+    least=st.sampled_from([1, 2, 100]),
 )
 @configured(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=examples(40))
 async def test_all_pages_together_are_the_list_whatever_its_times(
-    settings: Settings, times: list[int], page: int, since: int | None, until: int | None
-) -> None:
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, times: list[int], page: int, since: int | None,
+    until: int | None, least: int,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(record_queries, "MIN_READ", least)
     store = Store(settings)
     key = store.calls.index_key
     await store.command("FLUSHALL")
@@ -122,6 +125,23 @@ async def test_all_pages_together_are_the_list_whatever_its_times(
     between = [position for position in expected if above < position < below]
     assert await store.list_tasks(page, newest_first=False, above=above, below=below, wanted=wanted) == between[:page]
     await store.close()
+
+
+async def test_a_long_page_reads_little_more_than_its_entries(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for digit in "0123456789abcdef":
+        pairs = [word for i in range(400) for word in (i, f"{digit}{i:031x}")]
+        await store.command("ZADD", store.calls.index_key(digit, None, None), *pairs)
+    read: list[int] = []
+    commands = store.commands
+
+    async def counted(given: Any) -> list[Any]:
+        replies = await commands(given)
+        read.extend(map(len, replies))
+        return replies
+
+    monkeypatch.setattr(store, "commands", counted)
+    assert len(await store.list_tasks(1_000)) == 1_000
+    assert 1_000 <= sum(read) < 5_000
 
 
 async def test_what_only_records_decide_is_found_by_a_bounded_search_that_a_cursor_continues(

@@ -209,6 +209,25 @@ async def test_isolated_tenants_act_on_their_own_tasks_only(settings: Settings, 
         assert (await bulk(guarded, "anna", "forgetTasks", {"ids": ids}))["done"] == 2
 
 
+async def test_a_task_token_ends_its_own_tasks_only(guarded: Guarded, store: Store) -> None:
+    await submit(guarded, "anna", range(2))
+    ids = await submit(guarded, "anna", range(2, 5), tags=["mine"])
+    make = (
+        """mutation { createTaskToken(tag: "mine", names: ["fibonacci"], scopes: [READ, CANCEL, SUBMIT]) { token } }"""
+    )
+    made = await guarded.http("anna", make, {})
+    guarded.keys["page"] = made["data"]["createTaskToken"]["token"]
+    where = {"states": ["QUEUED", "CANCELLED", "FAILED"]}
+    assert (await bulk(guarded, "page", "cancelTasks", where, first=2))["done"] == 2
+    assert (await bulk(guarded, "page", "cancelTasks", where))["done"] == 1
+    assert (await bulk(guarded, "page", "retryTasks", where, dryRun=True))["done"] == 3
+    assert (await bulk(guarded, "page", "retryTasks", where))["done"] == 3
+    assert await states(store, ids) == ["QUEUED"] * 3
+    assert (await bulk(guarded, "page", "withdrawTasks", where))["done"] == 3
+    assert (await bulk(guarded, "page", "forgetTasks", where))["matched"] == 3
+    assert (await bulk(guarded, "anna", "cancelTasks", where))["done"] == 2
+
+
 WAIT = "subscription($id: ID!) { taskResult(taskId: $id) { state attempt } }"
 CHANGES = """subscription($where: TaskFilter!) { tasksChanged(where: $where) {
   reset matches kind taskId task { taskId } } }"""
