@@ -103,9 +103,13 @@ async def auth_config(request: Request) -> Response:
     return JSONResponse({"authentication": "required" if required else "none", "signIn": described})
 
 
-def graphiql_page(dist: Path = DIST) -> Response:
-    """GraphiQL, the response of `/graphql` to a browser's GET."""
-    return page(dist / "graphiql.html")
+def graphiql_page(origins: Sequence[str], dist: Path = DIST) -> Response:
+    """GraphiQL, the response of `/graphql` to a browser's GET.
+
+    Args:
+        origins: other origins that it connects to: where it renews a token.
+    """
+    return page(dist / "graphiql.html", origins=origins)
 
 
 def page(file: Path, request_headers: Headers | None = None, origins: Sequence[str] = ()) -> Response:

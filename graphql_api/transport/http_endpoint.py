@@ -89,7 +89,7 @@ class HttpEndpoint:
             request = Request(scope, body_reader(receive, headers, unfinished))
             accepted = headers.get("accept", "")
             if self._wants_page(request, accepted):
-                return graphiql_page()
+                return graphiql_page(await request.app.state.sign_in.origins())
             posted = without_parameters(headers.get("content-type", ""))
             is_form = request.method == "POST" and posted == "multipart/form-data"
             if is_form:

@@ -36,7 +36,7 @@ def dist(tmp_path: Path) -> Path:
 
 def client_of(dist: Path) -> httpx.AsyncClient:
     async def graphql(_: Request) -> Response:
-        return graphiql_page(dist)
+        return graphiql_page((), dist)
 
     app = Starlette(routes=[Route("/graphql", graphql), *page_routes(dist)])
     app.state.sign_in = SignIn(Settings())

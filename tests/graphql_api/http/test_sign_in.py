@@ -19,6 +19,7 @@ from graphql_api.auth import sign_in
 from graphql_api.auth.sign_in import SignIn
 from tests.api_node import api_node
 from tests.browser import need_pages, needed_chromium, started
+from tests.console.steps import play
 from tests.oidc_provider import Provider, provider
 from tests.system import RedisServer
 
@@ -86,6 +87,35 @@ async def test_a_person_signs_in_stays_signed_in_and_signs_out(site: Site) -> No
         await page.evaluate("Object.keys(sessionStorage).filter(name => name.startsWith('dask-graphql')).length") == 0
     )
     assert not [text for text in faults if "401" not in text]
+    await page.context.close()
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+async def test_graphiql_renews_the_token_of_a_sign_in_and_sends_the_newest(site: Site) -> None:
+    page = await site.page()
+    await site.signed_in(page)
+    await expect(page.get_by_role("button", name="Anna Seven")).to_be_visible()
+    token = "sessionStorage.getItem('dask-graphql.key')"
+    first = await page.evaluate(token)
+    session: dict[str, Any] = json.loads(await page.evaluate("sessionStorage.getItem('dask-graphql.session')"))
+    session["refreshAt"] = 0
+    await page.goto("about:blank")  # the console itself must not be the one that renews it
+    await page.add_init_script(
+        f"sessionStorage.getItem('renewed') ?? (sessionStorage.setItem('renewed', ''), "
+        f"sessionStorage.setItem('dask-graphql.session', {json.dumps(json.dumps(session))}))"
+    )
+    await page.goto(f"{site.url}/graphql")
+    await page.wait_for_function(f"first => {token} !== first", arg=first)
+    await expect(page.locator(".graphiql-query-editor .view-lines")).to_be_visible(timeout=20_000)
+    # The headers editor still shows the first one.
+    async with page.expect_request(
+        lambda request: request.method == "POST" and "submit" in (request.post_data or "")
+    ) as sent:
+        await play(page, "Submit")
+    newest = await page.evaluate(token)
+    assert await (await sent.value).header_value("authorization") == f"Bearer {newest}"
+    await expect(page.locator(".graphiql-response")).to_contain_text("outcome")
     await page.context.close()
 
 

@@ -9,13 +9,17 @@ import { HTTP_URL, SOCKET_URL } from "../api/address.ts";
 import { EXAMPLES } from "./examples.ts";
 import "./graphiql.css";
 import { apiKey, authorization } from "../api/key.ts";
+import { keepFresh } from "../people/sign-in.ts";
 import { linkedOperation } from "./link.ts";
+import { withRenewedToken } from "./renewed-token.ts";
 
 // With the URL, not with our own client: the toolkit then sends the headers editor's headers in connection_init.
 const send = createGraphiQLFetcher({ url: HTTP_URL, subscriptionUrl: SOCKET_URL });
 
 // GraphiQL parses a document some time after its tab is opened; executed at once, it would send the last tab's operation.
-const fetcher: Fetcher = (params, options) => {
+const fetcher: Fetcher = (params, given) => {
+  const headers = withRenewedToken(given?.headers);
+  const options = { ...given, ...(headers && { headers }) };
   let documentAST: DocumentNode;
   try {
     documentAST = parse(params.query);
@@ -36,6 +40,9 @@ const { operation, back } = linkedOperation(location.hash);
 history.replaceState(null, "", location.pathname + location.search);
 
 const EXAMPLE_TABS = EXAMPLES.map(({ query, variables = "" }) => ({ query, variables, headers: HEADERS }));
+
+// A session that has ended leaves requests without a token, and the api's refusal says what to do.
+keepFresh(() => undefined);
 
 createRoot(document.getElementById("root")!).render(
   <GraphiQL
