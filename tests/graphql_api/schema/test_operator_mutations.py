@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from cluster.task_types.task_id import task_id as derive_id
 from graphql_api.auth.callers import Scope
 from graphql_api.schema import operator_mutations
 from tests.guarded import USER, Guarded, guarded_node
+from tests.system import System
 
 SUBMIT = "mutation($n: Int!, $p: Int! = 0) { submitFibonacci(n: $n, options: {priority: $p}) { taskId } }"
 PRIORITY = "mutation($id: ID!, $p: Int!) { setPriority(taskId: $id, priority: $p) { state attempt } }"
@@ -158,3 +160,28 @@ async def test_the_newest_twenty_versions_are_remembered(store: Store) -> None:
         await asyncio.sleep(0.002)
     assert await read_versions(store, "etl") == [str(number) for number in range(24, 4, -1)]
     assert await read_versions(store, "other") == []
+
+
+@pytest.mark.slow
+async def test_a_drained_worker_ends_what_it_runs_and_is_replaced(system: System, tmp_path: Path) -> None:
+    start = "mutation($folder: String!) { submitSlow(folder: $folder, n: 1, seconds: 2.5) { taskId } }"
+    task = (await system.ask(start, {"folder": str(tmp_path)}))["submitSlow"]["taskId"]
+    shown = "query($id: ID!) { task(taskId: $id) { state worker } cluster { workers { name state } } }"
+    async with asyncio.timeout(30):
+        while (found := await system.ask(shown, {"id": task}))["task"]["state"] != "RUNNING":
+            await asyncio.sleep(0.05)
+    worker = found["task"]["worker"]
+    drain = "mutation($name: String!) { drainWorker(name: $name) }"
+    assert (await system.ask(drain, {"name": worker}))["drainWorker"] == worker
+    ended = await system.result(task, "state attempt attempts { number worker end }")
+    assert (ended["state"], ended["attempt"]) == ("SUCCEEDED", 1)
+    assert ended["attempts"] == [{"number": 1, "worker": worker, "end": "SUCCEEDED"}]
+    async with asyncio.timeout(60):
+        while True:
+            workers = (await system.ask(shown, {"id": task}))["cluster"]["workers"]
+            others = [each for each in workers if each["state"] == "RUNNING"]
+            if others and worker not in [each["name"] for each in workers]:
+                break
+            await asyncio.sleep(0.1)
+    decisions = (await system.ask("{ cluster { fleet { decisions { reason } } } }"))["cluster"]["fleet"]["decisions"]
+    assert any(worker in each["reason"] for each in decisions)
