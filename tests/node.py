@@ -16,6 +16,8 @@ from tests.places import ROOT
 CLIENTS = Path(__file__).parent / "clients"
 RECIPES = CLIENTS / "recipes"
 """The tools of docs/frontends.md: some hundred megabytes, so they have a folder of their own."""
+REACT_18 = CLIENTS / "react-18"
+"""The oldest React that the hooks support."""
 
 
 def environment() -> dict[str, str]:
@@ -65,12 +67,12 @@ def _prepared(folder: Path = CLIENTS) -> tuple[str, str]:
     return path, ""
 
 
-def recipes_environment() -> dict[str, str]:
-    """The environment with node on PATH, and the tools of docs/frontends.md installed.
+def installed_environment(folder: Path) -> dict[str, str]:
+    """The environment with node on PATH, and the packages of a folder of tests/clients installed.
 
     If they are not available, the test is skipped with the reason, or fails under TESTS_STRICT.
     """
-    path, reason = _prepared(RECIPES)
+    path, reason = _prepared(folder)
     if reason:
         missing(reason)
     return {**os.environ, "PATH": path}

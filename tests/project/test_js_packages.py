@@ -26,8 +26,8 @@ def test_the_vectors_of_the_client_are_ids_of_the_api(vector: dict[str, Any]) ->
     assert task_id(vector["name"], vector["version"], canonical, vector["salt"]) == vector["taskId"]
 
 
-def test_the_client_computes_ids_and_survives_lost_connections_and_refused_tokens() -> None:
-    node_tests("clients/js/client/test/pure.test.mjs", "clients/js/client/test/connection.test.mjs")
+def test_the_client_computes_ids_sends_files_and_survives_lost_connections_and_refused_tokens() -> None:
+    node_tests(*(f"clients/js/client/test/{name}.test.mjs" for name in ("pure", "connection", "upload")))
 
 
 def test_the_error_codes_are_those_of_the_schema() -> None:

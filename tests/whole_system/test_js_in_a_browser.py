@@ -16,7 +16,7 @@ from playwright.async_api import Browser, Page, expect
 
 from dask_graphql.dev_system import free_port
 from tests.browser import PATIENCE_MILLISECONDS, Windows, needed_chromium, started
-from tests.node import packages_environment
+from tests.node import REACT_18, installed_environment, packages_environment
 from tests.places import ROOT
 from tests.proxies import blocks
 from tests.system import System
@@ -45,10 +45,9 @@ async def api(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Asy
 
 
 @contextlib.asynccontextmanager
-async def dev_server(root: Path, api: System) -> AsyncIterator[str]:
+async def dev_server(root: Path, api: System, config: Path = EXAMPLE / "vite.config.js") -> AsyncIterator[str]:
     """The address of Vite's dev server for a folder, which passes the api on as the example does."""
     port = free_port()
-    config = EXAMPLE / "vite.config.js"
     command = ["npx", "--no-install", "vite", str(root), "--config", str(config), "--port", str(port)]
     env = {**packages_environment(), "API": api.url.removesuffix("/graphql")}
     process = await asyncio.create_subprocess_exec(
@@ -102,6 +101,23 @@ def test_the_component_of_the_example_has_fewer_than_25_lines_and_is_the_one_of_
 def test_the_configuration_of_the_example_with_next_is_the_one_of_the_page_of_proxies() -> None:
     [block] = blocks("Next.js", "js")
     assert set(block.splitlines()) <= set((NEXT / "next.config.mjs").read_text().splitlines())
+
+
+async def test_the_hooks_work_with_the_oldest_react(browser: Browser, api: System) -> None:
+    installed_environment(REACT_18)
+    async with dev_server(HOOKS, api, REACT_18 / "vite.config.js") as base:
+        windows = Windows(browser, base)
+        async with windows.open("about:blank") as page:
+            documents = await sent(page)
+            await page.goto(base)
+            assert (await page.evaluate("() => reactVersion")).startswith("18.")
+            await page.get_by_label("samples").fill("1234567")
+            await page.get_by_role("button", name="Run", exact=True).click()
+            await expect(page.get_by_test_id("run")).to_have_text("NEW idle has output -")
+            await expect(page.locator("ul li")).to_have_text(["SUCCEEDED 1 has output -"] * 2)
+            operations = [text.split()[1].partition("(")[0] for text in documents]
+            assert [name for name in operations if name != "Changes"] == ["Events", "Result"]
+        assert windows.faults == []
 
 
 async def test_the_hooks_follow_runs_lists_and_uploads(browser: Browser, api: System, tmp_path: Path) -> None:

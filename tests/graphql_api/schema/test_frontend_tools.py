@@ -16,7 +16,7 @@ import pytest
 from cluster.task_types.registry import load_registry
 from graphql_api.schema.builder import make_schema
 from tests.fences import blocks_of
-from tests.node import RECIPES, recipes_environment
+from tests.node import RECIPES, installed_environment
 from tests.places import ROOT
 
 PAGE: Final = "docs/frontends.md"
@@ -112,7 +112,7 @@ def schema() -> str:
 @pytest.fixture
 def project(request: pytest.FixtureRequest, tmp_path: Path) -> Project:
     """A project with the files of the section that the test's parameter names, and the schema of no own tasks."""
-    made = Project(tmp_path, recipes_environment())
+    made = Project(tmp_path, installed_environment(RECIPES))
     (tmp_path / "node_modules").symlink_to(RECIPES / "node_modules")
     core = (ROOT / "schema.graphql").read_text()
     made.write("schema.graphql", core)

@@ -7,10 +7,10 @@ import { DaskGraphQLError, Refused, TaskFailed } from "./errors.ts";
 import { Http } from "./http.ts";
 import { inputOf } from "./input.ts";
 import {
-  isFinal, type LogLine, type Submission, type SubmitOptions, SUMMARY, type TaskChange, type TaskEvent, type TaskFilter, type TaskRecord, type TaskState, type TaskSummary,
+  isFinal, type LogLine, type Submission, type SubmitOptions, SUMMARY, type TaskChange, type TaskEvent, type TaskFilter, type TaskRecord, type TaskState, type TaskSummary, type Waiting,
 } from "./records.ts";
 import { preImage, hashId } from "./task-id.ts";
-import { type Uploaded, type UploadOptions, upload } from "./upload.ts";
+import { type Destination, type Uploaded, type UploadOptions, upload } from "./upload.ts";
 
 /** What an application declares of its task types: `{ estimatePi: { input: { samples: number }; output: Estimate } }`. */
 export type TaskTypes = Record<string, { input: object; output: unknown }>;
@@ -45,6 +45,13 @@ export interface RunOptions extends SubmitOptions, Cancellable {
   onChange?: (task: TaskProgress) => void;
 }
 
+export interface FollowOptions extends Cancellable {
+  /** Its task type, if known: this saves a request. */
+  name?: string;
+  /** Whether to ask while it is QUEUED why, and for how long: one small request in five seconds. */
+  waiting?: boolean;
+}
+
 /** A task on its way, as `follow` yields it. */
 export interface TaskProgress<Output = unknown> {
   taskId: string;
@@ -58,6 +65,8 @@ export interface TaskProgress<Output = unknown> {
   message: string | null;
   /** The latest data that the task reported, any JSON; null if it has reported none. */
   data: unknown;
+  /** Why it is QUEUED, with `waiting: true`; null while that is not known, and once it runs. */
+  waiting: Waiting | null;
   /** The final record, once the task has ended. */
   final: TaskRecord<Output> | null;
 }
@@ -83,6 +92,7 @@ export class Client<Tasks extends AnyTaskTypes = AnyTaskTypes> {
   private readonly http: Http;
   private readonly connection: Connection;
   private readonly url: () => string;
+  private readonly uploads: Destination;
   private catalogue: Promise<Catalogue> | undefined;
 
   constructor({ url, socketUrl, token, headers = {}, fetch: send, webSocketImpl, idleMilliseconds = 3000 }: ClientOptions) {
@@ -91,6 +101,8 @@ export class Client<Tasks extends AnyTaskTypes = AnyTaskTypes> {
     this.credential = new Credential(typeof token === "function" ? token : () => token);
     // A function of the window must be called as one.
     this.http = new Http(this.url, this.credential, send ?? ((...request) => globalThis.fetch(...request)), headers);
+    const filesUrl = () => new URL("files", this.url()).href;
+    this.uploads = { http: this.http, credential: this.credential, url: filesUrl, reachesBlobStore: true };
     this.connection = new Connection(
       () => socketUrl ?? this.url().replace(/^http/, "ws"), this.credential, idleMilliseconds, webSocketImpl,
     );
@@ -205,18 +217,43 @@ export class Client<Tasks extends AnyTaskTypes = AnyTaskTypes> {
    * It continues after a lost connection, without gaps or repetitions, and may begin before the task is submitted.
    */
   async *follow<Output = unknown>(
-    taskId: string, { name, signal }: { name?: string } & Cancellable = {},
+    taskId: string, { name, waiting: asks = false, signal }: FollowOptions = {},
   ): AsyncGenerator<TaskProgress<Output>, void, void> {
     const wait = signal ? { signal } : {};
-    let task: TaskProgress<Output> = { taskId, state: null, attempt: 0, seq: 0, progress: null, message: null, data: null, final: null };
-    for await (const event of this.events(taskId, wait)) {
-      const { attempt, seq, state, message } = event;
-      const progress = event.progress ?? (attempt === task.attempt ? task.progress : null);
-      task = { ...task, attempt, seq, state, progress, message: message ?? task.message, data: event.data ?? task.data };
-      if (!isFinal(state)) yield task;
+    let task: TaskProgress<Output> = {
+      taskId, state: null, attempt: 0, seq: 0, progress: null, message: null, data: null, waiting: null, final: null,
+    };
+    // A generator that waits for its next item cannot be returned, only aborted.
+    const stop = new AbortController();
+    const events = this.events(taskId, { signal: signal ? AbortSignal.any([signal, stop.signal]) : stop.signal });
+    let next: Promise<IteratorResult<TaskEvent, void>> | undefined;
+    let pauseMilliseconds = FIRST_WAITING_MILLISECONDS;
+    try {
+      for (;;) {
+        next ??= events.next();
+        const event = await (asks && task.state === "QUEUED" ? this.eventOrWaiting(taskId, next, task.waiting, pauseMilliseconds) : next);
+        if ("waiting" in event) {
+          pauseMilliseconds = WAITING_MILLISECONDS;
+          if (JSON.stringify(event.waiting) === JSON.stringify(task.waiting)) continue;
+          task = { ...task, waiting: event.waiting };
+        } else {
+          if (event.done) break;
+          next = undefined;
+          pauseMilliseconds = FIRST_WAITING_MILLISECONDS;
+          const { attempt, seq, state, message, data } = event.value;
+          const progress = event.value.progress ?? (attempt === task.attempt ? task.progress : null);
+          const waiting = state === "QUEUED" ? task.waiting : null;
+          task = { ...task, attempt, seq, state, progress, waiting, message: message ?? task.message, data: data ?? task.data };
+        }
+        if (!isFinal(task.state)) yield task;
+      }
+    } finally {
+      next?.catch(() => {});
+      stop.abort();
+      if (!next) await events.return();
     }
     const final = await this.final<Output>(taskId, { ...(name ? { name } : {}), ...wait });
-    yield { ...task, state: final.state, attempt: final.attempt, seq: final.seq, progress: final.progress, final };
+    yield { ...task, waiting: null, state: final.state, attempt: final.attempt, seq: final.seq, progress: final.progress, final };
   }
 
   /**
@@ -288,7 +325,7 @@ export class Client<Tasks extends AnyTaskTypes = AnyTaskTypes> {
 
   /** Sends a file, unless the api has it; its id is the value of a `FileId` argument. */
   async upload(file: Blob, options: UploadOptions = {}): Promise<Uploaded> {
-    return await upload(file, options, { http: this.http, credential: this.credential, url: new URL("files", this.url()).href });
+    return await upload(file, options, this.uploads);
   }
 
   get connectionState(): ConnectionState {
@@ -321,6 +358,31 @@ export class Client<Tasks extends AnyTaskTypes = AnyTaskTypes> {
     const record = await this.task<Output>(taskId, signal ? { signal } : {});
     if (record && isFinal(record.state)) return record;
     return await this.final(taskId, { ...(record ? { name: record.name } : {}), ...(signal ? { signal } : {}) });
+  }
+
+  /** The next event, or if there is none until after the pause, why the task waits. */
+  private async eventOrWaiting(
+    taskId: string, next: Promise<IteratorResult<TaskEvent, void>>, before: Waiting | null, pauseMilliseconds: number,
+  ): Promise<IteratorResult<TaskEvent, void> | { waiting: Waiting | null }> {
+    const stop = new AbortController();
+    const asked = async () => {
+      await pause(pauseMilliseconds, stop.signal);
+      try {
+        const { task } = await this.request<{ task: { waiting: Waiting | null } | null }>(WAITING, { taskId }, { signal: stop.signal });
+        return { waiting: task?.waiting ?? null };
+      } catch (reason) {
+        // What matters comes as an event.
+        if (reason instanceof DaskGraphQLError) return { waiting: before };
+        throw reason;
+      }
+    };
+    try {
+      const answer = asked();
+      answer.catch(() => {});
+      return await Promise.race([next, answer]);
+    } finally {
+      stop.abort();
+    }
   }
 
   private async typeOf(taskId: string, name: string | undefined, signal: AbortSignal | undefined): Promise<TaskType | undefined> {
@@ -359,6 +421,13 @@ const CHANGES = `subscription Changes($where: TaskFilter!, $after: String) {
   tasksChanged(where: $where, after: $after) { cursor reset taskId matches kind state stateBefore seq at }
 }`;
 
+/** A task that starts at once is not asked about. */
+const FIRST_WAITING_MILLISECONDS = 250;
+/** Between two questions why a task waits. */
+const WAITING_MILLISECONDS = 5_000;
+
+const WAITING = "query Waiting($taskId: ID!) { task(taskId: $taskId) { waiting { reason ahead etaSeconds } } }";
+
 const NAME = "query Name($taskId: ID!) { task(taskId: $taskId) { name } }";
 
 const TASKS = `query Tasks($first: Int, $after: String, $where: TaskFilter, $orderBy: TaskOrder) {
@@ -392,6 +461,13 @@ function absolute(url: string): string {
   if (typeof document === "undefined") throw new TypeError(`outside a page the api's address must be absolute (https://...), not ${url}`);
   return new URL(url, document.baseURI).href;
 }
+
+/** Never ends if it is aborted. */
+const pause = (milliseconds: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
+  });
 
 async function untilAborted<Result>(promise: Promise<Result>, signal: AbortSignal | undefined): Promise<Result> {
   signal?.throwIfAborted();

@@ -51,7 +51,7 @@ export class Connection {
       // A retry of graphql-ws would repeat the variables of the first request, and so what was delivered: `subscribe` retries.
       retryAttempts: 0,
       jsonMessageReplacer: wireValue,
-      ...(webSocketImpl ? { webSocketImpl } : {}),
+      webSocketImpl: webSocketImpl ?? closing(WebSocket),
       on: {
         connecting: () => this.change("connecting"),
         connected: () => {
@@ -175,6 +175,22 @@ export class Connection {
     for (const listener of this.listeners) listener();
   }
 }
+
+/**
+ * A WebSocket that always tells its close, as the standard says (https://websockets.spec.whatwg.org/#fail-the-websocket-connection).
+ * That of Node 22 tells only the error of a connection that it could not open, and graphql-ws waits for the close.
+ */
+const closing = (native: typeof WebSocket): typeof WebSocket =>
+  class extends native {
+    constructor(...parameters: ConstructorParameters<typeof WebSocket>) {
+      super(...parameters);
+      let told = false;
+      this.addEventListener("close", () => (told = true), { once: true });
+      this.addEventListener("error", () => setTimeout(() => {
+        if (!told) this.dispatchEvent(Object.assign(new Event("close"), { code: 1006, reason: "", wasClean: false }));
+      }), { once: true });
+    }
+  };
 
 const closeCode = (reason: unknown): number | undefined =>
   typeof reason === "object" && reason !== null && "code" in reason && typeof reason.code === "number" ? reason.code : undefined;

@@ -83,6 +83,16 @@ export interface TaskRecord<Output = unknown> extends TaskSummary {
   output: Output | null;
 }
 
+/** Why a task is QUEUED, and for how long. */
+export interface Waiting {
+  reason:
+    | "QUEUED_BEHIND" | "NO_WORKER" | "LAUNCHING" | "NOT_BEFORE" | "RETRY" | "LIMIT" | "PAUSED" | "SCHEDULER_AWAY";
+  /** How many tasks wait for the same and come first; null if that is not known. */
+  ahead: number | null;
+  /** Expected time until it starts; null without a basis. */
+  etaSeconds: number | null;
+}
+
 /** A line that a task has printed or logged. */
 export interface LogLine {
   /** From 1 within the task; jumps where lines were dropped. */

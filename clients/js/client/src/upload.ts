@@ -8,8 +8,19 @@ import type { Http } from "./http.ts";
 const MAX_NAME_BYTES = 200;
 
 const CREATE_UPLOAD = `mutation CreateUpload($sha256: String!, $sizeBytes: BigInt!, $mediaType: String, $name: String) {
-  createUpload(sha256: $sha256, sizeBytes: $sizeBytes, mediaType: $mediaType, name: $name) { fileId present }
+  createUpload(sha256: $sha256, sizeBytes: $sizeBytes, mediaType: $mediaType, name: $name) {
+    fileId present method url headers { name value }
+  }
 }`;
+
+interface Offer {
+  fileId: string;
+  present: boolean;
+  /** PUT: to the blob store, past the api. */
+  method: "POST" | "PUT" | null;
+  url: string | null;
+  headers: { name: string; value: string }[];
+}
 
 export interface Uploaded {
   /** `sha256:` and 64 hex digits: the value of a `FileId` argument. */
@@ -34,13 +45,16 @@ export interface UploadOptions {
   signal?: AbortSignal;
 }
 
-interface Destination {
+export interface Destination {
   http: Http;
   credential: Credential;
-  url: string;
+  url: () => string;
+  /** Whether the blob store may be within reach: it may have no CORS rule for the page, or be in another network. */
+  reachesBlobStore: boolean;
 }
 
 interface Sending {
+  method: "POST" | "PUT";
   url: string;
   headers: Record<string, string>;
   onSent: (doneBytes: number) => void;
@@ -49,23 +63,28 @@ interface Sending {
 
 /** @throws Refused, Unreachable, or the reason of `signal`. */
 export async function upload(
-  file: Blob, { name = nameOf(file), mediaType = file.type, onProgress, signal }: UploadOptions, { http, credential, url }: Destination,
+  file: Blob, { name = nameOf(file), mediaType = file.type, onProgress, signal }: UploadOptions, destination: Destination,
 ): Promise<Uploaded> {
+  const { http, credential } = destination;
   const step = (doing: UploadStep["doing"]) => (doneBytes: number) => onProgress?.({ doing, doneBytes, sizeBytes: file.size });
   const type = /^[!-~]+\/[!-~]+$/.test(mediaType) ? mediaType : "application/octet-stream";
   const kept = shortened(name);
   step("hashing")(0);
   const digest = await sha256(file, step("hashing"), signal);
   const variables = { sha256: hex(digest), sizeBytes: String(file.size), mediaType: type, name: kept };
-  const known = await http.request<{ createUpload: { fileId: string; present: boolean } }>(CREATE_UPLOAD, variables, signal);
-  if (known.createUpload.present) return { id: known.createUpload.fileId, present: true };
-  const headers = { "content-type": type, "content-digest": `sha-256=:${btoa(String.fromCharCode(...digest))}:` };
-  const to = kept ? `${url}?name=${encodeURIComponent(kept)}` : url;
+  const { createUpload: offer } = await http.request<{ createUpload: Offer }>(CREATE_UPLOAD, variables, signal);
+  const { fileId: id } = offer;
+  if (offer.present) return { id, present: true };
   const onSent = step("sending");
+  if (await sentPastApi(file, offer, destination, onSent, signal)) return { id, present: false };
+  const headers = { "content-type": type, "content-digest": `sha-256=:${btoa(String.fromCharCode(...digest))}:` };
+  const url = kept ? `${destination.url()}?name=${encodeURIComponent(kept)}` : destination.url();
   const send = async () => {
     onSent(0);
-    const sending = { url: to, headers: { ...headers, ...authorization(await credential.get()) }, onSent, signal };
-    return typeof XMLHttpRequest === "undefined" ? await sendByFetch(http, file, sending) : await sendByXhr(file, sending);
+    const sent = await exchange(http, file, {
+      method: "POST", url, headers: { ...headers, ...authorization(await credential.get()) }, onSent, signal,
+    });
+    return idIn(sent.status, sent.text);
   };
   const token = await credential.get();
   try {
@@ -77,26 +96,48 @@ export async function upload(
   }
 }
 
-async function sendByFetch(http: Http, file: Blob, { url, headers, signal }: Sending): Promise<string> {
-  const response = await http.exchange(url, { method: "POST", headers, body: file, signal: signal ?? null });
-  return idIn(response.status, await response.text());
+/** Sends a file to the blob store if the api says so. False if that fails, for whatever reason: the api takes it too. */
+async function sentPastApi(
+  file: Blob, { method, url, headers }: Offer, destination: Destination, onSent: (doneBytes: number) => void, signal: AbortSignal | undefined,
+): Promise<boolean> {
+  if (method !== "PUT" || !url || !destination.reachesBlobStore) return false;
+  onSent(0);
+  // Whoever sends a body sets its length itself, and browsers allow no page to do it.
+  const given = headers.filter(({ name }) => name.toLowerCase() !== "content-length").map(({ name, value }) => [name, value]);
+  try {
+    const { status } = await exchange(destination.http, file, { method, url, headers: Object.fromEntries(given), onSent, signal });
+    return status < 300;
+  } catch (reason) {
+    if (!(reason instanceof Unreachable)) throw reason;
+    // Each further file would be sent in vain first.
+    destination.reachesBlobStore = false;
+    return false;
+  }
+}
+
+interface Sent {
+  status: number;
+  text: string;
+}
+
+/** @throws Unreachable, or the reason of `signal`. */
+const exchange = (http: Http, file: Blob, sending: Sending): Promise<Sent> =>
+  typeof XMLHttpRequest === "undefined" ? sendByFetch(http, file, sending) : sendByXhr(file, sending);
+
+async function sendByFetch(http: Http, file: Blob, { method, url, headers, signal }: Sending): Promise<Sent> {
+  const response = await http.exchange(url, { method, headers, body: file, signal: signal ?? null });
+  return { status: response.status, text: await response.text() };
 }
 
 /** `fetch` does not report how much it has sent. */
-function sendByXhr(file: Blob, { url, headers, onSent, signal }: Sending): Promise<string> {
+function sendByXhr(file: Blob, { method, url, headers, onSent, signal }: Sending): Promise<Sent> {
   return new Promise((resolve, reject) => {
     const sending = new XMLHttpRequest();
     const stop = () => sending.abort();
-    sending.open("POST", url);
+    sending.open(method, url);
     for (const [header, value] of Object.entries(headers)) sending.setRequestHeader(header, value);
     sending.upload.onprogress = ({ loaded }) => onSent(loaded);
-    sending.onload = () => {
-      try {
-        resolve(idIn(sending.status, sending.responseText));
-      } catch (reason) {
-        reject(reason as Error);
-      }
-    };
+    sending.onload = () => resolve({ status: sending.status, text: sending.responseText });
     sending.onerror = () => reject(new Unreachable("the connection was lost"));
     sending.onabort = () => reject(signal?.reason as Error);
     sending.onloadend = () => signal?.removeEventListener("abort", stop);

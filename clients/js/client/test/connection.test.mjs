@@ -2,8 +2,11 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { createClient, Refused, Unreachable } from "@dask-graphql/client";
-import WebSocket from "ws";
+import ws from "ws";
 import { fakeApi } from "./fake-api.mjs";
+
+/** The runtime's own where it has one: Node from version 22 on. */
+const webSocketImpl = globalThis.WebSocket ? undefined : ws;
 
 const event = (seq, state = "RUNNING") => ({
   taskEvents: { taskId: "t", seq, kind: "PROGRESS", state, attempt: 1, at: "", progress: seq / 10, message: null },
@@ -13,7 +16,7 @@ const refused = (code) => ({ errors: [{ message: "no", extensions: { code } }] }
 /** A fake api and a client of it, closed at the end of the test. */
 async function pair(t, on, options = {}) {
   const api = await fakeApi(on);
-  const client = createClient({ url: api.url, webSocketImpl: WebSocket, ...options });
+  const client = createClient({ url: api.url, webSocketImpl, ...options });
   t.after(async () => {
     await client.close();
     api.close();
@@ -40,6 +43,47 @@ test("events continue after a lost connection with the last seq, without repetit
   assert.deepEqual(seen, [1, 2, 3, 4]);
   assert.deepEqual(asked, [0, 2, 3]);
   assert.ok(states.has("lost") && states.has("connected"));
+});
+
+test("a task that is queued tells why, and runs on when it starts", async (t) => {
+  const asked = [];
+  let emitter;
+  const waiting = { reason: "NO_WORKER", ahead: 2, etaSeconds: null };
+  const { client } = await pair(t, {
+    post: ({ query, variables }) => {
+      if (query.includes("taskTypes")) return { body: { data: { taskTypes: [{ name: "x", version: "1", fields: [], members: [] }], caller: {} } } };
+      asked.push(variables.taskId);
+      return { body: { data: { task: { waiting } } } };
+    },
+    subscribe: ({ query }, emit) => {
+      if (query.includes("taskResult")) {
+        emit.next({ taskResult: { taskId: "t", name: "x", state: "FAILED", attempt: 1, seq: 3 } });
+        return emit.complete();
+      }
+      emitter = emit;
+      emit.next(event(1, "QUEUED"));
+    },
+  });
+  const seen = [];
+  for await (const task of client.follow("t", { waiting: true })) {
+    seen.push([task.state, task.waiting?.ahead]);
+    if (task.waiting) [event(2), event(3, "FAILED")].forEach((one) => emitter.next(one)), emitter.complete();
+  }
+  assert.deepEqual(seen, [["QUEUED", undefined], ["QUEUED", 2], ["RUNNING", undefined], ["FAILED", undefined]]);
+  assert.deepEqual(asked, ["t", ...asked.slice(1)]);
+});
+
+test("who stops reading while a task is queued ends the subscription", async (t) => {
+  let ended;
+  const completed = new Promise((resolve) => (ended = resolve));
+  const { api, client } = await pair(t, {
+    post: () => ({ body: { data: { task: { waiting: { reason: "PAUSED", ahead: null, etaSeconds: null } } } } }),
+    subscribe: (_, emit) => emit.next(event(1, "QUEUED")),
+    complete: () => ended(),
+  });
+  assert.ok(api.url);
+  for await (const { waiting } of client.follow("t", { waiting: true })) if (waiting) break;
+  await completed;
 });
 
 test("changes continue after a lost connection with the cursor of the last one", async (t) => {

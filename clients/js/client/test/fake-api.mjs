@@ -2,7 +2,7 @@
 import { createServer } from "node:http";
 import { WebSocketServer } from "ws";
 
-/** `on.post(body, token)` returns `{ status, body }`; `on.subscribe(payload, emit, token)` is called for each subscription. */
+/** `on.post(body, token)` returns `{ status, body }`; `on.subscribe(payload, emit, token)` is called for each subscription, `on.complete(id)` when the client ends one. */
 export async function fakeApi(on, port = 0) {
   const sockets = new Set();
   const server = createServer(async (request, response) => {
@@ -31,7 +31,7 @@ export async function fakeApi(on, port = 0) {
           cut: (code) => (code ? socket.close(code) : socket.terminate()),
         };
         on.subscribe(payload, emit, token);
-      }
+      } else if (type === "complete") on.complete?.(id);
     });
   });
   await new Promise((listening) => server.listen(port, "127.0.0.1", listening));

@@ -1,4 +1,4 @@
-import { type DaskGraphQLError, isFinal, type TaskState } from "@dask-graphql/client";
+import { type DaskGraphQLError, isFinal, type TaskState, type Waiting } from "@dask-graphql/client";
 import { useSyncExternalStore } from "react";
 import { useClient } from "./context.tsx";
 import { NOTHING, type Watched, watchOf } from "./watch.ts";
@@ -12,6 +12,8 @@ export interface TaskView<Output = unknown> {
   message: string | null;
   /** The latest data that the task reported beside its progress, any JSON. */
   data: unknown;
+  /** Why it is QUEUED, and for how long; asked for every five seconds. null if it is not, or if that is not known yet. */
+  waiting: Waiting | null;
   attempt: number;
   /** What the function returned; null unless SUCCEEDED. */
   output: Output | null;
@@ -32,9 +34,9 @@ export function useTask<Output = unknown>(taskId: string | null | undefined): Ta
   const client = useClient();
   const watch = taskId ? watchOf(client, taskId) : undefined;
   const task = useSyncExternalStore(watch?.subscribe ?? never, watch?.read ?? nothing, nothing) as Watched<Output>;
-  const { state, progress, message, data, attempt, final, error } = task;
+  const { state, progress, message, data, waiting, attempt, final, error } = task;
   return {
-    taskId: taskId || null, state, progress, message, data, attempt, output: final?.output ?? null, error,
+    taskId: taskId || null, state, progress, message, data, waiting, attempt, output: final?.output ?? null, error,
     isOpen: state !== null && !isFinal(state),
   };
 }

@@ -11,7 +11,7 @@ export interface Watched<Output = unknown> extends TaskProgress<Output> {
 }
 
 export const NOTHING: Watched<never> = Object.freeze({
-  taskId: "", state: null, attempt: 0, seq: 0, progress: null, message: null, data: null, final: null, error: null,
+  taskId: "", state: null, attempt: 0, seq: 0, progress: null, message: null, data: null, waiting: null, final: null, error: null,
 });
 
 export class Watch {
@@ -48,7 +48,7 @@ export class Watch {
     const stop = new AbortController();
     this.stop = stop;
     const follow = async () => {
-      for await (const task of this.client.follow(this.taskId, { signal: stop.signal })) {
+      for await (const task of this.client.follow(this.taskId, { waiting: true, signal: stop.signal })) {
         if (stop.signal.aborted) return;
         const { final } = task;
         this.show({ ...task, error: final && final.state !== "SUCCEEDED" ? new TaskFailed(final) : null });

@@ -1,11 +1,11 @@
 // A page with every hook, in StrictMode, for tests/whole_system/test_js_in_a_browser.py.
 import { createClient } from "@dask-graphql/client";
 import { DaskGraphQLProvider, useRun, useTask, useTasks, useUpload } from "@dask-graphql/react";
-import { StrictMode, useState } from "react";
+import { StrictMode, useState, version } from "react";
 import { createRoot } from "react-dom/client";
 
 const client = createClient({ url: "/graphql" });
-Object.assign(window, { client });
+Object.assign(window, { client, reactVersion: version });
 
 function Task({ taskId }: { taskId: string | null }) {
   const { state, progress, output, error } = useTask<{ pi: number }>(taskId);
