@@ -110,17 +110,25 @@ class Windows:
 
 async def grave_findings(page: Page) -> list[str]:
     """The axe-core findings on the current page that keep people from using it."""
-    source = (CLIENTS / "node_modules" / "axe-core" / "axe.min.js").read_text()
-    await page.evaluate(source)
+    return [finding for impact, finding in await _findings(page) if impact in GRAVE]
+
+
+async def all_findings(page: Page) -> list[str]:
+    """Every axe-core finding on the current page."""
+    return [finding for _, finding in await _findings(page)]
+
+
+async def _findings(page: Page) -> list[tuple[str, str]]:
+    if not await page.evaluate("() => 'axe' in window"):
+        await page.evaluate((CLIENTS / "node_modules" / "axe-core" / "axe.min.js").read_text())
     found: dict[str, Any] = await page.evaluate("() => axe.run(document, { resultTypes: ['violations'] })")
     return list(_described(found["violations"]))
 
 
-def _described(violations: list[dict[str, Any]]) -> Iterator[str]:
+def _described(violations: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     for item in violations:
-        if item["impact"] in GRAVE:
-            places = [node["html"][:120] for node in item["nodes"][:3]]
-            yield f"{item['impact']}: {item['id']}: {item['help']}: {json.dumps(places)}"
+        places = [node["html"][:120] for node in item["nodes"][:3]]
+        yield item["impact"], f"{item['impact']}: {item['id']}: {item['help']}: {json.dumps(places)}"
 
 
 if __name__ == "__main__":

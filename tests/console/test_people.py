@@ -3,56 +3,149 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Page, expect
 
 from graphql_api.auth.callers import Scope
-from tests.browser import Windows
+from tests.browser import Windows, all_findings
 from tests.console.steps import base_of, play, see_state, sign_in, submit
 from tests.system import System
 from tests.task_modules.pictures import DOT
 
-FIB_90: Final = "b9a7c7263c0332d12e52f09809754586"
 PICTURES: Final = "tests.task_modules.pictures"
-PHONE: Final = {"width": 390, "height": 844}
+KEPT: Final = "storage => Object.keys(window[storage]).filter(name => name === 'dask-graphql.key').length"
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
-@pytest.mark.slow
-async def test_a_key_is_asked_for_kept_in_the_tab_and_sent_on_both_ways(browser: Browser, tmp_path: Path) -> None:
+@dataclass
+class Locked:
+    """A system that needs credentials, and two of them."""
+
+    system: System
+    anna: str
+    admin: str
+
+
+@pytest.fixture(scope="module")
+async def locked(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Locked]:
     async with System(
-        tmp_path, authentication="required", tenants="isolated", min_workers=0, max_workers=1, task_modules=(PICTURES,)
-    ) as system:
-        key = await system.make_key("anna", scopes=frozenset({Scope.SUBMIT, Scope.READ, Scope.CANCEL}))
-        windows = Windows(browser, base_of(system))
-        windows.expected = ("401 (Unauthorized)",)
-        async with windows.open("/#/types/portrait") as page:
-            field = page.get_by_label("API key or JWT")
-            await field.fill("dgk_000000000000_wrong")
-            await field.press("Enter")
-            await expect(page.get_by_role("alert").first).to_contain_text("UNAUTHENTICATED")
-            await sign_in(page)
-            await field.fill(key)
-            await field.press("Enter")
-            await submit(page, "portrait", name="Ada")
-            await expect(page.get_by_text(re.compile("There is no worker yet|is being launched"))).to_be_visible()
-            await see_state(page, "SUCCEEDED")
-            # Salted with the tenant's secret, and yet known in advance.
-            await expect(page.get_by_text("✓ the id that this page computed")).to_be_visible()
-            # An image request cannot carry a key, so the page fetched the picture.
-            picture = page.get_by_role("img", name="portrait-image")
-            await expect(picture).to_have_attribute("src", re.compile("^blob:"))
-            assert await picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1
-            async with page.expect_download() as download:
-                await page.get_by_role("link", name="Download portrait.png").click()
-            assert Path(await (await download.value).path()).read_bytes() == DOT
-            assert await page.evaluate("Object.keys(localStorage).length") == 0
-            assert key not in page.url
-            await page.goto(f"{windows.base}/graphql")
-            await play(page, "Cluster")
-            await expect(page.locator(".graphiql-response")).to_contain_text("submitFibonacci")
-        assert windows.faults == []
+        tmp_path_factory.mktemp("locked"), authentication="required", tenants="isolated", min_workers=0, max_workers=1,
+        task_modules=(PICTURES,),
+    ) as system:  # fmt: skip
+        anna = await system.make_key("anna", scopes=frozenset({Scope.SUBMIT, Scope.READ, Scope.CANCEL}))
+        yield Locked(system, anna, await system.make_key("olga", scopes=frozenset({Scope.ADMIN})))
+
+
+@pytest.fixture
+def locked_windows(browser: Browser, locked: Locked) -> Windows:
+    windows = Windows(browser, base_of(locked.system))
+    windows.expected = ("401 (Unauthorized)",)
+    return windows
+
+
+async def enter(page: Page, key: str) -> None:
+    """Signs in with a key."""
+    field = page.get_by_label("API key or token")
+    await field.fill(key)
+    await field.press("Enter")
+
+
+async def test_a_key_is_asked_for_kept_in_the_tab_and_sent_on_both_ways(locked: Locked, locked_windows: Windows) -> None:
+    async with locked_windows.open("/#/types/portrait") as page:
+        await expect(page.get_by_role("heading", name="Sign in to dask-graphql")).to_be_visible()
+        field = page.get_by_label("API key or token")
+        await expect(field).to_be_focused()
+        assert await all_findings(page) == []
+        await enter(page, "dgk_000000000000_wrong")
+        # The error is at the field, and what was typed stays.
+        await expect(field).to_have_attribute("aria-invalid", "true")
+        await expect(page.get_by_role("alert")).to_contain_text("This key is not valid")
+        await expect(field).to_have_value("dgk_000000000000_wrong")
+        await expect(field).to_be_focused()
+        assert await all_findings(page) == []
+        await enter(page, locked.anna)
+        await submit(page, "portrait", name="Ada")
+        await see_state(page, "SUCCEEDED")
+        # An image request cannot carry a key, so the page fetched the picture.
+        picture = page.get_by_role("img", name="portrait-image")
+        await expect(picture).to_have_attribute("src", re.compile("^blob:"))
+        assert await picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1
+        async with page.expect_download() as download:
+            await page.get_by_role("link", name="Download portrait.png").click()
+        assert Path(await (await download.value).path()).read_bytes() == DOT
+        assert await page.evaluate(KEPT, "localStorage") == 0
+        assert locked.anna not in page.url
+        await page.goto(f"{locked_windows.base}/graphql")
+        await play(page, "Cluster")
+        await expect(page.locator(".graphiql-response")).to_contain_text("submitPortrait")
+    assert locked_windows.faults == []
+
+
+async def test_who_stays_signed_in_is_known_in_a_new_tab_until_they_sign_out(
+    locked: Locked, locked_windows: Windows
+) -> None:
+    async with locked_windows.open("/#/tasks") as page:
+        await page.get_by_label("Stay signed in on this device").check()
+        await enter(page, locked.anna)
+        account = page.get_by_role("button", name="anna, account and settings")
+        await expect(account).to_be_visible()
+        assert await page.evaluate(KEPT, "sessionStorage") == 0
+        other = await page.context.new_page()
+        await other.goto(f"{locked_windows.base}/#/tasks")
+        await expect(other.get_by_role("button", name="anna, account and settings")).to_be_visible()
+        await account.click()
+        await page.get_by_role("button", name="Sign out").click()
+        await expect(page.get_by_role("heading", name="Sign in to dask-graphql")).to_be_visible()
+        assert await page.evaluate(KEPT, "localStorage") == 0
+        # The other tab notices.
+        await expect(other.get_by_role("heading", name="Sign in to dask-graphql")).to_be_visible()
+
+
+async def test_pages_for_administrators_say_to_others_why_they_are_closed(
+    locked: Locked, locked_windows: Windows
+) -> None:
+    async with locked_windows.open("/#/audit") as page:
+        await enter(page, locked.anna)
+        await expect(page.get_by_role("heading", name="You cannot see the audit log")).to_be_visible()
+        await expect(page.get_by_role("main")).to_contain_text("anna has: cancel, read, submit")
+        await expect(page.get_by_role("navigation").get_by_role("link", name="Audit")).to_have_count(0)
+        await page.get_by_role("button", name="anna, account and settings").click()
+        await page.get_by_role("link", name="Usage and limits").click()
+        await expect(page.get_by_role("heading", name="Usage")).to_be_visible()
+        await expect(page.get_by_role("main")).to_contain_text(re.compile("Stored.* of "))
+        await expect(page.get_by_role("heading", name="All accounts")).to_have_count(0)
+        # Another key, without leaving the page.
+        await sign_in(page)
+        await enter(page, locked.admin)
+        await expect(page.get_by_role("heading", name="All accounts")).to_be_visible()
+        await page.get_by_role("navigation").get_by_role("link", name="Audit").click()
+        log = page.get_by_role("group", name="Audit log")
+        await expect(log.get_by_role("row")).not_to_have_count(0)
+        await page.get_by_label("Action").select_option("Created a key")
+        await expect(page).to_have_url(re.compile(r"#/audit\?action=key_created$"))
+        await expect(log.get_by_role("row").nth(1)).to_contain_text("Created a key")
+        await expect(log.get_by_text("Submitted", exact=True)).to_have_count(0)
+    assert locked_windows.faults == []
+
+
+async def test_a_lost_connection_is_told_with_the_time_of_what_is_seen_and_comes_back(windows: Windows) -> None:
+    windows.expected = ("ERR_INTERNET_DISCONNECTED", "WebSocket")
+    async with windows.open("/#/cluster") as page:
+        await expect(page.get_by_role("link", name=re.compile("^Workers"))).to_be_visible()
+        await page.route_web_socket("**/graphql", lambda socket: socket.close(code=1012))
+        await page.evaluate("dispatchEvent(new Event('visibilitychange'))")
+        await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        bar = page.get_by_role("status").filter(has_text="No connection to the server")
+        await expect(bar).to_contain_text(re.compile(r"You see the state of \d"))
+        await expect(bar).to_contain_text(re.compile(r"Next try in \d+ s"))
+        # What was there stays.
+        await expect(page.get_by_role("link", name=re.compile("^Workers"))).to_be_visible()
+        await page.unroute_all()
+        await page.reload()
+        await expect(bar).to_have_count(0)

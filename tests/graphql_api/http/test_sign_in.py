@@ -39,7 +39,7 @@ class Site:
 
     async def signed_in(self, page: Page) -> None:
         await page.goto(f"{self.url}/#/tasks")
-        await page.get_by_role("button", name="Sign in with").click()
+        await page.get_by_role("button", name="Continue with").click()
         await page.get_by_role("link", name="Continue").click()
 
 
@@ -79,9 +79,9 @@ async def test_a_person_signs_in_stays_signed_in_and_signs_out(site: Site) -> No
     await page.wait_for_function(f"first => {token} !== first", arg=first)
     await expect(page.get_by_role("button", name="Anna Seven")).to_be_visible()
     await page.get_by_role("button", name="Anna Seven").click()
-    await expect(page.get_by_text("with the scopes")).to_contain_text("cancel, read, submit")
+    await expect(page.get_by_text("may cancel")).to_contain_text("may cancel, read, submit")
     await page.get_by_role("button", name="Sign out").click()
-    await expect(page.get_by_role("button", name="Sign in with")).to_be_visible()
+    await expect(page.get_by_role("button", name="Continue with")).to_be_visible()
     assert site.provider.asked["/logout"] == 1
     assert (
         await page.evaluate("Object.keys(sessionStorage).filter(name => name.startsWith('dask-graphql')).length") == 0

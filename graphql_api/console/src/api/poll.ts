@@ -1,6 +1,7 @@
 // Hooks shared by the pages: polling, and the time.
 import { useCallback, useEffect, useRef, useState } from "react";
 import { type Refusal, refusal, request } from "./client.ts";
+import { onKeyChange } from "./key.ts";
 
 const AFTER_FAILURE_MILLISECONDS = 2000;
 
@@ -31,19 +32,23 @@ export function usePoll<Data>(query: string, variables: Record<string, unknown>,
           setReason(undefined);
         } catch (why) {
           if (!current) return;
-          setReason(refusal(why));
-          pause = Math.min(pause, AFTER_FAILURE_MILLISECONDS);
+          const refused = refusal(why);
+          setReason(refused);
+          // Only another key helps.
+          pause = refused.code === "UNAUTHENTICATED" ? Infinity : Math.min(pause, AFTER_FAILURE_MILLISECONDS);
         }
       }
       clearTimeout(timer);
-      timer = setTimeout(poll, pause);
+      if (pause < Infinity) timer = setTimeout(poll, pause);
     };
     refreshNow.current = () => void poll();
     const onVisibilityChange = () => document.visibilityState === "visible" && void poll();
     void poll();
     document.addEventListener("visibilitychange", onVisibilityChange);
+    const unsubscribe = onKeyChange(() => void poll());
     return () => {
       current = false;
+      unsubscribe();
       clearTimeout(timer);
       document.removeEventListener("visibilitychange", onVisibilityChange);
     };

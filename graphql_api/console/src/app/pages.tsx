@@ -4,6 +4,8 @@ import { Empty, Loading } from "../ui/banner.tsx";
 import { address, go } from "./route.ts";
 import { useSession } from "./session.ts";
 
+const AuditPage = lazy(() => import("../people/audit.tsx").then((module) => ({ default: module.AuditPage })));
+const UsagePage = lazy(() => import("../people/usage.tsx").then((module) => ({ default: module.UsagePage })));
 const ClusterPage = lazy(() => import("../cluster/cluster.tsx").then((module) => ({ default: module.ClusterPage })));
 const TaskPage = lazy(() => import("../task/task.tsx").then((module) => ({ default: module.TaskPage })));
 const TasksPage = lazy(() => import("../tasks/tasks.tsx").then((module) => ({ default: module.TasksPage })));
@@ -27,6 +29,10 @@ function Named({ page, rest, query }: PageProps) {
   const { taskTypes } = catalogue;
   const cluster = watch.cluster;
   switch (page) {
+    case "audit":
+      return <AuditPage query={query} />;
+    case "usage":
+      return <UsagePage />;
     case "cluster":
       return <ClusterPage query={query} />;
     case "tasks":

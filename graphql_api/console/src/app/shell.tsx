@@ -3,7 +3,8 @@ import { Component, type ReactNode, useEffect, useRef, useState } from "react";
 import { usePoll } from "../api/poll.ts";
 import { CATALOGUE, type Catalogue } from "../api/task-types.ts";
 import { useCluster } from "../cluster/watch.ts";
-import { KeyDialog } from "../people/key-dialog.tsx";
+import { SignInDialog } from "../people/sign-in-dialog.tsx";
+import { SignInPage } from "../people/sign-in-page.tsx";
 import { Banner, Loading } from "../ui/banner.tsx";
 import { Icon, type IconName } from "../ui/icon.tsx";
 import { RefusalView } from "../ui/parts.tsx";
@@ -11,17 +12,21 @@ import { Toasts } from "../ui/toasts.tsx";
 import { Account } from "./account.tsx";
 import { Health } from "./health.tsx";
 import { useKeys } from "./keyboard.ts";
+import { useNotifications } from "./notifications.ts";
+import { Offline } from "./offline.tsx";
 import { Page } from "./pages.tsx";
 import { go, useRoute } from "./route.ts";
 import { SessionContext } from "./session.ts";
 
 const CATALOGUE_MILLISECONDS = 60_000;
 
-/** The pages of the bar, in its order. */
+/** The pages of the bar, in its order; those for administrators are in the account's menu on a phone. */
 const NAVIGATION: { name: string; title: string; icon: IconName; keys: string; admin?: boolean }[] = [
   { name: "tasks", title: "Tasks", icon: "list", keys: "g t" },
   { name: "types", title: "Task types", icon: "types", keys: "g y" },
   { name: "cluster", title: "Cluster", icon: "cluster", keys: "g c" },
+  { name: "audit", title: "Audit", icon: "audit", keys: "g a", admin: true },
+  { name: "usage", title: "Usage", icon: "chart", keys: "g u", admin: true },
 ];
 
 const TITLES = Object.fromEntries(NAVIGATION.map(({ name, title }) => [name, title]));
@@ -49,9 +54,17 @@ export function Shell({ failure }: { failure: string | undefined }) {
     shown.current = page;
   }, [page]);
 
-  useKeys(Object.fromEntries(NAVIGATION.map(({ name, title, keys }) => [keys, { what: `Go to ${title.toLowerCase()}`, run: () => go(`#/${name}`) }])));
+  const admin = catalogue?.caller.scopes.includes("ADMIN") ?? false;
+  const pages = NAVIGATION.filter((page) => admin || !page.admin);
+  const menu = admin
+    ? pages.filter((page) => page.admin).map(({ name, title, icon }) => ({ href: `#/${name}`, title, icon, phone: true }))
+    : [{ href: "#/usage", title: "Usage and limits", icon: "chart" as const, phone: false }];
+  useNotifications(catalogue?.caller.name);
+  useKeys(Object.fromEntries(pages.map(({ name, title, keys }) => [keys, { what: `Go to ${title.toLowerCase()}`, run: () => go(`#/${name}`) }])));
 
   const lost = watch.reason !== undefined && watch.reason.code === undefined;
+  const locked = refused?.code === "UNAUTHENTICATED";
+  if (locked && !catalogue) return <SignInPage failure={failure} logo={FAVICON} />;
   return (
     <>
       <a className="skip" href="#main" onClick={(event) => { event.preventDefault(); main.current?.focus(); }}>
@@ -64,8 +77,8 @@ export function Shell({ failure }: { failure: string | undefined }) {
           {catalogue?.caller.tenant && <span className="env">{catalogue.caller.tenant}</span>}
         </a>
         <nav className="mainnav" aria-label="Pages">
-          {NAVIGATION.map(({ name, title, icon }) => (
-            <a key={name} href={`#/${name}`} aria-current={name === page ? "page" : undefined}>
+          {pages.map(({ name, title, icon, admin }) => (
+            <a key={name} className={admin ? "desk" : undefined} href={`#/${name}`} aria-current={name === page ? "page" : undefined}>
               <Icon name={icon} />
               <span>{title}</span>
             </a>
@@ -77,16 +90,18 @@ export function Shell({ failure }: { failure: string | undefined }) {
         </nav>
         <span className="end" />
         <Health watch={watch} />
-        <Account caller={catalogue?.caller} onSignIn={() => setAsked(true)} />
+        <Account caller={catalogue?.caller} more={menu} onSignIn={() => setAsked(true)} />
       </header>
-      <KeyDialog open={asked} onClose={() => setAsked(false)} caller={catalogue?.caller} needed={refused?.code === "UNAUTHENTICATED"} failure={failure} />
+      {asked && <SignInDialog onClose={() => setAsked(false)} />}
+      {failure !== undefined && <Banner kind="failed" title={`You are not signed in: ${failure}.`} actions={<button type="button" className="btn" onClick={() => setAsked(true)}>Sign in</button>} />}
+      {locked && <Banner kind="failed" title="You are signed out: the server does not accept your key any more" actions={<button type="button" className="btn" onClick={() => setAsked(true)}>Sign in</button>}>What you see is from before.</Banner>}
       {reload?.error && (
         <Banner kind="failed" title="The newest change of the task modules has an error. The system serves what it had before.">
           <pre className="codeblock">{reload.error}</pre>
         </Banner>
       )}
-      {lost && catalogue && <Banner kind="warning" icon="offline" title="No connection to the server">Running tasks go on. The page tries again by itself.</Banner>}
-      <main ref={main} id="main" tabIndex={-1}>
+      {lost && catalogue && <Offline watch={watch} />}
+      <main ref={main} id="main" tabIndex={-1} className={lost || locked ? "stale" : undefined}>
         {catalogue ? (
           <SessionContext value={{ catalogue, watch, reason: refused }}>
             <Guard place={parts.join("/")}>

@@ -1,7 +1,7 @@
 // Signs in with an OpenID Connect provider: authorization code with PKCE (RFC 7636), in this page, without a secret.
-// What it keeps is in sessionStorage: it ends with the tab, and no other page can read it.
-import { API_URL } from "../api/address.ts";
-import { apiKey, onKeyChange, setApiKey } from "../api/key.ts";
+// What it keeps ends with the tab, unless the person stays signed in on this device (api/key.ts).
+import { API_URL, HTTP_URL } from "../api/address.ts";
+import { apiKey, drop, keep, kept, onKeyChange, setApiKey, staysSignedIn } from "../api/key.ts";
 
 /** What `/auth/config` tells of the provider. */
 export interface Provider {
@@ -26,6 +26,8 @@ interface Attempt {
   provider: Provider;
   /** What the address showed before. */
   hash: string;
+  /** Whether the person stays signed in on this device. */
+  stay: boolean;
 }
 
 interface Session {
@@ -52,8 +54,8 @@ const SESSION = "dask-graphql.session";
 /** Seconds before its end at which a token is refreshed. */
 const EARLY_SECONDS = 60;
 
-const read = <Kept>(place: string): Kept | undefined => JSON.parse(sessionStorage.getItem(place) ?? "null") ?? undefined;
-const write = (place: string, kept: unknown) => sessionStorage.setItem(place, JSON.stringify(kept));
+const read = <Kept>(place: string): Kept | undefined => JSON.parse(kept(place) ?? "null") ?? undefined;
+const write = (place: string, value: unknown, onDevice = false) => keep(place, JSON.stringify(value), onDevice);
 
 /** The page that the provider returns to, exactly as it is registered there. */
 const RETURN_URL = API_URL;
@@ -66,10 +68,22 @@ export async function provider(): Promise<Provider | undefined> {
   return body.signIn ?? undefined;
 }
 
+/** Hosts of providers whose name people know better. */
+const PROVIDERS: [end: string, name: string][] = [
+  ["okta.com", "Okta"], ["auth0.com", "Auth0"], ["accounts.google.com", "Google"], ["login.microsoftonline.com", "Microsoft"],
+  ["amazonaws.com", "Amazon Cognito"], ["gitlab.com", "GitLab"], ["onelogin.com", "OneLogin"],
+];
+
+/** The name of a provider, on the button that goes to it. */
+export function providerName({ issuer }: Provider): string {
+  const { host } = new URL(issuer);
+  return PROVIDERS.find(([end]) => host === end || host.endsWith(`.${end}`))?.[1] ?? host;
+}
+
 /** Goes to the provider's page. */
-export async function signIn(chosen: Provider): Promise<void> {
+export async function signIn(chosen: Provider, stay: boolean): Promise<void> {
   const attempt: Attempt = {
-    state: random(), nonce: random(), verifier: random(), provider: chosen, hash: location.hash,
+    state: random(), nonce: random(), verifier: random(), provider: chosen, hash: location.hash, stay,
   };
   write(ATTEMPT, attempt);
   const challenge = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(attempt.verifier));
@@ -89,7 +103,7 @@ export async function completeSignIn(): Promise<void> {
   const answer = new URLSearchParams(location.search);
   if (!answer.has("state") || !(answer.has("code") || answer.has("error"))) return;
   const attempt = read<Attempt>(ATTEMPT);
-  sessionStorage.removeItem(ATTEMPT);
+  drop(ATTEMPT);
   history.replaceState(null, "", `${location.pathname}${attempt?.hash ?? location.hash}`);
   if (!attempt || answer.get("state") !== attempt.state) throw new Error("this page has not asked for it");
   const { provider: asked } = attempt;
@@ -101,7 +115,7 @@ export async function completeSignIn(): Promise<void> {
   const tokens = await fetchTokens(asked, {
     grant_type: "authorization_code", code, redirect_uri: RETURN_URL, code_verifier: attempt.verifier,
   });
-  start(asked, tokens, attempt.nonce);
+  start(asked, tokens, attempt.stay, attempt.nonce);
 }
 
 /** Who has signed in; undefined if nobody has, or a key is used. */
@@ -126,13 +140,23 @@ export function signOut(): void {
   location.assign(url);
 }
 
+/** Asks the api whether it accepts a key, before the page uses it; throws an error if there is no answer. */
+export async function isAccepted(key: string): Promise<boolean> {
+  const response = await fetch(HTTP_URL, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key}`, "content-type": "application/json", accept: "application/graphql-response+json" },
+    body: JSON.stringify({ query: "query Accepted { caller { title } }" }),
+  });
+  return response.status !== 401;
+}
+
 /** Forgets who has signed in, because a key is to be used instead. */
 export function forget(): void {
-  sessionStorage.removeItem(SESSION);
+  drop(SESSION);
   setApiKey("");
 }
 
-function start(from: Provider, tokens: Tokens, nonce: string | undefined, before?: Session): void {
+function start(from: Provider, tokens: Tokens, stay: boolean, nonce: string | undefined, before?: Session): void {
   const idToken = tokens.id_token ?? before?.idToken;
   const sent = from.token === "id_token" ? idToken : tokens.access_token;
   if (!idToken || !sent) throw new Error(`the provider gave no ${from.token}`);
@@ -148,8 +172,8 @@ function start(from: Provider, tokens: Tokens, nonce: string | undefined, before
     subject, idToken, provider: from,
     refreshToken: tokens.refresh_token ?? before?.refreshToken,
     refreshAt: tokens.expires_in === undefined ? undefined : Date.now() + 1000 * Math.max(tokens.expires_in - EARLY_SECONDS, tokens.expires_in / 2),
-  } satisfies Session);
-  setApiKey(sent);
+  } satisfies Session, stay);
+  setApiKey(sent, stay);
 }
 
 /** Keeps the token fresh; calls `failed` if the session has ended. Returns a function that stops it. */
@@ -161,10 +185,14 @@ export function keepFresh(failed: (reason: string) => void): () => void {
     if (session?.refreshAt === undefined || !session.refreshToken) return;
     timer = setTimeout(() => void refresh(session), Math.max(0, session.refreshAt - Date.now()));
   };
-  const refresh = async (session: Session) => {
+  // One tab of this device at a time: most providers accept a refresh token once.
+  const refresh = (before: Session) => navigator.locks.request(SESSION, () => refreshed(before));
+  const refreshed = async (before: Session) => {
+    const session = read<Session>(SESSION);
+    if (!session || session.refreshToken !== before.refreshToken) return plan();
     try {
       const tokens = await fetchTokens(session.provider, { grant_type: "refresh_token", refresh_token: session.refreshToken ?? "" });
-      start(session.provider, tokens, undefined, session);
+      start(session.provider, tokens, staysSignedIn(), undefined, session);
     } catch (reason) {
       // No answer at all: the network may come back before the token ends.
       if (reason instanceof TypeError) timer = setTimeout(() => void refresh(session), 5000);

@@ -11,7 +11,7 @@ interface MenuProps {
   children: ReactNode;
 }
 
-/** A button and the menu that it opens; a click on an item, beside it, or Esc closes it. */
+/** A button and the menu that it opens; a click on an item, beside it, or Esc closes it. Items in a `data-stay` leave it open. */
 export function Menu({ label, icon, title, className = "btn", children }: MenuProps) {
   const id = useId();
   const menu = useRef<HTMLDivElement>(null);
@@ -21,7 +21,7 @@ export function Menu({ label, icon, title, className = "btn", children }: MenuPr
         {icon && <Icon name={icon} />}
         {label}
       </button>
-      <div ref={menu} className="menu" id={id} popover="auto" onClick={() => menu.current?.hidePopover()}>
+      <div ref={menu} className="menu" id={id} popover="auto" onClick={({ target }) => (target as Element).closest("[data-stay]") || menu.current?.hidePopover()}>
         {children}
       </div>
     </>

@@ -1,0 +1,46 @@
+// Tells a person outside the page that a long task of theirs has ended, if they want it.
+import { isFinal } from "@dask-graphql/client";
+import { useEffect } from "react";
+import { subscribe } from "../api/client.ts";
+import { CHANGES, type TaskChange } from "../api/operations.ts";
+import { duration } from "../ui/format.ts";
+import { STATE_WORDS } from "../ui/state.tsx";
+import { toast } from "../ui/toasts.tsx";
+import { prefer, usePreference } from "./preferences.ts";
+import { address, go } from "./route.ts";
+
+/** From the submission; a person waits for shorter ones. */
+const LONG_MILLISECONDS = 30_000;
+
+/** Asks the browser, if it has not been asked. */
+export async function wantNotifications(): Promise<void> {
+  if (typeof Notification === "undefined") return toast({ kind: "failed", text: "This browser has no notifications" });
+  if ((await Notification.requestPermission()) === "granted") prefer("notify", "on");
+  else toast({ kind: "failed", text: "The browser does not let this page show notifications: allow them in its settings" });
+}
+
+/** Watches the tasks that the caller has submitted, also while the page is hidden. */
+export function useNotifications(caller: string | undefined): void {
+  const wanted = usePreference("notify") === "on";
+  useEffect(() => {
+    if (!wanted || !caller || typeof Notification === "undefined" || Notification.permission !== "granted") return;
+    const open = new Set<string>();
+    return subscribe<{ tasksChanged: TaskChange }>(CHANGES, { where: { submittedBy: caller } }, {
+      next: ({ tasksChanged: { task } }) => {
+        if (!task) return;
+        const ended = isFinal(task.state);
+        // Only what was seen before it ended: a list that begins anew repeats old ends.
+        if (!ended) open.add(task.taskId);
+        if (!ended || !open.delete(task.taskId) || document.visibilityState === "visible") return;
+        const took = Date.parse(task.finishedAt ?? "") - Date.parse(task.submittedAt);
+        if (took < LONG_MILLISECONDS) return;
+        const shown = new Notification(`${task.name}: ${STATE_WORDS[task.state].toLowerCase()}`, { body: `After ${duration(took)}`, tag: task.taskId });
+        shown.onclick = () => {
+          window.focus();
+          go(address(["tasks", task.taskId]));
+        };
+      },
+      error: () => {},
+    });
+  }, [wanted, caller]);
+}
