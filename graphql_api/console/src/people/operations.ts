@@ -16,7 +16,7 @@ export const actionWords = (action: string): string => ACTIONS[action as Action]
 
 /** What became of a submission. */
 const OUTCOMES: Record<string, string> = {
-  NEW: "Started", CACHED: "Saved result used", IN_PROGRESS: "Was under way", RECOMPUTED: "Started again",
+  NEW: "Started", CACHED: "Saved result used", JOINED: "Was under way", RECOMPUTED: "Started again",
 };
 
 /** The outcome of a submission in words, and the code of a refusal or the name of a key as it is. */
