@@ -7,8 +7,8 @@ SEED ?= 1
 ROUNDS ?= 3
 TASKS ?= 2000
 HELD_MINUTES ?= 10
-# What is deployed is named by its commit, unless told otherwise.
-TAG ?= $(shell git describe --always --dirty 2>/dev/null)
+# What is deployed is named by its commit, and by a hash of what was changed since, unless told otherwise.
+TAG ?= $(shell git describe --always --dirty=-$$(git diff HEAD 2>/dev/null | sha256sum | cut -c1-8) 2>/dev/null)
 AWS_ENVIRONMENT = $(if $(REGION),TF_VAR_region=$(REGION))
 VENV := .venv
 BIN := $(VENV)/bin

@@ -40,6 +40,8 @@ module "redis" {
   node_type            = var.redis_node_type
   members              = var.redis_members
   snapshot_days        = var.redis_snapshot_days
+  restore_snapshot     = var.redis_restore_snapshot
+  final_snapshot       = var.protect_data
   port                 = local.redis_port
   subnet_ids           = module.network.private_subnet_ids
   security_group_id    = module.network.security_group_ids["redis"]
@@ -256,6 +258,8 @@ module "observability" {
   load_balancer_dimension = module.api.load_balancer_dimension
   target_group_dimension  = module.api.target_group_dimension
   redis_member_ids        = flatten(module.redis[*].member_ids)
+  redis_node_type         = var.redis_node_type
+  runbook_url             = var.runbook_url
   queue_age_seconds       = var.alarm_queue_age_seconds
   redis_memory_percent    = 80
   monthly_budget_usd      = var.monthly_budget_usd

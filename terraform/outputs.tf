@@ -49,6 +49,15 @@ output "services" {
   value       = [module.api.service_name, module.scheduler.service_name, module.controller.service_name]
 }
 
+output "task_definition_arns" {
+  description = "The revision that each service was given, by its name; ECS runs another one after a rollback."
+  value = {
+    (module.api.service_name)        = module.api_node.task_definition_arn
+    (module.scheduler.service_name)  = module.scheduler_node.task_definition_arn
+    (module.controller.service_name) = module.controller_node.task_definition_arn
+  }
+}
+
 output "worker_family" {
   description = "Family of the workers' task definition."
   value       = module.worker.family

@@ -28,7 +28,7 @@ variable "tags" {
 
 variable "protect_data" {
   type        = bool
-  description = "Refuses to destroy a bucket that contains results and a load balancer that is in use. Set it to false, and apply, before a destroy."
+  description = "Refuses to destroy a bucket that contains results and a load balancer that is in use, and takes a last snapshot of Redis (`<name>-final`). Set it to false, and apply, before a destroy."
   default     = false
 }
 
@@ -471,6 +471,16 @@ variable "redis_snapshot_days" {
   }
 }
 
+variable "redis_restore_snapshot" {
+  type        = string
+  description = "Name of a snapshot that a new ElastiCache begins with; empty for an empty one. It changes nothing of one that exists."
+  default     = ""
+  validation {
+    condition     = can(regex("^([a-zA-Z][a-zA-Z0-9-]*|automatic\\.[a-zA-Z0-9.-]+)?$", var.redis_restore_snapshot))
+    error_message = "redis_restore_snapshot: the name of a snapshot, such as dask-graphql-final, or nothing."
+  }
+}
+
 variable "existing_redis" {
   type = object({
     url_secret_arn        = string
@@ -498,6 +508,12 @@ variable "alarm_email" {
     condition     = var.alarm_email == "" || can(regex("^[^@\\s]+@[^@\\s]+$", var.alarm_email))
     error_message = "alarm_email: an e-mail address, or nothing."
   }
+}
+
+variable "runbook_url" {
+  type        = string
+  description = "Page that each alarm links to, at `#alarm-<name>`: docs/aws.md of your own copy."
+  default     = "docs/aws.md"
 }
 
 variable "monthly_budget_usd" {

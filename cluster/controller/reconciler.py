@@ -27,6 +27,7 @@ from cluster.store.call_builder import milliseconds
 from cluster.store.drains import drop_drains, requested_drains
 from cluster.store.leader_lease import LeaderLease
 from cluster.system.background import BackgroundLoop
+from cluster.system.tls import certificate_days_left, uses_tls
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ ROUND_SECONDS: Final = 0.5
 MAX_ROUND_SECONDS: Final = 60.0
 STATUS_TTL_SECONDS: Final = 5.0
 """How long a published fleet status is valid."""
+REPORT_SECONDS: Final = 60.0
+"""How often the leader logs the state of the fleet."""
 MAX_DECISIONS: Final = 20
 """Number of recent decisions in the fleet status."""
 
@@ -73,6 +76,7 @@ class Controller:
         self._decisions: deque[dict[str, Any]] = deque(maxlen=MAX_DECISIONS)
         self._last_reason = ""
         self._problem_since: float | None = None
+        self._next_report = 0.0
         self._unstopped: set[str] = set()
         """Retired workers that still have to be stopped."""
 
@@ -239,6 +243,9 @@ class Controller:
             "decisions": list(self._decisions),
         }
         self._set_metrics(status)
+        if time.monotonic() >= self._next_report:
+            self._next_report = time.monotonic() + REPORT_SECONDS
+            self._log_status(status)
         if decision is None and reason != self._last_reason:
             logger.warning(reason)
         self._last_reason = reason
@@ -248,6 +255,19 @@ class Controller:
             )
         except StoreUnavailable as error:
             logger.debug("the fleet status could not be published: %s", error)
+
+    def _log_status(self, status: dict[str, Any]) -> None:
+        """Logs one line, from which terraform/modules/observability derives metrics; silence is an alarm there."""
+        fields: dict[str, float] = {
+            "fleetRunning": status["running"],
+            "fleetLaunching": status["launching"],
+            "fleetCostPerHour": status["cost_per_hour"] or 0,
+            "fleetProblem": int(bool(status["problem"])),
+        }
+        if uses_tls(self.settings):
+            fields["tlsDaysLeft"] = round(certificate_days_left(self.settings), 1)
+        shown = " ".join(f"{name} {value:g}" for name, value in fields.items())
+        logger.info("%s %s", shown, status["problem"], extra={"fields": fields})
 
     def _set_metrics(self, status: dict[str, Any]) -> None:
         for state in ("wanted", "launching", "running", "retiring"):

@@ -87,6 +87,19 @@ def check_certificates(settings: Settings) -> dict[str, str]:
     return texts
 
 
+def certificate_days_left(settings: Settings) -> float:
+    """Days until the certificate of this node, or that of its authority, ends. No node starts after that.
+
+    Raises:
+        SettingError: as for `dask_security`.
+    """
+    texts = check_certificates(settings)
+    from cryptography import x509
+
+    ends = [x509.load_pem_x509_certificate(texts[name].encode()).not_valid_after_utc for name in ("tls_ca", "tls_cert")]
+    return (min(ends) - datetime.datetime.now(datetime.UTC)) / datetime.timedelta(days=1)
+
+
 def _shown(value: str) -> str:
     return "(PEM text)" if value.startswith(PEM) else value
 

@@ -6,6 +6,7 @@
     scripts/aws/deploy.py secrets             writes missing secrets; --rotate redis|tls replaces one
     scripts/aws/deploy.py wait                waits until every service is steady
     scripts/aws/deploy.py key NAME            creates an API key with a task in the cluster, and prints it
+    scripts/aws/deploy.py keys list           runs `dask-graphql keys ...` there: list, revoke ID, create NAME --days 90
     scripts/aws/deploy.py destroy             stops the workers, which Terraform does not know, and destroys the rest
 
 It needs boto3, `terraform`, AWS credentials and, for images, `docker`. Variables come from terraform/*.tfvars or
@@ -24,11 +25,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import boto3
 from botocore.exceptions import ClientError
+from rollouts import rollout_of
+from terraform_plan import losses, summary
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 TERRAFORM: Final = Path(os.environ.get("TERRAFORM_DIR", ROOT / "terraform"))
@@ -54,6 +58,36 @@ def run(*command: str, **options: Any) -> None:
 
 def terraform(*arguments: str) -> None:
     run("terraform", f"-chdir={TERRAFORM}", *arguments)
+
+
+def apply(approved: bool, may_lose_data: bool, *options: str) -> None:
+    """Plans, shows the plan, and carries out exactly that one.
+
+    Raises:
+        Failed: it would delete or replace what holds data, or was not approved.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        plan = f"{folder}/plan"
+        terraform("plan", "-input=false", f"-out={plan}", *options)
+        shown = subprocess.run(
+            ["terraform", f"-chdir={TERRAFORM}", "show", "-json", plan], check=True, capture_output=True, text=True
+        )
+        read = json.loads(shown.stdout)
+        if (lost := losses(read)) and not may_lose_data:
+            raise Failed(
+                "this plan loses data, so nothing was applied:\n  " + "\n  ".join(lost) + "\nFind out what was changed "
+                "(docs/aws.md, Restore Redis). If it is meant: --allow-data-loss"
+            )
+        if not approved and not confirmed(f"Apply this plan ({summary(read)})? Only 'yes' applies it: "):
+            raise Failed("nothing was applied")
+        terraform("apply", "-input=false", plan)
+
+
+def confirmed(question: str) -> bool:
+    try:
+        return input(question) == "yes"
+    except EOFError:
+        raise Failed("nobody is there to confirm the plan: --yes applies it without a question") from None
 
 
 def outputs() -> dict[str, Any]:
@@ -160,8 +194,11 @@ def set_redis_token(manager: Any, found: dict[str, Any]) -> None:
 
 
 def require_token(found: dict[str, Any]) -> None:
-    """Makes Redis accept only the newest token, and no client without one. This happens once for each token; a stage
-    of the secret's version records it."""
+    """Makes Redis accept only the newest token, and no client without one, once every node has it. This happens once
+    for each token; a stage of the secret's version records it.
+
+    Nodes read secrets when they start: services whose tasks are older than the token are deployed again. Workers are
+    the controller's, and may run for hours: while an older one runs, both tokens stay valid."""
     if found.get("redis_replication_group_id") is None:
         return
     manager, secret = client("secretsmanager", found), found["redis_url_secret_arn"]
@@ -170,11 +207,38 @@ def require_token(found: dict[str, Any]) -> None:
     current = next(version for version, names in stages.items() if "AWSCURRENT" in names)
     if demanded == current:
         return
+    since = version_date(manager, secret, current)
+    if renewed := services_older_than(found, since):
+        ecs = client("ecs", found)
+        for service in renewed:
+            ecs.update_service(cluster=found["cluster_arn"], service=service, forceNewDeployment=True)
+        print("deployed again for the new AUTH token:", ", ".join(renewed))
+        wait_for_services(found)
+    if workers := tasks_older_than(found, since, family=found["worker_family"]):
+        print(f"Redis accepts the old AUTH token too, for {len(workers)} running workers: `deploy` again when they end")
+        return
     url = value_of(manager, secret) or ""
     modify_token(found, url.removeprefix("rediss://:").split("@")[0], "SET")
     options = {"RemoveFromVersionId": demanded} if demanded else {}
     manager.update_secret_version_stage(SecretId=secret, VersionStage=DEMANDED, MoveToVersionId=current, **options)
     print("Redis now requires the newest AUTH token")
+
+
+def version_date(manager: Any, secret: str, version: str) -> datetime:
+    pages = manager.list_secret_version_ids(SecretId=secret, MaxResults=100)["Versions"]
+    return next((each["CreatedDate"] for each in pages if each["VersionId"] == version), datetime.now(UTC))
+
+
+def services_older_than(found: dict[str, Any], since: datetime) -> list[str]:
+    """The services with a task that started before a time."""
+    return [name for name in found["services"] if tasks_older_than(found, since, serviceName=name)]
+
+
+def tasks_older_than(found: dict[str, Any], since: datetime, **which: str) -> list[str]:
+    """The tasks of a service or family that started before a time."""
+    ecs, cluster = client("ecs", found), found["cluster_arn"]
+    tasks = describe(ecs, cluster, list_tasks(ecs, cluster, **which))
+    return [task["taskArn"] for task in tasks if (task.get("startedAt") or task["createdAt"]) < since]
 
 
 def modify_token(found: dict[str, Any], token: str, strategy: str) -> None:
@@ -192,49 +256,71 @@ def modify_token(found: dict[str, Any], token: str, strategy: str) -> None:
 
 
 def wait_for_services(found: dict[str, Any]) -> None:
-    """Waits until each service runs only its current task definition. A deployment that ECS gave up is retried once."""
+    """Waits until each service runs only what was deployed. A deployment that ECS gave up is retried once.
+
+    Raises:
+        Failed: a service does not start, or ECS has rolled it back.
+    """
     ecs = client("ecs", found)
     retried: set[str] = set()
     for _ in waited("all services to be steady"):
-        pending = []
+        pending, rolled_back = [], []
         for service in ecs.describe_services(cluster=found["cluster_arn"], services=found["services"])["services"]:
-            name, primary = service["serviceName"], service["deployments"][0]
-            steady = service["runningCount"] == service["desiredCount"] and len(service["deployments"]) == 1
-            if primary.get("rolloutState") == "FAILED":
+            name = service["serviceName"]
+            rollout = rollout_of(service, found.get("task_definition_arns", {}).get(name))
+            if rollout.gave_up:
                 if name in retried:
-                    raise Failed(f"{name} does not start: {primary.get('rolloutStateReason')}; see its log group")
+                    raise Failed(f"{name} does not start: {rollout.gave_up}\nSee the log group /{found['name']}/{name}")
                 retried.add(name)
                 ecs.update_service(cluster=found["cluster_arn"], service=name, forceNewDeployment=True)
                 pending.append(name)
-            elif not steady or primary.get("rolloutState", "COMPLETED") != "COMPLETED":
-                pending.append(f"{name} {service['runningCount']}/{service['desiredCount']}")
+            elif rollout.pending:
+                pending.append(rollout.pending)
+            elif rollout.rolled_back:
+                rolled_back.append(f"{name}: {rollout.rolled_back}\nSee the log group /{found['name']}/{name}")
+        if rolled_back and not pending:
+            raise Failed("this was not deployed, and the system runs what it ran before:\n" + "\n".join(rolled_back))
         print("services:", ", ".join(pending) or "steady", flush=True)
         if not pending:
             return
 
 
-def make_key(found: dict[str, Any], name: str) -> None:
-    """Creates an API key with a task in the cluster, because only nodes can reach Redis. The key is read from the
-    task's log, which is then deleted."""
+def run_in_cluster(found: dict[str, Any], command: list[str]) -> str:
+    """Runs `dask-graphql COMMAND` with a task in the cluster, because only nodes can reach Redis. Its output is read
+    from the task's log, which is then deleted, as it may hold a key.
+
+    Raises:
+        Failed: ECS did not run the task, or the command failed.
+    """
     ecs, logs = client("ecs", found), client("logs", found)
     api = ecs.describe_services(cluster=found["cluster_arn"], services=["api"])["services"][0]
     answer = ecs.run_task(
         cluster=found["cluster_arn"], taskDefinition=api["taskDefinition"], launchType="FARGATE", count=1,
         startedBy="dask-graphql-key", networkConfiguration=api["networkConfiguration"],
-        overrides={"containerOverrides": [{"name": "api", "command": ["keys", "create", name]}]},
+        overrides={"containerOverrides": [{"name": "api", "command": command}]},
     )  # fmt: skip
     if not answer["tasks"]:
         raise Failed(f"ECS did not run the task: {answer['failures']}")
     arn = answer["tasks"][0]["taskArn"]
     for _ in waited("the task to end"):
-        if ecs.describe_tasks(cluster=found["cluster_arn"], tasks=[arn])["tasks"][0]["lastStatus"] == "STOPPED":
+        task = ecs.describe_tasks(cluster=found["cluster_arn"], tasks=[arn])["tasks"][0]
+        if task["lastStatus"] == "STOPPED":
             break
     where = {"logGroupName": f"/{found['name']}/api", "logStreamName": f"api/api/{arn.rpartition('/')[2]}"}
-    try:
-        for event in logs.get_log_events(**where, startFromHead=True)["events"]:
-            print(event["message"])
-    finally:
-        logs.delete_log_stream(**where)
+    # CloudWatch has the lines a moment after the task has ended.
+    for _ in waited(f"the log {where['logStreamName']}"):
+        try:
+            lines = [event["message"] for event in logs.get_log_events(**where, startFromHead=True)["events"]]
+        except logs.exceptions.ResourceNotFoundException:
+            lines = []
+        if lines:
+            break
+    code = next((each.get("exitCode") for each in task["containers"] if each["name"] == "api"), None)
+    text = "\n".join(lines)
+    logs.delete_log_stream(**where)
+    if code != 0:
+        raise Failed(f"dask-graphql {' '.join(command)} ended with {code}: {task.get('stoppedReason', '')}\n{text}")
+    return text
 
 
 # Removal --------------------------------------------------------------------------------------------------------------
@@ -292,18 +378,18 @@ def deregister_task_definitions(found: dict[str, Any]) -> None:
 # Commands -------------------------------------------------------------------------------------------------------------
 
 
-def deploy(tag: str, build_arguments: list[str], approve: list[str], skip_images: bool) -> None:
+def deploy(tag: str, build_arguments: list[str], approved: bool, may_lose_data: bool, skip_images: bool) -> None:
     os.environ.update({IMAGE_TAG: tag})
     terraform("init", "-input=false")
     found = outputs()
     if "repositories" not in found or "dask_tls_secret_arn" not in found:
-        terraform("apply", "-input=false", *approve, *(f"-target={target}" for target in BEFORE_NODES))
+        apply(approved, may_lose_data, *(f"-target={target}" for target in BEFORE_NODES))
         # A targeted apply writes the outputs of the resources that exist.
         found = outputs()
     if not skip_images:
         push_images(found, tag, build_arguments)
     write_secrets(found, None)
-    terraform("apply", "-input=false", *approve)
+    apply(approved, may_lose_data)
     found = outputs()
     wait_for_services(found)
     require_token(found)
@@ -337,7 +423,13 @@ def main() -> None:
     )
     commands.add_parser("secrets").add_argument("--rotate", choices=["redis", "tls"])
     commands.add_parser("wait")
+    commands.choices["deploy"].add_argument(
+        "--allow-data-loss",
+        action="store_true",
+        help="apply a plan that deletes Redis, the bucket or a secret",
+    )
     commands.add_parser("key").add_argument("name")
+    commands.add_parser("keys").add_argument("command_line", nargs=argparse.REMAINDER)
     commands.add_parser("destroy")
     for name in ("deploy", "destroy"):
         commands.choices[name].add_argument(
@@ -347,7 +439,7 @@ def main() -> None:
     approve = ["-auto-approve"] if getattr(given, "yes", False) else []
     try:
         if given.command == "deploy":
-            deploy(given.tag, given.build_arg, approve, given.skip_images)
+            deploy(given.tag, given.build_arg, given.yes, given.allow_data_loss, given.skip_images)
         elif given.command == "images":
             push_images(outputs(), given.tag, given.build_arg)
         elif given.command == "secrets":
@@ -355,7 +447,9 @@ def main() -> None:
         elif given.command == "wait":
             wait_for_services(outputs())
         elif given.command == "key":
-            make_key(outputs(), given.name)
+            print(run_in_cluster(outputs(), ["keys", "create", given.name]))
+        elif given.command == "keys":
+            print(run_in_cluster(outputs(), ["keys", *given.command_line]))
         else:
             destroy(approve)
     except (Failed, ClientError, KeyError) as error:

@@ -154,6 +154,51 @@ run "a_redis_user_for_workers" {
   }
 }
 
+run "alarms_reach_people" {
+  assert {
+    condition     = module.observability.alarm_topic_key == null
+    error_message = "CloudWatch may not use AWS's own key of SNS: with it no alarm would arrive."
+  }
+  assert {
+    condition     = length(setsubtract(["dask-graphql-balancer-errors", "dask-graphql-recovery-silent", "dask-graphql-controller-silent", "dask-graphql-fleet-problem", "dask-graphql-dask-certificate", "dask-graphql-redis-lag-2", "dask-graphql-redis-credits-1"], output.alarm_names)) == 0
+    error_message = "The balancer's own errors, silent nodes, the fleet, the certificate and a late replica have alarms."
+  }
+}
+
+run "a_redis_without_credits" {
+  variables {
+    redis_node_type = "cache.r7g.large"
+  }
+  assert {
+    condition     = !contains(output.alarm_names, "dask-graphql-redis-credits-1")
+    error_message = "Only machines of the family t live on credits."
+  }
+}
+
+run "a_new_redis_begins_with_a_snapshot" {
+  command   = plan
+  state_key = "restored"
+  variables {
+    protect_data           = true
+    redis_restore_snapshot = "dask-graphql-final"
+  }
+  assert {
+    condition     = module.redis[0].snapshots.first == "dask-graphql-final" && module.redis[0].snapshots.last == "dask-graphql-final"
+    error_message = "It begins with the snapshot, and takes one before it is destroyed."
+  }
+}
+
+run "a_snapshot_changes_nothing_of_a_redis_that_exists" {
+  command = plan
+  variables {
+    redis_restore_snapshot = "dask-graphql-final"
+  }
+  assert {
+    condition     = module.redis[0].snapshots.first == null
+    error_message = "It would be replaced, with all records."
+  }
+}
+
 run "results_for_ever" {
   variables {
     result_ttl_seconds = 0

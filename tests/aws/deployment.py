@@ -27,12 +27,21 @@ class Deployment:
 
     def script(self, *arguments: str) -> str:
         """Runs scripts/aws/deploy.py and returns its output."""
-        done = subprocess.run(
+        done = self._run(*arguments)
+        assert done.returncode == 0, done.stdout[-4_000:] + done.stderr[-4_000:]
+        return done.stdout
+
+    def refused(self, *arguments: str, **variables: str) -> str:
+        """Runs scripts/aws/deploy.py, which must fail, with these variables of Terraform; returns what it says."""
+        done = self._run(*arguments, **{f"TF_VAR_{name}": value for name, value in variables.items()})
+        assert done.returncode == 1, done.stdout[-4_000:] + done.stderr[-4_000:]
+        return done.stderr
+
+    def _run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             [sys.executable, str(ROOT / "scripts" / "aws" / "deploy.py"), *arguments],
             env={**self.terraform.environment, "TERRAFORM_DIR": str(self.terraform.folder),
                  "DEPLOY_POLL_SECONDS": "0.2", "TF_CLI_ARGS_apply": "-parallelism=30",
-                 "TF_CLI_ARGS_destroy": "-parallelism=30"},
-            check=False, capture_output=True, text=True, timeout=390,
+                 "TF_CLI_ARGS_destroy": "-parallelism=30", **more},
+            stdin=subprocess.DEVNULL, check=False, capture_output=True, text=True, timeout=390,
         )  # fmt: skip
-        assert done.returncode == 0, done.stdout[-4_000:] + done.stderr[-4_000:]
-        return done.stdout

@@ -624,9 +624,14 @@ def mend_elasticache() -> None:
     modify = responses.ElastiCacheResponse.modify_replication_group
 
     def modify_replication_group(self: Any) -> Any:
-        """Keeps which AUTH tokens a server accepts, by the rules of ROTATE and SET, as tags that a test can read."""
+        """Keeps which AUTH tokens a server accepts, by the rules of ROTATE and SET, as tags that a test can read; gives
+        the members another version, which moto forgets."""
         token, way = self._get_param("AuthToken"), self._get_param("AuthTokenUpdateStrategy")
         result = modify(self)
+        if version := self._get_param("EngineVersion"):
+            backend = self.elasticache_backend
+            for member in backend.replication_groups[self._get_param("ReplicationGroupId")].member_clusters:
+                backend.cache_clusters[member].engine_version = f"{version}.0"
         if token:
             if way not in ("ROTATE", "SET") or not 16 <= len(token) <= 128 or not token.isalnum():
                 raise ElastiCacheException("InvalidParameterValue", "AuthToken or AuthTokenUpdateStrategy is not valid")

@@ -55,7 +55,12 @@ def test_the_first_deployment_makes_everything_in_order(deployment: Deployment) 
     assert len(deployment.terraform.run("state", "list").stdout.splitlines()) >= LEAST_RESOURCES
 
 
-def test_a_second_plan_is_empty(deployment: Deployment) -> None:
+def test_a_second_plan_is_empty_though_aws_runs_a_newer_redis(deployment: Deployment) -> None:
+    elasticache = deployment.aws.client("elasticache")
+    group = deployment.outputs["redis_replication_group_id"]
+    elasticache.modify_replication_group(ReplicationGroupId=group, EngineVersion="8.1", ApplyImmediately=True)
+    members = elasticache.describe_cache_clusters()["CacheClusters"]
+    assert {member["EngineVersion"] for member in members} == {"8.1.0"}
     deployment.terraform.run("plan", "-input=false", "-no-color", "-detailed-exitcode")
 
 
@@ -178,6 +183,27 @@ def test_a_new_image_tag_touches_only_task_definitions_and_services(deployment: 
     }
     for node in services:
         assert touched[f"module.{node}.aws_ecs_service.this"] == ["update"]
+
+
+def test_a_plan_that_loses_redis_is_refused(deployment: Deployment) -> None:
+    said = deployment.refused("deploy", "--tag", "v1", "--skip-images", "--yes", redis_engine="redis")
+    assert "loses data, so nothing was applied" in said
+    assert "module.redis[0].aws_elasticache_replication_group.this would be replaced, because of engine" in said
+    (group,) = deployment.aws.client("elasticache").describe_replication_groups()["ReplicationGroups"]
+    assert group["Engine"] == "valkey"
+
+
+def test_a_rollback_by_ecs_is_no_success(deployment: Deployment) -> None:
+    ecs, cluster = deployment.aws.client("ecs"), deployment.outputs["cluster_arn"]
+    deployed = deployment.outputs["task_definition_arns"]["api"]
+    before = ecs.describe_task_definition(taskDefinition=deployed)["taskDefinition"]
+    same = {name: before[name] for name in ("family", "containerDefinitions", "cpu", "memory", "networkMode")}
+    other = ecs.register_task_definition(**same)["taskDefinition"]["taskDefinitionArn"]
+    # What the circuit breaker does, when the tasks of the new revision do not start.
+    ecs.update_service(cluster=cluster, service="api", taskDefinition=other)
+    assert "api: ECS rolled back from" in deployment.refused("wait")
+    ecs.update_service(cluster=cluster, service="api", taskDefinition=deployed)
+    assert "services: steady" in deployment.script("wait")
 
 
 # Removal (last, because nothing is left) ------------------------------------------------------------------------------

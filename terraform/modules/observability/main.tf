@@ -1,8 +1,10 @@
 # Alarms that tell somebody, and one page to look at.
 
+# Without a key of KMS. The one that AWS manages for SNS (alias/aws/sns) does not let CloudWatch publish, and its policy
+# cannot be changed: every alarm would reach nobody (repost.aws/knowledge-center/cloudwatch-configure-alarm-sns). The
+# messages hold names and numbers.
 resource "aws_sns_topic" "alarms" {
-  name              = "${var.name}-alarms"
-  kms_master_key_id = "alias/aws/sns"
+  name = "${var.name}-alarms"
 }
 
 resource "aws_sns_topic_subscription" "email" {
@@ -34,10 +36,38 @@ locals {
         namespace = "AWS/ApplicationELB", metric = "HTTPCode_Target_5XX_Count", dimensions = local.balancer
         statistic = "Sum", comparison = "GreaterThanThreshold", threshold = 10, minutes = 5, missing = "notBreaching"
       }
+      "balancer-errors" = {
+        text      = "The load balancer itself answers with 5xx: no node took the request, closed the connection, or answered in time."
+        namespace = "AWS/ApplicationELB", metric = "HTTPCode_ELB_5XX_Count", dimensions = local.balancer
+        statistic = "Sum", comparison = "GreaterThanThreshold", threshold = 10, minutes = 5, missing = "notBreaching"
+      }
       "queue-age" = {
         text      = "The oldest waiting task has waited for more than ${var.queue_age_seconds} s: workers do not come, or are too few."
         namespace = local.logs, metric = "QueueAgeSeconds", dimensions = {}
         statistic = "Maximum", comparison = "GreaterThanThreshold", threshold = var.queue_age_seconds, minutes = 5, missing = "notBreaching"
+      }
+    },
+    # What only the nodes know: the api node that recovers and the controller that leads log a line each minute.
+    {
+      "recovery-silent" = {
+        text      = "No api node recovers tasks: retries, delayed tasks and lost tasks do not run."
+        namespace = local.logs, metric = "QueueAgeSeconds", dimensions = {}
+        statistic = "SampleCount", comparison = "LessThanThreshold", threshold = 1, minutes = 5, missing = "breaching"
+      }
+      "controller-silent" = {
+        text      = "No controller acts: it hangs, or cannot reach Redis or ECS. Workers are neither started nor stopped."
+        namespace = local.logs, metric = "fleetProblem", dimensions = {}
+        statistic = "SampleCount", comparison = "LessThanThreshold", threshold = 1, minutes = 5, missing = "breaching"
+      }
+      "fleet-problem" = {
+        text      = "Workers cannot be started as wanted: `cluster { fleet { problem } }` and the controller's log say why."
+        namespace = local.logs, metric = "fleetProblem", dimensions = {}
+        statistic = "Minimum", comparison = "GreaterThanThreshold", threshold = 0, minutes = 10, missing = "notBreaching"
+      }
+      "dask-certificate" = {
+        text      = "Dask's certificates end in less than 60 days; after that no node starts. Rotate them: deploy.py secrets --rotate tls."
+        namespace = local.logs, metric = "tlsDaysLeft", dimensions = {}
+        statistic = "Minimum", comparison = "LessThanThreshold", threshold = 60, minutes = 1, missing = "notBreaching"
       }
     },
     # Each running task of a service gives one sample of its CPU a minute, so the samples count the tasks. It is free,
@@ -72,6 +102,21 @@ locals {
       }
     },
     {
+      for index, member in var.redis_member_ids : "redis-lag-${index + 1}" => {
+        text      = "Redis ${member} is more than 10 s behind its primary: a failover now would lose these seconds."
+        namespace = "AWS/ElastiCache", metric = "ReplicationLag", dimensions = { CacheClusterId = member }
+        statistic = "Maximum", comparison = "GreaterThanThreshold", threshold = 10, minutes = 5, missing = "notBreaching"
+      }
+    },
+    # Only machines of the families t3 and t4g live on credits.
+    {
+      for index, member in var.redis_member_ids : "redis-credits-${index + 1}" => {
+        text      = "Redis ${member} has nearly used up its CPU credits and becomes slow: take a larger or another type (redis_node_type)."
+        namespace = "AWS/ElastiCache", metric = "CPUCreditBalance", dimensions = { CacheClusterId = member }
+        statistic = "Minimum", comparison = "LessThanThreshold", threshold = 20, minutes = 5, missing = "notBreaching"
+      } if startswith(var.redis_node_type, "cache.t")
+    },
+    {
       for node in keys(var.log_groups) : "${node}-log-errors" => {
         text      = "The ${node} logs errors: look into /${var.name}/${node}."
         namespace = local.logs, metric = "Errors-${node}", dimensions = {}
@@ -84,7 +129,7 @@ locals {
 resource "aws_cloudwatch_metric_alarm" "this" {
   for_each            = local.alarms
   alarm_name          = "${var.name}-${each.key}"
-  alarm_description   = each.value.text
+  alarm_description   = "${each.value.text} ${var.runbook_url}#alarm-${replace(each.key, "/-[0-9]+$/", "")}"
   namespace           = each.value.namespace
   metric_name         = each.value.metric
   dimensions          = each.value.dimensions
@@ -123,6 +168,18 @@ resource "aws_cloudwatch_log_metric_filter" "queue_age" {
     name      = "QueueAgeSeconds"
     value     = "$.queueAgeSeconds"
     unit      = "Seconds"
+  }
+}
+
+resource "aws_cloudwatch_log_metric_filter" "fleet" {
+  for_each       = toset(["fleetRunning", "fleetLaunching", "fleetCostPerHour", "fleetProblem", "tlsDaysLeft"])
+  name           = "${var.name}-${each.key}"
+  log_group_name = var.log_groups["controller"]
+  pattern        = "{ $.${each.key} = * }"
+  metric_transformation {
+    namespace = local.logs
+    name      = each.key
+    value     = "$.${each.key}"
   }
 }
 

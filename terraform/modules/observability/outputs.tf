@@ -3,6 +3,11 @@ output "alarm_topic_arn" {
   value       = aws_sns_topic.alarms.arn
 }
 
+output "alarm_topic_key" {
+  description = "KMS key of the topic: none, since CloudWatch could not use it."
+  value       = aws_sns_topic.alarms.kms_master_key_id
+}
+
 output "alarm_names" {
   description = "Names of all alarms."
   value       = sort([for alarm in aws_cloudwatch_metric_alarm.this : alarm.alarm_name])

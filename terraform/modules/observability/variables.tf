@@ -23,6 +23,16 @@ variable "target_group_dimension" {
   description = "The target group in CloudWatch."
 }
 
+variable "runbook_url" {
+  type        = string
+  description = "Page that says what to do about each alarm; `#alarm-<name>` is its place there."
+}
+
+variable "redis_node_type" {
+  type        = string
+  description = "Size of each member of Redis."
+}
+
 variable "redis_member_ids" {
   type        = list(string)
   description = "Cache cluster ids of Redis; empty with your own Redis."

@@ -48,11 +48,18 @@ resource "aws_elasticache_replication_group" "this" {
   security_group_ids         = [var.security_group_id]
   at_rest_encryption_enabled = true
   transit_encryption_enabled = true
-  auto_minor_version_upgrade = true
+  auto_minor_version_upgrade = false
+  snapshot_name              = var.restore_snapshot == "" ? null : var.restore_snapshot
+  final_snapshot_identifier  = var.final_snapshot ? "${var.name}-final" : null
   snapshot_retention_limit   = var.snapshot_days
   snapshot_window            = var.snapshot_days > 0 ? "03:00-04:00" : null
   maintenance_window         = "sun:05:00-sun:06:00"
   apply_immediately          = true
+  lifecycle {
+    # The provider replaces the group, with all records and API keys, if AWS reports a newer version than this one, or if
+    # the snapshot that it began with is another one. The version of a group that exists is raised in AWS (docs/aws.md).
+    ignore_changes = [engine_version, snapshot_name]
+  }
 }
 
 # Empty until `scripts/aws/deploy.py secrets` writes the URL into it. A node without it does not start, and says so.

@@ -8,6 +8,14 @@ output "member_ids" {
   value       = [for number in range(var.members) : "${var.name}-${format("%03d", number + 1)}"]
 }
 
+output "snapshots" {
+  description = "The snapshot that the group began with, and the one that it takes before it is destroyed; null for none."
+  value = {
+    first = aws_elasticache_replication_group.this.snapshot_name
+    last  = aws_elasticache_replication_group.this.final_snapshot_identifier
+  }
+}
+
 output "url_secret_arn" {
   description = "Secret with the URL."
   value       = aws_secretsmanager_secret.url.arn

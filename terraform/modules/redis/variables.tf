@@ -23,6 +23,16 @@ variable "snapshot_days" {
   description = "Days that a daily snapshot is kept; 0 for none."
 }
 
+variable "restore_snapshot" {
+  type        = string
+  description = "Snapshot that a new group begins with; empty for none. Of a group that exists it changes nothing."
+}
+
+variable "final_snapshot" {
+  type        = bool
+  description = "Takes the snapshot `<name>-final` before the group is destroyed."
+}
+
 variable "port" {
   type        = number
   description = "Port of Redis."

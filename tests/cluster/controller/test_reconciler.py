@@ -228,3 +228,15 @@ async def test_a_worker_that_an_abandoned_round_retired_is_stopped_in_the_next_o
     assert fleet.stopped == [{"a"}]
     await controller._reconcile()
     assert fleet.stopped == [{"a"}]
+
+
+async def test_the_leader_logs_the_state_of_the_fleet_each_minute_for_the_alarms(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    controller, _ = make()
+    controller._membership.problem = "no capacity"
+    with caplog.at_level("INFO", logger="cluster.controller.reconciler"):
+        for _ in range(3):
+            await controller._publish(None, "nothing to do")
+    (fields,) = [record.__dict__["fields"] for record in caplog.records if "fields" in record.__dict__]
+    assert fields == {"fleetRunning": 0, "fleetLaunching": 0, "fleetCostPerHour": 0, "fleetProblem": 1}

@@ -19,7 +19,13 @@ from distributed import Client, Security
 
 from cluster.errors import SettingError
 from cluster.settings import Settings, load_settings, variable_of
-from cluster.system.tls import check_certificates, check_scheduler_address, make_certificates
+from cluster.system.tls import (
+    FILES,
+    certificate_days_left,
+    check_certificates,
+    check_scheduler_address,
+    make_certificates,
+)
 from tests.system import System
 
 
@@ -46,6 +52,14 @@ def test_valid_certificates_are_accepted_as_files_and_as_text(folder: Path) -> N
     # Through the environment of a child, as secrets managers pass them.
     assert check_certificates(load_settings(settings_of(folder, **texts).environment())) == texts
     assert "PRIVATE KEY" not in repr(settings_of(folder, **texts))
+
+
+def test_the_days_that_are_left_are_those_of_the_certificate_that_ends_first(folder: Path) -> None:
+    assert 0.9 < certificate_days_left(settings_of(folder)) < 1
+    longer = folder / "longer"
+    make_certificates(longer, days=30)
+    paths = {name: str(longer / file) for name, file in FILES.items()}
+    assert 29.9 < certificate_days_left(settings_of(folder, **paths)) < 30
 
 
 def test_the_private_key_is_readable_by_its_owner_alone(folder: Path) -> None:

@@ -1,0 +1,36 @@
+"""What a plan of Terraform would do, read from its JSON form (`terraform show -json`)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+KEEPS_DATA: Final = ("aws_elasticache_replication_group", "aws_s3_bucket", "aws_secretsmanager_secret")
+"""Types of resources whose contents are nowhere else."""
+
+
+def changes_of(plan: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """What the plan does to each resource, by address."""
+    for resource in plan.get("resource_changes", ()):
+        if resource["change"]["actions"] not in (["no-op"], ["read"]):
+            yield resource["address"], resource
+
+
+def losses(plan: Mapping[str, Any]) -> list[str]:
+    """The resources with data that a plan would delete or replace, a line each with the reason."""
+    found = []
+    for address, resource in changes_of(plan):
+        actions = resource["change"]["actions"]
+        if "delete" not in actions or resource["type"] not in KEEPS_DATA:
+            continue
+        why = ", ".join(".".join(map(str, path)) for path in resource["change"].get("replace_paths") or ())
+        what = "replaced" if "create" in actions else "destroyed"
+        found.append(f"{address} would be {what}" + (f", because of {why}" if why else ""))
+    return found
+
+
+def summary(plan: Mapping[str, Any]) -> str:
+    """Such as `2 to add, 1 to change, 0 to destroy`; a replaced resource counts as added and as destroyed."""
+    counts = Counter(action for _, resource in changes_of(plan) for action in resource["change"]["actions"])
+    return f"{counts['create']} to add, {counts['update']} to change, {counts['delete']} to destroy"
