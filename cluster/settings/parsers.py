@@ -132,10 +132,15 @@ ROOT_PATH = r"(/[A-Za-z0-9._~-]+)+"
 """The path of a prefix: of characters that mean the same in every URL, HTML page and configuration of a proxy."""
 
 
+def is_root_path(path: str) -> bool:
+    """Whether a path can be a prefix. Browsers remove the segments `.` and `..` from every URL below it."""
+    return re.fullmatch(ROOT_PATH, path) is not None and not {".", ".."} & set(path.split("/"))
+
+
 def root_path(text: str) -> str:
     """A path such as `/tasks`, or none; without a slash at its end."""
     path = text.rstrip("/")
-    if path and (not re.fullmatch(ROOT_PATH, path) or {".", ".."} & set(path.split("/"))):
+    if path and not is_root_path(path):
         raise InvalidValue("a path such as /tasks, of letters, digits and the characters - . _ ~ between slashes")
     return path
 

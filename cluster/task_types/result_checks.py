@@ -57,7 +57,7 @@ class DeclaredType:
         any_integer: whether integers beyond GraphQL's Int are allowed.
     """
 
-    __slots__ = ("_fields", "_holds_data", "_item", "_values", "any_integer", "bare", "nullable")
+    __slots__ = ("_fields", "_holds_data", "_item", "_values", "any_integer", "bare", "is_hidden", "nullable")
 
     def __init__(self, annotation: Any) -> None:
         inner, self.nullable = without_none(annotation)
@@ -65,8 +65,9 @@ class DeclaredType:
         if not self.nullable and without_none(bare)[1]:  # an alias of `T | None`
             bare, self.nullable = without_none(bare)
         self.bare, more = unwrap_annotated(bare)
+        self.is_hidden = any(isinstance(mark, HiddenMark) for mark in (*marks, *more))
         # GraphQL's range does not apply to fields that clients do not see.
-        self.any_integer = any(isinstance(mark, BigIntMark | HiddenMark) for mark in (*marks, *more))
+        self.any_integer = self.is_hidden or any(isinstance(mark, BigIntMark) for mark in (*marks, *more))
         self._item: DeclaredType | None = None
         self._values: DeclaredType | None = None
         self._fields: dict[str, DeclaredType] | None = None
@@ -124,17 +125,21 @@ def _fields(cls: Any) -> dict[str, DeclaredType]:
     return {field.name: DeclaredType(field.annotation) for field in fields_of(cls)}
 
 
-def check_output(declared: DeclaredType, value: Any) -> None:
+def check_output(declared: DeclaredType, value: Any, *, shown: bool = True, as_json: bool = False) -> None:
     """Refuses values that a record or GraphQL cannot represent: floats that are not finite, an `int` beyond 32 bits,
-    and times whose UTC offset is not in whole minutes or depends on the day.
+    times whose UTC offset is not in whole minutes or depends on the day, and objects with `Hidden` fields that would be
+    shown, as any JSON is declared.
 
     Args:
         declared: the declared type; values that do not match it are left to pydantic's validation.
+        shown: whether clients see it, because it is not in a `Hidden` field.
+        as_json: whether it is in a value that they see as JSON, with all of its fields.
 
     Raises:
         InvalidOutput: for the first such value.
     """
     kind = type(value)
+    as_json = as_json or declared.bare is Any
     if value is None or kind is str or kind is bool:
         return
     if isinstance(value, float):
@@ -148,25 +153,29 @@ def check_output(declared: DeclaredType, value: Any) -> None:
                 f"is beyond GraphQL's Int, which ends at {INT_MAX}: declare BigInt (from dask_graphql) instead of int"
             )
     elif isinstance(value, list | tuple | set | frozenset):
-        _check_items(declared.item, value)
+        _check_items(declared.item, value, shown, as_json)
     elif isinstance(value, dict):
         for key, part in value.items():
             try:
-                check_output(ANY, part)
+                check_output(ANY, part, shown=shown, as_json=as_json)
             except InvalidOutput as error:
                 raise error.inside(f"[{key!r}]") from None
     elif isinstance(value, datetime.datetime | datetime.time):
         _check_zone(value)
     else:
         own = declared if declared.fields and isinstance(value, declared.bare) else DeclaredType(kind)
+        if shown and as_json and any(field.is_hidden for field in own.fields.values()):
+            raise InvalidOutput(
+                f"is a {kind.__name__}, whose Hidden fields would be shown: declare {kind.__name__}, or give a dict"
+            )
         for name, field in own.fields.items():
             try:
-                check_output(field, getattr(value, name, None))
+                check_output(field, getattr(value, name, None), shown=shown and not field.is_hidden, as_json=as_json)
             except InvalidOutput as error:
                 raise error.inside(f".{name}") from None
 
 
-def _check_items(item: DeclaredType, values: Any) -> None:
+def _check_items(item: DeclaredType, values: Any, shown: bool, as_json: bool) -> None:
     kinds = set(map(type, values))
     if kinds <= {str, bool} or (kinds == {float} and all(map(math.isfinite, values))):
         return
@@ -176,7 +185,7 @@ def _check_items(item: DeclaredType, values: Any) -> None:
         return
     for index, part in enumerate(values):
         try:
-            check_output(item, part)
+            check_output(item, part, shown=shown, as_json=as_json)
         except InvalidOutput as error:
             raise error.inside(f"[{index}]") from None
 

@@ -6,7 +6,6 @@ by uvicorn's middleware, which knows chains of proxies; `-Host` and `-Prefix`, w
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection
 from typing import Any, Final, cast
 
@@ -15,7 +14,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from cluster.errors import SettingError
 from cluster.settings import Settings, variable_of
-from cluster.settings.parsers import ROOT_PATH
+from cluster.settings.parsers import is_root_path
 
 PROXY_HOST: Final = "dask_graphql.proxy_host"
 """The place in a scope of the Host header that a proxy sent, if the scope has the host that its client used instead."""
@@ -76,7 +75,7 @@ class ForwardedHeaders:
             sent = [value for name, value in scope["headers"] if name == b"host"]
             scope[PROXY_HOST] = sent[0].decode("latin-1") if sent else ""
             scope["headers"] = [item for item in scope["headers"] if item[0] != b"host"] + [(b"host", host)]
-        if prefix and (not re.fullmatch(ROOT_PATH, prefix) or _first(prefix) in self._own):
+        if prefix and (not is_root_path(prefix) or _first(prefix) in self._own):
             scope[BAD_PREFIX] = True
             return ""
         return prefix

@@ -12,7 +12,9 @@ from pydantic import BaseModel
 from cluster.errors import RegistryError
 from cluster.task_types.output_type import OutputType
 from cluster.task_types.registry import _registered
+from cluster.task_types.result_checks import InvalidOutput
 from cluster.task_types.task_type import TaskType
+from cluster.worker.progress_note import progress_note
 from dask_graphql import Graph, Hidden, Stream, Table, task
 
 
@@ -109,3 +111,18 @@ def test_hidden_is_refused_where_it_would_hide_nothing(annotation: Any, words: s
 @pytest.mark.parametrize("annotation", [Parent, list[Tree], Stream[Leaf], dict[str, Plain], Table[Plain], Any])
 def test_hidden_is_accepted_where_it_hides(annotation: Any) -> None:
     assert giving(annotation).name == "gives_it"
+
+
+@pytest.mark.parametrize("value", [leaf(1), {"a": [leaf(1)]}, Tree(leaf(1))])
+def test_an_object_that_hides_something_is_no_json_for_everybody(value: Any) -> None:
+    declared = OutputType(Any)
+    with pytest.raises(InvalidOutput, match="Hidden fields would be shown"):
+        declared.check(declared.dump(value), value)
+    with pytest.raises(ValueError, match="Hidden fields would be shown"):
+        progress_note(None, value)
+
+
+def test_what_is_in_a_hidden_field_may_hide_more() -> None:
+    value = Parent(leaves=[leaf(1)], note={"x": leaf(3)})
+    declared = OutputType(Parent)
+    declared.check(declared.dump(value), value)

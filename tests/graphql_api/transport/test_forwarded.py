@@ -104,6 +104,7 @@ async def test_a_page_of_the_name_that_a_trusted_proxy_forwards_may_use_the_api(
         ({"X-Forwarded-Prefix": "tasks"}, 400),
         ({"X-Forwarded-Prefix": "/a\\b"}, 400),
         ({"X-Forwarded-Prefix": "/graphql"}, 400),
+        ({"X-Forwarded-Prefix": "/a/../b"}, 400),
     ],
 )
 async def test_forwarded_hosts_and_prefixes_are_checked(
