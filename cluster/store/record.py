@@ -82,6 +82,7 @@ FIELDS: Final = (
     "tags",
     "message",
     "data",
+    "runs",
 )
 """The fields of a record's hash, in the order in which the scripts return them. New ones are added at the end: other
 releases ignore what follows the fields that they know, and read what is missing as empty."""
@@ -120,6 +121,7 @@ class Record:
         tags: what the submission that began this run was tagged with.
         message: what the newest attempt reported with its progress, for people; empty for none.
         data: the same for programs: JSON; None for none.
+        runs: how often the task was computed, this run included, since its record was made.
     """
 
     task_id: str
@@ -151,6 +153,7 @@ class Record:
     tags: tuple[str, ...] = ()
     message: str = ""
     data: bytes | None = None
+    runs: int = 1
 
     @property
     def final(self) -> bool:
@@ -180,7 +183,7 @@ def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
         values = [*values, *[None] * (len(FIELDS) - len(values))]
     (name, version, input_, state, attempt, seq, submitted, started, finished, expires, progress, priority, not_before,
      submissions, worker, lost, retries, tenant, trace, error, result, account, submitted_by,
-     cancelled_by, previous_at, tags, message, data) = values[: len(FIELDS)]  # fmt: skip
+     cancelled_by, previous_at, tags, message, data, runs) = values[: len(FIELDS)]  # fmt: skip
     assert name is not None
     assert version is not None
     assert state is not None
@@ -214,6 +217,7 @@ def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
         tags=tuple(orjson.loads(tags)) if tags else (),
         message=(message or b"").decode(),
         data=data or None,
+        runs=int(runs or 1),
     )
 
 

@@ -107,12 +107,13 @@ class TaskCalls(CallBuilder):
                 record = parse_record(task_id, rest[0])
                 assert record is not None
             else:
-                attempt, seq, submitted_at, *previous = rest
+                attempt, seq, submitted_at, previous_at, runs = rest
                 record = Record(
                     task_id, name, version, canonical_input, TaskState.QUEUED, attempt, seq, submitted_at, None, None,
                     None, None, priority, not_before, 1, None, 0, 0, tenant, trace, None, None,
                     account=account, submitted_by=actor.text,
-                    previous_at=int(previous[0]) if previous else None, tags=tuple(tags),
+                    previous_at=int(previous_at) if previous_at else None, tags=tuple(tags),
+                    runs=runs,
                 )  # fmt: skip
             return SubmitReply(SubmissionOutcome(outcome.decode()), bool(dispatch), record)
 

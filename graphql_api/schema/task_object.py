@@ -76,9 +76,26 @@ def make_task(output_union: Any) -> type:
         def state(self) -> TaskState:
             return self.record.state
 
-        @strawberry.field(description="Number of the latest attempt to run it, from 1.")
+        @strawberry.field(
+            description="Number of the latest attempt to run it, from 1. Numbers continue when it is computed again: "
+            "`runAttempt` counts from the start of its latest run."
+        )
         def attempt(self) -> int:
             return self.record.attempt
+
+        @strawberry.field(
+            description="How often it was computed since it was first submitted, the latest run included: 1, unless it "
+            "was submitted again after a failure or with `recompute`."
+        )
+        def run(self) -> int:
+            return self.record.runs
+
+        @strawberry.field(
+            description="How many attempts its latest run has had, the current one included. Failures allow "
+            "`retries` + 1 of them; those that were lost with a worker come on top."
+        )
+        def run_attempt(self) -> int:
+            return 1 + self.record.retries + self.record.lost
 
         @strawberry.field(description="Number of the latest event.")
         def seq(self) -> int:

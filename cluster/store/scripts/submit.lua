@@ -12,8 +12,8 @@
 --       (ms), or '', 24 how long after its submission, or after not_before, it must have started (ms), or '': 23 goes
 --       first, 25 tags (JSON), or '', 26 webhooks to deliver its end to (deliver_webhooks), or ''
 -- Returns {outcome, dispatch (1: the caller must dispatch this attempt), record (without a long result)}, packed. If
--- the record is new, {outcome, dispatch, attempt, seq, submitted_at, previous_at (or nil)}, which is all of it
--- that the caller does not know.
+-- the run is new, {outcome, dispatch, attempt, seq, submitted_at, previous_at (or false), runs}, which is all of the
+-- record that the caller does not know.
 local name, version, input, tenant = ARGV[3], ARGV[4], ARGV[5], ARGV[12]
 local own_ttl = tonumber(ARGV[22])
 local webhooks, MAX_WEBHOOK_BYTES = ARGV[26] or '', 65536
@@ -159,12 +159,13 @@ if state == 'SUCCEEDED' and ARGV[6] == '0' and not get_field('made_by') and stil
   return cmsgpack.pack({'CACHED', 0, read_brief_record()})
 end
 local outcome = state and 'RECOMPUTED' or 'NEW'
-local attempt = 1
+local attempt, runs = 1, 1
 local account = ARGV[18] or ''
 if state then
   drop_usage({ID})
   -- Attempts are numbered on, as a late attempt of the previous run may still write.
   attempt = tonumber(TASK.attempt) + 1
+  runs = (tonumber(get_field('runs')) or 1) + 1
   local result = state == 'SUCCEEDED' and get_field('result')
   if result then
     -- The old result stays readable until there is a new one.
@@ -208,6 +209,7 @@ CHANGES = {
   'submitted_by', ARGV[20] or '', 'token', ARGV[11], 'outcome', outcome, 'tags', tags,
   'dispatched', dispatch and attempt or attempt - 1,
 }
+if runs > 1 then set_field('runs', runs) end
 if limits ~= '' then set_field('limits', limits) end
 if own_ttl then set_field('ttl', own_ttl) end
 if webhooks ~= '' then set_field('webhooks', webhooks) end
@@ -224,4 +226,4 @@ else
 end
 commit('QUEUED', attempt, ARGV[10])
 add_watcher()
-return cmsgpack.pack({outcome, dispatch and 1 or 0, attempt, TASK.seq, NOW, TASK.previous_at})
+return cmsgpack.pack({outcome, dispatch and 1 or 0, attempt, TASK.seq, NOW, TASK.previous_at or false, runs})

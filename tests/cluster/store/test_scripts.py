@@ -787,6 +787,7 @@ async def test_the_old_result_stays_until_there_is_a_new_one(store: Store) -> No
     finished_at = (await record(store)).finished_at
     again = await submit_as(store, EVE, recompute=True, not_before=LATER)
     assert (again.outcome, again.record.result, again.record.previous_at) == (RECOMPUTED, None, finished_at)
+    assert (again.record.runs, (await record(store)).runs) == (2, 2)
     assert await store.read_previous_result(ID) == b'"old"'
     assert (await submit_as(store, ANNA)).dispatch
     await start(store, 2)
@@ -795,7 +796,8 @@ async def test_the_old_result_stays_until_there_is_a_new_one(store: Store) -> No
     await store.run(store.calls.fail(ID, 2, error("TASK_FAILED", "no")))
     assert (await record(store)).previous_at == finished_at
     assert await store.read_previous_result(ID) == b'"old"'
-    assert (await submit_as(store, ANNA)).record.previous_at == finished_at
+    again = await submit_as(store, ANNA)
+    assert (again.record.previous_at, again.record.runs) == (finished_at, 3)
     await start(store, 3)
     assert await finish(store, 3, b'"new"') == 1
     assert ((await record(store)).result, (await record(store)).previous_at) == (b'"new"', None)
