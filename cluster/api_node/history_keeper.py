@@ -21,6 +21,7 @@ from cluster.api_node.history_schedule import (
 )
 from cluster.api_node.leader_service import LeaderService
 from cluster.api_node.reloads import Reloads
+from cluster.observability import metrics
 from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.store.async_store import Store
 from cluster.store.call_builder import milliseconds
@@ -75,6 +76,7 @@ class HistoryKeeper(LeaderService):
         if not span.series and gauges == UNSAMPLED:
             return
         if await store.command("HSETNX", calls.history_key, minute_field(minute), pack_span(span)):
+            metrics.HISTORY_MINUTES.inc()
             await self._add_busy(minute, span)
         await store.commands([("UNLINK", key) for key in keys])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Final
 
@@ -11,9 +12,12 @@ from cluster.api_node.history_reader import HistoryReader
 from cluster.api_node.open_tasks import MAX_TENANTS, OpenTasks
 from cluster.api_node.problems import FAILURE_SECONDS, ClusterState, Problem, find_problems
 from cluster.api_node.shared_reads import SharedReads
+from cluster.errors import StoreUnavailable
 from cluster.store.async_store import Store
 from cluster.store.paused import paused_types
 from cluster.store.record import TaskState
+
+logger = logging.getLogger(__name__)
 
 MAX_AGE_SECONDS: Final = 2.0
 """How long what was read is used."""
@@ -55,7 +59,15 @@ class ProblemReader:
                 waiting=snapshot.tasks[TaskState.QUEUED],
                 oldest_seconds=await self._open_tasks.oldest_waiting_seconds(tenant),
                 paused=await paused_types(self._store),
-                memory=(0, 0) if tenant is not None else await self._store.memory(),
+                memory=(0, 0) if tenant is not None else await self._memory(),
                 ended=ended,
             )
         )
+
+    async def _memory(self) -> tuple[int, int]:
+        """The bytes that Redis uses, and its limit; zeros if it forbids INFO."""
+        try:
+            return await self._store.memory()
+        except StoreUnavailable as error:
+            logger.debug("the memory of Redis is unknown: %s", error)
+            return 0, 0

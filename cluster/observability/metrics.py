@@ -119,6 +119,9 @@ HELD_TASKS = counter(
     action=("claimed", "recalled"),
 )
 RECOVERER = gauge("recoverer_active", "1 on the api node that recovers tasks: the sum over all api nodes is 1.", "api")
+HISTORY_MINUTES = counter(
+    "history_minutes", "Minutes of the history that this node has written: one a minute over all api nodes.", "api"
+)
 PRUNED = counter("pruned", "Expired records that were removed from the lists.", "api")
 BLOB_DELETIONS = counter(
     "blob_deletions",

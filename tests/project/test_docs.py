@@ -66,6 +66,7 @@ def test_the_protocol_page_names_every_script_and_every_field() -> None:
         "start_before",
         "checkpoint",
         "made_by",
+        "waited",
         "webhooks",
         "log",
         "stream",

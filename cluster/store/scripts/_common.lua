@@ -61,11 +61,12 @@ local TASK
 local function load_task()
   local found = redis.call('HMGET', RECORD, 'state', 'attempt', 'seq', 'name', 'submitted_at', 'tenant', 'expires_at',
     'previous_at', 'limits', 'ttl', 'start_before', 'log',
-    'stream', 'webhooks')
+    'stream', 'webhooks', 'started_at', 'waited')
   TASK = {state = not has_expired(found[7]) and found[1], attempt = found[2], seq = tonumber(found[3]) or 0,
     name = found[4], submitted_at = found[5], tenant = found[6], expires_at = tonumber(found[7]),
     previous_at = found[8], limits = found[9], ttl = tonumber(found[10]), start_before = tonumber(found[11]),
-    log = found[12], stream = found[13], webhooks = found[14]}
+    log = found[12], stream = found[13], webhooks = found[14],
+    started_at = tonumber(found[15]), waited = found[16]}
   return TASK.state
 end
 
@@ -435,22 +436,17 @@ local ENDS_TTL = 7200000
 
 -- Bucket 0 is less than a millisecond; bucket n is from 2 ^ ((n - 1) / 2) ms to 2 ^ (n / 2) ms (log_histogram.py).
 local function time_bucket(milliseconds)
-  if milliseconds < 1 then return '0' end
-  return int(math.floor(2 * math.log(milliseconds) / math.log(2) + 1e-9) + 1)
+  if milliseconds < 1 then return 0 end
+  return math.floor(2 * math.log(milliseconds) / math.log(2) + 1e-9) + 1
 end
 
--- Counts an end. A wait is counted as `start` returns it, for a first attempt only.
+-- Counts an end. `waited` is the bucket that `start` has noted.
 local function count_end(state)
-  local found = redis.call('HMGET', RECORD, 'started_at', 'not_before', 'lost', 'retries', 'undelivered')
-  local waited, ran, started_at = '', '', tonumber(found[1])
-  if started_at then
-    ran = time_bucket(NOW - started_at)
-    if (found[3] or '0') == '0' and (found[4] or '0') == '0' and (found[5] or '0') == '0' then
-      waited = time_bucket(started_at - math.max(tonumber(TASK.submitted_at), tonumber(found[2]) or 0))
-    end
-  end
-  local key = SHARD .. ':ends:' .. int(math.floor(NOW / 60000))
-  local field = table.concat({string.sub(state, 1, 1), waited, ran, TASK.name, TASK.tenant or '', TASK.code or ''}, ' ')
+  local started_at = TASK.started_at
+  local field = string.sub(state, 1, 1) .. ' ' .. (started_at and TASK.waited or '') .. ' '
+    .. (started_at and time_bucket(NOW - started_at) or '') .. ' ' .. TASK.name .. ' ' .. (TASK.tenant or '') .. ' '
+    .. (TASK.code or '')
+  local key = SHARD .. ':ends:' .. math.floor(NOW / 60000)
   if redis.call('HINCRBY', key, field, 1) == 1 then redis.call('PEXPIRE', key, ENDS_TTL) end
 end
 

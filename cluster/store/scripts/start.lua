@@ -24,13 +24,15 @@ if TASK.start_before then
   end
   set_start_before(nil)
 end
+local waited, bucket = '', ''
+if more[3] == '0' and more[4] == '0' and more[5] == '0' then
+  local since = NOW - math.max(tonumber(TASK.submitted_at), tonumber(more[6]) or 0)
+  waited, bucket = int(since), time_bucket(since)
+end
 set_field('started_at', NOW_TEXT)
+set_field('waited', bucket)
 set_field('worker', ARGV[4])
 move_to('RUNNING')
 redis.call('ZADD', OPEN, int(NOW + tonumber(ARGV[5])), ID)
 commit('STARTED', ARGV[3], ARGV[6], '', '', '', ARGV[4])
-local waited = ''
-if more[3] == '0' and more[4] == '0' and more[5] == '0' then
-  waited = int(NOW - math.max(tonumber(TASK.submitted_at), tonumber(more[6]) or 0))
-end
 return 'RUN ' .. waited .. ' ' .. told

@@ -56,7 +56,7 @@ async def test_each_way_to_end_a_task_is_counted_with_its_wait_its_run_and_its_c
         (TaskState.SUCCEEDED, "acme", "", False, False): 1,
         (TaskState.FAILED, "", "TASK_FAILED", False, False): 1,
         (TaskState.FAILED, "", "", False, False): 1,
-        (TaskState.FAILED, "", "WORKER_LOST", True, False): 1,
+        (TaskState.FAILED, "", "WORKER_LOST", False, False): 1,
         (TaskState.CANCELLED, "", "", False, False): 1,
         (TaskState.CANCELLED, "", "", True, True): 1,
         (TaskState.FAILED, "", "EXPIRED_BEFORE_START", True, True): 1,
