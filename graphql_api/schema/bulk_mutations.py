@@ -29,8 +29,9 @@ from graphql_api.schema.paging import parse_cursor
 from graphql_api.schema.task_filter_input import TaskFilterInput, shown_to, to_task_filter
 from graphql_api.strawberry_internals import make_field
 
-CHUNK: Final = 100
-"""Tasks in one round trip; Redis serves others between them."""
+CHUNK: Final = 50
+"""Tasks in one round trip: others are served between them, by Redis and by this node. Submitting so many again takes
+about 15 ms of a core of each."""
 
 OPEN: Final = TaskFilter(states=frozenset({TaskState.QUEUED, TaskState.RUNNING}))
 ENDED: Final = TaskFilter(states=frozenset(TaskState) - (OPEN.states or frozenset()))

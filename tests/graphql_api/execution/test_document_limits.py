@@ -415,6 +415,16 @@ def cost_of(text: str, **variables: Any) -> int:
     return low
 
 
+@pytest.mark.parametrize(
+    ("arguments", "tasks"), [("first: 7", 7), ("", 1_000), ("first: $n", 1_000), ("first: 2000000", 1_000)]
+)
+def test_a_bulk_operation_costs_its_page_whatever_it_selects(arguments: str, tasks: int) -> None:
+    for name in ("cancelTasks", "withdrawTasks", "retryTasks", "forgetTasks"):
+        text = f"mutation($n: Int) {{ {name}(where: {{}}, {arguments}) {{ done }} }}"
+        assert cost_of(text) == 10 + 3 * tasks + 1
+    assert cost_of("{ failures { count } }") == 511
+
+
 @given(st.integers(1, 1_000), st.integers(0, 5), st.sampled_from(["variable", "literal", "default"]))
 @examples(max_examples=30)
 def test_each_input_of_a_batch_costs_its_write_and_the_selection(inputs: int, fields: int, how: str) -> None:
