@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from cluster.store.actor import Actor
 from cluster.store.record import Record
 from graphql_api.auth.callers import Caller
 from graphql_api.auth.task_tokens import TaskTokens
+from graphql_api.operation_limit import take_operation
 from graphql_api.send_window import SendWindow
 
 
@@ -108,14 +108,7 @@ class Context:
         Raises:
             RateLimited: it sent too many operations in the last minute.
         """
-        caller, rates = self.caller, self.node.operation_rates
-        if wait := rates.take(caller.name, caller.account):
-            limit, seconds = rates.limit_of(caller.account), math.ceil(wait)
-            raise RateLimited(
-                f"at most {limit} operations per minute of one caller; try again in {seconds} s",
-                limit=limit,
-                retryAfterSeconds=seconds,
-            )
+        take_operation(self.node, self.caller)
 
     def waiter_slots(self, count: int) -> AbstractContextManager[None]:
         """Counts a subscription that waits for so many tasks against the caller's account, while it is open.

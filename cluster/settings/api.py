@@ -126,8 +126,8 @@ class ApiSettings(SettingsGroup):
     operations_per_minute: int = setting(
         60_000,
         integer(0),
-        "Maximum operations per minute of one caller (without authentication: of one address) on one api node, over "
-        "all transports; 0 for no limit.",
+        "Maximum operations, uploads and downloads per minute of one caller (without authentication: of one address) "
+        "on one api node, over all transports; 0 for no limit.",
     )
     waiters_per_client: int = setting(
         2_000,

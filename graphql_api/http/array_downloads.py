@@ -16,9 +16,7 @@ from cluster.errors import BlobError
 from cluster.task_types.array_types import Array, coordinate_key
 from cluster.task_types.value_types import Blob
 from cluster.task_types.walk import instances_in
-from graphql_api.auth.callers import Scope
-from graphql_api.auth.http import caller_of
-from graphql_api.http.blob_downloads import kept_outputs, serve_blob
+from graphql_api.http.blob_downloads import kept_outputs, reader_of, serve_blob
 from graphql_api.http.table_downloads import stream
 from graphql_api.http.untrusted_content import content_headers
 
@@ -31,8 +29,7 @@ async def download_array(request: Request) -> Response:
     """`/arrays/<key>.npy`, `/arrays/<key>.zarr/<file>` and `/arrays/<key>.coord.<number>.npy`."""
     node: Node = request.app.state.node
     key = request.path_params["key"]
-    caller = await caller_of(request)
-    caller.require(Scope.READ)
+    caller = await reader_of(request)
     for array in instances_in(await kept_outputs(node, key.split("/")[0], caller), Array):
         if key == array.npy_key:
             if array.chunks is None:

@@ -22,6 +22,7 @@ from graphql_api.auth.callers import Caller, Scope
 from graphql_api.auth.http import caller_of
 from graphql_api.errors import BLOBS_UNAVAILABLE
 from graphql_api.http.untrusted_content import content_headers
+from graphql_api.operation_limit import take_operation
 
 _RANGE = re.compile(r"bytes=[ \t]*(?:([0-9]+)-([0-9]*)|-([0-9]+))[ \t]*", re.IGNORECASE)
 
@@ -30,12 +31,25 @@ async def download(request: Request) -> Response:
     """`/blobs/<task id>/<attempt>/<name>`, as in `Blob.url`. Supports a single Range (RFC 9110, section 14)."""
     node: Node = request.app.state.node
     key = request.path_params["key"]
-    caller = await caller_of(request)
-    caller.require(Scope.READ)
+    caller = await reader_of(request)
     blob = await find_blob(node, key, caller)
     if blob is None:
         return JSONResponse({"error": "there is no such blob, or its task expired", "code": "BLOB_NOT_FOUND"}, 404)
     return await serve_blob(request, node.blobs, blob, key.rsplit("/", 1)[-1])
+
+
+async def reader_of(request: Request) -> Caller:
+    """The caller of a download of what a task made. It counts as an operation, as the task's result is read for it.
+
+    Raises:
+        Unauthenticated, ServiceUnavailable, StoreUnavailable: as `caller_of`.
+        Forbidden: it may not read.
+        RateLimited: it sent too many operations in the last minute.
+    """
+    caller = await caller_of(request)
+    caller.require(Scope.READ)
+    take_operation(request.app.state.node, caller)
+    return caller
 
 
 async def serve_blob(request: Request, blobs: BlobStore, blob: Blob, name: str) -> Response:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
@@ -19,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from cluster.api_node.files import DEFAULT_MEDIA_TYPE, Announced, Owner
 from cluster.api_node.node import Node
 from cluster.data.manifest import MAX_BYTES
-from cluster.errors import BadInput, BlobError, FileNotFound, RateLimited, TooManyConnections
+from cluster.errors import BadInput, BlobError, FileNotFound, TooManyConnections
 from cluster.observability import metrics
 from cluster.store.audit_stream import AuditAction
 from cluster.store.file_calls import StoredFile
@@ -30,6 +29,7 @@ from graphql_api.auth.http import caller_of
 from graphql_api.errors import BLOBS_UNAVAILABLE
 from graphql_api.http.blob_downloads import serve_blob
 from graphql_api.http.untrusted_content import content_headers
+from graphql_api.operation_limit import take_operation
 
 MAX_NAME_BYTES: Final = 200
 """Maximum length of a file's name in UTF-8."""
@@ -178,21 +178,6 @@ def _digest(headers: Mapping[str, str]) -> str | None:
 def owner_of(caller: Caller) -> Owner:
     """Whose the files of a caller are."""
     return Owner(caller.tenant, caller.account)
-
-
-def take_operation(node: Node, caller: Caller) -> None:
-    """Takes a token of the caller's operations on this node.
-
-    Raises:
-        RateLimited: it sent too many in the last minute.
-    """
-    if wait := node.operation_rates.take(caller.name, caller.account):
-        limit, seconds = node.operation_rates.limit_of(caller.account), math.ceil(wait)
-        raise RateLimited(
-            f"at most {limit} operations per minute of one caller; try again in {seconds} s",
-            limit=limit,
-            retryAfterSeconds=seconds,
-        )
 
 
 def blobs_unavailable() -> Response:

@@ -17,10 +17,9 @@ from cluster.store.blob_store import CHUNK_BYTES
 from cluster.task_types.table_types import PARQUET, Table, part_key
 from cluster.task_types.value_types import Blob
 from cluster.task_types.walk import instances_in
-from graphql_api.auth.callers import Caller, Scope
-from graphql_api.auth.http import caller_of
+from graphql_api.auth.callers import Caller
 from graphql_api.errors import BLOBS_UNAVAILABLE
-from graphql_api.http.blob_downloads import kept_outputs, serve_blob
+from graphql_api.http.blob_downloads import kept_outputs, reader_of, serve_blob
 from graphql_api.http.untrusted_content import content_headers
 
 MEDIA_TYPES: Final = {
@@ -36,8 +35,7 @@ MAX_CONVERSIONS: Final = 8
 async def download_table(request: Request) -> Response:
     """`/tables/<key>.<format>`, as in `Table.parquet`, `arrow` and `csv`, and `/tables/<key>.<part>.parquet`."""
     node: Node = request.app.state.node
-    caller = await caller_of(request)
-    caller.require(Scope.READ)
+    caller = await reader_of(request)
     key, _, form = request.path_params["key"].rpartition(".")
     found = await _find(node, key, caller) if form in (*MEDIA_TYPES, "schema") else None
     if found is None:

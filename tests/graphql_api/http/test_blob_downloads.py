@@ -64,7 +64,9 @@ class Api:
         self.blobs = FolderBlobStore(folder)
         app = Starlette(routes=[Route("/blobs/{key:path}", graphql_api.http.blob_downloads.download)])
         store = SimpleNamespace(read=read, read_previous_result=read_previous_result)
-        app.state.node = SimpleNamespace(store=store, registry=registry, blobs=self.blobs)
+        app.state.node = SimpleNamespace(
+            store=store, registry=registry, blobs=self.blobs, operation_rates=SimpleNamespace(take=lambda *_: 0)
+        )
         app.state.authenticator = SimpleNamespace(caller=caller)
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api")
 

@@ -66,6 +66,7 @@ class Api:
         self.app = app = Starlette(routes=routes)
         app.state.node = SimpleNamespace(
             store=SimpleNamespace(read=read), registry=registry, blobs=blobs, tables=TableReader(blobs, 1_000_000),
+            operation_rates=SimpleNamespace(take=lambda *_: 0),
             arrays=ArrayReader(blobs),
         )  # fmt: skip
         self.conversions = app.state.table_conversions = Conversions()

@@ -73,6 +73,10 @@ async def test_operations_of_one_caller_are_counted_together_over_all_transports
         message = await first_answer(url, protocol, TYPES)
         assert message["type"] == "error"
         assert "RATE_LIMITED" in json.dumps(message["payload"])
+    async with httpx.AsyncClient(base_url=url.removesuffix("/graphql")) as client:
+        made = [f"/{place}/{'0' * 32}/1/x.npy" for place in ("blobs", "tables", "arrays")]
+        for path in (*made, f"/files/sha256:{'0' * 64}"):
+            assert (await client.get(path)).status_code == 429, path
 
 
 async def test_a_subscription_to_many_ids_counts_as_many_waiters_however_it_is_sent(url: str) -> None:
