@@ -19,12 +19,16 @@ const isTyping = (target: EventTarget | null): boolean =>
   target instanceof HTMLElement && (target.isContentEditable || target.closest("input, select, textarea, dialog, [popover]:popover-open") !== null) &&
   !(target instanceof HTMLInputElement && target.type === "checkbox" && !target.closest("dialog"));
 
+/** Whether Enter acts on what has the focus: a link, a button. */
+const takesEnter = (target: EventTarget | null): boolean => target instanceof HTMLElement && target.closest("a, button, summary, [tabindex='0']") !== null;
+
 /** The name of a pressed key: `j`, `?`, `Enter`, `Shift c`. */
 const nameOf = ({ key, shiftKey }: KeyboardEvent): string => (shiftKey && /^[a-z]$/i.test(key) ? `Shift ${key.toLowerCase()}` : key);
 
 function onKeyDown(event: KeyboardEvent): void {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || isTyping(event.target)) return;
   const name = nameOf(event);
+  if (name === "Enter" && takesEnter(event.target)) return;
   if (name.length === 1 && preference("keys") === "off" && name !== "?") return;
   const sequence = first && event.timeStamp - first.at < SEQUENCE_MILLISECONDS ? `${first.key} ${name}` : name;
   const match = (wanted: string) => active.findLast((keys) => wanted in keys)?.[wanted];

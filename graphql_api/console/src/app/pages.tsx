@@ -37,7 +37,7 @@ function Named({ page, rest, query }: PageProps) {
       return <ClusterPage query={query} />;
     case "tasks":
       if (rest[0]) return <TaskPage key={rest[0]} taskId={rest[0]} section={rest[1]} query={query} />;
-      return <Old><TasksPage taskTypes={taskTypes} cluster={cluster} query={query} /></Old>;
+      return <TasksPage query={query} />;
     // The name in links of earlier versions.
     case "submit":
       return <Moved to={address(["types", ...rest], Object.fromEntries(query))} />;

@@ -5,6 +5,7 @@ import { CATALOGUE, type Catalogue } from "../api/task-types.ts";
 import { useCluster } from "../cluster/watch.ts";
 import { SignInDialog } from "../people/sign-in-dialog.tsx";
 import { SignInPage } from "../people/sign-in-page.tsx";
+import { Jump } from "../tasks/jump.tsx";
 import { Banner, Loading } from "../ui/banner.tsx";
 import { Icon, type IconName } from "../ui/icon.tsx";
 import { RefusalView } from "../ui/parts.tsx";
@@ -88,7 +89,7 @@ export function Shell({ failure }: { failure: string | undefined }) {
             <span>GraphiQL</span>
           </a>
         </nav>
-        <span className="end" />
+        <Jump types={catalogue?.taskTypes ?? []} />
         <Health watch={watch} />
         <Account caller={catalogue?.caller} more={menu} onSignIn={() => setAsked(true)} />
       </header>

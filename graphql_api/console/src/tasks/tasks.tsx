@@ -1,123 +1,201 @@
-// The list of tasks, live.
-import { isFinal } from "@dask-graphql/client";
-import { ago, between, call, count } from "../ui/format.ts";
+// The page of all tasks.
+import { useEffect, useId, useMemo, useRef, useState } from "react";
 import { useNow } from "../api/poll.ts";
-import { type Cluster, STATES, type TaskLine } from "../api/operations.ts";
-import { Progress, RefusalView, StateMark } from "../ui/parts.tsx";
-import { useTaskPage } from "./task-page.ts";
-import type { TaskType } from "../api/task-types.ts";
+import { useKeys } from "../app/keyboard.ts";
+import { prefer, usePreference } from "../app/preferences.ts";
+import { go } from "../app/route.ts";
+import { useMay, useSession } from "../app/session.ts";
+import { Loading } from "../ui/banner.tsx";
+import { count, counted } from "../ui/format.ts";
+import { Icon } from "../ui/icon.tsx";
+import { Menu } from "../ui/overlay.tsx";
+import { BulkBar } from "./bulk-bar.tsx";
+import { isSelected, type Selection } from "./bulk.ts";
+import { COLUMNS, sortedBy, sortedHere, toggleColumn, useColumns } from "./columns.ts";
+import { Export, type Format } from "./export.tsx";
+import { FilterBar } from "./filter-bar.tsx";
+import { addressOf, isFiltered, OLDEST, readFilters, whereOf } from "./filters.ts";
+import { ListError, NoTasks } from "./list-states.tsx";
+import { NewBar } from "./new-bar.tsx";
+import { isOpen } from "./rows.ts";
+import { copyLink, RowMenu } from "./row-menu.tsx";
+import { TaskTable } from "./table.tsx";
+import { MOST_ROWS } from "./task-list.ts";
+import { hasStarted, started, Tour } from "./tour.tsx";
+import { useActions } from "./use-actions.tsx";
+import { useHold } from "./use-hold.ts";
+import { useScale } from "./use-scale.ts";
+import { useSelection } from "./use-selection.ts";
+import { useTaskList } from "./use-task-list.ts";
+import { Views } from "./views.tsx";
+import { useVirtualRows } from "./virtual-rows.ts";
 
-const PAGE = 25;
+export { RecentTasks } from "./recent.tsx";
 
-interface TasksProps {
-  taskTypes: TaskType[];
-  cluster: Cluster | undefined;
-  /** The filters are in the address, so that they can be bookmarked, shared, and restored by going back. */
-  query: URLSearchParams;
-}
+/** Rows below what is in the document when the next page is read. */
+const AHEAD = 40;
 
-export function TasksPage({ taskTypes, cluster, query }: TasksProps) {
-  const state = STATES.find((option) => option === query.get("state")) ?? "";
-  const name = query.get("type") ?? "";
-  // The cursors of the pages before this one.
-  const above = query.getAll("after");
-  const show = (shown: { state?: string; name?: string; above?: string[] }) => {
-    const next = { state, name, above: [], ...shown };
-    const parameters = new URLSearchParams([
-      ...(next.state ? [["state", next.state]] : []), ...(next.name ? [["type", next.name]] : []),
-      ...next.above.map((cursor) => ["after", cursor]),
-    ]);
-    location.hash = parameters.size > 0 ? `#/tasks?${parameters}` : "#/tasks";
+export function TasksPage({ query }: { query: URLSearchParams }) {
+  const { catalogue, watch } = useSession();
+  const address = query.toString();
+  const filters = useMemo(() => readFilters(new URLSearchParams(address)), [address]);
+  const { sort } = filters;
+  const filterKey = addressOf({ ...filters, sort: "" });
+  // The times of `since` are counted from when the filter was chosen: a list that begins anew each second would be none.
+  const where = useMemo(() => whereOf(filters, catalogue.caller.name, Date.now()), [filterKey, catalogue.caller.name]);
+  const local = sortedHere(sort);
+
+  const [paused, setPaused] = useState(false);
+  const [exporting, setExporting] = useState<{ selection: Selection; format: Format }>();
+  const [skipped, setSkipped] = useState(hasStarted);
+  const [menuRow, setMenuRow] = useState<string>();
+  const [cursor, setCursor] = useState<string>();
+  const menuId = useId();
+  const body = useRef<HTMLTableSectionElement>(null);
+
+  const chosen = useSelection(filterKey);
+  const { held, why, hover } = useHold({ paused, selected: isSelected(chosen.selection), body });
+  const { rows, total, loaded, busy, hasMore, reason, live, overflow, list, stale } = useTaskList(where, sort !== OLDEST, held);
+  const now = useNow(rows.shown.some(({ state }) => isOpen(state)));
+  // The order stays as it is until rows come or change; it does not follow each second.
+  const shown = useMemo(() => sortedBy(rows.shown, sort, Date.now()), [rows.shown, local ? sort : ""]);
+  const at = cursor === undefined ? -1 : shown.findIndex(({ taskId }) => taskId === cursor);
+  const virtual = useVirtualRows(shown.length, body, at);
+  const scale = useScale(rows.shown);
+  const { shown: columns, hidden } = useColumns();
+  const density = usePreference("density");
+  const maySubmit = useMay("SUBMIT");
+
+  useEffect(() => {
+    if (rows.shown.length > 0) started();
+  }, [rows.shown.length > 0]);
+  // Rows that are sorted here would move with each page: a person asks for it.
+  const wantsMore = hasMore && !busy && !local && !reason && virtual.end >= shown.length - AHEAD && shown.length > 0;
+  useEffect(() => {
+    if (wantsMore) void list.more();
+  }, [wantsMore, list]);
+
+  const actions = useActions((action) => {
+    if (action === "forget" || !("ids" in chosen.selection)) chosen.clear();
+  });
+
+  // The cursor, by keys: the link of its row has the focus, so that Enter opens it.
+  const moved = useRef(false);
+  const move = (step: number) => {
+    const first = virtual.slots.find(({ index }) => index >= 0)?.index ?? 0;
+    const next = at < 0 ? Math.max(first, 0) : Math.min(shown.length - 1, Math.max(0, at + step));
+    const row = shown[next];
+    if (!row) return;
+    moved.current = true;
+    setCursor(row.taskId);
+    virtual.reveal(next);
   };
-  const after = above.at(-1);
-  const { data, reason } = useTaskPage({ ...(state && { states: [state] }), ...(name && { names: [name] }) }, PAGE, after);
-  const counts = Object.fromEntries(cluster?.tasks.map((item) => [item.state, item.count]) ?? []);
-  const { hasNextPage, endCursor } = data?.tasks.pageInfo ?? { hasNextPage: false, endCursor: null };
+  useEffect(() => {
+    if (!moved.current) return;
+    moved.current = false;
+    body.current?.querySelector<HTMLElement>(`tr[data-id="${cursor}"] .strongname`)?.focus({ preventScroll: true });
+  });
+  const target = (): Selection | undefined =>
+    isSelected(chosen.selection) ? chosen.selection : at >= 0 ? { ids: new Set([cursor!]) } : undefined;
+  const choose = (taskId: string, range: boolean) => chosen.choose(taskId, range ? shown.map((row) => row.taskId) : undefined);
+  useKeys({
+    j: { what: "Next task", run: () => move(1) },
+    k: { what: "Previous task", run: () => move(-1) },
+    Enter: { what: "Open the task", run: () => at >= 0 && go(`#/tasks/${cursor}`) },
+    x: { what: "Select", run: () => at >= 0 && choose(cursor!, false) },
+    "Shift x": { what: "Select up to here", run: () => at >= 0 && choose(cursor!, true) },
+    r: { what: "Run again", run: () => { const on = target(); if (on) void actions.start("retry", on); } },
+    "Shift c": { what: "Cancel", run: () => { const on = target(); if (on) void actions.start("cancel", on); } },
+    p: { what: "Pause, go on", run: () => setPaused(!paused) },
+    n: { what: "New run", run: () => go("#/types") },
+    y: { what: "Copy the link", run: () => copyLink(at >= 0 ? `#/tasks/${cursor}` : location.href) },
+    Escape: { what: "Clear the selection", run: () => (isSelected(chosen.selection) ? chosen.clear() : setCursor(undefined)) },
+  });
+
+  const kept = watch.cluster?.tasks.reduce((sum, { count: number }) => sum + number, 0);
+  const isEmpty = loaded && !stale && shown.length === 0 && rows.waiting.size === 0;
+  const showsTour = isEmpty && !hasMore && !isFiltered(filters) && !skipped && !hasStarted();
+  const allIds = () => new Set(shown.map(({ taskId }) => taskId));
+  const allChosen = shown.length > 0 && (!("ids" in chosen.selection) || shown.every(({ taskId }) => chosen.isChosen(taskId)));
+  const offline = watch.reason !== undefined;
 
   return (
-    <section className="card" aria-labelledby="tasks-title">
-      <header className="row">
-        <h1 id="tasks-title">Tasks</h1>
-        <label className="end">
-          <span className="hint">Task type </span>
-          <select value={name} onChange={(e) => show({ name: e.target.value })}>
-            <option value="">all</option>
-            {[...new Set([...taskTypes.map((type) => type.name), ...(name ? [name] : [])])].map((option) => (
-              <option key={option}>{option}</option>
-            ))}
-          </select>
-        </label>
-      </header>
-      <div className="row chips" role="group" aria-label="State">
-        {["", ...STATES].map((option) => (
-          <button key={option} type="button" className="quiet" aria-pressed={state === option} onClick={() => show({ state: option })}>
-            {option || "ALL"}
-            {option && counts[option] ? <span className="hint"> {count(counts[option])}</span> : null}
-          </button>
-        ))}
-      </div>
-      {reason && <RefusalView reason={reason} />}
-      <TaskLines tasks={data?.tasks.edges.map(({ node }) => node)} />
-      {(above.length > 0 || hasNextPage) && (
-        <div className="row">
-          <button type="button" className="quiet" disabled={above.length === 0} onClick={() => show({ above: above.slice(0, -1) })}>
-            Newer
-          </button>
-          <button type="button" className="quiet" disabled={!hasNextPage} onClick={() => endCursor && show({ above: [...above, endCursor] })}>
-            Older
-          </button>
+    <>
+      <div className="pagehead">
+        <h1>Tasks</h1>
+        {kept !== undefined && kept > 0 && <span className="muted desk">{count(kept)} kept</span>}
+        <div className="row end">
+          <span className="desk">
+            <button type="button" className="btn" aria-pressed={paused} title="Stop new rows from coming in (p)" onClick={() => setPaused(!paused)}>
+              <Icon name={paused ? "play" : "pause"} />Pause
+            </button>
+          </span>
+          <a className="btn primary" href="#/types" aria-disabled={!maySubmit || undefined}><Icon name="plus" />New run</a>
         </div>
+      </div>
+      {showsTour ? <Tour onSkip={() => { started(); setSkipped(true); }} /> : (
+        <>
+          <Views filters={filters} />
+          <section className={`card tasklistcard${stale || offline ? " dimmed" : ""}`} aria-label="List of tasks" aria-busy={stale || !loaded}>
+            <FilterBar filters={filters} rows={rows.shown}>
+              <Menu className="btn desk" icon="columns" label={<>View<Icon name="down" /></>} title="Row height and columns">
+                <button type="button" onClick={() => prefer("density", "compact")}><Icon name="rows" />Dense rows{density === "compact" && <Icon name="check" className="end" />}</button>
+                <button type="button" onClick={() => prefer("density", "roomy")}><Icon name="roomy" />Roomy rows{density === "roomy" && <Icon name="check" className="end" />}</button>
+                <hr />
+                {COLUMNS.filter(({ fixed }) => !fixed).map(({ key, title }) => (
+                  <button key={key} type="button" role="checkbox" aria-checked={!hidden.has(key)} onClick={(event) => { event.stopPropagation(); toggleColumn(key); }}>
+                    <Icon name="check" className={hidden.has(key) ? "unseen" : ""} />{title}
+                  </button>
+                ))}
+              </Menu>
+              <Menu className="btn icon desk" icon="download" title="Save this list as CSV or JSON">
+                <button type="button" onClick={() => setExporting({ selection: chosen.everything(where, total, filters), format: "CSV" })}>As CSV</button>
+                <button type="button" onClick={() => setExporting({ selection: chosen.everything(where, total, filters), format: "JSON" })}>As JSON</button>
+              </Menu>
+            </FilterBar>
+            {reason && !loaded ? <ListError reason={reason} onRetry={() => void list.readAnew()} />
+              : !loaded && !stale ? <Loading what="tasks" rows={8} />
+              : isEmpty ? (busy ? <Loading what="tasks" rows={8} /> : <NoTasks filters={filters} kept={kept} looked={hasMore} onMore={() => void list.more()} />)
+              : (
+                <>
+                  <NewBar
+                    live={live} why={why} waiting={rows.waiting.size} overflow={overflow} paused={paused} onGoOn={() => setPaused(false)}
+                    onShow={() => {
+                      list.settle();
+                      scrollTo({ top: 0 });
+                    }}
+                    note={local ? `${local.title}: sorts the ${counted(shown.length, "task")} loaded${hasMore ? ` of ${total === null ? "more" : count(total)}` : ""}` : undefined}
+                    onMore={local && hasMore ? () => void list.more(500) : undefined}
+                  />
+                  <div {...hover}>
+                    <TaskTable
+                      rows={shown} body={body} virtual={virtual} columns={columns} filters={filters} total={total ?? (hasMore ? -1 : shown.length)} now={now}
+                      isChosen={chosen.isChosen} allChosen={allChosen} someChosen={isSelected(chosen.selection)} cursor={cursor} scale={scale.of} menuId={menuId}
+                      onChoose={choose} onChooseAll={() => (allChosen ? chosen.clear() : chosen.set({ ids: allIds() }))} onMenu={setMenuRow} onFocusRow={setCursor}
+                    />
+                  </div>
+                  <div className="foot">
+                    <span>
+                      {total === null || total <= shown.length ? counted(shown.length, "task") : `${count(shown.length)} of ${count(total)}`}
+                      {hasMore ? (shown.length >= MOST_ROWS ? " loaded, the most that a page shows: narrow the filter for others" : local ? " loaded" : " loaded; more load as you scroll") : ""}
+                    </span>
+                    {busy && <span role="status">Loading …</span>}
+                    {reason && <span role="alert">Not up to date: {reason.message} <button type="button" className="linkbtn" onClick={() => void list.more()}>Try again</button></span>}
+                    <span className="end desk">Bar: full = {scale.words}</span>
+                  </div>
+                </>
+              )}
+          </section>
+        </>
       )}
-    </section>
+      <BulkBar
+        selection={chosen.selection} stateOf={(taskId) => rows.byId.get(taskId)?.state} actions={actions}
+        all={chosen.offer(where, filters, total, rows.byId, watch.cluster, allChosen)}
+        onExport={(format) => setExporting({ selection: chosen.selection, format })} onClear={chosen.clear}
+      />
+      <RowMenu id={menuId} row={menuRow === undefined ? undefined : rows.byId.get(menuRow)} filters={filters} actions={actions} />
+      {actions.question}
+      {exporting && <Export {...exporting} onEnd={() => setExporting(undefined)} />}
+    </>
   );
-}
-
-/** The latest few tasks, next to the form. */
-export function RecentTasks({ tasks, shown }: { tasks: TaskLine[] | undefined; shown: string | undefined }) {
-  return (
-    <nav className="card recent" aria-labelledby="recent-title">
-      <header className="row">
-        <h2 id="recent-title">Recent tasks</h2>
-        <a className="end" href="#/tasks">
-          All
-        </a>
-      </header>
-      <TaskLines tasks={tasks} shown={shown} />
-    </nav>
-  );
-}
-
-function TaskLines({ tasks, shown }: { tasks: TaskLine[] | undefined; shown?: string | undefined }) {
-  const now = useNow(tasks?.some(({ state }) => !isFinal(state)) ?? false);
-  if (!tasks) return <p className="hint">Loading …</p>;
-  if (tasks.length === 0) return <p className="hint">No tasks. A task appears here as soon as it is submitted.</p>;
-  return (
-    <ul className="tasks">
-      {tasks.map((task) => (
-        <li key={task.taskId}>
-          <a href={`#/tasks/${task.taskId}`} aria-current={task.taskId === shown ? "true" : undefined}>
-            <span className="name">{call(task.name, task.input)}</span>
-            <StateMark state={task.state} />
-            <span className="hint times">
-              {task.state === "RUNNING" && task.progress !== null ? <Progress value={task.progress} /> : <Times task={task} now={now} />}
-            </span>
-            <time className="hint" dateTime={task.submittedAt} title={new Date(task.submittedAt).toLocaleString("en-GB")}>
-              {ago(task.submittedAt)}
-            </time>
-          </a>
-        </li>
-      ))}
-    </ul>
-  );
-}
-
-function Times({ task, now }: { task: TaskLine; now: number }) {
-  const open = isFinal(task.state) ? undefined : now;
-  const parts = [
-    task.error && task.error.code !== task.state && task.error.code,
-    task.startedAt && between(task.startedAt, task.finishedAt, open),
-    `waited ${between(task.submittedAt, task.startedAt ?? task.finishedAt, open) ?? "-"}`,
-    task.attempt > 1 && `attempt ${task.attempt}`,
-  ];
-  return <>{parts.filter(Boolean).join(" · ")}</>;
 }
