@@ -40,7 +40,7 @@ export function TaskTable(props: TableProps) {
   const width = columns.length + 2;
   return (
     <table
-      className={`tasklist${someChosen ? " choosing" : ""}`} role="table" aria-rowcount={total < 0 ? -1 : total + 1}
+      className={`tasklist${someChosen ? " choosing" : ""}${columns.some(({ key }) => key === "input") ? "" : " no-input"}`} role="table" aria-rowcount={total < 0 ? -1 : total + 1}
       aria-label={sortedHere(filters.sort) ? `Tasks by ${sortedHere(filters.sort)!.title.toLowerCase()}` : filters.sort === OLDEST ? "Tasks, oldest first" : "Tasks, newest first"}
     >
       <thead role="rowgroup">
@@ -71,7 +71,7 @@ export function TaskTable(props: TableProps) {
 
 /** In place of the rows that are not in the document. */
 const Spacer = ({ height, width }: { height: number; width: number }) => (
-  <tr aria-hidden="true" className="spacer" style={{ height }}><td colSpan={width} style={{ height }} /></tr>
+  <tr aria-hidden="true" className="spacer" style={{ height }}><td colSpan={width} /></tr>
 );
 
 function Head({ column: { key, title, cell, number, value }, filters }: { column: Column; filters: Filters }) {

@@ -60,10 +60,10 @@ export function TasksPage({ query }: { query: URLSearchParams }) {
   // The order stays as it is until rows come or change; it does not follow each second.
   const shown = useMemo(() => sortedBy(rows.shown, sort, Date.now()), [rows.shown, local ? sort : ""]);
   const at = cursor === undefined ? -1 : shown.findIndex(({ taskId }) => taskId === cursor);
-  const virtual = useVirtualRows(shown.length, body, at);
+  const density = usePreference("density");
+  const virtual = useVirtualRows(shown.length, body, at, density);
   const scale = useScale(rows.shown);
   const { shown: columns, hidden } = useColumns();
-  const density = usePreference("density");
   const maySubmit = useMay("SUBMIT");
 
   useEffect(() => {

@@ -30,8 +30,9 @@ const COVERED_BELOW = 96;
 /**
  * @param body the table's body; its rows have one fixed height.
  * @param kept a row that stays in the document wherever it is.
+ * @param density the height of rows follows it, and the width of the window.
  */
-export function useVirtualRows(count: number, body: RefObject<HTMLElement | null>, kept: number): VirtualRows {
+export function useVirtualRows(count: number, body: RefObject<HTMLElement | null>, kept: number, density: string): VirtualRows {
   const [rowHeight, setRowHeight] = useState(36);
   const [range, setRange] = useState<readonly [number, number]>([0, 40]);
   const measured = useRef({ rowHeight, count });
@@ -57,20 +58,24 @@ export function useVirtualRows(count: number, body: RefObject<HTMLElement | null
       });
     };
     addEventListener("scroll", later, { passive: true });
-    addEventListener("resize", later);
     return () => {
       removeEventListener("scroll", later);
-      removeEventListener("resize", later);
       cancelAnimationFrame(frame);
     };
   }, [place]);
 
-  // The height follows the density and the width of the window.
+  // Measured only when it may be another one: measuring makes the browser lay out the page at once.
   useLayoutEffect(() => {
-    const height = body.current?.querySelector("tr[aria-rowindex]")?.getBoundingClientRect().height;
-    if (height && Math.abs(height - rowHeight) > 0.01) setRowHeight(height);
-    place();
-  });
+    const measure = () => {
+      const height = body.current?.querySelector("tr[aria-rowindex]")?.getBoundingClientRect().height;
+      if (height) setRowHeight(height);
+      place();
+    };
+    measure();
+    addEventListener("resize", measure);
+    return () => removeEventListener("resize", measure);
+  }, [place, count > 0, density]);
+  useLayoutEffect(place, [place, count, rowHeight]);
 
   const reveal = useCallback((index: number) => {
     if (!body.current) return;

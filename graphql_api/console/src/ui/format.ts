@@ -29,17 +29,26 @@ export function grouped(digits: string): string {
 
 const zone = (): Intl.DateTimeFormatOptions => (preference("zone") === "utc" ? { timeZone: "UTC" } : {});
 
+// Making a formatter takes a hundred times as long as using it, and a table shows many times.
+const formatters = new Map<string, Intl.DateTimeFormat>();
+
+function formatted(time: string | number, options: Intl.DateTimeFormatOptions): string {
+  const all = { ...options, ...zone() };
+  const key = JSON.stringify(all);
+  let formatter = formatters.get(key);
+  if (!formatter) formatters.set(key, (formatter = new Intl.DateTimeFormat(undefined, all)));
+  return formatter.format(typeof time === "string" ? Date.parse(time) : time);
+}
+
 /** `14:36:58`, or `14:36:58.104` with milliseconds. */
 export const clock = (time: string | number, milliseconds = false): string =>
-  new Date(time).toLocaleTimeString(undefined, {
-    hour: "2-digit", minute: "2-digit", second: "2-digit", ...(milliseconds && { fractionalSecondDigits: 3 }), ...zone(),
-  });
+  formatted(time, { hour: "2-digit", minute: "2-digit", second: "2-digit", ...(milliseconds && { fractionalSecondDigits: 3 }) });
 
 /** `25 Nov, 14:36`, with the year if it is another one. */
 export function dateTime(time: string | number): string {
   const date = new Date(time);
   const year = date.getFullYear() === new Date().getFullYear() ? {} : ({ year: "numeric" } as const);
-  return date.toLocaleString(undefined, { day: "numeric", month: "short", ...year, hour: "2-digit", minute: "2-digit", ...zone() });
+  return formatted(time, { day: "numeric", month: "short", ...year, hour: "2-digit", minute: "2-digit" });
 }
 
 const DAY_AND_A_HALF = 36 * 3600 * 1000;
@@ -47,19 +56,21 @@ const DAY_AND_A_HALF = 36 * 3600 * 1000;
 /** A time at an axis that covers `span` milliseconds: `14:36`, or the day of a longer one. */
 export const axisTime = (time: number, span: number): string =>
   span > DAY_AND_A_HALF
-    ? new Date(time).toLocaleDateString(undefined, { day: "numeric", month: "short", ...zone() })
-    : new Date(time).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", ...zone() });
+    ? formatted(time, { day: "numeric", month: "short" })
+    : formatted(time, { hour: "2-digit", minute: "2-digit" });
 
 /** The time below the cursor of a chart: with seconds today, with the date before. */
 export const wholeAxisTime = (time: number): string => shortTime(new Date(time).toISOString());
 
+const day = (time: string | number): string => formatted(time, { year: "numeric", month: "numeric", day: "numeric" });
+
 /** The time today, date and time before. */
 export const shortTime = (time: string): string =>
-  new Date(time).toLocaleDateString(undefined, zone()) === new Date().toLocaleDateString(undefined, zone()) ? clock(time) : dateTime(time);
+  day(time) === day(Date.now()) ? clock(time) : dateTime(time);
 
 /** For tooltips: the whole time in the person's zone, and in UTC. */
 export const wholeTime = (time: string | number): string =>
-  `${new Date(time).toLocaleString(undefined, { dateStyle: "full", timeStyle: "long", ...zone() })}\n${new Date(time).toISOString()}`;
+  `${formatted(time, { dateStyle: "full", timeStyle: "long" })}\n${new Date(time).toISOString()}`;
 
 /** The name of the zone in which times are shown: `Berlin (UTC+1)`. */
 export function zoneName(): string {
