@@ -29,7 +29,7 @@ export function FilterBar({ filters, rows, children }: FilterBarProps) {
   const chips = chipsOf(filters);
   return (
     <div className="tasktools">
-      <SearchBox key={filters.q === "" ? "empty" : "text"} filters={filters} />
+      <SearchBox filters={filters} />
       <div className="row scrollrow" role="group" aria-label="Filters">
         {STATES.map((state) => (
           <button key={state} type="button" className="btn slim soft" aria-pressed={filters.state.includes(state)} onClick={() => toggle(state)}>
@@ -78,7 +78,7 @@ function SearchBox({ filters }: { filters: Filters }) {
     <form className="searchbox" role="search" onSubmit={(event) => { event.preventDefault(); search(text); }}>
       <Icon name="search" />
       <input
-        ref={field} type="search" aria-label="Search tasks" placeholder="Text, id or error" autoFocus={filters.q !== "" && document.activeElement === document.body}
+        ref={field} type="search" aria-label="Search tasks" placeholder="Text, id or error"
         value={text} onChange={(event) => setText(event.target.value)}
         onKeyDown={(event) => { if (event.key === "Escape") event.currentTarget.blur(); }}
       />

@@ -37,7 +37,9 @@ export function Picker({ label, placeholder, options, onPick, onText, autoFocus 
   const all = typeof options === "function" ? options(text.trim()) : options;
   const shown = (typeof options === "function" ? all : all.filter(({ value, words }) => `${value} ${words ?? ""}`.toLowerCase().includes(wanted))).slice(0, MOST);
   const current = Math.min(at, shown.length - 1);
-  useEffect(() => list.current?.children[current]?.scrollIntoView({ block: "nearest" }), [current]);
+  useEffect(() => {
+    list.current?.children[current]?.scrollIntoView({ block: "nearest" });
+  }, [current]);
 
   const onKeyDown = (event: KeyboardEvent) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];

@@ -53,9 +53,10 @@ export function TaskTable(props: TableProps) {
         </tr>
       </thead>
       <tbody ref={body} role="rowgroup" {...press}>
-        {virtual.slots.map(({ index, gap }) => {
+        {/* Flat: in arrays of arrays a row's key would change as the window moves, and each row be made anew. */}
+        {virtual.slots.flatMap(({ index, gap }) => {
           const row = rows[index];
-          return row && [
+          return !row ? [] : [
             gap > 0 && <Spacer key={`gap ${index}`} height={gap * virtual.rowHeight} width={width} />,
             <Line
               key={row.taskId} row={row} index={index} columns={columns} chosen={isChosen(row.taskId)} isCursor={row.taskId === cursor}
