@@ -27,7 +27,6 @@ export const Page = (props: PageProps) => (
 function Named({ page, rest, query }: PageProps) {
   const { catalogue, watch } = useSession();
   const { taskTypes } = catalogue;
-  const cluster = watch.cluster;
   switch (page) {
     case "audit":
       return <AuditPage query={query} />;

@@ -117,7 +117,6 @@ export function TasksPage({ query }: { query: URLSearchParams }) {
   const showsTour = isEmpty && !hasMore && !isFiltered(filters) && !skipped && !hasStarted();
   const allIds = () => new Set(shown.map(({ taskId }) => taskId));
   const allChosen = shown.length > 0 && (!("ids" in chosen.selection) || shown.every(({ taskId }) => chosen.isChosen(taskId)));
-  const offline = watch.reason !== undefined;
 
   return (
     <>
@@ -136,7 +135,7 @@ export function TasksPage({ query }: { query: URLSearchParams }) {
       {showsTour ? <Tour onSkip={() => { started(); setSkipped(true); }} /> : (
         <>
           <Views filters={filters} />
-          <section className={`card tasklistcard${stale || offline ? " dimmed" : ""}`} aria-label="List of tasks" aria-busy={stale || !loaded}>
+          <section className={`card tasklistcard${stale ? " dimmed" : ""}`} aria-label="List of tasks" aria-busy={stale || !loaded}>
             <FilterBar filters={filters} rows={rows.shown}>
               <Menu className="btn desk" icon="columns" label={<>View<Icon name="down" /></>} title="Row height and columns">
                 <button type="button" onClick={() => prefer("density", "compact")}><Icon name="rows" />Dense rows{density === "compact" && <Icon name="check" className="end" />}</button>
