@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Any, Final, TypeAlias
 
 import orjson
@@ -27,6 +28,9 @@ logger = logging.getLogger(__name__)
 GATHER_SECONDS: Final = 0.005
 """How long a question waits for others, so that the scheduler is asked at most 200 times a second."""
 
+SILENT_SECONDS: Final = 5.0
+"""After a question that the scheduler has not answered in time, how long it is taken to be away without another one."""
+
 Asked: TypeAlias = tuple[AttemptId, "asyncio.Future[Workers | None]"]
 
 
@@ -38,6 +42,7 @@ class WaitReader:
         self._scheduler = scheduler
         self._limits = limits
         self._paused = paused
+        self._silent_until = 0.0
         self._asked: list[Asked] = []
         self._asking: set[asyncio.Task[None]] = set()
 
@@ -84,7 +89,7 @@ class WaitReader:
 
     async def _ask(self, attempt: AttemptId) -> Workers | None:
         """The workers, with the place of an attempt; None without a scheduler."""
-        if not self._scheduler.connected:
+        if not self._scheduler.connected or time.monotonic() < self._silent_until:
             return None
         answer: asyncio.Future[Workers | None] = asyncio.get_running_loop().create_future()
         self._asked.append((attempt, answer))
@@ -114,6 +119,7 @@ class WaitReader:
             load = await self._scheduler.call("dask_graphql_load", attempts=attempts)
         except SchedulerUnavailable as error:
             logger.debug("the scheduler does not tell where tasks wait: %s", error)
+            self._silent_until = time.monotonic() + SILENT_SECONDS
             return [None] * len(attempts)
         # A scheduler of an earlier release tells no places.
         places = [Place(*place) for place in load.get("places", ())] or [Place()] * len(attempts)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -18,11 +19,13 @@ from hypothesis import strategies as st
 
 from cluster.api_node.node import Node, make_node
 from cluster.api_node.submission import SubmitOptions
+from cluster.api_node.wait_reader import WaitReader
 from cluster.api_node.waiting import HeldQueue, Waiting, WaitingReason, Workers, explain
 from cluster.attempt_errors import error
 from cluster.scheduling.attempt_tracker import AttemptTracker
 from cluster.scheduling.entry_point import use_runner
 from cluster.scheduling.queue_places import Place
+from cluster.scheduling.scheduler_client import SchedulerUnavailable
 from cluster.settings import Settings
 from cluster.store.async_store import Store
 from cluster.store.paused import pause_type
@@ -251,3 +254,27 @@ async def test_each_reason_is_told_while_it_holds_and_none_once_the_task_runs(
     away = await submit(api, "long", 30)
     await scheduler.close()
     await until(api, away, R.SCHEDULER_AWAY)
+
+
+class FrozenScheduler:
+    """One whose connection is open and that answers nothing."""
+
+    connected = True
+    load = SimpleNamespace(durations={})
+    asked = 0
+
+    async def call(self, operation: str, **arguments: Any) -> Any:
+        self.asked += 1
+        raise SchedulerUnavailable("it does not answer within 5 s")
+
+
+async def test_a_scheduler_that_does_not_answer_holds_up_the_first_question_only(store: Store) -> None:
+    await store.run(store.calls.submit("a" * 32, "long", "1", b"{}"))
+    record = await store.read("a" * 32)
+    assert record is not None
+    frozen: Any = FrozenScheduler()
+    nothing: Any = SimpleNamespace(names=())
+    waits = WaitReader(store, frozen, nothing, nothing)
+    found = [await waits.read(record) for _ in range(3)]
+    assert [each and each.reason for each in found] == [R.SCHEDULER_AWAY] * 3
+    assert frozen.asked == 1
