@@ -26,6 +26,9 @@ from cluster.store.replies import hash_fields
 
 MAX_AGE_SECONDS: Final = 2.0
 """How long what was read is used."""
+LONG_SECONDS: Final = 3 * 3600
+LONG_MAX_AGE_SECONDS: Final = 10.0
+"""The same for more than LONG_SECONDS: there is more to add up, and a point stands for ten minutes or more."""
 LIVE_MINUTES: Final = 3
 """The newest minutes are read from the shards too, as the keeper may not have written them yet."""
 MAX_KEPT_POINTS: Final = 400
@@ -45,27 +48,31 @@ class HistoryView:
     window: Window
     points: Sequence[Span]
     read_at: int
-    _totals: dict[tuple[str, str | None], EndedTasks] = field(default_factory=dict)
+    _by_name: dict[str, list[tuple[int, str, EndedTasks]]] = field(default_factory=dict)
+    """Of each task type: the points in which tasks of it ended, and of which tenant."""
 
-    def of_type(self, point: Span, name: str, tenant: str | None) -> EndedTasks:
-        """How tasks of a type ended in one point, of one tenant or of all."""
-        if tenant is not None:
-            return point.series.get((tenant, name), EndedTasks())
-        total = EndedTasks()
-        for (_, other), ended in point.series.items():
-            if other == name:
-                total.add(ended)
-        return total
+    def of_type(self, name: str, tenant: str | None) -> list[EndedTasks]:
+        """How tasks of a type ended in each point, of one tenant or of all."""
+        ended = [EndedTasks() for _ in self.points]
+        for point, owner, part in self._find(name):
+            if tenant in (None, owner):
+                ended[point].add(part)
+        return ended
 
     def total_of_type(self, name: str, tenant: str | None) -> EndedTasks:
         """How tasks of a type ended in all points."""
-        key = name, tenant
-        if key not in self._totals:
-            total = EndedTasks()
-            for point in self.points:
-                total.add(self.of_type(point, name, tenant))
-            self._totals[key] = total
-        return self._totals[key]
+        total = EndedTasks()
+        for _, owner, part in self._find(name):
+            if tenant in (None, owner):
+                total.add(part)
+        return total
+
+    def _find(self, name: str) -> list[tuple[int, str, EndedTasks]]:
+        if not self._by_name:
+            for i, point in enumerate(self.points):
+                for (owner, other), ended in point.series.items():
+                    self._by_name.setdefault(other, []).append((i, owner, ended))
+        return self._by_name.get(name, [])
 
 
 class HistoryReader:
@@ -79,10 +86,11 @@ class HistoryReader:
         self._store = store
         self._points: OrderedDict[tuple[int, int], Span] = OrderedDict()
         """Points that are complete, by their first minute and their length."""
-        self._views: SharedReads[tuple[int, int], HistoryView] = SharedReads(MAX_AGE_SECONDS, MAX_VIEWS, clock)
+        self._short: SharedReads[tuple[int, int], HistoryView] = SharedReads(MAX_AGE_SECONDS, MAX_VIEWS, clock)
+        self._long: SharedReads[tuple[int, int], HistoryView] = SharedReads(LONG_MAX_AGE_SECONDS, MAX_VIEWS, clock)
 
     async def read(self, seconds: int, points: int) -> HistoryView:
-        """The history of the last so many seconds, at most MAX_AGE_SECONDS old.
+        """The history of the last so many seconds, at most MAX_AGE_SECONDS old, or LONG_MAX_AGE_SECONDS.
 
         Args:
             points: at most so many, beside the one that has begun.
@@ -90,7 +98,8 @@ class HistoryReader:
         Raises:
             StoreUnavailable: Redis does not answer.
         """
-        return await self._views.get((seconds, points), lambda: self._read(seconds, points))
+        views = self._short if seconds <= LONG_SECONDS else self._long
+        return await views.get((seconds, points), lambda: self._read(seconds, points))
 
     async def _read(self, seconds: int, points: int) -> HistoryView:
         now = await self._store.server_milliseconds()

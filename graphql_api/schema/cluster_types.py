@@ -181,7 +181,7 @@ class Cluster:
 
     @strawberry.field(
         description="The last so many seconds, 60 to 86,400, in at most so many points, 1 to 1,440, beside the current "
-        "one. At most 2 seconds old."
+        "one. At most 2 seconds old, or 10 for more than three hours."
     )
     async def history(self, info: ApiInfo, seconds: int = 3600, points: int = 120) -> History | None:
         return await read_history(info, seconds, points)

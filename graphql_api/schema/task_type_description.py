@@ -192,7 +192,7 @@ class TaskTypeType:
 
     @strawberry.field(
         description="How its tasks ended in the last so many seconds, 60 to 86,400. All task types of a query are read "
-        "together, at most every 2 seconds."
+        "together; at most 2 seconds old, or 10 for more than three hours."
     )
     async def stats(self, info: ApiInfo, seconds: int = 86_400) -> TaskTypeStats | None:
         return await read_type_stats(info, self.name, seconds)

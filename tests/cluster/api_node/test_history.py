@@ -133,11 +133,11 @@ async def test_a_day_is_read_from_blocks_and_complete_points_are_added_up_once(
         return await original(commands)
 
     monkeypatch.setattr(hours.store, "commands", counted)
-    hours.minutes += 0.1
+    hours.minutes += 0.2
     assert sum(ended(await hours.read(86_400, 144, reader=reader))) == 6
     hours.minutes += 0.001
     await hours.read(86_400, 144, reader=reader)
-    # Two points at most were not whole, and nothing was read again within two seconds.
+    # Two points at most were not whole, and nothing was read again within ten seconds.
     assert len(asked) == 1
 
 
