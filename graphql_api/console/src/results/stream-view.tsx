@@ -3,6 +3,7 @@ import { useEffect, useState } from "react";
 import { type Refusal, subscribe } from "../api/client.ts";
 import { count as inFigures, counted } from "../ui/format.ts";
 import { itemsOf } from "../api/operations.ts";
+import { Pager } from "../ui/pager.tsx";
 import { RefusalView } from "../ui/parts.tsx";
 import { ResultContext, useResult } from "./read-result.ts";
 import { Value } from "./result.tsx";
@@ -24,16 +25,11 @@ export function StreamPages({ type, stream, count }: StreamProps & { count: numb
   // The field `items` has the item itself, which `stream.selection` wraps if it is no object.
   const selection = stream.wrapsValue ? stream.selection.replace(/^__typename value/, "") : `{ ${stream.selection} }`;
   const { data, reason, busy } = useResult<{ items: unknown[] }>([], `items(after: ${after}, first: ${PAGE_ITEMS}) ${selection}`);
-  const last = Math.min(after + PAGE_ITEMS, count);
   return (
     <div className="data" aria-busy={busy}>
       {reason && <RefusalView reason={reason} />}
       {data && <Items items={data.items} {...{ type, stream }} />}
-      <p className="row hint">
-        <button type="button" className="quiet" disabled={after === 0} onClick={() => setAfter(after - PAGE_ITEMS)}>Previous</button>
-        <span aria-live="polite">{count === 0 ? "no items" : `items ${inFigures(after + 1)} to ${inFigures(last)} of ${inFigures(count)}`}</span>
-        <button type="button" className="quiet" disabled={last >= count} onClick={() => setAfter(after + PAGE_ITEMS)}>Next</button>
-      </p>
+      <Pager what="items" offset={after} size={PAGE_ITEMS} total={count} onMove={setAfter} />
     </div>
   );
 }
@@ -86,11 +82,12 @@ export function LiveItems({ taskId, type, stream }: StreamProps & { taskId: stri
   if (reason) return <RefusalView reason={reason} />;
   if (shown.count === 0) return null;
   return (
-    <section className="result" aria-label="Items so far">
-      <p className="hint">
-        {counted(shown.count, "item")} so far{shown.count > shown.items.length && `; the newest ${inFigures(shown.items.length)} are shown`}
-      </p>
-      <Items items={shown.items} {...{ type, stream }} />
+    <section className="card resultcard" aria-label="Items so far">
+      <header>
+        <h2>Items so far</h2>
+        <span className="muted small">{counted(shown.count, "item")} so far{shown.count > shown.items.length && `; the newest ${inFigures(shown.items.length)} are shown`}</span>
+      </header>
+      <div className="body result"><Items items={shown.items} {...{ type, stream }} /></div>
     </section>
   );
 }

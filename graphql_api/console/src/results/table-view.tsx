@@ -1,19 +1,29 @@
-// A table result: pages of its rows, a line of one column, and its downloads.
+// A table result: its rows in pages, sorted and filtered, a chart of a column, and its downloads.
 import { useContext, useState } from "react";
-import { bytes, count, counted } from "../ui/format.ts";
+import { Loading } from "../ui/banner.tsx";
 import { Download } from "../ui/download.tsx";
-import { RefusalView } from "../ui/parts.tsx";
+import { bytes, count, counted, figure } from "../ui/format.ts";
+import { Icon } from "../ui/icon.tsx";
+import { Pager } from "../ui/pager.tsx";
+import { Fact, Facts, RefusalView } from "../ui/parts.tsx";
 import { numberOf, Plot } from "../ui/plot.tsx";
+import { ConditionForm, Conditions } from "./conditions.tsx";
 import { type Path, ResultContext, useResult } from "./read-result.ts";
+import { type Bar, barsOf, type Condition, filtered, type Order, type Row, sorted, statisticsOf, textOf } from "./rows.ts";
 
 const PAGE_ROWS = 50;
 /** More columns make the page slow; the downloads have them all. */
 const SHOWN_COLUMNS = 40;
-const NUMERIC = /^(u?int\d+|float|double|halffloat|decimal)/;
+/** As many rows as the api returns at once, and as many values as a page can hold: such a table is sorted and filtered as a whole. */
+const WHOLE_ROWS = 10_000;
+const WHOLE_VALUES = 200_000;
+/** A table as small as this is read as a whole from the start, so that the histograms tell of all of it. */
+const SMALL_VALUES = 20_000;
+const CELL_CHARACTERS = 200;
 
 export interface TableValue {
   rowCount: string;
-  columns: { name: string; type: string; nullable: boolean }[];
+  columns: Column[];
   sizeBytes: string;
   parquet: string;
   arrow: string;
@@ -22,79 +32,113 @@ export interface TableValue {
   parts: unknown[];
 }
 
-type Row = Record<string, unknown>;
-
-interface Order {
-  column: string;
-  descending: boolean;
+interface Column {
+  name: string;
+  type: string;
+  nullable: boolean;
 }
+
+const isNumber = ({ type }: Column): boolean => /^(u?int\d+|float|double|halffloat|decimal)/.test(type);
 
 export function TableView({ table, path, name }: { table: TableValue; path: Path; name: string }) {
   const readable = useContext(ResultContext) !== undefined;
   const [offset, setOffset] = useState(0);
   const [order, setOrder] = useState<Order>();
-  const columns = table.columns.slice(0, SHOWN_COLUMNS);
-  const names = JSON.stringify(columns.map((column) => column.name));
-  const { data, reason, busy } = useResult<{ rows: Row[] }>(
-    path, readable && columns.length > 0 ? `rows(offset: "${offset}", limit: ${PAGE_ROWS}, columns: ${names})` : undefined,
-  );
+  const [conditions, setConditions] = useState<Condition[]>([]);
+  const [drawn, setDrawn] = useState<string>();
   const total = Number(table.rowCount);
-  const rows = data && order ? sorted(data.rows, order) : data?.rows;
+  const columns = table.columns.slice(0, SHOWN_COLUMNS);
+  const values = total * columns.length;
+  const small = total <= WHOLE_ROWS && values <= SMALL_VALUES;
+  const [refused, setRefused] = useState(false);
+  const fits = total <= WHOLE_ROWS && values <= WHOLE_VALUES && !refused;
+  const whole = fits && (small || order !== undefined || conditions.length > 0);
+  const names = JSON.stringify(columns.map((column) => column.name));
+  const [from, limit] = whole ? [0, total] : [offset, PAGE_ROWS];
+  const { data, reason, busy } = useResult<{ rows: Row[] }>(
+    path, readable && columns.length > 0 && total > 0 ? `rows(offset: "${from}", limit: ${limit}, columns: ${names})` : undefined,
+  );
+  // Wide values can be too much for one answer.
+  if (reason?.code === "ANSWER_TOO_LARGE" && whole) setRefused(true);
+  // What was read last may still be a page, or still be the whole.
+  const all = whole && data !== undefined && data.rows.length === total;
+  const found = data && filtered(data.rows, all ? conditions : []);
+  const rows = found && (order ? sorted(found, order) : found);
+  const shown = all ? rows!.slice(offset, offset + PAGE_ROWS) : (rows ?? []);
+  const matching = all ? rows!.length : total;
   const file = name.replace(/\W+/g, "-");
-  const move = (to: number) => setOffset(Math.max(0, Math.min(to, Math.floor((total - 1) / PAGE_ROWS) * PAGE_ROWS)));
-  const turn = (column: string) =>
+  const turn = (column: string) => {
     setOrder((last) => (last?.column !== column ? { column, descending: false } : last.descending ? undefined : { column, descending: true }));
+    if (fits) setOffset(0);
+  };
+  const filter = (next: Condition[]) => {
+    setConditions(next);
+    setOffset(0);
+  };
+  const chart = columns.find((column) => column.name === drawn) ?? (columns.length > 0 ? columns.find(isNumber) : undefined);
 
   return (
     <div className="data">
-      <p className="row hint">
-        <span>
-          {counted(total, "row")}, {counted(table.columns.length, "column")}, {bytes(Number(table.sizeBytes))}
+      <div className="row tablehead">
+        <span className="small muted">
+          {counted(total, "row")} × {counted(table.columns.length, "column")} · {bytes(Number(table.sizeBytes))}
           {table.columns.length > SHOWN_COLUMNS && `; the first ${SHOWN_COLUMNS} columns are shown`}
         </span>
-        <Download url={table.parquet} file={`${file}.parquet`} label="Parquet" />
-        <Download url={table.arrow} file={`${file}.arrow`} label="Arrow" />
-        <Download url={table.csv} file={`${file}.csv`} label="CSV" />
-      </p>
-      {reason && <RefusalView reason={reason} />}
-      {rows && total > 0 && (
+        <span className="row end pages">
+          <Download url={table.csv} file={`${file}.csv`} label="CSV" />
+          <Download url={table.parquet} file={`${file}.parquet`} label="Parquet" />
+          <Download url={table.arrow} file={`${file}.arrow`} label="Arrow" />
+        </span>
+      </div>
+      {reason && !refused && <RefusalView reason={reason} />}
+      {readable && total > 0 && fits && (
+        <div className="row">
+          <Conditions conditions={conditions} onChange={filter} />
+          <ConditionForm columns={columns.map((column) => column.name)} onAdd={(condition) => filter([...conditions, condition])} />
+          {conditions.length > 0 && all && <span className="small muted end" role="status">{counted(matching, "row")} {matching === 1 ? "matches" : "match"}</span>}
+        </div>
+      )}
+      {!data && busy && readable && total > 0 && <Loading what="the rows" rows={8} />}
+      {data && total > 0 && (
         <>
-          <div className="scroll grid" tabIndex={0} role="region" aria-label={name} aria-busy={busy}>
-            <table>
+          <div className="tablewrap tall edged" tabIndex={0} role="region" aria-label={name} aria-busy={busy}>
+            <table className="grid-table">
               <thead>
                 <tr>
+                  <th scope="col" className="rowno"><span className="visually-hidden">Row</span></th>
                   {columns.map((column) => (
                     <th
-                      key={column.name} scope="col" className={NUMERIC.test(column.type) ? "numeric" : undefined}
+                      key={column.name} scope="col" className={isNumber(column) ? "num" : undefined}
                       aria-sort={order?.column === column.name ? (order.descending ? "descending" : "ascending") : "none"}
                     >
-                      <button type="button" className="sort" title="Sort the rows of this page" onClick={() => turn(column.name)}>
+                      <button type="button" className="sort" title={fits ? "Sort by this column" : "Sort the rows of this page"} onClick={() => turn(column.name)}>
                         {column.name}
-                        <span aria-hidden="true">{order?.column === column.name ? (order.descending ? " ↓" : " ↑") : ""}</span>
+                        <Icon name="sortdown" className={order?.column === column.name && !order.descending ? "up" : ""} />
                       </button>
-                      <span className="type">{column.type}{column.nullable && "?"}</span>
+                      <span className="ty">{column.type}{column.nullable && "?"}</span>
+                      <Mini bars={barsOf(data.rows.map((row) => row[column.name]), isNumber(column))} />
                     </th>
                   ))}
                 </tr>
               </thead>
               <tbody>
-                {rows.map((row, index) => (
+                {shown.map((row, index) => (
                   <tr key={index}>
-                    {columns.map((column) => <Cell key={column.name} value={row[column.name]} numeric={NUMERIC.test(column.type)} />)}
+                    <td className="rowno">{count((all ? offset : from) + index + 1)}</td>
+                    {columns.map((column) => <Cell key={column.name} value={row[column.name]} numeric={isNumber(column)} />)}
                   </tr>
                 ))}
               </tbody>
             </table>
           </div>
-          <p className="row hint">
-            <button type="button" className="quiet" disabled={offset === 0} onClick={() => move(0)}>First</button>
-            <button type="button" className="quiet" disabled={offset === 0} onClick={() => move(offset - PAGE_ROWS)}>Previous</button>
-            <span aria-live="polite">rows {count(offset + 1)} to {count(Math.min(offset + PAGE_ROWS, total))}</span>
-            <button type="button" className="quiet" disabled={offset + PAGE_ROWS >= total} onClick={() => move(offset + PAGE_ROWS)}>Next</button>
-            <button type="button" className="quiet" disabled={offset + PAGE_ROWS >= total} onClick={() => move(total)}>Last</button>
-            {order && <span>sorted by {order.column}, this page only</span>}
-          </p>
-          <ColumnPlot columns={columns.filter(({ type }) => NUMERIC.test(type)).map((column) => column.name)} rows={data!.rows} offset={offset} />
+          <Pager what="rows" offset={offset} size={PAGE_ROWS} total={matching} onMove={setOffset}>
+            {order && <span>sorted by {order.column}{!fits && ", this page only: the table is too long to sort here"}</span>}
+          </Pager>
+          {chart && (
+            <ColumnView
+              columns={columns} column={chart} rows={all ? rows! : data.rows} whole={all} first={all ? 0 : offset} onChoose={setDrawn}
+            />
+          )}
         </>
       )}
     </div>
@@ -102,36 +146,85 @@ export function TableView({ table, path, name }: { table: TableValue; path: Path
 }
 
 function Cell({ value, numeric }: { value: unknown; numeric: boolean }) {
-  if (value === null || value === undefined) return <td className="hint">none</td>;
-  const text = typeof value === "object" ? JSON.stringify(value) : String(value);
-  return <td className={numeric ? "numeric" : undefined}>{text.length > 200 ? `${text.slice(0, 200)} …` : text}</td>;
+  if (value === null || value === undefined) return <td className={numeric ? "num" : undefined}><span className="null">null</span></td>;
+  const text = textOf(value);
+  const long = text.length > CELL_CHARACTERS;
+  return <td className={numeric ? "num" : undefined} title={long ? text.slice(0, 2000) : undefined}>{long ? `${text.slice(0, CELL_CHARACTERS)}…` : text}</td>;
 }
 
-/** A line of one column of the rows on the page. */
-function ColumnPlot({ columns, rows, offset }: { columns: string[]; rows: Row[]; offset: number }) {
-  const [chosen, setChosen] = useState<string>();
-  const column = chosen ?? columns[0];
-  if (column === undefined || rows.length < 2) return null;
+/** A column's values in a few bars; decoration, as the chart below has the numbers. */
+function Mini({ bars }: { bars: Bar[] }) {
+  const most = bars.reduce((high, bar) => Math.max(high, bar.count), 1);
+  const width = 64 / Math.max(1, bars.length);
   return (
-    <>
-      <label className="row hint">
-        Chart of
-        <select value={column} onChange={(event) => setChosen(event.target.value)}>
-          {columns.map((name) => <option key={name}>{name}</option>)}
-        </select>
-      </label>
-      <Plot title={column} values={rows.map((row) => numberOf(row[column]))} from={`row ${count(offset + 1)}`} to={`row ${count(offset + rows.length)}`} />
-    </>
+    <svg className="mini" viewBox="0 0 64 20" preserveAspectRatio="none" aria-hidden="true">
+      {bars.map((bar, index) => {
+        const height = bar.count === 0 ? 0 : Math.max(1, (20 * bar.count) / most);
+        return <rect key={index} x={index * width} y={20 - height} width={width * 0.88} height={height} />;
+      })}
+    </svg>
   );
 }
 
-/** Numbers by their value, all else as text; missing values last. */
-function sorted(rows: Row[], { column, descending }: Order): Row[] {
-  const sign = descending ? -1 : 1;
-  return rows.toSorted((first, second) => {
-    const [a, b] = [first[column] ?? null, second[column] ?? null];
-    if (a === null || b === null) return Number(a === null) - Number(b === null);
-    if (typeof a === "number" && typeof b === "number") return sign * (a - b);
-    return sign * String(a).localeCompare(String(b), "en", { numeric: true });
-  });
+interface ColumnViewProps {
+  columns: Column[];
+  column: Column;
+  rows: Row[];
+  /** The rows are all that meet the conditions, not only those of a page. */
+  whole: boolean;
+  /** The place of the first one. */
+  first: number;
+  onChoose(column: string): void;
+}
+
+/** One column: how its values spread, their course over the rows, and a few figures. */
+function ColumnView({ columns, column, rows, whole, first, onChoose }: ColumnViewProps) {
+  const [view, setView] = useState<"spread" | "course">("spread");
+  const values = rows.map((row) => row[column.name]);
+  const numeric = isNumber(column);
+  const bars = barsOf(values, numeric);
+  const missing = values.filter((value) => value === null || value === undefined).length;
+  return (
+    <div className="columnview">
+      <div className="row">
+        <label className="row small muted">Column <select className="select narrow" value={column.name} onChange={(event) => onChoose(event.target.value)}>{columns.map(({ name }) => <option key={name}>{name}</option>)}</select></label>
+        {numeric && (
+          <div className="seg" role="group" aria-label="Chart">
+            <button type="button" aria-pressed={view === "spread"} onClick={() => setView("spread")}>Spread</button>
+            <button type="button" aria-pressed={view === "course"} onClick={() => setView("course")}>Course</button>
+          </div>
+        )}
+        <span className="small muted end">{whole ? `${counted(rows.length, "row")}` : "The rows of this page"}</span>
+      </div>
+      <div className="columnchart">
+        {numeric && view === "course" ? (
+          <Plot title={column.name} values={values.map(numberOf)} from={`row ${count(first + 1)}`} to={`row ${count(first + rows.length)}`} />
+        ) : bars.length > 0 ? (
+          <Spread bars={bars} name={column.name} total={rows.length} />
+        ) : (
+          <p className="small muted">{numeric ? "All values are the same, or there are none." : "Too many different values for a chart."}</p>
+        )}
+        <Facts className="money">
+          <Fact name="Rows">{count(rows.length)}</Fact>
+          <Fact name="Null">{count(missing)}</Fact>
+          {numeric && statisticsOf(values).map(([what, value]) => <Fact key={what} name={what}>{figure(value)}</Fact>)}
+        </Facts>
+      </div>
+    </div>
+  );
+}
+
+function Spread({ bars, name, total }: { bars: Bar[]; name: string; total: number }) {
+  const most = bars.reduce((high, bar) => Math.max(high, bar.count), 1);
+  return (
+    <ul className="spread" aria-label={`Spread of ${name}`}>
+      {bars.map((bar) => (
+        <li key={bar.label} className="hbar">
+          <span className="clip" title={bar.label}>{bar.label}</span>
+          <span className="b" style={{ width: `${(100 * bar.count) / most}%` }} />
+          <span className="num">{count(bar.count)} <span className="muted">{Math.round((100 * bar.count) / total)} %</span></span>
+        </li>
+      ))}
+    </ul>
+  );
 }

@@ -2,7 +2,9 @@
 import { useState } from "react";
 import { address } from "../app/route.ts";
 import { counted, dateTime, shortTime, wholeTime } from "../ui/format.ts";
+import { Icon } from "../ui/icon.tsx";
 import { Fact, Facts } from "../ui/parts.tsx";
+import { STATE_WORDS, stateKey } from "../ui/state.tsx";
 import { CopyIcon } from "./copy.tsx";
 import { JsonText } from "./json-text.tsx";
 import type { TaskRecord } from "./operations.ts";
@@ -52,8 +54,8 @@ export function InputView({ run: { type }, record }: AsideProps) {
 
 const When = ({ time }: { time: string }) => <time dateTime={time} title={wholeTime(time)}>{shortTime(time)}</time>;
 
-export function Details({ run: { type, state }, record }: AsideProps) {
-  const { taskId, name, version, submittedAt, startedAt, finishedAt, expiresAt, worker, error, tags } = record;
+export function Details({ run: { type }, record }: AsideProps) {
+  const { taskId, name, version, submittedAt, startedAt, finishedAt, expiresAt, worker, error, tags, retries } = record;
   return (
     <section className="card" aria-label="Details">
       <header><h2>Details</h2></header>
@@ -66,7 +68,7 @@ export function Details({ run: { type, state }, record }: AsideProps) {
           <Fact name="Error code">{error && <code>{error.code}</code>}</Fact>
           <Fact name="Task type"><a href={address(["types", name])}>{name}</a>, version {version}{type && type.version !== version && ` (now ${type.version})`}</Fact>
           <Fact name="Time limit">{type?.timeoutSeconds && `${type.timeoutSeconds} s`}</Fact>
-          <Fact name="Retries" title="How often it runs again after an error">{state && type && (type.retries || "none")}</Fact>
+          <Fact name="Retries" title="How often it runs again after an error">{retries || "None"}</Fact>
           <Fact name="Tags">{tags.length > 0 && tags.map((tag) => <a key={tag} className="tag" href={address(["tasks"], { tag })}>{tag}</a>)}</Fact>
           <Fact name="Kept until">{expiresAt && <time dateTime={expiresAt} title={wholeTime(expiresAt)}>{dateTime(expiresAt)}</time>}</Fact>
           <dt>Task id</dt>
@@ -77,7 +79,7 @@ export function Details({ run: { type, state }, record }: AsideProps) {
   );
 }
 
-export function Related({ record: { submittedBy, submissions, cancelledBy, name, error } }: { record: TaskRecord }) {
+export function Related({ record: { submittedBy, submissions, cancelledBy, name, error, otherVersions } }: { record: TaskRecord }) {
   const others = submissions - 1;
   return (
     <section className="card" id="related" aria-label="Related">
@@ -90,6 +92,20 @@ export function Related({ record: { submittedBy, submissions, cancelledBy, name,
           <Fact name="Same type"><a href={address(["tasks"], { type: name })}>All runs of {name}</a></Fact>
           <Fact name="Same error">{error && <a href={address(["tasks"], { type: name, error: error.code })}>Tasks of this type with <code>{error.code}</code></a>}</Fact>
         </Facts>
+        {otherVersions.length > 0 && (
+          <>
+            <h3 className="small muted hintline">Same input, other versions</h3>
+            <ul>
+              {otherVersions.map(({ taskId, version, state, submittedAt }) => (
+                <li key={taskId} className="rel">
+                  <Icon name={stateKey(state)} className={`s-${stateKey(state)}`} />
+                  <a href={address(["tasks", taskId])}>{version}</a>
+                  <span className="muted">{STATE_WORDS[state]}, {shortTime(submittedAt)}</span>
+                </li>
+              ))}
+            </ul>
+          </>
+        )}
       </div>
     </section>
   );

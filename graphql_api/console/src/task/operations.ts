@@ -1,5 +1,5 @@
 // The operations of the page of a task.
-import type { TaskEvent } from "@dask-graphql/client";
+import type { TaskEvent, TaskState } from "@dask-graphql/client";
 import type { TaskLine } from "../api/operations.ts";
 import type { TaskType } from "../api/task-types.ts";
 
@@ -14,6 +14,10 @@ export interface TaskRecord extends TaskLine {
   expiresAt: string | null;
   /** Of all runs whose events are kept. */
   attempts: AttemptRecord[];
+  /** How often it runs again after an error. */
+  retries: number;
+  /** The same input under other versions of the task type. */
+  otherVersions: { taskId: string; version: string; state: TaskState; submittedAt: string }[];
 }
 
 export interface AttemptRecord {
@@ -35,7 +39,7 @@ export type Fields = Record<string, unknown>;
 
 const RECORD = `taskId name input state attempt seq progress submittedAt startedAt finishedAt error { code message type traceback }
   version submissions submittedBy cancelledBy worker tags expiresAt
-  attempts { number worker startedAt endedAt end reason }`;
+  attempts { number worker startedAt endedAt end reason } retries otherVersions { taskId version state submittedAt }`;
 
 const selected = ({ outputType, selection }: TaskType): string => `{ ... on ${outputType} { ${selection} } }`;
 

@@ -1,6 +1,7 @@
 // What the page of a task and the panel beside a form have in common.
 import { ResultView } from "../results/result.tsx";
 import { LiveItems } from "../results/stream-view.tsx";
+import { Loading } from "../ui/banner.tsx";
 import { duration } from "../ui/format.ts";
 import { Progress, RefusalView } from "../ui/parts.tsx";
 import { State } from "../ui/state.tsx";
@@ -43,12 +44,13 @@ export function leftWords(progress: number | null, startedAt: string | null | un
 export function RunResult({ run: { taskId, type, state, result, resultOf, final, events } }: { run: TaskRun }) {
   const open = final === undefined;
   const hasRun = events.some((event) => event.state === "RUNNING");
+  if (isComing({ type, final, state })) return <section className="card"><div className="body only"><Loading what="the result" /></div></section>;
   return (
     <>
       {result && resultOf === "an earlier run" && (
         <p className="small muted">This is the result of an earlier run{open && ", until there is a new one"}.</p>
       )}
-      {result && type && <div className="old"><ResultView taskId={taskId} type={type} result={result} whole={resultOf !== "so far"} /></div>}
+      {result && type && <ResultView taskId={taskId} type={type} result={result} whole={resultOf !== "so far"} />}
       {type?.stream && hasRun && state !== "SUCCEEDED" && !result && <LiveItems taskId={taskId} type={type} stream={type.stream} />}
       {final?.state === "SUCCEEDED" && !type && (
         <p className="muted">The task type {final.name} is no longer there, so its result cannot be shown.</p>
@@ -57,9 +59,12 @@ export function RunResult({ run: { taskId, type, state, result, resultOf, final,
   );
 }
 
+/** The task has succeeded, and its result is on its way to the page. */
+const isComing = ({ type, final, state }: Pick<TaskRun, "type" | "final" | "state">): boolean => Boolean(type && state === "SUCCEEDED" && !final);
+
 /** Whether there is anything for `RunResult` to show. */
 export const hasResult = ({ type, state, result, final, events }: TaskRun): boolean =>
-  Boolean(result && type) || (final?.state === "SUCCEEDED" && !type) ||
+  isComing({ type, final, state }) || Boolean(result && type) || (final?.state === "SUCCEEDED" && !type) ||
   Boolean(type?.stream && state !== "SUCCEEDED" && events.some((event) => event.state === "RUNNING"));
 
 export const Reason = ({ run: { reason } }: { run: TaskRun }) => reason && <RefusalView reason={reason} />;

@@ -10,6 +10,8 @@ import type { TaskRun } from "./use-task.ts";
 
 /** A bar has its text inside if it is at least this wide, in percent. */
 const ROOMY = 22;
+/** Nothing is too short to be seen. */
+const LEAST = 0.6;
 /** How far the axis may reach beyond now for what is still to come, as a share of what was. */
 const AHEAD = 1.5;
 
@@ -41,7 +43,7 @@ export function Timeline({ run, now }: { run: TaskRun; now: number }) {
             <span />
             <div>
               {ticksOf(axis).map((offset) => (
-                <span key={offset} style={{ left: `${(offset / (axis.end - axis.start)) * 100}%` }}>{offset === 0 ? clock(start) : `+${duration(offset)}`}</span>
+                <span key={offset} style={{ left: `${(offset / (axis.end - axis.start)) * 100}%` }}>{offset === 0 ? clock(start) : `+${duration(offset).replace(".0 ", " ")}`}</span>
               ))}
             </div>
           </div>
@@ -126,8 +128,8 @@ const Lane = ({ icon, kind, name, detail, children }: LaneProps) => (
 );
 
 function Bar({ axis, span, kind, text }: { axis: Axis; span: { from: number; to: number }; kind: string; text?: string }) {
-  const from = placeOf(axis, span.from);
-  const width = Math.max(0.4, placeOf(axis, span.to) - from);
+  const width = Math.max(LEAST, placeOf(axis, span.to) - placeOf(axis, span.from));
+  const from = Math.min(placeOf(axis, span.from), 100 - width);
   const inside = text && kind !== "wait" && width >= ROOMY;
   const beside = from + width < 70 ? { left: `calc(${from + width}% + 0.375rem)` } : { right: `calc(${100 - from}% + 0.375rem)` };
   return (

@@ -2,6 +2,7 @@
 import { useEffect, useState } from "react";
 import { type Refusal, refusal } from "../api/client.ts";
 import { apiKey, authorization } from "../api/key.ts";
+import { Icon } from "./icon.tsx";
 import { RefusalView } from "./parts.tsx";
 
 /** The URL of a download for images and links. They cannot send a header, so with a key the bytes are fetched first. */
@@ -46,9 +47,9 @@ export function Download({ url, file, label = file }: DownloadProps) {
   return (
     <>
       {local ? (
-        <a href={local} download={file}>Download {label}</a>
+        <a className="btn slim soft" href={local} download={file}><Icon name="download" />Download {label}</a>
       ) : (
-        <button type="button" className="quiet" onClick={() => setWanted(true)} disabled={wanted}>Fetch {label}</button>
+        <button type="button" className="btn slim soft" onClick={() => setWanted(true)} disabled={wanted}>Fetch {label}</button>
       )}
       {reason && <RefusalView reason={reason} />}
     </>
