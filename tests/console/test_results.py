@@ -44,9 +44,7 @@ async def test_a_table_is_read_in_pages_sorted_drawn_and_downloaded(windows: Win
     async with windows.open("/#/types/make_table", viewport=PHONE) as page:
         await submit(page, "make_table", rows="120")
         table = page.get_by_role("region", name="make_table", exact=True)
-        await expect(table.get_by_role("columnheader")).to_have_text(
-            ["stationstring", "numberint64", "valuedouble"]
-        )
+        await expect(table.get_by_role("columnheader")).to_have_text(["stationstring", "numberint64", "valuedouble"])
         await expect(table.get_by_role("row").nth(1)).to_have_text("1s000")
         # The whole table, and not only the rows of a page.
         await table.get_by_role("button", name="value").click(click_count=2, delay=50)
