@@ -130,7 +130,13 @@ def make_query(task_class: type, connection_class: type) -> type:
         )
 
         @strawberry.field(description="The task types that this api accepts.")
-        def task_types(self, info: ApiInfo) -> list[TaskTypeType] | None:
+        def task_types(
+            self,
+            info: ApiInfo,
+            names: Annotated[
+                list[str] | None, strawberry.argument(description="Only those of these names that it accepts.")
+            ] = strawberry.UNSET,
+        ) -> list[TaskTypeType] | None:
             info.context.caller.require(Scope.READ)
             if not descriptions:
                 # A changed registry gets a schema of its own.
@@ -138,7 +144,8 @@ def make_query(task_class: type, connection_class: type) -> type:
                 descriptions.extend(
                     TaskTypeType.of(task_type, info.schema, node.settings) for task_type in node.registry.values()
                 )
-            return descriptions
+            wanted = given(names)
+            return descriptions if wanted is None else [item for item in descriptions if item.name in wanted]
 
         @strawberry.field(description="The scheduler, the workers and the fleet.")
         async def cluster(self, info: ApiInfo) -> Cluster | None:

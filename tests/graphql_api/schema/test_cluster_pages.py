@@ -124,6 +124,12 @@ async def test_arguments_out_of_bounds_are_refused_and_a_refusal_costs_nothing_b
         assert all(root is not None for root in body["data"].values())
 
 
+async def test_task_types_are_described_by_name(guarded: Guarded) -> None:
+    query = '{ some: taskTypes(names: ["fibonacci", "gone"]) { name } none: taskTypes(names: []) { name } }'
+    body = await guarded.http("anna", query, {})
+    assert body["data"] == {"some": [{"name": "fibonacci"}], "none": []}
+
+
 async def test_a_task_token_is_for_no_statistics(guarded: Guarded) -> None:
     made = await guarded.http("anna", 'mutation { createTaskToken(tag: "x") { token } }', {})
     token = made["data"]["createTaskToken"]["token"]

@@ -9,7 +9,7 @@ const UsagePage = lazy(() => import("../people/usage.tsx").then((module) => ({ d
 const ClusterPage = lazy(() => import("../cluster/cluster.tsx").then((module) => ({ default: module.ClusterPage })));
 const TaskPage = lazy(() => import("../task/task.tsx").then((module) => ({ default: module.TaskPage })));
 const TasksPage = lazy(() => import("../tasks/tasks.tsx").then((module) => ({ default: module.TasksPage })));
-const SubmitPage = lazy(() => import("../types/submit-page.tsx").then((module) => ({ default: module.SubmitPage })));
+const TypesPage = lazy(() => import("../types/types-page.tsx").then((module) => ({ default: module.TypesPage })));
 
 interface PageProps {
   page: string;
@@ -42,7 +42,7 @@ function Named({ page, rest, query }: PageProps) {
       return <Moved to={address(["types", ...rest], Object.fromEntries(query))} />;
     case "types":
       if (rest[0] && !taskTypes.some(({ name }) => name === rest[0])) return <NotFound title="There is no such task type" what={rest[0]} taskId={rest[1]} />;
-      return <Old><SubmitPage chosen={rest[0]} taskId={rest[1]} from={query.get("from") ?? undefined} catalogue={catalogue} watch={watch} /></Old>;
+      return <TypesPage name={rest[0]} taskId={rest[1]} query={query} />;
   }
   return <NotFound title="There is no such page" what={`#/${[page, ...rest].join("/")}`} />;
 }

@@ -1,5 +1,6 @@
 // GraphiQL on the page at /graphql.
 import { createGraphiQLFetcher, type Fetcher } from "@graphiql/toolkit";
+import { HISTORY_PLUGIN } from "@graphiql/plugin-history";
 import { GraphiQL } from "graphiql";
 import { type DocumentNode, parse } from "graphql";
 import "graphiql/setup-workers/vite";
@@ -7,10 +8,16 @@ import "graphiql/style.css";
 import { createRoot } from "react-dom/client";
 import { HTTP_URL, SOCKET_URL } from "../api/address.ts";
 import { EXAMPLES } from "./examples.ts";
-import "./graphiql.css";
 import { apiKey, authorization } from "../api/key.ts";
+import { apply, preference } from "../app/preferences.ts";
 import { keepFresh } from "../people/sign-in.ts";
+import "../styles/tokens.css";
+import "../styles/shell.css";
+import "../styles/narrow.css";
+import { Icon, type IconName } from "../ui/icon.tsx";
+import "./graphiql.css";
 import { linkedOperation } from "./link.ts";
+import { OPERATIONS } from "./operations.tsx";
 import { withRenewedToken } from "./renewed-token.ts";
 
 // With the URL, not with our own client: the toolkit then sends the headers editor's headers in connection_init.
@@ -44,20 +51,47 @@ const EXAMPLE_TABS = EXAMPLES.map(({ query, variables = "" }) => ({ query, varia
 // A session that has ended leaves requests without a token, and the api's refusal says what to do.
 keepFresh(() => undefined);
 
-createRoot(document.getElementById("root")!).render(
-  <GraphiQL
-    fetcher={fetcher}
-    defaultTabs={operation ? [{ ...operation, headers: HEADERS }, ...EXAMPLE_TABS] : EXAMPLE_TABS}
-    {...(operation && { initialQuery: operation.query, initialVariables: operation.variables })}
-    defaultHeaders={HEADERS}
-    defaultEditorToolsVisibility={apiKey() ? "headers" : "variables"}
-    isHeadersEditorEnabled
-    shouldPersistHeaders={false}
-  >
-    <GraphiQL.Logo>
-      <a className="home" href={`./${back}`}>
-        {back ? "Back to the console" : "dask-graphql"}
+const PLUGINS = [OPERATIONS, HISTORY_PLUGIN];
+const FAVICON = document.querySelector<HTMLLinkElement>("link[rel=icon]")?.href ?? "";
+const PAGES: [hash: string, title: string, icon: IconName][] = [["#/tasks", "Tasks", "list"], ["#/types", "Task types", "types"], ["#/cluster", "Cluster", "cluster"]];
+
+/** The bar of the console, with the way back to the page that a link was followed from. */
+const Bar = () => (
+  <header className="topbar">
+    <a className="brand" href="./">
+      <img className="mark" src={FAVICON} alt="" />
+      <span className="name">dask-graphql</span>
+    </a>
+    <nav className="mainnav" aria-label="Pages">
+      {PAGES.map(([hash, title, icon]) => (
+        <a key={hash} href={`./${hash}`}>
+          <Icon name={icon} />
+          <span>{title}</span>
+        </a>
+      ))}
+      <a href="graphql" aria-current="page" onClick={(event) => event.preventDefault()}>
+        <Icon name="code" />
+        <span>GraphiQL</span>
       </a>
-    </GraphiQL.Logo>
-  </GraphiQL>,
+    </nav>
+    {back && <a className="end back" href={`./${back}`}>Back to the console</a>}
+  </header>
+);
+
+apply();
+createRoot(document.getElementById("root")!).render(
+  <>
+    <Bar />
+    <GraphiQL
+      fetcher={fetcher}
+      plugins={PLUGINS}
+      forcedTheme={preference("theme")}
+      defaultTabs={operation ? [{ ...operation, headers: HEADERS }, ...EXAMPLE_TABS] : EXAMPLE_TABS}
+      {...(operation && { initialQuery: operation.query, initialVariables: operation.variables })}
+      defaultHeaders={HEADERS}
+      defaultEditorToolsVisibility={apiKey() ? "headers" : "variables"}
+      isHeadersEditorEnabled
+      shouldPersistHeaders={false}
+    />
+  </>,
 );

@@ -1,5 +1,7 @@
 // The contents of a form: made from defaults, and read as GraphQL variables and as the task id's input.
 import { type Member, shapeOf, type UsedType } from "../api/task-types.ts";
+import { jsonFault } from "./json-fault.ts";
+import { withSeconds, ZONED, zonedOf, zonedText } from "./zone.ts";
 
 /** Text as typed. undefined: null or omitted. Objects by their members' names. */
 export type Draft = string | boolean | undefined | Draft[] | { [name: string]: Draft };
@@ -10,17 +12,20 @@ export type Drafts = Record<string, Draft>;
 export type Problems = Record<string, string>;
 
 const WHOLE = /^[+-]?\d+$/;
-const ZONED = /(Z|[+-]\d\d:\d\d)$/;
 const SAFE = 2n ** 53n;
 const FILE_ID = /^sha256:[0-9a-f]{64}$/;
 
-/** The drafts of the defaults, or of a task id's input. */
-export const draftsOf = (members: Member[], types: UsedType[], input: Record<string, unknown> = {}): Drafts =>
+/** How given values are written: as in a task id's input, or as in the variables of a request. */
+export type Spelling = "plain" | "wire";
+
+/** The drafts of the defaults, or of given values. */
+export const draftsOf = (members: Member[], types: UsedType[], given: Record<string, unknown> = {}, spelling: Spelling = "plain"): Drafts =>
   Object.fromEntries(
-    members.map(({ name, graphqlType, hasDefault, default: filledIn }) => [
-      name,
-      name in input || hasDefault ? draftOf(name in input ? input[name] : filledIn, graphqlType, types) : emptyDraft(graphqlType, types),
-    ]),
+    members.map(({ name, graphqlName, graphqlType, hasDefault, default: filledIn }) => {
+      const key = spelling === "wire" ? graphqlName : name;
+      if (key in given) return [name, draftOf(given[key], graphqlType, types, spelling)];
+      return [name, hasDefault ? draftOf(filledIn, graphqlType, types) : emptyDraft(graphqlType, types)];
+    }),
   );
 
 /** The draft of a field without a default. */
@@ -33,16 +38,16 @@ export function emptyDraft(graphqlType: string, types: UsedType[]): Draft {
   return name === "Boolean" ? false : "";
 }
 
-/** The draft of a value in the form of the task id's input. */
-export function draftOf(value: unknown, graphqlType: string, types: UsedType[]): Draft {
+/** The draft of a value. What does not fit its type, as an old link may say, becomes an empty field. */
+export function draftOf(value: unknown, graphqlType: string, types: UsedType[], spelling: Spelling = "plain"): Draft {
   if (value === null || value === undefined) return emptyDraft(graphqlType.replace(/!$/, ""), types);
   const { kind, name, type } = shapeOf(graphqlType, types);
-  if (kind === "list") return (value as unknown[]).map((item) => draftOf(item, name, types));
-  if (kind === "enum") return type!.members.find((member) => member.value === value)?.name;
-  if (kind === "object") return draftsOf(type!.fields, types, value as Record<string, unknown>);
+  if (kind === "list") return (Array.isArray(value) ? value : [value]).map((item) => draftOf(item, name, types, spelling));
+  if (kind === "enum") return type!.members.find((member) => (spelling === "wire" ? member.name : member.value) === value)?.name;
+  if (kind === "object") return draftsOf(type!.fields, types, Object(value) as Record<string, unknown>, spelling);
   if (name === "Boolean") return value === true;
   if (name === "JSON") return JSON.stringify(value, null, 1);
-  return name === "DateTime" ? String(value).replace(/Z$/, "") : String(value);
+  return name === "DateTime" ? zonedText(String(value)) : String(value);
 }
 
 interface Reading {
@@ -73,7 +78,7 @@ function readDraft(draft: Draft, graphqlType: string, types: UsedType[], problem
   const both = (value: unknown): Reading => ({ wire: value, plain: value });
   const { kind, nullable, name, type } = shapeOf(graphqlType, types);
   if (draft === undefined || (draft === "" && nullable)) {
-    if (!nullable) problems[path] = "Enter a value.";
+    if (!nullable) problems[path] = kind === "enum" ? "Choose one." : "Enter a value.";
     return both(null);
   }
   if (kind === "list") {
@@ -96,14 +101,14 @@ function readScalar(typed: string, name: string): Reading {
   if (name === "String") return both(typed);
   const trimmed = typed.trim();
   if (name === "FileId") {
-    if (!FILE_ID.test(trimmed)) throw new Error("Choose a file and wait until it is sent, or enter an id: sha256: and 64 lower-case hex digits.");
+    if (!FILE_ID.test(trimmed)) throw new Error("Choose a file and wait until it is sent, or paste a file id: sha256: and 64 lower-case hex digits.");
     return both(trimmed);
   }
   if (trimmed === "") throw new Error("Enter a value.");
   if (name === "Int") {
-    if (!WHOLE.test(trimmed)) throw new Error("Enter an integer.");
+    if (!WHOLE.test(trimmed)) throw new Error("Enter a whole number.");
     const value = Number(trimmed);
-    if (value < -(2 ** 31) || value >= 2 ** 31) throw new Error("An Int in GraphQL is from -2,147,483,648 to 2,147,483,647.");
+    if (value < -(2 ** 31) || value >= 2 ** 31) throw new Error("Enter -2,147,483,648 to 2,147,483,647.");
     return both(value);
   }
   if (name === "Float") {
@@ -112,21 +117,14 @@ function readScalar(typed: string, name: string): Reading {
   }
   if (name === "BigInt") {
     const bare = trimmed.replace(/[\s_,]/g, "");
-    if (!WHOLE.test(bare)) throw new Error("Enter an integer.");
+    if (!WHOLE.test(bare)) throw new Error("Enter a whole number.");
     const value = BigInt(bare);
     return { wire: String(value), plain: value >= -SAFE && value <= SAFE ? Number(value) : String(value) };
   }
   if (name === "JSON") return both(readJson(trimmed));
-  if (name === "DateTime") return both(ZONED.test(trimmed) ? trimmed : `${withSeconds(trimmed)}Z`);
+  if (name === "DateTime") return both(ZONED.test(trimmed) ? trimmed : zonedOf(trimmed));
   if (name === "Time") return both(withSeconds(trimmed));
   return both(name === "UUID" ? trimmed.toLowerCase() : trimmed);
-}
-
-/** Times of the browser's own fields in the api's form: `12:30` -> `12:30:00`, `12:30:05.5` -> `12:30:05.500000`. */
-function withSeconds(time: string): string {
-  const [whole = "", fraction = ""] = time.split(".");
-  const full = /:\d\d:\d\d$/.test(whole) ? whole : `${whole}:00`;
-  return Number(fraction) ? `${full}.${fraction.padEnd(6, "0")}` : full;
 }
 
 function readJson(typed: string): unknown {
@@ -138,6 +136,6 @@ function readJson(typed: string): unknown {
       return value;
     });
   } catch (why) {
-    throw why instanceof RangeError ? why : new Error("This is not valid JSON.");
+    throw why instanceof RangeError ? why : new Error(jsonFault(typed));
   }
 }

@@ -88,8 +88,9 @@ export function duration(milliseconds: number): string {
   if (milliseconds < 10_000) return `${(milliseconds / 1000).toFixed(1)} s`;
   if (milliseconds < 60_000) return `${Math.round(milliseconds / 1000)} s`;
   const seconds = Math.round(milliseconds / 1000);
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
-  return `${Math.floor(seconds / 3600)} h ${Math.floor(seconds / 60) % 60} min`;
+  if (seconds < 3600) return [`${Math.floor(seconds / 60)} min`, seconds % 60 > 0 && `${seconds % 60} s`].filter(Boolean).join(" ");
+  const minutes = Math.floor(seconds / 60) % 60;
+  return [`${Math.floor(seconds / 3600)} h`, minutes > 0 && `${minutes} min`].filter(Boolean).join(" ");
 }
 
 export function bytes(value: number): string {

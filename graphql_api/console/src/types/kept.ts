@@ -1,0 +1,97 @@
+// What a form keeps on this device: drafts for seven days, and which task types a caller has pinned or used.
+import { hashId } from "@dask-graphql/client";
+import { useSyncExternalStore } from "react";
+import type { Catalogue, TaskType } from "../api/task-types.ts";
+import type { Draft, Drafts } from "./draft.ts";
+
+const KEPT_MILLISECONDS = 7 * 24 * 3600 * 1000;
+/** More than people type; what is longer would take the place of everything else that the page keeps. */
+const LONGEST_DRAFT = 200_000;
+const RECENT = 5;
+/** Names of fields that nobody wants to find on a disk. */
+const SECRET = /passw|secret|token|credential|api_?key/i;
+
+type Caller = Catalogue["caller"];
+
+/** Callers of one device do not see each other's. */
+const place = (what: string, { name, tenant }: Caller) => `dask-graphql.${what} ${JSON.stringify([tenant, name])}`;
+
+/** A draft is of the fields that the form had: another release of the task type may have others. */
+const draftPlace = (caller: Caller, { name, arguments: members, types }: TaskType) =>
+  `${place("draft", caller)} ${name} ${hashId(JSON.stringify([members.map(({ graphqlName, graphqlType }) => [graphqlName, graphqlType]), types]))}`;
+
+export interface KeptDraft {
+  /** Milliseconds since 1970. */
+  at: number;
+  drafts: Drafts;
+}
+
+/** Reads, and forgets every draft that is too old. */
+export function keptDraft(caller: Caller, type: TaskType): KeptDraft | undefined {
+  for (const key of Object.keys(localStorage)) {
+    if (key.startsWith("dask-graphql.draft ") && (readJson<KeptDraft>(key)?.at ?? 0) < Date.now() - KEPT_MILLISECONDS) localStorage.removeItem(key);
+  }
+  return readJson<KeptDraft>(draftPlace(caller, type));
+}
+
+/** Returns when it was kept; undefined if there is no room, or storage is not permitted. */
+export function keepDraft(caller: Caller, type: TaskType, drafts: Drafts): number | undefined {
+  const at = Date.now();
+  const text = JSON.stringify({ at, drafts: withoutSecrets(drafts) });
+  if (text.length > LONGEST_DRAFT) return undefined;
+  try {
+    localStorage.setItem(draftPlace(caller, type), text);
+    return at;
+  } catch {
+    return undefined;
+  }
+}
+
+export const forgetDraft = (caller: Caller, type: TaskType): void => localStorage.removeItem(draftPlace(caller, type));
+
+function withoutSecrets(draft: Draft | Drafts): unknown {
+  if (Array.isArray(draft)) return draft.map(withoutSecrets);
+  if (typeof draft !== "object") return draft;
+  return Object.fromEntries(Object.entries(draft).filter(([name]) => !SECRET.test(name)).map(([name, item]) => [name, withoutSecrets(item)]));
+}
+
+function readJson<Value>(key: string): Value | undefined {
+  try {
+    return (JSON.parse(localStorage.getItem(key) ?? "null") as Value | null) ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export interface Chosen {
+  pinned: string[];
+  /** The one that was run last comes first. */
+  recent: string[];
+}
+
+const listeners = new Set<() => void>();
+const NOBODY = '{"pinned":[],"recent":[]}';
+
+const subscribe = (listener: () => void) => {
+  listeners.add(listener);
+  return () => void listeners.delete(listener);
+};
+
+export function useChosen(caller: Caller): Chosen {
+  const text = useSyncExternalStore(subscribe, () => localStorage.getItem(place("types", caller)) ?? NOBODY);
+  return JSON.parse(text) as Chosen;
+}
+
+function choose(caller: Caller, change: (chosen: Chosen) => Chosen): void {
+  const key = place("types", caller);
+  localStorage.setItem(key, JSON.stringify(change(readJson<Chosen>(key) ?? { pinned: [], recent: [] })));
+  for (const listener of listeners) listener();
+}
+
+export const togglePin = (caller: Caller, name: string): void =>
+  choose(caller, ({ pinned, recent }) => ({
+    recent, pinned: pinned.includes(name) ? pinned.filter((other) => other !== name) : [...pinned, name].sort(),
+  }));
+
+export const noteUse = (caller: Caller, name: string): void =>
+  choose(caller, ({ pinned, recent }) => ({ pinned, recent: [name, ...recent.filter((other) => other !== name)].slice(0, RECENT) }));
