@@ -25,8 +25,7 @@ export const Page = (props: PageProps) => (
 );
 
 function Named({ page, rest, query }: PageProps) {
-  const { catalogue, watch } = useSession();
-  const { taskTypes } = catalogue;
+  const { taskTypes } = useSession().catalogue;
   switch (page) {
     case "audit":
       return <AuditPage query={query} />;
@@ -52,9 +51,6 @@ function Moved({ to }: { to: string }) {
   useEffect(() => go(to, { replace: true }), [to]);
   return null;
 }
-
-/** A page that has not yet been drawn anew. */
-const Old = ({ children }: { children: React.ReactNode }) => <div className="old">{children}</div>;
 
 /** Shown if the address names something that does not exist (any more). */
 const NotFound = ({ title, what, taskId }: { title: string; what: string; taskId?: string | undefined }) => (
