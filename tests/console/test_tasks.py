@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from tests.browser import Windows, grave_findings
 from tests.system import System
@@ -179,6 +179,28 @@ async def test_a_long_list_has_few_rows_in_the_document_and_reads_on_as_it_is_sc
         saved = json.loads(Path(await (await download.value).path()).read_text())
         assert len(saved) == 200
         assert {tuple(task["tags"]) for task in saved} == {("long",)}
+
+
+async def test_the_first_three_steps_stand_in_place_of_an_empty_list(windows: Windows) -> None:
+    nothing = {"nodes": [], "totalCount": 0, "pageInfo": {"hasNextPage": False, "endCursor": None}}
+
+    async def answer(route: Route) -> None:
+        if "TaskList(" in (route.request.post_data or ""):
+            await route.fulfill(json={"data": {"tasks": nothing}})
+        else:
+            await route.fallback()
+
+    async with windows.open("about:blank") as page:
+        await page.route("**/graphql", answer)
+        await page.goto(f"{windows.base}/#/tasks")
+        steps = page.get_by_role("region", name="Start here").get_by_role("listitem")
+        await expect(steps).to_have_count(3)
+        await expect(steps.first).to_contain_text("1 worker is connected")
+        await expect(steps.nth(1).get_by_role("button", name="Draw the Mandelbrot set")).to_be_enabled()
+        assert await grave_findings(page) == []
+        await page.get_by_role("button", name="Skip").click()
+        await page.reload()
+        await expect(page.get_by_text("No tasks at the moment")).to_be_visible()
 
 
 async def test_a_view_is_kept_by_its_name(windows: Windows) -> None:

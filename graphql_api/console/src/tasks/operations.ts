@@ -73,3 +73,20 @@ export interface BulkPage {
     refused: { code: string; message: string; count: number }[];
   };
 }
+
+export const SCALES = "query TaskScales { taskTypes { name stats { runP95 } } }";
+
+export interface Scales {
+  taskTypes: { name: string; stats: { runP95: number | null } | null }[] | null;
+}
+
+export const HISTOGRAM = `query TaskHistogram($where: TaskFilter, $buckets: Int!) {
+  tasks(first: 1, where: $where) { histogram(buckets: $buckets) { from to count failed } }
+}`;
+
+export interface Bucket {
+  from: string;
+  to: string;
+  count: number;
+  failed: number;
+}

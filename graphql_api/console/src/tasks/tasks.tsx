@@ -15,6 +15,7 @@ import { COLUMNS, sortedBy, sortedHere, toggleColumn, useColumns } from "./colum
 import { Export, type Format } from "./export.tsx";
 import { FilterBar } from "./filter-bar.tsx";
 import { addressOf, isFiltered, OLDEST, readFilters, whereOf } from "./filters.ts";
+import { Histogram } from "./histogram.tsx";
 import { ListError, NoTasks } from "./list-states.tsx";
 import { NewBar } from "./new-bar.tsx";
 import { isOpen } from "./rows.ts";
@@ -152,6 +153,7 @@ export function TasksPage({ query }: { query: URLSearchParams }) {
                 <button type="button" onClick={() => setExporting({ selection: chosen.everything(where, total, filters), format: "JSON" })}>As JSON</button>
               </Menu>
             </FilterBar>
+            <Histogram where={where} filters={filters} total={stale ? null : total} />
             {reason && !loaded ? <ListError reason={reason} onRetry={() => void list.readAnew()} />
               : !loaded && !stale ? <Loading what="tasks" rows={8} />
               : isEmpty ? (busy ? <Loading what="tasks" rows={8} /> : <NoTasks filters={filters} kept={kept} looked={hasMore} onMore={() => void list.more()} />)
