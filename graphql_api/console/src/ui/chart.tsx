@@ -48,7 +48,7 @@ export function Chart({ title, heading: Heading = "h2", empty = "Nothing has bee
   const format = unitOf(unit).format;
   const known = series.some(({ values }) => values.some((value) => value !== null));
   return (
-    <section className="chartbox" aria-labelledby={id}>
+    <div className="chartbox" role="group" aria-labelledby={id}>
       <header>
         <Heading className="h3" id={id}>{title}</Heading>
         <p className="legend">
@@ -64,7 +64,7 @@ export function Chart({ title, heading: Heading = "h2", empty = "Nothing has bee
         </p>
       </header>
       {!known ? <p className="chartempty muted small">{empty}</p> : numbers ? <Numbers title={title} {...props} /> : <Drawing title={title} {...props} />}
-    </section>
+    </div>
   );
 }
 
