@@ -55,6 +55,7 @@ function Moved({ to }: { to: string }) {
 /** Shown if the address names something that does not exist (any more). */
 const NotFound = ({ title, what, taskId }: { title: string; what: string; taskId?: string | undefined }) => (
   <section className="card">
+    <h1 className="visually-hidden">Nothing at this address</h1>
     <Empty
       icon="inbox" title={title}
       actions={<>

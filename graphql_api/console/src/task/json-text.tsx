@@ -17,5 +17,5 @@ export function JsonText({ text, label }: { text: string; label: string }) {
     );
   }
   parts.push(text.slice(end));
-  return <pre className="codeblock" tabIndex={0} role="region" aria-label={label}>{parts}</pre>;
+  return <pre className="codeblock" tabIndex={0} role="group" aria-label={label}>{parts}</pre>;
 }
