@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Final
+from typing import Final, Literal
 
 import pytest
 from playwright.async_api import Page, expect
@@ -27,7 +27,12 @@ async def test_an_address_of_nothing_shows_nothing_else_in_its_place_and_old_one
         await expect(page.get_by_role("heading", name="There is no such page")).to_be_visible()
 
 
-WIDTHS: Final = {1440: ("light", "dark"), 768: (), 390: ("dark",), 320: ("light",)}
+WIDTHS: Final[dict[int, tuple[Literal["light", "dark"], ...]]] = {
+    1440: ("light", "dark"),
+    768: (),
+    390: ("dark",),
+    320: ("light",),
+}
 """The schemes in which axe looks at a page of each width."""
 
 
