@@ -26,7 +26,7 @@ PYTEST := $(BIN)/python -m pytest -n
 QUICK := (vital or not (slow or aws or browser)) and not (other_engine or oldest_engine)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-rest test-thorough test-pages test-aws docs bench bench-growth bench-profile bench-run bench-workloads bench-autoscaling fuzz audit audit-terraform deploy images destroy attack chaos soak lint types schema console
+.PHONY: help run test test-all test-rest test-thorough test-pages test-aws docs bench bench-growth bench-profile bench-run bench-changes bench-workloads bench-autoscaling fuzz audit audit-terraform deploy images destroy attack chaos soak lint types schema console
 .PHONY: lock pin-images test-latest test-images clean setup
 
 help: ## Lists the targets
@@ -115,6 +115,9 @@ bench-profile: $(VENV)/.bench ## Measures the processor time that a short task c
 
 bench-run: $(VENV)/.bench ## Compares run<Name>, submit and subscribe, and waitSeconds: latency and cost (ROUNDS=3)
 	@$(BIN)/python -m benchmarks.one_operation --rounds $(ROUNDS)
+
+bench-changes: $(VENV)/.bench ## Measures what subscriptions to tasksChanged cost an api node and Redis
+	@$(BIN)/python -m benchmarks.changes
 
 bench-workloads: $(VENV)/.test ## Measures time and memory of the example workloads, and of tables out and files in
 	@$(BIN)/python -m benchmarks.workloads
