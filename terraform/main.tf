@@ -121,6 +121,14 @@ locals {
 # The nodes --------------------------------------------------------------------------------------------------------------
 
 locals {
+  # Where clients reach the api: under their one name for it, or without a certificate under the load balancer's. Which
+  # of several names, or which of a certificate's, is not known here: then nodes take it from each request.
+  names = [for host in var.allowed_hosts : lower(host) if !strcontains(host, "*")]
+  public_url = (
+    length(var.allowed_hosts) == 1 && length(local.names) == 1 ? "${var.certificate_arn == "" ? "http" : "https"}://${local.names[0]}" :
+    length(var.allowed_hosts) == 0 && var.certificate_arn == "" ? "http://${lower(module.api.dns_name)}" : ""
+  )
+
   placement = {
     cluster_arn      = module.cluster.arn
     subnet_ids       = module.network.private_subnet_ids
@@ -146,6 +154,7 @@ module "api_node" {
     TRUSTED_PROXIES = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
     # Its health checks name a node by its address, which the node always takes for its own.
     ALLOWED_HOSTS = join(",", var.allowed_hosts)
+    PUBLIC_URL    = lookup(var.settings, "PUBLIC_URL", local.public_url)
   }
   stop_timeout_seconds = 60
   policies             = { results = data.aws_iam_policy_document.api.json }

@@ -33,14 +33,44 @@ run "defaults" {
     error_message = "A result that is kept for a day is deleted from the bucket after two at the latest."
   }
   assert {
+    condition     = local.public_url == ""
+    error_message = "Which name of the certificate clients use is not known."
+  }
+  assert {
     condition     = !contains(keys(local.environment), "REDIS_URL") && !contains(keys(local.environment), "TLS_KEY")
     error_message = "Secrets are in no plain environment."
+  }
+}
+
+run "a_domain" {
+  command = plan
+  variables {
+    allowed_hosts = ["api.example.com"]
+  }
+  assert {
+    condition     = local.public_url == "https://api.example.com"
+    error_message = "Links begin with the domain."
+  }
+}
+
+run "several_domains" {
+  command = plan
+  variables {
+    allowed_hosts = ["api.example.com", "*.example.org"]
+  }
+  assert {
+    condition     = local.public_url == ""
+    error_message = "Links begin with the name that each client uses."
   }
 }
 
 run "http_without_a_certificate" {
   variables {
     certificate_arn = ""
+  }
+  assert {
+    condition     = local.public_url == "http://${lower(module.api.dns_name)}"
+    error_message = "Links begin with the load balancer's name."
   }
   expect_failures = [check.keys_in_clear_text]
 }
