@@ -1,17 +1,23 @@
 // The table: real table semantics, whose rows are in the document only near what is in sight.
-import { type PointerEvent, type RefObject, useEffect, useRef } from "react";
+import { type PointerEvent, type RefObject, useEffect, useImperativeHandle, useRef } from "react";
 import { go } from "../app/route.ts";
 import { Icon } from "../ui/icon.tsx";
 import { type Column, sortedHere } from "./columns.ts";
 import { addressOf, type Filters, NEWEST, OLDEST } from "./filters.ts";
 import { Line } from "./line.tsx";
 import type { Row } from "./rows.ts";
-import type { VirtualRows } from "./virtual-rows.ts";
+import { useVirtualRows } from "./virtual-rows.ts";
 
 interface TableProps {
   rows: readonly Row[];
   body: RefObject<HTMLTableSectionElement | null>;
-  virtual: VirtualRows;
+  /** For the cursor's keys. */
+  handle: RefObject<TableHandle | null>;
+  density: string;
+  /** The index of the cursor's row; -1: there is none. */
+  cursorAt: number;
+  /** Called when the rows in the document come near the end of what is loaded. */
+  onEnd(): void;
   columns: readonly Column[];
   filters: Filters;
   /** -1: not known. */
@@ -30,13 +36,29 @@ interface TableProps {
   onFocusRow(taskId: string): void;
 }
 
+export interface TableHandle {
+  reveal(index: number): void;
+  /** The first row in the document. */
+  first: number;
+}
+
+/** Rows below what is in the document when the next page is read. */
+const AHEAD = 40;
+
+/** Scrolling renders this and no other part of the page. */
 export function TaskTable(props: TableProps) {
-  const { rows, body, virtual, columns, filters, total, now, isChosen, allChosen, someChosen, cursor, scale, menuId, onChoose, onChooseAll, onMenu, onFocusRow } = props;
+  const { rows, body, handle, density, cursorAt, onEnd, columns, filters, total, now, isChosen, allChosen, someChosen, cursor, scale, menuId, onChoose, onChooseAll, onMenu, onFocusRow } = props;
   const all = useRef<HTMLInputElement>(null);
   useEffect(() => {
     if (all.current) all.current.indeterminate = someChosen && !allChosen;
   }, [someChosen, allChosen]);
   const press = useLongPress(onChoose);
+  const virtual = useVirtualRows(rows.length, body, cursorAt, density);
+  useImperativeHandle(handle, () => ({ reveal: virtual.reveal, first: virtual.slots[0]?.index ?? 0 }));
+  const isNear = virtual.end >= rows.length - AHEAD;
+  useEffect(() => {
+    if (isNear) onEnd();
+  }, [isNear, onEnd]);
   const width = columns.length + 2;
   return (
     <table

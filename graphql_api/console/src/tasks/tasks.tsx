@@ -1,5 +1,5 @@
 // The page of all tasks.
-import { useEffect, useId, useMemo, useRef, useState } from "react";
+import { useCallback, useEffect, useId, useMemo, useRef, useState } from "react";
 import { useNow } from "../api/poll.ts";
 import { useKeys } from "../app/keyboard.ts";
 import { prefer, usePreference } from "../app/preferences.ts";
@@ -20,7 +20,7 @@ import { ListError, NoTasks } from "./list-states.tsx";
 import { NewBar } from "./new-bar.tsx";
 import { isOpen } from "./rows.ts";
 import { copyLink, RowMenu } from "./row-menu.tsx";
-import { TaskTable } from "./table.tsx";
+import { type TableHandle, TaskTable } from "./table.tsx";
 import { MOST_ROWS } from "./task-list.ts";
 import { hasStarted, started, Tour } from "./tour.tsx";
 import { useActions } from "./use-actions.tsx";
@@ -29,12 +29,8 @@ import { useScale } from "./use-scale.ts";
 import { useSelection } from "./use-selection.ts";
 import { useTaskList } from "./use-task-list.ts";
 import { Views } from "./views.tsx";
-import { useVirtualRows } from "./virtual-rows.ts";
 
 export { RecentTasks } from "./recent.tsx";
-
-/** Rows below what is in the document when the next page is read. */
-const AHEAD = 40;
 
 export function TasksPage({ query }: { query: URLSearchParams }) {
   const { catalogue, watch } = useSession();
@@ -62,7 +58,7 @@ export function TasksPage({ query }: { query: URLSearchParams }) {
   const shown = useMemo(() => sortedBy(rows.shown, sort, Date.now()), [rows.shown, local ? sort : ""]);
   const at = cursor === undefined ? -1 : shown.findIndex(({ taskId }) => taskId === cursor);
   const density = usePreference("density");
-  const virtual = useVirtualRows(shown.length, body, at, density);
+  const table = useRef<TableHandle>(null);
   const scale = useScale(rows.shown);
   const { shown: columns, hidden } = useColumns();
   const maySubmit = useMay("SUBMIT");
@@ -71,10 +67,10 @@ export function TasksPage({ query }: { query: URLSearchParams }) {
     if (rows.shown.length > 0) started();
   }, [rows.shown.length > 0]);
   // Rows that are sorted here would move with each page: a person asks for it.
-  const wantsMore = hasMore && !busy && !local && !reason && virtual.end >= shown.length - AHEAD && shown.length > 0;
-  useEffect(() => {
-    if (wantsMore) void list.more();
-  }, [wantsMore, list]);
+  const readsOn = hasMore && !busy && !local && !reason && shown.length > 0;
+  const onEnd = useCallback(() => {
+    if (readsOn) void list.more();
+  }, [readsOn, list]);
 
   const actions = useActions((action) => {
     if (action === "forget" || !("ids" in chosen.selection)) chosen.clear();
@@ -83,13 +79,12 @@ export function TasksPage({ query }: { query: URLSearchParams }) {
   // The cursor, by keys: the link of its row has the focus, so that Enter opens it.
   const moved = useRef(false);
   const move = (step: number) => {
-    const first = virtual.slots.find(({ index }) => index >= 0)?.index ?? 0;
-    const next = at < 0 ? Math.max(first, 0) : Math.min(shown.length - 1, Math.max(0, at + step));
+    const next = at < 0 ? (table.current?.first ?? 0) : Math.min(shown.length - 1, Math.max(0, at + step));
     const row = shown[next];
     if (!row) return;
     moved.current = true;
     setCursor(row.taskId);
-    virtual.reveal(next);
+    table.current?.reveal(next);
   };
   useEffect(() => {
     if (!moved.current) return;
@@ -170,7 +165,7 @@ export function TasksPage({ query }: { query: URLSearchParams }) {
                   />
                   <div {...hover}>
                     <TaskTable
-                      rows={shown} body={body} virtual={virtual} columns={columns} filters={filters} total={total ?? (hasMore ? -1 : shown.length)} now={now}
+                      rows={shown} body={body} handle={table} density={density} cursorAt={at} onEnd={onEnd} columns={columns} filters={filters} total={total ?? (hasMore ? -1 : shown.length)} now={now}
                       isChosen={chosen.isChosen} allChosen={allChosen} someChosen={isSelected(chosen.selection)} cursor={cursor} scale={scale.of} menuId={menuId}
                       onChoose={choose} onChooseAll={() => (allChosen ? chosen.clear() : chosen.set({ ids: allIds() }))} onMenu={setMenuRow} onFocusRow={setCursor}
                     />
