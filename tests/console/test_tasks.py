@@ -106,6 +106,7 @@ async def test_new_tasks_wait_while_one_is_selected(windows: Windows, pages_syst
         await expect(page.get_by_role("toolbar")).to_have_count(0)
 
 
+@pytest.mark.slow
 async def test_selected_tasks_are_run_again_and_forgotten(windows: Windows, pages_system: System) -> None:
     await refuse(pages_system, "GULL_1", "GULL_2", "GULL_3")
     async with windows.open("/#/tasks?type=refusing&q=GULL") as page:
@@ -143,6 +144,7 @@ async def test_the_list_is_used_by_keys_alone(windows: Windows, pages_system: Sy
         await page.wait_for_url(re.compile(f"#/tasks/{wanted}"))
 
 
+@pytest.mark.slow
 async def test_a_long_list_has_few_rows_in_the_document_and_reads_on_as_it_is_scrolled(
     windows: Windows, pages_system: System
 ) -> None:
