@@ -35,7 +35,7 @@ async def test_a_task_is_submitted_and_its_result_is_seen(windows: Windows) -> N
         await expect(number).to_have_text("1 100 087 778 366 101 931".replace(" ", "\u2009"))
         await expect(page.get_by_text("19 digits")).to_be_visible()
         async with page.expect_download() as download:
-            await page.get_by_role("button", name="Save digits").click()
+            await page.get_by_role("button", name="Save all digits").click()
         assert Path(await (await download.value).path()).read_text() == "1100087778366101931"
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
+import subprocess
 from pathlib import Path
 from typing import Final
 
@@ -215,3 +218,51 @@ async def test_a_task_that_is_computed_again_counts_its_waits_and_attempts_anew(
         summary = page.locator(".summary")
         await expect(summary).to_contain_text(re.compile(r"Done in .* m?s.*Waited .* m?s"))
         await expect(summary).not_to_contain_text("attempt")
+
+
+async def test_a_task_is_copied_as_a_program_and_run_again_by_a_key(windows: Windows, pages_system: System) -> None:
+    submitted = await pages_system.ask('mutation { submitTakeDefaults(colour: BLUE, text: "it\'s") { taskId } }')
+    task = submitted["submitTakeDefaults"]["taskId"]
+    await pages_system.result(task, "state")
+    async with windows.open(f"/#/tasks/{task}") as page:
+        await see_state(page, "SUCCEEDED")
+        await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+
+        async def copied(language: str) -> str:
+            await page.get_by_role("button", name="Copy as").click()
+            await page.get_by_role("button", name=language, exact=True).click()
+            return str(await page.evaluate("navigator.clipboard.readText()"))
+
+        # What is copied is the same task.
+        again = await pages_system.ask(await copied("GraphQL"))
+        assert again["submitTakeDefaults"] == {"taskId": task, "outcome": "CACHED"}
+        curl = subprocess.run(
+            shlex.split((await copied("curl")).replace("\\\n", "")),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        )
+        assert json.loads(curl.stdout)["data"]["submission"]["taskId"] == task
+        python = await copied("Python")
+        compile(python, "copied", "exec")
+        assert 'client.submit(\n    "take_defaults",\n' in python
+        assert 'client.run("take_defaults", {' in await copied("TypeScript")
+        assert (await copied("Link to this task")).endswith(f"#/tasks/{task}")
+
+        await page.get_by_role("heading", level=1).click()
+        await page.keyboard.press("r")
+        await expect(page.get_by_text("Running again")).to_be_visible()
+        await see_state(page, "SUCCEEDED")
+
+
+async def test_each_section_of_a_task_has_an_address(windows: Windows, pages_system: System) -> None:
+    got = await pages_system.ask("mutation { submitFibonacci(n: 1000) { taskId } }")
+    task = got["submitFibonacci"]["taskId"]
+    async with windows.open(f"/#/tasks/{task}/related", viewport=PHONE) as page:
+        sections = page.get_by_role("navigation", name="Sections")
+        await expect(sections.get_by_role("link", name="Related")).to_have_attribute("aria-current", "true")
+        await expect(page.get_by_role("region", name="Related")).to_be_in_viewport()
+        await sections.get_by_role("link", name="Timeline").click()
+        await expect(page).to_have_url(re.compile(f"#/tasks/{task}/timeline$"))
+        await expect(page.get_by_role("region", name="Timeline")).to_be_in_viewport()

@@ -82,7 +82,7 @@ export function Actions({ run: { taskId, state, type }, record }: ActionsProps) 
             <button key={language} type="button" onClick={() => void copy(submissionIn(language, type, record.input), language)}>{language}</button>
           ))}
           {type && <hr />}
-          <button type="button" onClick={copyLink}><Icon name="link" />Link to this task<kbd className="end">y</kbd></button>
+          <button type="button" onClick={copyLink}><Icon name="link" />Link to this task<kbd className="end" aria-hidden="true">y</kbd></button>
           <button type="button" onClick={() => void copy(taskId, "Id")}><Icon name="copy" />Task id</button>
         </Menu>
       )}

@@ -10,6 +10,7 @@ import type { TaskRun } from "./use-task.ts";
 
 /** A bar has its text inside if it is at least this wide, in percent. */
 const ROOMY = 22;
+const MESSAGE_CHARACTERS = 300;
 /** Nothing is too short to be seen. */
 const LEAST = 0.6;
 /** How far the axis may reach beyond now for what is still to come, as a share of what was. */
@@ -93,7 +94,7 @@ export function Timeline({ run, now }: { run: TaskRun; now: number }) {
               <li key={event.seq}>
                 <time dateTime={event.at}>{clock(event.at, true)}</time>
                 <span className="muted nowrap">+{duration(Date.parse(event.at) - start)}</span>
-                <span className="anywhere">{meaning(event)}{event.message && <span className="muted"> {event.message}</span>}</span>
+                <span className="anywhere">{meaning(event)}{event.message && <span className="muted"> {brief(event.message)}</span>}</span>
               </li>
             ))}
           </ol>
@@ -156,11 +157,14 @@ function barText({ from, to, open, end }: Attempt): string {
   return end?.kind === "LOST" ? `Worker lost after ${time}` : time;
 }
 
+/** The section about the error has the whole message. */
+const brief = (message: string): string => (message.length > MESSAGE_CHARACTERS ? `${message.slice(0, MESSAGE_CHARACTERS)}…` : message);
+
 /** What became of an attempt, in a sentence. */
 function endWords({ from, to, open, end }: Attempt, next: Attempt | undefined, worker: string | null | undefined): string {
   const time = duration(to - from);
   const place = worker ? ` on ${worker}` : "";
-  const reason = end?.message ? `: ${end.message}` : "";
+  const reason = end?.message ? `: ${brief(end.message)}` : "";
   const again = next ? ` Tried again ${duration(next.from - to)} later.` : "";
   if (open) return `Started at ${clock(from)}${place}.`;
   switch (end?.kind) {
