@@ -4,12 +4,31 @@ import { Empty, Loading } from "../ui/banner.tsx";
 import { address, go } from "./route.ts";
 import { useSession } from "./session.ts";
 
-const AuditPage = lazy(() => import("../people/audit.tsx").then((module) => ({ default: module.AuditPage })));
-const UsagePage = lazy(() => import("../people/usage.tsx").then((module) => ({ default: module.UsagePage })));
-const ClusterPage = lazy(() => import("../cluster/cluster.tsx").then((module) => ({ default: module.ClusterPage })));
-const TaskPage = lazy(() => import("../task/task.tsx").then((module) => ({ default: module.TaskPage })));
-const TasksPage = lazy(() => import("../tasks/tasks.tsx").then((module) => ({ default: module.TasksPage })));
-const TypesPage = lazy(() => import("../types/types-page.tsx").then((module) => ({ default: module.TypesPage })));
+const LOADERS = {
+  audit: () => import("../people/audit.tsx"),
+  usage: () => import("../people/usage.tsx"),
+  cluster: () => import("../cluster/cluster.tsx"),
+  task: () => import("../task/task.tsx"),
+  tasks: () => import("../tasks/tasks.tsx"),
+  types: () => import("../types/types-page.tsx"),
+};
+
+const AuditPage = lazy(() => LOADERS.audit().then((module) => ({ default: module.AuditPage })));
+const UsagePage = lazy(() => LOADERS.usage().then((module) => ({ default: module.UsagePage })));
+const ClusterPage = lazy(() => LOADERS.cluster().then((module) => ({ default: module.ClusterPage })));
+const TaskPage = lazy(() => LOADERS.task().then((module) => ({ default: module.TaskPage })));
+const TasksPage = lazy(() => LOADERS.tasks().then((module) => ({ default: module.TasksPage })));
+const TypesPage = lazy(() => LOADERS.types().then((module) => ({ default: module.TypesPage })));
+
+/** Loads the code of the page that an address names, while the catalogue is still asked for. */
+function loadAhead(hash: string): void {
+  const [page = "", shown] = hash.replace(/^#\/?/, "").split(/[/?]/);
+  const load = LOADERS[page === "tasks" && shown ? "task" : page === "submit" ? "types" : page in LOADERS ? (page as keyof typeof LOADERS) : "tasks"];
+  // The page itself says that it cannot be loaded.
+  load().catch(() => undefined);
+}
+
+loadAhead(location.hash);
 
 interface PageProps {
   page: string;

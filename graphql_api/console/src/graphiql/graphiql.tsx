@@ -74,7 +74,7 @@ const Bar = () => (
         <span>GraphiQL</span>
       </a>
     </nav>
-    {back && <a className="end back" href={`./${back}`}>Back to the console</a>}
+    {back && <a className="back" href={`./${back}`}>Back to the console</a>}
   </header>
 );
 

@@ -30,8 +30,6 @@ import { useSelection } from "./use-selection.ts";
 import { useTaskList } from "./use-task-list.ts";
 import { Views } from "./views.tsx";
 
-export { RecentTasks } from "./recent.tsx";
-
 export function TasksPage({ query }: { query: URLSearchParams }) {
   const { catalogue, watch } = useSession();
   const address = query.toString();
