@@ -1,6 +1,6 @@
 // The operations of the console and the types of their responses, as in schema.graphql.
 import type { TaskState } from "@dask-graphql/client";
-import type { Stream, TaskType } from "./task-types.ts";
+import type { Stream } from "./task-types.ts";
 
 export const STATES = ["QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"] as const satisfies TaskState[];
 
@@ -32,8 +32,6 @@ const TASK = `${LINE} version submissions worker expiresAt`;
 
 export const READ = `query Read($taskId: ID!) { task(taskId: $taskId) { ${TASK} } }`;
 
-export const STATE = "query State($taskId: ID!) { task(taskId: $taskId) { seq state } }";
-
 export interface Waiting {
   reason: "QUEUED_BEHIND" | "NO_WORKER" | "LAUNCHING" | "NOT_BEFORE" | "RETRY" | "LIMIT" | "PAUSED" | "SCHEDULER_AWAY";
   ahead: number | null;
@@ -41,25 +39,6 @@ export interface Waiting {
 }
 
 export const WAITING = "query Waiting($taskId: ID!) { task(taskId: $taskId) { waiting { reason ahead etaSeconds } } }";
-
-export const CANCEL = "mutation Cancel($taskId: ID!) { cancelTask(taskId: $taskId) { taskId } }";
-
-export const WITHDRAW = "mutation Withdraw($taskId: ID!) { withdrawTask(taskId: $taskId) { taskId } }";
-
-/** The final record with its whole result; without the result if the api no longer has the task type. */
-export const resultOf = (type: TaskType | undefined): string => `subscription Result($taskId: ID!) {
-  taskResult(taskId: $taskId) { ${TASK} ${type ? `result { ... on ${type.outputType} { ${type.selection} } }` : ""} }
-}`;
-
-/** The result of the run before, of a task that is computed again; null if there is none. */
-export const earlierOf = (type: TaskType): string => `query Earlier($taskId: ID!) {
-  task(taskId: $taskId) { state result { ... on ${type.outputType} { ${type.selection} } } }
-}`;
-
-/** The partial result of a running task, each time that it changes; nothing once the task has ended. */
-export const partialOf = (type: TaskType): string => `subscription Partial($taskId: ID!, $afterSeq: Int!) {
-  taskEvents(taskId: $taskId, afterSeq: $afterSeq) { task { partial { ... on ${type.outputType} { ${type.selection} } } } }
-}`;
 
 /** Every item of a stream as it comes. */
 export const itemsOf = (stream: Stream): string => `subscription Items($taskId: ID!, $after: String) {

@@ -1,5 +1,4 @@
 // Small components shared by the pages.
-import type { TaskState } from "@dask-graphql/client";
 import type { ReactNode } from "react";
 import type { Refusal } from "../api/client.ts";
 import { Banner } from "./banner.tsx";
@@ -38,8 +37,6 @@ export function RefusalView({ reason: { message, code }, actions }: { reason: Re
     </Banner>
   );
 }
-
-export const StateMark = ({ state }: { state: TaskState }) => <span className={`state ${state}`}>{state}</span>;
 
 /** Names and values, in two columns. */
 export const Facts = ({ children, className = "" }: { children: ReactNode; className?: string }) => <dl className={`facts ${className}`}>{children}</dl>;
