@@ -197,19 +197,22 @@ class Api(Starlette):
 
 class CompressionMiddleware:
     """Compresses large responses for clients that accept gzip. Not used for blobs, which are requested in ranges, nor
-    for pages, which are compressed at build time."""
+    for pages, which are small: their files are compressed at build time."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._gzip = GZipMiddleware(app, minimum_size=1_400, compresslevel=4)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        accepts_gzip = streams_parts = False
+        accepts_gzip = streams_parts = opens_page = False
         for name, value in scope["headers"]:
             accepts_gzip |= name == b"accept-encoding" and b"gzip" in value
             # Starlette excludes event streams only; other streams it would hold back until a block is full.
             streams_parts |= name == b"accept" and b"subscriptionspec" in value.lower()
-        await (self._gzip if accepts_gzip and not streams_parts else self._app)(scope, receive, send)
+            # Of a page, a HEAD has no body to compress, and would differ from its GET.
+            opens_page |= name == b"accept" and b"text/html" in value
+        plain = not accepts_gzip or streams_parts or opens_page
+        await (self._app if plain else self._gzip)(scope, receive, send)
 
 
 class GraphQLRoute:

@@ -157,7 +157,7 @@ async def test_a_foreign_page_embeds_nothing_by_a_token_that_the_server_does_not
 
 
 async def test_a_task_token_makes_links_that_end_with_it(api: Api) -> None:
-    made = await api.ask(f'mutation {{ createTaskToken(taskIds: ["{TASK_ID}"], expiresIn: 2) {{ token }} }}')
+    made = await api.ask(f'mutation {{ createTaskToken(taskIds: ["{TASK_ID}"], expiresIn: 4) {{ token }} }}')
     token = made["createTaskToken"]["token"]
     link = (await api.links(token))["page"]["href"]
     assert (await api.client.get(link)).status_code == 200
@@ -165,7 +165,7 @@ async def test_a_task_token_makes_links_that_end_with_it(api: Api) -> None:
         api.url, json={"query": LINKS.replace("60", "100000")}, headers={"Authorization": f"Bearer {token}"}
     )
     assert refused.json()["errors"][0]["extensions"]["argument"] == "expiresIn"
-    await asyncio.sleep(2)
+    await asyncio.sleep(4)
     assert (await api.client.get(link)).status_code == 401
 
 
