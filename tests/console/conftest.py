@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -47,7 +48,11 @@ async def pages_system(
             expose_tracebacks=True,
         )
 
-    yield await shared_systems.started("console", None, make)
+    system = await shared_systems.started("console", None, make)
+    yield system
+    # What a test leaves behind, as a failed one does, would take the one worker from the next.
+    with contextlib.suppress(OSError):
+        await system.ask("mutation { cancelTasks(where: {states: [QUEUED, RUNNING]}) { done } }")
     if request.node.stash.get(LAST_OF_ITS_SCOPE, False):
         await shared_systems.stop("console")
 

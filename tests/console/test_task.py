@@ -37,7 +37,7 @@ async def test_progress_is_seen_as_it_is_made(windows: Windows) -> None:
 async def test_what_a_task_prints_is_seen_while_it_runs_and_afterwards(windows: Windows, tmp_path: Path) -> None:
     async with windows.open("/#/types/talking") as page:
         await submit(page, "talking", folder=str(tmp_path), n="3")
-        await page.get_by_role("link", name="Open").click()
+        await page.get_by_role("link", name="Open", exact=True).click()
         log = page.get_by_role("list", name="Log lines")
         await expect(log.get_by_role("listitem")).to_contain_text(
             [re.compile("INFO.*prints 3"), re.compile("WARN.*logs 3")]
@@ -67,7 +67,7 @@ async def test_a_failure_is_shown_with_its_code_and_message(windows: Windows) ->
         alert = page.get_by_role("alert")
         await expect(alert).to_contain_text("ValueError: the tide is too low")
         await expect(alert).to_contain_text("TASK_FAILED")
-        await page.get_by_role("link", name="Open").click()
+        await page.get_by_role("link", name="Open", exact=True).click()
         error = page.get_by_role("region", name="Error", exact=True)
         await expect(error.get_by_role("heading", level=2)).to_have_text("ValueError: the tide is too low")
         frames = error.get_by_role("list", name=re.compile("^Stack"))
@@ -81,7 +81,7 @@ async def test_a_running_task_is_cancelled(windows: Windows, tmp_path: Path) -> 
     async with windows.open("/#/types/gated") as page:
         await submit(page, "gated", folder=str(tmp_path), n="1")
         await see_state(page, "RUNNING")
-        await page.get_by_role("link", name="Open").click()
+        await page.get_by_role("link", name="Open", exact=True).click()
         await page.get_by_role("button", name="Cancel").click()
         await see_state(page, "CANCELLED")
         await expect(page.get_by_role("list", name="What happened")).to_contain_text("Cancelled after")
@@ -117,7 +117,7 @@ async def test_the_timeline_shows_every_attempt(windows: Windows) -> None:
         # It divides by zero, and has two retries.
         await submit(page, "estimate_pi", samples="0")
         await see_state(page, "FAILED")
-        await page.get_by_role("link", name="Open").click()
+        await page.get_by_role("link", name="Open", exact=True).click()
         line = page.get_by_role("region", name="Timeline")
         attempts = line.get_by_role("list", name="What happened").get_by_role("listitem")
         await expect(attempts).to_contain_text(
@@ -140,15 +140,15 @@ async def test_two_windows_on_two_nodes_see_one_task(windows: Windows, pages_sys
     ):
         await submit(first, "gated", folder=str(tmp_path), n="2")
         await see_state(first, "RUNNING")
-        line = second.get_by_role("link").filter(has_text=str(tmp_path))
-        await line.click()
+        row = second.locator(".tasklist tbody tr").filter(has_text=str(tmp_path))
+        await row.get_by_role("link").click()
         await see_state(second, "RUNNING")
         (tmp_path / "gate-2").touch()
         for page in (first, second):
             await see_state(page, "SUCCEEDED")
             await expect(page.get_by_role("region", name="Result")).to_contain_text("2")
         # Another client recomputes it, and the open page shows that.
-        await first.get_by_label("run again").check()
+        await first.get_by_label("Use the saved result").uncheck()
         await submit(first, "gated")
         await expect(first.get_by_text("Running again.")).to_be_visible()
         await see_state(first, "SUCCEEDED")
@@ -167,7 +167,7 @@ async def test_a_page_waits_through_a_restart_of_its_api_node(
         await pages_system.start("api", 1)
         await see_state(page, "SUCCEEDED")
         await expect(page.get_by_text("No connection to the server")).to_be_hidden()
-        await page.get_by_role("link", name="Open").click()
+        await page.get_by_role("link", name="Open", exact=True).click()
         await expect(page.get_by_text("All 3 events")).to_be_visible()
 
 
