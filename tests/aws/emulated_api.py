@@ -469,6 +469,9 @@ def mend_ecs_services() -> None:
                 value = self._get_param(name)
                 if value is not None:
                     setattr(service, attribute, value)
+            # UpdateService begins a deployment of the revision that it names; moto's stays the first one.
+            for deployment in service.deployments:
+                deployment["taskDefinition"] = service.task_definition
             if not hasattr(service, "availability_zone_rebalancing"):
                 service.availability_zone_rebalancing = "DISABLED"
             return result
