@@ -142,7 +142,7 @@ async def test_the_installed_command_serves_both_pages(installed: tuple[Path, di
                 expect.set_options(timeout=PATIENCE_MILLISECONDS)
                 windows = Windows(browser, base)
                 async with windows.open("/") as page:
-                    await expect(page.get_by_role("button", name="Submit")).to_be_visible()
+                    await expect(page.get_by_role("heading", name="Start here")).to_be_visible()
                 async with windows.open("/graphql") as page:
                     await expect(page.locator(".graphiql-container")).to_be_visible()
                 assert windows.faults == []
