@@ -158,6 +158,7 @@ async def test_diagrams_are_drawn_without_another_origin(windows: Windows, page:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [390, 1440])
 async def test_no_page_of_the_site_is_wider_than_its_window(windows: Windows, site: Path, width: int) -> None:

@@ -106,6 +106,7 @@ def test_pip_builds_from_a_repository_without_node_what_the_wheel_contains(
     }
 
 
+@pytest.mark.nightly
 def test_a_wheel_can_be_built_without_the_pages(clone: Path, without_node: dict[str, str], tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(clone, copy, ignore=shutil.ignore_patterns("console", ".git"))

@@ -53,14 +53,14 @@ async def test_pages_sockets_and_streams_work_behind_a_proxy_as_the_page_sets_it
     base = f"http://{NAME}:{port}{prefix}/"
     async with api_node(settings) as url, start(block, NAME, port, httpx.URL(url).port or 0, tmp_path):
         windows = Windows(browser, f"http://{NAME}:{port}")
-        async with windows.open(f"{prefix}/") as page:
+        async with windows.open(f"{prefix}/#/types/fibonacci") as page:
             form = page.get_by_role("form", name="fibonacci")
             await form.get_by_label("n").first.fill("90")
             await form.get_by_role("button", name="Run", exact=True).click()
-            await expect(page.locator(".task header [role=status]")).to_have_text("QUEUED")
+            await expect(page.get_by_role("status", name="State")).to_have_text("Queued")
             assert page.url.startswith(f"{base}#/types/fibonacci/")
             assert await page.evaluate(TRANSPORTS, base) == [200, "connection_ack", ["clusterChanges"], 200]
-            await page.get_by_role("link", name="GraphiQL").click()
+            await page.get_by_role("navigation", name="Pages").get_by_role("link", name="GraphiQL").click()
             await expect(page.get_by_role("tab", name="Cluster")).to_be_visible()
             assert page.url == f"{base}graphql"
         assert windows.faults == []

@@ -306,6 +306,7 @@ async def test_a_socket_for_which_far_too_much_waits_is_ended_at_once(settings: 
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 async def test_a_slow_client_costs_little_memory_and_none_once_it_is_ended(tmp_path: Any) -> None:
     """With the real limits, in an api process of its own: a client reads 1 kB/s of 200 MB of results."""
     system = System(tmp_path, min_workers=0, max_workers=1)
