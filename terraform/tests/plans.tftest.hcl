@@ -196,6 +196,7 @@ run "alarms_reach_people" {
 }
 
 run "a_redis_without_credits" {
+  command = plan
   variables {
     redis_node_type = "cache.r7g.large"
   }

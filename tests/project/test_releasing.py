@@ -80,6 +80,7 @@ def test_the_recipe_gives_a_tag_with_the_changelog_as_its_message(clone: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_the_recipe_builds_the_version(clone: Path) -> None:
     for block in recipe():
