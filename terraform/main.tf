@@ -41,7 +41,7 @@ module "redis" {
   members              = var.redis_members
   snapshot_days        = var.redis_snapshot_days
   restore_snapshot     = var.redis_restore_snapshot
-  final_snapshot       = var.protect_data
+  final_snapshot       = var.redis_final_snapshot
   port                 = local.redis_port
   subnet_ids           = module.network.private_subnet_ids
   security_group_id    = module.network.security_group_ids["redis"]

@@ -28,7 +28,7 @@ variable "tags" {
 
 variable "protect_data" {
   type        = bool
-  description = "Refuses to destroy a bucket that contains results and a load balancer that is in use, and takes a last snapshot of Redis (`<name>-final`). Set it to false, and apply, before a destroy."
+  description = "Refuses to destroy a bucket that contains results and a load balancer that is in use. Set it to false, and apply, before a destroy."
   default     = false
 }
 
@@ -469,6 +469,12 @@ variable "redis_snapshot_days" {
     condition     = var.redis_snapshot_days >= 0 && var.redis_snapshot_days <= 35
     error_message = "redis_snapshot_days: 0 to 35."
   }
+}
+
+variable "redis_final_snapshot" {
+  type        = bool
+  description = "Takes the snapshot `<name>-final` of ElastiCache before it is destroyed. An older one of this name stops the destroy: delete it first, or set this to false, and apply."
+  default     = true
 }
 
 variable "redis_restore_snapshot" {

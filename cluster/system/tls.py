@@ -88,16 +88,17 @@ def check_certificates(settings: Settings) -> dict[str, str]:
 
 
 def certificate_days_left(settings: Settings) -> float:
-    """Days until the certificate of this node, or that of its authority, ends. No node starts after that.
+    """Days until the certificate of this node, or that of its authority, ends; negative once it has. No node starts
+    after that.
 
     Raises:
-        SettingError: as for `dask_security`.
+        SettingError: TLS_CA or TLS_CERT is missing or unreadable.
     """
-    texts = check_certificates(settings)
     from cryptography import x509
 
-    ends = [x509.load_pem_x509_certificate(texts[name].encode()).not_valid_after_utc for name in ("tls_ca", "tls_cert")]
-    return (min(ends) - datetime.datetime.now(datetime.UTC)) / datetime.timedelta(days=1)
+    texts = [_pem(name, getattr(settings, name)) for name in ("tls_ca", "tls_cert")]
+    end = min(x509.load_pem_x509_certificate(text.encode()).not_valid_after_utc for text in texts)
+    return (end - datetime.datetime.now(datetime.UTC)) / datetime.timedelta(days=1)
 
 
 def _shown(value: str) -> str:

@@ -7,7 +7,7 @@ oldest: a task that is submitted again, and even fails again, is not met twice.
 # No `from __future__ import annotations` here: Strawberry must see the types of this schema, not their names.
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 import strawberry
 from strawberry.types.field import StrawberryField
@@ -18,7 +18,7 @@ from cluster.store.record import TaskState
 from cluster.store.record_queries import Position
 from cluster.store.task_filter import EVERYTHING, TaskFilter
 from cluster.store.task_search import find_tasks
-from graphql_api.auth.callers import Scope
+from graphql_api.auth.callers import Caller, Scope
 from graphql_api.context import ApiInfo
 from graphql_api.execution.document_limits import BULK_PAGE
 from graphql_api.schema.arguments import given
@@ -105,38 +105,6 @@ async def act_on_page(
     return tally.result(page.end or begin, more=page.more)
 
 
-async def cancel_tasks(
-    info: ApiInfo, where: TaskFilterInput, first: First = strawberry.UNSET, after: After = strawberry.UNSET,
-    dry_run: DryRun = False,
-) -> BulkResult | None:  # fmt: skip
-    info.context.caller.require(Scope.CANCEL)
-    return await act_on_page(info, _cancel, where, OPEN, first, after, dry_run)
-
-
-async def withdraw_tasks(
-    info: ApiInfo, where: TaskFilterInput, first: First = strawberry.UNSET, after: After = strawberry.UNSET,
-    dry_run: DryRun = False,
-) -> BulkResult | None:  # fmt: skip
-    info.context.caller.require(withdraw_scope(info.context.caller))
-    return await act_on_page(info, _withdraw, where, OPEN, first, after, dry_run)
-
-
-async def retry_tasks(
-    info: ApiInfo, where: TaskFilterInput, first: First = strawberry.UNSET, after: After = strawberry.UNSET,
-    dry_run: DryRun = False,
-) -> BulkResult | None:  # fmt: skip
-    info.context.caller.require(Scope.SUBMIT)
-    return await act_on_page(info, retry_chunk, where, UNDONE, first, after, dry_run)
-
-
-async def forget_tasks(
-    info: ApiInfo, where: TaskFilterInput, first: First = strawberry.UNSET, after: After = strawberry.UNSET,
-    dry_run: DryRun = False,
-) -> BulkResult | None:  # fmt: skip
-    info.context.caller.require(Scope.CANCEL)
-    return await act_on_page(info, _forget, where, ENDED, first, after, dry_run)
-
-
 async def _cancel(info: ApiInfo, task_ids: Sequence[str], tally: Tally, dry_run: bool) -> None:
     node, actor, mode = info.context.node, info.context.caller.actor, decide_mode(info.context.caller)
     calls = [node.store.calls.end(task_id, actor, mode, dry_run=dry_run) for task_id in task_ids]
@@ -178,26 +146,39 @@ async def _forget(info: ApiInfo, task_ids: Sequence[str], tally: Tally, dry_run:
             tally.refuse(task_id, others_want("waiting until it expires"))
 
 
+def _resolver(act: Act, among: TaskFilter, scope_of: Callable[[Caller], Scope]) -> Callable[..., Awaitable[Any]]:
+    """The resolver of an operation on what is among these tasks, for callers with this scope."""
+
+    async def resolve(
+        info: ApiInfo, where: TaskFilterInput, first: First = strawberry.UNSET, after: After = strawberry.UNSET,
+        dry_run: DryRun = False,
+    ) -> BulkResult | None:  # fmt: skip
+        info.context.caller.require(scope_of(info.context.caller))
+        return await act_on_page(info, act, where, among, first, after, dry_run)
+
+    return resolve
+
+
 def bulk_fields() -> list[StrawberryField]:
     """The mutations of this module."""
     return [
         make_field(
-            "cancel_tasks", resolver=cancel_tasks,
+            "cancel_tasks", resolver=_resolver(_cancel, OPEN, lambda _: Scope.CANCEL),
             description="Cancels the open tasks that are meant, the newest first, as `cancelTask` does. Needs the "
             "scopes `cancel` and `read`.",
         ),
         make_field(
-            "withdraw_tasks", resolver=withdraw_tasks,
+            "withdraw_tasks", resolver=_resolver(_withdraw, OPEN, withdraw_scope),
             description="Takes back what the caller submitted, of the open tasks that are meant, as `withdrawTask` "
             "does. Needs `read` beside that one's scope.",
         ),
         make_field(
-            "retry_tasks", resolver=retry_tasks,
+            "retry_tasks", resolver=_resolver(retry_chunk, UNDONE, lambda _: Scope.SUBMIT),
             description="Submits the tasks that are meant and have failed or were cancelled again, the newest first, "
             "as `retryTask` does. Needs the scopes `submit` and `read`.",
         ),
         make_field(
-            "forget_tasks", resolver=forget_tasks,
+            "forget_tasks", resolver=_resolver(_forget, ENDED, lambda _: Scope.CANCEL),
             description="Deletes the tasks that are meant and have ended, as `forgetTask` does. Needs the scopes "
             "`cancel` and `read`.",
         ),

@@ -43,6 +43,7 @@ DEMANDED: Final = "DEMANDED"
 """Stage of the secret's version whose token Redis requires."""
 IMAGE_TAG: Final = "TF_VAR_image_tag"
 WAIT_SECONDS: Final = 1_200.0
+LOG_SECONDS: Final = 60.0
 POLL_SECONDS: Final = float(os.environ.get("DEPLOY_POLL_SECONDS", "5"))
 
 
@@ -285,6 +286,22 @@ def wait_for_services(found: dict[str, Any]) -> None:
             return
 
 
+def settled_lines(logs: Any, where: dict[str, str]) -> list[str]:
+    """The lines of a task that has ended. CloudWatch has them a moment later, not all at once, and none of a command
+    that prints nothing: what two looks in a row find is taken for all, and nothing after LOG_SECONDS."""
+    end, lines = time.monotonic() + LOG_SECONDS, list[str]()
+    while time.monotonic() < end:
+        before = lines
+        try:
+            lines = [event["message"] for event in logs.get_log_events(**where, startFromHead=True)["events"]]
+        except logs.exceptions.ResourceNotFoundException:
+            lines = []
+        if lines and lines == before:
+            break
+        time.sleep(POLL_SECONDS)
+    return lines
+
+
 def run_in_cluster(found: dict[str, Any], command: list[str]) -> str:
     """Runs `dask-graphql COMMAND` with a task in the cluster, because only nodes can reach Redis. Its output is read
     from the task's log, which is then deleted, as it may hold a key.
@@ -307,17 +324,11 @@ def run_in_cluster(found: dict[str, Any], command: list[str]) -> str:
         if task["lastStatus"] == "STOPPED":
             break
     where = {"logGroupName": f"/{found['name']}/api", "logStreamName": f"api/api/{arn.rpartition('/')[2]}"}
-    # CloudWatch has the lines a moment after the task has ended.
-    for _ in waited(f"the log {where['logStreamName']}"):
-        try:
-            lines = [event["message"] for event in logs.get_log_events(**where, startFromHead=True)["events"]]
-        except logs.exceptions.ResourceNotFoundException:
-            lines = []
-        if lines:
-            break
+    lines = settled_lines(logs, where)
     code = next((each.get("exitCode") for each in task["containers"] if each["name"] == "api"), None)
     text = "\n".join(lines)
-    logs.delete_log_stream(**where)
+    if lines:
+        logs.delete_log_stream(**where)
     if code != 0:
         raise Failed(f"dask-graphql {' '.join(command)} ended with {code}: {task.get('stoppedReason', '')}\n{text}")
     return text

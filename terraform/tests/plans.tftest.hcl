@@ -210,7 +210,6 @@ run "a_new_redis_begins_with_a_snapshot" {
   command   = plan
   state_key = "restored"
   variables {
-    protect_data           = true
     redis_restore_snapshot = "dask-graphql-final"
   }
   assert {

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Final
 
+import httpx
 import pytest
 from playwright.async_api import Browser, expect
 
@@ -51,7 +52,7 @@ async def pages_system(
     system = await shared_systems.started("console", None, make)
     yield system
     # What a test leaves behind, as a failed one does, would take the one worker from the next.
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(httpx.TransportError):
         await system.ask("mutation { cancelTasks(where: {states: [QUEUED, RUNNING]}) { done } }")
     if request.node.stash.get(LAST_OF_ITS_SCOPE, False):
         await shared_systems.stop("console")

@@ -433,6 +433,8 @@ end
 -- One field for all of it, so that an end costs one command. An api node adds them up within seconds and deletes the hash
 -- (history_keeper.py); without one, it expires.
 local ENDS_TTL = 7200000
+-- A task may make up its code, even from its input: beyond so many fields, new ones are counted without it.
+local MAX_ENDS_WITH_CODE = 1000
 
 -- Bucket 0 is less than a millisecond; bucket n is from 2 ^ ((n - 1) / 2) ms to 2 ^ (n / 2) ms (log_histogram.py).
 local function time_bucket(milliseconds)
@@ -445,9 +447,13 @@ local function count_end(state)
   local started_at = TASK.started_at
   local field = string.sub(state, 1, 1) .. ' ' .. (started_at and TASK.waited or '') .. ' '
     .. (started_at and time_bucket(NOW - started_at) or '') .. ' ' .. TASK.name .. ' ' .. (TASK.tenant or '') .. ' '
-    .. (TASK.code or '')
-  local key = SHARD .. ':ends:' .. math.floor(NOW / 60000)
-  if redis.call('HINCRBY', key, field, 1) == 1 then redis.call('PEXPIRE', key, ENDS_TTL) end
+  local key, code = SHARD .. ':ends:' .. math.floor(NOW / 60000), TASK.code or ''
+  if redis.call('HINCRBY', key, field .. code, 1) > 1 then return end
+  redis.call('PEXPIRE', key, ENDS_TTL)
+  if code ~= '' and redis.call('HLEN', key) > MAX_ENDS_WITH_CODE then
+    redis.call('HDEL', key, field .. code)
+    redis.call('HINCRBY', key, field, 1)
+  end
 end
 
 -- Ends the task: its state, its place in the lists, its last event, its time to live (0: for ever), unless its
@@ -481,7 +487,8 @@ local function end_with_error(state, attempt, error, ttl, event_limit, message)
   redis.call('HDEL', RECORD, 'result')
   set_field('error', error)
   -- A code of other characters, which only a task can have made up, is counted without a name.
-  TASK.code = state == 'FAILED' and string.match(error, '^{"code":"([%w_.-]+)"') or ''
+  local code = state == 'FAILED' and string.match(error, '^{"code":"([%w_.-]+)"') or ''
+  TASK.code = #code <= 64 and code or ''
   KEPT_BYTES = KEPT_BYTES + #error
   end_task(state, attempt, tonumber(ttl), event_limit, '', message)
 end

@@ -100,3 +100,18 @@ async def test_a_recomputed_task_counts_the_wait_of_its_new_run(store: Store) ->
     ends = await counted(store)
     assert sum(end.tasks for end in ends) == 2
     assert all(end.wait is not None and lower_bound(end.wait) < 1 for end in ends)
+
+
+async def test_codes_that_a_task_makes_up_do_not_make_a_minute_grow(store: Store) -> None:
+    tasks = range(1_100)
+    await store.run_many([store.calls.submit(task(number), "fibonacci", "1", b"{}") for number in tasks])
+    await store.run_many([store.calls.start(task(number), 1, "w") for number in tasks])
+    await store.run_many([store.calls.fail(task(number), 1, error(f"CODE_{number}", "no")) for number in tasks])
+    ends = await counted(store)
+    assert sum(end.tasks for end in ends) == len(tasks)
+    # Two minutes, if one has just begun.
+    assert len([end for end in ends if end.code]) in range(1_000, 1_101)
+    minute = await store.server_milliseconds() // 60_000
+    for at in (minute - 1, minute):
+        ends_of_minute = parse_end_counts(hash_fields(await store.command("HGETALL", store.calls.ends_key("a", at))))
+        assert len([end for end in ends_of_minute if end.code]) <= 1_000

@@ -56,6 +56,7 @@ def test_valid_certificates_are_accepted_as_files_and_as_text(folder: Path) -> N
 
 def test_the_days_that_are_left_are_those_of_the_certificate_that_ends_first(folder: Path) -> None:
     assert 0.9 < certificate_days_left(settings_of(folder)) < 1
+    assert certificate_days_left(settings_of(folder, tls_ca=str(folder / "old" / "ca.pem"))) < 0
     longer = folder / "longer"
     make_certificates(longer, days=30)
     paths = {name: str(longer / file) for name, file in FILES.items()}
