@@ -1,42 +1,11 @@
 // The operations of the console and the types of their responses, as in schema.graphql.
-import type { TaskState } from "@dask-graphql/client";
+import type { TaskState, TaskSummary } from "@dask-graphql/client";
 import type { Stream } from "./task-types.ts";
 
 export const STATES = ["QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"] as const satisfies TaskState[];
 
-export interface TaskLine {
-  taskId: string;
-  name: string;
-  input: unknown;
-  state: TaskState;
-  attempt: number;
-  seq: number;
-  progress: number | null;
-  submittedAt: string;
-  startedAt: string | null;
-  finishedAt: string | null;
-  error: { code: string; message: string; type: string | null; traceback: string | null } | null;
-}
-
-export interface Task extends TaskLine {
-  version: string;
-  submissions: number;
-  worker: string | null;
-  expiresAt: string | null;
-  result?: Record<string, unknown> | null;
-}
-
-const LINE = "taskId name input state attempt seq progress submittedAt startedAt finishedAt error { code message type traceback }";
-
-const TASK = `${LINE} version submissions worker expiresAt`;
-
-export const READ = `query Read($taskId: ID!) { task(taskId: $taskId) { ${TASK} } }`;
-
-export interface Waiting {
-  reason: "QUEUED_BEHIND" | "NO_WORKER" | "LAUNCHING" | "NOT_BEFORE" | "RETRY" | "LIMIT" | "PAUSED" | "SCHEDULER_AWAY";
-  ahead: number | null;
-  etaSeconds: number | null;
-}
+/** What a form takes from a task. */
+export const READ = "query Read($taskId: ID!) { task(taskId: $taskId) { name input } }";
 
 export const WAITING = "query Waiting($taskId: ID!) { task(taskId: $taskId) { waiting { reason ahead etaSeconds } } }";
 
@@ -46,27 +15,14 @@ export const itemsOf = (stream: Stream): string => `subscription Items($taskId: 
 }`;
 
 export interface TaskChange {
-  reset: boolean;
-  matches: boolean;
   taskId: string | null;
-  task: TaskLine | null;
+  task: Pick<TaskSummary, "taskId" | "name" | "state" | "submittedAt" | "finishedAt"> | null;
 }
 
-/** Every change of the tasks in a list; those that leave it with `matches: false`. */
+/** Every change of the tasks in a list, as far as a notification tells of it. */
 export const CHANGES = `subscription Changes($where: TaskFilter!) {
-  tasksChanged(where: $where) { reset matches taskId task { ${LINE} } }
+  tasksChanged(where: $where) { taskId task { taskId name state submittedAt finishedAt } }
 }`;
-
-export const TASKS = `query Tasks($first: Int!, $after: String, $where: TaskFilter) {
-  tasks(first: $first, after: $after, where: $where) {
-    edges { node { ${LINE} } }
-    pageInfo { hasNextPage endCursor }
-  }
-}`;
-
-export interface TaskPage {
-  tasks: { edges: { node: TaskLine }[]; pageInfo: { hasNextPage: boolean; endCursor: string | null } };
-}
 
 export interface Worker {
   name: string;

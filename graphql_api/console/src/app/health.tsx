@@ -4,7 +4,9 @@ import { counted } from "../ui/format.ts";
 import { Icon } from "../ui/icon.tsx";
 
 export function Health({ watch: { cluster, reason } }: { watch: ClusterWatch }) {
-  const [icon, words, more] = reason ? ["offline", "No connection", undefined] as const : healthOf(cluster);
+  const [icon, words, more] = !reason ? healthOf(cluster)
+    : reason.code === undefined ? ["offline", "No connection", undefined] as const
+    : ["idle", "Cluster not visible", undefined] as const;
   return (
     <span role="status">
       <a className="health" href="#/cluster" title={more ? `${words}, ${more}` : words}>

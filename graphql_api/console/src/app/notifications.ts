@@ -26,8 +26,8 @@ export function useNotifications(caller: string | undefined): void {
     if (!wanted || !caller || typeof Notification === "undefined" || Notification.permission !== "granted") return;
     const open = new Set<string>();
     return subscribe<{ tasksChanged: TaskChange }>(CHANGES, { where: { submittedBy: caller } }, {
-      next: ({ tasksChanged: { task } }) => {
-        if (!task) return;
+      next: ({ tasksChanged: { taskId, task } }) => {
+        if (!task) return void open.delete(taskId ?? ""); // it was deleted
         const ended = isFinal(task.state);
         // Only what was seen before it ended: a list that begins anew repeats old ends.
         if (!ended) open.add(task.taskId);
@@ -40,7 +40,7 @@ export function useNotifications(caller: string | undefined): void {
           go(address(["tasks", task.taskId]));
         };
       },
-      error: () => {},
+      error: () => undefined, // the frame tells that there is no connection; not everybody may watch lists
     });
   }, [wanted, caller]);
 }

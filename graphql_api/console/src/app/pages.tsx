@@ -23,7 +23,7 @@ const TypesPage = lazy(() => LOADERS.types().then((module) => ({ default: module
 /** Loads the code of the page that an address names, while the catalogue is still asked for. */
 function loadAhead(hash: string): void {
   const [page = "", shown] = hash.replace(/^#\/?/, "").split(/[/?]/);
-  const load = LOADERS[page === "tasks" && shown ? "task" : page === "submit" ? "types" : page in LOADERS ? (page as keyof typeof LOADERS) : "tasks"];
+  const load = LOADERS[page === "tasks" && shown ? "task" : page === "submit" ? "types" : Object.hasOwn(LOADERS, page) ? (page as keyof typeof LOADERS) : "tasks"];
   // The page itself says that it cannot be loaded.
   load().catch(() => undefined);
 }

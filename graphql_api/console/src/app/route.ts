@@ -17,7 +17,16 @@ export function useRoute(): Route {
   }, []);
   // Links of the first version, which people may have saved.
   const [path = "", query] = hash.replace(/^#task=/, "#/tasks/").replace(/^#\/?/, "").split("?");
-  return { parts: path.split("/").filter(Boolean).map(decodeURIComponent), query: new URLSearchParams(query) };
+  return { parts: path.split("/").filter(Boolean).map(decoded), query: new URLSearchParams(query) };
+}
+
+/** A part as it was before `address`; one that nobody has encoded stays as it is, and names nothing. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 /** An address of this page: `["tasks"]` and `{state: "failed"}` are `#/tasks?state=failed`; empty values are left out. */

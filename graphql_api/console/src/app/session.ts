@@ -1,7 +1,7 @@
 // Who uses the page, and whether the api answers: shared by the frame and all pages.
 import { createContext, use } from "react";
 import type { Refusal } from "../api/client.ts";
-import type { Catalogue, TaskType } from "../api/task-types.ts";
+import type { Catalogue } from "../api/task-types.ts";
 import type { ClusterWatch } from "../cluster/watch.ts";
 
 export interface SessionValue {
@@ -20,11 +20,14 @@ export function useSession(): SessionValue {
   return session;
 }
 
-export const useTaskType = (name: string | undefined): TaskType | undefined =>
-  useSession().catalogue.taskTypes.find((type) => type.name === name);
-
 /** Whether the caller has a scope; what it may not do stays visible, and says why. */
 export const useMay = (scope: "SUBMIT" | "PRIORITY" | "READ" | "CANCEL" | "ADMIN"): boolean => {
   const { scopes } = useSession().catalogue.caller;
   return scopes.includes(scope) || scopes.includes("ADMIN");
+};
+
+/** Why nothing can be changed now: there is no connection. Undefined also if the caller may not watch the cluster. */
+export const useOffline = (): string | undefined => {
+  const { reason } = useSession().watch;
+  return reason && reason.code === undefined ? "There is no connection to the server" : undefined;
 };

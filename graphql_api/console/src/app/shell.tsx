@@ -30,7 +30,7 @@ const NAVIGATION: { name: string; title: string; icon: IconName; keys: string; a
   { name: "usage", title: "Usage", icon: "chart", keys: "g u", admin: true },
 ];
 
-const TITLES = Object.fromEntries(NAVIGATION.map(({ name, title }) => [name, title]));
+const TITLES = new Map(NAVIGATION.map(({ name, title }) => [name, title]));
 
 /** @param failure why the last attempt to sign in failed. */
 export function Shell({ failure }: { failure: string | undefined }) {
@@ -49,7 +49,7 @@ export function Shell({ failure }: { failure: string | undefined }) {
   }, [reload?.count, refresh]);
 
   useEffect(() => {
-    document.title = `${TITLES[page] ?? "Console"} · dask-graphql`;
+    document.title = `${TITLES.get(page) ?? "Console"} · dask-graphql`;
     // Focus a new page, so that it is read from its top; the first page sets its own focus.
     if (shown.current !== page) main.current?.focus();
     shown.current = page;

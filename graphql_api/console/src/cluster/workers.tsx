@@ -3,6 +3,7 @@ import { useState } from "react";
 import { refusal, request } from "../api/client.ts";
 import type { Cluster, Worker } from "../api/operations.ts";
 import { useNow } from "../api/poll.ts";
+import { useOffline } from "../app/session.ts";
 import { address } from "../app/route.ts";
 import { Empty } from "../ui/banner.tsx";
 import { bytes, count, counted, duration, wholeTime } from "../ui/format.ts";
@@ -29,6 +30,7 @@ export function WorkersCard({ cluster, details, mayRetire }: WorkersCardProps) {
   /** Those that were retired here; the scheduler names them until they are gone. */
   const [retiring, setRetiring] = useState<ReadonlySet<string>>(new Set());
   const now = useNow(true);
+  const offline = useOffline();
   const known = new Map(details.map((detail) => [detail.name, detail]));
   const text = wanted.trim().toLowerCase();
   const found = workers.filter(({ name }) => text === "" || name.toLowerCase().includes(text) || known.get(name)?.runs.some((run) => run.name.includes(text)));
@@ -97,7 +99,7 @@ export function WorkersCard({ cluster, details, mayRetire }: WorkersCardProps) {
           actions={
             <>
               <button type="button" className="btn" onClick={() => setAsked(undefined)}>Keep it</button>
-              <button type="button" className="btn danger" onClick={() => void retire(asked)}>Retire</button>
+              <button type="button" className="btn danger" disabled={offline !== undefined} title={offline} onClick={() => void retire(asked)}>Retire</button>
             </>
           }
         >

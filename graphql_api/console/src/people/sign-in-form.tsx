@@ -59,7 +59,7 @@ export function SignInForm({ failure, onDone }: SignInFormProps) {
       {reason !== undefined && <p className="problem" role="alert"><Icon name="failed" /><span>You are not signed in: {reason}.</span></p>}
       {offered && (
         <>
-          <button type="button" className="btn primary tall" autoFocus onClick={() => void signIn(offered, stay)}>Continue with {providerName(offered)}</button>
+          <button type="button" className="btn primary tall" autoFocus onClick={() => void signIn(offered, stay).catch((why: unknown) => setReason(said(why)))}>Continue with {providerName(offered)}</button>
           <div className="or">or with an API key</div>
         </>
       )}

@@ -1,6 +1,6 @@
 // JSON as a tree that opens where it is clicked, with a search.
 import { type ReactNode, useDeferredValue, useMemo, useState } from "react";
-import { canCopy, copy } from "../task/copy.tsx";
+import { canCopy, copy } from "../ui/copy.tsx";
 import { count, counted } from "../ui/format.ts";
 import { Icon } from "../ui/icon.tsx";
 import { Marked } from "../ui/marked.tsx";

@@ -2,7 +2,7 @@
 import { useEffect, useState } from "react";
 import { type Refusal, refusal, request } from "../api/client.ts";
 import { ENDS } from "../api/operations.ts";
-import { CopyIcon } from "../task/copy.tsx";
+import { CopyIcon } from "../ui/copy.tsx";
 import { count, grouped, inTens } from "../ui/format.ts";
 import { Icon } from "../ui/icon.tsx";
 import { RefusalView } from "../ui/parts.tsx";

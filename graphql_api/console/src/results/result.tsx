@@ -1,7 +1,7 @@
 // A result by its type: a number, a picture, a download, a table, an array, a stream, a tree, a text.
 import { type ReactNode, useMemo, useState } from "react";
 import { shapeOf, type TaskType, type UsedType } from "../api/task-types.ts";
-import { CopyIcon } from "../task/copy.tsx";
+import { CopyIcon } from "../ui/copy.tsx";
 import { Icon } from "../ui/icon.tsx";
 import { Pager } from "../ui/pager.tsx";
 import { Fact, Facts } from "../ui/parts.tsx";

@@ -1,6 +1,6 @@
 // Texts: short ones as they are, long ones folded.
 import { useState } from "react";
-import { CopyIcon } from "../task/copy.tsx";
+import { CopyIcon } from "../ui/copy.tsx";
 import { count, counted } from "../ui/format.ts";
 import { Icon } from "../ui/icon.tsx";
 import { saveText } from "../ui/save.ts";

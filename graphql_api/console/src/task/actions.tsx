@@ -5,11 +5,11 @@ import { API_URL } from "../api/address.ts";
 import { refusal, request } from "../api/client.ts";
 import { useKeys } from "../app/keyboard.ts";
 import { address, go } from "../app/route.ts";
-import { useMay } from "../app/session.ts";
+import { useMay, useOffline } from "../app/session.ts";
 import { Icon } from "../ui/icon.tsx";
 import { Dialog, Menu } from "../ui/overlay.tsx";
 import { toast } from "../ui/toasts.tsx";
-import { canCopy, copy } from "./copy.tsx";
+import { canCopy, copy } from "../ui/copy.tsx";
 import { LANGUAGES, submissionIn } from "./copy-as.ts";
 import { CANCEL, FORGET, RETRY, type TaskRecord, WITHDRAW } from "./operations.ts";
 import type { TaskRun } from "./use-task.ts";
@@ -26,6 +26,7 @@ export function Actions({ run: { taskId, state, type }, record }: ActionsProps) 
   const [asked, setAsked] = useState(false);
   const mayRun = useMay("SUBMIT");
   const mayCancel = useMay("CANCEL");
+  const offline = useOffline();
   const ended = isFinal(state);
   const broken = state === "FAILED" || state === "CANCELLED";
   const link = `${API_URL}#/tasks/${taskId}`;
@@ -66,8 +67,8 @@ export function Actions({ run: { taskId, state, type }, record }: ActionsProps) 
   });
   const copyLink = () => void copy(link, "Link");
 
-  const why = !type ? `The task type ${record.name} is no longer there` : !mayRun ? "You may not start tasks" : undefined;
-  const whyNotCancel = mayCancel ? undefined : "You may not cancel tasks";
+  const why = offline ?? (!type ? `The task type ${record.name} is no longer there` : !mayRun ? "You may not start tasks" : undefined);
+  const whyNotCancel = offline ?? (mayCancel ? undefined : "You may not cancel tasks");
   useKeys({
     ...(ended && !why && { r: { what: "Run again", run: () => void runAgain() } }),
     ...(!ended && !whyNotCancel && { "Shift c": { what: "Cancel the task", run: () => void cancel() } }),
@@ -88,7 +89,7 @@ export function Actions({ run: { taskId, state, type }, record }: ActionsProps) 
       )}
       {ended && (
         <Menu className="btn icon" icon="more" title="More">
-          <button type="button" disabled={!mayCancel} title={whyNotCancel} onClick={() => setAsked(true)}>
+          <button type="button" disabled={Boolean(whyNotCancel)} title={whyNotCancel} onClick={() => setAsked(true)}>
             <Icon name="x" />Delete the task and its result
           </button>
         </Menu>
@@ -100,7 +101,7 @@ export function Actions({ run: { taskId, state, type }, record }: ActionsProps) 
         </button>
       )}
       {!ended && shared && (
-        <button type="button" className="btn danger" disabled={busy} title="Others who want this task still get its result" onClick={() => void withdraw()}>
+        <button type="button" className="btn danger" disabled={busy || Boolean(offline)} title={offline ?? "Others who want this task still get its result"} onClick={() => void withdraw()}>
           <Icon name="stop" />Withdraw
         </button>
       )}
@@ -114,7 +115,7 @@ export function Actions({ run: { taskId, state, type }, record }: ActionsProps) 
           title="Delete this task and its result?" onClose={() => setAsked(false)}
           actions={<>
             <button type="button" className="btn" onClick={() => setAsked(false)}>Keep it</button>
-            <button type="button" className="btn danger" disabled={busy} onClick={() => void forget()}>Delete</button>
+            <button type="button" className="btn danger" disabled={busy || Boolean(offline)} onClick={() => void forget()}>Delete</button>
           </>}
         >
           <p>Its record, result, timeline and log are deleted at once. This cannot be undone; the task can be run again with the same input.</p>

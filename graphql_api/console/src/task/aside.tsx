@@ -5,7 +5,7 @@ import { counted, dateTime, shortTime, wholeTime } from "../ui/format.ts";
 import { Icon } from "../ui/icon.tsx";
 import { Fact, Facts } from "../ui/parts.tsx";
 import { STATE_WORDS, stateKey } from "../ui/state.tsx";
-import { CopyIcon } from "./copy.tsx";
+import { CopyIcon } from "../ui/copy.tsx";
 import { JsonText } from "./json-text.tsx";
 import type { TaskRecord } from "./operations.ts";
 import type { TaskRun } from "./use-task.ts";

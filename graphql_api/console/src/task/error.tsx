@@ -5,7 +5,7 @@ import { address } from "../app/route.ts";
 import { Banner } from "../ui/banner.tsx";
 import { counted } from "../ui/format.ts";
 import { adviceOn } from "../ui/parts.tsx";
-import { CopyIcon } from "./copy.tsx";
+import { CopyIcon } from "../ui/copy.tsx";
 import type { TaskRecord } from "./operations.ts";
 import { type Frame, grouped, type Raised, raisedIn } from "./stack.ts";
 

@@ -1,17 +1,14 @@
 // The operations of the page of a task.
-import type { TaskEvent, TaskState } from "@dask-graphql/client";
-import type { TaskLine } from "../api/operations.ts";
+import type { TaskEvent, TaskFailure, TaskState, TaskSummary } from "@dask-graphql/client";
 import type { TaskType } from "../api/task-types.ts";
 
 /** The record of a task, without its result. */
-export interface TaskRecord extends TaskLine {
-  version: string;
+export interface TaskRecord extends Omit<TaskSummary, "error"> {
+  error: (TaskFailure & { traceback: string | null }) | null;
   submissions: number;
   submittedBy: string | null;
   cancelledBy: string | null;
   worker: string | null;
-  tags: string[];
-  expiresAt: string | null;
   /** Of all runs whose events are kept. */
   attempts: AttemptRecord[];
   /** How often it runs again after an error. */

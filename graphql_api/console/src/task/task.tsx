@@ -9,7 +9,7 @@ import { Icon } from "../ui/icon.tsx";
 import { STATE_WORDS } from "../ui/state.tsx";
 import { Actions } from "./actions.tsx";
 import { Details, InputView, Related } from "./aside.tsx";
-import { CopyId } from "./copy.tsx";
+import { CopyId } from "../ui/copy.tsx";
 import { ErrorSection } from "./error.tsx";
 import { TaskLogs } from "./logs.tsx";
 import { Advance, hasResult, LiveState, Reason, RunResult } from "./parts.tsx";

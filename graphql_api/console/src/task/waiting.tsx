@@ -1,7 +1,8 @@
 // Why a task waits, in a line of plain words.
+import type { Waiting } from "@dask-graphql/client";
 import { useEffect, useState } from "react";
 import { request } from "../api/client.ts";
-import { WAITING, type Waiting } from "../api/operations.ts";
+import { WAITING } from "../api/operations.ts";
 import { useNow } from "../api/poll.ts";
 import { useSession } from "../app/session.ts";
 import { Icon } from "../ui/icon.tsx";

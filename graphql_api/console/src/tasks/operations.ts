@@ -1,33 +1,14 @@
 // The operations of the list of tasks, and a task as the list keeps it.
-import type { TaskState } from "@dask-graphql/client";
-
-export interface Waiting {
-  reason: "QUEUED_BEHIND" | "NO_WORKER" | "LAUNCHING" | "NOT_BEFORE" | "RETRY" | "LIMIT" | "PAUSED" | "SCHEDULER_AWAY";
-  ahead: number | null;
-  etaSeconds: number | null;
-}
+import type { TaskState, TaskSummary, Waiting } from "@dask-graphql/client";
 
 /** A row as the api sends it. */
-export interface WireRow {
-  taskId: string;
-  name: string;
-  input: unknown;
-  state: TaskState;
-  attempt: number;
-  seq: number;
-  progress: number | null;
+export interface WireRow extends Omit<TaskSummary, "version"> {
   message: string | null;
   waiting: Waiting | null;
   submittedBy: string | null;
   cancelledBy: string | null;
   submissions: number;
   worker: string | null;
-  tags: string[];
-  submittedAt: string;
-  startedAt: string | null;
-  finishedAt: string | null;
-  expiresAt: string | null;
-  error: { code: string; message: string; type: string | null } | null;
 }
 
 const ROW = `taskId name input state attempt seq progress message waiting { reason ahead etaSeconds } submittedBy cancelledBy

@@ -2,20 +2,14 @@
 import { isFinal } from "@dask-graphql/client";
 import { useRef } from "react";
 import { address } from "../app/route.ts";
+import { copy } from "../ui/copy.tsx";
 import { Icon } from "../ui/icon.tsx";
-import { toast } from "../ui/toasts.tsx";
 import { addressOf, type Filters } from "./filters.ts";
 import { type Action, ACTIONS } from "./operations.ts";
 import type { Row } from "./rows.ts";
 import type { Actions } from "./use-actions.tsx";
 
-export const copyLink = (to: string): void => {
-  const link = new URL(to, location.href).href;
-  navigator.clipboard?.writeText(link).then(
-    () => toast({ kind: "succeeded", text: "The link was copied" }),
-    () => toast({ kind: "failed", text: `The browser does not let the page copy: ${link}` }),
-  );
-};
+export const copyLink = (to: string): void => void copy(new URL(to, location.href).href, "Link");
 
 export function RowMenu({ id, row, filters, actions }: { id: string; row: Row | undefined; filters: Filters; actions: Actions }) {
   const menu = useRef<HTMLDivElement>(null);

@@ -1,6 +1,6 @@
 // A list of tasks as pages and changes make it: pure functions, so that what moves and what waits is decided in one place.
-import { isFinal, type TaskState } from "@dask-graphql/client";
-import type { Waiting, WireRow } from "./operations.ts";
+import { isFinal, type TaskState, type Waiting } from "@dask-graphql/client";
+import type { WireRow } from "./operations.ts";
 
 /** A task in the list. Its input is kept as a text of bounded length: ten thousand tasks may be loaded. */
 export interface Row extends Omit<WireRow, "input"> {

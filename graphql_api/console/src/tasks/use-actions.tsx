@@ -1,7 +1,7 @@
 // Acts on tasks: at once, or after a question if it concerns many or the work of others; says what has come of it.
 import { type ReactNode, useState } from "react";
 import { refusal } from "../api/client.ts";
-import { useMay, useSession } from "../app/session.ts";
+import { useMay, useOffline } from "../app/session.ts";
 import { counted } from "../ui/format.ts";
 import { Dialog } from "../ui/overlay.tsx";
 import { toast } from "../ui/toasts.tsx";
@@ -32,12 +32,12 @@ export function useActions(onDone: (action: Action) => void): Actions {
   const [question, setQuestion] = useState<Question>();
   const [busy, setBusy] = useState(false);
   const [progress, setProgress] = useState<number>();
-  const offline = useSession().watch.reason !== undefined;
+  const offline = useOffline();
   const may = { SUBMIT: useMay("SUBMIT"), CANCEL: useMay("CANCEL") };
 
   const refusedBecause = (action: Action): string | undefined => {
     const { scope } = ACTIONS[action];
-    if (offline) return "There is no connection to the server";
+    if (offline) return offline;
     const allowed = action === "withdraw" ? may.SUBMIT || may.CANCEL : may[scope];
     return allowed ? undefined : `Your key does not allow this. An admin can add the scope ${scope}.`;
   };
@@ -78,7 +78,7 @@ export function useActions(onDone: (action: Action) => void): Actions {
       title={`${label}?`} onClose={() => setQuestion(undefined)}
       actions={<>
         <button type="button" className="btn" onClick={() => setQuestion(undefined)}>Keep them as they are</button>
-        <button type="button" className="btn primary" disabled={busy || question.tally.done === 0} onClick={() => void guarded(() => run(question.action, question.selection))}>
+        <button type="button" className="btn primary" disabled={busy || offline !== undefined || question.tally.done === 0} onClick={() => void guarded(() => run(question.action, question.selection))}>
           {busy && progress !== undefined ? `${progress} done …` : label}
         </button>
       </>}

@@ -6,6 +6,7 @@ import { READ } from "../api/operations.ts";
 import { argumentsOf, type Catalogue, type TaskType } from "../api/task-types.ts";
 import { graphiqlLink } from "../graphiql/link.ts";
 import { clock, counted, shortTime } from "../ui/format.ts";
+import { copy } from "../ui/copy.tsx";
 import { Icon } from "../ui/icon.tsx";
 import { Menu } from "../ui/overlay.tsx";
 import { RefusalView } from "../ui/parts.tsx";
@@ -157,7 +158,7 @@ export function RunForm({ type, caller, query, from, onStarted }: FormProps) {
   const copyLink = () => {
     const link = presetLink(type, wire);
     if (!link) return toast({ kind: "failed", text: "These values are too long for a link" });
-    void navigator.clipboard.writeText(link).then(() => toast({ kind: "succeeded", text: "Link copied: it opens this form with these values" }));
+    void copy(link, "Link to this form with these values");
   };
   const examples = members[0] ? (EXAMPLES[type.name] ?? []) : [];
   const left = summary.filter((path) => shown[path]);

@@ -1,7 +1,6 @@
 // How a task is run, beside its input: folded, as most runs need none of it.
 import { type Member } from "../api/task-types.ts";
-import { toast } from "../ui/toasts.tsx";
-import { Icon } from "../ui/icon.tsx";
+import { CopyIcon } from "../ui/copy.tsx";
 import type { Drafts, Problems } from "./draft.ts";
 import { Field } from "./fields.tsx";
 
@@ -54,12 +53,7 @@ export function Options({ drafts, problems, taskId, onChange }: OptionsProps) {
           {"id" in taskId ? (
             <span className="row small">
               <code data-testid="expected-id" className="muted">{taskId.id}</code>
-              <button
-                type="button" className="btn icon quiet slim" aria-label="Copy the task id" title="Copy the task id"
-                onClick={() => void navigator.clipboard.writeText(taskId.id).then(() => toast({ kind: "succeeded", text: "Task id copied" }))}
-              >
-                <Icon name="copy" />
-              </button>
+              <CopyIcon text={() => taskId.id} what="the task id" />
             </span>
           ) : (
             <span className="help">{taskId.why}</span>

@@ -3,7 +3,7 @@ import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import { refusal, request } from "../api/client.ts";
 import type { Catalogue, TaskType } from "../api/task-types.ts";
 import { address, go } from "../app/route.ts";
-import { useMay } from "../app/session.ts";
+import { useMay, useOffline } from "../app/session.ts";
 import { Banner, Loading } from "../ui/banner.tsx";
 import { duration } from "../ui/format.ts";
 import { Icon } from "../ui/icon.tsx";
@@ -94,6 +94,7 @@ function limits({ timeoutSeconds, retries }: TaskType): string {
 /** Only for those who may. */
 function PauseButton({ name, paused, onChange }: { name: string; paused: boolean | undefined; onChange(): void }) {
   const may = useMay("ADMIN");
+  const offline = useOffline();
   if (!may || paused === undefined) return null;
   const change = () =>
     request(paused ? RESUME : PAUSE, { name }).then(
@@ -104,7 +105,7 @@ function PauseButton({ name, paused, onChange }: { name: string; paused: boolean
       (why: unknown) => toast({ kind: "failed", text: refusal(why).message }),
     );
   return (
-    <button type="button" className="btn" onClick={() => void change()}>
+    <button type="button" className="btn" disabled={offline !== undefined} title={offline} onClick={() => void change()}>
       <Icon name={paused ? "play" : "pause"} />
       {paused ? "Resume" : "Pause"}
     </button>

@@ -135,16 +135,3 @@ function Drawing({ title, times, series, stacked = false, unit = "count", base =
     </div>
   );
 }
-
-/** A line in the height of a text, for a table or a figure; `label` says what it shows. */
-export function Spark({ values, tone = 1, label, width = "6rem" }: { values: (number | null)[]; tone?: Series["tone"]; label: string; width?: string }) {
-  const known = values.filter((value) => value !== null);
-  const xs = values.map((_, index) => index);
-  const place = placeOf(0, values.length - 1, 0, known.reduce((high, value) => Math.max(high, value), 1) * 1.05);
-  return (
-    <svg className="spark" viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" aria-label={label} style={{ width }}>
-      <path className={`area k${tone}`} d={areaPath(xs, values, values.map(() => 0), place)} />
-      <path className={`k${tone}`} d={linePath(xs, values, place)} />
-    </svg>
-  );
-}

@@ -1,6 +1,6 @@
 // Buttons that copy.
-import { toast } from "../ui/toasts.tsx";
-import { Icon, type IconName } from "../ui/icon.tsx";
+import { toast } from "./toasts.tsx";
+import { Icon, type IconName } from "./icon.tsx";
 
 /** Browsers have a clipboard only for pages from https: and localhost. */
 export const canCopy = isSecureContext;
