@@ -23,7 +23,11 @@ async def test_an_address_of_nothing_shows_nothing_else_in_its_place_and_old_one
         await expect(page.get_by_role("form")).to_have_count(0)
         await page.goto(f"{windows.base}/#/submit/fibonacci?from=1")
         await page.wait_for_url(re.compile(r"#/types/fibonacci\?from=1$"))
-        await page.goto(f"{windows.base}/#/nowhere")
+        for path in ("nowhere", "100%"):
+            await page.goto(f"{windows.base}/#/{path}")
+            await expect(page.locator("code", has_text=path)).to_be_visible()
+        await page.goto(f"{windows.base}/#/constructor")
+        await page.reload()
         await expect(page.get_by_role("heading", name="There is no such page")).to_be_visible()
 
 

@@ -13,7 +13,7 @@ from playwright.async_api import Browser, Page, WebSocketRoute, expect
 
 from graphql_api.auth.callers import Scope
 from tests.browser import Windows, all_findings
-from tests.console.steps import base_of, play, see_state, sign_in, submit
+from tests.console.steps import base_of, fill, play, see_state, sign_in, submit
 from tests.system import System
 from tests.task_modules.pictures import DOT
 
@@ -86,6 +86,10 @@ async def test_a_key_is_asked_for_kept_in_the_tab_and_sent_on_both_ways(
         await page.goto(f"{locked_windows.base}/graphql")
         await play(page, "Cluster")
         await expect(page.locator(".graphiql-response")).to_contain_text("submitPortrait")
+        # What GraphiQL keeps of it on the device has no key.
+        history = await page.evaluate("localStorage.getItem('graphiql:queries')")
+        assert "query Cluster" in history
+        assert locked.anna not in await page.evaluate("JSON.stringify(localStorage)")
     assert locked_windows.faults == []
 
 
@@ -101,10 +105,15 @@ async def test_who_stays_signed_in_is_known_in_a_new_tab_until_they_sign_out(
         other = await page.context.new_page()
         await other.goto(f"{locked_windows.base}/#/tasks")
         await expect(other.get_by_role("button", name="anna, account and settings")).to_be_visible()
+        await page.goto(f"{locked_windows.base}/#/types/portrait")
+        await fill(page, "portrait", name="Eve")
+        await expect(page.get_by_text(re.compile(r"^Draft of \d"))).to_be_visible()
+        await fill(page, "portrait", name="Eve again")
         await account.click()
         await page.get_by_role("button", name="Sign out").click()
         await expect(page.get_by_role("heading", name="Sign in to dask-graphql")).to_be_visible()
         assert await page.evaluate(KEPT, "localStorage") == 0
+        assert "Eve" not in await page.evaluate("JSON.stringify(localStorage)")
         # The other tab notices.
         await expect(other.get_by_role("heading", name="Sign in to dask-graphql")).to_be_visible()
 
@@ -138,6 +147,17 @@ async def test_pages_for_administrators_say_to_others_why_they_are_closed(
     assert locked_windows.faults == []
 
 
+async def test_a_key_without_the_scope_to_read_is_told_so_and_not_that_there_is_no_connection(
+    locked: Locked, locked_windows: Windows
+) -> None:
+    key = await locked.system.make_key("ci", scopes=frozenset({Scope.SUBMIT}))
+    async with locked_windows.open("/#/tasks") as page:
+        await enter(page, key)
+        await expect(page.get_by_role("main")).to_contain_text("requires the scope 'read'")
+        await expect(page.get_by_role("banner").get_by_role("status")).to_have_text("Cluster not visible")
+        await expect(page.get_by_text("No connection")).to_have_count(0)
+
+
 async def test_a_lost_connection_is_told_with_the_time_of_what_is_seen_and_comes_back(windows: Windows) -> None:
     sockets: list[WebSocketRoute] = []
     reachable = True
@@ -154,6 +174,8 @@ async def test_a_lost_connection_is_told_with_the_time_of_what_is_seen_and_comes
         await page.goto(f"{windows.base}/#/cluster")
         workers = page.get_by_role("link", name=re.compile("^Workers"))
         await expect(workers).to_be_visible()
+        retire = page.get_by_role("button", name=re.compile("^Retire ")).first
+        await expect(retire).to_be_enabled()
         reachable = False
         for socket in sockets:
             await socket.close(code=1012)
@@ -162,6 +184,8 @@ async def test_a_lost_connection_is_told_with_the_time_of_what_is_seen_and_comes
         await expect(bar).to_contain_text(re.compile(r"Next try in \d+ s"))
         # What was there stays.
         await expect(workers).to_be_visible()
+        await expect(retire).to_be_disabled()
         reachable = True
         await page.get_by_role("button", name="Try now").click()
         await expect(bar).to_have_count(0)
+        await expect(retire).to_be_enabled()

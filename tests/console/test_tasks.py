@@ -37,16 +37,20 @@ async def refuse(system: System, *codes: str, name: str = "submitRefusing") -> N
 
 
 async def test_the_list_is_live_and_filtered(windows: Windows, pages_system: System) -> None:
-    async with windows.open("/#/tasks?type=refusing&error=TIDE_TOO_LOW") as page:
-        await expect(page.get_by_text("No tasks match these filters")).to_be_visible()
+    await refuse(pages_system, "TIDE_FALLS")
+    async with windows.open("/#/tasks?type=refusing&error=TIDE_FALLS,TIDE_TOO_LOW") as page:
         await state_filter(page, "Failed").click()
+        await expect(state_filter(page, "Failed")).to_have_attribute("aria-pressed", "true")
+        # Whatever is asked for at the beginning has been.
+        await expect(rows(page)).to_have_count(1)
+        await expect(page.get_by_role("status").filter(has_text="Live")).to_be_visible()
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.post_data or "") if request.method == "POST" else None)
         await pages_system.ask(
             'mutation { submitRefusing(code: "TIDE_TOO_LOW") { taskId } submitFibonacci(n: 3) { taskId } }'
         )
-        await expect(rows(page)).to_have_count(1)
-        await expect(rows(page)).to_contain_text("TIDE_TOO_LOW")
+        await expect(rows(page)).to_have_count(2)
+        await expect(rows(page).first).to_contain_text("TIDE_TOO_LOW")
         # The changes brought the row: nothing was asked for again.
         assert not [query for query in asked if "TaskList(" in query]
 
@@ -157,11 +161,9 @@ async def test_a_long_list_has_few_rows_in_the_document_and_reads_on_as_it_is_sc
     async with windows.open("/#/tasks?tag=long") as page:
         await expect(rows(page).first).to_be_visible()
         table = page.get_by_role("table", name="Tasks, newest first")
-        for _ in range(60):
-            await page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
-            if await page.get_by_text("200 tasks", exact=True).count():
-                break
-            await page.wait_for_timeout(100)
+        scrolling = await page.evaluate("setInterval(() => scrollTo(0, document.documentElement.scrollHeight), 50)")
+        await expect(page.get_by_text("200 tasks", exact=True)).to_be_visible()
+        await page.evaluate("timer => clearInterval(timer)", scrolling)
         await expect(table).to_have_attribute("aria-rowcount", "201")
         await page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
         last = rows(page).last

@@ -2,7 +2,7 @@
 import { useState } from "react";
 import { apiKey } from "../api/key.ts";
 import type { Catalogue } from "../api/task-types.ts";
-import { forget, signedIn, signOut } from "../people/sign-in.ts";
+import { signedIn, signOut } from "../people/sign-in.ts";
 import { zoneName } from "../ui/format.ts";
 import { Icon, type IconName } from "../ui/icon.tsx";
 import { Dialog, Menu } from "../ui/overlay.tsx";
@@ -56,7 +56,7 @@ export function Account({ caller, more, onSignIn }: AccountProps) {
         {more.map(({ href, title, icon, phone }) => <a key={href} className={phone ? "phone-only" : undefined} href={href}><Icon name={icon} />{title}</a>)}
         <hr />
         <button type="button" onClick={onSignIn}><Icon name="key" />{hasKey ? "Use another key" : "Sign in"}</button>
-        {hasKey && <button type="button" onClick={signedIn() === undefined ? forget : signOut}><Icon name="logout" />Sign out</button>}
+        {hasKey && <button type="button" onClick={signOut}><Icon name="logout" />Sign out</button>}
       </Menu>
       {help && (
         <Dialog title="Keyboard" onClose={() => setHelp(false)} actions={<button type="button" className="btn" onClick={() => setHelp(false)}>Close</button>}>

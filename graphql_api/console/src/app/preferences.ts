@@ -1,5 +1,6 @@
 // What a person has chosen, kept on this device: the theme, the density of tables, the zone of times, single keys.
 import { useSyncExternalStore } from "react";
+import type { Catalogue } from "../api/task-types.ts";
 
 /** The first of each is the default. */
 const CHOICES = {
@@ -48,3 +49,6 @@ const subscribe = (listener: () => void) => {
 };
 
 export const usePreference = <Name extends keyof Choices>(name: Name): Choices[Name] => useSyncExternalStore(subscribe, () => preference(name));
+
+/** Where something of a caller is kept on this device: callers of one device do not see each other's. */
+export const placeOf = (what: string, { name, tenant }: Catalogue["caller"]): string => `dask-graphql.${what} ${JSON.stringify([tenant, name])}`;

@@ -124,6 +124,7 @@ interface RowProps {
 }
 
 function Row({ worker, detail, now, retiring, onRetire }: RowProps) {
+  const offline = useOffline();
   const { name, threads, memoryBytes, memoryLimitBytes } = worker;
   const starts = worker.state === "STARTING";
   const full = memoryLimitBytes > 0 ? memoryBytes / memoryLimitBytes : 0;
@@ -142,7 +143,7 @@ function Row({ worker, detail, now, retiring, onRetire }: RowProps) {
       <td className="num">{detail?.finished == null ? "–" : count(detail.finished)}</td>
       {onRetire && (
         <td className="num">
-          {!starts && <button type="button" className="btn quiet slim" aria-label={`Retire ${name}`} disabled={retiring} onClick={onRetire}>Retire</button>}
+          {!starts && <button type="button" className="btn quiet slim" aria-label={`Retire ${name}`} disabled={retiring || offline !== undefined} title={offline} onClick={onRetire}>Retire</button>}
         </td>
       )}
     </tr>

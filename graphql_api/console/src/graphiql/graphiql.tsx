@@ -19,6 +19,7 @@ import "./graphiql.css";
 import { linkedOperation } from "./link.ts";
 import { OPERATIONS } from "./operations.tsx";
 import { withRenewedToken } from "./renewed-token.ts";
+import { storageWithoutHeaders } from "./storage.ts";
 
 // With the URL, not with our own client: the toolkit then sends the headers editor's headers in connection_init.
 const send = createGraphiQLFetcher({ url: HTTP_URL, subscriptionUrl: SOCKET_URL });
@@ -51,6 +52,7 @@ const EXAMPLE_TABS = EXAMPLES.map(({ query, variables = "" }) => ({ query, varia
 // A session that has ended leaves requests without a token, and the api's refusal says what to do.
 keepFresh(() => undefined);
 
+const STORAGE = storageWithoutHeaders(HEADERS);
 const PLUGINS = [OPERATIONS, HISTORY_PLUGIN];
 const FAVICON = document.querySelector<HTMLLinkElement>("link[rel=icon]")?.href ?? "";
 const PAGES: [hash: string, title: string, icon: IconName][] = [["#/tasks", "Tasks", "list"], ["#/types", "Task types", "types"], ["#/cluster", "Cluster", "cluster"]];
@@ -92,6 +94,7 @@ createRoot(document.getElementById("root")!).render(
       defaultEditorToolsVisibility={apiKey() ? "headers" : "variables"}
       isHeadersEditorEnabled
       shouldPersistHeaders={false}
+      storage={STORAGE}
     />
   </>,
 );

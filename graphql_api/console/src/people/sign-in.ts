@@ -2,6 +2,8 @@
 // What it keeps ends with the tab, unless the person stays signed in on this device (api/key.ts).
 import { API_URL, HTTP_URL } from "../api/address.ts";
 import { apiKey, drop, keep, kept, onKeyChange, setApiKey, staysSignedIn } from "../api/key.ts";
+import { forgetGraphiql } from "../graphiql/storage.ts";
+import { forgetDrafts } from "../types/kept.ts";
 
 /** What `/auth/config` tells of the provider. */
 export interface Provider {
@@ -127,10 +129,12 @@ export function identity(): string {
   return session ? `${session.provider.issuer} ${session.subject}` : apiKey();
 }
 
-/** Forgets the tokens, and ends the session at the provider if it offers that (OpenID Connect RP-Initiated Logout). */
+/** Forgets the tokens and what was typed, and ends the session at the provider if it offers that (OpenID Connect RP-Initiated Logout). */
 export function signOut(): void {
   const session = read<Session>(SESSION);
   forget();
+  forgetDrafts();
+  forgetGraphiql();
   if (!session?.provider.endSessionEndpoint) return;
   const url = new URL(session.provider.endSessionEndpoint);
   const parameters = {

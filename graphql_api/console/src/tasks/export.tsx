@@ -1,15 +1,19 @@
 // Saves tasks as CSV or JSON: read in pages, so that a browser has no more than one of them and the file in memory.
 import type { TaskFilter } from "@dask-graphql/client";
 import { useEffect, useState } from "react";
-import { refusal, request } from "../api/client.ts";
+import { refusal } from "../api/client.ts";
 import { count } from "../ui/format.ts";
 import { Dialog } from "../ui/overlay.tsx";
+import { saveText } from "../ui/save.ts";
 import { toast } from "../ui/toasts.tsx";
 import { type Selection, wheresOf } from "./bulk.ts";
-import { LIST, type ListPage, type WireRow } from "./operations.ts";
+import type { ListPage, WireRow } from "./operations.ts";
+import { pageReader } from "./read-page.ts";
 
 /** Tasks in a file at most. */
-export const MOST_EXPORTED = 10_000;
+const MOST_EXPORTED = 10_000;
+/** Characters in a file at most: inputs may be long, and the file is made in the memory of the browser. */
+const MOST_CHARACTERS = 100_000_000;
 const PAGE = 100;
 
 export type Format = "CSV" | "JSON";
@@ -22,7 +26,7 @@ const FIELDS: [name: string, value: (row: WireRow) => unknown][] = [
 ];
 
 /** RFC 4180. A text that a spreadsheet would take for a formula gets a quote in front (OWASP, CSV injection). */
-export function csvCell(value: unknown): string {
+function csvCell(value: unknown): string {
   if (value === null || value === undefined) return "";
   const text = typeof value === "string" ? value : Array.isArray(value) ? value.join(" ") : JSON.stringify(value);
   const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
@@ -33,10 +37,11 @@ const lineOf = (row: WireRow, format: Format): string =>
   format === "CSV" ? FIELDS.map(([, value]) => csvCell(value(row))).join(",") : JSON.stringify(Object.fromEntries(FIELDS.map(([name, value]) => [name, value(row)])));
 
 async function* pages(wheres: TaskFilter[]): AsyncGenerator<WireRow[]> {
+  const read = pageReader();
   for (const where of wheres) {
     let after: string | null = null;
     do {
-      const { tasks }: ListPage = await request<ListPage>(LIST, { first: PAGE, after, where });
+      const tasks: ListPage["tasks"] = await read({ first: PAGE, after, where });
       yield tasks.nodes;
       after = tasks.pageInfo.hasNextPage ? tasks.pageInfo.endCursor : null;
     } while (after);
@@ -44,13 +49,9 @@ async function* pages(wheres: TaskFilter[]): AsyncGenerator<WireRow[]> {
 }
 
 function save(parts: string[], format: Format): void {
-  const [start, separator, end, media] = format === "CSV" ? [`${FIELDS.map(([name]) => name).join(",")}\r\n`, "\r\n", "\r\n", "text/csv"] : ["[\n", ",\n", "\n]\n", "application/json"];
-  const url = URL.createObjectURL(new Blob([start, ...parts.flatMap((part, at) => (at > 0 ? [separator, part] : [part])), end], { type: media }));
-  const link = document.createElement("a");
-  link.href = url;
-  link.download = `tasks-${new Date().toISOString().slice(0, 16).replace(/[-:]/g, "")}.${format.toLowerCase()}`;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  const [start, separator, end, media]: [string, string, string, string] = format === "CSV" ? [`${FIELDS.map(([name]) => name).join(",")}\r\n`, "\r\n", "\r\n", "text/csv"] : ["[\n", ",\n", "\n]\n", "application/json"];
+  const file = `tasks-${new Date().toISOString().slice(0, 16).replace(/[-:]/g, "")}.${format.toLowerCase()}`;
+  saveText([start, ...parts.flatMap((part, at) => (at > 0 ? [separator, part] : [part])), end], file, media);
 }
 
 /** Shows how far the export is, and lets a person stop it. */
@@ -61,15 +62,18 @@ export function Export({ selection, format, onEnd }: { selection: Selection; for
     const read = async () => {
       const parts: string[] = [];
       let number = 0;
+      let characters = 0;
       let cut = false;
       const separator = format === "CSV" ? "\r\n" : ",\n";
       for await (const rows of pages(wheresOf(selection))) {
         if (stopped) return;
         const fitting = rows.slice(0, MOST_EXPORTED - number);
-        if (fitting.length > 0) parts.push(fitting.map((row) => lineOf(row, format)).join(separator));
+        const part = fitting.map((row) => lineOf(row, format)).join(separator);
+        if (fitting.length > 0) parts.push(part);
+        characters += part.length;
         number += fitting.length;
         setDone(number);
-        cut = fitting.length < rows.length;
+        cut = fitting.length < rows.length || characters > MOST_CHARACTERS;
         if (cut) break;
       }
       save(parts, format);

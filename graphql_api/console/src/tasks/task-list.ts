@@ -1,7 +1,8 @@
 // The list of tasks that a page shows: pages of the api below each other, kept up to date by the changes that it announces.
 import type { TaskFilter } from "@dask-graphql/client";
-import { onDisconnect, type Refusal, refusal, request, subscribe } from "../api/client.ts";
-import { LIST, LIST_CHANGES, type ListChange, type ListPage, type WireRow } from "./operations.ts";
+import { onDisconnect, type Refusal, refusal, subscribe } from "../api/client.ts";
+import { LIST_CHANGES, type ListChange, type ListPage, type WireRow } from "./operations.ts";
+import { pageReader } from "./read-page.ts";
 import { type Change, EMPTY, isOpen, MOST_WAITING, type Row, type Rows, settled, unexpired, withChanges, withPage, withStart } from "./rows.ts";
 
 const PAGE = 100;
@@ -40,7 +41,7 @@ export class TaskList {
   private readonly listeners = new Set<() => void>();
   private readonly gathered = new Map<string, Change>();
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private pageSize = PAGE;
+  private readonly readPage = pageReader();
   private endCursor: string | null = null;
   /** Where the changes continue after a lost connection or a hidden tab. */
   private changesCursor: string | undefined;
@@ -141,18 +142,8 @@ export class TaskList {
 
   // Pages.
 
-  private async page(first: number, after: string | null, where: TaskFilter = this.where): Promise<ListPage["tasks"]> {
-    const orderBy = this.newestFirst ? "NEWEST_FIRST" : "OLDEST_FIRST";
-    for (;;) {
-      try {
-        const { tasks } = await request<ListPage>(LIST, { first: Math.min(first, this.pageSize), after, where, orderBy });
-        return tasks;
-      } catch (reason) {
-        // The inputs are long: fewer at a time.
-        if (refusal(reason).code !== "ANSWER_TOO_LARGE" || this.pageSize === 1) throw reason;
-        this.pageSize = Math.ceil(this.pageSize / 4);
-      }
-    }
+  private page(first: number, after: string | null, where: TaskFilter = this.where): Promise<ListPage["tasks"]> {
+    return this.readPage({ first, after, where, orderBy: this.newestFirst ? "NEWEST_FIRST" : "OLDEST_FIRST" });
   }
 
   /** Reads the first page, and puts it above what is loaded. Calls while it is read share the answer. */

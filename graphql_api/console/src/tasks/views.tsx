@@ -1,8 +1,9 @@
-// Saved views: names for addresses, kept on this device.
+// Saved views: names for addresses, kept on this device for the caller.
 import { useEffect, useState, useSyncExternalStore } from "react";
 import { request } from "../api/client.ts";
-import { inState } from "../cluster/watch.ts";
+import { placeOf } from "../app/preferences.ts";
 import { useSession } from "../app/session.ts";
+import { inState } from "../cluster/watch.ts";
 import { count } from "../ui/format.ts";
 import { Icon } from "../ui/icon.tsx";
 import { Dialog } from "../ui/overlay.tsx";
@@ -22,10 +23,8 @@ const BUILT_IN: readonly SavedView[] = [
   { name: "Failed today", address: addressOf(FAILED_TODAY) },
 ];
 
-const PLACE = "dask-graphql.views";
 const MOST = 20;
 const listeners = new Set<() => void>();
-const text = () => localStorage.getItem(PLACE) ?? "[]";
 const subscribe = (listener: () => void) => {
   listeners.add(listener);
   return () => void listeners.delete(listener);
@@ -41,8 +40,8 @@ function parse(json: string): SavedView[] {
   }
 }
 
-function keep(views: SavedView[]): void {
-  localStorage.setItem(PLACE, JSON.stringify(views.slice(-MOST)));
+function keepAt(place: string, views: SavedView[]): void {
+  localStorage.setItem(place, JSON.stringify(views.slice(-MOST)));
   for (const listener of listeners) listener();
 }
 
@@ -64,7 +63,9 @@ function useFailedToday(): number | null {
 }
 
 export function Views({ filters }: { filters: Filters }) {
-  const saved = parse(useSyncExternalStore(subscribe, text));
+  const place = placeOf("views", useSession().catalogue.caller);
+  const saved = parse(useSyncExternalStore(subscribe, () => localStorage.getItem(place) ?? "[]"));
+  const keep = (views: SavedView[]) => keepAt(place, views);
   const failedToday = useFailedToday();
   const [naming, setNaming] = useState(false);
   const here = addressOf(filters);

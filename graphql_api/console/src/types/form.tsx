@@ -5,6 +5,7 @@ import { type Refusal, refusal, request } from "../api/client.ts";
 import { READ } from "../api/operations.ts";
 import { argumentsOf, type Catalogue, type TaskType } from "../api/task-types.ts";
 import { graphiqlLink } from "../graphiql/link.ts";
+import { identity } from "../people/sign-in.ts";
 import { clock, counted, shortTime } from "../ui/format.ts";
 import { copy } from "../ui/copy.tsx";
 import { Icon } from "../ui/icon.tsx";
@@ -84,9 +85,11 @@ export function RunForm({ type, caller, query, from, onStarted }: FormProps) {
 
   const changed = useRef<Drafts>(undefined);
   useEffect(() => {
+    const owner = identity();
     const keep = () => {
       if (!changed.current) return;
-      setKeptAt(keepDraft(caller, type, changed.current));
+      // Who has signed out meanwhile leaves nothing behind.
+      if (identity() === owner) setKeptAt(keepDraft(caller, type, changed.current));
       changed.current = undefined;
     };
     const timer = setInterval(keep, KEEP_MILLISECONDS);

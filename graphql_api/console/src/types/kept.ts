@@ -2,23 +2,25 @@
 import { hashId } from "@dask-graphql/client";
 import { useSyncExternalStore } from "react";
 import type { Catalogue, TaskType } from "../api/task-types.ts";
+import { placeOf } from "../app/preferences.ts";
 import type { Draft, Drafts } from "./draft.ts";
 
 const KEPT_MILLISECONDS = 7 * 24 * 3600 * 1000;
 /** More than people type; what is longer would take the place of everything else that the page keeps. */
-const LONGEST_DRAFT = 200_000;
+const LONGEST_DRAFT = 100_000;
+/** Older ones make room: a browser keeps about 5 million characters for all that a page stores. */
+const MOST_DRAFTS = 20;
 const RECENT = 5;
 /** Names of fields that nobody wants to find on a disk. */
 const SECRET = /passw|secret|token|credential|api_?key/i;
 
 type Caller = Catalogue["caller"];
 
-/** Callers of one device do not see each other's. */
-const place = (what: string, { name, tenant }: Caller) => `dask-graphql.${what} ${JSON.stringify([tenant, name])}`;
+const DRAFT = "dask-graphql.draft ";
 
 /** A draft is of the fields that the form had: another release of the task type may have others. */
 const draftPlace = (caller: Caller, { name, arguments: members, types }: TaskType) =>
-  `${place("draft", caller)} ${name} ${hashId(JSON.stringify([members.map(({ graphqlName, graphqlType }) => [graphqlName, graphqlType]), types]))}`;
+  `${placeOf("draft", caller)} ${name} ${hashId(JSON.stringify([members.map(({ graphqlName, graphqlType }) => [graphqlName, graphqlType]), types]))}`;
 
 export interface KeptDraft {
   /** Milliseconds since 1970. */
@@ -26,11 +28,13 @@ export interface KeptDraft {
   drafts: Drafts;
 }
 
-/** Reads, and forgets every draft that is too old. */
+/** Reads, and forgets every draft that is too old, or one of too many. */
 export function keptDraft(caller: Caller, type: TaskType): KeptDraft | undefined {
-  for (const key of Object.keys(localStorage)) {
-    if (key.startsWith("dask-graphql.draft ") && (readJson<KeptDraft>(key)?.at ?? 0) < Date.now() - KEPT_MILLISECONDS) localStorage.removeItem(key);
-  }
+  const drafts = Object.keys(localStorage).filter((key) => key.startsWith(DRAFT)).map((key) => ({ key, at: readJson<KeptDraft>(key)?.at ?? 0 }));
+  drafts.sort((one, other) => other.at - one.at);
+  drafts.forEach(({ key, at }, index) => {
+    if (at < Date.now() - KEPT_MILLISECONDS || index >= MOST_DRAFTS) localStorage.removeItem(key);
+  });
   return readJson<KeptDraft>(draftPlace(caller, type));
 }
 
@@ -45,6 +49,11 @@ export function keepDraft(caller: Caller, type: TaskType, drafts: Drafts): numbe
   } catch {
     return undefined;
   }
+}
+
+/** Of all callers: who signs out leaves nothing that was typed behind. */
+export function forgetDrafts(): void {
+  for (const key of Object.keys(localStorage)) if (key.startsWith(DRAFT)) localStorage.removeItem(key);
 }
 
 export const forgetDraft = (caller: Caller, type: TaskType): void => localStorage.removeItem(draftPlace(caller, type));
@@ -78,12 +87,12 @@ const subscribe = (listener: () => void) => {
 };
 
 export function useChosen(caller: Caller): Chosen {
-  const text = useSyncExternalStore(subscribe, () => localStorage.getItem(place("types", caller)) ?? NOBODY);
+  const text = useSyncExternalStore(subscribe, () => localStorage.getItem(placeOf("types", caller)) ?? NOBODY);
   return JSON.parse(text) as Chosen;
 }
 
 function choose(caller: Caller, change: (chosen: Chosen) => Chosen): void {
-  const key = place("types", caller);
+  const key = placeOf("types", caller);
   localStorage.setItem(key, JSON.stringify(change(readJson<Chosen>(key) ?? { pinned: [], recent: [] })));
   for (const listener of listeners) listener();
 }
