@@ -21,12 +21,12 @@ pytestmark = pytest.mark.browser
 
 async def test_a_picture_is_drawn_in_tiles_and_shown(windows: Windows) -> None:
     async with windows.open("/#/types/mandelbrot") as page:
-        await submit(page, "mandelbrot", width="800", depth="400")
+        await submit(page, "mandelbrot", width="400", depth="400")
         growing = page.get_by_role("region", name="Result so far").get_by_role("img")
         await expect(growing).to_be_visible()
         picture = page.get_by_role("region", name="Result", exact=True).get_by_role("img", name="mandelbrot-png")
         await expect(picture).to_be_visible()
-        assert await picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [800, 600]
+        assert await picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [400, 300]
         await page.get_by_role("button", name="Larger").click()
         await expect(page.get_by_role("region", name="mandelbrot-png, enlarged")).to_be_visible()
 
