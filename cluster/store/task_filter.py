@@ -40,6 +40,8 @@ class TaskFilter:
         min_run_seconds, max_run_seconds: how long its newest attempt ran, bounds included; a task that has not ended,
             or that no worker began, does not match.
         worker: the name of the worker of its newest attempt.
+        finished_since, finished_until: it ended at or after the first and before the second, milliseconds since 1970; a
+            task that has not ended does not match.
     """
 
     states: frozenset[TaskState] | None = None
@@ -56,6 +58,8 @@ class TaskFilter:
     min_run_seconds: float | None = None
     max_run_seconds: float | None = None
     worker: str | None = None
+    finished_since: int | None = None
+    finished_until: int | None = None
 
     def matches(self, record: Record, may_know: Callable[[Actor], bool] = anybody) -> bool:
         """Whether a task meets the conditions.
@@ -73,6 +77,7 @@ class TaskFilter:
             and (self.tags is None or not self.tags.isdisjoint(record.tags))
             and (self.worker is None or record.worker == self.worker)
             and self._runs_as_long(record)
+            and self._ended_then(record)
             and (self.submitted_by is None or _is_by(record, self.submitted_by, may_know))
             and (self.error_code is None or _error_code(record) == self.error_code)
             and (self.error_codes is None or _error_code(record) in self.error_codes)
@@ -98,12 +103,20 @@ class TaskFilter:
         seconds = (record.finished_at - record.started_at) / 1000
         return (shortest is None or seconds >= shortest) and (longest is None or seconds <= longest)
 
+    def _ended_then(self, record: Record) -> bool:
+        since, until = self.finished_since, self.finished_until
+        if since is None and until is None:
+            return True
+        at = record.finished_at
+        return at is not None and (since is None or at >= since) and (until is None or at < until)
+
     @property
     def of_changes(self) -> TaskFilter:
         """This filter without what a change of a task does not tell, but its record does."""
         return replace(
-            self, error_code=None, error_codes=None, text=None, worker=None, min_run_seconds=None, max_run_seconds=None
-        )
+            self, error_code=None, error_codes=None, text=None, worker=None, min_run_seconds=None, max_run_seconds=None,
+            finished_since=None, finished_until=None,
+        )  # fmt: skip
 
     def spans(self, submitted_at: int) -> bool:
         """Whether this time is in the span of `since` and `until`."""

@@ -75,6 +75,13 @@ class TaskFilterInput:
     worker: str | None = strawberry.field(
         default=strawberry.UNSET, description="The latest attempt ran, or runs, on the worker of this name."
     )
+    finished_after: datetime.datetime | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="Ended at this time or later. With either bound, tasks that have not ended are not meant.",
+    )
+    finished_before: datetime.datetime | None = strawberry.field(
+        default=strawberry.UNSET, description="Ended before this time."
+    )
 
 
 def to_task_filter(where: TaskFilterInput | None, place: str = "where") -> TaskFilter:
@@ -111,6 +118,8 @@ def to_task_filter(where: TaskFilterInput | None, place: str = "where") -> TaskF
         min_run_seconds=_seconds(where.min_run_seconds, f"{place}.minRunSeconds"),
         max_run_seconds=_seconds(where.max_run_seconds, f"{place}.maxRunSeconds"),
         worker=_text(where.worker, f"{place}.worker"),
+        finished_since=to_milliseconds(where.finished_after or None, f"{place}.finishedAfter"),
+        finished_until=to_milliseconds(where.finished_before or None, f"{place}.finishedBefore"),
     )
 
 

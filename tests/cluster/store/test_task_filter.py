@@ -19,6 +19,7 @@ VALUES = {
 FOUND = parse_record("ab" * 16, [VALUES.get(field) for field in FIELDS])
 assert FOUND is not None
 RECORD: Record = FOUND
+ENDED = 4000
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,9 @@ RECORD: Record = FOUND
         (TaskFilter(max_run_seconds=2.4), False),
         (TaskFilter(worker="w-7"), True),
         (TaskFilter(worker="w"), False),
+        (TaskFilter(finished_since=ENDED, finished_until=ENDED + 1), True),
+        (TaskFilter(finished_since=ENDED + 1), False),
+        (TaskFilter(finished_until=ENDED), False),
         (TaskFilter(tag="eu", text="berlin"), False),
     ],
 )
@@ -81,6 +85,12 @@ def test_a_task_that_has_not_run_to_its_end_ran_for_no_time(missing: str) -> Non
     record = replace(RECORD, **{missing: None})  # type: ignore[arg-type]
     assert not TaskFilter(min_run_seconds=0).matches(record)
     assert not TaskFilter(max_run_seconds=1e9).matches(record)
+
+
+def test_a_task_that_has_not_ended_is_not_among_those_that_ended_before_a_time() -> None:
+    record = replace(RECORD, finished_at=None)
+    assert not TaskFilter(finished_since=0).matches(record)
+    assert not TaskFilter(finished_until=2**60).matches(record)
 
 
 def test_states_task_types_and_times_are_decided_by_the_lists_alone() -> None:

@@ -190,6 +190,8 @@ FILTERS = st.builds(
     min_run_seconds=st.none() | st.sampled_from([0.0, 60.0]),
     max_run_seconds=st.none() | st.sampled_from([0.0, 60.0]),
     worker=st.none() | st.sampled_from(["w0", "w1"]),
+    finished_since=st.none() | st.sampled_from([0, 2**52]),
+    finished_until=st.none() | st.sampled_from([0, 2**52]),
 )
 
 

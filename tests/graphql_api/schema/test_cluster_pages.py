@@ -161,6 +161,10 @@ async def test_a_histogram_counts_what_the_filter_wants_and_nothing_else(guarded
     assert await counted('submittedBefore: "2020-01-01T00:00:00Z"') == (0, 0)
     assert await counted('submittedAfter: "2020-01-01T00:00:00Z", submittedBefore: "2100-01-01T00:00:00Z"') == (6, 2)
     assert await counted('tag: "x"') is None
+    ended = "query { tasks(where: {finishedAfter: %s, finishedBefore: %s}) { nodes { state } } }"
+    long_ago, in_future = '"2020-01-01T00:00:00Z"', '"2100-01-01T00:00:00Z"'
+    assert len((await page(guarded, "anna", ended % (long_ago, in_future)))["tasks"]["nodes"]) == 5
+    assert (await page(guarded, "anna", ended % (in_future, "null")))["tasks"]["nodes"] == []
 
 
 async def test_all_task_types_of_a_query_are_read_together(

@@ -144,6 +144,9 @@ export interface TaskFilter {
   maxRunSeconds?: number;
   /** Of the latest attempt. */
   worker?: string;
+  /** Ended then or later. */
+  finishedAfter?: Date | string;
+  finishedBefore?: Date | string;
 }
 
 export const SUMMARY = `taskId name version input state attempt seq progress submittedAt startedAt finishedAt expiresAt tags

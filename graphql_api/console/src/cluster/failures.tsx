@@ -18,7 +18,7 @@ export function FailuresCard({ period }: { period: Period }) {
     <section className="card" aria-labelledby="failures">
       <header>
         <h2 id="failures">What failed</h2>
-        <span className="end muted small">Submitted in {period.said}</span>
+        <span className="end muted small">In {period.said}</span>
       </header>
       <div className="tablewrap" tabIndex={0} role="group" aria-label="What failed">
         <table>
@@ -28,8 +28,8 @@ export function FailuresCard({ period }: { period: Period }) {
           <tbody>
             {groups.map(({ name, code, message, count: number, newestAt, taskIds }) => (
               <tr key={`${name} ${code} ${message}`}>
-                <td className="num"><a href={address(["tasks"], { state: "failed", type: name, error: code, since: period.key })}>{count(number)}</a></td>
-                <td className="strong">{name}</td>
+                <td className="num"><a href={address(["tasks"], { state: "failed", type: name, error: code, ended: period.key })}>{count(number)}</a></td>
+                <td><a className="strongname" href={address(["types", name])}>{name}</a></td>
                 <td className="message" title={message}><a className="strongname" href={address(["tasks", taskIds[0]!])}>{message || code}</a></td>
                 <td className="nowrap">{newestAt && <time dateTime={newestAt} title={wholeTime(newestAt)}>{shortTime(newestAt)}</time>}</td>
               </tr>

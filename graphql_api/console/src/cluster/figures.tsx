@@ -1,6 +1,7 @@
 // The cluster in six numbers; each with a list leads to it.
 import type { ReactNode } from "react";
 import type { Cluster } from "../api/operations.ts";
+import { address } from "../app/route.ts";
 import { count, counted, dollars, duration } from "../ui/format.ts";
 import type { Cost, History } from "./operations.ts";
 import type { Period } from "./period.ts";
@@ -13,7 +14,8 @@ export function Figures({ cluster, history, cost, period }: { cluster: Cluster; 
   const failing = workers.filter(({ problem }) => problem).length;
   const launching = Math.max(starting, fleet?.launching ?? 0);
   const threads = running.reduce((sum, worker) => sum + worker.threads, 0);
-  const ended = sums(history);
+  const sum = sums(history);
+  const list = (state: string) => address(["tasks"], { state, ended: period.key });
   const perHour = cost?.perHour ?? fleet?.costPerHour;
   const oldest = cluster.oldestWaitingSeconds;
   return (
@@ -27,16 +29,16 @@ export function Figures({ cluster, history, cost, period }: { cluster: Cluster; 
       <Figure name="Waiting" value={count(inState(cluster, "QUEUED"))} href="#/tasks?state=queued">
         {oldest == null ? "nothing waits" : `Oldest ${duration(oldest * 1000)}`}
       </Figure>
-      <Figure name="Finished" value={ended ? count(ended.succeeded) : "–"} href="#/tasks?state=succeeded">
-        {ended ? `in ${period.said}` : "not known yet"}
+      <Figure name="Finished" value={sum ? count(sum.succeeded) : "–"} href={list("succeeded")}>
+        {sum ? `in ${period.said}` : "not known yet"}
       </Figure>
-      <Figure name="Failed" value={ended ? count(ended.failed) : "–"} unit={ended && ended.failed > 0 ? share(ended.failed, ended.failed + ended.succeeded) : ""} href="#/tasks?state=failed">
-        {ended ? `in ${period.said}` : "not known yet"}
+      <Figure name="Failed" value={sum ? count(sum.failed) : "–"} unit={sum && sum.failed > 0 ? share(sum.failed, sum.failed + sum.succeeded) : ""} href={list("failed")}>
+        {sum ? `in ${period.said}` : "not known yet"}
       </Figure>
       {perHour != null ? (
         <Figure name="Cost now" value={dollars(perHour)} unit="an hour">{cost ? `${dollars(cost.today)} today` : "by the prices in the settings"}</Figure>
       ) : (
-        <Figure name="Cancelled" value={ended ? count(ended.cancelled) : "–"} href="#/tasks?state=cancelled">{ended ? `in ${period.said}` : "not known yet"}</Figure>
+        <Figure name="Cancelled" value={sum ? count(sum.cancelled) : "–"} href={list("cancelled")}>{sum ? `in ${period.said}` : "not known yet"}</Figure>
       )}
     </div>
   );

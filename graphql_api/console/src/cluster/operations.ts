@@ -73,7 +73,7 @@ export interface FailureGroup {
 }
 
 export const FAILURES = `query Failures($after: DateTime!) {
-  failures(where: { submittedAfter: $after }, first: 5) { name code message count newestAt taskIds }
+  failures(where: { finishedAfter: $after }, first: 5) { name code message count newestAt taskIds }
 }`;
 
 export const DRAIN = "mutation Retire($name: String!) { drainWorker(name: $name) }";

@@ -87,7 +87,7 @@ function SearchBox({ filters }: { filters: Filters }) {
   );
 }
 
-const SPANS: Record<string, string> = { "1h": "last hour", "24h": "last 24 h", "7d": "last 7 days", today: "today" };
+const SPANS: Record<string, string> = { "15m": "last 15 min", "1h": "last hour", "24h": "last 24 h", "7d": "last 7 days", today: "today" };
 
 const timeWords = (text: string): string => {
   const time = SPANS[text] ? undefined : timeOf(text, Date.now());
@@ -103,11 +103,12 @@ interface Chip {
 function chipsOf(filters: Filters): Chip[] {
   const each = (name: string, key: "type" | "tag" | "error"): Chip[] =>
     filters[key].map((value) => ({ name, value, without: { [key]: filters[key].filter((one) => one !== value) } }));
-  const one = (name: string, key: "by" | "since" | "until" | "longer" | "shorter" | "worker", words = (value: string) => value): Chip[] =>
+  const one = (name: string, key: "by" | "since" | "until" | "ended" | "endedUntil" | "longer" | "shorter" | "worker", words = (value: string) => value): Chip[] =>
     filters[key] ? [{ name, value: words(filters[key]), without: { [key]: "" } }] : [];
   return [
     ...each("Type", "type"), ...each("Tag", "tag"), ...each("Error", "error"), ...one("By", "by"),
     ...one(/^\d+[mhd]$|^today$/.test(filters.since) ? "Submitted" : "Since", "since", timeWords), ...one("Until", "until", timeWords),
+    ...one("Ended", "ended", timeWords), ...one("Ended until", "endedUntil", timeWords),
     ...one("Ran at least", "longer", (seconds) => `${seconds} s`), ...one("Ran at most", "shorter", (seconds) => `${seconds} s`), ...one("Worker", "worker"),
   ];
 }

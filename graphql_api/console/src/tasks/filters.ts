@@ -15,6 +15,9 @@ export interface Filters {
   /** `1h`, `24h`, `7d`, `today`, or a time. */
   since: string;
   until: string;
+  /** As `since` and `until`: when it ended. */
+  ended: string;
+  endedUntil: string;
   /** Seconds. */
   longer: string;
   shorter: string;
@@ -35,7 +38,7 @@ export function readFilters(query: URLSearchParams): Filters {
   return {
     state: STATES.filter((state) => states.includes(state)),
     type: list(query.get("type")), tag: list(query.get("tag")), error: list(query.get("error")),
-    by: text("by"), since: text("since"), until: text("until"), longer: text("longer"), shorter: text("shorter"),
+    by: text("by"), since: text("since"), until: text("until"), ended: text("ended"), endedUntil: text("endedUntil"), longer: text("longer"), shorter: text("shorter"),
     worker: text("worker"), q: text("q"), sort: text("sort") || NEWEST,
   };
 }
@@ -67,8 +70,9 @@ export function timeOf(text: string, now: number): Date | undefined {
 const secondsOf = (text: string): number | undefined => (text !== "" && Number.isFinite(Number(text)) && Number(text) >= 0 ? Number(text) : undefined);
 
 /** What the api is asked. @param me the caller's name, for `by=me`. */
-export function whereOf({ state, type, tag, error, by, since, until, longer, shorter, worker, q }: Filters, me: string, now: number): TaskFilter {
+export function whereOf({ state, type, tag, error, by, since, until, ended, endedUntil, longer, shorter, worker, q }: Filters, me: string, now: number): TaskFilter {
   const [after, before, least, most] = [timeOf(since, now), timeOf(until, now), secondsOf(longer), secondsOf(shorter)];
+  const [endedAfter, endedBefore] = [timeOf(ended, now), timeOf(endedUntil, now)];
   return {
     ...(state.length > 0 && { states: state }),
     // More are refused; an address may have any number.
@@ -78,6 +82,8 @@ export function whereOf({ state, type, tag, error, by, since, until, longer, sho
     ...(by && { submittedBy: by === "me" ? me : by }),
     ...(after && { submittedAfter: after.toISOString() }),
     ...(before && { submittedBefore: before.toISOString() }),
+    ...(endedAfter && { finishedAfter: endedAfter.toISOString() }),
+    ...(endedBefore && { finishedBefore: endedBefore.toISOString() }),
     ...(least !== undefined && { minRunSeconds: least }),
     ...(most !== undefined && { maxRunSeconds: most }),
     ...(worker && { worker }),

@@ -105,9 +105,9 @@ function Row({ type, figures }: { type: TaskType; figures: Figures | undefined }
       </th>
       <td className="about muted clip" title={type.description}>{firstLine(type)}</td>
       <td className="num">{figures?.open ? <a href={list("queued,running")}>{count(figures.open)}</a> : <span className="muted">–</span>}</td>
-      <td className="num">{stats?.runs ? <a href={address(["tasks"], { type: name, since: "24h" })}>{count(stats.runs)}</a> : <span className="muted">–</span>}</td>
+      <td className="num">{stats?.runs ? <a href={address(["tasks"], { type: name, ended: "24h" })}>{count(stats.runs)}</a> : <span className="muted">–</span>}</td>
       <td className="num">
-        {stats?.failed ? <a className="bad" href={address(["tasks"], { type: name, state: "failed", since: "24h" })}>{count(stats.failed)} · {failedShare(figures)}</a> : <span className="muted">–</span>}
+        {stats?.failed ? <a className="bad" href={address(["tasks"], { type: name, state: "failed", ended: "24h" })}>{count(stats.failed)} · {failedShare(figures)}</a> : <span className="muted">–</span>}
       </td>
       <td className="num">{stats?.runP50 !== null && stats?.runP50 !== undefined ? duration(stats.runP50 * 1000) : <span className="muted">–</span>}</td>
     </tr>

@@ -8,13 +8,13 @@ import { FIGURES_MILLISECONDS, type Stats, STATS } from "./operations.ts";
 import { Trend } from "./trend.tsx";
 
 /** The api keeps one day. */
-const PERIODS: [words: string, seconds: number, since: string][] = [["1 h", 3600, "1h"], ["6 h", 21_600, "6h"], ["24 h", 86_400, "24h"]];
+const PERIODS: [words: string, seconds: number, ended: string][] = [["1 h", 3600, "1h"], ["6 h", 21_600, "6h"], ["24 h", 86_400, "24h"]];
 
 export function TypeFigures({ type }: { type: TaskType }) {
-  const [[words, seconds, since], setPeriod] = useState(PERIODS[2]!);
+  const [[words, seconds, ended], setPeriod] = useState(PERIODS[2]!);
   const { data } = usePoll<{ taskTypes: { stats: Stats | null }[] }>(STATS, { names: [type.name], seconds }, FIGURES_MILLISECONDS);
   const stats = data?.taskTypes[0]?.stats;
-  const list = (more: Record<string, string> = {}) => address(["tasks"], { type: type.name, since, ...more });
+  const list = (more: Record<string, string> = {}) => address(["tasks"], { type: type.name, ended, ...more });
   const time = (value: number | null | undefined) => (value === null || value === undefined ? "–" : duration(value * 1000));
   if (!stats) return null;
   const share = stats.runs > 0 ? (stats.failed / stats.runs) * 100 : 0;
