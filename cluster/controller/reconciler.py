@@ -106,12 +106,12 @@ class Controller:
         return held
 
     async def reconcile(self) -> None:
-        """Observe, plan, apply, publish. An unavailable fleet or a timeout ends the round and is logged."""
+        """Observe, plan, apply, publish. An unavailable fleet or a timeout ends the round, and is told."""
         try:
             async with asyncio.timeout(MAX_ROUND_SECONDS):
                 await self._reconcile()
         except FleetUnavailable as error:
-            logger.warning("no worker is started or stopped: %s", error)
+            await self._publish(None, f"No worker is started or stopped: {error}")
         except TimeoutError:
             logger.warning("a round was abandoned after %g s; the next one starts over", MAX_ROUND_SECONDS)
 

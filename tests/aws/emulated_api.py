@@ -5,9 +5,9 @@
         aws.control(no_capacity=["FARGATE_SPOT"])
         assert aws.calls()["RunTask"] == 1
 
-It listens on loopback only, on a port that the system picks. What it cannot show: IAM is not enforced, nothing is
-eventually consistent, no container runs. Whoever plays ECS's agents moves the tasks: a task is PROVISIONING until the
-real call SubmitTaskStateChange says RUNNING, and a stopped one runs on (desiredStatus STOPPED) until it says STOPPED.
+It listens on loopback only, on a port that the system picks. What it cannot show: IAM is not enforced, and no
+container runs. Whoever plays ECS's agents moves the tasks: a task is PROVISIONING until the real call
+SubmitTaskStateChange says RUNNING, and a stopped one runs on (desiredStatus STOPPED) until it says STOPPED.
 
 Each mend stands below with what moto does without it (moto 5.2).
 """
@@ -22,6 +22,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -110,6 +111,8 @@ class EmulatedAws:
         throttled: dict[str, int] | None = None,
         refused_run_tasks: Iterable[str] | None = None,
         list_lag_seconds: float | None = None,
+        describe_lag_seconds: float | None = None,
+        stop_lag_seconds: float | None = None,
     ) -> None:
         """Makes the next calls fail; what is not named stays as it was.
 
@@ -120,6 +123,8 @@ class EmulatedAws:
                 "AccessDeniedException" or "ClientException".
             list_lag_seconds: for how long ListTasks does not show a task that was started, as AWS's is eventually
                 consistent.
+            describe_lag_seconds: the same of DescribeTasks, which then answers that the task is MISSING.
+            stop_lag_seconds: for how long both show a task that was stopped as one that shall run.
         """
         word: dict[str, Any] = {}
         if no_capacity is not None:
@@ -130,6 +135,10 @@ class EmulatedAws:
             word["refused_run_tasks"] = list(refused_run_tasks)
         if list_lag_seconds is not None:
             word["list_lag_seconds"] = list_lag_seconds
+        if describe_lag_seconds is not None:
+            word["describe_lag_seconds"] = describe_lag_seconds
+        if stop_lag_seconds is not None:
+            word["stop_lag_seconds"] = stop_lag_seconds
         self._ask("POST", CONTROL_PATH, word)
 
     def calls(self) -> Counter[str]:
@@ -160,18 +169,23 @@ class Faults:
         self._no_capacity: set[str] = set()
         self._throttled: dict[str, int] = {}
         self._refused: list[str] = []
-        self.list_lag_seconds = 0.0
+        self.list_lag_seconds = self.describe_lag_seconds = self.stop_lag_seconds = 0.0
         self._calls: Counter[str] = Counter()
 
     def control(self, word: dict[str, Any]) -> None:
         with self._lock:
-            unknown = word.keys() - {"no_capacity", "throttled", "refused_run_tasks", "list_lag_seconds"}
+            unknown = word.keys() - {
+                "no_capacity", "throttled", "refused_run_tasks", "list_lag_seconds", "describe_lag_seconds",
+                "stop_lag_seconds",
+            }  # fmt: skip
             if unknown:
                 raise ValueError(f"unknown: {sorted(unknown)}")
             self._no_capacity = set(word.get("no_capacity", self._no_capacity))
             self._throttled = dict(word.get("throttled", self._throttled))
             self._refused = list(word.get("refused_run_tasks", self._refused))
             self.list_lag_seconds = float(word.get("list_lag_seconds", self.list_lag_seconds))
+            self.describe_lag_seconds = float(word.get("describe_lag_seconds", self.describe_lag_seconds))
+            self.stop_lag_seconds = float(word.get("stop_lag_seconds", self.stop_lag_seconds))
 
     def calls(self) -> dict[str, int]:
         with self._lock:
@@ -365,7 +379,11 @@ def mend_ecs_tasks(faults: Faults) -> None:
         others = [name for name in ("family", "serviceName", "containerInstance") if self._get_param(name)]
         if self._get_param("startedBy") and others:
             raise InvalidParameterException(f"startedBy cannot be combined with {', '.join(others)}")
-        return list_tasks(self)
+        answer: Any = list_tasks(self).result
+        arns: list[str] = answer["taskArns"]
+        begin, size = int(self._get_param("nextToken") or 0), self._get_int_param("maxResults", 100)
+        more = {"nextToken": str(begin + size)} if begin + size < len(arns) else {}
+        return ActionResult({"taskArns": arns[begin : begin + size], **more})
 
     responses.EC2ContainerServiceResponse.list_tasks = list_  # type: ignore[method-assign]
 
@@ -374,13 +392,15 @@ def mend_ecs_tasks(faults: Faults) -> None:
     def backend_list_tasks(self: Any, *arguments: Any, **options: Any) -> Any:
         names = ("cluster_str", "container_instance", "family", "started_by", "service_name", "desiredStatus")
         given = {**dict(zip(names, arguments, strict=False)), **options}
-        given["desiredStatus"] = given.get("desiredStatus") or "RUNNING"
+        desired = given.pop("desiredStatus", None) or "RUNNING"
         service = given.pop("service_name", None)
         shown_from = datetime.now(UTC) - timedelta(seconds=faults.list_lag_seconds)
         return [
             task
             for task in list[Any](backend_list(self, **given))
-            if (not service or task.group == f"service:{service}") and task.created_at <= shown_from
+            if (not service or task.group == f"service:{service}")
+            and task.created_at <= shown_from
+            and shown_desired_status(task) == desired
         ]
 
     models.EC2ContainerServiceBackend.list_tasks = backend_list_tasks  # type: ignore[method-assign]
@@ -408,6 +428,29 @@ def mend_ecs_tasks(faults: Faults) -> None:
         return tasks
 
     models.EC2ContainerServiceBackend.run_task = backend_run_task  # type: ignore[method-assign]
+
+    def shown_desired_status(task: Any) -> str:
+        stopping_at = getattr(task, "stopping_at", None)
+        lag = timedelta(seconds=faults.stop_lag_seconds)
+        if stopping_at is not None and datetime.now(UTC) - stopping_at < lag:
+            return "RUNNING"
+        return str(task.desired_status)
+
+    backend_describe = models.EC2ContainerServiceBackend.describe_tasks
+
+    def backend_describe_tasks(self: Any, cluster_str: str, tasks: list[str]) -> list[Any]:
+        """The tasks as ECS shows them: what was just started or stopped may not show yet."""
+        if len(tasks) > 100:
+            raise InvalidParameterException("Tasks cannot have more than 100 elements.")
+        created_before = datetime.now(UTC) - timedelta(seconds=faults.describe_lag_seconds)
+        shown = []
+        for task in list[Any](backend_describe(self, cluster_str, tasks)):
+            if task.created_at <= created_before:
+                shown.append(copy(task))
+                shown[-1].desired_status = shown_desired_status(task)
+        return shown
+
+    models.EC2ContainerServiceBackend.describe_tasks = backend_describe_tasks  # type: ignore[method-assign]
 
     delete_cluster = models.EC2ContainerServiceBackend.delete_cluster
 

@@ -143,3 +143,23 @@ def test_what_ecs_refuses_is_refused(aws: EmulatedAws, more: dict[str, Any], mes
 def test_started_by_stands_alone_when_tasks_are_listed(aws: EmulatedAws) -> None:
     with pytest.raises(ClientError, match="cannot be combined"):
         listed(aws, startedBy="one", family="worker")
+
+
+def test_what_was_just_started_or_stopped_does_not_show_yet(aws: EmulatedAws) -> None:
+    ecs = aws.client("ecs")
+    aws.control(describe_lag_seconds=30)
+    (task,) = run(aws, startedBy="late")["tasks"]
+    arn = task["taskArn"]
+    assert ecs.describe_tasks(cluster=CLUSTER, tasks=[arn])["tasks"] == []
+    aws.control(describe_lag_seconds=0, stop_lag_seconds=30)
+    ecs.submit_task_state_change(cluster=CLUSTER, task=arn, status="RUNNING")
+    ecs.stop_task(cluster=CLUSTER, task=arn)
+    assert described(aws, arn)["desiredStatus"] == "RUNNING"
+    assert listed(aws, startedBy="late") == [arn]
+    aws.control(stop_lag_seconds=0)
+    assert described(aws, arn)["desiredStatus"] == "STOPPED"
+
+
+def test_a_hundred_tasks_are_read_at_once_and_no_more(aws: EmulatedAws) -> None:
+    with pytest.raises(ClientError, match="100"):
+        aws.client("ecs").describe_tasks(cluster=CLUSTER, tasks=["none"] * 101)

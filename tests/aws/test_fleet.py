@@ -8,12 +8,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from cluster.controller.fleets import ecs as fleets
+from cluster.controller.fleets import ecs_cluster
 from cluster.controller.fleets.ecs import POLL_SECONDS, EcsFleet
 from cluster.controller.fleets.fleet import FleetUnavailable
 from cluster.settings import Settings, load_settings
@@ -87,7 +87,17 @@ def started_by(settings: Settings) -> str:
 def at_once(monkeypatch: pytest.MonkeyPatch, aws: EmulatedAws) -> None:
     """Every read is a poll, and calls fail only if a test requests it."""
     monkeypatch.setattr(fleets, "POLL_SECONDS", 0.0)
-    aws.control(no_capacity=[], throttled={}, refused_run_tasks=[], list_lag_seconds=0)
+    aws.control(no_capacity=[], throttled={}, refused_run_tasks=[], list_lag_seconds=0, describe_lag_seconds=0,
+                stop_lag_seconds=0)  # fmt: skip
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The fleet's clock, which stands still: one number."""
+    now = [1_000.0]
+    for module in (fleets, ecs_cluster):
+        monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    return now
 
 
 async def test_a_later_controller_finds_what_an_earlier_one_started(
@@ -135,6 +145,42 @@ async def test_what_was_just_started_is_known_to_the_next_controller_before_ecs_
     second = fleet_of(settings)
     await second.on_leadership_acquired()
     assert set(await second.list_workers()) == names
+
+
+async def test_what_ecs_does_not_show_yet_is_neither_lost_nor_bought_again(
+    aws: EmulatedAws, settings: Settings, fleet_of: Make, clock: list[float]
+) -> None:
+    aws.control(list_lag_seconds=30, describe_lag_seconds=30)
+    first = fleet_of(settings)
+    assert await first.start(3) == 3
+    names = set(await first.list_workers())
+    assert len(names) == 3
+    # The next controller knows them from the journal alone.
+    second = fleet_of(settings)
+    await second.on_leadership_acquired()
+    assert set(await second.list_workers()) == names
+    assert await second.start(1) == 1, "and no pause follows"
+    assert first.problem == second.problem == ""
+    # What ECS never shows is given up, and bought again at once.
+    clock[0] += ecs_cluster.LAG_SECONDS + 1
+    first._journal._launches.clear()  # its own clock has gone on by as much
+    assert await first.list_workers() == {}
+    assert first.problem == ""
+    assert await first.start(1) == 1
+
+
+async def test_what_was_stopped_does_not_come_back_while_ecs_shows_that_it_runs(
+    aws: EmulatedAws, settings: Settings, fleet_of: Make
+) -> None:
+    fleet = fleet_of(settings)
+    await fleet.start(2)
+    ecs = aws.client("ecs")
+    for arn in ecs.list_tasks(cluster=CLUSTER, startedBy=started_by(settings))["taskArns"]:
+        ecs.submit_task_state_change(cluster=CLUSTER, task=arn, status="RUNNING")
+    stopped, kept = await fleet.list_workers()
+    aws.control(stop_lag_seconds=30)
+    await fleet.stop([stopped])
+    assert set(await fleet.list_workers()) == {kept}
 
 
 async def test_a_launch_that_never_reached_ecs_is_sent_again(
@@ -206,12 +252,104 @@ def providers(aws: EmulatedAws, settings: Settings) -> list[str]:
     return sorted(task["capacityProviderName"] for task in ecs.describe_tasks(cluster=CLUSTER, tasks=arns)["tasks"])
 
 
+async def test_workers_that_end_before_they_run_make_one_pause_however_many_they_are(
+    aws: EmulatedAws, settings: Settings, fleet_of: Make, clock: list[float]
+) -> None:
+    fleet = fleet_of(settings)
+    await fleet.start(10)
+    end_all(aws, settings, "CannotPullContainerError: no such image")
+    await fleet.list_workers()
+    assert "10 workers" in fleet.problem
+    assert await fleet.start(1) == 0
+    clock[0] += fleets.BACKOFF_SECONDS + 0.1
+    assert await fleet.start(1) == 1
+
+
+async def test_spot_workers_that_are_taken_before_they_run_do_not_pause_those_on_demand(
+    aws: EmulatedAws, settings: Settings, fleet_of: Make
+) -> None:
+    fleet = fleet_of(replace(settings, ecs_spot_share=1.0))
+    await fleet.start(3)
+    end_all(aws, settings, "Your Spot Task was interrupted.")
+    await fleet.list_workers()
+    assert "Spot" in fleet.problem
+    assert await fleet.start(2) == 2
+    assert providers(aws, settings) == ["FARGATE", "FARGATE"]
+
+
+async def test_a_quota_of_spot_does_not_pause_those_on_demand_and_one_of_both_makes_one_pause(
+    aws: EmulatedAws, settings: Settings, fleet_of: Make, clock: list[float]
+) -> None:
+    fleet = fleet_of(replace(settings, ecs_spot_share=1.0))
+    aws.control(refused_run_tasks=["ClientException"])
+    assert await fleet.start(2) == 2
+    assert providers(aws, settings) == ["FARGATE", "FARGATE"]
+    clock[0] += fleets.SPOT_PAUSE_SECONDS + 1
+    aws.control(refused_run_tasks=["ClientException"] * 2)
+    assert await fleet.start(1) == 0
+    clock[0] += fleets.BACKOFF_SECONDS + 0.1
+    assert await fleet.start(1) == 1
+
+
+async def test_a_throttled_start_of_spot_workers_is_not_repeated_at_once_on_demand(
+    aws: EmulatedAws, settings: Settings, fleet_of: Make
+) -> None:
+    fleet = fleet_of(replace(settings, ecs_spot_share=0.5))
+    aws.control(throttled={"RunTask": -1})
+    calls = aws.calls()["RunTask"]
+    assert await fleet.start(4) == 0
+    assert aws.calls()["RunTask"] == calls + 3, "one call, with the two repetitions of the client"
+
+
+async def test_a_throttled_stop_is_repeated_until_ecs_takes_it(
+    aws: EmulatedAws, settings: Settings, fleet_of: Make
+) -> None:
+    fleet = fleet_of(settings)
+    await fleet.start(3)
+    names = list(await fleet.list_workers())
+    aws.control(throttled={"StopTask": -1})
+    await fleet.stop(names[:2])
+    assert "StopTask" in fleet.problem
+    assert set(await fleet.list_workers()) == set(names)
+    aws.control(throttled={})
+    await fleet.list_workers()
+    assert set(await fleet.list_workers()) == {names[2]}
+
+
+async def test_a_throttled_poll_is_repeated_less_and_less_often(
+    aws: EmulatedAws, settings: Settings, fleet_of: Make, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleets, "POLL_SECONDS", POLL_SECONDS)
+    monkeypatch.setattr(fleets, "MAX_POLL_SECONDS", 4.0)
+    fleet = fleet_of(settings)
+    await fleet.start(1)
+    aws.control(throttled={"ListTasks": -1})
+    polls, calls = [], aws.calls()["ListTasks"]
+    for _ in range(18):
+        with pytest.raises(FleetUnavailable, match=r"Rate exceeded"):
+            await fleet.list_workers()
+        if (called := aws.calls()["ListTasks"]) != calls:
+            polls.append(clock[0] - 1_000)
+            calls = called
+        clock[0] += 0.5
+    assert polls == [0, 2, 6]
+    aws.control(throttled={})
+    clock[0] += fleets.MAX_POLL_SECONDS
+    assert len(await fleet.list_workers()) == 1
+    assert fleet.problem == ""
+
+
+def end_all(aws: EmulatedAws, settings: Settings, reason: str) -> None:
+    """All workers end before they run."""
+    ecs = aws.client("ecs")
+    for arn in ecs.list_tasks(cluster=CLUSTER, startedBy=started_by(settings))["taskArns"]:
+        ecs.submit_task_state_change(cluster=CLUSTER, task=arn, status="STOPPED", reason=reason)
+
+
 @pytest.mark.parametrize("fault", ["no capacity", "refused", "throttled"])
 async def test_a_refused_start_is_told_and_tried_again_later(
-    aws: EmulatedAws, settings: Settings, fleet_of: Make, fault: str, monkeypatch: pytest.MonkeyPatch
+    aws: EmulatedAws, settings: Settings, fleet_of: Make, fault: str, clock: list[float]
 ) -> None:
-    now = [1_000.0]
-    monkeypatch.setattr(fleets, "time", SimpleNamespace(monotonic=lambda: now[0]))
     fleet = fleet_of(settings)
     faults: dict[str, dict[str, Any]] = {
         "no capacity": {"no_capacity": ["FARGATE"]},
@@ -226,7 +364,7 @@ async def test_a_refused_start_is_told_and_tried_again_later(
     assert await fleet.start(2) == 0
     assert aws.calls()["RunTask"] == calls, "not again at once"
     aws.control(no_capacity=[], throttled={})
-    now[0] += fleets.BACKOFF_SECONDS + 0.1
+    clock[0] += fleets.BACKOFF_SECONDS + 0.1
     assert await fleet.start(2) == 2
     assert fleet.problem == ""
 

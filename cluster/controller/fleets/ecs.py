@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Awaitable, Collection, Mapping
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from cluster.controller.decision_words import count as counted
 from cluster.controller.fleets.fleet import Fleet, FleetUnavailable
 from cluster.controller.launch_journal import Launch, LaunchJournal
 from cluster.controller.scaling_policy import Policy
@@ -21,17 +22,24 @@ from cluster.settings import Settings
 from cluster.store.async_store import Store
 
 if TYPE_CHECKING:
-    from cluster.controller.fleets.ecs_cluster import WorkerCluster, WorkerTask
+    from cluster.controller.fleets.ecs_cluster import WorkerCluster
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 2.0
 """How often the workers are read from ECS; for 500 workers that is ten calls, 5 per second."""
+MAX_POLL_SECONDS: Final = 16.0
+"""Pause after a poll that failed, as one that was throttled: it begins with POLL_SECONDS and doubles up to this."""
 BACKOFF_SECONDS: Final = 2.0
 MAX_BACKOFF_SECONDS: Final = 120.0
 """Pause after a refused start; doubled each time."""
 SPOT_PAUSE_SECONDS: Final = 300.0
 """How long no Spot workers are requested after Spot had no capacity."""
+SPOT: Final = "FARGATE_SPOT"
+SPOT_STOP_CODES: Final = ("SpotInterruption", "TerminationNotice")
+"""Stop codes of a task whose capacity AWS took back (Amazon ECS API Reference, Task.stopCode)."""
+THROTTLED: Final = ("ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException", "ServerException")
+"""Codes of refusals that every call would meet now, whatever it asks for."""
 PROBLEM_SECONDS: Final = 60.0
 """How long a problem with starts is reported after its pause, if nothing else has to be started."""
 
@@ -44,13 +52,16 @@ class EcsFleet(Fleet):
         self._store = Store(settings)
         self._journal = LaunchJournal(self._store)
         self._cluster: WorkerCluster | None = None
-        self._polled_at = float("-inf")
+        self._poll_at = float("-inf")
+        self._poll_pause = POLL_SECONDS
         self._paused_until = 0.0
         self._backoff = BACKOFF_SECONDS
         self._spot_again_at = 0.0
         self._problem = ""
         self._problem_until = 0.0
         self._poll_problem = ""
+        self._unstopped: set[str] = set()
+        """Workers that ECS has yet to be told to stop."""
 
     def policy(self) -> Policy:
         # From Fargate's properties (20 to 60 s until a worker is ready, billed for at least a minute); the values that
@@ -75,7 +86,7 @@ class EcsFleet(Fleet):
 
     @property
     def problem(self) -> str:
-        starts = self._problem if time.monotonic() < self._problem_until else ""
+        starts = self._problem if monotonic() < self._problem_until else ""
         return self._poll_problem or starts
 
     @property
@@ -95,39 +106,53 @@ class EcsFleet(Fleet):
             await self._journal.read()
         except StoreUnavailable as error:
             raise FleetUnavailable(f"the launches of earlier controllers cannot be read: {error}") from error
-        self._polled_at = float("-inf")
+        self._poll_at = float("-inf")
 
     async def list_workers(self) -> Mapping[str, bool]:
         cluster = await self.cluster()
-        if time.monotonic() - self._polled_at >= POLL_SECONDS:
+        if monotonic() >= self._poll_at:
             await self._repeat_unconfirmed()
             await self._poll(cluster)
+            await self._stop_rest(cluster)
+        elif self._poll_problem:
+            raise FleetUnavailable(self._poll_problem)
         return {name: worker.runs for name, worker in cluster.workers.items()}
 
+    @property
+    def _paused(self) -> bool:
+        return monotonic() < self._paused_until
+
     async def start(self, count: int) -> int:
-        if time.monotonic() < self._paused_until:
+        if self._paused:
             return 0
         started = 0
         for provider, wanted in await self._split(count):
             left = wanted - await self._launch(wanted, provider)
             started += wanted - left
-            if left and provider == "FARGATE_SPOT":
+            if left and provider == SPOT:
                 # Waiting work costs more than the difference in price.
                 started += await self._launch(left, "FARGATE")
-        if started and time.monotonic() >= self._paused_until:
+        if started and not self._paused:
             self._backoff = BACKOFF_SECONDS
-            if time.monotonic() >= self._spot_again_at:
+            if monotonic() >= self._spot_again_at:
                 self._problem = ""
         return started
 
     async def stop(self, names: Collection[str]) -> None:
+        """Stops workers; those that ECS does not stop now are stopped after one of the next polls."""
+        cluster = await self.cluster()
+        self._unstopped |= cluster.workers.keys() & set(names)
+        await self._stop_rest(cluster)
+
+    async def _stop_rest(self, cluster: WorkerCluster) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            await (await self.cluster()).stop(names)
+            await cluster.stop(self._unstopped)
         except (ClientError, BotoCoreError) as error:
-            # The remaining ones stay in the list, and are stopped again because they do not register.
-            self._back_off(f"ECS does not stop a worker (StopTask): {error}")
+            self._set_problem(f"ECS does not stop a worker (StopTask): {error}", PROBLEM_SECONDS)
+        finally:
+            self._unstopped &= cluster.workers.keys()
 
     async def close(self) -> None:
         """Leaves the workers to the next controller."""
@@ -139,19 +164,20 @@ class EcsFleet(Fleet):
         """How many of `count` workers go to each capacity provider; an empty name is the cluster's own default."""
         if self._settings.ecs_capacity == "ec2":
             return [("", count)]
-        if time.monotonic() < self._spot_again_at:
+        if monotonic() < self._spot_again_at:
             return [("FARGATE", count)]
         workers = (await self.cluster()).workers.values()
         wanted = math.ceil((len(workers) + count) * self._settings.ecs_spot_share) - sum(w.spot for w in workers)
         spots = min(count, max(0, wanted))
-        return [(name, number) for name, number in (("FARGATE_SPOT", spots), ("FARGATE", count - spots)) if number]
+        return [(name, number) for name, number in ((SPOT, spots), ("FARGATE", count - spots)) if number]
 
     async def _launch(self, count: int, provider: str) -> int:
-        """Launches workers in batches of ten until ECS has no more capacity. Returns how many are being launched."""
+        """Launches workers in batches of ten until ECS has no more capacity or refuses: then one pause follows, however
+        many were asked for. Returns how many are being launched."""
         from cluster.controller.fleets.ecs_cluster import MAX_LAUNCH
 
         cluster, started = await self.cluster(), 0
-        while started < count:
+        while started < count and not self._paused:
             some = min(MAX_LAUNCH, count - started)
             try:
                 launch = await self._journal.begin(cluster.launch_request(some, provider))
@@ -171,7 +197,11 @@ class EcsFleet(Fleet):
         try:
             tasks, reasons = await (await self.cluster()).launch(launch.request, launch.token)
         except ClientError as error:
-            self._back_off(f"ECS does not start workers (RunTask): {error}")
+            if provider == SPOT and error.response["Error"]["Code"] not in THROTTLED:
+                # Spot has a quota of its own, and may not be allowed in this cluster.
+                self._pause_spot(f"ECS does not start Spot workers (RunTask): {error}")
+            else:
+                self._back_off(f"ECS does not start workers (RunTask): {error}")
             await self._journal_write(self._journal.remove(launch))
             return 0
         except BotoCoreError as error:
@@ -179,13 +209,8 @@ class EcsFleet(Fleet):
             self._back_off(f"ECS does not respond when a worker is to be started (RunTask): {error}")
             return 0
         await self._journal_write(self._journal.complete(launch, tasks))
-        if reasons and provider == "FARGATE_SPOT":
-            self._spot_again_at = time.monotonic() + SPOT_PAUSE_SECONDS
-            problem = (
-                f"ECS has no capacity for Spot workers ({'; '.join(reasons)}). For {SPOT_PAUSE_SECONDS / 60:g} min, "
-                "on-demand workers are started instead."
-            )
-            self._set_problem(problem, SPOT_PAUSE_SECONDS)
+        if reasons and provider == SPOT:
+            self._pause_spot(f"ECS has no capacity for Spot workers ({'; '.join(reasons)}).")
         elif reasons:
             self._back_off(f"ECS did not start all workers: {'; '.join(reasons)}.")
         return len(tasks)
@@ -193,6 +218,8 @@ class EcsFleet(Fleet):
     async def _repeat_unconfirmed(self) -> None:
         """Repeats launches of this or an earlier controller that may not have reached ECS."""
         for launch in self._journal.unconfirmed:
+            if self._paused:
+                return
             strategy = launch.request.get("capacityProviderStrategy")
             await self._run(launch, strategy[0]["capacityProvider"] if strategy else "")
 
@@ -204,17 +231,20 @@ class EcsFleet(Fleet):
         except (ClientError, BotoCoreError) as error:
             # Starts are not paused: this says nothing about them.
             self._poll_problem = f"ECS cannot list the workers: {error}"
+            self._poll_at = monotonic() + self._poll_pause
+            self._poll_pause = min(MAX_POLL_SECONDS, self._poll_pause * 2)
             raise FleetUnavailable(self._poll_problem) from error
-        self._polled_at, self._poll_problem = time.monotonic(), ""
+        self._poll_at, self._poll_pause, self._poll_problem = monotonic() + POLL_SECONDS, POLL_SECONDS, ""
         for worker in ended:
-            self._ended(worker)
-
-    def _ended(self, worker: WorkerTask) -> None:
-        reason = f"{worker.task.get('stopCode', '')} {worker.task.get('stoppedReason', '')}".strip()
-        logger.info("the worker %s ended: %s", worker.name, reason or "ECS gives no reason")
-        if not worker.task.get("startedAt") and worker.task.get("stopCode") != "UserInitiated":
-            # An image that cannot be pulled, a secret that cannot be read: the next one would fail the same way.
-            self._back_off(f"Workers stop before they start to run: {reason}")
+            logger.info("the worker %s ended: %s", worker.name, worker.why_ended or "ECS gives no reason")
+        # An image that cannot be pulled, a secret that cannot be read: the next one would fail the same way. One pause
+        # follows, however many ended; and where Spot takes its workers back, those on demand start.
+        early = [worker for worker in ended if worker.ended_before_it_ran]
+        taken = [worker for worker in early if worker.spot and worker.task.get("stopCode") in SPOT_STOP_CODES]
+        if failed := [worker for worker in early if worker not in taken]:
+            self._back_off(f"{counted(len(failed), 'worker')} stopped before running: {failed[0].why_ended}")
+        if taken:
+            self._pause_spot(f"Spot took back {counted(len(taken), 'worker')} before running: {taken[0].why_ended}")
 
     async def _journal_write(self, write: Awaitable[None]) -> None:
         try:
@@ -225,11 +255,16 @@ class EcsFleet(Fleet):
 
     def _back_off(self, problem: str) -> None:
         pause = self._backoff
-        self._paused_until = time.monotonic() + pause
+        self._paused_until = monotonic() + pause
         self._backoff = min(MAX_BACKOFF_SECONDS, self._backoff * 2)
         self._set_problem(problem, pause + PROBLEM_SECONDS)
+
+    def _pause_spot(self, problem: str) -> None:
+        self._spot_again_at = monotonic() + SPOT_PAUSE_SECONDS
+        told = f"{problem} For {SPOT_PAUSE_SECONDS / 60:g} min, on-demand workers are started instead."
+        self._set_problem(told, SPOT_PAUSE_SECONDS)
 
     def _set_problem(self, problem: str, seconds: float) -> None:
         if problem != self._problem:
             logger.warning("%s", problem)
-        self._problem, self._problem_until = problem, time.monotonic() + seconds
+        self._problem, self._problem_until = problem, monotonic() + seconds

@@ -24,7 +24,8 @@ import logging
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, Final
 
 from aiobotocore.config import AioConfig
@@ -40,6 +41,9 @@ MAX_LAUNCH: Final = 10
 """Maximum number of tasks in one RunTask (Amazon ECS API Reference)."""
 MAX_PAGE: Final = 100
 """Maximum number of tasks in one page of ListTasks and in one DescribeTasks (the same)."""
+LAG_SECONDS: Final = 60.0
+"""How long DescribeTasks and ListTasks may show the cluster as it was before a RunTask or StopTask. Amazon ECS is
+eventually consistent, and its API reference asks callers to wait with an exponential backoff of up to minutes."""
 ENDING: Final = ("DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED", "DELETED")
 CONFIG: Final = AioConfig(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "max_attempts": 2})
 
@@ -49,10 +53,12 @@ class WorkerTask:
     """One worker: an ECS task that was started, by this controller or an earlier one.
 
     Attributes:
-        task: as DescribeTasks has it.
+        task: as DescribeTasks has it, or RunTask; its ARN alone while neither is known.
+        shown_at: when AWS last showed it, or a journal named it; monotonic, in seconds.
     """
 
     task: dict[str, Any]
+    shown_at: float = field(default_factory=lambda: monotonic())
 
     @property
     def task_arn(self) -> str:
@@ -69,7 +75,17 @@ class WorkerTask:
 
     @property
     def runs(self) -> bool:
-        return bool(self.task["lastStatus"] == "RUNNING")
+        return bool(self.task.get("lastStatus") == "RUNNING")
+
+    @property
+    def why_ended(self) -> str:
+        """ECS's code and words; empty if it gives none."""
+        return f"{self.task.get('stopCode', '')} {self.task.get('stoppedReason', '')}".strip()
+
+    @property
+    def ended_before_it_ran(self) -> bool:
+        """Whether ECS says that it ended by itself and never ran; of one that ECS does not show, it says nothing."""
+        return self.ends and not self.task.get("startedAt") and self.task.get("stopCode") != "UserInitiated"
 
     @property
     def spot(self) -> bool:
@@ -87,6 +103,8 @@ class WorkerCluster:
         self.started_by = "dask-graphql/" + re.sub(r"[^A-Za-z0-9_-]", "_", settings.key_prefix)
         self.workers: dict[str, WorkerTask] = {}
         self._settings = settings
+        self._stopped: dict[str, float] = {}
+        """ARN -> when StopTask accepted it: for LAG_SECONDS, AWS may show it as one that lives."""
         self._cluster = ECSCluster(
             cluster_arn=settings.ecs_cluster,
             worker_task_definition_arn=settings.ecs_task_definition,
@@ -149,8 +167,11 @@ class WorkerCluster:
     async def refresh(self, also: Collection[str]) -> list[WorkerTask]:
         """Reads the workers from ECS. Returns those that have ended since the last call.
 
+        ECS may not show a task for some time after its start, so one that is not shown counts as a worker for
+        LAG_SECONDS: it is neither lost nor replaced.
+
         Args:
-            also: ARNs that ECS may not list yet.
+            also: ARNs that ECS may not show yet.
 
         Raises:
             ClientError, BotoCoreError: ECS cannot list them; the workers are unchanged.
@@ -165,9 +186,11 @@ class WorkerCluster:
         tasks: list[dict[str, Any]] = []
         for chunk in _chunks(list(dict.fromkeys([*listed, *also, *known]))):
             tasks += (await ecs.describe_tasks(cluster=arn, tasks=chunk))["tasks"]
-        self._take(tasks)
         described = {task["taskArn"] for task in tasks}
-        gone = [worker for worker in self.workers.values() if worker.ends or worker.task_arn not in described]
+        unseen = [arn for arn in also if arn not in described and worker_name(arn) not in self.workers]
+        self._take([*tasks, *({"taskArn": arn} for arn in unseen)])
+        lost_before = monotonic() - LAG_SECONDS
+        gone = [worker for worker in self.workers.values() if worker.ends or worker.shown_at < lost_before]
         for worker in gone:
             del self.workers[worker.name]
         return gone
@@ -181,6 +204,7 @@ class WorkerCluster:
         for name in names:
             if (worker := self.workers.get(name)) is not None:
                 await self._stop(worker)
+                self._stopped[worker.task_arn] = monotonic()
                 del self.workers[name]
 
     async def _stop(self, worker: WorkerTask) -> None:
@@ -195,11 +219,13 @@ class WorkerCluster:
 
     def _take(self, tasks: Iterable[dict[str, Any]]) -> None:
         """Adds tasks as workers, whichever controller started them."""
+        now = monotonic()
+        self._stopped = {arn: at for arn, at in self._stopped.items() if now - at < LAG_SECONDS}
         for task in tasks:
             name = worker_name(task["taskArn"])
             if name in self.workers:
-                self.workers[name].task = task
-            elif not ends(task):
+                self.workers[name].task, self.workers[name].shown_at = task, now
+            elif not ends(task) and task["taskArn"] not in self._stopped:
                 self.workers[name] = WorkerTask(task)
 
 

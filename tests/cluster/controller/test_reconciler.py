@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import replace
 from typing import IO, Any
 
+import orjson
 import pytest
 
 from cluster.controller.fleets import local
-from cluster.controller.fleets.fleet import Fleet
+from cluster.controller.fleets.fleet import Fleet, FleetUnavailable
 from cluster.controller.fleets.local import LocalFleet
 from cluster.controller.reconciler import Controller
 from cluster.controller.scaling_policy import Decision, DemandHistory, Policy
@@ -228,6 +229,22 @@ async def test_a_worker_that_an_abandoned_round_retired_is_stopped_in_the_next_o
     assert fleet.stopped == [{"a"}]
     await controller._reconcile()
     assert fleet.stopped == [{"a"}]
+
+
+async def test_a_platform_that_does_not_answer_is_told_once_and_the_state_stays_published(
+    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    controller, _ = make()
+
+    async def away(_: object) -> Mapping[str, bool]:
+        raise FleetUnavailable("ECS cannot list the workers: Rate exceeded")
+
+    monkeypatch.setattr(Recorder, "list_workers", away)
+    for _ in range(3):
+        await controller.reconcile()
+    told = orjson.loads(await controller.store.command("GET", controller.store.calls.fleet_key))
+    assert "Rate exceeded" in told["reason"]
+    assert len([record for record in caplog.records if "Rate exceeded" in record.message]) == 1
 
 
 async def test_the_leader_logs_the_state_of_the_fleet_each_minute_for_the_alarms(
