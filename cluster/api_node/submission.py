@@ -193,6 +193,7 @@ class Submissions:
             account=options.account,
             actor=options.actor,
             tags=options.tags,
+            run_key=bound.run_key,
             webhooks=self._webhooks.interested(
                 options.tenant, options.account, bound.task_type.name, options.tags, options.webhook
             ),

@@ -83,6 +83,7 @@ FIELDS: Final = (
     "message",
     "data",
     "runs",
+    "run_key",
 )
 """The fields of a record's hash, in the order in which the scripts return them. New ones are added at the end: other
 releases ignore what follows the fields that they know, and read what is missing as empty."""
@@ -122,6 +123,7 @@ class Record:
         message: what the newest attempt reported with its progress, for people; empty for none.
         data: the same for programs: JSON; None for none.
         runs: how often the task was computed, this run included, since its record was made.
+        run_key: the run key of its submissions, part of the task id; empty for none.
     """
 
     task_id: str
@@ -154,6 +156,7 @@ class Record:
     message: str = ""
     data: bytes | None = None
     runs: int = 1
+    run_key: str = ""
 
     @property
     def final(self) -> bool:
@@ -183,7 +186,7 @@ def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
         values = [*values, *[None] * (len(FIELDS) - len(values))]
     (name, version, input_, state, attempt, seq, submitted, started, finished, expires, progress, priority, not_before,
      submissions, worker, lost, retries, tenant, trace, error, result, account, submitted_by,
-     cancelled_by, previous_at, tags, message, data, runs) = values[: len(FIELDS)]  # fmt: skip
+     cancelled_by, previous_at, tags, message, data, runs, run_key) = values[: len(FIELDS)]  # fmt: skip
     assert name is not None
     assert version is not None
     assert state is not None
@@ -218,6 +221,7 @@ def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
         message=(message or b"").decode(),
         data=data or None,
         runs=int(runs or 1),
+        run_key=(run_key or b"").decode(),
     )
 
 

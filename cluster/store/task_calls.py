@@ -78,6 +78,7 @@ class TaskCalls(CallBuilder):
         start_within_seconds: float | None = None,
         tags: Sequence[str] = (),
         webhooks: Sequence[str] = (),
+        run_key: str = "",
     ) -> Call[SubmitReply]:
         """Submits a task.
 
@@ -96,6 +97,7 @@ class TaskCalls(CallBuilder):
             tags: kept in the record if the submission begins a run.
             webhooks: to whom its end is delivered, each `<account>|<webhook id or URL>`; those of all submissions that
                 share a run count.
+            run_key: that is part of the task id.
             start_within_seconds: the same, counted from the submission or from `not_before`, if there is no
                 `start_before`.
         """
@@ -113,7 +115,7 @@ class TaskCalls(CallBuilder):
                     None, None, priority, not_before, 1, None, 0, 0, tenant, trace, None, None,
                     account=account, submitted_by=actor.text,
                     previous_at=int(previous_at) if previous_at else None, tags=tuple(tags),
-                    runs=runs,
+                    runs=runs, run_key=run_key,
                 )  # fmt: skip
             return SubmitReply(SubmissionOutcome(outcome.decode()), bool(dispatch), record)
 
@@ -124,7 +126,7 @@ class TaskCalls(CallBuilder):
             self._ttl, milliseconds(EXTRA_TTL_SECONDS), account, "", actor.text, limits,
             "" if ttl is None or 0 < self._ttl <= ttl else ttl, "" if start_before is None else start_before,
             "" if start_within_seconds is None else milliseconds(start_within_seconds),
-            orjson.dumps(list(tags)) if tags else "", " ".join(webhooks), parse=parse,
+            orjson.dumps(list(tags)) if tags else "", " ".join(webhooks), run_key, parse=parse,
         )  # fmt: skip
 
     def start(self, task_id: str, attempt: int, worker: str) -> Call[StartReply]:

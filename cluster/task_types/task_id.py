@@ -1,8 +1,8 @@
 """The task id: one input of one task type has one id, on every node, in every language.
 
 The id is the first 32 hex digits of SHA-256 over the RFC 8785 canonical JSON of `{"input": {...}, "task": "<name>",
-"version": "<version>"}`, with defaults filled in and integers beyond 2^53 as decimal strings. If tenants are kept
-apart, the object also has the tenant's `"salt"`.
+"version": "<version>"}`, with defaults filled in and integers beyond 2^53 as decimal strings. A run key is a further
+member `"run"`, and the tenant's `"salt"` another one, if tenants are kept apart.
 """
 
 from __future__ import annotations
@@ -110,13 +110,15 @@ def _float(value: float) -> str:
     return rfc8785.dumps(value).decode()
 
 
-def task_id(name: str, version: str, canonical_input: bytes, salt: str = "") -> str:
+def task_id(name: str, version: str, canonical_input: bytes, salt: str = "", run_key: str = "") -> str:
     """Derives the id from the registered name, the version and the input's canonical JSON.
 
-    `salt` belongs to a tenant, if tenants are kept apart; it becomes a member of the pre-image, between input and task.
+    `salt` belongs to a tenant, if tenants are kept apart, and `run_key` to a submission that asks for a run of its own.
+    Each that is not empty becomes a member of the pre-image, between input and task.
     """
     # The keys of the pre-image are already in RFC 8785's order, so the canonical input is inserted as it is.
-    pre_image = b'{"input":%b%b' % (canonical_input, _suffix(name, version, salt))
+    run = b',"run":%b' % rfc8785.dumps(run_key) if run_key else b""
+    pre_image = b'{"input":%b%b%b' % (canonical_input, run, _suffix(name, version, salt))
     return hashlib.sha256(pre_image).hexdigest()[:ID_DIGITS]
 
 

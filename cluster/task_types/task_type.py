@@ -127,6 +127,7 @@ class TaskType:
         *,
         salt: str = "",
         limit_bytes: int | None = None,
+        run_key: str = "",
     ) -> Bound:
         """Validates arguments, fills in defaults and derives the task id.
 
@@ -135,6 +136,7 @@ class TaskType:
             format_path: how the caller's language writes the path of a value, for the errors.
             salt: of the caller's tenant, if tenants are kept apart.
             limit_bytes: maximum size of the input, unless the task type has a limit of its own; None for no limit.
+            run_key: asks for a run of its own: part of the task id, if it is not empty.
 
         Raises:
             BadInput: an argument is unknown, missing, of a wrong type or out of bounds; the message names it, and
@@ -168,8 +170,9 @@ class TaskType:
         if len(canonical_input) > MAX_INT_DIGITS or traits.has_custom_code:
             self._check_input_round_trip(model, canonical_input, format_path)
         return Bound(
-            self, model, canonical_input, task_id(self.name, self.version, canonical_input, salt), self._files_in(model)
-        )
+            self, model, canonical_input, task_id(self.name, self.version, canonical_input, salt, run_key),
+            self._files_in(model), run_key,
+        )  # fmt: skip
 
     def _validate(self, arguments: Mapping[str, Any], format_path: Callable[[ValuePath], str]) -> BaseModel:
         """The arguments after validation and the author's check."""
@@ -287,3 +290,5 @@ class Bound:
     task_id: str
     files: tuple[str, ...] = ()
     """The SHA-256 of each file in the input."""
+    run_key: str = ""
+    """Of a run of its own; empty for the run that equal inputs share."""

@@ -74,6 +74,11 @@ def usage(account: str | None, everybody: bool, as_json: bool, url: str | None, 
 )
 @click.option("--tag", "tags", multiple=True, help="A text by which you recognise the task; up to 8.")
 @click.option("--webhook", metavar="URL", help="Tell this URL of the task's end.")
+@click.option(
+    "--run-key",
+    metavar="TEXT",
+    help="Run the task once for this key, whatever results of the same input are kept.",
+)
 @api_options
 def submit(
     task: str,
@@ -84,6 +89,7 @@ def submit(
     priority: int,
     tags: tuple[str, ...],
     webhook: str | None,
+    run_key: str | None,
     url: str | None,
     token: str | None,
 ) -> None:
@@ -114,7 +120,7 @@ def submit(
             values[name] = json.loads(text)
         except ValueError:
             values[name] = text
-    chosen = SubmitOptions(recompute=recompute, priority=priority, tags=tags, webhook=webhook)
+    chosen = SubmitOptions(recompute=recompute, priority=priority, tags=tags, webhook=webhook, run_key=run_key)
     options = None if chosen == SubmitOptions() else chosen
     work = submit_and_print(url or own_url(settings), token, task, values, wait=wait, options=options)
     sys.exit(run_command(work))

@@ -101,14 +101,15 @@ class AsyncClient:
             self._task_types = parse_task_types(await self._http.execute(DISCOVERY))
         return self._task_types
 
-    async def task_id(self, task: Task, /, *args: Any, **arguments: Any) -> str:
-        """The id that the api would give this task. Submits nothing and does not validate the arguments.
+    async def task_id(self, task: Task, /, *args: Any, options: SubmitOptions | None = None, **arguments: Any) -> str:
+        """The id that the api would give this task. Submits nothing and does not validate the arguments. Of the
+        options, only the run key matters.
 
         Raises:
             UnknownTaskType, BadArguments, IdUnknown: the id cannot be derived.
         """
         name, _ = name_of(task)
-        return find(await self.task_types(), name).bind(by_name(task, args, arguments)).task_id()
+        return find(await self.task_types(), name).bind(by_name(task, args, arguments)).task_id(_run_key(options))
 
     async def submit(
         self, task: Task, /, *args: Any, options: SubmitOptions | None = None, **arguments: Any
@@ -432,7 +433,7 @@ class AsyncClient:
 
     async def _send_one(self, item: Input, options: SubmitOptions | None, declared: Any) -> AsyncHandle:
         data = await self._http.execute(*single_request(item, options))
-        return await self._handle(item, data["submission"], declared)
+        return await self._handle(item, data["submission"], declared, _run_key(options))
 
     async def _send_batches(
         self, inputs: Sequence[Input], options: SubmitOptions | None, declared: Any
@@ -461,25 +462,27 @@ class AsyncClient:
                 ]  # fmt: skip
             raise
         return [
-            await self._handle(item, submission, declared)
+            await self._handle(item, submission, declared, _run_key(options))
             for item, submission in zip(batch, data["submissions"], strict=True)
         ]
 
-    async def _handle(self, item: Input, submission: Mapping[str, Any], declared: Any) -> AsyncHandle:
+    async def _handle(
+        self, item: Input, submission: Mapping[str, Any], declared: Any, run_key: str | None
+    ) -> AsyncHandle:
         """The handle of a submission, after checking that its id follows from the input.
 
         Raises:
             IdMismatch: it does not.
         """
         task_type = item.task_type
-        if task_type.id_from_input and item.task_id() != submission["taskId"]:
+        if task_type.id_from_input and item.task_id(run_key) != submission["taskId"]:
             # An updated api node may have a newer version of the task type.
             task_type = find(await self.task_types(refresh=True), task_type.name)
             again = Input(task_type, item.wire, item.plain)
-            if task_type.id_from_input and again.task_id() != submission["taskId"]:
+            if task_type.id_from_input and again.task_id(run_key) != submission["taskId"]:
                 raise IdMismatch(
-                    f"the api returned the task id {submission['taskId']}, but {again.task_id()} follows from the "
-                    f"input {again.plain} of {task_type.name}, version {task_type.version}; the task was accepted "
+                    f"the api returned the task id {submission['taskId']}, but {again.task_id(run_key)} follows from "
+                    f"the input {again.plain} of {task_type.name}, version {task_type.version}; the task was accepted "
                     "under the api's id"
                 )
         handle = AsyncHandle(
@@ -487,6 +490,10 @@ class AsyncClient:
         )
         handle._update(submission["task"])
         return handle
+
+
+def _run_key(options: SubmitOptions | None) -> str | None:
+    return options.run_key if options is not None else None
 
 
 def _on_end(bar: ProgressBar, handle: AsyncHandle, wait: asyncio.Future[Any]) -> None:

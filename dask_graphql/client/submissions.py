@@ -33,6 +33,8 @@ class SubmitOptions:
             the task type declares, or that.
         tags: texts by which people recognise the task: at most 8, of at most 64 characters. They do not change its id.
         webhook: URL that is told of the task's end (docs/webhooks.md).
+        run_key: asks for a run of its own; part of the task id. The same input with the same key is the same task, so
+            a lost response does no harm. None: the run that all submissions of the input share.
     """
 
     recompute: bool = False
@@ -42,6 +44,7 @@ class SubmitOptions:
     ttl_seconds: float | None = None
     tags: tuple[str, ...] = ()
     webhook: str | None = None
+    run_key: str | None = None
 
     def wire(self) -> dict[str, Any]:
         """The options as a GraphQL variable."""
@@ -52,6 +55,8 @@ class SubmitOptions:
             fields["tags"] = list(self.tags)
         if self.webhook is not None:
             fields["webhook"] = self.webhook
+        if self.run_key is not None:
+            fields["runKey"] = self.run_key
         return fields if self.ttl_seconds is None else fields | {"ttlSeconds": self.ttl_seconds}
 
 

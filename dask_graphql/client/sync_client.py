@@ -94,9 +94,10 @@ class Client:
         """The api's task types by name; requested once, and again with `refresh`."""
         return self._run(self._client.task_types(refresh=refresh))
 
-    def task_id(self, task: Task, /, *args: Any, **arguments: Any) -> str:
-        """The id that the api would give this task. Submits nothing and does not validate the arguments."""
-        return self._run(self._client.task_id(task, *args, **arguments))
+    def task_id(self, task: Task, /, *args: Any, options: SubmitOptions | None = None, **arguments: Any) -> str:
+        """The id that the api would give this task. Submits nothing and does not validate the arguments. Of the
+        options, only the run key matters."""
+        return self._run(self._client.task_id(task, *args, options=options, **arguments))
 
     def submit(self, task: Task, /, *args: Any, options: SubmitOptions | None = None, **arguments: Any) -> Handle:
         """Submits a task. Repeats the request while the api is unavailable or full, which is safe: the same input is

@@ -110,8 +110,9 @@ class Input:
     plain: dict[str, Any]
     given: dict[str, Any] = field(default_factory=dict)
 
-    def task_id(self) -> str:
-        """The id that the api would give this input (cluster/task_types/task_id.py has the rule). Validates nothing.
+    def task_id(self, run_key: str | None = None) -> str:
+        """The id that the api would give this input, submitted with this run key (cluster/task_types/task_id.py has the
+        rule). Validates nothing.
 
         Raises:
             IdUnknown: only the api can compute it.
@@ -121,7 +122,7 @@ class Input:
         if not kind.id_from_input:
             raise IdUnknown(f"the id of {kind.name} cannot be derived from its arguments; submit it to get its id")
         try:
-            return task_id(kind.name, kind.version, canonical_json(self.plain), kind.salt)
+            return task_id(kind.name, kind.version, canonical_json(self.plain), kind.salt, run_key or "")
         except BadInput as error:
             raise BadArguments(f"{kind.name}: {error.message}") from error
 

@@ -29,7 +29,7 @@ from graphql_api.schema.defaults import Default, graphql_default, python_default
 from graphql_api.schema.end_wait import TasksWait, TaskWait, end_wait, wait_parameter
 from graphql_api.schema.selected_fields import READ_FIELDS, selects
 from graphql_api.schema.strawberry_fields import Parameter, input_field, set_signature
-from graphql_api.schema.submit_options import SubmitOptions, to_options
+from graphql_api.schema.submit_options import SubmitOptions, run_key_of, to_options
 from graphql_api.schema.type_mapping import TypeMap
 from graphql_api.strawberry_internals import make_field
 
@@ -66,17 +66,17 @@ def submit_fields(task_type: TaskType, type_map: TypeMap, submission: type) -> l
         if len(inputs) > limit:
             raise BadInput(f"submit at most {limit} inputs at once, not {len(inputs)}", limit=limit)
         chosen = to_options(options, info.context.caller, info.context.node)
+        run_key = run_key_of(options, info.context.caller)
         caller = await info.context.authorize_submissions(task_type.name, len(inputs))
+        bind = functools.partial(
+            task_type.bind, salt=caller.salt, limit_bytes=settings.input_limit_bytes, run_key=run_key
+        )
         bound = []
         for index, item in enumerate(inputs):
             place = f"inputs[{index}]"
             try:
                 spell_here = functools.partial(spell, prefix=f"{place}.")
-                bound.append(
-                    task_type.bind(
-                        to_builtin(vars(item)), spell_here, salt=caller.salt, limit_bytes=settings.input_limit_bytes
-                    )
-                )
+                bound.append(bind(to_builtin(vars(item)), spell_here))
             except BadInput as error:
                 message = error.message if place in error.message else f"{place}: {error.message}"
                 raise BadInput(f"{message}; nothing was submitted", **error.details, index=index) from None
@@ -116,9 +116,12 @@ async def submit_arguments(
     # What the caller may do, and how often, is decided before its arguments are looked at.
     settings = info.context.node.settings
     chosen = to_options(options, info.context.caller, info.context.node)
+    run_key = run_key_of(options, info.context.caller)
     caller = await info.context.authorize_submissions(task_type.name, 1)
     spell = functools.partial(client_path, task_type)
-    bound = task_type.bind(to_builtin(values), spell, salt=caller.salt, limit_bytes=settings.input_limit_bytes)
+    bound = task_type.bind(
+        to_builtin(values), spell, salt=caller.salt, limit_bytes=settings.input_limit_bytes, run_key=run_key
+    )
     [submitted] = await info.context.node.submissions.submit([bound], chosen)
     return submitted
 

@@ -21,11 +21,16 @@ async def load_other_versions(record: Record, info: ApiInfo) -> list[Record]:
 
     async def read() -> list[Record]:
         known: Any = record if record.input else await store.read(record.task_id)
-        if known is None or task_id(known.name, known.version, known.input, caller.salt) != known.task_id:
+        if known is None:
+            return []
+
+        def id_under(version: str) -> str:
+            return task_id(known.name, version, known.input, caller.salt, known.run_key)
+
+        if id_under(known.version) != known.task_id:
             return []
         versions = [version for version in await read_versions(store, known.name) if version != known.version]
-        ids = [task_id(known.name, version, known.input, caller.salt) for version in versions]
-        found = await read_page(info, ids)
+        found = await read_page(info, [id_under(version) for version in versions])
         return [each for each in found if each is not None and caller.can_list(each)]
 
     return await current_answer().in_turn(read())

@@ -64,7 +64,8 @@ def bound_again(info: ApiInfo, record: Record) -> Bound:
     if task_type is None:
         raise BadInput(f"this api has no task type {record.name!r} any more")
     limit_bytes = info.context.node.settings.input_limit_bytes
-    bound = task_type.bind(orjson.loads(record.input), salt=info.context.caller.salt, limit_bytes=limit_bytes)
+    salt = info.context.caller.salt
+    bound = task_type.bind(orjson.loads(record.input), salt=salt, limit_bytes=limit_bytes, run_key=record.run_key)
     if bound.task_id != record.task_id:
         raise BadInput(
             f"{record.name} has changed since {record.task_id} was submitted (version {record.version}, now "

@@ -20,6 +20,8 @@ MAX_TAGS = 8
 """Tags of a task."""
 MAX_TAG_LENGTH = 64
 """Characters of a tag."""
+MAX_RUN_KEY_LENGTH = 200
+"""Characters of a run key."""
 
 
 @strawberry.input(description="Options of a submission.")
@@ -52,6 +54,12 @@ class SubmitOptions:
         description="URL that is told of the task's end: a POST of JSON, signed with `webhookSecret`. Each submission "
         "that shares a run may name its own.",
     )
+    run_key: str | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="Asks for a run of its own: part of the task id, 1 to 200 printable characters. The same input "
+        "with the same key is the same task, so that a request may be repeated; with another key it runs again. "
+        "Default: the run that all submissions of the input share.",
+    )
 
 
 def to_options(options: SubmitOptions | None, caller: Caller, node: Node) -> Options:
@@ -83,14 +91,7 @@ def to_options(options: SubmitOptions | None, caller: Caller, node: Node) -> Opt
             "options.startBefore must be later than options.notBefore, or the task can never start",
             argument="options.startBefore",
         )
-    ttl_seconds = None if options.ttl_seconds is strawberry.UNSET else options.ttl_seconds
-    longest = node.settings.result_ttl_seconds or MAX_TTL_SECONDS
-    if ttl_seconds is not None and not MIN_TTL_SECONDS <= ttl_seconds <= longest:
-        raise BadInput(
-            f"options.ttlSeconds must be from {MIN_TTL_SECONDS:g} to {longest}, not {ttl_seconds:g}",
-            argument="options.ttlSeconds",
-            limit=longest,
-        )
+    ttl_seconds = check_ttl(options.ttl_seconds, node, "options.ttlSeconds")
     return Options(
         recompute=options.recompute,
         priority=options.priority,
@@ -105,6 +106,26 @@ def to_options(options: SubmitOptions | None, caller: Caller, node: Node) -> Opt
     )
 
 
+def run_key_of(options: SubmitOptions | None, caller: Caller) -> str:
+    """The run key of a submission; empty for none.
+
+    Raises:
+        BadInput: it is empty, too long or not printable.
+        Forbidden: the caller has a task token, with which an input runs once.
+    """
+    run_key = options.run_key if options else None
+    if run_key is None or run_key is strawberry.UNSET:
+        return ""
+    caller.require_unconfined("a run key")
+    if not 0 < len(run_key) <= MAX_RUN_KEY_LENGTH or not run_key.isprintable():
+        raise BadInput(
+            f"options.runKey has 1 to {MAX_RUN_KEY_LENGTH} printable characters, unlike "
+            f"{run_key[: MAX_RUN_KEY_LENGTH + 1]!r}",
+            argument="options.runKey", limit=MAX_RUN_KEY_LENGTH,
+        )  # fmt: skip
+    return run_key
+
+
 def _confined_tags(confinement: Confinement, tags: tuple[str, ...], *, recompute: bool) -> tuple[str, ...]:
     """The tags of a submission with a task token: that of the token.
 
@@ -116,6 +137,23 @@ def _confined_tags(confinement: Confinement, tags: tuple[str, ...], *, recompute
     if recompute or set(tags) - set(own):
         raise Forbidden("a task token submits with the tag that it was made for, and without recompute")
     return own
+
+
+def check_ttl(ttl_seconds: float | None, node: Node, argument: str) -> float | None:
+    """How long a client wants results to be kept; None if it does not say.
+
+    Raises:
+        BadInput: that is out of bounds.
+    """
+    if ttl_seconds is None or ttl_seconds is strawberry.UNSET:
+        return None
+    longest = node.settings.result_ttl_seconds or MAX_TTL_SECONDS
+    if not MIN_TTL_SECONDS <= ttl_seconds <= longest:
+        raise BadInput(
+            f"{argument} must be from {MIN_TTL_SECONDS:g} to {longest}, not {ttl_seconds:g}",
+            argument=argument, limit=longest,
+        )  # fmt: skip
+    return ttl_seconds
 
 
 def check_tags(tags: Sequence[str], argument: str = "options.tags") -> tuple[str, ...]:

@@ -207,6 +207,10 @@ def make_task(output_union: Any) -> type:
         def tags(self) -> list[str]:
             return list(self.record.tags)
 
+        @strawberry.field(description="The run key that it was submitted with, which is part of its id; null if none.")
+        def run_key(self) -> str | None:
+            return self.record.run_key or None
+
         @strawberry.field
         def submitted_at(self) -> datetime.datetime:
             submitted_at = to_datetime(self.record.submitted_at)

@@ -10,7 +10,8 @@
 --       21 the limits that the task is subject to, or '': it is held when it is due, and `claim_held` dispatches it,
 --       22 ttl of this task's record (ms), or '' for that of all, which is never shorter, 23 when it must have started
 --       (ms), or '', 24 how long after its submission, or after not_before, it must have started (ms), or '': 23 goes
---       first, 25 tags (JSON), or '', 26 webhooks to deliver its end to (deliver_webhooks), or ''
+--       first, 25 tags (JSON), or '', 26 webhooks to deliver its end to (deliver_webhooks), or '',
+--       27 run key, which is part of the id, or ''
 -- Returns {outcome, dispatch (1: the caller must dispatch this attempt), record (without a long result)}, packed. If
 -- the run is new, {outcome, dispatch, attempt, seq, submitted_at, previous_at (or false), runs}, which is all of the
 -- record that the caller does not know.
@@ -210,6 +211,7 @@ CHANGES = {
   'dispatched', dispatch and attempt or attempt - 1,
 }
 if runs > 1 then set_field('runs', runs) end
+if (ARGV[27] or '') ~= '' then set_field('run_key', ARGV[27]) end
 if limits ~= '' then set_field('limits', limits) end
 if own_ttl then set_field('ttl', own_ttl) end
 if webhooks ~= '' then set_field('webhooks', webhooks) end

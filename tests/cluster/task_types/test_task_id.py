@@ -44,6 +44,14 @@ def test_golden_pre_images(name: str, arguments: dict[str, Any], pre_image: byte
     assert REGISTRY[name].bind(arguments).task_id == hashlib.sha256(pre_image).hexdigest()[:32]
 
 
+def test_a_run_key_is_a_member_between_input_and_salt() -> None:
+    kind = REGISTRY["fibonacci"]
+    runs = b'{"input":{"n":90},"run":"2026-01","task":"fibonacci","version":"1"}'
+    assert kind.bind({"n": 90}, run_key="2026-01").task_id == hashlib.sha256(runs).hexdigest()[:32]
+    salted = b'{"input":{"n":90},"run":"2026-01","salt":"pepper","task":"fibonacci","version":"1"}'
+    assert kind.bind({"n": 90}, run_key="2026-01", salt="pepper").task_id == hashlib.sha256(salted).hexdigest()[:32]
+
+
 @given(samples=st.integers(-(2**31), 2**31 - 1), seed=st.integers(-(2**31), 2**31 - 1))
 def test_the_order_of_arguments_does_not_matter(samples: int, seed: int) -> None:
     kind = REGISTRY["estimate_pi"]

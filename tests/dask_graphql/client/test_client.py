@@ -112,6 +112,12 @@ async def test_a_task_is_submitted_and_its_result_awaited(client: AsyncClient) -
     result = await handle.result(timeout=30)
     assert (result["value"], result["bit_length"], result["blob"]) == (2880067194370816120, 62, None)
     assert (await client.submit("fibonacci", n=90)).outcome == "CACHED"
+    own = SubmitOptions(run_key="2026-01")
+    assert await client.task_id("fibonacci", n=90, options=own) == "3bc7b21c103887f727d6761181eb52fd"
+    [again] = await client.submit_many("fibonacci", [{"n": 90}], options=own)
+    assert (again.task_id, again.outcome) == ("3bc7b21c103887f727d6761181eb52fd", "NEW")
+    assert (await again.result(timeout=30))["value"] == result["value"]
+    assert (await client.submit("fibonacci", n=90, options=own)).outcome == "CACHED"
     assert await handle.state() == handle.last_state == "SUCCEEDED"
 
 

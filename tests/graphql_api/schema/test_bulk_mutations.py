@@ -131,6 +131,23 @@ async def test_failed_tasks_are_submitted_again_with_their_priority_and_tags(
     assert (record.priority, record.tags, record.attempt) == (-3, ("a",), 2)
 
 
+async def test_each_run_key_is_a_task_of_its_own_and_is_submitted_again_with_its_key(
+    guarded: Guarded, store: Store
+) -> None:
+    [shared] = await submit(guarded, "anna", [7])
+    runs = [(await submit(guarded, "anna", [7], runKey=key))[0] for key in ("monday", "tuesday", "monday")]
+    assert len({shared, *runs}) == 3
+    assert runs[0] == runs[2]
+    await fail(store, runs[:2])
+    assert (await bulk(guarded, "ben", "retryTasks", {"ids": runs}))["done"] == 2
+    retry = "mutation($id: ID!) { retryTask(taskId: $id) { outcome task { taskId runKey attempt } } }"
+    body = await guarded.http("anna", retry, {"id": runs[0]})
+    assert body["data"]["retryTask"] == {
+        "outcome": "JOINED", "task": {"taskId": runs[0], "runKey": "monday", "attempt": 2},
+    }  # fmt: skip
+    assert await states(store, [shared, *runs]) == ["QUEUED"] * 4
+
+
 async def test_a_page_of_retries_ends_where_the_queue_is_full_and_a_later_one_continues(
     settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

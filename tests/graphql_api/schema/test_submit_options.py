@@ -14,7 +14,7 @@ from cluster.errors import BadInput
 from cluster.settings import load_settings
 from cluster.store.async_store import Store
 from graphql_api.auth.callers import Caller
-from graphql_api.schema.submit_options import SubmitOptions, to_options
+from graphql_api.schema.submit_options import SubmitOptions, run_key_of, to_options
 
 SETTINGS = load_settings({})
 CALLER = Caller("address:127.0.0.1")
@@ -51,3 +51,11 @@ def test_an_option_out_of_bounds_is_refused_with_its_name(options: dict[str, Any
 def test_where_results_stay_for_ever_any_time_is_allowed() -> None:
     forever: Any = SimpleNamespace(settings=replace(SETTINGS, result_ttl_seconds=0))
     assert to_options(SubmitOptions(ttl_seconds=10**8), CALLER, forever).ttl_seconds == 10**8
+
+
+def test_a_run_key_is_a_line_of_printable_characters() -> None:
+    assert run_key_of(None, CALLER) == run_key_of(SubmitOptions(run_key=None), CALLER) == ""
+    assert run_key_of(SubmitOptions(run_key="report 2026-01 é"), CALLER) == "report 2026-01 é"
+    for wrong in ("", "x" * 201, "two\nlines", "\ud800"):
+        with pytest.raises(BadInput, match=r"options.runKey has 1 to 200 printable characters"):
+            run_key_of(SubmitOptions(run_key=wrong), CALLER)

@@ -146,13 +146,14 @@ export class Client<Tasks extends AnyTaskTypes = AnyTaskTypes> {
    * The id that a submission will have.
    *
    * @param input the arguments by their GraphQL names.
+   * @param options its run key, if it will have one.
    * @throws DaskGraphQLError `ID_UNKNOWN`: it does not follow from the input alone, so only the api can tell it.
    */
-  async taskId<Name extends keyof Tasks & string>(name: Name, input: Tasks[Name]["input"], options: Cancellable = {}): Promise<string> {
+  async taskId<Name extends keyof Tasks & string>(name: Name, input: Tasks[Name]["input"], options: Pick<SubmitOptions, "runKey"> & Cancellable = {}): Promise<string> {
     const type = await this.find(name, options.signal);
     if (!type.idFromInput) throw new DaskGraphQLError("ID_UNKNOWN", `only the api can compute the id of ${name}: it changes the input`);
     const { salt } = await this.taskTypes(options);
-    return hashId(preImage(type, inputOf(type, input), salt));
+    return hashId(preImage(type, inputOf(type, input), salt, options.runKey));
   }
 
   /**

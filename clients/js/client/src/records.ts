@@ -119,6 +119,8 @@ export interface SubmitOptions {
   tags?: readonly string[];
   /** URL that is told of the task's end. */
   webhook?: string;
+  /** Asks for a run of its own; part of the task id. The same input with the same key is the same task. */
+  runKey?: string;
 }
 
 /** Which tasks: those that fulfil all of it. */

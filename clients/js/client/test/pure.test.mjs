@@ -9,10 +9,10 @@ import { Sha256 } from "../dist/sha256.js";
 
 const VECTORS = JSON.parse(readFileSync(new URL("vectors.json", import.meta.url)));
 
-for (const { why, name, version, input, salt, canonical, taskId: id } of VECTORS) {
+for (const { why, name, version, input, salt, run, canonical, taskId: id } of VECTORS) {
   test(`the id is Python's: ${why}`, () => {
     assert.equal(canonicalJson(input), canonical);
-    assert.equal(taskId(name, version, input, salt), id);
+    assert.equal(taskId(name, version, input, salt, run), id);
   });
 }
 

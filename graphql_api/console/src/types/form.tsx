@@ -110,8 +110,10 @@ export function RunForm({ type, caller, query, from, onStarted }: FormProps) {
 
   const found: Problems = {};
   const { wire, plain } = readMembers(drafts, members, type.types, found);
-  const image = Object.keys(found).length === 0 && type.idFromInput ? preImage(type, plain, caller.taskIdSalt) : undefined;
+  const fits = Object.keys(found).length === 0;
   const { wire: chosen } = readMembers(options, OPTIONS, [], found, "options");
+  const runKey = chosen["runKey"] as string | undefined;
+  const image = fits && type.idFromInput ? preImage(type, plain, caller.taskIdSalt, runKey) : undefined;
   const shown: Problems = Object.fromEntries(Object.entries(found).filter(([path]) => seen === "all" || seen.some((left) => path.startsWith(left))));
   if (reason?.argument) shown[reason.argument] = reason.message;
 

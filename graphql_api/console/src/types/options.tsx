@@ -14,10 +14,11 @@ export const OPTIONS: Member[] = [
   option("notBefore", "DateTime", "It waits until then."),
   option("startBefore", "DateTime", "It fails if no worker has started it by then."),
   option("tags", "[String!]", "By which people find it, at most 8."),
+  option("runKey", "String", "Runs it once for this text, whatever results of the same input are kept."),
   option("ttlSeconds", "Float", ""),
 ];
 
-const LABELS: Record<string, string> = { priority: "Priority", notBefore: "Not before", startBefore: "Start before", tags: "Tags" };
+const LABELS: Record<string, string> = { priority: "Priority", notBefore: "Not before", startBefore: "Start before", tags: "Tags", runKey: "Run key" };
 const KEEP: [seconds: string, words: string][] = [
   ["", "as long as usual"], ["3600", "1 hour"], ["86400", "1 day"], ["604800", "7 days"], ["2592000", "30 days"],
 ];
