@@ -43,7 +43,7 @@ test-all: test test-rest ## Runs every test: the quick ones, then the long ones 
 test-rest: $(VENV)/.test test-pages ## Runs the tests that `make test` leaves out: long ones, AWS, the browser, the store on every engine
 	@$(PYTEST) 3 -m "not ($(QUICK)) and not (slow and other_engine) and not nightly"
 
-test-thorough: $(VENV)/.test test-pages ## Runs every test, the long ones on every engine, Next.js, releasing and the recipes for frontends too, with four times the examples of each property (an hour)
+test-thorough: $(VENV)/.test test-pages ## Runs every test, the long ones on every engine, with Next.js, releasing, a soak and the recipes for frontends, and four times the examples of each property (an hour)
 	@TESTS_THOROUGH=1 $(PYTEST) 3
 
 # Without the pages their tests are skipped, or fail where everything must run.

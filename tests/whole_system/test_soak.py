@@ -34,6 +34,7 @@ def test_what_was_taken_while_it_warmed_up_is_no_growth() -> None:
     assert made.wrong == []
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_a_short_soak_sees_the_right_ends_and_leaves_nothing(tmp_path: Path) -> None:

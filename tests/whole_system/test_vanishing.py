@@ -17,8 +17,9 @@ import psutil
 import pytest
 
 from tests.system import System
+from tests.thoroughness import THOROUGH
 
-TIMES = 10_000
+TIMES = 10_000 if THOROUGH else 3_000
 AT_ONCE = 50
 QUERY = 'subscription { a: taskResult(taskId: "%s") { state } }'
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -112,7 +113,7 @@ async def many(host: str, count: int, seed: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-async def test_ten_thousand_clients_that_vanish_leave_nothing(alone: System) -> None:
+async def test_thousands_of_clients_that_vanish_leave_nothing(alone: System) -> None:
     host = urlsplit(alone.url).netloc
     api = psutil.Process(alone.children["api0"].process.pid)
     # Creates what is created once, such as caches and pools.
@@ -125,7 +126,7 @@ async def test_ten_thousand_clients_that_vanish_leave_nothing(alone: System) -> 
     assert after["subscriptions_open"] == after["watches_open"] == after["sockets_open"] == 0
     assert after["asyncio_tasks"] <= before["asyncio_tasks"] + 2
     # 10,000 leaked subscriptions would cost hundreds of megabytes.
-    assert api.memory_info().rss - memory < 30_000_000
+    assert api.memory_info().rss - memory < 5_000_000 + 2_500 * TIMES
     assert (await alone.ask("{ taskTypes { name } }"))["taskTypes"]
     log = (alone.folder / "api0.log").read_text()
     assert "Traceback" not in log
