@@ -252,9 +252,11 @@ class TaskError(DaskGraphQLError):
         code: stable, upper case, for programs.
         message: for humans.
         retry: whether another attempt may succeed; counts against the task type's retries.
+        task_id: of the child that is the reason, if one is; empty otherwise.
     """
 
-    def __init__(self, code: str, message: str, *, retry: bool = False) -> None:
+    def __init__(self, code: str, message: str, *, retry: bool = False, task_id: str = "") -> None:
         super().__init__(message)
         self.code = code
         self.retry = retry
+        self.task_id = task_id

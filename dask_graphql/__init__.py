@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cluster.worker.checkpoints import checkpoint
     from cluster.worker.graph_tasks import as_completed
     from cluster.worker.saved_blobs import save_blob
+    from cluster.worker.subtasks import Child, gather, submit
     from cluster.worker.task_context import cancelled, report_partial, report_progress
     from dask_graphql.client.async_client import AsyncClient
     from dask_graphql.client.async_handle import AsyncHandle
@@ -68,6 +69,7 @@ __all__ = [
     "BulkRefusal",
     "BulkResult",
     "Change",
+    "Child",
     "Client",
     "ClientError",
     "Event",
@@ -100,10 +102,12 @@ __all__ = [
     "as_completed",
     "cancelled",
     "checkpoint",
+    "gather",
     "report_partial",
     "report_progress",
     "result_field",
     "save_blob",
+    "submit",
     "task",
     "worker_state",
 ]
@@ -125,6 +129,7 @@ _MODULES = {
     "cluster.worker.checkpoints": ("checkpoint",),
     "cluster.worker.graph_tasks": ("as_completed",),
     "cluster.worker.saved_blobs": ("save_blob",),
+    "cluster.worker.subtasks": ("Child", "gather", "submit"),
     "cluster.worker.task_context": ("cancelled", "report_partial", "report_progress"),
     "dask_graphql.client.async_client": ("AsyncClient",),
     "dask_graphql.client.async_handle": ("AsyncHandle",),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,22 +10,21 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from cluster.api_node.admission_control import Admission
-from cluster.data.manifest import MAGIC, MAX_BYTES, NotAManifest, read_manifest
+from cluster.data.blob_links import link_source, new_place
+from cluster.data.manifest import MAGIC, NotAManifest
 from cluster.errors import BadInput, BlobError, FileMismatch, FileNotFound, FileTooLarge
 from cluster.settings import Settings
 from cluster.store.async_store import Store
 from cluster.store.blob_store import CHUNK_BYTES, BlobStore, UploadTarget
 from cluster.store.blob_writer import BlobWriter, Written
 from cluster.store.file_calls import PLACE_SECONDS, StoredFile
-from cluster.task_types.file import MANIFEST, file_id
+from cluster.task_types.file import file_id
 from cluster.task_types.task_type import Bound
 
 T = TypeVar("T")
 
 OFFER_SECONDS: Final = PLACE_SECONDS / 2
 """How long a client may begin to send a file to the blob store itself; its place is kept for twice as long."""
-PARALLEL_LINKS: Final = 16
-"""Files of one table or array that are linked, or copied in S3, at the same time."""
 DEFAULT_MEDIA_TYPE: Final = "application/octet-stream"
 
 
@@ -87,7 +85,7 @@ class Files:
         """
         self._check_length(announced.size_bytes or 0)
         await self._check_room(owner.account, announced.size_bytes or 0)
-        place = _new_place()
+        place = new_place()
         # A thread of its own: the pieces are written in order, and a slow store holds up nobody else's reads.
         with _Thread() as thread:
             writer = await thread.run(lambda: self._blobs.open_write(f"{place}/data"))
@@ -140,7 +138,7 @@ class Files:
         self._check_length(announced.size_bytes)
         await self._check_room(owner.account, announced.size_bytes)
         content = Written(announced.size_bytes, announced.sha256)
-        place = _new_place()
+        place = new_place()
         target = await asyncio.to_thread(self._offer_at, place, content, announced.media_type)
         if target is None:
             return None
@@ -186,10 +184,10 @@ class Files:
         Returns None if the bytes are not there (any more)."""
         if found.source:
             await self._check_room(owner.account, found.size_bytes)
-            place = _new_place()
+            place = new_place()
             await self._store.run(self._store.calls.register_place(place, found.sha256))
             try:
-                await asyncio.to_thread(self._link, found, f"{place}/data")
+                await asyncio.to_thread(link_source, self._blobs, found, f"{place}/data")
             except NotAManifest:
                 return None
             except BlobError as error:
@@ -207,16 +205,6 @@ class Files:
             file, _ = await self._register(replace(found, place=found.offered, offered=""), owner)
             return file
         return None
-
-    def _link(self, found: StoredFile, key: str) -> None:
-        """Gives the blob of a task a second name, and to the files that it lists, if it is a manifest."""
-        if found.media_type == MANIFEST:
-            manifest = read_manifest(self._blobs.read_sync(found.source, 0, MAX_BYTES))
-            with ThreadPoolExecutor(PARALLEL_LINKS, thread_name_prefix="link") as pool:
-                links = [pool.submit(self._blobs.link, found.source + name, key + name) for name in manifest.files]
-                for link in links:
-                    link.result()
-        self._blobs.link(found.source, key)
 
     async def _has_uploaded(self, place: str, content: Written) -> bool:
         return await asyncio.to_thread(lambda: self._blobs.has_uploaded(f"{place}/data", content))
@@ -242,10 +230,6 @@ class Files:
     async def _check_room(self, account: str, size: int) -> None:
         """Checks that an account has room for `size` bytes besides what it is uploading."""
         await self._admission.admit_bytes(account, size + self._arriving[account])
-
-
-def _new_place() -> str:
-    return f"uploads/{secrets.token_hex(16)}"
 
 
 def _writing(writer: BlobWriter, chunk: bytes) -> Callable[[], int]:

@@ -6,21 +6,16 @@ type declares one: so a type that is paused later has a limit to set to 0.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Collection
 from typing import Final
 
-import orjson
-
 from cluster.store.limit_calls import LimitList
+from cluster.store.limit_list import limits_of
 from cluster.task_types.registry import Registry
-from cluster.task_types.task_id import canonical_json
 from cluster.task_types.task_type import Bound
 
 UNLIMITED: Final = math.inf
-KEY_DIGITS: Final = 32
-"""Hex digits of the hash of a key's value."""
 
 
 class Limits:
@@ -40,16 +35,9 @@ class Limits:
 
     def limits_of(self, bound: Bound, account: str) -> LimitList:
         """The limits of a submission; empty for most."""
-        name, limit = bound.task_type.name, bound.task_type.concurrency
+        name = bound.task_type.name
         has_ceiling = bool(account) and self._ceiling(account) is not None
-        if limit is None and not has_ceiling and name not in self._paused():
-            return ""
-        limits = [f"t:{name}={limit.max_running}" if limit is not None and limit.key is None else f"t:{name}"]
-        if limit is not None and limit.key is not None:
-            limits.append(f"k:{name}:{_key_hash(bound, limit.key)}={limit.max_running}")
-        if has_ceiling:
-            limits.append(f"a:{account}")
-        return " ".join(limits)
+        return limits_of(bound, account if has_ceiling else "", always=name in self._paused())
 
     def slots(self, limit: str) -> float:
         """How many slots a limit has now; UNLIMITED if it is none (any more).
@@ -73,9 +61,3 @@ class Limits:
         if concurrency is None or (concurrency.key is None) != (kind == "t"):
             return UNLIMITED
         return concurrency.max_running
-
-
-def _key_hash(bound: Bound, key: str) -> str:
-    """Identifies the value of an argument: equal values have the same canonical JSON."""
-    value = orjson.loads(bound.canonical_input)[key]
-    return hashlib.sha256(canonical_json(value)).hexdigest()[:KEY_DIGITS]

@@ -154,8 +154,9 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
     slot_claimer = SlotClaimer(store, scheduler, dispatcher, limits, node_id)
     recalls = Recalls(store, paused_types, cancellations, lambda: slot_claimer.active)
     recoverer = Recoverer(
-        store, scheduler, dispatcher, node_id, lambda: paused_types.names, cancellations.put_superseded
-    )
+        store, scheduler, dispatcher, node_id, lambda: paused_types.names, cancellations.put_superseded,
+        cancellations.put,
+    )  # fmt: skip
 
     webhooks = Webhooks(settings, store)
     webhook_deliverer = WebhookDeliverer(store, webhooks, registry, node_id)

@@ -23,10 +23,13 @@ from cluster.api_node.leader_service import LeaderService
 from cluster.observability import metrics
 from cluster.observability.logs import log_context
 from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavailable
+from cluster.store.actor import Actor
 from cluster.store.async_store import Store
 from cluster.store.call_builder import CHECK_AFTER_SECONDS, milliseconds
+from cluster.store.child_calls import Unwanted, submitter_name
 from cluster.store.keys import SHARDS
 from cluster.store.lua_scripts import Call
+from cluster.store.record import Record
 from cluster.store.replies import Due
 from cluster.store.task_calls import LossReason
 
@@ -40,6 +43,8 @@ QUEUE_AGE_SECONDS: Final = 30.0
 """Interval at which the age of the queue is logged."""
 PAGE_SIZE: Final = 64
 """Maximum number of tasks per shard in one step: 1,024 in all shards, about 10 ms of Redis's time in 16 slices."""
+UNWANTED_PAGE_SIZE: Final = 8
+"""Maximum number of runs per shard whose children are withdrawn in one step; each may have thousands."""
 IN_TRANSIT_SECONDS: Final = 3.0
 """An attempt that was dispatched more recently may not have reached the scheduler yet."""
 GRACE_SECONDS: Final = 30.0
@@ -73,6 +78,7 @@ class Recoverer(LeaderService):
     Args:
         paused: returns the names of the paused task types, whose due tasks are held.
         forget: called with id and attempt of a task that has ended, which the scheduler may still have.
+        cancelled: called with the record of a task that was just cancelled.
     """
 
     def __init__(
@@ -83,9 +89,10 @@ class Recoverer(LeaderService):
         node: str,
         paused: Callable[[], Collection[str]] = tuple,
         forget: Callable[[str, int], None] = lambda task_id, attempt: None,
+        cancelled: Callable[[Record], None] = lambda record: None,
     ) -> None:
         super().__init__(store, "recovery", store.calls.recoverer_key, node)
-        self._paused, self._forget = paused, forget
+        self._paused, self._forget, self._cancelled = paused, forget, cancelled
         self._scheduler = scheduler
         self._dispatcher = dispatcher
         self._term = 0
@@ -105,6 +112,7 @@ class Recoverer(LeaderService):
             self._next_queue_age = time.monotonic() + QUEUE_AGE_SECONDS
             await self._log_queue_age()
         await self._expire_unstarted()
+        await self._withdraw_children()
         try:
             await self._recover()
         except SchedulerUnavailable as error:
@@ -137,6 +145,30 @@ class Recoverer(LeaderService):
                 for task_id, attempt in ended:
                     self._forget(task_id, attempt)
             shards = [digit for digit, (count, _) in zip(shards, replies, strict=True) if count == PAGE_SIZE]
+
+    async def _withdraw_children(self) -> None:
+        """Withdraws the children of runs that have ended without needing them; those of a child that this ends are
+        withdrawn next."""
+        shards = list(SHARDS)
+        while shards and self.active:
+            replies = await self._store.run_many(
+                [self._store.calls.claim_unwanted(digit, UNWANTED_PAGE_SIZE) for digit in shards]
+            )
+            for digit, runs in zip(shards, replies, strict=True):
+                for run in runs:
+                    await self._withdraw(run)
+                if runs:
+                    await self._store.run(self._store.calls.remove_unwanted(digit, runs))
+            shards = [digit for digit, runs in zip(shards, replies, strict=True) if len(runs) == UNWANTED_PAGE_SIZE]
+
+    async def _withdraw(self, run: Unwanted) -> None:
+        actor = Actor(submitter_name(run.task_id, run.submitted_at))
+        for i in range(0, len(run.children), PAGE_SIZE):
+            page = run.children[i : i + PAGE_SIZE]
+            calls = [self._store.calls.cancel(child, actor, "withdraw") for child in page]
+            for ended, record in await self._store.run_many(calls):
+                if ended and record is not None:
+                    self._cancelled(record)
 
     async def _on_leadership_acquired(self) -> None:
         """Continues from the state of the previous lease holder."""

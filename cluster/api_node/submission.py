@@ -47,6 +47,7 @@ class SubmitOptions:
         tenant: owner of the task if tenants are isolated; else empty.
         account: whose quotas and fair share the task counts against.
         actor: who submits.
+        salt: of the tenant's task ids; empty if tenants share tasks.
         tags: texts by which people recognise the task.
         webhook: URL that is told of the task's end; None for none.
     """
@@ -59,6 +60,7 @@ class SubmitOptions:
     tenant: str = ""
     account: str = ""
     actor: Actor = NOBODY
+    salt: str = ""
     tags: tuple[str, ...] = ()
     webhook: str | None = None
 
@@ -201,4 +203,5 @@ class Submissions:
             ttl_seconds=bound.task_type.ttl_seconds if options.ttl_seconds is None else options.ttl_seconds,
             start_before=options.start_before,
             start_within_seconds=bound.task_type.start_within_seconds,
+            salt=options.salt,
         )

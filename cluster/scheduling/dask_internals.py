@@ -537,3 +537,29 @@ def portable(error: BaseException) -> BaseException:
     except BaseException:  # noqa: BLE001, S110 - a user's class may raise anything when it is pickled
         pass
     return GraphPartFailed(attempt_errors.type_of(error), attempt_errors.message_of(error))
+
+
+def leave_thread_pool() -> None:
+    """Takes the calling thread out of its worker's pool, which gets another thread for further tasks; the scheduler
+    counts the thread's task as one that takes no room any more. Does nothing outside a worker's pool.
+
+    `distributed.secede` is public; that the threads of a pool know it by `thread_state.executor` is not. If that is
+    renamed, tasks that wait for their children keep their threads, and may wait for ever.
+    """
+    from distributed import secede
+    from distributed.threadpoolexecutor import thread_state
+
+    if hasattr(thread_state, "executor") and getattr(thread_state, "proceed", False):
+        secede()
+
+
+def return_to_thread_pool() -> None:
+    """Waits until another thread of the pool has ended its task, and takes its place. Does nothing outside a pool.
+
+    As `leave_thread_pool`.
+    """
+    from distributed import rejoin
+    from distributed.threadpoolexecutor import thread_state
+
+    if hasattr(thread_state, "executor") and not thread_state.proceed:
+        rejoin()

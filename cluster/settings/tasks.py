@@ -66,6 +66,12 @@ class TaskSettings(SettingsGroup):
         integer(1, 100),
         "How many workers may die while they run one task before it is FAILED with WORKER_LOST or OUT_OF_MEMORY.",
     )
+    children_limit: int = setting(
+        10_000, integer(1, 1_000_000), "How many tasks one run of a task may submit (`dask_graphql.submit`)."
+    )
+    depth_limit: int = setting(
+        16, integer(1, 1_000), "How deep tasks that submit tasks may be nested; a task of a client has depth 0."
+    )
     expose_tracebacks: bool = setting(
         False,
         boolean,

@@ -33,6 +33,12 @@ class WorkerSettings(SettingsGroup):
         "How much of a worker machine's disk the files of tasks may take, in `file-cache` in DATA_DIR; those that were "
         "used least recently are deleted first. Files that running tasks use are kept beyond it.",
     )
+    waiting_tasks_limit: int = setting(
+        400,
+        integer(1, 500),
+        "How many tasks of one worker may wait for their children at a time. They occupy no `WORKER_THREADS`, but a "
+        "thread and memory each; a further one is put back into the queue and begins anew some seconds later.",
+    )
     drain_seconds: float = setting(
         100.0,
         seconds(0),

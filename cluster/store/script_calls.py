@@ -8,6 +8,7 @@ from typing import Final
 from cluster.settings import Settings
 from cluster.store.call_builder import milliseconds
 from cluster.store.change_calls import ChangeCalls
+from cluster.store.child_calls import ChildCalls
 from cluster.store.file_calls import FileCalls
 from cluster.store.item_calls import ItemCalls
 from cluster.store.limit_calls import LimitCalls
@@ -30,7 +31,7 @@ PROBE_TTL_SECONDS: Final = 60.0
 """How long the key is kept that a node writes to test whether Redis accepts writes."""
 
 
-class Calls(TaskCalls, ShardCalls, LimitCalls, ItemCalls, LogCalls, FileCalls, ChangeCalls, WebhookCalls):
+class Calls(TaskCalls, ShardCalls, LimitCalls, ItemCalls, LogCalls, FileCalls, ChangeCalls, WebhookCalls, ChildCalls):
     """The calls of tasks, of shards and of files, and those that have a single key."""
 
     def __init__(self, settings: Settings) -> None:

@@ -79,6 +79,8 @@ class TaskCalls(CallBuilder):
         tags: Sequence[str] = (),
         webhooks: Sequence[str] = (),
         run_key: str = "",
+        depth: int | None = None,
+        salt: str = "",
     ) -> Call[SubmitReply]:
         """Submits a task.
 
@@ -98,6 +100,8 @@ class TaskCalls(CallBuilder):
             webhooks: to whom its end is delivered, each `<account>|<webhook id or URL>`; those of all submissions that
                 share a run count.
             run_key: that is part of the task id.
+            depth: how many tasks are above it, if a running task submits it; then the recoverer dispatches it.
+            salt: of its tenant's task ids, if tenants are isolated; those of its children have it too.
             start_within_seconds: the same, counted from the submission or from `not_before`, if there is no
                 `start_before`.
         """
@@ -126,7 +130,8 @@ class TaskCalls(CallBuilder):
             self._ttl, milliseconds(EXTRA_TTL_SECONDS), account, "", actor.text, limits,
             "" if ttl is None or 0 < self._ttl <= ttl else ttl, "" if start_before is None else start_before,
             "" if start_within_seconds is None else milliseconds(start_within_seconds),
-            orjson.dumps(list(tags)) if tags else "", " ".join(webhooks), run_key, parse=parse,
+            orjson.dumps(list(tags)) if tags else "", " ".join(webhooks), run_key, "" if depth is None else depth, salt,
+            parse=parse,
         )  # fmt: skip
 
     def start(self, task_id: str, attempt: int, worker: str) -> Call[StartReply]:
@@ -194,8 +199,8 @@ class TaskCalls(CallBuilder):
 
     def fail(
         self, task_id: str, attempt: int, error: dict[str, Any], *, retries: Retries = NO_RETRIES,
-        allowed: int | None = None, counter: Literal["retries", "unstored"] = "retries", kept_bytes: int = 0,
-        lines: bytes = b"",
+        allowed: int | None = None, counter: Literal["retries", "unstored", "handed_back"] = "retries",
+        kept_bytes: int = 0, lines: bytes = b"",
     ) -> Call[str]:  # fmt: skip
         """Ends an attempt with an error. Returns 'FAILED', 'RETRY' or 'REFUSED'.
 

@@ -77,6 +77,26 @@ class ThreadStore:
         [reply] = self._run_many_once([call])
         return cast(R, reply)
 
+    def read_fields(self, key: str, *names: str) -> list[bytes | None]:
+        """Reads fields of a hash; None for an absent one. Raises as `run`."""
+        [found] = self.run_commands([("HMGET", key, *names)])
+        return list(found)
+
+    def run_commands(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Runs plain commands that only read, in one round trip. Raises as `run`."""
+
+        def run() -> list[Any]:
+            with measured_round_trip("command"):
+                replies = self._send_commands(commands)
+                raise_first_error(replies)
+            return replies
+
+        return self._with_retries(run)
+
+    def disconnect(self) -> None:
+        """Closes the connection of the calling thread, which will not need it for a while."""
+        self._pipeline.disconnect()
+
     def close(self) -> None:
         self.redis.close()
 
@@ -110,7 +130,9 @@ class ThreadStore:
         return [call.parse(reply) for call, reply in zip(calls, replies, strict=True)]
 
     def _send(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        commands = [call.command for call in calls]
+        return self._send_commands([call.command for call in calls])
+
+    def _send_commands(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         with suppress(redis.ConnectionError):
             return self._pipeline.send_pipeline(commands)
         # The idle connection was lost, as all are when Redis restarts.

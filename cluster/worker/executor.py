@@ -35,12 +35,16 @@ from cluster.task_types.value_types import Blob
 from cluster.task_types.walk import instances_in
 from cluster.worker.attempt_table import AttemptKey, AttemptTable
 from cluster.worker.batch_outcomes import run_batch
+from cluster.worker.child_files import ChildFiles
+from cluster.worker.child_tasks import WorkerChildren
+from cluster.worker.child_waits import ChildWaits
 from cluster.worker.file_cache import FileCache
 from cluster.worker.outcome import Failed, Outcome, Succeeded, read_arguments, run_function
 from cluster.worker.output_capture import finish_lines
 from cluster.worker.partial_outputs import encode_partial
 from cluster.worker.stream_writer import StreamWriter
 from cluster.worker.task_context import RunningAttempt, enter, use_parts
+from cluster.worker.waiting_places import WaitingPlaces
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +52,11 @@ NOTHING_KEPT: Final = 2
 """The reply to `finish` if no earlier attempt has a result that is kept."""
 PLATFORM_RETRIES: Final = Retries(10, delay=5, max_delay=300)
 """Retries of a task whose blobs could not be stored, in addition to its own `retries`: half an hour in all."""
+HAND_BACK_RETRIES: Final = Retries(10_000, delay=2, max_delay=30)
+"""Retries of a task that found no room to wait for its children: it is no failure."""
+MIN_WAITED_SECONDS: Final = 0.1
+"""What an attempt that waited for children is reported to take at least: it shares no Dask task with others, which it
+would keep waiting."""
 
 
 class _Started(NamedTuple):
@@ -87,6 +96,8 @@ class Executor:
         self.table = table
         self.running: dict[AttemptKey, RunningAttempt] = {}
         self._process_id = os.getpid()
+        self._waits = ChildWaits(store, f"{worker}-{self._process_id}")
+        self._places = WaitingPlaces(settings.waiting_tasks_limit)
         use_parts(self._attempt_of_part)
         use_fetcher(FileCache(settings.data_dir / "file-cache", settings.file_cache_bytes, blobs).fetch)
         use_readers(FileTable, FileArray)
@@ -226,6 +237,7 @@ class Executor:
                 running.stream = StreamWriter(
                     partial(self._append_items, task_id, number), running.stop, self.settings.stream_limit_bytes
                 )
+            children = self._children(running, start, span.traceparent, task_type)
             self.running[task_id, number] = running
             enter(running)
             started = time.perf_counter()
@@ -245,7 +257,7 @@ class Executor:
                 verdict = _verdict(outcome, replies[0])
                 metrics.labelled(metrics.ATTEMPTS, name, verdict).inc()
                 if verdict != "REFUSED":
-                    durations.append(time.perf_counter() - started)
+                    durations.append(_own_seconds(time.perf_counter() - started, children.waited_seconds))
                 span.set_outcome(outcome.error["code"] if isinstance(outcome, Failed) else None, outcome=verdict)
             finally:
                 enter(None)
@@ -255,6 +267,17 @@ class Executor:
             if isinstance(outcome, Succeeded) and not replies[0]:
                 logger.info("task %s attempt %d: its result is too late and is refused", task_id, number)
             return replies[1] if following else None
+
+    def _children(
+        self, running: RunningAttempt, start: StartReply, trace: str, task_type: TaskType | None
+    ) -> WorkerChildren:
+        limit = task_type.timeout_seconds if task_type else None
+        running.children = children = WorkerChildren(
+            running, self.registry, self.store, self.settings, self._waits, self._places,
+            ChildFiles(self.store, self.blobs, running.task_id, start.tenant), start.tenant, trace,
+            None if limit is None else time.monotonic() + limit,
+        )  # fmt: skip
+        return children
 
     def _delete_earlier(self, task_id: str, attempt: int) -> None:
         """Deletes what the attempts before this one wrote, which may be parts of a large table. If it fails, that goes
@@ -332,6 +355,11 @@ class Executor:
             # The code has changed since, or is older on this worker.
             made_by = task_type.version if task_type and version not in ("", task_type.version) else ""
             return calls.finish(task_id, attempt, outcome.result, kept_bytes=kept_bytes, lines=lines, made_by=made_by)
+        if outcome.handed_back:
+            return calls.fail(
+                task_id, attempt, outcome.error, retries=HAND_BACK_RETRIES, counter="handed_back",
+                kept_bytes=kept_bytes, lines=lines,
+            )  # fmt: skip
         if outcome.platform:
             return calls.fail(
                 task_id, attempt, outcome.error, retries=PLATFORM_RETRIES, counter="unstored", kept_bytes=kept_bytes,
@@ -342,6 +370,11 @@ class Executor:
             task_id, attempt, outcome.error, retries=retries, allowed=outcome.retries, kept_bytes=kept_bytes,
             lines=lines,
         )  # fmt: skip
+
+
+def _own_seconds(seconds: float, waited_seconds: float) -> float:
+    """How long an attempt occupied its thread."""
+    return max(MIN_WAITED_SECONDS, seconds - waited_seconds) if waited_seconds else seconds
 
 
 def _saved_blobs(running: RunningAttempt, outcome: Outcome) -> set[Blob]:

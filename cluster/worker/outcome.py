@@ -29,6 +29,7 @@ from cluster.task_types.task_type import TaskType
 from cluster.task_types.value_types import Blob
 from cluster.task_types.walk import instances_in
 from cluster.worker.attempt_data import attempt_sink
+from cluster.worker.child_tasks import HandedBack
 from cluster.worker.graph_tasks import compute, is_future, wait_for
 from cluster.worker.stream_items import write_stream
 from cluster.worker.task_context import attempt_or_part
@@ -62,12 +63,16 @@ class Failed:
     Attributes:
         retries: how many retries the task type allows after this error; 0 if another attempt would fail too.
         platform: whether the platform is at fault, so that the task's `retries` do not count.
+        handed_back: whether it did not fail, and only begins anew some seconds later.
     """
 
     error: dict[str, Any]
     retries: int = 0
     platform: bool = False
+    handed_back: bool = False
 
+
+_HANDED_BACK: Final = "its worker has no room for another task that waits for its children (WAITING_TASKS_LIMIT)"
 
 Outcome: TypeAlias = Succeeded | Failed
 T = TypeVar("T")
@@ -116,6 +121,8 @@ def outcome_of(
     try:
         with _exit_in_forks(process_id):
             return work()
+    except HandedBack:
+        return Failed(attempt_errors.error("CHILDREN_PENDING", _HANDED_BACK), handed_back=True)
     except DataExtraMissing as error:
         return Failed(attempt_errors.from_exception("NOT_INSTALLED", error))
     except BadInput as error:

@@ -59,6 +59,7 @@ class RunningAttempt:
         record_checkpoint: records the key of its first checkpoint; returns False if the attempt must stop.
         checkpoint: key of the newest checkpoint of this run, its own or an earlier attempt's; empty if there is none.
         checkpoint_bytes: length of its own checkpoint.
+        children: the tasks that it submits; None if it cannot.
         log: the lines that it prints and logs.
         unfinished_lines: what it has printed to `stdout` and `stderr` without a line feed.
         printed: how many lines it has printed in this second.
@@ -87,6 +88,7 @@ class RunningAttempt:
     printed: PrintedCount = field(default_factory=PrintedCount)
     compute_here: Callable[[Any], Any] | None = None
     make_files: Callable[[Sequence[Blob]], object] = lambda blobs: None
+    children: Any = None
 
     @property
     def blob_prefix(self) -> str:

@@ -50,7 +50,8 @@ def options_again(record: Record, caller: Caller) -> Options:
     """What applies to a task that this caller submits again."""
     return Options(
         priority=record.priority if caller.has(Scope.PRIORITY) else min(0, record.priority),
-        tenant=caller.tenant, account=caller.account, actor=caller.actor, tags=record.tags,
+        tenant=caller.tenant, account=caller.account, actor=caller.actor, salt=caller.salt,
+        tags=record.tags,
     )  # fmt: skip
 
 

@@ -73,7 +73,7 @@ def to_options(options: SubmitOptions | None, caller: Caller, node: Node) -> Opt
     if caller.confinement is not None:
         tags = _confined_tags(caller.confinement, tags, recompute=bool(options and options.recompute))
     if not options:
-        return Options(tenant=caller.tenant, account=caller.account, actor=caller.actor, tags=tags)
+        return Options(tenant=caller.tenant, account=caller.account, actor=caller.actor, salt=caller.salt, tags=tags)
     if options.priority > 0:
         caller.require(Scope.PRIORITY)
     check_priority(options.priority, "options.priority")
@@ -103,6 +103,7 @@ def to_options(options: SubmitOptions | None, caller: Caller, node: Node) -> Opt
         tenant=caller.tenant,
         account=caller.account,
         actor=caller.actor,
+        salt=caller.salt,
     )
 
 

@@ -61,12 +61,12 @@ local TASK
 local function load_task()
   local found = redis.call('HMGET', RECORD, 'state', 'attempt', 'seq', 'name', 'submitted_at', 'tenant', 'expires_at',
     'previous_at', 'limits', 'ttl', 'start_before', 'log',
-    'stream', 'webhooks', 'started_at', 'waited')
+    'stream', 'webhooks', 'started_at', 'waited', 'children')
   TASK = {state = not has_expired(found[7]) and found[1], attempt = found[2], seq = tonumber(found[3]) or 0,
     name = found[4], submitted_at = found[5], tenant = found[6], expires_at = tonumber(found[7]),
     previous_at = found[8], limits = found[9], ttl = tonumber(found[10]), start_before = tonumber(found[11]),
     log = found[12], stream = found[13], webhooks = found[14],
-    started_at = tonumber(found[15]), waited = found[16]}
+    started_at = tonumber(found[15]), waited = found[16], children = found[17]}
   return TASK.state
 end
 
@@ -397,6 +397,21 @@ end
 
 local function items_key() return SHARD .. ':items:' .. ID end
 
+-- The tasks that this run has submitted.
+local function children_key() return SHARD .. ':children:' .. ID .. ':' .. TASK.submitted_at end
+
+-- Tells the recoverer that a task waits to be dispatched, or children to be withdrawn.
+local function announce_due() redis.call('PUBLISH', PREFIX .. ':all', 'due') end
+
+-- The run has ended: its children are kept as long as its record. Unless it succeeded, it no longer wants them.
+local function leave_children(state, ttl)
+  if ttl > 0 then redis.call('PEXPIRE', children_key(), ttl) end
+  if state ~= 'SUCCEEDED' then
+    redis.call('ZADD', SHARD .. ':unwanted', NOW_TEXT, ID .. ' ' .. TASK.submitted_at)
+    announce_due()
+  end
+end
+
 -- Deliveries of webhooks. Keys, all of the shard:
 --   {shard}:delivery:<id>            hash  task, run, account, to, name, state, at, status, tries, reply, tried_at
 --   {shard}:deliveries               zset  ids of those that are not done -> when each is due, ms
@@ -473,6 +488,7 @@ local function end_task(state, attempt, ttl, event_limit, progress, message)
   end
   commit(state, attempt, event_limit, progress, message)
   if TASK.webhooks then deliver_webhooks(TASK.webhooks, state) end
+  if TASK.children then leave_children(state, ttl) end
   -- After the last event, so that record and events expire together.
   if ttl > 0 then
     redis.call('PEXPIRE', RECORD, ttl)

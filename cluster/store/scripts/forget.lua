@@ -21,7 +21,7 @@ if may and ARGV[5] ~= '1' then
   unindex_state(name, state, tenant)
   redis.call('ZREM', EXPIRY, expiry_member(name, state, tenant))
   drop_usage({ID})
-  redis.call('DEL', RECORD, EVENTS, WATCH, log_key(), items_key())
+  redis.call('DEL', RECORD, EVENTS, WATCH, log_key(), items_key(), children_key())
   -- XX: only a task that has an entry.
   redis.call('ZADD', BLOBS, 'XX', NOW_TEXT, ID)
 end

@@ -11,13 +11,15 @@
 --       22 ttl of this task's record (ms), or '' for that of all, which is never shorter, 23 when it must have started
 --       (ms), or '', 24 how long after its submission, or after not_before, it must have started (ms), or '': 23 goes
 --       first, 25 tags (JSON), or '', 26 webhooks to deliver its end to (deliver_webhooks), or '',
---       27 run key, which is part of the id, or ''
+--       27 run key, which is part of the id, or '', 28 its depth if a running task submits it, or '': that task's worker
+--       dispatches nothing, so what is due is left to the recoverer, 29 the salt of its tenant's ids, or ''
 -- Returns {outcome, dispatch (1: the caller must dispatch this attempt), record (without a long result)}, packed. If
 -- the run is new, {outcome, dispatch, attempt, seq, submitted_at, previous_at (or false), runs}, which is all of the
 -- record that the caller does not know.
 local name, version, input, tenant = ARGV[3], ARGV[4], ARGV[5], ARGV[12]
 local own_ttl = tonumber(ARGV[22])
 local webhooks, MAX_WEBHOOK_BYTES = ARGV[26] or '', 65536
+local depth, salt = ARGV[28] or '', ARGV[29] or ''
 -- When this submission would have the task started at the latest; nil for no such time.
 local function latest_start()
   local within = tonumber(ARGV[24])
@@ -80,6 +82,11 @@ if state and not is_final(state) then
       dispatch = false
       if not TASK.limits then set_field('limits', limits) end
       if hold(ID, limits, is_higher and ARGV[7] or found[3], TASK.submitted_at) then announce_woken() end
+    end
+    if dispatch and depth ~= '' then
+      dispatch = false
+      redis.call('ZADD', OPEN, NOW_TEXT, ID)
+      announce_due()
     end
     if dispatch then
       -- A repeated request must get the same reply, or nobody would dispatch the attempt for a while.
@@ -182,7 +189,9 @@ if state then
   end
   redis.call('HDEL', RECORD, 'started_at', 'heard_at', 'finished_at', 'expires_at', 'progress', 'worker', 'error',
     'result', 'uncharged', 'unstored', 'cancelled_by', 'limits', 'ttl', 'start_before', 'checkpoint',
-    'resumes', 'made_by', 'webhooks', 'message', 'data')
+    'resumes', 'made_by', 'webhooks', 'message', 'data', 'children', 'depth', 'handed_back')
+  -- The recoverer may not have withdrawn the children of the run before yet.
+  if TASK.children then redis.call('PEXPIRE', children_key(), 3600000) end
   redis.call('PERSIST', RECORD)
   redis.call('PERSIST', EVENTS)
   if TASK.log then redis.call('DEL', log_key()) end
@@ -200,7 +209,7 @@ elseif TASK.attempt or redis.call('ZSCORE', INDEX .. ':*', ID) then
 end
 local not_before = tonumber(ARGV[8]) or 0
 local due, limits = not_before <= NOW, ARGV[21] or ''
-local dispatch = due and limits == ''
+local dispatch = due and limits == '' and depth == ''
 local tags = ARGV[25] or ''
 begin_usage(account, input, (TASK.previous_at and redis.call('HSTRLEN', RECORD, 'previous') or 0) + #tags + #webhooks)
 CHANGES = {
@@ -215,6 +224,8 @@ if (ARGV[27] or '') ~= '' then set_field('run_key', ARGV[27]) end
 if limits ~= '' then set_field('limits', limits) end
 if own_ttl then set_field('ttl', own_ttl) end
 if webhooks ~= '' then set_field('webhooks', webhooks) end
+if depth ~= '' then set_field('depth', depth) end
+if salt ~= '' then set_field('salt', salt) end
 local start_before = latest_start()
 if start_before then set_start_before(start_before) end
 -- The lines of the run before are gone; numbers continue.
@@ -225,6 +236,7 @@ if due and limits ~= '' then
   if hold(ID, limits, ARGV[7], NOW) then announce_woken() end
 else
   redis.call('ZADD', OPEN, dispatch and int(NOW + tonumber(ARGV[9])) or int(not_before), ID)
+  if due and not dispatch then announce_due() end
 end
 commit('QUEUED', attempt, ARGV[10])
 add_watcher()

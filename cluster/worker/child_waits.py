@@ -1,0 +1,205 @@
+"""The tasks that attempts of this worker process wait for: one connection, on which Redis notifies it of their ends.
+
+As an api node does, the process watches each task, and a notification is a hint: the record decides. The connection is
+opened by the first wait and closed when there has been none for a while.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from itertools import islice
+from threading import Event, Lock, Thread
+from typing import Any, Final
+
+import redis
+
+from cluster.errors import StoreUnavailable
+from cluster.store.record import Record
+from cluster.store.replies import parse_notification
+from cluster.store.task_calls import WATCH_TTL_SECONDS
+from cluster.store.thread_store import ThreadStore
+
+logger = logging.getLogger(__name__)
+
+CHECK_SECONDS: Final = 0.25
+"""How often the connection looks whether an attempt that waits must stop."""
+PING_SECONDS: Final = 5.0
+"""Ping interval on an idle connection; if the reply takes as long again, the connection is lost."""
+RENEW_SECONDS: Final = WATCH_TTL_SECONDS / 3
+"""How often all tasks are watched again."""
+IDLE_SECONDS: Final = 30.0
+"""How long the connection stays open without a wait."""
+REOPEN_SECONDS: Final = 0.25
+"""Pause before a lost connection is opened again."""
+PAGE_SIZE: Final = 256
+"""Maximum number of tasks that are watched in one round trip."""
+
+
+@dataclass(eq=False)
+class Wait:
+    """A wait for tasks.
+
+    Attributes:
+        runs: the tasks, and when the run that is waited for was submitted: an earlier one does not count.
+        on_end: called in some thread with a task's id and its final record; None if its record is gone.
+        on_stop: called in some thread once `stop` is set.
+        stop: set when the attempt that waits must stop.
+    """
+
+    runs: dict[str, int]
+    on_end: Callable[[str, Record | None], None]
+    on_stop: Callable[[], None]
+    stop: Event
+
+
+class ChildWaits:
+    """What this process waits for.
+
+    Args:
+        node: identifies this process among those that watch tasks.
+    """
+
+    def __init__(self, store: ThreadStore, node: str) -> None:
+        self._store = store
+        self._node = node
+        self._lock = Lock()
+        self._waits: dict[Wait, None] = {}
+        self._by_task: dict[str, list[Wait]] = {}
+        self._thread: Thread | None = None
+
+    def add(self, wait: Wait) -> None:
+        """Begins a wait: what has ended is reported at once.
+
+        Raises:
+            StoreUnavailable: Redis was unavailable for minutes.
+        """
+        with self._lock:
+            self._waits[wait] = None
+            for task_id in wait.runs:
+                self._by_task.setdefault(task_id, []).append(wait)
+            if self._thread is None:
+                self._thread = Thread(target=self._run, name="child waits", daemon=True)
+                self._thread.start()
+        # Either the connection is subscribed, or it watches all tasks once it is.
+        self._watch(list(wait.runs))
+
+    def remove(self, wait: Wait) -> None:
+        """Ends a wait."""
+        with self._lock:
+            self._waits.pop(wait, None)
+            for task_id in wait.runs:
+                self._forget(task_id, wait)
+
+    def _forget(self, task_id: str, wait: Wait) -> None:
+        others = self._by_task.get(task_id, [])
+        if wait in others:
+            others.remove(wait)
+        if not others:
+            self._by_task.pop(task_id, None)
+
+    def _watch(self, task_ids: Iterable[str]) -> None:
+        """Reads the tasks and watches those that have not ended."""
+        remaining = iter(task_ids)
+        while page := list(islice(remaining, PAGE_SIZE)):
+            replies = self._store.run_many([self._store.calls.watch(task_id, self._node) for task_id in page])
+            for task_id, reply in zip(page, replies, strict=True):
+                if reply.record is None or reply.record.final:
+                    self._report(task_id, reply.record)
+
+    def _report(self, task_id: str, record: Record | None) -> None:
+        """Reports the end of a task to those who wait for this run of it."""
+        with self._lock:
+            since = record.submitted_at if record else 0
+            waits = [it for it in self._by_task.get(task_id, []) if record is None or since >= it.runs[task_id]]
+            for wait in waits:
+                self._forget(task_id, wait)
+        if not waits:
+            return
+        if record is not None and record.result_omitted:
+            record = self._complete(record)
+        for wait in waits:
+            wait.on_end(task_id, record)
+
+    def _complete(self, record: Record) -> Record | None:
+        """The record with its long result; None if that is gone, or belongs to another run by now."""
+        key = self._store.calls.record_key(record.task_id)
+        result, submitted_at, attempt = self._store.read_fields(key, "result", "submitted_at", "attempt")
+        if result is None or (int(submitted_at or 0), int(attempt or 0)) != record.run:
+            return None
+        return replace(record, result=result)
+
+    # The connection ---------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._listen()
+            except (redis.RedisError, OSError, StoreUnavailable) as error:
+                logger.warning("the connection for the ends of children was lost: %s", error)
+                time.sleep(REOPEN_SECONDS)
+            except Exception:
+                logger.exception("the connection for the ends of children failed")
+                time.sleep(REOPEN_SECONDS)
+            self._stop_waits()
+            with self._lock:
+                if not self._waits:
+                    self._thread = None
+                    return
+
+    def _listen(self) -> None:
+        """Handles notifications until the connection is lost, or nothing has waited for a while."""
+        connection = self._store.redis.pubsub()  # type: ignore[no-untyped-call]
+        try:
+            connection.subscribe(self._store.calls.node_channel(self._node))
+            heard = waited = renewed = checked = time.monotonic()
+            pinged = False
+            while True:
+                message = connection.get_message(timeout=CHECK_SECONDS)
+                now = time.monotonic()
+                if message is not None:
+                    heard, pinged = now, False
+                    renewed = self._on_message(message, renewed, now)
+                elif now - heard > 2 * PING_SECONDS:
+                    raise redis.ConnectionError("no reply to a ping")
+                elif now - heard > PING_SECONDS and not pinged:
+                    connection.ping()
+                    pinged = True
+                if now - checked >= CHECK_SECONDS:
+                    checked = now
+                    self._stop_waits()
+                    if self._waits:
+                        waited = now
+                if now - renewed > RENEW_SECONDS:
+                    renewed = now
+                    self._watch(self._tasks())
+                if now - waited > IDLE_SECONDS:
+                    return
+        finally:
+            connection.close()
+
+    def _on_message(self, message: dict[str, Any], renewed: float, now: float) -> float:
+        """Handles one message; returns when all tasks were watched last."""
+        if message["type"] == "subscribe":
+            # redis-py subscribes again by itself when it has lost the connection; notifications were lost meanwhile.
+            self._watch(self._tasks())
+            return now
+        if message["type"] == "message":
+            task_id, record = parse_notification(message["data"])
+            if record is None or not record.final:
+                self._watch([task_id])
+            else:
+                self._report(task_id, record)
+        return renewed
+
+    def _tasks(self) -> list[str]:
+        with self._lock:
+            return list(self._by_task)
+
+    def _stop_waits(self) -> None:
+        with self._lock:
+            stopped = [wait for wait in self._waits if wait.stop.is_set()]
+        for wait in stopped:
+            wait.on_stop()

@@ -1,0 +1,71 @@
+"""Tasks that submit tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+from dask_graphql import TaskError, gather, submit, task
+
+
+def count_run(name: str) -> None:
+    """Counts a run in the file that COUNT_FILE names; appending a short line is atomic."""
+    if path := os.environ.get("FAMILY_COUNTS"):
+        with Path(path).open("a") as file:
+            file.write(f"{name}\n")
+
+
+@task
+def family_part(group: str, n: int, seconds: float = 0.0) -> int:
+    """A child."""
+    count_run(f"part {group} {n}")
+    time.sleep(seconds)
+    if n < 0:
+        raise ValueError(f"no part {n}")
+    return n * n
+
+
+@task
+def family_sum(group: str, first: int, count: int, seconds: float = 0.0) -> int:
+    """A parent of `count` children."""
+    count_run(f"sum {group} {first}")
+    parts = [submit(family_part, group=group, n=n, seconds=seconds) for n in range(first, first + count)]
+    return sum(gather(*parts))
+
+
+@task
+async def family_async_sum(group: str, count: int) -> int:
+    """A parent that waits for some of its children at once, and for others one after the other."""
+    one, *others = [submit(family_part, group=group, n=n) for n in range(count)]
+    first = await one
+    return first + sum(await asyncio.gather(*others)) + sum(await gather(one, *others))
+
+
+@task
+def family_careful(group: str, n: int) -> str:
+    """Reports which child failed."""
+    child = submit(family_part, group=group, n=n)
+    try:
+        return str(child.result())
+    except TaskError as error:
+        return f"{error.code} {error.task_id}"
+
+
+@task
+def family_nested(group: str, depth: int) -> int:
+    """A parent of a parent of a parent."""
+    return 0 if depth == 0 else 1 + submit(family_nested, group=group, depth=depth - 1).result()
+
+
+@task(concurrency=1)
+def family_limited(group: str, depth: int) -> int:
+    """As `family_nested`, one at a time."""
+    return 0 if depth == 0 else 1 + submit("family_limited", group=group, depth=depth - 1).result()
+
+
+@task
+def family_cycle(group: str, turn: bool) -> int:
+    """A child that is its own grandparent."""
+    return int(submit("family_cycle", group=group, turn=not turn).result())
