@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from threading import Event, Lock, Thread
@@ -33,7 +34,9 @@ RENEW_SECONDS: Final = WATCH_TTL_SECONDS / 3
 IDLE_SECONDS: Final = 30.0
 """How long the connection stays open without a wait."""
 REOPEN_SECONDS: Final = 0.25
-"""Pause before a lost connection is opened again."""
+"""Pause before a lost connection is opened again; doubled after each failure."""
+MAX_REOPEN_SECONDS: Final = 5.0
+"""Longest such pause. Without a connection (Redis does not let this user subscribe) the tasks are read as often."""
 PAGE_SIZE: Final = 256
 """Maximum number of tasks that are watched in one round trip."""
 
@@ -134,15 +137,20 @@ class ChildWaits:
     # The connection ---------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        pause = REOPEN_SECONDS
         while True:
+            began = time.monotonic()
             try:
                 self._listen()
-            except (redis.RedisError, OSError, StoreUnavailable) as error:
-                logger.warning("the connection for the ends of children was lost: %s", error)
-                time.sleep(REOPEN_SECONDS)
-            except Exception:
-                logger.exception("the connection for the ends of children failed")
-                time.sleep(REOPEN_SECONDS)
+            except Exception as error:
+                if not isinstance(error, redis.RedisError | OSError | StoreUnavailable):
+                    logger.exception("waiting for children failed")
+                else:
+                    logger.warning("the connection on which Redis notifies of the ends of children failed: %s", error)
+                pause = min(MAX_REOPEN_SECONDS, 2 * pause) if time.monotonic() - began < 60 else REOPEN_SECONDS
+                time.sleep(pause)
+                with suppress(StoreUnavailable):
+                    self._watch(self._tasks())
             self._stop_waits()
             with self._lock:
                 if not self._waits:

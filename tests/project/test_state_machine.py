@@ -15,6 +15,7 @@ from cluster.settings import Settings
 from cluster.store import task_calls
 from cluster.store.actor import Actor
 from cluster.store.async_store import Store
+from cluster.store.child_calls import Unwanted
 from cluster.store.file_calls import FileUser
 from cluster.store.lua_scripts import SCRIPTS, Call
 from cluster.store.record import TaskState
@@ -107,6 +108,11 @@ def tries(calls: Calls, task_id: str) -> Iterator[Call[Any]]:
     yield calls.register_blobs(task_id)
     yield calls.record_checkpoint(task_id, 1, f"{task_id}/1/.checkpoint")
     yield calls.expire_unstarted(digit, 100)
+    yield calls.add_children(task_id, 1, ["f" * 32], 10)
+    yield calls.wait_for_children(task_id, 1, waits=True)
+    yield calls.wait_for_children(task_id, 1, waits=False)
+    yield calls.claim_unwanted(digit, 100)
+    yield calls.remove_unwanted(digit, [Unwanted(task_id, 1, ())])
     yield calls.claim_blobs(digit, 100)
     yield calls.unregister_blobs(digit, [task_id])
 
