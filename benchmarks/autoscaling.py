@@ -30,6 +30,7 @@ from cluster.controller.fleets.ecs import EcsFleet
 from cluster.controller.scaling_policy import DemandHistory, Observation, Policy, plan
 from cluster.scheduling.demand import ASSUMED_SECONDS
 from cluster.settings import load_settings
+from cluster.settings.pools import DEFAULT_POOL
 
 STEP_SECONDS: Final = 0.5
 MAX_WORKERS: Final = 100
@@ -327,7 +328,8 @@ SEEDS: Final = range(5)
 
 def policy() -> Policy:
     """The policy of an ECS fleet, from 0 to MAX_WORKERS workers."""
-    return EcsFleet(load_settings({}, min_workers=0, max_workers=MAX_WORKERS)).policy()
+    settings = load_settings({}, min_workers=0, max_workers=MAX_WORKERS)
+    return EcsFleet(settings).policy(settings.all_pools[DEFAULT_POOL])
 
 
 def simulate_all(trace: tuple[list[Task], float, bool], make: Callable[[], Any]) -> Outcome:

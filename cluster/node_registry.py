@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import nullcontext
 
 from cluster.settings import Settings
+from cluster.settings.pools import DEFAULT_POOL
 from cluster.task_types.registry import Registry, load_registry
 from cluster.task_types.reloading import from_source, import_anew, own_files
 from cluster.task_types.task_modules import installed_task_modules
@@ -17,17 +19,21 @@ def load_node_registry(settings: Settings) -> Registry:
     """Loads what the settings say; the same on every node.
 
     Raises:
-        RegistryError: a module cannot be imported or registers nothing, or two task types clash.
+        RegistryError: a module cannot be imported or registers nothing, two task types clash, or no pool fits one.
     """
+    registry = _load(settings)
+    registry.choose_pools(settings.all_pools, DEFAULT_POOL)
+    return registry
+
+
+def _load(settings: Settings) -> Registry:
     installed = installed_task_modules() if settings.task_entry_points else ()
-    if not settings.reload_task_modules:
-        return load_registry(settings.task_modules, installed, source_versions=settings.source_versions)
-    with from_source(()):
+    with from_source(()) if settings.reload_task_modules else nullcontext():
         return load_registry(settings.task_modules, installed, source_versions=settings.source_versions)
 
 
 class NodeRegistry:
-    """The registry of this process, which can be loaded anew.
+    """The registry of this process, which can be loaded anew. It runs tasks, so it need not know their pools.
 
     Attributes:
         registry: always the same object; `reload` changes what it contains.
@@ -36,7 +42,7 @@ class NodeRegistry:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._loaded_at = time.time()
-        self.registry = load_node_registry(settings)
+        self.registry = _load(settings)
 
     def reload(self) -> float:
         """Imports the task modules anew. If that fails, the old ones stay. Returns `time.monotonic` of the change.
@@ -45,7 +51,7 @@ class NodeRegistry:
             RegistryError: as `load_node_registry`.
         """
         began = time.time()
-        self.registry.replace(import_anew(self.registry, lambda: load_node_registry(self._settings)))
+        self.registry.replace(import_anew(self.registry, lambda: _load(self._settings)))
         self._loaded_at = began
         return time.monotonic()
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cluster.task_types.batching import Batch
     from cluster.task_types.concurrency import Limit
     from cluster.task_types.file import File
+    from cluster.task_types.needs import Needs
     from cluster.task_types.registry import task
     from cluster.task_types.result_fields import Hidden, result_field
     from cluster.task_types.retry_policy import Retries
@@ -84,6 +85,7 @@ __all__ = [
     "Item",
     "Limit",
     "LogLine",
+    "Needs",
     "Refused",
     "ResultTimeout",
     "Retries",
@@ -119,6 +121,7 @@ _MODULES = {
     "cluster.task_types.batching": ("Batch",),
     "cluster.task_types.concurrency": ("Limit",),
     "cluster.task_types.file": ("File",),
+    "cluster.task_types.needs": ("Needs",),
     "cluster.task_types.registry": ("task",),
     "cluster.task_types.result_fields": ("Hidden", "result_field"),
     "cluster.task_types.retry_policy": ("Retries",),

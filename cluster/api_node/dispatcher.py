@@ -18,14 +18,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from cluster.errors import StoreUnavailable
 from cluster.observability import metrics, tracing
 from cluster.scheduling.attempt_keys import SHARE_ANNOTATION, attempt_key
 from cluster.scheduling.dask_internals import annotation_by_key
 from cluster.scheduling.entry_point import run_attempts
-from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavailable
+from cluster.scheduling.pools import RESOURCES, required
+from cluster.scheduling.scheduler_client import Load, SchedulerClient, SchedulerUnavailable
 from cluster.store.async_store import Store
 from cluster.system.background import BackgroundLoop
 from cluster.task_types.batching import Batch
@@ -72,6 +73,13 @@ class Dispatchable:
     resumes: bool = False
 
 
+class Dispatches(Protocol):
+    """Takes attempts to send."""
+
+    def put(self, attempt: Dispatchable) -> None: ...
+    async def drained(self) -> None: ...
+
+
 class Dispatcher:
     """Collects attempts and sends them in the background.
 
@@ -79,6 +87,7 @@ class Dispatcher:
         weight_of: returns the weight of an account, its share of the workers.
         batch_of: returns how attempts of a task type are put together for one call of its function; None if they are
             not.
+        pool: whose workers run what it sends; empty without pools: any worker.
     """
 
     def __init__(
@@ -87,7 +96,10 @@ class Dispatcher:
         scheduler: SchedulerClient,
         weight_of: Callable[[str], float] = lambda _: 1.0,
         batch_of: Callable[[str], Batch | None] = lambda _: None,
+        pool: str = "",
     ) -> None:
+        self._pool = pool
+        self._annotations = {RESOURCES: required(pool)} if pool else {}
         self._weight_of = weight_of
         self._batch_of = batch_of
         self._collected: dict[Group, list[Dispatchable]] = {}
@@ -96,7 +108,7 @@ class Dispatcher:
         self._waiting: list[Dispatchable] = []
         self._wake = asyncio.Event()
         self._sent = asyncio.Event()
-        self.loop = BackgroundLoop("dispatcher", self._round, needed=True)
+        self.loop = BackgroundLoop(f"dispatcher {pool}".strip(), self._round, needed=True)
 
     def start(self) -> None:
         self.loop.start()
@@ -149,8 +161,12 @@ class Dispatcher:
         await self._flush()
 
     @property
+    def _load(self) -> Load:
+        return self._scheduler.load.of(self._pool) if self._pool else self._scheduler.load
+
+    @property
     def _busy(self) -> bool:
-        load = self._scheduler.load
+        load = self._load
         return bool(load.threads) and load.outstanding >= BUSY_TASKS_PER_THREAD * load.threads
 
     async def _linger(self) -> None:
@@ -190,7 +206,7 @@ class Dispatcher:
         import dask
         from distributed import fire_and_forget
 
-        client, load, began = self._scheduler.client, self._scheduler.load, time.time()
+        client, load, began = self._scheduler.client, self._load, time.time()
         idle_threads = load.idle_threads
         # Attempts of different priorities, accounts or types share no batch.
         groups = _grouped(message, _group_of)
@@ -208,7 +224,7 @@ class Dispatcher:
         shares = {
             key: (first.account, self._weight_of(first.account), first.resumes) for key, (first, *_) in keyed.items()
         }
-        with dask.annotate(**{SHARE_ANNOTATION: annotation_by_key(shares)}):
+        with dask.annotate(**{SHARE_ANNOTATION: annotation_by_key(shares)}, **self._annotations):
             futures = client.map(
                 run_attempts,
                 [batch[0].name for batch in batches],

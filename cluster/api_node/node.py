@@ -23,6 +23,7 @@ from cluster.api_node.open_tasks import OpenTasks
 from cluster.api_node.operation_rates import OperationRates
 from cluster.api_node.paused_types import PausedTypes, Recalls
 from cluster.api_node.policy_cache import PolicyCache
+from cluster.api_node.pool_dispatchers import PoolDispatchers
 from cluster.api_node.problem_reader import ProblemReader
 from cluster.api_node.pruning import Pruner
 from cluster.api_node.readiness import Readiness
@@ -64,7 +65,7 @@ class Node:
     tables: TableReader
     arrays: ArrayReader
     scheduler: SchedulerClient
-    dispatcher: Dispatcher
+    dispatcher: PoolDispatchers
     submissions: Submissions
     files: Files
     stream_blobs: StreamBlobs
@@ -143,10 +144,14 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
     store = Store(settings)
     blobs = open_blob_store(settings.blob_store_url)
     scheduler = SchedulerClient(settings, subscribe_to_load=True)
-    dispatcher = Dispatcher(
-        store, scheduler, lambda account: policies.of(account).weight,
-        lambda name: registry[name].batch if name in registry else None,
-    )  # fmt: skip
+
+    def make_dispatcher(pool: str) -> Dispatcher:
+        return Dispatcher(
+            store, scheduler, lambda account: policies.of(account).weight,
+            lambda name: registry[name].batch if name in registry else None, pool,
+        )  # fmt: skip
+
+    dispatcher = PoolDispatchers(settings.separate_pools, make_dispatcher, registry.pool_of)
     cancellations = Cancellations(scheduler)
     paused_types = PausedTypes(store, lambda: on_paused())
     policies = PolicyCache(store, lambda: slot_claimer.on_limits_changed())
@@ -192,7 +197,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
     submissions = Submissions(store, dispatcher, admission, deliveries, cancellations, audit, limits, files, webhooks)
     broadcast_listeners.append(policies.on_broadcast)
     loops = [
-        scheduler.loop, dispatcher.loop, cancellations.loop, audit.loop, policies.loop,
+        scheduler.loop, *dispatcher.loops, cancellations.loop, audit.loop, policies.loop,
         *deliveries.loops,
         paused_types.loop, recalls.loop, *slot_claimer.loops, *recoverer.loops, *pruner.loops, *blob_deleter.loops,
         webhooks.table.loop, *webhook_deliverer.loops, *history_keeper.loops, served_versions.loop,

@@ -18,7 +18,7 @@ from typing import Final
 import orjson
 
 from cluster import attempt_errors
-from cluster.api_node.dispatcher import Dispatchable, Dispatcher
+from cluster.api_node.dispatcher import Dispatchable, Dispatches
 from cluster.api_node.leader_service import LeaderService
 from cluster.observability import metrics
 from cluster.observability.logs import log_context
@@ -85,7 +85,7 @@ class Recoverer(LeaderService):
         self,
         store: Store,
         scheduler: SchedulerClient,
-        dispatcher: Dispatcher,
+        dispatcher: Dispatches,
         node: str,
         paused: Callable[[], Collection[str]] = tuple,
         forget: Callable[[str, int], None] = lambda task_id, attempt: None,

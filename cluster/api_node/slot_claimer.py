@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 from typing import Final
 
-from cluster.api_node.dispatcher import Dispatchable, Dispatcher
+from cluster.api_node.dispatcher import Dispatchable, Dispatches
 from cluster.api_node.held_tasks import Allocation, HeldTasks, Queue, allocate, limit_names
 from cluster.api_node.leader_service import LeaderService
 from cluster.api_node.limits import Limits
@@ -35,7 +35,7 @@ class SlotClaimer(LeaderService):
     """One node's candidate for claiming held tasks."""
 
     def __init__(
-        self, store: Store, scheduler: SchedulerClient, dispatcher: Dispatcher, limits: Limits, node: str
+        self, store: Store, scheduler: SchedulerClient, dispatcher: Dispatches, limits: Limits, node: str
     ) -> None:
         super().__init__(store, "slot claimer", store.calls.slot_lease_key, node)
         self._scheduler = scheduler

@@ -11,7 +11,7 @@ from typing import Final
 from cluster.api_node.admission_control import Admission
 from cluster.api_node.audit_log import AuditLog
 from cluster.api_node.cancellation import Cancellations
-from cluster.api_node.dispatcher import Dispatchable, Dispatcher
+from cluster.api_node.dispatcher import Dispatchable, Dispatches
 from cluster.api_node.files import Files, Owner
 from cluster.api_node.limits import Limits
 from cluster.api_node.result_delivery import ResultDelivery
@@ -71,7 +71,7 @@ class Submissions:
     def __init__(
         self,
         store: Store,
-        dispatcher: Dispatcher,
+        dispatcher: Dispatches,
         admission: Admission,
         deliveries: ResultDelivery,
         cancellations: Cancellations,

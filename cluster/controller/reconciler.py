@@ -8,7 +8,6 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -16,12 +15,14 @@ import orjson
 from cluster.controller.cost_ledger import CostLedger
 from cluster.controller.decision_words import count
 from cluster.controller.fleets.fleet import Fleet, FleetUnavailable
-from cluster.controller.scaling_policy import Decision, DemandHistory, Observation, plan
+from cluster.controller.pool_state import PoolState
+from cluster.controller.scaling_policy import Decision
 from cluster.controller.worker_membership import WorkerMembership
 from cluster.errors import StoreUnavailable
 from cluster.observability import metrics
 from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavailable
 from cluster.settings import Settings
+from cluster.settings.pools import DEFAULT_POOL
 from cluster.store.async_store import Store
 from cluster.store.call_builder import milliseconds
 from cluster.store.drains import drop_drains, requested_drains
@@ -69,16 +70,26 @@ class Controller:
         # While Redis is unavailable no controller can prove that it is the only one, so none starts or stops workers.
         self.lease = LeaderLease(self.store, "controller", self.store.calls.controller_key, uuid.uuid4().hex)
         self._leading = False
-        self._membership = WorkerMembership(settings.worker_start_seconds)
-        self._policy = fleet.policy()
+        self._pools = self._new_pools()
         self._costs = CostLedger(self.store)
-        self._history = DemandHistory()
         self._decisions: deque[dict[str, Any]] = deque(maxlen=MAX_DECISIONS)
         self._last_reason = ""
         self._problem_since: float | None = None
         self._next_report = 0.0
         self._unstopped: set[str] = set()
         """Retired workers that still have to be stopped."""
+
+    def _new_pools(self) -> dict[str, PoolState]:
+        start_seconds = self.settings.worker_start_seconds
+        return {
+            name: PoolState(pool, self.fleet.policy(pool), WorkerMembership(start_seconds))
+            for name, pool in self.settings.all_pools.items()
+        }
+
+    def _pool_of(self, worker: str) -> PoolState:
+        """The pool of a worker of the fleet. One of a pool that is no longer declared is of `default`: it is retired
+        once it is idle."""
+        return self._pools.get(self.fleet.pool_of(worker)) or self._pools[DEFAULT_POOL]
 
     async def round(self) -> None:
         """One round of the loop: reconciles the fleet if this controller leads."""
@@ -98,7 +109,7 @@ class Controller:
                 logger.warning("the controller cannot lead yet: %s", error)
                 return False
             # Its observations may be old.
-            self._membership, self._history = WorkerMembership(self.settings.worker_start_seconds), DemandHistory()
+            self._pools = self._new_pools()
         if held != self._leading:
             logger.info("this controller leads from now on" if held else "another controller leads now")
         self._leading = held
@@ -127,10 +138,20 @@ class Controller:
         if load is None:
             # Without a scheduler a new worker has nothing to do. Running workers close themselves and are then seen as
             # ended, so a replaced scheduler gets new workers.
-            await self._publish(None, "The scheduler does not respond. No worker is started or stopped until it does.")
+            for state in self._pools.values():
+                state.decision = None
+            await self._publish("The scheduler does not respond. No worker is started or stopped until it does.")
             return
-        self._membership.reconcile(members, {str(worker["name"]) for worker in load["workers"]}, time.monotonic())
-        if overdue := self._membership.unregistered(time.monotonic()):
+        registered, now = {str(worker["name"]) for worker in load["workers"]}, time.monotonic()
+        for state in self._pools.values():
+            own = {name: runs for name, runs in members.items() if self._pool_of(name) is state}
+            state.membership.reconcile(own, registered, now)
+            await self._stop_overdue(state)
+            await self._apply(state.pool.name, state.plan(load, self.settings.worker_threads, now))
+        await self._publish(self._reason())
+
+    async def _stop_overdue(self, state: PoolState) -> None:
+        if overdue := state.membership.unregistered(time.monotonic()):
             # They are billed but do no work.
             logger.warning("%d workers are stopped because they did not register: %s", len(overdue), _some(overdue))
             self._record_decision(
@@ -139,42 +160,28 @@ class Controller:
                 f"{_some(overdue)}.",
             )
             await self.fleet.stop(overdue)
-            self._membership.forget(overdue)
-        decision = self._plan(load)
-        await self._apply(decision)
-        await self._publish(decision, decision.reason)
+            state.membership.forget(overdue)
 
-    def _plan(self, load: dict[str, Any]) -> Decision:
-        staying, now = self._membership.staying, time.monotonic()
-        registered = [worker for worker in load["workers"] if worker["name"] in staying]
-        seen = Observation(
-            waiting=load["queued"] + load["no_worker"],
-            waiting_seconds=load["waiting_seconds"],
-            busy=tuple(worker["occupancy_seconds"] for worker in registered if worker["processing"]),
-            tasks=sum(worker["processing"] for worker in registered),
-            idle=tuple((w["name"], self._membership.age(w["name"], now)) for w in registered if not w["processing"]),
-            launching=len(self._membership.launching),
-            threads=self.settings.worker_threads,
-        )
-        policy = self._policy
-        if self._membership.launch_seconds is not None:
-            policy = replace(policy, launch_seconds=self._membership.launch_seconds)
-        decision = plan(seen, policy, self._history, now)
-        self._history = decision.history
-        return decision
+    def _reason(self) -> str:
+        """Why each pool has as many workers as it has."""
+        reasons = {name: state.decision.reason for name, state in self._pools.items() if state.decision}
+        if len(self._pools) == 1:
+            return "".join(reasons.values())
+        return " ".join(f"{name}: {reason}" for name, reason in reasons.items())
 
-    async def _apply(self, decision: Decision) -> None:
+    async def _apply(self, pool: str, decision: Decision) -> None:
+        of_pool = f" of {pool}" if len(self._pools) > 1 else ""
         if decision.start:
-            started = await self.fleet.start(decision.start)
+            started = await self.fleet.start(decision.start, pool)
             if started:
-                reason = f"Added {count(started, 'worker')}: {decision.change}"
+                reason = f"Added {count(started, 'worker')}{of_pool}: {decision.change}"
                 logger.info("%s", reason)
                 self._record_decision(wanted=decision.wanted, started=started, reason=reason)
         if decision.retire:
-            reason = f"Retired {count(len(decision.retire), 'worker')}: {decision.change}"
+            reason = f"Retired {count(len(decision.retire), 'worker')}{of_pool}: {decision.change}"
             logger.info("%s", reason)
             self._record_decision(wanted=decision.wanted, stopped=len(decision.retire), reason=reason)
-            self._membership.retiring |= set(decision.retire)
+            self._pools[pool].membership.retiring |= set(decision.retire)
             # Before the first await: an abandoned round must not leave a worker retired but never stopped.
             self._unstopped |= set(decision.retire)
             try:
@@ -190,10 +197,10 @@ class Controller:
             for name, actor in asked.items():
                 if name not in members:
                     self._record_decision(reason=f"{actor} asked to drain {name}, which is no worker of this fleet.")
-                elif name not in self._membership.retiring:
+                elif name not in (retiring := self._pool_of(name).membership.retiring):
                     logger.info("the worker %s is drained: %s asked for it", name, actor)
                     self._record_decision(stopped=1, reason=f"Retired 1 worker: {actor} asked to drain {name}.")
-                    self._membership.retiring.add(name)
+                    retiring.add(name)
                     self._unstopped.add(name)
             if asked:
                 await drop_drains(self.store, asked)
@@ -222,20 +229,23 @@ class Controller:
             }
         )
 
-    async def _publish(self, decision: Decision | None, reason: str) -> None:
+    async def _publish(self, reason: str) -> None:
         """Publishes the fleet status, for `cluster` in GraphQL."""
-        membership = self._membership
-        problem = self.fleet.problem or membership.problem
+        pools = [state.status() for state in self._pools.values()]
+        problems = (state.membership.problem for state in self._pools.values())
+        problem = self.fleet.problem or next(filter(None, problems), "")
+        known = all(state.decision for state in self._pools.values())
         self._problem_since = (self._problem_since or time.time()) if problem else None
         status = {
             "at": milliseconds(time.time()),
-            "wanted": decision.wanted if decision else None,
-            "launching": len(membership.launching),
-            "launch_seconds": membership.launch_seconds,
-            "running": len(membership.staying) - len(membership.launching),
-            "retiring": len(membership.retiring),
-            "min_workers": self.settings.min_workers,
-            "max_workers": self.settings.max_workers,
+            "wanted": sum(pool["wanted"] for pool in pools) if known else None,
+            "launching": sum(pool["launching"] for pool in pools),
+            "launch_seconds": max((pool["launch_seconds"] for pool in pools if pool["launch_seconds"]), default=None),
+            "running": sum(pool["running"] for pool in pools),
+            "retiring": sum(pool["retiring"] for pool in pools),
+            "min_workers": sum(pool["min_workers"] for pool in pools),
+            "max_workers": sum(pool["max_workers"] for pool in pools),
+            "pools": pools,
             "reason": reason,
             "problem": problem,
             "problem_since": self._problem_since,
@@ -246,7 +256,7 @@ class Controller:
         if time.monotonic() >= self._next_report:
             self._next_report = time.monotonic() + REPORT_SECONDS
             self._log_status(status)
-        if decision is None and reason != self._last_reason:
+        if not known and reason != self._last_reason:
             logger.warning(reason)
         self._last_reason = reason
         try:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -23,10 +24,12 @@ from cluster.scheduling.fair_order import FairOrder, Share
 from cluster.scheduling.graph_progress import GraphProgress, parse_tag
 from cluster.scheduling.load_publisher import LoadPublisher
 from cluster.scheduling.loss_writer import LossWriter
+from cluster.scheduling.pools import RESOURCES, PoolQueues, pool_of
 from cluster.scheduling.queue_places import QueuePlaces
 from cluster.scheduling.silent_workers import ROUND_SECONDS, SilentWorkers
 from cluster.scheduling.starting_workers import StartingWorkers
 from cluster.scheduling.worker_tallies import WorkerTallies
+from cluster.settings.pools import DEFAULT_POOL
 from cluster.store.async_store import Store
 from cluster.store.call_builder import milliseconds
 from cluster.store.script_calls import EPOCH_TTL_SECONDS
@@ -40,21 +43,29 @@ HEARTBEAT_SECONDS: Final = 1.0
 
 
 class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
-    """Receives Dask's transitions and distributes them to the parts that follow attempts."""
+    """Receives Dask's transitions and distributes them to the parts that follow attempts.
+
+    Args:
+        pools: the names of all pools; empty if there is none beside the default.
+    """
 
     name = "dask-graphql"
 
-    def __init__(self, scheduler: Scheduler, store: Store) -> None:
+    def __init__(self, scheduler: Scheduler, store: Store, pools: Collection[str] = ()) -> None:
         self.scheduler = scheduler
         self.store = store
         self.epoch = uuid.uuid4().hex
         self.started_at = time.time()
         self.graphs = GraphProgress(store)
         self._demand = Demand()
-        self._load = LoadPublisher(scheduler)
+        self._pools = tuple(pools)
+        self._pool_queues = PoolQueues(scheduler) if pools else None
+        self._load = LoadPublisher(scheduler, self._pool_queues)
         self._order = FairOrder(self._load.durations)
         self._next_reorder = 0.0
-        self._places = QueuePlaces(scheduler, self._demand, self._load.durations)
+        self._places = QueuePlaces(
+            scheduler, self._demand, self._load.durations, group=pool_of if pools else lambda _: ""
+        )
         self._losses = LossWriter(store)
         self._silent_workers = SilentWorkers(scheduler, store)
         self._starting_workers = StartingWorkers()
@@ -116,6 +127,8 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
         began = time.monotonic()
         if began >= self._next_reorder and (places := self._order.reorder()):
             dask_internals.reorder(self.scheduler, places)
+            if self._pool_queues:
+                self._pool_queues.reorder()
             self._next_reorder = began + 20 * (time.monotonic() - began)
 
     # Handlers ---------------------------------------------------------------------------------------------------------
@@ -140,20 +153,49 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
         """
         scheduler = self.scheduler
         tasks, workers = dask_internals.count_tasks(scheduler), dask_internals.describe_workers(scheduler)
+        pools = self._describe_pools()
         return {
             "epoch": self.epoch,
             "dashboard": dask_internals.dashboard_port(scheduler),
             "queued": tasks.queued,
             "no_worker": tasks.no_worker,
             "processing": tasks.processing,
-            "waiting_seconds": self._demand.waiting_seconds(
-                self._load.durations, dask_internals.waiting_by_prefix(scheduler)
-            ),
+            "waiting_seconds": sum(pool["waiting_seconds"] for pool in pools.values())
+            if pools
+            else self._demand.waiting_seconds(self._load.durations, dask_internals.waiting_by_prefix(scheduler)),
             "places": self._places.of((task_id, attempt) for task_id, attempt in attempts) if attempts else [],
             "running_threads": dask_internals.running_threads(scheduler),
-            "workers": [worker | self._tallies.describe(worker["address"]) for worker in workers],
+            "workers": [self._describe(worker) for worker in workers],
+            "pools": pools,
             "starting": self._starting_workers.describe({worker["name"] for worker in workers}),
         }
+
+    def _describe(self, worker: dict[str, Any]) -> dict[str, Any]:
+        pool = pool_of(worker.pop("resources"))
+        return worker | {"pool": pool} | self._tallies.describe(worker["address"])
+
+    def _describe_pools(self) -> dict[str, dict[str, float]]:
+        """What waits for each pool; empty without pools."""
+        if not self._pool_queues:
+            return {}
+        total = {name: (count, average) for name, count, average in dask_internals.waiting_by_prefix(self.scheduler)}
+        rest = Counter({name: count for name, (count, _) in total.items()})
+        described = {}
+        for pool in self._pools:
+            waiting = self._pool_queues.waiting(pool)
+            rest.subtract(waiting)
+            described[pool] = self._described(waiting, total, pool)
+        # What dispatchers of an earlier release have sent runs on any worker.
+        for field, value in self._described(+rest, total, "").items():
+            described[DEFAULT_POOL][field] += value
+        return described
+
+    def _described(
+        self, waiting: Mapping[str, int], total: Mapping[str, tuple[int, float]], pool: str
+    ) -> dict[str, float]:
+        prefixes = [(name, count, total[name][1]) for name, count in waiting.items() if count]
+        seconds = self._demand.waiting_seconds(self._load.durations, prefixes, pool)
+        return {"waiting": sum(waiting.values()), "waiting_seconds": seconds}
 
     # Events -----------------------------------------------------------------------------------------------------------
 
@@ -175,9 +217,10 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
         **_: Any,
     ) -> None:
         shares, priorities = annotations.get(SHARE_ANNOTATION, {}), annotations.get("priority", {})
+        resources = annotations.get(RESOURCES, {}) if self._pool_queues else {}
         # In the order in which they were sent.
         for key in sorted(tasks, key=priority.__getitem__):
-            if added := self._demand.add(key):
+            if added := self._demand.add(key, pool_of(resources.get(key))):
                 name, attempts = added
                 dask_internals.fail_at_first_loss(scheduler, key)
                 # A dispatcher of an earlier release says nothing of shares: what it sends comes first.
@@ -194,6 +237,8 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
             task_state = self.scheduler.tasks.get(key)
             tag = task_state and (task_state.annotations or {}).get(GRAPH_ANNOTATION)
             self.graphs.complete(tag, key)
+        if self._pool_queues:
+            self._pool_queues.set_state(key, start, finish)
         if finish == "processing":
             self._order.start(key)
         if finish in ("memory", "erred", "forgotten"):

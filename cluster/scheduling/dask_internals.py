@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from cluster import attempt_errors
@@ -94,10 +96,7 @@ def reorder(scheduler: Scheduler, places: Mapping[str, tuple[float, ...]]) -> No
     """
     for key, first in places.items():
         set_priority(scheduler, key, first)
-    queued = list(scheduler.queued)
-    scheduler.queued.clear()
-    for task in queued:
-        scheduler.queued.add(task)
+    refill(scheduler.queued)
 
 
 def drop_spans(node: Scheduler | Worker) -> None:
@@ -145,6 +144,70 @@ def resume_worker(scheduler: Scheduler, address: str) -> None:
     worker = scheduler.workers.get(address)
     if worker is not None and worker.status.name == "paused":
         scheduler.handle_worker_status_change("running", worker, f"dask-graphql-resume-{time.time()}")
+
+
+def queue_restricted_tasks(scheduler: Scheduler, choose: Callable[[Any], Any], fill: Callable[[], None]) -> None:
+    """Lets tasks that ask for a resource wait for a free thread, as Dask lets other tasks. For `PoolQueues`.
+
+    `decide_worker_non_rootish`, which leaves a task in the state `no-worker` if it finds none, and
+    `stimulus_queue_slots_maybe_opened` are private. If one is renamed, this raises AttributeError when a scheduler with
+    pools starts.
+
+    Args:
+        choose: returns the worker for such a task, if it has no dependencies and may run on any host; None to wait.
+        fill: called when workers may have got free threads.
+    """
+    decide, on_slots_opened = scheduler.decide_worker_non_rootish, scheduler.stimulus_queue_slots_maybe_opened
+
+    def decide_worker_non_rootish(task: Any) -> Any:
+        if task.resource_restrictions and not (task.dependencies or task.worker_restrictions or task.host_restrictions):
+            return choose(task)
+        return decide(task)
+
+    def stimulus_queue_slots_maybe_opened(*, stimulus_id: str) -> None:
+        on_slots_opened(stimulus_id=stimulus_id)
+        fill()
+
+    scheduler.decide_worker_non_rootish = decide_worker_non_rootish
+    scheduler.stimulus_queue_slots_maybe_opened = stimulus_queue_slots_maybe_opened
+
+
+def freest_worker(scheduler: Scheduler, resources: Mapping[str, float]) -> Any:
+    """Returns the worker with these resources and a free thread that has the fewest tasks for a thread; None if there
+    is none.
+
+    `Scheduler.idle_task_count`, the workers that have fewer tasks than `worker-saturation` allows, is documented as an
+    internal. If it is renamed, this raises AttributeError, and no task of a pool starts.
+    """
+    free = (
+        worker
+        for worker in scheduler.idle_task_count
+        if all(worker.resources.get(name, -1.0) >= amount for name, amount in resources.items())
+    )
+    return min(free, key=lambda worker: len(worker.processing) / worker.nthreads, default=None)
+
+
+def process(scheduler: Scheduler, key: Any) -> None:
+    """Gives a waiting task to a worker, if there is one for it. `Scheduler.transitions` is undocumented."""
+    scheduler.transitions({key: "processing"}, f"dask-graphql-pool-{time.time()}")
+
+
+def priority_queue() -> Any:
+    """Returns an empty queue of the scheduler's tasks in the order of their priorities, as that of `Scheduler.queued`.
+
+    `distributed.collections.HeapSet` is undocumented. If it is renamed, this raises ImportError.
+    """
+    from distributed.collections import HeapSet
+
+    return HeapSet(key=attrgetter("priority"))
+
+
+def refill(queue: Any) -> None:
+    """Sorts a queue anew: it does not notice if a task's priority changes."""
+    tasks = list(queue)
+    queue.clear()
+    for task in tasks:
+        queue.add(task)
 
 
 class TaskCounts(NamedTuple):
@@ -229,6 +292,12 @@ def count_tasks(scheduler: Scheduler) -> TaskCounts:
     return TaskCounts(len(scheduler.queued), len(scheduler.unrunnable), processing)
 
 
+def worker_loads(scheduler: Scheduler) -> Iterator[tuple[Mapping[str, float], int, int]]:
+    """Yields the resources of each worker, its threads and its tasks. `processing` as in `count_tasks`."""
+    for worker in scheduler.workers.values():
+        yield worker.resources, worker.nthreads, len(worker.processing)
+
+
 def waiting_by_prefix(scheduler: Scheduler) -> Iterator[tuple[str, int, float]]:
     """Yields for each key prefix its name, how many of its tasks wait for a worker, and Dask's average duration of one
     in seconds, negative if unknown.
@@ -269,6 +338,7 @@ def describe_workers(scheduler: Scheduler) -> list[dict[str, Any]]:
             "last_seen": worker.last_seen,
             # A percentage of one CPU, which the worker reports with each heartbeat.
             "cpu": (worker.metrics.get("cpu") or 0.0) / 100,
+            "resources": dict(worker.resources),
         }
         for worker in scheduler.workers.values()
     ]
@@ -287,21 +357,31 @@ OrderedTasks: TypeAlias = list[tuple[str, float]]
 """Keys of Dask tasks in the order in which they run, each with Dask's average duration, negative if unknown."""
 
 
-def ordered_tasks(scheduler: Scheduler, limit: int) -> tuple[list[tuple[int, OrderedTasks]], OrderedTasks]:
+def ordered_tasks(
+    scheduler: Scheduler, limit: int, group: Callable[[Mapping[str, Any] | None], str]
+) -> dict[str, tuple[list[tuple[int, OrderedTasks]], OrderedTasks]]:
     """Returns for each worker its threads and the Dask tasks that it was given, and those that wait for a worker; none
     of these if there are more than `limit`.
 
     `queued`, `unrunnable`, `processing` and the priorities are documented as internals. If one is renamed, this raises
     AttributeError, with the same consequences as in `running_threads`.
+
+    Args:
+        group: the group of workers or tasks with these resources; the reply is by group.
     """
 
     def ordered(tasks: Collection[Any]) -> OrderedTasks:
         first = sorted(tasks, key=lambda task: task.priority)
         return [(str(task.key), task.prefix.duration_average) for task in first]
 
-    workers = [(worker.nthreads, ordered(worker.processing)) for worker in scheduler.workers.values()]
-    waiting = len(scheduler.queued) + len(scheduler.unrunnable)
-    return workers, ordered([*scheduler.queued, *scheduler.unrunnable]) if waiting <= limit else []
+    workers: dict[str, list[tuple[int, OrderedTasks]]] = defaultdict(list)
+    for worker in scheduler.workers.values():
+        workers[group(worker.resources)].append((worker.nthreads, ordered(worker.processing)))
+    waiting: dict[str, list[Any]] = defaultdict(list)
+    if len(scheduler.queued) + len(scheduler.unrunnable) <= limit:
+        for task in (*scheduler.queued, *scheduler.unrunnable):
+            waiting[group(task.resource_restrictions)].append(task)
+    return {name: (workers[name], ordered(waiting[name])) for name in (workers | waiting)}
 
 
 class RunningPart(NamedTuple):

@@ -27,12 +27,14 @@ class _Batch:
         remaining: number of attempts that are not cancelled.
         pinned: it must not be removed from Dask, because a cancelled attempt in it may be running.
         waiting: it is not assigned to a worker.
+        counted_as: its pool and its task type.
     """
 
-    __slots__ = ("attempts", "name", "pinned", "remaining", "waiting")
+    __slots__ = ("attempts", "counted_as", "name", "pinned", "remaining", "waiting")
 
-    def __init__(self, name: str, attempts: Sequence[AttemptId]) -> None:
+    def __init__(self, name: str, attempts: Sequence[AttemptId], pool: str) -> None:
         self.name = name
+        self.counted_as = pool, name
         self.attempts = attempts
         self.remaining = len(attempts)
         self.pinned = False
@@ -53,8 +55,8 @@ class Demand:
         self._cancelled: set[AttemptId] = set()
         self._early_cancellations: dict[AttemptId, tuple[float, bool]] = {}
         self._cancelled_keys: dict[str, None] = {}
-        self._waiting_keys: Counter[str] = Counter()
-        self._waiting_attempts: Counter[str] = Counter()
+        self._waiting_keys: Counter[tuple[str, str]] = Counter()
+        self._waiting_attempts: Counter[tuple[str, str]] = Counter()
 
     def key(self, attempt: AttemptId) -> str | None:
         """The Dask key that contains an attempt; None if it is unknown."""
@@ -71,13 +73,13 @@ class Demand:
         before = takewhile(lambda other: other != attempt, self._batches[key].attempts)
         return sum(other not in self._cancelled for other in before)
 
-    def add(self, key: object) -> tuple[str, Sequence[AttemptId]] | None:
+    def add(self, key: object, pool: str = "") -> tuple[str, Sequence[AttemptId]] | None:
         """Adds a new Dask task. Returns the task type's name and the attempts in it; None if it is not ours or was
-        already added."""
+        already added. `pool` is empty without pools."""
         parsed = parse_attempt_key(key)
         if parsed is None or not isinstance(key, str) or key in self._batches:
             return None
-        self._batches[key] = batch = _Batch(*parsed)
+        self._batches[key] = batch = _Batch(*parsed, pool)
         for attempt in batch.attempts:
             self._keys[attempt] = key
             if attempt in self._early_cancellations:
@@ -92,8 +94,8 @@ class Demand:
             return
         batch.waiting = waiting
         sign = 1 if waiting else -1
-        self._waiting_keys[batch.name] += sign
-        self._waiting_attempts[batch.name] += sign * batch.remaining
+        self._waiting_keys[batch.counted_as] += sign
+        self._waiting_attempts[batch.counted_as] += sign * batch.remaining
 
     def remove(self, key: Any) -> tuple[str, Sequence[AttemptId]] | None:
         """Removes a Dask task that has ended. Returns the task type's name and the attempts in it; None if it is not
@@ -133,7 +135,7 @@ class Demand:
         batch.remaining -= 1
         batch.pinned = batch.pinned or started
         if batch.waiting:
-            self._waiting_attempts[batch.name] -= 1
+            self._waiting_attempts[batch.counted_as] -= 1
         if not batch.remaining and not batch.pinned:
             self._cancelled_keys[key] = None
 
@@ -147,17 +149,21 @@ class Demand:
         }
         return list(self._cancelled_keys)
 
-    def waiting_seconds(self, durations: Mapping[str, float], prefixes: Iterable[tuple[str, float, float]]) -> float:
-        """The work that is not assigned to a worker, in seconds of one thread, without cancelled attempts.
+    def waiting_seconds(
+        self, durations: Mapping[str, float], prefixes: Iterable[tuple[str, float, float]], pool: str = ""
+    ) -> float:
+        """The work of a pool that is not assigned to a worker, in seconds of one thread, without cancelled attempts.
 
         Args:
             durations: seconds that one attempt of each task type takes.
             prefixes: for each of Dask's key prefixes, which include parts of graphs: its name, how many of its tasks
-                wait, and how many seconds one of them takes (negative if unknown).
+                wait in this pool, and how many seconds one of them takes (negative if unknown).
         """
         seconds = sum(
-            count * durations.get(name, ASSUMED_SECONDS) for name, count in self._waiting_attempts.items() if count > 0
+            count * durations.get(name, ASSUMED_SECONDS)
+            for (where, name), count in self._waiting_attempts.items()
+            if count > 0 and where == pool
         )
         for name, count, average in prefixes:
-            seconds += max(0.0, count - self._waiting_keys[name]) * (average if average >= 0 else ASSUMED_SECONDS)
+            seconds += max(0.0, count - self._waiting_keys[pool, name]) * (average if average >= 0 else ASSUMED_SECONDS)
         return seconds

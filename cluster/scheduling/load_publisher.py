@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cluster.scheduling import dask_internals
+from cluster.scheduling.pools import PoolQueues
 from cluster.scheduling.scheduler_client import LOAD_TOPIC
 
 if TYPE_CHECKING:
@@ -21,14 +22,19 @@ LATEST_WEIGHT: Final = 0.5
 
 
 class LoadPublisher:
-    """The load of one scheduler and the durations of its attempts."""
+    """The load of one scheduler and the durations of its attempts.
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    Args:
+        pools: the Dask tasks that wait in each pool; None without pools.
+    """
+
+    def __init__(self, scheduler: Scheduler, pools: PoolQueues | None = None) -> None:
         self._scheduler = scheduler
+        self._pools = pools
         self._durations: dict[str, float] = {}
         self._batch_durations: dict[str, float] = {}
         self._unpublished: dict[str, float] = {}
-        self._published: tuple[int, int] | None = None
+        self._published: tuple[Any, ...] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -64,9 +70,11 @@ class LoadPublisher:
     def _publish(self) -> None:
         self._timer = None
         load = sum(dask_internals.count_tasks(self._scheduler)), self._scheduler.total_nthreads
-        if load != self._published or self._unpublished:
-            durations, self._unpublished, self._published = self._unpublished, {}, load
-            self._scheduler.log_event(LOAD_TOPIC, {"outstanding": load[0], "threads": load[1], "durations": durations})
+        pools = self._pools.loads() if self._pools else {}
+        if (*load, pools) != self._published or self._unpublished:
+            durations, self._unpublished, self._published = self._unpublished, {}, (*load, pools)
+            message: dict[str, Any] = {"outstanding": load[0], "threads": load[1], "durations": durations}
+            self._scheduler.log_event(LOAD_TOPIC, message | ({"pools": pools} if pools else {}))
 
 
 def _moving_average(average: float | None, latest: float) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cluster.scheduling import dask_internals
 from cluster.scheduling.attempt_keys import AttemptId
@@ -102,6 +102,7 @@ class QueuePlaces:
     Args:
         durations: seconds that one attempt of each task type takes, as measured so far.
         clock: monotonic, in seconds.
+        group: the pool of a worker or a task with these resources; each has a queue of its own.
     """
 
     def __init__(
@@ -110,7 +111,9 @@ class QueuePlaces:
         demand: Demand,
         durations: Mapping[str, float],
         clock: Callable[[], float] = time.monotonic,
+        group: Callable[[Mapping[str, Any] | None], str] = lambda _: "",
     ) -> None:
+        self._group = group
         self._scheduler = scheduler
         self._demand = demand
         self._durations = durations
@@ -122,9 +125,10 @@ class QueuePlaces:
         """The place of each attempt; without numbers if it is unknown here, or has started."""
         began = self._clock()
         if began >= self._kept_until:
-            workers, queue = dask_internals.ordered_tasks(self._scheduler, MAX_RANKED)
-            pieces = [(threads, [self._piece(*task) for task in tasks]) for threads, tasks in workers]
-            self._places = rank(pieces, (self._piece(*task) for task in queue))
+            self._places = {}
+            for workers, queue in dask_internals.ordered_tasks(self._scheduler, MAX_RANKED, self._group).values():
+                pieces = [(threads, [self._piece(*task) for task in tasks]) for threads, tasks in workers]
+                self._places |= rank(pieces, (self._piece(*task) for task in queue))
             ended = self._clock()
             self._kept_until = ended + max(KEPT_SECONDS, COST_FACTOR * (ended - began))
         return [self._place(attempt) for attempt in attempts]

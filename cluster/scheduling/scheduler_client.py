@@ -37,11 +37,17 @@ class Load:
         outstanding: number of Dask tasks that have not ended.
         threads: of all workers; 0 without workers, or if unknown.
         durations: seconds that one attempt of each task type takes on a worker, a moving average.
+        pools: with pools, the load of each that has workers or Dask tasks; they share `durations`.
     """
 
     outstanding: int = 0
     threads: int = 0
     durations: dict[str, float] = field(default_factory=dict)
+    pools: dict[str, Load] = field(default_factory=dict)
+
+    def of(self, pool: str) -> Load:
+        """The load of a pool; of all workers if `pool` is empty."""
+        return self.pools.setdefault(pool, Load(durations=self.durations)) if pool else self
 
     @property
     def idle_threads(self) -> int:
@@ -168,6 +174,9 @@ class SchedulerClient:
         message = event[1]
         self.load.outstanding, self.load.threads = message["outstanding"], message["threads"]
         self.load.durations |= message["durations"]
+        for pool, (outstanding, threads) in message.get("pools", {}).items():
+            load = self.load.of(pool)
+            load.outstanding, load.threads = outstanding, threads
         self.load_changed.set()
 
     async def close(self) -> None:

@@ -30,7 +30,7 @@ async def dask_setup(scheduler: Scheduler) -> None:
     set_import(scheduler, NodeRegistry(settings).reload)
     from cluster.scheduling.attempt_tracker import AttemptTracker
 
-    tracker = AttemptTracker(scheduler, Store(settings))
+    tracker = AttemptTracker(scheduler, Store(settings), settings.separate_pools)
     scheduler.add_plugin(tracker)
     drop_spans(scheduler)
     tracker.activate()

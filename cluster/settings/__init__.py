@@ -19,6 +19,7 @@ from cluster.settings.controller import ControllerSettings
 from cluster.settings.declaration import PREFIX, SettingsGroup, variable_of
 from cluster.settings.observability import ObservabilitySettings
 from cluster.settings.parsers import InvalidValue
+from cluster.settings.pools import DEFAULT_POOL, WITH_GPUS, Pool
 from cluster.settings.scheduler import SchedulerSettings
 from cluster.settings.store import StoreSettings
 from cluster.settings.tasks import TaskSettings
@@ -46,6 +47,24 @@ class Settings(
     def environment(self) -> dict[str, str]:
         """Returns these settings as environment variables, for a child process."""
         return {variable_of(item.name): _text(getattr(self, item.name)) for item in fields(self)}
+
+    @property
+    def all_pools(self) -> dict[str, Pool]:
+        """Every pool by its name, `default` first."""
+        default = Pool(
+            DEFAULT_POOL,
+            memory_gib=self.worker_memory_bytes / 2**30,
+            min_workers=self.min_workers,
+            max_workers=self.max_workers,
+            spot_share=self.ecs_spot_share,
+            capacity=self.ecs_capacity,
+        )
+        return {DEFAULT_POOL: default} | {pool.name: pool for pool in self.pools}
+
+    @property
+    def separate_pools(self) -> dict[str, Pool]:
+        """`all_pools` if there is one beside `default`, else empty: then any worker runs any task."""
+        return self.all_pools if any(pool.name != DEFAULT_POOL for pool in self.pools) else {}
 
 
 GROUPS: Final = tuple(base for base in Settings.__bases__ if issubclass(base, SettingsGroup))
@@ -136,6 +155,15 @@ def _check_combinations(settings: Settings) -> None:
         for name in ("ecs_cluster", "ecs_task_definition", "ecs_subnets", "ecs_security_groups"):
             if not getattr(settings, name):
                 raise SettingError(variable_of(name), None, "a value, as FLEET is ecs")
+    if settings.pool not in settings.all_pools:
+        raise SettingError(
+            variable_of("pool"), settings.pool, f"a pool of {variable_of('pools')}: {', '.join(settings.all_pools)}"
+        )
+    for pool in settings.pools if settings.fleet == "ecs" else ():
+        if pool.gpu and pool.capacity not in WITH_GPUS:
+            raise SettingError(
+                variable_of("pools"), str(settings.pools), f"pool {pool.name}: capacity {WITH_GPUS[0]}, as it has GPUs"
+            )
     given = [name for name in ("tls_ca", "tls_cert", "tls_key") if getattr(settings, name)]
     if given and not settings.scheduler.startswith("tls://"):
         # Certificates that are not used would be mistaken for protection.

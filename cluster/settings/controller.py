@@ -7,14 +7,24 @@ from dataclasses import dataclass
 
 from cluster.settings.declaration import SettingsGroup, setting
 from cluster.settings.parsers import at_least, boolean, fraction, integer, matching, seconds, words
+from cluster.settings.pools import Pools, pools
 
 
 @dataclass(frozen=True)
 class ControllerSettings(SettingsGroup):
     TITLE = "Controller and fleet"
 
-    min_workers: int = setting(1, integer(0), "Minimum number of workers.")
-    max_workers: int = setting(os.cpu_count() or 1, integer(1), "Maximum number of workers.")
+    min_workers: int = setting(1, integer(0), "Minimum number of workers of the pool `default`.")
+    max_workers: int = setting(os.cpu_count() or 1, integer(1), "Maximum number of workers of the pool `default`.")
+    pools: Pools = setting(
+        Pools(),
+        pools,
+        "Further pools of workers, which task types choose by `@task(pool=)` or `@task(needs=)`, as a JSON object by "
+        "name; the same on every node. Of each pool `cpu` (vCPUs of a worker), `memory_gib` (of a worker, its limit; 0 "
+        "for all there is), `gpu` (GPUs of a worker), `min_workers` (0), `max_workers` (1), `spot_share` (0) and "
+        "`capacity` (`fargate`, `fargate_arm64`, `ec2`, `managed_instances`), all optional. The pool `default` always "
+        "exists: MIN_WORKERS, MAX_WORKERS and WORKER_MEMORY_BYTES are its, unless it is declared here.",
+    )
     worker_start_seconds: float = setting(
         120.0,
         seconds(1),

@@ -5,13 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cluster.settings.declaration import SettingsGroup, setting
-from cluster.settings.parsers import integer, seconds
+from cluster.settings.parsers import integer, matching, seconds
+from cluster.settings.pools import DEFAULT_POOL, NAME
 
 
 @dataclass(frozen=True)
 class WorkerSettings(SettingsGroup):
     TITLE = "Workers"
 
+    pool: str = setting(
+        DEFAULT_POOL,
+        matching(NAME.pattern, "the name of a pool, such as gpu"),
+        "The pool that a worker belongs to. The controller sets it for the workers that it starts.",
+    )
     worker_threads: int = setting(
         1, integer(1, 256), "Tasks that one worker runs at a time. More than one only for code that releases the GIL."
     )

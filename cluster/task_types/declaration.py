@@ -23,6 +23,7 @@ from cluster.task_types.core_schema import reject_lossy_types
 from cluster.task_types.data_files import argument_annotation
 from cluster.task_types.hidden_fields import reject_shown
 from cluster.task_types.input_errors import describe_value
+from cluster.task_types.needs import Needs, check_needs
 from cluster.task_types.output_type import OutputType
 from cluster.task_types.pydantic_internals import core_schema_of
 from cluster.task_types.retry_policy import Retries, parse_retries
@@ -63,6 +64,8 @@ def declare(
     ttl: float | None = None,
     start_before: float | None = None,
     batch: Batch | None = None,
+    pool: str | None = None,
+    needs: Needs | None = None,
 ) -> TaskType:
     """The task type of a function; the arguments are those of `task`, and the module that calls it.
 
@@ -75,6 +78,7 @@ def declare(
     _check_limits(where, name, version, timeout_seconds, queue_limit, input_limit)
     _check_seconds(where, "ttl", ttl, MIN_TTL_SECONDS)
     _check_seconds(where, "start_before", start_before, 0)
+    check_needs(where, needs, pool)
     try:
         hints = typing.get_type_hints(underlying_function(function), include_extras=True)
     except NameError as error:
@@ -134,7 +138,8 @@ def declare(
     made = TaskType(
         name, version, function, arguments, timeout_seconds, parse_retries(where, retries), queue_limit, checks,
         input_model, output, registered_in, input_limit,
-        parse_concurrency(where, concurrency, [item.name for item in arguments]), ttl, start_before, items, batch,
+        parse_concurrency(where, concurrency, [item.name for item in arguments]), ttl, start_before, items, batch, pool,
+        needs,
     )  # fmt: skip
     if batch is not None and output.declared.holds_data:
         raise RegistryError(f"{where}: a function with batch=... cannot return tables or arrays: {returns!r}")

@@ -19,6 +19,7 @@ from cluster.task_types.batching import Batch
 from cluster.task_types.callables import origin_of, underlying_function
 from cluster.task_types.concurrency import Limit
 from cluster.task_types.declaration import declare
+from cluster.task_types.needs import Needs, Shape, pool_for
 from cluster.task_types.retry_policy import Retries
 from cluster.task_types.source_version import source_hash
 from cluster.task_types.task_modules import TaskModule, task_module
@@ -80,6 +81,22 @@ class Registry(Mapping[str, TaskType]):
             )
         self._types[task_type.name] = task_type
 
+    def pool_of(self, name: str) -> str:
+        """The pool of a task type; empty if it declares none, or is not registered here."""
+        made = self._types.get(name)
+        return (made and made.pool) or ""
+
+    def choose_pools(self, pools: Mapping[str, Shape], default: str) -> None:
+        """Gives every task type its pool.
+
+        Raises:
+            RegistryError: a task type has a pool that does not exist, or needs more than any pool has.
+        """
+        for name, made in self._types.items():
+            pool = pool_for(made.origin, made.pool, made.needs, pools, default)
+            if pool != (made.pool or default):
+                self._types[name] = replace(made, pool=pool)
+
     def replace(self, other: Registry) -> None:
         """Takes over the task types of another registry: everything that holds this one sees them at once."""
         self._types = other._types
@@ -103,6 +120,8 @@ def task(
     ttl: float | None = None,
     start_before: float | None = None,
     batch: Batch | None = None,
+    pool: str | None = None,
+    needs: Needs | None = None,
 ) -> Callable[[F], F]: ...
 
 
@@ -120,6 +139,8 @@ def task(
     ttl: float | None = None,
     start_before: float | None = None,
     batch: Batch | None = None,
+    pool: str | None = None,
+    needs: Needs | None = None,
 ) -> Any:
     """Registers a typed function as a task type; the function itself stays unchanged.
 
@@ -139,6 +160,9 @@ def task(
             it fails with EXPIRED_BEFORE_START; None for no limit.
         batch: one call of the function serves several tasks that wait; None for one call each. The function then has a
             list for each argument, with an item of each task, and returns a list of their outputs.
+        pool: name of the pool whose workers run it, one of POOLS; None for `default`. The parts of its graphs run there
+            too.
+        needs: what a worker must have: the smallest pool with as much runs it. Instead of `pool`.
 
     Raises:
         RegistryError: the function is not fully typed, or a type has no JSON form.
@@ -147,7 +171,7 @@ def task(
     def register(decorated: F) -> F:
         made = declare(
             decorated, name, version, timeout_seconds, retries, queue_limit, checks, caller, input_limit, concurrency,
-            ttl, start_before, batch,
+            ttl, start_before, batch, pool, needs,
         )  # fmt: skip
         _registered[caller, made.name] = made
         _importing[caller, made.name] = frozenset(being_imported)

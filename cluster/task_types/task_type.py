@@ -26,6 +26,7 @@ from cluster.task_types.file import File
 from cluster.task_types.input_errors import ValuePath, describe_exception, python_path, validation_refusal
 from cluster.task_types.json_form import NonFiniteNumber, stable_json
 from cluster.task_types.json_reader import json_reader
+from cluster.task_types.needs import Needs
 from cluster.task_types.output_type import OutputType
 from cluster.task_types.pydantic_internals import core_schema_of, serializer_of, validator_of
 from cluster.task_types.retry_policy import Retries
@@ -46,7 +47,7 @@ STRICT_REFUSALS: Final = frozenset(
 
 COMPARED: Final = (
     "version", "timeout_seconds", "retries", "queue_limit", "checks", "input_limit", "concurrency", "ttl_seconds",
-    "start_within_seconds", "batch",
+    "start_within_seconds", "batch", "pool", "needs",
 )  # fmt: skip
 """What two registrations of one function under one name must have in common."""
 
@@ -82,6 +83,8 @@ class TaskType:
         batch: how tasks are put together for one call of the function; None for one call each.
         start_within_seconds: how long after its submission a task must have started; None for no limit.
         items: the declared type of the items, if the output is a stream; None otherwise.
+        pool: the pool whose workers run it; None for that which `needs` chooses, or the default.
+        needs: what a worker must have to run it; None for no needs.
     """
 
     name: str
@@ -101,6 +104,8 @@ class TaskType:
     start_within_seconds: float | None = None
     items: OutputType | None = field(default=None, repr=False)
     batch: Batch | None = None
+    pool: str | None = None
+    needs: Needs | None = None
 
     @property
     def returns(self) -> Any:

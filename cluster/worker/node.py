@@ -20,6 +20,7 @@ from cluster.errors import RegistryError, StoreUnavailable
 from cluster.observability.logs import set_up_logging
 from cluster.scheduling import dask_internals
 from cluster.scheduling.dask_config import configure_dask
+from cluster.scheduling.pools import announced
 from cluster.scheduling.reloading import set_release
 from cluster.scheduling.starting_workers import REPORT_SECONDS
 from cluster.settings import Settings, remove_secrets
@@ -139,7 +140,12 @@ def _nanny(
             host=host,
             nthreads=settings.worker_threads,
             # Dask's default is a share by threads: half of the memory for one thread on two cores.
-            memory_limit=worker_memory_bytes(settings.worker_memory_bytes, task_bytes, dask_internals.machine_memory()),
+            memory_limit=worker_memory_bytes(
+                settings.worker_memory_bytes or (0 if task_bytes else settings.all_pools[settings.pool].memory_bytes),
+                task_bytes,
+                dask_internals.machine_memory(),
+            ),
+            resources=announced(settings.pool),
             local_directory=str(scratch),
             preload=["cluster.worker.preload"],
             # By a pipe, which nobody else can read; the preload takes the secrets out of the environment again.

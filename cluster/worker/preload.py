@@ -18,6 +18,7 @@ from cluster.observability.tracing import set_up_tracing, shut_down_tracing
 from cluster.scheduling.dask_config import forget_our_variables
 from cluster.scheduling.dask_internals import drop_spans, make_exceptions_portable, shorten_linger, trim_key_cache
 from cluster.scheduling.entry_point import use_runner
+from cluster.scheduling.pools import keep_in_pool
 from cluster.scheduling.reloading import set_import
 from cluster.settings import Settings, load_settings, remove_secrets
 from cluster.store.blob_url import open_blob_store
@@ -85,7 +86,7 @@ def _set_up(worker: Worker, settings: Settings, path: Path) -> None:
         str(worker.name),
         table,
     )
-    use_runner(executor.run)
+    use_runner(keep_in_pool(executor.run, settings.pool) if settings.separate_pools else executor.run)
     drop_spans(worker)
     make_exceptions_portable()
     shorten_linger(worker.batched_stream)

@@ -328,3 +328,46 @@ def test_a_broken_url_names_its_variable(variable: str, value: str) -> None:
 def test_an_address_has_a_port_that_exists() -> None:
     with pytest.raises(SettingError, match="SCHEDULER"):
         load_settings({"DASK_GRAPHQL_SCHEDULER": "tcp://scheduler:99999"})
+
+
+def test_pools_are_declared_beside_the_default_and_pass_on_to_child_processes() -> None:
+    text = '{"gpu": {"memory_gib": 24, "gpu": 1, "max_workers": 4, "capacity": "ec2"}, "big": {}}'
+    settings = load_settings({"DASK_GRAPHQL_POOLS": text, "DASK_GRAPHQL_MAX_WORKERS": "3"})
+    assert [(pool.name, pool.max_workers, pool.memory_gib) for pool in settings.all_pools.values()] == [
+        ("default", 3, 0), ("gpu", 4, 24), ("big", 1, 0),
+    ]  # fmt: skip
+    assert load_settings(settings.environment()) == settings
+    assert load_settings({}).separate_pools == {}
+    assert (
+        load_settings({"DASK_GRAPHQL_POOLS": '{"default": {"max_workers": 9}}'}).all_pools["default"].max_workers == 9
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("gpu", 'a JSON object of pools by name, such as {"gpu"'),
+        ('{"gpu": {', "it is no JSON: Expecting property name"),
+        ('{"gpu": 4}', "a JSON object of pools by name"),
+        ('{"GPU": {}}', "names of pools of a-z, 0-9 and _ that begin with a letter, up to 30 characters: 'GPU'"),
+        ('{"gpu": {"memory": 4}}', "pool gpu: of cpu, memory_gib, gpu, min_workers, max_workers, spot_share, capacity"),
+        ('{"gpu": {"max_workers": 0}}', "pool gpu: max_workers as a whole number from 1 to 10000, not 0"),
+        ('{"gpu": {"gpu": 0.5}}', "pool gpu: gpu as a whole number from 0 to 64, not 0.5"),
+        ('{"gpu": {"memory_gib": "4"}}', 'pool gpu: memory_gib as a number from 0 to 65536, not "4"'),
+        ('{"gpu": {"min_workers": 2}}', "pool gpu: min_workers of at most max_workers, 1"),
+        ('{"gpu": {"capacity": "lambda"}}', "pool gpu: capacity as one of fargate, fargate_arm64, ec2, managed_inst"),
+    ],
+)
+def test_a_wrong_pool_is_refused_with_what_was_expected(text: str, expected: str) -> None:
+    with pytest.raises(SettingError) as refused:
+        load_settings({"DASK_GRAPHQL_POOLS": text})
+    assert expected in str(refused.value)
+
+
+def test_a_worker_belongs_to_a_pool_that_is_declared_and_fargate_has_no_gpus() -> None:
+    with pytest.raises(SettingError, match="DASK_GRAPHQL_POOL.*gpu.*a pool of DASK_GRAPHQL_POOLS: default"):
+        load_settings({"DASK_GRAPHQL_POOL": "gpu"})
+    ecs = dict.fromkeys(("CLUSTER", "TASK_DEFINITION", "SUBNETS", "SECURITY_GROUPS"), "x")
+    environment = {f"DASK_GRAPHQL_ECS_{name}": value for name, value in ecs.items()} | {"DASK_GRAPHQL_FLEET": "ecs"}
+    with pytest.raises(SettingError, match="pool gpu: capacity ec2, as it has GPUs"):
+        load_settings(environment | {"DASK_GRAPHQL_POOLS": '{"gpu": {"gpu": 1}}'})

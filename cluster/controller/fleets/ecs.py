@@ -19,6 +19,7 @@ from cluster.controller.launch_journal import Launch, LaunchJournal
 from cluster.controller.scaling_policy import Policy
 from cluster.errors import StoreUnavailable
 from cluster.settings import Settings
+from cluster.settings.pools import DEFAULT_POOL, Pool
 from cluster.store.async_store import Store
 
 if TYPE_CHECKING:
@@ -63,12 +64,12 @@ class EcsFleet(Fleet):
         self._unstopped: set[str] = set()
         """Workers that ECS has yet to be told to stop."""
 
-    def policy(self) -> Policy:
+    def policy(self, pool: Pool) -> Policy:
         # From Fargate's properties (20 to 60 s until a worker is ready, billed for at least a minute); the values that
         # did best with them in benchmarks/autoscaling.py.
         return Policy(
-            self._settings.min_workers,
-            self._settings.max_workers,
+            pool.min_workers,
+            pool.max_workers,
             drain_seconds=8.0,
             scale_in_delay_seconds=1.0,
             max_gap_seconds=60.0,
@@ -122,7 +123,7 @@ class EcsFleet(Fleet):
     def _paused(self) -> bool:
         return monotonic() < self._paused_until
 
-    async def start(self, count: int) -> int:
+    async def start(self, count: int, pool: str = DEFAULT_POOL) -> int:
         if self._paused:
             return 0
         started = 0

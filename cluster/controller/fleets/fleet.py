@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 
 from cluster.controller.scaling_policy import Policy
+from cluster.settings.pools import DEFAULT_POOL, Pool
 
 
 class Fleet(ABC):
@@ -19,9 +20,13 @@ class Fleet(ABC):
             FleetUnavailable: the platform cannot list them now.
         """
 
+    def pool_of(self, name: str) -> str:
+        """The pool of a worker that `list_workers` has returned."""
+        return DEFAULT_POOL
+
     @abstractmethod
-    async def start(self, count: int) -> int:
-        """Launches workers. Returns how many are really being launched, which may be fewer."""
+    async def start(self, count: int, pool: str = DEFAULT_POOL) -> int:
+        """Launches workers of a pool. Returns how many are really being launched, which may be fewer."""
 
     @abstractmethod
     async def stop(self, names: Collection[str]) -> None:
@@ -32,8 +37,8 @@ class Fleet(ABC):
         """Stops what must not outlive the controller."""
 
     @abstractmethod
-    def policy(self) -> Policy:
-        """The scaling policy for this platform."""
+    def policy(self, pool: Pool) -> Policy:
+        """The scaling policy for a pool on this platform."""
 
     async def on_leadership_acquired(self) -> None:  # noqa: B027 - most platforms have nothing to do
         """Called when this controller becomes the leader: reads what earlier controllers launched.

@@ -15,6 +15,7 @@ from cluster.controller.fleets.fleet import Fleet
 from cluster.controller.scaling_policy import Policy
 from cluster.scheduling.dask_internals import machine_memory
 from cluster.settings import Settings
+from cluster.settings.pools import DEFAULT_POOL, Pool
 from cluster.system.child_processes import Child, kill_process_group, start_node, stop_children
 from cluster.system.ecs_metadata import random_worker_name
 
@@ -37,6 +38,7 @@ class _Worker:
     """One worker node. Times are of the fleet's clock; `kill_at` is None until the worker is asked to stop."""
 
     child: Child
+    pool: str
     started_at: float
     kill_at: float | None = None
 
@@ -65,9 +67,12 @@ class LocalFleet(Fleet):
         self._paused_until = 0.0
         self._problem = ""
 
-    def policy(self) -> Policy:
+    def policy(self, pool: Pool) -> Policy:
         # A process starts within a second and costs nothing but its memory.
-        return Policy(self._settings.min_workers, self._settings.max_workers)
+        return Policy(pool.min_workers, pool.max_workers)
+
+    def pool_of(self, name: str) -> str:
+        return self._workers[name].pool
 
     @property
     def problem(self) -> str:
@@ -101,20 +106,20 @@ class LocalFleet(Fleet):
         logger.warning("%s (in %g s)", self._problem, self._backoff)
         self._backoff = min(MAX_BACKOFF_SECONDS, self._backoff * 2)
 
-    async def start(self, count: int) -> int:
+    async def start(self, count: int, pool: str = DEFAULT_POOL) -> int:
         if self._clock() < self._paused_until:
             return 0
+        pools = self._settings.all_pools
+        # Of the machine or of this container, whichever is less; the workers of a full fleet share it.
+        memory = pools[pool].memory_bytes or machine_memory() // sum(each.max_workers for each in pools.values())
         # Workers on one machine would all use the same port.
-        settings = replace(self._settings, metrics_port=0)
-        if not settings.worker_memory_bytes:
-            # Of the machine or of this container, whichever is less; the workers of a full fleet share it.
-            settings = replace(settings, worker_memory_bytes=machine_memory() // settings.max_workers)
+        settings = replace(self._settings, metrics_port=0, pool=pool, worker_memory_bytes=memory)
         for _ in range(count):
             # A name is never reused: Dask refuses that of a running worker, and may still remember that of a dead one.
             name = random_worker_name()
             with open_worker_log(settings.worker_logs, name) as output:
                 child = await start_node(settings, "worker", "--name", name, output=output)
-            self._workers[name] = _Worker(child, self._clock())
+            self._workers[name] = _Worker(child, pool, self._clock())
         return count
 
     async def stop(self, names: Collection[str]) -> None:

@@ -20,6 +20,7 @@ from cluster.controller.scaling_policy import Decision, DemandHistory, Policy
 from cluster.errors import StoreUnavailable
 from cluster.scheduling.scheduler_client import SchedulerUnavailable
 from cluster.settings import Settings
+from cluster.settings.pools import DEFAULT_POOL, Pool
 from cluster.store.drains import ask_to_drain, requested_drains
 from cluster.system.child_processes import Child, start_child
 
@@ -113,13 +114,13 @@ class Recorder(Fleet):
         self.stopped: list[set[str]] = []
         self.leadership_losses = 0
 
-    def policy(self) -> Policy:
+    def policy(self, pool: Pool) -> Policy:
         return Policy(0, 5)
 
     async def list_workers(self) -> Mapping[str, bool]:
         return {"a": True, "b": True}
 
-    async def start(self, count: int) -> int:
+    async def start(self, count: int, pool: str = DEFAULT_POOL) -> int:
         return count
 
     async def stop(self, names: Collection[str]) -> None:
@@ -187,7 +188,7 @@ async def test_an_operator_drains_a_worker_and_one_of_another_fleet_stays(
     await ask_to_drain(controller.store, "z", "anna")
     await controller._reconcile()
     assert fleet.stopped == [{"a"}]
-    assert controller._membership.retiring == {"a"}
+    assert controller._pools[DEFAULT_POOL].membership.retiring == {"a"}
     assert {(each["stopped"], each["reason"]) for each in controller._decisions} == {
         (1, "Retired 1 worker: anna asked to drain a."),
         (0, "anna asked to drain z, which is no worker of this fleet."),
@@ -222,7 +223,7 @@ async def test_a_worker_that_an_abandoned_round_retired_is_stopped_in_the_next_o
     )
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
-            await controller._apply(decision)
+            await controller._apply(DEFAULT_POOL, decision)
     assert fleet.stopped == []
     monkeypatch.setattr(type(controller.scheduler), "client", property(away))
     await controller._reconcile()
@@ -251,9 +252,9 @@ async def test_the_leader_logs_the_state_of_the_fleet_each_minute_for_the_alarms
     make: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     controller, _ = make()
-    controller._membership.problem = "no capacity"
+    controller._pools[DEFAULT_POOL].membership.problem = "no capacity"
     with caplog.at_level("INFO", logger="cluster.controller.reconciler"):
         for _ in range(3):
-            await controller._publish(None, "nothing to do")
+            await controller._publish("nothing to do")
     (fields,) = [record.__dict__["fields"] for record in caplog.records if "fields" in record.__dict__]
     assert fields == {"fleetRunning": 0, "fleetLaunching": 0, "fleetCostPerHour": 0, "fleetProblem": 1}

@@ -1,0 +1,84 @@
+"""What the controller knows of one pool from round to round, and its plan: each pool is scaled by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from cluster.controller.scaling_policy import Decision, DemandHistory, Observation, Policy, plan
+from cluster.controller.worker_membership import WorkerMembership
+from cluster.settings.pools import DEFAULT_POOL, Pool
+
+
+@dataclass(slots=True)
+class PoolState:
+    """One pool.
+
+    Attributes:
+        decision: the latest one; None while the demand is unknown.
+        waiting, processing: Dask tasks that wait for its workers, and those that its workers have.
+    """
+
+    pool: Pool
+    policy: Policy
+    membership: WorkerMembership
+    history: DemandHistory = field(default_factory=DemandHistory)
+    decision: Decision | None = None
+    waiting: int = 0
+    processing: int = 0
+
+    def plan(self, load: Mapping[str, Any], threads: int, now: float) -> Decision:
+        """Decides from the scheduler's load how many workers are wanted, and which may go.
+
+        Args:
+            threads: of each worker.
+        """
+        staying = self.membership.staying
+        registered = [worker for worker in load["workers"] if worker["name"] in staying]
+        self.waiting, waiting_seconds = _waiting(load, self.pool.name)
+        self.processing = sum(worker["processing"] for worker in registered)
+        seen = Observation(
+            waiting=self.waiting,
+            waiting_seconds=waiting_seconds,
+            busy=tuple(worker["occupancy_seconds"] for worker in registered if worker["processing"]),
+            tasks=self.processing,
+            idle=tuple((w["name"], self.membership.age(w["name"], now)) for w in registered if not w["processing"]),
+            launching=len(self.membership.launching),
+            threads=threads,
+        )
+        policy = self.policy
+        if self.membership.launch_seconds is not None:
+            policy = replace(policy, launch_seconds=self.membership.launch_seconds)
+        self.decision = plan(seen, policy, self.history, now)
+        self.history = self.decision.history
+        return self.decision
+
+    def status(self) -> dict[str, Any]:
+        """What is published of it."""
+        membership, pool = self.membership, self.pool
+        return {
+            "name": pool.name,
+            "cpu": pool.cpu,
+            "memory_gib": pool.memory_gib,
+            "gpu": pool.gpu,
+            "capacity": pool.capacity,
+            "spot_share": pool.spot_share,
+            "min_workers": pool.min_workers,
+            "max_workers": pool.max_workers,
+            "wanted": self.decision.wanted if self.decision else None,
+            "launching": len(membership.launching),
+            "launch_seconds": membership.launch_seconds,
+            "running": len(membership.staying) - len(membership.launching),
+            "retiring": len(membership.retiring),
+            "waiting": self.waiting,
+            "processing": self.processing,
+        }
+
+
+def _waiting(load: Mapping[str, Any], pool: str) -> tuple[int, float]:
+    """How many Dask tasks wait for a pool, and their work in seconds of one thread."""
+    if pools := load.get("pools"):
+        return int(pools[pool]["waiting"]), pools[pool]["waiting_seconds"]
+    # There is one pool, or the scheduler is of an earlier release: then any worker runs any task.
+    return (load["queued"] + load["no_worker"], load["waiting_seconds"]) if pool == DEFAULT_POOL else (0, 0.0)
