@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from cluster.errors import SettingError
 from cluster.settings import Settings, check_public, load_settings, variable_of
+from cluster.settings.pools import Pool, Pools
 
 
 @pytest.mark.parametrize(
@@ -293,6 +294,11 @@ EVERY: dict[str, tuple[str, Any]] = {
     "log_format": ("json", "json"),
     "log_level": ("DEBUG", "DEBUG"),
     "audit_entries": ("500", 500),
+    "pool": ("gpu", "gpu"),
+    "pools": (
+        '{"gpu": {"cpu": 4, "memory_gib": 24, "gpu": 1, "max_workers": 4, "capacity": "ec2"}}',
+        Pools((Pool("gpu", cpu=4, memory_gib=24, gpu=1, max_workers=4, capacity="ec2"),)),
+    ),
 }
 """For each setting a text and what is read from it."""
 
@@ -365,7 +371,7 @@ def test_a_wrong_pool_is_refused_with_what_was_expected(text: str, expected: str
 
 
 def test_a_worker_belongs_to_a_pool_that_is_declared_and_fargate_has_no_gpus() -> None:
-    with pytest.raises(SettingError, match="DASK_GRAPHQL_POOL.*gpu.*a pool of DASK_GRAPHQL_POOLS: default"):
+    with pytest.raises(SettingError, match=r"DASK_GRAPHQL_POOL.*gpu.*a pool of DASK_GRAPHQL_POOLS: default"):
         load_settings({"DASK_GRAPHQL_POOL": "gpu"})
     ecs = dict.fromkeys(("CLUSTER", "TASK_DEFINITION", "SUBNETS", "SECURITY_GROUPS"), "x")
     environment = {f"DASK_GRAPHQL_ECS_{name}": value for name, value in ecs.items()} | {"DASK_GRAPHQL_FLEET": "ecs"}
