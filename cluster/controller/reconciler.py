@@ -122,7 +122,7 @@ class Controller:
             async with asyncio.timeout(MAX_ROUND_SECONDS):
                 await self._reconcile()
         except FleetUnavailable as error:
-            await self._publish(None, f"No worker is started or stopped: {error}")
+            await self._publish_no_decision(f"No worker is started or stopped: {error}")
         except TimeoutError:
             logger.warning("a round was abandoned after %g s; the next one starts over", MAX_ROUND_SECONDS)
 
@@ -138,9 +138,9 @@ class Controller:
         if load is None:
             # Without a scheduler a new worker has nothing to do. Running workers close themselves and are then seen as
             # ended, so a replaced scheduler gets new workers.
-            for state in self._pools.values():
-                state.decision = None
-            await self._publish("The scheduler does not respond. No worker is started or stopped until it does.")
+            await self._publish_no_decision(
+                "The scheduler does not respond. No worker is started or stopped until it does."
+            )
             return
         registered, now = {str(worker["name"]) for worker in load["workers"]}, time.monotonic()
         for state in self._pools.values():
@@ -228,6 +228,11 @@ class Controller:
                 "reason": reason,
             }
         )
+
+    async def _publish_no_decision(self, reason: str) -> None:
+        for state in self._pools.values():
+            state.decision = None
+        await self._publish(reason)
 
     async def _publish(self, reason: str) -> None:
         """Publishes the fleet status, for `cluster` in GraphQL."""

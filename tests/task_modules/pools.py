@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from typing import cast
 
 import dask
 
@@ -32,7 +33,7 @@ def elsewhere(n: int) -> str:
 @task(pool="small")
 def parts(count: int) -> Graph[list[str]]:
     """A graph whose parts return the pool of their worker."""
-    return dask.delayed(list)([dask.delayed(_pool, pure=False)(n) for n in range(count)])
+    return cast("Graph[list[str]]", dask.delayed(list)([dask.delayed(_pool, pure=False)(n) for n in range(count)]))
 
 
 def _pool(_: int) -> str:

@@ -36,7 +36,7 @@ class Pools:
         worker = Worker(
             self.scheduler.address, nthreads=1, resources=announced(pool), dashboard_address="127.0.0.1:0", nanny=None
         )
-        return await self._open.enter_async_context(worker)  # type: ignore[no-any-return]
+        return await self._open.enter_async_context(worker)
 
     def send(self, pool: str, name: str, count: int, priority: int = 0) -> list[Any]:
         DONE.setdefault(name, threading.Event())
