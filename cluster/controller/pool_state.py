@@ -42,7 +42,8 @@ class PoolState:
             waiting=self.waiting,
             waiting_seconds=waiting_seconds,
             busy=tuple(worker["occupancy_seconds"] for worker in registered if worker["processing"]),
-            tasks=self.processing,
+            # Those that wait for their children occupy no thread.
+            tasks=self.processing - sum(worker.get("long_running", 0) for worker in registered),
             idle=tuple((w["name"], self.membership.age(w["name"], now)) for w in registered if not w["processing"]),
             launching=len(self.membership.launching),
             threads=threads,

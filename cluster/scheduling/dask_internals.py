@@ -334,6 +334,8 @@ def describe_workers(scheduler: Scheduler) -> list[dict[str, Any]]:
             "memory_limit_bytes": worker.memory_limit,
             "memory_bytes": worker.memory.process,
             "processing": len(worker.processing),
+            # They wait for others, and occupy no thread.
+            "long_running": len(worker.long_running),
             "occupancy_seconds": float(worker.occupancy),
             "last_seen": worker.last_seen,
             # A percentage of one CPU, which the worker reports with each heartbeat.

@@ -42,8 +42,8 @@ class WorkerSettings(SettingsGroup):
     waiting_tasks_limit: int = setting(
         400,
         integer(1, 500),
-        "How many tasks of one worker may wait for their children at a time. They occupy no `WORKER_THREADS`, but a "
-        "thread and memory each; a further one is put back into the queue and begins anew some seconds later.",
+        "How many tasks of one worker may wait for their children at a time, of each depth. They occupy no "
+        "`WORKER_THREADS`, but memory; a further one is put back into the queue and begins anew some seconds later.",
     )
     drain_seconds: float = setting(
         100.0,

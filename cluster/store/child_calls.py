@@ -31,6 +31,7 @@ class Parent:
         children: how many the run has by now.
         submitted_at: of the run, milliseconds since 1970.
         depth: how many tasks are above it.
+        hand_backs: attempts of the run that found no room to wait for children.
         salt: of its tenant's task ids; empty if tenants share tasks, or if an older release submitted it.
     """
 
@@ -44,6 +45,7 @@ class Parent:
     limits: str
     depth: int
     salt: str
+    hand_backs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +72,11 @@ class ChildCalls(CallBuilder):
                 return None
             if verdict == 2:
                 return int(rest[0])
-            count, submitted_at, priority, account, tags, trace, submitted_by, limits, depth, salt = rest
+            count, submitted_at, priority, account, tags, trace, submitted_by, limits, depth, salt, hand_backs = rest
             return Parent(
                 int(count), int(submitted_at), int(priority or 0), account.decode(),
                 tuple(orjson.loads(tags)) if tags else (), trace.decode(), submitted_by.decode(), limits.decode(),
-                int(depth or 0), salt.decode(),
+                int(depth or 0), salt.decode(), int(hand_backs or 0),
             )  # fmt: skip
 
         return self._task_call("add_children", task_id, attempt, limit, *children, parse=parse)

@@ -88,7 +88,7 @@ class WorkerChildren:
     trace: str = ""
     deadline: float | None = None
     waited_seconds: float = 0.0
-    _limits: str = ""
+    _parent: Parent | None = None
     _outstanding: int = 0
     _left_at: float = field(default=0.0)
 
@@ -98,7 +98,7 @@ class WorkerChildren:
         """Submits a child. Raises as `subtasks.submit`."""
         task_type = self._task_type(task)
         parent = self._register(())
-        self._limits = parent.limits
+        self._parent = parent
         if parent.depth >= self.settings.depth_limit:
             raise TaskError(
                 "TASK_TOO_DEEP",
@@ -267,11 +267,13 @@ class WorkerChildren:
         self._outstanding += 1
         if self._outstanding > 1:
             return
-        if not self.places.leave():
+        parent = self._parent
+        assert parent is not None
+        if not self.places.leave(parent.depth, parent.hand_backs):
             self._outstanding -= 1
             raise HandedBack
         self._left_at = time.monotonic()
-        if self._limits:
+        if parent.limits:
             self._wait_for_children(waits=True)
         self.store.disconnect()
 
@@ -279,12 +281,14 @@ class WorkerChildren:
         self._outstanding -= 1
         if self._outstanding:
             return
+        parent = self._parent
+        assert parent is not None
         self.waited_seconds += time.monotonic() - self._left_at
         if self.running.stop.is_set():
-            self.places.give_up()
+            self.places.give_up(parent.depth)
             return
-        self.places.come_back()
-        if self._limits:
+        self.places.come_back(parent.depth)
+        if parent.limits:
             self._wait_for_children(waits=False)
 
     def _wait_for_children(self, *, waits: bool) -> None:

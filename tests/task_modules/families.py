@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -69,3 +70,16 @@ def family_limited(group: str, depth: int) -> int:
 def family_cycle(group: str, turn: bool) -> int:
     """A child that is its own grandparent."""
     return int(submit("family_cycle", group=group, turn=not turn).result())
+
+
+@task
+def family_killed(group: str, count: int) -> int:
+    """Kills its worker process in the midst of its children, in its first attempt."""
+    count_run(f"killed {group} {count}")
+    first = gather(*(submit(family_part, group=group, n=n) for n in range(count)))
+    others = [submit(family_part, group=group, n=n) for n in range(count, 2 * count)]
+    marker = Path(os.environ["FAMILY_COUNTS"]).with_suffix(f".{group}")
+    if not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return sum(first) + sum(gather(*others))

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import httpx
 import pytest
 
 from dask_graphql import Client, TaskFailed
 from dask_graphql.testing import running_system
+from tests.polling import until
 
 pytestmark = pytest.mark.slow
 
@@ -21,9 +23,14 @@ class Family(NamedTuple):
     client: Client
     counts: Path
 
-    def runs(self, group: str) -> Counter[str]:
-        """How often each task of a group has begun to run."""
-        return Counter(line for line in self.counts.read_text().splitlines() if f" {group} " in f"{line} ")
+    def runs_of_parts(self, group: str) -> Counter[str]:
+        """How often each child of a group has begun to run."""
+        return Counter(line for line in self.counts.read_text().splitlines() if line.startswith(f"part {group} "))
+
+    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        answer = httpx.post(self.client.url, json={"query": query, "variables": variables}, timeout=30).json()
+        assert "errors" not in answer, answer
+        return dict(answer["data"])
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +38,9 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Family]:
     counts = tmp_path_factory.mktemp("families") / "runs"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FAMILY_COUNTS", str(counts))
-        with running_system("tests.task_modules.families", max_workers=1, CHILDREN_LIMIT="30") as client:
+        with running_system(
+            "tests.task_modules.families", max_workers=1, CHILDREN_LIMIT="30", WAITING_TASKS_LIMIT="8"
+        ) as client:
             yield Family(client, counts)
 
 
@@ -41,11 +50,8 @@ def test_twenty_parents_of_ten_children_end_on_one_thread_and_equal_children_run
     assert [handle.result(timeout=60) for handle in handles] == [
         sum(n * n for n in range(i, i + 10)) for i in range(20)
     ]
-    runs = family.runs("many")
-    assert {name: count for name, count in runs.items() if name.startswith("part")} == {
-        f"part many {n}": 1 for n in range(29)
-    }
-    assert set(runs.values()) == {1}
+    # There is room for eight parents that wait: others begin anew, and find done what was done.
+    assert family.runs_of_parts("many") == {f"part many {n}": 1 for n in range(29)}
 
 
 def test_an_async_parent_awaits_its_children(family: Family) -> None:
@@ -74,3 +80,41 @@ def test_a_task_that_waits_for_itself_and_one_with_too_many_children_are_refused
         family.client.submit("family_cycle", group="round", turn=True).result(timeout=30)
     with pytest.raises(TaskFailed, match="at most 30 children"):
         family.client.submit("family_sum", group="too many", first=0, count=31).result(timeout=30)
+
+
+def test_a_parent_whose_worker_dies_finds_done_what_was_done(family: Family) -> None:
+    handle = family.client.submit("family_killed", group="killed", count=5)
+    assert handle.result(timeout=60) == sum(n * n for n in range(10))
+    assert family.runs_of_parts("killed") == {f"part killed {n}": 1 for n in range(10)}
+    assert "killed killed 5\n" * 2 in family.counts.read_text()
+
+
+async def test_a_cancelled_parent_withdraws_its_wish_for_its_children_and_nobody_elses(family: Family) -> None:
+    def state(n: int) -> str:
+        task_id = family.client.task_id("family_part", group="cancelled", n=n, seconds=2.0)
+        found = family.ask("query($id: ID!) { task(taskId: $id) { state } }", id=task_id)["task"]
+        return str(found and found["state"])
+
+    # Both wait; the one thread runs part 0.
+    left = family.client.submit("family_sum", group="cancelled", first=0, count=3, seconds=2.0)
+    right = family.client.submit("family_sum", group="cancelled", first=1, count=2, seconds=2.0)
+    await until(lambda: state(2) != "None" and state(0) == "RUNNING", seconds=20)
+    await until(lambda: right.state == "RUNNING", seconds=20)
+    left.cancel()
+    await until(lambda: state(0) == "CANCELLED", seconds=10)
+    assert right.result(timeout=40) == 1 + 4
+    assert (state(1), state(2)) == ("SUCCEEDED", "SUCCEEDED")
+    assert family.runs_of_parts("cancelled") == {f"part cancelled {n}": 1 for n in range(3)}
+
+
+def test_a_child_inherits_priority_tags_and_submitter(family: Family) -> None:
+    fields = "{ taskId task { priority tags submittedBy } }"
+    query = f"""mutation($options: SubmitOptions) {{
+        submitFamilySum(group: "heir", first: 0, count: 1, options: $options) {fields} }}"""
+    options = {"priority": -3, "tags": ["crew 7"]}
+    submitted = family.ask(query, options=options)["submitFamilySum"]
+    parent = submitted["taskId"]
+    child = family.client.task_id("family_part", group="heir", n=0, seconds=0.0)
+    family.client.task(parent).result(timeout=30)
+    found = family.ask("query($id: ID!) { task(taskId: $id) { priority tags submittedBy } }", id=child)["task"]
+    assert found == {"priority": -3, "tags": ["crew 7"], "submittedBy": f"task {parent}"}
