@@ -86,7 +86,7 @@ def test_a_parent_whose_worker_dies_finds_done_what_was_done(family: Family) -> 
     handle = family.client.submit("family_killed", group="killed", count=5)
     assert handle.result(timeout=60) == sum(n * n for n in range(10))
     assert family.runs_of_parts("killed") == {f"part killed {n}": 1 for n in range(10)}
-    assert "killed killed 5\n" * 2 in family.counts.read_text()
+    assert family.counts.read_text().count("killed killed 5\n") == 2
 
 
 async def test_a_cancelled_parent_withdraws_its_wish_for_its_children_and_nobody_elses(family: Family) -> None:
@@ -99,7 +99,7 @@ async def test_a_cancelled_parent_withdraws_its_wish_for_its_children_and_nobody
     left = family.client.submit("family_sum", group="cancelled", first=0, count=3, seconds=2.0)
     right = family.client.submit("family_sum", group="cancelled", first=1, count=2, seconds=2.0)
     await until(lambda: state(2) != "None" and state(0) == "RUNNING", seconds=20)
-    await until(lambda: right.state == "RUNNING", seconds=20)
+    await until(lambda: right.state() == "RUNNING", seconds=20)
     left.cancel()
     await until(lambda: state(0) == "CANCELLED", seconds=10)
     assert right.result(timeout=40) == 1 + 4
@@ -107,14 +107,14 @@ async def test_a_cancelled_parent_withdraws_its_wish_for_its_children_and_nobody
     assert family.runs_of_parts("cancelled") == {f"part cancelled {n}": 1 for n in range(3)}
 
 
-def test_a_child_inherits_priority_tags_and_submitter(family: Family) -> None:
-    fields = "{ taskId task { priority tags submittedBy } }"
+def test_a_child_has_the_tags_of_its_parent_which_is_its_submitter(family: Family) -> None:
+    fields = "{ taskId }"
     query = f"""mutation($options: SubmitOptions) {{
         submitFamilySum(group: "heir", first: 0, count: 1, options: $options) {fields} }}"""
-    options = {"priority": -3, "tags": ["crew 7"]}
+    options = {"tags": ["crew 7"]}
     submitted = family.ask(query, options=options)["submitFamilySum"]
     parent = submitted["taskId"]
     child = family.client.task_id("family_part", group="heir", n=0, seconds=0.0)
     family.client.task(parent).result(timeout=30)
-    found = family.ask("query($id: ID!) { task(taskId: $id) { priority tags submittedBy } }", id=child)["task"]
-    assert found == {"priority": -3, "tags": ["crew 7"], "submittedBy": f"task {parent}"}
+    found = family.ask("query($id: ID!) { task(taskId: $id) { tags submittedBy } }", id=child)["task"]
+    assert found == {"tags": ["crew 7"], "submittedBy": f"task {parent}"}
