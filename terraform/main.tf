@@ -245,6 +245,8 @@ module "controller_node" {
     ECS_SECURITY_GROUPS  = module.network.security_group_ids["worker"]
     ECS_ASSIGN_PUBLIC_IP = tostring(var.assign_public_ip)
     ECS_SPOT_SHARE       = tostring(var.spot_share)
+    MAX_COST_PER_HOUR    = tostring(var.max_cost_per_hour_usd)
+    MAX_COST_PER_DAY     = tostring(var.max_cost_per_day_usd)
     ECS_CAPACITY         = var.ec2_capacity == null ? "fargate" : "ec2"
   }
   policies = { workers = data.aws_iam_policy_document.controller.json }

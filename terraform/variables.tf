@@ -117,6 +117,26 @@ variable "spot_share" {
   }
 }
 
+variable "max_cost_per_hour_usd" {
+  type        = number
+  description = "What all workers may cost per hour at most, in US dollars by list prices; wins over min_workers. Tasks that run are not interrupted. 0 for no ceiling; on Fargate only."
+  default     = 0
+  validation {
+    condition     = var.max_cost_per_hour_usd >= 0
+    error_message = "max_cost_per_hour_usd: 0 or more."
+  }
+}
+
+variable "max_cost_per_day_usd" {
+  type        = number
+  description = "The same for a day, from midnight UTC: once it is spent, no worker is started and idle ones are stopped."
+  default     = 0
+  validation {
+    condition     = var.max_cost_per_day_usd >= 0
+    error_message = "max_cost_per_day_usd: 0 or more."
+  }
+}
+
 variable "worker_threads" {
   type        = number
   description = "Tasks that one worker runs at a time; more than 1 only for code that releases the GIL."

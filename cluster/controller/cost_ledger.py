@@ -28,6 +28,8 @@ class CostLedger:
         self._store = store
         self._clock = clock
         self._next_at = float("-inf")
+        self.today = 0.0
+        """What today, in UTC, has cost until the last call of `add`, in US dollars."""
 
     async def add(self, per_hour: float | None) -> None:
         """Adds the time since the last call of any controller, if it is due.
@@ -41,6 +43,6 @@ class CostLedger:
             return
         self._next_at = now + ADD_SECONDS
         try:
-            await self._store.run(self._store.calls.add_cost(per_hour))
+            self.today = await self._store.run(self._store.calls.add_cost(per_hour))
         except StoreUnavailable as error:
             logger.debug("the costs are added up later: %s", error)

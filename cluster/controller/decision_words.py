@@ -19,7 +19,9 @@ class Considered:
         unserved: no worker is ready for what waits.
         demand: workers that the work of this moment needs, whatever the bounds.
         wanted: workers that are wanted.
-        min_workers, max_workers: the bounds.
+        min_workers, max_workers: the bounds; the second is what the ceiling in dollars allows, if that is less.
+        ceiling: that ceiling, in words, if it is the one that binds; else empty.
+        rolls: workers are started or retired only to replace those of an older revision.
     """
 
     waiting: int
@@ -35,6 +37,8 @@ class Considered:
     wanted: int
     min_workers: int
     max_workers: int
+    ceiling: str = ""
+    rolls: bool = False
 
     @property
     def workers(self) -> int:
@@ -44,11 +48,13 @@ class Considered:
 
 def explain_start(seen: Considered) -> str:
     """Why more workers are wanted than there are: goes on after "Added 2 workers: "."""
+    if seen.rolls:
+        return "they replace workers of an older revision."
     if seen.demand <= seen.workers:
         if seen.wanted == seen.min_workers:
             return f"{count(seen.min_workers, 'worker')} is the minimum."
         return f"work for {count(seen.wanted, 'worker')} is likely to return soon."
-    maximum = f" {seen.max_workers} is the maximum." if seen.demand > seen.max_workers else ""
+    maximum = f" {_sentence(_maximum(seen))}" if seen.demand > seen.max_workers else ""
     if not seen.waiting:
         return f"the work that has begun needs {count(seen.demand, 'worker')}.{maximum}"
     if seen.unserved:
@@ -65,6 +71,10 @@ def explain_start(seen: Considered) -> str:
 
 def explain_retirement(seen: Considered) -> str:
     """Why workers are retired: goes on after "Retired 2 workers: "."""
+    if seen.rolls:
+        return "workers of a newer revision take their place."
+    if seen.ceiling and seen.demand > seen.max_workers:
+        return _maximum(seen)
     if not seen.waiting and not seen.tasks:
         kept = (
             f" Keeping {seen.min_workers}, the minimum." if seen.min_workers and seen.wanted == seen.min_workers else ""
@@ -84,12 +94,30 @@ def explain_state(seen: Considered, *, starts: int, retires: int) -> str:
     if seen.waiting and seen.launching:
         return f"{_wait(seen.waiting)}. {count(seen.launching, 'worker')} {_verb(seen.launching, 'start')}."
     if seen.waiting and seen.demand > seen.max_workers:
+        if seen.ceiling:
+            return f"{_wait(seen.waiting)}. {_sentence(_maximum(seen))}"
         return f"{_wait(seen.waiting)}. All {count(seen.max_workers, 'worker')} run that are allowed."
     if seen.busy == seen.workers:
         busy = "The worker is" if seen.busy == 1 else f"All {seen.busy:,} workers are"
     else:
         busy = f"{seen.busy:,} of {count(seen.workers, 'worker')} {_verb(seen.busy, 'be')}"
     return f"{busy} busy, which is enough for now."
+
+
+def explain_ceiling(seen: Considered, unaffordable: int) -> str:
+    """What the ceiling in dollars holds back."""
+    return f"{_sentence(_maximum(seen))[:-1]}, {unaffordable:,} fewer than are wanted."
+
+
+def _maximum(seen: Considered) -> str:
+    """What bounds the number of workers."""
+    if seen.ceiling:
+        return f"{seen.ceiling} allows {count(seen.max_workers, 'worker')}."
+    return f"{seen.max_workers} is the maximum."
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _why_kept(seen: Considered) -> str:

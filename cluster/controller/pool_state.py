@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from cluster.controller.cost_ceiling import Affordable
 from cluster.controller.scaling_policy import Decision, DemandHistory, Observation, Policy, plan
 from cluster.controller.worker_membership import WorkerMembership
 from cluster.settings.pools import DEFAULT_POOL, Pool
@@ -28,11 +29,21 @@ class PoolState:
     waiting: int = 0
     processing: int = 0
 
-    def plan(self, load: Mapping[str, Any], threads: int, now: float) -> Decision:
+    def plan(
+        self,
+        load: Mapping[str, Any],
+        threads: int,
+        now: float,
+        *,
+        outdated: frozenset[str] = frozenset(),
+        affordable: Affordable | None = None,
+    ) -> Decision:
         """Decides from the scheduler's load how many workers are wanted, and which may go.
 
         Args:
             threads: of each worker.
+            outdated: workers of any pool that run an older revision.
+            affordable: how many workers the pool may have by the ceiling in dollars; None for no ceiling.
         """
         staying = self.membership.staying
         registered = [worker for worker in load["workers"] if worker["name"] in staying]
@@ -47,8 +58,9 @@ class PoolState:
             idle=tuple((w["name"], self.membership.age(w["name"], now)) for w in registered if not w["processing"]),
             launching=len(self.membership.launching),
             threads=threads,
+            outdated=outdated & staying,
         )
-        policy = self.policy
+        policy = replace(self.policy, affordable=affordable)
         if self.membership.launch_seconds is not None:
             policy = replace(policy, launch_seconds=self.membership.launch_seconds)
         self.decision = plan(seen, policy, self.history, now)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 
+from cluster.controller.cost_ceiling import CostCeiling, Costs
 from cluster.controller.cost_ledger import CostLedger
 from cluster.controller.decision_words import count
 from cluster.controller.fleets.fleet import Fleet, FleetUnavailable
@@ -72,6 +73,7 @@ class Controller:
         self._leading = False
         self._pools = self._new_pools()
         self._costs = CostLedger(self.store)
+        self._ceiling = CostCeiling(settings.max_cost_per_hour, settings.max_cost_per_day)
         self._decisions: deque[dict[str, Any]] = deque(maxlen=MAX_DECISIONS)
         self._last_reason = ""
         self._problem_since: float | None = None
@@ -147,8 +149,16 @@ class Controller:
             own = {name: runs for name, runs in members.items() if self._pool_of(name) is state}
             state.membership.reconcile(own, registered, now)
             await self._stop_overdue(state)
-            await self._apply(state.pool.name, state.plan(load, self.settings.worker_threads, now))
+            await self._apply(state.pool.name, self._plan(state, load, now))
         await self._publish(self._reason())
+
+    def _plan(self, state: PoolState, load: Mapping[str, Any], now: float) -> Decision:
+        """The plan of one pool, with what the pools before it in this round have left of the ceiling."""
+        worker_cost = self.fleet.worker_cost_per_hour(state.pool)
+        costs = Costs(self.fleet.cost_per_hour or 0.0, worker_cost, self._costs.today)
+        affordable = self._ceiling.allows(costs, len(state.membership.staying))
+        threads, outdated = self.settings.worker_threads, self.fleet.outdated
+        return state.plan(load, threads, now, outdated=outdated, affordable=affordable)
 
     async def _stop_overdue(self, state: PoolState) -> None:
         if overdue := state.membership.unregistered(time.monotonic()):
@@ -237,7 +247,9 @@ class Controller:
     async def _publish(self, reason: str) -> None:
         """Publishes the fleet status, for `cluster` in GraphQL."""
         pools = [state.status() for state in self._pools.values()]
-        problems = (state.membership.problem for state in self._pools.values())
+        decisions = [state.decision for state in self._pools.values() if state.decision]
+        problems = [state.membership.problem for state in self._pools.values()]
+        problems += [decision.problem for decision in decisions]
         problem = self.fleet.problem or next(filter(None, problems), "")
         known = all(state.decision for state in self._pools.values())
         self._problem_since = (self._problem_since or time.time()) if problem else None
@@ -255,6 +267,7 @@ class Controller:
             "problem": problem,
             "problem_since": self._problem_since,
             "cost_per_hour": self.fleet.cost_per_hour,
+            "unaffordable": sum(decision.unaffordable for decision in decisions),
             "decisions": list(self._decisions),
         }
         self._set_metrics(status)
@@ -292,6 +305,7 @@ class Controller:
         metrics.FLEET_BOUNDS.labels("max").set(status["max_workers"])
         metrics.FLEET_PROBLEM.set(bool(status["problem"]))
         metrics.FLEET_COST.set(status["cost_per_hour"] or 0)
+        metrics.FLEET_UNAFFORDABLE.set(status["unaffordable"])
         metrics.SCHEDULER_CONNECTED.set(self.scheduler.connected)
 
 

@@ -6,6 +6,9 @@
   last gap in its demand. After its last need, a size is kept for `scale_in_delay_seconds`, or for one and a half times
   that gap if that is longer and the gap was at most `max_gap_seconds`. So if demand comes and goes within seconds, no
   worker is stopped only to be started again.
+- **The ceiling in dollars** bounds both, as `max_workers` does, and wins over `min_workers`.
+- **Workers of an older revision** are replaced while they are idle: new ones first, where the bounds leave room for
+  them, and the old ones once those are ready. A worker that has tasks is never retired.
 """
 
 from __future__ import annotations
@@ -14,7 +17,14 @@ import math
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from cluster.controller.decision_words import Considered, explain_retirement, explain_start, explain_state
+from cluster.controller.cost_ceiling import Affordable
+from cluster.controller.decision_words import (
+    Considered,
+    explain_ceiling,
+    explain_retirement,
+    explain_start,
+    explain_state,
+)
 
 MIN_GAP_SECONDS: Final = 5.0
 """A shorter gap in demand does not count as one."""
@@ -22,6 +32,8 @@ RETENTION_FACTOR: Final = 1.5
 """How much longer a size is kept than its last gap in demand."""
 UNSERVED_STEP: Final = 3
 """While no worker is ready for the waiting work, one extra worker is wanted for every so many that it needs."""
+ROLL_STEP: Final = 4
+"""Of workers of an older revision, one of so many is replaced at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +48,7 @@ class Observation:
         idle: workers without tasks, each with its age in seconds (infinite if it is unknown, and old).
         launching: workers that are being launched.
         threads: threads per worker.
+        outdated: workers, of whatever state, that run an older revision than new ones would.
     """
 
     waiting: int = 0
@@ -45,6 +58,7 @@ class Observation:
     idle: tuple[tuple[str, float], ...] = ()
     launching: int = 0
     threads: int = 1
+    outdated: frozenset[str] = frozenset()
 
     @property
     def workers(self) -> int:
@@ -63,6 +77,7 @@ class Policy:
         max_gap_seconds: longest gap in demand that counts as recurring demand, for which workers are kept longer.
         launch_seconds: how long a new worker takes until it is ready.
         minimum_billing_seconds: how long a worker is billed at least; it is kept at least this long.
+        affordable: how many workers the ceiling in dollars allows now; None if there is none.
     """
 
     min_workers: int
@@ -72,6 +87,12 @@ class Policy:
     max_gap_seconds: float = 30.0
     launch_seconds: float = 1.0
     minimum_billing_seconds: float = 0.0
+    affordable: Affordable | None = None
+
+    @property
+    def limit(self) -> int:
+        """How many workers there may be."""
+        return self.max_workers if self.affordable is None else min(self.max_workers, self.affordable.workers)
 
 
 class SizeDemand(NamedTuple):
@@ -115,6 +136,8 @@ class Decision:
     Attributes:
         reason: what is done and why, in a sentence, for people.
         change: why workers are started or retired, to go on after "Added 2 workers: "; empty if none are.
+        unaffordable: workers that would be wanted, and that the ceiling in dollars does not allow.
+        problem: the same in a sentence; empty if there are none.
     """
 
     wanted: int
@@ -123,20 +146,18 @@ class Decision:
     reason: str
     change: str
     history: DemandHistory
+    unaffordable: int = 0
+    problem: str = ""
 
 
 def plan(seen: Observation, policy: Policy, history: DemandHistory, now: float) -> Decision:
     """Decides how many workers are wanted, and which may go."""
     need = _need(seen, policy)
-    history = history.updated(min(need.workers, policy.max_workers), now)
+    history = history.updated(min(need.workers, policy.limit), now)
     retained = history.retained(policy, now)
-    wanted = min(policy.max_workers, max(policy.min_workers, need.workers, retained))
-    surplus = max(0, seen.workers - wanted)
-    # Workers stay for as long as they are billed; the oldest are retired first.
-    may_retire = sorted(
-        (worker for worker in seen.idle if worker[1] >= policy.minimum_billing_seconds), key=lambda worker: -worker[1]
-    )
-    start, retire = max(0, wanted - seen.workers), tuple(name for name, _ in may_retire[:surplus])
+    affordable_or_not = min(policy.max_workers, max(policy.min_workers, need.workers, retained))
+    wanted = min(policy.limit, affordable_or_not)
+    start, retire, rolls = _changes(seen, policy, wanted)
     considered = Considered(
         waiting=seen.waiting,
         tasks=seen.tasks,
@@ -150,11 +171,42 @@ def plan(seen: Observation, policy: Policy, history: DemandHistory, now: float) 
         demand=need.workers,
         wanted=wanted,
         min_workers=policy.min_workers,
-        max_workers=policy.max_workers,
+        max_workers=policy.limit,
+        ceiling=policy.affordable.ceiling if policy.affordable and policy.limit < policy.max_workers else "",
+        rolls=rolls,
     )
     change = explain_start(considered) if start else explain_retirement(considered) if retire else ""
     reason = explain_state(considered, starts=start, retires=len(retire))
-    return Decision(wanted, start, retire, reason, change, history)
+    unaffordable = affordable_or_not - wanted
+    problem = explain_ceiling(considered, unaffordable) if unaffordable else ""
+    return Decision(wanted, start, retire, reason, change, history, unaffordable, problem)
+
+
+class _Changes(NamedTuple):
+    """How many workers to start, which to retire, and whether that is only to replace those of an older revision."""
+
+    start: int
+    retire: tuple[str, ...]
+    rolls: bool = False
+
+
+def _changes(seen: Observation, policy: Policy, wanted: int) -> _Changes:
+    # Workers stay for as long as they are billed; those of an older revision go first, then the oldest.
+    may_retire = sorted(
+        (worker for worker in seen.idle if worker[1] >= policy.minimum_billing_seconds),
+        key=lambda worker: (worker[0] not in seen.outdated, -worker[1]),
+    )
+    names = tuple(name for name, _ in may_retire)
+    old = tuple(name for name in names if name in seen.outdated)
+    surplus = seen.workers - wanted
+    if surplus > 0:
+        # One of an older revision stays until the one that starts in its place is ready.
+        return _Changes(0, names[: max(0, surplus - seen.launching) if old else surplus])
+    if surplus < 0 or not old or seen.launching:
+        return _Changes(-surplus, ())
+    step = min(len(old), max(1, wanted // ROLL_STEP))
+    room = min(step, policy.limit - seen.workers)
+    return _Changes(room, (), True) if room > 0 else _Changes(0, old[:step], True)
 
 
 class _Need(NamedTuple):

@@ -190,6 +190,11 @@ FLEET = gauge(
 FLEET_BOUNDS = gauge("fleet_bound_workers", "MIN_WORKERS and MAX_WORKERS.", "controller", bound=("min", "max"))
 FLEET_PROBLEM = gauge("fleet_problem", "1 while a problem prevents workers from starting.", "controller")
 FLEET_COST = gauge("fleet_cost_usd_per_hour", "Current cost of the workers; 0 if unknown.", "controller")
+FLEET_UNAFFORDABLE = gauge(
+    "fleet_unaffordable_workers",
+    "Workers that are wanted and that the ceiling in dollars does not allow.",
+    "controller",
+)
 CONTROLLER_ACTS = gauge("controller_acts", "1 on the active controller: the sum over all is 1.", "controller")
 DECISIONS = counter(
     "controller_decisions", "Decisions to start or stop workers.", "controller", action=("start", "stop")

@@ -164,6 +164,11 @@ def _check_combinations(settings: Settings) -> None:
             raise SettingError(
                 variable_of("pools"), str(settings.pools), f"pool {pool.name}: capacity {WITH_GPUS[0]}, as it has GPUs"
             )
+    for name in ("max_cost_per_hour", "max_cost_per_day"):
+        unpriced = settings.ecs_capacity == "ec2" or any(pool.capacity in WITH_GPUS for pool in settings.pools)
+        if getattr(settings, name) and (settings.fleet != "ecs" or unpriced):
+            shown = f"{getattr(settings, name):g}"
+            raise SettingError(variable_of(name), shown, "0: only with FLEET=ecs on Fargate are prices known")
     given = [name for name in ("tls_ca", "tls_cert", "tls_key") if getattr(settings, name)]
     if given and not settings.scheduler.startswith("tls://"):
         # Certificates that are not used would be mistaken for protection.

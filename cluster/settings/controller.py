@@ -25,6 +25,17 @@ class ControllerSettings(SettingsGroup):
         "`capacity` (`fargate`, `fargate_arm64`, `ec2`, `managed_instances`), all optional. The pool `default` always "
         "exists: MIN_WORKERS, MAX_WORKERS and WORKER_MEMORY_BYTES are its, unless it is declared here.",
     )
+    max_cost_per_hour: float = setting(
+        0.0,
+        at_least(0, "an amount"),
+        "With FLEET=ecs on Fargate: what all workers may cost per hour at most, in US dollars by the prices here; wins "
+        "over MIN_WORKERS. Tasks that run are not interrupted. 0: no ceiling.",
+    )
+    max_cost_per_day: float = setting(
+        0.0,
+        at_least(0, "an amount"),
+        "The same for a day, from midnight UTC: once it is spent, no worker is started and idle ones are stopped.",
+    )
     worker_start_seconds: float = setting(
         120.0,
         seconds(1),
@@ -63,13 +74,14 @@ class ControllerSettings(SettingsGroup):
         "With FLEET=ecs: `fargate`, or `ec2` for the cluster's default capacity provider of EC2 instances.",
     )
     ecs_vcpu_hour_price: float = setting(
-        0.04048,
+        0.0,
         at_least(0, "an amount"),
-        "With FLEET=ecs: price of a Fargate vCPU-hour in US dollars, for `costPerHour`. The default is us-east-1's.",
+        "With FLEET=ecs: price of a Fargate vCPU-hour in US dollars, for `costPerHour` and MAX_COST_PER_HOUR. 0: the "
+        "list price of AWS_REGION for the workers' processor (cluster/controller/fargate_prices.json).",
     )
     ecs_gb_hour_price: float = setting(
-        0.004445,
+        0.0,
         at_least(0, "an amount"),
-        "With FLEET=ecs: price of a Fargate GB-hour in US dollars, for `costPerHour`. The default is us-east-1's.",
+        "With FLEET=ecs: price of a Fargate GB-hour in US dollars, as ECS_VCPU_HOUR_PRICE.",
     )
     ecs_spot_discount: float = setting(0.7, fraction, "With FLEET=ecs: discount of Spot, 0 to 1, for `costPerHour`.")

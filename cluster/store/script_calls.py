@@ -13,7 +13,7 @@ from cluster.store.file_calls import FileCalls
 from cluster.store.item_calls import ItemCalls
 from cluster.store.limit_calls import LimitCalls
 from cluster.store.log_calls import LogCalls
-from cluster.store.lua_scripts import Call
+from cluster.store.lua_scripts import SCRIPTS, Call
 from cluster.store.shard_calls import ShardCalls
 from cluster.store.task_calls import TaskCalls
 from cluster.store.webhook_calls import WebhookCalls
@@ -51,16 +51,15 @@ class Calls(TaskCalls, ShardCalls, LimitCalls, ItemCalls, LogCalls, FileCalls, C
         """Takes `cost` tokens from a caller's bucket of `size`. Returns 0, or the milliseconds until it has them."""
         return self._key_call("take_tokens", self.rate_key(caller), size, per_minute, cost)
 
-    def add_cost(self, per_hour: float) -> Call[int]:
-        """Adds what the workers have cost since the last call to the costs of the day. Returns the time, as
-        `record_time`.
+    def add_cost(self, per_hour: float) -> Call[float]:
+        """Adds what the workers have cost since the last call to the costs of the day. Returns what today, in UTC, has
+        cost, in US dollars.
 
         Args:
             per_hour: what they cost now, in US dollars.
         """
-        return self._key_call(
-            "add_cost", self.costs_key, f"{per_hour:.6f}", milliseconds(MAX_UNCONTROLLED_SECONDS), COST_DAYS
-        )
+        arguments = (f"{per_hour:.6f}", milliseconds(MAX_UNCONTROLLED_SECONDS), COST_DAYS)
+        return Call(SCRIPTS["add_cost"], (self.costs_key,), (self.prefix, "", *arguments), float)
 
     def replace_field(self, key: str, field: str, old: bytes, new: bytes) -> Call[int]:
         """Replaces a field of a hash if it still is `old` (empty: none). Returns whether it was."""

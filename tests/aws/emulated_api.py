@@ -425,6 +425,8 @@ def mend_ecs_tasks(faults: Faults) -> None:
             task.launch_type = given.get("launch_type") or ("FARGATE" if fargate else "EC2")
             definition = self.describe_task_definition(task.task_definition_arn)
             task.cpu, task.memory = definition.cpu, definition.memory
+            architecture = (definition.runtime_platform or {}).get("cpuArchitecture", "X86_64").lower()
+            task.attributes = [{"name": "ecs.cpu-architecture", "value": architecture}]
         return tasks
 
     models.EC2ContainerServiceBackend.run_task = backend_run_task  # type: ignore[method-assign]

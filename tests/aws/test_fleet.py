@@ -17,6 +17,7 @@ from cluster.controller.fleets import ecs_cluster
 from cluster.controller.fleets.ecs import POLL_SECONDS, EcsFleet
 from cluster.controller.fleets.fleet import FleetUnavailable
 from cluster.settings import Settings, load_settings
+from cluster.settings.pools import DEFAULT_POOL
 from cluster.store.async_store import Store
 from cluster.store.leader_lease import LEASE_SECONDS
 from cluster.system.child_processes import Child
@@ -200,6 +201,28 @@ async def test_the_cost_is_that_of_what_runs(aws: EmulatedAws, settings: Setting
     await fleet.list_workers()
     one = 0.25 * 0.04048 + 0.5 * 0.004445
     assert fleet.cost_per_hour == pytest.approx(2 * one + 2 * one * 0.3)
+
+
+async def test_workers_of_another_revision_are_outdated_and_arm64_costs_its_own_price(
+    aws: EmulatedAws, settings: Settings, fleet_of: Make
+) -> None:
+    older = fleet_of(replace(settings, ecs_task_definition="worker:1"))
+    await older.start(1)
+    (old,) = await older.list_workers()
+    assert older.outdated == frozenset()
+    x86 = older.worker_cost_per_hour(settings.all_pools[DEFAULT_POOL])
+    assert x86 is not None
+    assert x86 == pytest.approx(0.25 * 0.04048 + 0.5 * 0.004445)
+    arn = aws.client("ecs").register_task_definition(
+        family="worker", networkMode="awsvpc", requiresCompatibilities=["FARGATE"], cpu="256", memory="512",
+        runtimePlatform={"cpuArchitecture": "ARM64"}, containerDefinitions=[{"name": "worker", "image": "worker:1"}],
+    )["taskDefinition"]["taskDefinitionArn"]  # fmt: skip
+    fleet = fleet_of(replace(settings, ecs_task_definition=arn))
+    assert await fleet.list_workers() == {old: False}
+    await fleet.start(1)
+    assert fleet.outdated == {old}
+    await fleet.list_workers()
+    assert fleet.cost_per_hour == pytest.approx(1.8 * x86)
 
 
 async def test_500_workers_cost_few_calls(aws: EmulatedAws, settings: Settings, fleet_of: Make) -> None:

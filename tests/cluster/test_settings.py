@@ -273,6 +273,8 @@ EVERY: dict[str, tuple[str, Any]] = {
     "ecs_assign_public_ip": ("true", True),
     "ecs_spot_share": ("0.7", 0.7),
     "ecs_capacity": ("ec2", "ec2"),
+    "max_cost_per_hour": ("0", 0.0),
+    "max_cost_per_day": ("0", 0.0),
     "ecs_vcpu_hour_price": ("0.05", 0.05),
     "ecs_gb_hour_price": ("0.005", 0.005),
     "ecs_spot_discount": ("0.6", 0.6),

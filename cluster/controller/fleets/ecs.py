@@ -14,13 +14,15 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from cluster.controller.decision_words import count as counted
+from cluster.controller.fargate_prices import FargatePrices, fargate_prices, known_regions
 from cluster.controller.fleets.fleet import Fleet, FleetUnavailable
 from cluster.controller.launch_journal import Launch, LaunchJournal
 from cluster.controller.scaling_policy import Policy
-from cluster.errors import StoreUnavailable
-from cluster.settings import Settings
+from cluster.errors import SettingError, StoreUnavailable
+from cluster.settings import Settings, variable_of
 from cluster.settings.pools import DEFAULT_POOL, Pool
 from cluster.store.async_store import Store
+from cluster.system.ecs_metadata import aws_region
 
 if TYPE_CHECKING:
     from cluster.controller.fleets.ecs_cluster import WorkerCluster
@@ -63,6 +65,8 @@ class EcsFleet(Fleet):
         self._poll_problem = ""
         self._unstopped: set[str] = set()
         """Workers that ECS has yet to be told to stop."""
+        self._prices = None if settings.ecs_capacity == "ec2" else _prices(settings)
+        self._shape: tuple[float, float, bool] | None = None
 
     def policy(self, pool: Pool) -> Policy:
         # From Fargate's properties (20 to 60 s until a worker is ready, billed for at least a minute); the values that
@@ -92,15 +96,37 @@ class EcsFleet(Fleet):
 
     @property
     def cost_per_hour(self) -> float | None:
-        settings = self._settings
-        if self._cluster is None or settings.ecs_capacity == "ec2":
+        if self._prices is None or self._cluster is None:
             return None
-        total = 0.0
+        shape, total = self._newest_shape(self._cluster), 0.0
         for worker in self._cluster.workers.values():
-            cpu, memory = int(worker.task.get("cpu") or 0) / 1024, int(worker.task.get("memory") or 0) / 1024
-            price = cpu * settings.ecs_vcpu_hour_price + memory * settings.ecs_gb_hour_price
-            total += price * (1 - settings.ecs_spot_discount if worker.spot else 1)
+            # Of one that ECS does not describe yet, the size is that of the others.
+            if size := worker.size or (shape and shape[:2]):
+                total += self._prices.worker_hour(*size, arm64=worker.arm64, spot=worker.spot)
         return total
+
+    def worker_cost_per_hour(self, pool: Pool) -> float | None:
+        if self._prices is None:
+            return None
+        if pool.cpu and pool.memory_gib:
+            shape: tuple[float, float, bool] | None = (pool.cpu, pool.memory_gib, pool.capacity == "fargate_arm64")
+        else:
+            shape = self._newest_shape(self._cluster) if self._cluster is not None else None
+        if shape is None:
+            return None
+        vcpus, gib, arm64 = shape
+        # Where Spot has no capacity, it is on demand.
+        return self._prices.worker_hour(vcpus, gib, arm64=arm64)
+
+    def _newest_shape(self, cluster: WorkerCluster) -> tuple[float, float, bool] | None:
+        """vCPUs, GiB and whether it is ARM64, of the worker that was started last; None before the first."""
+        known = [(*worker.size, worker.arm64) for worker in cluster.workers.values() if worker.size is not None]
+        self._shape = known[-1] if known else self._shape
+        return self._shape
+
+    @property
+    def outdated(self) -> frozenset[str]:
+        return frozenset() if self._cluster is None else self._cluster.outdated
 
     async def on_leadership_acquired(self) -> None:
         try:
@@ -269,3 +295,25 @@ class EcsFleet(Fleet):
         if problem != self._problem:
             logger.warning("%s", problem)
         self._problem, self._problem_until = problem, monotonic() + seconds
+
+
+def _prices(settings: Settings) -> FargatePrices | None:
+    """The prices; None, with a warning, where nobody knows them.
+
+    Raises:
+        SettingError: there is a ceiling in dollars, and nobody knows the prices.
+    """
+    region = aws_region()
+    prices = fargate_prices(settings, region)
+    if prices is None:
+        place = region or "an unknown region, as AWS_REGION is not set"
+        expected = (
+            f"a price, with ECS_GB_HOUR_PRICE beside it: of {place} the table has none, only those of "
+            f"{', '.join(known_regions())}"
+        )
+        if settings.max_cost_per_hour or settings.max_cost_per_day:
+            raise SettingError(variable_of("ecs_vcpu_hour_price"), None, expected)
+        logger.warning(
+            "the cost of workers is not known: DASK_GRAPHQL_ECS_VCPU_HOUR_PRICE would have to be %s", expected
+        )
+    return prices

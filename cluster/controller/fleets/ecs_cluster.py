@@ -78,6 +78,18 @@ class WorkerTask:
         return bool(self.task.get("lastStatus") == "RUNNING")
 
     @property
+    def size(self) -> tuple[float, float] | None:
+        """Its vCPUs and GiB of memory; None if ECS has not said them yet."""
+        cpu, memory = self.task.get("cpu"), self.task.get("memory")
+        return (int(cpu) / 1024, int(memory) / 1024) if cpu and memory else None
+
+    @property
+    def arm64(self) -> bool:
+        """Whether its processor is of the architecture ARM64."""
+        attributes = {item.get("name"): item.get("value") for item in self.task.get("attributes", ())}
+        return attributes.get("ecs.cpu-architecture") == "arm64"
+
+    @property
     def why_ended(self) -> str:
         """ECS's code and words; empty if it gives none."""
         return f"{self.task.get('stopCode', '')} {self.task.get('stoppedReason', '')}".strip()
@@ -194,6 +206,19 @@ class WorkerCluster:
         for worker in gone:
             del self.workers[worker.name]
         return gone
+
+    @property
+    def outdated(self) -> frozenset[str]:
+        """Workers of an older revision of the task definition than that of the settings. A definition that is named
+        without its revision is the newest one of ECS, which this object does not ask for: then there are none."""
+        wanted = self._settings.ecs_task_definition.rpartition("/")[2]
+        if ":" not in wanted:
+            return frozenset()
+        revisions = {
+            name: str(worker.task.get("taskDefinitionArn", wanted)).rpartition("/")[2]
+            for name, worker in self.workers.items()
+        }
+        return frozenset(name for name, revision in revisions.items() if revision != wanted)
 
     async def stop(self, names: Collection[str]) -> None:
         """Stops workers; an unknown name is not an error.

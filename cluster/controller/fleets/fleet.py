@@ -55,6 +55,15 @@ class Fleet(ABC):
         """Current cost of the workers in US dollars per hour; None if they cost nothing or it is not known."""
         return None
 
+    def worker_cost_per_hour(self, pool: Pool) -> float | None:
+        """What one more worker of a pool costs per hour at most, in US dollars; None if it is not known."""
+        return None
+
+    @property
+    def outdated(self) -> frozenset[str]:
+        """Workers of `list_workers` that run an older revision than new ones would."""
+        return frozenset()
+
     @property
     def problem(self) -> str:
         """Why workers cannot be started now, for people; empty if they can."""

@@ -3,7 +3,7 @@
 -- Fields: `at` (ms), `rate` (USD per hour) of the last call; a day, in days since 1970 (UTC) -> USD.
 -- The time since the last call counts once: it begins where that has ended, so controllers that overlap add nothing twice.
 -- In it the workers cost the average of then and now; of a longer time, in which no controller ran, nothing is known.
--- Returns the time (ms).
+-- Returns what today has cost (USD).
 local COSTS, DAY = KEYS[1], 86400000
 local last = redis.call('HMGET', COSTS, 'at', 'rate')
 local at, elapsed = tonumber(last[1]), NOW - (tonumber(last[1]) or NOW)
@@ -22,4 +22,4 @@ if not at or math.floor(at / DAY) < today then
   end
 end
 redis.call('HSET', COSTS, 'at', NOW_TEXT, 'rate', ARGV[3])
-return NOW
+return redis.call('HGET', COSTS, int(today)) or '0'

@@ -12,6 +12,7 @@ from typing import IO, Any
 import orjson
 import pytest
 
+from cluster.controller.cost_ceiling import CostCeiling
 from cluster.controller.fleets import local
 from cluster.controller.fleets.fleet import Fleet, FleetUnavailable
 from cluster.controller.fleets.local import LocalFleet
@@ -246,6 +247,28 @@ async def test_a_platform_that_does_not_answer_is_told_once_and_the_state_stays_
     told = orjson.loads(await controller.store.command("GET", controller.store.calls.fleet_key))
     assert "Rate exceeded" in told["reason"]
     assert len([record for record in caplog.records if "Rate exceeded" in record.message]) == 1
+
+
+async def test_a_ceiling_in_dollars_that_binds_is_published_as_the_problem_with_what_the_day_has_cost(
+    settings: Settings, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controller, _ = make()
+    monkeypatch.setattr(Recorder, "cost_per_hour", 2.0)
+    monkeypatch.setattr(Recorder, "worker_cost_per_hour", lambda *_: 1.0)
+    controller._ceiling = CostCeiling(per_day=10.0)
+    today = await controller.store.server_milliseconds() // 86_400_000
+    await controller.store.command("HSET", controller.store.calls.costs_key, today, 9.95)
+    load = {"workers": [], "queued": 50, "no_worker": 0, "waiting_seconds": 500.0}
+
+    async def call(*_: object) -> dict[str, Any]:
+        return load
+
+    monkeypatch.setattr(controller.scheduler, "call", call)
+    await controller.reconcile()
+    told = orjson.loads(await controller.store.command("GET", controller.store.calls.fleet_key))
+    # Two are launching already; two minutes of each are left for them.
+    assert told["problem"] == "Today's ceiling of $10.00 allows 1 worker, 4 fewer than are wanted."
+    assert (told["wanted"], told["unaffordable"]) == (1, 4)
 
 
 async def test_the_leader_logs_the_state_of_the_fleet_each_minute_for_the_alarms(

@@ -150,6 +150,61 @@ def test_if_no_worker_serves_the_work_yet_a_third_more_are_wanted() -> None:
     )
 
 
+def test_one_worker_of_an_older_revision_is_replaced_once_its_successor_is_ready() -> None:
+    policy = replace(FARGATE, min_workers=1, max_workers=2)
+    seen = Observation(idle=idle(1), outdated=frozenset({"w0"}))
+    decision = plan(seen, policy, DemandHistory(), 0.0)
+    assert (decision.wanted, decision.start, decision.retire) == (1, 1, ())
+    assert decision.reason == "Adding 1 worker: they replace workers of an older revision."
+    decision = plan(replace(seen, launching=1), policy, DemandHistory(), 1.0)
+    assert (decision.start, decision.retire) == (0, ())
+    decision = plan(replace(seen, idle=(*idle(1), ("new", 5.0))), policy, DemandHistory(), 40.0)
+    assert (decision.start, decision.retire) == (0, ("w0",))
+    # Without room for both, the old one goes first.
+    decision = plan(seen, replace(policy, max_workers=1), DemandHistory(), 0.0)
+    assert (decision.start, decision.retire) == (0, ("w0",))
+    assert "older" in plan(seen, replace(policy, max_workers=2), DemandHistory(), 0.0).change
+
+
+@given(
+    states=st.lists(st.sampled_from(["old idle", "old busy", "new idle", "new busy"]), min_size=1, max_size=24),
+    minimum=st.integers(0, 24),
+    room=st.integers(0, 6),
+)
+def test_workers_of_an_older_revision_are_all_replaced_within_the_bounds(
+    states: list[str], minimum: int, room: int
+) -> None:
+    """A fleet whose old workers become idle one after the other ends with new ones only."""
+    policy = replace(FARGATE, min_workers=min(minimum, len(states)), max_workers=len(states) + room)
+    workers = {f"w{n}": state for n, state in enumerate(states)}
+    history, now, launching = DemandHistory(), 1_000.0, 0
+    for step in range(400):
+        busy = [name for name, state in workers.items() if state.endswith("busy")]
+        seen = Observation(
+            busy=(900.0,) * len(busy), tasks=len(busy), launching=launching,
+            idle=tuple((name, 900.0) for name, state in workers.items() if state.endswith("idle")),
+            outdated=frozenset(name for name, state in workers.items() if state.startswith("old")),
+        )  # fmt: skip
+        decision = plan(seen, policy, history, now)
+        history, now = decision.history, now + 61.0
+        assert not set(decision.retire) & set(busy), "a busy worker is never retired"
+        assert decision.start == 0 or seen.workers + decision.start <= policy.max_workers
+        if decision.retire and room:
+            assert len(workers) - len(decision.retire) >= policy.min_workers, "those that serve never get too few"
+        if not decision.start and not decision.retire and not busy and not launching:
+            break
+        for name in decision.retire:
+            del workers[name]
+        workers |= {f"n{step}-{n}": "new idle" for n in range(launching)}
+        launching = decision.start
+        if busy:  # its task ends
+            workers[busy[0]] = workers[busy[0]].replace("busy", "idle")
+    else:
+        pytest.fail("it does not converge")
+    assert not seen.outdated
+    assert policy.min_workers <= len(workers) <= policy.max_workers
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "share"), [("steady", 0.5), ("few long among short", 0.5), ("clumps of short ones", 0.9)]
