@@ -6,6 +6,7 @@ import re
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
+DEFAULT_PORT: Final = 6379
 SCHEMES: Final = ("redis", "rediss", "unix")
 OPTIONS: Final = {
     "db": (r"[0-9]{1,9}", "a database number"),
@@ -58,6 +59,25 @@ def check_redis_url(url: str) -> str:
         raise InvalidRedisUrl(f"at most a database number after the host, as in {parts.scheme}://host:6379/0")
     _check_options(parts.scheme, parts.query)
     return url
+
+
+def address_of(url: str) -> tuple[str, int]:
+    """Host and port of a URL that was checked; of a Unix socket its path and 0."""
+    parts = urlsplit(url)
+    return (parts.path, 0) if parts.scheme == "unix" else (parts.hostname or "", parts.port or DEFAULT_PORT)
+
+
+def with_address(url: str, address: tuple[str, int]) -> str:
+    """The URL of another server of the same cluster: with the same user, password and options.
+
+    Raises:
+        ConnectionError: the URL is that of a Unix socket, and the others of a cluster listen elsewhere.
+    """
+    parts, (host, port) = urlsplit(url), address
+    if parts.scheme == "unix":
+        raise ConnectionError("the server is one of a cluster: REDIS_URL must begin with redis:// or rediss://")
+    user, at, _ = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user}{at}[{host}]:{port}" if ":" in host else f"{user}{at}{host}:{port}").geturl()
 
 
 def _check_options(scheme: str, query: str) -> None:

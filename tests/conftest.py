@@ -31,8 +31,9 @@ for _name in [name for name in os.environ if name.startswith("DASK_GRAPHQL_")]:
 
 from cluster.settings import Settings, load_settings  # noqa: E402
 from cluster.store.async_store import Store  # noqa: E402
-from tests.engines import ENGINES, QUICK_ENGINES, default_binary, engine_binary  # noqa: E402
+from tests.engines import ENGINES, QUICK_ENGINES, cluster_mode, default_binary, engine_binary  # noqa: E402
 from tests.outside import STRICT  # noqa: E402
+from tests.redis_cluster import ClusterClient, RedisCluster  # noqa: E402
 from tests.shared_systems import LAST_OF_ITS_SCOPE, SharedSystems, scope_of  # noqa: E402
 from tests.system import TASKS, RedisServer, System  # noqa: E402
 from tests.thoroughness import load_profile  # noqa: E402
@@ -128,7 +129,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     `every_engine("newest first")`, for tests of a whole system: in `make test` on the newest, and on all others in
     `make test-thorough`. (`make test-all` runs a whole system on the oldest one too: test_chaos.py.)"""
     marker = metafunc.definition.get_closest_marker("every_engine")
-    if marker and "engine" in metafunc.fixturenames:
+    if marker and "engine" in metafunc.fixturenames and not cluster_mode():
         other = [pytest.mark.other_engine, pytest.mark.slow] if marker.args else [pytest.mark.other_engine]
         marks = {name: [] if name in QUICK_ENGINES else other for name in ENGINES}
         if marker.args:
@@ -145,17 +146,17 @@ def engine(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory, engine: Path) -> Iterator[RedisServer]:
+def redis_server(tmp_path_factory: pytest.TempPathFactory, engine: Path) -> Iterator[RedisServer | RedisCluster]:
     """One Redis for the tests of the store; each test has its own key prefix. No test kills it, so it never syncs to
     disk, which on a loaded machine can take longer than a node waits for Redis."""
-    server = RedisServer(tmp_path_factory.mktemp("redis"), binary=engine)
+    server = (RedisCluster if cluster_mode() else RedisServer)(tmp_path_factory.mktemp("redis"), binary=engine)
     server.start(sync="no")
     yield server
     server.stop()
 
 
 @pytest.fixture
-def settings(redis_server: RedisServer, tmp_path: Path) -> Settings:
+def settings(redis_server: RedisServer | RedisCluster, tmp_path: Path) -> Settings:
     """Settings with a private key prefix and data folder."""
     return load_settings(
         {},
@@ -165,6 +166,16 @@ def settings(redis_server: RedisServer, tmp_path: Path) -> Settings:
         min_workers=1,
         max_workers=2,
     )
+
+
+@pytest.fixture(autouse=True)
+def plain_client_of_a_cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a cluster, the plain client that tests look into Redis with finds all of it."""
+    if "redis_server" in request.fixturenames and isinstance(
+        cluster := request.getfixturevalue("redis_server"), RedisCluster
+    ):
+        client = ClusterClient(cluster.url)
+        monkeypatch.setattr(Store, "redis", property(lambda _: client))
 
 
 @pytest.fixture

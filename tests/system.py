@@ -27,7 +27,7 @@ from dask_graphql.dev_system import free_port
 from dask_graphql.redis_server import redis_command
 from graphql_api.auth.callers import Scope as CallerScope
 from graphql_api.auth.keys import create_key
-from tests.engines import default_binary
+from tests.engines import cluster_mode, default_binary
 from tests.places import ROOT
 
 TASKS = "tests.task_modules.samples"
@@ -110,6 +110,15 @@ class RedisServer:
                 self.kill()
 
 
+def _redis(folder: Path, binary: Path | None) -> RedisServer:
+    if not cluster_mode():
+        return RedisServer(folder, binary=binary)
+    from tests.redis_cluster import RedisCluster  # which needs this module
+
+    # It can do what tests of a whole system ask of a single one.
+    return RedisCluster(folder, binary=binary, replicas=True)  # type: ignore[return-value]
+
+
 class System:
     """Redis, scheduler, controller with local workers, and api nodes, each in its own process.
 
@@ -128,7 +137,7 @@ class System:
         **changes: Any,
     ) -> None:
         self.folder = folder
-        self.redis = RedisServer(folder, binary=redis_binary)
+        self.redis = _redis(folder, redis_binary)
         self.settings: Settings = load_settings(
             {},
             redis_url=self.redis.url,

@@ -26,7 +26,7 @@ from cluster.observability import metrics
 from cluster.store.async_store import Store
 from cluster.store.change_calls import PAGE_CHANGES, Change, ChangePage
 from cluster.store.keys import SHARDS
-from cluster.store.pubsub import PubSubConnection
+from cluster.store.pubsub import Subscription
 from cluster.store.record import Record
 from cluster.store.task_search import searched_records
 from cluster.system.background import BackgroundLoop
@@ -169,7 +169,7 @@ class ChangeFeed:
                 await asyncio.gather(notices, return_exceptions=True)
             await pubsub.close()
 
-    async def _read_notices(self, pubsub: PubSubConnection) -> None:
+    async def _read_notices(self, pubsub: Subscription) -> None:
         async for _, digit in pubsub.messages():
             self._dirty.add(digit.decode())
             self._wake.set()

@@ -140,13 +140,12 @@ class HistoryReader:
         live = range(now_minute - LIVE_MINUTES + 1, now_minute + 1)
         fields = [*map(block_field, block_starts), *map(minute_field, minute_starts)]
         calls = self._store.calls
-        # The shards before the history: the keeper deletes their counts once it has written them there.
-        *counts, packed = await self._store.commands(
-            [
-                *(("HGETALL", calls.ends_key(digit, minute)) for minute in live for digit in SHARDS),
-                ("HMGET", calls.history_key, *fields),
-            ]
+        # The shards before the history: the keeper deletes their counts once it has written them there. In a cluster,
+        # one round trip to several servers has no order.
+        counts = await self._store.commands(
+            [("HGETALL", calls.ends_key(digit, minute)) for minute in live for digit in SHARDS]
         )
+        packed = await self._store.command("HMGET", calls.history_key, *fields)
         spans = [unpack_span(each) if each else None for each in packed]
         blocks = {at: span for at, span in zip(block_starts, spans, strict=False) if span is not None}
         written = spans[len(block_starts) :]

@@ -1,4 +1,4 @@
-"""One pub/sub connection, which delivers every message of its channels or fails.
+"""A subscription, which delivers every message of its channels or fails.
 
 redis-py's own PubSub sets a timer, looks up handlers and builds a dict for each message; under load that was more than
 half of the cost of a delivery.
@@ -7,7 +7,8 @@ half of the cost of a delivery.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,13 +16,82 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from cluster.store import redis_internals
+from cluster.store.server import Server
+
+
+class Subscription:
+    """A subscription to channels of a Redis, or of a cluster.
+
+    In a cluster, whichever primary publishes, every server passes the message on to its own subscribers: one
+    connection receives all of them. But what a primary has published just before it died, or lost its links to the
+    others, may not get that far, and nobody there is told. So the subscription has a connection to every primary, and
+    ends with the first of them that is lost.
+
+    Args:
+        primaries: returns the servers to connect to.
+        ping_seconds: as for PubSubConnection.
+    """
+
+    def __init__(
+        self, primaries: Callable[[], Awaitable[Sequence[Server]]], channels: list[str], ping_seconds: float
+    ) -> None:
+        self._primaries = primaries
+        self._channels = channels
+        self._ping_seconds = ping_seconds
+        self._connections: list[PubSubConnection] = []
+        self._guards: list[asyncio.Task[None]] = []
+
+    async def open(self) -> None:
+        """Returns once all channels are subscribed: no message that is published after that is missed.
+
+        Raises:
+            RedisError, OSError: a connection failed.
+        """
+        servers = list(await self._primaries())
+        # The nodes of a system spread over the servers.
+        random.shuffle(servers)
+        self._connections = [
+            PubSubConnection(server.pool, [] if i else self._channels, self._ping_seconds)
+            for i, server in enumerate(servers)
+        ]
+        await asyncio.gather(*(connection.open() for connection in self._connections))
+        self._guards = [asyncio.create_task(self._guard(connection)) for connection in self._connections[1:]]
+
+    async def messages(self) -> AsyncIterator[tuple[bytes, bytes]]:
+        """Yields the messages, as (channel, payload).
+
+        Raises:
+            RedisError, OSError: a connection is lost.
+        """
+        async for message in self._connections[0].messages():
+            yield message
+
+    async def disconnect(self) -> None:
+        """Closes the connections; a reader gets the error of a lost one."""
+        for connection in self._connections:
+            await connection.disconnect()
+
+    async def close(self) -> None:
+        for guard in self._guards:
+            guard.cancel()
+        await asyncio.gather(*self._guards, return_exceptions=True)
+        for connection in self._connections:
+            await connection.close()
+
+    async def _guard(self, connection: PubSubConnection) -> None:
+        """Ends the subscription with this connection."""
+        with suppress(RedisError, OSError):
+            async for _ in connection.messages():
+                pass
+        await self._connections[0].disconnect()
 
 
 class PubSubConnection:
-    """A subscription to channels.
+    """One connection, which is subscribed to channels.
 
     Args:
         pool: where to connect to.
+        channels: none if only the end of the connection matters.
         ping_seconds: ping interval on an idle connection. If the reply takes as long again, the connection is lost: a
             half-open one would stay silent for ever (redis-py issue 2417).
     """
@@ -41,7 +111,8 @@ class PubSubConnection:
             RedisError, OSError: the connection failed.
         """
         await self._connection.connect()
-        await self._connection.send_command("SUBSCRIBE", *self._channels)
+        if self._channels:
+            await self._connection.send_command("SUBSCRIBE", *self._channels)
         self._pinger = asyncio.create_task(self._ping())
         for _ in self._channels:
             await self._read()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final, TypeAlias
@@ -46,6 +47,10 @@ class RecordQueries(ABC):
     @abstractmethod
     async def command(self, *parts: Any) -> Any:
         """Runs one plain Redis command, for the few keys that no script owns."""
+
+    @abstractmethod
+    async def ask_primaries(self, *parts: Any) -> list[Any]:
+        """Runs a command without a key on every primary: of a single Redis, on that one."""
 
     async def read(self, task_id: str) -> Record | None:
         """Returns the record of a task, or None."""
@@ -229,10 +234,15 @@ class RecordQueries(ABC):
         return min(scores) / 1000 if scores else None
 
     async def memory(self) -> tuple[int, int]:
-        """Returns the bytes that count against Redis's `maxmemory`, and `maxmemory` itself, 0 if there is none."""
-        info = await self.command("INFO", "memory")
-        # Buffers of replicas and of the append-only file do not count (redis.io, "Key eviction").
-        return int(info["used_memory"]) - int(info.get("mem_not_counted_for_evict", 0)), int(info.get("maxmemory", 0))
+        """Returns the bytes that count against Redis's `maxmemory`, and `maxmemory` itself, 0 if there is none; of a
+        cluster, those of the primary with the largest share of it in use."""
+        found = []
+        for text in await self.ask_primaries("INFO", "memory"):
+            info = dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
+            # Buffers of replicas and of the append-only file do not count (redis.io, "Key eviction").
+            used = int(info["used_memory"]) - int(info.get("mem_not_counted_for_evict", 0))
+            found.append((used, int(info.get("maxmemory", 0))))
+        return max(found, key=lambda memory: memory[0] / (memory[1] or math.inf))
 
     async def server_milliseconds(self) -> int:
         """Returns the time by Redis's clock, milliseconds since 1970."""

@@ -11,8 +11,10 @@ import re
 from typing import Final
 
 from redis.exceptions import (
+    AskError,
     BusyLoadingError,
     ClusterDownError,
+    MovedError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -26,6 +28,9 @@ _CLASSES: Final[dict[type[Exception], str]] = {
     BusyLoadingError: "LOADING",
     TryAgainError: "TRYAGAIN",
     NoPermissionError: "NOPERM",
+    # A cluster that is being changed, after some tries. MovedError is a subclass of AskError.
+    MovedError: "MOVED",
+    AskError: "ASK",
     # MasterDownError is a subclass of ClusterDownError.
     ClusterDownError: "CLUSTERDOWN",
 }

@@ -5,27 +5,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from cluster.errors import StoreUnavailable
 from cluster.settings import Settings
-from cluster.store.lua_scripts import SCRIPTS, Call
-from cluster.store.raw_pipeline import ThreadPipeline
+from cluster.store.lua_scripts import Call
 from cluster.store.refusals import is_demoted_primary
-from cluster.store.round_trip import (
-    MAX_CONNECTIONS,
-    TIMEOUT_SECONDS,
-    handshake,
-    measured_round_trip,
-    missing_scripts,
-    raise_first_error,
-)
+from cluster.store.round_trip import measured_round_trip, raise_first_error
 from cluster.store.script_calls import Calls
+from cluster.store.thread_servers import ThreadServers
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -43,18 +33,9 @@ class ThreadStore:
     def __init__(self, settings: Settings, *, retry_seconds: float = 120.0) -> None:
         self.calls = Calls(settings)
         self._retry_seconds = retry_seconds
-        self.redis = redis.Redis(
-            connection_pool=redis.BlockingConnectionPool.from_url(
-                settings.redis_url,
-                max_connections=MAX_CONNECTIONS,
-                timeout=TIMEOUT_SECONDS,
-                socket_timeout=5.0,
-                socket_connect_timeout=TIMEOUT_SECONDS,
-                retry=Retry(NoBackoff(), 1),
-                redis_connect_func=_connect,
-            )
-        )
-        self._pipeline = ThreadPipeline(self.redis.connection_pool)
+        self._servers = ThreadServers(settings.redis_url)
+        self.redis = redis.Redis(connection_pool=self._servers.seed.pool)
+        """A client of the server that the settings name."""
 
     def run(self, call: Call[R]) -> R:
         """Runs one script, and retries until Redis answers: every script may be repeated without harm.
@@ -87,18 +68,18 @@ class ThreadStore:
 
         def run() -> list[Any]:
             with measured_round_trip("command"):
-                replies = self._send_commands(commands)
+                replies = self._servers.send(commands)
                 raise_first_error(replies)
             return replies
 
         return self._with_retries(run)
 
     def disconnect(self) -> None:
-        """Closes the connection of the calling thread, which will not need it for a while."""
-        self._pipeline.disconnect()
+        """Closes the connections of the calling thread, which will not need it for a while."""
+        self._servers.disconnect()
 
     def close(self) -> None:
-        self.redis.close()
+        self._servers.close()
 
     def _with_retries(self, work: Callable[[], T]) -> T:
         deadline = time.monotonic() + self._retry_seconds
@@ -115,34 +96,11 @@ class ThreadStore:
 
     def _run_many_once(self, calls: Sequence[Call[Any]]) -> list[Any]:
         with measured_round_trip(calls[0].script.name if len(calls) == 1 else "batch"):
-            replies = self._send(calls)
-            if missing := missing_scripts(replies):
-                self._load_scripts()
-                for i, reply in zip(missing, self._send([calls[i] for i in missing]), strict=True):
-                    replies[i] = reply
+            replies = self._servers.send([call.command for call in calls])
             try:
                 raise_first_error(replies)
             except Exception as error:
                 if is_demoted_primary(error):
-                    self._pipeline.disconnect()
-                    self.redis.connection_pool.disconnect(inuse_connections=False)
+                    self._servers.disconnect()
                 raise
         return [call.parse(reply) for call, reply in zip(calls, replies, strict=True)]
-
-    def _send(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        return self._send_commands([call.command for call in calls])
-
-    def _send_commands(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        with suppress(redis.ConnectionError):
-            return self._pipeline.send_pipeline(commands)
-        # The idle connection was lost, as all are when Redis restarts.
-        return self._pipeline.send_pipeline(commands)
-
-    def _load_scripts(self) -> None:
-        for script in SCRIPTS.values():
-            self.redis.script_load(script.source)
-
-
-def _connect(connection: redis.Connection) -> None:
-    with handshake():
-        connection.on_connect()  # type: ignore[no-untyped-call]

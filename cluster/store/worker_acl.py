@@ -11,6 +11,8 @@ from typing import Final
 COMMANDS: Final = (
     # What a worker sends. redis-py also sends `client|setinfo`, which Redis 7.0 does not know, and ignores a refusal.
     *("+auth", "+hello", "+select", "+ping", "+client|setname", "+evalsha", "+script|load"),
+    # In a cluster, to find the primary of a task's keys.
+    *("+cluster|slots", "+asking"),
     # What its scripts do. By category, so that a new release of the scripts needs no new rules.
     *("+@hash", "+@list", "+@set", "+@sortedset", "+@string", "-@blocking", "-@dangerous"),
     *("+del", "+exists", "+expire", "+persist", "+pexpire", "+pexpireat", "+pttl", "+publish", "+time"),

@@ -50,7 +50,8 @@ class Clock:
 @asynccontextmanager
 async def store_of(server: ScriptedRedis, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Store]:
     """A store that waits an hour for a reply."""
-    monkeypatch.setattr("cluster.store.async_store.TIMEOUT_SECONDS", 3600)
+    for module in ("async_store", "server", "servers"):
+        monkeypatch.setattr(f"cluster.store.{module}.TIMEOUT_SECONDS", 3600)
     async with server:
         store = Store(replace(settings, redis_url=server.url))
         try:
