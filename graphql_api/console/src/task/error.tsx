@@ -1,12 +1,14 @@
 // Why a task has no result: in a few lines beside a form, and with its stack on the task's page.
 import type { TaskState } from "@dask-graphql/client";
-import { useState } from "react";
+import { useEffect, useState } from "react";
+import { request } from "../api/client.ts";
 import { address } from "../app/route.ts";
 import { Banner } from "../ui/banner.tsx";
-import { counted } from "../ui/format.ts";
+import { ago, count, counted } from "../ui/format.ts";
 import { adviceOn } from "../ui/parts.tsx";
 import { CopyIcon } from "../ui/copy.tsx";
 import type { TaskRecord } from "./operations.ts";
+import { type FailureGroup, groupOf, SAME_ERROR, searchText } from "./same-error.ts";
 import { type Frame, grouped, type Raised, raisedIn } from "./stack.ts";
 
 type Failure = NonNullable<TaskRecord["error"]>;
@@ -37,9 +39,10 @@ export function ErrorSection({ error, state, record }: { error: Failure; state: 
           </h2>
           <p className="muted small">
             {place ? <>Raised in <code>{place.file}</code>, line {place.line}. </> : null}
-            <a href={address(["tasks"], { error: code })}><code>{code}</code></a>
+            {type && <a href={address(["tasks"], { error: code })}><code>{code}</code></a>}
             {record.cancelledBy && ` by ${record.cancelledBy}`}
           </p>
+          <SameError name={record.name} code={code} message={message} />
         </div>
         <CopyIcon text={() => traceback ?? `${type ?? code}: ${message}`} what={traceback ? "the error and its stack" : "the error"} />
       </header>
@@ -49,6 +52,27 @@ export function ErrorSection({ error, state, record }: { error: Failure; state: 
         <p className="advice muted small">The stack is in the worker's log. Administrators see it here where EXPOSE_TRACEBACKS is set.</p>
       )}
     </section>
+  );
+}
+
+/** How many tasks failed with this error, with a link to them. */
+function SameError({ name, code, message }: { name: string; code: string; message: string }) {
+  const [group, setGroup] = useState<FailureGroup>();
+  useEffect(() => {
+    let current = true;
+    request<{ failures: FailureGroup[] | null }>(SAME_ERROR, { names: [name], codes: [code] }).then(
+      ({ failures }) => current && setGroup(groupOf(message, failures ?? [])), () => undefined, // a figure beside others
+    );
+    return () => {
+      current = false;
+    };
+  }, [name, code, message]);
+  if (!group || group.count < 2) return null;
+  return (
+    <p className="small">
+      <a href={address(["tasks"], { state: "failed", type: name, error: code, q: searchText(message) })}>{count(group.count)} tasks failed with this error</a>
+      {group.newestAt && <span className="muted">, the last one {ago(group.newestAt)}</span>}
+    </p>
   );
 }
 

@@ -14,7 +14,7 @@ export const LiveState = ({ run: { state, progress }, big = false }: { run: Task
 );
 
 /** How far it is, or what it waits for; nothing once it has ended. */
-export function Advance({ run: { taskId, state, progress, record, events }, now }: { run: TaskRun; now: number }) {
+export function Advance({ run: { taskId, state, progress, record, events }, now, usual }: { run: TaskRun; now: number; usual?: number | undefined }) {
   if (state === "QUEUED") return <WaitingLine taskId={taskId} />;
   if (state !== "RUNNING") return null;
   const message = events.findLast(({ kind }) => kind === "PROGRESS")?.message;
@@ -24,7 +24,7 @@ export function Advance({ run: { taskId, state, progress, record, events }, now 
       <p className="row small muted">
         <span>{progressWords(progress)}</span>
         {message && <span className="anywhere">{message}</span>}
-        <span className="end">{leftWords(progress, record?.startedAt, now)}</span>
+        <span className="end">{leftWords(progress, record?.startedAt, now, usual)}</span>
       </p>
     </div>
   );
@@ -32,9 +32,16 @@ export function Advance({ run: { taskId, state, progress, record, events }, now 
 
 const progressWords = (progress: number | null): string => (progress === null ? "No progress reported" : `${Math.floor(progress * 100)} %`);
 
-/** How long it will still take; nothing while that would be a guess. */
-export function leftWords(progress: number | null, startedAt: string | null | undefined, now: number): string | undefined {
+/**
+ * How long it will still take; nothing while that would be a guess.
+ *
+ * @param usual how long such tasks usually run, in milliseconds: what a task without progress is measured by.
+ */
+export function leftWords(progress: number | null, startedAt: string | null | undefined, now: number, usual?: number): string | undefined {
   const ran = startedAt ? now - Date.parse(startedAt) : 0;
+  if (progress === null && usual !== undefined && startedAt) {
+    return ran < usual ? `usually done in about ${duration(Math.max(1000, Math.ceil((usual - ran) / 1000) * 1000))}` : ran > 2 * usual && ran > 1000 ? "longer than usual" : undefined;
+  }
   // An early estimate would jump.
   if (progress === null || progress < 0.05 || progress >= 1 || ran < 1000) return undefined;
   return `about ${duration(Math.max(1000, (ran / progress) * (1 - progress)))} left`;

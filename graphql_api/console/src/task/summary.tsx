@@ -14,13 +14,21 @@ const total = (spans: { from: number; to: number }[]): number => spans.reduce((s
 /** `Waited 1.3 s, ran less than 1 ms`: a duration for people. */
 const spent = (milliseconds: number): string => (milliseconds < 1 ? "less than 1 ms" : duration(milliseconds));
 
-export function Summary({ run: { state, events, progress }, record, now }: { run: TaskRun; record: TaskRecord; now: number }) {
+interface SummaryProps {
+  run: TaskRun;
+  record: TaskRecord;
+  now: number;
+  /** How long tasks of its type usually run, in milliseconds. */
+  usual: number | undefined;
+}
+
+export function Summary({ run: { state, events, progress }, record, now, usual }: SummaryProps) {
   const attempts = attemptsOf(events, now);
   const ran = total(attempts);
   const waited = total(waitsOf(events, now));
   const end = record.finishedAt;
   const ended = state && isFinal(state) ? DONE[state as keyof typeof DONE] : undefined;
-  const left = state === "RUNNING" ? leftWords(progress, record.startedAt, now) : undefined;
+  const left = state === "RUNNING" ? leftWords(progress, record.startedAt, now, usual) : undefined;
   return (
     <div className="summary">
       {ended && attempts.length > 0 && (
@@ -32,6 +40,7 @@ export function Summary({ run: { state, events, progress }, record, now }: { run
       {ended && attempts.length === 0 && <span><b>{ended}</b>{end && <time dateTime={end} title={wholeTime(end)}>, {ago(end)}</time>}</span>}
       {left && <span><b className="capital">{left}</b></span>}
       {state === "RUNNING" && attempts.length > 0 && <span>Running for {duration(ran)}</span>}
+      {usual !== undefined && <span>Usually takes {spent(usual)}</span>}
       {attempts.length > 1 && <span>{ended ? `Ran ${spent(ran)} in all` : `Attempt ${attempts.length}`}</span>}
       {(waited >= 1 || ended) && <span>{state === "QUEUED" ? `Waiting for ${duration(waited)}` : `Waited ${spent(waited)}`}</span>}
       {record.worker && <span className="anywhere">{record.worker}</span>}

@@ -16,6 +16,7 @@ import { Advance, hasResult, LiveState, Reason, RunResult } from "./parts.tsx";
 import { Sections, useSection } from "./sections.tsx";
 import { Summary } from "./summary.tsx";
 import { Timeline } from "./timeline.tsx";
+import { useUsual } from "./usual.ts";
 import { type TaskRun, useTask } from "./use-task.ts";
 
 interface PageProps {
@@ -31,6 +32,7 @@ export function TaskPage({ taskId, section, query }: PageProps) {
   const open = state !== undefined && !isFinal(state);
   const now = useNow(open);
   const hasRun = events.some((event) => event.state === "RUNNING");
+  const usual = useUsual(record?.name);
   useTitle(run);
   useSection(section, record !== undefined);
 
@@ -59,8 +61,8 @@ export function TaskPage({ taskId, section, query }: PageProps) {
       )}
       {record && (
         <>
-          <Summary run={run} record={record} now={now} />
-          {open && <section className="card" aria-label="Progress"><div className="body only"><Advance run={run} now={now} /></div></section>}
+          <Summary run={run} record={record} now={now} usual={usual} />
+          {open && <section className="card" aria-label="Progress"><div className="body only"><Advance run={run} now={now} usual={usual} /></div></section>}
           <Reason run={run} />
           <Sections taskId={taskId} current={section} has={{ error: Boolean(final?.error), result: hasResult(run), timeline: true, logs: hasRun, input: true, related: true }} partial={!final} />
           <div className="cols">

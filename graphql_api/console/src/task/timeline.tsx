@@ -5,6 +5,7 @@ import { clock, counted, duration } from "../ui/format.ts";
 import { Icon, type IconName } from "../ui/icon.tsx";
 import { type Axis, axisOf, placeOf, ticksOf } from "./axis.ts";
 import { leftWords } from "./parts.tsx";
+import { ProgressCurve } from "./progress-curve.tsx";
 import { type Attempt, attemptsOf, type Wait, waitsOf } from "./spans.ts";
 import type { TaskRun } from "./use-task.ts";
 
@@ -87,6 +88,7 @@ export function Timeline({ run, now }: { run: TaskRun; now: number }) {
             </li>
           )}
         </ol>
+        <ProgressCurve events={events} attempt={run.attempt} until={last} />
         <details className="allevents">
           <summary>All {counted(events.length - reports.length, "event")}</summary>
           <ol className="events">

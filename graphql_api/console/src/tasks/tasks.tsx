@@ -22,6 +22,7 @@ import { isOpen } from "./rows.ts";
 import { copyLink, RowMenu } from "./row-menu.tsx";
 import { type TableHandle, TaskTable } from "./table.tsx";
 import { MOST_ROWS } from "./task-list.ts";
+import { SortSelect } from "./sort-select.tsx";
 import { hasStarted, started, Tour } from "./tour.tsx";
 import { useActions } from "./use-actions.tsx";
 import { useHold } from "./use-hold.ts";
@@ -159,6 +160,7 @@ export function TasksPage({ query }: { query: URLSearchParams }) {
                       scrollTo({ top: 0 });
                     }}
                     note={local ? `${local.title}: sorts the ${counted(shown.length, "task")} loaded${hasMore ? ` of ${total === null ? "more" : count(total)}` : ""}` : undefined}
+                    order={<SortSelect filters={filters} />}
                     onMore={local && hasMore ? () => void list.more(500) : undefined}
                   />
                   <div {...hover}>
