@@ -151,7 +151,8 @@ def icon(file: Path) -> Response:
 class PageFiles(CompressedFiles):
     """The files of the pages, with security and cache headers.
 
-    The build writes a `.gz`, and mostly a `.br`, next to every large text file, so that no node compresses the same megabytes per visitor.
+    The build writes a `.gz`, and mostly a `.br`, next to every large text file, so that no node compresses the same
+    megabytes per visitor.
     """
 
     async def get_response(self, path: str, scope: Scope) -> Response:

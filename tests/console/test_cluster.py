@@ -77,7 +77,9 @@ async def test_the_cluster_is_shown_live(windows: Windows, tmp_path: Path) -> No
         await expect(workers.get_by_role("link", name="gated")).to_have_attribute("href", f"#/tasks/{task_id}")
         (tmp_path / "gate-4").touch()
         await expect(workers.get_by_text("Busy")).to_be_hidden()
-        # A count leads to the list that it counts.
+        # A count leads to the list that it counts: here, what ended in the last hour.
+        finished = page.get_by_role("link", name=re.compile("^Finished"))
+        await expect(finished).to_have_attribute("href", "#/tasks?state=succeeded&ended=1h")
         await page.get_by_role("link", name=re.compile("^Running 0")).click()
         await expect(page).to_have_url(re.compile(r"#/tasks\?state=running$"))
 

@@ -189,3 +189,33 @@ async def test_a_lost_connection_is_told_with_the_time_of_what_is_seen_and_comes
         await page.get_by_role("button", name="Try now").click()
         await expect(bar).to_have_count(0)
         await expect(retire).to_be_enabled()
+
+
+async def test_the_end_of_a_long_task_is_told_outside_the_page_while_it_is_hidden(
+    windows: Windows, pages_system: System, tmp_path: Path
+) -> None:
+    def begun_long_ago(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        year = re.compile(r'"submittedAt":"\d{4}')
+        server.on_message(lambda message: socket.send(year.sub('"submittedAt":"2020', str(message))))
+
+    async with windows.open("about:blank") as page:
+        await page.route_web_socket("**/graphql", begun_long_ago)
+        await page.add_init_script("""
+          window.told = [];
+          window.Notification = class {
+            static permission = "granted";
+            static requestPermission = async () => "granted";
+            constructor(title) { window.told.push(title); }
+          };
+        """)
+        await page.goto(f"{windows.base}/#/tasks")
+        await page.get_by_role("button", name=re.compile("account and settings", re.IGNORECASE)).click()
+        await page.get_by_role("button", name=re.compile("^Tell me when")).click()
+        query = "mutation($folder: String!) { submitGated(folder: $folder, n: 32) { taskId } }"
+        await pages_system.ask(query, {"folder": str(tmp_path)})
+        await expect(page.get_by_role("row", name=re.compile("gated")).first).to_be_visible()
+        await page.evaluate("Object.defineProperty(document, 'visibilityState', { value: 'hidden' })")
+        (tmp_path / "gate-32").touch()
+        await page.wait_for_function("() => window.told.length > 0")
+        assert await page.evaluate("window.told") == ["gated: succeeded"]

@@ -32,6 +32,10 @@ async def test_progress_is_seen_as_it_is_made(windows: Windows) -> None:
         await expect(bar).to_have_attribute("value", re.compile(r"^0\.[5-9]"))
         await expect(page.get_by_text(re.compile("about .* left"))).to_be_visible()
         await see_state(page, "SUCCEEDED")
+        # Afterwards its course is a chart.
+        await page.get_by_role("link", name="Open", exact=True).click()
+        await page.get_by_role("button", name="Numbers: Progress").click()
+        await expect(page.get_by_role("group", name="Progress, numbers").get_by_role("row")).to_have_count(16)
 
 
 async def test_what_a_task_prints_is_seen_while_it_runs_and_afterwards(windows: Windows, tmp_path: Path) -> None:
@@ -60,21 +64,26 @@ async def test_what_a_task_prints_is_seen_while_it_runs_and_afterwards(windows: 
         await expect(log.get_by_role("listitem")).to_have_count(0)
 
 
-async def test_a_failure_is_shown_with_its_code_and_message(windows: Windows) -> None:
+async def test_a_failure_is_shown_with_its_code_and_message(windows: Windows, pages_system: System) -> None:
+    other = await pages_system.ask('mutation { submitFailing(message: "the tide is 3 m too low") { taskId } }')
+    await pages_system.result(other["submitFailing"]["taskId"], "state")
     async with windows.open("/#/types/failing") as page:
-        await submit(page, "failing", message="the tide is too low")
+        await submit(page, "failing", message="the tide is 4 m too low")
         await see_state(page, "FAILED")
         alert = page.get_by_role("alert")
-        await expect(alert).to_contain_text("ValueError: the tide is too low")
+        await expect(alert).to_contain_text("ValueError: the tide is 4 m too low")
         await expect(alert).to_contain_text("TASK_FAILED")
         await page.get_by_role("link", name="Open", exact=True).click()
         error = page.get_by_role("region", name="Error", exact=True)
-        await expect(error.get_by_role("heading", level=2)).to_have_text("ValueError: the tide is too low")
+        await expect(error.get_by_role("heading", level=2)).to_have_text("ValueError: the tide is 4 m too low")
         frames = error.get_by_role("list", name=re.compile("^Stack"))
         await expect(frames.get_by_role("listitem")).to_contain_text([re.compile("failing.*samples.py:")])
         await expect(frames.get_by_role("group")).to_contain_text("raise ValueError(message)")
         await error.get_by_role("button", name="Text").click()
         await expect(error.get_by_role("region", name="Traceback")).to_contain_text("Traceback (most recent call last)")
+        # The same error, with another number in its message.
+        await error.get_by_role("link", name="2 tasks failed with this error").click()
+        await expect(page.get_by_role("table", name="Tasks, newest first").get_by_role("row")).to_have_count(3)
 
 
 async def test_a_running_task_is_cancelled(windows: Windows, tmp_path: Path) -> None:

@@ -236,3 +236,21 @@ async def test_on_a_phone_a_long_press_selects(windows: Windows, pages_system: S
         await expect(page.get_by_role("toolbar", name="2 selected")).to_be_visible()
         await rows(page).nth(1).tap()
         await expect(page.get_by_role("toolbar", name="1 selected")).to_be_visible()
+
+
+async def test_a_task_is_withdrawn_and_on_a_phone_the_list_has_an_order(
+    windows: Windows, pages_system: System, tmp_path: Path
+) -> None:
+    submitted = await pages_system.ask(
+        "mutation($folder: String!) { submitGated(folder: $folder, n: 31) { taskId } }", {"folder": str(tmp_path)}
+    )
+    taken = submitted["submitGated"]["taskId"]
+    async with windows.open("/#/tasks?type=gated&state=queued,running,cancelled") as page:
+        row = rows(page).filter(has=page.locator(f'a[href="#/tasks/{taken}"]'))
+        await row.get_by_role("checkbox").check()
+        await page.get_by_role("button", name="Withdraw").click()
+        await expect(row).to_contain_text("Cancelled")
+        await page.set_viewport_size({"width": 390, "height": 844})
+        await page.get_by_role("combobox", name="Order").select_option("Longest run first")
+        await expect(page).to_have_url(re.compile("sort=-duration"))
+        await expect(page.get_by_role("table", name="Tasks by run time")).to_be_visible()

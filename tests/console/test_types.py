@@ -274,6 +274,22 @@ async def test_task_types_are_found_pinned_and_sorted(windows: Windows) -> None:
         await expect(page.get_by_role("columnheader", name="Runs")).to_have_attribute("aria-sort", "descending")
 
 
+async def test_an_administrator_pauses_a_task_type_and_its_figures_lead_to_its_runs(windows: Windows) -> None:
+    async with windows.open("/#/types/fibonacci") as page:
+        await page.get_by_role("button", name="Pause").click()
+        await expect(page.get_by_role("heading", level=1)).to_contain_text("fibonacci")
+        await expect(page.get_by_text("wait until somebody resumes it")).to_be_visible()
+        await submit(page, "fibonacci", n="97")
+        await expect(page.get_by_text("An administrator has paused this task type")).to_be_visible()
+        await page.get_by_role("button", name="Resume").click()
+        await see_state(page, "SUCCEEDED")
+        await expect(page.get_by_role("button", name="Pause")).to_be_visible()
+        await page.goto(f"{windows.base}/#/types/fibonacci")
+        await page.get_by_role("link", name=re.compile("^Runs that ended")).click()
+        await expect(page).to_have_url(re.compile(r"#/tasks\?type=fibonacci&ended=24h$"))
+        await expect(page.get_by_role("button", name="Remove filter Ended last 24 h")).to_be_visible()
+
+
 async def test_on_a_phone_the_catalogue_covers_the_screen_while_one_is_chosen(windows: Windows) -> None:
     async with windows.open("/#/types/fibonacci", viewport=PHONE) as page:
         catalogue = page.get_by_role("navigation", name="Task types")

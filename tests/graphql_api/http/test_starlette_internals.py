@@ -28,6 +28,17 @@ async def test_a_client_that_accepts_gzip_gets_the_compressed_file_with_the_type
     assert compressed.headers["Content-Type"].startswith("text/javascript")
 
 
+async def test_a_client_gets_the_best_copy_that_it_accepts(tmp_path: Path) -> None:
+    for suffix in ("", ".br", ".gz"):
+        (tmp_path / f"code.js{suffix}").write_text(suffix)
+    found = []
+    async with client(tmp_path) as browser:
+        for accepted in ("gzip, deflate, br", "br;q=0, gzip", "gzip;q=0, br; q=0.0", "x-br"):
+            async with browser.stream("GET", "/code.js", headers={"Accept-Encoding": accepted}) as response:
+                found.append(response.headers.get("Content-Encoding"))
+    assert found == ["br", "gzip", None, None]
+
+
 async def test_a_folder_that_does_not_exist_is_no_error(tmp_path: Path) -> None:
     from starlette.exceptions import HTTPException
 

@@ -30,6 +30,8 @@ export function raisedIn(traceback: string): Raised[] {
   for (const line of traceback.split("\n")) {
     const frame = FRAME.exec(line);
     const last = raised.frames.at(-1);
+    // Frames of a deep recursion that Python leaves out.
+    if (/^\s+\[Previous line repeated /.test(line)) continue;
     if (line.startsWith("Traceback (")) {
       if (raised.frames.length) all.push(raised);
       raised = { frames: [], message: "" };

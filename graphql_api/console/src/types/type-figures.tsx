@@ -53,7 +53,7 @@ export function TypeFigures({ type }: { type: TaskType }) {
           <span>{stats.succeeded > 0 ? `${count(stats.succeeded)} succeeded` : "\u00a0"}</span>
         </a>
       </div>
-      {stats.runs > 0 && <Trend name={type.name} points={stats.history} />}
+      {stats.runs > 0 && <Trend points={stats.history} />}
       {stats.errors.length > 0 && (
         <div className="body why">
           <h3>Why runs failed</h3>
