@@ -9,6 +9,7 @@ from typing import Any
 from cluster.controller.cost_ceiling import Affordable
 from cluster.controller.scaling_policy import Decision, DemandHistory, Observation, Policy, plan
 from cluster.controller.worker_membership import WorkerMembership
+from cluster.observability import metrics
 from cluster.settings.pools import DEFAULT_POOL, Pool
 
 
@@ -67,8 +68,8 @@ class PoolState:
         self.history = self.decision.history
         return self.decision
 
-    def status(self) -> dict[str, Any]:
-        """What is published of it."""
+    def status(self, cost_per_hour: float | None) -> dict[str, Any]:
+        """What is published of it, with what its workers cost now."""
         membership, pool = self.membership, self.pool
         return {
             "name": pool.name,
@@ -86,7 +87,21 @@ class PoolState:
             "retiring": len(membership.retiring),
             "waiting": self.waiting,
             "processing": self.processing,
+            "cost_per_hour": cost_per_hour,
         }
+
+
+def set_pool_metrics(status: Mapping[str, Any]) -> None:
+    """Sets a pool's gauges from what is published of it."""
+    name = status["name"]
+    for state in ("wanted", "launching", "running", "retiring"):
+        if status[state] is not None:
+            metrics.POOL_WORKERS.labels(name, state).set(status[state])
+    for bound in ("min", "max"):
+        metrics.POOL_WORKERS.labels(name, bound).set(status[f"{bound}_workers"])
+    for state in ("waiting", "processing"):
+        metrics.POOL_TASKS.labels(name, state).set(status[state])
+    metrics.POOL_COST.labels(name).set(status["cost_per_hour"] or 0)
 
 
 def _waiting(load: Mapping[str, Any], pool: str) -> tuple[int, float]:

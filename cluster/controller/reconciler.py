@@ -16,7 +16,7 @@ from cluster.controller.cost_ceiling import CostCeiling, Costs
 from cluster.controller.cost_ledger import CostLedger
 from cluster.controller.decision_words import count
 from cluster.controller.fleets.fleet import Fleet, FleetUnavailable
-from cluster.controller.pool_state import PoolState
+from cluster.controller.pool_state import PoolState, set_pool_metrics
 from cluster.controller.scaling_policy import Decision
 from cluster.controller.worker_membership import WorkerMembership
 from cluster.errors import StoreUnavailable
@@ -246,7 +246,7 @@ class Controller:
 
     async def _publish(self, reason: str) -> None:
         """Publishes the fleet status, for `cluster` in GraphQL."""
-        pools = [state.status() for state in self._pools.values()]
+        pools = [state.status(self.fleet.cost_of(name)) for name, state in self._pools.items()]
         decisions = [state.decision for state in self._pools.values() if state.decision]
         problems = [state.membership.problem for state in self._pools.values()]
         problems += [decision.problem for decision in decisions]
@@ -298,6 +298,8 @@ class Controller:
         logger.info("%s %s", shown, status["problem"], extra={"fields": fields})
 
     def _set_metrics(self, status: dict[str, Any]) -> None:
+        for pool in status["pools"]:
+            set_pool_metrics(pool)
         for state in ("wanted", "launching", "running", "retiring"):
             if status[state] is not None:
                 metrics.FLEET.labels(state).set(status[state])

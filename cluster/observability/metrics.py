@@ -187,6 +187,21 @@ FLEET = gauge(
     "controller",
     state=("wanted", "launching", "running", "retiring"),
 )
+POOL_WORKERS = gauge(
+    "pool_workers",
+    "Workers of a pool: `wanted`, `launching`, `running`, `retiring`, and the bounds `min` and `max`.",
+    "controller",
+    pool=(),
+    state=(),
+)
+POOL_TASKS = gauge(
+    "pool_tasks",
+    "Dask tasks that wait for a worker of a pool (`waiting`), or that its workers have (`processing`).",
+    "controller",
+    pool=(),
+    state=(),
+)
+POOL_COST = gauge("pool_cost_usd_per_hour", "Current cost of a pool's workers; 0 if unknown.", "controller", pool=())
 FLEET_BOUNDS = gauge("fleet_bound_workers", "MIN_WORKERS and MAX_WORKERS.", "controller", bound=("min", "max"))
 FLEET_PROBLEM = gauge("fleet_problem", "1 while a problem prevents workers from starting.", "controller")
 FLEET_COST = gauge("fleet_cost_usd_per_hour", "Current cost of the workers; 0 if unknown.", "controller")

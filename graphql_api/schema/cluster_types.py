@@ -18,6 +18,7 @@ from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
 from graphql_api.schema.cost_types import Cost
 from graphql_api.schema.history_types import History, read_history
+from graphql_api.schema.pool_type import Pool
 from graphql_api.schema.problem_types import Problem
 from graphql_api.schema.times import to_datetime
 
@@ -64,6 +65,9 @@ class Worker:
     )
     finished: int | None = strawberry.field(
         description="Attempts that have ended on it since then, with or without a result; null while it starts."
+    )
+    pool: str | None = strawberry.field(
+        description="The pool that it belongs to; null while it starts, or for one of an earlier release."
     )
 
     @strawberry.field(
@@ -171,6 +175,9 @@ class Cluster:
     waiting: int = strawberry.field(description="Dask tasks not yet assigned to a worker.")
     processing: int = strawberry.field(description="Dask tasks assigned to workers.")
     fleet: Fleet | None = strawberry.field(description="Null if no controller runs.")
+    pools: list[Pool] = strawberry.field(
+        description="The pools of workers, `default` first; empty if no controller runs."
+    )
     tasks: list[TaskCount] = strawberry.field(
         description="The number of tasks in each state: of the caller's tenant, if tenants are isolated and it is no "
         "administrator."
@@ -247,6 +254,7 @@ def to_cluster(snapshot: ClusterSnapshot, settings: Settings) -> Cluster:
                 since=to_datetime(round(worker["since"] * 1000)) if "since" in worker else None,
                 cpu=worker["cpu"] / worker["threads"] if "cpu" in worker else None,
                 finished=worker.get("finished"),
+                pool=worker.get("pool") or None,
             )
             for worker in load.get("workers", [])
         ]
@@ -263,12 +271,15 @@ def to_cluster(snapshot: ClusterSnapshot, settings: Settings) -> Cluster:
                 since=None,
                 cpu=None,
                 finished=None,
+                pool=None,
             )
             for worker in load.get("starting", [])
         ],
         waiting=load.get("queued", 0) + load.get("no_worker", 0),
         processing=load.get("processing", 0),
         fleet=None if snapshot.fleet is None else Fleet.of(dict(snapshot.fleet)),
+        # A controller of an earlier release tells no pools.
+        pools=[Pool.of(pool) for pool in (snapshot.fleet or {}).get("pools", ())],
         tasks=[TaskCount(state=state, count=snapshot.tasks[state]) for state in TaskState],
         reload=None if snapshot.reload is None else Reload.of(snapshot.reload),
     )

@@ -26,6 +26,7 @@ from graphql import (
 from pydantic_core import to_jsonable_python
 
 from cluster.settings import Settings
+from cluster.settings.pools import DEFAULT_POOL
 from cluster.task_types.task_id import canonical
 from cluster.task_types.task_type import TaskType
 from cluster.task_types.value_types import BigIntMark, json_integer
@@ -184,6 +185,7 @@ class TaskTypeType:
     id_from_input: bool = strawberry.field(
         description="Whether clients can compute the task id from the arguments' GraphQL types and values."
     )
+    pool: str = strawberry.field(description="The pool whose workers run it, of `Cluster.pools`.")
     types: list[UsedType] = strawberry.field(description="The objects and enums that the arguments and the output use.")
 
     @strawberry.field(description="Whether an operator has paused it: its tasks are accepted and stay QUEUED.")
@@ -251,6 +253,7 @@ class TaskTypeType:
             wraps_value=wraps_value,
             selection=selection(graphql_schema.type_map[output], wraps_value=wraps_value),
             stream=stream,
+            pool=task_type.pool or DEFAULT_POOL,
             id_from_input=all(is_derivable(argument.annotation) for argument in task_type.arguments),
             types=used_types(graphql_schema, task_type, mutation, output, *([stream.item_type] if stream else ())),
         )

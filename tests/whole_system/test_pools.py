@@ -44,5 +44,15 @@ async def test_each_pool_has_workers_of_its_own_with_its_limits_and_a_full_one_d
         # The only worker of the pool waits for the parts of its graph, which run on it.
         assert await run(system, "parts(count: 6)") == str(["small"] * 6)
         assert await asyncio.gather(*busy) == ["small"] * 3
-        workers = (await system.ask("{ cluster { workers { name memoryLimitBytes } } }"))["cluster"]["workers"]
-        assert sorted(round(worker["memoryLimitBytes"] / 2**30, 2) for worker in workers) == [0.3, 0.5]
+        seen = await system.ask(
+            "{ cluster { workers { pool memoryLimitBytes } pools { name memoryGib maxWorkers workers } }"
+            " taskTypes { name pool } }"
+        )
+        limits = {worker["pool"]: round(worker["memoryLimitBytes"] / 2**30, 2) for worker in seen["cluster"]["workers"]}
+        assert limits == {"small": 0.3, "default": 0.5}
+        assert seen["cluster"]["pools"] == [
+            {"name": "default", "memoryGib": 0.5, "maxWorkers": 1, "workers": 1},
+            {"name": "small", "memoryGib": 0.3, "maxWorkers": 1, "workers": 1},
+        ]
+        of_types = {item["name"]: item["pool"] for item in seen["taskTypes"]}
+        assert of_types.items() >= {"held": "small", "larger": "default", "elsewhere": "default"}.items()

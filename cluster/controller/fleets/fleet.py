@@ -64,6 +64,10 @@ class Fleet(ABC):
         """Workers of `list_workers` that run an older revision than new ones would."""
         return frozenset()
 
+    def cost_of(self, pool: str) -> float | None:
+        """The part of `cost_per_hour` that a pool's workers have."""
+        return None
+
     @property
     def problem(self) -> str:
         """Why workers cannot be started now, for people; empty if they can."""

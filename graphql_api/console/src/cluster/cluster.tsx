@@ -11,6 +11,7 @@ import { Figures } from "./figures.tsx";
 import { HistoryCharts } from "./history-charts.tsx";
 import { type ClusterDetail, DETAIL, type WorkerDetail } from "./operations.ts";
 import { markPeriod, PERIODS, showPeriod, shownPeriod } from "./period.ts";
+import { Pools } from "./pools.tsx";
 import { Problems } from "./problems.tsx";
 import { Queues } from "./queues.tsx";
 import { WorkersCard } from "./workers.tsx";
@@ -69,6 +70,7 @@ export function ClusterPage({ query }: { query: URLSearchParams }) {
             </div>
             {detail?.cost && <CostCard cost={detail.cost} />}
           </div>
+          {detail && detail.pools.length > 1 && <Pools pools={detail.pools} />}
           <WorkersCard cluster={cluster} details={detail?.workers ?? NOBODY} mayRetire={admin} />
         </>
       )}

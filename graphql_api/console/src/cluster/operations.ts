@@ -42,12 +42,27 @@ export interface WorkerDetail {
   runs: { taskId: string; name: string }[];
 }
 
+export interface Pool {
+  name: string;
+  cpu: number | null;
+  memoryGib: number | null;
+  gpu: number;
+  maxWorkers: number;
+  wanted: number | null;
+  workers: number;
+  launching: number;
+  waiting: number;
+  processing: number;
+  costPerHour: number | null;
+}
+
 export interface ClusterDetail {
   cluster: {
     history: History | null;
     cost: Cost | null;
     queueByTenant: { tenant: string; waiting: number; running: number }[] | null;
     workers: WorkerDetail[];
+    pools: Pool[];
   };
 }
 
@@ -60,6 +75,7 @@ export const DETAIL = `query ClusterDetail($seconds: Int!, $points: Int!) {
     cost { perHour today yesterday thisMonth monthAtThisRate byType { name month } }
     queueByTenant { tenant waiting running }
     workers { name cpu since finished runs { taskId name } }
+    pools { name cpu memoryGib gpu maxWorkers wanted workers launching waiting processing costPerHour }
   }
 }`;
 
