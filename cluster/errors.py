@@ -144,6 +144,12 @@ class WebhookNotFound(PublicError):
     code = "WEBHOOK_NOT_FOUND"
 
 
+class ScheduleNotFound(PublicError):
+    """The caller's tenant has no schedule with this name."""
+
+    code = "SCHEDULE_NOT_FOUND"
+
+
 class FileTooLarge(PublicError):
     """A file is longer than FILE_LIMIT_BYTES."""
 

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from dask_graphql.client.items import Item
     from dask_graphql.client.log_lines import LogLine
     from dask_graphql.client.network import BadProxy
+    from dask_graphql.client.schedules import Schedule, ScheduleRun
     from dask_graphql.client.submissions import SubmitOptions
     from dask_graphql.client.sync_client import Client
     from dask_graphql.client.task_list import TaskList, TaskSummary, Waiting
@@ -89,6 +90,8 @@ __all__ = [
     "Refused",
     "ResultTimeout",
     "Retries",
+    "Schedule",
+    "ScheduleRun",
     "Stream",
     "SubmitOptions",
     "Table",
@@ -145,6 +148,7 @@ _MODULES = {
     "dask_graphql.client.events": ("Event",),
     "dask_graphql.client.items": ("Item",),
     "dask_graphql.client.network": ("BadProxy",),
+    "dask_graphql.client.schedules": ("Schedule", "ScheduleRun"),
     "dask_graphql.client.submissions": ("SubmitOptions",),
     "dask_graphql.client.handle": ("Handle",),
     "dask_graphql.client.handles": ("Handles",),

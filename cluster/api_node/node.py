@@ -30,6 +30,7 @@ from cluster.api_node.readiness import Readiness
 from cluster.api_node.recovery import Recoverer
 from cluster.api_node.reloads import Reloads
 from cluster.api_node.result_delivery import ResultDelivery
+from cluster.api_node.schedule_runner import ScheduleRunner
 from cluster.api_node.served_versions import ServedVersions
 from cluster.api_node.slot_claimer import SlotClaimer
 from cluster.api_node.stream_blobs import StreamBlobs
@@ -80,6 +81,7 @@ class Node:
     pruner: Pruner
     blob_deleter: BlobDeleter
     history_keeper: HistoryKeeper
+    schedule_runner: ScheduleRunner
     history: HistoryReader
     open_tasks: OpenTasks
     problems: ProblemReader
@@ -113,13 +115,13 @@ class Node:
         self.served_versions.loop.start()
         for service in (
             self.slot_claimer, self.recoverer, self.pruner, self.blob_deleter, self.webhook_deliverer,
-            self.history_keeper,
+            self.history_keeper, self.schedule_runner,
         ):  # fmt: skip
             service.start()
 
     async def close(self) -> None:
         for service in (
-            self.history_keeper,
+            self.schedule_runner, self.history_keeper,
             self.webhook_deliverer, self.blob_deleter, self.pruner, self.recoverer, self.slot_claimer,
         ):  # fmt: skip
             await service.close()
@@ -195,12 +197,14 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
     admission = Admission(settings, store, policies)
     files = Files(settings, store, blobs, admission)
     submissions = Submissions(store, dispatcher, admission, deliveries, cancellations, audit, limits, files, webhooks)
-    broadcast_listeners.append(policies.on_broadcast)
+    schedule_runner = ScheduleRunner(settings, store, registry, submissions, cancellations, node_id)
+    broadcast_listeners += [policies.on_broadcast, schedule_runner.on_broadcast]
     loops = [
         scheduler.loop, *dispatcher.loops, cancellations.loop, audit.loop, policies.loop,
         *deliveries.loops,
         paused_types.loop, recalls.loop, *slot_claimer.loops, *recoverer.loops, *pruner.loops, *blob_deleter.loops,
-        webhooks.table.loop, *webhook_deliverer.loops, *history_keeper.loops, served_versions.loop,
+        webhooks.table.loop, *webhook_deliverer.loops, *history_keeper.loops, *schedule_runner.loops,
+        served_versions.loop,
     ]  # fmt: skip
     return Node(
         node_id=node_id,
@@ -226,6 +230,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         pruner=pruner,
         blob_deleter=blob_deleter,
         history_keeper=history_keeper,
+        schedule_runner=schedule_runner,
         history=history,
         open_tasks=open_tasks,
         problems=ProblemReader(store, history, open_tasks),

@@ -122,6 +122,13 @@ RECOVERER = gauge("recoverer_active", "1 on the api node that recovers tasks: th
 HISTORY_MINUTES = counter(
     "history_minutes", "Minutes of the history that this node has written: one a minute over all api nodes.", "api"
 )
+SCHEDULE_TICKS = counter(
+    "schedule_ticks",
+    "Ticks of schedules that were submitted, skipped because the task before was open, missed, or refused (they are "
+    "tried again).",
+    "api",
+    outcome=("submitted", "skipped", "missed", "refused"),
+)
 PRUNED = counter("pruned", "Expired records that were removed from the lists.", "api")
 BLOB_DELETIONS = counter(
     "blob_deletions",

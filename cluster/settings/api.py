@@ -162,6 +162,11 @@ class ApiSettings(SettingsGroup):
     shutdown_seconds: float = setting(
         8.0, seconds(0.1), "How long a stopping api node waits for requests to end before it closes its sockets."
     )
+    schedules_per_account: int = setting(
+        100,
+        integer(0, 1_000),
+        "Maximum number of schedules that one tenant sets; with 0 none is set, and those that there are do not run.",
+    )
     webhooks_per_account: int = setting(
         20,
         integer(0, 1_000),

@@ -207,6 +207,16 @@ class Keys:
         return f"{self.prefix}:webhook_sender"
 
     @property
+    def schedules_key(self) -> str:
+        """The schedules, by tenant and name."""
+        return f"{self.prefix}:schedules"
+
+    @property
+    def schedule_runner_key(self) -> str:
+        """The lease of the node that submits what is scheduled."""
+        return f"{self.prefix}:schedule_runner"
+
+    @property
     def salt_key(self) -> str:
         """The root secret (root_secret.py)."""
         return f"{self.prefix}:salt"

@@ -9,7 +9,7 @@ import click
 
 from cluster.errors import DaskGraphQLError
 from cluster.version import __version__
-from dask_graphql.cli import deployment, keys, nodes, over_http, task_types, tasks, tenants
+from dask_graphql.cli import deployment, keys, nodes, over_http, schedules, task_types, tasks, tenants
 from dask_graphql.cli.failure import fail
 
 
@@ -42,6 +42,7 @@ for _each in (
     keys.keys,
     tenants.tenants,
     task_types.types,
+    schedules.schedules,
     over_http.usage,
     over_http.submit,
     over_http.status,

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -109,6 +109,16 @@ def submit(
         if not equals or not name or not path:
             fail(f"expected --file name=PATH, not {argument!r}")
         values[name] = Path(path)
+    values |= parse_values(arguments)
+    chosen = SubmitOptions(recompute=recompute, priority=priority, tags=tags, webhook=webhook, run_key=run_key)
+    options = None if chosen == SubmitOptions() else chosen
+    work = submit_and_print(url or own_url(settings), token, task, values, wait=wait, options=options)
+    sys.exit(run_command(work))
+
+
+def parse_values(arguments: Sequence[str]) -> dict[str, Any]:
+    """The arguments of a task, each given as `name=value`: JSON, `@PATH` for a file, or else a string."""
+    values: dict[str, Any] = {}
     for argument in arguments:
         name, equals, text = argument.partition("=")
         if not equals or not name:
@@ -120,10 +130,7 @@ def submit(
             values[name] = json.loads(text)
         except ValueError:
             values[name] = text
-    chosen = SubmitOptions(recompute=recompute, priority=priority, tags=tags, webhook=webhook, run_key=run_key)
-    options = None if chosen == SubmitOptions() else chosen
-    work = submit_and_print(url or own_url(settings), token, task, values, wait=wait, options=options)
-    sys.exit(run_command(work))
+    return values
 
 
 @click.command()

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Final, Self, TypeVar
 from cluster.errors import BadTaskId
 from cluster.task_types.file import File
 from cluster.task_types.task_id import check_task_id
+from dask_graphql.client import schedules as schedule_documents
 from dask_graphql.client.async_handle import AsyncHandle
 from dask_graphql.client.bulk import BulkResult, FailureGroup, OnPage, act_on_all, read_failures
 from dask_graphql.client.changes import Change, follow_changes, to_filter
@@ -30,6 +31,7 @@ from dask_graphql.client.http_transport import HttpTransport
 from dask_graphql.client.progress_bar import ProgressBar
 from dask_graphql.client.remote_data import async_data
 from dask_graphql.client.result_waiter import ResultWaiter
+from dask_graphql.client.schedules import Schedule, to_definition, to_schedule
 from dask_graphql.client.submissions import SubmitOptions, batch_request, bind_all, single_request, split_batches
 from dask_graphql.client.task_function import NOT_DECLARED, Task, by_name, name_of
 from dask_graphql.client.task_list import PAGE, TASKS, TaskList, to_summary
@@ -264,6 +266,78 @@ class AsyncClient:
             first: how many groups at most, up to 100.
         """
         return await read_failures(self._http, where, first)
+
+    async def schedules(self) -> list[Schedule]:
+        """The schedules of the caller's tenant, by name."""
+        return [to_schedule(each) for each in (await self._http.execute(schedule_documents.SCHEDULES))["schedules"]]
+
+    async def set_schedule(
+        self,
+        name: str,
+        task: Task,
+        arguments: Mapping[str, Any] | None = None,
+        /,
+        *,
+        cron: str | None = None,
+        every_seconds: float | None = None,
+        time_zone: str = "UTC",
+        overlap: str = "SKIP",
+        catch_up_seconds: float | None = None,
+        priority: int = 0,
+        tags: Sequence[str] = (),
+        ttl_seconds: float | None = None,
+    ) -> Schedule:
+        """Sets a schedule: a new one, or in the place of the one with this name. Its ticks begin after now.
+
+        Args:
+            task: the task type's name, or its function.
+            arguments: the function's, by its own names.
+            cron: minute, hour, day of the month, month, day of the week (`30 2 * * *`), or `every_seconds`: an interval
+                of at least 10 s, counted from 1970.
+            time_zone: of `cron`, an IANA name such as `Europe/Berlin`.
+            overlap: what happens to a tick while the task of the tick before is open: SKIP, ALLOW or CANCEL_PREVIOUS.
+            catch_up_seconds: how late a tick is still submitted, as after an outage. None: an hour.
+            priority, tags, ttl_seconds: as of `SubmitOptions`.
+
+        Raises:
+            UnknownTaskType, BadArguments: the task or its arguments do not match the api's task types.
+            Refused: the api refuses the schedule; the message says what was expected.
+        """
+        task_name, _ = name_of(task)
+        task_type = await self._find(task_name)
+
+        async def send(ready: Sequence[Mapping[str, Any]]) -> Schedule:
+            definition = to_definition(
+                task_name, task_type.bind(ready[0]).plain, cron=cron, every_seconds=every_seconds, time_zone=time_zone,
+                overlap=overlap, catch_up_seconds=catch_up_seconds, priority=priority, tags=tags,
+                ttl_seconds=ttl_seconds,
+            )  # fmt: skip
+            return await self._schedule(schedule_documents.SET, name, schedule=definition)
+
+        return await self._with_files(task_type, [arguments or {}], send)
+
+    async def schedule(self, name: str) -> Schedule:
+        """One schedule of the caller's tenant.
+
+        Raises:
+            Refused: there is none with this name (SCHEDULE_NOT_FOUND).
+        """
+        return await self._schedule(schedule_documents.SCHEDULE, name)
+
+    async def pause_schedule(self, name: str) -> Schedule:
+        """Pauses a schedule: it submits nothing. Raises: as `schedule`."""
+        return await self._schedule(schedule_documents.PAUSE, name)
+
+    async def resume_schedule(self, name: str) -> Schedule:
+        """Resumes a schedule, from now on. Raises: as `schedule`."""
+        return await self._schedule(schedule_documents.RESUME, name)
+
+    async def delete_schedule(self, name: str) -> None:
+        """Deletes a schedule; its tasks stay. Raises: as `schedule`."""
+        await self._http.execute(schedule_documents.DELETE, {"name": name})
+
+    async def _schedule(self, document: str, name: str, **variables: Any) -> Schedule:
+        return to_schedule((await self._http.execute(document, {"name": name, **variables}))["schedule"])
 
     async def map(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Executor, ThreadPoolExecutor
 from typing import Any, BinaryIO, Self, TypeVar
 
@@ -19,6 +19,7 @@ from dask_graphql.client.handle import Handle
 from dask_graphql.client.handles import Handles
 from dask_graphql.client.progress_bar import ProgressBar
 from dask_graphql.client.remote_data import sync_data
+from dask_graphql.client.schedules import Schedule
 from dask_graphql.client.submissions import SubmitOptions
 from dask_graphql.client.task_function import Task
 from dask_graphql.client.task_list import TaskList
@@ -196,6 +197,51 @@ class Client:
         with ProgressBar(len(handles)) as bar:
             for handle in self.as_completed(handles):
                 bar.ended(handle.last_state)
+
+    def schedules(self) -> list[Schedule]:
+        """The schedules of the caller's tenant, by name."""
+        return self._run(self._client.schedules())
+
+    def schedule(self, name: str) -> Schedule:
+        """One schedule of the caller's tenant."""
+        return self._run(self._client.schedule(name))
+
+    def set_schedule(
+        self,
+        name: str,
+        task: Task,
+        arguments: Mapping[str, Any] | None = None,
+        /,
+        *,
+        cron: str | None = None,
+        every_seconds: float | None = None,
+        time_zone: str = "UTC",
+        overlap: str = "SKIP",
+        catch_up_seconds: float | None = None,
+        priority: int = 0,
+        tags: Sequence[str] = (),
+        ttl_seconds: float | None = None,
+    ) -> Schedule:
+        """Sets a schedule: a new one, or in the place of the one with this name. Its ticks begin after now. Arguments
+        and errors as those of `AsyncClient.set_schedule`."""
+        return self._run(
+            self._client.set_schedule(
+                name, task, arguments, cron=cron, every_seconds=every_seconds, time_zone=time_zone, overlap=overlap,
+                catch_up_seconds=catch_up_seconds, priority=priority, tags=tags, ttl_seconds=ttl_seconds,
+            )
+        )  # fmt: skip
+
+    def pause_schedule(self, name: str) -> Schedule:
+        """Pauses a schedule: it submits nothing."""
+        return self._run(self._client.pause_schedule(name))
+
+    def resume_schedule(self, name: str) -> Schedule:
+        """Resumes a schedule, from now on."""
+        return self._run(self._client.resume_schedule(name))
+
+    def delete_schedule(self, name: str) -> None:
+        """Deletes a schedule; its tasks stay."""
+        self._run(self._client.delete_schedule(name))
 
     def as_completed(self, handles: Iterable[Handle]) -> Iterator[Handle]:
         """Yields each handle when its task ends, in whatever state; its `result` then returns without waiting."""

@@ -30,6 +30,7 @@ from graphql_api.schema.queries import make_query
 from graphql_api.schema.retry_task import retry_field
 from graphql_api.schema.run_field import run_field, run_name
 from graphql_api.schema.scalars import CONFIG
+from graphql_api.schema.schedule_mutations import schedule_fields
 from graphql_api.schema.strawberry_fields import set_signature
 from graphql_api.schema.stream_types import StreamType, StreamValue, make_task_item, stream_type
 from graphql_api.schema.submission_type import make_submission
@@ -155,6 +156,7 @@ def _assemble(
                 upload_field(),
                 *token_mutations(),
                 *webhook_mutations(),
+                *schedule_fields(submission),
             ],
         ),
         subscription=make_subscription(

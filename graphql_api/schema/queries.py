@@ -24,6 +24,7 @@ from graphql_api.schema.end_wait import TaskWait, end_wait
 from graphql_api.schema.failure_groups import FailureGroupType, failures
 from graphql_api.schema.node_interface import Node, read_task, read_tasks
 from graphql_api.schema.paging import checked_number, page_arguments
+from graphql_api.schema.schedule_types import ScheduleType, get_schedule, list_schedules
 from graphql_api.schema.stored_file import StoredFileType, find_file
 from graphql_api.schema.task_connection import TaskOrder, TaskPages
 from graphql_api.schema.task_filter_input import TaskFilterInput, to_task_filter
@@ -195,6 +196,13 @@ def make_query(task_class: type, connection_class: type) -> type:
         async def all_usage(self, info: ApiInfo, first: int | None = PAGE_LIMIT) -> list[UsageType] | None:
             return await all_usage(info.context.node, info.context.caller, checked_number(first, "first"))
 
+        schedules: list[ScheduleType] | None = strawberry.field(
+            resolver=list_schedules,
+            description="The schedules of the caller's tenant, by name; of all tenants for an admin.",
+        )
+        schedule: ScheduleType | None = strawberry.field(
+            resolver=get_schedule, description="A schedule of the caller's tenant."
+        )
         webhooks: list[WebhookType] | None = strawberry.field(
             resolver=list_webhooks,
             description="The webhooks of the caller's tenant, oldest first. Needs the scopes `submit` and `read`, as "

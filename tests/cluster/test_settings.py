@@ -232,6 +232,7 @@ EVERY: dict[str, tuple[str, Any]] = {
     "persisted_operations_only": ("true", True),
     "registered_document_bytes": ("0", 0),
     "wait_limit_seconds": ("5", 5.0),
+    "schedules_per_account": ("0", 0),
     "webhooks_per_account": ("0", 0),
     "webhook_networks": ("10.1.7.1/16, ::1", "10.1.0.0/16,::1/128"),
     "document_tokens": ("100", 100),

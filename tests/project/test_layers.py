@@ -11,7 +11,7 @@ from tests.places import PACKAGES, ROOT
 
 FLOORS: Final = (
     ("cluster.errors", "cluster.version", "cluster.redis_url", "cluster.attempt_errors"),
-    ("cluster.settings", "cluster.task_types"),
+    ("cluster.settings", "cluster.task_types", "cluster.schedules"),
     ("cluster.current_settings", "cluster.node_registry", "cluster.observability"),
     ("cluster.system",),
     ("cluster.store",),

@@ -144,6 +144,7 @@ def test_every_refusal_is_audited_but_those_that_concern_only_the_request() -> N
         "PERSISTED_OPERATION_NOT_FOUND",
         "RESULT_GONE",
         "RESULT_UNREADABLE",
+        "SCHEDULE_NOT_FOUND",
         "SERVICE_UNAVAILABLE",
         "TASK_NOT_FOUND",
         "WEBHOOK_NOT_FOUND",

@@ -29,6 +29,7 @@ export type ErrorCode =
   | "REFUSED"
   | "RESULT_GONE"
   | "RESULT_UNREADABLE"
+  | "SCHEDULE_NOT_FOUND"
   | "SERVICE_UNAVAILABLE"
   | "STORE_FULL"
   | "TASK_NOT_FOUND"

@@ -6,7 +6,9 @@ export const ACTIONS = {
   TOKEN_CREATED: "Created a token", TOKENS_REVOKED: "Revoked tokens", TENANT_SET: "Changed a tenant", TENANT_REMOVED: "Removed a tenant",
   TYPE_PAUSED: "Paused a task type", TYPE_RESUMED: "Resumed a task type", WORKER_DRAINED: "Retired a worker",
   WEBHOOK_CREATED: "Created a webhook", WEBHOOK_ENABLED: "Enabled a webhook", WEBHOOK_DELETED: "Deleted a webhook",
-  WEBHOOK_SECRET_ROTATED: "Renewed a webhook's secret", WEBHOOK_REDELIVERED: "Sent a webhook again", REFUSED: "Was refused",
+  WEBHOOK_SECRET_ROTATED: "Renewed a webhook's secret", WEBHOOK_REDELIVERED: "Sent a webhook again",
+  SCHEDULE_SET: "Set a schedule", SCHEDULE_DELETED: "Deleted a schedule", SCHEDULE_PAUSED: "Paused a schedule",
+  SCHEDULE_RESUMED: "Resumed a schedule", REFUSED: "Was refused",
 } as const;
 
 export type Action = keyof typeof ACTIONS;

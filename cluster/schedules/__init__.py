@@ -1,0 +1,1 @@
+"""Schedules: when a task is submitted by itself, and what became of that."""
