@@ -123,7 +123,7 @@ async def test_a_tick_that_cannot_be_submitted_is_tried_again_until_it_is_missed
     settings: Settings, store: Store
 ) -> None:
     await set_up(store, 2, catch_up_seconds=90)
-    async with running(settings, {}) as node:  # type: ignore[arg-type]
+    async with running(settings, Registry()) as node:
         await catch_up(node)
     schedule = await read_schedule(store, "", "often")
     assert schedule is not None
