@@ -38,6 +38,10 @@ class Keys:
         """The newest lines that a task has printed or logged."""
         return f"{self.shard(task_id)}:logs:{task_id}"
 
+    def children_key(self, task_id: str, submitted_at: int) -> str:
+        """The ids of the tasks that a run of a task has submitted, in their order."""
+        return f"{self.shard(task_id)}:children:{task_id}:{submitted_at}"
+
     def versions_key(self, name: str) -> str:
         """The versions of a task type that api nodes have served."""
         return f"{self.prefix}:versions:{name}"

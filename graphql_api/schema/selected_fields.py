@@ -10,7 +10,7 @@ from graphql_api.answer_size import current_answer
 
 READ_FIELDS: Final = (
     "input", "result", "output", "partial", "error", "worker", "logs", "attempts", "otherVersions", "waiting",
-    "message", "data",
+    "message", "data", "children", "childCount", "parents",
 )  # fmt: skip
 """The fields of a task that need the scope `read`, also where another scope lets a caller see the task."""
 

@@ -14,6 +14,7 @@ from cluster.store.record import Record, TaskState
 from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
 from graphql_api.schema.attempt_type import AttemptType, load_attempts
+from graphql_api.schema.families import load_child_count, load_children, load_parents
 from graphql_api.schema.log_lines import LogLineType, load_log
 from graphql_api.schema.node_interface import Node
 from graphql_api.schema.other_versions import load_other_versions
@@ -71,6 +72,27 @@ def make_task(output_union: Any) -> type:
         async def other_versions(self, info: ApiInfo) -> list[this]:  # type: ignore[valid-type]
             info.context.caller.require(Scope.READ)
             return [Task(record=record) for record in await load_other_versions(self.record, info)]
+
+        @strawberry.field(
+            description="The tasks that its latest run has submitted while it ran, in their order, at most 200 of "
+            "them: `first` from the one after `skip` others. Those whose records have expired are left out."
+        )
+        async def children(self, info: ApiInfo, first: int = 50, skip: int = 0) -> list[this]:  # type: ignore[valid-type]
+            info.context.caller.require(Scope.READ)
+            return [Task(record=record) for record in await load_children(self.record, info, first, skip)]
+
+        @strawberry.field(description="How many tasks its latest run has submitted while it ran.")
+        async def child_count(self, info: ApiInfo) -> int:
+            info.context.caller.require(Scope.READ)
+            return await load_child_count(self.record, info)
+
+        @strawberry.field(
+            description="The tasks that have submitted it while its latest run was open, at most 50 of them; one that "
+            "found its result already is not among them."
+        )
+        async def parents(self, info: ApiInfo) -> list[this]:  # type: ignore[valid-type]
+            info.context.caller.require(Scope.READ)
+            return [Task(record=record) for record in await load_parents(self.record, info)]
 
         @strawberry.field
         def state(self) -> TaskState:

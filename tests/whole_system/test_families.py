@@ -107,7 +107,7 @@ async def test_a_cancelled_parent_withdraws_its_wish_for_its_children_and_nobody
     assert family.runs_of_parts("cancelled") == {f"part cancelled {n}": 1 for n in range(3)}
 
 
-def test_a_child_has_the_tags_of_its_parent_which_is_its_submitter(family: Family) -> None:
+def test_a_child_has_the_tags_of_its_parent_which_is_its_submitter_and_both_show_each_other(family: Family) -> None:
     fields = "{ taskId }"
     query = f"""mutation($options: SubmitOptions) {{
         submitFamilySum(group: "heir", first: 0, count: 1, options: $options) {fields} }}"""
@@ -118,3 +118,9 @@ def test_a_child_has_the_tags_of_its_parent_which_is_its_submitter(family: Famil
     family.client.task(parent).result(timeout=30)
     found = family.ask("query($id: ID!) { task(taskId: $id) { tags submittedBy } }", id=child)["task"]
     assert found == {"tags": ["crew 7"], "submittedBy": f"task {parent}"}
+    shown = "childCount children { taskId state } parents { taskId }"
+    query = f"query($id: ID!) {{ task(taskId: $id) {{ {shown} }} }}"
+    assert family.ask(query, id=parent)["task"] == {
+        "childCount": 1, "children": [{"taskId": child, "state": "SUCCEEDED"}], "parents": [],
+    }  # fmt: skip
+    assert family.ask(query, id=child)["task"] == {"childCount": 0, "children": [], "parents": [{"taskId": parent}]}
