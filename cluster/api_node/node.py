@@ -145,7 +145,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
     node_id = uuid.uuid4().hex[:12]
     store = Store(settings)
     blobs = open_blob_store(settings.blob_store_url)
-    scheduler = SchedulerClient(settings, subscribe_to_load=True)
+    scheduler = SchedulerClient(settings, store, subscribe_to_load=True)
 
     def make_dispatcher(pool: str) -> Dispatcher:
         return Dispatcher(

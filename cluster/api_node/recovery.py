@@ -15,14 +15,13 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
-import orjson
-
 from cluster import attempt_errors
 from cluster.api_node.dispatcher import Dispatchable, Dispatches
 from cluster.api_node.leader_service import LeaderService
 from cluster.observability import metrics
 from cluster.observability.logs import log_context
 from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavailable
+from cluster.scheduling.scheduler_heartbeat import read_heartbeat
 from cluster.store.actor import Actor
 from cluster.store.async_store import Store
 from cluster.store.call_builder import CHECK_AFTER_SECONDS, milliseconds
@@ -180,8 +179,8 @@ class Recoverer(LeaderService):
         self._term = self.lease.term
 
     async def _current_epoch(self) -> str | None:
-        heartbeat = await self._store.command("GET", self._store.calls.scheduler_key)
-        return None if heartbeat is None else str(orjson.loads(heartbeat)["epoch"])
+        heartbeat = await read_heartbeat(self._store)
+        return None if heartbeat is None else heartbeat.epoch
 
     # A new scheduler --------------------------------------------------------------------------------------------------
 

@@ -66,8 +66,8 @@ class Controller:
     def __init__(self, settings: Settings, fleet: Fleet) -> None:
         self.settings = settings
         self.fleet = fleet
-        self.scheduler = SchedulerClient(settings)
         self.store = Store(settings)
+        self.scheduler = SchedulerClient(settings, self.store)
         # While Redis is unavailable no controller can prove that it is the only one, so none starts or stops workers.
         self.lease = LeaderLease(self.store, "controller", self.store.calls.controller_key, uuid.uuid4().hex)
         self._leading = False

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
 from distributed import SchedulerPlugin
 
 from cluster.observability import metrics
@@ -26,13 +25,13 @@ from cluster.scheduling.load_publisher import LoadPublisher
 from cluster.scheduling.loss_writer import LossWriter
 from cluster.scheduling.pools import RESOURCES, PoolQueues, pool_of
 from cluster.scheduling.queue_places import QueuePlaces
+from cluster.scheduling.scheduler_heartbeat import SchedulerHeartbeat, withdraw_heartbeat, write_heartbeat
 from cluster.scheduling.silent_workers import ROUND_SECONDS, SilentWorkers
 from cluster.scheduling.starting_workers import StartingWorkers
 from cluster.scheduling.worker_tallies import WorkerTallies
 from cluster.settings.pools import DEFAULT_POOL
 from cluster.store.async_store import Store
 from cluster.store.call_builder import milliseconds
-from cluster.store.script_calls import EPOCH_TTL_SECONDS
 from cluster.system.background import BackgroundLoop
 
 if TYPE_CHECKING:
@@ -51,10 +50,12 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
 
     name = "dask-graphql"
 
-    def __init__(self, scheduler: Scheduler, store: Store, pools: Collection[str] = ()) -> None:
+    def __init__(self, scheduler: Scheduler, store: Store, pools: Collection[str] = (), *, release: str = "") -> None:
         self.scheduler = scheduler
         self.store = store
         self.epoch = uuid.uuid4().hex
+        self._release = release
+        self._heartbeat_sent: SchedulerHeartbeat | None = None
         self.started_at = time.time()
         self.graphs = GraphProgress(store)
         self._demand = Demand()
@@ -94,6 +95,8 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
     async def close(self) -> None:
         for loop in self._loops:
             await loop.close()
+        if self._heartbeat_sent is not None:
+            await withdraw_heartbeat(self.store, self._heartbeat_sent)
         await self._losses.close()
         await self.store.close()
 
@@ -105,11 +108,11 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
         dask_internals.trim_key_cache()
         # Keys that could not be released at once, because Dask had not yet registered that their client wants them.
         dask_internals.release_keys(self.scheduler, self._demand.cancelled_keys())
-        heartbeat = orjson.dumps(
-            {"epoch": self.epoch, "address": self.scheduler.address, "started_at": milliseconds(self.started_at)}
+        self._heartbeat_sent = SchedulerHeartbeat(
+            self.epoch, self.scheduler.address, milliseconds(self.started_at), self._release
         )
         announced, self._announced = self._announced, False
-        await self.store.command("SET", calls.scheduler_key, heartbeat, "PX", milliseconds(EPOCH_TTL_SECONDS))
+        await write_heartbeat(self.store, self._heartbeat_sent)
         if not announced:
             await self.store.command("PUBLISH", calls.all_channel, "epoch")
         self._announced = True

@@ -1,4 +1,5 @@
-"""A node's connection to the Dask scheduler: one client, which is replaced when it has closed."""
+"""A node's connection to the Dask scheduler: one client, which is replaced when it has closed, or when another
+scheduler has taken over elsewhere."""
 
 from __future__ import annotations
 
@@ -9,10 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from cluster.errors import StoreUnavailable
 from cluster.observability import metrics
 from cluster.scheduling import dask_internals
 from cluster.scheduling.dask_config import configure_dask
+from cluster.scheduling.scheduler_heartbeat import read_heartbeat
 from cluster.settings import Settings
+from cluster.store.async_store import Store
 from cluster.system.background import BackgroundLoop
 from cluster.system.tls import check_certificates, dask_security, uses_tls
 
@@ -23,6 +27,11 @@ logger = logging.getLogger(__name__)
 
 CHECK_SECONDS: Final = 0.5
 """Interval at which the connection is checked."""
+CONNECT_SECONDS: Final = 5.0
+"""How long Dask tries to connect to one address."""
+TAKEOVER_SECONDS: Final = 10.0
+"""How long after the last heartbeat that was seen only another one counts: the next scheduler announces itself, and
+until then an attempt at an address that nobody answers would only keep this node from noticing it."""
 CALL_TIMEOUT_SECONDS: Final = 5.0
 """Timeout of a call: a scheduler that is stopped or unreachable must not block the caller."""
 LOAD_TOPIC: Final = "dask-graphql-load"
@@ -63,6 +72,8 @@ class SchedulerClient:
     """Keeps a Dask client connected in the background. Without a connection the node continues to work.
 
     Args:
+        store: where the scheduler's heartbeat is, whose address is tried before that of the settings; None for the
+            settings' alone.
         subscribe_to_load: receive the load that the scheduler publishes, up to some hundred times a second; for nodes
             that dispatch.
 
@@ -70,10 +81,15 @@ class SchedulerClient:
         SettingError: TLS is configured and a certificate is invalid.
     """
 
-    def __init__(self, settings: Settings, *, subscribe_to_load: bool = False) -> None:
+    def __init__(self, settings: Settings, store: Store | None = None, *, subscribe_to_load: bool = False) -> None:
         self._subscribe_to_load = subscribe_to_load
         self._settings = settings
+        self._store = store
         self._address = settings.scheduler
+        self._failed = ""
+        """The address at which the last attempt failed."""
+        self._announced_at = float("-inf")
+        """When a heartbeat was last seen."""
         if uses_tls(settings):
             check_certificates(settings)
         self.load = Load()
@@ -125,17 +141,47 @@ class SchedulerClient:
             # Importing distributed takes half a second; an api node starts to serve before that is done.
             await asyncio.to_thread(configure_dask, Path(self._settings.data_dir).absolute() / "scratch")
             self._dask_configured = True
+        announced = await self._announced_address()
         if self._client is not None and self._client.status in ("closing", "closed"):
             self._client = None
+        if self._client is not None and self._has_moved(announced):
+            # Dask's client would try the address that it knows for five seconds, or hang on a frozen scheduler.
+            logger.info("the scheduler has moved from %s to %s", self._address, announced)
+            client, self._client = self._client, None
+            await _close(client)
         try:
             if self._client is None:
-                await self._connect()
+                if announced or time.monotonic() - self._announced_at > TAKEOVER_SECONDS:
+                    self._address = self._next_address(announced)
+                    await self._connect()
             elif self.connected and dask_internals.connection_of(self._client) is not self._configured_connection:
                 # Dask's client has reconnected by itself, perhaps to another scheduler.
                 self._configure_connection(self._client)
                 logger.info("connected to the scheduler at %s again", self._address)
         finally:
             self.disconnected_since = None if self.connected else self.disconnected_since or time.time()
+
+    async def _announced_address(self) -> str:
+        """The address that the running scheduler has written to Redis; empty if it is not known."""
+        try:
+            heartbeat = await read_heartbeat(self._store) if self._store else None
+        except StoreUnavailable as error:
+            logger.debug("the scheduler's heartbeat is unknown: %s", error)
+            return ""
+        if heartbeat is None:
+            return ""
+        self._announced_at = time.monotonic()
+        return heartbeat.address
+
+    def _has_moved(self, announced: str) -> bool:
+        """Whether another scheduler has taken over. One whose own address cannot be reached from here is used by that
+        of the settings, as long as it answers."""
+        reached = self._address if self.connected else ""
+        return announced not in ("", self._address) and reached != self._settings.scheduler
+
+    def _next_address(self, announced: str) -> str:
+        """The announced address; after a failure there, that of the settings, and so on in turn."""
+        return announced if announced and announced != self._failed else self._settings.scheduler
 
     async def _connect(self) -> None:
         import distributed
@@ -144,7 +190,7 @@ class SchedulerClient:
             self._address,
             asynchronous=True,
             set_as_default=False,
-            timeout="5s",
+            timeout=CONNECT_SECONDS,
             name="dask-graphql",
             security=dask_security(self._settings),
         )
@@ -156,8 +202,9 @@ class SchedulerClient:
             if not isinstance(error, (OSError, TimeoutError)):
                 raise
             logger.debug("no scheduler at %s: %s", self._address, error)
+            self._failed = self._address
             return
-        self._client = client
+        self._client, self._failed = client, ""
         logger.info("connected to the scheduler at %s", self._address)
 
     def _configure_connection(self, client: Client) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cluster.settings.declaration import SettingsGroup, setting
-from cluster.settings.parsers import boolean, host_and_port, optional, scheduler_address
+from cluster.settings.parsers import boolean, host_and_port, matching, optional, scheduler_address
 
 
 @dataclass(frozen=True)
@@ -15,10 +15,17 @@ class SchedulerSettings(SettingsGroup):
     scheduler: str = setting(
         "tcp://127.0.0.1:8786",
         scheduler_address,
-        "Address at which api nodes, workers and the controller reach the Dask scheduler.",
+        "Address at which api nodes, workers and the controller reach the Dask scheduler, where the address that it "
+        "writes to Redis is not known or not reachable.",
     )
     scheduler_listen: str = setting(
         "", optional(scheduler_address), "Address on which the scheduler listens, if it differs from SCHEDULER."
+    )
+    release: str = setting(
+        "",
+        optional(matching(r"[A-Za-z0-9_.:/-]{1,200}", "1 to 200 letters, digits and `_.:/-`")),
+        "Name of what is deployed, such as the tag of the images. When the scheduler is replaced, workers stay if the "
+        "new one has the same name, and end if it has another.",
     )
     tls_ca: str = setting("", str, "With a tls:// scheduler: the authority's certificate, a PEM file or its text.")
     tls_cert: str = setting("", str, "With a tls:// scheduler: this node's certificate, a PEM file or its text.")

@@ -103,8 +103,13 @@ class Keys:
 
     @property
     def scheduler_key(self) -> str:
-        """The running scheduler's epoch and address."""
+        """The running scheduler's epoch, address and release."""
         return f"{self.prefix}:scheduler"
+
+    @property
+    def scheduler_lease_key(self) -> str:
+        """The lease of the scheduler that serves; others wait for it."""
+        return f"{self.prefix}:scheduler_lease"
 
     @property
     def recoverer_key(self) -> str:

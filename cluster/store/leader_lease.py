@@ -94,7 +94,7 @@ class LeaderLease:
         self._seconds = seconds
         self._clock = clock
         self._held_until = float("-inf")
-        self._acquired = asyncio.Event()
+        self._acquired, self._taken = asyncio.Event(), asyncio.Event()
         self.loop = BackgroundLoop(f"{service} lease", self.renew, pause_seconds=RENEW_SECONDS)
 
     @property
@@ -107,6 +107,10 @@ class LeaderLease:
         while not self.held:
             self._acquired.clear()
             await self._acquired.wait()
+
+    async def taken(self) -> None:
+        """Returns once another candidate was seen to hold the lease."""
+        await self._taken.wait()
 
     def start(self) -> None:
         """Starts to take and renew the lease."""
@@ -135,5 +139,4 @@ class LeaderLease:
             logger.info("another node has taken over: %s", self._service)
         self._held_until = asked_at + self._seconds if held else float("-inf")
         self.held_elsewhere = not held
-        if held:
-            self._acquired.set()
+        (self._acquired if held else self._taken).set()

@@ -1,6 +1,7 @@
 """The worker node: a stock Dask worker under a nanny. This is the nanny's process; `preload.py` runs in the worker's.
 
-If a task takes its worker process down, the nanny starts a new one within two seconds. The watchdog runs here too.
+If a task takes its worker process down, the nanny starts a new one within two seconds. The watchdog runs here too. When
+the scheduler is replaced, the node stays and joins the next one: no machine or container has to start for that.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -26,13 +28,13 @@ from cluster.scheduling.starting_workers import REPORT_SECONDS
 from cluster.settings import Settings, remove_secrets
 from cluster.store.async_store import Store
 from cluster.system.background import BackgroundLoop
-from cluster.system.bind_address import own_address
 from cluster.system.ecs_metadata import current_ecs_task, random_worker_name, worker_name
 from cluster.system.tls import dask_security
 from cluster.worker.attempt_table import AttemptTable, failure_path, table_path
 from cluster.worker.descendants import Descendants
 from cluster.worker.drain import drain
 from cluster.worker.process_health import MEMORY_CHECK_SECONDS
+from cluster.worker.scheduler_route import SchedulerRoute, find_scheduler, heartbeat_or_none, next_scheduler
 from cluster.worker.watchdog import CHECK_SECONDS, Watchdog
 from cluster.worker.worker_process import WorkerProcess
 
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+REJOIN_SECONDS: Final = 60.0
+"""How long a worker whose scheduler is gone waits for the next one; then its platform starts another."""
 KILL_RETRY_SECONDS: Final = 0.05
 SCHEDULER_HEARTBEAT_SECONDS: Final = 5.0
 """How often the nanny's process tells the scheduler that the worker process is alive."""
@@ -52,10 +56,11 @@ kills one."""
 
 
 async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | None = None) -> None:
-    """Runs one worker until `stop` is set or its scheduler is gone.
+    """Runs one worker until `stop` is set, or its scheduler is gone and no other one of its release comes.
 
-    Workers do not reconnect to a restarted scheduler (distributed issue 6391): the process that started this one starts
-    a new one. This process is the nanny's. It imports no task modules, so only the worker process pays their memory.
+    Workers do not reconnect to a restarted scheduler (distributed issue 6391): here each scheduler gets a nanny and a
+    worker process of its own, under the same name. This process is the nannies'. It imports no task modules, so only
+    the worker process pays their memory.
 
     Raises:
         RegistryError: the worker process cannot import a task module; the message names it.
@@ -68,12 +73,42 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
     ecs = await asyncio.to_thread(current_ecs_task)
     name = name or (worker_name(ecs.arn) if ecs else random_worker_name())
     set_up_logging(settings, "worker", name)
-    host = await own_address(settings)
-    path = table_path(settings, name)
-    table = AttemptTable(path, create=True)
     store = Store(settings)
     try:
-        nanny, memory_share = _nanny(settings, name, host, ecs.memory_bytes if ecs else None, scratch)
+        while True:
+            route = await find_scheduler(settings, store)
+            # Its own processes are given this address too.
+            served = replace(settings, scheduler=route.scheduler)
+            epoch = await _serve(served, route, stop, store, descendants, name, ecs.memory_bytes if ecs else None)
+            if stop.is_set() or not await next_scheduler(store, epoch, settings.release, stop, REJOIN_SECONDS):
+                return
+            logger.info("worker %s joins the next scheduler", name)
+    finally:
+        await store.close()
+
+
+async def _serve(
+    settings: Settings,
+    route: SchedulerRoute,
+    stop: asyncio.Event,
+    store: Store,
+    descendants: Descendants,
+    name: str,
+    task_bytes: int | None,
+) -> str:
+    """Serves one scheduler until `stop` is set or the scheduler is gone; returns its epoch, empty if that is unknown.
+
+    Args:
+        task_bytes: memory of the ECS task; None if it is not known.
+
+    Raises:
+        RegistryError: the worker process cannot import a task module.
+    """
+    path = table_path(settings, name)
+    table = AttemptTable(path, create=True)
+    try:
+        scratch = Path(settings.data_dir).absolute() / "scratch"
+        nanny, memory_share = _nanny(settings, name, route.host, task_bytes, scratch)
         try:
             process = WorkerProcess(
                 name,
@@ -86,7 +121,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
             watchdog = Watchdog(store, table, descendants, process)
             if not await _start(nanny, stop, path, partial(_report_starting, settings, name)):
                 await watchdog.requeue_before_exit(table.entries(table.owner))
-                return
+                return ""
             logger.info("worker %s serves %s", nanny.worker_address, settings.scheduler)
             dask_internals.on_worker_exit(nanny, watchdog.exits.process_ended)
             set_release(nanny, watchdog.end_process)
@@ -103,6 +138,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
                 loop.start()
             gone = asyncio.create_task(nanny.finished())
             stopping = asyncio.create_task(stop.wait())
+            heartbeat = None if route.epoch else await heartbeat_or_none(store)
             await asyncio.wait({gone, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if stopping.done() and not gone.done():
                 await drain(nanny, table, watchdog, settings.drain_seconds)
@@ -114,6 +150,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
             with suppress(StoreUnavailable):
                 # Attempts that were lost with the scheduler, for example: the recoverer would find them only later.
                 await watchdog.exits.report()
+            return heartbeat.epoch if heartbeat else route.epoch
         finally:
             await nanny.close(timeout=5)
     finally:
@@ -121,12 +158,9 @@ async def run_worker(settings: Settings, stop: asyncio.Event, *, name: str | Non
         descendants.kill_orphans()
         path.unlink(missing_ok=True)
         failure_path(path).unlink(missing_ok=True)
-        await store.close()
 
 
-def _nanny(
-    settings: Settings, name: str, host: str | None, task_bytes: int | None, scratch: Path
-) -> tuple[Nanny, float]:
+def _nanny(settings: Settings, name: str, host: str, task_bytes: int | None, scratch: Path) -> tuple[Nanny, float]:
     """The nanny, and the share of memory at which the worker process is killed: by the watchdog, which reports why."""
     import dask
     from distributed import Nanny
