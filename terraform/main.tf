@@ -97,8 +97,15 @@ locals {
     LOG_FORMAT = "json"
   })
 
+  # The compute plane (scheduler, workers, controller) has images of its own tag, so that an update of the api alone does
+  # not replace it.
+  compute_image_tag = coalesce(var.compute_image_tag, var.image_tag)
+
+  # Workers join a new scheduler of the same release only: with the same image and the same settings.
+  release = { RELEASE = "${local.compute_image_tag}-${substr(sha256(jsonencode(local.environment)), 0, 12)}" }
+
   common = {
-    image_tag          = var.image_tag
+    image_tag          = local.compute_image_tag
     architecture       = var.architecture
     log_retention_days = var.log_retention_days
     environment        = local.environment
@@ -140,7 +147,7 @@ module "api_node" {
   source     = "./modules/node"
   name       = var.name
   node       = "api"
-  common     = local.common
+  common     = merge(local.common, { image_tag = var.image_tag })
   repository = module.images.repositories["api"]
   cpu        = var.api_cpu
   memory_mib = var.api_memory_mib
@@ -191,9 +198,9 @@ module "scheduler_node" {
   cpu        = var.scheduler_cpu
   memory_mib = var.scheduler_memory_mib
   ports      = [local.scheduler_port]
-  environment = {
+  environment = merge(local.release, {
     SCHEDULER_LISTEN = "tls://0.0.0.0:${local.scheduler_port}"
-  }
+  })
 }
 
 module "scheduler" {
@@ -202,8 +209,6 @@ module "scheduler" {
   task_definition_arn = module.scheduler_node.task_definition_arn
   placement           = merge(local.placement, { security_group_id = module.network.security_group_ids["scheduler"] })
   registry_arns       = [module.cluster.scheduler_registry_arn]
-  # Never two: workers would be split between them.
-  overlap = false
 }
 
 # A task definition without a service: the controller starts and stops workers, and they are in no state of Terraform's.
@@ -217,6 +222,7 @@ module "worker" {
   memory_mib            = var.worker_memory_mib
   ephemeral_storage_gib = var.worker_storage_gib
   launch_type           = var.ec2_capacity == null ? "FARGATE" : "EC2"
+  environment           = local.release
   # The most that Fargate allows, and what Spot leaves after its notice.
   stop_timeout_seconds = 120
   policies             = { results = data.aws_iam_policy_document.worker.json }
@@ -257,8 +263,6 @@ module "controller" {
   node                = "controller"
   task_definition_arn = module.controller_node.task_definition_arn
   placement           = merge(local.placement, { security_group_id = module.network.security_group_ids["controller"] })
-  # While a new one starts, the old one still replaces workers.
-  overlap = true
 }
 
 module "observability" {

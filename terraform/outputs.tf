@@ -23,8 +23,13 @@ output "name" {
 }
 
 output "image_tag" {
-  description = "Tag of the running images."
+  description = "Tag of the running images of the api."
   value       = var.image_tag
+}
+
+output "compute_image_tag" {
+  description = "Tag of the running images of scheduler, workers and controller."
+  value       = local.compute_image_tag
 }
 
 output "architecture" {

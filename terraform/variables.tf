@@ -53,6 +53,16 @@ variable "image_tag" {
   }
 }
 
+variable "compute_image_tag" {
+  type        = string
+  description = "Tag of the images of scheduler, workers and controller; empty: `image_tag`. `deploy.py deploy --api-only` keeps it."
+  default     = ""
+  validation {
+    condition     = var.compute_image_tag == "" || can(regex("^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$", var.compute_image_tag)) && var.compute_image_tag != "latest"
+    error_message = "compute_image_tag: empty, or as image_tag."
+  }
+}
+
 variable "task_modules" {
   type        = list(string)
   description = "Importable modules with @task functions; the images must contain them."

@@ -2,6 +2,7 @@
 """Deploys the system to AWS and removes it again. Terraform (terraform/) does everything in between.
 
     scripts/aws/deploy.py deploy --tag v1     images, secrets, apply, wait: the first time and for every update
+    scripts/aws/deploy.py deploy --tag v2 --api-only     replaces the api nodes alone
     scripts/aws/deploy.py images --tag v1     builds and pushes the four images
     scripts/aws/deploy.py secrets             writes missing secrets; --rotate redis|tls replaces one
     scripts/aws/deploy.py wait                waits until every service is steady
@@ -24,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -32,7 +33,7 @@ from typing import Any, Final
 import boto3
 from botocore.exceptions import ClientError
 from rollouts import rollout_of
-from terraform_plan import losses, summary
+from terraform_plan import losses, replaced_nodes, summary
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 TERRAFORM: Final = Path(os.environ.get("TERRAFORM_DIR", ROOT / "terraform"))
@@ -42,6 +43,7 @@ BEFORE_NODES: Final = ("module.images", "module.redis", "module.cluster.aws_secr
 DEMANDED: Final = "DEMANDED"
 """Stage of the secret's version whose token Redis requires."""
 IMAGE_TAG: Final = "TF_VAR_image_tag"
+COMPUTE_IMAGE_TAG: Final = "TF_VAR_compute_image_tag"
 WAIT_SECONDS: Final = 1_200.0
 LOG_SECONDS: Final = 60.0
 POLL_SECONDS: Final = float(os.environ.get("DEPLOY_POLL_SECONDS", "5"))
@@ -61,11 +63,11 @@ def terraform(*arguments: str) -> None:
     run("terraform", f"-chdir={TERRAFORM}", *arguments)
 
 
-def apply(approved: bool, may_lose_data: bool, *options: str) -> None:
+def apply(approved: bool, may_lose_data: bool, *options: str, api_only: bool = False) -> None:
     """Plans, shows the plan, and carries out exactly that one.
 
     Raises:
-        Failed: it would delete or replace what holds data, or was not approved.
+        Failed: it would delete or replace what holds data, or, with `api_only`, another node, or was not approved.
     """
     with tempfile.TemporaryDirectory() as folder:
         plan = f"{folder}/plan"
@@ -78,6 +80,11 @@ def apply(approved: bool, may_lose_data: bool, *options: str) -> None:
             raise Failed(
                 "this plan loses data, so nothing was applied:\n  " + "\n  ".join(lost) + "\nFind out what was changed "
                 "(docs/aws.md, Restore Redis). If it is meant: --allow-data-loss"
+            )
+        if api_only and (nodes := replaced_nodes(read)):
+            raise Failed(
+                f"this plan replaces more than the api, so nothing was applied: {', '.join(nodes)}. A variable has "
+                "changed that they depend on: deploy without --api-only"
             )
         if not approved and not confirmed(f"Apply this plan ({summary(read)})? Only 'yes' applies it: "):
             raise Failed("nothing was applied")
@@ -117,10 +124,10 @@ def waited(what: str) -> Iterator[None]:
 # Images ---------------------------------------------------------------------------------------------------------------
 
 
-def push_images(found: dict[str, Any], tag: str, build_arguments: list[str]) -> None:
+def push_images(found: dict[str, Any], tag: str, build_arguments: list[str], nodes: Sequence[str] = NODES) -> None:
     """Builds and pushes the images that their repositories lack: a tag never changes its image."""
     ecr = client("ecr", found)
-    missing = [node for node in NODES if not has_image(ecr, f"{found['name']}/{node}", tag)]
+    missing = [node for node in nodes if not has_image(ecr, f"{found['name']}/{node}", tag)]
     if not missing:
         print(f"all images already have the tag {tag}")
         return
@@ -389,18 +396,24 @@ def deregister_task_definitions(found: dict[str, Any]) -> None:
 # Commands -------------------------------------------------------------------------------------------------------------
 
 
-def deploy(tag: str, build_arguments: list[str], approved: bool, may_lose_data: bool, skip_images: bool) -> None:
+def deploy(
+    tag: str, build_arguments: list[str], approved: bool, may_lose_data: bool, skip_images: bool, api_only: bool
+) -> None:
     os.environ.update({IMAGE_TAG: tag})
     terraform("init", "-input=false")
     found = outputs()
+    if api_only:
+        if "compute_image_tag" not in found:
+            raise Failed("--api-only is for a system that runs: deploy all of it first")
+        os.environ.update({COMPUTE_IMAGE_TAG: found["compute_image_tag"]})
     if "repositories" not in found or "dask_tls_secret_arn" not in found:
         apply(approved, may_lose_data, *(f"-target={target}" for target in BEFORE_NODES))
         # A targeted apply writes the outputs of the resources that exist.
         found = outputs()
     if not skip_images:
-        push_images(found, tag, build_arguments)
+        push_images(found, tag, build_arguments, NODES[:1] if api_only else NODES)
     write_secrets(found, None)
-    apply(approved, may_lose_data)
+    apply(approved, may_lose_data, api_only=api_only)
     found = outputs()
     wait_for_services(found)
     require_token(found)
@@ -432,6 +445,11 @@ def main() -> None:
     commands.choices["deploy"].add_argument(
         "--skip-images", action="store_true", help="the images were pushed elsewhere"
     )
+    commands.choices["deploy"].add_argument(
+        "--api-only",
+        action="store_true",
+        help="replace the api nodes alone: for changes that concern no task; work that runs goes on",
+    )
     commands.add_parser("secrets").add_argument("--rotate", choices=["redis", "tls"])
     commands.add_parser("wait")
     commands.choices["deploy"].add_argument(
@@ -450,7 +468,7 @@ def main() -> None:
     approve = ["-auto-approve"] if getattr(given, "yes", False) else []
     try:
         if given.command == "deploy":
-            deploy(given.tag, given.build_arg, given.yes, given.allow_data_loss, given.skip_images)
+            deploy(given.tag, given.build_arg, given.yes, given.allow_data_loss, given.skip_images, given.api_only)
         elif given.command == "images":
             push_images(outputs(), given.tag, given.build_arg)
         elif given.command == "secrets":

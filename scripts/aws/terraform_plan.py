@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 KEEPS_DATA: Final = ("aws_elasticache_replication_group", "aws_s3_bucket", "aws_secretsmanager_secret")
 """Types of resources whose contents are nowhere else."""
+NODE: Final = r".*module\.(\w+?)(?:_node)?\.aws_ecs_task_definition\.this"
+"""Address of a node's task definition (terraform/main.tf)."""
 
 
 def changes_of(plan: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -28,6 +31,12 @@ def losses(plan: Mapping[str, Any]) -> list[str]:
         what = "replaced" if "create" in actions else "destroyed"
         found.append(f"{address} would be {what}" + (f", because of {why}" if why else ""))
     return found
+
+
+def replaced_nodes(plan: Mapping[str, Any]) -> list[str]:
+    """The nodes beside the api whose task definition a plan changes: they would be replaced."""
+    found = (re.fullmatch(NODE, address) for address, _ in changes_of(plan))
+    return sorted({match[1] for match in found if match and match[1] != "api"})
 
 
 def summary(plan: Mapping[str, Any]) -> str:

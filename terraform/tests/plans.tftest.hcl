@@ -42,6 +42,18 @@ run "defaults" {
   }
 }
 
+run "an_update_of_the_api_alone" {
+  command = plan
+  variables {
+    image_tag         = "v2"
+    compute_image_tag = "v1"
+  }
+  assert {
+    condition     = local.compute_image_tag == "v1" && local.common.image_tag == "v1"
+    error_message = "Scheduler, workers and controller keep their images."
+  }
+}
+
 run "a_domain" {
   command = plan
   variables {

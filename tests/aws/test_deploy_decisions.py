@@ -89,6 +89,21 @@ def service(*deployments: dict[str, Any], running: int = 2, events: tuple[str, .
     }  # fmt: skip
 
 
+def test_a_plan_says_which_nodes_beside_the_api_it_would_replace() -> None:
+    def change(address: str, *actions: str) -> dict[str, Any]:
+        return {"address": address, "type": "", "change": {"actions": list(actions)}}
+
+    definition = "aws_ecs_task_definition.this"
+    changes = [
+        change(f"module.api_node.{definition}", "create", "delete"),
+        change("module.api.aws_ecs_service.this", "update"),
+        change(f"module.controller_node.{definition}", "no-op"),
+    ]
+    assert terraform_plan.replaced_nodes({"resource_changes": changes}) == []
+    changes += [change(f"module.{name}.{definition}", "create", "delete") for name in ("scheduler_node", "worker")]
+    assert terraform_plan.replaced_nodes({"resource_changes": changes}) == ["scheduler", "worker"]
+
+
 def deployment(revision: str, state: str, reason: str = "", status: str = "PRIMARY") -> dict[str, Any]:
     return {"status": status, "taskDefinition": revision, "rolloutState": state, "rolloutStateReason": reason}
 

@@ -185,6 +185,13 @@ def test_a_new_image_tag_touches_only_task_definitions_and_services(deployment: 
         assert touched[f"module.{node}.aws_ecs_service.this"] == ["update"]
 
 
+def test_an_update_of_the_api_alone_leaves_the_compute_plane_as_it_is(deployment: Deployment) -> None:
+    plan = deployment.terraform.with_variables(image_tag="v2", compute_image_tag="v1").plan()
+    touched = {c["address"]: c["change"]["actions"] for c in plan["resource_changes"]}
+    changed = {address for address, actions in touched.items() if actions not in (["no-op"], ["read"])}
+    assert changed == {"module.api_node.aws_ecs_task_definition.this", "module.api.aws_ecs_service.this"}
+
+
 def test_a_plan_that_loses_redis_is_refused(deployment: Deployment) -> None:
     said = deployment.refused("deploy", "--tag", "v1", "--skip-images", "--yes", redis_engine="redis")
     assert "loses data, so nothing was applied" in said

@@ -1,4 +1,4 @@
-# A node of which there is exactly one: the scheduler, the controller.
+# A node of which exactly one acts: the scheduler, the controller.
 
 resource "aws_ecs_service" "this" {
   name             = var.node
@@ -7,9 +7,10 @@ resource "aws_ecs_service" "this" {
   launch_type      = "FARGATE"
   platform_version = "1.4.0"
   # Owned here: an apply brings one back that someone scaled away.
-  desired_count                      = 1
-  deployment_minimum_healthy_percent = var.overlap ? 100 : 0
-  deployment_maximum_percent         = var.overlap ? 200 : 100
+  desired_count = 1
+  # The new one starts before the old one stops. A lease in Redis lets one of them act.
+  deployment_minimum_healthy_percent = 100
+  deployment_maximum_percent         = 200
   enable_ecs_managed_tags            = true
   propagate_tags                     = "SERVICE"
 

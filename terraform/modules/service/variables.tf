@@ -18,11 +18,6 @@ variable "placement" {
   description = "Where the node runs: the ECS cluster, subnets and security group, and whether it gets a public address."
 }
 
-variable "overlap" {
-  type        = bool
-  description = "Whether the new node may start before the old one has stopped."
-}
-
 variable "registry_arns" {
   type        = list(string)
   description = "Cloud Map service in which the node is registered, if any."
