@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 import sys
-import tempfile
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-TIMEOUT_SECONDS = 3.0
+TIMEOUT_SECONDS = 2.0
+STALE_SECONDS = 90.0
+"""How long a node may give no sign of life: it gives one a second, and a round of the controller takes up to 60 s."""
+BUSY_SECONDS = 900.0
+SAMPLE_SECONDS = 1.0
+BUSY_SHARE = 0.05
+"""Part of a CPU that a busy node uses at least, also on a quarter of one."""
 ESTABLISHED = "01"
 """State of a connection in /proc/net/tcp (include/net/tcp_states.h in Linux)."""
 
@@ -30,54 +35,48 @@ def loopback(host: str) -> str:
 
 
 def api() -> None:
-    """/healthz responds. Not /readyz: an api node must not be replaced because Redis is unavailable."""
-    address = loopback(setting("HOST", "127.0.0.1")), int(setting("PORT", "8000"))
-    with socket.create_connection(address, TIMEOUT_SECONDS) as connection:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        status = connection.recv(64).split(b"\r\n")[0].decode("latin-1")
+    """/healthz responds, or its event loop is busy. Not /readyz: an api node must not be replaced because Redis is
+    unavailable."""
+    try:
+        status = status_of_healthz()
+    except TimeoutError:
+        alive("api")
+        return
     if " 200 " not in status:
         raise OSError(f"/healthz returned {status!r}")
 
 
+def status_of_healthz() -> str:
+    address = loopback(setting("HOST", "127.0.0.1")), int(setting("PORT", "8000"))
+    with socket.create_connection(address, TIMEOUT_SECONDS) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        return connection.recv(64).split(b"\r\n")[0].decode("latin-1")
+
+
 def scheduler() -> None:
-    """Its event loop responds. Dask sends a greeting to each connection. Sending it back ends the handshake as a peer
-    would; a bare disconnect would be logged each time."""
-    address = urlsplit(setting("SCHEDULER_LISTEN", "") or setting("SCHEDULER", "tcp://127.0.0.1:8786"))
-    peer = loopback(address.hostname or "127.0.0.1"), address.port or 8786
-    with socket.create_connection(peer, TIMEOUT_SECONDS) as plain, secured(plain, address.scheme) as connection:
-        (length,) = struct.unpack("<Q", received(connection, 8))
-        connection.sendall(struct.pack("<Q", length) + received(connection, length))
+    """Its event loop runs, or is busy; also while another scheduler serves and this one waits for its turn."""
+    alive("scheduler")
 
 
-def secured(connection: socket.socket, scheme: str) -> socket.socket:
-    """The connection, under TLS if the scheduler uses it, with the system's certificate as a node presents it."""
-    if scheme != "tls":
-        return connection
-    import ssl
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False  # like Dask: names in certificates are not checked
-    with tempfile.TemporaryDirectory() as folder:
-        paths = []
-        for name in ("TLS_CA", "TLS_CERT", "TLS_KEY"):
-            value = setting(name, "")
-            paths.append(Path(folder) / name if value.startswith("-----BEGIN") else Path(value))
-            if paths[-1].parent == Path(folder):
-                paths[-1].touch(mode=0o600)
-                paths[-1].write_text(value)
-        context.load_verify_locations(paths[0])
-        context.load_cert_chain(paths[1], paths[2])
-    return context.wrap_socket(connection)
+def alive(role: str) -> None:
+    """The node has touched its file lately (cluster/system/liveness.py). One that has not may be busy, for example with
+    a large graph: it is healthy for BUSY_SECONDS as long as it uses the CPU. One that hangs uses none."""
+    file = Path(setting("DATA_DIR", ".data")) / f"alive-{role}-{socket.gethostname()}"
+    age = time.time() - file.stat().st_mtime
+    if age < STALE_SECONDS:
+        return
+    process = int(file.read_text())
+    before = cpu_ticks(process)
+    time.sleep(SAMPLE_SECONDS)
+    used = (cpu_ticks(process) - before) / os.sysconf("SC_CLK_TCK") / SAMPLE_SECONDS
+    if age > BUSY_SECONDS or used < BUSY_SHARE:
+        raise OSError(f"no sign of life for {age:.0f} s, and it uses {used:.0%} of a CPU")
 
 
-def received(connection: socket.socket, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        part = connection.recv(count - len(data))
-        if not part:
-            raise OSError("the scheduler closed the connection before its greeting")
-        data += part
-    return data
+def cpu_ticks(process: int) -> int:
+    """The CPU time of a process so far: utime and stime of proc(5)."""
+    user, system = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return int(user) + int(system)
 
 
 def worker() -> None:
@@ -94,10 +93,8 @@ def worker() -> None:
 
 
 def controller() -> None:
-    """Its process runs. It serves no port, and must not be replaced because the scheduler is unavailable."""
-    state = Path("/proc/1/stat").read_text().rpartition(")")[2].split()[0]
-    if state in "TZX":
-        raise OSError(f"the process is in state {state}")
+    """Its loop goes round, also while Redis, the scheduler or ECS are unavailable."""
+    alive("controller")
 
 
 if __name__ == "__main__":

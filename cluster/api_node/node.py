@@ -49,6 +49,7 @@ from cluster.store.async_store import Store
 from cluster.store.blob_store import BlobStore
 from cluster.store.blob_url import open_blob_store
 from cluster.system.background import BackgroundLoop
+from cluster.system.liveness import liveness_loop
 from cluster.task_types.registry import Registry
 
 logger = logging.getLogger(__name__)
@@ -204,7 +205,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         *deliveries.loops,
         paused_types.loop, recalls.loop, *slot_claimer.loops, *recoverer.loops, *pruner.loops, *blob_deleter.loops,
         webhooks.table.loop, *webhook_deliverer.loops, *history_keeper.loops, *schedule_runner.loops,
-        served_versions.loop,
+        served_versions.loop, liveness_loop(settings, "api"),
     ]  # fmt: skip
     return Node(
         node_id=node_id,

@@ -29,6 +29,7 @@ from cluster.store.call_builder import milliseconds
 from cluster.store.drains import drop_drains, requested_drains
 from cluster.store.leader_lease import LeaderLease
 from cluster.system.background import BackgroundLoop
+from cluster.system.liveness import Liveness
 from cluster.system.tls import certificate_days_left, uses_tls
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class Controller:
         self.scheduler = SchedulerClient(settings, self.store)
         # While Redis is unavailable no controller can prove that it is the only one, so none starts or stops workers.
         self.lease = LeaderLease(self.store, "controller", self.store.calls.controller_key, uuid.uuid4().hex)
+        self._liveness = Liveness(settings, "controller")
         self._leading = False
         self._pools = self._new_pools()
         self._costs = CostLedger(self.store)
@@ -95,6 +97,7 @@ class Controller:
 
     async def round(self) -> None:
         """One round of the loop: reconciles the fleet if this controller leads."""
+        self._liveness.beat()
         if await self.leads():
             await self.reconcile()
         elif self.lease.held_elsewhere:

@@ -24,6 +24,7 @@ from cluster.settings import Settings, load_settings
 from cluster.store.async_store import Store
 from cluster.store.leader_lease import LeaderLease, Lease
 from cluster.system import gc_tuning
+from cluster.system.liveness import liveness_loop
 from cluster.system.tls import check_scheduler_address, dask_security
 
 if TYPE_CHECKING:
@@ -67,10 +68,13 @@ async def run_scheduler(settings: Settings, stop: asyncio.Event) -> None:
     # A node that starts again on its machine and port needs not wait for itself: the other is dead, or has the port.
     holder = f"{socket.gethostname()} {settings.scheduler_bind}"
     lease = LeaderLease(store, "scheduling", store.calls.scheduler_lease_key, holder, seconds=LEASE_SECONDS)
+    liveness = liveness_loop(settings, "scheduler")
+    liveness.start()
     try:
         if await wait_for_turn(lease.lease, stop):
             await _serve(settings, lease, stop)
     finally:
+        await liveness.close()
         await lease.close()
         await store.close()
 

@@ -33,7 +33,8 @@ resource "aws_lb_target_group" "this" {
     interval            = 10
     timeout             = 5
     healthy_threshold   = 2
-    unhealthy_threshold = 3
+    # A minute: a node that reads a large request answers later, and replacing it would end what its clients wait for.
+    unhealthy_threshold = 6
   }
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import ssl
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import pytest
 from distributed import Client, Security
 
 from cluster.errors import SettingError
-from cluster.settings import Settings, load_settings, variable_of
+from cluster.settings import Settings, load_settings
 from cluster.system.tls import (
     FILES,
     certificate_days_left,
@@ -204,38 +203,6 @@ async def talk(host: str, port: int | None, context: ssl.SSLContext) -> None:
                 raise EOFError
     finally:
         writer.close()
-
-
-async def health_of(scheduler: System, **changes: str) -> subprocess.CompletedProcess[str]:
-    """Runs the container's health check."""
-    check = [sys.executable, "-I", "-S", "docker/healthcheck.py", "scheduler"]
-    return await asyncio.to_thread(
-        subprocess.run, check, env=scheduler.settings.environment() | changes, check=False, capture_output=True,
-        text=True, timeout=20,
-    )  # fmt: skip
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("as_text", [False, True])
-async def test_the_scheduler_passes_its_health_check_and_logs_nothing_of_it(encrypted: System, as_text: bool) -> None:
-    texts = check_certificates(encrypted.settings) if as_text else {}  # as secrets managers give them
-    log = encrypted.folder / "scheduler.log"
-    before = log.read_text()
-    done = await health_of(encrypted, **{variable_of(name): text for name, text in texts.items()})
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "handshake" not in log.read_text().removeprefix(before)
-
-
-@pytest.mark.slow
-async def test_a_scheduler_that_hangs_is_not_healthy_though_it_accepts_connections(encrypted: System) -> None:
-    process = encrypted.children["scheduler"].process
-    process.send_signal(signal.SIGSTOP)
-    try:
-        done = await health_of(encrypted)
-    finally:
-        process.send_signal(signal.SIGCONT)
-    assert done.returncode == 1
-    assert "not healthy" in done.stderr
 
 
 async def test_certificates_are_made_by_the_command(tmp_path: Path) -> None:
