@@ -28,11 +28,11 @@ resource "aws_lb_target_group" "this" {
   load_balancing_algorithm_type = "least_outstanding_requests"
   health_check {
     # Not /readyz: while Redis is away every node would be taken out and replaced.
-    path                = "/healthz"
-    matcher             = "200"
-    interval            = 10
-    timeout             = 5
-    healthy_threshold   = 2
+    path              = "/healthz"
+    matcher           = "200"
+    interval          = 10
+    timeout           = 5
+    healthy_threshold = 2
     # A minute: a node that reads a large request answers later, and replacing it would end what its clients wait for.
     unhealthy_threshold = 6
   }
