@@ -10,6 +10,9 @@ the task types (the latest run has half the weight).
   worker that is closed while it works finishes its task first.
 
 A bill of 1.00 is the work alone: even with all tasks known in advance, no policy could pay less.
+
+Pools: where some tasks need a large worker, one pool has large workers only; two pools have small ones beside, each
+planned for by itself as the controller does.
 """
 
 from __future__ import annotations
@@ -20,12 +23,13 @@ import random
 import statistics
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from distributed.deploy.adaptive_core import AdaptiveCore
 
+from cluster.controller.fargate_prices import fargate_prices
 from cluster.controller.fleets.ecs import EcsFleet
 from cluster.controller.scaling_policy import DemandHistory, Observation, Policy, plan
 from cluster.scheduling.demand import ASSUMED_SECONDS
@@ -328,7 +332,8 @@ SEEDS: Final = range(5)
 
 def policy() -> Policy:
     """The policy of an ECS fleet, from 0 to MAX_WORKERS workers."""
-    settings = load_settings({}, min_workers=0, max_workers=MAX_WORKERS)
+    prices = {"ecs_vcpu_hour_price": 1.0, "ecs_gb_hour_price": 1.0}  # no part of the policy
+    settings = load_settings({}, min_workers=0, max_workers=MAX_WORKERS, **prices)
     return EcsFleet(settings).policy(settings.all_pools[DEFAULT_POOL])
 
 
@@ -342,8 +347,57 @@ def simulate_all(trace: tuple[list[Task], float, bool], make: Callable[[], Any])
     )  # fmt: skip
 
 
+SMALL: Final = (1.0, 2.0)
+LARGE: Final = (4.0, 24.0)
+"""vCPUs and GiB of the workers of two pools."""
+LARGE_EVERY: Final = 20
+"""One of so many short tasks needs a large worker, in the traces without long ones."""
+
+
+def in_pools(trace: tuple[list[Task], float, bool]) -> list[str]:
+    """The bills of one trace in one pool and in two, in US dollars, and the p95 of the waits."""
+    tasks, seconds, spot = trace
+    longs = any(task.kind == "long" for task in tasks)
+    large = [task.kind == "long" if longs else number % LARGE_EVERY == 0 for number, task in enumerate(tasks)]
+    # Each pool has estimates of its own, as its task types are others.
+    named = [replace(task, kind=f"{task.kind}, large") if big else task for task, big in zip(tasks, large, strict=True)]
+    prices = fargate_prices(load_settings({}), "us-east-1")
+    assert prices is not None
+
+    def run(chosen: list[Task], size: tuple[float, float]) -> tuple[float, Outcome]:
+        outcome = simulate_all((chosen, seconds, spot), lambda: Ours(policy()))
+        return outcome.bill / len(SEEDS) / 3_600 * prices.worker_hour(*size), outcome
+
+    one, outcome = run(named, LARGE)
+    large_bill, of_large = run([task for task, big in zip(named, large, strict=True) if big], LARGE)
+    small_bill, of_small = run([task for task, big in zip(named, large, strict=True) if not big], SMALL)
+    two = large_bill + small_bill
+    shares = [f"{sum(large) / len(tasks):.1%}", f"{one:.2f}", f"{two:.2f}", f"**{two / one:.2f}**"]
+    return [*shares, f"{outcome.wait(0.95):.1f}", f"{of_small.wait(0.95):.1f}", f"{of_large.wait(0.95):.1f}"]
+
+
+POOL_TRACES: Final = ("few long among short", "steady", "bursts", "a day's curve")
+
+
+def pools_document() -> list[str]:
+    """The part of benchmarks/AUTOSCALING.md about pools."""
+    rows = {name: in_pools(trace) for name, trace in traces().items() if name in POOL_TRACES}
+    return [
+        "## Two pools against one",
+        "",
+        f"Some tasks need {LARGE[0]:g} vCPUs and {LARGE[1]:g} GiB: the long ones, or one in {LARGE_EVERY}. In one pool "
+        f"every worker has that; in two, the others run on workers of {SMALL[0]:g} vCPU and {SMALL[1]:g} GiB. Bills in "
+        "US dollars, on demand in us-east-1 on x86.",
+        "",
+        "| trace | large tasks | one pool | two pools | two/one | p95, one | p95, small of two | p95, large of two |",
+        "|---|---|---|---|---|---|---|---|",
+        *(f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items()),
+        "",
+    ]
+
+
 def document(rows: list[tuple[str, Outcome, Outcome]]) -> str:
-    """benchmarks/AUTOSCALING.md."""
+    """benchmarks/AUTOSCALING.md, without the part about pools."""
     shares = [ours.bill / theirs.bill for _, ours, theirs in rows]
     lines = [
         "# Autoscaling, simulated",
@@ -402,7 +456,7 @@ def main() -> None:
             (name, simulate_all(trace, lambda: Ours(policy())), simulate_all(trace, lambda: Adaptive(0, MAX_WORKERS)))
         )
         print(f"{name}: done", flush=True)
-    text, folder = document(rows), Path(__file__).parent
+    text, folder = "\n".join([document(rows), *pools_document()]), Path(__file__).parent
     (folder / "AUTOSCALING.md").write_text(text)
     (folder / "autoscaling.svg").write_text(picture(rows))
     print(text)

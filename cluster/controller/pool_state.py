@@ -85,6 +85,7 @@ class PoolState:
             "launch_seconds": membership.launch_seconds,
             "running": len(membership.staying) - len(membership.launching),
             "retiring": len(membership.retiring),
+            "register_seconds": membership.register_seconds,
             "waiting": self.waiting,
             "processing": self.processing,
             "cost_per_hour": cost_per_hour,

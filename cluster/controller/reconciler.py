@@ -83,10 +83,11 @@ class Controller:
         self._unstopped: set[str] = set()
         """Retired workers that still have to be stopped."""
 
-    def _new_pools(self) -> dict[str, PoolState]:
-        start_seconds = self.settings.worker_start_seconds
+    def _new_pools(self, learnt: Mapping[str, float] | None = None) -> dict[str, PoolState]:
+        """The pools, of which nothing is known but how long their workers take to register."""
+        start_seconds, learnt = self.settings.worker_start_seconds, learnt or {}
         return {
-            name: PoolState(pool, self.fleet.policy(pool), WorkerMembership(start_seconds))
+            name: PoolState(pool, self.fleet.policy(pool), WorkerMembership(start_seconds, learnt.get(name, 0.0)))
             for name, pool in self.settings.all_pools.items()
         }
 
@@ -114,12 +115,22 @@ class Controller:
                 logger.warning("the controller cannot lead yet: %s", error)
                 return False
             # Its observations may be old.
-            self._pools = self._new_pools()
+            self._pools = self._new_pools(await self._learnt_register_seconds())
         if held != self._leading:
             logger.info("this controller leads from now on" if held else "another controller leads now")
         self._leading = held
         metrics.CONTROLLER_ACTS.set(held)
         return held
+
+    async def _learnt_register_seconds(self) -> dict[str, float]:
+        """How long the controller before gave the workers of each pool to register, if it published that until now:
+        in a rolling update it did, and its successor stops no worker that is as slow as those before."""
+        try:
+            text = await self.store.command("GET", self.store.calls.fleet_key)
+        except StoreUnavailable:
+            return {}
+        pools = orjson.loads(text).get("pools", ()) if text else ()
+        return {pool["name"]: pool["register_seconds"] for pool in pools if "register_seconds" in pool}
 
     async def reconcile(self) -> None:
         """Observe, plan, apply, publish. An unavailable fleet or a timeout ends the round, and is told."""

@@ -40,7 +40,8 @@ class ControllerSettings(SettingsGroup):
         120.0,
         seconds(1),
         "How long a running worker may take until it serves, with the import of its task modules and the making of its "
-        "worker states, before the controller stops it. The next one gets twice as long, up to ten times this.",
+        "worker states, before the controller stops it. The next one gets twice as long as it, or as the slowest that "
+        "served, up to ten times this.",
     )
     worker_logs: str = setting(
         "",

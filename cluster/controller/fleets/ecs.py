@@ -306,14 +306,14 @@ def _prices(settings: Settings) -> FargatePrices | None:
     region = aws_region()
     prices = fargate_prices(settings, region)
     if prices is None:
-        place = region or "an unknown region, as AWS_REGION is not set"
-        expected = (
-            f"a price, with ECS_GB_HOUR_PRICE beside it: of {place} the table has none, only those of "
-            f"{', '.join(known_regions())}"
-        )
+        place = region or "the region, as AWS_REGION is not set"
         if settings.max_cost_per_hour or settings.max_cost_per_day:
+            expected = (
+                f"a price, and ECS_GB_HOUR_PRICE too: none is known of {place}, only of {', '.join(known_regions())}"
+            )
             raise SettingError(variable_of("ecs_vcpu_hour_price"), None, expected)
         logger.warning(
-            "the cost of workers is not known: DASK_GRAPHQL_ECS_VCPU_HOUR_PRICE would have to be %s", expected
+            "costPerHour is null, as no price of Fargate is known of %s: set ECS_VCPU_HOUR_PRICE and ECS_GB_HOUR_PRICE",
+            place,
         )
     return prices

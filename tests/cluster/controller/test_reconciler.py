@@ -165,6 +165,17 @@ async def test_a_controller_that_lost_its_lease_to_another_stops_its_own_workers
     assert (fleet.leadership_losses, other.leadership_losses) == (1, 0)
 
 
+async def test_a_controller_that_takes_over_gives_workers_as_long_as_the_one_before(make: Make) -> None:
+    (first, _), (second, _) = make(), make()
+    (state,) = first._pools.values()
+    state.membership.register_seconds = 300.0
+    await first._publish("nothing to do")
+    await second.lease.renew()
+    assert await second.leads()
+    (state,) = second._pools.values()
+    assert state.membership.register_seconds == 300.0
+
+
 async def test_a_redis_that_is_away_stops_no_workers(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     controller, fleet = make()
     await controller.lease.renew()

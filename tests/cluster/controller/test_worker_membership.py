@@ -90,3 +90,24 @@ def test_a_retiring_worker_does_not_count_and_is_forgotten_when_it_ends() -> Non
     assert membership.launching == set()
     membership.reconcile({"b": True}, {"b"}, 2.0)
     assert membership.retiring == set()
+
+
+def test_workers_get_twice_as_long_as_the_slowest_that_registered() -> None:
+    membership = WorkerMembership(REGISTER_SECONDS)
+    membership.reconcile({"a": False}, set(), 0.0)
+    membership.reconcile({"a": True}, set(), 500.0)
+    membership.reconcile({"a": True}, {"a"}, 510.0)
+    assert membership.register_seconds == REGISTER_SECONDS, "the time on the way does not count"
+    membership.reconcile({"a": True, "b": True}, {"a"}, 600.0)
+    membership.reconcile({"a": True, "b": True}, {"a", "b"}, 655.0)
+    assert membership.register_seconds == 110.0
+    membership.reconcile({"c": True}, set(), 700.0)
+    assert membership.unregistered(809.0) == set()
+    assert membership.unregistered(811.0) == {"c"}
+
+
+def test_a_later_controller_goes_on_with_what_was_learnt_within_the_bounds() -> None:
+    assert WorkerMembership(REGISTER_SECONDS, 240.0).register_seconds == 240.0
+    assert WorkerMembership(REGISTER_SECONDS, 1.0).register_seconds == REGISTER_SECONDS
+    longest = MAX_REGISTER_FACTOR * REGISTER_SECONDS
+    assert WorkerMembership(REGISTER_SECONDS, 1e6).register_seconds == longest
