@@ -24,6 +24,7 @@ from cluster.api_node.operation_rates import OperationRates
 from cluster.api_node.paused_types import PausedTypes, Recalls
 from cluster.api_node.policy_cache import PolicyCache
 from cluster.api_node.pool_dispatchers import PoolDispatchers
+from cluster.api_node.prices import PriceReader
 from cluster.api_node.problem_reader import ProblemReader
 from cluster.api_node.pruning import Pruner
 from cluster.api_node.readiness import Readiness
@@ -87,6 +88,7 @@ class Node:
     open_tasks: OpenTasks
     problems: ProblemReader
     costs: CostReader
+    prices: PriceReader
     snapshots: SnapshotWatchers
     changes: ChangeFeed
     readiness: Readiness
@@ -236,6 +238,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         open_tasks=open_tasks,
         problems=ProblemReader(store, history, open_tasks),
         costs=CostReader(store),
+        prices=PriceReader(store, settings.worker_threads),
         snapshots=SnapshotWatchers(store, scheduler, settings.subscription_limit, reloads),
         changes=ChangeFeed(store, settings.subscription_limit),
         readiness=Readiness(store, node_id, scheduler, deliveries, lambda: loops),

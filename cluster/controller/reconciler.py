@@ -260,7 +260,13 @@ class Controller:
 
     async def _publish(self, reason: str) -> None:
         """Publishes the fleet status, for `cluster` in GraphQL."""
-        pools = [state.status(self.fleet.cost_of(name)) for name, state in self._pools.items()]
+        pools = [
+            {
+                **state.status(self.fleet.cost_of(name)),
+                "worker_cost_per_hour": self.fleet.worker_cost_per_hour(state.pool),
+            }
+            for name, state in self._pools.items()
+        ]
         decisions = [state.decision for state in self._pools.values() if state.decision]
         problems = [state.membership.problem for state in self._pools.values()]
         problems += [decision.problem for decision in decisions]

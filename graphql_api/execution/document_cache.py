@@ -49,8 +49,8 @@ DOCUMENT_BYTES: Final = 8_000
 """Memory of a document besides its tokens: its entry in the cache and the reader that is compiled for it."""
 TOKEN_BYTES: Final = 1_000
 """Memory of one token: its part of the syntax tree."""
-LIVE_FIELDS: Final = frozenset({"href", "otherVersions"})
-"""The fields below a final record whose values change all the same: links that expire, and other records."""
+LIVE_FIELDS: Final = frozenset({"cost", "href", "otherVersions"})
+"""The fields below a final record whose values change all the same: links that expire, other records, and prices."""
 
 
 def _size(text: str) -> int:

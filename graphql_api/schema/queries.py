@@ -21,6 +21,7 @@ from graphql_api.schema.audit_types import AuditConnection, audit_filter, parse_
 from graphql_api.schema.caller_type import CallerType
 from graphql_api.schema.cluster_types import Cluster, to_cluster
 from graphql_api.schema.end_wait import TaskWait, end_wait
+from graphql_api.schema.estimate import SubmissionEstimate, estimate
 from graphql_api.schema.failure_groups import FailureGroupType, failures
 from graphql_api.schema.node_interface import Node, read_task, read_tasks
 from graphql_api.schema.paging import checked_number, page_arguments
@@ -196,6 +197,11 @@ def make_query(task_class: type, connection_class: type) -> type:
         async def all_usage(self, info: ApiInfo, first: int | None = PAGE_LIMIT) -> list[UsageType] | None:
             return await all_usage(info.context.node, info.context.caller, checked_number(first, "first"))
 
+        estimate: SubmissionEstimate | None = strawberry.field(
+            resolver=estimate,
+            description="What a submission would meet and take, before it is made: the input is checked as that of "
+            "`submit<Name>`. Needs the scope `read`.",
+        )
         schedules: list[ScheduleType] | None = strawberry.field(
             resolver=list_schedules,
             description="The schedules of the caller's tenant, by name; of all tenants for an admin.",

@@ -35,7 +35,7 @@ strawberry.enum(
 
 
 @strawberry.type(description="A tick of a schedule that is over.")
-class ScheduleRun:
+class TaskScheduleRun:
     at: datetime.datetime = strawberry.field(description="When it was due.")
     outcome: TickOutcome
     task_id: strawberry.ID | None = strawberry.field(description="The task that it submitted.")
@@ -48,7 +48,7 @@ class ScheduleRun:
 
 
 @strawberry.type(
-    name="Schedule",
+    name="TaskSchedule",
     description="Submits a task again and again. Each tick is a run of its own: its task has the run key "
     "`schedule:<name>@<the tick's time in UTC>`, and all have the tag `schedule:<name>`.",
 )
@@ -115,8 +115,8 @@ class ScheduleType:
         return [_time(tick) for tick in islice(self.stored.timing.ticks(self.stored.decided_until), first)]
 
     @strawberry.field(description="Its last ticks, at most 10, the newest first.")
-    def runs(self) -> list[ScheduleRun]:
-        return [ScheduleRun.of(tick) for tick in reversed(self.stored.runs)]
+    def runs(self) -> list[TaskScheduleRun]:
+        return [TaskScheduleRun.of(tick) for tick in reversed(self.stored.runs)]
 
     @strawberry.field(
         description="Why the tick that is due could not be submitted yet, or was missed; null once one was submitted."

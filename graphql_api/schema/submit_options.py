@@ -114,15 +114,23 @@ def run_key_of(options: SubmitOptions | None, caller: Caller) -> str:
         BadInput: it is empty, too long or not printable.
         Forbidden: the caller has a task token, with which an input runs once.
     """
-    run_key = options.run_key if options else None
+    return check_run_key(options.run_key if options else None, caller, "options.runKey")
+
+
+def check_run_key(run_key: str | None, caller: Caller, argument: str) -> str:
+    """A run key that a client gave; empty for none.
+
+    Raises:
+        BadInput, Forbidden: as `run_key_of`.
+    """
     if run_key is None or run_key is strawberry.UNSET:
         return ""
     caller.require_unconfined("a run key")
     if not 0 < len(run_key) <= MAX_RUN_KEY_LENGTH or not run_key.isprintable():
         raise BadInput(
-            f"options.runKey has 1 to {MAX_RUN_KEY_LENGTH} printable characters, unlike "
+            f"{argument} has 1 to {MAX_RUN_KEY_LENGTH} printable characters, unlike "
             f"{run_key[: MAX_RUN_KEY_LENGTH + 1]!r}",
-            argument="options.runKey", limit=MAX_RUN_KEY_LENGTH,
+            argument=argument, limit=MAX_RUN_KEY_LENGTH,
         )  # fmt: skip
     return run_key
 

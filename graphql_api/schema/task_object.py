@@ -15,6 +15,7 @@ from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
 from graphql_api.schema.attempt_type import AttemptType, load_attempts
 from graphql_api.schema.families import load_child_count, load_children, load_parents
+from graphql_api.schema.estimate import load_cost
 from graphql_api.schema.log_lines import LogLineType, load_log
 from graphql_api.schema.node_interface import Node
 from graphql_api.schema.other_versions import load_other_versions
@@ -232,6 +233,15 @@ def make_task(output_union: Any) -> type:
         @strawberry.field(description="The run key that it was submitted with, which is part of its id; null if none.")
         def run_key(self) -> str | None:
             return self.record.run_key or None
+
+        @strawberry.field(
+            description="What its last attempt cost, in US dollars: how long it ran, at the present price of a worker "
+            "on demand, shared by the tasks that one runs at a time. Null until it has ended, if no attempt had begun, "
+            "or if no price is known."
+        )
+        async def cost(self, info: ApiInfo) -> float | None:
+            info.context.caller.require(Scope.READ)
+            return await load_cost(self.record, info)
 
         @strawberry.field
         def submitted_at(self) -> datetime.datetime:

@@ -14,6 +14,7 @@ import httpx
 import orjson
 import pytest
 
+from cluster.api_node.prices import Prices
 from cluster.attempt_errors import error
 from cluster.settings import Settings
 from cluster.store.async_store import Store
@@ -107,6 +108,54 @@ async def test_each_tenant_sees_its_own_numbers_and_an_admin_those_of_all(guarde
         cost = data["cluster"]["cost"]
         assert (cost["perHour"], cost["today"], cost["thisMonth"]) == (0.5, 2.0, 2.0)
         assert cost["monthAtThisRate"] > 2
+
+
+ESTIMATE: Final = """query($n: Int!, $runKey: String) { estimate(name: "fibonacci", input: {n: $n}, runKey: $runKey) {
+  taskId outcome state runs runP50 runP95 waitP50 dollarsP50 dollarsP95 basis } }"""
+
+
+async def test_an_estimate_says_what_a_submission_would_meet_and_cost(guarded: Guarded, store: Store) -> None:
+    async def estimate(n: int, **variables: Any) -> dict[str, Any]:
+        body = await guarded.http("anna", ESTIMATE.replace("$n: Int!, ", "").replace("$n", str(n)), variables)
+        return body["data"]["estimate"]  # type: ignore[no-any-return]
+
+    async def submit(n: int) -> str:
+        body = await guarded.http("anna", f"mutation {{ submitFibonacci(n: {n}) {{ taskId }} }}", {})
+        return body["data"]["submitFibonacci"]["taskId"]  # type: ignore[no-any-return]
+
+    async def cost(task_id: str) -> dict[str, Any]:
+        body = await guarded.http("anna", f'{{ task(taskId: "{task_id}") {{ cost startedAt finishedAt }} }}', {})
+        return body["data"]["task"]  # type: ignore[no-any-return]
+
+    ended = await submit(90)
+    await store.run(store.calls.start(ended, 1, "w"))
+    await store.run(store.calls.finish(ended, 1, b'{"n": 90}'))
+    pools = [{"name": "default", "worker_cost_per_hour": 3.6}, {"name": "gpu", "worker_cost_per_hour": None}]
+    await store.command("SET", store.calls.fleet_key, orjson.dumps({"pools": pools}))
+    new = await estimate(91)
+    assert (new["outcome"], new["state"], new["runs"]) == ("NEW", None, 1)
+    assert new["dollarsP95"] == pytest.approx(new["runP95"] / 1000)
+    assert new["basis"] == "1 run of fibonacci in the last 24 hours; a worker costs $3.6 an hour on demand."
+    waiting = await submit(91)
+    assert waiting == new["taskId"]
+    assert (await estimate(91))["outcome"] == "JOINED"
+    kept = await estimate(90)
+    assert (kept["outcome"], kept["state"], kept["runP95"], kept["dollarsP95"]) == ("CACHED", "SUCCEEDED", 0, 0)
+    assert (await estimate(90, runKey="again"))["outcome"] == "NEW"
+    assert (await cost(waiting))["cost"] is None
+    task = await cost(ended)
+    seconds = datetime.datetime.fromisoformat(task["finishedAt"]) - datetime.datetime.fromisoformat(task["startedAt"])
+    assert task["cost"] == pytest.approx(seconds.total_seconds() * 0.001)
+    refused = await guarded.http("anna", '{ estimate(name: "fibonacci", input: {n: -1}) { outcome } }', {})
+    assert refused["errors"][0]["extensions"]["code"] == "BAD_INPUT"
+
+
+def test_without_a_price_nobody_knows_what_a_task_costs() -> None:
+    shared = Prices.of({"pools": [{"name": "default", "worker_cost_per_hour": 2.0}, {"name": "old"}]}, threads=4)
+    assert shared.dollars("default", 3600) == 0.5
+    assert shared.basis("default") == "a worker costs $2 an hour on demand, shared by 4 tasks"
+    assert (shared.dollars("old", 1), Prices.of(None, 1).dollars("default", 1)) == (None, None)
+    assert shared.basis("old") == "the price of a worker is not known"
 
 
 async def test_arguments_out_of_bounds_are_refused_and_a_refusal_costs_nothing_beside_it(guarded: Guarded) -> None:
