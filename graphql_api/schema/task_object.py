@@ -14,8 +14,8 @@ from cluster.store.record import Record, TaskState
 from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
 from graphql_api.schema.attempt_type import AttemptType, load_attempts
-from graphql_api.schema.families import load_child_count, load_children, load_parents
 from graphql_api.schema.estimate import load_cost
+from graphql_api.schema.families import load_child_count, load_children, load_parents
 from graphql_api.schema.log_lines import LogLineType, load_log
 from graphql_api.schema.node_interface import Node
 from graphql_api.schema.other_versions import load_other_versions
