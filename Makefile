@@ -27,7 +27,7 @@ QUICK := (vital or not (slow or aws or browser)) and not (other_engine or oldest
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all test-rest test-thorough test-pages test-aws docs bench bench-growth bench-profile bench-run bench-changes bench-workloads bench-autoscaling fuzz audit audit-terraform deploy images destroy attack chaos soak lint types schema console
-.PHONY: lock pin-images test-latest test-images clean setup
+.PHONY: lock pin-images pictures test-latest test-images clean setup
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -93,6 +93,9 @@ pin-images: ## Writes the digests of the base images into Dockerfile and docker-
 
 console: $(VENV)/.run ## Builds the JavaScript packages and the web pages
 	@scripts/build-console.sh $(BIN)/python
+
+pictures: $(VENV)/.test console ## Takes the pictures of the console in docs/images/ (needs Chromium; a minute)
+	@$(BIN)/python -m scripts.console_pictures docs/images
 
 chaos: $(VENV)/.test ## Kills and stops processes at random under load, and checks every guarantee (SECONDS=600 SEED=1 ENGINE=valkey-8)
 	@$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED) $(if $(ENGINE),--engine $(ENGINE))

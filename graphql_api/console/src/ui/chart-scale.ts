@@ -56,7 +56,7 @@ export function linePath(xs: number[], values: (number | null)[], { x, y }: Plac
     }
     const alone = !begun && (values[index + 1] ?? null) === null;
     // A value without neighbours is a short dash.
-    const part = `${begun ? "L" : "M"}${(x(at) - (alone ? 4 : 0)).toFixed(1)} ${y(value).toFixed(1)}${alone ? "h8" : ""}`;
+    const part = `${begun ? "L" : "M"}${(x(at) - (alone ? 8 : 0)).toFixed(1)} ${y(value).toFixed(1)}${alone ? "h16" : ""}`;
     begun = true;
     return part;
   }).join("");
