@@ -376,7 +376,7 @@ def in_pools(trace: tuple[list[Task], float, bool]) -> list[str]:
     return [*shares, f"{outcome.wait(0.95):.1f}", f"{of_small.wait(0.95):.1f}", f"{of_large.wait(0.95):.1f}"]
 
 
-POOL_TRACES: Final = ("few long among short", "steady", "bursts", "a day's curve")
+POOL_TRACES: Final = ("few long among short", "steady", "bursts")
 
 
 def pools_document() -> list[str]:

@@ -114,7 +114,16 @@ def _workers(seen: ClusterState) -> list[Problem]:
             else "The controller starts workers within seconds; if it does not, see its reason and its log."
         )
         found.append(Problem(ProblemCode.NO_WORKERS, f"{_tasks_wait(seen)} and no worker runs.", advice, since))
-    if fleet.get("problem"):
+    if fleet.get("problem") and fleet["problem"] == fleet.get("ceiling"):
+        found.append(
+            Problem(
+                ProblemCode.FLEET_AT_MAXIMUM, _sentence(fleet["problem"]),
+                "Raise DASK_GRAPHQL_MAX_COST_PER_HOUR or DASK_GRAPHQL_MAX_COST_PER_DAY if tasks should start sooner. "
+                "A day's ceiling is free again at midnight UTC.",
+                fleet.get("problem_since"),
+            )
+        )  # fmt: skip
+    elif fleet.get("problem"):
         found.append(
             Problem(
                 ProblemCode.WORKERS_CANNOT_START, _sentence(fleet["problem"]),

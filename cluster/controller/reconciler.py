@@ -269,8 +269,8 @@ class Controller:
         ]
         decisions = [state.decision for state in self._pools.values() if state.decision]
         problems = [state.membership.problem for state in self._pools.values()]
-        problems += [decision.problem for decision in decisions]
-        problem = self.fleet.problem or next(filter(None, problems), "")
+        ceiling = next((decision.problem for decision in decisions if decision.problem), "")
+        problem = self.fleet.problem or next(filter(None, problems), ceiling)
         known = all(state.decision for state in self._pools.values())
         self._problem_since = (self._problem_since or time.time()) if problem else None
         status = {
@@ -287,6 +287,7 @@ class Controller:
             "problem": problem,
             "problem_since": self._problem_since,
             "cost_per_hour": self.fleet.cost_per_hour,
+            "ceiling": ceiling,
             "unaffordable": sum(decision.unaffordable for decision in decisions),
             "decisions": list(self._decisions),
         }

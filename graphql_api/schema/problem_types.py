@@ -22,7 +22,9 @@ class ProblemCode(enum.Enum):
         "WORKERS_CANNOT_START", description="The platform starts no workers now, or one could not start."
     )
     FLEET_AT_MAXIMUM = strawberry.enum_value(
-        "FLEET_AT_MAXIMUM", description="Tasks have waited for a minute, and all workers that are allowed run."
+        "FLEET_AT_MAXIMUM",
+        description="Tasks have waited for a minute, and all workers that are allowed run; or the "
+        "ceiling in dollars allows fewer than are wanted.",
     )
     REDIS_NEARLY_FULL = strawberry.enum_value(
         "REDIS_NEARLY_FULL",

@@ -59,6 +59,13 @@ def test_what_the_controller_says_is_told_as_a_sentence() -> None:
     assert found.message == "ECS refuses RunTask: no."
 
 
+def test_a_ceiling_in_dollars_that_binds_is_a_fleet_at_its_maximum() -> None:
+    told = "The ceiling of $2.00 an hour allows 5 workers, 12 fewer than are wanted."
+    found = only(replace(HEALTHY, fleet={**FLEET, "problem": told, "ceiling": told, "problem_since": NOW - 60}))
+    assert (found.code, found.message, found.since) == (ProblemCode.FLEET_AT_MAXIMUM, told, NOW - 60)
+    assert "MAX_COST_PER_HOUR" in found.advice
+
+
 def test_a_worker_that_could_not_start_is_named() -> None:
     failed = {"name": "w7", "seconds": 30.0, "error": "ModuleNotFoundError: no module tasks"}
     found = only(replace(HEALTHY, load={"workers": [WORKER], "starting": [failed]}))

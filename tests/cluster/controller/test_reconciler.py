@@ -279,7 +279,7 @@ async def test_a_ceiling_in_dollars_that_binds_is_published_as_the_problem_with_
     told = orjson.loads(await controller.store.command("GET", controller.store.calls.fleet_key))
     # Two are launching already; two minutes of each are left for them.
     assert told["problem"] == "Today's ceiling of $10.00 allows 1 worker, 4 fewer than are wanted."
-    assert (told["wanted"], told["unaffordable"]) == (1, 4)
+    assert (told["wanted"], told["unaffordable"], told["ceiling"]) == (1, 4, told["problem"])
 
 
 async def test_the_leader_logs_the_state_of_the_fleet_each_minute_for_the_alarms(
