@@ -276,7 +276,7 @@ module "observability" {
   redis_node_type         = var.redis_node_type
   runbook_url             = var.runbook_url
   queue_age_seconds       = var.alarm_queue_age_seconds
-  redis_memory_percent    = 80
+  redis_memory_percent    = 70
   monthly_budget_usd      = var.monthly_budget_usd
   log_groups = {
     api        = module.api_node.log_group

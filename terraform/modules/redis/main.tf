@@ -9,6 +9,9 @@ locals {
     valkey = "8.0"
     redis  = "7.1"
   }
+  # What backups and failovers need beside the records, as AWS recommends it by size. `maxmemory`, by which nodes and the
+  # alarm know how full Redis is, is the rest.
+  reserved_percent = endswith(var.node_type, ".micro") ? 50 : endswith(var.node_type, ".small") ? 30 : 25
 }
 
 resource "aws_elasticache_subnet_group" "this" {
@@ -25,6 +28,10 @@ resource "aws_elasticache_parameter_group" "this" {
   parameter {
     name  = "maxmemory-policy"
     value = "noeviction"
+  }
+  parameter {
+    name  = "reserved-memory-percent"
+    value = tostring(local.reserved_percent)
   }
   lifecycle {
     create_before_destroy = true
