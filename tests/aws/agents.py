@@ -5,7 +5,8 @@
 - Each task runs the command of its **registered task definition** with its environment and nothing else; secrets are
   read from Secrets Manager as ECS does; addresses to listen on, and only those, become loopback with a free port.
 - Services keep their desired count, on their newest task definition; tasks of a service with a registry are entered in
-  Cloud Map when their container's health check passes, and names lead to what Cloud Map holds (container/).
+  Cloud Map when their container's health check passes, and names lead to what Cloud Map holds (container/), unless the
+  name was asked for before it was there: the resolver remembers that for five minutes.
 - ElastiCache is a real Redis server with a password, behind TLS with a certificate for ElastiCache's name.
 - A stopped task gets SIGTERM, and SIGKILL after its `stopTimeout`; a Spot interruption is the same from AWS's side.
 - What runs is billed as Fargate bills: by the second from the start of the pull, for a minute at least.
@@ -42,6 +43,8 @@ from tests.places import ROOT
 
 TURN_SECONDS: Final = 0.2
 HEALTH_SECONDS: Final = 1.0
+NEGATIVE_SECONDS: Final = 300.0
+"""How long a resolver remembers that a name did not exist (RFC 2308; the VPC's, of a Cloud Map namespace)."""
 LEAST_BILL_SECONDS: Final = 60.0
 VCPU_HOUR: Final = 0.04048
 GB_HOUR: Final = 0.004445
@@ -138,6 +141,8 @@ class Agents:
         self._authority = Authority(folder)
         self._resolver = ""
         self._names: dict[str, set[str]] = {}
+        self._missing_until: dict[str, float] = {}
+        """Until when the resolver answers that a name does not exist, because it did not when it was asked."""
 
     async def __aenter__(self) -> Self:
         application = web.Application()
@@ -331,11 +336,11 @@ class Agents:
         return str(json.loads(text)[parts[7]]) if len(parts) > 7 and parts[7] else text
 
     async def _check(self, container: Container, environment: dict[str, str]) -> None:
-        """Runs the container's health check until it passes. Those that look at the task's own network, which is not
-        there, are not run."""
+        """Runs the container's health check until it passes; not the worker's, which looks at the task's own network,
+        which is not there."""
         kind, *command = container.container["healthCheck"]["command"]
         assert kind == "CMD"
-        if not container.ports:
+        if command[-1] == "worker":
             container.healthy = True
             return
         command = [sys.executable if part == "python3" else part for part in command]
@@ -460,6 +465,12 @@ class Agents:
             return web.json_response(self.redis.port)
         ids = self._names.get(host, set())
         found = [c for c in self.containers.values() if c.task_id in ids and c.living]
+        now = time.monotonic()
+        if not found:
+            self._missing_until.setdefault(host, now + NEGATIVE_SECONDS)
+        if now < self._missing_until.get(host, 0.0):
+            return web.json_response(None)
+        self._missing_until.pop(host, None)
         # A request for the address alone contains some port (Dask: 1234).
         return web.json_response(found[-1].ports.get(port, port) if found else None)
 
