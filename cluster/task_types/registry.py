@@ -43,6 +43,11 @@ def registered_as(function: Callable[..., Any]) -> list[TaskType]:
     return [task_type for task_type in _registered.values() if task_type.function is function]
 
 
+def task_type_named(name: str) -> TaskType | None:
+    """The task type of this name in this process, whichever module registers it; None if there is none."""
+    return next((made for (_, known), made in _registered.items() if known == name), None)
+
+
 class Registry(Mapping[str, TaskType]):
     """The task types by name, in the order of their registration."""
 

@@ -37,6 +37,7 @@ from cluster.worker.partial_outputs import encode_partial
 from cluster.worker.stream_writer import StreamWriter
 from cluster.worker.task_context import enter
 from dask_graphql.testing.attempt import RecordedAttempt
+from dask_graphql.testing.inline_children import InlineChildren
 from dask_graphql.testing.kept_data import passed_on
 from dask_graphql.testing.outcomes import Attempt, Outcome
 
@@ -62,8 +63,8 @@ def run_task(function: Callable[..., Any], options: RunOptions | None = None, /,
     """Runs a task as the system does, without Redis and Dask, and returns how it ended.
 
     Arguments are validated and written as canonical JSON, from which the function gets them; its output is checked
-    against the declared type and read back from its JSON. Retries follow at once. Graphs run with Dask's synchronous
-    scheduler. If an event loop runs in this thread, the function runs in another one.
+    against the declared type and read back from its JSON. Retries follow at once. Tasks that it submits run at once too.
+    Graphs run with Dask's synchronous scheduler. If an event loop runs in this thread, the function runs in another one.
 
     Args:
         function: a function with `@task`.
@@ -103,6 +104,10 @@ def _run(bound: Bound, options: RunOptions, settings: Settings, files: list[File
         attempt = Attempt(len(ended.attempts) + 1)
         ended.attempts.append(attempt)
         running = _attempt(bound, attempt, blobs, options, settings)
+        if bound.task_type.batch is None:
+            running.children = InlineChildren(
+                lambda task, inputs: run_task(task, RunOptions(settings=settings), **inputs)
+            )
         running.checkpoint = checkpoint
         found = _run_attempt(bound, running, options, settings, files)
         checkpoint = running.checkpoint

@@ -17,6 +17,35 @@ export interface TaskRecord extends Omit<TaskSummary, "error"> {
   otherVersions: { taskId: string; version: string; state: TaskState; submittedAt: string }[];
 }
 
+/** Another task, as the family of a task shows it. */
+export interface Relative {
+  taskId: string;
+  name: string;
+  state: TaskState;
+  submittedAt: string;
+  startedAt: string | null;
+  finishedAt: string | null;
+}
+
+/** What a task has submitted, and what has submitted it. */
+export interface Family {
+  childCount: number;
+  children: (Relative & { childCount: number })[];
+  parents: Relative[];
+}
+
+const RELATIVE = "taskId name state submittedAt startedAt finishedAt";
+
+/** Its children, as many as fit on the page. */
+export const READ_FAMILY = `query Family($taskId: ID!) {
+  task(taskId: $taskId) { childCount children(first: 50) { ${RELATIVE} childCount } parents { ${RELATIVE} } }
+}`;
+
+/** The children of a child, when it is unfolded. */
+export const READ_CHILDREN = `query Children($taskId: ID!) {
+  task(taskId: $taskId) { childCount children(first: 50) { ${RELATIVE} childCount } }
+}`;
+
 export interface AttemptRecord {
   /** Through all runs. */
   number: number;

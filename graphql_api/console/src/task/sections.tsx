@@ -2,7 +2,7 @@
 import { useEffect } from "react";
 import { address } from "../app/route.ts";
 
-const SECTIONS = [["error", "Error"], ["result", "Result"], ["timeline", "Timeline"], ["logs", "Logs"], ["input", "Input"], ["related", "Related"]] as const;
+const SECTIONS = [["error", "Error"], ["result", "Result"], ["timeline", "Timeline"], ["logs", "Logs"], ["family", "Family"], ["input", "Input"], ["related", "Related"]] as const;
 
 export type SectionName = (typeof SECTIONS)[number][0];
 

@@ -11,6 +11,7 @@ import { Actions } from "./actions.tsx";
 import { Details, InputView, Related } from "./aside.tsx";
 import { CopyId } from "../ui/copy.tsx";
 import { ErrorSection } from "./error.tsx";
+import { FamilyView, useFamily } from "./family.tsx";
 import { TaskLogs } from "./logs.tsx";
 import { Advance, hasResult, LiveState, Reason, RunResult } from "./parts.tsx";
 import { Sections, useSection } from "./sections.tsx";
@@ -33,6 +34,7 @@ export function TaskPage({ taskId, section, query }: PageProps) {
   const now = useNow(open);
   const hasRun = events.some((event) => event.state === "RUNNING");
   const usual = useUsual(record?.name);
+  const family = useFamily(taskId, state);
   useTitle(run);
   useSection(section, record !== undefined);
 
@@ -64,7 +66,7 @@ export function TaskPage({ taskId, section, query }: PageProps) {
           <Summary run={run} record={record} now={now} usual={usual} />
           {open && <section className="card" aria-label="Progress"><div className="body only"><Advance run={run} now={now} usual={usual} /></div></section>}
           <Reason run={run} />
-          <Sections taskId={taskId} current={section} has={{ error: Boolean(final?.error), result: hasResult(run), timeline: true, logs: hasRun, input: true, related: true }} partial={!final} />
+          <Sections taskId={taskId} current={section} has={{ error: Boolean(final?.error), result: hasResult(run), timeline: true, logs: hasRun, family: family !== undefined, input: true, related: true }} partial={!final} />
           <div className="cols">
             <div className="stack">
               {final?.error && <ErrorSection error={final.error} state={final.state} record={record} />}
@@ -73,10 +75,11 @@ export function TaskPage({ taskId, section, query }: PageProps) {
                   <RunResult run={run} />
                 </section>
               )}
-              <Timeline run={run} now={now} />
+              <Timeline run={run} now={now} relatives={family?.children ?? []} />
               {hasRun && <TaskLogs taskId={taskId} open={open} section={section} query={query} />}
             </div>
             <aside className="stack" aria-label="About this task">
+              {family && <FamilyView family={family} />}
               <InputView run={run} record={record} />
               <Details run={run} record={record} />
               <Related record={record} />

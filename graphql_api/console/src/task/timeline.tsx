@@ -1,12 +1,15 @@
 // The run of a task over time: when it waited, and each attempt with its worker and why it ended.
 import { isFinal, type TaskEvent } from "@dask-graphql/client";
 import type { CSSProperties, ReactNode } from "react";
+import { address } from "../app/route.ts";
 import { clock, counted, duration } from "../ui/format.ts";
 import { Icon, type IconName } from "../ui/icon.tsx";
+import { stateKey } from "../ui/state.tsx";
 import { type Axis, axisOf, placeOf, ticksOf } from "./axis.ts";
 import { leftWords } from "./parts.tsx";
 import { ProgressCurve } from "./progress-curve.tsx";
 import { type Attempt, attemptsOf, type Wait, waitsOf } from "./spans.ts";
+import type { Relative } from "./operations.ts";
 import type { TaskRun } from "./use-task.ts";
 
 /** A bar has its text inside if it is at least this wide, in percent. */
@@ -16,8 +19,10 @@ const MESSAGE_CHARACTERS = 300;
 const LEAST = 0.6;
 /** How far the axis may reach beyond now for what is still to come, as a share of what was. */
 const AHEAD = 1.5;
+/** The children that have lanes of their own: those that began first. */
+const CHILD_LANES = 12;
 
-export function Timeline({ run, now }: { run: TaskRun; now: number }) {
+export function Timeline({ run, now, relatives = [] }: { run: TaskRun; now: number; relatives?: Relative[] }) {
   const { events, record, progress, state } = run;
   const first = events[0];
   if (!first) return null;
@@ -67,6 +72,14 @@ export function Timeline({ run, now }: { run: TaskRun; now: number }) {
               </Lane>
             );
           })}
+          {childSpans(relatives, start, now).slice(0, CHILD_LANES).map(({ task, from, to }) => (
+            <div className="sub" key={task.taskId}>
+              <a href={address(["tasks", task.taskId])} className="clip">{task.name} <code>{task.taskId.slice(0, 8)}</code></a>
+              <div className="lane">
+                <Bar axis={axis} span={{ from: Math.min(from, axis.end), to: Math.min(to, axis.end) }} kind={`s-${stateKey(task.state)}`} text={duration(to - from)} />
+              </div>
+            </div>
+          ))}
           {after && (
             <Lane icon="queued" kind="queued" name="Waiting">
               <Bar axis={axis} span={after} kind="wait" text={duration(after.to - after.from)} />
@@ -104,6 +117,15 @@ export function Timeline({ run, now }: { run: TaskRun; now: number }) {
       </div>
     </section>
   );
+}
+
+/** When children ran, as far as that was after `start`, in the order in which they began. */
+function childSpans(relatives: Relative[], start: number, now: number): { task: Relative; from: number; to: number }[] {
+  return relatives
+    .flatMap((task) => (task.startedAt ? [{ task, from: Date.parse(task.startedAt), to: task.finishedAt ? Date.parse(task.finishedAt) : now }] : []))
+    .filter(({ to }) => to >= start)
+    .map((span) => ({ ...span, from: Math.max(start, span.from) }))
+    .sort((one, other) => one.from - other.from);
 }
 
 type Kind = "queued" | "running" | "succeeded" | "failed" | "cancelled" | "warning";
