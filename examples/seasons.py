@@ -1,7 +1,7 @@
 """A task made of tasks: a year's weather, a task for each season, and a task for each month in it.
 
-Ask for a year, and for one of its seasons after that: what is done is not done again. End a worker process while it runs,
-and the months that are done stay done.
+Ask for a year, and for one of its seasons after that: what is done is not done again. End a worker process while it
+runs, and the months that are done stay done.
 """
 
 from __future__ import annotations

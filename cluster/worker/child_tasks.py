@@ -15,6 +15,7 @@ from cluster.settings import Settings
 from cluster.store.actor import Actor
 from cluster.store.child_calls import CHILD_ACTOR, Parent, submitter_name
 from cluster.store.limit_list import limits_of
+from cluster.store.lua_scripts import Call
 from cluster.store.record import Record, SubmissionOutcome, TaskState
 from cluster.store.thread_store import ThreadStore
 from cluster.task_types.array_types import Array
@@ -97,8 +98,7 @@ class WorkerChildren:
     def submit(self, task: Callable[..., Any] | str, arguments: Mapping[str, Any]) -> ChildTask:
         """Submits a child. Raises as `subtasks.submit`."""
         task_type = self._task_type(task)
-        parent = self._register(())
-        self._parent = parent
+        parent = self._parent = self._parent or self._look_up()
         if parent.depth >= self.settings.depth_limit:
             raise TaskError(
                 "TASK_TOO_DEEP",
@@ -111,10 +111,10 @@ class WorkerChildren:
             salt=parent.salt,
             limit_bytes=self.settings.input_limit_bytes,
         )
-        child = ChildTask(bound.task_id, task_type, bound, self.files.read)
         if bound.task_id == self.running.task_id:
-            raise _cycle(child.task_id)
-        self._submit(child, self._register([bound.task_id]))
+            raise _cycle(bound.task_id)
+        child = ChildTask(bound.task_id, task_type, bound, self.files.read)
+        self._submit(child)
         return child
 
     def _task_type(self, task: Callable[..., Any] | str) -> TaskType:
@@ -127,23 +127,32 @@ class WorkerChildren:
                 return task_type
         raise BadInput(f"{getattr(task, '__name__', task)!r} is no task type of this worker: put @task on it")
 
-    def _register(self, children: Sequence[str]) -> Parent:
-        """Registers children of this attempt, and returns what they have from it.
+    def _look_up(self) -> Parent:
+        """What children have from this attempt. Raises as `_checked`."""
+        return self._checked(self.store.run(self._add_children(())))
+
+    def _add_children(self, children: Sequence[str]) -> Call[Parent | int | None]:
+        limit = self.settings.children_limit
+        return self.store.calls.add_children(self.running.task_id, self.running.attempt, children, limit)
+
+    def _checked(self, found: Parent | int | None) -> Parent:
+        """The reply to `add_children`.
 
         Raises:
             TaskError: the attempt must stop, or has too many children.
         """
-        calls, limit = self.store.calls, self.settings.children_limit
-        found = self.store.run(calls.add_children(self.running.task_id, self.running.attempt, children, limit))
         if found is None:
             self.running.stop.set()
             raise _stopped()
         if not isinstance(found, Parent):
+            limit = self.settings.children_limit
             raise TaskError("TOO_MANY_CHILDREN", f"a task has at most {limit} children (CHILDREN_LIMIT)")
         return found
 
-    def _submit(self, child: ChildTask, parent: Parent) -> None:
+    def _submit(self, child: ChildTask) -> None:
         bound, calls = child.bound, self.store.calls
+        # First, and not in one round trip with the submission: an attempt that must stop submits nothing.
+        parent = self._checked(self.store.run(self._add_children([child.task_id])))
         self.files.use(bound, self.tenant, parent.account)
         above = Actor.parse(parent.submitted_by)
         actor = Actor(
@@ -249,7 +258,7 @@ class WorkerChildren:
         if record is None:
             # Its record has expired, or was deleted: it is computed again.
             for child in pending[task_id]:
-                self._submit(child, self._register([task_id]))
+                self._submit(child)
                 wait.runs[task_id] = child.submitted_at
             self.waits.add(wait)
             return

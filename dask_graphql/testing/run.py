@@ -63,8 +63,9 @@ def run_task(function: Callable[..., Any], options: RunOptions | None = None, /,
     """Runs a task as the system does, without Redis and Dask, and returns how it ended.
 
     Arguments are validated and written as canonical JSON, from which the function gets them; its output is checked
-    against the declared type and read back from its JSON. Retries follow at once. Tasks that it submits run at once too.
-    Graphs run with Dask's synchronous scheduler. If an event loop runs in this thread, the function runs in another one.
+    against the declared type and read back from its JSON. Retries follow at once, and so do tasks that it submits.
+    Graphs run with Dask's synchronous scheduler. If an event loop runs in this thread, the function runs in another
+    one.
 
     Args:
         function: a function with `@task`.
