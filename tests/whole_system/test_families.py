@@ -91,17 +91,16 @@ def test_a_parent_whose_worker_dies_finds_done_what_was_done(family: Family) -> 
 
 async def test_a_cancelled_parent_withdraws_its_wish_for_its_children_and_nobody_elses(family: Family) -> None:
     def state(n: int) -> str:
-        task_id = family.client.task_id("family_part", group="cancelled", n=n, seconds=2.0)
+        task_id = family.client.task_id("family_part", group="cancelled", n=n, seconds=60.0)
         found = family.ask("query($id: ID!) { task(taskId: $id) { state } }", id=task_id)["task"]
         return str(found and found["state"])
 
     # Both wait; the one thread runs part 0.
-    left = family.client.submit("family_sum", group="cancelled", first=0, count=3, seconds=2.0)
-    right = family.client.submit("family_sum", group="cancelled", first=1, count=2, seconds=2.0)
-    await until(lambda: state(2) != "None" and state(0) == "RUNNING", seconds=20)
-    await until(lambda: right.state() == "RUNNING", seconds=20)
+    inputs = [{"group": "cancelled", "first": first, "count": 3 - first, "seconds": 60.0} for first in (0, 1)]
+    left, right = family.client.submit_many("family_sum", inputs)
+    await until(lambda: state(0) == "RUNNING" and right.state() == "RUNNING", seconds=30)
     left.cancel()
-    await until(lambda: state(0) == "CANCELLED", seconds=10)
+    await until(lambda: state(0) == "CANCELLED", seconds=20)
     assert right.result(timeout=40) == 1 + 4
     assert (state(1), state(2)) == ("SUCCEEDED", "SUCCEEDED")
     assert family.runs_of_parts("cancelled") == {f"part cancelled {n}": 1 for n in range(3)}
