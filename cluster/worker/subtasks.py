@@ -14,7 +14,8 @@ T = TypeVar("T")
 class SubmittedChild(Protocol):
     """A task that the running one has submitted."""
 
-    task_id: str
+    @property
+    def task_id(self) -> str: ...
 
     def value(self) -> Any:
         """Its output, once it was waited for.
