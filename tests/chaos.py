@@ -40,8 +40,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from cluster.task_types.registry import load_registry
-from tests.engines import ENGINES, default_binary, find_engine
+from tests.engines import CLUSTER, ENGINES, default_binary, find_engine
 from tests.forwarder import Forwarder
+from tests.redis_cluster import ClusterServer, RedisCluster
 from tests.redis_faults import FAULTS, command, flush_scripts, hand_over
 from tests.system import TASKS, RedisServer, System
 
@@ -112,6 +113,11 @@ class Report:
 class Chaos(System):
     """A system whose parts are killed and restarted."""
 
+    longest_redis_stop = 5.0
+    """Seconds."""
+    impossible = frozenset({"loading"})
+    """Faults of Redis that are not injected."""
+
     def __init__(self, folder: Path, seed: int, engine: Path | None = None) -> None:
         super().__init__(folder, redis_binary=engine, api_nodes=2, min_workers=0, lost_worker_limit=100)
         replica = folder / "replica"
@@ -128,11 +134,7 @@ class Chaos(System):
         self._kinds = load_registry([TASKS])
 
     async def __aenter__(self) -> Chaos:
-        self.redis.start(sync="always")
-        self.replica.start(sync="always")
-        command("REPLICAOF", "127.0.0.1", self.redis.port)(self.replica)
-        await self.address.__aenter__()
-        self.settings = replace(self.settings, redis_url=self.address.url)
+        await self.start_redis()
         await self.start("scheduler")
         for node in (0, 1):
             await self.start("worker", node)
@@ -142,8 +144,38 @@ class Chaos(System):
 
     async def __aexit__(self, *error: object) -> None:
         await super().__aexit__(*error)
+        await self.stop_redis()
+
+    # Redis: a primary and its replica ---------------------------------------------------------------------------------
+
+    async def start_redis(self) -> None:
+        self.redis.start(sync="always")
+        self.replica.start(sync="always")
+        command("REPLICAOF", "127.0.0.1", self.redis.port)(self.replica)
+        await self.address.__aenter__()
+        self.settings = replace(self.settings, redis_url=self.address.url)
+
+    async def stop_redis(self) -> None:
         await self.address.__aexit__()
         self.replica.kill()
+
+    def primary(self) -> RedisServer | None:
+        """A primary to break; None if there is none that runs."""
+        return self.redis if self.redis.alive else None
+
+    async def revive_redis(self) -> None:
+        """Restarts what was killed."""
+        if not self.redis.alive:
+            await asyncio.to_thread(self.redis.start, sync="always")
+
+    async def fail_over(self) -> bool:
+        """Promotes the replica without losing a write, as in a planned failover. The old primary becomes its replica
+        and keeps its connections. Returns False if the replica is not in sync yet."""
+        if not await asyncio.to_thread(hand_over, self.redis, self.replica):
+            return False
+        self.redis, self.replica = self.replica, self.redis
+        self.address.target = self.redis.port
+        return True
 
     # Faults -----------------------------------------------------------------------------------------------------------
 
@@ -156,8 +188,7 @@ class Chaos(System):
                     await asyncio.sleep(0.3)
                     role, node = (name[:-1], int(name[-1])) if name[-1].isdigit() else (name, 0)
                     await self.start(role, node)
-            if not self.redis.alive:
-                await asyncio.to_thread(self.redis.start, sync="always")
+            await self.revive_redis()
 
     async def break_things(self, seconds: float) -> None:
         """Injects faults for this time, then stops."""
@@ -187,7 +218,8 @@ class Chaos(System):
 
     def _process_of(self, name: str) -> int | None:
         if name == "redis":
-            return self.redis.process_id
+            primary = self.primary()
+            return primary.process_id if primary else None
         if name == "task process":
             # The process under a worker's nanny, in which tasks run.
             children = [
@@ -213,13 +245,15 @@ class Chaos(System):
                 self.report.faults[f"stop {name.rstrip('01')}"] += 1
                 os.kill(process_id, signal.SIGSTOP)
                 self.stopped.add(process_id)
-                await asyncio.sleep(self.dice.uniform(0.3, 5.0))
+                await asyncio.sleep(self.dice.uniform(0.3, self.longest_redis_stop if name == "redis" else 5.0))
                 self.stopped.discard(process_id)
                 os.kill(process_id, signal.SIGCONT)
 
     async def _cut(self, _: str) -> None:
         def cut() -> None:
-            with contextlib.suppress(redis.RedisError), redis.Redis(port=self.redis.port, socket_timeout=2) as client:
+            if (primary := self.primary()) is None:
+                return
+            with contextlib.suppress(redis.RedisError), redis.Redis(port=primary.port, socket_timeout=2) as client:
                 for kind in ("normal", "pubsub"):
                     client.client_kill_filter(_type=kind, skipme=True)
 
@@ -228,24 +262,22 @@ class Chaos(System):
 
     async def _refuse(self, _: str) -> None:
         """Redis is up, but refuses for a while."""
-        chosen = FAULTS[self.dice.choice([name for name in FAULTS if name != "loading"])]
+        chosen = FAULTS[self.dice.choice([name for name in FAULTS if name not in self.impossible])]
+        if (primary := self.primary()) is None:
+            return
         self.report.faults[chosen.name] += 1
-        await asyncio.to_thread(chosen.begin, self.redis)
+        await asyncio.to_thread(chosen.begin, primary)
         await asyncio.sleep(self.dice.uniform(0.3, 4.0))
-        await asyncio.to_thread(chosen.end, self.redis)
+        await asyncio.to_thread(chosen.end, primary)
 
     async def _forget(self, _: str) -> None:
         self.report.faults["scripts forgotten"] += 1
-        await asyncio.to_thread(flush_scripts, self.redis)
+        if primary := self.primary():
+            await asyncio.to_thread(flush_scripts, primary)
 
     async def _fail_over(self, _: str) -> None:
-        """Promotes the replica without losing a write, as in a planned failover. The old primary becomes its replica
-        and keeps its connections."""
-        if not await asyncio.to_thread(hand_over, self.redis, self.replica):
-            return  # the replica is not in sync yet
-        self.report.faults["failover"] += 1
-        self.redis, self.replica = self.replica, self.redis
-        self.address.target = self.redis.port
+        if await self.fail_over():
+            self.report.faults["failover"] += 1
 
     async def watch_memory(self) -> None:
         """Records the peak memory of each role."""
@@ -372,11 +404,60 @@ class Chaos(System):
                 wrong.append(f"{role} took {megabytes} MB")
 
 
+class ClusterChaos(Chaos):
+    """The same with a cluster of three primaries, each with a replica. A primary that was killed is started again at
+    once, or when its replica has taken over."""
+
+    # Shorter than a primary may be silent before its replica takes over. One that comes back later may confirm writes
+    # that it then loses, unless it is of a service that forbids that.
+    longest_redis_stop = 0.7
+    impossible = frozenset({"loading", "read-only"})
+
+    def __init__(self, folder: Path, seed: int, engine: Path | None = None) -> None:
+        super().__init__(folder, seed, engine)
+        (folder / "cluster").mkdir()
+        self.cluster = RedisCluster(folder / "cluster", binary=engine, replicas=True)
+
+    async def start_redis(self) -> None:
+        await asyncio.to_thread(self.cluster.start, sync="always")
+        self.settings = replace(self.settings, redis_url=self.cluster.url)
+
+    async def stop_redis(self) -> None:
+        self.cluster.stop()
+
+    def primary(self) -> ClusterServer | None:
+        found = []
+        for server in self.cluster.servers:
+            with contextlib.suppress(redis.RedisError):
+                if server.alive and server.is_primary:
+                    found.append(server)
+        return self.dice.choice(found) if found else None
+
+    async def revive_redis(self) -> None:
+        for server in self.cluster.servers:
+            if not server.alive:
+                if self.dice.random() < 0.5:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.to_thread(self.cluster.wait_until_replaced, server)
+                        self.report.faults["replica took over"] += 1
+                await asyncio.to_thread(server.start, sync="always")
+
+    async def fail_over(self) -> bool:
+        primary = self.primary()
+        if primary is None or not self.cluster.alive or not await asyncio.to_thread(self.cluster.serves):
+            return False
+        try:
+            await asyncio.to_thread(self.cluster.fail_over, primary)
+        except (redis.RedisError, TimeoutError):
+            return False
+        return True
+
+
 async def chaos(
-    seconds: float, seed: int, folder: Path, *, engine: Path | None = None, rolling: bool = False
+    seconds: float, seed: int, folder: Path, *, engine: Path | None = None, cluster: bool = False, rolling: bool = False
 ) -> Report:
-    """One run in the given folder; `engine` is the server program to run."""
-    async with Chaos(folder, seed, engine) as run:
+    """One run in the given folder; `engine` is the server program to run, as a cluster if `cluster` is true."""
+    async with (ClusterChaos if cluster else Chaos)(folder, seed, engine) as run:
         return await run.run(seconds, rolling=rolling)
 
 
@@ -384,17 +465,22 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--seconds", type=float, default=600)
     arguments.add_argument("--seed", type=int, default=int(time.time()))
-    arguments.add_argument("--engine", choices=ENGINES, help="the server to run; default: the one that dev starts")
+    arguments.add_argument("--engine", choices=[*ENGINES, CLUSTER, *(f"{CLUSTER}-{name}" for name in ENGINES)],
+                           help="the server to run, or a cluster of it; default: the one that dev starts")  # fmt: skip
     arguments.add_argument("--rolling", action="store_true", help="restart every node in turn instead")
     given = arguments.parse_args()
     logging.basicConfig(level=logging.WARNING)
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     os.environ["DASK_CONFIG"] = str(folder / "dask")
     print(f"{given.seconds:g} s of faults, seed {given.seed}, logs in {folder}", flush=True)
-    engine = find_engine(given.engine) if given.engine else default_binary()
+    name = (given.engine or "").removeprefix(CLUSTER).removeprefix("-")
+    cluster = (given.engine or "").startswith(CLUSTER)
+    engine = find_engine(name) if name else default_binary()
     if engine is None:
         sys.exit(f"{given.engine} is not installed: run scripts/install-engines.sh, or install the extra `test`")
-    report = asyncio.run(chaos(given.seconds, given.seed, folder, engine=engine, rolling=given.rolling))
+    report = asyncio.run(
+        chaos(given.seconds, given.seed, folder, engine=engine, cluster=cluster, rolling=given.rolling)
+    )
     print(report.table())
     if report.wrong:
         sys.exit(f"{len(report.wrong)} violations; the logs are in {folder}")

@@ -139,6 +139,22 @@ class ThreadServers:
                     groups[target].append(i)
         return replies
 
+    @property
+    def is_cluster(self) -> bool:
+        return self._map is not None
+
+    def any_primary(self) -> ThreadServer:
+        """A primary, as the cluster says now; a single Redis.
+
+        Raises:
+            RedisError, OSError: no server answers.
+        """
+        self._learn()
+        if self._map is None:
+            return self.seed
+        self._refresh(None)
+        return self._server(random.choice(self._map.primaries))  # noqa: S311 - any will do
+
     def disconnect(self) -> None:
         """Closes the connections of this thread, and those that no thread uses."""
         for server in [self.seed, *list(self._servers.values())]:

@@ -74,6 +74,19 @@ class ThreadStore:
 
         return self._with_retries(run)
 
+    @property
+    def is_cluster(self) -> bool:
+        """Whether the servers that were called are a cluster."""
+        return self._servers.is_cluster
+
+    def pubsub(self) -> Any:
+        """redis-py's PubSub; of a cluster, on one of its primaries, to which all others pass their messages on.
+
+        Raises:
+            RedisError, OSError: no server answers.
+        """
+        return redis.Redis(connection_pool=self._servers.any_primary().pool).pubsub()  # type: ignore[no-untyped-call]
+
     def disconnect(self) -> None:
         """Closes the connections of the calling thread, which will not need it for a while."""
         self._servers.disconnect()

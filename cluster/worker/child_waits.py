@@ -31,6 +31,8 @@ PING_SECONDS: Final = 5.0
 """Ping interval on an idle connection; if the reply takes as long again, the connection is lost."""
 RENEW_SECONDS: Final = WATCH_TTL_SECONDS / 3
 """How often all tasks are watched again."""
+RENEW_SECONDS_IN_A_CLUSTER: Final = 10.0
+"""The same in a cluster: what another server published just before it died may be lost, without a lost connection."""
 IDLE_SECONDS: Final = 30.0
 """How long the connection stays open without a wait."""
 REOPEN_SECONDS: Final = 0.25
@@ -159,7 +161,8 @@ class ChildWaits:
 
     def _listen(self) -> None:
         """Handles notifications until the connection is lost, or nothing has waited for a while."""
-        connection = self._store.redis.pubsub()  # type: ignore[no-untyped-call]
+        connection = self._store.pubsub()
+        renew_seconds = RENEW_SECONDS_IN_A_CLUSTER if self._store.is_cluster else RENEW_SECONDS
         try:
             connection.subscribe(self._store.calls.node_channel(self._node))
             heard = waited = renewed = checked = time.monotonic()
@@ -180,7 +183,7 @@ class ChildWaits:
                     self._stop_waits()
                     if self._waits:
                         waited = now
-                if now - renewed > RENEW_SECONDS:
+                if now - renewed > renew_seconds:
                     renewed = now
                     self._watch(self._tasks())
                 if now - waited > IDLE_SECONDS:

@@ -251,9 +251,11 @@ class Executor:
                 borrow = self._borrow_files(running, made, start.tenant)
                 store_outcome = self._store_outcome(running, task_type, start.version, outcome)
                 metrics.labelled(metrics.RUN_SECONDS, name).observe(time.perf_counter() - started)
-                # The blobs first: whoever sees the result may use them as files.
-                calls = [*borrow, store_outcome, *([self._start(following)] if following else ())]
-                replies = self.store.run_many(calls)[len(borrow) :]
+                # The blobs first: whoever sees the result may use them as files. In a round trip of their own, as they
+                # may be on other servers of a cluster.
+                if borrow:
+                    self.store.run_many(borrow)
+                replies = self.store.run_many([store_outcome, *([self._start(following)] if following else ())])
                 verdict = _verdict(outcome, replies[0])
                 metrics.labelled(metrics.ATTEMPTS, name, verdict).inc()
                 if verdict != "REFUSED":
