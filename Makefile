@@ -25,6 +25,10 @@ export PYTHONDONTWRITEBYTECODE :=
 PYTEST := $(BIN)/python -m pytest -n
 QUICK := (vital or not (slow or aws or browser)) and not (other_engine or oldest_engine)
 
+# What uses Redis most, on a cluster of three primaries.
+ON_A_CLUSTER := tests/cluster/store tests/cluster/api_node/test_no_gap.py tests/cluster/api_node/test_result_delivery.py \
+	tests/whole_system/test_faults.py tests/whole_system/test_one_computation.py
+
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all test-rest test-thorough test-pages test-aws docs bench bench-growth bench-profile bench-run bench-changes bench-workloads bench-autoscaling fuzz audit audit-terraform deploy images destroy attack chaos soak lint types schema console
 .PHONY: lock pin-images pictures test-latest test-images clean setup
@@ -45,6 +49,7 @@ test-rest: $(VENV)/.test test-pages ## Runs the tests that `make test` leaves ou
 
 test-thorough: $(VENV)/.test test-pages ## Runs every test, the long ones on every engine, with Next.js, releasing, a soak and the recipes for frontends, and four times the examples of each property (an hour)
 	@TESTS_THOROUGH=1 $(PYTEST) 3
+	@TESTS_THOROUGH=1 TESTS_ENGINE=cluster $(PYTEST) 3 $(ON_A_CLUSTER)
 
 # Without the pages their tests are skipped, or fail where everything must run.
 test-pages: $(VENV)/.run
@@ -97,7 +102,7 @@ console: $(VENV)/.run ## Builds the JavaScript packages and the web pages
 pictures: $(VENV)/.test console ## Takes the pictures of the console in docs/images/ (needs Chromium; a minute)
 	@$(BIN)/python -m scripts.console_pictures docs/images
 
-chaos: $(VENV)/.test ## Kills and stops processes at random under load, and checks every guarantee (SECONDS=600 SEED=1 ENGINE=valkey-8)
+chaos: $(VENV)/.test ## Kills and stops processes at random under load, and checks every guarantee (SECONDS=600 SEED=1 ENGINE=valkey-8, cluster, cluster-redis-7)
 	@$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED) $(if $(ENGINE),--engine $(ENGINE))
 
 attack: $(VENV)/.test ## Attacks a node as hostile callers do, for longer than CI does, and prints what it costs (SECONDS=600)

@@ -39,6 +39,7 @@ module "redis" {
   engine               = var.redis_engine
   node_type            = var.redis_node_type
   members              = var.redis_members
+  shards               = var.redis_shards
   snapshot_days        = var.redis_snapshot_days
   restore_snapshot     = var.redis_restore_snapshot
   final_snapshot       = var.redis_final_snapshot

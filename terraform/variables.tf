@@ -491,6 +491,20 @@ variable "redis_members" {
   }
 }
 
+variable "redis_shards" {
+  type        = number
+  description = "Shards of Redis in cluster mode, with `redis_members` members each; 0: one primary, no cluster mode. Decide before the first deployment: AWS replaces a group to change between the two."
+  default     = 0
+  validation {
+    condition     = var.redis_shards >= 0 && var.redis_shards <= 16 && floor(var.redis_shards) == var.redis_shards
+    error_message = "redis_shards: a whole number, 0 to 16. There are sixteen shards of tasks; more would serve none."
+  }
+  validation {
+    condition     = var.redis_shards == 0 || var.redis_members >= 2
+    error_message = "redis_shards: cluster mode needs a replica of each shard: redis_members of 2 or more."
+  }
+}
+
 variable "redis_snapshot_days" {
   type        = number
   description = "Days that the daily snapshot of Redis is kept, 0 (none) to 35."
@@ -523,7 +537,7 @@ variable "existing_redis" {
     port                  = number
     worker_url_secret_arn = optional(string)
   })
-  description = "Your own Redis, not in cluster mode: the secret that contains its URL (rediss://...), its port, and the secret with the URL of a user for workers (`dask-graphql worker-acl`; empty: the same URL). It must accept the output `redis_security_group_id`."
+  description = "Your own Redis, in cluster mode or not: the secret that contains its URL (rediss://...), its port, and the secret with the URL of a user for workers (`dask-graphql worker-acl`; empty: the same URL). It must accept the output `redis_security_group_id`."
   default     = null
   validation {
     condition = var.existing_redis == null ? true : alltrue([

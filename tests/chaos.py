@@ -113,6 +113,7 @@ class Report:
 class Chaos(System):
     """A system whose parts are killed and restarted."""
 
+    parts: tuple[str, ...] = ("redis", "scheduler", "worker0", "worker1", "task process", "api0", "api1")
     longest_redis_stop = 5.0
     """Seconds."""
     impossible = frozenset({"loading"})
@@ -196,7 +197,7 @@ class Chaos(System):
         while time.monotonic() < end:
             await asyncio.sleep(self.dice.uniform(0.3, 2.5))
             kind = self.dice.choices(["kill", "stop", "cut", "refuse", "forget", "fail_over"], [6, 2, 1, 3, 1, 2])[0]
-            name = self.dice.choice(["redis", "scheduler", "worker0", "worker1", "task process", "api0", "api1"])
+            name = self.dice.choice(self.parts)
             await getattr(self, f"_{kind}")(name)
         for process_id in list(self.stopped):
             with contextlib.suppress(ProcessLookupError):
@@ -412,6 +413,8 @@ class ClusterChaos(Chaos):
     # that it then loses, unless it is of a service that forbids that.
     longest_redis_stop = 0.7
     impossible = frozenset({"loading", "read-only"})
+    # As likely as all others together: it has most processes.
+    parts = ("redis",) * 6 + Chaos.parts
 
     def __init__(self, folder: Path, seed: int, engine: Path | None = None) -> None:
         super().__init__(folder, seed, engine)
@@ -436,11 +439,12 @@ class ClusterChaos(Chaos):
     async def revive_redis(self) -> None:
         for server in self.cluster.servers:
             if not server.alive:
-                if self.dice.random() < 0.5:
-                    with contextlib.suppress(TimeoutError):
+                # What does not answer in time is tried again in the next round.
+                with contextlib.suppress(TimeoutError, redis.RedisError):
+                    if self.dice.random() < 0.5:
                         await asyncio.to_thread(self.cluster.wait_until_replaced, server)
                         self.report.faults["replica took over"] += 1
-                await asyncio.to_thread(server.start, sync="always")
+                    await asyncio.to_thread(server.start, sync="always")
 
     async def fail_over(self) -> bool:
         primary = self.primary()

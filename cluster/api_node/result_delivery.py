@@ -24,7 +24,7 @@ from cluster.api_node.watch_loop import WatchLoop
 from cluster.api_node.watch_queue import WatchQueue
 from cluster.errors import ResultGone, StoreUnavailable
 from cluster.store.async_store import Store
-from cluster.store.clock import RedisClock
+from cluster.store.clock import ShardClocks
 from cluster.store.record import Record, SubmissionOutcome
 from cluster.store.replies import SubmitReply
 
@@ -49,10 +49,10 @@ class ResultDelivery:
     def __init__(self, store: Store, node: str, limit: int, on_broadcast: Callable[[str], None]) -> None:
         self._store = store
         self.node = node
-        self._clock = RedisClock()
+        self._clocks = ShardClocks()
         self._speculative = SpeculativeWatches()
         self._queue = WatchQueue()
-        self._topics = Topics(limit, self._queue, self._speculative, self._clock)
+        self._topics = Topics(limit, self._queue, self._speculative, self._clocks)
         self._watches = WatchLoop(store, node, self._queue, self._topics, self._speculative)
         self._channel = NodeChannel(store, node, self._queue, self._topics, self._speculative, on_broadcast)
         self.results = ResultReader(store)
@@ -104,7 +104,7 @@ class ResultDelivery:
         """
         if submitted is not None and submitted.outcome in (SubmissionOutcome.NEW, SubmissionOutcome.RECOMPUTED):
             # The script has just written its time into the record.
-            self._clock.observe(sent_at, submitted.record.submitted_at)
+            self._clocks.observe(task_id, sent_at, submitted.record.submitted_at)
         usable = submitted is not None and not submitted.record.final and task_id not in self._topics
         self._speculative.commit(task_id, submitted.record.run if submitted is not None and usable else None)
 
@@ -217,7 +217,7 @@ class ResultDelivery:
             return current if current.final else None
 
     def _add_waiter(self, task_id: str) -> tuple[Topic, Waiter]:
-        waiter = Waiter(self._watches.reads, self._clock.latest(time.monotonic()))
+        waiter = Waiter(self._watches.reads, self._clocks.latest(task_id, time.monotonic()))
         topic = self._topics.join(task_id)
         topic.result_waiters.add(waiter)
         return topic, waiter

@@ -17,7 +17,7 @@ from cluster.api_node.speculative_watch import SpeculativeWatches
 from cluster.api_node.watch_queue import WatchQueue
 from cluster.errors import TooManySubscriptions
 from cluster.observability import metrics, tracing
-from cluster.store.clock import RedisClock
+from cluster.store.clock import ShardClocks
 from cluster.store.record import Record, Run
 
 TRACED_SECONDS: Final = 60.0
@@ -84,11 +84,11 @@ class Topics:
         subscribers: current number of subscribers.
     """
 
-    def __init__(self, limit: int, queue: WatchQueue, speculative: SpeculativeWatches, clock: RedisClock) -> None:
+    def __init__(self, limit: int, queue: WatchQueue, speculative: SpeculativeWatches, clocks: ShardClocks) -> None:
         self._limit = limit
         self._queue = queue
         self._speculative = speculative
-        self._clock = clock
+        self._clocks = clocks
         self._topics: dict[str, Topic] = {}
         self.subscribers = 0
 
@@ -126,7 +126,7 @@ class Topics:
         self.subscribers += 1
         topic = self._topics.get(task_id)
         if topic is None:
-            topic = self._topics[task_id] = Topic(self._now())
+            topic = self._topics[task_id] = Topic(self._now(task_id))
             topic.run = self._speculative.take(task_id)
             if topic.run is None:
                 self._queue.request(task_id)
@@ -182,7 +182,7 @@ class Topics:
         topic.ended = len(waiters) == len(topic.result_waiters)
         if not topic.ended:
             self._queue.request(task_id)
-        now = self._now()
+        now = self._now(task_id)
         finished_at = (record.finished_at or 0) / 1000
         waiting_since = max(topic.created_at, finished_at)
         waiters = [waiter for waiter in waiters if not waiter.future.done()]
@@ -195,7 +195,8 @@ class Topics:
                 "deliver", "PRODUCER", record.trace, waiting_since, task_id=task_id, subscribers=len(waiters)
             )
 
-    def _now(self) -> float:
-        """Seconds since 1970 by Redis's clock, as well as this node knows it; by its own clock until it does."""
-        latest = self._clock.latest(time.monotonic())
+    def _now(self, task_id: str) -> float:
+        """Seconds since 1970 by the clock of the task's shard, as well as this node knows it; by its own until it
+        does."""
+        latest = self._clocks.latest(task_id, time.monotonic())
         return latest / 1000 if math.isfinite(latest) else time.time()

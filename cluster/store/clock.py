@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from typing import Final
 
 MAX_DRIFT: Final = 0.0005
@@ -39,3 +40,18 @@ class RedisClock:
         """Returns the latest that Redis's clock may show at a time of `time.monotonic`, milliseconds since 1970;
         infinity if nothing is known."""
         return self._offset + now * 1000 + MAX_DRIFT * 1000 * max(0.0, now - self._observed_at)
+
+
+class ShardClocks:
+    """A clock for each shard: in a cluster, the tasks of a shard have the times of its primary."""
+
+    def __init__(self) -> None:
+        self._clocks: defaultdict[str, RedisClock] = defaultdict(RedisClock)
+
+    def observe(self, task_id: str, sent_at: float, server_time: int) -> None:
+        """Learns from a reply about a task, as `RedisClock.observe`."""
+        self._clocks[task_id[0]].observe(sent_at, server_time)
+
+    def latest(self, task_id: str, now: float) -> float:
+        """As `RedisClock.latest`, of the task's shard."""
+        return self._clocks[task_id[0]].latest(now)

@@ -116,12 +116,15 @@ class Servers:
                     replies[i] = reply
                     if isinstance(reply, Exception):
                         failed.append((i, reply, server))
-                self._note(server, next((reply for reply in _spread(outcome, 1) if isinstance(reply, Exception)), None))
+                if server not in {server for _, _, server in failed}:
+                    self._note(server, None)
             await self._prepare([(error, server) for _, error, server in failed])
             groups = defaultdict(list)
             for i, error, server in failed:
                 target = self._target(error, server, slots[i], began)
-                if target is not None:
+                if target is None:
+                    self._note(server, error)
+                else:
                     groups[target].append(i)
         return replies
 
@@ -252,10 +255,10 @@ class Servers:
 
     def _adopt(self, found: SlotMap) -> None:
         before, self._map = self._map, found
-        if before is None or set(before.primaries) == set(found.primaries):
-            return
         for address in self.failing.keys() - set(found.primaries):
             del self.failing[address]
+        if before is None or set(before.primaries) == set(found.primaries):
+            return
         for address in self._servers.keys() - set(found.nodes):
             leaving = asyncio.create_task(self._servers.pop(address).pool.disconnect(inuse_connections=False))
             self._leaving.add(leaving)

@@ -218,6 +218,25 @@ run "a_redis_without_credits" {
   }
 }
 
+run "a_redis_in_cluster_mode" {
+  command   = plan
+  state_key = "clustered"
+  variables {
+    redis_shards = 3
+  }
+  assert {
+    condition = module.redis[0].member_ids == [
+      "dask-graphql-0001-001", "dask-graphql-0001-002", "dask-graphql-0002-001", "dask-graphql-0002-002",
+      "dask-graphql-0003-001", "dask-graphql-0003-002",
+    ]
+    error_message = "Three shards, each with a replica."
+  }
+  assert {
+    condition     = contains(output.alarm_names, "dask-graphql-redis-memory-6")
+    error_message = "Each member has its alarms."
+  }
+}
+
 run "a_new_redis_begins_with_a_snapshot" {
   command   = plan
   state_key = "restored"

@@ -1,6 +1,8 @@
-# ElastiCache for Valkey or Redis: two members in two zones, TLS, AUTH, and the secret with its URL.
+# ElastiCache for Valkey or Redis: two members in two zones, or in cluster mode two of each shard; TLS, AUTH, and the secret
+# with its URL.
 
 locals {
+  clustered = var.shards > 0
   family = {
     valkey = "valkey8"
     redis  = "redis7"
@@ -22,7 +24,7 @@ resource "aws_elasticache_subnet_group" "this" {
 
 resource "aws_elasticache_parameter_group" "this" {
   # The engine is in the name, since a family cannot be changed in place.
-  name        = "${var.name}-${local.family[var.engine]}"
+  name        = "${var.name}-${local.family[var.engine]}${local.clustered ? "-cluster" : ""}"
   description = "Records are the truth: what does not fit is refused, never evicted"
   family      = local.family[var.engine]
   parameter {
@@ -32,6 +34,13 @@ resource "aws_elasticache_parameter_group" "this" {
   parameter {
     name  = "reserved-memory-percent"
     value = tostring(local.reserved_percent)
+  }
+  dynamic "parameter" {
+    for_each = local.clustered ? ["yes"] : []
+    content {
+      name  = "cluster-enabled"
+      value = parameter.value
+    }
   }
   lifecycle {
     create_before_destroy = true
@@ -46,7 +55,9 @@ resource "aws_elasticache_replication_group" "this" {
   engine                     = var.engine
   engine_version             = local.version[var.engine]
   node_type                  = var.node_type
-  num_cache_clusters         = var.members
+  num_cache_clusters         = local.clustered ? null : var.members
+  num_node_groups            = local.clustered ? var.shards : null
+  replicas_per_node_group    = local.clustered ? var.members - 1 : null
   automatic_failover_enabled = var.members > 1
   multi_az_enabled           = var.members > 1
   port                       = var.port

@@ -5,7 +5,10 @@ output "replication_group_id" {
 
 output "member_ids" {
   description = "Cache cluster ids, the dimension of its metrics."
-  value       = [for number in range(var.members) : "${var.name}-${format("%03d", number + 1)}"]
+  value = local.clustered ? [
+    for pair in setproduct(range(var.shards), range(var.members)) :
+    format("%s-%04d-%03d", var.name, pair[0] + 1, pair[1] + 1)
+  ] : [for number in range(var.members) : format("%s-%03d", var.name, number + 1)]
 }
 
 output "snapshots" {
@@ -22,6 +25,8 @@ output "url_secret_arn" {
 }
 
 output "address" {
-  description = "host:port of the current primary."
-  value       = "${aws_elasticache_replication_group.this.primary_endpoint_address}:${var.port}"
+  description = "host:port of the current primary; in cluster mode, where the nodes of the system find all primaries."
+  value = format("%s:%d", local.clustered
+    ? aws_elasticache_replication_group.this.configuration_endpoint_address
+  : aws_elasticache_replication_group.this.primary_endpoint_address, var.port)
 }

@@ -15,7 +15,12 @@ variable "node_type" {
 
 variable "members" {
   type        = number
-  description = "Members: the primary and its replicas."
+  description = "Members: the primary and its replicas; in cluster mode, of each shard."
+}
+
+variable "shards" {
+  type        = number
+  description = "Shards (node groups) of cluster mode; 0 for no cluster mode."
 }
 
 variable "snapshot_days" {
