@@ -61,7 +61,7 @@ class ClusterServer(RedisServer):
 
     def ask(self, *command: Any) -> Any:
         """The server's reply to a command."""
-        with redis.Redis(port=self.port) as client:
+        with redis.Redis(port=self.port, socket_timeout=10) as client:
             return client.execute_command(*command)
 
     @property
