@@ -177,6 +177,7 @@ class Ours:
             waiting=len(world.queue),
             waiting_seconds=world.waiting_seconds(ASSUMED_SECONDS),
             busy=tuple(world.occupancy(worker) for worker in registered if worker.task),
+            busy_names=tuple(worker.name for worker in registered if worker.task),
             tasks=sum(worker.task is not None for worker in registered),
             idle=tuple((worker.name, world.now - worker.started) for worker in registered if worker.task is None),
             launching=len(staying) - len(registered),
@@ -184,7 +185,7 @@ class Ours:
         decision = plan(seen, self._policy, self._history, world.now)
         self._history = decision.history
         world.start(decision.start)
-        world.stop(decision.retire)
+        world.stop([*decision.retire, *decision.drain])
 
 
 class Adaptive(AdaptiveCore):  # type: ignore[misc]

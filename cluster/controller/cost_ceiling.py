@@ -1,7 +1,7 @@
 """The ceiling in dollars: how many workers it allows. Pure: from prices and what was spent to a number.
 
-The ceiling binds what is started and what stays idle. No task is interrupted for it, so a day may cost more than its
-ceiling by what the tasks that run when it is reached need to end.
+The ceiling binds what is started, what stays idle and what gets further tasks. No task is interrupted for it, so a day
+may cost more than its ceiling by what the tasks that run when it is reached need to end.
 """
 
 from __future__ import annotations
@@ -44,29 +44,37 @@ class CostCeiling:
     per_hour: float = 0.0
     per_day: float = 0.0
 
-    def allows(self, costs: Costs, workers: int) -> Affordable | None:
-        """How many workers there may be; None if there is no ceiling.
+    def allows(self, costs: Costs, workers: int, leaving: int = 0) -> Affordable | None:
+        """How many workers there may be beside those that leave; None if there is no ceiling.
 
         Args:
-            workers: those that run or start now.
+            workers: those that run or start now, and stay.
+            leaving: those that cost until their tasks have ended. What they cost is not there for further workers, and
+                no other one has to leave for it.
         """
         allowed = []
         if self.per_hour:
             left = self.per_hour - costs.per_hour
             allowed.append(
-                Affordable(_count(workers, left, costs.worker_per_hour), f"the ceiling of ${self.per_hour:.2f} an hour")
+                Affordable(
+                    _count(workers, leaving, left, costs.worker_per_hour),
+                    f"the ceiling of ${self.per_hour:.2f} an hour",
+                )
             )
         if self.per_day:
             reserved = costs.worker_per_hour and costs.worker_per_hour * RESERVED_SECONDS / 3600
-            left = self.per_day - costs.today - (reserved or 0.0) * workers
-            allowed.append(Affordable(_count(workers, left, reserved), f"today's ceiling of ${self.per_day:.2f}"))
+            left = self.per_day - costs.today - (reserved or 0.0) * (workers + leaving)
+            allowed.append(
+                Affordable(_count(workers, leaving, left, reserved), f"today's ceiling of ${self.per_day:.2f}")
+            )
         return min(allowed, key=lambda each: each.workers, default=None)
 
 
-def _count(workers: int, left: float, price: float | None) -> int:
+def _count(workers: int, leaving: int, left: float, price: float | None) -> int:
     """How many workers there may be if so much is left for more of them, or is overspent by them."""
     if not price:
         # The first worker shows what one costs.
         return max(workers, 1) if left > 0 else 0
     # A sum that is exactly enough is enough, whatever floating point makes of it.
-    return max(0, workers + math.floor(left / price + 1e-9))
+    more = math.floor(left / price + 1e-9)
+    return max(0, workers + (more if more >= 0 else min(0, more + leaving)))

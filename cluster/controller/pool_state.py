@@ -54,6 +54,7 @@ class PoolState:
             waiting=self.waiting,
             waiting_seconds=waiting_seconds,
             busy=tuple(worker["occupancy_seconds"] for worker in registered if worker["processing"]),
+            busy_names=tuple(str(worker["name"]) for worker in registered if worker["processing"]),
             # Those that wait for their children occupy no thread.
             tasks=self.processing - sum(worker.get("long_running", 0) for worker in registered),
             idle=tuple((w["name"], self.membership.age(w["name"], now)) for w in registered if not w["processing"]),

@@ -7,7 +7,7 @@ import logging
 import time
 import uuid
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import orjson
@@ -82,6 +82,8 @@ class Controller:
         self._next_report = 0.0
         self._unstopped: set[str] = set()
         """Retired workers that still have to be stopped."""
+        self._draining: set[str] = set()
+        """Busy workers that get no more tasks, and are retired once they have none."""
 
     def _new_pools(self, learnt: Mapping[str, float] | None = None) -> dict[str, PoolState]:
         """The pools, of which nothing is known but how long their workers take to register."""
@@ -158,6 +160,7 @@ class Controller:
                 "The scheduler does not respond. No worker is started or stopped until it does."
             )
             return
+        await self._drain(members, load["workers"])
         registered, now = {str(worker["name"]) for worker in load["workers"]}, time.monotonic()
         for state in self._pools.values():
             own = {name: runs for name, runs in members.items() if self._pool_of(name) is state}
@@ -170,7 +173,8 @@ class Controller:
         """The plan of one pool, with what the pools before it in this round have left of the ceiling."""
         worker_cost = self.fleet.worker_cost_per_hour(state.pool)
         costs = Costs(self.fleet.cost_per_hour or 0.0, worker_cost, self._costs.today)
-        affordable = self._ceiling.allows(costs, len(state.membership.staying))
+        leaving = sum(len(each.membership.retiring) for each in self._pools.values())
+        affordable = self._ceiling.allows(costs, len(state.membership.staying), leaving)
         threads, outdated = self.settings.worker_threads, self.fleet.outdated
         return state.plan(load, threads, now, outdated=outdated, affordable=affordable)
 
@@ -206,13 +210,42 @@ class Controller:
             logger.info("%s", reason)
             self._record_decision(wanted=decision.wanted, stopped=len(decision.retire), reason=reason)
             self._pools[pool].membership.retiring |= set(decision.retire)
-            # Before the first await: an abandoned round must not leave a worker retired but never stopped.
-            self._unstopped |= set(decision.retire)
-            try:
-                await self.scheduler.client.retire_workers(names=list(decision.retire), close_workers=True, remove=True)
-            except (SchedulerUnavailable, OSError, TimeoutError) as error:
-                logger.warning("the workers could not be retired first: %s", error)
-            await self._stop_retired()
+            await self._retire(set(decision.retire))
+        if decision.drain:
+            reason = f"Draining {count(len(decision.drain), 'worker')}{of_pool}: {decision.problem or decision.reason}"
+            logger.info("%s", reason)
+            self._record_decision(wanted=decision.wanted, stopped=len(decision.drain), reason=reason)
+            self._pools[pool].membership.retiring |= set(decision.drain)
+            self._draining |= set(decision.drain)
+
+    async def _drain(self, members: Mapping[str, bool], workers: Collection[Mapping[str, Any]]) -> None:
+        """Keeps tasks from the workers that are drained, also by an earlier controller, and retires those whose tasks
+        have ended."""
+        known = {str(worker["name"]): worker for worker in workers if str(worker["name"]) in members}
+        self._draining = {name for name in self._draining if name in known}
+        self._draining |= {name for name, worker in known.items() if worker.get("draining")}
+        for name in self._draining:
+            self._pool_of(name).membership.retiring.add(name)
+        try:
+            for name in self._draining:
+                if not known[name].get("draining"):
+                    await self.scheduler.call("dask_graphql_draining", worker=known[name]["address"])
+        except SchedulerUnavailable as error:
+            logger.debug("workers are kept from tasks in the next round: %s", error)
+        if done := {name for name in self._draining if known[name].get("draining") and not known[name]["processing"]}:
+            logger.info("%d workers have ended their tasks and are stopped: %s", len(done), _some(done))
+            self._draining -= done
+            await self._retire(done)
+
+    async def _retire(self, names: set[str]) -> None:
+        """Retires workers through the scheduler, so that nothing runs on them and their data move, and stops them."""
+        # Before the first await: an abandoned round must not leave a worker retired but never stopped.
+        self._unstopped |= names
+        try:
+            await self.scheduler.client.retire_workers(names=list(names), close_workers=True, remove=True)
+        except (SchedulerUnavailable, OSError, TimeoutError) as error:
+            logger.warning("the workers could not be retired first: %s", error)
+        await self._stop_retired()
 
     async def _take_drains(self, members: Mapping[str, bool]) -> None:
         """Retires the workers that operators asked to drain. Their nodes let running tasks end."""

@@ -6,7 +6,8 @@
   last gap in its demand. After its last need, a size is kept for `scale_in_delay_seconds`, or for one and a half times
   that gap if that is longer and the gap was at most `max_gap_seconds`. So if demand comes and goes within seconds, no
   worker is stopped only to be started again.
-- **The ceiling in dollars** bounds both, as `max_workers` does, and wins over `min_workers`.
+- **The ceiling in dollars** bounds both, as `max_workers` does, and wins over `min_workers`. Where it leaves no room
+  for workers that are busy, they are drained: they get no more tasks, and go when they have none.
 - **Workers of an older revision** are replaced while they are idle: new ones first, where the bounds leave room for
   them, and the old ones once those are ready. A worker that has tasks is never retired.
 """
@@ -49,6 +50,7 @@ class Observation:
         launching: workers that are being launched.
         threads: threads per worker.
         outdated: workers, of whatever state, that run an older revision than new ones would.
+        busy_names: the names of those of `busy`, in the same order; empty if none of them may be drained.
     """
 
     waiting: int = 0
@@ -59,6 +61,7 @@ class Observation:
     launching: int = 0
     threads: int = 1
     outdated: frozenset[str] = frozenset()
+    busy_names: tuple[str, ...] = ()
 
     @property
     def workers(self) -> int:
@@ -136,6 +139,7 @@ class Decision:
     Attributes:
         reason: what is done and why, in a sentence, for people.
         change: why workers are started or retired, to go on after "Added 2 workers: "; empty if none are.
+        drain: busy workers that get no more tasks, and are retired once theirs have ended.
         unaffordable: workers that would be wanted, and that the ceiling in dollars does not allow.
         problem: the same in a sentence; empty if there are none.
     """
@@ -146,6 +150,7 @@ class Decision:
     reason: str
     change: str
     history: DemandHistory
+    drain: tuple[str, ...] = ()
     unaffordable: int = 0
     problem: str = ""
 
@@ -179,7 +184,17 @@ def plan(seen: Observation, policy: Policy, history: DemandHistory, now: float) 
     reason = explain_state(considered, starts=start, retires=len(retire))
     unaffordable = affordable_or_not - wanted
     problem = explain_ceiling(considered, unaffordable) if unaffordable else ""
-    return Decision(wanted, start, retire, reason, change, history, unaffordable, problem)
+    drain = _drain(seen, seen.workers - len(retire) - policy.limit)
+    return Decision(wanted, start, retire, reason, change, history, drain, unaffordable, problem)
+
+
+def _drain(seen: Observation, over: int) -> tuple[str, ...]:
+    """The busy workers that the ceiling in dollars, or a lower maximum, leaves no room for. While tasks wait, a busy
+    worker would never become idle. Those with the least work end first."""
+    if over <= 0:
+        return ()
+    by_work = sorted(zip(seen.busy, seen.busy_names, strict=False))
+    return tuple(name for _, name in by_work[:over])
 
 
 class _Changes(NamedTuple):

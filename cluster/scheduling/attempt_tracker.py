@@ -86,6 +86,7 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
             "dask_graphql_cancelled": self.cancelled,
             "dask_graphql_alive": self._silent_workers.on_nanny_heartbeat,
             "dask_graphql_leaving": self._silent_workers.on_worker_leaving,
+            "dask_graphql_draining": self._silent_workers.on_worker_draining,
             "dask_graphql_starting": self._starting_workers.on_report,
         }
         dask_internals.add_handlers(self.scheduler, handlers)
@@ -175,7 +176,8 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
 
     def _describe(self, worker: dict[str, Any]) -> dict[str, Any]:
         pool = pool_of(worker.pop("resources"))
-        return worker | {"pool": pool} | self._tallies.describe(worker["address"])
+        draining = worker["address"] in self._silent_workers.draining
+        return worker | {"pool": pool, "draining": draining} | self._tallies.describe(worker["address"])
 
     def _describe_pools(self) -> dict[str, dict[str, float]]:
         """What waits for each pool; empty without pools."""

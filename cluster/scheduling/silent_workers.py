@@ -54,6 +54,8 @@ class SilentWorkers:
         self._nanny_heartbeats: dict[str, float] = {}
         self._paused: set[str] = set()
         self._leaving: set[str] = set()
+        self.draining: set[str] = set()
+        """Addresses of workers that end what they have and get no more, because the controller asked for it."""
         self._requeued: dict[tuple[str, LossReason], set[AttemptId]] = {}
         self._last_round = clock()
         self._check_from = 0.0
@@ -70,6 +72,11 @@ class SilentWorkers:
             self._leaving.discard(worker)
             resume_worker(self._scheduler, worker)
 
+    async def on_worker_draining(self, worker: str, **_: Any) -> None:
+        """The controller ends a worker once its tasks have ended."""
+        if pause_worker(self._scheduler, worker):
+            self.draining.add(worker)
+
     async def round(self) -> None:
         """Checks every worker.
 
@@ -85,6 +92,7 @@ class SilentWorkers:
         self._requeued = {about: attempts for about, attempts in self._requeued.items() if about[0] in workers}
         self._paused &= workers.keys()
         self._leaving &= workers.keys()
+        self.draining &= workers.keys()
         if now < self._check_from:
             return
         for address, worker in workers.items():

@@ -34,7 +34,8 @@ class ControllerSettings(SettingsGroup):
     max_cost_per_day: float = setting(
         0.0,
         at_least(0, "an amount"),
-        "The same for a day, from midnight UTC: once it is spent, no worker is started and idle ones are stopped.",
+        "The same for a day, from midnight UTC: once it is spent, no worker is started, and those that "
+        "run are stopped after the tasks that they have.",
     )
     worker_start_seconds: float = setting(
         120.0,

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.autoscaling import Ours, Task, World, policy, simulate
 from cluster.controller.cost_ceiling import RESERVED_SECONDS, Affordable, CostCeiling, Costs
 from cluster.controller.scaling_policy import DemandHistory, Observation, plan
 from tests.cluster.controller.test_scaling_policy import FARGATE, OBSERVATIONS, idle
@@ -38,6 +39,22 @@ def test_the_ceiling_allows_what_can_be_paid(ceiling: CostCeiling, costs: Costs,
     affordable = ceiling.allows(costs, workers)
     assert affordable is not None
     assert affordable.workers == allowed
+
+
+def test_workers_that_leave_make_no_other_leave_and_leave_no_room_before_they_have_gone() -> None:
+    ceiling = CostCeiling(per_hour=7.5)
+    assert ceiling.allows(Costs(8.0, 1.0, 0.0), 8) == Affordable(7, "the ceiling of $7.50 an hour")
+    assert ceiling.allows(Costs(8.0, 1.0, 0.0), 7, leaving=1) == Affordable(7, "the ceiling of $7.50 an hour")
+    assert ceiling.allows(Costs(7.0, 1.0, 0.0), 4, leaving=3) == Affordable(4, "the ceiling of $7.50 an hour")
+    assert ceiling.allows(Costs(4.0, 1.0, 0.0), 4) == Affordable(7, "the ceiling of $7.50 an hour")
+
+
+def test_busy_workers_that_cannot_be_paid_are_drained_those_with_the_least_work_first() -> None:
+    policy = replace(FARGATE, affordable=Affordable(1, "today's ceiling of $20.00"))
+    seen = Observation(waiting=50, busy=(9.0, 900.0, 1.0), busy_names=("a", "b", "c"), tasks=3, idle=idle(1))
+    decision = plan(seen, policy, DemandHistory(), 0.0)
+    assert (decision.start, decision.retire, decision.drain) == (0, ("w0",), ("c", "a"))
+    assert plan(seen, replace(policy, affordable=None), DemandHistory(), 0.0).drain == ()
 
 
 def test_of_two_ceilings_the_lower_one_binds_and_is_named() -> None:
@@ -90,3 +107,46 @@ def test_a_ceiling_that_binds_is_told_and_one_that_does_not_bind_is_not() -> Non
     decision = plan(seen, enough, DemandHistory(), 0.0)
     assert decision.problem == ""
     assert "ceiling" not in decision.change
+
+
+class Ceiled(Ours):
+    """The controller's policy under a ceiling, on virtual time; the fleet costs one dollar for each worker and hour."""
+
+    def __init__(self, ceiling: CostCeiling) -> None:
+        super().__init__(policy())
+        self._ceiling = ceiling
+        self.most = 0
+        self.spent = 0.0
+
+    def scale(self, world: World) -> None:
+        seconds = world.billed + sum(max(60.0, world.now - worker.started) for worker in world.workers.values())
+        self.spent = seconds / 3600
+        # A worker that is being retired still costs, and is none of those that stay.
+        leaving = sum(worker.leaving for worker in world.workers.values())
+        staying = len(world.workers) - leaving
+        affordable = self._ceiling.allows(Costs(float(len(world.workers)), 1.0, self.spent), staying, leaving)
+        self._policy = replace(self._policy, affordable=affordable)
+        super().scale(world)
+        self.most = max(self.most, len(world.workers))
+
+
+def test_in_a_burst_the_fleet_costs_no_more_than_the_ceiling_of_an_hour_and_all_work_gets_done() -> None:
+    burst = [Task(1.0, "short", 10.0) for _ in range(300)]
+    scaler = Ceiled(CostCeiling(per_hour=7.5))
+    outcome = simulate(burst, 60.0, False, scaler)
+    assert scaler.most == 7
+    assert len(outcome.waits) == 300
+
+
+def test_a_day_costs_no_more_than_its_ceiling_but_for_the_tasks_that_run_when_it_is_reached() -> None:
+    burst = [Task(1.0, "short", 10.0) for _ in range(300)]
+    world, scaler = World(seed=1), Ceiled(CostCeiling(per_day=0.5))
+    for task in burst:
+        world.add(task)
+    while world.now < 900:
+        world.step()
+        scaler.scale(world)
+        world.now += 0.5
+    assert world.workers == {}, "idle workers have stopped"
+    assert world.queue, "the rest waits for the next day"
+    assert 0.4 < scaler.spent <= 0.5

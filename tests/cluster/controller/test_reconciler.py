@@ -282,6 +282,44 @@ async def test_a_ceiling_in_dollars_that_binds_is_published_as_the_problem_with_
     assert (told["wanted"], told["unaffordable"], told["ceiling"]) == (1, 4, told["problem"])
 
 
+async def test_a_worker_that_is_drained_gets_no_more_tasks_and_is_stopped_after_its_last_one(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controller, fleet = make()
+    monkeypatch.setattr(Recorder, "cost_per_hour", 2.0)
+    monkeypatch.setattr(Recorder, "worker_cost_per_hour", lambda *_: 1.0)
+    controller._ceiling = CostCeiling(per_hour=1.0)
+    load: dict[str, Any] = {
+        "queued": 50, "no_worker": 0, "waiting_seconds": 50.0,
+        "workers": [
+            {"name": name, "address": f"tcp://{name}", "processing": 1, "occupancy_seconds": seconds, "draining": False}
+            for name, seconds in (("a", 5.0), ("b", 900.0))
+        ],
+    }  # fmt: skip
+    asked = []
+
+    async def call(operation: str, **arguments: str) -> Any:
+        if operation == "dask_graphql_load":
+            return load
+        asked.append((operation, arguments))
+        load["workers"][0]["draining"] = True
+        return None
+
+    monkeypatch.setattr(controller.scheduler, "call", call)
+    for _ in range(3):
+        await controller.reconcile()
+    assert asked == [("dask_graphql_draining", {"worker": "tcp://a"})]
+    assert fleet.stopped == []
+    assert controller._decisions[0]["reason"].startswith("Draining 1 worker: The ceiling of $1.00 an hour allows")
+    # A controller that takes over goes on with it.
+    later, other = make()
+    monkeypatch.setattr(later.scheduler, "call", call)
+    await later.reconcile()
+    load["workers"][0]["processing"] = 0
+    await later.reconcile()
+    assert other.stopped == [{"a"}]
+
+
 async def test_the_leader_logs_the_state_of_the_fleet_each_minute_for_the_alarms(
     make: Make, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -171,3 +171,18 @@ async def test_a_worker_whose_process_is_about_to_exit_gets_no_work_until_that_i
     await bench.silent.on_worker_leaving(ADDRESS, True)
     await bench.silent.on_worker_leaving(ADDRESS, False)
     assert bench.worker.status.name == "closing_gracefully"
+
+
+async def test_a_worker_that_is_drained_gets_no_more_work_also_after_it_was_silent(bench: Bench) -> None:
+    await bench.silent.on_worker_draining(ADDRESS)
+    assert bench.worker.status.name == "paused"
+    assert bench.silent.draining == {ADDRESS}
+    bench.now += SILENT_SECONDS + 1
+    await bench.silent.round()
+    bench.worker.last_seen = bench.now
+    await bench.silent.round()
+    await bench.silent.on_worker_leaving(ADDRESS, False)
+    assert bench.worker.status.name == "paused"
+    del bench.scheduler.workers[ADDRESS]
+    await bench.silent.round()
+    assert bench.silent.draining == set()
