@@ -8,6 +8,7 @@ const LOADERS = {
   audit: () => import("../people/audit.tsx"),
   usage: () => import("../people/usage.tsx"),
   cluster: () => import("../cluster/cluster.tsx"),
+  schedules: () => import("../schedules/schedules.tsx"),
   task: () => import("../task/task.tsx"),
   tasks: () => import("../tasks/tasks.tsx"),
   types: () => import("../types/types-page.tsx"),
@@ -16,6 +17,7 @@ const LOADERS = {
 const AuditPage = lazy(() => LOADERS.audit().then((module) => ({ default: module.AuditPage })));
 const UsagePage = lazy(() => LOADERS.usage().then((module) => ({ default: module.UsagePage })));
 const ClusterPage = lazy(() => LOADERS.cluster().then((module) => ({ default: module.ClusterPage })));
+const SchedulesPage = lazy(() => LOADERS.schedules().then((module) => ({ default: module.SchedulesPage })));
 const TaskPage = lazy(() => LOADERS.task().then((module) => ({ default: module.TaskPage })));
 const TasksPage = lazy(() => LOADERS.tasks().then((module) => ({ default: module.TasksPage })));
 const TypesPage = lazy(() => LOADERS.types().then((module) => ({ default: module.TypesPage })));
@@ -52,6 +54,8 @@ function Named({ page, rest, query }: PageProps) {
       return <UsagePage />;
     case "cluster":
       return <ClusterPage query={query} />;
+    case "schedules":
+      return <SchedulesPage />;
     case "tasks":
       if (rest[0]) return <TaskPage key={rest[0]} taskId={rest[0]} section={rest[1]} query={query} />;
       return <TasksPage query={query} />;

@@ -21,10 +21,11 @@ import { SessionContext } from "./session.ts";
 
 const CATALOGUE_MILLISECONDS = 60_000;
 
-/** The pages of the bar, in its order; those for administrators are in the account's menu on a phone. */
-const NAVIGATION: { name: string; title: string; icon: IconName; keys: string; admin?: boolean }[] = [
+/** The pages of the bar, in its order; `folded` ones, as those for administrators, are in the account's menu on a phone. */
+const NAVIGATION: { name: string; title: string; icon: IconName; keys: string; admin?: boolean; folded?: boolean }[] = [
   { name: "tasks", title: "Tasks", icon: "list", keys: "g t" },
   { name: "types", title: "Task types", icon: "types", keys: "g y" },
+  { name: "schedules", title: "Schedules", icon: "queued", keys: "g s", folded: true },
   { name: "cluster", title: "Cluster", icon: "cluster", keys: "g c" },
   { name: "audit", title: "Audit", icon: "audit", keys: "g a", admin: true },
   { name: "usage", title: "Usage", icon: "chart", keys: "g u", admin: true },
@@ -57,9 +58,8 @@ export function Shell({ failure }: { failure: string | undefined }) {
 
   const admin = catalogue?.caller.scopes.includes("ADMIN") ?? false;
   const pages = NAVIGATION.filter((page) => admin || !page.admin);
-  const menu = admin
-    ? pages.filter((page) => page.admin).map(({ name, title, icon }) => ({ href: `#/${name}`, title, icon, phone: true }))
-    : [{ href: "#/usage", title: "Usage and limits", icon: "chart" as const, phone: false }];
+  const folded = pages.filter((page) => page.admin || page.folded).map(({ name, title, icon }) => ({ href: `#/${name}`, title, icon, phone: true }));
+  const menu = admin ? folded : [...folded, { href: "#/usage", title: "Usage and limits", icon: "chart" as const, phone: false }];
   useNotifications(catalogue?.caller.name);
   useKeys(Object.fromEntries(pages.map(({ name, title, keys }) => [keys, { what: `Go to ${title.toLowerCase()}`, run: () => go(`#/${name}`) }])));
 
@@ -78,8 +78,8 @@ export function Shell({ failure }: { failure: string | undefined }) {
           {catalogue?.caller.tenant && <span className="env">{catalogue.caller.tenant}</span>}
         </a>
         <nav className="mainnav" aria-label="Pages">
-          {pages.map(({ name, title, icon, admin }) => (
-            <a key={name} className={admin ? "desk" : undefined} href={`#/${name}`} aria-current={name === page ? "page" : undefined}>
+          {pages.map(({ name, title, icon, admin, folded }) => (
+            <a key={name} className={admin || folded ? "desk" : undefined} href={`#/${name}`} aria-current={name === page ? "page" : undefined}>
               <Icon name={icon} />
               <span>{title}</span>
             </a>
