@@ -86,8 +86,8 @@ function Row({ schedule, onChange }: { schedule: Schedule; onChange(): void }) {
       </td>
       <td className="num">
         {may && (
-          <span className="row nowrap">
-            <button type="button" className="btn slim" disabled={busy || offline !== undefined} title={offline} onClick={() => void run()} aria-label={`Run ${name} now`}>Run now</button>
+          <span className="nowrap">
+            <button type="button" className="btn slim" disabled={busy || offline !== undefined} title={offline} onClick={() => void run()} aria-label={`Run ${name} now`}>Run now</button>{" "}
             <button type="button" className="btn slim" disabled={busy || offline !== undefined} title={offline} onClick={() => void pause()} aria-label={`${pausedAt ? "Resume" : "Pause"} ${name}`}>{pausedAt ? "Resume" : "Pause"}</button>
           </span>
         )}
