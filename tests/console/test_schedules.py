@@ -30,7 +30,7 @@ async def test_a_schedule_is_paused_resumed_and_run_now(windows: Windows, pages_
         await expect(row).to_contain_text("Paused")
         await page.get_by_role("button", name="Resume nightly").click()
         await expect(page.get_by_role("button", name="Pause nightly")).to_be_visible()
-        await page.get_by_role("button", name="Run nightly now").click()
+        await page.get_by_role("button", name="Run now: nightly").click()
         await page.get_by_role("button", name="Open", exact=True).click()
         await page.wait_for_url(re.compile(r"#/tasks/[0-9a-f]{32}$"))
         await see_state(page, "SUCCEEDED")

@@ -87,7 +87,7 @@ function Row({ schedule, onChange }: { schedule: Schedule; onChange(): void }) {
       <td className="num">
         {may && (
           <span className="nowrap">
-            <button type="button" className="btn slim" disabled={busy || offline !== undefined} title={offline} onClick={() => void run()} aria-label={`Run ${name} now`}>Run now</button>{" "}
+            <button type="button" className="btn slim" disabled={busy || offline !== undefined} title={offline} onClick={() => void run()} aria-label={`Run now: ${name}`}>Run now</button>{" "}
             <button type="button" className="btn slim" disabled={busy || offline !== undefined} title={offline} onClick={() => void pause()} aria-label={`${pausedAt ? "Resume" : "Pause"} ${name}`}>{pausedAt ? "Resume" : "Pause"}</button>
           </span>
         )}
