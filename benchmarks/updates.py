@@ -1,7 +1,7 @@
 """`make bench-updates`: for how long an update or a replaced node is felt, with real processes on one machine.
 
-While it happens, clients submit tiny tasks one after another, through whichever api node answers, as behind a load
-balancer, and wait for their results. Printed are two gaps: the longest time in which no submission was accepted, and
+While it happens, clients submit tiny tasks through whichever api node answers, as behind a load balancer; some wait for
+their results. Printed are two gaps: the longest time in which no submission was accepted, and
 the longest in which no task ended, each beginning within the time that is watched. What a platform adds is not in them:
 Fargate takes about a minute to start a container, which counts only where nothing runs meanwhile.
 """
@@ -28,8 +28,10 @@ from tests.system import System
 
 CLIENTS: Final = 4
 BEFORE_SECONDS: Final = 3.0
-AFTER_SECONDS: Final = 25.0
+AFTER_SECONDS: Final = 30.0
 READ_ONLY_SECONDS: Final = 5.0
+SUBMIT_SECONDS: Final = 0.2
+RETRY_SECONDS: Final = 0.05
 SUBMIT: Final = "mutation($n: Int!) { submitFibonacci(n: $n) { taskId } }"
 RESULT: Final = "query($id: ID!) { task(taskId: $id, waitSeconds: 1) { state } }"
 
@@ -41,34 +43,39 @@ class Traffic:
     system: System
     accepted: list[float] = field(default_factory=list)
     ended: list[float] = field(default_factory=list)
-    _numbers: int = 0
+    _number: int = 0
 
-    async def client(self, http: httpx.AsyncClient) -> None:
-        node = 0
+    async def waiting_client(self, http: httpx.AsyncClient) -> None:
+        """Submits a task, waits for its end, and goes on."""
         while True:
-            self._numbers += 1
-            task_id = ""
-            while True:
-                try:
-                    if not task_id:
-                        answer = await self._post(http, node, SUBMIT, {"n": 10 + self._numbers % 20_000})
-                        task_id = answer["submitFibonacci"]["taskId"]
-                        self.accepted.append(time.monotonic())
-                    answer = await self._post(http, node, RESULT, {"id": task_id})
-                    if answer["task"]["state"] in ("SUCCEEDED", "FAILED"):
-                        self.ended.append(time.monotonic())
-                        break
-                except (httpx.HTTPError, KeyError, TypeError):
-                    # The load balancer takes the next node; a refusal has no data.
-                    node = (node + 1) % len(self.system.ports)
-                    await asyncio.sleep(0.05)
+            task_id = (await self._ask(http, SUBMIT, {"n": self._next()}))["submitFibonacci"]["taskId"]
+            while (await self._ask(http, RESULT, {"id": task_id}))["task"]["state"] not in ("SUCCEEDED", "FAILED"):
+                pass
+            self.ended.append(time.monotonic())
 
-    async def _post(
-        self, http: httpx.AsyncClient, node: int, query: str, variables: dict[str, object]
+    async def submitting_client(self, http: httpx.AsyncClient) -> None:
+        """Submits tasks and does not wait for them."""
+        while True:
+            await self._ask(http, SUBMIT, {"n": self._next()})
+            self.accepted.append(time.monotonic())
+            await asyncio.sleep(SUBMIT_SECONDS)
+
+    def _next(self) -> int:
+        self._number += 1
+        return 10 + self._number % 20_000
+
+    async def _ask(
+        self, http: httpx.AsyncClient, query: str, variables: dict[str, object]
     ) -> dict[str, dict[str, str]]:
-        answer = await http.post(self.system.url_of(node), json={"query": query, "variables": variables})
-        data: dict[str, dict[str, str]] = answer.json()["data"]
-        return data
+        """The data of the first node that gives any, as the load balancer chooses the next one."""
+        while True:
+            for node in range(len(self.system.ports)):
+                with suppress(httpx.HTTPError):
+                    answer = await http.post(self.system.url_of(node), json={"query": query, "variables": variables})
+                    data: dict[str, dict[str, str]] | None = answer.json().get("data")
+                    if data:
+                        return data
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 def longest_gap(times: list[float], began: float, ended: float) -> float:
@@ -162,7 +169,8 @@ async def measure(happens: Callable[[System], Awaitable[None]]) -> tuple[float, 
         async with System(Path(folder), api_nodes=2, min_workers=2, max_workers=2, drain_seconds=10.0) as system:
             traffic = Traffic(system)
             async with httpx.AsyncClient(timeout=5) as http:
-                clients = [asyncio.create_task(traffic.client(http)) for _ in range(CLIENTS)]
+                clients = [asyncio.create_task(traffic.waiting_client(http)) for _ in range(CLIENTS)]
+                clients.append(asyncio.create_task(traffic.submitting_client(http)))
                 await asyncio.sleep(BEFORE_SECONDS)
                 began = time.monotonic()
                 await happens(system)
