@@ -136,7 +136,7 @@ function Row({ worker, detail, now, retiring, onRetire }: RowProps) {
       <td className="num">{starts ? "–" : threads}</td>
       <td>{detail?.cpu == null ? <span className="muted">–</span> : <Meter share={detail.cpu}>{Math.round(detail.cpu * 100)} %</Meter>}</td>
       <td>{starts ? <span className="muted">–</span> : <Meter share={full} warning={full > NEARLY_FULL}>{bytes(memoryBytes)}{memoryLimitBytes > 0 && ` of ${bytes(memoryLimitBytes)}`}</Meter>}</td>
-      <td className="message" title={worker.problem ?? undefined}>{worker.problem ?? <Runs detail={detail} />}</td>
+      <td className="message" title={worker.problem ?? undefined}>{worker.problem ?? <Runs detail={detail} busy={worker.processing > 0} />}</td>
       <td className="num">
         {starts ? duration((worker.startingSeconds ?? 0) * 1000) : detail?.since ? <time dateTime={detail.since} title={`Since ${wholeTime(detail.since)}`}>{duration(now - Date.parse(detail.since))}</time> : "–"}
       </td>
@@ -158,9 +158,10 @@ function stateOf({ state, problem, processing }: Worker, full: number, retiring:
   return processing > 0 ? { icon: "running", kind: "running", word: "Busy" } : { icon: "idle", kind: "queued", word: "Idle" };
 }
 
-function Runs({ detail }: { detail: WorkerDetail | undefined }) {
+function Runs({ detail, busy }: { detail: WorkerDetail | undefined; busy: boolean }) {
   const [first] = detail?.runs ?? [];
-  if (!detail || !first) return <span className="muted">Nothing</span>;
+  // Parts of a graph belong to the task whose attempt begins on one worker and spreads from there.
+  if (!detail || !first) return <span className="muted">{busy ? "Parts of tasks" : "Nothing"}</span>;
   return (
     <>
       <a className="strongname" href={address(["tasks", first.taskId])}>{first.name} {first.taskId.slice(0, 4)}</a>
