@@ -48,18 +48,22 @@ from tests.system import TASKS, RedisServer, System
 
 SETTLE_SECONDS = 90.0
 """How long after the last fault all tasks must have ended."""
+MODULES = (TASKS, "tests.task_modules.families")
 CLIENTS = 8
 LATE_SHARE = 0.2
 """Share of the tasks that another client asks for again some time later."""
 RESULT = (
     "subscription($id: ID!) { taskResult(taskId: $id) { state attempt error { code } "
-    "result { ... on CountedResult { a: value } ... on SlowResult { b: value } } } }"
+    "result { ... on CountedResult { a: value } ... on SlowResult { b: value } "
+    "... on FamilyCountedResult { c: value } } } }"
 )
 SOCKET: dict[str, Any] = {
     "subprotocols": ["graphql-transport-ws"], "open_timeout": 5, "ping_interval": 2, "ping_timeout": 5,
 }  # fmt: skip
 """Options of a client that notices within seconds that its api node is frozen."""
 SUBMIT = {
+    "family_counted": "mutation($folder: String!, $n: Int!) "
+    "{ it: submitFamilyCounted(folder: $folder, n: $n) { taskId } }",
     "counted": "mutation($folder: String!, $n: Int!) { it: submitCounted(folder: $folder, n: $n) { taskId } }",
     "slow": "mutation($folder: String!, $n: Int!, $seconds: Float!) "
     "{ it: submitSlow(folder: $folder, n: $n, seconds: $seconds) { taskId } }",
@@ -120,7 +124,9 @@ class Chaos(System):
     """Faults of Redis that are not injected."""
 
     def __init__(self, folder: Path, seed: int, engine: Path | None = None) -> None:
-        super().__init__(folder, redis_binary=engine, api_nodes=2, min_workers=0, lost_worker_limit=100)
+        super().__init__(
+            folder, redis_binary=engine, api_nodes=2, min_workers=0, lost_worker_limit=100, task_modules=MODULES
+        )
         replica = folder / "replica"
         replica.mkdir()
         self.replica = RedisServer(replica, binary=engine)
@@ -132,7 +138,7 @@ class Chaos(System):
         self.tasks: dict[str, Accepted] = {}
         self.quiet = asyncio.Event()
         self.stopped: set[int] = set()
-        self._kinds = load_registry([TASKS])
+        self._kinds = load_registry(MODULES)
 
     async def __aenter__(self) -> Chaos:
         await self.start_redis()
@@ -304,7 +310,7 @@ class Chaos(System):
                 await asyncio.gather(*receivers)
 
     async def _submit(self, http: httpx.AsyncClient, n: int) -> Accepted:
-        name = "slow" if n % 4 == 0 else "counted"
+        name = "slow" if n % 4 == 0 else "family_counted" if n % 4 == 2 else "counted"
         arguments: dict[str, Any] = {"folder": str(self.traces), "n": n}
         if name == "slow":
             arguments["seconds"] = round(0.2 + (n % 7) * 0.3, 1)
@@ -344,7 +350,7 @@ class Chaos(System):
                             await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
                         elif message["type"] == "next" and "errors" not in message["payload"]:
                             result = message["payload"]["data"]["taskResult"]
-                            value = (result["result"] or {}).get("a", (result["result"] or {}).get("b"))
+                            value = next(iter((result["result"] or {}).values()), None)
                             task.seen.append((result["state"], value))
                             self.report.deliveries += 1
                             return

@@ -84,3 +84,17 @@ def family_killed(group: str, count: int) -> int:
         marker.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return sum(first) + sum(gather(*others))
+
+
+@task
+def family_leaves(group: str, n: int) -> str:
+    """A parent that does not wait for its child."""
+    return submit(family_part, group=group, n=n).task_id
+
+
+@task
+def family_counted(folder: str, n: int) -> int:
+    """A parent whose children leave traces, for the chaos rig."""
+    children = [submit("counted", folder=folder, n=n + 10_000_000 * number) for number in range(3)]
+    assert list(gather(*children)) == [n + 10_000_000 * number for number in range(3)]
+    return n
