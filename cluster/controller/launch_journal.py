@@ -89,9 +89,9 @@ class LaunchJournal:
         return [launch for launch in self._recent() if launch.tasks is None]
 
     @property
-    def tasks(self) -> list[str]:
-        """Tasks that were started recently, which the platform's list may not show yet."""
-        return [task for launch in self._recent() for task in launch.tasks or ()]
+    def tasks(self) -> dict[str, dict[str, Any]]:
+        """Tasks that were started recently, which the platform's list may not show yet, each with its request."""
+        return {task: launch.request for launch in self._recent() for task in launch.tasks or ()}
 
     async def _write(self, launch: Launch) -> None:
         self._launches[launch.token] = launch

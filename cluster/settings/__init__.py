@@ -164,6 +164,10 @@ def _check_combinations(settings: Settings) -> None:
             raise SettingError(
                 variable_of("pools"), str(settings.pools), f"pool {pool.name}: capacity {WITH_GPUS[0]}, as it has GPUs"
             )
+        if bool(pool.cpu) != bool(pool.memory_gib):
+            raise SettingError(
+                variable_of("pools"), str(settings.pools), f"pool {pool.name}: both cpu and memory_gib, as FLEET is ecs"
+            )
     for name in ("max_cost_per_hour", "max_cost_per_day"):
         unpriced = settings.ecs_capacity == "ec2" or any(pool.capacity in WITH_GPUS for pool in settings.pools)
         if getattr(settings, name) and (settings.fleet != "ecs" or unpriced):

@@ -21,9 +21,10 @@ class ControllerSettings(SettingsGroup):
         pools,
         "Further pools of workers, which task types choose by `@task(pool=)` or `@task(needs=)`, as a JSON object by "
         "name; the same on every node. Of each pool `cpu` (vCPUs of a worker), `memory_gib` (of a worker, its limit; 0 "
-        "for all there is), `gpu` (GPUs of a worker), `min_workers` (0), `max_workers` (1), `spot_share` (0) and "
-        "`capacity` (`fargate`, `fargate_arm64`, `ec2`, `managed_instances`), all optional. The pool `default` always "
-        "exists: MIN_WORKERS, MAX_WORKERS and WORKER_MEMORY_BYTES are its, unless it is declared here.",
+        "for all there is), `gpu` (GPUs of a worker), `min_workers` (0), `max_workers` (1), `spot_share` (0), "
+        "`capacity` (`fargate`, `fargate_arm64`, `ec2`, `managed_instances`) and `capacity_provider` (its name), all "
+        "optional. The pool `default` always exists: MIN_WORKERS, MAX_WORKERS and WORKER_MEMORY_BYTES are its, unless "
+        "it is declared here.",
     )
     max_cost_per_hour: float = setting(
         0.0,

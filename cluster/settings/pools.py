@@ -19,6 +19,7 @@ CAPACITIES: Final = ("fargate", "fargate_arm64", "ec2", "managed_instances")
 WITH_GPUS: Final = ("ec2", "managed_instances")
 """Capacities that have GPUs; Fargate has none."""
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,29}")
+PROVIDER: Final = re.compile(r"[A-Za-z0-9_-]{0,255}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Pool:
         min_workers, max_workers: the bounds.
         spot_share: share of the workers that run on Fargate Spot, 0 to 1.
         capacity: where ECS runs the workers; not used by local workers.
+        capacity_provider: with the capacity `ec2` or `managed_instances`, the name of the ECS capacity provider; empty
+            for the cluster's default one.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Pool:
     max_workers: int = 1
     spot_share: float = 0.0
     capacity: str = "fargate"
+    capacity_provider: str = ""
 
     @property
     def memory_bytes(self) -> int:
@@ -109,6 +113,10 @@ def _pool(name: str, values: Mapping[str, Any]) -> Pool:
     pool = Pool(name, **values)
     if pool.capacity not in CAPACITIES:
         raise InvalidValue(f"pool {name}: capacity as one of {', '.join(CAPACITIES)}, not {json.dumps(pool.capacity)}")
+    if not isinstance(pool.capacity_provider, str) or not PROVIDER.fullmatch(pool.capacity_provider):
+        raise InvalidValue(
+            f"pool {name}: capacity_provider as the name of one, not {json.dumps(pool.capacity_provider)}"
+        )
     if pool.min_workers > pool.max_workers:
         raise InvalidValue(f"pool {name}: min_workers of at most max_workers, {pool.max_workers}")
     return pool

@@ -103,8 +103,14 @@ class Container:
     def billed_seconds(self, now: float) -> float:
         return max(LEAST_BILL_SECONDS, (self.stopped_at or now) - self.seen_at)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Its CPU units and its memory in MiB."""
+        overrides = self.task.get("overrides", {})
+        return tuple(int(overrides.get(name) or self.definition[name]) for name in ("cpu", "memory"))  # type: ignore[return-value]
+
     def price_per_hour(self) -> float:
-        cpu, memory = int(self.definition["cpu"]) / 1024, int(self.definition["memory"]) / 1024
+        cpu, memory = (size / 1024 for size in self.size)
         share = SPOT_SHARE_OF_PRICE if self.task.get("capacityProviderName") == "FARGATE_SPOT" else 1
         return (cpu * VCPU_HOUR + memory * GB_HOUR) * share
 
@@ -478,7 +484,8 @@ class Agents:
         """The task metadata endpoint, version 4: of it, what a worker asks."""
         for container in self.containers.values():
             if container.task_id == request.match_info["task"]:
-                limits = {"CPU": int(container.definition["cpu"]) / 1024, "Memory": int(container.definition["memory"])}
+                cpu, memory = container.size
+                limits = {"CPU": cpu / 1024, "Memory": memory}
                 return web.json_response({"TaskARN": container.arn, "Cluster": self.cluster, "Limits": limits})
         raise web.HTTPNotFound
 

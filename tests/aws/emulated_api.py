@@ -424,7 +424,8 @@ def mend_ecs_tasks(faults: Faults) -> None:
             fargate = chosen is None or chosen["capacityProvider"].startswith("FARGATE")
             task.launch_type = given.get("launch_type") or ("FARGATE" if fargate else "EC2")
             definition = self.describe_task_definition(task.task_definition_arn)
-            task.cpu, task.memory = definition.cpu, definition.memory
+            overrides = given.get("overrides") or {}
+            task.cpu, task.memory = overrides.get("cpu", definition.cpu), overrides.get("memory", definition.memory)
             architecture = (definition.runtime_platform or {}).get("cpuArchitecture", "X86_64").lower()
             task.attributes = [{"name": "ecs.cpu-architecture", "value": architecture}]
         return tasks

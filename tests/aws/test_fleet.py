@@ -17,7 +17,7 @@ from cluster.controller.fleets import ecs_cluster
 from cluster.controller.fleets.ecs import POLL_SECONDS, EcsFleet
 from cluster.controller.fleets.fleet import FleetUnavailable
 from cluster.settings import Settings, load_settings
-from cluster.settings.pools import DEFAULT_POOL
+from cluster.settings.pools import DEFAULT_POOL, pools
 from cluster.store.async_store import Store
 from cluster.store.leader_lease import LEASE_SECONDS
 from cluster.system.child_processes import Child
@@ -125,7 +125,7 @@ async def test_a_launch_whose_answer_was_lost_with_its_controller_starts_nothing
     # It is killed after ECS heard of the launch and before the journal has the answer; and ECS does not list it yet.
     aws.control(list_lag_seconds=30)
     cluster = await first.cluster()
-    launch = await first._journal.begin(cluster.launch_request(3, "FARGATE"))
+    launch = await first._journal.begin(cluster.launch_request(3, "FARGATE", settings.all_pools[DEFAULT_POOL]))
     await cluster.launch(launch.request, launch.token)
     second = fleet_of(settings)
     await second.on_leadership_acquired()
@@ -267,6 +267,12 @@ async def test_without_spot_capacity_workers_are_on_demand(
     calls = aws.calls()["RunTask"]
     await fleet.start(2)
     assert aws.calls()["RunTask"] == calls + 1, "Spot is not asked for again at once"
+
+
+def described(aws: EmulatedAws, settings: Settings) -> list[dict[str, Any]]:
+    ecs = aws.client("ecs")
+    arns = ecs.list_tasks(cluster=CLUSTER, startedBy=started_by(settings))["taskArns"]
+    return list(ecs.describe_tasks(cluster=CLUSTER, tasks=arns)["tasks"])
 
 
 def providers(aws: EmulatedAws, settings: Settings) -> list[str]:
@@ -510,3 +516,30 @@ async def test_of_two_controllers_one_acts_and_the_other_takes_over(
                 child.process.kill()
         await store.close()
         await system.__aexit__(None, None, None)
+
+
+async def test_a_pools_workers_have_its_size_its_share_of_spot_and_their_place_in_it_for_later_controllers_too(
+    aws: EmulatedAws, settings: Settings, fleet_of: Make
+) -> None:
+    two = pools('{"big": {"cpu": 4, "memory_gib": 30, "max_workers": 5, "spot_share": 0.5}}')
+    settings = replace(settings, pools=two, ecs_vcpu_hour_price=0.04, ecs_gb_hour_price=0.004)
+    first = fleet_of(settings)
+    assert (await first.start(1), await first.start(2, "big")) == (1, 2)
+    tasks = described(aws, settings)
+    assert sorted((task["cpu"], task["memory"]) for task in tasks) == [("256", "512"), *[("4096", "30720")] * 2]
+    assert sorted(task["capacityProviderName"] for task in tasks if task["cpu"] == "4096") == [
+        "FARGATE",
+        "FARGATE_SPOT",
+    ]
+    on_demand = 4 * 0.04 + 30 * 0.004
+    assert first.cost_of("big") == pytest.approx(on_demand * 1.3)
+    assert first.cost_per_hour == pytest.approx(on_demand * 1.3 + 0.25 * 0.04 + 0.5 * 0.004)
+    await first.close()
+    # ECS shows them late: the journal knows which pool they belong to.
+    aws.control(list_lag_seconds=30, describe_lag_seconds=30)
+    second = fleet_of(settings)
+    await second.on_leadership_acquired()
+    seen = await second.list_workers()
+    assert sorted(second.pool_of(name) for name in seen) == ["big", "big", "default"]
+    aws.control(list_lag_seconds=0, describe_lag_seconds=0)
+    assert sorted(second.pool_of(name) for name in await second.list_workers()) == ["big", "big", "default"]

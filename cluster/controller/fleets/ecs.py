@@ -66,7 +66,7 @@ class EcsFleet(Fleet):
         self._unstopped: set[str] = set()
         """Workers that ECS has yet to be told to stop."""
         self._prices = None if settings.ecs_capacity == "ec2" else _prices(settings)
-        self._shape: tuple[float, float, bool] | None = None
+        self._shapes: dict[str, tuple[float, float, bool]] = {}
 
     def policy(self, pool: Pool) -> Policy:
         # From Fargate's properties (20 to 60 s until a worker is ready, billed for at least a minute); the values that
@@ -96,33 +96,43 @@ class EcsFleet(Fleet):
 
     @property
     def cost_per_hour(self) -> float | None:
-        if self._prices is None or self._cluster is None:
+        costs = [self.cost_of(pool) for pool in self._settings.all_pools]
+        known = [cost for cost in costs if cost is not None]
+        return sum(known) if known else None
+
+    def cost_of(self, pool: str) -> float | None:
+        if self._prices is None or self._cluster is None or not self._is_on_fargate(pool):
             return None
-        shape, total = self._newest_shape(self._cluster), 0.0
+        shape, total = self._newest_shape(self._cluster, pool), 0.0
         for worker in self._cluster.workers.values():
             # Of one that ECS does not describe yet, the size is that of the others.
-            if size := worker.size or (shape and shape[:2]):
+            if worker.pool == pool and (size := worker.size or (shape and shape[:2])):
                 total += self._prices.worker_hour(*size, arm64=worker.arm64, spot=worker.spot)
         return total
 
+    def _is_on_fargate(self, pool: str) -> bool:
+        return self._settings.all_pools[pool].capacity.startswith("fargate")
+
     def worker_cost_per_hour(self, pool: Pool) -> float | None:
-        if self._prices is None:
+        if self._prices is None or not self._is_on_fargate(pool.name):
             return None
         if pool.cpu and pool.memory_gib:
             shape: tuple[float, float, bool] | None = (pool.cpu, pool.memory_gib, pool.capacity == "fargate_arm64")
         else:
-            shape = self._newest_shape(self._cluster) if self._cluster is not None else None
+            shape = self._newest_shape(self._cluster, pool.name) if self._cluster is not None else None
         if shape is None:
             return None
         vcpus, gib, arm64 = shape
         # Where Spot has no capacity, it is on demand.
         return self._prices.worker_hour(vcpus, gib, arm64=arm64)
 
-    def _newest_shape(self, cluster: WorkerCluster) -> tuple[float, float, bool] | None:
-        """vCPUs, GiB and whether it is ARM64, of the worker that was started last; None before the first."""
-        known = [(*worker.size, worker.arm64) for worker in cluster.workers.values() if worker.size is not None]
-        self._shape = known[-1] if known else self._shape
-        return self._shape
+    def _newest_shape(self, cluster: WorkerCluster, pool: str) -> tuple[float, float, bool] | None:
+        """vCPUs, GiB and whether it is ARM64, of the worker of a pool that was started last; None before the first."""
+        own = (worker for worker in cluster.workers.values() if worker.pool == pool)
+        known = [(*worker.size, worker.arm64) for worker in own if worker.size is not None]
+        if known:
+            self._shapes[pool] = known[-1]
+        return self._shapes.get(pool)
 
     @property
     def outdated(self) -> frozenset[str]:
@@ -145,6 +155,10 @@ class EcsFleet(Fleet):
             raise FleetUnavailable(self._poll_problem)
         return {name: worker.runs for name, worker in cluster.workers.items()}
 
+    def pool_of(self, name: str) -> str:
+        worker = self._cluster.workers.get(name) if self._cluster else None
+        return worker.pool if worker else DEFAULT_POOL
+
     @property
     def _paused(self) -> bool:
         return monotonic() < self._paused_until
@@ -152,13 +166,13 @@ class EcsFleet(Fleet):
     async def start(self, count: int, pool: str = DEFAULT_POOL) -> int:
         if self._paused:
             return 0
-        started = 0
-        for provider, wanted in await self._split(count):
-            left = wanted - await self._launch(wanted, provider)
+        started, of_pool = 0, self._settings.all_pools[pool]
+        for provider, wanted in await self._split(count, of_pool):
+            left = wanted - await self._launch(wanted, provider, of_pool)
             started += wanted - left
             if left and provider == SPOT:
                 # Waiting work costs more than the difference in price.
-                started += await self._launch(left, "FARGATE")
+                started += await self._launch(left, "FARGATE", of_pool)
         if started and not self._paused:
             self._backoff = BACKOFF_SECONDS
             if monotonic() >= self._spot_again_at:
@@ -187,18 +201,18 @@ class EcsFleet(Fleet):
             await self._cluster.close()
         await self._store.close()
 
-    async def _split(self, count: int) -> list[tuple[str, int]]:
+    async def _split(self, count: int, pool: Pool) -> list[tuple[str, int]]:
         """How many of `count` workers go to each capacity provider; an empty name is the cluster's own default."""
-        if self._settings.ecs_capacity == "ec2":
-            return [("", count)]
+        if not self._is_on_fargate(pool.name):
+            return [(pool.capacity_provider, count)]
         if monotonic() < self._spot_again_at:
             return [("FARGATE", count)]
-        workers = (await self.cluster()).workers.values()
-        wanted = math.ceil((len(workers) + count) * self._settings.ecs_spot_share) - sum(w.spot for w in workers)
+        workers = [worker for worker in (await self.cluster()).workers.values() if worker.pool == pool.name]
+        wanted = math.ceil((len(workers) + count) * pool.spot_share) - sum(w.spot for w in workers)
         spots = min(count, max(0, wanted))
         return [(name, number) for name, number in ((SPOT, spots), ("FARGATE", count - spots)) if number]
 
-    async def _launch(self, count: int, provider: str) -> int:
+    async def _launch(self, count: int, provider: str, pool: Pool) -> int:
         """Launches workers in batches of ten until ECS has no more capacity or refuses: then one pause follows, however
         many were asked for. Returns how many are being launched."""
         from cluster.controller.fleets.ecs_cluster import MAX_LAUNCH
@@ -207,7 +221,7 @@ class EcsFleet(Fleet):
         while started < count and not self._paused:
             some = min(MAX_LAUNCH, count - started)
             try:
-                launch = await self._journal.begin(cluster.launch_request(some, provider))
+                launch = await self._journal.begin(cluster.launch_request(some, provider, pool))
             except StoreUnavailable as error:
                 self._back_off(f"No worker is started while Redis is unavailable: {error}")
                 break

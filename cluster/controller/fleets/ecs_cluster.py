@@ -32,7 +32,8 @@ from aiobotocore.config import AioConfig
 from botocore.exceptions import ClientError
 from dask_cloudprovider.aws import ECSCluster
 
-from cluster.settings import Settings
+from cluster.settings import Settings, variable_of
+from cluster.settings.pools import DEFAULT_POOL, Pool
 from cluster.system.ecs_metadata import aws_region, worker_name
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,9 @@ MAX_PAGE: Final = 100
 LAG_SECONDS: Final = 60.0
 """How long DescribeTasks and ListTasks may show the cluster as it was before a RunTask or StopTask. Amazon ECS is
 eventually consistent, and its API reference asks callers to wait with an exponential backoff of up to minutes."""
+WORKER_CONTAINER: Final = "worker"
+"""Name of the container in the workers' task definition."""
+POOL_VARIABLE: Final = variable_of("pool")
 ENDING: Final = ("DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED", "DELETED")
 CONFIG: Final = AioConfig(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "max_attempts": 2})
 
@@ -88,6 +92,15 @@ class WorkerTask:
         """Whether its processor is of the architecture ARM64."""
         attributes = {item.get("name"): item.get("value") for item in self.task.get("attributes", ())}
         return attributes.get("ecs.cpu-architecture") == "arm64"
+
+    @property
+    def pool(self) -> str:
+        """The pool that its container was given."""
+        for override in self.task.get("overrides", {}).get("containerOverrides", ()):
+            for item in override.get("environment", ()):
+                if item["name"] == POOL_VARIABLE:
+                    return str(item["value"])
+        return DEFAULT_POOL
 
     @property
     def why_ended(self) -> str:
@@ -143,9 +156,9 @@ class WorkerCluster:
             self._client = await self._open.enter_async_context(made)
         return self._client
 
-    def launch_request(self, count: int, provider: str) -> dict[str, Any]:
-        """The arguments of a RunTask for up to MAX_LAUNCH workers. `provider` names a capacity provider; empty for the
-        cluster's own default."""
+    def launch_request(self, count: int, provider: str, pool: Pool) -> dict[str, Any]:
+        """The arguments of a RunTask for up to MAX_LAUNCH workers of a pool. `provider` names a capacity provider;
+        empty for the cluster's own default."""
         return {
             "cluster": self._cluster.cluster_arn,
             "taskDefinition": self._cluster.worker_task_definition_arn,
@@ -160,6 +173,7 @@ class WorkerCluster:
                 }
             },
             **({"capacityProviderStrategy": [{"capacityProvider": provider, "weight": 1}]} if provider else {}),
+            **_overrides(pool),
         }
 
     async def launch(self, request: Mapping[str, Any], token: str) -> tuple[list[str], list[str]]:
@@ -176,14 +190,14 @@ class WorkerCluster:
         reasons = {str(failure.get("reason")) for failure in answer.get("failures", ())}
         return [task["taskArn"] for task in answer["tasks"]], sorted(reasons)
 
-    async def refresh(self, also: Collection[str]) -> list[WorkerTask]:
+    async def refresh(self, also: Mapping[str, Mapping[str, Any]]) -> list[WorkerTask]:
         """Reads the workers from ECS. Returns those that have ended since the last call.
 
         ECS may not show a task for some time after its start, so one that is not shown counts as a worker for
         LAG_SECONDS: it is neither lost nor replaced.
 
         Args:
-            also: ARNs that ECS may not show yet.
+            also: tasks that ECS may not show yet, by ARN, with the `launch_request` of each.
 
         Raises:
             ClientError, BotoCoreError: ECS cannot list them; the workers are unchanged.
@@ -200,7 +214,7 @@ class WorkerCluster:
             tasks += (await ecs.describe_tasks(cluster=arn, tasks=chunk))["tasks"]
         described = {task["taskArn"] for task in tasks}
         unseen = [arn for arn in also if arn not in described and worker_name(arn) not in self.workers]
-        self._take([*tasks, *({"taskArn": arn} for arn in unseen)])
+        self._take([*tasks, *({"taskArn": arn, "overrides": also[arn].get("overrides", {})} for arn in unseen)])
         lost_before = monotonic() - LAG_SECONDS
         gone = [worker for worker in self.workers.values() if worker.ends or worker.shown_at < lost_before]
         for worker in gone:
@@ -252,6 +266,23 @@ class WorkerCluster:
                 self.workers[name].task, self.workers[name].shown_at = task, now
             elif not ends(task) and task["taskArn"] not in self._stopped:
                 self.workers[name] = WorkerTask(task)
+
+
+def _overrides(pool: Pool) -> dict[str, Any]:
+    """What of the workers' task definition differs for a pool (Amazon ECS API Reference, TaskOverride): a worker of
+    `default` is as the definition says, unless POOLS gives it a size. Fargate takes the sizes that a definition may
+    have."""
+    container: dict[str, Any] = {"name": WORKER_CONTAINER}
+    size = {}
+    if pool.name != DEFAULT_POOL:
+        container["environment"] = [{"name": POOL_VARIABLE, "value": pool.name}]
+    # Without `cpu`, the memory of the default pool is WORKER_MEMORY_BYTES, which is not the size of its task.
+    if pool.cpu and pool.memory_gib:
+        size = {"cpu": str(round(pool.cpu * 1024)), "memory": str(round(pool.memory_gib * 1024))}
+    if pool.gpu:
+        container["resourceRequirements"] = [{"type": "GPU", "value": str(pool.gpu)}]
+    containers = [container] if len(container) > 1 else []
+    return {"overrides": {**size, "containerOverrides": containers}} if size or containers else {}
 
 
 def ends(task: Mapping[str, Any]) -> bool:
