@@ -96,7 +96,28 @@ locals {
     WORKER_THREADS     = tostring(var.worker_threads)
     # The metric filters of modules/observability read it.
     LOG_FORMAT = "json"
-  })
+  }, length(var.pools) == 0 ? {} : { POOLS = jsonencode(local.pools) })
+
+  # The size of the default pool too: the smallest pool that has what a task type needs is looked for by size.
+  pools = {
+    for name, pool in merge(var.pools, {
+      default = {
+        cpu         = var.worker_cpu
+        memory_mib  = var.worker_memory_mib
+        min_workers = var.min_workers
+        max_workers = var.max_workers
+        spot_share  = var.spot_share
+      }
+    }) :
+    name => {
+      cpu         = pool.cpu / 1024
+      memory_gib  = pool.memory_mib / 1024
+      min_workers = pool.min_workers
+      max_workers = pool.max_workers
+      spot_share  = pool.spot_share
+      capacity    = var.architecture == "ARM64" ? "fargate_arm64" : "fargate"
+    }
+  }
 
   # The compute plane (scheduler, workers, controller) has images of its own tag, so that an update of the api alone does
   # not replace it.

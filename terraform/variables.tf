@@ -180,6 +180,43 @@ variable "worker_memory_mib" {
   }
 }
 
+variable "pools" {
+  type = map(object({
+    cpu         = number
+    memory_mib  = number
+    min_workers = optional(number, 0)
+    max_workers = optional(number, 1)
+    spot_share  = optional(number, 0)
+  }))
+  description = "Further pools of workers on Fargate by name, such as { big = { cpu = 4096, memory_mib = 30720, max_workers = 10 } }, for task types with `pool=` or `needs=`: of each the size of a worker, as worker_cpu and worker_memory_mib, and what min_workers, max_workers and spot_share are for the pool `default`. Each is scaled by itself; what all may cost is bounded by max_cost_per_hour_usd."
+  default     = {}
+  validation {
+    condition     = length(var.pools) <= 19 && alltrue([for name in keys(var.pools) : can(regex("^[a-z][a-z0-9_]{0,29}$", name)) && name != "default"])
+    error_message = "pools: at most 19, with names of a-z, 0-9 and _ that begin with a letter, up to 30 characters; `default` is the pool of the other variables."
+  }
+  validation {
+    condition = alltrue([
+      for pool in values(var.pools) :
+      contains([256, 512, 1024, 2048, 4096, 8192, 16384], pool.cpu) && (
+        pool.cpu == 256 ? contains([512, 1024, 2048], pool.memory_mib) :
+        pool.memory_mib >= (pool.cpu == 512 ? 1024 : 2 * pool.cpu) && pool.memory_mib <= (pool.cpu == 16384 ? 122880 : min(8 * pool.cpu, 61440, pool.cpu == 4096 ? 30720 : 61440)) && pool.memory_mib % (pool.cpu >= 16384 ? 8192 : pool.cpu >= 8192 ? 4096 : 1024) == 0
+      )
+    ])
+    error_message = "pools: cpu of 256, 512, 1024, 2048, 4096, 8192 or 16384, and a memory_mib that Fargate offers with it; with 4096, 8192 to 30720 in steps of 1024."
+  }
+  validation {
+    condition = alltrue([
+      for pool in values(var.pools) :
+      pool.min_workers >= 0 && pool.max_workers >= max(1, pool.min_workers) && pool.max_workers <= 5000 && floor(pool.min_workers) == pool.min_workers && floor(pool.max_workers) == pool.max_workers && pool.spot_share >= 0 && pool.spot_share <= 1
+    ])
+    error_message = "pools: min_workers and max_workers as whole numbers, 0 <= min_workers <= max_workers <= 5000 with max_workers of 1 or more, and spot_share from 0 to 1."
+  }
+  validation {
+    condition     = length(var.pools) == 0 || var.ec2_capacity == null
+    error_message = "pools are of Fargate: they need ec2_capacity = null."
+  }
+}
+
 variable "worker_storage_gib" {
   type        = number
   description = "Disk of one worker in GiB, 20 to 200; the first 20 are free. Dask spills there."

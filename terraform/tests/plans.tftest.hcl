@@ -54,6 +54,22 @@ run "an_update_of_the_api_alone" {
   }
 }
 
+run "pools" {
+  command = plan
+  variables {
+    architecture = "ARM64"
+    pools        = { big = { cpu = 4096, memory_mib = 30720, max_workers = 10, spot_share = 0.5 } }
+  }
+  assert {
+    condition     = jsondecode(local.environment.POOLS).big == { capacity = "fargate_arm64", cpu = 4, max_workers = 10, memory_gib = 30, min_workers = 0, spot_share = 0.5 }
+    error_message = "Every node knows the pool."
+  }
+  assert {
+    condition     = jsondecode(local.environment.POOLS).default.memory_gib == 2 && jsondecode(local.environment.POOLS).default.cpu == 1
+    error_message = "Beside others, the default pool has a size too."
+  }
+}
+
 run "a_domain" {
   command = plan
   variables {
