@@ -189,7 +189,7 @@ async def test_a_launch_that_never_reached_ecs_is_sent_again(
 ) -> None:
     first = fleet_of(settings)
     cluster = await first.cluster()
-    await first._journal.begin(cluster.launch_request(2, "FARGATE"))
+    await first._journal.begin(cluster.launch_request(2, "FARGATE", settings.all_pools[DEFAULT_POOL]))
     second = fleet_of(settings)
     await second.on_leadership_acquired()
     assert len(await second.list_workers()) == 2
