@@ -17,9 +17,6 @@ from graphql_api.transport.uvicorn_internals import HttpProtocol, WebSocketProto
 
 logger = logging.getLogger(__name__)
 
-KEEP_ALIVE_SECONDS: Final = 75
-"""Idle HTTP connections stay open longer than a load balancer keeps them (60 s at AWS), which otherwise might send a
-request into a connection that is being closed."""
 PER_SOCKET_MESSAGES: Final = ("connection open", "connection closed", '%s - "WebSocket')
 """Prefixes of uvicorn's log messages about a single WebSocket."""
 
@@ -52,7 +49,7 @@ def server_options(settings: Settings, app: ASGIApp) -> dict[str, Any]:
         proxy_headers=False,
         # By default uvicorn waits for open sockets without limit.
         timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_keep_alive=settings.keep_alive_seconds,
         ws_max_size=4_000_000,
         http=HttpProtocol,
         ws=WebSocketProtocol,

@@ -2,8 +2,8 @@
 
 check "keys_in_clear_text" {
   assert {
-    condition     = var.authentication == "none" || var.certificate_arn != "" || var.internal
-    error_message = "Without certificate_arn, API keys travel to the load balancer in clear text."
+    condition     = local.https || !var.plain_http || var.authentication == "none" || var.internal
+    error_message = "With plain_http and neither domain nor certificate_arn, API keys travel to the load balancer in clear text."
   }
 }
 

@@ -17,16 +17,21 @@ locals {
 }
 
 module "network" {
-  source         = "./modules/network"
-  name           = var.name
-  cidr           = var.vpc_cidr
-  zone_count     = var.zone_count
+  source     = "./modules/network"
+  name       = var.name
+  cidr       = var.vpc_cidr
+  zone_count = var.zone_count
+
+  excluded_zone_ids = var.excluded_zone_ids
+  internal          = var.internal
+
   egress         = var.egress
   nat_per_zone   = var.nat_per_zone
   existing       = var.existing_vpc
   ec2            = var.ec2_capacity != null
+  shell          = var.ecs_exec
   allowed_cidrs  = var.allowed_cidrs
-  entry_ports    = var.certificate_arn == "" ? [80] : [80, 443]
+  entry_ports    = local.https ? [80, 443] : [80]
   api_port       = local.api_port
   scheduler_port = local.scheduler_port
   redis_port     = local.redis_port
@@ -47,6 +52,7 @@ module "redis" {
   subnet_ids           = module.network.private_subnet_ids
   security_group_id    = module.network.security_group_ids["redis"]
   secret_recovery_days = var.secret_recovery_days
+  kms_key_arn          = var.kms_key_arn
 }
 
 module "results" {
@@ -55,12 +61,14 @@ module "results" {
   prefix          = local.results_prefix
   expiration_days = local.results_days
   force_destroy   = !var.protect_data
+  kms_key_arn     = var.kms_key_arn
 }
 
 module "images" {
-  source = "./modules/images"
-  name   = var.name
-  kept   = var.images_kept
+  source      = "./modules/images"
+  name        = var.name
+  kept        = var.images_kept
+  kms_key_arn = var.kms_key_arn
 }
 
 module "cluster" {
@@ -74,6 +82,9 @@ module "cluster" {
   architecture               = var.architecture
   spot_share                 = var.spot_share
   ec2                        = var.ec2_capacity
+  role_path                  = var.role_path
+  boundary_arn               = var.permissions_boundary_arn
+  kms_key_arn                = var.kms_key_arn
   secret_recovery_days       = var.secret_recovery_days
 }
 
@@ -138,12 +149,22 @@ locals {
       TLS_CERT = "${module.cluster.dask_tls_secret_arn}:cert::"
       TLS_KEY  = "${module.cluster.dask_tls_secret_arn}:key::"
     }
-    secret_arns = [local.redis_url_secret_arn, module.cluster.dask_tls_secret_arn]
+    secret_arns     = [local.redis_url_secret_arn, module.cluster.dask_tls_secret_arn]
+    kms_key_arn     = var.kms_key_arn
+    secret_key_arns = distinct(compact(concat([var.kms_key_arn], var.secret_key_arns)))
+    data_key_arns   = compact([var.kms_key_arn])
+    role_path       = var.role_path
+    boundary_arn    = var.permissions_boundary_arn
+    shell           = var.ecs_exec
   }
 
   worker_common = merge(local.common, {
     secrets     = merge(local.common.secrets, { REDIS_URL = local.worker_redis_url_secret_arn })
     secret_arns = [local.worker_redis_url_secret_arn, module.cluster.dask_tls_secret_arn]
+    # The controller starts workers, and does not ask for ECS Exec.
+    shell            = false
+    task_environment = var.task_environment
+    task_secrets     = var.task_secrets
   })
 }
 
@@ -152,10 +173,12 @@ locals {
 locals {
   # Where clients reach the api: under their one name for it, or without a certificate under the load balancer's. Which
   # of several names, or which of a certificate's, is not known here: then nodes take it from each request.
-  names = [for host in var.allowed_hosts : lower(host) if !strcontains(host, "*")]
+  https         = var.certificate_arn != "" || var.domain != null
+  allowed_hosts = length(var.allowed_hosts) == 0 && var.domain != null ? [var.domain.name] : var.allowed_hosts
+  names         = [for host in local.allowed_hosts : lower(host) if !strcontains(host, "*")]
   public_url = (
-    length(var.allowed_hosts) == 1 && length(local.names) == 1 ? "${var.certificate_arn == "" ? "http" : "https"}://${local.names[0]}" :
-    length(var.allowed_hosts) == 0 && var.certificate_arn == "" ? "http://${lower(module.api.dns_name)}" : ""
+    length(local.allowed_hosts) == 1 && length(local.names) == 1 ? "${local.https ? "https" : "http"}://${local.names[0]}" :
+    length(local.allowed_hosts) == 0 && !local.https ? "http://${lower(module.api.dns_name)}" : ""
   )
 
   placement = {
@@ -179,10 +202,12 @@ module "api_node" {
     PORT           = tostring(local.api_port)
     AUTHENTICATION = var.authentication
     ALLOW_PUBLIC   = var.authentication == "none" ? "true" : ""
-    # The load balancer, in any private network (RFC 1918): it alone reaches the nodes, and says who its clients are.
-    TRUSTED_PROXIES = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
+    # The load balancer, whose address is any of its subnets': it alone reaches the nodes, and says who its clients are.
+    TRUSTED_PROXIES = join(",", module.network.entry_subnet_cidrs)
+    # Longer than the load balancer keeps its connections, or it sends requests into some that close: 502.
+    KEEP_ALIVE_SECONDS = tostring(var.idle_timeout_seconds + 30)
     # Its health checks name a node by its address, which the node always takes for its own.
-    ALLOWED_HOSTS = join(",", var.allowed_hosts)
+    ALLOWED_HOSTS = join(",", local.allowed_hosts)
     PUBLIC_URL    = lookup(var.settings, "PUBLIC_URL", local.public_url)
   }
   stop_timeout_seconds = 60
@@ -195,6 +220,7 @@ module "api" {
   task_definition_arn = module.api_node.task_definition_arn
   placement           = merge(local.placement, { security_group_id = module.network.security_group_ids["api"] })
   cluster_name        = module.cluster.name
+  shell               = var.ecs_exec
 
   port                      = local.api_port
   minimum                   = var.api_min
@@ -203,10 +229,15 @@ module "api" {
   scale_connections         = var.api_connections
 
   vpc_id                          = module.network.vpc_id
-  load_balancer_subnet_ids        = var.internal ? module.network.private_subnet_ids : module.network.public_subnet_ids
+  load_balancer_subnet_ids        = module.network.entry_subnet_ids
   load_balancer_security_group_id = module.network.security_group_ids["entry"]
   internal                        = var.internal
   certificate_arn                 = var.certificate_arn
+  domain                          = var.domain
+  access_log_days                 = var.access_log_days
+  firewall                        = var.firewall
+  log_retention_days              = var.log_retention_days
+  kms_key_arn                     = var.kms_key_arn
   idle_timeout_seconds            = var.idle_timeout_seconds
   deletion_protection             = var.protect_data
 }
@@ -231,6 +262,7 @@ module "scheduler" {
   task_definition_arn = module.scheduler_node.task_definition_arn
   placement           = merge(local.placement, { security_group_id = module.network.security_group_ids["scheduler"] })
   registry_arns       = [module.cluster.scheduler_registry_arn]
+  shell               = var.ecs_exec
 }
 
 # A task definition without a service: the controller starts and stops workers, and they are in no state of Terraform's.
@@ -285,6 +317,7 @@ module "controller" {
   node                = "controller"
   task_definition_arn = module.controller_node.task_definition_arn
   placement           = merge(local.placement, { security_group_id = module.network.security_group_ids["controller"] })
+  shell               = var.ecs_exec
 }
 
 module "observability" {
@@ -292,6 +325,9 @@ module "observability" {
   name                    = var.name
   email                   = var.alarm_email
   cluster_name            = module.cluster.name
+  cluster_arn             = module.cluster.arn
+  log_retention_days      = var.log_retention_days
+  kms_key_arn             = var.kms_key_arn
   load_balancer_dimension = module.api.load_balancer_dimension
   target_group_dimension  = module.api.target_group_dimension
   redis_member_ids        = flatten(module.redis[*].member_ids)

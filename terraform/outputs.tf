@@ -1,6 +1,10 @@
 output "url" {
   description = "Address of the api."
   value       = module.api.url
+  precondition {
+    condition     = data.aws_region.current.name == var.region
+    error_message = "The provider is for another region (${data.aws_region.current.name}) than `region` (${var.region}). In this folder: cp provider.tf.example provider.tf."
+  }
 }
 
 output "load_balancer_zone_id" {

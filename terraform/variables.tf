@@ -42,6 +42,42 @@ variable "secret_recovery_days" {
   }
 }
 
+variable "kms_key_arn" {
+  type        = string
+  description = "KMS key of your own for Redis, results, images, secrets and logs; empty for AWS's keys. Its policy must let CloudWatch logs use it. Set it before the first deployment: a change of it replaces Redis and the repositories."
+  default     = ""
+  validation {
+    condition     = var.kms_key_arn == "" || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.kms_key_arn))
+    error_message = "kms_key_arn: the ARN of a key (not of an alias), or nothing."
+  }
+}
+
+variable "role_path" {
+  type        = string
+  description = "Path of all IAM roles."
+  default     = "/"
+  validation {
+    condition     = can(regex("^/([A-Za-z0-9._@=+,-]+/)*$", var.role_path))
+    error_message = "role_path: begins and ends with a slash, such as /services/."
+  }
+}
+
+variable "permissions_boundary_arn" {
+  type        = string
+  description = "IAM policy that bounds all roles, where your organization demands one; empty for none."
+  default     = ""
+  validation {
+    condition     = var.permissions_boundary_arn == "" || can(regex("^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/.+$", var.permissions_boundary_arn))
+    error_message = "permissions_boundary_arn: the ARN of an IAM policy, or nothing."
+  }
+}
+
+variable "ecs_exec" {
+  type        = bool
+  description = "Lets `aws ecs execute-command` open a shell in api nodes, scheduler and controller (not in workers). Their root file systems are then writable."
+  default     = false
+}
+
 # Tasks and workers ------------------------------------------------------------------------------------------------------
 
 variable "image_tag" {
@@ -80,6 +116,39 @@ variable "settings" {
   validation {
     condition     = alltrue([for key in keys(var.settings) : can(regex("^[A-Z][A-Z0-9_]*$", key)) && !startswith(key, "DASK_GRAPHQL_")])
     error_message = "settings: names in capitals, without DASK_GRAPHQL_."
+  }
+}
+
+variable "task_environment" {
+  type        = map(string)
+  description = "Environment variables of your tasks, which workers alone get, such as { HF_HOME = \"/tmp/hf\" }. Not for secrets."
+  default     = {}
+  validation {
+    condition     = alltrue([for name in keys(var.task_environment) : can(regex("^[A-Za-z_][A-Za-z0-9_]*$", name)) && !startswith(name, "DASK_GRAPHQL_")])
+    error_message = "task_environment: names of variables that do not begin with DASK_GRAPHQL_; those are for `settings`."
+  }
+}
+
+variable "task_secrets" {
+  type        = map(string)
+  description = "Environment variables of your tasks whose values are secrets: name to the ARN of a secret (with `:key::` for one key of a JSON object) or of an SSM parameter. Workers alone may read them."
+  default     = {}
+  validation {
+    condition = (
+      alltrue([for name in keys(var.task_secrets) : can(regex("^[A-Za-z_][A-Za-z0-9_]*$", name)) && !startswith(name, "DASK_GRAPHQL_") && !contains(keys(var.task_environment), name)])
+      && alltrue([for arn in values(var.task_secrets) : can(regex("^arn:aws[a-z-]*:(secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+|ssm:[a-z0-9-]+:[0-9]{12}:parameter/.+)$", arn))])
+    )
+    error_message = "task_secrets: such as { DATABASE_URL = \"arn:aws:secretsmanager:...:secret:my-database-AbCdEf:url::\" }, with no name of task_environment."
+  }
+}
+
+variable "secret_key_arns" {
+  type        = list(string)
+  description = "KMS keys of the secrets that you name in `task_secrets` and `existing_redis`, where they have keys of their own."
+  default     = []
+  validation {
+    condition     = alltrue([for arn in var.secret_key_arns : can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", arn))])
+    error_message = "secret_key_arns: ARNs of keys, not of aliases."
   }
 }
 
@@ -274,13 +343,40 @@ variable "authentication" {
   }
 }
 
+variable "domain" {
+  type = object({
+    name    = string
+    zone_id = string
+  })
+  description = "Name under which clients reach the api, and the id of its hosted zone in Route 53: HTTPS with a certificate that is proven and renewed by itself, and the name's record."
+  default     = null
+  validation {
+    condition     = var.domain == null ? true : can(regex("^([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)+[a-z]{2,}$", var.domain.name)) && can(regex("^[A-Z0-9]{8,32}$", var.domain.zone_id))
+    error_message = "domain: a name in lower-case letters and the id of its zone, such as { name = \"api.example.com\", zone_id = \"Z0123456789ABCDEFGHIJ\" }."
+  }
+}
+
 variable "certificate_arn" {
   type        = string
-  description = "Certificate (ACM) for HTTPS; empty for plain HTTP, where API keys travel in clear text."
+  description = "A certificate (ACM) of your own for HTTPS, in the system's region; with `domain`, it is used instead of a new one."
   default     = ""
   validation {
     condition     = var.certificate_arn == "" || can(regex("^arn:aws[a-z-]*:(acm|iam):[a-z0-9-]*:[0-9]{12}:(certificate|server-certificate)/.+$", var.certificate_arn))
-    error_message = "certificate_arn: the ARN of a certificate in the system's region, or nothing."
+    error_message = "certificate_arn: the ARN of a certificate, or nothing."
+  }
+  validation {
+    condition     = contains(["", var.region], try(split(":", var.certificate_arn)[3], ""))
+    error_message = "certificate_arn: the certificate is in another region than the system; a load balancer takes only those of its own."
+  }
+}
+
+variable "plain_http" {
+  type        = bool
+  description = "Accepts a system without `domain` and `certificate_arn`, where API keys travel in clear text: for a first try from a known address."
+  default     = false
+  validation {
+    condition     = var.plain_http || var.domain != null || var.certificate_arn != ""
+    error_message = "plain_http: the api has neither domain nor certificate_arn. Give one of them for HTTPS, or set plain_http = true to let API keys travel in clear text."
   }
 }
 
@@ -317,6 +413,28 @@ variable "idle_timeout_seconds" {
   validation {
     condition     = var.idle_timeout_seconds >= 60 && var.idle_timeout_seconds <= 4000
     error_message = "idle_timeout_seconds: 60 to 4000."
+  }
+}
+
+variable "access_log_days" {
+  type        = number
+  description = "Days that the load balancer's access logs are kept, in a bucket of their own; 0 for none. They hold clients' addresses."
+  default     = 0
+  validation {
+    condition     = var.access_log_days >= 0 && floor(var.access_log_days) == var.access_log_days
+    error_message = "access_log_days: a whole number of days, 0 or more."
+  }
+}
+
+variable "firewall" {
+  type = object({
+    requests_per_minute = optional(number, 6000)
+  })
+  description = "A web firewall (AWS WAF) with AWS's rules against known attacks, and a limit of requests a minute for one address; `{}` for the defaults, null for none. About 9 dollars a month, and 0.60 a million requests."
+  default     = null
+  validation {
+    condition     = var.firewall == null ? true : var.firewall.requests_per_minute >= 10 && var.firewall.requests_per_minute <= 2000000000
+    error_message = "firewall: requests_per_minute from 10."
   }
 }
 
@@ -449,6 +567,16 @@ variable "zone_count" {
   validation {
     condition     = contains([2, 3], var.zone_count)
     error_message = "zone_count: 2 or 3."
+  }
+}
+
+variable "excluded_zone_ids" {
+  type        = list(string)
+  description = "Availability zones, by their ids, that the VPC leaves out: some are without Fargate, such as `apne1-az3` of ap-northeast-1 and `usw1-az2` of us-west-1."
+  default     = []
+  validation {
+    condition     = alltrue([for zone in var.excluded_zone_ids : can(regex("^[a-z0-9]+-az[0-9]+$", zone))])
+    error_message = "excluded_zone_ids: ids such as apne1-az3, which are the same in every account; not names such as ap-northeast-1a."
   }
 }
 
@@ -634,7 +762,11 @@ variable "log_retention_days" {
 }
 
 variable "container_insights" {
-  type        = bool
-  description = "ECS Container Insights: metrics of every task and worker, charged per metric."
-  default     = false
+  type        = string
+  description = "ECS Container Insights: `enabled` for metrics of the cluster and its services, `enhanced` for those of every task and worker too, charged per metric; or `disabled`."
+  default     = "disabled"
+  validation {
+    condition     = contains(["disabled", "enabled", "enhanced"], var.container_insights)
+    error_message = "container_insights: disabled, enabled or enhanced."
+  }
 }

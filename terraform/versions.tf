@@ -8,11 +8,3 @@ terraform {
     }
   }
 }
-
-# Credentials and, for an emulation, AWS_ENDPOINT_URL come from the environment.
-provider "aws" {
-  region = var.region
-  default_tags {
-    tags = local.tags
-  }
-}

@@ -159,6 +159,12 @@ class ApiSettings(SettingsGroup):
         "WebSocket with eight times as much unsent is closed.",
     )
     subscription_limit: int = setting(20_000, integer(1), "Maximum number of open subscriptions of one api node.")
+    keep_alive_seconds: int = setting(
+        75,
+        integer(1, 7_200),
+        "How long an api node keeps an HTTP connection that is idle. Keep it longer than the load balancer before it "
+        "does (60 s by default at AWS, nginx and others), which otherwise sends requests into connections that close.",
+    )
     shutdown_seconds: float = setting(
         8.0, seconds(0.1), "How long a stopping api node waits for requests to end before it closes its sockets."
     )

@@ -8,6 +8,7 @@
     scripts/aws/deploy.py wait                waits until every service is steady
     scripts/aws/deploy.py key NAME            creates an API key with a task in the cluster, and prints it
     scripts/aws/deploy.py keys list           runs `dask-graphql keys ...` there: list, revoke ID, create NAME --days 90
+    scripts/aws/deploy.py state --region R    keeps Terraform's state in S3, in a bucket that it makes
     scripts/aws/deploy.py destroy             stops the workers, which Terraform does not know, and destroys the rest
 
 It needs boto3, `terraform`, AWS credentials and, for images, `docker`. Variables come from terraform/*.tfvars or
@@ -21,6 +22,7 @@ import base64
 import json
 import os
 import secrets as random_secrets
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,6 +33,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import boto3
+import costs
+import quotas
+import remote_state
+import terraform_plan
 from botocore.exceptions import ClientError
 from rollouts import rollout_of
 from terraform_plan import losses, replaced_nodes, summary
@@ -44,6 +50,8 @@ DEMANDED: Final = "DEMANDED"
 """Stage of the secret's version whose token Redis requires."""
 IMAGE_TAG: Final = "TF_VAR_image_tag"
 COMPUTE_IMAGE_TAG: Final = "TF_VAR_compute_image_tag"
+BUILDER: Final = "dask-graphql"
+"""Name of the builder of images."""
 WAIT_SECONDS: Final = 1_200.0
 LOG_SECONDS: Final = 60.0
 POLL_SECONDS: Final = float(os.environ.get("DEPLOY_POLL_SECONDS", "5"))
@@ -86,9 +94,26 @@ def apply(approved: bool, may_lose_data: bool, *options: str, api_only: bool = F
                 f"this plan replaces more than the api, so nothing was applied: {', '.join(nodes)}. A variable has "
                 "changed that they depend on: deploy without --api-only"
             )
+        if not options:
+            say_cost_and_quotas(read)
         if not approved and not confirmed(f"Apply this plan ({summary(read)})? Only 'yes' applies it: "):
             raise Failed("nothing was applied")
         terraform("apply", "-input=false", plan)
+
+
+def say_cost_and_quotas(plan: dict[str, Any]) -> None:
+    values = terraform_plan.variables(plan)
+    print(costs.text(values, terraform_plan.resources(plan)))
+    asked = quotas.looked_up(boto3.client("service-quotas", region_name=values["region"]))
+    for line in quotas.shortfalls(quotas.wanted(values), asked):
+        print(f"quota: {line}", flush=True)
+
+
+def prepare() -> None:
+    """Gives the folder a provider, unless it has one: as a module it must not have any."""
+    file = TERRAFORM / "provider.tf"
+    if not file.exists():
+        shutil.copy(TERRAFORM / "provider.tf.example", file)
 
 
 def confirmed(question: str) -> bool:
@@ -134,10 +159,32 @@ def push_images(found: dict[str, Any], tag: str, build_arguments: list[str], nod
     login(ecr, found["repositories"][NODES[0]].split("/")[0])
     platform = "linux/arm64" if found["architecture"] == "ARM64" else "linux/amd64"
     arguments = [word for item in build_arguments for word in ("--build-arg", item)]
+    small = has_builder()
     for node in missing:
         image = f"{found['repositories'][node]}:{tag}"
-        run("docker", "build", "--platform", platform, "--target", node, "-t", image, *arguments, str(ROOT))
-        run("docker", "push", image)
+        what = ("--platform", platform, "--target", node, *arguments)
+        for command in image_commands(image, what, small):
+            run(*command)
+
+
+def has_builder() -> bool:
+    """Whether Docker has a builder that compresses as it is told to. It is made at the first build."""
+
+    def works(*words: str) -> bool:
+        return subprocess.run(["docker", "buildx", *words], check=False, capture_output=True).returncode == 0
+
+    return works("inspect", BUILDER) or works("create", "--name", BUILDER, "--driver", "docker-container")
+
+
+def image_commands(image: str, what: tuple[str, ...], small: bool) -> list[tuple[str, ...]]:
+    """What builds and pushes an image. `small`: its layers are compressed by zstd, which Fargate unpacks faster than
+    gzip; that takes a builder of its own (docs.docker.com, "Image and registry exporters")."""
+    if not small:
+        return [("docker", "build", "-t", image, *what, str(ROOT)), ("docker", "push", image)]
+    output = f"type=image,name={image},push=true,oci-mediatypes=true,compression=zstd,force-compression=true"
+    # Without provenance a tag is one image, and no index that counts as several in the repository.
+    build = ("docker", "buildx", "build", "--builder", BUILDER, "--provenance=false", "--output", output)
+    return [(*build, *what, str(ROOT))]
 
 
 def has_image(ecr: Any, repository: str, tag: str) -> bool:
@@ -400,6 +447,7 @@ def deploy(
     tag: str, build_arguments: list[str], approved: bool, may_lose_data: bool, skip_images: bool, api_only: bool
 ) -> None:
     os.environ.update({IMAGE_TAG: tag})
+    prepare()
     terraform("init", "-input=false")
     found = outputs()
     if api_only:
@@ -420,7 +468,39 @@ def deploy(
     print(found["next_commands"])
 
 
+def keep_state_in_s3(bucket: str | None, region: str) -> None:
+    """Makes the bucket of the state and moves the state there."""
+    account = boto3.client("sts", region_name=region).get_caller_identity()["Account"]
+    bucket = bucket or remote_state.bucket_name(account, region)
+    made = remote_state.make_bucket(boto3.client("s3", region_name=region), bucket, region)
+    print(f"{'made' if made else 'found'} the bucket {bucket}: with versions, closed to the public")
+    if not remote_state.write_backend(TERRAFORM, bucket, region):
+        raise Failed(
+            f"{TERRAFORM}/backend.tf says something else: delete it first, if the state is to move to {bucket}"
+        )
+    prepare()
+    terraform("init", "-input=false", "-migrate-state", "-force-copy")
+    print("the state is there: commit backend.tf, so that others find it")
+
+
+def use_environment(name: str) -> None:
+    """Makes Terraform act on a system of its own: another state, other variables, another name.
+
+    Raises:
+        Failed: it has no variables.
+    """
+    file = TERRAFORM / "environments" / f"{name}.tfvars"
+    if not file.is_file():
+        raise Failed(f"no file {file}: it holds the variables of the environment {name}")
+    os.environ["TF_WORKSPACE"] = name
+    os.environ.setdefault("TF_VAR_name", f"dask-graphql-{name}")
+    for command in ("plan", "destroy"):
+        variable = f"TF_CLI_ARGS_{command}"
+        os.environ[variable] = f"{os.environ.get(variable, '')} -var-file={file}".strip()
+
+
 def destroy(approve: list[str]) -> None:
+    prepare()
     found = outputs()
     if found.get("cluster_arn"):
         drain(found)
@@ -433,6 +513,11 @@ def destroy(approve: list[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--environment",
+        metavar="NAME",
+        help="one of several systems, whose variables are in terraform/environments/NAME.tfvars",
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("deploy", "images"):
         command = commands.add_parser(name)
@@ -460,6 +545,9 @@ def main() -> None:
     commands.add_parser("key").add_argument("name")
     commands.add_parser("keys").add_argument("command_line", nargs=argparse.REMAINDER)
     commands.add_parser("destroy")
+    state = commands.add_parser("state")
+    state.add_argument("--region", required=True, help="of the bucket")
+    state.add_argument("--bucket", help="its name; by default made of the account's number and the region")
     for name in ("deploy", "destroy"):
         commands.choices[name].add_argument(
             "--yes", action="store_true", help="do not ask for confirmation before Terraform acts"
@@ -467,7 +555,11 @@ def main() -> None:
     given = parser.parse_args()
     approve = ["-auto-approve"] if getattr(given, "yes", False) else []
     try:
-        if given.command == "deploy":
+        if given.environment:
+            use_environment(given.environment)
+        if given.command == "state":
+            keep_state_in_s3(given.bucket, given.region)
+        elif given.command == "deploy":
             deploy(given.tag, given.build_arg, given.yes, given.allow_data_loss, given.skip_images, given.api_only)
         elif given.command == "images":
             push_images(outputs(), given.tag, given.build_arg)

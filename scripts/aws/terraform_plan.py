@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -37,6 +38,37 @@ def replaced_nodes(plan: Mapping[str, Any]) -> list[str]:
     """The nodes beside the api whose task definition a plan changes: they would be replaced."""
     found = (re.fullmatch(NODE, address) for address, _ in changes_of(plan))
     return sorted({match[1] for match in found if match and match[1] != "api"})
+
+
+def variables(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the variables, defaults too. What came from the environment is text, also if it means a number."""
+    return {name: _meant(item.get("value")) for name, item in plan.get("variables", {}).items()}
+
+
+def _meant(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def resources(plan: Mapping[str, Any]) -> Counter[str]:
+    """How many resources of each type there are once the plan is applied."""
+
+    def modules(module: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        yield module
+        for child in module.get("child_modules", ()):
+            yield from modules(child)
+
+    root = plan.get("planned_values", {}).get("root_module", {})
+    return Counter(
+        resource["type"]
+        for module in modules(root)
+        for resource in module.get("resources", ())
+        if resource["mode"] == "managed"
+    )
 
 
 def summary(plan: Mapping[str, Any]) -> str:

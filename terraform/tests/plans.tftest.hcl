@@ -21,6 +21,18 @@ run "defaults" {
     error_message = "With a certificate the url is https."
   }
   assert {
+    condition     = length(module.api.guards) == 0
+    error_message = "A firewall and access logs are bought by their variables only."
+  }
+  assert {
+    condition     = tonumber(module.api_node.environment.KEEP_ALIVE_SECONDS) > module.api.idle_timeout_seconds
+    error_message = "A node that closes a connection before the load balancer does loses the request that comes meanwhile."
+  }
+  assert {
+    condition     = module.api_node.environment.TRUSTED_PROXIES == "10.20.0.0/24,10.20.1.0/24"
+    error_message = "Only the load balancer's subnets say who clients are."
+  }
+  assert {
     condition     = output.worker_family == "dask-graphql-worker"
     error_message = "The worker's family is named after the system."
   }
@@ -92,9 +104,35 @@ run "several_domains" {
   }
 }
 
+run "a_domain_of_ones_own" {
+  state_key = "domain"
+  variables {
+    certificate_arn = ""
+    domain          = { name = "api.example.com", zone_id = "Z0123456789ABCDEFGHIJ" }
+    access_log_days = 30
+    firewall        = {}
+  }
+  assert {
+    condition     = output.url == "https://api.example.com" && local.public_url == "https://api.example.com"
+    error_message = "The domain is the api's name, in the output and in links."
+  }
+  assert {
+    condition     = local.allowed_hosts == tolist(["api.example.com"])
+    error_message = "Requests for other names are refused."
+  }
+  assert {
+    condition = join(", ", module.api.guards) == join(", ", [
+      "access logs", "rule AWSManagedRulesAmazonIpReputationList", "rule AWSManagedRulesCommonRuleSet",
+      "rule AWSManagedRulesKnownBadInputsRuleSet", "rule requests-of-one-address",
+    ])
+    error_message = "Access logs and the firewall stand where they are asked for."
+  }
+}
+
 run "http_without_a_certificate" {
   variables {
     certificate_arn = ""
+    plain_http      = true
   }
   assert {
     condition     = local.public_url == "http://${lower(module.api.dns_name)}"
@@ -122,6 +160,10 @@ run "an_existing_vpc" {
   assert {
     condition     = module.network.vpc_id == "vpc-0123456789abcdef0" && length(module.network.made) == 0
     error_message = "No VPC, subnet, gateway or endpoint is made beside an existing one."
+  }
+  assert {
+    condition     = module.api_node.environment.TRUSTED_PROXIES == "100.64.8.0/24,100.64.8.0/24"
+    error_message = "The load balancer's subnets say who clients are, whatever range they are of."
   }
   assert {
     condition     = toset(output.subnet_ids) == toset(["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"])
@@ -294,5 +336,22 @@ run "a_budget" {
   assert {
     condition     = module.observability.has_budget
     error_message = "With an e-mail address there is a budget."
+  }
+}
+
+run "a_balancer_inside" {
+  command = plan
+  variables {
+    internal             = true
+    idle_timeout_seconds = 4000
+    excluded_zone_ids    = ["use1-az3"]
+  }
+  assert {
+    condition     = module.api_node.environment.TRUSTED_PROXIES == "10.20.16.0/20,10.20.32.0/20"
+    error_message = "Its subnets are the private ones."
+  }
+  assert {
+    condition     = module.api_node.environment.KEEP_ALIVE_SECONDS == "4030"
+    error_message = "A node keeps connections longer than the load balancer, whatever that is told."
   }
 }

@@ -12,51 +12,60 @@ variables {
 run "wrong_values" {
   command = plan
   variables {
-    image_tag               = "latest"
-    name                    = "ecs-system"
-    region                  = "Frankfurt"
-    secret_recovery_days    = 3
-    task_modules            = ["my tasks"]
-    settings                = { DASK_GRAPHQL_QUEUE_LIMIT = "10" }
-    result_ttl_seconds      = -1
-    min_workers             = 5
-    max_workers             = 4
-    spot_share              = 1.1
-    pools                   = { big = { cpu = 4096, memory_mib = 32768 } }
-    max_cost_per_hour_usd   = -1
-    max_cost_per_day_usd    = -1
-    worker_threads          = 0
-    worker_storage_gib      = 10
-    architecture            = "RISCV"
-    authentication          = "basic"
-    certificate_arn         = "my-certificate"
-    allowed_cidrs           = ["203.0.113.7"]
-    idle_timeout_seconds    = 5000
-    api_min                 = 0
-    api_requests_per_minute = 0
-    api_connections         = 0
-    api_cpu                 = 100
-    api_memory_mib          = 256
-    scheduler_cpu           = 100
-    scheduler_memory_mib    = 256
-    controller_cpu          = 100
-    controller_memory_mib   = 256
-    images_kept             = 1
-    vpc_cidr                = "10.0.0.0/24"
-    zone_count              = 1
-    egress                  = "proxy"
-    assign_public_ip        = true
-    redis_engine            = "keydb"
-    redis_node_type         = "m5.large"
-    redis_members           = 0
-    redis_shards            = 17
-    redis_snapshot_days     = 36
-    redis_restore_snapshot  = "my snapshot"
-    existing_redis          = { url_secret_arn = "rediss://...", port = 6379 }
-    alarm_email             = "nobody"
-    monthly_budget_usd      = -1
-    alarm_queue_age_seconds = 0
-    log_retention_days      = 11
+    image_tag                = "latest"
+    name                     = "ecs-system"
+    secret_recovery_days     = 3
+    task_modules             = ["my tasks"]
+    settings                 = { DASK_GRAPHQL_QUEUE_LIMIT = "10" }
+    result_ttl_seconds       = -1
+    min_workers              = 5
+    max_workers              = 4
+    spot_share               = 1.1
+    pools                    = { big = { cpu = 4096, memory_mib = 32768 } }
+    max_cost_per_hour_usd    = -1
+    max_cost_per_day_usd     = -1
+    worker_threads           = 0
+    worker_storage_gib       = 10
+    architecture             = "RISCV"
+    authentication           = "basic"
+    certificate_arn          = "my-certificate"
+    allowed_cidrs            = ["203.0.113.7"]
+    idle_timeout_seconds     = 5000
+    api_min                  = 0
+    api_requests_per_minute  = 0
+    api_connections          = 0
+    api_cpu                  = 100
+    api_memory_mib           = 256
+    scheduler_cpu            = 100
+    scheduler_memory_mib     = 256
+    controller_cpu           = 100
+    controller_memory_mib    = 256
+    images_kept              = 1
+    vpc_cidr                 = "10.0.0.0/24"
+    zone_count               = 1
+    egress                   = "proxy"
+    excluded_zone_ids        = ["us-east-1a"]
+    domain                   = { name = "https://api.example.com", zone_id = "Z1" }
+    access_log_days          = -1
+    firewall                 = { requests_per_minute = 1 }
+    kms_key_arn              = "alias/mine"
+    role_path                = "services"
+    permissions_boundary_arn = "boundary"
+    task_secrets             = { DATABASE_URL = "postgresql://me:secret@db/" }
+    secret_key_arns          = ["alias/theirs"]
+    container_insights       = "true"
+    assign_public_ip         = true
+    redis_engine             = "keydb"
+    redis_node_type          = "m5.large"
+    redis_members            = 0
+    redis_shards             = 17
+    redis_snapshot_days      = 36
+    redis_restore_snapshot   = "my snapshot"
+    existing_redis           = { url_secret_arn = "rediss://...", port = 6379 }
+    alarm_email              = "nobody"
+    monthly_budget_usd       = -1
+    alarm_queue_age_seconds  = 0
+    log_retention_days       = 11
     existing_vpc = {
       vpc_id             = "vpc-0123456789abcdef0"
       private_subnet_ids = ["subnet-0123456789abcdef0"]
@@ -64,7 +73,9 @@ run "wrong_values" {
     }
   }
   expect_failures = [
-    var.image_tag, var.name, var.region, var.secret_recovery_days, var.task_modules, var.settings, var.result_ttl_seconds,
+    var.kms_key_arn, var.role_path, var.permissions_boundary_arn, var.task_secrets, var.secret_key_arns, var.container_insights,
+    var.excluded_zone_ids, var.domain, var.access_log_days, var.firewall,
+    var.image_tag, var.name, var.secret_recovery_days, var.task_modules, var.settings, var.result_ttl_seconds,
     var.max_workers, var.spot_share, var.pools, var.max_cost_per_hour_usd, var.max_cost_per_day_usd, var.worker_threads, var.worker_storage_gib, var.architecture, var.authentication,
     var.certificate_arn, var.allowed_cidrs, var.idle_timeout_seconds, var.api_min, var.api_requests_per_minute,
     var.api_connections, var.api_cpu, var.api_memory_mib, var.scheduler_cpu, var.scheduler_memory_mib, var.controller_cpu,
@@ -74,17 +85,35 @@ run "wrong_values" {
   ]
 }
 
+run "keys_in_clear_text_by_default" {
+  command = plan
+  variables {
+    certificate_arn = ""
+  }
+  expect_failures = [var.plain_http]
+}
+
+run "a_certificate_of_another_region" {
+  command = plan
+  variables {
+    region = "eu-central-1"
+  }
+  expect_failures = [var.certificate_arn]
+}
+
 run "more_than_a_vcpu_has" {
   command = plan
   variables {
     worker_cpu        = 1024
     worker_memory_mib = 9216
     api_max           = 1
+    region            = "Frankfurt"
+    task_environment  = { DASK_GRAPHQL_REDIS_URL = "redis://elsewhere" }
     assign_public_ip  = true
     min_workers       = -1
     ec2_capacity      = { instance_types = [], max_instances = 1 }
   }
-  expect_failures = [var.worker_memory_mib, var.api_max, var.assign_public_ip, var.min_workers, var.ec2_capacity]
+  expect_failures = [var.region, var.task_environment, var.worker_memory_mib, var.api_max, var.assign_public_ip, var.min_workers, var.ec2_capacity]
 }
 
 run "between_fargates_steps" {

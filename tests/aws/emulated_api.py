@@ -15,8 +15,10 @@ Each mend stands below with what moto does without it (moto 5.2).
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -33,6 +35,9 @@ from tests.places import ROOT
 
 CONTROL_PATH: Final = "/emulation/control"
 CALLS_PATH: Final = "/emulation/calls"
+ACTIONS_PATH: Final = "/emulation/actions"
+SIGNED_FOR: Final = re.compile(r"Credential=[^/]+/\d+/[^/]+/([a-z0-9-]+)/aws4_request")
+QUERY_ACTION: Final = re.compile(rb"(?:^|&)Action=([A-Za-z0-9]+)")
 REGION: Final = "us-east-1"
 READY_SECONDS: Final = 60.0
 
@@ -145,6 +150,11 @@ class EmulatedAws:
         """How often each ECS action was called, including throttled and refused calls."""
         return Counter(self._ask("GET", CALLS_PATH))
 
+    def actions(self) -> set[str]:
+        """What was called of services whose requests name their action, such as `ecs:RunTask`; S3's and Route 53's do
+        not. The service is the name for which the request was signed."""
+        return {*self._ask("GET", ACTIONS_PATH)}
+
     def _ask(self, method: str, path: str, word: Any = None) -> Any:
         connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=10)
         try:
@@ -217,6 +227,7 @@ class Front:
     def __init__(self, application: Callable[..., Any], faults: Faults) -> None:
         self._application = application
         self._faults = faults
+        self._actions: set[str] = set()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
@@ -228,6 +239,9 @@ class Front:
             return self._answer(start_response, "200 OK", {})
         if path == CALLS_PATH:
             return self._answer(start_response, "200 OK", self._faults.calls())
+        if path == ACTIONS_PATH:
+            return self._answer(start_response, "200 OK", sorted(self._actions))
+        self._note_action(environ)
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         if target.startswith(self.ECS_TARGET):
             fault = self._faults.fault_of(target.removeprefix(self.ECS_TARGET))
@@ -241,6 +255,17 @@ class Front:
             # A 500 would be retried for minutes.
             return self._answer(start_response, "400 Bad Request", {"__type": "InvalidAction", "message": str(error)})
         return result
+
+    def _note_action(self, environ: dict[str, Any]) -> None:
+        signed = SIGNED_FOR.search(environ.get("HTTP_AUTHORIZATION", ""))
+        action = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
+        if not action and "x-www-form-urlencoded" in environ.get("CONTENT_TYPE", ""):
+            body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            environ["wsgi.input"] = io.BytesIO(body)
+            found = QUERY_ACTION.search(body)
+            action = found[1].decode() if found else ""
+        if signed and action:
+            self._actions.add(f"{signed[1]}:{action}")
 
     @staticmethod
     def _answer(start_response: Callable[..., Any], status: str, word: Any) -> list[bytes]:

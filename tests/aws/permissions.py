@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, Final
+
+from tests.places import ROOT
+
+DEPLOYER: Final = ROOT / "terraform" / "modules" / "deployer" / "policies.tf"
+SIGNED: Final = {"monitoring": "cloudwatch"}
+"""Services whose requests are signed under another name than IAM's."""
 
 WILDCARDS: Final = {
     ("execution", "ecr:GetAuthorizationToken"): "the action knows no resource: the token is the account's",
@@ -69,3 +77,10 @@ def wildcard_faults(statements: list[Statement]) -> list[str]:
                 elif "*" in resource.removesuffix("*") or (resource.endswith("*") and not resource.endswith(NARROW)):
                     faults.append(f"{statement.role} {statement.sid}: {action} on {resource}")
     return faults
+
+
+def deployer_may(action: str) -> bool:
+    """Whether the deployer's policies name an action, such as `ecs:RunTask`."""
+    service, _, name = action.partition(":")
+    named = re.findall(r'"([a-z0-9-]+:[A-Za-z*]+)"', DEPLOYER.read_text())
+    return any(fnmatchcase(f"{SIGNED.get(service, service)}:{name}", pattern) for pattern in named)

@@ -76,7 +76,9 @@ def a_copy(folder: Path, environment: Mapping[str, str]) -> Terraform:
     shutil.copytree(
         SOURCES,
         folder,
-        ignore=shutil.ignore_patterns(".terraform*", "terraform.d", "*.tfstate*", "*.tfvars", "backend.tf"),
+        ignore=shutil.ignore_patterns(
+            ".terraform*", "terraform.d", "*.tfstate*", "*.tfvars", "backend.tf", "provider.tf"
+        ),
     )
     # One of the folders in which Terraform looks for providers is next to the sources.
     if (SOURCES / "terraform.d").is_dir():

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import os
 import re
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
@@ -26,7 +28,9 @@ def module(name: str) -> ModuleType:
     return loaded
 
 
-terraform_plan, rollouts = module("terraform_plan"), module("rollouts")
+terraform_plan, rollouts, costs, quotas, remote_state = (
+    module(name) for name in ("terraform_plan", "rollouts", "costs", "quotas", "remote_state")
+)
 
 
 def change(address: str, kind: str, *actions: str, because: str = "") -> dict[str, Any]:
@@ -158,3 +162,125 @@ def test_every_alarm_has_a_row_that_says_what_to_do_and_no_row_is_left_over() ->
         assert f'"${{node}}-{suffix}"' in source
         alarms |= {f"{node}-{suffix}" for node in nodes}
     assert rows == alarms
+
+
+DEFAULTS: Final[dict[str, Any]] = {
+    "region": "us-east-1", "architecture": "X86_64", "internal": False, "min_workers": 1, "max_workers": 100,
+    "spot_share": 0.8, "worker_cpu": 1024, "worker_memory_mib": 2048, "ec2_capacity": None, "api_min": 2, "api_max": 10,
+    "api_cpu": 256, "api_memory_mib": 1024, "scheduler_cpu": 512, "scheduler_memory_mib": 1024, "controller_cpu": 256,
+    "controller_memory_mib": 512, "redis_engine": "valkey", "redis_node_type": "cache.t4g.small", "redis_members": 2,
+}  # fmt: skip
+MADE: Final = {
+    "aws_elasticache_replication_group": 1, "aws_nat_gateway": 1, "aws_subnet": 4, "aws_vpc_endpoint": 1,
+}  # fmt: skip
+
+
+def test_the_estimate_is_the_arithmetic_of_the_page() -> None:
+    page = (ROOT / "docs" / "aws.md").read_text()
+    rows = {row[0].strip("* "): row[-1].strip("* ") for row in re.findall(r"^\| (.+?) \|.*\| (.+?) \|$", page, re.M)}
+    text = costs.text(DEFAULTS, MADE)
+    idle = sum(price for _, price in costs.estimate(DEFAULTS, MADE))
+    assert f"{idle:.3f}" == f"{float(rows['idle, no worker** (`min_workers = 0`)'].split('**')[0]):.3f}"
+    assert f"without a worker: ${idle:.4f} an hour, about $146 a month" in text
+    assert f"{costs.worker_hour({**DEFAULTS, 'spot_share': 0}):.4f}" == rows["1 worker (1 vCPU, 2 GB)"]
+    assert f"{100 * costs.worker_hour(DEFAULTS):.2f}" == rows["100 workers, `spot_share = 0.8`"]
+
+
+def test_a_price_that_is_not_known_is_said_to_be_unknown() -> None:
+    text = costs.text({**DEFAULTS, "redis_node_type": "cache.x2.huge", "ec2_capacity": {"max_instances": 3}}, MADE)
+    assert re.search(r"Redis, 2 x cache\.x2\.huge +\?", text)
+    assert "and what is unknown (?)" in text
+    assert "workers:" not in text
+
+
+@pytest.mark.parametrize(
+    ("more", "without"),
+    [
+        ({"aws_nat_gateway": 3}, {}),
+        ({"aws_vpc_endpoint": 6}, {}),
+        ({"aws_wafv2_web_acl": 1}, {}),
+        ({}, {"internal": True}),
+    ],
+)
+def test_what_a_plan_buys_more_costs_more(more: dict[str, int], without: dict[str, Any]) -> None:
+    def idle(variables: dict[str, Any], made: dict[str, int]) -> float:
+        return sum(price for _, price in costs.estimate(variables, made))
+
+    assert idle(DEFAULTS, {**MADE, **more}) > idle({**DEFAULTS, **without}, MADE) or without
+    assert not without or idle({**DEFAULTS, **without}, MADE) < idle(DEFAULTS, MADE)
+
+
+def test_a_quota_that_is_too_small_is_told_before_anything_is_bought() -> None:
+    on_demand, spot = quotas.wanted(DEFAULTS)
+    # 20 workers, twice ten api nodes of a quarter, the scheduler, two controllers.
+    assert (on_demand.wanted, spot.wanted) == (20 + 5 + 0.5 + 0.5, 80)
+    values = {on_demand.code: 6.0, spot.code: 100.0}
+    (line,) = quotas.shortfalls([on_demand, spot], lambda quota: values[quota.code])
+    assert "takes up to 26, and the account has 6" in line
+    assert "--quota-code L-3032A538 --desired-value 26" in line
+    (first, _) = quotas.shortfalls([on_demand, spot], lambda _: None)
+    assert "could not be looked up" in first
+    assert [each.code for each in quotas.wanted({**DEFAULTS, "ec2_capacity": {"max_instances": 3}})] == [on_demand.code]
+
+
+def test_variables_of_a_plan_are_what_they_mean_though_the_environment_gives_text() -> None:
+    given = {"max_workers": {"value": "4"}, "name": {"value": "dask-graphql"}, "internal": {"value": True}}
+    assert terraform_plan.variables({"variables": given}) == {
+        "max_workers": 4,
+        "name": "dask-graphql",
+        "internal": True,
+    }
+
+
+def test_resources_are_counted_in_all_modules() -> None:
+    def module_of(*resources: str, **children: Any) -> dict[str, Any]:
+        return {"resources": [{"type": kind, "mode": "managed"} for kind in resources], **children}
+
+    root = module_of("a", child_modules=[module_of("b", "b", child_modules=[module_of("a")])])
+    root["resources"].append({"type": "b", "mode": "data"})
+    assert terraform_plan.resources({"planned_values": {"root_module": root}}) == {"a": 2, "b": 2}
+
+
+def test_a_backend_file_of_somebody_else_is_not_overwritten(tmp_path: Path) -> None:
+    assert remote_state.write_backend(tmp_path, "state", "eu-central-1")
+    assert remote_state.write_backend(tmp_path, "state", "eu-central-1")
+    assert not remote_state.write_backend(tmp_path, "another", "eu-central-1")
+    text = (tmp_path / "backend.tf").read_text()
+    assert re.search(r'bucket += "state"', text)
+    assert re.search(r"use_lockfile += true", text)
+
+
+def test_an_environment_has_variables_state_and_name_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERRAFORM_DIR", str(tmp_path))
+    for name in ("TF_WORKSPACE", "TF_VAR_name", "TF_CLI_ARGS_plan", "TF_CLI_ARGS_destroy"):
+        monkeypatch.setenv(name, "")  # restored in the end
+        monkeypatch.delenv(name)
+    monkeypatch.syspath_prepend(FOLDER)
+    deploy = module("deploy")
+    with pytest.raises(deploy.Failed, match=r"no file .*staging\.tfvars"):
+        deploy.use_environment("staging")
+    file = tmp_path / "environments" / "staging.tfvars"
+    file.parent.mkdir()
+    file.write_text("")
+    deploy.use_environment("staging")
+    assert {name: os.environ[name] for name in ("TF_WORKSPACE", "TF_VAR_name")} == {
+        "TF_WORKSPACE": "staging", "TF_VAR_name": "dask-graphql-staging",
+    }  # fmt: skip
+    assert {os.environ[f"TF_CLI_ARGS_{command}"] for command in ("plan", "destroy")} == {f"-var-file={file}"}
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_images_are_compressed_by_zstd_where_docker_can(small: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(FOLDER)
+    what = ("--platform", "linux/arm64", "--target", "worker")
+    commands = module("deploy").image_commands("registry/worker:v1", what, small)
+    assert all(word in commands[0] for word in (*what, str(ROOT)))
+    if small:
+        ((*_, output),) = [command[: command.index("--output") + 2] for command in commands]
+        assert {"name=registry/worker:v1", "push=true", "compression=zstd", "force-compression=true"} <= {
+            *output.split(",")
+        }
+    else:
+        assert commands[1] == ("docker", "push", "registry/worker:v1")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.aws.terraform import SOURCES, Terraform, a_copy, needs_terraform
+from tests.aws.terraform import SOURCES, Terraform, a_copy, initialise, needs_terraform
 
 VARIABLE = re.compile(r'^variable "([a-z_0-9]+)"', re.MULTILINE)
 OUTPUT = re.compile(r'^output "([a-z_0-9]+)"', re.MULTILINE)
@@ -39,6 +39,32 @@ def test_the_sources_are_valid(terraform: Terraform) -> None:
 @pytest.mark.parametrize("file", sorted(path.name for path in (SOURCES / "tests").glob("*.tftest.hcl")))
 def test_terraforms_own_tests_pass(terraform: Terraform, file: str) -> None:
     assert "0 failed" in terraform.run("test", "-no-color", f"-filter=tests/{file}").stdout
+
+
+@needs_terraform
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("example", sorted(path.name for path in (SOURCES / "examples").iterdir()))
+def test_examples_that_use_the_modules_are_valid(terraform: Terraform, example: str) -> None:
+    copy = Terraform(terraform.folder / "examples" / example, terraform.environment)
+    initialise(copy)
+    copy.run("validate", "-no-color")
+
+
+def test_the_folder_is_a_module_that_may_be_used_many_times() -> None:
+    # Terraform refuses count and for_each of a module with a provider of its own, and so do registries.
+    texts = {
+        path.name: path.read_text() for path in SOURCES.glob("*.tf") if path.name not in ("provider.tf", "backend.tf")
+    }
+    assert [name for name, text in texts.items() if re.search(r'^provider "|^  backend "', text, re.MULTILINE)] == []
+    assert 'provider "aws"' in (SOURCES / "provider.tf.example").read_text()
+
+
+def test_the_lock_names_the_providers_build_for_every_platform() -> None:
+    lock = (SOURCES / ".terraform.lock.hcl").read_text()
+    assert re.findall(r'^  version += "(.+)"', lock, re.MULTILINE) == ["5.100.0"]
+    assert '">= 5.100, < 6.0"' in (SOURCES / "versions.tf").read_text()
+    # The zip file of each platform, and their manifest.
+    assert len(re.findall(r'"zh:[0-9a-f]{64}"', lock)) == 15
 
 
 def test_every_variable_and_output_is_in_the_readme_and_no_other() -> None:

@@ -113,7 +113,7 @@ async def cloud(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cloud
     folder = tmp_path_factory.mktemp("cloud")
     variables = {
         "TF_VAR_image_tag": "v1", "TF_VAR_api_min": "1", "TF_VAR_max_workers": str(MOST), "TF_VAR_spot_share": "0.5",
-        "TF_VAR_task_modules": '["tests.task_modules.samples"]',
+        "TF_VAR_task_modules": '["tests.task_modules.samples"]', "TF_VAR_plain_http": "true",
     }  # fmt: skip
     # What the emulation says of every service; the agents play them.
     with EmulatedAws(folder / "aws", {"MOTO_ECS_SERVICE_RUNNING": "1"}) as aws:

@@ -1,7 +1,8 @@
 # HTTPS where there is a certificate, and then plain HTTP only leads there.
 
 locals {
-  https = var.certificate_arn != ""
+  https           = var.certificate_arn != "" || var.domain != null
+  certificate_arn = local.made_certificate ? aws_acm_certificate_validation.this[0].certificate_arn : var.certificate_arn
 }
 
 resource "aws_lb" "this" {
@@ -14,6 +15,15 @@ resource "aws_lb" "this" {
   idle_timeout               = var.idle_timeout_seconds
   drop_invalid_header_fields = true
   enable_deletion_protection = var.deletion_protection
+  dynamic "access_logs" {
+    for_each = aws_s3_bucket.access_logs
+    content {
+      bucket  = access_logs.value.bucket
+      enabled = true
+    }
+  }
+  # It writes a file to the bucket before it takes it.
+  depends_on = [aws_s3_bucket_policy.access_logs]
 }
 
 resource "aws_lb_target_group" "this" {
@@ -62,7 +72,7 @@ resource "aws_lb_listener" "https" {
   port              = 443
   protocol          = "HTTPS"
   ssl_policy        = "ELBSecurityPolicy-TLS13-1-2-2021-06"
-  certificate_arn   = var.certificate_arn
+  certificate_arn   = local.certificate_arn
   default_action {
     type             = "forward"
     target_group_arn = aws_lb_target_group.this.arn

@@ -11,6 +11,7 @@ resource "aws_ecs_service" "this" {
   deployment_maximum_percent         = 200
   health_check_grace_period_seconds  = 60
   enable_ecs_managed_tags            = true
+  enable_execute_command             = var.shell
   propagate_tags                     = "SERVICE"
 
   deployment_circuit_breaker {

@@ -70,7 +70,27 @@ variable "internal" {
 
 variable "certificate_arn" {
   type        = string
-  description = "Certificate for HTTPS; empty for HTTP."
+  description = "Certificate for HTTPS; empty for one of `domain`, or for HTTP where there is none."
+}
+
+variable "domain" {
+  type        = object({ name = string, zone_id = string })
+  description = "Name of the api, and the hosted zone in which it is entered; null for the load balancer's own name."
+}
+
+variable "access_log_days" {
+  type        = number
+  description = "Days that access logs are kept; 0 for none."
+}
+
+variable "firewall" {
+  type        = object({ requests_per_minute = number })
+  description = "A web firewall, and the requests a minute that it lets one address make; null for none."
+}
+
+variable "log_retention_days" {
+  type        = number
+  description = "Days that the firewall's log is kept."
 }
 
 variable "idle_timeout_seconds" {
@@ -81,4 +101,14 @@ variable "idle_timeout_seconds" {
 variable "deletion_protection" {
   type        = bool
   description = "Whether the load balancer refuses to be deleted."
+}
+
+variable "shell" {
+  type        = bool
+  description = "Whether ECS Exec opens a shell in a node."
+}
+
+variable "kms_key_arn" {
+  type        = string
+  description = "KMS key of the firewall's log; empty for AWS's own."
 }

@@ -21,8 +21,11 @@ data "aws_iam_policy_document" "ec2_assume" {
 resource "aws_iam_role" "ec2" {
   count              = var.ec2 == null ? 0 : 1
   name               = "${var.name}-ec2"
+  path               = var.role_path
   description        = "Machines of ${var.name} that run workers"
   assume_role_policy = data.aws_iam_policy_document.ec2_assume.json
+
+  permissions_boundary = var.boundary_arn == "" ? null : var.boundary_arn
 }
 
 # AWS's own policy for ECS machines, which follows what their agent needs.

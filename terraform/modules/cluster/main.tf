@@ -4,7 +4,7 @@ resource "aws_ecs_cluster" "this" {
   name = var.name
   setting {
     name  = "containerInsights"
-    value = var.container_insights ? "enabled" : "disabled"
+    value = var.container_insights
   }
 }
 
@@ -48,5 +48,6 @@ resource "aws_service_discovery_service" "scheduler" {
 resource "aws_secretsmanager_secret" "dask_tls" {
   name                    = "${var.name}/dask-tls"
   description             = "CA, certificate and key with which Dask's nodes know each other"
+  kms_key_id              = var.kms_key_arn == "" ? null : var.kms_key_arn
   recovery_window_in_days = var.secret_recovery_days
 }

@@ -24,8 +24,8 @@ variable "instance_security_group_id" {
 }
 
 variable "container_insights" {
-  type        = bool
-  description = "Container Insights, which is charged per metric."
+  type        = string
+  description = "Container Insights, which is charged per metric: `disabled`, `enabled` or `enhanced`."
 }
 
 variable "architecture" {
@@ -46,7 +46,22 @@ variable "ec2" {
   description = "EC2 capacity; null for Fargate alone."
 }
 
+variable "role_path" {
+  type        = string
+  description = "Path of roles."
+}
+
+variable "boundary_arn" {
+  type        = string
+  description = "Permissions boundary of roles; empty for none."
+}
+
 variable "secret_recovery_days" {
   type        = number
   description = "Days in which a deleted secret can be restored."
+}
+
+variable "kms_key_arn" {
+  type        = string
+  description = "KMS key that encrypts; empty for AWS's own."
 }

@@ -10,7 +10,8 @@ resource "aws_ecr_repository" "this" {
     scan_on_push = true
   }
   encryption_configuration {
-    encryption_type = "AES256"
+    encryption_type = var.kms_key_arn == "" ? "AES256" : "KMS"
+    kms_key         = var.kms_key_arn == "" ? null : var.kms_key_arn
   }
 }
 

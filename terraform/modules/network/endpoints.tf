@@ -10,6 +10,8 @@ locals {
     ],
     # The agent of EC2 machines.
     var.ec2 ? ["ecs-agent", "ecs-telemetry"] : [],
+    # The agent of ECS Exec.
+    var.shell ? ["ssmmessages"] : [],
   )) : toset([])
 }
 

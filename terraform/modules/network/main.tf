@@ -8,6 +8,15 @@ locals {
   vpc_id             = local.create ? aws_vpc.this[0].id : var.existing.vpc_id
   public_subnet_ids  = local.create ? aws_subnet.public[*].id : var.existing.public_subnet_ids
   private_subnet_ids = local.create ? aws_subnet.private[*].id : var.existing.private_subnet_ids
+
+  # Where the load balancer stands.
+  entry_subnet_ids   = var.internal ? local.private_subnet_ids : local.public_subnet_ids
+  entry_subnet_cidrs = local.create ? (var.internal ? aws_subnet.private[*].cidr_block : aws_subnet.public[*].cidr_block) : data.aws_subnet.entry[*].cidr_block
+}
+
+data "aws_subnet" "entry" {
+  count = local.create ? 0 : length(local.entry_subnet_ids)
+  id    = local.entry_subnet_ids[count.index]
 }
 
 data "aws_availability_zones" "available" {
@@ -18,6 +27,7 @@ data "aws_availability_zones" "available" {
     name   = "opt-in-status"
     values = ["opt-in-not-required"]
   }
+  exclude_zone_ids = var.excluded_zone_ids
 }
 
 resource "aws_vpc" "this" {

@@ -3,16 +3,21 @@ output "vpc_id" {
   value       = local.vpc_id
 }
 
-output "public_subnet_ids" {
-  description = "Subnets of the load balancer."
-  value       = local.public_subnet_ids
-}
-
 output "private_subnet_ids" {
   description = "Subnets of the nodes and of Redis."
   value       = local.private_subnet_ids
   # A node that starts before the way out exists cannot pull its image.
   depends_on = [aws_route.nat, aws_route_table_association.private, aws_vpc_endpoint.s3, aws_vpc_endpoint.interface]
+}
+
+output "entry_subnet_ids" {
+  description = "Subnets of the load balancer."
+  value       = local.entry_subnet_ids
+}
+
+output "entry_subnet_cidrs" {
+  description = "Address ranges of the load balancer's subnets."
+  value       = local.entry_subnet_cidrs
 }
 
 output "security_group_ids" {

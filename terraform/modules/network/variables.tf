@@ -13,6 +13,16 @@ variable "zone_count" {
   description = "Availability zones that the VPC spans."
 }
 
+variable "excluded_zone_ids" {
+  type        = list(string)
+  description = "Availability zones, by their ids, that the VPC leaves out."
+}
+
+variable "internal" {
+  type        = bool
+  description = "Whether the load balancer stands in the private subnets."
+}
+
 variable "egress" {
   type        = string
   description = "`nat` or `endpoints`: how private subnets reach AWS."
@@ -35,6 +45,11 @@ variable "existing" {
 variable "ec2" {
   type        = bool
   description = "Whether EC2 machines run workers."
+}
+
+variable "shell" {
+  type        = bool
+  description = "Whether ECS Exec opens shells in nodes."
 }
 
 variable "allowed_cidrs" {

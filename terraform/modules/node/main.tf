@@ -5,6 +5,7 @@ data "aws_region" "current" {}
 resource "aws_cloudwatch_log_group" "this" {
   name              = "/${var.name}/${var.node}"
   retention_in_days = var.common.log_retention_days
+  kms_key_id        = var.common.kms_key_arn == "" ? null : var.common.kms_key_arn
 }
 
 resource "aws_ecs_task_definition" "this" {
@@ -40,27 +41,19 @@ resource "aws_ecs_task_definition" "this" {
 
   # Its key order and its empty lists are those in which ECS answers: a plan after an apply must be empty.
   container_definitions = jsonencode([{
-    name        = var.node
-    image       = "${var.repository.url}:${var.common.image_tag}"
-    essential   = true
-    entryPoint  = ["dask-graphql"]
-    command     = [var.node]
-    user        = "10001:10001"
-    stopTimeout = var.stop_timeout_seconds
-    environment = [
-      # OpenTelemetry's variables are its own.
-      for key in sort(keys(local.environment)) : {
-        name  = startswith(key, "OTEL_") ? key : "DASK_GRAPHQL_${key}"
-        value = local.environment[key]
-      }
-      if local.environment[key] != ""
-    ]
-    secrets = [
-      for key in sort(keys(var.common.secrets)) : { name = "DASK_GRAPHQL_${key}", valueFrom = var.common.secrets[key] }
-    ]
-    portMappings           = [for port in var.ports : { containerPort = port, hostPort = port, protocol = "tcp" }]
-    mountPoints            = [for name, path in local.writable : { containerPath = path, readOnly = false, sourceVolume = name }]
-    readonlyRootFilesystem = true
+    name         = var.node
+    image        = "${var.repository.url}:${var.common.image_tag}"
+    essential    = true
+    entryPoint   = ["dask-graphql"]
+    command      = [var.node]
+    user         = "10001:10001"
+    stopTimeout  = var.stop_timeout_seconds
+    environment  = [for name in sort(keys(local.variables)) : { name = name, value = local.variables[name] }]
+    secrets      = [for name in sort(keys(local.secrets)) : { name = name, valueFrom = local.secrets[name] }]
+    portMappings = [for port in var.ports : { containerPort = port, hostPort = port, protocol = "tcp" }]
+    mountPoints  = [for name, path in local.writable : { containerPath = path, readOnly = false, sourceVolume = name }]
+    # The agent of ECS Exec writes into the container.
+    readonlyRootFilesystem = !var.common.shell
     volumesFrom            = []
     systemControls         = []
     linuxParameters = {
@@ -99,5 +92,16 @@ resource "aws_ecs_task_definition" "this" {
 
 locals {
   environment = merge(var.common.environment, var.environment)
-  writable    = { data = "/var/lib/dask-graphql", tmp = "/tmp" }
+  variables = merge(var.common.task_environment, {
+    # OpenTelemetry's variables are its own.
+    for key, value in local.environment : startswith(key, "OTEL_") ? key : "DASK_GRAPHQL_${key}" => value if value != ""
+  })
+  secrets = merge(var.common.task_secrets, { for key, value in var.common.secrets : "DASK_GRAPHQL_${key}" => value })
+
+  # Of Secrets Manager without the JSON key, stage and version that may follow (`...:secret:name-AbCdEf:key::`).
+  task_secret_arns = distinct([
+    for arn in values(var.common.task_secrets) : join(":", slice(split(":", arn), 0, 7)) if strcontains(arn, ":secretsmanager:")
+  ])
+  parameter_arns = distinct([for arn in values(var.common.task_secrets) : arn if strcontains(arn, ":ssm:")])
+  writable       = { data = "/var/lib/dask-graphql", tmp = "/tmp" }
 }

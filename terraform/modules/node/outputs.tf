@@ -24,3 +24,8 @@ output "log_group" {
   description = "Where the node logs."
   value       = aws_cloudwatch_log_group.this.name
 }
+
+output "environment" {
+  description = "Settings of the node, without the prefix DASK_GRAPHQL_."
+  value       = local.environment
+}

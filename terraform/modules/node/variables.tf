@@ -16,8 +16,16 @@ variable "common" {
     environment        = map(string)
     secrets            = map(string)
     secret_arns        = list(string)
+    task_environment   = optional(map(string), {})
+    task_secrets       = optional(map(string), {})
+    kms_key_arn        = optional(string, "")
+    secret_key_arns    = optional(list(string), [])
+    data_key_arns      = optional(list(string), [])
+    role_path          = optional(string, "/")
+    boundary_arn       = optional(string, "")
+    shell              = optional(bool, false)
   })
-  description = "What all nodes have in common. `environment` and `secrets` without the prefix DASK_GRAPHQL_."
+  description = "What nodes have in common. `environment` and `secrets` without the prefix DASK_GRAPHQL_; `task_environment` and `task_secrets` are the tasks' own, under their whole names. The keys: of the log group, of the secrets, of the bucket. `shell`: whether ECS Exec opens one in the node."
 }
 
 variable "repository" {

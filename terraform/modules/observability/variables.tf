@@ -57,3 +57,18 @@ variable "monthly_budget_usd" {
   type        = number
   description = "US dollars a month; 0 for no budget."
 }
+
+variable "kms_key_arn" {
+  type        = string
+  description = "KMS key that encrypts; empty for AWS's own."
+}
+
+variable "cluster_arn" {
+  type        = string
+  description = "The ECS cluster."
+}
+
+variable "log_retention_days" {
+  type        = number
+  description = "Days that the log of stopped tasks is kept."
+}

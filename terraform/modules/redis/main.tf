@@ -65,6 +65,7 @@ resource "aws_elasticache_replication_group" "this" {
   subnet_group_name          = aws_elasticache_subnet_group.this.name
   security_group_ids         = [var.security_group_id]
   at_rest_encryption_enabled = true
+  kms_key_id                 = var.kms_key_arn == "" ? null : var.kms_key_arn
   transit_encryption_enabled = true
   auto_minor_version_upgrade = false
   snapshot_name              = var.restore_snapshot == "" ? null : var.restore_snapshot
@@ -84,5 +85,6 @@ resource "aws_elasticache_replication_group" "this" {
 resource "aws_secretsmanager_secret" "url" {
   name                    = "${var.name}/redis-url"
   description             = "URL of Redis with the AUTH token"
+  kms_key_id              = var.kms_key_arn == "" ? null : var.kms_key_arn
   recovery_window_in_days = var.secret_recovery_days
 }

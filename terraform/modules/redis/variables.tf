@@ -57,3 +57,8 @@ variable "secret_recovery_days" {
   type        = number
   description = "Days in which a deleted secret can be restored."
 }
+
+variable "kms_key_arn" {
+  type        = string
+  description = "KMS key that encrypts; empty for AWS's own."
+}

@@ -27,8 +27,11 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
   bucket = aws_s3_bucket.this.id
   rule {
     apply_server_side_encryption_by_default {
-      sse_algorithm = "AES256"
+      sse_algorithm     = var.kms_key_arn != "" ? "aws:kms" : "AES256"
+      kms_master_key_id = var.kms_key_arn == "" ? null : var.kms_key_arn
     }
+    # One request to KMS for many objects.
+    bucket_key_enabled = var.kms_key_arn != ""
   }
 }
 

@@ -17,3 +17,8 @@ variable "force_destroy" {
   type        = bool
   description = "Whether a destroy deletes the results too."
 }
+
+variable "kms_key_arn" {
+  type        = string
+  description = "KMS key that encrypts; empty for AWS's own."
+}

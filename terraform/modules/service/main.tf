@@ -12,6 +12,7 @@ resource "aws_ecs_service" "this" {
   deployment_minimum_healthy_percent = 100
   deployment_maximum_percent         = 200
   enable_ecs_managed_tags            = true
+  enable_execute_command             = var.shell
   propagate_tags                     = "SERVICE"
 
   # A revision that does not start is rolled back to the one before.

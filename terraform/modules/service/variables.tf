@@ -23,3 +23,8 @@ variable "registry_arns" {
   description = "Cloud Map service in which the node is registered, if any."
   default     = []
 }
+
+variable "shell" {
+  type        = bool
+  description = "Whether ECS Exec opens a shell in a node."
+}

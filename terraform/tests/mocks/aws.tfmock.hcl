@@ -15,6 +15,26 @@ mock_data "aws_region" {
 mock_data "aws_availability_zones" {
   defaults = { names = ["us-east-1a", "us-east-1b", "us-east-1c"] }
 }
+mock_data "aws_subnet" {
+  defaults = { cidr_block = "100.64.8.0/24" }
+}
+mock_resource "aws_acm_certificate" {
+  defaults = {
+    arn = "arn:aws:acm:us-east-1:123456789012:certificate/x"
+    domain_validation_options = [
+      { domain_name = "api.example.com", resource_record_name = "_1.api.example.com", resource_record_type = "CNAME", resource_record_value = "_2.acm-validations.aws" }
+    ]
+  }
+}
+mock_resource "aws_acm_certificate_validation" {
+  defaults = { certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/x" }
+}
+mock_resource "aws_route53_record" {
+  defaults = { fqdn = "api.example.com" }
+}
+mock_resource "aws_wafv2_web_acl" {
+  defaults = { arn = "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/x/1" }
+}
 mock_data "aws_ssm_parameter" {
   defaults = { value = "ami-0123456789abcdef0" }
 }

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -56,3 +58,17 @@ async def test_the_kernel_ends_connections_whose_clients_take_nothing(settings: 
         served = the_open_connection().transport.get_extra_info("socket")
         milliseconds = served.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
         assert milliseconds == STALLED_SECONDS * 1_000
+
+
+async def test_an_idle_connection_is_kept_for_as_long_as_the_settings_say(settings: Settings) -> None:
+    async with api_node(replace(settings, keep_alive_seconds=1)) as url:
+        place = urlsplit(url)
+        reader, writer = await asyncio.open_connection(place.hostname, place.port)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200")
+        answered = asyncio.get_running_loop().time()
+        async with asyncio.timeout(10):
+            await reader.read()
+        assert asyncio.get_running_loop().time() - answered > 0.9
+        writer.close()
