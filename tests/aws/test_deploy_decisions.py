@@ -204,7 +204,7 @@ def test_a_price_that_is_not_known_is_said_to_be_unknown() -> None:
 )
 def test_what_a_plan_buys_more_costs_more(more: dict[str, int], without: dict[str, Any]) -> None:
     def idle(variables: dict[str, Any], made: dict[str, int]) -> float:
-        return sum(price for _, price in costs.estimate(variables, made))
+        return float(sum(price for _, price in costs.estimate(variables, made)))
 
     assert idle(DEFAULTS, {**MADE, **more}) > idle({**DEFAULTS, **without}, MADE) or without
     assert not without or idle({**DEFAULTS, **without}, MADE) < idle(DEFAULTS, MADE)
