@@ -49,7 +49,7 @@ DOCUMENT_BYTES: Final = 8_000
 """Memory of a document besides its tokens: its entry in the cache and the reader that is compiled for it."""
 TOKEN_BYTES: Final = 1_000
 """Memory of one token: its part of the syntax tree."""
-LIVE_FIELDS: Final = frozenset({"cost", "href", "otherVersions"})
+LIVE_FIELDS: Final = frozenset({"childCount", "children", "cost", "href", "otherVersions", "parents"})
 """The fields below a final record whose values change all the same: links that expire, other records, and prices."""
 
 
