@@ -283,10 +283,10 @@ run "a_redis_in_cluster_mode" {
     redis_shards = 3
   }
   assert {
-    condition = module.redis[0].member_ids == [
+    condition = module.redis[0].member_ids == tolist([
       "dask-graphql-0001-001", "dask-graphql-0001-002", "dask-graphql-0002-001", "dask-graphql-0002-002",
       "dask-graphql-0003-001", "dask-graphql-0003-002",
-    ]
+    ])
     error_message = "Three shards, each with a replica."
   }
   assert {
