@@ -80,7 +80,7 @@ run "wrong_values" {
     var.certificate_arn, var.allowed_cidrs, var.idle_timeout_seconds, var.api_min, var.api_requests_per_minute,
     var.api_connections, var.api_cpu, var.api_memory_mib, var.scheduler_cpu, var.scheduler_memory_mib, var.controller_cpu,
     var.controller_memory_mib, var.images_kept, var.vpc_cidr, var.zone_count, var.egress, var.redis_engine,
-    var.redis_node_type, var.redis_members, var.redis_shards, var.redis_snapshot_days, var.redis_restore_snapshot, var.existing_redis, var.alarm_email,
+    var.redis_node_type, var.redis_members, var.redis_snapshot_days, var.redis_restore_snapshot, var.existing_redis, var.alarm_email,
     var.monthly_budget_usd, var.alarm_queue_age_seconds, var.log_retention_days, var.existing_vpc,
   ]
 }
@@ -139,4 +139,13 @@ run "the_smallest_worker_is_accepted" {
     worker_cpu        = 256
     worker_memory_mib = 512
   }
+}
+
+run "a_shard_without_a_replica" {
+  command = plan
+  variables {
+    redis_shards  = 17
+    redis_members = 1
+  }
+  expect_failures = [var.redis_shards]
 }
