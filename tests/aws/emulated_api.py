@@ -36,7 +36,7 @@ from tests.places import ROOT
 CONTROL_PATH: Final = "/emulation/control"
 CALLS_PATH: Final = "/emulation/calls"
 ACTIONS_PATH: Final = "/emulation/actions"
-SIGNED_FOR: Final = re.compile(r"Credential=[^/]+/\d+/[^/]+/([a-z0-9-]+)/aws4_request")
+SIGNED_FOR: Final = re.compile(r"Credential=emulated/\d+/[^/]+/([a-z0-9-]+)/aws4_request")
 QUERY_ACTION: Final = re.compile(rb"(?:^|&)Action=([A-Za-z0-9]+)")
 REGION: Final = "us-east-1"
 READY_SECONDS: Final = 60.0
@@ -104,7 +104,8 @@ class EmulatedAws:
             service,  # type: ignore[call-overload]
             endpoint_url=self.url,
             region_name=REGION,
-            aws_access_key_id="emulated",
+            # Another than that of `environment`, so that `actions` has no call of the tests themselves.
+            aws_access_key_id="tests",
             aws_secret_access_key="emulated",
             config=Config(inject_host_prefix=False, s3={"addressing_style": "path"}, retries={"max_attempts": 2}),
         )
@@ -151,8 +152,8 @@ class EmulatedAws:
         return Counter(self._ask("GET", CALLS_PATH))
 
     def actions(self) -> set[str]:
-        """What was called of services whose requests name their action, such as `ecs:RunTask`; S3's and Route 53's do
-        not. The service is the name for which the request was signed."""
+        """What was called with `environment`, of services whose requests name their action, such as `ecs:RunTask`; S3's
+        and Route 53's do not. The service is the name for which the request was signed."""
         return {*self._ask("GET", ACTIONS_PATH)}
 
     def _ask(self, method: str, path: str, word: Any = None) -> Any:
