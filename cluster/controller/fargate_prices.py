@@ -34,7 +34,7 @@ class FargatePrices:
 
 @cache
 def _table() -> dict[str, Any]:
-    table: dict[str, Any] = json.loads(files("cluster.controller").joinpath("fargate_prices.json").read_text("utf-8"))
+    table: dict[str, Any] = json.loads(files(__package__).joinpath("fargate_prices.json").read_text("utf-8"))
     return table
 
 

@@ -297,7 +297,9 @@ class AsyncClient:
             time_zone: of `cron`, an IANA name such as `Europe/Berlin`.
             overlap: what happens to a tick while the task of the tick before is open: SKIP, ALLOW or CANCEL_PREVIOUS.
             catch_up_seconds: how late a tick is still submitted, as after an outage. None: an hour.
-            priority, tags, ttl_seconds: as of `SubmitOptions`.
+            priority: as of `SubmitOptions`, as the next two.
+            tags: of each task.
+            ttl_seconds: how long each result is kept.
 
         Raises:
             UnknownTaskType, BadArguments: the task or its arguments do not match the api's task types.

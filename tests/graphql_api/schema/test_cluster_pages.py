@@ -220,18 +220,21 @@ async def test_all_task_types_of_a_query_are_read_together(
     settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: list[str] = []
-    original = Store.commands
+    one, many = Store.command, Store.commands
 
-    async def counted(self: Store, commands: Any) -> Any:
-        last = commands[-1]
-        if last[0] == "HMGET" and last[1] == self.calls.history_key:
+    async def counted(self: Store, *command: Any) -> Any:
+        if command[:2] == ("HMGET", self.calls.history_key):
             reads.append("history")
-        elif all(command[0] == "ZCARD" and ":n:" in command[1] for command in commands):
+        return await one(self, *command)
+
+    async def counted_together(self: Store, commands: Any) -> Any:
+        if all(command[0] == "ZCARD" and ":n:" in command[1] for command in commands):
             reads.append("open")
-        return await original(self, commands)
+        return await many(self, commands)
 
     async with api_node(settings) as url, httpx.AsyncClient() as client:
-        monkeypatch.setattr(Store, "commands", counted)
+        monkeypatch.setattr(Store, "command", counted)
+        monkeypatch.setattr(Store, "commands", counted_together)
         query = "{ taskTypes { name open stats { runs runP50 history { at } errors { code } } } }"
         for _ in range(2):
             body = (await client.post(url, json={"query": query})).json()

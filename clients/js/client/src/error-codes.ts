@@ -44,6 +44,8 @@ export type TaskErrorCode =
   | "BAD_OUTPUT"
   | "BLOB_STORE"
   | "CANCELLED"
+  | "CHILDREN_PENDING"
+  | "CHILD_FAILED"
   | "EXPIRED_BEFORE_START"
   | "FILE_NOT_FOUND"
   | "NOT_INSTALLED"
@@ -52,8 +54,11 @@ export type TaskErrorCode =
   | "RESULT_TOO_LARGE"
   | "STREAM_LOST"
   | "STREAM_TOO_LARGE"
+  | "TASK_CYCLE"
   | "TASK_FAILED"
+  | "TASK_TOO_DEEP"
   | "TIMEOUT"
+  | "TOO_MANY_CHILDREN"
   | "WORKER_LOST";
 
 /** A code that a later release, or a task function, may add; it keeps the known ones in completion. */
