@@ -21,7 +21,6 @@ run "wrong_values" {
     min_workers              = 5
     max_workers              = 4
     spot_share               = 1.1
-    pools                    = { big = { cpu = 4096, memory_mib = 32768 } }
     max_cost_per_hour_usd    = -1
     max_cost_per_day_usd     = -1
     worker_threads           = 0
@@ -76,7 +75,7 @@ run "wrong_values" {
     var.kms_key_arn, var.role_path, var.permissions_boundary_arn, var.task_secrets, var.secret_key_arns, var.container_insights,
     var.excluded_zone_ids, var.domain, var.access_log_days, var.firewall,
     var.image_tag, var.name, var.secret_recovery_days, var.task_modules, var.settings, var.result_ttl_seconds,
-    var.max_workers, var.spot_share, var.pools, var.max_cost_per_hour_usd, var.max_cost_per_day_usd, var.worker_threads, var.worker_storage_gib, var.architecture, var.authentication,
+    var.max_workers, var.spot_share, var.max_cost_per_hour_usd, var.max_cost_per_day_usd, var.worker_threads, var.worker_storage_gib, var.architecture, var.authentication,
     var.certificate_arn, var.allowed_cidrs, var.idle_timeout_seconds, var.api_min, var.api_requests_per_minute,
     var.api_connections, var.api_cpu, var.api_memory_mib, var.scheduler_cpu, var.scheduler_memory_mib, var.controller_cpu,
     var.controller_memory_mib, var.images_kept, var.vpc_cidr, var.zone_count, var.egress, var.redis_engine,
@@ -91,6 +90,15 @@ run "keys_in_clear_text_by_default" {
     certificate_arn = ""
   }
   expect_failures = [var.plain_http]
+}
+
+# By itself: Terraform does not look at pools where ec2_capacity, which they refer to, is refused.
+run "a_pool_of_a_size_that_fargate_lacks" {
+  command = plan
+  variables {
+    pools = { big = { cpu = 4096, memory_mib = 32768 } }
+  }
+  expect_failures = [var.pools]
 }
 
 run "a_certificate_of_another_region" {

@@ -46,6 +46,7 @@ from graphql import (
 )
 from websockets.asyncio.client import connect
 
+from cluster.settings.pools import pools
 from dask_graphql.dev_system import free_port
 from tests.engines import command_line_client
 from tests.fences import PAGES, Block, blocks_of, check_json, check_output, outputs, session, steps_of
@@ -126,6 +127,9 @@ ELSEWHERE: Final = [
     ),
     Elsewhere("terraform/README.md", "sh", "make deploy", "tests/aws/test_deployment.py", 'script("deploy"', MONEY),
     Elsewhere("docs/aws.md", "sh", "", "tests/aws/test_deployment.py", 'script("deploy"', MONEY),
+    Elsewhere("docs/aws.md", "yaml", "permissions:", "", "", "GitHub runs it, with an account"),
+    Elsewhere("docs/aws.md", "hcl", "task_environment", "tests/aws/test_deployment.py", "TF_VAR_task_secrets", MONEY),
+    Elsewhere("docs/tasks.md", "json", '{"big', "tests/project/test_docs_run.py", "POOLS_OF_TASKS", "they are set"),
     Elsewhere(
         "docs/python-client.md",
         "pycon",
@@ -176,6 +180,10 @@ ELSEWHERE: Final = [
         for language in ("ts", "json", "jsonc")
     ),
 ]
+
+
+POOLS_OF_TASKS: Final = next(block.text for block in blocks_of("docs/tasks.md") if '"max_workers"' in block.text)
+"""The pools that a page declares, and whose names its task types have."""
 
 
 @dataclass
@@ -269,7 +277,8 @@ async def documents_system(
         patch.setenv("PYTHONPATH", os.pathsep.join(sorted(folders)))
         folder = tmp_path_factory.mktemp("documents")
         modules = (*EXAMPLES, *task_modules)
-        async with System(folder, min_workers=2, max_workers=2, task_modules=modules) as system:
+        declared = pools(POOLS_OF_TASKS)
+        async with System(folder, min_workers=2, max_workers=2, task_modules=modules, pools=declared) as system:
             yield system
 
 
@@ -283,6 +292,7 @@ def desk(tmp_path: Path, documents_system: System) -> Desk:
             "DASK_GRAPHQL_REDIS_URL": settings.redis_url,
             "DASK_GRAPHQL_KEY_PREFIX": settings.key_prefix,
             "DASK_GRAPHQL_PORT": str(documents_system.ports[0]),
+            "DASK_GRAPHQL_POOLS": POOLS_OF_TASKS,
             "DASK_GRAPHQL_DATA_DIR": str(tmp_path / "data"),
         },
     )

@@ -527,6 +527,8 @@ async def test_no_result_is_lost_while_the_api_and_redis_are_killed_and_started_
         system.redis.start()
         await first_end(waits, 110)
 
+        # On a busy machine all may have ended by now, and nobody connects again.
+        connections = 2 + any(not wait.done() for wait in waits)
         system.children["api0"].process.send_signal(signal.SIGTERM)
         await system.children["api0"].process.wait()
         await system.start("api")
@@ -534,7 +536,7 @@ async def test_no_result_is_lost_while_the_api_and_redis_are_killed_and_started_
         async with asyncio.timeout(90):
             assert await asyncio.gather(*waits) == list(range(200))
             assert (await events)[-1] == "SUCCEEDED"
-        assert client._websocket.connections >= 3
+        assert client._websocket.connections >= connections
         for handle in handles:
             assert (await handle.final())["state"] == "SUCCEEDED"
 

@@ -147,8 +147,7 @@ async def test_a_task_cannot_be_put_off_for_longer_than_the_limit(url: str) -> N
 
 async def test_a_text_that_is_no_name_never_reaches_redis(url: str, store: Store) -> None:
     async def received() -> int:
-        info: dict[str, int] = await store.command("INFO", "stats")
-        return info["total_net_input_bytes"]
+        return await counted(store, "total_net_input_bytes")
 
     # Text that hardly compresses: what does is refused before it is read.
     long = "".join(map(str, range(60_000)))[:300_000]
@@ -207,6 +206,12 @@ def text_of(length: int) -> bytes:
     return b'{"text":"%s"}' % (b"x" * length)
 
 
+async def counted(store: Store, name: str) -> int:
+    """A counter of Redis's own."""
+    info: bytes = await store.command("INFO", "stats")
+    return int(info.decode().partition(f"\n{name}:")[2].split()[0])
+
+
 class Traffic:
     """What Redis sends, by its own count."""
 
@@ -214,8 +219,7 @@ class Traffic:
         self._store = store
 
     async def sent(self) -> int:
-        info: dict[str, int] = await self._store.command("INFO", "stats")
-        return info["total_net_output_bytes"]
+        return await counted(self._store, "total_net_output_bytes")
 
 
 async def test_an_answer_beyond_the_limit_is_refused_as_a_whole_on_every_transport(url: str, store: Store) -> None:
