@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
@@ -16,7 +17,7 @@ from cluster.store.lua_scripts import SCRIPTS, Call
 from cluster.store.raw_pipeline import send_pipeline
 from cluster.store.redirects import ASK_SECONDS, ASKING
 from cluster.store.redis_internals import Command
-from cluster.store.round_trip import MAX_CONNECTIONS, TIMEOUT_SECONDS, handshake, missing_scripts
+from cluster.store.round_trip import MAX_CONNECTIONS, TIMEOUT_SECONDS, handshake, missing_scripts, raise_first_error
 from cluster.store.slots import Address
 
 T = TypeVar("T")
@@ -45,6 +46,7 @@ class Server:
             retry=Retry(NoBackoff(), 0),
             redis_connect_func=_connect,
         )
+        self._loading, self._loads = asyncio.Lock(), 0
         self._auto_pipeline = AutoPipeline(lambda calls: self.send([call.command for call in calls]), TIMEOUT_SECONDS)
 
     async def run(self, call: Call[Any]) -> Any:
@@ -78,14 +80,22 @@ class Server:
         return reply
 
     async def _execute(self, commands: Sequence[Command], on_reply: Callable[[], None], asking: bool) -> list[Any]:
+        loads = self._loads
         replies = await self._exchange(commands, on_reply, asking)
         if missing := missing_scripts(replies):
-            for script in SCRIPTS.values():
-                await redis.asyncio.Redis(connection_pool=self.pool).script_load(script.source)
+            await self._load_scripts(loads)
             again = await self._exchange([commands[i] for i in missing], on_reply, asking)
             for i, reply in zip(missing, again, strict=True):
                 replies[i] = reply
         return replies
+
+    async def _load_scripts(self, loads: int) -> None:
+        """Loads all scripts, unless that was done since there were so many loads: calls that miss one come together."""
+        async with self._loading:
+            if self._loads == loads:
+                sources = [("SCRIPT", "LOAD", script.source) for script in SCRIPTS.values()]
+                raise_first_error(await send_pipeline(self.pool, sources, TIMEOUT_SECONDS))
+                self._loads += 1
 
     async def _exchange(self, commands: Sequence[Command], on_reply: Callable[[], None], asking: bool) -> list[Any]:
         if not asking:

@@ -149,6 +149,8 @@ async def test_a_text_that_is_no_name_never_reaches_redis(url: str, store: Store
     async def received() -> int:
         return await counted(store, "total_net_input_bytes")
 
+    # The node loads its scripts once, before the first list.
+    assert "errors" not in await over_http(url, "{ tasks { totalCount } }", {})
     # Text that hardly compresses: what does is refused before it is read.
     long = "".join(map(str, range(60_000)))[:300_000]
     before = await received()
