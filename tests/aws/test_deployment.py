@@ -342,6 +342,7 @@ def test_a_rollback_by_ecs_is_no_success(deployment: Deployment) -> None:
 # Removal (last, because nothing is left) ------------------------------------------------------------------------------
 
 
+@pytest.mark.nightly
 def test_secrets_stay_as_they_are_until_they_are_rotated(deployment: Deployment) -> None:
     manager = deployment.aws.client("secretsmanager")
 

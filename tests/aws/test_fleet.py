@@ -415,6 +415,7 @@ def system_of(tmp_path: Path, settings: Settings, **changes: Any) -> System:
     )  # fmt: skip
 
 
+@pytest.mark.nightly  # tests/aws/test_whole_path.py has a burst
 @pytest.mark.timeout(420)
 async def test_a_burst_buys_workers_a_new_controller_goes_on_and_idleness_releases_them(
     aws: EmulatedAws, settings: Settings, fleet_of: Make, tmp_path: Path

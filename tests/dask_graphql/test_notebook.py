@@ -61,6 +61,7 @@ def test_the_notebook_runs_from_its_first_cell_to_its_last(system: System, monke
     assert "estimate_pi" in tasks._repr_html_()
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_the_notebook_of_workloads_runs_on_a_system_with_the_example_files(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
