@@ -53,9 +53,9 @@ def run(command: Sequence[str | Path], environment: dict[str, str], folder: Path
 
 @pytest.fixture(scope="module")
 def built(clone: Path, without_node: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A source distribution, and the wheel built from it."""
+    """The folder of a wheel that is built from the repository."""
     folder = tmp_path_factory.mktemp("dist")
-    run([sys.executable, "-m", "build", "--outdir", str(folder), str(clone)], without_node, folder)
+    run([sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(clone)], without_node, folder)
     return folder
 
 
@@ -72,8 +72,12 @@ def installed(
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_the_source_distribution_contains_the_pages_and_their_sources(built: Path) -> None:
-    (archive,) = built.glob("*.tar.gz")
+@pytest.mark.nightly
+def test_the_source_distribution_contains_the_pages_and_their_sources(
+    clone: Path, without_node: dict[str, str], tmp_path: Path
+) -> None:
+    run([sys.executable, "-m", "build", "--sdist", "--outdir", str(tmp_path), str(clone)], without_node, tmp_path)
+    (archive,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(archive) as file:
         names = {name.partition("/")[2] for name in file.getnames()}
     assert names >= PAGES
