@@ -36,7 +36,13 @@ def test_the_sources_are_valid(terraform: Terraform) -> None:
 
 @needs_terraform
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("file", sorted(path.name for path in (SOURCES / "tests").glob("*.tftest.hcl")))
+@pytest.mark.parametrize(
+    "file",
+    [
+        pytest.param(path.name, marks=[pytest.mark.nightly] if path.name.startswith("variants.") else [])
+        for path in sorted((SOURCES / "tests").glob("*.tftest.hcl"))
+    ],
+)
 def test_terraforms_own_tests_pass(terraform: Terraform, file: str) -> None:
     assert "0 failed" in terraform.run("test", "-no-color", f"-filter=tests/{file}").stdout
 
