@@ -21,7 +21,7 @@ from cluster.settings import Settings
 from cluster.store.actor import Actor
 from cluster.store.async_store import Store
 from cluster.store.record import Record
-from cluster.store.schedules import SCHEDULES_CHANGED, read_schedules, record_tick
+from cluster.store.schedules import SCHEDULES_CHANGED, record_tick, stored_schedules
 from cluster.task_types.registry import Registry
 from cluster.task_types.task_type import Bound
 
@@ -53,6 +53,8 @@ class ScheduleRunner(LeaderService):
         self._submissions = submissions
         self._cancellations = cancellations
         self._due_at: dict[str, int] = {}
+        self._seen: dict[str, int] = {}
+        """The hashes of the schedules, as they were read last."""
         self._read_at = float("-inf")
 
     def on_broadcast(self, message: str) -> None:
@@ -76,8 +78,13 @@ class ScheduleRunner(LeaderService):
         now = await self._store.server_milliseconds()
         if time.monotonic() >= self._read_at + READ_SECONDS:
             self._read_at = time.monotonic()
-            found = await read_schedules(self._store)
-            self._due_at = {field: self._due_at.get(field, 0) for field in found}
+            found = {field: hash(text) for field, text in (await stored_schedules(self._store)).items()}
+            # One that was changed may be due at another time.
+            self._due_at = {
+                field: self._due_at.get(field, 0) if self._seen.get(field) == text else 0
+                for field, text in found.items()
+            }
+            self._seen = found
         for field in [field for field, due_at in self._due_at.items() if due_at <= now]:
             await self._run(field, now)
 

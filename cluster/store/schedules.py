@@ -20,8 +20,13 @@ def schedule_field(tenant: str, name: str) -> str:
 
 async def read_schedules(store: Store) -> dict[str, Schedule]:
     """All schedules by their fields."""
+    return {field: Schedule.load(text) for field, text in (await stored_schedules(store)).items()}
+
+
+async def stored_schedules(store: Store) -> dict[str, bytes]:
+    """The texts of all schedules by their fields."""
     raw = hash_fields(await store.command("HGETALL", store.calls.schedules_key))
-    return {name.decode(): Schedule.load(text) for name, text in raw.items()}
+    return {name.decode(): text for name, text in raw.items()}
 
 
 async def read_schedule(store: Store, tenant: str, name: str) -> Schedule | None:
@@ -46,9 +51,8 @@ async def change_schedule(
     while True:
         old = await store.command("HGET", key, field)
         new = change(Schedule.load(old) if old else None)
-        if new is None:
-            await store.command("HDEL", key, field)
-        elif not await store.run(store.calls.replace_field(key, field, old or b"", new.dump())):
+        text = b"" if new is None else new.dump()
+        if not await store.run(store.calls.replace_field(key, field, old or b"", text)):
             continue
         await store.command("PUBLISH", store.calls.all_channel, SCHEDULES_CHANGED)
         return new

@@ -62,5 +62,6 @@ class Calls(TaskCalls, ShardCalls, LimitCalls, ItemCalls, LogCalls, FileCalls, C
         return Call(SCRIPTS["add_cost"], (self.costs_key,), (self.prefix, "", *arguments), float)
 
     def replace_field(self, key: str, field: str, old: bytes, new: bytes) -> Call[int]:
-        """Replaces a field of a hash if it still is `old` (empty: none). Returns whether it was."""
+        """Replaces a field of a hash if it still is `old` (empty: none), or deletes it if `new` is empty. Returns
+        whether it was `old`."""
         return self._key_call("replace_field", key, field, old, new)

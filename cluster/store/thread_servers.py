@@ -30,7 +30,7 @@ from cluster.store.redirects import (
 )
 from cluster.store.redis_internals import Command
 from cluster.store.replies import hash_fields
-from cluster.store.round_trip import MAX_CONNECTIONS, TIMEOUT_SECONDS, handshake, missing_scripts
+from cluster.store.round_trip import MAX_CONNECTIONS, TIMEOUT_SECONDS, handshake, missing_scripts, raise_first_error
 from cluster.store.slots import Address, SlotMap, parse_slots, slot_of_command
 
 SOCKET_SECONDS: Final = 5.0
@@ -57,8 +57,7 @@ class ThreadServer:
         """As the method of `Server`."""
         replies = self._exchange(commands, asking)
         if missing := missing_scripts(replies):
-            for script in SCRIPTS.values():
-                redis.Redis(connection_pool=self.pool).script_load(script.source)
+            raise_first_error(self._send([("SCRIPT", "LOAD", script.source) for script in SCRIPTS.values()]))
             again = self._exchange([commands[i] for i in missing], asking)
             for i, reply in zip(missing, again, strict=True):
                 replies[i] = reply

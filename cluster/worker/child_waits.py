@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from threading import Event, Lock, Thread
@@ -76,7 +75,7 @@ class ChildWaits:
         self._thread: Thread | None = None
 
     def add(self, wait: Wait) -> None:
-        """Begins a wait: what has ended is reported at once.
+        """Begins a wait, or goes on with one whose `runs` have changed: what has ended is reported at once.
 
         Raises:
             StoreUnavailable: Redis was unavailable for minutes.
@@ -84,7 +83,9 @@ class ChildWaits:
         with self._lock:
             self._waits[wait] = None
             for task_id in wait.runs:
-                self._by_task.setdefault(task_id, []).append(wait)
+                others = self._by_task.setdefault(task_id, [])
+                if wait not in others:
+                    others.append(wait)
             if self._thread is None:
                 self._thread = Thread(target=self._run, name="child waits", daemon=True)
                 self._thread.start()
@@ -139,21 +140,24 @@ class ChildWaits:
     # The connection ---------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        pause = REOPEN_SECONDS
+        pause, lost = REOPEN_SECONDS, False
         while True:
             began = time.monotonic()
             try:
+                self._stop_waits()
+                if lost:
+                    # Notifications were lost, or Redis does not let this user subscribe.
+                    self._watch(self._tasks())
                 self._listen()
+                lost = False
             except Exception as error:
                 if not isinstance(error, redis.RedisError | OSError | StoreUnavailable):
                     logger.exception("waiting for children failed")
                 else:
                     logger.warning("the connection on which Redis notifies of the ends of children failed: %s", error)
+                lost = True
                 pause = min(MAX_REOPEN_SECONDS, 2 * pause) if time.monotonic() - began < 60 else REOPEN_SECONDS
                 time.sleep(pause)
-                with suppress(StoreUnavailable):
-                    self._watch(self._tasks())
-            self._stop_waits()
             with self._lock:
                 if not self._waits:
                     self._thread = None

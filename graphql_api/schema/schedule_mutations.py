@@ -25,6 +25,8 @@ from graphql_api.strawberry_internals import make_field
 
 MAX_SCHEDULES = 5_000
 """Schedules of all tenants together."""
+MAX_INPUT_BYTES = 4_096
+"""Of one schedule, as all of them are read together."""
 DEFAULT_CATCH_UP_SECONDS = 3_600.0
 MAX_CATCH_UP_SECONDS = 7 * 86_400.0
 
@@ -109,6 +111,12 @@ async def _make_schedule(info: ApiInfo, caller: Caller, name: str, wanted: Sched
         set_by=caller.actor.text, set_at=now, decided_until=now,
     )  # fmt: skip
     bound = bind_schedule(made, made.run_key(now), node.registry, node.settings)
+    if len(bound.canonical_input) > MAX_INPUT_BYTES:
+        raise BadInput(
+            f"the input of a schedule has at most {MAX_INPUT_BYTES} bytes, not {len(bound.canonical_input)}: what is "
+            "larger belongs in a file",
+            argument="schedule.input", limit=MAX_INPUT_BYTES,
+        )  # fmt: skip
     return replace(made, input=orjson.loads(bound.canonical_input))
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from cluster.schedules.timing import Timing
 from cluster.settings import Settings
 from cluster.store.async_store import Store
 from cluster.store.record import TaskState
-from cluster.store.schedules import change_schedule, read_schedule
+from cluster.store.schedules import SCHEDULES_CHANGED, change_schedule, read_schedule
 from cluster.task_types.registry import Registry, load_registry
 
 MINUTE = 60_000
@@ -143,3 +144,40 @@ async def test_what_is_paused_or_deleted_submits_nothing(nodes: tuple[Node, Node
     await change_schedule(store, "", "often", lambda _: None)
     await catch_up(nodes[0])
     assert await read_schedule(store, "", "often") is None
+
+
+async def test_what_is_resumed_or_set_to_another_time_is_due_then(nodes: tuple[Node, Node], store: Store) -> None:
+    paused = await set_up(store, 3, paused_at=1)
+    await catch_up(nodes[0])
+    assert await outcomes(store) == []
+    await change_schedule(store, "", "often", lambda _: replace(paused, paused_at=None))
+    nodes[0].schedule_runner.on_broadcast(SCHEDULES_CHANGED)
+    await catch_up(nodes[0])
+    assert await outcomes(store) == ["SUBMITTED"] * 3
+
+
+async def test_a_schedule_that_is_set_while_it_is_deleted_stays(store: Store) -> None:
+    await set_up(store, 3)
+    changed = [False]
+
+    def delete(old: Schedule | None) -> Schedule | None:
+        assert old is not None
+        if old.tags != ("a",):
+            return old
+        changed[0] = True
+        return None
+
+    original = store.run
+
+    async def slow(call: Any) -> Any:
+        if changed[0] and call.script.name == "replace_field":
+            changed[0] = False
+            await set_up(store, 3, tags=("b",))
+        return await original(call)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "run", slow)
+        await change_schedule(store, "", "often", delete)
+    kept = await read_schedule(store, "", "often")
+    assert kept is not None
+    assert kept.tags == ("b",)

@@ -82,6 +82,9 @@ async def test_what_cannot_be_scheduled_is_refused_when_it_is_set(
     ):  # fmt: skip
         assert code(await put(guarded, "anna", "nightly", **wrong)) == "BAD_INPUT", wrong
     assert code(await put(guarded, "anna", "a/b")) == "BAD_INPUT"
+    with monkeypatch.context() as patch:
+        patch.setattr(schedule_mutations, "MAX_INPUT_BYTES", 5)
+        assert "at most 5 bytes" in (await put(guarded, "anna", "nightly"))["errors"][0]["message"]
     for name in ("one", "two"):
         assert "errors" not in await put(guarded, "anna", name)
     assert code(await put(guarded, "ben", "three")) == "BAD_INPUT"
