@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
+import boto3
 from botocore.exceptions import ClientError
+from shell import Failed
+from terraform_cli import TERRAFORM, prepare, terraform
 
 MISSING: Final = ("404", "NoSuchBucket")
 
@@ -59,3 +62,18 @@ def write_backend(folder: Path, bucket: str, region: str) -> bool:
         return False
     file.write_text(text)
     return True
+
+
+def keep_state_in_s3(bucket: str | None, region: str) -> None:
+    """Makes the bucket of the state and moves the state there."""
+    account = boto3.client("sts", region_name=region).get_caller_identity()["Account"]
+    bucket = bucket or bucket_name(account, region)
+    made = make_bucket(boto3.client("s3", region_name=region), bucket, region)
+    print(f"{'made' if made else 'found'} the bucket {bucket}: with versions, closed to the public")
+    if not write_backend(TERRAFORM, bucket, region):
+        raise Failed(
+            f"{TERRAFORM}/backend.tf says something else: delete it first, if the state is to move to {bucket}"
+        )
+    prepare()
+    terraform("init", "-input=false", "-migrate-state", "-force-copy")
+    print("the state is there: commit backend.tf, so that others find it")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import ast
+import graphlib
+import importlib
 import io
 import os
 import re
@@ -20,17 +22,29 @@ V2: Final = "arn:aws:ecs:us-east-1:123456789012:task-definition/dask-graphql-api
 
 
 def module(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
+    """A module of the script, as it imports them itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(FOLDER)
+        return importlib.import_module(name)
 
 
 terraform_plan, rollouts, costs, quotas, remote_state = (
     module(name) for name in ("terraform_plan", "rollouts", "costs", "quotas", "remote_state")
 )
+
+
+def test_the_modules_of_the_script_import_each_other_one_way() -> None:
+    own = {path.stem: path for path in FOLDER.glob("*.py")}
+    imports = {name: _imported(path) & own.keys() for name, path in own.items()}
+    order = list(graphlib.TopologicalSorter(imports).static_order())  # raises CycleError
+    assert order[-1] == "deploy"
+    assert {name for name, path in own.items() if len(path.read_text().splitlines()) > 150} == set()
+
+
+def _imported(path: Path) -> set[str]:
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return names | {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
 
 
 def change(address: str, kind: str, *actions: str, because: str = "") -> dict[str, Any]:
@@ -76,14 +90,13 @@ def test_a_plan_is_summed_up_as_terraform_does() -> None:
 def test_a_plan_is_applied_if_somebody_says_yes(
     answer: str, confirmed: bool | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(FOLDER)
-    deploy = module("deploy")
+    script = module("plan_and_apply")
     monkeypatch.setattr("sys.stdin", io.StringIO(answer))
     if confirmed is None:
-        with pytest.raises(deploy.Failed, match="nobody is there to confirm"):
-            deploy.confirmed("? ")
+        with pytest.raises(script.Failed, match="nobody is there to confirm"):
+            script.confirmed("? ")
     else:
-        assert deploy.confirmed("? ") is confirmed
+        assert script.confirmed("? ") is confirmed
 
 
 def service(*deployments: dict[str, Any], running: int = 2, events: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -253,18 +266,17 @@ def test_a_backend_file_of_somebody_else_is_not_overwritten(tmp_path: Path) -> N
 def test_an_environment_has_variables_state_and_name_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TERRAFORM_DIR", str(tmp_path))
+    script = module("terraform_cli")
+    monkeypatch.setattr(script, "TERRAFORM", tmp_path)
     for name in ("TF_WORKSPACE", "TF_VAR_name", "TF_CLI_ARGS_plan", "TF_CLI_ARGS_destroy"):
         monkeypatch.setenv(name, "")  # restored in the end
         monkeypatch.delenv(name)
-    monkeypatch.syspath_prepend(FOLDER)
-    deploy = module("deploy")
-    with pytest.raises(deploy.Failed, match=r"no file .*staging\.tfvars"):
-        deploy.use_environment("staging")
+    with pytest.raises(script.Failed, match=r"no file .*staging\.tfvars"):
+        script.use_environment("staging")
     file = tmp_path / "environments" / "staging.tfvars"
     file.parent.mkdir()
     file.write_text("")
-    deploy.use_environment("staging")
+    script.use_environment("staging")
     assert {name: os.environ[name] for name in ("TF_WORKSPACE", "TF_VAR_name")} == {
         "TF_WORKSPACE": "staging", "TF_VAR_name": "dask-graphql-staging",
     }  # fmt: skip
@@ -272,10 +284,9 @@ def test_an_environment_has_variables_state_and_name_of_its_own(
 
 
 @pytest.mark.parametrize("small", [True, False])
-def test_images_are_compressed_by_zstd_where_docker_can(small: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(FOLDER)
+def test_images_are_compressed_by_zstd_where_docker_can(small: bool) -> None:
     what = ("--platform", "linux/arm64", "--target", "worker")
-    commands = module("deploy").image_commands("registry/worker:v1", what, small)
+    commands = module("images").image_commands("registry/worker:v1", what, small)
     assert all(word in commands[0] for word in (*what, str(ROOT)))
     if small:
         ((*_, output),) = [command[: command.index("--output") + 2] for command in commands]
