@@ -1,11 +1,10 @@
-"""The servers of a store, as the threads of a worker call them: servers.py says how calls are routed."""
+"""The servers of a store, as the threads of a worker call them. `routing.py` decides to which server a call goes."""
 
 from __future__ import annotations
 
 import random
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -18,20 +17,11 @@ from redis.retry import Retry
 from cluster.redis_url import address_of, with_address
 from cluster.store.lua_scripts import SCRIPTS
 from cluster.store.raw_pipeline import ThreadPipeline
-from cluster.store.redirects import (
-    ASKING,
-    PAUSE_SECONDS,
-    REFRESH_SECONDS,
-    Step,
-    is_timeout,
-    seconds_for,
-    step_after,
-    target_of,
-)
+from cluster.store.redirects import ASKING
 from cluster.store.redis_internals import Command
-from cluster.store.replies import hash_fields
 from cluster.store.round_trip import MAX_CONNECTIONS, TIMEOUT_SECONDS, handshake, missing_scripts, raise_first_error
-from cluster.store.slots import Address, SlotMap, parse_slots, slot_of_command
+from cluster.store.routing import NO_SLOTS, Delivery, Preparation, Routing, is_cluster
+from cluster.store.slots import Address, SlotMap, parse_slots
 
 SOCKET_SECONDS: Final = 5.0
 """Longest wait of a thread for a reply."""
@@ -64,7 +54,11 @@ class ThreadServer:
         return replies
 
     def ask(self, *command: Any) -> Any:
-        """As the method of `Server`."""
+        """Returns the reply to a question about the cluster, within SOCKET_SECONDS.
+
+        Raises:
+            RedisError, OSError: the server does not answer, or refuses.
+        """
         [reply] = self._exchange([command], False)
         if isinstance(reply, Exception):
             raise reply
@@ -97,50 +91,33 @@ class ThreadServers:
     def __init__(self, url: str) -> None:
         self._url = url
         self.seed = ThreadServer(url, address_of(url))
+        self._routing = Routing(self.seed.address)
+        self._servers = {self.seed.address: self.seed}
         self._known = False
-        self._map: SlotMap | None = None
-        self._servers: dict[Address, ThreadServer] = {}
-        self._refresh_from = float("-inf")
-        # Threads share the map; one of them reads it at a time.
+        # Threads share what is known of the servers; one of them asks at a time.
         self._lock = threading.RLock()
 
     def send(self, commands: Sequence[Command]) -> list[Any]:
-        """Sends commands, to each server in one round trip. The reply to a command that fails is its exception.
-
-        Raises:
-            RedisError, OSError: the only server does not answer.
-        """
+        """Sends commands, to each server in one round trip. The reply to a command that fails is its exception."""
         self._learn()
-        if self._map is None:
-            return self.seed.send(commands)
-        replies: list[Any] = [None] * len(commands)
         began = time.monotonic()
-        slots = [slot_of_command(command) for command in commands]
-        groups: dict[tuple[ThreadServer, bool], list[int]] = defaultdict(list)
-        for i, slot in enumerate(slots):
-            groups[self._owner(slot), False].append(i)
-        while groups:
-            failed: list[tuple[int, Exception, ThreadServer]] = []
-            for (server, asking), group in groups.items():
+        delivery = Delivery(self._routing, commands)
+        while routes := list(delivery.groups):
+            for route in routes:
                 try:
-                    found = server.send([commands[i] for i in group], asking=asking)
+                    outcome: list[Any] | Exception = self._server(route.address).send(
+                        delivery.commands(route), asking=route.asking
+                    )
                 except (RedisError, OSError) as error:
-                    found = [error] * len(group)
-                for i, reply in zip(group, found, strict=True):
-                    replies[i] = reply
-                    if isinstance(reply, Exception):
-                        failed.append((i, reply, server))
-            self._prepare([(reply, server) for _, reply, server in failed])
-            groups = defaultdict(list)
-            for i, reply, server in failed:
-                target = self._target(reply, server, slots[i], began)
-                if target is not None:
-                    groups[target].append(i)
-        return replies
+                    outcome = error
+                delivery.receive(route, outcome)
+            self._prepare(delivery.preparation())
+            delivery.plan_next(time.monotonic() - began)
+        return delivery.replies
 
     @property
     def is_cluster(self) -> bool:
-        return self._map is not None
+        return self._routing.slots is not None
 
     def any_primary(self) -> ThreadServer:
         """A primary, as the cluster says now; a single Redis.
@@ -149,86 +126,71 @@ class ThreadServers:
             RedisError, OSError: no server answers.
         """
         self._learn()
-        if self._map is None:
-            return self.seed
-        self._refresh(None)
-        return self._server(random.choice(self._map.primaries))  # noqa: S311 - any will do
+        if self.is_cluster:
+            self._refresh(None)
+        return self._server(random.choice(self._routing.primaries))  # noqa: S311 - any will do
 
     def disconnect(self) -> None:
         """Closes the connections of this thread, and those that no thread uses."""
-        for server in [self.seed, *list(self._servers.values())]:
+        for server in list(self._servers.values()):
             server.disconnect()
 
     def close(self) -> None:
-        for server in [self.seed, *list(self._servers.values())]:
+        for server in list(self._servers.values()):
             server.pool.close()
 
     def _server(self, address: Address) -> ThreadServer:
+        # Without the lock: it is held for as long as a server that is asked does not answer.
+        if (known := self._servers.get(address)) is not None:
+            return known
         with self._lock:
             server = self._servers.get(address)
             if server is None:
                 server = self._servers[address] = ThreadServer(with_address(self._url, address), address)
             return server
 
-    def _owner(self, slot: int | None) -> ThreadServer:
-        owner = None if self._map is None else self._map.owner(slot)
-        return self.seed if owner is None else self._server(owner)
-
     def _learn(self) -> None:
+        """Asks, once, whether the server is one of a cluster."""
         if self._known:
             return
         try:
-            mode = hash_fields(self.seed.ask("HELLO")).get(b"mode")
+            found = is_cluster(self.seed.ask("HELLO"))
         except ResponseError:
-            mode = None
-        if mode == b"cluster":
+            # As in `Servers`.
+            found = False
+        if found:
             self._refresh(None)
-            if self._map is None:
-                raise ConnectionError("the server is one of a cluster, and no server of it says which slots it serves")
+            if not self.is_cluster:
+                raise ConnectionError(NO_SLOTS)
         self._known = True
 
-    def _prepare(self, errors: Sequence[tuple[BaseException, ThreadServer]]) -> None:
-        steps = {step_after(error): server for error, server in errors}
-        if Step.MOVED in steps:
-            self._refresh(None)
-        elif Step.REFRESH in steps:
-            self._refresh(steps[Step.REFRESH])
-        if Step.PAUSE in steps:
-            time.sleep(PAUSE_SECONDS)
+    def _prepare(self, preparation: Preparation) -> None:
+        if preparation.refresh:
+            # A thread has no one else to ask meanwhile, so it waits in any case.
+            self._refresh(preparation.lost)
+        if preparation.pause_seconds:
+            time.sleep(preparation.pause_seconds)
 
-    def _target(
-        self, error: BaseException, server: ThreadServer, slot: int | None, began: float
-    ) -> tuple[ThreadServer, bool] | None:
-        step = step_after(error)
-        if time.monotonic() - began > seconds_for(step):
-            return None
-        match step:
-            case Step.MOVED if self._map is not None and slot is not None:
-                self._map.move(slot, target_of(error, server.address))
-                return self._owner(slot), False
-            case Step.ASK:
-                return self._server(target_of(error, server.address)), True
-            case Step.PAUSE:
-                return self._owner(slot), False
-            case Step.REFRESH if self._owner(slot) is not server and not is_timeout(error):
-                return self._owner(slot), False
-        return None
-
-    def _refresh(self, lost: ThreadServer | None) -> None:
+    def _refresh(self, lost: Address | None) -> None:
+        """Asks who serves which slots, unless that was asked a moment ago."""
         with self._lock:
-            if time.monotonic() < self._refresh_from and self._map is not None:
+            if not self._routing.may_refresh(time.monotonic()):
                 return
-            others = [self._server(address) for address in self._map.nodes] if self._map is not None else []
-            random.shuffle(others)
-            for server in sorted([*others, self.seed], key=lambda server: server is lost):
+            for address in self._routing.asking_order(lost):
                 try:
-                    found = parse_slots(server.ask("CLUSTER", "SLOTS"), server.address)
+                    found = parse_slots(self._server(address).ask("CLUSTER", "SLOTS"), address)
                 except (RedisError, OSError):
                     continue
                 if found.primaries:
-                    self._map = found
+                    self._adopt(found)
                     break
-            self._refresh_from = time.monotonic() + REFRESH_SECONDS
+            self._routing.asked(time.monotonic())
+
+    def _adopt(self, found: SlotMap) -> None:
+        self._routing.adopt(found)
+        for address in self._routing.departed(self._servers):
+            # The connections of other threads are closed when the last of their calls has returned.
+            self._servers.pop(address).disconnect()
 
 
 def _connect(connection: redis.Connection) -> None:
