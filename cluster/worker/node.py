@@ -29,6 +29,7 @@ from cluster.settings import Settings, remove_secrets
 from cluster.store.async_store import Store
 from cluster.system.background import BackgroundLoop
 from cluster.system.ecs_metadata import current_ecs_task, random_worker_name, worker_name
+from cluster.system.liveness import liveness_loop
 from cluster.system.tls import dask_security
 from cluster.worker.attempt_table import AttemptTable, failure_path, table_path
 from cluster.worker.descendants import Descendants
@@ -133,6 +134,7 @@ async def _serve(
                     partial(_send_heartbeat, nanny, process, partial(_report_starting, settings, name)),
                     pause_seconds=SCHEDULER_HEARTBEAT_SECONDS,
                 ),
+                liveness_loop(settings, "worker"),
             )
             for loop in loops:
                 loop.start()

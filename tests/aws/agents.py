@@ -342,13 +342,9 @@ class Agents:
         return str(json.loads(text)[parts[7]]) if len(parts) > 7 and parts[7] else text
 
     async def _check(self, container: Container, environment: dict[str, str]) -> None:
-        """Runs the container's health check until it passes; not the worker's, which looks at the task's own network,
-        which is not there."""
+        """Runs the container's health check until it passes."""
         kind, *command = container.container["healthCheck"]["command"]
         assert kind == "CMD"
-        if command[-1] == "worker":
-            container.healthy = True
-            return
         command = [sys.executable if part == "python3" else part for part in command]
         command = [part.replace("/opt/dask-graphql", str(ROOT / "docker")) for part in command]
         while container.living and not container.healthy:

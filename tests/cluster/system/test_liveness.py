@@ -51,12 +51,13 @@ def silent_for(settings: Settings, role: str, seconds: float, process: int) -> N
     os.utime(path, (time.time() - seconds,) * 2)
 
 
-async def test_a_scheduler_is_healthy_while_its_event_loop_runs(local: Settings) -> None:
-    loop = liveness_loop(local, "scheduler")
+@pytest.mark.parametrize("role", ["scheduler", "worker"])
+async def test_a_node_is_healthy_while_its_event_loop_runs(local: Settings, role: str) -> None:
+    loop = liveness_loop(local, role)
     loop.start()
-    while not Liveness(local, "scheduler").path.exists():
+    while not Liveness(local, role).path.exists():
         await asyncio.sleep(0.01)
-    assert health_of(local, "scheduler") == ""
+    assert health_of(local, role) == ""
     await loop.close()
 
 
