@@ -14,7 +14,7 @@ import orjson
 
 from cluster.controller.cost_ceiling import CostCeiling, Costs
 from cluster.controller.cost_ledger import CostLedger
-from cluster.controller.decision_words import count
+from cluster.controller.decision_words import count, duration
 from cluster.controller.fleets.fleet import Fleet, FleetUnavailable
 from cluster.controller.pool_state import PoolState, set_pool_metrics
 from cluster.controller.scaling_policy import Decision
@@ -82,8 +82,9 @@ class Controller:
         self._next_report = 0.0
         self._unstopped: set[str] = set()
         """Retired workers that still have to be stopped."""
-        self._draining: set[str] = set()
-        """Busy workers that get no more tasks, and are retired once they have none."""
+        self._draining: dict[str, float] = {}
+        """Busy workers that get no more tasks, and are retired once they have none; since when, in monotonic seconds,
+        this controller knows."""
 
     def _new_pools(self, learnt: Mapping[str, float] | None = None) -> dict[str, PoolState]:
         """The pools, of which nothing is known but how long their workers take to register."""
@@ -212,18 +213,21 @@ class Controller:
             self._pools[pool].membership.retiring |= set(decision.retire)
             await self._retire(set(decision.retire))
         if decision.drain:
-            reason = f"Draining {count(len(decision.drain), 'worker')}{of_pool}: {decision.problem or decision.reason}"
+            reason = f"Draining {count(len(decision.drain), 'worker')}{of_pool}: {decision.drain_reason}"
             logger.info("%s", reason)
             self._record_decision(wanted=decision.wanted, stopped=len(decision.drain), reason=reason)
             self._pools[pool].membership.retiring |= set(decision.drain)
-            self._draining |= set(decision.drain)
+            self._draining |= dict.fromkeys(decision.drain, time.monotonic())
 
     async def _drain(self, members: Mapping[str, bool], workers: Collection[Mapping[str, Any]]) -> None:
-        """Keeps tasks from the workers that are drained, also by an earlier controller, and retires those whose tasks
-        have ended."""
-        known = {str(worker["name"]): worker for worker in workers if str(worker["name"]) in members}
-        self._draining = {name for name in self._draining if name in known}
-        self._draining |= {name for name, worker in known.items() if worker.get("draining")}
+        """Keeps tasks from the workers that are drained, also by an earlier controller; retires those whose tasks have
+        ended, and stops those of an older revision whose tasks do not end within UPDATE_DRAIN_SECONDS."""
+        known, now = (
+            {str(worker["name"]): worker for worker in workers if str(worker["name"]) in members},
+            time.monotonic(),
+        )
+        drained = {name for name, worker in known.items() if name in self._draining or worker.get("draining")}
+        self._draining = {name: self._draining.get(name, now) for name in drained}
         for name in self._draining:
             self._pool_of(name).membership.retiring.add(name)
         try:
@@ -234,8 +238,20 @@ class Controller:
             logger.debug("workers are kept from tasks in the next round: %s", error)
         if done := {name for name in self._draining if known[name].get("draining") and not known[name]["processing"]}:
             logger.info("%d workers have ended their tasks and are stopped: %s", len(done), _some(done))
-            self._draining -= done
+            for name in done:
+                del self._draining[name]
             await self._retire(done)
+        limit = self.settings.update_drain_seconds
+        late = {name for name, since in self._draining.items() if limit and now - since > limit} & self.fleet.outdated
+        if late:
+            self._record_decision(
+                stopped=len(late),
+                reason=f"Retired {count(len(late), 'worker')} of an older revision: their tasks did not end within "
+                f"{duration(limit)} (UPDATE_DRAIN_SECONDS).",
+            )
+            for name in late:
+                del self._draining[name]
+            self._unstopped |= late
 
     async def _retire(self, names: set[str]) -> None:
         """Retires workers through the scheduler, so that nothing runs on them and their data move, and stops them."""

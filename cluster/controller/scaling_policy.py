@@ -8,8 +8,10 @@
   worker is stopped only to be started again.
 - **The ceiling in dollars** bounds both, as `max_workers` does, and wins over `min_workers`. Where it leaves no room
   for workers that are busy, they are drained: they get no more tasks, and go when they have none.
-- **Workers of an older revision** are replaced while they are idle: new ones first, where the bounds leave room for
-  them, and the old ones once those are ready. A worker that has tasks is never retired.
+- **Workers of an older revision** are replaced: new ones first, where the bounds leave room for them, and the old ones
+  once those are ready. Idle ones go first. Busy ones are drained, so that tasks of hours end where they run, a quarter
+  of the fleet at a time, and no more than one before a worker of the new revision serves. A worker that has tasks is
+  never retired.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ UNSERVED_STEP: Final = 3
 """While no worker is ready for the waiting work, one extra worker is wanted for every so many that it needs."""
 ROLL_STEP: Final = 4
 """Of workers of an older revision, one of so many is replaced at a time."""
+REPLACED: Final = "workers of an older revision get no more tasks, and go when theirs have ended."
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,11 @@ class Observation:
     def workers(self) -> int:
         """Workers that run or are being launched."""
         return len(self.busy) + len(self.idle) + self.launching
+
+    @property
+    def new_revision_serves(self) -> bool:
+        """Whether a worker of the newest revision serves."""
+        return not self.outdated.issuperset((*self.busy_names, *(name for name, _ in self.idle)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +148,7 @@ class Decision:
         reason: what is done and why, in a sentence, for people.
         change: why workers are started or retired, to go on after "Added 2 workers: "; empty if none are.
         drain: busy workers that get no more tasks, and are retired once theirs have ended.
+        drain_reason: why, in a sentence; empty if there are none.
         unaffordable: workers that would be wanted, and that the ceiling in dollars does not allow.
         problem: the same in a sentence; empty if there are none.
     """
@@ -151,6 +160,7 @@ class Decision:
     change: str
     history: DemandHistory
     drain: tuple[str, ...] = ()
+    drain_reason: str = ""
     unaffordable: int = 0
     problem: str = ""
 
@@ -162,7 +172,8 @@ def plan(seen: Observation, policy: Policy, history: DemandHistory, now: float) 
     retained = history.retained(policy, now)
     affordable_or_not = min(policy.max_workers, max(policy.min_workers, need.workers, retained))
     wanted = min(policy.limit, affordable_or_not)
-    start, retire, rolls = _changes(seen, policy, wanted)
+    replaced = _busy_to_replace(seen, policy, wanted)
+    start, retire, rolls = _changes(seen, policy, wanted, len(replaced))
     considered = Considered(
         waiting=seen.waiting,
         tasks=seen.tasks,
@@ -184,17 +195,31 @@ def plan(seen: Observation, policy: Policy, history: DemandHistory, now: float) 
     reason = explain_state(considered, starts=start, retires=len(retire))
     unaffordable = affordable_or_not - wanted
     problem = explain_ceiling(considered, unaffordable) if unaffordable else ""
-    drain = _drain(seen, seen.workers - len(retire) - policy.limit)
-    return Decision(wanted, start, retire, reason, change, history, drain, unaffordable, problem)
+    if replaced:
+        return Decision(wanted, start, retire, reason, change, history, replaced, REPLACED, unaffordable, problem)
+    drain = _over_limit(seen, seen.workers - len(retire) - policy.limit)
+    drain_reason = (problem or reason) if drain else ""
+    return Decision(wanted, start, retire, reason, change, history, drain, drain_reason, unaffordable, problem)
 
 
-def _drain(seen: Observation, over: int) -> tuple[str, ...]:
+def _over_limit(seen: Observation, over: int) -> tuple[str, ...]:
     """The busy workers that the ceiling in dollars, or a lower maximum, leaves no room for. While tasks wait, a busy
     worker would never become idle. Those with the least work end first."""
     if over <= 0:
         return ()
     by_work = sorted(zip(seen.busy, seen.busy_names, strict=False))
     return tuple(name for _, name in by_work[:over])
+
+
+def _busy_to_replace(seen: Observation, policy: Policy, wanted: int) -> tuple[str, ...]:
+    """The busy workers of an older revision that get no more tasks from now on; those with the least work end first."""
+    old = [name for _, name in sorted(zip(seen.busy, seen.busy_names, strict=False)) if name in seen.outdated]
+    if not old or seen.launching or any(name in seen.outdated for name, _ in seen.idle):
+        return ()
+    if seen.new_revision_serves:
+        return tuple(old[: max(1, wanted // ROLL_STEP)])
+    # Whether the new revision works at all is not known yet.
+    return () if policy.limit > seen.workers else tuple(old[:1])
 
 
 class _Changes(NamedTuple):
@@ -205,7 +230,10 @@ class _Changes(NamedTuple):
     rolls: bool = False
 
 
-def _changes(seen: Observation, policy: Policy, wanted: int) -> _Changes:
+def _changes(seen: Observation, policy: Policy, wanted: int, drained: int) -> _Changes:
+    """Args:
+    drained: busy workers of an older revision that leave.
+    """
     # Workers stay for as long as they are billed; those of an older revision go first, then the oldest.
     may_retire = sorted(
         (worker for worker in seen.idle if worker[1] >= policy.minimum_billing_seconds),
@@ -213,15 +241,20 @@ def _changes(seen: Observation, policy: Policy, wanted: int) -> _Changes:
     )
     names = tuple(name for name, _ in may_retire)
     old = tuple(name for name in names if name in seen.outdated)
-    surplus = seen.workers - wanted
+    surplus = seen.workers - drained - wanted
     if surplus > 0:
         # One of an older revision stays until the one that starts in its place is ready.
         return _Changes(0, names[: max(0, surplus - seen.launching) if old else surplus])
-    if surplus < 0 or not old or seen.launching:
-        return _Changes(-surplus, ())
-    step = min(len(old), max(1, wanted // ROLL_STEP))
-    room = min(step, policy.limit - seen.workers)
-    return _Changes(room, (), True) if room > 0 else _Changes(0, old[:step], True)
+    if surplus < 0 or drained or seen.launching:
+        return _Changes(-surplus, (), 0 < -surplus <= drained)
+    if old:
+        step = min(len(old), max(1, wanted // ROLL_STEP))
+        room = min(step, policy.limit - seen.workers)
+        return _Changes(room, (), True) if room > 0 else _Changes(0, old[:step], True)
+    first = (
+        not seen.outdated.isdisjoint(seen.busy_names) and not seen.new_revision_serves and policy.limit > seen.workers
+    )
+    return _Changes(int(first), (), first)
 
 
 class _Need(NamedTuple):

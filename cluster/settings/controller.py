@@ -45,6 +45,13 @@ class ControllerSettings(SettingsGroup):
         "worker states, before the controller stops it. The next one gets twice as long as it, or as the slowest that "
         "served, up to ten times this.",
     )
+    update_drain_seconds: float = setting(
+        86_400.0,
+        seconds(0),
+        "How long a busy worker of an older revision of its task definition may continue the tasks that it runs, while "
+        "it gets no more. Then it is stopped as any other: what does not end within DRAIN_SECONDS is requeued. 0: as "
+        "long as they take.",
+    )
     worker_logs: str = setting(
         "",
         str,

@@ -320,6 +320,38 @@ async def test_a_worker_that_is_drained_gets_no_more_tasks_and_is_stopped_after_
     assert other.stopped == [{"a"}]
 
 
+async def test_a_worker_of_an_older_revision_that_does_not_end_its_tasks_is_stopped_after_the_bound(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controller, fleet = make()
+    monkeypatch.setattr(Recorder, "outdated", frozenset("a"))
+    monkeypatch.setattr(Recorder, "policy", lambda *_: Policy(0, 2))
+    workers = [
+        {"name": name, "address": f"tcp://{name}", "processing": 1, "occupancy_seconds": 9e4, "draining": False}
+        for name in "ab"
+    ]
+
+    async def call(operation: str, worker: str = "") -> Any:
+        if operation == "dask_graphql_load":
+            return {"queued": 0, "no_worker": 0, "waiting_seconds": 0.0, "workers": workers}
+        next(each for each in workers if each["address"] == worker)["draining"] = True
+        return None
+
+    monkeypatch.setattr(controller.scheduler, "call", call)
+    for _ in range(3):
+        await controller.reconcile()
+    assert [worker["draining"] for worker in workers] == [True, False]
+    assert fleet.stopped == []
+    reasons = [decision["reason"] for decision in controller._decisions]
+    assert "Draining 1 worker: workers of an older revision get no more tasks, and go when theirs have ended." in reasons
+    controller._draining["a"] -= controller.settings.update_drain_seconds
+    await controller.reconcile()
+    await controller.reconcile()
+    assert fleet.stopped == [{"a"}]
+    reasons = [decision["reason"] for decision in controller._decisions]
+    assert any("their tasks did not end within 24 h (UPDATE_DRAIN_SECONDS)" in reason for reason in reasons)
+
+
 async def test_the_leader_logs_the_state_of_the_fleet_each_minute_for_the_alarms(
     make: Make, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -166,6 +167,47 @@ def test_one_worker_of_an_older_revision_is_replaced_once_its_successor_is_ready
     assert "older" in plan(seen, replace(policy, max_workers=2), DemandHistory(), 0.0).change
 
 
+def busy(*names: str, new: int = 0, **more: Any) -> Observation:
+    """All workers have long tasks, those with these names are of an older revision, and more work waits."""
+    everyone = (*names, *(f"new{n}" for n in range(new)))
+    return Observation(
+        waiting=9, waiting_seconds=8_100.0, busy=(900.0,) * len(everyone), busy_names=everyone, tasks=len(everyone),
+        outdated=frozenset(names), **more,
+    )  # fmt: skip
+
+
+def test_busy_workers_of_an_older_revision_are_drained_while_new_ones_start() -> None:
+    old = tuple(f"w{n}" for n in range(8))
+    policy = replace(FARGATE, max_workers=9)
+    decision = plan(busy(*old, new=1), policy, DemandHistory(), 0.0)
+    assert (decision.drain, decision.start, decision.retire) == (("w0", "w1"), 2, ())
+    assert decision.reason == "Adding 2 workers: they replace workers of an older revision."
+    assert decision.drain_reason == "workers of an older revision get no more tasks, and go when theirs have ended."
+    # The next ones follow when those that replace the first ones serve.
+    assert plan(busy(*old[2:], new=1, launching=2), policy, DemandHistory(), 1.0).drain == ()
+    assert plan(busy(*old[2:], new=3), policy, DemandHistory(), 40.0).drain == ("w2", "w3")
+
+
+def test_before_a_worker_of_the_new_revision_serves_one_starts_and_all_others_stay() -> None:
+    policy = replace(FARGATE, max_workers=3)
+    calm = replace(busy("a", "b"), waiting=0, waiting_seconds=0.0)
+    decision = plan(calm, policy, DemandHistory(), 0.0)
+    assert (decision.start, decision.drain) == (1, ())
+    assert plan(replace(calm, launching=1), policy, DemandHistory(), 1.0).drain == ()
+    # Without room for it, one is drained; if the new revision does not start, no other follows.
+    decision = plan(busy("a", "b", "c"), policy, DemandHistory(), 0.0)
+    assert (decision.start, decision.drain) == (1, ("a",))
+    decision = plan(busy("b", "c"), policy, DemandHistory(), 600.0)
+    assert (decision.start, decision.drain) == (1, ())
+
+
+def test_a_worker_of_the_new_revision_that_is_ready_is_kept_for_the_one_that_it_replaces() -> None:
+    policy = replace(FARGATE, max_workers=3)
+    calm = replace(busy("a", "b"), waiting=0, waiting_seconds=0.0, idle=(("new", 100.0),))
+    decision = plan(calm, policy, DemandHistory(), 0.0)
+    assert (decision.start, decision.drain, decision.retire) == (0, ("a",), ())
+
+
 @given(
     states=st.lists(st.sampled_from(["old idle", "old busy", "new idle", "new busy"]), min_size=1, max_size=24),
     minimum=st.integers(0, 24),
@@ -174,30 +216,31 @@ def test_one_worker_of_an_older_revision_is_replaced_once_its_successor_is_ready
 def test_workers_of_an_older_revision_are_all_replaced_within_the_bounds(
     states: list[str], minimum: int, room: int
 ) -> None:
-    """A fleet whose old workers become idle one after the other ends with new ones only."""
+    """A fleet whose old workers end their tasks one after the other ends with new ones only."""
     policy = replace(FARGATE, min_workers=min(minimum, len(states)), max_workers=len(states) + room)
     workers = {f"w{n}": state for n, state in enumerate(states)}
     history, now, launching = DemandHistory(), 1_000.0, 0
     for step in range(400):
         busy = [name for name, state in workers.items() if state.endswith("busy")]
         seen = Observation(
-            busy=(900.0,) * len(busy), tasks=len(busy), launching=launching,
+            busy=(900.0,) * len(busy), busy_names=tuple(busy), tasks=len(busy), launching=launching,
             idle=tuple((name, 900.0) for name, state in workers.items() if state.endswith("idle")),
             outdated=frozenset(name for name, state in workers.items() if state.startswith("old")),
         )  # fmt: skip
         decision = plan(seen, policy, history, now)
         history, now = decision.history, now + 61.0
         assert not set(decision.retire) & set(busy), "a busy worker is never retired"
-        assert decision.start == 0 or seen.workers + decision.start <= policy.max_workers
+        assert decision.start == 0 or seen.workers - len(decision.drain) + decision.start <= policy.max_workers
+        assert set(decision.drain) <= set(busy) & seen.outdated
         if decision.retire and room:
             assert len(workers) - len(decision.retire) >= policy.min_workers, "those that serve never get too few"
         if not decision.start and not decision.retire and not busy and not launching:
             break
-        for name in decision.retire:
+        for name in (*decision.retire, *decision.drain):  # tasks of the latter end where they run
             del workers[name]
         workers |= {f"n{step}-{n}": "new idle" for n in range(launching)}
         launching = decision.start
-        if busy:  # its task ends
+        if busy and busy[0] in workers:  # its task ends
             workers[busy[0]] = workers[busy[0]].replace("busy", "idle")
     else:
         pytest.fail("it does not converge")
