@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         TaskFailed,
         UnknownTaskType,
     )
+    from dask_graphql.client.estimates import SubmissionEstimate
     from dask_graphql.client.events import Event
     from dask_graphql.client.handle import Handle
     from dask_graphql.client.handles import Handles
@@ -93,6 +94,7 @@ __all__ = [
     "Schedule",
     "ScheduleRun",
     "Stream",
+    "SubmissionEstimate",
     "SubmitOptions",
     "Table",
     "TaskCancelled",
@@ -145,6 +147,7 @@ _MODULES = {
     ),
     "dask_graphql.client.bulk": ("BulkRefusal", "BulkResult", "FailureGroup"),
     "dask_graphql.client.changes": ("Change",),
+    "dask_graphql.client.estimates": ("SubmissionEstimate",),
     "dask_graphql.client.events": ("Event",),
     "dask_graphql.client.items": ("Item",),
     "dask_graphql.client.network": ("BadProxy",),

@@ -6,11 +6,13 @@ The cluster has Redis (append-only, every write synced) with a replica behind on
 api nodes (which also recover lost tasks). A supervisor restarts dead processes, as ECS or systemd would. A seeded
 random generator kills processes (SIGKILL), pauses them (SIGSTOP, SIGCONT), cuts connections to Redis, makes Redis
 refuse for a while (read-only, full, without replicas, busy, not permitted, paused), flushes its scripts, and promotes
-the replica. Then the faults end, and the run is checked:
+the replica. A quarter of the tasks are parents, which wait for three children each. Then the faults end, and the run is
+checked:
 
 - every task whose id a client holds has exactly one final record, with the right value;
 - no client saw two different ends of one task;
-- a task ran a bounded number of times;
+- nothing ran again that was done: a task, or a child of one, has as many runs as attempts at most, and the last one is
+  its only success;
 - the memory of each process stayed bounded;
 - all tasks ended soon after the last fault.
 """
@@ -43,8 +45,9 @@ from cluster.task_types.registry import load_registry
 from tests.engines import CLUSTER, ENGINES, default_binary, find_engine
 from tests.forwarder import Forwarder
 from tests.redis_cluster import ClusterServer, RedisCluster
-from tests.redis_faults import FAULTS, command, flush_scripts, hand_over
+from tests.redis_faults import FAULTS, Fault, command, flush_scripts, hand_over
 from tests.system import TASKS, RedisServer, System
+from tests.task_modules.families import CHILD_STEP
 
 SETTLE_SECONDS = 90.0
 """How long after the last fault all tasks must have ended."""
@@ -91,6 +94,7 @@ class Report:
     ends: Counter[str] = field(default_factory=Counter)
     deliveries: int = 0
     reconnects: int = 0
+    children: int = 0
     runs: int = 0
     most_runs: int = 0
     settle_seconds: float = 0.0
@@ -102,7 +106,7 @@ class Report:
         rows = {
             "seed, seconds of faults": f"{self.seed}, {self.seconds:.0f}",
             "faults": f"{sum(self.faults.values())}: " + ", ".join(f"{k} {v}" for k, v in sorted(self.faults.items())),
-            "accepted tasks": str(self.accepted),
+            "accepted tasks, children of theirs": f"{self.accepted}, {self.children}",
             "answers that clients repeated": ", ".join(f"{k} {v}" for k, v in sorted(self.refused.items())) or "none",
             "ends": ", ".join(f"{k} {v}" for k, v in sorted(self.ends.items())),
             "ends delivered, sockets opened again": f"{self.deliveries}, {self.reconnects}",
@@ -173,12 +177,17 @@ class Chaos(System):
     async def revive_redis(self) -> None:
         """Restarts what was killed."""
         if not self.redis.alive:
-            await asyncio.to_thread(self.redis.start, sync="always")
+            # One that is killed again while it starts is restarted in the next round.
+            with contextlib.suppress(redis.RedisError):
+                await asyncio.to_thread(self.redis.start, sync="always")
 
     async def fail_over(self) -> bool:
         """Promotes the replica without losing a write, as in a planned failover. The old primary becomes its replica
-        and keeps its connections. Returns False if the replica is not in sync yet."""
-        if not await asyncio.to_thread(hand_over, self.redis, self.replica):
+        and keeps its connections. Returns False if the replica is not in sync yet, or the primary is just starting."""
+        try:
+            if not await asyncio.to_thread(hand_over, self.redis, self.replica):
+                return False
+        except redis.RedisError:
             return False
         self.redis, self.replica = self.replica, self.redis
         self.address.target = self.redis.port
@@ -270,17 +279,35 @@ class Chaos(System):
     async def _refuse(self, _: str) -> None:
         """Redis is up, but refuses for a while."""
         chosen = FAULTS[self.dice.choice([name for name in FAULTS if name not in self.impossible])]
+        seconds = self.dice.uniform(0.3, 4.0)
         if (primary := self.primary()) is None:
             return
-        self.report.faults[chosen.name] += 1
-        await asyncio.to_thread(chosen.begin, primary)
-        await asyncio.sleep(self.dice.uniform(0.3, 4.0))
-        await asyncio.to_thread(chosen.end, primary)
+        try:
+            await asyncio.to_thread(chosen.begin, primary)
+        except (redis.RedisError, TimeoutError):
+            # It is just starting, or this machine is too busy. The fault may have begun all the same.
+            pass
+        else:
+            self.report.faults[chosen.name] += 1
+            await asyncio.sleep(seconds)
+        await self._end(chosen, primary)
+
+    async def _end(self, chosen: Fault, server: RedisServer) -> None:
+        """Ends a fault of Redis. One that was restarted has none any more, and it refuses to end what has not begun."""
+        while server.alive:
+            try:
+                await asyncio.to_thread(chosen.end, server)
+                return
+            except (redis.ConnectionError, redis.TimeoutError):
+                await asyncio.sleep(0.2)
+            except redis.ResponseError:
+                return
 
     async def _forget(self, _: str) -> None:
-        self.report.faults["scripts forgotten"] += 1
         if primary := self.primary():
-            await asyncio.to_thread(flush_scripts, primary)
+            with contextlib.suppress(redis.RedisError):
+                await asyncio.to_thread(flush_scripts, primary)
+                self.report.faults["scripts forgotten"] += 1
 
     async def _fail_over(self, _: str) -> None:
         if await self.fail_over():
@@ -310,7 +337,7 @@ class Chaos(System):
                 await asyncio.gather(*receivers)
 
     async def _submit(self, http: httpx.AsyncClient, n: int) -> Accepted:
-        name = "slow" if n % 4 == 0 else "family_counted" if n % 4 == 2 else "counted"
+        name = _kind_of(n)
         arguments: dict[str, Any] = {"folder": str(self.traces), "n": n}
         if name == "slow":
             arguments["seconds"] = round(0.2 + (n % 7) * 0.3, 1)
@@ -383,27 +410,45 @@ class Chaos(System):
         await self._check(len(unfinished))
         return self.report
 
+    def _children_of(self, task: Accepted) -> list[int]:
+        """The numbers of its children."""
+        return [task.n + number * CHILD_STEP for number in (1, 2, 3)] if _kind_of(task.n) == "family_counted" else []
+
+    async def _check_runs(self, n: int, task_id: str) -> None:
+        """Checks that a task has succeeded once, and ran no more after that."""
+        report, wrong = self.report, self.report.wrong
+        query = "query($id: ID!) { task(taskId: $id) { state error { code message } attempts { number end } } }"
+        record = (await self.ask(query, {"id": task_id}))["task"]
+        state = record["state"] if record else "no record"
+        report.ends[state] += 1
+        if state != "SUCCEEDED":
+            wrong.append(f"task {n} {task_id} is {state}: {record and record['error']}")
+            return
+        trace = self.traces / f"runs-{n}"
+        runs = trace.stat().st_size if trace.exists() else 0
+        report.runs += runs
+        report.most_runs = max(report.most_runs, runs)
+        if runs == 0:
+            wrong.append(f"task {n} has an end and never ran")
+        ends = [attempt["end"] for attempt in record["attempts"]]
+        if runs > record["attempts"][-1]["number"] or ends.count("SUCCEEDED") != 1 or ends[-1] != "SUCCEEDED":
+            wrong.append(f"task {n} {task_id} was done and ran again: {runs} runs, {record['attempts']}")
+
     async def _check(self, unfinished: int) -> None:
         report, wrong = self.report, self.report.wrong
         report.accepted = len(self.tasks)
         if unfinished:
             waiting = [task.task_id for task in self.tasks.values() if not task.seen][:3]
             wrong.append(f"{unfinished} clients still wait {SETTLE_SECONDS:g} s after the last fault, for {waiting}")
-        query = "query($id: ID!) { task(taskId: $id) { state error { code message } } }"
         for task in self.tasks.values():
-            record = (await self.ask(query, {"id": task.task_id}))["task"]
-            state = record["state"] if record else "no record"
-            report.ends[state] += 1
-            if state != "SUCCEEDED":
-                wrong.append(f"task {task.n} {task.task_id} is {state}: {record and record['error']}")
+            await self._check_runs(task.n, task.task_id)
             if any(end != ("SUCCEEDED", task.n) for end in task.seen):
                 wrong.append(f"task {task.n}: clients saw {task.seen}")
-            trace = self.traces / f"runs-{task.n}"
-            runs = trace.stat().st_size if trace.exists() else 0
-            report.runs += runs
-            report.most_runs = max(report.most_runs, runs)
-            if runs == 0:
-                wrong.append(f"task {task.n} has an end and never ran")
+            for n in self._children_of(task):
+                report.children += 1
+                await self._check_runs(
+                    n, self._kinds["slow"].bind({"folder": str(self.traces), "n": n, "seconds": 0.2}).task_id
+                )
         if report.most_runs > 8:
             wrong.append(f"one task ran {report.most_runs} times")
         for role, megabytes in report.memory_mb.items():
@@ -461,6 +506,11 @@ class ClusterChaos(Chaos):
         except (redis.RedisError, TimeoutError):
             return False
         return True
+
+
+def _kind_of(n: int) -> str:
+    """The task type of a task that a client submits."""
+    return "slow" if n % 4 == 0 else "family_counted" if n % 4 == 2 else "counted"
 
 
 async def chaos(

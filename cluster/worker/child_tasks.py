@@ -26,6 +26,7 @@ from cluster.task_types.table_types import Table
 from cluster.task_types.task_type import Bound, TaskType
 from cluster.task_types.value_types import Blob
 from cluster.worker.child_files import ChildFiles
+from cluster.worker.child_streams import read_stream
 from cluster.worker.child_waits import ChildWaits, Wait
 from cluster.worker.task_context import RunningAttempt
 from cluster.worker.waiting_places import WaitingPlaces
@@ -113,7 +114,7 @@ class WorkerChildren:
         )
         if bound.task_id == self.running.task_id:
             raise _cycle(bound.task_id)
-        child = ChildTask(bound.task_id, task_type, bound, self.files.read)
+        child = ChildTask(bound.task_id, task_type, bound, self._read)
         self._submit(child)
         return child
 
@@ -178,6 +179,11 @@ class WorkerChildren:
         if reply.outcome is SubmissionOutcome.JOINED and self._waits_for(child.task_id):
             self.store.run(calls.cancel(child.task_id, actor, "withdraw"))
             raise _cycle(child.task_id)
+
+    def _read(self, task_type: TaskType, result: bytes) -> Any:
+        """The output of a child."""
+        value = self.files.read(task_type, result)
+        return value if task_type.items is None else read_stream(self.store, task_type.items, value)
 
     def _waits_for(self, task_id: str) -> bool:
         """Whether a task is among those above this one, which wait for it."""

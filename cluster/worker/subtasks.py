@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar, overload
 
+from cluster.task_types.value_types import Graph
 from cluster.worker.task_context import running_attempt
 
 T = TypeVar("T")
@@ -80,6 +81,8 @@ class Gathered(list[T]):
 
 
 @overload
+def submit(task: Callable[..., Graph[T]], /, **arguments: Any) -> Child[T]: ...
+@overload
 def submit(task: Callable[..., Awaitable[T]], /, **arguments: Any) -> Child[T]: ...
 @overload
 def submit(task: Callable[..., T], /, **arguments: Any) -> Child[T]: ...
@@ -110,8 +113,8 @@ def submit(task: Any, /, **arguments: Any) -> Child[Any]:
 
 
 def gather(*children: Child[T]) -> Gathered[T]:
-    """Waits for children and returns their outputs, in the order of the arguments. In an async function:
-    `await gather(...)`.
+    """Waits for children and returns their outputs, in the order of the arguments; of a stream, the list of its items.
+    In an async function: `await gather(...)`.
 
     Meanwhile the running task occupies no thread of its worker and none of the slots of its `concurrency`, so any
     number of tasks can wait for others.

@@ -25,6 +25,7 @@ from dask_graphql.client.errors import (
     TaskFailed,
     UnknownTaskType,
 )
+from dask_graphql.client.estimates import ESTIMATE, SubmissionEstimate, to_estimate
 from dask_graphql.client.handles import Handles
 from dask_graphql.client.html import client_html
 from dask_graphql.client.http_transport import HttpTransport
@@ -112,6 +113,22 @@ class AsyncClient:
         """
         name, _ = name_of(task)
         return find(await self.task_types(), name).bind(by_name(task, args, arguments)).task_id(_run_key(options))
+
+    async def estimate(
+        self, task: Task, /, *args: Any, options: SubmitOptions | None = None, **arguments: Any
+    ) -> SubmissionEstimate:
+        """What a submission would be now, and how long and how much it would take. Submits nothing, and uploads
+        nothing: a file is given by its id. Of the options, only the run key matters.
+
+        Raises:
+            UnknownTaskType, BadArguments: the task or its arguments do not match the api's task types.
+            Refused: the api refuses the input or the caller.
+            ApiUnavailable: the api did not respond within `patience_seconds`.
+        """
+        name, _ = name_of(task)
+        bound = (await self._find(name)).bind(by_name(task, args, arguments))
+        wanted = {"name": name, "input": bound.plain, "runKey": _run_key(options)}
+        return to_estimate((await self._http.execute(ESTIMATE, wanted))["estimate"])
 
     async def submit(
         self, task: Task, /, *args: Any, options: SubmitOptions | None = None, **arguments: Any

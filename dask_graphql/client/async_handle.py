@@ -20,13 +20,14 @@ from dask_graphql.client.errors import (
     UnknownTaskType,
 )
 from dask_graphql.client.events import FINAL_STATES, Event, follow
+from dask_graphql.client.families import read_children, read_parents
 from dask_graphql.client.html import handle_html
 from dask_graphql.client.http_transport import HttpTransport
 from dask_graphql.client.items import Item, follow_items
 from dask_graphql.client.log_lines import LogLine, follow_lines, read_lines
 from dask_graphql.client.result_waiter import ResultWaiter
 from dask_graphql.client.task_function import NOT_DECLARED, rebuild
-from dask_graphql.client.task_list import Waiting, to_waiting
+from dask_graphql.client.task_list import TaskList, Waiting, to_waiting
 from dask_graphql.client.task_types import TaskType
 from dask_graphql.client.websocket_transport import WebSocketTransport
 
@@ -279,6 +280,37 @@ class AsyncHandle:
             raise Refused("TASK_NOT_FOUND", f"{self.task_id} was never submitted, or its record has expired")
         self.last_state = task["state"]
         return to_waiting(task["waiting"])
+
+    async def children(self, first: int | None = None) -> TaskList:
+        """The tasks that the task's latest run has submitted, in the order of submission, while their records are kept
+        and as far as the caller may see them.
+
+        Args:
+            first: how many at most; None for all. They are read in pages of 200.
+
+        Raises:
+            Refused: TASK_NOT_FOUND if the api does not know the task; FORBIDDEN without the scope `read`.
+            ApiUnavailable: the api does not respond.
+        """
+        return await read_children(self._query, self.task_id, first)
+
+    async def parents(self) -> TaskList:
+        """The tasks that have submitted the task's latest run while it was open: at most 50 of them. Raises: as
+        `children`."""
+        return await read_parents(self._query, self.task_id)
+
+    async def cost(self) -> float | None:
+        """What the task's last attempt cost, in US dollars, at the present price of a worker on demand, shared by the
+        tasks that one runs at a time. None until it has ended, if no attempt had begun, or if no price is known.
+
+        Raises: as `children`.
+        """
+        task = await self._query("state progress cost")
+        if task is None:
+            raise Refused("TASK_NOT_FOUND", f"{self.task_id} was never submitted, or its record has expired")
+        self._update(task)
+        cost: float | None = task["cost"]
+        return cost
 
     async def cancel(self) -> bool:
         """Cancels the task. Returns whether it is cancelled now: False if it had already ended otherwise.

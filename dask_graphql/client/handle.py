@@ -15,7 +15,7 @@ from dask_graphql.client.events import FINAL_STATES, Event
 from dask_graphql.client.html import handle_html
 from dask_graphql.client.items import Item
 from dask_graphql.client.log_lines import LogLine
-from dask_graphql.client.task_list import Waiting
+from dask_graphql.client.task_list import TaskList, Waiting
 
 logger = logging.getLogger(__name__)
 
@@ -202,6 +202,21 @@ class Handle(Future[Any]):
         """Why the task waits; None unless it is QUEUED."""
         found: Waiting | None = self._client._run(self._handle.waiting())
         return found
+
+    def children(self, first: int | None = None) -> TaskList:
+        """The tasks that the task's latest run has submitted, in the order of submission: at most `first` of them."""
+        found: TaskList = self._client._run(self._handle.children(first))
+        return found
+
+    def parents(self) -> TaskList:
+        """The tasks that have submitted the task's latest run while it was open: at most 50 of them."""
+        found: TaskList = self._client._run(self._handle.parents())
+        return found
+
+    def cost(self) -> float | None:
+        """What the task's last attempt cost, in US dollars; None until it has ended, or if no price is known."""
+        cost: float | None = self._client._run(self._handle.cost())
+        return cost
 
     def withdraw(self) -> str:
         """Takes back this client's submission and returns the task's state: CANCELLED if nobody else wants it."""

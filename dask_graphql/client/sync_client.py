@@ -15,6 +15,7 @@ from dask_graphql.client.bulk import BulkResult, FailureGroup, OnPage
 from dask_graphql.client.changes import Change
 from dask_graphql.client.codec import Blob
 from dask_graphql.client.errors import ClientError, TaskCancelled, TaskFailed
+from dask_graphql.client.estimates import SubmissionEstimate
 from dask_graphql.client.handle import Handle
 from dask_graphql.client.handles import Handles
 from dask_graphql.client.progress_bar import ProgressBar
@@ -99,6 +100,13 @@ class Client:
         """The id that the api would give this task. Submits nothing and does not validate the arguments. Of the
         options, only the run key matters."""
         return self._run(self._client.task_id(task, *args, options=options, **arguments))
+
+    def estimate(
+        self, task: Task, /, *args: Any, options: SubmitOptions | None = None, **arguments: Any
+    ) -> SubmissionEstimate:
+        """What a submission would be now, and how long and how much it would take. Submits nothing, and uploads
+        nothing: a file is given by its id. Of the options, only the run key matters."""
+        return self._run(self._client.estimate(task, *args, options=options, **arguments))
 
     def submit(self, task: Task, /, *args: Any, options: SubmitOptions | None = None, **arguments: Any) -> Handle:
         """Submits a task. Repeats the request while the api is unavailable or full, which is safe: the same input is

@@ -69,7 +69,7 @@ class TaskSummary:
 
 
 class TaskList(list[TaskSummary]):
-    """Tasks, newest first; a notebook shows them as a table."""
+    """Tasks, in the order of the method that returned them; a notebook shows them as a table."""
 
     def _repr_html_(self) -> str:
         return tasks_html(self)

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from dask_graphql import TaskError, gather, submit, task
 
+CHILD_STEP = 10_000_000
+"""Between the numbers of the children of `family_counted`."""
+
 
 def count_run(name: str) -> None:
     """Counts a run in the file that COUNT_FILE names; appending a short line is atomic."""
@@ -94,7 +97,9 @@ def family_leaves(group: str, n: int) -> str:
 
 @task
 def family_counted(folder: str, n: int) -> int:
-    """A parent whose children leave traces, for the chaos rig."""
-    children = [submit("counted", folder=folder, n=n + 10_000_000 * number) for number in range(3)]
-    assert list(gather(*children)) == [n + 10_000_000 * number for number in range(3)]
+    """Leaves a trace of its run, as its children do, for the chaos rig: all take a while."""
+    with (Path(folder) / f"runs-{n}").open("ab", buffering=0) as file:
+        file.write(b"x")
+    numbers = [n + number * CHILD_STEP for number in (1, 2, 3)]
+    assert list(gather(*(submit("slow", folder=folder, n=it, seconds=0.2) for it in numbers))) == numbers
     return n

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import dask
 
-from dask_graphql import Blob, File, Graph, Hidden, Stream, cancelled, save_blob, task
+from dask_graphql import Array, Blob, File, Graph, Hidden, Stream, Table, cancelled, gather, save_blob, submit, task
 
 
 @dataclass
@@ -66,3 +66,29 @@ def drip_blobs(file: File, folder: str) -> Stream[Shard]:
             time.sleep(0.02)
 
     return items()
+
+
+@dataclass
+class HandedOn:
+    digests: list[Digest]
+    items: list[int]
+    rows: int
+    stations: int
+    values: list[float]
+
+
+@task
+def hand_on(file: File, table: Table, array: Array) -> HandedOn:
+    """Hands its own arguments on to children, and the results of children to other children; reads some itself."""
+    pieces = submit(split_file, file=file, parts=2).result()
+    digests = gather(*(submit(digest_file, file=each) for each in (file, pieces.blobs[1])))
+    made, chunks = gather(
+        submit("make_partitions", rows=100, partitions=2), submit("make_chunks", rows=4, columns=6, chunk=3)
+    )
+    facts, twice = gather(submit("describe_table", table=made, more=[table]), submit("double_array", array=chunks))
+    sums = gather(*(submit("sum_array", array=each) for each in (array, twice)))
+    stations = submit("sum_by_station", table=made).result()
+    items = submit("counting", upto=3).result()
+    return HandedOn(
+        list(digests), items, facts.row_count, len(stations.to_pandas()), [*sums, float(twice.to_numpy().sum())]
+    )

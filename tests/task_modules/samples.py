@@ -23,9 +23,11 @@ from dask_graphql import (
     TaskError,
     as_completed,
     cancelled,
+    gather,
     report_partial,
     report_progress,
     save_blob,
+    submit,
     task,
 )
 
@@ -68,6 +70,12 @@ async def add(a: BigInt, b: BigInt = 5) -> BigInt:
     """Adds two whole numbers, asynchronously."""
     await asyncio.sleep(0)
     return a + b
+
+
+@task
+def sum_of_sums(n: int, b: int) -> int:
+    """A parent of n children."""
+    return sum(gather(*(submit(add, a=a, b=b) for a in range(n))))
 
 
 @task

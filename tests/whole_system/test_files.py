@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from dask_graphql import AsyncClient
 from tests.system import Socket, System
 
 BLOB = "result { ... on Pieces { blobs { url sizeBytes fileId } } }"
@@ -32,6 +33,26 @@ async def test_a_file_is_an_argument_and_what_a_task_made_of_it_is_one_of_the_ne
     fields = "result { ... on Digest { sha256 sizeBytes name } }"
     result = (await system.result(submitted["submitDigestFile"]["taskId"], fields))["result"]
     assert result == {"sha256": blobs[1]["fileId"][7:], "sizeBytes": 1_000_000, "name": "piece.bin"}
+
+
+async def test_a_parent_hands_files_tables_and_arrays_on_by_reference(system: System) -> None:
+    content = os.urandom(1_000)
+    async with AsyncClient(system.url) as client:
+        table = await (await client.submit("make_table", rows=10)).result(timeout=30)
+        array = await (await client.submit("make_array", rows=2, columns=2)).result(timeout=30)
+        parent = await client.submit("hand_on", file=content, table=table, array=array)
+        got = await parent.result(timeout=60)
+        hashes = [hashlib.sha256(it).hexdigest() for it in (content, content[500:])]
+        assert [it["sha256"] for it in got["digests"]] == hashes
+        # The sums of 0 to 3, and of 0 to 23 doubled, as a child and as the parent reads them.
+        assert (got["rows"], got["stations"], got["values"]) == (110, 7, [6.0, 552.0, 552.0])
+        assert got["items"] == [0, 1, 2]
+        # A child's input is the id, and no bytes.
+        query = "query($id: ID!) { task(taskId: $id) { children { name input } } }"
+        children = (await system.ask(query, {"id": parent.task_id}))["task"]["children"]
+        inputs = {child["name"]: child["input"] for child in children}
+        assert inputs["describe_table"]["more"] == [table.file_id]
+        assert inputs["digest_file"]["file"] == f"sha256:{hashes[1]}"
 
 
 async def test_a_file_that_was_never_uploaded_is_refused_before_anything_is_submitted(system: System) -> None:

@@ -199,6 +199,47 @@ async def test_a_failed_task_raises_with_its_code_message_and_type(client: Async
     assert failed.value.code == "TIDE_TOO_LOW"
 
 
+async def test_the_children_the_parents_and_the_cost_of_a_task_are_read(client: AsyncClient) -> None:
+    handle = await client.submit("sum_of_sums", n=3, b=101)
+    assert await handle.result(timeout=30) == 306
+    children = await handle.children()
+    ids = [await client.task_id("add", a=a, b=101) for a in range(3)]
+    assert [(child.task_id, child.name, child.state) for child in children] == [(it, "add", "SUCCEEDED") for it in ids]
+    assert await handle.children(first=1) == children[:1]
+    assert [it.task_id for it in await client.task(ids[0]).parents()] == [handle.task_id]
+    assert await handle.parents() == []
+    assert await handle.cost() is None  # a fleet of this machine costs nothing
+    for ask in (AsyncHandle.children, AsyncHandle.parents, AsyncHandle.cost):
+        with pytest.raises(Refused, match="was never submitted") as refused:
+            await ask(client.task("e" * 32))
+        assert refused.value.code == "TASK_NOT_FOUND"
+
+
+async def test_a_submission_is_estimated_before_it_is_made(client: AsyncClient) -> None:
+    options = SubmitOptions(run_key="estimated")
+    before = await client.estimate("add", a=2**70, b=3, options=options)
+    task_id = await client.task_id("add", a=2**70, b=3, options=options)
+    assert (before.task_id, before.outcome, before.state) == (task_id, "NEW", None)
+    assert await (await client.submit("add", a=2**70, b=3, options=options)).result(timeout=30) == 2**70 + 3
+    after = await client.estimate("add", a=2**70, b=3, options=options)
+    assert (after.outcome, after.run_p95_seconds, after.basis) == (
+        "CACHED", 0, "Its result is kept: nothing would run.",
+    )  # fmt: skip
+    with pytest.raises(Refused, match="greater than or equal to 0") as refused:
+        await client.estimate("fibonacci", n=-1)
+    assert refused.value.code == "BAD_INPUT"
+
+
+def test_families_and_estimates_without_asyncio(sync_client: Client) -> None:
+    handle = sync_client.submit("sum_of_sums", n=2, b=102)
+    assert handle.result(timeout=30) == 205
+    [first, _] = handle.children()
+    assert [it.task_id for it in handle.children(1)] == [first.task_id]
+    assert [it.task_id for it in sync_client.task(first.task_id).parents()] == [handle.task_id]
+    assert handle.cost() is None
+    assert sync_client.estimate("sum_of_sums", n=2, b=102).outcome == "CACHED"
+
+
 async def test_a_refusal_has_the_code_and_the_message_of_the_api(client: AsyncClient) -> None:
     with pytest.raises(Refused, match="greater than or equal to 0") as refused:
         await client.submit("fibonacci", n=-1)
