@@ -51,7 +51,11 @@ SLOW_SECONDS = 5.0
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Lets the test processes begin with what takes longest, so that at the end none waits for another's long test."""
+    """Lets the test processes begin with what takes longest, so that at the end none waits for another's long test. On
+    a cluster leaves out what is marked as a test of a single server."""
+    if cluster_mode() and (left_out := [item for item in items if item.get_closest_marker("one_server")]):
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     if not hasattr(config, "workerinput"):
         return
     seconds: defaultdict[str, float] = defaultdict(float)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -39,6 +39,16 @@ class ClusterClient(redis.asyncio.RedisCluster):
     def pubsub(self, *_: Any, **options: Any) -> Any:
         """Messages reach the subscribers of every server."""
         return redis.asyncio.Redis.from_url(self._url).pubsub(**options)
+
+
+def server_of(redis_server: RedisServer | RedisCluster, key: str) -> RedisServer:
+    """The server that has a key: the only one, or of a cluster the primary of its slot."""
+    return redis_server.primary_of(key) if isinstance(redis_server, RedisCluster) else redis_server
+
+
+def servers_of(redis_server: RedisServer | RedisCluster) -> Sequence[RedisServer]:
+    """The only server, or all of a cluster."""
+    return redis_server.servers if isinstance(redis_server, RedisCluster) else [redis_server]
 
 
 class ClusterServer(RedisServer):

@@ -30,7 +30,7 @@ def slot_of_command(command: Sequence[Any]) -> int | None:
         return None
     if name in ("EVALSHA", "EVAL"):
         return slot_of(command[3]) if int(command[2]) else None
-    return slot_of(command[1])
+    return slot_of(command[1]) if len(command) > 1 else None
 
 
 class SlotMap:

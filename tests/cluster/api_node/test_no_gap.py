@@ -106,7 +106,7 @@ async def test_a_speculative_watch_is_not_used_after_the_connection_was_lost(
     await submit_with_watch(store, deliveries, task_id)
     await store.run(store.calls.start(task_id, 1, "w"))
     async with asyncio.timeout(10):
-        await store.redis.client_kill_filter(_type="pubsub")
+        await store.ask_primaries("CLIENT", "KILL", "TYPE", "pubsub")
         while deliveries.listening.is_set():
             await asyncio.sleep(0)
         await store.run(store.calls.finish(task_id, 1, b"1"))
@@ -273,7 +273,7 @@ async def test_a_lost_connection_is_opened_again_and_nothing_is_missed(
     waiting = [asyncio.ensure_future(deliveries.final_record(task_id)) for task_id in ids]
     async with asyncio.timeout(30):
         for task_id in ids:
-            await store.redis.client_kill_filter(_type="pubsub")
+            await store.ask_primaries("CLIENT", "KILL", "TYPE", "pubsub")
             await run_task(store, task_id)
         assert [record.task_id for record in await asyncio.gather(*waiting)] == ids
 

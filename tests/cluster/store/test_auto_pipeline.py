@@ -146,6 +146,7 @@ async def test_a_refused_call_fails_alone_and_a_lost_round_trip_fails_all_its_ca
     assert all(isinstance(answer, redis.ConnectionError) for answer in answers)
 
 
+@pytest.mark.one_server("its commands have the keys of one connection")
 async def test_an_error_of_one_command_does_not_shift_the_replies_of_the_others(
     redis_server: RedisServer,
 ) -> None:

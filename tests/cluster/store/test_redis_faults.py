@@ -20,16 +20,17 @@ from cluster.store.record import TaskState
 from cluster.store.refusals import refusal_code
 from cluster.store.thread_store import ThreadStore
 from tests.forwarder import Forwarder
+from tests.redis_cluster import RedisCluster, server_of
 from tests.redis_faults import FAULTS, command, fault, flush_scripts
 from tests.system import RedisServer
 
 pytestmark = pytest.mark.every_engine
 
 ID = "0" * 31 + "1"
+NO_REPLICAS_BY_HAND = pytest.mark.one_server("REPLICAOF is refused in a cluster: test_cluster_mode.py has failovers")
+MARKS = {"paused": pytest.mark.slow, "read-only": NO_REPLICAS_BY_HAND}
 # A server that loads was started anew: that costs the shared one its state, and is tested with a whole system.
-REFUSALS = [
-    pytest.param(name, marks=pytest.mark.slow) if name == "paused" else name for name in FAULTS if name != "loading"
-]
+REFUSALS = [pytest.param(name, marks=MARKS.get(name, ())) for name in FAULTS if name != "loading"]
 
 
 @pytest.fixture
@@ -58,20 +59,21 @@ async def served(work: Callable[[], Any], seconds: float = 5) -> None:
 
 @pytest.mark.parametrize("name", REFUSALS)
 async def test_a_redis_that_refuses_is_unavailable_to_every_kind_of_call_and_serves_again(
-    name: str, redis_server: RedisServer, store: Store, threads: ThreadStore
+    name: str, redis_server: RedisServer | RedisCluster, store: Store, threads: ThreadStore
 ) -> None:
     await running(store)
     await asyncio.to_thread(threads.run_once, threads.calls.progress(ID, 1, 0.5))
     delivered: asyncio.Task[Any] | None = None
     calls = store.calls
-    with fault(name, redis_server) as begun:
+    plain = f"{calls.shard_prefix(ID[0])}:plain"
+    with fault(name, server_of(redis_server, plain)) as begun:
         code = begun.code or "does not answer"
         with pytest.raises(StoreUnavailable, match=code):
             await store.run(calls.progress(ID, 1, 0.6))
         with pytest.raises(StoreUnavailable, match=code):
             await store.run_many([calls.progress(ID, 1, 0.6), calls.progress(ID, 1, 0.7)])
         with pytest.raises(StoreUnavailable, match=code):
-            await store.command("SET", f"{calls.prefix}:plain", "x")
+            await store.command("SET", plain, "x")
         if name != "paused":
             # A paused Redis executes what it received once the pause is over.
             with pytest.raises(StoreUnavailable, match=code):
@@ -81,7 +83,7 @@ async def test_a_redis_that_refuses_is_unavailable_to_every_kind_of_call_and_ser
         await asyncio.sleep(0)
     async with asyncio.timeout(30):
         assert await delivered
-    await served(lambda: store.command("SET", f"{calls.prefix}:plain", "x", "PX", 1000))
+    await served(lambda: store.command("SET", plain, "x", "PX", 1000))
     record = await store.read(ID)
     assert record is not None
     assert (record.state, record.result) == (TaskState.SUCCEEDED, b'"done"')
@@ -89,14 +91,15 @@ async def test_a_redis_that_refuses_is_unavailable_to_every_kind_of_call_and_ser
 
 
 async def test_scripts_that_redis_forgot_are_sent_again_and_none_runs_twice(
-    redis_server: RedisServer, store: Store, threads: ThreadStore
+    redis_server: RedisServer | RedisCluster, store: Store, threads: ThreadStore
 ) -> None:
     await running(store)
-    flush_scripts(redis_server)
+    server = server_of(redis_server, store.calls.record_key(ID))
+    flush_scripts(server)
     assert await store.run(store.calls.progress(ID, 1, 0.25))
-    flush_scripts(redis_server)
+    flush_scripts(server)
     # Redis knows the first script again, but not the second: only the call that did not run is sent again.
-    await store.command("SCRIPT", "LOAD", store.calls.submit(ID, "t", "1", b"{}").script.source)
+    command("SCRIPT", "LOAD", store.calls.submit(ID, "t", "1", b"{}").script.source)(server)
     other = "0" * 31 + "2"
     answers = threads.run_many([threads.calls.submit(other, "t", "1", b"{}"), threads.calls.progress(ID, 1, 0.5)])
     assert answers[0].outcome == "NEW"
@@ -130,6 +133,7 @@ async def in_step(store: Store) -> None:
             pass
 
 
+@pytest.mark.one_server("a primary and its replica behind one name; of a cluster, nodes know all names")
 async def test_connections_to_a_former_primary_are_closed_and_lead_to_the_new_one(
     pair: tuple[RedisServer, RedisServer], settings: Settings
 ) -> None:

@@ -15,6 +15,8 @@ from redis.exceptions import ResponseError
 from cluster.store import redis_internals
 from tests.system import RedisServer
 
+pytestmark = pytest.mark.one_server("about single connections of redis-py, which the client of a cluster has too")
+
 COMMANDS = [("SET", "canary", b"\x00\xff"), ("GET", "canary"), ("INCRBY", "canary", 1), ("PING",)]
 
 

@@ -7,6 +7,7 @@ import uuid
 from typing import Any
 
 import pytest
+import redis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -16,6 +17,7 @@ from cluster.settings import Settings
 from cluster.store.record import TaskState
 from cluster.store.thread_store import ThreadStore
 from cluster.task_types.retry_policy import Retries
+from tests.redis_cluster import RedisCluster, server_of
 from tests.system import RedisServer
 from tests.thoroughness import examples
 
@@ -27,12 +29,13 @@ ATTEMPTS = st.integers(-2, 0)
 """Which attempt acts, counted back from the newest: two old ones and the newest."""
 
 
-def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
+def make_machine(server: RedisServer | RedisCluster) -> type[RuleBasedStateMachine]:
     class Machine(RuleBasedStateMachine):
         def __init__(self) -> None:
             super().__init__()
             self.store = ThreadStore(Settings(redis_url=server.url, key_prefix=f"m{uuid.uuid4().hex[:8]}"))
             self.calls = self.store.calls
+            self.redis = redis.Redis(port=server_of(server, self.calls.record_key(ID)).port)
             self.state: str | None = None
             self.attempt = 0
             self.dispatched = 0
@@ -168,7 +171,7 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
         @rule()
         def expire(self) -> None:
             """Its time to live is over, but Redis has not deleted the key yet."""
-            self.store.redis.hset(self.calls.record_key(ID), "expires_at", "1")
+            self.redis.hset(self.calls.record_key(ID), "expires_at", "1")
             self.state = None
             self.raised = False
             self.attempt = self.dispatched = self.seq = 0
@@ -187,14 +190,14 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
             assert reply.record.state == self.state
             assert reply.done == (self.state in FINAL)
             if reply.done:
-                left: Any = self.store.redis.keys(f"{self.calls.prefix}:*")
+                left: Any = self.redis.keys(f"{self.calls.prefix}:*")
                 assert all(b":ends:" in key for key in left), "only what the statistics have counted stays"
                 self.state = None
                 self.raised = False
                 self.attempt = self.dispatched = self.seq = 0
 
         def read(self) -> dict[str, str]:
-            raw: Any = self.store.redis.hgetall(self.calls.record_key(ID))
+            raw: Any = self.redis.hgetall(self.calls.record_key(ID))
             return {"progress": "", **{key.decode(): value.decode(errors="replace") for key, value in raw.items()}}
 
         @invariant()
@@ -209,7 +212,7 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
 
         @invariant()
         def the_open_index_holds_exactly_the_open_tasks(self) -> None:
-            score = self.store.redis.zscore(f"{self.calls.shard(ID)}:open", ID)
+            score = self.redis.zscore(f"{self.calls.shard(ID)}:open", ID)
             assert (score is not None) == (self.state in ("QUEUED", "RUNNING"))
 
         @invariant()
@@ -218,25 +221,26 @@ def make_machine(server: RedisServer) -> type[RuleBasedStateMachine]:
                 return  # what has expired keeps its places until it is pruned or submitted again
             for name in (None, "t"):
                 for state in TaskState:
-                    score = self.store.redis.zscore(self.calls.index_key(ID[0], state, name), ID)
+                    score = self.redis.zscore(self.calls.index_key(ID[0], state, name), ID)
                     assert (score is not None) == (self.state == state)
 
         @invariant()
         def a_record_has_what_its_attempt_made_and_a_time_to_live_once_it_ended(self) -> None:
             if self.state is not None:
-                assert self.store.redis.hget(self.calls.record_key(ID), "result") == self.result
+                assert self.redis.hget(self.calls.record_key(ID), "result") == self.result
             if self.state is not None:
-                ttl: Any = self.store.redis.ttl(self.calls.record_key(ID))
+                ttl: Any = self.redis.ttl(self.calls.record_key(ID))
                 assert (ttl > 0) == (self.state in FINAL)
 
         def teardown(self) -> None:
             self.store.close()
+            self.redis.close()
 
     return Machine
 
 
 @pytest.mark.hypothesis
-def test_any_interleaving_keeps_the_record_right(redis_server: RedisServer) -> None:
+def test_any_interleaving_keeps_the_record_right(redis_server: RedisServer | RedisCluster) -> None:
     machine = make_machine(redis_server)
     run_state_machine_as_test(
         # A function, not the class itself: CPython 3.11 may fail to parse a class's source at this depth of calls.

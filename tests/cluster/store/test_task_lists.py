@@ -96,7 +96,7 @@ async def test_all_pages_together_are_the_list_whatever_its_times(
     monkeypatch.setattr(record_queries, "MIN_READ", least)
     store = Store(settings)
     key = store.calls.index_key
-    await store.command("FLUSHALL")
+    await store.redis.flushall()
     ids = [f"{i % 16:x}{i:031x}" for i in range(len(times))]
     for task_id, at in zip(ids, times, strict=True):
         await store.command("ZADD", key(task_id[0], None, None), at, task_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -16,6 +16,9 @@ from cluster.store.record import TaskState
 from cluster.store.thread_store import ThreadStore
 from cluster.store.worker_acl import worker_rules
 from cluster.task_types.retry_policy import Retries
+from tests.redis_cluster import RedisCluster, servers_of
+from tests.redis_faults import command
+from tests.system import RedisServer
 
 pytestmark = pytest.mark.every_engine
 
@@ -24,12 +27,14 @@ READ_ANY_HASH = "return redis.call('HGETALL', KEYS[1])"
 
 
 @pytest.fixture
-async def worker(settings: Settings, store: Store) -> AsyncIterator[Settings]:
-    """The settings of a worker that has a user of its own."""
+def worker(settings: Settings, redis_server: RedisServer | RedisCluster) -> Iterator[Settings]:
+    """The settings of a worker that has a user of its own, on every server."""
     name = f"worker-{uuid.uuid4().hex[:8]}"
-    await store.command("ACL", "SETUSER", name, "on", ">secret", *worker_rules(settings.key_prefix))
+    for server in servers_of(redis_server):
+        command("ACL", "SETUSER", name, "on", ">secret", *worker_rules(settings.key_prefix))(server)
     yield replace(settings, redis_url=settings.redis_url.replace("://", f"://{name}:secret@"))
-    await store.command("ACL", "DELUSER", name)
+    for server in servers_of(redis_server):
+        command("ACL", "DELUSER", name)(server)
 
 
 @pytest.fixture
@@ -94,7 +99,7 @@ async def test_it_is_refused_keys_of_the_api_leases_other_commands_and_other_scr
         ("CLIENT", "KILL", "TYPE", "normal"), ("SCRIPT", "FLUSH"), ("SAVE",), ("REPLICAOF", "127.0.0.1", "1"),
         ("MIGRATE", "127.0.0.1", "1", "k", "0", "1"), ("PUBLISH", "elsewhere", "x"), ("INFO",),
     ]  # fmt: skip
-    for command in refused:
+    for words in refused:
         with pytest.raises(redis.ResponseError, match=r"(?i)permission|can't run this command"):
-            threads.redis.execute_command(*command)  # type: ignore[no-untyped-call]
+            threads.redis.execute_command(*words)  # type: ignore[no-untyped-call]
     assert await store.redis.hgetall(calls.api_keys_key) == {b"id": b"hash"}
