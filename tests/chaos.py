@@ -470,7 +470,7 @@ class ClusterChaos(Chaos):
     def __init__(self, folder: Path, seed: int, engine: Path | None = None) -> None:
         super().__init__(folder, seed, engine)
         (folder / "cluster").mkdir()
-        self.cluster = RedisCluster(folder / "cluster", binary=engine, replicas=True)
+        self.cluster = RedisCluster(folder / "cluster", binary=engine, replicas=True, node_timeout_seconds=1)
 
     async def start_redis(self) -> None:
         await asyncio.to_thread(self.cluster.start, sync="always")

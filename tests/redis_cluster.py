@@ -17,8 +17,6 @@ from cluster.store.slots import SLOTS, slot_of
 from tests.system import RedisServer
 
 PRIMARIES: Final = 3
-NODE_TIMEOUT_MILLISECONDS: Final = 1_000
-"""After this time without an answer the others take a server for dead (`cluster-node-timeout`)."""
 BUS: Final = 10_000
 """The servers talk to each other on their port plus this."""
 WAIT_SECONDS: Final = 30.0
@@ -52,18 +50,23 @@ def servers_of(redis_server: RedisServer | RedisCluster) -> Sequence[RedisServer
 
 
 class ClusterServer(RedisServer):
-    """One server of a cluster."""
+    """One server of a cluster.
 
-    def __init__(self, folder: Path, *, binary: Path | None = None) -> None:
+    Args:
+        node_timeout_seconds: as of the cluster.
+    """
+
+    def __init__(self, folder: Path, *, binary: Path | None = None, node_timeout_seconds: float) -> None:
         folder.mkdir()
         super().__init__(folder, binary=binary)
+        self._node_timeout = str(round(node_timeout_seconds * 1000))
         self.port = free_port_with_bus()
         self.url = f"redis://127.0.0.1:{self.port}/0"
 
     def launch(self, *options: str) -> None:
         super().launch(
             *("--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"),
-            *("--cluster-node-timeout", str(NODE_TIMEOUT_MILLISECONDS), "--cluster-announce-ip", "127.0.0.1"),
+            *("--cluster-node-timeout", self._node_timeout, "--cluster-announce-ip", "127.0.0.1"),
             # A replica that was just started may stand for election at once.
             *("--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0"),
             *options,
@@ -88,12 +91,19 @@ class RedisCluster:
 
     Args:
         replicas: a replica of each, which can take over.
+        node_timeout_seconds: after this time without an answer the others take a server for dead
+            (`cluster-node-timeout`): short where a test waits for that, else long enough for a busy machine.
     """
 
-    def __init__(self, folder: Path, *, binary: Path | None = None, replicas: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, binary: Path | None = None, replicas: bool = False, node_timeout_seconds: float = 10.0
+    ) -> None:
         self._formed = False
         count = 2 * PRIMARIES if replicas else PRIMARIES
-        self.servers = [ClusterServer(folder / f"server{i}", binary=binary) for i in range(count)]
+        self.servers = [
+            ClusterServer(folder / f"server{i}", binary=binary, node_timeout_seconds=node_timeout_seconds)
+            for i in range(count)
+        ]
 
     @property
     def url(self) -> str:

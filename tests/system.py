@@ -116,7 +116,7 @@ def _redis(folder: Path, binary: Path | None) -> RedisServer:
     from tests.redis_cluster import RedisCluster  # which needs this module
 
     # It can do what tests of a whole system ask of a single one.
-    return RedisCluster(folder, binary=binary, replicas=True)  # type: ignore[return-value]
+    return RedisCluster(folder, binary=binary)  # type: ignore[return-value]
 
 
 class System:

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
-    cluster = RedisCluster(tmp_path_factory.mktemp("cluster"), replicas=True)
+    cluster = RedisCluster(tmp_path_factory.mktemp("cluster"), replicas=True, node_timeout_seconds=1)
     cluster.start(sync="no")
     yield cluster
     cluster.stop()
