@@ -95,6 +95,25 @@ def family_leaves(group: str, n: int) -> str:
     return submit(family_part, group=group, n=n).task_id
 
 
+@task(timeout_seconds=20)
+def family_hurried(group: str, n: int) -> list[str]:
+    """A parent with a time limit, whose children have none, a longer one and a shorter one to begin in."""
+    children = ["family_part", "family_patient", "family_prompt"]
+    return [submit(name, group=group, n=n).task_id for name in children]
+
+
+@task(start_before=3600)
+def family_patient(group: str, n: int) -> int:
+    """A child that would wait for an hour."""
+    return n
+
+
+@task(start_before=5)
+def family_prompt(group: str, n: int) -> int:
+    """A child that is of no use after five seconds."""
+    return n
+
+
 @task
 def family_counted(folder: str, n: int) -> int:
     """Leaves a trace of its run, as its children do, for the chaos rig: all take a while."""

@@ -343,7 +343,9 @@ async def test_a_worker_of_an_older_revision_that_does_not_end_its_tasks_is_stop
     assert [worker["draining"] for worker in workers] == [True, False]
     assert fleet.stopped == []
     reasons = [decision["reason"] for decision in controller._decisions]
-    assert "Draining 1 worker: workers of an older revision get no more tasks, and go when theirs have ended." in reasons
+    assert (
+        "Draining 1 worker: workers of an older revision get no more tasks, and go when theirs have ended." in reasons
+    )
     controller._draining["a"] -= controller.settings.update_drain_seconds
     await controller.reconcile()
     await controller.reconcile()

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from cluster.attempt_errors import worker_lost
+from cluster.api_node.account_usage import RECORD_BYTES
+from cluster.attempt_errors import error, worker_lost
 from cluster.settings import Settings
 from cluster.store.actor import Actor
 from cluster.store.child_calls import submitter_name
@@ -20,6 +21,8 @@ from cluster.worker.executor import Executor
 
 MODULE = "tests.task_modules.families"
 SALT = "pepper"
+OPEN_TASK = 2**42
+"""An open task in the counter of an account; the rest are bytes."""
 
 
 class Bench:
@@ -68,12 +71,30 @@ def test_a_child_inherits_all_but_its_input(bench: Bench) -> None:
     assert (found.tenant, found.account, found.trace) == ("acme", "acme", "00-a-b-01")
     name = submitter_name(parent.task_id, ended.submitted_at)
     assert found.submitted_by == f"{name} acme task {parent.task_id}"
+    # It counts against the account of its parent, which has ended.
+    [used] = bench.store.run_commands([("HGET", bench.calls.usage_key(child.task_id[0]), "acme")])
+    in_shard = [it for it in (parent, child) if it.task_id[0] == child.task_id[0]]
+    assert divmod(int(used), OPEN_TASK)[0] == 1
+    assert divmod(int(used), OPEN_TASK)[1] >= len(in_shard) * RECORD_BYTES
     # Nothing was dispatched: the recoverer does that.
     [due] = bench.store.run(bench.calls.claim_due(child.task_id[0], 10))[1]
     assert (due.task_id, due.action) == (child.task_id, "dispatch")
 
 
-def test_an_end_without_success_lets_the_children_be_withdrawn_and_a_retry_does_not(bench: Bench) -> None:
+def test_a_child_must_start_before_its_parents_time_limit_and_its_own(bench: Bench) -> None:
+    parent = bench.bind("family_hurried", group="hurried", n=1)
+    bench.submit(parent)
+    assert bench.run(parent).state is TaskState.SUCCEEDED
+    began = bench.record(parent).started_at
+    assert began is not None
+    for name, seconds in (("family_part", 20), ("family_patient", 20), ("family_prompt", 5)):
+        child = bench.bind(name, group="hurried", n=1)
+        [found] = bench.store.run_commands([("HGET", bench.calls.record_key(child.task_id), "start_before")])
+        assert 0 < int(found) - began <= seconds * 1000 + bench.record(child).submitted_at - began
+
+
+@pytest.mark.parametrize("how", ["cancelled", "timed out"])
+def test_an_end_without_success_lets_the_children_be_withdrawn_and_a_retry_does_not(bench: Bench, how: str) -> None:
     calls = bench.calls
     parent = bench.bind("family_leaves", group="left", n=1)
     digit = parent.task_id[0]
@@ -85,7 +106,11 @@ def test_an_end_without_success_lets_the_children_be_withdrawn_and_a_retry_does_
         if not ends:
             assert bench.store.run(calls.mark_lost(parent.task_id, attempt, "none", worker_lost(None))) == "QUEUED"
             assert bench.store.run(calls.claim_unwanted(digit, 10)) == []
-    bench.store.run(calls.cancel(parent.task_id))
+    if how == "cancelled":
+        bench.store.run(calls.cancel(parent.task_id))
+    else:
+        timeout = error("TIMEOUT", "it took too long")
+        assert bench.store.run(calls.fail(parent.task_id, attempt, timeout)) == "FAILED"
     [run] = bench.store.run(calls.claim_unwanted(digit, 10))
     assert (run.task_id, run.children) == (parent.task_id, ("f" * 32, "e" * 32))
     assert bench.store.run(calls.claim_unwanted(digit, 10)) == []
