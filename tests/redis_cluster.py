@@ -14,12 +14,15 @@ import redis
 import redis.asyncio
 
 from cluster.store.slots import SLOTS, slot_of
+from tests.aws.certificates import Authority
 from tests.system import RedisServer
 
 PRIMARIES: Final = 3
 BUS: Final = 10_000
 """The servers talk to each other on their port plus this."""
 WAIT_SECONDS: Final = 30.0
+TLS_NAME: Final = "localhost"
+"""The name of all servers in their certificate."""
 
 
 class ClusterClient(redis.asyncio.RedisCluster):
@@ -54,14 +57,33 @@ class ClusterServer(RedisServer):
 
     Args:
         node_timeout_seconds: as of the cluster.
+        authority: as of the cluster.
     """
 
-    def __init__(self, folder: Path, *, binary: Path | None = None, node_timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        binary: Path | None = None,
+        node_timeout_seconds: float,
+        authority: Authority | None = None,
+    ) -> None:
         folder.mkdir()
         super().__init__(folder, binary=binary)
         self._node_timeout = str(round(node_timeout_seconds * 1000))
-        self.port = free_port_with_bus()
+        self.port = self.announced_port = free_port_with_bus()
         self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._tls: tuple[str, ...] = ()
+        if authority is not None:
+            self.announced_port = free_port_with_bus()
+            self.url = f"rediss://{TLS_NAME}:{self.announced_port}/0?ssl_ca_certs={authority.certificate}"
+            certificate, key = authority.issue(TLS_NAME)
+            self._tls = (
+                *("--tls-port", str(self.announced_port), "--tls-cluster", "yes", "--tls-replication", "yes"),
+                *("--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-auth-clients", "no"),
+                *("--tls-ca-cert-file", str(authority.certificate), "--cluster-announce-hostname", TLS_NAME),
+                *("--cluster-preferred-endpoint-type", "hostname"),
+            )
 
     def launch(self, *options: str) -> None:
         super().launch(
@@ -69,6 +91,7 @@ class ClusterServer(RedisServer):
             *("--cluster-node-timeout", self._node_timeout, "--cluster-announce-ip", "127.0.0.1"),
             # A replica that was just started may stand for election at once.
             *("--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0"),
+            *self._tls,
             *options,
         )
 
@@ -93,15 +116,25 @@ class RedisCluster:
         replicas: a replica of each, which can take over.
         node_timeout_seconds: after this time without an answer the others take a server for dead
             (`cluster-node-timeout`): short where a test waits for that, else long enough for a busy machine.
+        authority: of the servers' certificates. They use TLS among themselves and announce their name, which clients
+            check; tests look into them without TLS. Needs a Redis 7 that is built with TLS.
     """
 
     def __init__(
-        self, folder: Path, *, binary: Path | None = None, replicas: bool = False, node_timeout_seconds: float = 10.0
+        self,
+        folder: Path,
+        *,
+        binary: Path | None = None,
+        replicas: bool = False,
+        node_timeout_seconds: float = 10.0,
+        authority: Authority | None = None,
     ) -> None:
         self._formed = False
         count = 2 * PRIMARIES if replicas else PRIMARIES
         self.servers = [
-            ClusterServer(folder / f"server{i}", binary=binary, node_timeout_seconds=node_timeout_seconds)
+            ClusterServer(
+                folder / f"server{i}", binary=binary, node_timeout_seconds=node_timeout_seconds, authority=authority
+            )
             for i in range(count)
         ]
 
@@ -134,7 +167,7 @@ class RedisCluster:
             # Different from the start, or the servers argue about it for a while.
             server.ask("CLUSTER", "SET-CONFIG-EPOCH", i + 1)
         for server in self.servers[1:]:
-            self.servers[0].ask("CLUSTER", "MEET", "127.0.0.1", server.port)
+            self.servers[0].ask("CLUSTER", "MEET", "127.0.0.1", server.announced_port)
         self.until(lambda: all(self._knows(server) >= len(self.servers) for server in self.servers))
         for primary, replica in zip(primaries, replicas, strict=False):
             replica.ask("CLUSTER", "REPLICATE", primary.node_id)
@@ -165,9 +198,17 @@ class RedisCluster:
         return next(server for server in self.servers if server.port in found)
 
     def replica_of(self, primary: ClusterServer) -> ClusterServer:
-        lines = _text(primary.ask("CLUSTER", "REPLICAS", primary.node_id), "\n").splitlines()
-        ports = {int(line.split()[1].partition("@")[0].rpartition(":")[2]) for line in lines}
-        return next(server for server in self.servers if server.port in ports)
+        found: list[ClusterServer] = []
+
+        def known() -> bool:
+            # The primary hears of it some time after it began.
+            lines = _text(primary.ask("CLUSTER", "REPLICAS", primary.node_id), "\n").splitlines()
+            ports = {int(line.split()[1].partition("@")[0].rpartition(":")[2]) for line in lines}
+            found[:] = [server for server in self.servers if {server.port, server.announced_port} & ports]
+            return bool(found)
+
+        self.until(known)
+        return found[0]
 
     def fail_over(self, primary: ClusterServer) -> None:
         """Makes the replica of a primary the new one, without a loss; returns when all know."""
