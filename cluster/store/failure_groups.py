@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from cluster.store.async_store import Store
+from cluster.store.failure_key import failure_of
 from cluster.store.record import Record, TaskState
 from cluster.store.task_filter import TaskFilter
 from cluster.store.task_search import CHUNK, SCANNED_BYTES, SCANNED_TASKS, searched_records
 
 EXAMPLES: Final = 5
 """Task ids that a group names."""
-MAX_MESSAGE: Final = 500
-"""Characters of a group's message."""
-NUMBERS: Final = re.compile(r"0x[0-9a-fA-F]+|\b[0-9a-f]{12,}\b|\d+")
-"""What differs between messages of one failure: numbers, addresses, ids."""
 
 
 @dataclass(slots=True)
@@ -25,12 +21,14 @@ class FailureGroup:
     """Failed tasks of one task type, with one code and one message, but for the numbers in it.
 
     Attributes:
+        key: of the group, for `TaskFilter.failure_group`; the same on every node.
         error_type: the class of the exception; None if there was none.
         message: the first line of the newest one's.
         task_ids: the newest ones, the latest submitted first.
         newest_at: when the newest one ended, milliseconds since 1970.
     """
 
+    key: str
     name: str
     code: str
     error_type: str | None
@@ -44,17 +42,17 @@ def group_failures(records: Iterable[Record]) -> list[FailureGroup]:
     """Groups failed tasks, the largest group first.
 
     Args:
-        records: the latest submitted first.
+        records: the latest submitted first; those that have not failed are left out.
     """
-    groups: dict[tuple[object, ...], FailureGroup] = {}
+    groups: dict[str, FailureGroup] = {}
     for record in records:
-        error = record.error_fields() or {}
-        code, error_type = str(error.get("code", "")), error.get("type")
-        message = next(iter(str(error.get("message", "")).splitlines()), "")[:MAX_MESSAGE]
+        failure = failure_of(record)
+        if failure is None:
+            continue
         ended_at = record.finished_at or 0
         group = groups.setdefault(
-            (record.name, code, error_type, NUMBERS.sub("#", message)),
-            FailureGroup(record.name, code, error_type, message, ended_at),
+            failure.key,
+            FailureGroup(failure.key, failure.name, failure.code, failure.error_type, failure.message, ended_at),
         )
         group.count += 1
         group.newest_at = max(group.newest_at, ended_at)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from cluster.store.actor import Actor
+from cluster.store.failure_key import failure_of
 from cluster.store.record import Record, TaskState
 
 T = TypeVar("T")
@@ -42,6 +43,7 @@ class TaskFilter:
         worker: the name of the worker of its newest attempt.
         finished_since, finished_until: it ended at or after the first and before the second, milliseconds since 1970; a
             task that has not ended does not match.
+        failure_group: it has failed, and this is the key of its group (failure_groups.py).
     """
 
     states: frozenset[TaskState] | None = None
@@ -60,6 +62,7 @@ class TaskFilter:
     worker: str | None = None
     finished_since: int | None = None
     finished_until: int | None = None
+    failure_group: str | None = None
 
     def matches(self, record: Record, may_know: Callable[[Actor], bool] = anybody) -> bool:
         """Whether a task meets the conditions.
@@ -81,6 +84,7 @@ class TaskFilter:
             and (self.submitted_by is None or _is_by(record, self.submitted_by, may_know))
             and (self.error_code is None or _error_code(record) == self.error_code)
             and (self.error_codes is None or _error_code(record) in self.error_codes)
+            and (self.failure_group is None or _is_failure(record, self.failure_group))
             and (self.text is None or _contains(record, self.text.casefold()))
         )
 
@@ -115,7 +119,7 @@ class TaskFilter:
         """This filter without what a change of a task does not tell, but its record does."""
         return replace(
             self, error_code=None, error_codes=None, text=None, worker=None, min_run_seconds=None, max_run_seconds=None,
-            finished_since=None, finished_until=None,
+            finished_since=None, finished_until=None, failure_group=None,
         )  # fmt: skip
 
     def spans(self, submitted_at: int) -> bool:
@@ -150,6 +154,11 @@ EVERYTHING: Final = TaskFilter()
 
 def _error_code(record: Record) -> object:
     return (record.error_fields() or {}).get("code")
+
+
+def _is_failure(record: Record, key: str) -> bool:
+    failure = failure_of(record)
+    return failure is not None and failure.key == key
 
 
 def _is_by(record: Record, who: str, may_know: Callable[[Actor], bool]) -> bool:

@@ -51,6 +51,9 @@ def filter_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--type", "names", multiple=True, help="Of this task type."),
         click.option("--tag", "tags", multiple=True, help="With this tag."),
         click.option("--error", "error_codes", multiple=True, metavar="CODE", help="With an error of this code."),
+        click.option(
+            "--failure", "failure_group", metavar="KEY", help="Failed as those of a group: a key of `tasks failures`."
+        ),
         click.option("--worker", help="Whose latest attempt ran on this worker."),
         click.option("--by", "submitted_by", help="Submitted by this caller."),
         click.option("--text", help="With this text in id, type, input, tags or error."),

@@ -223,7 +223,8 @@ class AsyncClient:
         Args:
             where: the fields of the api's `TaskFilter`: `states`, `names`, `tag`, `tags`, `error_code`, `error_codes`,
                 `submitted_by`, `submitted_after` and `submitted_before` (as `datetime`), `text`, `ids`,
-                `min_run_seconds`, `max_run_seconds`, `worker`, `finished_after`, `finished_before`. None for all tasks.
+                `min_run_seconds`, `max_run_seconds`, `worker`, `finished_after`, `finished_before`,
+                `failure_group`. None for all tasks.
             after: continue after the change with this `cursor`.
 
         Raises:

@@ -20,7 +20,7 @@ Where: TypeAlias = Mapping[str, Any]
 """The fields of the api's `TaskFilter`, by their names in Python or in GraphQL."""
 
 FAILURES: Final = """query($where: TaskFilter, $first: Int) {
-  failures(where: $where, first: $first) { name code type message count taskIds newestAt } }"""
+  failures(where: $where, first: $first) { key name code type message count taskIds newestAt } }"""
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,7 @@ class FailureGroup:
     """Failed tasks of one task type with the same code and the same message, but for the numbers in it.
 
     Attributes:
+        key: of the group: `{"failure_group": key}` is the filter that means its tasks, such as for `retry_tasks`.
         name: of the task type.
         type: the class of the exception; None if there was none.
         message: the first line of that of the newest one.
@@ -83,6 +84,7 @@ class FailureGroup:
         newest_at: when the last one failed, in UTC.
     """
 
+    key: str
     name: str
     code: str
     type: str | None
@@ -117,7 +119,8 @@ async def read_failures(http: HttpTransport, where: Where | None, first: int) ->
     data = await http.execute(FAILURES, {"where": None if where is None else to_filter(where), "first": first})
     return [
         FailureGroup(
-            each["name"], each["code"], each["type"], each["message"], each["count"], tuple(each["taskIds"]),
+            each["key"], each["name"], each["code"], each["type"], each["message"], each["count"],
+            tuple(each["taskIds"]),
             None if each["newestAt"] is None else datetime.datetime.fromisoformat(each["newestAt"]),
         )
         for each in data["failures"]

@@ -96,11 +96,11 @@ async def print_failures(url: str, token: str | None, where: Mapping[str, Any], 
 
 def render(groups: list[FailureGroup]) -> Table:
     """The table of failed tasks."""
-    table = Table("tasks", "task", "code", "error", "last (UTC)", "newest id")
+    table = Table("tasks", "task", "code", "error", "last (UTC)", "key")
     for group in groups:
         kind = f"{group.type}: " if group.type else ""
         table.add_row(
             str(group.count), group.name, group.code, kind + group.message,
-            "" if group.newest_at is None else f"{group.newest_at:%Y-%m-%d %H:%M:%S}", next(iter(group.task_ids), ""),
+            "" if group.newest_at is None else f"{group.newest_at:%Y-%m-%d %H:%M:%S}", group.key,
         )  # fmt: skip
     return table

@@ -20,6 +20,9 @@ from graphql_api.schema.times import to_datetime
     description="Failed tasks of one task type with the same code and the same message, but for the numbers in it.",
 )
 class FailureGroupType:
+    key: str = strawberry.field(
+        description="Of the group, for `TaskFilter.failureGroup`: to list these tasks, or to retry all of them."
+    )
     name: str = strawberry.field(description="Name of the task type.")
     code: str = strawberry.field(description="As in `error { code }`.")
     type: str | None = strawberry.field(description="The class of the exception; null if there was none.")
@@ -31,7 +34,8 @@ class FailureGroupType:
     @classmethod
     def of(cls, group: FailureGroup) -> "FailureGroupType":
         return cls(
-            name=group.name, code=group.code, type=group.error_type, message=group.message, count=group.count,
+            key=group.key, name=group.name, code=group.code, type=group.error_type, message=group.message,
+            count=group.count,
             task_ids=[strawberry.ID(task_id) for task_id in group.task_ids], newest_at=to_datetime(group.newest_at),
         )  # fmt: skip
 

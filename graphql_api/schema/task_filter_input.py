@@ -10,6 +10,7 @@ import strawberry
 
 import graphql_api.schema.enums  # noqa: F401 - gives the enum TaskState its description
 from cluster.errors import BadInput
+from cluster.store.failure_key import KEY
 from cluster.store.record import Record, TaskState
 from cluster.store.task_filter import MAX_LISTS, TaskFilter
 from cluster.task_types.declaration import check_name
@@ -82,6 +83,9 @@ class TaskFilterInput:
     finished_before: datetime.datetime | None = strawberry.field(
         default=strawberry.UNSET, description="Ended before this time."
     )
+    failure_group: str | None = strawberry.field(
+        default=strawberry.UNSET, description="Failed, and is of the group with this `key` (the query `failures`)."
+    )
 
 
 def to_task_filter(where: TaskFilterInput | None, place: str = "where") -> TaskFilter:
@@ -120,6 +124,7 @@ def to_task_filter(where: TaskFilterInput | None, place: str = "where") -> TaskF
         worker=_text(where.worker, f"{place}.worker"),
         finished_since=to_milliseconds(where.finished_after or None, f"{place}.finishedAfter"),
         finished_until=to_milliseconds(where.finished_before or None, f"{place}.finishedBefore"),
+        failure_group=_failure_group(where.failure_group, f"{place}.failureGroup"),
     )
 
 
@@ -146,6 +151,20 @@ def _text(value: str | None, argument: str) -> str | None:
             limit=MAX_TEXT_LENGTH,
         )
     return text
+
+
+def _failure_group(value: str | None, argument: str) -> str | None:
+    """The key of a group of failures.
+
+    Raises:
+        BadInput: it is none.
+    """
+    key: str | None = given(value)
+    if key is not None and not KEY.fullmatch(key):
+        raise BadInput(
+            f"{argument} is 16 hex digits, the `key` of a group of `failures`, not {key[:60]!r}", argument=argument
+        )
+    return key
 
 
 def _ids(values: list[strawberry.ID] | None, argument: str) -> frozenset[str] | None:

@@ -17,7 +17,7 @@ from tests.system import TASKS, System
 
 MODULES: Final = (
     TASKS, "examples.mandelbrot",
-    *(f"tests.task_modules.{name}" for name in ("odd", "pictures", "files", "frames")),
+    *(f"tests.task_modules.{name}" for name in ("odd", "pictures", "files", "frames", "families")),
 )  # fmt: skip
 
 expect.set_options(timeout=PATIENCE_MILLISECONDS)

@@ -60,7 +60,7 @@ async def checked(page: Page, what: str) -> list[str]:
 async def test_no_page_has_anything_that_axe_finds_or_scrolls_sideways(windows: Windows, pages_system: System) -> None:
     await asyncio.to_thread(environment)
     calls = ("submitMakeTable(rows: 120)", "submitMakeGrid(shape: [3, 4, 5])", "submitCounting(upto: 120)",
-             'submitFailing(message: "for axe")')  # fmt: skip
+             'submitFailing(message: "for axe")', 'submitFamilyNested(group: "axe", depth: 2)')  # fmt: skip
     tasks = []
     for call in calls:
         submitted = await pages_system.ask(f"mutation {{ task: {call} {{ taskId }} }}")

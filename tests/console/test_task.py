@@ -142,6 +142,33 @@ async def test_the_timeline_shows_every_attempt(windows: Windows) -> None:
         )
 
 
+async def test_the_family_of_a_task_is_a_tree_that_changes_as_its_children_do(
+    windows: Windows, pages_system: System, tmp_path: Path
+) -> None:
+    submitted = await pages_system.ask(
+        "mutation($folder: String!) { submitFamilyGated(folder: $folder, numbers: [1, 2]) { taskId } }",
+        {"folder": str(tmp_path)},
+    )
+    parent = submitted["submitFamilyGated"]["taskId"]
+    async with windows.open(f"/#/tasks/{parent}", viewport=PHONE, color_scheme="dark", reduced_motion="reduce") as page:
+        family, line = page.get_by_role("region", name="Family"), page.get_by_role("region", name="Timeline")
+        await expect(family.get_by_role("heading", level=3)).to_have_text(re.compile("^3 children: 1 running, "))
+        # What differs tells them apart.
+        await expect(line.get_by_role("link", name="gated n: 1", exact=True)).to_be_visible()
+        for number in (1, 2):
+            (tmp_path / f"gate-{number}").touch()
+        await expect(family.get_by_role("heading", level=3)).to_have_text("3 children: 3 succeeded")
+        await see_state(page, "SUCCEEDED")
+        await page.get_by_role("button", name=re.compile("^The 1 child of family_nested")).click()
+        below = family.get_by_role("list").get_by_role("list")
+        await expect(below.get_by_role("listitem")).to_contain_text([re.compile("Succeeded.*depth: 1")])
+        assert not await page.evaluate("document.documentElement.scrollWidth > innerWidth")
+        await below.get_by_role("link").click()
+        await family.get_by_role("link", name="family_nested").first.click()
+        await family.get_by_role("link", name="family_gated").click()
+        await page.wait_for_url(re.compile(parent))
+
+
 async def test_two_windows_on_two_nodes_see_one_task(windows: Windows, pages_system: System, tmp_path: Path) -> None:
     async with (
         windows.open("/#/types/gated") as first,

@@ -157,6 +157,8 @@ async def test_many_tasks_are_counted_asked_for_and_done(settings: Settings, sto
             assert (group["code"], group["count"], len(group["task_ids"])) == ("NO_MONEY", 3, 3)
             assert "NO_MONEY" in (await run("failures")).stdout
 
+            dry = await run("retry", "--failure", group["key"], "--dry-run")
+            assert (dry.exit_code, json.loads(dry.stdout)["done"]) == (0, 3)
             dry = await run("retry", *chosen, "--dry-run")
             assert (dry.exit_code, json.loads(dry.stdout)["done"]) == (0, 3)
             declined = await run("retry", *chosen, given="n\n")

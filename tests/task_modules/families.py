@@ -115,6 +115,13 @@ def family_prompt(group: str, n: int) -> int:
 
 
 @task
+def family_gated(folder: str, numbers: list[int]) -> int:
+    """A parent of children that a test holds up, and of one whose own child it is."""
+    held = [submit("gated", folder=folder, n=n) for n in numbers]
+    return sum(gather(*held, submit(family_nested, group=folder, depth=2)))
+
+
+@task
 def family_counted(folder: str, n: int) -> int:
     """Leaves a trace of its run, as its children do, for the chaos rig: all take a while."""
     with (Path(folder) / f"runs-{n}").open("ab", buffering=0) as file:

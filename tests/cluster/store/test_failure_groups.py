@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import orjson
 import pytest
 
@@ -9,7 +11,8 @@ from cluster.attempt_errors import error
 from cluster.store import failure_groups
 from cluster.store.async_store import Store
 from cluster.store.failure_groups import group_failures, read_failures
-from cluster.store.record import FIELDS, Record, parse_record
+from cluster.store.failure_key import Failure, failure_of
+from cluster.store.record import FIELDS, Record, TaskState, parse_record
 from cluster.store.task_filter import EVERYTHING, TaskFilter
 
 
@@ -38,6 +41,15 @@ def test_messages_that_differ_by_numbers_are_one_failure_and_others_are_not() ->
     )  # fmt: skip
     assert {len(group.message) for group in groups[3:]} == {10, 500, 0}
     assert group_failures([]) == []
+    for group in groups:
+        wanted = TaskFilter(failure_group=group.key)
+        assert sum(map(wanted.matches, records)) == group.count
+
+
+def test_a_key_is_the_same_in_every_release() -> None:
+    # Python and the console keep it in commands and links.
+    assert Failure("etl", "TASK_FAILED", "ValueError", "row 12 of 0x7f3a is bad").key == "30caa7f696a153fe"
+    assert failure_of(replace(failed(1, "row is bad"), state=TaskState.QUEUED)) is None
 
 
 async def test_only_the_newest_failed_tasks_are_looked_at(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
+from cluster.store.failure_key import Failure
 from cluster.store.record import FIELDS, Record, TaskState, parse_record
 from cluster.store.task_filter import MAX_LISTS, TaskFilter
 
@@ -36,6 +37,8 @@ ENDED = 4000
         (TaskFilter(tag="e"), False),
         (TaskFilter(error_code="NO_MONEY"), True),
         (TaskFilter(error_code="TIMEOUT"), False),
+        (TaskFilter(failure_group=Failure("estimate_pi", "NO_MONEY", None, "The till is Empty").key), True),
+        (TaskFilter(failure_group=Failure("estimate_pi", "NO_MONEY", "ValueError", "The till is Empty").key), False),
         (TaskFilter(submitted_by="Ada"), True),
         (TaskFilter(submitted_by="key:k1"), True),
         (TaskFilter(submitted_by="acme"), False),

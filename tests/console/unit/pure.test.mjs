@@ -8,9 +8,10 @@ globalThis.location = { hash: "", href: "http://console/", origin: "http://conso
 globalThis.document = { baseURI: "http://console/" };
 
 const { grouped, raisedIn } = await import(`${SRC}/task/stack.ts`);
-const { groupOf, searchText } = await import(`${SRC}/task/same-error.ts`);
+const { groupOf } = await import(`${SRC}/task/same-error.ts`);
 const { EMPTY, detail, inputText, settled, withChanges, withPage, withStart } = await import(`${SRC}/tasks/rows.ts`);
 const { addressOf, readFilters, whereOf } = await import(`${SRC}/tasks/filters.ts`);
+const { inputTexts } = await import(`${SRC}/task/siblings.ts`);
 const { pathText, searchJson } = await import(`${SRC}/results/json-search.ts`);
 const { barsOf, filtered, sorted, statisticsOf } = await import(`${SRC}/results/rows.ts`);
 
@@ -62,8 +63,15 @@ test("an error belongs to the group whose message differs in numbers alone", () 
   const groups = [{ message: "till 7 is open", count: 1 }, { message: "till 12 of store 0xff is empty", count: 14 }];
   assert.equal(groupOf("till 3 of store 0x10 is empty\nsecond line", groups).count, 14);
   assert.equal(groupOf("till of store is empty", groups), undefined);
-  assert.equal(searchText("till 12 of store DE-0415 is closed"), "of store DE-");
-  assert.equal(searchText("42"), "");
+});
+
+test("siblings of one type are told apart by the arguments in which they differ", () => {
+  const task = (taskId, name, input) => ({ taskId, name, input });
+  const texts = inputTexts([
+    task("a".repeat(32), "fit", { fold: 1, rows: 90 }), task("b".repeat(32), "fit", { fold: 2, rows: 90 }),
+    task("c".repeat(32), "join", { rows: 90 }), task("d".repeat(32), "clock", {}),
+  ]);
+  assert.deepEqual([...texts.values()], ["fold: 1", "fold: 2", "rows: 90", "dddddddd"]);
 });
 
 const row = (id, at, more = {}) => ({ taskId: id, submitted: at, seq: 1, state: "QUEUED", left: false, expiresAt: null, startedAt: null, finishedAt: null, progress: null, ...more });

@@ -107,6 +107,21 @@ async def test_tasks_that_others_want_are_refused_and_counted(guarded: Guarded, 
     assert await states(store, ids) == ["CANCELLED"] * 3
 
 
+async def test_all_that_failed_with_one_error_is_retried_by_the_key_of_its_group(
+    guarded: Guarded, store: Store
+) -> None:
+    ids = await submit(guarded, "anna", range(5))
+    await fail(store, ids[:3])
+    await fail(store, ids[3:4], "OTHER")
+    groups = (await guarded.http("anna", "{ failures { key code count } }", {}))["data"]["failures"]
+    assert [(group["code"], group["count"]) for group in groups] == [("BROKEN", 3), ("OTHER", 1)]
+    done = await bulk(guarded, "anna", "retryTasks", {"failureGroup": groups[0]["key"]})
+    assert (done["matched"], done["done"], done["hasNextPage"]) == (3, 3, False)
+    assert await states(store, ids) == [*["QUEUED"] * 3, "FAILED", "QUEUED"]
+    refused = await refusal(guarded, "anna", "retryTasks", {"failureGroup": "BROKEN"})
+    assert (refused["code"], refused["argument"]) == ("BAD_INPUT", "where.failureGroup")
+
+
 async def test_failed_tasks_are_submitted_again_with_their_priority_and_tags(
     guarded: Guarded, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

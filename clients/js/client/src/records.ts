@@ -149,6 +149,8 @@ export interface TaskFilter {
   /** Ended then or later. */
   finishedAfter?: Date | string;
   finishedBefore?: Date | string;
+  /** Failed, and of the group of `failures` with this key. */
+  failureGroup?: string;
 }
 
 export const SUMMARY = `taskId name version input state attempt seq progress submittedAt startedAt finishedAt expiresAt tags

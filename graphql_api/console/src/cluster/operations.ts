@@ -80,6 +80,7 @@ export const DETAIL = `query ClusterDetail($seconds: Int!, $points: Int!) {
 }`;
 
 export interface FailureGroup {
+  key: string;
   name: string;
   code: string;
   message: string;
@@ -89,7 +90,7 @@ export interface FailureGroup {
 }
 
 export const FAILURES = `query Failures($after: DateTime!) {
-  failures(where: { finishedAfter: $after }, first: 5) { name code message count newestAt taskIds }
+  failures(where: { finishedAfter: $after }, first: 5) { key name code message count newestAt taskIds }
 }`;
 
 export const DRAIN = "mutation Retire($name: String!) { drainWorker(name: $name) }";

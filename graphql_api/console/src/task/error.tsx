@@ -8,7 +8,7 @@ import { ago, count, counted } from "../ui/format.ts";
 import { adviceOn } from "../ui/parts.tsx";
 import { CopyIcon } from "../ui/copy.tsx";
 import type { TaskRecord } from "./operations.ts";
-import { type FailureGroup, groupOf, SAME_ERROR, searchText } from "./same-error.ts";
+import { type FailureGroup, groupOf, SAME_ERROR } from "./same-error.ts";
 import { type Frame, grouped, type Raised, raisedIn } from "./stack.ts";
 
 type Failure = NonNullable<TaskRecord["error"]>;
@@ -70,7 +70,7 @@ function SameError({ name, code, message }: { name: string; code: string; messag
   if (!group || group.count < 2) return null;
   return (
     <p className="small">
-      <a href={address(["tasks"], { state: "failed", type: name, error: code, q: searchText(message) })}>{count(group.count)} tasks failed with this error</a>
+      <a href={address(["tasks"], { failure: group.key })}>{count(group.count)} tasks failed with this error</a>
       {group.newestAt && <span className="muted">, the last one {ago(group.newestAt)}</span>}
     </p>
   );

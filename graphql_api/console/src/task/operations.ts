@@ -21,29 +21,34 @@ export interface TaskRecord extends Omit<TaskSummary, "error"> {
 export interface Relative {
   taskId: string;
   name: string;
+  input: unknown;
   state: TaskState;
   submittedAt: string;
   startedAt: string | null;
   finishedAt: string | null;
 }
 
+export interface Child extends Relative {
+  childCount: number;
+}
+
 /** What a task has submitted, and what has submitted it. */
 export interface Family {
   childCount: number;
-  children: (Relative & { childCount: number })[];
+  children: Child[];
   parents: Relative[];
 }
 
-const RELATIVE = "taskId name state submittedAt startedAt finishedAt";
+const RELATIVE = "taskId name input state submittedAt startedAt finishedAt";
 
 /** Its children, as many as fit on the page. */
-export const READ_FAMILY = `query Family($taskId: ID!) {
-  task(taskId: $taskId) { childCount children(first: 50) { ${RELATIVE} childCount } parents { ${RELATIVE} } }
+export const READ_FAMILY = `query Family($taskId: ID!, $first: Int!) {
+  task(taskId: $taskId) { childCount children(first: $first) { ${RELATIVE} childCount } parents { ${RELATIVE} } }
 }`;
 
 /** The children of a child, when it is unfolded. */
-export const READ_CHILDREN = `query Children($taskId: ID!) {
-  task(taskId: $taskId) { childCount children(first: 50) { ${RELATIVE} childCount } }
+export const READ_CHILDREN = `query Children($taskId: ID!, $first: Int!) {
+  task(taskId: $taskId) { childCount children(first: $first) { ${RELATIVE} childCount } }
 }`;
 
 export interface AttemptRecord {

@@ -1,6 +1,7 @@
 // Which other tasks failed with the same error: the same message, but for the numbers in it.
 
 export interface FailureGroup {
+  key: string;
   message: string;
   count: number;
   newestAt: string | null;
@@ -8,7 +9,7 @@ export interface FailureGroup {
 
 /** Of one task type and one code. */
 export const SAME_ERROR = `query SameError($names: [String!], $codes: [String!]) {
-  failures(where: { names: $names, errorCodes: $codes }, first: 100) { message count newestAt }
+  failures(where: { names: $names, errorCodes: $codes }, first: 100) { key message count newestAt }
 }`;
 
 /** As the api groups failures: numbers, addresses and ids differ between messages of one failure. */
@@ -22,9 +23,3 @@ const shape = (message: string): string => firstLine(message).replace(NUMBERS, "
 /** The group that a message belongs to. */
 export const groupOf = (message: string, groups: readonly FailureGroup[]): FailureGroup | undefined =>
   groups.find((group) => shape(group.message) === shape(message));
-
-const MOST_SEARCHED = 80;
-
-/** A text that all messages of a group have: the longest part between numbers, for a filter of the list. */
-export const searchText = (message: string): string =>
-  firstLine(message).split(NUMBERS).reduce((best, part) => (part.trim().length > best.length ? part.trim() : best), "").slice(0, MOST_SEARCHED).trim();

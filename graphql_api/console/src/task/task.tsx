@@ -75,7 +75,7 @@ export function TaskPage({ taskId, section, query }: PageProps) {
                   <RunResult run={run} />
                 </section>
               )}
-              <Timeline run={run} now={now} relatives={family?.children ?? []} />
+              <Timeline run={run} now={now} relatives={family?.children ?? []} total={family?.childCount ?? 0} />
               {hasRun && <TaskLogs taskId={taskId} open={open} section={section} query={query} />}
             </div>
             <aside className="stack" aria-label="About this task">

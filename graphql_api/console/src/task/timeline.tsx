@@ -2,7 +2,7 @@
 import { isFinal, type TaskEvent } from "@dask-graphql/client";
 import type { CSSProperties, ReactNode } from "react";
 import { address } from "../app/route.ts";
-import { clock, counted, duration } from "../ui/format.ts";
+import { clock, count, counted, duration } from "../ui/format.ts";
 import { Icon, type IconName } from "../ui/icon.tsx";
 import { stateKey } from "../ui/state.tsx";
 import { type Axis, axisOf, placeOf, ticksOf } from "./axis.ts";
@@ -10,6 +10,7 @@ import { leftWords } from "./parts.tsx";
 import { ProgressCurve } from "./progress-curve.tsx";
 import { type Attempt, attemptsOf, type Wait, waitsOf } from "./spans.ts";
 import type { Relative } from "./operations.ts";
+import { calledBy, inputTexts } from "./siblings.ts";
 import type { TaskRun } from "./use-task.ts";
 
 /** A bar has its text inside if it is at least this wide, in percent. */
@@ -19,10 +20,11 @@ const MESSAGE_CHARACTERS = 300;
 const LEAST = 0.6;
 /** How far the axis may reach beyond now for what is still to come, as a share of what was. */
 const AHEAD = 1.5;
-/** The children that have lanes of their own: those that began first. */
+/** The children that have lanes of their own: those that were submitted first. */
 const CHILD_LANES = 12;
 
-export function Timeline({ run, now, relatives = [] }: { run: TaskRun; now: number; relatives?: Relative[] }) {
+/** @param total how many children there are; `relatives` are the first of them. */
+export function Timeline({ run, now, relatives = [], total = 0 }: { run: TaskRun; now: number; relatives?: Relative[]; total?: number }) {
   const { events, record, progress, state } = run;
   const first = events[0];
   if (!first) return null;
@@ -40,6 +42,8 @@ export function Timeline({ run, now, relatives = [] }: { run: TaskRun; now: numb
   const line = open && <i className="now" style={{ left: `${placeOf(axis, now)}%` }} />;
   const workerOf = ({ attempt }: Attempt) => record?.attempts.find(({ number }) => number === attempt)?.worker;
   const reports = events.filter(({ kind }) => kind === "PROGRESS");
+  const lanes = childSpans(relatives, start, now).slice(0, CHILD_LANES);
+  const texts = inputTexts(relatives);
 
   return (
     <section className="card" id="timeline" aria-label="Timeline">
@@ -72,14 +76,16 @@ export function Timeline({ run, now, relatives = [] }: { run: TaskRun; now: numb
               </Lane>
             );
           })}
-          {childSpans(relatives, start, now).slice(0, CHILD_LANES).map(({ task, from, to }) => (
+          {lanes.map(({ task, queued, from, to }) => (
             <div className="sub" key={task.taskId}>
-              <a href={address(["tasks", task.taskId])} className="clip">{task.name} <code>{task.taskId.slice(0, 8)}</code></a>
+              <a href={address(["tasks", task.taskId])} className="clip" title={`${calledBy(task)}: ${texts.get(task.taskId)}`}>{task.name} <code>{texts.get(task.taskId)}</code></a>
               <div className="lane">
-                <Bar axis={axis} span={{ from: Math.min(from, axis.end), to: Math.min(to, axis.end) }} kind={`s-${stateKey(task.state)}`} text={duration(to - from)} />
+                {from > queued && <Bar axis={axis} span={within(axis, queued, from)} kind="wait" />}
+                {task.startedAt && <Bar axis={axis} span={within(axis, from, to)} kind={`s-${stateKey(task.state)}`} text={duration(to - from)} />}
               </div>
             </div>
           ))}
+          {lanes.length > 0 && total > lanes.length && <p className="small muted">{count(total - lanes.length)} more children</p>}
           {after && (
             <Lane icon="queued" kind="queued" name="Waiting">
               <Bar axis={axis} span={after} kind="wait" text={duration(after.to - after.from)} />
@@ -119,14 +125,18 @@ export function Timeline({ run, now, relatives = [] }: { run: TaskRun; now: numb
   );
 }
 
-/** When children ran, as far as that was after `start`, in the order in which they began. */
-function childSpans(relatives: Relative[], start: number, now: number): { task: Relative; from: number; to: number }[] {
+/** When children waited and ran, as far as that was after `start`, in the order in which they were submitted. */
+function childSpans(relatives: Relative[], start: number, now: number): { task: Relative; queued: number; from: number; to: number }[] {
   return relatives
-    .flatMap((task) => (task.startedAt ? [{ task, from: Date.parse(task.startedAt), to: task.finishedAt ? Date.parse(task.finishedAt) : now }] : []))
+    .map((task) => {
+      const to = task.finishedAt ? Date.parse(task.finishedAt) : now;
+      return { task, queued: Math.max(start, Date.parse(task.submittedAt)), from: Math.max(start, task.startedAt ? Date.parse(task.startedAt) : to), to };
+    })
     .filter(({ to }) => to >= start)
-    .map((span) => ({ ...span, from: Math.max(start, span.from) }))
-    .sort((one, other) => one.from - other.from);
+    .sort((one, other) => one.queued - other.queued || one.from - other.from);
 }
+
+const within = (axis: Axis, from: number, to: number) => ({ from: Math.min(from, axis.end), to: Math.min(to, axis.end) });
 
 type Kind = "queued" | "running" | "succeeded" | "failed" | "cancelled" | "warning";
 

@@ -103,13 +103,14 @@ interface Chip {
 function chipsOf(filters: Filters): Chip[] {
   const each = (name: string, key: "type" | "tag" | "error"): Chip[] =>
     filters[key].map((value) => ({ name, value, without: { [key]: filters[key].filter((one) => one !== value) } }));
-  const one = (name: string, key: "by" | "since" | "until" | "ended" | "endedUntil" | "longer" | "shorter" | "worker", words = (value: string) => value): Chip[] =>
+  const one = (name: string, key: "by" | "since" | "until" | "ended" | "endedUntil" | "longer" | "shorter" | "worker" | "failure", words = (value: string) => value): Chip[] =>
     filters[key] ? [{ name, value: words(filters[key]), without: { [key]: "" } }] : [];
   return [
     ...each("Type", "type"), ...each("Tag", "tag"), ...each("Error", "error"), ...one("By", "by"),
     ...one(/^\d+[mhd]$|^today$/.test(filters.since) ? "Submitted" : "Since", "since", timeWords), ...one("Until", "until", timeWords),
     ...one("Ended", "ended", timeWords), ...one("Ended until", "endedUntil", timeWords),
     ...one("Ran at least", "longer", (seconds) => `${seconds} s`), ...one("Ran at most", "shorter", (seconds) => `${seconds} s`), ...one("Worker", "worker"),
+    ...one("Failed", "failure", () => "with the same error"),
   ];
 }
 

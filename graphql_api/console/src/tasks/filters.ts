@@ -22,6 +22,8 @@ export interface Filters {
   longer: string;
   shorter: string;
   worker: string;
+  /** The key of a group of failures. */
+  failure: string;
   q: string;
   /** A column, with `-` before it the other way round: `-submitted`, `duration`. */
   sort: string;
@@ -39,7 +41,7 @@ export function readFilters(query: URLSearchParams): Filters {
     state: STATES.filter((state) => states.includes(state)),
     type: list(query.get("type")), tag: list(query.get("tag")), error: list(query.get("error")),
     by: text("by"), since: text("since"), until: text("until"), ended: text("ended"), endedUntil: text("endedUntil"), longer: text("longer"), shorter: text("shorter"),
-    worker: text("worker"), q: text("q"), sort: text("sort") || NEWEST,
+    worker: text("worker"), failure: text("failure"), q: text("q"), sort: text("sort") || NEWEST,
   };
 }
 
@@ -70,7 +72,7 @@ export function timeOf(text: string, now: number): Date | undefined {
 const secondsOf = (text: string): number | undefined => (text !== "" && Number.isFinite(Number(text)) && Number(text) >= 0 ? Number(text) : undefined);
 
 /** What the api is asked. @param me the caller's name, for `by=me`. */
-export function whereOf({ state, type, tag, error, by, since, until, ended, endedUntil, longer, shorter, worker, q }: Filters, me: string, now: number): TaskFilter {
+export function whereOf({ state, type, tag, error, by, since, until, ended, endedUntil, longer, shorter, worker, failure, q }: Filters, me: string, now: number): TaskFilter {
   const [after, before, least, most] = [timeOf(since, now), timeOf(until, now), secondsOf(longer), secondsOf(shorter)];
   const [endedAfter, endedBefore] = [timeOf(ended, now), timeOf(endedUntil, now)];
   return {
@@ -87,6 +89,7 @@ export function whereOf({ state, type, tag, error, by, since, until, ended, ende
     ...(least !== undefined && { minRunSeconds: least }),
     ...(most !== undefined && { maxRunSeconds: most }),
     ...(worker && { worker }),
+    ...(failure && { failureGroup: failure }),
     ...(q && { text: q }),
   } as TaskFilter;
 }
