@@ -85,6 +85,8 @@ class Controller:
         self._draining: dict[str, float] = {}
         """Busy workers that get no more tasks, and are retired once they have none; since when, in monotonic seconds,
         this controller knows."""
+        self._left: set[str] = set()
+        """Workers that retire or drain because their machine is taken away."""
 
     def _new_pools(self, learnt: Mapping[str, float] | None = None) -> dict[str, PoolState]:
         """The pools, of which nothing is known but how long their workers take to register."""
@@ -149,6 +151,7 @@ class Controller:
         members = await self.fleet.list_workers()
         await self._costs.add(self.fleet.cost_per_hour)
         await self._take_drains(members)
+        self._leave_machines(members)
         await self._stop_retired()
         try:
             load: dict[str, Any] | None = await self.scheduler.call("dask_graphql_load")
@@ -227,6 +230,7 @@ class Controller:
             time.monotonic(),
         )
         drained = {name for name, worker in known.items() if name in self._draining or worker.get("draining")}
+        drained |= self._take_leaving(known, within_minutes=False)
         self._draining = {name: self._draining.get(name, now) for name in drained}
         for name in self._draining:
             self._pool_of(name).membership.retiring.add(name)
@@ -279,6 +283,35 @@ class Controller:
                 await drop_drains(self.store, asked)
         except StoreUnavailable as error:
             logger.debug("requests to drain workers could not be read: %s", error)
+
+    def _leave_machines(self, members: Mapping[str, bool]) -> None:
+        """Retires the workers whose machines may be gone in minutes. Their nodes let running tasks end, as long as
+        there is time, and give the others back."""
+        leaving = self._take_leaving(members, within_minutes=True)
+        for name in leaving:
+            self._pool_of(name).membership.retiring.add(name)
+        self._unstopped |= leaving
+
+    def _take_leaving(self, workers: Collection[str], *, within_minutes: bool) -> set[str]:
+        """Those of the workers whose machines are about to be taken away, each once. One that is drained for another
+        reason has no time for that if its machine goes within minutes."""
+        leaving = self.fleet.leaving
+        self._left &= leaving.keys()
+        found = {
+            name
+            for name, soon in leaving.items()
+            if soon is within_minutes
+            and name in workers
+            and name not in self._left
+            and (soon or name not in self._pool_of(name).membership.retiring)
+        }
+        self._left |= found
+        if found:
+            done = "Retired" if within_minutes else "Draining"
+            reason = f"{done} {count(len(found), 'worker')}: ECS drains the machines that they run on."
+            logger.info("%s %s", reason, _some(found))
+            self._record_decision(stopped=len(found), reason=reason)
+        return found
 
     async def _stop_retired(self) -> None:
         """Stops retired workers; if this round is abandoned, the next one does."""

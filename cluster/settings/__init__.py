@@ -61,6 +61,11 @@ class Settings(
         )
         return {DEFAULT_POOL: default} | {pool.name: pool for pool in self.pools}
 
+    def task_definition_of(self, pool: str) -> str:
+        """The ECS task definition of a pool's workers, of its own or the common one."""
+        own = dict(pair.split("=", 1) for pair in self.ecs_pool_task_definitions)
+        return own.get(pool, self.ecs_task_definition)
+
     @property
     def separate_pools(self) -> dict[str, Pool]:
         """`all_pools` if there is one beside `default`, else empty: then any worker runs any task."""
@@ -164,15 +169,22 @@ def _check_combinations(settings: Settings) -> None:
             raise SettingError(
                 variable_of("pools"), str(settings.pools), f"pool {pool.name}: capacity {WITH_GPUS[0]}, as it has GPUs"
             )
+        if pool.capacity == "managed_instances" and not pool.capacity_provider:
+            raise SettingError(
+                variable_of("pools"), str(settings.pools), f"pool {pool.name}: the capacity_provider of its instances"
+            )
         if bool(pool.cpu) != bool(pool.memory_gib):
             raise SettingError(
                 variable_of("pools"), str(settings.pools), f"pool {pool.name}: both cpu and memory_gib, as FLEET is ecs"
             )
     for name in ("max_cost_per_hour", "max_cost_per_day"):
-        unpriced = settings.ecs_capacity == "ec2" or any(pool.capacity in WITH_GPUS for pool in settings.pools)
+        unpriced = [
+            pool.name for pool in settings.all_pools.values() if not pool.on_fargate and not pool.price_per_hour
+        ]
         if getattr(settings, name) and (settings.fleet != "ecs" or unpriced):
             shown = f"{getattr(settings, name):g}"
-            raise SettingError(variable_of(name), shown, "0: only with FLEET=ecs on Fargate are prices known")
+            why = f", and pool {unpriced[0]} has no price_per_hour" if settings.fleet == "ecs" else ""
+            raise SettingError(variable_of(name), shown, f"0: prices are known with FLEET=ecs on Fargate alone{why}")
     given = [name for name in ("tls_ca", "tls_cert", "tls_key") if getattr(settings, name)]
     if given and not settings.scheduler.startswith("tls://"):
         # Certificates that are not used would be mistaken for protection.

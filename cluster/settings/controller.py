@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cluster.settings.declaration import SettingsGroup, setting
 from cluster.settings.parsers import at_least, boolean, fraction, integer, matching, seconds, words
-from cluster.settings.pools import Pools, pools
+from cluster.settings.pools import Pools, pools, task_definitions
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,16 @@ class ControllerSettings(SettingsGroup):
         "Further pools of workers, which task types choose by `@task(pool=)` or `@task(needs=)`, as a JSON object by "
         "name; the same on every node. Of each pool `cpu` (vCPUs of a worker), `memory_gib` (of a worker, its limit; 0 "
         "for all there is), `gpu` (GPUs of a worker), `min_workers` (0), `max_workers` (1), `spot_share` (0), "
-        "`capacity` (`fargate`, `fargate_arm64`, `ec2`, `managed_instances`) and `capacity_provider` (its name), all "
-        "optional. The pool `default` always exists: MIN_WORKERS, MAX_WORKERS and WORKER_MEMORY_BYTES are its, unless "
-        "it is declared here.",
+        "`capacity` (`fargate`, `fargate_arm64`, `ec2`, `managed_instances`), `capacity_provider` (its name) and "
+        "`price_per_hour` (of a worker on a machine, in US dollars; 0 if unknown), all optional. The pool `default` "
+        "always exists: MIN_WORKERS, MAX_WORKERS and WORKER_MEMORY_BYTES are its, unless it is declared here.",
     )
     max_cost_per_hour: float = setting(
         0.0,
         at_least(0, "an amount"),
-        "With FLEET=ecs on Fargate: what all workers may cost per hour at most, in US dollars by the prices here; wins "
-        "over MIN_WORKERS. Tasks that run are not interrupted. 0: no ceiling.",
+        "With FLEET=ecs: what all workers may cost per hour at most, in US dollars by the prices here and the "
+        "`price_per_hour` of each pool on machines; wins over MIN_WORKERS. Tasks that run are not interrupted. 0: no "
+        "ceiling.",
     )
     max_cost_per_day: float = setting(
         0.0,
@@ -65,6 +66,12 @@ class ControllerSettings(SettingsGroup):
     )
     ecs_cluster: str = setting("", str, "With FLEET=ecs: ARN or name of the ECS cluster.")
     ecs_task_definition: str = setting("", str, "With FLEET=ecs: the workers' task definition, family:revision or ARN.")
+    ecs_pool_task_definitions: tuple[str, ...] = setting(
+        (),
+        task_definitions,
+        "With FLEET=ecs: task definitions of pools that have their own, with their size and GPUs, as `pool=definition` "
+        "separated by commas. The others have ECS_TASK_DEFINITION, with their size.",
+    )
     ecs_subnets: tuple[str, ...] = setting((), words, "With FLEET=ecs: subnets of the workers, separated by commas.")
     ecs_security_groups: tuple[str, ...] = setting(
         (), words, "With FLEET=ecs: security groups of the workers, separated by commas."

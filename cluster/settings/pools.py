@@ -31,10 +31,13 @@ class Pool:
         memory_gib: memory of a worker in GiB, its limit; 0 for all memory of the machine or the container.
         gpu: GPUs of a worker.
         min_workers, max_workers: the bounds.
-        spot_share: share of the workers that run on Fargate Spot, 0 to 1.
+        spot_share: share of the workers that run on Fargate Spot, 0 to 1; with the capacity `ec2`, that of the machines
+            that its Auto Scaling group has on Spot.
         capacity: where ECS runs the workers; not used by local workers.
         capacity_provider: with the capacity `ec2` or `managed_instances`, the name of the ECS capacity provider; empty
             for the cluster's default one.
+        price_per_hour: with these capacities, what a worker costs in US dollars, such as the price of its machine
+            divided by the workers that one takes; 0 if that is not known.
     """
 
     name: str
@@ -46,6 +49,12 @@ class Pool:
     spot_share: float = 0.0
     capacity: str = "fargate"
     capacity_provider: str = ""
+    price_per_hour: float = 0.0
+
+    @property
+    def on_fargate(self) -> bool:
+        """Whether ECS runs its workers on Fargate, not on machines."""
+        return self.capacity not in WITH_GPUS
 
     @property
     def memory_bytes(self) -> int:
@@ -90,6 +99,16 @@ def pools(text: str) -> Pools:
     return Pools(tuple(_pool(name, values) for name, values in given.items()))
 
 
+def task_definitions(text: str) -> tuple[str, ...]:
+    """Pools and their task definitions, `pool=definition`, separated by commas."""
+    pairs = tuple(pair.strip() for pair in text.split(",") if pair.strip())
+    for pair in pairs:
+        name, _, definition = pair.partition("=")
+        if not NAME.fullmatch(name) or not definition:
+            raise InvalidValue(f"pool=definition, separated by commas, such as gpu=worker-gpu:3, not {pair!r}")
+    return pairs
+
+
 def _pool(name: str, values: Mapping[str, Any]) -> Pool:
     if not NAME.fullmatch(name):
         raise InvalidValue(f"names of pools of a-z, 0-9 and _ that begin with a letter, up to 30 characters: {name!r}")
@@ -103,6 +122,7 @@ def _pool(name: str, values: Mapping[str, Any]) -> Pool:
         ("min_workers", 0, MAX_WORKERS),
         ("max_workers", 1, MAX_WORKERS),
         ("spot_share", 0, 1),
+        ("price_per_hour", 0, 10_000),
     ):
         whole = key in ("gpu", "min_workers", "max_workers")
         value = values.get(key, lowest)
@@ -117,6 +137,8 @@ def _pool(name: str, values: Mapping[str, Any]) -> Pool:
         raise InvalidValue(
             f"pool {name}: capacity_provider as the name of one, not {json.dumps(pool.capacity_provider)}"
         )
+    if pool.price_per_hour and pool.on_fargate:
+        raise InvalidValue(f"pool {name}: price_per_hour with the capacity {' or '.join(WITH_GPUS)} alone")
     if pool.min_workers > pool.max_workers:
         raise InvalidValue(f"pool {name}: min_workers of at most max_workers, {pool.max_workers}")
     return pool

@@ -260,6 +260,8 @@ class Agents:
                     child.process.terminate()
         elif container.interrupted and child is None:
             await self._ended(container)
+        elif task.get("launchType") == "EC2" and "containerInstanceArn" not in task:
+            container.seen_at = now  # ECS has no machine for it yet
         elif child is None and now - container.seen_at >= self.delay_seconds:
             await self._start(container)
         if container.kill_at is not None and now > container.kill_at and child is not None and container.runs:

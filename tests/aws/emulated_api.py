@@ -7,7 +7,9 @@
 
 It listens on loopback only, on a port that the system picks. What it cannot show: IAM is not enforced, and no
 container runs. Whoever plays ECS's agents moves the tasks: a task is PROVISIONING until the real call
-SubmitTaskStateChange says RUNNING, and a stopped one runs on (desiredStatus STOPPED) until it says STOPPED.
+SubmitTaskStateChange says RUNNING, and a stopped one runs on (desiredStatus STOPPED) until it says STOPPED. Machines
+are what RegisterContainerInstance has registered: their totalResources, and their capacity provider as the attribute
+MACHINE_PROVIDER, since no Auto Scaling group has them.
 
 Each mend stands below with what moto does without it (moto 5.2).
 """
@@ -39,6 +41,7 @@ ACTIONS_PATH: Final = "/emulation/actions"
 SIGNED_FOR: Final = re.compile(r"Credential=emulated/\d+/[^/]+/([a-z0-9-]+)/aws4_request")
 QUERY_ACTION: Final = re.compile(rb"(?:^|&)Action=([A-Za-z0-9]+)")
 REGION: Final = "us-east-1"
+MACHINE_PROVIDER: Final = "emulated.capacity-provider"
 READY_SECONDS: Final = 60.0
 
 
@@ -391,7 +394,18 @@ def mend_ecs_tasks(faults: Faults) -> None:
                 )
         if strategy and not any(faults.has_capacity(item["capacityProvider"]) for item in strategy):
             return ActionResult({"tasks": [], "failures": [{"reason": CAPACITY_FAILURE}]})
+        fargate = all(item["capacityProvider"].startswith("FARGATE") for item in strategy or [])
+        network = (self._get_param("networkConfiguration") or {}).get("awsvpcConfiguration", {})
+        if not fargate and network.get("assignPublicIp") == "ENABLED":
+            raise InvalidParameterException("Assign public IP is not supported for this launch type.")
+        if fargate and self._get_param("placementStrategy"):
+            raise InvalidParameterException("Placement strategies are not supported with FARGATE launch type.")
+        if fargate and definition.requires_compatibilities == ["EC2"]:
+            raise InvalidParameterException("Task definition does not support launch_type FARGATE.")
         result: Any = run_task(self)
+        if not fargate:
+            binpack = {"type": "binpack", "field": "memory"} in (self._get_param("placementStrategy") or [])
+            result = ActionResult(place_on_machines(self.ecs_backend, cluster, result.result["tasks"], binpack))
         if token:
             kept[cluster.name, token] = result.result["tasks"]
         return ActionResult(result.result)
@@ -431,10 +445,27 @@ def mend_ecs_tasks(faults: Faults) -> None:
 
     models.EC2ContainerServiceBackend.list_tasks = backend_list_tasks  # type: ignore[method-assign]
 
+    register_machine = response.register_container_instance
+
+    def register_container_instance(self: Any) -> ActionResult:
+        machine = register_machine(self).result["containerInstance"]
+        resources = self._get_param("totalResources") or []
+        machine.emulated = {
+            item["name"]: item.get("integerValue", len(item.get("stringSetValue", []))) for item in resources
+        }
+        given = {item["name"]: item["value"] for item in self._get_param("attributes") or []}
+        machine.capacity_provider_name = given.get(MACHINE_PROVIDER)
+        cluster = self.ecs_backend._get_cluster(self._get_param("cluster", "default"))
+        waiting = [task for task in self.ecs_backend.tasks.get(cluster.name, {}).values() if waits_for_machine(task)]
+        place_on_machines(self.ecs_backend, cluster, waiting, binpack=True)
+        return ActionResult({"containerInstance": machine})
+
+    response.register_container_instance = register_container_instance
+
     backend_run = models.EC2ContainerServiceBackend.run_task
 
     def backend_run_task(self: Any, *arguments: Any, **options: Any) -> Any:
-        """A provider of one's own places like Fargate: the machines of an EC2 provider are not played."""
+        """A provider of one's own has its tasks in moto's way of Fargate; `place_on_machines` gives them machines."""
         names = ("cluster_str", "task_definition_str", "count", "overrides", "started_by", "tags", "launch_type",
                  "networking_configuration", "group", "platform_version", "capacity_provider_strategy")  # fmt: skip
         given = {**dict(zip(names, arguments, strict=False)), **options}
@@ -502,6 +533,56 @@ def mend_ecs_tasks(faults: Faults) -> None:
 
     backend: Any = models.EC2ContainerServiceBackend
     backend._calculate_task_resource_requirements = staticmethod(requirements)
+
+
+def waits_for_machine(task: Any) -> bool:
+    """Whether ECS still looks for a machine for a task."""
+    return task.launch_type == "EC2" and task.status == "PROVISIONING" and not task.container_instance_arn
+
+
+def place_on_machines(backend: Any, cluster: Any, tasks: list[Any], binpack: bool) -> dict[str, Any]:
+    """Places tasks on the machines of their capacity provider that have room and do not drain. For the others ECS waits
+    until there is one, if it scales the provider's group; if not, they fail, and are none. moto knows neither GPUs nor
+    the sizes of machines."""
+    placed, failures = [], []
+    for task in tasks:
+        wanted = {"MEMORY": int(task.memory or 0), "GPU": gpus_of(backend, task)}
+        rooms = []
+        for machine in backend.container_instances.get(cluster.name, {}).values():
+            if machine.status == "ACTIVE" and machine.capacity_provider_name == task.capacity_provider_name:
+                on_it = [
+                    other
+                    for other in backend.tasks[cluster.name].values()
+                    if other.container_instance_arn == machine.container_instance_arn and other.status != "STOPPED"
+                ]
+                used = {"MEMORY": sum(int(other.memory or 0) for other in on_it)}
+                used["GPU"] = sum(gpus_of(backend, other) for other in on_it)
+                rooms.append((machine, {name: machine.emulated.get(name, 0) - used[name] for name in wanted}))
+        fitting = [room for room in rooms if all(room[1][name] >= wanted[name] for name in wanted)]
+        provider = backend.capacity_providers.get(task.capacity_provider_name)
+        scaling = (provider.auto_scaling_group_provider or {}).get("managedScaling", {}) if provider else {}
+        if fitting:
+            fitting.sort(key=lambda room: room[1]["MEMORY"], reverse=not binpack)
+            task.container_instance_arn = fitting[0][0].container_instance_arn
+            placed.append(task)
+        elif scaling.get("status", "ENABLED") == "ENABLED":
+            placed.append(task)
+        else:
+            lacks_gpus = all(room["GPU"] < wanted["GPU"] for _, room in rooms)
+            failures.append({"reason": "RESOURCE:GPU" if lacks_gpus and wanted["GPU"] else "RESOURCE:MEMORY"})
+            del backend.tasks[cluster.name][task.task_arn]
+    return {"tasks": placed, "failures": failures}
+
+
+def gpus_of(backend: Any, task: Any) -> int:
+    """The GPUs of a task, by its overrides or its definition."""
+    definition = backend.describe_task_definition(task.task_definition_arn)
+    overridden = (task.overrides or {}).get("containerOverrides", [])
+    for container in (*overridden, *definition.container_definitions):
+        for item in container.get("resourceRequirements", []):
+            if item["type"] == "GPU":
+                return int(item["value"])
+    return 0
 
 
 CAPACITY_FAILURE: Final = (

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cluster.controller.fleets import ecs as fleets
-from cluster.controller.fleets import ecs_cluster
+from cluster.controller.fleets import ecs_cluster, start_pauses
 from cluster.controller.fleets.ecs import POLL_SECONDS, EcsFleet
 from cluster.controller.fleets.fleet import FleetUnavailable
 from cluster.settings import Settings, load_settings
@@ -22,7 +22,7 @@ from cluster.store.async_store import Store
 from cluster.store.leader_lease import LEASE_SECONDS
 from cluster.system.child_processes import Child
 from cluster.system.ecs_metadata import worker_name
-from tests.aws.emulated_api import EmulatedAws
+from tests.aws.emulated_api import MACHINE_PROVIDER, EmulatedAws
 from tests.aws.launcher import Launcher, launched
 from tests.system import RedisServer, System
 
@@ -290,7 +290,7 @@ async def test_workers_that_end_before_they_run_make_one_pause_however_many_they
     await fleet.list_workers()
     assert "10 workers" in fleet.problem
     assert await fleet.start(1) == 0
-    clock[0] += fleets.BACKOFF_SECONDS + 0.1
+    clock[0] += start_pauses.BACKOFF_SECONDS + 0.1
     assert await fleet.start(1) == 1
 
 
@@ -316,7 +316,7 @@ async def test_a_quota_of_spot_does_not_pause_those_on_demand_and_one_of_both_ma
     clock[0] += fleets.SPOT_PAUSE_SECONDS + 1
     aws.control(refused_run_tasks=["ClientException"] * 2)
     assert await fleet.start(1) == 0
-    clock[0] += fleets.BACKOFF_SECONDS + 0.1
+    clock[0] += start_pauses.BACKOFF_SECONDS + 0.1
     assert await fleet.start(1) == 1
 
 
@@ -393,7 +393,7 @@ async def test_a_refused_start_is_told_and_tried_again_later(
     assert await fleet.start(2) == 0
     assert aws.calls()["RunTask"] == calls, "not again at once"
     aws.control(no_capacity=[], throttled={})
-    clock[0] += fleets.BACKOFF_SECONDS + 0.1
+    clock[0] += start_pauses.BACKOFF_SECONDS + 0.1
     assert await fleet.start(2) == 2
     assert fleet.problem == ""
 
@@ -544,3 +544,145 @@ async def test_a_pools_workers_have_its_size_its_share_of_spot_and_their_place_i
     assert sorted(second.pool_of(name) for name in seen) == ["big", "big", "default"]
     aws.control(list_lag_seconds=0, describe_lag_seconds=0)
     assert sorted(second.pool_of(name) for name in await second.list_workers()) == ["big", "big", "default"]
+
+
+def add_machines(aws: EmulatedAws, provider: str, *, scaling: str) -> Callable[..., str]:
+    """Adds a capacity provider of machines to the cluster. What is returned registers one, as its agent does.
+
+    Args:
+        scaling: whether ECS scales the group: `ENABLED`, and then tasks wait for machines, or `DISABLED`.
+    """
+    ecs, ec2 = aws.client("ecs"), aws.client("ec2")
+    group = f"arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:1:autoScalingGroupName/{provider}"
+    ecs.create_capacity_provider(
+        name=provider,
+        autoScalingGroupProvider={"autoScalingGroupArn": group, "managedScaling": {"status": scaling}},
+    )
+    known = ecs.describe_clusters(clusters=[CLUSTER])["clusters"][0]["capacityProviders"]
+    ecs.put_cluster_capacity_providers(
+        cluster=CLUSTER, capacityProviders=[*known, provider], defaultCapacityProviderStrategy=[]
+    )
+
+    def register(*, gpus: int, memory_mib: int) -> str:
+        (instance,) = ec2.run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1)["Instances"]
+        machine = ecs.register_container_instance(
+            cluster=CLUSTER,
+            instanceIdentityDocument=json.dumps({"instanceId": instance["InstanceId"]}),
+            totalResources=[
+                {"name": "MEMORY", "type": "INTEGER", "integerValue": memory_mib},
+                {"name": "GPU", "type": "STRINGSET", "stringSetValue": [f"GPU-{n}" for n in range(gpus)]},
+            ],
+            attributes=[{"name": MACHINE_PROVIDER, "value": provider}],
+        )
+        return str(machine["containerInstance"]["containerInstanceArn"])
+
+    return register
+
+
+def gpu_settings(aws: EmulatedAws, settings: Settings, provider: str, **more: Any) -> Settings:
+    """A pool `gpu` on the machines of a provider, with a task definition of its own, beside the default pool."""
+    definition = aws.client("ecs").register_task_definition(
+        family=f"worker-{provider}", networkMode="awsvpc", requiresCompatibilities=["EC2"], cpu="4096", memory="15000",
+        containerDefinitions=[
+            {"name": "worker", "image": "worker:1", "resourceRequirements": [{"type": "GPU", "value": "1"}]}
+        ],
+    )["taskDefinition"]["taskDefinitionArn"]  # fmt: skip
+    pool = {
+        "cpu": 4, "memory_gib": 15_000 / 1024, "gpu": 1, "max_workers": 5, "capacity": "ec2",
+        "capacity_provider": provider, **more,
+    }  # fmt: skip
+    return replace(
+        settings, pools=pools(json.dumps({"gpu": pool})), ecs_pool_task_definitions=(f"gpu={definition}",),
+        ecs_assign_public_ip=True, ecs_task_definition="worker:1",
+    )  # fmt: skip
+
+
+async def test_workers_with_gpus_fill_one_machine_after_another_and_have_their_own_definition_and_price(
+    aws: EmulatedAws, settings: Settings, fleet_of: Make
+) -> None:
+    register = add_machines(aws, "gpus", scaling="ENABLED")
+    first, second = (register(gpus=2, memory_mib=62_000) for _ in range(2))
+    settings = gpu_settings(aws, settings, "gpus", price_per_hour=1.5)
+    fleet = fleet_of(settings)
+    assert (await fleet.start(3, "gpu"), await fleet.start(1)) == (3, 1)
+    names = await fleet.list_workers()
+    assert sorted(fleet.pool_of(name) for name in names) == ["default", "gpu", "gpu", "gpu"]
+    tasks = [task for task in described(aws, settings) if task["launchType"] == "EC2"]
+    assert {task["taskDefinitionArn"].rpartition("/")[2] for task in tasks} == {"worker-gpus:1"}
+    assert sorted([task["containerInstanceArn"] for task in tasks].count(machine) for machine in (first, second)) == [
+        1,
+        2,
+    ]
+    assert fleet.outdated == frozenset()
+    assert fleet.cost_of("gpu") == pytest.approx(3 * 1.5)
+    assert fleet.cost_per_hour == pytest.approx(3 * 1.5 + 0.25 * 0.04048 + 0.5 * 0.004445)
+    # A fifth one finds no GPU: ECS looks for a machine, which costs nothing yet and is told when it takes long.
+    assert await fleet.start(2, "gpu") == 2
+    await fleet.list_workers()
+    assert fleet.cost_of("gpu") == pytest.approx(4 * 1.5)
+    assert fleet.problem == ""
+    unpriced = fleet_of(gpu_settings(aws, settings, "gpus"))
+    await unpriced.list_workers()
+    assert (unpriced.cost_of("gpu"), unpriced.cost_per_hour) == (None, None), "it is not known, and not zero"
+
+
+async def test_workers_that_ecs_has_no_machine_for_are_told_and_run_when_one_comes(
+    aws: EmulatedAws, settings: Settings, fleet_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register = add_machines(aws, "coming", scaling="ENABLED")
+    settings = gpu_settings(aws, settings, "coming")
+    fleet = fleet_of(settings)
+    await fleet.start(1, "gpu")
+    (name,) = await fleet.list_workers()
+    assert fleet.problem == ""
+    monkeypatch.setattr(fleets, "MACHINE_SECONDS", 0.0)
+    await fleet.list_workers()
+    assert "1 worker of gpu: no machine for" in fleet.problem
+    machine = register(gpus=1, memory_mib=15_500)
+    assert await fleet.list_workers() == {name: False}
+    assert fleet.problem == ""
+    (task,) = described(aws, settings)
+    assert task["containerInstanceArn"] == machine
+
+
+async def test_a_machine_that_lacks_gpus_pauses_their_pool_alone(
+    aws: EmulatedAws, settings: Settings, fleet_of: Make, clock: list[float]
+) -> None:
+    add_machines(aws, "fixed", scaling="DISABLED")(gpus=1, memory_mib=62_000)
+    fleet = fleet_of(gpu_settings(aws, settings, "fixed"))
+    assert await fleet.start(3, "gpu") == 1
+    assert "No machine has room for a worker of the pool gpu: RESOURCE:GPU" in fleet.problem
+    calls = aws.calls()["RunTask"]
+    assert await fleet.start(1, "gpu") == 0
+    assert aws.calls()["RunTask"] == calls, "it is not asked for again at once"
+    assert await fleet.start(2) == 2, "and the other pool goes on"
+    clock[0] += start_pauses.BACKOFF_SECONDS + 0.1
+    assert await fleet.start(1, "gpu") == 0
+    assert aws.calls()["RunTask"] == calls + 2, "after its pause it is"
+
+
+async def test_workers_on_a_machine_that_drains_are_leaving(
+    aws: EmulatedAws, settings: Settings, fleet_of: Make
+) -> None:
+    register = add_machines(aws, "draining", scaling="ENABLED")
+    machine, _ = (register(gpus=1, memory_mib=15_500) for _ in range(2))
+    fleet = fleet_of(gpu_settings(aws, settings, "draining"))
+    await fleet.start(2, "gpu")
+    await fleet.start(1)
+    await fleet.list_workers()
+    assert fleet.leaving == {}
+    ecs = aws.client("ecs")
+    ecs.update_container_instances_state(cluster=CLUSTER, containerInstances=[machine], status="DRAINING")
+    await fleet.list_workers()
+    (on_it,) = [task for task in described(aws, settings) if task.get("containerInstanceArn") == machine]
+    leaving = worker_name(on_it["taskArn"])
+    assert fleet.leaving == {leaving: False}
+    assert on_it["desiredStatus"] == "RUNNING", "ECS itself stops no task that is of no service"
+    on_spot = fleet_of(gpu_settings(aws, settings, "draining", spot_share=0.5))
+    await on_spot.list_workers()
+    assert on_spot.leaving == {leaving: True}
+    # A read that ECS refuses is told, and what is known stays.
+    aws.control(throttled={"ListContainerInstances": -1})
+    assert len(await fleet.list_workers()) == 3
+    assert "ListContainerInstances" in fleet.problem
+    assert fleet.leaving == {leaving: False}

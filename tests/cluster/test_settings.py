@@ -275,6 +275,7 @@ EVERY: dict[str, tuple[str, Any]] = {
     "ecs_assign_public_ip": ("true", True),
     "ecs_spot_share": ("0.7", 0.7),
     "ecs_capacity": ("ec2", "ec2"),
+    "ecs_pool_task_definitions": ("gpu=worker-gpu:3, big=worker-big:1", ("gpu=worker-gpu:3", "big=worker-big:1")),
     "max_cost_per_hour": ("0", 0.0),
     "max_cost_per_day": ("0", 0.0),
     "ecs_vcpu_hour_price": ("0.05", 0.05),
@@ -301,8 +302,8 @@ EVERY: dict[str, tuple[str, Any]] = {
     "audit_entries": ("500", 500),
     "pool": ("gpu", "gpu"),
     "pools": (
-        '{"gpu": {"cpu": 4, "memory_gib": 24, "gpu": 1, "max_workers": 4, "capacity": "ec2"}}',
-        Pools((Pool("gpu", cpu=4, memory_gib=24, gpu=1, max_workers=4, capacity="ec2"),)),
+        '{"gpu": {"cpu": 4, "memory_gib": 24, "gpu": 1, "max_workers": 4, "capacity": "ec2", "price_per_hour": 0.5}}',
+        Pools((Pool("gpu", cpu=4, memory_gib=24, gpu=1, max_workers=4, capacity="ec2", price_per_hour=0.5),)),
     ),
 }
 """For each setting a text and what is read from it."""
@@ -366,6 +367,7 @@ def test_pools_are_declared_beside_the_default_and_pass_on_to_child_processes() 
         ('{"gpu": {"gpu": 0.5}}', "pool gpu: gpu as a whole number from 0 to 64, not 0.5"),
         ('{"gpu": {"memory_gib": "4"}}', 'pool gpu: memory_gib as a number from 0 to 65536, not "4"'),
         ('{"gpu": {"min_workers": 2}}', "pool gpu: min_workers of at most max_workers, 1"),
+        ('{"big": {"price_per_hour": 1}}', "pool big: price_per_hour with the capacity ec2 or managed_instances alone"),
         ('{"gpu": {"capacity": "lambda"}}', "pool gpu: capacity as one of fargate, fargate_arm64, ec2, managed_inst"),
     ],
 )
@@ -382,3 +384,20 @@ def test_a_worker_belongs_to_a_pool_that_is_declared_and_fargate_has_no_gpus() -
     environment = {f"DASK_GRAPHQL_ECS_{name}": value for name, value in ecs.items()} | {"DASK_GRAPHQL_FLEET": "ecs"}
     with pytest.raises(SettingError, match="pool gpu: capacity ec2, as it has GPUs"):
         load_settings(environment | {"DASK_GRAPHQL_POOLS": '{"gpu": {"gpu": 1}}'})
+    managed = '{"gpu": {"gpu": 1, "cpu": 4, "memory_gib": 15, "capacity": "managed_instances"}}'
+    with pytest.raises(SettingError, match="pool gpu: the capacity_provider of its instances"):
+        load_settings(environment | {"DASK_GRAPHQL_POOLS": managed})
+    with pytest.raises(SettingError, match=r"ECS_POOL_TASK_DEFINITIONS.*such as gpu=worker-gpu:3, not 'worker:3'"):
+        load_settings(environment | {"DASK_GRAPHQL_ECS_POOL_TASK_DEFINITIONS": "worker:3"})
+
+
+def test_a_ceiling_needs_the_price_of_every_pool_on_machines() -> None:
+    ecs = dict.fromkeys(("CLUSTER", "TASK_DEFINITION", "SUBNETS", "SECURITY_GROUPS"), "x")
+    environment = {f"DASK_GRAPHQL_ECS_{name}": value for name, value in ecs.items()} | {
+        "DASK_GRAPHQL_FLEET": "ecs", "DASK_GRAPHQL_MAX_COST_PER_DAY": "20",
+    }  # fmt: skip
+    text = '{"gpu": {"gpu": 1, "cpu": 4, "memory_gib": 15, "capacity": "ec2"%s}}'
+    with pytest.raises(SettingError, match=r"MAX_COST_PER_DAY.*on Fargate alone, and pool gpu has no price_per_hour"):
+        load_settings(environment | {"DASK_GRAPHQL_POOLS": text % ""})
+    priced = load_settings(environment | {"DASK_GRAPHQL_POOLS": text % ', "price_per_hour": 1.01'})
+    assert priced.all_pools["gpu"].price_per_hour == 1.01

@@ -1,4 +1,4 @@
-"""The fleet of an ECS cluster: one task per worker, on Fargate, Fargate Spot or EC2.
+"""The fleet of an ECS cluster: one task per worker, on Fargate, Fargate Spot, EC2 or ECS Managed Instances.
 
 The workers are always read from ECS, never only remembered, so the next controller finds every worker of one that was
 killed. Fargate's limits are 20 RunTask calls and 20 reads per second (Amazon ECS service quotas); one poll every
@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Awaitable, Collection, Mapping
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Final
 
 from cluster.controller.decision_words import count as counted
+from cluster.controller.decision_words import duration
 from cluster.controller.fargate_prices import FargatePrices, fargate_prices, known_regions
 from cluster.controller.fleets.fleet import Fleet, FleetUnavailable
+from cluster.controller.fleets.start_pauses import ALL_POOLS, PROBLEM_SECONDS, StartPauses
 from cluster.controller.launch_journal import Launch, LaunchJournal
 from cluster.controller.scaling_policy import Policy
 from cluster.errors import SettingError, StoreUnavailable
@@ -33,9 +35,6 @@ POLL_SECONDS: Final = 2.0
 """How often the workers are read from ECS; for 500 workers that is ten calls, 5 per second."""
 MAX_POLL_SECONDS: Final = 16.0
 """Pause after a poll that failed, as one that was throttled: it begins with POLL_SECONDS and doubles up to this."""
-BACKOFF_SECONDS: Final = 2.0
-MAX_BACKOFF_SECONDS: Final = 120.0
-"""Pause after a refused start; doubled each time."""
 SPOT_PAUSE_SECONDS: Final = 300.0
 """How long no Spot workers are requested after Spot had no capacity."""
 SPOT: Final = "FARGATE_SPOT"
@@ -43,8 +42,11 @@ SPOT_STOP_CODES: Final = ("SpotInterruption", "TerminationNotice")
 """Stop codes of a task whose capacity AWS took back (Amazon ECS API Reference, Task.stopCode)."""
 THROTTLED: Final = ("ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException", "ServerException")
 """Codes of refusals that every call would meet now, whatever it asks for."""
-PROBLEM_SECONDS: Final = 60.0
-"""How long a problem with starts is reported after its pause, if nothing else has to be started."""
+NO_ROOM: Final = "RESOURCE:"
+"""How the reasons begin for which no machine takes a task, such as `RESOURCE:GPU` (Amazon ECS Developer Guide, API
+failure reasons)."""
+MACHINE_SECONDS: Final = 300.0
+"""How long a worker may wait for a machine before that is reported; a machine takes one to four minutes to come."""
 
 
 class EcsFleet(Fleet):
@@ -57,18 +59,29 @@ class EcsFleet(Fleet):
         self._cluster: WorkerCluster | None = None
         self._poll_at = float("-inf")
         self._poll_pause = POLL_SECONDS
-        self._paused_until = 0.0
-        self._backoff = BACKOFF_SECONDS
+        self._pauses = StartPauses()
         self._spot_again_at = 0.0
-        self._problem = ""
-        self._problem_until = 0.0
         self._poll_problem = ""
         self._unstopped: set[str] = set()
         """Workers that ECS has yet to be told to stop."""
-        self._prices = None if settings.ecs_capacity == "ec2" else _prices(settings)
+        pools = settings.all_pools.values()
+        self._prices = _prices(settings) if any(pool.on_fargate for pool in pools) else None
+        self._has_machines = not all(pool.on_fargate for pool in pools)
         self._shapes: dict[str, tuple[float, float, bool]] = {}
 
     def policy(self, pool: Pool) -> Policy:
+        if not pool.on_fargate:
+            # A machine takes minutes to come, and ECS takes it away when it was not used for 15 minutes (Amazon ECS
+            # Developer Guide, cluster auto scaling): a worker that leaves sooner saves nothing. Not measured on AWS.
+            return Policy(
+                pool.min_workers,
+                pool.max_workers,
+                drain_seconds=60.0,
+                scale_in_delay_seconds=300.0,
+                max_gap_seconds=600.0,
+                launch_seconds=180.0,
+                minimum_billing_seconds=60.0,
+            )
         # From Fargate's properties (20 to 60 s until a worker is ready, billed for at least a minute); the values that
         # did best with them in benchmarks/autoscaling.py.
         return Policy(
@@ -91,30 +104,42 @@ class EcsFleet(Fleet):
 
     @property
     def problem(self) -> str:
-        starts = self._problem if monotonic() < self._problem_until else ""
-        return self._poll_problem or starts
+        return self._poll_problem or self._pauses.problem(monotonic())
 
     @property
     def cost_per_hour(self) -> float | None:
-        costs = [self.cost_of(pool) for pool in self._settings.all_pools]
-        known = [cost for cost in costs if cost is not None]
+        pools = self._settings.all_pools
+        costs = {pool: self.cost_of(pool) for pool in pools}
+        if self._cluster is not None and any(
+            costs.get(worker.pool, 0.0) is None for worker in self._cluster.workers.values()
+        ):
+            # A sum without those of a pool that nobody knows the price of would be mistaken for the whole.
+            return None
+        known = [cost for cost in costs.values() if cost is not None]
         return sum(known) if known else None
 
     def cost_of(self, pool: str) -> float | None:
-        if self._prices is None or self._cluster is None or not self._is_on_fargate(pool):
+        declared, total = self._settings.all_pools[pool], 0.0
+        if self._cluster is None:
             return None
-        shape, total = self._newest_shape(self._cluster, pool), 0.0
-        for worker in self._cluster.workers.values():
+        workers = [worker for worker in self._cluster.workers.values() if worker.pool == pool]
+        if not declared.on_fargate:
+            # One that waits for a machine costs nothing yet.
+            placed = sum(bool(worker.machine) for worker in workers)
+            return declared.price_per_hour * placed if declared.price_per_hour else None
+        if self._prices is None:
+            return None
+        shape = self._newest_shape(self._cluster, pool)
+        for worker in workers:
             # Of one that ECS does not describe yet, the size is that of the others.
-            if worker.pool == pool and (size := worker.size or (shape and shape[:2])):
+            if size := worker.size or (shape and shape[:2]):
                 total += self._prices.worker_hour(*size, arm64=worker.arm64, spot=worker.spot)
         return total
 
-    def _is_on_fargate(self, pool: str) -> bool:
-        return self._settings.all_pools[pool].capacity.startswith("fargate")
-
     def worker_cost_per_hour(self, pool: Pool) -> float | None:
-        if self._prices is None or not self._is_on_fargate(pool.name):
+        if not pool.on_fargate:
+            return pool.price_per_hour or None
+        if self._prices is None:
             return None
         if pool.cpu and pool.memory_gib:
             shape: tuple[float, float, bool] | None = (pool.cpu, pool.memory_gib, pool.capacity == "fargate_arm64")
@@ -138,6 +163,19 @@ class EcsFleet(Fleet):
     def outdated(self) -> frozenset[str]:
         return frozenset() if self._cluster is None else self._cluster.outdated
 
+    @property
+    def leaving(self) -> Mapping[str, bool]:
+        if self._cluster is None:
+            return {}
+        pools = self._settings.all_pools
+        # Spot takes a machine two minutes after it drains. On demand, ECS waits up to two days for the tasks on it
+        # (Amazon ECS Developer Guide, managed instance draining).
+        return {
+            worker.name: worker.pool not in pools or pools[worker.pool].spot_share > 0
+            for worker in self._cluster.workers.values()
+            if worker.machine in self._cluster.draining
+        }
+
     async def on_leadership_acquired(self) -> None:
         try:
             await self._journal.read()
@@ -159,12 +197,8 @@ class EcsFleet(Fleet):
         worker = self._cluster.workers.get(name) if self._cluster else None
         return worker.pool if worker else DEFAULT_POOL
 
-    @property
-    def _paused(self) -> bool:
-        return monotonic() < self._paused_until
-
     async def start(self, count: int, pool: str = DEFAULT_POOL) -> int:
-        if self._paused:
+        if self._pauses.is_paused(pool, monotonic()):
             return 0
         started, of_pool = 0, self._settings.all_pools[pool]
         for provider, wanted in await self._split(count, of_pool):
@@ -173,10 +207,8 @@ class EcsFleet(Fleet):
             if left and provider == SPOT:
                 # Waiting work costs more than the difference in price.
                 started += await self._launch(left, "FARGATE", of_pool)
-        if started and not self._paused:
-            self._backoff = BACKOFF_SECONDS
-            if monotonic() >= self._spot_again_at:
-                self._problem = ""
+        if started and not self._pauses.is_paused(pool, monotonic()):
+            self._pauses.end(pool)
         return started
 
     async def stop(self, names: Collection[str]) -> None:
@@ -191,7 +223,9 @@ class EcsFleet(Fleet):
         try:
             await cluster.stop(self._unstopped)
         except (ClientError, BotoCoreError) as error:
-            self._set_problem(f"ECS does not stop a worker (StopTask): {error}", PROBLEM_SECONDS)
+            self._report("StopTask", f"ECS does not stop a worker (StopTask): {error}")
+        else:
+            self._pauses.solve("StopTask")
         finally:
             self._unstopped &= cluster.workers.keys()
 
@@ -203,7 +237,7 @@ class EcsFleet(Fleet):
 
     async def _split(self, count: int, pool: Pool) -> list[tuple[str, int]]:
         """How many of `count` workers go to each capacity provider; an empty name is the cluster's own default."""
-        if not self._is_on_fargate(pool.name):
+        if not pool.on_fargate:
             return [(pool.capacity_provider, count)]
         if monotonic() < self._spot_again_at:
             return [("FARGATE", count)]
@@ -218,51 +252,55 @@ class EcsFleet(Fleet):
         from cluster.controller.fleets.ecs_cluster import MAX_LAUNCH
 
         cluster, started = await self.cluster(), 0
-        while started < count and not self._paused:
+        while started < count and not self._pauses.is_paused(pool.name, monotonic()):
             some = min(MAX_LAUNCH, count - started)
             try:
                 launch = await self._journal.begin(cluster.launch_request(some, provider, pool))
             except StoreUnavailable as error:
-                self._back_off(f"No worker is started while Redis is unavailable: {error}")
+                self._back_off(ALL_POOLS, f"No worker is started while Redis is unavailable: {error}")
                 break
-            tasks = await self._run(launch, provider)
+            tasks = await self._run(launch, provider, pool.name)
             started += tasks
             if tasks < some:
                 break
         return started
 
-    async def _run(self, launch: Launch, provider: str) -> int:
+    async def _run(self, launch: Launch, provider: str, pool: str) -> int:
         """Sends one launch. Returns how many tasks are starting. A refusal becomes the `problem` and starts a pause."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
             tasks, reasons = await (await self.cluster()).launch(launch.request, launch.token)
         except ClientError as error:
-            if provider == SPOT and error.response["Error"]["Code"] not in THROTTLED:
+            throttled = error.response["Error"]["Code"] in THROTTLED
+            if provider == SPOT and not throttled:
                 # Spot has a quota of its own, and may not be allowed in this cluster.
                 self._pause_spot(f"ECS does not start Spot workers (RunTask): {error}")
             else:
-                self._back_off(f"ECS does not start workers (RunTask): {error}")
+                self._back_off(ALL_POOLS if throttled else pool, f"ECS does not start workers (RunTask): {error}")
             await self._journal_write(self._journal.remove(launch))
             return 0
         except BotoCoreError as error:
             # It stays in the journal, and is repeated with its token.
-            self._back_off(f"ECS does not respond when a worker is to be started (RunTask): {error}")
+            self._back_off(ALL_POOLS, f"ECS does not respond when a worker is to be started (RunTask): {error}")
             return 0
         await self._journal_write(self._journal.complete(launch, tasks))
         if reasons and provider == SPOT:
             self._pause_spot(f"ECS has no capacity for Spot workers ({'; '.join(reasons)}).")
+        elif any(reason.startswith(NO_ROOM) for reason in reasons):
+            self._back_off(pool, f"No machine has room for a worker of the pool {pool}: {'; '.join(reasons)}.")
         elif reasons:
-            self._back_off(f"ECS did not start all workers: {'; '.join(reasons)}.")
+            self._back_off(pool, f"ECS did not start all workers: {'; '.join(reasons)}.")
         return len(tasks)
 
     async def _repeat_unconfirmed(self) -> None:
         """Repeats launches of this or an earlier controller that may not have reached ECS."""
+        from cluster.controller.fleets.ecs_cluster import pool_in
+
         for launch in self._journal.unconfirmed:
-            if self._paused:
-                return
-            strategy = launch.request.get("capacityProviderStrategy")
-            await self._run(launch, strategy[0]["capacityProvider"] if strategy else "")
+            if not self._pauses.is_paused(pool := pool_in(launch.request), monotonic()):
+                strategy = launch.request.get("capacityProviderStrategy")
+                await self._run(launch, strategy[0]["capacityProvider"] if strategy else "", pool)
 
     async def _poll(self, cluster: WorkerCluster) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -282,10 +320,40 @@ class EcsFleet(Fleet):
         # follows, however many ended; and where Spot takes its workers back, those on demand start.
         early = [worker for worker in ended if worker.ended_before_it_ran]
         taken = [worker for worker in early if worker.spot and worker.task.get("stopCode") in SPOT_STOP_CODES]
-        if failed := [worker for worker in early if worker not in taken]:
-            self._back_off(f"{counted(len(failed), 'worker')} stopped before running: {failed[0].why_ended}")
+        for pool in sorted({worker.pool for worker in early if worker not in taken}):
+            failed = [worker for worker in early if worker not in taken and worker.pool == pool]
+            self._back_off(pool, f"{counted(len(failed), 'worker')} stopped before running: {failed[0].why_ended}")
         if taken:
             self._pause_spot(f"Spot took back {counted(len(taken), 'worker')} before running: {taken[0].why_ended}")
+        if self._has_machines:
+            self._look_for_machines(cluster)
+            try:
+                await cluster.read_draining()
+            except (ClientError, BotoCoreError) as error:
+                self._report("draining", f"ECS cannot list the machines that drain (ListContainerInstances): {error}")
+            else:
+                self._pauses.solve("draining")
+
+    def _look_for_machines(self, cluster: WorkerCluster) -> None:
+        """Reports workers that ECS has no machine for."""
+        now = time()
+        late = [worker for worker in cluster.workers.values() if worker.waits_seconds(now) > MACHINE_SECONDS]
+        # On Fargate, AWS has none.
+        late = [worker for worker in late if not self._is_on_fargate(worker.pool)]
+        if not late:
+            self._pauses.solve("machines")
+            return
+        waited = duration(max(worker.waits_seconds(now) for worker in late))
+        self._report(
+            "machines",
+            f"{counted(len(late), 'worker')} of {', '.join(sorted({worker.pool for worker in late}))}: no machine for "
+            f"{waited}. The Auto Scaling group may be at its maximum, the account at its quota, or AWS has none of "
+            "these instance types now: its activity history says which.",
+        )
+
+    def _is_on_fargate(self, pool: str) -> bool:
+        declared = self._settings.all_pools.get(pool)
+        return declared is None or declared.on_fargate
 
     async def _journal_write(self, write: Awaitable[None]) -> None:
         try:
@@ -294,21 +362,16 @@ class EcsFleet(Fleet):
             # Nothing is lost: the request would be repeated with its token, and start nothing.
             logger.warning("the launch journal could not be written: %s", error)
 
-    def _back_off(self, problem: str) -> None:
-        pause = self._backoff
-        self._paused_until = monotonic() + pause
-        self._backoff = min(MAX_BACKOFF_SECONDS, self._backoff * 2)
-        self._set_problem(problem, pause + PROBLEM_SECONDS)
+    def _back_off(self, pool: str, problem: str) -> None:
+        self._pauses.begin(pool, problem, monotonic())
 
     def _pause_spot(self, problem: str) -> None:
         self._spot_again_at = monotonic() + SPOT_PAUSE_SECONDS
         told = f"{problem} For {SPOT_PAUSE_SECONDS / 60:g} min, on-demand workers are started instead."
-        self._set_problem(told, SPOT_PAUSE_SECONDS)
+        self._pauses.report(SPOT, told, self._spot_again_at)
 
-    def _set_problem(self, problem: str, seconds: float) -> None:
-        if problem != self._problem:
-            logger.warning("%s", problem)
-        self._problem, self._problem_until = problem, monotonic() + seconds
+    def _report(self, cause: str, problem: str) -> None:
+        self._pauses.report(cause, problem, monotonic() + PROBLEM_SECONDS)
 
 
 def _prices(settings: Settings) -> FargatePrices | None:

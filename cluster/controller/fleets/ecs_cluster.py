@@ -96,11 +96,22 @@ class WorkerTask:
     @property
     def pool(self) -> str:
         """The pool that its container was given."""
-        for override in self.task.get("overrides", {}).get("containerOverrides", ()):
-            for item in override.get("environment", ()):
-                if item["name"] == POOL_VARIABLE:
-                    return str(item["value"])
-        return DEFAULT_POOL
+        return pool_in(self.task)
+
+    @property
+    def machine(self) -> str:
+        """The ARN of the container instance that it runs on; empty on Fargate, and before it has one."""
+        return str(self.task.get("containerInstanceArn", ""))
+
+    def waits_seconds(self, now: float) -> float:
+        """How long ECS has looked for a machine for it; 0 once it has one, and on Fargate.
+
+        Args:
+            now: seconds since 1970.
+        """
+        if self.machine or self.task.get("lastStatus") != "PROVISIONING" or "createdAt" not in self.task:
+            return 0.0
+        return float(now - self.task["createdAt"].timestamp())
 
     @property
     def why_ended(self) -> str:
@@ -122,11 +133,13 @@ class WorkerCluster:
 
     Attributes:
         workers: those that live, by name, as of the last `refresh` and `launch`.
+        draining: machines that ECS drains, as of the last `read_draining`.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.started_by = "dask-graphql/" + re.sub(r"[^A-Za-z0-9_-]", "_", settings.key_prefix)
         self.workers: dict[str, WorkerTask] = {}
+        self.draining: frozenset[str] = frozenset()
         self._settings = settings
         self._stopped: dict[str, float] = {}
         """ARN -> when StopTask accepted it: for LAG_SECONDS, AWS may show it as one that lives."""
@@ -161,7 +174,7 @@ class WorkerCluster:
         empty for the cluster's own default."""
         return {
             "cluster": self._cluster.cluster_arn,
-            "taskDefinition": self._cluster.worker_task_definition_arn,
+            "taskDefinition": self._settings.task_definition_of(pool.name),
             "count": count,
             "startedBy": self.started_by,
             "propagateTags": "TASK_DEFINITION",
@@ -169,11 +182,18 @@ class WorkerCluster:
                 "awsvpcConfiguration": {
                     "subnets": list(self._settings.ecs_subnets),
                     "securityGroups": list(self._settings.ecs_security_groups),
-                    "assignPublicIp": "ENABLED" if self._settings.ecs_assign_public_ip else "DISABLED",
+                    # ECS refuses a public address for a task on a machine.
+                    "assignPublicIp": "ENABLED"
+                    if self._settings.ecs_assign_public_ip and pool.on_fargate
+                    else "DISABLED",
                 }
             },
             **({"capacityProviderStrategy": [{"capacityProvider": provider, "weight": 1}]} if provider else {}),
-            **_overrides(pool),
+            # So that machines become empty, which ECS then takes away. Only for an Auto Scaling group it may be said.
+            **({"placementStrategy": [{"type": "binpack", "field": "memory"}]} if pool.capacity == "ec2" else {}),
+            **_overrides(
+                pool, sized=self._settings.task_definition_of(pool.name) == self._settings.ecs_task_definition
+            ),
         }
 
     async def launch(self, request: Mapping[str, Any], token: str) -> tuple[list[str], list[str]]:
@@ -221,18 +241,25 @@ class WorkerCluster:
             del self.workers[worker.name]
         return gone
 
+    async def read_draining(self) -> None:
+        """Reads which machines drain. ECS does not stop the tasks on them that are of no service, as workers are.
+
+        Raises:
+            ClientError, BotoCoreError: ECS cannot list them; `draining` is unchanged.
+        """
+        ecs, arn = await self._ecs(), self._cluster.cluster_arn
+        pages = ecs.get_paginator("list_container_instances").paginate(cluster=arn, status="DRAINING")
+        self.draining = frozenset([machine async for page in pages for machine in page["containerInstanceArns"]])
+
     @property
     def outdated(self) -> frozenset[str]:
         """Workers of an older revision of the task definition than that of the settings. A definition that is named
         without its revision is the newest one of ECS, which this object does not ask for: then there are none."""
-        wanted = self._settings.ecs_task_definition.rpartition("/")[2]
-        if ":" not in wanted:
-            return frozenset()
-        revisions = {
-            name: str(worker.task.get("taskDefinitionArn", wanted)).rpartition("/")[2]
-            for name, worker in self.workers.items()
-        }
-        return frozenset(name for name, revision in revisions.items() if revision != wanted)
+        return frozenset(name for name, worker in self.workers.items() if self._is_outdated(worker))
+
+    def _is_outdated(self, worker: WorkerTask) -> bool:
+        wanted = self._settings.task_definition_of(worker.pool).rpartition("/")[2]
+        return ":" in wanted and str(worker.task.get("taskDefinitionArn", wanted)).rpartition("/")[2] != wanted
 
     async def stop(self, names: Collection[str]) -> None:
         """Stops workers; an unknown name is not an error.
@@ -268,18 +295,30 @@ class WorkerCluster:
                 self.workers[name] = WorkerTask(task)
 
 
-def _overrides(pool: Pool) -> dict[str, Any]:
-    """What of the workers' task definition differs for a pool (Amazon ECS API Reference, TaskOverride): a worker of
-    `default` is as the definition says, unless POOLS gives it a size. Fargate takes the sizes that a definition may
-    have."""
+def pool_in(task: Mapping[str, Any]) -> str:
+    """The pool in the overrides of a task, or of a `launch_request`."""
+    for override in task.get("overrides", {}).get("containerOverrides", ()):
+        for item in override.get("environment", ()):
+            if item["name"] == POOL_VARIABLE:
+                return str(item["value"])
+    return DEFAULT_POOL
+
+
+def _overrides(pool: Pool, *, sized: bool) -> dict[str, Any]:
+    """What of the task definition differs for a pool (Amazon ECS API Reference, TaskOverride): a worker of `default` is
+    as the definition says, unless POOLS gives it a size. Fargate takes the sizes that a definition may have.
+
+    Args:
+        sized: whether the pool's size and GPUs have to be said, because the definition is that of all pools.
+    """
     container: dict[str, Any] = {"name": WORKER_CONTAINER}
     size = {}
     if pool.name != DEFAULT_POOL:
         container["environment"] = [{"name": POOL_VARIABLE, "value": pool.name}]
     # Without `cpu`, the memory of the default pool is WORKER_MEMORY_BYTES, which is not the size of its task.
-    if pool.cpu and pool.memory_gib:
+    if sized and pool.cpu and pool.memory_gib:
         size = {"cpu": str(round(pool.cpu * 1024)), "memory": str(round(pool.memory_gib * 1024))}
-    if pool.gpu:
+    if sized and pool.gpu:
         container["resourceRequirements"] = [{"type": "GPU", "value": str(pool.gpu)}]
     containers = [container] if len(container) > 1 else []
     return {"overrides": {**size, "containerOverrides": containers}} if size or containers else {}

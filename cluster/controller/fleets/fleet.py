@@ -64,6 +64,11 @@ class Fleet(ABC):
         """Workers of `list_workers` that run an older revision than new ones would."""
         return frozenset()
 
+    @property
+    def leaving(self) -> Mapping[str, bool]:
+        """Workers of `list_workers` whose machine is about to be taken away, and whether that may be within minutes."""
+        return {}
+
     def cost_of(self, pool: str) -> float | None:
         """The part of `cost_per_hour` that a pool's workers have."""
         return None

@@ -354,6 +354,40 @@ async def test_a_worker_of_an_older_revision_that_does_not_end_its_tasks_is_stop
     assert any("their tasks did not end within 24 h (UPDATE_DRAIN_SECONDS)" in reason for reason in reasons)
 
 
+async def test_workers_whose_machine_goes_within_minutes_are_stopped_and_others_end_their_tasks_first(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controller, fleet = make()
+    load: dict[str, Any] = {
+        "queued": 0, "no_worker": 0, "waiting_seconds": 0.0,
+        "workers": [
+            {"name": name, "address": f"tcp://{name}", "processing": 1, "occupancy_seconds": 900.0, "draining": False}
+            for name in ("a", "b")
+        ],
+    }  # fmt: skip
+
+    async def call(operation: str, **arguments: str) -> Any:
+        if operation == "dask_graphql_load":
+            return load
+        next(each for each in load["workers"] if each["address"] == arguments["worker"])["draining"] = True
+        return None
+
+    monkeypatch.setattr(controller.scheduler, "call", call)
+    # A worker that is drained already has no time to end its tasks.
+    controller._draining["a"] = time.monotonic()
+    monkeypatch.setattr(Recorder, "leaving", {"a": True, "b": False, "one that has ended": True})
+    for _ in range(2):
+        await controller.reconcile()
+    assert fleet.stopped == [{"a"}]
+    assert load["workers"][1]["draining"]
+    reasons = [decision["reason"] for decision in controller._decisions]
+    assert "Retired 1 worker: ECS drains the machines that they run on." in reasons
+    assert reasons.count("Draining 1 worker: ECS drains the machines that they run on.") == 1
+    load["workers"] = [load["workers"][1] | {"processing": 0}]
+    await controller.reconcile()
+    assert fleet.stopped == [{"a"}, {"b"}]
+
+
 async def test_the_leader_logs_the_state_of_the_fleet_each_minute_for_the_alarms(
     make: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
