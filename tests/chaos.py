@@ -52,6 +52,8 @@ from tests.task_modules.families import CHILD_STEP
 SETTLE_SECONDS = 90.0
 """How long after the last fault all tasks must have ended."""
 MODULES = (TASKS, "tests.task_modules.families")
+REPLACED_SECONDS = 15.0
+"""How long a dead primary of a cluster may stay away for its replica to take over."""
 CLIENTS = 8
 LATE_SHARE = 0.2
 """Share of the tasks that another client asks for again some time later."""
@@ -460,9 +462,10 @@ class ClusterChaos(Chaos):
     """The same with a cluster of three primaries, each with a replica. A primary that was killed is started again at
     once, or when its replica has taken over."""
 
-    # Shorter than a primary may be silent before its replica takes over. One that comes back later may confirm writes
-    # that it then loses, unless it is of a service that forbids that.
-    longest_redis_stop = 0.7
+    # A primary that is silent for longer than `node_timeout_seconds`, and comes back after its replica took over, may
+    # confirm writes that it then loses, unless it is of a service that forbids that. A busy machine delays it, too.
+    node_timeout_seconds = 3.0
+    longest_redis_stop = 1.0
     impossible = frozenset({"loading", "read-only"})
     # As likely as all others together: it has most processes.
     parts = ("redis",) * 6 + Chaos.parts
@@ -470,7 +473,10 @@ class ClusterChaos(Chaos):
     def __init__(self, folder: Path, seed: int, engine: Path | None = None) -> None:
         super().__init__(folder, seed, engine)
         (folder / "cluster").mkdir()
-        self.cluster = RedisCluster(folder / "cluster", binary=engine, replicas=True, node_timeout_seconds=1)
+        self.revived_at: dict[ClusterServer, float] = {}
+        self.cluster = RedisCluster(
+            folder / "cluster", binary=engine, replicas=True, node_timeout_seconds=self.node_timeout_seconds
+        )
 
     async def start_redis(self) -> None:
         await asyncio.to_thread(self.cluster.start, sync="always")
@@ -480,22 +486,28 @@ class ClusterChaos(Chaos):
         self.cluster.stop()
 
     def primary(self) -> ClusterServer | None:
-        found = []
-        for server in self.cluster.servers:
-            with contextlib.suppress(redis.RedisError):
-                if server.alive and server.is_primary:
-                    found.append(server)
+        """One whose replica is in sync: another replica would take over without what it lacks, unless the cluster is of
+        a service that forbids that."""
+        found = self.cluster.replicated_primaries()
         return self.dice.choice(found) if found else None
 
     async def revive_redis(self) -> None:
+        """Never waits for one server: while two of three primaries are dead, no replica can be elected."""
         for server in self.cluster.servers:
-            if not server.alive:
-                # What does not answer in time is tried again in the next round.
-                with contextlib.suppress(TimeoutError, redis.RedisError):
-                    if self.dice.random() < 0.5:
-                        await asyncio.to_thread(self.cluster.wait_until_replaced, server)
-                        self.report.faults["replica took over"] += 1
-                    await asyncio.to_thread(server.start, sync="always")
+            if server.alive:
+                continue
+            if server not in self.revived_at:
+                patience = REPLACED_SECONDS if self.dice.random() < 0.5 else 0.0
+                self.revived_at[server] = time.monotonic() + patience
+            replaced = await asyncio.to_thread(self.cluster.is_replaced, server)
+            if not replaced and time.monotonic() < self.revived_at[server]:
+                continue
+            # What does not answer in time is tried again in the next round.
+            with contextlib.suppress(redis.RedisError):
+                await asyncio.to_thread(server.start, sync="always")
+                del self.revived_at[server]
+                if replaced:
+                    self.report.faults["replica took over"] += 1
 
     async def fail_over(self) -> bool:
         primary = self.primary()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 import time
@@ -21,6 +22,8 @@ PRIMARIES: Final = 3
 BUS: Final = 10_000
 """The servers talk to each other on their port plus this."""
 WAIT_SECONDS: Final = 30.0
+FAILOVER_SECONDS: Final = 6.0
+"""After five seconds a replica gives up a failover that it was asked for."""
 TLS_NAME: Final = "localhost"
 """The name of all servers in their certificate."""
 
@@ -50,6 +53,16 @@ def server_of(redis_server: RedisServer | RedisCluster, key: str) -> RedisServer
 def servers_of(redis_server: RedisServer | RedisCluster) -> Sequence[RedisServer]:
     """The only server, or all of a cluster."""
     return redis_server.servers if isinstance(redis_server, RedisCluster) else [redis_server]
+
+
+def add_user(servers: Sequence[ClusterServer], name: str, *rules: str) -> None:
+    """Adds a user with a password; `with_user` has it."""
+    for server in servers:
+        server.ask("ACL", "SETUSER", name, "on", ">p@ss", *rules)
+
+
+def with_user(url: str, name: str) -> str:
+    return url.replace("://", f"://{name}:p%40ss@")
 
 
 class ClusterServer(RedisServer):
@@ -197,6 +210,16 @@ class RedisCluster:
         self.until(agreed)
         return next(server for server in self.servers if server.port in found)
 
+    def replicated_primaries(self) -> list[ClusterServer]:
+        """The primaries that run and whose replica is in sync."""
+        roles: dict[ClusterServer, Any] = {}
+        for server in self.servers:
+            with contextlib.suppress(redis.RedisError):
+                if server.alive:
+                    roles[server] = server.ask("ROLE")
+        in_sync = {role[2] for role in roles.values() if role[0] == b"slave" and role[3] == b"connected"}
+        return [server for server, role in roles.items() if role[0] == b"master" and server.announced_port in in_sync]
+
     def replica_of(self, primary: ClusterServer) -> ClusterServer:
         found: list[ClusterServer] = []
 
@@ -213,16 +236,27 @@ class RedisCluster:
     def fail_over(self, primary: ClusterServer) -> None:
         """Makes the replica of a primary the new one, without a loss; returns when all know."""
         replica = self.replica_of(primary)
-        replica.ask("CLUSTER", "FAILOVER")
-        self.wait_until_replaced(primary)
+        asked = float("-inf")
 
-    def wait_until_replaced(self, primary: ClusterServer) -> None:
-        """Returns when no server takes this one for a primary any more, and the cluster serves."""
-        self.until(
-            lambda: (
-                not any(_is_primary(server, primary.port) for server in self.servers if server.alive) and self.serves()
-            )
-        )
+        def replaced() -> bool:
+            nonlocal asked
+            if self.is_replaced(primary):
+                return self.serves()
+            if (now := time.monotonic()) - asked >= FAILOVER_SECONDS:
+                asked = now
+                replica.ask("CLUSTER", "FAILOVER")
+            return False
+
+        self.until(replaced)
+
+    def is_replaced(self, primary: ClusterServer) -> bool:
+        """Whether the servers that run and answer agree on other primaries than this one."""
+        answers = []
+        for server in self.servers:
+            with contextlib.suppress(redis.RedisError):
+                if server is not primary and server.alive:
+                    answers.append(_is_primary(server, primary.port))
+        return bool(answers) and not any(answers)
 
     def restart(self, server: ClusterServer) -> None:
         """Starts a server that was killed, and returns when the cluster is whole."""

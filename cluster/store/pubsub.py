@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+import redis
 import redis.asyncio
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from cluster.store import redis_internals
 from cluster.store.server import Server
@@ -108,12 +109,14 @@ class PubSubConnection:
         """Returns once all channels are subscribed: no message that is published after that is missed.
 
         Raises:
-            RedisError, OSError: the connection failed.
+            RedisError, OSError: the connection failed, or leads to a replica.
         """
         await self._connection.connect()
+        await self._connection.send_command("ROLE")
         if self._channels:
             await self._connection.send_command("SUBSCRIBE", *self._channels)
         self._pinger = asyncio.create_task(self._ping())
+        await self._check_role()
         for _ in self._channels:
             await self._read()
 
@@ -138,6 +141,19 @@ class PubSubConnection:
             self._pinger.cancel()
             await asyncio.gather(self._pinger, return_exceptions=True)
         await self.disconnect()
+
+    async def _check_role(self) -> None:
+        """Raises ConnectionError if the server is a replica, as a name may lead to a former primary for some seconds.
+
+        What is published at the new one arrives there only by replication: once that ends, the connection would be
+        silent and seem healthy.
+        """
+        try:
+            role = await self._read()
+        except ResponseError:
+            return  # a proxy, or a list of permissions, without ROLE
+        if role[0] == b"slave":
+            raise redis.ConnectionError("the server is a replica, and no primary any more")
 
     async def _read(self) -> Any:
         reply = await redis_internals.receive(self._connection)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from cluster.store.thread_store import ThreadStore
 from cluster.store.worker_acl import worker_rules
 from tests.aws.certificates import Authority
 from tests.engines import engine_binary
-from tests.redis_cluster import ClusterServer, RedisCluster
+from tests.redis_cluster import RedisCluster, add_user, with_user
 
 pytestmark = pytest.mark.slow
 
@@ -53,15 +53,6 @@ async def store(settings: Settings) -> AsyncIterator[Store]:
     store = Store(settings)
     yield store
     await store.close()
-
-
-def add_user(servers: Sequence[ClusterServer], name: str, *rules: str) -> None:
-    for server in servers:
-        server.ask("ACL", "SETUSER", name, "on", ">p@ss", *rules)
-
-
-def with_user(url: str, name: str) -> str:
-    return url.replace("://", f"://{name}:p%40ss@")
 
 
 async def test_calls_and_notifications_use_tls_and_both_users_and_a_new_primary_must_know_the_workers(

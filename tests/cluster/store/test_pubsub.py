@@ -56,10 +56,7 @@ async def test_every_message_is_received_in_order(store: Store, settings: Settin
     pubsub = store.pubsub(channels, 5.0)
     await pubsub.open()
     async with asyncio.timeout(10):
-        async with store.redis.pipeline(transaction=False) as pipeline:
-            for number in range(5_000):
-                pipeline.publish(channels[number % 2], number)
-            await pipeline.execute()
+        await store.commands([("PUBLISH", channels[number % 2], number) for number in range(5_000)])
         messages = pubsub.messages()
         for number in range(5_000):
             assert await anext(messages) == (channels[number % 2].encode(), b"%d" % number)
