@@ -10,8 +10,11 @@ import pytest
 import redis
 
 from cluster.attempt_errors import error, worker_lost
+from cluster.data.blob_links import new_place
 from cluster.settings import Settings
+from cluster.store.actor import Actor
 from cluster.store.async_store import Store
+from cluster.store.child_calls import Parent, submitter_name
 from cluster.store.record import TaskState
 from cluster.store.thread_store import ThreadStore
 from cluster.store.worker_acl import worker_rules
@@ -66,6 +69,40 @@ async def test_its_threads_run_attempts_to_every_outcome(store: Store, threads: 
     assert [record and record.state for record in records] == [
         TaskState.SUCCEEDED, TaskState.FAILED, TaskState.QUEUED, TaskState.QUEUED,
     ]  # fmt: skip
+
+
+async def test_its_threads_submit_children_hand_files_on_to_them_and_wait_for_them(
+    store: Store, threads: ThreadStore
+) -> None:
+    calls, (parent, child, *_) = threads.calls, IDS
+    sha256, place, actor = "b" * 64, new_place(), Actor(submitter_name(parent, 1), "acme", "a task")
+    await store.run(store.calls.submit(parent, "t", "1", b"{}", limits="t:t=1"))
+    await store.run(store.calls.become_claimer(parent[0], 1))
+    await store.run(store.calls.claim_held(parent[0], 1, [("t:t=1", parent)]))
+    assert threads.run(calls.start(parent, 1, "w")).verdict == "RUN"
+    assert isinstance(threads.run(calls.add_children(parent, 1, [child], 10)), Parent)
+    # A blob that the parent has made becomes a file of its own when a child takes it.
+    assert threads.run(calls.borrow_file("", sha256, f"{parent}/1/x", parent, 3, "text/plain", "x"))
+    borrowed = threads.run(calls.use_file("", sha256, child))
+    assert borrowed is not None
+    assert borrowed.source == f"{parent}/1/x"
+    threads.run(calls.register_place(place, sha256))
+    threads.run(calls.register_file("", sha256, place, 3, "text/plain", "x", "acme"))
+    submitted = threads.run(calls.submit(child, "t", "1", b"{}", account="acme", actor=actor, depth=1))
+    assert submitted.outcome == "NEW"
+    assert threads.run(calls.wait_for_children(parent, 1, waits=True))
+    connection = threads.pubsub()
+    connection.subscribe(calls.node_channel("w"))
+    assert connection.get_message(timeout=5)["type"] == "subscribe"
+    assert threads.run(calls.watch(child, "w")).record is not None
+    assert threads.run(calls.read_items(child, None, 0)).items == ()
+    key = calls.record_key(child)
+    _, submitter = threads.run_commands([("HKEYS", key), ("HGET", key, "submitted_by")])
+    assert submitter.startswith(actor.name.encode())
+    assert threads.run(calls.cancel(child, actor, "withdraw"))[0]
+    assert connection.get_message(timeout=5)["type"] == "message"
+    connection.close()
+    assert threads.run(calls.wait_for_children(parent, 1, waits=False))
 
 
 async def test_its_nanny_reports_lost_attempts(store: Store, worker: Settings) -> None:
