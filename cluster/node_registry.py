@@ -22,7 +22,7 @@ def load_node_registry(settings: Settings) -> Registry:
         RegistryError: a module cannot be imported or registers nothing, two task types clash, or no pool fits one.
     """
     registry = _load(settings)
-    registry.choose_pools(settings.all_pools, DEFAULT_POOL)
+    registry.choose_pools(settings.all_pools, DEFAULT_POOL, larger=settings.larger_pool)
     return registry
 
 

@@ -61,6 +61,7 @@ class Dispatchable:
         trace: W3C trace context of the submission; empty without tracing and for later attempts.
         account: whose fair share it uses.
         resumes: it replaces an attempt that had started, and need not wait for its account's turn again.
+        pool: the larger pool that it moved to; empty for that of its task type.
     """
 
     task_id: str
@@ -71,6 +72,7 @@ class Dispatchable:
     trace: str = ""
     account: str = ""
     resumes: bool = False
+    pool: str = ""
 
 
 class Dispatches(Protocol):

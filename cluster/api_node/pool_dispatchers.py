@@ -40,7 +40,9 @@ class PoolDispatchers:
 
     def put(self, attempt: Dispatchable) -> None:
         """Queues an attempt for its pool; see `Dispatcher.put`."""
-        self._dispatchers.get(self._pool_of(attempt.name), self._others).put(attempt)
+        # A pool that it moved to may not exist any more.
+        of_attempt = self._dispatchers.get(attempt.pool) if attempt.pool else None
+        (of_attempt or self._dispatchers.get(self._pool_of(attempt.name), self._others)).put(attempt)
 
     async def drained(self) -> None:
         """Waits until every dispatcher is `drained`."""

@@ -246,8 +246,9 @@ class Recoverer(LeaderService):
         metrics.labelled(metrics.RECOVERIES, "dispatched").inc(len(due))
         for item in due:
             attempt = Dispatchable(
-                item.task_id, item.attempt, item.name, item.input, item.priority, "", item.account, item.resumes
-            )
+                item.task_id, item.attempt, item.name, item.input, item.priority, "", item.account, item.resumes,
+                item.pool,
+            )  # fmt: skip
             self._dispatcher.put(attempt)
 
     async def _replace_lost(self, lost: list[Due]) -> None:

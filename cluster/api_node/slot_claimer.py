@@ -153,6 +153,7 @@ class SlotClaimer(LeaderService):
                         item.trace,
                         item.account,
                         item.resumes,
+                        item.pool,
                     )
                 )
             metrics.labelled(metrics.HELD_TASKS, "claimed").inc(len(claimed))

@@ -147,6 +147,7 @@ class Submissions:
                         claimed.record.priority,
                         claimed.record.trace,
                         claimed.record.account,
+                        pool=claimed.record.pool,
                     )
                 )
         return submitted
@@ -204,4 +205,5 @@ class Submissions:
             start_before=options.start_before,
             start_within_seconds=bound.task_type.start_within_seconds,
             salt=options.salt,
+            next_pool=bound.task_type.next_pool,
         )

@@ -99,6 +99,12 @@ LOST = counter(
     "worker",
     cause=("worker_died", "unknown", "undelivered", "ended", "superseded"),
 )
+MOVED = counter(
+    "attempts_moved_to_larger_pool",
+    "Attempts that ran out of memory and are followed by one in a larger pool, by that pool.",
+    "worker",
+    pool=(),
+)
 PARTIALS_DROPPED = counter(
     "partials_dropped", "Partial outputs that were dropped because they were too long for a record.", "worker", task=()
 )
@@ -235,5 +241,8 @@ def labelled(metric: Any, *values: Any) -> Any:
 
 def count_lost(cause: str, verdict: str, count: int = 1) -> None:
     """Counts lost attempts, unless the fence refused to mark them as lost: then another node has counted them."""
-    if verdict in ("QUEUED", "FAILED"):
+    verdict, _, larger_pool = verdict.partition(" ")
+    if verdict in ("QUEUED", "FAILED", "MOVED"):
         LOST.labels(cause).inc(count)
+    if larger_pool:
+        MOVED.labels(larger_pool).inc(count)

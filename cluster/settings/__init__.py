@@ -19,7 +19,7 @@ from cluster.settings.controller import ControllerSettings
 from cluster.settings.declaration import PREFIX, SettingsGroup, variable_of
 from cluster.settings.observability import ObservabilitySettings
 from cluster.settings.parsers import InvalidValue
-from cluster.settings.pools import DEFAULT_POOL, WITH_GPUS, Pool
+from cluster.settings.pools import DEFAULT_POOL, WITH_GPUS, Pool, Pools
 from cluster.settings.scheduler import SchedulerSettings
 from cluster.settings.store import StoreSettings
 from cluster.settings.tasks import TaskSettings
@@ -70,6 +70,11 @@ class Settings(
     def separate_pools(self) -> dict[str, Pool]:
         """`all_pools` if there is one beside `default`, else empty: then any worker runs any task."""
         return self.all_pools if any(pool.name != DEFAULT_POOL for pool in self.pools) else {}
+
+    @property
+    def declared_pools(self) -> Pools:
+        """`pools`, with `default` among them if there is another one."""
+        return Pools(tuple(self.separate_pools.values())) or self.pools
 
 
 GROUPS: Final = tuple(base for base in Settings.__bases__ if issubclass(base, SettingsGroup))

@@ -66,6 +66,12 @@ class TaskSettings(SettingsGroup):
         integer(1, 100),
         "How many workers may die while they run one task before it is FAILED with WORKER_LOST or OUT_OF_MEMORY.",
     )
+    larger_pool: bool = setting(
+        True,
+        boolean,
+        "Whether a task that ran out of memory runs again in the pool with the next more memory, once. Task types can "
+        "differ by `@task(larger_pool=)`, unless this is false.",
+    )
     children_limit: int = setting(
         10_000, integer(1, 1_000_000), "How many tasks one run of a task may submit (`dask_graphql.submit`)."
     )

@@ -27,7 +27,7 @@ class HeldTask:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A task that was held, and that the caller must dispatch."""
+    """A task that was held, and that the caller must dispatch. `pool` as that of `Due`."""
 
     task_id: str
     attempt: int
@@ -37,6 +37,7 @@ class Claimed:
     trace: str
     account: str
     resumes: bool
+    pool: str = ""
 
 
 class LimitCalls(CallBuilder):
@@ -93,8 +94,8 @@ class LimitCalls(CallBuilder):
                 return None
             return [
                 Claimed(task_id.decode(), int(attempt), name.decode(), input_, int(priority or 0),
-                        (trace or b"").decode(), account.decode(), bool(resumes))
-                for task_id, attempt, name, input_, priority, trace, account, resumes in items[1:]
+                        (trace or b"").decode(), account.decode(), bool(resumes), pool.decode())
+                for task_id, attempt, name, input_, priority, trace, account, resumes, pool in items[1:]
             ]  # fmt: skip
 
         return self._shard_call(

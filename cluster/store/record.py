@@ -84,6 +84,7 @@ FIELDS: Final = (
     "data",
     "runs",
     "run_key",
+    "pool",
 )
 """The fields of a record's hash, in the order in which the scripts return them. New ones are added at the end: other
 releases ignore what follows the fields that they know, and read what is missing as empty."""
@@ -124,6 +125,7 @@ class Record:
         data: the same for programs: JSON; None for none.
         runs: how often the task was computed, this run included, since its record was made.
         run_key: the run key of its submissions, part of the task id; empty for none.
+        pool: the larger pool that the run moved to after an attempt ran out of memory; empty for that of its task type.
     """
 
     task_id: str
@@ -157,6 +159,7 @@ class Record:
     data: bytes | None = None
     runs: int = 1
     run_key: str = ""
+    pool: str = ""
 
     @property
     def final(self) -> bool:
@@ -186,7 +189,7 @@ def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
         values = [*values, *[None] * (len(FIELDS) - len(values))]
     (name, version, input_, state, attempt, seq, submitted, started, finished, expires, progress, priority, not_before,
      submissions, worker, lost, retries, tenant, trace, error, result, account, submitted_by,
-     cancelled_by, previous_at, tags, message, data, runs, run_key) = values[: len(FIELDS)]  # fmt: skip
+     cancelled_by, previous_at, tags, message, data, runs, run_key, pool) = values[: len(FIELDS)]  # fmt: skip
     assert name is not None
     assert version is not None
     assert state is not None
@@ -222,6 +225,7 @@ def parse_record(task_id: str, values: Sequence[bytes | None]) -> Record | None:
         data=data or None,
         runs=int(runs or 1),
         run_key=(run_key or b"").decode(),
+        pool=(pool or b"").decode(),
     )
 
 

@@ -69,6 +69,7 @@ class Due:
         running: whether the attempt has started.
         account: whose fair share it uses.
         resumes: the attempt replaces one that had started.
+        pool: the larger pool that it moved to; empty for that of its task type.
     """
 
     task_id: str
@@ -80,6 +81,7 @@ class Due:
     priority: int
     account: str = ""
     resumes: bool = False
+    pool: str = ""
 
 
 @dataclass(frozen=True, slots=True)

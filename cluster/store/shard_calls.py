@@ -38,11 +38,11 @@ class ShardCalls(CallBuilder):
 
         def parse(reply: Sequence[Any]) -> tuple[bool, list[Due]]:
             items = []
-            for i in range(1, len(reply), 9):
-                task_id, action, attempt, state, name, input_, priority, account, resumes = reply[i : i + 9]
+            for i in range(1, len(reply), 10):
+                task_id, action, attempt, state, name, input_, priority, account, resumes, pool = reply[i : i + 10]
                 items.append(
                     Due(task_id.decode(), action.decode(), int(attempt), state == b"RUNNING", name.decode(), input_,
-                        int(priority or 0), account.decode(), bool(resumes))
+                        int(priority or 0), account.decode(), bool(resumes), pool.decode())
                 )  # fmt: skip
             return bool(reply[0]), items
 

@@ -19,8 +19,9 @@ from cluster.store.record import Record, SubmissionOutcome, TaskState, parse_eve
 from cluster.store.replies import Due, EndReply, StartReply, SubmitReply, WatchReply
 from cluster.task_types.retry_policy import NO_RETRIES, Retries
 
-LossReason: TypeAlias = Literal["worker", "undelivered", "none", "unbegun", "silent"]
-"""Why an attempt is lost. `worker`: it died with its worker; counts against LOST_WORKER_LIMIT. `undelivered`: the
+LossReason: TypeAlias = Literal["worker", "memory", "undelivered", "none", "unbegun", "silent"]
+"""Why an attempt is lost. `worker`: it died with its worker; counts against LOST_WORKER_LIMIT. `memory`: the same, as
+the worker ran out of memory; once in a run, the next attempt moves to the task's `next_pool`. `undelivered`: the
 scheduler does not know it; counts against UNDELIVERED_LIMIT. The others count against UNCHARGED_LIMIT only: `none`;
 `unbegun`, which applies only if the attempt has not started; `silent`, which applies only if it sent no heartbeat in
 the last 30 s."""
@@ -81,6 +82,7 @@ class TaskCalls(CallBuilder):
         run_key: str = "",
         depth: int | None = None,
         salt: str = "",
+        next_pool: str = "",
     ) -> Call[SubmitReply]:
         """Submits a task.
 
@@ -102,6 +104,7 @@ class TaskCalls(CallBuilder):
             run_key: that is part of the task id.
             depth: how many tasks are above it, if a running task submits it; then the recoverer dispatches it.
             salt: of its tenant's task ids, if tenants are isolated; those of its children have it too.
+            next_pool: the larger pool for the attempt after one that runs out of memory; empty for none.
             start_within_seconds: the same, counted from the submission or from `not_before`, if there is no
                 `start_before`.
         """
@@ -131,6 +134,7 @@ class TaskCalls(CallBuilder):
             "" if ttl is None or 0 < self._ttl <= ttl else ttl, "" if start_before is None else start_before,
             "" if start_within_seconds is None else milliseconds(start_within_seconds),
             orjson.dumps(list(tags)) if tags else "", " ".join(webhooks), run_key, "" if depth is None else depth, salt,
+            next_pool,
             parse=parse,
         )  # fmt: skip
 
@@ -223,8 +227,8 @@ class TaskCalls(CallBuilder):
     ) -> Call[str]:
         """Marks an attempt as lost.
 
-        Returns 'QUEUED', 'FAILED' (a limit is reached; the record gets `error`), 'BEGUN' or 'HEARD' (the reason does
-        not apply), or 'REFUSED'.
+        Returns 'QUEUED', 'MOVED <pool>' (QUEUED, and the next attempt runs in this larger pool), 'FAILED' (a limit is
+        reached; the record gets `error`), 'BEGUN' or 'HEARD' (the reason does not apply), or 'REFUSED'.
 
         Args:
             announce: whether to wake the recoverer, which then dispatches the next attempt at once.
@@ -243,10 +247,10 @@ class TaskCalls(CallBuilder):
         def parse(reply: bytes) -> tuple[str, Due | None]:
             if reply.isalpha():
                 return reply.decode(), None
-            name, input_, priority, account, resumes = unpack(reply)
+            name, input_, priority, account, resumes, pool = unpack(reply)
             due = Due(
                 task_id, "dispatch", attempt + 1, False, name.decode(), input_, int(priority or 0),
-                (account or b"").decode(), bool(resumes),
+                (account or b"").decode(), bool(resumes), (pool or b"").decode(),
             )  # fmt: skip
             return "QUEUED", due
 

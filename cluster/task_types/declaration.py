@@ -66,6 +66,7 @@ def declare(
     batch: Batch | None = None,
     pool: str | None = None,
     needs: Needs | None = None,
+    larger_pool: bool | None = None,
 ) -> TaskType:
     """The task type of a function; the arguments are those of `task`, and the module that calls it.
 
@@ -78,7 +79,7 @@ def declare(
     _check_limits(where, name, version, timeout_seconds, queue_limit, input_limit)
     _check_seconds(where, "ttl", ttl, MIN_TTL_SECONDS)
     _check_seconds(where, "start_before", start_before, 0)
-    check_needs(where, needs, pool)
+    check_needs(where, needs, pool, larger_pool)
     try:
         hints = typing.get_type_hints(underlying_function(function), include_extras=True)
     except NameError as error:
@@ -139,7 +140,7 @@ def declare(
         name, version, function, arguments, timeout_seconds, parse_retries(where, retries), queue_limit, checks,
         input_model, output, registered_in, input_limit,
         parse_concurrency(where, concurrency, [item.name for item in arguments]), ttl, start_before, items, batch, pool,
-        needs,
+        needs, larger_pool,
     )  # fmt: skip
     if batch is not None and output.declared.holds_data:
         raise RegistryError(f"{where}: a function with batch=... cannot return tables or arrays: {returns!r}")

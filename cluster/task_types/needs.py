@@ -48,12 +48,14 @@ class Shape(Protocol):
     def gpu(self) -> int: ...
 
 
-def check_needs(where: str, needs: Needs | None, pool: str | None) -> None:
+def check_needs(where: str, needs: Needs | None, pool: str | None, larger_pool: bool | None) -> None:
     """Checks what an author declared.
 
     Raises:
         RegistryError: a number is out of bounds, or both a pool and needs are given.
     """
+    if larger_pool is not None and not isinstance(larger_pool, bool):
+        raise RegistryError(f"{where}: larger_pool must be True, False or None, not {larger_pool!r}")
     if needs is None:
         return
     if pool is not None:
@@ -110,6 +112,34 @@ def pool_for(where: str, pool: str | None, needs: Needs | None, pools: Mapping[s
             f"{where}: there is no pool {pool!r}; there are: {_listed(pools)}. Declare it in DASK_GRAPHQL_POOLS"
         )
     return pool or default
+
+
+def next_pool_for(
+    pool: str | None, needs: Needs | None, larger_pool: bool | None, pools: Mapping[str, Shape], default: str
+) -> str:
+    """The pool for the attempt that follows one that ran out of memory; empty for the same one.
+
+    It is the pool with the next more memory that has as many vCPUs as the task type needs (as its own pool has, if it
+    declares no needs), and as many GPUs as its own pool: one with more would be too expensive to choose unasked. Of
+    equal ones, that with the fewest vCPUs. A pool whose memory is not known is neither left nor chosen.
+
+    Args:
+        pool, needs, larger_pool: as the task type's author declared them. Without `larger_pool`, a type that names its
+            pool stays there.
+        default: name of the pool of task types that declare neither.
+    """
+    if larger_pool is False or (larger_pool is None and pool is not None):
+        return ""
+    own = pools.get(pool or (needs and smallest_pool(needs, pools)) or default)
+    if own is None:
+        return ""
+    cpu = own.cpu if needs is None else needs.cpu
+    larger = [
+        name
+        for name, shape in pools.items()
+        if 0 < own.memory_gib < shape.memory_gib and shape.gpu == own.gpu and cpu <= _size(shape.cpu)
+    ]
+    return min(larger, key=lambda name: (pools[name].memory_gib, _size(pools[name].cpu)), default="")
 
 
 def _size(value: float) -> float:

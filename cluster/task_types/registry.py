@@ -19,7 +19,7 @@ from cluster.task_types.batching import Batch
 from cluster.task_types.callables import origin_of, underlying_function
 from cluster.task_types.concurrency import Limit
 from cluster.task_types.declaration import declare
-from cluster.task_types.needs import Needs, Shape, pool_for
+from cluster.task_types.needs import Needs, Shape, next_pool_for, pool_for
 from cluster.task_types.retry_policy import Retries
 from cluster.task_types.source_version import source_hash
 from cluster.task_types.task_modules import TaskModule, task_module
@@ -91,16 +91,21 @@ class Registry(Mapping[str, TaskType]):
         made = self._types.get(name)
         return (made and made.pool) or ""
 
-    def choose_pools(self, pools: Mapping[str, Shape], default: str) -> None:
-        """Gives every task type its pool.
+    def choose_pools(self, pools: Mapping[str, Shape], default: str, *, larger: bool = True) -> None:
+        """Gives every task type its pool, and the larger one for the attempt after one that ran out of memory.
+
+        Args:
+            default: name of the pool of task types that declare none.
+            larger: whether there is that larger one at all.
 
         Raises:
             RegistryError: a task type has a pool that does not exist, or needs more than any pool has.
         """
         for name, made in self._types.items():
             pool = pool_for(made.origin, made.pool, made.needs, pools, default)
-            if pool != (made.pool or default):
-                self._types[name] = replace(made, pool=pool)
+            found = next_pool_for(made.pool, made.needs, made.larger_pool, pools, default) if larger else ""
+            if pool != (made.pool or default) or found:
+                self._types[name] = replace(made, pool=pool, next_pool=found)
 
     def replace(self, other: Registry) -> None:
         """Takes over the task types of another registry: everything that holds this one sees them at once."""
@@ -127,6 +132,7 @@ def task(
     batch: Batch | None = None,
     pool: str | None = None,
     needs: Needs | None = None,
+    larger_pool: bool | None = None,
 ) -> Callable[[F], F]: ...
 
 
@@ -146,6 +152,7 @@ def task(
     batch: Batch | None = None,
     pool: str | None = None,
     needs: Needs | None = None,
+    larger_pool: bool | None = None,
 ) -> Any:
     """Registers a typed function as a task type; the function itself stays unchanged.
 
@@ -168,6 +175,8 @@ def task(
         pool: name of the pool whose workers run it, one of POOLS; None for `default`. The parts of its graphs run there
             too.
         needs: what a worker must have: the smallest pool with as much runs it. Instead of `pool`.
+        larger_pool: whether the attempt after one that ran out of memory runs in the pool with the next more memory.
+            None: yes, unless `pool` names its pool.
 
     Raises:
         RegistryError: the function is not fully typed, or a type has no JSON form.
@@ -176,7 +185,7 @@ def task(
     def register(decorated: F) -> F:
         made = declare(
             decorated, name, version, timeout_seconds, retries, queue_limit, checks, caller, input_limit, concurrency,
-            ttl, start_before, batch, pool, needs,
+            ttl, start_before, batch, pool, needs, larger_pool,
         )  # fmt: skip
         _registered[caller, made.name] = made
         _importing[caller, made.name] = frozenset(being_imported)

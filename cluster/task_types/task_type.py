@@ -47,7 +47,7 @@ STRICT_REFUSALS: Final = frozenset(
 
 COMPARED: Final = (
     "version", "timeout_seconds", "retries", "queue_limit", "checks", "input_limit", "concurrency", "ttl_seconds",
-    "start_within_seconds", "batch", "pool", "needs",
+    "start_within_seconds", "batch", "pool", "needs", "larger_pool",
 )  # fmt: skip
 """What two registrations of one function under one name must have in common."""
 
@@ -85,6 +85,9 @@ class TaskType:
         items: the declared type of the items, if the output is a stream; None otherwise.
         pool: the pool whose workers run it; None for that which `needs` chooses, or the default.
         needs: what a worker must have to run it; None for no needs.
+        larger_pool: whether the attempt after one that ran out of memory may run in a larger pool; None for yes, unless
+            the author named `pool`.
+        next_pool: that larger pool; empty for none. Nodes that dispatch tasks set it (`Registry.choose_pools`).
     """
 
     name: str
@@ -106,6 +109,8 @@ class TaskType:
     batch: Batch | None = None
     pool: str | None = None
     needs: Needs | None = None
+    larger_pool: bool | None = None
+    next_pool: str = ""
 
     @property
     def returns(self) -> Any:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from cluster.errors import BadInput, TaskError
 from cluster.observability import tracing
 from cluster.settings import Settings
+from cluster.settings.pools import DEFAULT_POOL
 from cluster.store.actor import Actor
 from cluster.store.child_calls import CHILD_ACTOR, Parent, submitter_name
 from cluster.store.limit_list import limits_of
@@ -21,6 +22,7 @@ from cluster.store.thread_store import ThreadStore
 from cluster.task_types.array_types import Array
 from cluster.task_types.conversion import to_builtin
 from cluster.task_types.file import file_id
+from cluster.task_types.needs import next_pool_for
 from cluster.task_types.registry import Registry
 from cluster.task_types.table_types import Table
 from cluster.task_types.task_type import Bound, TaskType
@@ -171,6 +173,7 @@ class WorkerChildren:
                     actor=actor, tags=parent.tags, depth=parent.depth + 1, salt=parent.salt,
                     limits=limits_of(bound, _ceiling_of(parent.limits)), ttl_seconds=bound.task_type.ttl_seconds,
                     start_within_seconds=min((it for it in within if it is not None), default=None),
+                    next_pool=self._next_pool(bound.task_type),
                 )
             )  # fmt: skip
         child.submitted_at = reply.record.submitted_at
@@ -184,6 +187,13 @@ class WorkerChildren:
         """The output of a child."""
         value = self.files.read(task_type, result)
         return value if task_type.items is None else read_stream(self.store, task_type.items, value)
+
+    def _next_pool(self, task_type: TaskType) -> str:
+        """The larger pool of a child, as an api node would choose it."""
+        if not self.settings.larger_pool:
+            return ""
+        declared = task_type.pool, task_type.needs, task_type.larger_pool
+        return next_pool_for(*declared, self.settings.all_pools, DEFAULT_POOL)
 
     def _waits_for(self, task_id: str) -> bool:
         """Whether a task is among those above this one, which wait for it."""

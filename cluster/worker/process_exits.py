@@ -25,7 +25,7 @@ class _Exit:
     """A worker process that has ended, and the attempts that it was running."""
 
     entries: list[Entry]
-    loss_reason: Literal["worker", "none"]
+    loss_reason: Literal["worker", "memory", "none"]
     error: dict[str, Any]
 
 
@@ -63,7 +63,8 @@ class ProcessExits:
         self._table.clear()
         error = self._errors.pop(process_id, None) or self._exit_error(exit_code)
         if entries:
-            self._unreported.append(_Exit(entries, "none" if orderly else "worker", error))
+            for_memory = error["code"] == attempt_errors.OUT_OF_MEMORY
+            self._unreported.append(_Exit(entries, "none" if orderly else "memory" if for_memory else "worker", error))
 
     def _exit_error(self, exit_code: int) -> dict[str, Any]:
         worker, kills = self._process.worker, memory.oom_kill_count()

@@ -103,10 +103,14 @@ def counted(runs: int) -> str:
     return f"{runs:,} run{'' if runs == 1 else 's'}"
 
 
+def pool_of(record: Record, info: ApiInfo) -> str:
+    """The pool of a task: the larger one that it moved to, or that of its task type."""
+    return record.pool or info.context.node.registry.pool_of(record.name) or DEFAULT_POOL
+
+
 async def load_cost(record: Record, info: ApiInfo) -> float | None:
     """What the last attempt of a task that has ended cost, at the price of now."""
     if not record.final or record.started_at is None or record.finished_at is None:
         return None
     node = info.context.node
-    pool = node.registry.pool_of(record.name) or DEFAULT_POOL
-    return (await node.prices.read()).dollars(pool, (record.finished_at - record.started_at) / 1000)
+    return (await node.prices.read()).dollars(pool_of(record, info), (record.finished_at - record.started_at) / 1000)

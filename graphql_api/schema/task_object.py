@@ -14,7 +14,7 @@ from cluster.store.record import Record, TaskState
 from graphql_api.auth.callers import Scope
 from graphql_api.context import ApiInfo
 from graphql_api.schema.attempt_type import AttemptType, load_attempts
-from graphql_api.schema.estimate import load_cost
+from graphql_api.schema.estimate import load_cost, pool_of
 from graphql_api.schema.families import load_child_count, load_children, load_parents
 from graphql_api.schema.log_lines import LogLineType, load_log
 from graphql_api.schema.node_interface import Node
@@ -225,6 +225,14 @@ def make_task(output_union: Any) -> type:
         def worker(self, info: ApiInfo) -> str | None:
             info.context.caller.require(Scope.READ)
             return self.record.worker
+
+        @strawberry.field(
+            description="The pool whose workers run it, of `Cluster.pools`: that of its task type, or the larger one "
+            "that its latest run moved to after an attempt ran out of memory."
+        )
+        def pool(self, info: ApiInfo) -> str | None:
+            info.context.caller.require(Scope.READ)
+            return pool_of(self.record, info)
 
         @strawberry.field(description="The tags of the submission that began the current run, or the last one.")
         def tags(self) -> list[str]:

@@ -186,6 +186,9 @@ class TaskTypeType:
         description="Whether clients can compute the task id from the arguments' GraphQL types and values."
     )
     pool: str = strawberry.field(description="The pool whose workers run it, of `Cluster.pools`.")
+    larger_pool: str | None = strawberry.field(
+        description="The pool in which the attempt after one that ran out of memory runs; null for the same one."
+    )
     types: list[UsedType] = strawberry.field(description="The objects and enums that the arguments and the output use.")
 
     @strawberry.field(description="Whether an operator has paused it: its tasks are accepted and stay QUEUED.")
@@ -254,6 +257,7 @@ class TaskTypeType:
             selection=selection(graphql_schema.type_map[output], wraps_value=wraps_value),
             stream=stream,
             pool=task_type.pool or DEFAULT_POOL,
+            larger_pool=task_type.next_pool or None,
             id_from_input=all(is_derivable(argument.annotation) for argument in task_type.arguments),
             types=used_types(graphql_schema, task_type, mutation, output, *([stream.item_type] if stream else ())),
         )

@@ -290,6 +290,7 @@ EVERY: dict[str, tuple[str, Any]] = {
     "drain_seconds": ("0.5", 0.5),
     "queue_limit": ("3", 3),
     "lost_worker_limit": ("100", 100),
+    "larger_pool": ("false", False),
     "children_limit": ("5", 5),
     "depth_limit": ("3", 3),
     "waiting_tasks_limit": ("7", 7),
@@ -350,6 +351,8 @@ def test_pools_are_declared_beside_the_default_and_pass_on_to_child_processes() 
     ]  # fmt: skip
     assert load_settings(settings.environment()) == settings
     assert load_settings({}).separate_pools == {}
+    assert load_settings({}).declared_pools == Pools()
+    assert [pool.name for pool in settings.declared_pools] == [*settings.all_pools]
     assert (
         load_settings({"DASK_GRAPHQL_POOLS": '{"default": {"max_workers": 9}}'}).all_pools["default"].max_workers == 9
     )

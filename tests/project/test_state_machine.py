@@ -29,7 +29,7 @@ PAGE: Final = DOCS / "state-machine.md"
 NONE: Final = "[*]"
 """How Mermaid writes that there is no record."""
 STATES: Final = (NONE, *TaskState)
-LOSS_REASONS: Final[tuple[LossReason, ...]] = ("worker", "undelivered", "none", "unbegun", "silent")
+LOSS_REASONS: Final[tuple[LossReason, ...]] = ("worker", "memory", "undelivered", "none", "unbegun", "silent")
 CANCEL_MODES: Final[tuple[CancelMode, ...]] = ("force", "cancel", "cancel_any", "withdraw")
 WITHOUT_A_TASK: Final = {"take_tokens", "write_time", "replace_field", "add_cost"}
 """Scripts that do not concern tasks."""

@@ -7,6 +7,7 @@ import time
 from typing import cast
 
 import dask
+import psutil
 
 from dask_graphql import Graph, Needs, task
 
@@ -38,3 +39,14 @@ def parts(count: int) -> Graph[list[str]]:
 
 def _pool(_: int) -> str:
     return os.environ["DASK_GRAPHQL_POOL"]
+
+
+@task(needs=Needs(memory_gib=0.2))
+def growing(gib: float) -> str:
+    """Lets its worker process grow to a size, and stays so in the pool `small`."""
+    pool, size = os.environ["DASK_GRAPHQL_POOL"], int(gib * 2**30) - psutil.Process().memory_info().rss
+    kept = b"x" * size
+    if pool == "small":
+        time.sleep(60)
+    del kept
+    return pool

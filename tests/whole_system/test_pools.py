@@ -46,7 +46,7 @@ async def test_each_pool_has_workers_of_its_own_with_its_limits_and_a_full_one_d
         assert await asyncio.gather(*busy) == ["small"] * 3
         seen = await system.ask(
             "{ cluster { workers { pool memoryLimitBytes } pools { name memoryGib maxWorkers workers } }"
-            " taskTypes { name pool } }"
+            " taskTypes { name pool largerPool } }"
         )
         limits = {worker["pool"]: round(worker["memoryLimitBytes"] / 2**30, 2) for worker in seen["cluster"]["workers"]}
         assert limits == {"small": 0.3, "default": 0.5}
@@ -54,5 +54,28 @@ async def test_each_pool_has_workers_of_its_own_with_its_limits_and_a_full_one_d
             {"name": "default", "memoryGib": 0.5, "maxWorkers": 1, "workers": 1},
             {"name": "small", "memoryGib": 0.3, "maxWorkers": 1, "workers": 1},
         ]
-        of_types = {item["name"]: item["pool"] for item in seen["taskTypes"]}
-        assert of_types.items() >= {"held": "small", "larger": "default", "elsewhere": "default"}.items()
+        of_types = {item["name"]: (item["pool"], item["largerPool"]) for item in seen["taskTypes"]}
+        assert (
+            of_types.items()
+            >= {
+                "held": ("small", None),
+                "growing": ("small", "default"),
+                "larger": ("default", None),
+                "elsewhere": ("default", None),
+            }.items()
+        )
+        await moves_to_the_larger_pool(system)
+
+
+async def moves_to_the_larger_pool(system: System) -> None:
+    """A task that is too large for a worker of `small` fits one of `default`."""
+    fields = "state output attempt pool attempts { end reason worker }"
+    async with Socket.open(system.url) as socket:
+        [item] = [item async for item in socket.subscribe(f"subscription {{ runGrowing(gib: 0.4) {{ {fields} }} }}")]
+    task = item["runGrowing"]
+    assert (task["state"], task["output"], task["attempt"], task["pool"]) == ("SUCCEEDED", "default", 2, "default")
+    lost, ended = task["attempts"]
+    assert lost["end"] == "LOST"
+    assert lost["reason"].startswith("it goes on in the pool default: the worker ")
+    assert "took more memory than its limit of 322,122,547 bytes" in lost["reason"]
+    assert ended["worker"] != lost["worker"]

@@ -112,8 +112,10 @@ class LocalFleet(Fleet):
         pools = self._settings.all_pools
         # Of the machine or of this container, whichever is less; the workers of a full fleet share it.
         memory = pools[pool].memory_bytes or machine_memory() // sum(each.max_workers for each in pools.values())
-        # Workers on one machine would all use the same port.
-        settings = replace(self._settings, metrics_port=0, pool=pool, worker_memory_bytes=memory)
+        # Workers on one machine would all use the same port. `default` is declared, as its memory is not this worker's.
+        settings = replace(
+            self._settings, metrics_port=0, pool=pool, worker_memory_bytes=memory, pools=self._settings.declared_pools
+        )
         for _ in range(count):
             # A name is never reused: Dask refuses that of a running worker, and may still remember that of a dead one.
             name = random_worker_name()

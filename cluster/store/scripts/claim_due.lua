@@ -4,7 +4,7 @@
 --       scheduler, 8... names of paused task types
 -- A due task that is subject to limits, or of a paused type, is held instead.
 -- Returns {1 if there may be more, then for each task: id, action, attempt, state, name, input, priority,
---   account, resumes (1: the attempt replaces one that had started; or '')}
+--   account, resumes (1: the attempt replaces one that had started; or ''), pool (a larger one that it moved to; or '')}
 --   action 'dispatch': this attempt was not dispatched yet, and the caller must dispatch it
 --   action 'check': it was dispatched; the caller asks the scheduler whether it still has it
 -- A cutoff in the future makes every dispatched task due, as a new scheduler knows none of them.
@@ -22,7 +22,7 @@ repeat
     local id, due_at = due[i], tonumber(due[i + 1])
     local key = RECORD .. id
     local record = redis.call('HMGET', key, 'state', 'attempt', 'dispatched', 'name', 'priority', 'account',
-      'resumes', 'limits', 'submitted_at')
+      'resumes', 'limits', 'submitted_at', 'pool')
     local state = record[1]
     if not state or is_final(state) then
       redis.call('ZREM', OPEN, id)
@@ -40,7 +40,7 @@ repeat
         redis.call('HSET', key, 'dispatched', record[2])
         redis.call('ZADD', OPEN, next_check, id)
         for _, item in ipairs({id, 'dispatch', record[2], state, record[4], input, record[5], record[6] or '',
-          record[7] or ''}) do
+          record[7] or '', record[10] or ''}) do
           reply[#reply + 1] = item
         end
         count = count + 1
@@ -49,7 +49,7 @@ repeat
       offset = offset + 1
     else
       redis.call('ZADD', OPEN, next_check, id)
-      for _, item in ipairs({id, 'check', record[2], state, record[4], '', '', '', ''}) do reply[#reply + 1] = item end
+      for _, item in ipairs({id, 'check', record[2], state, record[4], '', '', '', '', ''}) do reply[#reply + 1] = item end
       count = count + 1
     end
   end

@@ -12,7 +12,8 @@
 --       (ms), or '', 24 how long after its submission, or after not_before, it must have started (ms), or '': 23 goes
 --       first, 25 tags (JSON), or '', 26 webhooks to deliver its end to (deliver_webhooks), or '',
 --       27 run key, which is part of the id, or '', 28 its depth if a running task submits it, or '': that task's worker
---       dispatches nothing, so what is due is left to the recoverer, 29 the salt of its tenant's ids, or ''
+--       dispatches nothing, so what is due is left to the recoverer, 29 the salt of its tenant's ids, or '',
+--       30 the larger pool for the attempt after one that runs out of memory, or ''
 -- Returns {outcome, dispatch (1: the caller must dispatch this attempt), record (without a long result)}, packed. If
 -- the run is new, {outcome, dispatch, attempt, seq, submitted_at, previous_at (or false), runs}, which is all of the
 -- record that the caller does not know.
@@ -189,7 +190,7 @@ if state then
   end
   redis.call('HDEL', RECORD, 'started_at', 'heard_at', 'finished_at', 'expires_at', 'progress', 'worker', 'error',
     'result', 'uncharged', 'unstored', 'cancelled_by', 'limits', 'ttl', 'start_before', 'checkpoint',
-    'resumes', 'made_by', 'webhooks', 'message', 'data', 'children', 'depth', 'handed_back')
+    'resumes', 'made_by', 'webhooks', 'message', 'data', 'children', 'depth', 'handed_back', 'pool', 'next_pool')
   -- The recoverer may not have withdrawn the children of the run before yet.
   if TASK.children then redis.call('PEXPIRE', children_key(), 3600000) end
   redis.call('PERSIST', RECORD)
@@ -226,6 +227,7 @@ if own_ttl then set_field('ttl', own_ttl) end
 if webhooks ~= '' then set_field('webhooks', webhooks) end
 if depth ~= '' then set_field('depth', depth) end
 if salt ~= '' then set_field('salt', salt) end
+if (ARGV[30] or '') ~= '' then set_field('next_pool', ARGV[30]) end
 local start_before = latest_start()
 if start_before then set_start_before(start_before) end
 -- The lines of the run before are gone; numbers continue.

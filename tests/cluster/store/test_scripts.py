@@ -452,6 +452,55 @@ async def test_a_report_has_a_message_and_data_until_the_next_one_or_another_att
     assert (found.message, found.data) == ("", None)
 
 
+async def test_a_run_that_runs_out_of_memory_moves_to_the_larger_pool_once(store: Store) -> None:
+    calls = store.calls
+    await store.run(calls.submit(ID, "train", "1", b"{}", next_pool="big"))
+    # One that had not started, or that died of something else, stays.
+    assert await lose(store, 1, "memory") == "QUEUED"
+    await due(store)
+    await start(store, 2)
+    assert await lose(store, 2, "worker") == "QUEUED"
+    await due(store)
+    await start(store, 3)
+    assert await lose(store, 3, "memory") == "MOVED big"
+    assert await lose(store, 3, "memory") == "REFUSED"
+    found = await record(store)
+    assert (found.state, found.attempt, found.lost, found.pool) == (TaskState.QUEUED, 4, 2, "big")
+    [event] = (await store.run(calls.watch(ID, "node", after_seq=found.seq - 1))).events
+    assert (event.kind, event.message) == ("LOST", "it goes on in the pool big: lost")
+    _, items = await store.run(calls.claim_due(ID[0], 100))
+    [item] = items
+    assert (item.action, item.attempt, item.resumes, item.pool) == ("dispatch", 4, True, "big")
+    # A retry stays there, and so does a submission that hastens it.
+    await start(store, 4)
+    assert await store.run(calls.fail(ID, 4, error("TASK_FAILED", "no"), retries=Retries(1, delay=0))) == "RETRY"
+    _, items = await store.run(calls.claim_due(ID[0], 100))
+    assert [item.pool for item in items] == ["big"]
+    hastened = await store.run(calls.submit(ID, "train", "1", b"{}", priority=5, next_pool="big"))
+    assert (hastened.dispatch, hastened.record.pool) == (True, "big")
+    # There, it counts as any other loss.
+    await start(store, 6)
+    assert await lose(store, 6, "memory") == "FAILED"
+    assert (await record(store)).pool == "big"
+    # A new run begins in the pool of its type, and may move again.
+    again = await store.run(calls.submit(ID, "train", "1", b"{}", next_pool="big"))
+    assert (again.outcome, (await record(store)).pool) == (RECOMPUTED, "")
+    await start(store, 7)
+    assert await lose(store, 7, "memory") == "MOVED big"
+
+
+async def test_the_recoverer_learns_the_larger_pool_of_an_attempt_that_the_scheduler_lost(store: Store) -> None:
+    calls = store.calls
+    await store.run(calls.submit(ID, "train", "1", b"{}", next_pool="big"))
+    await start(store)
+    await lose(store, 1, "memory")
+    await due(store)
+    verdict, item = await store.run(calls.replace_lost(ID, 2, "none", error("WORKER_LOST", "lost")))
+    assert verdict == "QUEUED"
+    assert item is not None
+    assert (item.attempt, item.pool) == (3, "big")
+
+
 async def test_the_list_is_newest_first_and_its_pages_have_no_gap_or_overlap(store: Store) -> None:
     ids = [f"{SHARDS[i % 16]}{i:031x}" for i in range(60)]
     for task_id in ids:

@@ -84,9 +84,10 @@ class Bench:
         timeout: float | None = None,
         retries: int = 0,
         group: int = 0,
+        next_pool: str = "",
     ) -> int:
         """An attempt in the store and in the table."""
-        await self.store.run(self.store.calls.submit(task_id, "add", "1", b"{}"))
+        await self.store.run(self.store.calls.submit(task_id, "add", "1", b"{}", next_pool=next_pool))
         slot = self.table.add(task_id, 1, queued_behind=queued_behind)
         assert slot is not None
         if not queued_behind:
@@ -283,6 +284,7 @@ async def test_attempts_of_a_worker_process_that_ends_by_itself_count_as_lost_an
 ) -> None:
     await bench.begin(IDS[0])
     await bench.store.redis.hset(bench.store.calls.record_key(IDS[0]), mapping={"lost": 2})
+    await bench.begin(IDS[1], next_pool="big")
     known = bench.watchdog.exits._kernel_kills or 0
     bench.watchdog.exits._kernel_kills = known
     monkeypatch.setattr(memory, "oom_kill_count", lambda: None if kernel is None else known + kernel)
@@ -292,6 +294,9 @@ async def test_attempts_of_a_worker_process_that_ends_by_itself_count_as_lost_an
     assert fields is not None
     assert fields["code"] == code
     assert words in fields["message"]
+    other = await bench.record(IDS[1])
+    assert (other.state, other.attempt, other.lost) == (TaskState.QUEUED, 2, 1)
+    assert other.pool == ("big" if code == "OUT_OF_MEMORY" else "")
 
 
 async def test_attempts_that_ended_with_their_nanny_do_not_count_as_lost(bench: Bench) -> None:
