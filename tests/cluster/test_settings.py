@@ -291,6 +291,7 @@ EVERY: dict[str, tuple[str, Any]] = {
     "queue_limit": ("3", 3),
     "lost_worker_limit": ("100", 100),
     "larger_pool": ("false", False),
+    "update_drain_seconds": ("1e2", 100.0),
     "children_limit": ("5", 5),
     "depth_limit": ("3", 3),
     "waiting_tasks_limit": ("7", 7),
