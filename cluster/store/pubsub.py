@@ -152,7 +152,7 @@ class PubSubConnection:
             role = await self._read()
         except ResponseError:
             return  # a proxy, or a list of permissions, without ROLE
-        if role[0] == b"slave":
+        if isinstance(role, list) and role[:1] == [b"slave"]:
             raise redis.ConnectionError("the server is a replica, and no primary any more")
 
     async def _read(self) -> Any:
