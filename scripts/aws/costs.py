@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
+
+from worker_pools import WorkerPool, pools_of
 
 HOURS: Final = 730
 """Of a month, as AWS's own calculator counts."""
@@ -23,8 +25,7 @@ FIREWALL: Final = 9 / HOURS
 
 
 def estimate(variables: Mapping[str, Any], resources: Mapping[str, int]) -> list[tuple[str, float | None]]:
-    """(what, dollars an hour) of all that runs without a worker, then of the workers at their least and most; None
-    where the price is not known here.
+    """(what, dollars an hour) of all that runs without a worker; None where the price is not known here.
 
     Args:
         variables: of the plan, by name.
@@ -57,13 +58,37 @@ def estimate(variables: Mapping[str, Any], resources: Mapping[str, int]) -> list
     return idle
 
 
-def worker_hour(variables: Mapping[str, Any]) -> float | None:
-    """Dollars an hour of one worker, by the share of Spot; None on EC2 machines, which are paid by themselves."""
-    if variables.get("ec2_capacity"):
-        return None
-    has, share = variables["architecture"], float(variables["spot_share"])
-    full = variables["worker_cpu"] / 1024 * VCPU[has] + variables["worker_memory_mib"] / 1024 * GB[has]
-    return float(full * (1 - share + share * SPOT))
+def worker_hour(pool: WorkerPool, architecture: str) -> float | None:
+    """Dollars an hour of one worker of a pool, on Fargate by its share of Spot; None if that is not known, as on
+    machines without a `price_per_hour`."""
+    if not pool.on_fargate:
+        return pool.price_per_hour or None
+    full = pool.vcpus * VCPU[architecture] + pool.gib * GB[architecture]
+    return full * (1 - pool.spot_share + pool.spot_share * SPOT)
+
+
+def workers(variables: Mapping[str, Any]) -> list[str]:
+    """What the workers cost at their least and at their most, a line for each pool and one for all of them."""
+    pools = pools_of(variables)
+    prices = [worker_hour(pool, variables["architecture"]) for pool in pools]
+    known = [(pool, price) for pool, price in zip(pools, prices, strict=True) if price is not None]
+    lines = [
+        f"  workers{_of(pool, pools)}: ${price:.4f} an hour each; {pool.min_workers} to {pool.max_workers}: "
+        f"${pool.min_workers * price:.2f} to ${pool.max_workers * price:.2f}"
+        for pool, price in known
+    ]
+    unknown = [pool.name for pool, price in zip(pools, prices, strict=True) if price is None]
+    if len(pools) > 1:
+        least, most = (sum(getattr(pool, f"{end}_workers") * price for pool, price in known) for end in ("min", "max"))
+        more = f"; of {', '.join(unknown)} no price is known" if unknown else ""
+        lines.append(f"  workers of all pools: ${least:.2f} to ${most:.2f} an hour{more}")
+    if ceiling := float(variables.get("max_cost_per_hour_usd") or 0):
+        lines.append(f"  max_cost_per_hour_usd keeps all workers below ${ceiling:.2f} an hour")
+    return lines
+
+
+def _of(pool: WorkerPool, pools: Sequence[WorkerPool]) -> str:
+    return f" of the pool {pool.name}" if len(pools) > 1 else ""
 
 
 def text(variables: Mapping[str, Any], resources: Mapping[str, int]) -> str:
@@ -73,10 +98,6 @@ def text(variables: Mapping[str, Any], resources: Mapping[str, int]) -> str:
     lines = [f"  {what:<40} {'?' if price is None else f'{price:.4f}'}" for what, price in rows]
     more = "" if all(price is not None for _, price in rows) else " and what is unknown (?)"
     lines.append(f"  without a worker: ${known:.4f} an hour, about ${known * HOURS:,.0f} a month{more}")
-    if (each := worker_hour(variables)) is not None:
-        least, most = variables["min_workers"], variables["max_workers"]
-        lines.append(
-            f"  workers: ${each:.4f} an hour each; {least} to {most}: ${least * each:.2f} to ${most * each:.2f}"
-        )
+    lines += workers(variables)
     lines.append("  List prices of us-east-1; traffic, logs, S3 and taxes come on top.")
     return "\n".join(["Cost, estimated in US dollars an hour:", *lines])

@@ -8,6 +8,7 @@ import importlib
 import io
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -28,8 +29,8 @@ def module(name: str) -> ModuleType:
         return importlib.import_module(name)
 
 
-terraform_plan, rollouts, costs, quotas, remote_state = (
-    module(name) for name in ("terraform_plan", "rollouts", "costs", "quotas", "remote_state")
+terraform_plan, rollouts, costs, quotas, remote_state, worker_pools = (
+    module(name) for name in ("terraform_plan", "rollouts", "costs", "quotas", "remote_state", "worker_pools")
 )
 
 
@@ -195,8 +196,10 @@ def test_the_estimate_is_the_arithmetic_of_the_page() -> None:
     idle = sum(price for _, price in costs.estimate(DEFAULTS, MADE))
     assert f"{idle:.3f}" == f"{float(rows['idle, no worker** (`min_workers = 0`)'].split('**')[0]):.3f}"
     assert f"without a worker: ${idle:.4f} an hour, about $146 a month" in text
-    assert f"{costs.worker_hour({**DEFAULTS, 'spot_share': 0}):.4f}" == rows["1 worker (1 vCPU, 2 GB)"]
-    assert f"{100 * costs.worker_hour(DEFAULTS):.2f}" == rows["100 workers, `spot_share = 0.8`"]
+    [pool] = worker_pools.pools_of(DEFAULTS)
+    assert f"{costs.worker_hour(replace(pool, spot_share=0), 'X86_64'):.4f}" == rows["1 worker (1 vCPU, 2 GB)"]
+    assert f"{100 * costs.worker_hour(pool, 'X86_64'):.2f}" == rows["100 workers, `spot_share = 0.8`"]
+    assert costs.workers(DEFAULTS) == ["  workers: $0.0217 an hour each; 1 to 100: $0.02 to $2.17"]
 
 
 def test_a_price_that_is_not_known_is_said_to_be_unknown() -> None:
@@ -223,10 +226,51 @@ def test_what_a_plan_buys_more_costs_more(more: dict[str, int], without: dict[st
     assert not without or idle({**DEFAULTS, **without}, MADE) < idle(DEFAULTS, MADE)
 
 
+BIG: Final = {"cpu": "4096", "memory_mib": 30720, "max_workers": 10, "spot_share": 0.5}
+"""A pool as a plan has it: without what was not given, and as text what was given as text."""
+GPU: Final = {
+    "cpu": 4096, "memory_mib": 15360, "max_workers": 4, "min_workers": None, "capacity": "ec2", "gpu": 1,
+    "instance_types": ["g5.xlarge", "g6.xlarge"], "price_per_hour": 1.006,
+}  # fmt: skip
+
+
+def test_each_pool_has_its_own_price_and_all_pools_are_added_up() -> None:
+    each = (4 * 0.04048 + 30 * 0.004445) * (0.5 + 0.5 * 0.3)
+    assert costs.workers({**DEFAULTS, "pools": {"big": BIG}, "max_cost_per_hour_usd": 3}) == [
+        "  workers of the pool default: $0.0217 an hour each; 1 to 100: $0.02 to $2.17",
+        f"  workers of the pool big: ${each:.4f} an hour each; 0 to 10: $0.00 to ${10 * each:.2f}",
+        f"  workers of all pools: $0.02 to ${10 * each + 2.1725:.2f} an hour",
+        "  max_cost_per_hour_usd keeps all workers below $3.00 an hour",
+    ]
+    arm = costs.workers({**DEFAULTS, "architecture": "ARM64", "pools": {"big": BIG}})
+    assert f"pool big: ${(4 * 0.03238 + 30 * 0.00356) * 0.65:.4f} an hour each" in arm[1]
+    gpus = costs.workers({**DEFAULTS, "pools": {"gpu": GPU}})
+    assert "  workers of the pool gpu: $1.0060 an hour each; 0 to 4: $0.00 to $4.02" in gpus
+    unpriced = costs.workers({**DEFAULTS, "pools": {"gpu": {**GPU, "price_per_hour": 0}}})
+    assert unpriced[-1] == "  workers of all pools: $0.02 to $2.17 an hour; of gpu no price is known"
+
+
+def test_the_quotas_of_a_plan_are_those_of_all_pools_each_where_it_runs() -> None:
+    default = {quota.code: quota.wanted for quota in quotas.wanted(DEFAULTS)}
+    more = {quota.code: quota.wanted for quota in quotas.wanted({**DEFAULTS, "pools": {"big": BIG, "gpu": GPU}})}
+    assert {code: vcpus - default.get(code, 0) for code, vcpus in more.items()} == {
+        "L-3032A538": pytest.approx(20), "L-36FBB829": pytest.approx(20), "L-DB2E81BA": 16,
+    }  # fmt: skip
+
+
+def test_the_defaults_of_a_pool_are_those_of_the_variable() -> None:
+    source = (ROOT / "terraform" / "variables.tf").read_text()
+    declared = source.partition('variable "pools"')[2].partition("description")[0]
+    found = dict(re.findall(r"(\w+) += optional\(\w+(?:\(\w+\))?, \"?([\w.]+)\"?\)", declared))
+    known = {name: str(value) for name, value in worker_pools.OPTIONAL.items() if name in found}
+    assert {"min_workers", "max_workers", "spot_share"} <= known.keys()
+    assert known == {name: found[name] for name in known}
+
+
 def test_a_quota_that_is_too_small_is_told_before_anything_is_bought() -> None:
     on_demand, spot = quotas.wanted(DEFAULTS)
     # 20 workers, twice ten api nodes of a quarter, the scheduler, two controllers.
-    assert (on_demand.wanted, spot.wanted) == (20 + 5 + 0.5 + 0.5, 80)
+    assert (on_demand.wanted, spot.wanted) == (pytest.approx(20 + 5 + 0.5 + 0.5), 80)
     values = {on_demand.code: 6.0, spot.code: 100.0}
     (line,) = quotas.shortfalls([on_demand, spot], lambda quota: values[quota.code])
     assert "takes up to 26, and the account has 6" in line
