@@ -27,7 +27,7 @@ from cluster.store.async_store import Store
 from cluster.system.ecs_metadata import aws_region
 
 if TYPE_CHECKING:
-    from cluster.controller.fleets.ecs_cluster import WorkerCluster
+    from cluster.controller.fleets.ecs_cluster import WorkerCluster, WorkerTask
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class EcsFleet(Fleet):
         pools = self._settings.all_pools
         costs = {pool: self.cost_of(pool) for pool in pools}
         if self._cluster is not None and any(
-            costs.get(worker.pool, 0.0) is None for worker in self._cluster.workers.values()
+            costs[self._declared_pool(worker)] is None for worker in self._cluster.workers.values()
         ):
             # A sum without those of a pool that nobody knows the price of would be mistaken for the whole.
             return None
@@ -122,37 +122,45 @@ class EcsFleet(Fleet):
         declared, total = self._settings.all_pools[pool], 0.0
         if self._cluster is None:
             return None
-        workers = [worker for worker in self._cluster.workers.values() if worker.pool == pool]
+        workers = [worker for worker in self._cluster.workers.values() if self._declared_pool(worker) == pool]
         if not declared.on_fargate:
             # One that waits for a machine costs nothing yet.
             placed = sum(bool(worker.machine) for worker in workers)
             return declared.price_per_hour * placed if declared.price_per_hour else None
-        if self._prices is None:
+        if self._prices is None or any(worker.machine for worker in workers):
             return None
-        shape = self._newest_shape(self._cluster, pool)
+        expected = self._shape_of(declared)
         for worker in workers:
-            # Of one that ECS does not describe yet, the size is that of the others.
-            if size := worker.size or (shape and shape[:2]):
-                total += self._prices.worker_hour(*size, arm64=worker.arm64, spot=worker.spot)
+            # One that ECS does not describe yet is as its pool says.
+            if shape := (*worker.size, worker.arm64) if worker.size else expected:
+                vcpus, gib, arm64 = shape
+                total += self._prices.worker_hour(vcpus, gib, arm64=arm64, spot=worker.spot)
         return total
+
+    def _declared_pool(self, worker: WorkerTask) -> str:
+        """The pool of a worker; `default`, where it is managed, if its own is not declared any more."""
+        return worker.pool if worker.pool in self._settings.all_pools else DEFAULT_POOL
 
     def worker_cost_per_hour(self, pool: Pool) -> float | None:
         if not pool.on_fargate:
             return pool.price_per_hour or None
         if self._prices is None:
             return None
-        if pool.cpu and pool.memory_gib:
-            shape: tuple[float, float, bool] | None = (pool.cpu, pool.memory_gib, pool.capacity == "fargate_arm64")
-        else:
-            shape = self._newest_shape(self._cluster, pool.name) if self._cluster is not None else None
+        shape = self._shape_of(pool)
         if shape is None:
             return None
         vcpus, gib, arm64 = shape
         # Where Spot has no capacity, it is on demand.
         return self._prices.worker_hour(vcpus, gib, arm64=arm64)
 
+    def _shape_of(self, pool: Pool) -> tuple[float, float, bool] | None:
+        """vCPUs, GiB and whether it is ARM64, of a worker of a pool: as declared, or else as of the worker that was
+        started last; None before the first."""
+        if pool.cpu and pool.memory_gib:
+            return pool.cpu, pool.memory_gib, pool.capacity == "fargate_arm64"
+        return None if self._cluster is None else self._newest_shape(self._cluster, pool.name)
+
     def _newest_shape(self, cluster: WorkerCluster, pool: str) -> tuple[float, float, bool] | None:
-        """vCPUs, GiB and whether it is ARM64, of the worker of a pool that was started last; None before the first."""
         own = (worker for worker in cluster.workers.values() if worker.pool == pool)
         known = [(*worker.size, worker.arm64) for worker in own if worker.size is not None]
         if known:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from cluster.controller.fargate_prices import fargate_prices, known_regions
 from cluster.controller.fleets.ecs import EcsFleet
+from cluster.controller.fleets.ecs_cluster import WorkerTask
 from cluster.errors import SettingError
 from cluster.settings import Settings, load_settings
+from cluster.settings.pools import pools
 
 
 def ecs(**more: object) -> Settings:
@@ -73,3 +77,47 @@ def test_a_ceiling_where_no_prices_are_known_is_a_wrong_setting(more: dict[str, 
             {}, **{"fleet": "ecs", "ecs_cluster": "c", "ecs_task_definition": "w", "ecs_subnets": ("s",),
                    "ecs_security_groups": ("g",), "max_cost_per_hour": 1.0, **more},
         )  # fmt: skip
+
+
+def worker(name: str, pool: str = "", **task: Any) -> WorkerTask:
+    """A worker as ECS shows it; with nothing more, one that it only lists yet."""
+    environment = [{"name": "DASK_GRAPHQL_POOL", "value": pool}] if pool else []
+    overrides = {"containerOverrides": [{"name": "worker", "environment": environment}]}
+    return WorkerTask({"taskArn": f"arn:aws:ecs:us-east-1:1:task/c/{name}", "overrides": overrides, **task})
+
+
+def test_a_pool_costs_what_its_workers_do_by_their_size_processor_and_capacity(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    arm = [{"name": "ecs.cpu-architecture", "value": "arm64"}]
+    declared = """{
+        "big": {"cpu": 4, "memory_gib": 30, "max_workers": 9, "spot_share": 0.5},
+        "arm": {"cpu": 2, "memory_gib": 8, "max_workers": 9, "capacity": "fargate_arm64"},
+        "gpu": {"cpu": 4, "memory_gib": 15, "gpu": 1, "max_workers": 9, "capacity": "ec2", "price_per_hour": 1.5}}"""
+    fleet = EcsFleet(ecs(pools=pools(declared)))
+    prices = fargate_prices(ecs(), "us-east-1")
+    assert prices is not None
+    workers = [
+        worker("a", cpu="1024", memory="2048"),
+        # Of a pool that is not declared any more: nothing costs unseen.
+        worker("b", "gone", cpu="8192", memory="61440"),
+        worker("c", "big", cpu="4096", memory="30720", capacityProviderName="FARGATE"),
+        worker("d", "big", cpu="4096", memory="30720", capacityProviderName="FARGATE_SPOT"),
+        worker("e", "big"),
+        worker("f", "arm", cpu="2048", memory="8192", attributes=arm),
+        worker("g", "arm"),
+        worker("h", "gpu", containerInstanceArn="arn:aws:ecs:us-east-1:1:container-instance/c/m"),
+        worker("i", "gpu"),
+    ]
+    fleet._cluster = SimpleNamespace(workers={each.name: each for each in workers})  # type: ignore[assignment]
+    costs = {
+        "default": prices.worker_hour(1, 2) + prices.worker_hour(8, 60),
+        "big": 2.3 * prices.worker_hour(4, 30),
+        "arm": 2 * prices.worker_hour(2, 8, arm64=True),
+        "gpu": 1.5,
+    }
+    assert {pool: fleet.cost_of(pool) for pool in costs} == {pool: pytest.approx(cost) for pool, cost in costs.items()}
+    assert fleet.cost_per_hour == pytest.approx(sum(costs.values()))
+    # A machine of a pool that is not declared any more has no price here.
+    lost = worker("j", "gone", containerInstanceArn="arn:aws:ecs:us-east-1:1:container-instance/c/m")
+    fleet._cluster.workers[lost.name] = lost  # type: ignore[union-attr]
+    assert (fleet.cost_of("default"), fleet.cost_per_hour) == (None, None)
