@@ -30,7 +30,7 @@ ON_A_CLUSTER := tests/cluster/store tests/cluster/api_node/test_no_gap.py tests/
 	tests/whole_system/test_faults.py tests/whole_system/test_one_computation.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-rest test-thorough test-pages test-aws docs bench bench-growth bench-profile bench-run bench-changes bench-updates bench-workloads bench-autoscaling fuzz audit audit-terraform deploy images destroy attack chaos soak lint types schema console
+.PHONY: help run test test-all test-rest test-thorough test-pages test-aws docs bench bench-growth bench-profile bench-run bench-changes bench-retry bench-updates bench-workloads bench-autoscaling fuzz audit audit-terraform deploy images destroy attack chaos soak lint types schema console
 .PHONY: lock pin-images pictures test-latest test-images clean setup
 
 help: ## Lists the targets
@@ -126,6 +126,9 @@ bench-run: $(VENV)/.bench ## Compares run<Name>, submit and subscribe, and waitS
 
 bench-changes: $(VENV)/.bench ## Measures what subscriptions to tasksChanged cost an api node and Redis
 	@$(BIN)/python -m benchmarks.changes
+
+bench-retry: $(VENV)/.test ## Measures what a retry of 100,000 failed tasks costs (TASKS=100000)
+	@$(BIN)/python -m benchmarks.bulk_retry $(if $(filter command%,$(origin TASKS)),--tasks $(TASKS))
 
 bench-updates: $(VENV)/.test ## Measures for how long an update, or a replaced node, is felt
 	@$(BIN)/python -m benchmarks.updates

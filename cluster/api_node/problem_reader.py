@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Container
 from typing import Final
 
 from cluster.api_node.cluster_snapshot import ClusterSnapshot
@@ -16,21 +17,32 @@ from cluster.errors import StoreUnavailable
 from cluster.store.async_store import Store
 from cluster.store.paused import paused_types
 from cluster.store.record import TaskState
+from cluster.store.schedules import TroubledSchedule, troubled_schedules
 
 logger = logging.getLogger(__name__)
 
 MAX_AGE_SECONDS: Final = 2.0
 """How long what was read is used."""
+SCHEDULES_SECONDS: Final = 10.0
+"""How long what was read of all schedules is used."""
+MAX_TROUBLED: Final = 100
+"""Schedules with a problem that are read, of all tenants."""
 
 
 class ProblemReader:
-    """The problems, as one api node knows them."""
+    """The problems, as one api node knows them.
 
-    def __init__(self, store: Store, history: HistoryReader, open_tasks: OpenTasks) -> None:
+    Args:
+        known: the names of the task types that the node serves.
+    """
+
+    def __init__(self, store: Store, history: HistoryReader, open_tasks: OpenTasks, known: Container[str]) -> None:
         self._store = store
+        self._known = known
         self._history = history
         self._open_tasks = open_tasks
         self._reads: SharedReads[str | None, list[Problem]] = SharedReads(MAX_AGE_SECONDS, MAX_TENANTS)
+        self._troubled: SharedReads[None, list[TroubledSchedule]] = SharedReads(SCHEDULES_SECONDS, 1)
 
     async def read(self, snapshot: ClusterSnapshot, tenant: str | None) -> list[Problem]:
         """The problems, the most urgent first.
@@ -51,6 +63,7 @@ class ProblemReader:
             for owner, name in point.series:
                 if name and tenant in (None, owner) and name not in ended:
                     ended[name] = view.total_of_type(name, tenant)
+        troubled = await self._troubled.get(None, lambda: troubled_schedules(self._store, self._known, MAX_TROUBLED))
         return find_problems(
             ClusterState(
                 now=time.time(),
@@ -61,6 +74,7 @@ class ProblemReader:
                 paused=await paused_types(self._store),
                 memory=(0, 0) if tenant is not None else await self._memory(),
                 ended=ended,
+                schedules=[schedule for schedule in troubled if tenant in (None, schedule.tenant)],
             )
         )
 

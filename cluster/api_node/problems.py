@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from cluster.api_node.history_counts import EndedTasks
 from cluster.api_node.store_memory import FULL_FRACTION
+from cluster.store.schedules import TroubledSchedule
 
 NEARLY_FULL_FRACTION: Final = 0.8
 """The part of Redis's `maxmemory` beyond which it is a problem; at FULL_FRACTION new tasks are refused."""
@@ -22,6 +23,14 @@ FAILURE_SHARE: Final = 0.2
 MAX_PER_CODE: Final = 10
 """Problems with the same code that are told."""
 
+UNKNOWN_ADVICE: Final = (
+    "Serve the module of this task type (DASK_GRAPHQL_TASK_MODULES) on all api nodes, or delete the schedule."
+)
+REFUSED_ADVICE: Final = (
+    "What is due is tried again every 10 s, for as long as its `catchUpSeconds` allow. If its input is refused, set "
+    "the schedule anew."
+)
+
 
 class ProblemCode(StrEnum):
     """What kind of problem it is."""
@@ -33,6 +42,7 @@ class ProblemCode(StrEnum):
     REDIS_NEARLY_FULL = "REDIS_NEARLY_FULL"
     TASK_TYPE_FAILS = "TASK_TYPE_FAILS"
     TASK_TYPE_PAUSED = "TASK_TYPE_PAUSED"
+    SCHEDULE_FAILS = "SCHEDULE_FAILS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,7 @@ class Problem:
         since: when it began, seconds since 1970; None if that is not known.
         name: the task type that it is about, if it is about one.
         worker: the worker that it is about, if it is about one.
+        schedule: the schedule that it is about, if it is about one.
     """
 
     code: ProblemCode
@@ -53,6 +64,7 @@ class Problem:
     since: float | None = None
     name: str | None = None
     worker: str | None = None
+    schedule: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +80,7 @@ class ClusterState:
         paused: paused task types, and when each was paused, in seconds since 1970.
         memory: the bytes that Redis uses, and its limit, 0 for none.
         ended: how tasks of each type have ended in the last FAILURE_SECONDS.
+        schedules: those that cannot do their work.
     """
 
     now: float
@@ -78,11 +91,15 @@ class ClusterState:
     paused: Mapping[str, float] = field(default_factory=dict)
     memory: tuple[int, int] = (0, 0)
     ended: Mapping[str, EndedTasks] = field(default_factory=dict)
+    schedules: Sequence[TroubledSchedule] = ()
 
 
 def find_problems(seen: ClusterState) -> list[Problem]:
     """Everything that is wrong, the most urgent first."""
-    return [*_scheduler(seen), *_workers(seen), *_redis(seen), *_failing_types(seen), *_paused_types(seen)]
+    return [
+        *_scheduler(seen), *_workers(seen), *_redis(seen), *_failing_types(seen), *_schedules(seen),
+        *_paused_types(seen),
+    ]  # fmt: skip
 
 
 def _tasks_wait(seen: ClusterState) -> str:
@@ -191,6 +208,25 @@ def _failing_types(seen: ClusterState) -> list[Problem]:
                 f"minutes{mostly}.",
                 "Look at the errors of its failed tasks. Pause the type if its tasks must not be tried meanwhile.",
                 name=name,
+            )
+        )
+    return found
+
+
+def _schedules(seen: ClusterState) -> list[Problem]:
+    found = []
+    for schedule in seen.schedules[:MAX_PER_CODE]:
+        reason, advice = schedule.problem, REFUSED_ADVICE
+        if schedule.unknown:
+            reason, advice = f"this api node has no task type {schedule.task}", UNKNOWN_ADVICE
+        found.append(
+            Problem(
+                ProblemCode.SCHEDULE_FAILS,
+                f"The schedule {schedule.name} cannot submit {schedule.task}: {_sentence(reason)}",
+                advice,
+                None if schedule.due_at is None else schedule.due_at / 1000,
+                name=schedule.task,
+                schedule=schedule.name,
             )
         )
     return found

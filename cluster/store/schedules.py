@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from dataclasses import dataclass
 from typing import Final
 
+import orjson
+
+from cluster.errors import BadInput
 from cluster.schedules.schedule import Schedule
 from cluster.store.async_store import Store
 from cluster.store.replies import hash_fields
@@ -27,6 +31,54 @@ async def stored_schedules(store: Store) -> dict[str, bytes]:
     """The texts of all schedules by their fields."""
     raw = hash_fields(await store.command("HGETALL", store.calls.schedules_key))
     return {name.decode(): text for name, text in raw.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class TroubledSchedule:
+    """A schedule that cannot do its work.
+
+    Attributes:
+        tenant: as of `Schedule`.
+        task: the task type.
+        unknown: whether the node that looked has no such task type.
+        problem: why the tick that is due, or was, could not be submitted; empty if none was tried.
+        due_at: since when that tick is due, milliseconds since 1970; None if none is.
+    """
+
+    name: str
+    tenant: str
+    task: str
+    unknown: bool
+    problem: str
+    due_at: int | None
+
+
+async def troubled_schedules(store: Store, known: Container[str], limit: int) -> list[TroubledSchedule]:
+    """The schedules whose last tick could not be submitted, or whose task type is not among the `known` ones; without
+    those that are paused, and at most `limit`, by name."""
+    texts = (await stored_schedules(store)).items()
+    # There may be thousands: those without a problem are not parsed as a whole.
+    raw = [(field, text, orjson.loads(text)) for field, text in texts]
+    found = [
+        (Schedule.load(text), item["task"] not in known)
+        for _, text, item in sorted(raw, key=lambda entry: entry[0].partition("/")[2])
+        if item["paused_at"] is None and (item["problem"] or item["task"] not in known)
+    ][:limit]
+    now = await store.server_milliseconds() if found else 0
+    return [
+        TroubledSchedule(
+            schedule.name, schedule.tenant, schedule.task, unknown, schedule.problem, _due_at(schedule, now)
+        )
+        for schedule, unknown in found
+    ]
+
+
+def _due_at(schedule: Schedule, now: int) -> int | None:
+    try:
+        tick = schedule.next_tick()
+    except BadInput:  # this node cannot read the timing
+        return None
+    return tick if tick is not None and tick <= now else None
 
 
 async def read_schedule(store: Store, tenant: str, name: str) -> Schedule | None:

@@ -34,6 +34,11 @@ class ProblemCode(enum.Enum):
         "TASK_TYPE_FAILS", description="At least 5 tasks of a type, and 20 %, failed in the last 15 minutes."
     )
     TASK_TYPE_PAUSED = strawberry.enum_value("TASK_TYPE_PAUSED", description="An operator has paused a task type.")
+    SCHEDULE_FAILS = strawberry.enum_value(
+        "SCHEDULE_FAILS",
+        description="What a schedule submits was refused when it was due, or this api node does not have its task "
+        "type.",
+    )
 
 
 @strawberry.type(description="Something that is wrong with the cluster, in plain words.")
@@ -44,6 +49,7 @@ class Problem:
     since: datetime.datetime | None = strawberry.field(description="When it began, if that is known.")
     name: str | None = strawberry.field(description="The task type that it is about, if it is about one.")
     worker: str | None = strawberry.field(description="The worker that it is about, if it is about one.")
+    schedule: str | None = strawberry.field(description="The schedule that it is about, if it is about one.")
 
     @classmethod
     def of(cls, problem: problems.Problem) -> Self:
@@ -55,4 +61,5 @@ class Problem:
             since=None if problem.since is None else to_datetime(round(problem.since * 1000)),
             name=problem.name,
             worker=problem.worker,
+            schedule=problem.schedule,
         )

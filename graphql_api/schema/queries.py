@@ -25,7 +25,7 @@ from graphql_api.schema.estimate import SubmissionEstimate, estimate
 from graphql_api.schema.failure_groups import FailureGroupType, failures
 from graphql_api.schema.node_interface import Node, read_task, read_tasks
 from graphql_api.schema.paging import checked_number, page_arguments
-from graphql_api.schema.schedule_types import ScheduleType, get_schedule, list_schedules
+from graphql_api.schema.schedule_types import ScheduleType, get_schedule, list_schedules, preview_runs
 from graphql_api.schema.stored_file import StoredFileType, find_file
 from graphql_api.schema.task_connection import TaskOrder, TaskPages
 from graphql_api.schema.task_filter_input import TaskFilterInput, to_task_filter
@@ -208,6 +208,11 @@ def make_query(task_class: type, connection_class: type) -> type:
         )
         schedule: ScheduleType | None = strawberry.field(
             resolver=get_schedule, description="A schedule of the caller's tenant."
+        )
+        schedule_preview: list[datetime.datetime] | None = strawberry.field(
+            resolver=preview_runs,
+            description="When a schedule with this `cron` in `timeZone`, or with `everySeconds`, would run next, from "
+            "now on: up to 50 times. It is refused where `setSchedule` would be.",
         )
         webhooks: list[WebhookType] | None = strawberry.field(
             resolver=list_webhooks,

@@ -10,6 +10,7 @@ import strawberry
 
 from cluster.errors import BadInput, ScheduleNotFound
 from cluster.schedules.schedule import Overlap, Schedule, Tick, TickOutcome
+from cluster.schedules.timing import check_timing
 from cluster.store.actor import Actor
 from cluster.store.schedules import read_schedule, read_schedules
 from graphql_api.auth.callers import Caller, Scope
@@ -108,8 +109,7 @@ class ScheduleType:
 
     @strawberry.field(description="The next ticks, at most 50; none while it is paused.")
     def next_runs(self, first: int = 5) -> list[datetime.datetime]:
-        if not 0 < first <= MAX_NEXT_RUNS:
-            raise BadInput(f"first must be from 1 to {MAX_NEXT_RUNS}, not {first}", argument="first")
+        _check_first(first)
         if self.stored.paused_at is not None:
             return []
         return [_time(tick) for tick in islice(self.stored.timing.ticks(self.stored.decided_until), first)]
@@ -145,6 +145,15 @@ async def get_schedule(info: ApiInfo, name: str) -> ScheduleType | None:
     return ScheduleType(stored=await find_schedule(info, _reader(info), name))
 
 
+async def preview_runs(
+    info: ApiInfo, cron: str | None = None, every_seconds: float | None = None, time_zone: str = "UTC", first: int = 5
+) -> list[datetime.datetime] | None:
+    _reader(info)
+    _check_first(first)
+    now = await info.context.node.store.server_milliseconds()
+    return [_time(tick) for tick in islice(check_timing(cron, every_seconds, time_zone, now).ticks(now), first)]
+
+
 async def find_schedule(info: ApiInfo, caller: Caller, name: str) -> Schedule:
     """A schedule of the caller's tenant.
 
@@ -166,6 +175,14 @@ def _reader(info: ApiInfo) -> Caller:
     caller.require(Scope.READ)
     caller.require_unconfined("schedules")
     return caller
+
+
+def _check_first(first: int) -> None:
+    """Raises:
+    BadInput: there are not so many.
+    """
+    if not 0 < first <= MAX_NEXT_RUNS:
+        raise BadInput(f"first must be from 1 to {MAX_NEXT_RUNS}, not {first}", argument="first")
 
 
 def _time(at: int) -> datetime.datetime:

@@ -9,6 +9,7 @@ import pytest
 
 from cluster.api_node.history_counts import EndedTasks
 from cluster.api_node.problems import ClusterState, Problem, ProblemCode, find_problems
+from cluster.store.schedules import TroubledSchedule
 
 NOW = 1_000_000.0
 WORKER = {"name": "w"}
@@ -108,3 +109,13 @@ def test_paused_types_are_told_in_the_order_in_which_they_were_paused() -> None:
 def test_the_list_is_bounded() -> None:
     many = {f"t{i}": EndedTasks(failed=10) for i in range(100)}
     assert len(find_problems(replace(HEALTHY, ended=many, paused=dict.fromkeys(many, 1.0)))) == 20
+
+
+def test_a_schedule_that_cannot_submit_is_a_problem_with_its_reason() -> None:
+    refused = TroubledSchedule("nightly", "", "etl", False, "the queue is full", round((NOW - 60) * 1000))
+    found = only(replace(HEALTHY, schedules=[refused]))
+    assert (found.code, found.name, found.schedule, found.since) == ("SCHEDULE_FAILS", "etl", "nightly", NOW - 60)
+    assert found.message == "The schedule nightly cannot submit etl: The queue is full."
+    unknown = only(replace(HEALTHY, schedules=[replace(refused, unknown=True, due_at=None)]))
+    assert unknown.message == "The schedule nightly cannot submit etl: This api node has no task type etl."
+    assert (unknown.since, "DASK_GRAPHQL_TASK_MODULES" in unknown.advice) == (None, True)

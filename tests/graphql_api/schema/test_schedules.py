@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cluster.schedules.schedule import Schedule
 from cluster.settings import Settings
 from cluster.store.async_store import Store
 from cluster.store.schedules import change_schedule
@@ -70,6 +71,38 @@ async def test_a_schedule_is_set_read_paused_resumed_and_deleted(guarded: Guarde
     assert code(await change(guarded, "anna", "deleteSchedule", "nightly", "")) == "SCHEDULE_NOT_FOUND"
     for action in ("SCHEDULE_SET", "SCHEDULE_PAUSED", "SCHEDULE_RESUMED", "SCHEDULE_DELETED"):
         assert (await guarded.lines(1, action=action))[0]["code"] == "nightly"
+
+
+async def test_the_next_runs_are_told_before_a_schedule_is_set(guarded: Guarded) -> None:
+    query = """query($cron: String, $every: Float, $zone: String! = "UTC") {
+      schedulePreview(cron: $cron, everySeconds: $every, timeZone: $zone, first: 3) }"""
+    nightly = {"cron": NIGHTLY["cron"], "zone": NIGHTLY["timeZone"]}
+    times = (await guarded.http("reader", query, nightly))["data"]["schedulePreview"]
+    made = (await put(guarded, "anna", "nightly"))["data"]["setSchedule"]
+    assert times[:2] == made["nextRuns"]
+    assert len((await guarded.http("reader", query, {"every": 60}))["data"]["schedulePreview"]) == 3
+    for wrong in ({"cron": "never"}, {"every": 60, "cron": "* * * * *"}, {**nightly, "zone": "Mars/Olympus"}):
+        assert code(await guarded.http("reader", query, wrong)) == "BAD_INPUT"
+
+
+async def test_schedules_that_cannot_submit_are_among_the_problems_of_their_tenant(
+    guarded: Guarded, store: Store
+) -> None:
+    await put(guarded, "anna", "nightly")
+    await put(guarded, "anna", "weekly")
+
+    def trouble(old: Schedule | None) -> Schedule:
+        assert old is not None
+        return replace(old, problem="the queue is full") if old.name == "nightly" else replace(old, task="gone")
+
+    for name in ("nightly", "weekly"):
+        await change_schedule(store, "", name, trouble)
+    query = "{ cluster { problems { code message schedule } } }"
+    found = (await guarded.http("anna", query, {}))["data"]["cluster"]["problems"]
+    assert [(each["schedule"], each["message"]) for each in found if each["code"] == "SCHEDULE_FAILS"] == [
+        ("nightly", "The schedule nightly cannot submit fibonacci: The queue is full."),
+        ("weekly", "The schedule weekly cannot submit gone: This api node has no task type gone."),
+    ]
 
 
 async def test_what_cannot_be_scheduled_is_refused_when_it_is_set(
