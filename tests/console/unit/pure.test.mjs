@@ -12,6 +12,7 @@ const { groupOf } = await import(`${SRC}/task/same-error.ts`);
 const { EMPTY, detail, inputText, settled, withChanges, withPage, withStart } = await import(`${SRC}/tasks/rows.ts`);
 const { addressOf, readFilters, whereOf } = await import(`${SRC}/tasks/filters.ts`);
 const { inputTexts } = await import(`${SRC}/task/siblings.ts`);
+const { definitionOf, planOf, planProblems, secondsOf, spanOf } = await import(`${SRC}/schedules/plan.ts`);
 const { pathText, searchJson } = await import(`${SRC}/results/json-search.ts`);
 const { barsOf, filtered, sorted, statisticsOf } = await import(`${SRC}/results/rows.ts`);
 
@@ -150,4 +151,16 @@ test("a column's histogram counts every number, and its figures are right", () =
   assert.equal(bars.reduce((sum, { count }) => sum + count, 0), 3);
   assert.deepEqual(barsOf(["a", "b", "a"], false), [{ label: "a", count: 2 }, { label: "b", count: 1 }]);
   assert.deepEqual(statisticsOf([3, 1, 2, 4]).map(([, value]) => value), [1, 2.5, 2.5, 4, 10]);
+});
+
+test("a schedule that is opened and saved stays as it was", () => {
+  const stored = {
+    name: "nightly", task: "etl", input: { day: 1 }, cron: null, everySeconds: 5400, timeZone: "UTC", overlap: "ALLOW", catchUpSeconds: 0, priority: -3,
+    tags: ["a"], ttlSeconds: 86400,
+  };
+  const plan = planOf(stored, "", "Europe/Berlin");
+  const { name, ...wanted } = stored;
+  assert.deepEqual(definitionOf(plan, { day: 1 }, { priority: -3, tags: ["a"], ttlSeconds: 86400 }), wanted);
+  assert.deepEqual([spanOf(5400), spanOf(7200), spanOf(0), secondsOf({ amount: "1.5", unit: 60 })], [{ amount: "90", unit: 60 }, { amount: "2", unit: 3600 }, { amount: "0", unit: 1 }, 90]);
+  assert.deepEqual(planProblems({ ...planOf(undefined, "etl", "UTC"), catchUp: { amount: " ", unit: 60 } }), { name: "Enter a name.", "schedule.catchUpSeconds": "Enter a number." });
 });

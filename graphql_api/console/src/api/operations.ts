@@ -56,6 +56,7 @@ export interface Problem {
   since: string | null;
   /** The task type that it is about. */
   name: string | null;
+  schedule: string | null;
 }
 
 export interface Cluster {
@@ -83,7 +84,7 @@ export const CLUSTER = `subscription Cluster {
       decisions { at wanted started stopped reason }
     }
     tasks { state count }
-    problems { code message advice since name }
+    problems { code message advice since name schedule }
     oldestWaitingSeconds
     reload { count error }
   }

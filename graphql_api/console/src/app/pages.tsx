@@ -55,7 +55,7 @@ function Named({ page, rest, query }: PageProps) {
     case "cluster":
       return <ClusterPage query={query} />;
     case "schedules":
-      return <SchedulesPage />;
+      return <SchedulesPage name={rest[0]} query={query} />;
     case "tasks":
       if (rest[0]) return <TaskPage key={rest[0]} taskId={rest[0]} section={rest[1]} query={query} />;
       return <TasksPage query={query} />;

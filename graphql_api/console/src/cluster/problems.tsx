@@ -26,9 +26,10 @@ export function Problems({ cluster }: { cluster: Cluster }) {
 }
 
 /** The list that tells more. */
-function Action({ problem: { code, name }, cluster }: { problem: Problem; cluster: Cluster }) {
+function Action({ problem: { code, name, schedule }, cluster }: { problem: Problem; cluster: Cluster }) {
   if (code === "TASK_TYPE_FAILS" && name) return <a className="btn" href={address(["tasks"], { state: "failed", type: name })}>Show its failures</a>;
   if (code === "TASK_TYPE_PAUSED" && name) return <a className="btn" href={address(["types", name])}>Open the task type</a>;
+  if (schedule) return <a className="btn" href={address(["schedules", schedule])}>Open the schedule</a>;
   const waiting = inState(cluster, "QUEUED");
   return waiting === 0 ? null : <a className="btn" href="#/tasks?state=queued">Show {counted(waiting, "task")}</a>;
 }

@@ -52,6 +52,7 @@ export function TypePage({ type, taskId, query, caller, pinned, figures, onChang
         <span className="tag">version {type.version}</span>
         {figures?.paused && <span className="tag">paused</span>}
         <div className="row end">
+          {caller.scopes.includes("SUBMIT") && <a className="btn desk" href={address(["schedules"], { new: type.name })}><Icon name="queued" />Schedule</a>}
           <PauseButton name={type.name} paused={figures?.paused} onChange={onChange} />
           <button
             type="button" className="btn icon" aria-pressed={pinned} aria-label="Pin in the list" title={pinned ? "Unpin from the list" : "Pin in the list"}
