@@ -13,7 +13,8 @@ target=$(dirname "$python")/../proxies
 found() { PATH=$target/usr/sbin:$target/usr/bin:$PATH:/usr/sbin command -v "$1" >/dev/null; }
 
 wanted=()
-found nginx || wanted+=(nginx-light)
+# Since Debian 12 the program is in the package nginx; before, it was in nginx-light.
+found nginx || wanted+=(nginx nginx-light)
 found caddy || wanted+=(caddy)
 ((${#wanted[@]})) || exit 0
 if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then

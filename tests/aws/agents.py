@@ -457,7 +457,10 @@ class Agents:
         spaces = {item["Id"]: item["Name"] for item in (await self._call(self._map, "list_namespaces"))["Namespaces"]}
         names: dict[str, set[str]] = {}
         for service in (await self._call(self._map, "list_services"))["Services"]:
-            instances = (await self._call(self._map, "list_instances", ServiceId=service["Id"]))["Instances"]
+            try:
+                instances = (await self._call(self._map, "list_instances", ServiceId=service["Id"]))["Instances"]
+            except self._map.exceptions.ServiceNotFound:
+                continue  # deleted since it was listed: a destroy runs
             space = service["DnsConfig"]["NamespaceId"]
             names[f"{service['Name']}.{spaces.get(space)}"] = {instance["Id"] for instance in instances}
         self._names = names
