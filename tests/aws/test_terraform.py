@@ -39,7 +39,8 @@ def test_the_sources_are_valid(terraform: Terraform) -> None:
 @pytest.mark.parametrize(
     "file",
     [
-        pytest.param(path.name, marks=[pytest.mark.nightly] if path.name.startswith("variants.") else [])
+        # What plans.tftest.hcl looks at, tests/aws/test_deployment.py applies; only at night are both done.
+        pytest.param(path.name, marks=[pytest.mark.nightly] if path.name != "refusals.tftest.hcl" else [])
         for path in sorted((SOURCES / "tests").glob("*.tftest.hcl"))
     ],
 )

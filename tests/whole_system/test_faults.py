@@ -17,7 +17,7 @@ import pytest
 from tests.sockets import dial, send
 from tests.system import Socket, System
 
-pytestmark = [pytest.mark.every_engine("newest first"), pytest.mark.slow, pytest.mark.vital]
+pytestmark = [pytest.mark.every_engine("newest"), pytest.mark.slow, pytest.mark.vital]
 
 GATED = "mutation($f: String!, $n: Int!) { submitGated(folder: $f, n: $n) { taskId outcome } }"
 RUN = """subscription($f: String!, $n: Int!) {

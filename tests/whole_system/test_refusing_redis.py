@@ -17,7 +17,7 @@ import pytest
 from tests.redis_faults import FAULTS, fault, flush_scripts
 from tests.system import System
 
-pytestmark = pytest.mark.every_engine("newest first")
+pytestmark = pytest.mark.every_engine("newest")
 
 LATER = "mutation($n: Int!, $at: DateTime!) { it: submitFibonacci(n: $n, options: {notBefore: $at}) { taskId } }"
 GATED = "mutation($f: String!, $n: Int!) { it: submitGated(folder: $f, n: $n) { taskId } }"
