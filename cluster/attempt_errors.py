@@ -9,6 +9,7 @@ MESSAGE_LIMIT: Final = 2_000
 """Characters of an error's message that a record keeps."""
 EVENT_MESSAGE_LIMIT: Final = 500
 """Characters of an error's message that an event keeps: a task may have a thousand of them, and the record has all."""
+_LIKE_OTHERS: Final = ", like others before it"
 OUT_OF_MEMORY: Final = "OUT_OF_MEMORY"
 """Code of the error of attempts whose worker ran out of memory."""
 NAME_LIMIT: Final = 200
@@ -28,6 +29,12 @@ def error(code: str, message: str, kind: str | None = None) -> dict[str, Any]:
 def event_message(fields: Mapping[str, Any]) -> str:
     """Returns the message of an event that an error causes."""
     return str(fields["message"])[:EVENT_MESSAGE_LIMIT]
+
+
+def loss_message(fields: Mapping[str, Any]) -> str:
+    """Returns the message of the event of a loss: what happened to this attempt. What the record's error says beyond
+    that is about the task, which fails only after several losses."""
+    return event_message(fields).partition(_LIKE_OTHERS)[0]
 
 
 def from_exception(code: str, exception: BaseException) -> dict[str, Any]:
@@ -63,7 +70,7 @@ def worker_lost(worker: str | None, how: str = "was lost") -> dict[str, Any]:
         how: what happened to it.
     """
     name = f"the worker {worker}" if worker else "its worker"
-    return error("WORKER_LOST", f"{name} {how} while it ran the task, like others before it")
+    return error("WORKER_LOST", f"{name} {how} while it ran the task{_LIKE_OTHERS}")
 
 
 def out_of_memory(worker: str, limit_bytes: int | None, how: str) -> dict[str, Any]:
@@ -71,7 +78,7 @@ def out_of_memory(worker: str, limit_bytes: int | None, how: str) -> dict[str, A
     limit = f"its limit of {limit_bytes:,} bytes" if limit_bytes else "what the machine has"
     return error(
         OUT_OF_MEMORY,
-        f"the worker {worker} took more memory than {limit} while it ran the task, like others before it, and {how}; "
+        f"the worker {worker} took more memory than {limit} and {how} while it ran the task{_LIKE_OTHERS}; "
         "give workers more memory (DASK_GRAPHQL_WORKER_MEMORY_BYTES, or the container's), declare a larger pool "
         "(DASK_GRAPHQL_POOLS), or run fewer tasks on one worker (DASK_GRAPHQL_WORKER_THREADS)",
     )

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import orjson
 
-from cluster.attempt_errors import event_message
+from cluster.attempt_errors import event_message, loss_message
 from cluster.settings import Settings
 from cluster.store.actor import NOBODY, Actor
 from cluster.store.call_builder import BLOBS_CHECK_SECONDS, CHECK_AFTER_SECONDS, CallBuilder, milliseconds
@@ -262,7 +262,7 @@ class TaskCalls(CallBuilder):
     def _loss(self, attempt: int, loss_reason: LossReason, error: dict[str, Any]) -> tuple[Any, ...]:
         return (
             attempt, loss_reason, self._lost_limit, UNDELIVERED_LIMIT, orjson.dumps(error), self._ttl,
-            self._event_limit, event_message(error), UNCHARGED_LIMIT,
+            self._event_limit, loss_message(error), UNCHARGED_LIMIT,
         )  # fmt: skip
 
     def release(self, task_id: str, attempt: int) -> Call[bool]:
