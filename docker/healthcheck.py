@@ -77,8 +77,7 @@ def cpu_ticks(process: int) -> int:
 
 
 def worker() -> None:
-    """It serves its scheduler, or did until a moment ago: one whose scheduler is replaced joins the next one, and ends
-    if none comes."""
+    """It serves its scheduler, or did until a moment ago: it joins the one that replaces its own, or ends."""
     alive("worker")
 
 

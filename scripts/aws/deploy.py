@@ -3,9 +3,10 @@
 
     scripts/aws/deploy.py deploy --tag v1     images, secrets, apply, wait: the first time and for every update
     scripts/aws/deploy.py deploy --tag v2 --api-only     replaces the api nodes alone
+    scripts/aws/deploy.py deploy --tag v2 --drain        waits, too, until the workers of before have ended their tasks
     scripts/aws/deploy.py images --tag v1     builds and pushes the four images
     scripts/aws/deploy.py secrets             writes missing secrets; --rotate redis|tls replaces one
-    scripts/aws/deploy.py wait                waits until every service is steady
+    scripts/aws/deploy.py wait                waits until every service is steady; --drain, as above
     scripts/aws/deploy.py key NAME            creates an API key with a task in the cluster, and prints it
     scripts/aws/deploy.py keys list           runs `dask-graphql keys ...` there: list, revoke ID, create NAME --days 90
     scripts/aws/deploy.py state --region R    keeps Terraform's state in S3, in a bucket that it makes
@@ -24,6 +25,7 @@ from botocore.exceptions import ClientError
 from deployment import deploy
 from images import push_images
 from node_secrets import write_secrets
+from old_workers import DRAIN_SECONDS, wait_for_old_workers
 from remote_state import keep_state_in_s3
 from removal import destroy
 from services import wait_for_services
@@ -63,6 +65,16 @@ def parser() -> argparse.ArgumentParser:
     )
     commands.add_parser("secrets").add_argument("--rotate", choices=["redis", "tls"])
     commands.add_parser("wait")
+    for name in ("deploy", "wait"):
+        commands.choices[name].add_argument(
+            "--drain",
+            metavar="SECONDS",
+            nargs="?",
+            type=float,
+            const=DRAIN_SECONDS,
+            help="wait, too, until no worker of an older revision runs: they end the tasks that they have, and get no "
+            f"more. For so long at most ({DRAIN_SECONDS:.0f}); then say which still run",
+        )
     commands.add_parser("key").add_argument("name")
     commands.add_parser("keys").add_argument("command_line", nargs=argparse.REMAINDER)
     commands.add_parser("destroy")
@@ -85,13 +97,24 @@ def main() -> None:
         if given.command == "state":
             keep_state_in_s3(given.bucket, given.region)
         elif given.command == "deploy":
-            deploy(given.tag, given.build_arg, given.yes, given.allow_data_loss, given.skip_images, given.api_only)
+            deploy(
+                given.tag,
+                given.build_arg,
+                given.yes,
+                given.allow_data_loss,
+                given.skip_images,
+                given.api_only,
+                given.drain,
+            )
         elif given.command == "images":
             push_images(outputs(), given.tag, given.build_arg)
         elif given.command == "secrets":
             write_secrets(outputs(), given.rotate)
         elif given.command == "wait":
-            wait_for_services(outputs())
+            found = outputs()
+            wait_for_services(found)
+            if given.drain is not None:
+                wait_for_old_workers(found, given.drain)
         elif given.command == "key":
             print(run_in_cluster(outputs(), ["keys", "create", given.name]))
         elif given.command == "keys":

@@ -6,6 +6,7 @@ are just run again.
 3. node_secrets, with redis_token
 4. plan_and_apply again, of the nodes
 5. services: waits for what ECS makes of it (rollouts)
+6. old_workers: waits for their last tasks, if that is wanted
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Final
 
 from images import NODES, push_images
 from node_secrets import write_secrets
+from old_workers import wait_for_old_workers
 from plan_and_apply import apply
 from redis_token import require_token
 from services import wait_for_services
@@ -26,7 +28,13 @@ BEFORE_NODES: Final = ("module.images", "module.redis", "module.cluster.aws_secr
 
 
 def deploy(
-    tag: str, build_arguments: list[str], approved: bool, may_lose_data: bool, skip_images: bool, api_only: bool
+    tag: str,
+    build_arguments: list[str],
+    approved: bool,
+    may_lose_data: bool,
+    skip_images: bool,
+    api_only: bool,
+    drain_seconds: float | None = None,
 ) -> None:
     """Deploys the system, or updates it, and waits until it serves.
 
@@ -36,6 +44,7 @@ def deploy(
         may_lose_data: a plan that deletes what holds data is applied.
         skip_images: they are in the repositories.
         api_only: only the api nodes are replaced.
+        drain_seconds: how long to wait until no worker of an older revision runs; None for not at all.
 
     Raises:
         Failed: a step failed; what the steps before did stays.
@@ -58,5 +67,7 @@ def deploy(
     apply(approved, may_lose_data, api_only=api_only)
     found = outputs()
     wait_for_services(found)
+    if drain_seconds is not None:
+        wait_for_old_workers(found, drain_seconds)
     require_token(found)
     print(found["next_commands"])

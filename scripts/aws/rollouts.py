@@ -34,7 +34,8 @@ def rollout_of(service: Mapping[str, Any], task_definition: str | None) -> Rollo
         service: an item of DescribeServices.
         task_definition: the ARN of the revision that was deployed; None if it is not known.
     """
-    name, deployments = service["serviceName"], service["deployments"]
+    name = service["serviceName"]
+    deployments = [each for each in service["deployments"] if each.get("status") != "INACTIVE"]
     primary = next((each for each in deployments if each.get("status") == "PRIMARY"), deployments[0])
     state, why = primary.get("rolloutState", "COMPLETED"), primary.get("rolloutStateReason", "")
     if state == "FAILED":

@@ -166,7 +166,8 @@ class Agents:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._playing.cancel()
+        for task in (self._playing, *self._health):
+            task.cancel()
         done = await asyncio.gather(self._playing, *self._health, return_exceptions=True)
         for container in self.containers.values():
             if container.runs and container.child:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
+
+import pytest
 
 from tests.aws.emulated_api import EmulatedAws
 from tests.aws.terraform import Terraform
 from tests.places import ROOT
+
+
+def script_module(name: str) -> ModuleType:
+    """A module of scripts/aws, as they import each other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "scripts" / "aws")
+        return importlib.import_module(name)
 
 
 @dataclass

@@ -33,6 +33,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
+from tests.aws.service_rollouts import ServiceRollouts, ServiceTask, count_running
 from tests.places import ROOT
 
 CONTROL_PATH: Final = "/emulation/control"
@@ -122,6 +123,7 @@ class EmulatedAws:
         list_lag_seconds: float | None = None,
         describe_lag_seconds: float | None = None,
         stop_lag_seconds: float | None = None,
+        rollouts: bool | None = None,
     ) -> None:
         """Makes the next calls fail; what is not named stays as it was.
 
@@ -134,6 +136,8 @@ class EmulatedAws:
                 consistent.
             describe_lag_seconds: the same of DescribeTasks, which then answers that the task is MISSING.
             stop_lag_seconds: for how long both show a task that was stopped as one that shall run.
+            rollouts: whether services are rolled out (tests/aws/service_rollouts.py), by the tasks that somebody starts
+                for them. Otherwise each has what it should as soon as it is made or updated.
         """
         word: dict[str, Any] = {}
         if no_capacity is not None:
@@ -148,6 +152,8 @@ class EmulatedAws:
             word["describe_lag_seconds"] = describe_lag_seconds
         if stop_lag_seconds is not None:
             word["stop_lag_seconds"] = stop_lag_seconds
+        if rollouts is not None:
+            word["rollouts"] = rollouts
         self._ask("POST", CONTROL_PATH, word)
 
     def calls(self) -> Counter[str]:
@@ -184,13 +190,14 @@ class Faults:
         self._throttled: dict[str, int] = {}
         self._refused: list[str] = []
         self.list_lag_seconds = self.describe_lag_seconds = self.stop_lag_seconds = 0.0
+        self.rollouts = False
         self._calls: Counter[str] = Counter()
 
     def control(self, word: dict[str, Any]) -> None:
         with self._lock:
             unknown = word.keys() - {
                 "no_capacity", "throttled", "refused_run_tasks", "list_lag_seconds", "describe_lag_seconds",
-                "stop_lag_seconds",
+                "stop_lag_seconds", "rollouts",
             }  # fmt: skip
             if unknown:
                 raise ValueError(f"unknown: {sorted(unknown)}")
@@ -200,6 +207,7 @@ class Faults:
             self.list_lag_seconds = float(word.get("list_lag_seconds", self.list_lag_seconds))
             self.describe_lag_seconds = float(word.get("describe_lag_seconds", self.describe_lag_seconds))
             self.stop_lag_seconds = float(word.get("stop_lag_seconds", self.stop_lag_seconds))
+            self.rollouts = bool(word.get("rollouts", self.rollouts))
 
     def calls(self) -> dict[str, int]:
         with self._lock:
@@ -599,9 +607,10 @@ def stop_code_of(reason: str) -> str:
     return "EssentialContainerExited"
 
 
-def mend_ecs_services() -> None:
-    """A service keeps what it was given. moto forgets these fields, so that a second plan would not be empty."""
-    from moto.ecs import responses
+def mend_ecs_services(faults: Faults) -> None:
+    """A service keeps what it was given. moto forgets these fields, so that a second plan would not be empty. Its
+    deployments are rolled out, if a test asks for it: in moto there is one, and it is always as it was at first."""
+    from moto.ecs import models, responses
 
     kept = {
         "healthCheckGracePeriodSeconds": "health_check_grace_period_seconds",
@@ -622,14 +631,46 @@ def mend_ecs_services() -> None:
                 value = self._get_param(name)
                 if value is not None:
                     setattr(service, attribute, value)
+            if not hasattr(service, "availability_zone_rebalancing"):
+                service.availability_zone_rebalancing = "DISABLED"
+            if faults.rollouts and (self._get_param("taskDefinition") or self._get_param("forceNewDeployment")):
+                service.__dict__.setdefault("_emulated_rollouts", ServiceRollouts())
+                revision = self.ecs_backend.describe_task_definition(service.task_definition).arn
+                service._emulated_rollouts.begin(revision, datetime.now(UTC))
+                roll_out(self.ecs_backend, service)
+                return result
             # UpdateService begins a deployment of the revision that it names; moto's stays the first one.
             for deployment in service.deployments:
                 deployment["taskDefinition"] = service.task_definition
-            if not hasattr(service, "availability_zone_rebalancing"):
-                service.availability_zone_rebalancing = "DISABLED"
             return result
 
         return answer
+
+    def roll_out(backend: Any, service: Any) -> None:
+        rollouts = service._emulated_rollouts
+        tasks = [
+            ServiceTask(task.started_by, task.status, getattr(task, "stop_code", None) or "")
+            for task in backend.tasks.get(service.cluster_name, {}).values()
+            if task.group == f"service:{service.name}"
+        ]
+        configuration = getattr(service, "deployment_configuration", None) or {}
+        breaker = configuration.get("deploymentCircuitBreaker") or {}
+        rollouts.observe(tasks, service.desired_count, breaker, datetime.now(UTC))
+        service.task_definition = rollouts.primary.task_definition
+        service.deployments = rollouts.described(tasks, service.desired_count)
+        service.running_count = count_running(tasks)
+        service.pending_count = sum(deployment["pendingCount"] for deployment in service.deployments)
+
+    describe_services = models.EC2ContainerServiceBackend.describe_services
+
+    def rolled_out(self: Any, cluster_str: str, service_names_or_arns: list[str]) -> Any:
+        services, failures = describe_services(self, cluster_str, service_names_or_arns)
+        for service in services:
+            if hasattr(service, "_emulated_rollouts"):
+                roll_out(self, service)
+        return services, failures
+
+    models.EC2ContainerServiceBackend.describe_services = rolled_out  # type: ignore[method-assign]
 
     for name in ("create_service", "update_service"):
         action = getattr(responses.EC2ContainerServiceResponse, name)
@@ -808,6 +849,21 @@ def mend_elasticache() -> None:
         setattr(responses.ElastiCacheResponse, action.__name__, action)
 
 
+def mend_secrets() -> None:
+    """Each version of a secret has the time at which it was written; in moto's list that is the time of the call."""
+    from moto.secretsmanager import models
+
+    list_versions = models.SecretsManagerBackend.list_secret_version_ids
+
+    def dated(self: Any, secret_id: str) -> str:
+        answer = json.loads(list_versions(self, secret_id))
+        for version in answer["Versions"]:
+            version["CreatedDate"] = self.secrets[secret_id].versions[version["VersionId"]]["createdate"]
+        return json.dumps(answer)
+
+    models.SecretsManagerBackend.list_secret_version_ids = dated  # type: ignore[method-assign]
+
+
 def mend_ec2() -> None:
     """A security-group rule that names a group has a description; a launch template's own tags are not in its data."""
     from moto.ec2.models import security_groups
@@ -874,8 +930,9 @@ def serve() -> None:
 
     faults = Faults()
     mend_ecs_tasks(faults)
-    mend_ecs_services()
+    mend_ecs_services(faults)
     mend_elasticache()
+    mend_secrets()
     mend_ec2()
     mend_autoscaling()
     application = Front(DomainDispatcherApplication(create_backend_app), faults)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import ast
 import graphlib
-import importlib
 import io
 import os
 import re
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 
 import pytest
 
+from tests.aws.deployment import script_module
 from tests.places import ROOT
 
 FOLDER: Final = ROOT / "scripts" / "aws"
@@ -22,15 +22,8 @@ V1: Final = "arn:aws:ecs:us-east-1:123456789012:task-definition/dask-graphql-api
 V2: Final = "arn:aws:ecs:us-east-1:123456789012:task-definition/dask-graphql-api:2"
 
 
-def module(name: str) -> ModuleType:
-    """A module of the script, as it imports them itself."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(FOLDER)
-        return importlib.import_module(name)
-
-
 terraform_plan, rollouts, costs, quotas, remote_state, worker_pools = (
-    module(name) for name in ("terraform_plan", "rollouts", "costs", "quotas", "remote_state", "worker_pools")
+    script_module(name) for name in ("terraform_plan", "rollouts", "costs", "quotas", "remote_state", "worker_pools")
 )
 
 
@@ -91,7 +84,7 @@ def test_a_plan_is_summed_up_as_terraform_does() -> None:
 def test_a_plan_is_applied_if_somebody_says_yes(
     answer: str, confirmed: bool | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = module("plan_and_apply")
+    script = script_module("plan_and_apply")
     monkeypatch.setattr("sys.stdin", io.StringIO(answer))
     if confirmed is None:
         with pytest.raises(script.Failed, match="nobody is there to confirm"):
@@ -164,6 +157,21 @@ def test_a_rollback_is_no_success_though_the_service_is_steady() -> None:
 def test_a_deployment_that_ecs_gave_up_says_why() -> None:
     rollout = rollouts.rollout_of(service(deployment(V2, "FAILED", "tasks failed to start")), V2)
     assert rollout.gave_up == "tasks failed to start"
+
+
+def test_workers_of_an_older_revision_are_listed_with_how_long_they_run() -> None:
+    now = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    tasks = [
+        {"taskArn": f"arn:aws:ecs:r:1:task/c/{name}", "taskDefinitionArn": revision, **times}
+        for name, revision, times in (
+            ("new", V2, {"startedAt": now}),
+            ("starts", V1, {"createdAt": now - timedelta(seconds=30)}),
+            ("busy", V1, {"createdAt": now - timedelta(days=9), "startedAt": now - timedelta(minutes=185)}),
+        )
+    ]
+    assert script_module("old_workers").lines_of_old(tasks, V2, now) == [
+        "busy of dask-graphql-api:1 for 3 h 5 min", "starts of dask-graphql-api:1 for 30 s",
+    ]  # fmt: skip
 
 
 def test_every_alarm_has_a_row_that_says_what_to_do_and_no_row_is_left_over() -> None:
@@ -310,7 +318,7 @@ def test_a_backend_file_of_somebody_else_is_not_overwritten(tmp_path: Path) -> N
 def test_an_environment_has_variables_state_and_name_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = module("terraform_cli")
+    script = script_module("terraform_cli")
     monkeypatch.setattr(script, "TERRAFORM", tmp_path)
     for name in ("TF_WORKSPACE", "TF_VAR_name", "TF_CLI_ARGS_plan", "TF_CLI_ARGS_destroy"):
         monkeypatch.setenv(name, "")  # restored in the end
@@ -330,7 +338,7 @@ def test_an_environment_has_variables_state_and_name_of_its_own(
 @pytest.mark.parametrize("small", [True, False])
 def test_images_are_compressed_by_zstd_where_docker_can(small: bool) -> None:
     what = ("--platform", "linux/arm64", "--target", "worker")
-    commands = module("images").image_commands("registry/worker:v1", what, small)
+    commands = script_module("images").image_commands("registry/worker:v1", what, small)
     assert all(word in commands[0] for word in (*what, str(ROOT)))
     if small:
         ((*_, output),) = [command[: command.index("--output") + 2] for command in commands]

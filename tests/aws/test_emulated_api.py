@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.aws.deployment import script_module
 from tests.aws.emulated_api import EmulatedAws
+from tests.aws.service_rollouts import MIN_FAILURES, ServiceRollouts, ServiceTask
 
 CLUSTER = "fleet"
 
@@ -31,9 +34,13 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedAws]:
 
 
 def run(aws: EmulatedAws, **more: Any) -> dict[str, Any]:
-    options = {"capacityProviderStrategy": [{"capacityProvider": "FARGATE_SPOT", "weight": 1}], **more}
+    options = {
+        "taskDefinition": "worker",
+        "capacityProviderStrategy": [{"capacityProvider": "FARGATE_SPOT", "weight": 1}],
+        **more,
+    }
     answer: dict[str, Any] = aws.client("ecs").run_task(
-        cluster=CLUSTER, taskDefinition="worker", networkConfiguration=aws.network, **options,  # type: ignore[attr-defined]
+        cluster=CLUSTER, networkConfiguration=aws.network, **options,  # type: ignore[attr-defined]
     )  # fmt: skip
     return answer
 
@@ -163,3 +170,93 @@ def test_what_was_just_started_or_stopped_does_not_show_yet(aws: EmulatedAws) ->
 def test_a_hundred_tasks_are_read_at_once_and_no_more(aws: EmulatedAws) -> None:
     with pytest.raises(ClientError, match="100"):
         aws.client("ecs").describe_tasks(cluster=CLUSTER, tasks=["none"] * 101)
+
+
+def test_a_service_whose_new_revision_does_not_start_is_rolled_back_as_the_deploy_script_reads_it(
+    aws: EmulatedAws,
+) -> None:
+    ecs, rollout_of = aws.client("ecs"), script_module("rollouts").rollout_of
+    name, network = "api", aws.network  # type: ignore[attr-defined]
+    like = ecs.describe_task_definition(taskDefinition="worker")["taskDefinition"]
+    same = {key: like[key] for key in ("containerDefinitions", "cpu", "memory", "networkMode")}
+    registered = [ecs.register_task_definition(family=name, **same)["taskDefinition"] for _ in range(2)]
+    v1, v2 = (definition["taskDefinitionArn"] for definition in registered)
+
+    def service() -> dict[str, Any]:
+        (found,) = ecs.describe_services(cluster=CLUSTER, services=[name])["services"]
+        return dict(found)
+
+    def start() -> str:
+        primary = service()["deployments"][0]
+        return str(
+            run(aws, taskDefinition=primary["taskDefinition"], group=f"service:{name}", startedBy=primary["id"])[
+                "tasks"
+            ][0]["taskArn"]
+        )
+
+    def submit(task: str, status: str) -> None:
+        ecs.submit_task_state_change(cluster=CLUSTER, task=task, status=status)
+
+    aws.control(rollouts=True)
+    ecs.create_service(
+        cluster=CLUSTER, serviceName=name, taskDefinition=v1, desiredCount=1, launchType="FARGATE",
+        networkConfiguration=network,
+        deploymentConfiguration={"deploymentCircuitBreaker": {"enable": True, "rollback": True}},
+    )  # fmt: skip
+    assert rollout_of(service(), v1).pending == "api 0/1"
+    first = start()
+    submit(first, "RUNNING")
+    assert rollout_of(service(), v1) == ("", "", "")
+    # The new one starts beside the old one, and ends again and again.
+    ecs.update_service(cluster=CLUSTER, service=name, taskDefinition=v2)
+    for failed in range(2):
+        submit(start(), "STOPPED")
+        now = service()
+        assert [(each["status"], each["failedTasks"]) for each in now["deployments"]] == [
+            ("PRIMARY", failed + 1), ("ACTIVE", 0),
+        ]  # fmt: skip
+        assert rollout_of(now, v2).pending == "api 1/1"
+    submit(start(), "STOPPED")
+    back = service()
+    assert back["taskDefinition"] == v1
+    assert rollout_of(back, v2).rolled_back.startswith(
+        "ECS rolled back from api:2 to api:1: ECS deployment circuit breaker: rolling back to deploymentId ecs-svc/"
+    )
+    # A deployment of the same revision replaces its tasks; there is nothing to go back to if it is the first one.
+    ecs.update_service(cluster=CLUSTER, service=name, forceNewDeployment=True)
+    assert rollout_of(service(), v1).pending
+    submit(start(), "RUNNING")
+    assert rollout_of(service(), v1).pending, "the old task still runs"
+    ecs.stop_task(cluster=CLUSTER, task=first)
+    submit(first, "STOPPED")
+    assert rollout_of(service(), v1) == ("", "", "")
+
+
+def test_a_first_deployment_that_does_not_start_has_failed() -> None:
+    rollouts, now = ServiceRollouts(), datetime.now(UTC)
+    rollouts.begin("api:1", now)
+    tasks = [ServiceTask(rollouts.primary.id, "STOPPED", "TaskFailedToStart")] * MIN_FAILURES
+    rollouts.observe(tasks, 1, {"enable": True, "rollback": True}, now)
+    service = {"serviceName": "api", "runningCount": 0, "desiredCount": 1, "deployments": rollouts.described(tasks, 1)}
+    gave_up = script_module("rollouts").rollout_of(service, "api:1").gave_up
+    assert gave_up == "ECS deployment circuit breaker: tasks failed to start."
+
+
+def test_the_deploy_script_waits_for_workers_of_an_older_revision_and_tells_which_still_run(
+    aws: EmulatedAws, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for variable, value in aws.environment.items():
+        monkeypatch.setenv(variable, value)
+    ecs, script = aws.client("ecs"), script_module("old_workers")
+    (task,) = run(aws)["tasks"]
+    found = {
+        "region": "us-east-1", "cluster_arn": CLUSTER, "worker_family": "worker",
+        "worker_task_definition_arn": task["taskDefinitionArn"].replace(":1", ":2"),
+    }  # fmt: skip
+    told = rf"still run tasks(.*\n)+  {task['taskArn'].rpartition('/')[2]} of worker:1 for \d+ s"
+    with pytest.raises(script.Failed, match=told):
+        script.wait_for_old_workers(found, 0.0)
+    for arn in listed(aws, family="worker"):
+        ecs.stop_task(cluster=CLUSTER, task=arn)
+    script.wait_for_old_workers(found, 0.0)
+    assert capsys.readouterr().out.endswith("workers of an older revision: none\n")
