@@ -191,23 +191,26 @@ class Recoverer(LeaderService):
         if self._sweep_state is None or self._sweep_state.epoch != epoch:
             logger.info("the scheduler is new: checking all open tasks")
             self._grace_until = monotonic + GRACE_SECONDS
-            await self._sweep_pass(now, dispatched_before=now - milliseconds(IN_TRANSIT_SECONDS))
+            # Workers of another release need a moment to report what they still run.
+            await self._sweep_pass(now, now - milliseconds(IN_TRANSIT_SECONDS), checks_running=False)
             self._sweep_state = _Sweep(epoch, now, monotonic)
         elif monotonic - self._sweep_state.started_monotonic >= IN_TRANSIT_SECONDS:
-            await self._sweep_pass(now, dispatched_before=self._sweep_state.started_at)
+            await self._sweep_pass(now, self._sweep_state.started_at)
             if self.active:
                 await self._store.run(self._store.calls.record_time(self._store.calls.swept_key, epoch))
                 self._swept_epoch, self._sweep_state = epoch, None
 
-    async def _sweep_pass(self, now: int, *, dispatched_before: int) -> None:
+    async def _sweep_pass(self, now: int, dispatched_before: int, *, checks_running: bool = True) -> None:
         # A dispatched task is due CHECK_AFTER_SECONDS after its last sign of life, so its score says when that was.
         # Only Redis's clock counts.
         check = milliseconds(CHECK_AFTER_SECONDS)
-        await self._claim(cutoff=now + check, skip_unstarted_after=dispatched_before + check)
+        await self._claim(now + check, dispatched_before + check, checks_running=checks_running)
 
     # Due tasks --------------------------------------------------------------------------------------------------------
 
-    async def _claim(self, cutoff: int | None = None, skip_unstarted_after: int | None = None) -> None:
+    async def _claim(
+        self, cutoff: int | None = None, skip_unstarted_after: int | None = None, *, checks_running: bool = True
+    ) -> None:
         """Claims and handles what is due, one page of each shard at a time."""
         shards = list(SHARDS)
         while shards and self.active:
@@ -220,7 +223,7 @@ class Recoverer(LeaderService):
                     for digit in shards
                 ]
             )
-            await self._handle([item for _, due in replies for item in due])
+            await self._handle([item for _, due in replies for item in due if checks_running or not item.running])
             # Send this page before claiming the next.
             await self._dispatcher.drained()
             shards = [digit for digit, (more, _) in zip(shards, replies, strict=True) if more]

@@ -166,6 +166,10 @@ class Controller:
             return
         await self._drain(members, load["workers"])
         registered, now = {str(worker["name"]) for worker in load["workers"]}, time.monotonic()
+        # Workers of an earlier scheduler that end their tasks and go. A scheduler of an earlier release knows none.
+        for name in ({str(worker["name"]) for worker in load.get("finishing", ())} & members.keys()) - registered:
+            self._pool_of(name).membership.retiring.add(name)
+            registered.add(name)
         for state in self._pools.values():
             own = {name: runs for name, runs in members.items() if self._pool_of(name) is state}
             state.membership.reconcile(own, registered, now)

@@ -20,6 +20,7 @@ from cluster.scheduling import dask_internals
 from cluster.scheduling.attempt_keys import GRAPH_ANNOTATION, SHARE_ANNOTATION, AttemptId
 from cluster.scheduling.demand import Demand
 from cluster.scheduling.fair_order import FairOrder, Share
+from cluster.scheduling.finishing_workers import FinishingWorkers
 from cluster.scheduling.graph_progress import GraphProgress, parse_tag
 from cluster.scheduling.load_publisher import LoadPublisher
 from cluster.scheduling.loss_writer import LossWriter
@@ -70,6 +71,7 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
         self._losses = LossWriter(store)
         self._silent_workers = SilentWorkers(scheduler, store)
         self._starting_workers = StartingWorkers()
+        self._finishing_workers = FinishingWorkers()
         self._tallies = WorkerTallies()
         self._announced = False
         self._loops = [
@@ -88,6 +90,7 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
             "dask_graphql_leaving": self._silent_workers.on_worker_leaving,
             "dask_graphql_draining": self._silent_workers.on_worker_draining,
             "dask_graphql_starting": self._starting_workers.on_report,
+            "dask_graphql_finishing": self._finishing_workers.on_report,
         }
         dask_internals.add_handlers(self.scheduler, handlers)
         for loop in self._loops:
@@ -138,11 +141,13 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
     # Handlers ---------------------------------------------------------------------------------------------------------
 
     async def held(self, attempts: list[AttemptId], **_: Any) -> list[bool]:
-        """Returns for each attempt whether this scheduler still has it to run."""
+        """Returns for each attempt whether this scheduler has it to run, or a worker of another release runs it."""
         unfinished = ("waiting", "queued", "no-worker", "processing")
         tasks = self.scheduler.tasks
-        keys = (self._demand.key((task_id, attempt)) for task_id, attempt in attempts)
-        return [key in tasks and tasks[key].state in unfinished for key in keys]
+        finishing = self._finishing_workers.held()
+        ids = [(task_id, attempt) for task_id, attempt in attempts]
+        keys = {each: self._demand.key(each) for each in ids}
+        return [each in finishing or (keys[each] in tasks and tasks[keys[each]].state in unfinished) for each in ids]
 
     async def cancelled(self, attempts: list[tuple[str, int, bool]], **_: Any) -> None:
         """Handles cancelled attempts: task id, attempt number, and whether it had started."""
@@ -171,6 +176,7 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
             "running_threads": dask_internals.running_threads(scheduler),
             "workers": [self._describe(worker) for worker in workers],
             "pools": pools,
+            "finishing": self._finishing_workers.describe(),
             "starting": self._starting_workers.describe({worker["name"] for worker in workers}),
         }
 

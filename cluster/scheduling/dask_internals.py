@@ -456,6 +456,15 @@ def is_process_running(nanny: Nanny) -> bool:
     return nanny.process is not None and nanny.process.status.name == "running"
 
 
+def is_closing(nanny: Nanny) -> bool:
+    """Whether the worker process of a nanny has told it that it closes, as when its scheduler is gone.
+
+    `nanny.status` is undocumented. If the state is renamed, attempts that run when the scheduler is replaced end with
+    their process after half a minute, as Dask ends it.
+    """
+    return bool(nanny.status.name == "closing_gracefully")
+
+
 def memory_limit(nanny: Nanny) -> int | None:
     """Returns the memory limit of the nanny's worker process in bytes; None if there is none. It is never more than the
     machine's memory, whatever was configured.

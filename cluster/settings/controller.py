@@ -49,9 +49,10 @@ class ControllerSettings(SettingsGroup):
     update_drain_seconds: float = setting(
         86_400.0,
         seconds(0),
-        "How long a busy worker of an older revision of its task definition may continue the tasks that it runs, while "
-        "it gets no more. Then it is stopped as any other: what does not end within DRAIN_SECONDS is requeued. 0: as "
-        "long as they take.",
+        "How long a worker may continue the tasks that it runs, while it gets no more, after an update: because it is "
+        "of an older revision of its ECS task definition, or because the scheduler was replaced by one of another "
+        "RELEASE. Then what still runs is requeued, in the first case after DRAIN_SECONDS more. 0: as long as they "
+        "take.",
     )
     worker_logs: str = setting(
         "",

@@ -25,7 +25,7 @@ class SchedulerSettings(SettingsGroup):
         "",
         optional(matching(r"[A-Za-z0-9_.:/-]{1,200}", "1 to 200 letters, digits and `_.:/-`")),
         "Name of what is deployed, such as the tag of the images. When the scheduler is replaced, workers stay if the "
-        "new one has the same name, and end if it has another.",
+        "new one has the same name; if it has another, they end the tasks that they run, and go.",
     )
     tls_ca: str = setting("", str, "With a tls:// scheduler: the authority's certificate, a PEM file or its text.")
     tls_cert: str = setting("", str, "With a tls:// scheduler: this node's certificate, a PEM file or its text.")

@@ -38,11 +38,14 @@ def wait_for(future: Any) -> Any:
     from distributed import worker_client
 
     # Frees the attempt's thread for other tasks, which the future may depend on.
+    attempt.on_cluster = True
     with worker_client():
         done: SimpleQueue[int] = SimpleQueue()
         future.add_done_callback(partial(_put, done, 0))
         _next(done)
-        return future.result()
+        value = future.result()
+    attempt.on_cluster = False
+    return value
 
 
 def as_completed(collections: Iterable[Any]) -> Iterator[tuple[int, Any]]:
@@ -79,6 +82,7 @@ def as_completed(collections: Iterable[Any]) -> Iterator[tuple[int, Any]]:
 
     from distributed import worker_client
 
+    attempt.on_cluster = True
     with worker_client() as client:
         with dask.annotate(**{GRAPH_ANNOTATION: f"{attempt.task_id}:{attempt.attempt}"}):
             futures = dict(enumerate(client.compute(wanted)))
@@ -94,6 +98,7 @@ def as_completed(collections: Iterable[Any]) -> Iterator[tuple[int, Any]]:
         finally:
             # Otherwise the rest would occupy the workers for values that are never used.
             client.cancel(list(futures.values()))
+    attempt.on_cluster = False
 
 
 def _put(done: SimpleQueue[int], index: int, _: Any) -> None:

@@ -34,6 +34,7 @@ from cluster.system.tls import dask_security
 from cluster.worker.attempt_table import AttemptTable, failure_path, table_path
 from cluster.worker.descendants import Descendants
 from cluster.worker.drain import drain
+from cluster.worker.finishing import ROUND_SECONDS, Finishing
 from cluster.worker.process_health import MEMORY_CHECK_SECONDS
 from cluster.worker.scheduler_route import SchedulerRoute, find_scheduler, heartbeat_or_none, next_scheduler
 from cluster.worker.watchdog import CHECK_SECONDS, Watchdog
@@ -126,6 +127,7 @@ async def _serve(
             logger.info("worker %s serves %s", nanny.worker_address, settings.scheduler)
             dask_internals.on_worker_exit(nanny, watchdog.exits.process_ended)
             set_release(nanny, watchdog.end_process)
+            finishing = Finishing(nanny, table, watchdog, store, settings, name)
             loops = (
                 BackgroundLoop("watchdog", lambda: watchdog.check(time.monotonic()), pause_seconds=CHECK_SECONDS),
                 BackgroundLoop("memory", watchdog.health.check_memory, pause_seconds=MEMORY_CHECK_SECONDS),
@@ -135,12 +137,14 @@ async def _serve(
                     pause_seconds=SCHEDULER_HEARTBEAT_SECONDS,
                 ),
                 liveness_loop(settings, "worker"),
+                BackgroundLoop("finishing", finishing.round, pause_seconds=ROUND_SECONDS),
             )
             for loop in loops:
                 loop.start()
             gone = asyncio.create_task(nanny.finished())
             stopping = asyncio.create_task(stop.wait())
             heartbeat = None if route.epoch else await heartbeat_or_none(store)
+            finishing.epoch = heartbeat.epoch if heartbeat else route.epoch
             await asyncio.wait({gone, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if stopping.done() and not gone.done():
                 await drain(nanny, table, watchdog, settings.drain_seconds)
@@ -152,7 +156,7 @@ async def _serve(
             with suppress(StoreUnavailable):
                 # Attempts that were lost with the scheduler, for example: the recoverer would find them only later.
                 await watchdog.exits.report()
-            return heartbeat.epoch if heartbeat else route.epoch
+            return finishing.epoch
         finally:
             await nanny.close(timeout=5)
     finally:

@@ -29,6 +29,7 @@ from cluster.task_types.value_types import allow_long_integers
 from cluster.task_types.worker_state import make_worker_states
 from cluster.worker.attempt_table import AttemptTable, failure_path, table_path
 from cluster.worker.executor import Executor
+from cluster.worker.finishing import await_attempts
 from cluster.worker.heartbeat import HeartbeatThread
 from cluster.worker.output_capture import capture_output
 
@@ -108,6 +109,7 @@ def _set_up(worker: Worker, settings: Settings, path: Path) -> None:
         worker.__dict__["dask_graphql_first_look"] = asyncio.create_task(_reload_once_registered(worker, task_modules))
     gc_tuning.freeze_gc()
     worker.__dict__["dask_graphql_heartbeat"] = heartbeat
+    worker.__dict__["dask_graphql_executor"] = executor
 
 
 async def _reload_once_registered(worker: Worker, task_modules: NodeRegistry) -> None:
@@ -122,7 +124,10 @@ async def _heartbeat(table: AttemptTable) -> None:
 
 
 async def dask_teardown(worker: Worker) -> None:
-    """Stops what `dask_setup` started."""
+    """Stops what `dask_setup` started, once the attempts that run have ended: without a scheduler they can still end.
+    The nanny's process ends this one if they may not."""
+    if "dask_graphql_process_heartbeats" in worker.__dict__:
+        await await_attempts(worker.__dict__["dask_graphql_executor"])
     worker.__dict__["dask_graphql_heartbeat"].thread.stop()
     if recorders := worker.__dict__.get("dask_graphql_process_heartbeats"):
         await recorders[0].close()

@@ -55,6 +55,7 @@ class RunningAttempt:
         stream: where its items go, if the output is a stream.
         part: identifies the part of the graph; empty in the task's own function.
         compute_here: computes a Dask collection in this process; None on a worker, where the cluster does.
+        on_cluster: whether it waits for a graph that runs on the cluster.
         make_files: makes blobs of its stream's items files that other tasks take, before the items are seen.
         record_checkpoint: records the key of its first checkpoint; returns False if the attempt must stop.
         checkpoint: key of the newest checkpoint of this run, its own or an earlier attempt's; empty if there is none.
@@ -87,6 +88,7 @@ class RunningAttempt:
     unfinished_lines: dict[str, str] = field(default_factory=dict)
     printed: PrintedCount = field(default_factory=PrintedCount)
     compute_here: Callable[[Any], Any] | None = None
+    on_cluster: bool = False
     make_files: Callable[[Sequence[Blob]], object] = lambda blobs: None
     children: Any = None
 

@@ -137,6 +137,22 @@ async def test_attempts_in_transit_to_a_new_scheduler_are_checked_once_they_must
     assert await counted_losses(store, [arrives, lost]) == {(b"0", b"0")}
 
 
+async def test_what_a_worker_of_another_release_still_runs_is_left_to_it(
+    store: Store, scheduler: Scheduler, recoverer: Recoverer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "IN_TRANSIT_SECONDS", 0.3)
+    ends, lost, waiting = [*await many(store, 2, begun=True), *await many(store, 1)]
+    await asyncio.sleep(0.3)
+    await scheduler.begin("one")
+    recoverer.start()
+    # Those that run are looked at later, because the worker has to report them first.
+    await until(lambda: scheduler.attempts.get(waiting) == 2)
+    assert scheduler.asked == 1
+    scheduler.attempts[ends] = 1
+    await until(lambda: scheduler.attempts.get(lost) == 2)
+    assert scheduler.attempts == {ends: 1, lost: 2, waiting: 2}
+
+
 async def test_a_new_recoverer_does_not_sweep_again_if_the_scheduler_is_known(
     store: Store, scheduler: Scheduler, recoverer: Recoverer
 ) -> None:

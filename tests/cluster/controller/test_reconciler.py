@@ -17,7 +17,7 @@ from cluster.controller.fleets import local
 from cluster.controller.fleets.fleet import Fleet, FleetUnavailable
 from cluster.controller.fleets.local import LocalFleet
 from cluster.controller.reconciler import Controller
-from cluster.controller.scaling_policy import Decision, DemandHistory, Policy
+from cluster.controller.scaling_policy import REPLACED, Decision, DemandHistory, Policy
 from cluster.errors import StoreUnavailable
 from cluster.scheduling.scheduler_client import SchedulerUnavailable
 from cluster.settings import Settings
@@ -320,6 +320,26 @@ async def test_a_worker_that_is_drained_gets_no_more_tasks_and_is_stopped_after_
     assert other.stopped == [{"a"}]
 
 
+async def test_a_worker_of_an_earlier_scheduler_that_ends_its_tasks_is_neither_stopped_nor_taken_for_one_that_starts(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controller, fleet = make()
+    load = {
+        "queued": 0, "no_worker": 0, "waiting_seconds": 0.0, "finishing": [{"name": "a"}, {"name": "of another fleet"}],
+        "workers": [{"name": "b", "address": "tcp://b", "processing": 1, "occupancy_seconds": 9.0, "draining": False}],
+    }  # fmt: skip
+
+    async def call(*_: object) -> dict[str, Any]:
+        return load
+
+    monkeypatch.setattr(controller.scheduler, "call", call)
+    (state,) = controller._pools.values()
+    await controller.reconcile()
+    assert (state.membership.retiring, state.membership.launching) == ({"a"}, set())
+    assert state.membership.unregistered(time.monotonic() + 7_200.0) == set()
+    assert fleet.stopped == []
+
+
 async def test_a_worker_of_an_older_revision_that_does_not_end_its_tasks_is_stopped_after_the_bound(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -343,9 +363,7 @@ async def test_a_worker_of_an_older_revision_that_does_not_end_its_tasks_is_stop
     assert [worker["draining"] for worker in workers] == [True, False]
     assert fleet.stopped == []
     reasons = [decision["reason"] for decision in controller._decisions]
-    assert (
-        "Draining 1 worker: workers of an older revision get no more tasks, and go when theirs have ended." in reasons
-    )
+    assert f"Draining 1 worker: {REPLACED}" in reasons
     controller._draining["a"] -= controller.settings.update_drain_seconds
     await controller.reconcile()
     await controller.reconcile()

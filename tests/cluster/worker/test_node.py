@@ -14,9 +14,11 @@ from typing import Any
 import psutil
 import pytest
 
+from cluster.scheduling.scheduler_heartbeat import SchedulerHeartbeat, read_heartbeat
 from cluster.scheduling.silent_workers import FROZEN_SECONDS, SILENT_SECONDS
 from cluster.store.async_store import Store
 from cluster.system.child_processes import start_node
+from dask_graphql.dev_system import free_port
 from tests.system import System
 from tests.whole_system.test_contract import submit
 
@@ -155,6 +157,48 @@ async def test_a_worker_that_is_importing_ends_when_it_is_asked_to(
         await child.process.wait()
     assert time.monotonic() - begun < 10
     assert not psutil.pid_exists(int(importing[0].name.removeprefix("importing-")))
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(240)
+async def test_a_task_ends_where_it_runs_though_the_next_scheduler_is_of_another_release(tmp_path: Path) -> None:
+    system = System(tmp_path, task_modules=(WILD,), min_workers=0, release="v1")
+    system.redis.start()
+    for role in ("scheduler", "api", "worker"):
+        await system.start(role)
+    system.settings = replace(system.settings, min_workers=1)
+    try:
+        await system.ready()
+        task_id = (await submit(system, f'submitMarked(folder: "{tmp_path}", seconds: 600)'))["taskId"]
+        await runs(tmp_path, 1)
+        # The update: the next scheduler waits beside the old one, and a worker of its release starts.
+        before = system.children.pop("scheduler")
+        system.settings = replace(system.settings, release="v2", scheduler=f"tcp://127.0.0.1:{free_port()}")
+        await system.start("scheduler")
+        before.process.terminate()
+        async with asyncio.timeout(60):
+            await before.process.wait()
+        await system.start("worker", 1)
+        other = tmp_path / "other"
+        other.mkdir()
+        (other / "gate").touch()
+        # By then the recoverer has looked twice at what was open.
+        assert (await ended(system, f'submitMarked(folder: "{other}", seconds: 60)'))["state"] == "SUCCEEDED"
+        store = Store(system.settings)
+        async with asyncio.timeout(60):
+            epoch = (await read_heartbeat(store) or SchedulerHeartbeat("")).epoch
+            while not str(await store.command("GET", store.calls.swept_key)).endswith(f" {epoch}'"):
+                await asyncio.sleep(0.05)
+        await store.close()
+        assert len(list(tmp_path.glob("run-*"))) == 1
+        (tmp_path / "gate").touch()
+        async with asyncio.timeout(60):
+            assert await system.result(task_id, "state attempt") == {
+                "taskId": task_id, "state": "SUCCEEDED", "attempt": 1,
+            }  # fmt: skip
+            assert await system.children["worker0"].process.wait() == 0
+    finally:
+        await system.__aexit__()
 
 
 @pytest.mark.slow
