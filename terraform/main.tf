@@ -1,7 +1,7 @@
 # Composes the system. Who owns each number that moves:
 #   workers        the controller, between min_workers and max_workers; in no state
 #   api nodes      application autoscaling, between api_min and api_max
-#   EC2 machines   ECS's managed scaling, between 0 and ec2_capacity.max_instances
+#   EC2 machines   ECS's managed scaling, between 0 and max_instances of ec2_capacity and of each pool
 #   all others     this configuration
 
 locals {
@@ -28,7 +28,7 @@ module "network" {
   egress         = var.egress
   nat_per_zone   = var.nat_per_zone
   existing       = var.existing_vpc
-  ec2            = var.ec2_capacity != null
+  ec2            = length(local.machines) > 0
   shell          = var.ecs_exec
   allowed_cidrs  = var.allowed_cidrs
   entry_ports    = local.https ? [80, 443] : [80]
@@ -71,21 +71,59 @@ module "images" {
   kms_key_arn = var.kms_key_arn
 }
 
+locals {
+  # Pools whose workers run on machines, with the name of what belongs to their machines.
+  machines = merge(
+    {
+      for pool, its in var.pools : pool => {
+        name           = "${var.name}-pool-${pool}"
+        instance_types = its.instance_types
+        max_instances  = coalesce(its.max_instances, its.max_workers)
+        disk_gib       = its.disk_gib
+        spot_share     = its.spot_share
+        gpu            = its.gpu > 0
+      } if its.capacity == "ec2"
+    },
+    {
+      for pool, its in { default = var.ec2_capacity } : pool => {
+        name                     = "${var.name}-ec2"
+        instance_types           = its.instance_types
+        max_instances            = its.max_instances
+        disk_gib                 = 50
+        spot_share               = var.spot_share
+        gpu                      = false
+      } if its != null
+    },
+  )
+}
+
+module "machines" {
+  source            = "./modules/machines"
+  for_each          = local.machines
+  name              = each.value.name
+  cluster_name      = var.name
+  tags              = local.tags
+  subnet_ids        = module.network.private_subnet_ids
+  security_group_id = module.network.security_group_ids["instance"]
+  architecture      = var.architecture
+  gpu               = each.value.gpu
+  instance_types    = each.value.instance_types
+  max_instances     = each.value.max_instances
+  disk_gib          = each.value.disk_gib
+  spot_share        = each.value.spot_share
+  role_path         = var.role_path
+  boundary_arn      = var.permissions_boundary_arn
+}
+
 module "cluster" {
-  source                     = "./modules/cluster"
-  name                       = var.name
-  tags                       = local.tags
-  vpc_id                     = module.network.vpc_id
-  private_subnet_ids         = module.network.private_subnet_ids
-  instance_security_group_id = module.network.security_group_ids["instance"]
-  container_insights         = var.container_insights
-  architecture               = var.architecture
-  spot_share                 = var.spot_share
-  ec2                        = var.ec2_capacity
-  role_path                  = var.role_path
-  boundary_arn               = var.permissions_boundary_arn
-  kms_key_arn                = var.kms_key_arn
-  secret_recovery_days       = var.secret_recovery_days
+  source                    = "./modules/cluster"
+  name                      = var.name
+  vpc_id                    = module.network.vpc_id
+  container_insights        = var.container_insights
+  machine_providers         = [for machines in module.machines : machines.capacity_provider]
+  default_capacity_provider = var.ec2_capacity == null ? "FARGATE" : module.machines["default"].capacity_provider
+  kms_key_arn               = var.kms_key_arn
+  secret_recovery_days      = var.secret_recovery_days
 }
 
 # What all nodes are given -----------------------------------------------------------------------------------------------
@@ -118,16 +156,27 @@ locals {
         min_workers = var.min_workers
         max_workers = var.max_workers
         spot_share  = var.spot_share
+        capacity    = var.ec2_capacity == null ? "fargate" : "ec2"
+
+        gpu            = 0
+        price_per_hour = 0
       }
     }) :
-    name => {
+    name => merge({
       cpu         = pool.cpu / 1024
       memory_gib  = pool.memory_mib / 1024
       min_workers = pool.min_workers
       max_workers = pool.max_workers
       spot_share  = pool.spot_share
-      capacity    = var.architecture == "ARM64" ? "fargate_arm64" : "fargate"
-    }
+      capacity    = pool.capacity == "ec2" ? "ec2" : var.architecture == "ARM64" ? "fargate_arm64" : "fargate"
+      }, {
+      for key, value in {
+        gpu = pool.gpu
+        # Not the module's output: its machines are no part of what the nodes are given, and come later.
+        capacity_provider = try(local.machines[name].name, "")
+        price_per_hour    = pool.price_per_hour
+      } : key => value if pool.capacity == "ec2"
+    })
   }
 
   # The compute plane (scheduler, workers, controller) has images of its own tag, so that an update of the api alone does
@@ -276,6 +325,7 @@ module "worker" {
   memory_mib            = var.worker_memory_mib
   ephemeral_storage_gib = var.worker_storage_gib
   launch_type           = var.ec2_capacity == null ? "FARGATE" : "EC2"
+  pools                 = { for name, pool in var.pools : name => pool if pool.capacity == "ec2" }
   environment           = local.release
   # The most that Fargate allows, and what Spot leaves after its notice.
   stop_timeout_seconds = 120
@@ -298,9 +348,12 @@ module "controller_node" {
   cpu        = var.controller_cpu
   memory_mib = var.controller_memory_mib
   environment = {
-    FLEET                = "ecs"
-    ECS_CLUSTER          = module.cluster.arn
-    ECS_TASK_DEFINITION  = module.worker.task_definition_arn
+    FLEET               = "ecs"
+    ECS_CLUSTER         = module.cluster.arn
+    ECS_TASK_DEFINITION = module.worker.task_definition_arn
+
+    ECS_POOL_TASK_DEFINITIONS = join(",", [for pool, its in module.worker.pool_task_definitions : "${pool}=${its.arn}"])
+
     ECS_SUBNETS          = join(",", module.network.private_subnet_ids)
     ECS_SECURITY_GROUPS  = module.network.security_group_ids["worker"]
     ECS_ASSIGN_PUBLIC_IP = tostring(var.assign_public_ip)

@@ -39,7 +39,10 @@ data "aws_iam_policy_document" "controller" {
     sid     = "StartWorkers"
     actions = ["ecs:RunTask"]
     # Every revision, since a controller that is being replaced still starts the one before. No other family.
-    resources = ["${local.ecs_arn}:task-definition/${module.worker.family}:*"]
+    resources = [
+      for family in concat([module.worker.family], [for pool in module.worker.pool_task_definitions : pool.family]) :
+      "${local.ecs_arn}:task-definition/${family}:*"
+    ]
     condition {
       test     = "ArnEquals"
       variable = "ecs:cluster"
@@ -54,6 +57,14 @@ data "aws_iam_policy_document" "controller" {
       test     = "ArnEquals"
       variable = "ecs:cluster"
       values   = [module.cluster.arn]
+    }
+  }
+  dynamic "statement" {
+    for_each = length(local.machines) > 0 || contains(keys(var.settings), "POOLS") ? [module.cluster.arn] : []
+    content {
+      sid       = "SeeMachinesThatDrain"
+      actions   = ["ecs:ListContainerInstances"]
+      resources = [statement.value]
     }
   }
   statement {

@@ -198,7 +198,7 @@ variable "spot_share" {
 
 variable "max_cost_per_hour_usd" {
   type        = number
-  description = "What all workers may cost per hour at most, in US dollars by list prices; wins over min_workers. Tasks that run are not interrupted. 0 for no ceiling; on Fargate only."
+  description = "What all workers may cost per hour at most, in US dollars by list prices; wins over min_workers. Tasks that run are not interrupted. 0 for no ceiling; a pool on machines needs its price_per_hour."
   default     = 0
   validation {
     condition     = var.max_cost_per_hour_usd >= 0
@@ -256,16 +256,55 @@ variable "pools" {
     min_workers = optional(number, 0)
     max_workers = optional(number, 1)
     spot_share  = optional(number, 0)
+    capacity    = optional(string, "fargate")
+
+    gpu            = optional(number, 0)
+    instance_types = optional(list(string), [])
+    max_instances  = optional(number)
+    disk_gib       = optional(number, 50)
+    price_per_hour = optional(number, 0)
   }))
-  description = "Further pools of workers on Fargate by name, such as { big = { cpu = 4096, memory_mib = 30720, max_workers = 10 } }, for task types with `pool=` or `needs=`: of each the size of a worker, as worker_cpu and worker_memory_mib, and what min_workers, max_workers and spot_share are for the pool `default`. Each is scaled by itself; what all may cost is bounded by max_cost_per_hour_usd."
+  description = "Further pools of workers by name, such as { big = { cpu = 4096, memory_mib = 30720, max_workers = 10 } }, for task types with `pool=` or `needs=`: of each the size of a worker, as worker_cpu and worker_memory_mib, and what min_workers, max_workers and spot_share are for the pool `default`. `capacity` is `fargate`, or `ec2` for machines of the pool's own (docs/aws.md, GPU pools): their instance_types, max_instances (max_workers), disk_gib (50), with `gpu` GPUs for each worker, and the price of a worker per hour in US dollars (0: unknown). Each is scaled by itself; what all may cost is bounded by max_cost_per_hour_usd."
   default     = {}
   validation {
     condition     = length(var.pools) <= 19 && alltrue([for name in keys(var.pools) : can(regex("^[a-z][a-z0-9_]{0,29}$", name)) && name != "default"])
     error_message = "pools: at most 19, with names of a-z, 0-9 and _ that begin with a letter, up to 30 characters; `default` is the pool of the other variables."
   }
   validation {
+    condition     = alltrue([for pool in values(var.pools) : contains(["fargate", "fargate_arm64", "ec2"], pool.capacity)])
+    error_message = "pools: a capacity of fargate, fargate_arm64 or ec2. managed_instances needs version 6.15 or later of the AWS provider, which this configuration does not support yet."
+  }
+  validation {
+    condition     = alltrue([for pool in values(var.pools) : pool.capacity != "fargate_arm64" || var.architecture == "ARM64"])
+    error_message = "pools: fargate_arm64 needs architecture = \"ARM64\", for which the images are built; with it, fargate means the same."
+  }
+  validation {
     condition = alltrue([
       for pool in values(var.pools) :
+      pool.capacity == "ec2" ? (
+        length(pool.instance_types) > 0 && alltrue([for type in pool.instance_types : can(regex("^[a-z0-9-]+\\.[a-z0-9-]+$", type))])
+        && pool.cpu >= 128 && pool.memory_mib >= 512 && pool.disk_gib >= 30 && pool.price_per_hour >= 0
+        && pool.gpu >= 0 && floor(pool.gpu) == pool.gpu
+        && try(pool.max_instances >= 1 && floor(pool.max_instances) == pool.max_instances, pool.max_instances == null)
+      ) : length(pool.instance_types) == 0 && pool.gpu == 0 && pool.max_instances == null && pool.price_per_hour == 0
+    ])
+    error_message = "pools: with the capacity ec2 instance_types such as [\"g5.xlarge\"], cpu of 128 or more, memory_mib of 512 or more, disk_gib of 30 or more, and whole numbers of gpu and max_instances; without it none of instance_types, gpu, max_instances and price_per_hour."
+  }
+  validation {
+    condition     = alltrue([for pool in values(var.pools) : pool.gpu == 0 || var.architecture == "X86_64"])
+    error_message = "pools: gpu needs architecture = \"X86_64\", as AWS publishes no image of ECS for ARM64 with drivers of GPUs."
+  }
+  validation {
+    condition     = !var.assign_public_ip || alltrue([for pool in values(var.pools) : pool.capacity != "ec2"])
+    error_message = "pools: the capacity ec2 needs subnets with NAT or endpoints, and assign_public_ip = false: ECS gives a task on a machine no public address."
+  }
+  validation {
+    condition     = alltrue([for pool in values(var.pools) : pool.capacity != "ec2" || pool.price_per_hour > 0 || var.max_cost_per_hour_usd + var.max_cost_per_day_usd == 0])
+    error_message = "pools: with a ceiling in dollars, price_per_hour of each pool with the capacity ec2."
+  }
+  validation {
+    condition = alltrue([
+      for pool in values(var.pools) : pool.capacity == "ec2" ||
       contains([256, 512, 1024, 2048, 4096, 8192, 16384], pool.cpu) && (
         pool.cpu == 256 ? contains([512, 1024, 2048], pool.memory_mib) :
         pool.memory_mib >= (pool.cpu == 512 ? 1024 : 2 * pool.cpu) && pool.memory_mib <= (pool.cpu == 16384 ? 122880 : min(8 * pool.cpu, 61440, pool.cpu == 4096 ? 30720 : 61440)) && pool.memory_mib % (pool.cpu >= 16384 ? 8192 : pool.cpu >= 8192 ? 4096 : 1024) == 0
@@ -281,8 +320,8 @@ variable "pools" {
     error_message = "pools: min_workers and max_workers as whole numbers, 0 <= min_workers <= max_workers <= 5000 with max_workers of 1 or more, and spot_share from 0 to 1."
   }
   validation {
-    condition     = length(var.pools) == 0 || var.ec2_capacity == null
-    error_message = "pools are of Fargate: they need ec2_capacity = null."
+    condition     = var.ec2_capacity == null || alltrue([for pool in values(var.pools) : pool.capacity == "ec2"])
+    error_message = "pools on Fargate need ec2_capacity = null: beside it, pools have the capacity ec2."
   }
 }
 

@@ -101,6 +101,19 @@ run "a_pool_of_a_size_that_fargate_lacks" {
   expect_failures = [var.pools]
 }
 
+run "pools_on_machines_that_ecs_would_not_have" {
+  command = plan
+  variables {
+    architecture         = "ARM64"
+    max_cost_per_day_usd = 10
+    pools = {
+      gpu     = { cpu = 4096, memory_mib = 15000, gpu = 1, capacity = "ec2" }
+      managed = { cpu = 4096, memory_mib = 16384, capacity = "managed_instances" }
+    }
+  }
+  expect_failures = [var.pools]
+}
+
 run "a_certificate_of_another_region" {
   command = plan
   variables {

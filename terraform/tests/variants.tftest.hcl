@@ -23,6 +23,58 @@ run "endpoints_instead_of_nat" {
   }
 }
 
+run "a_pool_with_gpus" {
+  variables {
+    max_cost_per_hour_usd = 20
+    pools = {
+      gpu = {
+        cpu            = 4096, memory_mib = 15000, gpu = 1, max_workers = 4, spot_share = 0.8, capacity = "ec2", price_per_hour = 1.01
+        instance_types = ["g5.xlarge", "g6.xlarge"], disk_gib = 100
+      }
+      big = { cpu = 4096, memory_mib = 30720, max_workers = 10 }
+    }
+  }
+  assert {
+    condition     = module.cluster.capacity_providers == toset(["FARGATE", "FARGATE_SPOT", "dask-graphql-pool-gpu"]) && module.cluster.default_capacity_provider == "FARGATE"
+    error_message = "The machines of the pool have a provider, and what names none runs on Fargate."
+  }
+  assert {
+    condition     = module.machines["gpu"].shape.image_parameter == "/aws/service/ecs/optimized-ami/amazon-linux-2023/gpu/recommended/image_id"
+    error_message = "Their image has the drivers of GPUs."
+  }
+  assert {
+    condition = (
+      module.machines["gpu"].shape.metadata.http_tokens == "required" && module.machines["gpu"].shape.metadata.http_put_response_hop_limit == 1
+      && module.machines["gpu"].shape.disk.encrypted == "true" && module.machines["gpu"].shape.disk.volume_size == 100
+      && module.machines["gpu"].shape.public_address == "false"
+    )
+    error_message = "Tasks cannot take the machine's role, its disk is encrypted, and it has no public address."
+  }
+  assert {
+    condition = (
+      module.machines["gpu"].shape.max_instances == 4 && module.machines["gpu"].shape.on_demand_percent == 20
+      && module.machines["gpu"].shape.scaling == "ENABLED" && module.machines["gpu"].shape.termination == "ENABLED"
+      && module.machines["gpu"].shape.draining == "ENABLED" && module.machines["gpu"].shape.attached_role_name == "dask-graphql-pool-gpu"
+    )
+    error_message = "ECS scales the machines from 0 to those of max_workers, spares those that run workers, and drains the others first."
+  }
+  assert {
+    condition = jsondecode(local.environment.POOLS).gpu == {
+      capacity    = "ec2", capacity_provider = "dask-graphql-pool-gpu", cpu = 4, gpu = 1, max_workers = 4, memory_gib = 15000 / 1024,
+      min_workers = 0, price_per_hour = 1.01, spot_share = 0.8
+    }
+    error_message = "Every node knows the pool."
+  }
+  assert {
+    condition     = module.worker.pool_task_definitions["gpu"].family == "dask-graphql-worker-gpu" && module.controller_node.environment.ECS_POOL_TASK_DEFINITIONS == "gpu=${module.worker.pool_task_definitions["gpu"].arn}"
+    error_message = "Its workers have a task definition of their own, which the controller knows; those on Fargate share one."
+  }
+  assert {
+    condition     = module.worker.pool_shapes["gpu"] == { launch_types = toset(["EC2"]), network = "awsvpc", gpus = "1", cpu = "4096", memory = "15000" }
+    error_message = "Each worker takes one GPU, on a machine."
+  }
+}
+
 run "nat_in_each_of_three_zones" {
   variables {
     zone_count   = 3

@@ -10,10 +10,10 @@ resource "aws_ecs_cluster" "this" {
 
 resource "aws_ecs_cluster_capacity_providers" "this" {
   cluster_name       = aws_ecs_cluster.this.name
-  capacity_providers = concat(["FARGATE", "FARGATE_SPOT"], aws_ecs_capacity_provider.ec2[*].name)
+  capacity_providers = concat(["FARGATE", "FARGATE_SPOT"], var.machine_providers)
   # What a RunTask gets that names neither provider nor launch type. The services name theirs.
   default_capacity_provider_strategy {
-    capacity_provider = var.ec2 == null ? "FARGATE" : aws_ecs_capacity_provider.ec2[0].name
+    capacity_provider = var.default_capacity_provider
     weight            = 1
   }
 }

@@ -3,57 +3,24 @@ variable "name" {
   description = "Name of the cluster."
 }
 
-variable "tags" {
-  type        = map(string)
-  description = "Tags of machines, which default tags do not reach."
-}
-
 variable "vpc_id" {
   type        = string
   description = "VPC in which names are resolved."
 }
 
-variable "private_subnet_ids" {
+variable "machine_providers" {
   type        = list(string)
-  description = "Subnets of the machines."
+  description = "Capacity providers of machines, beside Fargate's."
 }
 
-variable "instance_security_group_id" {
+variable "default_capacity_provider" {
   type        = string
-  description = "Security group of the machines."
+  description = "Capacity provider of tasks that name none."
 }
 
 variable "container_insights" {
   type        = string
   description = "Container Insights, which is charged per metric: `disabled`, `enabled` or `enhanced`."
-}
-
-variable "architecture" {
-  type        = string
-  description = "`X86_64` or `ARM64`."
-}
-
-variable "spot_share" {
-  type        = number
-  description = "Share of Spot among the machines, 0 to 1."
-}
-
-variable "ec2" {
-  type = object({
-    instance_types = list(string)
-    max_instances  = number
-  })
-  description = "EC2 capacity; null for Fargate alone."
-}
-
-variable "role_path" {
-  type        = string
-  description = "Path of roles."
-}
-
-variable "boundary_arn" {
-  type        = string
-  description = "Permissions boundary of roles; empty for none."
 }
 
 variable "secret_recovery_days" {

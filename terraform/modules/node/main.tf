@@ -39,8 +39,52 @@ resource "aws_ecs_task_definition" "this" {
     }
   }
 
+  container_definitions = jsonencode([local.container])
+
+  # Old revisions stay registered: a roll back needs them, and a controller that is being replaced still starts workers
+  # of the one that it was given. They cost nothing; `scripts/aws/deploy.py destroy` takes them away.
+  skip_destroy = true
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+# The node on the machines of each pool. On machines, the size of a task may be any; a container has GPUs or none.
+resource "aws_ecs_task_definition" "pool" {
+  for_each                 = var.pools
+  family                   = "${var.name}-${var.node}-${each.key}"
+  requires_compatibilities = ["EC2"]
+  network_mode             = "awsvpc"
+  cpu                      = each.value.cpu
+  memory                   = each.value.memory_mib
+  execution_role_arn       = aws_iam_role.execution.arn
+  task_role_arn            = aws_iam_role.task.arn
+
+  runtime_platform {
+    operating_system_family = "LINUX"
+    cpu_architecture        = var.common.architecture
+  }
+
+  dynamic "volume" {
+    for_each = local.writable
+    content {
+      name = volume.key
+    }
+  }
+
+  container_definitions = jsonencode([merge(local.container, {
+    for name, value in { resourceRequirements = [{ type = "GPU", value = tostring(each.value.gpu) }] } : name => value if each.value.gpu > 0
+  })])
+
+  skip_destroy = true
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+locals {
   # Its key order and its empty lists are those in which ECS answers: a plan after an apply must be empty.
-  container_definitions = jsonencode([{
+  container = {
     name         = var.node
     image        = "${var.repository.url}:${var.common.image_tag}"
     essential    = true
@@ -80,17 +124,8 @@ resource "aws_ecs_task_definition" "this" {
         max-buffer-size = "4m"
       }
     }
-  }])
-
-  # Old revisions stay registered: a roll back needs them, and a controller that is being replaced still starts workers
-  # of the one that it was given. They cost nothing; `scripts/aws/deploy.py destroy` takes them away.
-  skip_destroy = true
-  lifecycle {
-    create_before_destroy = true
   }
-}
 
-locals {
   environment = merge(var.common.environment, var.environment)
   variables = merge(var.common.task_environment, {
     # OpenTelemetry's variables are its own.

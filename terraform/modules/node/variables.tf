@@ -73,6 +73,12 @@ variable "launch_type" {
   default     = "FARGATE"
 }
 
+variable "pools" {
+  type        = map(object({ cpu = number, memory_mib = number, gpu = number }))
+  description = "Pools that run the node on machines, each with a task definition of its own: CPU units, MiB and GPUs of a task."
+  default     = {}
+}
+
 variable "policies" {
   type        = map(string)
   description = "What the node may do: name -> policy (JSON)."
