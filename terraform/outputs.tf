@@ -72,6 +72,11 @@ output "worker_family" {
   value       = module.worker.family
 }
 
+output "worker_families" {
+  description = "The same, and the families of pools on machines."
+  value       = concat([module.worker.family], [for pool in module.worker.pool_task_definitions : pool.family])
+}
+
 output "worker_task_definition_arn" {
   description = "The workers' task definition."
   value       = module.worker.task_definition_arn

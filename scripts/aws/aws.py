@@ -25,6 +25,11 @@ def describe(ecs: Any, cluster: str, tasks: list[str]) -> list[dict[str, Any]]:
     ]
 
 
+def worker_families(found: dict[str, Any]) -> list[str]:
+    """Families of the workers' task definitions: the common one, and those of pools on machines."""
+    return list(found.get("worker_families") or [found["worker_family"]])
+
+
 def tasks_older_than(found: dict[str, Any], since: datetime, **which: str) -> list[str]:
     """The tasks of a service or family that started before a time."""
     ecs, cluster = client("ecs", found), found["cluster_arn"]

@@ -6,7 +6,7 @@ import secrets as random_secrets
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from aws import client, services_older_than, tasks_older_than
+from aws import client, services_older_than, tasks_older_than, worker_families
 from services import wait_for_services
 from shell import waited
 
@@ -46,7 +46,7 @@ def require_token(found: dict[str, Any]) -> None:
             ecs.update_service(cluster=found["cluster_arn"], service=service, forceNewDeployment=True)
         print("deployed again for the new AUTH token:", ", ".join(renewed))
         wait_for_services(found)
-    if workers := tasks_older_than(found, since, family=found["worker_family"]):
+    if workers := [task for family in worker_families(found) for task in tasks_older_than(found, since, family=family)]:
         print(f"Redis accepts the old AUTH token too, for {len(workers)} running workers: `deploy` again when they end")
         return
     url = value_of(manager, secret) or ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from aws import client, describe, list_tasks
+from aws import client, describe, list_tasks, worker_families
 from botocore.exceptions import ClientError
 from images import NODES
 from shell import waited
@@ -37,12 +37,13 @@ def stop_workers(found: dict[str, Any]) -> None:
         if not list_tasks(ecs, cluster, serviceName="controller"):
             break
     for _ in waited("the workers to stop"):
-        workers = list_tasks(ecs, cluster, family=found["worker_family"])
+        workers = [task for family in worker_families(found) for task in list_tasks(ecs, cluster, family=family)]
         for task in workers:
             ecs.stop_task(cluster=cluster, task=task, reason="the system is destroyed")
         stopping = [
             task["taskArn"]
-            for task in describe(ecs, cluster, list_tasks(ecs, cluster, "STOPPED", family=found["worker_family"]))
+            for family in worker_families(found)
+            for task in describe(ecs, cluster, list_tasks(ecs, cluster, "STOPPED", family=family))
             if task["lastStatus"] != "STOPPED"
         ]
         print(f"workers: asked {len(workers)} to stop, {len(stopping)} stopping", flush=True)
@@ -53,8 +54,8 @@ def stop_workers(found: dict[str, Any]) -> None:
 def deregister_task_definitions(found: dict[str, Any]) -> None:
     """Deregisters all revisions. Terraform leaves old ones registered, for rollbacks."""
     ecs = client("ecs", found)
-    for node in NODES:
-        pages = ecs.get_paginator("list_task_definitions").paginate(familyPrefix=f"{found['name']}-{node}")
+    for family in {*(f"{found['name']}-{node}" for node in NODES), *worker_families(found)}:
+        pages = ecs.get_paginator("list_task_definitions").paginate(familyPrefix=family)
         for arn in [arn for page in pages for arn in page["taskDefinitionArns"]]:
-            if arn.split("/")[1].rpartition(":")[0] == f"{found['name']}-{node}":
+            if arn.split("/")[1].rpartition(":")[0] == family:
                 ecs.deregister_task_definition(taskDefinition=arn)
