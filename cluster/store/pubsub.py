@@ -146,7 +146,7 @@ class PubSubConnection:
         """Raises ConnectionError if the server is a replica, as a name may lead to a former primary for some seconds.
 
         What is published at the new one arrives there only by replication: once that ends, the connection would be
-        silent and seem healthy.
+        silent and seem healthy, and the node would learn of ends only when it watches its tasks again.
         """
         try:
             role = await self._read()
