@@ -11,12 +11,12 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cluster.errors import RegistryError, StoreUnavailable
 from cluster.observability.logs import set_up_logging
@@ -36,7 +36,7 @@ from cluster.worker.descendants import Descendants
 from cluster.worker.drain import drain
 from cluster.worker.finishing import ROUND_SECONDS, Finishing
 from cluster.worker.process_health import MEMORY_CHECK_SECONDS
-from cluster.worker.scheduler_route import SchedulerRoute, find_scheduler, heartbeat_or_none, next_scheduler
+from cluster.worker.scheduler_route import SchedulerRoute, find_scheduler, heartbeat_or_none, next_scheduler, replaced
 from cluster.worker.watchdog import CHECK_SECONDS, Watchdog
 from cluster.worker.worker_process import WorkerProcess
 
@@ -121,7 +121,8 @@ async def _serve(
                 settings.worker_stuck_seconds,
             )
             watchdog = Watchdog(store, table, descendants, process)
-            if not await _start(nanny, stop, path, partial(_report_starting, settings, name)):
+            ended = replaced(store, route.epoch)
+            if not await _start(nanny, stop, ended, path, partial(_report_starting, settings, name)):
                 await watchdog.requeue_before_exit(table.entries(table.owner))
                 return ""
             logger.info("worker %s serves %s", nanny.worker_address, settings.scheduler)
@@ -198,9 +199,15 @@ def _nanny(settings: Settings, name: str, host: str, task_bytes: int | None, scr
     return nanny, float(share or 0)
 
 
-async def _start(nanny: Nanny, stop: asyncio.Event, path: Path, report: Callable[..., Awaitable[None]]) -> bool:
-    """Starts the worker process and reports to the scheduler that it starts; returns False if `stop` was set before it
-    served.
+async def _start(
+    nanny: Nanny,
+    stop: asyncio.Event,
+    replaced: Coroutine[Any, Any, None],
+    path: Path,
+    report: Callable[..., Awaitable[None]],
+) -> bool:
+    """Starts the worker process and reports to the scheduler that it starts; returns False if it did not serve before
+    `stop` was set, or before its scheduler was `replaced`, for which it would wait in vain.
 
     Raises:
         RegistryError: the process cannot serve; the message says why.
@@ -208,16 +215,17 @@ async def _start(nanny: Nanny, stop: asyncio.Event, path: Path, report: Callable
     reports = BackgroundLoop("starting", report, pause_seconds=REPORT_SECONDS)
     reports.start()
     starting = asyncio.ensure_future(nanny.start())
-    stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping, replacing = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(replaced)
+    await asyncio.wait({starting, stopping, replacing}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
+    replacing.cancel()
     await reports.close()
     if stop.is_set():
         # It may have just registered, and already run something.
         await asyncio.wait({starting}, timeout=MAX_LEAVING_SECONDS)
     if not starting.done():
         # It is importing, which may take minutes, or is waiting for a scheduler that is gone.
-        logger.info("this worker is stopped before it serves")
+        logger.info("this worker is stopped before it serves" if stop.is_set() else "the scheduler was replaced")
         while not starting.done():
             if nanny.pid:
                 with suppress(ProcessLookupError):

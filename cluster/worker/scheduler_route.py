@@ -85,6 +85,15 @@ async def next_scheduler(store: Store, epoch: str, release: str, stop: asyncio.E
     return False
 
 
+async def replaced(store: Store, epoch: str) -> None:
+    """Returns once another scheduler serves than the one of this epoch; never, if the epoch is not known."""
+    while True:
+        heartbeat = await heartbeat_or_none(store) if epoch else None
+        if heartbeat is not None and heartbeat.epoch != epoch:
+            return
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
 async def heartbeat_or_none(store: Store) -> SchedulerHeartbeat | None:
     """The heartbeat of the scheduler; None also if it cannot be read."""
     try:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from cluster.scheduling.finishing_workers import MAX_SILENCE_SECONDS, FinishingWorkers
-from cluster.scheduling.scheduler_heartbeat import SchedulerHeartbeat
+from cluster.scheduling.scheduler_heartbeat import SchedulerHeartbeat, write_heartbeat
+from cluster.store.async_store import Store
 from cluster.store.script_calls import EPOCH_TTL_SECONDS
 from cluster.worker.finishing import await_attempts, verdict_on
+from cluster.worker.node import _start
+from cluster.worker.scheduler_route import replaced
 
 OWN = SchedulerHeartbeat("own", release="v1")
 SAME, OTHER = SchedulerHeartbeat("next", release="v1"), SchedulerHeartbeat("next", release="v2")
@@ -34,6 +38,28 @@ def test_only_a_worker_of_another_release_than_the_next_scheduler_ends_what_it_r
     heartbeat: SchedulerHeartbeat | None, waited: float, limit: float, verdict: str
 ) -> None:
     assert verdict_on(heartbeat, "own", "v1", waited, limit) == verdict
+
+
+async def test_a_worker_process_that_starts_does_not_wait_for_a_scheduler_that_was_replaced(
+    store: Store, tmp_path: Path
+) -> None:
+    class Starts:
+        """A nanny whose process waits for its scheduler."""
+
+        pid = None
+
+        async def start(self) -> None:
+            await asyncio.Event().wait()
+
+    async def report() -> None: ...
+
+    starts: Any = Starts()
+    await write_heartbeat(store, OWN)
+    starting = asyncio.ensure_future(_start(starts, asyncio.Event(), replaced(store, "own"), tmp_path, report))
+    await asyncio.sleep(0.1)
+    assert not starting.done()
+    await write_heartbeat(store, SAME)
+    assert await asyncio.wait_for(starting, 20) is False
 
 
 async def test_a_scheduler_knows_what_workers_of_another_release_run_for_as_long_as_they_report_it() -> None:
