@@ -20,6 +20,7 @@ from benchmarks.run import Ours, batches_per_second, in_flight_per_second
 from tests.system import System
 
 LOADS: dict[str, Callable[[Ours, int], Awaitable[float]]] = {
+    "one at a time": lambda ours, count: in_flight_per_second(ours, count, 1),
     "64 in flight": in_flight_per_second,
     "batches of 100": batches_per_second,
 }

@@ -22,10 +22,8 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 
 from cluster.errors import StoreUnavailable
 from cluster.observability import metrics, tracing
-from cluster.scheduling.attempt_keys import SHARE_ANNOTATION, attempt_key
-from cluster.scheduling.dask_internals import annotation_by_key
-from cluster.scheduling.entry_point import run_attempts
-from cluster.scheduling.pools import RESOURCES, required
+from cluster.scheduling.attempt_messages import MAX_ATTEMPTS, AttemptBatch
+from cluster.scheduling.fair_order import Share
 from cluster.scheduling.scheduler_client import Load, SchedulerClient, SchedulerUnavailable
 from cluster.store.async_store import Store
 from cluster.system.background import BackgroundLoop
@@ -35,8 +33,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 K = TypeVar("K")
 
-MAX_MESSAGE: Final = 500
-"""Maximum number of attempts in one message to the scheduler."""
 MAX_MESSAGE_BYTES: Final = 4 * 2**20
 """Approximate maximum length of the inputs in one message. A longer input is sent alone."""
 MAX_BATCH: Final = 64
@@ -101,7 +97,6 @@ class Dispatcher:
         pool: str = "",
     ) -> None:
         self._pool = pool
-        self._annotations = {RESOURCES: required(pool)} if pool else {}
         self._weight_of = weight_of
         self._batch_of = batch_of
         self._collected: dict[Group, list[Dispatchable]] = {}
@@ -143,7 +138,7 @@ class Dispatcher:
 
     async def drained(self) -> None:
         """Waits until at most one message's worth of attempts is queued. For callers that queue many at once."""
-        while len(self._waiting) > MAX_MESSAGE:
+        while len(self._waiting) > MAX_ATTEMPTS:
             self._sent.clear()
             await self._sent.wait()
 
@@ -175,7 +170,7 @@ class Dispatcher:
         """Waits for more attempts while the workers are busy, for LINGER_SECONDS at most."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER_SECONDS):
-                while self._busy and len(self._waiting) < MAX_MESSAGE:
+                while self._busy and len(self._waiting) < MAX_ATTEMPTS:
                     self._scheduler.load_changed.clear()
                     await self._scheduler.load_changed.wait()
 
@@ -198,17 +193,14 @@ class Dispatcher:
     def _message_size(self) -> int:
         """How many of the queued attempts fit into one message."""
         length = 0
-        for count, attempt in enumerate(self._waiting[:MAX_MESSAGE]):
+        for count, attempt in enumerate(self._waiting[:MAX_ATTEMPTS]):
             length += len(attempt.canonical_input)
             if length > MAX_MESSAGE_BYTES and count:
                 return count
-        return MAX_MESSAGE
+        return MAX_ATTEMPTS
 
     def _send(self, message: list[Dispatchable]) -> None:
-        import dask
-        from distributed import fire_and_forget
-
-        client, load, began = self._scheduler.client, self._load, time.time()
+        load, began = self._load, time.time()
         idle_threads = load.idle_threads
         # Attempts of different priorities, accounts or types share no batch.
         groups = _grouped(message, _group_of)
@@ -220,22 +212,7 @@ class Dispatcher:
             else:
                 duration = load.durations.get(name) if load.threads else None
                 batches += split_into_batches(same, idle_threads, duration)
-        keyed = {
-            attempt_key(batch[0].name, ((item.task_id, item.attempt) for item in batch)): batch for batch in batches
-        }
-        shares = {
-            key: (first.account, self._weight_of(first.account), first.resumes) for key, (first, *_) in keyed.items()
-        }
-        with dask.annotate(**{SHARE_ANNOTATION: annotation_by_key(shares)}, **self._annotations):
-            futures = client.map(
-                run_attempts,
-                [batch[0].name for batch in batches],
-                [[(item.task_id, item.attempt, item.canonical_input) for item in batch] for batch in batches],
-                key=list(keyed),
-                priority=annotation_by_key({key: batch[0].priority for key, batch in keyed.items()}),
-                pure=False,
-            )
-        fire_and_forget(futures)
+        self._scheduler.send_attempts(self._pool, [self._encoded(batch) for batch in batches])
         # An estimate until the scheduler publishes its load again.
         load.outstanding += len(batches)
         metrics.labelled(metrics.DISPATCHED, "sent").inc(len(message))
@@ -244,6 +221,12 @@ class Dispatcher:
                 tracing.record_span(
                     "dispatch", "PRODUCER", item.trace, began, task_id=item.task_id, batch_size=len(batch)
                 )
+
+    def _encoded(self, batch: Sequence[Dispatchable]) -> AttemptBatch:
+        first = batch[0]
+        share = Share(first.account, float(self._weight_of(first.account)), first.resumes)
+        attempts = [(item.task_id, item.attempt, item.canonical_input) for item in batch]
+        return AttemptBatch(first.name, first.priority, share, attempts)
 
     async def _release(self, message: list[Dispatchable]) -> None:
         """Leaves attempts to the recoverer, which sends them once the scheduler is available again."""

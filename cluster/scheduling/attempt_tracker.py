@@ -18,6 +18,8 @@ from distributed import SchedulerPlugin
 from cluster.observability import metrics
 from cluster.scheduling import dask_internals
 from cluster.scheduling.attempt_keys import GRAPH_ANNOTATION, SHARE_ANNOTATION, AttemptId
+from cluster.scheduling.attempt_messages import OPERATION
+from cluster.scheduling.attempt_receiver import AttemptReceiver
 from cluster.scheduling.demand import Demand
 from cluster.scheduling.fair_order import FairOrder, Share
 from cluster.scheduling.finishing_workers import FinishingWorkers
@@ -68,6 +70,7 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
         self._places = QueuePlaces(
             scheduler, self._demand, self._load.durations, group=pool_of if pools else lambda _: ""
         )
+        self._receiver = AttemptReceiver(scheduler, self, self._demand, self._order)
         self._losses = LossWriter(store)
         self._silent_workers = SilentWorkers(scheduler, store)
         self._starting_workers = StartingWorkers()
@@ -83,6 +86,7 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
     def activate(self) -> None:
         """Adds the handlers and starts the background loops. (Dask calls a plugin's `start` itself.)"""
         handlers: dict[str, Callable[..., Awaitable[Any]]] = {
+            "dask_graphql_operations": self.operations,
             "dask_graphql_held": self.held,
             "dask_graphql_load": self.load,
             "dask_graphql_cancelled": self.cancelled,
@@ -92,6 +96,7 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
             "dask_graphql_starting": self._starting_workers.on_report,
             "dask_graphql_finishing": self._finishing_workers.on_report,
         }
+        dask_internals.add_stream_handler(self.scheduler, OPERATION, self._receiver.on_message)
         dask_internals.add_handlers(self.scheduler, handlers)
         for loop in self._loops:
             loop.start()
@@ -139,6 +144,10 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
             self._next_reorder = began + 20 * (time.monotonic() - began)
 
     # Handlers ---------------------------------------------------------------------------------------------------------
+
+    async def operations(self, **_: Any) -> list[str]:
+        """Returns the operations that clients may send on their streams."""
+        return [OPERATION]
 
     async def held(self, attempts: list[AttemptId], **_: Any) -> list[bool]:
         """Returns for each attempt whether this scheduler has it to run, or a worker of another release runs it."""

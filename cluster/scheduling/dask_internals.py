@@ -6,19 +6,22 @@ Written against distributed 2026.3 to 2026.8.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from itertools import count
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from cluster import attempt_errors
 
 if TYPE_CHECKING:
-    from distributed import Client, Nanny, Scheduler, Worker
+    from distributed import Client, Nanny, Scheduler, SchedulerPlugin, Worker
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 SECONDS_KEY: Final = "dask_graphql_seconds"
@@ -232,6 +235,93 @@ def add_handlers(scheduler: Scheduler, handlers: dict[str, Callable[..., Awaitab
     call of `SchedulerClient` would fail, and with it autoscaling and the `cluster` query.
     """
     scheduler.handlers.update(handlers)
+
+
+def add_stream_handler(scheduler: Scheduler, operation: str, handler: Callable[..., None]) -> None:
+    """Adds an operation for messages that clients send by `send_to_scheduler`. The handler gets the message's fields
+    and `client`, the sender's id, and must not raise: Dask would close the connection.
+
+    `scheduler.stream_handlers` is undocumented. If it is renamed, this raises AttributeError when a scheduler starts.
+    If Dask copied the table at start, a message would close its connection: no task would start.
+    """
+    scheduler.stream_handlers[operation] = handler
+
+
+def send_to_scheduler(client: Client, message: Mapping[str, Any]) -> None:
+    """Sends a message for an operation of `add_stream_handler`, without waiting and without a reply. A scheduler that
+    does not know the operation closes the connection. To be called in the client's event loop.
+
+    `client.scheduler_comm` is private, see `shorten_linger`. If it is renamed, this raises AttributeError: attempts are
+    given back, and no task starts.
+
+    Raises:
+        OSError: the connection is closed.
+    """
+    client.scheduler_comm.send(message)
+
+
+_created: Final = count()
+
+
+def create_task(
+    scheduler: Scheduler,
+    key: str,
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    first: tuple[float, ...],
+    resources: Mapping[str, float] | None,
+) -> None:
+    """Adds a Dask task that is not known yet, as a graph of one task would. `start_tasks` must follow.
+
+    `Scheduler.new_task`, the form of its `Task` (`dask._task_spec`), and that a priority ends with a generation and a
+    number, are private. If one is renamed, this raises an exception: no task starts.
+
+    Args:
+        function: importable on the workers.
+        arguments: plain values, without Dask's keys or collections.
+        first: what it is ordered by; among equals, the earlier one comes first.
+        resources: what its worker must have.
+    """
+    from dask._task_spec import Task
+
+    task = scheduler.new_task(key, Task(key, function, *arguments), "released")
+    task.priority = (*first, scheduler.generation, next(_created))
+    if resources:
+        task.resource_restrictions = dict(resources)
+
+
+def start_tasks(scheduler: Scheduler, keys: Sequence[str], *, informed: SchedulerPlugin) -> None:
+    """Starts Dask tasks of `create_task`, or lets them wait, in the order of their priorities. They end as those of
+    `fire_and_forget` do.
+
+    `client_desires_keys`, `transitions`, and the order in which that takes its argument, the last first, are private.
+    If one is renamed, this raises AttributeError: no task starts. If the order changes, tasks of one call start in
+    another order.
+
+    Args:
+        informed: the plugin that knows of them. Others are told, as of a graph: pages of the dashboard follow tasks.
+    """
+    if not keys:
+        return
+    scheduler.client_desires_keys(keys, FIRE_AND_FORGET)
+    tasks = sorted(map(scheduler.tasks.__getitem__, keys), key=attrgetter("priority"), reverse=True)
+    stimulus = f"dask-graphql-attempts-{time.time()}"
+    for plugin in list(scheduler.plugins.values()):
+        if plugin is not informed:
+            _inform(plugin, scheduler, keys, stimulus)
+    scheduler.transitions({task.key: "waiting" for task in tasks}, stimulus)
+
+
+def _inform(plugin: SchedulerPlugin, scheduler: Scheduler, keys: Sequence[str], stimulus: str) -> None:
+    priorities = {key: scheduler.tasks[key].priority for key in keys}
+    try:
+        plugin.update_graph(
+            scheduler, client=FIRE_AND_FORGET, tasks=list(keys), keys=set(keys), annotations=defaultdict(dict),
+            priority=priorities, stimulus_id=stimulus,
+        )  # fmt: skip
+    except Exception:
+        # As Dask does with an exception of a plugin.
+        logger.exception("the plugin %s failed", type(plugin).__name__)
 
 
 def shorten_linger(stream: Any) -> None:

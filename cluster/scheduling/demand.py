@@ -77,14 +77,20 @@ class Demand:
         """Adds a new Dask task. Returns the task type's name and the attempts in it; None if it is not ours or was
         already added. `pool` is empty without pools."""
         parsed = parse_attempt_key(key)
-        if parsed is None or not isinstance(key, str) or key in self._batches:
+        if parsed is None or not isinstance(key, str) or not self.add_batch(key, *parsed, pool):
             return None
-        self._batches[key] = batch = _Batch(*parsed, pool)
-        for attempt in batch.attempts:
+        return parsed
+
+    def add_batch(self, key: str, name: str, attempts: Sequence[AttemptId], pool: str = "") -> bool:
+        """As `add`, for a Dask task of ours. Returns False if it was already added."""
+        if key in self._batches:
+            return False
+        self._batches[key] = batch = _Batch(name, attempts, pool)
+        for attempt in attempts:
             self._keys[attempt] = key
             if attempt in self._early_cancellations:
                 self._cancel(key, batch, attempt, self._early_cancellations.pop(attempt)[1])
-        return parsed
+        return True
 
     def set_state(self, key: Any, state: str) -> None:
         """Records the new state of a Dask task."""

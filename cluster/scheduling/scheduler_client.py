@@ -6,14 +6,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cluster.errors import StoreUnavailable
 from cluster.observability import metrics
-from cluster.scheduling import dask_internals
+from cluster.scheduling import attempt_messages, dask_internals
+from cluster.scheduling.attempt_messages import AttemptBatch
 from cluster.scheduling.dask_config import configure_dask
+from cluster.scheduling.graph_attempts import send_graph
 from cluster.scheduling.scheduler_heartbeat import read_heartbeat
 from cluster.settings import Settings
 from cluster.store.async_store import Store
@@ -34,6 +37,8 @@ TAKEOVER_SECONDS: Final = 10.0
 until then an attempt at an address that nobody answers would only keep this node from noticing it."""
 CALL_TIMEOUT_SECONDS: Final = 5.0
 """Timeout of a call: a scheduler that is stopped or unreachable must not block the caller."""
+QUESTION_SECONDS: Final = 10.0
+"""How long after the scheduler was asked what it takes, and knew nothing, it is asked again."""
 LOAD_TOPIC: Final = "dask-graphql-load"
 """Topic of Dask's client on which the scheduler publishes its load."""
 
@@ -75,7 +80,7 @@ class SchedulerClient:
         store: where the scheduler's heartbeat is, whose address is tried before that of the settings; None for the
             settings' alone.
         subscribe_to_load: receive the load that the scheduler publishes, up to some hundred times a second; for nodes
-            that dispatch.
+            that dispatch. Others never send attempts.
 
     Raises:
         SettingError: TLS is configured and a certificate is invalid.
@@ -97,6 +102,9 @@ class SchedulerClient:
         """Set whenever the scheduler publishes its load."""
         self._client: Client | None = None
         self._configured_connection: object = None
+        self._operations: Sequence[str] = ()
+        """What the scheduler at the end of that connection takes as messages."""
+        self._next_question = float("-inf")
         self.disconnected_since: float | None = time.time()
         """When the connection was lost, seconds since 1970; None while the client is connected."""
         self._dask_configured = False
@@ -135,6 +143,33 @@ class SchedulerClient:
         except (OSError, TimeoutError) as error:
             raise SchedulerUnavailable(f"the scheduler at {self._address} does not answer: {error}") from error
 
+    @property
+    def takes_messages(self) -> bool:
+        """Whether the scheduler at the end of this connection is known to take messages of `attempt_messages`. Not if
+        it is of an earlier release, or if the client has just reconnected, perhaps to such a one."""
+        client = self._client
+        return (
+            client is not None
+            and attempt_messages.OPERATION in self._operations
+            and dask_internals.connection_of(client) is self._configured_connection
+        )
+
+    def send_attempts(self, pool: str, batches: Sequence[AttemptBatch]) -> None:
+        """Sends batches of attempts for the workers of a pool, all if it is empty; at most
+        `attempt_messages.MAX_ATTEMPTS` attempts. Nobody replies.
+
+        Raises:
+            SchedulerUnavailable: the client is not connected.
+        """
+        client = self.client
+        if not self.takes_messages:
+            send_graph(client, pool, batches)
+            return
+        try:
+            dask_internals.send_to_scheduler(client, attempt_messages.encode(pool, batches))
+        except OSError as error:
+            raise SchedulerUnavailable(f"the scheduler at {self._address} has closed the connection") from error
+
     async def _keep_connected(self) -> None:
         """Connects if there is no client."""
         if not self._dask_configured:
@@ -156,8 +191,10 @@ class SchedulerClient:
                     await self._connect()
             elif self.connected and dask_internals.connection_of(self._client) is not self._configured_connection:
                 # Dask's client has reconnected by itself, perhaps to another scheduler.
-                self._configure_connection(self._client)
+                await self._configure_connection(self._client)
                 logger.info("connected to the scheduler at %s again", self._address)
+            elif self.connected and not self._operations and time.monotonic() >= self._next_question:
+                await self._learn_operations(self._client)
         finally:
             self.disconnected_since = None if self.connected else self.disconnected_since or time.time()
 
@@ -196,7 +233,7 @@ class SchedulerClient:
         )
         try:
             await client
-            self._configure_connection(client)
+            await self._configure_connection(client)
         except BaseException as error:
             await _close(client)
             if not isinstance(error, (OSError, TimeoutError)):
@@ -207,7 +244,7 @@ class SchedulerClient:
         self._client, self._failed = client, ""
         logger.info("connected to the scheduler at %s", self._address)
 
-    def _configure_connection(self, client: Client) -> None:
+    async def _configure_connection(self, client: Client) -> None:
         """Must be called for each new connection, including those that Dask made by itself."""
         dask_internals.shorten_linger(client.scheduler_comm)
         # The load of a previous scheduler says nothing about this one.
@@ -215,7 +252,22 @@ class SchedulerClient:
         self.load_changed.set()
         if self._subscribe_to_load:
             client.subscribe_topic(LOAD_TOPIC, self._on_load)
-        self._configured_connection = dask_internals.connection_of(client)
+        connection = dask_internals.connection_of(client)
+        await self._learn_operations(client)
+        self._configured_connection = connection
+
+    async def _learn_operations(self, client: Client) -> None:
+        """Asks the scheduler of a new connection what it takes. One that starts may know nothing yet, and replies None
+        as one of an earlier release does: it is asked again."""
+        self._operations = ()
+        self._next_question = time.monotonic() + QUESTION_SECONDS
+        if not self._subscribe_to_load:
+            return
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
+                self._operations = await dask_internals.call_handler(client, "dask_graphql_operations") or ()
+        except (OSError, TimeoutError) as error:
+            logger.debug("the scheduler does not say what it takes: %s", error)
 
     def _on_load(self, event: tuple[float, dict[str, Any]]) -> None:
         message = event[1]

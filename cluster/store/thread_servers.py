@@ -15,10 +15,9 @@ from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
 from cluster.redis_url import address_of, with_address
-from cluster.store import redis_internals
 from cluster.store.lua_scripts import SCRIPTS
 from cluster.store.raw_pipeline import ThreadPipeline
-from cluster.store.redirects import ASK_SECONDS, ASKING
+from cluster.store.redirects import ASKING
 from cluster.store.redis_internals import Command
 from cluster.store.round_trip import MAX_CONNECTIONS, TIMEOUT_SECONDS, handshake, missing_scripts, raise_first_error
 from cluster.store.routing import NO_SLOTS, Delivery, Preparation, Routing, is_cluster
@@ -55,19 +54,15 @@ class ThreadServer:
         return replies
 
     def ask(self, *command: Any) -> Any:
-        """Returns the reply to a question about the cluster, within ASK_SECONDS once the server is connected: others
-        wait for it. Over a connection of its own, as those of calls wait for longer.
+        """Returns the reply to a question about the cluster, within SOCKET_SECONDS.
 
         Raises:
             RedisError, OSError: the server does not answer, or refuses.
         """
-        limits = {"socket_timeout": ASK_SECONDS, "socket_connect_timeout": ASK_SECONDS}
-        connection = redis_internals.new_connection(self.pool, **limits)
-        try:
-            redis_internals.send_in_thread(connection, [command])
-            return redis_internals.receive_in_thread(connection)
-        finally:
-            connection.disconnect()
+        [reply] = self._exchange([command], False)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
 
     def disconnect(self) -> None:
         """Closes the connection of this thread, and those that no thread uses."""
@@ -158,9 +153,12 @@ class ThreadServers:
         """Asks, once, whether the server is one of a cluster."""
         if self._known:
             return
-        [reply] = self.seed.send([("HELLO",)])
-        # As in `Servers`: without HELLO it is taken for a single one.
-        if not isinstance(reply, ResponseError) and is_cluster(reply):
+        try:
+            found = is_cluster(self.seed.ask("HELLO"))
+        except ResponseError:
+            # As in `Servers`.
+            found = False
+        if found:
             self._refresh(None)
             if not self.is_cluster:
                 raise ConnectionError(NO_SLOTS)

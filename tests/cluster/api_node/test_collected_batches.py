@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from cluster.api_node.dispatcher import Dispatchable, Dispatcher
+from cluster.scheduling.attempt_messages import AttemptBatch
 from cluster.store.async_store import Store
 from cluster.task_types.batching import Batch
 from tests.polling import until
@@ -24,11 +25,9 @@ class Scheduler:
         self.sent: list[tuple[str, int]] = []
         self.load: Any = SimpleNamespace(threads=2, outstanding=0, idle_threads=2, durations={})
         self.load_changed = asyncio.Event()
-        self.client = self
 
-    def map(self, _: Any, names: list[str], members: list[list[Any]], **__: Any) -> list[Any]:
-        self.sent += [(name, len(batch)) for name, batch in zip(names, members, strict=True)]
-        return []
+    def send_attempts(self, _: str, batches: Sequence[AttemptBatch]) -> None:
+        self.sent += [(batch.name, len(batch.attempts)) for batch in batches]
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from distributed import Scheduler, Worker
 
 from cluster.api_node.cancellation import Cancellations
 from cluster.api_node.dispatcher import Dispatchable, Dispatcher
+from cluster.scheduling.attempt_messages import OPERATION
 from cluster.scheduling.attempt_tracker import AttemptTracker
 from cluster.scheduling.entry_point import use_runner
 from cluster.scheduling.scheduler_client import SchedulerClient
@@ -160,10 +161,14 @@ async def test_attempts_cancelled_before_their_start_do_not_affect_the_average_d
         await link.close()
 
 
+@pytest.mark.parametrize("release", ["this", "earlier"])
 async def test_the_only_attempt_of_an_account_starts_next_and_one_that_had_started_comes_before_its_accounts_others(
-    scheduler: tuple[Scheduler, Settings], store: Store
+    scheduler: tuple[Scheduler, Settings], store: Store, release: str
 ) -> None:
+    """Also on a scheduler of an earlier release, which takes graphs alone."""
     running, settings = scheduler
+    if release == "earlier":
+        del running.handlers["dask_graphql_operations"], running.stream_handlers[OPERATION]
     link = SchedulerClient(settings, subscribe_to_load=True)
     dispatcher = Dispatcher(store, link, {"acme": 4.0, "bank": 0.5, "carl": 1.0}.__getitem__)
     gate = threading.Event()

@@ -7,6 +7,7 @@ import asyncio
 import os
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,12 @@ from cluster.scheduling.dask_config import configure_dask
 from cluster.scheduling.dask_internals import (
     MAX_CACHED_KEYS,
     add_handlers,
+    add_stream_handler,
     annotation_by_key,
     call_handler,
     connection_of,
     count_tasks,
+    create_task,
     dashboard_port,
     describe_workers,
     drop_spans,
@@ -43,10 +46,12 @@ from cluster.scheduling.dask_internals import (
     report_seconds,
     reported_seconds,
     resume_worker,
+    send_to_scheduler,
     set_duration,
     set_priority,
     shorten_linger,
     shorten_linger_to_worker,
+    start_tasks,
     trim_key_cache,
     waiting_by_prefix,
     worker_that_died,
@@ -291,6 +296,91 @@ async def test_a_plugin_orders_tasks_by_their_annotations_before_they_are_queued
     # The worker had one more before the second call came.
     assert ORDER[1:3] == [2, 7]
     assert ORDER[2:] == sorted(ORDER[2:], reverse=True)
+
+
+class Told(SchedulerPlugin):  # type: ignore[misc]
+    """Records the keys of which a plugin is told, and their transitions."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+        self.states: dict[str, list[str]] = defaultdict(list)
+
+    def update_graph(
+        self, scheduler: Scheduler, *, tasks: list[str], priority: dict[str, Any], keys: set[str], **_: Any
+    ) -> None:
+        assert keys == set(tasks) == priority.keys()
+        self.keys += tasks
+
+    def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
+        self.states[key].append(finish)
+
+
+async def test_tasks_that_a_message_makes_run_in_their_order_and_leave_nothing(
+    dask: tuple[Scheduler, Worker, Client],
+) -> None:
+    scheduler, worker, client = dask
+    told, silent = Told(), Told()
+    received: dict[str, Any] = {}
+
+    def make(places: dict[str, list[float]], **fields: Any) -> None:
+        received.update(fields)
+        for number, (key, place) in enumerate(places.items()):
+            create_task(scheduler, key, append, (number,), tuple(place), None)
+        start_tasks(scheduler, list(places), informed=silent)
+        start_tasks(scheduler, [], informed=silent)
+
+    add_stream_handler(scheduler, "dask-graphql-test", make)
+    GATES["made"] = threading.Event()
+    ORDER.clear()
+    blocking = client.submit(wait_for, "made", pure=False)
+    async with asyncio.timeout(10):
+        while worker.state.executing_count == 0:
+            await asyncio.sleep(0.01)
+    places = {"made-0": [0.0, 1], "made-1": [0.0, 0], "made-2": [-1.5, 0], "made-3": [0.0, 0], "made-4": [2.0**46, 0]}
+    scheduler.add_plugin(told, name="told")
+    scheduler.add_plugin(silent, name="silent")
+    send_to_scheduler(client, {"op": "dask-graphql-test", "places": places, "inputs": b"\xff"})
+    async with asyncio.timeout(10):
+        while "made-4" not in scheduler.tasks:
+            await asyncio.sleep(0.01)
+    assert received == {"inputs": b"\xff", "client": client.id}
+    assert {wants.client_key for wants in scheduler.tasks["made-4"].who_wants} == {"fire-and-forget"}
+    assert scheduler.tasks["made-4"].state == "queued"
+    GATES["made"].set()
+    await blocking
+    async with asyncio.timeout(10):
+        while any(key in scheduler.tasks for key in places):
+            await asyncio.sleep(0.01)
+    assert ORDER == [2, 1, 3, 0, 4]
+    assert (told.keys, silent.keys) == (list(places), [])
+    assert (told.states["made-4"][0], told.states["made-4"][-1]) == ("waiting", "forgotten")
+    for name in ("told", "silent"):
+        scheduler.remove_plugin(name)
+
+
+async def test_a_task_that_is_made_for_a_resource_waits_for_a_worker_that_has_it(
+    dask: tuple[Scheduler, Worker, Client],
+) -> None:
+    scheduler, *_ = dask
+    ORDER.clear()
+    create_task(scheduler, "fits-1", append, (1,), (0.0, 0), {"gpu": 0.0})
+    start_tasks(scheduler, ["fits-1"], informed=Told())
+    assert scheduler.tasks["fits-1"].state == "no-worker"
+    gpu = {"gpu": 1.0}
+    async with Worker(scheduler.address, nthreads=1, resources=gpu, dashboard_address="127.0.0.1:0"):
+        async with asyncio.timeout(10):
+            while ORDER != [1]:
+                await asyncio.sleep(0.01)
+
+
+async def test_a_closed_connection_takes_no_message() -> None:
+    async with (
+        Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0") as scheduler,
+        Client(scheduler.address, asynchronous=True, set_as_default=False) as client,
+    ):
+        await client.scheduler_comm.comm.close()
+        with pytest.raises(OSError, match="closed"):
+            send_to_scheduler(client, {"op": "any"})
 
 
 async def test_dask_uses_the_duration_that_was_set(dask: tuple[Scheduler, Worker, Client]) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from distributed import Scheduler
 
 from cluster.scheduling import scheduler_client
+from cluster.scheduling.attempt_messages import OPERATION, AttemptBatch
+from cluster.scheduling.dask_internals import add_handlers, add_stream_handler
+from cluster.scheduling.fair_order import Share
 from cluster.scheduling.scheduler_client import LOAD_TOPIC, SchedulerClient
 from cluster.scheduling.scheduler_heartbeat import (
     SchedulerHeartbeat,
@@ -19,6 +23,11 @@ from cluster.scheduling.scheduler_heartbeat import (
 from cluster.settings import Settings
 from cluster.store.async_store import Store
 from dask_graphql.dev_system import free_port
+from tests.polling import until
+
+
+async def operations(**_: Any) -> list[str]:
+    return [OPERATION]
 
 
 async def receives(scheduler: Scheduler, client: SchedulerClient, outstanding: int) -> None:
@@ -40,12 +49,21 @@ async def test_the_load_is_received_again_after_the_scheduler_restarted_on_its_a
         dask_client = client.client
         await first.close()
         client.load.outstanding = 99
-        second = await Scheduler(**place)
+        second = Scheduler(**place)
+        received: list[dict[str, Any]] = []
+        add_handlers(second, {"dask_graphql_operations": operations})
+        add_stream_handler(second, OPERATION, lambda **message: received.append(message))
+        await second
         try:
             await receives(second, client, 7)
             assert client.client is dask_client, "this test needs Dask's own reconnection"
             assert client.client.scheduler_comm.interval < 0.002
             assert (client.load.outstanding, client.load.threads) == (7, 3)
+            # The first scheduler took graphs only, as one of an earlier release.
+            await until(lambda: client.takes_messages)
+            client.send_attempts("gpu", [AttemptBatch("add", 0, Share("acme"), [("0" * 32, 1, b"{}")])])
+            await until(lambda: bool(received))
+            assert received[0]["pool"] == "gpu"
         finally:
             await client.close()
             await second.close()
