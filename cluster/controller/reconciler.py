@@ -396,9 +396,11 @@ class Controller:
         fields: dict[str, float] = {
             "fleetRunning": status["running"],
             "fleetLaunching": status["launching"],
-            "fleetCostPerHour": status["cost_per_hour"] or 0,
             "fleetProblem": int(bool(status["problem"])),
         }
+        # What is not known is not 0.
+        if status["cost_per_hour"] is not None:
+            fields["fleetCostPerHour"] = status["cost_per_hour"]
         if uses_tls(self.settings):
             fields["tlsDaysLeft"] = round(certificate_days_left(self.settings), 1)
         shown = " ".join(f"{name} {value:g}" for name, value in fields.items())
