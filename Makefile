@@ -37,7 +37,7 @@ ON_A_CLUSTER := tests/cluster/store tests/cluster/api_node/test_no_gap.py tests/
 	tests/whole_system/test_faults.py tests/whole_system/test_one_computation.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-rest test-thorough test-pages test-aws docs bench bench-growth bench-profile bench-run bench-changes bench-retry bench-updates bench-workloads bench-autoscaling fuzz audit audit-terraform deploy images destroy attack chaos soak lint types schema console
+.PHONY: help run test test-all test-rest test-thorough test-pages test-aws docs bench bench-growth bench-profile bench-run bench-changes bench-retry bench-updates bench-workloads bench-families bench-autoscaling fuzz audit audit-terraform deploy images destroy attack chaos soak lint types schema console
 .PHONY: lock pin-images pictures test-latest test-images clean setup
 
 help: ## Lists the targets
@@ -142,6 +142,9 @@ bench-updates: $(VENV)/.test ## Measures for how long an update, or a replaced n
 
 bench-workloads: $(VENV)/.test ## Measures time and memory of the example workloads, and of tables out and files in
 	@$(BIN)/python -m benchmarks.workloads
+
+bench-families: $(VENV)/.test ## Measures 1,000 parents of ten children; with PEERS=PYTHON, one parent beside Celery, Temporal and Prefect
+	@$(BIN)/python -m $(if $(PEERS),benchmarks.families.run --peers $(PEERS),benchmarks.families.many)
 
 bench-autoscaling: $(VENV)/.run ## Compares the scaling policy with Dask's Adaptive on virtual time, and writes benchmarks/AUTOSCALING.md
 	@PYTHONHASHSEED=0 $(BIN)/python -m benchmarks.autoscaling

@@ -8,14 +8,14 @@ from celery import Celery, chord
 
 from benchmarks.families.work import square
 
-# Acknowledged late, and with a short visibility timeout, so that what a dead worker had is run again. What runs for
-# longer than that is run twice.
+# Acknowledged late, with a visibility timeout that is short and looked at every ten seconds, so that what a dead worker
+# had is run again. What runs for longer than that is run twice.
 app = Celery("job", broker=os.environ["FAMILY_REDIS"], backend=os.environ["FAMILY_REDIS"])
 app.conf.update(
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,
-    broker_transport_options={"visibility_timeout": 10},
+    broker_transport_options={"visibility_timeout": 10, "unacked_restore_throttle": 1},
     broker_connection_retry_on_startup=True,
 )
 

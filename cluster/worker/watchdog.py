@@ -17,6 +17,7 @@ from cluster.errors import StoreUnavailable
 from cluster.observability import metrics
 from cluster.observability.logs import log_context
 from cluster.store.async_store import Store
+from cluster.store.task_calls import LossReason
 from cluster.worker.attempt_table import AttemptKey, AttemptTable, Entry
 from cluster.worker.descendants import Descendants
 from cluster.worker.process_exits import ProcessExits
@@ -63,7 +64,9 @@ class Watchdog:
         process_id = self._process.process_id()
         entries = self._table.entries(process_id)
         self._requeued &= {entry.key for entry in entries}
-        await self.requeue([entry for entry in entries if entry.queued_behind_seconds(now) > MAX_QUEUED_BEHIND_SECONDS])
+        behind = [entry for entry in entries if entry.queued_behind_seconds(now) > MAX_QUEUED_BEHIND_SECONDS]
+        # One that has begun since the table was read runs here, and would run twice.
+        await self.requeue(behind, "unbegun")
         running = {entry.key: entry for entry in entries if entry.running}
         self._heartbeat_at = {key: at for key, at in self._heartbeat_at.items() if key in running}
         self._revoked = {key: at for key, at in self._revoked.items() if key in running}
@@ -148,8 +151,11 @@ class Watchdog:
             raise
         self.exits.kill(process_id)
 
-    async def requeue(self, entries: Sequence[Entry]) -> None:
+    async def requeue(self, entries: Sequence[Entry], loss_reason: LossReason = "none") -> None:
         """Requeues attempts to run elsewhere, not counted as lost: the fence lets them neither start nor finish here.
+
+        Args:
+            loss_reason: `unbegun` to leave those alone that have started.
 
         Raises StoreUnavailable: the state of each is unknown, and the next round requeues them.
         """
@@ -160,9 +166,9 @@ class Watchdog:
             "WORKER_LOST", f"the worker {self._process.worker} requeued the attempt, to run elsewhere"
         )
         verdicts = await self._store.run_many(
-            [self._store.calls.mark_lost(*entry.key, "none", reason) for entry in entries]
+            [self._store.calls.mark_lost(*entry.key, loss_reason, reason) for entry in entries]
         )
-        self._requeued |= {entry.key for entry in entries}
+        self._requeued |= {entry.key for entry, verdict in zip(entries, verdicts, strict=True) if verdict != "BEGUN"}
         for verdict in verdicts:
             metrics.count_lost("ended", verdict)
 

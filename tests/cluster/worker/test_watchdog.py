@@ -19,6 +19,7 @@ from cluster.errors import StoreUnavailable
 from cluster.settings import Settings
 from cluster.store.async_store import Store
 from cluster.store.record import Record, TaskState
+from cluster.store.task_calls import LossReason
 from cluster.system import memory
 from cluster.task_types.retry_policy import Retries
 from cluster.worker.attempt_table import AttemptTable
@@ -192,10 +193,10 @@ async def test_without_redis_the_process_is_not_killed_until_its_other_attempts_
     over = await bench.cancel(IDS[0])
     requeue, away = bench.watchdog.requeue, True
 
-    async def refused(entries: Any) -> None:
+    async def refused(entries: Any, loss_reason: LossReason = "none") -> None:
         if away and entries:
             raise StoreUnavailable("away")
-        await requeue(entries)
+        await requeue(entries, loss_reason)
 
     bench.watchdog.requeue = refused  # type: ignore[method-assign]
     with pytest.raises(StoreUnavailable):
@@ -237,6 +238,21 @@ async def test_attempts_queued_behind_a_slow_one_are_requeued_once(bench: Bench)
         await bench.watchdog.check(time.monotonic() + n)
     assert sum(calls) == 19
     moved = await bench.record(IDS[5])
+    assert (moved.state, moved.attempt, moved.lost) == (TaskState.QUEUED, 2, 0)
+
+
+async def test_an_attempt_that_begins_just_as_it_is_to_be_requeued_stays_and_is_requeued_with_its_process(
+    bench: Bench,
+) -> None:
+    await bench.begin(IDS[0])
+    await bench.begin(IDS[1], queued_behind=True)
+    # The store knows it before the table does.
+    await bench.store.run(bench.store.calls.start(IDS[1], 1, "w"))
+    await bench.watchdog.check(time.monotonic() + 1)
+    begun = await bench.record(IDS[1])
+    assert (begun.state, begun.attempt) == (TaskState.RUNNING, 1)
+    assert await bench.watchdog.end_process()
+    moved = await bench.record(IDS[1])
     assert (moved.state, moved.attempt, moved.lost) == (TaskState.QUEUED, 2, 0)
 
 
