@@ -63,6 +63,18 @@ SENTENCES: Final = (
     "El tren a Berlín sale a mediodía", "Il treno per Berlino parte a mezzogiorno",
 )  # fmt: skip
 
+SCHEDULES: Final = (
+    'nightly: setSchedule(name: "nightly-model", schedule: {task: "train_model", '
+    'input: {features: ["age"], epochs: 20}, cron: "30 2 * * *", timeZone: "Europe/Berlin"}) { name }',
+    'weather: setSchedule(name: "weather", schedule: {task: "month_of_weather", input: {year: 2026, month: 11}, '
+    'everySeconds: 15, tags: ["report"]}) { name }',
+    'ran: runSchedule(name: "weather") { taskId }',
+    'weekly: setSchedule(name: "weekly-mail", schedule: {task: "guess_language", input: {text: "Guten Morgen"}, '
+    'cron: "0 7 * * 1", timeZone: "Europe/Paris", overlap: CANCEL_PREVIOUS}) { name }',
+    'paused: pauseSchedule(name: "weekly-mail") { name }',
+)
+"""Mutations that make the page of schedules."""
+
 
 @contextlib.contextmanager
 def running_system() -> Iterator[str]:
@@ -74,8 +86,9 @@ def running_system() -> Iterator[str]:
         module.parent.mkdir()
         module.write_text(FAILING)
         command = [
-            sys.executable, "-P", "-m", "dask_graphql", "dev", "examples.mandelbrot", "examples.languages", str(module),
-            "--port", str(port), "--data-dir", str(Path(folder, "data")), "--max-workers", "2", "--no-reload",
+            sys.executable, "-P", "-m", "dask_graphql", "dev", "examples.mandelbrot", "examples.languages",
+            "examples.seasons", str(module), "--port", str(port), "--data-dir", str(Path(folder, "data")),
+            "--max-workers", "2", "--no-reload",
         ]  # fmt: skip
         with Path(folder, "log").open("w") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
@@ -116,7 +129,9 @@ def run_tasks(base: str) -> None:
         'options: {tags: ["churn"]}) { taskId }'
         for epochs in (5, 10, 20)
     ]
-    ask(base, f"mutation {{ {' '.join([*numbers, *texts, *models])} picture: submitMandelbrot {{ taskId }} }}")
+    years = ["year: submitYearOfWeather(year: 2025) { taskId }"]
+    ask(base, f"mutation {{ {' '.join([*numbers, *texts, *models, *years])} picture: submitMandelbrot {{ taskId }} }}")
+    ask(base, f"mutation {{ {' '.join(SCHEDULES)} }}")
     open_tasks = "{ tasks(first: 1, where: {states: [QUEUED, RUNNING]}) { nodes { taskId } } }"
     until(lambda: not ask(base, open_tasks)["tasks"]["nodes"], "the last task")
 
@@ -174,6 +189,8 @@ async def take(browser: Browser, base: str, folder: Path) -> None:
     own = {
         "": newest(base, 'names: ["mandelbrot"]'),
         "-failed": newest(base, "states: [FAILED]"),
+        "-family": newest(base, 'names: ["year_of_weather"]'),
+        "-schedule": "schedules/nightly-model",
         "-type": "types/mandelbrot",
         "-cluster": "cluster?period=15m",
     }

@@ -212,7 +212,7 @@ def make_query(task_class: type, connection_class: type) -> type:
         schedule_preview: list[datetime.datetime] | None = strawberry.field(
             resolver=preview_runs,
             description="When a schedule with this `cron` in `timeZone`, or with `everySeconds`, would run next, from "
-            "now on: up to 50 times. It is refused where `setSchedule` would be.",
+            "now on or after a time within ten years: up to 50 times. It is refused where `setSchedule` would be.",
         )
         webhooks: list[WebhookType] | None = strawberry.field(
             resolver=list_webhooks,

@@ -15,10 +15,13 @@ from cluster.store.actor import Actor
 from cluster.store.schedules import read_schedule, read_schedules
 from graphql_api.auth.callers import Caller, Scope
 from graphql_api.context import ApiInfo
-from graphql_api.schema.times import to_datetime
+from graphql_api.schema.arguments import given
+from graphql_api.schema.times import to_datetime, to_milliseconds
 
 MAX_NEXT_RUNS = 50
 """Ticks to come that one query tells of a schedule."""
+MAX_PREVIEW_MILLISECONDS = 10 * 366 * 86_400_000
+"""How far from now a preview begins at most."""
 
 strawberry.enum(
     Overlap,
@@ -146,12 +149,22 @@ async def get_schedule(info: ApiInfo, name: str) -> ScheduleType | None:
 
 
 async def preview_runs(
-    info: ApiInfo, cron: str | None = None, every_seconds: float | None = None, time_zone: str = "UTC", first: int = 5
+    info: ApiInfo,
+    cron: str | None = strawberry.UNSET,
+    every_seconds: float | None = strawberry.UNSET,
+    time_zone: str = "UTC",
+    after: datetime.datetime | None = strawberry.UNSET,
+    first: int = 5,
 ) -> list[datetime.datetime] | None:
     _reader(info)
     _check_first(first)
     now = await info.context.node.store.server_milliseconds()
-    return [_time(tick) for tick in islice(check_timing(cron, every_seconds, time_zone, now).ticks(now), first)]
+    asked = to_milliseconds(given(after), "after")
+    begin = now if asked is None else asked
+    if abs(begin - now) > MAX_PREVIEW_MILLISECONDS:
+        raise BadInput(f"after must be within ten years from now, not {after}", argument="after")
+    timing = check_timing(given(cron), given(every_seconds), time_zone, begin)
+    return [_time(tick) for tick in islice(timing.ticks(begin), first)]
 
 
 async def find_schedule(info: ApiInfo, caller: Caller, name: str) -> Schedule:

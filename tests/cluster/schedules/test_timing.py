@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from cluster.errors import BadInput
 from cluster.schedules.timing import Timing, check_timing
+from tests.places import ROOT
 
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Santiago", "Africa/Casablanca", "UTC")
 YEARS = st.integers(0, 10 * 365 * 86_400).map(lambda seconds: (1_735_689_600 + seconds) * 1000)
@@ -44,6 +46,24 @@ def texts(timing: Timing, after: str, count: int) -> list[str]:
 )  # fmt: skip
 def test_a_nightly_schedule_over_a_change_of_clocks(cron: str, after: str, ticks: list[str]) -> None:
     assert texts(Timing(cron=cron, time_zone="Europe/Berlin"), after, len(ticks)) == ticks
+
+
+def test_the_table_of_the_documents_is_what_the_code_does() -> None:
+    page = (ROOT / "docs" / "tasks.md").read_text()
+    table = page.partition("| `cron`, Europe/Berlin |")[2].partition("```")[0]
+    rows = re.findall(r"^  \| `(.+)` \| (.+) \| (.+) \|$", table, re.MULTILINE)
+    assert len(rows) == 4
+    zone = ZoneInfo("Europe/Berlin")
+    for cron, *cells in rows:
+        timing = Timing(cron=cron, time_zone="Europe/Berlin")
+        for date, cell in zip((datetime.date(2027, 3, 28), datetime.date(2027, 10, 31)), cells, strict=True):
+            ticks = timing.ticks(at(f"{date}T00:00:00+02:00") - 2 * 3_600_000)
+            moments = (datetime.datetime.fromtimestamp(tick / 1000, zone) for tick in ticks)
+            # Each expression has at most four ticks a day.
+            on_the_day = [
+                f"{moment:%H:%M}{moment.isoformat()[-6:]}" for moment in islice(moments, 12) if moment.date() == date
+            ]
+            assert cell == (", ".join(on_the_day) or "none")
 
 
 @settings(deadline=None, max_examples=60)

@@ -74,14 +74,19 @@ async def test_a_schedule_is_set_read_paused_resumed_and_deleted(guarded: Guarde
 
 
 async def test_the_next_runs_are_told_before_a_schedule_is_set(guarded: Guarded) -> None:
-    query = """query($cron: String, $every: Float, $zone: String! = "UTC") {
-      schedulePreview(cron: $cron, everySeconds: $every, timeZone: $zone, first: 3) }"""
+    query = """query($cron: String, $every: Float, $zone: String! = "UTC", $after: DateTime) {
+      schedulePreview(cron: $cron, everySeconds: $every, timeZone: $zone, after: $after, first: 3) }"""
     nightly = {"cron": NIGHTLY["cron"], "zone": NIGHTLY["timeZone"]}
     times = (await guarded.http("reader", query, nightly))["data"]["schedulePreview"]
     made = (await put(guarded, "anna", "nightly"))["data"]["setSchedule"]
     assert times[:2] == made["nextRuns"]
     assert len((await guarded.http("reader", query, {"every": 60}))["data"]["schedulePreview"]) == 3
-    for wrong in ({"cron": "never"}, {"every": 60, "cron": "* * * * *"}, {**nightly, "zone": "Mars/Olympus"}):
+    spring = await guarded.http("reader", query, {**nightly, "after": "2027-03-27T12:00:00Z"})
+    assert spring["data"]["schedulePreview"][0] == "2027-03-28T01:00:00Z"
+    for wrong in (
+        {"cron": "never"}, {"every": 60, "cron": "* * * * *"}, {**nightly, "zone": "Mars/Olympus"},
+        {**nightly, "after": "9999-01-01T00:00:00Z"},
+    ):  # fmt: skip
         assert code(await guarded.http("reader", query, wrong)) == "BAD_INPUT"
 
 
