@@ -10,8 +10,6 @@ MESSAGE_LIMIT: Final = 2_000
 EVENT_MESSAGE_LIMIT: Final = 500
 """Characters of an error's message that an event keeps: a task may have a thousand of them, and the record has all."""
 _LIKE_OTHERS: Final = ", like others before it"
-OUT_OF_MEMORY: Final = "OUT_OF_MEMORY"
-"""Code of the error of attempts whose worker ran out of memory."""
 NAME_LIMIT: Final = 200
 """Characters of an error's code, and of the type of its exception."""
 
@@ -77,11 +75,16 @@ def out_of_memory(worker: str, limit_bytes: int | None, how: str) -> dict[str, A
     """Returns the error of a task whose last worker ran out of memory; `how` says what ended the worker process."""
     limit = f"its limit of {limit_bytes:,} bytes" if limit_bytes else "what the machine has"
     return error(
-        OUT_OF_MEMORY,
+        "OUT_OF_MEMORY",
         f"the worker {worker} took more memory than {limit} and {how} while it ran the task{_LIKE_OTHERS}; "
         "give workers more memory (DASK_GRAPHQL_WORKER_MEMORY_BYTES, or the container's), declare a larger pool "
         "(DASK_GRAPHQL_POOLS), or run fewer tasks on one worker (DASK_GRAPHQL_WORKER_THREADS)",
     )
+
+
+def is_out_of_memory(fields: Mapping[str, Any]) -> bool:
+    """Whether an error is one of `out_of_memory`."""
+    return bool(fields["code"] == "OUT_OF_MEMORY")
 
 
 def timeout(limit_seconds: float) -> dict[str, Any]:

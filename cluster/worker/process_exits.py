@@ -63,7 +63,7 @@ class ProcessExits:
         self._table.clear()
         error = self._errors.pop(process_id, None) or self._exit_error(exit_code)
         if entries:
-            for_memory = error["code"] == attempt_errors.OUT_OF_MEMORY
+            for_memory = attempt_errors.is_out_of_memory(error)
             self._unreported.append(_Exit(entries, "none" if orderly else "memory" if for_memory else "worker", error))
 
     def _exit_error(self, exit_code: int) -> dict[str, Any]:

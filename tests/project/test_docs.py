@@ -54,6 +54,7 @@ def test_the_protocol_page_names_every_script_and_every_field() -> None:
     assert set(fields) == {
         *FIELDS,
         "dispatched",
+        "next_pool",
         "undelivered",
         "children",
         "depth",
