@@ -35,6 +35,7 @@ async def test_a_file_is_an_argument_and_what_a_task_made_of_it_is_one_of_the_ne
     assert result == {"sha256": blobs[1]["fileId"][7:], "sizeBytes": 1_000_000, "name": "piece.bin"}
 
 
+@pytest.mark.slow
 async def test_a_parent_hands_files_tables_and_arrays_on_by_reference(system: System) -> None:
     content = os.urandom(1_000)
     async with AsyncClient(system.url) as client:
