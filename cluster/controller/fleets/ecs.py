@@ -15,19 +15,18 @@ from typing import TYPE_CHECKING, Final
 
 from cluster.controller.decision_words import count as counted
 from cluster.controller.decision_words import duration
-from cluster.controller.fargate_prices import FargatePrices, fargate_prices, known_regions
+from cluster.controller.fleets.ecs_costs import WorkerCosts
 from cluster.controller.fleets.fleet import Fleet, FleetUnavailable
 from cluster.controller.fleets.start_pauses import ALL_POOLS, PROBLEM_SECONDS, StartPauses
 from cluster.controller.launch_journal import Launch, LaunchJournal
 from cluster.controller.scaling_policy import Policy
-from cluster.errors import SettingError, StoreUnavailable
-from cluster.settings import Settings, variable_of
+from cluster.errors import StoreUnavailable
+from cluster.settings import Settings
 from cluster.settings.pools import DEFAULT_POOL, Pool
 from cluster.store.async_store import Store
-from cluster.system.ecs_metadata import aws_region
 
 if TYPE_CHECKING:
-    from cluster.controller.fleets.ecs_cluster import WorkerCluster, WorkerTask
+    from cluster.controller.fleets.ecs_cluster import WorkerCluster
 
 logger = logging.getLogger(__name__)
 
@@ -64,10 +63,8 @@ class EcsFleet(Fleet):
         self._poll_problem = ""
         self._unstopped: set[str] = set()
         """Workers that ECS has yet to be told to stop."""
-        pools = settings.all_pools.values()
-        self._prices = _prices(settings) if any(pool.on_fargate for pool in pools) else None
-        self._has_machines = not all(pool.on_fargate for pool in pools)
-        self._shapes: dict[str, tuple[float, float, bool]] = {}
+        self._costs = WorkerCosts(settings)
+        self._has_machines = not all(pool.on_fargate for pool in settings.all_pools.values())
 
     def policy(self, pool: Pool) -> Policy:
         if not pool.on_fargate:
@@ -108,64 +105,13 @@ class EcsFleet(Fleet):
 
     @property
     def cost_per_hour(self) -> float | None:
-        pools = self._settings.all_pools
-        costs = {pool: self.cost_of(pool) for pool in pools}
-        if self._cluster is not None and any(
-            costs[self._declared_pool(worker)] is None for worker in self._cluster.workers.values()
-        ):
-            # A sum without those of a pool that nobody knows the price of would be mistaken for the whole.
-            return None
-        known = [cost for cost in costs.values() if cost is not None]
-        return sum(known) if known else None
+        return None if self._cluster is None else self._costs.of_all(self._cluster.workers.values())
 
     def cost_of(self, pool: str) -> float | None:
-        declared, total = self._settings.all_pools[pool], 0.0
-        if self._cluster is None:
-            return None
-        workers = [worker for worker in self._cluster.workers.values() if self._declared_pool(worker) == pool]
-        if not declared.on_fargate:
-            # One that waits for a machine costs nothing yet.
-            placed = sum(bool(worker.machine) for worker in workers)
-            return declared.price_per_hour * placed if declared.price_per_hour else None
-        if self._prices is None or any(worker.machine for worker in workers):
-            return None
-        expected = self._shape_of(declared)
-        for worker in workers:
-            # One that ECS does not describe yet is as its pool says.
-            if shape := (*worker.size, worker.arm64) if worker.size else expected:
-                vcpus, gib, arm64 = shape
-                total += self._prices.worker_hour(vcpus, gib, arm64=arm64, spot=worker.spot)
-        return total
-
-    def _declared_pool(self, worker: WorkerTask) -> str:
-        """The pool of a worker; `default`, where it is managed, if its own is not declared any more."""
-        return worker.pool if worker.pool in self._settings.all_pools else DEFAULT_POOL
+        return None if self._cluster is None else self._costs.of_pool(pool, self._cluster.workers.values())
 
     def worker_cost_per_hour(self, pool: Pool) -> float | None:
-        if not pool.on_fargate:
-            return pool.price_per_hour or None
-        if self._prices is None:
-            return None
-        shape = self._shape_of(pool)
-        if shape is None:
-            return None
-        vcpus, gib, arm64 = shape
-        # Where Spot has no capacity, it is on demand.
-        return self._prices.worker_hour(vcpus, gib, arm64=arm64)
-
-    def _shape_of(self, pool: Pool) -> tuple[float, float, bool] | None:
-        """vCPUs, GiB and whether it is ARM64, of a worker of a pool: as declared, or else as of the worker that was
-        started last; None before the first."""
-        if pool.cpu and pool.memory_gib:
-            return pool.cpu, pool.memory_gib, pool.capacity == "fargate_arm64"
-        return None if self._cluster is None else self._newest_shape(self._cluster, pool.name)
-
-    def _newest_shape(self, cluster: WorkerCluster, pool: str) -> tuple[float, float, bool] | None:
-        own = (worker for worker in cluster.workers.values() if worker.pool == pool)
-        known = [(*worker.size, worker.arm64) for worker in own if worker.size is not None]
-        if known:
-            self._shapes[pool] = known[-1]
-        return self._shapes.get(pool)
+        return self._costs.of_one_more(pool, self._cluster.workers.values() if self._cluster else ())
 
     @property
     def outdated(self) -> frozenset[str]:
@@ -380,25 +326,3 @@ class EcsFleet(Fleet):
 
     def _report(self, cause: str, problem: str) -> None:
         self._pauses.report(cause, problem, monotonic() + PROBLEM_SECONDS)
-
-
-def _prices(settings: Settings) -> FargatePrices | None:
-    """The prices; None, with a warning, where nobody knows them.
-
-    Raises:
-        SettingError: there is a ceiling in dollars, and nobody knows the prices.
-    """
-    region = aws_region()
-    prices = fargate_prices(settings, region)
-    if prices is None:
-        place = region or "the region, as AWS_REGION is not set"
-        if settings.max_cost_per_hour or settings.max_cost_per_day:
-            expected = (
-                f"a price, and ECS_GB_HOUR_PRICE too: none is known of {place}, only of {', '.join(known_regions())}"
-            )
-            raise SettingError(variable_of("ecs_vcpu_hour_price"), None, expected)
-        logger.warning(
-            "costPerHour is null, as no price of Fargate is known of %s: set ECS_VCPU_HOUR_PRICE and ECS_GB_HOUR_PRICE",
-            place,
-        )
-    return prices
