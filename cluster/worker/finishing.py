@@ -90,6 +90,8 @@ class Finishing:
             return
         now = time.monotonic()
         self._since = self._since or now
+        # The threads of graphs, which are requeued, cannot leave Dask's thread pool while others are busy.
+        self._watchdog.spares_process = True
         attempts = [entry.key for entry in self._table.entries(self._nanny.pid) if entry.running]
         if not attempts:
             return  # the process ends by itself
@@ -136,5 +138,6 @@ async def await_attempts(executor: Executor) -> None:
                 except StoreUnavailable:
                     continue
                 requeued.add(key)
+                attempt.on_cluster = False
                 attempt.stop.set()
         await asyncio.sleep(POLL_SECONDS)

@@ -96,8 +96,10 @@ def as_completed(collections: Iterable[Any]) -> Iterator[tuple[int, Any]]:
                 value = futures.pop(index).result()
                 yield index, value
         finally:
-            # Otherwise the rest would occupy the workers for values that are never used.
-            client.cancel(list(futures.values()))
+            # Otherwise the rest would occupy the workers for values that are never used. Without the scheduler it would
+            # wait for that in vain.
+            if attempt.on_cluster:
+                client.cancel(list(futures.values()))
     attempt.on_cluster = False
 
 

@@ -55,7 +55,7 @@ class RunningAttempt:
         stream: where its items go, if the output is a stream.
         part: identifies the part of the graph; empty in the task's own function.
         compute_here: computes a Dask collection in this process; None on a worker, where the cluster does.
-        on_cluster: whether it waits for a graph that runs on the cluster.
+        on_cluster: whether it waits for a graph that runs on the cluster; false again if the scheduler is gone.
         make_files: makes blobs of its stream's items files that other tasks take, before the items are seen.
         record_checkpoint: records the key of its first checkpoint; returns False if the attempt must stop.
         checkpoint: key of the newest checkpoint of this run, its own or an earlier attempt's; empty if there is none.

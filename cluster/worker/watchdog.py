@@ -44,11 +44,14 @@ class Watchdog:
     Attributes:
         exits: reports worker processes that ended.
         health: kills a worker process that uses too much memory or is stuck.
+        spares_process: whether an attempt that does not return is left alone as long as another one runs, because the
+            process ends what it runs and gets nothing more.
     """
 
     def __init__(self, store: Store, table: AttemptTable, descendants: Descendants, process: WorkerProcess) -> None:
         self.exits = ProcessExits(store, table, descendants, process)
         self.health = ProcessHealth(table, process, self.exits)
+        self.spares_process = False
         self._store = store
         self._table = table
         self._descendants = descendants
@@ -77,7 +80,8 @@ class Watchdog:
         overdue = {key for key, since in self._revoked.items() if now - since > GRACE_SECONDS}
         # A call that serves several attempts goes on as long as one of them is wanted.
         wanted = {entry.group for entry in running.values() if entry.group and entry.key not in overdue}
-        if overdue := {key for key in overdue if running[key].group not in wanted}:
+        overdue = {key for key in overdue if running[key].group not in wanted}
+        if overdue and not (self.spares_process and running.keys() - overdue):
             await self._kill_process_of(overdue)
         else:
             await self.health.check_event_loop(process_id, now)

@@ -187,6 +187,18 @@ async def test_an_overdue_attempt_that_returns_at_the_last_moment_saves_its_proc
     assert (await bench.record(IDS[1])).attempt == 1
 
 
+async def test_a_process_that_ends_what_it_runs_is_spared_while_another_attempt_runs(bench: Bench) -> None:
+    await bench.begin(IDS[0])
+    slot = await bench.begin(IDS[1])
+    bench.watchdog.spares_process = True
+    over = await bench.cancel(IDS[0])
+    await bench.watchdog.check(over)
+    assert bench.process_id() is not None
+    bench.table.remove(slot)
+    await bench.watchdog.check(over)
+    bench.child.wait(10)
+
+
 async def test_without_redis_the_process_is_not_killed_until_its_other_attempts_are_requeued(bench: Bench) -> None:
     await bench.begin(IDS[0])
     await bench.begin(IDS[1])
