@@ -23,7 +23,8 @@ from tests.tenants import World, world
 SAME_WHENEVER_ASKED = {
     "id", "taskId", "name", "version", "input", "retries", "state", "attempt", "run", "runAttempt", "seq", "result",
     "output", "partial", "error", "logs", "attempts", "progress", "message", "data", "waiting", "submittedBy",
-    "cancelledBy", "submissions", "worker", "tags", "runKey", "submittedAt", "startedAt", "finishedAt", "expiresAt",
+    "cancelledBy", "submissions", "worker", "pool", "tags", "runKey", "submittedAt", "startedAt", "finishedAt",
+    "expiresAt",
 }  # fmt: skip
 """The fields of a task that has ended which depend on its record and on who asks, and on nothing else."""
 
