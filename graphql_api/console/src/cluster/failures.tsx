@@ -1,9 +1,9 @@
 // What failed tasks have in common, the largest group first.
-import { useMemo } from "react";
 import type { TaskFilter } from "@dask-graphql/client";
+import { useMemo } from "react";
 import { useNow, usePoll } from "../api/poll.ts";
 import { address } from "../app/route.ts";
-import { useActions } from "../tasks/use-actions.tsx";
+import { type Actions, useActions } from "../tasks/use-actions.tsx";
 import { count, shortTime, wholeTime } from "../ui/format.ts";
 import { type FailureGroup, FAILURES } from "./operations.ts";
 import type { Period } from "./period.ts";
@@ -17,7 +17,6 @@ export function FailuresCard({ period }: { period: Period }) {
   const actions = useActions(refresh);
   const retry = ({ key, count: number }: FailureGroup) =>
     actions.start("retry", { where: { failureGroup: key, finishedAfter: after } as TaskFilter, count: number, states: ["FAILED"] });
-  const why = actions.refusedBecause("retry");
   const groups = data?.failures ?? [];
   if (groups.length === 0) return null;
   return (
@@ -32,22 +31,24 @@ export function FailuresCard({ period }: { period: Period }) {
             <tr><th scope="col" className="num">Tasks</th><th scope="col">Task type</th><th scope="col">Error</th><th scope="col">Last</th><th scope="col"><span className="visually-hidden">What you can do</span></th></tr>
           </thead>
           <tbody>
-            {groups.map((group) => {
-              const { key, name, code, message, count: number, newestAt, taskIds } = group;
-              return (
-              <tr key={key}>
-                <td className="num"><a href={address(["tasks"], { failure: key, ended: period.key })}>{count(number)}</a></td>
-                <td><a className="strongname" href={address(["types", name])}>{name}</a></td>
-                <td className="message" title={message}><a className="strongname" href={address(["tasks", taskIds[0]!])}>{message || code}</a></td>
-                <td className="nowrap">{newestAt && <time dateTime={newestAt} title={wholeTime(newestAt)}>{shortTime(newestAt)}</time>}</td>
-                <td className="num"><button type="button" className="btn slim" disabled={actions.busy || why !== undefined} title={why} onClick={() => void retry(group)} aria-label={`Run again: ${message || code}`}>Run again</button></td>
-              </tr>
-              );
-            })}
+            {groups.map((group) => <Group key={group.key} group={group} period={period} actions={actions} onRetry={() => void retry(group)} />)}
           </tbody>
         </table>
       </div>
       {actions.question}
     </section>
+  );
+}
+
+function Group({ group: { key, name, code, message, count: number, newestAt, taskIds }, period, actions, onRetry }: { group: FailureGroup; period: Period; actions: Actions; onRetry(): void }) {
+  const why = actions.refusedBecause("retry");
+  return (
+    <tr>
+      <td className="num"><a href={address(["tasks"], { failure: key, ended: period.key })}>{count(number)}</a></td>
+      <td><a className="strongname" href={address(["types", name])}>{name}</a></td>
+      <td className="message" title={message}><a className="strongname" href={address(["tasks", taskIds[0]!])}>{message || code}</a></td>
+      <td className="nowrap">{newestAt && <time dateTime={newestAt} title={wholeTime(newestAt)}>{shortTime(newestAt)}</time>}</td>
+      <td className="num"><button type="button" className="btn slim" disabled={actions.busy || why !== undefined} title={why} onClick={onRetry} aria-label={`Run again: ${message || code}`}>Run again</button></td>
+    </tr>
   );
 }

@@ -42,7 +42,7 @@ function ScheduleList() {
           <div className="tablewrap schedules" tabIndex={0} role="group" aria-label="All schedules">
             <table>
               <thead>
-                <tr><th scope="col">Schedule</th><th scope="col" className="desk">When</th><th scope="col">Next</th><th scope="col">Last</th><th scope="col"><span className="visually-hidden">What you can do</span></th></tr>
+                <tr><th scope="col">Schedule</th><th scope="col" className="desk">When</th><th scope="col">Next</th><th scope="col">Last</th><th scope="col" className="desk"><span className="visually-hidden">What you can do</span></th></tr>
               </thead>
               <tbody>
                 {schedules.map((schedule) => <Row key={schedule.name} schedule={schedule} onChange={refresh} />)}
@@ -78,7 +78,7 @@ function Row({ schedule, onChange }: { schedule: Schedule; onChange(): void }) {
           </>
         ) : !problem && <span className="muted">Not yet</span>}
       </td>
-      <td className="num">
+      <td className="num desk">
         {may && <span className="nowrap"><RunButton schedule={schedule} onChange={onChange} />{" "}<PauseButton schedule={schedule} onChange={onChange} /></span>}
       </td>
     </tr>
