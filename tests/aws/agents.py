@@ -4,9 +4,10 @@
 
 - Each task runs the command of its **registered task definition** with its environment and nothing else; secrets are
   read from Secrets Manager as ECS does; addresses to listen on, and only those, become loopback with a free port.
-- Services keep their desired count, on their newest task definition; tasks of a service with a registry are entered in
-  Cloud Map when their container's health check passes, and names lead to what Cloud Map holds (container/), unless the
-  name was asked for before it was there: the resolver remembers that for five minutes.
+- Services keep their desired count, of their newest deployment, and are rolled out and rolled back as by ECS
+  (service_rollouts.py); tasks of a service with a registry are entered in Cloud Map when their container's health check
+  passes, and names lead to what Cloud Map holds (container/), unless the name was asked for before it was there: the
+  resolver remembers that for five minutes.
 - ElastiCache is a real Redis server with a password, behind TLS with a certificate for ElastiCache's name.
 - A stopped task gets SIGTERM, and SIGKILL after its `stopTimeout`; a Spot interruption is the same from AWS's side.
 - What runs is billed as Fargate bills: by the second from the start of the pull, for a minute at least.
@@ -151,6 +152,7 @@ class Agents:
         """Until when the resolver answers that a name does not exist, because it did not when it was asked."""
 
     async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self.aws.control, rollouts=True)
         application = web.Application()
         application.add_routes(
             [web.get("/resolve", self._answer_name), web.get("/metadata/{task}/task", self._answer_metadata)]
@@ -413,24 +415,24 @@ class Agents:
                 await self._stop_task(container, f"the service {container.service} is deleted")
         for name, service in self._services.items():
             mine = [c for c in self.containers.values() if c.living and c.service == name]
-            wanted, newest = service["desiredCount"], service["taskDefinition"]
-            current = [
-                c for c in mine if c.task["taskDefinitionArn"] == newest and c.task["desiredStatus"] == "RUNNING"
-            ]
-            old = [c for c in mine if c.task["taskDefinitionArn"] != newest and c.task["desiredStatus"] == "RUNNING"]
+            wanted, newest = service["desiredCount"], service["deployments"][0]
+            staying = [c for c in mine if c.task["desiredStatus"] == "RUNNING"]
+            current = [c for c in staying if c.task.get("startedBy") == newest["id"]]
+            old = [c for c in staying if c not in current]
             most = math.floor(wanted * service["deploymentConfiguration"].get("maximumPercent", 200) / 100)
-            # Old tasks stop when as many new ones serve, or when there is no room for both.
+            # Old tasks stop when as many new ones serve, or when there is no room for a new one beside them.
+            no_room = len(current) < wanted and len(mine) >= most
             surplus = [
-                *(old if len(mine) >= most or sum(c.healthy for c in current) >= wanted else ()),
+                *(old if no_room or sum(c.healthy for c in current) >= wanted else ()),
                 *current[wanted:],
             ]
             for container in surplus:
                 await self._stop_task(container, f"Scaling activity initiated by (deployment {name})")
-            missing = min(wanted - len(current), most - len(mine))
+            missing = min(wanted - len(current), most - len(mine)) if newest["rolloutState"] != "FAILED" else 0
             if missing > 0:
                 await self._call(
-                    self._ecs, "run_task", cluster=self.cluster, taskDefinition=newest, count=missing,
-                    group=f"service:{name}", startedBy=f"ecs-svc/{name}", launchType="FARGATE",
+                    self._ecs, "run_task", cluster=self.cluster, taskDefinition=newest["taskDefinition"],
+                    count=missing, group=f"service:{name}", startedBy=newest["id"], launchType="FARGATE",
                     networkConfiguration=service["networkConfiguration"],
                 )  # fmt: skip
 
