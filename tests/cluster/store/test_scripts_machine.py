@@ -122,14 +122,14 @@ def make_machine(server: RedisServer | RedisCluster) -> type[RuleBasedStateMachi
                 self.raised = True
 
         @precondition(lambda self: self.state)
-        @rule(back=ATTEMPTS, loss_reason=st.sampled_from(["worker", "none"]))
+        @rule(back=ATTEMPTS, loss_reason=st.sampled_from(["worker", "memory", "none"]))
         def lose(self, back: int, loss_reason: Any) -> None:
             attempt, right = self.fence(back)
             verdict = self.run(self.calls.mark_lost(ID, attempt, loss_reason, error("WORKER_LOST", "x")))
             if self.state in FINAL or not right or self.dispatched < self.attempt:
                 assert verdict == "REFUSED"
                 return
-            charged = loss_reason == "worker" and self.state == "RUNNING"
+            charged = loss_reason in ("worker", "memory") and self.state == "RUNNING"
             self.lost += charged
             if charged and self.lost >= 3:
                 assert verdict == "FAILED"
