@@ -49,7 +49,7 @@ export function Timeline({ run, now, relatives = [], total = 0 }: { run: TaskRun
     <section className="card" id="timeline" aria-label="Timeline">
       <header><h2>Timeline</h2></header>
       <div className="body">
-        <div className="gantt" style={style} role="img" aria-label={[...before.map(waitText), ...attempts.map(attemptText)].join(", ")}>
+        <div className="gantt" style={style} role={lanes.length > 0 ? "group" : "img"} aria-label={[...before.map(waitText), ...attempts.map(attemptText)].join(", ")}>
           <div className="axis">
             <span />
             <div>
