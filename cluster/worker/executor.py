@@ -357,6 +357,10 @@ class Executor:
             # The code has changed since, or is older on this worker.
             made_by = task_type.version if task_type and version not in ("", task_type.version) else ""
             return calls.finish(task_id, attempt, outcome.result, kept_bytes=kept_bytes, lines=lines, made_by=made_by)
+        if running.stop.is_set():
+            # Redis has told it to stop, so its failure says nothing of the task. Usually it was cancelled or replaced,
+            # and this is refused too. Or Redis lost the attempt's start in its last second: then it runs again.
+            return calls.mark_lost(task_id, attempt, "none", outcome.error)
         if outcome.handed_back:
             return calls.fail(
                 task_id, attempt, outcome.error, retries=HAND_BACK_RETRIES, counter="handed_back",
@@ -404,5 +408,5 @@ def _size_as_file(blob: Blob, saved: Iterable[Blob]) -> int:
 def _verdict(outcome: Outcome, reply: Any) -> str:
     """What the store did with an outcome: `SUCCEEDED`, `FAILED`, `RETRY` or `REFUSED`."""
     if isinstance(outcome, Failed):
-        return str(reply)
+        return "RETRY" if reply == "QUEUED" else str(reply)
     return "SUCCEEDED" if reply else "REFUSED"

@@ -13,6 +13,7 @@ from cluster.settings import Settings
 from cluster.store.actor import Actor
 from cluster.store.child_calls import submitter_name
 from cluster.store.folder_blob_store import FolderBlobStore
+from cluster.store.lua_scripts import Call
 from cluster.store.record import Record, TaskState
 from cluster.store.thread_store import ThreadStore
 from cluster.task_types.registry import load_registry
@@ -91,6 +92,26 @@ def test_a_child_must_start_before_its_parents_time_limit_and_its_own(bench: Ben
         child = bench.bind(name, group="hurried", n=1)
         [found] = bench.store.run_commands([("HGET", bench.calls.record_key(child.task_id), "start_before")])
         assert 0 < int(found) - began <= seconds * 1000 + bench.record(child).submitted_at - began
+
+
+def test_a_parent_whose_start_redis_lost_runs_again_and_has_not_failed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = bench.bind("family_leaves", group="forgotten", n=1)
+    bench.submit(parent)
+    run = bench.store.run
+
+    def run_after_a_failover(call: Call[Any]) -> Any:
+        if call.script.name == "add_children":
+            # The replica that took over had not received the start.
+            bench.store.run_commands([("HSET", bench.calls.record_key(parent.task_id), "state", "QUEUED")])
+        return run(call)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.store, "run", run_after_a_failover)
+        interrupted = bench.run(parent)
+    assert (interrupted.state, interrupted.attempt, interrupted.error) == (TaskState.QUEUED, 2, None)
+    assert bench.run(parent, 2).state is TaskState.SUCCEEDED
 
 
 @pytest.mark.parametrize("how", ["cancelled", "timed out"])
