@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
@@ -20,6 +21,7 @@ from cluster.observability import tracing
 from cluster.observability.exposition import Exposition
 from cluster.settings import Settings, check_public, load_settings
 from cluster.system import gc_tuning
+from cluster.system.cloudwatch_metrics import publish_metrics
 from cluster.task_types.registry import Registry
 from graphql_api.auth.authenticate import Authenticator
 from graphql_api.auth.connections import ConnectionRegistry
@@ -31,7 +33,7 @@ from graphql_api.execution.persisted_operations import PersistedOperations
 from graphql_api.http import files
 from graphql_api.http.array_downloads import download_array
 from graphql_api.http.blob_downloads import download
-from graphql_api.http.health import healthz, readyz, show_metrics
+from graphql_api.http.health import healthz, measure, readyz, show_metrics
 from graphql_api.http.pages import page_routes
 from graphql_api.http.request_metrics import MetricsMiddleware, TracingMiddleware
 from graphql_api.http.table_downloads import Conversions, download_table
@@ -103,7 +105,8 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
             reloading.start()
         gc_tuning.freeze_gc()
         try:
-            yield
+            async with publish_metrics(settings, "api", measure=partial(measure, app)):
+                yield
         finally:
             await reloading.loop.close()
             await app.state.graphql["websocket"].close()

@@ -145,7 +145,7 @@ locals {
     WORKER_THREADS     = tostring(var.worker_threads)
     # The metric filters of modules/observability read it.
     LOG_FORMAT = "json"
-  }, length(var.pools) == 0 ? {} : { POOLS = jsonencode(local.pools) })
+  }, var.cloudwatch_metrics ? { CLOUDWATCH_NAMESPACE = "${var.name}/nodes" } : {}, length(var.pools) == 0 ? {} : { POOLS = jsonencode(local.pools) })
 
   # The size of the default pool too: the smallest pool that has what a task type needs is looked for by size.
   pools = {

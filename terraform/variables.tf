@@ -800,6 +800,12 @@ variable "log_retention_days" {
   }
 }
 
+variable "cloudwatch_metrics" {
+  type        = bool
+  description = "Whether nodes publish their metrics to CloudWatch, by role, in the namespace NAME/nodes: submissions, attempts, waits, deliveries, Redis, the fleet. About 60 metrics at $0.30 a month each, however many nodes there are."
+  default     = false
+}
+
 variable "container_insights" {
   type        = string
   description = "ECS Container Insights: `enabled` for metrics of the cluster and its services, `enhanced` for those of every task and worker too, charged per metric; or `disabled`."

@@ -33,6 +33,10 @@ class Exposition:
                 self._registry.register(item.metric)
         ProcessCollector(registry=self._registry)
 
+    def families(self) -> Iterable[Metric]:
+        """The metrics as prometheus_client has them, with the process's own."""
+        return self._registry.collect()
+
     def text(self) -> bytes:
         """Returns the Prometheus text format, version 0.0.4."""
         return generate_latest(self._registry)

@@ -17,9 +17,10 @@ FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 @contextlib.contextmanager
 def multiprocess_metrics(settings: Settings) -> Iterator[None]:
-    """Makes the nanny and the worker process of a worker node count in one folder, if it exposes metrics: the counts of
-    a worker process that dies are kept. Enter it before cluster.observability.metrics is imported."""
-    if not settings.metrics_port:
+    """Makes the nanny and the worker process of a worker node count in one folder, if it exposes or publishes
+    metrics: the counts of a worker process that dies are kept. Enter it before cluster.observability.metrics is
+    imported."""
+    if not settings.metrics_port and not settings.cloudwatch_namespace:
         yield
         return
     scratch = Path(settings.data_dir).absolute() / "scratch"

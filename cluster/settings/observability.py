@@ -23,6 +23,12 @@ class ObservabilitySettings(SettingsGroup):
         "Address on which METRICS_PORT listens. Anyone who reaches it can read the metrics: use another than loopback "
         "only in a network of your own.",
     )
+    cloudwatch_namespace: str = setting(
+        "",
+        matching(r"|(?!AWS/)[\w./#:-]{1,255}", "empty, or up to 255 letters, digits and ./-_#:, and not AWS/..."),
+        "Namespace of CloudWatch metrics, on ECS; empty for none. Once a minute a line of the node's log has its "
+        "metrics in the embedded metric format, by role: about 60 in all, which AWS charges for. Needs logs in JSON.",
+    )
     log_format: str = setting(
         "auto",
         matching("json|text|auto", "json, text or auto"),

@@ -31,6 +31,7 @@ def serve(
     # Imported here: `shared_counts` of a worker must have set the metrics directory of its processes first.
     from cluster.observability.logs import set_up_logging
     from cluster.observability.metrics_server import serve_metrics
+    from cluster.system.cloudwatch_metrics import publish_metrics
 
     set_up_logging(settings, role, name)
 
@@ -38,7 +39,7 @@ def serve(
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        async with serve_metrics(settings, role):
+        async with serve_metrics(settings, role), publish_metrics(settings, role):
             await run(stop)
 
     asyncio.run(body())

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
@@ -60,15 +61,20 @@ def _shown(problem: Problem) -> dict[str, Any]:
 async def show_metrics(request: Request) -> Response:
     """This node's metrics, in the Prometheus text format."""
     (await caller_of(request)).require(callers.Scope.ADMIN)
-    node: Node = request.app.state.node
+    await measure(request.app)
+    return Response(request.app.state.exposition.text(), headers={"Content-Type": CONTENT_TYPE})
+
+
+async def measure(app: Starlette) -> None:
+    """Sets the gauges that are measured when they are read."""
+    node: Node = app.state.node
     metrics.SUBSCRIPTIONS.set(node.deliveries.subscribers)
     metrics.WATCHES.set(node.deliveries.watched_tasks)
-    metrics.SOCKETS.set(request.app.state.sockets.open)
+    metrics.SOCKETS.set(app.state.sockets.open)
     metrics.ASYNCIO_TASKS.set(len(asyncio.all_tasks()))
     metrics.RECOVERER.set(node.recoverer.active)
     metrics.SCHEDULER_CONNECTED.set(node.scheduler.connected)
     await _measure_queue(node)
-    return Response(request.app.state.exposition.text(), headers={"Content-Type": CONTENT_TYPE})
 
 
 async def _measure_queue(node: Node) -> None:

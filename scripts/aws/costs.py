@@ -22,6 +22,8 @@ REDIS: Final = {
 """A member with Valkey, an hour; Redis costs a quarter more."""
 FIREWALL: Final = 9 / HOURS
 """A list with four rules."""
+METRICS: Final = 60 * 0.3 / HOURS
+"""Custom metrics of CloudWatch, those of all roles together."""
 
 
 def estimate(variables: Mapping[str, Any], resources: Mapping[str, int]) -> list[tuple[str, float | None]]:
@@ -55,6 +57,8 @@ def estimate(variables: Mapping[str, Any], resources: Mapping[str, int]) -> list
         idle.append((f"{interface} endpoints in {zones} zones", interface * zones * ENDPOINT))
     if resources.get("aws_wafv2_web_acl"):
         idle.append(("firewall", FIREWALL))
+    if variables.get("cloudwatch_metrics"):
+        idle.append(("CloudWatch metrics", METRICS))
     return idle
 
 

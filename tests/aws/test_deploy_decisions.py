@@ -234,6 +234,12 @@ def test_what_a_plan_buys_more_costs_more(more: dict[str, int], without: dict[st
     assert not without or idle({**DEFAULTS, **without}, MADE) < idle(DEFAULTS, MADE)
 
 
+def test_metrics_in_cloudwatch_cost_what_their_variable_says() -> None:
+    rows = dict(costs.estimate({**DEFAULTS, "cloudwatch_metrics": True}, MADE))
+    assert rows.keys() - dict(costs.estimate(DEFAULTS, MADE)).keys() == {"CloudWatch metrics"}
+    assert rows["CloudWatch metrics"] == pytest.approx(18 / 730)  # $18 a month: docs/aws.md
+
+
 BIG: Final = {"cpu": "4096", "memory_mib": 30720, "max_workers": 10, "spot_share": 0.5}
 """A pool as a plan has it: without what was not given, and as text what was given as text."""
 GPU: Final = {

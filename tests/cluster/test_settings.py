@@ -299,6 +299,7 @@ EVERY: dict[str, tuple[str, Any]] = {
     "keep_alive_seconds": ("90", 90),
     "metrics_port": ("9101", 9101),
     "metrics_host": ("10.0.0.7", "10.0.0.7"),
+    "cloudwatch_namespace": ("shop/nodes", "shop/nodes"),
     "log_format": ("json", "json"),
     "log_level": ("DEBUG", "DEBUG"),
     "audit_entries": ("500", 500),
