@@ -296,7 +296,7 @@ def start_tasks(scheduler: Scheduler, keys: Sequence[str], *, informed: Schedule
 
     `client_desires_keys`, `transitions`, and the order in which that takes its argument, the last first, are private.
     If one is renamed, this raises AttributeError: no task starts. If the order changes, tasks of one call start in
-    another order.
+    another order. So is `observe_tasks` of the spans extension.
 
     Args:
         informed: the plugin that knows of them. Others are told, as of a graph: pages of the dashboard follow tasks.
@@ -305,6 +305,9 @@ def start_tasks(scheduler: Scheduler, keys: Sequence[str], *, informed: Schedule
         return
     scheduler.client_desires_keys(keys, FIRE_AND_FORGET)
     tasks = sorted(map(scheduler.tasks.__getitem__, keys), key=attrgetter("priority"), reverse=True)
+    if spans := scheduler.extensions.get("spans"):
+        # Only where `drop_spans` was not called. A stock worker whose task has no span would end at its next heartbeat.
+        spans.observe_tasks(tasks, code=(), span_metadata={})
     stimulus = f"dask-graphql-attempts-{time.time()}"
     for plugin in list(scheduler.plugins.values()):
         if plugin is not informed:

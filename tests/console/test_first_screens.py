@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Request, expect
 
 from tests.browser import PATIENCE_MILLISECONDS, Windows, need_pages, needed_chromium, started
 from tests.console.steps import base_of, see_state, submit
+from tests.polling import until
 from tests.system import System
 
 expect.set_options(timeout=PATIENCE_MILLISECONDS)
@@ -46,8 +47,13 @@ async def test_the_first_screen_logs_nothing_and_gets_all_that_it_asks_for(windo
         refused: list[str] = []
         page.on("console", lambda message: logged.append(f"{message.type}: {message.text}"))
         page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
-        await page.goto(f"{windows.base}{path}", wait_until="networkidle")
+        unanswered: set[Request] = set()
+        page.on("request", lambda request: unanswered.add(request))
+        page.on("requestfinished", lambda request: unanswered.discard(request))
+        page.on("requestfailed", lambda request: unanswered.discard(request))
+        await page.goto(f"{windows.base}{path}")
         await expect(page.locator("#root > *").first).to_be_visible()
+        await until(lambda: not unanswered)
         icon = await page.request.get(f"{windows.base}/favicon.ico")
         assert (icon.status, icon.headers["content-type"]) == (200, "image/x-icon")
         assert [text for text in logged if text.startswith(("error", "warning"))] == []

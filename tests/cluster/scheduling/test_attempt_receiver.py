@@ -54,6 +54,8 @@ async def test_batches_wait_in_their_pool_in_a_fair_order_and_a_repeated_message
         "small": {"waiting": 4, "waiting_seconds": 7.0},
         "default": {"waiting": 1, "waiting_seconds": 1.0},
     }
+    # This scheduler has Dask's spans, as it is not the node's: a stock worker ends without the span of its task.
+    assert all(task.group.span_id for task in scheduler.tasks.values())
     in_order = sorted(scheduler.tasks.values(), key=lambda task: task.priority)
     # The batch of a higher priority; then what is the only one of its account, at the same turn as another's first.
     assert [task.key for task in in_order] == [key_of(item) for item in (sent[2], sent[0], sent[3], sent[1], last[0])]
