@@ -152,7 +152,8 @@ async def test_the_family_of_a_task_is_a_tree_that_changes_as_its_children_do(
     parent = submitted["submitFamilyGated"]["taskId"]
     async with windows.open(f"/#/tasks/{parent}", viewport=PHONE, color_scheme="dark", reduced_motion="reduce") as page:
         family, line = page.get_by_role("region", name="Family"), page.get_by_role("region", name="Timeline")
-        await expect(family.get_by_role("heading", level=3)).to_have_text(re.compile("^3 children: 1 running, "))
+        # There may be two workers by now.
+        await expect(family.get_by_role("heading", level=3)).to_have_text(re.compile("^3 children: [12] running, "))
         # What differs tells them apart.
         await expect(line.get_by_role("link", name="gated n: 1", exact=True)).to_be_visible()
         for number in (1, 2):

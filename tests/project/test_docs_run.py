@@ -129,6 +129,8 @@ ELSEWHERE: Final = [
     Elsewhere("docs/aws.md", "sh", "", "tests/aws/test_deployment.py", 'script("deploy"', MONEY),
     Elsewhere("docs/aws.md", "yaml", "permissions:", "", "", "GitHub runs it, with an account"),
     Elsewhere("docs/aws.md", "hcl", "task_environment", "tests/aws/test_deployment.py", "TF_VAR_task_secrets", MONEY),
+    Elsewhere("docs/aws.md", "hcl", "pools = {\n  gpu", "tests/aws/test_gpu_pool.py", '"capacity": "ec2"', MONEY),
+    Elsewhere("docs/families-comparison.md", "sh", "", "", "", "it installs the other systems"),
     Elsewhere("docs/tasks.md", "json", '{"big', "tests/project/test_docs_run.py", "POOLS_OF_TASKS", "they are set"),
     Elsewhere(
         "docs/python-client.md",
