@@ -46,15 +46,15 @@ help: ## Lists the targets
 run: setup ## Starts the whole system on this machine (PORT=8000)
 	@exec $(BIN)/dask-graphql dev --port $(PORT)
 
-test: $(VENV)/.test test-pages ## Runs the quick tests, which cover what matters most (5 minutes)
+test: $(VENV)/.test test-pages ## Runs the quick tests, which cover what matters most (4 minutes)
 	@$(PYTEST) 3 -m "$(QUICK)"
 
-test-all: test test-rest ## Runs every test: the quick ones, then the long ones (25 minutes)
+test-all: test test-rest ## Runs every test: the quick ones, then the long ones (20 minutes)
 
 test-rest: $(VENV)/.test test-pages ## Runs the tests that `make test` leaves out: long ones, AWS, the browser, the store on the oldest engine
 	@$(PYTEST) 3 -m "not ($(QUICK)) and not (other_engine or nightly)"
 
-test-thorough: $(VENV)/.test test-pages ## Runs every test, on every engine, with Next.js, releasing, a soak and the recipes for frontends, and four times the examples of each property (an hour)
+test-thorough: $(VENV)/.test test-pages ## Runs every test, on every engine, with Next.js, releasing, a soak and the recipes for frontends, and four times the examples of each property (over an hour)
 	@TESTS_THOROUGH=1 $(PYTEST) 3
 	@TESTS_THOROUGH=1 TESTS_ENGINE=cluster $(PYTEST) 3 $(ON_A_CLUSTER)
 

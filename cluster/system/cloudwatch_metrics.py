@@ -133,7 +133,8 @@ def quantiles(buckets: Mapping[float, float], most: int) -> list[float]:
     for bound, count in buckets.items():
         high = bound if math.isfinite(bound) else low
         while ranks and count and ranks[0] <= begin + count:
-            values.append(low + (high - low) * (ranks.pop(0) - begin) / count)
+            value = low + (high - low) * (ranks.pop(0) - begin) / count
+            values.append(float(f"{value:.5g}"))  # the line is paid for by its bytes
         begin, low = begin + count, high
     return values
 
