@@ -39,8 +39,7 @@ def test_the_sources_are_valid(terraform: Terraform) -> None:
 @pytest.mark.parametrize(
     "file",
     [
-        # What plans.tftest.hcl looks at, tests/aws/test_deployment.py applies; only at night are both done.
-        pytest.param(path.name, marks=[pytest.mark.nightly] if path.name != "refusals.tftest.hcl" else [])
+        pytest.param(path.name, marks=[pytest.mark.nightly] if path.name.startswith("variants.") else [])
         for path in sorted((SOURCES / "tests").glob("*.tftest.hcl"))
     ],
 )
