@@ -33,7 +33,8 @@ def _load(settings: Settings) -> Registry:
 
 
 class NodeRegistry:
-    """The registry of this process, which can be loaded anew. It runs tasks, so it need not know their pools.
+    """The registry of this process, which can be loaded anew. It runs tasks, so it need not know their pools; of a
+    child, `child_tasks` finds the larger one.
 
     Attributes:
         registry: always the same object; `reload` changes what it contains.

@@ -229,10 +229,8 @@ class Controller:
     async def _drain(self, members: Mapping[str, bool], workers: Collection[Mapping[str, Any]]) -> None:
         """Keeps tasks from the workers that are drained, also by an earlier controller; retires those whose tasks have
         ended, and stops those of an older revision whose tasks do not end within UPDATE_DRAIN_SECONDS."""
-        known, now = (
-            {str(worker["name"]): worker for worker in workers if str(worker["name"]) in members},
-            time.monotonic(),
-        )
+        now = time.monotonic()
+        known = {str(worker["name"]): worker for worker in workers if str(worker["name"]) in members}
         drained = {name for name, worker in known.items() if name in self._draining or worker.get("draining")}
         drained |= self._take_leaving(known, within_minutes=False)
         self._draining = {name: self._draining.get(name, now) for name in drained}

@@ -57,7 +57,13 @@ class AttemptReceiver:
             if key in self._scheduler.tasks or not self._demand.add_batch(key, name, members, pool):
                 continue
             place = self._order.add(key, name, len(members), priority, share)
-            dask_internals.create_task(self._scheduler, key, run_attempts, (name, attempts), place, resources)
+            try:
+                dask_internals.create_task(self._scheduler, key, run_attempts, (name, attempts), place, resources)
+            except BaseException:
+                # There is no Dask task whose end would remove it.
+                self._demand.remove(key)
+                self._order.remove(key)
+                raise
             dask_internals.fail_at_first_loss(self._scheduler, key)
             added.append(key)
         dask_internals.start_tasks(self._scheduler, added, informed=self._plugin)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from cluster.scheduling.attempt_keys import AttemptId
+from cluster.scheduling.worker_reports import WorkerReports
 
 FINISHING_REPORT_SECONDS: Final = 1.0
 """How often a nanny reports what its worker process still runs."""
@@ -19,13 +19,6 @@ MAX_SILENCE_SECONDS: Final = 15.0
 """A worker that is not reported for this long has ended, or is lost."""
 MAX_FINISHING: Final = 10_000
 """Workers that are remembered; the oldest are forgotten first."""
-
-
-@dataclass(slots=True)
-class _Finishing:
-    since: float
-    until: float
-    attempts: frozenset[AttemptId]
 
 
 class FinishingWorkers:
@@ -36,34 +29,23 @@ class FinishingWorkers:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._workers: dict[str, _Finishing] = {}
+        self._attempts = WorkerReports[frozenset[AttemptId]](MAX_FINISHING, clock)
 
     async def on_report(self, name: str, attempts: Sequence[Sequence[Any]], **_: Any) -> None:
         """A nanny reports the attempts that its worker process still runs: task id and number of each."""
-        now = self._clock()
-        found = self._workers.setdefault(name, _Finishing(now, now, frozenset()))
-        found.attempts = frozenset((str(task_id), int(number)) for task_id, number in attempts)
-        found.until = now + MAX_SILENCE_SECONDS
-        if not attempts:
-            del self._workers[name]
-        if len(self._workers) > MAX_FINISHING:
-            del self._workers[next(iter(self._workers))]
+        if attempts:
+            running = frozenset((str(task_id), int(number)) for task_id, number in attempts)
+            self._attempts.add(name, running, MAX_SILENCE_SECONDS)
+        else:
+            self._attempts.remove(name)
 
     def held(self) -> set[AttemptId]:
         """The attempts that they run."""
-        return {attempt for worker in self._current() for attempt in self._workers[worker].attempts}
+        return {attempt for _, _, attempts in self._attempts.current() for attempt in attempts}
 
     def describe(self) -> list[dict[str, Any]]:
         """Each of them: its name, how many attempts it runs, and since how many seconds it gets no more."""
-        now = self._clock()
         return [
-            {"name": name, "processing": len(worker.attempts), "seconds": now - worker.since}
-            for name in self._current()
-            for worker in (self._workers[name],)
+            {"name": name, "processing": len(attempts), "seconds": seconds}
+            for name, seconds, attempts in self._attempts.current()
         ]
-
-    def _current(self) -> list[str]:
-        now = self._clock()
-        self._workers = {name: worker for name, worker in self._workers.items() if worker.until > now}
-        return list(self._workers)

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from typing import Any, Final
+
+from cluster.scheduling.worker_reports import WorkerReports
 
 REPORT_SECONDS: Final = 2.0
 """How often a nanny reports that its worker process starts."""
@@ -18,13 +19,6 @@ MAX_STARTING: Final = 1_000
 """Workers that are remembered; the oldest are forgotten first."""
 
 
-@dataclass(slots=True)
-class _Starting:
-    since: float
-    until: float
-    error: str = ""
-
-
 class StartingWorkers:
     """The workers of one scheduler that have not registered yet.
 
@@ -33,21 +27,15 @@ class StartingWorkers:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._workers: dict[str, _Starting] = {}
+        self._errors = WorkerReports[str](MAX_STARTING, clock)
 
     async def on_report(self, name: str, error: str = "", **_: Any) -> None:
         """A nanny reports that its worker process starts, or why it could not."""
-        now = self._clock()
-        found = self._workers.setdefault(name, _Starting(now, now))
-        found.error = error
-        found.until = now + (SHOW_ERROR_SECONDS if error else MAX_SILENCE_SECONDS)
-        if len(self._workers) > MAX_STARTING:
-            del self._workers[next(iter(self._workers))]
+        self._errors.add(name, error, SHOW_ERROR_SECONDS if error else MAX_SILENCE_SECONDS)
 
     def on_registered(self, name: str) -> None:
         """A worker process has registered."""
-        self._workers.pop(name, None)
+        self._errors.remove(name)
 
     def describe(self, registered: Collection[str] = ()) -> list[dict[str, Any]]:
         """Each worker that starts or could not: its name, since how many seconds, and its error.
@@ -55,10 +43,8 @@ class StartingWorkers:
         Args:
             registered: names of registered workers: a report of one may have been on its way.
         """
-        now = self._clock()
-        self._workers = {name: worker for name, worker in self._workers.items() if worker.until > now}
         return [
-            {"name": name, "seconds": now - worker.since, "error": worker.error}
-            for name, worker in self._workers.items()
+            {"name": name, "seconds": seconds, "error": error}
+            for name, seconds, error in self._errors.current()
             if name not in registered
         ]

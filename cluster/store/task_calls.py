@@ -245,7 +245,7 @@ class TaskCalls(CallBuilder):
         holds it."""
 
         def parse(reply: bytes) -> tuple[str, Due | None]:
-            if reply.isalpha():
+            if reply.isascii():  # a verdict; an array of MessagePack is none
                 return reply.decode(), None
             name, input_, priority, account, resumes, pool = unpack(reply)
             due = Due(

@@ -79,7 +79,8 @@ class LastMinute:
         self._before: dict[tuple[str, ...], float] = {}
 
     def take(self, families: Iterable[Metric]) -> Published:
-        """The chosen metrics among these. A histogram without new observations is left out."""
+        """The chosen metrics among these. Left out is a histogram without new observations, and what is not known now,
+        as the number of tasks while Redis is unavailable: one value that is no number would void the whole line."""
         published: Published = {}
         for family in families:
             name = family.name.removeprefix(PREFIX)
@@ -90,6 +91,8 @@ class LastMinute:
                     published[name] = values
             else:
                 for key, value in _sums(family, name).items():
+                    if not math.isfinite(value):
+                        continue
                     published[key] = self._added((key,), value) if family.type == "counter" else value
         return published
 

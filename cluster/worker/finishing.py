@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+ROUND_SECONDS: Final = FINISHING_REPORT_SECONDS / 2
+"""Pause between two rounds of `Finishing`."""
 POLL_SECONDS: Final = 0.1
+"""How often a worker process that closes looks whether its attempts have ended."""
 MAX_REPORT_SECONDS: Final = 2.0
 """How long one report to the next scheduler may take."""
 
@@ -67,7 +70,7 @@ def verdict_on(heartbeat: SchedulerHeartbeat | None, epoch: str, release: str, w
 class Finishing:
     """Runs in the nanny's process and decides on the attempts of a worker process that has lost its scheduler.
 
-    Args:
+    Attributes:
         epoch: of the scheduler that this worker serves; empty if it is not known.
     """
 
@@ -118,10 +121,6 @@ class Finishing:
         except (OSError, TimeoutError, ValueError, AttributeError) as error:
             # It is not there, or of a release that does not know the operation: then the attempts run again elsewhere.
             logger.debug("the next scheduler could not be told what still runs here: %s", error)
-
-
-ROUND_SECONDS: Final = FINISHING_REPORT_SECONDS / 2
-"""Pause between two rounds."""
 
 
 async def await_attempts(executor: Executor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,6 +11,7 @@ from uuid import uuid4
 import pytest
 from distributed import Client, Scheduler
 
+from cluster.scheduling import dask_internals
 from cluster.scheduling.attempt_keys import attempt_key
 from cluster.scheduling.attempt_messages import AttemptBatch, encode
 from cluster.scheduling.attempt_tracker import AttemptTracker
@@ -93,3 +95,23 @@ async def test_a_message_that_is_refused_costs_no_connection(
     [record] = [record for record in caplog.records if record.name.endswith("attempt_receiver")]
     assert client.id in record.getMessage()
     assert "expected" in record.getMessage()
+
+
+async def test_an_attempt_that_could_not_be_added_is_added_when_it_comes_again(
+    started: tuple[Scheduler, AttemptTracker, Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler, tracker, client = started
+    sent, after, tried = batch(1), batch(1), asyncio.Event()
+
+    def create_task(*_: Any) -> None:
+        tried.set()
+        raise RuntimeError("Dask has changed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dask_internals, "create_task", create_task)
+        send_to_scheduler(client, encode("small", [sent]))
+        await tried.wait()
+    assert not any(await tracker.held([attempt[:2] for attempt in sent.attempts]))
+    send_to_scheduler(client, encode("small", [sent, after]))
+    await until(lambda: key_of(after) in scheduler.tasks)
+    assert key_of(sent) in scheduler.tasks

@@ -80,6 +80,13 @@ def test_a_minute_has_what_was_counted_in_it_and_gauges_as_they_are() -> None:
     assert minute.take(registry.collect())["attempts_FAILED"] == 2
 
 
+def test_what_is_not_known_is_left_out_of_the_line() -> None:
+    registry = CollectorRegistry()
+    Gauge(f"{PREFIX}queue_oldest_seconds", "-", registry=registry).set(float("nan"))
+    Gauge(f"{PREFIX}sockets_open", "-", registry=registry).set(3)
+    assert LastMinute().take(registry.collect()) == {"sockets_open": 3}
+
+
 @given(st.lists(st.integers(0, 500), min_size=len(RUNS), max_size=len(RUNS)))
 def test_quantiles_are_spread_as_the_observations(counts: list[int]) -> None:
     buckets = dict(zip(RUNS, map(float, counts), strict=True))

@@ -14,6 +14,7 @@ const { addressOf, readFilters, whereOf } = await import(`${SRC}/tasks/filters.t
 const { inputTexts } = await import(`${SRC}/task/siblings.ts`);
 const { definitionOf, planOf, planProblems, secondsOf, spanOf } = await import(`${SRC}/schedules/plan.ts`);
 const { pathText, searchJson } = await import(`${SRC}/results/json-search.ts`);
+const { UnannouncedEnds } = await import(`${SRC}/app/unannounced-ends.ts`);
 const { barsOf, filtered, sorted, statisticsOf } = await import(`${SRC}/results/rows.ts`);
 
 const TRACEBACK = `Traceback (most recent call last):
@@ -163,4 +164,19 @@ test("a schedule that is opened and saved stays as it was", () => {
   assert.deepEqual(definitionOf(plan, { day: 1 }, { priority: -3, tags: ["a"], ttlSeconds: 86400 }), wanted);
   assert.deepEqual([spanOf(5400), spanOf(7200), spanOf(0), secondsOf({ amount: "1.5", unit: 60 })], [{ amount: "90", unit: 60 }, { amount: "2", unit: 3600 }, { amount: "0", unit: 1 }, 90]);
   assert.deepEqual(planProblems({ ...planOf(undefined, "etl", "UTC"), catchUp: { amount: " ", unit: 60 } }), { name: "Enter a name.", "schedule.catchUpSeconds": "Enter a number." });
+});
+
+test("the end of a task is announced once, also if its beginning was not seen, and old ends are not", () => {
+  const begun = Date.parse("2026-01-01T00:00:00Z");
+  const ends = new UnannouncedEnds(begun);
+  const change = (taskId, state, finishedAt = null) => ends.isNew({ taskId, state, finishedAt });
+  assert.equal(change("a", "RUNNING"), false);
+  assert.equal(change("a", "SUCCEEDED", "2025-12-31T23:59:59Z"), true); // it was open; clocks differ
+  assert.equal(change("a", "SUCCEEDED", "2025-12-31T23:59:59Z"), false);
+  assert.equal(change("b", "FAILED", "2026-01-01T00:00:01Z"), true);
+  assert.equal(change("b", "FAILED", "2026-01-01T00:00:01Z"), false);
+  assert.equal(change("c", "SUCCEEDED", "2025-12-31T00:00:00Z"), false);
+  assert.equal(change("d", "RUNNING"), false);
+  ends.forget("d");
+  assert.equal(change("d", "CANCELLED", "2025-12-31T00:00:00Z"), false);
 });
