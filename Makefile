@@ -30,7 +30,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # Which of the processes runs which tests: tests/shared_systems.py. Tests of whole systems wait more than they work, so
 # three at a time keep two cores busy.
 PYTEST := $(BIN)/python -m pytest -n
-QUICK := (vital or not (slow or aws or browser)) and not (other_engine or oldest_engine)
+QUICK := (vital or not (slow or aws or browser)) and not (other_engine or oldest_engine or nightly)
 
 # What uses Redis most, on a cluster of three primaries.
 ON_A_CLUSTER := tests/cluster/store tests/cluster/api_node/test_no_gap.py tests/cluster/api_node/test_result_delivery.py \

@@ -159,7 +159,7 @@ async def test_a_worker_that_is_importing_ends_when_it_is_asked_to(
     assert not psutil.pid_exists(int(importing[0].name.removeprefix("importing-")))
 
 
-@pytest.mark.nightly
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_a_task_ends_where_it_runs_though_the_next_scheduler_is_of_another_release(tmp_path: Path) -> None:
     system = System(tmp_path, task_modules=(WILD,), min_workers=0, release="v1")
