@@ -20,6 +20,19 @@ from cluster.store import redis_internals
 from cluster.store.server import Server
 
 
+def refuse_replica(role: Any) -> None:
+    """Looks at the reply to ROLE, as a name may lead to a former primary for some seconds.
+
+    What is published at the new one arrives there only by replication: once that ends, the connection would be silent
+    and seem healthy, and its owner would learn of ends only when it watches its tasks again.
+
+    Raises:
+        redis.ConnectionError: the server is a replica.
+    """
+    if isinstance(role, list) and role[:1] == [b"slave"]:
+        raise redis.ConnectionError("the server is a replica, and no primary any more")
+
+
 class Subscription:
     """A subscription to channels of a Redis, or of a cluster.
 
@@ -143,17 +156,8 @@ class PubSubConnection:
         await self.disconnect()
 
     async def _check_role(self) -> None:
-        """Raises ConnectionError if the server is a replica, as a name may lead to a former primary for some seconds.
-
-        What is published at the new one arrives there only by replication: once that ends, the connection would be
-        silent and seem healthy, and the node would learn of ends only when it watches its tasks again.
-        """
-        try:
-            role = await self._read()
-        except ResponseError:
-            return  # a proxy, or a list of permissions, without ROLE
-        if isinstance(role, list) and role[:1] == [b"slave"]:
-            raise redis.ConnectionError("the server is a replica, and no primary any more")
+        with suppress(ResponseError):  # a proxy, or a list of permissions, without ROLE
+            refuse_replica(await self._read())
 
     async def _read(self) -> Any:
         reply = await redis_internals.receive(self._connection)

@@ -100,3 +100,15 @@ def send_in_thread(connection: Any, commands: Sequence[Command]) -> None:
 def receive_in_thread(connection: Any) -> Any:
     """As `receive`, for a blocking connection, within its `socket_timeout`."""
     return connection.read_response()
+
+
+def has_reply_in_thread(connection: Any, seconds: float) -> bool:
+    """Whether a blocking connection has something to read within so many seconds; `receive_in_thread` then reads it.
+
+    `can_read` is undocumented; redis-py's own PubSub uses it. Renamed, this raises AttributeError when a task first
+    waits for children.
+
+    Raises:
+        RedisError, OSError: the connection is lost.
+    """
+    return bool(connection.can_read(timeout=seconds))

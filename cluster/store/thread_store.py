@@ -16,6 +16,7 @@ from cluster.store.refusals import is_demoted_primary
 from cluster.store.round_trip import measured_round_trip, raise_first_error
 from cluster.store.script_calls import Calls
 from cluster.store.thread_servers import ThreadServers
+from cluster.store.thread_subscription import ThreadSubscription
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -79,13 +80,14 @@ class ThreadStore:
         """Whether the servers that were called are a cluster."""
         return self._servers.is_cluster
 
-    def pubsub(self) -> Any:
-        """redis-py's PubSub; of a cluster, on one of its primaries, to which all others pass their messages on.
+    def subscription(self, channel: str) -> ThreadSubscription:
+        """A subscription that is not open yet; of a cluster, on one of its primaries, to which all others pass their
+        messages on.
 
         Raises:
             RedisError, OSError: no server answers.
         """
-        return redis.Redis(connection_pool=self._servers.any_primary().pool).pubsub()  # type: ignore[no-untyped-call]
+        return ThreadSubscription(self._servers.any_primary().pool, channel)
 
     def disconnect(self) -> None:
         """Closes the connections of the calling thread, which will not need it for a while."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import islice
 from threading import Event, Lock, Thread
-from typing import Any, Final
+from typing import Final
 
 import redis
 
@@ -165,22 +165,24 @@ class ChildWaits:
 
     def _listen(self) -> None:
         """Handles notifications until the connection is lost, or nothing has waited for a while."""
-        connection = self._store.pubsub()
+        subscription = self._store.subscription(self._store.calls.node_channel(self._node))
         renew_seconds = RENEW_SECONDS_IN_A_CLUSTER if self._store.is_cluster else RENEW_SECONDS
         try:
-            connection.subscribe(self._store.calls.node_channel(self._node))
+            subscription.open()
+            self._watch(self._tasks())
             heard = waited = renewed = checked = time.monotonic()
             pinged = False
             while True:
-                message = connection.get_message(timeout=CHECK_SECONDS)
+                message = subscription.read(CHECK_SECONDS)
                 now = time.monotonic()
                 if message is not None:
                     heard, pinged = now, False
-                    renewed = self._on_message(message, renewed, now)
+                    if message[0] == b"message":
+                        self._on_notification(message[2])
                 elif now - heard > 2 * PING_SECONDS:
                     raise redis.ConnectionError("no reply to a ping")
                 elif now - heard > PING_SECONDS and not pinged:
-                    connection.ping()
+                    subscription.ping()
                     pinged = True
                 if now - checked >= CHECK_SECONDS:
                     checked = now
@@ -193,21 +195,14 @@ class ChildWaits:
                 if now - waited > IDLE_SECONDS:
                     return
         finally:
-            connection.close()
+            subscription.close()
 
-    def _on_message(self, message: dict[str, Any], renewed: float, now: float) -> float:
-        """Handles one message; returns when all tasks were watched last."""
-        if message["type"] == "subscribe":
-            # redis-py subscribes again by itself when it has lost the connection; notifications were lost meanwhile.
-            self._watch(self._tasks())
-            return now
-        if message["type"] == "message":
-            task_id, record = parse_notification(message["data"])
-            if record is None or not record.final:
-                self._watch([task_id])
-            else:
-                self._report(task_id, record)
-        return renewed
+    def _on_notification(self, message: bytes) -> None:
+        task_id, record = parse_notification(message)
+        if record is None or not record.final:
+            self._watch([task_id])
+        else:
+            self._report(task_id, record)
 
     def _tasks(self) -> list[str]:
         with self._lock:

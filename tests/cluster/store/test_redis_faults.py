@@ -201,6 +201,8 @@ async def test_connections_to_a_former_primary_are_closed_and_lead_to_the_new_on
                     await asyncio.to_thread(threads.run_once, progress)
             # A subscription there would end without a word once the old primary no longer follows the new one.
             await hears("is a replica")
+            with pytest.raises(redis.exceptions.ConnectionError, match="is a replica"):
+                await asyncio.to_thread(threads.subscription(channel).open)
             name.port = None
             await hears("not known")
             with pytest.raises(StoreUnavailable, match="not known"):

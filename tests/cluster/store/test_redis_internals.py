@@ -89,7 +89,9 @@ def test_a_threads_connection_takes_commands_in_one_write(redis_server: RedisSer
     pool = redis.ConnectionPool.from_url(redis_server.url, client_name="canary")
     connection = redis_internals.new_connection(pool)
     redis_internals.send_in_thread(connection, [("CLIENT", "GETNAME"), *COMMANDS[:2]])
+    assert redis_internals.has_reply_in_thread(connection, 5)
     assert [redis_internals.receive_in_thread(connection) for _ in range(3)] == [b"canary", b"OK", b"\x00\xff"]
+    assert not redis_internals.has_reply_in_thread(connection, 0)
     connection.disconnect()
     pool.close()
 

@@ -91,17 +91,21 @@ async def test_its_threads_submit_children_hand_files_on_to_them_and_wait_for_th
     submitted = threads.run(calls.submit(child, "t", "1", b"{}", account="acme", actor=actor, depth=1))
     assert submitted.outcome == "NEW"
     assert threads.run(calls.wait_for_children(parent, 1, waits=True))
-    connection = threads.pubsub()
-    connection.subscribe(calls.node_channel("w"))
-    assert connection.get_message(timeout=5)["type"] == "subscribe"
+    subscription = threads.subscription(calls.node_channel("w"))
+    subscription.open()
     assert threads.run(calls.watch(child, "w")).record is not None
     assert threads.run(calls.read_items(child, None, 0)).items == ()
     key = calls.record_key(child)
     _, submitter = threads.run_commands([("HKEYS", key), ("HGET", key, "submitted_by")])
     assert submitter.startswith(actor.name.encode())
     assert threads.run(calls.cancel(child, actor, "withdraw"))[0]
-    assert connection.get_message(timeout=5)["type"] == "message"
-    connection.close()
+    notification = subscription.read(5)
+    assert notification is not None
+    assert notification[2].startswith(child.encode())
+    subscription.ping()
+    assert subscription.read(5) == [b"pong", b""]
+    assert subscription.read(0) is None
+    subscription.close()
     assert threads.run(calls.wait_for_children(parent, 1, waits=False))
 
 

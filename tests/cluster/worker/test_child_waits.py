@@ -39,13 +39,13 @@ def test_waits_go_on_after_redis_refused_to_subscribe_and_to_watch(
             step()
         return run_many(calls)
 
-    def refused() -> Any:
+    def refused(channel: str) -> Any:
         raise RedisConnectionError("no connection")
 
     store.run(store.calls.submit(TASK, "fibonacci", "1", b'{"n":1}'))
     monkeypatch.setattr(child_waits, "REOPEN_SECONDS", 0.01)
     monkeypatch.setattr(child_waits, "MAX_REOPEN_SECONDS", 0.01)
-    monkeypatch.setattr(store, "pubsub", refused)
+    monkeypatch.setattr(store, "subscription", refused)
     monkeypatch.setattr(store, "run_many", watch)
     wait = wait_for()
     waits.add(wait)
