@@ -16,8 +16,8 @@ COMMANDS: Final = (
     # What its scripts do. By category, so that a new release of the scripts needs no new rules.
     *("+@hash", "+@list", "+@set", "+@sortedset", "+@string", "-@blocking", "-@dangerous"),
     *("+del", "+exists", "+expire", "+persist", "+pexpire", "+pexpireat", "+pttl", "+publish", "+time"),
-    # It waits for the ends of the tasks that its tasks submit.
-    *("+subscribe", "+unsubscribe"),
+    # It waits, at a primary, for the ends of the tasks that its tasks submit.
+    *("+role", "+subscribe", "+unsubscribe"),
 )
 
 

@@ -91,6 +91,8 @@ async def test_its_threads_submit_children_hand_files_on_to_them_and_wait_for_th
     submitted = threads.run(calls.submit(child, "t", "1", b"{}", account="acme", actor=actor, depth=1))
     assert submitted.outcome == "NEW"
     assert threads.run(calls.wait_for_children(parent, 1, waits=True))
+    [role] = threads.run_commands([("ROLE",)])
+    assert role[0] == b"master"
     subscription = threads.subscription(calls.node_channel("w"))
     subscription.open()
     assert threads.run(calls.watch(child, "w")).record is not None
