@@ -11,7 +11,8 @@ import os
 import tempfile
 from pathlib import Path
 
-from benchmarks.run import IN_FLIGHT, Ours, batches_per_second, in_flight_per_second, posts_per_second
+from benchmarks.ours import Ours, delete_records, measures
+from benchmarks.timing import IN_FLIGHT
 from tests.system import System
 
 TASKS = 4_000
@@ -27,12 +28,14 @@ async def measure(apis: int, workers: int, folder: Path) -> list[float]:
             await client.start()
         share = TASKS // apis
         figures = []
+        each = [measures(client) for client in clients]
         for _ in range(2):  # the first round warms up
             figures = [
-                sum(await asyncio.gather(*(in_flight_per_second(one, share, IN_FLIGHT // apis) for one in clients))),
-                sum(await asyncio.gather(*(batches_per_second(one, share) for one in clients))),
-                sum(await asyncio.gather(*(posts_per_second(one.url, share, 16 // apis) for one in clients))),
+                sum(await asyncio.gather(*(one.pairs_per_second(share, IN_FLIGHT // apis) for one in each))),
+                sum(await asyncio.gather(*(one.batches_per_second(share) for one in each))),
+                sum(await asyncio.gather(*(one.cached_per_second(share, 16 // apis) for one in each))),
             ]
+            await delete_records(system)
         for client in clients:
             await client.close()
         return figures

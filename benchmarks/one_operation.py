@@ -22,10 +22,9 @@ from typing import TypeAlias
 import psutil
 import redis.asyncio
 
-from benchmarks.run import FIELDS, Ours
+from benchmarks.ours import FIELDS, RUN, Ours
 from tests.system import System
 
-RUN = f"subscription($n: Int!) {{ runFibonacci(n: $n) {{ {FIELDS} }} }}"
 WAIT = f"mutation($n: Int!) {{ submitFibonacci(n: $n, waitSeconds: 30) {{ task {{ {FIELDS} }} }} }}"
 IN_FLIGHT = 16
 

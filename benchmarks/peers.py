@@ -1,8 +1,9 @@
-"""The peers: the same short task, a small Fibonacci number, through their own clients, bare.
+"""The peers: the same short task, a small Fibonacci number, through their own clients, bare, and behind HTTP.
 
-    python -m benchmarks.peers taskiq|celery|dramatiq|dask|starlette   runs a peer's worker or server
+    python -m benchmarks.peers taskiq|taskiq-streams|celery|dramatiq|starlette PORT    runs a peer's worker or server
 
-Each peer's class has `run(n)`, which submits one task and returns its result.
+All of them use one Redis with its append-only file, written every second like that of our system, and keep results for
+ten minutes. peers_arq.py has arq, whose redis-py is older than ours.
 """
 
 from __future__ import annotations
@@ -11,18 +12,22 @@ import asyncio
 import json
 import os
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 import gmpy2
 
+from benchmarks import load, timing
+from benchmarks.timing import Numbers
 from benchmarks.wire import HttpPool
 
 REDIS = os.environ.get("BENCH_REDIS", "redis://127.0.0.1:6379/1")
-SCHEDULER = os.environ.get("BENCH_SCHEDULER", "tcp://127.0.0.1:8786")
-
-
-POLL_SECONDS = 0.002
+POLL_SECONDS: Final = 0.002
 """How often a peer polls for a result if its library has no notification."""
+KEPT_SECONDS: Final = 600
+NUMBERS: Final = Numbers()
+"""The peers compute a repeated number again."""
 
 
 def fib(n: int) -> str:
@@ -35,19 +40,58 @@ def taskiq_fib(n: int) -> str:
     return fib(n)
 
 
-def taskiq_parts() -> Any:
-    """The broker and its task."""
-    from taskiq_redis import ListQueueBroker, RedisAsyncResultBackend
+class Peer:
+    """One system beside ours.
 
-    broker = ListQueueBroker(REDIS).with_result_backend(RedisAsyncResultBackend(REDIS, result_ex_time=600))
+    Attributes:
+        name: its name in the table.
+        lacks: what it does not do and ours does, for the report.
+    """
+
+    name: str
+    lacks: str
+
+    async def start(self) -> None:
+        raise NotImplementedError
+
+    async def run(self, n: int) -> str:
+        """Submits one task and returns its result."""
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        raise NotImplementedError
+
+    async def lone_ms(self, count: int) -> float:
+        """One task at a time: median, in milliseconds."""
+        return await timing.lone_ms(self.run, NUMBERS.take(count))
+
+    async def per_second(self, count: int) -> float:
+        """64 in flight, in tasks per second."""
+        return await timing.per_second(self.run, NUMBERS.take(count))
+
+
+def taskiq_parts(*, streams: bool = False) -> Any:
+    """The broker and its task."""
+    from taskiq_redis import ListQueueBroker, RedisAsyncResultBackend, RedisStreamBroker
+
+    made = RedisStreamBroker(REDIS, queue_name="taskiq-streams") if streams else ListQueueBroker(REDIS)
+    broker = made.with_result_backend(RedisAsyncResultBackend(REDIS, result_ex_time=KEPT_SECONDS))
     return broker, broker.register_task(taskiq_fib, task_name="fib")
 
 
-class Taskiq:
-    name = "Taskiq, bare"
+class Taskiq(Peer):
+    """With lists a worker takes a task off the queue before it runs; with streams it acknowledges the task after."""
+
+    def __init__(self, *, streams: bool = False) -> None:
+        self._streams = streams
+        self.name = "Taskiq with streams, bare" if streams else "Taskiq, bare"
+        self.lacks = (
+            "no record of a task until its result; results are polled" if streams
+            else "a task is lost with the worker that took it; no record of a task until its result; results are polled"
+        )  # fmt: skip
 
     async def start(self) -> None:
-        self.broker, self.task = taskiq_parts()
+        self.broker, self.task = taskiq_parts(streams=self._streams)
         await self.broker.startup()
 
     async def run(self, n: int) -> str:
@@ -65,7 +109,7 @@ def celery_parts() -> Any:
 
     app = Celery("bench", broker=REDIS, backend=REDIS)
     app.conf.update(
-        result_expires=600,
+        result_expires=KEPT_SECONDS,
         worker_prefetch_multiplier=16,
         task_serializer="json",
         broker_connection_retry_on_startup=True,
@@ -73,25 +117,33 @@ def celery_parts() -> Any:
     return app, app.task(fib, name="fib")
 
 
-class Celery:
-    """Celery's client blocks, so each task in flight needs a thread, as in a web server."""
-
-    name = "Celery, bare"
+class Blocking(Peer):
+    """A client that blocks, so each task in flight needs a thread, as in a web server."""
 
     async def start(self) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
-        self.app, self.task = celery_parts()
-        self.pool = ThreadPoolExecutor(64)
+        self._call = self.connect()
+        self._pool = ThreadPoolExecutor(timing.IN_FLIGHT)
+
+    def connect(self) -> Callable[[int], object]:
+        """Returns the function that submits one task and returns its result."""
+        raise NotImplementedError
 
     async def run(self, n: int) -> str:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self.pool, lambda: str(self.task.delay(n).get(timeout=60, interval=POLL_SECONDS))
-        )
+        return str(await asyncio.get_running_loop().run_in_executor(self._pool, self._call, n))
 
     async def close(self) -> None:
-        self.pool.shutdown()
+        self._pool.shutdown()
+
+
+class Celery(Blocking):
+    name = "Celery, bare"
+    lacks = "a task is lost with the worker that took it, unless it acknowledges late; no record until it starts"
+
+    def connect(self) -> Callable[[int], object]:
+        _, task = celery_parts()
+        return lambda n: task.delay(n).get(timeout=60, interval=POLL_SECONDS)
 
 
 def dramatiq_parts() -> Any:
@@ -103,39 +155,31 @@ def dramatiq_parts() -> Any:
 
     broker, results = RedisBroker(url=REDIS), RedisBackend(url=REDIS)
     broker.add_middleware(Results(backend=results))
-    return broker, dramatiq.actor(fib, broker=broker, actor_name="fib", store_results=True, result_ttl=600_000), results
+    actor = dramatiq.actor(
+        fib, broker=broker, actor_name="fib", store_results=True, result_ttl=KEPT_SECONDS * 1000
+    )  # fmt: skip
+    return broker, actor, results
 
 
-class Dramatiq:
-    """Its client blocks too, like Celery's."""
-
+class Dramatiq(Blocking):
     name = "Dramatiq, bare"
+    lacks = "no record of a task until its result; one waiter for each result"
 
-    async def start(self) -> None:
-        from concurrent.futures import ThreadPoolExecutor
-
-        _, self.actor, self.results = dramatiq_parts()
-        self.pool = ThreadPoolExecutor(64)
-
-    async def run(self, n: int) -> str:
-        def work() -> str:
-            return str(self.actor.send(n).get_result(backend=self.results, block=True, timeout=60_000))
-
-        return await asyncio.get_running_loop().run_in_executor(self.pool, work)
-
-    async def close(self) -> None:
-        self.pool.shutdown()
+    def connect(self) -> Callable[[int], object]:
+        _, actor, results = dramatiq_parts()
+        return lambda n: actor.send(n).get_result(backend=results, block=True, timeout=60_000)
 
 
-class Endpoint:
+class Endpoint(Peer):
     """A peer behind HTTP (endpoints.py): two requests per task over keep-alive connections."""
 
     def __init__(self, kind: str, port: int) -> None:
-        self.name = f"{kind.capitalize()}, FastAPI"
+        self.name = f"{kind if kind == 'arq' else kind.capitalize()}, FastAPI"
+        self.lacks = "as bare; a result is one long request"
         self._url = f"http://127.0.0.1:{port}/"
 
     async def start(self) -> None:
-        self._http = HttpPool(self._url, 64)
+        self._http = HttpPool(self._url, timing.IN_FLIGHT)
 
     async def run(self, n: int) -> str:
         task_id = json.loads(await self._http.ask(b"POST", b"/fibonacci/%d" % n))
@@ -144,16 +188,34 @@ class Endpoint:
     async def close(self) -> None:
         self._http.close()
 
+    async def _from_c(self, count: int, in_flight: int) -> load.Spent:
+        return await load.run_tasks(
+            urlsplit(self._url).port or 80, count, in_flight=in_flight, first=NUMBERS.take(count).start,
+            request="POST /fibonacci/@", id_after='"', follow="GET /results/@",
+        )  # fmt: skip
 
-class Dask:
-    """The bare Dask client, with two workers of one thread each."""
+    async def lone_ms(self, count: int) -> float:
+        return (await self._from_c(count, 1)).p50_ms if load.programs() else await super().lone_ms(count)
+
+    async def per_second(self, count: int) -> float:
+        if load.programs():
+            return (await self._from_c(count, timing.IN_FLIGHT)).per_second
+        return await super().per_second(count)
+
+
+class Dask(Peer):
+    """The bare Dask client on our system's scheduler, with two workers of one thread each."""
 
     name = "Dask, bare"
+    lacks = "nothing is stored: tasks and results are lost with the scheduler or the client"
+
+    def __init__(self, scheduler: str) -> None:
+        self._scheduler = scheduler
 
     async def start(self) -> None:
         from distributed import Client
 
-        self.client = await Client(SCHEDULER, asynchronous=True, set_as_default=False)
+        self.client = await Client(self._scheduler, asynchronous=True, set_as_default=False)
 
     async def run(self, n: int) -> str:
         return str(await self.client.submit(fib, n, pure=False))
@@ -179,11 +241,12 @@ async def serve_starlette(port: int) -> None:
 
 def main() -> None:
     kind = sys.argv[1]
-    if kind == "taskiq":
+    if kind in ("taskiq", "taskiq-streams"):
         from taskiq.cli.worker.args import WorkerArgs
         from taskiq.cli.worker.run import run_worker
 
-        run_worker(WorkerArgs(broker="benchmarks.peers:taskiq_broker", modules=[], workers=2, log_level="WARNING"))
+        broker = f"benchmarks.peers:{kind.replace('-', '_')}_broker"
+        run_worker(WorkerArgs(broker=broker, modules=[], workers=2, log_level="WARNING"))
     elif kind == "celery":
         app, _ = celery_parts()
         app.worker_main(
@@ -204,8 +267,8 @@ def main() -> None:
 
 def __getattr__(name: str) -> Any:
     # Imported by workers by name; created lazily, because other peers do not need it.
-    if name == "taskiq_broker":
-        return taskiq_parts()[0]
+    if name in ("taskiq_broker", "taskiq_streams_broker"):
+        return taskiq_parts(streams="streams" in name)[0]
     if name == "dramatiq_broker":
         return dramatiq_parts()[0]
     raise AttributeError(name)
