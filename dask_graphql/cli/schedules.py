@@ -1,15 +1,41 @@
-"""The commands about schedules: `schedules list|set|pause|resume|delete|next`."""
+"""The commands about schedules: `schedules list|set|pause|resume|run|delete|next|preview`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
 from cluster.settings import load_settings
 from dask_graphql.cli.failure import fail
 from dask_graphql.cli.over_http import api_options, own_url, parse_values, run_command
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def timing_options(command: F) -> F:
+    """Adds the options that say when a schedule runs."""
+    for option in (
+        click.option("--time-zone", default="UTC", show_default=True, callback=_check_zone,
+                     help="Of --cron: an IANA name such as Europe/Berlin."),
+        click.option("--every", "every_seconds", type=float, metavar="SECONDS",
+                     help="An interval instead, of at least 10 s."),
+        click.option("--cron", metavar="FIELDS",
+                     help="Minute, hour, day of the month, month, day of the week: '30 2 * * *'."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def _check_zone(context: click.Context, option: click.Parameter, value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise click.BadParameter(f"{value!r} is no time zone; expected an IANA name such as Europe/Berlin") from None
+    return value
 
 
 @click.group("schedules")
@@ -30,9 +56,7 @@ def list_all(as_json: bool, url: str | None, token: str | None) -> None:
 @click.argument("name")
 @click.argument("task")
 @click.argument("arguments", nargs=-1, metavar="[name=value ...]")
-@click.option("--cron", metavar="FIELDS", help="Minute, hour, day of the month, month, day of the week: '30 2 * * *'.")
-@click.option("--every", "every_seconds", type=float, metavar="SECONDS", help="An interval instead, of at least 10 s.")
-@click.option("--time-zone", default="UTC", show_default=True, help="Of --cron: an IANA name such as Europe/Berlin.")
+@timing_options
 @click.option(
     "--overlap",
     type=click.Choice(["SKIP", "ALLOW", "CANCEL_PREVIOUS"], case_sensitive=False),
@@ -68,6 +92,14 @@ def resume(name: str, url: str | None, token: str | None) -> None:
     run_command(_commands().change_schedule(url or own_url(load_settings()), token, "resume", name))
 
 
+@schedules.command("run")
+@click.argument("name")
+@api_options
+def run(name: str, url: str | None, token: str | None) -> None:
+    """Submits what a schedule submits now, beside its ticks, and prints the task's id."""
+    run_command(_commands().run_schedule(url or own_url(load_settings()), token, name))
+
+
 @schedules.command("delete")
 @click.argument("name")
 @api_options
@@ -82,6 +114,16 @@ def delete(name: str, url: str | None, token: str | None) -> None:
 def print_next(name: str, url: str | None, token: str | None) -> None:
     """Prints when a schedule runs next, five times, in its time zone."""
     run_command(_commands().print_next(url or own_url(load_settings()), token, name))
+
+
+@schedules.command("preview")
+@timing_options
+@click.option("--after", type=click.DateTime(), help="Preview from this time on, in the time zone; by default now.")
+@click.option("--first", type=click.IntRange(1, 50), default=5, show_default=True, help="How many runs.")
+@api_options
+def preview(url: str | None, token: str | None, **options: Any) -> None:
+    """Prints when a schedule with these options would run, without setting one."""
+    run_command(_commands().print_preview(url or own_url(load_settings()), token, **options))
 
 
 def _commands() -> ModuleType:

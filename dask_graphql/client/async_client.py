@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, nullcontext
@@ -351,6 +352,35 @@ class AsyncClient:
     async def resume_schedule(self, name: str) -> Schedule:
         """Resumes a schedule, from now on. Raises: as `schedule`."""
         return await self._schedule(schedule_documents.RESUME, name)
+
+    async def run_schedule(self, name: str) -> AsyncHandle:
+        """Submits what a schedule submits now, beside its ticks and even if it is paused. Raises: as `schedule`."""
+        data = await self._http.execute(schedule_documents.RUN, {"name": name})
+        return self.task(data["submission"]["taskId"])
+
+    async def preview_schedule(
+        self,
+        *,
+        cron: str | None = None,
+        every_seconds: float | None = None,
+        time_zone: str = "UTC",
+        after: datetime.datetime | None = None,
+        first: int = 5,
+    ) -> list[datetime.datetime]:
+        """When a schedule like this would run, without setting it. Times are in UTC.
+
+        Args:
+            cron: as of `set_schedule`, as the next two.
+            every_seconds: an interval instead.
+            time_zone: of `cron`.
+            after: up to ten years from now. None: now.
+            first: how many runs; 1 to 50.
+
+        Raises:
+            Refused: `set_schedule` would be refused too; the message says what was expected.
+        """
+        request = schedule_documents.preview_request(cron, every_seconds, time_zone, after, first)
+        return schedule_documents.to_ticks(await self._http.execute(*request))
 
     async def delete_schedule(self, name: str) -> None:
         """Deletes a schedule; its tasks stay. Raises: as `schedule`."""

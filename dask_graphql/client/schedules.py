@@ -15,6 +15,10 @@ SET: Final = f"""mutation($name: String!, $schedule: ScheduleDefinition!) {{
   schedule: setSchedule(name: $name, schedule: $schedule) {{ {FIELDS} }} }}"""
 PAUSE: Final = f"mutation($name: String!) {{ schedule: pauseSchedule(name: $name) {{ {FIELDS} }} }}"
 RESUME: Final = f"mutation($name: String!) {{ schedule: resumeSchedule(name: $name) {{ {FIELDS} }} }}"
+RUN: Final = "mutation($name: String!) { submission: runSchedule(name: $name) { taskId } }"
+PREVIEW: Final = """query($cron: String, $everySeconds: Float, $timeZone: String!, $after: DateTime, $first: Int!) {
+  ticks: schedulePreview(cron: $cron, everySeconds: $everySeconds, timeZone: $timeZone, after: $after,
+    first: $first) }"""
 DELETE: Final = "mutation($name: String!) { deleteSchedule(name: $name) }"
 
 
@@ -103,3 +107,18 @@ def to_definition(
         "overlap": overlap, "priority": priority, "tags": list(tags), "ttlSeconds": ttl_seconds,
     }  # fmt: skip
     return made if catch_up_seconds is None else made | {"catchUpSeconds": catch_up_seconds}
+
+
+def preview_request(
+    cron: str | None, every_seconds: float | None, time_zone: str, after: datetime.datetime | None, first: int
+) -> tuple[str, dict[str, Any]]:
+    """The document and the variables of a preview. `after` without a time zone is local time, as Python has it."""
+    moment = None if after is None else after.astimezone(datetime.UTC).isoformat()
+    return PREVIEW, {
+        "cron": cron, "everySeconds": every_seconds, "timeZone": time_zone, "after": moment, "first": first,
+    }  # fmt: skip
+
+
+def to_ticks(data: Mapping[str, Any]) -> list[datetime.datetime]:
+    """The answer to a preview."""
+    return [datetime.datetime.fromisoformat(tick) for tick in data["ticks"]]

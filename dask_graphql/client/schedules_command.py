@@ -68,6 +68,32 @@ async def print_next(url: str, token: str | None, name: str) -> None:
         print(at.astimezone(ZoneInfo(schedule.time_zone)).isoformat())
 
 
+async def print_preview(
+    url: str,
+    token: str | None,
+    cron: str | None,
+    every_seconds: float | None,
+    time_zone: str,
+    after: datetime.datetime | None,
+    first: int,
+) -> None:
+    """Prints when a schedule would run, in its time zone, one a line."""
+    if after is not None and after.tzinfo is None:
+        after = after.replace(tzinfo=ZoneInfo(time_zone))
+    async with open_client(url, token) as client:
+        ticks = await client.preview_schedule(
+            cron=cron, every_seconds=every_seconds, time_zone=time_zone, after=after, first=first
+        )
+    for at in ticks:
+        print(at.astimezone(ZoneInfo(time_zone)).isoformat())
+
+
+async def run_schedule(url: str, token: str | None, name: str) -> None:
+    """Submits what a schedule submits, and prints the task's id."""
+    async with open_client(url, token) as client:
+        print((await client.run_schedule(name)).task_id)
+
+
 def print_json(schedule: Schedule) -> None:
     print(json.dumps(dataclasses.asdict(schedule), default=datetime.datetime.isoformat), flush=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import os
 import threading
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Mapping, Sequence
@@ -246,6 +247,27 @@ class Client:
     def resume_schedule(self, name: str) -> Schedule:
         """Resumes a schedule, from now on."""
         return self._run(self._client.resume_schedule(name))
+
+    def run_schedule(self, name: str) -> Handle:
+        """Submits what a schedule submits now, beside its ticks and even if it is paused."""
+        return Handle(self, self._run(self._client.run_schedule(name)))
+
+    def preview_schedule(
+        self,
+        *,
+        cron: str | None = None,
+        every_seconds: float | None = None,
+        time_zone: str = "UTC",
+        after: datetime.datetime | None = None,
+        first: int = 5,
+    ) -> list[datetime.datetime]:
+        """When a schedule like this would run, without setting it. Arguments and errors as those of
+        `AsyncClient.preview_schedule`."""
+        return self._run(
+            self._client.preview_schedule(
+                cron=cron, every_seconds=every_seconds, time_zone=time_zone, after=after, first=first
+            )
+        )
 
     def delete_schedule(self, name: str) -> None:
         """Deletes a schedule; its tasks stay."""

@@ -9,12 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from cluster.schedules.schedule import Schedule
 from cluster.settings import Settings
 from cluster.store.async_store import Store
 from cluster.store.schedules import change_schedule
-from dask_graphql import AsyncClient
+from dask_graphql import AsyncClient, Refused
+from dask_graphql.cli.schedules import schedules
 from dask_graphql.client import schedules_command
 from graphql_api.auth.callers import Scope
 from graphql_api.schema import schedule_mutations
@@ -176,5 +178,20 @@ async def test_a_node_submits_what_is_due_and_the_client_and_the_command_tell_of
         await schedules_command.change_schedule(url, token, "pause", "often")
         assert (await client.schedule("often")).next_runs == ()
         await schedules_command.change_schedule(url, token, "resume", "often")
+        await schedules_command.run_schedule(url, token, "often")
+        ran = capsys.readouterr().out.split()[-1]
+        assert ran in [summary.task_id for summary in await client.tasks(tag="schedule:often")]
         await schedules_command.delete_schedule(url, token, "often")
         assert await client.schedules() == []
+
+
+async def test_the_command_previews_a_schedule_over_a_change_of_clocks(guarded: Guarded) -> None:
+    options = ["--cron", "30 2 * * *", "--time-zone", "Europe/Berlin", "--after", "2027-03-27T12:00:00", "--first", "2"]
+    address = ["--url", guarded.url, "--token", guarded.keys["anna"]]
+    shown = await asyncio.to_thread(CliRunner().invoke, schedules, ["preview", *options, *address])
+    assert shown.output.split() == ["2027-03-28T03:00:00+02:00", "2027-03-29T02:30:00+02:00"]
+    refused = await asyncio.to_thread(CliRunner().invoke, schedules, ["preview", "--cron", "30 2 * *", *address])
+    assert isinstance(refused.exception, Refused)
+    assert refused.exception.code == "BAD_INPUT"
+    nowhere = await asyncio.to_thread(CliRunner().invoke, schedules, ["preview", "--time-zone", "Mars", *address])
+    assert "'Mars' is no time zone" in nowhere.output
