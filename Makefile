@@ -5,6 +5,8 @@ SECONDS ?= 600
 RATE ?= 20
 SEED ?= 1
 ROUNDS ?= 3
+OLD ?= origin/main
+NEW ?= .
 TASKS ?= 2000
 # What is deployed is named by its commit, and by a hash of what was changed since, unless told otherwise.
 TAG ?= $(shell git describe --always --dirty=-$$(git diff HEAD 2>/dev/null | sha256sum | cut -c1-8) 2>/dev/null)
@@ -36,7 +38,7 @@ ON_A_CLUSTER := tests/cluster/store tests/cluster/api_node/test_no_gap.py tests/
 	tests/whole_system/test_faults.py tests/whole_system/test_one_computation.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-rest test-thorough test-pages test-aws docs bench bench-growth bench-profile bench-run bench-changes bench-retry bench-updates bench-workloads bench-families bench-autoscaling fuzz audit audit-terraform deploy images destroy attack chaos soak lint types schema console
+.PHONY: help run test test-all test-rest test-thorough test-pages test-aws docs bench bench-compare bench-regression bench-growth bench-profile bench-run bench-changes bench-retry bench-updates bench-workloads bench-families bench-autoscaling fuzz audit audit-terraform deploy images destroy attack chaos soak lint types schema console
 .PHONY: lock pin-images pictures test-latest test-images clean setup
 
 help: ## Lists the targets
@@ -120,6 +122,12 @@ soak: $(VENV)/.test ## Runs mixed work for SECONDS=3600 and measures growth: mem
 
 bench: $(VENV)/.bench ## Compares the system with its peers and writes benchmarks/RESULTS.md (25 minutes; ROUNDS=1: a quick look, 4 minutes)
 	@$(BIN)/python -m benchmarks.run --rounds $(ROUNDS) --tasks $(TASKS) $(if $(HELD_MINUTES),--held-minutes $(HELD_MINUTES))
+
+bench-compare: $(VENV)/.run ## Measures two trees in turn: commits, branches or folders (OLD=origin/main NEW=. ROUNDS=6)
+	@$(BIN)/python -m benchmarks.compare $(OLD) $(NEW) --rounds $(if $(filter command%,$(origin ROUNDS)),$(ROUNDS),6)
+
+bench-regression: $(VENV)/.test ## Fails if HEAD's change costs over 15 % more processor time (a minute; BENCH_BASE=COMMIT)
+	@$(BIN)/python -m benchmarks.compare --ci
 
 bench-growth: $(VENV)/.bench ## Measures the system with 1 to 4 api nodes and workers
 	@$(BIN)/python -m benchmarks.growth

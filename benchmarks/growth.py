@@ -35,7 +35,7 @@ async def measure(apis: int, workers: int, folder: Path) -> list[float]:
                 sum(await asyncio.gather(*(one.batches_per_second(share) for one in each))),
                 sum(await asyncio.gather(*(one.cached_per_second(share, 16 // apis) for one in each))),
             ]
-            await delete_records(system)
+            await delete_records(system.redis.url)
         for client in clients:
             await client.close()
         return figures

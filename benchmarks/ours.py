@@ -14,7 +14,6 @@ import redis.asyncio
 from benchmarks import load, timing
 from benchmarks.timing import IN_FLIGHT, Numbers
 from benchmarks.wire import HttpPool, Socket
-from tests.system import System
 
 FIELDS: Final = "state result { ... on FibonacciResult { value } }"
 SUBMIT: Final = "mutation($n: Int!) { submitFibonacci(n: $n) { taskId outcome } }"
@@ -130,14 +129,16 @@ class OursFromC:
 
     Args:
         url: the address of the api node, on loopback.
+        numbers: those of its tasks.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, numbers: Numbers = NUMBERS) -> None:
         self._port = urlsplit(url).port or 80
+        self._numbers = numbers
 
     async def tasks(self, count: int, query: str, variables: str, **options: str | int) -> load.Spent:
         """Runs new tasks; the subscription has these variables, where `@` stands for ids or numbers."""
-        numbers = NUMBERS.take(count)
+        numbers = self._numbers.take(count)
         payload = f'{{"query":{_quoted(query)},"variables":{variables}}}'
         return await load.run_tasks(
             self._port, count, first=numbers.start, subscribe=payload, expect_result='"SUCCEEDED"', **options
@@ -195,7 +196,7 @@ async def posts_per_second(url: str, count: int, connections: int = 16) -> float
     return figure
 
 
-async def delete_records(system: System) -> None:
+async def delete_records(redis_url: str) -> None:
     """Deletes all records, so that the same numbers are new tasks again; call it while nothing is in flight."""
-    async with redis.asyncio.Redis.from_url(system.redis.url) as client:
+    async with redis.asyncio.Redis.from_url(redis_url) as client:
         await client.flushall()

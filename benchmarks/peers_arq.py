@@ -17,7 +17,8 @@ from asyncio.subprocess import PIPE
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.peers import KEPT_SECONDS, POLL_SECONDS, REDIS, Peer, fib
+from benchmarks import peers
+from benchmarks.peers import KEPT_SECONDS, POLL_SECONDS, Peer, fib
 
 PYTHON: Final = Path(sys.prefix) / "arq" / "bin" / "python"
 
@@ -35,7 +36,7 @@ class Arq(Peer):
 
     async def start(self) -> None:
         self._client = await asyncio.create_subprocess_exec(
-            PYTHON, "-m", "benchmarks.peers_arq", "client", stdin=PIPE, stdout=PIPE, env=environment(REDIS)
+            PYTHON, "-m", "benchmarks.peers_arq", "client", stdin=PIPE, stdout=PIPE, env=environment(peers.REDIS)
         )
 
     async def run(self, n: int) -> str:
@@ -83,7 +84,7 @@ async def _pool() -> Any:
     import arq
     from arq.connections import RedisSettings
 
-    return await arq.create_pool(RedisSettings.from_dsn(REDIS))
+    return await arq.create_pool(RedisSettings.from_dsn(peers.REDIS))
 
 
 def _worker() -> None:
@@ -91,7 +92,7 @@ def _worker() -> None:
     from arq.worker import Worker, func
 
     Worker(
-        [func(_task, name="fib")], redis_settings=RedisSettings.from_dsn(REDIS), keep_result=KEPT_SECONDS,
+        [func(_task, name="fib")], redis_settings=RedisSettings.from_dsn(peers.REDIS), keep_result=KEPT_SECONDS,
         poll_delay=POLL_SECONDS, handle_signals=False,
     ).run()  # fmt: skip
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.ours import Measures, Ours, delete_records, measures
+from benchmarks.processor import processor_seconds
 from tests.system import System
 
 LOADS: dict[str, Callable[[Measures, int], Awaitable[float]]] = {
@@ -47,7 +48,7 @@ def _seconds(processes: list[psutil.Process]) -> float:
     # Of this process too what its children used that have ended: the load generators.
     own = os.times()
     ended = own.children_user + own.children_system
-    return sum(sum(process.cpu_times()[:2]) + (ended if process.pid == os.getpid() else 0.0) for process in processes)
+    return processor_seconds(processes) + (ended if psutil.Process() in processes else 0.0)
 
 
 def _flames(
@@ -86,9 +87,9 @@ async def profile(folder: Path, tasks: int, flames: Path | None) -> None:
                 seconds = max(3, round(tasks / rate))
                 spies = _flames(parts, flames, load, seconds)
                 while any(spy.poll() is None for spy in spies):
-                    await delete_records(system)
+                    await delete_records(system.redis.url)
                     await run(client, 1_000)
-            await delete_records(system)
+            await delete_records(system.redis.url)
         await ours.close()
 
 

@@ -70,7 +70,7 @@ class Run:
         await self.record(report.ALONE, report.OURS, measures.p99_ms(ours, 2.0))
         await self.record(report.DURING_LONG, report.OURS, measures.p99_during_long_task_ms(ours))
         # The next round's numbers are new again.
-        await delete_records(system)
+        await delete_records(system.redis.url)
 
     async def peers(self, all_peers: Sequence[peers.Peer], arq: Sequence[subprocess.Popen[bytes]]) -> None:
         for peer in all_peers:
@@ -148,7 +148,7 @@ async def measure(rounds: int, tasks: int, held_minutes: float, folder: Path) ->
         redis = RedisServer(folder)
         redis.start()
         stack.callback(redis.stop)
-        peers.REDIS = peers_arq.REDIS = redis.url
+        peers.REDIS = redis.url
         ours = Ours(system.url)
         await ours.start()
         stack.push_async_callback(ours.close)

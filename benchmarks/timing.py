@@ -16,18 +16,17 @@ IN_FLIGHT = 64
 class Numbers:
     """Fibonacci numbers whose computation costs nothing, so that the way of a task is measured, in ranges of new ones.
 
-    They come again after 20,000: whoever keeps results by number deletes them before.
+    They come again after the last one: whoever keeps results by number deletes them before.
     """
 
-    FIRST, AFTER_LAST = 100, 20_100
-
-    def __init__(self) -> None:
-        self._next = self.FIRST
+    def __init__(self, first: int = 100, after_last: int = 20_100) -> None:
+        self._first, self._after_last = first, after_last
+        self._next = first
 
     def take(self, count: int) -> range:
         """The next `count` numbers in a row."""
-        if self._next + count > self.AFTER_LAST:
-            self._next = self.FIRST
+        if self._next + count > self._after_last:
+            self._next = self._first
         self._next += count
         return range(self._next - count, self._next)
 

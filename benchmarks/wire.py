@@ -22,6 +22,13 @@ DEFLATE: Final = "Sec-WebSocket-Extensions: permessage-deflate; client_max_windo
 PONG_MESSAGE: Final = {"type": "pong"}
 
 
+def _address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    assert parts.hostname
+    assert parts.port
+    return parts.hostname, parts.port
+
+
 class Http(asyncio.Protocol):
     """One keep-alive connection; one request at a time."""
 
@@ -32,7 +39,7 @@ class Http(asyncio.Protocol):
     @classmethod
     async def open(cls, url: str) -> Http:
         parts = urlsplit(url)
-        _, made = await asyncio.get_running_loop().create_connection(cls, parts.hostname, parts.port)
+        _, made = await asyncio.get_running_loop().create_connection(cls, *_address(url))
         made._head = (
             f" HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept: */*\r\nContent-Type: application/json\r\nContent-Length: "
         ).encode()
@@ -135,7 +142,7 @@ class Socket(asyncio.Protocol):
     ) -> Socket:
         parts = urlsplit(url)
         _, made = await asyncio.get_running_loop().create_connection(
-            lambda: cls(parts.netloc, on_message, on_close, deflate=deflate), parts.hostname, parts.port
+            lambda: cls(parts.netloc, on_message, on_close, deflate=deflate), *_address(url)
         )
         return made
 
