@@ -49,36 +49,41 @@ class DevProcesses(contextlib.AbstractAsyncContextManager["DevProcesses"]):
         self._starts: dict[str, Callable[[], Coroutine[Any, Any, Child]]] = {}
         self._files: dict[str, IO[bytes]] = {}
 
-    def _log(self, role: str) -> IO[bytes]:
-        if role not in self._files:
-            path = self._logs / f"{role}.log"
+    def _log(self, name: str) -> IO[bytes]:
+        if name not in self._files:
+            path = self._logs / f"{name}.log"
             if path.exists() and path.stat().st_size > 10_000_000:
                 path.replace(path.with_suffix(".log.1"))
-            self._files[role] = path.open("ab")
-        return self._files[role]
+            self._files[name] = path.open("ab")
+        return self._files[name]
 
     async def start(self, role: str, command: Sequence[str]) -> Child:
         """Starts a process from a command line."""
         return await self._start(role, lambda: start_child(role, command, output=self._log(role)))
 
-    async def node(self, settings: Settings, role: str) -> Child:
-        """Starts one of our nodes as a process."""
-        return await self._start(role, lambda: start_node(settings, role, output=self._log(role)))
+    async def node(self, settings: Settings, role: str, name: str = "") -> Child:
+        """Starts one of our nodes as a process.
 
-    def child(self, role: str) -> Child:
-        """The newest process of a role."""
-        return self._children[role]
+        Args:
+            name: one of its own, if there are several of this role.
+        """
+        name = name or role
+        return await self._start(name, lambda: start_node(settings, role, output=self._log(name)))
 
-    async def _start(self, role: str, start: Callable[[], Coroutine[Any, Any, Child]]) -> Child:
-        self._starts[role] = start
+    def child(self, name: str) -> Child:
+        """The newest process of a name, usually its role."""
+        return self._children[name]
+
+    async def _start(self, name: str, start: Callable[[], Coroutine[Any, Any, Child]]) -> Child:
+        self._starts[name] = start
         starting = asyncio.ensure_future(start())
         try:
-            self._children[role] = await asyncio.shield(starting)
+            self._children[name] = await asyncio.shield(starting)
         except asyncio.CancelledError:
             # The process was started all the same, and must be among those that are stopped.
-            self._children[role] = await starting
+            self._children[name] = await starting
             raise
-        return self._children[role]
+        return self._children[name]
 
     async def ready(self, settings: Settings, stop: asyncio.Event) -> None:
         """Returns when the api reports that it is ready and has a scheduler, or when `stop` is set.
@@ -110,39 +115,39 @@ class DevProcesses(contextlib.AbstractAsyncContextManager["DevProcesses"]):
     async def until(self, stop: asyncio.Event, *others: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Restarts every process that ends, and does what else goes on until then, until `stop` is set."""
         async with asyncio.TaskGroup() as group:
-            keepers = [group.create_task(self._keep(role)) for role in self._children]
+            keepers = [group.create_task(self._keep(name)) for name in self._children]
             keepers += [group.create_task(other()) for other in others]
             await stop.wait()
             for keeper in keepers:
                 keeper.cancel()
 
-    async def _keep(self, role: str) -> None:
+    async def _keep(self, name: str) -> None:
         pause = self._first_pause_seconds
         while True:
-            child, began = self._children[role], time.monotonic()
+            child, began = self._children[name], time.monotonic()
             code = await child.process.wait()
             if time.monotonic() - began > STEADY_SECONDS:
                 pause = self._first_pause_seconds
-            logger.warning("%s %s; restarting it in %.1f s%s", role, exit_text(code), pause, self._last_lines(child))
+            logger.warning("%s %s; restarting it in %.1f s%s", name, exit_text(code), pause, self._last_lines(name))
             await asyncio.sleep(pause)
             pause = min(MAX_PAUSE_SECONDS, 2 * pause)
-            await self._start(role, self._starts[role])
+            await self._start(name, self._starts[name])
 
     def _check(self) -> None:
         try:
             check_running(list(self._children.values()))
         except CannotStart as error:
-            ended = next(child for child in self._children.values() if child.process.returncode is not None)
+            ended = next(name for name, child in self._children.items() if child.process.returncode is not None)
             raise CannotStart(f"{error}; see {self._logs}{self._last_lines(ended)}") from None
 
-    def _last_lines(self, child: Child) -> str:
-        lines = (self._logs / f"{child.role}.log").read_text(errors="replace").splitlines()[-5:]
-        return "".join(f"\n  {child.role}: {line}" for line in lines)
+    def _last_lines(self, name: str) -> str:
+        lines = (self._logs / f"{name}.log").read_text(errors="replace").splitlines()[-5:]
+        return "".join(f"\n  {name}: {line}" for line in lines)
 
     async def __aexit__(self, *_: object) -> None:
         # From the outside in: workers leave while the scheduler runs, and every process can still write to Redis.
         for roles in (("api", "controller"), ("scheduler",), ("redis",)):
-            children = [child for role, child in self._children.items() if role in roles]
+            children = [child for child in self._children.values() if child.role in roles]
             await stop_children(children, STOP_SECONDS)
         for file in self._files.values():
             file.close()

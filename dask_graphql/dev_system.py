@@ -47,7 +47,9 @@ def check_port_free(host: str, port: int) -> None:
             ) from error
 
 
-async def run_local(settings: Settings, stop: asyncio.Event, *, tls: bool = True, dashboard: bool = False) -> None:
+async def run_local(
+    settings: Settings, stop: asyncio.Event, *, tls: bool = True, dashboard: bool = False, schedulers: int = 1
+) -> None:
     """Starts the system, prints its addresses, and stops it when `stop` is set. A process that ends in between is
     restarted; the others keep running.
 
@@ -58,7 +60,8 @@ async def run_local(settings: Settings, stop: asyncio.Event, *, tls: bool = True
         tls: whether scheduler, workers and clients use TLS, with certificates made in the data folder. Without it,
             every user of this machine can run code as this one.
         dashboard: whether Dask's dashboard is served on a free port of loopback, where every user of this machine sees
-            the arguments of tasks; a DASHBOARD of the settings is served in any case.
+            the arguments of tasks; a DASHBOARD of the settings is served in any case, of the first scheduler.
+        schedulers: how many there are, each with a controller and workers of its own.
 
     Raises:
         CannotStart: bokeh is missing for the dashboard, the data folder cannot be used, a port is in use, or a process
@@ -76,12 +79,15 @@ async def run_local(settings: Settings, stop: asyncio.Event, *, tls: bool = True
     logs.mkdir(exist_ok=True)
     with _locked(folder):
         redis = private_redis(binary, folder, free_port)
+        addresses = tuple(f"{'tls' if tls else 'tcp'}://127.0.0.1:{free_port()}" for _ in range(schedulers))
         tls_files: dict[str, Any] = _certificates(folder / "tls") if tls else dict.fromkeys(FILES, "")
         settings = replace(
             settings,
             data_dir=folder,
             redis_url=redis.url,
-            scheduler=f"{'tls' if tls else 'tcp'}://127.0.0.1:{free_port()}",
+            scheduler=addresses[0],
+            schedulers=addresses if schedulers > 1 else (),
+            scheduler_number=0,
             scheduler_listen="",
             **tls_files,
             dashboard=settings.dashboard or (f"127.0.0.1:{free_port()}" if dashboard else ""),
@@ -94,10 +100,14 @@ async def run_local(settings: Settings, stop: asyncio.Event, *, tls: bool = True
         async with DevProcesses(logs) as processes, Reloader(settings, logs, processes.child) as reloader:
             redis_child = await processes.start("redis", redis.command)
             # The nodes wait for Redis by themselves; starting everything at once keeps the start short.
-            await processes.node(settings, "scheduler")
-            # Each node gets a port of its own, counted up from METRICS_PORT.
-            port = settings.metrics_port
-            await processes.node(replace(settings, metrics_port=port and port + 1), "controller")
+            for number in range(schedulers):
+                # Each node gets a port of its own, counted up from METRICS_PORT.
+                port = settings.metrics_port and settings.metrics_port + 2 * number
+                own, name = settings.of_scheduler(number), str(number or "")
+                own = replace(own, metrics_port=port, dashboard="" if number else settings.dashboard)
+                await processes.node(own, "scheduler", f"scheduler{name}")
+                own = replace(own, metrics_port=port and port + 1)
+                await processes.node(own, "controller", f"controller{name}")
             await processes.node(settings, "api")
             server = await wait_for_redis(redis.url, redis_child, stop)
             if server and (warning := security_warning(server)):
@@ -141,7 +151,8 @@ def _print_addresses(settings: Settings, redis: str, logs: Path, *, has_worker: 
     elsewhere = f" --url http://{host}:{settings.port} (or DASK_GRAPHQL_PORT={settings.port})"
     print(f"submit     dask-graphql submit fibonacci n=90{'' if is_default else elsewhere}")
     print(f"redis      {redis}")
-    print(f"scheduler  {settings.scheduler}")
+    for address in settings.scheduler_addresses:
+        print(f"scheduler  {address}")
     if settings.dashboard:
         print(f"dashboard  http://{settings.dashboard}/status")
     print(f"data       {settings.data_dir}")

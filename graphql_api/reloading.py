@@ -67,11 +67,12 @@ class Reloading:
     async def _reload(self) -> None:
         # First, as it can fail: nothing has changed then.
         registry, schema = import_anew(self._node.registry, self._load)
-        try:
-            await reload_cluster(self._node.scheduler.client)
-        except (SchedulerUnavailable, OSError, TimeoutError) as error:
-            # Workers of a scheduler that is gone start anew, with the new modules.
-            logger.warning("the workers could not be told of the new task modules: %s", error)
+        for scheduler in self._node.schedulers:
+            try:
+                await reload_cluster(scheduler.client)
+            except (SchedulerUnavailable, OSError, TimeoutError) as error:
+                # Workers of a scheduler that is gone start anew, with the new modules.
+                logger.warning("the workers could not be told of the new task modules: %s", error)
         self._node.registry.replace(registry)
         await self._serve(schema)
 

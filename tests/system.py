@@ -124,6 +124,7 @@ class System:
 
     Args:
         redis_binary: the program of its Redis; default: `default_binary`.
+        schedulers: how many, each with a controller of its own.
         changes: settings that differ from the defaults.
     """
 
@@ -134,15 +135,18 @@ class System:
         api_nodes: int = 1,
         tls: bool = False,
         redis_binary: Path | None = None,
+        schedulers: int = 1,
         **changes: Any,
     ) -> None:
         self.folder = folder
         self.redis = _redis(folder, redis_binary)
+        addresses = tuple(f"{'tls' if tls else 'tcp'}://127.0.0.1:{free_port()}" for _ in range(schedulers))
         self.settings: Settings = load_settings(
             {},
             redis_url=self.redis.url,
             key_prefix=f"t{uuid.uuid4().hex[:8]}",
-            scheduler=f"{'tls' if tls else 'tcp'}://127.0.0.1:{free_port()}",
+            scheduler=addresses[0],
+            schedulers=addresses if schedulers > 1 else (),
             data_dir=folder,
             # One address plays all clients.
             **{"task_modules": (TASKS,), "operations_per_minute": 0, "waiters_per_client": 20_000, **changes},
@@ -160,9 +164,12 @@ class System:
         return f"http://127.0.0.1:{self.ports[node]}/graphql"
 
     async def start(self, role: str, node: int = 0) -> Child:
-        """Starts a node: `api`, `scheduler`, `controller` or `worker`; an api node has a number."""
-        name = f"{role}{node}" if role in ("api", "worker") else role
+        """Starts a node: `api`, `scheduler`, `controller` or `worker`. An api node has a number; so have the scheduler
+        and the controller of a scheduler after the first."""
+        name = f"{role}{node}" if role in ("api", "worker") or node else role
         settings = replace(self.settings, port=self.ports[node]) if role == "api" else self.settings
+        if role in ("scheduler", "controller"):
+            settings = settings.of_scheduler(node)
         with (self.folder / f"{name}.log").open("ab") as log:
             self.children[name] = await start_node(settings, role, output=log)
         return self.children[name]
@@ -183,7 +190,8 @@ class System:
         if self.settings.authentication == "required":
             self.token = await self.make_key("harness", scopes=frozenset(CallerScope))
         for role in ("scheduler", "controller"):
-            await self.start(role)
+            for number in range(len(self.settings.scheduler_addresses)):
+                await self.start(role, number)
         for node in range(len(self.ports)):
             await self.start("api", node)
         await self.ready()
@@ -208,10 +216,9 @@ class System:
             for node in range(len(self.ports)):
                 while not await self._is_ready(node):
                     await asyncio.sleep(0.05)
-            while (
-                len((await self.ask("{ cluster { workers { name } } }"))["cluster"]["workers"])
-                < self.settings.min_workers
-            ):
+            while len(
+                (await self.ask("{ cluster { workers { name } } }"))["cluster"]["workers"]
+            ) < self.settings.min_workers * len(self.settings.scheduler_addresses):
                 await asyncio.sleep(0.05)
 
     async def _is_ready(self, node: int) -> bool:

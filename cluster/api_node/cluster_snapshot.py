@@ -6,17 +6,15 @@ However many clients watch the cluster, a node reads it once a second, and only 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import orjson
-
+from cluster.api_node.merged_state import SchedulerState, merge_loads
 from cluster.api_node.reloads import Reload, Reloads
+from cluster.api_node.schedulers import Schedulers
 from cluster.errors import StoreUnavailable, TooManySubscriptions
-from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavailable
 from cluster.store.async_store import Store
 from cluster.store.record import TaskState
 from cluster.system.background import BackgroundLoop
@@ -34,16 +32,18 @@ class ClusterSnapshot:
     """The cluster at one moment.
 
     Attributes:
-        load: the reply of the scheduler's `load` handler; empty if the scheduler is unavailable.
-        fleet: the state that the controller last published; None if no controller runs.
+        load: the reply of the scheduler's `load` handler, of all schedulers together; empty if none is available.
+        fleet: the state that the controllers last published, of all fleets together; None if no controller runs.
         tasks: number of records in each state, of all tenants or of one.
         reload: the newest change of the task modules; None if this node does not reload them.
+        schedulers: each scheduler by itself; empty stands for a single one.
     """
 
     load: Mapping[str, Any]
     fleet: Mapping[str, Any] | None
     tasks: Mapping[TaskState, int]
     reload: Reload | None = None
+    schedulers: tuple[SchedulerState, ...] = ()
 
     def equivalent(self, other: ClusterSnapshot | None) -> bool:
         """Whether the two differ only in what watchers need not be told."""
@@ -59,11 +59,12 @@ class ClusterSnapshot:
         # The reason contains numbers that change with every round of the controller.
         fleet = {name: value for name, value in (self.fleet or {}).items() if name not in ("at", "reason")}
         starting = [(worker["name"], worker["error"]) for worker in self.load.get("starting", ())]
-        return load, workers, starting, fleet, dict(self.tasks), self.reload
+        available = [bool(scheduler.load) for scheduler in self.schedulers]
+        return load, available, workers, starting, fleet, dict(self.tasks), self.reload
 
 
 async def read_snapshot(
-    store: Store, scheduler: SchedulerClient, reloads: Reloads, tenant: str | None = None
+    store: Store, schedulers: Schedulers, reloads: Reloads, tenant: str | None = None
 ) -> ClusterSnapshot:
     """The cluster now. A scheduler or controller that is unavailable is missing from it.
 
@@ -73,11 +74,9 @@ async def read_snapshot(
     Raises:
         StoreUnavailable: Redis does not answer.
     """
-    load: Mapping[str, Any] = {}
-    with contextlib.suppress(SchedulerUnavailable):
-        load = await scheduler.call("dask_graphql_load")
-    fleet = await store.command("GET", store.calls.fleet_key)
-    return ClusterSnapshot(load, orjson.loads(fleet) if fleet else None, await store.counts(tenant), reloads.latest)
+    states = await schedulers.states()
+    fleet = await schedulers.fleet(store)
+    return ClusterSnapshot(merge_loads(states), fleet, await store.counts(tenant), reloads.latest, tuple(states))
 
 
 class SnapshotWatchers:
@@ -87,9 +86,9 @@ class SnapshotWatchers:
         limit: maximum number of watchers.
     """
 
-    def __init__(self, store: Store, scheduler: SchedulerClient, limit: int, reloads: Reloads) -> None:
+    def __init__(self, store: Store, schedulers: Schedulers, limit: int, reloads: Reloads) -> None:
         self._store = store
-        self._scheduler = scheduler
+        self._schedulers = schedulers
         self._reloads = reloads
         self._limit = limit
         self._watchers = 0
@@ -167,7 +166,7 @@ class SnapshotWatchers:
             raise
 
     async def _poll(self) -> None:
-        now = await read_snapshot(self._store, self._scheduler, self._reloads)
+        now = await read_snapshot(self._store, self._schedulers, self._reloads)
         if not now.equivalent(self._latest):
             self._latest = now
             async with self._changed:

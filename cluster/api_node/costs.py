@@ -5,12 +5,13 @@ from __future__ import annotations
 import calendar
 import datetime
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from cluster.api_node.shared_reads import SharedReads
 from cluster.store.async_store import Store
+from cluster.store.keys import Keys
 from cluster.store.replies import hash_fields
 
 MAX_AGE_SECONDS: Final = 5.0
@@ -72,10 +73,15 @@ def add_up(
 
 
 class CostReader:
-    """The costs, as one api node reads them for all its callers."""
+    """The costs, as one api node reads them for all its callers.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        keys: those of each scheduler, whose controllers write what their workers cost; empty for a single one.
+    """
+
+    def __init__(self, store: Store, keys: Sequence[Keys] = ()) -> None:
         self._store = store
+        self._keys = keys or (store.calls,)
         self._reads: SharedReads[float | None, Costs | None] = SharedReads(MAX_AGE_SECONDS, 2)
 
     async def read(self, per_hour: float | None) -> Costs | None:
@@ -93,15 +99,15 @@ class CostReader:
         store, calls = self._store, self._store.calls
         now = datetime.datetime.fromtimestamp(await store.server_milliseconds() / 1000, datetime.UTC)
         month = [now.date().replace(day=day) for day in range(1, now.day + 1)]
-        costs, *busy = await store.commands(
-            [("HGETALL", calls.costs_key), *(("HGETALL", calls.busy_key(day.isoformat())) for day in month)]
-        )
-        fields = hash_fields(costs)
-        if not fields:
+        names = [keys.costs_key for keys in self._keys] + [calls.busy_key(day.isoformat()) for day in month]
+        found = await store.commands([("HGETALL", name) for name in names])
+        costs, busy = [hash_fields(reply) for reply in found[: len(self._keys)]], found[len(self._keys) :]
+        if not any(costs):
             return None
-        days = {
-            EPOCH + datetime.timedelta(days=int(name)): float(cost) for name, cost in fields.items() if name.isdigit()
-        }
+        days: dict[datetime.date, float] = {}
+        for name, cost in (field for fields in costs for field in fields.items() if field[0].isdigit()):
+            day = EPOCH + datetime.timedelta(days=int(name))
+            days[day] = days.get(day, 0.0) + float(cost)
         ran = {
             day: {name.decode(): int(milliseconds) for name, milliseconds in hash_fields(reply).items()}
             for day, reply in zip(month, busy, strict=True)

@@ -24,7 +24,7 @@ from cluster.errors import StoreUnavailable
 from cluster.observability import metrics, tracing
 from cluster.scheduling.attempt_messages import MAX_ATTEMPTS, AttemptBatch
 from cluster.scheduling.fair_order import Share
-from cluster.scheduling.scheduler_client import Load, SchedulerClient, SchedulerUnavailable
+from cluster.scheduling.scheduler_client import Load, SchedulerClient, SchedulerUnavailable, numbered
 from cluster.store.async_store import Store
 from cluster.system.background import BackgroundLoop
 from cluster.task_types.batching import Batch
@@ -86,6 +86,7 @@ class Dispatcher:
         batch_of: returns how attempts of a task type are put together for one call of its function; None if they are
             not.
         pool: whose workers run what it sends; empty without pools: any worker.
+        number: of the scheduler, for the names of loops.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Dispatcher:
         weight_of: Callable[[str], float] = lambda _: 1.0,
         batch_of: Callable[[str], Batch | None] = lambda _: None,
         pool: str = "",
+        number: int = 0,
     ) -> None:
         self._pool = pool
         self._weight_of = weight_of
@@ -105,7 +107,7 @@ class Dispatcher:
         self._waiting: list[Dispatchable] = []
         self._wake = asyncio.Event()
         self._sent = asyncio.Event()
-        self.loop = BackgroundLoop(f"dispatcher {pool}".strip(), self._round, needed=True)
+        self.loop = BackgroundLoop(numbered(f"dispatcher {pool}".strip(), number), self._round, needed=True)
 
     def start(self) -> None:
         self.loop.start()

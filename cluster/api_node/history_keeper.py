@@ -21,8 +21,8 @@ from cluster.api_node.history_schedule import (
 )
 from cluster.api_node.leader_service import LeaderService
 from cluster.api_node.reloads import Reloads
+from cluster.api_node.schedulers import Schedulers
 from cluster.observability import metrics
-from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.store.async_store import Store
 from cluster.store.call_builder import milliseconds
 from cluster.store.end_counts import parse_end_counts
@@ -39,9 +39,9 @@ BUSY_TTL_SECONDS: Final = 63 * 86_400.0
 class HistoryKeeper(LeaderService):
     """One node's candidate for keeping the history."""
 
-    def __init__(self, store: Store, scheduler: SchedulerClient, node: str) -> None:
+    def __init__(self, store: Store, schedulers: Schedulers, node: str) -> None:
         super().__init__(store, "history", store.calls.history_keeper_key, node, pause_seconds=ROUND_SECONDS)
-        self._scheduler = scheduler
+        self._schedulers = schedulers
 
     async def _round(self) -> None:
         await self.lease.acquired()
@@ -90,7 +90,7 @@ class HistoryKeeper(LeaderService):
             await self._store.commands([*commands, ("PEXPIRE", key, milliseconds(BUSY_TTL_SECONDS))])
 
     async def _sample(self) -> Gauges:
-        snapshot = await read_snapshot(self._store, self._scheduler, Reloads())
+        snapshot = await read_snapshot(self._store, self._schedulers, Reloads())
         fleet = snapshot.fleet or {}
         return Gauges(
             waiting=snapshot.tasks[TaskState.QUEUED],

@@ -32,6 +32,8 @@ from cluster.api_node.recovery import Recoverer
 from cluster.api_node.reloads import Reloads
 from cluster.api_node.result_delivery import ResultDelivery
 from cluster.api_node.schedule_runner import ScheduleRunner
+from cluster.api_node.scheduler_dispatchers import SchedulerDispatchers
+from cluster.api_node.schedulers import Schedulers
 from cluster.api_node.served_versions import ServedVersions
 from cluster.api_node.slot_claimer import SlotClaimer
 from cluster.api_node.stream_blobs import StreamBlobs
@@ -67,8 +69,8 @@ class Node:
     blobs: BlobStore
     tables: TableReader
     arrays: ArrayReader
-    scheduler: SchedulerClient
-    dispatcher: PoolDispatchers
+    schedulers: Schedulers
+    dispatcher: SchedulerDispatchers
     submissions: Submissions
     files: Files
     stream_blobs: StreamBlobs
@@ -79,7 +81,8 @@ class Node:
     paused_types: PausedTypes
     slot_claimer: SlotClaimer
     recalls: Recalls
-    recoverer: Recoverer
+    recoverers: list[Recoverer]
+    """One for each scheduler."""
     pruner: Pruner
     blob_deleter: BlobDeleter
     history_keeper: HistoryKeeper
@@ -106,7 +109,7 @@ class Node:
 
     async def start(self) -> None:
         """Starts the background loops. Neither Redis nor the scheduler needs to be up."""
-        self.scheduler.start()
+        self.schedulers.start()
         self.dispatcher.start()
         self.cancellations.start()
         self.audit.start()
@@ -117,7 +120,7 @@ class Node:
         self.webhooks.table.loop.start()
         self.served_versions.loop.start()
         for service in (
-            self.slot_claimer, self.recoverer, self.pruner, self.blob_deleter, self.webhook_deliverer,
+            self.slot_claimer, *self.recoverers, self.pruner, self.blob_deleter, self.webhook_deliverer,
             self.history_keeper, self.schedule_runner,
         ):  # fmt: skip
             service.start()
@@ -125,7 +128,7 @@ class Node:
     async def close(self) -> None:
         for service in (
             self.schedule_runner, self.history_keeper,
-            self.webhook_deliverer, self.blob_deleter, self.pruner, self.recoverer, self.slot_claimer,
+            self.webhook_deliverer, self.blob_deleter, self.pruner, *self.recoverers, self.slot_claimer,
         ):  # fmt: skip
             await service.close()
         await self.served_versions.loop.close()
@@ -135,7 +138,7 @@ class Node:
         await self.dispatcher.close()
         await self.cancellations.close()
         await self.deliveries.close()
-        await self.scheduler.close()
+        await self.schedulers.close()
         await self.policies.loop.close()
         await self.audit.close()
         await self.store.close()
@@ -148,25 +151,32 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
     node_id = uuid.uuid4().hex[:12]
     store = Store(settings)
     blobs = open_blob_store(settings.blob_store_url)
-    scheduler = SchedulerClient(settings, store, subscribe_to_load=True)
+    schedulers = Schedulers.of(settings, store)
 
-    def make_dispatcher(pool: str) -> Dispatcher:
-        return Dispatcher(
-            store, scheduler, lambda account: policies.of(account).weight,
-            lambda name: registry[name].batch if name in registry else None, pool,
-        )  # fmt: skip
+    def make_dispatchers(number: int, scheduler: SchedulerClient) -> PoolDispatchers:
+        def make_dispatcher(pool: str) -> Dispatcher:
+            return Dispatcher(
+                store, scheduler, lambda account: policies.of(account).weight,
+                lambda name: registry[name].batch if name in registry else None, pool, number,
+            )  # fmt: skip
 
-    dispatcher = PoolDispatchers(settings.separate_pools, make_dispatcher, registry.pool_of)
-    cancellations = Cancellations(scheduler)
+        return PoolDispatchers(settings.separate_pools, make_dispatcher, registry.pool_of)
+
+    by_scheduler = [make_dispatchers(number, scheduler) for number, scheduler in enumerate(schedulers)]
+    dispatcher = SchedulerDispatchers(by_scheduler)
+    cancellations = Cancellations(*schedulers)
     paused_types = PausedTypes(store, lambda: on_paused())
     policies = PolicyCache(store, lambda: slot_claimer.on_limits_changed())
     limits = Limits(registry, lambda: paused_types.names, lambda account: policies.of(account).max_running)
-    slot_claimer = SlotClaimer(store, scheduler, dispatcher, limits, node_id)
+    slot_claimer = SlotClaimer(store, schedulers, dispatcher, limits, node_id)
     recalls = Recalls(store, paused_types, cancellations, lambda: slot_claimer.active)
-    recoverer = Recoverer(
-        store, scheduler, dispatcher, node_id, lambda: paused_types.names, cancellations.put_superseded,
-        cancellations.put,
-    )  # fmt: skip
+    recoverers = [
+        Recoverer(
+            store, scheduler, dispatchers, node_id, lambda: paused_types.names, cancellations.put_superseded,
+            cancellations.put, number=number, schedulers=len(schedulers),
+        )
+        for number, (scheduler, dispatchers) in enumerate(zip(schedulers, by_scheduler, strict=True))
+    ]  # fmt: skip
 
     webhooks = Webhooks(settings, store)
     webhook_deliverer = WebhookDeliverer(store, webhooks, registry, node_id)
@@ -176,8 +186,12 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         slot_claimer.on_limits_changed()
         recalls.wake()
 
+    def recover() -> None:
+        for recoverer in recoverers:
+            recoverer.wake()
+
     wakes = {
-        "woken": slot_claimer.wake, "due": recoverer.wake, "epoch": recoverer.wake, "delivery": webhook_deliverer.wake,
+        "woken": slot_claimer.wake, "due": recover, "epoch": recover, "delivery": webhook_deliverer.wake,
     }  # fmt: skip
     broadcast_listeners: list[Callable[[str], None]] = [
         lambda message: wakes.get(message, lambda: None)(),
@@ -193,7 +207,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
     reloads = Reloads()
     served_versions = ServedVersions(store, registry)
     pruner = Pruner(store, node_id)
-    history_keeper, history = HistoryKeeper(store, scheduler, node_id), HistoryReader(store)
+    history_keeper, history = HistoryKeeper(store, schedulers, node_id), HistoryReader(store)
     open_tasks = OpenTasks(store)
     blob_deleter = BlobDeleter(settings, store, blobs, node_id)
     audit = AuditLog(store, settings.audit_entries)
@@ -203,9 +217,10 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
     schedule_runner = ScheduleRunner(settings, store, registry, submissions, cancellations, node_id)
     broadcast_listeners += [policies.on_broadcast, schedule_runner.on_broadcast]
     loops = [
-        scheduler.loop, *dispatcher.loops, cancellations.loop, audit.loop, policies.loop,
-        *deliveries.loops,
-        paused_types.loop, recalls.loop, *slot_claimer.loops, *recoverer.loops, *pruner.loops, *blob_deleter.loops,
+        *(scheduler.loop for scheduler in schedulers), *dispatcher.loops, *cancellations.loops,
+        audit.loop, policies.loop, *deliveries.loops,
+        paused_types.loop, recalls.loop, *slot_claimer.loops, *pruner.loops, *blob_deleter.loops,
+        *(loop for recoverer in recoverers for loop in recoverer.loops),
         webhooks.table.loop, *webhook_deliverer.loops, *history_keeper.loops, *schedule_runner.loops,
         served_versions.loop, liveness_loop(settings, "api"),
     ]  # fmt: skip
@@ -217,7 +232,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         blobs=blobs,
         tables=TableReader(blobs, settings.answer_bytes),
         arrays=ArrayReader(blobs),
-        scheduler=scheduler,
+        schedulers=schedulers,
         dispatcher=dispatcher,
         submissions=submissions,
         files=files,
@@ -229,7 +244,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         paused_types=paused_types,
         slot_claimer=slot_claimer,
         recalls=recalls,
-        recoverer=recoverer,
+        recoverers=recoverers,
         pruner=pruner,
         blob_deleter=blob_deleter,
         history_keeper=history_keeper,
@@ -237,16 +252,16 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         history=history,
         open_tasks=open_tasks,
         problems=ProblemReader(store, history, open_tasks, registry),
-        costs=CostReader(store),
-        prices=PriceReader(store, settings.worker_threads),
-        snapshots=SnapshotWatchers(store, scheduler, settings.subscription_limit, reloads),
+        costs=CostReader(store, schedulers.keys),
+        prices=PriceReader(store, schedulers, settings.worker_threads),
+        snapshots=SnapshotWatchers(store, schedulers, settings.subscription_limit, reloads),
         changes=ChangeFeed(store, settings.subscription_limit),
-        readiness=Readiness(store, node_id, scheduler, deliveries, lambda: loops),
+        readiness=Readiness(store, node_id, schedulers, deliveries, lambda: loops),
         audit=audit,
         policies=policies,
         operation_rates=OperationRates(settings.operations_per_minute, policies),
         waiters=Waiters(settings.waiters_per_client),
-        waits=WaitReader(store, scheduler, limits, paused_types),
+        waits=WaitReader(store, schedulers, limits, paused_types),
         reloads=reloads,
         served_versions=served_versions,
         loops=loops,

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import orjson
-
+from cluster.api_node.schedulers import Schedulers
 from cluster.api_node.shared_reads import SharedReads
 from cluster.store.async_store import Store
 
@@ -51,8 +50,9 @@ class Prices:
 class PriceReader:
     """The prices, as one api node reads them for all its callers."""
 
-    def __init__(self, store: Store, threads: int) -> None:
+    def __init__(self, store: Store, schedulers: Schedulers, threads: int) -> None:
         self._store = store
+        self._schedulers = schedulers
         self._threads = threads
         self._reads: SharedReads[None, Prices] = SharedReads(MAX_AGE_SECONDS, 1)
 
@@ -65,5 +65,4 @@ class PriceReader:
         return await self._reads.get(None, self._read)
 
     async def _read(self) -> Prices:
-        fleet = await self._store.command("GET", self._store.calls.fleet_key)
-        return Prices.of(orjson.loads(fleet) if fleet else None, self._threads)
+        return Prices.of(await self._schedulers.fleet(self._store), self._threads)

@@ -69,6 +69,7 @@ class ProblemReader:
                 now=time.time(),
                 load=snapshot.load,
                 fleet=snapshot.fleet,
+                schedulers=snapshot.schedulers,
                 waiting=snapshot.tasks[TaskState.QUEUED],
                 oldest_seconds=await self._open_tasks.oldest_waiting_seconds(tenant),
                 paused=await paused_types(self._store),

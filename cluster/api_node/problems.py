@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from cluster.api_node.history_counts import EndedTasks
+from cluster.api_node.merged_state import SchedulerState
 from cluster.api_node.store_memory import FULL_FRACTION
 from cluster.store.schedules import TroubledSchedule
 
@@ -73,14 +74,15 @@ class ClusterState:
 
     Attributes:
         now: seconds since 1970.
-        load: the reply of the scheduler's `load` handler; empty if it is unavailable.
-        fleet: what the controller has published; None if none runs.
+        load: the reply of the scheduler's `load` handler, of all schedulers together; empty if none is available.
+        fleet: what the controllers have published, of all fleets together; None if none runs.
         waiting: QUEUED tasks that the caller may see.
         oldest_seconds: how long the oldest of them has waited; None if there is none.
         paused: paused task types, and when each was paused, in seconds since 1970.
         memory: the bytes that Redis uses, and its limit, 0 for none.
         ended: how tasks of each type have ended in the last FAILURE_SECONDS.
         schedules: those that cannot do their work.
+        schedulers: each scheduler by itself; empty stands for a single one.
     """
 
     now: float
@@ -92,6 +94,7 @@ class ClusterState:
     memory: tuple[int, int] = (0, 0)
     ended: Mapping[str, EndedTasks] = field(default_factory=dict)
     schedules: Sequence[TroubledSchedule] = ()
+    schedulers: Sequence[SchedulerState] = ()
 
 
 def find_problems(seen: ClusterState) -> list[Problem]:
@@ -107,6 +110,18 @@ def _tasks_wait(seen: ClusterState) -> str:
 
 
 def _scheduler(seen: ClusterState) -> Sequence[Problem]:
+    if len(seen.schedulers) > 1:
+        return [
+            Problem(
+                ProblemCode.SCHEDULER_UNAVAILABLE,
+                f"This api node has no connection to scheduler {scheduler.number}. Its tasks are accepted and wait; "
+                "those of the other schedulers run.",
+                "If this lasts for more than a minute, check that this scheduler runs and that "
+                "DASK_GRAPHQL_SCHEDULERS has its address.",
+            )
+            for scheduler in seen.schedulers
+            if not scheduler.load
+        ]
     if seen.load:
         return ()
     return [
@@ -131,6 +146,18 @@ def _workers(seen: ClusterState) -> list[Problem]:
             else "The controller starts workers within seconds; if it does not, see its reason and its log."
         )
         found.append(Problem(ProblemCode.NO_WORKERS, f"{_tasks_wait(seen)} and no worker runs.", advice, since))
+    elif not launching:
+        found += [
+            Problem(
+                ProblemCode.NO_WORKERS,
+                f"Tasks wait and no worker of scheduler {scheduler.number} runs; the others have workers.",
+                f"Start a controller of it, or workers, with DASK_GRAPHQL_SCHEDULER_NUMBER={scheduler.number}.",
+                since,
+            )
+            for scheduler in seen.schedulers
+            if scheduler.load and not scheduler.load["workers"]
+            if scheduler.load["queued"] + scheduler.load["no_worker"]
+        ]
     if fleet.get("problem") and fleet["problem"] == fleet.get("ceiling"):
         found.append(
             Problem(

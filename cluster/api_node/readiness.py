@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from cluster.api_node.result_delivery import ResultDelivery
+from cluster.api_node.schedulers import Schedulers
 from cluster.errors import StoreUnavailable
-from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.store.async_store import Store
 from cluster.store.script_calls import EPOCH_TTL_SECONDS
 from cluster.system.background import BackgroundLoop
@@ -31,7 +31,8 @@ class Problem:
     """One dependency that does not work.
 
     Attributes:
-        part: `redis`, `listening`, `scheduler`, `recovery`, or `loop: <name>`.
+        part: `redis`, `listening`, `scheduler`, `recovery`, or `loop: <name>`; of several schedulers with
+            their numbers, as `scheduler 1` and `recovery 1`.
         needed: whether the node cannot serve without it.
         since: when it was first observed, seconds since 1970.
         reason: for people.
@@ -49,9 +50,10 @@ class Report:
 
     Attributes:
         redis: whether Redis accepted a write from this node.
-        scheduler: whether this node is connected to a scheduler whose plugin writes its heartbeat.
-        heartbeat_age_seconds: age of that heartbeat; None if there is none.
-        recovery_age_seconds: time since any node completed a round of recovery; None if unknown.
+        scheduler: whether this node is connected to each scheduler, and its plugin writes its heartbeat.
+        heartbeat_age_seconds: age of the oldest of these heartbeats; None if one is missing.
+        recovery_age_seconds: time since any node completed a round of recovery, of the scheduler for which that is
+            longest; None if it is unknown for one.
         problems: everything that does not work.
     """
 
@@ -79,13 +81,13 @@ class Readiness:
         self,
         store: Store,
         node: str,
-        scheduler: SchedulerClient,
+        schedulers: Schedulers,
         deliveries: ResultDelivery,
         loops: Callable[[], Iterable[BackgroundLoop]],
     ) -> None:
         self._store = store
         self._node = node
-        self._scheduler = scheduler
+        self._schedulers = schedulers
         self._deliveries = deliveries
         self._loops = loops
         self._created_at = time.time()
@@ -104,18 +106,22 @@ class Readiness:
 
     async def _check(self) -> Report:
         calls, problems = self._store.calls, list[Problem]()
-        heartbeat = recovery = None
+        heartbeats: list[float | None] = [None] * len(self._schedulers)
+        recoveries: list[float | None] = [None] * len(self._schedulers)
         refusal = ""
         try:
             now = await self._store.run(calls.probe(self._node))
-            heartbeat_left, recovered_at = await self._store.commands(
-                [("PTTL", calls.scheduler_key), ("GET", calls.recovered_key)]
+            keys = self._schedulers.keys
+            found = await self._store.commands(
+                [("PTTL", each.scheduler_key) for each in keys] + [("GET", each.recovered_key) for each in keys]
             )
-            heartbeat = None if heartbeat_left < 0 else EPOCH_TTL_SECONDS - heartbeat_left / 1000
-            recovery = None if recovered_at is None else max(0.0, (now - int(recovered_at.split()[0])) / 1000)
+            left, recovered_at = found[: len(keys)], found[len(keys) :]
+            heartbeats = [None if each < 0 else EPOCH_TTL_SECONDS - each / 1000 for each in left]
+            recoveries = [
+                None if each is None else max(0.0, (now - int(each.split()[0])) / 1000) for each in recovered_at
+            ]
         except StoreUnavailable as error:
             refusal = str(error)
-        connected = self._scheduler.connected
         if refusal:
             problems.append(self._problem("redis", True, refusal, self._store.unavailable_since))
         if not self._deliveries.listening.is_set():
@@ -127,21 +133,27 @@ class Readiness:
                     self._deliveries.disconnected_since,
                 )
             )
-        if not connected:
-            problems.append(
-                self._problem("scheduler", False, "no connection to the scheduler", self._scheduler.disconnected_since)
-            )
-        elif not refusal and heartbeat is None:
-            problems.append(self._problem("scheduler", False, "the scheduler writes no heartbeat", None))
-        if not refusal and self._recovery_is_late(recovery):
-            problems.append(self._problem("recovery", False, "no node completes a round of recovery", None))
+        for number, client in enumerate(self._schedulers):
+            part, name = self._names("scheduler", "the scheduler", number)
+            if not client.connected:
+                problems.append(self._problem(part, False, f"no connection to {name}", client.disconnected_since))
+            elif not refusal and heartbeats[number] is None:
+                problems.append(self._problem(part, False, f"{name} writes no heartbeat", None))
+        scheduler = not any(item.part.startswith("scheduler") for item in problems)
+        for number, recovery in enumerate(recoveries):
+            if not refusal and self._recovery_is_late(recovery):
+                part, name = self._names("recovery", "recovery", number)
+                problems.append(self._problem(part, False, f"no node completes a round of {name}", None))
         for loop in self._loops():
             if (since := loop.health.failing_since) is not None:
                 reason = loop.health.last_error or "it keeps failing"
                 problems.append(self._problem(f"loop: {loop.health.name}", loop.needed, reason, since))
         self._since = {item.part: item.since for item in problems}
-        scheduler = not any(item.part == "scheduler" for item in problems)
-        return Report(not refusal, scheduler, heartbeat, recovery, tuple(problems))
+        return Report(not refusal, scheduler, _oldest(heartbeats), _oldest(recoveries), tuple(problems))
+
+    def _names(self, part: str, name: str, number: int) -> tuple[str, str]:
+        """What belongs to a scheduler, as `Problem.part` and in a reason: with its number, if there are several."""
+        return (part, name) if len(self._schedulers) == 1 else (f"{part} {number}", f"{part} {number}")
 
     def _recovery_is_late(self, age: float | None) -> bool:
         # A new system has not completed its first round yet.
@@ -149,3 +161,9 @@ class Readiness:
 
     def _problem(self, part: str, needed: bool, reason: str, since: float | None) -> Problem:
         return Problem(part, needed, since or self._since.get(part) or time.time(), reason)
+
+
+def _oldest(ages: list[float | None]) -> float | None:
+    """The highest age; None if one is unknown."""
+    known = [age for age in ages if age is not None]
+    return max(known) if len(known) == len(ages) else None

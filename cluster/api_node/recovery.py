@@ -4,6 +4,9 @@ The recoverer claims open tasks that are due. New attempts of lost ones, retries
 tasks without a recent sign of life it asks the scheduler whether it still holds the attempt. A new scheduler knows no
 tasks, so after its start all open tasks are checked (a sweep), page by page, each page being dispatched before the next
 is claimed. Attempts that were lost with the previous scheduler do not count against their tasks.
+
+Each scheduler has a recoverer of its own, for the shards whose tasks belong to it: while one is away, the others' tasks
+are recovered all the same.
 """
 
 from __future__ import annotations
@@ -20,13 +23,13 @@ from cluster.api_node.dispatcher import Dispatchable, Dispatches
 from cluster.api_node.leader_service import LeaderService
 from cluster.observability import metrics
 from cluster.observability.logs import log_context
-from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavailable
+from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavailable, numbered
 from cluster.scheduling.scheduler_heartbeat import read_heartbeat
 from cluster.store.actor import Actor
 from cluster.store.async_store import Store
 from cluster.store.call_builder import CHECK_AFTER_SECONDS, milliseconds
 from cluster.store.child_calls import Unwanted, submitter_name
-from cluster.store.keys import SHARDS
+from cluster.store.keys import shards_of
 from cluster.store.lua_scripts import Call
 from cluster.store.record import Record
 from cluster.store.replies import Due
@@ -78,6 +81,8 @@ class Recoverer(LeaderService):
         paused: returns the names of the paused task types, whose due tasks are held.
         forget: called with id and attempt of a task that has ended, which the scheduler may still have.
         cancelled: called with the record of a task that was just cancelled.
+        number: of the scheduler, whose shards this candidate recovers.
+        schedulers: how many there are.
     """
 
     def __init__(
@@ -89,8 +94,14 @@ class Recoverer(LeaderService):
         paused: Callable[[], Collection[str]] = tuple,
         forget: Callable[[str, int], None] = lambda task_id, attempt: None,
         cancelled: Callable[[Record], None] = lambda record: None,
+        *,
+        number: int = 0,
+        schedulers: int = 1,
     ) -> None:
-        super().__init__(store, "recovery", store.calls.recoverer_key, node)
+        self._keys = store.calls.of_scheduler(number)
+        super().__init__(store, numbered("recovery", number), self._keys.recoverer_key, node)
+        self._number, self._schedulers = number, schedulers
+        self._shards = shards_of(number, schedulers)
         self._paused, self._forget, self._cancelled = paused, forget, cancelled
         self._scheduler = scheduler
         self._dispatcher = dispatcher
@@ -107,7 +118,7 @@ class Recoverer(LeaderService):
             return
         if self._term != self.lease.term:
             await self._on_leadership_acquired()
-        if time.monotonic() >= self._next_queue_age:
+        if not self._number and time.monotonic() >= self._next_queue_age:
             self._next_queue_age = time.monotonic() + QUEUE_AGE_SECONDS
             await self._log_queue_age()
         await self._expire_unstarted()
@@ -118,7 +129,7 @@ class Recoverer(LeaderService):
             logger.info("recovery is waiting for the scheduler: %s", error)
         if time.monotonic() >= self._next_report:
             self._next_report = time.monotonic() + REPORT_SECONDS
-            await self._store.run(self._store.calls.record_time(self._store.calls.recovered_key))
+            await self._store.run(self._store.calls.record_time(self._keys.recovered_key))
 
     async def _recover(self) -> None:
         """Claims and handles what is due. Without a scheduler it stays due.
@@ -135,7 +146,7 @@ class Recoverer(LeaderService):
 
     async def _expire_unstarted(self) -> None:
         """Ends the tasks that have not started in time, whether or not there is a scheduler."""
-        shards = list(SHARDS)
+        shards = list(self._shards)
         while shards and self.active:
             calls = [self._store.calls.expire_unstarted(digit, PAGE_SIZE) for digit in shards]
             replies = await self._store.run_many(calls)
@@ -148,7 +159,7 @@ class Recoverer(LeaderService):
     async def _withdraw_children(self) -> None:
         """Withdraws the children of runs that have ended without needing them; those of a child that this ends are
         withdrawn next."""
-        shards = list(SHARDS)
+        shards = list(self._shards)
         while shards and self.active:
             replies = await self._store.run_many(
                 [self._store.calls.claim_unwanted(digit, UNWANTED_PAGE_SIZE) for digit in shards]
@@ -171,7 +182,7 @@ class Recoverer(LeaderService):
 
     async def _on_leadership_acquired(self) -> None:
         """Continues from the state of the previous lease holder."""
-        marked = await self._store.command("GET", self._store.calls.swept_key)
+        marked = await self._store.command("GET", self._keys.swept_key)
         swept_at, _, self._swept_epoch = marked.decode().partition(" ") if marked else ("0", "", None)
         age = (await self._store.server_milliseconds() - int(swept_at)) / 1000
         self._grace_until = time.monotonic() + GRACE_SECONDS - age
@@ -179,8 +190,12 @@ class Recoverer(LeaderService):
         self._term = self.lease.term
 
     async def _current_epoch(self) -> str | None:
-        heartbeat = await read_heartbeat(self._store)
-        return None if heartbeat is None else heartbeat.epoch
+        """The scheduler's epoch, and the number of schedulers if there are several: with another number it has other
+        shards, of whose tasks it knows nothing, as a new one."""
+        heartbeat = await read_heartbeat(self._store, self._keys)
+        if heartbeat is None:
+            return None
+        return heartbeat.epoch if self._schedulers == 1 else f"{heartbeat.epoch}/{self._schedulers}"
 
     # A new scheduler --------------------------------------------------------------------------------------------------
 
@@ -197,7 +212,7 @@ class Recoverer(LeaderService):
         elif monotonic - self._sweep_state.started_monotonic >= IN_TRANSIT_SECONDS:
             await self._sweep_pass(now, self._sweep_state.started_at)
             if self.active:
-                await self._store.run(self._store.calls.record_time(self._store.calls.swept_key, epoch))
+                await self._store.run(self._store.calls.record_time(self._keys.swept_key, epoch))
                 self._swept_epoch, self._sweep_state = epoch, None
 
     async def _sweep_pass(self, now: int, dispatched_before: int, *, checks_running: bool = True) -> None:
@@ -212,7 +227,7 @@ class Recoverer(LeaderService):
         self, cutoff: int | None = None, skip_unstarted_after: int | None = None, *, checks_running: bool = True
     ) -> None:
         """Claims and handles what is due, one page of each shard at a time."""
-        shards = list(SHARDS)
+        shards = list(self._shards)
         while shards and self.active:
             calls = self._store.calls
             replies = await self._store.run_many(

@@ -15,8 +15,8 @@ from cluster.api_node.dispatcher import Dispatchable, Dispatches
 from cluster.api_node.held_tasks import Allocation, HeldTasks, Queue, allocate, limit_names
 from cluster.api_node.leader_service import LeaderService
 from cluster.api_node.limits import Limits
+from cluster.api_node.schedulers import Schedulers
 from cluster.observability import metrics
-from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.store.async_store import Store
 from cluster.store.keys import SHARDS
 from cluster.store.limit_calls import HeldTask, LimitList
@@ -34,11 +34,10 @@ CHECK_SECONDS: Final = 1.0
 class SlotClaimer(LeaderService):
     """One node's candidate for claiming held tasks."""
 
-    def __init__(
-        self, store: Store, scheduler: SchedulerClient, dispatcher: Dispatches, limits: Limits, node: str
-    ) -> None:
+    def __init__(self, store: Store, schedulers: Schedulers, dispatcher: Dispatches, limits: Limits, node: str) -> None:
         super().__init__(store, "slot claimer", store.calls.slot_lease_key, node)
-        self._scheduler = scheduler
+        self._schedulers = schedulers
+        self._connected: frozenset[int] = frozenset()
         self._dispatcher = dispatcher
         self._limits = limits
         self._held = HeldTasks()
@@ -54,16 +53,19 @@ class SlotClaimer(LeaderService):
         self.wake()
 
     async def _round(self) -> None:
-        """Waits until there may be room, then claims. Without a scheduler, tasks stay held."""
+        """Waits until there may be room, then claims. Without their scheduler, tasks stay held."""
         await self._wait_for_work(POLL_SECONDS)
         if not self.active:
             self._number, self._held = None, HeldTasks()
-        if not self.active or not self._scheduler.connected:
+        if self._connected != (connected := self._schedulers.connected):
+            # The marks of a scheduler that was away are gone: what it has is read anew.
+            self._connected, self._number = connected, None
+        if not self.active or not connected:
             return
         try:
             if self._number is None or self._term != self.lease.term:
                 await self._take_over()
-            while self.active and self._scheduler.connected and await self._step():
+            while self.active and self._schedulers.connected == connected and await self._step():
                 pass
             if self.active and time.monotonic() >= self._next_check:
                 self._next_check = time.monotonic() + CHECK_SECONDS
@@ -127,7 +129,13 @@ class SlotClaimer(LeaderService):
             [self._store.calls.peek_held(digit, names, lists, first) for digit in SHARDS]
         )
         room = {name: slots[name] - sum(used[i] for used, _ in replies) for i, name in enumerate(names)}
-        return [_merge(limits, [found[i] for _, found in replies], first) for i, limits in enumerate(lists)], room
+        # A task whose scheduler is away would keep a slot that others can use.
+        ready = [
+            found
+            for digit, (_, found) in zip(SHARDS, replies, strict=True)
+            if self._schedulers.number_of(digit) in self._connected
+        ]
+        return [_merge(limits, [found[i] for found in ready], first) for i, limits in enumerate(lists)], room
 
     async def _claim(self, decided: Allocation) -> None:
         """Claims tasks and dispatches them."""

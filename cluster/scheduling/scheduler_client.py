@@ -69,6 +69,11 @@ class Load:
         return max(0, self.threads - self.outstanding)
 
 
+def numbered(name: str, number: int) -> str:
+    """A name of a part that each scheduler has; that of scheduler 0 has no number."""
+    return f"{name} {number}" if number else name
+
+
 class SchedulerUnavailable(Exception):
     """The scheduler does not answer."""
 
@@ -81,16 +86,26 @@ class SchedulerClient:
             settings' alone.
         subscribe_to_load: receive the load that the scheduler publishes, up to some hundred times a second; for nodes
             that dispatch. Others never send attempts.
+        number: of the scheduler, if it is not that of the settings, as on api nodes.
 
     Raises:
         SettingError: TLS is configured and a certificate is invalid.
     """
 
-    def __init__(self, settings: Settings, store: Store | None = None, *, subscribe_to_load: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store | None = None,
+        *,
+        subscribe_to_load: bool = False,
+        number: int | None = None,
+    ) -> None:
+        self._keys = None if number is None or store is None else store.calls.of_scheduler(number)
+        self._configured_address = settings.scheduler if number is None else settings.scheduler_addresses[number]
         self._subscribe_to_load = subscribe_to_load
         self._settings = settings
         self._store = store
-        self._address = settings.scheduler
+        self._address = self._configured_address
         self._failed = ""
         """The address at which the last attempt failed."""
         self._announced_at = float("-inf")
@@ -108,7 +123,9 @@ class SchedulerClient:
         self.disconnected_since: float | None = time.time()
         """When the connection was lost, seconds since 1970; None while the client is connected."""
         self._dask_configured = False
-        self.loop = BackgroundLoop("scheduler client", self._keep_connected, pause_seconds=CHECK_SECONDS)
+        self.loop = BackgroundLoop(
+            numbered("scheduler client", number or 0), self._keep_connected, pause_seconds=CHECK_SECONDS
+        )
 
     def start(self) -> None:
         self.loop.start()
@@ -201,7 +218,7 @@ class SchedulerClient:
     async def _announced_address(self) -> str:
         """The address that the running scheduler has written to Redis; empty if it is not known."""
         try:
-            heartbeat = await read_heartbeat(self._store) if self._store else None
+            heartbeat = await read_heartbeat(self._store, self._keys) if self._store else None
         except StoreUnavailable as error:
             logger.debug("the scheduler's heartbeat is unknown: %s", error)
             return ""
@@ -214,11 +231,11 @@ class SchedulerClient:
         """Whether another scheduler has taken over. One whose own address cannot be reached from here is used by that
         of the settings, as long as it answers."""
         reached = self._address if self.connected else ""
-        return announced not in ("", self._address) and reached != self._settings.scheduler
+        return announced not in ("", self._address) and reached != self._configured_address
 
     def _next_address(self, announced: str) -> str:
         """The announced address; after a failure there, that of the settings, and so on in turn."""
-        return announced if announced and announced != self._failed else self._settings.scheduler
+        return announced if announced and announced != self._failed else self._configured_address
 
     async def _connect(self) -> None:
         import distributed

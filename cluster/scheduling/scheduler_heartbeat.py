@@ -12,6 +12,7 @@ import orjson
 
 from cluster.store.async_store import Store
 from cluster.store.call_builder import milliseconds
+from cluster.store.keys import Keys
 from cluster.store.leader_lease import Lease
 from cluster.store.script_calls import EPOCH_TTL_SECONDS
 
@@ -52,14 +53,17 @@ async def write_heartbeat(store: Store, heartbeat: SchedulerHeartbeat) -> None:
     await store.command("SET", store.calls.scheduler_key, heartbeat.encoded(), "PX", span)
 
 
-async def read_heartbeat(store: Store) -> SchedulerHeartbeat | None:
+async def read_heartbeat(store: Store, keys: Keys | None = None) -> SchedulerHeartbeat | None:
     """Returns the heartbeat of the scheduler that runs; None if there is none.
+
+    Args:
+        keys: those of the scheduler that is meant; None for that of this node's settings.
 
     Raises:
         StoreUnavailable: Redis does not answer, or this node's user may not read it, as one with the rules of
             `worker_acl`.
     """
-    found = await store.command("GET", store.calls.scheduler_key)
+    found = await store.command("GET", (keys or store.calls).scheduler_key)
     return None if found is None else SchedulerHeartbeat.decoded(found)
 
 

@@ -48,6 +48,10 @@ class Settings(
         """Returns these settings as environment variables, for a child process."""
         return {variable_of(item.name): _text(getattr(self, item.name)) for item in fields(self)}
 
+    def of_scheduler(self, number: int) -> Settings:
+        """These settings, for a node of the scheduler of this number."""
+        return replace(self, scheduler_number=number, scheduler=self.scheduler_addresses[number])
+
     @property
     def all_pools(self) -> dict[str, Pool]:
         """Every pool by its name, `default` first."""
@@ -121,7 +125,18 @@ def load_settings(environment: Mapping[str, str] | None = None, **options: Any) 
             except InvalidValue as invalid:
                 shown = "(not shown: it may hold a password)" if item.metadata["secret"] else text
                 raise SettingError(variable, shown, str(invalid)) from None
-    settings = replace(Settings(**values), **{name: value for name, value in options.items() if value is not None})
+    values |= {name: value for name, value in options.items() if value is not None}
+    settings = Settings(**values)
+    if settings.scheduler_number >= len(settings.scheduler_addresses):
+        raise SettingError(
+            variable_of("scheduler_number"),
+            str(settings.scheduler_number),
+            f"less than the number of addresses in SCHEDULERS, {len(settings.schedulers)}"
+            if settings.schedulers
+            else "0, as SCHEDULERS is not set",
+        )
+    if settings.schedulers and "scheduler" not in values:
+        settings = settings.of_scheduler(settings.scheduler_number)
     _check_combinations(settings)
     return settings
 
@@ -190,6 +205,10 @@ def _check_combinations(settings: Settings) -> None:
             shown = f"{getattr(settings, name):g}"
             why = f", and pool {unpriced[0]} has no price_per_hour" if settings.fleet == "ecs" else ""
             raise SettingError(variable_of(name), shown, f"0: prices are known with FLEET=ecs on Fargate alone{why}")
+    for address in settings.schedulers:
+        if urlsplit(address).scheme != urlsplit(settings.scheduler).scheme:
+            expected = f"addresses of one scheme, {urlsplit(settings.scheduler).scheme}:// as that of SCHEDULER"
+            raise SettingError(variable_of("schedulers"), ",".join(settings.schedulers), expected)
     given = [name for name in ("tls_ca", "tls_cert", "tls_key") if getattr(settings, name)]
     if given and not settings.scheduler.startswith("tls://"):
         # Certificates that are not used would be mistaken for protection.

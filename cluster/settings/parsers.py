@@ -5,9 +5,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
+from typing import Final
 from urllib.parse import urlsplit
 
 from cluster.redis_url import InvalidRedisUrl, check_redis_url
+
+MAX_SCHEDULERS: Final = 16
+"""A task's scheduler follows from its shard, of which there are so many."""
 
 
 class InvalidValue(Exception):
@@ -126,6 +130,15 @@ def scheduler_address(text: str) -> str:
     ):
         raise InvalidValue("an address such as tcp://host:8786 or tls://host:8786")
     return text
+
+
+def scheduler_addresses(text: str) -> tuple[str, ...]:
+    addresses = words(text)
+    if not 1 <= len(addresses) <= MAX_SCHEDULERS or len(set(addresses)) < len(addresses):
+        raise InvalidValue(f"1 to {MAX_SCHEDULERS} different addresses such as tls://host:8786, separated by commas")
+    for address in addresses:
+        scheduler_address(address)
+    return addresses
 
 
 ROOT_PATH = r"(/[A-Za-z0-9._~-]+)+"

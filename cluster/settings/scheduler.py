@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cluster.settings.declaration import SettingsGroup, setting
-from cluster.settings.parsers import boolean, host_and_port, matching, optional, scheduler_address
+from cluster.settings.parsers import (
+    MAX_SCHEDULERS,
+    boolean,
+    host_and_port,
+    integer,
+    matching,
+    optional,
+    scheduler_address,
+    scheduler_addresses,
+)
 
 
 @dataclass(frozen=True)
@@ -17,6 +26,20 @@ class SchedulerSettings(SettingsGroup):
         scheduler_address,
         "Address at which api nodes, workers and the controller reach the Dask scheduler, where the address that it "
         "writes to Redis is not known or not reachable.",
+    )
+    schedulers: tuple[str, ...] = setting(
+        (),
+        scheduler_addresses,
+        "The addresses of all schedulers, separated by commas, if there are several (at most 16), in the same order on "
+        "every node. Tasks are spread over them by their ids. SCHEDULER is then the one of SCHEDULER_NUMBER, unless it "
+        "is set. Before the number changes, let open tasks end: see [Several schedulers]"
+        "(operations.md#several-schedulers).",
+    )
+    scheduler_number: int = setting(
+        0,
+        integer(0, MAX_SCHEDULERS - 1),
+        "Which of SCHEDULERS, counted from 0, a scheduler is, and a worker or a controller belongs to. Api nodes use "
+        "them all.",
     )
     scheduler_listen: str = setting(
         "", optional(scheduler_address), "Address on which the scheduler listens, if it differs from SCHEDULER."
@@ -49,3 +72,8 @@ class SchedulerSettings(SettingsGroup):
     def scheduler_bind(self) -> str:
         """The address on which the scheduler listens."""
         return self.scheduler_listen or self.scheduler
+
+    @property
+    def scheduler_addresses(self) -> tuple[str, ...]:
+        """The configured address of each scheduler of the system, by its number."""
+        return self.schedulers or (self.scheduler,)

@@ -26,7 +26,7 @@ class CallBuilder(Keys):
     """Builds calls under one key prefix, with the time to live and the limit of events of the settings."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings.key_prefix)
+        super().__init__(settings.key_prefix, settings.scheduler_number)
         self._ttl = milliseconds(settings.result_ttl_seconds)
         self._event_limit = settings.event_limit
 

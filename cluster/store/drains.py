@@ -7,24 +7,25 @@ from collections.abc import Collection
 from typing import Final
 
 from cluster.store.async_store import Store
+from cluster.store.keys import Keys
 
 REQUEST_SECONDS: Final = 600
 """How long a request waits for a controller."""
 
 
-async def ask_to_drain(store: Store, name: str, actor: str) -> None:
+async def ask_to_drain(store: Store, name: str, actor: str, keys: Keys | None = None) -> None:
     """Asks the controller to drain the worker of this name.
 
     Args:
         actor: who asks, for people.
+        keys: those of the worker's scheduler; None for that of this node's settings.
     """
-    await store.commands(
-        [("HSET", store.calls.drains_key, name, actor), ("EXPIRE", store.calls.drains_key, REQUEST_SECONDS)]
-    )
+    key = (keys or store.calls).drains_key
+    await store.commands([("HSET", key, name, actor), ("EXPIRE", key, REQUEST_SECONDS)])
 
 
 async def requested_drains(store: Store) -> dict[str, str]:
-    """The workers that are to be drained, and who asked for it."""
+    """The workers of this node's scheduler that are to be drained, and who asked for it."""
     flat = await store.command("HGETALL", store.calls.drains_key)
     pairs = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
     return {name.decode(): actor.decode() for name, actor in pairs}

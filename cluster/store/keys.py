@@ -8,16 +8,37 @@ SHARDS: Final = tuple("0123456789abcdef")
 """A task's shard is the first digit of its id, and the hash tag of its keys: a cluster spreads tasks over 16 slots."""
 
 
+def scheduler_of(task_id: str, schedulers: int) -> int:
+    """The number of the scheduler that a task belongs to, of so many: its shard modulo their number. Takes the digit of
+    a shard too."""
+    return int(task_id[0], 16) % schedulers
+
+
+def shards_of(number: int, schedulers: int) -> tuple[str, ...]:
+    """The digits of the shards whose tasks belong to the scheduler of this number, of so many."""
+    return SHARDS[number::schedulers]
+
+
 def shard_digit(delivery_id: str) -> str:
     """The shard of a delivery of a webhook: that of its task."""
     return delivery_id.removeprefix("msg_")[0]
 
 
 class Keys:
-    """The names under one key prefix."""
+    """The names under one key prefix.
 
-    def __init__(self, prefix: str) -> None:
+    Args:
+        scheduler: number of the scheduler whose keys are meant where each scheduler has its own: its heartbeat and
+            lease, its recovery, its controller and fleet. Those of number 0 have no number in their names.
+    """
+
+    def __init__(self, prefix: str, scheduler: int = 0) -> None:
         self.prefix = prefix
+        self._suffix = f":{scheduler}" if scheduler else ""
+
+    def of_scheduler(self, number: int) -> Keys:
+        """The names under this key prefix, with those of the scheduler of this number."""
+        return Keys(self.prefix, number)
 
     def shard(self, task_id: str) -> str:
         """The prefix of the keys of a task."""
@@ -48,8 +69,8 @@ class Keys:
 
     @property
     def drains_key(self) -> str:
-        """The workers that operators asked to drain, until the controller has stopped them."""
-        return f"{self.prefix}:drains"
+        """The workers of a scheduler that operators asked to drain, until the controller has stopped them."""
+        return f"{self.prefix}:drains{self._suffix}"
 
     def index_key(self, digit: str, state: str | None, name: str | None, tenant: str | None = None) -> str:
         """The list of a shard's tasks, newest last, filtered by what is given."""
@@ -104,27 +125,27 @@ class Keys:
     @property
     def scheduler_key(self) -> str:
         """The running scheduler's epoch, address and release."""
-        return f"{self.prefix}:scheduler"
+        return f"{self.prefix}:scheduler{self._suffix}"
 
     @property
     def scheduler_lease_key(self) -> str:
         """The lease of the scheduler that serves; others wait for it."""
-        return f"{self.prefix}:scheduler_lease"
+        return f"{self.prefix}:scheduler_lease{self._suffix}"
 
     @property
     def recoverer_key(self) -> str:
-        """The lease of the node that recovers tasks."""
-        return f"{self.prefix}:recoverer"
+        """The lease of the node that recovers the tasks of a scheduler."""
+        return f"{self.prefix}:recoverer{self._suffix}"
 
     @property
     def swept_key(self) -> str:
         """The last scheduler epoch for which every open task was checked: time and epoch."""
-        return f"{self.prefix}:swept"
+        return f"{self.prefix}:swept{self._suffix}"
 
     @property
     def recovered_key(self) -> str:
         """When a round of recovery last completed, milliseconds since 1970 by Redis's clock."""
-        return f"{self.prefix}:recovered"
+        return f"{self.prefix}:recovered{self._suffix}"
 
     @property
     def pruner_key(self) -> str:
@@ -159,12 +180,12 @@ class Keys:
     @property
     def controller_key(self) -> str:
         """The lease of the active controller."""
-        return f"{self.prefix}:controller"
+        return f"{self.prefix}:controller{self._suffix}"
 
     @property
     def fleet_key(self) -> str:
         """The controller's latest observation and decision."""
-        return f"{self.prefix}:fleet"
+        return f"{self.prefix}:fleet{self._suffix}"
 
     @property
     def history_key(self) -> str:
@@ -179,7 +200,7 @@ class Keys:
     @property
     def costs_key(self) -> str:
         """What the workers cost on each day, and when that was last added up."""
-        return f"{self.prefix}:costs"
+        return f"{self.prefix}:costs{self._suffix}"
 
     def busy_key(self, day: str) -> str:
         """How long tasks of each type ran on a day (YYYY-MM-DD, UTC)."""
@@ -188,7 +209,7 @@ class Keys:
     @property
     def launches_key(self) -> str:
         """The journal of the launches that controllers requested from a platform."""
-        return f"{self.prefix}:launches"
+        return f"{self.prefix}:launches{self._suffix}"
 
     @property
     def api_keys_key(self) -> str:

@@ -15,6 +15,7 @@ import click
 from cluster.observability.multiprocess import multiprocess_metrics
 from cluster.scheduling.dask_config import keep_dask_in
 from cluster.settings import Settings, load_settings, variable_of
+from cluster.settings.parsers import MAX_SCHEDULERS
 from cluster.task_types.task_modules import located
 
 
@@ -49,7 +50,13 @@ def serve(
 @click.argument("task_modules", nargs=-1, metavar="[FILE.py | MODULE]...")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the api.")
 @click.option("--host", help="Address that the api listens on.")
-@click.option("--max-workers", type=click.IntRange(1), help="Maximum number of worker processes.")
+@click.option("--max-workers", type=click.IntRange(1), help="Maximum number of worker processes, of each scheduler.")
+@click.option(
+    "--schedulers",
+    type=click.IntRange(1, MAX_SCHEDULERS),
+    default=1,
+    help="How many schedulers share the tasks (1 by default), each with a controller and workers of its own.",
+)
 @click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Folder of data and logs.")
 @click.option(
     "--tls/--no-tls",
@@ -68,6 +75,7 @@ def dev(
     port: int | None,
     host: str | None,
     max_workers: int | None,
+    schedulers: int,
     data_dir: Path | None,
     tls: bool,
     reload: bool,
@@ -92,7 +100,9 @@ def dev(
     from dask_graphql.dev_system import run_local
 
     serve(
-        replace(settings, metrics_port=0), "dev", lambda stop: run_local(settings, stop, tls=tls, dashboard=dashboard)
+        replace(settings, metrics_port=0),
+        "dev",
+        lambda stop: run_local(settings, stop, tls=tls, dashboard=dashboard, schedulers=schedulers),
     )
 
 

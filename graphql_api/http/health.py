@@ -38,8 +38,8 @@ async def readyz(request: Request) -> Response:
         "redis": report.redis,
         "listening": node.deliveries.listening.is_set(),
         "scheduler": report.scheduler,
-        "workerThreads": node.scheduler.load.threads,
-        "recoverer": node.recoverer.active,
+        "workerThreads": node.schedulers.threads,
+        "recoverer": any(recoverer.active for recoverer in node.recoverers),
         "heartbeatAgeSeconds": report.heartbeat_age_seconds,
         "recoveryAgeSeconds": report.recovery_age_seconds,
         "notReady": [_shown(item) for item in report.problems],
@@ -72,8 +72,8 @@ async def measure(app: Starlette) -> None:
     metrics.WATCHES.set(node.deliveries.watched_tasks)
     metrics.SOCKETS.set(app.state.sockets.open)
     metrics.ASYNCIO_TASKS.set(len(asyncio.all_tasks()))
-    metrics.RECOVERER.set(node.recoverer.active)
-    metrics.SCHEDULER_CONNECTED.set(node.scheduler.connected)
+    metrics.RECOVERER.set(any(recoverer.active for recoverer in node.recoverers))
+    metrics.SCHEDULER_CONNECTED.set(len(node.schedulers.connected) == len(node.schedulers))
     await _measure_queue(node)
 
 

@@ -12,6 +12,7 @@ import strawberry
 import graphql_api.schema.enums  # noqa: F401 - gives the enum TaskState its description
 from cluster.api_node import reloads
 from cluster.api_node.cluster_snapshot import ClusterSnapshot
+from cluster.api_node.merged_state import SchedulerState
 from cluster.settings import Settings
 from cluster.store.record import Record, TaskState
 from graphql_api.auth.callers import Scope
@@ -165,11 +166,41 @@ class TenantQueue:
     running: int = strawberry.field(description="Its RUNNING tasks, of the newest 1,000 of all tenants.")
 
 
+@strawberry.type(description="A scheduler, as seen by this node. Tasks are spread over the schedulers by their ids.")
+class Scheduler:
+    number: int = strawberry.field(description="From 0, as SCHEDULER_NUMBER.")
+    connected: bool = strawberry.field(
+        description="Whether this node is connected to it; if not, the tasks of its shards wait."
+    )
+    epoch: str | None = strawberry.field(description="Identifies one run of it.")
+    workers: int = strawberry.field(description="Workers that are registered with it.")
+    waiting: int = strawberry.field(description="Dask tasks not yet assigned to a worker.")
+    processing: int = strawberry.field(description="Dask tasks assigned to workers.")
+
+    @classmethod
+    def of(cls, state: SchedulerState) -> Self:
+        """A scheduler as its GraphQL type."""
+        load = state.load
+        return cls(
+            number=state.number,
+            connected=bool(load),
+            epoch=load.get("epoch"),
+            workers=len(load.get("workers", ())),
+            waiting=load.get("queued", 0) + load.get("no_worker", 0),
+            processing=load.get("processing", 0),
+        )
+
+
 @strawberry.type(description="The cluster behind this api, as seen by this node.")
 class Cluster:
     snapshot: strawberry.Private[ClusterSnapshot]
-    scheduler_connected: bool = strawberry.field(description="Whether this node is connected to the scheduler.")
-    scheduler_epoch: str | None = strawberry.field(description="Identifies one run of the scheduler.")
+    scheduler_connected: bool = strawberry.field(
+        description="Whether this node is connected to the scheduler; of several, to at least one."
+    )
+    scheduler_epoch: str | None = strawberry.field(
+        description="Identifies one run of the scheduler; of several, the epochs of all, separated by spaces."
+    )
+    schedulers: list[Scheduler] = strawberry.field(description="The schedulers by their numbers; usually one.")
     dashboard_url: str | None = strawberry.field(description="URL of Dask's own dashboard, if the settings name one.")
     workers: list[Worker]
     waiting: int = strawberry.field(description="Dask tasks not yet assigned to a worker.")
@@ -239,6 +270,7 @@ def to_cluster(snapshot: ClusterSnapshot, settings: Settings) -> Cluster:
         snapshot=snapshot,
         scheduler_connected=bool(load),
         scheduler_epoch=load.get("epoch"),
+        schedulers=[Scheduler.of(state) for state in snapshot.schedulers],
         dashboard_url=dashboard_url(settings.dashboard),
         workers=[
             Worker(

@@ -46,16 +46,18 @@ async def drain_worker(
 ) -> str | None:
     caller, node = info.context.caller, info.context.node
     caller.require(Scope.ADMIN)
-    seen = await read_snapshot(node.store, node.scheduler, node.reloads)
+    seen = await read_snapshot(node.store, node.schedulers, node.reloads)
     if seen.fleet is None:
         raise BadInput(
             "no controller runs, and only it stops workers: stop the worker's own process with SIGTERM, and it drains",
             argument="name",
         )
-    known = {str(worker["name"]) for kind in ("workers", "starting") for worker in seen.load.get(kind, ())}
-    if name not in known:
+    workers = [worker for kind in ("workers", "starting") for worker in seen.load.get(kind, ())]
+    schedulers = {str(worker["name"]): worker.get("scheduler", 0) for worker in workers}
+    if name not in schedulers:
         raise BadInput(f"the scheduler has no worker {name[:100]!r}", argument="name")
-    await ask_to_drain(node.store, name, caller.actor.title or caller.actor.name)
+    keys = node.schedulers.keys[schedulers[name]]
+    await ask_to_drain(node.store, name, caller.actor.title or caller.actor.name, keys)
     node.audit.add(AuditAction.WORKER_DRAINED, caller.actor, code=name)
     return name
 

@@ -155,7 +155,7 @@ def make_query(task_class: type, connection_class: type) -> type:
             caller.require(Scope.READ)
             caller.require_unconfined("`cluster`")
             node = info.context.node
-            snapshot = await read_snapshot(node.store, node.scheduler, node.reloads, caller.tenant_seen)
+            snapshot = await read_snapshot(node.store, node.schedulers, node.reloads, caller.tenant_seen)
             return to_cluster(snapshot, node.settings)
 
         @strawberry.field(

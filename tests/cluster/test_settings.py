@@ -22,6 +22,12 @@ from cluster.settings.pools import Pool, Pools
         ("PORT", "http", "a whole number from 1 to 65535"),
         ("PORT", "70000", "a whole number from 1 to 65535"),
         ("SCHEDULER", "scheduler:8786", "tcp://host:8786"),
+        ("SCHEDULERS", "tcp://a:1,b", "an address such as"),
+        ("SCHEDULERS", "tcp://a:1,tcp://a:1", "1 to 16 different addresses"),
+        ("SCHEDULERS", ",".join(f"tcp://a:{port}" for port in range(1, 18)), "1 to 16 different addresses"),
+        ("SCHEDULERS", "tls://a:1,tls://b:1,tcp://c:1", "addresses of one scheme"),
+        ("SCHEDULER_NUMBER", "1", "0, as SCHEDULERS is not set"),
+        ("SCHEDULER_NUMBER", "16", "a whole number from 0 to 15"),
         ("SCHEDULER", "tcp://scheduler:0", "tcp://host:8786"),
         ("SCHEDULER", "tcp://scheduler:99999", "tcp://host:8786"),
         ("DASHBOARD", "127.0.0.1:99999", "HOST:PORT"),
@@ -159,6 +165,16 @@ def test_a_minimum_of_workers_above_the_maximum_is_refused() -> None:
         load_settings({"DASK_GRAPHQL_MIN_WORKERS": "5", "DASK_GRAPHQL_MAX_WORKERS": "4"})
 
 
+def test_a_node_of_one_of_several_schedulers_has_the_address_of_that_one_unless_another_is_given() -> None:
+    several = {"DASK_GRAPHQL_SCHEDULERS": "tcp://a:1,tcp://b:1", "DASK_GRAPHQL_SCHEDULER_NUMBER": "1"}
+    settings = load_settings(several)
+    assert settings.scheduler == "tcp://b:1"
+    assert settings.of_scheduler(0).scheduler == "tcp://a:1"
+    assert load_settings(several | {"DASK_GRAPHQL_SCHEDULER": "tcp://10.0.0.1:1"}).scheduler == "tcp://10.0.0.1:1"
+    with pytest.raises(SettingError, match="less than the number of addresses in SCHEDULERS, 2"):
+        load_settings(several | {"DASK_GRAPHQL_SCHEDULER_NUMBER": "2"})
+
+
 def test_a_public_address_must_be_allowed() -> None:
     settings = load_settings({"DASK_GRAPHQL_HOST": "0.0.0.0"})  # a worker, for example, ignores it
     with pytest.raises(SettingError, match="ALLOW_PUBLIC"):
@@ -190,6 +206,8 @@ EVERY: dict[str, tuple[str, Any]] = {
     "redis_url": ("rediss://:pw@redis:6380/1", "rediss://:pw@redis:6380/1"),
     "key_prefix": ("a-b_c.1", "a-b_c.1"),
     "scheduler": ("tls://[::1]:8786", "tls://[::1]:8786"),
+    "schedulers": ("tls://[::1]:8786, tls://b:8786", ("tls://[::1]:8786", "tls://b:8786")),
+    "scheduler_number": ("1", 1),
     "scheduler_listen": ("tls://0.0.0.0:8786", "tls://0.0.0.0:8786"),
     "release": ("v1-0a2b", "v1-0a2b"),
     "tls_ca": ("/x/ca.pem", "/x/ca.pem"),

@@ -35,7 +35,7 @@ async def test_a_paused_type_is_listed_and_what_the_scheduler_has_not_started_is
     while not changes:
         await asyncio.sleep(0.01)
     assert await recalls._recall("fibonacci") == 15
-    assert set(cancellations._waiting) == {(task_id, 1) for task_id in task_ids[1:]}
+    assert set(cancellations.outboxes[0].waiting) == {(task_id, 1) for task_id in task_ids[1:]}
     assert await recalls._recall("fibonacci") == 0
 
     assert (await run("resume", "fibonacci")).exit_code == 0

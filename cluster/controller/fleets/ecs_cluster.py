@@ -1,4 +1,4 @@
-"""The workers of one key prefix in an ECS cluster, for a controller that may die at any time.
+"""The workers of one key prefix and one scheduler in an ECS cluster, for a controller that may die at any time.
 
 dask-cloudprovider's ECSCluster describes the cluster and provides the AWS session, but it is never started. Started, it
 does not suit workers that outlive their controller (as of 2025.9):
@@ -48,6 +48,7 @@ eventually consistent, and its API reference asks callers to wait with an expone
 WORKER_CONTAINER: Final = "worker"
 """Name of the container in the workers' task definition."""
 POOL_VARIABLE: Final = variable_of("pool")
+NUMBER_VARIABLE: Final = variable_of("scheduler_number")
 ENDING: Final = ("DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED", "DELETED")
 CONFIG: Final = AioConfig(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "max_attempts": 2})
 
@@ -138,6 +139,9 @@ class WorkerCluster:
 
     def __init__(self, settings: Settings) -> None:
         self.started_by = "dask-graphql/" + re.sub(r"[^A-Za-z0-9_-]", "_", settings.key_prefix)
+        if settings.scheduler_number:
+            # Each scheduler's controller takes over the workers of its own fleet alone.
+            self.started_by += f"/{settings.scheduler_number}"
         self.workers: dict[str, WorkerTask] = {}
         self.draining: frozenset[str] = frozenset()
         self._settings = settings
@@ -192,7 +196,9 @@ class WorkerCluster:
             # So that machines become empty, which ECS then takes away. Only for an Auto Scaling group it may be said.
             **({"placementStrategy": [{"type": "binpack", "field": "memory"}]} if pool.capacity == "ec2" else {}),
             **_overrides(
-                pool, sized=self._settings.task_definition_of(pool.name) == self._settings.ecs_task_definition
+                pool,
+                sized=self._settings.task_definition_of(pool.name) == self._settings.ecs_task_definition,
+                scheduler=self._settings.scheduler_number,
             ),
         }
 
@@ -304,17 +310,21 @@ def pool_in(task: Mapping[str, Any]) -> str:
     return DEFAULT_POOL
 
 
-def _overrides(pool: Pool, *, sized: bool) -> dict[str, Any]:
+def _overrides(pool: Pool, *, sized: bool, scheduler: int = 0) -> dict[str, Any]:
     """What of the task definition differs for a pool (Amazon ECS API Reference, TaskOverride): a worker of `default` is
     as the definition says, unless POOLS gives it a size. Fargate takes the sizes that a definition may have.
 
     Args:
         sized: whether the pool's size and GPUs have to be said, because the definition is that of all pools.
+        scheduler: number of the scheduler that the worker belongs to; the definition is that of all schedulers.
     """
     container: dict[str, Any] = {"name": WORKER_CONTAINER}
     size = {}
-    if pool.name != DEFAULT_POOL:
-        container["environment"] = [{"name": POOL_VARIABLE, "value": pool.name}]
+    environment = {POOL_VARIABLE: pool.name} if pool.name != DEFAULT_POOL else {}
+    if scheduler:
+        environment[NUMBER_VARIABLE] = str(scheduler)
+    if environment:
+        container["environment"] = [{"name": name, "value": value} for name, value in environment.items()]
     # Without `cpu`, the memory of the default pool is WORKER_MEMORY_BYTES, which is not the size of its task.
     if sized and pool.cpu and pool.memory_gib:
         size = {"cpu": str(round(pool.cpu * 1024)), "memory": str(round(pool.memory_gib * 1024))}

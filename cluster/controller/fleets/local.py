@@ -110,8 +110,10 @@ class LocalFleet(Fleet):
         if self._clock() < self._paused_until:
             return 0
         pools = self._settings.all_pools
-        # Of the machine or of this container, whichever is less; the workers of a full fleet share it.
-        memory = pools[pool].memory_bytes or machine_memory() // sum(each.max_workers for each in pools.values())
+        # Of the machine or of this container, whichever is less; the workers of a full fleet share it, and
+        # so do the fleets of several schedulers.
+        fleets, largest = len(self._settings.scheduler_addresses), sum(each.max_workers for each in pools.values())
+        memory = pools[pool].memory_bytes or machine_memory() // (fleets * largest)
         # Workers on one machine would all use the same port. `default` is declared, as its memory is not this worker's.
         settings = replace(
             self._settings, metrics_port=0, pool=pool, worker_memory_bytes=memory, pools=self._settings.declared_pools

@@ -17,8 +17,8 @@ import pytest
 from cluster.api_node import cluster_snapshot
 from cluster.api_node.cluster_snapshot import MEMORY_STEP_BYTES, ClusterSnapshot, SnapshotWatchers
 from cluster.api_node.reloads import Reloads
+from cluster.api_node.schedulers import Schedulers
 from cluster.errors import StoreUnavailable, TooManySubscriptions
-from cluster.scheduling.scheduler_client import SchedulerClient
 from cluster.store.async_store import Store
 from cluster.store.record import TaskState
 from dask_graphql.client.status_command import render
@@ -60,7 +60,7 @@ class Scene:
         return {**dict.fromkeys(TaskState, 0), TaskState.SUCCEEDED: self.own}
 
     def watchers(self, limit: int = 100) -> SnapshotWatchers:
-        return SnapshotWatchers(cast(Store, self), cast(SchedulerClient, None), limit, Reloads())
+        return SnapshotWatchers(cast(Store, self), cast(Schedulers, None), limit, Reloads())
 
     async def wait_for_reads(self, count: int) -> None:
         """Waits for this many further reads."""

@@ -11,8 +11,9 @@ import pytest
 
 from cluster.api_node.history_keeper import HistoryKeeper
 from cluster.api_node.history_reader import HistoryReader, HistoryView
+from cluster.api_node.schedulers import Schedulers
 from cluster.attempt_errors import error
-from cluster.scheduling.scheduler_client import SchedulerClient, SchedulerUnavailable
+from cluster.scheduling.scheduler_client import SchedulerUnavailable
 from cluster.store.async_store import Store
 from cluster.store.keys import SHARDS
 
@@ -29,6 +30,11 @@ class Scheduler:
         return {"workers": [{"name": "a"}, {"name": "b"}]}
 
 
+def only(scheduler: Scheduler, store: Store) -> Schedulers:
+    """The connections of a node, of which there is one."""
+    return Schedulers([scheduler], [store.calls])  # type: ignore[list-item]
+
+
 class Hours:
     """A store whose clock the test sets, minutes after the begin of this one."""
 
@@ -41,7 +47,7 @@ class Hours:
         return self._first + round(self.minutes * 60_000)
 
     def keeper(self) -> HistoryKeeper:
-        return HistoryKeeper(self.store, self.scheduler, uuid.uuid4().hex)  # type: ignore[arg-type]
+        return HistoryKeeper(self.store, only(self.scheduler, self.store), uuid.uuid4().hex)
 
     async def read(
         self, seconds: int = 3_600, points: int = 120, *, reader: HistoryReader | None = None
@@ -161,8 +167,7 @@ async def test_a_cancelled_reader_does_not_cancel_the_read_of_others(hours: Hour
 
 
 async def test_a_keeper_loop_writes_by_itself(store: Store) -> None:
-    keeper = HistoryKeeper(store, SchedulerClient.__new__(SchedulerClient), "n")
-    keeper._scheduler = Scheduler()  # type: ignore[assignment]
+    keeper = HistoryKeeper(store, only(Scheduler(), store), "n")
     keeper.start()
     try:
         async with asyncio.timeout(10):

@@ -44,9 +44,9 @@ def task_id(number: int) -> str:
 
 
 class Outside:
-    """Fake of the scheduler's client, the dispatcher and the limits: what is paused, and what was dispatched."""
+    """Fake of the schedulers, the dispatcher and the limits: what is paused, and what was dispatched."""
 
-    connected = True
+    connected = frozenset({0})
 
     def __init__(self) -> None:
         self.paused = False
@@ -57,6 +57,9 @@ class Outside:
 
     async def drained(self) -> None:
         pass
+
+    def number_of(self, digit: str) -> int:
+        return 0
 
     def slots(self, limit: str) -> float:
         name = limit.partition("=")[0]

@@ -10,7 +10,7 @@ import pytest
 
 from cluster.api_node.readiness import RECOVERY_LIMIT_SECONDS, Readiness
 from cluster.api_node.result_delivery import ResultDelivery
-from cluster.scheduling.scheduler_client import SchedulerClient
+from cluster.api_node.schedulers import Schedulers
 from cluster.settings import Settings
 from cluster.store.async_store import Store
 from cluster.store.call_builder import milliseconds
@@ -46,8 +46,8 @@ def loops() -> list[BackgroundLoop]:
 @pytest.fixture
 def readiness(store: Store, loops: list[BackgroundLoop], monkeypatch: pytest.MonkeyPatch) -> Readiness:
     monkeypatch.setattr("cluster.api_node.readiness.CACHE_SECONDS", 0)
-    scheduler, deliveries = cast(SchedulerClient, Connected()), cast(ResultDelivery, Subscribed())
-    return Readiness(store, "node", scheduler, deliveries, lambda: loops)
+    schedulers = Schedulers([Connected()], [store.calls])  # type: ignore[list-item]
+    return Readiness(store, "node", schedulers, cast(ResultDelivery, Subscribed()), lambda: loops)
 
 
 async def all_well(store: Store) -> None:
@@ -73,6 +73,17 @@ async def test_a_connected_scheduler_that_writes_no_heartbeat_is_a_problem(store
     await store.command("DEL", store.calls.scheduler_key)
     assert await problems(readiness) == [("scheduler", False)]
     assert (await readiness.check()).heartbeat_age_seconds is None
+
+
+async def test_of_two_schedulers_the_one_that_is_away_is_named(store: Store) -> None:
+    await all_well(store)
+    there, away = Connected(), Connected()
+    schedulers = Schedulers([there, away], [store.calls.of_scheduler(number) for number in range(2)])  # type: ignore[list-item]
+    readiness = Readiness(store, "node", schedulers, cast(ResultDelivery, Subscribed()), list)
+    away.connected = False
+    report = await readiness.check()
+    assert [(item.part, item.reason) for item in report.problems] == [("scheduler 1", "no connection to scheduler 1")]
+    assert (report.ready, report.scheduler, report.heartbeat_age_seconds) == (True, False, None)
 
 
 async def test_recovery_is_a_problem_if_no_node_has_completed_a_round_recently(

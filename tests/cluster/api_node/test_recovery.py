@@ -14,7 +14,7 @@ from cluster.api_node.dispatcher import Dispatchable
 from cluster.api_node.recovery import PAGE_SIZE, Recoverer
 from cluster.scheduling.scheduler_client import SchedulerUnavailable
 from cluster.store.async_store import Store
-from cluster.store.keys import SHARDS
+from cluster.store.keys import SHARDS, Keys
 from cluster.store.record import TaskState
 from tests.polling import until
 
@@ -24,6 +24,7 @@ class Scheduler:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.keys: Keys = store.calls
         self.connected = True
         self.attempts: dict[str, int] = {}
         self.asked = 0
@@ -35,7 +36,7 @@ class Scheduler:
         """Starts a new scheduler, which knows no attempts."""
         self.attempts.clear()
         word = orjson.dumps({"epoch": epoch, "address": "tcp://x", "started_at": 0})
-        await self._store.command("SET", self._store.calls.scheduler_key, word)
+        await self._store.command("SET", self.keys.scheduler_key, word)
 
     async def call(self, operation: str, attempts: list[tuple[str, int]]) -> list[bool]:
         assert operation == "dask_graphql_held"
@@ -175,6 +176,38 @@ async def test_a_sweep_that_was_interrupted_starts_again(
     scheduler.leave_after = 1_100
     recoverer.start()
     await until(lambda: len(scheduler.attempts) == 2_000)
+    assert await counted_losses(store, ids) == {(b"0", b"0")}
+
+
+async def test_a_recoverer_of_one_of_two_schedulers_claims_its_shards_alone(store: Store, scheduler: Scheduler) -> None:
+    scheduler.keys = store.calls.of_scheduler(1)
+    await scheduler.begin("one")
+    ids = await many(store, 32)
+    recoverer = Recoverer(store, scheduler, scheduler, "n", number=1, schedulers=2)  # type: ignore[arg-type]
+    await store.run(store.calls.record_time(scheduler.keys.swept_key, "one/2"))
+    for task_id in ids:
+        await store.redis.zadd(f"{store.calls.shard(task_id)}:open", {task_id: 1})
+    recoverer.start()
+    await until(lambda: len(scheduler.attempts) == 16)
+    await recoverer.close()
+    assert {task_id[0] for task_id in scheduler.attempts} == set(SHARDS[1::2])
+
+
+async def test_no_loss_counts_after_the_number_of_schedulers_has_changed(
+    store: Store, scheduler: Scheduler, recoverer: Recoverer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "IN_TRANSIT_SECONDS", 0.2)
+    await scheduler.begin("one")
+    ids = [*await many(store, 32), *await many(store, 32, begun=True)]
+    # There were two, of which this one had half of the shards.
+    now = await store.server_milliseconds()
+    await store.redis.set(store.calls.swept_key, f"{now - 60_000} one/2")
+    scheduler.attempts = {task_id: 1 for task_id in ids if task_id[0] in SHARDS[::2]}
+    await asyncio.sleep(0.3)
+    recoverer.start()
+    await until(lambda: len(scheduler.attempts) == 64)
+    assert {scheduler.attempts[task_id] for task_id in ids if task_id[0] in SHARDS[::2]} == {1}
+    assert {scheduler.attempts[task_id] for task_id in ids if task_id[0] in SHARDS[1::2]} == {2}
     assert await counted_losses(store, ids) == {(b"0", b"0")}
 
 

@@ -57,7 +57,7 @@ async def test_an_attempt_that_waits_with_a_lower_priority_is_replaced_and_leave
         await node.submit([bound], SubmitOptions(priority=priority, account="acme"))
     sent = [(item.attempt, item.priority) for item in dispatcher._waiting]
     assert sent == [(1, -5), (2, 5)]
-    assert cancellations._waiting == {(bound.task_id, 1): False}
+    assert cancellations.outboxes[0].waiting == {(bound.task_id, 1): False}
 
 
 async def test_every_task_that_was_accepted_is_dispatched_though_its_caller_went_away_at_any_moment(

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.api_node.node import Node, make_node
+from cluster.api_node.schedulers import Schedulers
 from cluster.api_node.submission import SubmitOptions
 from cluster.api_node.wait_reader import WaitReader
 from cluster.api_node.waiting import HeldQueue, Waiting, WaitingReason, Workers, explain
@@ -137,7 +138,7 @@ async def node(settings: Settings, registry: Registry) -> AsyncIterator[tuple[No
         node = make_node(replace(settings, scheduler=scheduler.address), registry)
         await node.start()
         async with asyncio.timeout(20):
-            while not node.scheduler.connected:
+            while not node.schedulers.connected:
                 await asyncio.sleep(0.01)
         yield node, scheduler
         await node.close()
@@ -238,7 +239,7 @@ async def test_each_reason_is_told_while_it_holds_and_none_once_the_task_runs(
             for each in more:
                 await until(api, each, None)
             async with asyncio.timeout(20):
-                while api.scheduler.load.durations.get("long") != 0.5:
+                while api.schedulers.clients[0].load.durations.get("long") != 0.5:
                     await asyncio.sleep(0.01)
             gate.clear()
             again = [await submit(api, "long", n) for n in range(20, 24)]
@@ -274,7 +275,7 @@ async def test_a_scheduler_that_does_not_answer_holds_up_the_first_question_only
     assert record is not None
     frozen: Any = FrozenScheduler()
     nothing: Any = SimpleNamespace(names=())
-    waits = WaitReader(store, frozen, nothing, nothing)
+    waits = WaitReader(store, Schedulers([frozen], [store.calls]), nothing, nothing)
     found = [await waits.read(record) for _ in range(3)]
     assert [each and each.reason for each in found] == [R.SCHEDULER_AWAY] * 3
     assert frozen.asked == 1
