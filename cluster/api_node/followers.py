@@ -154,11 +154,11 @@ class Followers:
         """Joins the topic of a task until the block ends; the event is set when there may be something new."""
         more = asyncio.Event()
         topic = self._topics.join(task_id)
-        topic.event_followers.add(more)
+        topic.follow(more)
         try:
             yield more
         finally:
-            topic.event_followers.discard(more)
+            topic.unfollow(more)
             self._topics.leave(task_id, topic)
 
     async def _read(self, call: Call[T]) -> T:

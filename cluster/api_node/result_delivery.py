@@ -19,7 +19,7 @@ from cluster.api_node.followers import RETRY_SECONDS, Followers, Visible
 from cluster.api_node.node_channel import NodeChannel
 from cluster.api_node.result_reader import ResultReader
 from cluster.api_node.speculative_watch import SpeculativeWatches
-from cluster.api_node.topics import Topic, Topics, Waiter
+from cluster.api_node.topics import FutureWaiter, Topics, Waiter
 from cluster.api_node.watch_loop import WatchLoop
 from cluster.api_node.watch_queue import WatchQueue
 from cluster.errors import ResultGone, StoreUnavailable
@@ -129,14 +129,15 @@ class ResultDelivery:
             TooManySubscriptions: the node has reached its limit.
         """
         while True:
-            topic, waiter = self._add_waiter(task_id)
+            waiter = FutureWaiter()
+            self.add_waiter(task_id, waiter)
             try:
                 record = await waiter.future
                 if not visible(record):
                     # Still one of the node's subscribers, as one that waits for an unknown task is.
                     await asyncio.get_running_loop().create_future()
             finally:
-                self._remove_waiter(task_id, topic, waiter)
+                self.remove_waiter(task_id, waiter)
             if not record.result_omitted or not result():
                 return record
             if complete := await self._complete(record):
@@ -156,17 +157,19 @@ class ResultDelivery:
             ResultGone: a record expired, or its task was submitted again, before a slow reader took it.
         """
         ended: asyncio.Queue[Record] = asyncio.Queue()
-        waiting: dict[str, tuple[Topic, Waiter]] = {}
+        waiting: dict[str, Waiter] = {}
 
         def on_end(future: asyncio.Future[Record]) -> None:
             record = future.result()
             if record.task_id in waiting and visible(record):
-                self._remove_waiter(record.task_id, *waiting.pop(record.task_id))
+                self.remove_waiter(record.task_id, waiting.pop(record.task_id))
                 ended.put_nowait(_without_long_fields(record))
 
         try:
             for task_id in dict.fromkeys(task_ids):
-                waiting[task_id] = _, waiter = self._add_waiter(task_id)
+                waiter = FutureWaiter()
+                self.add_waiter(task_id, waiter)
+                waiting[task_id] = waiter
                 waiter.future.add_done_callback(on_end)
             for _ in range(len(waiting)):
                 record = await ended.get()
@@ -178,7 +181,7 @@ class ResultDelivery:
                 yield record
         finally:
             for task_id in list(waiting):
-                self._remove_waiter(task_id, *waiting.pop(task_id))
+                self.remove_waiter(task_id, waiting.pop(task_id))
 
     async def ended_within(
         self, task_ids: Sequence[str], seconds: float, *, visible: Visible = lambda _: True
@@ -216,15 +219,22 @@ class ResultDelivery:
                 return record
             return current if current.final else None
 
-    def _add_waiter(self, task_id: str) -> tuple[Topic, Waiter]:
-        waiter = Waiter(self._watches.reads, self._clocks.latest(task_id, time.monotonic()))
-        topic = self._topics.join(task_id)
-        topic.result_waiters.add(waiter)
-        return topic, waiter
+    def add_waiter(self, task_id: str, waiter: Waiter) -> None:
+        """Makes a waiter one of the node's subscribers, until `remove_waiter`. The record may be too long to contain
+        its result.
 
-    def _remove_waiter(self, task_id: str, topic: Topic, waiter: Waiter) -> None:
-        topic.result_waiters.discard(waiter)
-        self._topics.leave(task_id, topic)
+        Raises:
+            TooManySubscriptions: the node has reached its limit.
+        """
+        waiter.reads_before = self._watches.reads
+        waiter.arrived_at = self._clocks.latest(task_id, time.monotonic())
+        waiter.topic = self._topics.join(task_id)
+        waiter.topic.result_waiters.add(waiter)
+
+    def remove_waiter(self, task_id: str, waiter: Waiter) -> None:
+        """Ends what `add_waiter` began."""
+        waiter.topic.result_waiters.discard(waiter)
+        self._topics.leave(task_id, waiter.topic)
 
 
 def _without_long_fields(record: Record) -> Record:

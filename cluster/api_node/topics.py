@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from abc import ABC, abstractmethod
 from typing import Final
 
 from cluster.api_node.speculative_watch import SpeculativeWatches
 from cluster.api_node.watch_queue import WatchQueue
 from cluster.errors import TooManySubscriptions
 from cluster.observability import metrics, tracing
+from cluster.observability.prometheus_internals import observe_times
 from cluster.store.clock import ShardClocks
 from cluster.store.record import Record, Run
 
@@ -24,20 +26,45 @@ TRACED_SECONDS: Final = 60.0
 """Deliveries within this time after the end of a task belong to its trace; a kept result may be read days later."""
 
 
-class Waiter:
+class Waiter(ABC):
     """One subscriber that waits for a final record.
 
     Attributes:
+        topic: what it waits for.
         reads_before: number of reads that had begun when it arrived.
         arrived_at: latest possible time of its arrival by Redis's clock, milliseconds since 1970.
     """
 
-    __slots__ = ("arrived_at", "future", "reads_before")
+    __slots__ = ("arrived_at", "reads_before", "topic")
 
-    def __init__(self, reads_before: int, arrived_at: float) -> None:
-        self.reads_before = reads_before
-        self.arrived_at = arrived_at
+    topic: Topic
+    reads_before: int
+    arrived_at: float
+
+    @property
+    @abstractmethod
+    def done(self) -> bool:
+        """Whether it has the record, or gave up."""
+
+    @abstractmethod
+    def deliver(self, record: Record) -> None:
+        """Takes the record. Must not raise, and may leave its topic at once."""
+
+
+class FutureWaiter(Waiter):
+    """A coroutine that waits."""
+
+    __slots__ = ("future",)
+
+    def __init__(self) -> None:
         self.future: asyncio.Future[Record] = asyncio.get_running_loop().create_future()
+
+    @property
+    def done(self) -> bool:
+        return self.future.done()
+
+    def deliver(self, record: Record) -> None:
+        self.future.set_result(record)
 
 
 class Topic:
@@ -49,10 +76,9 @@ class Topic:
         run: the run in flight at the last read, or at the submission on this node; None if unknown.
         run_read: number of the read that found `run`: waiters that arrived before it wait for that run. 0 if `run` does
             not come from a read.
-        event_followers: set when there may be new events.
     """
 
-    __slots__ = ("created_at", "ended", "event_followers", "result_waiters", "run", "run_read")
+    __slots__ = ("_followers", "created_at", "ended", "result_waiters", "run", "run_read")
 
     def __init__(self, created_at: float) -> None:
         self.created_at = created_at
@@ -60,17 +86,32 @@ class Topic:
         self.run: Run | None = None
         self.run_read = 0
         self.result_waiters: set[Waiter] = set()
-        self.event_followers: set[asyncio.Event] = set()
+        # Made when needed, because most topics have none.
+        self._followers: set[asyncio.Event] | None = None
+
+    @property
+    def followed(self) -> bool:
+        """Whether there are subscribers to its events."""
+        return bool(self._followers)
 
     @property
     def empty(self) -> bool:
-        return not self.result_waiters and not self.event_followers
+        return not self.result_waiters and not self._followers
+
+    def follow(self, more: asyncio.Event) -> None:
+        """Adds a subscriber to its events; `more` is set when there may be new ones."""
+        self._followers = self._followers or set()
+        self._followers.add(more)
+
+    def unfollow(self, more: asyncio.Event) -> None:
+        if self._followers:
+            self._followers.discard(more)
 
     def forget_run(self) -> None:
         self.run, self.run_read = None, 0
 
     def wake_followers(self) -> None:
-        for follower in self.event_followers:
+        for follower in self._followers or ():
             follower.set()
 
 
@@ -185,11 +226,11 @@ class Topics:
         now = self._now(task_id)
         finished_at = (record.finished_at or 0) / 1000
         waiting_since = max(topic.created_at, finished_at)
-        waiters = [waiter for waiter in waiters if not waiter.future.done()]
+        waiters = [waiter for waiter in waiters if not waiter.done]
         metrics.labelled(metrics.DELIVERIES, "final").inc(len(waiters))
+        observe_times(metrics.DELIVERY_SECONDS, max(0.0, now - waiting_since), len(waiters))
         for waiter in waiters:
-            waiter.future.set_result(record)
-            metrics.DELIVERY_SECONDS.observe(max(0.0, now - waiting_since))
+            waiter.deliver(record)
         if waiters and now - finished_at < TRACED_SECONDS:
             tracing.record_span(
                 "deliver", "PRODUCER", record.trace, waiting_since, task_id=task_id, subscribers=len(waiters)

@@ -28,6 +28,18 @@ class Waiters:
         """Counts the waiters of one subscription while it is open.
 
         Raises:
+            TooManySubscriptions: as `add`.
+        """
+        self.add(account, count)
+        try:
+            yield
+        finally:
+            self.remove(account, count)
+
+    def add(self, account: str, count: int = 1) -> None:
+        """Counts the waiters of one subscription until `remove`.
+
+        Raises:
             TooManySubscriptions: the account would have more than `limit`.
         """
         open_ = self._count[account]
@@ -38,12 +50,12 @@ class Waiters:
                 "are too many",
                 limit=self._limit,
             )
-        self._count[account] += count
-        try:
-            yield
-        finally:
-            self._count[account] -= count
-            self._discard_zero(account)
+        self._count[account] = open_ + count
+
+    def remove(self, account: str, count: int = 1) -> None:
+        """Ends what `add` began."""
+        self._count[account] -= count
+        self._discard_zero(account)
 
     def _discard_zero(self, account: str) -> None:
         if not self._count[account]:

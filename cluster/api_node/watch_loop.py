@@ -78,10 +78,7 @@ class WatchLoop:
         self.reads += 1
         read, calls = self.reads, self._store.calls
         watched = await self._store.run_many(
-            [
-                calls.watch(task_id, self._node, every_event=bool(self._topics[task_id].event_followers))
-                for task_id in task_ids
-            ]
+            [calls.watch(task_id, self._node, every_event=self._topics[task_id].followed) for task_id in task_ids]
         )
         for task_id, found in zip(task_ids, watched, strict=True):
             self._topics.on_read(task_id, found.record, read)

@@ -6,7 +6,9 @@ Written against prometheus_client 0.21 to 0.26.
 
 from __future__ import annotations
 
-from prometheus_client import values
+from bisect import bisect_left
+
+from prometheus_client import Histogram, values
 
 
 def count_in_files_of(process: str) -> None:
@@ -21,3 +23,18 @@ def count_in_files_of(process: str) -> None:
     behind.
     """
     values.ValueClass = values.MultiProcessValue(lambda: process)  # type: ignore[no-untyped-call]
+
+
+def observe_times(histogram: Histogram, amount: float, count: int) -> None:
+    """Observes the same amount `count` times, at the cost of one observation: one result may reach thousands of
+    subscribers at the same time.
+
+    `_sum`, `_upper_bounds` and `_buckets` of a Histogram are undocumented. Renamed, they raise AttributeError at the
+    first delivery.
+
+    Args:
+        histogram: without labels, or one of its children.
+    """
+    if count:
+        histogram._sum.inc(amount * count)
+        histogram._buckets[bisect_left(histogram._upper_bounds, amount)].inc(count)

@@ -38,7 +38,7 @@ def event_execution(
 ) -> EventExecution:
     """Returns what executes the events of a valid subscription."""
     try:
-        return _CompiledEvents(SelectionCompiler(schema, document).root(operation))
+        return CompiledEvents(SelectionCompiler(schema, document).root(operation))
     except NotCompilable:
         return execute_event
 
@@ -51,14 +51,24 @@ def field_execution(schema: GraphQLSchema, document: DocumentNode, operation: Op
         return execute
 
 
-class _CompiledEvents:
+class CompiledEvents:
+    """Executes the events of a subscription with a compiled selection."""
+
     def __init__(self, root: RootField) -> None:
         self._name = root.name
         self._read = root.read
 
+    def read(self, context: Any, event: Any) -> dict[str, Any]:
+        """The data of the response to an event.
+
+        Raises:
+            Exception: the reader cannot read it, or the answer is too large.
+        """
+        return {self._name: self._read(event, Info(context, current_answer()))}
+
     def __call__(self, executor: Executor, event: Any) -> Any:
         try:
-            return CoreResult({self._name: self._read(event, Info(executor.context_value, current_answer()))}, None)
+            return CoreResult(self.read(executor.context_value, event), None)
         except AnswerTooLarge as error:
             return _too_large(error, self._name)
         except Exception:  # noqa: BLE001 - graphql-core meets it again and reports it

@@ -19,6 +19,7 @@ from graphql import (
     InlineFragmentNode,
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
+    VariableNode,
     parse,
     specified_rules,
 )
@@ -79,6 +80,7 @@ class Operation:
     """One operation of a document.
 
     Attributes:
+        text: text of the document.
         number: number of the document, unique in this process.
         name: name of the operation.
         root_fields: the names of its root fields.
@@ -88,10 +90,13 @@ class Operation:
         constant: it selects nothing else, so that its response never changes.
         execution: executes a query or mutation; made on first use.
         event_execution: executes an event of a subscription; made on first use.
+        task_variable: the variable with the task's id, if the operation is a `taskResult` that is shared and has no
+            other variable, nor directives; else None.
     """
 
     document: DocumentNode
     node: OperationDefinitionNode
+    text: str
     number: int
     kind: OperationType
     name: str | None
@@ -101,6 +106,7 @@ class Operation:
     constant: bool = False
     execution: Execution | None = None
     event_execution: EventExecution | None = None
+    task_variable: str | None = None
 
 
 @dataclass(slots=True)
@@ -151,7 +157,11 @@ class CachedDocument:
                 introspects = not names.isdisjoint({"__schema", "__type"})
                 constant = introspects and not node.variable_definitions and all(n.startswith("__") for n in names)
                 shared = _awaits_one_task(node) and not _selects_live(self.document)
-                return Operation(self.document, node, self.number, kind, own, names, shared, introspects, constant)
+                found = Operation(
+                    self.document, node, self.text, self.number, kind, own, names, shared, introspects, constant
+                )
+                found.task_variable = _task_variable(node) if shared else None
+                return found
         message = "Must provide an operation." if name is None else f"Unknown operation named '{name}'."
         raise DocumentRejected([GraphQLError(message)])
 
@@ -179,6 +189,17 @@ def _awaits_one_task(node: OperationDefinitionNode) -> bool:
         and isinstance(fields[0], FieldNode)
         and fields[0].name.value == "taskResult"
     )
+
+
+def _task_variable(node: OperationDefinitionNode) -> str | None:
+    """The variable that names the task of a `taskResult`, if there is no other one and no directive."""
+    [field] = node.selection_set.selections
+    assert isinstance(field, FieldNode)
+    arguments, variables = field.arguments or (), node.variable_definitions or ()
+    if len(arguments) != 1 or len(variables) != 1 or node.directives or field.directives or variables[0].directives:
+        return None
+    given = arguments[0].value
+    return given.name.value if isinstance(given, VariableNode) else None
 
 
 def _selects_live(document: DocumentNode) -> bool:
@@ -234,6 +255,14 @@ class DocumentCache:
         except GraphQLError as error:
             raise DocumentRejected([error]) from error
         return document
+
+    def valid_operation(self, text: str, name: str | None) -> Operation | None:
+        """An operation that was requested before, of a valid document in the cache; or None."""
+        document = self._documents.get(text)
+        if document is None:
+            return None
+        self._documents.move_to_end(text)
+        return document.operations.get(name)
 
     def _find(self, text: str) -> CachedDocument:
         found = self._documents.get(text)

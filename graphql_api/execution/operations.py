@@ -7,7 +7,7 @@ of extensions, a context of its own) costs as much as the execution, and this ap
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Mapping
 from contextlib import aclosing
 from inspect import isawaitable
 from typing import Any, Final, cast
@@ -23,12 +23,14 @@ from strawberry.types.graphql import OperationType
 
 from cluster.errors import AnswerTooLarge, PublicError
 from cluster.observability import metrics
+from cluster.store.record import Record
 from graphql_api.answer_size import Answer, counted_answer
 from graphql_api.auth.callers import Scope
+from graphql_api.context import Context
 from graphql_api.errors import mask_error
-from graphql_api.execution.compiled_selection import EventExecution, event_execution, field_execution
+from graphql_api.execution.compiled_selection import CompiledEvents, EventExecution, event_execution, field_execution
 from graphql_api.execution.document_cache import DocumentCache, DocumentRejected, Operation
-from graphql_api.execution.response_cache import CachedExecution, ResponseCache, compact
+from graphql_api.execution.response_cache import CachedExecution, ResponseCache, compact, response_key
 from graphql_api.graphql_core_internals import Executor, build_executor, event_source, execute
 from graphql_api.strawberry_internals import PreExecutionError, core_schema
 
@@ -41,7 +43,12 @@ class Operations(strawberry.Schema):
     Args:
         documents: parses, limits, validates and caches documents.
         options: passed to Strawberry's schema.
+
+    Attributes:
+        task_class: the class of `Task` objects, made from a `record`.
     """
+
+    task_class: Callable[..., Any]
 
     def __init__(self, documents: DocumentCache, **options: Any) -> None:
         super().__init__(**options)
@@ -98,12 +105,52 @@ class Operations(strawberry.Schema):
         operation_name: str | None = None,
         operation_extensions: dict[str, Any] | None = None,
         allowed_operation_types: Collection[OperationType] | None = None,
+        *,
+        counted: bool = False,
     ) -> AsyncIterator[ExecutionResult]:
         """Executes any operation and yields its results; a query or a mutation has one.
 
         If nothing was executed, the only result is a PreExecutionError.
+
+        Args:
+            counted: the metrics have the operation already.
         """
-        return self._results(query, variable_values, context_value, operation_name, allowed_operation_types)
+        allowed = allowed_operation_types
+        return self._results(query, variable_values, context_value, operation_name, allowed, counted=counted)
+
+    # The result of one task, without a coroutine ----------------------------------------------------------------------
+
+    def awaited_task(self, query: str, variables: Any, operation_name: str | None) -> tuple[Operation, str] | None:
+        """The operation and its task id, if it is a plain `taskResult`: executed before, with a compiled selection, and
+        the id as its only variable. `stream` executes any other."""
+        operation = self._documents.valid_operation(query, operation_name)
+        if operation is None or operation.task_variable is None or not isinstance(variables, dict):
+            return None
+        task_id = variables.get(operation.task_variable)
+        if len(variables) != 1 or not isinstance(task_id, str):
+            return None
+        return (operation, task_id) if isinstance(operation.event_execution, CompiledEvents) else None
+
+    def awaited_data(self, operation: Operation, task_id: str, record: Record, context: Context) -> bytes | None:
+        """The JSON of the data with which an operation of `awaited_task` responds to a final record that its caller may
+        see; None if `stream` must execute it: its result is long, or an error occurred."""
+        if record.result_omitted:
+            return None
+        variables = f'{{"{operation.task_variable}":"{task_id}"}}'.encode()
+        key = response_key(record, operation, variables, context)
+        data = self._response_cache.get(key)
+        if data is None:
+            execution = operation.event_execution
+            assert isinstance(execution, CompiledEvents), "`awaited_task` has checked it"
+            try:
+                with counted_answer(self._answer_bytes) as answer:
+                    read = execution.read(context, self.task_class(record=record))
+                    answer.check()
+                data = compact(orjson.dumps(read))
+            except Exception:  # noqa: BLE001 - `stream` meets it again and reports it
+                return None
+            self._response_cache.put(key, data)
+        return data
 
     # Shared by both ---------------------------------------------------------------------------------------------------
 
@@ -113,6 +160,8 @@ class Operations(strawberry.Schema):
         variables: Mapping[str, Any] | None,
         name: str | None,
         allowed: Collection[OperationType] | None,
+        *,
+        counted: bool = False,
     ) -> Operation:
         kind = "refused"
         try:
@@ -127,7 +176,8 @@ class Operations(strawberry.Schema):
             self._documents.validate(self._core, document)
             return operation
         finally:
-            metrics.labelled(metrics.OPERATIONS, kind).inc()
+            if not counted:
+                metrics.labelled(metrics.OPERATIONS, kind).inc()
 
     def _refused(self, errors: list[GraphQLError], context: Any) -> PreExecutionError:
         _mask(errors, context)
@@ -194,9 +244,11 @@ class Operations(strawberry.Schema):
         context: Any,
         name: str | None,
         allowed: Collection[OperationType] | None,
+        *,
+        counted: bool = False,
     ) -> AsyncIterator[ExecutionResult]:
         try:
-            operation = self._prepare(text, variables, name, allowed)
+            operation = self._prepare(text, variables, name, allowed, counted=counted)
         except DocumentRejected as refused:
             yield self._refused(refused.errors, context)
             return

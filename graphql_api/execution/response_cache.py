@@ -67,17 +67,12 @@ class CachedExecution:
         record: Record = event.record
         if not record.final:
             return self.execute(executor, event)
-        # The same request about the same end of the same task has the same response for those who see the same. Whether
-        # the caller may see the record was checked before.
         try:
             variables = compact(orjson.dumps(self.variables or {}))
         except TypeError:
             # Integers beyond 64 bits and lone surrogates are legal in variables, but orjson refuses them: not cached.
             return self.execute(executor, event)
-        request = self.operation.number, self.operation.name, variables
-        end = record.attempt, record.seq, record.finished_at, record.submissions, record.expires_at
-        context: Context = executor.context_value
-        key = (record.task_id, *end, *request, context.public_url, context.caller.view)
+        key = response_key(record, self.operation, variables, executor.context_value)
         data = self.responses.get(key)
         if data is not None:
             return CoreResult(cast(Any, orjson.Fragment(data)), None)
@@ -96,6 +91,20 @@ class CachedExecution:
             return result
         self.responses.put(key, data)
         return CoreResult(cast(Any, orjson.Fragment(data)), None)
+
+
+def response_key(record: Record, operation: Operation, variables: bytes, context: Context) -> tuple[Any, ...]:
+    """The key of a response to a final record, which the caller may see.
+
+    The same request about the same end of the same task has the same response for those who see the same.
+
+    Args:
+        variables: their JSON.
+    """
+    return (
+        record.task_id, record.attempt, record.seq, record.finished_at, record.submissions, record.expires_at,
+        operation.number, operation.name, variables, context.public_url, context.caller.view,
+    )  # fmt: skip
 
 
 def compact(made: bytes) -> bytes:

@@ -142,7 +142,7 @@ def _assemble(
         description = "The items of any task type that yields them."
         item_union = Annotated[_union(items), strawberry.union("StreamItem", description=description)]
     task_item = make_task_item(item_union, streams or {})
-    return Schema(
+    schema = Schema(
         documents or DocumentCache(Settings(), PersistedOperations(Settings())),
         query=make_query(task, make_task_connection(task)),
         mutation=create_type(
@@ -165,6 +165,8 @@ def _assemble(
         types=[*outputs, *items, ErrorCode],
         config=CONFIG,
     )
+    schema.task_class = task
+    return schema
 
 
 def _union(outputs: list[Any]) -> Any:

@@ -23,6 +23,7 @@ class GraphQLTransportWsSession(WebSocketSession):
     """One graphql-transport-ws socket."""
 
     subprotocol = "graphql-transport-ws"
+    result_type = b'"next"'
     keep_alive_seconds = 25.0
     """Interval of the pings. Proxies usually close a connection that is idle for 60 s."""
 

@@ -23,6 +23,7 @@ class LegacyGraphQLWsSession(WebSocketSession):
     """
 
     subprotocol = "graphql-ws"
+    result_type = b'"data"'
     keep_alive_seconds = 12.0
     """Interval of the `ka` messages. Clients reconnect after 30 s without one, unless configured otherwise."""
 

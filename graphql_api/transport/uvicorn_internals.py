@@ -17,6 +17,7 @@ Written against uvicorn 0.54.
 | `run_asgi`, `scope` | give the application its `Connection` | `KeyError` at the handshake |
 | `frames`, `close_timeout`, `handle_ping`, `send_receive_event_to_app`, `handle_parser_exception`, `read_paused`, `receive`, `handshake_initiated` | bound what arrives: messages before the acknowledgement, unfinished ones, small frames in large number | such messages are bounded by `ws_max_size` only, or `AttributeError` at the first message |
 | `send`, `transport` | bound what waits for a slow reader | a slow reader holds memory until `SlowReader` ends the connection |
+| `close_sent`, `disconnected`, `writable`, `conn` | messages that can be sent at once are written without ASGI | `AttributeError` at the first message |
 | `on_message_begin`, `on_headers_complete`, `on_body`, `on_message_complete`, `on_response_complete`, `cycle`, `flow`, `pipeline` of `HttpToolsProtocol` | bound heads, bodies and their times | they are not bounded, or `AttributeError` at the first request |
 | `parser`, `url`, `headers`, `_get_upgrade`, `_should_upgrade`, `handle_websocket_upgrade`, `_unset_keepalive_if_required` | ignore offers to upgrade to anything but WebSocket | such requests lose their bodies, or `AttributeError` at the first request |
 """  # noqa: E501 - a table
@@ -31,6 +32,7 @@ from typing import Any, Final, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.protocol import State
 
 from cluster.errors import TooManyConnections
 from cluster.observability import metrics
@@ -55,6 +57,7 @@ from graphql_api.transport.websockets_internals import (
     FIRST_MESSAGE_BYTES,
     allow_large_messages,
     compress_large_messages,
+    text_frame,
     unread_bytes,
 )
 
@@ -108,6 +111,15 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def blocked(self) -> bool:
         """Whether the client reads too slowly for anything more to be sent now."""
         return not self.writable.is_set()
+
+    def send_texts(self, *texts: bytes) -> bool:
+        """Sends messages now. Returns False, and sends nothing, if the client reads too slowly, or the connection is
+        closing: `send` waits then, or raises."""
+        conn = self.conn
+        if not self.writable.is_set() or self.close_sent or self.disconnected or conn.state is not State.OPEN:
+            return False
+        self.transport.write(b"".join([text_frame(conn, text) for text in texts]))
+        return True
 
     def abort(self, reason: str) -> None:
         """Ends the connection at once, without sending what its client has not read."""

@@ -19,6 +19,7 @@ from graphql_api.errors import mask_error
 from graphql_api.execution.persisted_operations import PersistedOperations
 from graphql_api.schema.builder import Schema
 from graphql_api.strawberry_internals import PreExecutionError
+from graphql_api.transport.direct_subscription import DirectSubscription
 from graphql_api.transport.json import json_bytes, result_payload
 from graphql_api.transport.websocket_messages import InvalidMessage, optional_object, read_message, read_operation
 
@@ -49,6 +50,10 @@ class Connection(Protocol):
     def blocked(self) -> bool:
         """Whether the client reads too slowly for anything more to be sent now."""
 
+    def send_texts(self, *texts: bytes) -> bool:
+        """Sends messages now. Returns False, and sends nothing, if the client reads too slowly, or the socket is
+        closed."""
+
     def abort(self, reason: str) -> None:
         """Ends the connection at once, without sending what its client has not read."""
 
@@ -72,12 +77,14 @@ class WebSocketSession(ABC):
     """
 
     subprotocol: ClassVar[str]
+    result_type: ClassVar[bytes]
+    """The type of the message with a result, as JSON."""
     keep_alive_seconds: ClassVar[float]
     """Time between two calls of `keep_alive`."""
 
     __slots__ = (
         "_authenticate", "_closed", "_init_deadline", "_initialised", "_max_values", "_operation_limit", "_operations",
-        "_persisted", "_schema", "_stopping", "acknowledged", "connection", "context", "websocket",
+        "_persisted", "_stopping", "acknowledged", "connection", "context", "schema", "websocket",
     )  # fmt: skip
 
     def __init__(
@@ -93,7 +100,7 @@ class WebSocketSession(ABC):
     ) -> None:
         self.websocket = websocket
         self.connection = connection
-        self._schema = schema
+        self.schema = schema
         self.context = context
         self._authenticate = authenticate
         self._persisted = persisted
@@ -102,7 +109,7 @@ class WebSocketSession(ABC):
         self._initialised = False
         self.acknowledged = False
         self._closed = False
-        self._operations: dict[str, asyncio.Task[None]] = {}
+        self._operations: dict[str, asyncio.Task[None] | DirectSubscription] = {}
         self._stopping: set[asyncio.Task[None]] = set()
 
     # What a subprotocol defines ---------------------------------------------------------------------------------------
@@ -200,9 +207,11 @@ class WebSocketSession(ABC):
         Raises:
             SocketClosed: the message was not sent.
         """
-        text = json_bytes(message).decode()
+        text = json_bytes(message)
+        if self.connection.send_texts(text):
+            return
         try:
-            await self.websocket.send_text(text)
+            await self.websocket.send_text(text.decode())
         except (RuntimeError, WebSocketDisconnect) as error:
             # After a close by the server, Starlette and uvicorn raise RuntimeError; by the client, WebSocketDisconnect.
             raise SocketClosed from error
@@ -239,7 +248,24 @@ class WebSocketSession(ABC):
             self.context.audit_refusal(error)
             await self.send_errors(operation_id, [masked(error)])
             return
-        self._operations[operation_id] = asyncio.create_task(self._run(operation_id, payload))
+        direct = DirectSubscription.begin(self, operation_id, payload)
+        self._operations[operation_id] = direct or asyncio.create_task(self._run(operation_id, payload))
+
+    def resume(self, operation_id: str, payload: Mapping[str, Any]) -> None:
+        """Executes an operation of a DirectSubscription that is left to a task."""
+        self._operations[operation_id] = asyncio.create_task(self._run(operation_id, payload, resumed=True))
+
+    def send_last_result(self, operation_id: str, data: bytes) -> bool:
+        """Sends the last result of an operation, whose data is this JSON, and that it is complete. Returns False, and
+        sends nothing, if that is not possible now."""
+        name = json_bytes(operation_id)
+        sent = self.connection.send_texts(
+            b'{"type":%b,"id":%b,"payload":{"data":%b}}' % (self.result_type, name, data),
+            b'{"type":"complete","id":%b}' % name,
+        )
+        if sent:
+            del self._operations[operation_id]
+        return sent
 
     def _require_room(self) -> None:
         """Raises:
@@ -254,6 +280,9 @@ class WebSocketSession(ABC):
         task = self._operations.pop(operation_id, None)
         if task is None:
             return False
+        if isinstance(task, DirectSubscription):
+            task.cancel()
+            return True
         # The event loop keeps only weak references to tasks.
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)
@@ -270,14 +299,15 @@ class WebSocketSession(ABC):
         del self._operations[operation_id]
         return True
 
-    async def _run(self, operation_id: str, payload: Mapping[str, Any]) -> None:
+    async def _run(self, operation_id: str, payload: Mapping[str, Any], *, resumed: bool = False) -> None:
         task = asyncio.current_task()
         try:
-            results = await self._schema.stream(
+            results = await self.schema.stream(
                 payload["query"],
                 variable_values=payload.get("variables"),
                 operation_name=payload.get("operationName"),
                 context_value=self.context,
+                counted=resumed,
             )
             async with aclosing(results):  # type: ignore[type-var]
                 async for result in results:

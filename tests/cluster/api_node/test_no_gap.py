@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from cluster.api_node.result_delivery import ResultDelivery
+from cluster.api_node.topics import FutureWaiter
 from cluster.errors import TooManySubscriptions
 from cluster.settings import Settings
 from cluster.store.async_store import Store
@@ -179,6 +180,7 @@ async def test_a_subscriber_that_arrives_while_the_others_are_served_is_served_t
                 await asyncio.sleep(0)
                 topic = deliveries._topics.get(task_id)
             [waiter] = topic.result_waiters
+            assert isinstance(waiter, FutureWaiter)
             waiter.future.add_done_callback(lambda _, served=served: served.set_result(None))  # type: ignore[misc]
             await run_task(store, task_id)
             assert (await waiting).result == task_id.encode()

@@ -9,8 +9,12 @@ import zlib
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+import pytest
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
 from cluster.settings import Settings
-from graphql_api.transport.websockets_internals import SMALL_BYTES
+from graphql_api.transport.websockets_internals import SMALL_BYTES, text_frame
 from tests.api_node import api_node
 
 INTROSPECTION = "{ __schema { types { name description } } }"
@@ -65,3 +69,12 @@ async def test_each_large_message_is_compressed_by_itself_and_a_small_one_is_not
             assert json.loads(text)["payload"]["data"]["__schema"]["types"]
             assert (await client.receive())[0] is False
         client.writer.close()
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, SMALL_BYTES - 1, SMALL_BYTES, 65_535, 65_536])
+def test_a_frame_is_the_one_that_the_library_would_make(size: int) -> None:
+    protocol = ServerProtocol(state=State.OPEN)
+    text = b"x" * size
+    protocol.send_text(text)
+    made = b"".join(protocol.data_to_send())
+    assert text_frame(protocol, text) == made
