@@ -220,7 +220,6 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
     # Events -----------------------------------------------------------------------------------------------------------
 
     def add_worker(self, scheduler: Scheduler, worker: str) -> None:
-        dask_internals.shorten_linger_to_worker(scheduler, worker)
         self._starting_workers.on_registered(str(scheduler.workers[worker].name))
         self._tallies.add_worker(worker)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,23 @@ def configure_dask(scratch: Path, *, pages: bool = False) -> None:
         # Nodes start in any order: a worker waits this long for its scheduler.
         "comm": {"timeouts": {"connect": "30s"}},
     }
+    if find_spec("uvloop"):
+        # The loop of worker processes, which nannies start.
+        distributed_defaults["admin"]["event-loop"] = "uvloop"
     if not pages:
         distributed_defaults["scheduler"]["http"] = {"routes": _routes("scheduler")}
         distributed_defaults["worker"]["http"] = {"routes": _routes("worker")}
+    use_fast_connections()
     dask.config.update_defaults({"temporary-directory": str(scratch), "distributed": distributed_defaults})
+
+
+def use_fast_connections() -> None:
+    """Makes Dask's connections of this process use asyncio's transports, and send without delay, from now on."""
+    from cluster.scheduling.transport.backend import use_asyncio_transports
+    from cluster.scheduling.transport.prompt_send import use_prompt_streams
+
+    use_asyncio_transports()
+    use_prompt_streams()
 
 
 def _routes(role: str) -> list[str]:

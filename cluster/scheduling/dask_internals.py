@@ -28,9 +28,6 @@ SECONDS_KEY: Final = "dask_graphql_seconds"
 """Entry of a Dask task's metadata with the durations of its attempts."""
 
 
-LINGER_SECONDS: Final = 0.0005
-"""How long a stream collects messages before it sends them."""
-
 FIRE_AND_FORGET: Final = "fire-and-forget"
 """Name of the pseudo-client that wants the keys of `fire_and_forget`."""
 
@@ -251,7 +248,7 @@ def send_to_scheduler(client: Client, message: Mapping[str, Any]) -> None:
     """Sends a message for an operation of `add_stream_handler`, without waiting and without a reply. A scheduler that
     does not know the operation closes the connection. To be called in the client's event loop.
 
-    `client.scheduler_comm` is private, see `shorten_linger`. If it is renamed, this raises AttributeError: attempts are
+    `client.scheduler_comm` is private. If it is renamed, this raises AttributeError: attempts are
     given back, and no task starts.
 
     Raises:
@@ -325,25 +322,6 @@ def _inform(plugin: SchedulerPlugin, scheduler: Scheduler, keys: Sequence[str], 
     except Exception:
         # As Dask does with an exception of a plugin.
         logger.exception("the plugin %s failed", type(plugin).__name__)
-
-
-def shorten_linger(stream: Any) -> None:
-    """Makes a stream between two Dask processes send its messages after LINGER_SECONDS.
-
-    By default a client collects messages for 10 ms, a scheduler for 5 ms and a worker for 2 ms, which adds up for a
-    single task.
-
-    Args:
-        stream: a `BatchedSend`: `client.scheduler_comm`, `worker.batched_stream`, or the scheduler's `stream_comms` of
-            one worker. All are private, and so is `interval`. If one of the streams is renamed, the caller raises
-            AttributeError; if `interval` is, each hop has its default delay again, without any other effect.
-    """
-    stream.interval = LINGER_SECONDS
-
-
-def shorten_linger_to_worker(scheduler: Scheduler, address: str) -> None:
-    """`shorten_linger` for the stream from the scheduler to one worker."""
-    shorten_linger(scheduler.stream_comms[address])
 
 
 def connection_of(client: Client) -> object:

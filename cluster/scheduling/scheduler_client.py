@@ -263,7 +263,6 @@ class SchedulerClient:
 
     async def _configure_connection(self, client: Client) -> None:
         """Must be called for each new connection, including those that Dask made by itself."""
-        dask_internals.shorten_linger(client.scheduler_comm)
         # The load of a previous scheduler says nothing about this one.
         self.load = Load()
         self.load_changed.set()

@@ -15,8 +15,8 @@ from cluster.errors import RegistryError
 from cluster.node_registry import NodeRegistry
 from cluster.observability.logs import set_up_logging
 from cluster.observability.tracing import set_up_tracing, shut_down_tracing
-from cluster.scheduling.dask_config import forget_our_variables
-from cluster.scheduling.dask_internals import drop_spans, make_exceptions_portable, shorten_linger, trim_key_cache
+from cluster.scheduling.dask_config import forget_our_variables, use_fast_connections
+from cluster.scheduling.dask_internals import drop_spans, make_exceptions_portable, trim_key_cache
 from cluster.scheduling.entry_point import use_runner
 from cluster.scheduling.pools import keep_in_pool
 from cluster.scheduling.reloading import set_import
@@ -48,6 +48,8 @@ def dask_setup(worker: Worker) -> None:
 
     Dask would ignore a failed preload and then run nothing, so the process exits instead, and its nanny reads why.
     """
+    # Before it connects to the scheduler.
+    use_fast_connections()
     settings = load_settings()
     # Before a task module is imported: neither tasks nor the programs that they start need them.
     remove_secrets(os.environ)
@@ -90,7 +92,6 @@ def _set_up(worker: Worker, settings: Settings, path: Path) -> None:
     use_runner(keep_in_pool(executor.run, settings.pool) if settings.separate_pools else executor.run)
     drop_spans(worker)
     make_exceptions_portable()
-    shorten_linger(worker.batched_stream)
     heartbeat = HeartbeatThread(executor)
     heartbeat.thread.start()
     if table:

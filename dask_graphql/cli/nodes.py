@@ -16,6 +16,7 @@ from cluster.observability.multiprocess import multiprocess_metrics
 from cluster.scheduling.dask_config import keep_dask_in
 from cluster.settings import Settings, load_settings, variable_of
 from cluster.settings.parsers import MAX_SCHEDULERS
+from cluster.system.event_loop import new_loop
 from cluster.task_types.task_modules import located
 
 
@@ -43,7 +44,8 @@ def serve(
         async with serve_metrics(settings, role), publish_metrics(settings, role):
             await run(stop)
 
-    asyncio.run(body())
+    with asyncio.Runner(loop_factory=new_loop if role == "scheduler" else None) as runner:
+        runner.run(body())
 
 
 @click.command()

@@ -20,6 +20,7 @@ DOCUMENTED: Final = {
 UNDOCUMENTED: Final = (
     "dask_cloudprovider.aws.ecs.",
     "distributed.batched.",
+    "distributed.comm.",
     "distributed.core.",
     "distributed.protocol.",
     "distributed.scheduler.",

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ import pytest
 from dask import annotate as dask_annotate
 from dask.utils import key_split
 from distributed import Client, Nanny, Scheduler, SchedulerPlugin, Worker, fire_and_forget
-from distributed.batched import BatchedSend
 from distributed.metrics import time
 from distributed.scheduler import KilledWorker
 
@@ -49,8 +48,6 @@ from cluster.scheduling.dask_internals import (
     send_to_scheduler,
     set_duration,
     set_priority,
-    shorten_linger,
-    shorten_linger_to_worker,
     start_tasks,
     trim_key_cache,
     waiting_by_prefix,
@@ -408,44 +405,6 @@ async def test_clients_and_nannies_can_call_an_added_handler(dask: tuple[Schedul
         leaving = {"workers": [nanny.worker_address], "close_workers": False, "remove": False}
         assert nanny.worker_address in await call_handler(nanny, "retire_workers", **leaving)
     assert not is_process_running(nanny)
-
-
-class Wire:
-    """The comm that a stream writes to."""
-
-    def __init__(self) -> None:
-        self.written: list[Any] = []
-
-    def write(self, payload: list[Any], **_: Any) -> Coroutine[Any, Any, int]:
-        async def written() -> int:
-            self.written.extend(payload)
-            return 1
-
-        return written()
-
-    def closed(self) -> bool:
-        return False
-
-    async def close(self) -> None:
-        pass
-
-
-async def test_a_stream_sends_without_a_noticeable_delay(dask: tuple[Scheduler, Worker, Client]) -> None:
-    scheduler, worker, client = dask
-    shorten_linger_to_worker(scheduler, worker.address)
-    assert all(
-        isinstance(stream, BatchedSend)
-        for stream in (scheduler.stream_comms[worker.address], worker.batched_stream, client.scheduler_comm)
-    )
-    wire, stream = Wire(), BatchedSend(interval="1 hour")
-    shorten_linger(stream)
-    stream.start(wire)
-    async with asyncio.timeout(10):
-        for message in ("one", "another"):
-            stream.send(message)
-            while message not in wire.written:
-                await asyncio.sleep(0.001)
-        await stream.close()
 
 
 async def test_a_client_that_reconnects_has_a_new_connection() -> None:
