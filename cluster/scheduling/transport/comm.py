@@ -86,15 +86,15 @@ class AsyncioComm(Comm):  # type: ignore[misc]
         )
         return self._write(frames)
 
-    def write_now(self, messages: Sequence[Any], serializers: Any = None) -> int:
-        """Writes a sequence of messages as one, in this turn of the event loop. Returns the number of bytes.
+    def write_now(self, messages: Sequence[Any], serializers: Any = None) -> None:
+        """Writes a sequence of messages as one, in this turn of the event loop.
 
         Raises:
             CommClosedError: the connection is closed.
             Exception: they cannot be serialised.
         """
         self._check_open()
-        return self._write(
+        self._write(
             dumps(
                 messages, serializers=serializers, on_error="raise", context=self._context(),
                 frame_split_size=tcp.TCP.max_shard_size,

@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 
 
 class PromptSend(BatchedSend):  # type: ignore[misc]
-    """A `BatchedSend` that was started with an `AsyncioComm`. Its attributes `comm`, `buffer`, `serializers` and
-    `message_count` are used."""
+    """A `BatchedSend` that was started with an `AsyncioComm`. Its attributes `comm`, `buffer` and `serializers`
+    are used."""
 
     buffer: list[Any]
 
@@ -40,7 +40,6 @@ class PromptSend(BatchedSend):  # type: ignore[misc]
             raise CommClosedError(f"Comm {self.comm!r} already closed.")
         if not self.buffer:
             asyncio.get_running_loop().call_soon(self._flush)
-        self.message_count += len(msgs)
         self.buffer.extend(msgs)
 
     def _flush(self) -> None:
@@ -48,7 +47,7 @@ class PromptSend(BatchedSend):  # type: ignore[misc]
         if not messages:
             return
         try:
-            self.byte_count += self.comm.write_now(messages, self.serializers)
+            self.comm.write_now(messages, self.serializers)
         except CommClosedError:
             logger.info("%d messages are not sent, as the connection is closed: %r", len(messages), self.comm)
         except Exception:
