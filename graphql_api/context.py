@@ -20,7 +20,7 @@ from graphql_api.operation_limit import take_operation
 from graphql_api.send_window import SendWindow
 
 
-@dataclass
+@dataclass(slots=True)
 class Context:
     """One request, or one WebSocket with all its operations."""
 

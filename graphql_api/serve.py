@@ -51,6 +51,8 @@ def server_options(settings: Settings, app: ASGIApp) -> dict[str, Any]:
         timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
         timeout_keep_alive=settings.keep_alive_seconds,
         ws_max_size=4_000_000,
+        # `KeepAlive` sends pings of its own, from one timer for all sockets.
+        ws_ping_interval=None,
         http=HttpProtocol,
         ws=WebSocketProtocol,
     )

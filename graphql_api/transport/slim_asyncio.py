@@ -50,7 +50,7 @@ class SlimQueue:
 
     def __init__(self) -> None:
         self._items: list[Any] = []
-        self._arrived = SlimEvent()
+        self._arrived: asyncio.Future[None] | None = None
         self._began = 0.0
 
     def empty(self) -> bool:
@@ -58,7 +58,8 @@ class SlimQueue:
 
     def put_nowait(self, item: Any) -> None:
         self._items.append(item)
-        self._arrived.set()
+        if self._arrived is not None and not self._arrived.done():
+            self._arrived.set_result(None)
 
     async def get(self) -> Any:
         if self._items and time.monotonic() - self._began > TURN_SECONDS:
@@ -67,7 +68,7 @@ class SlimQueue:
             await asyncio.sleep(0)
             self._began = time.monotonic()
         while not self._items:
-            self._arrived.clear()
-            await self._arrived.wait()
+            self._arrived = asyncio.get_running_loop().create_future()
+            await self._arrived
             self._began = time.monotonic()
         return self._items.pop(0)

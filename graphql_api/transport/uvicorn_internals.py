@@ -13,8 +13,8 @@ Written against uvicorn 0.54.
 | `config.app` | finds the node's `AddressLimits` and its audit log | `AttributeError` at the first connection |
 | `queue`, `writable` of `WebSocketsSansIOProtocol` | replaced by slimmer ones | uvicorn uses its own: 4 KB more for each socket, and slow readers are not noticed. If it calls methods that ours lack: `AttributeError` at the first message. |
 | `conn` | offers our compression (`websockets_internals`) | `AttributeError` at the handshake |
-| `start_keepalive`, `request`, `response` | drop the headers of the handshake when it is done | 5 KB more for each socket, or `AttributeError` at the handshake |
-| `run_asgi`, `scope` | give the application its `Connection` | `KeyError` at the handshake |
+| `start_keepalive`, `request`, `response`, `server`, `client` | drop what the handshake leaves when it is done | 5 KB more for each socket, or `AttributeError` at the handshake |
+| `run_asgi`, `scope`, `app` | give the application its `Connection`; serve the socket after the application has returned | `KeyError` at the handshake |
 | `frames`, `close_timeout`, `handle_ping`, `send_receive_event_to_app`, `handle_parser_exception`, `read_paused`, `receive`, `handshake_initiated` | bound what arrives: messages before the acknowledgement, unfinished ones, small frames in large number | such messages are bounded by `ws_max_size` only, or `AttributeError` at the first message |
 | `send`, `transport` | bound what waits for a slow reader | a slow reader holds memory until `SlowReader` ends the connection |
 | `close_sent`, `disconnected`, `writable`, `conn` | messages that can be sent at once are written without ASGI | `AttributeError` at the first message |
@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Coroutine
 from http import HTTPStatus
 from typing import Any, Final, cast
 
@@ -93,8 +94,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     """What was received and not parsed yet."""
     _messages = 0
     _unfinished: UnfinishedMessage | None = None
+    serve: Callable[[], Awaitable[None]] | None = None
+    """Serves the accepted socket, once the application that accepted it has returned."""
     _host = ""
-    """The address that `_unfinished` is counted against."""
+    """The address that `_unfinished` is counted against, once it is known."""
     _timer: ArrivalTimer | None = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -103,6 +106,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.writable = cast(Any, SlimEvent())
         self.writable.set()
         self.close_timeout = CLOSE_HANDSHAKE_SECONDS
+        self.app = cast(Any, self._handshake_then_serve)
         compress_large_messages(self.conn)
 
     # What the application uses ----------------------------------------------------------------------------------------
@@ -129,6 +133,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Accepts messages of any size that `ws_max_size` allows: the client is authenticated."""
         self.acknowledged = True
         allow_large_messages(self.conn)
+        # Nothing reads these any more, two kilobytes for as long as the socket is open.
+        self._host = self._client_host()
+        self.scope = cast(Any, {})
+        self.server = self.client = None
+        # A copy has no room for the attributes that were deleted, nor for others to come.
+        self.__dict__ = dict(self.__dict__)
 
     # What uvicorn and asyncio call ------------------------------------------------------------------------------------
 
@@ -175,7 +185,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.resume_reading()
 
     async def receive(self) -> Any:
-        message = await super().receive()
+        # As uvicorn's, in one coroutine less.
+        message = await self.queue.get()
+        if self.read_paused and self.queue.empty():
+            self.read_paused = False
+            self.transport.resume_reading()
         if self._rest and not self.read_paused:
             self.transport.pause_reading()
             self.loop.call_soon(self._parse_slice)
@@ -192,8 +206,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.close_sent or self.transport.is_closing():
             held = 0
         if self._unfinished is None:
-            client = self.scope.get("client") if self.handshake_initiated else self.client
-            self._host = client[0] if client else "unknown"
+            self._host = self._host or self._client_host()
             self._unfinished = UnfinishedMessage(address_limits(self), self._host)
         self._timer = self._timer or ArrivalTimer(self._message_is_late)
         self._timer.watch(self._messages if held else None, BODY_SECONDS)
@@ -205,6 +218,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.fail(TRY_AGAIN_LATER, reason)
         elif not held:
             self._unfinished = self._timer = None
+
+    def _client_host(self) -> str:
+        client = self.scope.get("client") if self.handshake_initiated else self.client
+        return client[0] if client else "unknown"
 
     def _message_is_late(self) -> None:
         if self.read_paused or self._rest:
@@ -256,13 +273,23 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def start_keepalive(self) -> None:
         super().start_keepalive()
-        # The handshake is done and nothing reads its headers any more, two copies of about ten each.
+        # The handshake is done and nothing reads them any more, but the library's parser keeps the request.
         self.request.headers.clear()
-        self.response.headers.clear()
+        del self.request, self.response
 
-    async def run_asgi(self) -> None:
+    def run_asgi(self) -> Coroutine[Any, Any, None]:
         self.scope["dask_graphql.connection"] = self  # type: ignore[typeddict-unknown-key]
-        await super().run_asgi()
+        return super().run_asgi()
+
+    async def _handshake_then_serve(self, scope: Any, receive: Any, send: Any) -> None:
+        """Lets the application accept or refuse the socket, then serves it without the coroutines of the middleware,
+        which would take two kilobytes for as long as it is open."""
+        self.app = self.config.loaded_app
+        await cast(Any, self.app)(scope, receive, send)
+        del scope, receive, send
+        if self.serve is not None:
+            serve, self.serve = self.serve, None
+            await serve()
 
     async def send(self, message: Any) -> None:
         if self.blocked:
@@ -273,7 +300,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Waits with a message of `size` bytes; aborts the connection if too much waits already."""
         self.unsent_bytes += size
         try:
-            settings = cast(dict[str, Any], self.scope)["app"].state.node.settings
+            settings = cast(Any, self.config.app).state.node.settings
             limit = SOCKET_BUFFER_FACTOR * settings.socket_unsent_bytes
             if self.unsent_bytes > limit and self.unsent_bytes > size:
                 self.abort(f"for which messages of more than {limit} bytes wait")

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from cluster.api_node.node import Node
-from cluster.errors import TooManySubscriptions
+from cluster.errors import PublicError, TooManySubscriptions
 from cluster.system.background import BackgroundLoop
 from graphql_api.auth.authenticate import Authenticator, credential_in
 from graphql_api.auth.connections import ConnectionRegistry, ConnectionSlot
@@ -89,16 +89,24 @@ class WebSocketEndpoint:
         if subprotocol is None:
             await _refuse_subprotocol(websocket, offered)
             return
-        with self._connections.slot() as slot:
-            slot.count(address)
+        slot = self._connections.slot()
+        slot.count(address)
+        try:
             await websocket.accept(subprotocol)
             session = self._session(websocket, slot, self._kinds[subprotocol])
-            keep_alive = self._keep_alive[subprotocol]
-            keep_alive.add(session)
-            try:
-                await session.serve()
-            finally:
-                keep_alive.remove(session)
+        except BaseException:
+            slot.release()
+            raise
+        scope["dask_graphql.connection"].serve = partial(self._serve, session, slot)
+
+    async def _serve(self, session: WebSocketSession, slot: ConnectionSlot) -> None:
+        keep_alive = self._keep_alive[session.subprotocol]
+        keep_alive.add(session)
+        try:
+            await session.serve()
+        finally:
+            keep_alive.remove(session)
+            slot.release()
 
     def _has_room(self, websocket: WebSocket, address: str) -> bool:
         try:
@@ -110,30 +118,35 @@ class WebSocketEndpoint:
 
     def _session(self, websocket: WebSocket, slot: ConnectionSlot, kind: type[WebSocketSession]) -> WebSocketSession:
         return kind(
-            websocket,
             websocket.scope["dask_graphql.connection"],
             self._schema,
             Context(self._node, self._schema.wrappers, self._schema.json_writers, public_url=public_url(websocket)),
-            partial(self._authenticate, slot),
+            partial(self._authenticate, websocket, slot),
             self._persisted,
             self._node.settings.socket_operation_limit,
             self._max_values,
         )
 
-    async def _authenticate(self, slot: ConnectionSlot, session: WebSocketSession, payload: Mapping[str, Any]) -> None:
+    async def _authenticate(
+        self, websocket: WebSocket, slot: ConnectionSlot, session: WebSocketSession, payload: Mapping[str, Any]
+    ) -> None:
         """Sets the caller of a session, by the credential in the handshake's headers or in its `connection_init`.
 
         Raises:
             PublicError, StoreUnavailable: the credential is not valid, or the caller cannot be served now.
         """
-        caller = session.context.known_caller = await caller_of(session.websocket, credential_in(payload))
+        try:
+            caller = await caller_of(websocket, credential_in(payload))
+            if self._authenticator.required:
+                self._connections.require_room(caller.name)
+        except PublicError as error:
+            audit_refusal(websocket, error)
+            raise
+        session.context.known_caller = caller
         session.context.task_tokens = self._authenticator.task_tokens
         if self._authenticator.required:
-            self._connections.require_room(caller.name)
             slot.count(caller.name)
         slot.register(caller, session.end_credential)
-        # Nothing reads the headers any more: two kilobytes, for as long as the socket is open.
-        session.websocket.scope["headers"].clear()
 
 
 async def _refuse_subprotocol(websocket: WebSocket, offered: list[str]) -> None:

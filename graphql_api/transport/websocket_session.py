@@ -10,10 +10,8 @@ from contextlib import aclosing, suppress
 from typing import Any, ClassVar, Final, Protocol
 
 from graphql import GraphQLError
-from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from cluster.errors import PublicError, ServiceUnavailable, StoreUnavailable, TooManySubscriptions
-from graphql_api.auth.http import audit_refusal
 from graphql_api.context import Context
 from graphql_api.errors import mask_error
 from graphql_api.execution.persisted_operations import PersistedOperations
@@ -54,6 +52,16 @@ class Connection(Protocol):
         """Sends messages now. Returns False, and sends nothing, if the client reads too slowly, or the socket is
         closed."""
 
+    async def receive(self) -> Any:
+        """The next message of the client, or of the end of the connection, as ASGI has it."""
+
+    async def send(self, message: Any) -> None:
+        """Sends an ASGI message; waits while the client reads too slowly.
+
+        Raises:
+            RuntimeError, OSError: the socket is closed, by the server or by the client.
+        """
+
     def abort(self, reason: str) -> None:
         """Ends the connection at once, without sending what its client has not read."""
 
@@ -65,12 +73,11 @@ class WebSocketSession(ABC):
     """Reads the messages of one accepted WebSocket until it is closed. A subclass speaks one subprotocol.
 
     Args:
-        websocket: accepted, with this subprotocol.
-        connection: the same socket's connection.
+        connection: an accepted socket, with this subprotocol.
         schema: executes the operations.
         context: passed to their resolvers.
         authenticate: sets the caller of a session, given the payload of its `connection_init`. Raises PublicError or
-            StoreUnavailable.
+            StoreUnavailable. Called once, and released then.
         persisted: resolves operations that clients name by hash.
         operation_limit: maximum number of open operations.
         max_values: maximum number of values in the JSON of a message.
@@ -84,12 +91,11 @@ class WebSocketSession(ABC):
 
     __slots__ = (
         "_authenticate", "_closed", "_init_deadline", "_initialised", "_max_values", "_operation_limit", "_operations",
-        "_persisted", "_stopping", "acknowledged", "connection", "context", "schema", "websocket",
+        "_persisted", "_stopping", "acknowledged", "connection", "context", "schema",
     )  # fmt: skip
 
     def __init__(
         self,
-        websocket: WebSocket,
         connection: Connection,
         schema: Schema,
         context: Context,
@@ -98,19 +104,18 @@ class WebSocketSession(ABC):
         operation_limit: int,
         max_values: int,
     ) -> None:
-        self.websocket = websocket
         self.connection = connection
         self.schema = schema
         self.context = context
-        self._authenticate = authenticate
+        self._authenticate: Callable[..., Awaitable[None]] | None = authenticate
         self._persisted = persisted
         self._operation_limit = operation_limit
         self._max_values = max_values
-        self._initialised = False
         self.acknowledged = False
         self._closed = False
         self._operations: dict[str, asyncio.Task[None] | DirectSubscription] = {}
-        self._stopping: set[asyncio.Task[None]] = set()
+        # Made when needed, because most sockets stop nothing.
+        self._stopping: set[asyncio.Task[None]] | None = None
 
     # What a subprotocol defines ---------------------------------------------------------------------------------------
 
@@ -148,23 +153,22 @@ class WebSocketSession(ABC):
     async def serve(self) -> None:
         """Serves the socket until it is closed, then cancels its operations and waits until they have ended."""
         try:
-            async with asyncio.timeout(INIT_SECONDS) as self._init_deadline:
-                while not self._closed:
-                    received = await self.websocket.receive()
-                    if received["type"] == "websocket.disconnect":
-                        break
-                    try:
-                        await self.handle(read_message(received.get("text"), self._max_values))
-                    except InvalidMessage as error:
-                        await self.reject_message(error)
+            try:
+                async with asyncio.timeout(INIT_SECONDS) as self._init_deadline:
+                    while self._authenticate is not None and not self._closed:
+                        await self._handle_received(await self.connection.receive())
+            except TimeoutError:
+                if not self._init_deadline.expired():
+                    raise
+                await self.close(INIT_TIMEOUT, "Connection initialisation timeout")
+            del self._init_deadline
+            while not self._closed:
+                await self._handle_received(await self.connection.receive())
         except SocketClosed:
             pass
         except Exception:
-            if self._init_deadline.expired():
-                await self.close(INIT_TIMEOUT, "Connection initialisation timeout")
-            else:
-                logger.exception("a WebSocket is closed after an internal error")
-                await self.close(INTERNAL_ERROR, "Internal server error")
+            logger.exception("a WebSocket is closed after an internal error")
+            await self.close(INTERNAL_ERROR, "Internal server error")
         finally:
             self._closed = True
             for operation_id in list(self._operations):
@@ -172,21 +176,28 @@ class WebSocketSession(ABC):
             if self._stopping:
                 await asyncio.wait(self._stopping)
 
+    async def _handle_received(self, received: Mapping[str, Any]) -> None:
+        if received["type"] == "websocket.disconnect":
+            raise SocketClosed
+        try:
+            await self.handle(read_message(received.get("text"), self._max_values))
+        except InvalidMessage as error:
+            await self.reject_message(error)
+
     async def initialise(self, message: Mapping[str, Any]) -> None:
         """Handles `connection_init`."""
         payload = optional_object(message, "payload")
-        if self._initialised:
+        if self._authenticate is None:
             await self.close(TOO_MANY_INITS, "Too many initialisation requests")
             return
-        self._initialised = True
         self._init_deadline.reschedule(None)
+        authenticate, self._authenticate = self._authenticate, None
         try:
-            await self._authenticate(self, payload)
+            await authenticate(self, payload)
         except StoreUnavailable as error:
             logger.debug("a WebSocket is closed for now: %s", error)
             await self.close(TRY_AGAIN_LATER, "try again later")
         except PublicError as error:
-            audit_refusal(self.websocket, error)
             if isinstance(error, ServiceUnavailable | TooManySubscriptions):
                 logger.debug("a WebSocket is closed for now: %s", error)
                 await self.close(TRY_AGAIN_LATER, "try again later")
@@ -211,16 +222,16 @@ class WebSocketSession(ABC):
         if self.connection.send_texts(text):
             return
         try:
-            await self.websocket.send_text(text.decode())
-        except (RuntimeError, WebSocketDisconnect) as error:
-            # After a close by the server, Starlette and uvicorn raise RuntimeError; by the client, WebSocketDisconnect.
+            await self.connection.send({"type": "websocket.send", "text": text.decode()})
+        except (RuntimeError, OSError) as error:
             raise SocketClosed from error
 
     async def close(self, code: int, reason: str) -> None:
         """Sends the close frame, unless the socket is closed already."""
         self._closed = True
-        with suppress(RuntimeError, WebSocketDisconnect):
-            await self.websocket.close(code, reason.encode()[:REASON_BYTES].decode(errors="ignore"))
+        shown = reason.encode()[:REASON_BYTES].decode(errors="ignore")
+        with suppress(RuntimeError, OSError):
+            await self.connection.send({"type": "websocket.close", "code": code, "reason": shown})
 
     async def end_credential(self) -> None:
         """Closes the socket of a caller whose credential was revoked or has expired."""
@@ -284,6 +295,8 @@ class WebSocketSession(ABC):
             task.cancel()
             return True
         # The event loop keeps only weak references to tasks.
+        if self._stopping is None:
+            self._stopping = set()
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)
         task.cancel()

@@ -66,7 +66,7 @@ RECORDS = (
 
 @dataclass
 class Recorder:
-    """A connection, and what was sent on it. A blocked one takes messages only by `send_text`, which waits."""
+    """A connection, and what was sent on it. A blocked one takes messages only by `send`, which waits."""
 
     blocked: bool
     sent: list[str]
@@ -76,9 +76,9 @@ class Recorder:
             self.sent += [text.decode() for text in texts]
         return not self.blocked
 
-    async def send_text(self, text: str) -> None:
+    async def send(self, message: dict[str, str]) -> None:
         await asyncio.sleep(0)
-        self.sent.append(text)
+        self.sent.append(message["text"])
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ async def messages(case: Case) -> tuple[list[str], float]:
     )  # fmt: skip
     context = Context(node, SCHEMA.wrappers, SCHEMA.json_writers, known_caller=case.caller, public_url="http://api")
     connection: Any = Recorder(case.blocked, [])
-    session = case.kind(connection, connection, SCHEMA, context, None, None, 9, 1_000)  # type: ignore[arg-type]
+    session = case.kind(connection, SCHEMA, context, None, None, 9, 1_000)  # type: ignore[arg-type]
     payload = {"query": case.document, "variables": case.variables, "operationName": case.name}
     before = metrics.OPERATIONS.labels("subscription")._value.get()
     await session.start("1", payload)

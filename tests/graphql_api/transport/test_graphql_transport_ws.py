@@ -317,7 +317,7 @@ async def test_a_node_that_stops_closes_its_sockets_with_1012(node_settings: Set
 async def test_a_socket_whose_credential_ends_is_closed_with_4403(node_settings: Settings) -> None:
     async with api_node(node_settings) as url, connected(url) as socket:
         await exchange(socket, CONNECT, (subscribe(query=ENDLESS), []))
-        await the_open_connection().scope["app"].state.sockets.end(lambda _: True)  # type: ignore[typeddict-item]
+        await the_open_connection().config.app.state.sockets.end(lambda _: True)  # type: ignore[union-attr]
         assert await close_of(socket) == (4403, "the credential has ended")
 
 
@@ -327,7 +327,7 @@ async def test_a_socket_that_does_not_read_cannot_delay_the_end_of_its_credentia
         connection = the_open_connection()
         connection.pause_writing()
         async with asyncio.timeout(5):
-            await connection.scope["app"].state.sockets.end(lambda _: True)  # type: ignore[typeddict-item]
+            await connection.config.app.state.sockets.end(lambda _: True)  # type: ignore[union-attr]
             await socket.wait_closed()
         assert socket.close_code == 1006
 
