@@ -4,7 +4,7 @@
     python -m benchmarks.compare --ci                     ends with status 1 if HEAD's change costs over 15 % more
 
 In CI a suspicion is measured again, with new systems and more rounds, and only what is confirmed fails. A loss that is
-meant is named in the message of a commit: `Accepted-loss: 64 in flight, processor: what it buys`.
+meant is named in the message of a commit: `Accepted-loss: 64 in flight: what it buys`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import argparse
 import asyncio
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -27,9 +27,11 @@ CI_ROUNDS: Final = 3
 CONFIRMING_ROUNDS: Final = 5
 
 
-def in_turn(old: Tree, new: Tree, rounds: int, folder: Path, size: float = 1.0) -> tuple[Held, Held]:
+def in_turn(
+    old: Tree, new: Tree, rounds: int, folder: Path, *, size: float = 1.0, only: Collection[str] = ()
+) -> tuple[Held, Held]:
     """Measures both and prints the table."""
-    first, second = asyncio.run(compare(old, new, rounds, folder, size=size))
+    first, second = asyncio.run(compare(old, new, rounds, folder, size=size, only=only))
     print(table(first.figures, second.figures, (f"old: {old.name}", f"new: {new.name}")), flush=True)
     return first, second
 
@@ -73,7 +75,8 @@ def _confirmed_losses(old: Tree, new: Tree, accepted: Sequence[str], folder: Pat
         print(f"speed: no measure costs over {LIMIT - 1:.0%} more")
         return []
     print(f"speed: measured again, for {'; '.join(name.text for name in suspected)}", flush=True)
-    first, second = in_turn(old, new, CONFIRMING_ROUNDS, folder / "second")
+    only = [name.text for name in suspected]
+    first, second = in_turn(old, new, CONFIRMING_ROUNDS, folder / "second", only=only)
     return [name for name in losses(first.figures, second.figures, sure=True) if name in suspected]
 
 
@@ -94,7 +97,7 @@ def main() -> None:
         if len(given.trees) != 2:
             arguments.error("expected two trees, the old one first: make bench-compare OLD=origin/main NEW=HEAD")
         old, new = (trees.check_out(name, folder / str(number)) for number, name in enumerate(given.trees))
-        in_turn(old, new, given.rounds, folder / "systems", given.size)
+        in_turn(old, new, given.rounds, folder / "systems", size=given.size)
 
 
 if __name__ == "__main__":

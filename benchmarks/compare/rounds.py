@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,8 @@ HOLD: Final = Path(__file__).with_name("hold.py")
 START_SECONDS: Final = 90.0
 FAN_SOCKETS: Final = 500
 FAN_NUMBERS: Final = itertools.count(10)
+OPENED: Final = "a subscription on a socket of its own"
+FAN_OUT: Final = "one result to many sockets"
 Measure: TypeAlias = Callable[[Measures, int], Awaitable[float]]
 
 
@@ -62,7 +64,7 @@ class Load:
 
 
 LOADS: Final = (
-    Load("one task at a time, p50", "ms", 100, lambda client, count: client.lone_ms(count), less_is_better=True),
+    Load("one task at a time", "ms, p50", 100, lambda client, count: client.lone_ms(count), less_is_better=True),
     Load("64 in flight", "tasks/s", 600, lambda client, count: client.pairs_per_second(count)),
     Load("run over one socket", "tasks/s", 600, lambda client, count: client.runs_per_second(count)),
     Load("batches of 100", "tasks/s", 1_200, lambda client, count: client.batches_per_second(count)),
@@ -91,10 +93,12 @@ class Held:
         """User and system time of all processes of the system so far: Redis, scheduler, controller, api, workers."""
         return processor_seconds(self.process.children(recursive=True))
 
-    async def round(self, size: float) -> None:
-        """Measures everything once, with `size` times the usual number of tasks."""
+    async def round(self, size: float, only: Collection[str]) -> None:
+        """Measures everything once, or only these measures, with `size` times the usual number of tasks."""
         client = measures(self.ours)
         for load in LOADS:
+            if only and load.text not in only:
+                continue
             count = max(100, round(load.tasks * size / 100) * 100)
             before = self.processor_seconds()
             try:
@@ -104,7 +108,8 @@ class Held:
             spent = self.processor_seconds() - before
             self.add(Name(load.text, load.unit, load.less_is_better, judged=False), figure)
             self.add(_processor(load.text), spent / count * 1000)
-        await self._fan_out(round(FAN_SOCKETS * size))
+        if not only or {OPENED, FAN_OUT} & set(only):
+            await self._fan_out(round(FAN_SOCKETS * size))
         await delete_records(self.redis)
 
     async def _fan_out(self, sockets: int) -> None:
@@ -117,13 +122,13 @@ class Held:
             await self.ours.post(SUBMIT, {"n": n})
             await output.readline()
             seconds, spent = loop.time() - began, self.processor_seconds() - opened
-        self.add(_processor("a subscription on a socket of its own"), (opened - before) / sockets * 1000)
-        self.add(Name("one result to many sockets", "deliveries/s", False, judged=False), sockets / seconds)
-        self.add(_processor("one result to many sockets"), spent / sockets * 1000)
+        self.add(_processor(OPENED), (opened - before) / sockets * 1000)
+        self.add(Name(FAN_OUT, "deliveries/s", False, judged=False), sockets / seconds)
+        self.add(_processor(FAN_OUT), spent / sockets * 1000)
 
 
 def _processor(text: str) -> Name:
-    return Name(f"{text}, processor", "ms each", less_is_better=True, judged=True)
+    return Name(text, "ms of processor time each", less_is_better=True, judged=True)
 
 
 @asynccontextmanager
@@ -158,17 +163,20 @@ async def held(tree: Tree, folder: Path) -> AsyncIterator[Held]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def compare(old: Tree, new: Tree, rounds: int, folder: Path, *, size: float = 1.0) -> tuple[Held, Held]:
+async def compare(
+    old: Tree, new: Tree, rounds: int, folder: Path, *, size: float = 1.0, only: Collection[str] = ()
+) -> tuple[Held, Held]:
     """Measures both trees `rounds` times after a round of warming up.
 
     Args:
         size: the number of tasks of a round, as a multiple of the usual.
+        only: the texts of the measures; default: all.
     """
     async with held(old, folder / "old") as first, held(new, folder / "new") as second:
         for number in range(rounds + 1):
             both = (first, second) if number % 2 else (second, first)
             for one in both:
-                await one.round(size if number else 0.5)
+                await one.round(size if number else 0.5, only)
             if not number:
                 first.figures.clear()
                 second.figures.clear()

@@ -97,6 +97,8 @@ def check_out(name: str, into: Path) -> Tree:
         folder = into
         folder.mkdir(parents=True)
         commit = git("rev-parse", f"{name}^{{commit}}")
+        if name == commit:
+            name = commit[:10]
         archive = subprocess.Popen(["git", "-C", str(ROOT), "archive", commit], stdout=subprocess.PIPE)
         unpacked = subprocess.run(["tar", "-x", "-C", str(folder)], stdin=archive.stdout)
         if archive.wait() or unpacked.returncode:

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.compare import trees
 from benchmarks.compare.verdict import Name, losses, table
 
-CPU = Name("64 in flight, processor", "ms each", less_is_better=True, judged=True)
+CPU = Name("64 in flight", "ms of processor time each", less_is_better=True, judged=True)
 CLOCK = Name("64 in flight", "tasks/s", less_is_better=False, judged=False)
 
 
