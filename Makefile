@@ -120,7 +120,7 @@ soak: SECONDS := $(if $(filter file,$(origin SECONDS)),3600,$(SECONDS))
 soak: $(VENV)/.test ## Runs mixed work for SECONDS=3600 and measures growth: memory, files, threads, keys (RATE=20)
 	@$(BIN)/python -m tests.soak --seconds $(SECONDS) --rate $(RATE)
 
-bench: $(VENV)/.bench ## Compares the system with its peers and writes benchmarks/RESULTS.md (25 minutes; ROUNDS=1: a quick look, 4 minutes)
+bench: $(VENV)/.bench ## Compares the system with its peers and writes benchmarks/RESULTS.md (20 minutes; ROUNDS=1: a quick look, 3 minutes)
 	@$(BIN)/python -m benchmarks.run --rounds $(ROUNDS) --tasks $(TASKS) $(if $(HELD_MINUTES),--held-minutes $(HELD_MINUTES))
 
 bench-compare: $(VENV)/.run ## Measures two trees in turn: commits, branches or folders (OLD=origin/main NEW=. ROUNDS=6)
@@ -132,8 +132,8 @@ bench-regression: $(VENV)/.test ## Fails if HEAD's change costs over 15 % more p
 bench-growth: $(VENV)/.bench ## Measures the system with 1 to 4 api nodes and workers
 	@$(BIN)/python -m benchmarks.growth
 
-bench-profile: $(VENV)/.bench ## Measures the processor time that a short task costs in each process
-	@$(BIN)/python -m benchmarks.profile
+bench-profile: $(VENV)/.bench ## Measures the processor time of a short task in each process, and renews what docs/performance.md predicts from it
+	@$(BIN)/python -m benchmarks.profile --write
 
 bench-run: $(VENV)/.bench ## Compares run<Name>, submit and subscribe, and waitSeconds: latency and cost (ROUNDS=3)
 	@$(BIN)/python -m benchmarks.one_operation --rounds $(ROUNDS)

@@ -1,7 +1,7 @@
-"""`make bench-growth`: the same load on 1, 2 and 4 api nodes, and on 1, 2 and 4 workers.
+"""`make bench-growth`: the same load on more api nodes, schedulers and workers.
 
-All parts and the load share the cores of this machine. The figures show which part is the bottleneck, and that an
-additional one costs the others nothing.
+All parts and the load share the cores of this machine, so the rates show which part is the bottleneck, and the
+processor time of a task, summed over all processes, whether an additional one costs the others anything.
 """
 
 from __future__ import annotations
@@ -9,46 +9,80 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.ours import Ours, delete_records, measures
+import psutil
+
+from benchmarks.ours import Measures, Ours, delete_records, measures
+from benchmarks.processor import processor_seconds
 from benchmarks.timing import IN_FLIGHT
 from tests.system import System
 
 TASKS = 4_000
-SIZES = ((1, 1), (1, 2), (1, 4), (2, 2), (4, 2), (4, 4))
-"""Numbers of api nodes and workers."""
 
 
-async def measure(apis: int, workers: int, folder: Path) -> list[float]:
-    """Tasks per second with 64 in flight and in batches of 100, cached submissions per second; of all api nodes."""
-    async with System(folder, api_nodes=apis, min_workers=workers, max_workers=workers) as system:
-        clients = [Ours(system.url_of(number)) for number in range(apis)]
-        for client in clients:
+@dataclass(frozen=True)
+class Size:
+    """How many of each part; the workers are shared evenly by the schedulers."""
+
+    api_nodes: int
+    schedulers: int
+    workers: int
+
+
+SIZES = tuple(
+    Size(*numbers)
+    for numbers in ((1, 1, 1), (1, 1, 2), (1, 1, 4), (2, 1, 2), (4, 1, 2), (4, 1, 4), (1, 2, 2), (2, 2, 4))
+)
+
+
+async def measure(size: Size, folder: Path, *, tasks: int = TASKS) -> list[tuple[float, float]]:
+    """64 in flight, batches of 100 and cached submissions of all api nodes together: per second, and milliseconds of
+    processor time each."""
+    workers = size.workers // size.schedulers
+    async with System(
+        folder, api_nodes=size.api_nodes, schedulers=size.schedulers, min_workers=workers, max_workers=workers
+    ) as system:
+        ours = [Ours(system.url_of(number)) for number in range(size.api_nodes)]
+        for client in ours:
             await client.start()
-        share = TASKS // apis
-        figures = []
-        each = [measures(client) for client in clients]
+        share = tasks // size.api_nodes
+        loads: list[Callable[[Measures], Awaitable[float]]] = [
+            lambda one: one.pairs_per_second(share, IN_FLIGHT // size.api_nodes),
+            lambda one: one.batches_per_second(share),
+            lambda one: one.cached_per_second(share, 16 // size.api_nodes),
+        ]
+        figures: list[tuple[float, float]] = []
         for _ in range(2):  # the first round warms up
-            figures = [
-                sum(await asyncio.gather(*(one.pairs_per_second(share, IN_FLIGHT // apis) for one in each))),
-                sum(await asyncio.gather(*(one.batches_per_second(share) for one in each))),
-                sum(await asyncio.gather(*(one.cached_per_second(share, 16 // apis) for one in each))),
-            ]
+            figures = []
+            for load in loads:
+                before = _spent()
+                rates = await asyncio.gather(*(load(measures(one)) for one in ours))
+                figures.append((sum(rates), (_spent() - before) / tasks * 1000))
             await delete_records(system.redis.url)
-        for client in clients:
+        for client in ours:
             await client.close()
         return figures
 
 
+def _spent() -> float:
+    return processor_seconds(psutil.Process().children(recursive=True))
+
+
 def main() -> None:
-    print("| api nodes | workers | 64 in flight, tasks/s | batches of 100, tasks/s | cached submissions/s |")
-    print("|---|---|---|---|---|")
-    for apis, workers in SIZES:
+    print(
+        "| api nodes | schedulers | workers | 64 in flight, tasks/s | ms each | batches of 100, tasks/s | ms each | "
+        "cached submissions/s | ms each |"
+    )
+    print("|---" * 9 + "|")
+    for size in SIZES:
         with tempfile.TemporaryDirectory(prefix="growth-") as folder:
             os.environ["DASK_CONFIG"] = f"{folder}/dask"
-            figures = asyncio.run(measure(apis, workers, Path(folder)))
-        print(f"| {apis} | {workers} | " + " | ".join(f"{figure:,.0f}" for figure in figures) + " |", flush=True)
+            figures = asyncio.run(measure(size, Path(folder)))
+        cells = " | ".join(f"{rate:,.0f} | {spent:.2f}" for rate, spent in figures)
+        print(f"| {size.api_nodes} | {size.schedulers} | {size.workers} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import os
 import shutil
+import statistics
 import subprocess
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -16,12 +17,16 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks import model
+from benchmarks.measures import idle_kilobytes
+from benchmarks.model import ALONE, PARTS, Cost, Profile
 from benchmarks.ours import Measures, Ours, delete_records, measures
 from benchmarks.processor import processor_seconds
 from tests.system import System
 
+IDLE_SOCKETS = 2_000
 LOADS: dict[str, Callable[[Measures, int], Awaitable[float]]] = {
-    "one at a time": lambda client, count: client.pairs_per_second(count, 1),
+    ALONE: lambda client, count: client.pairs_per_second(count, 1),
     "64 in flight": lambda client, count: client.pairs_per_second(count),
     "run over one socket": lambda client, count: client.runs_per_second(count),
     "batches of 100": lambda client, count: client.batches_per_second(count),
@@ -33,7 +38,8 @@ def _processes() -> dict[str, list[psutil.Process]]:
     parts: dict[str, list[psutil.Process]] = {"client": [psutil.Process()]}
     for process in psutil.Process().children(recursive=True):
         words = process.cmdline()
-        if any("redis-server" in word for word in words[:1]):
+        # A server writes its address behind its name.
+        if words and Path(words[0].split()[0]).name in ("redis-server", "valkey-server"):
             parts.setdefault("redis", []).append(process)
         elif "spawn_main" in " ".join(words):
             parts.setdefault("worker", []).append(process)
@@ -68,8 +74,19 @@ def _flames(
     ]  # fmt: skip
 
 
-async def profile(folder: Path, tasks: int, flames: Path | None) -> None:
-    async with System(folder, min_workers=2, max_workers=2) as system:
+def _cost(spent: dict[str, float], rate: float) -> Cost:
+    """What the model reads: the parts that grow by name, what is left together, and the client for itself."""
+    parts = {part: spent.get(part, 0.0) for part in PARTS}
+    rest = sum(figure for part, figure in spent.items() if part not in parts and part != "client")
+    return Cost({**parts, "rest": rest}, spent["client"], rate)
+
+
+async def profile(folder: Path, tasks: int, flames: Path | None) -> Profile:
+    """Measures each load, and prints it."""
+    costs: dict[str, Cost] = {}
+    async with System(
+        folder, min_workers=2, max_workers=2, sockets_per_client=100_000, connections_per_address=100_000
+    ) as system:
         ours = Ours(system.url)
         await ours.start()
         client = measures(ours)
@@ -83,6 +100,7 @@ async def profile(folder: Path, tasks: int, flames: Path | None) -> None:
             for part, figure in spent.items():
                 print(f"  {part} ({len(parts[part])}): {figure:.3f}")
             print(f"  total: {sum(spent.values()):.3f}", flush=True)
+            costs[load] = _cost(spent, rate)
             if flames:
                 seconds = max(3, round(tasks / rate))
                 spies = _flames(parts, flames, load, seconds)
@@ -90,19 +108,30 @@ async def profile(folder: Path, tasks: int, flames: Path | None) -> None:
                     await delete_records(system.redis.url)
                     await run(client, 1_000)
             await delete_records(system.redis.url)
+        parts = _processes()
+        megabytes = {
+            part: statistics.median(process.memory_info().rss for process in parts[part]) / 1e6 for part in PARTS
+        }
+        kilobytes = await idle_kilobytes(ours, parts["api"][0], IDLE_SOCKETS)
+        print(f"memory of a process, MB: {megabytes}; of an idle subscription, KB: {kilobytes:.1f}")
         await ours.close()
+        limit = system.settings.subscription_limit
+    return Profile(os.cpu_count() or 1, costs, megabytes, kilobytes, limit)
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--tasks", type=int, default=4_000)
     arguments.add_argument("--flame", type=Path, help="folder for py-spy's stacks")
+    arguments.add_argument("--write", action="store_true", help="writes profile.json and docs/performance.md")
     given = arguments.parse_args()
     if given.flame:
         given.flame.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="profile-") as folder:
         os.environ["DASK_CONFIG"] = f"{folder}/dask"
-        asyncio.run(profile(Path(folder), given.tasks, given.flame))
+        made = asyncio.run(profile(Path(folder), given.tasks, given.flame))
+    if given.write:
+        model.write(made)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ the peers have two workers on a Redis of their own with the same settings. The l
 peers from their own clients. Bare sockets and bare Redis are measured beside (limits.py). Compare only figures of the
 same run.
 
-A round takes about three minutes, and idle subscriptions are held open for ten at the end: 20 minutes in all. With one
-round (ROUNDS=1), a quick look, nothing is held open and nothing is written.
+A round takes two to three minutes, and idle subscriptions are held open for ten at the end: 20 minutes in all. One
+round (ROUNDS=1) is a quick look: nothing is held open and nothing is written.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What scripts/settings_table.py and scripts/metrics_table.py share: tables of pages, written from declarations.
 
 A table NAME is in its page between the marks `<!-- NAME: written by scripts/NAME_table.py -->` and `<!-- /NAME -->`.
+benchmarks/model.py writes one too.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ def row(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cell.replace("|", r"\|").replace("<", "&lt;") for cell in cells) + " |"
 
 
-def filled_in(page: str, name: str, table: str) -> str:
-    """The text of a page with the table between its marks replaced."""
-    begin, end = f"<!-- {name}: written by scripts/{name}_table.py -->", f"<!-- /{name} -->"
+def filled_in(page: str, name: str, table: str, *, by: str = "") -> str:
+    """The text of a page with the table between its marks replaced; `by` is the path of another program than
+    scripts/NAME_table.py."""
+    begin, end = f"<!-- {name}: written by {by or f'scripts/{name}_table.py'} -->", f"<!-- /{name} -->"
     head, _, rest = page.partition(begin)
     return f"{head}{begin}\n{table}\n{end}{rest.partition(end)[2]}"
 

@@ -25,6 +25,7 @@ from benchmarks.compare.verdict import LIMIT, Name, losses, table
 
 CI_ROUNDS: Final = 3
 CONFIRMING_ROUNDS: Final = 5
+MORE: Final = f"{(LIMIT - 1) * 100:.0f} %"
 
 
 def in_turn(
@@ -62,8 +63,8 @@ def in_ci(folder: Path) -> int:
         return 0
     for name in confirmed:
         print(
-            f"speed: {name.text} costs over {LIMIT - 1:.0%} more than at {base[:10]}. If that is meant, say so in the "
-            f"message of a commit: {trees.ACCEPTED} {name.text}: <what it buys>"
+            f"speed: '{name.text}' takes over {MORE} more processor time than at {base[:10]}. If that is meant, say so "
+            f"in the message of a commit: {trees.ACCEPTED} {name.text}: <what it buys>"
         )
     return 1 if confirmed else 0
 
@@ -72,7 +73,7 @@ def _confirmed_losses(old: Tree, new: Tree, accepted: Sequence[str], folder: Pat
     first, second = in_turn(old, new, CI_ROUNDS, folder / "first")
     suspected = [name for name in losses(first.figures, second.figures, sure=False) if name.text not in accepted]
     if not suspected:
-        print(f"speed: no measure costs over {LIMIT - 1:.0%} more")
+        print(f"speed: nothing takes over {MORE} more processor time")
         return []
     print(f"speed: measured again, for {'; '.join(name.text for name in suspected)}", flush=True)
     only = [name.text for name in suspected]

@@ -80,9 +80,7 @@ def programs() -> Path | None:
 
 def description() -> str:
     """Which load generator this machine has, for the report."""
-    return (
-        "the C client of benchmarks/load" if programs() else "the Python client of benchmarks/wire.py (no C compiler)"
-    )
+    return "the client in C of benchmarks/load" if programs() else "the client in Python of benchmarks/wire.py"
 
 
 async def run_tasks(port: int, count: int, **options: str | int) -> Spent:
